@@ -1,0 +1,1 @@
+"""Pure analysis: the tidy table in, tables and sentences out."""

@@ -1,0 +1,111 @@
+"""The tidy table: one row an evaluation, one column a fact or a measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imblab.errors import StudyError
+from imblab.records import Evaluation
+
+#: The columns every table has, before those of the measures.
+FACTS = (
+    *("dataset", "learner", "strategy", "repeat", "fold", "status", "threshold", "params"),
+    *("candidates", "fits", "spared", "seconds", "n_train", "n_test", "flagged", "value"),
+    *("error", "notes", "fingerprint", "split_fingerprint"),
+)
+#: The columns after those of the measures.
+COUNTS = ("tn", "fp", "fn", "tp")
+_FLOATS = ("threshold", "seconds", "flagged", "value", *COUNTS)
+_WHOLE = ("repeat", "fold", "candidates", "fits", "spared", "n_train", "n_test")
+
+
+def tidy(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
+    """One row an evaluation, sorted by its coordinates.
+
+    Parameters
+    ----------
+    evaluations : iterable of Evaluation
+
+    Returns
+    -------
+    DataFrame
+        The columns of :data:`FACTS` (``params`` holds mappings, ``candidates`` counts the distinct candidates that
+        were judged), one float column a measure with NaN for null, then ``tn fp fn tp`` with NaN where nothing was
+        scored. Data sets, learners and strategies in the order they first appear, then repeat and fold.
+
+    Raises
+    ------
+    StudyError
+        If a measure has the name of another column.
+
+    Examples
+    --------
+    >>> row = Evaluation("toy", "logistic", "none", 0, 0, {}, 0.5, {"mcc": None}, {}, 0.1, "ok", None, "f")
+    >>> tidy([row]).mcc.isna().tolist()
+    [True]
+    """
+    rows = list(evaluations)
+    measures = list(dict.fromkeys(name for row in rows for name in row.scores))
+    for name in measures:
+        if name in FACTS or name in COUNTS:
+            raise StudyError(
+                f"measure {name!r} has the name of a column of the result table; a column holds one thing. "
+                "Give the measure another name."
+            )
+    columns = [*FACTS, *measures, *COUNTS]
+    frame = pd.DataFrame([_record(row) for row in rows], columns=columns, dtype=object)
+    frame = frame.astype({**dict.fromkeys([*_FLOATS, *measures], "float64"), **dict.fromkeys(_WHOLE, "int64")})
+    return _in_order(frame)
+
+
+def check_paired(frame: pd.DataFrame) -> None:
+    """Refuse rows that cannot be compared: other test rows under one fold number, or one cell twice.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As :func:`tidy` gives it.
+
+    Raises
+    ------
+    StudyError
+        If two rows of one data set, repeat and fold rest on different splits, or one cell has two rows.
+
+    Examples
+    --------
+    >>> check_paired(tidy([]))
+    """
+    where = ["dataset", "repeat", "fold"]
+    for (dataset, repeat, fold), rows in frame.groupby(where, sort=False):
+        found = rows.drop_duplicates("split_fingerprint")
+        if len(found) > 1:
+            a, b = found.iloc[0], found.iloc[1]
+            raise StudyError(
+                f"fold {fold} of repeat {repeat} of {dataset!r} is split as {a.split_fingerprint!r} in "
+                f"'{a.learner}/{a.strategy}' and as {b.split_fingerprint!r} in '{b.learner}/{b.strategy}'; only "
+                "results on the same rows may be compared. Run both again in one study."
+            )
+    twice = frame[frame.duplicated(["dataset", "learner", "strategy", "repeat", "fold"])]
+    if len(twice):
+        row = twice.iloc[0]
+        raise StudyError(
+            f"cell '{row.dataset}/{row.learner}/{row.strategy}/{row.repeat}/{row.fold}' has two rows; a cell has one "
+            "answer. Remove one of them."
+        )
+
+
+def _record(row: Evaluation) -> dict[str, Any]:
+    facts = {name: getattr(row, name) for name in FACTS if name != "candidates"}
+    judged = sum(trial.status in ("ok", "failed", "pruned") for trial in row.trials)
+    return {**facts, "candidates": judged, "params": dict(row.params), **row.scores, **row.counts}
+
+
+def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    rank = {c: {name: i for i, name in enumerate(frame[c].unique())} for c in ("dataset", "learner", "strategy")}
+    keys = [frame.fold, frame["repeat"], *(frame[c].map(rank[c]) for c in ("strategy", "learner", "dataset"))]
+    order = np.lexsort([k.to_numpy(dtype=np.int64) for k in keys])
+    return frame.iloc[order].reset_index(drop=True)

@@ -1,0 +1,128 @@
+"""What the evidence allows one to say, in sentences.
+
+*Resampling helps* is said only of a contrast whose arms share a moving threshold policy and a weight: SMOTE at .5
+against nothing at .5 is a moved threshold in disguise, and such contrasts are called operating points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from imblab.records import Strategy, Study
+
+
+def sentences(contrasts: pd.DataFrame, study: Study) -> list[str]:
+    """One sentence a data set and learner.
+
+    Parameters
+    ----------
+    contrasts : DataFrame
+        As :func:`imblab.analysis.compare.contrasts` gives it.
+    study : Study
+
+    Returns
+    -------
+    list of str
+        One sentence that says so if there is no contrast at all.
+    """
+    if contrasts.empty:
+        return [f"Study {study.name!r} has no contrast to judge: it needs two strategies, one of them 'none'."]
+    families = contrasts.groupby(["dataset", "learner"], sort=False)
+    return [f"{dataset}, {learner}: {'; '.join(_parts(rows, study))}." for (dataset, learner), rows in families]
+
+
+def isolates_resampling(study: Study, a: str, b: str) -> bool:
+    """Whether a and b differ in the sampler alone, and their threshold is chosen rather than fixed.
+
+    Parameters
+    ----------
+    study : Study
+    a, b : str
+        Strategies; only a has a sampler.
+
+    Returns
+    -------
+    bool
+        False for strategies that the study does not know.
+    """
+    known = {s.name: s for s in study.strategies}
+    if a not in known or b not in known or known[a].sampler is None or known[b].sampler is not None:
+        return False
+    policy = _policy(known[a])
+    return policy == _policy(known[b]) and not isinstance(policy[0], (int, float))
+
+
+def signed(value: float) -> str:
+    """A difference with its sign and three decimals; four digits from 100 on.
+
+    Examples
+    --------
+    >>> signed(0.0123), signed(-0.0001), signed(-1234.5)
+    ('+0.012', '+0.000', '-1234')
+    """
+    return f"{value:+z.3f}" if abs(value) < 100 else f"{value:+.4g}"
+
+
+def _policy(strategy: Strategy) -> tuple[Any, Any]:
+    """What decides the cut and the weight of a strategy."""
+    cut = strategy.space.get("threshold", strategy.threshold)
+    return cut, strategy.space.get("weight", strategy.weight)
+
+
+def _parts(rows: pd.DataFrame, study: Study) -> Iterator[str]:
+    isolating = [isolates_resampling(study, a, b) for a, b in zip(rows.a, rows.b, strict=True)]
+    level = f"{100 * (1 - study.claims.alpha):g} % interval"
+    for _, row in rows[isolating].iterrows():
+        yield _on_resampling(row, level)
+    if not any(isolating) and any(s.sampler is not None for s in study.strategies):
+        yield "nothing here isolates resampling, which takes a contrast such as smote_threshold - threshold"
+    others = rows[[not i for i in isolating]]
+    for base, against in others.groupby("b", sort=False):
+        yield f"against {base}, as operating points, {_listed(against)}"
+    absent = [repr(n) for n in ("none", "threshold") if n not in {s.name for s in study.strategies}]
+    if absent:
+        yield f"the study has no baseline {' and no '.join(absent)}"
+
+
+def _on_resampling(row: pd.Series[Any], level: str) -> str:
+    pair = f"{row.a} against {row.b}, its equal without resampling"
+    said = {
+        "better": f"resampling helps: {pair}, is better",
+        "worse": f"resampling harms: {pair}, is worse",
+        "equivalent": f"resampling changes nothing that matters: {pair}, is equivalent within ±{row.rope:g}",
+        "identical": f"resampling changes nothing: {pair}, has the same {row.measure} in every fold",
+        "undetermined": f"whether resampling helps is undetermined: {pair}",
+        "descriptive": f"{pair}, is described only, since folds that follow the time allow no test",
+    }
+    evidence = "" if row.verdict == "identical" else f" ({_evidence(row, level)})"
+    return said[row.verdict] + evidence
+
+
+def _evidence(row: pd.Series[Any], level: str) -> str:
+    if math.isnan(row["mean"]):
+        return str(row.reason)
+    mean = f"{row.measure} {signed(row['mean'])}"
+    if math.isnan(row.p):
+        return f"{mean}; {row.reason}" if row.reason else f"{mean} on average"
+    return f"{mean}, {level} {signed(row.low)} to {signed(row.high)}, Holm p {_p(row.p_holm)}"
+
+
+def _listed(rows: pd.DataFrame) -> str:
+    """Arms by verdict, with their mean difference or the reason why there is none."""
+    said = []
+    for verdict, group in rows.groupby("verdict", sort=False):
+        arms = [f"{r.a} ({r.reason if math.isnan(r['mean']) else signed(r['mean'])})" for _, r in group.iterrows()]
+        said.append(f"{_joined(arms)} {'is' if len(arms) == 1 else 'are'} {verdict}")
+    return ", ".join(said)
+
+
+def _joined(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,160 @@
+"""The design: every cell of a study as a table that exists before anything runs, and what cannot be asked of it.
+
+*Inapplicable* is found here: a ratio that is already there, a k that the smallest minority cannot serve, a weight for
+a learner that takes none. Such a candidate is left out and reported; it is never changed and never counted as "none".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imblab.core import pipelines, spaces, targets
+from imblab.core.splits import Pair
+from imblab.records import Cell, Dataset, Learner, Make, Measure, Scalar, Split, Strategy, Study, fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The class counts of one set of rows that something is fitted on.
+
+    Attributes
+    ----------
+    name : str
+    minority, majority : int
+    """
+
+    name: str
+    minority: int
+    majority: int
+
+
+def expand(study: Study, plans: Mapping[str, Sequence[Split]]) -> tuple[Cell, ...]:
+    """Lay out the cross product of a study: data set, learner, outer split, strategy.
+
+    Parameters
+    ----------
+    study : Study
+    plans : mapping of str to sequence of Split
+        The outer splits by the name of the data set.
+
+    Returns
+    -------
+    tuple of Cell
+    """
+    return tuple(
+        Cell(dataset, learner, strategy, split)
+        for dataset, splits in plans.items()
+        for learner in study.learners
+        for split in splits
+        for strategy in study.strategies
+    )
+
+
+def address(cell: Cell, study: Study, dataset: Dataset) -> str:
+    """Hash of everything that may change the row of a cell; claims and other cells stay outside.
+
+    Parameters
+    ----------
+    cell : Cell
+    study : Study
+    dataset : Dataset
+
+    Returns
+    -------
+    str
+    """
+    strategy, learner, protocol = cell.strategy, cell.learner, study.protocol
+    asked = {
+        "seed": study.seed + cell.split.repeat,
+        "learner": learner.make,
+        "axes": {n: a.text() for n, a in spaces.axes(strategy, learner, study.tuning.tune_learner).items()},
+        "knobs": [strategy.sampler, strategy.ratio, strategy.k, strategy.weight, strategy.threshold],
+        "cuts": spaces.cuts(strategy),
+        "protocol": [protocol.outer_folds, protocol.inner_folds, protocol.inner, protocol.gap],
+        "thresholds": [protocol.thresholds, protocol.threshold_measure],
+        "search": [study.tuning.method, study.tuning.n_trials],
+        "primary": study.primary,
+        "measures": [[m.name, m.function, m.needs, dict(m.parameters)] for m in study.measures],
+    }
+    return fingerprint(dataset.fingerprint, cell.split.fingerprint, asked)
+
+
+def parts(dataset: Dataset, split: Split, pairs: Iterable[Pair]) -> tuple[Part, ...]:
+    """The sets of rows that a candidate must suit: every inner fit part and the outer training rows."""
+    named = [(f"inner fit part {i}", fit) for i, (fit, _) in enumerate(pairs)]
+    return tuple(_part(name, dataset.y[rows]) for name, rows in (*named, ("the outer training part", split.train)))
+
+
+def barrier(strategy: Strategy, learner: Learner, dataset: Dataset, primary: Measure) -> str | None:
+    """Why a strategy cannot be asked of a learner and a table at all, whatever its knobs.
+
+    Returns
+    -------
+    str or None
+        A reason in words; None where nothing stands in the way.
+    """
+    if strategy.sampler is not None and pipelines.form(strategy.sampler, dataset) is None:
+        kind = strategy.sampler["_target_"].rsplit(".", 1)[-1]
+        return f"{kind} measures distances and has no form for the categorical columns of {dataset.name!r}"
+    weighs = strategy.weight is not None or "weight" in strategy.space
+    if weighs and not pipelines.takes_weights(learner.make):
+        return f"the fit of learner {learner.name!r} takes no sample_weight"
+    if primary.needs == "probability" and not pipelines.gives_probabilities(targets.build(learner.make, allow=None)):
+        return f"primary {primary.name!r} needs probabilities and learner {learner.name!r} gives scores only"
+    return None
+
+
+def obstacle(params: Mapping[str, Scalar], sampler: Make | None, where: Iterable[Part]) -> str | None:
+    """Why a candidate does not apply to some part, or None.
+
+    Parameters
+    ----------
+    params : mapping
+        Flat knobs.
+    sampler : mapping or None
+    where : iterable of Part
+
+    Returns
+    -------
+    str or None
+        The first reason found, with its numbers.
+
+    Examples
+    --------
+    >>> obstacle({"k": 5}, {"_target_": "imblearn.over_sampling.SMOTE"}, [Part("the outer training part", 5, 100)])
+    'k=5 needs more than 5 minority rows, and the outer training part holds 5'
+    >>> obstacle({"ratio": 0.1}, {"_target_": "imblearn.over_sampling.SMOTE"}, [Part("inner fit part 0", 20, 100)])
+    'ratio=0.1 is at or below the ratio 0.2 (20 to 100 rows) already there in inner fit part 0'
+    """
+    if sampler is None:
+        return None
+    suits = _SUITS.get(targets.resolve(sampler["_target_"], allow=None)._sampling_type)
+    for part in where:
+        ratio, k = params.get("ratio"), params.get("k")
+        if isinstance(ratio, (int, float)) and suits is not None and not suits(part, ratio):
+            there = f"{part.minority / part.majority:.3g} ({part.minority} to {part.majority} rows)"
+            return f"ratio={ratio:g} is at or below the ratio {there} already there in {part.name}"
+        if isinstance(k, (int, float)) and k >= part.minority:
+            return f"k={k} needs more than {k} minority rows, and {part.name} holds {part.minority}"
+    return None
+
+
+def _over(part: Part, ratio: float) -> bool:
+    """imbalanced-learn makes ``int(n_majority * ratio - n_minority)`` rows and refuses to make none."""
+    return int(part.majority * ratio - part.minority) >= 1
+
+
+def _under(part: Part, ratio: float) -> bool:
+    return int(part.minority / ratio) < part.majority
+
+
+#: By the sampling type that imbalanced-learn declares; cleaning samplers have no ratio.
+_SUITS: dict[str, Callable[[Part, float], bool]] = {"over-sampling": _over, "under-sampling": _under}
+
+
+def _part(name: str, y: np.ndarray) -> Part:
+    positive = int(y.sum())
+    return Part(name, min(positive, len(y) - positive), max(positive, len(y) - positive))

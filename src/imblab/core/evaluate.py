@@ -1,0 +1,267 @@
+"""The kernel: one cell in, one row out.
+
+tune -> fit -> choose threshold -> refit on train -> score on test. The kernel fits nothing itself: it asks
+``predict(atom)``, and whoever runs it decides whether that means a fit or a look into what is known already.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from imblab import seeds
+from imblab.core import design, measures, pipelines, search, spaces, thresholds
+from imblab.core.pipelines import Atom, FitFailed, Prediction
+from imblab.core.splits import Pair
+from imblab.records import (
+    Cell,
+    Dataset,
+    Evaluation,
+    Make,
+    Measure,
+    Scalar,
+    Study,
+    Threshold,
+    Trial,
+)
+
+Predict = Callable[[Atom], Prediction]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A cell with everything its kernel reads.
+
+    Attributes
+    ----------
+    cell : Cell
+    study : Study
+    dataset : Dataset
+    pairs : sequence of (ndarray, ndarray)
+        Inner (fit, validate) rows.
+    predict : callable
+        Answers atoms.
+    """
+
+    cell: Cell
+    study: Study
+    dataset: Dataset
+    pairs: Sequence[Pair]
+    predict: Predict
+
+    @property
+    def seed(self) -> int:
+        """The random state of the repeat."""
+        return seeds.of_repeat(self.study.seed, self.cell.split.repeat)
+
+    @property
+    def primary(self) -> Measure:
+        """What is tuned and judged."""
+        return named(self.study.measures, self.study.primary)
+
+    @property
+    def sampler(self) -> Make | None:
+        """The sampler in the form that suits the table."""
+        return pipelines.form(self.cell.strategy.sampler, self.dataset)
+
+    def ask(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Prediction:
+        """The prediction for some rows after a fit on others."""
+        make = self.cell.learner.make
+        return self.predict(pipelines.atom_of(self.dataset, make, self.sampler, params, self.seed, fit, rows))
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a row gathers on its way."""
+
+    status: str = "ok"
+    error: str | None = None
+    trials: tuple[Trial, ...] = ()
+    winner: Trial | None = None
+    prediction: Prediction | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def evaluate(task: Task) -> Evaluation:
+    """Answer one cell.
+
+    Parameters
+    ----------
+    task : Task
+
+    Returns
+    -------
+    Evaluation
+        With status ``inapplicable`` or ``failed`` and a reason where there is no answer; never an exception for a fit
+        that fails.
+    """
+    begin = time.perf_counter()
+    fits = _Counted(task.predict)
+    outcome = _answer(Task(task.cell, task.study, task.dataset, task.pairs, fits))
+    return _row(task, outcome, len(fits.seen), time.perf_counter() - begin)
+
+
+def named(known: Sequence[Measure], name: str) -> Measure:
+    """The measure of that name."""
+    return next(m for m in known if m.name == name)
+
+
+class _Counted:
+    """Counts the distinct atoms a row rests on."""
+
+    def __init__(self, predict: Predict) -> None:
+        self._predict = predict
+        self.seen: set[str] = set()
+
+    def __call__(self, atom: Atom) -> Prediction:
+        self.seen.add(atom.address)
+        return self._predict(atom)
+
+
+def _answer(task: Task) -> _Outcome:
+    reason = design.barrier(task.cell.strategy, task.cell.learner, task.dataset, task.primary)
+    if reason:
+        return _Outcome("inapplicable", reason)
+    trials = tune(task)
+    winner = search.best(trials, task.primary.greater_is_better) or _unsearched(trials)
+    if winner is None:
+        return _Outcome(*_defeat(trials), trials=trials)
+    split = task.cell.split
+    try:
+        prediction = task.ask(winner.params, split.train, split.test)
+    except FitFailed as error:
+        return _Outcome("failed", f"the refit of the winner failed: {error}", trials, winner)
+    return _Outcome("ok", None, trials, winner, prediction, _remarks(task, winner, prediction))
+
+
+def tune(task: Task) -> tuple[Trial, ...]:
+    """Judge every candidate on the inner folds; sees training rows only.
+
+    Parameters
+    ----------
+    task : Task
+
+    Returns
+    -------
+    tuple of Trial
+        A single trial without a value where nothing is searched and the threshold is a number: that needs no fit.
+    """
+    strategy = task.cell.strategy
+    searched = spaces.axes(strategy, task.cell.learner, task.study.tuning.tune_learner)
+    still = spaces.fixed(strategy)
+    where = design.parts(task.dataset, task.cell.split, task.pairs)
+
+    def judge(params: Mapping[str, Scalar]) -> Trial:
+        reason = design.obstacle(params, task.sampler, where)
+        if reason:
+            return Trial(params, None, None, "inapplicable", reason)
+        return _judged(task, params, needs_value=bool(searched))
+
+    return search.run(searched, still, task.study.tuning, task.seed, task.primary.greater_is_better, judge)
+
+
+def _judged(task: Task, params: Mapping[str, Scalar], needs_value: bool) -> Trial:
+    rule, grid = _rule(task)
+    if not needs_value and isinstance(rule, (int, float)):
+        return Trial(params, None, float(rule))
+    folds = []
+    for i, (fit, validate) in enumerate(task.pairs):
+        try:
+            folds.append((task.dataset.y[validate], task.ask(params, fit, validate).p))
+        except FitFailed as error:
+            return Trial(params, None, None, "failed", f"inner fold {i}: {error}")
+    cut = thresholds.choose(rule, folds, grid, measures.function_of(_cut_measure(task)))
+    if cut is None:
+        return Trial(params, None, None, "inapplicable", f"no cut meets {_said(rule)} on the inner folds")
+    value = cut.value if measures.is_counted(task.primary) else _mean_over_folds(task.primary, folds)
+    if value is None:
+        return Trial(params, None, cut.threshold, "failed", f"{task.primary.name} is undefined on the inner folds")
+    return Trial(params, value, cut.threshold, fold_thresholds=cut.fold_thresholds, at_edge=cut.at_edge)
+
+
+def _rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
+    """The threshold rule of the strategy and the cuts it may choose from."""
+    own = spaces.cuts(task.cell.strategy)
+    if own is not None:
+        return "tuned", own
+    return task.cell.strategy.threshold, task.study.protocol.thresholds
+
+
+def _cut_measure(task: Task) -> Measure:
+    """The primary where it is made of counts, else the protocol's threshold measure."""
+    if measures.is_counted(task.primary):
+        return task.primary
+    return named(task.study.measures, task.study.protocol.threshold_measure)
+
+
+def _mean_over_folds(measure: Measure, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> float | None:
+    function = measures.function_of(measure)
+    mean = float(np.mean([function(y, p) for y, p in folds]))
+    return mean if np.isfinite(mean) else None
+
+
+def _unsearched(trials: Sequence[Trial]) -> Trial | None:
+    """The single candidate of a strategy that searches nothing."""
+    alone = [t for t in trials if t.status == "ok"]
+    return alone[0] if len(trials) == 1 and alone else None
+
+
+def _defeat(trials: Sequence[Trial]) -> tuple[str, str]:
+    """Status and reason of a cell without a winner."""
+    failed = [t for t in trials if t.status == "failed"]
+    if failed:
+        return "failed", f"no candidate has a value; {len(failed)} failed, the first in {failed[0].reason}"
+    reasons = dict.fromkeys(t.reason for t in trials if t.reason)
+    return "inapplicable", "no candidate applies: " + "; ".join(list(reasons)[:3])
+
+
+def _remarks(task: Task, winner: Trial, prediction: Prediction) -> list[str]:
+    notes = list(prediction.notes)
+    if winner.at_edge:
+        notes.append(f"the threshold {winner.threshold:g} is the first or last it could be")
+    if not prediction.calibrated:
+        notes.append(f"{task.cell.learner.name!r} gives scores, not probabilities: uncalibrated")
+    return notes
+
+
+def _said(rule: Threshold) -> str:
+    return ", ".join(f"{k} {v}" for k, v in rule.items()) if isinstance(rule, Mapping) else str(rule)
+
+
+def _row(task: Task, outcome: _Outcome, fits: int, seconds: float) -> Evaluation:
+    cell, winner, y = task.cell, outcome.winner, task.dataset.y[task.cell.split.test]
+    scores: dict[str, float | None] = {m.name: None for m in task.study.measures}
+    counts: dict[str, int] = {}
+    if outcome.prediction is not None and winner is not None and winner.threshold is not None:
+        scores, found = measures.score(
+            task.study.measures, y, outcome.prediction.p, winner.threshold, outcome.prediction.calibrated
+        )
+        counts = {name: int(getattr(found, name)) for name in ("tn", "fp", "fn", "tp")}
+    return Evaluation(
+        dataset=cell.dataset,
+        learner=cell.learner.name,
+        strategy=cell.strategy.name,
+        repeat=cell.split.repeat,
+        fold=cell.split.fold,
+        params=dict(winner.params) if winner else {},
+        threshold=winner.threshold if winner else None,
+        scores=scores,
+        counts=counts,
+        seconds=seconds,
+        status=outcome.status,
+        error=outcome.error,
+        fingerprint=design.address(cell, task.study, task.dataset),
+        data_fingerprint=task.dataset.fingerprint,
+        split_fingerprint=cell.split.fingerprint,
+        flagged=(counts["tp"] + counts["fp"]) / len(y) if counts else None,
+        value=winner.value if winner else None,
+        n_train=len(cell.split.train),
+        n_test=len(y),
+        reached=dict(outcome.prediction.reached) if outcome.prediction else {},
+        fits=fits,
+        notes=tuple(outcome.notes),
+        trials=tuple(outcome.trials),
+    )

@@ -1,0 +1,246 @@
+"""Which rows teach and which rows judge: outer and inner splits, made once, before any model exists.
+
+The outer pair is train/test, the inner pair fit/validate. Stratified folds by default, stratified group folds with
+groups, growing windows with a time column (design: the numerical contract, rule 2).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from imblab import seeds
+from imblab.errors import ConfigError, DataError
+from imblab.records import Dataset, Protocol, Split, fingerprint
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+#: Below these numbers of positives a score is dominated by single rows; said, not refused.
+FEW_TEST_POSITIVES = 10
+FEW_TRAIN_POSITIVES = 20
+
+
+def plan(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
+    """Make the outer splits of a data set and check that they can carry a study.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    protocol : Protocol
+    seed : int
+        Seed of the study; repeat r shuffles with ``seed + r``.
+
+    Returns
+    -------
+    tuple of Split
+        ``repeats * outer_folds`` splits, repeat by repeat.
+
+    Raises
+    ------
+    DataError
+        If an outer or inner part lacks a class or a fit part has fewer than two positives; the message holds the
+        largest number of folds that would do.
+    ConfigError
+        If a time column is combined with repeats, groups or shared inner folds.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> toy = Dataset("toy", pd.DataFrame({"a": np.arange(40.0)}), np.repeat([0, 1], [30, 10]), ("no", "yes"))
+    >>> [len(s.test) for s in plan(toy, Protocol(outer_folds=5, inner_folds=2), seed=0)]
+    [8, 8, 8, 8, 8]
+    """
+    _check_time(dataset, protocol)
+    try:
+        splits = _plan(dataset, protocol, seed)
+        fault = _fault(dataset, protocol, seed, splits)
+    except ValueError as error:
+        splits, fault = (), f"the outer folds cannot be made ({error})"
+    if fault:
+        raise DataError(
+            f"data set {dataset.name!r} cannot carry {_wish(protocol)}: {fault}. Every part needs a row of each class "
+            f"and every fit part two positives. {_way_out(dataset, protocol, seed)}"
+        )
+    return splits
+
+
+def inner(dataset: Dataset, protocol: Protocol, seed: int, split: Split, splits: Sequence[Split]) -> tuple[Pair, ...]:
+    """Split the training rows of one outer split into (fit, validate) pairs.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    protocol : Protocol
+    seed : int
+        Seed of the study.
+    split : Split
+    splits : sequence of Split
+        The whole plan; ``protocol.inner == "shared"`` takes the other outer folds of the same repeat from it.
+
+    Returns
+    -------
+    tuple of (ndarray, ndarray)
+        Row numbers of the table; no row of ``split.test`` is among them.
+    """
+    if protocol.inner == "shared":
+        others = [s.test for s in splits if s.repeat == split.repeat and s.fold != split.fold]
+        return tuple((np.setdiff1d(split.train, part, assume_unique=True), part) for part in others)
+    if dataset.time is not None:
+        return tuple(_windows(dataset.time, split.train, protocol.inner_folds, protocol.gap))
+    state = seeds.of_repeat(seed, split.repeat)
+    return tuple(_stratified(dataset, split.train, protocol.inner_folds, state))
+
+
+def cautions(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
+    """Say where positives are so few that single rows decide.
+
+    Returns
+    -------
+    tuple of str
+        Whole sentences; empty where all is well.
+    """
+    test = min(int(dataset.y[s.test].sum()) for s in splits)
+    train = min(int(dataset.y[s.train].sum()) for s in splits)
+    said = []
+    if test < FEW_TEST_POSITIVES:
+        said.append(
+            f"{dataset.name!r} has a test part with {test} positives; below {FEW_TEST_POSITIVES} a score moves by "
+            "whole steps. Use fewer outer folds or more repeats."
+        )
+    if train < FEW_TRAIN_POSITIVES:
+        said.append(
+            f"{dataset.name!r} has an outer training part with {train} positives; below {FEW_TRAIN_POSITIVES} what "
+            "is learned and tuned is unstable. Read every difference with that in mind."
+        )
+    return tuple(said)
+
+
+def _plan(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
+    rows = np.arange(len(dataset.y))
+    made = []
+    for repeat in range(protocol.repeats):
+        if dataset.time is not None:
+            pairs = _windows(dataset.time, rows, protocol.outer_folds, protocol.gap)
+        else:
+            pairs = _stratified(dataset, rows, protocol.outer_folds, seeds.of_repeat(seed, repeat))
+        made += [Split(repeat, i, train, test, fingerprint(train, test)) for i, (train, test) in enumerate(pairs)]
+    return tuple(made)
+
+
+def _stratified(dataset: Dataset, rows: np.ndarray, folds: int, state: int) -> list[Pair]:
+    y = dataset.y[rows]
+    groups = None if dataset.groups is None else dataset.groups[rows]
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    splitter = kind(n_splits=folds, shuffle=True, random_state=state)
+    with warnings.catch_warnings():
+        # "The least populated class ..." is said by the check, with the way out.
+        warnings.simplefilter("ignore", UserWarning)
+        return [(rows[a], rows[b]) for a, b in splitter.split(np.zeros(len(rows)), y, groups)]
+
+
+def _windows(time: np.ndarray, rows: np.ndarray, folds: int, gap: str | float | None) -> list[Pair]:
+    """Growing windows: fold i trains on blocks 1..i and judges on block i + 1; equal times stay together."""
+    rows = rows[np.argsort(time[rows], kind="stable")]
+    when = time[rows]
+    block = np.searchsorted(when, when, side="left") * (folds + 1) // len(rows)
+    distance = _duration(gap, when)
+    pairs = []
+    for i in range(1, folds + 1):
+        early, late = block < i, block == i
+        if late.any() and distance is not None:
+            early &= when + distance <= when[late].min()
+        pairs.append((rows[early], rows[late]))
+    return pairs
+
+
+def _duration(gap: str | float | None, when: np.ndarray) -> np.timedelta64 | float | None:
+    if gap is None:
+        return None
+    try:
+        if np.issubdtype(when.dtype, np.datetime64):
+            distance = pd.Timedelta(gap)
+            return distance.to_timedelta64()
+        return float(gap)
+    except ValueError as error:
+        kind = "a duration such as '30D'" if np.issubdtype(when.dtype, np.datetime64) else "a number"
+        raise ConfigError(
+            f"'protocol.gap' is {gap!r}, but the time column needs {kind}. Set protocol.gap accordingly, or to null."
+        ) from error
+
+
+def _check_time(dataset: Dataset, protocol: Protocol) -> None:
+    if dataset.time is None:
+        if protocol.gap is not None:
+            raise ConfigError(
+                f"'protocol.gap' is {protocol.gap!r}, but data set {dataset.name!r} has no time column; a gap is a "
+                "distance in time. Name the column with dataset.<name>.time, or set protocol.gap=null."
+            )
+        return
+    clashes = {
+        f"protocol.repeats={protocol.repeats}": protocol.repeats > 1,
+        "groups": dataset.groups is not None,
+        "protocol.inner=shared": protocol.inner == "shared",
+    }
+    for clash in (name for name, present in clashes.items() if present):
+        raise ConfigError(
+            f"data set {dataset.name!r} is ordered by time and {clash} was asked; time-ordered splits are made once, "
+            "from growing windows, without groups or shared inner folds. Drop one of the two."
+        )
+
+
+def _fault(dataset: Dataset, protocol: Protocol, seed: int, splits: Sequence[Split]) -> str | None:
+    """The first part that cannot serve, in words."""
+    y = dataset.y
+    for split in splits:
+        where = f"repeat {split.repeat}, fold {split.fold}"
+        fault = _poor(y, split.train, split.test, f"outer {where}", ("training", "test"))
+        if fault:
+            return fault
+        try:
+            pairs = inner(dataset, protocol, seed, split, splits)
+        except ValueError as error:
+            return f"the inner folds of {where} cannot be made ({error})"
+        for j, (fit, validate) in enumerate(pairs):
+            fault = _poor(y, fit, validate, f"inner fold {j} of {where}", ("fit", "validation"))
+            if fault:
+                return fault
+    return None
+
+
+def _poor(y: np.ndarray, learn: np.ndarray, judge: np.ndarray, where: str, names: tuple[str, str]) -> str | None:
+    for rows, name, least in ((learn, names[0], 2), (judge, names[1], 1)):
+        positive = int(y[rows].sum())
+        negative = len(rows) - positive
+        if positive < least or negative < 1:
+            return f"the {name} part of {where} holds {positive} positive and {negative} negative rows"
+    return None
+
+
+def _wish(protocol: Protocol) -> str:
+    return f"{protocol.outer_folds} outer x {protocol.inner_folds} inner folds"
+
+
+def _way_out(dataset: Dataset, protocol: Protocol, seed: int) -> str:
+    """The largest number of outer (or else of inner) folds that works."""
+    for name in ("outer_folds", "inner_folds"):
+        for folds in range(getattr(protocol, name) - 1, 1, -1):
+            smaller = replace(protocol, **{name: folds})
+            if _feasible(dataset, smaller, seed):
+                return f"Set protocol.{name} to at most {folds}."
+    for folds in range(min(protocol.outer_folds, protocol.inner_folds) - 1, 1, -1):
+        if _feasible(dataset, replace(protocol, outer_folds=folds, inner_folds=folds), seed):
+            return f"Set protocol.outer_folds and protocol.inner_folds to at most {folds}."
+    return "No number of folds would do: gather more positive rows."
+
+
+def _feasible(dataset: Dataset, protocol: Protocol, seed: int) -> bool:
+    try:
+        splits = _plan(dataset, protocol, seed)
+    except ValueError:
+        return False
+    return _fault(dataset, protocol, seed, splits) is None

@@ -1,0 +1,197 @@
+"""Where to cut: one threshold from the inner predictions, without a fit.
+
+Every rule reads confusion counts summed over the inner validation folds (Forman and Scholz 2010 show for F why sums and
+not means). A common cut assumes that the fold models share a scale: the best cut of each fold is reported beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+
+from imblab.core.measures import Counts, counts_at, precision, recall
+from imblab.errors import ConfigError, unknown
+from imblab.records import Threshold
+
+Fold = tuple[np.ndarray, np.ndarray]
+Function = Callable[..., np.ndarray]
+Grid = tuple[float, ...] | str
+
+#: Values closer than this are tied.
+TIE = 1e-12
+RULES = ("alert_rate", "min_precision", "min_recall", "cost")
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A threshold and what it gives on the inner folds.
+
+    Attributes
+    ----------
+    threshold : float
+    value : float or None
+        The measure from the summed counts; None where undefined.
+    at_edge : bool
+        Whether it is the first or last of its candidates.
+    fold_thresholds : tuple of float
+        The best cut of each fold by itself.
+    """
+
+    threshold: float
+    value: float | None
+    at_edge: bool = False
+    fold_thresholds: tuple[float, ...] = ()
+
+
+def choose(
+    rule: Threshold, folds: Sequence[Fold], grid: Grid, measure: Function, greater_is_better: bool = True
+) -> Cut | None:
+    """Choose a threshold by a rule.
+
+    Parameters
+    ----------
+    rule : float, "tuned" or mapping
+        A number is kept. ``tuned`` maximises the measure over the grid. ``{"alert_rate": q}`` is the largest observed
+        score that flags at least the share q; ``{"min_precision": v}`` and ``{"min_recall": v}`` maximise the measure
+        among the cuts that meet it; ``{"cost": {"fn": a, "fp": b}}`` has the least summed cost. These four look at
+        the distinct observed scores.
+    folds : sequence of (y, p)
+        Labels and probabilities of the inner validation folds.
+    grid : tuple of float or "observed"
+        The candidates of ``tuned``.
+    measure : callable
+        A label measure ``f(tn, fp, fn, tp)``.
+    greater_is_better : bool, default=True
+
+    Returns
+    -------
+    Cut or None
+        None where no cut meets the rule, or the measure is undefined at every cut.
+
+    Notes
+    -----
+    Values within 1e-12 of the best are tied; ties go to the value nearest 0.5, then to the lower one.
+
+    Examples
+    --------
+    >>> from imblab.core.measures import mcc
+    >>> folds = [(np.array([0, 0, 1]), np.array([0.1, 0.3, 0.4]))]
+    >>> choose("tuned", folds, tuple(i / 100 for i in range(1, 100)), mcc).threshold
+    0.4
+    """
+    if isinstance(rule, (int, float)):
+        return Cut(float(rule), _value(_summed(folds, np.float64(rule)), measure))
+    chosen = _best(rule, folds, grid, measure, greater_is_better)
+    if chosen is None:
+        return None
+    threshold, at_edge = chosen
+    alone = [_best(rule, [fold], grid, measure, greater_is_better) for fold in folds]
+    value = _value(_summed(folds, np.float64(threshold)), measure)
+    return Cut(threshold, value, at_edge, tuple(cut[0] for cut in alone if cut is not None))
+
+
+def check(rule: object, where: str) -> None:
+    """Refuse a rule that is none.
+
+    Parameters
+    ----------
+    rule : object
+    where : str
+        The key it was written under, for the message.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> check({"alert_rate": 0.01}, "strategy.desk.threshold")
+    """
+    if rule == "tuned":
+        return
+    if isinstance(rule, Mapping):
+        _check_mapping(rule, where)
+    elif isinstance(rule, bool) or not isinstance(rule, (int, float)) or not 0 <= rule <= 1:
+        raise ConfigError(
+            f"{where!r} is {rule!r}; a threshold is a number from 0 to 1, 'tuned', or one rule of {', '.join(RULES)}. "
+            f"Write for example {where}=tuned."
+        )
+
+
+def _check_mapping(rule: Mapping[str, object], where: str) -> None:
+    if len(rule) != 1:
+        raise ConfigError(
+            f"{where!r} holds {len(rule)} rules ({', '.join(map(str, rule)) or 'none'}); a threshold follows exactly "
+            f"one. Keep one of: {', '.join(RULES)}."
+        )
+    name, value = next(iter(rule.items()))
+    if name not in RULES:
+        raise ConfigError(f"{where!r}: {unknown('threshold rule', str(name), RULES)}")
+    if name == "cost":
+        _check_cost(value, where)
+    elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+        raise ConfigError(
+            f"{where!r} has {name}={value!r}; a share lies above 0 and at most at 1. Write for example "
+            f"{where}={{{name}: 0.5}}."
+        )
+
+
+def _check_cost(value: object, where: str) -> None:
+    costs = list(value.values()) if isinstance(value, Mapping) else []
+    numbers = [c for c in costs if isinstance(c, (int, float)) and not isinstance(c, bool) and 0 <= c < np.inf]
+    if not isinstance(value, Mapping) or set(value) != {"fn", "fp"} or len(numbers) != 2 or not any(numbers):
+        raise ConfigError(
+            f"{where!r} has cost={value!r}; a cost names fn and fp, both at least 0 and not both 0. Write for example "
+            f"{where}={{cost: {{fn: 10, fp: 1}}}}."
+        )
+
+
+def _best(
+    rule: Threshold, folds: Sequence[Fold], grid: Grid, measure: Function, greater_is_better: bool
+) -> tuple[float, bool] | None:
+    """The chosen threshold and whether it is the first or last candidate."""
+    cuts = _candidates(rule, folds, grid)
+    counts = _summed(folds, cuts)
+    wanted = _wanted(rule, counts, measure, greater_is_better, cuts)
+    if np.isnan(wanted).all():
+        return None
+    tied = np.flatnonzero(np.nanmax(wanted) - wanted <= TIE)
+    nearest = np.round(np.abs(cuts[tied] - 0.5), 12)
+    index = int(tied[np.lexsort((cuts[tied], nearest))[0]])
+    return float(cuts[index]), len(cuts) > 1 and index in (0, len(cuts) - 1)
+
+
+def _candidates(rule: Threshold, folds: Sequence[Fold], grid: Grid) -> np.ndarray:
+    if rule == "tuned" and not isinstance(grid, str):
+        return np.asarray(grid, dtype=np.float64)
+    return np.unique(np.concatenate([p for _, p in folds]))
+
+
+def _wanted(
+    rule: Threshold, counts: Counts, measure: Function, greater_is_better: bool, cuts: np.ndarray
+) -> np.ndarray:
+    """What the rule maximises at every cut; NaN where the cut may not be chosen."""
+    value = np.asarray(counts.apply(measure), dtype=np.float64) * (1.0 if greater_is_better else -1.0)
+    if not isinstance(rule, Mapping):
+        return value
+    name, bound = next(iter(rule.items()))
+    if name == "cost":
+        return -(bound["fn"] * counts.fn + bound["fp"] * counts.fp).astype(np.float64)
+    if name == "alert_rate":
+        rows = counts.tn + counts.fp + counts.fn + counts.tp
+        return np.where(counts.tp + counts.fp >= bound * rows, cuts, np.nan)
+    met = counts.apply(precision if name == "min_precision" else recall) >= bound
+    return np.where(met, value, np.nan)
+
+
+def _summed(folds: Sequence[Fold], cuts: np.ndarray) -> Counts:
+    return reduce(add, (counts_at(y, p, cuts) for y, p in folds))
+
+
+def _value(counts: Counts, measure: Function) -> float | None:
+    value = float(counts.apply(measure))
+    return value if np.isfinite(value) else None

@@ -1,0 +1,150 @@
+"""Spaces in Hydra's own sweep grammar, parsed by Hydra's own parser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSweep
+from hydra.errors import HydraException
+
+from imblab.errors import ConfigError
+from imblab.records import Axis, Choice, Interval, Scalar
+
+GRAMMAR = "choice(0.1,0.5), range(1,10,2), interval(1,50) or tag(log,interval(1,50))"
+
+
+def axis(given: Any, where: str, integer: bool = False) -> Axis:
+    """The axis behind a space text or a list of values.
+
+    Parameters
+    ----------
+    given : str, number or sequence
+        ``choice(...)``, ``range(...)``, ``interval(...)``, ``tag(log,...)``, ``int(...)``; a list is a choice.
+    where : str
+        The key it stands under, for messages.
+    integer : bool, default=False
+        Whether the parameter takes whole numbers only.
+
+    Returns
+    -------
+    Choice or Interval
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> axis("range(0.1,0.4,0.1)", "strategy.smote.space.ratio")
+    Choice(values=(0.1, 0.2, 0.3))
+    >>> axis("tag(log,interval(1,50))", "strategy.smote.space.k", integer=True)
+    Interval(low=1, high=50, log=True, integer=True)
+    """
+    parsed = _parsed(given, where)
+    if isinstance(parsed, IntervalSweep):
+        return _interval(parsed, where, integer)
+    values = _values(parsed, where)
+    if not values:
+        raise ConfigError(f"{where!r} holds no value; a space lists at least one. Write for example {GRAMMAR}.")
+    if integer:
+        values = [_whole(value, where) for value in values]
+    return Choice(tuple(values))
+
+
+def _parsed(given: Any, where: str) -> Any:
+    if not isinstance(given, str):
+        return given
+    try:
+        return OverridesParser.create().parse_override(f"x={given}").value()
+    except HydraException as error:
+        raise ConfigError(
+            f"{where!r} is {given!r}, which is no space ({str(error).splitlines()[0]}); spaces are written in Hydra's "
+            f"sweep grammar. Write for example {GRAMMAR}."
+        ) from error
+
+
+def _values(parsed: Any, where: str) -> list[Scalar]:
+    if isinstance(parsed, RangeSweep):
+        return _range(parsed, where)
+    if isinstance(parsed, ChoiceSweep):
+        if parsed.shuffle:
+            raise _unknown(parsed, where)
+        parsed = parsed.list
+    if isinstance(parsed, (str, int, float)):
+        return [parsed]
+    if isinstance(parsed, Sequence) and all(isinstance(v, (str, int, float)) for v in parsed):
+        return list(parsed)
+    raise _unknown(parsed, where)
+
+
+def _unknown(parsed: Any, where: str) -> ConfigError:
+    return ConfigError(
+        f"{where!r} is {parsed!r}, which a search cannot walk; a space is a list of plain values, a range or an "
+        f"interval. Write for example {GRAMMAR}."
+    )
+
+
+def _range(sweep: RangeSweep, where: str) -> list[Scalar]:
+    if sweep.shuffle or sweep.start is None or sweep.stop is None or not sweep.step:
+        raise _unknown(sweep, where)
+    # Decimals of the written numbers, so that .1 + .2 is .3; the stop is left out, as Hydra and Python do.
+    start, stop, step = (Decimal(str(number)) for number in (sweep.start, sweep.stop, sweep.step))
+    count = max(0, -int((start - stop) // step))
+    if start + count * step < stop and step > 0:
+        count += 1
+    whole = all(isinstance(number, int) for number in (sweep.start, sweep.stop, sweep.step))
+    values = [start + i * step for i in range(count) if (start + i * step < stop) == (step > 0)]
+    return [int(v) if whole else round(float(v), 12) for v in values]
+
+
+def _interval(sweep: IntervalSweep, where: str, integer: bool) -> Interval:
+    low, high = sweep.start, sweep.end
+    log = "log" in sweep.tags
+    integer = integer or (isinstance(low, int) and isinstance(high, int))
+    if low is None or high is None or low >= high:
+        raise ConfigError(
+            f"{where!r} is interval({low:g},{high:g}); the low end lies below the high end. Swap or widen the ends."
+        )
+    if log and low <= 0:
+        raise ConfigError(
+            f"{where!r} has the log interval from {low:g}; a logarithm needs a low end above 0. Raise it, or drop tag(log)."
+        )
+    if integer:
+        return Interval(int(_whole(low, where)), int(_whole(high, where)), log, True)
+    return Interval(float(low), float(high), log)
+
+
+def _whole(value: Scalar, where: str) -> int:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer():
+        return int(value)
+    raise ConfigError(
+        f"{where!r} holds {value!r}; this parameter takes whole numbers only. Write for example choice(3,5)."
+    )
+
+
+def is_space(key: str) -> bool:
+    """Whether a key of the configuration holds space text."""
+    return key == "protocol.thresholds" or ".space." in key
+
+
+def grid_of(given: Any, where: str) -> tuple[float, ...] | str:
+    """The cuts of ``protocol.thresholds``: space text, a list of numbers, or ``observed``."""
+    if given == "observed":
+        return "observed"
+    found = axis(given, where)
+    values = found.values if isinstance(found, Choice) else ()
+    numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1]
+    if isinstance(found, Interval) or len(numbers) != len(values) or sorted(set(numbers)) != numbers:
+        raise ConfigError(
+            f"{where!r} is {given!r}; thresholds are listed numbers from 0 to 1 in rising order, or 'observed'. "
+            "Write for example range(0.01,1,0.01)."
+        )
+    return tuple(float(v) for v in numbers)
+
+
+def text_of(space: Mapping[str, Axis]) -> dict[str, str]:
+    """Axes as the text that gives them back."""
+    return {name: found.text() for name, found in space.items()}

@@ -1,0 +1,7 @@
+"""Tables into records: bundled ones, files, and the collections of other packages."""
+
+from imblab.edges.datasets.build import dataset
+from imblab.edges.datasets.inspect import describe, warnings
+from imblab.edges.datasets.read import keel_names, listing, load, zenodo_names
+
+__all__ = ["dataset", "describe", "keel_names", "listing", "load", "warnings", "zenodo_names"]

@@ -1,0 +1,109 @@
+"""What a reader should know of a table before trusting a study of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imblab.records import Dataset, Split
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """The inferred column types and the counts of a data set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+
+    Returns
+    -------
+    dict
+        ``name``, ``rows``, ``features``, ``positives``, ``ratio`` (negatives to positives), ``classes``, ``numeric``,
+        ``categorical`` (with their numbers of levels), ``missing`` (columns with their numbers of empty values).
+    """
+    X, positives = dataset.X, int(dataset.y.sum())
+    empty = X.isna().sum()
+    return {
+        "name": dataset.name,
+        "rows": len(X),
+        "features": X.shape[1],
+        "positives": positives,
+        "ratio": (len(X) - positives) / positives,
+        "classes": list(dataset.classes),
+        "numeric": [c for c in X.columns if c not in dataset.categorical],
+        "categorical": {c: len(X[c].cat.categories) for c in dataset.categorical},
+        "missing": {str(c): int(n) for c, n in empty.items() if n},
+        "source": dataset.source,
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+def warnings(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
+    """What makes scores of this table doubtful, each in a sentence.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    splits : sequence of Split
+
+    Returns
+    -------
+    tuple of str
+        On exact duplicates (and how many straddle folds), contradicting labels, constant, empty, id-like columns and
+        single features that separate the classes.
+    """
+    return tuple(f"{dataset.name!r} {said}" for part in (_duplicates, _columns) for said in part(dataset, splits))
+
+
+def _duplicates(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:
+    same = dataset.X.groupby(list(dataset.X.columns), dropna=False, sort=False, observed=True).ngroup().to_numpy()
+    sizes = np.bincount(same)
+    extra = int((sizes - 1).sum())
+    if not extra:
+        return
+    fold = np.full(len(same), -1)
+    for split in (s for s in splits if s.repeat == 0):
+        fold[split.test] = split.fold
+    folds = pd.Series(fold).groupby(same).transform("nunique").to_numpy()
+    yield (
+        f"has {extra} rows whose features repeat an earlier row exactly; {int((folds > 1).sum())} rows have a copy in "
+        "another outer fold, which flatters learners that memorise. Drop the copies or name their groups."
+    )
+    labels = pd.Series(dataset.y).groupby(same).transform("nunique").to_numpy()
+    if (labels > 1).any():
+        yield f"has {int((labels > 1).sum())} rows with equal features and contradicting labels: no learner can be right."
+
+
+def _columns(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:
+    for name in dataset.X.columns:
+        column = dataset.X[name]
+        values = column.nunique()
+        if values == 0:
+            yield f"has column {name!r} without any value: it is filled with 0 and teaches nothing."
+        elif values == 1 and not column.isna().any():
+            yield f"has the constant column {name!r}: it teaches nothing."
+        elif _is_id(column, values):
+            yield f"has column {name!r}, a different whole number in every row: an id? Leave it out with `drop` if so."
+        elif _separates(dataset, name):
+            yield f"has column {name!r}, which separates the classes alone: does it know the answer?"
+
+
+def _is_id(column: pd.Series, values: int) -> bool:
+    if isinstance(column.dtype, pd.CategoricalDtype) or values < len(column) or len(column) < 20:
+        return False
+    numbers = column.to_numpy()
+    whole = bool((numbers == np.rint(numbers)).all())
+    return whole and bool((np.diff(numbers) > 0).all() or np.ptp(numbers) < 2 * len(numbers))
+
+
+def _separates(dataset: Dataset, name: str) -> bool:
+    column, y = dataset.X[name], dataset.y
+    if column.isna().any():
+        return False
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return not set(column[y == 1]) & set(column[y == 0])
+    one, other = column[y == 1], column[y == 0]
+    return bool(one.min() > other.max() or one.max() < other.min())

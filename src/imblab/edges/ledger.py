@@ -1,0 +1,279 @@
+"""The facts of a study: its question and its rows, in one folder, append-only.
+
+``study.yaml`` is the resolved question, ``ledger.jsonl`` one :class:`~imblab.records.Evaluation` a line. One process
+writes at a time; a line is whole or it is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from imblab.errors import StudyError, unknown
+from imblab.records import Evaluation
+
+QUESTION = "study.yaml"
+ROWS = "ledger.jsonl"
+#: Sections of the question that may grow: their members answer for themselves.
+GROWING = ("dataset", "learner", "strategy")
+
+
+class Ledger:
+    """The rows of one study, open for appending.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / ROWS
+        self._done = {row.key: row for row in read_rows(folder)}
+        _cut_torn_line(self._path)
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    @property
+    def rows(self) -> list[Evaluation]:
+        """What is answered, in the order in which it was."""
+        return list(self._done.values())
+
+    def append(self, row: Evaluation) -> None:
+        """Write one row, durably."""
+        os.write(self._file, (row.to_json() + "\n").encode())
+        os.fsync(self._file)
+        self._done[row.key] = row
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._file)
+
+    def check(self, addresses: Mapping[str, str]) -> None:
+        """Refuse rows that answer another question than the one asked now.
+
+        Parameters
+        ----------
+        addresses : mapping of str to str
+            What the row of every cell must be addressed with.
+
+        Raises
+        ------
+        StudyError
+        """
+        foreign = [k for k, row in self._done.items() if k in addresses and addresses[k] != row.fingerprint]
+        if foreign:
+            raise StudyError(
+                f"{str(self._path)!r} holds {len(foreign)} rows whose data or question has changed since, the first "
+                f"{foreign[0]!r}; a row answers exactly one question. Restore the data, choose another name=..., or "
+                "start over with overwrite=true (the old folder is kept aside)."
+            )
+
+
+@contextmanager
+def open_study(folder: Path, mapping: Mapping[str, Any], overwrite: bool = False) -> Iterator[Ledger]:
+    """Open the folder of a study for writing.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it does not exist.
+    mapping : mapping
+        The resolved question.
+    overwrite : bool, default=False
+        Start over; an existing folder is renamed to ``<name>~1``, ``~2``, ...
+
+    Yields
+    ------
+    Ledger
+
+    Raises
+    ------
+    StudyError
+        If another process is writing, or the folder answers another question.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        if overwrite and folder.exists():
+            folder.rename(_aside(folder))
+        folder.mkdir(exist_ok=True)
+        wanted = _extended(folder, mapping)
+        _write(folder / QUESTION, wanted)
+        ledger = Ledger(folder)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+
+def read_study(folder: Path) -> dict[str, Any]:
+    """The resolved question of a study."""
+    found = yaml.safe_load((folder / QUESTION).read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise StudyError(
+            f"{str(folder / QUESTION)!r} holds no mapping; it is the question of the study. Restore it, or start over "
+            "with overwrite=true."
+        )
+    return found
+
+
+def read_rows(folder: Path) -> list[Evaluation]:
+    """The rows of a study; a torn last line is not there.
+
+    Raises
+    ------
+    StudyError
+        If any other line is damaged, or one cell has two different answers.
+    """
+    path = folder / ROWS
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    rows: dict[str, Evaluation] = {}
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            row = Evaluation.from_json(line.decode())
+        except (ValueError, TypeError, KeyError) as error:
+            raise StudyError(
+                f"{str(path)!r} has a damaged line {number} ({type(error).__name__}); every line is one row. Remove "
+                "that line and run again: its cell is then answered anew."
+            ) from error
+        rows[row.key] = row
+    return list(rows.values())
+
+
+def find(name: str, experiments: Path) -> Path:
+    """The folder of a study by name.
+
+    Raises
+    ------
+    StudyError
+        If there is none; the message lists those there are.
+    """
+    folder = experiments / name
+    if not (folder / QUESTION).is_file():
+        known = sorted(p.parent.name for p in experiments.glob(f"*/{QUESTION}") if "~" not in p.parent.name)
+        raise StudyError(
+            unknown("study", name, known, "Run it first with `imblab run`, or choose")
+            if known
+            else f"unknown study {name!r}; {str(experiments)!r} holds none. Run one: imblab run experiment=quickstart."
+        )
+    return folder
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two questions, as ``dotted.key: old -> new``.
+
+    Examples
+    --------
+    >>> difference({"seed": 0, "primary": "mcc"}, {"seed": 1, "primary": "mcc"})
+    ['seed: 0 -> 1']
+    """
+    before, after = dict(_flat(old)), dict(_flat(new))
+    keys = [*before, *(k for k in after if k not in before)]
+    return [
+        f"{k}: {_shown(before, k)} -> {_shown(after, k)}" for k in keys if _shown(before, k) != _shown(after, k)
+    ]
+
+
+def _extended(folder: Path, mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """The question the folder shall hold: the old one with what the new one adds."""
+    asked: dict[str, Any] = json.loads(json.dumps(mapping))
+    if not (folder / QUESTION).exists():
+        return asked
+    old = read_study(folder)
+    has_rows = bool(read_rows(folder))
+    changed = difference(_rest(old, asked), _rest(asked, old)) if has_rows else []
+    if changed:
+        more = f" and {len(changed) - 8} more" if len(changed) > 8 else ""
+        raise StudyError(
+            f"study {folder.name!r} asks another question than the rows in its folder answer: "
+            + "; ".join(changed[:8])
+            + f"{more}. Rows are never changed. Choose another name=..., or start over with overwrite=true (the old "
+            "folder is kept aside)."
+        )
+    if not has_rows:
+        return asked
+    for section in GROWING:
+        asked[section] = {**old[section], **asked[section]}
+    asked["protocol"]["repeats"] = max(old["protocol"]["repeats"], asked["protocol"]["repeats"])
+    return asked
+
+
+def _rest(mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A question without what may grow: members the other does not have, and the number of repeats."""
+    kept = {key: value for key, value in mine.items() if key not in GROWING}
+    kept["protocol"] = {k: v for k, v in mine["protocol"].items() if k != "repeats"}
+    for section in GROWING:
+        kept[section] = {name: value for name, value in mine[section].items() if name in other[section]}
+    return kept
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return json.dumps(values[key]) if key in values else "(absent)"
+
+
+def _aside(folder: Path) -> Path:
+    number = 1
+    while (other := folder.with_name(f"{folder.name}~{number}")).exists():
+        number += 1
+    return other
+
+
+def _write(path: Path, mapping: Mapping[str, Any]) -> None:
+    """Replace a file in one step."""
+    text = yaml.safe_dump(dict(mapping), sort_keys=False, width=118, allow_unicode=True)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """A process that was killed while writing leaves half a line: it is taken away."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with path.open("r+b") as stream:
+            stream.truncate(whole)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One writer a study, across processes; the lock ends with the process."""
+    import fcntl
+
+    path = folder.with_name(f".{folder.name}.lock")
+    with path.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            stream.seek(0)
+            raise StudyError(
+                f"study {folder.name!r} is being run by process {stream.read().strip() or 'unknown'}; one process "
+                "writes its rows at a time. Wait for it, or choose another name=..."
+            ) from error
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+

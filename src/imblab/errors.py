@@ -1,0 +1,57 @@
+"""What can go wrong, named by who must act.
+
+Every message has four parts in one or two sentences: which object (by quoted name), what was found (with the
+value), the rule, and the way out.
+"""
+
+
+from collections.abc import Iterable
+
+
+class ImblabError(Exception):
+    """Root of everything imblab raises on purpose."""
+
+
+class ConfigError(ImblabError):
+    """The question is written wrongly: an unknown name, a bad value, a refused target."""
+
+
+class DataError(ImblabError):
+    """The table cannot carry the question: missing column, one class, too few positives."""
+
+
+class StudyError(ImblabError):
+    """The folder of a study contradicts what is asked of it: changed question, missing or foreign rows."""
+
+
+class FitError(ImblabError):
+    """A fit failed and the study was asked to stop there (``runner.on_error=raise``)."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], way_out: str = "") -> str:
+    """One sentence for a name that is not known, answered with the known names.
+
+    Parameters
+    ----------
+    kind : str
+        What was looked for, such as ``"measure"``.
+    name : str
+        The name that was given.
+    known : iterable of str
+        The names that exist.
+    way_out : str, default=""
+        A last sentence; by default the reader is asked to choose a known name.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> unknown("measure", "mc", ["mcc", "f1"])
+    "unknown measure 'mc'; a study knows its measures by name. Choose one of: f1, mcc."
+    """
+    names = ", ".join(sorted(known)) or "none"
+    return (
+        f"unknown {kind} {name!r}; a study knows its {kind}s by name. {way_out or 'Choose'} one of: {names}."
+    )

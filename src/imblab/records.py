@@ -1,0 +1,490 @@
+"""The nouns of imblab: frozen, slotted dataclasses, and nothing that acts.
+
+Records are values. Those made of plain data (:class:`Study` and below, :class:`Evaluation`) go to JSON and back
+without loss; :class:`Dataset` and :class:`Split` hold arrays and are known by their fingerprints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+#: A knob or a tuned parameter: a number, a text such as ``"balanced"``, a flag.
+Scalar = float | int | str | bool
+#: A threshold: a number, ``"tuned"``, or one rule such as ``{"alert_rate": 0.01}``.
+Threshold = float | str | Mapping[str, Any]
+#: ``{"_target_": "dotted.path", "parameter": value}``.
+Make = Mapping[str, Any]
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short stable address of plain data and arrays.
+
+    Parameters
+    ----------
+    *parts : JSON-like or ndarray
+        Mappings are taken in sorted key order, arrays by dtype, shape and bytes.
+
+    Returns
+    -------
+    str
+        The first 16 hexadecimal digits of a sha256.
+
+    Examples
+    --------
+    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    True
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        else:
+            digest.update(json.dumps(part, sort_keys=True, default=dict).encode())
+        digest.update(b"\x00")
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """A table with one binary target.
+
+    Attributes
+    ----------
+    name : str
+    X : DataFrame of shape (n_rows, n_features)
+        Features only, in file order: numeric columns as float64, categorical ones as pandas ``category`` whose
+        categories are sorted.
+    y : ndarray of shape (n_rows,), int64
+        1 for the positive class, 0 for the other.
+    classes : tuple of str
+        The labels behind 0 and 1, as text.
+    categorical : tuple of str
+        Names of the categorical columns of ``X``.
+    groups, time, amount, id : ndarray of shape (n_rows,) or None
+        Columns that steer splits, costs or look-ups and are no features.
+    source : str
+        The parent table; tasks from one source are not independent evidence.
+    fingerprint : str
+        sha256 of the content, row order included.
+    """
+
+    name: str
+    X: pd.DataFrame
+    y: np.ndarray
+    classes: tuple[str, str]
+    categorical: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
+    time: np.ndarray | None = None
+    amount: np.ndarray | None = None
+    id: np.ndarray | None = None
+    source: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """One outer split: indices, made once.
+
+    Attributes
+    ----------
+    repeat, fold : int
+        Count from 0.
+    train, test : ndarray of int64
+        Row numbers of the table; ascending, but for time-ordered tables, where they follow the time.
+    fingerprint : str
+        Address of the two index arrays.
+    """
+
+    repeat: int
+    fold: int
+    train: np.ndarray
+    test: np.ndarray
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An axis of listed values, searched in the order written."""
+
+    values: tuple[Scalar, ...]
+
+    def text(self) -> str:
+        """The axis in Hydra's sweep grammar.
+
+        Examples
+        --------
+        >>> Choice((0.1, 0.5)).text()
+        'choice(0.1,0.5)'
+        """
+        return f"choice({','.join(_plain(v) for v in self.values)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A continuous or whole-numbered axis; both ends belong to it."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    def text(self) -> str:
+        """The axis in Hydra's sweep grammar.
+
+        Examples
+        --------
+        >>> Interval(1, 50, log=True, integer=True).text()
+        'tag(log,int(interval(1,50)))'
+        """
+        inner = f"interval({_plain(self.low)},{_plain(self.high)})"
+        inner = f"int({inner})" if self.integer else inner
+        return f"tag(log,{inner})" if self.log else inner
+
+
+Axis = Choice | Interval
+
+
+def _plain(value: Scalar) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A classifier family.
+
+    Attributes
+    ----------
+    name : str
+    make : mapping
+        ``{"_target_": "sklearn.linear_model.LogisticRegression", "max_iter": 2000}``.
+    space : mapping of str to Axis
+        Tuned when ``search.tune_learner`` is set.
+    """
+
+    name: str
+    make: Make
+    space: Mapping[str, Axis] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How imbalance is treated: a sampler (with its ratio and k), a weight, a threshold.
+
+    Attributes
+    ----------
+    name : str
+    sampler : mapping or None
+        ``{"_target_": "imblearn.over_sampling.SMOTE"}``; the texts ``$ratio`` and ``$k`` inside stand for the knobs,
+        the keys ``_mixed_`` and ``_categorical_`` hold its form for tables with some and with only categorical columns.
+    weight : float, "balanced" or None
+        Weight of a positive relative to a negative row.
+    threshold : float, "tuned" or mapping
+        A row is called positive iff p >= threshold.
+    space : mapping of {"ratio", "k", "weight", "threshold"} to Axis
+        The knobs that are searched.
+    ratio : float or None
+        imbalanced-learn's float ``sampling_strategy``: n_minority / n_majority afterwards.
+    k : int or None
+        Number of neighbours of the sampler.
+    """
+
+    name: str
+    sampler: Make | None = None
+    weight: float | str | None = None
+    threshold: Threshold = 0.5
+    space: Mapping[str, Axis] = field(default_factory=dict)
+    ratio: float | None = None
+    k: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number that says how good predictions are.
+
+    Attributes
+    ----------
+    name : str
+    function : str
+        Dotted path. Needs ``label``: ``f(tn, fp, fn, tp)`` on counts (arrays of any shape); else ``f(y, p)``.
+    needs : {"label", "probability", "score"}
+        ``label``: called classes; ``score``: any ranking; ``probability``: values that claim to be probabilities.
+    greater_is_better : bool
+    range : tuple of float or None
+        Lowest and highest value; None where there is no bound.
+    reference : str
+        Paper or documentation of the formula.
+    parameters : mapping
+        Further keyword arguments of ``function``.
+    """
+
+    name: str
+    function: str
+    needs: str
+    greater_is_better: bool = True
+    range: tuple[float | None, float | None] = (None, None)
+    reference: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How evidence is gathered.
+
+    Attributes
+    ----------
+    outer_folds, inner_folds, repeats : int
+    inner : {"own", "shared"}
+        ``shared`` takes the other outer folds as inner folds.
+    thresholds : tuple of float or "observed"
+        The cuts that ``tuned`` may choose from.
+    threshold_measure : str
+        What ``tuned`` maximises where the primary is a ranking measure.
+    gap : str, float or None
+        Least distance between training and test times in time-ordered studies.
+    """
+
+    outer_folds: int = 5
+    inner_folds: int = 3
+    repeats: int = 1
+    inner: str = "own"
+    thresholds: tuple[float, ...] | str = tuple(i / 100 for i in range(1, 100))
+    threshold_measure: str = "mcc"
+    gap: str | float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How the inner search asks for candidates.
+
+    Attributes
+    ----------
+    method : {"grid", "random", "qmc", "tpe"}
+    n_trials : int or None
+        Number of trials; a grid has none.
+    tune_learner : bool
+        Whether the spaces of the learners are searched too.
+    """
+
+    method: str = "grid"
+    n_trials: int | None = None
+    tune_learner: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What shall be claimed, fixed before the first row.
+
+    Attributes
+    ----------
+    contrasts : tuple of (str, str) or None
+        Pairs ``(a, b)`` read as a - b; None stands for ``smote_threshold - threshold`` and each strategy against ``none``.
+    alpha : float
+    rope : mapping of str to float
+        Half-width of the region of practical equivalence by measure.
+    """
+
+    contrasts: tuple[tuple[str, str], ...] | None = None
+    alpha: float = 0.05
+    rope: Mapping[str, float] = field(default_factory=lambda: {"mcc": 0.01, "pr_auc": 0.01})
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """The question: everything that may change a row or a verdict, and nothing else.
+
+    Attributes
+    ----------
+    name : str
+    seed : int
+    datasets : mapping of str to mapping
+        How each data set is loaded, by its key.
+    learners, strategies, measures : tuple
+    protocol : Protocol
+    primary : str
+        The measure that is tuned and judged.
+    tuning : Tuning
+    claims : Claims
+    """
+
+    name: str
+    seed: int
+    datasets: Mapping[str, Mapping[str, Any]]
+    learners: tuple[Learner, ...]
+    strategies: tuple[Strategy, ...]
+    measures: tuple[Measure, ...]
+    protocol: Protocol = field(default_factory=Protocol)
+    primary: str = "mcc"
+    tuning: Tuning = field(default_factory=Tuning)
+    claims: Claims = field(default_factory=Claims)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """One row of the design: a data set, a learner, a strategy, an outer split."""
+
+    dataset: str
+    learner: Learner
+    strategy: Strategy
+    split: Split
+
+    @property
+    def key(self) -> str:
+        """The address of the cell, used everywhere."""
+        return key_of(self.dataset, self.learner.name, self.strategy.name, self.split.repeat, self.split.fold)
+
+
+def key_of(dataset: str, learner: str, strategy: str, repeat: int, fold: int) -> str:
+    """The address of a cell from its coordinates.
+
+    Examples
+    --------
+    >>> key_of("yeast4", "logistic", "smote", 0, 3)
+    'yeast4/logistic/smote/0/3'
+    """
+    return f"{dataset}/{learner}/{strategy}/{repeat}/{fold}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One candidate of an inner search.
+
+    Attributes
+    ----------
+    params : mapping
+        Flat knobs: ``ratio``, ``k``, ``weight``, ``learner.<parameter>``.
+    value : float or None
+        The summed-count or averaged value of the primary measure; None where there is none.
+    threshold : float or None
+        The cut at which ``value`` holds.
+    status : {"ok", "inapplicable", "failed", "repeated", "pruned"}
+    reason : str or None
+    fold_thresholds : tuple of float
+        The best cut of each inner fold by itself: its spread says whether a common cut is fair.
+    at_edge : bool
+        Whether the cut is the first or last it could be.
+    """
+
+    params: Mapping[str, Scalar]
+    value: float | None
+    threshold: float | None
+    status: str = "ok"
+    reason: str | None = None
+    fold_thresholds: tuple[float, ...] = ()
+    at_edge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What inner tuning found, and how."""
+
+    params: Mapping[str, Scalar]
+    threshold: float | None
+    value: float | None
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One row of the result: the answer of one cell.
+
+    Attributes
+    ----------
+    dataset, learner, strategy : str
+    repeat, fold : int
+        Count from 0.
+    params : mapping
+        The chosen or fixed knobs, flat: ``ratio``, ``k``, ``weight`` (absent where the strategy has none) and
+        ``learner.<parameter>``.
+    threshold : float or None
+        The cut that was used.
+    scores : mapping of str to float or None
+        One value a measure; None where it is undefined.
+    counts : mapping
+        ``tn``, ``fp``, ``fn``, ``tp`` of the test rows.
+    status : {"ok", "inapplicable", "failed"}
+    error : str or None
+        Why there are no scores.
+    fingerprint : str
+        Address of everything that may change this row.
+    data_fingerprint, split_fingerprint : str
+        Of the table and of the outer split.
+    flagged : float or None
+        Share of the test rows that were called positive.
+    value : float or None
+        The inner value of the winner; None where nothing was searched.
+    n_train, n_test : int
+    reached : mapping
+        ``sampler`` (its class), ``negative`` and ``positive`` rows that the learner received in the refit.
+    fits : int
+        Fits this row rests on, whether done for it or shared.
+    spared : int
+        How many of them were known already.
+    seconds : float
+        Wall time of the row.
+    notes : tuple of str
+        What a reader should know: a threshold at the edge of its grid, a column without values, ...
+    trials : tuple of Trial
+        The whole inner search.
+    """
+
+    dataset: str
+    learner: str
+    strategy: str
+    repeat: int
+    fold: int
+    params: Mapping[str, Scalar]
+    threshold: float | None
+    scores: Mapping[str, float | None]
+    counts: Mapping[str, int]
+    seconds: float
+    status: str
+    error: str | None
+    fingerprint: str
+    data_fingerprint: str = ""
+    split_fingerprint: str = ""
+    flagged: float | None = None
+    value: float | None = None
+    n_train: int = 0
+    n_test: int = 0
+    reached: Mapping[str, Any] = field(default_factory=dict)
+    fits: int = 0
+    spared: int = 0
+    notes: tuple[str, ...] = ()
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The address of the cell this row answers."""
+        return key_of(self.dataset, self.learner, self.strategy, self.repeat, self.fold)
+
+    def to_json(self) -> str:
+        """One line of JSON; :meth:`from_json` gives the equal record back."""
+        return json.dumps(_plain_data(self), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Evaluation:
+        """The record behind one line of a ledger."""
+        raw = json.loads(line)
+        trials = tuple(
+            Trial(**{**t, "fold_thresholds": tuple(t.get("fold_thresholds", ()))}) for t in raw.pop("trials", ())
+        )
+        return cls(**{**raw, "notes": tuple(raw.get("notes", ())), "trials": trials})
+
+
+def _plain_data(value: Any) -> Any:
+    """Records, tuples and mappings as what JSON knows."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: _plain_data(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {k: _plain_data(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain_data(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value

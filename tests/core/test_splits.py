@@ -1,0 +1,145 @@
+"""Splits: the rule itself, by scikit-learn's own splitters and by brute force."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from imblab.core import splits
+from imblab.errors import ConfigError, DataError
+from imblab.records import Dataset, Protocol
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+
+def table(y, **columns):
+    y = np.asarray(y, dtype=np.int64)
+    return Dataset("toy", pd.DataFrame({"a": np.arange(float(len(y)))}), y, ("no", "yes"), **columns)
+
+
+def labels(n=120, positives=30, seed=0):
+    y = np.zeros(n, dtype=np.int64)
+    y[np.random.default_rng(seed).permutation(n)[:positives]] = 1
+    return y
+
+
+def test_outer_and_inner_splits_are_scikit_learns_own():
+    data, protocol = table(labels()), Protocol(outer_folds=4, inner_folds=3, repeats=2)
+    plan = splits.plan(data, protocol, seed=7)
+    for repeat in range(2):
+        outer = StratifiedKFold(4, shuffle=True, random_state=7 + repeat)
+        for fold, (train, test) in enumerate(outer.split(np.zeros(120), data.y)):
+            split = plan[repeat * 4 + fold]
+            np.testing.assert_array_equal(split.train, train)
+            np.testing.assert_array_equal(split.test, test)
+            own = StratifiedKFold(3, shuffle=True, random_state=7 + repeat).split(train, data.y[train])
+            for (fit, validate), (a, b) in zip(splits.inner(data, protocol, 7, split, plan), own, strict=True):
+                np.testing.assert_array_equal(fit, train[a])
+                np.testing.assert_array_equal(validate, train[b])
+
+
+def test_groups_never_straddle_and_follow_scikit_learn():
+    groups = np.repeat(np.arange(30), 4)
+    data, protocol = table(labels(), groups=groups), Protocol(outer_folds=3, inner_folds=2)
+    plan = splits.plan(data, protocol, seed=1)
+    expected = StratifiedGroupKFold(3, shuffle=True, random_state=1).split(np.zeros(120), data.y, groups)
+    for split, (train, test) in zip(plan, expected, strict=True):
+        np.testing.assert_array_equal(split.test, test)
+        np.testing.assert_array_equal(split.train, train)
+        for fit, validate in splits.inner(data, protocol, 1, split, plan):
+            assert not set(groups[fit]) & set(groups[validate])
+
+
+def test_shared_inner_folds_are_the_other_outer_folds():
+    data, protocol = table(labels()), Protocol(outer_folds=4, inner="shared", repeats=2)
+    plan = splits.plan(data, protocol, seed=3)
+    for split in plan:
+        others = [s for s in plan if s.repeat == split.repeat and s.fold != split.fold]
+        for other, (fit, validate) in zip(others, splits.inner(data, protocol, 3, split, plan), strict=True):
+            np.testing.assert_array_equal(validate, other.test)
+            assert set(fit) == set(range(120)) - set(split.test) - set(other.test)
+            assert (np.diff(fit) > 0).all()
+
+
+@given(
+    times=st.lists(st.integers(0, 40), min_size=80, max_size=120),
+    gap=st.sampled_from([None, 0, 1, 3]),
+    folds=st.integers(2, 4),
+)
+def test_time_blocks_follow_the_rule_by_brute_force(times, gap, folds):
+    when = np.array(times, dtype=np.float64)
+    pairs = splits._windows(when, np.arange(len(when)), folds, gap)
+    n = len(when)
+    block = [sum(u < t for u in when) * (folds + 1) // n for t in when]
+    for i, (train, test) in enumerate(pairs, start=1):
+        assert set(test) == {r for r in range(n) if block[r] == i}
+        first = min((when[r] for r in test), default=None)
+        assert set(train) == {
+            r for r in range(n) if block[r] < i and (not gap or first is None or when[r] + gap <= first)
+        }
+        assert (np.diff(when[train]) >= 0).all()
+        if len(train) and len(test):
+            assert when[train].max() + (gap or 0) <= when[test].min()
+
+
+def test_time_ordered_inner_splits_keep_the_gap_too():
+    when = np.arange("2020-01-01", "2020-07-19", dtype="datetime64[D]").astype("datetime64[ns]")
+    rng = np.random.default_rng(0)
+    data = table(rng.integers(0, 2, len(when)), time=when[rng.permutation(len(when))])
+    protocol = Protocol(outer_folds=3, inner_folds=2, gap="5D")
+    plan = splits.plan(data, protocol, seed=0)
+    assert len(plan) == 3
+    gap = np.timedelta64(5, "D")
+    for split in plan:
+        assert data.time[split.train].max() + gap <= data.time[split.test].min()
+        for fit, validate in splits.inner(data, protocol, 0, split, plan):
+            assert data.time[fit].max() + gap <= data.time[validate].min()
+            assert set(fit) | set(validate) <= set(split.train)
+
+
+@given(n=st.integers(60, 200), share=st.floats(0.2, 0.5), folds=st.integers(2, 5), seed=st.integers(0, 9))
+def test_every_row_is_judged_once_a_repeat_and_never_by_itself(n, share, folds, seed):
+    data = table(labels(n, int(n * share), seed))
+    plan = splits.plan(data, Protocol(outer_folds=folds, inner_folds=2), seed)
+    assert sorted(np.concatenate([s.test for s in plan])) == list(range(n))
+    assert all(not set(s.train) & set(s.test) for s in plan)
+
+
+def test_too_few_positives_are_refused_with_the_number_that_would_do(snapshot):
+    with pytest.raises(DataError) as said:
+        splits.plan(table(labels(100, 7)), Protocol(outer_folds=8, inner_folds=2), seed=0)
+    assert str(said.value) == snapshot
+    splits.plan(table(labels(100, 7)), Protocol(outer_folds=7, inner_folds=2), seed=0)
+
+
+def test_a_table_that_no_number_of_folds_can_serve(snapshot):
+    with pytest.raises(DataError) as said:
+        splits.plan(table(labels(100, 3)), Protocol(), seed=0)
+    assert str(said.value) == snapshot
+
+
+@pytest.mark.parametrize(
+    ("columns", "protocol"),
+    [
+        ({"time": np.arange(120.0)}, Protocol(repeats=2)),
+        ({"time": np.arange(120.0)}, Protocol(inner="shared")),
+        ({"time": np.arange(120.0), "groups": np.arange(120)}, Protocol()),
+        ({}, Protocol(gap=3)),
+        ({"time": np.arange(120.0)}, Protocol(gap="30D")),
+        ({"time": np.arange(120).astype("datetime64[D]")}, Protocol(gap="soon")),
+    ],
+    ids=["repeats", "shared", "groups", "gap-without-time", "gap-not-a-number", "gap-not-a-duration"],
+)
+def test_clashing_wishes_about_time_are_refused(columns, protocol, snapshot):
+    with pytest.raises(ConfigError) as said:
+        splits.plan(table(labels(), **columns), protocol, seed=0)
+    assert str(said.value) == snapshot
+
+
+def test_cautions_name_the_numbers():
+    few = table(labels(200, 15))
+    said = splits.cautions(few, splits.plan(few, Protocol(), seed=0))
+    assert len(said) == 2
+    assert "3 positives" in said[0]
+    assert "12 positives" in said[1]
+    many = table(labels(400, 100))
+    assert splits.cautions(many, splits.plan(many, Protocol(), seed=0)) == ()

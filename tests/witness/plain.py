@@ -1,0 +1,417 @@
+"""What a study computes, in plain scikit-learn and imbalanced-learn.
+
+This file imports nothing of imblab. It is the numerical contract (section 5 of the design) written down once more, as
+slowly and as plainly as possible: loops over splits, candidates and inner folds, and scikit-learn's own function for
+every metric. Whoever wants to know what a number in a ledger means may read it here; whoever doubts one may run it.
+
+    rows = study(X, y, learner=lambda seed: LogisticRegression(max_iter=2000, random_state=seed),
+                 strategy={"sampler": smote, "ratios": [0.25, 0.5], "ks": [3, 5], "threshold": "tuned"}, seed=7)
+
+``X`` is a DataFrame (columns of a number type are numeric, all others categorical), ``y`` an array of 0 and 1.
+"""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from imblearn.metrics import geometric_mean_score
+from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
+from imblearn.under_sampling import RandomUnderSampler
+from imblearn.under_sampling.base import BaseUnderSampler
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    confusion_matrix,
+    f1_score,
+    fbeta_score,
+    log_loss,
+    matthews_corrcoef,
+    precision_recall_curve,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import has_fit_parameter
+
+TIED = 1e-12
+HUNDREDTHS = [i / 100 for i in range(1, 100)]
+
+
+# ----------------------------------------------------------------------------------------------------------- measures
+
+
+def at_top_share(y, p, share):
+    """Expected recall and precision when the ``share * n`` highest scores are flagged (a real number of rows).
+
+    Rows tied at the border share what is left of the quota equally, so no order among equals is invented.
+    """
+    quota = share * len(y)
+    border = next(t for t in np.unique(p)[::-1] if np.sum(p >= t) >= quota)
+    above, at = p > border, p == border
+    found = y[above].sum() + y[at].sum() * (quota - above.sum()) / at.sum()
+    return found / y.sum(), found / quota
+
+
+def recall_at_precision(y, p, least):
+    """The highest recall among the cuts whose precision is at least ``least``; 0 if only flagging nothing would do."""
+    precision, recall, _ = precision_recall_curve(y, p)
+    return recall[precision >= least].max()
+
+
+#: Measures of called classes: f(y, called).
+LABEL = {
+    "mcc": matthews_corrcoef,
+    "recall": lambda y, called: recall_score(y, called, zero_division=np.nan),
+    "precision": lambda y, called: precision_score(y, called, zero_division=np.nan),
+    "f1": lambda y, called: f1_score(y, called, zero_division=np.nan),
+    "f2": lambda y, called: fbeta_score(y, called, beta=2, zero_division=np.nan),
+    "specificity": lambda y, called: recall_score(y, called, pos_label=0, zero_division=np.nan),
+    "g_mean": geometric_mean_score,
+    "balanced_accuracy": balanced_accuracy_score,
+    "accuracy": accuracy_score,
+    "accuracy_baseline": lambda y, called: max(np.mean(y == 0), np.mean(y == 1)),
+}
+#: Measures of rankings and probabilities: f(y, p).
+SCORE = {
+    "pr_auc": average_precision_score,
+    "roc_auc": roc_auc_score,
+    "brier": brier_score_loss,
+    "log_loss": log_loss,
+    "recall_at_1pct": lambda y, p: at_top_share(y, p, 0.01)[0],
+    "precision_at_1pct": lambda y, p: at_top_share(y, p, 0.01)[1],
+    "recall_at_precision_90": lambda y, p: recall_at_precision(y, p, 0.90),
+}
+LOWER_IS_BETTER = {"brier", "log_loss"}
+
+
+def number(value):
+    """A Python float; None where the measure has no denominator."""
+    return None if np.isnan(value) else float(value)
+
+
+def scores_of(y, p, threshold):
+    """Every measure of one test part; a row is called positive iff p >= threshold."""
+    called = (p >= threshold).astype(int)
+    scores = {name: number(measure(y, called)) for name, measure in LABEL.items()}
+    scores |= {name: number(measure(y, p)) for name, measure in SCORE.items()}
+    counts = confusion_matrix(y, called, labels=[0, 1]).ravel().tolist()
+    return scores, dict(zip(("tn", "fp", "fn", "tp"), counts, strict=True))
+
+
+# ------------------------------------------------------------------------------------------------------------- splits
+
+
+def split(rows, y, folds, seed, groups=None, time=None, gap=None):
+    """[(rows to learn from, rows to judge on), ...]: the one rule for outer and for inner folds."""
+    if time is not None:
+        return split_by_time(rows, time, folds, gap)
+    if groups is not None:
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        parts = splitter.split(rows, y[rows], groups[rows])
+    else:
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        parts = splitter.split(rows, y[rows])
+    return [(rows[learn], rows[judge]) for learn, judge in parts]
+
+
+def split_by_time(rows, time, folds, gap=None):
+    """Blocks in time order; fold i learns from the blocks before block i and is judged on block i."""
+    rows = rows[np.argsort(time[rows], kind="stable")]
+    when = time[rows]
+    strictly_before = np.array([np.sum(when < moment) for moment in when])
+    block = strictly_before * (folds + 1) // len(rows)
+    parts = []
+    for i in range(1, folds + 1):
+        learn, judge = rows[block < i], rows[block == i]
+        if gap is not None:
+            learn = learn[time[judge].min() - time[learn] >= gap]
+        parts.append((learn, judge))
+    return parts
+
+
+# ------------------------------------------------------------------------------------------------------------ one fit
+
+
+def as_matrix(X):
+    """Numeric columns in file order, then categorical ones as codes of their sorted values; how many are numeric."""
+    numeric = [c for c in X if pd.api.types.is_numeric_dtype(X[c])]
+    categorical = [c for c in X if c not in numeric]
+    codes = {}
+    for c in categorical:
+        order = sorted(X[c].dropna().unique())
+        codes[c] = X[c].map({value: code for code, value in enumerate(order)}).astype(float)
+    columns = [X[c].astype(float) for c in numeric] + [codes[c] for c in categorical]
+    return np.ascontiguousarray(np.column_stack(columns), dtype=np.float64), len(numeric)
+
+
+def fit_and_predict(matrix, n_numeric, y, fit, rows, *, learner, sampler, weight, seed, params):
+    """Fit on the rows ``fit``, give P(y = 1) of ``rows``. Everything is fitted on real rows of ``fit`` only."""
+    prepared = {}  # what the fit rows and the rows to predict look like after impute and standardise
+    median = SimpleImputer(strategy="median", keep_empty_features=True)
+    frequent = SimpleImputer(strategy="most_frequent", keep_empty_features=True)
+    scaler = StandardScaler()
+    for name, part in (("fit", matrix[fit]), ("rows", matrix[rows])):
+        numbers, codes = part[:, :n_numeric], part[:, n_numeric:]
+        if numbers.shape[1]:
+            numbers = median.fit_transform(numbers) if name == "fit" else median.transform(numbers)
+            numbers = scaler.fit_transform(numbers) if name == "fit" else scaler.transform(numbers)
+        if codes.shape[1]:
+            codes = frequent.fit_transform(codes) if name == "fit" else frequent.transform(codes)
+        prepared[name] = np.ascontiguousarray(np.hstack([numbers, codes]), dtype=np.float64)
+
+    X_fit, y_fit = prepared["fit"], y[fit]
+    if sampler is not None:
+        X_fit, y_fit = sampler.fit_resample(X_fit, y_fit)
+
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    if matrix.shape[1] > n_numeric:
+        one_hot.fit(prepared["fit"][:, n_numeric:])
+
+    def final(part):
+        if part.shape[1] == n_numeric:
+            return np.ascontiguousarray(part)
+        return np.ascontiguousarray(np.hstack([part[:, :n_numeric], one_hot.transform(part[:, n_numeric:])]))
+
+    model = learner(seed).set_params(**params)
+    if weight is None:
+        model.fit(final(X_fit), y_fit)
+    elif weight == "balanced":
+        model.fit(final(X_fit), y_fit, sample_weight=compute_sample_weight("balanced", y_fit))
+    else:
+        model.fit(final(X_fit), y_fit, sample_weight=np.where(y_fit == 1, float(weight), 1.0))
+    p = model.predict_proba(final(prepared["rows"]))[:, list(model.classes_).index(1)]
+    return np.asarray(p, dtype=np.float64)
+
+
+# --------------------------------------------------------------------------------------------------------- candidates
+
+
+def smote(ratio, k, seed, categorical):
+    """SMOTE in the form the table asks for; ``categorical`` says of every column whether it is categorical."""
+    knobs = {"sampling_strategy": "auto" if ratio is None else ratio, "random_state": seed}
+    knobs |= {} if k is None else {"k_neighbors": k}
+    if all(categorical):
+        return SMOTEN(**knobs)
+    if any(categorical):
+        return SMOTENC(categorical_features=np.flatnonzero(categorical).tolist(), **knobs)
+    return SMOTE(**knobs)
+
+
+def random_over(ratio, k, seed, categorical):
+    """Copies of positives; knows no neighbours."""
+    return RandomOverSampler(sampling_strategy="auto" if ratio is None else ratio, random_state=seed)
+
+
+def random_under(ratio, k, seed, categorical):
+    """Fewer negatives; knows no neighbours."""
+    return RandomUnderSampler(sampling_strategy="auto" if ratio is None else ratio, random_state=seed)
+
+
+def candidates_of(strategy, tune):
+    """Every candidate, in the order ratio, k, weight, learner parameters by name; the last varies fastest."""
+    names = sorted(tune)
+    axes = [strategy.get("ratios", [None]), strategy.get("ks", [None]), strategy.get("weights", [None])]
+    return [
+        {"ratio": ratio, "k": k, "weight": weight, "params": dict(zip(names, values, strict=True))}
+        for ratio, k, weight, *values in product(*axes, *(tune[name] for name in names))
+    ]
+
+
+def is_applicable(sampler, ratio, k, y_fit):
+    """Whether a sampler can do what the knobs ask on a fit part with these labels."""
+    minority, majority = sorted(np.bincount(y_fit, minlength=2).tolist())
+    if k is not None and not k < minority:
+        return False
+    if ratio is None:
+        return True
+    if isinstance(sampler, BaseUnderSampler):
+        return int(minority / ratio) < majority
+    return int(majority * ratio - minority) >= 1
+
+
+# --------------------------------------------------------------------------------------------------------- thresholds
+
+
+def best_cut(cuts, goodness):
+    """The cut of the greatest goodness; of tied ones (1e-12) the nearest to 0.5, then the lower."""
+    known = [(cut, good) for cut, good in zip(cuts, goodness, strict=True) if good is not None]
+    if not known:
+        return None
+    best = max(good for _, good in known)
+    tied = [cut for cut, good in known if good >= best - TIED]
+    return float(min(tied, key=lambda cut: (round(abs(cut - 0.5), 12), cut)))
+
+
+def choose_cut(rule, y, p, measure, thresholds):
+    """The threshold a rule chooses on the inner validation rows of all inner folds taken together.
+
+    Confusion counts summed over the inner folds are the confusion counts of the concatenated rows, so ``y`` and ``p``
+    are simply all validation labels and scores, one fold after another.
+    """
+    if isinstance(rule, (int, float)):
+        return float(rule)
+
+    def value(cut):
+        return number(LABEL[measure](y, (p >= cut).astype(int)))
+
+    observed = np.unique(p).tolist()
+    if rule == "tuned":
+        cuts = observed if isinstance(thresholds, str) else thresholds
+        return best_cut(cuts, [value(cut) for cut in cuts])
+    if isinstance(rule, list):
+        return best_cut(rule, [value(cut) for cut in rule])
+    if "alert_rate" in rule:
+        return max(cut for cut in observed if np.mean(p >= cut) >= rule["alert_rate"] - TIED)
+    if "min_precision" in rule:
+        cuts = [c for c in observed if precision_score(y, (p >= c).astype(int)) >= rule["min_precision"] - TIED]
+        return best_cut(cuts, [value(cut) for cut in cuts])
+    if "min_recall" in rule:
+        cuts = [c for c in observed if recall_score(y, (p >= c).astype(int)) >= rule["min_recall"] - TIED]
+        return best_cut(cuts, [value(cut) for cut in cuts])
+    if "cost" in rule:
+        goodness = []
+        for cut in observed:
+            _, fp, fn, _ = confusion_matrix(y, (p >= cut).astype(int), labels=[0, 1]).ravel()
+            goodness.append(-(rule["cost"]["fn"] * fn + rule["cost"]["fp"] * fp))
+        return best_cut(observed, goodness)
+    raise ValueError(f"unknown threshold rule {rule!r}")
+
+
+def value_of(inner_results, cut, primary):
+    """What a candidate is worth: summed counts at its cut, or the mean over inner folds of a ranking measure."""
+    if primary in SCORE:
+        return float(np.mean([SCORE[primary](y, p) for y, p in inner_results]))
+    y = np.concatenate([y for y, _ in inner_results])
+    p = np.concatenate([p for _, p in inner_results])
+    return number(LABEL[primary](y, (p >= cut).astype(int)))
+
+
+def first_best(trials, primary):
+    """The first candidate whose value is within 1e-12 of the best; an undefined value loses to every number."""
+    sign = -1 if primary in LOWER_IS_BETTER else 1
+    worth = [-np.inf if trial["value"] is None else sign * trial["value"] for trial in trials]
+    return next(trial for trial, good in zip(trials, worth, strict=True) if good >= max(worth) - TIED)
+
+
+# -------------------------------------------------------------------------------------------------------------- study
+
+
+def study(
+    X,
+    y,
+    *,
+    learner,
+    strategy,
+    outer_folds=5,
+    inner_folds=3,
+    repeats=1,
+    seed=0,
+    primary="mcc",
+    threshold_measure="mcc",
+    thresholds=HUNDREDTHS,
+    groups=None,
+    time=None,
+    gap=None,
+    inner="own",
+    tune=None,
+):
+    """One data set, one learner, one strategy: a list of rows, one for each repeat and outer fold.
+
+    Parameters
+    ----------
+    X, y : DataFrame, array of 0 and 1
+    learner : callable
+        ``learner(seed)`` gives a fresh estimator.
+    strategy : dict
+        ``sampler``: None or ``f(ratio, k, seed, categorical)`` giving a sampler (None if it has no form for the table);
+        ``ratios``, ``ks``, ``weights``: lists of values, ``[None]`` where there is no such knob;
+        ``threshold``: a number, a list, ``"tuned"``, ``{"alert_rate": q}``, ``{"min_precision": v}``,
+        ``{"min_recall": v}`` or ``{"cost": {"fn": a, "fp": b}}``.
+    thresholds : list or "observed"
+        What ``"tuned"`` chooses from.
+    groups, time, gap : array, array, difference of two times
+    inner : {"own", "shared"}
+    tune : dict of str to list
+        Learner parameters that are searched.
+    """
+    matrix, n_numeric = as_matrix(X)
+    is_categorical = [False] * n_numeric + [True] * (matrix.shape[1] - n_numeric)
+    candidates = candidates_of(strategy, tune or {})
+    rule = strategy.get("threshold", 0.5)
+    cut_measure = primary if primary in LABEL else threshold_measure
+    must_search = len(candidates) > 1 or not isinstance(rule, (int, float))
+
+    def sampler_of(candidate, state):
+        if strategy.get("sampler") is None:
+            return None
+        return strategy["sampler"](candidate["ratio"], candidate["k"], state, is_categorical)
+
+    def applicable(candidate, state, fit_parts):
+        if candidate["weight"] is not None and not has_fit_parameter(learner(state), "sample_weight"):
+            return False
+        if strategy.get("sampler") is None:
+            return True
+        sampler = sampler_of(candidate, state)
+        if sampler is None:
+            return False
+        return all(is_applicable(sampler, candidate["ratio"], candidate["k"], y[fit]) for fit in fit_parts)
+
+    def predict(candidate, state, fit, rows):
+        return fit_and_predict(
+            matrix,
+            n_numeric,
+            y,
+            fit,
+            rows,
+            learner=learner,
+            sampler=sampler_of(candidate, state),
+            weight=candidate["weight"],
+            seed=state,
+            params=candidate["params"],
+        )
+
+    result = []
+    for repeat in range(repeats):
+        state = seed + repeat
+        outer = split(np.arange(len(y)), y, outer_folds, state, groups, time, gap)
+        for fold, (train, test) in enumerate(outer):
+            if inner == "shared":
+                others = [outer[j][1] for j in range(outer_folds) if j != fold]
+                pairs = [(train[~np.isin(train, validate)], validate) for validate in others]
+            else:
+                pairs = split(train, y, inner_folds, state, groups, time, gap)
+
+            trials = []
+            for candidate in candidates:
+                if not applicable(candidate, state, [fit for fit, _ in pairs] + [train]):
+                    continue
+                if not must_search:
+                    trials.append({"candidate": candidate, "threshold": float(rule), "value": None})
+                    continue
+                inner_results = [(y[validate], predict(candidate, state, fit, validate)) for fit, validate in pairs]
+                all_y = np.concatenate([labels for labels, _ in inner_results])
+                all_p = np.concatenate([p for _, p in inner_results])
+                cut = choose_cut(rule, all_y, all_p, cut_measure, thresholds)
+                if cut is not None:  # no cut meets the rule: this candidate is not applicable either
+                    value = value_of(inner_results, cut, primary)
+                    trials.append({"candidate": candidate, "threshold": cut, "value": value})
+
+            row = {"repeat": repeat, "fold": fold}
+            if not trials:
+                nothing = {"params": {}, "threshold": None, "value": None, "scores": {}, "counts": {}}
+                result.append(row | {"status": "inapplicable"} | nothing)
+                continue
+            winner = first_best(trials, primary)
+            chosen, cut = winner["candidate"], winner["threshold"]
+            scores, counts = scores_of(y[test], predict(chosen, state, train, test), cut)
+            params = {name: chosen[name] for name in ("ratio", "k", "weight") if chosen[name] is not None}
+            params |= {f"learner.{name}": value for name, value in chosen["params"].items()}
+            row |= {"status": "ok", "params": params, "threshold": cut, "value": winner["value"]}
+            result.append(row | {"scores": scores, "counts": counts})
+    return result

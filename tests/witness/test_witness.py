@@ -1,0 +1,544 @@
+"""The outside witness: a ledger against plain scikit-learn and imbalanced-learn, to 1e-12.
+
+The first half checks the witness itself on cases small enough for pencil and paper; the second half runs studies
+through the command line, as a user would, and computes every row again with :mod:`plain`, which imports nothing of
+imblab.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from imblearn.over_sampling import SMOTE
+from imblearn.pipeline import make_pipeline
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import matthews_corrcoef
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline as make_plain_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+TOLERANCE = 1e-12
+
+_spec = importlib.util.spec_from_file_location("imblab_witness_plain", HERE / "plain.py")
+plain = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(plain)
+
+
+# -------------------------------------------------------------------------------- the witness against pencil and paper
+
+
+def test_plain_imports_nothing_of_imblab():
+    source = (HERE / "plain.py").read_text(encoding="utf-8")
+    assert not [line for line in source.splitlines() if line.startswith(("import imblab", "from imblab"))]
+
+
+@pytest.mark.parametrize(
+    ("cuts", "goodness", "chosen"),
+    [
+        ([0.1, 0.5, 0.9], [1.0, 2.0, 3.0], 0.9),
+        ([0.1, 0.5, 0.9], [3.0, 3.0 - 5e-13, 1.0], 0.5),  # tied: nearest 0.5
+        ([0.3, 0.7], [1.0, 1.0], 0.3),  # |0.3 - 0.5| > |0.7 - 0.5| in IEEE, equal in hundredths: the lower one
+        ([0.49, 0.51, 0.9], [1.0, 1.0, 1.0], 0.49),
+        ([0.2, 0.6], [None, -1.0], 0.6),  # undefined values are no candidates
+        ([0.2, 0.6], [None, None], None),
+    ],
+)
+def test_best_cut_by_hand(cuts, goodness, chosen):
+    assert plain.best_cut(cuts, goodness) == chosen
+
+
+def test_candidates_come_in_declared_order_and_the_last_axis_varies_fastest():
+    strategy = {"ratios": [0.5, 0.2], "ks": [5, 3]}
+    names = [
+        (c["ratio"], c["k"], c["params"]["a"], c["params"]["b"])
+        for c in plain.candidates_of(strategy, {"b": [1, 2], "a": [9]})
+    ]
+    assert names == [
+        (0.5, 5, 9, 1), (0.5, 5, 9, 2), (0.5, 3, 9, 1), (0.5, 3, 9, 2),
+        (0.2, 5, 9, 1), (0.2, 5, 9, 2), (0.2, 3, 9, 1), (0.2, 3, 9, 2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "chosen"),
+    [([0.1, 0.3, 0.3], 1), ([0.3 - 5e-13, 0.3], 0), ([None, -0.2], 1), ([None, None], 0)],
+)
+def test_the_first_of_tied_candidates_wins(values, chosen):
+    trials = [{"value": value, "n": n} for n, value in enumerate(values)]
+    assert plain.first_best(trials, "mcc")["n"] == chosen
+
+
+def test_lower_brier_is_better():
+    assert plain.first_best([{"value": 0.3}, {"value": 0.1}], "brier")["value"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("make", "ratio", "k", "minority", "majority", "expected"),
+    [
+        (plain.smote, 0.1, 3, 10, 100, False),  # already there
+        (plain.smote, 0.109, 3, 10, 100, False),  # int(0.9) = 0 new rows
+        (plain.smote, 0.11, 3, 10, 100, True),  # one new row
+        (plain.smote, 0.5, 9, 10, 100, True),
+        (plain.smote, 0.5, 10, 10, 100, False),  # k must stay below the minority
+        (plain.random_under, 0.1, None, 10, 100, False),
+        (plain.random_under, 0.101, None, 10, 100, True),  # int(99.0099) = 99 < 100
+    ],
+)
+def test_applicability_agrees_with_what_the_sampler_does(make, ratio, k, minority, majority, expected):
+    y = np.repeat([0, 1], [majority, minority])
+    X = np.random.default_rng(0).normal(size=(len(y), 2))
+    sampler = make(ratio, k, 0, [False, False])
+    assert plain.is_applicable(sampler, ratio, k, y) is expected
+    if expected:
+        assert len(sampler.fit_resample(X, y)[1]) != len(y)
+        return
+    with contextlib.suppress(
+        ValueError
+    ):  # the sampler refuses, or (random under-sampling at the present ratio) does nothing
+        assert len(sampler.fit_resample(X, y)[1]) == len(y)
+
+
+def test_time_blocks_by_hand():
+    #            row  0  1  2  3  4  5  6  7
+    time = np.array([5, 1, 2, 2, 9, 3, 8, 7])
+    # in time order: times 1 2 2 3 5 7 8 9, rows 1 2 3 5 0 7 6 4
+    # strictly before 0 1 1 3 4 5 6 7, times 3 // 8: blocks 0 0 0 1 1 1 2 2
+    first, second = plain.split_by_time(np.arange(8), time, 2)
+    assert [part.tolist() for part in first] == [[1, 2, 3], [5, 0, 7]]
+    assert [part.tolist() for part in second] == [[1, 2, 3, 5, 0, 7], [6, 4]]
+    # a gap of 2 before time 3 keeps time 1 alone; before time 8 it drops time 7
+    first, second = plain.split_by_time(np.arange(8), time, 2, gap=2)
+    assert first[0].tolist() == [1]
+    assert second[0].tolist() == [1, 2, 3, 5, 0]
+
+
+def test_top_share_counts_a_real_number_of_rows_and_shares_ties():
+    y = np.array([1, 0, 1, 1, 0])
+    p = np.array([0.9, 0.8, 0.8, 0.8, 0.1])
+    # half of five rows is 2.5: the first whole, then 1.5 of the three tied rows, two thirds of which are positive
+    recall, precision = plain.at_top_share(y, p, 0.5)
+    assert recall == pytest.approx(2 / 3)
+    assert precision == pytest.approx(2 / 2.5)
+    # a share of less than one row takes that much of the best row
+    assert plain.at_top_share(y, p, 0.1) == pytest.approx((0.5 / 3, 1.0))
+
+
+def test_recall_at_precision_by_hand():
+    y, p = np.array([1, 1, 0, 1]), np.array([0.9, 0.8, 0.7, 0.6])
+    assert plain.recall_at_precision(y, p, 0.9) == pytest.approx(2 / 3)
+    assert plain.recall_at_precision(y, -p, 0.9) == pytest.approx(1 / 3)
+    assert plain.recall_at_precision(np.array([0, 1]), p[:2], 0.9) == 0
+
+
+def test_degenerate_scores():
+    scores, counts = plain.scores_of(np.array([0, 0, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4]), 0.5)
+    assert counts == {"tn": 3, "fp": 0, "fn": 1, "tp": 0}
+    assert scores["precision"] is None
+    assert (scores["mcc"], scores["f1"], scores["recall"], scores["g_mean"]) == (0, 0, 0, 0)
+    assert (scores["specificity"], scores["balanced_accuracy"], scores["accuracy"]) == (1, 0.5, 0.75)
+    assert scores["roc_auc"] == scores["pr_auc"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "chosen"),
+    [
+        (0.37, 0.37),
+        ([0.55, 0.85], 0.85),
+        ({"alert_rate": 1 / 6}, 0.9),
+        ({"alert_rate": 0.3}, 0.8),  # 1.8 of six rows: two
+        ({"min_recall": 1.0}, 0.3),
+        ({"min_precision": 0.9}, 0.9),
+        ({"min_precision": 1.1}, None),
+        ({"cost": {"fn": 1, "fp": 100}}, 0.9),  # no false alarm at any price
+        ({"cost": {"fn": 100, "fp": 1}}, 0.3),  # no miss at any price
+    ],
+)
+def test_threshold_rules_by_hand(rule, chosen):
+    y = np.array([1, 0, 1, 0, 1, 0])
+    p = np.array([0.9, 0.8, 0.6, 0.4, 0.3, 0.2])
+    if isinstance(rule, list):  # (tp, fp) is (2, 1) at 0.55 and (1, 0) at 0.85: mcc 1/3 against sqrt(1/5)
+        assert matthews_corrcoef(y, p >= 0.55) == pytest.approx(1 / 3)
+        assert matthews_corrcoef(y, p >= 0.85) == pytest.approx(0.2**0.5)
+    assert plain.choose_cut(rule, y, p, "mcc", plain.HUNDREDTHS) == chosen
+
+
+def test_tuned_uses_the_grid_or_what_was_observed():
+    y, p = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.61, 0.8])
+    assert plain.choose_cut("tuned", y, p, "mcc", plain.HUNDREDTHS) == 0.5
+    assert plain.choose_cut("tuned", y, p, "mcc", "observed") == 0.61
+
+
+def test_plain_agrees_with_an_imblearn_pipeline():
+    X, y = some_numbers(), some_numbers().eval("a + b > 2.6").to_numpy().astype(int)
+    strategy = {"sampler": plain.smote, "ratios": [0.5], "ks": [3]}
+    rows = plain.study(X, y, learner=LEARNERS["logistic"], strategy=strategy, seed=3)
+    for row, (train, test) in zip(rows, StratifiedKFold(5, shuffle=True, random_state=3).split(X, y), strict=True):
+        sampler = SMOTE(sampling_strategy=0.5, k_neighbors=3, random_state=3)
+        model = make_pipeline(StandardScaler(), sampler, LogisticRegression(max_iter=2000))
+        called = model.fit(X.iloc[train], y[train]).predict(X.iloc[test])
+        assert row["scores"]["mcc"] == pytest.approx(matthews_corrcoef(y[test], called), abs=TOLERANCE)
+        assert row["value"] is None
+
+
+def test_plain_agrees_with_a_column_transformer_on_gaps_and_categories():
+    X, y = some_numbers(), some_numbers().eval("a + b > 2.2").to_numpy().astype(int)
+    X["colour"] = np.where(X["a"] > 0, "red", np.where(X["c"] > 0, "blue", None))
+    X.loc[X["b"] < -1, "b"] = np.nan
+    rows = plain.study(X, y, learner=LEARNERS["logistic"], strategy={}, seed=3)
+    numeric = make_plain_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    text = make_plain_pipeline(
+        SimpleImputer(strategy="most_frequent", missing_values=None), OneHotEncoder(handle_unknown="ignore")
+    )
+    columns = make_column_transformer(
+        (numeric, make_column_selector(dtype_include="number")),
+        (text, ["colour"]),
+        sparse_threshold=0,
+    )
+    X = X.astype({"colour": object}).where(X.notna() | (X.columns != "colour"), None)
+    for row, (train, test) in zip(rows, StratifiedKFold(5, shuffle=True, random_state=3).split(X, y), strict=True):
+        model = make_plain_pipeline(columns, LogisticRegression(max_iter=2000)).fit(X.iloc[train], y[train])
+        brier = np.mean((model.predict_proba(X.iloc[test])[:, 1] - y[test]) ** 2)
+        assert row["scores"]["brier"] == pytest.approx(brier, abs=1e-9)
+
+
+def test_shared_inner_folds_are_the_other_outer_folds():
+    """With two candidates and the mean of a ranking measure, the value is that of a fit per pair of outer folds."""
+    X, y = some_numbers(), some_numbers().eval("a + b > 2.2").to_numpy().astype(int)
+    learner = LEARNERS["logistic"]
+    rows = plain.study(
+        X, y, learner=learner, strategy={"weights": [1, 2]}, outer_folds=3, inner="shared", primary="roc_auc"
+    )
+    folds = [test for _, test in StratifiedKFold(3, shuffle=True, random_state=0).split(X, y)]
+    values = []
+    for fit, validate in ((folds[1], folds[2]), (folds[2], folds[1])):  # of outer fold 0
+        model = make_plain_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        weight = np.where(y[fit] == 1, float(rows[0]["params"]["weight"]), 1.0)
+        model.fit(X.iloc[fit], y[fit], logisticregression__sample_weight=weight)
+        values.append(plain.SCORE["roc_auc"](y[validate], model.predict_proba(X.iloc[validate])[:, 1]))
+    assert rows[0]["value"] == pytest.approx(np.mean(values), abs=TOLERANCE)
+
+
+def some_numbers(n=400):
+    return pd.DataFrame(np.random.default_rng(1).normal(size=(n, 3)), columns=["a", "b", "c"])
+
+
+# --------------------------------------------------------------------------------------- the ledger against the witness
+
+
+def lightgbm(seed):
+    from lightgbm import LGBMClassifier
+
+    return LGBMClassifier(n_estimators=20, n_jobs=1, verbose=-1, random_state=seed)
+
+
+def xgboost(seed):
+    from xgboost import XGBClassifier
+
+    return XGBClassifier(n_estimators=20, n_jobs=1, verbosity=0, random_state=seed)
+
+
+LEARNERS = {
+    "logistic": lambda seed: LogisticRegression(max_iter=2000, random_state=seed),
+    "random_forest": lambda seed: RandomForestClassifier(n_estimators=20, n_jobs=1, random_state=seed),
+    "lightgbm": lightgbm,
+    "xgboost": xgboost,
+    "decision_tree": lambda seed: DecisionTreeClassifier(random_state=seed),
+}
+MATRIX = ("logistic", "random_forest", "lightgbm", "xgboost")
+STRATEGIES = {
+    "none": {},
+    "threshold": {"threshold": "tuned"},
+    "smote": {"sampler": plain.smote, "ratios": [0.05, 0.25, 0.5], "ks": [3, 5]},
+    "class_weight": {"weights": [2, 10, "balanced"]},
+}
+#: The same, as a user types it.
+TYPED = {
+    "smote": ["strategy.smote.space.ratio=choice(0.05,0.25,0.5)", "strategy.smote.space.k=choice(3,5)"],
+    "class_weight": ["strategy.class_weight.space.weight=choice(2,10,balanced)"],
+    "random_forest": ["learner.random_forest.make.n_estimators=20"],
+    "lightgbm": ["learner.lightgbm.make.n_estimators=20"],
+    "xgboost": ["learner.xgboost.make.n_estimators=20"],
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One study: what is typed, and the same in the words of the witness."""
+
+    overrides: tuple = ()
+    tables: tuple = ("yeast4",)
+    learners: tuple = ("logistic",)
+    strategies: dict = field(default_factory=lambda: STRATEGIES)
+    given: dict = field(default_factory=dict)
+
+    def typed(self):
+        """The command line of this study."""
+        knobs = [text for name in (*self.learners, *self.strategies) for text in TYPED.get(name, ())]
+        return [
+            "name=w",
+            "seed=7",
+            "tracking=none",
+            "runner.n_jobs=1",
+            *([f"dataset=[{','.join(self.tables)}]"] if all(isinstance(t, str) for t in self.tables) else []),
+            f"learner=[{','.join(self.learners)}]",
+            f"strategy=[{','.join(self.strategies)}]",
+            *knobs,
+            *self.overrides,
+        ]
+
+
+FAST = Case(tables=("yeast4", "abalone9_18", "hypothyroid"), learners=("logistic", "lightgbm"))
+
+
+def ledger_rows(folder, overrides):
+    """Run a study through the command line in an empty folder; the lines of its ledger by coordinates."""
+    path = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-m", "imblab", "run", *overrides],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    lines = (folder / "experiments" / "w" / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    keyed = {(r["dataset"], r["learner"], r["strategy"], r["repeat"], r["fold"]): r for r in rows}
+    assert len(keyed) == len(rows)
+    return keyed
+
+
+def bundled(name):
+    """A bundled table as X and y, read with pandas alone; the rarest label is positive."""
+    table = pd.read_parquet(ROOT / "src" / "imblab" / "data" / f"{name}.parquet")
+    target = table.pop("target")
+    return table, (target == target.value_counts().idxmin()).to_numpy().astype(int)
+
+
+def by_witness(table, y, learner, strategy, given):
+    """The rows of the witness; one thread, since sums over several may differ in their last bit."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return plain.study(table, y, learner=learner, strategy=strategy, seed=7, **given)
+
+
+def assert_same(ledger, witness, dataset, learner, strategy):
+    """Status, knobs, threshold, inner value, counts and every score of every outer fold."""
+    mine = {key: row for key, row in ledger.items() if key[:3] == (dataset, learner, strategy)}
+    assert set(mine) == {(dataset, learner, strategy, row["repeat"], row["fold"]) for row in witness}
+    for row in witness:
+        theirs = mine[dataset, learner, strategy, row["repeat"], row["fold"]]
+        where = f"{dataset}/{learner}/{strategy}/{row['repeat']}/{row['fold']}"
+        assert theirs["status"] == row["status"], f"{where}: {theirs['error']}"
+        if row["status"] != "ok":
+            continue
+        assert theirs["params"] == row["params"], where
+        assert theirs["counts"] == row["counts"], where
+        wrong = {
+            name: (found, expected)
+            for name, found, expected in [
+                ("threshold", theirs["threshold"], row["threshold"]),
+                ("value", theirs["value"], row["value"]),
+                *((name, theirs["scores"][name], expected) for name, expected in row["scores"].items()),
+            ]
+            if not near(found, expected)
+        }
+        assert not wrong, f"{where}: (ledger, witness) differ in {wrong}"
+
+
+def near(found, expected):
+    if found is None or expected is None:
+        return found is expected
+    return abs(found - expected) <= TOLERANCE
+
+
+@pytest.fixture(scope="module")
+def fast_ledger(tmp_path_factory):
+    return ledger_rows(tmp_path_factory.mktemp("fast"), FAST.typed())
+
+
+@pytest.mark.parametrize("strategy", FAST.strategies)
+@pytest.mark.parametrize("learner", FAST.learners)
+@pytest.mark.parametrize("dataset", FAST.tables)
+def test_ledger_equals_witness(fast_ledger, dataset, learner, strategy):
+    witness = by_witness(*bundled(dataset), LEARNERS[learner], STRATEGIES[strategy], {})
+    assert_same(fast_ledger, witness, dataset, learner, strategy)
+
+
+TUNED = {
+    "threshold": {"threshold": "tuned"},
+    "smote_threshold": {"sampler": plain.smote, "ratios": [0.25, 0.5], "ks": [3, 5], "threshold": "tuned"},
+}
+SMOTE_THRESHOLD = (
+    "strategy.smote_threshold.space.ratio=choice(0.25,0.5)",
+    "strategy.smote_threshold.space.k=choice(3,5)",
+)
+
+
+def rule_case(typed, rule):
+    """A threshold rule on the arm without a sampler and on a grid of SMOTE."""
+    strategies = {name: knobs | {"threshold": rule} for name, knobs in TUNED.items()}
+    overrides = tuple(f"strategy.{name}.threshold={typed}" for name in strategies)
+    return Case(SMOTE_THRESHOLD + overrides, ("ecoli3",), ("logistic",), strategies)
+
+
+SLOW = {
+    "matrix_yeast4": Case(tables=("yeast4",), learners=MATRIX),
+    "matrix_page_blocks0": Case(tables=("page_blocks0",), learners=MATRIX),
+    "matrix_hypothyroid": Case(tables=("hypothyroid",), learners=MATRIX),
+    "matrix_ecoli3": Case(tables=("ecoli3",), learners=MATRIX),
+    "shared": Case(
+        ("protocol.inner=shared", *SMOTE_THRESHOLD),
+        ("yeast4", "abalone9_18"),
+        ("logistic", "lightgbm"),
+        TUNED,
+        {"inner": "shared"},
+    ),
+    "repeats": Case(
+        ("protocol.repeats=2", "protocol.outer_folds=3", "protocol.inner_folds=4"),
+        ("ecoli3",),
+        ("logistic", "random_forest"),
+        STRATEGIES,
+        {"repeats": 2, "outer_folds": 3, "inner_folds": 4},
+    ),
+    "tuned_learner": Case(
+        (
+            "search=grid",
+            "search.tune_learner=true",
+            "learner.decision_tree.space.max_depth=choice(2,4,8)",
+            "learner.decision_tree.space.min_samples_leaf=choice(1,10)",
+            *SMOTE_THRESHOLD,
+        ),
+        ("ecoli3",),
+        ("decision_tree",),
+        {"none": {}, **TUNED, "class_weight": STRATEGIES["class_weight"]},
+        {"tune": {"max_depth": [2, 4, 8], "min_samples_leaf": [1, 10]}},
+    ),
+    "observed": Case(
+        ("protocol.thresholds=observed", *SMOTE_THRESHOLD),
+        ("ecoli3",),
+        ("logistic",),
+        TUNED,
+        {"thresholds": "observed"},
+    ),
+    "coarse_grid": Case(
+        ("protocol.thresholds=range(0.1,1,0.1)", *SMOTE_THRESHOLD),
+        ("yeast4",),
+        ("lightgbm",),
+        TUNED,
+        {"thresholds": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]},
+    ),
+    "swept": Case(
+        ("strategy.threshold.space.threshold=choice(0.1,0.3,0.7)",),
+        ("yeast4",),
+        ("logistic",),
+        {"threshold": {"threshold": [0.1, 0.3, 0.7]}},
+    ),
+    "under": Case(
+        ("strategy.random_under.space.ratio=choice(0.02,0.2,1.0)", "strategy.random_over.space.ratio=choice(0.2,1.0)"),
+        ("yeast4", "abalone9_18"),
+        ("logistic", "lightgbm"),
+        {
+            "random_under": {"sampler": plain.random_under, "ratios": [0.02, 0.2, 1.0]},
+            "random_over": {"sampler": plain.random_over, "ratios": [0.2, 1.0]},
+        },
+    ),
+    **{
+        f"primary_{primary}": Case(
+            (f"primary={primary}", *SMOTE_THRESHOLD),
+            ("yeast4",),
+            ("logistic", "lightgbm"),
+            {**TUNED, "smote": STRATEGIES["smote"], "class_weight": STRATEGIES["class_weight"]},
+            {"primary": primary},
+        )
+        for primary in ("pr_auc", "brier", "f1")
+    },
+    "alert_rate": rule_case("{alert_rate: 0.05}", {"alert_rate": 0.05}),
+    "min_precision": rule_case("{min_precision: 0.6}", {"min_precision": 0.6}),
+    "min_precision_out_of_reach": rule_case("{min_precision: 0.999}", {"min_precision": 0.999}),
+    "min_recall": rule_case("{min_recall: 0.9}", {"min_recall": 0.9}),
+    "cost": rule_case("{cost: {fn: 10, fp: 1}}", {"cost": {"fn": 10, "fp": 1}}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_ledger_equals_witness_slow(tmp_path, name):
+    case = SLOW[name]
+    ledger = ledger_rows(tmp_path, case.typed())
+    for dataset in case.tables:
+        table, y = bundled(dataset)
+        for learner in case.learners:
+            for strategy, knobs in case.strategies.items():
+                witness = by_witness(table, y, LEARNERS[learner], knobs, case.given)
+                assert_same(ledger, witness, dataset, learner, strategy)
+
+
+def steered_table(n=900):
+    """Numbers, gaps, a category that comes late, whole-numbered groups, days with ties and a drifting target."""
+    rng = np.random.default_rng(5)
+    day = np.sort(rng.integers(0, 300, n))
+    table = pd.DataFrame(rng.normal(size=(n, 3)).round(3), columns=["a", "b", "c"])
+    table["count"] = rng.poisson(3, n)
+    table["shop"] = rng.choice(["north", "south", "west"], n)
+    table.loc[day > 200, "shop"] = rng.choice(["north", "online"], (day > 200).sum())
+    risk = table["a"] + table["b"] * (table["shop"] == "south") + 0.2 * table["count"] + 0.003 * day
+    table["fraud"] = np.where(risk + rng.normal(size=n) > 3.0, "yes", "no")
+    table.loc[rng.random(n) < 0.1, "c"] = np.nan
+    table.loc[rng.random(n) < 0.05, "shop"] = None
+    table["customer"] = rng.integers(0, 150, n)
+    table["day"] = day
+    table["date"] = (pd.Timestamp("2024-01-01") + pd.to_timedelta(day, unit="D")).strftime("%Y-%m-%d")
+    return table.sample(frac=1, random_state=5).reset_index(drop=True)
+
+
+STEERED = {
+    "groups": (("groups", "customer"), None),
+    "whole_numbers_as_time": (("time", "day"), None),
+    "whole_numbers_with_gap": (("time", "day"), 12),
+    "dates_with_gap": (("time", "date"), "12d"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STEERED)
+def test_ledger_equals_witness_on_a_table_of_ones_own(tmp_path, name):
+    (role, column), gap = STEERED[name]
+    steered_table().to_csv(tmp_path / "shops.csv", index=False)
+    table = pd.read_csv(tmp_path / "shops.csv")
+    dropped = [c for c in ("customer", "day", "date") if c != column]
+    overrides = [
+        "dataset=table",
+        "dataset.table.path=shops.csv",
+        "dataset.table.target=fraud",
+        f"dataset.table.{role}={column}",
+        f"dataset.table.drop=[{','.join(dropped)}]",
+        *([] if gap is None else [f"protocol.gap={gap}"]),
+        *SMOTE_THRESHOLD,
+    ]
+    strategies = {"none": {}, **TUNED, "class_weight": STRATEGIES["class_weight"]}
+    case = Case(tuple(overrides), (None,), ("logistic", "lightgbm"), strategies)
+    ledger = ledger_rows(tmp_path, case.typed())
+    steer = pd.to_datetime(table[column]).to_numpy() if column == "date" else table[column].to_numpy()
+    given = {role: steer, "gap": pd.Timedelta(gap).to_timedelta64() if isinstance(gap, str) else gap}
+    X, y = table.drop(columns=["fraud", "customer", "day", "date"]), (table["fraud"] == "yes").to_numpy().astype(int)
+    for learner in case.learners:
+        for strategy, knobs in strategies.items():
+            assert_same(ledger, by_witness(X, y, LEARNERS[learner], knobs, given), "shops", learner, strategy)
