@@ -6,9 +6,9 @@ compose -> load -> plan the splits -> expand the design -> minus what is done ->
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,11 +188,11 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     say: Callable[[str], None] = (lambda text: None) if as_json else terminal.show
     for note in (*request.notes, *layout.cautions()):
         say(note)
-    rows = _carry_out(layout, home, _jobs(request.n_jobs), request.overwrite, quiet=as_json)
+    rows = _carry_out(layout, home, _jobs(request.runner.get("n_jobs")), request.overwrite, quiet=as_json)
     steps = _next_steps(request.study.name)
     if request.tracking.get("enabled", True):
         steps = [*_logged(request, rows, home), *steps]
-    _print_comparison(request.study, layout, rows, steps, as_json)
+    _print_comparison(request.study, rows, steps, as_json)
     return 0
 
 
@@ -210,10 +210,7 @@ def command_compare(name: str, as_json: bool) -> int:
     home = ledger.find(name, EXPERIMENTS)
     study = config.read(ledger.read_study(home))
     rows = ledger.read_rows(home)
-    if as_json:
-        print(json.dumps(_compared(study, rows)))
-    else:
-        terminal.show(_comparison_text(study, rows, _next_steps(study.name)))
+    _print_comparison(study, rows, _next_steps(study.name), as_json)
     return 0
 
 
@@ -227,3 +224,203 @@ def command_datasets(as_json: bool) -> int:
     rows = datasets.listing()
     print(json.dumps(rows)) if as_json else terminal.show(terminal.listing_text(rows))
     return 0
+
+
+def planned(layout: Layout) -> dict[str, Any]:
+    """The design of a study as plain data: cells, fits, parts, what does not apply, how wide intervals will be.
+
+    Parameters
+    ----------
+    layout : Layout
+
+    Returns
+    -------
+    dict
+        Fit for JSON.
+    """
+    study = layout.study
+    found = _forecasts(layout)
+    return {
+        "study": study.name,
+        "protocol": asdict(study.protocol) | {"thresholds": len(study.protocol.thresholds)},
+        "cells": len(layout.cells),
+        "fits": sum(f.fits for f in found),
+        "shared": sum(f.shared for f in found),
+        "datasets": [_dataset_facts(layout, name) for name in layout.datasets],
+        "learners": [learner.name for learner in study.learners],
+        "strategies": [_strategy_facts(study, strategy) for strategy in study.strategies],
+        "inapplicable": _refusals(found),
+        "half_width": _half_width(layout),
+    }
+
+
+def _request(args: Sequence[str], config_dirs: Sequence[Path]) -> config.Request:
+    if args and args[0].endswith((".yaml", ".yml")) and "=" not in args[0]:
+        return config.load(Path(args[0]), args[1:], config_dirs)
+    asked = " ".join(args)
+    extra = {f"keel_{n}": {"kind": "keel", "table": n} for n in datasets.keel_names()} if "keel_" in asked else {}
+    extra |= {f"zenodo_{n}": {"kind": "zenodo", "table": n} for n in datasets.zenodo_names()}
+    request = config.compose(args, config_dirs, extra)
+    if not request.study.datasets:
+        known = ", ".join(row["name"] for row in datasets.listing() if row["kind"] == "bundled")
+        raise ConfigError(
+            f"study {request.study.name!r} has no data set; a study needs at least one. Say dataset=[...] with one of: "
+            f"{known}, or dataset=table dataset.table.path=... dataset.table.target=..."
+        )
+    return request
+
+
+def _carry_out(layout: Layout, home: Path, n_jobs: int, overwrite: bool, quiet: bool) -> list[Evaluation]:
+    """Answer what is missing and give every row of the study, in the order of the design."""
+    with ledger.open_study(home, config.to_mapping(layout.study), overwrite) as book:
+        book.check(layout.addresses())
+        done = {row.key for row in book.rows}
+        todo = [cell for cell in layout.cells if cell.key not in done]
+        if not todo and not quiet:
+            terminal.show(f"Study {layout.study.name!r} is finished: all {len(layout.cells)} cells are answered.")
+        elif done and not quiet:
+            terminal.show(f"{len(layout.cells) - len(todo)} of {len(layout.cells)} cells are answered; continuing.")
+        with nullcontext() if quiet or not todo else terminal.progress(len(todo), n_jobs) as bar:
+
+            def on_row(row: Evaluation) -> None:
+                book.append(row)
+                if bar is not None:
+                    bar.advance(f"{row.dataset}/{row.learner}/{row.strategy}")
+
+            runner.run(layout.datasets, runner.bundles(layout.study, layout.plans, todo), n_jobs, on_row)
+        order = {cell.key: i for i, cell in enumerate(layout.cells)}
+        return sorted((row for row in book.rows if row.key in order), key=lambda row: order[row.key])
+
+
+def _logged(request: config.Request, rows: Sequence[Evaluation], home: Path) -> list[str]:
+    """Log to MLflow; a store that does not answer never stops a study."""
+    uri = str(request.tracking["uri"])
+    try:
+        tracking.log(request.study, config.to_mapping(request.study), rows, home, uri)
+    except ImblabError as error:
+        return [f"Not logged: {error}"]
+    return ["Compare the runs in MLflow: imblab ui"]
+
+
+def _next_steps(name: str) -> list[str]:
+    home = EXPERIMENTS / name
+    return [
+        f"See this again: imblab compare {name}",
+        f"Every row: {home / ledger.ROWS}; the question: {home / ledger.QUESTION}",
+        "Change the question: imblab run experiment=... strategy.smote.space.k=... (see README.md)",
+    ]
+
+
+def _print_comparison(study: Study, rows: Sequence[Evaluation], steps: Sequence[str], as_json: bool) -> None:
+    timed = _timed(study)
+    if as_json:
+        print(json.dumps(_compared(study, rows, timed)))
+    else:
+        terminal.show(_comparison_text(study, rows, steps, timed))
+
+
+def _comparison_text(
+    study: Study, rows: Sequence[Evaluation], steps: Sequence[str], timed: Collection[str] = ()
+) -> str:
+    frame = table.tidy(rows)
+    summary = comparing.summarise(frame, study, timed)
+    found = comparing.contrasts(frame, study, timed)
+    return terminal.comparison(summary, found, comparing.sentences(found, study), study, steps)
+
+
+def _compared(study: Study, rows: Sequence[Evaluation], timed: Collection[str] = ()) -> dict[str, Any]:
+    """The comparison as plain data: NaN becomes null."""
+    frame = table.tidy(rows)
+    found = comparing.contrasts(frame, study, timed)
+    return {
+        "study": study.name,
+        "primary": study.primary,
+        "summary": json.loads(comparing.summarise(frame, study, timed).to_json(orient="records")),
+        "contrasts": json.loads(found.to_json(orient="records")),
+        "sentences": list(comparing.sentences(found, study)),
+    }
+
+
+def _timed(study: Study) -> set[str]:
+    """The names that time-ordered data sets of a study may have."""
+    timed = [(key, spec) for key, spec in study.datasets.items() if spec.get("time")]
+    return {str(n) for key, spec in timed for n in (spec.get("name") or Path(str(spec.get("path") or key)).stem, key)}
+
+
+def _forecasts(layout: Layout) -> list[forecast.Forecast]:
+    study = layout.study
+    primary = named(study.measures, study.primary)
+    found = []
+    for bundle in runner.bundles(study, layout.plans, layout.cells):
+        data, split = layout.datasets[bundle.dataset], bundle.cells[0].split
+        pairs = splits.inner(data, study.protocol, study.seed, split, bundle.splits)
+        found.append(forecast.forecast(study, data, bundle.cells, pairs, primary))
+    return found
+
+
+def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
+    data, plan = layout.datasets[name], layout.plans[name]
+    facts = datasets.describe(data)
+    folds = [
+        {
+            "train": len(s.train),
+            "train_pos": int(data.y[s.train].sum()),
+            "test": len(s.test),
+            "test_pos": int(data.y[s.test].sum()),
+        }
+        for s in plan
+    ]
+    said = [*datasets.warnings(data, plan), *splits.cautions(data, plan)]
+    types = {"numeric": len(facts["numeric"]), "categorical": facts["categorical"], "missing": facts["missing"]}
+    return {**facts, "folds": folds, "warnings": said, "columns": types}
+
+
+def _strategy_facts(study: Study, strategy: Any) -> dict[str, Any]:
+    sizes = []
+    for learner in study.learners:
+        axes = spaces.axes(strategy, learner, study.tuning.tune_learner)
+        drawn = bool(axes) and study.tuning.method != "grid"
+        sizes.append(study.tuning.n_trials if drawn else spaces.size(axes))
+    shown = {name: axis.text() for name, axis in strategy.space.items()}
+    candidates = max(size or 0 for size in sizes)
+    threshold = shown.get("threshold", strategy.threshold)
+    return {
+        "name": strategy.name,
+        "candidates": candidates,
+        "axes": {**shown, **spaces.fixed(strategy)},
+        "weight": shown.get("weight", strategy.weight),
+        "threshold": threshold,
+    }
+
+
+def _refusals(found: Sequence[forecast.Forecast]) -> list[dict[str, Any]]:
+    """What does not apply, one entry a cause: how many folds, of which learners."""
+    causes: dict[tuple[str, str, str], list[forecast.Refusal]] = {}
+    for refusal in (r for f in found for r in f.refusals):
+        value = ", ".join(f"{k}={v}" for k, v in (refusal.params or {}).items()) or "any value"
+        causes.setdefault((refusal.dataset, refusal.strategy, value), []).append(refusal)
+    return [
+        {
+            "dataset": dataset,
+            "strategy": strategy,
+            "value": value,
+            "reason": members[0].reason,
+            "folds": len({(m.repeat, m.fold) for m in members}),
+            "learners": sorted({m.learner for m in members}),
+        }
+        for (dataset, strategy, value), members in causes.items()
+    ]
+
+
+def _half_width(layout: Layout) -> dict[str, Any]:
+    """Half the width of a 95 % interval, in standard deviations of the differences over folds."""
+    found = {}
+    for name, plan in layout.plans.items():
+        if layout.datasets[name].time is None:
+            train, test = [len(s.train) for s in plan], [len(s.test) for s in plan]
+            found[name] = intervals.half_width_factor(len(plan), train, test, layout.study.claims.alpha)
+    return found
+
+
+def _jobs(n_jobs: int | None) -> int:
+    return n_jobs or runner.cores()

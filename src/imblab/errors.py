@@ -4,7 +4,6 @@ Every message has four parts in one or two sentences: which object (by quoted na
 value), the rule, and the way out.
 """
 
-
 from collections.abc import Iterable
 
 
@@ -52,6 +51,4 @@ def unknown(kind: str, name: str, known: Iterable[str], way_out: str = "") -> st
     "unknown measure 'mc'; a study knows its measures by name. Choose one of: f1, mcc."
     """
     names = ", ".join(sorted(known)) or "none"
-    return (
-        f"unknown {kind} {name!r}; a study knows its {kind}s by name. {way_out or 'Choose'} one of: {names}."
-    )
+    return f"unknown {kind} {name!r}; a study knows its {kind}s by name. {way_out or 'Choose'} one of: {names}."

@@ -285,7 +285,8 @@ class Claims:
     Attributes
     ----------
     contrasts : tuple of (str, str) or None
-        Pairs ``(a, b)`` read as a - b; None stands for ``smote_threshold - threshold`` and each strategy against ``none``.
+        Pairs ``(a, b)`` read as a - b; None stands for ``smote_threshold - threshold`` and each strategy against
+        ``none``.
     alpha : float
     rope : mapping of str to float
         Half-width of the region of practical equivalence by measure.

@@ -2,6 +2,7 @@
 
 import optuna
 import pytest
+
 from imblab.core import search, spaces
 from imblab.records import Choice, Interval, Learner, Strategy, Trial, Tuning
 

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
 from imblab.core import splits
 from imblab.errors import ConfigError, DataError
 from imblab.records import Dataset, Protocol
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 
 def table(y, **columns):

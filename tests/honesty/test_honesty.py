@@ -5,18 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator
+
 from imblab.core import design, splits
 from imblab.core.evaluate import Task, evaluate
 from imblab.core.pipelines import Prepared, fit_predict
 from imblab.edges import config, runner
 from imblab.records import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
-from sklearn.base import BaseEstimator
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression", "max_iter": 2000})
-TREES = Learner(
-    "lightgbm", {"_target_": "lightgbm.LGBMClassifier", "n_estimators": 8, "n_jobs": 1, "verbosity": -1}
-)
+TREES = Learner("lightgbm", {"_target_": "lightgbm.LGBMClassifier", "n_estimators": 8, "n_jobs": 1, "verbosity": -1})
 STRATEGIES = (
     Strategy("none"),
     Strategy("threshold", threshold="tuned"),
@@ -194,7 +193,7 @@ def test_drawn_searches_are_a_function_of_the_seed(method):
 
 def test_time_ordered_studies_never_look_ahead():
     rng = np.random.default_rng(0)
-    data = replace(toy(), time=rng.permutation(240).astype(float))
+    data = replace(toy(960, 240), time=rng.permutation(960).astype(float))
     question = study(gap=4)
     seen = []
 

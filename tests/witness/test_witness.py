@@ -26,6 +26,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef
 from sklearn.model_selection import StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline as make_plain_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -258,6 +259,7 @@ LEARNERS = {
     "random_forest": lambda seed: RandomForestClassifier(n_estimators=20, n_jobs=1, random_state=seed),
     "lightgbm": lightgbm,
     "xgboost": xgboost,
+    "knn": lambda seed: KNeighborsClassifier(n_jobs=1),
     "decision_tree": lambda seed: DecisionTreeClassifier(random_state=seed),
 }
 MATRIX = ("logistic", "random_forest", "lightgbm", "xgboost")
@@ -267,14 +269,20 @@ STRATEGIES = {
     "smote": {"sampler": plain.smote, "ratios": [0.05, 0.25, 0.5], "ks": [3, 5]},
     "class_weight": {"weights": [2, 10, "balanced"]},
 }
-#: The same, as a user types it.
-TYPED = {
-    "smote": ["strategy.smote.space.ratio=choice(0.05,0.25,0.5)", "strategy.smote.space.k=choice(3,5)"],
-    "class_weight": ["strategy.class_weight.space.weight=choice(2,10,balanced)"],
-    "random_forest": ["learner.random_forest.make.n_estimators=20"],
-    "lightgbm": ["learner.lightgbm.make.n_estimators=20"],
-    "xgboost": ["learner.xgboost.make.n_estimators=20"],
-}
+SMALLER = {"random_forest", "lightgbm", "xgboost"}  # 20 trees instead of 100
+SPACES = {"ratios": "ratio", "ks": "k", "weights": "weight"}
+
+
+def typed_knobs(strategies):
+    """The knobs of these strategies, as a user types them: one value is fixed, several are searched."""
+    return [
+        f"strategy.{name}.space.{knob}=choice({','.join(map(str, knobs[values]))})"
+        if len(knobs[values]) > 1
+        else f"strategy.{name}.{knob}={knobs[values][0]}"
+        for name, knobs in strategies.items()
+        for values, knob in SPACES.items()
+        if values in knobs
+    ]
 
 
 @dataclass(frozen=True)
@@ -289,7 +297,6 @@ class Case:
 
     def typed(self):
         """The command line of this study."""
-        knobs = [text for name in (*self.learners, *self.strategies) for text in TYPED.get(name, ())]
         return [
             "name=w",
             "seed=7",
@@ -298,12 +305,17 @@ class Case:
             *([f"dataset=[{','.join(self.tables)}]"] if all(isinstance(t, str) for t in self.tables) else []),
             f"learner=[{','.join(self.learners)}]",
             f"strategy=[{','.join(self.strategies)}]",
-            *knobs,
+            *(f"learner.{name}.make.n_estimators=20" for name in self.learners if name in SMALLER),
+            *typed_knobs(self.strategies),
             *self.overrides,
         ]
 
 
-FAST = Case(tables=("yeast4", "abalone9_18", "hypothyroid"), learners=("logistic", "lightgbm"))
+FAST = Case(
+    tables=("yeast4", "abalone9_18", "hypothyroid"),
+    learners=("logistic", "lightgbm"),
+    strategies={**STRATEGIES, "smote": {"sampler": plain.smote, "ratios": [0.05, 0.25], "ks": [3, 5]}},
+)
 
 
 def ledger_rows(folder, overrides):
@@ -378,7 +390,7 @@ def fast_ledger(tmp_path_factory):
 @pytest.mark.parametrize("learner", FAST.learners)
 @pytest.mark.parametrize("dataset", FAST.tables)
 def test_ledger_equals_witness(fast_ledger, dataset, learner, strategy):
-    witness = by_witness(*bundled(dataset), LEARNERS[learner], STRATEGIES[strategy], {})
+    witness = by_witness(*bundled(dataset), LEARNERS[learner], FAST.strategies[strategy], {})
     assert_same(fast_ledger, witness, dataset, learner, strategy)
 
 
@@ -386,27 +398,24 @@ TUNED = {
     "threshold": {"threshold": "tuned"},
     "smote_threshold": {"sampler": plain.smote, "ratios": [0.25, 0.5], "ks": [3, 5], "threshold": "tuned"},
 }
-SMOTE_THRESHOLD = (
-    "strategy.smote_threshold.space.ratio=choice(0.25,0.5)",
-    "strategy.smote_threshold.space.k=choice(3,5)",
-)
 
 
 def rule_case(typed, rule):
-    """A threshold rule on the arm without a sampler and on a grid of SMOTE."""
-    strategies = {name: knobs | {"threshold": rule} for name, knobs in TUNED.items()}
+    """A threshold rule on the arm without a sampler and on SMOTE; the scores of knn are full of ties."""
+    few = {"threshold": {}, "smote_threshold": {"sampler": plain.smote, "ratios": [0.5], "ks": [3]}}
+    strategies = {name: knobs | {"threshold": rule} for name, knobs in few.items()}
     overrides = tuple(f"strategy.{name}.threshold={typed}" for name in strategies)
-    return Case(SMOTE_THRESHOLD + overrides, ("ecoli3",), ("logistic",), strategies)
+    return Case(overrides, ("ecoli3",), ("logistic", "knn"), strategies)
 
 
 SLOW = {
     "matrix_yeast4": Case(tables=("yeast4",), learners=MATRIX),
     "matrix_page_blocks0": Case(tables=("page_blocks0",), learners=MATRIX),
-    "matrix_hypothyroid": Case(tables=("hypothyroid",), learners=MATRIX),
+    "matrix_hypothyroid": Case(tables=("hypothyroid",), learners=MATRIX, strategies=FAST.strategies),
     "matrix_ecoli3": Case(tables=("ecoli3",), learners=MATRIX),
     "shared": Case(
-        ("protocol.inner=shared", *SMOTE_THRESHOLD),
-        ("yeast4", "abalone9_18"),
+        ("protocol.inner=shared",),
+        ("abalone9_18",),
         ("logistic", "lightgbm"),
         TUNED,
         {"inner": "shared"},
@@ -414,7 +423,7 @@ SLOW = {
     "repeats": Case(
         ("protocol.repeats=2", "protocol.outer_folds=3", "protocol.inner_folds=4"),
         ("ecoli3",),
-        ("logistic", "random_forest"),
+        ("logistic", "lightgbm"),
         STRATEGIES,
         {"repeats": 2, "outer_folds": 3, "inner_folds": 4},
     ),
@@ -424,22 +433,25 @@ SLOW = {
             "search.tune_learner=true",
             "learner.decision_tree.space.max_depth=choice(2,4,8)",
             "learner.decision_tree.space.min_samples_leaf=choice(1,10)",
-            *SMOTE_THRESHOLD,
         ),
         ("ecoli3",),
         ("decision_tree",),
-        {"none": {}, **TUNED, "class_weight": STRATEGIES["class_weight"]},
+        {
+            "none": {},
+            "threshold": {"threshold": "tuned"},
+            "smote": {"sampler": plain.smote, "ratios": [0.25, 0.5], "ks": [3]},
+        },
         {"tune": {"max_depth": [2, 4, 8], "min_samples_leaf": [1, 10]}},
     ),
     "observed": Case(
-        ("protocol.thresholds=observed", *SMOTE_THRESHOLD),
+        ("protocol.thresholds=observed",),
         ("ecoli3",),
-        ("logistic",),
+        ("logistic", "knn"),
         TUNED,
         {"thresholds": "observed"},
     ),
     "coarse_grid": Case(
-        ("protocol.thresholds=range(0.1,1,0.1)", *SMOTE_THRESHOLD),
+        ("protocol.thresholds=range(0.1,1,0.1)",),
         ("yeast4",),
         ("lightgbm",),
         TUNED,
@@ -451,8 +463,15 @@ SLOW = {
         ("logistic",),
         {"threshold": {"threshold": [0.1, 0.3, 0.7]}},
     ),
+    "fixed_knobs": Case(
+        (),
+        ("yeast4",),
+        ("logistic", "lightgbm"),
+        {"smote": {"sampler": plain.smote, "ratios": [0.5], "ks": [3]}, "class_weight": {"weights": [5]}},
+    ),
+    "no_sample_weight": Case((), ("ecoli3",), ("knn",), {"class_weight": STRATEGIES["class_weight"]}),
     "under": Case(
-        ("strategy.random_under.space.ratio=choice(0.02,0.2,1.0)", "strategy.random_over.space.ratio=choice(0.2,1.0)"),
+        (),
         ("yeast4", "abalone9_18"),
         ("logistic", "lightgbm"),
         {
@@ -462,13 +481,13 @@ SLOW = {
     ),
     **{
         f"primary_{primary}": Case(
-            (f"primary={primary}", *SMOTE_THRESHOLD),
+            (f"primary={primary}",),
             ("yeast4",),
-            ("logistic", "lightgbm"),
+            ("lightgbm",),
             {**TUNED, "smote": STRATEGIES["smote"], "class_weight": STRATEGIES["class_weight"]},
             {"primary": primary},
         )
-        for primary in ("pr_auc", "brier", "f1")
+        for primary in ("pr_auc", "brier", "precision")
     },
     "alert_rate": rule_case("{alert_rate: 0.05}", {"alert_rate": 0.05}),
     "min_precision": rule_case("{min_precision: 0.6}", {"min_precision": 0.6}),
@@ -491,19 +510,20 @@ def test_ledger_equals_witness_slow(tmp_path, name):
                 assert_same(ledger, witness, dataset, learner, strategy)
 
 
-def steered_table(n=900):
+def steered_table(n=2400):
     """Numbers, gaps, a category that comes late, whole-numbered groups, days with ties and a drifting target."""
     rng = np.random.default_rng(5)
-    day = np.sort(rng.integers(0, 300, n))
+    day = np.sort(rng.integers(0, 500, n))
     table = pd.DataFrame(rng.normal(size=(n, 3)).round(3), columns=["a", "b", "c"])
     table["count"] = rng.poisson(3, n)
     table["shop"] = rng.choice(["north", "south", "west"], n)
-    table.loc[day > 200, "shop"] = rng.choice(["north", "online"], (day > 200).sum())
-    risk = table["a"] + table["b"] * (table["shop"] == "south") + 0.2 * table["count"] + 0.003 * day
+    table.loc[day > 350, "shop"] = rng.choice(["north", "online"], (day > 350).sum())
+    risk = table["a"] + table["b"] * (table["shop"] == "south") + 0.2 * table["count"] + 0.002 * day
     table["fraud"] = np.where(risk + rng.normal(size=n) > 3.0, "yes", "no")
     table.loc[rng.random(n) < 0.1, "c"] = np.nan
     table.loc[rng.random(n) < 0.05, "shop"] = None
-    table["customer"] = rng.integers(0, 150, n)
+    table["customer"] = rng.integers(0, 400, n)
+    table["name"] = "c" + table["customer"].astype(str)
     table["day"] = day
     table["date"] = (pd.Timestamp("2024-01-01") + pd.to_timedelta(day, unit="D")).strftime("%Y-%m-%d")
     return table.sample(frac=1, random_state=5).reset_index(drop=True)
@@ -511,9 +531,10 @@ def steered_table(n=900):
 
 STEERED = {
     "groups": (("groups", "customer"), None),
+    "groups_of_text": (("groups", "name"), None),
     "whole_numbers_as_time": (("time", "day"), None),
-    "whole_numbers_with_gap": (("time", "day"), 12),
-    "dates_with_gap": (("time", "date"), "12d"),
+    "whole_numbers_with_gap": (("time", "day"), 6),
+    "dates_with_gap": (("time", "date"), "6D"),
 }
 
 
@@ -523,7 +544,7 @@ def test_ledger_equals_witness_on_a_table_of_ones_own(tmp_path, name):
     (role, column), gap = STEERED[name]
     steered_table().to_csv(tmp_path / "shops.csv", index=False)
     table = pd.read_csv(tmp_path / "shops.csv")
-    dropped = [c for c in ("customer", "day", "date") if c != column]
+    dropped = [c for c in ("customer", "name", "day", "date") if c != column]
     overrides = [
         "dataset=table",
         "dataset.table.path=shops.csv",
@@ -531,14 +552,58 @@ def test_ledger_equals_witness_on_a_table_of_ones_own(tmp_path, name):
         f"dataset.table.{role}={column}",
         f"dataset.table.drop=[{','.join(dropped)}]",
         *([] if gap is None else [f"protocol.gap={gap}"]),
-        *SMOTE_THRESHOLD,
     ]
-    strategies = {"none": {}, **TUNED, "class_weight": STRATEGIES["class_weight"]}
-    case = Case(tuple(overrides), (None,), ("logistic", "lightgbm"), strategies)
-    ledger = ledger_rows(tmp_path, case.typed())
+    strategies = {"none": {}, "smote_threshold": TUNED["smote_threshold"], "class_weight": {"weights": [2, 10]}}
+    case = Case(tuple(overrides), (None,), ("lightgbm",), strategies)
     steer = pd.to_datetime(table[column]).to_numpy() if column == "date" else table[column].to_numpy()
     given = {role: steer, "gap": pd.Timedelta(gap).to_timedelta64() if isinstance(gap, str) else gap}
-    X, y = table.drop(columns=["fraud", "customer", "day", "date"]), (table["fraud"] == "yes").to_numpy().astype(int)
+    table = table.drop(columns=["customer", "name", "day", "date"])
+    assert_same_study(ledger_rows(tmp_path, case.typed()), "shops", table, case, given)
+
+
+def assert_same_study(ledger, dataset, table, case, given):
+    """Every learner and strategy of a table whose target is ``fraud``."""
+    X, y = table.drop(columns="fraud"), (table["fraud"] == "yes").to_numpy().astype(int)
     for learner in case.learners:
-        for strategy, knobs in strategies.items():
-            assert_same(ledger, by_witness(X, y, LEARNERS[learner], knobs, given), "shops", learner, strategy)
+        for strategy, knobs in case.strategies.items():
+            assert_same(ledger, by_witness(X, y, LEARNERS[learner], knobs, given), dataset, learner, strategy)
+
+
+def odd_table(n=900):
+    """Whole numbers that are names, flags, counts, a constant, an empty column, texts that look like numbers."""
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({"grade": rng.integers(1, 13, n), "colour": rng.choice(["red", "Blue", "10", "9"], n)})
+    table["flag"] = rng.random(n) < 0.3
+    table["count"] = rng.poisson(2, n)
+    table["x"] = rng.normal(size=n).round(3)
+    table["one"] = 1.0
+    risk = table["x"] + (table["colour"] == "red") + 0.3 * table["flag"] + 0.1 * table["grade"] + rng.normal(size=n)
+    table["fraud"] = np.where(risk > risk.quantile(0.93), "yes", "no")
+    table.loc[rng.random(n) < 0.05, "colour"] = None
+    table["empty"] = np.nan
+    return table
+
+
+#: Which columns are kept, and which of them are declared categorical.
+ODD = {
+    "as_inferred": (["grade", "colour", "flag", "count", "x", "one", "fraud", "empty"], []),
+    "numbers_as_names": (["grade", "colour", "flag", "x", "fraud"], ["grade", "flag"]),
+    "only_names": (["grade", "colour", "fraud"], ["grade"]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ODD)
+def test_ledger_equals_witness_on_odd_columns(tmp_path, name):
+    kept, categorical = ODD[name]
+    odd_table()[kept].to_csv(tmp_path / "odd.csv", index=False)
+    overrides = (
+        "dataset=table",
+        "dataset.table.path=odd.csv",
+        "dataset.table.target=fraud",
+        f"dataset.table.categorical=[{','.join(categorical)}]",
+    )
+    smote = {"sampler": plain.smote, "ratios": [0.2, 0.5], "ks": [3]}
+    case = Case(overrides, (None,), ("logistic", "xgboost"), {"threshold": STRATEGIES["threshold"], "smote": smote})
+    table = pd.read_csv(tmp_path / "odd.csv").astype(dict.fromkeys(categorical, "category"))
+    assert_same_study(ledger_rows(tmp_path, case.typed()), "odd", table, case, {})

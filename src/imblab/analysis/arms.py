@@ -81,7 +81,7 @@ def gap(arm: pd.DataFrame, strategy: str, measure: str) -> str | None:
         return None
     said = Counter("no row" if pd.isna(s) else "undefined" if s == "ok" else str(s) for s in lacking.status)
     what = ", ".join(f"{n} {word}" for word, n in said.items())
-    return f"{strategy!r} has no {measure} in {len(lacking)} of {len(arm)} folds ({what})"
+    return f"{strategy!r} has no {measure} in {len(lacking)} of {len(arm)} folds: {what}"
 
 
 def estimate(family: pd.DataFrame, a: str, b: str, study: Study, alpha: float, descriptive: Descriptive) -> Estimate:

@@ -53,9 +53,11 @@ def contrasts(frame: pd.DataFrame, study: Study, descriptive: Descriptive = Fals
     """
     table.check_paired(frame)
     rows = [row for family in arms.families(frame, study) for row in _judged_family(family, study, descriptive)]
-    columns = ["dataset", "learner", "a", "b", "measure", "folds", "mean", "low", "high"]
-    columns += ["equivalence_low", "equivalence_high", "p", "p_holm", "rope", "verdict", "reason"]
-    return pd.DataFrame(rows, columns=columns).astype({"reason": object})
+    numbers = ["mean", "low", "high", "equivalence_low", "equivalence_high", "p", "p_holm", "rope"]
+    columns = ["dataset", "learner", "a", "b", "measure", "folds", *numbers, "verdict", "reason"]
+    # As objects first: pandas would turn the None of a reason into NaN.
+    frame = pd.DataFrame(rows, columns=columns, dtype=object)
+    return frame.astype({**dict.fromkeys(numbers, "float64"), "folds": "int64"})
 
 
 def pairs(study: Study) -> tuple[tuple[str, str], ...]:

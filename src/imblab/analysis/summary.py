@@ -111,10 +111,11 @@ def _remarks(
             why = own[own.status == status].error.iloc[0] or "no reason recorded"
             yield f"{status} in {facts[status]} of {len(own)} folds: {why}"
     if facts["missing"]:
-        yield f"{facts['missing']} folds have no row"
+        yield f"no row for {facts['missing']} of {facts['folds']} folds"
     undefined = int(scored[primary].isna().sum()) if primary in scored else len(scored)
     if undefined:
         yield f"{primary} undefined in {undefined} of {len(scored)} folds"
+    yield from _left_out(scored)
     for base in BASELINES:
         if base not in gains and base != facts["strategy"]:
             yield f"no baseline {base!r}"
@@ -122,6 +123,21 @@ def _remarks(
             yield f"no interval for the gain over {base!r}: {gains[base].reason}"
     for note, n in Counter(note for notes in scored.notes for note in notes).items():
         yield note if n == len(scored) else f"{note} ({n} of {len(scored)} folds)"
+
+
+def _left_out(scored: pd.DataFrame) -> Iterator[str]:
+    """The candidates that rows with an answer had to do without, one example a status."""
+    every = [item for items in scored.left_out for item in items]
+    for status in dict.fromkeys(status for status, _, _ in every):
+        texts = Counter(_said(params) for kind, params, _ in every if kind == status)
+        text, n = texts.most_common(1)[0]
+        reason = next(why for kind, params, why in every if kind == status and _said(params) == text)
+        more = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
+        yield f"candidate {text}{more} {status} in {n} of {len(scored)} folds: {reason}"
+
+
+def _said(params: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{name} {_plain(value)}" for name, value in params.items())
 
 
 def _knobs(scored: pd.DataFrame) -> str:

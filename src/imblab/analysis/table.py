@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from imblab.errors import StudyError
-from imblab.records import Evaluation
+from imblab.records import Evaluation, key_of
 
 #: The columns every table has, before those of the measures.
 FACTS = (
     *("dataset", "learner", "strategy", "repeat", "fold", "status", "threshold", "params"),
     *("candidates", "fits", "spared", "seconds", "n_train", "n_test", "flagged", "value"),
-    *("error", "notes", "fingerprint", "split_fingerprint"),
+    *("left_out", "error", "notes", "fingerprint", "split_fingerprint"),
 )
 #: The columns after those of the measures.
 COUNTS = ("tn", "fp", "fn", "tp")
@@ -33,9 +33,10 @@ def tidy(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of :data:`FACTS` (``params`` holds mappings, ``candidates`` counts the distinct candidates that
-        were judged), one float column a measure with NaN for null, then ``tn fp fn tp`` with NaN where nothing was
-        scored. Data sets, learners and strategies in the order they first appear, then repeat and fold.
+        The columns of :data:`FACTS`: ``params`` holds mappings, ``candidates`` counts the distinct candidates that were
+        judged, ``left_out`` holds ``(status, params, reason)`` of those that did not apply or failed. Then one float
+        column a measure with NaN for null, then ``tn fp fn tp`` with NaN where nothing was scored. Data sets, learners
+        and strategies in the order they first appear, then repeat and fold.
 
     Raises
     ------
@@ -92,16 +93,19 @@ def check_paired(frame: pd.DataFrame) -> None:
     twice = frame[frame.duplicated(["dataset", "learner", "strategy", "repeat", "fold"])]
     if len(twice):
         row = twice.iloc[0]
-        raise StudyError(
-            f"cell '{row.dataset}/{row.learner}/{row.strategy}/{row.repeat}/{row.fold}' has two rows; a cell has one "
-            "answer. Remove one of them."
-        )
+        key = key_of(row.dataset, row.learner, row.strategy, row["repeat"], row.fold)
+        raise StudyError(f"cell {key!r} has two rows; a cell has one answer. Remove one of them.")
 
 
 def _record(row: Evaluation) -> dict[str, Any]:
-    facts = {name: getattr(row, name) for name in FACTS if name != "candidates"}
-    judged = sum(trial.status in ("ok", "failed", "pruned") for trial in row.trials)
-    return {**facts, "candidates": judged, "params": dict(row.params), **row.scores, **row.counts}
+    facts = {name: getattr(row, name) for name in FACTS if name not in ("candidates", "left_out")}
+    facts["candidates"] = sum(trial.status in ("ok", "failed", "pruned") for trial in row.trials)
+    facts["left_out"] = tuple(
+        (trial.status, dict(trial.params), trial.reason)
+        for trial in row.trials
+        if trial.status in ("failed", "inapplicable")
+    )
+    return {**facts, "params": dict(row.params), **row.scores, **row.counts}
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from imblab.analysis.cells import percent, probability, signed
 from imblab.records import Strategy, Study
 
 
@@ -56,17 +57,6 @@ def isolates_resampling(study: Study, a: str, b: str) -> bool:
     return policy == _policy(known[b]) and not isinstance(policy[0], (int, float))
 
 
-def signed(value: float) -> str:
-    """A difference with its sign and three decimals; four digits from 100 on.
-
-    Examples
-    --------
-    >>> signed(0.0123), signed(-0.0001), signed(-1234.5)
-    ('+0.012', '+0.000', '-1234')
-    """
-    return f"{value:+z.3f}" if abs(value) < 100 else f"{value:+.4g}"
-
-
 def _policy(strategy: Strategy) -> tuple[Any, Any]:
     """What decides the cut and the weight of a strategy."""
     cut = strategy.space.get("threshold", strategy.threshold)
@@ -75,7 +65,7 @@ def _policy(strategy: Strategy) -> tuple[Any, Any]:
 
 def _parts(rows: pd.DataFrame, study: Study) -> Iterator[str]:
     isolating = [isolates_resampling(study, a, b) for a, b in zip(rows.a, rows.b, strict=True)]
-    level = f"{100 * (1 - study.claims.alpha):g} % interval"
+    level = f"{percent(study)} interval"
     for _, row in rows[isolating].iterrows():
         yield _on_resampling(row, level)
     if not any(isolating) and any(s.sampler is not None for s in study.strategies):
@@ -108,7 +98,7 @@ def _evidence(row: pd.Series[Any], level: str) -> str:
     mean = f"{row.measure} {signed(row['mean'])}"
     if math.isnan(row.p):
         return f"{mean}; {row.reason}" if row.reason else f"{mean} on average"
-    return f"{mean}, {level} {signed(row.low)} to {signed(row.high)}, Holm p {_p(row.p_holm)}"
+    return f"{mean}, {level} {signed(row.low)} to {signed(row.high)}, Holm p {probability(row.p_holm)}"
 
 
 def _listed(rows: pd.DataFrame) -> str:
@@ -122,7 +112,3 @@ def _listed(rows: pd.DataFrame) -> str:
 
 def _joined(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,8 @@ def obstacle(params: Mapping[str, Scalar], sampler: Make | None, where: Iterable
     """
     if sampler is None:
         return None
-    suits = _SUITS.get(targets.resolve(sampler["_target_"], allow=None)._sampling_type)
+    cls: Any = targets.resolve(sampler["_target_"], allow=None)
+    suits = _SUITS.get(cls._sampling_type)
     for part in where:
         ratio, k = params.get("ratio"), params.get("k")
         if isinstance(ratio, (int, float)) and suits is not None and not suits(part, ratio):

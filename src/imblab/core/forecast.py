@@ -51,7 +51,9 @@ class Forecast:
     refusals: tuple[Refusal, ...]
 
 
-def forecast(study: Study, dataset: Dataset, cells: Iterable[Cell], pairs: Sequence[Pair], primary: Measure) -> Forecast:
+def forecast(
+    study: Study, dataset: Dataset, cells: Iterable[Cell], pairs: Sequence[Pair], primary: Measure
+) -> Forecast:
     """Count the fits of cells that share a data set, a learner and a split.
 
     Parameters
@@ -83,7 +85,9 @@ def forecast(study: Study, dataset: Dataset, cells: Iterable[Cell], pairs: Seque
         asked += len(fits) + bool(applies)
         known |= fits
         # Which candidate is refit is known afterwards only; a lone candidate is.
-        known |= {(_text(dataset, cell, applies[0] if len(applies) == 1 else {"cell": cell.key}), -1)} if applies else set()
+        known |= (
+            {(_text(dataset, cell, applies[0] if len(applies) == 1 else {"cell": cell.key}), -1)} if applies else set()
+        )
     return Forecast(len(known) + drawn, asked - len(known), tuple(refusals))
 
 
@@ -126,6 +130,4 @@ def _text(dataset: Dataset, cell: Cell, params: Mapping[str, Scalar]) -> str:
 
 def _refusal(cell: Cell, params: Mapping[str, Scalar] | None, reason: str) -> Refusal:
     split = cell.split
-    return Refusal(
-        cell.dataset, cell.learner.name, cell.strategy.name, split.repeat, split.fold, params, reason
-    )
+    return Refusal(cell.dataset, cell.learner.name, cell.strategy.name, split.repeat, split.fold, params, reason)

@@ -1,22 +1,26 @@
 """Numbers that mean something under imbalance, from one pass over the scores.
 
-Three kinds, by what they need: ``label`` measures are functions of confusion counts and work on arrays of any shape, so
-that every threshold is scored at once; ``score`` measures read a ranking; ``probability`` measures read values that
-claim to be probabilities. Undefined is NaN here and null in a row; never 0.
+Three kinds, by what they need: ``label`` measures are functions ``f(tn, fp, fn, tp)`` of confusion counts of any one
+shape and give float64 of that shape, so that every threshold is scored at once; ``score`` measures ``f(y, p)`` read a
+ranking; ``probability`` measures ``f(y, p)`` read values that claim to be probabilities. ``y`` holds 0 and 1, ``p``
+finite float64 of the same shape (n_rows,). Undefined is NaN here and null in a row; never 0.
 """
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from difflib import get_close_matches
+from functools import lru_cache, partial
 from importlib import import_module
+from inspect import isfunction
 from typing import Any
 
 import numpy as np
-from scipy.special import xlogy
 
-from imblab.errors import ConfigError
+from imblab.errors import ConfigError, unknown
 from imblab.records import Measure
 
 #: Where the functions of measures may live.
@@ -25,13 +29,7 @@ HOMES = ("imblab.core.measures", "sklearn.metrics")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """A confusion matrix, or one for each of many thresholds.
-
-    Attributes
-    ----------
-    tn, fp, fn, tp : ndarray or number
-        All of one shape.
-    """
+    """A confusion matrix, or arrays of one shape that hold many."""
 
     tn: Any
     fp: Any
@@ -42,54 +40,34 @@ class Counts:
         """The summed counts of two sets of rows."""
         return Counts(self.tn + other.tn, self.fp + other.fp, self.fn + other.fn, self.tp + other.tp)
 
-    def apply(self, function: Callable[..., np.ndarray]) -> np.ndarray:
-        """A label measure of the counts."""
-        return function(self.tn, self.fp, self.fn, self.tp)
-
 
 def counts_at(y: np.ndarray, p: np.ndarray, thresholds: Any) -> Counts:
     """Confusion counts at every threshold: a row is called positive iff p >= threshold.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        0 and 1.
-    p : ndarray of shape (n_rows,)
-    thresholds : array-like of any shape
-        In any order.
-
-    Returns
-    -------
-    Counts
-        Integer arrays of the shape of ``thresholds``.
+    ``thresholds`` may have any shape and order; the counts are whole numbers of that shape.
 
     Examples
     --------
     >>> counts_at(np.array([0, 1, 1]), np.array([0.2, 0.5, 0.9]), 0.5).tp.item()
     2
     """
-    order = np.argsort(p, kind="stable")
-    below = np.searchsorted(p[order], np.asarray(thresholds, dtype=np.float64), side="left")
-    positives_below = np.concatenate([[0], np.cumsum(y[order])])[below]
-    positives = int(y.sum())
-    tn = below - positives_below
-    return Counts(tn, len(y) - positives - tn, positives_below, positives - positives_below)
+    positive = np.asarray(y) == 1
+    positives, negatives = np.sort(p[positive]), np.sort(p[~positive])
+    cuts = np.asarray(thresholds, dtype=np.float64)
+    fn, tn = np.searchsorted(positives, cuts), np.searchsorted(negatives, cuts)
+    return Counts(tn, len(negatives) - tn, fn, len(positives) - fn)
 
 
 def _ratio(above: Any, below: Any) -> np.ndarray:
     """Division that gives NaN over an empty denominator."""
     above, below = np.broadcast_arrays(np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64))
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
+    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0))
 
 
 def mcc(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
-    """Matthews correlation coefficient; 0 where a row or column of the confusion matrix is empty.
+    """Matthews (1975) correlation coefficient; 0 where a row or column of the confusion matrix is empty.
 
-    .. math:: (tp\\,tn - fp\\,fn) / \\sqrt{(tp + fp)(tp + fn)(tn + fp)(tn + fn)}
-
-    References
-    ----------
-    Matthews (1975), Biochimica et Biophysica Acta 405, 442-451.
+    ``(tp tn - fp fn) / sqrt((tp + fp) (tn + fn) (tp + fn) (tn + fp))``
 
     Examples
     --------
@@ -97,9 +75,9 @@ def mcc(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
     1.0
     """
     tn, fp, fn, tp = (np.asarray(c, dtype=np.float64) for c in (tn, fp, fn, tp))
-    # Two roots, not one of a product of four: 10^6 rows would leave the exact integers.
-    scale = np.sqrt((tp + fp) * (tn + fn)) * np.sqrt((tp + fn) * (tn + fp))
-    return np.nan_to_num(_ratio(tp * tn - fp * fn, scale), nan=0.0)
+    # Floats, because the product of four counts leaves int64; one root, because only sqrt(a * a) is exactly a.
+    scale = np.sqrt(((tp + fp) * (tn + fn)) * ((tp + fn) * (tn + fp)))
+    return np.asarray(np.nan_to_num(_ratio(tp * tn - fp * fn, scale), nan=0.0))
 
 
 def recall(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
@@ -118,14 +96,7 @@ def specificity(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
 
 
 def f_beta(tn: Any, fp: Any, fn: Any, tp: Any, beta: float = 1.0) -> np.ndarray:
-    """Weighted harmonic mean of precision and recall; undefined where tp, fp and fn are all 0.
-
-    .. math:: (1 + \\beta^2) tp / ((1 + \\beta^2) tp + \\beta^2 fn + fp)
-
-    References
-    ----------
-    van Rijsbergen (1979), Information Retrieval.
-    """
+    """Weighted harmonic mean of precision and recall (van Rijsbergen 1979); undefined where tp, fp and fn are all 0."""
     weighted = (1 + beta**2) * np.asarray(tp, dtype=np.float64)
     return _ratio(weighted, weighted + beta**2 * np.asarray(fn, dtype=np.float64) + fp)
 
@@ -137,7 +108,7 @@ def g_mean(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
 
 def balanced_accuracy(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
     """Mean of recall and specificity (Brodersen et al. 2010); undefined where a class is absent."""
-    return (recall(tn, fp, fn, tp) + specificity(tn, fp, fn, tp)) / 2
+    return np.asarray((recall(tn, fp, fn, tp) + specificity(tn, fp, fn, tp)) / 2)
 
 
 def accuracy(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
@@ -152,20 +123,16 @@ def accuracy_baseline(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
 
 
 def _steps(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True and false positives when the rows are called from the highest score down, one step a distinct score."""
-    order = np.argsort(-p, kind="stable")
-    last = np.append(np.nonzero(np.diff(p[order]))[0], len(p) - 1)
-    tp = np.cumsum(y[order])[last]
-    return tp, last + 1 - tp
+    """True positives and called rows from the highest score down, one step a distinct score."""
+    order = np.argsort(-p, kind="stable")  # linear where `score` has sorted the rows already
+    ranked = p[order]
+    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(p) - 1)
+    return np.cumsum(y[order], dtype=np.int64)[last], last + 1
 
 
 def average_precision(y: np.ndarray, p: np.ndarray) -> float:
-    """Area under the precision-recall curve as a sum of steps, without interpolation; undefined without positives.
+    """Area under the precision-recall curve, ``sum (R_n - R_(n-1)) P_n``; undefined without positives.
 
-    .. math:: \\sum_n (R_n - R_{n-1}) P_n
-
-    References
-    ----------
     scikit-learn's ``average_precision_score``; Davis and Goadrich (2006) on why not to interpolate linearly.
 
     Examples
@@ -173,77 +140,65 @@ def average_precision(y: np.ndarray, p: np.ndarray) -> float:
     >>> average_precision(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])).__round__(4)
     0.8333
     """
-    tp, fp = _steps(y, p)
-    if tp[-1] == 0:
-        return float("nan")
-    return float(np.sum(np.diff(tp / tp[-1], prepend=0.0) * (tp / (tp + fp))))
+    tp, called = _steps(y, p)
+    return float(_ratio(np.sum(np.diff(tp, prepend=0) * (tp / called)), tp[-1]))
 
 
 def roc_auc(y: np.ndarray, p: np.ndarray) -> float:
-    """Probability that a positive scores above a negative, ties counted half; undefined where a class is absent.
-
-    References
-    ----------
-    Hanley and McNeil (1982), Radiology 143, 29-36.
-    """
-    tp, fp = _steps(y, p)
-    if tp[-1] == 0 or fp[-1] == 0:
-        return float("nan")
-    x, height = np.append(0.0, fp / fp[-1]), np.append(0.0, tp / tp[-1])
-    return float(np.sum(np.diff(x) * (height[1:] + height[:-1]) / 2))
+    """Probability that a positive outranks a negative, ties half (Hanley and McNeil 1982); NaN if a class is absent."""
+    tp, called = _steps(y, p)
+    fp = called - tp
+    area = np.sum(np.diff(fp, prepend=0) * (2 * tp - np.diff(tp, prepend=0)))
+    return float(_ratio(area, 2 * tp[-1] * fp[-1]))
 
 
 def _caught(y: np.ndarray, p: np.ndarray, share: float) -> tuple[float, float]:
     """Expected true positives among the ``share * n`` highest scores, and that number of rows."""
-    tp, fp = _steps(y, p)
-    budget = share * len(y)
-    return float(np.interp(budget, np.append(0, tp + fp), np.append(0, tp))), budget
+    tp, called = _steps(y, p)
+    desk = _share("share", share) * len(y)
+    return float(np.interp(desk, np.append(0, called), np.append(0, tp))) if tp[-1] else float("nan"), desk
+
+
+def _share(name: str, value: float) -> float:
+    if not 0 < value <= 1:
+        raise ValueError(f"{name} is {value!r}, and a share lies above 0 and at most at 1")
+    return value
 
 
 def recall_at(y: np.ndarray, p: np.ndarray, share: float) -> float:
     """Recall of an alert desk that looks at the top share of the rows; undefined without positives.
 
-    The desk takes ``share * n`` rows from the highest score down: a real number, not rounded, so that the last row
-    may be taken in part. Tied rows are taken in random order and the expectation is reported: linear between the
-    distinct scores.
-
-    Parameters
-    ----------
-    y, p : ndarray of shape (n_rows,)
-    share : float
-        In (0, 1].
-
-    Returns
-    -------
-    float
+    The desk takes ``share * n_rows`` rows from the highest score down: a real number, not rounded, so that the last
+    row may be taken in part. Where rows tie at its limit their order is random and the expectation is reported
+    (McSherry and Najork 2008): the true positives grow linearly between two distinct scores.
+    ``share`` lies in (0, 1]; the best value is ``min(1, share * n_rows / n_positives)``.
 
     Examples
     --------
-    >>> recall_at(np.array([1, 1, 0, 0]), np.array([0.9, 0.1, 0.1, 0.1]), 0.5)
-    0.6666666666666666
+    >>> recall_at(np.array([1, 1, 0, 0]), np.array([0.9, 0.1, 0.1, 0.1]), 0.5).__round__(4)
+    0.6667
     """
-    caught, _ = _caught(y, p, share)
-    return caught / y.sum() if y.any() else float("nan")
+    return float(_ratio(_caught(y, p, share)[0], np.sum(y)))
 
 
 def precision_at(y: np.ndarray, p: np.ndarray, share: float) -> float:
-    """Precision of an alert desk that looks at the top share of the rows; ties as in :func:`recall_at`."""
-    caught, budget = _caught(y, p, share)
-    return caught / budget if y.any() else float("nan")
+    """Precision of an alert desk that looks at the top share of the rows; rows and ties as in :func:`recall_at`."""
+    return float(_ratio(*_caught(y, p, share)))
 
 
 def recall_at_precision(y: np.ndarray, p: np.ndarray, level: float) -> float:
-    """The largest recall among the cuts at distinct scores whose precision reaches a level; 0 where none does.
+    """The largest recall among the cuts at distinct scores whose precision reaches a level.
+
+    0 where none does; undefined without positives. ``level`` lies in (0, 1].
 
     Examples
     --------
     >>> recall_at_precision(np.array([0, 1, 1]), np.array([0.5, 0.4, 0.9]), 0.9)
     0.5
     """
-    tp, fp = _steps(y, p)
-    if tp[-1] == 0:
-        return float("nan")
-    return float(np.max(tp / tp[-1], where=tp >= level * (tp + fp), initial=0.0))
+    tp, called = _steps(y, p)
+    reached = tp / called >= _share("level", level)  # as a quotient: level * called may round above tp
+    return float(_ratio(np.max(tp, where=reached, initial=0), tp[-1]))
 
 
 def brier(y: np.ndarray, p: np.ndarray) -> float:
@@ -252,49 +207,65 @@ def brier(y: np.ndarray, p: np.ndarray) -> float:
 
 
 def log_loss(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean negative log-likelihood, probabilities clipped by the machine epsilon as scikit-learn does."""
+    """Mean negative log-likelihood, clipped by the machine epsilon as scikit-learn does; lower is better."""
     eps = np.finfo(np.float64).eps
     q = np.clip(p, eps, 1 - eps)
-    return float(-np.mean(xlogy(y, q) + xlogy(1 - y, 1 - q)))
+    return float(-np.mean(np.log(np.where(y == 1, q, 1 - q))))
 
 
-def function_of(measure: Measure, allow: Sequence[str] = ()) -> Callable[..., Any]:
-    """The function of a measure with its parameters bound.
+def function_of(measure: Measure, *, allow: Sequence[str] = ()) -> Callable[..., Any]:
+    """The function of a measure with its parameters bound, tried once on two rows.
 
-    Parameters
-    ----------
-    measure : Measure
-    allow : sequence of str, default=()
-        Further modules that functions may come from.
-
-    Returns
-    -------
-    callable
+    ``allow`` names further modules, or packages of them, that functions may come from.
 
     Raises
     ------
     ConfigError
-        If the path lies outside the allowed modules or does not exist.
+        If the path lies outside the allowed modules (nothing is imported then), names no function, or one that with
+        these parameters does not give what a measure of this need gives.
 
     Examples
     --------
     >>> function_of(Measure("f2", "imblab.core.measures.f_beta", "label", parameters={"beta": 2}))(0, 0, 1, 1).item()
     0.5555555555555556
     """
-    module, _, name = measure.function.rpartition(".")
+    return _found(measure.name, measure.function, measure.needs, json.dumps(dict(measure.parameters)), tuple(allow))
+
+
+@lru_cache(maxsize=256)
+def _found(name: str, path: str, needs: str, parameters: str, allow: tuple[str, ...]) -> Callable[..., Any]:
+    says = f"measure {name!r} has the function {path!r}"
+    where, _, called = path.rpartition(".")
     homes = (*HOMES, *allow)
-    if module not in homes:
-        raise ConfigError(
-            f"measure {measure.name!r} has the function {measure.function!r}, which lies outside {', '.join(homes)}; "
-            "functions of measures come from known modules only. Name one of theirs."
-        )
-    found = getattr(import_module(module), name, None)
-    if not callable(found):
-        raise ConfigError(
-            f"measure {measure.name!r} has the function {measure.function!r}, which does not exist in {module!r}; a "
-            "measure needs a function. Correct the path."
-        )
-    return partial(found, **measure.parameters) if measure.parameters else found
+    if not any(f"{where}.".startswith(f"{home}.") for home in homes):
+        raise ConfigError(f"{says}; functions of measures come from {', '.join(homes)} only. Name one of theirs.")
+    try:
+        module = import_module(where)
+    except ImportError as error:
+        raise ConfigError(f"{says}: {error}; a path must import. Correct it, or install the package.") from error
+    bound = json.loads(parameters)
+    known = {n: partial(f, **bound) if bound else f for n, f in vars(module).items() if isfunction(f)}
+    if called not in known:
+        near = get_close_matches(called, [n for n, f in known.items() if not _fault(f, needs)], n=12, cutoff=0)
+        raise ConfigError(f"{says}: {unknown('measure function', called, near)}")
+    fault = _fault(known[called], needs)
+    if fault:
+        rule = "f(tn, fp, fn, tp) on arrays" if needs == "label" else "f(y, p) and gives one number"
+        says += f" with parameters {bound}, which fails on two rows ({fault})"
+        raise ConfigError(f"{says}; what needs {needs!r} is {rule}. Correct its function, needs or parameters.")
+    return known[called]
+
+
+def _fault(function: Callable[..., Any], needs: str) -> str:
+    """Why a function is no measure of this need; empty where it is one."""
+    label = needs == "label"
+    rows = np.ones((4, 2), dtype=np.int64) if label else (np.array([0, 1]), np.array([0.25, 0.75]))
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            shape = np.asarray(function(*rows), dtype=np.float64).shape
+    except Exception as error:  # whatever a foreign function raises is the reader's answer
+        return str(error).partition("\n")[0] or type(error).__name__
+    return "" if shape == ((2,) if label else ()) else f"it gives the shape {shape}"
 
 
 def is_counted(measure: Measure) -> bool:
@@ -305,28 +276,24 @@ def is_counted(measure: Measure) -> bool:
 def score(
     measures: Sequence[Measure], y: np.ndarray, p: np.ndarray, threshold: float, probability: bool
 ) -> tuple[dict[str, float | None], Counts]:
-    """Every measure of one set of predictions.
+    """Every measure of one set of predictions, sorted once, and the counts at the threshold.
 
-    Parameters
-    ----------
-    measures : sequence of Measure
-    y, p : ndarray of shape (n_rows,)
-    threshold : float
-    probability : bool
-        Whether ``p`` claims to be a probability; measures that need one are None otherwise.
+    ``probability`` says whether ``p`` claims to be one. A score is None where it is undefined, and where it needs a
+    probability that there is not.
 
-    Returns
-    -------
-    scores : dict of str to float or None
-    counts : Counts
+    Examples
+    --------
+    >>> recalled = Measure("recall", "imblab.core.measures.recall", "label")
+    >>> score([recalled], np.array([0, 1, 1]), np.array([0.2, 0.5, 0.9]), 0.6, True)[0]
+    {'recall': 0.5}
     """
     counts = counts_at(y, p, threshold)
-    scores: dict[str, float | None] = {}
-    for measure in measures:
-        if measure.needs == "probability" and not probability:
-            scores[measure.name] = None
-            continue
-        function = function_of(measure)
-        value = float(counts.apply(function) if is_counted(measure) else function(y, p))
-        scores[measure.name] = value if np.isfinite(value) else None
-    return scores, counts
+    order = np.argsort(-p, kind="stable")
+    called = (counts.tn, counts.fp, counts.fn, counts.tp)
+    given = {"label": called, "score": (y[order], p[order]), "probability": (y, p) if probability else None}
+    return {m.name: _number(function_of(m), given[m.needs]) for m in measures}, counts
+
+
+def _number(function: Callable[..., Any], rows: tuple[Any, ...] | None) -> float | None:
+    value = float("nan") if rows is None else float(function(*rows))
+    return value if np.isfinite(value) else None

@@ -1,7 +1,8 @@
 """Asking for candidates: a grid in the declared order, or Optuna's samplers, one sequential study a cell.
 
 The only module that knows Optuna. Candidates are asked, judged and told one by one, in memory, with one seed; a
-repeated candidate is told its known value without a fit; an inapplicable or failed one is told FAIL and uses up its trial.
+repeated candidate is told its known value without a fit; an inapplicable or failed one is told FAIL and uses up its
+trial.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from imblab.core import spaces
 from imblab.records import Axis, Choice, Scalar, Trial, Tuning
@@ -131,8 +132,7 @@ def _samplers(optuna: Any) -> dict[str, Callable[[int], optuna.samplers.BaseSamp
 
 def _suggest(asked: optuna.Trial, name: str, axis: Axis) -> Scalar:
     if isinstance(axis, Choice):
-        chosen: Scalar = asked.suggest_categorical(name, axis.values)  # type: ignore[arg-type]
-        return chosen
+        return cast(Scalar, asked.suggest_categorical(name, axis.values))
     if axis.integer:
         return asked.suggest_int(name, int(axis.low), int(axis.high), log=axis.log)
     return asked.suggest_float(name, axis.low, axis.high, log=axis.log)

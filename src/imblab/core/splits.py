@@ -229,7 +229,7 @@ def _way_out(dataset: Dataset, protocol: Protocol, seed: int) -> str:
     """The largest number of outer (or else of inner) folds that works."""
     for name in ("outer_folds", "inner_folds"):
         for folds in range(getattr(protocol, name) - 1, 1, -1):
-            smaller = replace(protocol, **{name: folds})
+            smaller = replace(protocol, **{name: folds})  # type: ignore[arg-type]
             if _feasible(dataset, smaller, seed):
                 return f"Set protocol.{name} to at most {folds}."
     for folds in range(min(protocol.outer_folds, protocol.inner_folds) - 1, 1, -1):

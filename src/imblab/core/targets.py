@@ -114,7 +114,8 @@ def parameters(make: Make, allow: Sequence[str] | None = None) -> set[str]:
     >>> sorted(parameters({"_target_": "imblearn.over_sampling.SMOTE"}))
     ['k_neighbors', 'random_state', 'sampling_strategy']
     """
-    return set(resolve(make["_target_"], allow)._get_param_names())
+    cls: Any = resolve(make["_target_"], allow)
+    return set(cls._get_param_names())
 
 
 def takes_anything(make: Make) -> bool:

@@ -84,14 +84,20 @@ def choose(
     0.4
     """
     if isinstance(rule, (int, float)):
-        return Cut(float(rule), _value(_summed(folds, np.float64(rule)), measure))
-    chosen = _best(rule, folds, grid, measure, greater_is_better)
-    if chosen is None:
+        table = _table(folds, np.array([rule], dtype=np.float64))
+        return Cut(float(rule), _number(_apply(measure, table)[-1, 0]))
+    pooled = isinstance(rule, Mapping) or isinstance(grid, str)
+    cuts = np.unique(np.concatenate([p for _, p in folds]) if pooled else np.asarray(grid, dtype=np.float64))
+    table = _table(folds, cuts)
+    values = _apply(measure, table)
+    wanted = _wanted(rule, table, values if greater_is_better else -values)
+    index = _best(wanted[-1], cuts)
+    if index is None:
         return None
-    threshold, at_edge = chosen
-    alone = [_best(rule, [fold], grid, measure, greater_is_better) for fold in folds]
-    value = _value(_summed(folds, np.float64(threshold)), measure)
-    return Cut(threshold, value, at_edge, tuple(cut[0] for cut in alone if cut is not None))
+    alone = [_best(_own(row, cuts, p) if pooled else row, cuts) for row, (_, p) in zip(wanted, folds, strict=False)]
+    at_edge = len(cuts) > 1 and index in (0, len(cuts) - 1)
+    own = tuple(float(cuts[i]) for i in alone if i is not None)
+    return Cut(float(cuts[index]), _number(values[-1, index]), at_edge, own)
 
 
 def check(rule: object, where: str) -> None:
@@ -150,48 +156,52 @@ def _check_cost(value: object, where: str) -> None:
         )
 
 
-def _best(
-    rule: Threshold, folds: Sequence[Fold], grid: Grid, measure: Function, greater_is_better: bool
-) -> tuple[float, bool] | None:
-    """The chosen threshold and whether it is the first or last candidate."""
-    cuts = _candidates(rule, folds, grid)
-    counts = _summed(folds, cuts)
-    wanted = _wanted(rule, counts, measure, greater_is_better, cuts)
-    if np.isnan(wanted).all():
-        return None
-    tied = np.flatnonzero(np.nanmax(wanted) - wanted <= TIE)
-    nearest = np.round(np.abs(cuts[tied] - 0.5), 12)
-    index = int(tied[np.lexsort((cuts[tied], nearest))[0]])
-    return float(cuts[index]), len(cuts) > 1 and index in (0, len(cuts) - 1)
+def _table(folds: Sequence[Fold], cuts: np.ndarray) -> Counts:
+    """Counts of shape (n_folds + 1, n_cuts): the folds one by one, and their sum in the last row."""
+    parts = [counts_at(y, p, cuts) for y, p in folds]
+    parts.append(reduce(add, parts))
+    return Counts(*(np.stack([getattr(part, name) for part in parts]) for name in ("tn", "fp", "fn", "tp")))
 
 
-def _candidates(rule: Threshold, folds: Sequence[Fold], grid: Grid) -> np.ndarray:
-    if rule == "tuned" and not isinstance(grid, str):
-        return np.asarray(grid, dtype=np.float64)
-    return np.unique(np.concatenate([p for _, p in folds]))
+def _apply(measure: Function, table: Counts) -> np.ndarray:
+    return np.asarray(measure(table.tn, table.fp, table.fn, table.tp), dtype=np.float64)
 
 
-def _wanted(
-    rule: Threshold, counts: Counts, measure: Function, greater_is_better: bool, cuts: np.ndarray
-) -> np.ndarray:
+def _wanted(rule: Threshold, table: Counts, values: np.ndarray) -> np.ndarray:
     """What the rule maximises at every cut; NaN where the cut may not be chosen."""
-    value = np.asarray(counts.apply(measure), dtype=np.float64) * (1.0 if greater_is_better else -1.0)
     if not isinstance(rule, Mapping):
-        return value
+        return values
     name, bound = next(iter(rule.items()))
     if name == "cost":
-        return -(bound["fn"] * counts.fn + bound["fp"] * counts.fp).astype(np.float64)
+        return -np.asarray(bound["fn"] * table.fn + bound["fp"] * table.fp, dtype=np.float64)
     if name == "alert_rate":
-        rows = counts.tn + counts.fp + counts.fn + counts.tp
-        return np.where(counts.tp + counts.fp >= bound * rows, cuts, np.nan)
-    met = counts.apply(precision if name == "min_precision" else recall) >= bound
-    return np.where(met, value, np.nan)
+        flagged = table.tp + table.fp
+        # The rank of the score, not the score: two that lie closer than a tie are two scores.
+        rank = np.arange(flagged.shape[1], dtype=np.float64)
+        return np.asarray(np.where(flagged / (flagged + table.tn + table.fn) >= bound, rank, np.nan))
+    met = _apply(precision if name == "min_precision" else recall, table) >= bound
+    return np.asarray(np.where(met, values, np.nan))
 
 
-def _summed(folds: Sequence[Fold], cuts: np.ndarray) -> Counts:
-    return reduce(add, (counts_at(y, p, cuts) for y, p in folds))
+def _own(wanted: np.ndarray, cuts: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """What is wanted of one fold: only its own scores are its candidates."""
+    own = np.full(len(cuts), np.nan)
+    at = np.searchsorted(cuts, p)
+    own[at] = wanted[at]
+    return own
 
 
-def _value(counts: Counts, measure: Function) -> float | None:
-    value = float(counts.apply(measure))
-    return value if np.isfinite(value) else None
+def _best(wanted: np.ndarray, cuts: np.ndarray) -> int | None:
+    """The cut that is wanted most; ties go to the one nearest 0.5, then to the lower one."""
+    most = np.fmax.reduce(wanted)
+    if np.isnan(most):
+        return None
+    tied = np.flatnonzero(most - wanted <= TIE)
+    if len(tied) > 1:
+        # `tied` ascends and argmin takes the first: the lower of two that are equally near.
+        tied = tied[np.argmin(np.round(np.abs(cuts[tied] - 0.5), 12), keepdims=True)]
+    return int(tied[0])
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -175,9 +175,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """
     before, after = dict(_flat(old)), dict(_flat(new))
     keys = [*before, *(k for k in after if k not in before)]
-    return [
-        f"{k}: {_shown(before, k)} -> {_shown(after, k)}" for k in keys if _shown(before, k) != _shown(after, k)
-    ]
+    return [f"{k}: {_shown(before, k)} -> {_shown(after, k)}" for k in keys if _shown(before, k) != _shown(after, k)]
 
 
 def _extended(folder: Path, mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -275,5 +273,3 @@ def _locked(folder: Path) -> Iterator[None]:
         stream.write(str(os.getpid()))
         stream.flush()
         yield
-
-

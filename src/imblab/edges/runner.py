@@ -45,9 +45,7 @@ def bundles(study: Study, plans: Mapping[str, Sequence[Split]], cells: Sequence[
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.dataset, cell.learner.name, cell.split.fingerprint), []).append(cell)
-    return tuple(
-        Bundle(study, name, tuple(plans[name]), tuple(members)) for (name, _, _), members in groups.items()
-    )
+    return tuple(Bundle(study, name, tuple(plans[name]), tuple(members)) for (name, _, _), members in groups.items())
 
 
 def run(

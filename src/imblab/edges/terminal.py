@@ -6,39 +6,34 @@ nothing; :func:`show` prints, :func:`progress` reports while a study runs.
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
-from typing import Any, Protocol
+from textwrap import fill
+from typing import Any
 
 import pandas as pd
 from rich import box
-from rich.console import Console
-from rich.padding import Padding
+from rich.console import Console, JustifyMethod
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from imblab.analysis.wording import signed
+from imblab.analysis import cells
 from imblab.records import Study
 
 NARROWEST, WIDEST = 80, 120
+#: Names beyond this are folded in tables.
+LONG = 28
 #: Lines that a run prints where there is no terminal.
 LINES = 20
-
-
-class Progress(Protocol):
-    """Tells how far a study is."""
-
-    def advance(self, what: str) -> None:
-        """One more cell is done."""
-
-    def note(self, text: str) -> None:
-        """Say something in between."""
+#: The facts of a data set that are listed, and their headers.
+LISTED = {"name": "name", "rows": ">rows", "features": ">features", "positives": ">positives", "ratio": ">ratio"}
+LISTED |= {"categorical": ">cat.", "missing": ">missing", "source": "source"}
+Row = Sequence[str]
 
 
 def show(text: str) -> None:
@@ -71,17 +66,19 @@ def comparison(
     -------
     str
     """
+    if summary.empty:
+        return f"Study {study.name!r} has no rows yet."
     page = _Page(width)
     for (dataset, learner), rows in summary.groupby(["dataset", "learner"], sort=False):
-        page.say(f"{dataset}, {learner}: {study.primary}, mean ± sd over {_folds(rows, study)}")
-        page.table(*_scores(rows, study, page.width))
-        page.table(*_choices(rows))
+        page.say(cells.heading(rows, study))
+        page.table(*_fitting(*cells.scores(rows, study), page.width))
+        page.table(*cells.choices(rows))
         tested = contrasts[(contrasts.dataset == dataset) & (contrasts.learner == learner)]
-        for line in (*_remarks(rows), *_tests(tested)):
-            page.say(line, indent=2)
-        page.gap()
-    page.say(f"Intervals: Nadeau-Bengio corrected {_percent(study)}, unadjusted.")
-    page.gap()
+        for line in (*cells.remarks(rows), *cells.adjusted(tested)):
+            page.say(line, "  ", "  ")
+        page.say("")
+    page.say(f"Intervals: Nadeau-Bengio corrected {cells.percent(study)}, unadjusted.")
+    page.say("")
     page.list("What the evidence allows", sentences)
     page.list("Where to look next", next_steps)
     return page.text()
@@ -93,7 +90,8 @@ def plan_text(plan: Mapping[str, Any], width: int | None = None) -> str:
     Parameters
     ----------
     plan : mapping
-        ``study cells fits datasets learners strategies inapplicable half_width``; whatever is absent is left out.
+        ``study cells fits``; ``learners``, a list of names; ``datasets``, ``strategies`` and ``inapplicable``, lists of
+        mappings; ``half_width``, a number by name. Whatever is absent is left out.
     width : int, optional
 
     Returns
@@ -101,25 +99,30 @@ def plan_text(plan: Mapping[str, Any], width: int | None = None) -> str:
     str
     """
     page = _Page(width)
-    page.say(f"Study {plan['study']!r}: {plan['cells']} cells, {plan['fits']} fits. Nothing has run.")
-    page.say(f"Learners: {', '.join(_name(x) for x in plan.get('learners', ()))}")
-    page.gap()
+    page.say(f"Study {plan['study']!r}: {plan['cells']} cells, {plan['fits']} fits.")
+    page.say(f"Learners: {', '.join(plan.get('learners', ()))}")
+    page.say("")
     for data in plan.get("datasets", ()):
         _say_dataset(page, data)
     page.say("Strategies")
-    page.table(["strategy", "candidates", ">weight", "threshold", "searched"], map(_strategy, plan["strategies"]))
-    _say_inapplicable(page, plan.get("inapplicable", ()))
-    _say_half_width(page, plan.get("half_width") or {})
+    page.table(["strategy", ">cand.", "weight", "threshold", "knobs"], map(_strategy, plan.get("strategies", ())))
+    page.list("Inapplicable, left out there", [_refusal(r) for r in plan.get("inapplicable", ())])
+    if plan.get("half_width"):
+        reach = ", ".join(f"{name} {factor:.2f}" for name, factor in plan["half_width"].items())
+        page.say(
+            f"Half-width of a corrected interval, in standard deviations of the differences: {reach}. "
+            "nested_5x3 is for looking, repeated_5x5x3 for claims."
+        )
     return page.text()
 
 
 def listing_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
-    """What can be loaded, one line a data set.
+    """What can be loaded: a line a data set whose facts are known, and the names of the others by kind.
 
     Parameters
     ----------
     rows : sequence of mapping
-        Of one set of keys; those keys are the columns.
+        ``name`` and ``kind``; those that have ``rows`` are tabled, with whatever else of :data:`LISTED` they have.
     width : int, optional
 
     Returns
@@ -128,23 +131,22 @@ def listing_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) ->
 
     Examples
     --------
-    >>> print(listing_text([{"name": "yeast4", "rows": 1484}]))
-     name      rows
-    ────────────────
-     yeast4    1484
+    >>> print(listing_text([{"name": "keel_iris0", "kind": "keel"}, {"name": "keel_wdbc", "kind": "keel"}]))
+    keel (2): keel_iris0, keel_wdbc
     """
-    if not rows:
-        return "No data sets."
     page = _Page(width)
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    numeric = [all(isinstance(r.get(k), (int, float, type(None))) for r in rows) for k in keys]
-    header = [f">{k}" if n else k for k, n in zip(keys, numeric, strict=True)]
-    page.table(header, ([_plain(row.get(key)) for key in keys] for row in rows))
+    known = [row for row in rows if "rows" in row]
+    keys = [key for key in LISTED if any(key in row for row in known)]
+    if known:
+        page.table([LISTED[key] for key in keys], ([_plain(row.get(key)) for key in keys] for row in known))
+    for kind in dict.fromkeys(row["kind"] for row in rows if "rows" not in row):
+        names = [row["name"] for row in rows if row["kind"] == kind and "rows" not in row]
+        page.say(f"{kind} ({len(names)}): {', '.join(names)}", then="  ")
     return page.text()
 
 
 @contextmanager
-def progress(total: int, n_jobs: int, console: Console | None = None) -> Iterator[Progress]:
+def progress(total: int, n_jobs: int, console: Console | None = None) -> Iterator[_Live | _Lines]:
     """Report on standard error while cells are answered: a bar, or at most 20 lines where there is no terminal.
 
     Parameters
@@ -156,22 +158,16 @@ def progress(total: int, n_jobs: int, console: Console | None = None) -> Iterato
 
     Yields
     ------
-    Progress
+    object
         Its ``advance(what)`` counts one cell, its ``note(text)`` prints a line.
     """
     console = console or Console(stderr=True, highlight=False, markup=False)
     if not console.is_terminal:
         yield _Lines(total, n_jobs, console)
         return
-    with Bar(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-    ) as bar:
+    what, left = TextColumn("{task.description}", markup=False), TextColumn("left")
+    count, spent, rest = MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Bar(what, BarColumn(bar_width=20), count, spent, left, rest, console=console) as bar:
         yield _Live(bar, total, n_jobs)
 
 
@@ -202,7 +198,7 @@ class _Lines:
             return
         spent = time.monotonic() - self._begin
         left = spent / self._done * (self._total - self._done)
-        self.note(f"{self._done}/{self._total} {what}, {_seconds(spent)} spent, about {_seconds(left)} left")
+        self.note(f"{self._done}/{self._total} {what}, {cells.seconds(spent)} spent, about {cells.seconds(left)} left")
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -213,43 +209,85 @@ class _Page:
 
     def __init__(self, width: int | None) -> None:
         self.width = max(NARROWEST, min(width or Console().width, WIDEST))
-        self._out = StringIO()
-        self._console = Console(
-            file=self._out, width=self.width, color_system=None, markup=False, highlight=False, emoji=False
-        )
+        self._parts: list[str] = []
 
-    def say(self, text: str, indent: int = 0) -> None:
-        """A paragraph; what it is indented by hangs."""
-        self._console.print(Padding(Text(text, overflow="fold"), (0, 0, 0, indent)))
+    def say(self, text: str, first: str = "", then: str = "") -> None:
+        """A paragraph; its first line begins with ``first``, the others with ``then``."""
+        # A break at a hyphen would tear ranges such as 0.25-1 apart.
+        self._parts.append(fill(text, self.width, initial_indent=first, subsequent_indent=then, break_on_hyphens=False))
 
-    def gap(self) -> None:
-        self._out.write("\n")
+    def list(self, title: str, lines: Sequence[str]) -> None:
+        """A title and its lines under dashes; nothing if there are none."""
+        if lines:
+            self.say(title)
+            for line in lines:
+                self.say(line, "- ", "  ")
+            self.say("")
 
-    def list(self, title: str, lines: Iterable[str]) -> None:
-        """A title and its lines, each wrapped under a dash; nothing if there are none."""
-        lines = list(lines)
-        if not lines:
-            return
-        self.say(title)
-        for line in lines:
-            grid = Table.grid()
-            grid.add_column(width=2, no_wrap=True)
-            grid.add_column(overflow="fold")
-            grid.add_row("-", Text(line))
-            self._console.print(grid)
-        self.gap()
-
-    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table whose first and last column give way; a header that begins with > is set to the right."""
-        made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    def table(self, header: Row, rows: Iterable[Row]) -> None:
+        """A table whose last column gives way, and long names; a header that begins with > is set to the right."""
+        made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        rows = list(rows)
+        long = max((len(row[0]) for row in rows), default=0) > LONG
         for i, name in enumerate(header):
-            bends = i in (0, len(header) - 1)
-            right = name.startswith(">")
-            made.add_column(name.lstrip(">"), no_wrap=not bends, justify="right" if right else "left", overflow="fold")
+            side: JustifyMethod = "right" if name.startswith(">") else "left"
+            bends = i == len(header) - 1 or (i == 0 and long)
+            made.add_column(Text(name.lstrip(">")), no_wrap=not bends, justify=side, overflow="fold")
         for row in rows:
-            made.add_row(*(Text(cell) for cell in row))
-        self._console.print(made)
+            made.add_row(*map(Text, row))
+        out = StringIO()
+        Console(file=out, width=self.width, color_system=None).print(made)
+        self._parts += [*(line.rstrip() for line in out.getvalue().rstrip().split("\n")), ""]
 
     def text(self) -> str:
-        lines = [line.rstrip() for line in self._out.getvalue().rstrip().split("\n")]
-        return "\n".join(line for i, line in enumerate(lines) if line or (i and lines[i - 1]))
+        return "\n".join(self._parts).rstrip()
+
+
+def _fitting(header: Row, rows: Sequence[Row], width: int) -> tuple[Row, Sequence[Row]]:
+    """The table as it is, or with every interval below its number where a line would be too long."""
+    longest = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    if sum(longest) + 2 * (len(longest) - 1) <= width:
+        return header, rows
+    return [h.replace(" [", "\n[") for h in header], [[c.replace(" [", "\n[") for c in row] for row in rows]
+
+
+def _say_dataset(page: _Page, data: Mapping[str, Any]) -> None:
+    page.say(
+        f"{data['name']}: {data['rows']} rows, {data['features']} features, {data['positives']} positives "
+        f"(1 to {data['ratio']:.3g})"
+    )
+    for kind, columns in (data.get("columns") or {}).items():
+        page.say(f"{kind}: {_plain(columns)}", "  ", "    ")
+    alike: dict[tuple[Any, ...], int] = {}
+    for fold in data.get("folds", ()):
+        key = tuple(fold[name] for name in ("train", "train_pos", "test", "test_pos"))
+        alike[key] = alike.get(key, 0) + 1
+    header = [">folds", ">train rows", ">positives", ">test rows", ">positives"]
+    page.table(header, ([str(n), *map(str, key)] for key, n in alike.items()))
+    page.list("Note", data.get("warnings", ()))
+
+
+def _strategy(facts: Mapping[str, Any]) -> Row:
+    # A blank after a comma lets an axis wrap between its values.
+    axes = _plain(facts.get("axes")).replace(", ", ",").replace(",", ", ")
+    return [*(_plain(facts.get(name)) for name in ("name", "candidates", "weight", "threshold")), axes]
+
+
+def _refusal(facts: Mapping[str, Any]) -> str:
+    where = ", ".join(_plain(facts[name]) for name in ("dataset", "learners", "strategy", "value") if name in facts)
+    return f"{where}: {facts['reason']} (folds: {_plain(facts.get('folds'))})"
+
+
+def _plain(value: Any) -> str:
+    """A value of a plan or a listing, in few words."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items()) or "-"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value)) or "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _jobs(n_jobs: int) -> str:
+    return "1 process" if n_jobs == 1 else f"{n_jobs} processes"

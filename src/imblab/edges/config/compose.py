@@ -20,7 +20,6 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from imblab.core.targets import DEFAULT_ALLOW
 from imblab.edges.config import sweeps
 from imblab.edges.config.read import KNOBS, read
 from imblab.errors import ConfigError, unknown
@@ -112,8 +111,8 @@ def load(path: Path, overrides: Sequence[str] = (), config_dirs: Sequence[Path] 
     for override in asked:
         if (override.key_or_group or "").split(".")[0] not in RUNTIME:
             raise ConfigError(
-                f"override {override.input_line!r} would change the resolved study {str(path)!r}; a resolved study is "
-                f"run as it stands. Only {', '.join(RUNTIME)} may be set; edit a copy of the file to ask something else."
+                f"override {override.input_line!r} would change the resolved study {str(path)!r}; a resolved study "
+                f"is run as it stands. Only {', '.join(RUNTIME)} may be set; edit a copy to ask something else."
             )
     try:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -169,8 +168,8 @@ def _parsed(text: str) -> Override:
     override.input_line = text
     if not space and override.is_sweep_override():
         raise ConfigError(
-            f"override {text!r} sweeps over {override.key_or_group!r}; only spaces are swept, inside one study. Sweep "
-            "keys such as strategy.smote.space.ratio or protocol.thresholds, or list names: learner=[logistic,lightgbm]."
+            f"override {text!r} sweeps over {override.key_or_group!r}; only spaces are swept, inside one study. "
+            "Sweep keys such as strategy.smote.space.ratio or protocol.thresholds, or list names: learner=[knn,svm]."
         )
     return override
 

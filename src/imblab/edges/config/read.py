@@ -50,7 +50,9 @@ def read(mapping: Any, allow: Sequence[str] = targets.DEFAULT_ALLOW) -> Study:
         For every value that cannot be asked, before anything is loaded.
     """
     if not isinstance(mapping, Mapping):
-        raise ConfigError(f"the study is {type(mapping).__name__}; it must be a mapping with the keys {', '.join(KEYS)}.")
+        raise ConfigError(
+            f"the study is {type(mapping).__name__}; it must be a mapping with the keys {', '.join(KEYS)}."
+        )
     _known(mapping, KEYS, "key", "the study")
     learners = [_learner(name, raw, allow) for name, raw in _section(mapping, "learner").items()]
     strategies = [_strategy(name, raw, allow) for name, raw in _section(mapping, "strategy").items()]
@@ -224,7 +226,11 @@ def _check_knob(knob: str, value: Any, where: str) -> None:
     rules = {
         "ratio": (number and 0 < value <= 1, "a ratio lies above 0 and at most at 1 (minority to majority)", "0.5"),
         "k": (number and value >= 1 and float(value).is_integer(), "k is a whole number, at least 1", "5"),
-        "weight": (value == "balanced" or (number and 0 < value < float("inf")), "a weight is above 0, or 'balanced'", "10"),
+        "weight": (
+            value == "balanced" or (number and 0 < value < float("inf")),
+            "a weight is above 0, or 'balanced'",
+            "10",
+        ),
         "threshold": (number and 0 <= value <= 1, "a threshold lies from 0 to 1", "0.5"),
     }
     fits, rule, example = rules[knob]
@@ -292,7 +298,9 @@ def _claims(raw: Any) -> Claims:
     _known(raw, tuple(Claims.__dataclass_fields__), "key", "claims")
     alpha = raw.get("alpha", 0.05)
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < 0.5:
-        raise ConfigError(f"'claims.alpha' is {alpha!r}; an error rate lies above 0 and below .5. Write claims.alpha=0.05.")
+        raise ConfigError(
+            f"'claims.alpha' is {alpha!r}; an error rate lies above 0 and below .5. Write claims.alpha=0.05."
+        )
     rope = dict(raw.get("rope") or {})
     for name, width in rope.items():
         if isinstance(width, bool) or not isinstance(width, (int, float)) or width < 0:
@@ -384,7 +392,9 @@ def _name(value: Any, where: str) -> str:
 
 def _whole(value: Any, where: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{where!r} is {value!r}; it is a whole number, at least {least}. Write {where}={max(least, 3)}.")
+        raise ConfigError(
+            f"{where!r} is {value!r}; it is a whole number, at least {least}. Write {where}={max(least, 3)}."
+        )
     return value
 
 

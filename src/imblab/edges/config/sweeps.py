@@ -110,7 +110,8 @@ def _interval(sweep: IntervalSweep, where: str, integer: bool) -> Interval:
         )
     if log and low <= 0:
         raise ConfigError(
-            f"{where!r} has the log interval from {low:g}; a logarithm needs a low end above 0. Raise it, or drop tag(log)."
+            f"{where!r} has the log interval from {low:g}; a logarithm needs a low end above 0. "
+            "Raise it, or drop tag(log)."
         )
     if integer:
         return Interval(int(_whole(low, where)), int(_whole(high, where)), log, True)

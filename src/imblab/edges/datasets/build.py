@@ -109,7 +109,9 @@ class _Checks:
         repeated = frame.columns[frame.columns.duplicated()].unique().tolist()
         if repeated:
             raise self.refuse(
-                f"has the column name {repeated[0]!r} more than once", "columns are known by name", "Rename one of them."
+                f"has the column name {repeated[0]!r} more than once",
+                "columns are known by name",
+                "Rename one of them.",
             )
 
     def columns(self, frame: pd.DataFrame, roles: dict[str, list[str]]) -> None:

@@ -74,7 +74,8 @@ def _duplicates(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:
     )
     labels = pd.Series(dataset.y).groupby(same).transform("nunique").to_numpy()
     if (labels > 1).any():
-        yield f"has {int((labels > 1).sum())} rows with equal features and contradicting labels: no learner can be right."
+        n = int((labels > 1).sum())
+        yield f"has {n} rows with equal features and contradicting labels: no learner can be right."
 
 
 def _columns(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:

@@ -19,11 +19,35 @@ from imblab.records import Dataset
 Spec = Mapping[str, Any]
 BUNDLED = files("imblab") / "data"
 #: The tables of imbalanced-learn's ``fetch_datasets``.
-ZENODO = (
-    "ecoli optical_digits satimage pen_digits abalone sick_euthyroid spectrometer car_eval_34 isolet us_crime "
-    "yeast_ml8 scene libras_move thyroid_sick coil_2000 arrhythmia solar_flare_m0 oil car_eval_4 wine_quality "
-    "letter_img yeast_me2 webpage ozone_level mammography protein_homo abalone_19"
-).split()
+ZENODO = [
+    "ecoli",
+    "optical_digits",
+    "satimage",
+    "pen_digits",
+    "abalone",
+    "sick_euthyroid",
+    "spectrometer",
+    "car_eval_34",
+    "isolet",
+    "us_crime",
+    "yeast_ml8",
+    "scene",
+    "libras_move",
+    "thyroid_sick",
+    "coil_2000",
+    "arrhythmia",
+    "solar_flare_m0",
+    "oil",
+    "car_eval_4",
+    "wine_quality",
+    "letter_img",
+    "yeast_me2",
+    "webpage",
+    "ozone_level",
+    "mammography",
+    "protein_homo",
+    "abalone_19",
+]
 
 
 def load(spec: Spec, key: str) -> Dataset:
@@ -55,7 +79,7 @@ def load(spec: Spec, key: str) -> Dataset:
         raise ConfigError(f"data set {key!r}: {unknown('kind', str(kind), _KINDS)}")
     frame, name, source, target = _KINDS[kind](spec, key)
     name = spec.get("name") or name
-    chosen = {column: spec.get(column) for column in COLUMNS}
+    chosen: dict[str, Any] = {column: spec.get(column) for column in COLUMNS}
     chosen["target"] = chosen["target"] or target
     if chosen["target"] is None:
         raise ConfigError(

@@ -1,0 +1,30 @@
+# Two commands do all the set-up: `make demo` and `make test`. They need git, make and Python 3.11 or later.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+
+.PHONY: demo test test-all lint env
+
+demo: env ## a real nested study: resampling, class weights and thresholds on two tables
+	$(RUN) imblab run experiment=quickstart
+
+test: env ## the suite
+	$(RUN) pytest -m "not slow" -n 2 --dist worksteal
+
+test-all: env ## the suite and the slower proofs
+	$(RUN) pytest -n 2 --dist worksteal
+
+lint: env ## style, format and types
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+env: $(VENV)/installed
+
+# One stamp: the environment is made again when the lock or the package's metadata change.
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "imblab needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Say make PYTHON=/path/to/python3.11.")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(RUN) pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@

@@ -1,0 +1,7 @@
+"""``python -m imblab``."""
+
+import sys
+
+from imblab.cli import main
+
+sys.exit(main())

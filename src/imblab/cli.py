@@ -1,0 +1,95 @@
+"""The command line: words in, an exit code out. Whatever is heavy is imported when a command is called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from imblab import __version__
+
+EPILOG = """\
+examples:
+  imblab run experiment=quickstart
+  imblab plan experiment=quickstart 'strategy.smote.space.k=choice(3,5,9)'
+  imblab run name=churn dataset=table dataset.table.path=churn.csv dataset.table.target=left
+  imblab run experiments/quickstart/study.yaml
+  imblab compare quickstart
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        ``sys.argv[1:]`` by default.
+
+    Returns
+    -------
+    int
+        0 where all went well, 2 for a question that cannot be asked, 130 after Ctrl-C.
+    """
+    from imblab.errors import ImblabError
+
+    args = _parser().parse_args(sys.argv[1:] if argv is None else argv)
+    try:
+        return _call(args)
+    except ImblabError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped. Rows that were answered are kept: run the same command again to continue.", file=sys.stderr)
+        return 130
+
+
+def _call(args: argparse.Namespace) -> int:
+    from imblab import app
+
+    folders = [Path(folder) for folder in getattr(args, "config_dir", None) or ()]
+    if args.command == "run":
+        return app.command_run(args.overrides, folders, args.json)
+    if args.command == "plan":
+        return app.command_plan(args.overrides, folders, args.json)
+    if args.command == "compare":
+        return app.command_compare(args.name, args.json)
+    if args.command == "ui":
+        return app.command_ui(args.port)
+    return app.command_datasets(args.json)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="imblab",
+        description="The lab bench for imbalanced classification: nested, paired studies of resampling, class weights "
+        "and decision thresholds.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"imblab {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (
+        ("run", "run or resume a study"),
+        ("plan", "print what a study would do: cells, fits, parts, what does not apply"),
+    ):
+        command = commands.add_parser(name, help=text, epilog=EPILOG, formatter_class=parser.formatter_class)
+        command.add_argument(
+            "overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, or the path of a resolved study.yaml"
+        )
+        command.add_argument(
+            "--config-dir", action="append", metavar="DIR", help="a folder with your own groups and experiments"
+        )
+        _json(command)
+    command = commands.add_parser("compare", help="the table and the verdict of a study, again")
+    command.add_argument("name", help="the name of the study, a folder below experiments/")
+    _json(command)
+    command = commands.add_parser("ui", help="open MLflow on this project's store, on loopback")
+    command.add_argument("--port", type=int, default=None, help="5000 by default, or the next free one")
+    _json(commands.add_parser("datasets", help="what can be loaded"))
+    return parser
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print for machines")

@@ -1,0 +1,121 @@
+"""The tidy table: every fact of a row, a stable order, and rows that refuse to be compared."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imblab.analysis import arms, table
+from imblab.errors import StudyError
+from imblab.records import Evaluation, Trial
+
+
+def row(strategy="none", fold=0, score=0.5, dataset="toy", learner="logistic", repeat=0, **more):
+    facts = {"scores": {"mcc": score}, "counts": {"tn": 80, "fp": 5, "fn": 5, "tp": 10}, "split_fingerprint": str(fold)}
+    facts |= {"params": {}, "threshold": 0.5, "seconds": 1.0, "status": "ok", "error": None, "fingerprint": "f"}
+    facts |= {"n_train": 400, "n_test": 100, **more}
+    return Evaluation(dataset=dataset, learner=learner, strategy=strategy, repeat=repeat, fold=fold, **facts)
+
+
+def test_every_fact_has_a_column_and_null_is_nan():
+    trials = (
+        Trial({"k": 3}, 0.4, 0.5),
+        Trial({"k": 3}, 0.4, 0.5, "repeated"),
+        Trial({"k": 9}, None, None, "inapplicable", "k is too large"),
+    )
+    full = row(params={"k": 3}, scores={"mcc": 0.5, "pr_auc": None}, flagged=0.15, value=0.4, fits=7, spared=2,
+               trials=trials, notes=("odd",))  # fmt: skip
+    frame = table.tidy([full])
+    assert frame.columns.tolist() == [*table.FACTS, "mcc", "pr_auc", *table.COUNTS]
+    found = frame.iloc[0]
+    for name in table.FACTS:
+        if name not in ("candidates", "left_out"):
+            assert getattr(full, name) == found[name] or getattr(full, name) is found[name], name
+    assert found.candidates == 1
+    assert found.left_out == (("inapplicable", {"k": 9}, "k is too large"),)
+    assert found.mcc == 0.5
+    assert math.isnan(found.pr_auc)
+    assert frame[["mcc", "pr_auc", *table.COUNTS, "threshold", "value"]].dtypes.eq(np.float64).all()
+    assert [found[c] for c in table.COUNTS] == [80, 5, 5, 10]
+
+
+def test_a_failed_row_stays_with_its_reason():
+    gone = row(scores={"mcc": None}, counts={}, threshold=None, status="failed", error="it broke")
+    found = table.tidy([row("smote"), gone]).iloc[1]
+    assert (found.status, found.error) == ("failed", "it broke")
+    assert np.isnan([found.mcc, found.threshold, found.tp, found.value]).all()
+
+
+def test_no_rows_are_a_table_without_rows():
+    frame = table.tidy([])
+    assert frame.empty
+    assert frame.columns.tolist() == [*table.FACTS, *table.COUNTS]
+
+
+def test_a_measure_may_not_be_named_like_a_column(snapshot):
+    with pytest.raises(StudyError) as error:
+        table.tidy([row(scores={"fold": 0.1})])
+    assert str(error.value) == snapshot
+
+
+@settings(max_examples=30)
+@given(st.permutations([(s, r, f) for s in ("none", "smote") for r in (0, 1) for f in (0, 1, 2)]))
+def test_strategies_keep_their_first_order_and_folds_ascend(cells):
+    frame = table.tidy(row(s, f, repeat=r) for s, r, f in cells)
+    first = list(dict.fromkeys(s for s, _, _ in cells))
+    expected = [(s, r, f) for s in first for r in (0, 1) for f in (0, 1, 2)]
+    assert list(zip(frame.strategy, frame["repeat"], frame.fold, strict=True)) == expected
+    assert frame.index.tolist() == list(range(12))
+
+
+def test_results_on_different_folds_refuse_to_be_compared(snapshot):
+    rows = [row(s, f, learner=learner) for learner in ("logistic", "knn") for s in ("none", "smote") for f in range(3)]
+    table.check_paired(table.tidy(rows))
+    rows[-1] = replace(rows[-1], split_fingerprint="other")
+    with pytest.raises(StudyError) as error:
+        table.check_paired(table.tidy(rows))
+    assert str(error.value) == snapshot
+    # Another data set has folds of its own.
+    table.check_paired(table.tidy([row(fold=0), row(fold=0, dataset="other", split_fingerprint="x")]))
+
+
+def test_one_cell_has_one_answer(snapshot):
+    with pytest.raises(StudyError) as error:
+        table.check_paired(table.tidy([row(), row(score=0.6)]))
+    assert str(error.value) == snapshot
+
+
+def test_pairs_are_matched_by_fold_not_by_position():
+    rows = [row("a", f, f / 10) for f in (2, 0, 1)] + [row("b", f, f / 100) for f in (1, 2, 0)]
+    found = arms.paired(table.tidy(rows), "a", "b", "mcc", [(0, 0), (0, 1), (0, 2)])
+    np.testing.assert_allclose(found.differences, [0, 0.09, 0.18])
+    assert found.reason is None
+    assert found.n_train.tolist() == [400] * 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([row("b", 0)], "'b' has no mcc in 1 of 2 folds: 1 no row"),
+        ([], "'b' has no mcc in 2 of 2 folds: 2 no row"),
+        ([row("b", 0, status="failed"), row("b", 1)], "'b' has no mcc in 1 of 2 folds: 1 failed"),
+        ([row("b", 0, None), row("b", 1, status="inapplicable")],
+         "'b' has no mcc in 2 of 2 folds: 1 undefined, 1 inapplicable"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_named_and_never_filled_in(rows, reason):
+    frame = table.tidy([row("a", 0), row("a", 1), *rows])
+    found = arms.paired(frame, "a", "b", "mcc", [(0, 0), (0, 1)])
+    assert found.reason == reason
+    assert np.isnan(found.differences).any()
+
+
+def test_the_facts_of_a_table_are_plain_enough_for_json():
+    frame = table.tidy(
+        [row(params={"k": 3}), row("smote", counts={}, status="failed", error="x", scores={"mcc": None})]
+    )
+    assert json.loads(frame.to_json(orient="records"))[1]["mcc"] is None
