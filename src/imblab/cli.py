@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 where all went well, 2 for a question that cannot be asked, 130 after Ctrl-C.
+        0 where all went well, 2 for a question that cannot be asked, 130 after Ctrl-C, 141 where nobody reads on.
     """
     from imblab.errors import ImblabError
 
-    args = _parser().parse_args(sys.argv[1:] if argv is None else argv)
+    args = _arguments(sys.argv[1:] if argv is None else argv)
     try:
         return _call(args)
     except ImblabError as error:
@@ -43,21 +44,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped. Rows that were answered are kept: run the same command again to continue.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # `imblab datasets | head`: what is still buffered goes nowhere, without a word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def _call(args: argparse.Namespace) -> int:
     from imblab import app
 
-    folders = [Path(folder) for folder in getattr(args, "config_dir", None) or ()]
+    folders = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
     if args.command == "run":
         return app.command_run(args.overrides, folders, args.json)
     if args.command == "plan":
         return app.command_plan(args.overrides, folders, args.json)
     if args.command == "compare":
-        return app.command_compare(args.name, args.json)
+        return app.command_compare(args.name, args.overrides, args.json)
     if args.command == "ui":
-        return app.command_ui(args.port)
+        return app.command_ui(args.uri, args.port)
     return app.command_datasets(args.json)
+
+
+def _folder(text: str) -> Path:
+    from imblab.errors import ConfigError
+
+    if not Path(text).is_dir():
+        raise ConfigError(
+            f"'--config-dir' is {text!r}, which is no folder; it holds groups such as learner/ and experiment/. "
+            "Correct the path."
+        )
+    return Path(text)
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """What was typed; overrides may stand before, between and after options."""
+    parser = _parser()
+    args, left = parser.parse_known_args(argv)
+    # Hydra's own flags are overrides too: they are refused with the way out.
+    odd = [word for word in left if word.startswith("-") and word not in ("-m", "--multirun")]
+    if odd or (left and not hasattr(args, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(odd or left)}")
+    if left:
+        args.overrides = [*args.overrides, *left]
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,8 +113,10 @@ def _parser() -> argparse.ArgumentParser:
         _json(command)
     command = commands.add_parser("compare", help="the table and the verdict of a study, again")
     command.add_argument("name", help="the name of the study, a folder below experiments/")
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="allow=[...] for classes of your own")
     _json(command)
     command = commands.add_parser("ui", help="open MLflow on this project's store, on loopback")
+    command.add_argument("--uri", default=None, help="another store, such as sqlite:///shared/mlflow.db")
     command.add_argument("--port", type=int, default=None, help="5000 by default, or the next free one")
     _json(commands.add_parser("datasets", help="what can be loaded"))
     return parser

@@ -10,12 +10,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from imblab.errors import StudyError, unknown
+from imblab.errors import StudyError
 from imblab.records import Evaluation
 
 QUESTION = "study.yaml"
@@ -44,14 +45,32 @@ class Ledger:
         return list(self._done.values())
 
     def append(self, row: Evaluation) -> None:
-        """Write one row, durably."""
-        os.write(self._file, (row.to_json() + "\n").encode())
-        os.fsync(self._file)
+        """Write one row, durably.
+
+        Raises
+        ------
+        StudyError
+            If the disk does not take the whole line; what it took is cut off when the study is opened again.
+        """
+        line = (row.to_json() + "\n").encode()
+        try:
+            written = os.write(self._file, line)
+            os.fsync(self._file)
+        except OSError as error:
+            raise self._unwritten(row, error.strerror or "unknown") from error
+        if written < len(line):
+            raise self._unwritten(row, f"{written} of {len(line)} bytes")
         self._done[row.key] = row
 
     def close(self) -> None:
         """Release the file."""
         os.close(self._file)
+
+    def _unwritten(self, row: Evaluation, reason: str) -> StudyError:
+        return StudyError(
+            f"the row {row.key!r} cannot be written to {str(self._path)!r} ({reason}); a row is written whole or the "
+            "study stops. The rows before it are safe: make room and run the same command again."
+        )
 
     def check(self, addresses: Mapping[str, str]) -> None:
         """Refuse rows that answer another question than the one asked now.
@@ -75,7 +94,9 @@ class Ledger:
 
 
 @contextmanager
-def open_study(folder: Path, mapping: Mapping[str, Any], overwrite: bool = False) -> Iterator[Ledger]:
+def open_study(
+    folder: Path, mapping: Mapping[str, Any], overwrite: bool = False, addresses: Mapping[str, str] | None = None
+) -> Iterator[Ledger]:
     """Open the folder of a study for writing.
 
     Parameters
@@ -86,6 +107,8 @@ def open_study(folder: Path, mapping: Mapping[str, Any], overwrite: bool = False
         The resolved question.
     overwrite : bool, default=False
         Start over; an existing folder is renamed to ``<name>~1``, ``~2``, ...
+    addresses : mapping of str to str, optional
+        What the row of every cell must be addressed with; see :meth:`Ledger.check`.
 
     Yields
     ------
@@ -96,15 +119,23 @@ def open_study(folder: Path, mapping: Mapping[str, Any], overwrite: bool = False
     StudyError
         If another process is writing, or the folder answers another question.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.with_name(f".{folder.name}.lock").touch()
+    except OSError as error:
+        raise StudyError(
+            f"study {folder.name!r} cannot be kept in {str(folder)!r} ({error.strerror}); its question and rows are "
+            "files there. Make room for that folder, or run in another directory."
+        ) from error
     with _locked(folder):
         if overwrite and folder.exists():
             folder.rename(_aside(folder))
         folder.mkdir(exist_ok=True)
         wanted = _extended(folder, mapping)
-        _write(folder / QUESTION, wanted)
         ledger = Ledger(folder)
         try:
+            ledger.check(addresses or {})
+            _write(folder / QUESTION, wanted)
             yield ledger
         finally:
             ledger.close()
@@ -137,12 +168,17 @@ def read_rows(folder: Path) -> list[Evaluation]:
     for number, line in enumerate(lines[:-1], start=1):
         try:
             row = Evaluation.from_json(line.decode())
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise StudyError(
                 f"{str(path)!r} has a damaged line {number} ({type(error).__name__}); every line is one row. Remove "
                 "that line and run again: its cell is then answered anew."
             ) from error
-        rows[row.key] = row
+        first = rows.setdefault(row.key, row)
+        if first != replace(row, seconds=first.seconds, spared=first.spared):
+            raise StudyError(
+                f"{str(path)!r} answers the cell {row.key!r} a second time, and differently, in line {number}; a cell "
+                "has one answer. Remove the line that is wrong and run again."
+            )
     return list(rows.values())
 
 
@@ -157,11 +193,8 @@ def find(name: str, experiments: Path) -> Path:
     folder = experiments / name
     if not (folder / QUESTION).is_file():
         known = sorted(p.parent.name for p in experiments.glob(f"*/{QUESTION}") if "~" not in p.parent.name)
-        raise StudyError(
-            unknown("study", name, known, "Run it first with `imblab run`, or choose")
-            if known
-            else f"unknown study {name!r}; {str(experiments)!r} holds none. Run one: imblab run experiment=quickstart."
-        )
+        way_out = "Name one of them, or run yours first." if known else "Run one: imblab run experiment=quickstart."
+        raise StudyError(f"unknown study {name!r}; {str(experiments)!r} holds {', '.join(known) or 'none'}. {way_out}")
     return folder
 
 

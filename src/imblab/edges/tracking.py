@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -24,10 +26,13 @@ import numpy as np
 from imblab.errors import ImblabError, StudyError
 from imblab.records import Evaluation, Study, fingerprint
 
-DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
+SQLITE, DEFAULT = "sqlite:///", "mlruns/mlflow.db"
+DEFAULT_URI = SQLITE + DEFAULT
 PARENT = "mlflow.parentRunId"
 #: MLflow's limits: entries a batch, characters of a parameter and of a tag.
 METRICS, PARAMS, TEXT = 1000, 100, 5000
+#: MLflow tries for four minutes where nobody answers; whoever sets these variables is obeyed.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,9 @@ def log(study: Study, mapping: Mapping[str, Any], rows: Sequence[Evaluation], fo
     StudyError
         If the store does not answer. The rows are safe in the folder.
     """
-    try:
+    way_out = "runs are written there after a study. The rows are safe in the ledger: run the same command again later."
+    _writable(uri)
+    with _answering(uri, way_out), _alone(uri):
         client = _client(uri)
         experiment = _experiment(client, study.name, uri)
         parent = _study_run(client, experiment, study, mapping)
@@ -82,14 +89,8 @@ def log(study: Study, mapping: Mapping[str, Any], rows: Sequence[Evaluation], fo
         for path in sorted(folder.glob("*.*")):
             if path.suffix in (".yaml", ".jsonl"):
                 client.log_artifact(parent, str(path))
-        client.set_terminated(parent)
-    except ImblabError:
-        raise
-    except Exception as error:  # MLflow, its database driver or the network: the study goes on without them
-        raise StudyError(
-            f"the MLflow store {_shown(uri)!r} does not answer ({_brief(error)}); "
-            "runs are written there after a study. The rows are safe in the ledger: run the same command again later."
-        ) from error
+        if client.get_run(parent).info.status != "FINISHED":
+            client.set_terminated(parent)
 
 
 def describe(study: Study, rows: Sequence[Evaluation], mapping: Mapping[str, Any]) -> Iterator[Run]:
@@ -109,7 +110,7 @@ def describe(study: Study, rows: Sequence[Evaluation], mapping: Mapping[str, Any
         ``chosen.*``; coordinates and fingerprints as tags. Undefined values are left out.
     """
     groups: dict[tuple[str, str, str], list[Evaluation]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (row.repeat, row.fold)):
         groups.setdefault((row.dataset, row.learner, row.strategy), []).append(row)
     shared = {
         "imblab.role": "cell",
@@ -138,6 +139,7 @@ def serve(uri: str, port: int | None, say: Callable[[str], None]) -> int:
     Parameters
     ----------
     uri : str
+        A database that exists.
     port : int or None
         The first free one from 5000 on by default.
     say : callable
@@ -146,43 +148,56 @@ def serve(uri: str, port: int | None, say: Callable[[str], None]) -> int:
     Returns
     -------
     int
-        The exit code of the server.
+        The exit code of the server; 0 after Ctrl-C.
+
+    Raises
+    ------
+    StudyError
+        If there is no such store, or the port is taken.
     """
-    _client(uri)
-    chosen = port or _free_port()
-    command, environment = ui_command(_resolved(uri), chosen)
-    say(f"MLflow on http://127.0.0.1:{chosen} (Ctrl-C ends it)")
+    _servable(uri)
+    chosen = _free_port(port)
+    way_out = "its runs are what the page shows. Start the database, or name another store with --uri."
+    with _answering(uri, way_out), _alone(uri):
+        _client(uri)
+    command, environment = ui_command(uri, chosen)
+    say(f"MLflow starts on http://127.0.0.1:{chosen} (Ctrl-C ends it)")
     with subprocess.Popen(command, env={**os.environ, **environment}) as server:
+        before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         try:
             return server.wait()
         except KeyboardInterrupt:
             server.terminate()
             return 0
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
     """The command and environment of a light server: one worker, no job runner, loopback only.
 
-    Plain ``mlflow ui`` ignores ``MLFLOW_TRACKING_URI`` and starts 15 processes.
+    Plain ``mlflow ui`` ignores ``MLFLOW_TRACKING_URI`` and starts 15 processes. The address of the store may hold a
+    password, so it stands in the environment, where other users do not see it.
     """
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--artifacts-destination", _artifacts().as_uri()]
-    return command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **_quiet()}
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--artifacts-destination", _artifacts(uri).as_uri()]
+    store = {"MLFLOW_BACKEND_STORE_URI": _resolved(uri)}
+    return command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **store, **_quiet()}
 
 
 def _client(uri: str) -> Any:
-    """A client of the store, which is created under a lock where it is a fresh SQLite file."""
+    """A client of the store, which is made where it is a fresh SQLite file; call it :func:`_alone`."""
     os.environ.update(_quiet())
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     for chatty in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    resolved = _resolved(uri)
-    with _creation_lock(resolved):
-        from mlflow import MlflowClient
+    from mlflow import MlflowClient
 
-        client = MlflowClient(tracking_uri=resolved)
-        client.search_experiments(max_results=1)
-        if resolved.startswith("sqlite:///"):
-            _write_ahead(Path(resolved.removeprefix("sqlite:///")))
+    client = MlflowClient(tracking_uri=_resolved(uri))
+    client.search_experiments(max_results=1)
+    if (path := _file(uri)) is not None:
+        _write_ahead(path)
     return client
 
 
@@ -192,19 +207,21 @@ def _experiment(client: Any, name: str, uri: str) -> str:
 
     for _ in range(3):
         found = client.get_experiment_by_name(name)
+        if found is not None and found.experiment_id == "0":
+            break
         if found is not None and found.lifecycle_stage == "active":
             return str(found.experiment_id)
         if found is not None:
             client.restore_experiment(found.experiment_id)
             continue
-        local = uri.startswith("sqlite:///")
+        artifacts = _artifacts(uri).as_uri() if _is_database(uri) else None
         try:
-            return str(client.create_experiment(name, artifact_location=_artifacts().as_uri() if local else None))
+            return str(client.create_experiment(name, artifact_location=artifacts))
         except MlflowException:
             time.sleep(0.2)
     raise StudyError(
-        f"the MLflow experiment {name!r} can be neither found nor created; a study logs to the experiment of its name. "
-        "Look at it with `imblab ui`, or choose another name=..."
+        f"the MLflow experiment {name!r} can be neither found nor created as one of imblab's; a study logs to the "
+        "experiment of its name. Look at it with `imblab ui`, or choose another name=..."
     )
 
 
@@ -221,18 +238,20 @@ def _study_run(client: Any, experiment: str, study: Study, mapping: Mapping[str,
 
 
 def _known(client: Any, experiment: str, parent: str) -> dict[str, Any]:
-    """The runs below the study run, by name."""
+    """The runs below the study run, by name: the latest of each; those that were cut short or doubled are deleted."""
+    below = f"tags.`{PARENT}` = '{parent}'"
+    page = client.search_runs([experiment], below, max_results=1000)
+    found = list(page)
+    while page.token:
+        page = client.search_runs([experiment], below, max_results=1000, page_token=page.token)
+        found += page
     runs: dict[str, Any] = {}
-    token = None
-    while True:
-        page = client.search_runs([experiment], f"tags.`{PARENT}` = '{parent}'", max_results=1000, page_token=token)
-        # A run that was not finished was cut short: it is written anew.
-        runs |= {run.info.run_name: run for run in page if run.info.status == "FINISHED"}
-        for torn in (run for run in page if run.info.status != "FINISHED"):
-            client.delete_run(torn.info.run_id)
-        token = page.token
-        if not token:
-            return runs
+    for run in found:
+        if run.info.status == "FINISHED" and run.info.run_name not in runs:
+            runs[run.info.run_name] = run
+        else:
+            client.delete_run(run.info.run_id)
+    return runs
 
 
 def _write(client: Any, experiment: str, run: Run, parent: str) -> None:
@@ -241,8 +260,8 @@ def _write(client: Any, experiment: str, run: Run, parent: str) -> None:
     tags = {key: value[:TEXT] for key, value in {**run.tags, PARENT: parent}.items()}
     run_id = client.create_run(experiment, tags=tags, run_name=run.name).info.run_id
     now = int(time.time() * 1000)
-    metrics = [Metric(key, value, now, step) for key, value, step in run.metrics]
-    params = [Param(key, value[:TEXT]) for key, value in run.params.items()]
+    metrics = [Metric(_key(key), value, now, step) for key, value, step in run.metrics]
+    params = [Param(_key(key), value[:TEXT]) for key, value in run.params.items()]
     for start in range(0, max(len(metrics), 1), METRICS - PARAMS):
         batch = params[:PARAMS] if start == 0 else []
         client.log_batch(run_id, metrics=metrics[start : start + METRICS - PARAMS], params=batch)
@@ -300,29 +319,74 @@ def _content(row: Evaluation) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in ("seconds", "spared")}
 
 
+def _key(name: str) -> str:
+    """A name as MLflow takes it: letters, digits and ``_ - . / :`` and blanks."""
+    return re.sub(r"[^\w\-./: ]", "_", name)
+
+
+def _file(uri: str) -> Path | None:
+    """The file behind an SQLite address; a relative one follows the current directory and is made absolute, once."""
+    return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
+
+
 def _resolved(uri: str) -> str:
-    """A relative SQLite address follows the current directory: it is made absolute, once."""
-    prefix = "sqlite:///"
-    if not uri.startswith(prefix):
-        return uri
-    path = Path(uri.removeprefix(prefix)).resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return f"{prefix}{path}"
+    path = _file(uri)
+    return uri if path is None else f"{SQLITE}{path}"
 
 
-def _artifacts() -> Path:
-    return (Path("mlruns") / "artifacts").resolve()
+def _is_database(uri: str) -> bool:
+    return uri.split(":")[0].split("+")[0] in ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def _artifacts(uri: str) -> Path:
+    """Where the files of runs lie: beside the SQLite file, or in this directory's ``mlruns``."""
+    return ((_file(uri) or Path(DEFAULT).resolve()).parent / "artifacts").resolve()
+
+
+def _writable(uri: str) -> None:
+    if (":" not in uri and uri != "databricks") or uri.startswith("file:"):
+        raise StudyError(
+            f"the MLflow store {uri!r} is a folder at best; MLflow keeps runs in a database or at a server. Write for "
+            f"example tracking.uri={DEFAULT_URI} or tracking.uri=http://host:5000."
+        )
+
+
+def _servable(uri: str) -> None:
+    path = _file(uri)
+    if path is not None and not path.is_file():
+        raise StudyError(
+            f"there is no MLflow store {uri!r} seen from this directory; it is made by the first study that is logged. "
+            "Run one: imblab run experiment=quickstart, or name another store with --uri."
+        )
+    if not _is_database(uri):
+        raise StudyError(
+            f"the MLflow store {_shown(uri)!r} is no database; a tracking server has its own page. Open its address in "
+            "a browser, or name a database with --uri."
+        )
 
 
 @contextmanager
-def _creation_lock(uri: str) -> Iterator[None]:
-    """Several processes that create one SQLite store at once destroy it."""
-    if not uri.startswith("sqlite:///"):
+def _answering(uri: str, way_out: str) -> Iterator[None]:
+    """Whatever MLflow, its database driver or the network raises becomes one message without a password."""
+    try:
+        yield
+    except ImblabError:
+        raise
+    except Exception as error:
+        raise StudyError(f"the MLflow store {_shown(uri)!r} does not answer ({_brief(error)}); {way_out}") from None
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """One process at a time: several that create one SQLite store at once destroy it."""
+    path = _file(uri)
+    if path is None:
         yield
         return
     import fcntl
 
-    with Path(uri.removeprefix("sqlite:///") + ".lock").open("a") as stream:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -337,25 +401,27 @@ def _write_ahead(path: Path) -> None:
 
 
 def _quiet() -> dict[str, str]:
-    return {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
+    """No telemetry, and no addresses on standard output: they hold the password, and break ``--json``."""
+    silent = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
+    return {**silent, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 
 
-def _free_port() -> int:
+def _free_port(port: int | None) -> int:
     import socket
 
-    for port in range(5000, 5100):
+    for candidate in (port,) if port else range(5000, 5100):
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    raise StudyError("ports 5000 to 5099 are all taken; the page needs one. Choose one with --port.")
+            if probe.connect_ex(("127.0.0.1", candidate)) != 0:
+                return candidate
+    taken = f"port {port} is" if port else "ports 5000 to 5099 are all"
+    raise StudyError(f"{taken} taken; the page needs one of its own. Choose another with --port.")
 
 
 def _brief(error: Exception) -> str:
     lines = str(error).splitlines() or ["no message"]
-    return f"{type(error).__name__}: {lines[0][:150]}"
+    return f"{type(error).__name__}: {_shown(lines[0])[:150]}"
 
 
-def _shown(uri: str) -> str:
-    """An address without its password."""
-    head, _, tail = uri.rpartition("@")
-    return f"{head.split('://')[0]}://...@{tail}" if head else uri
+def _shown(text: str) -> str:
+    """Text whose addresses have lost their user and password."""
+    return re.sub(r"(://)[^/\s]*(?=@)|(password=)[^&\s]*", r"\1\2...", text)

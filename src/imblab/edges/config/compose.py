@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,15 +18,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from imblab.edges.config import sweeps
-from imblab.edges.config.read import KNOBS, read
-from imblab.errors import ConfigError, unknown
+from imblab.edges.config import refusals, sweeps
+from imblab.edges.config.checks import flag, shown
+from imblab.edges.config.read import read
+from imblab.edges.config.strategies import KNOBS
+from imblab.errors import ConfigError
 from imblab.records import Study
 
 #: What belongs to a run and not to the question.
-RUNTIME = ("runner", "tracking", "overwrite", "allow")
+RUNTIME = ("runner", "tracking", "overwrite", "allow", "budget")
 #: Keys below which a user may name what the file does not mention.
 OPEN = re.compile(r"^(learner\.\w+\.(make|space)\.|strategy\.\w+\.(sampler|space)\.|dataset\.\w+\.|claims\.rope\.)")
 
@@ -43,6 +44,8 @@ class Request:
     allow : tuple of str
     notes : tuple of str
         What the reader of the overrides decided and the user should know.
+    minutes : float or None
+        The budget of a plan.
     """
 
     study: Study
@@ -51,6 +54,7 @@ class Request:
     overwrite: bool
     allow: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    minutes: float | None = None
 
 
 def compose(
@@ -78,12 +82,11 @@ def compose(
     ConfigError
     """
     asked = [_parsed(text) for text in overrides]
-    composed = _composed([_passed(o) for o in asked], config_dirs, extra_datasets or {})
+    composed = _composed(asked, config_dirs, extra_datasets or {})
     notes = _settle(composed, asked)
     if composed.get("name") is None:
         composed["name"] = _experiment(asked, config_dirs)
-    allow = tuple(composed["allow"])
-    study = read({k: v for k, v in composed.items() if k not in RUNTIME}, allow)
+    study = read({k: v for k, v in composed.items() if k not in RUNTIME}, _allow(composed))
     return _request(study, composed, tuple(notes))
 
 
@@ -106,7 +109,9 @@ def load(path: Path, overrides: Sequence[str] = (), config_dirs: Sequence[Path] 
     ConfigError
     """
     if not path.is_file():
-        raise ConfigError(f"{str(path)!r} is no file; a resolved study is a study.yaml. Correct the path.")
+        raise ConfigError(
+            f"{str(path)!r} is no file; a resolved study is the study.yaml of a study's folder. Correct the path."
+        )
     asked = [_parsed(text) for text in overrides]
     for override in asked:
         if (override.key_or_group or "").split(".")[0] not in RUNTIME:
@@ -116,12 +121,17 @@ def load(path: Path, overrides: Sequence[str] = (), config_dirs: Sequence[Path] 
             )
     try:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{str(path)!r} is no YAML ({str(error).splitlines()[0]}); a resolved study is. Repair the file."
+            f"{str(path)!r} is no YAML ({refusals.fault(error)}); a resolved study is YAML in UTF-8. Repair the file."
         ) from error
-    composed = _composed([_passed(o) for o in asked], config_dirs, {})
-    return _request(read(mapping, tuple(composed["allow"])), composed, ())
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(
+            f"{str(path)!r} holds {shown(mapping)}; a resolved study is a mapping with keys such as name, dataset and "
+            "learner. Repair the file, or take one that imblab wrote."
+        )
+    composed = _composed(asked, config_dirs, {})
+    return _request(read(mapping, _allow(composed)), composed, ())
 
 
 def home() -> Path:
@@ -135,18 +145,58 @@ def options(group: str, config_dirs: Sequence[Path] = ()) -> list[str]:
     return sorted({p.stem for folder in (home(), *config_dirs) for p in (folder / group).glob("*.yaml")})
 
 
+def groups(config_dirs: Sequence[Path] = ()) -> set[str]:
+    """The names of the groups."""
+    return {p.name for folder in (home(), *config_dirs) for p in folder.iterdir() if p.is_dir()}
+
+
 def _request(study: Study, composed: Mapping[str, Any], notes: tuple[str, ...]) -> Request:
-    n_jobs = composed["runner"].get("n_jobs")
+    runner, tracking = ({**(composed.get(key) or {})} for key in ("runner", "tracking"))
+    n_jobs = runner.get("n_jobs")
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs < 1):
         raise ConfigError(
             f"'runner.n_jobs' is {n_jobs!r}; it is a number of worker processes, at least 1, or null for all cores. "
             "Write for example runner.n_jobs=2."
         )
-    if not isinstance(composed["overwrite"], bool):
-        raise ConfigError(f"'overwrite' is {composed['overwrite']!r}; it is true or false. Write overwrite=true.")
-    return Request(
-        study, composed["runner"], composed["tracking"], composed["overwrite"], tuple(composed["allow"]), notes
-    )
+    tracking["enabled"] = flag(tracking.get("enabled", False), "tracking.enabled")
+    if tracking["enabled"] and not (isinstance(tracking.get("uri"), str) and tracking["uri"]):
+        raise ConfigError(
+            f"'tracking.uri' is {tracking.get('uri')!r}; it is the address of an MLflow store. Write for example "
+            "tracking.uri=sqlite:///mlruns/mlflow.db, or tracking=none."
+        )
+    runner["store"] = flag(runner.get("store", True), "runner.store")
+    _check_runner(runner)
+    overwrite = flag(composed.get("overwrite", False), "overwrite")
+    minutes = _positive((composed.get("budget") or {}).get("minutes"), "budget.minutes", "a number of minutes", 10)
+    return Request(study, runner, tracking, overwrite, _allow(composed), notes, minutes)
+
+
+def _check_runner(runner: Mapping[str, Any]) -> None:
+    _positive(runner.get("fit_timeout"), "runner.fit_timeout", "a number of seconds", 60)
+    if runner.get("on_error", "row") not in ("row", "raise"):
+        raise ConfigError(
+            f"'runner.on_error' is {shown(runner['on_error'])}; a failed fit is a row or raises. Write row or raise."
+        )
+
+
+def _positive(value: Any, where: str, what: str, example: int) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise ConfigError(
+            f"{where!r} is {shown(value)}; it is {what} above 0, or null. Write for example {where}={example}."
+        )
+    return float(value)
+
+
+def _allow(composed: Mapping[str, Any]) -> tuple[str, ...]:
+    found = composed.get("allow")
+    if not isinstance(found, list) or not all(isinstance(package, str) for package in found):
+        raise ConfigError(
+            f"'allow' is {shown(found)}; it is the list of packages whose estimators may be built. Write for example "
+            "allow=[sklearn,imblearn,lightgbm,xgboost,imblab,mypackage]."
+        )
+    return tuple(found)
 
 
 def _parsed(text: str) -> Override:
@@ -156,13 +206,25 @@ def _parsed(text: str) -> Override:
             "spaces such as 'strategy.smote.space.k=choice(3,5)'."
         )
     key, _, value = text.partition("=")
+    if key.lstrip("+~").startswith(("hydra.", "hydra/")):
+        raise ConfigError(
+            f"override {text!r} speaks to Hydra itself, which only composes here and runs no job; nothing below "
+            "'hydra' changes a study. Leave it out; folders of your own groups are named with --config-dir."
+        )
+    if "=" not in text and not text.startswith("~"):
+        raise ConfigError(
+            f"override {text!r} has no '='; overrides are written key=value. Write for example strategy=[smote], or "
+            "strategy.smote.k=5."
+        )
+    if not key.lstrip("+~"):
+        raise ConfigError(f"override {text!r} names no key; overrides are written key=value. Put a key before the '='.")
     space = sweeps.is_space(key.lstrip("+~"))
     try:
         # Space text is not Hydra's to read: a sweep there would demand --multirun.
         override: Override = OverridesParser.create().parse_override(f"{key}=null" if space and value else text)
     except HydraException as error:
         raise ConfigError(
-            f"override {text!r} cannot be read ({str(error).splitlines()[0]}); overrides are written key=value in "
+            f"override {text!r} cannot be read ({sweeps.said(error)}); overrides are written key=value in "
             "Hydra's grammar. Quote the value for the shell, as in 'strategy.smote.space.k=choice(3,5)'."
         ) from error
     override.input_line = text
@@ -181,43 +243,49 @@ def _passed(override: Override) -> str:
     bare = key.lstrip("+~")
     prefix = key[: len(key) - len(bare)] or ("++" if OPEN.match(bare) and value else "")
     if sweeps.is_space(bare) and value and value != "null":
-        escaped = value.strip("'\"").replace("\\", "\\\\").replace("'", "\\'")
-        return f"{prefix}{bare}='{escaped}'"
+        return f"{prefix}{bare}={sweeps.quoted(value.strip(chr(39) + chr(34)))}"
     return f"{prefix}{bare}={value}" if "=" in text else text
 
 
 def _composed(
-    overrides: list[str], config_dirs: Sequence[Path], extra: Mapping[str, Mapping[str, Any]]
+    asked: Sequence[Override], config_dirs: Sequence[Path], extra: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
+    for folder in config_dirs:
+        if not folder.is_dir():
+            raise ConfigError(
+                f"--config-dir {str(folder)!r} is no folder; it holds your own groups, such as dataset/ and "
+                "experiment/. Correct the path."
+            )
+
+    def known(group: str) -> list[str]:
+        return [*options(group, config_dirs), *(extra if group == "dataset" else ())]
+
+    kinds = groups(config_dirs)
+    for override in asked:
+        if override.key_or_group in kinds:
+            refusals.check_choice(override, known(str(override.key_or_group)))
     for name, spec in extra.items():
         ConfigStore.instance().store(group="dataset", name=name, node={name: dict(spec)})
-    path = ",".join(f"file://{folder.resolve()}" for folder in config_dirs)
+    path = ",".join(sweeps.quoted(f"file://{folder.resolve()}") for folder in config_dirs)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(home()), version_base="1.3"):
-            composed = hydra_compose("config", [*overrides, f"hydra.searchpath=[{path}]"])
+            composed = hydra_compose("config", [*(_passed(o) for o in asked), f"hydra.searchpath=[{path}]"])
         plain = OmegaConf.to_container(composed, resolve=True)
     except MissingConfigException as error:
-        raise _missing(error, config_dirs, extra) from error
-    except (HydraException, OmegaConfBaseException) as error:
-        text = " ".join(str(error.__cause__ or error).split())
-        raise ConfigError(
-            f"the configuration cannot be composed ({text[:300]}); overrides name keys that exist. See them with "
-            "`imblab plan`, or in conf/."
-        ) from error
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        raise refusals.missing(group, name, known(group)) from error
+    except Exception as error:  # Hydra raises more than its own kind: whatever it says is explained
+        raise refusals.explained(error, asked, known) from error
     assert isinstance(plain, dict)
-    return {str(k): v for k, v in plain.items()}
-
-
-def _missing(error: MissingConfigException, config_dirs: Sequence[Path], extra: Mapping[str, Any]) -> ConfigError:
-    group, _, name = (error.missing_cfg_file or "").rpartition("/")
-    known = options(group, config_dirs)
-    if group == "dataset" and not name.startswith(("keel_", "zenodo_")):
-        return ConfigError(
-            unknown(group, name, known) + " KEEL and Zenodo tables are called keel_<name> and zenodo_<name>; "
-            "`imblab datasets` lists them."
+    found = {str(k): v for k, v in plain.items()}
+    if "experiment" in found:
+        raise ConfigError(
+            f"experiment {_experiment(asked, config_dirs)!r} writes below the key 'experiment'; an experiment speaks "
+            "of the whole study, in a mapping. Begin its file with the line: # @package _global_."
         )
-    return ConfigError(unknown(group or "configuration", name, [*known, *(extra if group == "dataset" else ())]))
+    refusals.check_chosen(found, asked, known)
+    return found
 
 
 def _experiment(asked: Sequence[Override], config_dirs: Sequence[Path]) -> str:
@@ -240,17 +308,21 @@ def _settle(composed: dict[str, Any], asked: Sequence[Override]) -> list[str]:
         name, _, knob = rest.partition(".")
         if group == "strategy" and knob in KNOBS and composed.get(group, {}).get(name, {}).get(knob) is not None:
             space = composed[group][name].get("space") or {}
-            if f"{group}.{name}.space.{knob}" in typed:
-                raise ConfigError(
-                    f"{key!r} is fixed and given a space at once; a knob is fixed or searched. Keep one of {key} and "
-                    f"{group}.{name}.space.{knob}."
-                )
+            _check_once(key, f"{group}.{name}.space.{knob}", typed)
             if space.pop(knob, None) is not None:
                 value = composed[group][name][knob]
                 notes.append(f"{key} is fixed to {value}: its space is removed.")
         elif group == "learner" and knob.startswith("make."):
             parameter = knob.removeprefix("make.")
             space = composed.get(group, {}).get(name, {}).get("space") or {}
-            if space.pop(parameter, None) is not None and composed["search"].get("tune_learner"):
+            _check_once(key, f"{group}.{name}.space.{parameter}", typed)
+            if space.pop(parameter, None) is not None and (composed.get("search") or {}).get("tune_learner"):
                 notes.append(f"{key} is fixed: its space is removed.")
     return notes
+
+
+def _check_once(key: str, space: str, typed: Collection[str]) -> None:
+    if space in typed:
+        raise ConfigError(
+            f"{key!r} is fixed and given a space at once; a knob is fixed or searched. Keep one of {key} and {space}."
+        )

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imblab.core import measures, targets, thresholds
-from imblab.edges.config import sweeps
+from imblab.core import measures, targets
+from imblab.edges.config import checks, makes, sweeps
+from imblab.edges.config.checks import flag, is_number, shown
+from imblab.edges.config.checks import known as _known
+from imblab.edges.config.checks import name as _name
+from imblab.edges.config.checks import plain as _plain
+from imblab.edges.config.checks import section as _section
+from imblab.edges.config.checks import whole as _whole
+from imblab.edges.config.strategies import KNOBS, strategy
 from imblab.errors import ConfigError, unknown
 from imblab.records import (
-    Axis,
-    Choice,
     Claims,
     Interval,
     Learner,
     Measure,
     Protocol,
-    Strategy,
     Study,
     Tuning,
 )
 
-KNOBS = ("ratio", "k", "weight", "threshold")
 KEYS = ("name", "seed", "primary", "dataset", "learner", "strategy", "protocol", "search", "measures", "claims")
 METHODS = ("grid", "random", "qmc", "tpe")
 NEEDS = ("label", "probability", "score")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+#: The largest random state that scikit-learn takes.
+LAST_SEED = 2**32 - 1
 
 
 def read(mapping: Any, allow: Sequence[str] = targets.DEFAULT_ALLOW) -> Study:
@@ -51,16 +54,16 @@ def read(mapping: Any, allow: Sequence[str] = targets.DEFAULT_ALLOW) -> Study:
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(
-            f"the study is {type(mapping).__name__}; it must be a mapping with the keys {', '.join(KEYS)}."
+            f"'study' is {shown(mapping)}; a question is a mapping. Write it with some of the keys {', '.join(KEYS)}."
         )
     _known(mapping, KEYS, "key", "the study")
     learners = [_learner(name, raw, allow) for name, raw in _section(mapping, "learner").items()]
-    strategies = [_strategy(name, raw, allow) for name, raw in _section(mapping, "strategy").items()]
+    strategies = [strategy(name, raw, allow) for name, raw in _section(mapping, "strategy").items()]
     known = [_measure(name, raw) for name, raw in _section(mapping, "measures").items()]
     study = Study(
-        name=_name(mapping.get("name"), "name"),
+        name=_name(str(name) if type(name := mapping.get("name")) is int else name, "name"),
         seed=_whole(mapping.get("seed", 0), "seed", 0),
-        datasets={_name(n, "dataset"): dict(raw or {}) for n, raw in _section(mapping, "dataset").items()},
+        datasets={_name(n, "dataset"): _spec(n, raw) for n, raw in _section(mapping, "dataset").items()},
         learners=tuple(learners),
         strategies=tuple(strategies),
         measures=tuple(known),
@@ -92,7 +95,10 @@ def to_mapping(study: Study) -> dict[str, Any]:
         "seed": study.seed,
         "primary": study.primary,
         "dataset": {name: dict(spec) for name, spec in study.datasets.items()},
-        "learner": {n.name: {"make": _plain(n.make), "space": sweeps.text_of(n.space)} for n in study.learners},
+        "learner": {
+            n.name: {"make": _plain(n.make), "space": sweeps.text_of(n.space), **_given("staged", n.staged)}
+            for n in study.learners
+        },
         "strategy": {
             s.name: {
                 "sampler": _plain(s.sampler),
@@ -114,6 +120,7 @@ def to_mapping(study: Study) -> dict[str, Any]:
             "method": study.tuning.method,
             "n_trials": study.tuning.n_trials,
             "tune_learner": study.tuning.tune_learner,
+            "prune": study.tuning.prune,
         },
         "measures": {
             m.name: {
@@ -130,19 +137,53 @@ def to_mapping(study: Study) -> dict[str, Any]:
     }
 
 
+def _given(key: str, value: Any) -> dict[str, Any]:
+    """The entry of a key that may be left out."""
+    return {key: _plain(value)} if value else {}
+
+
+def _spec(name: str, raw: Any) -> dict[str, Any]:
+    if not isinstance(raw, Mapping):
+        raise ConfigError(
+            f"'dataset.{name}' is {shown(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
+            f"target: ...}}. Describe it, or leave {name!r} out of dataset=[...]."
+        )
+    return {str(k): _plain(v) for k, v in raw.items()}
+
+
 def _learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     where = f"learner.{_name(name, 'learner')}"
-    _known(raw, ("make", "space"), "key", where)
-    make = _make(raw.get("make"), f"{where}.make", allow)
-    targets.build(make, allow=allow)
+    _known(raw, ("make", "space", "staged"), "key", where)
+    make = makes.make(raw.get("make"), f"{where}.make", allow)
+    makes.check_learner(make, f"{where}.make", allow)
     space = {}
-    for parameter, text in (raw.get("space") or {}).items():
+    for parameter, text in _section(raw, "space", where).items():
+        parameter = str(parameter)
         if text is None:
             continue
         if parameter not in targets.parameters(make) and not targets.takes_anything(make):
             raise ConfigError(f"{where}.space: {unknown('parameter', parameter, targets.parameters(make))}")
+        if parameter == "random_state":
+            raise ConfigError(
+                f"'{where}.space.random_state' is {checks.shown(text)}; everything random gets the one seed of the "
+                "study, and seeds are not tuned. Leave it out and set seed=0."
+            )
+        makes.refuse_misspelt(targets.build(make, allow=allow), parameter, f"{where}.space")
         space[parameter] = sweeps.axis(text, f"{where}.space.{parameter}", _is_whole(make, parameter))
-    return Learner(name, make, space)
+    return Learner(name, make, space, _staged(raw.get("staged") or {}, f"{where}.staged"))
+
+
+def _staged(raw: Any, where: str) -> dict[str, Any]:
+    needed = ("parameter", "argument", "form")
+    checks.known(raw, (*needed, "only", "made"), "key", where)
+    if raw and (not set(needed) <= set(raw) or raw["form"] not in ("count", "range")):
+        raise ConfigError(
+            f"{where!r} is {checks.shown(dict(raw))}; it names the parameter that counts rounds, the argument of "
+            "predict_proba and its form, count or range. Write for example {parameter: n_estimators, argument: "
+            "num_iteration, form: count}."
+        )
+    found: dict[str, Any] = checks.plain(raw)
+    return found
 
 
 def _is_whole(make: Mapping[str, Any], parameter: str) -> bool:
@@ -151,110 +192,33 @@ def _is_whole(make: Mapping[str, Any], parameter: str) -> bool:
     return found is not None and isinstance(found.default, int) and not isinstance(found.default, bool)
 
 
-def _strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
-    where = f"strategy.{_name(name, 'strategy')}"
-    _known(raw, ("sampler", *KNOBS, "space"), "key", where)
-    sampler = raw.get("sampler")
-    if sampler is not None:
-        sampler = _make(sampler, f"{where}.sampler", allow)
-        for form in (sampler, sampler.get("_mixed_"), sampler.get("_categorical_")):
-            if form is not None:
-                _check_sampler(_make(form, f"{where}.sampler", allow), where, allow)
-    given = raw.get("space") or {}
-    _known(given, KNOBS, "knob", f"{where}.space")
-    space = {n: _knob_axis(n, given[n], f"{where}.space.{n}") for n in KNOBS if given.get(n) is not None}
-    fixed = {n: raw.get(n) for n in ("ratio", "k", "weight") if n not in space}
-    for knob, value in fixed.items():
-        if value is not None:
-            _check_knob(knob, value, f"{where}.{knob}")
-    _check_places(sampler, {*space, *(n for n, v in fixed.items() if v is not None)}, where)
-    threshold = raw.get("threshold", 0.5)
-    if "threshold" in space:
-        threshold = "tuned"
-    thresholds.check(threshold, f"{where}.threshold")
-    return Strategy(name, sampler, fixed.get("weight"), threshold, space, fixed.get("ratio"), fixed.get("k"))
-
-
-def _check_sampler(make: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
-    cls = targets.resolve(make["_target_"], allow)
-    if not hasattr(cls, "fit_resample"):
-        raise ConfigError(
-            f"'{where}.sampler' names {make['_target_']!r}, which has no fit_resample; a sampler is one of "
-            "imbalanced-learn's kind. Name a sampler, or put the class under learner."
-        )
-    targets.build(make, {"ratio": 0.5, "k": 5, "categorical": [0]}, allow)
-
-
-def _check_places(sampler: Mapping[str, Any] | None, knobs: set[str], where: str) -> None:
-    """A knob needs a place to go: conditional spaces are real."""
-    for knob in ("ratio", "k"):
-        if knob not in knobs:
-            continue
-        if sampler is None:
-            raise ConfigError(
-                f"'{where}.{knob}' is set, but strategy {where.split('.')[1]!r} has no sampler; {knob} is a knob of a "
-                f"sampler. Set {where}.sampler, or leave {knob} out."
-            )
-        places = {"ratio": {"sampling_strategy"}, "k": {"k_neighbors", "n_neighbors"}}[knob]
-        if f"${knob}" not in _texts(sampler) and not places & targets.parameters(sampler):
-            raise ConfigError(
-                f"'{where}.{knob}' is set, but {sampler['_target_']!r} has no {' or '.join(sorted(places))}; a knob "
-                f"needs a place. Write ${knob} where it belongs in {where}.sampler, or leave it out."
-            )
-
-
-def _texts(value: Any) -> set[str]:
-    if isinstance(value, Mapping):
-        return set().union(*map(_texts, value.values())) if value else set()
-    return {value} if isinstance(value, str) else set()
-
-
-def _knob_axis(knob: str, given: Any, where: str) -> Axis:
-    found = sweeps.axis(given, where, integer=knob == "k")
-    if knob == "threshold" and isinstance(found, Interval):
-        raise ConfigError(
-            f"{where!r} is {found.text()}; thresholds are swept on fits that exist, over listed values. Write "
-            f"range(0.05,1,0.05), or threshold=tuned."
-        )
-    for value in found.values if isinstance(found, Choice) else (found.low, found.high):
-        _check_knob(knob, value, where)
-    return found
-
-
-def _check_knob(knob: str, value: Any, where: str) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    rules = {
-        "ratio": (number and 0 < value <= 1, "a ratio lies above 0 and at most at 1 (minority to majority)", "0.5"),
-        "k": (number and value >= 1 and float(value).is_integer(), "k is a whole number, at least 1", "5"),
-        "weight": (
-            value == "balanced" or (number and 0 < value < float("inf")),
-            "a weight is above 0, or 'balanced'",
-            "10",
-        ),
-        "threshold": (number and 0 <= value <= 1, "a threshold lies from 0 to 1", "0.5"),
-    }
-    fits, rule, example = rules[knob]
-    if not fits:
-        raise ConfigError(f"{where!r} is {value!r}; {rule}. Write for example {example}.")
-
-
 def _measure(name: str, raw: Any) -> Measure:
     where = f"measures.{_name(name, 'measure')}"
     _known(raw, ("function", "needs", "greater_is_better", "range", "reference", "parameters"), "key", where)
     if raw.get("needs") not in NEEDS:
         raise ConfigError(f"{where}.needs: {unknown('need', str(raw.get('needs')), NEEDS)}")
-    low, high = raw.get("range") or (None, None)
     found = Measure(
         name,
         str(raw.get("function")),
         raw["needs"],
-        bool(raw.get("greater_is_better", True)),
-        (low, high),
+        flag(raw.get("greater_is_better", True), f"{where}.greater_is_better"),
+        _range(raw.get("range"), f"{where}.range"),
         str(raw.get("reference") or ""),
-        dict(raw.get("parameters") or {}),
+        {str(k): _plain(v) for k, v in _section(raw, "parameters", where).items()},
     )
     measures.function_of(found)
     return found
+
+
+def _range(raw: Any, where: str) -> tuple[float | None, float | None]:
+    ends = [None, None] if raw is None else raw
+    if not isinstance(ends, (list, tuple)) or len(ends) != 2 or not all(v is None or is_number(v) for v in ends):
+        raise ConfigError(
+            f"{where!r} is {shown(raw)}; it is a pair of the lowest and the highest value, null where there is no "
+            "bound. Write for example [0, 1]."
+        )
+    low, high = ends
+    return low, high
 
 
 def _protocol(raw: Any) -> Protocol:
@@ -262,7 +226,7 @@ def _protocol(raw: Any) -> Protocol:
     default = Protocol()
     inner = raw.get("inner", default.inner)
     if inner not in ("own", "shared"):
-        raise ConfigError(f"protocol.inner: {unknown('kind of inner fold', str(inner), ('own', 'shared'))}")
+        raise ConfigError(f"protocol.inner: {unknown('value', str(inner), ('own', 'shared'))}")
     cuts = raw.get("thresholds")
     return Protocol(
         _whole(raw.get("outer_folds", default.outer_folds), "protocol.outer_folds", 2),
@@ -271,7 +235,16 @@ def _protocol(raw: Any) -> Protocol:
         inner,
         default.thresholds if cuts is None else sweeps.grid_of(cuts, "protocol.thresholds"),
         str(raw.get("threshold_measure") or default.threshold_measure),
-        raw.get("gap"),
+        _gap(raw.get("gap")),
+    )
+
+
+def _gap(raw: Any) -> str | float | None:
+    if raw is None or (isinstance(raw, str) and raw) or (is_number(raw) and raw >= 0):
+        return raw  # type: ignore[no-any-return]
+    raise ConfigError(
+        f"'protocol.gap' is {shown(raw)}; it is the least distance between training and test times, a duration or a "
+        "number, at least 0. Write for example protocol.gap=30D, or null."
     )
 
 
@@ -279,7 +252,7 @@ def _tuning(raw: Any) -> Tuning:
     _known(raw, tuple(Tuning.__dataclass_fields__), "key", "search")
     method = raw.get("method", "grid")
     if method not in METHODS:
-        raise ConfigError(f"search.method: {unknown('search', str(method), METHODS)}")
+        raise ConfigError(f"search.method: {unknown('search method', str(method), METHODS)}")
     trials = raw.get("n_trials")
     if method != "grid" and trials is None:
         raise ConfigError(
@@ -288,50 +261,89 @@ def _tuning(raw: Any) -> Tuning:
         )
     if trials is not None:
         trials = _whole(trials, "search.n_trials", 1)
-    tune = raw.get("tune_learner", False)
-    if not isinstance(tune, bool):
-        raise ConfigError(f"'search.tune_learner' is {tune!r}; it is true or false. Write search.tune_learner=true.")
-    return Tuning(method, trials if method != "grid" else None, tune)
+        if method == "grid":
+            raise ConfigError(
+                f"'search.n_trials' is {trials} and the search is 'grid', which walks every candidate; a number of "
+                "trials belongs to a drawn search. Leave it out, or choose search=random, qmc or tpe."
+            )
+    tune = flag(raw.get("tune_learner", False), "search.tune_learner")
+    prune = flag(raw.get("prune", False), "search.prune")
+    if prune and method == "tpe":
+        raise ConfigError(
+            "'search.prune' is true and the search is 'tpe', which learns from every value; only grid, random and qmc "
+            "can do without some. Set search.prune=false, or choose search=grid."
+        )
+    return Tuning(method, trials, tune, prune)
 
 
 def _claims(raw: Any) -> Claims:
     _known(raw, tuple(Claims.__dataclass_fields__), "key", "claims")
     alpha = raw.get("alpha", 0.05)
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < 0.5:
+    if not is_number(alpha) or not 0 < alpha < 0.5:
         raise ConfigError(
-            f"'claims.alpha' is {alpha!r}; an error rate lies above 0 and below .5. Write claims.alpha=0.05."
+            f"'claims.alpha' is {shown(alpha)}; an error rate lies above 0 and below .5. Write claims.alpha=0.05."
         )
-    rope = dict(raw.get("rope") or {})
+    rope = _section(raw, "rope", "claims")
     for name, width in rope.items():
-        if isinstance(width, bool) or not isinstance(width, (int, float)) or width < 0:
-            raise ConfigError(f"'claims.rope.{name}' is {width!r}; a half-width is at least 0. Write for example 0.01.")
-    pairs = raw.get("contrasts")
-    for pair in pairs or ():
-        if isinstance(pair, str) or len(pair) != 2:
+        if not is_number(width) or width < 0:
             raise ConfigError(
-                f"'claims.contrasts' holds {pair!r}; a contrast is a pair [a, b], read as a - b. Write for example "
-                "[[smote_threshold, threshold]]."
+                f"'claims.rope.{name}' is {shown(width)}; a half-width is a number, at least 0. Write for example 0.01."
             )
-    contrasts = None if pairs is None else tuple((str(a), str(b)) for a, b in pairs)
-    return Claims(contrasts, float(alpha), {str(k): float(v) for k, v in rope.items()})
+    return Claims(_contrasts(raw.get("contrasts")), float(alpha), {str(k): float(v) for k, v in rope.items()})
+
+
+def _contrasts(pairs: Any) -> tuple[tuple[str, str], ...] | None:
+    if pairs is None:
+        return None
+    for pair in pairs if isinstance(pairs, (list, tuple)) else [pairs]:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or pair[0] == pair[1]:
+            raise ConfigError(
+                f"'claims.contrasts' holds {shown(pair)}; a contrast is a pair [a, b] of two strategies, read as a - "
+                "b. Write for example [[smote_threshold, threshold]]."
+            )
+    return tuple((str(a), str(b)) for a, b in pairs)
 
 
 def _agree(study: Study) -> None:
     """What can be judged only of the whole."""
-    for what, found in (("learner", study.learners), ("strategy", study.strategies), ("measure", study.measures)):
-        if not found:
-            raise ConfigError(f"study {study.name!r} has no {what}; a study crosses at least one of each. Choose one.")
+    for key, what in (("learner", study.learners), ("strategy", study.strategies), ("measures", study.measures)):
+        if not what:
+            raise ConfigError(
+                f"study {study.name!r} has no {key.removesuffix('s')}; a study crosses at least one of each. Choose "
+                f"some with {key}=[...]."
+            )
+    if study.seed + study.protocol.repeats - 1 > LAST_SEED:
+        raise ConfigError(
+            f"'seed' is {study.seed}; repeat r is seeded with seed + r, which may be at most {LAST_SEED}. Write for "
+            "example seed=0."
+        )
     names = [m.name for m in study.measures]
     if study.primary not in names:
-        raise ConfigError(f"primary: {unknown('measure', study.primary, names)}")
+        raise ConfigError(
+            f"'primary' is {study.primary!r}, which is not among the measures of the study; what is tuned and judged "
+            f"is measured. Add it to measures=[...], or choose one of: {', '.join(names)}."
+        )
     cut = study.protocol.threshold_measure
     counted = [m.name for m in study.measures if measures.is_counted(m)]
     if study.primary not in counted and cut not in counted:
-        raise ConfigError(f"protocol.threshold_measure: {unknown('measure of counts', cut, counted)}")
+        way_out = f"Choose one of: {', '.join(counted)}" if counted else "Add mcc to measures=[...]"
+        raise ConfigError(
+            f"'protocol.threshold_measure' is {cut!r}, which is no measure of counts among those of the study; beside "
+            f"the ranking measure {study.primary!r} it is what a tuned threshold maximises. {way_out}."
+        )
+    for name in study.claims.rope:
+        if name not in names and name not in Claims().rope:
+            raise ConfigError(
+                f"'claims.rope' names {name!r}, which is not among the measures of the study; a region belongs to a "
+                f"measure. Add it to measures=[...], or choose among: {', '.join(names)}."
+            )
     for pair in study.claims.contrasts or ():
         for name in pair:
             if name not in [s.name for s in study.strategies]:
-                raise ConfigError(f"claims.contrasts: {unknown('strategy', name, [s.name for s in study.strategies])}")
+                raise ConfigError(
+                    f"'claims.contrasts' names {name!r}, which is no strategy of the study; a contrast compares two of "
+                    f"them. Add it to strategy=[...], or choose among: {', '.join(s.name for s in study.strategies)}."
+                )
     if study.tuning.method == "grid":
         _no_intervals(study)
 
@@ -347,60 +359,3 @@ def _no_intervals(study: Study) -> None:
                     f"'{where}.space.{name}' is {axis.text()} and the search is 'grid'; a grid needs listed values. "
                     "List them with choice(...), or choose search=tpe."
                 )
-
-
-def _make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
-    if not isinstance(raw, Mapping) or not isinstance(raw.get("_target_"), str):
-        raise ConfigError(
-            f"{where!r} is {raw!r}; it names a class as {{_target_: dotted.path, parameter: value}}. Add _target_."
-        )
-    for key, value in raw.items():
-        if key == "random_state":
-            raise ConfigError(
-                f"'{where}.random_state' is {value!r}; everything random gets the one seed of the study. Leave it out "
-                "and set seed=..."
-            )
-        if isinstance(value, Mapping) and "_target_" in value:
-            _make(value, f"{where}.{key}", allow)
-    targets.resolve(raw["_target_"], allow)
-    return {str(k): _plain(v) for k, v in raw.items()}
-
-
-def _section(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = mapping.get(key) or {}
-    if not isinstance(found, Mapping):
-        raise ConfigError(f"{key!r} is {found!r}; it maps names to their descriptions. Write for example {key}=[name].")
-    return found
-
-
-def _known(raw: Any, keys: Iterable[str], kind: str, where: str) -> None:
-    if not isinstance(raw, Mapping):
-        raise ConfigError(f"{where!r} is {raw!r}; it must be a mapping with the keys {', '.join(keys)}.")
-    for key in raw:
-        if key not in keys:
-            raise ConfigError(f"{where}: {unknown(kind, str(key), keys)}")
-
-
-def _name(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise ConfigError(
-            f"{where!r} is {value!r}; names become folders and keys: letters, digits, '_', '-', '+', '.', beginning "
-            "with a letter or digit. Choose such a name."
-        )
-    return value
-
-
-def _whole(value: Any, where: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(
-            f"{where!r} is {value!r}; it is a whole number, at least {least}. Write {where}={max(least, 3)}."
-        )
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value

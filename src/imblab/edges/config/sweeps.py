@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
+from imblab.edges.config.checks import shown
 from imblab.errors import ConfigError
 from imblab.records import Axis, Choice, Interval, Scalar
 
 GRAMMAR = "choice(0.1,0.5), range(1,10,2), interval(1,50) or tag(log,interval(1,50))"
+#: What Hydra's parser says, and what that means.
+PHRASES = {
+    r"^no viable alternative at input (.*)": r"it does not go on after \1",
+    r"^(?:extraneous|mismatched) input (.*)": r"\1 is not expected there",
+    r"^token recognition error at: (.*)": r"\1 is not expected there",
+}
+#: A longer axis is a slip of the pen, not a wish.
+MOST = 10_000
 
 
 def axis(given: Any, where: str, integer: bool = False) -> Axis:
@@ -44,11 +55,22 @@ def axis(given: Any, where: str, integer: bool = False) -> Axis:
     Interval(low=1, high=50, log=True, integer=True)
     """
     parsed = _parsed(given, where)
+    tags: set[str] = getattr(parsed, "tags", set()) - {"log"}
+    if tags or (isinstance(parsed, (ChoiceSweep, RangeSweep)) and parsed.tags):
+        raise ConfigError(
+            f"{where!r} is {shown(given)}; the only tag is log, and it goes with an interval. Write for example "
+            "tag(log,interval(1,50))."
+        )
     if isinstance(parsed, IntervalSweep):
         return _interval(parsed, where, integer)
-    values = _values(parsed, where)
+    values = _values(parsed, where, given)
     if not values:
-        raise ConfigError(f"{where!r} holds no value; a space lists at least one. Write for example {GRAMMAR}.")
+        raise ConfigError(
+            f"{where!r} is {shown(given)}, which holds no value; a space lists at least one. Write for example "
+            f"{GRAMMAR}."
+        )
+    if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+        raise _unknown(given, where)
     if integer:
         values = [_whole(value, where) for value in values]
     return Choice(tuple(values))
@@ -61,41 +83,62 @@ def _parsed(given: Any, where: str) -> Any:
         return OverridesParser.create().parse_override(f"x={given}").value()
     except HydraException as error:
         raise ConfigError(
-            f"{where!r} is {given!r}, which is no space ({str(error).splitlines()[0]}); spaces are written in Hydra's "
+            f"{where!r} is {shown(given)}, which is no space ({said(error)}); spaces are written in Hydra's "
             f"sweep grammar. Write for example {GRAMMAR}."
         ) from error
 
 
-def _values(parsed: Any, where: str) -> list[Scalar]:
+def said(error: Exception) -> str:
+    """What Hydra's parser found, in words for those who do not write parsers.
+
+    Examples
+    --------
+    >>> said(HydraException("no viable alternative at input '[3'"))
+    "it does not go on after '[3'"
+    """
+    line = str(error).splitlines()[0].partition(" expecting ")[0]
+    line = line.partition(" while evaluating ")[2].partition("': ")[2] or line
+    for theirs, ours in PHRASES.items():
+        line = re.sub(theirs, ours, line)
+    return line
+
+
+def _values(parsed: Any, where: str, given: Any) -> list[Scalar]:
     if isinstance(parsed, RangeSweep):
-        return _range(parsed, where)
+        return _range(parsed, where, given)
     if isinstance(parsed, ChoiceSweep):
         if parsed.shuffle:
-            raise _unknown(parsed, where)
+            raise _unknown(given, where)
         parsed = parsed.list
     if isinstance(parsed, (str, int, float)):
         return [parsed]
     if isinstance(parsed, Sequence) and all(isinstance(v, (str, int, float)) for v in parsed):
         return list(parsed)
-    raise _unknown(parsed, where)
+    raise _unknown(given, where)
 
 
-def _unknown(parsed: Any, where: str) -> ConfigError:
+def _unknown(given: Any, where: str) -> ConfigError:
     return ConfigError(
-        f"{where!r} is {parsed!r}, which a search cannot walk; a space is a list of plain values, a range or an "
-        f"interval. Write for example {GRAMMAR}."
+        f"{where!r} is {shown(given)}, which a search cannot walk; a space is a list of plain finite values, a range "
+        f"or an interval. Write for example {GRAMMAR}."
     )
 
 
-def _range(sweep: RangeSweep, where: str) -> list[Scalar]:
-    if sweep.shuffle or sweep.start is None or sweep.stop is None or not sweep.step:
-        raise _unknown(sweep, where)
+def _range(sweep: RangeSweep, where: str, given: Any) -> list[Scalar]:
+    ends = (sweep.start, sweep.stop, sweep.step)
+    if sweep.shuffle or not sweep.step or not all(end is not None and math.isfinite(end) for end in ends):
+        raise _unknown(given, where)
+    if (sweep.stop - sweep.start) / sweep.step > MOST:
+        raise ConfigError(
+            f"{where!r} is {shown(given)}, which lists more than {MOST} values; every one of them is tried. Take wider "
+            "steps, or an interval with search=tpe."
+        )
     # Decimals of the written numbers, so that .1 + .2 is .3; the stop is left out, as Hydra and Python do.
-    start, stop, step = (Decimal(str(number)) for number in (sweep.start, sweep.stop, sweep.step))
+    start, stop, step = (Decimal(str(number)) for number in ends)
     count = max(0, -int((start - stop) // step))
     if start + count * step < stop and step > 0:
         count += 1
-    whole = all(isinstance(number, int) for number in (sweep.start, sweep.stop, sweep.step))
+    whole = all(isinstance(number, int) for number in ends)
     values = [start + i * step for i in range(count) if (start + i * step < stop) == (step > 0)]
     return [int(v) if whole else round(float(v), 12) for v in values]
 
@@ -104,9 +147,10 @@ def _interval(sweep: IntervalSweep, where: str, integer: bool) -> Interval:
     low, high = sweep.start, sweep.end
     log = "log" in sweep.tags
     integer = integer or (isinstance(low, int) and isinstance(high, int))
-    if low is None or high is None or low >= high:
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ConfigError(
-            f"{where!r} is interval({low:g},{high:g}); the low end lies below the high end. Swap or widen the ends."
+            f"{where!r} is interval({low:g},{high:g}); the low end lies below the high end, and both are finite. "
+            "Correct the ends."
         )
     if log and low <= 0:
         raise ConfigError(
@@ -122,7 +166,7 @@ def _whole(value: Scalar, where: str) -> int:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer():
         return int(value)
     raise ConfigError(
-        f"{where!r} holds {value!r}; this parameter takes whole numbers only. Write for example choice(3,5)."
+        f"{where!r} holds {shown(value)}; this parameter takes whole numbers only. Write for example choice(3,5)."
     )
 
 
@@ -140,12 +184,40 @@ def grid_of(given: Any, where: str) -> tuple[float, ...] | str:
     numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1]
     if isinstance(found, Interval) or len(numbers) != len(values) or sorted(set(numbers)) != numbers:
         raise ConfigError(
-            f"{where!r} is {given!r}; thresholds are listed numbers from 0 to 1 in rising order, or 'observed'. "
+            f"{where!r} is {shown(given)}; thresholds are listed numbers from 0 to 1 in rising order, or 'observed'. "
             "Write for example range(0.01,1,0.01)."
         )
     return tuple(float(v) for v in numbers)
 
 
 def text_of(space: Mapping[str, Axis]) -> dict[str, str]:
-    """Axes as the text that gives them back."""
-    return {name: found.text() for name, found in space.items()}
+    """Axes as the text that gives them back.
+
+    Examples
+    --------
+    >>> text_of({"k": Choice((3, 5)), "solver": Choice(("true", "a, b"))})
+    {'k': 'choice(3,5)', 'solver': "choice('true','a, b')"}
+    """
+    return {name: _written(found) for name, found in space.items()}
+
+
+def quoted(text: str) -> str:
+    """A text that Hydra's parser reads as it stands.
+
+    Examples
+    --------
+    >>> quoted("a, b")
+    "'a, b'"
+    """
+    return str(QuotedString(text, Quote.single).with_quotes())
+
+
+def _written(found: Axis) -> str:
+    """Texts that would be read as something else are quoted."""
+    if isinstance(found, Interval) or not any(isinstance(value, str) for value in found.values):
+        return found.text()
+    values = [quoted(value) if isinstance(value, str) else Choice((value,)).text()[7:-1] for value in found.values]
+    try:
+        return found.text() if axis(found.text(), "space") == found else f"choice({','.join(values)})"
+    except ConfigError:
+        return f"choice({','.join(values)})"

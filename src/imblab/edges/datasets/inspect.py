@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imblab.edges.datasets.checks import counted
 from imblab.records import Dataset, Split
 
 
@@ -69,13 +70,14 @@ def _duplicates(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:
         fold[split.test] = split.fold
     folds = pd.Series(fold).groupby(same).transform("nunique").to_numpy()
     yield (
-        f"has {extra} rows whose features repeat an earlier row exactly; {int((folds > 1).sum())} rows have a copy in "
-        "another outer fold, which flatters learners that memorise. Drop the copies or name their groups."
+        f"has {counted(extra, 'row')} whose features repeat an earlier row exactly; {int((folds > 1).sum())} of all "
+        "rows have a copy in another outer fold, which flatters learners that memorise. Drop the copies or name their "
+        "groups."
     )
     labels = pd.Series(dataset.y).groupby(same).transform("nunique").to_numpy()
     if (labels > 1).any():
-        n = int((labels > 1).sum())
-        yield f"has {n} rows with equal features and contradicting labels: no learner can be right."
+        rows = counted(int((labels > 1).sum()), "row")
+        yield f"has {rows} with equal features and contradicting labels: no learner can be right."
 
 
 def _columns(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:

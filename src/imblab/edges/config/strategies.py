@@ -1,0 +1,112 @@
+"""How a strategy is written: a sampler, its ratio and k, a weight, a threshold, and which of them are searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imblab.core import targets, thresholds
+from imblab.edges.config import checks, makes, sweeps
+from imblab.errors import ConfigError
+from imblab.records import Axis, Choice, Interval, Strategy
+
+KNOBS = ("ratio", "k", "weight", "threshold")
+#: The constructor parameters that a knob of a sampler may stand for.
+PLACES = {"ratio": ("sampling_strategy",), "k": ("k_neighbors", "n_neighbors")}
+
+
+def strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
+    """The record behind the text of a strategy.
+
+    Raises
+    ------
+    ConfigError
+        If a knob has a value it cannot have, or no place to go.
+    """
+    where = f"strategy.{checks.name(name, 'strategy')}"
+    checks.known(raw, ("sampler", *KNOBS, "space"), "key", where)
+    sampler = _sampler(raw.get("sampler"), f"{where}.sampler", allow)
+    given = raw.get("space") or {}
+    checks.known(given, KNOBS, "knob", f"{where}.space")
+    space = {n: _axis(n, given[n], f"{where}.space.{n}") for n in KNOBS if given.get(n) is not None}
+    fixed = {n: raw.get(n) for n in ("ratio", "k", "weight") if n not in space and raw.get(n) is not None}
+    for knob, value in fixed.items():
+        _check_knob(knob, value, f"{where}.{knob}")
+    _check_places(sampler, {**fixed, **space}, where)
+    threshold = "tuned" if "threshold" in space else raw.get("threshold", 0.5)
+    thresholds.check(threshold, f"{where}.threshold")
+    k = fixed.get("k")
+    return Strategy(
+        name, sampler, fixed.get("weight"), threshold, space, fixed.get("ratio"), None if k is None else int(k)
+    )
+
+
+def _sampler(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any] | None:
+    if raw is None:
+        return None
+    sampler = makes.make(raw, where, allow)
+    for form in (sampler, sampler.get("_mixed_"), sampler.get("_categorical_")):
+        if form is not None:
+            makes.check_sampler(makes.make(form, where, allow), where, allow)
+    return sampler
+
+
+def _check_places(sampler: Mapping[str, Any] | None, knobs: Mapping[str, Any], where: str) -> None:
+    """A knob needs one place to go: conditional spaces are real."""
+    for knob in (k for k in PLACES if k in knobs):
+        if sampler is None:
+            raise ConfigError(
+                f"'{where}.{knob}' is set, but strategy {where.split('.')[1]!r} has no sampler; {knob} is a knob of a "
+                f"sampler. Set {where}.sampler, or leave {knob} out."
+            )
+        if f"${knob}" in _texts(sampler):
+            continue
+        known = targets.parameters(sampler)
+        if not known & set(PLACES[knob]):
+            raise ConfigError(
+                f"'{where}.{knob}' is set, but {sampler['_target_']!r} has no {' or '.join(PLACES[knob])}; a knob "
+                f"needs a place. Write ${knob} where it belongs in {where}.sampler, or leave it out."
+            )
+        taken = [place for place in PLACES[knob] if sampler.get(place) is not None]
+        if taken:
+            raise ConfigError(
+                f"'{where}.sampler.{taken[0]}' is {checks.shown(sampler[taken[0]])} while the knob {knob!r} is set "
+                f"too; the knob is that parameter. Leave it out of the sampler and set {where}.{knob}."
+            )
+
+
+def _texts(value: Any) -> set[str]:
+    if isinstance(value, Mapping):
+        return set().union(*map(_texts, value.values())) if value else set()
+    return {value} if isinstance(value, str) else set()
+
+
+def _axis(knob: str, given: Any, where: str) -> Axis:
+    found = sweeps.axis(given, where, integer=knob == "k")
+    if knob == "threshold" and isinstance(found, Interval):
+        raise ConfigError(
+            f"{where!r} is {found.text()}; thresholds are swept on fits that exist, over listed values. Write "
+            "range(0.05,1,0.05), or threshold=tuned."
+        )
+    for value in found.values if isinstance(found, Choice) else (found.low, found.high):
+        _check_knob(knob, value, where)
+    if knob == "threshold":
+        sweeps.grid_of(given, where)
+    return found
+
+
+def _check_knob(knob: str, value: Any, where: str) -> None:
+    number = checks.is_number(value)
+    rules = {
+        "ratio": (number and 0 < value <= 1, "a ratio lies above 0 and at most at 1 (minority to majority)", "0.5"),
+        "k": (number and value >= 1 and float(value).is_integer(), "k is a whole number, at least 1", "5"),
+        "weight": (value == "balanced" or (number and value > 0), "a weight is above 0, or 'balanced'", "10"),
+        "threshold": (number and 0 <= value <= 1, "a threshold lies from 0 to 1", "0.5"),
+    }
+    fits, rule, example = rules[knob]
+    if not fits:
+        searched = ".space." in where
+        raise ConfigError(
+            f"{where!r} {'holds' if searched else 'is'} {checks.shown(value)}; {rule}. Write for example "
+            f"{f'choice({example})' if searched else example}."
+        )

@@ -1,0 +1,136 @@
+"""Refusals of a table, each with the name of the data set and the key that would mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import pandas as pd
+
+from imblab.errors import DataError, unknown
+
+#: Beyond this number of known names only the nearest are listed.
+MOST = 30
+NEAREST = 8
+
+
+class Checks:
+    """The voice of one data set.
+
+    Parameters
+    ----------
+    name : str
+    key : str or None
+        The key under ``dataset.`` that messages name; None for a table in memory, whose arguments are named.
+    """
+
+    def __init__(self, name: str, key: str | None) -> None:
+        self.name, self.key = name, key
+
+    def at(self, role: str) -> str:
+        """Where a role is written."""
+        return f"dataset.{self.key}.{role}" if self.key is not None else f"the argument {role}"
+
+    def refuse(self, found: str, rule: str, way_out: str) -> DataError:
+        """A refusal in four parts."""
+        return DataError(f"data set {self.name!r} {found}; {rule}. {way_out}")
+
+    def called(self) -> None:
+        """Names address rows, folders and pictures."""
+        if (
+            not isinstance(self.name, str)
+            or not self.name.isprintable()
+            or not self.name
+            or set(self.name) & set("/\\")
+        ):
+            raise self.refuse(
+                "has a name that cannot address rows",
+                "names are text without '/', '\\' or line breaks",
+                f"Correct {self.at('name')}.",
+            )
+
+    def shape(self, frame: Any) -> None:
+        """A table with rows, whose columns are known by name."""
+        if not isinstance(frame, pd.DataFrame):
+            raise self.refuse(
+                f"is given as {type(frame).__name__}", "a table is a pandas DataFrame", "Wrap it in pandas.DataFrame."
+            )
+        if len(frame) == 0:
+            raise self.refuse("holds 0 rows", "a study needs rows of two classes", "Check where it comes from.")
+        names = frame.columns.map(str)
+        repeated = names[names.duplicated()].unique().tolist()
+        if repeated:
+            raise self.refuse(
+                f"has the column name {repeated[0]!r} more than once",
+                "columns are known by name",
+                "Rename one of them.",
+            )
+
+    def column(self, role: str, value: Any) -> str | None:
+        """The one column of a role, as text."""
+        if isinstance(value, (list, tuple, dict, set)):
+            raise self.refuse(
+                f"names {value!r} as {role}", "one column plays that role", f"Name one in {self.at(role)}."
+            )
+        return None if value is None or value == "" else str(value)
+
+    def columns(self, frame: pd.DataFrame, roles: dict[str, list[str]]) -> None:
+        """Roles are played by columns that exist, and the labels play no other."""
+        for role, names in roles.items():
+            for column in names:
+                if column not in frame.columns:
+                    said = near("column", column, frame.columns, "The table has {}; choose for example")
+                    raise DataError(f"data set {self.name!r}, {self.at(role)}: {said}")
+        target = roles["target"][0]
+        for role, names in roles.items():
+            if role != "target" and target in names:
+                raise self.refuse(
+                    f"names {target!r} both as target and under {role}",
+                    "the labels are nothing else",
+                    f"Correct {self.at(role)}.",
+                )
+
+
+def near(kind: str, name: str, known: Iterable[str], way_out: str) -> str:
+    """One sentence for an unknown name; of many known names only the nearest are listed.
+
+    Parameters
+    ----------
+    kind, name : str
+    known : iterable of str
+    way_out : str
+        How the nearest names are announced; ``{}`` stands for the number of all.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> near("table", "glas0", [f"glass{i}" for i in range(99)], "There are {}; choose for example")[:99]
+    "unknown table 'glas0'; a study knows its tables by name. There are 99; choose for example one of: g"
+    """
+    names = list(known)
+    if len(names) <= MOST:
+        return unknown(kind, name, names)
+    return unknown(kind, name, get_close_matches(name, names, n=NEAREST, cutoff=0), way_out.format(len(names)))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(2, "class")
+    ('1 row', '2 classes')
+    """
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
+
+
+def listed(value: Sequence[Any] | str | None) -> list[str]:
+    """One name or several, as a list of text."""
+    if value is None or value == "":
+        return []
+    return [str(v) for v in value] if isinstance(value, (list, tuple, set)) else [str(value)]

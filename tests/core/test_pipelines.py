@@ -1,0 +1,382 @@
+"""One fit: every step beside scikit-learn's own, and what each of them may see."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import dummy
+from sklearn.base import BaseEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
+
+from imblab.core import pipelines
+from imblab.core.pipelines import Atom, FitFailed, Prepared, fit_predict
+from imblab.records import Dataset
+
+SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
+OVER = {"_target_": "imblearn.over_sampling.RandomOverSampler"}
+RECORDER = {"_target_": "sklearn.dummy.PipelinesRecorder"}
+LOGISTIC = {"_target_": "sklearn.linear_model.LogisticRegression"}
+
+
+class Recorder(BaseEstimator):
+    """A learner and a sampler that keep what they are shown and change nothing."""
+
+    _sampling_type = "clean-sampling"
+    shown: dict = {}  # noqa: RUF012
+
+    def __init__(self, answer=0.5):
+        self.answer = answer
+
+    def fit_resample(self, X, y):
+        Recorder.shown["sampler"] = X, y
+        return X, y
+
+    def fit(self, X, y, sample_weight=None):
+        Recorder.shown["fit"], Recorder.shown["weights"] = (X, y), sample_weight
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        Recorder.shown["predict"] = X
+        return np.column_stack([np.full(len(X), 1 - self.answer), np.full(len(X), self.answer)])
+
+
+class Decider(BaseEstimator):
+    """A learner with decision values only."""
+
+    def fit(self, X, y):
+        return self
+
+    def decision_function(self, X):
+        return X[:, 0]
+
+
+@pytest.fixture
+def spied(monkeypatch):
+    """The spies live in an allowed package for the time of a test."""
+    monkeypatch.setattr(dummy, "PipelinesRecorder", Recorder, raising=False)
+    monkeypatch.setattr(dummy, "PipelinesDecider", Decider, raising=False)
+    Recorder.shown.clear()
+    return Recorder.shown
+
+
+def dataset(X, y=None, n=None):
+    X = pd.DataFrame(X)
+    y = np.arange(len(X)) % 3 // 2 if y is None else np.asarray(y)
+    words = tuple(c for c in X if isinstance(X[c].dtype, pd.CategoricalDtype))
+    return Dataset("toy", X, y.astype(np.int64), ("no", "yes"), words, fingerprint="toy")
+
+
+def words(values, levels=None):
+    return pd.Categorical(values, sorted({v for v in values if v is not None}) if levels is None else levels)
+
+
+def run(data, fit, rows, learner=None, sampler=None, seed=0, **params):
+    fit, rows = np.asarray(fit), np.asarray(rows)
+    atom = pipelines.atom_of(data, learner or RECORDER, sampler, params, seed, fit, rows)
+    return fit_predict(atom, Prepared(data, fit))
+
+
+# ------------------------------------------------------------------------------------------------------ impute, scale
+
+
+def numbers(n=18):
+    cell = st.one_of(st.just(np.nan), st.integers(-4, 4).map(float), st.floats(-1e3, 1e3, allow_nan=False))
+    return st.lists(st.lists(cell, min_size=n, max_size=n), min_size=1, max_size=3)
+
+
+@settings(deadline=None)
+@given(columns=numbers())
+def test_numbers_are_imputed_by_the_median_of_fit_rows_then_standardised(columns):
+    X = np.array(columns).T
+    fit, rows = np.arange(12), np.arange(12, 18)
+    prepared = Prepared(dataset({f"c{i}": column for i, column in enumerate(columns)}), fit)
+    impute = SimpleImputer(strategy="median", keep_empty_features=True).fit(X[fit])
+    scale = StandardScaler().fit(impute.transform(X[fit]))
+    for found, part in ((prepared.X, fit), (prepared.transform(rows), rows)):
+        expected = scale.transform(impute.transform(X[part]))
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@settings(deadline=None)
+@given(values=st.lists(st.sampled_from(["a", "b", "c", None]), min_size=18, max_size=18))
+def test_categories_are_imputed_by_the_most_frequent_of_fit_rows(values):
+    data = dataset({"word": words(values, ["a", "b", "c"]), "x": np.arange(18.0)})
+    fit, rows = np.arange(12), np.arange(12, 18)
+    if not any(values[:12]):
+        return  # a column without a value is another test
+    raw = np.array(values, dtype=object)[:, None]
+    impute = SimpleImputer(strategy="most_frequent", missing_values=None).fit(raw[fit])
+    hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(impute.transform(raw[fit]))
+    prepared = Prepared(data, fit)
+    for found, part in ((prepared.encode(prepared.X), fit), (prepared.transform(rows), rows)):
+        np.testing.assert_array_equal(found[:, 1:], hot.transform(impute.transform(raw[part])))
+
+
+def test_nothing_is_learned_from_the_rows_that_are_answered(spied):
+    X = {"a": [1.0, 2.0, 3.0, 4.0, np.nan, 5.0], "word": words(["u", "v", "u", "v", "u", "v"])}
+    y = [0, 1, 0, 1, 0, 1]
+    run(dataset(X, y), [0, 1, 2, 3], [4, 5])
+    before = spied["fit"][0].copy(), spied["predict"].copy()
+    X["a"][5], X["word"] = 1e6, words(["u", "v", "u", "v", "u", None], ["u", "v"])
+    run(dataset(X, [0, 1, 0, 1, 1, 0]), [0, 1, 2, 3], [4, 5])
+    np.testing.assert_array_equal(spied["fit"][0], before[0])
+    np.testing.assert_array_equal(spied["predict"][0], before[1][0])
+    assert spied["predict"][1, 0] > 1e5
+
+
+# ----------------------------------------------------------------------------------------------------------- one-hot
+
+
+def test_numbers_come_first_in_file_order_then_the_sorted_levels_of_each_category(spied):
+    data = dataset(
+        {
+            "size": words(["tiny", "big", "mid", "big"] * 3),
+            "z": np.arange(12.0),
+            "color": words(["red", "blue"] * 6),
+            "a": np.arange(12.0)[::-1] ** 2,
+        }
+    )
+    run(data, range(12), range(12))
+    X, _ = spied["fit"]
+    expected = [
+        *(StandardScaler().fit_transform(data.X[[name]])[:, 0] for name in ("z", "a")),
+        *((data.X["size"] == level).to_numpy(float) for level in ("big", "mid", "tiny")),
+        *((data.X["color"] == level).to_numpy(float) for level in ("blue", "red")),
+    ]
+    np.testing.assert_allclose(X, np.column_stack(expected), rtol=1e-12)
+    np.testing.assert_array_equal(spied["predict"], X)
+
+
+def test_a_category_unseen_in_the_fit_rows_becomes_zeros(spied):
+    data = dataset({"x": np.arange(9.0), "word": words(["a", "c", "a", "c", "a", "c", "b", "d", "a"])})
+    run(data, range(6), [6, 7, 8])
+    assert spied["fit"][0].shape == (6, 3), "one column a level of the fit rows, although the table knows four"
+    np.testing.assert_array_equal(spied["predict"][:, 1:], [[0, 0], [0, 0], [1, 0]])
+
+
+@pytest.mark.parametrize("sampler", ["imblearn.over_sampling.SMOTEN", "imblearn.over_sampling.RandomOverSampler"])
+def test_levels_are_those_of_real_fit_rows_not_of_resampled_ones(spied, sampler):
+    """Under-sampling may lose a level and over-sampling makes none: the columns stay those of the real rows."""
+    y = np.repeat([0, 1], [20, 8])
+    rare = ["once", *["a", "b"] * 13, "a"]
+    data = dataset({"word": words(rare), "other": words(["u", "v"] * 14)}, y)
+    run(data, range(28), range(28), sampler={"_target_": sampler}, ratio=0.9)
+    assert spied["fit"][0].shape[1] == 5
+    assert len(spied["fit"][0]) == 38
+    run(data, range(28), range(28), sampler={"_target_": "imblearn.under_sampling.RandomUnderSampler"}, ratio=1.0)
+    assert spied["fit"][0].shape == (16, 5)
+
+
+# --------------------------------------------------------------------------------------------------- columns and types
+
+
+@pytest.mark.parametrize("kind", ["number", "word"])
+def test_a_column_without_a_value_in_the_fit_rows_is_kept_and_named(spied, kind):
+    empty = {"number": [np.nan] * 8 + [5.0] * 4, "word": words([None] * 8 + ["a", "b", "a", "b"])}[kind]
+    data = dataset({"x": np.arange(12.0), "empty one": empty})
+    found = run(data, range(8), range(8, 12))
+    X, _ = spied["fit"]
+    assert X.shape == (8, 2)
+    assert len(np.unique(X[:, 1])) == 1
+    assert kind == "word" or (X[:, 1] == 0).all()
+    assert spied["predict"].shape == (4, 2)
+    assert np.isfinite(spied["predict"]).all()
+    assert found.notes == ("column 'empty one' holds no value in a fit part and was filled with 0",)
+    assert run(data, range(4, 12), range(4)).notes == ()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "float32", "float64", "bool", "Int64"])
+@pytest.mark.parametrize("sampler", [None, SMOTE, RECORDER])
+def test_every_matrix_is_dense_c_ordered_float64(spied, dtype, sampler):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.integers(0, 2 if dtype == "bool" else 9, size=(60, 3)), columns=list("abc")).astype(dtype)
+    data = dataset(X, np.repeat([0, 1], [40, 20])[rng.permutation(60)])
+    knobs = {"ratio": 0.9, "k": 3} if sampler is SMOTE else {}
+    run(data, range(50), range(50, 60), sampler=sampler, **knobs)
+    for name in ("fit", "predict", *(["sampler"] if sampler and sampler is not SMOTE else [])):
+        found = spied[name] if name == "predict" else spied[name][0]
+        assert type(found) is np.ndarray
+        assert found.dtype == np.float64
+        assert found.flags.c_contiguous
+    if sampler is SMOTE:
+        new = spied["fit"][0][50:]
+        real = {tuple(row) for row in spied["fit"][0][:50]}
+        assert len(new)
+        assert not all(tuple(row) in real for row in new), "synthetic values are not cut to whole numbers"
+
+
+@pytest.mark.parametrize("kind", ["numeric", "mixed", "categorical"])
+def test_matrices_are_dense_c_ordered_float64_whatever_the_columns(spied, kind):
+    X = {"a": np.arange(30.0), "b": np.arange(30.0) ** 2, "u": words(list("xyz") * 10), "v": words(["p", "q"] * 15)}
+    picked = {"numeric": ["a", "b"], "mixed": list(X), "categorical": ["u", "v"]}[kind]
+    data = dataset({name: X[name] for name in picked})
+    run(data, range(20), range(20, 30), sampler=RECORDER)
+    for found in (Prepared(data, np.arange(20)).X, spied["sampler"][0], spied["fit"][0], spied["predict"]):
+        assert type(found) is np.ndarray
+        assert found.dtype == np.float64
+        assert found.flags.c_contiguous
+
+
+def test_one_prepared_part_answers_many_atoms_and_is_not_changed_by_them(spied):
+    rng = np.random.default_rng(1)
+    y = np.repeat([0, 1], [60, 30])[rng.permutation(90)]
+    data = dataset({"a": rng.normal(size=90), "b": rng.normal(size=90)}, y)
+    fit, parts = np.arange(60), (np.arange(60, 75), np.arange(75, 90), np.arange(60, 75))
+    shared = Prepared(data, fit)
+    before = shared.X.copy()
+    for k, rows in zip((5, 3, 7), parts, strict=True):
+        for sampler, knobs in ((SMOTE, {"ratio": 0.9, "k": k}), (OVER, {"ratio": 0.8}), (None, {})):
+            atom = pipelines.atom_of(data, RECORDER, sampler, knobs, 4, fit, rows)
+            fit_predict(atom, shared)
+            together = spied["fit"], spied["predict"]
+            fit_predict(atom, Prepared(data, fit))
+            np.testing.assert_array_equal(together[0][0], spied["fit"][0])
+            np.testing.assert_array_equal(together[0][1], spied["fit"][1])
+            np.testing.assert_array_equal(together[1], spied["predict"])
+    np.testing.assert_array_equal(shared.X, before)
+
+
+# ------------------------------------------------------------------------------------------------------------ weights
+
+
+@pytest.mark.parametrize("sampler", [None, OVER, SMOTE])
+def test_weights_are_made_of_the_rows_the_learner_receives(spied, sampler):
+    rng = np.random.default_rng(0)
+    data = dataset({"a": rng.normal(size=40)}, np.repeat([0, 1], [30, 10]))
+    knobs = {} if sampler is None else {"ratio": 0.6}
+    run(data, range(40), range(40), sampler=sampler, **knobs)
+    assert spied["weights"] is None, "without a weight the argument is left out"
+    run(data, range(40), range(40), sampler=sampler, weight="balanced", **knobs)
+    y = spied["fit"][1]
+    assert y.sum() == (10 if sampler is None else 18)
+    np.testing.assert_array_equal(spied["weights"], compute_sample_weight("balanced", y))
+    for weight in (3, 2.5):
+        run(data, range(40), range(40), sampler=sampler, weight=weight, **knobs)
+        np.testing.assert_array_equal(spied["weights"], np.where(spied["fit"][1] == 1, weight, 1.0))
+
+
+def test_a_learner_takes_weights_or_not():
+    assert pipelines.takes_weights(LOGISTIC)
+    assert not pipelines.takes_weights({"_target_": "sklearn.neighbors.KNeighborsClassifier"})
+
+
+# ----------------------------------------------------------------------------------------------------------- the answer
+
+
+def test_the_answer_is_the_column_of_class_one(spied):
+    data = dataset({"a": np.arange(12.0)})
+    found = run(data, range(9), [9, 10], {**RECORDER, "answer": 0.8})
+    assert found.p.tolist() == [0.8, 0.8]
+    assert found.calibrated is True
+    assert found.reached == {"negative": 6, "positive": 3}
+
+
+def test_decision_values_go_through_a_logistic_and_claim_nothing(spied):
+    data = dataset({"a": [0.0, 1.0, 2.0, 3.0, 10.0, -1e9]}, [0, 1, 0, 1, 0, 1])
+    found = run(data, range(4), [4, 5], {"_target_": "sklearn.dummy.PipelinesDecider"})
+    z = (10.0 - 1.5) / np.sqrt(1.25)
+    assert found.p == pytest.approx([1 / (1 + np.exp(-z)), 0.0])
+    assert found.calibrated is False
+
+
+def test_a_fit_that_raises_is_one_line_with_its_kind():
+    data = dataset({"a": np.arange(12.0)})
+    with pytest.raises(FitFailed) as said:
+        run(data, range(9), [9], {**LOGISTIC, "C": -1.0})
+    assert str(said.value).startswith("InvalidParameterError: The 'C' parameter")
+    assert "\n" not in str(said.value)
+    with pytest.raises(FitFailed, match=r"ValueError: .*ratio"):
+        run(data, range(9), [9], LOGISTIC, OVER, ratio=0.1)
+    with pytest.raises(FitFailed, match=r"ValueError: .*n_neighbors"):
+        run(data, range(9), [9], LOGISTIC, SMOTE, ratio=0.9, k=8)
+
+
+def test_probabilities_that_are_not_finite_are_a_failed_fit(spied):
+    with pytest.raises(FitFailed, match="not finite"):
+        run(dataset({"a": np.arange(12.0)}), range(9), [9], {**RECORDER, "answer": np.nan})
+
+
+def test_a_learner_that_did_not_converge_says_so():
+    rng = np.random.default_rng(0)
+    data = dataset({"a": rng.normal(size=60), "b": rng.normal(size=60)}, rng.integers(0, 2, 60))
+    assert run(data, range(50), range(50, 60), {**LOGISTIC, "max_iter": 1}).notes == ("the learner did not converge",)
+    assert run(data, range(50), range(50, 60), LOGISTIC).notes == ()
+
+
+# ------------------------------------------------------------------------------------------------------------ the atom
+
+
+def test_flat_params_go_to_learner_sampler_and_weight():
+    data, fit, rows = dataset({"a": np.arange(12.0)}), np.arange(8), np.arange(8, 12)
+    params = {"ratio": 0.5, "k": 3, "weight": 2.0, "learner.C": 0.1}
+    atom = pipelines.atom_of(data, {**LOGISTIC, "C": 1.0, "max_iter": 50}, SMOTE, params, 5, fit, rows)
+    assert atom.learner == {**LOGISTIC, "C": 0.1, "max_iter": 50}
+    assert (atom.knobs, atom.weight, atom.seed) == ({"ratio": 0.5, "k": 3}, 2.0, 5)
+    assert pipelines.atom_of(data, LOGISTIC, None, {}, 0, fit, rows).weight is None
+
+
+def test_the_address_of_an_atom_is_all_that_decides_its_answer():
+    fit, rows = np.arange(8), np.arange(8, 12)
+    atom = Atom("table", fit, rows, LOGISTIC, SMOTE, {"ratio": 0.5}, 2.0, 0)
+    assert (
+        atom.address
+        == Atom("table", fit.copy(), rows.copy(), dict(LOGISTIC), dict(SMOTE), {"ratio": 0.5}, 2.0, 0).address
+    )
+    others = [
+        {"dataset": "another"},
+        {"fit": np.arange(7)},
+        {"rows": np.arange(9, 12)},
+        {"learner": {**LOGISTIC, "C": 2.0}},
+        {"sampler": OVER},
+        {"sampler": None},
+        {"knobs": {"ratio": 0.6}},
+        {"knobs": {"k": 0.5}},
+        {"weight": None},
+        {"weight": "balanced"},
+        {"seed": 1},
+    ]
+    addresses = [atom.address, *(replace(atom, **other).address for other in others)]
+    assert len(set(addresses)) == len(addresses)
+
+
+def test_the_one_seed_reaches_learner_and_sampler():
+    rng = np.random.default_rng(0)
+    data = dataset({"a": rng.normal(size=90), "b": rng.normal(size=90)}, np.repeat([0, 1], [60, 30]))
+    forest = {"_target_": "sklearn.ensemble.RandomForestClassifier", "n_estimators": 5}
+    tree = {"_target_": "sklearn.tree.DecisionTreeClassifier", "max_features": 2}
+
+    def answers(make, sampler, knobs):
+        given = [
+            run(data, range(0, 90, 2), range(1, 90, 2), make, sampler, s, **knobs).p.tolist() for s in (0, 0, 1, 2)
+        ]
+        return given[0] == given[1], given[0] == given[2] == given[3]
+
+    assert answers(forest, None, {}) == (True, False)
+    assert answers(LOGISTIC, OVER, {"ratio": 0.9}) == (True, False)
+    assert answers(LOGISTIC, None, {}) == (True, True)
+    bagged = {"_target_": "sklearn.ensemble.BaggingClassifier", "n_estimators": 2, "estimator": tree}
+    assert answers(bagged, None, {}) == (True, False)
+
+
+# ------------------------------------------------------------------------------------------------------------ the form
+
+FORMS = {**SMOTE, "m": 1, "_mixed_": {"_target_": "imblearn.over_sampling.SMOTENC"}, "_categorical_": {"_target_": "n"}}
+
+
+def test_a_sampler_takes_the_form_that_suits_the_columns():
+    numeric = dataset({"a": np.arange(3.0)})
+    mixed = dataset({"a": np.arange(3.0), "u": words(["x", "y", "x"])})
+    all_words = dataset({"u": words(["x", "y", "x"])})
+    assert pipelines.form(FORMS, numeric) == {**SMOTE, "m": 1}
+    assert pipelines.form(FORMS, mixed) == FORMS["_mixed_"]
+    assert pipelines.form(FORMS, all_words) == FORMS["_categorical_"]
+    for data in (numeric, mixed, all_words):
+        assert pipelines.form(None, data) is None
+    assert pipelines.form(SMOTE, numeric) == SMOTE
+    assert pipelines.form(SMOTE, mixed) is pipelines.form(SMOTE, all_words) is None

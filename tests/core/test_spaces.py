@@ -1,0 +1,85 @@
+"""Spaces: the declared order, what is fixed, what is searched, and how many candidates that makes."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imblab.core import spaces
+from imblab.records import Choice, Interval, Learner, Strategy
+
+SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
+values = st.lists(st.one_of(st.integers(-3, 3), st.floats(-2, 2), st.sampled_from(["a", "b"])), min_size=1, max_size=4)
+axes = st.dictionaries(st.sampled_from(["ratio", "k", "weight", "learner.a", "learner.b"]), values, max_size=4)
+
+
+@given(axes)
+def test_a_grid_is_nested_loops_whose_last_axis_varies_fastest_and_each_candidate_once(written):
+    expected = []
+    for combination in product(*written.values()):
+        candidate = dict(zip(written, combination, strict=True))
+        if candidate not in expected:
+            expected.append(candidate)
+    found = spaces.grid({name: Choice(tuple(listed)) for name, listed in written.items()})
+    assert found == expected
+    assert all(list(candidate) == list(written) for candidate in found)
+    assert spaces.size({name: Choice(tuple(listed)) for name, listed in written.items()}) == len(expected)
+
+
+def test_the_values_of_an_axis_come_as_written_and_the_first_of_equal_ones_stays():
+    found = spaces.grid({"ratio": Choice((1.0, 0.5, 1.0)), "k": Choice((5, 3))})
+    assert found == [{"ratio": r, "k": k} for r in (1.0, 0.5) for k in (5, 3)]
+    ((one,),) = (candidate.values() for candidate in spaces.grid({"weight": Choice((1, 1.0))}))
+    assert type(one) is int
+
+
+def test_a_grid_of_nothing_is_the_one_candidate_that_is_fixed():
+    assert spaces.grid({}) == [{}]
+    assert spaces.size({}) == 1
+
+
+def test_an_interval_has_no_grid():
+    continuous = {"k": Choice((3,)), "weight": Interval(1.0, 9.0)}
+    assert spaces.size(continuous) is None
+    with pytest.raises(TypeError, match="'weight' is an interval"):
+        spaces.grid(continuous)
+
+
+SPACE = {"threshold": Choice((0.2, 0.4)), "weight": Choice((2,)), "k": Choice((3, 5)), "ratio": Choice((0.5,))}
+
+
+@given(order=st.permutations(list(SPACE)), parameters=st.permutations(["z", "C", "a"]))
+def test_axes_are_ratio_k_weight_then_learner_parameters_by_name_however_they_were_written(order, parameters):
+    strategy = Strategy("s", SMOTE, space={name: SPACE[name] for name in order})
+    learner = Learner("l", {}, {name: Choice((1, 2)) for name in parameters})
+    assert list(spaces.axes(strategy, learner, False)) == ["ratio", "k", "weight"]
+    assert list(spaces.axes(strategy, learner, True)) == ["ratio", "k", "weight", "learner.C", "learner.a", "learner.z"]
+
+
+def test_thresholds_are_no_axis_but_a_grid_of_cuts():
+    strategy = Strategy("s", threshold="tuned", space={"threshold": Choice((0, 0.2, 1))})
+    assert spaces.axes(strategy, Learner("l", {}), True) == {}
+    assert spaces.cuts(strategy) == (0.0, 0.2, 1.0)
+    assert all(type(cut) is float for cut in spaces.cuts(strategy))
+    assert spaces.cuts(Strategy("s", threshold="tuned")) is None
+
+
+def test_fixed_knobs_are_those_a_strategy_has():
+    assert spaces.fixed(Strategy("none")) == {}
+    assert spaces.fixed(Strategy("s", SMOTE, "balanced", 0.3, {"k": Choice((3,))}, ratio=0.5)) == {
+        "ratio": 0.5,
+        "weight": "balanced",
+    }
+    assert list(spaces.fixed(Strategy("s", SMOTE, 2, ratio=0.5, k=3))) == ["ratio", "k", "weight"]
+
+
+@given(
+    still=st.dictionaries(st.sampled_from(["ratio", "k"]), st.integers(1, 9)),
+    searched=st.dictionaries(st.sampled_from(["weight", "learner.b", "learner.a"]), st.integers(1, 9)),
+)
+def test_a_candidate_is_written_down_in_the_declared_order(still, searched):
+    found = spaces.complete(still, searched)
+    assert found == {**still, **searched}
+    declared = ["ratio", "k", "weight", "learner.a", "learner.b"]
+    assert list(found) == [name for name in declared if name in found]

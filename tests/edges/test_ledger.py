@@ -1,0 +1,396 @@
+"""The ledger: rows are written once, whole and durably, and answer one question that may only grow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imblab.edges import config, ledger
+from imblab.errors import StudyError
+from imblab.records import Evaluation, Trial
+
+DEMO = Path("experiments/demo")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """A real question, as the configuration makes it."""
+    words = ["name=demo", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,smote]", "protocol=smoke"]
+    return config.to_mapping(config.compose(words).study)
+
+
+@pytest.fixture
+def question(asked):
+    return deepcopy(asked)
+
+
+def row(fold=0, strategy="none", **changed):
+    trials = (Trial({"k": 3}, 0.4, 0.5), Trial({"k": 5}, None, None, "failed", "ValueError: it\nbroke", (0.1, 0.2)))
+    made = Evaluation(
+        "ecoli3", "logistic", strategy, 0, fold, {"ratio": 0.1 + 0.2, "k": 5}, 0.37, {"mcc": 1 / 3, "f1": None},
+        {"tn": 100, "fp": 1, "fn": 2, "tp": 3}, 1.25, "ok", None, f"address-{strategy}-{fold}", "data", "split",
+        0.04, 0.3, 224, 112, {"sampler": "SMOTE", "positive": 66}, 13, 2, ("at the edge",), trials,
+    )  # fmt: skip
+    return replace(made, **changed)
+
+
+def written(question, *rows):
+    with ledger.open_study(DEMO, question) as book:
+        for each in rows:
+            book.append(each)
+    return DEMO / ledger.ROWS
+
+
+def elsewhere(code, *args):
+    """Another process in the same directory, on the same code."""
+    return subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60)
+
+
+# Rows
+
+
+def test_a_row_comes_back_equal_and_takes_one_line(question):
+    rows = [row(0), row(1, "smote"), row(2, error="two\nlines\u2028and ü", status="failed", scores={"mcc": None})]
+    path = written(question, *rows)
+    assert ledger.read_rows(DEMO) == rows
+    text = path.read_bytes()
+    assert text.endswith(b"\n")
+    assert [json.loads(line)["fold"] for line in text.splitlines()] == [0, 1, 2]
+    with ledger.open_study(DEMO, question) as book:
+        assert book.rows == rows
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(max_examples=50, deadline=None)
+@given(FINITE, st.none() | FINITE, st.text(), st.dictionaries(st.text(), FINITE | st.integers() | st.text()))
+def test_any_row_comes_back_bit_for_bit(cut, score, text, params):
+    asked_for = row(threshold=cut, scores={"mcc": score}, error=text, notes=(text,), params=params)
+    line = asked_for.to_json()
+    assert "\n" not in line
+    back = Evaluation.from_json(line)
+    assert back == asked_for
+    assert back.to_json() == line
+
+
+def test_a_score_that_is_no_number_is_no_json(question):
+    with ledger.open_study(DEMO, question) as book, pytest.raises(ValueError, match="not JSON compliant"):
+        book.append(row(scores={"mcc": float("nan")}))
+    assert ledger.read_rows(DEMO) == []
+
+
+def test_every_row_is_on_the_disk_before_the_next_one_is_asked_for(question, monkeypatch):
+    synced = []
+    with ledger.open_study(DEMO, question) as book:
+        monkeypatch.setattr(os, "fsync", lambda file: synced.append((DEMO / ledger.ROWS).read_bytes().count(b"\n")))
+        for fold in range(3):
+            book.append(row(fold))
+    assert synced == [1, 2, 3]
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from imblab.edges import ledger
+from imblab.records import Evaluation
+question, *lines = [json.loads(word) for word in sys.argv[1:]]
+with ledger.open_study(Path("experiments/demo"), question) as book:
+    for line in lines:
+        book.append(Evaluation.from_json(json.dumps(line)))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_rows_and_no_lock_outlive_a_process_that_is_killed(question):
+    rows = [row(0), row(1)]
+    done = elsewhere(KILLED, json.dumps(question), *(each.to_json() for each in rows))
+    assert done.returncode == -signal.SIGKILL
+    with ledger.open_study(DEMO, question) as book:
+        assert book.rows == rows
+
+
+FULL = """
+import json, resource, sys
+from pathlib import Path
+from imblab.edges import ledger
+from imblab.errors import StudyError
+from imblab.records import Evaluation
+with ledger.open_study(Path("experiments/demo"), json.loads(sys.argv[1])) as book:
+    size = Path("experiments/demo/ledger.jsonl").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + int(sys.argv[3]), resource.RLIM_INFINITY))
+    try:
+        book.append(Evaluation.from_json(sys.argv[2]))
+    except StudyError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("room", [0, 10])
+def test_a_full_disk_stops_the_study_and_costs_no_earlier_row(question, room, snapshot):
+    written(question, row(0))
+    done = elsewhere(FULL, json.dumps(question), row(1).to_json(), str(room))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == snapshot
+    with ledger.open_study(DEMO, question) as book:
+        assert book.rows == [row(0)]
+        book.append(row(1))
+    assert ledger.read_rows(DEMO) == [row(0), row(1)]
+
+
+@pytest.mark.parametrize("kept", [1, 2, 200, -2, -1])
+def test_a_torn_last_line_is_cut_and_its_cell_answered_anew(question, kept):
+    path = written(question, row(0), row(1), row(2))
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second + third[:kept])
+    assert ledger.read_rows(DEMO) == [row(0), row(1)]
+    with ledger.open_study(DEMO, question) as book:
+        assert book.rows == [row(0), row(1)]
+        assert path.read_bytes() == first + second
+        book.append(row(2))
+    assert path.read_bytes() == first + second + third
+
+
+def test_a_ledger_that_holds_nothing_but_a_torn_line_is_empty(question):
+    path = written(question, row(0))
+    path.write_bytes(path.read_bytes()[:40])
+    with ledger.open_study(DEMO, question) as book:
+        assert book.rows == []
+    assert path.read_bytes() == b""
+
+
+def test_a_damaged_line_is_refused_with_its_number(question, snapshot):
+    path = written(question, row(0), row(1), row(2))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1][:100] + b"\n" + lines[2])
+    before = path.read_bytes()
+    with pytest.raises(StudyError) as refusal, ledger.open_study(DEMO, question):
+        pass
+    assert str(refusal.value) == snapshot
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"5", b"[]", b"{}", b"\xff\xfe", b'{"dataset": "x"}', b'"text"', b"null"])
+def test_whatever_is_no_row_is_a_damaged_line(question, damage):
+    path = written(question, row(0), row(1))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + damage + b"\n" + lines[1])
+    with pytest.raises(StudyError, match="damaged line 2"):
+        ledger.read_rows(DEMO)
+
+
+def test_two_answers_of_one_cell_are_refused_if_they_differ(question, snapshot):
+    path = written(question, row(0), row(1))
+    again = row(0, seconds=99.0, spared=0)
+    path.write_text(path.read_text() + again.to_json() + "\n")
+    assert ledger.read_rows(DEMO) == [row(0), row(1)]
+    path.write_text(path.read_text() + row(1, threshold=0.38).to_json() + "\n")
+    with pytest.raises(StudyError) as refusal:
+        ledger.read_rows(DEMO)
+    assert str(refusal.value) == snapshot
+
+
+# One writer
+
+TRIED = """
+import json, sys
+from pathlib import Path
+from imblab.edges import ledger
+from imblab.errors import StudyError
+try:
+    with ledger.open_study(Path("experiments/demo"), json.loads(sys.argv[1]), overwrite=sys.argv[2] == "true"):
+        print("open")
+except StudyError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("overwrite", ["false", "true"])
+def test_a_second_process_is_refused_and_told_who_writes(question, overwrite):
+    with ledger.open_study(DEMO, question) as book:
+        book.append(row(0))
+        done = elsewhere(TRIED, json.dumps(question), overwrite)
+        assert f"study 'demo' is being run by process {os.getpid()};" in done.stdout, done.stderr
+        assert "Wait for it" in done.stdout
+    assert [p.name for p in DEMO.parent.glob("demo*")] == ["demo"]
+    assert elsewhere(TRIED, json.dumps(question), "false").stdout == "open\n"
+    assert ledger.read_rows(DEMO) == [row(0)]
+
+
+def test_studies_of_other_names_are_open_to_others(question):
+    with ledger.open_study(Path("experiments/other"), question):
+        assert elsewhere(TRIED, json.dumps(question), "false").stdout == "open\n"
+
+
+def test_a_place_where_no_folder_can_be_is_refused(question, snapshot):
+    Path("experiments").write_text("a file")
+    with pytest.raises(StudyError) as refusal:
+        written(question, row(0))
+    assert str(refusal.value) == snapshot
+
+
+# Questions
+
+
+def test_the_question_comes_back_as_it_was_asked(question):
+    written(question)
+    assert ledger.read_study(DEMO) == json.loads(json.dumps(question))
+    assert config.to_mapping(config.read(ledger.read_study(DEMO))) == question
+    before = (DEMO / ledger.QUESTION).stat().st_mtime_ns
+    written(question)
+    assert (DEMO / ledger.QUESTION).stat().st_mtime_ns == before
+
+
+def test_what_is_added_extends_the_question_and_what_is_left_out_stays(question):
+    written(question, row(0))
+    for section, name, like in (
+        ("dataset", "ecoli_too", "ecoli3"),
+        ("learner", "again", "logistic"),
+        ("strategy", "smote_too", "smote"),
+    ):
+        other = deepcopy(question)
+        other[section] = {name: other[section][like]}
+        written(other)
+        found = ledger.read_study(DEMO)
+        assert list(found[section]) == [*question[section], name]
+        assert found[section][name] == other[section][name]
+    repeated = deepcopy(question)
+    repeated["protocol"]["repeats"] = 4
+    written(repeated)
+    written(question)
+    found = ledger.read_study(DEMO)
+    assert found["protocol"]["repeats"] == 4
+    assert {s: list(found[s]) for s in ledger.GROWING} == {
+        "dataset": ["ecoli3", "ecoli_too"],
+        "learner": ["logistic", "again"],
+        "strategy": ["none", "smote", "smote_too"],
+    }
+    assert {k: v for k, v in found.items() if k not in (*ledger.GROWING, "protocol")} == {
+        k: v for k, v in question.items() if k not in (*ledger.GROWING, "protocol")
+    }
+    assert ledger.read_rows(DEMO) == [row(0)]
+
+
+CHANGES = {
+    "seed": lambda q: q.update(seed=1),
+    "primary": lambda q: q.update(primary="f1"),
+    "space": lambda q: q["strategy"]["smote"]["space"].update(k="choice(3,5,9)"),
+    "fixed": lambda q: (q["strategy"]["smote"]["space"].pop("k"), q["strategy"]["smote"].update(k=5)),
+    "thresholds": lambda q: q["protocol"].update(thresholds=[0.25, 0.5, 0.75]),
+    "folds": lambda q: q["protocol"].update(outer_folds=5),
+    "make": lambda q: q["learner"]["logistic"]["make"].update(C=0.5),
+    "table": lambda q: q["dataset"]["ecoli3"].update(positive="negative", drop=["mcg"]),
+    "measure": lambda q: q["measures"].pop("g_mean"),
+    "claims": lambda q: q["claims"].update(alpha=0.1),
+    "search": lambda q: q["search"].update(method="tpe", n_trials=9),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_question_is_refused_with_the_difference(question, change, snapshot):
+    path = written(question, row(0))
+    before = path.read_bytes(), (DEMO / ledger.QUESTION).read_bytes()
+    CHANGES[change](question)
+    with pytest.raises(StudyError) as refusal, ledger.open_study(DEMO, question):
+        pass
+    assert str(refusal.value) == snapshot
+    assert (path.read_bytes(), (DEMO / ledger.QUESTION).read_bytes()) == before
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_question_without_rows_may_still_be_changed(question, change):
+    written(question)
+    CHANGES[change](question)
+    written(question)
+    assert ledger.read_study(DEMO) == json.loads(json.dumps(question))
+
+
+def test_many_differences_are_counted(question):
+    written(question, row(0))
+    for name in list(question["measures"])[1:]:
+        question["measures"].pop(name)
+    with pytest.raises(StudyError, match=r"and \d+ more\. Rows are never changed"):
+        written(question)
+
+
+def test_a_study_that_is_no_mapping_is_refused(question):
+    written(question, row(0))
+    (DEMO / ledger.QUESTION).write_text("- a\n- b\n")
+    with pytest.raises(StudyError, match=r"study\.yaml' holds no mapping"):
+        written(question)
+
+
+def test_overwrite_keeps_the_old_folders_aside(question):
+    for seed in (0, 1, 2):
+        question["seed"] = seed
+        with ledger.open_study(DEMO, question, overwrite=True) as book:
+            assert book.rows == []
+            book.append(row(seed))
+    folders = {p.name: p for p in DEMO.parent.glob("demo*")}
+    assert sorted(folders) == ["demo", "demo~1", "demo~2"]
+    for name, seed in (("demo~1", 0), ("demo~2", 1), ("demo", 2)):
+        assert ledger.read_rows(folders[name]) == [row(seed)]
+        assert yaml.safe_load((folders[name] / ledger.QUESTION).read_text())["seed"] == seed
+
+
+# Addresses
+
+
+def test_rows_of_changed_data_are_refused(question, snapshot):
+    written(question, row(0), row(1), row(2))
+    addresses = {row(fold).key: row(fold).fingerprint for fold in range(3)}
+    with ledger.open_study(DEMO, question) as book:
+        book.check(addresses)
+        book.check({})
+        with pytest.raises(StudyError) as refusal:
+            book.check({**addresses, row(1).key: "moved", row(2).key: "moved", "not/answered/yet/0/0": "new"})
+    assert str(refusal.value) == snapshot
+
+
+# Names
+
+
+def test_a_study_is_found_by_its_name(question):
+    written(question)
+    assert ledger.find("demo", Path("experiments")) == DEMO
+
+
+def test_an_unknown_study_is_answered_with_the_known_ones(question, snapshot):
+    with pytest.raises(StudyError) as nothing:
+        ledger.find("demo", Path("experiments"))
+    written(question)
+    with ledger.open_study(DEMO, question, overwrite=True):
+        pass
+    with ledger.open_study(Path("experiments/churn"), question):
+        pass
+    Path("experiments/no_study").mkdir()
+    with pytest.raises(StudyError) as some:
+        ledger.find("dmeo", Path("experiments"))
+    assert [str(nothing.value), str(some.value)] == snapshot
+
+
+def test_a_difference_names_what_came_and_went():
+    old = {"a": {"x": 1, "y": [1, 2]}, "b": None, "same": "text", "gone": {}}
+    new = {"a": {"x": 1.5, "z": "new"}, "b": False, "same": "text"}
+    assert ledger.difference(old, new) == [
+        "a.x: 1 -> 1.5",
+        "a.y: [1, 2] -> (absent)",
+        "b: null -> false",
+        "gone: {} -> (absent)",
+        'a.z: (absent) -> "new"',
+    ]
+    assert ledger.difference(old, deepcopy(old)) == []

