@@ -23,7 +23,7 @@ _HOME = {
     "Study": "records",
     "Tuning": "records",
     "compose": "app",
-    "dataset": "app",
+    "dataset": "edges.datasets",
     "evaluate": "app",
     "run": "app",
 }

@@ -167,11 +167,17 @@ class Learner:
         ``{"_target_": "sklearn.linear_model.LogisticRegression", "max_iter": 2000}``.
     space : mapping of str to Axis
         Tuned when ``search.tune_learner`` is set.
+    staged : mapping
+        How a fit with many rounds answers for fewer: ``parameter`` (the number of rounds), ``argument`` of
+        ``predict_proba``, ``form`` (``count``: the number; ``range``: from 0 to it), ``only`` (parameters and their
+        values with which it is so), ``made`` (the attribute that says how many rounds there are). Empty
+        where it cannot.
     """
 
     name: str
     make: Make
     space: Mapping[str, Axis] = field(default_factory=dict)
+    staged: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,11 +277,14 @@ class Tuning:
         Number of trials; a grid has none.
     tune_learner : bool
         Whether the spaces of the learners are searched too.
+    prune : bool
+        Whether candidates that can neither win nor tie are dropped before their last fold; no choice changes.
     """
 
     method: str = "grid"
     n_trials: int | None = None
     tune_learner: bool = False
+    prune: bool = False
 
 
 @dataclass(frozen=True, slots=True)

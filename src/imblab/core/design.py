@@ -76,7 +76,7 @@ def address(cell: Cell, study: Study, dataset: Dataset) -> str:
         "cuts": spaces.cuts(strategy),
         "protocol": [protocol.outer_folds, protocol.inner_folds, protocol.inner, protocol.gap],
         "thresholds": [protocol.thresholds, protocol.threshold_measure],
-        "search": [study.tuning.method, study.tuning.n_trials],
+        "search": [study.tuning.method, study.tuning.n_trials, study.tuning.prune],
         "primary": study.primary,
         "measures": [[m.name, m.function, m.needs, dict(m.parameters)] for m in study.measures],
     }
@@ -138,6 +138,8 @@ def obstacle(params: Mapping[str, Scalar], sampler: Make | None, where: Iterable
         ratio, k = params.get("ratio"), params.get("k")
         if isinstance(ratio, (int, float)) and suits is not None and not suits(part, ratio):
             there = f"{part.minority / part.majority:.3g} ({part.minority} to {part.majority} rows)"
+            if ratio > part.minority / part.majority:
+                return f"ratio={ratio:g} is less than one row away from the ratio {there} already there in {part.name}"
             return f"ratio={ratio:g} is at or below the ratio {there} already there in {part.name}"
         if isinstance(k, (int, float)) and k >= part.minority:
             return f"k={k} needs more than {k} minority rows, and {part.name} holds {part.minority}"

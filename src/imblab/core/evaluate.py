@@ -67,10 +67,13 @@ class Task:
         """The sampler in the form that suits the table."""
         return pipelines.form(self.cell.strategy.sampler, self.dataset)
 
+    def atom(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Atom:
+        """The question for the probabilities of some rows after a fit on others."""
+        return pipelines.atom_of(self.dataset, self.cell.learner.make, self.sampler, params, self.seed, fit, rows)
+
     def ask(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Prediction:
         """The prediction for some rows after a fit on others."""
-        make = self.cell.learner.make
-        return self.predict(pipelines.atom_of(self.dataset, make, self.sampler, params, self.seed, fit, rows))
+        return self.predict(self.atom(params, fit, rows))
 
 
 @dataclass(slots=True)
@@ -126,7 +129,7 @@ def _answer(task: Task) -> _Outcome:
     if reason:
         return _Outcome("inapplicable", reason)
     trials = tune(task)
-    winner = search.best(trials, task.primary.greater_is_better) or _unsearched(trials)
+    winner = search.best(trials, task.primary.greater_is_better) or unsearched(trials)
     if winner is None:
         return _Outcome(*_defeat(trials), trials=trials)
     split = task.cell.split
@@ -153,22 +156,85 @@ def tune(task: Task) -> tuple[Trial, ...]:
     searched = spaces.axes(strategy, task.cell.learner, task.study.tuning.tune_learner)
     still = spaces.fixed(strategy)
     where = design.parts(task.dataset, task.cell.split, task.pairs)
+    known: list[Trial] = []
 
     def judge(params: Mapping[str, Scalar]) -> Trial:
         reason = design.obstacle(params, task.sampler, where)
         if reason:
             return Trial(params, None, None, "inapplicable", reason)
-        return _judged(task, params, needs_value=bool(searched))
+        known.append(_judged(task, params, bool(searched), _bar(task, known)))
+        return known[-1]
 
     return search.run(searched, still, task.study.tuning, task.seed, task.primary.greater_is_better, judge)
 
 
-def _judged(task: Task, params: Mapping[str, Scalar], needs_value: bool) -> Trial:
+def candidates(task: Task) -> tuple[Trial, ...]:
+    """The candidates that :func:`tune` will judge, without a fit; inapplicable ones with their reason.
+
+    Parameters
+    ----------
+    task : Task
+
+    Returns
+    -------
+    tuple of Trial
+        Empty where every candidate depends on the values of those before it.
+    """
+    strategy, tuning = task.cell.strategy, task.study.tuning
+    searched = spaces.axes(strategy, task.cell.learner, tuning.tune_learner)
+    if searched and tuning.method == "tpe":
+        return ()
+    where = design.parts(task.dataset, task.cell.split, task.pairs)
+
+    def judge(params: Mapping[str, Scalar]) -> Trial:
+        reason = design.obstacle(params, task.sampler, where)
+        return Trial(params, None, None, "inapplicable", reason) if reason else Trial(params, 0.0, None)
+
+    return search.run(searched, spaces.fixed(strategy), tuning, task.seed, True, judge)
+
+
+def needs_inner(task: Task) -> bool:
+    """Whether anything is chosen on the inner folds: a candidate or a threshold."""
+    searched = spaces.axes(task.cell.strategy, task.cell.learner, task.study.tuning.tune_learner)
+    return bool(searched) or not isinstance(_rule(task)[0], (int, float))
+
+
+def atoms(task: Task, fold: int) -> list[Atom]:
+    """What :func:`tune` will ask of one inner fold, as far as it is known before anything is fitted.
+
+    Parameters
+    ----------
+    task : Task
+    fold : int
+
+    Returns
+    -------
+    list of Atom
+    """
+    barred = design.barrier(task.cell.strategy, task.cell.learner, task.dataset, task.primary)
+    if barred or not needs_inner(task) or fold >= len(task.pairs):
+        return []
+    fit, validate = task.pairs[fold]
+    return [task.atom(trial.params, fit, validate) for trial in candidates(task) if trial.status == "ok"]
+
+
+def _bar(task: Task, known: Sequence[Trial]) -> float | None:
+    """The best value so far, which the next candidate must be able to reach; None without pruning."""
+    measure = task.primary
+    if not task.study.tuning.prune or not measures.is_monotone(measure):
+        return None
+    found = search.best(known, measure.greater_is_better)
+    return found.value if found else None
+
+
+def _judged(task: Task, params: Mapping[str, Scalar], needs_value: bool, bar: float | None = None) -> Trial:
     rule, grid = _rule(task)
     if not needs_value and isinstance(rule, (int, float)):
         return Trial(params, None, float(rule))
-    folds = []
+    folds: list[thresholds.Fold] = []
     for i, (fit, validate) in enumerate(task.pairs):
+        if bar is not None and folds and _reach(task, folds, rule) < bar - search.TIE:
+            return Trial(params, None, None, "pruned", f"cannot reach {bar:.6g} after {i} inner folds")
         try:
             folds.append((task.dataset.y[validate], task.ask(params, fit, validate).p))
         except FitFailed as error:
@@ -180,6 +246,12 @@ def _judged(task: Task, params: Mapping[str, Scalar], needs_value: bool) -> Tria
     if value is None:
         return Trial(params, None, cut.threshold, "failed", f"{task.primary.name} is undefined on the inner folds")
     return Trial(params, value, cut.threshold, fold_thresholds=cut.fold_thresholds, at_edge=cut.at_edge)
+
+
+def _reach(task: Task, folds: Sequence[thresholds.Fold], rule: Threshold) -> float:
+    """The best value a candidate can still have: every row of the remaining folds called right."""
+    rest = np.concatenate([task.dataset.y[validate] for _, validate in task.pairs[len(folds) :]])
+    return thresholds.ceiling(rule, folds, int(rest.sum()), int((1 - rest).sum()), measures.function_of(task.primary))
 
 
 def _rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
@@ -203,7 +275,7 @@ def _mean_over_folds(measure: Measure, folds: Sequence[tuple[np.ndarray, np.ndar
     return mean if np.isfinite(mean) else None
 
 
-def _unsearched(trials: Sequence[Trial]) -> Trial | None:
+def unsearched(trials: Sequence[Trial]) -> Trial | None:
     """The single candidate of a strategy that searches nothing."""
     alone = [t for t in trials if t.status == "ok"]
     return alone[0] if len(trials) == 1 and alone else None

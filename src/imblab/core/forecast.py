@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from imblab.core import design, pipelines, spaces
-from imblab.core.splits import Pair
-from imblab.records import Cell, Dataset, Make, Measure, Scalar, Study
+from imblab.core import design, evaluate, search, spaces
+from imblab.core.evaluate import Task
+from imblab.core.pipelines import Atom, FitFailed, Prediction
+from imblab.core.sharing import Sharing
+from imblab.records import Scalar, Strategy, Study
+
+#: What is known of an address: an answer, a failure, or nothing.
+LookUp = Callable[[str], Prediction | FitFailed | None]
+
+
+class _Unknown(Exception):
+    """An answer that takes a fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,99 +44,163 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The work behind some cells that share a data set, a learner and a split.
+    """The work behind cells that share a data set, a learner and their fits.
 
     Attributes
     ----------
-    fits : int
-        Distinct fits; an upper bound where candidates are drawn rather than listed.
-    shared : int
-        Fits that strategies have in common and that are therefore done once.
+    dataset, learner : str
+    fits : mapping of str to (str, Atom or None)
+        What will be fitted, by address: for which strategy, and the atom where it is known. An upper bound where
+        candidates depend on the values of others, or where the refit of a winner may be one that is made anyway.
+    asked : int
+        Answers that the cells rest on, each cell by itself.
+    known : int
+        Of those, what the store holds.
+    bound : bool
+        Whether ``fits`` is an upper bound.
     refusals : tuple of Refusal
     """
 
-    fits: int
-    shared: int
+    dataset: str
+    learner: str
+    fits: Mapping[str, tuple[str, Atom | None]]
+    asked: int
+    known: int
+    bound: bool
     refusals: tuple[Refusal, ...]
 
 
-def forecast(
-    study: Study, dataset: Dataset, cells: Iterable[Cell], pairs: Sequence[Pair], primary: Measure
-) -> Forecast:
-    """Count the fits of cells that share a data set, a learner and a split.
+@dataclass(slots=True)
+class _Count:
+    """A forecast in the making."""
+
+    sharing: Sharing
+    look_up: LookUp
+    fits: dict[str, tuple[str, Atom | None]] = field(default_factory=dict)
+    asked: int = 0
+    known: int = 0
+    bound: bool = False
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def add(self, atom: Atom, strategy: str) -> None:
+        """Count one answer that a cell needs."""
+        self.asked += 1
+        if self.look_up(atom.address) is not None:
+            self.known += 1
+            return
+        fitted = self.sharing.family(atom)[0]
+        self.fits.setdefault(fitted.address, (strategy, fitted))
+
+
+def forecast(tasks: Sequence[Task], sharing: Sharing, look_up: LookUp = lambda _: None) -> Forecast:
+    """Count the fits of the cells of one bundle.
 
     Parameters
     ----------
-    study : Study
-    dataset : Dataset
-    cells : iterable of Cell
-    pairs : sequence of (ndarray, ndarray)
-        Their inner rows.
-    primary : Measure
+    tasks : sequence of Task
+        At least one; their ``predict`` is not called.
+    sharing : Sharing
+    look_up : callable, optional
+        What is known already; nothing by default.
 
     Returns
     -------
     Forecast
     """
-    known: set[tuple[str, int]] = set()
-    asked, drawn, refusals = 0, 0, []
-    for cell in cells:
-        reason = design.barrier(cell.strategy, cell.learner, dataset, primary)
-        if reason:
-            refusals.append(_refusal(cell, None, reason))
-            continue
-        applies, refused = _candidates(study, dataset, cell, pairs)
-        refusals += [_refusal(cell, params, reason) for params, reason in refused]
-        if applies is None:
-            drawn += (study.tuning.n_trials or 0) * len(pairs) + 1
-            continue
-        fits = _fits(study, dataset, cell, applies, len(pairs))
-        asked += len(fits) + bool(applies)
-        known |= fits
-        # Which candidate is refit is known afterwards only; a lone candidate is.
-        known |= (
-            {(_text(dataset, cell, applies[0] if len(applies) == 1 else {"cell": cell.key}), -1)} if applies else set()
-        )
-    return Forecast(len(known) + drawn, asked - len(known), tuple(refusals))
+    count = _Count(sharing, look_up)
+    for task in tasks:
+        _count(task, count)
+    cell = tasks[0].cell
+    return Forecast(
+        cell.dataset, cell.learner.name, count.fits, count.asked, count.known, count.bound, tuple(count.refusals)
+    )
 
 
-def _candidates(
-    study: Study, dataset: Dataset, cell: Cell, pairs: Sequence[Pair]
-) -> tuple[list[dict[str, Scalar]] | None, list[tuple[dict[str, Scalar], str]]]:
-    """The candidates of a grid that apply, None where they are drawn; and those that do not, with reasons."""
-    searched = spaces.axes(cell.strategy, cell.learner, study.tuning.tune_learner)
-    if searched and study.tuning.method != "grid":
-        return None, []
-    still = spaces.fixed(cell.strategy)
-    where = design.parts(dataset, cell.split, pairs)
-    sampler = pipelines.form(cell.strategy.sampler, dataset)
-    applies, refused = [], []
-    for candidate in spaces.grid(searched):
-        params = spaces.complete(still, candidate)
-        reason = design.obstacle(params, sampler, where)
-        if reason:
-            refused.append((params, reason))
-        else:
-            applies.append(params)
-    return applies, refused
+def _count(task: Task, count: _Count) -> None:
+    cell, split = task.cell, task.cell.split
+    reason = design.barrier(cell.strategy, cell.learner, task.dataset, task.primary)
+    if reason:
+        count.refusals.append(_refusal(task, None, reason))
+        return
+    trials = evaluate.candidates(task)
+    count.refusals += [_refusal(task, t.params, t.reason or "") for t in trials if t.status == "inapplicable"]
+    applicable = [t for t in trials if t.status == "ok"]
+    before = count.asked - count.known
+    for fold in range(len(task.pairs)):
+        for atom in evaluate.atoms(task, fold):
+            count.add(atom, cell.strategy.name)
+    if not trials:
+        drawn = (task.study.tuning.n_trials or 0) * len(task.pairs) + 1
+        count.fits |= {f"{cell.key} {i}": (cell.strategy.name, None) for i in range(drawn)}
+        count.asked, count.bound = count.asked + drawn, True
+    elif applicable and (len(applicable) == 1 or count.asked - count.known == before):
+        winner = _winner(task, count.look_up)
+        if winner is not None:
+            count.add(task.atom(winner, split.train, split.test), cell.strategy.name)
+    elif applicable:
+        count.fits[f"{cell.key} refit"] = (cell.strategy.name, None)
+        count.asked, count.bound = count.asked + 1, True
 
 
-def _fits(
-    study: Study, dataset: Dataset, cell: Cell, applies: Sequence[Mapping[str, Scalar]], inner: int
-) -> set[tuple[str, int]]:
-    """The inner fits of a cell; none where there is nothing to choose."""
-    searched = spaces.axes(cell.strategy, cell.learner, study.tuning.tune_learner)
-    chooses = bool(searched) or spaces.cuts(cell.strategy) is not None
-    if not chooses and isinstance(cell.strategy.threshold, (int, float)):
-        return set()
-    return {(_text(dataset, cell, params), fold) for params in applies for fold in range(inner)}
+def _winner(task: Task, look_up: LookUp) -> Mapping[str, Scalar] | None:
+    """The params of the refit, where they are known: a lone candidate, or every inner answer in the store."""
+
+    def predict(atom: Atom) -> Prediction:
+        found = look_up(atom.address)
+        if found is None:
+            raise _Unknown
+        if isinstance(found, FitFailed):
+            raise found
+        return found
+
+    try:
+        trials = evaluate.tune(replace(task, predict=predict))
+    except _Unknown:
+        lone = [t.params for t in evaluate.candidates(task) if t.status == "ok"]
+        return lone[0]
+    found = search.best(trials, task.primary.greater_is_better) or evaluate.unsearched(trials)
+    return found.params if found else None
 
 
-def _text(dataset: Dataset, cell: Cell, params: Mapping[str, Scalar]) -> str:
-    sampler: Make | None = pipelines.form(cell.strategy.sampler, dataset)
-    return json.dumps([sampler, params], sort_keys=True, default=dict)
+def refusals(found: Iterable[Forecast]) -> list[dict[str, Any]]:
+    """What does not apply, one entry a cause: how many folds, of which learners."""
+    causes: dict[tuple[str, str, str], list[Refusal]] = {}
+    for refusal in (r for f in found for r in f.refusals):
+        value = ", ".join(f"{k}={v}" for k, v in (refusal.params or {}).items()) or "any value"
+        causes.setdefault((refusal.dataset, refusal.strategy, value), []).append(refusal)
+    return [
+        {
+            "dataset": dataset,
+            "strategy": strategy,
+            "value": value,
+            "reason": members[0].reason,
+            "folds": len({(m.repeat, m.fold) for m in members}),
+            "learners": sorted({m.learner for m in members}),
+        }
+        for (dataset, strategy, value), members in causes.items()
+    ]
 
 
-def _refusal(cell: Cell, params: Mapping[str, Scalar] | None, reason: str) -> Refusal:
-    split = cell.split
+def strategy_facts(study: Study) -> Iterator[dict[str, Any]]:
+    """The knobs and the number of candidates of every strategy."""
+    for strategy in study.strategies:
+        shown = {name: axis.text() for name, axis in strategy.space.items()}
+        yield {
+            "name": strategy.name,
+            "candidates": max(_candidates(study, strategy)),
+            "axes": {**shown, **spaces.fixed(strategy)},
+            "weight": shown.get("weight", strategy.weight),
+            "threshold": shown.get("threshold", strategy.threshold),
+        }
+
+
+def _candidates(study: Study, strategy: Strategy) -> Iterator[int]:
+    for learner in study.learners:
+        axes = spaces.axes(strategy, learner, study.tuning.tune_learner)
+        drawn = bool(axes) and study.tuning.method != "grid"
+        yield (study.tuning.n_trials if drawn else spaces.size(axes)) or 0
+
+
+def _refusal(task: Task, params: Mapping[str, Scalar] | None, reason: str) -> Refusal:
+    cell, split = task.cell, task.cell.split
     return Refusal(cell.dataset, cell.learner.name, cell.strategy.name, split.repeat, split.fold, params, reason)

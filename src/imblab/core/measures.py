@@ -268,6 +268,16 @@ def _fault(function: Callable[..., Any], needs: str) -> str:
     return "" if shape == ((2,) if label else ()) else f"it gives the shape {shape}"
 
 
+#: Functions that never fall when a wrong call is put right: tested over every small confusion matrix.
+_MONOTONE = {mcc, recall, precision, specificity, f_beta, g_mean, balanced_accuracy, accuracy}
+
+
+def is_monotone(measure: Measure) -> bool:
+    """Whether a better call never lowers a measure of counts, so that its best possible value is known."""
+    function = function_of(measure)
+    return is_counted(measure) and measure.greater_is_better and getattr(function, "func", function) in _MONOTONE
+
+
 def is_counted(measure: Measure) -> bool:
     """Whether a measure is made of confusion counts, and so depends on the threshold."""
     return measure.needs == "label"

@@ -6,10 +6,11 @@ are applied here, because imbalanced-learn's Pipeline cannot carry ``sample_weig
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+import weakref
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import has_fit_parameter
 
 from imblab.core import targets
+from imblab.core.resampling import Resampler
 from imblab.core.spaces import LEARNER
 from imblab.records import Dataset, Make, Scalar, fingerprint
 
@@ -29,7 +31,18 @@ NOTHING = -1.0
 
 
 class FitFailed(Exception):
-    """A fit that raised; its text is the reason that a row keeps."""
+    """A fit that raised; its text is the reason that a row keeps.
+
+    Parameters
+    ----------
+    reason : str
+    lasting : bool, default=True
+        Whether the same fit would fail again: not so where time or memory ran out.
+    """
+
+    def __init__(self, reason: str, lasting: bool = True) -> None:
+        super().__init__(reason)
+        self.lasting = lasting
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +63,8 @@ class Atom:
         ``ratio`` and ``k`` of the sampler, where it has them.
     weight : float, "balanced" or None
     seed : int
+    address : str
+        Hash of everything that decides the answer, the versions of the libraries included.
     """
 
     dataset: str
@@ -60,12 +75,31 @@ class Atom:
     knobs: Mapping[str, Scalar]
     weight: float | str | None
     seed: int
+    address: str = field(init=False)
 
-    @property
-    def address(self) -> str:
-        """Hash of everything that decides the answer."""
-        plain = [self.dataset, self.learner, self.sampler, self.knobs, self.weight, self.seed]
-        return fingerprint(plain, self.fit, self.rows)
+    def __post_init__(self) -> None:
+        plain = [self.dataset, digest(self.fit), digest(self.rows), self.learner, self.sampler, self.knobs]
+        named = [
+            self.weight,
+            self.seed,
+            targets.versions(self.learner),
+            self.sampler and targets.versions(self.sampler),
+        ]
+        object.__setattr__(self, "address", fingerprint([*plain, *named]))
+
+
+#: Digests of index arrays by identity: they are made once, never change, and stand in many atoms.
+_DIGESTS: dict[int, tuple[weakref.ref[np.ndarray], str]] = {}
+
+
+def digest(rows: np.ndarray) -> str:
+    """The address of an index array."""
+    known = _DIGESTS.get(id(rows))
+    if known is None or known[0]() is not rows:
+        if len(_DIGESTS) > 10_000:
+            _DIGESTS.clear()
+        known = _DIGESTS[id(rows)] = weakref.ref(rows), fingerprint(rows)
+    return known[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,14 +124,52 @@ class Prediction:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """The features of a data set as two float64 arrays.
+
+    Attributes
+    ----------
+    numeric : ndarray of shape (n_rows, n_numeric)
+        In file order; NaN where missing.
+    codes : ndarray of shape (n_rows, n_categorical)
+        Positions among the sorted categories of each column; NaN where missing.
+    names : tuple of str
+        Of the columns of ``numeric``, then of ``codes``.
+    y : ndarray of shape (n_rows,)
+    gaps : ndarray of shape (n_columns,), bool
+        Whether a column misses a value anywhere.
+    """
+
+    numeric: np.ndarray
+    codes: np.ndarray
+    names: tuple[str, ...]
+    y: np.ndarray
+    gaps: np.ndarray
+
+
+def table_of(dataset: Dataset) -> Table:
+    """The arrays behind a data set, made once."""
+    numeric = [c for c in dataset.X.columns if c not in dataset.categorical]
+    coded = [c for c in dataset.X.columns if c in dataset.categorical]
+    columns = [dataset.X[c].cat.codes.to_numpy(dtype=np.float64) for c in coded]
+    codes = np.column_stack(columns) if columns else np.empty((len(dataset.y), 0))
+    codes[codes < 0] = np.nan
+    numbers = np.ascontiguousarray(dataset.X[numeric].to_numpy(dtype=np.float64))
+    gaps = np.concatenate([np.isnan(part).any(axis=0) for part in (numbers, codes)])
+    return Table(numbers, codes, (*numeric, *coded), dataset.y, gaps)
+
+
 class Prepared:
     """The fit rows of one part of a table, imputed and standardised once, and the way to transform other rows.
 
     Parameters
     ----------
-    dataset : Dataset
+    data : Dataset or Table
     fit : ndarray of int64
         Row numbers.
+    reach : int, default=0
+        The largest k that a sampler will be asked for.
 
     Attributes
     ----------
@@ -110,26 +182,35 @@ class Prepared:
         Columns that hold no value here.
     """
 
-    def __init__(self, dataset: Dataset, fit: np.ndarray) -> None:
-        numeric, codes = matrix(dataset)
-        self._numeric, self._codes = numeric, codes
-        self.categorical = list(range(numeric.shape[1], numeric.shape[1] + codes.shape[1]))
-        self.notes = _empty_columns(dataset, fit)
+    def __init__(self, data: Dataset | Table, fit: np.ndarray, reach: int = 0) -> None:
+        self._table = table = data if isinstance(data, Table) else table_of(data)
+        first, width = table.numeric.shape[1], len(table.names)
+        self.categorical = list(range(first, width))
+        numeric, codes = table.numeric[fit], table.codes[fit]
+        self.notes = self._empty(numeric, codes)
         # Without a single missing value in the table the imputer is the identity: left out.
         self._impute = (
-            SimpleImputer(strategy="median", keep_empty_features=True).fit(numeric[fit])
-            if np.isnan(numeric).any()
+            SimpleImputer(strategy="median", keep_empty_features=True).fit(numeric)
+            if table.gaps[:first].any()
             else None
         )
-        self._scale = StandardScaler().fit(self._imputed(fit)) if numeric.shape[1] else None
-        self._fill = np.array([_most_frequent(column) for column in codes[fit].T])
-        self.X = self._coded(fit)
-        self.y = dataset.y[fit]
+        numeric = self._imputed(numeric)
+        # The copies that indexing made are this part's own: standardised in place.
+        self._scale = StandardScaler(copy=False).fit(numeric) if first else None
+        self._fill = np.array([_most_frequent(column) for column in codes.T])
+        self.X = self._joined(numeric, codes)
+        self.y = table.y[fit]
         self._levels = [np.unique(self.X[:, column]) for column in self.categorical]
+        self.resampler = Resampler(self.X, self.y, self.categorical, reach)
+        self._answered: tuple[np.ndarray, np.ndarray] | None = None
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
         """The rows as the learner reads them: one-hot for categories, zeros for unseen ones."""
-        return self.encode(self._coded(rows))
+        # The candidates of a part answer for the same rows one after the other.
+        if self._answered is None or self._answered[0] is not rows:
+            numeric, codes = self._imputed(self._table.numeric[rows]), self._table.codes[rows]
+            self._answered = rows, self.encode(self._joined(numeric, codes))
+        return self._answered[1]
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """Replace the coded columns by one column a level seen in the real fit rows."""
@@ -142,31 +223,24 @@ class Prepared:
         ]
         return np.ascontiguousarray(np.hstack([X[:, :first], *hot]))
 
-    def _imputed(self, rows: np.ndarray) -> np.ndarray:
-        part = self._numeric[rows]
-        return part if self._impute is None else np.asarray(self._impute.transform(part))
+    def _imputed(self, numeric: np.ndarray) -> np.ndarray:
+        return numeric if self._impute is None else np.asarray(self._impute.transform(numeric))
 
-    def _coded(self, rows: np.ndarray) -> np.ndarray:
-        parts = [] if self._scale is None else [self._scale.transform(self._imputed(rows))]
+    def _joined(self, numeric: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Numeric columns standardised, coded columns filled: one array that this part owns."""
+        parts = [] if self._scale is None else [self._scale.transform(numeric)]
         if self.categorical:
-            codes = self._codes[rows]
             parts.append(np.where(np.isnan(codes), self._fill, codes))
-        return np.ascontiguousarray(np.hstack(parts), dtype=np.float64)
+        return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.hstack(parts), dtype=np.float64)
 
-
-def matrix(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """The features as two float64 arrays: numeric columns in file order, categorical columns as codes.
-
-    Returns
-    -------
-    numeric : ndarray of shape (n_rows, n_numeric)
-    codes : ndarray of shape (n_rows, n_categorical)
-        Positions among the sorted categories of the table; NaN where missing.
-    """
-    numeric = [c for c in dataset.X.columns if c not in dataset.categorical]
-    codes = [dataset.X[c].cat.codes.to_numpy(dtype=np.float64) for c in dataset.X.columns if c in dataset.categorical]
-    coded = np.column_stack(codes) if codes else np.empty((len(dataset.y), 0))
-    return dataset.X[numeric].to_numpy(dtype=np.float64), np.where(coded < 0, np.nan, coded)
+    def _empty(self, numeric: np.ndarray, codes: np.ndarray) -> tuple[str, ...]:
+        names, first = self._table.names, numeric.shape[1]
+        empty = [
+            names[i]
+            for i in np.flatnonzero(self._table.gaps)
+            if np.isnan(numeric[:, i] if i < first else codes[:, i - first]).all()
+        ]
+        return tuple(f"column {name!r} holds no value in a fit part and was filled with 0" for name in empty)
 
 
 def form(sampler: Make | None, dataset: Dataset) -> Make | None:
@@ -216,21 +290,66 @@ def fit_predict(atom: Atom, prepared: Prepared) -> Prediction:
     FitFailed
         Whatever the sampler or the learner raised, as a reason in one line.
     """
+    return fit_answer(atom, [(atom, {})], prepared)[0]
+
+
+class RoundsMissing(Exception):
+    """A booster made fewer rounds than asked: it does not know what it would have said after any number."""
+
+
+def fit_answer(
+    atom: Atom,
+    asked: Iterable[tuple[Atom, Mapping[str, Any]]],
+    prepared: Prepared,
+    made: tuple[str, int] | None = None,
+) -> list[Prediction]:
+    """Fit one atom and answer every atom that this fit answers.
+
+    Parameters
+    ----------
+    atom : Atom
+        What is fitted.
+    asked : iterable of (Atom, mapping)
+        Atoms that differ in their rows, or in a number of rounds that the keyword arguments of ``predict_proba`` say.
+    prepared : Prepared
+        Of ``atom.fit``.
+    made : (str, int), optional
+        An attribute of the fitted learner and the number it must be.
+
+    Returns
+    -------
+    list of Prediction
+
+    Raises
+    ------
+    FitFailed
+    RoundsMissing
+        If the attribute is another number.
+    """
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ConvergenceWarning)
+        # LightGBM names the columns of bare arrays and then misses the names.
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
         try:
             X, y = _resampled(atom, prepared)
             X = prepared.encode(X)
-            learner = seeded(targets.build(atom.learner), atom.seed)
+            learner = targets.build(atom.learner, allow=None, seed=atom.seed)
             learner.fit(X, y, **_weights(atom.weight, y))
-            p, calibrated = _positive(learner, prepared.transform(atom.rows))
+            if made and getattr(learner, made[0]) != made[1]:
+                raise RoundsMissing
+            answers = [_positive(learner, prepared.transform(a.rows), stage) for a, stage in asked]
+        except RoundsMissing:
+            raise
+        except MemoryError as error:
+            raise FitFailed(_reason(error), lasting=False) from error
         except Exception as error:  # any library may raise anything: it becomes the row's reason
             raise FitFailed(_reason(error)) from error
-    if not np.isfinite(p).all():
+    if not all(np.isfinite(p).all() for p, _ in answers):
         raise FitFailed("the learner gave probabilities that are not finite")
     unsettled = any(issubclass(w.category, ConvergenceWarning) for w in said)
     notes = (*prepared.notes, *(("the learner did not converge",) if unsettled else ()))
-    return Prediction(p, calibrated, _reached(atom, y), notes)
+    reached = _reached(atom, y)
+    return [Prediction(p, calibrated, reached, notes) for p, calibrated in answers]
 
 
 def atom_of(
@@ -250,34 +369,10 @@ def atom_of(
     return Atom(dataset.fingerprint, fit, rows, {**learner, **tuned}, sampler, knobs, weight, seed)
 
 
-def seeded(estimator: Any, seed: int) -> Any:
-    """Give every ``random_state`` inside an estimator the one seed."""
-    names = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
-    return estimator.set_params(**dict.fromkeys(names, seed))
-
-
 def _resampled(atom: Atom, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
     if atom.sampler is None:
         return prepared.X, prepared.y
-    make = with_knobs(atom.sampler, atom.knobs)
-    sampler = seeded(targets.build(make, {**atom.knobs, "categorical": prepared.categorical}), atom.seed)
-    X, y = sampler.fit_resample(prepared.X, prepared.y)
-    return np.ascontiguousarray(X, dtype=np.float64), y
-
-
-def with_knobs(make: Make, knobs: Mapping[str, Scalar]) -> Make:
-    """Say where the knobs of a sampler go, unless its text says so with ``$ratio`` and ``$k``.
-
-    Examples
-    --------
-    >>> with_knobs({"_target_": "imblearn.over_sampling.ADASYN"}, {"ratio": 0.5, "k": 3})
-    {'_target_': 'imblearn.over_sampling.ADASYN', 'sampling_strategy': '$ratio', 'n_neighbors': '$k'}
-    """
-    written = json.dumps(make, default=dict)
-    known = targets.parameters(make)
-    neighbours = "k_neighbors" if "k_neighbors" in known else "n_neighbors"
-    places = {"ratio": "sampling_strategy", "k": neighbours}
-    return {**make, **{places[knob]: f"${knob}" for knob in knobs if f'"${knob}"' not in written}}
+    return prepared.resampler.resample(atom.sampler, atom.knobs, atom.seed)
 
 
 def _weights(weight: float | str | None, y: np.ndarray) -> dict[str, np.ndarray]:
@@ -288,15 +383,12 @@ def _weights(weight: float | str | None, y: np.ndarray) -> dict[str, np.ndarray]
     return {"sample_weight": np.where(y == 1, float(weight), 1.0)}
 
 
-def _positive(learner: Any, X: np.ndarray) -> tuple[np.ndarray, bool]:
+def _positive(learner: Any, X: np.ndarray, stage: Mapping[str, Any]) -> tuple[np.ndarray, bool]:
     """Probability of class 1; learners without probabilities give their decision values through a logistic."""
-    with warnings.catch_warnings():
-        # LightGBM names the columns of bare arrays and then misses the names.
-        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
-        if not gives_probabilities(learner):
-            return np.asarray(expit(learner.decision_function(X)), dtype=np.float64), False
-        column = list(learner.classes_).index(1)
-        return np.asarray(learner.predict_proba(X)[:, column], dtype=np.float64), True
+    if not gives_probabilities(learner):
+        return np.asarray(expit(learner.decision_function(X)), dtype=np.float64), False
+    column = list(learner.classes_).index(1)
+    return np.array(learner.predict_proba(X, **stage)[:, column], dtype=np.float64), True
 
 
 def gives_probabilities(learner: Any) -> bool:
@@ -306,7 +398,12 @@ def gives_probabilities(learner: Any) -> bool:
 
 def takes_weights(make: Make) -> bool:
     """Whether a learner's ``fit`` has a ``sample_weight``."""
-    return bool(has_fit_parameter(targets.resolve(make["_target_"]), "sample_weight"))
+    return _takes_weights(targets.resolve(make["_target_"], allow=None))
+
+
+@lru_cache(maxsize=256)
+def _takes_weights(cls: type) -> bool:
+    return bool(has_fit_parameter(cls, "sample_weight"))
 
 
 def _reached(atom: Atom, y: np.ndarray) -> dict[str, Any]:
@@ -319,12 +416,6 @@ def _most_frequent(codes: np.ndarray) -> float:
     """The most frequent code; ties go to the lowest, as in scikit-learn's SimpleImputer."""
     seen, counts = np.unique(codes[~np.isnan(codes)], return_counts=True)
     return float(seen[counts.argmax()]) if len(seen) else NOTHING
-
-
-def _empty_columns(dataset: Dataset, fit: np.ndarray) -> tuple[str, ...]:
-    part = dataset.X.iloc[fit]
-    empty = [str(c) for c in part.columns if part[c].isna().all()]
-    return tuple(f"column {name!r} holds no value in a fit part and was filled with 0" for name in empty)
 
 
 def _reason(error: Exception) -> str:

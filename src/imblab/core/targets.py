@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from imblab.errors import ConfigError
@@ -43,9 +45,14 @@ def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
     >>> resolve("sklearn.linear_model.LogisticRegression").__name__
     'LogisticRegression'
     """
+    return _resolved(str(path), None if allow is None else tuple(allow))
+
+
+@lru_cache(maxsize=256)
+def _resolved(path: str, allow: tuple[str, ...] | None) -> type:
     from sklearn.base import BaseEstimator
 
-    module, _, name = path.rpartition(".") if isinstance(path, str) else ("", "", "")
+    module, _, name = path.rpartition(".")
     if allow is not None and module.split(".")[0] not in allow:
         raise ConfigError(
             f"'_target_' is {path!r}, which lies outside the allowed packages ({', '.join(allow)}); only their "
@@ -53,7 +60,7 @@ def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
         )
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"'_target_' is {path!r}, which cannot be imported ({error}); it must be the dotted path of a class. "
             "Correct the path, or install the package."
@@ -67,7 +74,10 @@ def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
 
 
 def build(
-    make: Make, placeholders: Mapping[str, object] | None = None, allow: Sequence[str] | None = DEFAULT_ALLOW
+    make: Make,
+    placeholders: Mapping[str, object] | None = None,
+    allow: Sequence[str] | None = DEFAULT_ALLOW,
+    seed: int | None = None,
 ) -> Any:
     """Build the estimator that a text describes, nested ones included.
 
@@ -79,6 +89,8 @@ def build(
         What the texts ``$ratio``, ``$k`` and ``$categorical`` stand for.
     allow : sequence of str or None
         As in :func:`resolve`.
+    seed : int, optional
+        Becomes the ``random_state`` of every estimator built that has one.
 
     Returns
     -------
@@ -95,7 +107,9 @@ def build(
     SMOTE(k_neighbors=3)
     """
     cls = resolve(make["_target_"], allow)
-    given = {name: value for name, value in make.items() if not name.startswith("_")}
+    given = {
+        name: value for name, value in make.items() if not name.startswith("_") and not _is_open(value, placeholders)
+    }
     known = parameters(make, allow)
     stray = sorted(set(given) - known) if not takes_anything(make) else []
     if stray:
@@ -103,7 +117,21 @@ def build(
             f"{make['_target_']!r} has no parameter {stray[0]!r}; its constructor knows its parameters by name. "
             f"Choose among: {', '.join(sorted(known))}."
         )
-    return cls(**{name: _built(value, placeholders or {}, allow) for name, value in given.items()})
+    built = {name: _built(value, placeholders or {}, allow, seed) for name, value in given.items()}
+    if seed is not None and _is_random(cls, built):
+        built["random_state"] = seed
+    return cls(**built)
+
+
+#: Classes by whether they have a random_state; XGBoost's constructor does not name its own.
+_RANDOM: dict[type, bool] = {}
+
+
+def _is_random(cls: type, built: Mapping[str, Any]) -> bool:
+    if cls not in _RANDOM:
+        estimator: Any = cls(**built)
+        _RANDOM[cls] = "random_state" in estimator.get_params(deep=False)
+    return _RANDOM[cls]
 
 
 def parameters(make: Make, allow: Sequence[str] | None = None) -> set[str]:
@@ -114,23 +142,51 @@ def parameters(make: Make, allow: Sequence[str] | None = None) -> set[str]:
     >>> sorted(parameters({"_target_": "imblearn.over_sampling.SMOTE"}))
     ['k_neighbors', 'random_state', 'sampling_strategy']
     """
-    cls: Any = resolve(make["_target_"], allow)
-    return set(cls._get_param_names())
+    return set(_parameters(resolve(make["_target_"], allow)))
+
+
+@lru_cache(maxsize=256)
+def _parameters(cls: Any) -> frozenset[str]:
+    return frozenset(cls._get_param_names())
+
+
+def versions(make: Make) -> str:
+    """The installed versions behind a text: of the package of its class, and of what every fit rests on."""
+    return _versions(make["_target_"].partition(".")[0])
+
+
+@lru_cache(maxsize=64)
+def _versions(package: str) -> str:
+    return " ".join(f"{name} {_version(name)}" for name in dict.fromkeys(["numpy", "scipy", "sklearn", package]))
+
+
+def _version(package: str) -> str:
+    """A package that is not there has no version: its fit will say so."""
+    return str(getattr(import_module(package), "__version__", "?")) if find_spec(package) else "?"
 
 
 def takes_anything(make: Make) -> bool:
     """Whether the constructor takes further parameters by name, as those of LightGBM and XGBoost do."""
-    signature = inspect.signature(resolve(make["_target_"], allow=None))
-    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
+    return _takes_anything(resolve(make["_target_"], allow=None))
 
 
-def _built(value: Any, placeholders: Mapping[str, object], allow: Sequence[str] | None) -> Any:
+@lru_cache(maxsize=256)
+def _takes_anything(cls: type) -> bool:
+    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in inspect.signature(cls).parameters.values())
+
+
+def _is_open(value: Any, placeholders: Mapping[str, object] | None) -> bool:
+    """Whether a value is a knob that the strategy does not have: the class's own default stands then."""
+    return placeholders is not None and value in ("$ratio", "$k") and value[1:] not in placeholders
+
+
+def _built(value: Any, placeholders: Mapping[str, object], allow: Sequence[str] | None, seed: int | None) -> Any:
     if isinstance(value, Mapping) and "_target_" in value:
-        return build(value, placeholders, allow)
+        return build(value, placeholders, allow, seed)
     if isinstance(value, Mapping):
-        return {key: _built(item, placeholders, allow) for key, item in value.items()}
+        return {key: _built(item, placeholders, allow, seed) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_built(item, placeholders, allow) for item in value]
+        return [_built(item, placeholders, allow, seed) for item in value]
     if isinstance(value, str) and value.startswith("$") and value[1:] in placeholders:
         return placeholders[value[1:]]
     return value

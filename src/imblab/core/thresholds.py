@@ -100,6 +100,38 @@ def choose(
     return Cut(float(cuts[index]), _number(values[-1, index]), at_edge, own)
 
 
+def ceiling(rule: Threshold, folds: Sequence[Fold], positives: int, negatives: int, measure: Function) -> float:
+    """The best value that is still possible when some folds are known and every other row is called right.
+
+    Parameters
+    ----------
+    rule : float, "tuned" or mapping
+    folds : sequence of (y, p)
+        The folds that are known.
+    positives, negatives : int
+        Rows of the folds that are not.
+    measure : callable
+        A label measure that never falls when a wrong call is put right.
+
+    Returns
+    -------
+    float
+        Infinite where the measure is undefined at some cut.
+
+    Examples
+    --------
+    >>> from imblab.core.measures import recall
+    >>> ceiling(0.5, [(np.array([0, 1]), np.array([0.1, 0.2]))], 1, 1, recall)
+    0.5
+    """
+    fixed = isinstance(rule, (int, float))
+    # Counts change at observed scores only, and above the highest of them nothing is called positive.
+    cuts = np.array([rule]) if fixed else np.append(np.unique(np.concatenate([p for _, p in folds])), np.inf)
+    known = reduce(add, [counts_at(y, p, cuts) for y, p in folds])
+    values = np.asarray(measure(known.tn + negatives, known.fp, known.fn, known.tp + positives), dtype=np.float64)
+    return float(np.max(np.where(np.isnan(values), np.inf, values)))
+
+
 def check(rule: object, where: str) -> None:
     """Refuse a rule that is none.
 

@@ -42,6 +42,13 @@ def show(text: str) -> None:
     print(text.encode(encoding, "replace").decode(encoding), flush=True)
 
 
+def say(text: str) -> None:
+    """Print a paragraph that fits the terminal."""
+    page = _Page(None)
+    page.say(text)
+    show(page.text())
+
+
 def comparison(
     summary: pd.DataFrame,
     contrasts: pd.DataFrame,
@@ -99,8 +106,10 @@ def plan_text(plan: Mapping[str, Any], width: int | None = None) -> str:
     str
     """
     page = _Page(width)
-    page.say(f"Study {plan['study']!r}: {plan['cells']} cells, {plan['fits']} fits.")
+    page.say(f"Study {plan['study']!r}: {plan['cells']} cells, {_fits(plan)}.")
     page.say(f"Learners: {', '.join(plan.get('learners', ()))}")
+    if "price" in plan:
+        _say_price(page, plan["price"], plan.get("budget"))
     page.say("")
     for data in plan.get("datasets", ()):
         _say_dataset(page, data)
@@ -249,6 +258,27 @@ def _fitting(header: Row, rows: Sequence[Row], width: int) -> tuple[Row, Sequenc
     if sum(longest) + 2 * (len(longest) - 1) <= width:
         return header, rows
     return [h.replace(" [", "\n[") for h in header], [[c.replace(" [", "\n[") for c in row] for row in rows]
+
+
+def _fits(plan: Mapping[str, Any]) -> str:
+    """How many fits, and how many are spared."""
+    spared = [f"{plan['spared']} shared or known"] if plan.get("spared") else []
+    spared += [f"{plan['known']} answers in the store"] if plan.get("known") else []
+    some = f"{'at most ' if plan.get('at_most') else ''}{plan['fits']} fits"
+    return f"{some} ({', '.join(spared)})" if spared else some
+
+
+def _say_price(page: _Page, price: Mapping[str, Any], budget: Mapping[str, Any] | None) -> None:
+    memory = f"{price['bytes'] / 2**30:.1f} GB of memory"
+    page.say(f"About {cells.seconds(price['seconds'])} on {_jobs(price['n_jobs'])}, {memory}, by a few fits timed now.")
+    if price["untimed"]:
+        page.say(f"Not timed, and not in it: {', '.join(price['untimed'])}.")
+    if budget:
+        page.say(f"That is more than budget.minutes={budget['minutes']:g}.")
+        fits = (
+            "The largest study that fits" if budget["fits"] else "The smallest study tried, which still does not fit,"
+        )
+        page.list(f"{fits} takes {cells.seconds(budget['seconds'])}; it would leave out, by", budget["overrides"])
 
 
 def _say_dataset(page: _Page, data: Mapping[str, Any]) -> None:

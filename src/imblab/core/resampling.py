@@ -1,0 +1,332 @@
+"""Samplers on one set of fit rows, without doing again what every ratio, k and weight has in common.
+
+imbalanced-learn's own classes do the resampling. What is taken off them changes no bit: the neighbour search is
+remembered, inputs that were checked at the door are not checked again, SMOTENC's categories are decoded from a dense
+matrix, and SMOTE's draw is made without the checks around it, which took longer than the draw.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from imblearn.over_sampling import SMOTE
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import OneHotEncoder
+
+from imblab.core import targets
+from imblab.records import Make, Scalar
+
+#: Parameters of over-samplers that count neighbours; each is asked for one more, the row itself.
+COUNTS = ("k_neighbors", "n_neighbors", "m_neighbors")
+#: Resampled tables kept at once: those of the weights that share them.
+KEPT = 2
+Table = tuple[np.ndarray, np.ndarray]
+Lists = tuple[np.ndarray, np.ndarray]
+#: A metric, and digests of the rows searched in and of the rows asked about.
+Where = tuple[str, str, str]
+
+
+class Resampler:
+    """The resampled forms of one set of fit rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_columns), float64, C-ordered
+    y : ndarray of shape (n_rows,)
+    categorical : sequence of int
+        Positions of the coded columns.
+    reach : int, default=0
+        The largest k that will be asked for: its neighbour lists serve every smaller one.
+    """
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, categorical: Sequence[int], reach: int = 0) -> None:
+        self._X, self._y, self._categorical = X, y, list(categorical)
+        self._memory = Memory(reach)
+        self._made: dict[str, Table] = {}
+        self._rare: np.ndarray | None = None
+
+    def resample(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> Table:
+        """The rows a learner receives.
+
+        Parameters
+        ----------
+        make : mapping
+            The sampler, in the form that suits the table.
+        knobs : mapping
+            ``ratio`` and ``k``, where it has them.
+        seed : int
+
+        Returns
+        -------
+        X : ndarray of shape (n_new, n_columns), float64, C-ordered
+        y : ndarray of shape (n_new,)
+        """
+        key = json.dumps([make, knobs, seed], default=dict)
+        if key not in self._made:
+            if len(self._made) >= KEPT:
+                self._made.pop(next(iter(self._made)))
+            self._made[key] = self._resampled(make, knobs, seed)
+        return self._made[key]
+
+    def _resampled(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> Table:
+        placed = with_knobs(make, knobs)
+        quick = _QUICK.get(targets.resolve(make["_target_"], allow=None))
+        if quick is not None and placed.keys() == quick.keys:
+            made = quick.draw(self, knobs["ratio"], knobs["k"], seed)
+            if made is not None:
+                return made
+        sampler = targets.build(placed, {**knobs, "categorical": self._categorical}, seed=seed)
+        share(sampler, self._memory)
+        X, y = draw(sampler, self._X, self._y)
+        return np.ascontiguousarray(X, dtype=np.float64), y
+
+    def smote(self, ratio: float, k: int, seed: int) -> Table | None:
+        """SMOTE's rows, by the draws of imbalanced-learn in their order; None where it has something to say.
+
+        Chawla et al. 2002, *Journal of Artificial Intelligence Research* 16, 321-357.
+        """
+        rare, counts = _classes(self._y)
+        label, wanted = _over(rare, counts, ratio)
+        if wanted <= 0 or k >= counts[label]:
+            return None
+        if self._rare is None:
+            self._rare = self._X[self._y == label]
+        base = self._rare
+        near = self._memory.ask(base, base, k + 1)[1][:, 1:]
+        random = _random(seed)
+        drawn = random.randint(low=0, high=near.size, size=wanted)
+        steps = random.uniform(size=wanted)[:, np.newaxis]
+        rows, columns = drawn // k, drawn % k
+        start = base[rows]
+        made = start + steps * (base[near[rows, columns]] - start)
+        return np.vstack([self._X, made]), np.hstack([self._y, np.full(wanted, label, dtype=self._y.dtype)])
+
+
+def with_knobs(make: Make, knobs: Mapping[str, Scalar]) -> Make:
+    """Say where the knobs of a sampler go, unless its text says so with ``$ratio`` and ``$k``.
+
+    Examples
+    --------
+    >>> with_knobs({"_target_": "imblearn.over_sampling.ADASYN"}, {"ratio": 0.5, "k": 3})
+    {'_target_': 'imblearn.over_sampling.ADASYN', 'sampling_strategy': '$ratio', 'n_neighbors': '$k'}
+    """
+    return {**make, **_places(json.dumps(make, default=dict), make["_target_"], tuple(knobs))}
+
+
+@lru_cache(maxsize=256)
+def _places(written: str, target: str, knobs: tuple[str, ...]) -> dict[str, str]:
+    known = targets.parameters({"_target_": target})
+    neighbours = "k_neighbors" if "k_neighbors" in known else "n_neighbors"
+    places = {"ratio": "sampling_strategy", "k": neighbours}
+    return {places[knob]: f"${knob}" for knob in knobs if f'"${knob}"' not in written}
+
+
+def share(sampler: Any, memory: Memory) -> None:
+    """Give an over-sampler, or the one inside a combination, neighbour lists that are remembered."""
+    for name, value in sampler.get_params(deep=False).items():
+        if hasattr(value, "fit_resample"):
+            share(value, memory)
+        elif name in COUNTS and isinstance(value, int) and sampler._sampling_type == "over-sampling":
+            setattr(sampler, name, Remembered(value + 1, memory))
+        elif name == "categorical_encoder" and value is None and "categorical_features" in sampler.get_params(False):
+            setattr(sampler, name, DenseDecoder(handle_unknown="ignore", dtype=np.float64))
+
+
+def draw(sampler: Any, X: np.ndarray, y: np.ndarray) -> Table:
+    """Resample rows that were checked at the door.
+
+    ``fit_resample`` checks its input and turns a ratio into counts, then calls ``_fit_resample``; for a float ratio the
+    counts are known (design: the numerical contract, rule 5), so that the inner method is called at once.
+    """
+    ratio, kind = getattr(sampler, "sampling_strategy", None), getattr(sampler, "_sampling_type", None)
+    if not isinstance(ratio, float) or kind not in _WANTED or not hasattr(sampler, "_fit_resample"):
+        X, y = sampler.fit_resample(X, y)
+        return X, y
+    rare, counts = _classes(y)
+    label, wanted = _WANTED[kind](rare, counts, ratio)
+    if wanted <= 0 or (kind == "under-sampling" and wanted > counts[label]):
+        X, y = sampler.fit_resample(X, y)  # let it say what it has to say
+        return X, y
+    sampler.sampling_strategy_ = {label: wanted}
+    sampler.n_features_in_ = X.shape[1]
+    X, y = sampler._fit_resample(X, y)[:2]
+    return X, y
+
+
+def _classes(y: np.ndarray) -> tuple[int, dict[int, int]]:
+    """The rarer label and the rows of both."""
+    positive = int(y.sum())
+    counts = {1: positive, 0: len(y) - positive}
+    return (1 if counts[1] <= counts[0] else 0), counts
+
+
+def _over(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int]:
+    """The minority, and how many rows to make."""
+    return rare, int(counts[1 - rare] * ratio - counts[rare])
+
+
+def _under(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int]:
+    """The majority, and how many rows to keep."""
+    return 1 - rare, int(counts[rare] / ratio)
+
+
+_WANTED = {"over-sampling": _over, "under-sampling": _under}
+
+
+@dataclass(frozen=True, slots=True)
+class Quick:
+    """A shorter way to the same rows.
+
+    Attributes
+    ----------
+    keys : set of str
+        What the sampler's text must hold, and no more: every other parameter is at its default.
+    draw : callable
+    """
+
+    keys: frozenset[str]
+    draw: Callable[[Resampler, Any, Any, int], Table | None]
+
+
+_QUICK = {SMOTE: Quick(frozenset({"_target_", "sampling_strategy", "k_neighbors"}), Resampler.smote)}
+
+
+@lru_cache(maxsize=8)
+def _seeded(seed: int) -> tuple[np.random.RandomState, Any]:
+    random = np.random.RandomState(seed)
+    return random, random.get_state(legacy=False)
+
+
+def _random(seed: int) -> np.random.RandomState:
+    """The generator of a seed at its first draw; setting its state takes a third of seeding it."""
+    random, state = _seeded(seed)
+    random.set_state(state)
+    return random
+
+
+class Memory:
+    """Neighbour lists by the content of the rows they were asked of.
+
+    A list for the largest k holds those of every smaller k only where no two distances tie and scikit-learn would
+    search in the same way for both; where they tie, that k is asked by itself.
+
+    Parameters
+    ----------
+    reach : int
+        The largest k that will be asked for.
+    """
+
+    def __init__(self, reach: int) -> None:
+        self._reach = reach
+        self._searched: dict[tuple[str, str, str, int], Lists] = {}
+        self._given: dict[tuple[str, str, str, int], Lists] = {}
+
+    def ask(self, fitted: Any, query: Any, n: int, metric: str = "minkowski") -> Lists:
+        """Distances and indices of the n nearest rows, as ``NearestNeighbors(n_neighbors=n)`` gives them.
+
+        Parameters
+        ----------
+        fitted, query : array or sparse matrix of shape (n_rows, n_columns)
+        n : int
+        metric : str, default="minkowski"
+
+        Returns
+        -------
+        distances, indices : ndarray of shape (n_query, n)
+        """
+        mine = _digest(fitted)
+        where = (metric, mine, mine if query is fitted else _digest(query))
+        if (*where, n) not in self._given:
+            self._given[*where, n] = self._listed(where, fitted, query, n)
+        return self._given[*where, n]
+
+    def _listed(self, where: Where, fitted: Any, query: Any, n: int) -> Lists:
+        most = max(n, self._reach + 1)
+        if n < most <= fitted.shape[0] and _alike(fitted, n, most):
+            distances, indices = self._search(where, fitted, query, most)
+            if (np.diff(distances[:, : n + 1], axis=1) > 0).all():
+                return distances[:, :n], indices[:, :n]
+        return self._search(where, fitted, query, n)
+
+    def _search(self, where: Where, fitted: Any, query: Any, n: int) -> Lists:
+        if (*where, n) not in self._searched:
+            self._searched[*where, n] = NearestNeighbors(n_neighbors=n, metric=where[0]).fit(fitted).kneighbors(query)
+        return self._searched[*where, n]
+
+
+def _alike(fitted: Any, n: int, most: int) -> bool:
+    """Whether ``algorithm='auto'`` chooses the same search for both numbers of neighbours."""
+    half = fitted.shape[0] // 2
+    return bool((n < half) == (most < half))
+
+
+def _digest(X: Any) -> str:
+    digest = hashlib.blake2b(str(X.shape).encode(), digest_size=16)
+    for part in (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,):
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
+
+
+class Remembered(BaseEstimator):  # type: ignore[misc]
+    """A ``NearestNeighbors`` that looks into a :class:`Memory` before it searches.
+
+    Parameters
+    ----------
+    n_neighbors : int
+    memory : Memory
+    metric : str, default="minkowski"
+        Samplers of categories set it to ``precomputed``.
+    """
+
+    def __init__(self, n_neighbors: int, memory: Memory, metric: str = "minkowski") -> None:
+        self.n_neighbors, self.memory, self.metric = n_neighbors, memory, metric
+
+    def __sklearn_clone__(self) -> Remembered:
+        return Remembered(self.n_neighbors, self.memory, self.metric)
+
+    def fit(self, X: Any, y: Any = None) -> Remembered:
+        """Remember the rows to search in."""
+        self._fitted = X
+        return self
+
+    def kneighbors(self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True) -> Any:
+        """The nearest rows, as scikit-learn's method of the same name."""
+        if X is None:
+            found = self._fresh().kneighbors(None, n_neighbors)
+        else:
+            found = self.memory.ask(self._fitted, X, n_neighbors or self.n_neighbors, self.metric)
+        return found if return_distance else found[1]
+
+    def kneighbors_graph(self, X: Any = None, n_neighbors: int | None = None, mode: str = "connectivity") -> Any:
+        """The graph of the nearest rows, searched anew."""
+        return self._fresh().kneighbors_graph(X, n_neighbors, mode)
+
+    def _fresh(self) -> NearestNeighbors:
+        return NearestNeighbors(n_neighbors=self.n_neighbors, metric=self.metric).fit(self._fitted)
+
+
+class DenseDecoder(OneHotEncoder):  # type: ignore[misc]
+    """A one-hot encoder that decodes a sparse matrix by way of a dense one.
+
+    SMOTENC decodes all rows after each draw; scikit-learn does that in a Python loop over the rows of a sparse matrix,
+    which took two thirds of a study of a table with 18 categorical columns.
+    """
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """The categories of rows that hold exactly one 1 a column."""
+        dense = X.toarray() if sparse.issparse(X) else np.asarray(X)
+        edges = np.cumsum([0, *(len(levels) for levels in self.categories_)])
+        blocks = [dense[:, a:b] for a, b in pairwise(edges)]
+        if not all((block.sum(axis=1) == 1).all() for block in blocks):
+            return np.asarray(super().inverse_transform(X))
+        decoded = [levels[block.argmax(axis=1)] for levels, block in zip(self.categories_, blocks, strict=True)]
+        return np.column_stack(decoded)

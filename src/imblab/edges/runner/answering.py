@@ -1,0 +1,126 @@
+"""The rows of one bundle, in whatever process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from imblab.core import spaces, splits
+from imblab.core.evaluate import Task, atoms, evaluate
+from imblab.core.pipelines import Atom, Table, digest, table_of
+from imblab.core.sharing import Sharing
+from imblab.core.splits import Pair
+from imblab.edges.runner.bundles import Bundle
+from imblab.edges.runner.memory import Guard, Known, Memory, unguarded
+from imblab.records import Cell, Choice, Dataset, Evaluation, Interval, Study
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ground:
+    """A data set, its arrays and where what was answered is kept.
+
+    Attributes
+    ----------
+    dataset : Dataset
+    table : Table or None
+        None where nothing will be fitted.
+    store : Known or None
+    """
+
+    dataset: Dataset
+    table: Table | None
+    store: Known | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset, store: Known | None = None) -> Ground:
+        """The ground of a data set in memory."""
+        return cls(dataset, table_of(dataset), store)
+
+
+class Work:
+    """A bundle on its ground, with everything its cells have in common.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    ground : Ground
+    dead : mapping of str to str, optional
+        Fits that must not be tried again, with the reason.
+    ahead : mapping of str to float, optional
+        Seconds of the fits that were made for this bundle elsewhere, by address.
+    guard : callable, optional
+        Surrounds every fit.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        ground: Ground,
+        dead: Mapping[str, str] | None = None,
+        ahead: Mapping[str, float] | None = None,
+        guard: Guard = unguarded,
+    ) -> None:
+        self.bundle, self.ground = bundle, ground
+        study, data = bundle.study, ground.dataset
+        outer = {cell.split.fingerprint: cell.split for cell in bundle.cells}
+        self._pairs: dict[str, tuple[Pair, ...]] = {
+            key: splits.inner(data, study.protocol, study.seed, split, bundle.splits) for key, split in outer.items()
+        }
+        pairs = [pair for found in self._pairs.values() for pair in found]
+        self.sharing = Sharing(bundle.cells[0].learner, study.tuning, pairs)
+        self.memory = Memory(ground.table, self.sharing, largest_k(study), ground.store, dead or {}, guard)
+        self.memory.expect(ahead or {})
+
+    def task(self, cell: Cell) -> Task:
+        """A cell with what its kernel reads."""
+        pairs = self._pairs[cell.split.fingerprint]
+        return Task(cell, self.bundle.study, self.ground.dataset, pairs, self.memory)
+
+    def prepare(self, part: int = 0, parts: int = 1) -> None:
+        """Fit what the cells will surely ask of their inner folds, fold by fold, or one part of it.
+
+        Nothing where candidates must be judged one after the other.
+        """
+        tuning = self.bundle.study.tuning
+        if tuning.method == "tpe" or tuning.prune:
+            return
+        most = max(len(pairs) for pairs in self._pairs.values())
+        wanted = [a for fold in range(most) for cell in self.bundle.cells for a in atoms(self.task(cell), fold)]
+        # What is fitted on the same rows comes together, so that those rows are prepared once.
+        by_rows: dict[str, dict[str, Atom]] = {}
+        for atom in wanted:
+            by_rows.setdefault(digest(atom.fit), {})[self.memory.sharing.family(atom)[0].address] = atom
+        fits = [atom for found in by_rows.values() for atom in found.values()]
+        for atom in fits[len(fits) * part // parts : len(fits) * (part + 1) // parts]:
+            self.memory.look_up(atom)
+
+    def timed(self, atom: Atom) -> float:
+        """Seconds of one fit, the preparation of its rows apart; its answer is kept like any other."""
+        self.memory.part(atom.fit)
+        begin = time.perf_counter()
+        self.memory.look_up(atom)
+        return time.perf_counter() - begin
+
+    def rows(self) -> Iterator[Evaluation]:
+        """The rows of the cells."""
+        memory = self.memory
+        for cell in self.bundle.cells:
+            begin, spared, ahead = time.perf_counter(), memory.spared, memory.seconds
+            row = evaluate(self.task(cell))
+            # What was fitted ahead of the row is charged to the first row that needs it.
+            seconds = time.perf_counter() - begin + memory.seconds - ahead
+            yield replace(row, spared=memory.spared - spared, seconds=seconds)
+
+
+def largest_k(study: Study) -> int:
+    """The largest number of neighbours that any strategy of a study asks for."""
+    found = [0]
+    for strategy in study.strategies:
+        axis = strategy.space.get("k")
+        if isinstance(axis, Choice):
+            found += [int(v) for v in axis.values]
+        elif isinstance(axis, Interval):
+            found.append(int(axis.high))
+        found.append(int(spaces.fixed(strategy).get("k", 0)))
+    return max(found)

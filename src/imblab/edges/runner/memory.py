@@ -1,0 +1,172 @@
+"""Answers by address: from this process, from the store, or by a fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from imblab.core.pipelines import Atom, FitFailed, Prediction, Prepared, RoundsMissing, Table, digest, fit_answer
+from imblab.core.sharing import Sharing
+
+Answer = Prediction | FitFailed
+#: Bytes of prepared parts kept at once; one part always is.
+KEPT = 256 * 2**20
+
+
+#: Surrounds the fit of an address.
+Guard = Callable[[str, Callable[[], list[Prediction]]], list[Prediction]]
+
+
+def unguarded(address: str, fit: Callable[[], list[Prediction]]) -> list[Prediction]:
+    """No guard."""
+    return fit()
+
+
+class Known(Protocol):
+    """Where answers outlive a process."""
+
+    def get(self, address: str) -> Answer | None:
+        """What is known of an address."""
+
+    def put(self, answers: Iterable[tuple[str, Answer]]) -> None:
+        """Keep some answers."""
+
+    def close(self) -> None:
+        """Release what is open."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was fitted and what was not.
+
+    Attributes
+    ----------
+    fits : int
+        Fits made.
+    stored : int
+        Answers that the store knew.
+    free : int
+        Answers that a fit for another question gave as well.
+    """
+
+    fits: int = 0
+    stored: int = 0
+    free: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        """The sum of two tallies."""
+        return Tally(self.fits + other.fits, self.stored + other.stored, self.free + other.free)
+
+
+@dataclass(slots=True)
+class Memory:
+    """Answers atoms of one table and learner, each fitted at most once.
+
+    Attributes
+    ----------
+    table : Table or None
+    sharing : Sharing
+    reach : int
+        The largest k a sampler will be asked for.
+    store : Known or None
+    dead : mapping of str to str
+        Fits that killed their process or ran out of time, by address, with the reason.
+    guard : callable
+        Surrounds a fit: ``guard(address, fit)``.
+    """
+
+    table: Table | None
+    sharing: Sharing
+    reach: int
+    store: Known | None = None
+    dead: Mapping[str, str] = field(default_factory=dict)
+    guard: Guard = unguarded
+    tally: Tally = field(default_factory=Tally)
+    #: Failures that are no property of the fit and so not stored, by address, with the reason.
+    passing: dict[str, str] = field(default_factory=dict)
+    spared: int = 0
+    #: Of fits that were made ahead of the rows they are charged to.
+    seconds: float = 0.0
+    _answers: dict[str, Answer] = field(default_factory=dict)
+    _parts: dict[str, Prepared] = field(default_factory=dict)
+    #: Fits that no row has been charged with yet, and their seconds.
+    _new: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, atom: Atom) -> Prediction:
+        """The prediction of an atom.
+
+        Raises
+        ------
+        FitFailed
+        """
+        before = self.tally.fits
+        found = self.look_up(atom)
+        if atom.address in self._new:
+            seconds = self._new.pop(atom.address)
+            # A fit made just now is in the row's own time already.
+            self.seconds += seconds if self.tally.fits == before else 0.0
+        else:
+            self.spared += 1
+        if isinstance(found, FitFailed):
+            raise found
+        return found
+
+    def expect(self, ahead: Mapping[str, float]) -> None:
+        """Answers that the store will hold, because they were fitted for these rows: address and seconds."""
+        self._new |= ahead
+
+    def fresh(self) -> dict[str, float]:
+        """The fits that no row has been charged with yet: address and seconds."""
+        return dict(self._new)
+
+    def look_up(self, atom: Atom) -> Answer:
+        """The answer of an atom, a failure included, without charging anyone."""
+        address = atom.address
+        if address not in self._answers:
+            if (stored := self.store.get(address) if self.store else None) is not None:
+                self._answers[address] = stored
+                self.tally.stored += address not in self._new
+            else:
+                self._fit(atom)
+        return self._answers[address]
+
+    def _fit(self, atom: Atom) -> None:
+        begin = time.perf_counter()
+        fitted, asked = self.sharing.family(atom)
+        made = self.sharing.made(atom) if len(asked) > 1 else None
+        try:
+            if fitted.address in self.dead:
+                raise FitFailed(self.dead[fitted.address], lasting=False)
+            answers: list[Answer] = [
+                *self.guard(fitted.address, lambda: fit_answer(fitted, asked, self.part(atom.fit), made))
+            ]
+        except RoundsMissing:
+            self.sharing.alone()
+            self.tally.fits += 1
+            self._fit(atom)
+            return
+        except FitFailed as error:
+            answers = [FitFailed(str(error), error.lasting)] * len(asked)
+            if not error.lasting:
+                self.passing[fitted.address] = str(error)
+        pairs = [(other.address, answer) for (other, _), answer in zip(asked, answers, strict=True)]
+        if self.store:
+            self.store.put(pairs)
+        self._answers |= dict(pairs)
+        self._new[atom.address] = time.perf_counter() - begin
+        self.tally.fits += 1
+        self.tally.free += len(pairs) - 1
+
+    def part(self, fit: np.ndarray) -> Prepared:
+        """The prepared rows of a fit."""
+        key = digest(fit)
+        assert self.table is not None, "a ground without a table answers nothing"
+        if key not in self._parts:
+            while self._parts and sum(p.X.nbytes for p in self._parts.values()) * 2 > KEPT:
+                self._parts.pop(next(iter(self._parts)))
+            self._parts[key] = Prepared(self.table, fit, self.reach)
+        return self._parts[key]

@@ -1,0 +1,262 @@
+"""Bundles over worker processes: shipped by memory map, isolated when one dies, stopped when one takes too long.
+
+The engine is anything that speaks the protocol of ``concurrent.futures.Executor``; loky by default. Every fit runs on
+one thread, here as there, so that the number of jobs changes no bit. The parent alone hands rows on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from joblib.externals.loky import get_reusable_executor
+from threadpoolctl import threadpool_limits
+
+from imblab.edges.runner.answering import Ground, Work
+from imblab.edges.runner.bundles import Bundle
+from imblab.edges.runner.memory import Known, Tally
+from imblab.edges.runner.worker import Done, Job, Marks, pack, perform, ship
+from imblab.errors import StudyError
+from imblab.records import Dataset, Evaluation
+
+#: Jobs a worker should get, so that the last ones to finish do not leave the others idle for long.
+SPREAD = 6
+#: Times a job may lose its worker outside a fit before the study stops.
+TRIES = 3
+#: Of the folder in which tables lie for workers, before the number of the process.
+PREFIX = "imblab-run-"
+OnRow = Callable[[Evaluation], None]
+
+
+def loky(workers: int) -> Executor:
+    """Processes that live on between studies and end with their parent; one thread each."""
+    env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    executor: Executor = get_reusable_executor(max_workers=workers, timeout=60, env=env)
+    return executor
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How bundles are run; nothing here changes a score.
+
+    Attributes
+    ----------
+    n_jobs : int
+        Worker processes; 1 runs in this process unless fits have a time limit.
+    open_store : callable or None
+        Opens the prediction store, in whatever process; it is pickled.
+    fit_timeout : float or None
+        Seconds a fit may take.
+    executor : callable
+        Gives an executor of so many workers.
+    """
+
+    n_jobs: int = 1
+    open_store: Callable[[], Known] | None = None
+    fit_timeout: float | None = None
+    executor: Callable[[int], Executor] = loky
+
+
+def run(
+    datasets: Mapping[str, Dataset],
+    work: Sequence[Bundle],
+    n_jobs: int | Engine,
+    on_row: OnRow,
+) -> Tally:
+    """Answer every cell of every bundle.
+
+    Parameters
+    ----------
+    datasets : mapping of str to Dataset
+    work : sequence of Bundle
+    n_jobs : int or Engine
+    on_row : callable
+        Receives every row, in this process, as soon as its bundle is done.
+
+    Returns
+    -------
+    Tally
+        What was fitted and what was not.
+
+    Raises
+    ------
+    StudyError
+        If workers keep dying outside fits; the rows that were handed over are safe.
+    """
+    engine = n_jobs if isinstance(n_jobs, Engine) else Engine(n_jobs)
+    if (engine.n_jobs == 1 or not work) and engine.fit_timeout is None:
+        return _here(datasets, work, engine, on_row)
+    _sweep()
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-") as folder:
+        return _Drive(Path(folder), datasets, work, engine, on_row).through()
+
+
+def _sweep() -> None:
+    """Remove the folders of runs that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if owner.isdigit() and not _alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _here(datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engine, on_row: OnRow) -> Tally:
+    tally = Tally()
+    store = engine.open_store() if engine.open_store else None
+    grounds: dict[str, Ground] = {}
+    try:
+        with threadpool_limits(1):
+            for bundle in work:
+                if bundle.dataset not in grounds:
+                    grounds = {bundle.dataset: Ground.of(datasets[bundle.dataset], store)}
+                made = Work(bundle, grounds[bundle.dataset])
+                made.prepare()
+                for row in made.rows():
+                    on_row(row)
+                tally += made.memory.tally
+    finally:
+        if store:
+            store.close()
+    return tally
+
+
+@dataclass(slots=True)
+class _Group:
+    """A bundle under way: jobs that fit ahead, then the job that answers."""
+
+    answer: Job
+    waiting: int
+    ahead: dict[str, float] = field(default_factory=dict)
+
+
+class _Drive:
+    """One study over an executor that may break and is made anew."""
+
+    def __init__(
+        self, folder: Path, datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engine, on_row: OnRow
+    ) -> None:
+        self._engine, self._on_row, self._tally = engine, on_row, Tally()
+        self._marks = Marks(folder)
+        self._dead: dict[str, str] = {}
+        self._tries: dict[int, int] = {}
+        paths: dict[str, str] = {}
+        for bundle in work:
+            if bundle.dataset not in paths:
+                paths[bundle.dataset] = ship(folder, datasets[bundle.dataset], bundle.splits)
+        opened = engine.open_store
+        parts = -(-SPREAD * engine.n_jobs // max(len(work), 1)) if opened else 0
+        self._todo: list[Job] = []
+        self._groups: dict[int, _Group] = {}
+        for bundle in work:
+            jobs = pack(
+                bundle, paths[bundle.dataset], folder, opened, engine.fit_timeout, parts, 10_000 * len(self._groups)
+            )
+            self._groups[len(self._groups)] = _Group(jobs[-1], len(jobs) - 1)
+            self._todo += jobs[:-1] or jobs
+
+    def through(self) -> Tally:
+        """Run everything."""
+        alone: list[Job] = []
+        while self._todo or alone:
+            alone = self._round([alone[0]], 1) + alone[1:] if alone else self._round(self._todo, self._engine.n_jobs)
+        return self._tally
+
+    def _round(self, jobs: list[Job], workers: int) -> list[Job]:
+        """Work until all is done or the executor breaks; the jobs that must be tried alone."""
+        queue, alone = list(jobs), jobs is not self._todo
+        self._marks.clear()
+        executor = self._engine.executor(workers)
+        running: dict[Future[Done], Job] = {}
+        try:
+            while queue or running:
+                while queue and len(running) < 2 * workers:
+                    job = queue.pop(0)
+                    running[executor.submit(perform, self._filled(job))] = job
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = future.result()
+                    job = running.pop(future)
+                    self._remove(job)
+                    follow = self._take(job, result)
+                    if follow is not None:
+                        (queue if not alone else self._todo).insert(0, follow)
+                        if not alone:
+                            self._todo.insert(0, follow)
+        except BrokenExecutor:
+            return self._autopsy(jobs if alone else self._todo, alone)
+        except BaseException:
+            _end(executor)
+            raise
+        return []
+
+    def _filled(self, job: Job) -> Job:
+        return job.with_facts(self._dead, self._groups[job.group].ahead if job.part is None else {})
+
+    def _remove(self, job: Job) -> None:
+        self._todo = [other for other in self._todo if other.number != job.number]
+
+    def _take(self, job: Job, result: Done) -> Job | None:
+        """Hand rows on; the answering job of a group whose last part this was."""
+        self._tally += result.tally
+        self._dead |= result.dead
+        for row in result.rows:
+            self._on_row(row)
+        group = self._groups[job.group]
+        if job.part is None:
+            return None
+        group.ahead |= result.ahead
+        group.waiting -= 1
+        return group.answer if group.waiting == 0 else None
+
+    def _autopsy(self, jobs: list[Job], alone: bool) -> list[Job]:
+        """Which jobs lost their worker, and whether a fit is to blame."""
+        suspects = []
+        marks = self._marks.read()
+        for number in {m.number for m in marks if not m.address} or {jobs[0].number} - {m.number for m in marks}:
+            self._count(next((j for j in jobs if j.number == number), jobs[0]))
+        for mark in marks:
+            job = next((j for j in jobs if j.number == mark.number), None)
+            if mark.late and mark.address:
+                self._dead[mark.address] = f"it took longer than runner.fit_timeout={self._engine.fit_timeout:g} s"
+            elif alone and mark.address:
+                self._dead[mark.address] = "the worker process died in this fit, twice (out of memory?)"
+            if job is not None:
+                suspects.append(job)
+        return suspects if suspects or not alone else list(jobs)
+
+    def _count(self, job: Job) -> None:
+        """A worker died outside of a fit: that is nobody's row, and cannot go on for ever."""
+        self._tries[job.number] = self._tries.get(job.number, 0) + 1
+        if self._tries[job.number] >= TRIES:
+            raise StudyError(
+                f"a worker of {job.name!r} died {TRIES} times outside of a fit; a study needs every row, and those "
+                "already written are safe. Run the same command again, with runner.n_jobs=1 if memory is short."
+            )
+
+
+def _end(executor: Any) -> None:
+    """End the workers now: what they have finished is in the store."""
+    try:
+        executor.shutdown(wait=False, kill_workers=True)
+    except TypeError:  # an executor without loky's keyword
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def cores() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

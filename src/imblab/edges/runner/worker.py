@@ -1,0 +1,270 @@
+"""What happens inside a worker process, and what travels to it: paths and numbers, never arrays."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import joblib
+from threadpoolctl import threadpool_limits
+
+from imblab.core.pipelines import FitFailed, Prediction, table_of
+from imblab.edges.runner.answering import Ground, Work
+from imblab.edges.runner.bundles import Bundle
+from imblab.edges.runner.memory import Known, Tally
+from imblab.records import Cell, Dataset, Evaluation, Split, Study
+
+#: Seconds after its limit in which a fit may still stop by itself before its process ends.
+GRACE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A bundle, or a part of its inner fits, in a form that travels.
+
+    Attributes
+    ----------
+    number, group : int
+        Of the job, and of its bundle.
+    name : str
+    study : Study
+    path : str
+        Of the shipped table.
+    learner : int
+        Position in the study.
+    members : tuple of (int, int)
+        Positions of the splits and strategies of its cells.
+    folder : str
+        Where marks are made.
+    part, parts : int or None
+        Which part of the inner fits; None answers the cells.
+    open_store : bytes
+        Pickled.
+    fit_timeout : float or None
+    dead : mapping
+    ahead : mapping
+    """
+
+    number: int
+    group: int
+    name: str
+    study: Study
+    path: str
+    learner: int
+    members: tuple[tuple[int, int], ...]
+    folder: str
+    part: int | None
+    parts: int
+    open_store: bytes
+    fit_timeout: float | None
+    dead: Mapping[str, str] = field(default_factory=dict)
+    ahead: Mapping[str, float] = field(default_factory=dict)
+
+    def with_facts(self, dead: Mapping[str, str], ahead: Mapping[str, float]) -> Job:
+        """The job with what has been learned since it was made."""
+        return replace(self, dead=dict(dead), ahead=dict(ahead))
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a job brings back: rows, or the seconds of what it fitted ahead; and fits that ran out of time or memory."""
+
+    rows: tuple[Evaluation, ...]
+    ahead: Mapping[str, float]
+    dead: Mapping[str, str]
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a process was doing: which job, which fit, and whether its time was up."""
+
+    number: int
+    address: str
+    late: bool
+
+
+class Marks:
+    """One small file a process in which it says what it does, so that its death can be understood."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def clear(self) -> None:
+        """Forget what was said."""
+        for path in self._folder.glob("mark-*"):
+            path.unlink(missing_ok=True)
+
+    def read(self) -> list[Mark]:
+        """The jobs that were under way."""
+        found = []
+        for path in sorted(self._folder.glob("mark-*")):
+            number, address, late = path.read_text().split("|")
+            if number.strip():
+                found.append(Mark(int(number), address.strip(), late.strip() == "late"))
+        return found
+
+
+class _Pen:
+    """Writes the mark of this process: one system call a fit."""
+
+    def __init__(self, folder: str, number: int) -> None:
+        self._file = os.open(Path(folder) / f"mark-{os.getpid()}", os.O_WRONLY | os.O_CREAT, 0o600)
+        self._number = number
+        self.write("")
+
+    def write(self, address: str, late: bool = False) -> None:
+        os.pwrite(self._file, f"{self._number:8d}|{address:16s}|{'late' if late else '':4s}".encode(), 0)
+
+    def close(self) -> None:
+        os.pwrite(self._file, f"{'':8s}|{'':16s}|{'':4s}".encode(), 0)
+        os.close(self._file)
+
+
+class _OutOfTime(BaseException):
+    """Raised in a fit whose time is up; no library catches it by accident."""
+
+
+class Watch:
+    """Stops a fit that takes too long: by an alarm where Python runs, by ending the process where it does not."""
+
+    def __init__(self, seconds: float, pen: _Pen) -> None:
+        self._seconds, self._pen = seconds, pen
+        self._fit: tuple[str, float] | None = None
+        self._open = True
+        signal.signal(signal.SIGALRM, self._alarm)
+        threading.Thread(target=self._patrol, daemon=True).start()
+
+    def guard(self, address: str, fit: Callable[[], list[Prediction]]) -> list[Prediction]:
+        """Run a fit under the limit."""
+        self._pen.write(address)
+        self._fit = address, time.monotonic() + self._seconds + GRACE
+        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        try:
+            return fit()
+        except _OutOfTime:
+            reason = f"it took longer than runner.fit_timeout={self._seconds:g} s"
+            raise FitFailed(reason, lasting=False) from None
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._fit = None
+            self._pen.write("")
+
+    def close(self) -> None:
+        """End the patrol."""
+        self._open = False
+
+    def _alarm(self, number: int, frame: FrameType | None) -> None:
+        raise _OutOfTime
+
+    def _patrol(self) -> None:
+        while self._open:
+            time.sleep(0.1)
+            fit = self._fit
+            if fit is not None and time.monotonic() > fit[1]:
+                self._pen.write(fit[0], late=True)
+                os._exit(75)
+
+
+def pack(
+    bundle: Bundle,
+    path: str,
+    folder: Path,
+    open_store: Callable[[], Known] | None,
+    fit_timeout: float | None,
+    parts: int,
+    first: int,
+) -> list[Job]:
+    """The jobs of a bundle: parts of its inner fits, where a store can carry them over, then its answer."""
+    study, group = bundle.study, first // 10_000
+    learners, strategies = [x.name for x in study.learners], [s.name for s in study.strategies]
+    where = {split.fingerprint: i for i, split in enumerate(bundle.splits)}
+    members = tuple((where[c.split.fingerprint], strategies.index(c.strategy.name)) for c in bundle.cells)
+    learner = learners.index(bundle.cells[0].learner.name)
+    opened = pickle.dumps(open_store)
+    made: list[int | None] = [*(range(parts) if parts > 1 else ()), None]
+    return [
+        Job(first + i, group, bundle.name, study, path, learner, members, str(folder), part, parts, opened, fit_timeout)
+        for i, part in enumerate(made)
+    ]
+
+
+def ship(folder: Path, dataset: Dataset, plan: tuple[Split, ...]) -> str:
+    """Write a table and its splits where workers map them into memory, named by content."""
+    path = folder / f"{dataset.fingerprint[:32]}-{plan[0].fingerprint}.joblib"
+    if not path.exists():
+        # Workers read the arrays; of the frame they need the names and types of its columns alone.
+        light = replace(dataset, X=dataset.X.iloc[:0])
+        joblib.dump((light, table_of(dataset), plan), path)
+    return str(path)
+
+
+def perform(job: Job) -> Done:
+    """Do a job in this process."""
+    _follow_parent()
+    ground, plan = _landed(job.path, job.open_store)
+    study = job.study
+    cells = tuple(
+        Cell(ground.dataset.name, study.learners[job.learner], study.strategies[s], plan[i]) for i, s in job.members
+    )
+    pen = _Pen(job.folder, job.number)
+    watch = Watch(job.fit_timeout, pen) if job.fit_timeout is not None else None
+    try:
+        with threadpool_limits(1):
+            bundle = Bundle(study, ground.dataset.name, plan, cells)
+            work = Work(bundle, ground, job.dead, job.ahead, watch.guard if watch else _marked(pen))
+            if job.part is not None:
+                work.prepare(job.part, job.parts)
+                return Done((), work.memory.fresh(), work.memory.passing, work.memory.tally)
+            work.prepare()
+            rows = tuple(work.rows())
+            return Done(rows, {}, work.memory.passing, work.memory.tally)
+    finally:
+        if watch:
+            watch.close()
+        pen.close()
+
+
+@lru_cache(maxsize=1)
+def _follow_parent() -> None:
+    """End this process soon after its parent: an orphan would fit what the next run fits too."""
+    parent = os.getppid()
+
+    def patrol() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(76)
+
+    threading.Thread(target=patrol, daemon=True).start()
+
+
+def _marked(pen: _Pen) -> Callable[[str, Callable[[], list[Prediction]]], list[Prediction]]:
+    def guard(address: str, fit: Callable[[], list[Prediction]]) -> list[Prediction]:
+        pen.write(address)
+        try:
+            return fit()
+        finally:
+            pen.write("")
+
+    return guard
+
+
+@lru_cache(maxsize=2)
+def _landed(path: str, open_store: bytes) -> tuple[Ground, tuple[Split, ...]]:
+    dataset, table, plan = joblib.load(path, mmap_mode="r")
+    return Ground(dataset, table, _opened(open_store)), plan
+
+
+@lru_cache(maxsize=1)
+def _opened(open_store: bytes) -> Known | None:
+    found: Any = pickle.loads(open_store)  # written by our own parent process
+    return None if found is None else found()

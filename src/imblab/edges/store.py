@@ -1,0 +1,160 @@
+"""The prediction store: what a fit answered, by the address of everything that decides the answer.
+
+One SQLite file in WAL mode, many processes: a commit survives the death of a process, a transaction that was cut short
+was never there. It holds probabilities and counts only, no row of any table, and may be deleted at any time: what is
+missing is fitted again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imblab.core.pipelines import FitFailed, Prediction
+from imblab.errors import StudyError
+
+DEFAULT = Path("mlruns") / "predictions.sqlite"
+#: A file larger than this loses its oldest answers when a study ends.
+MOST_BYTES = 4 * 2**30
+Answer = Prediction | FitFailed
+_INSERT = "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)"
+
+
+class Store:
+    """A store of answers.
+
+    Parameters
+    ----------
+    path : Path
+        Made where it does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(Path(folder) / "p.sqlite")
+    ...     store.put([("a1", Prediction(np.array([0.25]), True, {"positive": 3}))])
+    ...     found = store.get("a1")
+    ...     store.close()
+    >>> found.p.tolist(), found.reached
+    ([0.25], {'positive': 3})
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._base = sqlite3.connect(path, timeout=60, isolation_level=None)
+            # Without a commit to disk each time: a killed process loses nothing, a dead machine at most the last fits.
+            for line in ("journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=67108864"):
+                self._base.execute(f"PRAGMA {line}")
+            self._base.execute(
+                "CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)"
+            )
+        except sqlite3.DatabaseError as error:
+            raise StudyError(
+                f"the prediction store {str(path)!r} cannot be opened ({error}); it is one SQLite file that this user "
+                "may write. Delete it (nothing is lost but time), or free the disk."
+            ) from error
+
+    def get(self, address: str) -> Answer | None:
+        """What is known of an address."""
+        row = self._base.execute("SELECT p, facts FROM answers WHERE address = ?", (address,)).fetchone()
+        return None if row is None else _answer(*row)
+
+    def knows(self, address: str) -> bool:
+        """Whether an address is there, without reading the answer."""
+        return self._base.execute("SELECT 1 FROM answers WHERE address = ?", (address,)).fetchone() is not None
+
+    def put(self, answers: Iterable[tuple[str, Answer]]) -> None:
+        """Keep some answers, all or none; failures that might not happen again are left out."""
+        rows = [
+            (address, *_row(answer), time.time())
+            for address, answer in answers
+            if isinstance(answer, Prediction) or answer.lasting
+        ]
+        if not rows:
+            return
+        try:
+            if len(rows) == 1:  # a transaction by itself
+                self._base.execute(_INSERT, rows[0])
+                return
+            self._base.execute("BEGIN IMMEDIATE")
+            self._base.executemany(_INSERT, rows)
+            self._base.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            with suppress(sqlite3.Error):
+                self._base.execute("ROLLBACK")
+            raise StudyError(
+                f"the prediction store {str(self.path)!r} cannot be written ({error}); every finished fit is kept "
+                "there. Free the disk and run the same command again: it continues where it stood."
+            ) from error
+
+    def facts(self) -> dict[str, Any]:
+        """How much is there: ``path``, ``answers``, ``bytes``, the ages of the oldest and newest in days."""
+        count, first, last = self._base.execute("SELECT count(*), min(made), max(made) FROM answers").fetchone()
+        now = time.time()
+        ages = {"oldest_days": (now - first) / 86400, "newest_days": (now - last) / 86400} if count else {}
+        return {"path": str(self.path), "answers": count, "bytes": self.size(), **ages}
+
+    def size(self) -> int:
+        """Bytes of the file and its log."""
+        files = [self.path, self.path.with_name(f"{self.path.name}-wal")]
+        return sum(f.stat().st_size for f in files if f.exists())
+
+    def prune(self, most: int = MOST_BYTES) -> int:
+        """Delete the oldest answers until the file holds at most so many bytes.
+
+        Parameters
+        ----------
+        most : int
+            0 empties the store.
+
+        Returns
+        -------
+        int
+            How many answers went.
+        """
+        if self.size() <= most:
+            return 0
+        total = self._base.execute("SELECT count(*), coalesce(sum(length(p) + length(facts) + 200), 0) FROM answers")
+        count, held = total.fetchone()
+        # A little more than asked, so that the next study does not have to prune again.
+        excess = held if most == 0 else max(0, held - int(0.9 * most))
+        gone = 0
+        for rowid, size in self._base.execute(
+            "SELECT rowid, length(p) + length(facts) + 200 FROM answers ORDER BY made, rowid"
+        ).fetchall():
+            if excess <= 0:
+                break
+            self._base.execute("DELETE FROM answers WHERE rowid = ?", (rowid,))
+            excess, gone = excess - size, gone + 1
+        self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._base.execute("VACUUM")
+        self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return int(min(gone, count))
+
+    def close(self) -> None:
+        """Release the file."""
+        self._base.close()
+
+
+def _row(answer: Answer) -> tuple[bytes | None, str]:
+    if isinstance(answer, FitFailed):
+        return None, json.dumps({"failed": str(answer)})
+    facts = {"calibrated": answer.calibrated, "reached": dict(answer.reached), "notes": list(answer.notes)}
+    return np.ascontiguousarray(answer.p, dtype="<f8").tobytes(), json.dumps(facts)
+
+
+def _answer(p: bytes | None, text: str) -> Answer:
+    facts = json.loads(text)
+    if p is None:
+        return FitFailed(facts["failed"])
+    return Prediction(np.frombuffer(p, dtype="<f8"), facts["calibrated"], facts["reached"], tuple(facts["notes"]))

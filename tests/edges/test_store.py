@@ -1,0 +1,136 @@
+"""The prediction store: exact, shared by processes, bounded, and never half-written."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from imblab.core.pipelines import FitFailed, Prediction
+from imblab.edges.store import Store
+from imblab.errors import StudyError
+
+
+@pytest.fixture
+def store(tmp_path):
+    found = Store(tmp_path / "mlruns" / "p.sqlite")
+    yield found
+    found.close()
+
+
+def prediction(n=50, seed=0):
+    p = np.random.default_rng(seed).random(n)
+    p[:3] = [0.0, 5e-324, np.nextafter(1, 0)]
+    return Prediction(p, seed % 2 == 0, {"sampler": "SMOTE", "positive": 3}, ("a note",))
+
+
+def test_an_answer_comes_back_to_the_bit(store):
+    given = prediction()
+    store.put([("a", given)])
+    found = store.get("a")
+    assert found.p.tobytes() == given.p.tobytes()
+    assert (found.calibrated, found.reached, found.notes) == (given.calibrated, given.reached, given.notes)
+    assert store.get("b") is None
+    assert store.knows("a")
+    assert not store.knows("b")
+
+
+def test_a_failure_is_an_answer_unless_it_might_not_happen_again(store):
+    store.put([("always", FitFailed("ValueError: no")), ("once", FitFailed("MemoryError", lasting=False))])
+    assert str(store.get("always")) == "ValueError: no"
+    assert store.get("once") is None
+
+
+def test_the_first_answer_stays(store):
+    store.put([("a", prediction(seed=0))])
+    store.put([("a", prediction(seed=1)), ("b", prediction(seed=1))])
+    assert store.get("a").p.tobytes() == prediction(seed=0).p.tobytes()
+    assert store.get("b").p.tobytes() == prediction(seed=1).p.tobytes()
+
+
+def test_it_is_bounded_oldest_first(store):
+    for i in range(300):
+        store.put([(f"{i:04d}", prediction(2000, i))])
+    before = store.facts()
+    gone = store.prune(2 * 2**20)
+    after = store.facts()
+    assert before["answers"] == gone + after["answers"] == 300
+    assert before["bytes"] > 2 * 2**20 >= after["bytes"]
+    assert not store.knows("0000")
+    assert store.get("0299").p.tobytes() == prediction(2000, 299).p.tobytes()
+    assert store.prune(2 * 2**20) == 0
+    assert store.prune(0) == after["answers"]
+    assert store.facts()["answers"] == 0
+
+
+WRITER = """
+import sys, numpy as np
+from pathlib import Path
+from imblab.core.pipelines import Prediction
+from imblab.edges.store import Store
+store, name = Store(Path(sys.argv[1])), sys.argv[2]
+i = 0
+while i < int(sys.argv[3]):
+    store.put([(f"{name}-{i}", Prediction(np.full(200, i / 7), True, {}))])
+    i += 1
+    print(i, flush=True)
+"""
+
+
+def writer(path, name, n):
+    command = [sys.executable, "-c", WRITER, str(path), name, str(n)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_many_processes_write_one_fresh_file(tmp_path):
+    path = tmp_path / "p.sqlite"
+    running = [writer(path, name, 150) for name in "abcd"]
+    assert [process.communicate(timeout=120)[0].split()[-1] for process in running] == ["150"] * 4
+    store = Store(path)
+    assert store.facts()["answers"] == 600
+    assert all(store.get(f"{name}-149").p[0] == 149 / 7 for name in "abcd")
+    store.close()
+
+
+def test_what_was_written_survives_the_death_of_the_writer(tmp_path):
+    path = tmp_path / "p.sqlite"
+    process = writer(path, "a", 10**6)
+    for line in process.stdout:
+        if int(line) >= 40:
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    rest = process.stdout.read().split()
+    process.wait()
+    said = int(rest[-1]) if rest else 40
+    store = Store(path)
+    assert all(store.knows(f"a-{i}") for i in range(said))
+    assert store._base.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    store.close()
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path):
+    (tmp_path / "p.sqlite").write_text("this is not a database, and long enough to be looked at" * 20)
+    with pytest.raises(StudyError, match=r"cannot be opened .* Delete it"):
+        Store(tmp_path / "p.sqlite")
+
+
+def test_a_full_disk_is_said_and_nothing_is_half_there(store):
+    store.put([("a", prediction())])
+    size = store._base.execute("PRAGMA page_count").fetchone()[0]
+    store._base.execute(f"PRAGMA max_page_count={size + 1}")
+    with pytest.raises(StudyError, match=r"cannot be written .*full.* Free the disk"):
+        store.put([(f"b{i}", prediction(4000, i)) for i in range(20)])
+    assert store.get("a").p.tobytes() == prediction().p.tobytes()
+    assert store.facts()["answers"] == 1
+
+
+def test_it_holds_answers_and_nothing_else(store):
+    store.put([("a", prediction())])
+    store.close()
+    columns = [row[1] for row in sqlite3.connect(store.path).execute("PRAGMA table_info(answers)")]
+    assert columns == ["address", "p", "facts", "made"]
+    assert time.time() - store.path.stat().st_mtime < 60
