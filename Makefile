@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: demo test test-all lint env
+.PHONY: demo test test-all bench lint env
 
 demo: env ## a real nested study: resampling, class weights and thresholds on two tables
 	$(RUN) imblab run experiment=quickstart
@@ -13,6 +13,9 @@ test: env ## the suite
 
 test-all: env ## the suite and the slower proofs
 	$(RUN) pytest -n 2 --dist worksteal
+
+bench: env ## imblab beside the ways of today, about ten minutes
+	$(VENV)/bin/python benchmarks/run.py
 
 lint: env ## style, format and types
 	$(RUN) ruff check .

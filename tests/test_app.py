@@ -560,3 +560,58 @@ def test_what_python_offers_is_what_it_says():
     assert all(getattr(imblab, name) is not None for name in imblab.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         imblab.nothing
+
+
+def test_the_store_is_shown_and_pruned(capsys):
+    assert main(["store", "--json"]) == 0
+    assert strictly(capsys.readouterr().out)["answers"] == 0
+    assert not Path("mlruns").exists()
+    assert run(*SMALL) == 0
+    capsys.readouterr()
+    assert main(["store", "--json"]) == 0
+    held = strictly(capsys.readouterr().out)
+    assert held["answers"] > 0
+    assert held["path"] == "mlruns/predictions.sqlite"
+    assert main(["store", "--prune", "0"]) == 0
+    assert f"{held['answers']} were deleted" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(SystemExit, match="2"):
+        main(["store", "--prune", "-3"])
+    before = rows()
+    assert run("name=again", *ASKED) == 0
+    assert before == rows(ledger("again"))
+
+
+def test_a_second_question_of_the_same_fits_makes_none(capsys):
+    assert run(*SMALL) == 0
+    capsys.readouterr()
+    assert run("name=finer", *ASKED, "protocol.thresholds=range(0.001,1,0.001)", "runner.on_error=raise") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    moved = sum(
+        a["params"] != b["params"] for a, b in zip(rows().values(), rows(ledger("finer")).values(), strict=True)
+    )
+    assert f"Fits: {moved} made" in said
+
+
+def test_a_budget_is_answered_with_what_would_be_left_out(capsys):
+    wide = ("name=wide", *ASKED, "strategy.smote.space.ratio=range(0.15,1,0.01)", "protocol.repeats=3")
+    assert main(["plan", *wide, "budget.minutes=0.02", "--json"]) == 0
+    plan = strictly(capsys.readouterr().out)
+    assert plan["price"]["seconds"] > 1.2
+    assert plan["budget"]["overrides"][0] == "protocol.repeats=1"
+    assert plan["budget"]["seconds"] < plan["price"]["seconds"]
+    assert main(["plan", *wide, "budget.minutes=600", "--json"]) == 0
+    assert "budget" not in strictly(capsys.readouterr().out)
+    assert main(["plan", *wide, "budget.minutes=0.02"]) == 0
+    said = capsys.readouterr().out
+    assert "more than budget.minutes=0.02" in said
+    assert "- protocol.repeats=1" in said
+
+
+def test_a_study_may_be_asked_to_stop_at_the_first_failure(capsys):
+    broken = ("learner=[xgboost]", "learner.xgboost.make.booster=nonsense")
+    words = ("name=broken", "dataset=[ecoli3]", "strategy=[none]", "protocol=smoke", *broken)
+    assert run(*words, "runner.on_error=raise") == 2
+    assert "runner.on_error=raise stops a study there" in capsys.readouterr().err
+    assert len(rows(ledger("broken"))) == 1
+    assert run(*words) == 0
+    assert "Failed 2 times" in " ".join(capsys.readouterr().out.split())

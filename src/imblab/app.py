@@ -175,6 +175,18 @@ def command_ui(uri: str | None, port: int | None) -> int:
     return tracking.serve(uri or tracking.DEFAULT_URI, port, terminal.show)
 
 
+def command_store(prune: float | None, as_json: bool) -> int:
+    """``imblab store``: what the prediction store holds; with a bound, less of it."""
+    if not store.DEFAULT.exists():
+        facts: dict[str, Any] = {"path": str(store.DEFAULT), "answers": 0, "bytes": 0}
+    else:
+        with closing(store.Store(store.DEFAULT.resolve())) as kept:
+            gone = {} if prune is None else {"pruned": kept.prune(int(prune * 2**20))}
+            facts = {**kept.facts(), "path": str(store.DEFAULT), **gone}
+    print(json.dumps(facts)) if as_json else terminal.say(terminal.store_text(facts))
+    return 0
+
+
 def command_datasets(as_json: bool) -> int:
     """``imblab datasets``: what can be loaded."""
     rows = datasets.listing()

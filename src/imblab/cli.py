@@ -60,6 +60,8 @@ def _call(args: argparse.Namespace) -> int:
         return app.command_plan(args.overrides, folders, args.json)
     if args.command == "compare":
         return app.command_compare(args.name, args.overrides, args.json)
+    if args.command == "store":
+        return app.command_store(args.prune, args.json)
     if args.command == "ui":
         return app.command_ui(args.uri, args.port)
     return app.command_datasets(args.json)
@@ -118,8 +120,24 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("ui", help="open MLflow on this project's store, on loopback")
     command.add_argument("--uri", default=None, help="another store, such as sqlite:///shared/mlflow.db")
     command.add_argument("--port", type=int, default=None, help="5000 by default, or the next free one")
+    command = commands.add_parser("store", help="how much the prediction store holds; prune it")
+    command.add_argument(
+        "--prune",
+        type=_megabytes,
+        default=None,
+        metavar="MB",
+        help="keep at most so many megabytes, the newest; 0 empties",
+    )
+    _json(command)
     _json(commands.add_parser("datasets", help="what can be loaded"))
     return parser
+
+
+def _megabytes(text: str) -> float:
+    value = float(text) if text.replace(".", "", 1).isdigit() else -1.0
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; it is a number of megabytes, at least 0")
+    return value
 
 
 def _json(command: argparse.ArgumentParser) -> None:

@@ -51,5 +51,5 @@ def unknown(kind: str, name: str, known: Iterable[str], way_out: str = "") -> st
     "unknown measure 'mc'; a study knows its measures by name. Choose one of: f1, mcc."
     """
     names = ", ".join(sorted(known)) or "none"
-    kinds = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    kinds = f"{kind[:-1]}ies" if kind.endswith("y") and kind[-2] not in "aeiou" else f"{kind}s"
     return f"unknown {kind} {name!r}; a study knows its {kinds} by name. {way_out or 'Choose'} one of: {names}."

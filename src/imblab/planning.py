@@ -16,7 +16,7 @@ from imblab.edges import datasets, runner
 from imblab.layout import Layout
 
 #: Seconds that `imblab plan` spends on timing fits, beyond one a data set and learner.
-PILOT = 1.0
+PILOT = 0.6
 
 
 def planned(layout: Layout, engine: runner.Engine | None = None, minutes: float | None = None) -> dict[str, Any]:

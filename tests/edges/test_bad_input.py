@@ -102,7 +102,7 @@ def refused(here, capsys, *words, command="run"):
 #: What only a traceback, or a library that talks to itself, would say.
 FOREIGN = re.compile(
     r"Traceback|\w(Error|Exception)\b|object at 0x|has no attribute '__|full_key|object_type|Sweep\(|Config\b"
-    r"|NoneType|\bdtype|unhashable|positional arg|  |\n|\b1 (rows|classes|columns|values)\b"
+    r"|NoneType|\bdtype|unhashable|positional arg|keies|strategys|  |\n|\b1 (rows|classes|columns|values)\b"
 )
 
 

@@ -8,7 +8,6 @@ finite float64 of the same shape (n_rows,). Undefined is NaN here and null in a 
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,6 +51,11 @@ def counts_at(y: np.ndarray, p: np.ndarray, thresholds: Any) -> Counts:
     2
     """
     positive = np.asarray(y) == 1
+    if np.ndim(thresholds) == 0:  # no sorting for a single cut
+        called = p >= thresholds
+        rows, flagged, right = len(p), np.count_nonzero(called), np.count_nonzero(called & positive)
+        caught, wrong = np.count_nonzero(positive) - right, flagged - right
+        return Counts(*(np.asarray(n) for n in (rows - flagged - caught, wrong, caught, right)))
     positives, negatives = np.sort(p[positive]), np.sort(p[~positive])
     cuts = np.asarray(thresholds, dtype=np.float64)
     fn, tn = np.searchsorted(positives, cuts), np.searchsorted(negatives, cuts)
@@ -229,11 +233,14 @@ def function_of(measure: Measure, *, allow: Sequence[str] = ()) -> Callable[...,
     >>> function_of(Measure("f2", "imblab.core.measures.f_beta", "label", parameters={"beta": 2}))(0, 0, 1, 1).item()
     0.5555555555555556
     """
-    return _found(measure.name, measure.function, measure.needs, json.dumps(dict(measure.parameters)), tuple(allow))
+    given = tuple(sorted(measure.parameters.items())) if measure.parameters else ()
+    return _found(measure.name, measure.function, measure.needs, given, tuple(allow))
 
 
 @lru_cache(maxsize=256)
-def _found(name: str, path: str, needs: str, parameters: str, allow: tuple[str, ...]) -> Callable[..., Any]:
+def _found(
+    name: str, path: str, needs: str, parameters: tuple[tuple[str, Any], ...], allow: tuple[str, ...]
+) -> Callable[..., Any]:
     says = f"measure {name!r} has the function {path!r}"
     where, _, called = path.rpartition(".")
     homes = (*HOMES, *allow)
@@ -243,7 +250,7 @@ def _found(name: str, path: str, needs: str, parameters: str, allow: tuple[str, 
         module = import_module(where)
     except ImportError as error:
         raise ConfigError(f"{says}: {error}; a path must import. Correct it, or install the package.") from error
-    bound = json.loads(parameters)
+    bound = dict(parameters)
     known = {n: partial(f, **bound) if bound else f for n, f in vars(module).items() if isfunction(f)}
     if called not in known:
         near = get_close_matches(called, [n for n, f in known.items() if not _fault(f, needs)], n=12, cutoff=0)

@@ -106,9 +106,11 @@ class Resampler:
         drawn = random.randint(low=0, high=near.size, size=wanted)
         steps = random.uniform(size=wanted)[:, np.newaxis]
         rows, columns = drawn // k, drawn % k
-        start = base[rows]
-        made = start + steps * (base[near[rows, columns]] - start)
-        return np.vstack([self._X, made]), np.hstack([self._y, np.full(wanted, label, dtype=self._y.dtype)])
+        start, n = base[rows], len(self._y)
+        X, y = np.empty((n + wanted, base.shape[1])), np.empty(n + wanted, dtype=self._y.dtype)
+        X[:n], y[:n], y[n:] = self._X, self._y, label
+        X[n:] = start + steps * (base[near[rows, columns]] - start)
+        return X, y
 
 
 def with_knobs(make: Make, knobs: Mapping[str, Scalar]) -> Make:

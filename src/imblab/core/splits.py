@@ -164,10 +164,14 @@ def _duration(gap: str | float | None, when: np.ndarray) -> np.timedelta64 | flo
     try:
         if np.issubdtype(when.dtype, np.datetime64):
             distance = pd.Timedelta(gap)
+            if distance < pd.Timedelta(0):
+                raise ValueError("negative")
             return distance.to_timedelta64()
+        if float(gap) < 0:
+            raise ValueError("negative")
         return float(gap)
     except ValueError as error:
-        kind = "a duration such as '30D'" if np.issubdtype(when.dtype, np.datetime64) else "a number"
+        kind = "a duration such as '30D'" if np.issubdtype(when.dtype, np.datetime64) else "a number, at least 0"
         raise ConfigError(
             f"'protocol.gap' is {gap!r}, but the time column needs {kind}. Set protocol.gap accordingly, or to null."
         ) from error
@@ -227,12 +231,17 @@ def _wish(protocol: Protocol) -> str:
 
 def _way_out(dataset: Dataset, protocol: Protocol, seed: int) -> str:
     """The largest number of outer (or else of inner) folds that works."""
+    if dataset.groups is not None and len(np.unique(dataset.groups)) < 2 * min(protocol.outer_folds, 2):
+        return "Groups are never split, and these are too few: name another column with dataset.<name>.groups."
+    if dataset.time is not None and len(np.unique(dataset.time)) <= protocol.outer_folds:
+        return "Rows of one time stay together, and there are too few times: name a finer column, or use fewer folds."
+    most = int(dataset.y.sum())  # every test part needs a positive
     for name in ("outer_folds", "inner_folds"):
-        for folds in range(getattr(protocol, name) - 1, 1, -1):
+        for folds in range(min(getattr(protocol, name) - 1, most), 1, -1):
             smaller = replace(protocol, **{name: folds})  # type: ignore[arg-type]
             if _feasible(dataset, smaller, seed):
                 return f"Set protocol.{name} to at most {folds}."
-    for folds in range(min(protocol.outer_folds, protocol.inner_folds) - 1, 1, -1):
+    for folds in range(min(protocol.outer_folds - 1, protocol.inner_folds - 1, most), 1, -1):
         if _feasible(dataset, replace(protocol, outer_folds=folds, inner_folds=folds), seed):
             return f"Set protocol.outer_folds and protocol.inner_folds to at most {folds}."
     return "No number of folds would do: gather more positive rows."

@@ -84,8 +84,8 @@ def choose(
     0.4
     """
     if isinstance(rule, (int, float)):
-        table = _table(folds, np.array([rule], dtype=np.float64))
-        return Cut(float(rule), _number(_apply(measure, table)[-1, 0]))
+        counts = reduce(add, [counts_at(y, p, float(rule)) for y, p in folds])
+        return Cut(float(rule), _number(float(_apply(measure, counts))))
     pooled = isinstance(rule, Mapping) or isinstance(grid, str)
     cuts = np.unique(np.concatenate([p for _, p in folds]) if pooled else np.asarray(grid, dtype=np.float64))
     table = _table(folds, cuts)

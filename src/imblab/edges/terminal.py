@@ -154,6 +154,19 @@ def listing_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) ->
     return page.text()
 
 
+def store_text(facts: Mapping[str, Any]) -> str:
+    """What the prediction store holds, in a sentence or two.
+
+    Examples
+    --------
+    >>> print(store_text({"path": "mlruns/p.sqlite", "answers": 2, "bytes": 3 * 2**20, "oldest_days": 1.24}))
+    mlruns/p.sqlite holds 2 answers of fits in 3.0 MB, the oldest 1.2 days old.
+    """
+    age = f", the oldest {facts['oldest_days']:.1f} days old" if "oldest_days" in facts else ""
+    gone = f" {facts['pruned']} were deleted; what a study misses is fitted again." if "pruned" in facts else ""
+    return f"{facts['path']} holds {facts['answers']} answers of fits in {facts['bytes'] / 2**20:.1f} MB{age}.{gone}"
+
+
 @contextmanager
 def progress(total: int, n_jobs: int, console: Console | None = None) -> Iterator[_Live | _Lines]:
     """Report on standard error while cells are answered: a bar, or at most 20 lines where there is no terminal.

@@ -78,7 +78,7 @@ def amount(column: pd.Series, name: str, checks: Checks) -> np.ndarray:
 
 
 def coded(column: pd.Series, name: str, checks: Checks) -> np.ndarray:
-    """Groups as whole numbers in order of appearance; every row has one."""
+    """Groups as whole numbers in the order of their values, as scikit-learn numbers them; every row has one."""
     missing = int(column.isna().sum())
     if missing:
         raise checks.refuse(
@@ -86,7 +86,7 @@ def coded(column: pd.Series, name: str, checks: Checks) -> np.ndarray:
             "grouped splits need the group of every row",
             f"Fill the column, or leave {checks.at('groups')} out.",
         )
-    return pd.factorize(column, sort=False)[0].astype(np.int64)
+    return pd.factorize(column, sort=True)[0].astype(np.int64)
 
 
 def sort_key(value: Any) -> tuple[str, Any]:

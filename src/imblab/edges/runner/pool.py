@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from imblab.edges.runner.answering import Ground, Work
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Known, Tally
-from imblab.edges.runner.worker import Done, Job, Marks, pack, perform, ship
+from imblab.edges.runner.worker import Done, Job, Marks, is_alive, pack, perform, ship
 from imblab.errors import StudyError
 from imblab.records import Dataset, Evaluation
 
@@ -101,18 +101,8 @@ def _sweep() -> None:
     """Remove the folders of runs that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
         owner = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
+        if owner.isdigit() and not is_alive(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
 
 
 def _here(datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engine, on_row: OnRow) -> Tally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -50,6 +51,8 @@ class Job:
     open_store : bytes
         Pickled.
     fit_timeout : float or None
+    owner : (str, int)
+        Host and process of the run.
     dead : mapping
     ahead : mapping
     """
@@ -66,6 +69,7 @@ class Job:
     parts: int
     open_store: bytes
     fit_timeout: float | None
+    owner: tuple[str, int]
     dead: Mapping[str, str] = field(default_factory=dict)
     ahead: Mapping[str, float] = field(default_factory=dict)
 
@@ -189,13 +193,23 @@ def pack(
     learners, strategies = [x.name for x in study.learners], [s.name for s in study.strategies]
     where = {split.fingerprint: i for i, split in enumerate(bundle.splits)}
     members = tuple((where[c.split.fingerprint], strategies.index(c.strategy.name)) for c in bundle.cells)
-    learner = learners.index(bundle.cells[0].learner.name)
-    opened = pickle.dumps(open_store)
     made: list[int | None] = [*(range(parts) if parts > 1 else ()), None]
-    return [
-        Job(first + i, group, bundle.name, study, path, learner, members, str(folder), part, parts, opened, fit_timeout)
-        for i, part in enumerate(made)
-    ]
+    first_job = Job(
+        number=first,
+        group=group,
+        name=bundle.name,
+        study=study,
+        path=path,
+        learner=learners.index(bundle.cells[0].learner.name),
+        members=members,
+        folder=str(folder),
+        part=None,
+        parts=parts,
+        open_store=pickle.dumps(open_store),
+        fit_timeout=fit_timeout,
+        owner=(socket.gethostname(), os.getpid()),
+    )
+    return [replace(first_job, number=first + i, part=part) for i, part in enumerate(made)]
 
 
 def ship(folder: Path, dataset: Dataset, plan: tuple[Split, ...]) -> str:
@@ -210,7 +224,7 @@ def ship(folder: Path, dataset: Dataset, plan: tuple[Split, ...]) -> str:
 
 def perform(job: Job) -> Done:
     """Do a job in this process."""
-    _follow_parent()
+    _follow(job.owner)
     ground, plan = _landed(job.path, job.open_store)
     study = job.study
     cells = tuple(
@@ -235,16 +249,33 @@ def perform(job: Job) -> Done:
 
 
 @lru_cache(maxsize=1)
-def _follow_parent() -> None:
-    """End this process soon after its parent: an orphan would fit what the next run fits too."""
-    parent = os.getppid()
+def _follow(owner: tuple[str, int]) -> None:
+    """End this process soon after the run it works for: an orphan would fit what the next run fits too."""
+    if owner[0] != socket.gethostname():
+        return
+
+    child = os.getppid() == owner[1]
 
     def patrol() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
+        while is_alive(owner[1]) and (os.getppid() == owner[1] or not child):
+            time.sleep(0.1)
         os._exit(76)
 
+    if not is_alive(owner[1]):  # it died before this process had anything to do
+        os._exit(76)
     threading.Thread(target=patrol, daemon=True).start()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs on this machine; one that is dead and not yet buried does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def _marked(pen: _Pen) -> Callable[[str, Callable[[], list[Prediction]]], list[Prediction]]:

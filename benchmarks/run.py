@@ -1,0 +1,246 @@
+"""imblab beside the ways of today: same tables, folds and candidates, one machine, one run; `make bench` writes.
+
+The clock runs from the first fit to the last line of the ledger; imports and the start of workers are outside of it,
+for everyone. Nobody logs to MLflow. Ratios are taken pair by pair, repeat by repeat.
+"""
+
+# ruff: noqa: E402 (the number of threads is read when numpy is imported)
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from lightgbm import LGBMClassifier
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+import imblab
+import peers
+from imblab import app
+
+matplotlib.use("Agg")
+HERE = Path(__file__).parent
+LEARNERS = {
+    "logistic": lambda seed: LogisticRegression(max_iter=2000, random_state=seed),
+    "lightgbm": lambda seed: LGBMClassifier(n_jobs=1, verbosity=-1, random_state=seed),
+}
+REPEATS = int(os.environ.get("REPEATS", "5"))
+
+
+def table(name):
+    """A bundled table, or 100,000 rows with 30 columns and 5 % positives."""
+    if name == "rows_100k":
+        X, y = make_classification(
+            100_000, 30, n_informative=12, weights=[0.95], class_sep=0.8, flip_y=0.01, random_state=0
+        )
+        return X, y
+    frame = pd.read_parquet(HERE.parent / "src" / "imblab" / "data" / f"{name}.parquet")
+    target = frame.pop("target")
+    return frame.to_numpy(dtype=np.float64), (target == target.value_counts().idxmin()).to_numpy().astype(int)
+
+
+def timed(work):
+    """Wall and CPU seconds of some work, and what it gave."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = work()
+    return time.perf_counter() - wall, time.process_time() - cpu, found
+
+
+def study(name, learner, strategy, ratios, ks, outer, inner, seed):
+    """The same question for imblab, its data in memory."""
+    X, y = table(name)
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])]).assign(target=y)
+    data = imblab.dataset(frame, "target", name=name)
+    asked = imblab.compose(
+        f"name={name}",
+        f"seed={seed}",
+        f"learner=[{learner}]",
+        f"strategy=[{strategy}]",
+        f"protocol.outer_folds={outer}",
+        f"protocol.inner_folds={inner}",
+        f"strategy.{strategy}.space.ratio=choice({','.join(map(str, ratios))})",
+        f"strategy.{strategy}.space.k=choice({','.join(map(str, ks))})",
+    )
+    return asked, data
+
+
+def ours(asked, data, n_jobs, store):
+    """A study of imblab into a fresh folder: mean MCC."""
+    with tempfile.TemporaryDirectory() as folder:
+        frame = app.run(asked, n_jobs, Path(folder) / asked.name, data=[data], store_path=store)
+    assert (frame.status == "ok").all()
+    return float(frame.mcc.mean())
+
+
+def bare_seconds(learner, parts):
+    """CPU seconds inside fit and predict_proba of the learner alone."""
+    begin = time.process_time()
+    for X, y, rows in parts:
+        LEARNERS[learner](0).fit(X, y).predict_proba(rows)
+    return time.process_time() - begin
+
+
+#: table, learner, peer, strategy, ratios, ks, outer, inner: few candidates for the nested way, 18 fits each.
+SEARCHES = [
+    ("yeast4", "logistic", "nested", "smote_threshold", [0.25, 0.5], [3, 5], 2, 3),
+    ("yeast4", "lightgbm", "nested", "smote_threshold", [0.25, 0.5], [3, 5], 2, 3),
+    ("page_blocks0", "logistic", "nested", "smote_threshold", [0.5], [3, 5], 2, 3),
+    ("yeast4", "logistic", "by_hand", "smote", [0.1, 0.2, 0.4, 0.7, 1.0], [2, 3, 5, 7], 5, 3),
+    ("yeast4", "lightgbm", "by_hand", "smote", [0.1, 0.4, 1.0], [3, 5], 5, 3),
+    ("page_blocks0", "logistic", "by_hand", "smote", [0.2, 0.4, 0.7, 1.0], [3, 5], 5, 3),
+    ("page_blocks0", "lightgbm", "by_hand", "smote", [0.4, 1.0], [3, 5], 3, 3),
+]
+#: Once each: their fits take minutes.
+LARGE = [
+    ("rows_100k", "logistic", "by_hand", "smote", [0.2, 1.0], [3, 5], 3, 2),
+    ("rows_100k", "lightgbm", "by_hand", "smote", [0.2, 1.0], [3, 5], 3, 2),
+]
+
+
+def compared(search, repeats):
+    """One row a repeat: seconds of everyone."""
+    name, learner, peer, strategy, ratios, ks, outer, inner = search
+    X, y = table(name)
+    rows = []
+    for seed in range(repeats):
+        asked, data = study(name, learner, strategy, ratios, ks, outer, inner, seed)
+        with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
+            store = Path(folder) / "p.sqlite"
+            theirs = timed(lambda s=seed: getattr(peers, peer)(X, y, LEARNERS[learner], ratios, ks, outer, inner, s))
+            one = timed(lambda a=asked, d=data, s=store: ours(a, d, 1, s))
+            warm = timed(lambda a=asked, d=data, s=store: ours(a, d, 1, s))
+            two = timed(lambda a=asked, d=data, f=folder: ours(a, d, 2, Path(f) / "two.sqlite"))
+            floor = bare_seconds(learner, peers.bare(X, y, LEARNERS[learner], ratios, ks, outer, inner, seed))
+        rows.append(
+            {
+                "table": name,
+                "learner": learner,
+                "peer": peer,
+                "candidates": len(ratios) * len(ks),
+                "fits": outer * (len(ratios) * len(ks) * inner + 1),
+                "bare_cpu": floor,
+                "peer_wall": theirs[0],
+                "ours_wall": one[0],
+                "ours_cpu": one[1],
+                "two_wall": two[0],
+                "warm_wall": warm[0],
+                "peer_mcc": theirs[2],
+                "ours_mcc": one[2],
+            }
+        )
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def growth():
+    """How cost grows with rows, candidates and strategies: seconds of imblab on one core, logistic on yeast4."""
+    rows = []
+    base = [f"ratio=choice({','.join(str(round(0.1 + 0.02 * i, 2)) for i in range(n))})" for n in (4, 8, 16, 32)]
+    cases = [
+        ("candidates", n, [f"strategy.smote.space.{t}"], ["smote"], 1)
+        for n, t in zip((8, 16, 32, 64), base, strict=True)
+    ]
+    names = ["none", "threshold", "class_weight", "smote", "random_over", "random_under", "adasyn", "borderline_smote"]
+    cases += [("strategies", n, [], names[:n], 1) for n in (2, 4, 8)]
+    cases += [("row multiples", n, [], ["smote"], n) for n in (1, 2, 4, 8)]
+    X, y = table("yeast4")
+    rng = np.random.default_rng(0)
+    for axis, n, overrides, strategies, times in cases:
+        copies = np.vstack([X + rng.normal(scale=0.01, size=X.shape) for _ in range(times)])
+        frame = pd.DataFrame(copies, columns=list("abcdefgh")).assign(target=np.tile(y, times))
+        asked = imblab.compose("name=g", "learner=[logistic]", f"strategy=[{','.join(strategies)}]", *overrides)
+        data = imblab.dataset(frame, "target", name="g")
+        seconds = min(timed(lambda a=asked, d=data: ours(a, d, 1, None))[0] for _ in range(3))
+        rows.append({"axis": axis, "n": n, "seconds": seconds})
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def spread(ratios):
+    """Median with the range over repeats."""
+    low, middle, high = min(ratios), float(np.median(ratios)), max(ratios)
+    return f"{middle:.1f}" if len(ratios) == 1 else f"{middle:.1f} ({low:.1f}-{high:.1f})"
+
+
+def page(rows, grown):
+    """The table that the README shows."""
+    frame = pd.DataFrame(rows)
+    lines = [
+        "# Benchmarks",
+        "",
+        f"`make bench`, {REPEATS} repeats (one for 100,000 rows), {os.cpu_count()} cores, one thread a fit. Ratios are",
+        "wall seconds of the peer over those of imblab, median (range) over repeats; the share is the CPU time of the",
+        "bare fits and predictions of the learner over the CPU time of imblab on one core.",
+        "",
+        "| table | learner | peer | cand. | fits | peer s | imblab s | one core | two cores | store warm | bare |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for (name, learner, peer), own in frame.groupby(["table", "learner", "peer"], sort=False):
+        one, two, warm = (list(own.peer_wall / own[c]) for c in ("ours_wall", "two_wall", "warm_wall"))
+        share = 100 * float(np.median(own.bare_cpu / own.ours_cpu))
+        seconds = f"{own.peer_wall.median():.1f} | {own.ours_wall.median():.2f}"
+        size = f"{own.candidates.iloc[0]} | {own.fits.iloc[0]} | {seconds}"
+        times = " | ".join(f"{spread(ratios)} x" for ratios in (one, two, warm))
+        lines.append(f"| {name} | {learner} | {peer} | {size} | {times} | {share:.0f} % |")
+    lines += ["", "Outer MCC, mean over repeats (peer, imblab):", ""]
+    for (name, learner, peer), own in frame.groupby(["table", "learner", "peer"], sort=False):
+        lines.append(f"- {name}, {learner}, {peer}: {own.peer_mcc.mean():.3f}, {own.ours_mcc.mean():.3f}")
+    lines += [
+        "",
+        "How cost grows (logistic on yeast4, one core, best of three):",
+        "",
+        "| axis | n | seconds |",
+        "|---|--:|--:|",
+    ]
+    lines += [f"| {g['axis']} | {g['n']} | {g['seconds']:.2f} |" for g in grown]
+    return "\n".join(lines) + "\n"
+
+
+def figure(rows, path):
+    """Bars of the ratios on a logarithmic axis."""
+    from matplotlib import pyplot as plt
+
+    frame = pd.DataFrame(rows)
+    groups = list(frame.groupby(["table", "learner", "peer"], sort=False))
+    fig, axes = plt.subplots(figsize=(8, 0.62 * len(groups) + 1.2), layout="constrained")
+    for i, ((_, _, _), own) in enumerate(groups):
+        for j, (column, colour) in enumerate((("ours_wall", "#0072b2"), ("two_wall", "#56b4e9"))):
+            ratios = own.peer_wall / own[column]
+            axes.barh(i + 0.36 * j, ratios.median(), 0.34, color=colour)
+            axes.text(ratios.median() * 1.03, i + 0.36 * j, f"{ratios.median():.1f} x", va="center", fontsize=8)
+    axes.set_yticks([i + 0.18 for i in range(len(groups))], [", ".join(key) for key, _ in groups], fontsize=8)
+    axes.set_xscale("log")
+    axes.invert_yaxis()
+    axes.axvline(1, color="#444", lw=0.8)
+    axes.set_xlabel("times faster than the peer (dark: one core, light: two)")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    fig.savefig(path, metadata={"Date": None})
+
+
+def main():
+    """Measure, write the page, the figure and the raw seconds."""
+    # The first study of two processes starts the workers; it is not timed.
+    ours(*study("yeast4", "logistic", "smote", [0.5], [3, 5], 2, 2, 0), 2, None)
+    rows = [row for search in SEARCHES for row in compared(search, REPEATS)]
+    rows += [row for search in LARGE for row in compared(search, 1)]
+    grown = growth()
+    (HERE / "results.json").write_text(json.dumps({"rows": rows, "growth": grown}, indent=1) + "\n")
+    (HERE / "README.md").write_text(page(rows, grown))
+    figure(rows, HERE / "results.svg")
+    print(page(rows, grown))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
