@@ -96,6 +96,23 @@ def test_many_processes_write_one_fresh_file(tmp_path):
     store.close()
 
 
+OPENER = """
+import sys, time
+from pathlib import Path
+from imblab.edges.store import Store
+while time.time() < float(sys.argv[2]):
+    pass
+for i in range(40):
+    Store(Path(sys.argv[1]) / f"{i}.sqlite").close()
+"""
+
+
+def test_processes_that_open_fresh_files_at_the_same_moment_all_succeed(tmp_path):
+    at = str(time.time() + 8)
+    running = [subprocess.Popen([sys.executable, "-c", OPENER, str(tmp_path), at]) for _ in range(3)]
+    assert [process.wait(timeout=120) for process in running] == [0] * 3
+
+
 def test_what_was_written_survives_the_death_of_the_writer(tmp_path):
     path = tmp_path / "p.sqlite"
     process = writer(path, "a", 10**6)

@@ -23,6 +23,8 @@ from imblab.errors import StudyError
 DEFAULT = Path("mlruns") / "predictions.sqlite"
 #: A file larger than this loses its oldest answers when a study ends.
 MOST_BYTES = 4 * 2**30
+#: Seconds to wait for another process.
+PATIENCE = 60
 Answer = Prediction | FitFailed
 _INSERT = "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)"
 
@@ -51,13 +53,7 @@ class Store:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._base = sqlite3.connect(path, timeout=60, isolation_level=None)
-            # Without a commit to disk each time: a killed process loses nothing, a dead machine at most the last fits.
-            for line in ("journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=67108864"):
-                self._base.execute(f"PRAGMA {line}")
-            self._base.execute(
-                "CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)"
-            )
+            self._base = _opened(path)
         except sqlite3.DatabaseError as error:
             raise StudyError(
                 f"the prediction store {str(path)!r} cannot be opened ({error}); it is one SQLite file that this user "
@@ -144,6 +140,24 @@ class Store:
     def close(self) -> None:
         """Release the file."""
         self._base.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """A connection to the file, made if need be; where several processes make it at once, the others wait."""
+    base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    begin = time.monotonic()
+    while True:
+        try:
+            # Without a commit to disk each time: a killed process loses nothing, a dead machine at most the last fits.
+            for line in ("journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=67108864"):
+                base.execute(f"PRAGMA {line}")
+            base.execute("CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)")
+            return base
+        except sqlite3.OperationalError as error:
+            # The change to WAL does not wait for a lock by itself.
+            if "locked" not in str(error) or time.monotonic() - begin > PATIENCE:
+                raise
+            time.sleep(0.02)
 
 
 def _row(answer: Answer) -> tuple[bytes | None, str]:
