@@ -92,13 +92,11 @@ def bare_seconds(learner, parts):
 
 #: table, learner, peer, strategy, ratios, ks, outer, inner: few candidates for the nested way, 18 fits each.
 SEARCHES = [
-    ("yeast4", "logistic", "nested", "smote_threshold", [0.25, 0.5], [3, 5], 2, 3),
-    ("yeast4", "lightgbm", "nested", "smote_threshold", [0.25, 0.5], [3, 5], 2, 3),
-    ("page_blocks0", "logistic", "nested", "smote_threshold", [0.5], [3, 5], 2, 3),
+    ("yeast4", "logistic", "nested", "smote_threshold", [0.5], [3, 5], 2, 3),
+    ("yeast4", "lightgbm", "nested", "smote_threshold", [0.5], [3, 5], 2, 3),
     ("yeast4", "logistic", "by_hand", "smote", [0.1, 0.2, 0.4, 0.7, 1.0], [2, 3, 5, 7], 5, 3),
     ("yeast4", "lightgbm", "by_hand", "smote", [0.1, 0.4, 1.0], [3, 5], 5, 3),
     ("page_blocks0", "logistic", "by_hand", "smote", [0.2, 0.4, 0.7, 1.0], [3, 5], 5, 3),
-    ("page_blocks0", "lightgbm", "by_hand", "smote", [0.4, 1.0], [3, 5], 3, 3),
 ]
 #: Once each: their fits take minutes.
 LARGE = [
