@@ -142,7 +142,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     layout = lay_out(request.study)
     home = EXPERIMENTS / request.study.name
     say: Callable[[str], None] = (lambda text: None) if as_json else terminal.say
-    for note in (*request.notes, *layout.cautions()):
+    for note in (*request.notes, *(said for name in layout.datasets for said in layout.cautions(name))):
         say(note)
     rows = _carry_out(layout, home, _engine(request), request.overwrite, None if as_json else say, _stops(request))
     steps = _next_steps(request.study.name)
@@ -237,7 +237,9 @@ def _carry_out(
     if say and todo:
         new = {cell.key for cell in todo}
         _account([row for row in rows if row.key in new], tally, say)
-    _tidy_up(engine)
+    if todo and engine.open_store is not None:
+        with closing(engine.open_store()) as kept:
+            kept.prune()
     return rows
 
 
@@ -271,14 +273,6 @@ def _opener(path: str | Path | None) -> Callable[[], runner.Known] | None:
 
 def _stops(request: config.Request) -> bool:
     return bool(request.runner.get("on_error") == "raise")
-
-
-def _tidy_up(engine: runner.Engine) -> None:
-    """Keep the store within its bound."""
-    if engine.open_store is not None:
-        with closing(engine.open_store()) as kept:
-            if isinstance(kept, store.Store):
-                kept.prune()
 
 
 def _log(home: Path, uri: str, allow: Sequence[str]) -> None:

@@ -32,13 +32,10 @@ class Layout:
         """What the row of every cell must be addressed with."""
         return {c.key: design.address(c, self.study, self.datasets[c.dataset]) for c in self.cells}
 
-    def cautions(self) -> list[str]:
-        """What a reader should know of the tables before anything runs."""
-        return [
-            said
-            for name, data in self.datasets.items()
-            for said in (*datasets.warnings(data, self.plans[name]), *splits.cautions(data, self.plans[name]))
-        ]
+    def cautions(self, name: str) -> list[str]:
+        """What a reader should know of a table before anything runs."""
+        data, plan = self.datasets[name], self.plans[name]
+        return [*datasets.warnings(data, plan), *splits.cautions(data, plan)]
 
 
 def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:

@@ -122,7 +122,7 @@ def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Fo
         for bundle in runner.bundles(study, layout.plans, layout.cells):
             work = runner.Work(bundle, runner.Ground(layout.datasets[bundle.dataset], None))
             tasks = [work.task(cell) for cell in bundle.cells]
-            found.append(forecast.forecast(tasks, work.sharing, kept.get if kept else lambda _: None))
+            found.append(forecast.forecast(tasks, work.memory.sharing, kept.get if kept else lambda _: None))
         return found
 
 
@@ -138,9 +138,8 @@ def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
         }
         for s in plan
     ]
-    said = [*datasets.warnings(data, plan), *splits.cautions(data, plan)]
     types = {"numeric": len(facts["numeric"]), "categorical": facts["categorical"], "missing": facts["missing"]}
-    return {**facts, "folds": folds, "warnings": said, "columns": types}
+    return {**facts, "folds": folds, "warnings": layout.cautions(name), "columns": types}
 
 
 def _half_width(layout: Layout) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from imblab.core import design, measures, pipelines, search, spaces, thresholds
 from imblab.core.pipelines import Atom, FitFailed, Prediction
 from imblab.core.splits import Pair
 from imblab.records import (
+    Axis,
     Cell,
     Dataset,
     Evaluation,
@@ -66,6 +67,11 @@ class Task:
     def sampler(self) -> Make | None:
         """The sampler in the form that suits the table."""
         return pipelines.form(self.cell.strategy.sampler, self.dataset)
+
+    @property
+    def axes(self) -> dict[str, Axis]:
+        """What is searched; empty where nothing is."""
+        return spaces.axes(self.cell.strategy, self.cell.learner, self.study.tuning.tune_learner)
 
     def atom(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Atom:
         """The question for the probabilities of some rows after a fit on others."""
@@ -152,20 +158,13 @@ def tune(task: Task) -> tuple[Trial, ...]:
     tuple of Trial
         A single trial without a value where nothing is searched and the threshold is a number: that needs no fit.
     """
-    strategy = task.cell.strategy
-    searched = spaces.axes(strategy, task.cell.learner, task.study.tuning.tune_learner)
-    still = spaces.fixed(strategy)
-    where = design.parts(task.dataset, task.cell.split, task.pairs)
     known: list[Trial] = []
 
     def judge(params: Mapping[str, Scalar]) -> Trial:
-        reason = design.obstacle(params, task.sampler, where)
-        if reason:
-            return Trial(params, None, None, "inapplicable", reason)
-        known.append(_judged(task, params, bool(searched), _bar(task, known)))
+        known.append(_judged(task, params, _bar(task, known)))
         return known[-1]
 
-    return search.run(searched, still, task.study.tuning, task.seed, task.primary.greater_is_better, judge)
+    return _searched(task, judge)
 
 
 def candidates(task: Task) -> tuple[Trial, ...]:
@@ -180,42 +179,44 @@ def candidates(task: Task) -> tuple[Trial, ...]:
     tuple of Trial
         Empty where every candidate depends on the values of those before it.
     """
-    strategy, tuning = task.cell.strategy, task.study.tuning
-    searched = spaces.axes(strategy, task.cell.learner, tuning.tune_learner)
-    if searched and tuning.method == "tpe":
+    if task.axes and task.study.tuning.method == "tpe":
         return ()
-    where = design.parts(task.dataset, task.cell.split, task.pairs)
-
-    def judge(params: Mapping[str, Scalar]) -> Trial:
-        reason = design.obstacle(params, task.sampler, where)
-        return Trial(params, None, None, "inapplicable", reason) if reason else Trial(params, 0.0, None)
-
-    return search.run(searched, spaces.fixed(strategy), tuning, task.seed, True, judge)
+    return _searched(task, lambda params: Trial(params, 0.0, None))
 
 
-def needs_inner(task: Task) -> bool:
-    """Whether anything is chosen on the inner folds: a candidate or a threshold."""
-    searched = spaces.axes(task.cell.strategy, task.cell.learner, task.study.tuning.tune_learner)
-    return bool(searched) or not isinstance(_rule(task)[0], (int, float))
-
-
-def atoms(task: Task, fold: int) -> list[Atom]:
-    """What :func:`tune` will ask of one inner fold, as far as it is known before anything is fitted.
+def atoms(task: Task) -> list[Atom]:
+    """What :func:`tune` will ask, fold by fold, as far as it is known before anything is fitted.
 
     Parameters
     ----------
     task : Task
-    fold : int
 
     Returns
     -------
     list of Atom
     """
     barred = design.barrier(task.cell.strategy, task.cell.learner, task.dataset, task.primary)
-    if barred or not needs_inner(task) or fold >= len(task.pairs):
+    if barred or not _chooses(task):
         return []
-    fit, validate = task.pairs[fold]
-    return [task.atom(trial.params, fit, validate) for trial in candidates(task) if trial.status == "ok"]
+    params = [trial.params for trial in candidates(task) if trial.status == "ok"]
+    return [task.atom(p, fit, validate) for fit, validate in task.pairs for p in params]
+
+
+def _searched(task: Task, judge: search.Judge) -> tuple[Trial, ...]:
+    """The trials of a search in which only what applies is judged."""
+    where = design.parts(task.dataset, task.cell.split, task.pairs)
+
+    def judged(params: Mapping[str, Scalar]) -> Trial:
+        reason = design.obstacle(params, task.sampler, where)
+        return Trial(params, None, None, "inapplicable", reason) if reason else judge(params)
+
+    better = task.primary.greater_is_better
+    return search.run(task.axes, spaces.fixed(task.cell.strategy), task.study.tuning, task.seed, better, judged)
+
+
+def _chooses(task: Task) -> bool:
+    """Whether anything is chosen on the inner folds: a candidate or a threshold."""
+    return bool(task.axes) or not isinstance(_rule(task)[0], (int, float))
 
 
 def _bar(task: Task, known: Sequence[Trial]) -> float | None:
@@ -227,9 +228,9 @@ def _bar(task: Task, known: Sequence[Trial]) -> float | None:
     return found.value if found else None
 
 
-def _judged(task: Task, params: Mapping[str, Scalar], needs_value: bool, bar: float | None = None) -> Trial:
+def _judged(task: Task, params: Mapping[str, Scalar], bar: float | None) -> Trial:
     rule, grid = _rule(task)
-    if not needs_value and isinstance(rule, (int, float)):
+    if not task.axes and isinstance(rule, (int, float)):
         return Trial(params, None, float(rule))
     folds: list[thresholds.Fold] = []
     for i, (fit, validate) in enumerate(task.pairs):

@@ -126,9 +126,8 @@ def _count(task: Task, count: _Count) -> None:
     count.refusals += [_refusal(task, t.params, t.reason or "") for t in trials if t.status == "inapplicable"]
     applicable = [t for t in trials if t.status == "ok"]
     before = count.asked - count.known
-    for fold in range(len(task.pairs)):
-        for atom in evaluate.atoms(task, fold):
-            count.add(atom, cell.strategy.name)
+    for atom in evaluate.atoms(task):
+        count.add(atom, cell.strategy.name)
     if not trials:
         drawn = (task.study.tuning.n_trials or 0) * len(task.pairs) + 1
         count.fits |= {f"{cell.key} {i}": (cell.strategy.name, None) for i in range(drawn)}

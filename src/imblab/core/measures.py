@@ -8,6 +8,7 @@ finite float64 of the same shape (n_rows,). Undefined is NaN here and null in a 
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -233,14 +234,12 @@ def function_of(measure: Measure, *, allow: Sequence[str] = ()) -> Callable[...,
     >>> function_of(Measure("f2", "imblab.core.measures.f_beta", "label", parameters={"beta": 2}))(0, 0, 1, 1).item()
     0.5555555555555556
     """
-    given = tuple(sorted(measure.parameters.items())) if measure.parameters else ()
+    given = json.dumps(dict(measure.parameters), sort_keys=True) if measure.parameters else "{}"
     return _found(measure.name, measure.function, measure.needs, given, tuple(allow))
 
 
 @lru_cache(maxsize=256)
-def _found(
-    name: str, path: str, needs: str, parameters: tuple[tuple[str, Any], ...], allow: tuple[str, ...]
-) -> Callable[..., Any]:
+def _found(name: str, path: str, needs: str, parameters: str, allow: tuple[str, ...]) -> Callable[..., Any]:
     says = f"measure {name!r} has the function {path!r}"
     where, _, called = path.rpartition(".")
     homes = (*HOMES, *allow)
@@ -250,7 +249,7 @@ def _found(
         module = import_module(where)
     except ImportError as error:
         raise ConfigError(f"{says}: {error}; a path must import. Correct it, or install the package.") from error
-    bound = dict(parameters)
+    bound = json.loads(parameters)
     known = {n: partial(f, **bound) if bound else f for n, f in vars(module).items() if isfunction(f)}
     if called not in known:
         near = get_close_matches(called, [n for n, f in known.items() if not _fault(f, needs)], n=12, cutoff=0)

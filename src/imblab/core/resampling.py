@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from imblearn.over_sampling import SMOTE
@@ -27,6 +26,8 @@ from imblab.records import Make, Scalar
 
 #: Parameters of over-samplers that count neighbours; each is asked for one more, the row itself.
 COUNTS = ("k_neighbors", "n_neighbors", "m_neighbors")
+#: What the text of a SMOTE holds whose other parameters are at their defaults.
+PLAIN = {"_target_", "sampling_strategy", "k_neighbors"}
 #: Resampled tables kept at once: those of the weights that share them.
 KEPT = 2
 Table = tuple[np.ndarray, np.ndarray]
@@ -79,9 +80,8 @@ class Resampler:
 
     def _resampled(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> Table:
         placed = with_knobs(make, knobs)
-        quick = _QUICK.get(targets.resolve(make["_target_"], allow=None))
-        if quick is not None and placed.keys() == quick.keys:
-            made = quick.draw(self, knobs["ratio"], knobs["k"], seed)
+        if targets.resolve(make["_target_"], allow=None) is SMOTE and placed.keys() == PLAIN:
+            made = self.smote(cast(float, knobs["ratio"]), cast(int, knobs["k"]), seed)
             if made is not None:
                 return made
         sampler = targets.build(placed, {**knobs, "categorical": self._categorical}, seed=seed)
@@ -182,24 +182,6 @@ def _under(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int
 
 
 _WANTED = {"over-sampling": _over, "under-sampling": _under}
-
-
-@dataclass(frozen=True, slots=True)
-class Quick:
-    """A shorter way to the same rows.
-
-    Attributes
-    ----------
-    keys : set of str
-        What the sampler's text must hold, and no more: every other parameter is at its default.
-    draw : callable
-    """
-
-    keys: frozenset[str]
-    draw: Callable[[Resampler, Any, Any, int], Table | None]
-
-
-_QUICK = {SMOTE: Quick(frozenset({"_target_", "sampling_strategy", "k_neighbors"}), Resampler.smote)}
 
 
 @lru_cache(maxsize=8)

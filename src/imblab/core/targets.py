@@ -151,13 +151,15 @@ def _parameters(cls: Any) -> frozenset[str]:
 
 
 def versions(make: Make) -> str:
-    """The installed versions behind a text: of the package of its class, and of what every fit rests on."""
+    """The installed versions behind a text: of its package, and of what every fit rests on, imblab included."""
     return _versions(make["_target_"].partition(".")[0])
 
 
 @lru_cache(maxsize=64)
 def _versions(package: str) -> str:
-    return " ".join(f"{name} {_version(name)}" for name in dict.fromkeys(["numpy", "scipy", "sklearn", package]))
+    return " ".join(
+        f"{name} {_version(name)}" for name in dict.fromkeys(["imblab", "numpy", "scipy", "sklearn", package])
+    )
 
 
 def _version(package: str) -> str:

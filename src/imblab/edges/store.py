@@ -65,10 +65,6 @@ class Store:
         row = self._base.execute("SELECT p, facts FROM answers WHERE address = ?", (address,)).fetchone()
         return None if row is None else _answer(*row)
 
-    def knows(self, address: str) -> bool:
-        """Whether an address is there, without reading the answer."""
-        return self._base.execute("SELECT 1 FROM answers WHERE address = ?", (address,)).fetchone() is not None
-
     def put(self, answers: Iterable[tuple[str, Answer]]) -> None:
         """Keep some answers, all or none; failures that might not happen again are left out."""
         rows = [

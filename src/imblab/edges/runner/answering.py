@@ -68,8 +68,8 @@ class Work:
             key: splits.inner(data, study.protocol, study.seed, split, bundle.splits) for key, split in outer.items()
         }
         pairs = [pair for found in self._pairs.values() for pair in found]
-        self.sharing = Sharing(bundle.cells[0].learner, study.tuning, pairs)
-        self.memory = Memory(ground.table, self.sharing, largest_k(study), ground.store, dead or {}, guard)
+        sharing = Sharing(bundle.cells[0].learner, study.tuning, pairs)
+        self.memory = Memory(ground.table, sharing, largest_k(study), ground.store, dead or {}, guard)
         self.memory.expect(ahead or {})
 
     def task(self, cell: Cell) -> Task:
@@ -85,11 +85,9 @@ class Work:
         tuning = self.bundle.study.tuning
         if tuning.method == "tpe" or tuning.prune:
             return
-        most = max(len(pairs) for pairs in self._pairs.values())
-        wanted = [a for fold in range(most) for cell in self.bundle.cells for a in atoms(self.task(cell), fold)]
         # What is fitted on the same rows comes together, so that those rows are prepared once.
         by_rows: dict[str, dict[str, Atom]] = {}
-        for atom in wanted:
+        for atom in (a for cell in self.bundle.cells for a in atoms(self.task(cell))):
             by_rows.setdefault(digest(atom.fit), {})[self.memory.sharing.family(atom)[0].address] = atom
         fits = [atom for found in by_rows.values() for atom in found.values()]
         for atom in fits[len(fits) * part // parts : len(fits) * (part + 1) // parts]:

@@ -15,8 +15,6 @@ from imblab.core.sharing import Sharing
 Answer = Prediction | FitFailed
 #: Bytes of prepared parts kept at once; one part always is.
 KEPT = 256 * 2**20
-
-
 #: Surrounds the fit of an address.
 Guard = Callable[[str, Callable[[], list[Prediction]]], list[Prediction]]
 
@@ -35,6 +33,9 @@ class Known(Protocol):
     def put(self, answers: Iterable[tuple[str, Answer]]) -> None:
         """Keep some answers."""
 
+    def prune(self) -> int:
+        """Keep within the bound; how many answers went."""
+
     def close(self) -> None:
         """Release what is open."""
 
@@ -49,17 +50,14 @@ class Tally:
         Fits made.
     stored : int
         Answers that the store knew.
-    free : int
-        Answers that a fit for another question gave as well.
     """
 
     fits: int = 0
     stored: int = 0
-    free: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         """The sum of two tallies."""
-        return Tally(self.fits + other.fits, self.stored + other.stored, self.free + other.free)
+        return Tally(self.fits + other.fits, self.stored + other.stored)
 
 
 @dataclass(slots=True)
@@ -159,7 +157,6 @@ class Memory:
         self._answers |= dict(pairs)
         self._new[atom.address] = time.perf_counter() - begin
         self.tally.fits += 1
-        self.tally.free += len(pairs) - 1
 
     def part(self, fit: np.ndarray) -> Prepared:
         """The prepared rows of a fit."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field
@@ -150,45 +151,44 @@ class _Drive:
                 paths[bundle.dataset] = ship(folder, datasets[bundle.dataset], bundle.splits)
         opened = engine.open_store
         parts = -(-SPREAD * engine.n_jobs // max(len(work), 1)) if opened else 0
-        self._todo: list[Job] = []
+        #: By number, in the order in which they are wanted.
+        self._todo: dict[int, Job] = {}
         self._groups: dict[int, _Group] = {}
-        for bundle in work:
-            jobs = pack(
-                bundle, paths[bundle.dataset], folder, opened, engine.fit_timeout, parts, 10_000 * len(self._groups)
-            )
-            self._groups[len(self._groups)] = _Group(jobs[-1], len(jobs) - 1)
-            self._todo += jobs[:-1] or jobs
+        for group, bundle in enumerate(work):
+            jobs = pack(bundle, paths[bundle.dataset], folder, opened, engine.fit_timeout, parts, group)
+            self._groups[group] = _Group(jobs[-1], len(jobs) - 1)
+            self._todo |= {job.number: job for job in jobs[:-1] or jobs}
 
     def through(self) -> Tally:
         """Run everything."""
         alone: list[Job] = []
         while self._todo or alone:
-            alone = self._round([alone[0]], 1) + alone[1:] if alone else self._round(self._todo, self._engine.n_jobs)
+            alone = self._round(alone[:1]) + alone[1:] if alone else self._round()
         return self._tally
 
-    def _round(self, jobs: list[Job], workers: int) -> list[Job]:
-        """Work until all is done or the executor breaks; the jobs that must be tried alone."""
-        queue, alone = list(jobs), jobs is not self._todo
+    def _round(self, alone: Sequence[Job] = ()) -> list[Job]:
+        """Work until all, or the one job, is done or the executor breaks; the jobs that must be tried alone."""
+        queue, workers = deque(alone or self._todo.values()), 1 if alone else self._engine.n_jobs
         self._marks.clear()
         executor = self._engine.executor(workers)
         running: dict[Future[Done], Job] = {}
         try:
             while queue or running:
                 while queue and len(running) < 2 * workers:
-                    job = queue.pop(0)
+                    job = queue.popleft()
                     running[executor.submit(perform, self._filled(job))] = job
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     result = future.result()
                     job = running.pop(future)
-                    self._remove(job)
+                    del self._todo[job.number]
                     follow = self._take(job, result)
                     if follow is not None:
-                        (queue if not alone else self._todo).insert(0, follow)
-                        if not alone:
-                            self._todo.insert(0, follow)
+                        self._todo[follow.number] = follow
+                        if not alone:  # rows are wanted before the fits of the next bundle
+                            queue.appendleft(follow)
         except BrokenExecutor:
-            return self._autopsy(jobs if alone else self._todo, alone)
+            return self._autopsy(bool(alone), list(alone) or list(self._todo.values()))
         except BaseException:
             _end(executor)
             raise
@@ -196,9 +196,6 @@ class _Drive:
 
     def _filled(self, job: Job) -> Job:
         return job.with_facts(self._dead, self._groups[job.group].ahead if job.part is None else {})
-
-    def _remove(self, job: Job) -> None:
-        self._todo = [other for other in self._todo if other.number != job.number]
 
     def _take(self, job: Job, result: Done) -> Job | None:
         """Hand rows on; the answering job of a group whose last part this was."""
@@ -213,8 +210,8 @@ class _Drive:
         group.waiting -= 1
         return group.answer if group.waiting == 0 else None
 
-    def _autopsy(self, jobs: list[Job], alone: bool) -> list[Job]:
-        """Which jobs lost their worker, and whether a fit is to blame."""
+    def _autopsy(self, alone: bool, jobs: list[Job]) -> list[Job]:
+        """Which of the jobs lost their worker, and whether a fit is to blame."""
         suspects = []
         marks = self._marks.read()
         for number in {m.number for m in marks if not m.address} or {jobs[0].number} - {m.number for m in marks}:

@@ -152,14 +152,16 @@ class Watch:
         """Run a fit under the limit."""
         self._pen.write(address)
         self._fit = address, time.monotonic() + self._seconds + GRACE
-        signal.setitimer(signal.ITIMER_REAL, self._seconds)
         try:
-            return fit()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, self._seconds)
+                return fit()
+            finally:  # inside, since the alarm may ring until it is off
+                signal.setitimer(signal.ITIMER_REAL, 0)
         except _OutOfTime:
             reason = f"it took longer than runner.fit_timeout={self._seconds:g} s"
             raise FitFailed(reason, lasting=False) from None
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             self._fit = None
             self._pen.write("")
 
@@ -186,16 +188,16 @@ def pack(
     open_store: Callable[[], Known] | None,
     fit_timeout: float | None,
     parts: int,
-    first: int,
+    group: int,
 ) -> list[Job]:
     """The jobs of a bundle: parts of its inner fits, where a store can carry them over, then its answer."""
-    study, group = bundle.study, first // 10_000
+    study = bundle.study
     learners, strategies = [x.name for x in study.learners], [s.name for s in study.strategies]
     where = {split.fingerprint: i for i, split in enumerate(bundle.splits)}
     members = tuple((where[c.split.fingerprint], strategies.index(c.strategy.name)) for c in bundle.cells)
     made: list[int | None] = [*(range(parts) if parts > 1 else ()), None]
-    first_job = Job(
-        number=first,
+    answer = Job(
+        number=group * (parts + 1),
         group=group,
         name=bundle.name,
         study=study,
@@ -209,7 +211,7 @@ def pack(
         fit_timeout=fit_timeout,
         owner=(socket.gethostname(), os.getpid()),
     )
-    return [replace(first_job, number=first + i, part=part) for i, part in enumerate(made)]
+    return [replace(answer, number=answer.number + i, part=part) for i, part in enumerate(made)]
 
 
 def ship(folder: Path, dataset: Dataset, plan: tuple[Split, ...]) -> str:
