@@ -434,3 +434,12 @@ def test_only_label_measures_depend_on_the_threshold():
 def test_a_measure_that_is_worst_first_is_scored_as_it_is():
     y, p = draw(6)
     assert measures.score([replace(ASKED[4], greater_is_better=True)], y, p, 0.5, True)[0]["brier"] > 0
+
+
+def test_a_parameter_may_be_a_list():
+    """Foreign measures take lists of labels and weights."""
+    listed = Measure("macro", "sklearn.metrics.fbeta_score", "score", parameters={"beta": 1.0, "labels": [0, 1]})
+    with pytest.raises(ConfigError, match="fails on two rows"):  # it takes classes, not scores: said, not a TypeError
+        measures.function_of(listed)
+    ranked = Measure("auc", "sklearn.metrics.roc_auc_score", "score", parameters={"labels": [0, 1]})
+    assert measures.function_of(ranked)(np.array([0, 1, 1]), np.array([0.1, 0.4, 0.8])) == 1.0

@@ -380,3 +380,12 @@ def test_a_sampler_takes_the_form_that_suits_the_columns():
         assert pipelines.form(None, data) is None
     assert pipelines.form(SMOTE, numeric) == SMOTE
     assert pipelines.form(SMOTE, mixed) is pipelines.form(SMOTE, all_words) is None
+
+
+def test_an_answer_is_addressed_with_the_versions_it_rests_on():
+    from imblab import __version__
+    from imblab.core import targets
+
+    said = targets.versions({"_target_": "lightgbm.LGBMClassifier"})
+    assert f"imblab {__version__}" in said
+    assert all(f"{name} " in said for name in ("numpy", "scipy", "sklearn", "lightgbm"))
