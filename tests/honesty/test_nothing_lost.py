@@ -91,11 +91,21 @@ def notes(place, name):
 
 
 def repeated(found):
-    """Fits that were made again though their first answer was not the last thing their process did."""
+    """Fits that were made again though an earlier answer was not the last thing its process did.
+
+    The answer that a process gives as it dies may not have been kept; whatever came before it was.
+    """
     last = {pid: i for i, (pid, *_) in enumerate(found)}
-    lasting = Counter((fit, rows) for i, (pid, fit, rows) in enumerate(found) if last[pid] != i)
-    every = Counter((fit, rows) for _, fit, rows in found)
-    return {key: n for key, n in every.items() if n > 1 and lasting[key] > 0}
+    again = {(fit, rows): i for i, (_, fit, rows) in enumerate(found)}
+    kept = [(fit, rows) for i, (pid, fit, rows) in enumerate(found) if last[pid] != i and again[fit, rows] != i]
+    return Counter(kept)
+
+
+def test_what_counts_as_a_fit_made_again():
+    cut_off = [("1", "a", "9"), ("2", "b", "9"), ("2", "a", "9"), ("2", "c", "9")]
+    assert not repeated(cut_off)  # 1 died with its answer
+    kept = [("1", "a", "9"), ("1", "b", "9"), ("2", "a", "9")]
+    assert repeated(kept) == {("a", "9"): 1}
 
 
 @pytest.mark.slow
