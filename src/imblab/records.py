@@ -172,17 +172,20 @@ class Learner:
         ``predict_proba``, ``form`` (``count``: the number; ``range``: from 0 to it), ``only`` (parameters and their
         values with which it is so), ``made`` (the attribute that says how many rounds there are). Empty
         where it cannot.
+    rebalances : bool
+        Whether it weighs or resamples the classes by itself, so that nobody knows the positive share it learned from.
     """
 
     name: str
     make: Make
     space: Mapping[str, Axis] = field(default_factory=dict)
     staged: Mapping[str, Any] = field(default_factory=dict)
+    rebalances: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How imbalance is treated: a sampler (with its ratio and k), a weight, a threshold.
+    """How imbalance is treated: a sampler (with its ratio and k), a weight, a calibration, a threshold.
 
     Attributes
     ----------
@@ -200,6 +203,11 @@ class Strategy:
         imbalanced-learn's float ``sampling_strategy``: n_minority / n_majority afterwards.
     k : int or None
         Number of neighbours of the sampler.
+    calibration : {"none", "prior", "sigmoid", "isotonic"}
+        How the learner's answers become probabilities before a threshold is chosen; it takes no fit of the learner.
+    prior_correction : {"exact", "approximate", "inapplicable"} or None
+        Whether the ``prior`` calibration undoes what the sampler does; None where there is no sampler, or none that
+        says so.
     """
 
     name: str
@@ -209,6 +217,8 @@ class Strategy:
     space: Mapping[str, Axis] = field(default_factory=dict)
     ratio: float | None = None
     k: int | None = None
+    calibration: str = "none"
+    prior_correction: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +229,11 @@ class Measure:
     ----------
     name : str
     function : str
-        Dotted path. Needs ``label``: ``f(tn, fp, fn, tp)`` on counts (arrays of any shape); else ``f(y, p)``.
-    needs : {"label", "probability", "score"}
-        ``label``: called classes; ``score``: any ranking; ``probability``: values that claim to be probabilities.
+        Dotted path. Needs ``label``: ``f(tn, fp, fn, tp)`` on counts (arrays of any shape); ``amount``: ``f(y, called,
+        amount)``; else ``f(y, p)``.
+    needs : {"label", "probability", "score", "amount"}
+        ``label``: called classes; ``score``: any ranking; ``probability``: values that claim to be probabilities;
+        ``amount``: the called class and the amount of every row.
     greater_is_better : bool
     range : tuple of float or None
         Lowest and highest value; None where there is no bound.
@@ -288,6 +300,27 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
+class Registered:
+    """What was claimed before the first row; whatever is asked beyond it is exploratory.
+
+    Attributes
+    ----------
+    primary : str
+    contrasts : tuple of (str, str)
+        The family over which p-values are adjusted.
+    alpha : float
+    rope : mapping of str to float
+    repeats : int
+    """
+
+    primary: str
+    contrasts: tuple[tuple[str, str], ...]
+    alpha: float
+    rope: Mapping[str, float]
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """What shall be claimed, fixed before the first row.
 
@@ -299,11 +332,14 @@ class Claims:
     alpha : float
     rope : mapping of str to float
         Half-width of the region of practical equivalence by measure.
+    registered : Registered or None
+        What a study's folder recorded before its first row; None where there is no record.
     """
 
     contrasts: tuple[tuple[str, str], ...] | None = None
     alpha: float = 0.05
     rope: Mapping[str, float] = field(default_factory=lambda: {"mcc": 0.01, "pr_auc": 0.01})
+    registered: Registered | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ def load(path):
 
 FILES = sorted((CONF / "measures").glob("*.yaml"))
 MEASURES = [load(path) for path in FILES]
+#: Measures whose parameters a study or a rescoring says.
+BY_REQUEST = {"precision_at_prevalence", "expected_cost", "amount_cost"}
 every = pytest.mark.parametrize("measure", MEASURES, ids=lambda m: m.name)
 
 
@@ -30,8 +32,8 @@ def rows(seed, n=400, share=0.05):
     return [(y, p), (y, np.round(p, 1)), (y, np.full(n, 0.5)), (y, p * 1e-3), (y, 1.0 - y), (y, y.astype(float))]
 
 
-def value(measure, y, p, threshold=0.5):
-    return measures.score([measure], y, p, threshold, True)[0][measure.name]
+def value(measure, y, p, threshold=0.5, probability=True):
+    return measures.score([measure], y, p, threshold, probability, np.full(len(y), 50.0))[0][measure.name]
 
 
 def test_the_measures_that_are_asked_for_are_there_and_scored_by_default():
@@ -42,7 +44,8 @@ def test_the_measures_that_are_asked_for_are_there_and_scored_by_default():
     }
     defaults = yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
     by_default = next(entry["measures"] for entry in defaults if isinstance(entry, dict) and "measures" in entry)
-    assert {m.name for m in MEASURES} == asked == set(by_default)
+    assert set(by_default) == asked
+    assert {m.name for m in MEASURES} - asked == BY_REQUEST
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -50,9 +53,9 @@ def test_a_file_holds_the_one_measure_of_its_name_in_full(path):
     ((name, raw),) = yaml.safe_load(path.read_text()).items()
     assert name == path.stem
     assert set(raw) == {"function", "needs", "greater_is_better", "range", "reference", "parameters"}
-    assert raw["needs"] in ("label", "probability", "score")
+    assert raw["needs"] in ("label", "probability", "score", "amount")
     assert raw["reference"].strip()
-    assert raw["greater_is_better"] is (name not in ("brier", "log_loss"))
+    assert raw["greater_is_better"] is (name not in ("brier", "log_loss", "expected_cost", "amount_cost"))
 
 
 @every
@@ -69,7 +72,9 @@ def test_with_both_classes_only_precision_without_calls_is_undefined(measure):
     for y, p in rows(4):
         for threshold in (0.0, 0.5, 1.1):
             silent = not (p >= threshold).any()
-            assert (value(measure, y, p, threshold) is None) == (measure.name == "precision" and silent)
+            assert (value(measure, y, p, threshold) is None) == (
+                measure.name.startswith("precision") and measure.needs == "label" and silent
+            )
 
 
 NO_POSITIVES = {
@@ -81,8 +86,9 @@ NO_POSITIVES = {
     "recall_at_1pct",
     "precision_at_1pct",
     "recall_at_precision_90",
+    "precision_at_prevalence",
 }
-NO_NEGATIVES = {"specificity", "g_mean", "balanced_accuracy", "roc_auc"}
+NO_NEGATIVES = {"specificity", "g_mean", "balanced_accuracy", "roc_auc", "precision_at_prevalence"}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +102,7 @@ NO_NEGATIVES = {"specificity", "g_mean", "balanced_accuracy", "roc_auc"}
 )
 def test_a_measure_without_its_denominator_class_is_null(label, threshold, undefined):
     p = np.linspace(0, 1, 50)
-    scores, _ = measures.score(MEASURES, np.full(50, label), p, threshold, True)
+    scores, _ = measures.score(MEASURES, np.full(50, label), p, threshold, True, np.arange(50.0))
     assert {name for name, found in scores.items() if found is None} == undefined
     assert all(np.isfinite(found) for found in scores.values() if found is not None)
 
@@ -129,16 +135,17 @@ def test_the_order_of_rows_changes_nothing(measure):
 @every
 def test_scores_that_are_no_probabilities_are_judged_where_none_is_needed(measure):
     y, p = rows(9)[0]
-    found = measures.score([measure], y, p, 0.5, False)[0][measure.name]
+    found = value(measure, y, p, probability=False)
     assert found == (None if measure.needs == "probability" else value(measure, y, p))
 
 
 @every
 def test_a_measure_of_counts_scores_many_cuts_at_once(measure):
-    if not measures.is_counted(measure):
-        assert isinstance(measures.function_of(measure)(*rows(10)[0]), float)
-        return
     y, p = rows(10)[0]
+    if not measures.is_counted(measure):
+        read = (y, p >= 0.5, p) if measure.needs == "amount" else (y, p)
+        assert isinstance(measures.function_of(measure)(*read), float)
+        return
     cuts = np.array([[0.1, 0.5], [0.3, 0.9]])
     counts = measures.counts_at(y, p, cuts)
     values = measures.function_of(measure)(counts.tn, counts.fp, counts.fn, counts.tp)

@@ -43,11 +43,15 @@ PLAIN = {
         sampling_strategy=r, smote=SMOTE(sampling_strategy=r, k_neighbors=k, random_state=s), random_state=s
     ),
 }
-PLAIN |= {name: PLAIN["smote"] for name in ("smote_threshold", "smote_weight_threshold")}
+PLAIN |= {name: PLAIN["smote"] for name in ("smote_threshold", "smote_weight_threshold", "smote_prior")}
 #: Their forms for tables with some and with only categorical columns; all others have none.
-SMOTES = ("smote", "smote_threshold", "smote_weight_threshold")
+SMOTES = ("smote", "smote_threshold", "smote_weight_threshold", "smote_prior")
 RANDOM = ("random_over", "random_under")
-WITHOUT_SAMPLER = ("none", "class_weight", "threshold", "weight_threshold")
+WITHOUT_SAMPLER = ("none", "class_weight", "threshold", "weight_threshold", "isotonic_threshold")
+#: What a prior correction is worth after a sampler: copies, rows between rows, rows chosen by their place.
+UNDONE = dict.fromkeys(SMOTES, "approximate") | dict.fromkeys(RANDOM, "exact")
+UNDONE |= dict.fromkeys(("borderline_smote", "svm_smote", "adasyn"), "approximate")
+UNDONE |= dict.fromkeys(("smote_tomek", "smote_enn", "near_miss"), "inapplicable")
 
 FIT, ROWS = np.arange(128), np.arange(128, 160)
 
@@ -150,7 +154,7 @@ def test_the_strategies_that_are_asked_for_are_there():
     asked = {
         *("none", "random_over", "random_under", "smote", "borderline_smote", "svm_smote", "adasyn", "smote_tomek"),
         *("smote_enn", "near_miss", "class_weight", "threshold"),
-        *("smote_threshold", "weight_threshold", "smote_weight_threshold"),
+        *("smote_threshold", "weight_threshold", "smote_weight_threshold", "smote_prior", "isotonic_threshold"),
     }
     assert set(NAMES) == asked
     assert set(PLAIN) | set(WITHOUT_SAMPLER) == asked
@@ -160,7 +164,9 @@ def test_the_strategies_that_are_asked_for_are_there():
 def test_a_file_holds_the_one_strategy_of_its_name_and_states_every_knob(path):
     ((name, raw),) = yaml.safe_load(path.read_text(encoding="utf-8")).items()
     assert name == path.stem == strategy(name).name
-    assert list(raw) == ["sampler", "ratio", "k", "weight", "threshold", "space"]
+    keys = [key for key in raw if key != "prior_correction"]
+    assert keys == ["sampler", "ratio", "k", "weight", "calibration", "threshold", "space"]
+    assert raw.get("prior_correction") == UNDONE.get(name)
     assert set(strategy(name).space) == set(raw["space"])
     fixed = {knob for knob in ("ratio", "k", "weight") if raw[knob] is not None}
     assert not fixed & set(raw["space"]), "a knob is fixed or searched"
@@ -174,6 +180,8 @@ def test_its_knobs_are_those_of_its_name(name):
     assert knobs == expected | ({"weight"} if "weight" in name else set())
     assert (found.sampler is not None) == (name in PLAIN)
     assert found.threshold == ("tuned" if name.endswith("threshold") else 0.5)
+    assert found.calibration == next((kind for kind in ("prior", "isotonic") if kind in name), "none")
+    assert found.prior_correction == UNDONE.get(name)
 
 
 # ----------------------------------------------------------------------------------------- the rows a learner receives
@@ -339,6 +347,7 @@ def test_a_study_of_all_of_them_runs_and_says_what_does_not_apply(kind):
     rows = imblab.evaluate(replace(question, datasets={}), [table(kind)])
     assert len(rows) == 3 * len(NAMES)
     left_out = set(NAMES) - {*WITHOUT_SAMPLER, *SMOTES, *RANDOM} if kind == "mixed" else set()
+    left_out |= {"isotonic_threshold"}  # fewer than 50 training positives
     assert set(rows.strategy[rows.status == "inapplicable"]) == left_out
     assert rows.status.isin(["ok", "inapplicable"]).all()
     assert rows.mcc.isna().equals(rows.status == "inapplicable")

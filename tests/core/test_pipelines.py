@@ -61,6 +61,8 @@ def spied(monkeypatch):
     """The spies live in an allowed package for the time of a test."""
     monkeypatch.setattr(dummy, "PipelinesRecorder", Recorder, raising=False)
     monkeypatch.setattr(dummy, "PipelinesDecider", Decider, raising=False)
+    for spy in (Recorder, Decider):
+        monkeypatch.setattr(spy, "__module__", "sklearn.dummy")
     Recorder.shown.clear()
     return Recorder.shown
 

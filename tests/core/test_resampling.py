@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
-from imblab.core import targets
+from imblab.core import resampling, targets
 from imblab.core.resampling import DenseDecoder, Memory, Remembered, Resampler
 
 OVER = "imblearn.over_sampling"
@@ -132,8 +132,8 @@ def test_remembered_neighbours_are_those_of_a_fresh_search(n, width, levels, rea
 def test_one_search_serves_every_smaller_k_where_nothing_ties(monkeypatch):
     X, y = table("distinct", seed=0)
     searches = []
-    real = NearestNeighbors.kneighbors
-    monkeypatch.setattr(NearestNeighbors, "kneighbors", lambda self, *a, **k: searches.append(1) or real(self, *a, **k))
+    real = resampling._nearest
+    monkeypatch.setattr(resampling, "_nearest", lambda *asked: searches.append(1) or real(*asked))
     shared = Resampler(X, y, [], reach=7)
     for ratio in (0.3, 0.6, 1.0):
         for k in (2, 3, 5, 7):

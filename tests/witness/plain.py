@@ -10,6 +10,7 @@ every metric. Whoever wants to know what a number in a ledger means may read it 
 ``X`` is a DataFrame (columns of a number type are numeric, all others categorical), ``y`` an array of 0 and 1.
 """
 
+import warnings
 from itertools import product
 
 import numpy as np
@@ -18,7 +19,10 @@ from imblearn.metrics import geometric_mean_score
 from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
 from imblearn.under_sampling.base import BaseUnderSampler
+from scipy.special import logit
 from sklearn.impute import SimpleImputer
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -151,7 +155,10 @@ def as_matrix(X):
 
 
 def fit_and_predict(matrix, n_numeric, y, fit, rows, *, learner, sampler, weight, seed, params):
-    """Fit on the rows ``fit``, give P(y = 1) of ``rows``. Everything is fitted on real rows of ``fit`` only."""
+    """Fit on the rows ``fit``, give P(y = 1) of ``rows`` and the weighted positive share that the model received.
+
+    Everything is fitted on real rows of ``fit`` only.
+    """
     prepared = {}  # what the fit rows and the rows to predict look like after impute and standardise
     median = SimpleImputer(strategy="median", keep_empty_features=True)
     frequent = SimpleImputer(strategy="most_frequent", keep_empty_features=True)
@@ -180,13 +187,57 @@ def fit_and_predict(matrix, n_numeric, y, fit, rows, *, learner, sampler, weight
 
     model = learner(seed).set_params(**params)
     if weight is None:
+        weights = np.ones(len(y_fit))
         model.fit(final(X_fit), y_fit)
-    elif weight == "balanced":
-        model.fit(final(X_fit), y_fit, sample_weight=compute_sample_weight("balanced", y_fit))
     else:
-        model.fit(final(X_fit), y_fit, sample_weight=np.where(y_fit == 1, float(weight), 1.0))
+        weights = np.where(y_fit == 1, float(weight), 1.0) if weight != "balanced" else None
+        weights = compute_sample_weight("balanced", y_fit) if weights is None else weights
+        model.fit(final(X_fit), y_fit, sample_weight=weights)
     p = model.predict_proba(final(prepared["rows"]))[:, list(model.classes_).index(1)]
-    return np.asarray(p, dtype=np.float64)
+    return np.asarray(p, dtype=np.float64), weights[y_fit == 1].sum() / weights.sum()
+
+
+# -------------------------------------------------------------------------------------------------------- calibration
+
+
+def undo_prior(p, share, received):
+    """Probabilities for a positive share, from those of a model that received another one (Elkan 2001)."""
+    a, b = share / received, (1 - share) / (1 - received)
+    # a p / (a p + b (1 - p)), written so that the log loss of a p close to 1 does not hang on the last bit
+    return 1 / (1 + b / a * ((1 - p) / p))
+
+
+def platt(score, y):
+    """Platt's sigmoid: an unpenalised logistic regression on softened targets, each row once a class."""
+    positives, negatives = np.sum(y == 1), np.sum(y == 0)
+    soft = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    middle, scale = score.mean(), score.std() or 1.0
+    twice = np.concatenate([score, score])[:, None]
+    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-14, max_iter=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says when it cannot come closer than its tolerance
+        model.fit((twice - middle) / scale, np.repeat([1, 0], len(y)), sample_weight=np.concatenate([soft, 1 - soft]))
+    return lambda s: model.predict_proba((s[:, None] - middle) / scale)[:, 1]
+
+
+def steps(score, y):
+    """The isotonic regression that scikit-learn calibrates with."""
+    return IsotonicRegression(out_of_bounds="clip").fit(score, y).predict
+
+
+LEARNED = {"sigmoid": platt, "isotonic": steps}
+#: Positives of the training part that a calibration needs.
+NEEDED_POSITIVES = {"isotonic": 50}
+
+
+def cross_fit(method, inner_results):
+    """The answers of every inner fold by the calibration that all other inner folds teach."""
+    result = []
+    for i, (labels, score) in enumerate(inner_results):
+        others = [pair for j, pair in enumerate(inner_results) if j != i]
+        teach = LEARNED[method](np.concatenate([s for _, s in others]), np.concatenate([y for y, _ in others]))
+        result.append((labels, teach(score)))
+    return result
 
 
 # --------------------------------------------------------------------------------------------------------- candidates
@@ -277,9 +328,14 @@ def choose_cut(rule, y, p, measure, thresholds):
     if "cost" in rule:
         goodness = []
         for cut in observed:
-            _, fp, fn, _ = confusion_matrix(y, (p >= cut).astype(int), labels=[0, 1]).ravel()
-            goodness.append(-(rule["cost"]["fn"] * fn + rule["cost"]["fp"] * fp))
+            tn, fp, fn, tp = confusion_matrix(y, (p >= cut).astype(int), labels=[0, 1]).ravel()
+            cost = rule["cost"]["fn"] * fn + rule["cost"]["fp"] * fp
+            goodness.append(-(cost + rule["cost"].get("tp", 0) * tp + rule["cost"].get("tn", 0) * tn))
         return best_cut(observed, goodness)
+    if "cost_optimal" in rule:  # Elkan 2001
+        costs = rule["cost_optimal"]
+        alarm, miss = costs["fp"] - costs.get("tn", 0), costs["fn"] - costs.get("tp", 0)
+        return alarm / (alarm + miss)
     raise ValueError(f"unknown threshold rule {rule!r}")
 
 
@@ -332,7 +388,8 @@ def study(
         ``sampler``: None or ``f(ratio, k, seed, categorical)`` giving a sampler (None if it has no form for the table);
         ``ratios``, ``ks``, ``weights``: lists of values, ``[None]`` where there is no such knob;
         ``threshold``: a number, a list, ``"tuned"``, ``{"alert_rate": q}``, ``{"min_precision": v}``,
-        ``{"min_recall": v}`` or ``{"cost": {"fn": a, "fp": b}}``.
+        ``{"min_recall": v}``, ``{"cost": {"fn": a, "fp": b}}`` or ``{"cost_optimal": {"fn": a, "fp": b}}``;
+        ``calibration``: ``"prior"``, ``"sigmoid"`` or ``"isotonic"``.
     thresholds : list or "observed"
         What ``"tuned"`` chooses from.
     groups, time, gap : array, array, difference of two times
@@ -345,7 +402,10 @@ def study(
     candidates = candidates_of(strategy, tune or {})
     rule = strategy.get("threshold", 0.5)
     cut_measure = primary if primary in LABEL else threshold_measure
-    must_search = len(candidates) > 1 or not isinstance(rule, (int, float))
+    if isinstance(rule, dict) and "cost_optimal" in rule:
+        rule = choose_cut(rule, np.array([0]), np.array([0.0]), cut_measure, thresholds)
+    method = strategy.get("calibration")
+    must_search = len(candidates) > 1 or not isinstance(rule, (int, float)) or method in LEARNED
 
     def sampler_of(candidate, state):
         if strategy.get("sampler") is None:
@@ -363,7 +423,8 @@ def study(
         return all(is_applicable(sampler, candidate["ratio"], candidate["k"], y[fit]) for fit in fit_parts)
 
     def predict(candidate, state, fit, rows):
-        return fit_and_predict(
+        """Probabilities, or what a calibration is learned from: log-odds where a model has decision values."""
+        p, received = fit_and_predict(
             matrix,
             n_numeric,
             y,
@@ -375,6 +436,10 @@ def study(
             seed=state,
             params=candidate["params"],
         )
+        if method == "prior":
+            return undo_prior(p, np.mean(y[fit]), received)
+        inside = np.clip(p, np.finfo(float).tiny, np.nextafter(1, 0))  # log-odds of 0 and 1 are endless
+        return logit(inside) if method in LEARNED and hasattr(learner(state), "decision_function") else p
 
     result = []
     for repeat in range(repeats):
@@ -391,16 +456,22 @@ def study(
             for candidate in candidates:
                 if not applicable(candidate, state, [fit for fit, _ in pairs] + [train]):
                     continue
+                if y[train].sum() < NEEDED_POSITIVES.get(method, 0):
+                    continue
                 if not must_search:
                     trials.append({"candidate": candidate, "threshold": float(rule), "value": None})
                     continue
                 inner_results = [(y[validate], predict(candidate, state, fit, validate)) for fit, validate in pairs]
+                taught_by = inner_results
+                if method in LEARNED:
+                    inner_results = cross_fit(method, inner_results)
                 all_y = np.concatenate([labels for labels, _ in inner_results])
                 all_p = np.concatenate([p for _, p in inner_results])
                 cut = choose_cut(rule, all_y, all_p, cut_measure, thresholds)
                 if cut is not None:  # no cut meets the rule: this candidate is not applicable either
                     value = value_of(inner_results, cut, primary)
-                    trials.append({"candidate": candidate, "threshold": cut, "value": value})
+                    found = {"candidate": candidate, "threshold": cut, "value": value}
+                    trials.append(found | {"taught_by": taught_by})
 
             row = {"repeat": repeat, "fold": fold}
             if not trials:
@@ -409,7 +480,11 @@ def study(
                 continue
             winner = first_best(trials, primary)
             chosen, cut = winner["candidate"], winner["threshold"]
-            scores, counts = scores_of(y[test], predict(chosen, state, train, test), cut)
+            p = predict(chosen, state, train, test)
+            if method in LEARNED:  # by the inner predictions of the winner, all together
+                labels, score = (np.concatenate(part) for part in zip(*winner["taught_by"], strict=True))
+                p = LEARNED[method](score, labels)(p)
+            scores, counts = scores_of(y[test], p, cut)
             params = {name: chosen[name] for name in ("ratio", "k", "weight") if chosen[name] is not None}
             params |= {f"learner.{name}": value for name, value in chosen["params"].items()}
             row |= {"status": "ok", "params": params, "threshold": cut, "value": winner["value"]}

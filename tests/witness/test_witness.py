@@ -394,6 +394,67 @@ def test_ledger_equals_witness(fast_ledger, dataset, learner, strategy):
     assert_same(fast_ledger, witness, dataset, learner, strategy)
 
 
+CALIBRATED = {
+    "none": {"calibration": "sigmoid"},
+    "class_weight": {"weights": [2, 10, "balanced"], "calibration": "prior"},
+    "smote_prior": {"sampler": plain.smote, "ratios": [0.25, 0.5], "ks": [3], "calibration": "prior"},
+    "smote": {"sampler": plain.smote, "ratios": [0.5], "ks": [3, 5], "calibration": "isotonic"},
+    "smote_threshold": {
+        "sampler": plain.smote,
+        "ratios": [0.25, 0.5],
+        "ks": [3],
+        "threshold": {"cost_optimal": {"fn": 10, "fp": 1, "tp": 0.5}},
+        "calibration": "sigmoid",
+    },
+    "isotonic_threshold": {"threshold": "tuned", "calibration": "isotonic"},
+    "threshold": {"threshold": {"cost": {"fn": 10, "fp": 1, "tp": 2, "tn": 0.1}}, "calibration": "sigmoid"},
+}
+#: What turns the strategies on file into these.
+CALIBRATING = (
+    *(f"strategy.{name}.calibration={knobs['calibration']}" for name, knobs in CALIBRATED.items()),
+    "strategy.smote_threshold.threshold={cost_optimal: {fn: 10, fp: 1, tp: 0.5}}",
+    "strategy.threshold.threshold={cost: {fn: 10, fp: 1, tp: 2, tn: 0.1}}",
+)
+
+
+def calibrated_case(table, learners, *overrides, strategies=CALIBRATED, **given):
+    asked = [text for text in CALIBRATING if text.split(".")[1] in strategies]
+    return Case((*asked, *overrides), (table,), learners, strategies, given)
+
+
+def common_positives():
+    """Positives enough for an isotonic calibration."""
+    table = some_numbers(500).round(3)
+    table["fraud"] = np.where(table.eval("a + b") + np.random.default_rng(2).normal(size=500) > 1.5, "yes", "no")
+    return table
+
+
+@pytest.fixture(scope="module")
+def calibrated_ledger(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("calibrated")
+    common_positives().to_csv(folder / "shops.csv", index=False)
+    table = ("dataset=table", "dataset.table.path=shops.csv", "dataset.table.target=fraud")
+    return ledger_rows(folder, calibrated_case(None, ("logistic", "decision_tree"), *table).typed())
+
+
+@pytest.mark.parametrize("learner", ["logistic", "decision_tree"])
+@pytest.mark.parametrize("strategy", CALIBRATED)
+def test_calibrated_ledger_equals_witness(calibrated_ledger, strategy, learner):
+    table = common_positives()
+    y = (table.pop("fraud") == "yes").to_numpy().astype(int)
+    witness = by_witness(table, y, LEARNERS[learner], CALIBRATED[strategy], {})
+    assert {row["status"] for row in witness} == {"ok"}
+    assert_same(calibrated_ledger, witness, "shops", learner, strategy)
+
+
+def test_undone_priors_and_learned_steps_by_hand():
+    # odds 1 : 1 among rows that were made 99 times rarer than their opposites by the data: 1 : 99
+    assert plain.undo_prior(np.array([0.5]), 0.01, 0.5) == pytest.approx(0.01)
+    assert plain.steps(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, 1, 0, 1]))([0.0, 2.5, 9.0]).tolist() == [0, 0.5, 1]
+    # two rows and their softened targets 1/3 and 2/3: the curve goes through both
+    assert plain.platt(np.array([-1.0, 1.0]), np.array([0, 1]))(np.array([-1.0, 1.0])) == pytest.approx([1 / 3, 2 / 3])
+
+
 TUNED = {
     "threshold": {"threshold": "tuned"},
     "smote_threshold": {"sampler": plain.smote, "ratios": [0.25, 0.5], "ks": [3, 5], "threshold": "tuned"},
@@ -493,6 +554,24 @@ SLOW = {
     "min_precision": rule_case("{min_precision: 0.6}", {"min_precision": 0.6}),
     "min_precision_out_of_reach": rule_case("{min_precision: 0.999}", {"min_precision": 0.999}),
     "min_recall": rule_case("{min_recall: 0.9}", {"min_recall": 0.9}),
+    "cost_optimal": rule_case(
+        "{cost_optimal: {fn: 10, fp: 1, tn: -1}}", {"cost_optimal": {"fn": 10, "fp": 1, "tn": -1}}
+    ),
+    "calibrated_hypothyroid": calibrated_case("hypothyroid", ("logistic",)),
+    "calibrated_trees": calibrated_case(
+        "page_blocks0",
+        ("lightgbm",),
+        strategies={name: CALIBRATED[name] for name in ("none", "class_weight", "smote_prior", "isotonic_threshold")},
+    ),
+    "calibrated_too_few": calibrated_case("yeast4", ("lightgbm",)),
+    "calibrated_brier": calibrated_case("ecoli3", ("logistic",), "primary=brier", primary="brier"),
+    "calibrated_shared": calibrated_case(
+        "ecoli3",
+        ("xgboost",),
+        "protocol.inner=shared",
+        strategies={name: CALIBRATED[name] for name in ("smote_threshold", "smote_prior", "threshold", "none")},
+        inner="shared",
+    ),
     "cost": rule_case("{cost: {fn: 10, fp: 1}}", {"cost": {"fn": 10, "fp": 1}}),
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from imblab.core import pipelines, spaces, targets
+from imblab.core import calibration, pipelines, spaces, targets, thresholds
 from imblab.core.splits import Pair
 from imblab.records import Cell, Dataset, Learner, Make, Measure, Scalar, Split, Strategy, Study, fingerprint
 
@@ -78,6 +78,7 @@ def address(cell: Cell, study: Study, dataset: Dataset) -> str:
         "thresholds": [protocol.thresholds, protocol.threshold_measure],
         "search": [study.tuning.method, study.tuning.n_trials, study.tuning.prune],
         "primary": study.primary,
+        **({"calibration": set_right} if (set_right := calibration.address(strategy, learner)) else {}),
         "measures": [[m.name, m.function, m.needs, dict(m.parameters)] for m in study.measures],
     }
     return fingerprint(dataset.fingerprint, cell.split.fingerprint, asked)
@@ -103,8 +104,13 @@ def barrier(strategy: Strategy, learner: Learner, dataset: Dataset, primary: Mea
     weighs = strategy.weight is not None or "weight" in strategy.space
     if weighs and not pipelines.takes_weights(learner.make):
         return f"the fit of learner {learner.name!r} takes no sample_weight"
-    if primary.needs == "probability" and not pipelines.gives_probabilities(targets.build(learner.make, allow=None)):
-        return f"primary {primary.name!r} needs probabilities and learner {learner.name!r} gives scores only"
+    if thresholds.needs_amount(strategy.threshold) and dataset.amount is None:
+        return f"the threshold of {strategy.name!r} costs amounts, and {dataset.name!r} has no amount column"
+    asks = {f"primary {primary.name!r}": primary.needs == "probability"}
+    asks |= {f"the threshold of {strategy.name!r}": thresholds.needs_probability(strategy.threshold)}
+    for what in (name for name, needed in asks.items() if needed):
+        if not calibration.gives_probabilities(strategy, learner):
+            return f"{what} needs probabilities and learner {learner.name!r} gives scores only"
     return None
 
 

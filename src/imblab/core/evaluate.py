@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from imblab import seeds
-from imblab.core import design, measures, pipelines, search, spaces, thresholds
+from imblab.core import calibration, design, measures, pipelines, search, spaces, thresholds
 from imblab.core.pipelines import Atom, FitFailed, Prediction
 from imblab.core.splits import Pair
 from imblab.records import (
@@ -45,6 +45,10 @@ class Task:
         Inner (fit, validate) rows.
     predict : callable
         Answers atoms.
+    sampler : mapping or None
+        In the form that suits the table.
+    axes : mapping of str to Axis
+        What is searched; empty where nothing is.
     """
 
     cell: Cell
@@ -52,6 +56,14 @@ class Task:
     dataset: Dataset
     pairs: Sequence[Pair]
     predict: Predict
+    sampler: Make | None = field(init=False)
+    axes: Mapping[str, Axis] = field(init=False)
+
+    def __post_init__(self) -> None:
+        cell = self.cell
+        object.__setattr__(self, "sampler", pipelines.form(cell.strategy.sampler, self.dataset))
+        axes = spaces.axes(cell.strategy, cell.learner, self.study.tuning.tune_learner)
+        object.__setattr__(self, "axes", axes)
 
     @property
     def seed(self) -> int:
@@ -64,14 +76,13 @@ class Task:
         return named(self.study.measures, self.study.primary)
 
     @property
-    def sampler(self) -> Make | None:
-        """The sampler in the form that suits the table."""
-        return pipelines.form(self.cell.strategy.sampler, self.dataset)
-
-    @property
-    def axes(self) -> dict[str, Axis]:
-        """What is searched; empty where nothing is."""
-        return spaces.axes(self.cell.strategy, self.cell.learner, self.study.tuning.tune_learner)
+    def barrier(self) -> str | None:
+        """Why nothing of the cell can be asked, whatever the knobs."""
+        strategy, learner = self.cell.strategy, self.cell.learner
+        positives = int(self.dataset.y[self.cell.split.train].sum())
+        return design.barrier(strategy, learner, self.dataset, self.primary) or calibration.obstacle(
+            strategy, learner, positives
+        )
 
     def atom(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Atom:
         """The question for the probabilities of some rows after a fit on others."""
@@ -119,20 +130,21 @@ def named(known: Sequence[Measure], name: str) -> Measure:
 
 
 class _Counted:
-    """Counts the distinct atoms a row rests on."""
+    """Counts the distinct atoms a row rests on; what a calibration reads again is asked once."""
 
     def __init__(self, predict: Predict) -> None:
         self._predict = predict
-        self.seen: set[str] = set()
+        self.seen: dict[str, Prediction | None] = {}
 
     def __call__(self, atom: Atom) -> Prediction:
-        self.seen.add(atom.address)
-        return self._predict(atom)
+        found = self.seen.setdefault(atom.address, None)
+        if found is None:
+            found = self.seen[atom.address] = self._predict(atom)
+        return found
 
 
 def _answer(task: Task) -> _Outcome:
-    reason = design.barrier(task.cell.strategy, task.cell.learner, task.dataset, task.primary)
-    if reason:
+    if reason := task.barrier:
         return _Outcome("inapplicable", reason)
     trials = tune(task)
     winner = search.best(trials, task.primary.greater_is_better) or unsearched(trials)
@@ -140,7 +152,7 @@ def _answer(task: Task) -> _Outcome:
         return _Outcome(*_defeat(trials), trials=trials)
     split = task.cell.split
     try:
-        prediction = task.ask(winner.params, split.train, split.test)
+        prediction = calibrated(task, winner.params, task.ask(winner.params, split.train, split.test))
     except FitFailed as error:
         return _Outcome("failed", f"the refit of the winner failed: {error}", trials, winner)
     return _Outcome("ok", None, trials, winner, prediction, _remarks(task, winner, prediction))
@@ -195,8 +207,7 @@ def atoms(task: Task) -> list[Atom]:
     -------
     list of Atom
     """
-    barred = design.barrier(task.cell.strategy, task.cell.learner, task.dataset, task.primary)
-    if barred or not _chooses(task):
+    if task.barrier or not _looks_inside(task):
         return []
     params = [trial.params for trial in candidates(task) if trial.status == "ok"]
     return [task.atom(p, fit, validate) for fit, validate in task.pairs for p in params]
@@ -214,37 +225,108 @@ def _searched(task: Task, judge: search.Judge) -> tuple[Trial, ...]:
     return search.run(task.axes, spaces.fixed(task.cell.strategy), task.study.tuning, task.seed, better, judged)
 
 
-def _chooses(task: Task) -> bool:
-    """Whether anything is chosen on the inner folds: a candidate or a threshold."""
-    return bool(task.axes) or not isinstance(_rule(task)[0], (int, float))
+def calibrated(task: Task, params: Mapping[str, Scalar], prediction: Prediction) -> Prediction:
+    """The answer after a fit on the outer training rows, set right by the calibration of the strategy.
+
+    Parameters
+    ----------
+    task : Task
+        Asked for the inner validation predictions where the calibration is learned from them.
+    params : mapping
+        Flat knobs, of the winner.
+    prediction : Prediction
+        What ``task.ask(params, split.train, rows)`` gave, for whatever rows.
+
+    Returns
+    -------
+    Prediction
+        The same one where the strategy calibrates nothing.
+
+    Raises
+    ------
+    FitFailed
+    """
+    kind = task.cell.strategy.calibration
+    if calibration.is_own(kind):
+        return replace(prediction, p=_own(task, params, task.cell.split.train, prediction))
+    if not calibration.is_learned(kind):
+        return prediction
+    learned = calibration.learn(kind, [_scored(task, params, *pair) for pair in task.pairs])
+    return replace(prediction, p=learned(calibration.score_of(prediction.p, task.cell.learner)), calibrated=True)
+
+
+def validated(task: Task, params: Mapping[str, Scalar]) -> list[thresholds.Fold]:
+    """Labels and calibrated probabilities of the inner validation rows of a candidate, fold by fold.
+
+    Parameters
+    ----------
+    task : Task
+    params : mapping
+        Flat knobs.
+
+    Returns
+    -------
+    list of (y, p)
+
+    Raises
+    ------
+    FitFailed
+    """
+    folds = [_scored(task, params, *pair) for pair in task.pairs]
+    return calibration.cross_fitted(task.cell.strategy.calibration, folds)
+
+
+def _scored(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, validate: np.ndarray) -> thresholds.Fold:
+    """Labels of the rows of an inner fold, and their probabilities or the scores that a calibration reads."""
+    kind, answer = task.cell.strategy.calibration, task.ask(params, fit, validate)
+    p = _own(task, params, fit, answer) if calibration.is_own(kind) else answer.p
+    scores = calibration.score_of(p, task.cell.learner) if calibration.is_learned(kind) else p
+    return task.dataset.y[validate], scores
+
+
+def _own(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, prediction: Prediction) -> np.ndarray:
+    """An answer as the rows of its own fit set it right."""
+    weight = params.get("weight")
+    assert weight is None or isinstance(weight, (int, float, str))
+    kind = task.cell.strategy.calibration
+    return calibration.own(kind, prediction.p, task.dataset.y[fit], prediction.reached, weight)
+
+
+def _looks_inside(task: Task) -> bool:
+    """Whether the inner folds are asked: for a candidate, a threshold or a calibration."""
+    return bool(task.axes) or _fixed(task) is None or calibration.is_learned(task.cell.strategy.calibration)
 
 
 def _bar(task: Task, known: Sequence[Trial]) -> float | None:
     """The best value so far, which the next candidate must be able to reach; None without pruning."""
     measure = task.primary
-    if not task.study.tuning.prune or not measures.is_monotone(measure):
+    learned = calibration.is_learned(task.cell.strategy.calibration)  # no fold is known before all are
+    if not task.study.tuning.prune or learned or not measures.is_monotone(measure):
         return None
     found = search.best(known, measure.greater_is_better)
     return found.value if found else None
 
 
 def _judged(task: Task, params: Mapping[str, Scalar], bar: float | None) -> Trial:
+    if not _looks_inside(task):
+        return Trial(params, None, _fixed(task))
     rule, grid = _rule(task)
-    if not task.axes and isinstance(rule, (int, float)):
-        return Trial(params, None, float(rule))
     folds: list[thresholds.Fold] = []
     for i, (fit, validate) in enumerate(task.pairs):
         if bar is not None and folds and _reach(task, folds, rule) < bar - search.TIE:
             return Trial(params, None, None, "pruned", f"cannot reach {bar:.6g} after {i} inner folds")
         try:
-            folds.append((task.dataset.y[validate], task.ask(params, fit, validate).p))
+            folds.append(_scored(task, params, fit, validate))
         except FitFailed as error:
             return Trial(params, None, None, "failed", f"inner fold {i}: {error}")
-    cut = thresholds.choose(rule, folds, grid, measures.function_of(_cut_measure(task)))
+    folds = calibration.cross_fitted(task.cell.strategy.calibration, folds)
+    by, amount = _cut_measure(task), task.dataset.amount
+    amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
+    cut = thresholds.choose(rule, folds, grid, measures.function_of(by), by.greater_is_better, amounts)
     if cut is None:
         return Trial(params, None, None, "inapplicable", f"no cut meets {_said(rule)} on the inner folds")
     value = cut.value if measures.is_counted(task.primary) else _mean_over_folds(task.primary, folds)
-    if value is None:
+    if value is None and (task.axes or _fixed(task) is None):
         return Trial(params, None, cut.threshold, "failed", f"{task.primary.name} is undefined on the inner folds")
     return Trial(params, value, cut.threshold, fold_thresholds=cut.fold_thresholds, at_edge=cut.at_edge)
 
@@ -260,7 +342,13 @@ def _rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
     own = spaces.cuts(task.cell.strategy)
     if own is not None:
         return "tuned", own
-    return task.cell.strategy.threshold, task.study.protocol.thresholds
+    return thresholds.settled(task.cell.strategy.threshold), task.study.protocol.thresholds
+
+
+def _fixed(task: Task) -> float | None:
+    """The threshold where it is known before any fit."""
+    rule = _rule(task)[0]
+    return float(rule) if isinstance(rule, (int, float)) else None
 
 
 def _cut_measure(task: Task) -> Measure:
@@ -295,6 +383,8 @@ def _remarks(task: Task, winner: Trial, prediction: Prediction) -> list[str]:
     notes = list(prediction.notes)
     if winner.at_edge:
         notes.append(f"the threshold {winner.threshold:g} is the first or last it could be")
+    if said := calibration.remark(task.cell.strategy):
+        notes.append(said)
     if not prediction.calibrated:
         notes.append(f"{task.cell.learner.name!r} gives scores, not probabilities: uncalibrated")
     return notes
@@ -306,11 +396,12 @@ def _said(rule: Threshold) -> str:
 
 def _row(task: Task, outcome: _Outcome, fits: int, seconds: float) -> Evaluation:
     cell, winner, y = task.cell, outcome.winner, task.dataset.y[task.cell.split.test]
+    amount = None if task.dataset.amount is None else task.dataset.amount[cell.split.test]
     scores: dict[str, float | None] = {m.name: None for m in task.study.measures}
     counts: dict[str, int] = {}
     if outcome.prediction is not None and winner is not None and winner.threshold is not None:
         scores, found = measures.score(
-            task.study.measures, y, outcome.prediction.p, winner.threshold, outcome.prediction.calibrated
+            task.study.measures, y, outcome.prediction.p, winner.threshold, outcome.prediction.calibrated, amount
         )
         counts = {name: int(getattr(found, name)) for name in ("tn", "fp", "fn", "tp")}
     return Evaluation(

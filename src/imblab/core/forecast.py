@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imblab.core import design, evaluate, search, spaces
+from imblab.core import calibration, evaluate, search, spaces
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import Atom, FitFailed, Prediction
 from imblab.core.sharing import Sharing
@@ -118,8 +118,7 @@ def forecast(tasks: Sequence[Task], sharing: Sharing, look_up: LookUp = lambda _
 
 def _count(task: Task, count: _Count) -> None:
     cell, split = task.cell, task.cell.split
-    reason = design.barrier(cell.strategy, cell.learner, task.dataset, task.primary)
-    if reason:
+    if reason := task.barrier:
         count.refusals.append(_refusal(task, None, reason))
         return
     trials = evaluate.candidates(task)
@@ -184,10 +183,11 @@ def strategy_facts(study: Study) -> Iterator[dict[str, Any]]:
     """The knobs and the number of candidates of every strategy."""
     for strategy in study.strategies:
         shown = {name: axis.text() for name, axis in strategy.space.items()}
+        kind = calibration.shown(strategy)
         yield {
             "name": strategy.name,
             "candidates": max(_candidates(study, strategy)),
-            "axes": {**shown, **spaces.fixed(strategy)},
+            "axes": {**shown, **spaces.fixed(strategy), **({"calibration": kind} if kind else {})},
             "weight": shown.get("weight", strategy.weight),
             "threshold": shown.get("threshold", strategy.threshold),
         }

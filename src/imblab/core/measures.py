@@ -1,9 +1,10 @@
 """Numbers that mean something under imbalance, from one pass over the scores.
 
-Three kinds, by what they need: ``label`` measures are functions ``f(tn, fp, fn, tp)`` of confusion counts of any one
+Four kinds, by what they need: ``label`` measures are functions ``f(tn, fp, fn, tp)`` of confusion counts of any one
 shape and give float64 of that shape, so that every threshold is scored at once; ``score`` measures ``f(y, p)`` read a
-ranking; ``probability`` measures ``f(y, p)`` read values that claim to be probabilities. ``y`` holds 0 and 1, ``p``
-finite float64 of the same shape (n_rows,). Undefined is NaN here and null in a row; never 0.
+ranking; ``probability`` measures ``f(y, p)`` read values that claim to be probabilities; ``amount`` measures
+``f(y, called, amount)`` read which rows are called positive and what each is worth. ``y`` holds 0 and 1, ``p`` finite
+float64 of the same shape (n_rows,). Undefined is NaN here and null in a row; never 0.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from imblab.core.targets import is_path
 from imblab.errors import ConfigError, unknown
 from imblab.records import Measure
 
 #: Where the functions of measures may live.
-HOMES = ("imblab.core.measures", "sklearn.metrics")
+HOMES = ("imblab.core.measures", "imblab.core.costs", "sklearn.metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,24 @@ def precision(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
 def specificity(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
     """Share of the negatives that are called negative; undefined without negatives."""
     return _ratio(tn, np.add(tn, fp))
+
+
+def precision_at_prevalence(tn: Any, fp: Any, fn: Any, tp: Any, prevalence: float) -> np.ndarray:
+    """Precision where another share of the rows is positive than in this sample.
+
+    ``r pi / (r pi + f (1 - pi))`` with recall r, false positive rate f and prevalence pi, by Bayes' theorem: right as
+    long as nothing but the prevalence differs (Elkan 2001, IJCAI, 973-978). Undefined where a class is absent or
+    nothing is called positive. ``prevalence`` lies inside (0, 1).
+
+    Examples
+    --------
+    >>> precision_at_prevalence(90, 10, 0, 10, 0.01).round(4).item()
+    0.0917
+    """
+    if not 0 < prevalence < 1:
+        raise ValueError(f"prevalence is {prevalence!r}, and a prevalence lies inside (0, 1)")
+    caught, alarmed = recall(tn, fp, fn, tp) * prevalence, (1 - specificity(tn, fp, fn, tp)) * (1 - prevalence)
+    return _ratio(caught, caught + alarmed)
 
 
 def f_beta(tn: Any, fp: Any, fn: Any, tp: Any, beta: float = 1.0) -> np.ndarray:
@@ -243,35 +263,55 @@ def _found(name: str, path: str, needs: str, parameters: str, allow: tuple[str, 
     says = f"measure {name!r} has the function {path!r}"
     where, _, called = path.rpartition(".")
     homes = (*HOMES, *allow)
-    if not any(f"{where}.".startswith(f"{home}.") for home in homes):
+    if not is_path(path) or not _at_home(where, homes):
         raise ConfigError(f"{says}; functions of measures come from {', '.join(homes)} only. Name one of theirs.")
     try:
         module = import_module(where)
     except ImportError as error:
         raise ConfigError(f"{says}: {error}; a path must import. Correct it, or install the package.") from error
     bound = json.loads(parameters)
-    known = {n: partial(f, **bound) if bound else f for n, f in vars(module).items() if isfunction(f)}
+    known = {
+        n: partial(f, **bound) if bound else f
+        for n, f in vars(module).items()
+        if isfunction(f) and not n.startswith("_") and _at_home(f.__module__, homes)
+    }
     if called not in known:
         near = get_close_matches(called, [n for n, f in known.items() if not _fault(f, needs)], n=12, cutoff=0)
         raise ConfigError(f"{says}: {unknown('measure function', called, near)}")
     fault = _fault(known[called], needs)
     if fault:
-        rule = "f(tn, fp, fn, tp) on arrays" if needs == "label" else "f(y, p) and gives one number"
         says += f" with parameters {bound}, which fails on two rows ({fault})"
+        rule = _FORMS[needs]
         raise ConfigError(f"{says}; what needs {needs!r} is {rule}. Correct its function, needs or parameters.")
     return known[called]
 
 
+#: What a function is that reads what a measure needs, and two rows to try it on.
+_FORMS = {
+    "label": "f(tn, fp, fn, tp) on arrays",
+    "amount": "f(y, called, amount) and gives one number",
+    **dict.fromkeys(("score", "probability"), "f(y, p) and gives one number"),
+}
+_ROWS: dict[str, tuple[Any, ...]] = {
+    "label": tuple(np.ones((4, 2), dtype=np.int64)),
+    "amount": (np.array([0, 1]), np.array([False, True]), np.array([1.0, 2.0])),
+    **dict.fromkeys(("score", "probability"), (np.array([0, 1]), np.array([0.25, 0.75]))),
+}
+
+
+def _at_home(module: str, homes: Sequence[str]) -> bool:
+    """Whether a module lies in one of the homes; what a home imported from elsewhere is none of its functions."""
+    return any(f"{module}.".startswith(f"{home}.") for home in homes)
+
+
 def _fault(function: Callable[..., Any], needs: str) -> str:
     """Why a function is no measure of this need; empty where it is one."""
-    label = needs == "label"
-    rows = np.ones((4, 2), dtype=np.int64) if label else (np.array([0, 1]), np.array([0.25, 0.75]))
     try:
         with warnings.catch_warnings(action="ignore"):
-            shape = np.asarray(function(*rows), dtype=np.float64).shape
+            shape = np.asarray(function(*_ROWS[needs]), dtype=np.float64).shape
     except Exception as error:  # whatever a foreign function raises is the reader's answer
         return str(error).partition("\n")[0] or type(error).__name__
-    return "" if shape == ((2,) if label else ()) else f"it gives the shape {shape}"
+    return "" if shape == ((2,) if needs == "label" else ()) else f"it gives the shape {shape}"
 
 
 #: Functions that never fall when a wrong call is put right: tested over every small confusion matrix.
@@ -290,12 +330,17 @@ def is_counted(measure: Measure) -> bool:
 
 
 def score(
-    measures: Sequence[Measure], y: np.ndarray, p: np.ndarray, threshold: float, probability: bool
+    measures: Sequence[Measure],
+    y: np.ndarray,
+    p: np.ndarray,
+    threshold: float,
+    probability: bool,
+    amount: np.ndarray | None = None,
 ) -> tuple[dict[str, float | None], Counts]:
     """Every measure of one set of predictions, sorted once, and the counts at the threshold.
 
-    ``probability`` says whether ``p`` claims to be one. A score is None where it is undefined, and where it needs a
-    probability that there is not.
+    ``probability`` says whether ``p`` claims to be one, ``amount`` what every row is worth. A score is None where it is
+    undefined, and where it needs a probability or amounts that there are not.
 
     Examples
     --------
@@ -306,7 +351,12 @@ def score(
     counts = counts_at(y, p, threshold)
     order = np.argsort(-p, kind="stable")
     called = (counts.tn, counts.fp, counts.fn, counts.tp)
-    given = {"label": called, "score": (y[order], p[order]), "probability": (y, p) if probability else None}
+    given = {
+        "label": called,
+        "score": (y[order], p[order]),
+        "probability": (y, p) if probability else None,
+        "amount": None if amount is None else (y, p >= threshold, amount),
+    }
     return {m.name: _number(function_of(m), given[m.needs]) for m in measures}, counts
 
 

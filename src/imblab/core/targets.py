@@ -7,6 +7,7 @@ allow-listed package are built, and nothing outside the list is even imported.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -18,6 +19,10 @@ from imblab.records import Make
 
 #: The packages whose estimators a study may name.
 DEFAULT_ALLOW = ("sklearn", "imblearn", "lightgbm", "xgboost", "imblab")
+#: A dotted path of names, at most 200 characters long.
+PATH = re.compile(r"(?=.{3,200}$)[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+#: Modules of a package that are not meant to be imported by its users; some change the process when they are.
+INTERNAL = {"tests", "conftest", "testing", "__main__"}
 
 
 def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
@@ -55,12 +60,17 @@ def _resolved(path: str, allow: tuple[str, ...] | None) -> type:
     module, _, name = path.rpartition(".")
     if allow is not None and module.split(".")[0] not in allow:
         raise ConfigError(
-            f"'_target_' is {path!r}, which lies outside the allowed packages ({', '.join(allow)}); only their "
+            f"'_target_' is {path[:80]!r}, which lies outside the allowed packages ({', '.join(allow)}); only their "
             "estimators are built. Extend `allow` on your own command line if you trust it."
+        )
+    if not is_path(path):
+        raise ConfigError(
+            f"'_target_' is {path[:80]!r}, which cannot be imported (a public class has at most 200 characters and "
+            "lies outside tests); it must be the dotted path of a class. Correct the path."
         )
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # an import runs the module, which may raise anything
         raise ConfigError(
             f"'_target_' is {path!r}, which cannot be imported ({error}); it must be the dotted path of a class. "
             "Correct the path, or install the package."
@@ -70,7 +80,24 @@ def _resolved(path: str, allow: tuple[str, ...] | None) -> type:
             f"'_target_' is {path!r}, which is no class deriving from scikit-learn's BaseEstimator; only estimators "
             "and samplers are built. Name the class itself."
         )
+    if allow is not None and found.__module__.split(".")[0] not in allow:
+        raise ConfigError(
+            f"'_target_' is {path!r}, another name of a class of {found.__module__!r}, which lies outside the allowed "
+            f"packages ({', '.join(allow)}); only their estimators are built. Extend `allow` on your own command line "
+            "if you trust it."
+        )
     return found
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is a dotted path that a study may name: short, and to nothing that a package keeps to itself.
+
+    Examples
+    --------
+    >>> is_path("sklearn.svm.SVC"), is_path("sklearn.conftest.SVC"), is_path("..svm.SVC")
+    (True, False, False)
+    """
+    return bool(PATH.fullmatch(text)) and not INTERNAL & set(text.split("."))
 
 
 def build(

@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 
+from imblab.core import costs
 from imblab.core.measures import Counts, counts_at, precision, recall
 from imblab.errors import ConfigError, unknown
 from imblab.records import Threshold
@@ -23,7 +25,7 @@ Grid = tuple[float, ...] | str
 
 #: Values closer than this are tied.
 TIE = 1e-12
-RULES = ("alert_rate", "min_precision", "min_recall", "cost")
+RULES = ("alert_rate", "min_precision", "min_recall", "cost", "cost_optimal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,35 @@ class Cut:
     fold_thresholds: tuple[float, ...] = ()
 
 
+def settled(rule: Threshold) -> Threshold:
+    """A rule with what is known before any fit: ``{"cost_optimal": ...}`` is Elkan's threshold, a number.
+
+    Examples
+    --------
+    >>> settled({"cost_optimal": {"fn": 9, "fp": 1}}), settled("tuned")
+    (0.1, 'tuned')
+    """
+    matrix = rule.get("cost_optimal") if isinstance(rule, Mapping) else None
+    return costs.optimal_threshold(matrix) if matrix else rule
+
+
+def needs_probability(rule: Threshold) -> bool:
+    """Whether a rule holds for probabilities only."""
+    return isinstance(rule, Mapping) and "cost_optimal" in rule
+
+
+def needs_amount(rule: Threshold) -> bool:
+    """Whether a rule reads the amounts of rows."""
+    return isinstance(rule, Mapping) and costs.reads_amount(rule.get("cost"))
+
+
 def choose(
-    rule: Threshold, folds: Sequence[Fold], grid: Grid, measure: Function, greater_is_better: bool = True
+    rule: Threshold,
+    folds: Sequence[Fold],
+    grid: Grid,
+    measure: Function,
+    greater_is_better: bool = True,
+    amounts: Sequence[np.ndarray] = (),
 ) -> Cut | None:
     """Choose a threshold by a rule.
 
@@ -57,8 +86,9 @@ def choose(
     rule : float, "tuned" or mapping
         A number is kept. ``tuned`` maximises the measure over the grid. ``{"alert_rate": q}`` is the largest observed
         score that flags at least the share q; ``{"min_precision": v}`` and ``{"min_recall": v}`` maximise the measure
-        among the cuts that meet it; ``{"cost": {"fn": a, "fp": b}}`` has the least summed cost. These four look at
-        the distinct observed scores.
+        among the cuts that meet it; ``{"cost": {"fn": a, "fp": b}}`` has the least summed cost, where ``tp`` and ``tn``
+        may cost too and ``"fn": "amount"`` is the amount of the missed row. These four look at the distinct observed
+        scores. :func:`settled` turns ``{"cost_optimal": ...}`` into a number.
     folds : sequence of (y, p)
         Labels and probabilities of the inner validation folds.
     grid : tuple of float or "observed"
@@ -66,6 +96,8 @@ def choose(
     measure : callable
         A label measure ``f(tn, fp, fn, tp)``.
     greater_is_better : bool, default=True
+    amounts : sequence of ndarray, optional
+        Of the rows of every fold, where the rule reads them.
 
     Returns
     -------
@@ -90,7 +122,11 @@ def choose(
     cuts = np.unique(np.concatenate([p for _, p in folds]) if pooled else np.asarray(grid, dtype=np.float64))
     table = _table(folds, cuts)
     values = _apply(measure, table)
-    wanted = _wanted(rule, table, values if greater_is_better else -values)
+    if isinstance(rule, Mapping) and needs_amount(rule):
+        missed = [costs.missed_amounts(y, p, amount, cuts) for (y, p), amount in zip(folds, amounts, strict=True)]
+        wanted = -costs.total(rule["cost"], table.tn, table.fp, np.stack([*missed, np.sum(missed, axis=0)]), table.tp)
+    else:
+        wanted = _wanted(rule, table, values if greater_is_better else -values)
     index = _best(wanted[-1], cuts)
     if index is None:
         return None
@@ -169,8 +205,8 @@ def _check_mapping(rule: Mapping[str, object], where: str) -> None:
     name, value = next(iter(rule.items()))
     if name not in RULES:
         raise ConfigError(f"{where!r}: {unknown('threshold rule', str(name), RULES)}")
-    if name == "cost":
-        _check_cost(value, where)
+    if name in ("cost", "cost_optimal"):
+        _check_cost(str(name), value, where)
     elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
         raise ConfigError(
             f"{where!r} has {name}={value!r}; a share lies above 0 and at most at 1. Write for example "
@@ -178,13 +214,12 @@ def _check_mapping(rule: Mapping[str, object], where: str) -> None:
         )
 
 
-def _check_cost(value: object, where: str) -> None:
-    costs = list(value.values()) if isinstance(value, Mapping) else []
-    numbers = [c for c in costs if isinstance(c, (int, float)) and not isinstance(c, bool) and 0 <= c < np.inf]
-    if not isinstance(value, Mapping) or set(value) != {"fn", "fp"} or len(numbers) != 2 or not any(numbers):
+def _check_cost(name: str, value: Any, where: str) -> None:
+    empirical = name == "cost"
+    said = costs.fault(value, amounts=empirical) or ("" if empirical else costs.unreasonable(value))
+    if said:
         raise ConfigError(
-            f"{where!r} has cost={value!r}; a cost names fn and fp, both at least 0 and not both 0. Write for example "
-            f"{where}={{cost: {{fn: 10, fp: 1}}}}."
+            f"{where!r} has {name}={value!r}; {said}. Write for example {where}={{{name}: {{fn: 10, fp: 1}}}}."
         )
 
 
@@ -205,7 +240,7 @@ def _wanted(rule: Threshold, table: Counts, values: np.ndarray) -> np.ndarray:
         return values
     name, bound = next(iter(rule.items()))
     if name == "cost":
-        return -np.asarray(bound["fn"] * table.fn + bound["fp"] * table.fp, dtype=np.float64)
+        return -costs.total(bound, table.tn, table.fp, table.fn, table.tp)
     if name == "alert_rate":
         flagged = table.tp + table.fp
         # The rank of the score, not the score: two that lie closer than a tie are two scores.

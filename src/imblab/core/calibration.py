@@ -1,0 +1,337 @@
+"""The fourth knob: answers become probabilities, without a fit of the learner.
+
+``prior`` undoes a known change of the positive share, fit by fit. ``sigmoid`` and ``isotonic`` are learned from inner
+validation predictions: those of fold j from the other folds, those of the test rows from all of them. Everything here
+is arrays in, arrays out; whoever evaluates a cell says which predictions.
+
+References
+----------
+Platt (1999), Probabilistic outputs for support vector machines, Advances in Large Margin Classifiers, 61-74.
+Elkan (2001), The foundations of cost-sensitive learning, IJCAI, 973-978.
+Zadrozny and Elkan (2002), Transforming classifier scores into accurate multiclass probability estimates, KDD, 694-699.
+Saerens, Latinne and Decaestecker (2002), Adjusting the outputs of a classifier to new a priori probabilities, Neural
+Computation 14, 21-41.
+Dal Pozzolo, Caelen, Johnson and Bontempi (2015), Calibrating probability with undersampling for unbalanced
+classification, IEEE SSCI, 159-166.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
+
+from imblab.core import pipelines, targets
+from imblab.records import Learner, Strategy
+
+#: A learned way from scores to probabilities; its keywords are what was learned.
+Map = partial[np.ndarray]
+#: Labels and scores of some rows.
+Fold = tuple[np.ndarray, np.ndarray]
+
+#: What `Strategy.calibration` may be.
+KINDS = ("none", "prior", "sigmoid", "isotonic")
+#: What `Strategy.prior_correction` may be.
+CORRECTIONS = ("exact", "approximate", "inapplicable")
+#: Positives of the outer training part without which a calibration is not learned.
+LEAST = {"isotonic": 50}
+
+_SMALLEST = np.finfo(np.float64).tiny
+_LARGEST = 1 - np.finfo(np.float64).epsneg
+_STEPS = 100
+_STILL = 1e-13
+
+
+def corrected(q: np.ndarray, share: float, received: float) -> np.ndarray:
+    """Probabilities for the positive share of the data, from those of a learner that received another one.
+
+    ``p = a q / (a q + b (1 - q))`` with ``a = share / received`` and ``b = (1 - share) / (1 - received)`` (Elkan 2001,
+    theorem 2; Saerens et al. 2002, equation 4). Never reverses two rows.
+
+    Parameters
+    ----------
+    q : ndarray
+        In [0, 1].
+    share, received : float
+        Positive share of the fit part, and the weighted one that the learner received; both in (0, 1).
+
+    Returns
+    -------
+    ndarray
+
+    Examples
+    --------
+    >>> corrected(np.array([0.0, 0.5, 1.0]), 0.01, 0.5)
+    array([0.  , 0.01, 1.  ])
+    """
+    if share == received:  # nothing to undo, not even the last bit
+        return q
+    odds = (1 - share) * received / (share * (1 - received))
+    # Through the odds against, every step is monotone in floats too, which the quotient above is not.
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.asarray(1 / (1 + odds * ((1 - q) / q)))
+
+
+def received_share(reached: Mapping[str, Any], weight: float | str | None) -> float:
+    """The weighted positive share of the rows that a learner received.
+
+    Parameters
+    ----------
+    reached : mapping
+        ``negative`` and ``positive`` rows.
+    weight : float, "balanced" or None
+        Of a positive relative to a negative row.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> received_share({"negative": 90, "positive": 10}, 9.0)
+    0.5
+    """
+    if weight == "balanced":  # scikit-learn's formula gives both classes the same total
+        return 0.5
+    positive = reached["positive"] * float(1 if weight is None else weight)
+    return float(positive / (positive + reached["negative"]))
+
+
+def sigmoid(score: np.ndarray, y: np.ndarray) -> Map:
+    """Learn ``p = 1 / (1 + exp(-(a score + b)))`` by maximum likelihood on Platt's softened targets.
+
+    The targets ``(n_1 + 1) / (n_1 + 2)`` of positives and ``1 / (n_0 + 2)`` of negatives keep a finite solution where
+    the classes are separated (Platt 1999). Newton steps to the optimum, as Lin, Lin and Weng (2007), Machine Learning
+    68, 267-276, where scikit-learn stops at a gradient of 1e-6.
+
+    Parameters
+    ----------
+    score : ndarray of shape (n_rows,)
+        Finite. A constant score gives the mean target.
+    y : ndarray of shape (n_rows,)
+
+    Returns
+    -------
+    callable
+
+    Examples
+    --------
+    >>> sigmoid(np.array([-1.0, 1.0]), np.array([0, 1]))(np.array([-1.0, 0.0, 1.0])).round(3).tolist()
+    [0.333, 0.5, 0.667]
+    """
+    positives = int(np.sum(y))
+    target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
+    centre, width = float(np.mean(score)), float(np.std(score)) or 1.0
+    slope, level = _likeliest((score - centre) / width, target)
+    return partial(_logistic, slope=float(slope), level=float(level), centre=centre, width=width)
+
+
+def _logistic(s: np.ndarray, *, slope: float, level: float, centre: float, width: float) -> np.ndarray:
+    return np.asarray(expit(slope * ((s - centre) / width) + level))
+
+
+def _likeliest(x: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Slope and level of the logistic curve with the least cross-entropy to targets in (0, 1)."""
+    design = np.column_stack([x, np.ones_like(x)])
+
+    def loss(theta: np.ndarray) -> float:
+        z = design @ theta
+        return float(np.sum(np.logaddexp(0, z) - target * z))
+
+    theta = np.array([0.0, logit(np.mean(target))])
+    for _ in range(_STEPS):
+        p = expit(design @ theta)
+        hessian = (design * (p * (1 - p))[:, None]).T @ design
+        # Least squares, since a constant score leaves the slope open: it stays 0.
+        step = np.linalg.lstsq(hessian, design.T @ (p - target), rcond=None)[0]
+        before = loss(theta)
+        while loss(theta - step) > before * (1 + _STILL) and np.max(np.abs(step)) > _STILL:
+            step = step / 2
+        theta = theta - step
+        if np.max(np.abs(step)) <= _STILL * max(1.0, np.max(np.abs(theta))):
+            break
+    return theta
+
+
+def isotonic(score: np.ndarray, y: np.ndarray) -> Map:
+    """Learn the rising step function of least squares, linear between its steps (Zadrozny and Elkan 2002).
+
+    scikit-learn's ``IsotonicRegression``; scores beyond those seen get the value at the nearest end. Rows may tie.
+
+    Examples
+    --------
+    >>> isotonic(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 1, 0, 1]))(np.array([0.0, 0.25, 0.9])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    learned = IsotonicRegression(out_of_bounds="clip").fit(score, y)
+    return partial(_rising, learned=learned)
+
+
+def _rising(s: np.ndarray, *, learned: IsotonicRegression) -> np.ndarray:
+    return np.asarray(learned.predict(s), dtype=np.float64)
+
+
+#: Calibrations that are learned from inner validation predictions.
+_LEARNED: dict[str, Callable[[np.ndarray, np.ndarray], Map]] = {"sigmoid": sigmoid, "isotonic": isotonic}
+#: Calibrations that a fit decides by the rows it received.
+_OWN: dict[str, Callable[[np.ndarray, float, float], np.ndarray]] = {"prior": corrected}
+
+
+def is_learned(kind: str) -> bool:
+    """Whether a calibration is learned from inner validation predictions."""
+    return kind in _LEARNED
+
+
+def is_own(kind: str) -> bool:
+    """Whether a calibration sets the answers of a fit right by the rows of that fit alone."""
+    return kind in _OWN
+
+
+def own(kind: str, q: np.ndarray, y: np.ndarray, reached: Mapping[str, Any], weight: float | str | None) -> np.ndarray:
+    """The answers of one fit as its own rows set them right.
+
+    Parameters
+    ----------
+    kind : {"prior"}
+    q : ndarray
+        Probabilities.
+    y : ndarray of shape (n_fit,)
+        Labels of the fit part.
+    reached : mapping
+        ``negative`` and ``positive`` rows that the learner received.
+    weight : float, "balanced" or None
+
+    Returns
+    -------
+    ndarray
+    """
+    positive = int(np.sum(y))
+    share = received_share({"negative": len(y) - positive, "positive": positive}, None)
+    return _OWN[kind](q, share, received_share(reached, weight))
+
+
+def learn(kind: str, folds: Sequence[Fold]) -> Map:
+    """The map that all folds teach together.
+
+    Parameters
+    ----------
+    kind : {"sigmoid", "isotonic"}
+    folds : sequence of (y, score)
+
+    Returns
+    -------
+    callable
+    """
+    y, score = (np.concatenate(part) for part in zip(*folds, strict=True))
+    return _LEARNED[kind](score, y)
+
+
+def cross_fitted(kind: str, folds: Sequence[Fold]) -> list[Fold]:
+    """Every fold through the map that the other folds teach; folds as they are where nothing is learned.
+
+    Parameters
+    ----------
+    kind : str
+    folds : sequence of (y, score)
+        At least two.
+
+    Returns
+    -------
+    list of (y, p)
+    """
+    if not is_learned(kind):
+        return list(folds)
+    return [(y, learn(kind, [*folds[:j], *folds[j + 1 :]])(score)) for j, (y, score) in enumerate(folds)]
+
+
+def score_of(p: np.ndarray, learner: Learner) -> np.ndarray:
+    """What is calibrated: the log-odds of a learner with decision values, else its probabilities.
+
+    That is what scikit-learn's ``CalibratedClassifierCV`` reads. Log-odds are those of the nearest float within
+    (0, 1).
+    """
+    if not hasattr(targets.build(learner.make, allow=None), "decision_function"):
+        return p
+    return np.asarray(logit(np.clip(p, _SMALLEST, _LARGEST)))
+
+
+def gives_probabilities(strategy: Strategy, learner: Learner) -> bool:
+    """Whether what a learner answers under a strategy claims to be a probability."""
+    return is_learned(strategy.calibration) or pipelines.gives_probabilities(targets.build(learner.make, allow=None))
+
+
+def obstacle(strategy: Strategy, learner: Learner, positives: int) -> str | None:
+    """Why the calibration of a strategy cannot be made.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    learner : Learner
+    positives : int
+        Of the outer training part.
+
+    Returns
+    -------
+    str or None
+        A reason in words; None where nothing stands in the way.
+
+    Examples
+    --------
+    >>> obstacle(Strategy("i", calibration="isotonic"), Learner("l", {}), 49)
+    'calibration isotonic needs 50 training positives, and the outer training part holds 49'
+    """
+    kind, least = strategy.calibration, LEAST.get(strategy.calibration, 0)
+    if positives < least:
+        return f"calibration {kind} needs {least} training positives, and the outer training part holds {positives}"
+    return uncorrectable(strategy, learner) if is_own(kind) else None
+
+
+def uncorrectable(strategy: Strategy, learner: Learner) -> str | None:
+    """Why the prior correction cannot undo what a strategy and a learner do to the positive share.
+
+    Returns
+    -------
+    str or None
+        None where it can, exactly or approximately.
+
+    Examples
+    --------
+    >>> uncorrectable(Strategy("none"), Learner("forest", {}, rebalances=True))
+    "learner 'forest' rebalances the classes by itself, so that the positive share it learned from is unknown"
+    """
+    if learner.rebalances:
+        return (
+            f"learner {learner.name!r} rebalances the classes by itself, so that the positive share it learned from is "
+            "unknown"
+        )
+    if strategy.sampler is not None and strategy.prior_correction in (None, "inapplicable"):
+        kind = strategy.sampler["_target_"].rsplit(".", 1)[-1]
+        return f"{kind} chooses rows by their place, not only by their class, which no prior correction undoes"
+    if not pipelines.gives_probabilities(targets.build(learner.make, allow=None)):
+        return f"the prior correction needs probabilities and learner {learner.name!r} gives scores only"
+    return None
+
+
+def shown(strategy: Strategy) -> str | None:
+    """The calibration where there is one."""
+    kind = strategy.calibration
+    return kind if is_own(kind) or is_learned(kind) else None
+
+
+def address(strategy: Strategy, learner: Learner) -> list[str | bool | None]:
+    """What of the calibration may change a row; empty where there is none."""
+    kind = strategy.calibration
+    if is_own(kind):
+        return [kind, strategy.prior_correction, learner.rebalances]
+    return [kind] if is_learned(kind) else []
+
+
+def remark(strategy: Strategy) -> str | None:
+    """What a reader of a calibrated row should know."""
+    if is_own(strategy.calibration) and strategy.prior_correction == "approximate":
+        return "the prior correction is approximate: synthetic rows move the distributions of the classes too"
+    return None

@@ -1,0 +1,456 @@
+"""The fourth knob: scikit-learn as the witness of what is learned, laws of the prior correction, and what is asked."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import make_classification
+from sklearn.frozen import FrozenEstimator
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.naive_bayes import GaussianNB
+
+import imblab
+from imblab.core import calibration, design, evaluate, splits
+from imblab.core.calibration import corrected, received_share
+from imblab.core.evaluate import Task
+from imblab.core.pipelines import FitFailed, Prediction
+from imblab.records import Choice, Dataset, Learner, Measure, Protocol, Strategy, Study, Tuning
+
+SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
+LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"})
+BAYES = Learner("bayes", {"_target_": "sklearn.naive_bayes.GaussianNB"})
+SVM = Learner("svm", {"_target_": "sklearn.svm.SVC"})
+INNER = 3
+HUNDREDTHS = [i / 100 for i in range(1, 100)]
+shares = st.floats(1e-4, 1 - 1e-4)
+
+
+def drawn(seed, n=300, share=0.2):
+    rng = np.random.default_rng(seed)
+    y = (rng.random(n) < share).astype(np.int64)
+    y[:2] = [0, 1]
+    return y, rng.normal(size=n) + 1.5 * y
+
+
+# ------------------------------------------------------------------------------------------------------ the prior
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1), shares, shares)
+def test_the_prior_correction_is_the_published_formula(q, share, received):
+    a, b = share / received, (1 - share) / (1 - received)
+    found = corrected(np.array([q]), share, received).item()
+    assert found == pytest.approx(a * q / (a * q + b * (1 - q)), rel=1e-9, abs=1e-12)
+    assert 0 <= found <= 1
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=40), shares, shares)
+def test_it_reverses_no_two_rows_and_ties_none_but_by_rounding(values, share, received):
+    q = np.sort(np.array(values))
+    p = corrected(q, share, received)
+    assert (np.diff(p) >= 0).all()
+    odds = (1 - share) * received / (share * (1 - received))
+    # A float near 1 keeps no more than 2**-53 of the odds against it: only rows closer than that may tie.
+    apart = (1 / np.maximum(q[:-1], 1e-300) - 1 / np.maximum(q[1:], 1e-300)) * odds > 1e-14 * (
+        1 + odds / q[:-1].clip(1e-300)
+    )
+    assert (np.diff(p)[apart] > 0).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(1e-6, 1 - 1e-6), min_size=1, max_size=20), shares, shares)
+def test_it_is_undone_by_its_opposite_and_nothing_is_undone_where_nothing_was_done(values, share, received):
+    q = np.array(values)
+    back = corrected(corrected(q, share, received), received, share)
+    np.testing.assert_allclose(back, q, rtol=1e-6, atol=1e-9)
+    np.testing.assert_array_equal(corrected(q, share, share), q)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([0.02, 0.1, 0.4]))
+def test_it_changes_no_rank(seed, share):
+    y, s = drawn(seed)
+    q = expit(s)
+    assert roc_auc_score(y, corrected(q, share, 0.5)) == roc_auc_score(y, q)
+
+
+def test_it_is_bayes_rule_where_probabilities_are_known():
+    """Two normal classes: the posterior at one positive share from the posterior at another."""
+    x = np.linspace(-4, 5, 50)
+
+    def posterior(share):
+        return expit(logit(share) + x - 0.5)  # of N(1, 1) against N(0, 1)
+
+    np.testing.assert_allclose(corrected(posterior(0.5), 0.03, 0.5), posterior(0.03), rtol=1e-12)
+    np.testing.assert_allclose(corrected(posterior(0.2), 0.7, 0.2), posterior(0.7), rtol=1e-12)
+
+
+def test_random_undersampling_is_undone_as_dal_pozzolo_says():
+    """``p = beta p_s / (beta p_s - p_s + 1)`` with beta the share of the negatives that is kept."""
+    kept, negatives, positives = 0.25, 800, 100
+    q = np.linspace(0, 1, 21)
+    received = received_share({"negative": int(kept * negatives), "positive": positives}, None)
+    found = corrected(q, positives / (negatives + positives), received)
+    np.testing.assert_allclose(found, kept * q / (kept * q - q + 1), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("weight", "share"), [(None, 0.1), (1, 0.1), (9.0, 0.5), ("balanced", 0.5), (81.0, 0.9)])
+def test_the_share_received_counts_weights(weight, share):
+    assert received_share({"negative": 90, "positive": 10}, weight) == pytest.approx(share, rel=1e-15)
+
+
+def test_a_weighted_fit_that_is_set_right_comes_near_an_unweighted_one():
+    X, y = make_classification(20_000, 5, n_redundant=0, weights=[0.95], random_state=0)
+    plain = LogisticRegression(C=np.inf).fit(X, y).predict_proba(X)[:, 1]
+    weighted = LogisticRegression(C=np.inf).fit(X, y, sample_weight=np.where(y == 1, 19.0, 1.0)).predict_proba(X)[:, 1]
+    counts = {"negative": int((y == 0).sum()), "positive": int(y.sum())}
+    right = calibration.own("prior", weighted, y, counts, 19.0)
+    assert abs(weighted.mean() / y.mean() - 1) > 2
+    assert abs(right.mean() / y.mean() - 1) < 0.1
+    assert np.mean(np.abs(right - plain)) < 0.02
+
+
+# ------------------------------------------------------------------------------------------------ what is learned
+
+
+def platt_loss(score, y):
+    """The loss that Platt states, and the target he gives every row."""
+    positives, negatives = y.sum(), (1 - y).sum()
+    target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    return lambda ab: np.sum(np.logaddexp(0, ab[0] * score + ab[1]) - target * (ab[0] * score + ab[1]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sigmoid_is_the_optimum_of_platts_loss(seed):
+    y, s = drawn(seed)
+    best = minimize(platt_loss(s, y), [0.0, 0.0], method="BFGS", options={"gtol": 1e-9}).x
+    grid = np.linspace(-3, 5, 30)
+    np.testing.assert_allclose(calibration.sigmoid(s, y)(grid), expit(best[0] * grid + best[1]), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+@pytest.mark.parametrize("learner", [LOGISTIC, BAYES], ids=lambda x: x.name)
+def test_what_is_learned_is_that_of_calibrated_classifier_cv(method, learner):
+    """With decision values for one learner and probabilities for the other: what scikit-learn reads of them."""
+    X, y = make_classification(900, 6, n_informative=3, weights=[0.8], flip_y=0.05, random_state=3)
+    fitted = {"logistic": LogisticRegression, "bayes": GaussianNB}[learner.name]().fit(X[:300], y[:300])
+    peer = CalibratedClassifierCV(FrozenEstimator(fitted), method=method, cv=2, ensemble=False)
+    peer.fit(X[300:600], y[300:600])
+    p = fitted.predict_proba(X)[:, 1]
+    score = calibration.score_of(p, learner)
+    found = calibration.learn(method, [(y[300:600], score[300:600])])(score[600:])
+    # scikit-learn stops where the gradient is 1e-6; steps are the same function.
+    np.testing.assert_allclose(found, peer.predict_proba(X[600:])[:, 1], atol=2e-4 if method == "sigmoid" else 1e-9)
+
+
+def test_the_sigmoid_is_no_worse_than_that_of_scikit_learn():
+    """Its private function is asked here alone: it is what ``CalibratedClassifierCV`` fits."""
+    from sklearn.calibration import _sigmoid_calibration
+
+    for seed in range(6):
+        y, s = drawn(seed, n=200, share=0.05)
+        a, b = _sigmoid_calibration(s, y)
+        found = calibration.sigmoid(s, y)
+        ours = logit(found(np.array([0.0, 1.0])))
+        loss = platt_loss(s, y)
+        assert loss([ours[1] - ours[0], ours[0]]) <= loss([-a, -b]) + 1e-12
+        np.testing.assert_allclose(found(s), expit(-(a * s + b)), atol=2e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e6])
+def test_the_sigmoid_knows_no_unit(scale):
+    y, s = drawn(5)
+    np.testing.assert_allclose(calibration.sigmoid(s * scale, y)(s * scale), calibration.sigmoid(s, y)(s), rtol=1e-9)
+
+
+def test_separated_constant_and_reversed_scores_have_a_sigmoid():
+    y = np.repeat([0, 1], [30, 10])
+    separated = calibration.sigmoid(y.astype(float), y)(np.array([0.0, 1.0]))
+    np.testing.assert_allclose(separated, [1 / 32, 11 / 12], rtol=1e-9)  # the softened targets themselves
+    constant = calibration.sigmoid(np.full(40, 0.3), y)(np.array([0.3, 9.0]))
+    np.testing.assert_allclose(constant, (30 / 32 + 10 * 11 / 12) / 40, rtol=1e-9)
+    falling = calibration.sigmoid(-y.astype(float), y)(np.array([-1.0, 0.0]))
+    np.testing.assert_allclose(falling, separated[::-1], rtol=1e-9)
+
+
+def test_cross_fitting_shows_no_fold_its_own_labels():
+    folds = [drawn(seed, n=60, share=0.4) for seed in range(3)]
+    for kind in ("sigmoid", "isotonic"):
+        found = calibration.cross_fitted(kind, folds)
+        for j, (y, s) in enumerate(folds):
+            others = [folds[i] for i in range(3) if i != j]
+            expected = calibration.learn(kind, others)(s)
+            np.testing.assert_array_equal(found[j][1], expected)
+            np.testing.assert_array_equal(found[j][0], y)
+            turned = [(1 - y, s) if i == j else fold for i, fold in enumerate(folds)]
+            np.testing.assert_array_equal(calibration.cross_fitted(kind, turned)[j][1], expected)
+    assert calibration.cross_fitted("none", folds) == folds
+
+
+def test_the_log_odds_of_certain_rows_are_finite_and_in_order():
+    score = calibration.score_of(np.array([0.0, 1e-300, 0.5, 1 - 1e-16, 1.0]), LOGISTIC)
+    assert np.isfinite(score).all()
+    assert (np.diff(score) >= 0).all()
+    np.testing.assert_array_equal(calibration.score_of(np.array([0.0, 1.0]), BAYES), [0.0, 1.0])
+
+
+def test_isotonic_steps_are_those_of_scikit_learn():
+    y, s = drawn(2)
+    grid = np.linspace(-6, 8, 40)
+    peer = IsotonicRegression(out_of_bounds="clip").fit(s, y)
+    np.testing.assert_array_equal(calibration.isotonic(s, y)(grid), peer.predict(grid))
+
+
+# ---------------------------------------------------------------------------------------------- inside a cell
+
+
+@cache
+def toy(n=360, positives=120):
+    y = np.zeros(n, dtype=np.int64)
+    y[np.random.default_rng(0).permutation(n)[:positives]] = 1
+    return Dataset("toy", pd.DataFrame({"a": np.arange(float(n))}), y, ("no", "yes"), fingerprint="toy")
+
+
+@cache
+def measures():
+    return imblab.compose("name=x", "dataset=[ecoli3]").measures
+
+
+class Oracle:
+    """Answers from the labels and noise, and remembers what it was asked."""
+
+    def __init__(self, calibrated=True, fails=lambda atom: False):
+        self.calibrated, self.fails, self.asked = calibrated, fails, []
+
+    def __call__(self, atom):
+        self.asked.append(atom)
+        if self.fails(atom):
+            raise FitFailed("ValueError: made up")
+        noise = np.random.default_rng(int(atom.fit.sum()) % 997).random(len(atom.rows))
+        p = 0.3 * toy().y[atom.rows] + 0.7 * noise * (0.5 + 0.1 * atom.knobs.get("k", 0) % 0.5)
+        return Prediction(p, self.calibrated, {"negative": 100, "positive": 100}, ())
+
+
+def task_of(strategy, predict=None, learner=LOGISTIC, primary="mcc", data=None, **tuning):
+    data = data or toy()
+    asked = Protocol(2, INNER)
+    study = Study("toy", 5, {}, (learner,), (strategy,), measures(), asked, primary, Tuning(**tuning))
+    plan = splits.plan(data, asked, 5)
+    (cell, *_) = design.expand(study, {"toy": plan})
+    return Task(cell, study, data, splits.inner(data, asked, 5, cell.split, plan), predict or Oracle())
+
+
+def of(kind, threshold=0.5, **knobs):
+    return Strategy(kind, threshold=threshold, calibration=kind, **knobs)
+
+
+def raw(task, params=None):
+    """What the learner answers: inner folds and test rows."""
+    inner = [task.ask(params or {}, fit, validate).p for fit, validate in task.pairs]
+    split = task.cell.split
+    return inner, task.ask(params or {}, split.train, split.test).p
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "isotonic"])
+def test_a_learned_calibration_asks_the_inner_folds_even_at_a_fixed_threshold(kind):
+    oracle = Oracle()
+    task = task_of(of(kind), oracle)
+    row = evaluate.evaluate(task)
+    assert (row.status, row.fits, row.threshold) == ("ok", INNER + 1, 0.5)
+    assert len(oracle.asked) == INNER + 1
+    assert [a.address for a in evaluate.atoms(task)] == [a.address for a in oracle.asked[:INNER]]
+
+
+def test_a_prior_at_a_fixed_threshold_needs_one_fit():
+    oracle = Oracle()
+    row = evaluate.evaluate(task_of(of("prior"), oracle))
+    assert (row.status, row.fits, len(oracle.asked), row.value) == ("ok", 1, 1, None)
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "isotonic"])
+@pytest.mark.parametrize("learner", [LOGISTIC, BAYES], ids=lambda x: x.name)
+def test_the_test_rows_are_set_right_by_all_inner_predictions_of_the_winner(kind, learner):
+    task = task_of(of(kind, "tuned"), learner=learner)
+    row = evaluate.evaluate(task)
+    inner, outer = raw(task)
+    y = np.concatenate([toy().y[validate] for _, validate in task.pairs])
+    score = calibration.score_of(np.concatenate(inner), learner)
+    p = calibration.learn(kind, [(y, score)])(calibration.score_of(outer, learner))
+    test = toy().y[task.cell.split.test]
+    assert row.scores["brier"] == pytest.approx(np.mean((p - test) ** 2), abs=1e-15)
+    assert row.counts["tp"] == int(((p >= row.threshold) & (test == 1)).sum())
+    folds = evaluate.validated(task, row.params)
+    pooled = np.concatenate([p for _, p in folds])
+    assert row.trials[0].threshold == row.threshold
+    assert not np.allclose(pooled, np.concatenate(inner))
+
+
+def test_a_prior_is_undone_fold_by_fold_before_the_threshold_is_chosen():
+    task = task_of(of("prior", "tuned", weight=3.0))
+    found = evaluate.validated(task, {"weight": 3.0})
+    for (fit, validate), (y, p), q in zip(task.pairs, found, raw(task, {"weight": 3.0})[0], strict=True):
+        np.testing.assert_array_equal(y, toy().y[validate])
+        np.testing.assert_array_equal(p, corrected(q, toy().y[fit].mean(), 0.75))
+
+
+def test_strategies_that_differ_in_calibration_alone_share_every_fit():
+    addresses = set()
+    for kind in calibration.KINDS:
+        oracle = Oracle()
+        evaluate.evaluate(task_of(of(kind, "tuned", sampler=SMOTE, k=3, prior_correction="approximate"), oracle))
+        addresses.add(tuple(sorted({atom.address for atom in oracle.asked})))
+    assert len(addresses) == 1
+
+
+def test_a_prior_changes_no_ranking_measure_of_a_row():
+    one, other = (evaluate.evaluate(task_of(of(kind, weight=5.0))) for kind in ("none", "prior"))
+    for name in ("pr_auc", "roc_auc", "recall_at_1pct"):
+        assert one.scores[name] == other.scores[name]
+    assert one.scores["brier"] != other.scores["brier"]
+
+
+def test_without_a_calibration_the_answer_is_the_same_object():
+    task = task_of(Strategy("none"))
+    prediction = Prediction(np.array([0.5]), True, {"negative": 1, "positive": 1})
+    assert evaluate.calibrated(task, {}, prediction) is prediction
+
+
+def test_a_failed_inner_fit_fails_the_row_with_its_fold():
+    first = task_of(of("sigmoid")).pairs[0][0]
+    row = evaluate.evaluate(task_of(of("sigmoid"), Oracle(fails=lambda atom: np.array_equal(atom.fit, first))))
+    assert row.status == "failed"
+    assert "inner fold 0: ValueError: made up" in row.error
+
+
+def test_a_fixed_threshold_stands_where_the_primary_is_undefined_inside():
+    """Calibrated answers seldom reach .99: precision without calls has no value, and nothing was chosen by it."""
+    row = evaluate.evaluate(task_of(of("sigmoid", 0.999), primary="precision"))
+    assert (row.status, row.threshold, row.value) == ("ok", 0.999, None)
+
+
+def test_scores_become_probabilities_and_say_nothing_of_being_uncalibrated():
+    row = evaluate.evaluate(task_of(of("sigmoid"), Oracle(calibrated=False), learner=SVM, primary="brier"))
+    assert row.status == "ok"
+    assert row.scores["brier"] is not None
+    assert not [note for note in row.notes if "uncalibrated" in note]
+    plain = evaluate.evaluate(task_of(Strategy("none"), Oracle(calibrated=False), learner=SVM))
+    assert plain.scores["brier"] is None
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "isotonic"])
+def test_what_is_learned_from_all_folds_is_not_pruned(kind):
+    strategy = of(kind, "tuned", sampler=SMOTE, space={"k": Choice((1, 2, 3, 4))})
+    whole, pruned = (evaluate.evaluate(task_of(strategy, prune=prune)) for prune in (False, True))
+    assert [t.status for t in pruned.trials] == ["ok"] * 4
+    assert replace(whole, seconds=0, fingerprint="") == replace(pruned, seconds=0, fingerprint="")
+
+
+@pytest.mark.parametrize("kind", ["none", "prior", "sigmoid"])
+def test_amounts_reach_the_threshold_and_the_score_of_a_row(kind):
+    amount = np.random.default_rng(3).gamma(2, 4, len(toy().y)).round(2)
+    data, costs = replace(toy(), amount=amount), {"fn": "amount", "fp": 3, "tp": 1}
+    task = task_of(of(kind, {"cost": costs}, weight=2.0), data=data)
+    paid = Measure("paid", "imblab.core.costs.amount_cost", "amount", False, parameters={"costs": costs})
+    task = replace(task, study=replace(task.study, measures=(*measures(), paid)))
+    row = evaluate.evaluate(task)
+
+    def cost(rows, p, cut):
+        y, called = data.y[rows], p >= cut
+        missed, caught = (y == 1) & ~called, (y == 1) & called
+        return amount[rows][missed].sum() + 3 * (called & (y == 0)).sum() + caught.sum()
+
+    rows = np.concatenate([validate for _, validate in task.pairs])
+    p = np.concatenate([p for _, p in evaluate.validated(task, row.params)])
+    assert cost(rows, p, row.threshold) == pytest.approx(min(cost(rows, p, cut) for cut in p), rel=1e-12)
+    split = task.cell.split
+    outer = evaluate.calibrated(task, row.params, task.ask(row.params, split.train, split.test)).p
+    expected = cost(split.test, outer, row.threshold) / len(split.test)
+    assert row.scores["paid"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_cost_as_primary_is_made_small():
+    matrix = {"fn": 7, "fp": 1}
+    cheap = Measure("cheap", "imblab.core.costs.expected_cost", "label", False, parameters={"costs": matrix})
+    task = task_of(of("sigmoid", "tuned", sampler=SMOTE, space={"k": Choice((1, 2, 3))}))
+    task = replace(task, study=replace(task.study, measures=(*measures(), cheap), primary="cheap"))
+    row = evaluate.evaluate(task)
+    for trial in row.trials:
+        y, p = (np.concatenate(part) for part in zip(*evaluate.validated(task, trial.params), strict=True))
+        paid = [(7 * ((p < cut) & (y == 1)).sum() + ((p >= cut) & (y == 0)).sum()) / len(y) for cut in HUNDREDTHS]
+        assert trial.value == pytest.approx(min(paid), abs=1e-12)
+    assert row.value == min(trial.value for trial in row.trials)
+
+
+# ------------------------------------------------------------------------------------------------- what cannot be
+
+
+@pytest.mark.parametrize(
+    ("strategy", "learner", "reason"),
+    [
+        (of("prior"), replace(LOGISTIC, rebalances=True), "rebalances the classes by itself"),
+        (of("prior"), SVM, "needs probabilities and learner 'svm' gives scores only"),
+        (
+            of("prior", sampler=SMOTE, k=3, prior_correction="inapplicable"),
+            LOGISTIC,
+            "SMOTE chooses rows by their place",
+        ),
+        (of("prior", sampler=SMOTE, k=3), LOGISTIC, "SMOTE chooses rows by their place"),
+        (
+            Strategy("t", threshold={"cost_optimal": {"fn": 9, "fp": 1}}),
+            SVM,
+            "the threshold of 't' needs probabilities",
+        ),
+        (Strategy("t", threshold={"cost": {"fn": "amount", "fp": 1}}), LOGISTIC, "'toy' has no amount column"),
+    ],
+)
+def test_what_cannot_be_set_right_is_inapplicable_and_costs_nothing(strategy, learner, reason):
+    oracle = Oracle()
+    task = task_of(strategy, oracle, learner=learner)
+    row = evaluate.evaluate(task)
+    assert row.status == "inapplicable"
+    assert reason in row.error
+    assert oracle.asked == evaluate.atoms(task) == []
+
+
+def test_isotonic_needs_fifty_training_positives():
+    enough, few = (replace(toy(), y=toy(360, n).y) for n in (100, 99))
+    assert evaluate.evaluate(task_of(of("isotonic"), data=enough)).status == "ok"
+    row = evaluate.evaluate(task_of(of("isotonic"), data=few))
+    assert row.status == "inapplicable"
+    assert row.error == "calibration isotonic needs 50 training positives, and the outer training part holds 49"
+
+
+def test_an_approximate_correction_says_so():
+    notes = {
+        how: evaluate.evaluate(task_of(of("prior", sampler=SMOTE, k=3, prior_correction=how))).notes
+        for how in ("approximate", "exact")
+    }
+    assert notes["exact"] == ()
+    assert notes["approximate"] == (
+        "the prior correction is approximate: synthetic rows move the distributions of the classes too",
+    )
+
+
+# -------------------------------------------------------------------------------------------------- the address
+
+
+def address(strategy, learner=LOGISTIC):
+    task = task_of(strategy, learner=learner)
+    return design.address(task.cell, task.study, task.dataset)
+
+
+def test_the_calibration_is_part_of_the_address_only_where_there_is_one():
+    assert len({address(replace(Strategy("s"), calibration=kind)) for kind in calibration.KINDS}) == 4
+    assert address(Strategy("s", prior_correction="exact")) == address(Strategy("s"))
+    assert address(Strategy("s"), replace(LOGISTIC, rebalances=True)) == address(Strategy("s"))
+    assert address(of("prior", prior_correction="exact")) != address(of("prior"))

@@ -1,0 +1,242 @@
+"""What leaves answers as the kernel does, bit for bit, and holds no row."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import confusion_matrix, get_scorer, roc_auc_score
+from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.svm import SVC
+
+import imblab
+from imblab.core import evaluate, model, pipelines, splits
+from imblab.core.evaluate import Task
+from imblab.core.pipelines import FitFailed, Prepared
+from imblab.records import Cell, Learner
+from imblab_model import digest
+
+LEARNERS = sorted(p.stem for p in (Path(__file__).parents[2] / "conf" / "learner").glob("*.yaml"))
+MADE_OF_ROWS = ("knn", "svm")
+ENSEMBLES = ("balanced_random_forest", "easy_ensemble", "lightgbm", "random_forest", "xgboost")
+SPACE = ("strategy.smote_threshold.space.ratio=choice(0.5)", "strategy.smote_threshold.space.k=choice(3)")
+
+
+def table(n=240, positive="yes", negative="no", seed=0, categorical=True):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 5 == 0
+    frame = pd.DataFrame({"late": rng.normal(size=n) + y, "early": rng.normal(size=n) * 7 + 3 * y})
+    frame.loc[rng.random(n) < 0.1, "late"] = np.nan
+    if categorical:
+        frame["town"] = np.where(y & (rng.random(n) < 0.5), "b", rng.choice(["a", "c", None], n))
+        frame["size"] = rng.integers(1, 4, n)
+    frame["target"] = np.where(y, positive, negative)
+    frame["when"] = rng.permutation(n)
+    return frame
+
+
+def dataset(frame=None, **roles):
+    frame = table() if frame is None else frame
+    roles = {"drop": ["when"], **roles}
+    return imblab.dataset(
+        frame, "target", name="toy", categorical=[c for c in ("size",) if c in frame] or None, **roles
+    )
+
+
+def task(data, learner="logistic", strategy="smote_threshold", *more):
+    asked = (*SPACE, *more) if strategy == "smote_threshold" else more
+    asked += (f"+learner.{learner}.make.n_estimators=2",) if learner in ENSEMBLES else ()
+    study = imblab.compose("name=x", f"learner=[{learner}]", f"strategy=[{strategy}]", "protocol=smoke", *asked)
+    return task_of(study, data)
+
+
+def task_of(study, data):
+    plan = splits.plan(data, study.protocol, study.seed)
+    cell = Cell(data.name, study.learners[0], study.strategies[0], model.whole(data))
+    pairs = splits.inner(data, study.protocol, study.seed, cell.split, plan)
+    return Task(cell, study, data, pairs, lambda atom: pipelines.fit_predict(atom, Prepared(data, atom.fit)))
+
+
+def exported(asked, labels=("no", "yes")):
+    trial, _ = model.choose(asked)
+    return model.fit(asked, trial.params, trial.threshold, labels), trial
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_every_shipped_learner_answers_as_the_kernel_bit_for_bit(learner):
+    data = dataset()
+    asked = task(data, learner)
+    made, trial = exported(asked)
+    rows = np.arange(len(data.y))
+    atom = asked.atom(trial.params, rows, rows)
+    [wanted] = pipelines.fit_answer(atom, [(atom, {})], Prepared(data, rows))
+    raw = table()
+    assert np.array_equal(made.positive_proba(raw), wanted.p)
+    assert np.array_equal(made.predict_proba(raw)[:, 1], wanted.p)
+    assert np.array_equal(made.predict(raw), np.where(wanted.p >= trial.threshold, "yes", "no"))
+    X = made.preparation.transform(raw)
+    assert model.holds_rows(made.learner, X) == (learner in MADE_OF_ROWS)
+    assert model.keeps_rows(asked.study.learners[0]) == (learner in MADE_OF_ROWS)
+
+
+def test_it_is_a_scikit_learn_classifier():
+    made, trial = exported(task(dataset()))
+    assert made.classes_.tolist() == ["no", "yes"]
+    assert made.threshold_ == trial.threshold
+    assert made.n_features_in_ == 4
+    assert made.feature_names_in_.tolist() == ["late", "early", "town", "size"]
+    assert clone(made) is made
+    assert made.fit(table(), table().target) is made
+    raw = table()
+    scores = cross_val_score(made, raw, raw.target, cv=3)  # frozen: fitting on a part changes nothing
+    assert np.isfinite(scores).all()
+    tn, fp, fn, tp = confusion_matrix(raw.target, made.predict(raw)).ravel()
+    assert tn + fp + fn + tp == len(raw)
+
+
+def test_a_positive_label_that_sorts_first_stays_the_positive_one():
+    frame = table(positive="bad", negative="good")
+    data = dataset(frame)
+    made, trial = exported(task(data), ("good", "bad"))
+    assert made.classes_.tolist() == ["bad", "good"]
+    p = made.positive_proba(frame)
+    assert np.array_equal(made.predict_proba(frame)[:, 0], p)
+    assert np.array_equal(made.predict(frame) == "bad", p >= trial.threshold)
+    # scikit-learn's own scorers read the columns by the sorted labels.
+    assert get_scorer("roc_auc")(made, frame, frame.target) == pytest.approx(roc_auc_score(data.y, p), abs=1e-12)
+    assert get_scorer("neg_log_loss")(made, frame, frame.target) > -1
+
+
+@pytest.mark.parametrize("labels", [(0, 1), (False, True), (1, 0)])
+def test_labels_keep_their_type(labels):
+    made, _ = exported(task(dataset()), labels)
+    assert set(made.predict(table()).tolist()) == set(labels)
+    assert made.predict(table()).dtype.kind in "ib"
+
+
+def test_columns_come_by_name_in_any_order_with_others_beside_them():
+    made, _ = exported(task(dataset()))
+    raw = table()
+    p = made.positive_proba(raw)
+    assert np.array_equal(made.positive_proba(raw[raw.columns[::-1]].assign(more=1)), p)
+    by_place = raw[["late", "early", "town", "size"]].to_numpy(dtype=object)
+    assert np.array_equal(made.positive_proba(by_place), p)
+    with pytest.raises(ValueError, match=r"'late' is missing \(1 of 4"):
+        made.predict(raw.drop(columns="late"))
+    with pytest.raises(ValueError, match="has 2 columns and the model reads 4"):
+        made.predict(by_place[:, :2])
+
+
+def test_categories_are_the_same_as_numbers_and_text_and_unknown_ones_get_zeros():
+    made, _ = exported(task(dataset()))
+    raw = table()
+    p = made.positive_proba(raw)
+    assert np.array_equal(made.positive_proba(raw.assign(size=raw["size"].astype(float))), p)
+    assert np.array_equal(made.positive_proba(raw.assign(size=raw["size"].astype(str))), p)
+    unknown = made.preparation.transform(raw.assign(town="nowhere"))
+    assert (unknown[:, 2:5] == 0).all()
+    missing = made.preparation.transform(raw.assign(town=None))
+    assert (missing[:, 2:5].sum(axis=1) == 1).all()
+    assert digest("1") == digest(1) == digest(np.float64(1.0)) != digest("1.0 ")
+
+
+@pytest.mark.parametrize("kind", ["prior", "sigmoid", "isotonic"])
+@pytest.mark.parametrize("learner", ["logistic", "decision_tree", "svm"])
+def test_calibrated_strategies_leave_calibrated(kind, learner):
+    if (kind, learner) == ("prior", "svm"):
+        pytest.skip("the prior correction needs probabilities")
+    data = dataset(table(600))
+    shallow = ("+learner.decision_tree.make.max_depth=3",) if learner == "decision_tree" else ()
+    words = (f"learner=[{learner}]", "strategy=[smote_threshold]", "protocol=smoke", *SPACE, *shallow)
+    study = imblab.compose("name=x", *words)
+    strategy = replace(study.strategies[0], calibration=kind, prior_correction="approximate")
+    asked = task_of(replace(study, strategies=(strategy,)), data)
+    made, trial = exported(asked)
+    rows = asked.cell.split.train
+    wanted = evaluate.calibrated(asked, trial.params, asked.ask(trial.params, rows, rows)).p
+    assert np.array_equal(made.positive_proba(table(600)), wanted)
+    assert not np.array_equal(wanted, asked.ask(trial.params, rows, rows).p)
+
+
+def test_all_rows_are_searched_by_the_inner_folds_of_the_protocol():
+    data = dataset()
+    own = task(data)
+    assert len(own.pairs) == 2
+    assert sorted(np.concatenate([v for _, v in own.pairs])) == list(range(len(data.y)))
+    shared = task(data, "logistic", "smote_threshold", "protocol.inner=shared")
+    assert len(shared.pairs) == 3  # every outer fold of the first repeat
+    assert sorted(np.concatenate([v for _, v in shared.pairs])) == list(range(len(data.y)))
+
+
+def test_rows_in_order_of_time_are_learned_in_that_order():
+    frame = table()
+    data = dataset(frame, drop=None, time="when")
+    asked = task(data)
+    assert np.array_equal(np.asarray(data.time)[asked.cell.split.train], np.sort(data.time))
+    made, trial = exported(asked)
+    rows = asked.cell.split.train
+    assert np.array_equal(made.positive_proba(frame.iloc[rows]), asked.ask(trial.params, rows, rows).p)
+
+
+def test_a_search_that_finds_nothing_says_why():
+    with pytest.raises(FitFailed, match="no candidate has a value"):
+        model.choose(task(dataset(), "logistic", "smote", "strategy.smote.space.k=choice(500)"))
+
+
+def test_categories_that_read_alike_are_refused():
+    frame = table()
+    frame["town"] = np.resize(np.array([1, "1", "b"], dtype=object), len(frame))
+    with pytest.raises(FitFailed, match="answers otherwise than the study"):
+        exported(task(dataset(frame)))
+
+
+def test_samplers_are_emptied_and_take_no_part():
+    made, _ = exported(task(dataset(), "easy_ensemble"))
+    kept = model._inside(made, lambda thing: hasattr(type(thing), "_sampling_type"))
+    assert kept
+    assert not any(name.endswith("_") for sampler in kept for name in vars(sampler))
+
+
+class Hoarder(SVC):
+    """Keeps its rows where nobody looks."""
+
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y)
+        self.support_vectors_ = self.support_vectors_ * 0
+        self.hidden_ = {"deep": [("rows", self.keep(np.asarray(X)))]}
+        return self
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda X: X[5:6],
+        lambda X: X.T.copy(),
+        lambda X: np.asfortranarray(X[:9]),
+        lambda X: X[3:8].ravel(),
+        lambda X: X[:4].astype(np.float32),
+        lambda X: pd.DataFrame(X[:2]),
+    ],
+)
+def test_rows_are_found_wherever_they_are_kept(keep, monkeypatch):
+    X = np.random.default_rng(1).normal(size=(60, 4))
+    monkeypatch.setattr(Hoarder, "keep", staticmethod(keep), raising=False)
+    assert model.holds_rows(Hoarder().fit(X, np.arange(60) % 2), X)
+
+
+def test_what_cannot_be_looked_into_is_taken_for_rows_and_sums_are_not():
+    X = np.random.default_rng(1).normal(size=(60, 4))
+    y = np.arange(60) % 2
+    sealed = KNeighborsClassifier().fit(X, y)
+    sealed.lock_ = lambda: None
+    assert model.holds_rows(sealed, X)
+    assert not model.holds_rows(NearestCentroid().fit(X, y), X)
+
+
+def test_a_learner_that_cannot_fit_drawn_rows_is_judged_later():
+    assert not model.keeps_rows(
+        Learner("odd", {"_target_": "sklearn.neighbors.KNeighborsClassifier", "n_neighbors": 0})
+    )

@@ -1,0 +1,170 @@
+"""Asking again: the probabilities a row was scored on, those its trials were judged by, and where SMOTE's rows fall."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from imblearn.over_sampling import SMOTE, RandomOverSampler
+from scipy.spatial.distance import cdist
+from sklearn.datasets import make_classification
+from sklearn.preprocessing import StandardScaler
+
+from imblab.core import design, evaluate, measures, replay, splits
+from imblab.core.pipelines import Atom, FitFailed, Prepared, fit_predict
+from imblab.core.replay import Unanswered
+from imblab.edges import config
+from imblab.records import Dataset, fingerprint
+
+LEARNER = {"make": {"_target_": "sklearn.linear_model.LogisticRegression"}}
+SMOTE_TEXT = {"_target_": "imblearn.over_sampling.SMOTE"}
+
+
+def study(**strategies):
+    measure = {"function": "imblab.core.measures.mcc", "needs": "label"}
+    brier = {"function": "imblab.core.measures.brier", "needs": "probability", "greater_is_better": False}
+    return config.read(
+        {
+            "name": "toy",
+            "dataset": {"toy": {"kind": "bundled"}},
+            "learner": {"logistic": LEARNER},
+            "strategy": strategies,
+            "measures": {"mcc": measure, "brier": brier},
+            "protocol": {"outer_folds": 3, "inner_folds": 2},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def toy():
+    X, y = make_classification(400, 5, weights=[0.85], flip_y=0.1, random_state=0)
+    return Dataset(
+        "toy", pd.DataFrame(X, columns=list("abcde")), y.astype(np.int64), ("0", "1"), fingerprint=fingerprint(X, y)
+    )
+
+
+def answered(toy, asked):
+    """A study's tasks and rows, with every answer kept."""
+    known = {}
+
+    def predict(atom):
+        if atom.address not in known:
+            known[atom.address] = fit_predict(atom, Prepared(toy, atom.fit))
+        return known[atom.address]
+
+    plan = splits.plan(toy, asked.protocol, asked.seed)
+    cells = design.expand(asked, {"toy": plan})
+    tasks = list(replay.tasks(asked, toy, plan, cells, predict))
+    return tasks, [evaluate.evaluate(task) for task in tasks], known
+
+
+SMOTED = {"sampler": SMOTE_TEXT, "space": {"ratio": "choice(0.5,1.0)", "k": "choice(3,5)"}, "threshold": "tuned"}
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"threshold": 0.5},
+        {"threshold": "tuned"},
+        SMOTED,
+        {**SMOTED, "calibration": "prior", "prior_correction": "approximate"},
+        {**SMOTED, "calibration": "sigmoid"},
+        {"weight": "balanced", "threshold": 0.5, "calibration": "sigmoid"},
+    ],
+    ids=["plain", "tuned", "smote", "prior", "sigmoid", "fixed"],
+)
+def test_a_row_is_scored_on_what_is_asked_again(toy, strategy):
+    asked = study(s=strategy)
+    tasks, rows, known = answered(toy, asked)
+    predict = replay.looking_up(known.get)
+    for task, row in zip(tasks, rows, strict=True):
+        again = replace(task, predict=predict)
+        p, y = replay.outer(again, row).p, toy.y[task.cell.split.test]
+        scores, counts = measures.score(asked.measures, y, p, row.threshold, True)
+        assert scores == row.scores
+        assert {name: int(getattr(counts, name)) for name in row.counts} == row.counts
+        for trial in row.trials:
+            if trial.value is not None:
+                counts = [measures.counts_at(a, b, trial.threshold) for a, b in replay.inner(again, trial.params)]
+                total = sum(counts[1:], counts[0])
+                found = measures.mcc(total.tn, total.fp, total.fn, total.tp)
+                assert found == pytest.approx(trial.value, abs=1e-15)
+
+
+def test_what_is_not_kept_is_said(toy):
+    asked = study(s={"threshold": 0.5})
+    tasks, rows, known = answered(toy, asked)
+    known.clear()
+    again = replace(tasks[0], predict=replay.looking_up(known.get))
+    with pytest.raises(Unanswered) as said:
+        replay.outer(again, rows[0])
+    assert isinstance(said.value.atom, Atom)
+    known[said.value.atom.address] = FitFailed("no")
+    with pytest.raises(FitFailed, match="no"):
+        replay.outer(again, rows[0])
+
+
+def test_the_prior_correction_moves_the_mean_risk_back(toy):
+    asked = study(s={"weight": 6.0, "threshold": 0.5}, none={"threshold": 0.5})
+    tasks, rows, _ = answered(toy, asked)
+    for task, row in zip(tasks, rows, strict=True):
+        prediction = replay.outer(task, row)
+        q, p = prediction.p, replay.prior_corrected(task, row, prediction)
+        assert (np.argsort(q, kind="stable") == np.argsort(p, kind="stable")).all()
+        if task.cell.strategy.name == "none":
+            assert (p == q).all()
+        else:
+            share = toy.y[task.cell.split.train].mean()
+            assert p.mean() < q.mean()
+            a, b = share / (6 * share / (6 * share + 1 - share)), (1 - share) / ((1 - share) / (6 * share + 1 - share))
+            assert p == pytest.approx(a * q / (a * q + b * (1 - q)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"sampler": {"_target_": "imblearn.under_sampling.TomekLinks"}, "threshold": 0.5},
+        {"threshold": 0.5, "calibration": "sigmoid"},
+    ],
+    ids=["cleaning", "calibrated"],
+)
+def test_where_nothing_can_be_undone_nothing_is_corrected(toy, strategy):
+    tasks, rows, _ = answered(toy, study(s=strategy))
+    assert replay.prior_corrected(tasks[0], rows[0], replay.outer(tasks[0], rows[0])) is None
+
+
+def test_where_the_rows_of_smote_fall(toy):
+    """Against imbalanced-learn and every distance."""
+    asked = study(s={"sampler": SMOTE_TEXT, "ratio": 1.0, "k": 5, "threshold": 0.5})
+    tasks, rows, _ = answered(toy, asked)
+    for task, row in zip(tasks, rows, strict=True):
+        train = task.cell.split.train
+        atom = task.atom(row.params, train, task.cell.split.test)
+        share, made = replay.nearer_to_majority(atom, Prepared(toy, train))
+        X, y = StandardScaler().fit_transform(toy.X.to_numpy()[train]), toy.y[train]
+        new, _ = SMOTE(sampling_strategy=1.0, k_neighbors=5, random_state=task.seed).fit_resample(X, y)
+        new = new[len(X) :]
+        nearer = cdist(new, X[y == 0]).min(axis=1) < cdist(new, X[y == 1]).min(axis=1)
+        assert (share, made) == (nearer.mean(), len(new))
+        assert 0 < share < 1
+
+
+def test_many_distances_are_measured_on_evenly_spaced_rows(toy, monkeypatch):
+    asked = study(s={"sampler": SMOTE_TEXT, "ratio": 1.0, "k": 5, "threshold": 0.5})
+    tasks, rows, _ = answered(toy, asked)
+    train = tasks[0].cell.split.train
+    atom = tasks[0].atom(rows[0].params, train, tasks[0].cell.split.test)
+    whole = replay.nearer_to_majority(atom, Prepared(toy, train))
+    monkeypatch.setattr(replay, "MOST_DISTANCES", 60 * len(train))
+    part = replay.nearer_to_majority(atom, Prepared(toy, train))
+    assert part[1] == whole[1]
+    assert part[0] == pytest.approx(whole[0], abs=0.2)
+
+
+@pytest.mark.parametrize("make", [None, {"_target_": f"imblearn.over_sampling.{RandomOverSampler.__name__}"}])
+def test_copies_are_no_rows_that_were_made(toy, make):
+    ratio = {} if make is None else {"ratio": 1.0}
+    tasks, rows, _ = answered(toy, study(s={"sampler": make, "threshold": 0.5, **ratio}))
+    train = tasks[0].cell.split.train
+    atom = tasks[0].atom(rows[0].params, train, tasks[0].cell.split.test)
+    assert replay.nearer_to_majority(atom, Prepared(toy, train)) is None
