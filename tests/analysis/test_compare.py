@@ -138,14 +138,14 @@ def test_a_fold_missing_in_either_arm_leaves_it_undetermined(status):
     asked = study("a", "b", "c", contrasts=(("a", "b"), ("b", "c"), ("a", "c")))
     found = compare.contrasts(table.tidy(made), asked)
     assert found.verdict.tolist() == ["undetermined", "undetermined", "better"]
-    assert found.reason.tolist()[:2] == [f"'b' has no mcc in 1 of 5 folds: 1 {status}"] * 2
+    assert found.reason.tolist()[:2] == [f"'b' has no MCC in 1 of 5 folds: 1 {status}"] * 2
     assert found[["mean", "low", "high", "p"]].iloc[:2].isna().all(axis=None)
 
 
 def test_folds_that_nobody_has_answered_yet_are_missing_too():
     found = only({"a": WAVE[:4] + 1, "b": WAVE[:4] * 2})
     assert found.verdict == "undetermined"
-    assert found.reason == "; ".join(f"{arm!r} has no mcc in 1 of 5 folds: 1 no row" for arm in "ab")
+    assert found.reason == "; ".join(f"{arm!r} has no MCC in 1 of 5 folds: 1 no row" for arm in "ab")
 
 
 def test_time_ordered_studies_are_described_and_not_tested():

@@ -12,7 +12,7 @@ from sklearn.datasets import make_moons
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 
-from imblab.analysis.intervals import corrected_t, half_width_factor, holm
+from imblab.analysis.intervals import Estimate, corrected_t, detectable, half_width_factor, holm
 
 SCORES = st.floats(-1, 1, allow_nan=False).map(lambda v: round(v, 6))
 
@@ -136,3 +136,27 @@ def test_holm_by_brute_force_and_monotone(p):
 def test_an_untested_contrast_counts_in_its_family():
     np.testing.assert_allclose(holm([0.01, math.nan, 0.02]), [0.03, math.nan, 0.04])
     assert holm([]).size == 0
+
+
+@pytest.mark.parametrize("df", [2, 4, 9, 24, 99])
+@pytest.mark.parametrize("alpha", [0.05, 0.01, 0.001])
+@pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
+def test_the_detectable_difference_has_its_power_under_the_noncentral_t(df, alpha, power):
+    found = detectable(Estimate(0.3, 0.1, 0.5, 0.01, df, 0.02), alpha, power)
+    critical = stats.t.ppf(1 - alpha / 2, df)
+    assert stats.nct.sf(critical, df, found / 0.02) == pytest.approx(power, abs=1e-5)
+    if df > 4:
+        assert found / 0.02 == pytest.approx(critical + stats.t.ppf(power, df), rel=0.1)
+
+
+def test_what_was_not_tested_could_have_detected_nothing_that_is_known():
+    assert math.isnan(detectable(corrected_t(np.zeros(5), 80, 20)))
+    assert math.isnan(detectable(corrected_t([0.1, 0.1], 80, 20)))
+    here, there = (detectable(corrected_t([v, v + 0.1, v + 0.3], 80, 20)) for v in (0.1, 0.4))
+    assert here == pytest.approx(there, rel=1e-9)
+
+
+def test_another_level_is_the_same_estimate():
+    d = [0.1, 0.0, 0.2, 0.1, 0.1]
+    assert corrected_t(d, 80, 20, 0.05).at(0.1) == corrected_t(d, 80, 20, 0.1)
+    assert corrected_t(np.zeros(5), 80, 20).at(0.1) == corrected_t(np.zeros(5), 80, 20)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis.intervals import Estimate, corrected_t
+from imblab.analysis.methods import named
 from imblab.records import Study
 
 #: True, False, or the names of the data sets whose folds follow the time.
@@ -55,10 +56,10 @@ def paired(rows: pd.DataFrame, a: str, b: str, measure: str, folds: Sequence[Fol
     -------
     Paired
     """
-    first, second = _arm(rows, a, folds), _arm(rows, b, folds)
-    gaps = [gap(arm, name, measure) for arm, name in ((first, a), (second, b))]
+    first, second = arm(rows, a, folds), arm(rows, b, folds)
+    gaps = [gap(own, name, measure) for own, name in ((first, a), (second, b))]
     reason = "; ".join(dict.fromkeys(g for g in gaps if g)) or None
-    differences = _scores(first, measure) - _scores(second, measure)
+    differences = scores(first, measure) - scores(second, measure)
     return Paired(differences, first.n_train.to_numpy(float), first.n_test.to_numpy(float), reason)
 
 
@@ -76,12 +77,12 @@ def gap(arm: pd.DataFrame, strategy: str, measure: str) -> str | None:
     -------
     str or None
     """
-    lacking = arm[np.isnan(_scores(arm, measure))]
+    lacking = arm[np.isnan(scores(arm, measure))]
     if lacking.empty:
         return None
     said = Counter("no row" if pd.isna(s) else "undefined" if s == "ok" else str(s) for s in lacking.status)
     what = ", ".join(f"{n} {word}" for word, n in said.items())
-    return f"{strategy!r} has no {measure} in {len(lacking)} of {len(arm)} folds: {what}"
+    return f"{strategy!r} has no {named(measure)} in {len(lacking)} of {len(arm)} folds: {what}"
 
 
 def estimate(family: pd.DataFrame, a: str, b: str, study: Study, alpha: float, descriptive: Descriptive) -> Estimate:
@@ -135,12 +136,14 @@ def follows_time(descriptive: Descriptive, family: pd.DataFrame) -> bool:
     return descriptive if isinstance(descriptive, bool) else family.dataset.iloc[0] in descriptive
 
 
-def _arm(rows: pd.DataFrame, strategy: str, folds: Sequence[Fold]) -> pd.DataFrame:
-    own = rows[rows.strategy == strategy].set_index(["repeat", "fold"])
-    return own.reindex(pd.MultiIndex.from_tuples(folds, names=["repeat", "fold"]))
+def arm(rows: pd.DataFrame, strategy: str, folds: Sequence[Fold]) -> pd.DataFrame:
+    """The rows of one strategy, one a fold in the order of ``folds``; all NaN where there is none."""
+    own = rows[rows.strategy == strategy].reset_index(drop=True)
+    at = {fold: i for i, fold in enumerate(zip(own["repeat"], own.fold, strict=True))}
+    return own.reindex([at.get(fold, -1) for fold in folds])
 
 
-def _scores(arm: pd.DataFrame, measure: str) -> np.ndarray:
+def scores(arm: pd.DataFrame, measure: str) -> np.ndarray:
     """The scores of an arm; rows that are not ok have none, whatever they carry."""
     if measure not in arm:
         return np.full(len(arm), math.nan)

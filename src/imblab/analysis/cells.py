@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from imblab.analysis.many import Across
 from imblab.records import Study
 
 #: A header and its rows; a header that begins with ``>`` stands above numbers and is set to the right.
@@ -77,10 +78,94 @@ def remarks(rows: pd.DataFrame) -> list[str]:
     return [r if len(names) == len(rows) else f"{', '.join(names)}: {r}" for r, names in about.items()]
 
 
-def adjusted(contrasts: pd.DataFrame) -> list[str]:
-    """The adjusted tests of one family in a line; none if nothing was tested."""
-    said = [f"{r.a} - {r.b} {probability(r.p_holm)} {r.verdict}" for _, r in contrasts[contrasts.p.notna()].iterrows()]
-    return [f"Holm p over {len(contrasts)} contrasts: {'; '.join(said)}"] if said else []
+def tests(contrasts: pd.DataFrame) -> Words:
+    """The tests of one family; no rows where nothing was tested.
+
+    Parameters
+    ----------
+    contrasts : DataFrame
+        Of one data set and learner, from :func:`imblab.analysis.compare.contrasts`.
+
+    Returns
+    -------
+    tuple of (list of str, list of list of str)
+        ``detectable`` is the smallest difference that the design would have found; the last three columns are the
+        posterior probabilities that a - b lies below, within and above the region of practical equivalence.
+    """
+    header = ["contrast", ">Holm p", "verdict", ">detectable", ">P(-)", ">P(=)", ">P(+)"]
+    if contrasts.p.isna().all():
+        return header, []
+    return header, [
+        [
+            *(f"{row.a} - {row.b}", _p(row.p_holm), row.verdict, number(row.detectable)),
+            *("-" if math.isnan(x) else f"{x:.2f}" for x in (row.below, row.within, row.above)),
+        ]
+        for _, row in contrasts.iterrows()
+    ]
+
+
+def legend(contrasts: pd.DataFrame, study: Study) -> list[str]:
+    """How the tables of a study are read, in a sentence each."""
+    said = [f"Intervals: Nadeau-Bengio corrected {percent(study)}, unadjusted."]
+    if contrasts.p.isna().all():
+        return said
+    said.append(
+        f"Holm p: over the claimed contrasts of a data set and learner, at alpha {study.claims.alpha:g}. "
+        "detectable: the smallest difference that the design finds in 80 of 100 cases."
+    )
+    rope = contrasts.rope.iloc[0]
+    if not math.isnan(rope):
+        said.append(
+            f"P(-), P(=), P(+): Bayesian correlated t, the probability that the difference of {study.primary} lies "
+            f"below, within and above ±{rope:g}; it decides nothing."
+        )
+    return said
+
+
+def exploratory(contrasts: pd.DataFrame) -> list[str]:
+    """Why contrasts have no verdict, each reason once, led by its contrasts unless that is all of them."""
+    late = contrasts[contrasts.verdict == "exploratory"]
+    return [
+        f"exploratory{'' if len(rows) == len(contrasts) else f', {_pairs(rows)}'}: {reason}"
+        for reason, rows in late.groupby("reason", sort=False)
+    ]
+
+
+def places(found: Across) -> Words:
+    """Mean ranks and scores over sources."""
+    header = ["strategy", ">mean rank", ">mean"]
+    return header, [[r.strategy, f"{r.mean_rank:.2f}", number(r["mean"])] for _, r in found.rank_table.iterrows()]
+
+
+def duels(found: Across) -> Words:
+    """The declared contrasts over sources; ``w-t-l`` counts those that a wins, ties and loses."""
+    header = ["contrast", ">sources", ">w-t-l", ">median", ">Holm p", "verdict"]
+    return header, [
+        [
+            *(f"{row.a} - {row.b}", str(row.sources), f"{row.wins}-{row.ties}-{row.losses}"),
+            *("-" if math.isnan(row["median"]) else signed(row["median"]), _p(row.p_holm), row.verdict),
+        ]
+        for _, row in found.contrasts.iterrows()
+    ]
+
+
+def over_sources(found: Across) -> list[str]:
+    """What stands under the tables of many data sets."""
+    said = []
+    if found.friedman is not None:
+        t = found.friedman
+        ties = (
+            ""
+            if math.isnan(t.corrected)
+            else f", corrected for ties {t.corrected:.2f} (p {probability(t.corrected_p)})"
+        )
+        said.append(
+            f"Friedman: chi-square {t.statistic:.2f} (p {probability(t.p)}){ties}; Iman-Davenport F({t.df}, "
+            f"{t.df_within}) {t.f:.2f} (p {probability(t.f_p)})"
+        )
+        groups = "; ".join(", ".join(clique) for clique in found.cliques)
+        said.append(f"not told apart by Wilcoxon's test, Holm over all pairs: {groups or 'none'}")
+    return [*said, *found.notes, *exploratory(found.contrasts)]
 
 
 def number(value: float) -> str:
@@ -154,3 +239,11 @@ def _cut(row: pd.Series[Any]) -> str:
     if math.isnan(middle):
         return "-"
     return f"{middle:.3g}" if low == high else f"{middle:.3g} ({low:.3g}-{high:.3g})"
+
+
+def _p(value: float) -> str:
+    return "-" if math.isnan(value) else probability(value)
+
+
+def _pairs(rows: pd.DataFrame) -> str:
+    return ", ".join(f"{a} - {b}" for a, b in zip(rows.a, rows.b, strict=True))

@@ -7,25 +7,33 @@ not at all: a fold that is missing in either arm is never filled in, it makes th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from imblab.analysis import arms, table
 from imblab.analysis.arms import Descriptive
-from imblab.analysis.intervals import Estimate, holm
+from imblab.analysis.bayes import posterior
+from imblab.analysis.claims import Pair, labels, pairs, primary, register
+from imblab.analysis.claims import family as claimed_pairs
+from imblab.analysis.intervals import Estimate, detectable, holm
 from imblab.analysis.summary import summarise
 from imblab.analysis.wording import sentences
-from imblab.errors import StudyError, unknown
-from imblab.records import Measure, Study
+from imblab.records import Study
 
-__all__ = ["contrasts", "pairs", "sentences", "summarise", "verdict"]
+__all__ = ["contrasts", "pairs", "primary", "register", "sentences", "summarise", "verdict"]
 
-#: What the default contrasts ask of resampling: SMOTE against its equal without it.
-EQUAL_POLICY = ("smote_threshold", "threshold")
+#: The columns of numbers, in their order.
+NUMBERS = (
+    *("mean", "low", "high", "equivalence_low", "equivalence_high", "p", "p_holm", "detectable", "rope"),
+    *("below", "within", "above"),
+)
 
 
-def contrasts(frame: pd.DataFrame, study: Study, descriptive: Descriptive = False) -> pd.DataFrame:
+def contrasts(
+    frame: pd.DataFrame, study: Study, descriptive: Descriptive = False, exploratory: str | None = None
+) -> pd.DataFrame:
     """Every declared contrast of every family, with its test and its verdict.
 
     Parameters
@@ -37,14 +45,19 @@ def contrasts(frame: pd.DataFrame, study: Study, descriptive: Descriptive = Fals
         against ``none``, as far as they exist.
     descriptive : bool or collection of str, default=False
         Whether folds follow the time (or the names of the data sets where they do): no test there.
+    exploratory : str, optional
+        Why nothing here may have a verdict: what was changed after the rows were seen.
 
     Returns
     -------
     DataFrame
         ``dataset learner a b measure folds``; ``mean`` of a - b; ``low`` and ``high`` at 1 - alpha;
-        ``equivalence_low`` and ``equivalence_high`` at 1 - 2 alpha; ``p``, ``p_holm`` over the family; ``rope`` (NaN
-        for a measure without one); ``verdict``, *better* meaning that a is better than b, whichever way the measure
-        points; ``reason`` where the verdict is undetermined, else None.
+        ``equivalence_low`` and ``equivalence_high`` at 1 - 2 alpha; ``p``, ``p_holm`` over the family, NaN for what is
+        exploratory; ``detectable``, the smallest difference the design would have found (80 % power, alpha divided by
+        the size of the family); ``rope`` (NaN for a measure without one); ``below within above``, the posterior
+        probabilities of :func:`imblab.analysis.bayes.posterior`, which decide nothing; ``verdict``, *better* meaning
+        that a is better than b, whichever way the measure points; ``reason`` where the verdict is undetermined or
+        exploratory, else None.
 
     Raises
     ------
@@ -52,31 +65,12 @@ def contrasts(frame: pd.DataFrame, study: Study, descriptive: Descriptive = Fals
         If the rows cannot be compared, or the primary measure is not in the study.
     """
     table.check_paired(frame)
-    rows = [row for family in arms.families(frame, study) for row in _judged_family(family, study, descriptive)]
-    numbers = ["mean", "low", "high", "equivalence_low", "equivalence_high", "p", "p_holm", "rope"]
-    columns = ["dataset", "learner", "a", "b", "measure", "folds", *numbers, "verdict", "reason"]
+    late = labels(study, exploratory)
+    rows = [row for family in arms.families(frame, study) for row in _judged_family(family, study, descriptive, late)]
+    columns = ["dataset", "learner", "a", "b", "measure", "folds", *NUMBERS, "verdict", "reason"]
     # As objects first: pandas would turn the None of a reason into NaN.
     frame = pd.DataFrame(rows, columns=columns, dtype=object)
-    return frame.astype({**dict.fromkeys(numbers, "float64"), "folds": "int64"})
-
-
-def pairs(study: Study) -> tuple[tuple[str, str], ...]:
-    """The contrasts of a study: those it declares, or the default ones.
-
-    Parameters
-    ----------
-    study : Study
-
-    Returns
-    -------
-    tuple of (str, str)
-    """
-    if study.claims.contrasts is not None:
-        return tuple((a, b) for a, b in study.claims.contrasts)
-    names = [s.name for s in study.strategies]
-    first = [EQUAL_POLICY] if set(EQUAL_POLICY) <= set(names) else []
-    against = [(name, "none") for name in names if name != "none"] if "none" in names else []
-    return (*first, *against)
+    return frame.astype({**dict.fromkeys(NUMBERS, "float64"), "folds": "int64"})
 
 
 def verdict(
@@ -117,28 +111,28 @@ def verdict(
     return "undetermined", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}"
 
 
-def _judged_family(family: pd.DataFrame, study: Study, descriptive: Descriptive) -> list[dict[str, Any]]:
-    claims, asked, by_time = study.claims, pairs(study), arms.follows_time(descriptive, family)
-    rope = claims.rope.get(study.primary, math.nan)
-    better = _primary(study).greater_is_better
-    wide = [arms.estimate(family, a, b, study, claims.alpha, by_time) for a, b in asked]
-    narrow = [arms.estimate(family, a, b, study, 2 * claims.alpha, by_time) for a, b in asked]
-    adjusted = holm([e.p for e in wide])
+def _judged_family(
+    family: pd.DataFrame, study: Study, descriptive: Descriptive, late: Mapping[Pair, str | None]
+) -> Iterator[dict[str, Any]]:
+    claims, by_time = study.claims, arms.follows_time(descriptive, family)
+    better, claimed = primary(study).greater_is_better, claimed_pairs(study)
+    asked = pairs(study)
+    wide = {p: arms.estimate(family, *p, study, claims.alpha, by_time) for p in dict.fromkeys((*asked, *claimed))}
+    adjusted = dict(zip(claimed, holm([wide[pair].p for pair in claimed]), strict=True))
     shared = {"dataset": family.dataset.iloc[0], "learner": family.learner.iloc[0], "measure": study.primary}
-    shared |= {"folds": len(arms.folds_of(family, study)), "rope": rope}
-    rows = []
-    for (a, b), e, n, p_holm in zip(asked, wide, narrow, adjusted, strict=True):
-        said, reason = verdict(e, n, float(p_holm), rope, claims.alpha, better)
+    shared |= {"folds": len(arms.folds_of(family, study)), "rope": claims.rope.get(study.primary, math.nan)}
+    for pair in asked:
+        e, narrow = wide[pair], wide[pair].at(2 * claims.alpha)
+        p_holm = math.nan if late[pair] else float(adjusted[pair])
+        said, reason = verdict(e, narrow, p_holm, shared["rope"], claims.alpha, better)
         if by_time and not math.isnan(e.mean):
             said, reason = "descriptive", None
-        numbers = {"mean": e.mean, "low": e.low, "high": e.high, "p": e.p, "p_holm": float(p_holm)}
-        numbers |= {"equivalence_low": n.low, "equivalence_high": n.high}
-        rows.append({**shared, "a": a, "b": b, **numbers, "verdict": said, "reason": reason})
-    return rows
-
-
-def _primary(study: Study) -> Measure:
-    for measure in study.measures:
-        if measure.name == study.primary:
-            return measure
-    raise StudyError(unknown("measure", study.primary, [m.name for m in study.measures]))
+        elif late[pair]:
+            said, reason = "exploratory", "; ".join(why for why in (late[pair], e.reason) if why)
+        shown = posterior(e, shared["rope"])
+        yield {
+            **{**shared, "a": pair[0], "b": pair[1], "mean": e.mean, "low": e.low, "high": e.high, "p": e.p},
+            **{"equivalence_low": narrow.low, "equivalence_high": narrow.high, "p_holm": p_holm},
+            "detectable": detectable(e, claims.alpha / (1 if late[pair] else len(claimed))),
+            **{"below": shown.below, "within": shown.within, "above": shown.above, "verdict": said, "reason": reason},
+        }

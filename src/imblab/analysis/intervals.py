@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import nctdtrinc, stdtr, stdtrit
 
 #: Differences this close are the same number; what lies between is rounding.
 TIED = 1e-12
@@ -45,6 +45,13 @@ class Estimate:
     def untested(cls, mean: float, reason: str | None) -> Estimate:
         """A mean, or NaN, that has no interval and no test."""
         return cls(mean, math.nan, math.nan, math.nan, 0, math.nan, reason)
+
+    def at(self, alpha: float) -> Estimate:
+        """The same with an interval that covers 1 - alpha."""
+        if math.isnan(self.se):
+            return self
+        reach = self.se * float(stdtrit(self.df, 1 - alpha / 2))
+        return replace(self, low=self.mean - reach, high=self.mean + reach)
 
     @property
     def identical(self) -> bool:
@@ -100,9 +107,41 @@ def corrected_t(
         return Estimate.untested(mean, f"all {d.size} differences are {mean:+.3g}: no variance to test with")
     df = d.size - 1
     se = math.sqrt(_inflation(d.size, n_train, n_test)) * float(d.std(ddof=1))
-    reach = se * float(stdtrit(df, 1 - alpha / 2))
     p = 2 * float(stdtr(df, -abs(mean / se)))
-    return Estimate(mean, mean - reach, mean + reach, p, df, se)
+    return Estimate(mean, mean, mean, p, df, se).at(alpha)
+
+
+def detectable(estimate: Estimate, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The smallest true difference that the design would have found.
+
+    A difference D is found when ``|mean| / se`` exceeds the critical value ``c = t(1 - alpha/2, df)``. With a true
+    difference D the ratio ``mean / se`` follows the noncentral t with df degrees of freedom and noncentrality
+    ``D / se``, and D is found with the wanted power when that law leaves ``1 - power`` below c. So D is the
+    noncentrality with ``F(c; df, D / se) = 1 - power``, times the corrected standard error of :func:`corrected_t`
+    (Cohen 1988, *Statistical Power Analysis*, ch. 2; the far tail, below ``-c``, adds nothing that shows). For more
+    than a few folds ``(c + t(power, df)) * se`` is close to it. It rests on the variance that was seen: it says what
+    this design could do, and nothing about the difference it saw.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    alpha : float, default=0.05
+        Two-sided. In a family of m contrasts alpha / m, which Holm asks of the first, is enough whatever the rest show.
+    power : float, default=0.8
+
+    Returns
+    -------
+    float
+        NaN where nothing was tested or no difference varied.
+
+    Examples
+    --------
+    >>> round(detectable(corrected_t([0.1, 0.0, 0.2, 0.1, 0.1], n_train=80, n_test=20)), 3)
+    0.178
+    """
+    if math.isnan(estimate.se) or estimate.se == 0:
+        return math.nan
+    return float(nctdtrinc(estimate.df, 1 - power, stdtrit(estimate.df, 1 - alpha / 2))) * estimate.se
 
 
 def half_width_factor(

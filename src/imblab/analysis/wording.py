@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis.cells import percent, probability, signed
+from imblab.analysis.many import Across, too_few
+from imblab.analysis.methods import named
 from imblab.records import Strategy, Study
 
 
@@ -36,6 +38,31 @@ def sentences(contrasts: pd.DataFrame, study: Study) -> list[str]:
     return [f"{dataset}, {learner}: {'; '.join(_parts(rows, study))}." for (dataset, learner), rows in families]
 
 
+def over_sources(found: Across) -> str:
+    """One sentence on a learner over all sources.
+
+    Parameters
+    ----------
+    found : Across
+
+    Returns
+    -------
+    str
+    """
+    rows = found.contrasts
+    n = int(rows.sources.max()) if len(rows) else len(found.sources)
+    lead = f"across {n} {'source' if n == 1 else 'sources'}, {found.learner}: "
+    if rows.empty:
+        return f"{lead}there is no contrast to judge."
+    if (rows.verdict == "untested").all():
+        return f"{lead}{too_few(int(rows.sources.max()))}."
+    said = []
+    for verdict, group in rows.groupby("verdict", sort=False):
+        pairs = [f"{r.a} - {r.b} ({_tally(r)})" for _, r in group.iterrows()]
+        said.append(f"{_joined(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}")
+    return f"{lead}{', '.join(said)}."
+
+
 def isolates_resampling(study: Study, a: str, b: str) -> bool:
     """Whether a and b differ in the sampler alone, and their threshold is chosen rather than fixed.
 
@@ -57,10 +84,10 @@ def isolates_resampling(study: Study, a: str, b: str) -> bool:
     return policy == _policy(known[b]) and not isinstance(policy[0], (int, float))
 
 
-def _policy(strategy: Strategy) -> tuple[Any, Any]:
-    """What decides the cut and the weight of a strategy."""
+def _policy(strategy: Strategy) -> tuple[Any, Any, str]:
+    """What decides the cut of a strategy: the rule, the weight and the calibration."""
     cut = strategy.space.get("threshold", strategy.threshold)
-    return cut, strategy.space.get("weight", strategy.weight)
+    return cut, strategy.space.get("weight", strategy.weight), strategy.calibration
 
 
 def _parts(rows: pd.DataFrame, study: Study) -> Iterator[str]:
@@ -84,21 +111,24 @@ def _on_resampling(row: pd.Series[Any], level: str) -> str:
         "better": f"resampling helps: {pair}, is better",
         "worse": f"resampling harms: {pair}, is worse",
         "equivalent": f"resampling changes nothing that matters: {pair}, is equivalent within ±{row.rope:g}",
-        "identical": f"resampling changes nothing: {pair}, has the same {row.measure} in every fold",
+        "identical": f"resampling changes nothing: {pair}, has the same {named(row.measure)} in every fold",
         "undetermined": f"whether resampling helps is undetermined: {pair}",
+        "exploratory": f"{pair}, is exploratory and gets no verdict: {row.reason}",
         "descriptive": f"{pair}, is described only, since folds that follow the time allow no test",
     }
-    evidence = "" if row.verdict == "identical" else f" ({_evidence(row, level)})"
+    told = row.verdict == "identical" or (row.verdict == "exploratory" and math.isnan(row["mean"]))
+    evidence = "" if told else f" ({_evidence(row, level)})"
     return said[row.verdict] + evidence
 
 
 def _evidence(row: pd.Series[Any], level: str) -> str:
     if math.isnan(row["mean"]):
         return str(row.reason)
-    mean = f"{row.measure} {signed(row['mean'])}"
+    mean = f"{named(row.measure)} {signed(row['mean'])}"
     if math.isnan(row.p):
         return f"{mean}; {row.reason}" if row.reason else f"{mean} on average"
-    return f"{mean}, {level} {signed(row.low)} to {signed(row.high)}, Holm p {probability(row.p_holm)}"
+    tested = f"p {probability(row.p)}" if math.isnan(row.p_holm) else f"Holm p {probability(row.p_holm)}"
+    return f"{mean}, {level} {signed(row.low)} to {signed(row.high)}, {tested}"
 
 
 def _listed(rows: pd.DataFrame) -> str:
@@ -108,6 +138,12 @@ def _listed(rows: pd.DataFrame) -> str:
         arms = [f"{r.a} ({r.reason if math.isnan(r['mean']) else signed(r['mean'])})" for _, r in group.iterrows()]
         said.append(f"{_joined(arms)} {'is' if len(arms) == 1 else 'are'} {verdict}")
     return ", ".join(said)
+
+
+def _tally(row: pd.Series[Any]) -> str:
+    """Wins, ties and losses over sources, and the test where there is one."""
+    tested = "" if math.isnan(row.p_holm) else f", Holm p {probability(row.p_holm)}"
+    return f"won {row.wins}, tied {row.ties}, lost {row.losses}{tested}"
 
 
 def _joined(words: list[str]) -> str:
