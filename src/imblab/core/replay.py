@@ -1,0 +1,182 @@
+"""What a finished study answered, asked again: nothing is decided, and whoever gives ``predict`` need not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from imblab.core import calibration, splits
+from imblab.core.evaluate import Predict, Task, calibrated, validated
+from imblab.core.pipelines import Atom, FitFailed, Prediction, Prepared
+from imblab.records import Cell, Dataset, Evaluation, Scalar, Split, Study
+
+if TYPE_CHECKING:
+    from imblab.core.splits import Pair
+
+#: Distances that are measured at most, to say where synthetic rows fall; beyond, evenly spaced rows stand for all.
+MOST_DISTANCES = 20_000_000
+AT_ONCE = 2_000_000
+
+
+class Unanswered(Exception):
+    """An atom whose answer is not kept.
+
+    Parameters
+    ----------
+    atom : Atom
+    """
+
+    def __init__(self, atom: Atom) -> None:
+        super().__init__(atom.address)
+        self.atom = atom
+
+
+def looking_up(get: Callable[[str], Prediction | FitFailed | None]) -> Predict:
+    """A ``predict`` that looks up and never fits.
+
+    Parameters
+    ----------
+    get : callable
+        Gives what is known of an address, or None.
+
+    Returns
+    -------
+    callable
+        Raises :class:`Unanswered` where nothing is known, and the ``FitFailed`` that is.
+    """
+
+    def predict(atom: Atom) -> Prediction:
+        found = get(atom.address)
+        if found is None:
+            raise Unanswered(atom)
+        if isinstance(found, FitFailed):
+            raise found
+        return found
+
+    return predict
+
+
+def tasks(
+    study: Study, dataset: Dataset, plan: Sequence[Split], cells: Iterable[Cell], predict: Predict
+) -> Iterator[Task]:
+    """Cells of one data set with what their kernel reads.
+
+    Parameters
+    ----------
+    study : Study
+    dataset : Dataset
+    plan : sequence of Split
+        The whole plan of the data set.
+    cells : iterable of Cell
+    predict : callable
+
+    Yields
+    ------
+    Task
+    """
+    known: dict[str, tuple[Pair, ...]] = {}
+    for cell in cells:
+        if cell.split.fingerprint not in known:
+            known[cell.split.fingerprint] = splits.inner(dataset, study.protocol, study.seed, cell.split, plan)
+        yield Task(cell, study, dataset, known[cell.split.fingerprint], predict)
+
+
+def outer(task: Task, row: Evaluation) -> Prediction:
+    """The prediction for the test rows that a row was scored on.
+
+    Parameters
+    ----------
+    task : Task
+    row : Evaluation
+        Of this cell, with status ``ok``.
+
+    Returns
+    -------
+    Prediction
+    """
+    split = task.cell.split
+    return calibrated(task, row.params, task.ask(row.params, split.train, split.test))
+
+
+def prior_corrected(task: Task, row: Evaluation, prediction: Prediction) -> np.ndarray | None:
+    """The test probabilities of a row for the positive share of the training rows.
+
+    Parameters
+    ----------
+    task : Task
+    row : Evaluation
+    prediction : Prediction
+        Of :func:`outer`.
+
+    Returns
+    -------
+    ndarray of shape (n_test,) or None
+        None where the strategy calibrates by itself, or nobody knows what would have to be undone.
+    """
+    strategy, learner = task.cell.strategy, task.cell.learner
+    if strategy.calibration != "none" or calibration.uncorrectable(strategy, learner):
+        return None
+    share = float(task.dataset.y[task.cell.split.train].mean())
+    received = calibration.received_share(prediction.reached, row.params.get("weight"))
+    return calibration.corrected(prediction.p, share, received)
+
+
+def inner(task: Task, params: Mapping[str, Scalar]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Labels and probabilities of the inner validation folds of one candidate.
+
+    Parameters
+    ----------
+    task : Task
+    params : mapping
+        Flat knobs, such as those of a trial.
+
+    Returns
+    -------
+    list of (y, p)
+    """
+    return validated(task, params)
+
+
+def nearer_to_majority(atom: Atom, prepared: Prepared) -> tuple[float, int] | None:
+    """Where the rows fall that a sampler made: the share whose nearest real row is a majority row.
+
+    Euclidean distance between the rows as the learner reads them; a tie counts for the minority. Made are the minority
+    rows that equal no real row: copies are none. Beyond 20 million distances evenly spaced rows stand for all.
+
+    Parameters
+    ----------
+    atom : Atom
+    prepared : Prepared
+        Of ``atom.fit``.
+
+    Returns
+    -------
+    tuple of (float, int) or None
+        The share and the number of rows made; None where none was.
+    """
+    if atom.sampler is None:
+        return None
+    X, y = prepared.resampler.resample(atom.sampler, atom.knobs, atom.seed)
+    rare = int(2 * prepared.y.sum() <= len(prepared.y))
+    real, candidates = prepared.encode(prepared.X), prepared.encode(X[y == rare])
+    made = candidates[~np.isin(_keys(candidates), _keys(real))]
+    if not len(made):
+        return None
+    seen = made[:: max(1, -(-len(made) * len(real) // MOST_DISTANCES))]
+    minority, majority = (_nearest(real[prepared.y == label], seen) for label in (rare, 1 - rare))
+    return float(np.mean(majority < minority)), len(made)
+
+
+def _keys(X: np.ndarray) -> np.ndarray:
+    """One comparable value a row; zeros of either sign are equal."""
+    rows = np.ascontiguousarray(X + 0.0)
+    return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+
+
+def _nearest(rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Distance to the nearest of some rows; in blocks, since all distances at once may not fit."""
+    blocks = np.array_split(asked, -(-len(rows) * len(asked) // AT_ONCE))
+    return np.concatenate([cdist(block, rows).min(axis=1) for block in blocks])

@@ -1,0 +1,146 @@
+"""Evidence: what is kept makes curves, areas and counts exact, in one order, whichever was gathered first."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve, roc_auc_score, roc_curve
+
+from imblab.analysis import evidence
+from imblab.analysis.evidence import Part
+from imblab.core.measures import counts_at
+
+GROUP = ("yeast4", "logistic", "smote", 0)
+VALUES = st.one_of(
+    st.floats(0, 1), st.integers(0, 100).map(lambda i: i / 100), st.floats(0, 1).map(lambda v: round(v, 3))
+)
+ROWS = st.lists(st.tuples(st.booleans(), VALUES), min_size=2, max_size=60)
+
+
+def arrays(rows):
+    y = np.array([int(label) for label, _ in rows])
+    y[0], y[-1] = 0, 1
+    return y, np.array([value for _, value in rows])
+
+
+def sample(seed, n=400, share=0.1, digits=None, fold=0):
+    rng = np.random.default_rng(seed)
+    y = (rng.random(n) < share).astype(np.int64)
+    y[:2] = [0, 1]
+    p = np.clip(rng.beta(1, 4, n) + 0.3 * y * rng.random(n), 0, 1)
+    return Part(fold, y, p if digits is None else np.round(p, digits), share)
+
+
+def built(*parts, group=GROUP, whole=True):
+    return evidence.build([(group, parts, whole)])
+
+
+@settings(deadline=None, max_examples=50)
+@given(ROWS)
+def test_areas_and_counts_are_exact(rows):
+    y, p = arrays(rows)
+    frame = built(Part(0, y, p, 0.1))
+    found = evidence.areas(frame).iloc[0]
+    assert found.pr_auc == pytest.approx(average_precision_score(y, p), rel=1e-12)
+    assert found.roc_auc == pytest.approx(roc_auc_score(y, p), rel=1e-12)
+    at = evidence.counts_at(frame)
+    expected = counts_at(y, p, np.array(evidence.HUNDREDTHS))
+    for name in ("tn", "fp", "fn", "tp"):
+        assert at[name].tolist() == getattr(expected, name).tolist()
+
+
+@settings(deadline=None, max_examples=50)
+@given(ROWS)
+def test_a_shortened_threshold_calls_the_same_rows(rows):
+    y, p = arrays(rows)
+    for x, fp, tp in zip(*evidence.cuts(y, p), strict=True):
+        assert (fp, tp) == (np.sum((p >= x) & (y == 0)), np.sum((p >= x) & (y == 1)))
+        assert x <= p[p >= x].min()
+
+
+@pytest.mark.parametrize("digits", [None, 3, 2, 1])
+def test_curves_hold_every_corner_of_scikit_learns(digits):
+    part = sample(1, digits=digits)
+    found = evidence.curves(built(part), "yeast4", "logistic", "smote")
+    precision, recall, _ = precision_recall_curve(part.y, part.p, drop_intermediate=True)
+    kept = set(zip(found.recall.round(12), found.precision.round(12), strict=True))
+    gains = np.flatnonzero(np.diff(recall) < 0)  # where a step down in the threshold gained a positive
+    assert {(round(recall[i], 12), round(precision[i], 12)) for i in gains} <= kept
+    fpr, tpr, _ = roc_curve(part.y, part.p, drop_intermediate=True)
+    found = pd.concat([pd.DataFrame({"fpr": [0.0], "recall": [0.0]}), found])
+    for a, b in zip(fpr, tpr, strict=True):  # on a corner, or between two that gain no positive
+        level = found.fpr[np.isclose(found.recall, b, rtol=0, atol=1e-12)]
+        assert level.min() - 1e-12 <= a <= level.max() + 1e-12
+
+
+def test_a_large_test_part_keeps_few_cuts():
+    part = sample(2, n=50_000, share=0.01)
+    found = evidence.select(built(part), "cut")
+    assert len(found) <= 2 * part.y.sum() + 101
+    assert np.all(np.diff(found.x) < 0)
+    assert (found.y.iloc[-1], found.z.iloc[-1]) == (np.sum(part.y == 0), np.sum(part.y == 1))
+
+
+def test_what_is_pooled():
+    parts = [sample(seed, fold=seed, share=0.3) for seed in range(3)]
+    frame = built(*parts)
+    y, p = np.concatenate([x.y for x in parts]), np.concatenate([x.p for x in parts])
+    found = evidence.select(frame, "calibration").set_index("name").x
+    assert found["brier"] == pytest.approx(brier_score_loss(y, p), rel=1e-12)
+    assert found["brier_skill"] == pytest.approx(1 - brier_score_loss(y, p) / np.mean((y - 0.3) ** 2), rel=1e-12)
+    bins = evidence.select(frame, "bin")
+    assert (bins.x.sum(), bins.z.sum()) == (len(y), y.sum())
+    assert bins.y.sum() == pytest.approx(p.sum(), rel=1e-12)
+    assert set(bins.fold) == {evidence.POOLED}
+    assert evidence.select(frame, "prior").empty
+
+
+def test_a_repeat_that_lacks_a_fold_is_not_pooled():
+    frame = built(sample(0), whole=False)
+    assert set(frame.kind) == {"cut", "chance"}
+
+
+def test_scores_that_are_no_risks_are_not_judged_as_risks():
+    part = sample(0)
+    frame = built(Part(0, part.y, part.p, 0.1, is_risk=False))
+    assert set(frame.kind) == {"cut", "chance"}
+
+
+def test_prior_and_synthetic_where_they_apply():
+    part = sample(0)
+    frame = built(Part(0, part.y, part.p, 0.1, corrected=part.p / 2, synthetic=(0.25, 80)))
+    prior = evidence.select(frame, "prior", name="brier")
+    assert prior.x.item() == pytest.approx(brier_score_loss(part.y, part.p / 2), rel=1e-12)
+    rows = evidence.select(frame, "synthetic")
+    assert rows[["name", "x", "y"]].to_numpy().tolist() == [["nearer_to_majority", 0.25, 80.0]]
+
+
+def test_any_order_of_gathering_gives_the_same_frame():
+    groups = [(("a", "l", f"s{s}", r), (sample(7 * s + r),), True) for s in range(3) for r in range(2)]
+    whole = evidence.build(groups)
+    for order in ([0, 1, 2, 3, 4, 5], [5, 3, 1, 0, 2, 4], [4, 5, 0, 2, 3, 1]):
+        frame = evidence.empty()
+        for i in order:
+            frame = evidence.merge(frame, evidence.build([groups[i]]))
+        pd.testing.assert_frame_equal(frame, whole)
+    assert evidence.groups(whole)[("a", "l", "s1", 1)] == {0}
+
+
+def test_a_group_gathered_anew_takes_the_place_of_the_old_one():
+    old, new = built(sample(1), whole=False), built(sample(1), sample(2, fold=1))
+    pd.testing.assert_frame_equal(evidence.merge(old, new), new)
+
+
+def test_nothing_is_a_frame_too():
+    frame = evidence.empty()
+    assert list(frame.columns) == list(evidence.COLUMNS)
+    assert evidence.groups(evidence.build([])) == {}
+    assert evidence.areas(frame).empty
+    assert evidence.counts_at(frame).empty
+    pd.testing.assert_frame_equal(evidence.merge(frame, frame), frame)
+
+
+def test_counts_at_other_thresholds_are_refused():
+    with pytest.raises(ValueError, match=r"i/100"):
+        evidence.counts_at(built(sample(0)), [0.123])
