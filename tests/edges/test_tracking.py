@@ -29,6 +29,8 @@ ASKED = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smo
 SMALL = ("name=small", *ASKED, "runner.n_jobs=1")
 HOME = Path("experiments/small")
 STRATEGIES = ("none", "threshold", "smote")
+#: A run for the study, three cells, eight candidates below smote.
+ALL = 12
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def runs_of(client, name, role=None):
 
 
 def cells_of(client, name):
-    found = {run.info.run_name: run for run in runs_of(client, name, "cell")}
+    found = {run.data.tags["imblab.key"]: run for run in runs_of(client, name, "cell")}
     assert len(found) == len(runs_of(client, name, "cell"))
     return found
 
@@ -94,7 +96,12 @@ def test_one_run_for_the_study_and_one_for_each_strategy_below_it(client):
     for run in cells.values():
         assert run.data.tags["mlflow.parentRunId"] == above.info.run_id
         assert run.info.status == "FINISHED"
-    assert len(runs_of(client, "small")) == 4
+    below = runs_of(client, "small", "candidate")
+    assert {run.data.tags["mlflow.parentRunId"] for run in below} == {cells["ecoli3/logistic/smote"].info.run_id}
+    assert len(runs_of(client, "small")) == ALL == 4 + len(below)
+    # Pages show the newest first: the study on top, then its strategies in its order.
+    shown = [run.info.run_name for run in runs_of(client, "small") if run.data.tags["imblab.role"] != "candidate"]
+    assert shown == ["small", *(f"{name} (ecoli3, logistic)" for name in STRATEGIES)]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -145,11 +152,13 @@ def test_params_hold_the_knobs_and_tags_the_coordinates(client, rows, study):
 
 def test_the_question_and_the_rows_are_artifacts_beside_the_database(client, place):
     (above,) = runs_of(client, "small", "study")
-    for name in ("study.yaml", "ledger.jsonl"):
+    in_folder = ["evidence.parquet", "ledger.jsonl", "origin.json", "search.parquet", "study.yaml"]
+    for name in in_folder:
         (found,) = (place / "mlruns/artifacts").rglob(name)
         assert found.read_bytes() == (place / HOME / name).read_bytes()
         assert above.info.run_id in found.parts
-    assert sorted(item.path for item in client.list_artifacts(above.info.run_id)) == ["ledger.jsonl", "study.yaml"]
+    sent = {item.path for item in client.list_artifacts(above.info.run_id)}
+    assert {*in_folder, "predictions.parquet"} <= sent
     assert sorted(p.name for p in (place / "mlruns").iterdir() if p.is_dir()) == ["artifacts"]
 
 
@@ -170,14 +179,29 @@ def everything(client, name):
 
 
 @pytest.mark.usefixtures("here")
-def test_logging_twice_changes_nothing(client, study, rows):
-    before = everything(client, "small")
-    log(study, rows)
-    log(study, rows[::-1])
+def test_logging_twice_changes_nothing(client, place, capsys):
+    before = everything(client, "small"), files(place)
+    assert main(["sync", "small"]) == 0
+    assert "0 runs of study 'small' were written" in capsys.readouterr().out
     assert main(["run", *SMALL]) == 0
-    assert everything(client, "small") == before
+    kept = Path("predictions.kept")
+    Path("mlruns/predictions.sqlite").rename(kept)  # what was made from the store once is not lost with it
+    assert main(["sync", "small"]) == 0
+    kept.rename("mlruns/predictions.sqlite")
+    assert (everything(client, "small"), files(place)) == before
     found = client.search_runs([client.get_experiment_by_name("small").experiment_id], run_view_type=ViewType.ALL)
-    assert len(found) == 4
+    assert len(found) == ALL
+
+
+def files(place):
+    """The artifacts of the place with the time of their last writing."""
+    return {p: p.stat().st_mtime_ns for p in (place / "mlruns/artifacts").rglob("*") if p.is_file()}
+
+
+def test_the_order_of_the_rows_changes_nothing(client, fresh, rows):
+    before = everything(client, fresh.name)
+    log(fresh, rows[::-1])
+    assert everything(client, fresh.name) == before
 
 
 @pytest.fixture
@@ -203,7 +227,7 @@ def test_a_half_written_run_is_written_anew(client, fresh, rows):
 def test_a_run_that_is_there_twice_is_kept_once(client, fresh, rows):
     first = ids(client, fresh.name)
     known = client.get_run(first["ecoli3/logistic/none"])
-    tags = {**known.data.tags, "imblab.rows": "others"}
+    tags = {**known.data.tags, "imblab.content": "other"}
     double = client.create_run(known.info.experiment_id, tags=tags, run_name=known.info.run_name).info.run_id
     client.set_terminated(double)
     log(fresh, rows)
@@ -214,26 +238,27 @@ def test_a_run_that_is_there_twice_is_kept_once(client, fresh, rows):
 
 def test_a_changed_row_replaces_its_run_and_no_other(client, fresh, rows):
     before = ids(client, fresh.name)
-    changed = [replace(r, scores={**r.scores, "mcc": 0.125}) if r.strategy == "threshold" else r for r in rows]
+    changed = [replace(r, scores={**r.scores, "mcc": 0.125}) if r.strategy == "smote" else r for r in rows]
     log(fresh, changed)
     after = ids(client, fresh.name)
-    assert {name for name in before if after[name] != before[name]} == {"ecoli3/logistic/threshold"}
-    assert cells_of(client, fresh.name)["ecoli3/logistic/threshold"].data.metrics["mcc"] == 0.125
+    assert {name for name in before if after[name] != before[name]} == {"ecoli3/logistic/smote"}
+    assert cells_of(client, fresh.name)["ecoli3/logistic/smote"].data.metrics["mcc"] == 0.125
+    # What stood below it stands below the new run.
+    above = {run.data.tags["mlflow.parentRunId"] for run in runs_of(client, fresh.name, "candidate")}
+    assert above == {after["ecoli3/logistic/smote"]}
     slower = [replace(r, seconds=r.seconds + 1, spared=0) for r in changed]
     log(fresh, slower)
     assert ids(client, fresh.name) == after
 
 
 def test_added_rows_extend_a_run_or_make_one(client, fresh, rows):
-    before = ids(client, fresh.name)
     smote = next(s for s in fresh.strategies if s.name == "smote")
     wider = replace(fresh, strategies=(*fresh.strategies, replace(smote, name="smote_too")))
     more = [replace(r, strategy="smote_too") for r in rows if r.strategy == "smote"]
     repeated = [replace(r, repeat=1) for r in rows if r.strategy == "none"]
     log(wider, [*rows, *more, *repeated])
     after = cells_of(client, fresh.name)
-    assert set(after) == {*before, "ecoli3/logistic/smote_too"}
-    assert {n for n in before if after[n].info.run_id == before[n]} == {f"ecoli3/logistic/{s}" for s in STRATEGIES[1:]}
+    assert set(after) == {f"ecoli3/logistic/{name}" for name in (*STRATEGIES, "smote_too")}
     history = client.get_metric_history(after["ecoli3/logistic/none"].info.run_id, "fold/mcc")
     assert sorted(point.step for point in history) == [0, 1, 2, 3, 4, 5]
     (above,) = runs_of(client, fresh.name, "study")
@@ -471,8 +496,8 @@ def test_the_page_serves_the_store_and_ctrl_c_ends_it():
     with page([], port, signal.SIGINT):
         found = {e["name"]: e["experiment_id"] for e in ask(port, "experiments/search", max_results=100)["experiments"]}
         assert "small" in found
-        runs = ask(port, "runs/search", experiment_ids=[found["small"]], max_results=10)["runs"]
-        assert len(runs) == 4
+        runs = ask(port, "runs/search", experiment_ids=[found["small"]], max_results=100)["runs"]
+        assert len(runs) == ALL
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
             assert b"<html" in answer.read().lower()
 
@@ -491,7 +516,8 @@ def test_a_study_logs_to_a_server_and_tells_it_no_password(place, tmp_path, monk
     (above,) = runs_of(client, "remote", "study")
     # The server keeps them beside its database, not where the study ran.
     kept = [p for p in (place / "mlruns/artifacts").rglob("*.*") if above.info.run_id in p.parts]
-    assert sorted(p.name for p in kept) == ["ledger.jsonl", "study.yaml"]
+    sent = ["evidence.parquet", "ledger.jsonl", "origin.json", "predictions.parquet", "search.parquet", "study.yaml"]
+    assert set(sent) <= {p.name for p in kept}
     assert not list(tmp_path.rglob("artifacts"))
     assert SECRET not in json.dumps([run.to_dictionary() for run in runs_of(client, "remote")])
     assert_secret_is_nowhere(tmp_path, out, err)

@@ -1,0 +1,47 @@
+"""MLflow, the picture of a study: the only package that knows it.
+
+What to log is described as values and written in one small place. Explicit ids and batches, never the fluent state;
+the ledger is the fact, so the runs of a study can be written again at any time.
+"""
+
+from imblab.edges.tracking.address import DEFAULT, DEFAULT_URI, SQLITE, check_writable, shown
+from imblab.edges.tracking.background import Background
+from imblab.edges.tracking.client import PATIENCE
+from imblab.edges.tracking.curves import CUTS
+from imblab.edges.tracking.models import ALIAS, CARD, WHOLE, Format, Model, format_of, register, registered_name, save
+from imblab.edges.tracking.searches import inner_of, whole
+from imblab.edges.tracking.serving import serve, ui_command
+from imblab.edges.tracking.values import Extras, Run, describe
+from imblab.edges.tracking.writing import File, Writer, in_folder, log, open_writer
+
+__all__ = [
+    "ALIAS",
+    "CARD",
+    "CUTS",
+    "DEFAULT",
+    "DEFAULT_URI",
+    "PATIENCE",
+    "SQLITE",
+    "WHOLE",
+    "Background",
+    "Extras",
+    "File",
+    "Format",
+    "Model",
+    "Run",
+    "Writer",
+    "check_writable",
+    "describe",
+    "format_of",
+    "in_folder",
+    "inner_of",
+    "log",
+    "open_writer",
+    "register",
+    "registered_name",
+    "save",
+    "serve",
+    "shown",
+    "ui_command",
+    "whole",
+]

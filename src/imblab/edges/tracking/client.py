@@ -1,0 +1,166 @@
+"""A client of an MLflow store: made alone, with explicit ids, and one message where nobody answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from imblab.edges.tracking.address import artifacts, brief, check_writable, file, is_database, resolved, shown
+from imblab.errors import ImblabError, StudyError
+
+#: MLflow tries for four minutes where nobody answers; whoever sets these variables is obeyed.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+#: Seconds that a database server has to answer.
+CONNECT = 10
+
+
+@contextmanager
+def session(uri: str, way_out: str) -> Iterator[Any]:
+    """A client of a store that may be written to.
+
+    Parameters
+    ----------
+    uri : str
+        A tracking server or ``sqlite:///...``, relative to the current directory; the file is made where it is not.
+    way_out : str
+        How the message ends where the store does not answer.
+
+    Yields
+    ------
+    mlflow.MlflowClient
+
+    Raises
+    ------
+    StudyError
+        For whatever MLflow, its database driver or the network raises meanwhile.
+    """
+    check_writable(uri)
+    with answering(uri, way_out):
+        with alone(uri):
+            client = connect(uri)
+        yield client
+
+
+def connect(uri: str) -> Any:
+    """A client of the store, which is made where it is a fresh SQLite file; call it :func:`alone`."""
+    os.environ.update(quiet())
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
+    for chatty in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    if is_database(uri) and file(uri) is None:
+        _reach(uri)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=resolved(uri))
+    client.search_experiments(max_results=1)
+    if (path := file(uri)) is not None:
+        _write_ahead(path)
+    return client
+
+
+def _reach(uri: str) -> None:
+    """Connect once; MLflow itself tries ten times, for two minutes, where a database does not answer."""
+    import sqlalchemy
+
+    patient = uri.startswith(("postgresql", "mysql"))
+    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": CONNECT} if patient else {})
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+def experiment_id(client: Any, name: str, uri: str) -> str:
+    """The id of the experiment of a study; a lost race to create it is won by looking again."""
+    from mlflow.exceptions import MlflowException
+
+    for _ in range(3):
+        found = client.get_experiment_by_name(name)
+        if found is not None and found.experiment_id == "0":
+            break
+        if found is not None and found.lifecycle_stage == "active":
+            return str(found.experiment_id)
+        if found is not None:
+            client.restore_experiment(found.experiment_id)
+            continue
+        location = artifacts(uri).as_uri() if is_database(uri) else None
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            time.sleep(0.2)
+    raise StudyError(
+        f"the MLflow experiment {name!r} can be neither found nor created as one of imblab's; a study logs to the "
+        "experiment of its name. Look at it with `imblab ui`, or choose another name=..."
+    )
+
+
+@contextmanager
+def answering(uri: str, way_out: str) -> Iterator[None]:
+    """Whatever MLflow, its database driver or the network raises becomes one message without a password."""
+    try:
+        yield
+    except ImblabError:
+        raise
+    except Exception as error:
+        raise StudyError(f"the MLflow store {shown(uri)!r} does not answer ({brief(error)}); {way_out}") from None
+
+
+@contextmanager
+def alone(uri: str) -> Iterator[None]:
+    """One process at a time: several that create one SQLite store at once destroy it."""
+    path = file(uri)
+    if path is None:
+        yield
+        return
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """One writer a study at a time, across processes; the lock ends with the process."""
+    import fcntl
+
+    if not folder.parent.is_dir():
+        yield
+        return
+    with folder.with_name(f".{folder.name}.mlflow.lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def analyze(uri: str) -> None:
+    """Let SQLite know how its tables are filled: sorting runs by a metric is many times quicker then."""
+    path = file(uri)
+    if path is None:
+        return
+    import sqlite3
+
+    with sqlite3.connect(path, timeout=20) as connection:
+        connection.execute("ANALYZE")
+    connection.close()
+
+
+def _write_ahead(path: Path) -> None:
+    """Readers and the writer do not block each other; the setting stays with the file."""
+    import sqlite3
+
+    with sqlite3.connect(path, timeout=20) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+
+
+def quiet() -> dict[str, str]:
+    """No telemetry, and no addresses on standard output: they hold the password, and break ``--json``."""
+    silent = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
+    return {**silent, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}

@@ -1,0 +1,305 @@
+"""MLflow's picture of a study: painted while it runs, and painted again from its folder at any time.
+
+The picture is a function of the folder: question, rows, evidence, searches, origin. Where a file is missing and the
+prediction store still has the answers, it is made from them, without a fit.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imblab.core import measures, replay
+from imblab.core.pipelines import FitFailed
+from imblab.edges import config, datasets, evidence, ledger, origin, runner, store, terminal, tracking
+from imblab.errors import ImblabError
+from imblab.layout import Layout, lay_out
+from imblab.records import Cell, Evaluation, Study, fingerprint
+
+SEARCHES, PREDICTIONS = "search.parquet", "predictions.parquet"
+Inner = dict[str, list[dict[str, float]]]
+Opener = Callable[[], runner.Known] | None
+
+
+@contextmanager
+def picture(
+    layout: Layout, home: Path, asked: Mapping[str, Any], allow: Sequence[str], opener: Opener
+) -> Iterator[Picture | None]:
+    """The picture of a study that is about to run; None where it is not asked for.
+
+    Parameters
+    ----------
+    layout : Layout
+    home : Path
+        The folder of the study.
+    asked : mapping
+        The section ``tracking`` of the configuration.
+    allow : sequence of str
+        See :func:`imblab.edges.config.read`.
+    opener : callable or None
+        Opens the prediction store.
+
+    Yields
+    ------
+    Picture or None
+
+    Raises
+    ------
+    StudyError
+        If the address can be no MLflow store.
+    """
+    if not asked.get("enabled", True):
+        yield None
+        return
+    found = Picture(layout, home, asked, allow, opener)
+    try:
+        yield found
+    finally:
+        found.writer.abandon()
+
+
+class Picture:
+    """What MLflow shows of a study while it runs; see :func:`picture`."""
+
+    def __init__(
+        self, layout: Layout, home: Path, asked: Mapping[str, Any], allow: Sequence[str], opener: Opener
+    ) -> None:
+        uri = str(asked["uri"])
+        tracking.check_writable(uri)
+        self._layout, self._home, self._asked, self._allow, self._opener = layout, home, asked, allow, opener
+        self._left = Counter((cell.dataset, cell.learner.name) for cell in layout.cells)
+        self._rows: dict[tuple[str, str], list[Evaluation]] = {}
+        self._inner: Inner = {}
+        home.parent.mkdir(parents=True, exist_ok=True)
+        self.writer = tracking.Background(partial(tracking.open_writer, layout.study, home, uri))
+
+    def row(self, row: Evaluation) -> None:
+        """Take a new row; when its family is whole, its searches are written."""
+        family = (row.dataset, row.learner)
+        self._rows.setdefault(family, []).append(row)
+        self._left[family] -= 1
+        if self._left[family] == 0:
+            self.writer.put(partial(self._begin, self._rows[family]))
+
+    def gathered(self) -> None:
+        """Let the runs be completed: rows and evidence are in the folder, whatever else is still made of them."""
+        if self._rows:
+            origin.note(self._home, bool(self._asked.get("git_diff", False)))
+        self.writer.put(self._complete)
+
+    def finish(self) -> None:
+        """Send what the folder holds, and wait until everything is written.
+
+        Raises
+        ------
+        StudyError
+            If the store does not answer; the rows are safe.
+        """
+        self.writer.put(self._send)
+        self.writer.close(self._asked.get("timeout"))
+
+    def _begin(self, rows: Sequence[Evaluation], writer: tracking.Writer) -> None:
+        mapping = ledger.read_study(self._home)
+        study = config.read(mapping, self._allow)
+        self._inner |= inner_scores(self._layout, rows, self._opener)
+        search = str(self._asked.get("search", "none"))
+        extras = tracking.Extras(
+            inner=self._inner, timed=_timed(study), specs=_specs(study), search=search, judged=False
+        )
+        writer.begin(tracking.describe(study, rows, mapping, extras))
+
+    def _complete(self, writer: tracking.Writer) -> None:
+        _paint(writer, self._home, self._asked, self._allow, self._layout, self._opener, self._inner)
+
+    def _send(self, writer: tracking.Writer) -> None:
+        _send(writer, self._home, self._asked, self._layout, self._opener)
+
+
+def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], experiments: Path) -> int:
+    """``imblab sync``: fill an MLflow store from the folder of a study; twice changes nothing."""
+    home = ledger.find(name, experiments)
+    request = config.load(home / ledger.QUESTION, args, config_dirs)
+    asked = {**request.tracking, "enabled": True}
+    opener = partial(store.Store, store.DEFAULT.resolve()) if store.DEFAULT.exists() else None
+    layout: Layout | None = None
+    try:
+        layout = lay_out(request.study)
+    except ImblabError as error:
+        print(f"Predictions and inner scores are left as they are: {error}", file=sys.stderr)
+    with tracking.open_writer(request.study, home, str(asked["uri"])) as writer:
+        _paint(writer, home, asked, request.allow, layout, opener, {})
+        _send(writer, home, asked, layout, opener)
+        written = writer.written
+    terminal.say(f"{written} runs of study {name!r} were written; what was there already is unchanged.")
+    return 0
+
+
+def inner_scores(layout: Layout, rows: Sequence[Evaluation], opener: Opener) -> Inner:
+    """What the candidates of searches scored on the inner folds, as far as the prediction store knows.
+
+    Parameters
+    ----------
+    layout : Layout
+    rows : sequence of Evaluation
+    opener : callable or None
+        Opens the prediction store.
+
+    Returns
+    -------
+    dict of str to list of dict
+        By the key of a row, one mapping a trial. ``mcc`` and ``recall`` of the counts summed over the inner folds at
+        the threshold of the trial, ``pr_auc`` as the mean over inner folds: as the search itself judges.
+    """
+    if opener is None:
+        return {}
+    found: Inner = {}
+    searched = {row.key: row for row in rows if sum(trial.value is not None for trial in row.trials) > 1}
+    with closing(opener()) as kept:
+        for task in _tasks(layout, searched, replay.looking_up(kept.get)):
+            row = searched[task.cell.key]
+            scores: list[dict[str, float]] = []
+            for trial in row.trials:
+                try:
+                    folds = replay.inner(task, trial.params) if trial.threshold is not None else []
+                except (replay.Unanswered, FitFailed):
+                    folds = []
+                scores.append(_judged(folds, trial.threshold) if folds and trial.threshold is not None else {})
+            found[row.key] = scores
+    return found
+
+
+def _judged(folds: Sequence[tuple[np.ndarray, np.ndarray]], threshold: float) -> dict[str, float]:
+    total = sum((measures.counts_at(y, p, threshold) for y, p in folds[1:]), measures.counts_at(*folds[0], threshold))
+    counts = (total.tn, total.fp, total.fn, total.tp)
+    found = {
+        "mcc": float(measures.mcc(*counts)),
+        "pr_auc": float(np.mean([measures.average_precision(*_ranked(y, p)) for y, p in folds])),
+        "recall": float(measures.recall(*counts)),
+    }
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def _ranked(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-p, kind="stable")
+    return y[order], p[order]
+
+
+def _paint(
+    writer: tracking.Writer,
+    home: Path,
+    asked: Mapping[str, Any],
+    allow: Sequence[str],
+    layout: Layout | None,
+    opener: Opener,
+    inner: Inner,
+) -> None:
+    """Bring the runs to what the folder of a study holds, which may be more than was asked for now."""
+    mapping, rows = ledger.read_study(home), ledger.read_rows(home)
+    study = config.read(mapping, allow)
+    known = _searches(home, study, rows, layout, opener, inner)
+    extras = tracking.Extras(
+        evidence=evidence.read(home / evidence.FILE),
+        inner=known,
+        origin=origin.latest(home),
+        timed=_timed(study),
+        specs=_specs(study),
+        search=str(asked.get("search", "none")),
+    )
+    writer.write(tracking.describe(study, rows, mapping, extras))
+
+
+def _send(writer: tracking.Writer, home: Path, asked: Mapping[str, Any], layout: Layout | None, opener: Opener) -> None:
+    """Send the files of a study, and the predictions if they may go."""
+    files = tracking.in_folder(home)
+    if asked.get("predictions", True) and layout is not None and opener is not None:
+        rows = ledger.read_rows(home)
+        stamp = fingerprint(sorted(row.fingerprint for row in rows))
+        files.append(tracking.File(PREDICTIONS, stamp, partial(_write_predictions, layout, rows, opener)))
+    writer.send(files)
+
+
+def _searches(
+    home: Path, study: Study, rows: Sequence[Evaluation], layout: Layout | None, opener: Opener, inner: Inner
+) -> Inner:
+    """The inner scores of all searches, from the file beside the rows and the store; the file is brought up to date."""
+    path = home / SEARCHES
+    old = pd.read_parquet(path) if path.exists() else None
+    known: Inner = {**({} if old is None else tracking.inner_of(old, rows)), **inner}
+    missing = [row for row in rows if row.key not in known]
+    if layout is not None and missing:
+        known |= inner_scores(layout, missing, opener)
+    frame = tracking.whole(rows, known)
+    if old is None or not frame.equals(old):
+        fresh = path.with_name(f"{path.name}.new")
+        frame.to_parquet(fresh, index=False)
+        fresh.replace(path)
+    return known
+
+
+def _write_predictions(layout: Layout, rows: Sequence[Evaluation], opener: Opener, folder: Path) -> Path | None:
+    """Row numbers, labels and probabilities of the test parts, and of the winner's inner folds; no id, no feature."""
+    parts = list(_predictions(layout, rows, opener))
+    if not parts:
+        return None
+    where, *arrays = zip(*parts, strict=True)
+    names = ("dataset", "learner", "strategy", "repeat", "fold", "part", "inner_fold")
+    lengths = [len(rows) for rows in arrays[0]]
+    columns: dict[str, Any] = {}
+    for name, values in zip(names, zip(*where, strict=True), strict=True):
+        codes, known = pd.factorize(np.array(values))
+        repeated = np.repeat(codes, lengths)
+        columns[name] = (
+            pd.Categorical.from_codes(repeated, pd.Index(known)) if known.dtype.kind in "OU" else known[repeated]
+        )
+    columns |= {name: np.concatenate(found) for name, found in zip(("row", "y", "p"), arrays, strict=True)}
+    path = folder / PREDICTIONS
+    pd.DataFrame(columns).to_parquet(path, index=False)
+    return path
+
+
+def _predictions(
+    layout: Layout, rows: Sequence[Evaluation], opener: Opener
+) -> Iterator[tuple[tuple[Any, ...], np.ndarray, np.ndarray, np.ndarray]]:
+    scored = {row.key: row for row in rows if row.status == "ok"}
+    if opener is None:
+        return
+    with closing(opener()) as kept:
+        for task in _tasks(layout, scored, replay.looking_up(kept.get)):
+            row, split, y = scored[task.cell.key], task.cell.split, task.dataset.y
+            parts = [("test", -1, split.train, split.test)]
+            parts += [("inner", i, fit, validate) for i, (fit, validate) in enumerate(task.pairs)]
+            for part, fold, fit, asked in parts:
+                try:
+                    p = task.ask(row.params, fit, asked).p
+                except (replay.Unanswered, FitFailed):
+                    continue
+                where = (row.dataset, row.learner, row.strategy, row.repeat, row.fold, part, fold)
+                yield where, asked, y[asked].astype(np.int8), p
+
+
+def _tasks(layout: Layout, rows: Mapping[str, Evaluation], predict: Any) -> Iterator[Any]:
+    """The kernels' tasks of the cells of some rows, as far as the layout has them."""
+    by_table: dict[str, list[Cell]] = {}
+    for cell in layout.cells:
+        if cell.key in rows:
+            by_table.setdefault(cell.dataset, []).append(cell)
+    for name, cells in by_table.items():
+        yield from replay.tasks(layout.study, layout.datasets[name], layout.plans[name], cells, predict)
+
+
+def _specs(study: Study) -> dict[str, Mapping[str, Any]]:
+    """How each data set was asked for, by its name."""
+    return {datasets.called(spec, key)[0]: spec for key, spec in study.datasets.items()}
+
+
+def _timed(study: Study) -> set[str]:
+    """The data sets whose folds follow the time."""
+    return {name for name, spec in _specs(study).items() if spec.get("time")}
