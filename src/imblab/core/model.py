@@ -1,0 +1,245 @@
+"""A strategy and a learner on all rows of a table, as one estimator that leaves: tune, fit, freeze.
+
+What leaves must not hold rows of the table: samplers are emptied, and what the learner keeps is searched for rows.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import StandardScaler
+
+from imblab.core import calibration, evaluate, pipelines, search, targets
+from imblab.core.evaluate import Task
+from imblab.core.pipelines import FitFailed, Prediction, Prepared
+from imblab.records import Dataset, Learner, Scalar, Split, Trial, fingerprint
+from imblab_model import Preparation, ThresholdClassifier, digest
+
+
+def whole(dataset: Dataset) -> Split:
+    """All rows as a training part without test rows, in the order in which the outer training parts hold theirs.
+
+    Its fold is -1, so that with ``protocol.inner: shared`` every outer fold of the first repeat is an inner fold.
+    """
+    rows = np.arange(len(dataset.y)) if dataset.time is None else np.argsort(dataset.time, kind="stable")
+    none = np.empty(0, dtype=np.int64)
+    return Split(0, -1, rows, none, fingerprint(rows, none))
+
+
+def choose(task: Task) -> tuple[Trial, int]:
+    """The knobs and the threshold for all rows, found as in a cell: the same search on inner folds of all rows.
+
+    Parameters
+    ----------
+    task : Task
+        Of a cell whose split is :func:`whole`.
+
+    Returns
+    -------
+    winner : Trial
+    judged : int
+        How many distinct candidates there were to judge.
+
+    Raises
+    ------
+    FitFailed
+        If nothing applies or nothing has a value, with the reason.
+    """
+    if reason := task.barrier:
+        raise FitFailed(reason)
+    trials = evaluate.tune(task)
+    winner = search.best(trials, task.primary.greater_is_better) or evaluate.unsearched(trials)
+    if winner is None or winner.threshold is None:
+        reasons = dict.fromkeys(t.reason for t in trials if t.reason)
+        raise FitFailed("no candidate has a value: " + "; ".join(list(reasons)[:3]))
+    return winner, sum(t.status in ("ok", "failed", "pruned") for t in trials)
+
+
+def fit(
+    task: Task, params: Mapping[str, Scalar], threshold: float, labels: tuple[Scalar, Scalar]
+) -> ThresholdClassifier:
+    """The estimator that answers as the kernel does after a fit on all rows, bit for bit; checked on every row.
+
+    Parameters
+    ----------
+    task : Task
+        Of a cell whose split is :func:`whole`.
+    params : mapping
+        Flat knobs.
+    threshold : float
+    labels : (label, label)
+        What is said for 0 and for 1.
+
+    Returns
+    -------
+    ThresholdClassifier
+        With samplers emptied of what they saw.
+
+    Raises
+    ------
+    FitFailed
+        If the fit raises, or the estimator would answer otherwise than the kernel.
+    """
+    rows = task.cell.split.train
+    atom = task.atom(params, rows, rows)
+    prepared = Prepared(task.dataset, rows)
+    with pipelines.listening():
+        try:
+            learner, y = pipelines.learned(atom, prepared)
+            empty(learner)
+        except Exception as error:  # any library may raise anything
+            raise FitFailed(f"{type(error).__name__}: {error}") from error
+    made = ThresholdClassifier(
+        _preparation(task.dataset, prepared, rows), learner, threshold, *labels, _calibration(task, params, y)
+    )
+    answers = made.answers(prepared.transform(rows))
+    reached = {"negative": int((y == 0).sum()), "positive": int(y.sum())}
+    wanted = evaluate.calibrated(task, params, Prediction(answers, True, reached)).p
+    _check_equal(made.positive_proba(task.dataset.X.iloc[rows]), wanted)
+    return made
+
+
+def empty(estimator: Any) -> None:
+    """Take from every sampler inside an estimator what it saw: no sampler has a part in an answer."""
+    for sampler in _inside(estimator, lambda found: hasattr(type(found), "_sampling_type")):
+        fresh = clone(sampler)
+        sampler.__dict__.clear()
+        sampler.__dict__.update(fresh.__dict__)
+
+
+def keeps_rows(learner: Learner) -> bool:
+    """Whether a learner is made of the rows it is fitted on, tried on rows that are drawn: known before any search.
+
+    Parameters
+    ----------
+    learner : Learner
+
+    Returns
+    -------
+    bool
+        False too where the drawn rows cannot be fitted: :func:`holds_rows` sees the real model.
+
+    Examples
+    --------
+    >>> keeps_rows(Learner("svm", {"_target_": "sklearn.svm.SVC"}))
+    True
+    """
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    try:
+        fitted = targets.build(learner.make, allow=None, seed=0).fit(X, np.arange(40) % 2)
+    except Exception:  # any library may raise anything
+        return False
+    return holds_rows(fitted, X)
+
+
+def holds_rows(estimator: Any, X: np.ndarray) -> bool:
+    """Whether an estimator keeps rows that it was fitted on: each of its arrays is searched for each row.
+
+    Parameters
+    ----------
+    estimator : object
+    X : ndarray of shape (n_rows, n_columns)
+        What it was fitted on.
+
+    Returns
+    -------
+    bool
+        True too where the estimator cannot be looked into.
+
+    Examples
+    --------
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> X = np.array([[0.1, 7.0], [0.2, 8.0]])
+    >>> holds_rows(KNeighborsClassifier(1).fit(X, [0, 1]), X)
+    True
+    """
+    width = X.shape[1]
+    try:
+        arrays = _inside(estimator, lambda found: isinstance(found, np.ndarray) or hasattr(found, "toarray"))
+    except Exception:  # what cannot be pickled cannot be searched
+        return True
+    sought = {kind: {row.tobytes() for row in _rows(X.astype(kind))} for kind in (np.float64, np.float32)}
+    for array in arrays:
+        dense = array.toarray() if hasattr(array, "toarray") else array
+        if dense.dtype.type not in sought or dense.size % width or dense.size == 0:
+            continue
+        forms = [dense.reshape(-1, width), *([dense.T] if dense.ndim == 2 and dense.shape[0] == width else [])]
+        if any(row.tobytes() in sought[dense.dtype.type] for form in forms for row in _rows(form)):
+            return True
+    return False
+
+
+def _rows(X: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows that say something: one of zeros and ones alone, or of one value, is everybody's."""
+    told = X[~np.isin(X, (0, 1)).all(axis=1)] + 0.0  # -0 and 0 are one value
+    yield from np.ascontiguousarray(told)
+
+
+def _inside(estimator: Any, wanted: Callable[[Any], bool]) -> list[Any]:
+    """Everything of a kind that an estimator keeps, however deep: pickling visits it all."""
+    found: dict[int, Any] = {}
+
+    class Visitor(pickle.Pickler):
+        def persistent_id(self, thing: Any) -> None:
+            if not isinstance(thing, type) and wanted(thing):
+                found[id(thing)] = thing
+
+    Visitor(io.BytesIO()).dump(estimator)
+    return list(found.values())
+
+
+def _preparation(dataset: Dataset, prepared: Prepared, rows: np.ndarray) -> Preparation:
+    """What the kernel does to rows of this table, for rows that come by name."""
+    numeric = [name for name in dataset.X.columns if name not in dataset.categorical]
+    categorical = [name for name in dataset.X.columns if name in dataset.categorical]
+    imputer = scaler = None
+    if numeric:
+        numbers = dataset.X[numeric].to_numpy(dtype=np.float64)[rows]
+        imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(numbers)
+        scaler = StandardScaler().fit(imputer.transform(numbers))
+    known = [
+        {digest(level): float(code) for code, level in enumerate(dataset.X[name].cat.categories)}
+        for name in categorical
+    ]
+    coded = [np.unique(prepared.X[:, place], return_counts=True) for place in prepared.categorical]
+    levels = [found for found, _ in coded]
+    # The most frequent code is what missing values became, so that counting them changes no winner.
+    fill = [float(found[counts.argmax()]) for found, counts in coded]
+    return Preparation(list(dataset.X.columns), categorical, imputer, scaler, known, levels, fill)
+
+
+def _calibration(task: Task, params: Mapping[str, Scalar], received: np.ndarray) -> dict[str, Any] | None:
+    """The calibration of the strategy as plain values."""
+    kind, learner = task.cell.strategy.calibration, task.cell.learner
+    if calibration.is_own(kind):
+        weight = params.get("weight")
+        assert weight is None or isinstance(weight, (int, float, str))
+        share = float(task.dataset.y.mean())
+        positive = int(received.sum())
+        given = calibration.received_share({"negative": len(received) - positive, "positive": positive}, weight)
+        odds = (1 - share) * given / (share * (1 - given))
+        return None if share == given else {"kind": kind, "odds": odds}
+    if not calibration.is_learned(kind):
+        return None
+    folds = [
+        (task.dataset.y[validate], calibration.score_of(task.ask(params, part, validate).p, learner))
+        for part, validate in task.pairs
+    ]
+    reads_log_odds = hasattr(targets.build(learner.make, allow=None), "decision_function")
+    return {"kind": kind, "log_odds": reads_log_odds, **calibration.learn(kind, folds).keywords}
+
+
+def _check_equal(found: np.ndarray, wanted: np.ndarray) -> None:
+    """Refuse an estimator that reads the table otherwise than the kernel."""
+    if not np.array_equal(found, wanted):
+        different = int((found != wanted).sum())
+        raise FitFailed(
+            f"the estimator answers otherwise than the study in {different} of {len(found)} rows, by up to "
+            f"{np.abs(found - wanted).max():.2g}; categories that read alike, such as 1 and '1', are one to it"
+        )

@@ -1,0 +1,358 @@
+"""The winner leaves: the strategy that a study found best, on all rows, as a model that anyone can serve."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from imblab import app, verdicts
+from imblab.analysis import table
+from imblab.analysis.card import Facts, card
+from imblab.core import calibration, model, targets
+from imblab.core.evaluate import Task
+from imblab.core.pipelines import FitFailed
+from imblab.edges import config, datasets, evidence, ledger, runner, store, terminal, tracking
+from imblab.errors import ConfigError, FitError, StudyError, unknown
+from imblab.layout import Layout, lay_out
+from imblab.records import Cell, Dataset, Scalar, Study, Trial
+from imblab.verdicts import Verdicts
+
+#: What chooses among the arms of a study.
+CHOICE = ("dataset", "learner", "strategy")
+#: Means closer than this are tied: the first in the order of the study wins.
+TIED = 1e-12
+#: Rows of the example that travels with a model.
+EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What shall leave.
+
+    Attributes
+    ----------
+    choice : mapping of str to str
+        ``dataset``, ``learner`` and ``strategy``, as far as they were named.
+    contains_rows : bool
+        Whether a model made of rows may leave.
+    rest : tuple of str
+        Overrides of how it is run.
+    """
+
+    choice: Mapping[str, str]
+    contains_rows: bool
+    rest: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A data set, learner and strategy of a study, and why it leaves."""
+
+    dataset: str
+    learner: str
+    strategy: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        """The arm in a few words."""
+        return f"{self.dataset}/{self.learner}/{self.strategy}"
+
+
+def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
+    """``imblab export``: choose, fit on all rows, register."""
+    say, show = (_quiet, _quiet) if as_json else (terminal.say, terminal.show)
+    wish = wished(args)
+    home = ledger.find(name, app.EXPERIMENTS)
+    request = config.load(home / ledger.QUESTION, wish.rest)
+    found = verdicts.judge(request.study, ledger.read_rows(home))
+    chosen, done = arms(found, wish.choice), []
+    if not wish.contains_rows:
+        _refuse_rows(found.study, chosen)
+    for arm in chosen:
+        say(f"{arm.key}: {arm.reason}")
+        made = prepare(home, found, arm, request, wish.contains_rows)
+        done.append(_placed(made, home, arm, request))
+        say(f"{done[-1]['said']} Serve it:")
+        show(f"  {done[-1]['serve']}")  # one line, to be copied
+    if as_json:
+        print(json.dumps(done))
+    return 0
+
+
+def wished(args: Sequence[str]) -> Wish:
+    """What the words after the name of the study ask for.
+
+    Raises
+    ------
+    ConfigError
+        If ``contains_rows`` is neither true nor false.
+
+    Examples
+    --------
+    >>> wished(["strategy=[smote]", "tracking=none"])
+    Wish(choice={'strategy': 'smote'}, contains_rows=False, rest=('tracking=none',))
+    """
+    pairs = [(word.partition("=")[0], word.partition("=")[2], word) for word in args]
+    choice = {key: value.strip("[]") for key, value, _ in pairs if key in CHOICE}
+    said = {key: value.lower() for key, value, _ in pairs if key == "contains_rows"}
+    for value in said.values():
+        if value not in ("true", "false"):
+            raise ConfigError(
+                f"'contains_rows' is {value!r}; it says whether a model made of rows may leave, true or false. Write "
+                "contains_rows=true if whoever gets the model may see the rows."
+            )
+    rest = tuple(word for key, _, word in pairs if key not in (*CHOICE, "contains_rows"))
+    return Wish(choice, said.get("contains_rows") == "true", rest)
+
+
+def arms(found: Verdicts, choice: Mapping[str, str]) -> list[Arm]:
+    """For every data set the best arm among those that every fold answered, or the one that was named.
+
+    Parameters
+    ----------
+    found : Verdicts
+    choice : mapping of str to str
+
+    Returns
+    -------
+    list of Arm
+
+    Raises
+    ------
+    StudyError
+        If a name is unknown, or no arm has a score in every fold.
+    """
+    summary, primary = found.summary, found.study.primary
+    for kind, name in choice.items():
+        known = list(dict.fromkeys(summary[kind])) if len(summary) else []
+        if name not in known:
+            raise StudyError(unknown(kind if kind != "dataset" else "data set", name, known))
+        summary = summary[summary[kind] == name]
+    whole = summary[(summary.ok == summary.folds) & summary["mean"].notna()] if len(summary) else summary
+    if not len(whole):
+        raise StudyError(
+            f"study {found.study.name!r} has no strategy with a {primary} in every fold among those asked for; a model "
+            f"leaves with its scores. Finish it with imblab run, or see imblab compare {found.study.name}."
+        )
+    return [_best(rows, found.study, choice) for _, rows in whole.groupby("dataset", sort=False)]
+
+
+def _best(rows: pd.DataFrame, study: Study, choice: Mapping[str, str]) -> Arm:
+    measure = next(m for m in study.measures if m.name == study.primary)
+    value = rows["mean"] if measure.greater_is_better else -rows["mean"]
+    row = rows[value.max() - value <= TIED].iloc[0]
+    named = " and ".join(f"{kind} {choice[kind]}" for kind in ("learner", "strategy") if kind in choice)
+    asked = f" with {named}" if named else ""
+    mean = f"mean {study.primary} {row['mean']:.4f}"
+    many = f"the best of {len(rows)} pairs of learner and strategy{asked}, {mean}."
+    reason = f"the one asked for, {mean}." if len(rows) == 1 else many
+    return Arm(row.dataset, row.learner, row.strategy, f"Chosen as {reason}")
+
+
+def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, contains_rows: bool) -> tracking.Model:
+    """Choose the knobs on all rows, fit, look for rows inside, write the card.
+
+    Parameters
+    ----------
+    home : Path
+        The folder of the study.
+    found : Verdicts
+    arm : Arm
+    request : Request
+    contains_rows : bool
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    FitError
+        If nothing can be fitted on all rows.
+    StudyError
+        If the table is another one than that of the study, or the model would hold rows and may not.
+    """
+    study = found.study
+    learner = next(item for item in study.learners if item.name == arm.learner)
+    layout = _laid_out(study, arm.dataset)
+    data = layout.datasets[arm.dataset]
+    rows = ledger.read_rows(home)
+    _check_table(data, {r.data_fingerprint for r in rows if r.dataset == arm.dataset})
+    labels = (_label(data.classes, 0), _label(data.classes, 1))
+    try:
+        task, trial, made, candidates = _fitted(layout, arm, labels, bool(request.runner.get("store", True)))
+    except FitFailed as error:
+        raise FitError(
+            f"{arm.key!r} cannot leave: on all rows of {arm.dataset!r}, {error}. A model answers exactly as the study "
+            "does. Choose another strategy=... or learner=..., or mend the cause and run the study again."
+        ) from error
+    holds = model.holds_rows(made.learner, made.preparation.transform(data.X))
+    if holds and not contains_rows:
+        raise _made_of_rows(arm)
+    form = tracking.format_of(made, (*targets.DEFAULT_ALLOW, *request.allow))
+    facts = Facts(
+        name=tracking.registered_name(study.name, arm.dataset),
+        dataset=arm.dataset,
+        learner=arm.learner,
+        strategy=arm.strategy,
+        labels=labels,
+        rows=len(data.y),
+        positives=int(data.y.sum()),
+        source=data.source,
+        fingerprint=data.fingerprint,
+        columns=_columns(data),
+        split_by=tuple(name for name in ("groups", "time") if getattr(data, name) is not None),
+        params=dict(trial.params),
+        threshold=float(trial.threshold or 0.0),
+        candidates=candidates,
+        selection=arm.reason,
+        form=form.said,
+        contains_rows=holds,
+        risks=calibration.gives_probabilities(task.cell.strategy, learner),
+    )
+    text = card(facts, study, table.tidy(rows), found.summary, found.contrasts, evidence.read(home / evidence.FILE))
+    return tracking.Model(
+        facts.name, made, form, facts.columns, _kind(labels), _example(data, facts.columns), text, _tags(facts, study)
+    )
+
+
+def _fitted(layout: Layout, arm: Arm, labels: tuple[Scalar, Scalar], keep: bool) -> tuple[Task, Trial, Any, int]:
+    """The task on all rows, its winner, the estimator, and how many candidates were judged."""
+    study, data = layout.study, layout.datasets[arm.dataset]
+    learner = next(item for item in study.learners if item.name == arm.learner)
+    strategy = next(s for s in study.strategies if s.name == arm.strategy)
+    cell = Cell(arm.dataset, learner, strategy, model.whole(data))
+    with (
+        closing(store.Store(store.DEFAULT.resolve())) if keep and store.DEFAULT.exists() else nullcontext() as kept,
+        threadpool_limits(1),
+    ):
+        bundle = runner.Bundle(study, arm.dataset, layout.plans[arm.dataset], (cell,))
+        task = runner.Work(bundle, runner.Ground.of(data, kept)).task(cell)
+        trial, judged = model.choose(task)
+        assert trial.threshold is not None
+        return task, trial, model.fit(task, trial.params, trial.threshold, labels), judged
+
+
+def _placed(made: tracking.Model, home: Path, arm: Arm, request: config.Request) -> dict[str, Any]:
+    """Register a model, or write it beside the study where nothing is tracked."""
+    facts: dict[str, Any] = {**{kind: getattr(arm, kind) for kind in CHOICE}, "model": made.name, **made.tags}
+    if not request.tracking.get("enabled", True):
+        folder = home / "model" / arm.dataset
+        tracking.save(made, folder)
+        return {**facts, "folder": str(folder), "said": f"Written to {folder}.", "serve": _serve(str(folder))}
+    uri = str(request.tracking["uri"])
+    version = tracking.register(made, request.study.name, uri)
+    return {
+        **facts,
+        "version": version,
+        "alias": tracking.ALIAS,
+        "said": f"Registered {made.name!r} version {version}, alias {tracking.ALIAS!r}.",
+        "serve": f"MLFLOW_TRACKING_URI={tracking.shown(uri)} {_serve(f'models:/{made.name}@{tracking.ALIAS}')}",
+    }
+
+
+def _quiet(text: str) -> None:
+    """Say nothing: a machine reads."""
+
+
+def _serve(source: str) -> str:
+    return f"mlflow models serve -m {source} --env-manager local"
+
+
+def _refuse_rows(study: Study, chosen: Sequence[Arm]) -> None:
+    """Refuse learners that are made of rows before anything is fitted."""
+    for arm in chosen:
+        if model.keeps_rows(next(item for item in study.learners if item.name == arm.learner)):
+            raise _made_of_rows(arm)
+
+
+def _made_of_rows(arm: Arm) -> StudyError:
+    return StudyError(
+        f"{arm.key!r} cannot leave as it is: learner {arm.learner!r} keeps rows of the table inside the fitted model, "
+        "and a model holds none unless that is meant. Choose another learner=..., or say contains_rows=true if whoever "
+        "gets the model may see the rows; model and card are tagged so."
+    )
+
+
+def _laid_out(study: Study, name: str) -> Layout:
+    """The study with the one data set that is needed."""
+    specs = {key: spec for key, spec in study.datasets.items() if datasets.called(spec, key)[0] == name}
+    if not specs:
+        raise StudyError(
+            f"data set {name!r} of study {study.name!r} was a table in memory; a model is fitted on all rows, which "
+            "are read as the study describes them. Write the table to a file and run the study with dataset=table."
+        )
+    return lay_out(replace(study, datasets=specs))
+
+
+def _check_table(data: Dataset, known: set[str]) -> None:
+    if known != {data.fingerprint}:
+        raise StudyError(
+            f"data set {data.name!r} has another content ({data.fingerprint[:16]!r}) than the rows of the study "
+            f"({', '.join(sorted(map(repr, (k[:16] for k in known))))}); scores and model belong to one table. Restore "
+            "the table, or run the study again under another name=..."
+        )
+
+
+def _label(classes: tuple[str, str], which: int) -> Scalar:
+    """A label as the table has it: whole numbers and truth values where both labels read as such, else text."""
+    text = classes[which]
+    if set(classes) == {"True", "False"}:
+        return text == "True"
+    whole = all(c.removeprefix("-").isdigit() and str(int(c)) == c for c in classes)
+    return int(text) if whole else text
+
+
+def _kind(labels: tuple[Scalar, Scalar]) -> str:
+    return {bool: "boolean", int: "long"}.get(type(labels[0]), "string")
+
+
+def _columns(data: Dataset) -> dict[str, str]:
+    """The kind of every column: what MLflow shall take for it."""
+    return {name: _kind_of(data.X[name], name in data.categorical) for name in data.X.columns}
+
+
+def _kind_of(column: pd.Series, categorical: bool) -> str:
+    values = list(column.cat.categories) if categorical else list(column.dropna().unique())
+    if categorical and values and all(isinstance(value, (bool, np.bool_)) for value in values):
+        return "boolean"
+    if not all(isinstance(value, (int, float, np.number)) for value in values):
+        return "string"
+    return tracking.WHOLE if all(float(value).is_integer() for value in values) else "double"
+
+
+def _example(data: Dataset, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Rows that nobody has: numbers drawn around the mean of their column, categories that do not exist."""
+    draw = np.random.default_rng(0)
+    said: dict[str, Any] = {"string": "example", "double": 0.0, tracking.WHOLE: 0, "boolean": False}
+    made = {}
+    for name, kind in columns.items():
+        if name in data.categorical:
+            made[name] = [said[kind]] * EXAMPLES
+        else:
+            values = data.X[name].to_numpy()
+            middle, width = (float(np.nan_to_num(f(values))) for f in (np.nanmean, np.nanstd))
+            drawn = draw.normal(middle, width, EXAMPLES)
+            made[name] = [round(v) if kind == tracking.WHOLE else float(f"{v:.3g}") for v in drawn]
+    return pd.DataFrame(made)
+
+
+def _tags(facts: Facts, study: Study) -> dict[str, str]:
+    return {
+        "imblab.study": study.name,
+        **{f"imblab.{kind}": value for kind, value in facts.arm.items()},
+        "imblab.threshold": f"{facts.threshold!r}",
+        "imblab.params": json.dumps(dict(facts.params)),
+        "imblab.positive": str(facts.labels[1]),
+        "imblab.data_fingerprint": facts.fingerprint,
+        "imblab.contains_rows": str(facts.contains_rows).lower(),
+    }
