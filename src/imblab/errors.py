@@ -4,11 +4,49 @@ Every message has four parts in one or two sentences: which object (by quoted na
 value), the rule, and the way out.
 """
 
+import re
 from collections.abc import Iterable
+
+#: User and password in an address, and words that name a secret with their value.
+SECRET = re.compile(
+    r"(://)(?:\S*(?=@)|[^\s/@:]*:(?!\d+\b)[^@'\"\n]*(?=@))|((?:password|passwd|pwd|token|secret)=)[^&\s'\"]*",
+    re.IGNORECASE,
+)
+
+
+def presentable(text: str, keep: str = "") -> str:
+    r"""Text for people: addresses without user and password, control characters spelt out.
+
+    A name from a file may hold what moves the cursor of a terminal, or forges a line of a log.
+
+    Parameters
+    ----------
+    text : str
+    keep : str, default=""
+        Control characters that stay, such as a line break.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> presentable("postgresql://me:secret@host/runs")
+    'postgresql://...@host/runs'
+    >>> print(presentable("red \x1b[31m"))
+    red \x1b[31m
+    """
+    hidden = SECRET.sub(r"\1\2...", text)
+    if hidden.isprintable():
+        return hidden
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in hidden)
 
 
 class ImblabError(Exception):
-    """Root of everything imblab raises on purpose."""
+    """Root of everything imblab raises on purpose; its text is presentable."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(presentable(text))
 
 
 class ConfigError(ImblabError):

@@ -16,13 +16,18 @@ from typing import Any
 
 import yaml
 
+from imblab import documents
 from imblab.errors import StudyError
 from imblab.records import Evaluation
 
 QUESTION = "study.yaml"
 ROWS = "ledger.jsonl"
+#: Below the folder of a study: answers to other questions on its fits, one folder a label.
+RESCORED = "rescored"
 #: Sections of the question that may grow: their members answer for themselves.
 GROWING = ("dataset", "learner", "strategy")
+#: The key of ``claims`` under which the folder keeps what was claimed before its first row.
+RECORD = "registered"
 
 
 class Ledger:
@@ -121,6 +126,7 @@ def open_study(
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _check_links(folder)
         folder.with_name(f".{folder.name}.lock").touch()
     except OSError as error:
         raise StudyError(
@@ -141,9 +147,33 @@ def open_study(
             ledger.close()
 
 
+def _check_links(folder: Path) -> None:
+    """Refuse files that are links: what is written there would be written elsewhere."""
+    lock = folder.with_name(f".{folder.name}.lock")
+    for path in (folder, lock, *(folder.iterdir() if folder.is_dir() else ())):
+        if path.is_symlink():
+            raise StudyError(
+                f"{str(path)!r} is a link to {os.readlink(path)!r}; a study writes into its own folder only. Replace "
+                "the link by what it points to, or choose another name=..."
+            )
+
+
 def read_study(folder: Path) -> dict[str, Any]:
-    """The resolved question of a study."""
-    found = yaml.safe_load((folder / QUESTION).read_text(encoding="utf-8"))
+    """The resolved question of a study.
+
+    Raises
+    ------
+    StudyError
+        If the file holds anything else.
+    """
+    try:
+        found = documents.read(folder / QUESTION)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise StudyError(
+            f"{str(folder / QUESTION)!r} is no plain YAML ({line}); it is the question of the study. Restore it, or "
+            "start over with overwrite=true."
+        ) from error
     if not isinstance(found, dict):
         raise StudyError(
             f"{str(folder / QUESTION)!r} holds no mapping; it is the question of the study. Restore it, or start over "
@@ -167,8 +197,8 @@ def read_rows(folder: Path) -> list[Evaluation]:
     rows: dict[str, Evaluation] = {}
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            row = Evaluation.from_json(line.decode())
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            row = _addressed(Evaluation.from_json(line.decode()))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StudyError(
                 f"{str(path)!r} has a damaged line {number} ({type(error).__name__}); every line is one row. Remove "
                 "that line and run again: its cell is then answered anew."
@@ -182,6 +212,16 @@ def read_rows(folder: Path) -> list[Evaluation]:
     return list(rows.values())
 
 
+def _addressed(row: Evaluation) -> Evaluation:
+    """A row whose coordinates can be parts of a path: they name runs, figures and tables."""
+    for name in (row.dataset, row.learner, row.strategy):
+        if not (isinstance(name, str) and name.isprintable() and name.strip(". ") and not set(name) & set("/\\")):
+            raise ValueError(name)
+    if not (type(row.repeat) is type(row.fold) is int):
+        raise TypeError(row.key)
+    return row
+
+
 def find(name: str, experiments: Path) -> Path:
     """The folder of a study by name.
 
@@ -191,11 +231,19 @@ def find(name: str, experiments: Path) -> Path:
         If there is none; the message lists those there are.
     """
     folder = experiments / name
-    if not (folder / QUESTION).is_file():
+    if not _is_name(name) or not (folder / QUESTION).is_file():
         known = sorted(p.parent.name for p in experiments.glob(f"*/{QUESTION}") if "~" not in p.parent.name)
         way_out = "Name one of them, or run yours first." if known else "Run one: imblab run experiment=quickstart."
         raise StudyError(f"unknown study {name!r}; {str(experiments)!r} holds {', '.join(known) or 'none'}. {way_out}")
+    _check_links(folder)
     return folder
+
+
+def _is_name(name: str) -> bool:
+    """Whether a text names a study, or one of its rescorings, and no other place."""
+    parts = name.split("/")
+    plain = all(Path(part).name == part and part != ".." for part in parts)
+    return plain and (len(parts) == 1 or (len(parts) == 3 and parts[1] == RESCORED))
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -218,7 +266,7 @@ def _extended(folder: Path, mapping: Mapping[str, Any]) -> dict[str, Any]:
         return asked
     old = read_study(folder)
     has_rows = bool(read_rows(folder))
-    changed = difference(_rest(old, asked), _rest(asked, old)) if has_rows else []
+    changed = _changed(old, asked) if has_rows else []
     if changed:
         more = f" and {len(changed) - 8} more" if len(changed) > 8 else ""
         raise StudyError(
@@ -231,13 +279,25 @@ def _extended(folder: Path, mapping: Mapping[str, Any]) -> dict[str, Any]:
         return asked
     for section in GROWING:
         asked[section] = {**old[section], **asked[section]}
+    if RECORD in old["claims"]:
+        asked["claims"][RECORD] = old["claims"][RECORD]
     asked["protocol"]["repeats"] = max(old["protocol"]["repeats"], asked["protocol"]["repeats"])
     return asked
 
 
+def _changed(old: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """What rows in the folder forbid to ask."""
+    before, now = _rest(old, asked), _rest(asked, old)
+    if RECORD in old["claims"]:
+        # Whoever claims something else later is not refused: it is judged against the record, and is exploratory.
+        before["claims"] = now["claims"]
+    return difference(before, now)
+
+
 def _rest(mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """A question without what may grow: members the other does not have, and the number of repeats."""
+    """A question without what may grow: members the other does not have, the repeats, the record of claims."""
     kept = {key: value for key, value in mine.items() if key not in GROWING}
+    kept["claims"] = {k: v for k, v in mine["claims"].items() if k != RECORD}
     kept["protocol"] = {k: v for k, v in mine["protocol"].items() if k != "repeats"}
     for section in GROWING:
         kept[section] = {name: value for name, value in mine[section].items() if name in other[section]}
@@ -265,7 +325,7 @@ def _aside(folder: Path) -> Path:
 
 def _write(path: Path, mapping: Mapping[str, Any]) -> None:
     """Replace a file in one step."""
-    text = yaml.safe_dump(dict(mapping), sort_keys=False, width=118, allow_unicode=True)
+    text = documents.text(dict(mapping))
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     fresh = path.with_name(path.name + ".new")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from imblab.errors import ConfigError, unknown
+from imblab.errors import ConfigError, presentable, unknown
 
 #: Names become folders, keys and addresses of rows.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
@@ -23,7 +23,7 @@ def shown(value: Any) -> str:
     >>> shown("x"), shown({"a": 1})
     ("'x'", "{'a': 1}")
     """
-    text = repr(value)
+    text = presentable(repr(value))  # before it is cut: half an address would show its password
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 5].rstrip()} ...{text[-1]}"
 
 

@@ -19,6 +19,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 
+from imblab import documents
 from imblab.edges.config import refusals, sweeps
 from imblab.edges.config.checks import flag, shown
 from imblab.edges.config.read import read
@@ -28,8 +29,15 @@ from imblab.records import Study
 
 #: What belongs to a run and not to the question.
 RUNTIME = ("runner", "tracking", "overwrite", "allow", "budget")
+#: Where finished searches are copied: of a run too, though people look for it beside the search.
+STORAGE = "search.storage"
+#: Which runs of a search MLflow shows.
+SEARCHES = ("candidates", "winners", "trials", "none")
 #: Keys below which a user may name what the file does not mention.
-OPEN = re.compile(r"^(learner\.\w+\.(make|space)\.|strategy\.\w+\.(sampler|space)\.|dataset\.\w+\.|claims\.rope\.)")
+OPEN = re.compile(
+    r"^(learner\.\w+\.(make|space)\.|strategy\.\w+\.((sampler|space)\.|(calibration|prior_correction)$)"
+    r"|dataset\.\w+\.|claims\.rope\.)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class Request:
         What the reader of the overrides decided and the user should know.
     minutes : float or None
         The budget of a plan.
+    storage : str or None
+        The Optuna storage that finished searches are copied to.
     """
 
     study: Study
@@ -55,6 +65,7 @@ class Request:
     allow: tuple[str, ...]
     notes: tuple[str, ...] = ()
     minutes: float | None = None
+    storage: str | None = None
 
 
 def compose(
@@ -81,12 +92,12 @@ def compose(
     ------
     ConfigError
     """
-    asked = [_parsed(text) for text in overrides]
+    asked = [parsed(text) for text in overrides]
     composed = _composed(asked, config_dirs, extra_datasets or {})
     notes = _settle(composed, asked)
     if composed.get("name") is None:
         composed["name"] = _experiment(asked, config_dirs)
-    study = read({k: v for k, v in composed.items() if k not in RUNTIME}, _allow(composed))
+    study = read(_question(composed), _allow(composed))
     return _request(study, composed, tuple(notes))
 
 
@@ -97,7 +108,7 @@ def load(path: Path, overrides: Sequence[str] = (), config_dirs: Sequence[Path] 
     ----------
     path : Path
     overrides : sequence of str, default=()
-        Of ``runner``, ``tracking``, ``overwrite`` and ``allow``.
+        Of ``runner``, ``tracking``, ``overwrite``, ``allow`` and ``search.storage``.
     config_dirs : sequence of Path, default=()
 
     Returns
@@ -112,15 +123,17 @@ def load(path: Path, overrides: Sequence[str] = (), config_dirs: Sequence[Path] 
         raise ConfigError(
             f"{str(path)!r} is no file; a resolved study is the study.yaml of a study's folder. Correct the path."
         )
-    asked = [_parsed(text) for text in overrides]
+    asked = [parsed(text) for text in overrides]
     for override in asked:
-        if (override.key_or_group or "").split(".")[0] not in RUNTIME:
+        key = override.key_or_group or ""
+        if key.split(".")[0] not in RUNTIME and key != STORAGE:
             raise ConfigError(
                 f"override {override.input_line!r} would change the resolved study {str(path)!r}; a resolved study "
-                f"is run as it stands. Only {', '.join(RUNTIME)} may be set; edit a copy to ask something else."
+                f"is run as it stands. Only {', '.join((*RUNTIME, STORAGE))} may be set; edit a copy to ask something "
+                "else."
             )
     try:
-        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
+        mapping = documents.read(path)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{str(path)!r} is no YAML ({refusals.fault(error)}); a resolved study is YAML in UTF-8. Repair the file."
@@ -150,6 +163,24 @@ def groups(config_dirs: Sequence[Path] = ()) -> set[str]:
     return {p.name for folder in (home(), *config_dirs) for p in folder.iterdir() if p.is_dir()}
 
 
+def _question(composed: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked, without how it shall be run."""
+    question = {key: value for key, value in composed.items() if key not in RUNTIME}
+    if isinstance(search := question.get("search"), Mapping):
+        question["search"] = {key: value for key, value in search.items() if key != "storage"}
+    return question
+
+
+def _storage(composed: Mapping[str, Any]) -> str | None:
+    found = (composed.get("search") or {}).get("storage")
+    if found is not None and not (isinstance(found, str) and found):
+        raise ConfigError(
+            f"{STORAGE!r} is {shown(found)}; it is the address of an Optuna storage or the path of a journal file, or "
+            f"null. Write for example {STORAGE}=searches.log."
+        )
+    return found
+
+
 def _request(study: Study, composed: Mapping[str, Any], notes: tuple[str, ...]) -> Request:
     runner, tracking = ({**(composed.get(key) or {})} for key in ("runner", "tracking"))
     n_jobs = runner.get("n_jobs")
@@ -164,11 +195,24 @@ def _request(study: Study, composed: Mapping[str, Any], notes: tuple[str, ...]) 
             f"'tracking.uri' is {tracking.get('uri')!r}; it is the address of an MLflow store. Write for example "
             "tracking.uri=sqlite:///mlruns/mlflow.db, or tracking=none."
         )
-    runner["store"] = flag(runner.get("store", True), "runner.store")
+    _check_tracking(tracking)
+    for key in ("store", "report"):
+        runner[key] = flag(runner.get(key, True), f"runner.{key}")
     _check_runner(runner)
     overwrite = flag(composed.get("overwrite", False), "overwrite")
     minutes = _positive((composed.get("budget") or {}).get("minutes"), "budget.minutes", "a number of minutes", 10)
-    return Request(study, runner, tracking, overwrite, _allow(composed), notes, minutes)
+    return Request(study, runner, tracking, overwrite, _allow(composed), notes, minutes, _storage(composed))
+
+
+def _check_tracking(tracking: dict[str, Any]) -> None:
+    for name, default in (("predictions", True), ("git_diff", False)):
+        tracking[name] = flag(tracking.get(name, default), f"tracking.{name}")
+    _positive(tracking.get("timeout"), "tracking.timeout", "a number of seconds", 300)
+    if tracking.get("search", "candidates") not in SEARCHES:
+        raise ConfigError(
+            f"'tracking.search' is {shown(tracking['search'])}; it says which runs stand below each strategy. Write "
+            f"one of {', '.join(SEARCHES)}."
+        )
 
 
 def _check_runner(runner: Mapping[str, Any]) -> None:
@@ -199,7 +243,8 @@ def _allow(composed: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _parsed(text: str) -> Override:
+def parsed(text: str) -> Override:
+    """One override as typed; refused where it speaks to Hydra itself or sweeps over what is no space."""
     if text in ("-m", "--multirun"):
         raise ConfigError(
             f"{text!r} asks Hydra for many jobs; imblab walks its spaces inside one study. Leave it out and write "
@@ -223,10 +268,12 @@ def _parsed(text: str) -> Override:
         # Space text is not Hydra's to read: a sweep there would demand --multirun.
         override: Override = OverridesParser.create().parse_override(f"{key}=null" if space and value else text)
     except HydraException as error:
+        # The parser quotes the text up to where it stopped, and that may be half of a password.
+        said = "" if "://" in text else f" ({sweeps.said(error)})"
         raise ConfigError(
-            f"override {text!r} cannot be read ({sweeps.said(error)}); overrides are written key=value in "
+            f"override {text!r} cannot be read{said}; overrides are written key=value in "
             "Hydra's grammar. Quote the value for the shell, as in 'strategy.smote.space.k=choice(3,5)'."
-        ) from error
+        ) from None
     override.input_line = text
     if not space and override.is_sweep_override():
         raise ConfigError(
@@ -276,7 +323,8 @@ def _composed(
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         raise refusals.missing(group, name, known(group)) from error
     except Exception as error:  # Hydra raises more than its own kind: whatever it says is explained
-        raise refusals.explained(error, asked, known) from error
+        # Hydra's own words hold overrides as they were typed, passwords included.
+        raise refusals.explained(error, asked, known) from None
     assert isinstance(plain, dict)
     found = {str(k): v for k, v in plain.items()}
     if "experiment" in found:

@@ -15,6 +15,17 @@ from imblab.errors import ConfigError, unknown
 
 #: What may begin with an underscore.
 RESERVED = ("_target_", "_mixed_", "_categorical_")
+#: Parameters with which an estimator reads or writes files or opens a port: a cache is unpickled, LightGBM trains over
+#: the network, and reads what its many names for a file say.
+REACHING = """
+memory client config config_file convert_model convert_model_file data train train_data train_data_file
+data_filename valid valid_data valid_data_file valid_filenames test test_data test_data_file
+forcedbins_filename forcedsplits_filename fs forced_splits forced_splits_file forced_splits_filename
+input_model model_input model_in output_model model_output model_out output_result predict_result
+prediction_result predict_name prediction_name pred_name name_pred machine_list_filename machine_list_file
+machine_list mlist machines workers nodes num_machines num_machine local_listen_port local_port port
+parser_config_file save_binary is_save_binary is_save_binary_file snapshot_freq save_period
+"""
 
 
 def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
@@ -37,12 +48,23 @@ def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
                 f"'{where}.random_state' is {shown(value)}; everything random gets the one seed of the study. Leave it "
                 "out and set seed=0."
             )
+        if value is not None:
+            refuse_reaching(str(key), where)
         _nested(value, f"{where}.{key}", allow)
     try:
         targets.resolve(raw["_target_"], allow)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
     return {str(k): plain(v) for k, v in raw.items()}
+
+
+def refuse_reaching(name: str, where: str) -> None:
+    """Refuse a parameter that reaches beyond the rows: a study may come from a colleague."""
+    if name.rpartition("__")[2] in REACHING.split():
+        raise ConfigError(
+            f"'{where}.{name}' is set, with which an estimator reaches files or the network; it works on the rows it "
+            "is given and on nothing else. Leave it out."
+        )
 
 
 def check_learner(text: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
@@ -86,11 +108,35 @@ def _check_splitting(learner: Any, where: str) -> None:
             )
 
 
+#: Parameters with which a learner weighs or resamples the classes it receives, wherever they are not at rest.
+REBALANCING = ("class_weight", "scale_pos_weight", "is_unbalance", "sampling_strategy")
+
+
+def rebalances(text: Mapping[str, Any], space: Mapping[str, Any], allow: Sequence[str]) -> bool:
+    """Whether a learner shifts the positive share by a parameter that is set or searched."""
+    given = targets.build(text, None, allow).get_params(deep=True)
+    set_so = {name: value for name, value in given.items() if name.rpartition("__")[2] in REBALANCING}
+    # A flag that is set is no factor of 1, though Python calls them equal.
+    moved = any(value is True or value not in (None, False, 1) for value in set_so.values())
+    return moved or not set(REBALANCING).isdisjoint(space)
+
+
 def _check_spelling(learner: Any, text: Mapping[str, Any], where: str) -> None:
-    """A constructor that takes anything takes a misspelt name too."""
+    """A constructor that takes anything takes a misspelt name too, and a text that holds further parameters."""
     if targets.takes_anything(text):
         for name in (str(n) for n in text if not str(n).startswith("_")):
             refuse_misspelt(learner, name, where)
+            refuse_smuggled(name, text[name], where)
+
+
+def refuse_smuggled(name: str, value: Any, where: str) -> None:
+    """Refuse white space in what LightGBM joins to one line ``name=value name=value``."""
+    texts = [name, *(str(v) for v in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(v, str))]
+    if any(not text.isprintable() or " " in text or "=" in text for text in texts):
+        raise ConfigError(
+            f"'{where}.{name}' is {shown(value)}; a text for a constructor that takes any parameter is one word, "
+            "without blanks and '='. Write it as one word, or as a list."
+        )
 
 
 def refuse_misspelt(learner: Any, name: str, where: str) -> None:

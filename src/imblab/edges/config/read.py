@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imblab.core import measures, targets
-from imblab.edges.config import checks, makes, sweeps
+from imblab.edges.config import checks, claims, makes, sweeps
 from imblab.edges.config.checks import flag, is_number, shown
 from imblab.edges.config.checks import known as _known
 from imblab.edges.config.checks import name as _name
@@ -28,7 +28,7 @@ from imblab.records import (
 
 KEYS = ("name", "seed", "primary", "dataset", "learner", "strategy", "protocol", "search", "measures", "claims")
 METHODS = ("grid", "random", "qmc", "tpe")
-NEEDS = ("label", "probability", "score")
+NEEDS = ("label", "probability", "score", "amount")
 #: The largest random state that scikit-learn takes.
 LAST_SEED = 2**32 - 1
 
@@ -70,7 +70,7 @@ def read(mapping: Any, allow: Sequence[str] = targets.DEFAULT_ALLOW) -> Study:
         protocol=_protocol(mapping.get("protocol") or {}),
         primary=str(mapping.get("primary", "mcc")),
         tuning=_tuning(mapping.get("search") or {}),
-        claims=_claims(mapping.get("claims") or {}),
+        claims=claims.read(mapping.get("claims") or {}),
     )
     _agree(study)
     return study
@@ -88,7 +88,7 @@ def to_mapping(study: Study) -> dict[str, Any]:
     dict
         Fit for JSON and YAML.
     """
-    protocol, claims = study.protocol, study.claims
+    protocol = study.protocol
     cuts = protocol.thresholds
     return {
         "name": study.name,
@@ -96,13 +96,20 @@ def to_mapping(study: Study) -> dict[str, Any]:
         "primary": study.primary,
         "dataset": {name: dict(spec) for name, spec in study.datasets.items()},
         "learner": {
-            n.name: {"make": _plain(n.make), "space": sweeps.text_of(n.space), **_given("staged", n.staged)}
+            n.name: {
+                "make": _plain(n.make),
+                "space": sweeps.text_of(n.space),
+                **_given("staged", n.staged),
+                **_given("rebalances", n.rebalances),
+            }
             for n in study.learners
         },
         "strategy": {
             s.name: {
                 "sampler": _plain(s.sampler),
+                **_given("prior_correction", s.prior_correction),
                 **{knob: _plain(getattr(s, knob)) for knob in KNOBS},
+                **_given("calibration", None if s.calibration == "none" else s.calibration),
                 "space": sweeps.text_of(s.space),
             }
             for s in study.strategies
@@ -133,7 +140,7 @@ def to_mapping(study: Study) -> dict[str, Any]:
             }
             for m in study.measures
         },
-        "claims": {"contrasts": _plain(claims.contrasts), "alpha": claims.alpha, "rope": _plain(claims.rope)},
+        "claims": claims.to_mapping(study.claims),
     }
 
 
@@ -153,7 +160,7 @@ def _spec(name: str, raw: Any) -> dict[str, Any]:
 
 def _learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     where = f"learner.{_name(name, 'learner')}"
-    _known(raw, ("make", "space", "staged"), "key", where)
+    _known(raw, ("make", "space", "staged", "rebalances"), "key", where)
     make = makes.make(raw.get("make"), f"{where}.make", allow)
     makes.check_learner(make, f"{where}.make", allow)
     space = {}
@@ -168,9 +175,13 @@ def _learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
                 f"'{where}.space.random_state' is {checks.shown(text)}; everything random gets the one seed of the "
                 "study, and seeds are not tuned. Leave it out and set seed=0."
             )
-        makes.refuse_misspelt(targets.build(make, allow=allow), parameter, f"{where}.space")
+        makes.refuse_reaching(parameter, f"{where}.space")
+        if targets.takes_anything(make):
+            makes.refuse_misspelt(targets.build(make, allow=allow), parameter, f"{where}.space")
         space[parameter] = sweeps.axis(text, f"{where}.space.{parameter}", _is_whole(make, parameter))
-    return Learner(name, make, space, _staged(raw.get("staged") or {}, f"{where}.staged"))
+    says_so = flag(raw.get("rebalances", False), f"{where}.rebalances")
+    rebalances = says_so or makes.rebalances(make, space, allow)
+    return Learner(name, make, space, _staged(raw.get("staged") or {}, f"{where}.staged"), rebalances)
 
 
 def _staged(raw: Any, where: str) -> dict[str, Any]:
@@ -276,34 +287,6 @@ def _tuning(raw: Any) -> Tuning:
     return Tuning(method, trials, tune, prune)
 
 
-def _claims(raw: Any) -> Claims:
-    _known(raw, tuple(Claims.__dataclass_fields__), "key", "claims")
-    alpha = raw.get("alpha", 0.05)
-    if not is_number(alpha) or not 0 < alpha < 0.5:
-        raise ConfigError(
-            f"'claims.alpha' is {shown(alpha)}; an error rate lies above 0 and below .5. Write claims.alpha=0.05."
-        )
-    rope = _section(raw, "rope", "claims")
-    for name, width in rope.items():
-        if not is_number(width) or width < 0:
-            raise ConfigError(
-                f"'claims.rope.{name}' is {shown(width)}; a half-width is a number, at least 0. Write for example 0.01."
-            )
-    return Claims(_contrasts(raw.get("contrasts")), float(alpha), {str(k): float(v) for k, v in rope.items()})
-
-
-def _contrasts(pairs: Any) -> tuple[tuple[str, str], ...] | None:
-    if pairs is None:
-        return None
-    for pair in pairs if isinstance(pairs, (list, tuple)) else [pairs]:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or pair[0] == pair[1]:
-            raise ConfigError(
-                f"'claims.contrasts' holds {shown(pair)}; a contrast is a pair [a, b] of two strategies, read as a - "
-                "b. Write for example [[smote_threshold, threshold]]."
-            )
-    return tuple((str(a), str(b)) for a, b in pairs)
-
-
 def _agree(study: Study) -> None:
     """What can be judged only of the whole."""
     for key, what in (("learner", study.learners), ("strategy", study.strategies), ("measures", study.measures)):
@@ -322,6 +305,12 @@ def _agree(study: Study) -> None:
         raise ConfigError(
             f"'primary' is {study.primary!r}, which is not among the measures of the study; what is tuned and judged "
             f"is measured. Add it to measures=[...], or choose one of: {', '.join(names)}."
+        )
+    if next(m.needs for m in study.measures if m.name == study.primary) == "amount":
+        raise ConfigError(
+            f"'primary' is {study.primary!r}, which reads the amount of every row; what is tuned and judged is made of "
+            "counts or ranks. Choose another primary, and strategy.<name>.threshold={cost: {fn: amount, fp: 1}} to cut "
+            "where amounts cost least."
         )
     cut = study.protocol.threshold_measure
     counted = [m.name for m in study.measures if measures.is_counted(m)]

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from imblab.edges.config.checks import shown
-from imblab.errors import ConfigError, unknown
+from imblab.errors import ConfigError, presentable, unknown
 
 #: Groups whose files put themselves under their own key, with the key that marks a chosen member.
 MEMBERS = {"dataset": "kind", "learner": "make", "strategy": "sampler", "measures": "function"}
@@ -137,7 +137,7 @@ def explained(error: Exception, asked: Sequence[Override], options: Options) -> 
     override = _culprit(str(error), key, asked)
     if override is not None and key and "is not in struct" in str(cause):
         return _stray(override, key, parent, options)
-    said = str(cause).splitlines()[0].removesuffix(".")[:200]
+    said = presentable(str(cause).splitlines()[0]).removesuffix(".")[:200]
     said = re.sub(r"\w*(Error|Exception) raised while resolving interpolation: ", "", said).strip('"')
     said = said.replace("DictConfig", "a mapping").replace("ListConfig", "a list")
     what = f"override {shown(override.input_line)} does not fit" if override else "the study does not compose"

@@ -1,13 +1,13 @@
-"""How a strategy is written: a sampler, its ratio and k, a weight, a threshold, and which of them are searched."""
+"""How a strategy is written: a sampler, its ratio and k, a weight, a calibration, a threshold; what is searched."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imblab.core import targets, thresholds
+from imblab.core import calibration, targets, thresholds
 from imblab.edges.config import checks, makes, sweeps
-from imblab.errors import ConfigError
+from imblab.errors import ConfigError, unknown
 from imblab.records import Axis, Choice, Interval, Strategy
 
 KNOBS = ("ratio", "k", "weight", "threshold")
@@ -24,7 +24,7 @@ def strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
         If a knob has a value it cannot have, or no place to go.
     """
     where = f"strategy.{checks.name(name, 'strategy')}"
-    checks.known(raw, ("sampler", *KNOBS, "space"), "key", where)
+    checks.known(raw, ("sampler", "prior_correction", *KNOBS, "calibration", "space"), "key", where)
     sampler = _sampler(raw.get("sampler"), f"{where}.sampler", allow)
     given = raw.get("space") or {}
     checks.known(given, KNOBS, "knob", f"{where}.space")
@@ -36,9 +36,25 @@ def strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
     threshold = "tuned" if "threshold" in space else raw.get("threshold", 0.5)
     thresholds.check(threshold, f"{where}.threshold")
     k = fixed.get("k")
-    return Strategy(
-        name, sampler, fixed.get("weight"), threshold, space, fixed.get("ratio"), None if k is None else int(k)
-    )
+    kind, correction = _calibration(raw, sampler is not None, where)
+    k = None if k is None else int(k)
+    return Strategy(name, sampler, fixed.get("weight"), threshold, space, fixed.get("ratio"), k, kind, correction)
+
+
+def _calibration(raw: Mapping[str, Any], samples: bool, where: str) -> tuple[str, str | None]:
+    """How answers become probabilities, and whether a prior correction undoes the sampler."""
+    kind, correction = raw.get("calibration") or "none", raw.get("prior_correction")
+    if kind not in calibration.KINDS:
+        raise ConfigError(f"{where}.calibration: {unknown('calibration', str(kind), calibration.KINDS)}")
+    if correction is not None and correction not in calibration.CORRECTIONS:
+        raise ConfigError(f"{where}.prior_correction: {unknown('value', str(correction), calibration.CORRECTIONS)}")
+    if calibration.is_own(kind) and samples and correction is None:
+        raise ConfigError(
+            f"'{where}.calibration' is {kind!r}, and nothing says whether a prior correction undoes its sampler; exact "
+            "is one that copies or drops rows at random, approximate one that makes rows between rows of one class, "
+            f"inapplicable any other. Set {where}.prior_correction=approximate, or choose another calibration."
+        )
+    return kind, correction
 
 
 def _sampler(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any] | None:
