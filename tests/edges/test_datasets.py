@@ -1,6 +1,7 @@
 """Tables into records: what is bundled, how columns and labels are read, what a fingerprint sees, what is warned of."""
 
 import importlib.util
+import re
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
@@ -519,7 +520,7 @@ def test_tables_of_keel_are_what_was_published(name, rows, features, positives, 
     facts = datasets.describe(data)
     assert (facts["rows"], facts["features"], facts["positives"]) == (rows, features, positives)
     assert (len(facts["categorical"]), sum(facts["missing"].values())) == (categorical, missing)
-    assert (facts["name"], facts["source"]) == (f"keel_{name}", f"keel_{name}")
+    assert (facts["name"], facts["source"]) == (f"keel_{name}", re.split(r"\d|_", name)[0])
 
 
 @needs_keel

@@ -137,10 +137,48 @@ def test_a_full_disk_is_said_and_nothing_is_half_there(store):
     store.put([("a", prediction())])
     size = store._base.execute("PRAGMA page_count").fetchone()[0]
     store._base.execute(f"PRAGMA max_page_count={size + 1}")
+    store.put([(f"b{i}", prediction(4000, i)) for i in range(20)])
     with pytest.raises(StudyError, match=r"cannot be written .*full.* Free the disk"):
-        store.put([(f"b{i}", prediction(4000, i)) for i in range(20)])
+        store.flush()
     assert store.get("a").p.tobytes() == prediction().p.tobytes()
-    assert store.facts()["answers"] == 1
+    assert store.get("b7").p.tobytes() == prediction(4000, 7).p.tobytes()
+    store._base.execute("PRAGMA max_page_count=1000000")
+    assert store.facts()["answers"] == 21
+
+
+def test_the_next_process_takes_over_what_a_dead_one_had_not_handed_in(tmp_path):
+    path = tmp_path / "p.sqlite"
+    process = writer(path, "a", 7)
+    process.stdout.readline()
+    process.wait()  # it ended without closing
+    assert len(list(tmp_path.glob("*.journal"))) == 1
+    store = Store(path)
+    assert not list(tmp_path.glob("*.journal"))
+    assert [store.get(f"a-{i}").p[0] for i in range(7)] == [i / 7 for i in range(7)]
+    store.close()
+
+
+def test_a_journal_that_was_cut_short_gives_what_is_whole(tmp_path):
+    path = tmp_path / "p.sqlite"
+    process = writer(path, "a", 7)
+    process.wait()
+    journal = next(tmp_path.glob("*.journal"))
+    journal.write_bytes(journal.read_bytes()[:-100])
+    store = Store(path)
+    assert [store.get(f"a-{i}") is not None for i in range(7)] == [True] * 6 + [False]
+    store.close()
+
+
+def test_the_journal_of_a_living_process_is_left_alone(tmp_path):
+    mine, other = Store(tmp_path / "p.sqlite"), None
+    mine.put([("a", prediction())])
+    other = Store(tmp_path / "p.sqlite")
+    assert other.get("a") is None
+    mine.flush()
+    assert other.get("a").p.tobytes() == prediction().p.tobytes()
+    other.close()
+    mine.close()
+    assert not list(tmp_path.glob("*.journal"))
 
 
 def test_it_holds_answers_and_nothing_else(store):

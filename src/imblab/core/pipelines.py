@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -293,6 +294,31 @@ def fit_predict(atom: Atom, prepared: Prepared) -> Prediction:
     return fit_answer(atom, [(atom, {})], prepared)[0]
 
 
+#: What was said since the fit began, while somebody listens.
+_SAID: list[list[warnings.WarningMessage]] = []
+
+
+@contextmanager
+def listening() -> Iterator[list[warnings.WarningMessage]]:
+    """Hear the warnings of fits; inside another one, only what is said from here on.
+
+    Around many fits it spares each of them the change of the filters, which takes as long as a draw of SMOTE.
+    """
+    if _SAID:
+        _SAID[0].clear()
+        yield _SAID[0]
+        return
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ConvergenceWarning)
+        # LightGBM names the columns of bare arrays and then misses the names.
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+        _SAID.append(said)
+        try:
+            yield said
+        finally:
+            _SAID.clear()
+
+
 class RoundsMissing(Exception):
     """A booster made fewer rounds than asked: it does not know what it would have said after any number."""
 
@@ -326,15 +352,9 @@ def fit_answer(
     RoundsMissing
         If the attribute is another number.
     """
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", ConvergenceWarning)
-        # LightGBM names the columns of bare arrays and then misses the names.
-        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+    with listening() as said:
         try:
-            X, y = _resampled(atom, prepared)
-            X = prepared.encode(X)
-            learner = targets.build(atom.learner, allow=None, seed=atom.seed)
-            learner.fit(X, y, **_weights(atom.weight, y))
+            learner, y = learned(atom, prepared)
             if made and getattr(learner, made[0]) != made[1]:
                 raise RoundsMissing
             answers = [_positive(learner, prepared.transform(a.rows), stage) for a, stage in asked]
@@ -344,12 +364,20 @@ def fit_answer(
             raise FitFailed(_reason(error), lasting=False) from error
         except Exception as error:  # any library may raise anything: it becomes the row's reason
             raise FitFailed(_reason(error)) from error
+        unsettled = any(issubclass(w.category, ConvergenceWarning) for w in said)
     if not all(np.isfinite(p).all() for p, _ in answers):
         raise FitFailed("the learner gave probabilities that are not finite")
-    unsettled = any(issubclass(w.category, ConvergenceWarning) for w in said)
     notes = (*prepared.notes, *(("the learner did not converge",) if unsettled else ()))
     reached = _reached(atom, y)
     return [Prediction(p, calibrated, reached, notes) for p, calibrated in answers]
+
+
+def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:
+    """The fitted learner of an atom, and the labels of the rows that it received; raises what its libraries raise."""
+    X, y = _resampled(atom, prepared)
+    learner = targets.build(atom.learner, allow=None, seed=atom.seed)
+    learner.fit(prepared.encode(X), y, **_weights(atom.weight, y))
+    return learner, y
 
 
 def atom_of(

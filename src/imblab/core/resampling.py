@@ -28,8 +28,6 @@ from imblab.records import Make, Scalar
 COUNTS = ("k_neighbors", "n_neighbors", "m_neighbors")
 #: What the text of a SMOTE holds whose other parameters are at their defaults.
 PLAIN = {"_target_", "sampling_strategy", "k_neighbors"}
-#: Resampled tables kept at once: those of the weights that share them.
-KEPT = 2
 Table = tuple[np.ndarray, np.ndarray]
 Lists = tuple[np.ndarray, np.ndarray]
 #: A metric, and digests of the rows searched in and of the rows asked about.
@@ -52,8 +50,9 @@ class Resampler:
     def __init__(self, X: np.ndarray, y: np.ndarray, categorical: Sequence[int], reach: int = 0) -> None:
         self._X, self._y, self._categorical = X, y, list(categorical)
         self._memory = Memory(reach)
-        self._made: dict[str, Table] = {}
+        self._made: tuple[tuple[Any, ...], Table] | None = None
         self._rare: np.ndarray | None = None
+        self._near: dict[int, np.ndarray] = {}
 
     def resample(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> Table:
         """The rows a learner receives.
@@ -71,12 +70,12 @@ class Resampler:
         X : ndarray of shape (n_new, n_columns), float64, C-ordered
         y : ndarray of shape (n_new,)
         """
-        key = json.dumps([make, knobs, seed], default=dict)
-        if key not in self._made:
-            if len(self._made) >= KEPT:
-                self._made.pop(next(iter(self._made)))
-            self._made[key] = self._resampled(make, knobs, seed)
-        return self._made[key]
+        key = (_written(make), *knobs.items(), seed)
+        if self._made is None or self._made[0] != key:
+            # One is kept, for the weights that follow; it goes before the next is made.
+            self._made = None
+            self._made = key, self._resampled(make, knobs, seed)
+        return self._made[1]
 
     def _resampled(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> Table:
         placed = with_knobs(make, knobs)
@@ -101,15 +100,20 @@ class Resampler:
         if self._rare is None:
             self._rare = self._X[self._y == label]
         base = self._rare
-        near = self._memory.ask(base, base, k + 1)[1][:, 1:]
+        if k not in self._near:
+            self._near[k] = self._memory.ask(base, base, k + 1)[1][:, 1:].ravel()
+        near = self._near[k]
         random = _random(seed)
         drawn = random.randint(low=0, high=near.size, size=wanted)
-        steps = random.uniform(size=wanted)[:, np.newaxis]
-        rows, columns = drawn // k, drawn % k
-        start, n = base[rows], len(self._y)
+        steps = random.uniform(size=(wanted, 1))
+        n = len(self._y)
         X, y = np.empty((n + wanted, base.shape[1])), np.empty(n + wanted, dtype=self._y.dtype)
         X[:n], y[:n], y[n:] = self._X, self._y, label
-        X[n:] = start + steps * (base[near[rows, columns]] - start)
+        # start + steps * (end - start), in the memory of the new rows.
+        start, new = base.take(drawn // k, axis=0), X[n:]
+        np.subtract(base.take(near.take(drawn), axis=0), start, out=new)
+        new *= steps
+        new += start
         return X, y
 
 
@@ -121,7 +125,20 @@ def with_knobs(make: Make, knobs: Mapping[str, Scalar]) -> Make:
     >>> with_knobs({"_target_": "imblearn.over_sampling.ADASYN"}, {"ratio": 0.5, "k": 3})
     {'_target_': 'imblearn.over_sampling.ADASYN', 'sampling_strategy': '$ratio', 'n_neighbors': '$k'}
     """
-    return {**make, **_places(json.dumps(make, default=dict), make["_target_"], tuple(knobs))}
+    return {**make, **_places(_written(make), make["_target_"], tuple(knobs))}
+
+
+#: Texts of samplers by identity: they are asked for at every fit.
+_WRITTEN: dict[int, tuple[Make, str]] = {}
+
+
+def _written(make: Make) -> str:
+    known = _WRITTEN.get(id(make))
+    if known is None or known[0] is not make:
+        if len(_WRITTEN) > 100:
+            _WRITTEN.clear()
+        known = _WRITTEN[id(make)] = make, json.dumps(make, default=dict)
+    return known[1]
 
 
 @lru_cache(maxsize=256)
@@ -184,17 +201,13 @@ def _under(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int
 _WANTED = {"over-sampling": _over, "under-sampling": _under}
 
 
-@lru_cache(maxsize=8)
-def _seeded(seed: int) -> tuple[np.random.RandomState, Any]:
-    random = np.random.RandomState(seed)
-    return random, random.get_state(legacy=False)
+_RANDOM = np.random.RandomState()
 
 
 def _random(seed: int) -> np.random.RandomState:
-    """The generator of a seed at its first draw; setting its state takes a third of seeding it."""
-    random, state = _seeded(seed)
-    random.set_state(state)
-    return random
+    """The generator of a seed at its first draw: seeding again takes 2 us where making one takes 100."""
+    _RANDOM.seed(seed)
+    return _RANDOM
 
 
 class Memory:
@@ -213,6 +226,7 @@ class Memory:
         self._reach = reach
         self._searched: dict[tuple[str, str, str, int], Lists] = {}
         self._given: dict[tuple[str, str, str, int], Lists] = {}
+        self._ready: dict[tuple[str, str, bool], NearestNeighbors] = {}
 
     def ask(self, fitted: Any, query: Any, n: int, metric: str = "minkowski") -> Lists:
         """Distances and indices of the n nearest rows, as ``NearestNeighbors(n_neighbors=n)`` gives them.
@@ -235,7 +249,7 @@ class Memory:
 
     def _listed(self, where: Where, fitted: Any, query: Any, n: int) -> Lists:
         most = max(n, self._reach + 1)
-        if n < most <= fitted.shape[0] and _alike(fitted, n, most):
+        if n < most <= fitted.shape[0] and _is_few(fitted, n) == _is_few(fitted, most):
             distances, indices = self._search(where, fitted, query, most)
             if (np.diff(distances[:, : n + 1], axis=1) > 0).all():
                 return distances[:, :n], indices[:, :n]
@@ -243,14 +257,23 @@ class Memory:
 
     def _search(self, where: Where, fitted: Any, query: Any, n: int) -> Lists:
         if (*where, n) not in self._searched:
-            self._searched[*where, n] = NearestNeighbors(n_neighbors=n, metric=where[0]).fit(fitted).kneighbors(query)
+            ready = (*where[:2], _is_few(fitted, n))
+            if ready not in self._ready:
+                self._ready[ready] = NearestNeighbors(n_neighbors=n, metric=where[0]).fit(fitted)
+            self._searched[*where, n] = _nearest(self._ready[ready], query, n)
         return self._searched[*where, n]
 
 
-def _alike(fitted: Any, n: int, most: int) -> bool:
-    """Whether ``algorithm='auto'`` chooses the same search for both numbers of neighbours."""
-    half = fitted.shape[0] // 2
-    return bool((n < half) == (most < half))
+def _nearest(ready: NearestNeighbors, query: Any, n: int) -> Lists:
+    """What ``kneighbors`` gives; where it would ask a tree, the tree is asked without the checks around it."""
+    tree = getattr(ready, "_tree", None)
+    found: Lists = ready.kneighbors(query, n) if tree is None else tree.query(query, n)
+    return found
+
+
+def _is_few(fitted: Any, n: int) -> bool:
+    """Whether ``algorithm='auto'`` may search a tree for so many; all else it looks at is the same."""
+    return bool(n < fitted.shape[0] // 2)
 
 
 def _digest(X: Any) -> str:

@@ -2,6 +2,7 @@
 
 from imblab.edges.datasets.build import dataset
 from imblab.edges.datasets.inspect import describe, warnings
+from imblab.edges.datasets.naming import called
 from imblab.edges.datasets.read import keel_names, listing, load, zenodo_names
 
-__all__ = ["dataset", "describe", "keel_names", "listing", "load", "warnings", "zenodo_names"]
+__all__ = ["called", "dataset", "describe", "keel_names", "listing", "load", "warnings", "zenodo_names"]

@@ -85,14 +85,14 @@ def dataset(
     checks.columns(frame, {**named, "drop": dropped, "categorical": categories})
     y, classes = _labels(frame[named["target"][0]], positive, allow_majority_positive, checks)
     others = {*dropped, *(c for c in roles.values() if c)}
-    features = frame[[c for c in frame.columns if c not in others]]
-    if features.shape[1] == 0:
+    features = [c for c in frame.columns if c not in others]
+    if not features:
         raise checks.refuse(
             f"has no feature left of its {counted(frame.shape[1], 'column')}",
             "a learner needs at least one",
             f"Shorten {checks.at('drop')}.",
         )
-    X, found = typed(features, categories, checks)
+    X, found = typed(frame, features, categories, checks)
     apart = _apart(frame, roles, checks)
     stamp = _fingerprint(X, y, apart)
     return Dataset(name, X, y, classes, tuple(found), **apart, source=source or name, fingerprint=stamp)

@@ -38,12 +38,8 @@ class Checks:
 
     def called(self) -> None:
         """Names address rows, folders and pictures."""
-        if (
-            not isinstance(self.name, str)
-            or not self.name.isprintable()
-            or not self.name
-            or set(self.name) & set("/\\")
-        ):
+        name = self.name
+        if not isinstance(name, str) or not name.isprintable() or not name.strip(". ") or set(name) & set("/\\"):
             raise self.refuse(
                 "has a name that cannot address rows",
                 "names are text without '/', '\\' or line breaks",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,18 +20,22 @@ NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "
 DATES = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "time")
 
 
-def typed(features: pd.DataFrame, categorical: Collection[str], checks: Checks) -> tuple[pd.DataFrame, list[str]]:
+def typed(
+    frame: pd.DataFrame, features: Sequence[str], categorical: Collection[str], checks: Checks
+) -> tuple[pd.DataFrame, list[str]]:
     """The features in file order with their types, and the names of the categorical ones.
+
+    Numbers alone become one C-ordered array, which the kernel reads without a copy.
 
     Raises
     ------
     DataError
         For dates, infinite numbers, too many levels and values that are neither numbers nor texts.
     """
-    columns: dict[str, Any] = {}
-    found = []
-    for name in features.columns:
-        column = features[name]
+    coded: dict[str, Any] = {}
+    numbers = np.empty((len(frame), len(features)))
+    for i, name in enumerate(features):
+        column = frame[name]
         kind = infer_dtype(column, skipna=True)
         if kind in DATES:
             raise checks.refuse(
@@ -40,11 +44,12 @@ def typed(features: pd.DataFrame, categorical: Collection[str], checks: Checks) 
                 f"Name it in {checks.at('time')}, or leave it out with {checks.at('drop')}.",
             )
         if name in categorical or kind not in NUMBERS:
-            columns[name] = _category(column, checks)
-            found.append(name)
+            coded[name] = _category(column, checks)
         else:
-            columns[name] = _number(column, checks)
-    return pd.DataFrame(columns), found
+            numbers[:, i] = _number(column, checks)
+    if not coded:
+        return pd.DataFrame(numbers, columns=list(features), copy=False), []
+    return pd.DataFrame({name: coded.get(name, numbers[:, i]) for i, name in enumerate(features)}), list(coded)
 
 
 def when(column: pd.Series, name: str, checks: Checks) -> np.ndarray:

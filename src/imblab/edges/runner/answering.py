@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from imblab.core import spaces, splits
 from imblab.core.evaluate import Task, atoms, evaluate
-from imblab.core.pipelines import Atom, Table, digest, table_of
+from imblab.core.pipelines import Atom, Table, digest, listening, table_of
 from imblab.core.sharing import Sharing
 from imblab.core.splits import Pair
 from imblab.edges.runner.bundles import Bundle
@@ -90,8 +90,9 @@ class Work:
         for atom in (a for cell in self.bundle.cells for a in atoms(self.task(cell))):
             by_rows.setdefault(digest(atom.fit), {})[self.memory.sharing.family(atom)[0].address] = atom
         fits = [atom for found in by_rows.values() for atom in found.values()]
-        for atom in fits[len(fits) * part // parts : len(fits) * (part + 1) // parts]:
-            self.memory.look_up(atom)
+        with listening():
+            for atom in fits[len(fits) * part // parts : len(fits) * (part + 1) // parts]:
+                self.memory.look_up(atom)
 
     def timed(self, atom: Atom) -> float:
         """Seconds of one fit, the preparation of its rows apart; its answer is kept like any other."""

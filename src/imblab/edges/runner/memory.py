@@ -33,6 +33,9 @@ class Known(Protocol):
     def put(self, answers: Iterable[tuple[str, Answer]]) -> None:
         """Keep some answers."""
 
+    def flush(self) -> None:
+        """Let other processes see what was kept."""
+
     def prune(self) -> int:
         """Keep within the bound; how many answers went."""
 

@@ -245,6 +245,8 @@ def perform(job: Job) -> Done:
             rows = tuple(work.rows())
             return Done(rows, {}, work.memory.passing, work.memory.tally)
     finally:
+        if ground.store:  # what was fitted here may be answered by another process
+            ground.store.flush()
         if watch:
             watch.close()
         pen.close()

@@ -1,8 +1,8 @@
 """The prediction store: what a fit answered, by the address of everything that decides the answer.
 
-One SQLite file in WAL mode, many processes: a commit survives the death of a process, a transaction that was cut short
-was never there. It holds probabilities and counts only, no row of any table, and may be deleted at any time: what is
-missing is fitted again.
+One SQLite file in WAL mode, many processes, and a journal for each that writes: what was put survives the death of its
+process, a transaction that was cut short was never there. It holds probabilities and counts only, no row of any table,
+and may be deleted at any time: what is missing is fitted again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from imblab.core.pipelines import FitFailed, Prediction
+from imblab.edges.store.journal import Journal, Row, orphans
 from imblab.errors import StudyError
 
 DEFAULT = Path("mlruns") / "predictions.sqlite"
@@ -26,7 +27,10 @@ MOST_BYTES = 4 * 2**30
 #: Seconds to wait for another process.
 PATIENCE = 60
 Answer = Prediction | FitFailed
+#: Seconds after which answers in the journal enter the database.
+DELAY = 0.5
 _INSERT = "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)"
+_SELECT = "SELECT p, facts FROM answers WHERE address = ?"
 
 
 class Store:
@@ -54,6 +58,12 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._base = _opened(path)
+            self._journal = Journal(path)
+            self._rows: list[Row] = []
+            self._waiting: dict[str, tuple[bytes | None, str]] = {}
+            self._flushed = time.time()
+            for rows in orphans(path):
+                self._insert(rows)
         except sqlite3.DatabaseError as error:
             raise StudyError(
                 f"the prediction store {str(path)!r} cannot be opened ({error}); it is one SQLite file that this user "
@@ -62,22 +72,45 @@ class Store:
 
     def get(self, address: str) -> Answer | None:
         """What is known of an address."""
-        row = self._base.execute("SELECT p, facts FROM answers WHERE address = ?", (address,)).fetchone()
+        row = self._waiting.get(address) or self._base.execute(_SELECT, (address,)).fetchone()
         return None if row is None else _answer(*row)
 
     def put(self, answers: Iterable[tuple[str, Answer]]) -> None:
-        """Keep some answers, all or none; failures that might not happen again are left out."""
+        """Keep some answers, all or none; failures that might not happen again are left out.
+
+        They outlive this process at once; other processes see them after :meth:`flush`, at most a second later.
+        """
+        now = time.time()
         rows = [
-            (address, *_row(answer), time.time())
+            (address, *_row(answer), now)
             for address, answer in answers
             if isinstance(answer, Prediction) or answer.lasting
         ]
         if not rows:
             return
+        if not self._journal.append(rows):
+            self.flush()
+            self._insert(rows)
+            return
+        for address, p, facts, _ in rows:
+            self._waiting.setdefault(address, (p, facts))
+        self._rows += rows
+        if now - self._flushed > DELAY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Let other processes see every answer."""
+        if self._rows:
+            self._insert(self._rows)
+            self._journal.close()
+            self._rows.clear()
+            self._waiting.clear()
+        self._flushed = time.time()
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
         try:
-            if len(rows) == 1:  # a transaction by itself
-                self._base.execute(_INSERT, rows[0])
-                return
             self._base.execute("BEGIN IMMEDIATE")
             self._base.executemany(_INSERT, rows)
             self._base.execute("COMMIT")
@@ -91,6 +124,7 @@ class Store:
 
     def facts(self) -> dict[str, Any]:
         """How much is there: ``path``, ``answers``, ``bytes``, the ages of the oldest and newest in days."""
+        self.flush()
         count, first, last = self._base.execute("SELECT count(*), min(made), max(made) FROM answers").fetchone()
         now = time.time()
         ages = {"oldest_days": (now - first) / 86400, "newest_days": (now - last) / 86400} if count else {}
@@ -114,6 +148,7 @@ class Store:
         int
             How many answers went.
         """
+        self.flush()
         if self.size() <= most:
             return 0
         total = self._base.execute("SELECT count(*), coalesce(sum(length(p) + length(facts) + 200), 0) FROM answers")
@@ -134,8 +169,11 @@ class Store:
         return int(min(gone, count))
 
     def close(self) -> None:
-        """Release the file."""
-        self._base.close()
+        """Release the file; if its answers cannot be written, they wait in the journal."""
+        try:
+            self.flush()
+        finally:
+            self._base.close()
 
 
 def _opened(path: Path) -> sqlite3.Connection:
