@@ -2,6 +2,7 @@
 
 import warnings
 
+import mlflow
 import numpy as np
 import optuna
 from imblearn.over_sampling import SMOTE
@@ -34,18 +35,33 @@ def nested(X, y, learner, ratios, ks, outer, inner, seed):
     return float(np.mean(scores))
 
 
-def by_hand(X, y, learner, ratios, ks, outer, inner, seed):
-    """A loop of Optuna trials, each a cross-validation of a pipeline at the threshold .5."""
-    scores = []
-    for train, test in StratifiedKFold(outer, shuffle=True, random_state=seed).split(X, y):
+def by_hand(X, y, learner, ratios, ks, outer, inner, seed, logs=False):
+    """A loop of Optuna trials, each a cross-validation of a pipeline at the threshold .5; an MLflow run each if asked.
 
-        def objective(trial, train=train):
+    Parameters and scores are logged as mappings, a call each, which is ten times faster than one by one. Without a
+    number of inner folds, the inner folds are the other outer folds.
+    """
+    scores = []
+    splits = list(StratifiedKFold(outer, shuffle=True, random_state=seed).split(X, y))
+    for train, test in splits:
+        if inner is None:
+            pairs = [(np.setdiff1d(train, other), other) for _, other in splits if other is not test]
+        else:
+            folds = StratifiedKFold(inner, shuffle=True, random_state=seed)
+            pairs = [(train[a], train[b]) for a, b in folds.split(X[train], y[train])]
+
+        def objective(trial, pairs=pairs):
             ratio, k = trial.suggest_categorical("ratio", ratios), trial.suggest_categorical("k", ks)
             found = []
-            for a, b in StratifiedKFold(inner, shuffle=True, random_state=seed).split(X[train], y[train]):
-                model = pipeline(learner, ratio, k, seed).fit(X[train][a], y[train][a])
-                found.append(matthews_corrcoef(y[train][b], model.predict(X[train][b])))
-            return float(np.mean(found))
+            for a, b in pairs:
+                model = pipeline(learner, ratio, k, seed).fit(X[a], y[a])
+                found.append(matthews_corrcoef(y[b], model.predict(X[b])))
+            value = float(np.mean(found))
+            if logs:
+                with mlflow.start_run(run_name=f"trial {trial.number}"):
+                    mlflow.log_params(trial.params)
+                    mlflow.log_metrics({"mcc": value, "mcc_std": float(np.std(found))})
+            return value
 
         study = optuna.create_study(
             direction="maximize", sampler=optuna.samplers.GridSampler({"ratio": ratios, "k": ks}, seed=seed)
@@ -62,19 +78,3 @@ def pipeline(learner, ratio, k, seed):
     """Scaler, SMOTE, learner."""
     smote = SMOTE(sampling_strategy=ratio, k_neighbors=k, random_state=seed)
     return make_pipeline(StandardScaler(), smote, learner(seed))
-
-
-def bare(X, y, learner, ratios, ks, outer, inner, seed):
-    """What the learner's fits and predictions of a search need, and nothing else: the floor, timed by the caller."""
-    parts = []
-    for train, test in StratifiedKFold(outer, shuffle=True, random_state=seed).split(X, y):
-        for a, b in StratifiedKFold(inner, shuffle=True, random_state=seed).split(X[train], y[train]):
-            scaler = StandardScaler().fit(X[train][a])
-            for ratio in ratios:
-                for k in ks:
-                    smote = SMOTE(sampling_strategy=ratio, k_neighbors=k, random_state=seed)
-                    parts.append((*smote.fit_resample(scaler.transform(X[train][a]), y[train][a]), X[train][b]))
-        scaler = StandardScaler().fit(X[train])
-        smote = SMOTE(sampling_strategy=ratios[0], k_neighbors=ks[0], random_state=seed)
-        parts.append((*smote.fit_resample(scaler.transform(X[train]), y[train]), X[test]))
-    return parts

@@ -1,7 +1,8 @@
 """imblab beside the ways of today: same tables, folds and candidates, one machine, one run; `make bench` writes.
 
-The clock runs from the first fit to the last line of the ledger; imports and the start of workers are outside of it,
-for everyone. Nobody logs to MLflow. Ratios are taken pair by pair, repeat by repeat.
+The clock runs from the first fit to the last line of the ledger and, where MLflow is written, to the last run there;
+imports, the start of workers and the creation of the database are outside of it, for everyone. Everyone logs to one and
+the same SQLite store, or nobody does. Ratios are taken pair by pair, repeat by repeat.
 """
 
 # ruff: noqa: E402 (the number of threads is read when numpy is imported)
@@ -13,10 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import matplotlib
+import mlflow
 import numpy as np
 import pandas as pd
 from lightgbm import LGBMClassifier
@@ -27,6 +30,7 @@ from threadpoolctl import threadpool_limits
 import imblab
 import peers
 from imblab import app
+from imblab.edges import ledger, runner
 
 matplotlib.use("Agg")
 HERE = Path(__file__).parent
@@ -67,76 +71,122 @@ def study(name, learner, strategy, ratios, ks, outer, inner, seed):
         f"learner=[{learner}]",
         f"strategy=[{strategy}]",
         f"protocol.outer_folds={outer}",
-        f"protocol.inner_folds={inner}",
+        "protocol.inner=shared" if inner is None else f"protocol.inner_folds={inner}",
         f"strategy.{strategy}.space.ratio=choice({','.join(map(str, ratios))})",
         f"strategy.{strategy}.space.k=choice({','.join(map(str, ks))})",
     )
     return asked, data
 
 
-def ours(asked, data, n_jobs, store):
-    """A study of imblab into a fresh folder: mean MCC."""
+class Clock:
+    """When imblab made its first fit and wrote its last line, and the CPU seconds inside of the learners meanwhile."""
+
+    def __init__(self):
+        self.begin = self.end = self.cpu = self.inside = 0.0
+        self._depth = 0
+        self._started, self._appended = runner.run, ledger.Ledger.append
+        for learner in (LogisticRegression, LGBMClassifier):
+            for name in ("fit", "predict_proba"):
+                self._watch(learner, name)
+
+    def _watch(self, learner, name):
+        method = getattr(learner, name)
+
+        def watched(*args, **kwargs):
+            self._depth += 1
+            cpu = time.process_time()
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self._depth -= 1
+                self.inside += time.process_time() - cpu if self._depth == 0 else 0.0
+
+        setattr(learner, name, watched)
+
+    def run(self, *args):
+        """Instead of the runner's."""
+        self.inside, self.begin, cpu = 0.0, time.perf_counter(), time.process_time()
+        found = self._started(*args)
+        self.cpu = time.process_time() - cpu
+        return found
+
+    def append(self, book, row):
+        """Instead of the ledger's."""
+        self._appended(book, row)
+        self.end = time.perf_counter()
+
+
+CLOCK = Clock()
+app.runner.run = CLOCK.run
+ledger.Ledger.append = lambda book, row: CLOCK.append(book, row)
+
+
+def ours(asked, data, n_jobs, store, uri=None):
+    """A study of imblab into a fresh folder: wall seconds, share of CPU inside of the learner, mean MCC."""
     with tempfile.TemporaryDirectory() as folder:
-        frame = app.run(asked, n_jobs, Path(folder) / asked.name, data=[data], store_path=store)
+        frame = app.run(asked, n_jobs, Path(folder) / asked.name, data=[data], store_path=store, tracking_uri=uri)
+        done = time.perf_counter()
     assert (frame.status == "ok").all()
-    return float(frame.mcc.mean())
+    wall = (done if uri else CLOCK.end) - CLOCK.begin
+    return wall, CLOCK.inside / CLOCK.cpu, float(frame.mcc.mean())
 
 
-def bare_seconds(learner, parts):
-    """CPU seconds inside fit and predict_proba of the learner alone."""
-    begin = time.process_time()
-    for X, y, rows in parts:
-        LEARNERS[learner](0).fit(X, y).predict_proba(rows)
-    return time.process_time() - begin
-
-
-#: table, learner, peer, strategy, ratios, ks, outer, inner: few candidates for the nested way, 18 fits each.
+#: table, learner, peer, strategy, ratios, ks, outer, inner: few candidates for the nested way, 18 fits each; no number
+#: of inner folds where the other outer folds serve, of which imblab fits each pair once.
 SEARCHES = [
     ("yeast4", "logistic", "nested", "smote_threshold", [0.5], [3, 5], 2, 3),
     ("yeast4", "lightgbm", "nested", "smote_threshold", [0.5], [3, 5], 2, 3),
     ("yeast4", "logistic", "by_hand", "smote", [0.1, 0.2, 0.4, 0.7, 1.0], [2, 3, 5, 7], 5, 3),
     ("yeast4", "lightgbm", "by_hand", "smote", [0.1, 0.4, 1.0], [3, 5], 5, 3),
     ("page_blocks0", "logistic", "by_hand", "smote", [0.2, 0.4, 0.7, 1.0], [3, 5], 5, 3),
+    ("yeast4", "logistic", "by_hand", "smote", [0.1, 0.2, 0.4, 0.7, 1.0], [2, 3, 5, 7], 5, None),
+    ("yeast4", "lightgbm", "by_hand", "smote", [0.1, 0.4, 1.0], [3, 5], 5, None),
 ]
-#: Once each: their fits take minutes.
+#: Once each: their fits take more than a minute.
 LARGE = [
     ("rows_100k", "logistic", "by_hand", "smote", [0.2, 1.0], [3, 5], 3, 2),
-    ("rows_100k", "lightgbm", "by_hand", "smote", [0.2, 1.0], [3, 5], 3, 2),
+    ("rows_100k", "lightgbm", "by_hand", "smote", [0.2, 0.5, 1.0], [3, 5], 3, 2),
 ]
 
 
-def compared(search, repeats):
+def compared(search, repeats, uri):
     """One row a repeat: seconds of everyone."""
     name, learner, peer, strategy, ratios, ks, outer, inner = search
     X, y = table(name)
     rows = []
     for seed in range(repeats):
         asked, data = study(name, learner, strategy, ratios, ks, outer, inner, seed)
+        question = (X, y, LEARNERS[learner], ratios, ks, outer, inner, seed)
         with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
-            store = Path(folder) / "p.sqlite"
-            theirs = timed(lambda s=seed: getattr(peers, peer)(X, y, LEARNERS[learner], ratios, ks, outer, inner, s))
-            one = timed(lambda a=asked, d=data, s=store: ours(a, d, 1, s))
-            warm = timed(lambda a=asked, d=data, s=store: ours(a, d, 1, s))
-            two = timed(lambda a=asked, d=data, f=folder: ours(a, d, 2, Path(f) / "two.sqlite"))
-            floor = bare_seconds(learner, peers.bare(X, y, LEARNERS[learner], ratios, ks, outer, inner, seed))
-        rows.append(
-            {
+            stores = (Path(folder) / f"{i}.sqlite" for i in range(9))
+            first = next(stores)
+            theirs = timed(lambda q=question: getattr(peers, peer)(*q))
+            one = ours(asked, data, 1, first)
+            warm = ours(asked, data, 1, first)
+            two = ours(asked, data, 2, next(stores))
+            row = {
                 "table": name,
                 "learner": learner,
-                "peer": peer,
+                "peer": peer if inner else f"{peer}, shared folds",
                 "candidates": len(ratios) * len(ks),
-                "fits": outer * (len(ratios) * len(ks) * inner + 1),
-                "bare_cpu": floor,
+                "fits": outer * (len(ratios) * len(ks) * (inner or outer - 1) + 1),
+                "share": one[1],
                 "peer_wall": theirs[0],
                 "ours_wall": one[0],
-                "ours_cpu": one[1],
                 "two_wall": two[0],
                 "warm_wall": warm[0],
                 "peer_mcc": theirs[2],
                 "ours_mcc": one[2],
             }
-        )
-        print(json.dumps(rows[-1]), flush=True)
+            if peer == "by_hand":
+                mlflow.set_experiment(f"by hand {name} {learner} {inner} {seed}")
+                row |= {
+                    "peer_logged": timed(lambda q=question: peers.by_hand(*q, logs=True))[0],
+                    "ours_logged": ours(asked, data, 1, next(stores), uri)[0],
+                    "two_logged": ours(asked, data, 2, next(stores), uri)[0],
+                }
+        rows.append(row)
+        print(json.dumps(row), flush=True)
     return rows
 
 
@@ -158,7 +208,7 @@ def growth():
         frame = pd.DataFrame(copies, columns=list("abcdefgh")).assign(target=np.tile(y, times))
         asked = imblab.compose("name=g", "learner=[logistic]", f"strategy=[{','.join(strategies)}]", *overrides)
         data = imblab.dataset(frame, "target", name="g")
-        seconds = min(timed(lambda a=asked, d=data: ours(a, d, 1, None))[0] for _ in range(3))
+        seconds = min(ours(asked, data, 1, None)[0] for _ in range(3))
         rows.append({"axis": axis, "n": n, "seconds": seconds})
         print(json.dumps(rows[-1]), flush=True)
     return rows
@@ -170,26 +220,42 @@ def spread(ratios):
     return f"{middle:.1f}" if len(ratios) == 1 else f"{middle:.1f} ({low:.1f}-{high:.1f})"
 
 
-def page(rows, grown):
+def page(rows, grown, apart):
     """The table that the README shows."""
     frame = pd.DataFrame(rows)
     lines = [
         "# Benchmarks",
         "",
-        f"`make bench`, {REPEATS} repeats (one for 100,000 rows), {os.cpu_count()} cores, one thread a fit. Ratios are",
-        "wall seconds of the peer over those of imblab, median (range) over repeats; the share is the CPU time of the",
-        "bare fits and predictions of the learner over the CPU time of imblab on one core.",
+        f"`make bench`: {REPEATS} repeats (one for 100,000 rows), {os.cpu_count()} cores, one thread a fit. Ratios are",
+        "wall seconds of the peer over those of imblab on the same candidates and folds, median (range) over repeats.",
+        "The share is CPU time inside the learner's `fit` and `predict_proba` over all CPU time, first fit to last",
+        f"line of the ledger. Outside of the clock, once a process: {apart}.",
         "",
-        "| table | learner | peer | cand. | fits | peer s | imblab s | one core | two cores | store warm | bare |",
+        "| table | learner | peer | cand. | fits | peer s | imblab s | one core | two cores | store warm | share |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for (name, learner, peer), own in frame.groupby(["table", "learner", "peer"], sort=False):
         one, two, warm = (list(own.peer_wall / own[c]) for c in ("ours_wall", "two_wall", "warm_wall"))
-        share = 100 * float(np.median(own.bare_cpu / own.ours_cpu))
         seconds = f"{own.peer_wall.median():.1f} | {own.ours_wall.median():.2f}"
         size = f"{own.candidates.iloc[0]} | {own.fits.iloc[0]} | {seconds}"
         times = " | ".join(f"{spread(ratios)} x" for ratios in (one, two, warm))
-        lines.append(f"| {name} | {learner} | {peer} | {size} | {times} | {share:.0f} % |")
+        lines.append(f"| {name} | {learner} | {peer} | {size} | {times} | {100 * own.share.median():.0f} % |")
+    lines += [
+        "",
+        "With MLflow, everyone in the same SQLite store: the loop by hand logs a run a trial, imblab its whole tree",
+        "(study, strategy, candidates, curves, artifacts):",
+        "",
+        "| table | learner | peer | peer s | imblab s | one core | two cores |",
+        "|---|---|---|--:|--:|--:|--:|",
+    ]
+    logged = frame[frame.peer != "nested"]
+    for (name, learner, peer), own in logged.groupby(["table", "learner", "peer"], sort=False):
+        one, two = (list(own.peer_logged / own[c]) for c in ("ours_logged", "two_logged"))
+        seconds = f"{own.peer_logged.median():.1f} | {own.ours_logged.median():.2f}"
+        lines.append(f"| {name} | {learner} | {peer} | {seconds} | {spread(one)} x | {spread(two)} x |")
+    lines += ["", "Two cores against one, imblab alone:", ""]
+    for (name, learner, peer), own in frame.groupby(["table", "learner", "peer"], sort=False):
+        lines.append(f"- {name}, {learner}, {peer}: {spread(list(own.ours_wall / own.two_wall))} x")
     lines += ["", "Outer MCC, mean over repeats (peer, imblab):", ""]
     for (name, learner, peer), own in frame.groupby(["table", "learner", "peer"], sort=False):
         lines.append(f"- {name}, {learner}, {peer}: {own.peer_mcc.mean():.3f}, {own.ours_mcc.mean():.3f}")
@@ -228,15 +294,21 @@ def figure(rows, path):
 
 def main():
     """Measure, write the page, the figure and the raw seconds."""
-    # The first study of two processes starts the workers; it is not timed.
-    ours(*study("yeast4", "logistic", "smote", [0.5], [3, 5], 2, 2, 0), 2, None)
-    rows = [row for search in SEARCHES for row in compared(search, REPEATS)]
-    rows += [row for search in LARGE for row in compared(search, 1)]
+    with tempfile.TemporaryDirectory() as folder:
+        uri = f"sqlite:///{folder}/mlflow.db"
+        # The first study of two processes starts the workers, the first that is logged makes the database.
+        first = study("yeast4", "logistic", "smote", [0.5], [3, 5], 2, 2, 0)
+        workers = timed(lambda: ours(*first, 2, None))[0]
+        made = timed(lambda: ours(*first, 1, None, uri))[0]
+        mlflow.set_tracking_uri(uri)
+        apart = f"start of two workers {workers:.1f} s, creation of the MLflow database {made:.1f} s"
+        rows = [row for search in SEARCHES for row in compared(search, REPEATS, uri)]
+        rows += [row for search in LARGE for row in compared(search, 1, uri)]
     grown = growth()
     (HERE / "results.json").write_text(json.dumps({"rows": rows, "growth": grown}, indent=1) + "\n")
-    (HERE / "README.md").write_text(page(rows, grown))
+    (HERE / "README.md").write_text(page(rows, grown, apart))
     figure(rows, HERE / "results.svg")
-    print(page(rows, grown))
+    print(page(rows, grown, apart))
     return 0
 
 

@@ -102,8 +102,9 @@ def test_strategies(name):
 @of("measures")
 def test_measures(name):
     both = f"measures=[mcc,{name}]" if name != "mcc" else "measures=[mcc]"
-    study = comes_back(imblab.compose(*BASE, both, f"primary={name}"))
-    assert study.primary == name
+    primary = name if raw("measures", name)[name]["needs"] != "amount" else "mcc"
+    study = comes_back(imblab.compose(*BASE, both, f"primary={primary}"))
+    assert study.primary == primary
     assert [m.name for m in study.measures][-1] == name
     assert study.measures[-1].function == raw("measures", name)[name]["function"]
 
@@ -177,3 +178,44 @@ def test_every_name_that_the_package_promises_is_there(name):
 def test_a_table_in_memory_becomes_a_data_set():
     frame = pd.DataFrame({"a": [1, 2, 3], "left": ["no", "yes", "no"]})
     assert imblab.dataset(frame, "left", name="churn").y.tolist() == [0, 1, 0]
+
+
+# ------------------------------------------------------------------------------------------------------- calibration
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "rebalances"),
+    [
+        ("logistic", (), False),
+        ("logistic", ("learner.logistic.make.class_weight=balanced",), True),
+        ("logistic", ("learner.logistic.space.class_weight=choice(balanced)",), True),
+        ("lightgbm", (), False),
+        ("lightgbm", ("learner.lightgbm.make.is_unbalance=true",), True),
+        ("xgboost", (), False),
+        ("xgboost", ("learner.xgboost.make.scale_pos_weight=1",), False),
+        ("xgboost", ("learner.xgboost.make.scale_pos_weight=9",), True),
+        ("balanced_random_forest", (), True),
+        ("easy_ensemble", ("learner.easy_ensemble.rebalances=false",), True),
+        ("hist_gradient_boosting", (), False),
+    ],
+)
+def test_a_learner_that_weighs_or_resamples_by_itself_is_noticed(name, asked, rebalances):
+    study = comes_back(imblab.compose("name=x", "dataset=[ecoli3]", f"learner=[{name}]", "strategy=[none]", *asked))
+    assert study.learners[0].rebalances is rebalances
+
+
+def test_a_calibration_may_be_asked_of_a_file_that_names_none(tmp_path):
+    (tmp_path / "strategy").mkdir()
+    text = "own: {sampler: {_target_: imblearn.over_sampling.KMeansSMOTE}, ratio: 0.5, k: 2, threshold: tuned}"
+    (tmp_path / "strategy" / "own.yaml").write_text(text)
+    asked = ("name=x", "dataset=[ecoli3]", "strategy=[own]")
+    (plain,) = imblab.compose(*asked, config_dirs=[tmp_path]).strategies
+    assert (plain.calibration, plain.prior_correction) == ("none", None)
+    asked += ("strategy.own.calibration=prior", "strategy.own.prior_correction=approximate")
+    (own,) = comes_back(imblab.compose(*asked, config_dirs=[tmp_path])).strategies
+    assert (own.calibration, own.prior_correction) == ("prior", "approximate")
+
+
+def test_a_study_without_calibration_says_nothing_of_it():
+    mapping = config.to_mapping(imblab.compose("name=x", "dataset=[ecoli3]", "strategy=[none,threshold]"))
+    assert all("calibration" not in knobs for knobs in mapping["strategy"].values())

@@ -8,20 +8,19 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imblab.analysis import compare as comparing
+from imblab import asking, reporting, syncing, verdicts
 from imblab.analysis import table
+from imblab.analysis.claims import register
 from imblab.core import targets
-from imblab.edges import config, datasets, ledger, runner, store, terminal, tracking
-from imblab.errors import FitError, ImblabError
+from imblab.edges import config, datasets, ledger, optuna_storage, runner, store, terminal, tracking
+from imblab.errors import FitError, ImblabError, presentable
+from imblab.gathering import gather
 from imblab.layout import Layout, lay_out
-from imblab.planning import planned
 from imblab.records import Dataset, Evaluation, Study
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
     >>> compose("experiment=quickstart").primary
     'mcc'
     """
-    return _request(overrides, [Path(d) for d in config_dirs]).study
+    return asking.request(overrides, [Path(d) for d in config_dirs]).study
 
 
 def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.DataFrame:
@@ -129,35 +128,31 @@ def run(
     """
     layout = lay_out(study, {d.name: d for d in data})
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
-    engine = runner.Engine(n_jobs, _opener(store_path), fit_timeout)
-    rows = _carry_out(layout, home, engine, overwrite)
-    if tracking_uri:
-        _log(home, tracking_uri, _packages(study))
+    engine = runner.Engine(n_jobs, asking.opener(store_path), fit_timeout)
+    asked = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
+    with syncing.picture(layout, home, asked, _packages(study), engine.open_store) as picture:
+        rows = _carry_out(layout, home, engine, overwrite, picture=picture)
+        if picture is not None:
+            picture.finish()
     return table.tidy(rows)
 
 
 def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
     """``imblab run``: compose, run or resume, log, compare."""
-    request = _request(args, config_dirs)
+    request = asking.request(args, config_dirs)
     layout = lay_out(request.study)
     home = EXPERIMENTS / request.study.name
     say: Callable[[str], None] = (lambda text: None) if as_json else terminal.say
     for note in (*request.notes, *(said for name in layout.datasets for said in layout.cautions(name))):
         say(note)
-    rows = _carry_out(layout, home, _engine(request), request.overwrite, None if as_json else say, _stops(request))
-    steps = _next_steps(request.study.name)
-    if request.tracking.get("enabled", True):
-        steps = [_logged(home, str(request.tracking["uri"]), request.allow), *steps]
-    _print_comparison(request.study, rows, steps, as_json)
-    return 0
-
-
-def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
-    """``imblab plan``: what a study would do, before anything runs."""
-    request = _request(args, config_dirs)
-    layout = lay_out(request.study)
-    facts = planned(layout, _known_engine(request), request.minutes)
-    print(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
+    engine, spoken = asking.engine(request), None if as_json else say
+    with syncing.picture(layout, home, request.tracking, request.allow, engine.open_store) as picture:
+        rows = _carry_out(layout, home, engine, request.overwrite, spoken, _stops(request), picture)
+        kept = config.read(ledger.read_study(home), request.allow)
+        steps = [*_reported(request, home, kept), *_copied(request, rows), *_next_steps(request.study.name)]
+        if picture is not None:
+            steps = [_logged(picture, request.study.name), *steps]
+    _print_comparison(verdicts.on_record(request.study, kept), rows, steps, as_json)
     return 0
 
 
@@ -166,13 +161,13 @@ def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
     home = ledger.find(name, EXPERIMENTS)
     study = config.load(home / ledger.QUESTION, args).study
     rows = ledger.read_rows(home)
-    _print_comparison(study, rows, _next_steps(study.name), as_json)
+    _print_comparison(study, rows, _next_steps(name), as_json)
     return 0
 
 
-def command_ui(uri: str | None, port: int | None) -> int:
-    """``imblab ui``: MLflow on this project's store, or on another one, on loopback."""
-    return tracking.serve(uri or tracking.DEFAULT_URI, port, terminal.show)
+def command_ui(name: str | None, uri: str | None, port: int | None) -> int:
+    """``imblab ui``: MLflow on this project's store, or on another one, on loopback, at the view of a study."""
+    return tracking.serve(uri or tracking.DEFAULT_URI, port, terminal.show, name)
 
 
 def command_store(prune: float | None, as_json: bool) -> int:
@@ -194,15 +189,6 @@ def command_datasets(as_json: bool) -> int:
     return 0
 
 
-def _request(args: Sequence[str], config_dirs: Sequence[Path]) -> config.Request:
-    if args and args[0].endswith((".yaml", ".yml")) and "=" not in args[0]:
-        return config.load(Path(args[0]), args[1:], config_dirs)
-    asked = " ".join(args)
-    extra = {f"keel_{n}": {"kind": "keel", "table": n} for n in datasets.keel_names()} if "keel_" in asked else {}
-    extra |= {f"zenodo_{n}": {"kind": "zenodo", "table": n} for n in datasets.zenodo_names()}
-    return config.compose(args, config_dirs, extra)
-
-
 def _carry_out(
     layout: Layout,
     home: Path,
@@ -210,9 +196,10 @@ def _carry_out(
     overwrite: bool,
     say: Callable[[str], None] | None = None,
     stop_at_failure: bool = False,
+    picture: syncing.Picture | None = None,
 ) -> list[Evaluation]:
     """Answer what is missing and give every row of the study, in the order of the design."""
-    with ledger.open_study(home, config.to_mapping(layout.study), overwrite, layout.addresses()) as book:
+    with ledger.open_study(home, config.to_mapping(register(layout.study)), overwrite, layout.addresses()) as book:
         done = {row.key for row in book.rows}
         todo = [cell for cell in layout.cells if cell.key not in done]
         if say and not todo:
@@ -228,6 +215,8 @@ def _carry_out(
                         f"cell {row.key!r} failed: {row.error}; runner.on_error=raise stops a study there. What is "
                         "answered is kept: mend the cause and run again, or set runner.on_error=row to go on."
                     )
+                if picture is not None:
+                    picture.row(row)
                 if bar is not None:
                     bar.advance(f"{row.dataset}/{row.learner}/{row.strategy}")
 
@@ -237,9 +226,14 @@ def _carry_out(
     if say and todo:
         new = {cell.key for cell in todo}
         _account([row for row in rows if row.key in new], tally, say)
-    if todo and engine.open_store is not None:
+    if engine.open_store is not None:
         with closing(engine.open_store()) as kept:
+            gather(layout, rows, home, kept.get)
             kept.prune()
+    elif say:
+        say("No prediction is kept (runner.store=false): no evidence for curves and calibration.")
+    if picture is not None:
+        picture.gathered()
     return rows
 
 
@@ -255,30 +249,8 @@ def _account(rows: Sequence[Evaluation], tally: runner.Tally, say: Callable[[str
         say(f"Failed {n} times: {cause}")
 
 
-def _engine(request: config.Request) -> runner.Engine:
-    asked = request.runner
-    kept = _opener(store.DEFAULT) if asked.get("store", True) else None
-    return runner.Engine(asked.get("n_jobs") or runner.cores(), kept, asked.get("fit_timeout"))
-
-
-def _known_engine(request: config.Request) -> runner.Engine:
-    """The engine for a plan: it reads and feeds a store that is there, and makes none."""
-    engine = _engine(request)
-    return engine if store.DEFAULT.exists() else replace(engine, open_store=None)
-
-
-def _opener(path: str | Path | None) -> Callable[[], runner.Known] | None:
-    return None if path is None else partial(store.Store, Path(path).resolve())
-
-
 def _stops(request: config.Request) -> bool:
     return bool(request.runner.get("on_error") == "raise")
-
-
-def _log(home: Path, uri: str, allow: Sequence[str]) -> None:
-    """Log what the folder of a study holds, which may be more than was asked for now."""
-    mapping = ledger.read_study(home)
-    tracking.log(config.read(mapping, allow), mapping, ledger.read_rows(home), home, uri)
 
 
 def _packages(study: Study) -> tuple[str, ...]:
@@ -287,14 +259,33 @@ def _packages(study: Study) -> tuple[str, ...]:
     return (*targets.DEFAULT_ALLOW, *(str(make["_target_"]).partition(".")[0] for make in makes))
 
 
-def _logged(home: Path, uri: str, allow: Sequence[str]) -> str:
+def _logged(picture: syncing.Picture, name: str) -> str:
     """Log to MLflow; a store that does not answer never stops a study."""
     try:
-        _log(home, uri, allow)
+        picture.finish()
     except ImblabError as error:
         print(f"Not logged: {error}", file=sys.stderr)
-        return "Not logged to MLflow, see above; the same command logs again"
+        return f"Not logged to MLflow, see above; once it answers: imblab sync {name}"
     return "Compare the runs in MLflow: imblab ui"
+
+
+def _reported(request: config.Request, home: Path, kept: Study) -> list[str]:
+    """Write the report of what the folder holds, which may be more than was asked for now."""
+    if not request.runner.get("report", True):
+        return []
+    return [f"Open the report: {reporting.write(home, kept)}"]
+
+
+def _copied(request: config.Request, rows: Sequence[Evaluation]) -> list[str]:
+    """Copy finished searches where they were asked for; a storage that does not answer never stops a study."""
+    if request.storage is None:
+        return []
+    try:
+        optuna_storage.copy(request.study, rows, request.storage)
+    except ImblabError as error:
+        print(f"Not copied: {error}", file=sys.stderr)
+        return ["The searches were not copied, see above; the same command copies them again"]
+    return [f"See the inner searches: optuna-dashboard {presentable(request.storage)}"]
 
 
 def _next_steps(name: str) -> list[str]:
@@ -307,36 +298,5 @@ def _next_steps(name: str) -> list[str]:
 
 
 def _print_comparison(study: Study, rows: Sequence[Evaluation], steps: Sequence[str], as_json: bool) -> None:
-    timed = _timed(study)
-    if as_json:
-        print(json.dumps(_compared(study, rows, timed)))
-    else:
-        terminal.show(_comparison_text(study, rows, steps, timed))
-
-
-def _comparison_text(
-    study: Study, rows: Sequence[Evaluation], steps: Sequence[str], timed: Collection[str] = ()
-) -> str:
-    frame = table.tidy(rows)
-    summary = comparing.summarise(frame, study, timed)
-    found = comparing.contrasts(frame, study, timed)
-    return terminal.comparison(summary, found, comparing.sentences(found, study), study, steps)
-
-
-def _compared(study: Study, rows: Sequence[Evaluation], timed: Collection[str] = ()) -> dict[str, Any]:
-    """The comparison as plain data: NaN becomes null."""
-    frame = table.tidy(rows)
-    found = comparing.contrasts(frame, study, timed)
-    return {
-        "study": study.name,
-        "primary": study.primary,
-        "summary": json.loads(comparing.summarise(frame, study, timed).to_json(orient="records", double_precision=15)),
-        "contrasts": json.loads(found.to_json(orient="records", double_precision=15)),
-        "sentences": list(comparing.sentences(found, study)),
-    }
-
-
-def _timed(study: Study) -> set[str]:
-    """The names that time-ordered data sets of a study may have."""
-    timed = [(key, spec) for key, spec in study.datasets.items() if spec.get("time")]
-    return {str(n) for key, spec in timed for n in (spec.get("name") or Path(str(spec.get("path") or key)).stem, key)}
+    found = verdicts.judge(study, rows)
+    print(json.dumps(verdicts.plain(found))) if as_json else terminal.show(verdicts.text(found, steps))

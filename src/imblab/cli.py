@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from imblab import __version__
 
@@ -17,6 +18,7 @@ examples:
   imblab run name=churn dataset=table dataset.table.path=churn.csv dataset.table.target=left
   imblab run experiments/quickstart/study.yaml
   imblab compare quickstart
+  imblab rescore quickstart primary=pr_auc
 """
 
 
@@ -51,19 +53,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _call(args: argparse.Namespace) -> int:
+    folders = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
+    if args.command == "plan":
+        from imblab import planning
+
+        return planning.command_plan(args.overrides, folders, args.json)
     from imblab import app
 
-    folders = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
     if args.command == "run":
         return app.command_run(args.overrides, folders, args.json)
-    if args.command == "plan":
-        return app.command_plan(args.overrides, folders, args.json)
     if args.command == "compare":
         return app.command_compare(args.name, args.overrides, args.json)
+    if args.command == "report":
+        from imblab import reporting
+
+        return reporting.command_report(args.name, args.overrides, args.json, args.index, app.EXPERIMENTS)
+    if args.command == "rescore":
+        from imblab import rescoring
+
+        return rescoring.command_rescore(args.name, args.overrides, folders, args.json)
+    if args.command == "export":
+        from imblab import exporting
+
+        return exporting.command_export(args.name, args.overrides, args.json)
+    if args.command == "sync":
+        from imblab import syncing
+
+        return syncing.command_sync(args.name, args.overrides, folders, app.EXPERIMENTS)
     if args.command == "store":
         return app.command_store(args.prune, args.json)
     if args.command == "ui":
-        return app.command_ui(args.uri, args.port)
+        return app.command_ui(args.name, args.uri, args.port)
     return app.command_datasets(args.json)
 
 
@@ -113,11 +133,23 @@ def _parser() -> argparse.ArgumentParser:
             "--config-dir", action="append", metavar="DIR", help="a folder with your own groups and experiments"
         )
         _json(command)
-    command = commands.add_parser("compare", help="the table and the verdict of a study, again")
-    command.add_argument("name", help="the name of the study, a folder below experiments/")
-    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="allow=[...] for classes of your own")
+    _of_a_study(commands, "compare", "the table and the verdict of a study, again", "allow=[...] for your own classes")
+    command = commands.add_parser("report", help="the page of a study, with its figures and tables")
+    command.add_argument("name", nargs="?", default=None, help="the name of the study, a folder below experiments/")
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="allow=[...] for your own classes")
+    command.add_argument("--index", action="store_true", help="make experiments/README.md, the list of studies")
     _json(command)
+    text = "other measures, thresholds, costs, priors on the same fits; no refit"
+    command = _of_a_study(commands, "rescore", text, "such as primary=pr_auc, protocol.thresholds=observed, refit=true")
+    command.add_argument("--config-dir", action="append", metavar="DIR", help="a folder with your own measures")
+    text = "fit the winner on all rows and register it as a model to serve"
+    _of_a_study(commands, "export", text, "dataset=, learner=, strategy=, contains_rows=true, tracking.uri=...")
+    command = commands.add_parser("sync", help="fill an MLflow store from the folder of a study, as often as you like")
+    command.add_argument("name", help="the name of the study, a folder below experiments/")
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as tracking.uri=http://host:5000")
+    command.add_argument("--config-dir", action="append", metavar="DIR", help="a folder with your own groups")
     command = commands.add_parser("ui", help="open MLflow on this project's store, on loopback")
+    command.add_argument("name", nargs="?", default=None, help="the study to open; the newest by default")
     command.add_argument("--uri", default=None, help="another store, such as sqlite:///shared/mlflow.db")
     command.add_argument("--port", type=int, default=None, help="5000 by default, or the next free one")
     command = commands.add_parser("store", help="how much the prediction store holds; prune it")
@@ -131,6 +163,15 @@ def _parser() -> argparse.ArgumentParser:
     _json(command)
     _json(commands.add_parser("datasets", help="what can be loaded"))
     return parser
+
+
+def _of_a_study(commands: Any, name: str, text: str, overrides: str) -> argparse.ArgumentParser:
+    """A command on a study that has rows."""
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text)
+    command.add_argument("name", help="the name of the study, a folder below experiments/")
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=overrides)
+    _json(command)
+    return command
 
 
 def _megabytes(text: str) -> float:

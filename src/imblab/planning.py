@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from imblab import asking
 from imblab.analysis import intervals
 from imblab.core import design, forecast, pricing, splits
-from imblab.edges import datasets, runner
-from imblab.layout import Layout
+from imblab.edges import datasets, runner, terminal
+from imblab.layout import Layout, lay_out
 
 #: Seconds that `imblab plan` spends on timing fits, beyond one a data set and learner.
 PILOT = 0.6
+
+
+def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
+    """``imblab plan``: what a study would do, before anything runs."""
+    request = asking.request(args, config_dirs)
+    layout = lay_out(request.study)
+    facts = planned(layout, asking.known_engine(request), request.minutes)
+    print(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
+    return 0
 
 
 def planned(layout: Layout, engine: runner.Engine | None = None, minutes: float | None = None) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imblab.analysis.claims import register
 from imblab.edges import config, ledger
-from imblab.errors import StudyError
+from imblab.errors import ConfigError, StudyError
 from imblab.records import Evaluation, Trial
 
 DEMO = Path("experiments/demo")
@@ -128,7 +129,7 @@ FULL = """
 import json, resource, sys
 from pathlib import Path
 from imblab.edges import ledger
-from imblab.errors import StudyError
+from imblab.errors import ConfigError, StudyError
 from imblab.records import Evaluation
 with ledger.open_study(Path("experiments/demo"), json.loads(sys.argv[1])) as book:
     size = Path("experiments/demo/ledger.jsonl").stat().st_size
@@ -210,7 +211,7 @@ TRIED = """
 import json, sys
 from pathlib import Path
 from imblab.edges import ledger
-from imblab.errors import StudyError
+from imblab.errors import ConfigError, StudyError
 try:
     with ledger.open_study(Path("experiments/demo"), json.loads(sys.argv[1]), overwrite=sys.argv[2] == "true"):
         print("open")
@@ -394,3 +395,48 @@ def test_a_difference_names_what_came_and_went():
         'a.z: (absent) -> "new"',
     ]
     assert ledger.difference(old, deepcopy(old)) == []
+
+
+# Claims
+
+
+@pytest.fixture
+def registered(question):
+    """The question with its claims on record, as a run opens a folder with it."""
+    study = config.read(question)
+    return config.to_mapping(register(study))
+
+
+def test_claims_on_record_come_back_and_stay_whatever_is_claimed_later(registered):
+    written(registered, row(0))
+    assert config.to_mapping(config.read(ledger.read_study(DEMO))) == registered
+    later = deepcopy(registered)
+    later["claims"] = {"contrasts": [["none", "smote"]], "alpha": 0.1, "rope": {"mcc": 0.05}}
+    later["claims"]["registered"] = config.to_mapping(register(config.read(later)))["claims"]["registered"]
+    assert later["claims"]["registered"] != registered["claims"]["registered"]
+    written(later, row(1))
+    found = ledger.read_study(DEMO)["claims"]
+    assert found["alpha"] == 0.1
+    assert found["registered"] == registered["claims"]["registered"]
+    assert ledger.read_rows(DEMO) == [row(0), row(1)]
+    # Whoever claims the first again has it judged again.
+    written(registered)
+    assert ledger.read_study(DEMO) == json.loads(json.dumps(registered))
+
+
+def test_before_the_first_row_the_record_follows_the_claims(registered):
+    written(registered)
+    later = deepcopy(registered)
+    later["claims"] = {**later["claims"], "alpha": 0.1}
+    later["claims"]["registered"] = {**later["claims"]["registered"], "alpha": 0.1}
+    written(later)
+    assert ledger.read_study(DEMO)["claims"]["registered"]["alpha"] == 0.1
+
+
+@pytest.mark.parametrize("damage", [{"primary": "mcc"}, ["mcc"], {}])
+def test_a_damaged_record_is_refused(registered, damage):
+    registered["claims"]["registered"] = damage
+    with pytest.raises(
+        ConfigError, match=r"'claims\.registered' is .*; it is what imblab recorded before the first row"
+    ):
+        config.read(registered)

@@ -23,6 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from imblab.analysis import cells
+from imblab.analysis.many import Across
+from imblab.errors import presentable
 from imblab.records import Study
 
 NARROWEST, WIDEST = 80, 120
@@ -37,8 +39,9 @@ Row = Sequence[str]
 
 
 def show(text: str) -> None:
-    """Print text; what the terminal cannot encode becomes a question mark."""
+    """Print text; what the terminal cannot encode becomes a question mark, what would steer it is spelt out."""
     encoding = sys.stdout.encoding or "utf-8"
+    text = presentable(text, keep="\n")
     print(text.encode(encoding, "replace").decode(encoding), flush=True)
 
 
@@ -56,8 +59,9 @@ def comparison(
     study: Study,
     next_steps: Sequence[str] = (),
     width: int | None = None,
+    across: Sequence[Across] = (),
 ) -> str:
-    """The end of a study: two tables a data set and learner, the verdicts, where to look next.
+    """The end of a study: its tables by data set and learner, over sources, the verdicts, where to look next.
 
     Parameters
     ----------
@@ -68,6 +72,8 @@ def comparison(
     next_steps : sequence of str, default=()
     width : int, optional
         Columns; those of the terminal by default, 80 at least.
+    across : sequence of Across, default=()
+        Strategies over sources, one a learner.
 
     Returns
     -------
@@ -81,10 +87,13 @@ def comparison(
         page.table(*_fitting(*cells.scores(rows, study), page.width))
         page.table(*cells.choices(rows))
         tested = contrasts[(contrasts.dataset == dataset) & (contrasts.learner == learner)]
-        for line in (*cells.remarks(rows), *cells.adjusted(tested)):
-            page.say(line, "  ", "  ")
-        page.say("")
-    page.say(f"Intervals: Nadeau-Bengio corrected {cells.percent(study)}, unadjusted.")
+        page.lines(cells.remarks(rows))
+        page.table(*cells.tests(tested))
+        page.lines(cells.exploratory(tested))
+    for found in across:
+        _say_across(page, found)
+    for line in cells.legend(contrasts, study):
+        page.say(line)
     page.say("")
     page.list("What the evidence allows", sentences)
     page.list("Where to look next", next_steps)
@@ -115,7 +124,7 @@ def plan_text(plan: Mapping[str, Any], width: int | None = None) -> str:
         _say_dataset(page, data)
     page.say("Strategies")
     page.table(["strategy", ">cand.", "weight", "threshold", "knobs"], map(_strategy, plan.get("strategies", ())))
-    page.list("Inapplicable, left out there", [_refusal(r) for r in plan.get("inapplicable", ())])
+    page.list("Inapplicable, left out there", _refusals(plan.get("inapplicable", ())))
     if plan.get("half_width"):
         reach = ", ".join(f"{name} {factor:.2f}" for name, factor in plan["half_width"].items())
         page.say(
@@ -167,6 +176,47 @@ def store_text(facts: Mapping[str, Any]) -> str:
     return f"{facts['path']} holds {facts['answers']} answers of fits in {facts['bytes'] / 2**20:.1f} MB{age}.{gone}"
 
 
+def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
+    """What another question on the same fits changed, and what it lacks.
+
+    Parameters
+    ----------
+    facts : mapping
+        ``study label primary changed answered seconds report``; ``missing``, knobs by cell; ``moves`` and ``added``,
+        lists of mappings as the rows that :mod:`imblab.analysis.rescored` gives.
+    width : int, optional
+
+    Returns
+    -------
+    str
+    """
+    page, missing, name = _Page(width), facts["missing"], f"{facts['study']}/rescored/{facts['label']}"
+    page.say(f"Exploratory: study {facts['study']!r} asked again after its rows were seen; no verdict follows.")
+    for line in facts["changed"]:
+        page.say(line, "- ", "  ")
+    cells = facts["answered"] + len(missing)
+    page.say(f"{facts['answered']} of {cells} cells answered in {facts['seconds']:.1f} s.")
+    page.say("")
+    for dataset, learner in dict.fromkeys((row["dataset"], row["learner"]) for row in facts["moves"]):
+        rows = [row for row in facts["moves"] if (row["dataset"], row["learner"]) == (dataset, learner)]
+        page.say(f"{dataset}, {learner}: {facts['primary']}, mean over the folds that both questions answer")
+        page.table(["strategy", ">before", ">after", ">change", ">winners", ">cuts", ">missing"], map(_moved, rows))
+        fresh = [row for row in facts["added"] if (row["dataset"], row["learner"]) == (dataset, learner)]
+        for measure in dict.fromkeys(row["measure"] for row in fresh):
+            means = [f"{r['strategy']} {_number(r['mean'], '')}" for r in fresh if r["measure"] == measure]
+            page.say(f"{measure}: {', '.join(means)}", "  ", "    ")
+        page.say("")
+    page.say("Winners, cuts: folds in which another candidate or another threshold was chosen.")
+    if missing:
+        first = [f"{key} ({knobs})" for key, knobs in list(missing.items())[:6]]
+        more = f" and {len(missing) - 6} more" if len(missing) > 6 else ""
+        page.say(f"Cells that need fits nobody made: {len(missing)}, {', '.join(first)}{more}. refit=true makes them.")
+    page.say("")
+    steps = [f"All measures: imblab compare {name}", f"Its rows: experiments/{name}"]
+    page.list("Where to look next", [*([f"Open the report: {facts['report']}"] if facts["report"] else []), *steps])
+    return page.text()
+
+
 @contextmanager
 def progress(total: int, n_jobs: int, console: Console | None = None) -> Iterator[_Live | _Lines]:
     """Report on standard error while cells are answered: a bar, or at most 20 lines where there is no terminal.
@@ -204,7 +254,7 @@ class _Live:
         self._bar.update(self._task, advance=1, description=what if len(what) <= 30 else f"...{what[-27:]}")
 
     def note(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False)
+        self._bar.console.print(presentable(text), markup=False, highlight=False)
 
 
 class _Lines:
@@ -223,7 +273,7 @@ class _Lines:
         self.note(f"{self._done}/{self._total} {what}, {cells.seconds(spent)} spent, about {cells.seconds(left)} left")
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(presentable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class _Page:
@@ -246,10 +296,19 @@ class _Page:
                 self.say(line, "- ", "  ")
             self.say("")
 
+    def lines(self, lines: Sequence[str]) -> None:
+        """Indented paragraphs and a blank line; nothing if there are none."""
+        for line in lines:
+            self.say(line, "  ", "  ")
+        if lines:
+            self.say("")
+
     def table(self, header: Row, rows: Iterable[Row]) -> None:
         """A table whose last column gives way, and long names; a header that begins with > is set to the right."""
-        made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
         rows = list(rows)
+        if not rows:
+            return
+        made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
         long = max((len(row[0]) for row in rows), default=0) > LONG
         for i, name in enumerate(header):
             side: JustifyMethod = "right" if name.startswith(">") else "left"
@@ -271,6 +330,15 @@ def _fitting(header: Row, rows: Sequence[Row], width: int) -> tuple[Row, Sequenc
     if sum(longest) + 2 * (len(longest) - 1) <= width:
         return header, rows
     return [h.replace(" [", "\n[") for h in header], [[c.replace(" [", "\n[") for c in row] for row in rows]
+
+
+def _say_across(page: _Page, found: Across) -> None:
+    """Ranks and contrasts over independent sources."""
+    some = f"{len(found.sources)} {'source' if len(found.sources) == 1 else 'sources'}"
+    page.say(f"Across {some}, {found.learner}: {found.measure}, mean of the tasks of a source")
+    page.table(*cells.places(found))
+    page.table(*cells.duels(found))
+    page.lines(cells.over_sources(found))
 
 
 def _fits(plan: Mapping[str, Any]) -> str:
@@ -316,9 +384,23 @@ def _strategy(facts: Mapping[str, Any]) -> Row:
     return [*(_plain(facts.get(name)) for name in ("name", "candidates", "weight", "threshold")), axes]
 
 
-def _refusal(facts: Mapping[str, Any]) -> str:
-    where = ", ".join(_plain(facts[name]) for name in ("dataset", "learners", "strategy", "value") if name in facts)
-    return f"{where}: {facts['reason']} (folds: {_plain(facts.get('folds'))})"
+def _refusals(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line a cause: strategies and values that are refused for the same reason stand together."""
+    alike: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for facts in found:
+        where = (str(facts.get("dataset", "")), _plain(facts.get("learners")), _plain(facts.get("folds")))
+        alike.setdefault((*where, str(facts["reason"])), []).append(facts)
+    return [
+        f"{', '.join([dataset, learners, *_each(members, 'strategy'), *_each(members, 'value')])}: {reason} "
+        f"(folds: {folds})"
+        for (dataset, learners, folds, reason), members in alike.items()
+    ]
+
+
+def _each(members: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """The different values of a fact, as far as they are few."""
+    values = list(dict.fromkeys(_plain(facts[name]) for facts in members if name in facts))
+    return values if len(values) <= 4 else [*values[:3], f"{len(values) - 3} more"]
 
 
 def _plain(value: Any) -> str:
@@ -330,6 +412,17 @@ def _plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_plain, value)) or "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _moved(row: Mapping[str, Any]) -> Row:
+    before, after = row["before"], row["after"]
+    change = None if before is None or after is None else after - before
+    numbers = [*(_number(v, "") for v in (before, after)), _number(change, "+")]
+    return [row["strategy"], *numbers, *(str(row[key] or "") for key in ("winners", "cuts", "missing"))]
+
+
+def _number(value: float | None, sign: str) -> str:
+    return "-" if value is None else f"{value:{sign}.3f}"
 
 
 def _jobs(n_jobs: int) -> str:

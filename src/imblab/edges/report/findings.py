@@ -1,0 +1,256 @@
+"""The first pages: the verdict, what was compared, how, and what came out."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from imblab.analysis import methods
+from imblab.analysis.advice import advice
+from imblab.analysis.methods import named
+from imblab.analysis.wording import isolates_resampling
+from imblab.edges.figures import Row, rows
+from imblab.edges.report.model import (
+    Cell,
+    Gallery,
+    Line,
+    Panel,
+    Section,
+    Source,
+    Table,
+    chance,
+    diff,
+    groups,
+    header,
+    interval,
+    key,
+    minus,
+    num,
+    of,
+    slug,
+    spans,
+    whole,
+    words,
+)
+
+#: What stands behind a verdict and does not decide it.
+POSTERIOR = ("detectable", "below", "within", "above")
+#: Contrasts that are listed before anything else.
+MOST = 200
+TONES = {"better": "good", "worse": "bad", "equivalent": "even", "identical": "even"}
+#: Measures shown beside the primary, as far as the study has them.
+BESIDE = ("pr_auc", "recall", "precision", "f1", "mcc", "roc_auc", "brier")
+
+
+def verdict(source: Source) -> Section:
+    """The answer, before anything else."""
+    found = source.contrasts
+    if found.empty:
+        return Section("verdict", "The verdict", source.sentences)
+    isolating = [isolates_resampling(source.study, a, b) for a, b in zip(found.a, found.b, strict=True)]
+    asked = found[isolating] if any(isolating) else found
+    said = [_counted(group, a, b, any(isolating)) for (a, b), group in groups(asked, "a", "b")]
+    lead = [f"Everything on this page is exploratory: {source.exploratory}."] if source.exploratory else []
+    table = [_contrasts(source, asked, "verdict", "The contrasts that decide")] if len(asked) <= MOST else []
+    sentences = tuple(minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in source.sentences)
+    todo = tuple(minus(s) for s in advice(asked, source.study, source.across))
+    return Section("verdict", "The verdict", (*lead, *said), tuple(table), "Verdict", sentences, todo)
+
+
+def data_sheet(source: Source) -> Section:
+    """What the tables are."""
+    known: Mapping[str, Any] = source.facts.get("tables", {})
+    extra = ("features", "categorical", ("missing", "missing values")) if known else ()
+    lines = []
+    for dataset in source.datasets:
+        n, positives = source.census[dataset]
+        shares = (num(positives / n), num(positives / (n - positives))) if 0 < positives < n else (num(None), num(None))
+        first = next(r for r in source.rows if r.dataset == dataset)
+        cells = (words(dataset), whole(n), whole(positives), *shares, *_columns_of(known.get(dataset), bool(known)))
+        parts = (whole(first.n_train), whole(first.n_test), words(parent(source, dataset)))
+        own = {"d": source.datasets.index(dataset)}
+        lines.append(Line(dataset, (*cells, *parts, words(first.data_fingerprint[:12])), own))
+    columns = header(
+        ("dataset", "data set"),
+        "rows",
+        "positives",
+        ("share", "positive share"),
+        ("odds", "natural ratio"),
+        *extra,
+        ("n_train", "training rows, first fold"),
+        ("n_test", "test rows, first fold"),
+        ("source", "parent table"),
+        "fingerprint",
+    )
+    lead = (
+        "The rarer class is the positive one unless the study names another. Rows and positives are those that were "
+        "tested; the natural ratio is positives over negatives, before any resampling.",
+    )
+    return Section("data", "The data", lead, (Table("data", "Data sheet", columns, tuple(lines)),), "Data")
+
+
+def methods_section(source: Source) -> Section:
+    """How the evidence was gathered, for a paper."""
+    return Section("methods", "How it was done", tuple(methods.paragraphs(source.study)), (), "Methods")
+
+
+def scores(source: Source) -> Section:
+    """What every strategy scored, with the intervals of its gains."""
+    primary = source.study.primary
+    beside = [m for m in BESIDE if m in source.summary and m != primary]
+    columns = header("strategy", ("mean", named(primary)), "sd", ("gain_none", "over none"))
+    columns += header(("gain_none_interval", "interval"), ("gain_threshold", "over threshold"))
+    columns += header(("gain_threshold_interval", "interval"), *((m, named(m)) for m in beside))
+    tables, panels = [], []
+    for dataset, learner in source.families:
+        own = of(source.summary, dataset, learner)
+        lines = [
+            Line(
+                key(dataset, learner, r.strategy),
+                tuple(_score_cells(r, beside)),
+                {"s": source.strategies.index(r.strategy)},
+            )
+            for _, r in own.iterrows()
+        ]
+        name = slug("scores", dataset, learner)
+        caption = f"{dataset}, {learner}"
+        tables.append(Table(name, caption, columns, tuple(lines), "", source.picks(dataset, learner)))
+        panels.append(Panel(_fold_scores(source, dataset, learner), source.picks(dataset, learner)))
+    level = f"{100 * (1 - source.study.claims.alpha):g} %"
+    tested = source.summary[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None)
+    lead = (
+        f"Scores are means over {spans(list(source.summary.folds), '{:d}')} outer test folds, with the standard "
+        "deviation of folds. "
+        + (
+            f"Gains over the two baselines carry their corrected {level} interval, unadjusted: a difference whose "
+            "interval holds 0 is no difference that was shown."
+            if tested
+            else "Gains over the two baselines have no interval here, so that none of them was shown."
+        ),
+    )
+    gallery = Gallery(
+        f"{named(primary)} of every fold", tuple(panels), note="A filled dot is the mean, a faint one a test fold."
+    )
+    return Section("results", "What every strategy scored", lead, (*tables, gallery), "Results")
+
+
+def differences(source: Source) -> Section:
+    """Every declared contrast with its interval and verdict."""
+    found = source.contrasts
+    if found.empty:
+        return Section("differences", "Paired differences", ("There is no contrast to judge.",))
+    tables, panels = [], []
+    for dataset, learner in source.families:
+        own = of(found, dataset, learner)
+        if own.empty:
+            continue
+        name, caption = slug("differences", dataset, learner), f"{dataset}, {learner}"
+        tables.append(_contrasts(source, own, name, caption, source.picks(dataset, learner)))
+        panels.append(Panel(_forest(source, own, dataset, learner), source.picks(dataset, learner)))
+    said = Counter(found.verdict)
+    lead = [f"Of {len(found)} contrasts, {methods.joined(f'{n} {_are(n)} {word}' for word, n in said.items())}."]
+    reach = found.detectable.dropna()
+    if len(reach):
+        lead.append(
+            f"The smallest difference in {named(source.study.primary)} that this design could have found (80 % power) "
+            f"is {spans(list(reach))}: smaller ones may be there and go unseen."
+        )
+    note = "The shaded strip is the region of practical equivalence" if found.rope.notna().any() else ""
+    if found.low.notna().any():
+        note += f"{'; a' if note else 'A'} whisker that holds 0 shows no difference"
+    note += "." if note else ""
+    gallery = Gallery("Differences and intervals", tuple(panels), note=note, vital=True)
+    return Section("differences", "Paired differences", tuple(lead), (gallery, *tables), "Differences")
+
+
+def _contrasts(
+    source: Source, found: pd.DataFrame, name: str, caption: str, picks: dict[str, int] | None = None
+) -> Table:
+    """Contrasts as a table; probabilities of the posterior stand beside the verdict where there are any."""
+    columns = header("contrast", "verdict", ("mean", "difference"), ("low", "from"), ("high", "to"), "p")
+    columns += header(
+        ("p_holm", "Holm p"), "detectable", ("below", "P(below)"), ("within", "P(within)"), ("above", "P(above)")
+    )
+    lines = []
+    for _, r in found.iterrows():
+        where = f"{r.dataset}, {r.learner}: " if picks is None else ""
+        numbers = (diff(r["mean"]), diff(r.low), diff(r.high), chance(r.p), chance(r.p_holm))
+        said = words(r.verdict, TONES.get(r.verdict, ""))
+        cells = (words(f"{where}{r.a} − {r.b}"), said, *numbers, *(num(r[n]) for n in POSTERIOR))
+        own = {"s": source.strategies.index(r.a)} if r.a in source.strategies else {}
+        own |= source.picks(r.dataset, r.learner) if picks is None else {}
+        lines.append(Line(key(r.dataset, r.learner, f"{r.a} - {r.b}"), tuple(cells), own))
+    return Table(name, caption, columns, tuple(lines), _why(found), picks or {})
+
+
+def _why(found: pd.DataFrame) -> str:
+    """The reasons that are more than a p-value."""
+    reasons = [r for r in found.reason if isinstance(r, str) and not r.startswith("Holm-adjusted")]
+    return minus("; ".join(dict.fromkeys(reasons)))
+
+
+def _columns_of(facts: Mapping[str, Any] | None, known: bool) -> tuple[Cell, ...]:
+    """What the evidence recorded of the columns of a table; nothing where it recorded no table."""
+    if facts is None:
+        return (words(""),) * 3 if known else ()
+    return whole(facts["features"]), whole(len(facts["categorical"])), whole(sum(facts["missing"].values()))
+
+
+def _score_cells(row: pd.Series[Any], beside: list[str]) -> list[Cell]:
+    found = [words(row.strategy), num(row["mean"]), num(row.sd)]
+    for base in ("none", "threshold"):
+        found += [diff(row[f"gain_{base}"]), interval(row[f"gain_{base}_low"], row[f"gain_{base}_high"])]
+    return [*found, *(num(row[m]) for m in beside)]
+
+
+def _fold_scores(source: Source, dataset: str, learner: str) -> Any:
+    primary, frame = source.study.primary, source.frame
+    own = of(frame, dataset, learner)
+    given = []
+    for strategy in (s for s in source.strategies if s in set(own.strategy)):
+        values = own[(own.strategy == strategy) & (own.status == "ok")][primary].dropna()
+        mean = float(values.mean()) if len(values) else math.nan
+        given.append(Row(strategy, strategy, mean, faint=tuple(values)))
+    said = f"Mean and folds of {named(primary)} for {len(given)} strategies on {dataset} with {learner}."
+    name = slug("scores", dataset, learner)
+    return rows(name, f"{dataset}, {learner}", said, given, source.strategies, named(primary))
+
+
+def _forest(source: Source, own: pd.DataFrame, dataset: str, learner: str) -> Any:
+    primary = source.study.primary
+    given = [
+        Row(f"{r.a} − {r.b}", r.a if r.a in source.strategies else source.strategies[0], r["mean"], r.low, r.high)
+        for _, r in own.iterrows()
+    ]
+    said = f"Differences in {named(primary)} with their intervals on {dataset} with {learner}."
+    region = float(own.rope.iloc[0])
+    name = slug("differences", dataset, learner)
+    label = f"difference in {named(primary)}"
+    return rows(name, f"{dataset}, {learner}", said, given, source.strategies, label, 0.0, region)
+
+
+def _counted(group: pd.DataFrame, a: str, b: str, alone: bool) -> str:
+    said = methods.joined(f"{w} in {n}" for w, n in Counter(group.verdict).items())
+    where = "comparison" if len(group) == 1 else "comparisons"
+    what = f"{a} against {b}, its equal without resampling," if alone else f"{a} against {b}"
+    means = group["mean"].dropna()
+    size = (
+        f" The difference lies between {diff(means.min()).text} and {diff(means.max()).text}."
+        if len({diff(m).text for m in means}) > 1
+        else ""
+    )
+    return f"{what} is {said} of {len(group)} {where}.{size}"
+
+
+def parent(source: Source, dataset: str) -> str:
+    """The parent table of a data set; empty where nobody named one."""
+    facts = source.facts.get("tables", {}).get(dataset, {})
+    return str(facts.get("source") or source.study.datasets.get(dataset, {}).get("source") or "")
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"

@@ -1,0 +1,51 @@
+"""The methods paragraph says what the configuration says, and nothing it does not."""
+
+from dataclasses import replace
+
+import pytest
+
+from imblab import app
+from imblab.analysis import methods
+
+
+@pytest.fixture(scope="module")
+def study():
+    return app.compose("experiment=quickstart")
+
+
+def test_the_question_names_what_isolates_resampling(study):
+    said = methods.question(study)
+    assert said.startswith("On yeast4 and hypothyroid with logistic and lightgbm: does resampling help by MCC")
+    alone = tuple(s for s in study.strategies if s.name in ("none", "class_weight"))
+    assert "which of none and class_weight does better by MCC" in methods.question(replace(study, strategies=alone))
+
+
+def test_paragraphs_follow_the_configuration(study):
+    said = " ".join(methods.paragraphs(study))
+    assert "5-fold nested cross-validation, stratified and shuffled with random state 0 + r" in said
+    assert "SMOTE (ratio of 0.1, 0.25, 0.5, 1, k of 3, 5), tuned threshold" in said
+    assert "every candidate of the grid was tried" in said
+    assert "alpha 0.05" in said
+    assert "within ±0.01 when the corrected 90 % interval" in said
+    assert "repeated" not in said
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["protocol=repeated_5x5x3"], "cross-validation, repeated 5 times, stratified"),
+        (["protocol.inner=shared"], "The other outer folds served as inner folds"),
+        (["search=tpe", "search.n_trials=7"], "7 candidates were proposed by the tree-structured Parzen estimator"),
+        (["search=random", "search.n_trials=7", "search.tune_learner=true"], "Knobs and parameters of the learners"),
+        (["primary=pr_auc"], "by the inner PR-AUC, averaged over the inner validation folds"),
+        (["primary=pr_auc"], "that maximised MCC over the summed inner counts"),
+        (["primary=recall"], "The primary measure was recall"),
+    ],
+)
+def test_what_is_asked_otherwise_is_said_otherwise(overrides, expected):
+    assert expected in " ".join(methods.paragraphs(app.compose("experiment=quickstart", *overrides)))
+
+
+def test_without_a_region_nothing_is_called_equivalent(study):
+    said = " ".join(methods.paragraphs(replace(study, claims=replace(study.claims, rope={}))))
+    assert "equivalent" not in said

@@ -1,0 +1,694 @@
+"""The report: every number again from the stored predictions, the same bytes again, nothing unescaped, small enough."""
+
+import csv
+import io
+import math
+import re
+import shutil
+from collections import defaultdict
+from contextlib import closing
+from dataclasses import replace
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from imblab import app, reporting
+from imblab.analysis import evidence as evidences
+from imblab.core import replay
+from imblab.edges import config, evidence, ledger, report, store
+from imblab.edges.report import model
+from imblab.layout import lay_out
+from imblab.verdicts import judge
+
+QUESTION = (
+    "name=small",
+    "dataset=[ecoli3,yeast4]",
+    "learner=[logistic]",
+    "strategy=[none,threshold,smote,smote_threshold,adasyn]",
+    "strategy.smote.space.k=choice(3,5)",
+    "strategy.adasyn.space.ratio=choice(0.01)",
+    "protocol=smoke",
+    "protocol.repeats=2",
+)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A finished study in a folder, with an inapplicable strategy, its predictions beside it."""
+    base = tmp_path_factory.mktemp("report")
+    study = app.compose(*QUESTION)
+    app.run(study, folder=base / "small", store_path=base / "p.sqlite")
+    home = base / "small"
+    study = config.load(home / ledger.QUESTION).study
+    files = report.render(reporting.source_of(home, study))
+    return SimpleNamespace(home=home, study=study, files=files, html=files[report.FILE], store=base / "p.sqlite")
+
+
+class Page(HTMLParser):
+    """Numbers by table, row and column; tags and attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.numbers, self.tags, self.attributes, self.words = {}, defaultdict(int), [], []
+        self._columns = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.tags[tag] += 1
+        self.attributes += attrs
+        if tag == "table":
+            self._table, self._columns = given["data-t"], []
+        elif tag == "th" and given.get("scope") == "col":
+            self._columns.append(given["data-c"])
+        elif tag == "tr":
+            self._row, self._place = given.get("data-k"), 0
+        elif tag == "td":
+            self._place += 1
+            if "data-v" in given:
+                values = tuple(float(v) for v in given["data-v"].split())
+                self.numbers[self._table, self._row, self._columns[self._place]] = values
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+# Everything again, from the predictions and from nothing that the report rests on.
+
+
+def scored(measure, y, p, cut):
+    _, fp, fn, tp = metrics.confusion_matrix(y, p >= cut).ravel()
+    with np.errstate(invalid="ignore"):
+        return {
+            "mcc": lambda: metrics.matthews_corrcoef(y, p >= cut),
+            "recall": lambda: tp / (tp + fn),
+            "precision": lambda: tp / (tp + fp) if tp + fp else math.nan,
+            "f1": lambda: 2 * tp / (2 * tp + fp + fn) if 2 * tp + fp + fn else math.nan,
+            "pr_auc": lambda: metrics.average_precision_score(y, p),
+            "roc_auc": lambda: metrics.roc_auc_score(y, p),
+            "brier": lambda: metrics.brier_score_loss(y, p),
+        }[measure]()
+
+
+@pytest.fixture(scope="module")
+def known(small):
+    """Labels, probabilities and inner predictions of every cell, from the store."""
+    layout = lay_out(small.study)
+    rows = {row.key: row for row in ledger.read_rows(small.home)}
+    found = defaultdict(list)
+    with closing(store.Store(small.store)) as kept:
+        predict = replay.looking_up(kept.get)
+        for name, data in layout.datasets.items():
+            cells = [c for c in layout.cells if c.dataset == name and rows[c.key].status == "ok"]
+            for task in replay.tasks(small.study, data, layout.plans[name], cells, predict):
+                row, split = rows[task.cell.key], task.cell.split
+                inner = {tuple(t.params.items()): replay.inner(task, t.params) for t in row.trials if t.status == "ok"}
+                y, p = data.y[split.test], replay.outer(task, row).p
+                train = data.y[split.train]
+                corrected = replay.prior_corrected(task, row, replay.outer(task, row))
+                arm = (name, task.cell.learner.name, task.cell.strategy.name)
+                found[arm].append(
+                    SimpleNamespace(row=row, y=y, p=p, inner=inner, train=train, q=corrected, split=split, data=data)
+                )
+    return found
+
+
+def mean_scores(cells, measure):
+    values = np.array([scored(measure, c.y, c.p, c.row.threshold) for c in cells], dtype=float)
+    return values[np.isfinite(values)]
+
+
+def corrected(a, b):
+    d = np.array(mean_scores(a, "mcc")) - np.array(mean_scores(b, "mcc"))
+    ratio = np.mean([c.row.n_test for c in a]) / np.mean([c.row.n_train for c in a])
+    return d.mean(), math.sqrt((1 / len(d) + ratio) * d.var(ddof=1)), len(d) - 1
+
+
+def summed_mcc(folds, cuts):
+    """The MCC of inner predictions at cuts, from counts summed over folds."""
+    y, p = (np.concatenate([f[i] for f in folds]) for i in (0, 1))
+    called = p[None, :] >= np.asarray(cuts)[:, None]
+    tp, fp = (called & (y == 1)).sum(1), (called & (y == 0)).sum(1)
+    fn, tn = (y == 1).sum() - tp, (y == 0).sum() - fp
+    below = np.sqrt((tp + fp) * (tn + fn) * float((y == 1).sum()) * float((y == 0).sum()))
+    return np.where(below > 0, (tp * tn - fp * fn) / np.where(below > 0, below, 1), 0.0)
+
+
+def candidate(cell, strategy, params):
+    cuts = np.arange(1, 100) / 100 if strategy.threshold == "tuned" else [strategy.threshold]
+    return summed_mcc(cell.inner[params], cuts).max()
+
+
+def expected_scores(study, known):
+    found = {}
+    for arm, cells in known.items():
+        d, n, _ = arm
+        where = (model.slug("scores", d, n), "/".join(arm))
+        values = mean_scores(cells, "mcc")
+        found[(*where, "mean")], found[(*where, "sd")] = (values.mean(),), (values.std(ddof=1),)
+        for m in ("pr_auc", "recall", "precision", "f1", "roc_auc", "brier"):
+            found[(*where, m)] = (mean_scores(cells, m).mean(),)
+        for base in ("none", "threshold"):
+            if base == arm[2]:
+                continue
+            mean, se, df = corrected(cells, known[d, n, base])
+            reach = se * stats.t.ppf(0.975, df)
+            found[(*where, f"gain_{base}")] = (mean,)
+            found[(*where, f"gain_{base}_interval")] = (mean - reach, mean + reach)
+        assert sum(len(c.y) for c in cells if c.row.repeat == 0) == len(cells[0].data.y)
+    return found
+
+
+def expected_differences(study, known):
+    found = {}
+    asked = [(a, b) for a, b in judge(study, []).study.claims.registered.contrasts]
+    for d, n in dict.fromkeys(arm[:2] for arm in known):
+        tested = {(a, b): corrected(known[d, n, a], known[d, n, b]) for a, b in asked if (d, n, a) in known}
+        p = {pair: 2 * stats.t.sf(abs(m / se), df) for pair, (m, se, df) in tested.items()}
+        order = sorted(p, key=p.get)
+        holm, worst = {}, 0.0
+        for i, pair in enumerate(order):
+            worst = max(worst, min(1.0, (len(asked) - i) * p[pair]))
+            holm[pair] = worst
+        for (a, b), (mean, se, df) in tested.items():
+            reach = se * stats.t.ppf(0.975, df)
+            law = stats.t(df, loc=mean, scale=se)
+            values = {"mean": mean, "low": mean - reach, "high": mean + reach, "p": p[a, b], "p_holm": holm[a, b]}
+            values |= {"below": law.cdf(-0.01), "within": law.cdf(0.01) - law.cdf(-0.01), "above": law.sf(0.01)}
+            values["detectable"] = detectable(se, df, 0.05 / len(asked))
+            tables = [model.slug("differences", d, n)] + (["verdict"] if (a, b) == asked[0] else [])
+            found |= {(t, f"{d}/{n}/{a} - {b}", k): (v,) for t in tables for k, v in values.items()}
+    return found
+
+
+def detectable(se, df, alpha):
+    """By bisection on the noncentral t."""
+    critical, low, high = stats.t.ppf(1 - alpha / 2, df), 0.0, 100.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if stats.nct.sf(critical, df, middle) < 0.8 else (low, middle)
+    return se * middle
+
+
+def expected_risks(study, known):
+    found = {}
+    for arm, cells in known.items():
+        row = "/".join(arm)
+        areas = {"pr_auc": mean_scores(cells, "pr_auc").mean(), "roc_auc": mean_scores(cells, "roc_auc").mean()}
+        areas["chance"] = np.mean([shuffled(c.y, c.p) for c in cells])
+        found |= {("areas", row, k): (v,) for k, v in areas.items()}
+        by_repeat = defaultdict(list)
+        for c in cells:
+            by_repeat[c.row.repeat].append(c)
+        pooled = [pool(repeat) for repeat in by_repeat.values()]
+        for k in pooled[0]:
+            found["calibration", row, k] = (np.mean([p[k] for p in pooled]),)
+        received = [
+            float(c.row.params.get("weight", 1)) * c.row.reached["positive"] / c.row.reached["negative"] for c in cells
+        ]
+        values = {"received": np.mean(received), "risk": found["calibration", row, "mean_risk_ratio"][0]}
+        values |= {m: mean_scores(cells, m).mean() for m in ("recall", "precision")}
+        found |= {("balance", row, k): (v,) for k, v in values.items()}
+    return found
+
+
+def pool(cells):
+    y, p, base = (
+        np.concatenate(parts) for parts in zip(*((c.y, c.p, [c.train.mean()] * len(c.y)) for c in cells), strict=True)
+    )
+    q = np.concatenate([c.q for c in cells])
+    brier = metrics.brier_score_loss(y, p)
+    return {
+        "brier": brier,
+        "brier_skill": 1 - brier / np.mean((y - base) ** 2),
+        "log_loss": metrics.log_loss(y, p),
+        "observed_expected": y.sum() / p.sum(),
+        "mean_risk_ratio": p.sum() / y.sum(),
+        "prior_brier": metrics.brier_score_loss(y, q),
+        "prior_log_loss": metrics.log_loss(y, q),
+        "prior_mean_risk_ratio": q.sum() / y.sum(),
+    }
+
+
+def shuffled(y, p):
+    """Average precision of dealt labels, over every position of ties: the closed sum, by plain loops."""
+    n, m = len(y), int(y.sum())
+    return sum(
+        (np.sum(p == t) / np.sum(p >= t)) * (1 + (np.sum(p >= t) - 1) * (m - 1) / (n - 1)) / n for t in np.unique(p)
+    )
+
+
+def expected_tuning(study, known):
+    found = {}
+    strategies = {s.name: s for s in study.strategies}
+    for arm, cells in known.items():
+        row, strategy = "/".join(arm), strategies[arm[2]]
+        if arm[2] == "none":
+            continue
+        inner = np.mean([candidate(c, strategy, tuple(c.row.params.items())) for c in cells])
+        outer = []
+        for repeat in {c.row.repeat for c in cells}:
+            own = [c for c in cells if c.row.repeat == repeat]
+            y, called = (np.concatenate(v) for v in zip(*((c.y, c.p >= c.row.threshold) for c in own), strict=True))
+            outer.append(metrics.matthews_corrcoef(y, called))
+        values = {"inner": inner, "outer": np.mean(outer), "optimism": inner - np.mean(outer), "cells": len(cells)}
+        found |= {("optimism", row, k): (v,) for k, v in values.items()}
+        if strategy.space:
+            found |= {("peaks", row, k): (v,) for k, v in peak(cells, strategy).items()}
+            for knob in cells[0].row.params:
+                chosen = [c.row.params[knob] for c in cells]
+                agreement = max(chosen.count(v) for v in chosen) / len(chosen)
+                found["chosen", f"{row}/{knob}", "agreement"] = (agreement,)
+                found["chosen", f"{row}/{knob}", "cells"] = (len(cells),)
+        cuts = [c.row.threshold for c in cells]
+        if min(cuts) < max(cuts):
+            for k, v in {"median": np.median(cuts), "low": min(cuts), "high": max(cuts)}.items():
+                found["cuts", row, k] = (v,)
+    return found
+
+
+def peak(cells, strategy):
+    by_ratio = defaultdict(lambda: -math.inf)
+    for params in cells[0].inner:
+        if all(params in c.inner for c in cells):
+            value = np.mean([candidate(c, strategy, params) for c in cells])
+            by_ratio[dict(params)["ratio"]] = max(value, by_ratio[dict(params)["ratio"]])
+    best = max(sorted(by_ratio), key=lambda r: by_ratio[r])
+    return {"ratio": best, "value": by_ratio[best], "even": by_ratio[1.0], "loss": by_ratio[best] - by_ratio[1.0]}
+
+
+def expected_record(study, known, rows):
+    found = {}
+    for d in dict.fromkeys(arm[0] for arm in known):
+        cell = next(c for arm, cells in known.items() if arm[0] == d for c in cells)
+        n, positives = len(cell.data.y), int(cell.data.y.sum())
+        values = {"rows": n, "positives": positives, "share": positives / n, "odds": positives / (n - positives)}
+        values |= {"features": cell.data.X.shape[1], "categorical": len(cell.data.categorical)}
+        values |= {"missing": int(cell.data.X.isna().sum().sum())}
+        values |= {"n_train": cell.row.n_train, "n_test": cell.row.n_test}
+        found |= {("data", d, k): (v,) for k, v in values.items()}
+    for arm, own in rows.items():
+        row = "/".join(arm)
+        seconds = sum(r.seconds for r in own)
+        values = {"seconds": seconds, "fits": sum(r.fits for r in own), "spared": sum(r.spared for r in own)}
+        values["candidates"] = max(sum(t.status in ("ok", "failed", "pruned") for t in r.trials) for r in own)
+        if arm in known and arm[2] != "none":
+            values["gain"] = corrected(known[arm], known[(*arm[:2], "none")])[0]
+            values["rate"] = values["gain"] / seconds
+        found |= {("cost", row, k): (v,) for k, v in values.items()}
+    return found
+
+
+def expected_ranks(known):
+    found = {}
+    arms = sorted({arm[2] for arm in known})
+    means = {d: {s: mean_scores(known[d, "logistic", s], "mcc").mean() for s in arms} for d in ("ecoli3", "yeast4")}
+    ranks = {d: dict(zip(arms, stats.rankdata([-m[s] for s in arms]), strict=True)) for d, m in means.items()}
+    for s in arms:
+        found["ranks-logistic", f"logistic/{s}", "mean_rank"] = (np.mean([r[s] for r in ranks.values()]),)
+        found["ranks-logistic", f"logistic/{s}", "mean"] = (np.mean([m[s] for m in means.values()]),)
+    return found
+
+
+def test_every_number_follows_from_the_stored_predictions(small, known):
+    rows = defaultdict(list)
+    for r in ledger.read_rows(small.home):
+        rows[r.dataset, r.learner, r.strategy].append(r)
+    expected = {
+        **expected_scores(small.study, known),
+        **expected_differences(small.study, known),
+        **expected_risks(small.study, known),
+        **expected_tuning(small.study, known),
+        **expected_record(small.study, known, rows),
+        **expected_ranks(known),
+    }
+    shown = {k: v for k, v in Page(small.html).numbers.items() if v}
+    # A few are counted by hand below; whatever else is shown must be known here.
+    apart = {k: v for k, v in shown.items() if k[0].startswith(("duels", "failures")) or k[2] == "nearer"}
+    rest = {k: v for k, v in shown.items() if k not in apart}
+    assert {k for k, v in expected.items() if all(map(math.isfinite, v))} - set(rest) == set()
+    assert set(rest) - set(expected) == set()
+    # What a design can detect is the root of an equation, which scipy finds to eight digits.
+    close = {k: pytest.approx(v, rel=1e-6 if k[2] == "detectable" else 1e-9, abs=1e-10) for k, v in expected.items()}
+    wrong = {k: (v, expected[k]) for k, v in rest.items() if v != close[k]}
+    assert not wrong
+    assert len(rest) > 300
+    duel = {k[2]: v[0] for k, v in apart.items() if k[1] == "logistic/smote_threshold - threshold"}
+    gains = [
+        mean_scores(known[d, "logistic", "smote_threshold"], "mcc").mean()
+        - mean_scores(known[d, "logistic", "threshold"], "mcc").mean()
+        for d in ("ecoli3", "yeast4")
+    ]
+    assert (duel["sources"], duel["wins"], duel["losses"]) == (2, sum(g > 0 for g in gains), sum(g < 0 for g in gains))
+    assert duel["mean"] == pytest.approx(np.mean(gains), rel=1e-9)
+    lost = sum(r.status != "ok" for own in rows.values() for r in own)
+    assert lost == sum(v[0] for k, v in apart.items() if k[0] == "failures") > 0
+    assert all(0 <= v[0] <= 1 for k, v in apart.items() if k[2] == "nearer")
+
+
+def test_text_is_the_number_rounded(small):
+    cells = re.findall(r'<td data-v="([^" ]+)">([^<]+)</td>', small.html)
+    assert len(cells) > 300
+    for exact, text in cells:
+        plain = text.replace("−", "-").replace("\u202f", "").replace("&lt;", "")
+        if text.startswith("&lt;"):
+            assert float(exact) < 0.001
+        else:
+            assert float(plain) == pytest.approx(float(exact), abs=0.00051, rel=0.0006), (exact, text)
+
+
+def test_curves_are_those_of_the_predictions(small, known):
+    """The threshold curves, read back from their places as a reader's browser does."""
+    figure = small.files["figures/threshold-mcc-yeast4-logistic.svg"]
+    low, high, start, end = (float(v) for v in re.search(r' data-y="([^"]+) linear"', figure)[1].split())
+    found = re.findall(r'<g data-s="\d+" data-n="(\w+)">.*?class="line[^"]*" d="([^"]+)"', figure)
+    assert {name for name, _ in found} == {"none", "threshold", "smote", "smote_threshold"}
+    for name, d in found:
+        first, steps = d.removeprefix("M").split("l")
+        moves = [[float(v) for v in first.split()], *np.array(steps.split(), float).reshape(-1, 2)]
+        y = low + (np.cumsum(moves, axis=0)[:, 1] - start) / (end - start) * (high - low)
+        cells = known["yeast4", "logistic", name]
+        want = np.mean([summed_mcc([(c.y, c.p)], np.arange(1, 100) / 100) for c in cells], axis=0)
+        assert y == pytest.approx(want, abs=0.06 * (high - low) / abs(end - start))
+
+
+def test_the_same_files_give_the_same_bytes_anywhere(small, tmp_path):
+    copied = tmp_path / "small"
+    copied.mkdir()
+    for name in reporting.READ:
+        shutil.copy(small.home / name, copied / name)
+    report.write(copied, report.render(reporting.source_of(copied, small.study)))
+    again = {str(p.relative_to(copied)): p.read_bytes() for p in copied.rglob("*") if p.is_file()}
+    assert {k: v.decode() for k, v in again.items() if k not in reporting.READ} == small.files
+
+
+def test_figures_and_tables_of_an_earlier_report_go(small, tmp_path):
+    report.write(tmp_path, {"report.html": "x", "tables/old.csv": "x"})
+    (tmp_path / "tables" / "mine.txt").write_text("x")
+    report.write(tmp_path, small.files)
+    assert not (tmp_path / "tables" / "old.csv").exists()
+    assert (tmp_path / "tables" / "mine.txt").exists()
+
+
+def test_without_evidence_it_says_so(small, tmp_path):
+    for name in (ledger.QUESTION, ledger.ROWS):
+        shutil.copy(small.home / name, tmp_path / name)
+    files = report.render(reporting.source_of(tmp_path, small.study))
+    assert files[report.FILE].count("This needs evidence.parquet, which is not here") == 4
+    assert not [name for name in files if name.startswith(("figures/pr-", "figures/roc-", "figures/threshold-"))]
+    assert "figures/response-ratio-yeast4-logistic.svg" in files
+
+
+def test_no_row_is_refused(small, tmp_path):
+    shutil.copy(small.home / ledger.QUESTION, tmp_path / ledger.QUESTION)
+    with pytest.raises(reporting.StudyError, match=r"study 'small' has 0 rows in .*; a report lays out rows"):
+        reporting.source_of(tmp_path, small.study)
+
+
+def test_what_did_not_apply_is_named(small):
+    failed = small.files["tables/failures.csv"].splitlines()
+    assert any(line.startswith('"ecoli3, logistic, adasyn",inapplicable,') for line in failed)
+
+
+def test_tables_beside_the_page(small):
+    rows = list(csv.reader(io.StringIO(small.files["tables/scores-yeast4-logistic.csv"])))
+    assert rows[0][:3] == ["strategy", "mean", "sd"]
+    exact = Page(small.html).numbers["scores-yeast4-logistic", "yeast4/logistic/smote", "mean"]
+    assert float(next(r for r in rows if r[0] == "smote")[1]) == exact[0]
+    tex = small.files["tables/scores-yeast4-logistic.tex"]
+    assert tex.count(r"\\") == len(rows)
+    assert r"smote\_threshold & " in tex
+    assert r"\toprule" in tex
+
+
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'&{{7*7}}"
+
+
+def hostile(source):
+    """A source in which every name from data and configuration is an attack."""
+
+    def renamed(frame):
+        frame = frame.copy()
+        for column in {"dataset", "learner", "strategy", "a", "b"} & set(frame.columns):
+            frame[column] = [f"{v}{HOSTILE}" for v in frame[column]]
+        return frame
+
+    study = source.study
+    study = replace(
+        study,
+        name=f"small{HOSTILE}",
+        datasets={f"{k}{HOSTILE}": {**v, "source": HOSTILE} for k, v in study.datasets.items()},
+        learners=tuple(replace(n, name=f"{n.name}{HOSTILE}") for n in study.learners),
+        strategies=tuple(replace(s, name=f"{s.name}{HOSTILE}") for s in study.strategies),
+    )
+    rows = [
+        replace(
+            r,
+            dataset=f"{r.dataset}{HOSTILE}",
+            learner=f"{r.learner}{HOSTILE}",
+            strategy=f"{r.strategy}{HOSTILE}",
+            error=HOSTILE,
+            notes=(HOSTILE,),
+        )
+        for r in source.rows
+    ]
+    facts = {"versions": {HOSTILE: HOSTILE}, "tables": {}}
+    frame = renamed(source.frame)
+    frame["error"] = HOSTILE
+    summary = renamed(source.summary)
+    summary["remarks"] = [(HOSTILE,)] * len(summary)
+    return replace(
+        source,
+        study=study,
+        rows=rows,
+        frame=frame,
+        summary=summary,
+        contrasts=renamed(source.contrasts),
+        sentences=(HOSTILE,),
+        across=(),
+        evidence=renamed(source.evidence),
+        facts=facts,
+        exploratory=HOSTILE,
+        command=HOSTILE,
+    )
+
+
+def test_hostile_names_stay_words(small):
+    files = report.render(hostile(reporting.source_of(small.home, small.study)))
+    page = Page(files[report.FILE])
+    assert page.tags["script"] == 1
+    assert page.tags["img"] == 0
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert "7*7" in "".join(page.words)
+    assert "49" not in "".join(w for w in page.words if "small" in w)
+    for name, text in files.items():
+        assert re.fullmatch(r"(report\.html|(figures|tables)/[a-z0-9_-]+\.(svg|csv|tex))", name)
+        assert "<img" not in text or name.endswith((".csv", ".tex"))
+        if name.endswith(".tex"):
+            assert "{{7" not in "".join(line for line in text.splitlines() if not line.startswith("%"))
+
+
+def test_a_spreadsheet_computes_nothing():
+    table = model.Table("t", "t", model.header("a"), (model.Line("k", (model.words("=1+1"),)),))
+    assert report.as_csv(table) == "a\n'=1+1\n"
+
+
+def crafted(folder, study, rows):
+    """The report of a ledger written by hand."""
+    folder.mkdir()
+    (folder / ledger.ROWS).write_text("".join(f"{row.to_json()}\n" for row in rows), encoding="utf-8")
+    return report.render(reporting.source_of(folder, study))
+
+
+def section(files, name):
+    return files[report.FILE].partition(f'<section id="{name}"')[2].partition("</section>")[0]
+
+
+def test_ranks_over_eight_tables_are_drawn_and_tested(small, tmp_path):
+    tables = [f"table_{i}" for i in range(8)]
+    level = {"none": 0.0, "threshold": 0.2, "smote": 0.2, "smote_threshold": 0.4}
+    # SMOTE wins over the threshold on every other table.
+    moved = {"smote": [0.01 * (i + 1) * (-1) ** i for i in range(8)]}
+    rows = [
+        replace(r, dataset=d, scores={"mcc": level[r.strategy] + moved.get(r.strategy, [0] * 8)[i]})
+        for i, d in enumerate(tables)
+        for r in ledger.read_rows(small.home)
+        if r.dataset == "yeast4" and r.strategy in level
+    ]  # fmt: skip
+    study = replace(
+        small.study,
+        datasets={d: {"kind": "table", "path": f"{d}.csv", "name": d} for d in tables},
+        strategies=tuple(s for s in small.study.strategies if s.name in level),
+        claims=replace(small.study.claims, registered=None),
+    )
+    files = crafted(tmp_path / "ranks", study, rows)
+    figure = files["figures/ranks-logistic.svg"]
+    found = [[r.dataset, r.strategy, r.scores["mcc"]] for r in rows]
+    means = pd.DataFrame(found, columns=["d", "s", "v"]).pivot_table(index="d", columns="s", values="v")
+    expected = (-means).rank(axis=1).mean()
+    shown = {
+        name: float(rank)
+        for a, b in re.findall(r">(?:([a-z_]+  [\d.]+)|([\d.]+  [a-z_]+))</text>", figure)
+        for rank, name in [sorted((a or b).split())]
+    }
+    assert shown == pytest.approx(expected.to_dict(), abs=0.005)
+    assert figure.count('class="clique"') == 1
+    assert "Friedman" in section(files, "across")
+    assert "Across 8 sources, logistic" in section(files, "verdict")
+    assert "begin with smote_threshold rather than threshold (logistic): it won on 8 of 8" in section(files, "verdict")
+
+
+def test_failed_fits_are_named_and_never_drawn(small, tmp_path):
+    why = "every candidate failed: LinAlgError <singular>"
+    rows = [
+        replace(r, status="failed", error=why, scores={}, counts={}, threshold=None)
+        if (r.dataset, r.strategy) == ("yeast4", "smote") and (r.repeat, r.fold) != (0, 1)
+        else replace(r, status="failed", error=why, scores={}, counts={}, threshold=None)
+        if (r.dataset, r.strategy) == ("ecoli3", "smote")
+        else r
+        for r in ledger.read_rows(small.home)
+    ]
+    files = crafted(tmp_path / "failed", small.study, rows)
+    listed = files["tables/failures.csv"]
+    assert '"yeast4, logistic, smote",failed,5,' in listed
+    assert '"ecoli3, logistic, smote",failed,6,' in listed
+    assert "LinAlgError &lt;singular&gt;" in section(files, "failures")
+    lost = sum(r.status != "ok" for r in rows)
+    assert f"{len(rows) - lost} of {len(rows)} cells have an answer." in section(files, "failures")
+    page = Page(files[report.FILE])
+    assert page.numbers["differences-yeast4-logistic", "yeast4/logistic/smote - none", "p"] == ()
+    assert "smote</title>" not in files["figures/balance-recall-ecoli3-logistic.svg"]
+    assert 'data-n="smote"' not in files["figures/balance-recall-ecoli3-logistic.svg"]
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory):
+    """A finished study of a table in the order of time, its knobs searched by TPE."""
+    base = tmp_path_factory.mktemp("timed")
+    random = np.random.default_rng(0)
+    n = 800
+    x, day = random.normal(size=(n, 2)), np.arange(n) // 4
+    y = (x[:, 0] + random.normal(size=n) > 1.3).astype(int)
+    pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "day": day, "y": y}).to_csv(base / "days.csv", index=False)
+    study = app.compose(
+        *("name=timed", "dataset=table", f"dataset.table.path={base / 'days.csv'}", "dataset.table.target=y"),
+        *("dataset.table.time=day", "learner=[logistic]", "strategy=[none,threshold,smote,smote_threshold]"),
+        *("protocol=smoke", "search=tpe", "search.n_trials=4", "strategy.smote.space.ratio=interval(0.6,1)"),
+        *("strategy.smote.space.k=choice(3,5)", "strategy.smote_threshold.space.ratio=interval(0.6,1)"),
+    )
+    app.run(study, folder=base / "timed", store_path=base / "p.sqlite")
+    kept = config.load(base / "timed" / ledger.QUESTION).study
+    return report.render(reporting.source_of(base / "timed", kept))
+
+
+def test_folds_that_follow_the_time_are_described_only(timed):
+    verdict = section(timed, "verdict")
+    assert "descriptive in 1 of 1 comparison" in verdict
+    assert "Folds that follow the time allow no test: prefer threshold, the simpler arm, unless" in verdict
+    assert "Folds followed the time" in section(timed, "methods")
+    assert "Differences on days, where folds follow the time, were described" in section(timed, "methods")
+    assert "have no interval here" in section(timed, "results")
+    assert "On days with logistic: does resampling help" in timed[report.FILE]
+    header, *lines = csv.reader(io.StringIO(timed["tables/differences-days-logistic.csv"]))
+    assert lines
+    assert all(line[header.index("p")] == "" for line in lines)
+    assert not [
+        w
+        for w in ("stratified and shuffled", "80 % power", "resampled t-test", "whisker that holds")
+        if w in timed[report.FILE]
+    ]
+
+
+def test_candidates_of_a_tpe_search_are_dots_that_nobody_joined(timed):
+    assert "proposed by the tree-structured Parzen estimator" in section(timed, "methods")
+    figure = timed["figures/response-ratio-days-logistic.svg"]
+    smote = re.search(r'<g [^>]*data-n="smote">(.*?)</g>', figure)[1]
+    assert smote.count("<circle") == 3 * 4
+    assert "<path" not in smote
+    assert "Each dot is one candidate in one outer fold" in section(timed, "response")
+    assert not [name for name in timed if name.startswith("figures/map-") or name == "tables/peaks.csv"]
+
+
+@pytest.mark.slow
+def test_sixty_families_of_fifteen_strategies_stay_small(small):
+    source = reporting.source_of(small.home, small.study)
+    arms = [s for s in source.strategies if s != "adasyn"]
+    sets, learners, names = (
+        [f"table_{i}" for i in range(15)],
+        [f"learner_{i}" for i in range(4)],
+        [f"strategy_number_{i}" for i in range(15)],
+    )
+
+    def grown(frame, names_of):
+        own = frame[(frame.dataset == "yeast4")].astype({c: "object" for c in names_of})
+        parts = []
+        for d in sets:
+            for n in learners:
+                for i, s in enumerate(names):
+                    part = own[own[names_of[2]] == arms[i % len(arms)]]
+                    parts.append(part.assign(**dict(zip(names_of, (d, n, s), strict=True))))
+        return pd.concat(parts, ignore_index=True)
+
+    arm = ["dataset", "learner", "strategy"]
+    rows = [
+        replace(r, dataset=d, learner=n, strategy=s)
+        for d in sets
+        for n in learners
+        for i, s in enumerate(names)
+        for r in source.rows
+        if r.dataset == "yeast4" and r.strategy == arms[i % len(arms)]
+    ]
+    strategies = tuple(
+        replace(next(x for x in small.study.strategies if x.name == arms[i % len(arms)]), name=s)
+        for i, s in enumerate(names)
+    )
+    contrasts = grown(source.contrasts.assign(strategy="none").pipe(_as_arms, arms), [*arm[:2], "a"])
+    big = replace(
+        source,
+        study=replace(small.study, datasets={d: {} for d in sets}, strategies=strategies),
+        rows=rows,
+        frame=grown(source.frame, arm),
+        summary=grown(source.summary, arm),
+        contrasts=contrasts,
+        evidence=evidences.merge(evidences.empty(), grown(source.evidence, arm)),
+        across=(),
+    )
+    files = report.render(big)
+    page = files[report.FILE]
+    assert len([name for name in files if name.endswith(".svg")]) > 400
+    assert "figures are files beside this page" in page
+    for vital in ("differences", "curves", "thresholds", "response"):
+        assert "<figure" in page.partition(f'<section id="{vital}"')[2].partition("</section>")[0]
+    assert len(page.encode()) < 5_000_000
+
+
+def _as_arms(contrasts, arms):
+    """One contrast an arm."""
+    first = contrasts.iloc[[0]]
+    return pd.concat([first.assign(a=s, dataset="yeast4") for s in arms], ignore_index=True)
+
+
+def test_index_lists_the_studies_somebody_stands_by(small, tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        for file in reporting.READ:
+            shutil.copy(small.home / file, tmp_path / name / file)
+    (tmp_path / "second" / "README.md").write_text("words")
+    text = reporting.index(tmp_path)
+    assert "## second" in text
+    assert "## first" not in text
+    assert "smote_threshold against threshold, its equal without resampling, is" in text
+    assert "[report.html](second/report.html)" in text
+
+
+def test_evidence_that_is_kept_is_enough(small):
+    """Areas from the evidence equal the scores of the ledger."""
+    areas = evidences.areas(evidence.read(small.home / evidence.FILE))
+    rows = {(r.dataset, r.strategy, r.repeat, r.fold): r for r in ledger.read_rows(small.home)}
+    for r in areas.itertuples():
+        assert rows[r.dataset, r.strategy, r.repeat, r.fold].scores["pr_auc"] == pytest.approx(r.pr_auc, abs=1e-12)

@@ -1,0 +1,33 @@
+"""Every report that is committed is what its three files give, byte for byte; the index lists the same studies."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from imblab import reporting
+from imblab.edges import config, ledger, report
+
+ROOT = Path(__file__).parents[1]
+
+
+def committed():
+    """The folders of studies whose report is in the repository."""
+    asked = ["git", "ls-files", "experiments/*/report.html"]
+    found = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    return [ROOT / Path(line).parent for line in found.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("home", committed(), ids=lambda home: home.name)
+def test_a_committed_report_is_a_function_of_its_files(home):
+    files = report.render(reporting.source_of(home, config.load(home / ledger.QUESTION).study))
+    assert (home / report.FILE).read_text(encoding="utf-8") == files[report.FILE]
+    beside = {str(p.relative_to(home)) for name in ("figures", "tables") for p in (home / name).glob("*")}
+    assert beside == set(files) - {report.FILE}
+    assert all((home / name).read_text(encoding="utf-8") == files[name] for name in beside)
+    assert sum(p.stat().st_size for p in (home / report.FILE, home / "evidence.parquet")) < 10_000_000
+    assert (home / report.FILE).stat().st_size < 5_000_000
+
+
+def test_the_index_is_made_from_the_committed_studies():
+    assert (ROOT / "experiments" / reporting.WORDS).read_text(encoding="utf-8") == reporting.index(ROOT / "experiments")
