@@ -77,7 +77,7 @@ def _over(contrasts: pd.DataFrame, across: Sequence[Across]) -> Iterator[str]:
     for each in across:
         for r in each.contrasts.to_dict("records"):
             if (r["a"], r["b"]) in asked and r["verdict"] in OVER:
-                yield OVER[r["verdict"]].format(**{str(k): v for k, v in r.items()})
+                yield OVER[r["verdict"]].format(**{"learner": each.learner, **{str(k): v for k, v in r.items()}})
 
 
 def _outcome(rows: pd.DataFrame) -> str:
