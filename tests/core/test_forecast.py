@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 import imblab
-from imblab import app
+from imblab import app, planning
 from imblab.records import Choice, Dataset, Learner, Protocol, Strategy, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
@@ -72,7 +72,7 @@ def fits(monkeypatch, tmp_path):
 
 
 def promised(question):
-    return app.planned(app.lay_out(question, {"toy": toy()}))
+    return planning.planned(app.lay_out(question, {"toy": toy()}))
 
 
 @pytest.mark.parametrize(

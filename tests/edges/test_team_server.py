@@ -238,8 +238,9 @@ def test_a_study_over_http_lies_in_postgresql_and_s3(server, postgres, s3):
     assert "Not logged" not in done.err
     assert scores_of(server.uri, "shared") == expected("shared")
     held = postgres.sql(
-        "SELECT r.name, m.value FROM runs r JOIN latest_metrics m USING (run_uuid) JOIN tags t USING (run_uuid) "
-        "JOIN experiments e USING (experiment_id) WHERE m.key = 'mcc' AND t.key = 'imblab.role' AND t.value = 'cell' "
+        "SELECT k.value, m.value FROM runs r JOIN latest_metrics m USING (run_uuid) JOIN tags t USING (run_uuid) "
+        "JOIN tags k USING (run_uuid) JOIN experiments e USING (experiment_id) WHERE m.key = 'mcc' "
+        "AND t.key = 'imblab.role' AND t.value = 'cell' AND k.key = 'imblab.key' "
         "AND r.lifecycle_stage = 'active' AND e.name = 'shared'",
         "mlflow",
     )
