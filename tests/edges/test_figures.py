@@ -98,3 +98,28 @@ def test_long_words_are_cut_and_kept_as_a_title():
     found = svg.label(0.0, 0.0, "a_very_long_strategy_name", 60)
     assert "<title>a_very_long_strategy_name</title>" in found
     assert svg.ELLIPSIS in found
+
+
+def test_the_name_of_a_level_keeps_out_of_the_way_of_curves():
+    x = np.linspace(0, 1, 50)
+    axes = figures.Axes(*figures.area(figures.Scale(0, 1, 0, 1), figures.Scale(0, 1, 0, 1)), "x", "y")
+
+    def place(y):
+        curve = figures.Curve("smote", x, y)
+        extras = figures.Extras(levels=((0.1, "chance 0.1"),))
+        drawn = figures.lines("a", "a", "a", axes, [curve], NAMES, extras).body
+        return float(drawn.partition('class="note"')[0].rpartition('x="')[2].partition('"')[0])
+
+    falling, rising = place(0.9 - 0.8 * x), place(0.1 + 0.8 * x)
+    assert falling < axes.x.start + 5
+    assert rising > (axes.x.start + axes.x.end) / 2
+
+
+def test_a_quiet_band_waits_for_a_reader():
+    x = np.linspace(0, 1, 5)
+    axes = figures.Axes(*figures.area(figures.Scale(0, 1, 0, 1), figures.Scale(0, 1, 0, 1)), "x", "y")
+    curves = [figures.Curve(n, x, x, x, x, quiet=n == "smote") for n in ("none", "smote")]
+    bands = ET.fromstring(figures.lines("a", "a", "a", axes, curves, NAMES).inline()).iter()
+    shown = [e.attrib["class"].split()[0::2] for e in bands if "band" in e.attrib.get("class", "")]
+    assert shown == [["band"], ["band", "more"]]
+    assert "svg.f .more{display:none}" in palette.STYLE

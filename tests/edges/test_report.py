@@ -614,6 +614,30 @@ def test_candidates_of_a_tpe_search_are_dots_that_nobody_joined(timed):
     assert not [name for name in timed if name.startswith("figures/map-") or name == "tables/peaks.csv"]
 
 
+def bands(text, shown):
+    """Strategies whose band is drawn at once, or waits."""
+    mark = "" if shown else " more"
+    return re.findall(rf'data-n="(\w+)"><path class="band p\d{mark}"', text)
+
+
+def test_bands_are_few_and_the_caption_says_which(small):
+    figure = small.files["figures/pr-yeast4-logistic.svg"]
+    _, *lines = csv.reader(io.StringIO(small.files["tables/scores-yeast4-logistic.csv"]))
+    means = {line[0]: float(line[1]) for line in lines if line[1]}
+    best = max((s for s in means if s not in ("none", "threshold")), key=means.get)
+    assert sorted(bands(figure, True)) == sorted(["threshold", best])
+    assert set(bands(figure, False)) == set(means) - {"threshold", best}
+    assert "Bands are drawn for threshold and for the other arm with the best MCC" in section(small.files, "curves")
+
+
+def test_figures_of_one_family_stand_side_by_side(small, timed):
+    assert section(timed, "thresholds").count('class="beside"') == 3
+    assert 'class="grid three"' in section(timed, "thresholds")
+    assert section(timed, "curves").count('class="grid two"') == 1
+    assert 'class="beside"' not in section(small.files, "thresholds")
+    assert section(small.files, "thresholds").count('class="grid two"') == 3
+
+
 @pytest.mark.slow
 def test_sixty_families_of_fifteen_strategies_stay_small(small):
     source = reporting.source_of(small.home, small.study)
