@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from functools import wraps
 from pathlib import Path
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -92,6 +93,7 @@ class Clock:
     def _watch(self, learner, name):
         method = getattr(learner, name)
 
+        @wraps(method)  # imblab reads in the signature whether a fit takes weights
         def watched(*args, **kwargs):
             self._depth += 1
             cpu = time.process_time()
