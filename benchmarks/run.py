@@ -83,7 +83,7 @@ class Clock:
     """When imblab made its first fit and wrote its last line, and the CPU seconds inside of the learners meanwhile."""
 
     def __init__(self):
-        self.begin = self.end = self.cpu = self.inside = 0.0
+        self.begin = self.end = self.cpu = self.inside = self._cpu = 0.0
         self._depth = 0
         self._started, self._appended = runner.run, ledger.Ledger.append
         for learner in (LogisticRegression, LGBMClassifier):
@@ -107,15 +107,13 @@ class Clock:
 
     def run(self, *args):
         """Instead of the runner's."""
-        self.inside, self.begin, cpu = 0.0, time.perf_counter(), time.process_time()
-        found = self._started(*args)
-        self.cpu = time.process_time() - cpu
-        return found
+        self.inside, self.begin, self._cpu = 0.0, time.perf_counter(), time.process_time()
+        return self._started(*args)
 
     def append(self, book, row):
         """Instead of the ledger's."""
         self._appended(book, row)
-        self.end = time.perf_counter()
+        self.end, self.cpu = time.perf_counter(), time.process_time() - self._cpu
 
 
 CLOCK = Clock()

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from scipy.spatial.distance import cdist
 from sklearn.datasets import make_classification
@@ -168,3 +170,19 @@ def test_copies_are_no_rows_that_were_made(toy, make):
     train = tasks[0].cell.split.train
     atom = tasks[0].atom(rows[0].params, train, tasks[0].cell.split.test)
     assert replay.nearer_to_majority(atom, Prepared(toy, train)) is None
+
+
+@given(st.integers(1, 3), st.lists(st.integers(-2, 2), min_size=6, max_size=60), st.integers(1, 20))
+def test_a_copy_is_a_row_that_equals_another_in_every_column(width, values, cut):
+    rows = np.array(values[: len(values) // width * width], dtype=float).reshape(-1, width) / 3 * -1.0
+    asked, real = rows[:cut], rows[cut:]
+    expected = [any((row == other).all() for other in real) for row in asked]
+    assert replay._copies(asked, real).tolist() == expected
+
+
+def test_the_nearest_row_does_not_depend_on_the_blocks(monkeypatch):
+    draw = np.random.default_rng(0)
+    rows, asked, among = draw.normal(size=(50, 3)), draw.normal(size=(7, 3)), draw.random(50) < 0.4
+    whole = cdist(asked, rows[among]).min(axis=1)
+    monkeypatch.setattr(replay, "AT_ONCE", 20)
+    np.testing.assert_array_equal(replay._nearest(rows, among, asked), whole)

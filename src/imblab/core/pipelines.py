@@ -6,6 +6,7 @@ are applied here, because imbalanced-learn's Pipeline cannot carry ``sample_weig
 
 from __future__ import annotations
 
+import json
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit
+from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
@@ -156,7 +158,9 @@ def table_of(dataset: Dataset) -> Table:
     columns = [dataset.X[c].cat.codes.to_numpy(dtype=np.float64) for c in coded]
     codes = np.column_stack(columns) if columns else np.empty((len(dataset.y), 0))
     codes[codes < 0] = np.nan
-    numbers = np.ascontiguousarray(dataset.X[numeric].to_numpy(dtype=np.float64))
+    numbers = np.empty((len(dataset.y), len(numeric)))
+    for i, name in enumerate(numeric):  # column by column: no second copy of a large table
+        numbers[:, i] = dataset.X[name].to_numpy(dtype=np.float64)
     gaps = np.concatenate([np.isnan(part).any(axis=0) for part in (numbers, codes)])
     return Table(numbers, codes, (*numeric, *coded), dataset.y, gaps)
 
@@ -181,6 +185,8 @@ class Prepared:
         Positions of the categorical columns in ``X``.
     notes : tuple of str
         Columns that hold no value here.
+    finite : bool
+        Whether every value of ``X`` is a number; then so is every value made of them.
     """
 
     def __init__(self, data: Dataset | Table, fit: np.ndarray, reach: int = 0) -> None:
@@ -197,10 +203,12 @@ class Prepared:
         )
         numeric = self._imputed(numeric)
         # The copies that indexing made are this part's own: standardised in place.
-        self._scale = StandardScaler(copy=False).fit(numeric) if first else None
+        with config_context(skip_parameter_validation=True):
+            self._scale = StandardScaler(copy=False).fit(numeric) if first else None
         self._fill = np.array([_most_frequent(column) for column in codes.T])
         self.X = self._joined(numeric, codes)
         self.y = table.y[fit]
+        self.finite = bool(np.isfinite(self.X).all())
         self._levels = [np.unique(self.X[:, column]) for column in self.categorical]
         self.resampler = Resampler(self.X, self.y, self.categorical, reach)
         self._answered: tuple[np.ndarray, np.ndarray] | None = None
@@ -352,7 +360,7 @@ def fit_answer(
     RoundsMissing
         If the attribute is another number.
     """
-    with listening() as said:
+    with listening() as said, _unchecked(atom, prepared):
         try:
             learner, y = learned(atom, prepared)
             if made and getattr(learner, made[0]) != made[1]:
@@ -370,6 +378,24 @@ def fit_answer(
     notes = (*prepared.notes, *(("the learner did not converge",) if unsettled else ()))
     reached = _reached(atom, y)
     return [Prediction(p, calibrated, reached, notes) for p, calibrated in answers]
+
+
+#: Texts of learners whose parameters scikit-learn has accepted in this process.
+_ACCEPTED: set[str] = set()
+
+
+@contextmanager
+def _unchecked(atom: Atom, prepared: Prepared) -> Iterator[None]:
+    """Without what scikit-learn checks at every fit and prediction though it cannot have changed since the first.
+
+    Rows are finite as soon as the table is, and the parameters of a learner were accepted by its first fit.
+    """
+    text = json.dumps(atom.learner, sort_keys=True, default=dict)
+    with config_context(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED):
+        yield
+    if len(_ACCEPTED) > 10_000:
+        _ACCEPTED.clear()
+    _ACCEPTED.add(text)
 
 
 def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:

@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 from imblearn.over_sampling import SMOTE
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
@@ -52,6 +53,7 @@ class Resampler:
         self._memory = Memory(reach)
         self._made: tuple[tuple[Any, ...], Table] | None = None
         self._rare: np.ndarray | None = None
+        self._counts = _classes(y)
         self._near: dict[int, np.ndarray] = {}
 
     def resample(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> Table:
@@ -93,7 +95,7 @@ class Resampler:
 
         Chawla et al. 2002, *Journal of Artificial Intelligence Research* 16, 321-357.
         """
-        rare, counts = _classes(self._y)
+        rare, counts = self._counts
         label, wanted = _over(rare, counts, ratio)
         if wanted <= 0 or k >= counts[label]:
             return None
@@ -259,7 +261,8 @@ class Memory:
         if (*where, n) not in self._searched:
             ready = (*where[:2], _is_few(fitted, n))
             if ready not in self._ready:
-                self._ready[ready] = NearestNeighbors(n_neighbors=n, metric=where[0]).fit(fitted)
+                with config_context(skip_parameter_validation=True):
+                    self._ready[ready] = NearestNeighbors(n_neighbors=n, metric=where[0]).fit(fitted)
             self._searched[*where, n] = _nearest(self._ready[ready], query, n)
         return self._searched[*where, n]
 

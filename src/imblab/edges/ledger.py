@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +25,8 @@ QUESTION = "study.yaml"
 ROWS = "ledger.jsonl"
 #: Below the folder of a study: answers to other questions on its fits, one folder a label.
 RESCORED = "rescored"
+#: Seconds between two waits for the disk: a killed process loses no row, a dead machine those of one such span at most.
+SYNC = 1.0
 #: Sections of the question that may grow: their members answer for themselves.
 GROWING = ("dataset", "learner", "strategy")
 #: The key of ``claims`` under which the folder keeps what was claimed before its first row.
@@ -43,6 +46,7 @@ class Ledger:
         self._done = {row.key: row for row in read_rows(folder)}
         _cut_torn_line(self._path)
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._synced = time.monotonic()
 
     @property
     def rows(self) -> list[Evaluation]:
@@ -50,7 +54,7 @@ class Ledger:
         return list(self._done.values())
 
     def append(self, row: Evaluation) -> None:
-        """Write one row, durably.
+        """Write one row: it outlives this process at once, and the machine within :data:`SYNC` seconds of work.
 
         Raises
         ------
@@ -60,7 +64,8 @@ class Ledger:
         line = (row.to_json() + "\n").encode()
         try:
             written = os.write(self._file, line)
-            os.fsync(self._file)
+            if time.monotonic() - self._synced > SYNC:
+                self._sync()
         except OSError as error:
             raise self._unwritten(row, error.strerror or "unknown") from error
         if written < len(line):
@@ -68,8 +73,15 @@ class Ledger:
         self._done[row.key] = row
 
     def close(self) -> None:
-        """Release the file."""
-        os.close(self._file)
+        """Release the file, once the disk has every row."""
+        try:
+            self._sync()
+        finally:
+            os.close(self._file)
+
+    def _sync(self) -> None:
+        os.fsync(self._file)
+        self._synced = time.monotonic()
 
     def _unwritten(self, row: Evaluation, reason: str) -> StudyError:
         return StudyError(

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
-from imblab.core import spaces, splits
+from threadpoolctl import ThreadpoolController
+
+from imblab.core import spaces, splits, targets
 from imblab.core.evaluate import Task, atoms, evaluate
 from imblab.core.pipelines import Atom, Table, digest, listening, table_of
 from imblab.core.sharing import Sharing
 from imblab.core.splits import Pair
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Guard, Known, Memory, unguarded
-from imblab.records import Cell, Choice, Dataset, Evaluation, Interval, Study
+from imblab.records import Cell, Choice, Dataset, Evaluation, Interval, Learner, Study
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,8 +95,10 @@ class Work:
         for atom in (a for cell in self.bundle.cells for a in atoms(self.task(cell))):
             by_rows.setdefault(digest(atom.fit), {})[self.memory.sharing.family(atom)[0].address] = atom
         fits = [atom for found in by_rows.values() for atom in found.values()]
+        mine = fits[len(fits) * part // parts : len(fits) * (part + 1) // parts]
+        self.memory.recall([atom.address for atom in mine])
         with listening():
-            for atom in fits[len(fits) * part // parts : len(fits) * (part + 1) // parts]:
+            for atom in mine:
                 self.memory.look_up(atom)
 
     def timed(self, atom: Atom) -> float:
@@ -110,6 +117,19 @@ class Work:
             # What was fitted ahead of the row is charged to the first row that needs it.
             seconds = time.perf_counter() - begin + memory.seconds - ahead
             yield replace(row, spared=memory.spared - spared, seconds=seconds)
+
+
+def one_thread(learner: Learner) -> AbstractContextManager[Any]:
+    """Hold every numerical library to one thread: processes are what runs side by side."""
+    held: AbstractContextManager[Any] = _libraries(learner.make["_target_"]).limit(limits=1)
+    return held
+
+
+@lru_cache(maxsize=64)
+def _libraries(target: str) -> ThreadpoolController:
+    """The libraries of this process once a class is imported; to look for them takes as long as two small fits."""
+    targets.resolve(target, allow=None)
+    return ThreadpoolController()
 
 
 def largest_k(study: Study) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,6 +29,9 @@ class Known(Protocol):
 
     def get(self, address: str) -> Answer | None:
         """What is known of an address."""
+
+    def recall(self, addresses: Sequence[str]) -> Mapping[str, Answer]:
+        """What is known of many addresses."""
 
     def put(self, answers: Iterable[tuple[str, Answer]]) -> None:
         """Keep some answers."""
@@ -93,6 +96,8 @@ class Memory:
     #: Of fits that were made ahead of the rows they are charged to.
     seconds: float = 0.0
     _answers: dict[str, Answer] = field(default_factory=dict)
+    #: What the store was asked for already.
+    _asked: set[str] = field(default_factory=set)
     _parts: dict[str, Prepared] = field(default_factory=dict)
     #: Fits that no row has been charged with yet, and their seconds.
     _new: dict[str, float] = field(default_factory=dict)
@@ -124,14 +129,21 @@ class Memory:
         """The fits that no row has been charged with yet: address and seconds."""
         return dict(self._new)
 
+    def recall(self, addresses: Sequence[str]) -> None:
+        """Ask the store about many addresses at once, before they are looked up."""
+        new = [a for a in addresses if a not in self._answers]
+        known = self.store.recall(new) if self.store and new else {}
+        self._answers |= known
+        self._asked |= set(new)
+        self.tally.stored += sum(address not in self._new for address in known)
+
     def look_up(self, atom: Atom) -> Answer:
         """The answer of an atom, a failure included, without charging anyone."""
         address = atom.address
         if address not in self._answers:
-            if (stored := self.store.get(address) if self.store else None) is not None:
-                self._answers[address] = stored
-                self.tally.stored += address not in self._new
-            else:
+            if address not in self._asked:
+                self.recall([address])
+            if address not in self._answers:
                 self._fit(atom)
         return self._answers[address]
 

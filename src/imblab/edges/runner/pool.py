@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from joblib.externals.loky import get_reusable_executor
-from threadpoolctl import threadpool_limits
 
-from imblab.edges.runner.answering import Ground, Work
+from imblab.edges.runner.answering import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Known, Tally
 from imblab.edges.runner.worker import Done, Job, Marks, is_alive, pack, perform, ship
@@ -111,8 +110,8 @@ def _here(datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engin
     store = engine.open_store() if engine.open_store else None
     grounds: dict[str, Ground] = {}
     try:
-        with threadpool_limits(1):
-            for bundle in work:
+        for bundle in work:
+            with one_thread(bundle.cells[0].learner):
                 if bundle.dataset not in grounds:
                     grounds = {bundle.dataset: Ground.of(datasets[bundle.dataset], store)}
                 made = Work(bundle, grounds[bundle.dataset])

@@ -16,10 +16,9 @@ from types import FrameType
 from typing import Any
 
 import joblib
-from threadpoolctl import threadpool_limits
 
 from imblab.core.pipelines import FitFailed, Prediction, table_of
-from imblab.edges.runner.answering import Ground, Work
+from imblab.edges.runner.answering import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Known, Tally
 from imblab.records import Cell, Dataset, Evaluation, Split, Study
@@ -235,7 +234,7 @@ def perform(job: Job) -> Done:
     pen = _Pen(job.folder, job.number)
     watch = Watch(job.fit_timeout, pen) if job.fit_timeout is not None else None
     try:
-        with threadpool_limits(1):
+        with one_thread(study.learners[job.learner]):
             bundle = Bundle(study, ground.dataset.name, plan, cells)
             work = Work(bundle, ground, job.dead, job.ahead, watch.guard if watch else _marked(pen))
             if job.part is not None:
