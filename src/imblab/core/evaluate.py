@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class Task:
         Inner (fit, validate) rows.
     predict : callable
         Answers atoms.
+    made : dict
+        The atoms made so far, by params and rows.
     sampler : mapping or None
         In the form that suits the table.
     axes : mapping of str to Axis
@@ -56,6 +59,8 @@ class Task:
     dataset: Dataset
     pairs: Sequence[Pair]
     predict: Predict
+    # They are listed before the rows, and asked for again while those are made.
+    made: dict[tuple[Any, ...], Atom] = field(default_factory=dict, repr=False)
     sampler: Make | None = field(init=False)
     axes: Mapping[str, Axis] = field(init=False)
 
@@ -86,7 +91,12 @@ class Task:
 
     def atom(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Atom:
         """The question for the probabilities of some rows after a fit on others."""
-        return pipelines.atom_of(self.dataset, self.cell.learner.make, self.sampler, params, self.seed, fit, rows)
+        key = (*params.items(), id(fit), id(rows))
+        if (known := self.made.get(key)) is None or known.fit is not fit or known.rows is not rows:
+            make = self.cell.learner.make
+            known = pipelines.atom_of(self.dataset, make, self.sampler, params, self.seed, fit, rows)
+            self.made[key] = known
+        return known
 
     def ask(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Prediction:
         """The prediction for some rows after a fit on others."""
@@ -120,7 +130,7 @@ def evaluate(task: Task) -> Evaluation:
     """
     begin = time.perf_counter()
     fits = _Counted(task.predict)
-    outcome = _answer(Task(task.cell, task.study, task.dataset, task.pairs, fits))
+    outcome = _answer(replace(task, predict=fits))
     return _row(task, outcome, len(fits.seen), time.perf_counter() - begin)
 
 

@@ -67,6 +67,7 @@ class Work:
         guard: Guard = unguarded,
     ) -> None:
         self.bundle, self.ground = bundle, ground
+        self._tasks: dict[str, Task] = {}
         study, data = bundle.study, ground.dataset
         outer = {cell.split.fingerprint: cell.split for cell in bundle.cells}
         self._pairs: dict[str, tuple[Pair, ...]] = {
@@ -79,8 +80,10 @@ class Work:
 
     def task(self, cell: Cell) -> Task:
         """A cell with what its kernel reads."""
-        pairs = self._pairs[cell.split.fingerprint]
-        return Task(cell, self.bundle.study, self.ground.dataset, pairs, self.memory)
+        if cell.key not in self._tasks:
+            pairs = self._pairs[cell.split.fingerprint]
+            self._tasks[cell.key] = Task(cell, self.bundle.study, self.ground.dataset, pairs, self.memory)
+        return self._tasks[cell.key]
 
     def prepare(self, part: int = 0, parts: int = 1) -> None:
         """Fit what the cells will surely ask of their inner folds, fold by fold, or one part of it.
