@@ -1,5 +1,6 @@
 """Evidence at the end of a run: it agrees with the ledger and the store, and is the same however it came about."""
 
+import platform
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,7 @@ from sklearn.metrics import brier_score_loss
 from imblab import app, gathering
 from imblab.analysis import evidence as evidences
 from imblab.core import replay
-from imblab.edges import evidence, ledger, store
+from imblab.edges import evidence, ledger, origin, store
 from imblab.layout import lay_out
 
 ASKED = (
@@ -124,6 +125,8 @@ def test_facts_of_tables_and_libraries_travel_with_it():
     facts = evidence.read_facts(FILE)
     assert set(facts["versions"]) >= {"python", "imblab", "numpy", "sklearn", "imblearn"}
     assert facts["tables"]["ecoli3"]["features"] == 7
+    assert facts["system"] == f"{platform.system()} {platform.machine()}"
+    assert facts["git"] == origin.git()
 
 
 def test_without_a_store_there_is_no_evidence(tmp_path, monkeypatch, capsys):

@@ -16,7 +16,7 @@ from imblab.analysis.evidence import Group, Part
 from imblab.core import pipelines, replay, targets
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import Atom, FitFailed, Prediction, Prepared, Table
-from imblab.edges import evidence
+from imblab.edges import evidence, origin
 from imblab.layout import Layout
 from imblab.records import Cell, Dataset, Evaluation
 
@@ -73,7 +73,8 @@ def _facts(layout: Layout, old: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(zip(words[::2], words[1::2], strict=True))
     versions = {**old.get("versions", {}), "python": platform.python_version(), **found}
     tables = {name: _described(data, layout.cautions(name)) for name, data in layout.datasets.items()}
-    return {"versions": versions, "tables": {**old.get("tables", {}), **tables}}
+    made = {"system": f"{platform.system()} {platform.machine()}", "git": origin.git()}
+    return {**made, "versions": versions, "tables": {**old.get("tables", {}), **tables}}
 
 
 def _described(data: Dataset, cautions: list[str]) -> dict[str, Any]:

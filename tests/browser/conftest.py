@@ -57,14 +57,14 @@ def open_page(browser):
             strangers.append(route.request.url)
             route.abort()
 
-    def opened(url, width=1440, height=1000, **how):
+    def opened(url, width=1440, height=1000, timeout=60_000, **how):
         context = browser.new_context(viewport={"width": width, "height": height}, **how)
         # MLflow opens its assistant at a first visit, over a quarter of the page.
         context.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
         context.route("**/*", stay_here)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(timeout)
         page.goto(url)
         return page
 

@@ -1,11 +1,15 @@
 """The report in a real browser: three widths, light and dark, on paper, with scripts off; screenshots are kept."""
 
+from pathlib import Path
+
 import pytest
 
 from imblab import app, reporting
 from imblab.edges import config, ledger, report
 
 pytestmark = pytest.mark.browser
+
+COMMITTED = sorted((Path(__file__).parents[2] / "experiments").glob("*/report.html"))
 
 QUESTION = (
     "name=seen",
@@ -83,7 +87,7 @@ def test_it_can_be_read_at_every_width(open_page, keep, page_file, width, name, 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(UNREADABLE) == []
     assert page.evaluate(MISPLACED) == []
-    assert page.locator("#verdict table").is_visible()
+    assert page.locator("#verdict table").first.is_visible()
     smallest = page.evaluate(
         "Math.min(...[...document.querySelectorAll('main svg.f:not(.key) text')].filter(t => t.checkVisibility())"
         ".map(t => t.getBoundingClientRect().height))"
@@ -141,6 +145,27 @@ def test_a_reader_moves_the_cut_and_points(open_page, keep, page_file):
     assert page.locator("#curves .read").first.inner_text() != words
     keep(page, "report-pointing")
     assert not said
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts on", "scripts off"])
+@pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
+def test_the_largest_reports_open_and_answer_a_reader(open_page, keep, file, scripts):
+    """Seconds, not minutes: a script or a selector that asks for a new layout at every figure fails here."""
+    page = open_page(file.as_uri(), width=1280, height=900, timeout=15_000, java_script_enabled=scripts)
+    keep(page, f"{file.parent.name}-{'on' if scripts else 'off'}")
+    figure = page.locator("#results svg.f").first
+    row = figure.locator("g[data-s='1']")
+    figure.scroll_into_view_if_needed()
+    assert row.is_visible()
+    page.locator("#s1").uncheck()
+    row.wait_for(state="hidden", timeout=5_000)
+    page.locator("#s1").check()
+    row.wait_for(state="visible", timeout=5_000)
+    if scripts:
+        slider = page.locator("#thresholds .cut input")
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        page.locator("#thresholds .read", has_text="at 0.510").first.wait_for(timeout=5_000)
 
 
 def test_the_keyboard_reaches_everything(open_page, page_file):

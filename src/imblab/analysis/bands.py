@@ -83,7 +83,27 @@ def precision_recall(folds: Sequence[Fold], recalls: np.ndarray) -> Band:
 
 
 def roc(folds: Sequence[Fold], rates: np.ndarray) -> Band:
-    """True positive rate at a false positive rate, vertically averaged over folds (Fawcett 2006, algorithm 4)."""
+    """True positive rate at a false positive rate, vertically averaged over folds (Fawcett 2006, algorithm 4).
+
+    Between two points of a fold lies the straight line that random choice among tied rows would reach; where the curve
+    rises at one rate, its highest point there counts.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+        With a row of each class.
+    rates : ndarray
+        In [0, 1].
+
+    Returns
+    -------
+    Band
+
+    Examples
+    --------
+    >>> roc([fold([0.9, 0.5, 0.4], [0, 4, 4], [1, 1, 2], 4, 2)], np.array([0.0, 0.99, 1.0])).mean.tolist()
+    [0.5, 0.5, 1.0]
+    """
     return _over(rates, [_sensitivity_at(f, rates) for f in folds])
 
 
@@ -126,9 +146,8 @@ def _precision_at(f: Fold, recalls: np.ndarray) -> np.ndarray:
 
 def _sensitivity_at(f: Fold, rates: np.ndarray) -> np.ndarray:
     x, y = np.append(0.0, f.fp) / f.negatives, np.append(0.0, f.tp) / f.positives
-    # At equal false positive rates the last, highest point counts.
-    last = np.append(x[1:] != x[:-1], True)
-    return np.asarray(np.interp(rates, x[last], y[last]))
+    # Both ends of a rise at one rate are points of the curve: before it the lower one counts, at it the higher one.
+    return np.asarray(np.interp(rates, x, y))
 
 
 def _over(x: np.ndarray, values: Sequence[np.ndarray]) -> Band:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis.many import Across
+from imblab.analysis.methods import named
 from imblab.records import Study
 
 #: A header and its rows; a header that begins with ``>`` stands above numbers and is set to the right.
@@ -18,7 +19,7 @@ def heading(rows: pd.DataFrame, study: Study) -> str:
     """Which family the tables are about, and over how many folds."""
     folds, repeats = int(rows.folds.max()), study.protocol.repeats
     over = f"{folds} folds" if repeats == 1 else f"{folds} folds of {repeats} repeats"
-    return f"{rows.dataset.iloc[0]}, {rows.learner.iloc[0]}: {study.primary}, mean ± sd over {over}"
+    return f"{rows.dataset.iloc[0]}, {rows.learner.iloc[0]}: {named(study.primary)}, mean ± sd over {over}"
 
 
 def scores(rows: pd.DataFrame, study: Study) -> Words:
@@ -116,8 +117,8 @@ def legend(contrasts: pd.DataFrame, study: Study) -> list[str]:
     rope = contrasts.rope.iloc[0]
     if not math.isnan(rope):
         said.append(
-            f"P(-), P(=), P(+): Bayesian correlated t, the probability that the difference of {study.primary} lies "
-            f"below, within and above ±{rope:g}; it decides nothing."
+            f"P(-), P(=), P(+): Bayesian correlated t, the probability that the difference in {named(study.primary)} "
+            f"lies below, within and above ±{rope:g}; it decides nothing."
         )
     return said
 

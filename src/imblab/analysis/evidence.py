@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -318,15 +319,22 @@ def counts_at(frame: pd.DataFrame, thresholds: Sequence[float] = HUNDREDTHS) -> 
     asked = np.asarray(thresholds, dtype=np.float64)
     if not np.isin(asked, HUNDREDTHS).all():
         raise ValueError(f"thresholds {asked.tolist()}: evidence holds the counts at i/100 for i = 1..99 only")
-    rows = []
-    for cell, part in select(frame, "cut").groupby(list(COORDINATES), sort=False, observed=True):
-        x, fp, tp = (part[name].to_numpy()[::-1] for name in ("x", "y", "z"))
-        at = np.searchsorted(x, asked)
-        wrong, right = (np.append(values, 0)[at].astype(np.int64) for values in (fp, tp))
-        counts = {"tn": int(fp[0]) - wrong, "fp": wrong, "fn": int(tp[0]) - right, "tp": right}
-        rows.append(pd.DataFrame({**dict(zip(COORDINATES, cell, strict=True)), "threshold": asked, **counts}))
-    columns = [*COORDINATES, "threshold", "tn", "fp", "fn", "tp"]
-    return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
+    found = select(frame, "cut")
+    number = found.groupby(list(COORDINATES), sort=False, observed=True).ngroup().to_numpy()
+    # Stable: cells in the order of the frame, their cuts from the highest down as they were built.
+    order = np.argsort(number, kind="stable")
+    first = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 1))
+    x, fp, tp = (found[name].to_numpy()[order] for name in ("x", "y", "z"))
+    counts = np.empty((4, len(first), len(asked)), dtype=np.int64)
+    for i, (begin, end) in enumerate(pairwise([*first, len(x)])):
+        at = np.searchsorted(x[begin:end][::-1], asked)
+        wrong, right = (np.append(values[begin:end][::-1], 0)[at] for values in (fp, tp))
+        counts[:, i] = fp[end - 1] - wrong, wrong, tp[end - 1] - right, right
+    plain = {**dict.fromkeys(COORDINATES[:3], "str"), "repeat": "int64", "fold": "int64"}
+    cells = found.iloc[order[first]][list(COORDINATES)].astype(plain)
+    columns = dict(zip(("tn", "fp", "fn", "tp"), counts.reshape(4, -1), strict=True))
+    every = cells.iloc[np.arange(len(first)).repeat(len(asked))].reset_index(drop=True)
+    return every.assign(threshold=np.tile(asked, len(first)), **columns)
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

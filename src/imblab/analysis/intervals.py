@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import nctdtrinc, stdtr, stdtrit
+from scipy.special import nctdtrinc, ndtri, stdtr, stdtrit
 
 #: Differences this close are the same number; what lies between is rounding.
 TIED = 1e-12
@@ -142,6 +142,37 @@ def detectable(estimate: Estimate, alpha: float = 0.05, power: float = 0.8) -> f
     if math.isnan(estimate.se) or estimate.se == 0:
         return math.nan
     return float(nctdtrinc(estimate.df, 1 - power, stdtrit(estimate.df, 1 - alpha / 2))) * estimate.se
+
+
+def detectable_factor(J: int, ratio: float, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The smallest true difference that a design would find, in standard deviations of the fold differences.
+
+    Parameters
+    ----------
+    J : int
+        Folds times repeats. Beyond 100,000 the law is the normal one.
+    ratio : float
+        Test rows over training rows, 1 / (folds - 1) in k-fold cross-validation: however many repeats, the standard
+        error does not fall below its root.
+    alpha, power : float
+        As for :func:`detectable`.
+
+    Returns
+    -------
+    float
+        Infinite for fewer than two folds.
+
+    Examples
+    --------
+    >>> [round(detectable_factor(J, 0.25), 2) for J in (5, 25, 10**6)]
+    [2.52, 1.57, 1.4]
+    """
+    if J < 2:
+        return math.inf
+    if J > 100_000:
+        return math.sqrt(ratio) * float(ndtri(1 - alpha / 2) + ndtri(power))
+    root = float(nctdtrinc(J - 1, 1 - power, stdtrit(J - 1, 1 - alpha / 2)))
+    return math.sqrt(_inflation(J, 1.0, ratio)) * root
 
 
 def half_width_factor(

@@ -208,18 +208,28 @@ def _complete(means: pd.DataFrame, gaps: Mapping[Pair, str], source: Sources) ->
     """
     nowhere = [name for name in means.columns if means[name].isna().all()]
     kept = means.drop(columns=nowhere)
-    said = [f"strategy {name!r} is left out of the ranks: it has no complete score on any data set" for name in nowhere]
+    said = list(_left_out(dict.fromkeys(nowhere, "any data set")))
     by_rows, by_columns = kept.dropna(), kept.dropna(axis=1)
     sources = [len(by_source(block, source)) for block in (by_rows, by_columns)]
     if sources[0] < LEAST and sources[0] < sources[1] and by_columns.shape[1] >= 2:
-        for name in kept.columns[kept.isna().any()]:
-            where = ", ".join(kept.index[kept[name].isna()])
-            said.append(f"strategy {name!r} is left out of the ranks: it has no complete score on {where}")
-        return by_columns, said
+        lacking = {name: ", ".join(kept.index[kept[name].isna()]) for name in kept.columns[kept.isna().any()]}
+        return by_columns, said + list(_left_out(lacking))
     for dataset in kept.index[kept.isna().any(axis=1)]:
         why = "; ".join(gaps[dataset, name] for name in kept.columns if (dataset, name) in gaps)
         said.append(f"data set {dataset!r} is left out of the ranks: {why}")
     return by_rows, said
+
+
+def _left_out(where: Mapping[str, str]) -> Iterator[str]:
+    """Strategies without a complete score, those that lack the same data sets together."""
+    for place in dict.fromkeys(where.values()):
+        names = [repr(name) for name, lacking in where.items() if lacking == place]
+        subject, rest = (
+            (f"strategy {names[0]} is", "it has")
+            if len(names) == 1
+            else (f"strategies {', '.join(names)} are", "they have")
+        )
+        yield f"{subject} left out of the ranks: {rest} no complete score on {place}"
 
 
 def _merged(complete: pd.DataFrame, source: Sources) -> Iterator[str]:

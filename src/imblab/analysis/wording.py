@@ -63,6 +63,47 @@ def over_sources(found: Across) -> str:
     return f"{lead}{', '.join(said)}."
 
 
+def incomparable(rows: pd.DataFrame) -> list[str]:
+    """Contrasts without a difference: what lacks the same is said once.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As :func:`imblab.analysis.compare.contrasts` gives it.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> why = [f"{name!r} has no MCC in 5 of 5 folds: 5 failed" for name in ("adasyn", "svm")]
+    >>> incomparable(pd.DataFrame({"a": ["adasyn", "svm"], "mean": [math.nan, math.nan], "reason": why}))
+    ['adasyn and svm cannot be compared (no MCC in 5 of 5 folds: 5 failed)']
+    """
+    found: dict[str, list[str]] = {}
+    for _, row in rows[rows["mean"].isna()].iterrows():
+        found.setdefault(str(row.reason).replace(f"{row.a!r} has ", "", 1), []).append(str(row.a))
+    return [f"{_joined(arms)} cannot be compared ({why})" for why, arms in found.items()]
+
+
+def reasons(rows: pd.DataFrame) -> list[str]:
+    """Why contrasts have no verdict, where it is more than a p-value; what holds for several is said once.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As for :func:`incomparable`.
+
+    Returns
+    -------
+    list of str
+    """
+    known = rows[rows["mean"].notna()]
+    said = [r for r in known.reason if isinstance(r, str) and not r.startswith("Holm-adjusted")]
+    return [*dict.fromkeys(said), *incomparable(rows)]
+
+
 def isolates_resampling(study: Study, a: str, b: str) -> bool:
     """Whether a and b differ in the sampler alone, and their threshold is chosen rather than fixed.
 
@@ -132,12 +173,12 @@ def _evidence(row: pd.Series[Any], level: str) -> str:
 
 
 def _listed(rows: pd.DataFrame) -> str:
-    """Arms by verdict, with their mean difference or the reason why there is none."""
+    """Arms by verdict, with their mean difference; those without one by what they lack."""
     said = []
-    for verdict, group in rows.groupby("verdict", sort=False):
-        arms = [f"{r.a} ({r.reason if math.isnan(r['mean']) else signed(r['mean'])})" for _, r in group.iterrows()]
+    for verdict, group in rows[rows["mean"].notna()].groupby("verdict", sort=False):
+        arms = [f"{r.a} ({signed(r['mean'])})" for _, r in group.iterrows()]
         said.append(f"{_joined(arms)} {'is' if len(arms) == 1 else 'are'} {verdict}")
-    return ", ".join(said)
+    return ", ".join([*said, *incomparable(rows)])
 
 
 def _tally(row: pd.Series[Any]) -> str:

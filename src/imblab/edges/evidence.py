@@ -30,7 +30,8 @@ def write(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | None = Non
     frame : DataFrame
         Of :mod:`imblab.analysis.evidence`.
     facts : mapping, optional
-        JSON that travels with it: ``versions`` by package, and ``tables``, what is known of every data set.
+        JSON that travels with it: ``versions`` by package, ``system``, ``git``, and ``tables``, what is known of every
+        data set.
     """
     plain = pa.Table.from_pandas(frame, preserve_index=False)
     table = plain.replace_schema_metadata({EDITED: EDITION, FACTS: json.dumps(facts or {}, sort_keys=True)})

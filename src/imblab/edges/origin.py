@@ -36,13 +36,18 @@ def note(folder: Path, diff: bool = False) -> dict[str, str]:
         ``version.<package>``, and in a git tree ``git.commit``, ``git.dirty`` and ``git.diff_sha256``.
     """
     versions = {f"version.{name}": found for name in PACKAGES if (found := _version(name)) is not None}
-    git, changes = _git()
-    state = {"version.python": platform.python_version(), **versions, **git}
+    tree, changes = _git()
+    state = {"version.python": platform.python_version(), **versions, **tree}
     before = [old for old in _read(folder) if old != state]
     (folder / FILE).write_text(json.dumps([*before, state], indent=1) + "\n", encoding="utf-8")
     if diff and changes:
         (folder / DIFF).write_bytes(changes)
     return state
+
+
+def git() -> dict[str, str]:
+    """The state of the git tree around the current directory: as in :func:`note`, empty where there is none."""
+    return _git()[0]
 
 
 def latest(folder: Path) -> dict[str, str]:

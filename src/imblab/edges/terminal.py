@@ -24,6 +24,7 @@ from rich.text import Text
 
 from imblab.analysis import cells
 from imblab.analysis.many import Across
+from imblab.analysis.methods import named
 from imblab.errors import presentable
 from imblab.records import Study
 
@@ -199,12 +200,12 @@ def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
     page.say("")
     for dataset, learner in dict.fromkeys((row["dataset"], row["learner"]) for row in facts["moves"]):
         rows = [row for row in facts["moves"] if (row["dataset"], row["learner"]) == (dataset, learner)]
-        page.say(f"{dataset}, {learner}: {facts['primary']}, mean over the folds that both questions answer")
+        page.say(f"{dataset}, {learner}: {named(facts['primary'])}, mean over the folds that both questions answer")
         page.table(["strategy", ">before", ">after", ">change", ">winners", ">cuts", ">missing"], map(_moved, rows))
         fresh = [row for row in facts["added"] if (row["dataset"], row["learner"]) == (dataset, learner)]
         for measure in dict.fromkeys(row["measure"] for row in fresh):
             means = [f"{r['strategy']} {_number(r['mean'], '')}" for r in fresh if r["measure"] == measure]
-            page.say(f"{measure}: {', '.join(means)}", "  ", "    ")
+            page.say(f"{named(measure)}: {', '.join(means)}", "  ", "    ")
         page.say("")
     page.say("Winners, cuts: folds in which another candidate or another threshold was chosen.")
     if missing:
@@ -335,7 +336,7 @@ def _fitting(header: Row, rows: Sequence[Row], width: int) -> tuple[Row, Sequenc
 def _say_across(page: _Page, found: Across) -> None:
     """Ranks and contrasts over independent sources."""
     some = f"{len(found.sources)} {'source' if len(found.sources) == 1 else 'sources'}"
-    page.say(f"Across {some}, {found.learner}: {found.measure}, mean of the tasks of a source")
+    page.say(f"Across {some}, {found.learner}: {named(found.measure)}, mean of the tasks of a source")
     page.table(*cells.places(found))
     page.table(*cells.duels(found))
     page.lines(cells.over_sources(found))

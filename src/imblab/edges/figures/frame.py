@@ -92,8 +92,6 @@ class Axes:
         return {
             "x": " ".join(f"{v:.9g}" for v in (self.x.low, self.x.high, self.x.start, self.x.end)) + f" {self.x.kind}",
             "y": " ".join(f"{v:.9g}" for v in (self.y.low, self.y.high, self.y.start, self.y.end)) + f" {self.y.kind}",
-            "xl": self.x_label,
-            "yl": self.y_label,
         }
 
     def uprights(self, marks: Sequence[tuple[float, str]]) -> str:
@@ -121,27 +119,25 @@ class Axes:
         return tag("path", class_="mark", d=f"M{number(self.x.start)} {number(y)}H{number(self.x.end)}")
 
     def _rows(self) -> list[str]:
-        found = []
-        for value in self.y.ticks():
-            y = float(self.y.at(value))
-            found.append(tag("path", class_="grid", d=f"M{number(self.x.start)} {number(y)}H{number(self.x.end)}"))
-            found.append(label(self.x.start - 6, y + 3.5, shown(value), 60, class_="axis", text_anchor="end"))
-        return found
+        places = [(value, float(self.y.at(value))) for value in self.y.ticks()]
+        d = "".join(f"M{number(self.x.start)} {number(y)}H{number(self.x.end)}" for _, y in places)
+        ticks = [label(self.x.start - 6, y + 3.5, shown(v), 60, class_="axis e") for v, y in places]
+        return [tag("path", class_="grid", d=d), *ticks]
 
     def columns(self) -> str:
         """The ticks and the name of the x axis."""
-        found, taken = [], -100.0
+        found, d, taken = [], "", -100.0
         for value in self.x.ticks():
             x, text = float(self.x.at(value)), shown(value)
             half = width_of(text, _SIZE) / 2
             if x - half < taken or x + half > self.x.end + 14:
                 continue
             taken = x + half + 5
-            found.append(tag("path", class_="grid", d=f"M{number(x)} {number(self.y.start)}v4"))
-            found.append(label(x, self.y.start + 16, text, 60, class_="axis", text_anchor="middle"))
+            d += f"M{number(x)} {number(self.y.start)}v4"
+            found.append(label(x, self.y.start + 16, text, 60, class_="axis m"))
         middle = (self.x.start + self.x.end) / 2
-        found.append(label(middle, self.y.start + 32, self.x_label, 300, class_="axis", text_anchor="middle"))
-        return "".join(found)
+        found.append(label(middle, self.y.start + 32, self.x_label, 300, class_="axis m"))
+        return "".join([tag("path", class_="grid", d=d), *found])
 
 
 def _legend(drawn: list[str], names: list[str], width: float, height: float) -> tuple[str, float]:

@@ -48,7 +48,7 @@ def heat(
     parts = [label(0.0, 29.0, labels[1], 120, class_="axis")]
     for i in range(n_rows):
         y = 36 + CELL * i
-        parts.append(label(LEFT - 6, y + 17, rows[i], 60, class_="axis", text_anchor="end"))
+        parts.append(label(LEFT - 6, y + 17, rows[i], 60, class_="axis e"))
         for j in range(n_columns):
             value = float(values[i, j])
             if np.isfinite(value):
@@ -56,8 +56,8 @@ def heat(
                 parts += _cell(LEFT + j * width, y, width, value, shade, (i, j) in set(outlined))
     bottom = 36 + CELL * n_rows
     for j, word in enumerate(columns):
-        parts.append(label(LEFT + (j + 0.5) * width, bottom + 15, word, width, class_="axis", text_anchor="middle"))
-    parts.append(label((LEFT + WIDTH) / 2, bottom + 31, labels[0], 300, class_="axis", text_anchor="middle"))
+        parts.append(label(LEFT + (j + 0.5) * width, bottom + 15, word, width, class_="axis m"))
+    parts.append(label((LEFT + WIDTH) / 2, bottom + 31, labels[0], 300, class_="axis m"))
     return Figure(name, title, description, WIDTH, bottom + 38, "".join(parts))
 
 
@@ -67,5 +67,5 @@ def _cell(x: float, y: float, width: float, value: float, shade: float, outlined
     if outlined:
         found.append(tag("rect", class_="grid c1", fill="none", **box))
     if width >= 34:
-        found.append(label(x + width / 2, y + 17, f"{value:.3f}", width, 10, text_anchor="middle"))
+        found.append(label(x + width / 2, y + 17, f"{value:.3f}", width, 10, class_="m"))
     return found

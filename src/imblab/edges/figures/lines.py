@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 from imblab.edges.figures.frame import TOP, WIDTH, Axes, Figure
 from imblab.edges.figures.palette import slots
 from imblab.edges.figures.scales import Scale
-from imblab.edges.figures.svg import label, number, tag, width_of
+from imblab.edges.figures.svg import brief, dots, label, tag, width_of
 
 LEFT, BOTTOM, HEIGHT = 40.0, 40.0, 268.0
 
@@ -113,9 +114,9 @@ def lines(
     for curve in curves:
         hue, dash = place[curve.strategy]
         inside = [_band(axes, curve, hue, decimals)]
-        if not curve.loose:
+        if not curve.loose and len(curve.x) > 1:
             inside.append(_line(axes, curve, hue, dash if curve.dash is None else curve.dash, decimals))
-        inside += _dots(axes, curve, hue) if curve.dots else []
+        inside.append(_dots(axes, curve, hue) if curve.dots else "")
         said = f"{curve.strategy} {curve.words}".rstrip()
         parts.append(tag("g", *inside, data_s=order[curve.strategy], data_n=said))
     parts += [_free_label(axes, value, said, curves, extras) for value, said in extras.levels if said]
@@ -133,7 +134,7 @@ def path(x: np.ndarray, y: np.ndarray, decimals: int = 1) -> str:
     Examples
     --------
     >>> path(np.array([0.0, 1.5, 3.0]), np.array([2.0, 2.0, 1.0]))
-    'M0 2l1.5 0 1.5 -1'
+    'M0 2l1.5 0 1.5-1'
     """
     size = 10**decimals
     whole = np.rint(np.stack([x, y], axis=1) * size)
@@ -146,13 +147,13 @@ def path(x: np.ndarray, y: np.ndarray, decimals: int = 1) -> str:
             said.append(f"M{_at(point, size)}l")
             here = point
         else:
-            said.append(f"{_at(point - here, size)} ")
+            said.append(f" {_at(point - here, size)}")
             here = point
-    return "".join(said).replace(" M", "M").removesuffix("l").rstrip()
+    return re.sub(r" (?=-)|(?<=l) ", "", "".join(said)).removesuffix("l")
 
 
 def _at(point: np.ndarray, size: int) -> str:
-    return f"{number(float(point[0]) / size)} {number(float(point[1]) / size)}"
+    return f"{brief(float(point[0]) / size)} {brief(float(point[1]) / size)}"
 
 
 def _line(axes: Axes, curve: Curve, hue: int, dash: int, decimals: int) -> str:
@@ -173,10 +174,9 @@ def _band(axes: Axes, curve: Curve, hue: int, decimals: int) -> str:
     return tag("path", class_=f"band p{hue}{' more' if curve.quiet else ''}", d=f"{around}z") if around else ""
 
 
-def _dots(axes: Axes, curve: Curve, hue: int) -> list[str]:
+def _dots(axes: Axes, curve: Curve, hue: int) -> str:
     known = np.isfinite(curve.y)
-    pairs = zip(axes.x.at(curve.x[known]), axes.y.at(curve.y[known]), strict=True)
-    return [tag("circle", class_=f"dot p{hue} c{hue}", cx=float(x), cy=float(y), r=3.0) for x, y in pairs]
+    return dots(axes.x.at(curve.x[known]), axes.y.at(curve.y[known]), class_=f"dots c{hue}")
 
 
 def _free_label(axes: Axes, value: float, said: str, curves: Sequence[Curve], extras: Extras) -> str:

@@ -70,14 +70,16 @@ def variables(dark: bool) -> str:
 STYLE = (
     f"svg.f{{font-family:{_FONT};font-size:11px;fill:var(--ink)}}"
     "svg.f .grid{stroke:var(--line);stroke-width:1;fill:none}"
-    "svg.f .axis{fill:var(--soft)}svg.f .mark{stroke:var(--soft);stroke-width:1;stroke-dasharray:3 3;fill:none}"
+    "svg.f .axis{fill:var(--soft)}svg.f .e{text-anchor:end}svg.f .m{text-anchor:middle}"
+    "svg.f .mark{stroke:var(--soft);stroke-width:1;stroke-dasharray:3 3;fill:none}"
     "svg.f .note{fill:var(--soft);font-size:.91em;paint-order:stroke;stroke:var(--ground);stroke-width:3px}"
     "svg.f .title{font-weight:600;font-size:1.09em}"
-    "svg.f :is(.line,.whisker,.link,.dot,.mark,.grid){vector-effect:non-scaling-stroke}"
+    "svg.f :is(.line,.whisker,.link,.dot,.dots,.faint,.mark,.grid){vector-effect:non-scaling-stroke}"
     "svg.f .line{fill:none;stroke-width:1.8;stroke-linejoin:round}svg.f .band{stroke:none;fill-opacity:.09}"
     "svg.f .more{display:none}svg.f g:hover>.more{display:inline}"
     "svg.f .region{fill:var(--accent);fill-opacity:.1}svg.f .whisker{stroke-width:2}svg.f .dot{stroke-width:1.6}"
-    "svg.f .faint{fill-opacity:.28;stroke:none}svg.f .hollow{fill:var(--ground)}svg.f .heat{fill:var(--accent)}"
+    "svg.f .dots{fill:none;stroke-width:7;stroke-linecap:round}"
+    "svg.f .faint{stroke-width:1.3;stroke-opacity:.6}svg.f .hollow{fill:var(--ground)}svg.f .heat{fill:var(--accent)}"
     "svg.f .clique{stroke:var(--ink);stroke-width:3.5;stroke-linecap:round}svg.f .link{stroke-width:1.4;fill:none}"
     + "".join(f"svg.f .c{i}{{stroke:var(--s{i})}}svg.f .p{i}{{fill:var(--s{i})}}" for i in range(len(SLOTS)))
     + "".join(f"svg.f .d{i}{{stroke-dasharray:{dash}}}" for i, dash in enumerate(DASHES) if dash)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from imblab.edges.figures.frame import Figure
 from imblab.edges.figures.palette import slots
-from imblab.edges.figures.svg import label, number, tag
+from imblab.edges.figures.svg import fitted, label, number, tag, width_of, words
 
-WIDTH, SIDE, ROW = 640.0, 170.0, 20.0
+WIDTH, SIDE, ROW = 640.0, 190.0, 20.0
 
 
 def ranks(
@@ -63,7 +63,7 @@ def _axis(y: float, last: int) -> str:
     step = 1 if last <= 12 else 2
     ticks = range(1, last + 1, step)
     marks = "".join(f"M{number(_at(t, last))} {number(y)}v-6" for t in ticks)
-    named = [label(_at(t, last), y - 10, str(t), 30, class_="axis", text_anchor="middle") for t in ticks]
+    named = [label(_at(t, last), y - 10, str(t), 30, class_="axis m") for t in ticks]
     line = tag("path", class_="link c1", d=f"M{number(SIDE)} {number(y)}H{number(WIDTH - SIDE)}{marks}")
     return line + "".join(named)
 
@@ -72,7 +72,9 @@ def _arm(strategy: str, rank: float, y: float, axis: float, last: int, left: boo
     hue, _ = slots(names)[strategy]
     x, end = _at(rank, last), SIDE - 12 if left else WIDTH - SIDE + 12
     line = tag("path", class_=f"link c{hue}", d=f"M{number(x)} {number(axis)}V{number(y)}H{number(end)}")
-    words = f"{strategy}  {rank:.2f}" if left else f"{rank:.2f}  {strategy}"
-    anchor = "end" if left else "start"
-    named = label(end - 5 if left else end + 5, y + 4, words, SIDE - 18, text_anchor=anchor)
-    return tag("g", line, named, data_s=names.index(strategy))
+    shown = fitted(strategy, SIDE - 18 - width_of(f"  {rank:.2f}", 11), 11)
+    said = f"{shown}  {rank:.2f}" if left else f"{rank:.2f}  {shown}"
+    anchor = "e" if left else None
+    named = label(end - 5 if left else end + 5, y + 4, said, SIDE - 18, class_=anchor)
+    whole = tag("title", words(strategy)) if shown != strategy else ""
+    return tag("g", whole, line, named, data_s=names.index(strategy))

@@ -11,7 +11,7 @@ from imblab.edges.figures.palette import slots
 from imblab.edges.figures.scales import Scale, spanning
 from imblab.edges.figures.svg import label, number, tag, width_of
 
-STEP, LABELS = 22.0, 168.0
+STEP, LABELS = 24.0, 168.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Row:
     low, high : float
         Ends of the whisker; NaN for none.
     faint : tuple of float
-        Small dots: single folds.
+        Small strokes: single folds.
     hollow : float
         A ring, joined to the filled dot; NaN for none.
     """
@@ -92,10 +92,9 @@ def rows(
 
 
 def _ground(axes: Axes, reference: float | None, region: float) -> list[str]:
-    found = []
-    for value in axes.x.ticks():
-        x = float(axes.x.at(value))
-        found.append(tag("path", class_="grid", d=f"M{number(x)} {number(axes.y.start)}V{number(axes.y.end)}"))
+    upright = f" {number(axes.y.start)}V{number(axes.y.end)}"
+    d = "".join(f"M{number(float(axes.x.at(value)))}{upright}" for value in axes.x.ticks())
+    found = [tag("path", class_="grid", d=d)]
     if reference is not None and math.isfinite(region):
         a, b = (float(axes.x.at(reference + side)) for side in (-region, region))
         height = axes.y.start - axes.y.end
@@ -105,10 +104,20 @@ def _ground(axes: Axes, reference: float | None, region: float) -> list[str]:
     return [*found, axes.columns()]
 
 
+def _named(words: str, y: float, room: float) -> list[str]:
+    """The name of a row; a difference that is too long for a line takes two."""
+    first, minus, second = words.partition(" − ")
+    if not minus or width_of(words, 11) <= room:
+        return [label(0.0, y + 4, words, room)]
+    return [label(0.0, y - 1.5, first, room), label(0.0, y + 9.5, f"− {second}", room)]
+
+
 def _row(row: Row, scale: Scale, y: float, left: float, hue: int, _: int) -> list[str]:
-    found = [label(0.0, y + 4, row.words, left - 8)]
-    for value in row.faint:
-        found.append(tag("circle", class_=f"faint p{hue}", cx=float(scale.at(value)), cy=y, r=3.0))
+    found = _named(row.words, y, left - 8)
+    if row.faint:
+        # Thin strokes stay apart where round dots of many folds would cover one another.
+        d = "".join(f"M{number(round(float(x), 1))} {number(y - 4)}v8" for x in sorted(scale.at(row.faint)))
+        found.append(tag("path", class_=f"faint c{hue}", d=d))
     if math.isfinite(row.low):
         a, b = scale.at([row.low, row.high])
         found.append(tag("path", class_=f"whisker c{hue}", d=f"M{number(float(a))} {number(y)}H{number(float(b))}"))

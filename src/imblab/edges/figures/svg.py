@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 
 #: Widths of characters in ems, on the wide side of what common sans-serif fonts have.
@@ -19,6 +20,18 @@ def number(value: float) -> str:
     """
     text = f"{value:z.2f}"
     return text.rstrip("0").rstrip(".")
+
+
+def brief(value: float) -> str:
+    """A number of a path, without the zero before its point.
+
+    Examples
+    --------
+    >>> brief(0.5), brief(-0.25), brief(3.0)
+    ('.5', '-.25', '3')
+    """
+    text = number(value)
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
 def tag(name: str, *inside: str, **attributes: object) -> str:
@@ -44,6 +57,18 @@ def tag(name: str, *inside: str, **attributes: object) -> str:
     )
     body = "".join(inside)
     return f"<{name}{given}>{body}</{name}>" if body else f"<{name}{given}/>"
+
+
+def dots(x: Iterable[float], y: Iterable[float], **attributes: object) -> str:
+    """Round dots as one element: lines of no length, whose width and round caps a style gives.
+
+    Examples
+    --------
+    >>> dots([1.0, 2.0], [3.0, 4.0], class_="dots")
+    '<path class="dots" d="M1 3h0M2 4h0"/>'
+    """
+    d = "".join(f"M{_plain(round(float(a), 1))} {_plain(round(float(b), 1))}h0" for a, b in zip(x, y, strict=True))
+    return tag("path", **attributes, d=d) if d else ""
 
 
 def words(text: str) -> str:
@@ -82,7 +107,10 @@ def fitted(text: str, room: float, size: float) -> str:
 
 
 def label(x: float, y: float, text: str, room: float, size: float = 11, **attributes: object) -> str:
-    """Words at a place, cut to the room there is; the whole text is the tooltip of a cut one."""
+    """Words at a place, cut to the room there is; the whole text is the tooltip of a cut one.
+
+    Where words end or have their middle at their place, ``e`` or ``m`` is among their classes.
+    """
     shown = fitted(text, room, size)
     title = tag("title", words(text)) if shown != text else ""
     return tag("text", title, words(shown), x=x, y=y, **attributes)

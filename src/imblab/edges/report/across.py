@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imblab.analysis import many
-from imblab.analysis.methods import named
+from imblab.analysis.methods import joined, named
 from imblab.edges.figures import ranks
 from imblab.edges.report.findings import TONES
 from imblab.edges.report.model import (
@@ -37,7 +37,11 @@ def across(source: Source) -> Section:
         "Tasks cut from one parent table are averaged first, so that sources are the units; folds never are. "
         "Strategies under one bar are not told apart by Wilcoxon's signed-rank test, adjusted by Holm over all pairs."
     ]
-    lead += dict.fromkeys(f"{a.learner}: {note}." for a in found for note in a.notes)
+    noted: dict[str, list[str]] = {}
+    for a in found:
+        for note in a.notes:
+            noted.setdefault(note, []).append(a.learner)
+    lead += [f"{joined(learners)}: {note}." for note, learners in noted.items()]
     panels = [_panel(source, a) for a in found if len(a.rank_table) > 1 and len(a.sources) > 1]
     tables = [t for a in found for t in _tables(source, a)]
     blocks: list[Table | Gallery] = [Gallery("Mean ranks, 1 is best", tuple(panels))] if panels else []

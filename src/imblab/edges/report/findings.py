@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from imblab.analysis import methods
-from imblab.analysis.advice import advice
+from imblab.analysis.advice import SETTLED, advice
 from imblab.analysis.methods import named
-from imblab.analysis.wording import isolates_resampling
+from imblab.analysis.wording import isolates_resampling, reasons
 from imblab.edges.figures import Row, rows
 from imblab.edges.report.model import (
     Cell,
@@ -51,14 +52,49 @@ def verdict(source: Source) -> Section:
     found = source.contrasts
     if found.empty:
         return Section("verdict", "The verdict", source.sentences)
-    isolating = [isolates_resampling(source.study, a, b) for a, b in zip(found.a, found.b, strict=True)]
-    asked = found[isolating] if any(isolating) else found
-    said = [_counted(group, a, b, any(isolating)) for (a, b), group in groups(asked, "a", "b")]
+    asked = _asked(source)
+    said = [_counted(source, group, a, b) for (a, b), group in groups(asked, "a", "b")]
     lead = [f"Everything on this page is exploratory: {source.exploratory}."] if source.exploratory else []
-    table = [_contrasts(source, asked, "verdict", "The contrasts that decide")] if len(asked) <= MOST else []
+    grids = [_grid(source, own, a, b) for (a, b), own in groups(asked, "a", "b")] if len(source.families) > 1 else []
+    table = [_contrasts(source, _settled_first(asked), "verdict", "The contrasts that decide")]
+    table = [replace(t, folded=bool(grids)) for t in table if len(asked) <= MOST]
     sentences = tuple(minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in source.sentences)
     todo = tuple(minus(s) for s in advice(asked, source.study, source.across))
-    return Section("verdict", "The verdict", (*lead, *said), tuple(table), "Verdict", sentences, todo)
+    return Section("verdict", "The verdict", (*lead, *said), (*grids, *table), "Verdict", sentences, todo)
+
+
+def _asked(source: Source) -> pd.DataFrame:
+    """The contrasts that decide: those that a study declares, else those that isolate resampling, else all."""
+    found = source.contrasts
+    isolating = [isolates_resampling(source.study, a, b) for a, b in zip(found.a, found.b, strict=True)]
+    return found[isolating] if source.study.claims.contrasts is None and any(isolating) else found
+
+
+def _settled_first(found: pd.DataFrame) -> pd.DataFrame:
+    """Contrasts by data set and learner, those of them first in which something is settled."""
+    settled, names = found.verdict.isin(SETTLED), [found.dataset, found.learner]
+    families = {
+        "open": ~settled.groupby(names, sort=False).transform("any"),
+        "place": found.groupby(names, sort=False).ngroup(),
+    }
+    order = pd.DataFrame({**families, "own": ~settled})
+    return found.loc[order.sort_values(list(order.columns), kind="stable").index]
+
+
+def _grid(source: Source, found: pd.DataFrame, a: str, b: str) -> Table:
+    """The verdicts on one contrast at a glance: a row a data set, a column a learner."""
+    cells = {(r.dataset, r.learner): words(_glance(r), TONES.get(r.verdict, "")) for _, r in found.iterrows()}
+    lines = [
+        Line(d, (words(d), *(cells.get((d, n), words("")) for n in source.learners)), {"d": source.datasets.index(d)})
+        for d in source.datasets
+        if any((d, n) in cells for n in source.learners)
+    ]
+    columns = header(("dataset", "data set"), *source.learners)
+    return Table(slug("verdict", a, b), f"{a} − {b}", columns, tuple(lines))
+
+
+def _glance(row: pd.Series[Any]) -> str:
+    return "not tested" if math.isnan(row["mean"]) else f"{row.verdict} {diff(row['mean']).text}"
 
 
 def data_sheet(source: Source) -> Section:
@@ -133,7 +169,7 @@ def scores(source: Source) -> Section:
         ),
     )
     gallery = Gallery(
-        f"{named(primary)} of every fold", tuple(panels), note="A filled dot is the mean, a faint one a test fold."
+        f"{named(primary)} of every fold", tuple(panels), note="A dot is the mean, a thin stroke a test fold."
     )
     return Section("results", "What every strategy scored", lead, (*tables, gallery), "Results")
 
@@ -150,9 +186,15 @@ def differences(source: Source) -> Section:
             continue
         name, caption = slug("differences", dataset, learner), f"{dataset}, {learner}"
         tables.append(_contrasts(source, own, name, caption, source.picks(dataset, learner)))
-        panels.append(Panel(_forest(source, own, dataset, learner), source.picks(dataset, learner)))
-    said = Counter(found.verdict)
-    lead = [f"Of {len(found)} contrasts, {methods.joined(f'{n} {_are(n)} {word}' for word, n in said.items())}."]
+        if own["mean"].notna().any():
+            panels.append(Panel(_forest(source, own, dataset, learner), source.picks(dataset, learner)))
+    known = found[found["mean"].notna()]
+    said = methods.joined(f"{n} {_are(n)} {word}" for word, n in Counter(known.verdict).items()) or "none has a verdict"
+    lead = [f"Of {len(found)} contrasts, {said}."]
+    if len(known) < len(found):
+        lead.append(
+            f"{len(found) - len(known)} could not be compared, since an arm lacks a score: nothing is filled in."
+        )
     reach = found.detectable.dropna()
     if len(reach):
         lead.append(
@@ -189,8 +231,7 @@ def _contrasts(
 
 def _why(found: pd.DataFrame) -> str:
     """The reasons that are more than a p-value."""
-    reasons = [r for r in found.reason if isinstance(r, str) and not r.startswith("Holm-adjusted")]
-    return minus("; ".join(dict.fromkeys(reasons)))
+    return minus("; ".join(reasons(found)))
 
 
 def _columns_of(facts: Mapping[str, Any] | None, known: bool) -> tuple[Cell, ...]:
@@ -224,7 +265,7 @@ def _forest(source: Source, own: pd.DataFrame, dataset: str, learner: str) -> An
     primary = source.study.primary
     given = [
         Row(f"{r.a} − {r.b}", r.a if r.a in source.strategies else source.strategies[0], r["mean"], r.low, r.high)
-        for _, r in own.iterrows()
+        for _, r in own[own["mean"].notna()].iterrows()
     ]
     said = f"Differences in {named(primary)} with their intervals on {dataset} with {learner}."
     region = float(own.rope.iloc[0])
@@ -233,10 +274,11 @@ def _forest(source: Source, own: pd.DataFrame, dataset: str, learner: str) -> An
     return rows(name, f"{dataset}, {learner}", said, given, source.strategies, label, 0.0, region)
 
 
-def _counted(group: pd.DataFrame, a: str, b: str, alone: bool) -> str:
+def _counted(source: Source, group: pd.DataFrame, a: str, b: str) -> str:
     said = methods.joined(f"{w} in {n}" for w, n in Counter(group.verdict).items())
     where = "comparison" if len(group) == 1 else "comparisons"
-    what = f"{a} against {b}, its equal without resampling," if alone else f"{a} against {b}"
+    equal = ", its equal without resampling," if isolates_resampling(source.study, a, b) else ""
+    what = f"{a} against {b}{equal}"
     means = group["mean"].dropna()
     size = (
         f" The difference lies between {diff(means.min()).text} and {diff(means.max()).text}."

@@ -77,6 +77,8 @@ class Table:
     note : str
     picks : mapping of str to int
         As of a line, for the whole table.
+    folded : bool
+        Whether it opens on demand.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Table:
     lines: tuple[Line, ...]
     note: str = ""
     picks: Mapping[str, int] = field(default_factory=dict)
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

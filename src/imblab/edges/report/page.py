@@ -132,13 +132,18 @@ def numeric(table: Table, column: int) -> bool:
 
 
 def _hiding(strategies: int, datasets: int, learners: int) -> str:
-    """What is not picked is hidden, and a band is drawn for who is pointed at, by style alone: it needs no script."""
+    """What is not picked is hidden, and a band is drawn for who is pointed at, by style alone: it needs no script.
+
+    Only the few boxes and names are searched by ``:has``, and what they rule comes after them: a ``:has`` of the whole
+    page would be matched again, over every element, whenever one of them changes.
+    """
     pointed = "".join(
-        f"body:has(.legend [data-s='{i}']:hover,.pick label:hover>#s{i}) g[data-s='{i}']>.more{{display:inline}}"
+        f":is(.legend:has([data-s='{i}']:hover)~.grid,.pick:has(label:hover>#s{i})~main) g[data-s='{i}']>.more"
+        "{display:inline}"
         for i in range(strategies)
     )
     return pointed + "".join(
-        f"body:has(#{letter}{i}:not(:checked)) main [data-{letter}='{i}']{{display:none}}"
+        f".pick:has(#{letter}{i}:not(:checked))~main [data-{letter}='{i}']{{display:none}}"
         for letter, count in (("s", strategies), ("d", datasets), ("l", learners))
         for i in range(count)
     )

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from imblab.analysis import cells as wording
-from imblab.analysis.methods import named
+from imblab.analysis.methods import joined, named
 from imblab.edges.report.model import Line, Section, Source, Table, diff, groups, header, key, minus, num, whole, words
 
 #: A ROC-AUC that says rather that the answer was known.
@@ -20,10 +20,13 @@ def failures(source: Source) -> Section:
     """Cells without an answer, and what a reader should know of the others."""
     lost = source.frame[source.frame.status != "ok"].fillna({"error": "no reason recorded"})
     lines = []
-    for i, ((d, n, s, status, why), own) in enumerate(groups(lost, *ARM, "status", "error")):
-        cells = (words(status, "bad" if status == "failed" else ""), whole(len(own)), words(why))
-        lines.append(source.line((d, n, s), *cells, more=f"{status}/{i}"))
-    tables = [Table("failures", "Cells without an answer", header("arm", "status", "cells", "why"), tuple(lines))]
+    for i, ((d, s, status, why), own) in enumerate(groups(lost, "dataset", "strategy", "status", "error")):
+        learners = words(joined(dict.fromkeys(own.learner)))
+        cells = (learners, words(status, "bad" if status == "failed" else ""), whole(len(own)), words(why))
+        picks = {"d": source.datasets.index(d), "s": source.strategies.index(s)}
+        lines.append(Line(key(d, s, status, str(i)), (words(f"{d}, {s}"), *cells), picks))
+    columns = header(("arm", "data set, strategy"), "learners", "status", "cells", "why")
+    tables = [Table("failures", "Cells without an answer", columns, tuple(lines))]
     said = [
         Line(key(d, n, str(i)), (words(f"{d}, {n}"), words(minus(remark))), source.picks(d, n))
         for (d, n), own in groups(source.summary, "dataset", "learner")
@@ -58,18 +61,19 @@ def cost(source: Source) -> Section:
     """Seconds, fits, and the gain that they bought."""
     lines = []
     for _, r in source.summary.iterrows():
-        rate = r.gain_none / r.seconds if r.seconds > 0 else math.nan
+        # Seconds of an arm whose fits were all there already are seconds of looking up.
+        rate = r.gain_none / r.seconds if r.seconds > 0 and r.spared < r.fits else math.nan
         counts = (whole(r.candidates), whole(r.fits), whole(r.spared))
         numbers = (num(r.seconds), *counts, diff(r.gain_none), diff(rate))
         lines.append(source.line((r.dataset, r.learner, r.strategy), *numbers))
     gain = ("gain", f"{named(source.study.primary)} over none")
     columns = header("arm", "seconds", "candidates", "fits", "spared", gain, ("rate", "gain per second"))
-    total, fits = float(source.summary.seconds.sum()), int(source.summary.fits.sum())
+    total, fits, spared = (source.summary[c].sum() for c in ("seconds", "fits", "spared"))
     lead = (
-        f"All cells took {wording.seconds(total)} of wall time and rest on {fits} fits.",
+        f"All cells took {wording.seconds(float(total))} of wall time and rest on {int(fits)} fits, {int(spared)} of "
+        "which were there already: shared by strategies, or made by an earlier run.",
         "A fit that several strategies share is timed where it was made first, so that seconds depend on the order; "
-        "the "
-        "number of fits does not.",
+        "the number of fits does not. An arm that made no fit itself has no gain per second.",
     )
     return Section("cost", "What it cost", lead, (Table("cost", "Cost and gain", columns, tuple(lines)),), "Cost")
 
@@ -77,7 +81,8 @@ def cost(source: Source) -> Section:
 def origin(source: Source) -> Section:
     """Versions, hashes, and the command that makes the study again."""
     versions = source.facts.get("versions", {})
-    lines = [Line(f"version/{n}", (words(n), words(versions[n]))) for n in sorted(versions)]
+    lines = [Line(f"how/{n}", (words(n), words(v))) for n, v in _how(source)]
+    lines += [Line(f"version/{n}", (words(n), words(versions[n]))) for n in sorted(versions)]
     lines += [Line(f"sha256/{n}", (words(f"sha256 of {n}"), words(h))) for n, h in source.hashes.items()]
     for dataset in source.datasets:
         own = [r for r in source.rows if r.dataset == dataset]
@@ -90,14 +95,23 @@ def origin(source: Source) -> Section:
             )
         )
     lead = [
-        f"The command is: {source.command}",
-        f"It asks the same question with seed {source.study.seed}; with the same versions it gives the same rows, "
-        "bit for "
-        "bit, and skips those that are there.",
+        f"The command asks the same question with seed {source.study.seed}; with the same versions it gives the same "
+        "rows, bit for bit, and skips those that are there. From an empty folder it makes them all.",
     ]
     lead += [] if versions else ["Versions are recorded with evidence.parquet, which is not here."]
     table = Table("origin", "Versions and fingerprints", header("what", "value"), tuple(lines))
-    return Section("origin", "Environment, and how to make it again", tuple(lead), (table,), "Reproduce")
+    return Section("origin", "Reproduce: command, environment, hashes", tuple(lead), (table,), "Reproduce")
+
+
+def _how(source: Source) -> Iterator[tuple[str, str]]:
+    """The command, and where the code was that gathered the evidence."""
+    git = source.facts.get("git", {})
+    yield "command", source.command
+    yield "system", source.facts.get("system") or "not recorded"
+    yield "git commit", git.get("git.commit") or "not recorded: no git tree, or an evidence of before"
+    if "git.dirty" in git:
+        changed = f"changes that are not committed, sha256 of the diff {git.get('git.diff_sha256', 'none: new files')}"
+        yield "git tree", changed if git["git.dirty"] == "true" else "clean, results aside"
 
 
 def _digest(fingerprints: Iterable[str]) -> str:

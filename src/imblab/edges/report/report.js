@@ -1,8 +1,10 @@
 "use strict";
-// Values are read back from the drawn lines: the page carries no second copy of them.
+// Values are read back from the drawn lines: the page carries no second copy of them. Nothing here asks the browser for
+// a style or a place before a reader moves: on a page of thousands of figures every such question is a new layout.
 const SVG = "http://www.w3.org/2000/svg";
 const change = {linear: v => v, sqrt: Math.sqrt, log: Math.log10};
 const back = {linear: v => v, sqrt: v => v * v, log: v => 10 ** v};
+const boxes = [...document.querySelectorAll(".pick input[id^=s]")];
 
 function scale(text) {
   const [low, high, start, end] = text.split(" ").slice(0, 4).map(Number), kind = text.split(" ")[4];
@@ -17,77 +19,91 @@ function scale(text) {
 function points(d) {
   const found = [];
   for (const piece of d.split("M").slice(1)) {
-    const [first, rest] = piece.split("l");
-    let [x, y] = first.trim().split(/\s+/).map(Number);
+    const [first, rest] = piece.split(/[lh]/).map(part => (part.match(/-?(\d+\.?\d*|\.\d+)/g) || []).map(Number));
+    let [x, y] = first;
     found.push([x, y]);
-    const steps = (rest || "").trim().split(/\s+/).map(Number);
-    for (let i = 0; i + 1 < steps.length; i += 2) {
-      x += steps[i];
-      y += steps[i + 1];
+    for (let i = 0; i + 1 < (rest || []).length; i += 2) {
+      x += rest[i];
+      y += rest[i + 1];
       found.push([x, y]);
     }
   }
   return found;
 }
 
+// What a figure says at a place: made when it is first needed.
 function reader(svg) {
   const x = scale(svg.dataset.x), y = scale(svg.dataset.y);
-  const lines = [...svg.querySelectorAll("g[data-n]")].map(g => ({g, points: points(g.querySelector(".line")?.getAttribute("d") || "")}));
+  const lines = [...svg.querySelectorAll("g[data-n]")].map(g => ({
+    name: g.dataset.n, box: boxes[g.dataset.s], points: points(g.querySelector(".line,.dots")?.getAttribute("d") || ""),
+  }));
   const cursor = document.createElementNS(SVG, "path"), out = document.createElement("p");
   cursor.setAttribute("class", "cursor");
   out.className = "read";
   out.setAttribute("aria-live", "polite");
   svg.append(cursor);
   svg.after(out);
-  let place = null;
-  const show = p => {
-    place = Math.min(Math.max(p, x.start), x.end);
+  const word = text => Object.assign(document.createElement("span"), {textContent: text});
+  const found = {x, place: null, show(p) {
+    const place = found.place = Math.min(Math.max(p, x.start), x.end);
     cursor.setAttribute("d", `M${place} ${y.start}V${y.end}`);
-    out.textContent = "";
-    const said = document.createElement("span");
-    said.textContent = `at ${x.of(place).toPrecision(3)}:`;
-    out.append(said);
-    for (const line of lines) {
-      if (!line.points.length || getComputedStyle(line.g).display === "none") continue;
-      const near = line.points.reduce((a, b) => Math.abs(b[0] - place) < Math.abs(a[0] - place) ? b : a);
-      if (Math.abs(near[0] - place) > 12 && line.points.length > 12) continue;
-      const word = document.createElement("span");
-      word.textContent = `${line.g.dataset.n} ${y.of(near[1]).toFixed(3)}`;
-      out.append(word);
+    const words = [word(`at ${x.of(place).toPrecision(3)}:`)];
+    for (const {name, box, points} of lines) {
+      if (!points.length || !box.checked) continue;
+      const near = points.reduce((a, b) => Math.abs(b[0] - place) < Math.abs(a[0] - place) ? b : a);
+      if (Math.abs(near[0] - place) > 12 && points.length > 12) continue;
+      words.push(word(`${name} ${y.of(near[1]).toFixed(3).replace("-", "−")}`));
     }
-  };
+    out.replaceChildren(...words);
+  }};
+  return found;
+}
+const readers = new Map();
+const of = svg => readers.get(svg) || readers.set(svg, reader(svg)).get(svg);
+
+for (const svg of document.querySelectorAll("svg.f[data-x]")) {
+  svg.setAttribute("tabindex", "0");
   svg.addEventListener("pointermove", event => {
-    const box = svg.getBoundingClientRect(), p = (event.clientX - box.left) / box.width * svg.viewBox.baseVal.width;
+    const {x, show} = of(svg), box = svg.getBoundingClientRect();
+    const p = (event.clientX - box.left) / box.width * svg.viewBox.baseVal.width;
     if (p >= x.start - 4 && p <= x.end + 4) show(p);
   });
-  svg.setAttribute("tabindex", "0");
   svg.addEventListener("keydown", event => {
     const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
     if (!step) return;
     event.preventDefault();
+    const {x, place, show} = of(svg);
     show((place ?? x.start) + step * (x.end - x.start) / 100);
   });
-  return value => show(x.at(value));
 }
 
 // With few strategies picked every band has room.
-const picked = [...document.querySelectorAll(".pick input[id^=s]")];
-const few = () => document.body.classList.toggle("few", picked.filter(box => box.checked).length <= 3);
-picked.forEach(box => box.addEventListener("change", few));
+const few = () => document.body.classList.toggle("few", boxes.filter(box => box.checked).length <= 3);
+boxes.forEach(box => box.addEventListener("change", few));
 few();
 
-const cuts = [];
-for (const svg of document.querySelectorAll("svg.f[data-x]")) {
-  const move = reader(svg);
-  if (svg.dataset.cut) cuts.push(move);
-}
+// The cut moves in the figures in sight; the others follow when they come into it.
+let cut = null;
+const seen = new Set();
+const follow = svg => {
+  const found = of(svg);
+  found.show(found.x.at(cut));
+};
+const watch = new IntersectionObserver(entries => {
+  for (const {target, isIntersecting} of entries) {
+    seen[isIntersecting ? "add" : "delete"](target);
+    if (isIntersecting) follow(target);
+  }
+}, {rootMargin: "200px"});
 for (const box of document.querySelectorAll(".cut")) {
   const input = box.querySelector("input"), out = box.querySelector("output");
   const move = () => {
-    out.textContent = Number(input.value).toFixed(2);
-    cuts.forEach(cut => cut(Number(input.value)));
+    cut = Number(input.value);
+    out.textContent = cut.toFixed(2);
+    seen.forEach(follow);
   };
   box.hidden = false;
   input.addEventListener("input", move);
   move();
 }
+if (cut !== null) document.querySelectorAll("svg.f[data-cut]").forEach(svg => watch.observe(svg));

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import evidence, tuning
+from imblab.analysis import tuning
 from imblab.edges.figures import Axes, Curve, Extras, Figure, Scale, area, lines, spanning
+from imblab.edges.report import priors
 from imblab.edges.report.curves import MISSING
 from imblab.edges.report.model import (
     Gallery,
@@ -35,7 +36,6 @@ STATISTICS |= {
     "observed_expected": "observed / expected",
     "mean_risk_ratio": "risk / prevalence",
 }
-CORRECTED = ("brier", "log_loss", "mean_risk_ratio")
 
 
 def calibration(source: Source) -> Section:
@@ -45,18 +45,21 @@ def calibration(source: Source) -> Section:
         return Section("calibration", title, (MISSING,), (), "Calibration")
     bins = _bins(source.evidence)
     drawn = [_reliability(source, bins, d, learner) for d, learner in source.families]
-    table = _statistics(source)
+    before, after = _named(source.evidence, "calibration"), _named(source.evidence, "prior")
+    table = _statistics(source, before)
+    said, corrected = priors.before_and_after(source, before, after)
     lead = (
         "Each repeat's test predictions are pooled and cut into ten bins of equal size; dots on the diagonal say that "
         "the predicted risks came true. Axes are on a square-root scale, since most rows have small risks.",
         "Resampling and weights teach the learner another prevalence than the real one: its risks then tend to be "
-        "too high. Prior correction undoes that without touching the order of the rows.",
+        "too high.",
+        *said,
     )
     note = "Above the diagonal: risks too low. Below: too high."
     gallery = Gallery(
         "Observed share against predicted risk", tuple(p for p in drawn if p is not None), True, note=note
     )
-    return Section("calibration", title, lead, (gallery, table), "Calibration")
+    return Section("calibration", title, lead, (gallery, table, *corrected), "Calibration")
 
 
 def balance(source: Source) -> Section:
@@ -166,22 +169,15 @@ def _reliability(source: Source, bins: dict[Arm, np.ndarray], dataset: str, lear
     return Panel(figure, source.picks(dataset, learner))
 
 
-def _statistics(source: Source) -> Table:
-    frame = source.evidence if source.evidence is not None else evidence.empty()
-    before, after = _named(frame, "calibration"), _named(frame, "prior")
+def _statistics(source: Source, before: dict[Arm, dict[str, float]]) -> Table:
     shown = [n for n in STATISTICS if any(math.isfinite(found.get(n, math.nan)) for found in before.values())]
-    corrected = [n for n in CORRECTED if any(math.isfinite(found.get(n, math.nan)) for found in after.values())]
     lines_ = []
     for arm in ((d, n, s) for d, n in source.families for s in source.arms(d, n)):
-        own = [num(before.get(arm, {}).get(n)) for n in shown]
-        lines_.append(source.line(arm, *own, *(num(after.get(arm, {}).get(n)) for n in corrected)))
-    changed = ((f"prior_{n}", f"{STATISTICS[n]}, corrected") for n in corrected)
-    columns = header("arm", *((n, STATISTICS[n]) for n in shown), *changed)
+        lines_.append(source.line(arm, *(num(before.get(arm, {}).get(n)) for n in shown)))
+    columns = header("arm", *((n, STATISTICS[n]) for n in shown))
     note = (
         "Means over repeats. Brier skill is against always predicting the training prevalence; slope, intercept and "
-        "ECE "
-        "need 100 rows of either class. Prior correction is approximate for samplers that make new rows, and "
-        "left out where a sampler cleans, a learner balances by itself, or a strategy calibrates."
+        "ECE need 100 rows of either class."
     )
     return Table("calibration", "Calibration", columns, tuple(lines_), note)
 
