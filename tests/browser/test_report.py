@@ -168,6 +168,17 @@ def test_the_largest_reports_open_and_answer_a_reader(open_page, keep, file, scr
         page.locator("#thresholds .read", has_text="at 0.510").first.wait_for(timeout=5_000)
 
 
+@pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
+def test_the_contents_lead_to_their_sections(open_page, file):
+    page = open_page(file.as_uri(), width=1280, height=900)
+    for name in ("results", "curves", "calibration", "origin"):
+        page.click(f"nav a[href='#{name}']")
+        page.wait_for_timeout(300)
+        top = page.evaluate(f"document.getElementById('{name}').getBoundingClientRect().top")
+        bottom = page.evaluate("document.documentElement.scrollHeight - window.innerHeight - window.scrollY")
+        assert 0 <= top < 200 or (bottom < 2 and 0 <= top < 900), (name, top)
+
+
 def test_the_keyboard_reaches_everything(open_page, page_file):
     page = open_page(page_file.as_uri(), width=1280)
     page.keyboard.press("Tab")

@@ -42,6 +42,8 @@ from imblab.edges.report.model import (
 POSTERIOR = ("detectable", "below", "within", "above")
 #: Contrasts that are listed before anything else.
 MOST = 200
+#: Tables of one kind that are open; the others wait to be asked for.
+OPEN = 6
 TONES = {"better": "good", "worse": "bad", "equivalent": "even", "identical": "even"}
 #: Measures shown beside the primary, as far as the study has them.
 BESIDE = ("pr_auc", "recall", "precision", "f1", "mcc", "roc_auc", "brier")
@@ -154,7 +156,8 @@ def scores(source: Source) -> Section:
         ]
         name = slug("scores", dataset, learner)
         caption = f"{dataset}, {learner}"
-        tables.append(Table(name, caption, columns, tuple(lines), "", source.picks(dataset, learner)))
+        folded = len(tables) >= OPEN
+        tables.append(Table(name, caption, columns, tuple(lines), "", source.picks(dataset, learner), folded))
         panels.append(Panel(_fold_scores(source, dataset, learner), source.picks(dataset, learner)))
     level = f"{100 * (1 - source.study.claims.alpha):g} %"
     tested = source.summary[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None)
@@ -185,7 +188,8 @@ def differences(source: Source) -> Section:
         if own.empty:
             continue
         name, caption = slug("differences", dataset, learner), f"{dataset}, {learner}"
-        tables.append(_contrasts(source, own, name, caption, source.picks(dataset, learner)))
+        table = _contrasts(source, own, name, caption, source.picks(dataset, learner))
+        tables.append(replace(table, folded=len(tables) >= OPEN))
         if own["mean"].notna().any():
             panels.append(Panel(_forest(source, own, dataset, learner), source.picks(dataset, learner)))
     known = found[found["mean"].notna()]
