@@ -25,6 +25,7 @@ _HOME = {
     "compose": "app",
     "dataset": "edges.datasets",
     "evaluate": "app",
+    "rescore": "rescoring",
     "run": "app",
 }
 
