@@ -456,7 +456,7 @@ def test_a_table_is_called_as_its_file_unless_it_is_named(capsys):
     assert {row["dataset"] for row in rows(ledger("own")).values()} == {"churn"}
     assert run("name=named", *words, "dataset.table.name=customers") == 0
     assert {row["dataset"] for row in rows(ledger("named")).values()} == {"customers"}
-    assert "customers, logistic: mcc" in capsys.readouterr().out
+    assert "customers, logistic: MCC" in capsys.readouterr().out
     for one, other in zip(rows(ledger("own")).values(), rows(ledger("named")).values(), strict=True):
         assert one["scores"] == other["scores"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imblab.core import design, splits
 from imblab.edges import datasets
@@ -27,6 +27,7 @@ class Layout:
     datasets: Mapping[str, Dataset]
     plans: Mapping[str, tuple[Split, ...]]
     cells: tuple[Cell, ...]
+    _cautions: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def addresses(self) -> dict[str, str]:
         """What the row of every cell must be addressed with."""
@@ -34,8 +35,10 @@ class Layout:
 
     def cautions(self, name: str) -> list[str]:
         """What a reader should know of a table before anything runs."""
-        data, plan = self.datasets[name], self.plans[name]
-        return [*datasets.warnings(data, plan), *splits.cautions(data, plan)]
+        if name not in self._cautions:
+            data, plan = self.datasets[name], self.plans[name]
+            self._cautions[name] = [*datasets.warnings(data, plan), *splits.cautions(data, plan)]
+        return self._cautions[name]
 
 
 def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:

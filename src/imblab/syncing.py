@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +106,14 @@ class Picture:
         self.writer.put(self._send)
         self.writer.close(self._asked.get("timeout"))
 
-    def _begin(self, rows: Sequence[Evaluation], writer: tracking.Writer) -> None:
+    @cached_property
+    def _question(self) -> tuple[dict[str, Any], Study]:
+        """What the folder asks, which stays as it is once there are rows."""
         mapping = ledger.read_study(self._home)
-        study = config.read(mapping, self._allow)
+        return mapping, config.read(mapping, self._allow)
+
+    def _begin(self, rows: Sequence[Evaluation], writer: tracking.Writer) -> None:
+        mapping, study = self._question
         self._inner |= inner_scores(self._layout, rows, self._opener)
         search = str(self._asked.get("search", "none"))
         extras = tracking.Extras(
@@ -261,7 +266,8 @@ def _write_predictions(layout: Layout, rows: Sequence[Evaluation], opener: Opene
         )
     columns |= {name: np.concatenate(found) for name, found in zip(("row", "y", "p"), arrays, strict=True)}
     path = folder / PREDICTIONS
-    pd.DataFrame(columns).to_parquet(path, index=False)
+    # Probabilities are all different: looking for equal ones takes longer than writing them.
+    pd.DataFrame(columns).to_parquet(path, index=False, use_dictionary=[*names, "y"], compression="zstd")
     return path
 
 

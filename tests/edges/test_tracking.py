@@ -22,6 +22,7 @@ from mlflow.entities import ViewType
 
 from imblab.cli import main
 from imblab.edges import config, ledger, tracking
+from imblab.edges.tracking import address
 from imblab.errors import StudyError
 from imblab.records import Measure
 
@@ -521,3 +522,19 @@ def test_a_study_logs_to_a_server_and_tells_it_no_password(place, tmp_path, monk
     assert not list(tmp_path.rglob("artifacts"))
     assert SECRET not in json.dumps([run.to_dictionary() for run in runs_of(client, "remote")])
     assert_secret_is_nowhere(tmp_path, out, err)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("no server", "ValueError: no server"),
+        ("", "ValueError: no message"),
+        ("at http://me:secret@host\nand more", "ValueError: at http://...@host"),
+        (
+            f"API request to https://host/{'x' * 200} failed (Caused by SSLError('certificate verify failed'))",
+            "ValueError: SSLError('certificate verify failed'))",
+        ),
+    ],
+)
+def test_an_error_is_told_by_its_cause_without_a_password(said, kept):
+    assert address.brief(ValueError(said)) == kept

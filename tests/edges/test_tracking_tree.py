@@ -19,7 +19,7 @@ from imblab.analysis.intervals import corrected_t
 from imblab.cli import main
 from imblab.edges import config, ledger, tracking
 from imblab.errors import ConfigError, DataError
-from imblab.records import Evaluation, Measure, Study, Trial
+from imblab.records import Evaluation, Measure, Strategy, Study, Trial
 
 HOME = Path("experiments/tree")
 SMALL = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote_threshold]", "protocol=smoke")
@@ -271,6 +271,14 @@ def test_what_stands_below_a_strategy(plain, rows, mode, roles):
     assert found == {"study": 1, "cell": 1, **roles}
     assert len({run.key for run in runs}) == len(runs)
     assert all(run.parent == "ecoli3/logistic/smote" for run in runs[2:])
+
+
+def test_candidates_say_what_sets_their_probabilities_right(plain):
+    asked = replace(plain, strategies=(Strategy("smote", calibration="isotonic"),))
+    found = tracking.describe(asked, list(made("grid")), {}, tracking.Extras(search="candidates"))
+    assert {run.params.get("calibration") for run in found if run.role != "study"} == {"isotonic"}
+    found = tracking.describe(plain, list(made("grid")), {}, tracking.Extras(search="candidates"))
+    assert not any("calibration" in run.params for run in found)
 
 
 def test_a_winner_holds_what_was_promised_and_what_came(plain):

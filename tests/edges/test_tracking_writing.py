@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from imblab.cli import main
 from imblab.edges import ledger, tracking
 from imblab.edges.tracking import client as clients
+from imblab.edges.tracking import writing
 from imblab.errors import StudyError
 from imblab.records import Evaluation, Measure, Protocol, Strategy, Study, Trial
 
@@ -273,6 +274,39 @@ def test_runs_of_other_people_are_left_alone(place):
     assert store().get_run(mine).info.status == "RUNNING"
 
 
+def test_cells_that_a_study_no_longer_holds_are_deleted_and_may_be_restored(place):
+    study, rows = small("over", strategies=3)
+    tracking.log(study, {}, rows, place, URI)
+    old = ids("over")
+    fewer = [row for row in rows if row.strategy != "s2"]
+    tracking.log(study, {}, fewer, place, URI)
+    assert held("over") == picture(tracking.describe(study, fewer, {}))
+    gone = store().get_run(old["toy/logistic/s2"])
+    assert (gone.info.lifecycle_stage, gone.data.tags["imblab.stale"]) == ("deleted", "true")
+    left = {key for key in old if store().get_run(old[key]).info.lifecycle_stage == "active"}
+    assert not any(key.startswith("toy/logistic/s2") for key in left)
+    # Whoever wants it back keeps it, beside a study that has no such cell or has one again.
+    store().restore_run(gone.info.run_id)
+    assert tracking.log(study, {}, fewer, place, URI) == 0
+    tracking.log(study, {}, rows, place, URI)
+    active = store().search_runs([experiment("over")], "tags.`imblab.key` = 'toy/logistic/s2'")
+    assert len(active) == 2
+    assert sorted("imblab.stale" in run.data.tags for run in active) == [False, True]
+
+
+def test_only_the_files_that_runs_are_written_to_are_spared_the_wait_for_the_disk(place):
+    """What is asked of SQLite is what its connections have."""
+    from sqlalchemy import create_engine, text
+
+    study, rows = small("quick")
+    tracking.log(study, {}, rows, place, URI)
+    kept = []
+    for path in ("mlruns/mlflow.db", "other.db"):
+        with create_engine(f"sqlite:///{Path(path).resolve()}").connect() as connection:
+            kept.append(connection.execute(text("PRAGMA synchronous")).scalar())
+    assert kept == [1, 2]  # NORMAL, FULL
+
+
 PROCESSES, RUNS = 8, 200
 AT_ONCE = """
 import pickle, sys, time
@@ -305,3 +339,12 @@ def test_eight_processes_write_two_hundred_runs_each_into_a_fresh_file():
         assert len(runs) == 1 + RUNS
         assert held(name, "fresh/mlflow.db") == picture(runs)
     assert list(store("fresh/mlflow.db").search_runs(["0"])) == []
+
+
+def test_on_a_server_the_cells_of_a_colleague_stay(place):
+    study, rows = small("team", strategies=3)
+    tracking.log(study, {}, rows, place, URI)
+    fewer = [row for row in rows if row.strategy != "s2"]
+    described = tracking.describe(study, fewer, {})
+    writing.Writer(store(), experiment("team"), study).write(described)
+    assert store().get_run(ids("team")["toy/logistic/s2"]).info.lifecycle_stage == "active"

@@ -101,22 +101,24 @@ def _alike(X: pd.DataFrame) -> np.ndarray:
 def _columns(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:
     for name in dataset.X.columns:
         column = dataset.X[name]
-        values = column.nunique()
-        if values == 0:
+        numbers = column.cat.codes if isinstance(column.dtype, pd.CategoricalDtype) else column
+        empty = column.isna().to_numpy()
+        if empty.all():
             yield f"has column {name!r} without any value: it is filled with 0 and teaches nothing."
-        elif values == 1 and not column.isna().any():
+        elif numbers.min() == numbers.max() and not empty.any():
             yield f"has the constant column {name!r}: it teaches nothing."
-        elif _is_id(column, values):
+        elif not empty.any() and _is_id(column):
             yield f"has column {name!r}, a different whole number in every row: an id? Leave it out with `drop` if so."
         elif _separates(dataset, name):
             yield f"has column {name!r}, which separates the classes alone: does it know the answer?"
 
 
-def _is_id(column: pd.Series, values: int) -> bool:
-    if isinstance(column.dtype, pd.CategoricalDtype) or values < len(column) or len(column) < 20:
+def _is_id(column: pd.Series) -> bool:
+    if isinstance(column.dtype, pd.CategoricalDtype) or len(column) < 20:
         return False
     numbers = column.to_numpy()
-    whole = bool((numbers == np.rint(numbers)).all())
+    # What is no whole number is seen at once; distinct values take a table of them.
+    whole = bool((numbers == np.rint(numbers)).all()) and column.is_unique
     return whole and bool((np.diff(numbers) > 0).all() or np.ptp(numbers) < 2 * len(numbers))
 
 
@@ -126,5 +128,6 @@ def _separates(dataset: Dataset, name: str) -> bool:
         return False
     if isinstance(column.dtype, pd.CategoricalDtype):
         return not set(column[y == 1]) & set(column[y == 0])
-    one, other = column[y == 1], column[y == 0]
+    values = column.to_numpy()
+    one, other = values[y == 1], values[y == 0]
     return bool(one.min() > other.max() or one.max() < other.min())

@@ -143,7 +143,8 @@ def scores(source: Source) -> Section:
     columns = header("strategy", ("mean", named(primary)), "sd", ("gain_none", "over none"))
     columns += header(("gain_none_interval", "interval"), ("gain_threshold", "over threshold"))
     columns += header(("gain_threshold_interval", "interval"), *((m, named(m)) for m in beside))
-    tables, panels = [], []
+    tables: list[Table] = []
+    panels: list[Panel] = []
     for dataset, learner in source.families:
         own = of(source.summary, dataset, learner)
         lines = [
@@ -182,7 +183,8 @@ def differences(source: Source) -> Section:
     found = source.contrasts
     if found.empty:
         return Section("differences", "Paired differences", ("There is no contrast to judge.",))
-    tables, panels = [], []
+    tables: list[Table] = []
+    panels: list[Panel] = []
     for dataset, learner in source.families:
         own = of(found, dataset, learner)
         if own.empty:

@@ -57,9 +57,10 @@ def check_servable(uri: str) -> None:
 
 
 def brief(error: Exception) -> str:
-    """The first line of an error, without a password."""
+    """The first line of an error, without a password; only its cause where it ends with one, as in requests."""
     lines = str(error).splitlines() or ["no message"]
-    return f"{type(error).__name__}: {shown(lines[0])[:150]}"
+    text = shown(lines[0]).rpartition("(Caused by ")[2]
+    return f"{type(error).__name__}: {text[:150]}"
 
 
 def shown(text: str) -> str:

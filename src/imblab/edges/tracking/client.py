@@ -17,6 +17,8 @@ from imblab.errors import ImblabError, StudyError
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 #: Seconds that a database server has to answer.
 CONNECT = 10
+#: SQLite files of runs that this process writes to.
+_HASTY: set[str] = set()
 
 
 @contextmanager
@@ -53,14 +55,14 @@ def connect(uri: str) -> Any:
         os.environ.setdefault(name, value)
     for chatty in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    if is_database(uri) and file(uri) is None:
+    if (path := file(uri)) is not None:
+        _write_ahead(path)
+    elif is_database(uri):
         _reach(uri)
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=resolved(uri))
     client.search_experiments(max_results=1)
-    if (path := file(uri)) is not None:
-        _write_ahead(path)
     return client
 
 
@@ -152,12 +154,33 @@ def analyze(uri: str) -> None:
 
 
 def _write_ahead(path: Path) -> None:
-    """Readers and the writer do not block each other; the setting stays with the file."""
+    """Readers and the writer do not block each other, which stays with the file; MLflow here waits for no disk.
+
+    MLflow commits several times a run. In write-ahead mode a machine that loses its power loses the last commits and
+    nothing else: ``imblab sync`` writes them again.
+    """
     import sqlite3
+
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
 
     with sqlite3.connect(path, timeout=20) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
+    _HASTY.add(str(path))
+    if not event.contains(Engine, "connect", _hasten):
+        event.listen(Engine, "connect", _hasten)
+
+
+def _hasten(connection: Any, _: Any) -> None:
+    """Let a new connection to one of our files leave the disk to SQLite's checkpoints; others stay as they are."""
+    import sqlite3
+
+    if (
+        isinstance(connection, sqlite3.Connection)
+        and connection.execute("PRAGMA database_list").fetchone()[2] in _HASTY
+    ):
+        connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def quiet() -> dict[str, str]:

@@ -211,8 +211,10 @@ def _below(cell: Run, study: Study, members: Sequence[Evaluation], extras: Extra
     found = searches.below(study, members, extras.inner, extras.search)
     kept = ("imblab.study", "imblab.dataset", "imblab.learner", "imblab.strategy", COLOUR)
     shared = {name: cell.tags[name] for name in kept}
+    # No candidate chooses it, yet its scores are those after it.
+    fixed = {name: cell.params[name] for name in ("calibration",) if name in cell.params}
     return [
-        Run(f"{cell.key}/{s.address}", s.name, s.role, cell.key, {**shared, **s.tags}, s.params, s.metrics)
+        Run(f"{cell.key}/{s.address}", s.name, s.role, cell.key, {**shared, **s.tags}, {**s.params, **fixed}, s.metrics)
         for s in found
     ]
 

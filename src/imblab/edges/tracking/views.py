@@ -190,7 +190,8 @@ def _search(study: Study, logged: Logged, role: str) -> View:
     scatter = [_scatter(knob, first, "PARAM") for knob in KNOBS if any(knob in knobs for knobs in searched)]
     sections = [_section("Knobs and scores", parallel, columns=1, height=400), _section("One knob", scatter)]
     metrics = [name for name in (*scores, "n_chosen", "n_folds") if name in known]
-    columns = [*_columns("metrics", metrics), *_columns("params", ("strategy", *KNOBS, "learner", "dataset"))]
+    knobs = (*KNOBS, "calibration") if any(s.calibration != "none" for s in study.strategies) else KNOBS
+    columns = [*_columns("metrics", metrics), *_columns("params", ("strategy", *knobs, "learner", "dataset"))]
     return View(SEARCH, MENU[SEARCH], _state(role, (first, _rises(study)), columns, sections, logged))
 
 

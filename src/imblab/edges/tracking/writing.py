@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from imblab.edges.tracking import views
+from imblab.edges.tracking.address import file
 from imblab.edges.tracking.client import analyze, exclusive, experiment_id, session
 from imblab.edges.tracking.values import Extras, Run, describe
 from imblab.records import Evaluation, Study
@@ -26,6 +27,8 @@ from imblab.records import Evaluation, Study
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 KEY, ROLE, CONTENT, FILES = "imblab.key", "imblab.role", "imblab.content", "imblab.files"
+#: Marks a cell that was deleted because the study no longer holds it; whoever restores it keeps it.
+STALE = "imblab.stale"
 #: The roles of runs that are ours to delete.
 ROLES = ("study", "cell", "candidate", "winner", "trial")
 #: MLflow's limits: entries a batch, characters of a parameter and of a tag.
@@ -127,7 +130,7 @@ def open_writer(study: Study, folder: Path, uri: str) -> Iterator[Writer]:
         If the store does not answer.
     """
     with session(uri, WAY_OUT.format(study.name)) as client, exclusive(folder):
-        writer = Writer(client, experiment_id(client, study.name, uri), study)
+        writer = Writer(client, experiment_id(client, study.name, uri), study, file(uri) is not None)
         yield writer
         if writer.written:
             analyze(uri)
@@ -142,10 +145,12 @@ class Writer:
     experiment : str
         Its id.
     study : Study
+    alone : bool, default=False
+        Whether the store is a file of one's own: on a server the other cells of the study may be a colleague's.
     """
 
-    def __init__(self, client: Any, experiment: str, study: Study) -> None:
-        self._client, self._experiment, self._study = client, experiment, study
+    def __init__(self, client: Any, experiment: str, study: Study, alone: bool = False) -> None:
+        self._client, self._experiment, self._study, self._alone = client, experiment, study, alone
         #: Later runs get earlier starts, since pages show the newest first: the study on top, then its order.
         self._clock = int(time.time() * 1000)
         self._ids: dict[str, str] = {}
@@ -167,7 +172,7 @@ class Writer:
                 self._begun[run.key] = self._create(run, ""), run
 
     def write(self, runs: Sequence[Run]) -> None:
-        """Bring MLflow to what is described; runs below a cell that are not described go.
+        """Bring MLflow to what is described; runs below a cell that are not described go, and cells where we are alone.
 
         Parameters
         ----------
@@ -278,7 +283,7 @@ class Writer:
         known: dict[str, _Known] = {}
         for run in self._runs():
             tags = run.data.tags
-            if tags.get(ROLE) not in ROLES:
+            if tags.get(ROLE) not in ROLES or STALE in tags:
                 continue
             key = tags.get(KEY)
             is_study = tags[ROLE] == "study"
@@ -298,9 +303,18 @@ class Writer:
             yield from page
 
     def _prune(self, wanted: set[str], cells: set[str]) -> None:
-        for key, known in self._known.items():
-            if known.role not in ("study", "cell") and key not in wanted and "/".join(key.split("/")[:3]) in cells:
-                self._client.delete_run(known.run_id)
+        """Delete what the study does not hold (any more), which MLflow can undo."""
+        gone = [
+            key
+            for key, known in self._known.items()
+            if key not in wanted
+            and known.role != "study"
+            and (self._alone or (known.role != "cell" and "/".join(key.split("/")[:3]) in cells))
+        ]
+        for known in map(self._known.pop, gone):
+            if known.role == "cell":
+                self._client.set_tag(known.run_id, STALE, "true")
+            self._client.delete_run(known.run_id)
 
 
 def in_folder(folder: Path) -> list[File]:
