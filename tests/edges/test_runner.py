@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from imblab.core import design, splits
+from imblab.core import design, evaluate, splits
 from imblab.edges import config, runner
+from imblab.edges.runner import answering
 from imblab.edges.store import Store
 from imblab.records import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
@@ -87,6 +88,26 @@ def test_fits_and_spared_of_the_rows_add_up_to_the_fits_made(alone, opener):
         made = sum(row.fits for row in rows.values()) - tally.fits
         assert 0 < made <= sum(row.spared for row in rows.values())
         assert all(row.seconds > 0 for row in rows.values())
+
+
+@pytest.mark.parametrize("inner", ["own", "shared"])
+@pytest.mark.parametrize("parts", [1, 2, 3, 5, 7, 12, 40])
+def test_parts_hold_every_fit_once(inner, parts):
+    question, data = study(inner=inner, outer_folds=4), toy()
+    plan = splits.plan(data, question.protocol, question.seed)
+    cells = design.expand(question, {"toy": plan})
+    for bundle in runner.bundles(question, {"toy": plan}, cells):
+        work = answering.Work(bundle, answering.Ground.of(data))
+        fitted = [
+            work.memory.sharing.family(atom)[0].address for part in range(parts) for atom in work._fits(part, parts)
+        ]
+        asked = {
+            work.memory.sharing.family(atom)[0].address
+            for cell in bundle.cells
+            for atom in evaluate.atoms(work.task(cell))
+        }
+        assert set(fitted) == asked
+        assert parts == 1 or len(fitted) == len(asked)
 
 
 def test_a_finer_threshold_and_another_cost_take_no_fit(opener):

@@ -7,7 +7,7 @@ tune -> fit -> choose threshold -> refit on train -> score on test. The kernel f
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -206,21 +206,24 @@ def candidates(task: Task) -> tuple[Trial, ...]:
     return _searched(task, lambda params: Trial(params, 0.0, None))
 
 
-def atoms(task: Task) -> list[Atom]:
+def atoms(task: Task, among: Container[str] | None = None) -> list[Atom]:
     """What :func:`tune` will ask, fold by fold, as far as it is known before anything is fitted.
 
     Parameters
     ----------
     task : Task
+    among : container of str, optional
+        Digests of the fit rows that matter; all by default.
 
     Returns
     -------
     list of Atom
     """
-    if task.barrier or not _looks_inside(task):
+    pairs = [pair for pair in task.pairs if among is None or pipelines.digest(pair[0]) in among]
+    if not pairs or task.barrier or not _looks_inside(task):
         return []
     params = [trial.params for trial in candidates(task) if trial.status == "ok"]
-    return [task.atom(p, fit, validate) for fit, validate in task.pairs for p in params]
+    return [task.atom(p, fit, validate) for fit, validate in pairs for p in params]
 
 
 def _searched(task: Task, judge: search.Judge) -> tuple[Trial, ...]:

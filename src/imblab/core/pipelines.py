@@ -211,15 +211,17 @@ class Prepared:
         self.finite = bool(np.isfinite(self.X).all())
         self._levels = [np.unique(self.X[:, column]) for column in self.categorical]
         self.resampler = Resampler(self.X, self.y, self.categorical, reach)
-        self._answered: tuple[np.ndarray, np.ndarray] | None = None
+        self._answered: list[tuple[np.ndarray, np.ndarray]] = []
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
         """The rows as the learner reads them: one-hot for categories, zeros for unseen ones."""
-        # The candidates of a part answer for the same rows one after the other.
-        if self._answered is None or self._answered[0] is not rows:
-            numeric, codes = self._imputed(self._table.numeric[rows]), self._table.codes[rows]
-            self._answered = rows, self.encode(self._joined(numeric, codes))
-        return self._answered[1]
+        # The candidates of a part answer for the same rows one after the other: for two folds where both share a fit.
+        for known, X in self._answered:
+            if known is rows:
+                return X
+        numeric, codes = self._imputed(self._table.numeric[rows]), self._table.codes[rows]
+        self._answered = [*self._answered[-1:], (rows, self.encode(self._joined(numeric, codes)))]
+        return self._answered[-1][1]
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """Replace the coded columns by one column a level seen in the real fit rows."""

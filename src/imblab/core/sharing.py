@@ -40,6 +40,7 @@ class Sharing:
             self._rows.setdefault(digest(fit), []).append(validate)
         self._staged = learner.staged
         self._rounds = rounds(learner, tuning)
+        self._known: dict[str, tuple[Atom, list[Asked]]] = {}
 
     def family(self, atom: Atom) -> tuple[Atom, list[Asked]]:
         """The atom to fit for an answer, and every atom that this fit answers, the given one first.
@@ -53,6 +54,11 @@ class Sharing:
         fitted : Atom
         asked : list of (Atom, mapping)
         """
+        if atom.address not in self._known:
+            self._known[atom.address] = self._family(atom)
+        return self._known[atom.address]
+
+    def _family(self, atom: Atom) -> tuple[Atom, list[Asked]]:
         key = digest(atom.fit)
         if key not in self._rows or (len(self._rows[key]) == 1 and not self._rounds):
             return atom, [(atom, {})]
@@ -75,6 +81,7 @@ class Sharing:
     def alone(self) -> None:
         """Let every number of rounds be fitted by itself from now on."""
         self._rounds = ()
+        self._known.clear()
 
     def _is_staged(self, atom: Atom) -> bool:
         """Whether later rounds leave earlier ones as they are, for the kind of boosting that is asked for."""

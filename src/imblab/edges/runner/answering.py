@@ -93,16 +93,31 @@ class Work:
         tuning = self.bundle.study.tuning
         if tuning.method == "tpe" or tuning.prune:
             return
-        # What is fitted on the same rows comes together, so that those rows are prepared once.
-        by_rows: dict[str, dict[str, Atom]] = {}
-        for atom in (a for cell in self.bundle.cells for a in atoms(self.task(cell))):
-            by_rows.setdefault(digest(atom.fit), {})[self.memory.sharing.family(atom)[0].address] = atom
-        fits = [atom for found in by_rows.values() for atom in found.values()]
-        mine = fits[len(fits) * part // parts : len(fits) * (part + 1) // parts]
+        mine = self._fits(part, parts)
         self.memory.recall([atom.address for atom in mine])
         with listening():
             for atom in mine:
                 self.memory.look_up(atom)
+
+    def _fits(self, part: int, parts: int) -> list[Atom]:
+        """An atom at least for each fit of a part; what is fitted on the same rows comes together, to be prepared once."""
+        tasks = [self.task(cell) for cell in self.bundle.cells]
+        rows = dict.fromkeys(digest(fit) for task in tasks for fit, _ in task.pairs)
+        # Of the n-th rows a part takes what lies between two of `parts` marks; most parts take nothing of most rows.
+        marks = {
+            key: [min(max((part + end) * len(rows) - n * parts, 0), parts) for end in (0, 1)]
+            for n, key in enumerate(rows)
+        }
+        fits: dict[str, dict[str, Atom]] = {key: {} for key, (low, high) in marks.items() if low < high}
+        for atom in (a for task in tasks for a in atoms(task, fits)):
+            # Two questions that one fit answers must not come to two parts.
+            fit = atom if parts == 1 else self.memory.sharing.family(atom)[0]
+            fits[digest(atom.fit)][fit.address] = atom
+        return [
+            atom
+            for key, found in fits.items()
+            for atom in [*found.values()][slice(*(len(found) * mark // parts for mark in marks[key]))]
+        ]
 
     def timed(self, atom: Atom) -> float:
         """Seconds of one fit, the preparation of its rows apart; its answer is kept like any other."""
