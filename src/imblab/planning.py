@@ -19,7 +19,7 @@ from imblab.edges import datasets, runner, terminal
 from imblab.layout import Layout, lay_out
 
 #: Seconds that `imblab plan` spends on timing fits, beyond one a data set and learner.
-PILOT = 0.6
+PILOT = 0.4
 
 
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
