@@ -100,7 +100,7 @@ class Work:
                 self.memory.look_up(atom)
 
     def _fits(self, part: int, parts: int) -> list[Atom]:
-        """An atom at least for each fit of a part; what is fitted on the same rows comes together, to be prepared once."""
+        """An atom at least for each fit of a part, those on the same rows together: they are prepared once."""
         tasks = [self.task(cell) for cell in self.bundle.cells]
         rows = dict.fromkeys(digest(fit) for task in tasks for fit, _ in task.pairs)
         # Of the n-th rows a part takes what lies between two of `parts` marks; most parts take nothing of most rows.

@@ -27,6 +27,8 @@ from imblab.records import Dataset, Evaluation
 
 #: Jobs a worker should get, so that the last ones to finish do not leave the others idle for long.
 SPREAD = 6
+#: As many times more parts has the last of several bundles.
+LAST = 3
 #: Times a job may lose its worker outside a fit before the study stops.
 TRIES = 3
 #: Of the folder in which tables lie for workers, before the number of the process.
@@ -154,7 +156,9 @@ class _Drive:
         self._todo: dict[int, Job] = {}
         self._groups: dict[int, _Group] = {}
         for group, bundle in enumerate(work):
-            jobs = pack(bundle, paths[bundle.dataset], folder, opened, engine.fit_timeout, parts, group)
+            # The last bundle comes in smaller parts: nobody waits long for whoever has the last of them.
+            some = parts * LAST if 0 < group == len(work) - 1 else parts
+            jobs = pack(bundle, paths[bundle.dataset], folder, opened, engine.fit_timeout, some, group)
             self._groups[group] = _Group(jobs[-1], len(jobs) - 1)
             self._todo |= {job.number: job for job in jobs[:-1] or jobs}
 
