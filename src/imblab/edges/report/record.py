@@ -95,8 +95,8 @@ def origin(source: Source) -> Section:
             )
         )
     lead = [
-        ff"{source.command} asks the same question with seed {source.study.seed}; with the same versions it gives the same "
-        "rows, bit for bit, and skips those that are there. From an empty folder it makes them all.",
+        f"{source.command} asks the same question with seed {source.study.seed}; with the same versions it gives "
+        "the same rows, bit for bit, and skips those that are there. From an empty folder it makes them all.",
     ]
     lead += [] if versions else ["Versions are recorded with evidence.parquet, which is not here."]
     table = Table("origin", "Versions and fingerprints", header("what", "value"), tuple(lines))
