@@ -169,6 +169,16 @@ def test_a_measure_without_its_denominator_is_undefined_and_never_zero(counts):
     assert nan == UNDEFINED[counts]
 
 
+@pytest.mark.parametrize(
+    ("tn", "fp", "fn", "tp", "mcc", "f1", "accuracy"),
+    [(0, 9, 1, 90, -0.03, 0.95, 0.90), (19, 6, 70, 5, -0.24, 0.12, 0.24), (5, 45, 3, 47, 0.07, 0.66, 0.52)],
+)
+def test_the_published_cases_in_which_mcc_and_f1_disagree(tn, fp, fn, tp, mcc, f1, accuracy):
+    """Chicco and Jurman 2020, BMC Genomics 21, 6: use cases A1, A2 and B1."""
+    found = [f(tn, fp, fn, tp) for f in (measures.mcc, measures.f_beta, measures.accuracy)]
+    assert [round(float(value), 2) for value in found] == [mcc, f1, accuracy]
+
+
 @pytest.mark.parametrize("counts", [c for c in UNDEFINED], ids=str)
 def test_mcc_with_an_empty_row_or_column_is_zero(counts):
     assert measures.mcc(*counts) == 0.0
