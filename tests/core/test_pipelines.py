@@ -299,6 +299,18 @@ def test_a_fit_that_raises_is_one_line_with_its_kind():
         run(data, range(9), [9], LOGISTIC, SMOTE, ratio=0.9, k=8)
 
 
+def test_a_learner_that_was_accepted_excuses_no_sampler_and_no_other_learner():
+    data, rows = dataset({"a": np.arange(60.0)}, n=60), np.arange(60)
+    logistic = "sklearn.linear_model.LogisticRegression"
+    wrong = {"_target_": "imblearn.under_sampling.EditedNearestNeighbours", "kind_sel": "bogus"}
+    run(data, rows, rows, {"_target_": logistic})  # its parameters are accepted from here on
+    with pytest.raises(FitFailed, match="'kind_sel' parameter of EditedNearestNeighbours"):
+        run(data, rows, rows, {"_target_": logistic}, wrong)
+    for _ in range(2):
+        with pytest.raises(FitFailed, match="'C' parameter of LogisticRegression"):
+            run(data, rows, rows, {"_target_": logistic, "C": -1.0})
+
+
 def test_probabilities_that_are_not_finite_are_a_failed_fit(spied):
     with pytest.raises(FitFailed, match="not finite"):
         run(dataset({"a": np.arange(12.0)}), range(9), [9], {**RECORDER, "answer": np.nan})

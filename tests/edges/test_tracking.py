@@ -532,7 +532,7 @@ def test_a_study_logs_to_a_server_and_tells_it_no_password(place, tmp_path, monk
         ("at http://me:secret@host\nand more", "ValueError: at http://...@host"),
         (
             f"API request to https://host/{'x' * 200} failed (Caused by SSLError('certificate verify failed'))",
-            "ValueError: SSLError('certificate verify failed'))",
+            "ValueError: SSLError('certificate verify failed')",
         ),
     ],
 )

@@ -141,7 +141,7 @@ def detectable(estimate: Estimate, alpha: float = 0.05, power: float = 0.8) -> f
     """
     if math.isnan(estimate.se) or estimate.se == 0:
         return math.nan
-    return float(nctdtrinc(estimate.df, 1 - power, stdtrit(estimate.df, 1 - alpha / 2))) * estimate.se
+    return _noncentrality(estimate.df, alpha, power) * estimate.se
 
 
 def detectable_factor(J: int, ratio: float, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -150,7 +150,7 @@ def detectable_factor(J: int, ratio: float, alpha: float = 0.05, power: float = 
     Parameters
     ----------
     J : int
-        Folds times repeats. Beyond 100,000 the law is the normal one.
+        Folds times repeats.
     ratio : float
         Test rows over training rows, 1 / (folds - 1) in k-fold cross-validation: however many repeats, the standard
         error does not fall below its root.
@@ -169,10 +169,7 @@ def detectable_factor(J: int, ratio: float, alpha: float = 0.05, power: float = 
     """
     if J < 2:
         return math.inf
-    if J > 100_000:
-        return math.sqrt(ratio) * float(ndtri(1 - alpha / 2) + ndtri(power))
-    root = float(nctdtrinc(J - 1, 1 - power, stdtrit(J - 1, 1 - alpha / 2)))
-    return math.sqrt(_inflation(J, 1.0, ratio)) * root
+    return math.sqrt(_inflation(J, 1.0, ratio)) * _noncentrality(J - 1, alpha, power)
 
 
 def half_width_factor(
@@ -235,6 +232,13 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted
+
+
+def _noncentrality(df: float, alpha: float, power: float) -> float:
+    """The difference in standard errors that a two-sided t-test finds with a power; see :func:`detectable`."""
+    if df > 100_000:  # where the inverse of the noncentral law gives up, it is the normal one
+        return float(ndtri(1 - alpha / 2) + ndtri(power))
+    return float(nctdtrinc(df, 1 - power, stdtrit(df, 1 - alpha / 2)))
 
 
 def _inflation(

@@ -92,11 +92,10 @@ class Task:
     def atom(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Atom:
         """The question for the probabilities of some rows after a fit on others."""
         key = (*params.items(), id(fit), id(rows))
-        if (known := self.made.get(key)) is None or known.fit is not fit or known.rows is not rows:
+        if key not in self.made:  # which holds the arrays, so that no other has their identity
             make = self.cell.learner.make
-            known = pipelines.atom_of(self.dataset, make, self.sampler, params, self.seed, fit, rows)
-            self.made[key] = known
-        return known
+            self.made[key] = pipelines.atom_of(self.dataset, make, self.sampler, params, self.seed, fit, rows)
+        return self.made[key]
 
     def ask(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Prediction:
         """The prediction for some rows after a fit on others."""

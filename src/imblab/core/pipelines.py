@@ -362,7 +362,7 @@ def fit_answer(
     RoundsMissing
         If the attribute is another number.
     """
-    with listening() as said, _unchecked(atom, prepared):
+    with listening() as said:
         try:
             learner, y = learned(atom, prepared)
             if made and getattr(learner, made[0]) != made[1]:
@@ -388,9 +388,10 @@ _ACCEPTED: set[str] = set()
 
 @contextmanager
 def _unchecked(atom: Atom, prepared: Prepared) -> Iterator[None]:
-    """Without what scikit-learn checks at every fit and prediction though it cannot have changed since the first.
+    """Fit a learner without what scikit-learn checks at every fit though it cannot have changed since the first.
 
-    Rows are finite as soon as the table is, and the parameters of a learner were accepted by its first fit.
+    Rows are finite as soon as the table is, and the parameters of a learner were accepted by its first fit. A sampler
+    works before this and is checked every time.
     """
     text = json.dumps(atom.learner, sort_keys=True, default=dict)
     with config_context(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED):
@@ -404,7 +405,8 @@ def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:
     """The fitted learner of an atom, and the labels of the rows that it received; raises what its libraries raise."""
     X, y = _resampled(atom, prepared)
     learner = targets.build(atom.learner, allow=None, seed=atom.seed)
-    learner.fit(prepared.encode(X), y, **_weights(atom.weight, y))
+    with _unchecked(atom, prepared):
+        learner.fit(prepared.encode(X), y, **_weights(atom.weight, y))
     return learner, y
 
 

@@ -67,15 +67,17 @@ class Ledger:
             if time.monotonic() - self._synced > SYNC:
                 self._sync()
         except OSError as error:
-            raise self._unwritten(row, error.strerror or "unknown") from error
+            raise self._unwritten(f"the row {row.key!r}", str(error.strerror)) from error
         if written < len(line):
-            raise self._unwritten(row, f"{written} of {len(line)} bytes")
+            raise self._unwritten(f"the row {row.key!r}", f"{written} of {len(line)} bytes")
         self._done[row.key] = row
 
     def close(self) -> None:
         """Release the file, once the disk has every row."""
         try:
             self._sync()
+        except OSError as error:
+            raise self._unwritten("the last rows", str(error.strerror)) from error
         finally:
             os.close(self._file)
 
@@ -83,9 +85,9 @@ class Ledger:
         os.fsync(self._file)
         self._synced = time.monotonic()
 
-    def _unwritten(self, row: Evaluation, reason: str) -> StudyError:
+    def _unwritten(self, what: str, reason: str) -> StudyError:
         return StudyError(
-            f"the row {row.key!r} cannot be written to {str(self._path)!r} ({reason}); a row is written whole or the "
+            f"{what} cannot be written to {str(self._path)!r} ({reason}); a row is written whole or the "
             "study stops. The rows before it are safe: make room and run the same command again."
         )
 

@@ -16,6 +16,7 @@ from imblab.analysis.methods import named
 from imblab.analysis.wording import isolates_resampling, reasons
 from imblab.edges.figures import Row, rows
 from imblab.edges.report.model import (
+    OPEN,
     Cell,
     Gallery,
     Line,
@@ -42,8 +43,6 @@ from imblab.edges.report.model import (
 POSTERIOR = ("detectable", "below", "within", "above")
 #: Contrasts that are listed before anything else.
 MOST = 200
-#: Tables of one kind that are open; the others wait to be asked for.
-OPEN = 6
 TONES = {"better": "good", "worse": "bad", "equivalent": "even", "identical": "even"}
 #: Measures shown beside the primary, as far as the study has them.
 BESIDE = ("pr_auc", "recall", "precision", "f1", "mcc", "roc_auc", "brier")

@@ -12,6 +12,7 @@ from imblab.analysis.methods import named
 from imblab.core import measures
 from imblab.edges.figures import Axes, Curve, Extras, Row, area, heat, lines, rows, spanning
 from imblab.edges.report.model import (
+    OPEN,
     Gallery,
     Line,
     Panel,
@@ -29,8 +30,6 @@ from imblab.edges.report.model import (
     words,
 )
 
-#: Heat maps beyond which they open on demand.
-OPEN = 6
 MOST_COLUMNS = 14
 ARM = ("dataset", "learner", "strategy")
 TITLE = "How much is too much: ratio, k and weight"

@@ -17,6 +17,8 @@ from imblab.edges.figures import Figure
 from imblab.records import Evaluation, Study
 
 DASH = "–"
+#: Figures or tables of one kind, and rows of a table, that are open; the others wait to be asked for.
+OPEN, ROWS = 6, 24
 
 
 @dataclass(frozen=True, slots=True)

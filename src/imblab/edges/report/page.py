@@ -14,7 +14,7 @@ from markupsafe import Markup
 from imblab.analysis import methods
 from imblab.edges.figures import STYLE, slots, variables
 from imblab.edges.figures.svg import tag
-from imblab.edges.report.model import Gallery, Section, Source, Table
+from imblab.edges.report.model import OPEN, ROWS, Gallery, Section, Source, Table
 
 _HERE = files("imblab.edges.report")
 #: Characters that a page may have, and that a figure takes beside its drawing.
@@ -101,6 +101,7 @@ def _filled(source: Source, sections: Sequence[Section]) -> str:
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         numeric=numeric,
+        most={"panels": OPEN, "rows": ROWS},
         runs=runs,
         svg=lambda figure: Markup(figure.inline()),
     )

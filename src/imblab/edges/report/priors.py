@@ -16,8 +16,6 @@ Arm = tuple[str, str, str]
 Named = Mapping[Arm, Mapping[str, float]]
 #: What the correction changes, and its words.
 STATISTICS = {"brier": "Brier", "log_loss": "log loss", "mean_risk_ratio": "risk / prevalence"}
-#: Panels beyond which they open on demand.
-OPEN = 12
 
 
 def before_and_after(source: Source, before: Named, after: Named) -> tuple[list[str], list[Table | Gallery]]:
@@ -53,7 +51,7 @@ def before_and_after(source: Source, before: Named, after: Named) -> tuple[list[
     panels = [_panel(source, d, n, [a for a in done if a[:2] == (d, n)], before, after) for d, n in source.families]
     kept = tuple(p for p in panels if p is not None)
     note = "Strategies that differ in the threshold alone have the same risks, and so the same row."
-    gallery = Gallery("Brier score from before (ring) to after (dot)", kept, note=note, folded=len(kept) > OPEN)
+    gallery = Gallery("Brier score from before (ring) to after (dot)", kept, note=note)
     return _said(done, asked, strategies, before, after), [*([gallery] if kept else []), table]
 
 

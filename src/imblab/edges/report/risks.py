@@ -12,6 +12,7 @@ from imblab.edges.figures import Axes, Curve, Extras, Figure, Scale, area, lines
 from imblab.edges.report import priors
 from imblab.edges.report.curves import MISSING
 from imblab.edges.report.model import (
+    OPEN,
     Gallery,
     Panel,
     Section,
@@ -122,7 +123,7 @@ def _gallery(source: Source, ratios: dict[Arm, float], values: dict[Arm, float],
     )
     first = name == "recall"
     return Gallery(
-        f"{label[0].upper()}{label[1:]} against the ratio received", kept, first, folded=len(kept) > 6 and not first
+        f"{label[0].upper()}{label[1:]} against the ratio received", kept, first, folded=len(kept) > OPEN and not first
     )
 
 

@@ -33,7 +33,6 @@ DELAY = 0.5
 #: Addresses in one question; SQLite takes 999 at least.
 _AT_ONCE = 500
 _INSERT = "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)"
-_SELECT = "SELECT p, facts FROM answers WHERE address = ?"
 
 
 class Store:
@@ -75,8 +74,7 @@ class Store:
 
     def get(self, address: str) -> Answer | None:
         """What is known of an address."""
-        row = self._waiting.get(address) or self._base.execute(_SELECT, (address,)).fetchone()
-        return None if row is None else _answer(*row)
+        return self.recall([address]).get(address)
 
     def recall(self, addresses: Sequence[str]) -> dict[str, Answer]:
         """What is known of many addresses, asked at once: one by one took longer than a fit's share of all else."""

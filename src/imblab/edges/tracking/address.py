@@ -59,8 +59,8 @@ def check_servable(uri: str) -> None:
 def brief(error: Exception) -> str:
     """The first line of an error, without a password; only its cause where it ends with one, as in requests."""
     lines = str(error).splitlines() or ["no message"]
-    text = shown(lines[0]).rpartition("(Caused by ")[2]
-    return f"{type(error).__name__}: {text[:150]}"
+    text, _, cause = shown(lines[0]).rpartition(" (Caused by ")
+    return f"{type(error).__name__}: {(cause.removesuffix(')') if text else cause)[:150]}"
 
 
 def shown(text: str) -> str:
