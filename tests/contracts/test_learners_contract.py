@@ -119,6 +119,21 @@ def test_it_is_the_library_s_default_but_for_what_is_declared(name):
     assert built.get("n_jobs") == 1 or (built.get("n_jobs") is None and make["_target_"].startswith("sklearn."))
 
 
+@every
+def test_it_leaves_the_rows_of_a_part_to_the_next_candidate(name):
+    """Candidates share a part, and the rows that SMOTE makes lie behind it in the same memory."""
+    data, make = table("numeric"), {"_target_": "imblearn.over_sampling.SMOTE"}
+    shared = Prepared(data, FIT)
+    before = shared.X.tobytes()
+    for ratio in (1.0, 0.5, 0.8):
+        knobs = {**FEW.get(name, {}), "ratio": ratio, "k": 3}
+        atom = pipelines.atom_of(data, learner(name).make, make, knobs, 0, FIT, ROWS)
+        with threadpool_limits(1):
+            found, alone = fit_predict(atom, shared), fit_predict(atom, Prepared(data, FIT))
+        np.testing.assert_array_equal(found.p, alone.p)
+    assert shared.X.tobytes() == before
+
+
 # ------------------------------------------------------------------------------------- no learner splits its rows
 
 

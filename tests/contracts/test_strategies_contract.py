@@ -115,7 +115,8 @@ class Recorder(BaseEstimator):
     received: list = []  # noqa: RUF012
 
     def fit(self, X, y, sample_weight=None):
-        Recorder.received.append((X, y, sample_weight))
+        # Copies: SMOTE writes the next rows where these lie.
+        Recorder.received.append((X.copy(), y.copy(), sample_weight))
         self.classes_ = np.unique(y)
         return self
 

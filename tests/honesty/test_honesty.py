@@ -115,7 +115,8 @@ def test_a_spy_sampler_sees_only_fit_rows(monkeypatch):
         SpySampler.shown.clear()
         prepared = Prepared(data, atom.fit)
         result = fit_predict(atom, prepared)
-        ids = np.rint(prepared._scale.inverse_transform(SpySampler.shown[0])[:, 1]).astype(int)
+        raw = SpySampler.shown[0] * prepared._scaling.deviation + prepared._scaling.mean
+        ids = np.rint(raw[:, 1]).astype(int)
         asked.append((set(ids), set(atom.fit.tolist()), set(atom.rows.tolist())))
         return result
 

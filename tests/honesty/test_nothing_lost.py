@@ -64,6 +64,7 @@ def start(place, name, n_jobs, limit=None):
     env = os.environ | {"PYTHONPATH": str(place), "NOTES": str(folder / "notes"), "TMPDIR": str(folder)}
 
     def ahead():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs this in the background ignores it
         if limit:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

@@ -6,7 +6,6 @@ are applied here, because imbalanced-learn's Pipeline cannot carry ``sample_weig
 
 from __future__ import annotations
 
-import json
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,12 +19,12 @@ from scipy.special import expit
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import has_fit_parameter
 
 from imblab.core import targets
-from imblab.core.resampling import Resampler
+from imblab.core.resampling import Resampler, room
+from imblab.core.scaling import Scaling
 from imblab.core.spaces import LEARNER
 from imblab.records import Dataset, Make, Scalar, fingerprint
 
@@ -191,26 +190,27 @@ class Prepared:
 
     def __init__(self, data: Dataset | Table, fit: np.ndarray, reach: int = 0) -> None:
         self._table = table = data if isinstance(data, Table) else table_of(data)
-        first, width = table.numeric.shape[1], len(table.names)
-        self.categorical = list(range(first, width))
-        numeric, codes = table.numeric[fit], table.codes[fit]
-        self.notes = self._empty(numeric, codes)
+        self._first, width = table.numeric.shape[1], len(table.names)
+        self.categorical = list(range(self._first, width))
+        self.y = table.y[fit]
+        # SMOTE puts its rows behind the real ones: no ratio copies those again.
+        whole = np.empty((len(fit) + room(self.y), width))
+        self.X = self._raw(fit, whole[: len(fit)])
+        self.notes = self._empty()
+        numeric, codes = self.X[:, : self._first], self.X[:, self._first :]
         # Without a single missing value in the table the imputer is the identity: left out.
         self._impute = (
             SimpleImputer(strategy="median", keep_empty_features=True).fit(numeric)
-            if table.gaps[:first].any()
+            if table.gaps[: self._first].any()
             else None
         )
-        numeric = self._imputed(numeric)
-        # The copies that indexing made are this part's own: standardised in place.
-        with config_context(skip_parameter_validation=True):
-            self._scale = StandardScaler(copy=False).fit(numeric) if first else None
+        self._imputed(numeric)
+        self._scaling = Scaling(numeric)
         self._fill = np.array([_most_frequent(column) for column in codes.T])
-        self.X = self._joined(numeric, codes)
-        self.y = table.y[fit]
+        self._finished(self.X)
         self.finite = bool(np.isfinite(self.X).all())
         self._levels = [np.unique(self.X[:, column]) for column in self.categorical]
-        self.resampler = Resampler(self.X, self.y, self.categorical, reach)
+        self.resampler = Resampler(whole, self.y, self.categorical, reach)
         self._answered: list[tuple[np.ndarray, np.ndarray]] = []
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
@@ -219,8 +219,9 @@ class Prepared:
         for known, X in self._answered:
             if known is rows:
                 return X
-        numeric, codes = self._imputed(self._table.numeric[rows]), self._table.codes[rows]
-        self._answered = [*self._answered[-1:], (rows, self.encode(self._joined(numeric, codes)))]
+        X = self._raw(rows, np.empty((len(rows), self.X.shape[1])))
+        self._imputed(X[:, : self._first])
+        self._answered = [*self._answered[-1:], (rows, self.encode(self._finished(X)))]
         return self._answered[-1][1]
 
     def encode(self, X: np.ndarray) -> np.ndarray:
@@ -234,23 +235,29 @@ class Prepared:
         ]
         return np.ascontiguousarray(np.hstack([X[:, :first], *hot]))
 
-    def _imputed(self, numeric: np.ndarray) -> np.ndarray:
-        return numeric if self._impute is None else np.asarray(self._impute.transform(numeric))
-
-    def _joined(self, numeric: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        """Numeric columns standardised, coded columns filled: one array that this part owns."""
-        parts = [] if self._scale is None else [self._scale.transform(numeric)]
+    def _raw(self, rows: np.ndarray, into: np.ndarray) -> np.ndarray:
+        """Rows of the table as they are."""
         if self.categorical:
-            parts.append(np.where(np.isnan(codes), self._fill, codes))
-        return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.hstack(parts), dtype=np.float64)
+            into[:, : self._first], into[:, self._first :] = self._table.numeric[rows], self._table.codes[rows]
+        else:  # "clip", because "raise" would make a copy first
+            self._table.numeric.take(rows, axis=0, out=into, mode="clip")
+        return into
 
-    def _empty(self, numeric: np.ndarray, codes: np.ndarray) -> tuple[str, ...]:
-        names, first = self._table.names, numeric.shape[1]
-        empty = [
-            names[i]
-            for i in np.flatnonzero(self._table.gaps)
-            if np.isnan(numeric[:, i] if i < first else codes[:, i - first]).all()
-        ]
+    def _imputed(self, numeric: np.ndarray) -> None:
+        if self._impute is not None:
+            numeric[:] = self._impute.transform(numeric)
+
+    def _finished(self, X: np.ndarray) -> np.ndarray:
+        """Imputed numeric columns standardised, coded columns filled, in place."""
+        self._scaling.apply(X[:, : self._first])
+        if self.categorical:
+            codes = X[:, self._first :]
+            np.copyto(codes, self._fill, where=np.isnan(codes))
+        return X
+
+    def _empty(self) -> tuple[str, ...]:
+        gaps = np.flatnonzero(self._table.gaps)
+        empty = [self._table.names[i] for i in gaps if np.isnan(self.X[:, i]).all()]
         return tuple(f"column {name!r} holds no value in a fit part and was filled with 0" for name in empty)
 
 
@@ -386,27 +393,20 @@ def fit_answer(
 _ACCEPTED: set[str] = set()
 
 
-@contextmanager
-def _unchecked(atom: Atom, prepared: Prepared) -> Iterator[None]:
-    """Fit a learner without what scikit-learn checks at every fit though it cannot have changed since the first.
+def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:
+    """The fitted learner of an atom, and the labels of the rows that it received; raises what its libraries raise.
 
-    Rows are finite as soon as the table is, and the parameters of a learner were accepted by its first fit. A sampler
-    works before this and is checked every time.
+    It is fitted without what scikit-learn checks at every fit though it cannot have changed since the first: rows are
+    finite as soon as the table is, and the parameters of a learner were accepted by its first fit. A sampler works
+    before that and is checked every time.
     """
-    text = json.dumps(atom.learner, sort_keys=True, default=dict)
+    X, y = _resampled(atom, prepared)
+    learner, text = targets.build(atom.learner, allow=None, seed=atom.seed), targets.written(atom.learner)
     with config_context(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED):
-        yield
+        learner.fit(prepared.encode(X), y, **_weights(atom.weight, y))
     if len(_ACCEPTED) > 10_000:
         _ACCEPTED.clear()
     _ACCEPTED.add(text)
-
-
-def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:
-    """The fitted learner of an atom, and the labels of the rows that it received; raises what its libraries raise."""
-    X, y = _resampled(atom, prepared)
-    learner = targets.build(atom.learner, allow=None, seed=atom.seed)
-    with _unchecked(atom, prepared):
-        learner.fit(prepared.encode(X), y, **_weights(atom.weight, y))
     return learner, y
 
 
@@ -424,7 +424,8 @@ def atom_of(
     knobs = {name: params[name] for name in ("ratio", "k") if name in params}
     weight = params.get("weight")
     assert weight is None or isinstance(weight, (int, float, str))
-    return Atom(dataset.fingerprint, fit, rows, {**learner, **tuned}, sampler, knobs, weight, seed)
+    learner = {**learner, **tuned} if tuned else learner
+    return Atom(dataset.fingerprint, fit, rows, learner, sampler, knobs, weight, seed)
 
 
 def _resampled(atom: Atom, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
@@ -465,7 +466,7 @@ def _takes_weights(cls: type) -> bool:
 
 
 def _reached(atom: Atom, y: np.ndarray) -> dict[str, Any]:
-    positive = int(y.sum())
+    positive = int(np.count_nonzero(y))
     counts: dict[str, Any] = {"negative": len(y) - positive, "positive": positive}
     return counts if atom.sampler is None else {"sampler": atom.sampler["_target_"].rsplit(".", 1)[-1], **counts}
 

@@ -27,6 +27,8 @@ from imblab.records import Make, Scalar
 
 #: Parameters of over-samplers that count neighbours; each is asked for one more, the row itself.
 COUNTS = ("k_neighbors", "n_neighbors", "m_neighbors")
+#: Rows that SMOTE makes in one go.
+AT_ONCE = 16_384
 #: What the text of a SMOTE holds whose other parameters are at their defaults.
 PLAIN = {"_target_", "sampling_strategy", "k_neighbors"}
 Table = tuple[np.ndarray, np.ndarray]
@@ -41,6 +43,7 @@ class Resampler:
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_columns), float64, C-ordered
+        As many rows as ``y`` has, or more: what lies behind them is room for those that SMOTE makes.
     y : ndarray of shape (n_rows,)
     categorical : sequence of int
         Positions of the coded columns.
@@ -49,10 +52,11 @@ class Resampler:
     """
 
     def __init__(self, X: np.ndarray, y: np.ndarray, categorical: Sequence[int], reach: int = 0) -> None:
-        self._X, self._y, self._categorical = X, y, list(categorical)
+        self._X, self._y, self._categorical = X[: len(y)], y, list(categorical)
+        self._whole, self._labels = X, y
         self._memory = Memory(reach)
         self._made: tuple[tuple[Any, ...], Table] | None = None
-        self._rare: np.ndarray | None = None
+        self._rare: tuple[np.ndarray, str] | None = None
         self._counts = _classes(y)
         self._near: dict[int, np.ndarray] = {}
 
@@ -71,8 +75,9 @@ class Resampler:
         -------
         X : ndarray of shape (n_new, n_columns), float64, C-ordered
         y : ndarray of shape (n_new,)
+            Both may lie in memory that the next call writes into.
         """
-        key = (_written(make), *knobs.items(), seed)
+        key = (targets.written(make), *knobs.items(), seed)
         if self._made is None or self._made[0] != key:
             # One is kept, for the weights that follow; it goes before the next is made.
             self._made = None
@@ -80,12 +85,11 @@ class Resampler:
         return self._made[1]
 
     def _resampled(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> Table:
-        placed = with_knobs(make, knobs)
-        if targets.resolve(make["_target_"], allow=None) is SMOTE and placed.keys() == PLAIN:
+        if _is_plain(targets.written(make), make["_target_"], tuple(knobs)):
             made = self.smote(cast(float, knobs["ratio"]), cast(int, knobs["k"]), seed)
             if made is not None:
                 return made
-        sampler = targets.build(placed, {**knobs, "categorical": self._categorical}, seed=seed)
+        sampler = targets.build(with_knobs(make, knobs), {**knobs, "categorical": self._categorical}, seed=seed)
         share(sampler, self._memory)
         X, y = draw(sampler, self._X, self._y)
         return np.ascontiguousarray(X, dtype=np.float64), y
@@ -100,23 +104,40 @@ class Resampler:
         if wanted <= 0 or k >= counts[label]:
             return None
         if self._rare is None:
-            self._rare = self._X[self._y == label]
-        base = self._rare
+            rows = self._X[self._y == label]
+            self._rare = rows, digest(rows)
+        base, name = self._rare
         if k not in self._near:
-            self._near[k] = self._memory.ask(base, base, k + 1)[1][:, 1:].ravel()
+            self._near[k] = self._memory.ask(base, base, k + 1, name=name)[1][:, 1:].ravel()
         near = self._near[k]
         random = _random(seed)
         drawn = random.randint(low=0, high=near.size, size=wanted)
         steps = random.uniform(size=(wanted, 1))
-        n = len(self._y)
-        X, y = np.empty((n + wanted, base.shape[1])), np.empty(n + wanted, dtype=self._y.dtype)
-        X[:n], y[:n], y[n:] = self._X, self._y, label
-        # start + steps * (end - start), in the memory of the new rows.
-        start, new = base.take(drawn // k, axis=0), X[n:]
-        np.subtract(base.take(near.take(drawn), axis=0), start, out=new)
-        new *= steps
-        new += start
+        X, y = self._behind(label, wanted)
+        for at in range(0, wanted, AT_ONCE):
+            some = slice(at, min(at + AT_ONCE, wanted))
+            # start + steps * (end - start), in the memory of the new rows.
+            start, new = base.take(drawn[some] // k, axis=0), X[len(self._y) :][some]
+            np.subtract(base.take(near.take(drawn[some]), axis=0), start, out=new)
+            new *= steps[some]
+            new += start
         return X, y
+
+    def _behind(self, label: int, wanted: int) -> Table:
+        """The real rows with room for so many of one class behind them; the real ones are not copied again."""
+        n = len(self._y) + wanted
+        if len(self._whole) < n:
+            self._whole = np.empty((n, self._X.shape[1]))
+            self._whole[: len(self._y)] = self._X
+        if len(self._labels) < len(self._whole):
+            self._labels = np.full(len(self._whole), label, dtype=self._y.dtype)
+            self._labels[: len(self._y)] = self._y
+        return self._whole[:n], self._labels[:n]
+
+
+def room(y: np.ndarray) -> int:
+    """The most rows that an over-sampler makes: those that the rarer class has less."""
+    return abs(len(y) - 2 * int(y.sum()))
 
 
 def with_knobs(make: Make, knobs: Mapping[str, Scalar]) -> Make:
@@ -127,20 +148,14 @@ def with_knobs(make: Make, knobs: Mapping[str, Scalar]) -> Make:
     >>> with_knobs({"_target_": "imblearn.over_sampling.ADASYN"}, {"ratio": 0.5, "k": 3})
     {'_target_': 'imblearn.over_sampling.ADASYN', 'sampling_strategy': '$ratio', 'n_neighbors': '$k'}
     """
-    return {**make, **_places(_written(make), make["_target_"], tuple(knobs))}
+    return {**make, **_places(targets.written(make), make["_target_"], tuple(knobs))}
 
 
-#: Texts of samplers by identity: they are asked for at every fit.
-_WRITTEN: dict[int, tuple[Make, str]] = {}
-
-
-def _written(make: Make) -> str:
-    known = _WRITTEN.get(id(make))
-    if known is None or known[0] is not make:
-        if len(_WRITTEN) > 100:
-            _WRITTEN.clear()
-        known = _WRITTEN[id(make)] = make, json.dumps(make, default=dict)
-    return known[1]
+@lru_cache(maxsize=256)
+def _is_plain(written: str, target: str, knobs: tuple[str, ...]) -> bool:
+    """Whether it is a SMOTE whose other parameters are at their defaults."""
+    placed = json.loads(written).keys() | _places(written, target, knobs).keys()
+    return targets.resolve(target, allow=None) is SMOTE and placed == PLAIN
 
 
 @lru_cache(maxsize=256)
@@ -230,7 +245,7 @@ class Memory:
         self._given: dict[tuple[str, str, str, int], Lists] = {}
         self._ready: dict[tuple[str, str, bool], NearestNeighbors] = {}
 
-    def ask(self, fitted: Any, query: Any, n: int, metric: str = "minkowski") -> Lists:
+    def ask(self, fitted: Any, query: Any, n: int, metric: str = "minkowski", name: str = "") -> Lists:
         """Distances and indices of the n nearest rows, as ``NearestNeighbors(n_neighbors=n)`` gives them.
 
         Parameters
@@ -238,13 +253,15 @@ class Memory:
         fitted, query : array or sparse matrix of shape (n_rows, n_columns)
         n : int
         metric : str, default="minkowski"
+        name : str, optional
+            The digest of ``fitted``, where it is known.
 
         Returns
         -------
         distances, indices : ndarray of shape (n_query, n)
         """
-        mine = _digest(fitted)
-        where = (metric, mine, mine if query is fitted else _digest(query))
+        mine = name or digest(fitted)
+        where = (metric, mine, mine if query is fitted else digest(query))
         if (*where, n) not in self._given:
             self._given[*where, n] = self._listed(where, fitted, query, n)
         return self._given[*where, n]
@@ -261,7 +278,7 @@ class Memory:
         if (*where, n) not in self._searched:
             ready = (*where[:2], _is_few(fitted, n))
             if ready not in self._ready:
-                with config_context(skip_parameter_validation=True):
+                with config_context(skip_parameter_validation=True, assume_finite=True):
                     self._ready[ready] = NearestNeighbors(n_neighbors=n, metric=where[0]).fit(fitted)
             self._searched[*where, n] = _nearest(self._ready[ready], query, n)
         return self._searched[*where, n]
@@ -279,11 +296,12 @@ def _is_few(fitted: Any, n: int) -> bool:
     return bool(n < fitted.shape[0] // 2)
 
 
-def _digest(X: Any) -> str:
-    digest = hashlib.blake2b(str(X.shape).encode(), digest_size=16)
+def digest(X: Any) -> str:
+    """The address of the content of an array or sparse matrix."""
+    made = hashlib.blake2b(str(X.shape).encode(), digest_size=16)
     for part in (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,):
-        digest.update(np.ascontiguousarray(part).data)
-    return digest.hexdigest()
+        made.update(np.ascontiguousarray(part).data)
+    return made.hexdigest()
 
 
 class Remembered(BaseEstimator):  # type: ignore[misc]

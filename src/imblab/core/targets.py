@@ -7,6 +7,7 @@ allow-listed package are built, and nothing outside the list is even imported.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -137,9 +138,9 @@ def build(
     given = {
         name: value for name, value in make.items() if not name.startswith("_") and not _is_open(value, placeholders)
     }
-    known = parameters(make, allow)
-    stray = sorted(set(given) - known) if not takes_anything(make) else []
-    if stray:
+    known = _parameters(cls)
+    if not known.issuperset(given) and not _takes_anything(cls):
+        stray = sorted(given.keys() - known)
         raise ConfigError(
             f"{make['_target_']!r} has no parameter {stray[0]!r}; its constructor knows its parameters by name. "
             f"Choose among: {', '.join(sorted(known))}."
@@ -177,6 +178,26 @@ def _parameters(cls: Any) -> frozenset[str]:
     return frozenset(cls._get_param_names())
 
 
+#: Texts by identity: they are asked for at every fit.
+_WRITTEN: dict[int, tuple[Make, str]] = {}
+
+
+def written(make: Make) -> str:
+    """What describes an estimator as one text.
+
+    Examples
+    --------
+    >>> written({"_target_": "sklearn.svm.SVC", "C": 2})
+    '{"C": 2, "_target_": "sklearn.svm.SVC"}'
+    """
+    known = _WRITTEN.get(id(make))
+    if known is None or known[0] is not make:
+        if len(_WRITTEN) > 1_000:
+            _WRITTEN.clear()
+        known = _WRITTEN[id(make)] = make, json.dumps(make, sort_keys=True, default=dict)
+    return known[1]
+
+
 def versions(make: Make) -> str:
     """The installed versions behind a text: of its package, and of what every fit rests on, imblab included."""
     return _versions(make["_target_"].partition(".")[0])
@@ -210,6 +231,8 @@ def _is_open(value: Any, placeholders: Mapping[str, object] | None) -> bool:
 
 
 def _built(value: Any, placeholders: Mapping[str, object], allow: Sequence[str] | None, seed: int | None) -> Any:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
     if isinstance(value, Mapping) and "_target_" in value:
         return build(value, placeholders, allow, seed)
     if isinstance(value, Mapping):

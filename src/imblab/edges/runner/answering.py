@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
@@ -28,19 +29,19 @@ class Ground:
     Attributes
     ----------
     dataset : Dataset
-    table : Table or None
-        None where nothing will be fitted.
+    table : callable or None
+        Gives the arrays, which are made where something is fitted; None where nothing will be.
     store : Known or None
     """
 
     dataset: Dataset
-    table: Table | None
+    table: Callable[[], Table] | None
     store: Known | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, store: Known | None = None) -> Ground:
         """The ground of a data set in memory."""
-        return cls(dataset, table_of(dataset), store)
+        return cls(dataset, cache(partial(table_of, dataset)), store)
 
 
 class Work:
@@ -141,6 +142,19 @@ def one_thread(learner: Learner) -> AbstractContextManager[Any]:
     """Hold every numerical library to one thread: processes are what runs side by side."""
     held: AbstractContextManager[Any] = _libraries(learner.make["_target_"]).limit(limits=1)
     return held
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Spare the garbage collector what was there before: it looks through every imported library again and again."""
+    mine = gc.get_freeze_count() == 0  # else somebody did so already
+    if mine:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if mine:
+            gc.unfreeze()
 
 
 @lru_cache(maxsize=64)

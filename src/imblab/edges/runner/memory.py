@@ -72,7 +72,8 @@ class Memory:
 
     Attributes
     ----------
-    table : Table or None
+    table : callable or None
+        Gives the arrays of the table.
     sharing : Sharing
     reach : int
         The largest k a sampler will be asked for.
@@ -83,7 +84,7 @@ class Memory:
         Surrounds a fit: ``guard(address, fit)``.
     """
 
-    table: Table | None
+    table: Callable[[], Table] | None
     sharing: Sharing
     reach: int
     store: Known | None = None
@@ -180,5 +181,5 @@ class Memory:
         if key not in self._parts:
             while self._parts and sum(p.X.nbytes for p in self._parts.values()) * 2 > KEPT:
                 self._parts.pop(next(iter(self._parts)))
-            self._parts[key] = Prepared(self.table, fit, self.reach)
+            self._parts[key] = Prepared(self.table(), fit, self.reach)
         return self._parts[key]

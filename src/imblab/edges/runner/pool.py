@@ -18,7 +18,7 @@ from typing import Any
 
 from joblib.externals.loky import get_reusable_executor
 
-from imblab.edges.runner.answering import Ground, Work, one_thread
+from imblab.edges.runner.answering import Ground, Work, one_thread, uncounted
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Known, Tally
 from imblab.edges.runner.worker import Done, Job, Marks, is_alive, pack, perform, ship
@@ -113,7 +113,7 @@ def _here(datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engin
     grounds: dict[str, Ground] = {}
     try:
         for bundle in work:
-            with one_thread(bundle.cells[0].learner):
+            with one_thread(bundle.cells[0].learner), uncounted():
                 if bundle.dataset not in grounds:
                     grounds = {bundle.dataset: Ground.of(datasets[bundle.dataset], store)}
                 made = Work(bundle, grounds[bundle.dataset])

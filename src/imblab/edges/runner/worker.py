@@ -18,7 +18,7 @@ from typing import Any
 import joblib
 
 from imblab.core.pipelines import FitFailed, Prediction, table_of
-from imblab.edges.runner.answering import Ground, Work, one_thread
+from imblab.edges.runner.answering import Ground, Work, one_thread, uncounted
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Known, Tally
 from imblab.records import Cell, Dataset, Evaluation, Split, Study
@@ -234,7 +234,7 @@ def perform(job: Job) -> Done:
     pen = _Pen(job.folder, job.number)
     watch = Watch(job.fit_timeout, pen) if job.fit_timeout is not None else None
     try:
-        with one_thread(study.learners[job.learner]):
+        with one_thread(study.learners[job.learner]), uncounted():
             bundle = Bundle(study, ground.dataset.name, plan, cells)
             work = Work(bundle, ground, job.dead, job.ahead, watch.guard if watch else _marked(pen))
             if job.part is not None:
@@ -295,7 +295,7 @@ def _marked(pen: _Pen) -> Callable[[str, Callable[[], list[Prediction]]], list[P
 @lru_cache(maxsize=2)
 def _landed(path: str, open_store: bytes) -> tuple[Ground, tuple[Split, ...]]:
     dataset, table, plan = joblib.load(path, mmap_mode="r")
-    return Ground(dataset, table, _opened(open_store)), plan
+    return Ground(dataset, lambda: table, _opened(open_store)), plan
 
 
 @lru_cache(maxsize=1)
