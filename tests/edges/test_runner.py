@@ -4,7 +4,7 @@ import functools
 import os
 import signal
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 
@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from imblab.core import design, evaluate, splits
 from imblab.edges import config, runner
-from imblab.edges.runner import answering
+from imblab.edges.runner import answering, worker
 from imblab.edges.store import Store
 from imblab.records import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
@@ -156,6 +156,33 @@ def test_any_executor_of_the_standard_protocol_will_do(alone, opener):
     made[0].shutdown()
     assert len(made) == 1
     assert content(rows) == content(alone[0])
+
+
+class Here(Executor):
+    """Does every job at once in this process."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        made = Future()
+        made.set_result(fn(*args, **kwargs))
+        return made
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_the_pages_of_a_large_table_are_given_back_and_no_row_changes(words, opener, monkeypatch):
+    data, given = toy(), []
+    if words:
+        rng = np.random.default_rng(1)
+        column = pd.Categorical(rng.choice(["u", "v", None], len(data.y)), ["u", "v"])
+        data = replace(data, X=data.X.assign(word=column), categorical=("word",), fingerprint="f" * 32)
+    # SMOTENC's text stands in conf/strategy; what is read from the table is the same for every sampler.
+    question = study(strategies=(Strategy("none"), Strategy("threshold", threshold="tuned")))
+    monkeypatch.setattr(worker, "LARGE", 0)
+    monkeypatch.setattr(worker, "BLOCK", 7)
+    lean = worker._lean
+    monkeypatch.setattr(worker, "_lean", lambda guard: given.append(guard) or lean(guard))
+    rows, _ = answered(question, data, runner.Engine(2, opener, executor=lambda n: Here()))
+    assert given
+    assert content(rows) == content(answered(question, data, runner.Engine(1))[0])
 
 
 # ------------------------------------------------------------------------------------------- fits that end badly

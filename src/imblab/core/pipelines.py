@@ -238,7 +238,8 @@ class Prepared:
     def _raw(self, rows: np.ndarray, into: np.ndarray) -> np.ndarray:
         """Rows of the table as they are."""
         if self.categorical:
-            into[:, : self._first], into[:, self._first :] = self._table.numeric[rows], self._table.codes[rows]
+            into[:, : self._first] = self._table.numeric.take(rows, axis=0)
+            into[:, self._first :] = self._table.codes.take(rows, axis=0)
         else:  # "clip", because "raise" would make a copy first
             self._table.numeric.take(rows, axis=0, out=into, mode="clip")
         return into

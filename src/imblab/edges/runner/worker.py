@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import pickle
 import signal
@@ -16,15 +18,20 @@ from types import FrameType
 from typing import Any
 
 import joblib
+import numpy as np
 
 from imblab.core.pipelines import FitFailed, Prediction, table_of
 from imblab.edges.runner.answering import Ground, Work, one_thread, uncounted
 from imblab.edges.runner.bundles import Bundle
-from imblab.edges.runner.memory import Known, Tally
+from imblab.edges.runner.memory import Guard, Known, Tally
 from imblab.records import Cell, Dataset, Evaluation, Split, Study
 
 #: Seconds after its limit in which a fit may still stop by itself before its process ends.
 GRACE = 2.0
+#: Bytes of a table whose pages are given back after use.
+LARGE = 64 * 2**20
+#: Rows that are copied from it in one go.
+BLOCK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +243,9 @@ def perform(job: Job) -> Done:
     try:
         with one_thread(study.learners[job.learner]), uncounted():
             bundle = Bundle(study, ground.dataset.name, plan, cells)
-            work = Work(bundle, ground, job.dead, job.ahead, watch.guard if watch else _marked(pen))
+            guard = watch.guard if watch else _marked(pen)
+            is_large = ground.table is not None and ground.table().numeric.nbytes > LARGE
+            work = Work(bundle, ground, job.dead, job.ahead, _lean(guard) if is_large else guard)
             if job.part is not None:
                 work.prepare(job.part, job.parts)
                 return Done((), work.memory.fresh(), work.memory.passing, work.memory.tally)
@@ -281,7 +290,7 @@ def is_alive(pid: int) -> bool:
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def _marked(pen: _Pen) -> Callable[[str, Callable[[], list[Prediction]]], list[Prediction]]:
+def _marked(pen: _Pen) -> Guard:
     def guard(address: str, fit: Callable[[], list[Prediction]]) -> list[Prediction]:
         pen.write(address)
         try:
@@ -292,10 +301,44 @@ def _marked(pen: _Pen) -> Callable[[str, Callable[[], list[Prediction]]], list[P
     return guard
 
 
+class _Leaf(np.memmap):
+    """Mapped numbers whose pages are given back as soon as rows were copied: a fit needs the copy alone."""
+
+    def take(self, rows: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+        plain = np.asarray(self)
+        if self.nbytes <= LARGE or not hasattr(mmap, "MADV_DONTNEED"):
+            return plain.take(rows, axis=axis, out=out, mode=mode)
+        made = np.empty((len(rows), self.shape[1])) if out is None else out
+        for at in range(0, len(rows), BLOCK):
+            plain.take(rows[at : at + BLOCK], axis=0, out=made[at : at + BLOCK], mode="clip")
+            self._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+        return made
+
+
+def _lean(guard: Guard) -> Guard:
+    """Gives back to the system what a fit leaves with the allocator: hundreds of megabytes where a table is large."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of the GNU library
+
+    def lean(address: str, fit: Callable[[], list[Prediction]]) -> list[Prediction]:
+        try:
+            return guard(address, fit)
+        finally:
+            if trim is not None:
+                trim(0)
+
+    return lean
+
+
 @lru_cache(maxsize=2)
 def _landed(path: str, open_store: bytes) -> tuple[Ground, tuple[Split, ...]]:
     dataset, table, plan = joblib.load(path, mmap_mode="r")
-    return Ground(dataset, lambda: table, _opened(open_store)), plan
+    leaves = {name: _leaf(getattr(table, name)) for name in ("numeric", "codes")}
+    return Ground(dataset, lambda: replace(table, **leaves), _opened(open_store)), plan
+
+
+def _leaf(numbers: np.ndarray) -> np.ndarray:
+    """Without columns there is nothing to map."""
+    return numbers.view(_Leaf) if isinstance(numbers, np.memmap) else numbers
 
 
 @lru_cache(maxsize=1)
