@@ -210,8 +210,8 @@ def test_edited_data_under_the_same_question_are_refused(capsys):
 
 # Interrupting
 
-MANY = ("name=many", *ASKED, "protocol.repeats=8")
-CELLS = 72
+MANY = ("name=many", *ASKED, "protocol.repeats=14")
+CELLS = 126
 
 
 @pytest.fixture(scope="module")

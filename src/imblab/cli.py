@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     args = _arguments(sys.argv[1:] if argv is None else argv)
     try:
-        return _call(args)
+        return _loaded(args)()
     except ImblabError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
@@ -50,41 +52,53 @@ def main(argv: Sequence[str] | None = None) -> int:
         # `imblab datasets | head`: what is still buffered goes nowhere, without a word.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    finally:
+        gc.unfreeze()
 
 
-def _call(args: argparse.Namespace) -> int:
+def _loaded(args: argparse.Namespace) -> Callable[[], int]:
+    """The command with what it imports, of which nothing is garbage: the collector would look through it many times."""
+    gc.disable()
+    try:
+        return _chosen(args)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _chosen(args: argparse.Namespace) -> Callable[[], int]:
     folders = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
     if args.command == "plan":
         from imblab import planning
 
-        return planning.command_plan(args.overrides, folders, args.json)
+        return partial(planning.command_plan, args.overrides, folders, args.json)
     from imblab import app
 
     if args.command == "run":
-        return app.command_run(args.overrides, folders, args.json)
+        return partial(app.command_run, args.overrides, folders, args.json)
     if args.command == "compare":
-        return app.command_compare(args.name, args.overrides, args.json)
+        return partial(app.command_compare, args.name, args.overrides, args.json)
     if args.command == "report":
         from imblab import reporting
 
-        return reporting.command_report(args.name, args.overrides, args.json, args.index, app.EXPERIMENTS)
+        return partial(reporting.command_report, args.name, args.overrides, args.json, args.index, app.EXPERIMENTS)
     if args.command == "rescore":
         from imblab import rescoring
 
-        return rescoring.command_rescore(args.name, args.overrides, folders, args.json)
+        return partial(rescoring.command_rescore, args.name, args.overrides, folders, args.json)
     if args.command == "export":
         from imblab import exporting
 
-        return exporting.command_export(args.name, args.overrides, args.json)
+        return partial(exporting.command_export, args.name, args.overrides, args.json)
     if args.command == "sync":
         from imblab import syncing
 
-        return syncing.command_sync(args.name, args.overrides, folders, app.EXPERIMENTS)
+        return partial(syncing.command_sync, args.name, args.overrides, folders, app.EXPERIMENTS)
     if args.command == "store":
-        return app.command_store(args.prune, args.json)
+        return partial(app.command_store, args.prune, args.json)
     if args.command == "ui":
-        return app.command_ui(args.name, args.uri, args.port)
-    return app.command_datasets(args.json)
+        return partial(app.command_ui, args.name, args.uri, args.port)
+    return partial(app.command_datasets, args.json)
 
 
 def _folder(text: str) -> Path:

@@ -297,6 +297,9 @@ def test_a_fit_that_raises_is_one_line_with_its_kind():
         run(data, range(9), [9], LOGISTIC, OVER, ratio=0.1)
     with pytest.raises(FitFailed, match=r"ValueError: .*n_neighbors"):
         run(data, range(9), [9], LOGISTIC, SMOTE, ratio=0.9, k=8)
+    # XGBoost writes the time before its message, which would make two failures of one.
+    with pytest.raises(FitFailed, match=r"^XGBoostError: (?!\[).*nonsense"):
+        run(data, range(9), [9], {"_target_": "xgboost.XGBClassifier", "booster": "nonsense"})
 
 
 def test_a_learner_that_was_accepted_excuses_no_sampler_and_no_other_learner():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
 from imblab.core import resampling, targets
@@ -129,11 +129,26 @@ def test_remembered_neighbours_are_those_of_a_fresh_search(n, width, levels, rea
         np.testing.assert_array_equal(indices, expected[1])
 
 
+@pytest.mark.parametrize("width", [1, 2, 14, 15, 16, 20])
+@pytest.mark.parametrize("n", [8, 9, 30])
+def test_a_tree_is_searched_where_scikit_learn_searches_one(n, width):
+    X = np.random.default_rng(0).normal(size=(n, width))
+    for k in range(1, n):
+        chosen = NearestNeighbors(n_neighbors=k).fit(X)._fit_method
+        found = getattr(resampling._index(X, k, "minkowski"), "__self__", None)
+        assert isinstance(found, KDTree) == (chosen == "kd_tree")
+
+
 def test_one_search_serves_every_smaller_k_where_nothing_ties(monkeypatch):
     X, y = table("distinct", seed=0)
     searches = []
-    real = resampling._nearest
-    monkeypatch.setattr(resampling, "_nearest", lambda *asked: searches.append(1) or real(*asked))
+    real = resampling._index
+
+    def index(*asked):
+        search = real(*asked)
+        return lambda *rows: searches.append(1) or search(*rows)
+
+    monkeypatch.setattr(resampling, "_index", index)
     shared = Resampler(X, y, [], reach=7)
     for ratio in (0.3, 0.6, 1.0):
         for k in (2, 3, 5, 7):

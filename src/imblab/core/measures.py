@@ -67,8 +67,9 @@ def counts_at(y: np.ndarray, p: np.ndarray, thresholds: Any) -> Counts:
 
 def _ratio(above: Any, below: Any) -> np.ndarray:
     """Division that gives NaN over an empty denominator."""
-    above, below = np.broadcast_arrays(np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64))
-    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0))
+    above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    out = np.full(np.broadcast(above, below).shape, np.nan)
+    return np.asarray(np.divide(above, below, out=out, where=below != 0))
 
 
 def mcc(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
@@ -84,7 +85,9 @@ def mcc(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
     tn, fp, fn, tp = (np.asarray(c, dtype=np.float64) for c in (tn, fp, fn, tp))
     # Floats, because the product of four counts leaves int64; one root, because only sqrt(a * a) is exactly a.
     scale = np.sqrt(((tp + fp) * (tn + fn)) * ((tp + fn) * (tn + fp)))
-    return np.asarray(np.nan_to_num(_ratio(tp * tn - fp * fn, scale), nan=0.0))
+    found = _ratio(tp * tn - fp * fn, scale)
+    found[np.isnan(found)] = 0.0
+    return found
 
 
 def recall(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:

@@ -6,6 +6,7 @@ are applied here, because imbalanced-learn's Pipeline cannot carry ``sample_weig
 
 from __future__ import annotations
 
+import re
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit
-from sklearn import config_context
+from sklearn import get_config, set_config
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.utils.class_weight import compute_sample_weight
@@ -30,6 +31,10 @@ from imblab.records import Dataset, Make, Scalar, fingerprint
 
 #: The code of "no category was ever seen here"; it becomes a constant column.
 NOTHING = -1.0
+#: The time that a library puts before what it says.
+CLOCK = re.compile(r"^\[\d\d:\d\d:\d\d\] ")
+#: Bytes from which rows that were transformed are not kept.
+LARGE = 32 * 2**20
 
 
 class FitFailed(Exception):
@@ -221,8 +226,10 @@ class Prepared:
                 return X
         X = self._raw(rows, np.empty((len(rows), self.X.shape[1])))
         self._imputed(X[:, : self._first])
-        self._answered = [*self._answered[-1:], (rows, self.encode(self._finished(X)))]
-        return self._answered[-1][1]
+        X = self.encode(self._finished(X))
+        if X.nbytes < LARGE:  # large ones are made again: they would lie idle while the next candidate is fitted
+            self._answered = [*self._answered[-1:], (rows, X)]
+        return X
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """Replace the coded columns by one column a level seen in the real fit rows."""
@@ -382,7 +389,7 @@ def fit_answer(
             raise FitFailed(_reason(error), lasting=False) from error
         except Exception as error:  # any library may raise anything: it becomes the row's reason
             raise FitFailed(_reason(error)) from error
-        unsettled = any(issubclass(w.category, ConvergenceWarning) for w in said)
+        unsettled = bool(said) and any(issubclass(w.category, ConvergenceWarning) for w in said)
     if not all(np.isfinite(p).all() for p, _ in answers):
         raise FitFailed("the learner gave probabilities that are not finite")
     notes = (*prepared.notes, *(("the learner did not converge",) if unsettled else ()))
@@ -403,8 +410,12 @@ def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:
     """
     X, y = _resampled(atom, prepared)
     learner, text = targets.build(atom.learner, allow=None, seed=atom.seed), targets.written(atom.learner)
-    with config_context(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED):
+    before = get_config()
+    set_config(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED)
+    try:
         learner.fit(prepared.encode(X), y, **_weights(atom.weight, y))
+    finally:
+        set_config(**{name: before[name] for name in ("assume_finite", "skip_parameter_validation")})
     if len(_ACCEPTED) > 10_000:
         _ACCEPTED.clear()
     _ACCEPTED.add(text)
@@ -479,5 +490,6 @@ def _most_frequent(codes: np.ndarray) -> float:
 
 
 def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    # XGBoost says when it failed: the same failure would read otherwise each time.
+    lines = CLOCK.sub("", str(error).strip()).splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

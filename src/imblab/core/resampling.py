@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, cast
@@ -19,7 +19,7 @@ from imblearn.over_sampling import SMOTE
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import BaseEstimator
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
 from imblab.core import targets
@@ -27,6 +27,8 @@ from imblab.records import Make, Scalar
 
 #: Parameters of over-samplers that count neighbours; each is asked for one more, the row itself.
 COUNTS = ("k_neighbors", "n_neighbors", "m_neighbors")
+#: Columns up to which scikit-learn searches a tree.
+MOST = 15
 #: Rows that SMOTE makes in one go.
 AT_ONCE = 16_384
 #: What the text of a SMOTE holds whose other parameters are at their defaults.
@@ -243,7 +245,7 @@ class Memory:
         self._reach = reach
         self._searched: dict[tuple[str, str, str, int], Lists] = {}
         self._given: dict[tuple[str, str, str, int], Lists] = {}
-        self._ready: dict[tuple[str, str, bool], NearestNeighbors] = {}
+        self._ready: dict[tuple[str, str, bool], Callable[[Any, int], Lists]] = {}
 
     def ask(self, fitted: Any, query: Any, n: int, metric: str = "minkowski", name: str = "") -> Lists:
         """Distances and indices of the n nearest rows, as ``NearestNeighbors(n_neighbors=n)`` gives them.
@@ -278,16 +280,18 @@ class Memory:
         if (*where, n) not in self._searched:
             ready = (*where[:2], _is_few(fitted, n))
             if ready not in self._ready:
-                with config_context(skip_parameter_validation=True, assume_finite=True):
-                    self._ready[ready] = NearestNeighbors(n_neighbors=n, metric=where[0]).fit(fitted)
-            self._searched[*where, n] = _nearest(self._ready[ready], query, n)
+                self._ready[ready] = _index(fitted, n, where[0])
+            self._searched[*where, n] = self._ready[ready](query, n)
         return self._searched[*where, n]
 
 
-def _nearest(ready: NearestNeighbors, query: Any, n: int) -> Lists:
-    """What ``kneighbors`` gives; where it would ask a tree, the tree is asked without the checks around it."""
-    tree = getattr(ready, "_tree", None)
-    found: Lists = ready.kneighbors(query, n) if tree is None else tree.query(query, n)
+def _index(fitted: Any, n: int, metric: str) -> Callable[[Any, int], Lists]:
+    """What ``NearestNeighbors(algorithm="auto")`` searches in; where that is a tree, without the checks around it."""
+    if metric == "minkowski" and not sparse.issparse(fitted) and fitted.shape[1] <= MOST and _is_few(fitted, n):
+        found: Callable[[Any, int], Lists] = KDTree(fitted, leaf_size=30, metric="euclidean").query
+        return found
+    with config_context(skip_parameter_validation=True, assume_finite=True):
+        found = NearestNeighbors(n_neighbors=n, metric=metric).fit(fitted).kneighbors
     return found
 
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from joblib.externals.loky import get_reusable_executor
 from imblab.edges.runner.answering import Ground, Work, one_thread, uncounted
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Known, Tally
-from imblab.edges.runner.worker import Done, Job, Marks, is_alive, pack, perform, ship
+from imblab.edges.runner.worker import LARGE, Done, Job, Marks, is_alive, pack, perform, ship
 from imblab.errors import StudyError
 from imblab.records import Dataset, Evaluation
 
@@ -112,15 +113,17 @@ def _here(datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engin
     store = engine.open_store() if engine.open_store else None
     grounds: dict[str, Ground] = {}
     try:
-        for bundle in work:
-            with one_thread(bundle.cells[0].learner), uncounted():
-                if bundle.dataset not in grounds:
-                    grounds = {bundle.dataset: Ground.of(datasets[bundle.dataset], store)}
-                made = Work(bundle, grounds[bundle.dataset])
-                made.prepare()
-                for row in made.rows():
-                    on_row(row)
-                tally += made.memory.tally
+        for _, alike in groupby(work, key=lambda bundle: bundle.cells[0].learner.make["_target_"]):
+            some = [*alike]
+            with one_thread(some[0].cells[0].learner), uncounted():
+                for bundle in some:
+                    if bundle.dataset not in grounds:
+                        grounds = {bundle.dataset: Ground.of(datasets[bundle.dataset], store)}
+                    made = Work(bundle, grounds[bundle.dataset])
+                    made.prepare()
+                    for row in made.rows():
+                        on_row(row)
+                    tally += made.memory.tally
     finally:
         if store:
             store.close()
@@ -150,6 +153,7 @@ class _Drive:
         for bundle in work:
             if bundle.dataset not in paths:
                 paths[bundle.dataset] = ship(folder, datasets[bundle.dataset], bundle.splits)
+        self._is_large = any(Path(path).stat().st_size > LARGE for path in paths.values())
         opened = engine.open_store
         parts = -(-SPREAD * engine.n_jobs // max(len(work), 1)) if opened else 0
         #: By number, in the order in which they are wanted.
@@ -195,6 +199,8 @@ class _Drive:
         except BaseException:
             _end(executor)
             raise
+        if self._is_large:  # what their allocators hold is wanted for the evidence
+            executor.shutdown()
         return []
 
     def _filled(self, job: Job) -> Job:
