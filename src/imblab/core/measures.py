@@ -152,10 +152,11 @@ def accuracy_baseline(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
 
 def _steps(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """True positives and called rows from the highest score down, one step a distinct score."""
-    order = np.argsort(-p, kind="stable")  # linear where `score` has sorted the rows already
-    ranked = p[order]
-    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(p) - 1)
-    return np.cumsum(y[order], dtype=np.int64)[last], last + 1
+    if not (p[1:] <= p[:-1]).all():  # `score` has sorted them already
+        order = np.argsort(-p, kind="stable")
+        y, p = y[order], p[order]
+    last = np.append(np.flatnonzero(p[1:] != p[:-1]), len(p) - 1)
+    return np.cumsum(y, dtype=np.int64)[last], last + 1
 
 
 def average_precision(y: np.ndarray, p: np.ndarray) -> float:
