@@ -1,8 +1,8 @@
 """Peak memory of a study of a large table, all its processes together, as a multiple of the table (Linux).
 
-``python benchmarks/memory.py 1000000`` makes a table of so many rows and 30 columns, asks for no resampling and for SMOTE to
-1:2 with LightGBM, three outer folds, two workers, and adds up the proportional set size (pages that processes share
-count once) of every process ten times a second.
+``python benchmarks/memory.py 1000000`` makes a table of so many rows and 30 columns, asks for no resampling and for
+SMOTE to 1:2 with LightGBM, three outer folds, two workers, and adds up the proportional set size (pages that processes
+share count once) of every process ten times a second.
 """
 
 import os

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 import os
 import pickle
@@ -21,7 +22,7 @@ import joblib
 import numpy as np
 
 from imblab.core.pipelines import FitFailed, Prediction, table_of
-from imblab.edges.runner.answering import Ground, Work, one_thread, uncounted
+from imblab.edges.runner.answering import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Guard, Known, Tally
 from imblab.records import Cell, Dataset, Evaluation, Split, Study
@@ -234,6 +235,7 @@ def perform(job: Job) -> Done:
     """Do a job in this process."""
     _follow(job.owner)
     ground, plan = _landed(job.path, job.open_store)
+    _settle()
     study = job.study
     cells = tuple(
         Cell(ground.dataset.name, study.learners[job.learner], study.strategies[s], plan[i]) for i, s in job.members
@@ -241,7 +243,7 @@ def perform(job: Job) -> Done:
     pen = _Pen(job.folder, job.number)
     watch = Watch(job.fit_timeout, pen) if job.fit_timeout is not None else None
     try:
-        with one_thread(study.learners[job.learner]), uncounted():
+        with one_thread(study.learners[job.learner]):
             bundle = Bundle(study, ground.dataset.name, plan, cells)
             guard = watch.guard if watch else _marked(pen)
             is_large = ground.table is not None and ground.table().numeric.nbytes > LARGE
@@ -276,6 +278,12 @@ def _follow(owner: tuple[str, int]) -> None:
     if not is_alive(owner[1]):  # it died before this process had anything to do
         os._exit(76)
     threading.Thread(target=patrol, daemon=True).start()
+
+
+@lru_cache(maxsize=1)
+def _settle() -> None:
+    """Spare the garbage collector what a worker imported: it would look through it again and again."""
+    gc.freeze()
 
 
 def is_alive(pid: int) -> bool:
