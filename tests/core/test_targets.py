@@ -1,5 +1,6 @@
 """Targets: what a study may name, and that naming anything else runs no code."""
 
+import json
 import sys
 
 import numpy as np
@@ -156,3 +157,11 @@ def test_naming_something_of_ours_runs_no_command():
 def test_a_misspelt_parameter_of_a_booster_is_answered_with_those_it_has(name, place):
     with pytest.raises(ConfigError, match="learning_rate"):
         imblab.compose("name=x", "dataset=[ecoli3]", f"learner=[{name}]", f"learner.{name}.{place}")
+
+
+def test_a_text_follows_its_mapping():
+    make = {"_target_": "sklearn.svm.SVC", "C": 1, "estimator": {"_target_": "sklearn.svm.LinearSVC"}}
+    first = targets.written(make)
+    assert targets.written(make) is first
+    make["estimator"]["C"] = 2
+    assert targets.written(make) == json.dumps(make, sort_keys=True)

@@ -33,8 +33,8 @@ from imblab.records import Dataset, Make, Scalar, fingerprint
 NOTHING = -1.0
 #: The time that a library puts before what it says.
 CLOCK = re.compile(r"^\[\d\d:\d\d:\d\d\] ")
-#: Bytes from which rows that were transformed are not kept.
-LARGE = 32 * 2**20
+#: Bytes of transformed rows beyond which they are not kept.
+MOST_KEPT = 32 * 2**20
 
 
 class FitFailed(Exception):
@@ -227,7 +227,7 @@ class Prepared:
         X = self._raw(rows, np.empty((len(rows), self.X.shape[1])))
         self._imputed(X[:, : self._first])
         X = self.encode(self._finished(X))
-        if X.nbytes < LARGE:  # large ones are made again: they would lie idle while the next candidate is fitted
+        if X.nbytes < MOST_KEPT:  # large ones are made again: they would lie idle while the next candidate is fitted
             self._answered = [*self._answered[-1:], (rows, X)]
         return X
 
@@ -389,7 +389,7 @@ def fit_answer(
             raise FitFailed(_reason(error), lasting=False) from error
         except Exception as error:  # any library may raise anything: it becomes the row's reason
             raise FitFailed(_reason(error)) from error
-        unsettled = bool(said) and any(issubclass(w.category, ConvergenceWarning) for w in said)
+        unsettled = any(issubclass(w.category, ConvergenceWarning) for w in said)
     if not all(np.isfinite(p).all() for p, _ in answers):
         raise FitFailed("the learner gave probabilities that are not finite")
     notes = (*prepared.notes, *(("the learner did not converge",) if unsettled else ()))

@@ -107,7 +107,7 @@ class Resampler:
             return None
         if self._rare is None:
             rows = self._X[self._y == label]
-            self._rare = rows, digest(rows)
+            self._rare = rows, _digest(rows)
         base, name = self._rare
         if k not in self._near:
             self._near[k] = self._memory.ask(base, base, k + 1, name=name)[1][:, 1:].ravel()
@@ -262,8 +262,8 @@ class Memory:
         -------
         distances, indices : ndarray of shape (n_query, n)
         """
-        mine = name or digest(fitted)
-        where = (metric, mine, mine if query is fitted else digest(query))
+        mine = name or _digest(fitted)
+        where = (metric, mine, mine if query is fitted else _digest(query))
         if (*where, n) not in self._given:
             self._given[*where, n] = self._listed(where, fitted, query, n)
         return self._given[*where, n]
@@ -300,8 +300,7 @@ def _is_few(fitted: Any, n: int) -> bool:
     return bool(n < fitted.shape[0] // 2)
 
 
-def digest(X: Any) -> str:
-    """The address of the content of an array or sparse matrix."""
+def _digest(X: Any) -> str:
     made = hashlib.blake2b(str(X.shape).encode(), digest_size=16)
     for part in (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,):
         made.update(np.ascontiguousarray(part).data)

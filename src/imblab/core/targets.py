@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -178,8 +179,8 @@ def _parameters(cls: Any) -> frozenset[str]:
     return frozenset(cls._get_param_names())
 
 
-#: Texts by identity: they are asked for at every fit.
-_WRITTEN: dict[int, tuple[Make, str]] = {}
+#: Texts by identity, with what they were made of: they are asked for at every fit, and a mapping may change.
+_WRITTEN: dict[int, tuple[Make, Make, str]] = {}
 
 
 def written(make: Make) -> str:
@@ -191,11 +192,11 @@ def written(make: Make) -> str:
     '{"C": 2, "_target_": "sklearn.svm.SVC"}'
     """
     known = _WRITTEN.get(id(make))
-    if known is None or known[0] is not make:
+    if known is None or known[0] is not make or known[1] != make:
         if len(_WRITTEN) > 1_000:
             _WRITTEN.clear()
-        known = _WRITTEN[id(make)] = make, json.dumps(make, sort_keys=True, default=dict)
-    return known[1]
+        known = _WRITTEN[id(make)] = make, deepcopy(make), json.dumps(make, sort_keys=True, default=dict)
+    return known[2]
 
 
 def versions(make: Make) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from typing import Any
@@ -142,19 +141,6 @@ def one_thread(learner: Learner) -> AbstractContextManager[Any]:
     """Hold every numerical library to one thread: processes are what runs side by side."""
     held: AbstractContextManager[Any] = _libraries(learner.make["_target_"]).limit(limits=1)
     return held
-
-
-@contextmanager
-def uncounted() -> Iterator[None]:
-    """Spare the garbage collector what was there before: it looks through every imported library again and again."""
-    mine = gc.get_freeze_count() == 0  # else somebody did so already
-    if mine:
-        gc.freeze()
-    try:
-        yield
-    finally:
-        if mine:
-            gc.unfreeze()
 
 
 @lru_cache(maxsize=64)

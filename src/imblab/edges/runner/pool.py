@@ -19,10 +19,10 @@ from typing import Any
 
 from joblib.externals.loky import get_reusable_executor
 
-from imblab.edges.runner.answering import Ground, Work, one_thread, uncounted
+from imblab.edges.runner.answering import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Known, Tally
-from imblab.edges.runner.worker import LARGE, Done, Job, Marks, is_alive, pack, perform, ship
+from imblab.edges.runner.worker import Done, Job, Marks, is_alive, is_large, pack, perform, ship
 from imblab.errors import StudyError
 from imblab.records import Dataset, Evaluation
 
@@ -115,7 +115,7 @@ def _here(datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engin
     try:
         for _, alike in groupby(work, key=lambda bundle: bundle.cells[0].learner.make["_target_"]):
             some = [*alike]
-            with one_thread(some[0].cells[0].learner), uncounted():
+            with one_thread(some[0].cells[0].learner):
                 for bundle in some:
                     if bundle.dataset not in grounds:
                         grounds = {bundle.dataset: Ground.of(datasets[bundle.dataset], store)}
@@ -153,7 +153,7 @@ class _Drive:
         for bundle in work:
             if bundle.dataset not in paths:
                 paths[bundle.dataset] = ship(folder, datasets[bundle.dataset], bundle.splits)
-        self._is_large = any(Path(path).stat().st_size > LARGE for path in paths.values())
+        self._is_large = any(map(is_large, paths.values()))
         opened = engine.open_store
         parts = -(-SPREAD * engine.n_jobs // max(len(work), 1)) if opened else 0
         #: By number, in the order in which they are wanted.

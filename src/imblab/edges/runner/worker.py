@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import mmap
 import os
 import pickle
@@ -29,7 +28,7 @@ from imblab.records import Cell, Dataset, Evaluation, Split, Study
 
 #: Seconds after its limit in which a fit may still stop by itself before its process ends.
 GRACE = 2.0
-#: Bytes of a table whose pages are given back after use.
+#: Bytes of a shipped table from which memory is given back as soon as it can be.
 LARGE = 64 * 2**20
 #: Rows that are copied from it in one go.
 BLOCK = 65_536
@@ -231,11 +230,15 @@ def ship(folder: Path, dataset: Dataset, plan: tuple[Split, ...]) -> str:
     return str(path)
 
 
+def is_large(path: str) -> bool:
+    """Whether a shipped table is so large that memory is given back as soon as it can be."""
+    return Path(path).stat().st_size > LARGE
+
+
 def perform(job: Job) -> Done:
     """Do a job in this process."""
     _follow(job.owner)
     ground, plan = _landed(job.path, job.open_store)
-    _settle()
     study = job.study
     cells = tuple(
         Cell(ground.dataset.name, study.learners[job.learner], study.strategies[s], plan[i]) for i, s in job.members
@@ -246,8 +249,7 @@ def perform(job: Job) -> Done:
         with one_thread(study.learners[job.learner]):
             bundle = Bundle(study, ground.dataset.name, plan, cells)
             guard = watch.guard if watch else _marked(pen)
-            is_large = ground.table is not None and ground.table().numeric.nbytes > LARGE
-            work = Work(bundle, ground, job.dead, job.ahead, _lean(guard) if is_large else guard)
+            work = Work(bundle, ground, job.dead, job.ahead, _lean(guard) if is_large(job.path) else guard)
             if job.part is not None:
                 work.prepare(job.part, job.parts)
                 return Done((), work.memory.fresh(), work.memory.passing, work.memory.tally)
@@ -280,12 +282,6 @@ def _follow(owner: tuple[str, int]) -> None:
     threading.Thread(target=patrol, daemon=True).start()
 
 
-@lru_cache(maxsize=1)
-def _settle() -> None:
-    """Spare the garbage collector what a worker imported: it would look through it again and again."""
-    gc.freeze()
-
-
 def is_alive(pid: int) -> bool:
     """Whether a process runs on this machine; one that is dead and not yet buried does not."""
     try:
@@ -312,13 +308,13 @@ def _marked(pen: _Pen) -> Guard:
 class _Leaf(np.memmap):
     """Mapped numbers whose pages are given back as soon as rows were copied: a fit needs the copy alone."""
 
-    def take(self, rows: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+    def take(self, rows: Any, axis: Any = 0, out: Any = None, mode: Any = "raise") -> Any:
+        """Rows, block by block."""
         plain = np.asarray(self)
-        if self.nbytes <= LARGE or not hasattr(mmap, "MADV_DONTNEED"):
-            return plain.take(rows, axis=axis, out=out, mode=mode)
         made = np.empty((len(rows), self.shape[1])) if out is None else out
         for at in range(0, len(rows), BLOCK):
             plain.take(rows[at : at + BLOCK], axis=0, out=made[at : at + BLOCK], mode="clip")
+            # The attribute is numpy's own, which its stubs leave out.
             self._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
         return made
 
@@ -340,13 +336,11 @@ def _lean(guard: Guard) -> Guard:
 @lru_cache(maxsize=2)
 def _landed(path: str, open_store: bytes) -> tuple[Ground, tuple[Split, ...]]:
     dataset, table, plan = joblib.load(path, mmap_mode="r")
-    leaves = {name: _leaf(getattr(table, name)) for name in ("numeric", "codes")}
-    return Ground(dataset, lambda: replace(table, **leaves), _opened(open_store)), plan
-
-
-def _leaf(numbers: np.ndarray) -> np.ndarray:
-    """Without columns there is nothing to map."""
-    return numbers.view(_Leaf) if isinstance(numbers, np.memmap) else numbers
+    if is_large(path) and hasattr(mmap, "MADV_DONTNEED"):
+        # A part without columns is not mapped.
+        parts = {name: getattr(table, name) for name in ("numeric", "codes")}
+        table = replace(table, **{n: p.view(_Leaf) for n, p in parts.items() if isinstance(p, np.memmap)})
+    return Ground(dataset, lambda: table, _opened(open_store)), plan
 
 
 @lru_cache(maxsize=1)
