@@ -308,7 +308,7 @@ protocols = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(studies())
 def test_a_study_comes_back_from_json_exactly(study):
     text = json.dumps(config.to_mapping(study), allow_nan=False)

@@ -22,7 +22,7 @@ def as_fold(y, p):
     return bands.fold(x, fp, tp, (y == 0).sum(), y.sum())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 500))
 def test_counts_at_hundredths_are_exact(seed):
     y, p = drawn(seed, digits=4)
@@ -40,7 +40,7 @@ def test_counts_at_hundredths_are_exact(seed):
     assert (found == np.array(want)).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 500), st.sampled_from([2, 6]))
 def test_roc_is_that_of_scikit_learn(seed, digits):
     y, p = drawn(seed, digits=digits)
@@ -52,7 +52,7 @@ def test_roc_is_that_of_scikit_learn(seed, digits):
     assert np.trapezoid(found, grid) == pytest.approx(metrics.roc_auc_score(y, p), abs=1e-4)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 500))
 def test_precision_at_a_recall_is_that_of_the_highest_cut_that_reaches_it(seed):
     y, p = drawn(seed)

@@ -5,7 +5,7 @@ import math
 import baycomp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -27,7 +27,6 @@ def test_baycomp_has_the_same_probabilities(folds, repeats, rope):
         assert (found.below, found.within, found.above) == pytest.approx((left, inside, right), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(SCORES, st.floats(0, 0.5))
 def test_probabilities_add_up_and_mirror(values, rope):
     found, mirrored = (posterior(corrected_t(d, 80, 20), rope) for d in (values, [-v for v in values]))
@@ -40,7 +39,6 @@ def test_probabilities_add_up_and_mirror(values, rope):
     assert (found.below, found.above) == pytest.approx((mirrored.above, mirrored.below), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(SCORES)
 def test_with_a_region_of_no_width_it_is_the_one_sided_p(values):
     estimate = corrected_t(values, 80, 20)

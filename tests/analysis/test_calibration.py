@@ -80,7 +80,7 @@ def test_the_known_tilt_of_a_large_sample_is_found():
 COUNTS = st.integers(1, 60)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(COUNTS, COUNTS, COUNTS, COUNTS, st.floats(0.01, 0.45), st.floats(0.55, 0.99))
 def test_two_risks_have_a_closed_form(low1, low0, high1, high0, low, high):
     """With two distinct risks the model is saturated: each group keeps its observed log-odds."""
@@ -92,7 +92,7 @@ def test_two_risks_have_a_closed_form(low1, low0, high1, high0, low, high):
     assert intercept == pytest.approx(math.log(low1 / low0) - expected * logit(low), rel=1e-6, abs=1e-8)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6))
 def test_the_order_of_rows_changes_nothing(seed):
     y, p = sample(seed % 7, n=1200, digits=2)
@@ -104,7 +104,7 @@ def test_the_order_of_rows_changes_nothing(seed):
     ]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0.3, 2), st.floats(-2, 2))
 def test_a_tilt_of_the_log_odds_is_undone_by_the_slope(tilt, shift):
     y, p = sample(1, n=800, tilt=0.5)

@@ -21,7 +21,7 @@ def by_enumeration(p, positives):
     return np.mean(found)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=8), st.data())
 def test_the_mean_over_all_labelings_ties_included(levels, data):
     positives = data.draw(st.integers(1, len(levels)))

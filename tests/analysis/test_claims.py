@@ -139,7 +139,7 @@ def test_a_difference_of_the_detectable_size_is_found_in_four_of_five_draws():
 SIX = st.lists(st.tuples(*[st.integers(0, 20)] * 3), min_size=5, max_size=5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIX, st.sampled_from([(0.01, 0.05), (0.05, 0.1), (0.001, 0.2)]))
 def test_a_larger_alpha_never_takes_a_decision_back(scores, alphas):
     values, names = np.array(scores).T / 20, ("none", "threshold", "smote")
@@ -153,7 +153,7 @@ def test_a_larger_alpha_never_takes_a_decision_back(scores, alphas):
             assert other.detectable < one.detectable
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SIX, st.permutations(("none", "threshold", "smote")))
 def test_renaming_strategies_renames_contrasts_and_changes_nothing_else(scores, order):
     values, names = np.array(scores).T / 20, ("none", "threshold", "smote")

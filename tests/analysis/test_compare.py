@@ -159,7 +159,7 @@ def test_time_ordered_studies_are_described_and_not_tested():
     assert judged(scores, asked, descriptive={"zoo"}).verdict.tolist() == ["better"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(*[st.integers(0, 20)] * 3), min_size=5, max_size=5), st.randoms(), st.booleans())
 def test_contrasts_are_antisymmetric_and_know_no_order_of_rows(scores, random, higher):
     values = {name: np.array([s[i] for s in scores]) / 20 for i, name in enumerate("abc")}

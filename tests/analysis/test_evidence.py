@@ -36,7 +36,7 @@ def built(*parts, group=GROUP, whole=True):
     return evidence.build([(group, parts, whole)])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(ROWS)
 def test_areas_and_counts_are_exact(rows):
     y, p = arrays(rows)
@@ -50,7 +50,7 @@ def test_areas_and_counts_are_exact(rows):
         assert at[name].tolist() == getattr(expected, name).tolist()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(ROWS)
 def test_a_shortened_threshold_calls_the_same_rows(rows):
     y, p = arrays(rows)

@@ -231,7 +231,7 @@ def test_a_pair_that_no_bar_can_join_is_told():
 
 
 GRIDS = st.lists(st.tuples(*[st.integers(0, 16)] * 3), min_size=6, max_size=9)
-laws = settings(max_examples=15, deadline=None)
+laws = settings(max_examples=15)
 
 
 @laws

@@ -34,7 +34,7 @@ DEMSAR = np.array(
         [0.957, 0.978, 0.946, 0.970],  # wine
     ]
 )
-laws = settings(deadline=None, max_examples=60)
+laws = settings(max_examples=60)
 GRID = st.integers(0, 8).map(lambda i: i / 8)
 
 

@@ -44,7 +44,6 @@ def drawn(seed, n=300, share=0.2):
 # ------------------------------------------------------------------------------------------------------ the prior
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1), shares, shares)
 def test_the_prior_correction_is_the_published_formula(q, share, received):
     a, b = share / received, (1 - share) / (1 - received)
@@ -53,7 +52,6 @@ def test_the_prior_correction_is_the_published_formula(q, share, received):
     assert 0 <= found <= 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=40), shares, shares)
 def test_it_reverses_no_two_rows_and_ties_none_but_by_rounding(values, share, received):
     q = np.sort(np.array(values))
@@ -67,7 +65,6 @@ def test_it_reverses_no_two_rows_and_ties_none_but_by_rounding(values, share, re
     assert (np.diff(p)[apart] > 0).all()
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(1e-6, 1 - 1e-6), min_size=1, max_size=20), shares, shares)
 def test_it_is_undone_by_its_opposite_and_nothing_is_undone_where_nothing_was_done(values, share, received):
     q = np.array(values)
@@ -76,7 +73,7 @@ def test_it_is_undone_by_its_opposite_and_nothing_is_undone_where_nothing_was_do
     np.testing.assert_array_equal(corrected(q, share, share), q)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from([0.02, 0.1, 0.4]))
 def test_it_changes_no_rank(seed, share):
     y, s = drawn(seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imblab.core import costs, measures, thresholds
@@ -34,7 +34,6 @@ def by_row(y, p, amount, cut, matrix):
 # ---------------------------------------------------------------------------------------------------- the measures
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.floats(0, 1))
 def test_expected_cost_is_the_mean_over_rows(seed, cut):
     y, p, amount = drawn(seed)
@@ -43,7 +42,6 @@ def test_expected_cost_is_the_mean_over_rows(seed, cut):
     assert found == pytest.approx(by_row(y, p, amount, cut, MATRIX), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.floats(0, 1))
 def test_the_cost_of_amounts_is_the_mean_over_rows(seed, cut):
     y, p, amount = drawn(seed)
@@ -90,7 +88,6 @@ def test_a_measure_of_amounts_without_amounts_in_its_matrix_is_refused():
 # -------------------------------------------------------------------------------------------------- the thresholds
 
 
-@settings(deadline=None)
 @given(
     fn=st.floats(0.1, 100), fp=st.floats(0.1, 100), tp=st.floats(-5, 0), tn=st.floats(-5, 0), p=st.floats(0.001, 0.999)
 )
@@ -144,7 +141,6 @@ def test_the_empirical_rule_pays_least_of_all_observed_cuts(matrix, ties):
             assert alone[cut] == pytest.approx(min(alone.values()), rel=1e-12)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6))
 def test_missed_amounts_are_those_of_a_loop(seed):
     y, p, amount = drawn(seed, n=30, ties=True)

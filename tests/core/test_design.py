@@ -204,7 +204,6 @@ def test_random_under_sampling_is_inapplicable_exactly_where_imbalanced_learn_dr
     assert (obstacle(RandomUnderSampler, minority, majority, ratio) is None) == bool(real)
 
 
-@settings(deadline=None)
 @given(**counts, **ratios, **here, k=st.integers(1, 27))
 @pytest.mark.parametrize(("cls", "more_knobs"), [(SMOTE, {}), (SMOTENC, {"categorical_features": [1]}), (SMOTEN, {})])
 def test_smote_is_inapplicable_exactly_where_imbalanced_learn_refuses(cls, more_knobs, minority, more, ratio, at, k):
@@ -214,7 +213,7 @@ def test_smote_is_inapplicable_exactly_where_imbalanced_learn_refuses(cls, more_
     assert (obstacle(cls, minority, majority, ratio, k) is None) == bool(real)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(**counts, **ratios, k=st.integers(1, 27))
 @pytest.mark.parametrize("cls", [BorderlineSMOTE, SVMSMOTE, ADASYN])
 @pytest.mark.filterwarnings("ignore")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import dummy
 from sklearn.base import BaseEstimator
@@ -92,7 +92,6 @@ def numbers(n=18):
     return st.lists(st.lists(cell, min_size=n, max_size=n), min_size=1, max_size=3)
 
 
-@settings(deadline=None)
 @given(columns=numbers())
 def test_numbers_are_imputed_by_the_median_of_fit_rows_then_standardised(columns):
     X = np.array(columns).T
@@ -105,7 +104,6 @@ def test_numbers_are_imputed_by_the_median_of_fit_rows_then_standardised(columns
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
-@settings(deadline=None)
 @given(values=st.lists(st.sampled_from(["a", "b", "c", None]), min_size=18, max_size=18))
 def test_categories_are_imputed_by_the_most_frequent_of_fit_rows(values):
     data = dataset({"word": words(values, ["a", "b", "c"]), "x": np.arange(18.0)})

@@ -46,7 +46,7 @@ def test_putting_a_wrong_call_right_never_lowers_it(measure):
             assert (step[~np.isnan(step)] >= -1e-12).all()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     seed=st.integers(0, 10_000),
     name=st.sampled_from(["mcc", "f1", "balanced_accuracy", "recall"]),

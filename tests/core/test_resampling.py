@@ -110,7 +110,7 @@ def test_every_ratio_and_k_equals_plain_imbalanced_learn(name, kind):
     assert compared >= 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(6, 60),
     width=st.integers(1, 17),

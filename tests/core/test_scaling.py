@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sklearn.preprocessing import StandardScaler
@@ -19,7 +19,6 @@ def check(X, at_once):
     assert made.tobytes() == wanted.transform(X).tobytes()
 
 
-@settings(deadline=None)
 @given(
     X=npst.arrays(
         np.float64,

@@ -129,7 +129,7 @@ def test_tuned_is_its_loop(grid, kind):
         assert_is_by_loop("tuned", draw(100 + seed, kind, n=40), grid, "mcc")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8)), min_size=2, max_size=12).filter(
@@ -270,7 +270,7 @@ def test_the_value_of_a_cost_cut_is_the_measure():
 # -------------------------------------------------------------------------------------------------------------- laws
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from(RULES), st.sampled_from(["continuous", "tied"]))
 def test_the_order_of_rows_folds_and_grid_changes_nothing(seed, rule, kind):
     folds = draw(seed, kind, n=30)
@@ -288,7 +288,7 @@ def test_the_order_of_rows_folds_and_grid_changes_nothing(seed, rule, kind):
     assert sorted(one.fold_thresholds) == sorted(other.fold_thresholds)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.floats(0.01, 1), st.floats(0.01, 1))
 def test_a_larger_alert_rate_never_raises_the_threshold(seed, one, other):
     folds = draw(seed, "tied", n=30)
@@ -296,7 +296,7 @@ def test_a_larger_alert_rate_never_raises_the_threshold(seed, one, other):
     assert low >= high
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 50))
 def test_dearer_misses_never_raise_the_threshold_and_only_the_ratio_of_costs_counts(seed, dear):
     folds = draw(seed, "continuous", n=30)

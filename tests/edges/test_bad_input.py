@@ -583,7 +583,7 @@ KEYS = st.sampled_from(["seed", "name", "learner", "dataset", "protocol", "strat
 TEXT = st.text("abcn01.,;:=+-~@$%&/\\'\"()[]{}<>! \t\n*?#", max_size=12)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.tuples(KEYS, st.just("="), TEXT).map("".join), TEXT))
 def test_whatever_is_typed_is_refused_in_our_words_or_read(word):
     study, refusal = answer(app.compose, *ON, word)

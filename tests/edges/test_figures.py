@@ -40,7 +40,7 @@ def test_every_figure_is_well_formed_and_harmless(place):
     ET.fromstring(figure.inline())
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(1e-4, 0.9), st.sampled_from(["linear", "sqrt", "log"]))
 def test_places_grow_with_values_and_stay_inside(low, kind):
     scale = scales.Scale(low, 1.0, 40.0, 340.0, kind)
@@ -52,7 +52,7 @@ def test_places_grow_with_values_and_stay_inside(low, kind):
     assert all(low <= t <= 1 + 1e-9 for t in ticks)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30))
 def test_an_axis_holds_its_values_and_has_few_ticks(values):
     scale = scales.spanning(values, 0.0, 300.0)

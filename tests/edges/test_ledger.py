@@ -79,7 +79,7 @@ def test_a_row_comes_back_equal_and_takes_one_line(question):
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(FINITE, st.none() | FINITE, st.text(), st.dictionaries(st.text(), FINITE | st.integers() | st.text()))
 def test_any_row_comes_back_bit_for_bit(cut, score, text, params):
     asked_for = row(threshold=cut, scores={"mcc": score}, error=text, notes=(text,), params=params)

@@ -86,7 +86,7 @@ def test_a_wide_terminal_gets_the_same_tables():
 NAMES = st.text("abcdefghij_", min_size=1, max_size=45)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     st.lists(NAMES, min_size=2, max_size=2, unique=True),
     st.sampled_from([1, 30.0, -4000, 1e6]),
