@@ -12,9 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedKFold
 
 from imblab import seeds
+from imblab.core import group_folds
 from imblab.errors import ConfigError, DataError
 from imblab.records import Dataset, Protocol, Split, fingerprint
 
@@ -134,13 +135,14 @@ def _plan(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
 
 def _stratified(dataset: Dataset, rows: np.ndarray, folds: int, state: int) -> list[Pair]:
     y = dataset.y[rows]
-    groups = None if dataset.groups is None else dataset.groups[rows]
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    splitter = kind(n_splits=folds, shuffle=True, random_state=state)
+    if dataset.groups is not None:
+        fold = group_folds.assign(y, dataset.groups[rows], folds, state)
+        return [(rows[fold != i], rows[fold == i]) for i in range(folds)]
+    splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=state)
     with warnings.catch_warnings():
         # "The least populated class ..." is said by the check, with the way out.
         warnings.simplefilter("ignore", UserWarning)
-        return [(rows[a], rows[b]) for a, b in splitter.split(np.zeros(len(rows)), y, groups)]
+        return [(rows[a], rows[b]) for a, b in splitter.split(np.zeros(len(rows)), y)]
 
 
 def _windows(time: np.ndarray, rows: np.ndarray, folds: int, gap: str | float | None) -> list[Pair]:
