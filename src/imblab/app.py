@@ -254,9 +254,10 @@ def _stops(request: config.Request) -> bool:
 
 
 def _packages(study: Study) -> tuple[str, ...]:
-    """The packages a study in memory rests on: whoever made it has imported them."""
-    makes = [item.make for item in study.learners] + [s.sampler for s in study.strategies if s.sampler]
-    return (*targets.DEFAULT_ALLOW, *(str(make["_target_"]).partition(".")[0] for make in makes))
+    """The packages a study in memory rests on: the caller that wrote it has let them in."""
+    makes = [*(item.make for item in study.learners), *(s.sampler for s in study.strategies if s.sampler)]
+    paths = [path for make in makes for path in targets.paths(make)] + [m.function for m in study.measures]
+    return tuple(dict.fromkeys((*targets.DEFAULT_ALLOW, *(path.partition(".")[0] for path in paths))))
 
 
 def _logged(picture: syncing.Picture, name: str) -> str:

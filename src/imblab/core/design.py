@@ -139,7 +139,7 @@ def obstacle(params: Mapping[str, Scalar], sampler: Make | None, where: Iterable
     if sampler is None:
         return None
     cls: Any = targets.resolve(sampler["_target_"], allow=None)
-    suits = _SUITS.get(cls._sampling_type)
+    suits = _SUITS.get(getattr(cls, "_sampling_type", ""))  # a class of one's own need not declare its type
     for part in where:
         ratio, k = params.get("ratio"), params.get("k")
         if isinstance(ratio, (int, float)) and suits is not None and not suits(part, ratio):

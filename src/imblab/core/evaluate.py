@@ -322,8 +322,7 @@ def _bar(task: Task, known: Sequence[Trial]) -> float | None:
 def _judged(task: Task, params: Mapping[str, Scalar], bar: float | None) -> Trial:
     if not _looks_inside(task):
         return Trial(params, None, _fixed(task))
-    rule, grid = _rule(task)
-    folds: list[thresholds.Fold] = []
+    rule, folds = _rule(task)[0], list[thresholds.Fold]()
     for i, (fit, validate) in enumerate(task.pairs):
         if bar is not None and folds and _reach(task, folds, rule) < bar - search.TIE:
             return Trial(params, None, None, "pruned", f"cannot reach {bar:.6g} after {i} inner folds")
@@ -332,9 +331,18 @@ def _judged(task: Task, params: Mapping[str, Scalar], bar: float | None) -> Tria
         except FitFailed as error:
             return Trial(params, None, None, "failed", f"inner fold {i}: {error}")
     folds = calibration.cross_fitted(task.cell.strategy.calibration, folds)
+    try:
+        return _valued(task, params, folds)
+    except measures.MeasureFailed as error:
+        return Trial(params, None, None, "failed", f"on the inner folds, {error}")
+
+
+def _valued(task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold]) -> Trial:
+    """The threshold and the value of a candidate."""
+    rule, grid = _rule(task)
     by, amount = _cut_measure(task), task.dataset.amount
     amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
-    cut = thresholds.choose(rule, folds, grid, measures.function_of(by), by.greater_is_better, amounts)
+    cut = thresholds.choose(rule, folds, grid, measures.function_of(by, allow=None), by.greater_is_better, amounts)
     if cut is None:
         return Trial(params, None, None, "inapplicable", f"no cut meets {_said(rule)} on the inner folds")
     value = cut.value if measures.is_counted(task.primary) else _mean_over_folds(task.primary, folds)
@@ -346,7 +354,8 @@ def _judged(task: Task, params: Mapping[str, Scalar], bar: float | None) -> Tria
 def _reach(task: Task, folds: Sequence[thresholds.Fold], rule: Threshold) -> float:
     """The best value a candidate can still have: every row of the remaining folds called right."""
     rest = np.concatenate([task.dataset.y[validate] for _, validate in task.pairs[len(folds) :]])
-    return thresholds.ceiling(rule, folds, int(rest.sum()), int((1 - rest).sum()), measures.function_of(task.primary))
+    function = measures.function_of(task.primary, allow=None)
+    return thresholds.ceiling(rule, folds, int(rest.sum()), int((1 - rest).sum()), function)
 
 
 def _rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
@@ -371,7 +380,7 @@ def _cut_measure(task: Task) -> Measure:
 
 
 def _mean_over_folds(measure: Measure, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> float | None:
-    function = measures.function_of(measure)
+    function = measures.function_of(measure, allow=None)
     mean = float(np.mean([function(y, p) for y, p in folds]))
     return mean if np.isfinite(mean) else None
 
@@ -412,10 +421,13 @@ def _row(task: Task, outcome: _Outcome, fits: int, seconds: float) -> Evaluation
     scores: dict[str, float | None] = {m.name: None for m in task.study.measures}
     counts: dict[str, int] = {}
     if outcome.prediction is not None and winner is not None and winner.threshold is not None:
-        scores, found = measures.score(
-            task.study.measures, y, outcome.prediction.p, winner.threshold, outcome.prediction.calibrated, amount
-        )
-        counts = {name: int(getattr(found, name)) for name in ("tn", "fp", "fn", "tp")}
+        try:
+            scores, found = measures.score(
+                task.study.measures, y, outcome.prediction.p, winner.threshold, outcome.prediction.calibrated, amount
+            )
+            counts = {name: int(getattr(found, name)) for name in ("tn", "fp", "fn", "tp")}
+        except measures.MeasureFailed as error:
+            outcome = _Outcome("failed", str(error), outcome.trials, winner)
     return Evaluation(
         dataset=cell.dataset,
         learner=cell.learner.name,

@@ -10,22 +10,23 @@ float64 of the same shape (n_rows,). Undefined is NaN here and null in a row; ne
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from importlib import import_module
-from inspect import isfunction
+from inspect import isclass, isroutine
 from typing import Any
 
 import numpy as np
 
-from imblab.core.targets import is_path
+from imblab.core import targets
 from imblab.errors import ConfigError, unknown
 from imblab.records import Measure
 
-#: Where the functions of measures may live.
+#: Where the functions of measures may live without being allowed.
 HOMES = ("imblab.core.measures", "imblab.core.costs", "sklearn.metrics")
 
 
@@ -242,10 +243,24 @@ def log_loss(y: np.ndarray, p: np.ndarray) -> float:
     return float(-np.mean(np.log(np.where(y == 1, q, 1 - q))))
 
 
-def function_of(measure: Measure, *, allow: Sequence[str] = ()) -> Callable[..., Any]:
-    """The function of a measure with its parameters bound, tried once on two rows.
+class MeasureFailed(Exception):
+    """Raised when the function of a measure fails on rows; the message becomes the evaluation's `error`."""
 
-    ``allow`` names further modules, or packages of them, that functions may come from.
+
+def function_of(measure: Measure, allow: Sequence[str] | None = ()) -> Callable[..., Any]:
+    """Return the function of a measure with its parameters bound, tried once on two rows.
+
+    Parameters
+    ----------
+    measure : Measure
+    allow : sequence of str or None, default=()
+        Packages whose functions may be named in addition to those of imblab and ``sklearn.metrics``; None where the
+        path was checked when the study was read, or the caller wrote it in Python.
+
+    Returns
+    -------
+    callable
+        Functions of imblab as they are; all others on copies of their arguments, with their answer checked.
 
     Raises
     ------
@@ -259,25 +274,43 @@ def function_of(measure: Measure, *, allow: Sequence[str] = ()) -> Callable[...,
     0.5555555555555556
     """
     given = json.dumps(dict(measure.parameters), sort_keys=True) if measure.parameters else "{}"
-    return _found(measure.name, measure.function, measure.needs, given, tuple(allow))
+    where, _, called = measure.function.rpartition(".")
+    own = None if allow is None else tuple(package for package in allow if package not in targets.DEFAULT_ALLOW)
+    if own is not None and not _at_home(where, (*HOMES, *own)):
+        homes, package = ", ".join((*HOMES, *own)), where.partition(".")[0]
+        can_be_allowed = package and package not in targets.DEFAULT_ALLOW
+        way_out = (
+            f", or put {package!r} into `allow` on your own command line if you trust it" if can_be_allowed else ""
+        )
+        raise ConfigError(
+            f"measure {measure.name!r} has the function {measure.function[:80]!r}; functions of measures come from "
+            f"{homes} only. Name one of theirs{way_out}."
+        )
+    return _found(
+        measure.name, measure.function, measure.needs, given, own, id(getattr(sys.modules.get(where), called, None))
+    )
 
 
 @lru_cache(maxsize=256)
-def _found(name: str, path: str, needs: str, parameters: str, allow: tuple[str, ...]) -> Callable[..., Any]:
-    says = f"measure {name!r} has the function {path!r}"
+def _found(
+    name: str, path: str, needs: str, parameters: str, own: tuple[str, ...] | None, function_id: int
+) -> Callable[..., Any]:
+    """The function; ``function_id`` is that of the function in the module now, which a reload changes."""
+    says = f"measure {name!r} has the function {path[:80]!r}"
     where, _, called = path.rpartition(".")
-    homes = (*HOMES, *allow)
-    if not is_path(path) or not _at_home(where, homes):
-        raise ConfigError(f"{says}; functions of measures come from {', '.join(homes)} only. Name one of theirs.")
+    if not targets.is_path(path):
+        raise ConfigError(
+            f"{says}; it must be the dotted path of a public function, at most 200 characters long. Correct the path."
+        )
     try:
         module = import_module(where)
-    except ImportError as error:
+    except Exception as error:  # an import runs the module, which may raise anything
         raise ConfigError(f"{says}: {error}; a path must import. Correct it, or install the package.") from error
     bound = json.loads(parameters)
     known = {
-        n: partial(f, **bound) if bound else f
+        n: _checked(name, partial(f, **bound) if bound else f, needs, f)
         for n, f in vars(module).items()
-        if isfunction(f) and not n.startswith("_") and _at_home(f.__module__, homes)
+        if not n.startswith("_") and _is_function(f) and (own is None or _at_home(_home(f, where), (*HOMES, *own)))
     }
     if called not in known:
         near = get_close_matches(called, [n for n, f in known.items() if not _fault(f, needs)], n=12, cutoff=0)
@@ -288,6 +321,38 @@ def _found(name: str, path: str, needs: str, parameters: str, allow: tuple[str, 
         rule = _FORMS[needs]
         raise ConfigError(f"{says}; what needs {needs!r} is {rule}. Correct its function, needs or parameters.")
     return known[called]
+
+
+def _is_function(value: Any) -> bool:
+    """Whether a value can be called for a number: a function, also a compiled or a bound one."""
+    return callable(value) and not isclass(value)
+
+
+def _home(function: Any, where: str) -> str:
+    """The module that a function is defined in; of an object that is called like one, the module it was found in."""
+    return str(function.__module__) if isroutine(function) and function.__module__ else where
+
+
+def _checked(name: str, function: Callable[..., Any], needs: str, bare: Any) -> Callable[..., Any]:
+    """A function from outside imblab whose failure is a failure of its measure, and that writes into no row of ours."""
+    if _home(bare, "").partition(".")[0] == "imblab":
+        return function
+
+    def checked(*rows: Any) -> Any:
+        try:
+            value = np.asarray(function(*(np.copy(part) for part in rows)))
+            if np.iscomplexobj(value):
+                raise TypeError("it gives complex numbers")
+            value = value.astype(np.float64)
+        except (Exception, SystemExit) as error:  # a function may raise anything
+            line = " ".join(str(error).split()) or "no message"
+            raise MeasureFailed(f"measure {name!r} raised {type(error).__name__}: {line}") from error
+        shape = np.broadcast_shapes(*map(np.shape, rows)) if needs == "label" else ()
+        if value.shape != shape:
+            raise MeasureFailed(f"measure {name!r} gives the shape {value.shape}, and {_FORMS[needs]}")
+        return value
+
+    return checked
 
 
 #: What a function is that reads what a measure needs, and two rows to try it on.
@@ -324,7 +389,7 @@ _MONOTONE = {mcc, recall, precision, specificity, f_beta, g_mean, balanced_accur
 
 def is_monotone(measure: Measure) -> bool:
     """Whether a better call never lowers a measure of counts, so that its best possible value is known."""
-    function = function_of(measure)
+    function = function_of(measure, allow=None)
     return is_counted(measure) and measure.greater_is_better and getattr(function, "func", function) in _MONOTONE
 
 
@@ -344,7 +409,7 @@ def score(
     """Every measure of one set of predictions, sorted once, and the counts at the threshold.
 
     ``probability`` says whether ``p`` claims to be one, ``amount`` what every row is worth. A score is None where it is
-    undefined, and where it needs a probability or amounts that there are not.
+    undefined, and where it needs a probability or amounts that there are not. Raises :class:`MeasureFailed`.
 
     Examples
     --------
@@ -361,7 +426,7 @@ def score(
         "probability": (y, p) if probability else None,
         "amount": None if amount is None else (y, p >= threshold, amount),
     }
-    return {m.name: _number(function_of(m), given[m.needs]) for m in measures}, counts
+    return {m.name: _number(function_of(m, allow=None), given[m.needs]) for m in measures}, counts
 
 
 def _number(function: Callable[..., Any], rows: tuple[Any, ...] | None) -> float | None:

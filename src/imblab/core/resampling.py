@@ -91,10 +91,12 @@ class Resampler:
             made = self.smote(cast(float, knobs["ratio"]), cast(int, knobs["k"]), seed)
             if made is not None:
                 return made
-        sampler = targets.build(with_knobs(make, knobs), {**knobs, "categorical": self._categorical}, seed=seed)
+        # None: the text was checked when the study was read; the kernel builds what was let in there.
+        values = {**knobs, "categorical": self._categorical}
+        sampler = targets.build(with_knobs(make, knobs), values, allow=None, seed=seed)
         share(sampler, self._memory)
         X, y = draw(sampler, self._X, self._y)
-        return np.ascontiguousarray(X, dtype=np.float64), y
+        return np.ascontiguousarray(X, dtype=np.float64), np.asarray(y)
 
     def smote(self, ratio: float, k: int, seed: int) -> Table | None:
         """SMOTE's rows, by the draws of imbalanced-learn in their order; None where it has something to say.
@@ -169,7 +171,9 @@ def _places(written: str, target: str, knobs: tuple[str, ...]) -> dict[str, str]
 
 
 def share(sampler: Any, memory: Memory) -> None:
-    """Give an over-sampler, or the one inside a combination, neighbour lists that are remembered."""
+    """Give an over-sampler of imbalanced-learn, or the one in a combination, neighbour lists that are remembered."""
+    if not _is_from_imblearn(sampler):  # a class of other people may count on the number that it was given
+        return
     for name, value in sampler.get_params(deep=False).items():
         if hasattr(value, "fit_resample"):
             share(value, memory)
@@ -183,8 +187,12 @@ def draw(sampler: Any, X: np.ndarray, y: np.ndarray) -> Table:
     """Resample rows that were checked at the door.
 
     ``fit_resample`` checks its input and turns a ratio into counts, then calls ``_fit_resample``; for a float ratio the
-    counts are known (design: the numerical contract, rule 5), so that the inner method is called at once.
+    counts are known (design: the numerical contract, rule 5), so that the inner method is called at once. A class from
+    outside imbalanced-learn is called as it asks to be, with rows of its own: it may write into them.
     """
+    if not _is_from_imblearn(sampler):
+        X, y = sampler.fit_resample(X.copy(), y.copy())
+        return X, y
     ratio, kind = getattr(sampler, "sampling_strategy", None), getattr(sampler, "_sampling_type", None)
     if not isinstance(ratio, float) or kind not in _WANTED or not hasattr(sampler, "_fit_resample"):
         X, y = sampler.fit_resample(X, y)
@@ -198,6 +206,11 @@ def draw(sampler: Any, X: np.ndarray, y: np.ndarray) -> Table:
     sampler.n_features_in_ = X.shape[1]
     X, y = sampler._fit_resample(X, y)[:2]
     return X, y
+
+
+def _is_from_imblearn(sampler: Any) -> bool:
+    """Whether a sampler's class, not only a parent of it, is one of imbalanced-learn."""
+    return type(sampler).__module__.partition(".")[0] == "imblearn"
 
 
 def _classes(y: np.ndarray) -> tuple[int, dict[int, int]]:

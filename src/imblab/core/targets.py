@@ -199,6 +199,22 @@ def written(make: Make) -> str:
     return known[2]
 
 
+def paths(value: Any) -> list[str]:
+    """List the dotted paths of the classes that a text names, nested ones included.
+
+    Examples
+    --------
+    >>> paths({"_target_": "a.Bagging", "estimator": {"_target_": "b.Tree"}})
+    ['a.Bagging', 'b.Tree']
+    """
+    if isinstance(value, Mapping):
+        own = [str(value["_target_"])] if "_target_" in value else []
+        return own + [path for item in value.values() for path in paths(item)]
+    if isinstance(value, (list, tuple)):
+        return [path for item in value for path in paths(item)]
+    return []
+
+
 def versions(make: Make) -> str:
     """The installed versions behind a text: of its package, and of what every fit rests on, imblab included."""
     return _versions(make["_target_"].partition(".")[0])

@@ -59,7 +59,7 @@ def read(mapping: Any, allow: Sequence[str] = targets.DEFAULT_ALLOW) -> Study:
     _known(mapping, KEYS, "key", "the study")
     learners = [_learner(name, raw, allow) for name, raw in _section(mapping, "learner").items()]
     strategies = [strategy(name, raw, allow) for name, raw in _section(mapping, "strategy").items()]
-    known = [_measure(name, raw) for name, raw in _section(mapping, "measures").items()]
+    known = [_measure(name, raw, allow) for name, raw in _section(mapping, "measures").items()]
     study = Study(
         name=_name(str(name) if type(name := mapping.get("name")) is int else name, "name"),
         seed=_whole(mapping.get("seed", 0), "seed", 0),
@@ -203,7 +203,7 @@ def _is_whole(make: Mapping[str, Any], parameter: str) -> bool:
     return found is not None and isinstance(found.default, int) and not isinstance(found.default, bool)
 
 
-def _measure(name: str, raw: Any) -> Measure:
+def _measure(name: str, raw: Any, allow: Sequence[str]) -> Measure:
     where = f"measures.{_name(name, 'measure')}"
     _known(raw, ("function", "needs", "greater_is_better", "range", "reference", "parameters"), "key", where)
     if raw.get("needs") not in NEEDS:
@@ -217,7 +217,7 @@ def _measure(name: str, raw: Any) -> Measure:
         str(raw.get("reference") or ""),
         {str(k): _plain(v) for k, v in _section(raw, "parameters", where).items()},
     )
-    measures.function_of(found)
+    measures.function_of(found, allow)
     return found
 
 

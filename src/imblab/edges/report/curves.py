@@ -150,7 +150,7 @@ def _cut(source: Source, measure: str, dataset: str, learner: str, own: dict[str
     n = _places(len(source.families) * len(source.strategies))
     step = next(s for s in (1, 2, 4, 5) if 99 / s <= n or s == 5)
     grid = np.arange(step, 100, step) / 100
-    function = measures.function_of(next(m for m in source.study.measures if m.name == measure))
+    function = measures.function_of(next(m for m in source.study.measures if m.name == measure), allow=None)
     found = {s: bands.against_threshold(folds, grid, function) for s, folds in own.items()}
     axes = Axes(*area(_unit(), _upwards(found)), "threshold", named(measure))
     said = f"{named(measure)} against the threshold of {len(own)} strategies on {dataset} with {learner}."

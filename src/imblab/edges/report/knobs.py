@@ -69,7 +69,7 @@ def optimism(source: Source) -> Section:
     """Inner values of the winners beside the outer scores."""
     study, title = source.study, "Optimism: inner beside outer scores"
     primary = next(m for m in study.measures if m.name == study.primary)
-    pooled = measures.function_of(primary) if measures.is_counted(primary) else None
+    pooled = measures.function_of(primary, allow=None) if measures.is_counted(primary) else None
     found = tuning.optimism(source.frame, study.primary, pooled)
     if found.empty:
         return Section("optimism", title, ("Nothing was tuned in this study.",), (), "Optimism")
