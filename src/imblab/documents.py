@@ -42,11 +42,31 @@ def read(path: Path) -> Any:
     ...     read(path)
     {'when': '2024-01-31'}
     """
-    if path.stat().st_size > LARGEST:
-        raise yaml.YAMLError(f"it has {path.stat().st_size} bytes, and a question at most {LARGEST}")
-    text = path.read_text(encoding="utf-8")
+    with path.open("rb") as stream:
+        return parse(stream.read(LARGEST + 1))
+
+
+def parse(content: bytes) -> Any:
+    """The data of the content of a YAML file; see :func:`read`.
+
+    Parameters
+    ----------
+    content : bytes
+        Of a file read no further than one byte beyond :data:`LARGEST`.
+
+    Returns
+    -------
+    JSON-like
+
+    Examples
+    --------
+    >>> parse(b"seed: 1")
+    {'seed': 1}
+    """
+    if len(content) > LARGEST:
+        raise yaml.YAMLError(f"it has more than {LARGEST} bytes, and a question at most that")
     try:
-        return yaml.load(text, Loader=_Plain)
+        return yaml.load(content.decode("utf-8"), Loader=_Plain)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, a name of brackets
         raise yaml.YAMLError(f"it holds what is no plain value ({type(error).__name__})") from None
 

@@ -4,6 +4,7 @@ Every message has four parts in one or two sentences: which object (by quoted na
 value), the rule, and the way out.
 """
 
+import errno
 import re
 from collections.abc import Iterable
 
@@ -40,6 +41,82 @@ def presentable(text: str, keep: str = "") -> str:
     if hidden.isprintable():
         return hidden
     return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in hidden)
+
+
+#: Why the operating system refuses, and the way out, by the number of the error.
+_SPACE = ("a file is written whole or not at all, and what was finished before is kept", "Make room")
+_RIGHT = ("this user needs the right to do that", "Change the permissions, or work in another directory,")
+_PLACE = ("a file stands where a folder is needed, or the reverse", "Rename or remove it")
+_OPEN = ("a process may hold so many files open", "Raise the limit with `ulimit -n`, or lower runner.n_jobs,")
+_RULES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _SPACE),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _RIGHT),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY), _PLACE),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), _OPEN),
+    errno.ENAMETOOLONG: ("a name has at most 255 bytes and a path 4,096", "Use a shorter one"),
+    errno.ENOENT: ("it must exist", "Correct its path"),
+    errno.ENOMEM: ("memory is needed for it", "Free memory, or lower runner.n_jobs,"),
+}
+#: Characters of a path in a message.
+MAX_PATH_CHARACTERS = 200
+
+
+def refusal(error: OSError, name: str = "", act: str = "used") -> str:
+    """Say in four parts what the operating system refused.
+
+    Parameters
+    ----------
+    error : OSError
+        What it raised.
+    name : str, default=""
+        The file; the one that the error names by default.
+    act : str, default="used"
+        What was tried, as a participle.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(refusal(OSError(28, "No space left on device"), "a.csv", "written"))
+    'a.csv' cannot be written (No space left on device); a file is written whole or not at all, and what was finished \
+before is kept. Make room and run the same command again.
+    """
+    rule, way_out = _RULES.get(error.errno or 0, ("it is needed here", "Mend the cause"))
+    path = str(name or (error.filename if isinstance(error.filename, str) else "") or "a file")
+    short = path if len(path) <= MAX_PATH_CHARACTERS else f"{path[:MAX_PATH_CHARACTERS]}..."
+    reason = error.strerror or describe(error)
+    return f"{short!r} cannot be {act} ({reason}); {rule}. {way_out} and run the same command again."
+
+
+def describe(error: BaseException) -> str:
+    r"""The first line of an error; its text may itself raise.
+
+    Parameters
+    ----------
+    error : BaseException
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> describe(ValueError("wrong\nand more")), describe(KeyError())
+    ('wrong', 'no message')
+    """
+    try:
+        lines = str(error).strip().splitlines()
+    except (Interruption, KeyboardInterrupt):
+        raise
+    except BaseException as second:  # a class of somebody else's
+        return f"its message cannot be read ({type(second).__name__})"
+    return lines[0] if lines else "no message"
+
+
+class Interruption(BaseException):
+    """Ends the code of a learner from outside, such as at a time limit; never an answer of that code."""
 
 
 class ImblabError(Exception):

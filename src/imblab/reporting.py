@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imblab.analysis import methods, table
-from imblab.edges import config, datasets, evidence, ledger, report, terminal
+from imblab.edges import config, datasets, evidence, files, ledger, report, terminal
 from imblab.errors import StudyError
 from imblab.records import Evaluation, Study
 from imblab.verdicts import Verdicts, judge
@@ -68,7 +68,7 @@ def source_of(
         across=judged.across,
         evidence=evidence.read(home / evidence.FILE),
         facts=evidence.read_facts(home / evidence.FILE),
-        hashes={name: _sha256(home / name) for name in READ if (home / name).exists()},
+        hashes={n: hashlib.sha256(files.read(home, n)).hexdigest() for n in READ if files.exists(home, n)},
         exploratory=exploratory,
         command=f"imblab run {_place(home)}/{ledger.QUESTION}",
     )
@@ -118,7 +118,7 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         )
     if name is None:
         path = experiments / WORDS
-        path.write_text(index(experiments), encoding="utf-8")
+        files.replace(experiments.resolve(), WORDS, index(experiments).encode())
     else:
         home = ledger.find(name, experiments)
         path = write(home, config.load(home / ledger.QUESTION, args).study)
@@ -158,7 +158,3 @@ def _in_order(rows: Sequence[Evaluation], study: Study) -> list[Evaluation]:
         return (*((order.index(n) if n in order else len(order), n) for n, order in names), row.repeat, row.fold)
 
     return sorted(rows, key=place)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

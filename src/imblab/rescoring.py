@@ -20,7 +20,7 @@ from imblab import app, reporting
 from imblab.analysis import rescored, table
 from imblab.core import replay, targets
 from imblab.core.evaluate import evaluate
-from imblab.edges import config, ledger, runner, store, terminal
+from imblab.edges import config, files, ledger, runner, store, terminal
 from imblab.errors import StudyError
 from imblab.gathering import gather
 from imblab.layout import Layout, lay_out
@@ -146,7 +146,7 @@ def _check(layout: Layout, rows: Sequence[Evaluation], name: str) -> None:
 
 
 def _check_label(folder: Path, question: Mapping[str, Any], label: str) -> None:
-    if not (folder / ledger.QUESTION).exists():
+    if not files.exists(folder, ledger.QUESTION):
         return
     changed = list(_said(ledger.read_study(folder), json.loads(json.dumps(question))))
     if changed:
@@ -161,7 +161,6 @@ def _answer(
 ) -> tuple[list[Evaluation], dict[str, str]]:
     """The rows that the store can answer, kept in the folder, and what the others lack."""
     missing: dict[str, str] = {}
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with ledger.open_study(folder, question, addresses=layout.addresses()) as book:
         done = {row.key for row in book.rows}
         for row in _rows(layout, done, get, missing):

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from imblab.core import measures, replay
 from imblab.core.pipelines import FitFailed
-from imblab.edges import config, datasets, evidence, ledger, origin, runner, store, terminal, tracking
-from imblab.errors import ImblabError
+from imblab.edges import config, datasets, evidence, files, ledger, origin, runner, store, terminal, tracking
+from imblab.errors import ImblabError, StudyError, describe
 from imblab.layout import Layout, lay_out
 from imblab.records import Cell, Evaluation, Study, fingerprint
 
@@ -78,7 +79,6 @@ class Picture:
         self._left = Counter((cell.dataset, cell.learner.name) for cell in layout.cells)
         self._rows: dict[tuple[str, str], list[Evaluation]] = {}
         self._inner: Inner = {}
-        home.parent.mkdir(parents=True, exist_ok=True)
         self.writer = tracking.Background(partial(tracking.open_writer, layout.study, home, uri))
 
     def row(self, row: Evaluation) -> None:
@@ -235,18 +235,29 @@ def _searches(
     home: Path, study: Study, rows: Sequence[Evaluation], layout: Layout | None, opener: Opener, inner: Inner
 ) -> Inner:
     """The inner scores of all searches, from the file beside the rows and the store; the file is brought up to date."""
-    path = home / SEARCHES
-    old = pd.read_parquet(path) if path.exists() else None
+    old = _read_searches(home)
     known: Inner = {**({} if old is None else tracking.inner_of(old, rows)), **inner}
     missing = [row for row in rows if row.key not in known]
     if layout is not None and missing:
         known |= inner_scores(layout, missing, opener)
     frame = tracking.whole(rows, known)
     if old is None or not frame.equals(old):
-        fresh = path.with_name(f"{path.name}.new")
-        frame.to_parquet(fresh, index=False)
-        fresh.replace(path)
+        with files.replacing(home, SEARCHES) as stream:
+            frame.to_parquet(stream, index=False)
     return known
+
+
+def _read_searches(home: Path) -> pd.DataFrame | None:
+    if not files.exists(home, SEARCHES):
+        return None
+    try:
+        with files.opened(home, SEARCHES) as stream:
+            return pd.read_parquet(stream)
+    except (ValueError, pa.ArrowException) as error:
+        raise StudyError(
+            f"the inner scores {str(home / SEARCHES)!r} are damaged ({describe(error)}); they are made from the "
+            "prediction store. Delete the file and run the same command again: no fit is made."
+        ) from error
 
 
 def _write_predictions(layout: Layout, rows: Sequence[Evaluation], opener: Opener, folder: Path) -> Path | None:

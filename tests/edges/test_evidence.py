@@ -67,5 +67,5 @@ def test_another_edition_is_gathered_anew(tmp_path):
 
 def test_a_file_that_cannot_be_written_says_so(tmp_path):
     path = tmp_path / "missing" / evidence.FILE
-    with pytest.raises(StudyError, match=r"cannot be written .*Make room"):
+    with pytest.raises(StudyError, match=r"cannot be written .*Correct its path"):
         evidence.write(path, frame())

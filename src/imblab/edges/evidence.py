@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imblab.errors import StudyError
+from imblab.edges import files
+from imblab.errors import StudyError, describe
 
 FILE = "evidence.parquet"
 #: Raised when the meaning of a row changes: files of another edition are gathered anew.
@@ -36,11 +36,10 @@ def write(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | None = Non
     plain = pa.Table.from_pandas(frame, preserve_index=False)
     table = plain.replace_schema_metadata({EDITED: EDITION, FACTS: json.dumps(facts or {}, sort_keys=True)})
     texts = [name for name in table.column_names if name not in _NUMBERS]
-    fresh = path.with_name(f"{path.name}.new")
-    try:
+    with files.replacing(path.parent, path.name) as stream:
         pq.write_table(
             table,
-            fresh,
+            stream,
             row_group_size=max(1, table.num_rows),
             compression="zstd",
             compression_level=19,
@@ -48,14 +47,6 @@ def write(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | None = Non
             column_encoding=dict.fromkeys(_NUMBERS, "BYTE_STREAM_SPLIT"),
             write_statistics=False,
         )
-        with fresh.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        fresh.replace(path)
-    except OSError as error:
-        raise StudyError(
-            f"the evidence {str(path)!r} cannot be written ({error.strerror or error}); rows and predictions are kept. "
-            "Make room and run the same command again."
-        ) from error
 
 
 def read(path: Path) -> pd.DataFrame | None:
@@ -66,13 +57,14 @@ def read(path: Path) -> pd.DataFrame | None:
     StudyError
         If the file is damaged.
     """
-    if not path.exists():
+    if not files.exists(path.parent, path.name):
         return None
     try:
-        table = pq.read_table(path)
+        with files.opened(path.parent, path.name) as stream:
+            table = pq.read_table(stream)
     except (OSError, pa.ArrowException) as error:
         raise StudyError(
-            f"the evidence {str(path)!r} is damaged ({str(error).splitlines()[0]}); it is made from the prediction "
+            f"the evidence {str(path)!r} is damaged ({describe(error)}); it is made from the prediction "
             "store. Delete it and run the study again: no fit is made."
         ) from error
     if (table.schema.metadata or {}).get(EDITED) != EDITION:
@@ -84,7 +76,8 @@ def read(path: Path) -> pd.DataFrame | None:
 def read_facts(path: Path) -> dict[str, Any]:
     """What travels with the frame: ``versions`` and ``tables``; nothing where there is no file that can be read."""
     try:
-        known = pq.read_schema(path).metadata or {}
+        with files.opened(path.parent, path.name) as stream:
+            known = pq.read_schema(stream).metadata or {}
         found = json.loads(known.get(FACTS, b"{}"))
     except (OSError, pa.ArrowException, ValueError):
         return {}

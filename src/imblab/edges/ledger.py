@@ -18,13 +18,15 @@ from typing import Any
 import yaml
 
 from imblab import documents
+from imblab.edges import files
+from imblab.edges.files import RESCORED
 from imblab.errors import StudyError
 from imblab.records import Evaluation
 
 QUESTION = "study.yaml"
 ROWS = "ledger.jsonl"
-#: Below the folder of a study: answers to other questions on its fits, one folder a label.
-RESCORED = "rescored"
+#: Folders below that of a study which hold what imblab writes.
+WRITTEN = ("figures", "tables", "model", RESCORED)
 #: Seconds between two waits for the disk: a killed process loses no row, a dead machine those of one such span at most.
 SYNC = 1.0
 #: Sections of the question that may grow: their members answer for themselves.
@@ -44,8 +46,8 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self._path = folder / ROWS
         self._done = {row.key: row for row in read_rows(folder)}
-        _cut_torn_line(self._path)
-        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._file = files.appended(folder, ROWS)
+        _cut_torn_line(self._file)
         self._synced = time.monotonic()
 
     @property
@@ -138,38 +140,20 @@ def open_study(
     StudyError
         If another process is writing, or the folder answers another question.
     """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _check_links(folder)
-        folder.with_name(f".{folder.name}.lock").touch()
-    except OSError as error:
-        raise StudyError(
-            f"study {folder.name!r} cannot be kept in {str(folder)!r} ({error.strerror}); its question and rows are "
-            "files there. Make room for that folder, or run in another directory."
-        ) from error
+    files.check(folder, WRITTEN)
     with _locked(folder):
         if overwrite and folder.exists():
             folder.rename(_aside(folder))
-        folder.mkdir(exist_ok=True)
+        files.make(folder)
+        files.sweep(folder)
         wanted = _extended(folder, mapping)
         ledger = Ledger(folder)
         try:
             ledger.check(addresses or {})
-            _write(folder / QUESTION, wanted)
+            _write(folder, wanted)
             yield ledger
         finally:
             ledger.close()
-
-
-def _check_links(folder: Path) -> None:
-    """Refuse files that are links: what is written there would be written elsewhere."""
-    lock = folder.with_name(f".{folder.name}.lock")
-    for path in (folder, lock, *(folder.iterdir() if folder.is_dir() else ())):
-        if path.is_symlink():
-            raise StudyError(
-                f"{str(path)!r} is a link to {os.readlink(path)!r}; a study writes into its own folder only. Replace "
-                "the link by what it points to, or choose another name=..."
-            )
 
 
 def read_study(folder: Path) -> dict[str, Any]:
@@ -181,7 +165,7 @@ def read_study(folder: Path) -> dict[str, Any]:
         If the file holds anything else.
     """
     try:
-        found = documents.read(folder / QUESTION)
+        found = documents.parse(files.read(folder, QUESTION, most=documents.LARGEST + 1))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = " ".join(str(error).split())[:200]
         raise StudyError(
@@ -205,9 +189,9 @@ def read_rows(folder: Path) -> list[Evaluation]:
         If any other line is damaged, or one cell has two different answers.
     """
     path = folder / ROWS
-    if not path.exists():
+    if not files.exists(folder, ROWS):
         return []
-    lines = path.read_bytes().split(b"\n")
+    lines = files.read(folder, ROWS).split(b"\n")
     rows: dict[str, Evaluation] = {}
     for number, line in enumerate(lines[:-1], start=1):
         try:
@@ -245,18 +229,18 @@ def find(name: str, experiments: Path) -> Path:
         If there is none; the message lists those there are.
     """
     folder = experiments / name
-    if not _is_name(name) or not (folder / QUESTION).is_file():
+    if not _is_name(name) or not files.exists(folder, QUESTION):
         known = sorted(p.parent.name for p in experiments.glob(f"*/{QUESTION}") if "~" not in p.parent.name)
         way_out = "Name one of them, or run yours first." if known else "Run one: imblab run experiment=quickstart."
         raise StudyError(f"unknown study {name!r}; {str(experiments)!r} holds {', '.join(known) or 'none'}. {way_out}")
-    _check_links(folder)
+    files.check(folder, WRITTEN)
     return folder
 
 
 def _is_name(name: str) -> bool:
     """Whether a text names a study, or one of its rescorings, and no other place."""
     parts = name.split("/")
-    plain = all(Path(part).name == part and part != ".." for part in parts)
+    plain = all(Path(part).name == part != ".." and len(os.fsencode(part)) < 256 for part in parts)
     return plain and (len(parts) == 1 or (len(parts) == 3 and parts[1] == RESCORED))
 
 
@@ -276,7 +260,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def _extended(folder: Path, mapping: Mapping[str, Any]) -> dict[str, Any]:
     """The question the folder shall hold: the old one with what the new one adds."""
     asked: dict[str, Any] = json.loads(json.dumps(mapping))
-    if not (folder / QUESTION).exists():
+    if not files.exists(folder, QUESTION):
         return asked
     old = read_study(folder)
     has_rows = bool(read_rows(folder))
@@ -337,46 +321,37 @@ def _aside(folder: Path) -> Path:
     return other
 
 
-def _write(path: Path, mapping: Mapping[str, Any]) -> None:
-    """Replace a file in one step."""
-    text = documents.text(dict(mapping))
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
+def _write(folder: Path, mapping: Mapping[str, Any]) -> None:
+    """Replace the question in one step, where it changes."""
+    content = documents.text(dict(mapping)).encode()
+    if not files.exists(folder, QUESTION) or files.read(folder, QUESTION) != content:
+        files.replace(folder, QUESTION, content)
 
 
-def _cut_torn_line(path: Path) -> None:
+def _cut_torn_line(file: int) -> None:
     """A process that was killed while writing leaves half a line: it is taken away."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as stream:
-            stream.truncate(whole)
+    end = size = os.fstat(file).st_size
+    while end:
+        begin = max(0, end - 2**16)
+        line = os.pread(file, end - begin, begin).rfind(b"\n")
+        if line >= 0:
+            end = begin + line + 1
+            break
+        end = begin
+    if end < size:
+        os.ftruncate(file, end)
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One writer a study, across processes; the lock ends with the process."""
-    import fcntl
-
-    path = folder.with_name(f".{folder.name}.lock")
-    with path.open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            stream.seek(0)
-            raise StudyError(
-                f"study {folder.name!r} is being run by process {stream.read().strip() or 'unknown'}; one process "
-                "writes its rows at a time. Wait for it, or choose another name=..."
-            ) from error
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
+    try:
+        with files.locked(folder, f".{folder.name}.lock", wait=False) as stream:
+            stream.truncate(0)
+            stream.write(str(os.getpid()).encode())
+            yield
+    except files.Held as held:
+        raise StudyError(
+            f"study {folder.name!r} is being run by process {str(held) or 'unknown'}; one process writes its rows at a "
+            "time. Wait for it, or choose another name=..."
+        ) from None

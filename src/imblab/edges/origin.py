@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from imblab.edges import files
+
 FILE, DIFF = "origin.json", "git.diff"
 PACKAGES = ("imblab", "numpy", "scipy", "pandas", "scikit-learn", "imbalanced-learn", "optuna", "lightgbm", "xgboost")
 #: What a study writes itself makes no tree dirty.
@@ -39,9 +41,9 @@ def note(folder: Path, diff: bool = False) -> dict[str, str]:
     tree, changes = _git()
     state = {"version.python": platform.python_version(), **versions, **tree}
     before = [old for old in _read(folder) if old != state]
-    (folder / FILE).write_text(json.dumps([*before, state], indent=1) + "\n", encoding="utf-8")
+    files.replace(folder, FILE, (json.dumps([*before, state], indent=1) + "\n").encode())
     if diff and changes:
-        (folder / DIFF).write_bytes(changes)
+        files.replace(folder, DIFF, changes)
     return state
 
 
@@ -57,8 +59,7 @@ def latest(folder: Path) -> dict[str, str]:
 
 
 def _read(folder: Path) -> list[dict[str, str]]:
-    path = folder / FILE
-    found: Any = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    found: Any = json.loads(files.read(folder, FILE)) if files.exists(folder, FILE) else []
     return [{str(k): str(v) for k, v in state.items()} for state in found if isinstance(state, Mapping)]
 
 

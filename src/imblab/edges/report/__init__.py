@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from imblab.edges import files
 from imblab.edges.report import curves, findings, knobs, record, risks
 from imblab.edges.report.across import across
-from imblab.edges.report.files import as_csv, as_latex
 from imblab.edges.report.model import Gallery, Section, Source, Table
 from imblab.edges.report.page import page
+from imblab.edges.report.tabular import as_csv, as_latex
 
 __all__ = ["Source", "render", "sections", "write"]
 
@@ -68,22 +69,24 @@ def render(source: Source) -> dict[str, str]:
 
 
 def write(folder: Path, rendered: dict[str, str]) -> None:
-    """Write the files of a report, each in one step; figures and tables of an earlier one go.
+    """Write the files of a report; figures and tables of an earlier one go once the new page stands.
 
     Parameters
     ----------
     folder : Path
     rendered : dict of str to str
     """
+    files.check(folder, (FIGURES, TABLES))
     for name in (FIGURES, TABLES):
-        (folder / name).mkdir(exist_ok=True)
-        for old in (folder / name).iterdir():
-            if f"{name}/{old.name}" not in rendered and old.suffix in (".svg", ".csv", ".tex"):
-                old.unlink()
-    for name, text in rendered.items():
-        fresh = (folder / name).with_name(f".{Path(name).name}.new")
-        fresh.write_text(text, encoding="utf-8", newline="\n")
-        fresh.replace(folder / name)
+        files.make(folder, name)
+        files.sweep(folder, name)
+    # The page is the last to change its place: it names the files beside it.
+    names = sorted(rendered, key=lambda name: name == FILE)
+    files.replace_all(folder, {name: rendered[name].encode() for name in names})
+    for name in (FIGURES, TABLES):
+        for old in files.names(folder, name):
+            if old not in rendered and old.endswith((".svg", ".csv", ".tex")):
+                files.remove(folder, old)
 
 
 def _beside(source: Source, parts: list[Section]) -> Iterator[tuple[str, str]]:

@@ -7,17 +7,19 @@ ends with its process, however that ends; whoever opens the store next takes ove
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+from imblab.edges import files
+
 #: Address, probabilities, facts as JSON, time.
 Row = tuple[str, bytes | None, str, float]
+#: How the name of a journal ends.
+SUFFIX = ".journal"
 _GROUP = struct.Struct("<Q")
 _ROW = struct.Struct("<IqId")
 
@@ -33,7 +35,8 @@ class Journal:
 
     def __init__(self, beside: Path) -> None:
         self._beside = beside
-        self._path: Path | None = None
+        self._folder = beside.parent.resolve()
+        self._name: str | None = None
         self._end = 0
 
     def append(self, rows: Sequence[Row]) -> bool:
@@ -44,10 +47,8 @@ class Journal:
         bool
             False where the disk has no room for them.
         """
-        if self._path is None:
-            self._file, name = tempfile.mkstemp(".new", f"{self._beside.name}.", self._beside.parent)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            self._path = Path(name).rename(Path(name).with_suffix(".journal"))
+        if self._name is None:
+            self._file, self._name = files.fresh(self._folder, f"{self._beside.name}.", SUFFIX)
         data = b"".join(map(_packed, rows))
         group = _GROUP.pack(len(data)) + data
         try:
@@ -62,10 +63,10 @@ class Journal:
 
     def close(self) -> None:
         """Remove the file: the database holds what it held."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+        if self._name is not None:
+            files.remove(self._folder, self._name)
             os.close(self._file)
-            self._path, self._end = None, 0
+            self._name, self._end = None, 0
 
 
 def orphans(beside: Path) -> Iterator[list[Row]]:
@@ -76,11 +77,13 @@ def orphans(beside: Path) -> Iterator[list[Row]]:
     beside : Path
         Of the database.
     """
-    for path in sorted(beside.parent.glob(f"{beside.name}.*.journal")):
-        with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    folder = beside.parent.resolve()
+    for name in files.names(folder):
+        if not (name.startswith(f"{beside.name}.") and name.endswith(SUFFIX)):
+            continue
+        with suppress(FileNotFoundError, files.Held), files.taken(folder, name) as file:
             yield list(_rows(file.read()))
-            path.unlink(missing_ok=True)
+            files.remove(folder, name)
 
 
 def _packed(row: Row) -> bytes:

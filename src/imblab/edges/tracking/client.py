@@ -6,10 +6,11 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from imblab.edges import files
 from imblab.edges.tracking.address import artifacts, brief, check_writable, file, is_database, resolved, shown
 from imblab.errors import ImblabError, StudyError
 
@@ -120,24 +121,19 @@ def alone(uri: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    import fcntl
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(path.name + ".lock").open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(files.locked(path, f"{path.name}.lock"))
+        except StudyError as error:
+            # What the system refuses is a store that does not answer, with that way out.
+            raise error.__cause__ if isinstance(error.__cause__, OSError) else error from None
         yield
 
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """One writer a study at a time, across processes; the lock ends with the process."""
-    import fcntl
-
-    if not folder.parent.is_dir():
-        yield
-        return
-    with folder.with_name(f".{folder.name}.mlflow.lock").open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with files.locked(folder, f".{folder.name}.mlflow.lock"):
         yield
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from imblab.edges import files as folders
 from imblab.edges.tracking import views
 from imblab.edges.tracking.address import file
 from imblab.edges.tracking.client import analyze, exclusive, experiment_id, session
@@ -319,14 +320,19 @@ class Writer:
 
 def in_folder(folder: Path) -> list[File]:
     """What the folder of a study holds for people and machines."""
-    found = [p for p in sorted(folder.glob("*.*")) if p.suffix in SENT and not p.name.startswith(".")]
-    found += sorted(p for name in ("figures", "tables") for p in (folder / name).glob("*.*") if p.is_file())
+    found = [name for name in folders.names(folder) if name.endswith(SENT)]
+    found += [name for below in ("figures", "tables") for name in folders.names(folder, below)]
+    seen = [name for name in found if "." in name and not name.rpartition("/")[2].startswith(".")]
     return [
-        File(p.relative_to(folder).as_posix(), sha256(p.read_bytes()).hexdigest(), partial(_as_it_is, p)) for p in found
+        File(name, sha256(folders.read(folder, name, alone=True)).hexdigest(), partial(_copied, folder, name))
+        for name in seen
     ]
 
 
-def _as_it_is(path: Path, _: Path) -> Path:
+def _copied(folder: Path, name: str, place: Path) -> Path:
+    """A copy of a file, since MLflow would follow a link that has taken its place meanwhile."""
+    path = place / name.rpartition("/")[2]
+    path.write_bytes(folders.read(folder, name, alone=True))
     return path
 
 
