@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from imblab import asking, reporting, syncing, verdicts
@@ -286,7 +287,7 @@ def _copied(request: config.Request, rows: Sequence[Evaluation]) -> list[str]:
     except ImblabError as error:
         print(f"Not copied: {error}", file=sys.stderr)
         return ["The searches were not copied, see above; the same command copies them again"]
-    return [f"See the inner searches: optuna-dashboard {presentable(request.storage)}"]
+    return [f"See the inner searches: optuna-dashboard {quote(presentable(request.storage))}"]
 
 
 def _next_steps(name: str) -> list[str]:

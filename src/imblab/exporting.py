@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,7 @@ def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     chosen, done = arms(found, wish.choice), []
     if not wish.contains_rows:
         _refuse_rows(found.study, chosen)
+    _check_place(home, request)
     for arm in chosen:
         say(f"{arm.key}: {arm.reason}")
         made = prepare(home, found, arm, request, wish.contains_rows)
@@ -242,6 +244,17 @@ def _fitted(layout: Layout, arm: Arm, labels: tuple[Scalar, Scalar], keep: bool)
         return task, trial, model.fit(task, trial.params, trial.threshold, labels), judged
 
 
+def _check_place(home: Path, request: config.Request) -> None:
+    """Refuse a place from which no model could be loaded, before anything is fitted."""
+    if not request.tracking.get("enabled", True):
+        tracking.check_place(home / "model")
+        return
+    uri = str(request.tracking["uri"])
+    tracking.check_writable(uri)
+    if tracking.is_database(uri):
+        tracking.check_place(tracking.artifacts(uri))
+
+
 def _placed(made: tracking.Model, home: Path, arm: Arm, request: config.Request) -> dict[str, Any]:
     """Register a model, or write it beside the study where nothing is tracked."""
     facts: dict[str, Any] = {**{kind: getattr(arm, kind) for kind in CHOICE}, "model": made.name, **made.tags}
@@ -256,7 +269,7 @@ def _placed(made: tracking.Model, home: Path, arm: Arm, request: config.Request)
         "version": version,
         "alias": tracking.ALIAS,
         "said": f"Registered {made.name!r} version {version}, alias {tracking.ALIAS!r}.",
-        "serve": f"MLFLOW_TRACKING_URI={tracking.shown(uri)} {_serve(f'models:/{made.name}@{tracking.ALIAS}')}",
+        "serve": f"MLFLOW_TRACKING_URI={quote(tracking.shown(uri))} {_serve(f'models:/{made.name}@{tracking.ALIAS}')}",
     }
 
 
@@ -265,7 +278,7 @@ def _quiet(text: str) -> None:
 
 
 def _serve(source: str) -> str:
-    return f"mlflow models serve -m {source} --env-manager local"
+    return f"mlflow models serve -m {quote(source)} --env-manager local"
 
 
 def _refuse_rows(study: Study, chosen: Sequence[Arm]) -> None:

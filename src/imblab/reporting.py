@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 from imblab.analysis import methods, table
 from imblab.edges import config, datasets, evidence, files, ledger, report, terminal
@@ -131,7 +132,7 @@ def _entry(home: Path) -> str:
     source = source_of(home, study)
     verdict = report.sections(source)[0]
     folder = home.name
-    names = methods.joined(f"[{n}]({folder}/{n})" for n in (WORDS, report.FILE, ledger.QUESTION, ledger.ROWS))
+    names = methods.joined(f"[{n}]({quote(folder)}/{n})" for n in (WORDS, report.FILE, ledger.QUESTION, ledger.ROWS))
     said = " ".join(verdict.lead)
     tables = f"Data sets: {methods.joined(source.datasets)}. Learners: {methods.joined(source.learners)}."
     question = methods.question(source.study)

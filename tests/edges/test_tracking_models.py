@@ -15,6 +15,7 @@ from imblab.core import model, pipelines, splits, targets
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import Prepared
 from imblab.edges.tracking import models
+from imblab.errors import StudyError
 from imblab.records import Cell
 
 LEARNERS = Path(__file__).parents[2] / "conf" / "learner"
@@ -119,3 +120,19 @@ def test_trusted_from_ones_own_side_is_enough():
     assert str(trusted).replace("'", '"') in (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
     back = skops.io.loads(skops.io.dumps(made), trusted=trusted)
     assert np.array_equal(back.positive_proba(frame), made.positive_proba(frame))
+
+
+def test_a_model_is_loaded_from_the_folder_it_was_written_to_or_never_written(tmp_path, monkeypatch):
+    import mlflow.sklearn
+
+    made, frame = estimator()
+    form = models.format_of(made, targets.DEFAULT_ALLOW)
+    folder = tmp_path / "what? #1;%" / "model"
+    models.check_place(folder)
+    models.save(packed(made, form), folder)
+    assert np.array_equal(mlflow.sklearn.load_model(str(folder)).predict_proba(frame), made.predict_proba(frame))
+    # MLflow decodes this one once more than it encodes it.
+    (tmp_path / "a%41").mkdir()
+    monkeypatch.chdir(tmp_path / "a%41")
+    with pytest.raises(StudyError, match=r"a%41/model' cannot be loaded again; .*Rename the folder, or register"):
+        models.check_place(Path("model"))

@@ -4,11 +4,22 @@ What to log is described as values and written in one small place. Explicit ids 
 the ledger is the fact, so the runs of a study can be written again at any time.
 """
 
-from imblab.edges.tracking.address import DEFAULT, DEFAULT_URI, SQLITE, check_writable, shown
+from imblab.edges.tracking.address import DEFAULT, DEFAULT_URI, SQLITE, artifacts, check_writable, is_database, shown
 from imblab.edges.tracking.background import Background
 from imblab.edges.tracking.client import PATIENCE
 from imblab.edges.tracking.curves import CUTS
-from imblab.edges.tracking.models import ALIAS, CARD, WHOLE, Format, Model, format_of, register, registered_name, save
+from imblab.edges.tracking.models import (
+    ALIAS,
+    CARD,
+    WHOLE,
+    Format,
+    Model,
+    check_place,
+    format_of,
+    register,
+    registered_name,
+    save,
+)
 from imblab.edges.tracking.searches import inner_of, whole
 from imblab.edges.tracking.serving import serve, ui_command
 from imblab.edges.tracking.values import Extras, Run, describe
@@ -30,11 +41,14 @@ __all__ = [
     "Model",
     "Run",
     "Writer",
+    "artifacts",
+    "check_place",
     "check_writable",
     "describe",
     "format_of",
     "in_folder",
     "inner_of",
+    "is_database",
     "log",
     "open_writer",
     "register",

@@ -1,25 +1,112 @@
-"""The address of an MLflow store: what it stands for, and how it is shown without its password."""
+"""The address of an MLflow store: the one place that turns files into addresses and addresses into files.
+
+SQLAlchemy takes ``%41`` in the name of a database for ``A`` and what follows a ``?`` for options; MLflow decodes the
+addresses of artifacts, and makes the folder of an SQLite address as it is written. A folder called ``My%20Project`` or
+``what?`` is therefore quoted here, and nowhere else.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.request import url2pathname
 
 from imblab.errors import StudyError
 
 SQLITE, DEFAULT = "sqlite:///", "mlruns/mlflow.db"
 DEFAULT_URI = SQLITE + DEFAULT
+#: An SQLite address as SQLAlchemy reads it: the database, quoted, and options.
+_SQLITE_ADDRESS = re.compile(r"sqlite(?:\+\w+)?:///(?P<database>[^?]*)(?:\?(?P<options>.*))?", re.DOTALL)
+
+
+def sqlite_uri(path: Path) -> str:
+    """The address under which SQLAlchemy opens exactly this file.
+
+    Parameters
+    ----------
+    path : Path
+        Absolute.
+
+    Returns
+    -------
+    str
+        The path as it is, where it reads as itself. Elsewhere everything is quoted, slashes too: MLflow makes the
+        folder of the unquoted text, which then is the current one and not a second ``My%2520Project``.
+
+    Raises
+    ------
+    StudyError
+        If no address names this file.
+
+    Examples
+    --------
+    >>> sqlite_uri(Path("/data/mlflow.db")), sqlite_uri(Path("/what?/mlflow.db"))
+    ('sqlite:////data/mlflow.db', 'sqlite:///%2Fwhat%3F%2Fmlflow.db')
+    """
+    _check_text(path)
+    if str(path).isprintable() and not set(str(path)) & set("%?"):
+        return f"{SQLITE}{path}"
+    uri = SQLITE + quote(str(path), safe="")
+    from sqlalchemy import make_url
+
+    if make_url(uri).database != str(path):
+        raise StudyError(
+            f"the MLflow store in the folder {str(path.parent)!r} has no address; this release of SQLAlchemy reads "
+            "'%' and '?' in the name of a file as something else. Install sqlalchemy>=2.1, rename the folder, or log "
+            f"elsewhere with tracking.uri=..., or nowhere with tracking=none."
+        )
+    return uri
+
+
+def file_uri(path: Path) -> str:
+    """The address under which MLflow finds exactly this folder or file; see :func:`sqlite_uri`.
+
+    Examples
+    --------
+    >>> file_uri(Path("/My%20Project/model"))
+    'file:///My%2520Project/model'
+    """
+    _check_text(path)
+    return path.absolute().as_uri()
 
 
 def file(uri: str) -> Path | None:
-    """The file behind an SQLite address; a relative one follows the current directory and is made absolute, once."""
-    return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
+    """The file behind an SQLite address, as SQLAlchemy opens it; None for a server, another database, or memory.
+
+    Parameters
+    ----------
+    uri : str
+        A relative file follows the current directory and is made absolute, once.
+
+    Returns
+    -------
+    Path or None
+
+    Examples
+    --------
+    >>> file("sqlite:////data/My%20Project/mlflow.db")
+    PosixPath('/data/My Project/mlflow.db')
+    """
+    found = _SQLITE_ADDRESS.fullmatch(uri)
+    name = unquote(found["database"]) if found else ""
+    if found and name.startswith("file:"):
+        options = parse_qs(found["options"] or "")
+        if options.get("mode") == ["memory"]:
+            return None
+        if options.get("uri", [""])[0].lower() in ("true", "1", "yes", "on"):
+            name = unquote(urlsplit(name).path)  # what SQLite makes of it
+    return None if name in ("", ":memory:") else Path(name).resolve()
 
 
 def resolved(uri: str) -> str:
-    """The address with an absolute file, where it is one."""
-    path = file(uri)
-    return uri if path is None else f"{SQLITE}{path}"
+    """The address with an absolute file, where it names a relative one; every other address passes as it is."""
+    found, path = _SQLITE_ADDRESS.fullmatch(uri), file(uri)
+    if found is None or path is None or unquote(found["database"]).startswith(("/", "file:")):
+        return uri
+    options = f"?{found['options']}" if found["options"] else ""
+    return sqlite_uri(path) + options
 
 
 def is_database(uri: str) -> bool:
@@ -32,13 +119,26 @@ def artifacts(uri: str) -> Path:
     return ((file(uri) or Path(DEFAULT).resolve()).parent / "artifacts").resolve()
 
 
+def local(uri: str) -> Path:
+    """The folder or file that MLflow finds under an address of :func:`file_uri`."""
+    return Path(url2pathname(urlsplit(uri).path))
+
+
 def check_writable(uri: str) -> None:
-    """Refuse a folder, which MLflow no longer takes for a store."""
+    """Refuse what can be no store before anything is written: a folder, or a file that no address names.
+
+    Raises
+    ------
+    StudyError
+    """
     if (":" not in uri and uri != "databricks") or uri.startswith("file:"):
         raise StudyError(
             f"the MLflow store {uri!r} is a folder at best; MLflow keeps runs in a database or at a server. Write for "
             f"example tracking.uri={DEFAULT_URI} or tracking.uri=http://host:5000."
         )
+    if is_database(uri):
+        resolved(uri)
+        file_uri(artifacts(uri))
 
 
 def check_servable(uri: str) -> None:
@@ -66,3 +166,14 @@ def brief(error: Exception) -> str:
 def shown(text: str) -> str:
     """Text whose addresses have lost their user and password."""
     return re.sub(r"(://)[^/\s]*(?=@)|(password=)[^&\s]*", r"\1\2...", text)
+
+
+def _check_text(path: Path) -> None:
+    try:
+        os.fspath(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise StudyError(
+            f"the MLflow store in the folder {os.fsencode(path.parent)!r} has no address; the name of a folder that "
+            "holds runs is text in UTF-8. Rename the folder, or log elsewhere with tracking.uri=..., or nowhere with "
+            "tracking=none."
+        ) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.edges import files
-from imblab.edges.tracking.address import artifacts, brief, check_writable, file, is_database, resolved, shown
+from imblab.edges.tracking.address import artifacts, brief, check_writable, file, file_uri, is_database, resolved, shown
 from imblab.errors import ImblabError, StudyError
 
 #: MLflow tries for four minutes where nobody answers; whoever sets these variables is obeyed.
@@ -92,7 +92,7 @@ def experiment_id(client: Any, name: str, uri: str) -> str:
         if found is not None:
             client.restore_experiment(found.experiment_id)
             continue
-        location = artifacts(uri).as_uri() if is_database(uri) else None
+        location = file_uri(artifacts(uri)) if is_database(uri) else None
         try:
             return str(client.create_experiment(name, artifact_location=location))
         except MlflowException:

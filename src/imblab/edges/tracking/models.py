@@ -16,11 +16,14 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import unquote
 
 import pandas as pd
 
 import imblab_model
+from imblab.edges.tracking.address import local
 from imblab.edges.tracking.client import experiment_id, quiet, session
+from imblab.errors import StudyError
 
 CARD = "README.md"
 #: The alias that the newest exported version of a model has.
@@ -131,6 +134,28 @@ def format_of(estimator: Any, packages: Sequence[str]) -> Format:
     return Format("skops", found)
 
 
+def check_place(folder: Path) -> None:
+    """Refuse a folder from which MLflow cannot load a model again, before anything is fitted.
+
+    MLflow decodes the path of a local model a second time when it loads it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the model would lie.
+
+    Raises
+    ------
+    StudyError
+    """
+    where = str(folder.absolute())
+    if unquote(where) != where:
+        raise StudyError(
+            f"a model in {where!r} cannot be loaded again; MLflow reads '%' with two digits in the path of a model as "
+            "another character. Rename the folder, or register the model at a server with tracking.uri=http://..."
+        )
+
+
 def save(model: Model, folder: Path) -> None:
     """Write an MLflow model with its card into a folder, in place of the one that was there.
 
@@ -173,6 +198,9 @@ def register(model: Model, experiment: str, uri: str) -> int:
         from mlflow.models import Model as Description
 
         number = experiment_id(client, experiment, uri)
+        location = client.get_experiment(number).artifact_location
+        if location.startswith("file:"):
+            check_place(local(location))
         tags = {**model.tags, "imblab.role": "model"}
         run = client.create_run(number, tags=tags, run_name=f"export {model.name}").info.run_id
         logged = client.create_logged_model(number, name=model.name, source_run_id=run, tags=dict(model.tags))

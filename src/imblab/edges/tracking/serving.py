@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from imblab.edges.tracking import views
-from imblab.edges.tracking.address import artifacts, check_servable, resolved, shown
+from imblab.edges.tracking.address import artifacts, check_servable, file_uri, resolved, shown
 from imblab.edges.tracking.client import alone, answering, connect, quiet
 from imblab.errors import StudyError
 
@@ -50,7 +50,7 @@ def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
     password, so it stands in the environment, where other users do not see it.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--artifacts-destination", artifacts(uri).as_uri()]
+    command += ["--workers", "1", "--artifacts-destination", file_uri(artifacts(uri))]
     # A line a request would bury the addresses of the views.
     command += ["--uvicorn-opts", "--log-level warning"]
     store = {"MLFLOW_BACKEND_STORE_URI": resolved(uri)}
