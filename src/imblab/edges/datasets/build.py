@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pandas.api.types import infer_dtype, is_numeric_dtype
 
-from imblab.edges.datasets.checks import Checks, counted, listed
+from imblab.edges.datasets.checks import Checks, column_named, counted, listed, missing_texts
 from imblab.edges.datasets.columns import amount as _amount
-from imblab.edges.datasets.columns import coded, sort_key, typed, when
+from imblab.edges.datasets.columns import coded, level_texts, one_text, sort_key, text_of, typed, when, without_missing
+from imblab.edges.datasets.inference import Reading, typed_frame
+from imblab.edges.datasets.notation import COMMA, POINT
 from imblab.records import Dataset
 
 #: The roles that columns can have beside being a feature.
-COLUMNS = ("target", "drop", "categorical", "groups", "time", "amount", "id")
+COLUMNS = ("target", "drop", "categorical", "numeric", "groups", "time", "amount", "id")
 
 
 def dataset(
@@ -26,13 +32,17 @@ def dataset(
     positive: Any = None,
     drop: Sequence[str] | str | None = None,
     categorical: Sequence[str] | str | None = None,
+    numeric: Sequence[str] | str | None = None,
     groups: str | None = None,
     time: str | None = None,
     amount: str | None = None,
     id: str | None = None,
     source: str | None = None,
     allow_majority_positive: bool = False,
+    missing: Sequence[Any] | str | None = None,
+    time_format: str | None = None,
     key: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Dataset:
     """Make a data set from a table in memory.
 
@@ -44,15 +54,21 @@ def dataset(
     name : str, default="table"
     positive : label, optional
         The rarest by default.
-    drop, categorical : str or sequence of str, optional
-        Columns to leave out; columns to read as categories whatever their type.
+    drop, categorical, numeric : str or sequence of str, optional
+        Columns to leave out; columns to read as categories whatever their type; columns of texts to read as numbers.
     groups, time, amount, id : str, optional
         Columns that are no features.
     source : str, optional
         The parent table; the name by default.
     allow_majority_positive : bool, default=False
+    missing : value or sequence of values, optional
+        Texts and numbers that stand for a missing value, in every column; an empty text always does.
+    time_format : str, optional
+        How the times are written, such as ``"%d/%m/%Y"``; needed where day and month cannot be told apart.
     key : str, optional
         The key under ``dataset.`` that messages name.
+    notes : sequence of str, default=()
+        What was decided when the table was read; kept with the data set.
 
     Returns
     -------
@@ -69,20 +85,23 @@ def dataset(
     >>> data.classes, data.y.tolist()
     (('no', 'yes'), [0, 1, 0])
     """
-    checks = Checks(name, key)
+    checks = Checks(name, key, notes)
     checks.called()
     checks.shape(frame)
     # Columns are known by their text: a header 1 is the same on the command line, in CSV and in memory.
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     given = {"target": target, "groups": groups, "time": time, "amount": amount, "id": id}
-    roles = {role: checks.column(role, value) for role, value in given.items()}
+    roles = {role: checks.column(role, value, frame.columns) for role, value in given.items()}
     if roles["target"] is None:
         raise checks.refuse(
             "names no target", "a study needs the column that holds the labels", f"Set {checks.at('target')}."
         )
-    dropped, categories = listed(drop), listed(categorical)
+    more = {"drop": drop, "categorical": categorical, "numeric": numeric}
+    lists = {role: [column_named(c, frame.columns) for c in listed(value)] for role, value in more.items()}
     named = {role: [column] if column else [] for role, column in roles.items()}
-    checks.columns(frame, {**named, "drop": dropped, "categorical": categories})
+    checks.columns(frame, {**named, **lists})
+    dropped, categories = lists["drop"], lists["categorical"]
+    frame = _prepared(frame, missing_texts(missing), lists["numeric"], dropped, checks)
     y, classes = _labels(frame[named["target"][0]], positive, allow_majority_positive, checks)
     others = {*dropped, *(c for c in roles.values() if c)}
     features = [c for c in frame.columns if c not in others]
@@ -93,14 +112,39 @@ def dataset(
             f"Shorten {checks.at('drop')}.",
         )
     X, found = typed(frame, features, categories, checks)
-    apart = _apart(frame, roles, checks)
-    stamp = _fingerprint(X, y, apart)
-    return Dataset(name, X, y, classes, tuple(found), **apart, source=source or name, fingerprint=stamp)
+    apart = _apart(frame, roles, time_format, checks)
+    return Dataset(
+        name,
+        X,
+        y,
+        classes,
+        tuple(found),
+        **apart,
+        source=source or name,
+        fingerprint=_fingerprint(X, y, apart),
+        notes=tuple(checks.notes),
+    )
 
 
-def _apart(frame: pd.DataFrame, roles: dict[str, str | None], checks: Checks) -> dict[str, Any]:
+def _prepared(
+    frame: pd.DataFrame, missing: list[str], numeric: list[str], dropped: list[str], checks: Checks
+) -> pd.DataFrame:
+    """The table with its missing values, and with the texts of some columns as numbers."""
+    found = {c: without_missing(frame[c], missing) for c in frame.columns if c not in dropped}
+    for name in numeric:
+        if name in found and not is_numeric_dtype(found[name]):
+            texts = found[name].map(text_of, na_action="ignore").astype(object)
+            how = Reading({name: "numeric"}, (), (POINT, COMMA))
+            read = typed_frame([name], [pa.array(texts.where(texts.notna(), None), pa.string())], how, checks)
+            found[name] = read[name].set_axis(frame.index)
+    changed = {name: column for name, column in found.items() if column is not frame[name]}
+    return frame.assign(**changed) if changed else frame
+
+
+def _apart(frame: pd.DataFrame, roles: dict[str, str | None], form: str | None, checks: Checks) -> dict[str, Any]:
     """The columns that are no features."""
-    readers = {"groups": coded, "time": when, "amount": _amount}
+    readers: dict[str, Callable[..., np.ndarray]] = {"groups": coded, "amount": _amount}
+    readers["time"] = partial(when, form=form)
     found: dict[str, Any] = {}
     for role in ("groups", "time", "amount", "id"):
         column = roles[role]
@@ -126,8 +170,9 @@ def _labels(
     counts = column.value_counts()
     counts = counts[counts > 0]  # a categorical column counts labels that no row has
     labels = sorted(counts.index, key=sort_key)
+    _check_texts(column, labels, checks)
     if len(labels) != 2:
-        shown = ", ".join(repr(_text(label)) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
+        shown = ", ".join(repr(text_of(label)) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
         raise checks.refuse(
             f"has {counted(len(labels), 'class')} in {column.name!r} ({shown})",
             "imblab studies two classes",
@@ -139,20 +184,39 @@ def _labels(
     if positive is not None:
         named = [label for label in labels if _same(label, positive)]
         if not named:
+            near = [text_of(v) for v in labels if text_of(v).strip().lower() == str(positive).strip().lower()]
+            hint = near or get_close_matches(str(positive), map(text_of, labels), n=1)
             raise checks.refuse(
                 f"has no label {str(positive)!r} in {column.name!r}",
-                f"the positive class must be one of {_text(labels[0])!r}, {_text(labels[1])!r}",
-                f"Correct {checks.at('positive')}.",
+                f"the positive class must be one of {text_of(labels[0])!r}, {text_of(labels[1])!r}",
+                f"Did you mean {checks.set('positive', hint[0])}?" if hint else f"Correct {checks.at('positive')}.",
             )
         chosen = named[0]
     other = next(label for label in labels if label != chosen)
     if counts[chosen] > counts[other] and not allow_majority:
         raise checks.refuse(
-            f"names {_text(chosen)!r} as positive, which {counts[chosen]} of {len(column)} rows are",
+            f"names {text_of(chosen)!r} as positive, which {counts[chosen]} of {len(column)} rows are",
             "the positive class is the rare one",
-            f"Name {_text(other)!r}, or set {checks.at('allow_majority_positive')}=true if it is meant.",
+            f"Name {text_of(other)!r}, or set {checks.at('allow_majority_positive')}=true if it is meant.",
         )
-    return (column == chosen).to_numpy(dtype=np.int64), (_text(other), _text(chosen))
+    return (column == chosen).to_numpy(dtype=np.int64), (text_of(other), text_of(chosen))
+
+
+def _check_texts(column: pd.Series, labels: list[Any], checks: Checks) -> None:
+    """Labels are known by their text, so different ones need different texts."""
+    mixed = infer_dtype(column, skipna=True).startswith("mixed")
+    pair, what = one_text(column) if mixed else None, "have one text or are equal in a program"
+    stripped: dict[str, str] = {}
+    for text in map(text_of, labels):
+        other = stripped.setdefault(text.strip(), text)
+        if other != text:
+            pair, what = f"{other!r} and {text!r}", "differ only by blanks"
+    if pair:
+        raise checks.refuse(
+            f"has the labels {pair} in {column.name!r}, which {what}",
+            "labels are known by their text",
+            "Write them in one way.",
+        )
 
 
 def _fingerprint(X: pd.DataFrame, y: np.ndarray, apart: dict[str, Any]) -> str:
@@ -162,7 +226,7 @@ def _fingerprint(X: pd.DataFrame, y: np.ndarray, apart: dict[str, Any]) -> str:
         column = X[name]
         digest.update(f"{name}:{column.dtype.name}".encode())
         if isinstance(column.dtype, pd.CategoricalDtype):
-            digest.update(repr([_text(level) for level in column.cat.categories]).encode())
+            digest.update(repr(level_texts(list(column.cat.categories))).encode())
             column = column.cat.codes
         digest.update(np.ascontiguousarray(column.to_numpy(dtype=np.float64)).tobytes())
     digest.update(y.tobytes())
@@ -172,13 +236,7 @@ def _fingerprint(X: pd.DataFrame, y: np.ndarray, apart: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _text(label: Any) -> str:
-    """A label as people write it: 1 and 1.0 alike."""
-    whole = isinstance(label, (float, np.floating)) and float(label).is_integer()
-    return str(int(label)) if whole else str(label)
-
-
 def _same(label: Any, given: Any) -> bool:
     """Whether a label is the one that was named; true and false are known in any case."""
-    one, other = _text(label), _text(given)
+    one, other = text_of(label), text_of(given)
     return one == other or (one.lower() == other.lower() and one.lower() in ("true", "false"))

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import datetime
+import re
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import infer_dtype, is_datetime64_any_dtype
+from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from imblab.edges.datasets.checks import Checks, counted
+from imblab.edges.datasets.notation import canonical_number, date_form, is_mark
 
 #: One-hot columns beyond this are a design mistake more often than a wish.
 MOST_LEVELS = 100
 #: What pandas infers of values; the dtype of a column says too little (decimals and dates of Parquet are objects).
 NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty")
+#: Marks that are levels as often as not.
+NOT_SAID = ("unknown", "missing")
+#: Day, month, year, hours of a date that ends with its year.
+_PARTS = r"^\s*(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(.*)$"
 DATES = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "time")
 
 
@@ -37,7 +44,7 @@ def typed(
     for i, name in enumerate(features):
         column = frame[name]
         kind = infer_dtype(column, skipna=True)
-        if kind in DATES:
+        if kind in DATES or (kind == "string" and name not in categorical and date_form(_different(column))):
             raise checks.refuse(
                 f"has the date column {name!r} among its features",
                 "a learner reads numbers and categories",
@@ -45,6 +52,8 @@ def typed(
             )
         if name in categorical or kind not in NUMBERS:
             coded[name] = _category(column, checks)
+            if name not in categorical:
+                _note_marks(name, coded[name], checks)
         else:
             numbers[:, i] = _number(column, checks)
     if not coded:
@@ -52,17 +61,27 @@ def typed(
     return pd.DataFrame({name: coded.get(name, numbers[:, i]) for i, name in enumerate(features)}), list(coded)
 
 
-def when(column: pd.Series, name: str, checks: Checks) -> np.ndarray:
-    """Times as datetime64 in UTC or as float64; every row has one."""
-    if infer_dtype(column, skipna=True) in NUMBERS:
+def when(column: pd.Series, name: str, checks: Checks, form: str | None = None) -> np.ndarray:
+    """Times as datetime64 in UTC or as float64; every row has one.
+
+    Parameters
+    ----------
+    column : Series
+    name : str
+    checks : Checks
+    form : str, optional
+        How dates are written, such as ``"%d/%m/%Y"``.
+    """
+    if infer_dtype(column, skipna=True) in NUMBERS and form is None:
         parsed = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
-        bad = int((~np.isfinite(parsed)).sum())
+        bad = ~np.isfinite(parsed.to_numpy())
     else:
-        parsed = _dates(column)
-        bad = int(parsed.isna().sum())
-    if bad:
+        parsed = _dates(column, name, checks, form)
+        bad = parsed.isna().to_numpy()
+    if bad.any():
+        shown = next((f" (such as {text!r})" for text in column[bad].dropna().map(str)), "")
         raise checks.refuse(
-            f"has {counted(bad, 'row')} without a readable time in {name!r}",
+            f"has {counted(int(bad.sum()), 'row')} without a readable time in {name!r}{shown}",
             "time-ordered splits need the time of every row, as a number or a date such as 2024-01-31",
             f"Repair the column, or leave {checks.at('time')} out.",
         )
@@ -91,7 +110,82 @@ def coded(column: pd.Series, name: str, checks: Checks) -> np.ndarray:
             "grouped splits need the group of every row",
             f"Fill the column, or leave {checks.at('groups')} out.",
         )
+    if infer_dtype(column).startswith("mixed") and (pair := one_text(column)):
+        raise checks.refuse(
+            f"has the groups {pair} in {name!r}", "groups are known by their text", "Write them in one way."
+        )
     return pd.factorize(column, sort=True)[0].astype(np.int64)
+
+
+def without_missing(column: pd.Series, missing: Sequence[Any]) -> pd.Series:
+    """A column in which empty texts, and the texts and numbers of ``missing``, are missing."""
+    numbers = [value for value in map(_number_of, missing) if value is not None]
+    if is_bool_dtype(column) or is_datetime64_any_dtype(column):
+        return column
+    if is_numeric_dtype(column):
+        return column.mask(column.isin(numbers)) if numbers else column
+    texts = {"", *(str(value).strip() or str(value) for value in missing)}
+    try:
+        different = column.dropna().unique()
+    except TypeError:  # lists in cells, which are refused later
+        return column
+    gone = [v for v in different if (v in texts or v.strip() in texts - {""} if isinstance(v, str) else v in numbers)]
+    return column.astype(object).mask(column.isin(gone)) if gone else column
+
+
+def one_text(values: Iterable[Any]) -> str | None:
+    """Two values of different kinds that stand for one text, in words; None if there are none.
+
+    Examples
+    --------
+    >>> one_text([1, "1", 2]), one_text([True, 0, 1]), one_text(["a", 1, 1.0])
+    ("1 (number) and '1' (text)", 'True (flag) and 1 (number)', None)
+    """
+    seen: dict[str, tuple[str, Any]] = {}
+    for value in values:
+        kind, text = _kind(value), text_of(value)
+        texts = [text.lower()] if text.lower() in ("true", "false") else [text]
+        for known in [*texts, str(int(value))] if kind == "flag" else texts:
+            other = seen.setdefault(known, (kind, value))
+            if other[0] != kind:
+                return f"{other[1]!r} ({other[0]}) and {value!r} ({kind})"
+    return None
+
+
+def text_of(label: Any) -> str:
+    """A label as people write it: 1 and 1.0 alike."""
+    whole = isinstance(label, (float, np.floating)) and float(label).is_integer()
+    return str(int(label)) if whole else str(label)
+
+
+def level_texts(levels: Sequence[Any]) -> list[str]:
+    """The texts of levels as a fingerprint sees them: numbers, and texts that are all numbers, alike."""
+    numbers = _numbers_of(levels)
+    return [text_of(level) for level in (levels if numbers is None else numbers)]
+
+
+def _numbers_of(levels: Sequence[Any]) -> list[int | float] | None:
+    """The different numbers that texts write, if all of them do."""
+    found = [canonical_number(level) if isinstance(level, str) else None for level in levels]
+    numbers = [number for number in found if number is not None]
+    return numbers if len(numbers) == len(levels) == len(set(numbers)) else None
+
+
+def _number_of(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _different(column: pd.Series) -> list[Any]:
+    return list(column.dropna().unique())
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "flag"
+    return "number" if isinstance(value, (int, float, np.integer, np.floating, Decimal)) else "text"
 
 
 def sort_key(value: Any) -> tuple[str, Any]:
@@ -100,17 +194,66 @@ def sort_key(value: Any) -> tuple[str, Any]:
     return ("", float(value)) if number else ("text", str(value))
 
 
-def _dates(column: pd.Series) -> pd.Series:
+def _dates(column: pd.Series, name: str, checks: Checks, form: str | None) -> pd.Series:
     """Dates in UTC without a time zone; NaT where unreadable."""
     plain = column if is_datetime64_any_dtype(column) else column.astype(object).map(_timestamp)
+    if form is None and plain.dtype == object:
+        plain = _year_first(plain, name, checks)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what cannot be read is counted and refused
-        parsed = pd.to_datetime(plain, errors="coerce", utc=True)
-        # pandas reads all rows by the form of the first: dates with and without hours need the standard's own reader.
-        if parsed.isna().any():
-            parsed = parsed.fillna(pd.to_datetime(plain, errors="coerce", utc=True, format="ISO8601"))
+        if form is not None:
+            parsed = _by_form(column, form, checks)
+        else:
+            parsed = pd.to_datetime(plain, errors="coerce", utc=True)
+            # pandas reads all rows by the form of the first: dates with and without hours need the standard's reader.
+            if parsed.isna().any():
+                parsed = parsed.fillna(pd.to_datetime(plain, errors="coerce", utc=True, format="ISO8601"))
     years = parsed.dt.year.between(1678, 2261)  # what nanoseconds can hold
-    return parsed.where(years).dt.tz_localize(None).astype("datetime64[ns]")
+    found: pd.Series = parsed.where(years).dt.tz_localize(None).astype("datetime64[ns]")
+    return found
+
+
+def _by_form(column: pd.Series, form: str, checks: Checks) -> pd.Series:
+    try:
+        return pd.to_datetime(column.map(str, na_action="ignore"), errors="coerce", utc=True, format=form)
+    except ValueError as error:
+        raise checks.refuse(
+            f"has the time format {form!r}, which cannot be read ({str(error)[:80]})",
+            "formats are written as for strftime",
+            f"Write for example {checks.set('time_format', '%d/%m/%Y')}.",
+        ) from None
+
+
+def _year_first(plain: pd.Series, name: str, checks: Checks) -> pd.Series:
+    """Dates with the day or the month first, with the year first; refused where the two cannot be told apart."""
+    texts = [text for text in _different(plain) if isinstance(text, str)]
+    form = date_form(texts)
+    ways = {"%d/%m/%Y": "day", "%m/%d/%Y": "month"}
+    if form == "short year":
+        raise checks.refuse(
+            f"has times such as {texts[0]!r} in {name!r}",
+            "a year has four digits, or its place is named",
+            f"Write how they are to be read, for example {checks.set('time_format', '%d/%m/%y')}.",
+        )
+    if form == "dots":
+        pattern, order = _PARTS, ("day", "month")
+    elif form == "year last":
+        parts = pd.Series(texts).str.extract(_PARTS)[[0, 1]].astype(int)
+        over = [bool((parts[i] > 12).any()) for i in (0, 1)]
+        if over[0] == over[1]:
+            example = texts[int(np.argmax((parts[1] > 12).to_numpy()))] if over[0] else texts[0]
+            raise checks.refuse(
+                f"has times such as {example!r} in {name!r}, and nothing tells the day from the month",
+                "both orders are common",
+                f"Say which: {' or '.join(checks.set('time_format', way) for way in ways)}.",
+            )
+        pattern, order = _PARTS, ("day", "month") if over[0] else ("month", "day")
+        proof = texts[int(np.argmax((parts[0 if over[0] else 1] > 12).to_numpy()))]
+        checks.note(f"reads the times in {name!r} as {order[0]}, {order[1]}, year, because of {proof!r}")
+    else:
+        return plain
+    turned = r"\3-\2-\1\4" if order[0] == "day" else r"\3-\1-\2\4"
+    return plain.map(lambda text: re.sub(pattern, turned, text.strip()) if isinstance(text, str) else text)
 
 
 def _timestamp(value: Any) -> Any:
@@ -122,6 +265,15 @@ def _timestamp(value: Any) -> Any:
 
 def _number(column: pd.Series, checks: Checks) -> np.ndarray:
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    large = np.flatnonzero(np.abs(values) >= 2**53)
+    whole = (v for v in column.iloc[large] if isinstance(v, (int, np.integer)) and int(v) != float(v))
+    if (inexact := next(whole, None)) is not None:
+        raise checks.refuse(
+            f"has whole numbers such as {inexact} in column {column.name!r}",
+            "a learner reads float64, which holds whole numbers exactly up to 2**53 only, so that different ones would "
+            "become equal",
+            f"If it is an identifier: {checks.set('drop', [column.name])} or {checks.set('id', column.name)}.",
+        )
     infinite = int(np.isinf(values).sum())
     if infinite:
         raise checks.refuse(
@@ -132,9 +284,21 @@ def _number(column: pd.Series, checks: Checks) -> np.ndarray:
     return values
 
 
+def _note_marks(name: str, column: pd.Categorical, checks: Checks) -> None:
+    """Say which levels often stand for a missing value; only the empty text does by itself."""
+    marks = [v for v in column.categories if isinstance(v, str) and is_mark(v) and v.strip().lower() not in NOT_SAID]
+    if marks:
+        rows = dict(zip(column.categories, np.bincount(column.codes[column.codes >= 0]), strict=True))
+        shown = ", ".join(f"{mark!r} ({counted(int(rows[mark]), 'row')})" for mark in marks)
+        checks.note(
+            f"has the {'level' if len(marks) == 1 else 'levels'} {shown} in column {name!r}, read as text; if that is "
+            f"a missing value: {checks.set('missing', marks)}"
+        )
+
+
 def _category(column: pd.Series, checks: Checks) -> pd.Categorical:
     values = column.astype(object).where(column.notna(), None)
-    scanned = values if infer_dtype(column, skipna=True).startswith(("mixed", "complex")) else ()
+    scanned = values.dropna() if infer_dtype(column, skipna=True).startswith(("mixed", "complex")) else ()
     odd = next((v for v in scanned if isinstance(v, (list, tuple, dict, set, np.ndarray, complex))), None)
     if odd is not None:
         raise checks.refuse(
@@ -142,7 +306,15 @@ def _category(column: pd.Series, checks: Checks) -> pd.Categorical:
             "a learner reads numbers and categories",
             f"Split the column into plain ones, or leave it out with {checks.at('drop')}.",
         )
+    if pair := one_text(scanned):
+        raise checks.refuse(
+            f"has the levels {pair} in column {column.name!r}",
+            "levels are known by their text",
+            f"Write them in one way, or leave the column out with {checks.at('drop')}.",
+        )
     levels = sorted({v for v in values if v is not None}, key=sort_key)
+    if (numbers := _numbers_of(levels)) is not None:  # texts of numbers stand in the order of the numbers
+        levels = [level for _, level in sorted(zip(numbers, levels, strict=True))]
     if len(levels) > MOST_LEVELS:
         raise checks.refuse(
             f"has {len(levels)} levels in column {column.name!r}",

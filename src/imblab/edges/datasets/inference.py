@@ -1,0 +1,389 @@
+"""Columns of a file that knows only texts: numbers, flags, dates and categories, as a typed file would hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imblab.edges.datasets.checks import Checks, counted
+from imblab.edges.datasets.notation import COMMA, Notation, Written, canonical_number
+
+#: Of so many different numbers a column holds numbers, and its few other texts are a question to the user.
+MIN_NUMBERS = 20
+#: Texts that a message shows.
+MAX_SHOWN = 5
+#: Roles whose values are taken as they stand, but for plain numbers.
+PLAIN = ("target", "groups", "id", "time")
+
+
+@dataclass(slots=True)
+class Column:
+    """One column on its way to a type.
+
+    Attributes
+    ----------
+    name, role : str
+        The role is ``feature`` where it has no other.
+    texts : pyarrow array of str
+        Null where missing.
+    floats : ndarray or None
+        The values, where every text is plainly a number with a decimal point.
+    written : Written or None
+        What the different texts can be, where that was not so.
+    places, counts : ndarray or None
+        Which of the different texts stands in every row, -1 for none; and how often each one stands.
+    notations : tuple of Notation
+        Those in which every text is a number; empty for a column that holds something else.
+    """
+
+    name: str
+    role: str
+    texts: Any
+    floats: np.ndarray | None = None
+    written: Written | None = None
+    places: np.ndarray | None = None
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    notations: tuple[Notation, ...] = ()
+    separated: bool = False
+
+
+@dataclass(slots=True)
+class Reading:
+    """How the texts of a file are to be read.
+
+    Parameters
+    ----------
+    roles : mapping of str to str
+        The role of every column that has one: target, groups, time, amount, id, drop, categorical, numeric.
+    missing : collection of str
+        Texts that stand for a missing value, in addition to the empty one.
+    notations : tuple of Notation
+        The possible marks in numbers.
+    separator : str
+        What stands between the fields; next to a comma, numbers have a decimal point unless a column says otherwise.
+    comma_decided : bool
+        Set when the texts themselves told that decimals stand behind a comma.
+    """
+
+    roles: Mapping[str, str]
+    missing: Collection[str]
+    notations: tuple[Notation, ...]
+    separator: str = ","
+    comma_decided: bool = False
+
+
+def typed_frame(names: Sequence[str], columns: Iterable[Any], how: Reading, checks: Checks) -> pd.DataFrame:
+    """Give the columns of a text file their types.
+
+    Parameters
+    ----------
+    names : sequence of str
+    columns : iterable of pyarrow arrays of str
+        Consumed one by one, so that the texts of a converted column can be freed.
+    how : Reading
+    checks : Checks
+        Collects notes on what was decided.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    DataError
+        For columns whose texts have more than one meaning; all of them at once.
+    """
+    problems: list[tuple[str, str, str]] = []
+    found = [_column(name, texts, how, checks, problems) for name, texts in zip(names, columns, strict=True)]
+    notation = _notation(found, how, checks, problems)
+    if problems:
+        raise checks.refuse_all(problems)
+    series = [_values(column, notation, checks, problems) for column in found]
+    if problems:
+        raise checks.refuse_all(problems)
+    return pd.concat(series, axis=1, keys=range(len(series))).set_axis(list(names), axis=1)
+
+
+def empty_to_null(texts: Any, missing: Collection[str]) -> Any:
+    """Null for empty texts and for those that stand for a missing value, with or without blanks around them."""
+    gone = pc.equal(texts, "")
+    for text in missing:
+        same = pc.equal(pc.utf8_trim_whitespace(texts), text.strip()) if text.strip() else pc.equal(texts, text)
+        gone = pc.or_(gone, same)
+    return pc.if_else(gone, pa.scalar(None, pa.string()), texts)
+
+
+def _column(name: str, texts: Any, how: Reading, checks: Checks, problems: list[tuple[str, str, str]]) -> Column:
+    role = how.roles.get(name, "feature")
+    column = Column(name, role, empty_to_null(texts, how.missing))
+    if role == "drop":
+        return column
+    if role == "feature" and (floats := _plain_floats(column.texts, how)) is not None:
+        column.floats = floats
+        column.separated = _any(column.texts, "[.]")
+        both = column.separated and _every(column.texts, COMMA.grammar.replace("^", "^-?", 1))
+        column.notations = tuple(n for n in how.notations if n.decimal == "." or both or not column.separated)
+        return column
+    encoded = column.texts.dictionary_encode()
+    column.written = Written(encoded.dictionary)
+    column.places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    column.counts = np.bincount(column.places[column.places >= 0], minlength=len(encoded.dictionary))
+    if role in ("feature", "numeric", "amount") and len(encoded.dictionary):
+        _judge(column, column.written, how, checks, problems)
+    return column
+
+
+def _plain_floats(texts: Any, how: Reading) -> np.ndarray | None:
+    """The values of a column of plain numbers with a decimal point; None for anything else."""
+    if not any(notation.decimal == "." for notation in how.notations):
+        return None
+    try:
+        found = pc.cast(texts, pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    values: np.ndarray = found.to_numpy(zero_copy_only=False)
+    present = pc.is_valid(texts).to_numpy(zero_copy_only=False)
+    large = values[present]
+    if not np.isfinite(large).all() or (np.abs(large) >= 2**53).any() or _any(texts, "^[+-]?0\\d"):
+        return None
+    return values
+
+
+def _judge(
+    column: Column, written: Written, how: Reading, checks: Checks, problems: list[tuple[str, str, str]]
+) -> None:
+    """Find the notations in which a column is numbers, and what makes it neither numbers nor categories."""
+    number, others = written.number, ~written.number
+    if not number.any():
+        if column.role == "numeric":
+            problems.append(_not_numbers(column, others, checks))
+        elif (written.flag | written.mark).all() and written.flag.any() and not written.flag.all():
+            problems.append(_marked(column, ~written.flag, "true and false", checks))
+        return
+    if others.any():
+        if column.role == "numeric":
+            problems.append(_not_numbers(column, others, checks))
+        elif column.role == "feature" and written.mark[others].all():
+            problems.append(_marked(column, others, "numbers", checks))
+        elif (
+            column.role == "feature"
+            and number.sum() > MIN_NUMBERS
+            and 2 * column.counts[number].sum() > column.counts.sum()
+        ):
+            problems.append(_not_numbers(column, others, checks))
+        return
+    if written.bracketed.all():
+        return
+    if column.role == "feature" and written.code.any():
+        checks.note(
+            f"reads column {column.name!r} as categories, because {written.examples(written.code, 1)[0]!r} begins with "
+            f"0; as numbers: {checks.set('numeric', [column.name])}"
+        )
+        return
+    units = sorted({unit for unit, odd in zip(written.unit, written.infinite, strict=True) if not odd})
+    if len(units) > 1:
+        shown = " and ".join(f"in {unit!r}" if unit else "without a unit" for unit in units)
+        problems.append(
+            (
+                f"has numbers {shown} in column {column.name!r}",
+                "numbers of one column have one unit",
+                f"Convert them, or leave the column out with {checks.set('drop', [column.name])}",
+            )
+        )
+        return
+    column.separated = bool(written.separated.any())
+    column.notations = tuple(n for n in how.notations if (written.fits(n) | written.infinite).all())
+    if not column.notations and len(how.notations) > 1:
+        one = [next(iter(written.examples(written.fits(n) & written.separated, 1)), "") for n in how.notations]
+        problems.append(
+            (
+                f"has numbers with a decimal point and with a decimal comma in column {column.name!r} (such as "
+                f"{' and '.join(repr(text) for text in one)})",
+                "a file writes its numbers in one way",
+                f"Repair the column, or read it as categories: {checks.set('categorical', [column.name])}",
+            )
+        )
+    elif not column.notations and column.role == "numeric":
+        problems.append(_not_numbers(column, ~written.fits(how.notations[0]), checks))
+
+
+def _notation(
+    columns: Sequence[Column], how: Reading, checks: Checks, problems: list[tuple[str, str, str]]
+) -> Notation:
+    """The one notation of a file."""
+    if len(how.notations) == 1:
+        return how.notations[0]
+    numbers = [column for column in columns if column.notations and column.separated]
+    decided = {n: next((c for c in numbers if c.notations == (n,)), None) for n in how.notations}
+    point, comma = (next((n for n in how.notations if n.decimal == mark), how.notations[0]) for mark in ".,")
+    if decided.get(point) is not None and decided.get(comma) is not None:
+        shown = " and ".join(f"{_example(c)!r} in {c.name!r}" for c in decided.values() if c is not None)
+        problems.append(
+            (
+                f"writes numbers with a decimal point and with a decimal comma ({shown})",
+                "a file writes its numbers in one way",
+                f"Say which: {checks.set('decimal', 'point')} or {checks.set('decimal', 'comma')}; columns that "
+                "do not fit are read as categories",
+            )
+        )
+        return point
+    if decided.get(comma) is not None:
+        how.comma_decided = True
+        return comma
+    doubtful = numbers[:1] if how.separator == ";" else [c for c in numbers if _any(c.texts, ",")][:1]
+    if decided.get(point) is None and doubtful and how.separator != ",":
+        text = _example(doubtful[0])
+        thousands = "," if "," in text else "."
+        problems.append(
+            (
+                f"writes {text!r} in column {doubtful[0].name!r}, and nothing in the file tells whether {thousands!r} "
+                "stands before decimals or between thousands",
+                "both are common",
+                f"Say which: {checks.set('decimal', 'point')} or {checks.set('decimal', 'comma')}",
+            )
+        )
+    return point
+
+
+def _values(column: Column, notation: Notation, checks: Checks, problems: list[tuple[str, str, str]]) -> pd.Series:
+    """The values of a column with their type."""
+    if column.floats is not None and notation in column.notations and (notation.decimal == "." or not column.separated):
+        return pd.Series(column.floats)
+    if column.floats is not None:  # texts such as 1.234 in a file with decimal commas
+        return _values(_slow(column), notation, checks, problems)
+    written = column.written
+    if written is None or not len(written.texts):
+        return pd.Series(column.texts.to_pandas())
+    if notation in column.notations:
+        return _numbers(column, written, notation, checks, problems)
+    if column.role == "feature" and written.flag.all():
+        flags = [text.lower() == "true" for text in written.texts.to_pylist()]
+        return _spread(column, flags)
+    if column.role == "categorical" or column.role in PLAIN:
+        levels = _plain_numbers(written, Notation(notation.decimal, "") if column.role in PLAIN else None)
+        if levels is not None:
+            return _spread(column, levels)
+    return pd.Series(column.texts.to_pandas())
+
+
+def _slow(column: Column) -> Column:
+    encoded = column.texts.dictionary_encode()
+    places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return replace(column, floats=None, written=Written(encoded.dictionary), places=places)
+
+
+def _numbers(
+    column: Column, written: Written, notation: Notation, checks: Checks, problems: list[tuple[str, str, str]]
+) -> pd.Series:
+    values = written.values(notation)
+    inexact = written.inexact(notation)
+    if column.role != "amount" and inexact.any():
+        problems.append(
+            (
+                f"has whole numbers such as {written.examples(inexact, 1)[0]} in column {column.name!r}",
+                "a learner reads float64, which holds whole numbers exactly up to 2**53 only, so that different ones "
+                "would become equal",
+                f"If it is an identifier: {checks.set('drop', [column.name])} or {checks.set('id', column.name)}",
+            )
+        )
+    odd = ~written.infinite & _differs(written, values, notation)
+    if odd.any():
+        text, value = written.examples(odd, 1)[0], values[np.flatnonzero(odd)[0]]
+        checks.note(f"reads {text!r} in column {column.name!r} as the number {value:.12g}")
+    assert column.places is not None
+    return pd.Series(np.append(values, np.nan)[column.places])
+
+
+def _differs(written: Written, values: np.ndarray, notation: Notation) -> np.ndarray:
+    """Which texts a reader of plain numbers with that decimal mark would read differently or not at all."""
+    plain = np.array([_as_float(text.replace(notation.decimal, ".")) for text in written.texts.to_pylist()])
+    odd: np.ndarray = ~(plain == values)
+    return odd
+
+
+def _as_float(text: str) -> float:
+    try:
+        return float(text) if "_" not in text else np.nan
+    except ValueError:
+        return np.nan
+
+
+def _plain_numbers(written: Written, notation: Notation | None) -> list[Any] | None:
+    """Numbers for texts that are plain ones: as Python would write them, or in the notation of the file."""
+    texts = written.texts.to_pylist()
+    if notation is None:
+        levels = [canonical_number(text) for text in texts]
+        return None if any(level is None for level in levels) else levels
+    plain = (
+        (written.fits(notation) | written.infinite)
+        & ~written.code
+        & ~written.bracketed
+        & ~np.array([bool(u) for u in written.unit])
+    )
+    if not plain.all():
+        return None
+    whole = [text.strip().lstrip("+-−").isdigit() for text in texts]
+    values = written.values(notation)
+    return [
+        int(text.strip().replace("−", "-")) if w else float(v) for text, w, v in zip(texts, whole, values, strict=True)
+    ]
+
+
+def _spread(column: Column, levels: list[Any]) -> pd.Series:
+    """The value of every row from the values of the different texts."""
+    assert column.places is not None
+    whole = all(type(level) is int for level in levels) and all(abs(level) < 2**63 for level in levels)
+    if (column.places >= 0).all() and (whole or all(type(level) is bool for level in levels)):
+        return pd.Series(np.array(levels)[column.places])
+    return pd.Series(np.array([*levels, None], dtype=object)[column.places])
+
+
+def _marked(column: Column, which: np.ndarray, what: str, checks: Checks) -> tuple[str, str, str]:
+    assert column.written is not None
+    texts = column.written.examples(which, MAX_SHOWN)
+    return (
+        f"has a column of {what} with other texts, {column.name!r} ({_shown(column, which)})",
+        "in a text file only the empty field is missing",
+        f"If they stand for missing values: {checks.set('missing', sorted({t.strip() or t for t in texts}))}; if they "
+        f"are levels: {checks.set('categorical', [column.name])}",
+    )
+
+
+def _not_numbers(column: Column, which: np.ndarray, checks: Checks) -> tuple[str, str, str]:
+    assert column.written is not None
+    texts = sorted({text.strip() or text for text in column.written.examples(which, MAX_SHOWN)})
+    return (
+        f"has a column of numbers with other texts, {column.name!r} ({_shown(column, which)})",
+        "a column holds numbers or categories",
+        f"If they stand for missing values: {checks.set('missing', texts)}; or leave the column out: "
+        f"{checks.set('drop', [column.name])}",
+    )
+
+
+def _shown(column: Column, which: np.ndarray) -> str:
+    """Texts with the number of their rows, the most frequent first."""
+    assert column.written is not None
+    rows = sorted(
+        zip(column.written.examples(which, len(which)), column.counts[which], strict=True), key=lambda r: -r[1]
+    )
+    shown = ", ".join(f"{text!r} in {counted(int(n), 'row')}" for text, n in rows[:MAX_SHOWN])
+    return shown + (f", and {len(rows) - MAX_SHOWN} more" if len(rows) > MAX_SHOWN else "")
+
+
+def _example(column: Column) -> str:
+    texts = pc.unique(column.texts.filter(pc.match_substring_regex(column.texts, "[.,]")))
+    return str(texts[0].as_py())
+
+
+def _any(texts: Any, pattern: str) -> bool:
+    return bool(pc.any(pc.match_substring_regex(texts, pattern)).as_py())
+
+
+def _every(texts: Any, pattern: str) -> bool:
+    return pc.all(pc.match_substring_regex(texts, pattern)).as_py() is not False
