@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.metaestimators import available_if
 
 #: The open interval of floats between 0 and 1, by its ends.
 INSIDE = (np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg)
@@ -132,12 +133,19 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     learner : classifier
         Fitted on labels 0 and 1.
     threshold : float
-        A row is called positive iff its probability is at or above it.
+        A row is called positive iff what ``scale`` says is at or above it.
     negative, positive : label
     calibration : mapping or None
         What turns the learner's answers into probabilities: ``{"kind": "prior", "odds": ...}``, ``{"kind":
         "sigmoid", "centre": ..., "width": ..., "slope": ..., "level": ...}`` or ``{"kind": "isotonic", "learned":
-        ...}``; ``log_odds`` says what the last two read.
+        ...}``; ``log_odds`` says whether the last two read the log-odds of the learner's probability, or what the
+        learner answers.
+    method : {"predict_proba", "decision_function"} or None
+        What the learner is asked. None, in models of before it was recorded: the first that it has, decision values
+        through a logistic.
+    scale : {"probability", "decision_value"}
+        What the threshold is compared with; the probability of a learner with decision values d only is
+        ``1 / (1 + exp(-d))``.
 
     Attributes
     ----------
@@ -148,6 +156,10 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     feature_names_in_ : ndarray of str
     """
 
+    #: What models hold that were written before these were recorded.
+    method: str | None = None
+    scale: str = "probability"
+
     def __init__(
         self,
         preparation: Preparation,
@@ -156,6 +168,8 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         negative: Any,
         positive: Any,
         calibration: Mapping[str, Any] | None = None,
+        method: str | None = None,
+        scale: str = "probability",
     ) -> None:
         self.preparation = preparation
         self.learner = learner
@@ -163,6 +177,8 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.negative = negative
         self.positive = positive
         self.calibration = calibration
+        self.method = method
+        self.scale = scale
 
     @property
     def classes_(self) -> np.ndarray:
@@ -204,7 +220,7 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.column_stack(columns)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The label of each row: positive iff its probability is at or above the threshold.
+        """The label of each row: positive iff its probability or decision value is at or above the threshold.
 
         Parameters
         ----------
@@ -216,11 +232,44 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         classes = self.classes_
         is_positive = classes == self.positive
-        called = self.positive_proba(X) >= self.threshold
+        compared = self.scores(X) if self.scale == "decision_value" else self.positive_proba(X)
+        called = compared >= self.threshold
         return np.asarray(np.where(called, classes[is_positive][0], classes[~is_positive][0]))
 
     def positive_proba(self, X: Any) -> np.ndarray:
-        """The probability of the positive class, which the threshold cuts.
+        """The probability of the positive class.
+
+        A learner with decision values d only, and no calibration, gives ``1 / (1 + exp(-d))``: a number from 0 to 1
+        for a threshold, no probability, and tied where d is large.
+
+        Parameters
+        ----------
+        X : DataFrame, or array-like of shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float64
+        """
+        scores = self.scores(X)
+        return np.asarray(expit(scores)) if self._has_decision_values() else scores
+
+    @available_if(lambda self: self._has_decision_values())  # type: ignore[untyped-decorator]
+    def decision_function(self, X: Any) -> np.ndarray:
+        """What ranks the rows of a model without probabilities; it rises with the second of ``classes_``.
+
+        Parameters
+        ----------
+        X : DataFrame, or array-like of shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float64
+        """
+        scores = self.scores(X)
+        return scores if self.classes_[1] == self.positive else -scores
+
+    def scores(self, X: Any) -> np.ndarray:
+        """What ranks the rows: the calibrated probability of the positive class, or its decision value.
 
         Parameters
         ----------
@@ -237,11 +286,20 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return self._calibrated(self.answers(prepared))
 
     def answers(self, prepared: np.ndarray) -> np.ndarray:
-        """What the learner says of prepared rows, before any calibration; decision values go through a logistic."""
-        if not hasattr(self.learner, "predict_proba"):
-            return np.asarray(expit(self.learner.decision_function(prepared)), dtype=np.float64)
-        column = list(self.learner.classes_).index(1)
-        return np.array(self.learner.predict_proba(prepared)[:, column], dtype=np.float64)
+        """What the learner says of prepared rows, before any calibration: probabilities or decision values."""
+        method = self.method or ("predict_proba" if hasattr(self.learner, "predict_proba") else None)
+        column = list(getattr(self.learner, "classes_", (0, 1))).index(1)
+        if method == "predict_proba":
+            p = np.array(self.learner.predict_proba(prepared)[:, column], dtype=np.float64)
+            return np.clip(p, 0.0, 1.0)
+        values = np.asarray(self.learner.decision_function(prepared), dtype=np.float64)
+        values = values if column == 1 else -values
+        return values if self.method else np.asarray(expit(values))
+
+    def _has_decision_values(self) -> bool:
+        """Whether no probability comes out of it."""
+        learned = self.calibration is not None and self.calibration["kind"] != "prior"
+        return self.method == "decision_function" and not learned
 
     def _calibrated(self, p: np.ndarray) -> np.ndarray:
         how = self.calibration

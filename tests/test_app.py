@@ -421,7 +421,7 @@ def test_a_folder_of_ones_own_works_end_to_end(mine, capsys):
             assert row["params"]["k"] == 2
     said = " ".join(text.split())
     assert "inapplicable in 3 of 3 folds: KMeansSMOTE measures distances and has no form for the categorical" in said
-    assert "'ridge' gives scores, not probabilities: uncalibrated" in said
+    assert "learner 'ridge' gives decision values, not probabilities" in said
     # The resolved study stands alone: it runs without the folder.
     assert run("experiments/ours/study.yaml") == 0
     assert "is finished: all 36 cells" in capsys.readouterr().out

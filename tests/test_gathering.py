@@ -73,7 +73,7 @@ def test_calibration_pools_the_outer_predictions_of_a_repeat(done):
         p = np.full(len(data.y), np.nan)
         cells = [c for c in layout.cells if c.key.startswith("ecoli3/logistic/smote/1/")]
         for task in replay.tasks(layout.study, data, layout.plans["ecoli3"], cells, predict):
-            p[task.cell.split.test] = replay.outer(task, rows[task.cell.key]).p
+            p[task.cell.split.test] = replay.outer(task, rows[task.cell.key]).values
     found = evidences.select(frame, "calibration", learner="logistic", strategy="smote", name="brier")
     assert found[found.repeat == 1].x.item() == pytest.approx(brier_score_loss(data.y, p), rel=1e-12)
 

@@ -17,13 +17,13 @@ from threadpoolctl import threadpool_limits
 from imblab import app, verdicts
 from imblab.analysis import table
 from imblab.analysis.card import Facts, card
-from imblab.core import calibration, model, targets
+from imblab.core import model, targets
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed
 from imblab.edges import config, datasets, evidence, ledger, runner, store, terminal, tracking
 from imblab.errors import ConfigError, FitError, StudyError, unknown
 from imblab.layout import Layout, lay_out
-from imblab.records import Cell, Dataset, Scalar, Study, Trial
+from imblab.records import PROBABILITY, Cell, Dataset, Scalar, Study, Trial
 from imblab.verdicts import Verdicts
 
 #: What chooses among the arms of a study.
@@ -184,7 +184,6 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
         If the table is another one than that of the study, or the model would hold rows and may not.
     """
     study = found.study
-    learner = next(item for item in study.learners if item.name == arm.learner)
     layout = _laid_out(study, arm.dataset)
     data = layout.datasets[arm.dataset]
     rows = ledger.read_rows(home)
@@ -219,7 +218,8 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
         selection=arm.reason,
         form=form.said,
         contains_rows=holds,
-        risks=calibration.gives_probabilities(task.cell.strategy, learner),
+        risks=task.scale(trial.params) == PROBABILITY,
+        scale=task.threshold_scale(trial.params),
     )
     text = card(facts, study, table.tidy(rows), found.summary, found.contrasts, evidence.read(home / evidence.FILE))
     return tracking.Model(
@@ -364,6 +364,7 @@ def _tags(facts: Facts, study: Study) -> dict[str, str]:
         "imblab.study": study.name,
         **{f"imblab.{kind}": value for kind, value in facts.arm.items()},
         "imblab.threshold": f"{facts.threshold!r}",
+        "imblab.scale": facts.scale,
         "imblab.params": json.dumps(dict(facts.params)),
         "imblab.positive": str(facts.labels[1]),
         "imblab.data_fingerprint": facts.fingerprint,

@@ -115,9 +115,9 @@ def _part(task: Task, row: Evaluation, samples: _Samples) -> Part | None:
     return Part(
         fold=split.fold,
         y=y[split.test],
-        p=prediction.p,
+        values=prediction.values,
         prevalence=float(y[split.train].mean()),
-        is_risk=prediction.calibrated,
+        is_probability=prediction.is_probability,
         corrected=replay.prior_corrected(task, row, prediction),
         synthetic=samples.overlap(atom),
     )

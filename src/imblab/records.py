@@ -19,6 +19,8 @@ import pandas as pd
 Scalar = float | int | str | bool
 #: A threshold: a number, ``"tuned"``, or one rule such as ``{"alert_rate": 0.01}``.
 Threshold = float | str | Mapping[str, Any]
+#: What a threshold is compared with.
+PROBABILITY, DECISION_VALUE = "probability", "decision_value"
 #: ``{"_target_": "dotted.path", "parameter": value}``.
 Make = Mapping[str, Any]
 
@@ -454,6 +456,9 @@ class Evaluation:
         ``learner.<parameter>``.
     threshold : float or None
         The cut that was used.
+    scale : {"probability", "decision_value"}
+        What the threshold is compared with: the predicted probability (``1 / (1 + exp(-d))`` of a learner without
+        probabilities), or the decision value d itself.
     scores : mapping of str to float or None
         One value a measure; None where it is undefined.
     counts : mapping
@@ -508,6 +513,7 @@ class Evaluation:
     spared: int = 0
     notes: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
+    scale: str = PROBABILITY
 
     @property
     def key(self) -> str:

@@ -19,11 +19,12 @@ import pandas as pd
 import pyarrow as pa
 
 from imblab.core import measures, replay
+from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed
 from imblab.edges import config, datasets, evidence, files, ledger, origin, runner, store, terminal, tracking
 from imblab.errors import ImblabError, StudyError, describe
 from imblab.layout import Layout, lay_out
-from imblab.records import Cell, Evaluation, Study, fingerprint
+from imblab.records import Cell, Evaluation, Study, Trial, fingerprint
 
 SEARCHES, PREDICTIONS = "search.parquet", "predictions.parquet"
 Inner = dict[str, list[dict[str, float]]]
@@ -176,25 +177,26 @@ def inner_scores(layout: Layout, rows: Sequence[Evaluation], opener: Opener) -> 
                     folds = replay.inner(task, trial.params) if trial.threshold is not None else []
                 except (replay.Unanswered, FitFailed):
                     folds = []
-                scores.append(_judged(folds, trial.threshold) if folds and trial.threshold is not None else {})
+                scores.append(_judged(task, trial, folds) if folds else {})
             found[row.key] = scores
     return found
 
 
-def _judged(folds: Sequence[tuple[np.ndarray, np.ndarray]], threshold: float) -> dict[str, float]:
-    total = sum((measures.counts_at(y, p, threshold) for y, p in folds[1:]), measures.counts_at(*folds[0], threshold))
+def _judged(task: Task, trial: Trial, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    called = [measures.counts_at(y, task.compared(trial.params, v), trial.threshold) for y, v in folds]
+    total = sum(called[1:], called[0])
     counts = (total.tn, total.fp, total.fn, total.tp)
     found = {
         "mcc": float(measures.mcc(*counts)),
-        "pr_auc": float(np.mean([measures.average_precision(*_ranked(y, p)) for y, p in folds])),
+        "pr_auc": float(np.mean([measures.average_precision(*_ranked(y, v)) for y, v in folds])),
         "recall": float(measures.recall(*counts)),
     }
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def _ranked(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(-p, kind="stable")
-    return y[order], p[order]
+def _ranked(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-values, kind="stable")
+    return y[order], values[order]
 
 
 def _paint(
@@ -261,7 +263,11 @@ def _read_searches(home: Path) -> pd.DataFrame | None:
 
 
 def _write_predictions(layout: Layout, rows: Sequence[Evaluation], opener: Opener, folder: Path) -> Path | None:
-    """Row numbers, labels and probabilities of the test parts, and of the winner's inner folds; no id, no feature."""
+    """Row numbers, labels and predictions of the test parts, and of the winner's inner folds; no id, no feature.
+
+    ``p`` is the predicted probability. Learners without one have a ``decision_value`` in its place: a column that is
+    there only where a learner needs it.
+    """
     parts = list(_predictions(layout, rows, opener))
     if not parts:
         return None
@@ -275,7 +281,10 @@ def _write_predictions(layout: Layout, rows: Sequence[Evaluation], opener: Opene
         columns[name] = (
             pd.Categorical.from_codes(repeated, pd.Index(known)) if known.dtype.kind in "OU" else known[repeated]
         )
-    columns |= {name: np.concatenate(found) for name, found in zip(("row", "y", "p"), arrays, strict=True)}
+    parts_of = dict(zip(("row", "y", "p", "decision_value"), arrays, strict=True))
+    columns |= {name: np.concatenate(found) for name, found in parts_of.items()}
+    if np.isnan(columns["decision_value"]).all():
+        del columns["decision_value"]
     path = folder / PREDICTIONS
     # Probabilities are all different: looking for equal ones takes longer than writing them.
     pd.DataFrame(columns).to_parquet(path, index=False, use_dictionary=[*names, "y"], compression="zstd")
@@ -284,7 +293,7 @@ def _write_predictions(layout: Layout, rows: Sequence[Evaluation], opener: Opene
 
 def _predictions(
     layout: Layout, rows: Sequence[Evaluation], opener: Opener
-) -> Iterator[tuple[tuple[Any, ...], np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[tuple[Any, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     scored = {row.key: row for row in rows if row.status == "ok"}
     if opener is None:
         return
@@ -295,11 +304,13 @@ def _predictions(
             parts += [("inner", i, fit, validate) for i, (fit, validate) in enumerate(task.pairs)]
             for part, fold, fit, asked in parts:
                 try:
-                    p = task.ask(row.params, fit, asked).p
+                    prediction = task.ask(row.params, fit, asked)
                 except (replay.Unanswered, FitFailed):
                     continue
                 where = (row.dataset, row.learner, row.strategy, row.repeat, row.fold, part, fold)
-                yield where, asked, y[asked].astype(np.int8), p
+                absent = np.full(len(asked), np.nan)
+                pair = (prediction.values, absent) if prediction.is_probability else (absent, prediction.values)
+                yield where, asked, y[asked].astype(np.int8), *pair
 
 
 def _tasks(layout: Layout, rows: Mapping[str, Evaluation], predict: Any) -> Iterator[Any]:

@@ -63,11 +63,11 @@ def test_a_shortened_threshold_calls_the_same_rows(rows):
 def test_curves_hold_every_corner_of_scikit_learns(digits):
     part = sample(1, digits=digits)
     found = evidence.curves(built(part), "yeast4", "logistic", "smote")
-    precision, recall, _ = precision_recall_curve(part.y, part.p, drop_intermediate=True)
+    precision, recall, _ = precision_recall_curve(part.y, part.values, drop_intermediate=True)
     kept = set(zip(found.recall.round(12), found.precision.round(12), strict=True))
     gains = np.flatnonzero(np.diff(recall) < 0)  # where a step down in the threshold gained a positive
     assert {(round(recall[i], 12), round(precision[i], 12)) for i in gains} <= kept
-    fpr, tpr, _ = roc_curve(part.y, part.p, drop_intermediate=True)
+    fpr, tpr, _ = roc_curve(part.y, part.values, drop_intermediate=True)
     found = pd.concat([pd.DataFrame({"fpr": [0.0], "recall": [0.0]}), found])
     for a, b in zip(fpr, tpr, strict=True):  # on a corner, or between two that gain no positive
         level = found.fpr[np.isclose(found.recall, b, rtol=0, atol=1e-12)]
@@ -85,7 +85,7 @@ def test_a_large_test_part_keeps_few_cuts():
 def test_what_is_pooled():
     parts = [sample(seed, fold=seed, share=0.3) for seed in range(3)]
     frame = built(*parts)
-    y, p = np.concatenate([x.y for x in parts]), np.concatenate([x.p for x in parts])
+    y, p = np.concatenate([x.y for x in parts]), np.concatenate([x.values for x in parts])
     found = evidence.select(frame, "calibration").set_index("name").x
     assert found["brier"] == pytest.approx(brier_score_loss(y, p), rel=1e-12)
     assert found["brier_skill"] == pytest.approx(1 - brier_score_loss(y, p) / np.mean((y - 0.3) ** 2), rel=1e-12)
@@ -103,15 +103,15 @@ def test_a_repeat_that_lacks_a_fold_is_not_pooled():
 
 def test_scores_that_are_no_risks_are_not_judged_as_risks():
     part = sample(0)
-    frame = built(Part(0, part.y, part.p, 0.1, is_risk=False))
+    frame = built(Part(0, part.y, part.values, 0.1, is_probability=False))
     assert set(frame.kind) == {"cut", "chance"}
 
 
 def test_prior_and_synthetic_where_they_apply():
     part = sample(0)
-    frame = built(Part(0, part.y, part.p, 0.1, corrected=part.p / 2, synthetic=(0.25, 80)))
+    frame = built(Part(0, part.y, part.values, 0.1, corrected=part.values / 2, synthetic=(0.25, 80)))
     prior = evidence.select(frame, "prior", name="brier")
-    assert prior.x.item() == pytest.approx(brier_score_loss(part.y, part.p / 2), rel=1e-12)
+    assert prior.x.item() == pytest.approx(brier_score_loss(part.y, part.values / 2), rel=1e-12)
     rows = evidence.select(frame, "synthetic")
     assert rows[["name", "x", "y"]].to_numpy().tolist() == [["nearer_to_majority", 0.25, 80.0]]
 

@@ -130,7 +130,7 @@ def test_it_leaves_the_rows_of_a_part_to_the_next_candidate(name):
         atom = pipelines.atom_of(data, learner(name).make, make, knobs, 0, FIT, ROWS)
         with threadpool_limits(1):
             found, alone = fit_predict(atom, shared), fit_predict(atom, Prepared(data, FIT))
-        np.testing.assert_array_equal(found.p, alone.p)
+        np.testing.assert_array_equal(found.values, alone.values)
     assert shared.X.tobytes() == before
 
 
@@ -183,14 +183,14 @@ def test_the_guard_catches_learners_that_do(no_splits, culprit):
 @tables
 def test_it_learns_from_every_row_it_receives_and_splits_none_off(no_splits, name, kind):
     found = answer(name, table(kind))
-    np.testing.assert_array_equal(found.p, plain_answer(name, kind).p)
+    np.testing.assert_array_equal(found.values, plain_answer(name, kind).values)
 
 
 def test_gradient_boosting_splits_none_off_where_its_default_would(no_splits):
     data = table("numeric", 10_240, 1_000)
     fit, rows = np.arange(10_140), np.arange(10_140, 10_240)
     found = answer("hist_gradient_boosting", data, fit=fit, rows=rows)
-    assert np.isfinite(found.p).all()
+    assert np.isfinite(found.values).all()
     stopping = {key: value for key, value in learner("hist_gradient_boosting").make.items() if key != "early_stopping"}
     with pytest.raises(pipelines.FitFailed, match="split the rows"):
         answer("", data, fit=fit, rows=rows, make=stopping)
@@ -201,12 +201,12 @@ def test_gradient_boosting_splits_none_off_where_its_default_would(no_splits):
 
 @every
 @tables
-def test_it_gives_one_finite_probability_a_row(name, kind):
+def test_it_gives_one_finite_number_a_row(name, kind):
     found = plain_answer(name, kind)
-    assert found.p.shape == (100,)
-    assert found.p.dtype == np.float64
-    assert np.isfinite(found.p).all()
-    assert ((found.p >= 0) & (found.p <= 1)).all()
+    assert found.values.shape == (100,)
+    assert found.values.dtype == np.float64
+    assert np.isfinite(found.values).all()
+    assert not found.is_probability or ((found.values >= 0) & (found.values <= 1)).all()
     assert found.reached == {
         "negative": int((table(kind).y[FIT] == 0).sum()),
         "positive": int(table(kind).y[FIT].sum()),
@@ -217,18 +217,18 @@ def test_it_gives_one_finite_probability_a_row(name, kind):
 @tables
 def test_it_ranks_positives_above_negatives(name, kind):
     """A probability of the wrong class would do the opposite."""
-    p, y = plain_answer(name, kind).p, table(kind).y[ROWS]
+    p, y = plain_answer(name, kind).values, table(kind).y[ROWS]
     assert p[y == 1].mean() > p[y == 0].mean() + 0.03
 
 
 @every
 def test_only_the_svm_claims_no_probabilities(name):
-    assert plain_answer(name, "numeric").calibrated is (name != "svm")
+    assert plain_answer(name, "numeric").is_probability is (name != "svm")
 
 
 @every
 def test_the_same_seed_gives_the_same_bits(name):
-    assert answer(name, table("numeric")).p.tobytes() == plain_answer(name, "numeric").p.tobytes()
+    assert answer(name, table("numeric")).values.tobytes() == plain_answer(name, "numeric").values.tobytes()
 
 
 @every
@@ -246,7 +246,7 @@ def test_whatever_is_random_gets_the_seed(name, monkeypatch):
     states = {value for key, value in seen[0].items() if key.split("__")[-1] == "random_state"}
     assert states == (set() if name == "knn" else {11})
     if name in DRAWING:
-        assert (other.p != plain_answer(name, "numeric").p).any()
+        assert (other.values != plain_answer(name, "numeric").values).any()
 
 
 @every
@@ -254,7 +254,7 @@ def test_whatever_is_random_gets_the_seed(name, monkeypatch):
 def test_the_answer_of_a_row_does_not_depend_on_the_other_rows(name, kind):
     order = np.append(np.random.default_rng(0).permutation(len(ROWS)), [7, 7])
     found = answer(name, table(kind), rows=ROWS[order])
-    np.testing.assert_allclose(found.p, plain_answer(name, kind).p[order], rtol=1e-12)
+    np.testing.assert_allclose(found.values, plain_answer(name, kind).values[order], rtol=1e-12, atol=1e-12)
 
 
 # --------------------------------------------------------------------------------------------------------- weights
@@ -274,10 +274,10 @@ def test_a_weight_is_taken_or_refused_with_the_reason(name):
 @pytest.mark.parametrize("name", sorted(set(NAMES) - WEIGHTLESS))
 def test_a_weight_of_one_is_no_weight_and_ten_raises_the_probabilities(name):
     data, room = table("numeric"), ROOM.get(name, {})
-    none = answer(name, data, room).p
+    none = answer(name, data, room).values
     if name != "random_forest":  # scikit-learn draws its rows by weight: other draws, the same distribution
-        np.testing.assert_allclose(answer(name, data, {**room, "weight": 1.0}).p, none, rtol=1e-12)
-    assert answer(name, data, {**room, "weight": 10.0}).p.mean() > none.mean() + 0.02
+        np.testing.assert_allclose(answer(name, data, {**room, "weight": 1.0}).values, none, rtol=1e-12, atol=1e-12)
+    assert answer(name, data, {**room, "weight": 10.0}).values.mean() > none.mean() + 0.02
 
 
 # ----------------------------------------------------------------------------------------------------- its space
@@ -295,10 +295,10 @@ def test_every_value_of_its_space_can_be_fitted(name):
         for value in ends(axis):
             assert targets.build({**make, parameter: value}).get_params()[parameter] == value
             found = answer(name, table("mixed"), {f"learner.{parameter}": value})
-            assert np.isfinite(found.p).all()
+            assert np.isfinite(found.values).all()
     for end in (0, -1) if len(space) > 1 else ():
         params = {f"learner.{parameter}": ends(axis)[end] for parameter, axis in space.items()}
-        assert np.isfinite(answer(name, table("mixed"), params).p).all()
+        assert np.isfinite(answer(name, table("mixed"), params).values).all()
 
 
 def test_a_random_state_is_no_parameter_to_search():

@@ -144,7 +144,7 @@ def test_what_is_learned_is_that_of_calibrated_classifier_cv(method, learner):
     peer = CalibratedClassifierCV(FrozenEstimator(fitted), method=method, cv=2, ensemble=False)
     peer.fit(X[300:600], y[300:600])
     p = fitted.predict_proba(X)[:, 1]
-    score = calibration.score_of(p, learner)
+    score = calibration.score_of(p, learner.make)
     found = calibration.learn(method, [(y[300:600], score[300:600])])(score[600:])
     # scikit-learn stops where the gradient is 1e-6; steps are the same function.
     np.testing.assert_allclose(found, peer.predict_proba(X[600:])[:, 1], atol=2e-4 if method == "sigmoid" else 1e-9)
@@ -195,10 +195,10 @@ def test_cross_fitting_shows_no_fold_its_own_labels():
 
 
 def test_the_log_odds_of_certain_rows_are_finite_and_in_order():
-    score = calibration.score_of(np.array([0.0, 1e-300, 0.5, 1 - 1e-16, 1.0]), LOGISTIC)
+    score = calibration.score_of(np.array([0.0, 1e-300, 0.5, 1 - 1e-16, 1.0]), LOGISTIC.make)
     assert np.isfinite(score).all()
     assert (np.diff(score) >= 0).all()
-    np.testing.assert_array_equal(calibration.score_of(np.array([0.0, 1.0]), BAYES), [0.0, 1.0])
+    np.testing.assert_array_equal(calibration.score_of(np.array([0.0, 1.0]), BAYES.make), [0.0, 1.0])
 
 
 def test_isotonic_steps_are_those_of_scikit_learn():
@@ -253,9 +253,9 @@ def of(kind, threshold=0.5, **knobs):
 
 def raw(task, params=None):
     """What the learner answers: inner folds and test rows."""
-    inner = [task.ask(params or {}, fit, validate).p for fit, validate in task.pairs]
+    inner = [task.ask(params or {}, fit, validate).values for fit, validate in task.pairs]
     split = task.cell.split
-    return inner, task.ask(params or {}, split.train, split.test).p
+    return inner, task.ask(params or {}, split.train, split.test).values
 
 
 @pytest.mark.parametrize("kind", ["sigmoid", "isotonic"])
@@ -281,8 +281,8 @@ def test_the_test_rows_are_set_right_by_all_inner_predictions_of_the_winner(kind
     row = evaluate.evaluate(task)
     inner, outer = raw(task)
     y = np.concatenate([toy().y[validate] for _, validate in task.pairs])
-    score = calibration.score_of(np.concatenate(inner), learner)
-    p = calibration.learn(kind, [(y, score)])(calibration.score_of(outer, learner))
+    score = calibration.score_of(np.concatenate(inner), learner.make)
+    p = calibration.learn(kind, [(y, score)])(calibration.score_of(outer, learner.make))
     test = toy().y[task.cell.split.test]
     assert row.scores["brier"] == pytest.approx(np.mean((p - test) ** 2), abs=1e-15)
     assert row.counts["tp"] == int(((p >= row.threshold) & (test == 1)).sum())
@@ -335,11 +335,11 @@ def test_a_fixed_threshold_stands_where_the_primary_is_undefined_inside():
     assert (row.status, row.threshold, row.value) == ("ok", 0.999, None)
 
 
-def test_scores_become_probabilities_and_say_nothing_of_being_uncalibrated():
+def test_scores_become_probabilities_and_say_nothing_of_decision_values():
     row = evaluate.evaluate(task_of(of("sigmoid"), Oracle(calibrated=False), learner=SVM, primary="brier"))
     assert row.status == "ok"
     assert row.scores["brier"] is not None
-    assert not [note for note in row.notes if "uncalibrated" in note]
+    assert not [note for note in row.notes if "decision value" in note]
     plain = evaluate.evaluate(task_of(Strategy("none"), Oracle(calibrated=False), learner=SVM))
     assert plain.scores["brier"] is None
 
@@ -370,7 +370,7 @@ def test_amounts_reach_the_threshold_and_the_score_of_a_row(kind):
     p = np.concatenate([p for _, p in evaluate.validated(task, row.params)])
     assert cost(rows, p, row.threshold) == pytest.approx(min(cost(rows, p, cut) for cut in p), rel=1e-12)
     split = task.cell.split
-    outer = evaluate.calibrated(task, row.params, task.ask(row.params, split.train, split.test)).p
+    outer = evaluate.calibrated(task, row.params, task.ask(row.params, split.train, split.test)).values
     expected = cost(split.test, outer, row.threshold) / len(split.test)
     assert row.scores["paid"] == pytest.approx(expected, rel=1e-12)
 
@@ -395,7 +395,7 @@ def test_a_cost_as_primary_is_made_small():
     ("strategy", "learner", "reason"),
     [
         (of("prior"), replace(LOGISTIC, rebalances=True), "rebalances the classes by itself"),
-        (of("prior"), SVM, "needs probabilities and learner 'svm' gives scores only"),
+        (of("prior"), SVM, "needs probabilities and learner 'svm' gives decision values only"),
         (
             of("prior", sampler=SMOTE, k=3, prior_correction="inapplicable"),
             LOGISTIC,

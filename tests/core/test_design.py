@@ -156,7 +156,7 @@ def test_barriers_are_said_in_words_whatever_the_knobs():
         assert design.barrier(weighted, LOGISTIC, numeric, mcc) is None
         assert design.barrier(weighted, KNN, numeric, mcc) == "the fit of learner 'knn' takes no sample_weight"
     assert design.barrier(Strategy("none"), SVM, numeric, measures()["pr_auc"]) is None
-    assert "gives scores only" in design.barrier(Strategy("none"), SVM, numeric, brier)
+    assert "gives decision values only" in design.barrier(Strategy("none"), SVM, numeric, brier)
 
 
 def sample(cls, minority, majority, ratio, k=None, **more):

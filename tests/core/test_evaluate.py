@@ -123,7 +123,7 @@ def mcc(y, called):
 
 def inner_predictions(task, oracle, params):
     """Labels and scores of the inner validation rows of one candidate, fold by fold."""
-    found = [oracle(task.atom(params, fit, validate)).p for fit, validate in task.pairs]
+    found = [oracle(task.atom(params, fit, validate)).values for fit, validate in task.pairs]
     return [(toy().y[validate], p) for (_, validate), p in zip(task.pairs, found, strict=True)]
 
 
@@ -224,7 +224,7 @@ def test_inapplicable_candidates_are_left_out_and_never_fitted():
         (searched(ratio=(0.1, 0.2)), {}, "no candidate applies: ratio=0.1 is"),
         (Strategy("smote", SMOTE, ratio=0.1), {}, "no candidate applies: ratio=0.1 is"),
         (Strategy("w", weight=2.0), {"learner": KNN}, "takes no sample_weight"),
-        (Strategy("none"), {"learner": SVM, "primary": "brier"}, "gives scores only"),
+        (Strategy("none"), {"learner": SVM, "primary": "brier"}, "gives decision values only"),
     ],
 )
 def test_a_cell_without_a_candidate_is_inapplicable_and_costs_nothing(strategy, how, reason):
@@ -254,7 +254,7 @@ def test_a_row_names_its_cell_its_rows_and_its_scores():
     assert (row.data_fingerprint, row.split_fingerprint) == ("toy", split.fingerprint)
     assert (row.n_train, row.n_test) == (len(split.train), len(split.test))
     assert row.reached == {"negative": 1, "positive": 2}
-    p = Oracle(lambda atom: SKILL[atom.knobs["k"]])(task.atom(row.params, split.train, split.test)).p
+    p = Oracle(lambda atom: SKILL[atom.knobs["k"]])(task.atom(row.params, split.train, split.test)).values
     called = p >= row.threshold
     counts = {"tn": (~called & (y[split.test] == 0)).sum(), "fp": (called & (y[split.test] == 0)).sum()}
     counts |= {"fn": (~called & (y[split.test] == 1)).sum(), "tp": (called & (y[split.test] == 1)).sum()}
@@ -270,7 +270,7 @@ def test_scores_that_claim_no_probability_have_no_brier_and_say_so():
     row, _, _ = answered(Strategy("none"), Oracle(calibrated=False), learner=SVM)
     assert row.scores["brier"] is row.scores["log_loss"] is None
     assert row.scores["pr_auc"] is not None
-    assert "'svm' gives scores, not probabilities: uncalibrated" in row.notes
+    assert "learner 'svm' gives decision values, not probabilities" in row.notes
 
 
 @pytest.mark.parametrize("method", ["random", "qmc", "tpe"])

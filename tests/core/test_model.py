@@ -74,9 +74,12 @@ def test_every_shipped_learner_answers_as_the_kernel_bit_for_bit(learner):
     atom = asked.atom(trial.params, rows, rows)
     [wanted] = pipelines.fit_answer(atom, [(atom, {})], Prepared(data, rows))
     raw = table()
-    assert np.array_equal(made.positive_proba(raw), wanted.p)
-    assert np.array_equal(made.predict_proba(raw)[:, 1], wanted.p)
-    assert np.array_equal(made.predict(raw), np.where(wanted.p >= trial.threshold, "yes", "no"))
+    assert np.array_equal(made.scores(raw), wanted.values)
+    p = asked.compared(trial.params, wanted.values)
+    assert np.array_equal(made.positive_proba(raw), p)
+    assert np.array_equal(made.predict_proba(raw)[:, 1], p)
+    assert np.array_equal(made.predict(raw), np.where(p >= trial.threshold, "yes", "no"))
+    assert hasattr(made, "decision_function") is (learner == "svm")
     X = made.preparation.transform(raw)
     assert model.holds_rows(made.learner, X) == (learner in MADE_OF_ROWS)
     assert model.keeps_rows(asked.study.learners[0]) == (learner in MADE_OF_ROWS)
@@ -156,9 +159,9 @@ def test_calibrated_strategies_leave_calibrated(kind, learner):
     asked = task_of(replace(study, strategies=(strategy,)), data)
     made, trial = exported(asked)
     rows = asked.cell.split.train
-    wanted = evaluate.calibrated(asked, trial.params, asked.ask(trial.params, rows, rows)).p
+    wanted = evaluate.calibrated(asked, trial.params, asked.ask(trial.params, rows, rows)).values
     assert np.array_equal(made.positive_proba(table(600)), wanted)
-    assert not np.array_equal(wanted, asked.ask(trial.params, rows, rows).p)
+    assert not np.array_equal(wanted, asked.ask(trial.params, rows, rows).values)
 
 
 def test_all_rows_are_searched_by_the_inner_folds_of_the_protocol():
@@ -178,7 +181,7 @@ def test_rows_in_order_of_time_are_learned_in_that_order():
     assert np.array_equal(np.asarray(data.time)[asked.cell.split.train], np.sort(data.time))
     made, trial = exported(asked)
     rows = asked.cell.split.train
-    assert np.array_equal(made.positive_proba(frame.iloc[rows]), asked.ask(trial.params, rows, rows).p)
+    assert np.array_equal(made.positive_proba(frame.iloc[rows]), asked.ask(trial.params, rows, rows).values)
 
 
 def test_a_search_that_finds_nothing_says_why():

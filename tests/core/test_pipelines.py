@@ -272,17 +272,29 @@ def test_a_learner_takes_weights_or_not():
 def test_the_answer_is_the_column_of_class_one(spied):
     data = dataset({"a": np.arange(12.0)})
     found = run(data, range(9), [9, 10], {**RECORDER, "answer": 0.8})
-    assert found.p.tolist() == [0.8, 0.8]
-    assert found.calibrated is True
+    assert found.values.tolist() == [0.8, 0.8]
+    assert found.is_probability is True
     assert found.reached == {"negative": 6, "positive": 3}
 
 
-def test_decision_values_go_through_a_logistic_and_claim_nothing(spied):
+def test_decision_values_are_kept_as_they_are(spied):
     data = dataset({"a": [0.0, 1.0, 2.0, 3.0, 10.0, -1e9]}, [0, 1, 0, 1, 0, 1])
     found = run(data, range(4), [4, 5], {"_target_": "sklearn.dummy.PipelinesDecider"})
-    z = (10.0 - 1.5) / np.sqrt(1.25)
-    assert found.p == pytest.approx([1 / (1 + np.exp(-z)), 0.0])
-    assert found.calibrated is False
+    assert found.values == pytest.approx([(value - 1.5) / np.sqrt(1.25) for value in (10.0, -1e9)])
+    assert found.is_probability is False
+
+
+def test_an_older_store_knows_nothing_of_decision_values_and_all_of_probabilities(monkeypatch):
+    """It kept decision values through a logistic, under addresses that must not be asked for again."""
+    data, rows = dataset({"a": np.arange(12.0)}), np.arange(6)
+
+    def addresses():
+        makes = (LOGISTIC, {"_target_": "sklearn.svm.SVC"}, {**LOGISTIC, "C": 2.0}, {"_target_": "nowhere.Learner"})
+        return [pipelines.atom_of(data, make, None, {}, 0, rows, rows).address for make in makes]
+
+    now = addresses()
+    monkeypatch.setattr(pipelines, "gives_probabilities", lambda make: True)  # what stands at the end is left out
+    assert [new == old for new, old in zip(now, addresses(), strict=True)] == [True, False, True, True]
 
 
 def test_a_fit_that_raises_is_one_line_with_its_kind():
@@ -313,7 +325,7 @@ def test_a_learner_that_was_accepted_excuses_no_sampler_and_no_other_learner():
 
 
 def test_probabilities_that_are_not_finite_are_a_failed_fit(spied):
-    with pytest.raises(FitFailed, match="not finite"):
+    with pytest.raises(FitFailed, match=r"^learner 'Recorder' returned 1 NaN of 1 probabilities;"):
         run(dataset({"a": np.arange(12.0)}), range(9), [9], {**RECORDER, "answer": np.nan})
 
 
@@ -368,7 +380,7 @@ def test_the_one_seed_reaches_learner_and_sampler():
 
     def answers(make, sampler, knobs):
         given = [
-            run(data, range(0, 90, 2), range(1, 90, 2), make, sampler, s, **knobs).p.tolist() for s in (0, 0, 1, 2)
+            run(data, range(0, 90, 2), range(1, 90, 2), make, sampler, s, **knobs).values.tolist() for s in (0, 0, 1, 2)
         ]
         return given[0] == given[1], given[0] == given[2] == given[3]
 

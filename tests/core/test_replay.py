@@ -81,7 +81,7 @@ def test_a_row_is_scored_on_what_is_asked_again(toy, strategy):
     predict = replay.looking_up(known.get)
     for task, row in zip(tasks, rows, strict=True):
         again = replace(task, predict=predict)
-        p, y = replay.outer(again, row).p, toy.y[task.cell.split.test]
+        p, y = replay.outer(again, row).values, toy.y[task.cell.split.test]
         scores, counts = measures.score(asked.measures, y, p, row.threshold, True)
         assert scores == row.scores
         assert {name: int(getattr(counts, name)) for name in row.counts} == row.counts
@@ -111,7 +111,7 @@ def test_the_prior_correction_moves_the_mean_risk_back(toy):
     tasks, rows, _ = answered(toy, asked)
     for task, row in zip(tasks, rows, strict=True):
         prediction = replay.outer(task, row)
-        q, p = prediction.p, replay.prior_corrected(task, row, prediction)
+        q, p = prediction.values, replay.prior_corrected(task, row, prediction)
         assert (np.argsort(q, kind="stable") == np.argsort(p, kind="stable")).all()
         if task.cell.strategy.name == "none":
             assert (p == q).all()

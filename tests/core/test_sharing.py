@@ -45,7 +45,7 @@ def test_a_booster_with_many_rounds_answers_for_fewer_to_the_bit(name, more):
     assert asked[0][0].address == atom.address
     prepared = Prepared(data, fit)
     for (one, _), answer in zip(asked, fit_answer(fitted, asked, prepared), strict=True):
-        np.testing.assert_array_equal(answer.p, fit_predict(one, prepared).p)
+        np.testing.assert_array_equal(answer.values, fit_predict(one, prepared).values)
 
 
 def test_a_refit_is_fitted_as_it_is_asked():

@@ -128,7 +128,7 @@ def known(small):
             for task in replay.tasks(small.study, data, layout.plans[name], cells, predict):
                 row, split = rows[task.cell.key], task.cell.split
                 inner = {tuple(t.params.items()): replay.inner(task, t.params) for t in row.trials if t.status == "ok"}
-                y, p = data.y[split.test], replay.outer(task, row).p
+                y, p = data.y[split.test], replay.outer(task, row).values
                 train = data.y[split.train]
                 corrected = replay.prior_corrected(task, row, replay.outer(task, row))
                 arm = (name, task.cell.learner.name, task.cell.strategy.name)

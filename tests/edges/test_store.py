@@ -32,8 +32,8 @@ def test_an_answer_comes_back_to_the_bit(store):
     given = prediction()
     store.put([("a", given)])
     found = store.get("a")
-    assert found.p.tobytes() == given.p.tobytes()
-    assert (found.calibrated, found.reached, found.notes) == (given.calibrated, given.reached, given.notes)
+    assert found.values.tobytes() == given.values.tobytes()
+    assert (found.is_probability, found.reached, found.notes) == (given.is_probability, given.reached, given.notes)
     assert store.get("b") is None
 
 
@@ -46,8 +46,8 @@ def test_a_failure_is_an_answer_unless_it_might_not_happen_again(store):
 def test_the_first_answer_stays(store):
     store.put([("a", prediction(seed=0))])
     store.put([("a", prediction(seed=1)), ("b", prediction(seed=1))])
-    assert store.get("a").p.tobytes() == prediction(seed=0).p.tobytes()
-    assert store.get("b").p.tobytes() == prediction(seed=1).p.tobytes()
+    assert store.get("a").values.tobytes() == prediction(seed=0).values.tobytes()
+    assert store.get("b").values.tobytes() == prediction(seed=1).values.tobytes()
 
 
 def test_it_is_bounded_oldest_first(store):
@@ -59,7 +59,7 @@ def test_it_is_bounded_oldest_first(store):
     assert before["answers"] == gone + after["answers"] == 300
     assert before["bytes"] > 2 * 2**20 >= after["bytes"]
     assert store.get("0000") is None
-    assert store.get("0299").p.tobytes() == prediction(2000, 299).p.tobytes()
+    assert store.get("0299").values.tobytes() == prediction(2000, 299).values.tobytes()
     assert store.prune(2 * 2**20) == 0
     assert store.prune(0) == after["answers"]
     assert store.facts()["answers"] == 0
@@ -90,7 +90,7 @@ def test_many_processes_write_one_fresh_file(tmp_path):
     assert [process.communicate(timeout=120)[0].split()[-1] for process in running] == ["150"] * 4
     store = Store(path)
     assert store.facts()["answers"] == 600
-    assert all(store.get(f"{name}-149").p[0] == 149 / 7 for name in "abcd")
+    assert all(store.get(f"{name}-149").values[0] == 149 / 7 for name in "abcd")
     store.close()
 
 
@@ -140,8 +140,8 @@ def test_a_full_disk_is_said_and_nothing_is_half_there(store):
     store.put([(f"b{i}", prediction(4000, i)) for i in range(20)])
     with pytest.raises(StudyError, match=r"cannot be written .*full.* Free the disk"):
         store.flush()
-    assert store.get("a").p.tobytes() == prediction().p.tobytes()
-    assert store.get("b7").p.tobytes() == prediction(4000, 7).p.tobytes()
+    assert store.get("a").values.tobytes() == prediction().values.tobytes()
+    assert store.get("b7").values.tobytes() == prediction(4000, 7).values.tobytes()
     store._base.execute("PRAGMA max_page_count=1000000")
     assert store.facts()["answers"] == 21
 
@@ -154,7 +154,7 @@ def test_the_next_process_takes_over_what_a_dead_one_had_not_handed_in(tmp_path)
     assert len(list(tmp_path.glob("*.journal"))) == 1
     store = Store(path)
     assert not list(tmp_path.glob("*.journal"))
-    assert [store.get(f"a-{i}").p[0] for i in range(7)] == [i / 7 for i in range(7)]
+    assert [store.get(f"a-{i}").values[0] for i in range(7)] == [i / 7 for i in range(7)]
     store.close()
 
 
@@ -175,7 +175,7 @@ def test_the_journal_of_a_living_process_is_left_alone(tmp_path):
     other = Store(tmp_path / "p.sqlite")
     assert other.get("a") is None
     mine.flush()
-    assert other.get("a").p.tobytes() == prediction().p.tobytes()
+    assert other.get("a").values.tobytes() == prediction().values.tobytes()
     other.close()
     mine.close()
     assert not list(tmp_path.glob("*.journal"))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from imblab.analysis import evidence
 from imblab.analysis.intervals import Estimate, corrected_t
-from imblab.records import Scalar, Strategy, Study
+from imblab.records import DECISION_VALUE, PROBABILITY, Scalar, Strategy, Study
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,9 @@ class Facts:
         How the model is written, in one sentence.
     contains_rows : bool
     risks : bool
-        Whether its values claim to be probabilities.
+        Whether it gives probabilities, and not decision values only.
+    scale : {"probability", "decision_value"}
+        What the threshold is compared with.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Facts:
     form: str
     contains_rows: bool
     risks: bool
+    scale: str = PROBABILITY
 
     @property
     def arm(self) -> dict[str, str]:
@@ -102,7 +105,7 @@ def card(
     strategy = next(s for s in study.strategies if s.name == facts.strategy)
     parts = [
         f"# {facts.name}",
-        f"Says {_code(facts.labels[1])} for a row of {_code(facts.dataset)} whose probability is at or above "
+        f"Says {_code(facts.labels[1])} for a row of {_code(facts.dataset)} whose {_compared(facts)} is at or above "
         f"**{facts.threshold:g}**, else {_code(facts.labels[0])}: {_code(facts.learner)} under the strategy "
         f"{_code(facts.strategy)}, from the study {_code(study.name)}. {facts.selection}",
         *_data(facts, study),
@@ -191,7 +194,7 @@ def _verdicts(facts: Facts, contrasts: pd.DataFrame) -> Iterator[str]:
 def _calibration(facts: Facts, study: Study, own: pd.DataFrame, gathered: pd.DataFrame | None) -> Iterator[str]:
     yield "## Calibration"
     if not facts.risks:
-        yield f"None: {_code(facts.learner)} gives scores that rank, not probabilities."
+        yield f"None: {_code(facts.learner)} gives decision values, which rank rows and are not probabilities."
         return
     found = pd.DataFrame() if gathered is None else evidence.select(gathered, "calibration", **facts.arm)
     if len(found):
@@ -213,7 +216,7 @@ def _limits(facts: Facts, strategy: Strategy) -> Iterator[str]:
         "calibration move with that share, and the threshold was chosen for this one."
     )
     if not facts.risks:
-        yield "As a risk: its values rank rows and are no probabilities."
+        yield "As a risk: its decision values rank rows and are not probabilities."
     elif strategy.calibration == "none" and (strategy.sampler or strategy.weight or "weight" in strategy.space):
         yield "As a risk: it learned from resampled or weighted rows, which shifts its probabilities."
     yield "Rows whose columns mean something else, or are known later, than in the table it learned from."
@@ -223,10 +226,19 @@ def _limits(facts: Facts, strategy: Strategy) -> Iterator[str]:
         yield "**Leaving the place where its table may be: it contains rows of the table.**"
 
 
+def _compared(facts: Facts) -> str:
+    """What the threshold is compared with, in words."""
+    if facts.scale == DECISION_VALUE:
+        return "decision value"
+    return "probability" if facts.risks else "decision value d, as 1 / (1 + exp(-d)),"
+
+
 def _use(facts: Facts) -> Iterator[str]:
     yield "## Use"
+    given = "`decision_function` what ranks the rows"
+    given = "`predict_proba` probabilities in the order of `classes_`" if facts.risks else given
     yield (
-        "`predict` gives labels by the threshold, `predict_proba` probabilities in the order of `classes_`. Columns "
+        f"`predict` gives labels by the threshold, {given}. Columns "
         "are read by name; missing values are imputed, and an unknown category counts as none of those known. "
         "Categories are kept as digests. "
         + facts.form

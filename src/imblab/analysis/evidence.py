@@ -19,7 +19,8 @@ kind            name                   x                           y            
 
 ``bin``, ``calibration`` and ``prior`` pool the outer test rows of a repeat and have fold -1; the others belong to one
 outer cell. Of the distinct cuts those are kept that make precision-recall and ROC curves, the areas under both and the
-counts at i/100 exact; a kept threshold is the shortest number that calls the same rows positive.
+counts at i/100 exact; a kept threshold is the shortest number that calls the same rows positive. Decision values d are
+cut one by one, from the highest down, and x is ``1 / (1 + exp(-d))``: one number for several cuts where d is large.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from imblab.analysis import calibration, chance
 
@@ -54,22 +56,24 @@ class Part:
     Attributes
     ----------
     fold : int
-    y, p : ndarray of shape (n_test,)
+    y : ndarray of shape (n_test,)
+    values : ndarray of shape (n_test,)
+        Predicted probabilities, or decision values.
     prevalence : float
         Share of positives in the outer training rows.
-    is_risk : bool
-        Whether ``p`` claims to be a probability.
+    is_probability : bool
+        Which of the two ``values`` are.
     corrected : ndarray of shape (n_test,) or None
-        ``p`` after prior correction, where that applies.
+        ``values`` after prior correction, where that applies.
     synthetic : tuple of (float, int) or None
         Share of the synthetic rows that are nearer to the majority, and their number.
     """
 
     fold: int
     y: np.ndarray
-    p: np.ndarray
+    values: np.ndarray
     prevalence: float
-    is_risk: bool = True
+    is_probability: bool = True
     corrected: np.ndarray | None = None
     synthetic: tuple[float, int] | None = None
 
@@ -91,7 +95,7 @@ def build(found: Iterable[tuple[Group, Sequence[Part], bool]]) -> pd.DataFrame:
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
     for group, parts, whole in found:
         blocks = [block for part in parts for block in _of_fold(part)]
-        if whole and parts and all(part.is_risk for part in parts):
+        if whole and parts and all(part.is_probability for part in parts):
             blocks += _pooled(parts)
         for fold, kind, names, *values in blocks:
             for column, value in zip((*COORDINATES, "kind"), (*group, fold, kind), strict=True):
@@ -105,16 +109,16 @@ _Block = tuple[int, str, Sequence[str | None], Sequence[float], Sequence[float],
 
 
 def _of_fold(part: Part) -> Iterable[_Block]:
-    x, fp, tp = cuts(part.y, part.p)
+    x, fp, tp = cuts(part.y, part.values, part.is_probability)
     yield part.fold, "cut", [None] * len(x), x.tolist(), fp.tolist(), tp.tolist()
-    expected = chance.average_precision_of(part.p, int(part.y.sum()))
+    expected = chance.average_precision_of(part.values, int(part.y.sum()))
     yield _one(part.fold, "chance", "pr_auc", expected)
     if part.synthetic is not None:
         yield _one(part.fold, "synthetic", "nearer_to_majority", *part.synthetic)
 
 
 def _pooled(parts: Sequence[Part]) -> list[_Block]:
-    y, p = (np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "p"))
+    y, p = (np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "values"))
     base = np.concatenate([np.full(len(part.y), part.prevalence) for part in parts])
     rows = calibration.bins(y, p)
     number, n, risk, positives = (list(column) for column in zip(*rows, strict=True))
@@ -132,7 +136,7 @@ def _one(fold: int, kind: str, name: str, x: float | None, y: float | None = Non
 
 
 def cuts(
-    y: np.ndarray, p: np.ndarray, thresholds: Sequence[float] = HUNDREDTHS
+    y: np.ndarray, values: np.ndarray, is_probability: bool = True, thresholds: Sequence[float] = HUNDREDTHS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The cuts that a curve needs, from the highest threshold down.
 
@@ -142,30 +146,36 @@ def cuts(
 
     Parameters
     ----------
-    y, p : ndarray of shape (n_rows,)
+    y : ndarray of shape (n_rows,)
+    values : ndarray of shape (n_rows,)
+        Predicted probabilities, or decision values: these rank the rows, thresholds are compared with their logistic.
+    is_probability : bool, default=True
     thresholds : sequence of float, default=i/100
 
     Returns
     -------
     threshold, fp, tp : ndarray of shape (n_cuts,)
-        ``p >= threshold`` calls ``fp`` negatives and ``tp`` positives positive.
+        Rows at or above ``threshold`` are ``fp`` negatives and ``tp`` positives.
 
     Examples
     --------
-    >>> [part.tolist() for part in cuts(np.array([0, 1, 0, 0, 1]), np.array([0.75, 0.5, 0.25, 0.125, 0.125]), [0.3])]
+    >>> y, p = np.array([0, 1, 0, 0, 1]), np.array([0.75, 0.5, 0.25, 0.125, 0.125])
+    >>> [part.tolist() for part in cuts(y, p, thresholds=[0.3])]
     [[0.75, 0.5, 0.25, 0.125], [1, 1, 2, 3], [0, 1, 1, 2]]
     """
-    distinct, where = np.unique(p, return_inverse=True)
+    distinct, where = np.unique(values, return_inverse=True)
+    # The logistic may round two neighbours in the wrong order.
+    place = distinct if is_probability else np.maximum.accumulate(expit(distinct))
     positives = np.bincount(where, weights=y, minlength=len(distinct)).astype(np.int64)
     rows = np.bincount(where, minlength=len(distinct))
     tp = np.cumsum(positives[::-1])[::-1]
     called = np.cumsum(rows[::-1])[::-1]
     gains = np.flatnonzero(positives)
-    answers = np.searchsorted(distinct, np.asarray(thresholds))
+    answers = np.searchsorted(place, np.asarray(thresholds))
     last = len(distinct) - 1
     kept = np.unique(np.concatenate([[0, last], gains, gains + 1, answers]))
     kept = kept[kept <= last][::-1]
-    return _shortened(distinct, kept, np.asarray(thresholds)), called[kept] - tp[kept], tp[kept]
+    return _shortened(place, kept, np.asarray(thresholds)), called[kept] - tp[kept], tp[kept]
 
 
 def _shortened(distinct: np.ndarray, kept: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

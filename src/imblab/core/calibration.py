@@ -26,7 +26,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from imblab.core import pipelines, targets
-from imblab.records import Learner, Strategy
+from imblab.records import Learner, Make, Strategy
 
 #: A learned way from scores to probabilities; its keywords are what was learned.
 Map = partial[np.ndarray]
@@ -225,9 +225,48 @@ def learn(kind: str, folds: Sequence[Fold]) -> Map:
     Returns
     -------
     callable
+
+    Raises
+    ------
+    FitFailed
+        If scores are too large for floats.
     """
     y, score = (np.concatenate(part) for part in zip(*folds, strict=True))
-    return _LEARNED[kind](score, y)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
+            return _LEARNED[kind](score, y)
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        raise pipelines.FitFailed(f"calibration {kind!r} cannot be learned: {error}") from error
+
+
+def through(learned: Map, kind: str, score: np.ndarray) -> np.ndarray:
+    """Turn scores into probabilities by a map that was learned.
+
+    Parameters
+    ----------
+    learned : callable
+        Of :func:`learn`.
+    kind : {"sigmoid", "isotonic"}
+    score : ndarray of shape (n_rows,)
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+
+    Raises
+    ------
+    FitFailed
+        If a probability is not finite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        p = learned(score)
+    bad = np.count_nonzero(~np.isfinite(p))
+    if bad:
+        raise pipelines.FitFailed(
+            f"calibration {kind!r} gives {bad} of {len(p)} probabilities that are not finite, from decision values "
+            "that are too large. Change the learner, or set calibration=none."
+        )
+    return p
 
 
 def cross_fitted(kind: str, folds: Sequence[Fold]) -> list[Fold]:
@@ -245,23 +284,37 @@ def cross_fitted(kind: str, folds: Sequence[Fold]) -> list[Fold]:
     """
     if not is_learned(kind):
         return list(folds)
-    return [(y, learn(kind, [*folds[:j], *folds[j + 1 :]])(score)) for j, (y, score) in enumerate(folds)]
+    return [(y, through(learn(kind, [*folds[:j], *folds[j + 1 :]]), kind, s)) for j, (y, s) in enumerate(folds)]
 
 
-def score_of(p: np.ndarray, learner: Learner) -> np.ndarray:
-    """What is calibrated: the log-odds of a learner with decision values, else its probabilities.
+def score_of(values: np.ndarray, make: Make) -> np.ndarray:
+    """What is calibrated: the decision value of a learner that has one, else its probability.
 
-    That is what scikit-learn's ``CalibratedClassifierCV`` reads. Log-odds are those of the nearest float within
-    (0, 1).
+    That is what scikit-learn's ``CalibratedClassifierCV`` reads. Where a learner has both, the decision value is the
+    log-odds of its probability, of the nearest float within (0, 1).
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,)
+        Predicted probabilities; decision values of a learner without probabilities.
+    make : mapping
+        The learner.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
     """
-    if not hasattr(targets.build(learner.make, allow=None), "decision_function"):
-        return p
-    return np.asarray(logit(np.clip(p, _SMALLEST, _LARGEST)))
+    return np.asarray(logit(np.clip(values, _SMALLEST, _LARGEST))) if reads_log_odds(make) else values
+
+
+def reads_log_odds(make: Make) -> bool:
+    """Whether a calibration of a learner reads the log-odds of its probabilities."""
+    return pipelines.gives_probabilities(make) and targets.offers(make, "decision_function")
 
 
 def gives_probabilities(strategy: Strategy, learner: Learner) -> bool:
     """Whether what a learner answers under a strategy claims to be a probability."""
-    return is_learned(strategy.calibration) or pipelines.gives_probabilities(targets.build(learner.make, allow=None))
+    return is_learned(strategy.calibration) or pipelines.gives_probabilities(learner.make)
 
 
 def obstacle(strategy: Strategy, learner: Learner, positives: int) -> str | None:
@@ -311,8 +364,8 @@ def uncorrectable(strategy: Strategy, learner: Learner) -> str | None:
     if strategy.sampler is not None and strategy.prior_correction in (None, "inapplicable"):
         kind = strategy.sampler["_target_"].rsplit(".", 1)[-1]
         return f"{kind} chooses rows by their place, not only by their class, which no prior correction undoes"
-    if not pipelines.gives_probabilities(targets.build(learner.make, allow=None)):
-        return f"the prior correction needs probabilities and learner {learner.name!r} gives scores only"
+    if not pipelines.gives_probabilities(learner.make):
+        return f"the prior correction needs probabilities and learner {learner.name!r} gives decision values only"
     return None
 
 

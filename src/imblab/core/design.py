@@ -14,7 +14,20 @@ import numpy as np
 
 from imblab.core import calibration, pipelines, spaces, targets, thresholds
 from imblab.core.splits import Pair
-from imblab.records import Cell, Dataset, Learner, Make, Measure, Scalar, Split, Strategy, Study, fingerprint
+from imblab.records import (
+    DECISION_VALUE,
+    Cell,
+    Choice,
+    Dataset,
+    Learner,
+    Make,
+    Measure,
+    Scalar,
+    Split,
+    Strategy,
+    Study,
+    fingerprint,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +92,17 @@ def address(cell: Cell, study: Study, dataset: Dataset) -> str:
         "search": [study.tuning.method, study.tuning.n_trials, study.tuning.prune],
         "primary": study.primary,
         **({"calibration": set_right} if (set_right := calibration.address(strategy, learner)) else {}),
+        **({"scores": DECISION_VALUE} if _gives_decision_values(learner, study.tuning.tune_learner) else {}),
         "measures": [[m.name, m.function, m.needs, dict(m.parameters)] for m in study.measures],
     }
     return fingerprint(dataset.fingerprint, cell.split.fingerprint, asked)
+
+
+def _gives_decision_values(learner: Learner, tune_learner: bool) -> bool:
+    """Whether a learner may give no probabilities, as it stands or with a parameter that is searched."""
+    axes = learner.space.items() if tune_learner else ()
+    tuned = ({**learner.make, name: v} for name, axis in axes if isinstance(axis, Choice) for v in axis.values)
+    return not all(pipelines.gives_probabilities(make) for make in (learner.make, *tuned))
 
 
 def parts(dataset: Dataset, split: Split, pairs: Iterable[Pair]) -> tuple[Part, ...]:
@@ -110,7 +131,7 @@ def barrier(strategy: Strategy, learner: Learner, dataset: Dataset, primary: Mea
     asks |= {f"the threshold of {strategy.name!r}": thresholds.needs_probability(strategy.threshold)}
     for what in (name for name, needed in asks.items() if needed):
         if not calibration.gives_probabilities(strategy, learner):
-            return f"{what} needs probabilities and learner {learner.name!r} gives scores only"
+            return f"{what} needs probabilities and learner {learner.name!r} gives decision values only"
     return None
 
 

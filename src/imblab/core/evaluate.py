@@ -12,12 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from imblab import seeds
 from imblab.core import calibration, design, measures, pipelines, search, spaces, thresholds
 from imblab.core.pipelines import Atom, FitFailed, Prediction
 from imblab.core.splits import Pair
 from imblab.records import (
+    DECISION_VALUE,
+    PROBABILITY,
     Axis,
     Cell,
     Dataset,
@@ -89,8 +92,23 @@ class Task:
             strategy, learner, positives
         )
 
+    def scale(self, params: Mapping[str, Scalar]) -> str:
+        """What a candidate predicts once it is calibrated: probabilities or decision values."""
+        is_calibrated = calibration.is_learned(self.cell.strategy.calibration)
+        if is_calibrated or pipelines.gives_probabilities(pipelines.tuned(self.cell.learner.make, params)):
+            return PROBABILITY
+        return DECISION_VALUE
+
+    def threshold_scale(self, params: Mapping[str, Scalar]) -> str:
+        """What the threshold of a candidate is compared with."""
+        return self.scale(params) if thresholds.is_observed(*_rule(self)) else PROBABILITY
+
+    def compared(self, params: Mapping[str, Scalar], values: np.ndarray) -> np.ndarray:
+        """What :meth:`scale` says, on the scale of the threshold: a decision value d as ``1 / (1 + exp(-d))``."""
+        return values if self.scale(params) == self.threshold_scale(params) else np.asarray(expit(values))
+
     def atom(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Atom:
-        """The question for the probabilities of some rows after a fit on others."""
+        """The question for the predictions of some rows after a fit on others."""
         key = (*params.items(), id(fit), id(rows))
         if key not in self.made:  # which holds the arrays, so that no other has their identity
             make = self.cell.learner.make
@@ -230,11 +248,24 @@ def _searched(task: Task, judge: search.Judge) -> tuple[Trial, ...]:
     where = design.parts(task.dataset, task.cell.split, task.pairs)
 
     def judged(params: Mapping[str, Scalar]) -> Trial:
-        reason = design.obstacle(params, task.sampler, where)
+        reason = design.obstacle(params, task.sampler, where) or _no_probability(task, params)
         return Trial(params, None, None, "inapplicable", reason) if reason else judge(params)
 
     better = task.primary.greater_is_better
     return search.run(task.axes, spaces.fixed(task.cell.strategy), task.study.tuning, task.seed, better, judged)
+
+
+def _no_probability(task: Task, params: Mapping[str, Scalar]) -> str | None:
+    """Why a learner that loses its probabilities by a tuned parameter is no candidate."""
+    if not any(name.startswith(spaces.LEARNER) for name in params) or task.scale(params) == PROBABILITY:
+        return None
+    asks = {
+        f"primary {task.primary.name!r}": task.primary.needs == "probability",
+        f"the threshold of {task.cell.strategy.name!r}": thresholds.needs_probability(task.cell.strategy.threshold),
+        "the prior correction": calibration.is_own(task.cell.strategy.calibration),
+    }
+    what = next((name for name, needed in asks.items() if needed), None)
+    return f"{what} needs probabilities and the learner gives decision values only" if what else None
 
 
 def calibrated(task: Task, params: Mapping[str, Scalar], prediction: Prediction) -> Prediction:
@@ -260,15 +291,16 @@ def calibrated(task: Task, params: Mapping[str, Scalar], prediction: Prediction)
     """
     kind = task.cell.strategy.calibration
     if calibration.is_own(kind):
-        return replace(prediction, p=_own(task, params, task.cell.split.train, prediction))
+        return replace(prediction, values=_own(task, params, task.cell.split.train, prediction))
     if not calibration.is_learned(kind):
         return prediction
     learned = calibration.learn(kind, [_scored(task, params, *pair) for pair in task.pairs])
-    return replace(prediction, p=learned(calibration.score_of(prediction.p, task.cell.learner)), calibrated=True)
+    score = calibration.score_of(prediction.values, pipelines.tuned(task.cell.learner.make, params))
+    return replace(prediction, values=calibration.through(learned, kind, score), is_probability=True)
 
 
 def validated(task: Task, params: Mapping[str, Scalar]) -> list[thresholds.Fold]:
-    """Labels and calibrated probabilities of the inner validation rows of a candidate, fold by fold.
+    """Labels and calibrated predictions of the inner validation rows of a candidate, fold by fold.
 
     Parameters
     ----------
@@ -278,7 +310,8 @@ def validated(task: Task, params: Mapping[str, Scalar]) -> list[thresholds.Fold]
 
     Returns
     -------
-    list of (y, p)
+    list of (y, values)
+        On the scale of :meth:`Task.scale`.
 
     Raises
     ------
@@ -289,11 +322,12 @@ def validated(task: Task, params: Mapping[str, Scalar]) -> list[thresholds.Fold]
 
 
 def _scored(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, validate: np.ndarray) -> thresholds.Fold:
-    """Labels of the rows of an inner fold, and their probabilities or the scores that a calibration reads."""
+    """Labels of the rows of an inner fold, and their predictions or the scores that a calibration reads."""
     kind, answer = task.cell.strategy.calibration, task.ask(params, fit, validate)
-    p = _own(task, params, fit, answer) if calibration.is_own(kind) else answer.p
-    scores = calibration.score_of(p, task.cell.learner) if calibration.is_learned(kind) else p
-    return task.dataset.y[validate], scores
+    values = _own(task, params, fit, answer) if calibration.is_own(kind) else answer.values
+    if calibration.is_learned(kind):
+        values = calibration.score_of(values, pipelines.tuned(task.cell.learner.make, params))
+    return task.dataset.y[validate], values
 
 
 def _own(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, prediction: Prediction) -> np.ndarray:
@@ -301,7 +335,7 @@ def _own(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, prediction: 
     weight = params.get("weight")
     assert weight is None or isinstance(weight, (int, float, str))
     kind = task.cell.strategy.calibration
-    return calibration.own(kind, prediction.p, task.dataset.y[fit], prediction.reached, weight)
+    return calibration.own(kind, prediction.values, task.dataset.y[fit], prediction.reached, weight)
 
 
 def _looks_inside(task: Task) -> bool:
@@ -324,16 +358,16 @@ def _judged(task: Task, params: Mapping[str, Scalar], bar: float | None) -> Tria
         return Trial(params, None, _fixed(task))
     rule, folds = _rule(task)[0], list[thresholds.Fold]()
     for i, (fit, validate) in enumerate(task.pairs):
-        if bar is not None and folds and _reach(task, folds, rule) < bar - search.TIE:
+        if bar is not None and folds and _reach(task, params, folds, rule) < bar - search.TIE:
             return Trial(params, None, None, "pruned", f"cannot reach {bar:.6g} after {i} inner folds")
         try:
             folds.append(_scored(task, params, fit, validate))
         except FitFailed as error:
             return Trial(params, None, None, "failed", f"inner fold {i}: {error}")
-    folds = calibration.cross_fitted(task.cell.strategy.calibration, folds)
     try:
+        folds = calibration.cross_fitted(task.cell.strategy.calibration, folds)
         return _valued(task, params, folds)
-    except measures.MeasureFailed as error:
+    except (FitFailed, measures.MeasureFailed) as error:
         return Trial(params, None, None, "failed", f"on the inner folds, {error}")
 
 
@@ -342,7 +376,8 @@ def _valued(task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds
     rule, grid = _rule(task)
     by, amount = _cut_measure(task), task.dataset.amount
     amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
-    cut = thresholds.choose(rule, folds, grid, measures.function_of(by, allow=None), by.greater_is_better, amounts)
+    function, compared = measures.function_of(by, allow=None), _compared(task, params, folds)
+    cut = thresholds.choose(rule, compared, grid, function, by.greater_is_better, amounts)
     if cut is None:
         return Trial(params, None, None, "inapplicable", f"no cut meets {_said(rule)} on the inner folds")
     value = cut.value if measures.is_counted(task.primary) else _mean_over_folds(task.primary, folds)
@@ -351,11 +386,16 @@ def _valued(task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds
     return Trial(params, value, cut.threshold, fold_thresholds=cut.fold_thresholds, at_edge=cut.at_edge)
 
 
-def _reach(task: Task, folds: Sequence[thresholds.Fold], rule: Threshold) -> float:
+def _compared(task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold]) -> Sequence[thresholds.Fold]:
+    """Folds on the scale of the threshold; the ranking measures read them as they are."""
+    return [(y, task.compared(params, values)) for y, values in folds]
+
+
+def _reach(task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold], rule: Threshold) -> float:
     """The best value a candidate can still have: every row of the remaining folds called right."""
     rest = np.concatenate([task.dataset.y[validate] for _, validate in task.pairs[len(folds) :]])
-    function = measures.function_of(task.primary, allow=None)
-    return thresholds.ceiling(rule, folds, int(rest.sum()), int((1 - rest).sum()), function)
+    function, known = measures.function_of(task.primary, allow=None), _compared(task, params, folds)
+    return thresholds.ceiling(rule, known, int(rest.sum()), int((1 - rest).sum()), function)
 
 
 def _rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
@@ -381,7 +421,7 @@ def _cut_measure(task: Task) -> Measure:
 
 def _mean_over_folds(measure: Measure, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> float | None:
     function = measures.function_of(measure, allow=None)
-    mean = float(np.mean([function(y, p) for y, p in folds]))
+    mean = float(np.mean([function(y, values) for y, values in folds]))
     return mean if np.isfinite(mean) else None
 
 
@@ -406,8 +446,8 @@ def _remarks(task: Task, winner: Trial, prediction: Prediction) -> list[str]:
         notes.append(f"the threshold {winner.threshold:g} is the first or last it could be")
     if said := calibration.remark(task.cell.strategy):
         notes.append(said)
-    if not prediction.calibrated:
-        notes.append(f"{task.cell.learner.name!r} gives scores, not probabilities: uncalibrated")
+    if not prediction.is_probability:
+        notes.append(f"learner {task.cell.learner.name!r} gives decision values, not probabilities")
     return notes
 
 
@@ -421,9 +461,11 @@ def _row(task: Task, outcome: _Outcome, fits: int, seconds: float) -> Evaluation
     scores: dict[str, float | None] = {m.name: None for m in task.study.measures}
     counts: dict[str, int] = {}
     if outcome.prediction is not None and winner is not None and winner.threshold is not None:
+        values = outcome.prediction.values
+        compared, is_probability = task.compared(winner.params, values), task.scale(winner.params) == PROBABILITY
         try:
             scores, found = measures.score(
-                task.study.measures, y, outcome.prediction.p, winner.threshold, outcome.prediction.calibrated, amount
+                task.study.measures, y, values, winner.threshold, is_probability, amount, compared
             )
             counts = {name: int(getattr(found, name)) for name in ("tn", "fp", "fn", "tp")}
         except measures.MeasureFailed as error:
@@ -452,4 +494,5 @@ def _row(task: Task, outcome: _Outcome, fits: int, seconds: float) -> Evaluation
         fits=fits,
         notes=tuple(outcome.notes),
         trials=tuple(outcome.trials),
+        scale=task.threshold_scale(winner.params) if winner else PROBABILITY,
     )

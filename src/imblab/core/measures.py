@@ -2,9 +2,9 @@
 
 Four kinds, by what they need: ``label`` measures are functions ``f(tn, fp, fn, tp)`` of confusion counts of any one
 shape and give float64 of that shape, so that every threshold is scored at once; ``score`` measures ``f(y, p)`` read a
-ranking; ``probability`` measures ``f(y, p)`` read values that claim to be probabilities; ``amount`` measures
-``f(y, called, amount)`` read which rows are called positive and what each is worth. ``y`` holds 0 and 1, ``p`` finite
-float64 of the same shape (n_rows,). Undefined is NaN here and null in a row; never 0.
+ranking, by probabilities or decision values; ``probability`` measures ``f(y, p)`` read probabilities alone; ``amount``
+measures ``f(y, called, amount)`` read which rows are called positive and what each is worth. ``y`` holds 0 and 1, ``p``
+finite float64 of the same shape (n_rows,). Undefined is NaN here and null in a row; never 0.
 """
 
 from __future__ import annotations
@@ -405,11 +405,13 @@ def score(
     threshold: float,
     probability: bool,
     amount: np.ndarray | None = None,
+    compared: np.ndarray | None = None,
 ) -> tuple[dict[str, float | None], Counts]:
     """Every measure of one set of predictions, sorted once, and the counts at the threshold.
 
-    ``probability`` says whether ``p`` claims to be one, ``amount`` what every row is worth. A score is None where it is
-    undefined, and where it needs a probability or amounts that there are not. Raises :class:`MeasureFailed`.
+    ``probability`` says whether ``p`` holds probabilities or decision values, ``amount`` what every row is worth, and
+    ``compared`` what the threshold is compared with, by default ``p`` itself. A score is None where it is undefined,
+    and where it needs a probability or amounts that there are not. Raises :class:`MeasureFailed`.
 
     Examples
     --------
@@ -417,14 +419,15 @@ def score(
     >>> score([recalled], np.array([0, 1, 1]), np.array([0.2, 0.5, 0.9]), 0.6, True)[0]
     {'recall': 0.5}
     """
-    counts = counts_at(y, p, threshold)
+    compared = p if compared is None else compared
+    counts = counts_at(y, compared, threshold)
     order = np.argsort(-p, kind="stable")
     called = (counts.tn, counts.fp, counts.fn, counts.tp)
     given = {
         "label": called,
         "score": (y[order], p[order]),
         "probability": (y, p) if probability else None,
-        "amount": None if amount is None else (y, p >= threshold, amount),
+        "amount": None if amount is None else (y, compared >= threshold, amount),
     }
     return {m.name: _number(function_of(m, allow=None), given[m.needs]) for m in measures}, counts
 

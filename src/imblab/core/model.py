@@ -95,13 +95,23 @@ def fit(
             empty(learner)
         except Exception as error:  # any library may raise anything
             raise FitFailed(f"{type(error).__name__}: {error}") from error
+    is_probability = pipelines.gives_probabilities(atom.learner)
     made = ThresholdClassifier(
-        _preparation(task.dataset, prepared, rows), learner, threshold, *labels, _calibration(task, params, y)
+        _preparation(task.dataset, prepared, rows),
+        learner,
+        threshold,
+        *labels,
+        calibration=_calibration(task, params, y),
+        method="predict_proba" if is_probability else "decision_function",
+        scale=task.threshold_scale(params),
     )
-    answers = made.answers(prepared.transform(rows))
+    try:
+        values = pipelines.predicted(learner, atom.learner, prepared.transform(rows), {})
+    except Exception as error:  # any library may raise anything
+        raise FitFailed(f"{type(error).__name__}: {error}") from error
     reached = {"negative": int((y == 0).sum()), "positive": int(y.sum())}
-    wanted = evaluate.calibrated(task, params, Prediction(answers, True, reached)).p
-    _check_equal(made.positive_proba(task.dataset.X.iloc[rows]), wanted)
+    wanted = evaluate.calibrated(task, params, Prediction(values, is_probability, reached)).values
+    _check_equal(made.scores(task.dataset.X.iloc[rows]), wanted)
     return made
 
 
@@ -216,7 +226,7 @@ def _preparation(dataset: Dataset, prepared: Prepared, rows: np.ndarray) -> Prep
 
 def _calibration(task: Task, params: Mapping[str, Scalar], received: np.ndarray) -> dict[str, Any] | None:
     """The calibration of the strategy as plain values."""
-    kind, learner = task.cell.strategy.calibration, task.cell.learner
+    kind = task.cell.strategy.calibration
     if calibration.is_own(kind):
         weight = params.get("weight")
         assert weight is None or isinstance(weight, (int, float, str))
@@ -227,12 +237,12 @@ def _calibration(task: Task, params: Mapping[str, Scalar], received: np.ndarray)
         return None if share == given else {"kind": kind, "odds": odds}
     if not calibration.is_learned(kind):
         return None
+    make = pipelines.tuned(task.cell.learner.make, params)
     folds = [
-        (task.dataset.y[validate], calibration.score_of(task.ask(params, part, validate).p, learner))
+        (task.dataset.y[validate], calibration.score_of(task.ask(params, part, validate).values, make))
         for part, validate in task.pairs
     ]
-    reads_log_odds = hasattr(targets.build(learner.make, allow=None), "decision_function")
-    return {"kind": kind, "log_odds": reads_log_odds, **calibration.learn(kind, folds).keywords}
+    return {"kind": kind, "log_odds": calibration.reads_log_odds(make), **calibration.learn(kind, folds).keywords}
 
 
 def _check_equal(found: np.ndarray, wanted: np.ndarray) -> None:

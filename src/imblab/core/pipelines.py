@@ -16,18 +16,17 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 from sklearn import get_config, set_config
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import has_fit_parameter
 
-from imblab.core import targets
+from imblab.core import answers, targets
 from imblab.core.resampling import Resampler, room
 from imblab.core.scaling import Scaling
 from imblab.core.spaces import LEARNER
-from imblab.records import Dataset, Make, Scalar, fingerprint
+from imblab.records import DECISION_VALUE, Dataset, Make, Scalar, fingerprint
 
 #: The code of "no category was ever seen here"; it becomes a constant column.
 NOTHING = -1.0
@@ -54,7 +53,7 @@ class FitFailed(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Atom:
-    """Fit these rows with these params, give the probabilities of those rows.
+    """Fit these rows with these params, give the predictions of those rows.
 
     Attributes
     ----------
@@ -91,6 +90,8 @@ class Atom:
             self.seed,
             targets.versions(self.learner),
             self.sampler and targets.versions(self.sampler),
+            # Older stores hold these learners' decision values through a logistic: no value to be found again.
+            *([] if gives_probabilities(self.learner) else [DECISION_VALUE]),
         ]
         object.__setattr__(self, "address", fingerprint([*plain, *named]))
 
@@ -115,18 +116,18 @@ class Prediction:
 
     Attributes
     ----------
-    p : ndarray of shape (n_rows,)
-        Probability of the positive class, or a decision value through a logistic where ``calibrated`` is False.
-    calibrated : bool
-        Whether the learner claims that ``p`` is a probability.
+    values : ndarray of shape (n_rows,)
+        Predicted probability of the positive class; the decision value of a learner without probabilities.
+    is_probability : bool
+        Which of the two ``values`` are.
     reached : mapping
         ``negative`` and ``positive`` rows the learner received, and the ``sampler`` class.
     notes : tuple of str
         What went less than well.
     """
 
-    p: np.ndarray
-    calibrated: bool
+    values: np.ndarray
+    is_probability: bool
     reached: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
@@ -382,19 +383,19 @@ def fit_answer(
             learner, y = learned(atom, prepared)
             if made and getattr(learner, made[0]) != made[1]:
                 raise RoundsMissing
-            answers = [_positive(learner, prepared.transform(a.rows), stage) for a, stage in asked]
+            found = [predicted(learner, atom.learner, prepared.transform(a.rows), stage) for a, stage in asked]
         except RoundsMissing:
             raise
+        except answers.UnusableAnswer as error:
+            raise FitFailed(str(error)) from error
         except MemoryError as error:
             raise FitFailed(_reason(error), lasting=False) from error
         except Exception as error:  # any library may raise anything: it becomes the row's reason
             raise FitFailed(_reason(error)) from error
         unsettled = any(issubclass(w.category, ConvergenceWarning) for w in said)
-    if not all(np.isfinite(p).all() for p, _ in answers):
-        raise FitFailed("the learner gave probabilities that are not finite")
     notes = (*prepared.notes, *(("the learner did not converge",) if unsettled else ()))
-    reached = _reached(atom, y)
-    return [Prediction(p, calibrated, reached, notes) for p, calibrated in answers]
+    reached, is_probability = _reached(atom, y), gives_probabilities(atom.learner)
+    return [Prediction(values, is_probability, reached, notes) for values in found]
 
 
 #: Texts of learners whose parameters scikit-learn has accepted in this process.
@@ -409,6 +410,8 @@ def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:
     before that and is checked every time.
     """
     X, y = _resampled(atom, prepared)
+    if atom.sampler is None:
+        answers.check_classes(y, "the fit part holds")
     learner, text = targets.build(atom.learner, allow=None, seed=atom.seed), targets.written(atom.learner)
     before = get_config()
     set_config(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED)
@@ -432,12 +435,22 @@ def atom_of(
     rows: np.ndarray,
 ) -> Atom:
     """The atom behind flat params: what goes to the learner, what to the sampler, what is the weight."""
-    tuned = {name.removeprefix(LEARNER): value for name, value in params.items() if name.startswith(LEARNER)}
     knobs = {name: params[name] for name in ("ratio", "k") if name in params}
     weight = params.get("weight")
     assert weight is None or isinstance(weight, (int, float, str))
-    learner = {**learner, **tuned} if tuned else learner
-    return Atom(dataset.fingerprint, fit, rows, learner, sampler, knobs, weight, seed)
+    return Atom(dataset.fingerprint, fit, rows, tuned(learner, params), sampler, knobs, weight, seed)
+
+
+def tuned(learner: Make, params: Mapping[str, Scalar]) -> Make:
+    """The text of a learner with the parameters that were tuned for it.
+
+    Examples
+    --------
+    >>> tuned({"_target_": "sklearn.svm.SVC"}, {"ratio": 0.5, "learner.C": 2.0})
+    {'_target_': 'sklearn.svm.SVC', 'C': 2.0}
+    """
+    found = {name.removeprefix(LEARNER): value for name, value in params.items() if name.startswith(LEARNER)}
+    return {**learner, **found} if found else learner
 
 
 def _resampled(atom: Atom, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
@@ -454,17 +467,36 @@ def _weights(weight: float | str | None, y: np.ndarray) -> dict[str, np.ndarray]
     return {"sample_weight": np.where(y == 1, float(weight), 1.0)}
 
 
-def _positive(learner: Any, X: np.ndarray, stage: Mapping[str, Any]) -> tuple[np.ndarray, bool]:
-    """Probability of class 1; learners without probabilities give their decision values through a logistic."""
-    if not gives_probabilities(learner):
-        return np.asarray(expit(learner.decision_function(X)), dtype=np.float64), False
-    column = list(learner.classes_).index(1)
-    return np.array(learner.predict_proba(X, **stage)[:, column], dtype=np.float64), True
+def predicted(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any]) -> np.ndarray:
+    """Predict the probability of class 1, or the decision value of a learner without probabilities.
+
+    Parameters
+    ----------
+    learner : classifier
+        Fitted on labels 0 and 1.
+    make : mapping
+        The text that it was built from.
+    X : ndarray of shape (n_rows, n_columns)
+    stage : mapping
+        Keyword arguments of ``predict_proba``.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+
+    Raises
+    ------
+    UnusableAnswer
+        If the answer is no finite number a row, or a probability outside [0, 1].
+    """
+    if gives_probabilities(make):
+        return answers.probability(learner, learner.predict_proba(X, **stage), len(X))
+    return answers.decision_value(learner, learner.decision_function(X), len(X))
 
 
-def gives_probabilities(learner: Any) -> bool:
-    """Whether a learner claims probabilities, rather than scores."""
-    return hasattr(learner, "predict_proba")
+def gives_probabilities(make: Make) -> bool:
+    """Whether a learner predicts probabilities; one without gives decision values."""
+    return targets.offers(make, "predict_proba")
 
 
 def takes_weights(make: Make) -> bool:

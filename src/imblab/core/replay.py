@@ -116,15 +116,15 @@ def prior_corrected(task: Task, row: Evaluation, prediction: Prediction) -> np.n
         None where the strategy calibrates by itself, or nobody knows what would have to be undone.
     """
     strategy, learner = task.cell.strategy, task.cell.learner
-    if strategy.calibration != "none" or calibration.uncorrectable(strategy, learner):
+    if strategy.calibration != "none" or calibration.uncorrectable(strategy, learner) or not prediction.is_probability:
         return None
     share = float(task.dataset.y[task.cell.split.train].mean())
     received = calibration.received_share(prediction.reached, row.params.get("weight"))
-    return calibration.corrected(prediction.p, share, received)
+    return calibration.corrected(prediction.values, share, received)
 
 
 def inner(task: Task, params: Mapping[str, Scalar]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Labels and probabilities of the inner validation folds of one candidate.
+    """Labels and predictions of the inner validation folds of one candidate.
 
     Parameters
     ----------
@@ -134,7 +134,8 @@ def inner(task: Task, params: Mapping[str, Scalar]) -> list[tuple[np.ndarray, np
 
     Returns
     -------
-    list of (y, p)
+    list of (y, values)
+        On the scale of :meth:`imblab.core.evaluate.Task.scale`.
     """
     return validated(task, params)
 

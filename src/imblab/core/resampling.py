@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator
 from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
-from imblab.core import targets
+from imblab.core import answers, targets
 from imblab.records import Make, Scalar
 
 #: Parameters of over-samplers that count neighbours; each is asked for one more, the row itself.
@@ -96,7 +96,7 @@ class Resampler:
         sampler = targets.build(with_knobs(make, knobs), values, allow=None, seed=seed)
         share(sampler, self._memory)
         X, y = draw(sampler, self._X, self._y)
-        return np.ascontiguousarray(X, dtype=np.float64), np.asarray(y)
+        return answers.resampled(sampler, (X, y), self._y, self._X.shape[1])
 
     def smote(self, ratio: float, k: int, seed: int) -> Table | None:
         """SMOTE's rows, by the draws of imbalanced-learn in their order; None where it has something to say.

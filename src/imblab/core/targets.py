@@ -242,6 +242,35 @@ def _takes_anything(cls: type) -> bool:
     return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in inspect.signature(cls).parameters.values())
 
 
+def offers(make: Make, method: str) -> bool:
+    """Whether the estimator that a text describes has a method, such as ``predict_proba``, before it is fitted.
+
+    Parameters
+    ----------
+    make : mapping
+    method : str
+
+    Returns
+    -------
+    bool
+        True where the estimator cannot be built: its fit will say why.
+
+    Examples
+    --------
+    >>> offers({"_target_": "sklearn.svm.SVC"}, "predict_proba")
+    False
+    """
+    return _offers(written(make), method)
+
+
+@lru_cache(maxsize=1024)
+def _offers(text: str, method: str) -> bool:
+    try:
+        return hasattr(build(json.loads(text), allow=None), method)
+    except Exception:  # a constructor may raise anything
+        return True
+
+
 def _is_open(value: Any, placeholders: Mapping[str, object] | None) -> bool:
     """Whether a value is a knob that the strategy does not have: the class's own default stands then."""
     return placeholders is not None and value in ("$ratio", "$k") and value[1:] not in placeholders

@@ -66,6 +66,17 @@ def needs_probability(rule: Threshold) -> bool:
     return isinstance(rule, Mapping) and "cost_optimal" in rule
 
 
+def is_observed(rule: Threshold, grid: Grid) -> bool:
+    """Whether a rule chooses among observed predictions, and so is one of the scale that they have.
+
+    Examples
+    --------
+    >>> is_observed("tuned", (0.5,)), is_observed("tuned", "observed"), is_observed({"alert_rate": 0.1}, (0.5,))
+    (False, True, True)
+    """
+    return isinstance(rule, Mapping) or (rule == "tuned" and isinstance(grid, str))
+
+
 def needs_amount(rule: Threshold) -> bool:
     """Whether a rule reads the amounts of rows."""
     return isinstance(rule, Mapping) and costs.reads_amount(rule.get("cost"))
@@ -90,7 +101,8 @@ def choose(
         may cost too and ``"fn": "amount"`` is the amount of the missed row. These four look at the distinct observed
         scores. :func:`settled` turns ``{"cost_optimal": ...}`` into a number.
     folds : sequence of (y, p)
-        Labels and probabilities of the inner validation folds.
+        Labels of the inner validation folds, and what the threshold is compared with: probabilities, or decision
+        values where the rule looks at the observed ones.
     grid : tuple of float or "observed"
         The candidates of ``tuned``.
     measure : callable
@@ -106,7 +118,8 @@ def choose(
 
     Notes
     -----
-    Values within 1e-12 of the best are tied; ties go to the value nearest 0.5, then to the lower one.
+    Values within 1e-12 of the best are tied; ties go to the threshold nearest 0.5, on either scale, then to the lower
+    one.
 
     Examples
     --------
@@ -118,7 +131,7 @@ def choose(
     if isinstance(rule, (int, float)):
         counts = reduce(add, [counts_at(y, p, float(rule)) for y, p in folds])
         return Cut(float(rule), _number(float(_apply(measure, counts))))
-    pooled = isinstance(rule, Mapping) or isinstance(grid, str)
+    pooled = is_observed(rule, grid)
     cuts = np.unique(np.concatenate([p for _, p in folds]) if pooled else np.asarray(grid, dtype=np.float64))
     table = _table(folds, cuts)
     values = _apply(measure, table)

@@ -51,7 +51,7 @@ class Store:
     ...     store.put([("a1", Prediction(np.array([0.25]), True, {"positive": 3}))])
     ...     found = store.get("a1")
     ...     store.close()
-    >>> found.p.tolist(), found.reached
+    >>> found.values.tolist(), found.reached
     ([0.25], {'positive': 3})
     """
 
@@ -208,14 +208,14 @@ def _opened(path: Path) -> sqlite3.Connection:
 def _row(answer: Answer) -> tuple[bytes | None, str]:
     if isinstance(answer, FitFailed):
         return None, json.dumps({"failed": str(answer)})
-    facts = _facts(answer.calibrated, tuple(answer.reached.items()), answer.notes)
-    return np.ascontiguousarray(answer.p, dtype="<f8").tobytes(), facts
+    facts = _facts(answer.is_probability, tuple(answer.reached.items()), answer.notes)
+    return np.ascontiguousarray(answer.values, dtype="<f8").tobytes(), facts
 
 
 @lru_cache(maxsize=256)
-def _facts(calibrated: bool, reached: tuple[tuple[str, Any], ...], notes: tuple[str, ...]) -> str:
+def _facts(is_probability: bool, reached: tuple[tuple[str, Any], ...], notes: tuple[str, ...]) -> str:
     """What few answers differ in, as text."""
-    return json.dumps({"calibrated": calibrated, "reached": dict(reached), "notes": list(notes)})
+    return json.dumps({"calibrated": is_probability, "reached": dict(reached), "notes": list(notes)})
 
 
 def _answer(p: bytes | None, text: str) -> Answer:
