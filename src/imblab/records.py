@@ -521,8 +521,14 @@ class Evaluation:
         return key_of(self.dataset, self.learner, self.strategy, self.repeat, self.fold)
 
     def to_json(self) -> str:
-        """One line of JSON; :meth:`from_json` gives the equal record back."""
-        return json.dumps(_plain_data(self), allow_nan=False)
+        """One line of JSON; :meth:`from_json` gives the equal record back.
+
+        ``scale`` is left out where it is ``probability``, so that such lines read as they did before there was another.
+        """
+        line = _plain_data(self)
+        if self.scale == PROBABILITY:
+            del line["scale"]
+        return json.dumps(line, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> Evaluation:
