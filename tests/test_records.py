@@ -12,6 +12,7 @@ from imblab import records
 from imblab.edges import config
 from imblab.errors import ConfigError
 from imblab.records import (
+    DECISION_VALUE,
     Cell,
     Choice,
     Claims,
@@ -112,9 +113,16 @@ def test_lines_of_an_older_ledger_without_the_later_fields_are_read():
     assert back == ROW
 
 
+def test_a_scale_is_written_where_it_is_not_that_of_probabilities():
+    assert "scale" not in json.loads(ROW.to_json())
+    other = replace(ROW, scale=DECISION_VALUE)
+    assert json.loads(other.to_json())["scale"] == "decision_value"
+    assert Evaluation.from_json(other.to_json()) == other != ROW
+
+
 LATER = (
     *("data_fingerprint", "split_fingerprint", "flagged", "value", "n_train", "n_test", "reached", "fits", "spared"),
-    *("notes", "trials"),
+    *("notes", "trials", "scale"),
 )
 
 
