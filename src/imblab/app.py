@@ -131,7 +131,7 @@ def run(
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
     engine = runner.Engine(n_jobs, asking.opener(store_path), fit_timeout)
     asked = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
-    with syncing.picture(layout, home, asked, _packages(study), engine.open_store) as picture:
+    with syncing.picture(layout, home, asked, _named_classes(study), engine.open_store) as picture:
         rows = _carry_out(layout, home, engine, overwrite, picture=picture)
         if picture is not None:
             picture.finish()
@@ -141,8 +141,11 @@ def run(
 def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
     """``imblab run``: compose, run or resume, log, compare."""
     request = asking.request(args, config_dirs)
-    layout = lay_out(request.study)
     home = EXPERIMENTS / request.study.name
+    if not request.overwrite and (home / ledger.QUESTION).exists():
+        # It is read again at the end, and may hold more than is asked for now.
+        config.read(ledger.read_study(home), request.allow)
+    layout = lay_out(request.study)
     say: Callable[[str], None] = (lambda text: None) if as_json else terminal.say
     for note in (*request.notes, *(said for name in layout.datasets for said in layout.cautions(name))):
         say(note)
@@ -160,7 +163,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
 def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
     """``imblab compare``: the table and the verdict of a study that has rows."""
     home = ledger.find(name, EXPERIMENTS)
-    study = config.load(home / ledger.QUESTION, args).study
+    study = config.load(home / ledger.QUESTION, args, loads_data=False).study
     rows = ledger.read_rows(home)
     _print_comparison(study, rows, _next_steps(name), as_json)
     return 0
@@ -254,11 +257,11 @@ def _stops(request: config.Request) -> bool:
     return bool(request.runner.get("on_error") == "raise")
 
 
-def _packages(study: Study) -> tuple[str, ...]:
-    """The packages a study in memory rests on: the caller that wrote it has let them in."""
+def _named_classes(study: Study) -> tuple[str, ...]:
+    """The classes and functions that a study in memory names: the caller that wrote it has let them in."""
     makes = [*(item.make for item in study.learners), *(s.sampler for s in study.strategies if s.sampler)]
     paths = [path for make in makes for path in targets.paths(make)] + [m.function for m in study.measures]
-    return tuple(dict.fromkeys((*targets.DEFAULT_ALLOW, *(path.partition(".")[0] for path in paths))))
+    return tuple(dict.fromkeys(paths))
 
 
 def _logged(picture: syncing.Picture, name: str) -> str:

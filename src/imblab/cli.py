@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -37,13 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 where all went well, 2 for a question that cannot be asked, 130 after Ctrl-C, 141 where nobody reads on.
     """
-    from imblab.errors import ImblabError
+    from imblab.errors import ConfigError, ImblabError
 
-    args = _arguments(sys.argv[1:] if argv is None else argv)
+    words = [*(sys.argv[1:] if argv is None else argv)]
+    args = _arguments(words)
     try:
         return _loaded(args)()
     except ImblabError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        needed = error.grants if isinstance(error, ConfigError) else ()
+        line = f" The whole line: `{granting(words, needed)}`." if needed else ""
+        print(f"{type(error).__name__}: {error}{line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Stopped. Rows that were answered are kept: run the same command again to continue.", file=sys.stderr)
@@ -54,6 +58,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     finally:
         gc.unfreeze()
+
+
+def granting(words: Sequence[str], grants: Sequence[str]) -> str:
+    """The command line with what it lacks granted, ready to be pasted into a shell.
+
+    Parameters
+    ----------
+    words : sequence of str
+        As typed after ``imblab``.
+    grants : sequence of str
+        See :class:`imblab.errors.ConfigError`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> granting(["run", "study.yaml", "allow=[a]"], ["b.C", "allow_network=true"])
+    "imblab run study.yaml 'allow=[a,b.C]' allow_network=true"
+    """
+    paths = [grant for grant in grants if "=" not in grant]
+    others = [grant for grant in grants if "=" in grant]
+    keys = {grant.partition("=")[0] for grant in others}
+    kept = [word for word in words if not word.startswith("allow=") and word.partition("=")[0] not in keys]
+    typed = [word.removeprefix("allow=").strip("[]") for word in words if word.startswith("allow=")]
+    listed = ",".join(part.strip() for part in (*typed[-1:], *paths) if part.strip())
+    return shlex.join(["imblab", *kept, *([f"allow=[{listed}]"] if listed else []), *others])
 
 
 def _loaded(args: argparse.Namespace) -> Callable[[], int]:

@@ -65,8 +65,9 @@ def parse(content: bytes) -> Any:
     """
     if len(content) > LARGEST:
         raise yaml.YAMLError(f"it has more than {LARGEST} bytes, and a question at most that")
+    text = content.decode("utf-8")
     try:
-        return yaml.load(content.decode("utf-8"), Loader=_Plain)
+        return yaml.load(text, Loader=_Plain)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, a name of brackets
         raise yaml.YAMLError(f"it holds what is no plain value ({type(error).__name__})") from None
 

@@ -6,7 +6,7 @@ value), the rule, and the way out.
 
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 #: User and password in an address, and words that name a secret with their value.
 SECRET = re.compile(
@@ -127,7 +127,18 @@ class ImblabError(Exception):
 
 
 class ConfigError(ImblabError):
-    """The question is written wrongly: an unknown name, a bad value, a refused target."""
+    """The question is written wrongly: an unknown name, a bad value, a refused target.
+
+    Attributes
+    ----------
+    grants : tuple of str
+        What the user would have to grant on the command line: paths for ``allow``, and overrides such as
+        ``allow_network=true``.
+    """
+
+    def __init__(self, text: str = "", grants: Iterable[str] = ()) -> None:
+        super().__init__(text)
+        self.grants = tuple(dict.fromkeys(grants))
 
 
 class DataError(ImblabError):
@@ -140,6 +151,32 @@ class StudyError(ImblabError):
 
 class FitError(ImblabError):
     """A fit failed and the study was asked to stop there (``runner.on_error=raise``)."""
+
+
+def together(errors: Sequence[ConfigError]) -> ConfigError:
+    """Join refusals, so that everything wrong is said at once.
+
+    Parameters
+    ----------
+    errors : sequence of ConfigError
+        At least one.
+
+    Returns
+    -------
+    ConfigError
+        The only one as it is; else their texts, numbered, and what they need granted.
+
+    Examples
+    --------
+    >>> print(together([ConfigError("'a' is 1."), ConfigError("'b' is 2.")]))
+    2 things are wrong: (1) 'a' is 1. (2) 'b' is 2.
+    """
+    if len(errors) == 1:
+        return errors[0]
+    listed = " ".join(f"({number}) {error}" for number, error in enumerate(errors, start=1))
+    return ConfigError(
+        f"{len(errors)} things are wrong: {listed}", [grant for error in errors for grant in error.grants]
+    )
 
 
 def unknown(kind: str, name: str, known: Iterable[str], way_out: str = "") -> str:

@@ -199,7 +199,7 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
     holds = model.holds_rows(made.learner, made.preparation.transform(data.X))
     if holds and not contains_rows:
         raise _made_of_rows(arm)
-    form = tracking.format_of(made, (*targets.DEFAULT_ALLOW, *request.allow))
+    form = tracking.format_of(made, (*targets.DEFAULT_ALLOW, *(entry.partition(".")[0] for entry in request.allow)))
     facts = Facts(
         name=tracking.registered_name(study.name, arm.dataset),
         dataset=arm.dataset,

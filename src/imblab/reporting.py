@@ -122,7 +122,7 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         files.replace(experiments.resolve(), WORDS, index(experiments).encode())
     else:
         home = ledger.find(name, experiments)
-        path = write(home, config.load(home / ledger.QUESTION, args).study)
+        path = write(home, config.load(home / ledger.QUESTION, args, loads_data=False).study)
     print(json.dumps({"path": str(path)})) if as_json else terminal.say(f"Written: {path}")
     return 0
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from imblab import app, reporting
 from imblab.analysis import rescored, table
-from imblab.core import replay, targets
+from imblab.core import replay
 from imblab.core.evaluate import evaluate
 from imblab.edges import config, files, ledger, runner, store, terminal
 from imblab.errors import StudyError
@@ -81,7 +81,7 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     """
     home = ledger.find(name, app.EXPERIMENTS)
     mapping = ledger.read_study(home)
-    asked = config.change(mapping, overrides, targets.DEFAULT_ALLOW, config_dirs)
+    asked = config.change(mapping, overrides, config_dirs)
     layout = lay_out(asked.study)
     _check(layout, ledger.read_rows(home), name)
     folder = home / ledger.RESCORED / asked.label

@@ -132,11 +132,12 @@ class Picture:
 def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], experiments: Path) -> int:
     """``imblab sync``: fill an MLflow store from the folder of a study; twice changes nothing."""
     home = ledger.find(name, experiments)
-    request = config.load(home / ledger.QUESTION, args, config_dirs)
+    request = config.load(home / ledger.QUESTION, args, config_dirs, loads_data=False)
     asked = {**request.tracking, "enabled": True}
     opener = partial(store.Store, store.DEFAULT.resolve()) if store.DEFAULT.exists() else None
     layout: Layout | None = None
     try:
+        request.check_sources()
         layout = lay_out(request.study)
     except ImblabError as error:
         print(f"Predictions and inner scores are left as they are: {error}", file=sys.stderr)

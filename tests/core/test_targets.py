@@ -84,22 +84,58 @@ def test_dangerous_and_empty_names_are_outside(path):
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("sklearn.linear_model.NoSuchThing", "cannot be imported"),
-        ("sklearn.no_such_module.Thing", "cannot be imported"),
-        ("sklearn.", "cannot be imported"),
-        ("sklearn..LogisticRegression", "cannot be imported"),
-        ("sklearn.linear_model", "no class deriving from"),
-        ("sklearn.linear_model.ridge_regression", "no class deriving from"),
-        ("sklearn.utils.Bunch", "no class deriving from"),
-        ("sklearn.exceptions.NotFittedError", "no class deriving from"),
-        ("lightgbm.train", "no class deriving from"),
-        ("imblab.records.Dataset", "no class deriving from"),
+        ("sklearn.linear_model.NoSuchThing", "not among the classes"),
+        ("sklearn.no_such_module.Thing", "not among the classes"),
+        ("sklearn.", "Correct the path"),
+        ("sklearn..LogisticRegression", "Correct the path"),
+        ("sklearn.linear_model", "not a class"),
+        ("sklearn.linear_model.ridge_regression", "not a class"),
+        ("sklearn.utils.Bunch", "not among the classes"),
+        ("lightgbm.train", "not a class"),
+        ("imblab.records.Dataset", "not among the classes"),
+        ("sklearn.svm._classes.SVC", "Write sklearn.svm.SVC"),
+        ("sklearn.linear_model.LogisticRegresion", "Write sklearn.linear_model.LogisticRegression if"),
+        ("sklern.svm.SVC", "Did you mean 'sklearn.svm.SVC'"),
     ],
 )
-def test_only_classes_of_estimators_are_built(path, said):
+def test_only_classes_of_the_list_are_built(path, said):
     with pytest.raises(ConfigError, match=said) as error:
         targets.resolve(path)
     assert repr(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("sklearn.linear_model.NoSuchThing", "cannot be imported"),
+        ("sklearn.utils.Bunch", "not a class deriving from"),
+        ("sklearn.exceptions.NotFittedError", "not a class deriving from"),
+        ("imblab.records.Dataset", "not a class deriving from"),
+    ],
+)
+def test_what_is_allowed_must_be_there_and_an_estimator(path, said):
+    with pytest.raises(ConfigError, match=said) as error:
+        targets.resolve(path, [path])
+    assert repr(path) in str(error.value)
+
+
+def test_allow_adds_packages_modules_and_classes(evil):
+    counter = "sklearn.feature_extraction.text.CountVectorizer"
+    for allow in (EVIL, f"{EVIL}.Estimator"):
+        assert targets.resolve(f"{EVIL}.Estimator", (allow,)).__name__ == "Estimator"
+        assert targets.resolve("sklearn.svm.SVC", (allow,)).__name__ == "SVC"
+    for allow in (
+        (),
+        targets.DEFAULT_ALLOW,
+        ("sklearn.feature_extraction.image",),
+        ("sklearn.feature_extraction.tex",),
+    ):
+        with pytest.raises(ConfigError, match="not among") as error:
+            targets.resolve(counter, allow)
+        assert error.value.grants == (counter,)
+        assert f"`allow=[{counter}]`" in str(error.value)
+    for allow in (counter, "sklearn.feature_extraction.text", "sklearn.feature_extraction"):
+        assert targets.resolve(counter, (allow,)).__name__ == "CountVectorizer"
 
 
 def test_a_path_must_be_a_text():

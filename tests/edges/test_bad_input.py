@@ -477,7 +477,7 @@ STUDIES = {
     "changes-the-question": ("name: bad\n", ("seed=3",)),
     "changes-a-group": ("name: bad\n", ("learner=[knn]",)),
     "bad-runner": (FINE, ("runner.n_jobs=none",)),
-    "narrower-packages": (FINE, ("allow=[sklearn]",)),
+    "allow-of-no-name": (FINE, ("allow=['../mine']",)),
 }
 
 

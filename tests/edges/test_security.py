@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import sys
+import types
 from contextlib import suppress
 from pathlib import Path
 
@@ -447,14 +448,20 @@ def test_no_estimator_has_a_parameter_of_files_that_nobody_looked_at():
 
 
 def test_a_class_under_another_name_belongs_where_it_comes_from(monkeypatch):
-    import imblearn
+    """An allowed package that merely imports a class does not lend it its name."""
+    from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.svm import SVC
 
     from imblab.core import targets
 
-    monkeypatch.setattr(imblearn, "Smuggled", SVC, raising=False)
-    with pytest.raises(ConfigError, match=r"another name of a class of 'sklearn\.svm\._classes'"):
-        targets.resolve("imblearn.Smuggled", ("imblearn",))
+    module = types.ModuleType("mine")
+    module.Smuggled, module.Fine = CountVectorizer, SVC
+    monkeypatch.setitem(sys.modules, "mine", module)
+    with pytest.raises(ConfigError, match=r"another name of a class of 'sklearn\.feature_extraction\.text'") as error:
+        targets.resolve("mine.Smuggled", ("mine",))
+    assert error.value.grants == ("sklearn.feature_extraction.text.CountVectorizer",)
+    assert targets.resolve("mine.Smuggled", ("mine", *error.value.grants)) is CountVectorizer
+    assert targets.resolve("mine.Fine", ("mine",)) is SVC
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from imblab.core import targets
+from imblab.core import admission
 from imblab.errors import ConfigError, unknown
 from imblab.records import Measure
 
@@ -254,8 +254,8 @@ def function_of(measure: Measure, allow: Sequence[str] | None = ()) -> Callable[
     ----------
     measure : Measure
     allow : sequence of str or None, default=()
-        Packages whose functions may be named in addition to those of imblab and ``sklearn.metrics``; None where the
-        path was checked when the study was read, or the caller wrote it in Python.
+        Packages, modules and functions that may be named in addition to those of imblab and ``sklearn.metrics``; None
+        where the path was checked when the study was read, or the caller wrote it in Python.
 
     Returns
     -------
@@ -275,16 +275,14 @@ def function_of(measure: Measure, allow: Sequence[str] | None = ()) -> Callable[
     """
     given = json.dumps(dict(measure.parameters), sort_keys=True) if measure.parameters else "{}"
     where, _, called = measure.function.rpartition(".")
-    own = None if allow is None else tuple(package for package in allow if package not in targets.DEFAULT_ALLOW)
-    if own is not None and not _at_home(where, (*HOMES, *own)):
-        homes, package = ", ".join((*HOMES, *own)), where.partition(".")[0]
-        can_be_allowed = package and package not in targets.DEFAULT_ALLOW
-        way_out = (
-            f", or put {package!r} into `allow` on your own command line if you trust it" if can_be_allowed else ""
-        )
+    own = None if allow is None else tuple(entry for entry in allow if entry not in admission.SHIPPED)
+    if own is not None and not (_at_home(where, HOMES) or admission.is_allowed(measure.function, own)):
+        can_be_allowed = admission.is_path(measure.function) and where.partition(".")[0] not in admission.SHIPPED
+        way_out = f", or add `allow=[{measure.function}]` on your own command line if you trust it"
         raise ConfigError(
             f"measure {measure.name!r} has the function {measure.function[:80]!r}; functions of measures come from "
-            f"{homes} only. Name one of theirs{way_out}."
+            f"{', '.join((*HOMES, *own))} only. Name one of theirs{way_out if can_be_allowed else ''}.",
+            grants=(measure.function,) if can_be_allowed else (),
         )
     return _found(
         measure.name, measure.function, measure.needs, given, own, id(getattr(sys.modules.get(where), called, None))
@@ -298,7 +296,7 @@ def _found(
     """The function; ``function_id`` is that of the function in the module now, which a reload changes."""
     says = f"measure {name!r} has the function {path[:80]!r}"
     where, _, called = path.rpartition(".")
-    if not targets.is_path(path):
+    if not admission.is_path(path):
         raise ConfigError(
             f"{says}; it must be the dotted path of a public function, at most 200 characters long. Correct the path."
         )
@@ -306,11 +304,12 @@ def _found(
         module = import_module(where)
     except Exception as error:  # an import runs the module, which may raise anything
         raise ConfigError(f"{says}: {error}; a path must import. Correct it, or install the package.") from error
-    bound = json.loads(parameters)
+    bound, packages = json.loads(parameters), {entry.partition(".")[0] for entry in own or ()}
+    homes = (*HOMES, *(own or ()), *(packages - {*admission.SHIPPED}))
     known = {
         n: _checked(name, partial(f, **bound) if bound else f, needs, f)
         for n, f in vars(module).items()
-        if not n.startswith("_") and _is_function(f) and (own is None or _at_home(_home(f, where), (*HOMES, *own)))
+        if not n.startswith("_") and _is_function(f) and (own is None or _at_home(_home(f, where), homes))
     }
     if called not in known:
         near = get_close_matches(called, [n for n, f in known.items() if not _fault(f, needs)], n=12, cutoff=0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
@@ -16,15 +15,18 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from imblab.core import admission
 from imblab.errors import ConfigError
 from imblab.records import Make
 
-#: The packages whose estimators a study may name.
-DEFAULT_ALLOW = ("sklearn", "imblearn", "lightgbm", "xgboost", "imblab")
-#: A dotted path of names, at most 200 characters long.
-PATH = re.compile(r"(?=.{3,200}$)[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
-#: Modules of a package that are not meant to be imported by its users; some change the process when they are.
-INTERNAL = {"tests", "conftest", "testing", "__main__"}
+#: The packages that ship with imblab; see :mod:`imblab.core.admission` for what of them a study may name.
+DEFAULT_ALLOW = admission.SHIPPED
+#: Classes that scikit-learn hands out only after the import of a module, which does nothing else.
+EXPERIMENTAL = {
+    "sklearn.impute.IterativeImputer": "sklearn.experimental.enable_iterative_imputer",
+    "sklearn.model_selection.HalvingGridSearchCV": "sklearn.experimental.enable_halving_search_cv",
+    "sklearn.model_selection.HalvingRandomSearchCV": "sklearn.experimental.enable_halving_search_cv",
+}
 
 
 def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
@@ -35,7 +37,8 @@ def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
     path : str
         Such as ``"sklearn.linear_model.LogisticRegression"``.
     allow : sequence of str or None
-        Top packages that may be named; None where the path was checked at the door already.
+        Packages, modules and classes that may be named in addition to :func:`imblab.core.admission.admitted`; None
+        where the path was checked at the door already.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
     Raises
     ------
     ConfigError
-        If the package is not allowed (nothing is imported then), the name does not exist, or it is no class deriving
+        If the class is not admitted (nothing is imported then), the name does not exist, or it is not a class deriving
         from ``BaseEstimator``.
 
     Examples
@@ -60,46 +63,42 @@ def _resolved(path: str, allow: tuple[str, ...] | None) -> type:
     from sklearn.base import BaseEstimator
 
     module, _, name = path.rpartition(".")
-    if allow is not None and module.split(".")[0] not in allow:
-        raise ConfigError(
-            f"'_target_' is {path[:80]!r}, which lies outside the allowed packages ({', '.join(allow)}); only their "
-            "estimators are built. Extend `allow` on your own command line if you trust it."
-        )
-    if not is_path(path):
-        raise ConfigError(
-            f"'_target_' is {path[:80]!r}, which cannot be imported (a public class has at most 200 characters and "
-            "lies outside tests); it must be the dotted path of a class. Correct the path."
-        )
+    if allow is not None and (refused := admission.refusal(path, allow)):
+        raise refused
     try:
+        if path in EXPERIMENTAL:
+            import_module(EXPERIMENTAL[path])
         found = getattr(import_module(module), name)
-    except Exception as error:  # an import runs the module, which may raise anything
+    except (Exception, SystemExit) as error:  # an import runs the module, which may raise anything
         raise ConfigError(
             f"'_target_' is {path!r}, which cannot be imported ({error}); it must be the dotted path of a class. "
             "Correct the path, or install the package."
         ) from error
     if not (inspect.isclass(found) and issubclass(found, BaseEstimator)):
         raise ConfigError(
-            f"'_target_' is {path!r}, which is no class deriving from scikit-learn's BaseEstimator; only estimators "
+            f"'_target_' is {path!r}, which is not a class deriving from scikit-learn's BaseEstimator; only estimators "
             "and samplers are built. Name the class itself."
         )
-    if allow is not None and found.__module__.split(".")[0] not in allow:
-        raise ConfigError(
-            f"'_target_' is {path!r}, another name of a class of {found.__module__!r}, which lies outside the allowed "
-            f"packages ({', '.join(allow)}); only their estimators are built. Extend `allow` on your own command line "
-            "if you trust it."
-        )
+    if allow is not None and path not in admission.admitted():
+        _check_origin(found, path, allow)
     return found
 
 
-def is_path(text: str) -> bool:
-    """Whether a text is a dotted path that a study may name: short, and to nothing that a package keeps to itself.
-
-    Examples
-    --------
-    >>> is_path("sklearn.svm.SVC"), is_path("sklearn.conftest.SVC"), is_path("..svm.SVC")
-    (True, False, False)
-    """
-    return bool(PATH.fullmatch(text)) and not INTERNAL & set(text.split("."))
+def _check_origin(cls: type, path: str, allow: Sequence[str]) -> None:
+    """Refuse a class that an allowed module merely imports from a package that is not allowed."""
+    origin, public = f"{cls.__module__}.{cls.__qualname__}", admission.public_name(cls)
+    roots = {entry.partition(".")[0] for entry in allow if entry not in admission.SHIPPED}
+    foreign = origin.partition(".")[0] not in admission.SHIPPED
+    if (foreign and origin.partition(".")[0] in roots) or public in admission.admitted():
+        return
+    if not (admission.is_allowed(public, allow) or admission.is_allowed(origin, allow)):
+        packages = ", ".join(dict.fromkeys((*admission.SHIPPED, *allow)))
+        raise ConfigError(
+            f"'_target_' is {path!r}, another name of a class of {cls.__module__!r}, which lies outside the allowed "
+            f"packages ({packages}); a class belongs where it is defined. "
+            f"If you trust it and the study, add `allow=[{public}]` on your own command line.",
+            grants=(public,) if admission.is_path(public) else (),
+        )
 
 
 def build(

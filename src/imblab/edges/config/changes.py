@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from hydra.core.override_parser.types import Override
 
-from imblab.edges.config import checks, sweeps
+from imblab.edges.config import checks, grants, sweeps
 from imblab.edges.config.compose import home, options, parsed
 from imblab.edges.config.read import read
 from imblab.errors import ConfigError, unknown
@@ -52,9 +52,7 @@ class Change:
     allow: tuple[str, ...]
 
 
-def change(
-    mapping: Mapping[str, Any], overrides: Sequence[str], allow: Sequence[str], config_dirs: Sequence[Path] = ()
-) -> Change:
+def change(mapping: Mapping[str, Any], overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> Change:
     """Change a resolved question.
 
     Parameters
@@ -62,9 +60,7 @@ def change(
     mapping : mapping
         The content of a ``study.yaml``.
     overrides : sequence of str
-        As typed: what :data:`WAYS` lists, ``refit``, ``label`` and ``allow``.
-    allow : sequence of str
-        The packages whose estimators may be named by default.
+        As typed: what :data:`WAYS` lists, ``refit``, ``label``, ``allow``, ``allow_network`` and ``allow_sql``.
     config_dirs : sequence of Path, default=()
         Folders with measures of one's own.
 
@@ -78,7 +74,7 @@ def change(
         If an override would change what was fitted, or changes nothing.
     """
     asked = {str(o.key_or_group): o for o in map(parsed, overrides)}
-    run = {key: asked.pop(key).value() for key in ("refit", "label", "allow") if key in asked}
+    run = {key: asked.pop(key).value() for key in ("refit", "label", *grants.DEFAULTS) if key in asked}
     for key, override in asked.items():
         if key not in SHORT and not CHANGES.fullmatch(key):
             raise ConfigError(
@@ -88,10 +84,10 @@ def change(
     if not asked:
         raise ConfigError(f"rescoring study {mapping['name']!r} changes nothing; it asks something else. Say {WAYS}.")
     changed = _changed(checks.plain(mapping), asked, config_dirs)
-    known = checks.plain(run.get("allow", list(allow)))
+    allow = grants.allowed(checks.plain(run.get("allow", [])))
     label = checks.name(str(run["label"]) if "label" in run else _label(asked, 90 - len(mapping["name"])), "label")
-    study = read({**changed, "name": f"{mapping['name']}.{label}"}, known)
-    return Change(study, label, checks.flag(run.get("refit", False), "refit"), tuple(known))
+    study = read({**changed, "name": f"{mapping['name']}.{label}"}, allow, sources=grants.granted(run))
+    return Change(study, label, checks.flag(run.get("refit", False), "refit"), allow)
 
 
 def _changed(question: dict[str, Any], asked: Mapping[str, Override], config_dirs: Sequence[Path]) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from imblab.errors import ConfigError, presentable, unknown
+from imblab.errors import ConfigError, presentable, together, unknown
 
 #: Names become folders, keys and addresses of rows.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
@@ -89,3 +89,38 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     return value
+
+
+class Attempts:
+    """Tries readers one after the other and keeps their refusals, so that everything wrong is said at once."""
+
+    def __init__(self) -> None:
+        self._refusals: list[ConfigError] = []
+
+    def attempt(self, reader: Callable[..., Any], *args: Any) -> Any:
+        """Return what a reader returns; None where it refuses.
+
+        Parameters
+        ----------
+        reader : callable
+        *args : object
+
+        Returns
+        -------
+        object
+        """
+        try:
+            return reader(*args)
+        except ConfigError as error:
+            self._refusals.append(error)
+            return None
+
+    def check(self) -> None:
+        """Raise what was refused, if anything was.
+
+        Raises
+        ------
+        ConfigError
+        """
+        if self._refusals:
+            raise together(self._refusals)

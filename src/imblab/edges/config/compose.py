@@ -20,7 +20,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 
 from imblab import documents
-from imblab.edges.config import refusals, sweeps
+from imblab.edges.config import grants, refusals, sweeps
 from imblab.edges.config.checks import flag, shown
 from imblab.edges.config.read import read
 from imblab.edges.config.strategies import KNOBS
@@ -28,7 +28,7 @@ from imblab.errors import ConfigError
 from imblab.records import Study
 
 #: What belongs to a run and not to the question.
-RUNTIME = ("runner", "tracking", "overwrite", "allow", "budget")
+RUNTIME = ("runner", "tracking", "overwrite", *grants.DEFAULTS, "budget")
 #: Where finished searches are copied: of a run too, though people look for it beside the search.
 STORAGE = "search.storage"
 #: Which runs of a search MLflow shows.
@@ -50,12 +50,15 @@ class Request:
     runner, tracking : mapping
     overwrite : bool
     allow : tuple of str
+        What a study may name in addition to the shipped classes.
     notes : tuple of str
         What the reader of the overrides decided and the user should know.
     minutes : float or None
         The budget of a plan.
     storage : str or None
         The Optuna storage that finished searches are copied to.
+    denied : ConfigError or None
+        Why the data sets of a received study may not be loaded.
     """
 
     study: Study
@@ -66,6 +69,17 @@ class Request:
     notes: tuple[str, ...] = ()
     minutes: float | None = None
     storage: str | None = None
+    denied: ConfigError | None = None
+
+    def check_sources(self) -> None:
+        """Refuse to load data sets that connect to somewhere, where the study was received and that is not granted.
+
+        Raises
+        ------
+        ConfigError
+        """
+        if self.denied is not None:
+            raise self.denied
 
 
 def compose(
@@ -97,19 +111,27 @@ def compose(
     notes = _settle(composed, asked)
     if composed.get("name") is None:
         composed["name"] = _experiment(asked, config_dirs)
-    study = read(_question(composed), _allow(composed))
+    study = read(_question(composed), grants.allowed(composed.get("allow")))
+    grants.granted(composed)
     return _request(study, composed, tuple(notes))
 
 
-def load(path: Path, overrides: Sequence[str] = (), config_dirs: Sequence[Path] = ()) -> Request:
-    """The request behind a resolved ``study.yaml``; overrides may change how it is run, not what is asked.
+def load(
+    path: Path, overrides: Sequence[str] = (), config_dirs: Sequence[Path] = (), loads_data: bool = True
+) -> Request:
+    """Read a resolved ``study.yaml``; overrides may change how it is run, not what is asked.
+
+    It counts as received, whoever wrote it: what it needs beyond the shipped classes and local tables is granted by
+    ``allow``, ``allow_network`` and ``allow_sql`` among the overrides.
 
     Parameters
     ----------
     path : Path
     overrides : sequence of str, default=()
-        Of ``runner``, ``tracking``, ``overwrite``, ``allow`` and ``search.storage``.
+        Of ``runner``, ``tracking``, ``overwrite``, ``allow``, ``allow_network``, ``allow_sql`` and ``search.storage``.
     config_dirs : sequence of Path, default=()
+    loads_data : bool, default=True
+        Whether the command loads the data sets; false leaves that check to :meth:`Request.check_sources`.
 
     Returns
     -------
@@ -144,7 +166,19 @@ def load(path: Path, overrides: Sequence[str] = (), config_dirs: Sequence[Path] 
             "learner. Repair the file, or take one that imblab wrote."
         )
     composed = _composed(asked, config_dirs, {})
-    return _request(read(mapping, _allow(composed)), composed, ())
+    study = read(
+        mapping, grants.allowed(composed.get("allow")), sources=grants.granted(composed) if loads_data else None
+    )
+    denied = None if loads_data else _denied(mapping, composed)
+    return _request(study, composed, (), denied)
+
+
+def _denied(mapping: Mapping[str, Any], composed: Mapping[str, Any]) -> ConfigError | None:
+    try:
+        grants.check_sources(mapping, grants.granted(composed))
+    except ConfigError as error:
+        return error
+    return None
 
 
 def home() -> Path:
@@ -181,7 +215,9 @@ def _storage(composed: Mapping[str, Any]) -> str | None:
     return found
 
 
-def _request(study: Study, composed: Mapping[str, Any], notes: tuple[str, ...]) -> Request:
+def _request(
+    study: Study, composed: Mapping[str, Any], notes: tuple[str, ...], denied: ConfigError | None = None
+) -> Request:
     runner, tracking = ({**(composed.get(key) or {})} for key in ("runner", "tracking"))
     n_jobs = runner.get("n_jobs")
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs < 1):
@@ -201,7 +237,8 @@ def _request(study: Study, composed: Mapping[str, Any], notes: tuple[str, ...]) 
     _check_runner(runner)
     overwrite = flag(composed.get("overwrite", False), "overwrite")
     minutes = _positive((composed.get("budget") or {}).get("minutes"), "budget.minutes", "a number of minutes", 10)
-    return Request(study, runner, tracking, overwrite, _allow(composed), notes, minutes, _storage(composed))
+    allow = grants.allowed(composed.get("allow"))
+    return Request(study, runner, tracking, overwrite, allow, notes, minutes, _storage(composed), denied)
 
 
 def _check_tracking(tracking: dict[str, Any]) -> None:
@@ -231,16 +268,6 @@ def _positive(value: Any, where: str, what: str, example: int) -> float | None:
             f"{where!r} is {shown(value)}; it is {what} above 0, or null. Write for example {where}={example}."
         )
     return float(value)
-
-
-def _allow(composed: Mapping[str, Any]) -> tuple[str, ...]:
-    found = composed.get("allow")
-    if not isinstance(found, list) or not all(isinstance(package, str) for package in found):
-        raise ConfigError(
-            f"'allow' is {shown(found)}; it is the list of packages whose estimators may be built. Write for example "
-            "allow=[sklearn,imblearn,lightgbm,xgboost,imblab,mypackage]."
-        )
-    return tuple(found)
 
 
 def parsed(text: str) -> Override:

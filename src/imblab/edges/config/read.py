@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from imblab.core import measures, targets
-from imblab.edges.config import checks, claims, makes, sweeps
+from imblab.edges.config import checks, claims, grants, makes, sweeps
 from imblab.edges.config.checks import flag, is_number, shown
 from imblab.edges.config.checks import known as _known
 from imblab.edges.config.checks import name as _name
@@ -33,15 +33,17 @@ NEEDS = ("label", "probability", "score", "amount")
 LAST_SEED = 2**32 - 1
 
 
-def read(mapping: Any, allow: Sequence[str] = targets.DEFAULT_ALLOW) -> Study:
+def read(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, bool] | None = None) -> Study:
     """Build a study from plain data.
 
     Parameters
     ----------
     mapping : mapping
         The content of a ``study.yaml``, or what Hydra composed.
-    allow : sequence of str
-        The packages whose estimators may be named.
+    allow : sequence of str, default=()
+        What may be named in addition to the shipped classes; see :func:`imblab.edges.config.grants.allowed`.
+    sources : mapping of str to bool, optional
+        What a received study is granted, ``allow_network`` and ``allow_sql``; its data sets are not checked without it.
 
     Returns
     -------
@@ -50,30 +52,49 @@ def read(mapping: Any, allow: Sequence[str] = targets.DEFAULT_ALLOW) -> Study:
     Raises
     ------
     ConfigError
-        For every value that cannot be asked, before anything is loaded.
+        For every value that cannot be asked, all of them at once, before anything is loaded.
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(
             f"'study' is {shown(mapping)}; a question is a mapping. Write it with some of the keys {', '.join(KEYS)}."
         )
     _known(mapping, KEYS, "key", "the study")
-    learners = [_learner(name, raw, allow) for name, raw in _section(mapping, "learner").items()]
-    strategies = [strategy(name, raw, allow) for name, raw in _section(mapping, "strategy").items()]
-    known = [_measure(name, raw, allow) for name, raw in _section(mapping, "measures").items()]
+    found = checks.Attempts()
+
+    def each(key: str, reader: Callable[..., Any], *more: Any) -> list[Any]:
+        members = found.attempt(_section, mapping, key) or {}
+        return [found.attempt(reader, name, raw, *more) for name, raw in members.items()]
+
+    if sources is not None:
+        found.attempt(grants.check_sources, mapping, sources)
+    learners = each("learner", _learner, allow)
+    strategies = each("strategy", strategy, allow)
+    measured = each("measures", _measure, allow)
+    specs = each("dataset", _named_spec)
+    title = found.attempt(_name, str(name) if type(name := mapping.get("name")) is int else name, "name")
+    seed = found.attempt(_whole, mapping.get("seed", 0), "seed", 0)
+    protocol = found.attempt(_protocol, mapping.get("protocol") or {})
+    tuning = found.attempt(_tuning, mapping.get("search") or {})
+    claimed = found.attempt(claims.read, mapping.get("claims") or {})
+    found.check()
     study = Study(
-        name=_name(str(name) if type(name := mapping.get("name")) is int else name, "name"),
-        seed=_whole(mapping.get("seed", 0), "seed", 0),
-        datasets={_name(n, "dataset"): _spec(n, raw) for n, raw in _section(mapping, "dataset").items()},
+        name=title,
+        seed=seed,
+        datasets=dict(specs),
         learners=tuple(learners),
         strategies=tuple(strategies),
-        measures=tuple(known),
-        protocol=_protocol(mapping.get("protocol") or {}),
+        measures=tuple(measured),
+        protocol=protocol,
         primary=str(mapping.get("primary", "mcc")),
-        tuning=_tuning(mapping.get("search") or {}),
-        claims=claims.read(mapping.get("claims") or {}),
+        tuning=tuning,
+        claims=claimed,
     )
     _agree(study)
     return study
+
+
+def _named_spec(name: str, raw: Any) -> tuple[str, dict[str, Any]]:
+    return _name(name, "dataset"), _spec(name, raw)
 
 
 def to_mapping(study: Study) -> dict[str, Any]:
