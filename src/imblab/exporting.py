@@ -260,7 +260,7 @@ def _placed(made: tracking.Model, home: Path, arm: Arm, request: config.Request)
     facts: dict[str, Any] = {**{kind: getattr(arm, kind) for kind in CHOICE}, "model": made.name, **made.tags}
     if not request.tracking.get("enabled", True):
         folder = home / "model" / arm.dataset
-        tracking.save(made, folder)
+        tracking.save(made, home, f"model/{arm.dataset}")
         return {**facts, "folder": str(folder), "said": f"Written to {folder}.", "serve": _serve(str(folder))}
     uri = str(request.tracking["uri"])
     version = tracking.register(made, request.study.name, uri)

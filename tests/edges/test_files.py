@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imblab.edges import files
+from imblab.edges.files import locks, paths
 from imblab.errors import StudyError
 
 
@@ -131,7 +132,7 @@ def test_a_link_that_is_put_there_between_check_and_use_is_not_followed(study, m
 
 def test_a_prepared_temporary_file_is_not_opened(study, monkeypatch):
     names = iter(["0" * 16, "1" * 16])
-    monkeypatch.setattr(files.secrets, "token_hex", lambda _: next(names))
+    monkeypatch.setattr(paths.secrets, "token_hex", lambda _: next(names))
     (study / "tables" / f".a.csv.{'0' * 16}.new").symlink_to(Path("victim").resolve())
     with pytest.raises(StudyError, match="cannot be written"):
         files.replace(study, "tables/a.csv", b"new")
@@ -222,6 +223,7 @@ LOCKED = """
 import sys
 from pathlib import Path
 from imblab.edges import files
+from imblab.edges.files import locks, paths
 try:
     with files.locked(Path("experiments/demo"), ".demo.lock", wait=False):
         print("free")
@@ -258,9 +260,26 @@ def test_a_tree_is_removed_and_what_its_links_point_to_is_not(study):
     files.remove_tree(study, "model/x")
 
 
+def test_a_tree_takes_the_place_of_another_when_it_is_whole(study, tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    (source / "code").mkdir(parents=True)
+    (source / "code" / "a.py").write_text("1")
+    (source / "MLmodel").write_text("2")
+    (study / "model" / "x").mkdir(parents=True)
+    (study / "model" / "x" / "old").write_text("old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(StudyError, match="No space left"):
+            files.replace_tree(study, "model/x", source)
+    assert [p.name for p in (study / "model").rglob("*")] == ["x", "old"]
+    files.replace_tree(study, "model/x", source)
+    found = {p.relative_to(study / "model").as_posix() for p in (study / "model").rglob("*")}
+    assert found == {"x", "x/MLmodel", "x/code", "x/code/a.py"}
+
+
 def test_scratch_folders_of_killed_processes_go_with_the_next(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(locks.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(locks.tempfile, "tempdir", str(tmp_path))
     old = tmp_path / "imblab-run-abc"
     old.mkdir()
     (old / "table").write_text("rows")

@@ -3,6 +3,8 @@
 import functools
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import replace
@@ -183,6 +185,22 @@ def test_the_pages_of_a_large_table_are_given_back_and_no_row_changes(words, ope
     rows, _ = answered(question, data, runner.Engine(2, opener, executor=lambda n: Here()))
     assert given
     assert content(rows) == content(answered(question, data, runner.Engine(1))[0])
+
+
+def test_a_shipped_table_has_no_name_that_could_outlive_the_run(tmp_path):
+    data, kept = toy(), []
+    plan = splits.plan(data, study().protocol, 0)
+    path = worker.ship(tmp_path, data, plan, kept)
+    assert worker.ship(tmp_path, data, plan, kept) == path
+    if not os.path.exists("/proc/self/fd"):
+        pytest.skip("a table lies in a named file where the system has no other way")
+    assert [p.is_symlink() for p in tmp_path.iterdir()] == [True]
+    read = "import joblib, sys; print(joblib.load(sys.argv[1], mmap_mode='r')[1].numeric.sum())"
+    said = subprocess.run([sys.executable, "-c", read, path], capture_output=True, text=True, check=True).stdout
+    assert float(said) == pytest.approx(float(np.sum(data.X.to_numpy())))
+    [descriptor] = kept
+    os.close(descriptor)
+    assert not os.path.exists(path)
 
 
 # ------------------------------------------------------------------------------------------- fits that end badly

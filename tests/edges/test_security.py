@@ -2,7 +2,10 @@
 
 import copy
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 import types
 from contextlib import suppress
@@ -15,7 +18,7 @@ import yaml
 
 from imblab import app
 from imblab.cli import main
-from imblab.edges import config, ledger, terminal
+from imblab.edges import config, evidence, ledger, terminal
 from imblab.edges.config import checks, makes
 from imblab.errors import ConfigError, ImblabError, StudyError, presentable
 
@@ -281,6 +284,91 @@ def test_a_file_of_a_study_that_is_a_link_is_refused(case, here, capsys, finishe
     assert "is a link to" in refused(here, capsys, "bad", command="compare")
 
 
+#: What a received folder may hold below its first level, made by a function of the study's folder and a victim.
+PLANTED = {
+    "link-below": lambda study, victim: (study / "tables" / ".scores.csv.new").symlink_to(victim),
+    "link-of-a-figure": lambda study, victim: (study / "figures" / "secret.svg").symlink_to(victim),
+    "link-of-a-folder": lambda study, victim: (shutil.rmtree(study / "tables"), (study / "tables").symlink_to("..")),
+    "link-of-a-model": lambda study, victim: (study / "model" / "ecoli3").symlink_to(victim.parent),
+    "link-of-a-rescoring": lambda study, victim: (study / "rescored" / "x" / "ledger.jsonl").symlink_to(victim),
+    "pipe-of-a-figure": lambda study, victim: os.mkfifo(study / "figures" / "pipe.svg"),
+    "pipe-of-the-rows": lambda study, victim: ((study / "ledger.jsonl").unlink(), os.mkfifo(study / "ledger.jsonl")),
+}
+
+
+@pytest.mark.parametrize("case", PLANTED)
+def test_no_link_and_no_pipe_in_a_study_is_followed_at_any_depth(case, here, capsys, finished, monkeypatch):
+    victim = here / "elsewhere" / "victim"
+    victim.parent.mkdir()
+    victim.write_bytes(b"precious")
+    for name in ("tables", "figures", "model", "rescored/x"):
+        (finished / name).mkdir(parents=True, exist_ok=True)
+    PLANTED[case](finished, victim)
+    before = everything(here)
+    for words in (("compare", "bad"), ("report", "bad"), ("sync", "bad"), ("export", "bad"), ("rescore", "bad")):
+        assert re.search("is a link to|is a named pipe", refused(here, capsys, *words[1:], command=words[0])), words
+    assert "is a" in refused(here, capsys, *SMALL, "measures=[mcc]", *RUNNER)
+    assert everything(here) == before
+    assert victim.read_bytes() == b"precious"
+
+
+def test_a_hard_link_is_not_uploaded(here, finished):
+    """`hard-link-of-a-secret`, `hard-link-of-the-rows`."""
+    from imblab.edges import tracking
+
+    (here / "secret").write_text("precious")
+    (finished / "figures").mkdir(exist_ok=True)
+    os.link(here / "secret", finished / "figures" / "secret.svg")
+    with pytest.raises(StudyError, match="hard links"):
+        tracking.in_folder(finished)
+    (finished / "figures" / "secret.svg").unlink()
+    os.link(finished / "ledger.jsonl", here / "rows")
+    with pytest.raises(StudyError, match="hard links"), ledger.open_study(finished, ledger.read_study(finished)):
+        pass
+
+
+def test_a_link_that_takes_the_place_of_a_file_is_not_uploaded(here, finished):
+    """`link-after-the-check`: put there between the check and the upload."""
+    from imblab.edges import tracking
+
+    (here / "secret").write_text("precious")
+    [rows] = [file for file in tracking.in_folder(finished) if file.path == "ledger.jsonl"]
+    (finished / "ledger.jsonl").unlink()
+    (finished / "ledger.jsonl").symlink_to(here / "secret")
+    (here / "sent").mkdir()
+    with pytest.raises(StudyError, match="is a link"):
+        rows.write(here / "sent")
+    assert not list((here / "sent").iterdir())
+
+
+def test_git_of_a_received_folder_runs_nothing(here, capsys):
+    """`git-runs-a-program`: every way is in tests/edges/test_origin.py."""
+    subprocess.run(["git", "init", "-q"], check=True)
+    (here / "code.py").write_text("x")
+    (here / ".gitattributes").write_text("*.py filter=evil diff=evil")
+    mine = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "add", "-A"], check=True)
+    subprocess.run(["git", *mine, "commit", "-qm", "x"], check=True)
+    program = here.parent / "program"
+    program.write_text("#!/bin/sh\ntouch canary\n")
+    program.chmod(0o755)
+    with (here / ".git" / "config").open("a") as stream:
+        stream.write(f"[core]\n\tfsmonitor = {program}\n\tpager = {program}\n[diff]\n\texternal = {program}\n")
+        stream.write(f'[filter "evil"]\n\tclean = {program}\n[diff "evil"]\n\ttextconv = {program}\n')
+    (here / "code.py").write_text("y")
+    for words in (["run", *SMALL, "measures=[mcc]", *RUNNER], ["report", "bad"], ["compare", "bad"]):
+        assert main(words) == 0, capsys.readouterr().err
+    assert not [*here.rglob("canary")]
+    assert evidence.read_facts(here / "experiments" / "bad" / evidence.FILE)["git"]["git.dirty"] == "true"
+
+
+def test_a_study_behind_a_link_is_not_planned(here, capsys, finished):
+    """`link-of-a-question`."""
+    (finished / "study.yaml").rename(here / "secret.yaml")
+    (finished / "study.yaml").symlink_to(here / "secret.yaml")
+    assert "is a link" in refused(here, capsys, "experiments/bad/study.yaml", command="plan")
+
+
 def test_a_lock_or_a_folder_that_is_a_link_is_refused(here, capsys):
     """`link-of-the-lock`, `link-of-the-folder`."""
     (here / "experiments").mkdir()
@@ -489,7 +577,7 @@ def test_a_value_that_is_cut_shows_no_half_of_a_password():
 
 def test_the_table_of_the_page_is_what_was_tried():
     source = Path(__file__).read_text(encoding="utf-8")
-    tried = {*QUESTIONS, *TEXTS, *WORDS, *LINKS, *ROWS}
+    tried = {*QUESTIONS, *TEXTS, *WORDS, *LINKS, *PLANTED, *ROWS}
     tried |= {name for said in re.findall(r'"""(`[^"]*)"""', source) for name in re.findall(r"`([a-z-]+)`", said)}
     listed = re.findall(r"^\| `([a-z-]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(listed) == len(set(listed))

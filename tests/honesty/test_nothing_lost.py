@@ -61,7 +61,8 @@ def start(place, name, n_jobs, limit=None):
         str(place / "conf"),
     ]
     command += ["allow=[sklearn,imblearn,imblab,mine]"]
-    env = os.environ | {"PYTHONPATH": str(place), "NOTES": str(folder / "notes"), "TMPDIR": str(folder)}
+    path = os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = os.environ | {"PYTHONPATH": path, "NOTES": str(folder / "notes"), "TMPDIR": str(folder)}
 
     def ahead():
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs this in the background ignores it
@@ -141,6 +142,20 @@ def test_a_study_killed_at_twenty_random_moments_equals_a_quiet_one(place):
 
 
 @pytest.mark.slow
+def test_a_killed_study_leaves_no_table_behind(place):
+    process = start(place, "gone", 2)
+    folder = place / "gone"
+    while process.poll() is None and not list(folder.glob("imblab-run-*/mark-*")):
+        time.sleep(0.01)
+    assert process.poll() is None
+    process.kill()
+    process.communicate()
+    left = [p for p in folder.glob("imblab-*/**/*") if p.is_file() and p.stat().st_size > 100]
+    assert not left
+    assert finish(place, "gone", 2)[0] == 0
+    assert not list(folder.glob("imblab-*"))
+
+
 def test_killed_workers_cost_nothing(place):
     assert finish(place, "quiet")[0] == 0
     process = start(place, "widowed", 2)

@@ -20,6 +20,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 
 from imblab import documents
+from imblab.edges import files as study_files
 from imblab.edges.config import grants, refusals, sweeps
 from imblab.edges.config.checks import flag, shown
 from imblab.edges.config.read import read
@@ -155,7 +156,9 @@ def load(
                 "else."
             )
     try:
-        mapping = documents.read(path)
+        # A file that the user names may be a link; the question in the folder of a study may not.
+        named = path if path.name == "study.yaml" else path.resolve()
+        mapping = documents.parse(study_files.read(named.parent.resolve(), named.name, most=documents.LARGEST + 1))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{str(path)!r} is no YAML ({refusals.fault(error)}); a resolved study is YAML in UTF-8. Repair the file."

@@ -7,8 +7,6 @@ one thread, here as there, so that the number of jobs changes no bit. The parent
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
@@ -19,10 +17,11 @@ from typing import Any
 
 from joblib.externals.loky import get_reusable_executor
 
+from imblab.edges import files
 from imblab.edges.runner.answering import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Known, Tally
-from imblab.edges.runner.worker import Done, Job, Marks, is_alive, is_large, pack, perform, ship
+from imblab.edges.runner.worker import Done, Job, Marks, is_large, pack, perform, ship
 from imblab.errors import StudyError
 from imblab.records import Dataset, Evaluation
 
@@ -32,8 +31,6 @@ SPREAD = 6
 LAST = 3
 #: Times a job may lose its worker outside a fit before the study stops.
 TRIES = 3
-#: Of the folder in which tables lie for workers, before the number of the process.
-PREFIX = "imblab-run-"
 OnRow = Callable[[Evaluation], None]
 
 
@@ -95,17 +92,13 @@ def run(
     engine = n_jobs if isinstance(n_jobs, Engine) else Engine(n_jobs)
     if (engine.n_jobs == 1 or not work) and engine.fit_timeout is None:
         return _here(datasets, work, engine, on_row)
-    _sweep()
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-") as folder:
-        return _Drive(Path(folder), datasets, work, engine, on_row).through()
-
-
-def _sweep() -> None:
-    """Remove the folders of runs that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if owner.isdigit() and not is_alive(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
+    tables: list[int] = []
+    try:
+        with files.scratch("run") as folder:
+            return _Drive(folder, tables, datasets, work, engine, on_row).through()
+    finally:
+        for descriptor in tables:
+            os.close(descriptor)
 
 
 def _here(datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engine, on_row: OnRow) -> Tally:
@@ -143,7 +136,13 @@ class _Drive:
     """One study over an executor that may break and is made anew."""
 
     def __init__(
-        self, folder: Path, datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engine, on_row: OnRow
+        self,
+        folder: Path,
+        tables: list[int],
+        datasets: Mapping[str, Dataset],
+        work: Sequence[Bundle],
+        engine: Engine,
+        on_row: OnRow,
     ) -> None:
         self._engine, self._on_row, self._tally = engine, on_row, Tally()
         self._marks = Marks(folder)
@@ -152,7 +151,7 @@ class _Drive:
         paths: dict[str, str] = {}
         for bundle in work:
             if bundle.dataset not in paths:
-                paths[bundle.dataset] = ship(folder, datasets[bundle.dataset], bundle.splits)
+                paths[bundle.dataset] = ship(folder, datasets[bundle.dataset], bundle.splits, tables)
         self._is_large = any(map(is_large, paths.values()))
         opened = engine.open_store
         parts = -(-SPREAD * engine.n_jobs // max(len(work), 1)) if opened else 0

@@ -21,6 +21,7 @@ import joblib
 import numpy as np
 
 from imblab.core.pipelines import FitFailed, Prediction, table_of
+from imblab.edges import files
 from imblab.edges.runner.answering import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Guard, Known, Tally
@@ -220,10 +221,26 @@ def pack(
     return [replace(answer, number=answer.number + i, part=part) for i, part in enumerate(made)]
 
 
-def ship(folder: Path, dataset: Dataset, plan: tuple[Split, ...]) -> str:
-    """Write a table and its splits where workers map them into memory, named by content."""
+def ship(folder: Path, dataset: Dataset, plan: tuple[Split, ...], kept: list[int]) -> str:
+    """Write a table and its splits where workers map them into memory, named by content.
+
+    Parameters
+    ----------
+    folder : Path
+    dataset : Dataset
+    plan : tuple of Split
+    kept : list of int
+        Receives the descriptor of the file, which has no name of its own: nothing is left when the process is killed.
+
+    Returns
+    -------
+    str
+        The path under which workers open it.
+    """
     path = folder / f"{dataset.fingerprint[:32]}-{plan[0].fingerprint}.joblib"
     if not path.exists():
+        if (descriptor := files.nameless(path)) is not None:
+            kept.append(descriptor)
         # Workers read the arrays; of the frame they need the names and types of its columns alone.
         light = replace(dataset, X=dataset.X.iloc[:0])
         joblib.dump((light, table_of(dataset), plan), path)

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote
 
 import pandas as pd
 
 import imblab_model
+from imblab.edges import files
 from imblab.edges.tracking.address import local
 from imblab.edges.tracking.client import experiment_id, quiet, session
 from imblab.errors import StudyError
@@ -156,20 +155,20 @@ def check_place(folder: Path) -> None:
         )
 
 
-def save(model: Model, folder: Path) -> None:
+def save(model: Model, home: Path, name: str) -> None:
     """Write an MLflow model with its card into a folder, in place of the one that was there.
 
     Parameters
     ----------
     model : Model
-    folder : Path
+    home : Path
+        The folder of the study.
+    name : str
+        Of the model's folder below it.
     """
-    fresh = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _save(model, fresh)
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+    with files.scratch("model") as place:
+        _save(model, place / "model")
+        files.replace_tree(home, name, place / "model")
 
 
 def register(model: Model, experiment: str, uri: str) -> int:
@@ -194,7 +193,7 @@ def register(model: Model, experiment: str, uri: str) -> int:
         If the store does not answer.
     """
     way_out = "exported models are registered there. Export again later, or write it to a folder with tracking=none."
-    with session(uri, way_out) as client, TemporaryDirectory() as place:
+    with session(uri, way_out) as client, files.scratch("model") as place:
         from mlflow.models import Model as Description
 
         number = experiment_id(client, experiment, uri)
@@ -207,7 +206,7 @@ def register(model: Model, experiment: str, uri: str) -> int:
         described = Description(
             artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run, model_id=logged.model_id
         )
-        path = Path(place) / "model"
+        path = place / "model"
         _save(model, path, described)
         client.log_model_artifacts(logged.model_id, str(path))
         client.finalize_logged_model(logged.model_id, "READY")

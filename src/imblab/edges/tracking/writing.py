@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from imblab.edges import files as folders
@@ -195,8 +194,8 @@ class Writer:
         run_id = self._ids[""]
         held = json.loads(self._client.get_run(run_id).data.tags.get(FILES, "{}"))
         fresh = [file for file in files if held.get(file.path) != file.content[:8]]
-        with TemporaryDirectory() as folder:
-            sent = [file for file in fresh if self._sent(run_id, file, Path(folder))]
+        with folders.scratch("sent") as folder:
+            sent = [file for file in fresh if self._sent(run_id, file, folder)]
         if sent:
             held |= {file.path: file.content[:8] for file in sent}
             self._client.set_tag(run_id, FILES, json.dumps(held))
