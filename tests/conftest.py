@@ -20,7 +20,7 @@ def packages(tmp_path, monkeypatch):
 
     def write(**files):
         for name, text in files.items():
-            path = folder.joinpath(*name.split("__")).with_suffix(".py")
+            path = folder.joinpath(*name.split("/" if "/" in name else "__")).with_suffix(".py")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         return folder

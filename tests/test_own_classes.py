@@ -1,11 +1,22 @@
 """Samplers, measures and learners of a user's own: run, scored and kept apart from those of other code."""
 
+import contextlib
+import importlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
+from sklearn.linear_model import LogisticRegression
 
 import imblab
-from imblab.errors import ConfigError
+from imblab.core import own_code
+from imblab.edges import runner
+from imblab.edges.runner import memory, worker
+from imblab.edges.store import Store
+from imblab.errors import ConfigError, StudyError
+from imblab.layout import lay_out
 from imblab.records import Learner, Measure, Strategy
 
 SAMPLER = """
@@ -137,10 +148,145 @@ def test_a_measure_from_a_file_and_from_the_command_line(packages, tmp_path):
     (tmp_path / "cfg" / "measures" / "gain.yaml").write_text("gain: {function: own_measures.net, needs: label}\n")
     words = ["name=own", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke"]
     typed = "+measures.net={function: own_measures.net, needs: label, parameters: {cost: 3}}"
-    allow = "allow=[sklearn,imblearn,lightgbm,xgboost,imblab,own_measures]"
+    allow = "allow=[own_measures]"
     own = imblab.compose(*words, "measures=[mcc,gain]", "primary=gain", typed, allow, config_dirs=[tmp_path / "cfg"])
     frame = imblab.evaluate(own)
     assert {"gain", "net"} <= set(frame.columns)
     assert frame.status.tolist() == ["ok"] * 3
-    with pytest.raises(ConfigError, match="put 'own_measures' into `allow`"):
+    with pytest.raises(ConfigError, match=r"add `allow=\[own_measures"):
         imblab.compose(*words, typed)
+
+
+# -------------------------------------------------------------------------------------------- the code in addresses
+
+LOGIT = """
+from sklearn.linear_model import LogisticRegression
+from ownpkg.scale import scaled
+
+class Logit(LogisticRegression):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(scaled(X), y, sample_weight)
+"""
+SCALE = "def scaled(X):\n    return X * 1\n"
+
+
+def anew(packages, **files):
+    """Edit a package and begin as a new process does, in which nothing of it is loaded."""
+    packages(**files)
+    own_code._KNOWN.clear()
+    for name in [n for n in sys.modules if n.partition(".")[0] == "ownpkg"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def mine(packages, study):
+    """The study with a learner of the user's own, which imports a module of the same package."""
+    packages(ownpkg__model=LOGIT, ownpkg__scale=SCALE)
+    return replace(study, learners=(Learner("mine", {"_target_": "ownpkg.model.Logit"}),))
+
+
+def fitted(monkeypatch):
+    """The addresses of the fits that are made from here on."""
+    found = []
+    bare = memory.fit_answer
+    monkeypatch.setattr(memory, "fit_answer", lambda atom, *rest: found.append(atom.address) or bare(atom, *rest))
+    return found
+
+
+def test_an_edited_class_is_fitted_anew(packages, mine, tmp_path, monkeypatch):
+    store, fits = tmp_path / "p.sqlite", fitted(monkeypatch)
+
+    def run(name):
+        frame = imblab.run(replace(mine, name=name), folder=tmp_path / name, store_path=store)
+        made, fits[:] = len(fits), []
+        return made, frame.mcc.tolist()
+
+    first = run("first")
+    assert first[0] == 3
+    anew(packages)
+    assert run("again") == (0, first[1])
+    anew(packages, ownpkg__scale=SCALE.replace("* 1", "* 0"))
+    assert run("edited") == (3, [0.0] * 3)
+    anew(packages, ownpkg__scale=SCALE)
+    assert run("restored") == (0, first[1])
+
+
+def test_a_study_whose_class_was_edited_is_not_resumed(packages, mine, tmp_path):
+    imblab.run(mine, folder=tmp_path / "s", store_path=None)
+    anew(packages, ownpkg__scale=SCALE.replace("* 1", "* 0"))
+    with pytest.raises(StudyError, match=r"3 rows that other code of 'ownpkg.model.Logit' made"):
+        imblab.run(mine, folder=tmp_path / "s", store_path=None)
+    frame = imblab.run(mine, folder=tmp_path / "s", store_path=None, overwrite=True)
+    assert frame.mcc.tolist() == [0.0] * 3
+
+
+def test_a_study_whose_measure_was_edited_is_not_resumed(packages, study, tmp_path):
+    packages(ownpkg__scores="def net(tn, fp, fn, tp):\n    return tp - fp\n")
+    own = measured(study, Measure("net", "ownpkg.scores.net", "label"))
+    imblab.run(own, folder=tmp_path / "s", store_path=None)
+    anew(packages, ownpkg__scores="def net(tn, fp, fn, tp):\n    return tp - 2 * fp\n")
+    with pytest.raises(StudyError, match=r"other code of 'ownpkg.scores.net' made"):
+        imblab.run(own, folder=tmp_path / "s", store_path=None)
+
+
+def test_code_that_is_not_known_is_said_and_not_stored(study, tmp_path, monkeypatch):
+    module = type(sys)("made_up")
+    exec("from sklearn.linear_model import LogisticRegression\nclass Logit(LogisticRegression): pass", vars(module))
+    monkeypatch.setitem(sys.modules, "made_up", module)
+    own = replace(study, learners=(Learner("mine", {"_target_": "made_up.Logit"}),))
+    fits = fitted(monkeypatch)
+    for name in ("one", "two"):
+        with pytest.warns(UserWarning, match="'made_up.Logit': module 'made_up' has no file.*not stored"):
+            imblab.run(replace(own, name=name), folder=tmp_path / name, store_path=tmp_path / "p.sqlite")
+    assert len(fits) == 6
+    with contextlib.closing(Store(tmp_path / "p.sqlite")) as kept:
+        assert kept.facts()["answers"] == 0
+
+
+def test_a_class_of_the_script_itself_runs_in_its_process_alone(study, monkeypatch):
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "Logit", type("Logit", (LogisticRegression,), {"__module__": "__main__"}), raising=False)
+    own = replace(study, learners=(Learner("mine", {"_target_": "__main__.Logit"}),))
+    with pytest.warns(UserWarning, match="notebook cell or a script"):
+        assert imblab.evaluate(own).status.tolist() == ["ok"] * 3
+    with pytest.warns(UserWarning, match="notebook"), pytest.raises(StudyError, match="worker processes cannot import"):
+        imblab.evaluate(own, n_jobs=2)
+
+
+@pytest.mark.slow
+def test_workers_run_the_code_of_their_parent_or_nothing(packages, mine, tmp_path):
+    before = imblab.evaluate(mine, n_jobs=2)
+    packages(ownpkg__scale=SCALE.replace("* 1", "* 0"))
+    # What runs is what was loaded, here as there.
+    assert imblab.evaluate(mine, n_jobs=2).mcc.tolist() == before.mcc.tolist()
+    importlib.reload(sys.modules["ownpkg.scale"])
+    importlib.reload(sys.modules["ownpkg.model"])
+    assert imblab.evaluate(mine, n_jobs=2).mcc.tolist() == [0.0] * 3
+    packages(ownpkg__scale=SCALE)
+    get_reusable_executor(max_workers=2).shutdown(wait=True, kill_workers=True)
+    with pytest.raises(StudyError, match="worker processes load other code"):
+        imblab.evaluate(mine, n_jobs=2)
+
+
+@pytest.mark.parametrize(("answers", "ends_well"), [([["a.B"], []], True), ([["a.B"], ["a.B"]], False)])
+def test_workers_with_other_code_are_replaced_once(study, monkeypatch, answers, ends_well):
+    layout, rows, started = lay_out(study), [], []
+    waiting = iter([*answers, *[[]] * 10])
+    monkeypatch.setattr(worker.own_code, "agree", lambda code: next(waiting))
+    engine = runner.Engine(2, executor=lambda n: started.append(n) or ThreadPoolExecutor(1))
+    work = runner.bundles(study, layout.plans, layout.cells)
+    if not ends_well:
+        with pytest.raises(StudyError, match=r"'a\.B': worker processes load other code"):
+            runner.run(layout.datasets, work, engine, rows.append)
+        return
+    runner.run(layout.datasets, work, engine, rows.append)
+    assert (len(rows), len(started)) == (3, 2)
+
+
+def test_parameters_that_are_no_text_are_named_all_at_once(study):
+    objects = {"_target_": "sklearn.ensemble.BaggingClassifier", "estimator": LogisticRegression(), "n_jobs": [len]}
+    own = replace(study, learners=(Learner("bag", objects),))
+    with pytest.raises(ConfigError) as error:
+        imblab.evaluate(own)
+    assert "'learner.bag.make.estimator' is LogisticRegression" in str(error.value)
+    assert "'learner.bag.make.n_jobs[0]'" in str(error.value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
@@ -80,7 +81,7 @@ def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.
     >>> evaluate(study).status.unique().tolist()
     ['ok']
     """
-    layout = lay_out(study, {d.name: d for d in data})
+    layout = _laid_out(study, data)
     rows: list[Evaluation] = []
     runner.run(layout.datasets, runner.bundles(study, layout.plans, layout.cells), runner.Engine(n_jobs), rows.append)
     order = {cell.key: i for i, cell in enumerate(layout.cells)}
@@ -127,7 +128,7 @@ def run(
     StudyError
         If the folder answers another question; what differs is named.
     """
-    layout = lay_out(study, {d.name: d for d in data})
+    layout = _laid_out(study, data)
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
     engine = runner.Engine(n_jobs, asking.opener(store_path), fit_timeout)
     asked = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
@@ -136,6 +137,14 @@ def run(
         if picture is not None:
             picture.finish()
     return table.tidy(rows)
+
+
+def _laid_out(study: Study, data: Sequence[Dataset]) -> Layout:
+    """A study laid out, with a warning where its code is not known."""
+    layout = lay_out(study, {d.name: d for d in data})
+    for note in layout.code_notes():
+        warnings.warn(note, UserWarning, stacklevel=3)
+    return layout
 
 
 def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
@@ -147,7 +156,11 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         config.read(ledger.read_study(home), request.allow)
     layout = lay_out(request.study)
     say: Callable[[str], None] = (lambda text: None) if as_json else terminal.say
-    for note in (*request.notes, *(said for name in layout.datasets for said in layout.cautions(name))):
+    for note in (
+        *request.notes,
+        *layout.code_notes(),
+        *(said for name in layout.datasets for said in layout.cautions(name)),
+    ):
         say(note)
     engine, spoken = asking.engine(request), None if as_json else say
     with syncing.picture(layout, home, request.tracking, request.allow, engine.open_store) as picture:
@@ -203,7 +216,7 @@ def _carry_out(
     picture: syncing.Picture | None = None,
 ) -> list[Evaluation]:
     """Answer what is missing and give every row of the study, in the order of the design."""
-    with ledger.open_study(home, config.to_mapping(register(layout.study)), overwrite, layout.addresses()) as book:
+    with ledger.open_study(home, config.to_mapping(register(layout.study)), overwrite, layout.expected()) as book:
         done = {row.key for row in book.rows}
         todo = [cell for cell in layout.cells if cell.key not in done]
         if say and not todo:

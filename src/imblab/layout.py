@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imblab.core import design, splits
+from imblab.core import design, own_code, splits
 from imblab.edges import datasets
+from imblab.edges.ledger import Expected
 from imblab.errors import ConfigError
 from imblab.records import Cell, Dataset, Split, Study
 
@@ -29,9 +30,20 @@ class Layout:
     cells: tuple[Cell, ...]
     _cautions: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
-    def addresses(self) -> dict[str, str]:
-        """What the row of every cell must be addressed with."""
-        return {c.key: design.address(c, self.study, self.datasets[c.dataset]) for c in self.cells}
+    def expected(self) -> Expected:
+        """Say what rows that are there already must rest on."""
+        tables = {name: data.fingerprint for name, data in self.datasets.items()}
+        code = {c.key: [*own_code.part_of_address(*design.written(c, self.study))] for c in self.cells}
+        addresses = {c.key: design.address(c, self.study, self.datasets[c.dataset]) for c in self.cells}
+        return Expected(addresses, tables, {key: paths for key, paths in code.items() if paths})
+
+    def code_notes(self) -> list[str]:
+        """Say of which classes and functions the code that runs cannot be known, and what follows from it."""
+        return [
+            f"{path!r}: {reason}. Its code is not known, so that its predictions are not stored, and no other process "
+            "resumes its evaluations."
+            for path, reason in own_code.unreadable(design.code_paths(self.study)).items()
+        ]
 
     def cautions(self, name: str) -> list[str]:
         """What a reader should know of a table before anything runs."""
@@ -54,6 +66,7 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
     -------
     Layout
     """
+    design.check_texts(study)
     if not study.datasets and not given:
         known = ", ".join(row["name"] for row in datasets.listing() if row["kind"] == "bundled")
         raise ConfigError(

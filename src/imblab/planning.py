@@ -26,6 +26,8 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
     """``imblab plan``: what a study would do, before anything runs."""
     request = asking.request(args, config_dirs)
     layout = lay_out(request.study)
+    for note in () if as_json else layout.code_notes():
+        terminal.say(note)
     facts = planned(layout, asking.known_engine(request), request.minutes)
     print(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
     return 0

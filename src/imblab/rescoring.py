@@ -161,7 +161,7 @@ def _answer(
 ) -> tuple[list[Evaluation], dict[str, str]]:
     """The rows that the store can answer, kept in the folder, and what the others lack."""
     missing: dict[str, str] = {}
-    with ledger.open_study(folder, question, addresses=layout.addresses()) as book:
+    with ledger.open_study(folder, question, expected=layout.expected()) as book:
         done = {row.key for row in book.rows}
         for row in _rows(layout, done, get, missing):
             book.append(row)

@@ -358,10 +358,11 @@ def test_rows_of_changed_data_are_refused(question, snapshot):
     written(question, row(0), row(1), row(2))
     addresses = {row(fold).key: row(fold).fingerprint for fold in range(3)}
     with ledger.open_study(DEMO, question) as book:
-        book.check(addresses)
-        book.check({})
+        book.check(ledger.Expected(addresses))
+        book.check(ledger.Expected())
+        moved = {row(1).key: "moved", row(2).key: "moved", "not/answered/yet/0/0": "new"}
         with pytest.raises(StudyError) as refusal:
-            book.check({**addresses, row(1).key: "moved", row(2).key: "moved", "not/answered/yet/0/0": "new"})
+            book.check(ledger.Expected({**addresses, **moved}))
     assert str(refusal.value) == snapshot
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from imblab.core import calibration, pipelines, spaces, targets, thresholds
+from imblab.core import calibration, own_code, pipelines, spaces, targets, thresholds
 from imblab.core.splits import Pair
+from imblab.errors import ConfigError
 from imblab.records import (
     DECISION_VALUE,
     Cell,
@@ -94,6 +95,7 @@ def address(cell: Cell, study: Study, dataset: Dataset) -> str:
         **({"calibration": set_right} if (set_right := calibration.address(strategy, learner)) else {}),
         **({"scores": DECISION_VALUE} if _gives_decision_values(learner, study.tuning.tune_learner) else {}),
         "measures": [[m.name, m.function, m.needs, dict(m.parameters)] for m in study.measures],
+        **({"code": code} if (code := own_code.part_of_address(*written(cell, study))) else {}),
     }
     return fingerprint(dataset.fingerprint, cell.split.fingerprint, asked)
 
@@ -103,6 +105,47 @@ def _gives_decision_values(learner: Learner, tune_learner: bool) -> bool:
     axes = learner.space.items() if tune_learner else ()
     tuned = ({**learner.make, name: v} for name, axis in axes if isinstance(axis, Choice) for v in axis.values)
     return not all(pipelines.gives_probabilities(make) for make in (learner.make, *tuned))
+
+
+def written(cell: Cell, study: Study) -> tuple[list[Make | None], list[str]]:
+    """Return the texts of the estimators and the functions of measures that the row of a cell rests on."""
+    return [cell.learner.make, cell.strategy.sampler], [m.function for m in study.measures]
+
+
+def code_paths(study: Study) -> list[str]:
+    """List the dotted paths of all classes and functions of measures that a study names."""
+    makes = [*(item.make for item in study.learners), *(item.sampler for item in study.strategies)]
+    return own_code.paths(makes, [m.function for m in study.measures])
+
+
+def check_texts(study: Study) -> None:
+    """Refuse estimators whose parameters are no text: addresses and files of a study say what was run.
+
+    Raises
+    ------
+    ConfigError
+        For functions and objects in the parameters of learners and samplers; all of them are named.
+    """
+    makes = [(f"learner.{item.name}.make", item.make) for item in study.learners]
+    makes += [(f"strategy.{item.name}.sampler", item.sampler) for item in study.strategies]
+    found = [pair for where, make in makes for pair in _objects(make, where)]
+    if found:
+        listed = ", ".join(f"{where!r} is {type(value).__name__} {str(value)[:40]!r}" for where, value in found)
+        raise ConfigError(
+            f"{listed}; parameters of a study are numbers, texts, truth values, lists and mappings, because its files "
+            "and addresses say what was run. Write an estimator as {'_target_': 'package.Class'}."
+        )
+
+
+def _objects(value: Any, where: str) -> list[tuple[str, Any]]:
+    """Values that cannot be written as JSON, with the place where they stand."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return []
+    if isinstance(value, Mapping):
+        return [pair for key, item in value.items() for pair in _objects(item, f"{where}.{key}")]
+    if isinstance(value, (list, tuple)):
+        return [pair for i, item in enumerate(value) for pair in _objects(item, f"{where}[{i}]")]
+    return [(where, value)]
 
 
 def parts(dataset: Dataset, split: Split, pairs: Iterable[Pair]) -> tuple[Part, ...]:

@@ -22,7 +22,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import has_fit_parameter
 
-from imblab.core import answers, targets
+from imblab.core import answers, own_code, targets
 from imblab.core.resampling import Resampler, room
 from imblab.core.scaling import Scaling
 from imblab.core.spaces import LEARNER
@@ -70,7 +70,9 @@ class Atom:
     weight : float, "balanced" or None
     seed : int
     address : str
-        Hash of everything that decides the answer, the versions of the libraries included.
+        Hash of everything that decides the answer, the versions of the libraries and code of the user's own included.
+    is_storable : bool
+        Whether the address is known to be that of the code that runs: no answer is kept otherwise.
     """
 
     dataset: str
@@ -82,6 +84,7 @@ class Atom:
     weight: float | str | None
     seed: int
     address: str = field(init=False)
+    is_storable: bool = field(init=False)
 
     def __post_init__(self) -> None:
         plain = [self.dataset, digest(self.fit), digest(self.rows), self.learner, self.sampler, self.knobs]
@@ -93,7 +96,11 @@ class Atom:
             # Older stores hold these learners' decision values through a logistic: no value to be found again.
             *([] if gives_probabilities(self.learner) else [DECISION_VALUE]),
         ]
-        object.__setattr__(self, "address", fingerprint([*plain, *named]))
+        makes = [make for make in (self.learner, self.sampler) if make is not None]
+        # Nothing of it stands in an address where the version of a package says everything.
+        code = own_code.part_of_address(makes), [found for make in makes for found in own_code.versions(make)]
+        object.__setattr__(self, "address", fingerprint([*plain, *named, *(code if any(code) else ())]))
+        object.__setattr__(self, "is_storable", not own_code.unreadable(code[0]))
 
 
 #: Digests of index arrays by identity: they are made once, never change, and stand in many atoms.

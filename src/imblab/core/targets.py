@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
@@ -55,11 +56,14 @@ def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
     >>> resolve("sklearn.linear_model.LogisticRegression").__name__
     'LogisticRegression'
     """
-    return _resolved(str(path), None if allow is None else tuple(allow))
+    module, _, name = str(path).rpartition(".")
+    # A class that was written anew, or loaded anew, is another one.
+    loaded = getattr(sys.modules.get(module), name, None)
+    return _resolved(str(path), None if allow is None else tuple(allow), id(loaded))
 
 
 @lru_cache(maxsize=256)
-def _resolved(path: str, allow: tuple[str, ...] | None) -> type:
+def _resolved(path: str, allow: tuple[str, ...] | None, class_id: int) -> type:
     from sklearn.base import BaseEstimator
 
     module, _, name = path.rpartition(".")
@@ -228,7 +232,8 @@ def _versions(package: str) -> str:
 
 def _version(package: str) -> str:
     """A package that is not there has no version: its fit will say so."""
-    return str(getattr(import_module(package), "__version__", "?")) if find_spec(package) else "?"
+    there = package in sys.modules or find_spec(package)
+    return str(getattr(import_module(package), "__version__", "?")) if there else "?"
 
 
 def takes_anything(make: Make) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,25 @@ SYNC = 1.0
 GROWING = ("dataset", "learner", "strategy")
 #: The key of ``claims`` under which the folder keeps what was claimed before its first row.
 RECORD = "registered"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the rows of a study must rest on.
+
+    Attributes
+    ----------
+    addresses : mapping of str to str
+        What the row of every cell must be addressed with.
+    tables : mapping of str to str
+        Fingerprints of the data sets by name.
+    code : mapping of str to sequence of str
+        By cell, the classes and functions whose code is a part of its address.
+    """
+
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Ledger:
@@ -93,30 +112,41 @@ class Ledger:
             "study stops. The rows before it are safe: make room and run the same command again."
         )
 
-    def check(self, addresses: Mapping[str, str]) -> None:
+    def check(self, expected: Expected) -> None:
         """Refuse rows that answer another question than the one asked now.
 
         Parameters
         ----------
-        addresses : mapping of str to str
-            What the row of every cell must be addressed with.
+        expected : Expected
 
         Raises
         ------
         StudyError
         """
-        foreign = [k for k, row in self._done.items() if k in addresses and addresses[k] != row.fingerprint]
+        addresses = expected.addresses
+        foreign = [row for key, row in self._done.items() if addresses.get(key, row.fingerprint) != row.fingerprint]
         if foreign:
+            what, way_out = _reason(foreign, expected)
             raise StudyError(
-                f"{str(self._path)!r} holds {len(foreign)} rows whose data or question has changed since, the first "
-                f"{foreign[0]!r}; a row answers exactly one question. Restore the data, choose another name=..., or "
+                f"{str(self._path)!r} holds {len(foreign)} rows {what}, the first "
+                f"{foreign[0].key!r}; a row answers exactly one question. {way_out}, choose another name=..., or "
                 "start over with overwrite=true (the old folder is kept aside)."
             )
 
 
+def _reason(foreign: Sequence[Evaluation], expected: Expected) -> tuple[str, str]:
+    """What of some rows is another one now, and what would bring them back."""
+    tables, code = expected.tables, [expected.code.get(row.key, ()) for row in foreign]
+    same_table = all(tables.get(row.dataset) == row.data_fingerprint for row in foreign)
+    if not (same_table and all(code)):
+        return "whose data or question has changed since", "Restore the data"
+    paths = ", ".join(map(repr, dict.fromkeys(path for some in code for path in some)))
+    return f"that other code of {paths} made", "Restore the code"
+
+
 @contextmanager
 def open_study(
-    folder: Path, mapping: Mapping[str, Any], overwrite: bool = False, addresses: Mapping[str, str] | None = None
+    folder: Path, mapping: Mapping[str, Any], overwrite: bool = False, expected: Expected | None = None
 ) -> Iterator[Ledger]:
     """Open the folder of a study for writing.
 
@@ -128,8 +158,8 @@ def open_study(
         The resolved question.
     overwrite : bool, default=False
         Start over; an existing folder is renamed to ``<name>~1``, ``~2``, ...
-    addresses : mapping of str to str, optional
-        What the row of every cell must be addressed with; see :meth:`Ledger.check`.
+    expected : Expected, optional
+        What rows that are there must rest on; see :meth:`Ledger.check`.
 
     Yields
     ------
@@ -149,7 +179,7 @@ def open_study(
         wanted = _extended(folder, mapping)
         ledger = Ledger(folder)
         try:
-            ledger.check(addresses or {})
+            ledger.check(expected or Expected())
             _write(folder, wanted)
             yield ledger
         finally:

@@ -168,7 +168,7 @@ class Memory:
             if not error.lasting:
                 self.passing[fitted.address] = str(error)
         pairs = [(other.address, answer) for (other, _), answer in zip(asked, answers, strict=True)]
-        if self.store:
+        if self.store and atom.is_storable:
             self.store.put(pairs)
         self._answers |= dict(pairs)
         self._new[atom.address] = time.perf_counter() - begin

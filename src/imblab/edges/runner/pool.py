@@ -17,11 +17,12 @@ from typing import Any
 
 from joblib.externals.loky import get_reusable_executor
 
+from imblab.core import design, own_code
 from imblab.edges import files
 from imblab.edges.runner.answering import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Known, Tally
-from imblab.edges.runner.worker import Done, Job, Marks, is_large, pack, perform, ship
+from imblab.edges.runner.worker import Done, Job, Marks, OtherCode, is_large, pack, perform, ship
 from imblab.errors import StudyError
 from imblab.records import Dataset, Evaluation
 
@@ -92,6 +93,7 @@ def run(
     engine = n_jobs if isinstance(n_jobs, Engine) else Engine(n_jobs)
     if (engine.n_jobs == 1 or not work) and engine.fit_timeout is None:
         return _here(datasets, work, engine, on_row)
+    _check_code(work)
     tables: list[int] = []
     try:
         with files.scratch("run") as folder:
@@ -99,6 +101,21 @@ def run(
     finally:
         for descriptor in tables:
             os.close(descriptor)
+
+
+def _paths(work: Sequence[Bundle]) -> list[str]:
+    """The dotted paths of all classes and functions that some bundles rest on."""
+    studies = {id(bundle.study): bundle.study for bundle in work}.values()
+    return list(dict.fromkeys(path for study in studies for path in design.code_paths(study)))
+
+
+def _check_code(work: Sequence[Bundle]) -> None:
+    """Refuse classes that a worker process cannot import."""
+    if found := [path for path in _paths(work) if path.startswith("__main__.")]:
+        raise StudyError(
+            f"{', '.join(map(repr, found))}: it is defined in a notebook cell or a script, which worker processes "
+            "cannot import. Put it into a module of its own, or run in one process without a time limit (n_jobs=1)."
+        )
 
 
 def _here(datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engine, on_row: OnRow) -> Tally:
@@ -148,20 +165,24 @@ class _Drive:
         self._marks = Marks(folder)
         self._dead: dict[str, str] = {}
         self._tries: dict[int, int] = {}
+        self._is_renewed = False
         paths: dict[str, str] = {}
         for bundle in work:
             if bundle.dataset not in paths:
                 paths[bundle.dataset] = ship(folder, datasets[bundle.dataset], bundle.splits, tables)
         self._is_large = any(map(is_large, paths.values()))
         opened = engine.open_store
-        parts = -(-SPREAD * engine.n_jobs // max(len(work), 1)) if opened else 0
+        code = own_code.snapshot(_paths(work))
+        # Parts of a bundle meet in the store alone.
+        kept = opened is not None and not any(found.unreadable for found in code.values())
+        parts = -(-SPREAD * engine.n_jobs // max(len(work), 1)) if kept else 0
         #: By number, in the order in which they are wanted.
         self._todo: dict[int, Job] = {}
         self._groups: dict[int, _Group] = {}
         for group, bundle in enumerate(work):
             # The last bundle comes in smaller parts: nobody waits long for whoever has the last of them.
             some = parts * LAST if 0 < group == len(work) - 1 else parts
-            jobs = pack(bundle, paths[bundle.dataset], folder, opened, engine.fit_timeout, some, group)
+            jobs = pack(bundle, paths[bundle.dataset], folder, opened, engine.fit_timeout, some, group, code)
             self._groups[group] = _Group(jobs[-1], len(jobs) - 1)
             self._todo |= {job.number: job for job in jobs[:-1] or jobs}
 
@@ -193,6 +214,9 @@ class _Drive:
                         self._todo[follow.number] = follow
                         if not alone:  # rows are wanted before the fits of the next bundle
                             queue.appendleft(follow)
+        except OtherCode as error:
+            _end(executor)
+            self._renew(error)
         except BrokenExecutor:
             return self._autopsy(bool(alone), list(alone) or list(self._todo.values()))
         except BaseException:
@@ -201,6 +225,16 @@ class _Drive:
         if self._is_large:  # what their allocators hold is wanted for the evidence
             executor.shutdown()
         return []
+
+    def _renew(self, error: OtherCode) -> None:
+        """Try once with fresh workers: those of a long session may hold modules that were loaded anew since."""
+        if self._is_renewed:
+            raise StudyError(
+                f"{', '.join(map(repr, error.args))}: worker processes load other code than this process runs; all "
+                "evaluations of a study rest on one code. Restart Python (or load the module anew with "
+                "importlib.reload) and run again, or use one process: runner.n_jobs=1."
+            ) from error
+        self._is_renewed = True
 
     def _filled(self, job: Job) -> Job:
         return job.with_facts(self._dead, self._groups[job.group].ahead if job.part is None else {})

@@ -20,6 +20,8 @@ from typing import Any
 import joblib
 import numpy as np
 
+from imblab.core import own_code
+from imblab.core.own_code import Code
 from imblab.core.pipelines import FitFailed, Prediction, table_of
 from imblab.edges import files
 from imblab.edges.runner.answering import Ground, Work, one_thread
@@ -60,6 +62,8 @@ class Job:
     fit_timeout : float or None
     owner : (str, int)
         Host and process of the run.
+    code : mapping of str to Code
+        Of the user's own classes and functions, as the run's own process has it.
     dead : mapping
     ahead : mapping
     """
@@ -77,12 +81,17 @@ class Job:
     open_store: bytes
     fit_timeout: float | None
     owner: tuple[str, int]
+    code: Mapping[str, Code] = field(default_factory=dict)
     dead: Mapping[str, str] = field(default_factory=dict)
     ahead: Mapping[str, float] = field(default_factory=dict)
 
     def with_facts(self, dead: Mapping[str, str], ahead: Mapping[str, float]) -> Job:
         """The job with what has been learned since it was made."""
         return replace(self, dead=dict(dead), ahead=dict(ahead))
+
+
+class OtherCode(Exception):
+    """Raised where a worker process has loaded other code than the run's own process; the paths are its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +205,7 @@ def pack(
     fit_timeout: float | None,
     parts: int,
     group: int,
+    code: Mapping[str, Code],
 ) -> list[Job]:
     """The jobs of a bundle: parts of its inner fits, where a store can carry them over, then its answer."""
     study = bundle.study
@@ -217,6 +227,7 @@ def pack(
         open_store=pickle.dumps(open_store),
         fit_timeout=fit_timeout,
         owner=(socket.gethostname(), os.getpid()),
+        code=code,
     )
     return [replace(answer, number=answer.number + i, part=part) for i, part in enumerate(made)]
 
@@ -255,6 +266,8 @@ def is_large(path: str) -> bool:
 def perform(job: Job) -> Done:
     """Do a job in this process."""
     _follow(job.owner)
+    if differing := own_code.agree(job.code):
+        raise OtherCode(*differing)
     ground, plan = _landed(job.path, job.open_store)
     study = job.study
     cells = tuple(
