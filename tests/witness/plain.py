@@ -19,7 +19,7 @@ from imblearn.metrics import geometric_mean_score
 from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
 from imblearn.under_sampling.base import BaseUnderSampler
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.impute import SimpleImputer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -92,6 +92,8 @@ SCORE = {
     "recall_at_precision_90": lambda y, p: recall_at_precision(y, p, 0.90),
 }
 LOWER_IS_BETTER = {"brier", "log_loss"}
+#: What a decision value cannot give.
+NEED_PROBABILITIES = {"brier", "log_loss"}
 
 
 def number(value):
@@ -99,11 +101,17 @@ def number(value):
     return None if np.isnan(value) else float(value)
 
 
-def scores_of(y, p, threshold):
-    """Every measure of one test part; a row is called positive iff p >= threshold."""
-    called = (p >= threshold).astype(int)
+def scores_of(y, values, compared, threshold, is_probability):
+    """Every measure of one test part.
+
+    ``values`` are the probabilities or decision values that rank the rows, ``compared`` what the threshold is for: a
+    row is called positive iff compared >= threshold.
+    """
+    called = (compared >= threshold).astype(int)
     scores = {name: number(measure(y, called)) for name, measure in LABEL.items()}
-    scores |= {name: number(measure(y, p)) for name, measure in SCORE.items()}
+    for name, measure in SCORE.items():
+        known = is_probability or name not in NEED_PROBABILITIES
+        scores[name] = number(measure(y, values)) if known else None
     counts = confusion_matrix(y, called, labels=[0, 1]).ravel().tolist()
     return scores, dict(zip(("tn", "fp", "fn", "tp"), counts, strict=True))
 
@@ -157,7 +165,8 @@ def as_matrix(X):
 def fit_and_predict(matrix, n_numeric, y, fit, rows, *, learner, sampler, weight, seed, params):
     """Fit on the rows ``fit``, give P(y = 1) of ``rows`` and the weighted positive share that the model received.
 
-    Everything is fitted on real rows of ``fit`` only.
+    A model without probabilities gives its decision values in their place, as they are. Everything is fitted on real
+    rows of ``fit`` only.
     """
     prepared = {}  # what the fit rows and the rows to predict look like after impute and standardise
     median = SimpleImputer(strategy="median", keep_empty_features=True)
@@ -193,8 +202,12 @@ def fit_and_predict(matrix, n_numeric, y, fit, rows, *, learner, sampler, weight
         weights = np.where(y_fit == 1, float(weight), 1.0) if weight != "balanced" else None
         weights = compute_sample_weight("balanced", y_fit) if weights is None else weights
         model.fit(final(X_fit), y_fit, sample_weight=weights)
-    p = model.predict_proba(final(prepared["rows"]))[:, list(model.classes_).index(1)]
-    return np.asarray(p, dtype=np.float64), weights[y_fit == 1].sum() / weights.sum()
+    asked = final(prepared["rows"])
+    if hasattr(model, "predict_proba"):
+        values = model.predict_proba(asked)[:, list(model.classes_).index(1)]
+    else:
+        values = model.decision_function(asked)
+    return np.asarray(values, dtype=np.float64), weights[y_fit == 1].sum() / weights.sum()
 
 
 # -------------------------------------------------------------------------------------------------------- calibration
@@ -303,7 +316,7 @@ def choose_cut(rule, y, p, measure, thresholds):
     """The threshold a rule chooses on the inner validation rows of all inner folds taken together.
 
     Confusion counts summed over the inner folds are the confusion counts of the concatenated rows, so ``y`` and ``p``
-    are simply all validation labels and scores, one fold after another.
+    are simply all validation labels and what the threshold is compared with, one fold after another.
     """
     if isinstance(rule, (int, float)):
         return float(rule)
@@ -342,10 +355,10 @@ def choose_cut(rule, y, p, measure, thresholds):
 def value_of(inner_results, cut, primary):
     """What a candidate is worth: summed counts at its cut, or the mean over inner folds of a ranking measure."""
     if primary in SCORE:
-        return float(np.mean([SCORE[primary](y, p) for y, p in inner_results]))
-    y = np.concatenate([y for y, _ in inner_results])
-    p = np.concatenate([p for _, p in inner_results])
-    return number(LABEL[primary](y, (p >= cut).astype(int)))
+        return float(np.mean([SCORE[primary](y, values) for y, values, _ in inner_results]))
+    y = np.concatenate([y for y, _, _ in inner_results])
+    compared = np.concatenate([compared for _, _, compared in inner_results])
+    return number(LABEL[primary](y, (compared >= cut).astype(int)))
 
 
 def first_best(trials, primary):
@@ -406,6 +419,13 @@ def study(
         rule = choose_cut(rule, np.array([0]), np.array([0.0]), cut_measure, thresholds)
     method = strategy.get("calibration")
     must_search = len(candidates) > 1 or not isinstance(rule, (int, float)) or method in LEARNED
+    is_probability = hasattr(learner(seed), "predict_proba") or method in LEARNED
+    # Rules that look at observed scores choose one of them; all others are numbers from 0 to 1.
+    is_observed = isinstance(rule, dict) or (rule == "tuned" and isinstance(thresholds, str))
+
+    def compared(values):
+        """What the threshold is compared with: probabilities, or decision values through a logistic."""
+        return values if is_probability or is_observed else expit(values)
 
     def sampler_of(candidate, state):
         if strategy.get("sampler") is None:
@@ -423,7 +443,10 @@ def study(
         return all(is_applicable(sampler, candidate["ratio"], candidate["k"], y[fit]) for fit in fit_parts)
 
     def predict(candidate, state, fit, rows):
-        """Probabilities, or what a calibration is learned from: log-odds where a model has decision values."""
+        """Probabilities or decision values, or what a calibration is learned from: decision values where there are any.
+
+        Of a model with both they are the log-odds of its probabilities.
+        """
         p, received = fit_and_predict(
             matrix,
             n_numeric,
@@ -438,8 +461,10 @@ def study(
         )
         if method == "prior":
             return undo_prior(p, np.mean(y[fit]), received)
-        inside = np.clip(p, np.finfo(float).tiny, np.nextafter(1, 0))  # log-odds of 0 and 1 are endless
-        return logit(inside) if method in LEARNED and hasattr(learner(state), "decision_function") else p
+        both = hasattr(learner(state), "predict_proba") and hasattr(learner(state), "decision_function")
+        if method in LEARNED and both:
+            return logit(np.clip(p, np.finfo(float).tiny, np.nextafter(1, 0)))  # log-odds of 0 and 1 are endless
+        return p
 
     result = []
     for repeat in range(repeats):
@@ -465,9 +490,10 @@ def study(
                 taught_by = inner_results
                 if method in LEARNED:
                     inner_results = cross_fit(method, inner_results)
-                all_y = np.concatenate([labels for labels, _ in inner_results])
-                all_p = np.concatenate([p for _, p in inner_results])
-                cut = choose_cut(rule, all_y, all_p, cut_measure, thresholds)
+                inner_results = [(labels, values, compared(values)) for labels, values in inner_results]
+                all_y = np.concatenate([labels for labels, _, _ in inner_results])
+                all_compared = np.concatenate([part for _, _, part in inner_results])
+                cut = choose_cut(rule, all_y, all_compared, cut_measure, thresholds)
                 if cut is not None:  # no cut meets the rule: this candidate is not applicable either
                     value = value_of(inner_results, cut, primary)
                     found = {"candidate": candidate, "threshold": cut, "value": value}
@@ -484,9 +510,10 @@ def study(
             if method in LEARNED:  # by the inner predictions of the winner, all together
                 labels, score = (np.concatenate(part) for part in zip(*winner["taught_by"], strict=True))
                 p = LEARNED[method](score, labels)(p)
-            scores, counts = scores_of(y[test], p, cut)
+            scores, counts = scores_of(y[test], p, compared(p), cut, is_probability)
             params = {name: chosen[name] for name in ("ratio", "k", "weight") if chosen[name] is not None}
             params |= {f"learner.{name}": value for name, value in chosen["params"].items()}
-            row |= {"status": "ok", "params": params, "threshold": cut, "value": winner["value"]}
+            scale = "decision_value" if is_observed and not is_probability else "probability"
+            row |= {"status": "ok", "params": params, "threshold": cut, "scale": scale, "value": winner["value"]}
             result.append(row | {"scores": scores, "counts": counts})
     return result

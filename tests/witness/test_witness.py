@@ -23,12 +23,13 @@ from imblearn.pipeline import make_pipeline
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import matthews_corrcoef
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline as make_plain_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
@@ -148,12 +149,24 @@ def test_recall_at_precision_by_hand():
 
 
 def test_degenerate_scores():
-    scores, counts = plain.scores_of(np.array([0, 0, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4]), 0.5)
+    p = np.array([0.1, 0.2, 0.3, 0.4])
+    scores, counts = plain.scores_of(np.array([0, 0, 0, 1]), p, p, 0.5, True)
     assert counts == {"tn": 3, "fp": 0, "fn": 1, "tp": 0}
     assert scores["precision"] is None
     assert (scores["mcc"], scores["f1"], scores["recall"], scores["g_mean"]) == (0, 0, 0, 0)
     assert (scores["specificity"], scores["balanced_accuracy"], scores["accuracy"]) == (1, 0.5, 0.75)
     assert scores["roc_auc"] == scores["pr_auc"] == 1
+
+
+def test_decision_values_rank_and_what_they_are_compared_as_calls():
+    """Behind the logistic the three highest rows would be one: 1.0 in floating point."""
+    d = np.array([-50.0, 60.0, 40.0, 90.0])
+    scores, counts = plain.scores_of(np.array([0, 0, 1, 1]), d, plain.expit(d), 0.5, False)
+    assert counts == {"tn": 1, "fp": 1, "fn": 0, "tp": 2}
+    assert scores["roc_auc"] == 0.75
+    assert scores["pr_auc"] == pytest.approx((1 + 2 / 3) / 2)
+    assert scores["brier"] is scores["log_loss"] is None
+    assert len(np.unique(plain.expit(d))) == 2
 
 
 @pytest.mark.parametrize(
@@ -261,7 +274,11 @@ LEARNERS = {
     "xgboost": xgboost,
     "knn": lambda seed: KNeighborsClassifier(n_jobs=1),
     "decision_tree": lambda seed: DecisionTreeClassifier(random_state=seed),
+    "svm": lambda seed: SVC(random_state=seed),
+    "sgd": lambda seed: SGDClassifier(alpha=1e-7, random_state=seed),
 }
+#: What is typed for a learner that is none of those on file.
+TYPED = {"sgd": "+learner.sgd.make={_target_: sklearn.linear_model.SGDClassifier, alpha: 1e-7}"}
 MATRIX = ("logistic", "random_forest", "lightgbm", "xgboost")
 STRATEGIES = {
     "none": {},
@@ -303,7 +320,8 @@ class Case:
             "tracking=none",
             "runner.n_jobs=1",
             *([f"dataset=[{','.join(self.tables)}]"] if all(isinstance(t, str) for t in self.tables) else []),
-            f"learner=[{','.join(self.learners)}]",
+            f"learner=[{','.join(name for name in self.learners if name not in TYPED)}]",
+            *(TYPED[name] for name in self.learners if name in TYPED),
             f"strategy=[{','.join(self.strategies)}]",
             *(f"learner.{name}.make.n_estimators=20" for name in self.learners if name in SMALLER),
             *typed_knobs(self.strategies),
@@ -363,6 +381,7 @@ def assert_same(ledger, witness, dataset, learner, strategy):
             continue
         assert theirs["params"] == row["params"], where
         assert theirs["counts"] == row["counts"], where
+        assert theirs.get("scale", "probability") == row["scale"], where
         wrong = {
             name: (found, expected)
             for name, found, expected in [
@@ -392,6 +411,43 @@ def fast_ledger(tmp_path_factory):
 def test_ledger_equals_witness(fast_ledger, dataset, learner, strategy):
     witness = by_witness(*bundled(dataset), LEARNERS[learner], FAST.strategies[strategy], {})
     assert_same(fast_ledger, witness, dataset, learner, strategy)
+
+
+DECIDING = {
+    "none": {},
+    "threshold": {"threshold": "tuned"},
+    "smote_threshold": {"sampler": plain.smote, "ratios": [0.5], "ks": [3], "threshold": {"alert_rate": 0.1}},
+    "weight_threshold": {"weights": [2, 10], "threshold": {"cost": {"fn": 10, "fp": 1}}},
+    "class_weight": {"weights": [2, 10], "calibration": "sigmoid"},
+}
+#: What turns the strategies on file into these.
+DECIDED = (
+    "strategy.smote_threshold.threshold={alert_rate: 0.1}",
+    "strategy.weight_threshold.threshold={cost: {fn: 10, fp: 1}}",
+    "strategy.class_weight.calibration=sigmoid",
+)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "given"),
+    [
+        ((), {}),
+        pytest.param(
+            ("primary=pr_auc", "protocol.thresholds=observed"),
+            {"primary": "pr_auc", "thresholds": "observed"},
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["mcc", "pr_auc"],
+)
+def test_ledger_of_learners_without_probabilities_equals_witness(tmp_path, overrides, given):
+    case = Case((*DECIDED, *overrides), ("ecoli3",), ("svm", "sgd"), DECIDING, given)
+    ledger = ledger_rows(tmp_path, case.typed())
+    for learner in case.learners:
+        for strategy, knobs in DECIDING.items():
+            witness = by_witness(*bundled("ecoli3"), LEARNERS[learner], knobs, given)
+            assert {row["status"] for row in witness} == {"ok"}
+            assert_same(ledger, witness, "ecoli3", learner, strategy)
 
 
 CALIBRATED = {
