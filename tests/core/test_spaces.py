@@ -65,6 +65,38 @@ def test_thresholds_are_no_axis_but_a_grid_of_cuts():
     assert spaces.cuts(Strategy("s", threshold="tuned")) is None
 
 
+@pytest.mark.parametrize(
+    ("values", "pair"),
+    [
+        ((0.1, 0.3, 0.30000000000000004), (0.3, 0.30000000000000004)),
+        ((0.5, 0.1, 0.5), (0.5, 0.5)),
+        ((0.1, 0.1 + 9e-13), (0.1, 0.1 + 9e-13)),
+        ((0, 1e-13), (0, 1e-13)),
+        ((2, "balanced", "balanced"), ("balanced", "balanced")),
+        ((1e6, 1e6 + 1e-7), (1e6, 1e6 + 1e-7)),
+        ((10**400, 3, 10**400), (10**400, 10**400)),
+        ((10**20, 10**20 + 1), None),
+        ((0.1, 0.1 + 2e-12), None),
+        (("1", 1, "true"), None),
+        ((), None),
+    ],
+)
+def test_a_value_is_listed_once(values, pair):
+    assert spaces.repeated(values) == pair
+    assert spaces.repeated(values[::-1]) == (pair and pair[::-1])
+
+
+@pytest.mark.parametrize(("values", "is_one"), [((1e-13, 2e-13), False), ((0, 1e-15), False), ((0.3, 0.1 * 3), True)])
+def test_a_small_parameter_is_no_copy_of_another(values, is_one):
+    assert (spaces.repeated(values, absolute=False) is not None) is is_one
+    assert spaces.repeated(values) is not None
+
+
+@pytest.mark.parametrize("pair", list(product((True, 1, 1.0), repeat=2)))
+def test_a_type_makes_no_other_value(pair):
+    assert spaces.repeated(pair) == pair
+
+
 def test_fixed_knobs_are_those_a_strategy_has():
     assert spaces.fixed(Strategy("none")) == {}
     assert spaces.fixed(Strategy("s", SMOTE, "balanced", 0.3, {"k": Choice((3,))}, ratio=0.5)) == {

@@ -5,8 +5,9 @@ Thresholds are no axis: they are swept on the same fits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import product
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise, product
 
 from imblab.records import Axis, Choice, Interval, Learner, Scalar, Strategy
 
@@ -14,6 +15,8 @@ from imblab.records import Axis, Choice, Interval, Learner, Scalar, Strategy
 KNOBS = ("ratio", "k", "weight")
 #: Prefix of a tuned learner parameter among the params of a row.
 LEARNER = "learner."
+#: Numbers closer than this are tied.
+TIE = 1e-12
 
 
 def axes(strategy: Strategy, learner: Learner, tune_learner: bool) -> dict[str, Axis]:
@@ -88,6 +91,42 @@ def grid(searched: Mapping[str, Axis]) -> list[dict[str, Scalar]]:
         values.append(axis.values)
     unique = dict.fromkeys(product(*values))
     return [dict(zip(searched, combination, strict=True)) for combination in unique]
+
+
+def repeated(values: Sequence[Scalar], absolute: bool = True) -> tuple[Scalar, Scalar] | None:
+    """Find two listed values that are one: equal, whatever their type, or numbers within 1e-12 of each other.
+
+    Parameters
+    ----------
+    values : sequence of float, int, str or bool
+    absolute : bool, default=True
+        Whether 1e-12 is a distance. False for parameters that may be smaller: it is a share of the larger one then.
+
+    Returns
+    -------
+    (scalar, scalar) or None
+        In the order in which they are listed.
+
+    Examples
+    --------
+    >>> repeated((0.1, 0.30000000000000004, 0.3)), repeated((True, "a", 1)), repeated((1e-13, 1e-14), absolute=False)
+    ((0.30000000000000004, 0.3), (True, 1), None)
+    """
+    texts: dict[str, int] = {}
+    for i, value in enumerate(values):
+        if isinstance(value, str) and texts.setdefault(value, i) != i:
+            return value, value
+    numbers = sorted((value, i) for i, value in enumerate(values) if not isinstance(value, str))
+    for (low, i), (high, j) in pairwise(numbers):
+        if _is_one(low, high, absolute):
+            return values[min(i, j)], values[max(i, j)]
+    return None
+
+
+def _is_one(low: float, high: float, absolute: bool) -> bool:
+    if low == high or (isinstance(low, int) and isinstance(high, int)):  # whole numbers of any length
+        return low == high
+    return math.isclose(low, high, rel_tol=TIE, abs_tol=TIE if absolute else 0.0)
 
 
 def size(searched: Mapping[str, Axis]) -> int | None:

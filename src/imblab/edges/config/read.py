@@ -199,7 +199,7 @@ def _learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
         makes.refuse_reaching(parameter, f"{where}.space")
         if targets.takes_anything(make):
             makes.refuse_misspelt(targets.build(make, allow=allow), parameter, f"{where}.space")
-        space[parameter] = sweeps.axis(text, f"{where}.space.{parameter}", _is_whole(make, parameter))
+        space[parameter] = sweeps.axis(text, f"{where}.space.{parameter}", _is_whole(make, parameter), absolute=False)
     says_so = flag(raw.get("rebalances", False), f"{where}.rebalances")
     rebalances = says_so or makes.rebalances(make, space, allow)
     return Learner(name, make, space, _staged(raw.get("staged") or {}, f"{where}.staged"), rebalances)

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
+from imblab.core import spaces
 from imblab.edges.config.checks import shown
 from imblab.errors import ConfigError
 from imblab.records import Axis, Choice, Interval, Scalar
@@ -25,9 +26,11 @@ PHRASES = {
 }
 #: A longer axis is a slip of the pen, not a wish.
 MOST = 10_000
+#: Values of a space that a message repeats.
+MAX_SHOWN_VALUES = 20
 
 
-def axis(given: Any, where: str, integer: bool = False) -> Axis:
+def axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -> Axis:
     """The axis behind a space text or a list of values.
 
     Parameters
@@ -38,6 +41,8 @@ def axis(given: Any, where: str, integer: bool = False) -> Axis:
         The key it stands under, for messages.
     integer : bool, default=False
         Whether the parameter takes whole numbers only.
+    absolute : bool, default=True
+        Whether numbers within 1e-12 are one value, rather than within that share of themselves.
 
     Returns
     -------
@@ -71,9 +76,27 @@ def axis(given: Any, where: str, integer: bool = False) -> Axis:
         )
     if any(isinstance(value, float) and not math.isfinite(value) for value in values):
         raise _unknown(given, where)
+    _check_distinct(values, where, absolute)
     if integer:
         values = [_whole(value, where) for value in values]
     return Choice(tuple(values))
+
+
+def _check_distinct(values: Sequence[Scalar], where: str, absolute: bool) -> None:
+    """Refuse a value that is listed twice, in whatever spelling: it would be searched and counted twice."""
+    pair = spaces.repeated(values, absolute)
+    if pair is None:
+        return
+    first, second = (_written(Choice((value,)))[7:-1] for value in pair)
+    rest = list(values)
+    # 0.3 stays and 0.30000000000000004 goes, wherever it stands; else the first one stays.
+    odd = pair[len(first) <= len(second)] if type(pair[0]) is type(pair[1]) else pair[1]
+    del rest[max(i for i, value in enumerate(rest) if value is odd)]
+    way_out = f"Write {_written(Choice(tuple(rest)))}" if len(rest) <= MAX_SHOWN_VALUES else "Leave one of them out"
+    raise ConfigError(
+        f"{where!r} lists {first} and {second}, which are one value; equal values, and numbers within 1e-12 of each "
+        f"other, are listed once. {way_out}."
+    )
 
 
 def _parsed(given: Any, where: str) -> Any:
