@@ -9,8 +9,9 @@ import json
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 from imblab import asking, reporting, syncing, verdicts
 from imblab.analysis import table
 from imblab.analysis.claims import register
+from imblab.analysis.completeness import Completeness, completeness_of
 from imblab.core import targets
 from imblab.edges import config, datasets, ledger, optuna_storage, runner, store, terminal, tracking
 from imblab.errors import FitError, ImblabError, presentable
 from imblab.gathering import gather
-from imblab.layout import Layout, lay_out
+from imblab.layout import Layout, in_memory, lay_out
 from imblab.records import Dataset, Evaluation, Study
 
 if TYPE_CHECKING:
@@ -128,6 +130,7 @@ def run(
     StudyError
         If the folder answers another question; what differs is named.
     """
+    study = replace(study, datasets={**in_memory(data), **study.datasets})
     layout = _laid_out(study, data)
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
     engine = runner.Engine(n_jobs, asking.opener(store_path), fit_timeout)
@@ -166,10 +169,11 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     with syncing.picture(layout, home, request.tracking, request.allow, engine.open_store) as picture:
         rows = _carry_out(layout, home, engine, request.overwrite, spoken, _stops(request), picture)
         kept = config.read(ledger.read_study(home), request.allow)
-        steps = [*_reported(request, home, kept), *_copied(request, rows), *_next_steps(request.study.name)]
+        whole = verdicts.measured(kept, ledger.read_rows(home))
+        steps = [*_reported(request, home, kept), *_copied(request, rows), *_next_steps(request.study.name, whole)]
         if picture is not None:
             steps = [_logged(picture, request.study.name), *steps]
-    _print_comparison(verdicts.on_record(request.study, kept), rows, steps, as_json)
+    _print_comparison(verdicts.on_record(request.study, kept), rows, steps, as_json, whole)
     return 0
 
 
@@ -178,7 +182,8 @@ def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
     home = ledger.find(name, EXPERIMENTS)
     study = config.load(home / ledger.QUESTION, args, loads_data=False).study
     rows = ledger.read_rows(home)
-    _print_comparison(study, rows, _next_steps(name), as_json)
+    whole = verdicts.measured(study, rows)
+    _print_comparison(study, rows, _next_steps(name, whole), as_json, whole)
     return 0
 
 
@@ -220,10 +225,13 @@ def _carry_out(
         done = {row.key for row in book.rows}
         todo = [cell for cell in layout.cells if cell.key not in done]
         if say and not todo:
-            say(f"Study {layout.study.name!r} is finished: all {len(layout.cells)} cells are answered.")
+            say(f"All {len(layout.cells)} evaluations that study {layout.study.name!r} was asked for are there.")
         elif say and done:
-            say(f"{len(layout.cells) - len(todo)} of {len(layout.cells)} cells are answered; continuing.")
-        with terminal.progress(len(todo), engine.n_jobs) if say and todo else nullcontext() as bar:
+            say(f"{len(layout.cells) - len(todo)} of {len(layout.cells)} evaluations are there; continuing.")
+        if picture is not None and todo and book.rows:
+            picture.resumed()
+        bars = terminal.progress(len(todo), engine.n_jobs) if say and todo else nullcontext()
+        with _counted_if_stopped(layout, book), bars as bar:
 
             def on_row(row: Evaluation) -> None:
                 book.append(row)
@@ -252,6 +260,17 @@ def _carry_out(
     if picture is not None:
         picture.gathered()
     return rows
+
+
+@contextmanager
+def _counted_if_stopped(layout: Layout, book: ledger.Ledger) -> Iterator[None]:
+    """Say how much is evaluated where a study is stopped, by a person or by an error."""
+    try:
+        yield
+    except (KeyboardInterrupt, ImblabError):
+        found = completeness_of(layout.study, list(layout.datasets), book.rows)
+        print("\n".join(found.sentences()), file=sys.stderr)
+        raise
 
 
 def _account(rows: Sequence[Evaluation], tally: runner.Tally, say: Callable[[str], None]) -> None:
@@ -306,15 +325,26 @@ def _copied(request: config.Request, rows: Sequence[Evaluation]) -> list[str]:
     return [f"See the inner searches: optuna-dashboard {quote(presentable(request.storage))}"]
 
 
-def _next_steps(name: str) -> list[str]:
+def _next_steps(name: str, whole: Completeness) -> list[str]:
     home = EXPERIMENTS / name
+    again = (
+        f"imblab rescore {name.split('/')[0]} ... refit=true" if "/" in name else f"imblab run {home / ledger.QUESTION}"
+    )
     return [
+        *([] if whole.is_complete else [f"Continue: {again}"]),
         f"See this again: imblab compare {name}",
         f"Every row: {home / ledger.ROWS}; the question: {home / ledger.QUESTION}",
         "Change the question: imblab run experiment=... strategy.smote.space.k=... (see README.md)",
     ]
 
 
-def _print_comparison(study: Study, rows: Sequence[Evaluation], steps: Sequence[str], as_json: bool) -> None:
-    found = verdicts.judge(study, rows)
+def _print_comparison(
+    study: Study,
+    rows: Sequence[Evaluation],
+    steps: Sequence[str],
+    as_json: bool,
+    whole: Completeness,
+) -> None:
+    """Print the comparison of a study, or of the part that was asked for of a whole one."""
+    found = verdicts.judge(study, rows, completeness=whole)
     print(json.dumps(verdicts.plain(found))) if as_json else terminal.show(verdicts.text(found, steps))

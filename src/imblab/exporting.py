@@ -76,6 +76,8 @@ def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     request = config.load(home / ledger.QUESTION, wish.rest)
     found = verdicts.judge(request.study, ledger.read_rows(home))
     chosen, done = arms(found, wish.choice), []
+    for line in found.completeness.sentences():
+        say(line)
     if not wish.contains_rows:
         _refuse_rows(found.study, chosen)
     _check_place(home, request)
@@ -131,7 +133,7 @@ def arms(found: Verdicts, choice: Mapping[str, str]) -> list[Arm]:
     Raises
     ------
     StudyError
-        If a name is unknown, or no arm has a score in every fold.
+        If a name is unknown, no arm has a score in every fold, or one would be chosen from an incomplete design.
     """
     summary, primary = found.summary, found.study.primary
     for kind, name in choice.items():
@@ -144,6 +146,12 @@ def arms(found: Verdicts, choice: Mapping[str, str]) -> list[Arm]:
         raise StudyError(
             f"study {found.study.name!r} has no strategy with a {primary} in every fold among those asked for; a model "
             f"leaves with its scores. Finish it with imblab run, or see imblab compare {found.study.name}."
+        )
+    if not found.completeness.is_complete and not {"learner", "strategy"} <= set(choice):
+        raise StudyError(
+            f"study {found.study.name!r} is incomplete: {found.completeness.counted} are there; nothing is chosen "
+            "before the design is complete. Finish it with imblab run, or name learner=... and strategy=... to export "
+            "that pair as it stands, which its card says."
         )
     return [_best(rows, found.study, choice) for _, rows in whole.groupby("dataset", sort=False)]
 
@@ -221,9 +229,10 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
         risks=task.scale(trial.params) == PROBABILITY,
         scale=task.threshold_scale(trial.params),
     )
-    text = card(facts, study, table.tidy(rows), found.summary, found.contrasts, evidence.read(home / evidence.FILE))
+    gathered = evidence.read(home / evidence.FILE)
+    text = card(facts, study, table.tidy(rows), found.summary, found.contrasts, gathered, found.completeness)
     return tracking.Model(
-        facts.name, made, form, facts.columns, _kind(labels), _example(data, facts.columns), text, _tags(facts, study)
+        facts.name, made, form, facts.columns, _kind(labels), _example(data, facts.columns), text, _tags(facts, found)
     )
 
 
@@ -359,9 +368,12 @@ def _example(data: Dataset, columns: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def _tags(facts: Facts, study: Study) -> dict[str, str]:
+def _tags(facts: Facts, found: Verdicts) -> dict[str, str]:
+    whole = found.completeness
     return {
-        "imblab.study": study.name,
+        "imblab.study": found.study.name,
+        "imblab.complete": str(whole.is_complete).lower(),
+        "imblab.evaluations": f"{whole.evaluated} of {whole.asked}",
         **{f"imblab.{kind}": value for kind, value in facts.arm.items()},
         "imblab.threshold": f"{facts.threshold!r}",
         "imblab.scale": facts.scale,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imblab.core import design, own_code, splits
 from imblab.edges import datasets
 from imblab.edges.ledger import Expected
-from imblab.errors import ConfigError
-from imblab.records import Cell, Dataset, Split, Study
+from imblab.errors import ConfigError, DataError
+from imblab.records import Cell, Dataset, Split, Study, fingerprint
+
+#: The kind of a data set that Python gave, of which no file is known.
+MEMORY = "memory"
+#: Names that may be keys of a study; see :mod:`imblab.edges.config`.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +59,41 @@ class Layout:
         return self._cautions[name]
 
 
+def in_memory(data: Sequence[Dataset]) -> dict[str, dict[str, str]]:
+    """How a study describes tables that Python gave it: they belong to its design, and no file holds them.
+
+    Parameters
+    ----------
+    data : sequence of Dataset
+
+    Returns
+    -------
+    dict of str to dict
+        By a key that may stand in ``study.yaml``.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> in_memory([Dataset("mine", pd.DataFrame(), np.zeros(0), ("no", "yes"))])
+    {'mine': {'kind': 'memory', 'name': 'mine', 'source': 'mine'}}
+    """
+    found = {}
+    for table in data:
+        key = table.name if NAME.fullmatch(table.name) else f"memory_{fingerprint(table.name)[:8]}"
+        roles = {role: "given" for role in ("groups", "time") if getattr(table, role) is not None}
+        found[key] = {"kind": MEMORY, "name": table.name, "source": table.source or table.name, **roles}
+    return found
+
+
+def _check_given(study: str, name: str, given: Mapping[str, Dataset]) -> None:
+    if name not in given:
+        raise DataError(
+            f"data set {name!r} of study {study!r} was a table in memory; no file describes it. Run the study in "
+            "Python with imblab.run(study, data=[...]), or write the table to a file and run a study with "
+            "dataset=table."
+        )
+
+
 def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
     """Load the tables, make and check the splits, expand the design.
 
@@ -75,6 +116,9 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
         )
     loaded = dict(given or {})
     for key, spec in study.datasets.items():
+        if spec.get("kind") == MEMORY:
+            _check_given(study.name, str(spec.get("name") or key), loaded)
+            continue
         data = datasets.load(spec, key)
         if data.name in loaded:
             raise ConfigError(

@@ -10,10 +10,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from imblab.analysis import methods, table
+from imblab.analysis.completeness import within
 from imblab.edges import config, datasets, evidence, files, ledger, report, terminal
 from imblab.errors import StudyError
 from imblab.records import Evaluation, Study
-from imblab.verdicts import Verdicts, judge
+from imblab.verdicts import Verdicts, data_sets, judge
 
 READ = (ledger.QUESTION, ledger.ROWS, evidence.FILE)
 #: What somebody who stands by a study writes into its folder: the index lists the studies that have one.
@@ -52,13 +53,14 @@ def source_of(
     StudyError
         If there is no row.
     """
-    rows = _in_order(ledger.read_rows(home), _by_name(study))
+    rows = ledger.read_rows(home)
+    judged = judged or judge(study, rows)
+    rows = _in_order(within(study, data_sets(study, rows), rows), _by_name(study))
     if not rows:
         raise StudyError(
-            f"study {study.name!r} has 0 rows in {str(home)!r}; a report lays out rows. Answer it first: imblab run "
-            f"{home / ledger.QUESTION}."
+            f"study {study.name!r} has {judged.completeness.counted} in {str(home)!r}; a report lays out rows. Run it "
+            f"first: imblab run {home / ledger.QUESTION}."
         )
-    judged = judged or judge(study, rows)
     return report.Source(
         study=_by_name(study),
         rows=rows,
@@ -71,6 +73,7 @@ def source_of(
         facts=evidence.read_facts(home / evidence.FILE),
         hashes={n: hashlib.sha256(files.read(home, n)).hexdigest() for n in READ if files.exists(home, n)},
         exploratory=exploratory,
+        completeness=judged.completeness,
         command=f"imblab run {_place(home)}/{ledger.QUESTION}",
     )
 

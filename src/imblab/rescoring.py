@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from imblab import app, reporting
+from imblab import app, reporting, verdicts
 from imblab.analysis import rescored, table
 from imblab.core import replay
 from imblab.core.evaluate import evaluate
@@ -104,7 +104,9 @@ def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path],
     added = rescored.added(before, found.table, [m.name for m in study.measures])
     seconds = time.perf_counter() - begin
     page = reporting.write(found.folder, study, "asked after the rows were seen") if len(found.table) else None
+    whole = verdicts.measured(study, ledger.read_rows(found.folder))
     facts = {
+        **{"completeness": whole.to_mapping(), "lead": list(whole.sentences())},
         **{"study": name, "label": found.folder.name, "primary": study.primary, "exploratory": True},
         **{"changed": list(found.changed), "answered": len(found.table), "missing": dict(found.missing)},
         **{"seconds": seconds, "moves": _records(moved), "added": _records(added), "report": page and str(page)},

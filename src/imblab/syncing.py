@@ -82,6 +82,10 @@ class Picture:
         self._inner: Inner = {}
         self.writer = tracking.Background(partial(tracking.open_writer, layout.study, home, uri))
 
+    def resumed(self) -> None:
+        """Say that a study with rows is added to: what MLflow said of it may hold no more."""
+        self.writer.put(partial(self._begin, ()))
+
     def row(self, row: Evaluation) -> None:
         """Take a new row; when its family is whole, its searches are written."""
         family = (row.dataset, row.learner)

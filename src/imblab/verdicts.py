@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import compare, many, table, wording
+from imblab.analysis.completeness import Completeness, completeness_of, within
 from imblab.analysis.many import Across
 from imblab.edges import datasets, terminal
 from imblab.records import Evaluation, Study
@@ -25,8 +26,11 @@ class Verdicts:
     summary, contrasts : DataFrame
         See :func:`imblab.analysis.compare.summarise` and :func:`imblab.analysis.compare.contrasts`.
     sentences : tuple of str
+        What the evidence allows one to say; before the design is complete, what is missing.
     across : tuple of Across
-        One a learner; empty for fewer than two sources.
+        One a learner; empty for fewer than two sources, and before the design is complete.
+    completeness : Completeness
+        How much of the design is evaluated.
     """
 
     study: Study
@@ -34,10 +38,16 @@ class Verdicts:
     contrasts: pd.DataFrame
     sentences: tuple[str, ...]
     across: tuple[Across, ...]
+    completeness: Completeness
 
 
-def judge(study: Study, rows: Iterable[Evaluation], sources: many.Sources | None = None) -> Verdicts:
-    """Judge the rows of a study by what it claims.
+def judge(
+    study: Study,
+    rows: Iterable[Evaluation],
+    sources: many.Sources | None = None,
+    completeness: Completeness | None = None,
+) -> Verdicts:
+    """Judge the rows of a study by what it claims; there is no verdict before its design is complete.
 
     Parameters
     ----------
@@ -46,18 +56,48 @@ def judge(study: Study, rows: Iterable[Evaluation], sources: many.Sources | None
     rows : iterable of Evaluation
     sources : mapping of str to str, optional
         The parent table of every data set; by default what the configuration of the study says.
+    completeness : Completeness, optional
+        Of the whole study, where ``study`` and ``rows`` are a part of it; by default theirs.
 
     Returns
     -------
     Verdicts
     """
-    frame = table.tidy(rows)
+    rows = list(rows)
     known = {name: source for name, source, _ in _named(study)}
     timed = {name for name, _, by_time in _named(study) if by_time}
-    found = compare.contrasts(frame, study, timed)
-    across = tuple(many.across(frame, study, known if sources is None else sources))
-    said = (*compare.sentences(found, study), *map(wording.over_sources, across))
-    return Verdicts(study, compare.summarise(frame, study, timed), found, said, across)
+    whole = completeness or measured(study, rows)
+    frame = table.tidy(within(study, data_sets(study, rows), rows))
+    found = compare.contrasts(frame, study, timed, incomplete=whole.reason)
+    across = tuple(many.across(frame, study, known if sources is None else sources)) if whole.is_complete else ()
+    verdict = (*compare.sentences(found, study), *map(wording.over_sources, across)) if whole.is_complete else ()
+    said = verdict or whole.sentences()
+    return Verdicts(study, compare.summarise(frame, study, timed), found, said, across, whole)
+
+
+def measured(study: Study, rows: Iterable[Evaluation]) -> Completeness:
+    """How much of the design of a study is evaluated.
+
+    Parameters
+    ----------
+    study : Study
+        As its folder has it.
+    rows : iterable of Evaluation
+
+    Returns
+    -------
+    Completeness
+    """
+    rows = list(rows)
+    return completeness_of(study, data_sets(study, rows), rows)
+
+
+def data_sets(study: Study, rows: Iterable[Evaluation]) -> list[str]:
+    """The names of the data sets of a design, as rows have them; of the rows where the question describes none.
+
+    A study that was made in Python before tables in memory were part of ``study.yaml`` describes none.
+    """
+    return [name for name, _, _ in _named(study)] or list(dict.fromkeys(row.dataset for row in rows))
 
 
 def on_record(study: Study, kept: Study) -> Study:
@@ -77,8 +117,10 @@ def on_record(study: Study, kept: Study) -> Study:
 
 def text(found: Verdicts, steps: Sequence[str] = (), width: int | None = None) -> str:
     """The page for the terminal."""
+    lead = found.completeness.sentences()
+    said = () if found.sentences == lead else found.sentences
     return terminal.comparison(
-        found.summary, found.contrasts, found.sentences, found.study, steps, width, across=found.across
+        found.summary, found.contrasts, said, found.study, steps, width, across=found.across, lead=lead
     )
 
 
@@ -87,6 +129,7 @@ def plain(found: Verdicts) -> dict[str, Any]:
     return {
         "study": found.study.name,
         "primary": found.study.primary,
+        "completeness": found.completeness.to_mapping(),
         "summary": _records(found.summary),
         "contrasts": _records(found.contrasts),
         "sentences": list(found.sentences),

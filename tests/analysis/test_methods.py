@@ -17,7 +17,7 @@ def test_the_question_names_what_isolates_resampling(study):
     said = methods.question(study)
     assert said.startswith("On yeast4 and hypothyroid with logistic and lightgbm: does resampling help by MCC")
     alone = tuple(s for s in study.strategies if s.name in ("none", "class_weight"))
-    assert "which of none and class_weight does better by MCC" in methods.question(replace(study, strategies=alone))
+    assert "how do none and class_weight compare by MCC" in methods.question(replace(study, strategies=alone))
 
 
 def test_paragraphs_follow_the_configuration(study):

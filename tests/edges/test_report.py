@@ -561,7 +561,9 @@ def test_without_evidence_it_says_so(small, tmp_path):
 
 def test_no_row_is_refused(small, tmp_path):
     shutil.copy(small.home / ledger.QUESTION, tmp_path / ledger.QUESTION)
-    with pytest.raises(reporting.StudyError, match=r"study 'small' has 0 rows in .*; a report lays out rows"):
+    with pytest.raises(
+        reporting.StudyError, match=r"study 'small' has 0 of 60 evaluations in .*; a report lays out rows"
+    ):
         reporting.source_of(tmp_path, small.study)
 
 

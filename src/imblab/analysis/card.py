@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import evidence
+from imblab.analysis.completeness import Completeness
 from imblab.analysis.intervals import Estimate, corrected_t
 from imblab.records import DECISION_VALUE, PROBABILITY, Scalar, Strategy, Study
 
@@ -81,6 +82,7 @@ def card(
     summary: pd.DataFrame,
     contrasts: pd.DataFrame,
     gathered: pd.DataFrame | None,
+    completeness: Completeness | None = None,
 ) -> str:
     """The card in Markdown.
 
@@ -94,6 +96,8 @@ def card(
         As :mod:`imblab.analysis.compare` gives them.
     gathered : DataFrame or None
         The evidence of the study, where it is kept.
+    completeness : Completeness, optional
+        Of the design of the study: where evaluations are missing, the card says so first and holds no verdict.
 
     Returns
     -------
@@ -103,15 +107,18 @@ def card(
     own = frame[_is(frame, facts)]
     told = summary[_is(summary, facts)].iloc[0]
     strategy = next(s for s in study.strategies if s.name == facts.strategy)
+    lead = completeness.sentences() if completeness is not None else ()
+    complete = completeness is None or completeness.is_complete
     parts = [
         f"# {facts.name}",
+        *([" ".join(map(_plain_text, lead))] if lead else []),
         f"Says {_code(facts.labels[1])} for a row of {_code(facts.dataset)} whose {_compared(facts)} is at or above "
         f"**{facts.threshold:g}**, else {_code(facts.labels[0])}: {_code(facts.learner)} under the strategy "
         f"{_code(facts.strategy)}, from the study {_code(study.name)}. {facts.selection}",
         *_data(facts, study),
         *_choice(facts, study, told),
         *_scores(facts, study, own, told),
-        *_verdicts(facts, contrasts),
+        *(_verdicts(facts, contrasts) if complete else ()),
         *_calibration(facts, study, own, gathered),
         "## What it must not be used for",
         "\n".join(f"- {text}" for text in _limits(facts, strategy)),
@@ -270,6 +277,11 @@ def _between(told: pd.Series) -> str:
 
 def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+
+def _plain_text(text: str) -> str:
+    """A sentence whose names are no markup."""
+    return "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in text)
 
 
 def _code(text: Any) -> str:

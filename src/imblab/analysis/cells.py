@@ -106,7 +106,7 @@ def tests(contrasts: pd.DataFrame) -> Words:
 
 
 def legend(contrasts: pd.DataFrame, study: Study) -> list[str]:
-    """How the tables of a study are read, in a sentence each."""
+    """How the tables of a study are read, in a sentence each; nothing of tests where none was made."""
     said = [f"Intervals: Nadeau-Bengio corrected {percent(study)}, unadjusted."]
     if contrasts.p.isna().all():
         return said

@@ -29,10 +29,18 @@ NUMBERS = (
     *("mean", "low", "high", "equivalence_low", "equivalence_high", "p", "p_holm", "detectable", "rope"),
     *("below", "within", "above"),
 )
+#: What a test or a posterior says: nothing of it is given before the design is complete.
+TESTED = ("equivalence_low", "equivalence_high", "p", "p_holm", "detectable", "below", "within", "above")
+#: What stands in place of a verdict until every evaluation of the design is there.
+INCOMPLETE = "incomplete"
 
 
 def contrasts(
-    frame: pd.DataFrame, study: Study, descriptive: Descriptive = False, exploratory: str | None = None
+    frame: pd.DataFrame,
+    study: Study,
+    descriptive: Descriptive = False,
+    exploratory: str | None = None,
+    incomplete: str | None = None,
 ) -> pd.DataFrame:
     """Every declared contrast of every family, with its test and its verdict.
 
@@ -47,6 +55,9 @@ def contrasts(
         Whether folds follow the time (or the names of the data sets where they do): no test there.
     exploratory : str, optional
         Why nothing here may have a verdict: what was changed after the rows were seen.
+    incomplete : str, optional
+        Why nothing here has a verdict yet: how much of the design is evaluated. Means and intervals are given, tests
+        are not.
 
     Returns
     -------
@@ -56,8 +67,8 @@ def contrasts(
         exploratory; ``detectable``, the smallest difference the design would have found (80 % power, alpha divided by
         the size of the family); ``rope`` (NaN for a measure without one); ``below within above``, the posterior
         probabilities of :func:`imblab.analysis.bayes.posterior`, which decide nothing; ``verdict``, *better* meaning
-        that a is better than b, whichever way the measure points; ``reason`` where the verdict is undetermined or
-        exploratory, else None.
+        that a is better than b, whichever way the measure points; ``reason`` where the verdict is undetermined,
+        exploratory or ``incomplete``, else None.
 
     Raises
     ------
@@ -67,6 +78,8 @@ def contrasts(
     table.check_paired(frame)
     late = labels(study, exploratory)
     rows = [row for family in arms.families(frame, study) for row in _judged_family(family, study, descriptive, late)]
+    if incomplete:
+        rows = [{**row, **dict.fromkeys(TESTED, math.nan), "verdict": INCOMPLETE, "reason": incomplete} for row in rows]
     columns = ["dataset", "learner", "a", "b", "measure", "folds", *NUMBERS, "verdict", "reason"]
     # As objects first: pandas would turn the None of a reason into NaN.
     frame = pd.DataFrame(rows, columns=columns, dtype=object)

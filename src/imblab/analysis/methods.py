@@ -46,7 +46,7 @@ def question(study: Study) -> str:
     Examples
     --------
     >>> question(Study("s", 0, {"yeast4": {}}, (), (Strategy("none"), Strategy("threshold", threshold="tuned")), ()))
-    'On yeast4: which of none and threshold does better by MCC, and by how much?'
+    'On yeast4: how do none and threshold compare by MCC?'
     """
     names = [s.name for s in study.strategies]
     where = joined(study.datasets) or "the tables given"
@@ -60,22 +60,25 @@ def question(study: Study) -> str:
             "as "
             f"well as {first[0]}, and what does either gain over doing nothing?"
         )
-    return f"On {where}{learners}: which of {joined(names)} does better by {named(study.primary)}, and by how much?"
+    return f"On {where}{learners}: how do {joined(names)} compare by {named(study.primary)}?"
 
 
-def paragraphs(study: Study) -> list[str]:
+def paragraphs(study: Study, judged: bool = True) -> list[str]:
     """How the evidence was gathered and judged.
 
     Parameters
     ----------
     study : Study
+    judged : bool, default=True
+        Whether contrasts were tested: not before the design is complete.
 
     Returns
     -------
     list of str
-        Design, strategies, tuning, scoring, statistics.
+        Design, strategies, tuning, scoring; statistics where contrasts were tested.
     """
-    return [_design(study), _strategies(study), _tuning(study), _scoring(study), _statistics(study)]
+    said = [_design(study), _strategies(study), _tuning(study), _scoring(study)]
+    return [*said, _statistics(study)] if judged else said
 
 
 def described(strategy: Strategy) -> str:

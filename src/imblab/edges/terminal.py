@@ -61,6 +61,7 @@ def comparison(
     next_steps: Sequence[str] = (),
     width: int | None = None,
     across: Sequence[Across] = (),
+    lead: Sequence[str] = (),
 ) -> str:
     """The end of a study: its tables by data set and learner, over sources, the verdicts, where to look next.
 
@@ -75,14 +76,21 @@ def comparison(
         Columns; those of the terminal by default, 80 at least.
     across : sequence of Across, default=()
         Strategies over sources, one a learner.
+    lead : sequence of str, default=()
+        What is said before anything else: how much of the design is evaluated, what is missing.
 
     Returns
     -------
     str
     """
-    if summary.empty:
-        return f"Study {study.name!r} has no rows yet."
     page = _Page(width)
+    for line in lead:
+        page.say(line)
+    if summary.empty:
+        page.say(f"Study {study.name!r} has no rows yet.")
+        return page.text()
+    if lead:
+        page.say("")
     for (dataset, learner), rows in summary.groupby(["dataset", "learner"], sort=False):
         page.say(cells.heading(rows, study))
         page.table(*_fitting(*cells.scores(rows, study), page.width))
@@ -183,8 +191,9 @@ def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
     Parameters
     ----------
     facts : mapping
-        ``study label primary changed answered seconds report``; ``missing``, knobs by cell; ``moves`` and ``added``,
-        lists of mappings as the rows that :mod:`imblab.analysis.rescored` gives.
+        ``study label primary changed answered seconds report``; ``lead``, how much of the design is evaluated;
+        ``missing``, knobs by cell; ``moves`` and ``added``, lists of mappings as the rows that
+        :mod:`imblab.analysis.rescored` gives.
     width : int, optional
 
     Returns
@@ -192,6 +201,8 @@ def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
     str
     """
     page, missing, name = _Page(width), facts["missing"], f"{facts['study']}/rescored/{facts['label']}"
+    for line in facts.get("lead", ()):
+        page.say(line)
     page.say(f"Exploratory: study {facts['study']!r} asked again after its rows were seen; no verdict follows.")
     for line in facts["changed"]:
         page.say(line, "- ", "  ")

@@ -29,6 +29,9 @@ TITLE = "Across data sets"
 def across(source: Source) -> Section:
     """Ranks over sources, learner by learner."""
     found = source.across
+    if not source.completeness.is_complete:
+        said = f"Nothing is compared over data sets before the design is complete: {source.completeness.counted}."
+        return Section("across", TITLE, (said,), (), "Across")
     if not found:
         return Section(
             "across", TITLE, ("All rows come from one parent table: there is nothing to rank over.",), (), "Across"

@@ -35,9 +35,12 @@ from imblab.edges.report.model import (
     of,
     slug,
     spans,
-    whole,
     words,
 )
+from imblab.edges.report.model import whole as count
+
+#: The title of the first section while evaluations are missing.
+NO_VERDICT = "No verdict yet"
 
 #: What stands behind a verdict and does not decide it.
 POSTERIOR = ("detectable", "below", "within", "above")
@@ -49,19 +52,39 @@ BESIDE = ("pr_auc", "recall", "precision", "f1", "mcc", "roc_auc", "brier")
 
 
 def verdict(source: Source) -> Section:
-    """The answer, before anything else."""
-    found = source.contrasts
+    """The answer, before anything else; what is missing, while that is not all there."""
+    found, whole = source.contrasts, source.completeness
+    if not whole.is_complete:
+        last = (
+            f"This page is exploratory: {source.exploratory}." if source.exploratory else f"Continue: {source.command}"
+        )
+        lead = (*whole.sentences(), last)
+        return Section("verdict", NO_VERDICT, lead, (_missing(source),), NO_VERDICT)
     if found.empty:
-        return Section("verdict", "The verdict", source.sentences)
+        return Section("verdict", "The verdict", (*whole.sentences(), *source.sentences))
     asked = _asked(source)
     said = [_counted(source, group, a, b) for (a, b), group in groups(asked, "a", "b")]
-    lead = [f"Everything on this page is exploratory: {source.exploratory}."] if source.exploratory else []
+    lead = list(whole.sentences())
+    lead += [f"Everything on this page is exploratory: {source.exploratory}."] if source.exploratory else []
     grids = [_grid(source, own, a, b) for (a, b), own in groups(asked, "a", "b")] if len(source.families) > 1 else []
     table = [_contrasts(source, _settled_first(asked), "verdict", "The contrasts that decide")]
     table = [replace(t, folded=bool(grids)) for t in table if len(asked) <= MOST]
     sentences = tuple(minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in source.sentences)
     todo = tuple(minus(s) for s in advice(asked, source.study, source.across))
     return Section("verdict", "The verdict", (*lead, *said), (*grids, *table), "Verdict", sentences, todo)
+
+
+def _missing(source: Source) -> Table:
+    """How many evaluations every data set, learner and strategy lacks."""
+    whole = source.completeness
+    lines = [
+        Line(key(*place), (words(", ".join(place)), count(n), count(whole.folds)))
+        for place, n in list(whole.missing.items())[:MOST]
+    ]
+    more = len(whole.missing) - len(lines)
+    note = f"{more:,} more lack evaluations." if more else ""
+    columns = header(("arm", "data set, learner, strategy"), "missing", ("asked", "of"))
+    return Table("missing", "Missing evaluations", columns, tuple(lines), note)
 
 
 def _asked(source: Source) -> pd.DataFrame:
@@ -107,8 +130,8 @@ def data_sheet(source: Source) -> Section:
         n, positives = source.census[dataset]
         shares = (num(positives / n), num(positives / (n - positives))) if 0 < positives < n else (num(None), num(None))
         first = next(r for r in source.rows if r.dataset == dataset)
-        cells = (words(dataset), whole(n), whole(positives), *shares, *_columns_of(known.get(dataset), bool(known)))
-        parts = (whole(first.n_train), whole(first.n_test), words(parent(source, dataset)))
+        cells = (words(dataset), count(n), count(positives), *shares, *_columns_of(known.get(dataset), bool(known)))
+        parts = (count(first.n_train), count(first.n_test), words(parent(source, dataset)))
         own = {"d": source.datasets.index(dataset)}
         lines.append(Line(dataset, (*cells, *parts, words(first.data_fingerprint[:12])), own))
     columns = header(
@@ -132,7 +155,13 @@ def data_sheet(source: Source) -> Section:
 
 def methods_section(source: Source) -> Section:
     """How the evidence was gathered, for a paper."""
-    return Section("methods", "How it was done", tuple(methods.paragraphs(source.study)), (), "Methods")
+    return Section(
+        "methods",
+        "How it was done",
+        tuple(methods.paragraphs(source.study, source.completeness.is_complete)),
+        (),
+        "Methods",
+    )
 
 
 def scores(source: Source) -> Section:
@@ -163,18 +192,22 @@ def scores(source: Source) -> Section:
     tested = source.summary[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None)
     lead = (
         f"Scores are means over {spans(list(source.summary.folds), '{:d}')} outer test folds, with the standard "
-        "deviation of folds. "
-        + (
-            f"Gains over the two baselines carry their corrected {level} interval, unadjusted: a difference whose "
-            "interval holds 0 is no difference that was shown."
-            if tested
-            else "Gains over the two baselines have no interval here, so that none of them was shown."
-        ),
+        "deviation of folds. " + _on_gains(source, level, bool(tested)),
     )
     gallery = Gallery(
         f"{named(primary)} of every fold", tuple(panels), note="A dot is the mean, a thin stroke a test fold."
     )
     return Section("results", "What every strategy scored", lead, (*tables, gallery), "Results")
+
+
+def _on_gains(source: Source, level: str, tested: bool) -> str:
+    """How the gains over the baselines are read."""
+    if not tested:
+        return "Gains over the two baselines have no interval here, so that none of them was shown."
+    said = f"Gains over the two baselines carry their corrected {level} interval, unadjusted"
+    if not source.completeness.is_complete:
+        return f"{said}. {source.completeness.counted} are there: nothing is decided by them."
+    return f"{said}: a difference whose interval holds 0 is no difference that was shown."
 
 
 def differences(source: Source) -> Section:
@@ -195,7 +228,11 @@ def differences(source: Source) -> Section:
             panels.append(Panel(_forest(source, own, dataset, learner), source.picks(dataset, learner)))
     known = found[found["mean"].notna()]
     said = methods.joined(f"{n} {_are(n)} {word}" for word, n in Counter(known.verdict).items()) or "none has a verdict"
-    lead = [f"Of {len(found)} contrasts, {said}."]
+    lead = [
+        f"Of {len(found)} contrasts, {said}."
+        if source.completeness.is_complete
+        else f"{source.completeness.counted} are there: differences are shown, and none is tested."
+    ]
     if len(known) < len(found):
         lead.append(
             f"{len(found) - len(known)} could not be compared, since an arm lacks a score: nothing is filled in."
@@ -207,7 +244,7 @@ def differences(source: Source) -> Section:
             f"is {spans(list(reach))}: smaller ones may be there and go unseen."
         )
     note = "The shaded strip is the region of practical equivalence" if found.rope.notna().any() else ""
-    if found.low.notna().any():
+    if found.low.notna().any() and source.completeness.is_complete:
         note += f"{'; a' if note else 'A'} whisker that holds 0 shows no difference"
     note += "." if note else ""
     gallery = Gallery("Differences and intervals", tuple(panels), note=note, vital=True)
@@ -243,7 +280,7 @@ def _columns_of(facts: Mapping[str, Any] | None, known: bool) -> tuple[Cell, ...
     """What the evidence recorded of the columns of a table; nothing where it recorded no table."""
     if facts is None:
         return (words(""),) * 3 if known else ()
-    return whole(facts["features"]), whole(len(facts["categorical"])), whole(sum(facts["missing"].values()))
+    return count(facts["features"]), count(len(facts["categorical"])), count(sum(facts["missing"].values()))
 
 
 def _score_cells(row: pd.Series[Any], beside: list[str]) -> list[Cell]:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import cells
+from imblab.analysis.completeness import Completeness
 from imblab.analysis.many import Across
 from imblab.edges.figures import Figure
 from imblab.records import Evaluation, Study
@@ -183,6 +184,8 @@ class Source:
         Of the files.
     exploratory : str or None
         Why nothing here may have a verdict.
+    completeness : Completeness
+        How much of the design is evaluated; nothing here has a verdict before it is complete.
     command : str
         What makes the study again.
     datasets, learners, strategies : list of str
@@ -208,6 +211,7 @@ class Source:
     facts: Mapping[str, Any]
     hashes: Mapping[str, str]
     exploratory: str | None
+    completeness: Completeness
     command: str
 
     datasets: list[str] = field(init=False)

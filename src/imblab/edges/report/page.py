@@ -92,7 +92,7 @@ def _filled(source: Source, sections: Sequence[Section]) -> str:
     template = environment.from_string(_text("report.html.j2"))
     return template.render(
         name=source.study.name,
-        title="what the evidence allows",
+        title="what the evidence allows" if source.completeness.is_complete else source.completeness.counted,
         question=methods.question(source.study),
         sections=sections,
         strategies=[{"name": n, "key": Markup(_key(*slots(source.strategies)[n]))} for n in source.strategies],

@@ -34,6 +34,7 @@ def failures(source: Source) -> Section:
     ]
     remarks = Table("remarks", "Remarks", header("family", "remark"), tuple(said))
     lead = [f"{len(source.frame) - len(lost)} of {len(source.frame)} cells have an answer."]
+    lead += [] if source.completeness.is_complete else [f"{source.completeness.counted} are there."]
     lead += ["The others are left out by name and never imputed."] if lines else []
     kept = tuple(t for t in (*tables, remarks) if t.lines)
     return Section("failures", "Failures, and what did not apply", tuple(lead), kept, "Failures")

@@ -82,14 +82,24 @@ def params(study: Study, members: Sequence[Evaluation]) -> dict[str, str]:
     return found | {name: ", ".join(values) for name, values in chosen.items()}
 
 
-def note(study: Study, members: Sequence[Evaluation], verdict: str) -> str:
-    """The verdict of the family, and what was chosen in every fold as a table."""
+def note(study: Study, members: Sequence[Evaluation], verdict: str, first: bool = False) -> str:
+    """The verdict of the family, and what was chosen in every fold as a table.
+
+    Parameters
+    ----------
+    study : Study
+    members : sequence of Evaluation
+    verdict : str
+        What is said of the family; while evaluations are missing, that.
+    first : bool, default=False
+        Whether it stands before the scores.
+    """
     scores = list(_scores(members, study.primary).values())
-    lines = []
+    lines = [verdict, ""] if verdict and first else []
     if scores:
         spread = f" ± {number(float(np.std(scores, ddof=1)))}" if len(scores) > 1 else ""
         lines.append(f"**{study.primary} {number(float(np.mean(scores)))}{spread}** over {len(scores)} folds")
-    lines += ["", verdict] if verdict else []
+    lines += ["", verdict] if verdict and not first else []
     failed = {row.error for row in members if row.status != "ok" and row.error}
     lines += ["", *(f"- {reason}" for reason in sorted(failed))] if failed else []
     names = [n for n in dict.fromkeys(n for row in members for n in row.params)]

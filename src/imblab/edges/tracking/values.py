@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import compare, table
+from imblab.analysis.completeness import Completeness, completeness_of, within
 from imblab.edges.tracking import cells, curves, searches, views
 from imblab.records import Evaluation, Study, fingerprint
 
@@ -81,7 +82,7 @@ class Extras:
     search : {"candidates", "winners", "trials", "none"}
         Which runs stand below those of the cells.
     judged : bool
-        Whether the verdicts are part of the notes.
+        Whether the verdicts are part of the notes: not while a study runs.
     """
 
     evidence: pd.DataFrame | None = None
@@ -110,20 +111,26 @@ def describe(
     -------
     list of Run
         One for the study; below it one a data set, learner and strategy; below each its search. ``docs/mlflow.md``
-        explains every name. Undefined values are left out.
+        explains every name. Undefined values are left out. There is no verdict before the design is complete: until
+        then notes begin with how many of its evaluations are there, and what is missing.
     """
     extras = extras or Extras()
     commit = extras.origin.get("git.commit")
     origin = {**extras.origin, **({"mlflow.source.git.commit": commit} if commit else {})}
     families = _families(study, rows, list(extras.specs))
-    verdicts = said(study, rows, extras.timed) if extras.judged else {}
+    tables = list(extras.specs) or list(dict.fromkeys(row.dataset for row in rows))
+    whole = completeness_of(study, tables, rows)
+    verdicts, lead = _told(study, within(study, tables, rows), whole, extras)
     shared = {"imblab.study": study.name, "imblab.config": fingerprint(mapping), "imblab.primary": study.primary}
-    runs = [_study_run(study, rows, {**shared, **origin}, list(verdicts.values()))]
+    shared["imblab.complete"] = str(extras.judged and bool(rows) and whole.is_complete).lower()
+    counts = {"imblab.evaluations": f"{whole.evaluated if extras.judged else 'running'} of {whole.asked}"}
+    runs = [_study_run(study, rows, {**shared, **counts, **origin}, [*lead, *verdicts.values()])]
     for (dataset, learner), arms in families.items():
         shown = curves.of_family(extras.evidence, dataset, learner)
         for strategy, members in arms.items():
             cell = _cell_run(study, arms, strategy, {**shared, **origin}, extras, shown.get(strategy, ()))
-            cell = replace(cell, note=cells.note(study, members, verdicts.get((dataset, learner), "")))
+            verdict = verdicts.get((dataset, learner), " ".join(lead))
+            cell = replace(cell, note=cells.note(study, members, verdict, first=not whole.is_complete))
             runs += [cell, *_below(cell, study, members, extras)]
     return runs
 
@@ -144,6 +151,15 @@ def _families(study: Study, rows: Sequence[Evaluation], tables: Sequence[str]) -
 
 def _rank(names: Sequence[str]) -> dict[str, int]:
     return {name: i for i, name in enumerate(names)}
+
+
+def _told(
+    study: Study, rows: Sequence[Evaluation], whole: Completeness, extras: Extras
+) -> tuple[dict[Family, str], list[str]]:
+    """The verdicts by family, and what is said before them."""
+    if not extras.judged:
+        return {}, [f"Running: no verdict before all {whole.asked:,} evaluations of the design are there."]
+    return (said(study, rows, extras.timed) if whole.is_complete else {}), list(whole.sentences())
 
 
 def said(study: Study, rows: Sequence[Evaluation], timed: Collection[str] = ()) -> dict[Family, str]:

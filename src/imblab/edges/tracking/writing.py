@@ -166,6 +166,8 @@ class Writer:
                 self._put(run)
             elif run.key in self._known:
                 self._ids[run.key] = self._known[run.key].run_id
+                if run.role == "study":
+                    self._tell(run)
             elif run.role == "study":
                 self._keep(run, self._create(replace(run, metrics=()), ""), "")
             else:
@@ -186,8 +188,21 @@ class Writer:
         for run in runs:
             logged.setdefault(run.role, set()).update(key_text(name) for name, _, _ in run.metrics)
         views.save(self._client, self._experiment, self._study, logged)
-        if self._client.get_experiment(self._experiment).tags.get(NOTE) != runs[0].note[:TEXT]:
-            self._client.set_experiment_tag(self._experiment, NOTE, runs[0].note[:TEXT])
+        self._describe(runs[0])
+
+    def _tell(self, run: Run) -> None:
+        """Say of a study that was written before what is true of it now: what it said then may hold no more."""
+        known = self._known[run.key]
+        changed = {n: v for n, v in self._tags(run, known.content).items() if known.tags.get(n) != v}
+        if changed:
+            self._batch(known.run_id, (), {}, changed)
+            self._known[run.key] = replace(known, tags={**known.tags, **changed})
+        self._describe(run)
+
+    def _describe(self, run: Run) -> None:
+        """The note of a study is that of its experiment too."""
+        if self._client.get_experiment(self._experiment).tags.get(NOTE) != run.note[:TEXT]:
+            self._client.set_experiment_tag(self._experiment, NOTE, run.note[:TEXT])
 
     def send(self, files: Sequence[File]) -> None:
         """Send what the run of the study does not hold yet."""
