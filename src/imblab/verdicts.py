@@ -117,8 +117,8 @@ def on_record(study: Study, kept: Study) -> Study:
 
 def text(found: Verdicts, steps: Sequence[str] = (), width: int | None = None) -> str:
     """The page for the terminal."""
-    lead = found.completeness.sentences()
-    said = () if found.sentences == lead else found.sentences
+    whole = found.completeness
+    lead, said = whole.sentences(), (*found.sentences, *whole.without_scores()) if whole.is_complete else ()
     return terminal.comparison(
         found.summary, found.contrasts, said, found.study, steps, width, across=found.across, lead=lead
     )

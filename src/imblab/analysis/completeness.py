@@ -74,21 +74,18 @@ class Completeness:
         return None if self.is_complete else f"{self.counted} are there"
 
     def sentences(self) -> tuple[str, ...]:
-        """What is there and what is missing, in a few sentences.
+        """What is said before anything else: what is there, what is missing, what was not asked for.
 
         Returns
         -------
         tuple of str
-            Empty for a complete design whose evaluations all have scores and which has no row beyond it.
+            Empty for a complete design without a row beyond it.
         """
         said = []
         if not self.is_complete:
             said.append(f"Incomplete: {self.counted} are there. No verdict before the design is complete.")
             said.append(f"Missing: {sum(self.missing.values()):,} evaluations: {self._summary()}.")
-        if self.failed or self.inapplicable:
-            counts = [(self.failed, "failed", "failed"), (self.inapplicable, "is not applicable", "are not applicable")]
-            told = " and ".join(f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n)
-            said.append(f"Evaluations without scores, which count as evaluated: {told}.")
+            said += self.without_scores()
         if self.beyond:
             n = sum(self.beyond.values())
             places = _listed(["/".join(place) for place in self.beyond])
@@ -96,6 +93,12 @@ class Completeness:
                 f"{n:,} {'row is' if n == 1 else 'rows are'} beyond the design of study.yaml and left out: {places}."
             )
         return tuple(said)
+
+    def without_scores(self) -> tuple[str, ...]:
+        """How many evaluations have no scores, in a sentence; none where all have."""
+        counts = [(self.failed, "failed", "failed"), (self.inapplicable, "is not applicable", "are not applicable")]
+        told = " and ".join(f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n)
+        return (f"Evaluations without scores, which count as evaluated: {told}.",) if told else ()
 
     def _summary(self) -> str:
         """The missing evaluations, whole data sets, learners and strategies first, long lists cut with a number."""
