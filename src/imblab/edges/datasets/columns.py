@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def typed(
     for i, name in enumerate(features):
         column = frame[name]
         kind = infer_dtype(column, skipna=True)
-        if kind in DATES or (kind == "string" and name not in categorical and date_form(_different(column))):
+        if kind in DATES or (name not in categorical and _holds_dates(column, kind)):
             raise checks.refuse(
                 f"has the date column {name!r} among its features",
                 "a learner reads numbers and categories",
@@ -59,6 +60,13 @@ def typed(
     if not coded:
         return pd.DataFrame(numbers, columns=list(features), copy=False), []
     return pd.DataFrame({name: coded.get(name, numbers[:, i]) for i, name in enumerate(features)}), list(coded)
+
+
+def _holds_dates(column: pd.Series, kind: str) -> bool:
+    """Whether texts are all dates, or some of the values of several types are."""
+    if kind == "string":
+        return date_form(_different(column)) is not None
+    return kind.startswith("mixed") and any(isinstance(v, (datetime.date, datetime.time)) for v in column)
 
 
 def when(column: pd.Series, name: str, checks: Checks, form: str | None = None) -> np.ndarray:
@@ -114,6 +122,11 @@ def coded(column: pd.Series, name: str, checks: Checks) -> np.ndarray:
         raise checks.refuse(
             f"has the groups {pair} in {name!r}", "groups are known by their text", "Write them in one way."
         )
+    if (form := date_form([t for t in _different(column) if isinstance(t, str)])) in ("dots", "year last"):
+        day_first, _ = _day_first(list(_different(column)), form)
+        if day_first is not None:  # in the order of time, as dates are that have a type
+            dates = pd.to_datetime(column.map(partial(_turned, day_first=day_first)), errors="coerce")
+            column = dates if dates.notna().all() else column
     return pd.factorize(column, sort=True)[0].astype(np.int64)
 
 
@@ -197,7 +210,7 @@ def sort_key(value: Any) -> tuple[str, Any]:
 def _dates(column: pd.Series, name: str, checks: Checks, form: str | None) -> pd.Series:
     """Dates in UTC without a time zone; NaT where unreadable."""
     plain = column if is_datetime64_any_dtype(column) else column.astype(object).map(_timestamp)
-    if form is None and plain.dtype == object:
+    if form is None and not is_datetime64_any_dtype(plain):
         plain = _year_first(plain, name, checks)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what cannot be read is counted and refused
@@ -225,35 +238,42 @@ def _by_form(column: pd.Series, form: str, checks: Checks) -> pd.Series:
 
 
 def _year_first(plain: pd.Series, name: str, checks: Checks) -> pd.Series:
-    """Dates with the day or the month first, with the year first; refused where the two cannot be told apart."""
+    """Dates that end with their year, with the year first; refused where day and month cannot be told apart."""
     texts = [text for text in _different(plain) if isinstance(text, str)]
     form = date_form(texts)
-    ways = {"%d/%m/%Y": "day", "%m/%d/%Y": "month"}
     if form == "short year":
         raise checks.refuse(
             f"has times such as {texts[0]!r} in {name!r}",
             "a year has four digits, or its place is named",
             f"Write how they are to be read, for example {checks.set('time_format', '%d/%m/%y')}.",
         )
-    if form == "dots":
-        pattern, order = _PARTS, ("day", "month")
-    elif form == "year last":
-        parts = pd.Series(texts).str.extract(_PARTS)[[0, 1]].astype(int)
-        over = [bool((parts[i] > 12).any()) for i in (0, 1)]
-        if over[0] == over[1]:
-            example = texts[int(np.argmax((parts[1] > 12).to_numpy()))] if over[0] else texts[0]
-            raise checks.refuse(
-                f"has times such as {example!r} in {name!r}, and nothing tells the day from the month",
-                "both orders are common",
-                f"Say which: {' or '.join(checks.set('time_format', way) for way in ways)}.",
-            )
-        pattern, order = _PARTS, ("day", "month") if over[0] else ("month", "day")
-        proof = texts[int(np.argmax((parts[0 if over[0] else 1] > 12).to_numpy()))]
-        checks.note(f"reads the times in {name!r} as {order[0]}, {order[1]}, year, because of {proof!r}")
-    else:
+    if form not in ("dots", "year last"):
         return plain
-    turned = r"\3-\2-\1\4" if order[0] == "day" else r"\3-\1-\2\4"
-    return plain.map(lambda text: re.sub(pattern, turned, text.strip()) if isinstance(text, str) else text)
+    day_first, proof = _day_first(texts, form)
+    if day_first is None:
+        raise checks.refuse(
+            f"has times such as {proof!r} in {name!r}, and nothing tells the day from the month",
+            "both orders are common",
+            f"Say which: {checks.set('time_format', '%d/%m/%Y')} or {checks.set('time_format', '%m/%d/%Y')}.",
+        )
+    if form == "year last":
+        order = "day, month" if day_first else "month, day"
+        checks.note(f"reads the times in {name!r} as {order}, year, because of {proof!r}")
+    return plain.map(lambda text: _turned(text, day_first) if isinstance(text, str) else text)
+
+
+def _day_first(texts: list[str], form: str) -> tuple[bool | None, str]:
+    """Whether the day comes before the month, None if nothing tells; and a text that shows it."""
+    parts = [(int(found[1]), int(found[2]), text) for text in texts if (found := re.match(_PARTS, text))]
+    days = next((text for one, _, text in parts if one > 12), None)
+    months = next((text for _, other, text in parts if other > 12), None)
+    if form == "dots":
+        return True, texts[0]
+    return (None if (days is None) == (months is None) else days is not None), days or months or texts[0]
+
+
+def _turned(text: str, day_first: bool) -> str:
+    return re.sub(_PARTS, r"\3-\2-\1\4" if day_first else r"\3-\1-\2\4", text.strip())
 
 
 def _timestamp(value: Any) -> Any:

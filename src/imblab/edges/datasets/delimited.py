@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from imblab.edges.datasets.checks import counted
+
 #: What may stand between fields, with its name.
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 #: So many bytes and records decide on the separator; the whole file is read by it strictly.
@@ -98,9 +100,9 @@ def read_text(data: bytes, tabs: bool, separator: str | None = None, encoding: s
     >>> text.names, text.separator, [column.to_pylist() for column in text.columns]
     (['a', 'b'], ';', [['1,5'], ['x']])
     """
-    encoding = encoding or _encoding(data)
-    if encoding not in ("utf-8", "utf-8-sig"):
-        data = _decoded(data, encoding).encode()
+    found = encoding or _encoding(data)
+    if encoding or found not in ("utf-8", "utf-8-sig"):
+        data = _decoded(data, found).encode()
     data = data.removeprefix(codecs.BOM_UTF8)
     tells = _TELLS.fullmatch(data[:40].decode("utf-8", "replace").split("\n", 1)[0].rstrip("\r"))
     if tells:  # Excel's own word
@@ -110,7 +112,7 @@ def read_text(data: bytes, tabs: bool, separator: str | None = None, encoding: s
         raise FormatError("is empty", "a table has a header and rows")
     separator = separator or _separator(data, tabs)
     names, columns = _columns(data, separator)
-    return Text(names, columns, separator, encoding)
+    return Text(names, columns, separator, found)
 
 
 def _encoding(data: bytes) -> str:
@@ -239,6 +241,6 @@ def _parsed(data: bytes, separator: str, width: int, threads: bool) -> Any:
         row = wrong[0]
         where = f"row {row.number}" if row.number is not None else "a row"
         raise FormatError(
-            f"has {row.actual_columns} fields in {where} and {row.expected_columns} names in its header",
+            f"has {counted(row.actual_columns, 'field')} in {where} and {row.expected_columns} names in its header",
             "every row has a field for each column; a field that holds the separator is quoted",
         ) from error

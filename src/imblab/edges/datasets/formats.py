@@ -20,7 +20,7 @@ from pyarrow import feather
 from imblab.edges.datasets import delimited, workbook
 from imblab.edges.datasets.checks import NEAREST, Checks, column_named, listed, missing_texts
 from imblab.edges.datasets.delimited import FormatError
-from imblab.edges.datasets.inference import Reading, typed_frame
+from imblab.edges.datasets.inference import Reading, settle_mixed, typed_frame
 from imblab.edges.datasets.notation import COMMA, POINT, Notation
 from imblab.errors import ConfigError, DataError
 
@@ -98,14 +98,15 @@ def read_file(path: Path, spec: Mapping[str, Any], checks: Checks) -> pd.DataFra
     if ending in EXCEL and find_spec("openpyxl") is None:
         raise ConfigError(
             f"data set {checks.key!r} has the path {str(path)!r}, and the package openpyxl is not installed; it reads "
-            "Excel files. Install it with: pip install 'imblab[excel]'"
+            "Excel files. Install it with: pip install 'imblab[excel]'."
         )
     try:
         if ending in TEXT:
             return _from_text(_unpacked(where, packed), TEXT[ending], spec, checks)
         source = io.BytesIO(_unpacked(where, packed)) if packed else where
         if ending in EXCEL:
-            return workbook.read_sheet(source, spec.get("sheet"))
+            frame = workbook.read_sheet(source, spec.get("sheet"))
+            return settle_mixed(frame, _reading(spec, list(frame.columns), ",", checks), checks)
         # Not through pandas for feather: Arrow's own types are the same in both.
         return pd.read_parquet(source) if ending in (".parquet", ".pq") else feather.read_table(source).to_pandas()
     except FormatError as error:
@@ -190,9 +191,7 @@ def _from_text(data: bytes, tabs: bool, spec: Mapping[str, Any], checks: Checks)
     separator, encoding = _character("sep", spec, checks), spec.get("encoding")
     text = delimited.read_text(data, tabs, separator or None, None if encoding is None else str(encoding))
     del data
-    how = Reading(
-        _roles(spec, text.names), missing_texts(spec.get("missing")), _notations(spec, checks), text.separator
-    )
+    how = _reading(spec, text.names, text.separator, checks)
     frame = typed_frame(text.names, text.columns, how, checks)
     decided = []
     if separator is None and text.separator != ("\t" if tabs else ","):
@@ -204,6 +203,11 @@ def _from_text(data: bytes, tabs: bool, spec: Mapping[str, Any], checks: Checks)
     if decided:
         checks.notes.insert(0, f"is read with {', '.join(decided)}, as its text suggests")
     return frame
+
+
+def _reading(spec: Mapping[str, Any], names: Sequence[str], separator: str, checks: Checks) -> Reading:
+    missing = missing_texts(spec.get("missing"))
+    return Reading(_roles(spec, names), missing, _notations(spec, checks), separator)
 
 
 def _roles(spec: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:

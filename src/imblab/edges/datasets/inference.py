@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pandas.api.types import infer_dtype
 
 from imblab.edges.datasets.checks import Checks, counted
 from imblab.edges.datasets.notation import COMMA, Notation, Written, canonical_number
@@ -108,6 +109,40 @@ def typed_frame(names: Sequence[str], columns: Iterable[Any], how: Reading, chec
     if problems:
         raise checks.refuse_all(problems)
     return pd.concat(series, axis=1, keys=range(len(series))).set_axis(list(names), axis=1)
+
+
+def settle_mixed(frame: pd.DataFrame, how: Reading, checks: Checks) -> pd.DataFrame:
+    """Read columns that hold numbers and texts at once as a text file would; labels and groups stay as they are.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        From a source whose cells have types one by one, such as Excel.
+    how : Reading
+    checks : Checks
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    DataError
+        As :func:`typed_frame`.
+    """
+    mixed = [
+        i
+        for i, name in enumerate(frame.columns)
+        if how.roles.get(name, "feature") not in (*PLAIN, "drop")
+        and infer_dtype(frame.iloc[:, i], skipna=True).startswith("mixed")
+        and all(isinstance(value, (str, int, float, np.number)) for value in frame.iloc[:, i].dropna())
+    ]
+    if not mixed:
+        return frame
+    texts = [pa.array(frame.iloc[:, i].map(str, na_action="ignore").fillna(""), pa.string()) for i in mixed]
+    settled = typed_frame([frame.columns[i] for i in mixed], texts, how, checks)
+    columns = [settled.iloc[:, mixed.index(i)] if i in mixed else frame.iloc[:, i] for i in range(frame.shape[1])]
+    return pd.concat(columns, axis=1, keys=range(len(columns))).set_axis(frame.columns, axis=1)
 
 
 def empty_to_null(texts: Any, missing: Collection[str]) -> Any:
