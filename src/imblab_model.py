@@ -53,6 +53,9 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         The codes that have a column.
     fill : sequence of float
         The code that stands for a missing value.
+    rare : sequence of (float or None), optional
+        For every categorical column the code of its level "rare", which stands for each level that is not in ``known``;
+        None where such a level gets zeros.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         known: Sequence[Mapping[str, float]],
         levels: Sequence[np.ndarray],
         fill: Sequence[float],
+        rare: Sequence[float | None] | None = None,
     ) -> None:
         self.features = features
         self.categorical = categorical
@@ -72,6 +76,7 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         self.known = known
         self.levels = levels
         self.fill = fill
+        self.rare = rare
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -86,7 +91,7 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         ----------
         X : DataFrame, or array-like of shape (n_rows, n_features)
             Columns of a DataFrame are taken by name, whatever their order, and others are ignored; those of an array
-            by place. Missing values are imputed, categories never seen get zeros.
+            by place. Missing values are imputed; categories never seen get zeros, or count as rare where some are.
 
         Returns
         -------
@@ -98,9 +103,14 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         if numeric:
             numbers = np.column_stack([frame[c].to_numpy(dtype=np.float64, na_value=np.nan) for c in numeric])
             parts.append(self.scaler.transform(self.imputer.transform(numbers)))
-        for name, known, levels, fill in zip(self.categorical, self.known, self.levels, self.fill, strict=True):
+        # A model that was exported by an older version knows of no rare levels.
+        rare = getattr(self, "rare", None) or [None] * len(self.categorical)
+        for name, known, levels, fill, other in zip(
+            self.categorical, self.known, self.levels, self.fill, rare, strict=True
+        ):
             place, found = pd.factorize(frame[name])
-            codes = np.array([*(known.get(digest(value), np.nan) for value in found), fill])[place]
+            unknown = np.nan if other is None else other
+            codes = np.array([*(known.get(digest(value), unknown) for value in found), fill])[place]
             parts.append((codes[:, None] == np.asarray(levels)).astype(np.float64))
         return np.ascontiguousarray(np.hstack(parts))
 

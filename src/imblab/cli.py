@@ -38,15 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 where all went well, 2 for a question that cannot be asked, 130 after Ctrl-C, 141 where nobody reads on.
     """
-    from imblab.errors import ConfigError, ImblabError
+    from imblab.errors import ImblabError
 
     words = [*(sys.argv[1:] if argv is None else argv)]
     args = _arguments(words)
     try:
         return _loaded(args)()
     except ImblabError as error:
-        needed = error.grants if isinstance(error, ConfigError) else ()
-        line = f" The whole line: `{granting(words, needed)}`." if needed else ""
+        between = "\n" if len(error.problems) > 1 else " "
+        line = f"{between}The whole line: `{granting(words, error.grants)}`." if error.grants else ""
         print(f"{type(error).__name__}: {error}{line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

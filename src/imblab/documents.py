@@ -6,6 +6,7 @@ which a kilobyte stands for gigabytes, dates that are no JSON. All of that is re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -70,6 +71,30 @@ def parse(content: bytes) -> Any:
         return yaml.load(text, Loader=_Plain)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, a name of brackets
         raise yaml.YAMLError(f"it holds what is no plain value ({type(error).__name__})") from None
+
+
+def current_spelling(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of a data set with today's names of its keys: ``parent`` was called ``source``.
+
+    Examples
+    --------
+    >>> current_spelling({"kind": "keel", "table": "yeast4", "source": "yeast"})
+    {'kind': 'keel', 'table': 'yeast4', 'parent': 'yeast'}
+    """
+    named = "parent" in spec
+    return {"parent" if key == "source" and not named else str(key): value for key, value in spec.items()}
+
+
+def data_set(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What the description of a data set says: a study resolved by another version says the same if this is equal.
+
+    Examples
+    --------
+    >>> data_set({"kind": "keel", "table": "yeast4", "source": "yeast", "drop": [], "positive": None})
+    {'kind': 'keel', 'table': 'yeast4', 'parent': 'yeast'}
+    """
+    silent = ("allow_majority_positive", False)
+    return {k: v for k, v in current_spelling(spec).items() if v is not None and v != [] and (k, v) != silent}
 
 
 def text(data: Any) -> str:

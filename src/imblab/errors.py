@@ -4,9 +4,14 @@ Every message has four parts in one or two sentences: which object (by quoted na
 value), the rule, and the way out.
 """
 
+from __future__ import annotations
+
 import errno
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from imblab.overrides import to_override
 
 #: User and password in an address, and words that name a secret with their value.
 SECRET = re.compile(
@@ -120,25 +125,41 @@ class Interruption(BaseException):
 
 
 class ImblabError(Exception):
-    """Root of everything imblab raises on purpose; its text is presentable."""
+    """Root of everything imblab raises on purpose; its text is presentable.
 
-    def __init__(self, text: str = "") -> None:
-        super().__init__(presentable(text))
-
-
-class ConfigError(ImblabError):
-    """The question is written wrongly: an unknown name, a bad value, a refused target.
-
-    Attributes
+    Parameters
     ----------
-    grants : tuple of str
+    *problems : str
+        Each becomes a line; control characters are spelt out, so that a name from a file begins no line of its own.
+    overrides : mapping, optional
+        Keys and values that would mend it, for the line that mends several problems at once.
+    grants : iterable of str, default=()
         What the user would have to grant on the command line: paths for ``allow``, and overrides such as
         ``allow_network=true``.
     """
 
-    def __init__(self, text: str = "", grants: Iterable[str] = ()) -> None:
-        super().__init__(text)
+    def __init__(self, *problems: str, overrides: Mapping[str, Any] | None = None, grants: Iterable[str] = ()) -> None:
+        self.problems, self.overrides = problems, dict(overrides or {})
         self.grants = tuple(dict.fromkeys(grants))
+        lines = list(problems)
+        if len(problems) > 1:
+            paste = " ".join(to_override(*item) for item in self.overrides.items())
+            lines = [f"{len(problems)} problems:", *(f"- {problem}" for problem in problems)]
+            lines += [f"To paste: {paste}"] if paste else []
+        super().__init__("\n".join(map(presentable, lines)))
+
+    def __reduce__(self) -> Any:
+        return _restored, (type(self), self.problems, self.overrides, self.grants)
+
+
+def _restored(
+    kind: type[ImblabError], problems: tuple[str, ...], overrides: Mapping[str, Any], grants: tuple[str, ...]
+) -> ImblabError:
+    return kind(*problems, overrides=overrides, grants=grants)
+
+
+class ConfigError(ImblabError):
+    """The question is written wrongly: an unknown name, a bad value, a refused target."""
 
 
 class DataError(ImblabError):
@@ -153,30 +174,46 @@ class FitError(ImblabError):
     """A fit failed and the study was asked to stop there (``runner.on_error=raise``)."""
 
 
-def together(errors: Sequence[ConfigError]) -> ConfigError:
-    """Join refusals, so that everything wrong is said at once.
+def combined(errors: Sequence[ImblabError]) -> ImblabError:
+    """Say everything that is wrong in one error, with one line of overrides that mends what can be mended.
 
     Parameters
     ----------
-    errors : sequence of ConfigError
-        At least one.
+    errors : sequence of ImblabError
+        At least one; a single one is given back as it is.
 
     Returns
     -------
-    ConfigError
-        The only one as it is; else their texts, numbered, and what they need granted.
+    ImblabError
+        A DataError if any of them is one.
 
     Examples
     --------
-    >>> print(together([ConfigError("'a' is 1."), ConfigError("'b' is 2.")]))
-    2 things are wrong: (1) 'a' is 1. (2) 'b' is 2.
+    >>> one = DataError("data set 'a' is wrong.", overrides={"dataset.a.drop": ["x"]})
+    >>> two = DataError("data set 'a' is wrong again.", overrides={"dataset.a.drop": ["y"]})
+    >>> print(combined([one, two]))
+    2 problems:
+    - data set 'a' is wrong.
+    - data set 'a' is wrong again.
+    To paste: 'dataset.a.drop=[x,y]'
     """
     if len(errors) == 1:
         return errors[0]
-    listed = " ".join(f"({number}) {error}" for number, error in enumerate(errors, start=1))
-    return ConfigError(
-        f"{len(errors)} things are wrong: {listed}", [grant for error in errors for grant in error.grants]
-    )
+    overrides: dict[str, Any] = {}
+    for key, value in (item for error in errors for item in error.overrides.items()):
+        overrides[key] = _both(overrides[key], value) if key in overrides else value
+    kind = next((type(error) for error in errors if isinstance(error, DataError)), type(errors[0]))
+    problems = [problem for error in errors for problem in error.problems]
+    return kind(*problems, overrides=overrides, grants=[grant for error in errors for grant in error.grants])
+
+
+def _both(one: Any, other: Any) -> Any:
+    """One value that mends two problems: all columns of two lists, the smaller number of folds, the larger min_rows."""
+    if isinstance(one, list):
+        return [*one, *(item for item in other if item not in one)]
+    if isinstance(one, dict):
+        return {key: max(value, other[key]) for key, value in one.items()}
+    return min(one, other) if isinstance(one, int) else one
 
 
 def unknown(kind: str, name: str, known: Iterable[str], way_out: str = "") -> str:

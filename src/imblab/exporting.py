@@ -216,7 +216,7 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
         labels=labels,
         rows=len(data.y),
         positives=int(data.y.sum()),
-        source=data.source,
+        source=data.parent,
         fingerprint=data.fingerprint,
         columns=_columns(data),
         split_by=tuple(name for name in ("groups", "time") if getattr(data, name) is not None),

@@ -80,7 +80,7 @@ def _facts(layout: Layout, old: Mapping[str, Any]) -> dict[str, Any]:
 def _described(data: Dataset, cautions: list[str]) -> dict[str, Any]:
     missing = data.X.isna().sum()
     return {
-        **{"features": data.X.shape[1], "categorical": list(data.categorical), "source": data.source},
+        **{"features": data.X.shape[1], "categorical": list(data.categorical), "source": data.parent},
         **{"missing": {str(name): int(n) for name, n in missing[missing > 0].items()}, "cautions": cautions},
     }
 

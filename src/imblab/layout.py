@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from imblab.core import design, own_code, splits
 from imblab.edges import datasets
 from imblab.edges.ledger import Expected
-from imblab.errors import ConfigError, DataError
+from imblab.errors import ConfigError, DataError, combined
 from imblab.records import Cell, Dataset, Split, Study, fingerprint
 
 #: The kind of a data set that Python gave, of which no file is known.
@@ -75,13 +75,13 @@ def in_memory(data: Sequence[Dataset]) -> dict[str, dict[str, str]]:
     --------
     >>> import numpy as np, pandas as pd
     >>> in_memory([Dataset("mine", pd.DataFrame(), np.zeros(0), ("no", "yes"))])
-    {'mine': {'kind': 'memory', 'name': 'mine', 'source': 'mine'}}
+    {'mine': {'kind': 'memory', 'name': 'mine', 'parent': 'mine'}}
     """
     found = {}
     for table in data:
         key = table.name if NAME.fullmatch(table.name) else f"memory_{fingerprint(table.name)[:8]}"
         roles = {role: "given" for role in ("groups", "time") if getattr(table, role) is not None}
-        found[key] = {"kind": MEMORY, "name": table.name, "source": table.source or table.name, **roles}
+        found[key] = {"kind": MEMORY, "name": table.name, "parent": table.parent or table.name, **roles}
     return found
 
 
@@ -106,6 +106,11 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
     Returns
     -------
     Layout
+
+    Raises
+    ------
+    ConfigError, DataError
+        With everything that is wrong with any data set, and with its splits.
     """
     design.check_texts(study)
     if not study.datasets and not given:
@@ -114,17 +119,28 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
             f"study {study.name!r} has no data set; a study needs at least one. Say dataset=[...] with one of: "
             f"{known}, or dataset=table dataset.table.path=... dataset.table.target=..."
         )
-    loaded = dict(given or {})
+    loaded, keys, problems = dict(given or {}), {name: name for name in given or {}}, []
     for key, spec in study.datasets.items():
-        if spec.get("kind") == MEMORY:
-            _check_given(study.name, str(spec.get("name") or key), loaded)
-            continue
-        data = datasets.load(spec, key)
-        if data.name in loaded:
-            raise ConfigError(
-                f"two data sets of study {study.name!r} are called {data.name!r}; names address rows and must differ. "
-                f"Name one of them with dataset.{key}.name."
-            )
-        loaded[data.name] = data
-    plans = {name: splits.plan(data, study.protocol, study.seed) for name, data in loaded.items()}
+        try:
+            name = datasets.called(spec, key)[0]
+            if spec.get("kind") == MEMORY:
+                _check_given(study.name, name, given or {})
+                continue
+            if name in loaded:
+                raise ConfigError(
+                    f"two data sets of study {study.name!r} are called {name!r}; names address rows and must differ. "
+                    f"Name one of them with dataset.{key}.name."
+                )
+            data = datasets.load(spec, key)
+            loaded[data.name], keys[data.name] = data, key
+        except (ConfigError, DataError) as problem:
+            problems.append(problem)
+    plans: dict[str, tuple[Split, ...]] = {}
+    for name, data in loaded.items():
+        try:
+            plans[name] = splits.plan(data, study.protocol, study.seed, keys[name])
+        except (ConfigError, DataError) as problem:
+            problems.append(problem)
+    if problems:
+        raise combined(problems)
     return Layout(study, loaded, plans, design.expand(study, plans))

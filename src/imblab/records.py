@@ -72,12 +72,14 @@ class Dataset:
         Names of the categorical columns of ``X``.
     groups, time, amount, id : ndarray of shape (n_rows,) or None
         Columns that steer splits, costs or look-ups and are no features.
-    source : str
-        The parent table; tasks from one source are not independent evidence.
+    parent : str
+        The parent data set; tasks that share one are not independent evidence.
     fingerprint : str
         sha256 of the content, row order included.
     notes : tuple of str
         What was decided when the table was read, such as its separator; shown with its warnings.
+    rare : int or None
+        Levels of a categorical column with fewer rows than this in a fit part are one level there; None keeps them.
     """
 
     name: str
@@ -89,9 +91,10 @@ class Dataset:
     time: np.ndarray | None = None
     amount: np.ndarray | None = None
     id: np.ndarray | None = None
-    source: str = ""
+    parent: str = ""
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
+    rare: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -243,3 +243,29 @@ def test_a_learner_that_cannot_fit_drawn_rows_is_judged_later():
     assert not model.keeps_rows(
         Learner("odd", {"_target_": "sklearn.neighbors.KNeighborsClassifier", "n_neighbors": 0})
     )
+
+
+def test_rare_levels_leave_as_the_study_groups_them_and_are_not_named():
+    frame = table()
+    frame["town"] = frame["town"].where(np.arange(len(frame)) % 12 != 0, [f"village {i}" for i in range(len(frame))])
+    data = dataset(frame, rare={"min_rows": 8})
+    asked = task(data)
+    made, trial = exported(asked)
+    rows = np.arange(len(data.y))
+    atom = asked.atom(trial.params, rows, rows)
+    [wanted] = pipelines.fit_answer(atom, [(atom, {})], Prepared(data, rows))
+    assert np.array_equal(made.positive_proba(frame), wanted.p)
+    # A level of few rows and one that nobody saw are the same to the model, and it knows neither by its digest.
+    one, other = (made.preparation.transform(frame.head(1).assign(town=town)) for town in ("village 0", "Atlantis"))
+    assert np.array_equal(one, other)
+    assert one[:, -4 - 1 :].sum() == 2  # a column for the group, a column for the size
+    known = made.preparation.known[made.preparation.categorical.index("town")]
+    assert digest("village 0") not in known
+    assert digest("a") in known
+
+
+def test_an_export_with_too_many_levels_says_so():
+    frame = table(n=1200).assign(town=[f"town {i}" for i in range(120) for _ in range(10)])
+    data = dataset(frame, rare={"min_rows": 9})
+    with pytest.raises(FitFailed, match="column 'town' has 120 levels, once those with fewer than 9 rows are one"):
+        model.fit(task(data, "logistic", "none"), {}, 0.5, ("no", "yes"))

@@ -50,7 +50,7 @@ FILES = {
     "twice.csv": "a,a,left\n1,2,yes\n1,2,no\n",
     "one.csv": table(left="no"),
     "three.csv": table(left=["maybe"] * 5 + ["yes"] * 10 + ["no"] * 45),
-    "unlabelled.csv": table(left=last("yes", None)),
+    "unlabelled.csv": table(left=["yes"] * 12 + last("no", None, 48)),
     "infinite.csv": table(a=[math.inf, -math.inf] + [0.5] * 58),
     "dates.parquet": table(when=pd.date_range("2024-01-01", periods=60)),
     "days.parquet": table(when=pd.date_range("2024-01-01", periods=60).date),
@@ -107,7 +107,11 @@ FOREIGN = re.compile(
 
 
 def check_law(text):
-    """Four parts: the object by quoted name, what was found, the rule, the way out."""
+    """Four parts: the object by quoted name, what was found, the rule, the way out; several problems in lines."""
+    if re.match(r"\d+ problems:\n- ", text):
+        for problem in (line[2:] for line in text.split("\n") if line.startswith("- ")):
+            check_law(problem)
+        return
     assert re.search(r"'[^']*'|\"[^\"]+\"", text), "names no object"
     assert len(re.findall(r"[.;] ", text)) >= 1, "has one part only"
     assert text.endswith("."), "does not end"

@@ -75,7 +75,7 @@ def test_the_configuration_of_a_bundled_table_gives_its_source(name, request):
     text = (request.config.rootpath / "conf" / "dataset" / f"{name}.yaml").read_text(encoding="utf-8")
     spec = yaml.safe_load(text)[name]
     data = datasets.load(spec, name)
-    assert (data.name, data.source) == (name, SHEETS[name]["source"])
+    assert (data.name, data.parent) == (name, SHEETS[name]["source"])
     assert data.fingerprint == bundled(name).fingerprint
 
 
@@ -311,11 +311,20 @@ def test_the_same_content_has_one_fingerprint_in_every_format(tmp_path):
     assert [data.name for data in made] == ["t", "t", "churn"]
 
 
-def test_the_name_of_a_table_is_its_files_stem_unless_given(tmp_path):
+def test_a_data_set_is_called_by_its_key(tmp_path):
+    spec = written(table(), tmp_path / "2024.csv")
+    data = datasets.load(spec, "claims")
+    assert (data.name, data.parent) == ("claims", "claims")
+    with pytest.raises(DataError, match=r"^data set 'claims' has no label 'maybe'.*dataset\.claims\.positive="):
+        datasets.load({**spec, "positive": "maybe"}, "claims")
+
+
+def test_under_a_template_a_table_is_called_by_its_files_stem_unless_named(tmp_path):
     spec = written(table(), tmp_path / "good customers.csv")
     assert datasets.load(spec, "table").name == "good customers"
-    named = datasets.load({**spec, "name": "customers", "source": "shop"}, "table")
-    assert (named.name, named.source) == ("customers", "shop")
+    named = datasets.load({**spec, "name": "customers", "parent": "shop"}, "table")
+    assert (named.name, named.parent) == ("customers", "shop")
+    assert datasets.load({**spec, "source": "shop"}, "table").parent == "shop"  # the old spelling
     assert datasets.load({**spec, "name": 2024}, "table").name == "2024"
 
 
@@ -375,7 +384,8 @@ def test_a_fingerprint_does_not_see_names_ids_and_dropped_columns():
     assert read(frame.assign(number=range(60, 120)), id="number").fingerprint == whole
     assert read(table()).fingerprint == whole
     assert read(frame, drop="number").fingerprint == whole
-    assert datasets.dataset(table(), "left", name="other", source="shop").fingerprint == whole
+    assert datasets.dataset(table(), "left", name="other", parent="shop").fingerprint == whole
+    assert datasets.dataset(table(), "left", source="shop").parent == "shop"  # the old spelling
 
 
 @given(st.integers(0, 59), st.sampled_from(["a", "b", "c", "left"]))
@@ -404,7 +414,7 @@ def test_a_description_counts():
         "numeric": ["a", "b"],
         "categorical": {"c": 3, "zone": 3},
         "missing": {"b": 5},
-        "source": "churn",
+        "parent": "churn",
         "fingerprint": data.fingerprint,
     }
 
@@ -520,7 +530,7 @@ def test_tables_of_keel_are_what_was_published(name, rows, features, positives, 
     facts = datasets.describe(data)
     assert (facts["rows"], facts["features"], facts["positives"]) == (rows, features, positives)
     assert (len(facts["categorical"]), sum(facts["missing"].values())) == (categorical, missing)
-    assert (facts["name"], facts["source"]) == (f"keel_{name}", re.split(r"\d|_", name)[0])
+    assert (facts["name"], facts["parent"]) == (f"keel_{name}", re.split(r"\d|_", name)[0])
 
 
 @needs_keel
@@ -647,7 +657,7 @@ def test_zenodo_is_asked_for_one_table(monkeypatch):
     monkeypatch.setattr("imblearn.datasets.fetch_datasets", fetch)
     data = datasets.load({"kind": "zenodo", "table": "oil"}, "zenodo_oil")
     assert asked == [{"filter_data": ("oil",)}]
-    assert (data.name, data.source, data.classes) == ("zenodo_oil", "oil", ("-1", "1"))
+    assert (data.name, data.parent, data.classes) == ("zenodo_oil", "oil", ("-1", "1"))
     assert list(data.X.columns) == ["x0", "x1", "x2"]
     assert data.y.sum() == 12
 

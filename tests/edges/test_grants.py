@@ -9,7 +9,7 @@ import yaml
 from imblab import app, cli
 from imblab.edges import config
 from imblab.edges.config import grants
-from imblab.errors import ConfigError, together
+from imblab.errors import ConfigError, combined
 
 SMALL = ("name=x", "dataset=[ecoli3]", "strategy=[none]", "protocol=smoke", "measures=[mcc]")
 MINE = """
@@ -127,7 +127,7 @@ def test_a_command_that_is_refused_prints_the_line_to_paste(here, capsys, comman
     )
     assert cli.main([command, str(path)]) == 2
     said = capsys.readouterr().err
-    assert "4 things are wrong: (1) " in said
+    assert said.startswith("ConfigError: 4 problems:\n- ")
     assert f"`imblab {command} {path} 'allow=[mylogits.MyLogit,far.Off]' allow_network=true`." in said
     assert "mylogits" not in sys.modules
 
@@ -142,9 +142,9 @@ def test_rescoring_loads_tables_and_so_asks_too():
 
 def test_refusals_are_joined_with_what_they_need():
     one, two = ConfigError("'a' is 1.", grants=("x.Y",)), ConfigError("'b' is 2.", grants=("x.Y", "allow_sql=true"))
-    assert together([one]) is one
-    assert str(together([one, two])) == "2 things are wrong: (1) 'a' is 1. (2) 'b' is 2."
-    assert together([one, two]).grants == ("x.Y", "allow_sql=true")
+    assert combined([one]) is one
+    assert str(combined([one, two])) == "2 problems:\n- 'a' is 1.\n- 'b' is 2."
+    assert combined([one, two]).grants == ("x.Y", "allow_sql=true")
 
 
 @pytest.mark.parametrize(

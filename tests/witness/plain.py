@@ -162,7 +162,21 @@ def as_matrix(X):
     return np.ascontiguousarray(np.column_stack(columns), dtype=np.float64), len(numeric)
 
 
-def fit_and_predict(matrix, n_numeric, y, fit, rows, *, learner, sampler, weight, seed, params):
+def group_rare(fit_codes, codes, min_rows):
+    """Levels with fewer fit rows than ``min_rows``, and levels no fit row has, become one level above all others.
+
+    A column whose fit rows hold no rare level stays as it is.
+    """
+    grouped = codes.copy()
+    for j in range(codes.shape[1]):
+        rows = pd.Series(fit_codes[:, j]).value_counts()
+        if (rows < min_rows).any():
+            frequent = rows.index[rows >= min_rows]
+            grouped[:, j] = pd.Series(codes[:, j]).where(pd.Series(codes[:, j]).isin(frequent), 1e6)
+    return grouped
+
+
+def fit_and_predict(matrix, n_numeric, y, fit, rows, *, learner, sampler, weight, seed, params, rare=None):
     """Fit on the rows ``fit``, give P(y = 1) of ``rows`` and the weighted positive share that the model received.
 
     A model without probabilities gives its decision values in their place, as they are. Everything is fitted on real
@@ -180,6 +194,10 @@ def fit_and_predict(matrix, n_numeric, y, fit, rows, *, learner, sampler, weight
         if codes.shape[1]:
             codes = frequent.fit_transform(codes) if name == "fit" else frequent.transform(codes)
         prepared[name] = np.ascontiguousarray(np.hstack([numbers, codes]), dtype=np.float64)
+    if rare is not None:
+        fit_codes = prepared["fit"][:, n_numeric:].copy()
+        for part in prepared.values():
+            part[:, n_numeric:] = group_rare(fit_codes, part[:, n_numeric:], rare)
 
     X_fit, y_fit = prepared["fit"], y[fit]
     if sampler is not None:
@@ -389,6 +407,7 @@ def study(
     gap=None,
     inner="own",
     tune=None,
+    rare=None,
 ):
     """One data set, one learner, one strategy: a list of rows, one for each repeat and outer fold.
 
@@ -409,6 +428,8 @@ def study(
     inner : {"own", "shared"}
     tune : dict of str to list
         Learner parameters that are searched.
+    rare : int
+        Levels of categorical columns with fewer fit rows are one level.
     """
     matrix, n_numeric = as_matrix(X)
     is_categorical = [False] * n_numeric + [True] * (matrix.shape[1] - n_numeric)
@@ -458,6 +479,7 @@ def study(
             weight=candidate["weight"],
             seed=state,
             params=candidate["params"],
+            rare=rare,
         )
         if method == "prior":
             return undo_prior(p, np.mean(y[fit]), received)

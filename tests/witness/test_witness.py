@@ -450,6 +450,54 @@ def test_ledger_of_learners_without_probabilities_equals_witness(tmp_path, overr
             assert_same(ledger, witness, "ecoli3", learner, strategy)
 
 
+RARE = {
+    "none": {},
+    "smote_threshold": {"sampler": plain.smote, "ratios": [0.25, 0.5], "ks": [3], "threshold": "tuned"},
+    "random_over": {"sampler": plain.random_over, "ratios": [0.5]},
+}
+RARE_TABLES = {"shops": ["size", "shop", "kind"], "words": ["shop", "kind"]}  # numbers and words, words alone
+
+
+def many_levels(rows=600):
+    """A column of more levels than one-hot takes, most of them rare, with gaps; and one with a level called "rare"."""
+    random = np.random.default_rng(3)
+    shop = np.minimum(random.geometric(0.02, rows), 180)
+    kind = random.choice(["red", "rare", "blue", "green"], rows, p=[0.7, 0.2, 0.08, 0.02])
+    table = pd.DataFrame({"size": random.normal(size=rows).round(3), "shop": [f"s{n}" for n in shop], "kind": kind})
+    positive = table["size"] + (shop > 90) + (kind == "rare") + random.normal(size=rows) > 2.4
+    table.loc[random.choice(rows, 40, replace=False), "shop"] = None
+    return table.assign(fraud=np.where(positive, "yes", "no"))
+
+
+@pytest.fixture(scope="module")
+def rare_ledger(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rare")
+    asked = ["learner.decision_tree.make.max_depth=4", "protocol=smoke"]
+    for name, columns in RARE_TABLES.items():
+        many_levels()[[*columns, "fraud"]].to_parquet(folder / f"{name}.parquet")
+        keys = {"path": f"{name}.parquet", "target": "fraud", "rare": "{min_rows:6}"}
+        asked += [f"dataset.{name}.{key}={value}" for key, value in keys.items()]
+    return ledger_rows(folder, Case(tuple(asked), (None,), ("logistic", "decision_tree"), RARE).typed())
+
+
+@pytest.mark.parametrize("strategy", RARE)
+@pytest.mark.parametrize("dataset", RARE_TABLES)
+@pytest.mark.parametrize("learner", ["logistic", "decision_tree"])
+def test_rare_levels_are_grouped_inside_the_fold_as_by_the_witness(rare_ledger, learner, dataset, strategy):
+    table = many_levels()
+    assert table["shop"].nunique() > 100
+    y = (table["fraud"] == "yes").to_numpy().astype(int)
+    make = (
+        LEARNERS[learner]
+        if learner == "logistic"
+        else lambda seed: DecisionTreeClassifier(max_depth=4, random_state=seed)
+    )
+    given = {"rare": 6, "outer_folds": 3, "inner_folds": 2}
+    witness = by_witness(table[RARE_TABLES[dataset]], y, make, RARE[strategy], given)
+    assert {row["status"] for row in witness} == {"ok"}
+    assert_same(rare_ledger, witness, dataset, learner, strategy)
+
+
 CALIBRATED = {
     "none": {"calibration": "sigmoid"},
     "class_weight": {"weights": [2, 10, "balanced"], "calibration": "prior"},

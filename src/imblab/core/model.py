@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from imblab.core import calibration, evaluate, pipelines, search, targets
 from imblab.core.evaluate import Task
+from imblab.core.levels import MAX_LEVELS, too_many
 from imblab.core.pipelines import FitFailed, Prediction, Prepared
 from imblab.records import Dataset, Learner, Scalar, Split, Trial, fingerprint
 from imblab_model import Preparation, ThresholdClassifier, digest
@@ -87,6 +88,11 @@ def fit(
         If the fit raises, or the estimator would answer otherwise than the kernel.
     """
     rows = task.cell.split.train
+    if found := too_many(task.dataset, rows):
+        raise FitFailed(
+            f"column {found[0]!r} has {found[1]} levels, once those with fewer than {task.dataset.rare} rows are one; "
+            f"one-hot columns are made of at most {MAX_LEVELS} levels"
+        )
     atom = task.atom(params, rows, rows)
     prepared = Prepared(task.dataset, rows)
     with pipelines.listening():
@@ -213,15 +219,16 @@ def _preparation(dataset: Dataset, prepared: Prepared, rows: np.ndarray) -> Prep
         numbers = dataset.X[numeric].to_numpy(dtype=np.float64)[rows]
         imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(numbers)
         scaler = StandardScaler().fit(imputer.transform(numbers))
-    known = [
-        {digest(level): float(code) for code, level in enumerate(dataset.X[name].cat.categories)}
-        for name in categorical
-    ]
-    coded = [np.unique(prepared.X[:, place], return_counts=True) for place in prepared.categorical]
-    levels = [found for found, _ in coded]
-    # The most frequent code is what missing values became, so that counting them changes no winner.
-    fill = [float(found[counts.argmax()]) for found, counts in coded]
-    return Preparation(list(dataset.X.columns), categorical, imputer, scaler, known, levels, fill)
+    levels = [np.unique(prepared.X[:, place]) for place in prepared.categorical]
+    rare = None if prepared.rare_levels is None else list(prepared.rare_levels.codes)
+    known = []
+    for i, name in enumerate(categorical):
+        # What is rare is known by not being known: a level of few rows may say whose they are.
+        grouped = rare is not None and rare[i] is not None
+        codes = enumerate(dataset.X[name].cat.categories)
+        known.append({digest(v): float(c) for c, v in codes if not grouped or c in levels[i]})
+    fill = prepared.filled.tolist()
+    return Preparation(list(dataset.X.columns), categorical, imputer, scaler, known, levels, fill, rare)
 
 
 def _calibration(task: Task, params: Mapping[str, Scalar], received: np.ndarray) -> dict[str, Any] | None:

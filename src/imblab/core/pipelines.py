@@ -1,7 +1,8 @@
-"""One fit, in the one order: impute -> standardise -> sampler -> one-hot -> learner.
+"""One fit, in the one order: impute -> standardise -> group rare levels -> sampler -> one-hot -> learner.
 
-Imputer, scaler and encoder are fitted on real fit rows only; validation and test rows are only transformed. The steps
-are applied here, because imbalanced-learn's Pipeline cannot carry ``sample_weight`` through a sampler.
+Imputer, scaler, groups of levels and encoder are fitted on real fit rows only; validation and test rows are only
+transformed. The steps are applied here, because imbalanced-learn's Pipeline cannot carry ``sample_weight`` through a
+sampler.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import has_fit_parameter
 
 from imblab.core import answers, own_code, targets
+from imblab.core.levels import RareLevels
 from imblab.core.resampling import Resampler, room
 from imblab.core.scaling import Scaling
 from imblab.core.spaces import LEARNER
@@ -154,6 +156,10 @@ class Table:
     y : ndarray of shape (n_rows,)
     gaps : ndarray of shape (n_columns,), bool
         Whether a column misses a value anywhere.
+    rare : int or None
+        Levels with fewer fit rows than this are one level.
+    n_levels : tuple of int
+        Of each column of ``codes``.
     """
 
     numeric: np.ndarray
@@ -161,6 +167,8 @@ class Table:
     names: tuple[str, ...]
     y: np.ndarray
     gaps: np.ndarray
+    rare: int | None = None
+    n_levels: tuple[int, ...] = ()
 
 
 def table_of(dataset: Dataset) -> Table:
@@ -174,7 +182,8 @@ def table_of(dataset: Dataset) -> Table:
     for i, name in enumerate(numeric):  # column by column: no second copy of a large table
         numbers[:, i] = dataset.X[name].to_numpy(dtype=np.float64)
     gaps = np.concatenate([np.isnan(part).any(axis=0) for part in (numbers, codes)])
-    return Table(numbers, codes, (*numeric, *coded), dataset.y, gaps)
+    n_levels = tuple(len(dataset.X[c].cat.categories) for c in coded)
+    return Table(numbers, codes, (*numeric, *coded), dataset.y, gaps, dataset.rare, n_levels)
 
 
 class Prepared:
@@ -197,6 +206,8 @@ class Prepared:
         Positions of the categorical columns in ``X``.
     notes : tuple of str
         Columns that hold no value here.
+    rare_levels : RareLevels or None
+        What was learned of rare levels, where the table asks for it.
     finite : bool
         Whether every value of ``X`` is a number; then so is every value made of them.
     """
@@ -220,7 +231,11 @@ class Prepared:
         self._imputed(numeric)
         self._scaling = Scaling(numeric)
         self._fill = np.array([_most_frequent(column) for column in codes.T])
+        self.rare_levels: RareLevels | None = None
         self._finished(self.X)
+        if table.rare is not None and self.categorical:
+            self.rare_levels = RareLevels(codes, table.rare, table.n_levels)
+            self.rare_levels.apply(codes)
         self.finite = bool(np.isfinite(self.X).all())
         self._levels = [np.unique(self.X[:, column]) for column in self.categorical]
         self.resampler = Resampler(whole, self.y, self.categorical, reach)
@@ -238,6 +253,12 @@ class Prepared:
         if X.nbytes < MOST_KEPT:  # large ones are made again: they would lie idle while the next candidate is fitted
             self._answered = [*self._answered[-1:], (rows, X)]
         return X
+
+    @property
+    def filled(self) -> np.ndarray:
+        """The code of each coded column that a missing value becomes."""
+        codes = self._fill[None].copy()
+        return (codes if self.rare_levels is None else self.rare_levels.apply(codes))[0]
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """Replace the coded columns by one column a level seen in the real fit rows."""
@@ -264,11 +285,13 @@ class Prepared:
             numeric[:] = self._impute.transform(numeric)
 
     def _finished(self, X: np.ndarray) -> np.ndarray:
-        """Imputed numeric columns standardised, coded columns filled, in place."""
+        """Imputed numeric columns standardised, coded columns filled and their rare levels grouped, in place."""
         self._scaling.apply(X[:, : self._first])
         if self.categorical:
             codes = X[:, self._first :]
             np.copyto(codes, self._fill, where=np.isnan(codes))
+            if self.rare_levels is not None:
+                self.rare_levels.apply(codes)
         return X
 
     def _empty(self) -> tuple[str, ...]:

@@ -15,8 +15,9 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from imblab import seeds
-from imblab.core import group_folds
+from imblab.core import group_folds, levels
 from imblab.errors import ConfigError, DataError
+from imblab.overrides import to_override
 from imblab.records import Dataset, Protocol, Split, fingerprint
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -26,7 +27,7 @@ FEW_TEST_POSITIVES = 10
 FEW_TRAIN_POSITIVES = 20
 
 
-def plan(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
+def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None) -> tuple[Split, ...]:
     """Make the outer splits of a data set and check that they can carry a study.
 
     Parameters
@@ -35,6 +36,8 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
     protocol : Protocol
     seed : int
         Seed of the study; repeat r shuffles with ``seed + r``.
+    key : str, optional
+        The key under ``dataset.`` that messages name; the name of the data set by default.
 
     Returns
     -------
@@ -45,7 +48,7 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
     ------
     DataError
         If an outer or inner part lacks a class or a fit part has fewer than two positives; the message holds the
-        largest number of folds that would do.
+        largest number of folds that would do. Or if a fit part has too many levels once its rare ones are grouped.
     ConfigError
         If a time column is combined with repeats, groups or shared inner folds.
 
@@ -56,17 +59,21 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
     >>> [len(s.test) for s in plan(toy, Protocol(outer_folds=5, inner_folds=2), seed=0)]
     [8, 8, 8, 8, 8]
     """
-    _check_time(dataset, protocol)
+    key = dataset.name if key is None else key
+    _check_time(dataset, protocol, key)
     try:
         splits = _plan(dataset, protocol, seed)
         fault = _fault(dataset, protocol, seed, splits)
     except ValueError as error:
         splits, fault = (), f"the outer folds cannot be made ({error})"
     if fault:
+        way_out, overrides = _way_out(dataset, protocol, seed, key)
         raise DataError(
-            f"data set {dataset.name!r} cannot carry {_wish(protocol)}: {fault}. Every part needs a row of each class "
-            f"and every fit part two positives. {_way_out(dataset, protocol, seed)}"
+            f"data set {key!r} cannot carry {_wish(protocol)}: {fault}. Every part needs a row of each class and every "
+            f"fit part two positives. {way_out}",
+            overrides=overrides,
         )
+    _check_levels(dataset, protocol, seed, splits, key)
     return splits
 
 
@@ -179,12 +186,33 @@ def _duration(gap: str | float | None, when: np.ndarray) -> np.timedelta64 | flo
         ) from error
 
 
-def _check_time(dataset: Dataset, protocol: Protocol) -> None:
+def _check_levels(dataset: Dataset, protocol: Protocol, seed: int, splits: Sequence[Split], key: str) -> None:
+    """Refuse a fit part with too many levels, before anything is fitted there."""
+    if dataset.rare is None:
+        return
+    for split in splits:
+        pairs = inner(dataset, protocol, seed, split, splits)
+        for fit in (split.train, *(fit for fit, _ in pairs)):
+            if (found := levels.too_many(dataset, fit)) is None:
+                continue
+            column, n = found
+            least = levels.least_min_rows(dataset, column, np.arange(len(dataset.y)))  # enough for every part
+            raise DataError(
+                f"data set {key!r} has {n} levels in column {column!r} of a fit part of {len(fit)} rows, once those "
+                f"with fewer than {dataset.rare} rows are one; one-hot columns are made of at most "
+                f"{levels.MAX_LEVELS} levels. "
+                f"Set {to_override(f'dataset.{key}.rare', {'min_rows': least})}, or leave the column out with "
+                f"dataset.{key}.drop.",
+                overrides={f"dataset.{key}.rare": {"min_rows": least}},
+            )
+
+
+def _check_time(dataset: Dataset, protocol: Protocol, key: str) -> None:
     if dataset.time is None:
         if protocol.gap is not None:
             raise ConfigError(
-                f"'protocol.gap' is {protocol.gap!r}, but data set {dataset.name!r} has no time column; a gap is a "
-                "distance in time. Name the column with dataset.<name>.time, or set protocol.gap=null."
+                f"'protocol.gap' is {protocol.gap!r}, but data set {key!r} has no time column; a gap is a distance in "
+                f"time. Name the column with dataset.{key}.time, or set protocol.gap=null."
             )
         return
     clashes = {
@@ -194,7 +222,7 @@ def _check_time(dataset: Dataset, protocol: Protocol) -> None:
     }
     for clash in (name for name, present in clashes.items() if present):
         raise ConfigError(
-            f"data set {dataset.name!r} is ordered by time and {clash} was asked; time-ordered splits are made once, "
+            f"data set {key!r} is ordered by time and {clash} was asked; time-ordered splits are made once, "
             "from growing windows, without groups or shared inner folds. Drop one of the two."
         )
 
@@ -231,22 +259,24 @@ def _wish(protocol: Protocol) -> str:
     return f"{protocol.outer_folds} outer x {protocol.inner_folds} inner folds"
 
 
-def _way_out(dataset: Dataset, protocol: Protocol, seed: int) -> str:
-    """The largest number of outer (or else of inner) folds that works."""
+def _way_out(dataset: Dataset, protocol: Protocol, seed: int, key: str) -> tuple[str, dict[str, int]]:
+    """The largest number of outer (or else of inner) folds that works, in words and as overrides."""
     if dataset.groups is not None and len(np.unique(dataset.groups)) < 2 * min(protocol.outer_folds, 2):
-        return "Groups are never split, and these are too few: name another column with dataset.<name>.groups."
+        return f"Groups are never split, and these are too few: name another column with dataset.{key}.groups.", {}
     if dataset.time is not None and len(np.unique(dataset.time)) <= protocol.outer_folds:
-        return "Rows of one time stay together, and there are too few times: name a finer column, or use fewer folds."
+        said = "Rows of one time stay together, and there are too few times: name a finer column, or use fewer folds."
+        return said, {}
     most = int(dataset.y.sum())  # every test part needs a positive
     for name in ("outer_folds", "inner_folds"):
         for folds in range(min(getattr(protocol, name) - 1, most), 1, -1):
             smaller = replace(protocol, **{name: folds})  # type: ignore[arg-type]
             if _feasible(dataset, smaller, seed):
-                return f"Set protocol.{name} to at most {folds}."
+                return f"Set protocol.{name} to at most {folds}.", {f"protocol.{name}": folds}
     for folds in range(min(protocol.outer_folds - 1, protocol.inner_folds - 1, most), 1, -1):
         if _feasible(dataset, replace(protocol, outer_folds=folds, inner_folds=folds), seed):
-            return f"Set protocol.outer_folds and protocol.inner_folds to at most {folds}."
-    return "No number of folds would do: gather more positive rows."
+            said = f"Set protocol.outer_folds and protocol.inner_folds to at most {folds}."
+            return said, {"protocol.outer_folds": folds, "protocol.inner_folds": folds}
+    return "No number of folds would do: gather more positive rows.", {}
 
 
 def _feasible(dataset: Dataset, protocol: Protocol, seed: int) -> bool:

@@ -329,6 +329,7 @@ def _rest(mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     kept["protocol"] = {k: v for k, v in mine["protocol"].items() if k != "repeats"}
     for section in GROWING:
         kept[section] = {name: value for name, value in mine[section].items() if name in other[section]}
+    kept["dataset"] = {name: documents.data_set(spec) for name, spec in kept["dataset"].items()}
     return kept
 
 

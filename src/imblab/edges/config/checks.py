@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from imblab.errors import ConfigError, presentable, together, unknown
+from imblab.errors import ConfigError, combined, presentable, unknown
 
 #: Names become folders, keys and addresses of rows.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
@@ -123,4 +123,4 @@ class Attempts:
         ConfigError
         """
         if self._refusals:
-            raise together(self._refusals)
+            raise combined(self._refusals)

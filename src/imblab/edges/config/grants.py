@@ -16,7 +16,7 @@ from typing import Any
 
 from imblab.core import admission
 from imblab.edges.config.checks import flag, shown
-from imblab.errors import ConfigError, together
+from imblab.errors import ConfigError, combined
 
 #: Overrides that grant something, with what grants nothing.
 DEFAULTS: dict[str, Any] = {"allow": [], "allow_network": False, "allow_sql": False}
@@ -123,7 +123,7 @@ def check_sources(mapping: Mapping[str, Any], granted: Mapping[str, Any]) -> Non
                 )
             )
     if errors:
-        raise together(errors)
+        raise combined(errors)
 
 
 def granted(composed: Mapping[str, Any]) -> dict[str, bool]:

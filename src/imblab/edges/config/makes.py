@@ -54,7 +54,7 @@ def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
     try:
         targets.resolve(raw["_target_"], allow)
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}", error.grants) from error
+        raise ConfigError(f"{where}: {error}", grants=error.grants) from error
     return {str(k): plain(v) for k, v in raw.items()}
 
 
@@ -167,7 +167,7 @@ def built(
     try:
         return targets.build(text, placeholders, allow)
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}", error.grants) from error
+        raise ConfigError(f"{where}: {error}", grants=error.grants) from error
     except Exception as error:  # a constructor may raise anything
         raise ConfigError(
             f"{where!r} names {text['_target_']!r}, which cannot be built ({_first(error)}); its constructor must take "

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from imblab import documents
 from imblab.core import measures, targets
 from imblab.edges.config import checks, claims, grants, makes, sweeps
 from imblab.edges.config.checks import flag, is_number, shown
@@ -16,15 +17,7 @@ from imblab.edges.config.checks import section as _section
 from imblab.edges.config.checks import whole as _whole
 from imblab.edges.config.strategies import KNOBS, strategy
 from imblab.errors import ConfigError, unknown
-from imblab.records import (
-    Claims,
-    Interval,
-    Learner,
-    Measure,
-    Protocol,
-    Study,
-    Tuning,
-)
+from imblab.records import Claims, Interval, Learner, Measure, Protocol, Study, Tuning
 
 KEYS = ("name", "seed", "primary", "dataset", "learner", "strategy", "protocol", "search", "measures", "claims")
 METHODS = ("grid", "random", "qmc", "tpe")
@@ -176,7 +169,7 @@ def _spec(name: str, raw: Any) -> dict[str, Any]:
             f"'dataset.{name}' is {shown(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
             f"target: ...}}. Describe it, or leave {name!r} out of dataset=[...]."
         )
-    return {str(k): _plain(v) for k, v in raw.items()}
+    return documents.current_spelling({str(k): _plain(v) for k, v in raw.items()})
 
 
 def _learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,15 +12,20 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.types import infer_dtype, is_numeric_dtype
 
-from imblab.edges.datasets.checks import Checks, column_named, counted, listed, missing_texts
+from imblab.edges.datasets.checks import Checks, counted, listed, missing_texts, nearest_name, yaml_word
 from imblab.edges.datasets.columns import amount as _amount
 from imblab.edges.datasets.columns import coded, level_texts, one_text, sort_key, text_of, typed, when, without_missing
 from imblab.edges.datasets.inference import Reading, typed_frame
 from imblab.edges.datasets.notation import COMMA, POINT
+from imblab.errors import DataError
 from imblab.records import Dataset
 
-#: The roles that columns can have beside being a feature.
+#: The roles that columns can have next to being a feature.
 COLUMNS = ("target", "drop", "categorical", "numeric", "groups", "time", "amount", "id")
+#: What YAML 1.1 reads as true and as false.
+YAML_WORDS = {True: ("yes", "y", "on", "true"), False: ("no", "n", "off", "false")}
+#: The fewest rows of a level that mean anything: a level of one row is rare by any measure.
+MIN_RARE_ROWS = 2
 
 
 def dataset(
@@ -37,6 +41,8 @@ def dataset(
     time: str | None = None,
     amount: str | None = None,
     id: str | None = None,
+    parent: str | None = None,
+    rare: Mapping[str, int] | None = None,
     source: str | None = None,
     allow_majority_positive: bool = False,
     missing: Sequence[Any] | str | None = None,
@@ -58,8 +64,13 @@ def dataset(
         Columns to leave out; columns to read as categories whatever their type; columns of texts to read as numbers.
     groups, time, amount, id : str, optional
         Columns that are no features.
+    parent : str, optional
+        The parent data set; the name by default.
+    rare : mapping, optional
+        ``{"min_rows": m}``: in each fit part, levels of a categorical column with fewer than m rows become one level.
+        Without it a column of more than 100 levels is refused.
     source : str, optional
-        The parent table; the name by default.
+        The old spelling of ``parent``.
     allow_majority_positive : bool, default=False
     missing : value or sequence of values, optional
         Texts and numbers that stand for a missing value, in every column; an empty text always does.
@@ -77,7 +88,8 @@ def dataset(
     Raises
     ------
     DataError
-        For whatever cannot be studied; the message names the data set, the value, the rule and the way out.
+        For everything that cannot be studied, all of it at once; each problem names the data set, the value, the rule
+        and the way out.
 
     Examples
     --------
@@ -86,44 +98,53 @@ def dataset(
     (('no', 'yes'), [0, 1, 0])
     """
     checks = Checks(name, key, notes)
-    checks.called()
+    checks.called(name)
     checks.shape(frame)
     # Columns are known by their text: a header 1 is the same on the command line, in CSV and in memory.
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     given = {"target": target, "groups": groups, "time": time, "amount": amount, "id": id}
-    roles = {role: checks.column(role, value, frame.columns) for role, value in given.items()}
-    if roles["target"] is None:
-        raise checks.refuse(
-            "names no target", "a study needs the column that holds the labels", f"Set {checks.at('target')}."
-        )
-    more = {"drop": drop, "categorical": categorical, "numeric": numeric}
-    lists = {role: [column_named(c, frame.columns) for c in listed(value)] for role, value in more.items()}
-    named = {role: [column] if column else [] for role, column in roles.items()}
-    checks.columns(frame, {**named, **lists})
-    dropped, categories = lists["drop"], lists["categorical"]
+    roles, lists = _roles(frame, given, {"drop": drop, "categorical": categorical, "numeric": numeric}, checks)
+    dropped = lists["drop"]
     frame = _prepared(frame, missing_texts(missing), lists["numeric"], dropped, checks)
-    y, classes = _labels(frame[named["target"][0]], positive, allow_majority_positive, checks)
+    min_rows = _min_rows(rare, checks)
+    labels = None
+    if roles["target"] is not None:
+        labels = _labels(frame[roles["target"]], positive, allow_majority_positive, checks)
     others = {*dropped, *(c for c in roles.values() if c)}
     features = [c for c in frame.columns if c not in others]
     if not features:
-        raise checks.refuse(
+        checks.problem(
             f"has no feature left of its {counted(frame.shape[1], 'column')}",
             "a learner needs at least one",
             f"Shorten {checks.at('drop')}.",
         )
-    X, found = typed(frame, features, categories, checks)
+    X, found = typed(frame, features, lists["categorical"], checks, min_rows)
     apart = _apart(frame, roles, time_format, checks)
-    return Dataset(
-        name,
-        X,
-        y,
-        classes,
-        tuple(found),
-        **apart,
-        source=source or name,
-        fingerprint=_fingerprint(X, y, apart),
-        notes=tuple(checks.notes),
-    )
+    checks.close()
+    assert labels is not None  # what has no labels was refused
+    min_rows = min_rows if found else None
+    stamp = _fingerprint(X, labels[0], apart, min_rows)
+    home = parent or source or name
+    said = {"notes": tuple(checks.notes), "rare": min_rows}
+    return Dataset(name, X, *labels, tuple(found), **apart, parent=home, fingerprint=stamp, **said)
+
+
+def _roles(
+    frame: pd.DataFrame, given: Mapping[str, Any], more: Mapping[str, Any], checks: Checks
+) -> tuple[dict[str, str | None], dict[str, list[str]]]:
+    """The columns that exist, by their roles: single ones, and lists of those left out or read as something else."""
+    columns = list(frame.columns)
+    left_out = map(str, listed(more["drop"]))
+    checks.dropped = [name for name in left_out if name in columns and name != str(given["target"])]
+    roles = {role: checks.role(role, value, columns) for role, value in given.items()}
+    if given["target"] is None or given["target"] == "":
+        checks.problem(
+            "names no target", "a study needs the column that holds the labels", f"Set {checks.at('target')}."
+        )
+    lists = {role: checks.existing(role, listed(value), columns) for role, value in more.items()}
+    played = {role: [column] if column else [] for role, column in roles.items() if role != "target"}
+    checks.apart(roles["target"], {**played, **lists})
+    return roles, lists
 
 
 def _prepared(
@@ -141,6 +162,21 @@ def _prepared(
     return frame.assign(**changed) if changed else frame
 
 
+def _min_rows(rare: Any, checks: Checks) -> int | None:
+    """The least number of fit rows of a level, of ``rare``."""
+    if rare is None:
+        return None
+    value = rare.get("min_rows") if isinstance(rare, Mapping) and set(rare) == {"min_rows"} else None
+    if isinstance(value, bool) or not isinstance(value, int) or value < MIN_RARE_ROWS:
+        checks.problem(
+            f"gives {rare!r} as rare",
+            f"levels with fewer fit rows than min_rows, a whole number of at least {MIN_RARE_ROWS}, become one level",
+            f"Write for example {checks.set('rare', {'min_rows': 20})}.",
+        )
+        return MIN_RARE_ROWS
+    return value
+
+
 def _apart(frame: pd.DataFrame, roles: dict[str, str | None], form: str | None, checks: Checks) -> dict[str, Any]:
     """The columns that are no features."""
     readers: dict[str, Callable[..., np.ndarray]] = {"groups": coded, "amount": _amount}
@@ -151,7 +187,10 @@ def _apart(frame: pd.DataFrame, roles: dict[str, str | None], form: str | None, 
         if column is None:
             found[role] = None
         elif role in readers:
-            found[role] = readers[role](frame[column], column, checks)
+            try:
+                found[role] = readers[role](frame[column], column, checks)
+            except DataError as problem:
+                checks.keep(problem)
         else:
             found[role] = frame[column].to_numpy()
     return found
@@ -159,10 +198,11 @@ def _apart(frame: pd.DataFrame, roles: dict[str, str | None], form: str | None, 
 
 def _labels(
     column: pd.Series, positive: Any, allow_majority: bool, checks: Checks
-) -> tuple[np.ndarray, tuple[str, str]]:
+) -> tuple[np.ndarray, tuple[str, str]] | None:
+    """The class of each row and the two labels; None where a problem was noted."""
     missing = int(column.isna().sum())
     if missing:
-        raise checks.refuse(
+        checks.problem(
             f"has {counted(missing, 'row')} without a label in {column.name!r}",
             "every row must be of a known class",
             "Drop those rows, or fill the labels in.",
@@ -172,34 +212,53 @@ def _labels(
     labels = sorted(counts.index, key=sort_key)
     _check_texts(column, labels, checks)
     if len(labels) != 2:
-        shown = ", ".join(repr(text_of(label)) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
-        raise checks.refuse(
-            f"has {counted(len(labels), 'class')} in {column.name!r} ({shown})",
-            "imblab studies two classes",
-            "Keep rows of two labels, or make a column that says one class against the rest."
-            if len(labels) > 2
-            else f"Check the table, or name another column in {checks.at('target')}.",
-        )
+        if labels or not missing:
+            _note_classes(column, labels, checks)
+        return None
     chosen = min(labels, key=lambda label: (counts[label], -labels.index(label)))
     if positive is not None:
         named = [label for label in labels if _same(label, positive)]
         if not named:
-            near = [text_of(v) for v in labels if text_of(v).strip().lower() == str(positive).strip().lower()]
-            hint = near or get_close_matches(str(positive), map(text_of, labels), n=1)
-            raise checks.refuse(
-                f"has no label {str(positive)!r} in {column.name!r}",
-                f"the positive class must be one of {text_of(labels[0])!r}, {text_of(labels[1])!r}",
-                f"Did you mean {checks.set('positive', hint[0])}?" if hint else f"Correct {checks.at('positive')}.",
-            )
+            _note_positive(column, positive, labels, counts, checks)
+            return None
         chosen = named[0]
     other = next(label for label in labels if label != chosen)
     if counts[chosen] > counts[other] and not allow_majority:
-        raise checks.refuse(
+        meant = checks.set("allow_majority_positive", True)
+        checks.problem(
             f"names {text_of(chosen)!r} as positive, which {counts[chosen]} of {len(column)} rows are",
             "the positive class is the rare one",
-            f"Name {text_of(other)!r}, or set {checks.at('allow_majority_positive')}=true if it is meant.",
+            f"Set {checks.set('positive', text_of(other))}, or {meant} if it is meant.",
+            {"positive": text_of(other)},
         )
     return (column == chosen).to_numpy(dtype=np.int64), (text_of(other), text_of(chosen))
+
+
+def _note_classes(column: pd.Series, labels: Sequence[Any], checks: Checks) -> None:
+    shown = ", ".join(repr(text_of(label)) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
+    checks.problem(
+        f"has {counted(len(labels), 'class')} in {column.name!r} ({shown})",
+        "imblab studies two classes",
+        "Keep rows of two labels, or make a column that says one class against the rest."
+        if len(labels) > 2
+        else f"Check the table, or name another column in {checks.at('target')}.",
+    )
+
+
+def _note_positive(column: pd.Series, positive: Any, labels: Sequence[Any], counts: Any, checks: Checks) -> None:
+    """No label is the one that was named: the nearest, else the rarer one, is proposed."""
+    texts = [text_of(label) for label in labels]
+    words = YAML_WORDS.get(positive, ()) if isinstance(positive, bool) else ()
+    guess = next((text for text in texts if text.casefold() in words), None)
+    near = guess or nearest_name(str(positive), texts) or next((t for t in texts if str(positive).strip() in t), None)
+    chosen = near or text_of(min(labels, key=lambda label: counts[label]))
+    shown = " and ".join(f"{text!r} ({counts[label]} rows)" for text, label in zip(texts, labels, strict=True))
+    checks.problem(
+        f"has no label {str(positive)!r} in {column.name!r}",
+        f"its labels are {shown}",
+        f"Set {checks.set('positive', chosen)}. {yaml_word(positive)}".rstrip(),
+        {"positive": chosen},
+    )
 
 
 def _check_texts(column: pd.Series, labels: list[Any], checks: Checks) -> None:
@@ -212,14 +271,14 @@ def _check_texts(column: pd.Series, labels: list[Any], checks: Checks) -> None:
         if other != text:
             pair, what = f"{other!r} and {text!r}", "differ only by blanks"
     if pair:
-        raise checks.refuse(
+        checks.problem(
             f"has the labels {pair} in {column.name!r}, which {what}",
             "labels are known by their text",
             "Write them in one way.",
         )
 
 
-def _fingerprint(X: pd.DataFrame, y: np.ndarray, apart: dict[str, Any]) -> str:
+def _fingerprint(X: pd.DataFrame, y: np.ndarray, apart: dict[str, Any], min_rows: int | None = None) -> str:
     """sha256 of the content; neither the path, nor the format, nor the name of the data set enters."""
     digest = hashlib.sha256()
     for name in X.columns:
@@ -233,6 +292,8 @@ def _fingerprint(X: pd.DataFrame, y: np.ndarray, apart: dict[str, Any]) -> str:
     for role in ("groups", "time", "amount"):
         if apart[role] is not None:
             digest.update(role.encode() + np.ascontiguousarray(apart[role]).tobytes())
+    if min_rows is not None:
+        digest.update(f"rare:{min_rows}".encode())
     return digest.hexdigest()
 
 

@@ -14,11 +14,14 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
+from imblab.core.levels import MAX_LEVELS
 from imblab.edges.datasets.checks import Checks, counted
 from imblab.edges.datasets.notation import canonical_number, date_form, is_mark
 
-#: One-hot columns beyond this are a design mistake more often than a wish.
-MOST_LEVELS = 100
+#: The share of its rows that a text column has levels from which on it is an identifier and no category.
+IDENTIFIER_SHARE = 0.9
+#: What is proposed as the fewest fit rows of a level, the first that leaves few enough levels.
+MIN_ROWS_PROPOSED = (20, 50, 100, 200, 500, 1000)
 #: What pandas infers of values; the dtype of a column says too little (decimals and dates of Parquet are objects).
 NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty")
 #: Marks that are levels as often as not.
@@ -29,16 +32,16 @@ DATES = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "period",
 
 
 def typed(
-    frame: pd.DataFrame, features: Sequence[str], categorical: Collection[str], checks: Checks
+    frame: pd.DataFrame,
+    features: Sequence[str],
+    categorical: Collection[str],
+    checks: Checks,
+    min_rows: int | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """The features in file order with their types, and the names of the categorical ones.
 
-    Numbers alone become one C-ordered array, which the kernel reads without a copy.
-
-    Raises
-    ------
-    DataError
-        For dates, infinite numbers, too many levels and values that are neither numbers nor texts.
+    Numbers alone become one C-ordered array, which the kernel reads without a copy. Dates, infinite numbers, too many
+    levels (unless ``min_rows`` groups the rare ones) and values that are neither numbers nor texts are noted.
     """
     coded: dict[str, Any] = {}
     numbers = np.empty((len(frame), len(features)))
@@ -46,13 +49,15 @@ def typed(
         column = frame[name]
         kind = infer_dtype(column, skipna=True)
         if kind in DATES or (name not in categorical and _holds_dates(column, kind)):
-            raise checks.refuse(
+            checks.problem_column(
+                name,
                 f"has the date column {name!r} among its features",
                 "a learner reads numbers and categories",
-                f"Name it in {checks.at('time')}, or leave it out with {checks.at('drop')}.",
+                f"If rows shall be split by it, set {checks.set('time', name)}",
             )
-        if name in categorical or kind not in NUMBERS:
-            coded[name] = _category(column, checks)
+            numbers[:, i] = np.nan
+        elif name in categorical or kind not in NUMBERS:
+            coded[name] = _category(column, checks, min_rows)
             if name not in categorical:
                 _note_marks(name, coded[name], checks)
         else:
@@ -88,10 +93,10 @@ def when(column: pd.Series, name: str, checks: Checks, form: str | None = None) 
         bad = parsed.isna().to_numpy()
     if bad.any():
         shown = next((f" (such as {text!r})" for text in column[bad].dropna().map(str)), "")
-        raise checks.refuse(
+        checks.problem(
             f"has {counted(int(bad.sum()), 'row')} without a readable time in {name!r}{shown}",
             "time-ordered splits need the time of every row, as a number or a date such as 2024-01-31",
-            f"Repair the column, or leave {checks.at('time')} out.",
+            f"Repair the column, or do without: {checks.set('time', None)}.",
         )
     return parsed.to_numpy()
 
@@ -101,10 +106,10 @@ def amount(column: pd.Series, name: str, checks: Checks) -> np.ndarray:
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     bad = int((~np.isfinite(values)).sum())
     if bad:
-        raise checks.refuse(
+        checks.problem(
             f"has {counted(bad, 'row')} without a finite amount in {name!r}",
             "amounts weigh costs, so every row needs a number",
-            f"Repair the column, or leave {checks.at('amount')} out.",
+            f"Repair the column, or do without: {checks.set('amount', None)}.",
         )
     return values
 
@@ -113,15 +118,14 @@ def coded(column: pd.Series, name: str, checks: Checks) -> np.ndarray:
     """Groups as whole numbers in the order of their values, as scikit-learn numbers them; every row has one."""
     missing = int(column.isna().sum())
     if missing:
-        raise checks.refuse(
+        checks.problem(
             f"has {counted(missing, 'row')} without a group in {name!r}",
             "grouped splits need the group of every row",
-            f"Fill the column, or leave {checks.at('groups')} out.",
+            f"Fill the column, or do without: {checks.set('groups', None)}.",
         )
     if infer_dtype(column).startswith("mixed") and (pair := one_text(column)):
-        raise checks.refuse(
-            f"has the groups {pair} in {name!r}", "groups are known by their text", "Write them in one way."
-        )
+        checks.problem(f"has the groups {pair} in {name!r}", "groups are known by their text", "Write them in one way.")
+        return np.zeros(len(column), dtype=np.int64)
     if (form := date_form([t for t in _different(column) if isinstance(t, str)])) in ("dots", "year last"):
         day_first, _ = _day_first(list(_different(column)), form)
         if day_first is not None:  # in the order of time, as dates are that have a type
@@ -288,18 +292,20 @@ def _number(column: pd.Series, checks: Checks) -> np.ndarray:
     large = np.flatnonzero(np.abs(values) >= 2**53)
     whole = (v for v in column.iloc[large] if isinstance(v, (int, np.integer)) and int(v) != float(v))
     if (inexact := next(whole, None)) is not None:
-        raise checks.refuse(
+        checks.problem_column(
+            str(column.name),
             f"has whole numbers such as {inexact} in column {column.name!r}",
             "a learner reads float64, which holds whole numbers exactly up to 2**53 only, so that different ones would "
             "become equal",
-            f"If it is an identifier: {checks.set('drop', [column.name])} or {checks.set('id', column.name)}.",
+            f"If it is an identifier, keep it apart from the features: {checks.set('id', column.name)}",
         )
     infinite = int(np.isinf(values).sum())
     if infinite:
-        raise checks.refuse(
+        checks.problem_column(
+            str(column.name),
             f"has {counted(infinite, 'infinite value')} in column {column.name!r}",
             "numbers must be finite or missing",
-            f"Replace them, or leave the column out with {checks.at('drop')}.",
+            "Replace them",
         )
     return values
 
@@ -316,29 +322,51 @@ def _note_marks(name: str, column: pd.Categorical, checks: Checks) -> None:
         )
 
 
-def _category(column: pd.Series, checks: Checks) -> pd.Categorical:
+def _category(column: pd.Series, checks: Checks, min_rows: int | None) -> pd.Categorical:
     values = column.astype(object).where(column.notna(), None)
     scanned = values.dropna() if infer_dtype(column, skipna=True).startswith(("mixed", "complex")) else ()
     odd = next((v for v in scanned if isinstance(v, (list, tuple, dict, set, np.ndarray, complex))), None)
     if odd is not None:
-        raise checks.refuse(
+        checks.problem_column(
+            str(column.name),
             f"has values of type {type(odd).__name__} in column {column.name!r}",
             "a learner reads numbers and categories",
-            f"Split the column into plain ones, or leave it out with {checks.at('drop')}.",
+            "Split the column into plain ones",
         )
+        return pd.Categorical([None] * len(values))
     if pair := one_text(scanned):
-        raise checks.refuse(
+        checks.problem_column(
+            str(column.name),
             f"has the levels {pair} in column {column.name!r}",
             "levels are known by their text",
-            f"Write them in one way, or leave the column out with {checks.at('drop')}.",
+            "Write them in one way",
         )
+        return pd.Categorical([None] * len(values))
     levels = sorted({v for v in values if v is not None}, key=sort_key)
     if (numbers := _numbers_of(levels)) is not None:  # texts of numbers stand in the order of the numbers
         levels = [level for _, level in sorted(zip(numbers, levels, strict=True))]
-    if len(levels) > MOST_LEVELS:
-        raise checks.refuse(
-            f"has {len(levels)} levels in column {column.name!r}",
-            f"one-hot columns are made of at most {MOST_LEVELS} levels",
-            f"Group rare levels, or leave the column out with {checks.at('drop')}.",
-        )
+    if len(levels) > MAX_LEVELS and min_rows is None:
+        _note_levels(column, len(levels), checks)
     return pd.Categorical(values, categories=levels)
+
+
+def _note_levels(column: pd.Series, n_levels: int, checks: Checks) -> None:
+    """Too many levels: those of an identifier go with their column, those of a category are grouped."""
+    name, rows = str(column.name), column.value_counts()
+    if n_levels >= IDENTIFIER_SHARE * rows.sum():
+        checks.problem_column(
+            name,
+            f"has {n_levels} different texts in the {rows.sum()} rows of column {name!r}, an identifier by its looks",
+            f"one-hot columns are made of at most {MAX_LEVELS} levels",
+            f"Keep it apart from the features: {checks.set('id', name)}",
+        )
+        return
+    proposed = (m for m in MIN_ROWS_PROPOSED if int((rows >= m).sum()) < MAX_LEVELS)
+    rare = {"min_rows": next(proposed, int(rows.iloc[MAX_LEVELS - 1]) + 1)}
+    checks.problem_column(
+        name,
+        f"has {n_levels} levels in column {name!r}",
+        f"one-hot columns are made of at most {MAX_LEVELS} levels",
+        f"Group rare levels: {checks.set('rare', rare)}",
+        {"rare": rare},
+    )

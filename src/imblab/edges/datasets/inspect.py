@@ -37,7 +37,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "numeric": [c for c in X.columns if c not in dataset.categorical],
         "categorical": {c: len(X[c].cat.categories) for c in dataset.categorical},
         "missing": {str(c): int(n) for c, n in empty.items() if n},
-        "source": dataset.source,
+        "parent": dataset.parent,
+        **({"rare": {"min_rows": dataset.rare}} if dataset.rare is not None else {}),
         "fingerprint": dataset.fingerprint,
     }
 

@@ -1,4 +1,4 @@
-"""What a data set is called and which table it was made from, known before anything is loaded."""
+"""What a data set is called and which data set it was made from, known before anything is loaded."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ PARENTS = {
     **dict.fromkeys(("winequality", "wine_quality"), "wine_quality"),
     **dict.fromkeys(("flaref", "solar_flare"), "solar_flare"),
 }
+#: Keys of the files that imblab brings to read any table: they name a kind, and the table has a name of its own.
+TEMPLATES = ("table", "sql", "openml", "keel", "zenodo")
 
 
 def called(spec: Mapping[str, Any], key: str) -> tuple[str, str]:
-    """The name of a data set and the parent table it counts for.
+    """The name of a data set and the parent data set it counts for.
+
+    A data set is called by its key, ``dataset.<key>``. Under the key of a template it is called by its ``name``, or by
+    the file, number or table that is read.
 
     Parameters
     ----------
@@ -31,7 +36,7 @@ def called(spec: Mapping[str, Any], key: str) -> tuple[str, str]:
 
     Returns
     -------
-    name, source : str
+    name, parent : str
 
     Examples
     --------
@@ -39,19 +44,25 @@ def called(spec: Mapping[str, Any], key: str) -> tuple[str, str]:
     ('keel_yeast_2_vs_4', 'yeast')
     >>> called({"kind": "table", "path": "data/churn.csv"}, "table")
     ('churn', 'churn')
+    >>> called({"kind": "table", "path": "data/2024.csv"}, "claims")
+    ('claims', 'claims')
     """
     kind, table = str(spec.get("kind", "table")), str(spec.get("table") or key)
-    if kind == "bundled":
-        name, source = key, key
-    elif kind == "openml":
-        name = str(spec.get("name") or f"openml_{spec.get('data_id')}")
-        source = name
-    elif kind == "table":
-        name = stem(Path(str(spec.get("path") or key)))
-        source = name
-    else:
-        name, source = f"{kind}_{table}", parent(table)
-    return str(spec.get("name") or name), str(spec.get("source") or source)
+    own = _own_name(spec, kind, table, key)
+    name = str(spec.get("name") or own)
+    home = parent(table) if kind in ("keel", "zenodo") else name if kind == "openml" else own
+    return name, str(spec.get("parent") or spec.get("source") or home)
+
+
+def _own_name(spec: Mapping[str, Any], kind: str, table: str, key: str) -> str:
+    """The key; under the key of a template what is read there."""
+    if key not in TEMPLATES:
+        return key
+    if kind == "openml":
+        return f"openml_{spec.get('data_id')}"
+    if kind in ("keel", "zenodo"):
+        return f"{kind}_{table}"
+    return stem(Path(str(spec["path"]))) if kind == "table" and spec.get("path") else key
 
 
 def parent(table: str) -> str:

@@ -21,7 +21,10 @@ from imblab.records import Dataset
 
 Spec = Mapping[str, Any]
 #: The keys of every kind, and those that one kind has beside them.
-KEYS = ("kind", "name", "source", "positive", "allow_majority_positive", "missing", "time_format", *COLUMNS)
+KEYS = (
+    *("kind", "name", "parent", "source", "positive", "allow_majority_positive"),
+    *("rare", "missing", "time_format", *COLUMNS),
+)
 OWN = {
     "table": ("path", *OPTIONS),
     "bundled": ("table",),
@@ -97,7 +100,7 @@ def load(spec: Spec, key: str) -> Dataset:
             f"'dataset.{key}.allow_majority_positive' is {meant!r}; it is true or false. Write true if the positive "
             "class shall be the common one."
         )
-    name, source = called(spec, key)
+    name, parent = called(spec, key)
     checks = Checks(name, key)
     frame, target = _KINDS[kind](spec, key, checks)
     chosen: dict[str, Any] = {column: spec.get(column) for column in COLUMNS}
@@ -111,8 +114,9 @@ def load(spec: Spec, key: str) -> Dataset:
     made = dataset(
         frame,
         name=spec["name"] if spec.get("name") and not isinstance(spec["name"], int) else name,
-        source=source,
+        parent=parent,
         positive=spec.get("positive"),
+        rare=spec.get("rare"),
         allow_majority_positive=meant,
         missing=spec.get("missing"),
         time_format=spec.get("time_format"),

@@ -333,7 +333,7 @@ def _counted(source: Source, group: pd.DataFrame, a: str, b: str) -> str:
 def parent(source: Source, dataset: str) -> str:
     """The parent table of a data set; empty where nobody named one."""
     facts = source.facts.get("tables", {}).get(dataset, {})
-    return str(facts.get("source") or source.study.datasets.get(dataset, {}).get("source") or "")
+    return str(facts.get("source") or source.study.datasets.get(dataset, {}).get("parent") or "")
 
 
 def _are(n: int) -> str:

@@ -115,7 +115,7 @@ def note(study: Study, members: Sequence[Evaluation], verdict: str, first: bool 
 def data(members: Sequence[Evaluation], spec: Mapping[str, Any]) -> dict[str, str]:
     """The data set of a cell: our own hash of the whole table, what it is, and what its test parts held."""
     first = members[0]
-    source = {k: spec[k] for k in ("kind", "table", "source") if k in spec}
+    source = {k: spec[k] for k in ("kind", "table", "parent") if k in spec}
     counted = [row.counts for row in members if row.repeat == first.repeat and row.counts]
     profile = {
         "num_rows": sum(sum(counts.values()) for counts in counted),

@@ -1,0 +1,82 @@
+"""Overrides as people paste them: values that Hydra's grammar gives back as they are, quoted for the shell."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+#: A text that Hydra reads as itself without quotes; words such as ``null`` and ``nan`` are values of other types.
+PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_./][\w./-]*", re.IGNORECASE | re.ASCII)
+#: A text that begins like this may be read as a number.
+NUMERIC = re.compile(r"\.?\d|\.?(?:inf|nan)$|\.+$", re.IGNORECASE)
+
+
+def to_hydra_syntax(value: Any) -> str:
+    r"""Write a value so that Hydra's grammar reads exactly this value.
+
+    Parameters
+    ----------
+    value : str, number, bool, None, list or mapping
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(to_hydra_syntax("left"), to_hydra_syntax(">50K"), to_hydra_syntax("1"), to_hydra_syntax(1))
+    left ">50K" "1" 1
+    >>> print(to_hydra_syntax(["id", "paid (EUR)"]), to_hydra_syntax({"min_rows": 20}))
+    [id,"paid (EUR)"] {min_rows:20}
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(to_hydra_syntax, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{to_hydra_syntax(item)}" for key, item in value.items()) + "}"
+    if not isinstance(value, str):
+        return str(value)
+    if PLAIN.fullmatch(value) and not NUMERIC.match(value):
+        return value
+    # OmegaConf would read ${...} as a reference.
+    text = re.sub(r"(\\*)\$\{", lambda m: f"{m[1]}{m[1]}\\${{", value)
+    # Backslashes are escapes only where a quote follows, the closing one among them.
+    text = re.sub(r'(\\*)"', lambda m: f'{m[1]}{m[1]}\\"', text)
+    text = re.sub(r"(\\+)$", lambda m: m[1] * 2, text)
+    return f'"{text}"'
+
+
+def to_override(key: str, value: Any) -> str:
+    """Write an override as one word of a shell.
+
+    Parameters
+    ----------
+    key : str
+    value : str, number, bool, None, list or mapping
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(to_override("dataset.table.target", "left"), to_override("dataset.table.positive", ">50K"))
+    dataset.table.target=left 'dataset.table.positive=">50K"'
+    """
+    return to_shell([f"{key}={to_hydra_syntax(value)}"])
+
+
+def to_shell(words: Iterable[str]) -> str:
+    """Join words so that a shell gives them back one by one.
+
+    Examples
+    --------
+    >>> print(to_shell(["imblab", "run", "strategy.smote.space.k=choice(3,5)"]))
+    imblab run 'strategy.smote.space.k=choice(3,5)'
+    """
+    return shlex.join(words)

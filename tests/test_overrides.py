@@ -1,0 +1,51 @@
+"""What a message tells people to paste is read back as exactly the word that was meant."""
+
+import shlex
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imblab.edges import config
+from imblab.overrides import to_hydra_syntax, to_override, to_shell
+
+WORDS = [
+    ">50K", "Kündigung", "a=b", "a b", " positive", "b'true'", 'say "hi"', "it's", "a,b", "f(x)", "[a]", "{a:1}", "a:b",
+    "100%", "#1", "$3.00", "${oc.env:HOME}", "a${", "\\${x}", "a\\", 'a\\"', "\\\\", "1", "01", "1e5", "1_000", "-1",
+    ".5", "+5", "null", "NULL", "true", "False", "yes", "no", "on", "off", "nan", "inf", "-inf", ".inf", "~", "", "?",
+    "???", "*", "a|b", "!x", "tab\there", "choice(1,2)", "data/a.csv", "~/a.csv", "./a.csv", "..", ".", "/", "a-b", "-",
+    "日本", "1 to 5", "<= 50", "&", ";", "`ls`", "$(ls)", "1.5.2", "2024-01-31", "nan.csv", "null.csv", "infinity",
+    "@a",
+]  # fmt: skip
+
+
+def read(text):
+    return OverridesParser.create().parse_override(text).value()
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_shell_and_hydra_give_the_word_back(word):
+    (token,) = shlex.split(to_override("dataset.table.positive", word))
+    study = config.compose(["name=x", "dataset=table", "dataset.table.path=a.csv", token]).study
+    found = study.datasets["table"]["positive"]
+    assert found == word
+    assert type(found) is str
+
+
+@given(st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=12))
+def test_any_text_is_read_back_by_hydra(word):
+    if "${" not in word:
+        assert read(f"k={to_hydra_syntax(word)}") == word
+        assert read(f"k={to_hydra_syntax([word, 'b'])}") == [word, "b"]
+    assert shlex.split(to_override("k", word)) == [f"k={to_hydra_syntax(word)}"]
+
+
+@pytest.mark.parametrize("value", [1, 1.5, True, False, None, ["a", 1, "1"], {"min_rows": 20}, []])
+def test_other_values_keep_their_type(value):
+    assert read(f"k={to_hydra_syntax(value)}") == value
+
+
+def test_a_command_is_split_as_it_was_joined():
+    words = ["imblab", "run", "name=a b", "learner=[knn,svm]", "it's", ""]
+    assert shlex.split(to_shell(words)) == words
