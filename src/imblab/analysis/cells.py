@@ -239,7 +239,8 @@ def _cut(row: pd.Series[Any]) -> str:
     low, middle, high = (row[f"threshold_{end}"] for end in ("low", "median", "high"))
     if math.isnan(middle):
         return "-"
-    return f"{middle:.3g}" if low == high else f"{middle:.3g} ({low:.3g}-{high:.3g})"
+    between = " to " if low < 0 else "-"  # a decision value may be negative
+    return f"{middle:.3g}" if low == high else f"{middle:.3g} ({low:.3g}{between}{high:.3g})"
 
 
 def _p(value: float) -> str:

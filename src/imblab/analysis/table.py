@@ -13,7 +13,7 @@ from imblab.records import Evaluation, key_of
 
 #: The columns every table has, before those of the measures.
 FACTS = (
-    *("dataset", "learner", "strategy", "repeat", "fold", "status", "threshold", "params"),
+    *("dataset", "learner", "strategy", "repeat", "fold", "status", "threshold", "scale", "params"),
     *("candidates", "fits", "spared", "seconds", "n_train", "n_test", "flagged", "value"),
     *("left_out", "error", "notes", "fingerprint", "split_fingerprint"),
 )

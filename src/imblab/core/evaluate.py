@@ -448,6 +448,8 @@ def _remarks(task: Task, winner: Trial, prediction: Prediction) -> list[str]:
         notes.append(said)
     if not prediction.is_probability:
         notes.append(f"learner {task.cell.learner.name!r} gives decision values, not probabilities")
+    if task.threshold_scale(winner.params) == DECISION_VALUE:
+        notes.append("its thresholds are decision values")
     return notes
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from imblab.analysis import bands, evidence
 from imblab.analysis.claims import primary
 from imblab.analysis.methods import named
-from imblab.core import measures
+from imblab.core import measures, pipelines
 from imblab.edges.figures import Axes, Curve, Extras, Figure, Scale, area, lines
 from imblab.edges.report.model import Gallery, Panel, Section, Source, Table, groups, header, num, of, slug
 
@@ -104,8 +104,17 @@ def thresholds(source: Source, folds: Folds) -> Section:
         "Test scores if one cut were used for all folds: a row is called positive when its probability reaches it. "
         "These "
         "curves look at test rows and choose nothing; thresholds were chosen on inner folds.",
+        *_without_probabilities(source),
     )
     return Section("thresholds", title, lead, tuple(blocks), "Thresholds")
+
+
+def _without_probabilities(source: Source) -> tuple[str, ...]:
+    """What the axis of thresholds is for learners that have decision values only."""
+    names = [n.name for n in source.study.learners if not pipelines.gives_probabilities(n.make)]
+    if not names:
+        return ()
+    return (f"Decision values d of {' and '.join(names)}, which give no probabilities, stand as 1 / (1 + exp(-d)).",)
 
 
 def _counted(source: Source) -> list[str]:
