@@ -261,6 +261,47 @@ def test_rows_of_any_form_are_received(monkeypatch, tells):
     assert run(sampler=True).reached == {"sampler": "AnswersSampler", "negative": 20, "positive": 10}
 
 
+class Scaler(ClassifierMixin, BaseEstimator):
+    """Writes into the rows that it is given."""
+
+    def __init__(self, where="fit"):
+        self.where = where
+
+    def _write(self, X, where):
+        if self.where == where:
+            X *= 2
+
+    def fit(self, X, y):
+        self._write(X, "fit")
+        self._write(y, "labels")
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        self._write(X, "predict")
+        return two(np.full(len(X), 0.5))
+
+
+@pytest.mark.parametrize("where", ["fit", "labels", "predict"])
+def test_a_learner_that_writes_into_the_rows_of_all_fits_is_a_failed_fit(monkeypatch, where):
+    monkeypatch.setattr(sklearn.dummy, "AnswersScaler", Scaler, raising=False)
+    monkeypatch.setattr(Scaler, "__module__", "sklearn.dummy")
+    with pytest.raises(FitFailed, match="read-only"):
+        run(learner="AnswersScaler", where=where)
+
+
+def test_scikit_learn_copies_where_it_works_in_place():
+    data, fit, rows = dataset(), np.arange(30), np.arange(30, 40)
+    prepared, steps = Prepared(data, fit), []
+    for copy in (True, False):
+        scaler = {"_target_": "sklearn.preprocessing.StandardScaler", "copy": copy, "with_mean": False}
+        learner = {"_target_": "sklearn.linear_model.LogisticRegression", "C": 0.1}
+        make = {"_target_": "sklearn.pipeline.Pipeline", "steps": [["scale", scaler], ["learn", learner]]}
+        steps += [fit_predict(pipelines.atom_of(data, make, None, {}, 0, fit, rows), prepared).values for _ in range(2)]
+    for found in steps[1:]:
+        np.testing.assert_array_equal(found, steps[0])
+
+
 def test_a_fit_part_without_positives_is_a_failed_fit():
     data = dataset()
     fit = np.flatnonzero(Y == 0)

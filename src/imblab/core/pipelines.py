@@ -446,7 +446,7 @@ def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:
     before = get_config()
     set_config(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED)
     try:
-        learner.fit(prepared.encode(X), y, **_weights(atom.weight, y))
+        learner.fit(_sealed(prepared.encode(X)), _sealed(y), **_weights(atom.weight, y))
     finally:
         set_config(**{name: before[name] for name in ("assume_finite", "skip_parameter_validation")})
     if len(_ACCEPTED) > 10_000:
@@ -497,6 +497,13 @@ def _weights(weight: float | str | None, y: np.ndarray) -> dict[str, np.ndarray]
     return {"sample_weight": np.where(y == 1, float(weight), 1.0)}
 
 
+def _sealed(rows: np.ndarray) -> np.ndarray:
+    """A view that a learner cannot write into: other fits read the same rows. scikit-learn copies where it must."""
+    view = rows.view()
+    view.flags.writeable = False
+    return view
+
+
 def predicted(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any]) -> np.ndarray:
     """Predict the probability of class 1, or the decision value of a learner without probabilities.
 
@@ -520,8 +527,8 @@ def predicted(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any])
         If the answer is no finite number a row, or a probability outside [0, 1].
     """
     if gives_probabilities(make):
-        return answers.probability(learner, learner.predict_proba(X, **stage), len(X))
-    return answers.decision_value(learner, learner.decision_function(X), len(X))
+        return answers.probability(learner, learner.predict_proba(_sealed(X), **stage), len(X))
+    return answers.decision_value(learner, learner.decision_function(_sealed(X)), len(X))
 
 
 def gives_probabilities(make: Make) -> bool:
