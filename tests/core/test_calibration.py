@@ -164,7 +164,7 @@ def test_the_sigmoid_is_no_worse_than_that_of_scikit_learn():
         np.testing.assert_allclose(found(s), expit(-(a * s + b)), atol=2e-4)
 
 
-@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e6])
+@pytest.mark.parametrize("scale", [1e-300, 1e-9, 1.0, 1e6, 1e300])
 def test_the_sigmoid_knows_no_unit(scale):
     y, s = drawn(5)
     np.testing.assert_allclose(calibration.sigmoid(s * scale, y)(s * scale), calibration.sigmoid(s, y)(s), rtol=1e-9)

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 import imblab
 from imblab.analysis import evidence
 from imblab.core import calibration, design, evaluate, measures, model, replay, splits
-from imblab.core.pipelines import Prepared, fit_predict
+from imblab.core.pipelines import FitFailed, Prepared, fit_predict
 from imblab.records import DECISION_VALUE, PROBABILITY, Cell, Choice, Evaluation, Strategy, Tuning
 
 SGD = "{_target_: sklearn.linear_model.SGDClassifier, alpha: 1e-7}"
@@ -152,17 +152,29 @@ def test_a_calibration_is_learned_from_decision_values_and_read_by_all_measures(
     assert row.scores["pr_auc"] == pytest.approx(average_precision_score(test_y, p), abs=1e-12)
 
 
-def test_decision_values_beyond_all_bounds_are_a_failed_candidate_of_a_calibration(monkeypatch):
-    task = tasks(Strategy("c", calibration="sigmoid"))[0]
+@pytest.mark.parametrize(("kind", "unit"), [("sigmoid", 1e-300), ("sigmoid", 1e300), ("isotonic", 1e300)])
+def test_decision_values_near_the_bounds_of_floats_are_calibrated_as_others(kind, unit):
+    """scikit-learn's isotonic regression takes values within 1e-15 for one, so that a small unit loses steps."""
+    task = tasks(Strategy("c", calibration=kind))[0]
     known = task.predict
 
     def predict(atom):
         found = known(atom)
-        return replace(found, values=np.sign(found.values) * 1.7e308)
+        return replace(found, values=np.tanh(found.values / 50) * unit)
 
-    row = evaluate.evaluate(replace(task, predict=predict))
-    assert row.status == "failed"
-    assert "calibration 'sigmoid'" in row.error
+    one, other = (evaluate.evaluate(replace(task, predict=p)) for p in (predict, lambda a: small(known(a))))
+    assert one.status == "ok"
+    assert one.scores["pr_auc"] == pytest.approx(other.scores["pr_auc"], abs=1e-6)
+    assert one.scores["brier"] == pytest.approx(other.scores["brier"], abs=1e-6)
+
+
+def small(found):
+    return replace(found, values=np.tanh(found.values / 50))
+
+
+def test_a_calibration_without_a_number_is_a_failed_fit():
+    with pytest.raises(FitFailed, match=r"^calibration 'sigmoid' gives 2 of 3 probabilities that are not finite"):
+        calibration.through(lambda s: s, "sigmoid", np.array([np.nan, 0.5, np.inf]))
 
 
 def test_a_parameter_that_takes_the_probabilities_away_makes_a_candidate_inapplicable_or_changes_its_scale():

@@ -125,9 +125,20 @@ def sigmoid(score: np.ndarray, y: np.ndarray) -> Map:
     """
     positives = int(np.sum(y))
     target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
-    centre, width = float(np.mean(score)), float(np.std(score)) or 1.0
+    centre, width = _moments(score)
     slope, level = _likeliest((score - centre) / width, target)
     return partial(_logistic, slope=float(slope), level=float(level), centre=centre, width=width)
+
+
+def _moments(score: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation; 1 in place of 0. Squares that leave the range of floats are taken of shares."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        centre, width = float(np.mean(score)), float(np.std(score))
+    if not np.isfinite(width) or (width == 0 and score.min() < score.max()):
+        largest = float(np.max(np.abs(score)))
+        shares = score / largest
+        centre, width = largest * float(np.mean(shares)), largest * float(np.std(shares))
+    return centre, width or 1.0
 
 
 def _logistic(s: np.ndarray, *, slope: float, level: float, centre: float, width: float) -> np.ndarray:
