@@ -321,7 +321,7 @@ def test_only_experiments_and_mlruns_are_left_behind(tmp_path, capfd):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["experiments", "mlruns"]
     assert {p.name for p in Path("experiments").iterdir()} == {".small.lock", ".small.mlflow.lock", "small"}
     kept = {p.name for p in Path("experiments/small").iterdir()}
-    made = {"study.yaml", "ledger.jsonl", "evidence.parquet", "search.parquet", "origin.json"}
+    made = {"study.yaml", "ledger.jsonl", "evidence.parquet", "search.parquet", "origin.json", "identity.json"}
     assert made <= kept <= made | {"README.md", "report.html", "figures", "tables"}
     found = {re.sub("(-wal|-shm|.lock)$", "", p.name) for p in Path("mlruns").iterdir()}
     assert found <= {"artifacts", "mlflow.db", "predictions.sqlite"}

@@ -221,7 +221,11 @@ def _carry_out(
     picture: syncing.Picture | None = None,
 ) -> list[Evaluation]:
     """Answer what is missing and give every row of the study, in the order of the design."""
+    syncing.fix_identity(home)
     with ledger.open_study(home, config.to_mapping(register(layout.study)), overwrite, layout.expected()) as book:
+        known = syncing.settle(home, None if book.rows else layout)
+        if picture is not None:
+            picture.settled(known)
         done = {row.key for row in book.rows}
         todo = [cell for cell in layout.cells if cell.key not in done]
         if say and not todo:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from imblab import app, verdicts
+from imblab import app, syncing, verdicts
 from imblab.analysis import table
 from imblab.analysis.card import Facts, card
 from imblab.core import model, targets
@@ -272,7 +272,7 @@ def _placed(made: tracking.Model, home: Path, arm: Arm, request: config.Request)
         tracking.save(made, home, f"model/{arm.dataset}")
         return {**facts, "folder": str(folder), "said": f"Written to {folder}.", "serve": _serve(str(folder))}
     uri = str(request.tracking["uri"])
-    version = tracking.register(made, request.study.name, uri)
+    version = tracking.register(made, syncing.owner(home, request.study, syncing.settle(home), request.tracking), uri)
     return {
         **facts,
         "version": version,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import pyarrow as pa
 from imblab.core import measures, replay
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed
-from imblab.edges import config, datasets, evidence, files, ledger, origin, runner, store, terminal, tracking
+from imblab.edges import config, datasets, evidence, files, identity, ledger, origin, runner, store, terminal, tracking
 from imblab.errors import ImblabError, StudyError, describe
 from imblab.layout import Layout, lay_out
 from imblab.records import Cell, Evaluation, Study, Trial, fingerprint
@@ -66,6 +67,7 @@ def picture(
         yield found
     finally:
         found.writer.abandon()
+        found.settled(None)
 
 
 class Picture:
@@ -80,7 +82,18 @@ class Picture:
         self._left = Counter((cell.dataset, cell.learner.name) for cell in layout.cells)
         self._rows: dict[tuple[str, str], list[Evaluation]] = {}
         self._inner: Inner = {}
-        self.writer = tracking.Background(partial(tracking.open_writer, layout.study, home, uri))
+        self._owner: SimpleQueue[tracking.Owner | None] = SimpleQueue()
+        self.writer = tracking.Background(partial(tracking.open_writer, layout.study, home, uri, self._settled))
+
+    def settled(self, study: identity.Identity | None) -> None:
+        """Say which study the folder holds, before its first new row; None where it does not get so far."""
+        self._owner.put(None if study is None else owner(self._home, self._layout.study, study, self._asked))
+
+    def _settled(self) -> tracking.Owner:
+        found = self._owner.get()
+        if found is None:
+            raise StudyError("the study ended before its folder was opened. Run the same command again.")
+        return found
 
     def resumed(self) -> None:
         """Say that a study with rows is added to: what MLflow said of it may hold no more."""
@@ -133,6 +146,63 @@ class Picture:
         _send(writer, self._home, self._asked, self._layout, self._opener)
 
 
+def fix_identity(home: Path) -> None:
+    """Keep the identity of a study that an older imblab began, before it grows or is set aside."""
+    with suppress(StudyError):  # a damaged folder is refused where it is opened, unless it is set aside
+        if not identity.is_kept(home) and files.exists(home, ledger.QUESTION) and ledger.read_rows(home):
+            settle(home)
+
+
+def settle(home: Path, layout: Layout | None = None) -> identity.Identity:
+    """Give the identity of the study in a folder; it is written there if it is not kept yet.
+
+    Parameters
+    ----------
+    home : Path
+        Of the study.
+    layout : Layout, optional
+        The tables of a study that has no row: what it is begins now.
+
+    Returns
+    -------
+    Identity
+    """
+    if layout is None and identity.is_kept(home):
+        return identity.keep(home, {}, {})
+    if layout is not None:
+        tables = {name: data.fingerprint for name, data in layout.datasets.items()}
+    else:
+        tables = {row.dataset: row.data_fingerprint for row in ledger.read_rows(home)}
+    return identity.keep(home, ledger.read_study(home), tables, fresh=layout is not None)
+
+
+def owner(home: Path, study: Study, known: identity.Identity, asked: Mapping[str, Any]) -> tracking.Owner:
+    """The study that writes to MLflow.
+
+    Parameters
+    ----------
+    home : Path
+        Of the study.
+    study : Study
+    known : Identity
+    asked : mapping
+        The section ``tracking`` of the configuration.
+
+    Returns
+    -------
+    Owner
+    """
+    return tracking.Owner(study.name, known.now, known.former, asked.get("experiment"), partial(_ledgers, home))
+
+
+def _ledgers(home: Path) -> Iterable[Sequence[Evaluation]]:
+    """The rows of a study, and of those that it replaced in its folder."""
+    yield ledger.read_rows(home)
+    for other in sorted(home.parent.glob(f"{home.name}~*")):
+        with suppress(StudyError):  # what lies aside may be damaged, and nothing rests on it
+            yield ledger.read_rows(other)
+
+
 def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], experiments: Path) -> int:
     """``imblab sync``: fill an MLflow store from the folder of a study; twice changes nothing."""
     home = ledger.find(name, experiments)
@@ -145,7 +215,8 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
         layout = lay_out(request.study)
     except ImblabError as error:
         print(f"Predictions and inner scores are left as they are: {error}", file=sys.stderr)
-    with tracking.open_writer(request.study, home, str(asked["uri"])) as writer:
+    study = owner(home, request.study, settle(home), asked)
+    with tracking.open_writer(request.study, home, str(asked["uri"]), lambda: study) as writer:
         _paint(writer, home, asked, request.allow, layout, opener, {})
         _send(writer, home, asked, layout, opener)
         written = writer.written

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from imblab.cli import main
-from imblab.edges import config, ledger, tracking
+from imblab.edges import config, identity, ledger, tracking
 from imblab.edges.tracking import address
 from imblab.errors import StudyError
 from imblab.records import Measure
@@ -66,7 +66,8 @@ def rows(place):
 
 
 def log(study, rows, uri=tracking.DEFAULT_URI):
-    tracking.log(study, config.to_mapping(study), rows, HOME, uri)
+    owner = tracking.Owner(study.name, identity.keep(HOME, {}, {}).now)
+    tracking.log(study, config.to_mapping(study), rows, HOME, uri, owner=owner)
 
 
 def runs_of(client, name, role=None):
@@ -100,9 +101,9 @@ def test_one_run_for_the_study_and_one_for_each_strategy_below_it(client):
     below = runs_of(client, "small", "candidate")
     assert {run.data.tags["mlflow.parentRunId"] for run in below} == {cells["ecoli3/logistic/smote"].info.run_id}
     assert len(runs_of(client, "small")) == ALL == 4 + len(below)
-    # Pages show the newest first: the study on top, then its strategies in its order.
-    shown = [run.info.run_name for run in runs_of(client, "small") if run.data.tags["imblab.role"] != "candidate"]
-    assert shown == ["small", *(f"{name} (ecoli3, logistic)" for name in STRATEGIES)]
+    # Pages show the newest first: the strategies of a study in its order.
+    shown = [run.info.run_name for run in runs_of(client, "small") if run.data.tags["imblab.role"] == "cell"]
+    assert shown == [f"{name} (ecoli3, logistic)" for name in STRATEGIES]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -321,7 +322,7 @@ def test_a_narrower_question_leaves_the_runs_of_the_whole_study_alone(client):
 
 
 def test_nothing_ever_goes_to_experiment_zero(client, fresh, rows):
-    with pytest.raises(StudyError, match="'Default' can be neither found nor created as one of imblab's"):
+    with pytest.raises(StudyError, match="'Default' can be neither found nor made as one of imblab's"):
         log(replace(fresh, name="Default"), rows)
     assert client.get_experiment("0").name == "Default"
     assert list(client.search_runs(["0"], run_view_type=ViewType.ALL)) == []

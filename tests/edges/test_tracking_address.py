@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from sqlalchemy import create_engine, make_url, text
 
 from imblab.edges import config, tracking
-from imblab.edges.tracking import address, client, serving
+from imblab.edges.tracking import address, client, owners, serving
 from imblab.errors import StudyError
 
 #: Every printable character that a file may have in its name, and sequences that mean something in an address.
@@ -84,7 +84,7 @@ def test_mlflow_writes_runs_and_files_there_and_nowhere_else(tmp_path_factory, t
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         store = client.connect(tracking.DEFAULT_URI)
-        number = client.experiment_id(store, "here", tracking.DEFAULT_URI)
+        number = owners.claim(store, tracking.Owner("here", "a" * 16), tracking.DEFAULT_URI)
         run = store.create_run(number).info.run_id
         store.log_artifact(run, str(place / "sent.txt"), "figures")
         assert [item.path for item in store.list_artifacts(run, "figures")] == ["figures/sent.txt"]
@@ -105,7 +105,7 @@ def test_a_neighbour_with_the_decoded_name_is_left_alone(tmp_path, monkeypatch, 
         shutil.copy(template, tmp_path / each / "mlruns")
     before = (tmp_path / twin / "mlruns/mlflow.db").read_bytes()
     monkeypatch.chdir(tmp_path / name)
-    client.experiment_id(client.connect(tracking.DEFAULT_URI), "mine", tracking.DEFAULT_URI)
+    owners.claim(client.connect(tracking.DEFAULT_URI), tracking.Owner("mine", "a" * 16), tracking.DEFAULT_URI)
     assert (tmp_path / twin / "mlruns/mlflow.db").read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == sorted({name, twin})
 

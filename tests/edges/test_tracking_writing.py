@@ -1,7 +1,10 @@
 """A store that breaks, hangs or is shared never stops a study; writing again repairs what was cut short."""
 
+import getpass
 import pickle
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -18,12 +21,14 @@ from mlflow.exceptions import MlflowException
 from imblab.cli import main
 from imblab.edges import ledger, tracking
 from imblab.edges.tracking import client as clients
-from imblab.edges.tracking import writing
+from imblab.edges.tracking import owners
 from imblab.errors import StudyError
-from imblab.records import Evaluation, Measure, Protocol, Strategy, Study, Trial
+from imblab.records import Evaluation, Measure, Protocol, Strategy, Study, Trial, fingerprint
 
 URI = "sqlite:///mlruns/mlflow.db"
 ASKED = ("name=real", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,smote]", "protocol=smoke")
+#: Of a study that is logged without one.
+FIRST = fingerprint({})
 MCC = Measure("mcc", "imblab.core.measures.mcc", "label")
 
 
@@ -55,6 +60,10 @@ def small(name, strategies=2, candidates=3):
         for fold in range(3)
     ]
     return study, rows
+
+
+def owner(study, identity=FIRST, former=(), experiment=None, rows=()):
+    return tracking.Owner(study.name, identity, former, experiment, lambda: [rows])
 
 
 def store(path="mlruns/mlflow.db"):
@@ -170,7 +179,7 @@ def test_wherever_a_server_dies_writing_again_repairs(place, breaks, calls, back
 
 def in_two(study, mapping, rows, folder, uri):
     """Begin with what is known early, in a thread, then complete."""
-    work = tracking.Background(partial(tracking.open_writer, study, folder, uri))
+    work = tracking.Background(partial(tracking.open_writer, study, folder, uri, partial(owner, study)))
     runs = tracking.describe(study, rows, mapping)
     early = [replace(run, metrics=run.metrics[:2]) if run.role == "cell" else run for run in runs]
     work.put(lambda writer: writer.begin(early))
@@ -187,7 +196,7 @@ def test_what_was_begun_is_completed_in_place(place):
         writer.begin([run for run in early if run.role != "trial"])
         begun.update(ids("early"))
 
-    work = tracking.Background(partial(tracking.open_writer, study, place, URI))
+    work = tracking.Background(partial(tracking.open_writer, study, place, URI, partial(owner, study)))
     runs = tracking.describe(study, rows, {})
     early = [replace(run, metrics=run.metrics[:2]) if run.role == "cell" else run for run in runs]
     work.put(begin)
@@ -203,7 +212,7 @@ def test_what_was_begun_otherwise_is_written_anew(place):
     study, rows = small("odd")
     runs = tracking.describe(study, rows, {})
     early = [replace(run, params={"k": "9"}) if run.role == "cell" else run for run in runs]
-    work = tracking.Background(partial(tracking.open_writer, study, place, URI))
+    work = tracking.Background(partial(tracking.open_writer, study, place, URI, partial(owner, study)))
     work.put(lambda writer: writer.begin(early))
     work.put(lambda writer: writer.write(runs))
     work.close(60)
@@ -213,7 +222,7 @@ def test_what_was_begun_otherwise_is_written_anew(place):
 def test_a_slow_store_is_waited_for_so_long_and_no_longer(place):
     study, _ = small("slow")
     ended = threading.Event()
-    work = tracking.Background(partial(tracking.open_writer, study, place, URI))
+    work = tracking.Background(partial(tracking.open_writer, study, place, URI, partial(owner, study)))
     work.put(lambda _: ended.wait(20))
     begin = time.monotonic()
     with pytest.raises(StudyError, match=r"not taken all runs within tracking\.timeout=0\.5 s; .* `imblab sync"):
@@ -225,7 +234,7 @@ def test_a_slow_store_is_waited_for_so_long_and_no_longer(place):
 def test_an_abandoned_writer_ends_and_the_next_one_repairs(place):
     study, rows = small("left")
     runs = tracking.describe(study, rows, {})
-    work = tracking.Background(partial(tracking.open_writer, study, place, URI))
+    work = tracking.Background(partial(tracking.open_writer, study, place, URI, partial(owner, study)))
     work.put(lambda writer: writer.begin(runs))
     work.abandon()
     tracking.log(study, {}, rows, place, URI)  # waits for the lock
@@ -274,12 +283,13 @@ def test_runs_of_other_people_are_left_alone(place):
     assert store().get_run(mine).info.status == "RUNNING"
 
 
-def test_cells_that_a_study_no_longer_holds_are_deleted_and_may_be_restored(place):
+def test_cells_of_a_study_that_was_replaced_are_deleted_and_may_be_restored(place):
     study, rows = small("over", strategies=3)
-    tracking.log(study, {}, rows, place, URI)
+    tracking.log(study, {}, rows, place, URI, owner=owner(study, "a" * 16))
     old = ids("over")
     fewer = [row for row in rows if row.strategy != "s2"]
-    tracking.log(study, {}, fewer, place, URI)
+    anew = owner(study, "b" * 16, ("a" * 16,))
+    tracking.log(study, {}, fewer, place, URI, owner=anew)
     assert held("over") == picture(tracking.describe(study, fewer, {}))
     gone = store().get_run(old["toy/logistic/s2"])
     assert (gone.info.lifecycle_stage, gone.data.tags["imblab.stale"]) == ("deleted", "true")
@@ -287,8 +297,8 @@ def test_cells_that_a_study_no_longer_holds_are_deleted_and_may_be_restored(plac
     assert not any(key.startswith("toy/logistic/s2") for key in left)
     # Whoever wants it back keeps it, beside a study that has no such cell or has one again.
     store().restore_run(gone.info.run_id)
-    assert tracking.log(study, {}, fewer, place, URI) == 0
-    tracking.log(study, {}, rows, place, URI)
+    assert tracking.log(study, {}, fewer, place, URI, owner=anew) == 0
+    tracking.log(study, {}, rows, place, URI, owner=anew)
     active = store().search_runs([experiment("over")], "tags.`imblab.key` = 'toy/logistic/s2'")
     assert len(active) == 2
     assert sorted("imblab.stale" in run.data.tags for run in active) == [False, True]
@@ -341,10 +351,271 @@ def test_eight_processes_write_two_hundred_runs_each_into_a_fresh_file():
     assert list(store("fresh/mlflow.db").search_runs(["0"])) == []
 
 
-def test_on_a_server_the_cells_of_a_colleague_stay(place):
-    study, rows = small("team", strategies=3)
-    tracking.log(study, {}, rows, place, URI)
-    fewer = [row for row in rows if row.strategy != "s2"]
-    described = tracking.describe(study, fewer, {})
-    writing.Writer(store(), experiment("team"), study).write(described)
-    assert store().get_run(ids("team")["toy/logistic/s2"]).info.lifecycle_stage == "active"
+# When runs began and ended
+
+
+def rows_of(name, seconds=0.4):
+    study, rows = small(name)
+    return study, [replace(row, seconds=seconds * (i + 1)) for i, row in enumerate(rows)]
+
+
+def check(name, rows):
+    """Every run of a store against the seconds of the rows."""
+    runs = {run.data.tags["imblab.key"]: run for run in store().search_runs([experiment(name)])}
+    assert len(runs) == 1 + 2 + 6
+    wanted = {"": sum(row.seconds for row in rows)}
+    for row in rows:
+        key = f"{row.dataset}/{row.learner}/{row.strategy}"
+        wanted[key] = wanted.get(key, 0) + row.seconds
+    for key, run in runs.items():
+        length = run.info.end_time - run.info.start_time
+        assert length >= 0
+        assert abs(length - 1000 * wanted.get(key, 0)) <= 2, key
+        if key:
+            above = next(r for r in runs.values() if r.info.run_id == run.data.tags["mlflow.parentRunId"])
+            assert above.info.start_time <= run.info.start_time
+            assert run.info.end_time <= above.info.end_time
+    return runs
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("background", [False, True], ids=["at once", "begun early"])
+def test_every_run_of_a_store_lasts_what_its_rows_took(background):
+    study, rows = rows_of("long")
+    asked = owner(study)
+    runs = tracking.describe(study, rows, {})
+    with tracking.open_writer(study, Path("experiments/long"), URI, lambda: asked) as writer:
+        if background:
+            writer.begin(runs)
+        writer.write(runs)
+    first = check("long", rows)
+    assert tracking.log(study, {}, rows, Path("experiments/long"), URI) == 0
+    # More rows: what stands keeps its beginning, and the study its id.
+    more = [*rows, *(replace(row, repeat=1) for row in rows)]
+    tracking.log(study, {}, more, Path("experiments/long"), URI)
+    again = check("long", more)
+    assert again[""].info.run_id == first[""].info.run_id
+    assert again[""].info.start_time == first[""].info.start_time
+
+
+@pytest.mark.usefixtures("place")
+def test_families_that_end_one_after_the_other_lie_within_a_study_that_goes_on():
+    study, rows = rows_of("parts")
+    parts = [[row for row in rows if row.strategy == name] for name in ("s0", "s1")]
+    with tracking.open_writer(study, Path("experiments/parts"), URI, lambda: owner(study)) as writer:
+        for part in parts:
+            writer.begin(tracking.describe(study, part, {}))
+        writer.write(tracking.describe(study, rows, {}))
+    check("parts", rows)
+
+
+@pytest.mark.usefixtures("place")
+def test_runs_of_an_older_imblab_that_end_before_they_begin_are_written_anew():
+    study, rows = rows_of("old")
+    tracking.log(study, {}, rows, Path("experiments/old"), URI)
+    for run in store().search_runs([experiment("old")]):
+        store().set_terminated(run.info.run_id, end_time=run.info.start_time - 5)
+    assert tracking.log(study, {}, rows, Path("experiments/old"), URI) == 9
+    check("old", rows)
+    assert tracking.log(study, {}, rows, Path("experiments/old"), URI) == 0
+
+
+def test_a_winner_lasts_what_its_row_took():
+    study, rows = rows_of("won")
+    runs = tracking.describe(study, rows, {}, tracking.Extras(search="winners"))
+    winners = [run for run in runs if run.role == "winner"]
+    assert [run.seconds for run in winners] == [row.seconds for row in rows if row.trials]
+
+
+# Whose experiment it is
+
+MINE, OTHER = "1" * 16, "2" * 16
+
+
+def logged(study, rows, identity=MINE, folder="experiments/own", **how):
+    return tracking.log(study, {}, rows, Path(folder), URI, owner=owner(study, identity, rows=rows, **how))
+
+
+def everything(name):
+    """The runs of an experiment, deleted ones too, with all that they say."""
+    runs = store().search_runs([experiment(name)], run_view_type=ViewType.ALL)
+    return {run.info.run_id: (run.info.lifecycle_stage, run.data.to_dictionary()) for run in runs}
+
+
+def forget(name):
+    """Leave an experiment as an older imblab left it."""
+    store().delete_experiment_tag(experiment(name), "imblab.identity")
+    for run in store().search_runs([experiment(name)]):
+        for tag in ("imblab.identity", "imblab.addresses", "imblab.host", "imblab.writer"):
+            if tag in run.data.tags:
+                store().delete_tag(run.info.run_id, tag)
+
+
+@pytest.mark.usefixtures("place")
+def test_another_study_of_the_same_name_is_refused_and_finds_a_place_of_its_own():
+    study, rows = small("same")
+    logged(study, rows)
+    before = everything("same")
+    others = [replace(row, data_fingerprint="other", scores={"mcc": 0.9}) for row in rows[:3]]
+    with pytest.raises(StudyError) as refused:
+        logged(study, others, OTHER)
+    said = str(refused.value)
+    assert f"holds another study of '{getpass.getuser()}' on '{socket.gethostname()}' (identity '{MINE}'" in said
+    assert "imblab sync same tracking.experiment=same-222222" in said
+    logged(study, others, OTHER, experiment="same-222222")
+    assert held("same-222222") == picture(tracking.describe(study, others, {}))
+    # From then on it is found without being named.
+    assert logged(study, others, OTHER) == 0
+    logged(study, [], OTHER)
+    assert everything("same") == before
+
+
+@pytest.mark.usefixtures("place")
+def test_an_experiment_that_was_renamed_is_found():
+    study, rows = small("called")
+    logged(study, rows)
+    store().rename_experiment(experiment("called"), "called otherwise")
+    assert logged(study, rows) == 0
+    assert store().get_experiment_by_name("called") is None
+    # A renamed copy is another study, and gets another experiment.
+    logged(replace(study, name="copied"), rows)
+    assert len(held("copied")) == len(held("called otherwise"))
+
+
+@pytest.mark.usefixtures("place")
+def test_a_deleted_experiment_of_another_study_stays_deleted():
+    study, rows = small("gone")
+    logged(study, rows)
+    number = experiment("gone")
+    store().delete_experiment(number)
+    with pytest.raises(StudyError, match="holds another study"):
+        logged(study, rows, OTHER)
+    assert store().get_experiment(number).lifecycle_stage == "deleted"
+    logged(study, rows)
+    assert store().get_experiment(number).lifecycle_stage == "active"
+    assert held("gone") == picture(tracking.describe(study, rows, {}))
+
+
+@pytest.mark.usefixtures("place")
+def test_an_experiment_of_an_older_imblab_is_taken_over_by_the_study_of_its_rows():
+    study, rows = small("older")
+    logged(study, rows)
+    forget("older")
+    before = everything("older")
+    for change in ({"data_fingerprint": "x"}, {"split_fingerprint": "x"}, {"strategy": "s9"}):
+        with pytest.raises(StudyError, match="other rows, logged by an older imblab"):
+            logged(study, [replace(row, **change) for row in rows], OTHER)
+    with pytest.raises(StudyError, match="other rows, logged by an older imblab"):
+        logged(study, [], OTHER)
+    assert everything("older") == before
+    more = [*rows, *(replace(row, repeat=1) for row in rows)]  # grown since it was logged
+    logged(study, more)
+    assert held("older") == picture(tracking.describe(study, more, {}))
+    assert store().get_experiment(experiment("older")).tags["imblab.identity"] == MINE
+    with pytest.raises(StudyError, match="holds another study"):
+        logged(study, more, OTHER)
+
+
+@pytest.mark.usefixtures("place")
+def test_copies_of_a_folder_share_an_experiment_until_their_rows_differ():
+    study, rows = small("copy", strategies=3)
+    rows = [replace(row, fingerprint=f"{i:08x}ff") for i, row in enumerate(rows)]
+    first, second = ([row for row in rows if row.strategy != name] for name in ("s1", "s2"))
+    logged(study, first)
+    logged(study, second, folder="copies/own")  # grown by another strategy
+    assert set(ids("copy")) >= {"toy/logistic/s0", "toy/logistic/s1", "toy/logistic/s2"}
+    before = everything("copy")
+    logged(study, first)
+    logged(study, second[:2], folder="copies/own")  # one copy has fewer rows of a cell than was logged
+    for key in ("toy/logistic/s0", "toy/logistic/s2"):
+        assert before[ids("copy")[key]] == everything("copy")[ids("copy")[key]]
+    odd = [replace(row, fingerprint="0ddba11f00") if row.strategy == "s2" else row for row in first]
+    before = everything("copy")
+    with pytest.raises(StudyError, match=r"cell 'toy/logistic/s2' .* holds other rows .*tracking\.experiment=copy-2"):
+        logged(study, odd)
+    assert everything("copy") == before
+
+
+@pytest.mark.usefixtures("place")
+def test_a_race_to_make_one_experiment_is_won_by_one_study(monkeypatch):
+    study, rows = small("both")
+    real, lost = MlflowClient.create_experiment, []
+
+    def later(self, name, **how):
+        lost.append(real(self, name, **{**how, "tags": {"imblab.identity": OTHER}}))
+        return real(self, name, **how)
+
+    monkeypatch.setattr(MlflowClient, "create_experiment", later)
+    with pytest.raises(StudyError, match=f"holds another study .identity '{OTHER}'"):
+        logged(study, rows)
+    assert len(lost) == 1
+    assert list(store().search_runs(lost, run_view_type=ViewType.ALL)) == []
+
+
+@pytest.mark.usefixtures("place")
+def test_what_a_copy_has_begun_is_not_taken_from_it():
+    study, rows = small("begun")
+    runs = tracking.describe(study, rows, {})
+    asked = owner(study, MINE)
+    with tracking.open_writer(study, Path("copies/begun"), URI, lambda: asked) as writer:
+        writer.begin(runs)
+        logged(study, rows)
+        writer.write(runs)
+    logged(study, rows)
+    assert held("begun") == picture(runs)
+
+
+@pytest.mark.usefixtures("place")
+def test_a_run_says_whose_it_is_as_mlflow_does(monkeypatch):
+    study, rows = small("who")
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/imblab", "run"])
+    logged(study, rows)
+    for run in store().search_runs([experiment("who")]):
+        tags = run.data.tags
+        assert tags["mlflow.user"] == run.info.user_id == getpass.getuser()
+        assert (tags["mlflow.source.name"], tags["mlflow.source.type"]) == ("/usr/bin/imblab", "LOCAL")
+        assert tags["imblab.host"] == socket.gethostname()
+    # Whoever repairs it later does not become its owner.
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    assert logged(study, rows) == 0
+    assert {run.data.tags["mlflow.user"] for run in store().search_runs([experiment("who")])} == {getpass.getuser()}
+    logged(replace(study, name="hers"), rows)
+    assert {run.data.tags["mlflow.user"] for run in store().search_runs([experiment("hers")])} == {"ada"}
+
+
+def nameless():
+    raise KeyError("getpwuid(): uid not found: 4711")
+
+
+def test_a_user_without_a_name_has_none(monkeypatch):
+    monkeypatch.setattr("mlflow.tracking.context.default_context._get_user", nameless)
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    assert owners.who()["mlflow.user"] == "unknown"
+
+
+def test_two_folders_with_other_rows_leave_each_other_alone(place, tmp_path, monkeypatch, capfd):
+    """From the command line: the second one runs to its end, is refused by MLflow, and has a way out."""
+    shared = f"tracking.uri=sqlite:///{tmp_path}/mlruns/mlflow.db"
+    asked = ["run", "name=real", "learner=[logistic]", "strategy=[none]", "protocol=smoke", "runner.n_jobs=1", shared]
+    for name, table in (("a", "ecoli3"), ("b", "yeast4")):
+        Path(name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert main([*asked, f"dataset=[{table}]"]) == 0
+        monkeypatch.chdir(tmp_path)
+    said = capfd.readouterr()
+    assert "Not logged: the MLflow experiment 'real' holds another study" in said.err
+    way_out = re.search(r"imblab sync real (tracking\.experiment=real-\w{6})", " ".join(said.err.split()))[1]
+    before = everything("real")
+    monkeypatch.chdir(tmp_path / "b")
+    assert main(["sync", "real", shared]) == 2
+    assert main(["sync", "real", shared, way_out]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert {key.split("/")[0] for key in held("real") if key} == {"ecoli3"}
+    assert {key.split("/")[0] for key in held(way_out.partition("=")[2]) if key} == {"yeast4"}
+    assert everything("real") == before
+    # Starting over with other rows in the folder that owns it replaces its cells, and nothing else is asked.
+    monkeypatch.chdir(tmp_path / "a")
+    assert main([*asked, "dataset=[yeast6]", "overwrite=true"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert "Not logged" not in capfd.readouterr().err
+    assert {key.split("/")[0] for key in held("real") if key} == {"yeast6"}

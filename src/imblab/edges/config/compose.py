@@ -33,6 +33,7 @@ RUNTIME = ("runner", "tracking", "overwrite", *grants.DEFAULTS, "budget")
 #: Where finished searches are copied: of a run too, though people look for it beside the search.
 STORAGE = "search.storage"
 #: Which runs of a search MLflow shows.
+MAX_NAME = 200
 SEARCHES = ("candidates", "winners", "trials", "none")
 #: Keys below which a user may name what the file does not mention.
 OPEN = re.compile(
@@ -245,6 +246,12 @@ def _request(
 
 
 def _check_tracking(tracking: dict[str, Any]) -> None:
+    name = tracking.get("experiment")
+    if name is not None and not (isinstance(name, str) and name.isprintable() and 0 < len(name.strip()) <= MAX_NAME):
+        raise ConfigError(
+            f"'tracking.experiment' is {shown(name)}; the name of an MLflow experiment has 1 to {MAX_NAME} printable "
+            "characters; null stands for the name of the study. Write for example tracking.experiment=churn-2."
+        )
     for name, default in (("predictions", True), ("git_diff", False)):
         tracking[name] = flag(tracking.get(name, default), f"tracking.{name}")
     _positive(tracking.get("timeout"), "tracking.timeout", "a number of seconds", 300)

@@ -20,10 +20,12 @@ from imblab.edges.tracking.models import (
     registered_name,
     save,
 )
+from imblab.edges.tracking.owners import Owner
 from imblab.edges.tracking.searches import inner_of, whole
 from imblab.edges.tracking.serving import serve, ui_command
+from imblab.edges.tracking.uploads import File, in_folder
 from imblab.edges.tracking.values import Extras, Run, describe
-from imblab.edges.tracking.writing import File, Writer, in_folder, log, open_writer
+from imblab.edges.tracking.writing import Writer, log, open_writer
 
 __all__ = [
     "ALIAS",
@@ -39,6 +41,7 @@ __all__ = [
     "File",
     "Format",
     "Model",
+    "Owner",
     "Run",
     "Writer",
     "artifacts",

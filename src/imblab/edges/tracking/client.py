@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from imblab.edges import files
-from imblab.edges.tracking.address import artifacts, brief, check_writable, file, file_uri, is_database, resolved, shown
+from imblab.edges.tracking.address import brief, check_writable, file, is_database, resolved, shown
 from imblab.errors import ImblabError, StudyError
 
 #: MLflow tries for four minutes where nobody answers; whoever sets these variables is obeyed.
@@ -77,30 +76,6 @@ def _reach(uri: str) -> None:
         engine.connect().close()
     finally:
         engine.dispose()
-
-
-def experiment_id(client: Any, name: str, uri: str) -> str:
-    """The id of the experiment of a study; a lost race to create it is won by looking again."""
-    from mlflow.exceptions import MlflowException
-
-    for _ in range(3):
-        found = client.get_experiment_by_name(name)
-        if found is not None and found.experiment_id == "0":
-            break
-        if found is not None and found.lifecycle_stage == "active":
-            return str(found.experiment_id)
-        if found is not None:
-            client.restore_experiment(found.experiment_id)
-            continue
-        location = file_uri(artifacts(uri)) if is_database(uri) else None
-        try:
-            return str(client.create_experiment(name, artifact_location=location))
-        except MlflowException:
-            time.sleep(0.2)
-    raise StudyError(
-        f"the MLflow experiment {name!r} can be neither found nor created as one of imblab's; a study logs to the "
-        "experiment of its name. Look at it with `imblab ui`, or choose another name=..."
-    )
 
 
 @contextmanager

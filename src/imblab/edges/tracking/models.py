@@ -21,7 +21,8 @@ import pandas as pd
 import imblab_model
 from imblab.edges import files
 from imblab.edges.tracking.address import local
-from imblab.edges.tracking.client import experiment_id, quiet, session
+from imblab.edges.tracking.client import quiet, session
+from imblab.edges.tracking.owners import Owner, claim
 from imblab.errors import StudyError
 
 CARD = "README.md"
@@ -171,14 +172,14 @@ def save(model: Model, home: Path, name: str) -> None:
         files.replace_tree(home, name, place / "model")
 
 
-def register(model: Model, experiment: str, uri: str) -> int:
+def register(model: Model, owner: Owner, uri: str) -> int:
     """Log a model below the experiment of its study, register it as a new version and move the alias to it.
 
     Parameters
     ----------
     model : Model
-    experiment : str
-        The name of the study.
+    owner : Owner
+        The study.
     uri : str
         A tracking server or ``sqlite:///...``.
 
@@ -196,7 +197,7 @@ def register(model: Model, experiment: str, uri: str) -> int:
     with session(uri, way_out) as client, files.scratch("model") as place:
         from mlflow.models import Model as Description
 
-        number = experiment_id(client, experiment, uri)
+        number = claim(client, owner, uri)
         location = client.get_experiment(number).artifact_location
         if location.startswith("file:"):
             check_place(local(location))

@@ -31,6 +31,8 @@ class Searched:
     role : {"candidate", "winner", "trial"}
     tags, params : mapping of str to str
     metrics : tuple of (key, value, step)
+    seconds : float
+        What it took, where that is recorded: the row of a winner.
     """
 
     address: str
@@ -39,6 +41,7 @@ class Searched:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: tuple[Metric, ...]
+    seconds: float = 0.0
 
 
 def coordinates(row: Evaluation) -> dict[str, str]:
@@ -187,7 +190,8 @@ def _winner(study: Study, row: Evaluation, inner: Inner) -> Searched | None:
     metrics = (*((n, v, 0) for n, v in _scores(study, row, *chosen, inner).items()), *outer)
     name = f"repeat {row.repeat} fold {row.fold}: {_name(row.params)}"
     where = {"imblab.repeat": str(row.repeat), "imblab.fold": str(row.fold)}
-    return Searched(f"{row.repeat}/{row.fold}", name, "winner", where, _params(row, row.params, row.threshold), metrics)
+    params = _params(row, row.params, row.threshold)
+    return Searched(f"{row.repeat}/{row.fold}", name, "winner", where, params, metrics, row.seconds)
 
 
 def _trial(study: Study, row: Evaluation, i: int, trial: Trial, inner: Inner) -> Searched:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from imblab.edges.tracking import views
 from imblab.edges.tracking.address import artifacts, check_servable, file_uri, resolved, shown
 from imblab.edges.tracking.client import alone, answering, connect, quiet
+from imblab.edges.tracking.owners import ROLE, STUDY
 from imblab.errors import StudyError
 
 
@@ -66,7 +67,7 @@ def pages(client: Any, server: str, name: str | None, store: str) -> list[str]:
     server : str
         The address of the pages.
     name : str or None
-        Of the study; the newest if None.
+        Of the study or its experiment; the newest if None.
     store : str
         For the message.
 
@@ -82,9 +83,9 @@ def pages(client: Any, server: str, name: str | None, store: str) -> list[str]:
         If no such study is logged.
     """
     experiments = {found.experiment_id: found for found in client.search_experiments(max_results=10_000)}
-    asked = [key for key, found in experiments.items() if name in (None, found.name)]
+    asked = [key for key, found in experiments.items() if name in (None, found.name, found.tags.get(STUDY))]
     newest = {"order_by": ["attributes.start_time DESC"], "max_results": 1}
-    runs = client.search_runs(asked, "tags.`imblab.role` = 'study'", **newest)
+    runs = client.search_runs(asked, f"tags.`{ROLE}` = 'study'", **newest) if asked else []
     if not runs and name is not None:
         known = sorted(found.name for key, found in experiments.items() if key != "0")
         raise StudyError(

@@ -18,6 +18,8 @@ from imblab.records import Evaluation, Study, fingerprint
 VOLATILE = ("seconds", "fits_spared")
 #: The tag by which MLflow colours a run in its tables and charts.
 COLOUR = "mlflow.runColor"
+#: The tag with the addresses of the rows of a cell, shortened: it tells whether two folders answered the same there.
+ADDRESSES, MAX_ADDRESSES = "imblab.addresses", 500
 Family = tuple[str, str]
 Rows = list[Evaluation]
 
@@ -153,6 +155,11 @@ def _rank(names: Sequence[str]) -> dict[str, int]:
     return {name: i for i, name in enumerate(names)}
 
 
+def splits_of(members: Sequence[Evaluation]) -> str:
+    """The address of the outer splits that some rows of a cell rest on."""
+    return fingerprint([row.split_fingerprint for row in members])
+
+
 def _told(
     study: Study, rows: Sequence[Evaluation], whole: Completeness, extras: Extras
 ) -> tuple[dict[Family, str], list[str]]:
@@ -210,7 +217,8 @@ def _cell_run(
         **shared,
         **searches.coordinates(first),
         "imblab.data_fingerprint": first.data_fingerprint,
-        "imblab.split_fingerprint": fingerprint([row.split_fingerprint for row in members]),
+        "imblab.split_fingerprint": splits_of(members),
+        ADDRESSES: " ".join(row.fingerprint[:8] for row in members[:MAX_ADDRESSES]),
         "imblab.rows": fingerprint([_content(row) for row in members]),
         COLOUR: views.colour(study, strategy),
     }
@@ -230,7 +238,16 @@ def _below(cell: Run, study: Study, members: Sequence[Evaluation], extras: Extra
     # No candidate chooses it, yet its scores are those after it.
     fixed = {name: cell.params[name] for name in ("calibration",) if name in cell.params}
     return [
-        Run(f"{cell.key}/{s.address}", s.name, s.role, cell.key, {**shared, **s.tags}, {**s.params, **fixed}, s.metrics)
+        Run(
+            f"{cell.key}/{s.address}",
+            s.name,
+            s.role,
+            cell.key,
+            {**shared, **s.tags},
+            {**s.params, **fixed},
+            s.metrics,
+            seconds=s.seconds,
+        )
         for s in found
     ]
 

@@ -9,53 +9,30 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from imblab.edges import files as folders
-from imblab.edges.tracking import views
-from imblab.edges.tracking.address import file
-from imblab.edges.tracking.client import analyze, exclusive, experiment_id, session
-from imblab.edges.tracking.values import Extras, Run, describe
-from imblab.records import Evaluation, Study
+from imblab.edges.tracking import owners, times, views
+from imblab.edges.tracking.client import analyze, exclusive, session
+from imblab.edges.tracking.owners import IDENTITY, ROLE, STALE, WRITER, Owner
+from imblab.edges.tracking.uploads import File, in_folder
+from imblab.edges.tracking.values import ADDRESSES, Extras, Run, describe
+from imblab.errors import StudyError
+from imblab.records import Evaluation, Study, fingerprint
 
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
-KEY, ROLE, CONTENT, FILES = "imblab.key", "imblab.role", "imblab.content", "imblab.files"
-#: Marks a cell that was deleted because the study no longer holds it; whoever restores it keeps it.
-STALE = "imblab.stale"
+KEY, CONTENT, FILES = "imblab.key", "imblab.content", "imblab.files"
 #: The roles of runs that are ours to delete.
 ROLES = ("study", "cell", "candidate", "winner", "trial")
 #: MLflow's limits: entries a batch, characters of a parameter and of a tag.
 METRICS, PARAMS, TEXT = 1000, 100, 5000
-#: Of the files of a study's folder.
-SENT = (".yaml", ".jsonl", ".json", ".parquet", ".html", ".diff")
 Metric = tuple[str, float, int]
 WAY_OUT = "runs are written there beside a study. The rows are safe in the ledger: `imblab sync {}` writes the rest."
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """An artifact of the run of a study.
-
-    Attributes
-    ----------
-    path : str
-        Below the run.
-    content : str
-        The address of what it holds; the same content is not sent twice.
-    write : callable
-        Gives the file, or writes it into the folder it receives; None where there is nothing to send.
-    """
-
-    path: str
-    content: str
-    write: Callable[[Path], Path | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +43,8 @@ class _Known:
     role: str
     content: str
     tags: Mapping[str, str]
+    start: int
+    end: int
 
 
 def log(
@@ -76,6 +55,7 @@ def log(
     uri: str,
     extras: Extras | None = None,
     files: Sequence[File] = (),
+    owner: Owner | None = None,
 ) -> int:
     """Write the runs of a study: one for the study, below it one for each data set, learner and strategy.
 
@@ -92,6 +72,8 @@ def log(
     extras : Extras, optional
     files : sequence of File
         Artifacts beside the files of the folder.
+    owner : Owner, optional
+        Which study it is; the one that this question asks by default.
 
     Returns
     -------
@@ -101,16 +83,17 @@ def log(
     Raises
     ------
     StudyError
-        If the store does not answer. The rows are safe in the folder.
+        If the store does not answer, or the experiment belongs to another study. The rows are safe in the folder.
     """
-    with open_writer(study, folder, uri) as writer:
+    owner = owner or Owner(study.name, fingerprint(dict(mapping)), ledgers=lambda: [rows])
+    with open_writer(study, folder, uri, lambda: owner) as writer:
         writer.write(describe(study, rows, mapping, extras))
         writer.send([*in_folder(folder), *files])
         return writer.written
 
 
 @contextmanager
-def open_writer(study: Study, folder: Path, uri: str) -> Iterator[Writer]:
+def open_writer(study: Study, folder: Path, uri: str, owner: Callable[[], Owner]) -> Iterator[Writer]:
     """The writer of one study, alone; at the end the database learns how its tables are filled.
 
     Parameters
@@ -119,6 +102,8 @@ def open_writer(study: Study, folder: Path, uri: str) -> Iterator[Writer]:
     folder : Path
         Of the study; one process writes its runs at a time.
     uri : str
+    owner : callable
+        Gives the study that writes; called when the store has answered.
 
     Yields
     ------
@@ -127,10 +112,11 @@ def open_writer(study: Study, folder: Path, uri: str) -> Iterator[Writer]:
     Raises
     ------
     StudyError
-        If the store does not answer.
+        If the store does not answer, or the experiment belongs to another study.
     """
     with session(uri, WAY_OUT.format(study.name)) as client, exclusive(folder):
-        writer = Writer(client, experiment_id(client, study.name, uri), study, file(uri) is not None)
+        asked = owner()
+        writer = Writer(client, owners.claim(client, asked, uri), study, asked, folder)
         yield writer
         if writer.written:
             analyze(uri)
@@ -145,45 +131,70 @@ class Writer:
     experiment : str
         Its id.
     study : Study
-    alone : bool, default=False
-        Whether the store is a file of one's own: on a server the other cells of the study may be a colleague's.
+    owner : Owner
+        Runs of another study are neither seen nor touched.
+    folder : Path
+        Of the study.
     """
 
-    def __init__(self, client: Any, experiment: str, study: Study, alone: bool = False) -> None:
-        self._client, self._experiment, self._study, self._alone = client, experiment, study, alone
-        #: Later runs get earlier starts, since pages show the newest first: the study on top, then its order.
-        self._clock = int(time.time() * 1000)
+    def __init__(self, client: Any, experiment: str, study: Study, owner: Owner, folder: Path) -> None:
+        self._client, self._experiment, self._study, self._owner = client, experiment, study, owner
+        self._who = {**owners.who(), WRITER: owners.writer(folder)}
+        self._opened = _now()
         self._ids: dict[str, str] = {}
+        #: Beginning and end of every run that stands.
+        self._spans: dict[str, tuple[int, int]] = {}
         self._begun: dict[str, tuple[str, Run]] = {}
         self._known = self._found()
         #: How many runs were made, completed or written anew.
         self.written = 0
 
-    def begin(self, runs: Iterable[Run]) -> None:
+    def begin(self, runs: Sequence[Run]) -> None:
         """Write runs of which more will be known later; :meth:`write` completes them."""
+        runs = self._mine(runs)
+        long, offset = times.lengths(runs), times.offsets(runs)
+        # Behind what stands already: all of it lies within the study, however long that will be.
+        taken = sum(known.end - known.start for known in self._known.values() if known.role == "cell")
+        taken += sum(self._spans[key][1] - self._spans[key][0] for key in self._begun)
         for run in runs:
-            if run.role not in ("study", "cell"):
-                self._put(run)
-            elif run.key in self._known:
-                self._ids[run.key] = self._known[run.key].run_id
+            known = self._known.get(run.key)
+            if known is not None and run.role in ("study", "cell"):
+                self._ids[run.key] = known.run_id
+                self._spans[run.key] = (known.start, known.end)
                 if run.role == "study":
                     self._tell(run)
             elif run.role == "study":
-                self._keep(run, self._create(replace(run, metrics=()), ""), "")
+                self._create(replace(run, metrics=()), "", self._opened, self._opened)
+                self._keep(run, "")
             else:
-                self._begun[run.key] = self._create(run, ""), run
+                start = self._spans[str(run.parent)][0] + offset[run.key] + (taken if run.role == "cell" else 0)
+                if run.role == "cell":
+                    self._create(run, "", start, start + long[run.key])
+                    self._begun[run.key] = self._ids[run.key], run
+                else:
+                    self._put(run, start, start + long[run.key])
 
     def write(self, runs: Sequence[Run]) -> None:
-        """Bring MLflow to what is described; runs below a cell that are not described go, and cells where we are alone.
+        """Bring MLflow to what is described; runs below a cell that are not described go, and those of former studies.
 
         Parameters
         ----------
         runs : sequence of Run
             A run stands after the one above it.
         """
+        runs = self._mine(runs)
+        keys = {run.key for run in runs}
+        self._prune(keys, {run.key for run in runs if run.role == "cell"})
+        long, offset = times.lengths(runs), times.offsets(runs)
         for run in runs:
-            self._put(run)
-        self._prune({run.key for run in runs}, {run.key for run in runs if run.role == "cell"})
+            if run.parent is None:
+                known = self._known.get(run.key)
+                start = self._opened - long[run.key] if known is None else known.start
+                others = [each.end for key, each in self._known.items() if each.role == "cell" and key not in keys]
+                self._put(run, start, max([start + long[run.key], *others]))
+            else:
+                start = self._spans[run.parent][0] + offset[run.key]
+                self._put(run, start, start + long[run.key])
         logged: dict[str, set[str]] = {}
         for run in runs:
             logged.setdefault(run.role, set()).update(key_text(name) for name, _, _ in run.metrics)
@@ -195,7 +206,7 @@ class Writer:
         known = self._known[run.key]
         changed = {n: v for n, v in self._tags(run, known.content).items() if known.tags.get(n) != v}
         if changed:
-            self._batch(known.run_id, (), {}, changed)
+            self._batch(known.run_id, (), {}, changed, _now())
             self._known[run.key] = replace(known, tags={**known.tags, **changed})
         self._describe(run)
 
@@ -221,63 +232,87 @@ class Writer:
             self._client.log_artifact(run_id, str(path), file.path.rpartition("/")[0] or None)
         return path is not None
 
-    def _put(self, run: Run) -> None:
+    def _put(self, run: Run, start: int, end: int) -> None:
+        """Write a run that shall begin and end there; one that stands keeps its beginning where it may."""
         known, begun = self._known.get(run.key), self._begun.pop(run.key, None)
-        if known is not None and known.content == run.content:
-            self._ids[run.key] = known.run_id
-            changed = {name: v for name, v in self._tags(run, run.content).items() if known.tags.get(name) != v}
-            if changed:
-                self._batch(known.run_id, (), {}, changed)
-                self._keep(run, known.run_id, run.content)
-            return
+        length = end - start
+        if known is not None and (run.role == "study" or self._lies_within(run, known.start, length)):
+            start, end = known.start, known.start + length
+            if known.content == run.content:
+                self._leave(run, known, start, end)
+                return
+        elif known is not None:
+            self._client.delete_run(known.run_id)
+            known = None
         if known is not None and run.role == "study":
             # It keeps its id, which people may have kept: new values come after the old ones.
-            self._ids[run.key] = run_id = known.run_id
-            self._batch(run_id, run.metrics, {}, self._tags(run, run.content))
-        elif begun is not None and _extends(run, begun[1]):
-            run_id, held = begun[0], set(begun[1].metrics)
+            self._ids[run.key] = known.run_id
+            self._batch(known.run_id, run.metrics, {}, self._tags(run, run.content), _now())
+        elif begun is not None and _extends(run, begun[1]) and self._lies_within(run, self._spans[run.key][0], length):
+            start = self._spans[run.key][0]
+            end, held = start + length, set(begun[1].metrics)
             old = self._tags(begun[1], "")
             changed = {name: value for name, value in self._tags(run, run.content).items() if old.get(name) != value}
-            self._batch(run_id, [metric for metric in run.metrics if metric not in held], {}, changed)
+            self._batch(begun[0], [metric for metric in run.metrics if metric not in held], {}, changed, end)
         else:
             replaced = begun[0] if begun is not None else None if known is None else known.run_id
             if replaced is not None:
                 self._client.delete_run(replaced)
-            run_id = self._create(run, run.content)
-        self._client.set_terminated(run_id, end_time=self._clock + int(1000 * run.seconds))
-        self._keep(run, run_id, run.content)
+            self._create(run, run.content, start, end)
+        self._end(run, start, end)
+
+    def _leave(self, run: Run, known: _Known, start: int, end: int) -> None:
+        """Leave a run as it is, but for tags and its end."""
+        self._ids[run.key] = known.run_id
+        changed = {name: v for name, v in self._tags(run, run.content).items() if known.tags.get(name) != v}
+        if changed:
+            self._batch(known.run_id, (), {}, changed, end)
+        if known.end != end:
+            self._end(run, start, end)
+        else:
+            self._spans[run.key] = (start, end)
+            self._keep(run, run.content)
+
+    def _end(self, run: Run, start: int, end: int) -> None:
+        self._client.set_terminated(self._ids[run.key], end_time=end)
+        self._spans[run.key] = (start, end)
+        self._keep(run, run.content)
         self.written += 1
 
-    def _keep(self, run: Run, run_id: str, content: str) -> None:
-        self._known[run.key] = _Known(run_id, run.role, content, self._tags(run, content))
+    def _lies_within(self, run: Run, start: int, length: int) -> bool:
+        """Whether a run of that length lies within the run above it."""
+        first, last = self._spans[str(run.parent)]
+        return first <= start and start + length <= last
+
+    def _keep(self, run: Run, content: str) -> None:
+        tags = self._tags(run, content)
+        self._known[run.key] = _Known(self._ids[run.key], run.role, content, tags, *self._spans[run.key])
 
     def _tags(self, run: Run, content: str) -> dict[str, str]:
-        """All tags of a run; without a content it is begun only."""
-        tags = {**run.tags, KEY: run.key, ROLE: run.role}
+        """All tags of a run, but for whose it is; without a content it is begun only."""
+        tags = {**run.tags, KEY: run.key, ROLE: run.role, IDENTITY: self._owner.identity}
         tags |= {NOTE: run.note} if run.note else {}
         tags |= {CONTENT: content} if content else {}
         tags |= {PARENT: self._ids[run.parent]} if run.parent is not None else {}
         return {name: value[:TEXT] for name, value in tags.items()}
 
-    def _create(self, run: Run, content: str) -> str:
+    def _create(self, run: Run, content: str, start: int, end: int) -> None:
         """A run with all that is known of it, and not finished."""
-        self._clock -= 1
-        tags = self._tags(run, content)
-        made = self._client.create_run(self._experiment, start_time=self._clock, tags=tags, run_name=run.name)
+        tags = {**self._who, **self._tags(run, content)}
+        made = self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=run.name)
         self._ids[run.key] = run_id = str(made.info.run_id)
-        self._batch(run_id, run.metrics, run.params, {})
+        self._spans[run.key] = (start, end)
+        self._batch(run_id, run.metrics, run.params, {}, end)
         if run.data:
             self._input(run_id, run.data)
-        return run_id
 
     def _batch(
-        self, run_id: str, metrics: Sequence[Metric], params: Mapping[str, str], tags: Mapping[str, str]
+        self, run_id: str, metrics: Sequence[Metric], params: Mapping[str, str], tags: Mapping[str, str], at: int
     ) -> None:
         from mlflow.entities import Metric as Point
         from mlflow.entities import Param, RunTag
 
-        now = int(time.time() * 1000)
-        points = [Point(key_text(name), value, now, step) for name, value, step in metrics]
+        points = [Point(key_text(name), value, at, step) for name, value, step in metrics]
         knobs = [Param(key_text(name), value[:TEXT]) for name, value in params.items()]
         texts = [RunTag(name, value[:TEXT]) for name, value in tags.items()]
         while points or knobs or texts:
@@ -294,37 +329,58 @@ class Writer:
         )
 
     def _found(self) -> dict[str, _Known]:
-        """The runs of ours that are whole, by their key; the latest of each. Others are deleted."""
+        """The runs of this study that are whole, by their key, the latest of each; others of this folder go."""
         known: dict[str, _Known] = {}
-        for run in self._runs():
-            tags = run.data.tags
-            if tags.get(ROLE) not in ROLES or STALE in tags:
+        for run in owners.runs(self._client, self._experiment):
+            tags, info = run.data.tags, run.info
+            if tags.get(ROLE) not in ROLES or STALE in tags or not self._owner.owns(tags.get(IDENTITY)):
                 continue
             key = tags.get(KEY)
             is_study = tags[ROLE] == "study"
-            whole = key is not None and CONTENT in tags and run.info.status == "FINISHED"
+            whole = key is not None and CONTENT in tags and info.status == "FINISHED"
             if (whole or is_study) and (key or "") not in known:
                 content = tags.get(CONTENT, "") if whole else ""
-                known[key or ""] = _Known(str(run.info.run_id), tags[ROLE], content, tags)
-            else:
-                self._client.delete_run(run.info.run_id)
+                span = (int(info.start_time or 0), int(info.end_time or 0))
+                known[key or ""] = _Known(str(info.run_id), tags[ROLE], content, tags, *span)
+            elif whole or tags.get(WRITER) in (None, self._who[WRITER]):
+                # What another folder with the same study has begun is its own to finish.
+                self._client.delete_run(info.run_id)
         return known
 
-    def _runs(self) -> Iterator[Any]:
-        page = self._client.search_runs([self._experiment], max_results=1000)
-        yield from page
-        while page.token:
-            page = self._client.search_runs([self._experiment], max_results=1000, page_token=page.token)
-            yield from page
+    def _mine(self, runs: Sequence[Run]) -> list[Run]:
+        """The runs to write: without cells of which a copy of the folder has logged more rows than this one holds.
+
+        Raises
+        ------
+        StudyError
+            If a copy has logged other rows for a cell, before anything is written.
+        """
+        ahead = set()
+        for run in (run for run in runs if run.role == "cell"):
+            mine, theirs = _addresses(run.tags), self._answered(run.key)
+            ahead |= {run.key} if mine < theirs else set()
+            if not (mine <= theirs or theirs <= mine):
+                raise StudyError(
+                    f"cell {run.key!r} of study {self._study.name!r} holds other rows in MLflow than in this folder; "
+                    "a copy of the folder has logged them, and the two have gone different ways since. Log this one "
+                    f"with tracking.experiment={self._study.name}-2, or choose another name=..."
+                )
+        return [run for run in runs if _cell(run.key) not in ahead]
+
+    def _answered(self, key: str) -> frozenset[str]:
+        """The addresses that this study, not one that it replaced, has logged for a cell."""
+        known = self._known.get(key)
+        mine = known is not None and known.tags.get(IDENTITY) == self._owner.identity
+        return _addresses(known.tags) if known is not None and mine else frozenset()
 
     def _prune(self, wanted: set[str], cells: set[str]) -> None:
-        """Delete what the study does not hold (any more), which MLflow can undo."""
+        """Delete what the study has replaced, which MLflow can undo; cells of a copy of the folder stay."""
         gone = [
             key
             for key, known in self._known.items()
             if key not in wanted
             and known.role != "study"
-            and (self._alone or (known.role != "cell" and "/".join(key.split("/")[:3]) in cells))
+            and (known.tags.get(IDENTITY) != self._owner.identity or (known.role != "cell" and _cell(key) in cells))
         ]
         for known in map(self._known.pop, gone):
             if known.role == "cell":
@@ -332,27 +388,23 @@ class Writer:
             self._client.delete_run(known.run_id)
 
 
-def in_folder(folder: Path) -> list[File]:
-    """What the folder of a study holds for people and machines."""
-    found = [name for name in folders.names(folder) if name.endswith(SENT)]
-    found += [name for below in ("figures", "tables") for name in folders.names(folder, below)]
-    seen = [name for name in found if "." in name and not name.rpartition("/")[2].startswith(".")]
-    return [
-        File(name, sha256(folders.read(folder, name, alone=True)).hexdigest(), partial(_copied, folder, name))
-        for name in seen
-    ]
-
-
-def _copied(folder: Path, name: str, place: Path) -> Path:
-    """A copy of a file, since MLflow would follow a link that has taken its place meanwhile."""
-    path = place / name.rpartition("/")[2]
-    path.write_bytes(folders.read(folder, name, alone=True))
-    return path
-
-
 def key_text(name: str) -> str:
     """A name as MLflow takes it: letters, digits and ``_ - . / :`` and blanks."""
     return re.sub(r"[^\w\-./: ]", "_", name)
+
+
+def _cell(key: str) -> str:
+    """The key of the cell that a run is, or stands below."""
+    return "/".join(key.split("/")[:3])
+
+
+def _addresses(tags: Mapping[str, str]) -> frozenset[str]:
+    """The addresses of the rows of a cell, as far as its tag has room for them."""
+    return frozenset(tags.get(ADDRESSES, "")[:TEXT].split(" ")) - {""}
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _extends(run: Run, begun: Run) -> bool:
