@@ -524,8 +524,8 @@ def test_copies_of_a_folder_share_an_experiment_until_their_rows_differ():
     logged(study, first)
     logged(study, second, folder="copies/own")  # grown by another strategy
     assert set(ids("copy")) >= {"toy/logistic/s0", "toy/logistic/s1", "toy/logistic/s2"}
-    before = everything("copy")
     logged(study, first)
+    before = everything("copy")
     logged(study, second[:2], folder="copies/own")  # one copy has fewer rows of a cell than was logged
     for key in ("toy/logistic/s0", "toy/logistic/s2"):
         assert before[ids("copy")[key]] == everything("copy")[ids("copy")[key]]
