@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from imblab.analysis.rebalancing import NEUTRAL_VALUES, shifts_classes
 from imblab.core import targets
 from imblab.edges.config import parameters, splitting
 from imblab.edges.config.checks import Attempts, plain, shown
@@ -90,17 +91,12 @@ def check_values(estimator: Any, where: str) -> None:
             ) from error
 
 
-#: Parameters with which a learner weighs or resamples the classes it receives, wherever they are not at rest.
-REBALANCING = ("class_weight", "scale_pos_weight", "is_unbalance", "sampling_strategy")
-
-
 def rebalances(text: Mapping[str, Any], space: Mapping[str, Any], allow: Sequence[str]) -> bool:
     """Whether a learner shifts the positive share by a parameter that is set or searched."""
     learner = targets.build(text, None, allow)
-    set_so = [v for _, _, given in splitting.walk(learner) for name, v in given.items() if name in REBALANCING]
-    # A flag that is set is no factor of 1, though Python calls them equal.
-    moved = any(value is True or value not in (None, False, 1) for value in set_so)
-    return moved or not set(REBALANCING).isdisjoint(space)
+    searched = any(name.rpartition("__")[2] in NEUTRAL_VALUES for name in space)
+    given = [(name, value) for _, _, found in splitting.walk(learner) for name, value in found.items()]
+    return searched or any(shifts_classes(name, value) for name, value in given)
 
 
 def check_spelling(learner: Any, names: Sequence[str], text: Mapping[str, Any], where: str) -> None:
