@@ -6,7 +6,6 @@ compose -> load -> plan the splits -> expand the design -> minus what is done ->
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -200,14 +199,14 @@ def command_store(prune: float | None, as_json: bool) -> int:
         with closing(store.Store(store.DEFAULT.resolve())) as kept:
             gone = {} if prune is None else {"pruned": kept.prune(int(prune * 2**20))}
             facts = {**kept.facts(), "path": str(store.DEFAULT), **gone}
-    print(json.dumps(facts)) if as_json else terminal.say(terminal.store_text(facts))
+    terminal.put(json.dumps(facts)) if as_json else terminal.say(terminal.store_text(facts))
     return 0
 
 
 def command_datasets(as_json: bool) -> int:
     """``imblab datasets``: what can be loaded."""
     rows = datasets.listing()
-    print(json.dumps(rows)) if as_json else terminal.show(terminal.listing_text(rows))
+    terminal.put(json.dumps(rows)) if as_json else terminal.show(terminal.listing_text(rows))
     return 0
 
 
@@ -273,7 +272,7 @@ def _counted_if_stopped(layout: Layout, book: ledger.Ledger) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, ImblabError):
         found = completeness_of(layout.study, list(layout.datasets), book.rows)
-        print("\n".join(found.sentences()), file=sys.stderr)
+        terminal.warn("\n".join(found.sentences()))
         raise
 
 
@@ -305,7 +304,7 @@ def _logged(picture: syncing.Picture, name: str) -> str:
     try:
         picture.finish()
     except ImblabError as error:
-        print(f"Not logged: {error}", file=sys.stderr)
+        terminal.warn(f"Not logged: {error}")
         return f"Not logged to MLflow, see above; once it answers: imblab sync {name}"
     return "Compare the runs in MLflow: imblab ui"
 
@@ -324,7 +323,7 @@ def _copied(request: config.Request, rows: Sequence[Evaluation]) -> list[str]:
     try:
         optuna_storage.copy(request.study, rows, request.storage)
     except ImblabError as error:
-        print(f"Not copied: {error}", file=sys.stderr)
+        terminal.warn(f"Not copied: {error}")
         return ["The searches were not copied, see above; the same command copies them again"]
     return [f"See the inner searches: optuna-dashboard {quote(presentable(request.storage))}"]
 
@@ -351,4 +350,4 @@ def _print_comparison(
 ) -> None:
     """Print the comparison of a study, or of the part that was asked for of a whole one."""
     found = verdicts.judge(study, rows, completeness=whole)
-    print(json.dumps(verdicts.plain(found))) if as_json else terminal.show(verdicts.text(found, steps))
+    terminal.put(json.dumps(verdicts.plain(found))) if as_json else terminal.show(verdicts.text(found, steps))

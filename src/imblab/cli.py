@@ -24,6 +24,9 @@ examples:
   imblab rescore quickstart primary=pr_auc
 """
 
+#: The variable of the environment that shows where an error was raised.
+TRACEBACK = "IMBLAB_TRACEBACK"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -36,28 +39,108 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 where all went well, 2 for a question that cannot be asked, 130 after Ctrl-C, 141 where nobody reads on.
+        0 where all went well, 2 for a question that cannot be asked, a file that cannot be used or a machine that
+        refuses, 130 after Ctrl-C, 141 where the reader of the output has gone.
     """
-    from imblab.errors import ImblabError
-
     words = [*(sys.argv[1:] if argv is None else argv)]
-    args = _arguments(words)
+    _open_streams()
     try:
-        return _loaded(args)()
-    except ImblabError as error:
-        between = "\n" if len(error.problems) > 1 else " "
-        line = f"{between}The whole line: `{granting(words, error.grants)}`." if error.grants else ""
-        print(f"{type(error).__name__}: {error}{line}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped. Rows that were answered are kept: run the same command again to continue.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # `imblab datasets | head`: what is still buffered goes nowhere, without a word.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        command = _arguments(words)
+    except SystemExit as ended:  # --help, --version, or words that are not understood: argparse has said it
+        raise SystemExit(_flushed(ended.code if isinstance(ended.code, int) else 2)) from None
+    try:
+        return _flushed(_loaded(command)())
+    except BaseException as error:
+        if (text := _explained(error, words)) is None:
+            raise
+        return _ended(text, error)
     finally:
         gc.unfreeze()
+
+
+def _explained(error: BaseException, words: Sequence[str]) -> str | None:
+    """What is said of an error; empty for a reader who has gone, None for a fault of imblab's own."""
+    from imblab.errors import ImblabError, describe, presentable, refusal
+
+    kept = "Rows that were answered are kept: run the same command again to continue."
+    command = f"'imblab {words[0] if words else ''}'"
+    match error:
+        case ImblabError():
+            between = "\n" if len(error.problems) > 1 else " "
+            line = f"{between}The whole line: `{granting(words, error.grants)}`." if error.grants else ""
+            return f"{type(error).__name__}: {error}{line}"
+        case KeyboardInterrupt():
+            return f"Stopped. {kept}"
+        case BrokenPipeError():  # `imblab datasets | head`
+            return ""
+        case SystemExit():
+            said = f"{command} was ended from inside (SystemExit: {describe(error)}); code outside imblab must not do "
+            return presentable(f"StudyError: {said}that. Remove its call of sys.exit. {kept}")
+        case MemoryError():
+            said = f"{command} needs more memory than there is ({describe(error)}); a study holds its tables in memory."
+            return presentable(f"StudyError: {said} Lower runner.n_jobs, or use a smaller table. {kept}")
+        case RecursionError():
+            said = (
+                f"{command} was given something nested too deeply ({describe(error)}); some dozens of levels are read."
+            )
+            return presentable(f"StudyError: {said} Write it flatter. {kept}")
+        case UnicodeError():
+            said = f"{command} met text that is not UTF-8 ({describe(error)}); names and files are read as UTF-8."
+            return presentable(f"StudyError: {said} Rename the file, or save it as UTF-8. {kept}")
+        case OSError():
+            return f"StudyError: {presentable(refusal(error))}"
+    return None
+
+
+def _ended(text: str, error: BaseException) -> int:
+    """Say why a command ends, where that can still be said, and give its exit code."""
+    from contextlib import suppress
+
+    if os.environ.get(TRACEBACK):
+        import traceback
+
+        with suppress(OSError, ValueError):
+            traceback.print_exception(error)
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True) if text else None
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _silence(stream)
+    return {KeyboardInterrupt: 130, BrokenPipeError: 141}.get(type(error), 2)
+
+
+def _flushed(code: int) -> int:
+    """The exit code of a command, once everything that it printed has been taken."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        return _ended("", error)
+    except OSError as error:
+        from imblab.errors import refusal
+
+        return _ended(f"StudyError: {refusal(error, 'standard output', 'written')}", error)
+    return code
+
+
+def _silence(stream: Any) -> None:
+    """Send what is still buffered nowhere: at the end of the process it would fail once more."""
+    from contextlib import suppress
+
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _open_streams() -> None:
+    """Put something behind closed standard streams: the next file that is opened would take their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115 (for the whole process)
 
 
 def granting(words: Sequence[str], grants: Sequence[str]) -> str:
@@ -197,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("ui", help="open MLflow on this project's store, on loopback")
     command.add_argument("name", nargs="?", default=None, help="the study to open; the newest by default")
     command.add_argument("--uri", default=None, help="another store, such as sqlite:///shared/mlflow.db")
-    command.add_argument("--port", type=int, default=None, help="5000 by default, or the next free one")
+    command.add_argument("--port", type=_port, default=None, help="5000 by default, or the next free one")
     command = commands.add_parser("store", help="how much the prediction store holds; prune it")
     command.add_argument(
         "--prune",
@@ -220,10 +303,17 @@ def _of_a_study(commands: Any, name: str, text: str, overrides: str) -> argparse
     return command
 
 
+def _port(text: str) -> int:
+    value = int(text) if text.isdecimal() and len(text) < 6 else 0
+    if not 0 < value < 65536:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a port; it is a number from 1 to 65535")
+    return value
+
+
 def _megabytes(text: str) -> float:
-    value = float(text) if text.replace(".", "", 1).isdigit() else -1.0
+    value = float(text) if text.replace(".", "", 1).isdecimal() and len(text) < 20 else -1.0
     if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; it is a number of megabytes, at least 0")
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a size; it is a number of megabytes, at least 0")
     return value
 
 

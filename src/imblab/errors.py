@@ -64,6 +64,7 @@ _RULES = {
 }
 #: Characters of a path in a message.
 MAX_PATH_CHARACTERS = 200
+LONG_WORD = re.compile(r"\S{1000,}")
 
 
 def refusal(error: OSError, name: str = "", act: str = "used") -> str:
@@ -120,6 +121,33 @@ def describe(error: BaseException) -> str:
     return lines[0] if lines else "no message"
 
 
+def foreign_reason(error: BaseException) -> str:
+    """Describe what the code of somebody else raised, be it ``SystemExit`` or its own kind of ``BaseException``.
+
+    Parameters
+    ----------
+    error : BaseException
+
+    Returns
+    -------
+    str
+        See :func:`describe`.
+
+    Raises
+    ------
+    KeyboardInterrupt, Interruption
+        Where the error is one: they stop a study, whoever raises them.
+
+    Examples
+    --------
+    >>> foreign_reason(SystemExit(3))
+    '3'
+    """
+    if isinstance(error, (KeyboardInterrupt, Interruption)):
+        raise error
+    return describe(error)
+
+
 class Interruption(BaseException):
     """Ends the code of a learner from outside, such as at a time limit; never an answer of that code."""
 
@@ -146,7 +174,9 @@ class ImblabError(Exception):
             paste = " ".join(to_override(*item) for item in self.overrides.items())
             lines = [f"{len(problems)} problems:", *(f"- {problem}" for problem in problems)]
             lines += [f"To paste: {paste}"] if paste else []
-        super().__init__("\n".join(map(presentable, lines)))
+        # A word of thousands of characters cannot be read; overrides to paste have blanks.
+        text = "\n".join(map(presentable, lines))
+        super().__init__(LONG_WORD.sub(lambda word: f"{word[0][:MAX_PATH_CHARACTERS]}...", text))
 
     def __reduce__(self) -> Any:
         return _restored, (type(self), self.problems, self.overrides, self.grants)

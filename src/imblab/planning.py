@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab import asking
-from imblab.analysis import intervals, rebalancing
+from imblab.analysis import intervals
 from imblab.core import design, forecast, pricing, splits
 from imblab.edges import datasets, runner, terminal
 from imblab.layout import Layout, lay_out
@@ -29,7 +29,7 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
     for note in () if as_json else layout.code_notes():
         terminal.say(note)
     facts = planned(layout, asking.known_engine(request), request.minutes)
-    print(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
+    terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
     return 0
 
 
@@ -63,7 +63,6 @@ def planned(layout: Layout, engine: runner.Engine | None = None, minutes: float 
         "learners": [learner.name for learner in study.learners],
         "strategies": list(forecast.strategy_facts(study)),
         "inapplicable": forecast.refusals(found),
-        "rebalancing": rebalancing.notes(study),
         "half_width": _half_width(layout),
         **(_priced(layout, found, engine, minutes) if engine else {}),
     }

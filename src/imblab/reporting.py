@@ -96,15 +96,13 @@ def write(home: Path, study: Study, exploratory: str | None = None) -> Path:
     return home / report.FILE
 
 
-def index(experiments: Path, args: Sequence[str] = ()) -> str:
+def index(experiments: Path) -> str:
     """The page that lists the studies somebody stands by: question, verdict, tables.
 
     Parameters
     ----------
     experiments : Path
         Studies with a ``README.md`` are listed, by name.
-    args : sequence of str, default=()
-        ``allow=[...]`` for classes of the user's own.
 
     Returns
     -------
@@ -112,7 +110,7 @@ def index(experiments: Path, args: Sequence[str] = ()) -> str:
         Markdown.
     """
     homes = [p.parent for p in sorted(experiments.glob(f"*/{ledger.QUESTION}")) if (p.parent / WORDS).exists()]
-    return "\n".join([_INDEX, *(_entry(home, args) for home in homes)])
+    return "\n".join([_INDEX, *(_entry(home) for home in homes)])
 
 
 def command_report(name: str | None, args: Sequence[str], as_json: bool, listed: bool, experiments: Path) -> int:
@@ -124,16 +122,16 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         )
     if name is None:
         path = experiments / WORDS
-        files.replace(experiments.resolve(), WORDS, index(experiments, args).encode())
+        files.replace(experiments.resolve(), WORDS, index(experiments).encode())
     else:
         home = ledger.find(name, experiments)
         path = write(home, config.load(home / ledger.QUESTION, args, loads_data=False).study)
-    print(json.dumps({"path": str(path)})) if as_json else terminal.say(f"Written: {path}")
+    terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.say(f"Written: {path}")
     return 0
 
 
-def _entry(home: Path, args: Sequence[str]) -> str:
-    study = config.load(home / ledger.QUESTION, args, loads_data=False).study
+def _entry(home: Path) -> str:
+    study = config.read(ledger.read_study(home))
     source = source_of(home, study)
     verdict = report.sections(source)[0]
     folder = home.name

@@ -111,7 +111,7 @@ def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path],
         **{"changed": list(found.changed), "answered": len(found.table), "missing": dict(found.missing)},
         **{"seconds": seconds, "moves": _records(moved), "added": _records(added), "report": page and str(page)},
     }
-    print(json.dumps(facts)) if as_json else terminal.show(terminal.rescored_text(facts))
+    terminal.put(json.dumps(facts)) if as_json else terminal.show(terminal.rescored_text(facts))
     return 0
 
 

@@ -6,7 +6,6 @@ prediction store still has the answers, it is made from them, without a fit.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -214,7 +213,7 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
         request.check_sources()
         layout = lay_out(request.study)
     except ImblabError as error:
-        print(f"Predictions and inner scores are left as they are: {error}", file=sys.stderr)
+        terminal.warn(f"Predictions and inner scores are left as they are: {error}")
     study = owner(home, request.study, settle(home), asked)
     with tracking.open_writer(request.study, home, str(asked["uri"]), lambda: study) as writer:
         _paint(writer, home, asked, request.allow, layout, opener, {})

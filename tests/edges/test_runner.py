@@ -252,7 +252,37 @@ def _no_memory(flag):
     raise MemoryError("Unable to allocate 8.0 GiB")
 
 
-_WAYS = {f.__name__.lstrip("_"): f for f in (_die, _die_once, _wait, _block, _raise, _no_memory)}
+class Odd(BaseException):
+    """No Exception, so that `except Exception` does not catch it."""
+
+
+class Mute(Exception):
+    """An error whose text raises."""
+
+    def __str__(self):
+        sys.exit(5)
+
+
+def _leave(flag):
+    sys.exit("the licence has ended")
+
+
+def _odd(flag):
+    raise Odd("odd")
+
+
+def _mute(flag):
+    raise Mute
+
+
+def _interrupt(flag):
+    raise KeyboardInterrupt
+
+
+_WAYS = {
+    f.__name__.lstrip("_"): f
+    for f in (_die, _die_once, _wait, _block, _raise, _no_memory, _leave, _odd, _mute, _interrupt)
+}
 
 #: Positives that only SMOTE to 1:1 gives in an inner fit of two outer and two inner folds: 48, elsewhere 38 at most.
 MANY = 40
@@ -285,7 +315,7 @@ SLOWER = [pytest.param(way, marks=pytest.mark.slow) for way in ("die", "block")]
 
 
 @pytest.mark.usefixtures("importable")
-@pytest.mark.parametrize("way", ["raise", "no_memory", "wait", *SLOWER])
+@pytest.mark.parametrize("way", ["raise", "leave", "no_memory", "wait", *SLOWER])
 def test_a_fit_that_ends_badly_is_a_failed_candidate_and_the_rest_goes_on(way, opener):
     smote = Strategy("smote", SMOTE, space={"ratio": Choice((0.4, 1.0))}, k=3)
     question = study([awkward(way), LOGISTIC], [Strategy("none"), smote], outer_folds=2)
@@ -297,6 +327,7 @@ def test_a_fit_that_ends_badly_is_a_failed_candidate_and_the_rest_goes_on(way, o
     reason = {
         "die": "the worker process died in this fit",
         "raise": "ValueError: singular matrix",
+        "leave": "SystemExit: the licence has ended",
         "no_memory": "MemoryError: Unable to allocate",
         "wait": "took longer than runner.fit_timeout=1 s",
         "block": "took longer than runner.fit_timeout=1 s",
@@ -307,7 +338,30 @@ def test_a_fit_that_ends_badly_is_a_failed_candidate_and_the_rest_goes_on(way, o
     failures = store._base.execute("SELECT count(*) FROM answers WHERE p IS NULL").fetchone()[0]
     store.close()
     # What might not happen again is not remembered.
-    assert (failures > 0) == (way == "raise")
+    assert (failures > 0) == (way in ("raise", "leave"))
+
+
+@pytest.mark.usefixtures("importable")
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [
+        ("leave", "SystemExit: the licence has ended"),
+        ("odd", "Odd: odd"),
+        ("mute", "Mute: its message cannot be read (SystemExit)"),
+    ],
+)
+def test_whatever_a_learner_raises_is_a_failed_row(way, reason):
+    question = study([Learner("awkward", awkward(way).make | {"on": 0})], [Strategy("none")], outer_folds=2)
+    rows, _ = answered(question, toy(), runner.Engine(1))
+    assert {r.status for r in rows.values()} == {"failed"}
+    assert all(reason in r.error for r in rows.values())
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_keyboard_interrupt_stops_a_study_whoever_raises_it():
+    question = study([Learner("awkward", awkward("interrupt").make | {"on": 0})], [Strategy("none")], outer_folds=2)
+    with pytest.raises(KeyboardInterrupt):
+        answered(question, toy(), runner.Engine(1))
 
 
 @pytest.mark.usefixtures("importable")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from imblab.core import admission
-from imblab.errors import ConfigError, unknown
+from imblab.errors import ConfigError, foreign_reason, unknown
 from imblab.records import Measure
 
 #: Where the functions of measures may live without being allowed.
@@ -303,8 +303,10 @@ def _found(
         )
     try:
         module = import_module(where)
-    except Exception as error:  # an import runs the module, which may raise anything
-        raise ConfigError(f"{says}: {error}; a path must import. Correct it, or install the package.") from error
+    except BaseException as error:  # an import runs the module, which may raise anything
+        raise ConfigError(
+            f"{says}: {foreign_reason(error)}; a path must import. Correct it, or install the package."
+        ) from error
     bound, packages = json.loads(parameters), {entry.partition(".")[0] for entry in own or ()}
     homes = (*HOMES, *(own or ()), *(packages - {*admission.SHIPPED}))
     known = {
@@ -344,8 +346,8 @@ def _checked(name: str, function: Callable[..., Any], needs: str, bare: Any) -> 
             if np.iscomplexobj(value):
                 raise TypeError("it gives complex numbers")
             value = value.astype(np.float64)
-        except (Exception, SystemExit) as error:  # a function may raise anything
-            line = " ".join(str(error).split()) or "no message"
+        except BaseException as error:  # a function may raise anything
+            line = " ".join(foreign_reason(error).split())
             raise MeasureFailed(f"measure {name!r} raised {type(error).__name__}: {line}") from error
         shape = np.broadcast_shapes(*map(np.shape, rows)) if needs == "label" else ()
         if value.shape != shape:
@@ -378,8 +380,8 @@ def _fault(function: Callable[..., Any], needs: str) -> str:
     try:
         with warnings.catch_warnings(action="ignore"):
             shape = np.asarray(function(*_ROWS[needs]), dtype=np.float64).shape
-    except Exception as error:  # whatever a foreign function raises is the reader's answer
-        return str(error).partition("\n")[0] or type(error).__name__
+    except BaseException as error:  # what a foreign function raises is the reader's answer
+        return foreign_reason(error)
     return "" if shape == ((2,) if needs == "label" else ()) else f"it gives the shape {shape}"
 
 

@@ -19,6 +19,7 @@ from imblab.core import calibration, evaluate, pipelines, search, targets
 from imblab.core.evaluate import Task
 from imblab.core.levels import MAX_LEVELS, too_many
 from imblab.core.pipelines import FitFailed, Prediction, Prepared
+from imblab.errors import foreign_reason
 from imblab.records import Dataset, Learner, Scalar, Split, Trial, fingerprint
 from imblab_model import Preparation, ThresholdClassifier, digest
 
@@ -99,8 +100,8 @@ def fit(
         try:
             learner, y = pipelines.learned(atom, prepared)
             empty(learner)
-        except Exception as error:  # any library may raise anything
-            raise FitFailed(f"{type(error).__name__}: {error}") from error
+        except BaseException as error:  # any library may raise anything
+            raise FitFailed(f"{type(error).__name__}: {foreign_reason(error)}") from error
     is_probability = pipelines.gives_probabilities(atom.learner)
     made = ThresholdClassifier(
         _preparation(task.dataset, prepared, rows),
@@ -113,8 +114,8 @@ def fit(
     )
     try:
         values = pipelines.predicted(learner, atom.learner, prepared.transform(rows), {})
-    except Exception as error:  # any library may raise anything
-        raise FitFailed(f"{type(error).__name__}: {error}") from error
+    except BaseException as error:  # any library may raise anything
+        raise FitFailed(f"{type(error).__name__}: {foreign_reason(error)}") from error
     reached = {"negative": int((y == 0).sum()), "positive": int(y.sum())}
     wanted = evaluate.calibrated(task, params, Prediction(values, is_probability, reached)).values
     _check_equal(made.scores(task.dataset.X.iloc[rows]), wanted)
@@ -149,7 +150,8 @@ def keeps_rows(learner: Learner) -> bool:
     X = np.random.default_rng(0).normal(size=(40, 3))
     try:
         fitted = targets.build(learner.make, allow=None, seed=0).fit(X, np.arange(40) % 2)
-    except Exception:  # any library may raise anything
+    except BaseException as error:  # any library may raise anything
+        foreign_reason(error)
         return False
     return holds_rows(fitted, X)
 

@@ -28,6 +28,7 @@ from imblab.core.levels import RareLevels
 from imblab.core.resampling import Resampler, room
 from imblab.core.scaling import Scaling
 from imblab.core.spaces import LEARNER
+from imblab.errors import foreign_reason
 from imblab.records import DECISION_VALUE, Dataset, Make, Scalar, fingerprint
 
 #: The code of "no category was ever seen here"; it becomes a constant column.
@@ -420,7 +421,7 @@ def fit_answer(
             raise FitFailed(str(error)) from error
         except MemoryError as error:
             raise FitFailed(_reason(error), lasting=False) from error
-        except Exception as error:  # any library may raise anything: it becomes the row's reason
+        except BaseException as error:  # any library may raise anything: it becomes the row's reason
             raise FitFailed(_reason(error)) from error
         unsettled = any(issubclass(w.category, ConvergenceWarning) for w in said)
     notes = (*prepared.notes, *(("the learner did not converge",) if unsettled else ()))
@@ -558,7 +559,6 @@ def _most_frequent(codes: np.ndarray) -> float:
     return float(seen[counts.argmax()]) if len(seen) else NOTHING
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     # XGBoost says when it failed: the same failure would read otherwise each time.
-    lines = CLOCK.sub("", str(error).strip()).splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    return f"{type(error).__name__}: {CLOCK.sub('', foreign_reason(error))}"

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from imblab.core import admission
-from imblab.errors import ConfigError
+from imblab.errors import ConfigError, foreign_reason
 from imblab.records import Make
 
 #: The packages that ship with imblab; see :mod:`imblab.core.admission` for what of them a study may name.
@@ -57,9 +57,8 @@ def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
     'LogisticRegression'
     """
     module, _, name = str(path).rpartition(".")
-    # A class that was written anew, or loaded anew, is another one. Read from the module's dictionary: its
-    # __getattr__ may import, or raise.
-    loaded = getattr(sys.modules.get(module), "__dict__", {}).get(name)
+    # A class that was written anew, or loaded anew, is another one.
+    loaded = getattr(sys.modules.get(module), name, None)
     return _resolved(str(path), None if allow is None else tuple(allow), id(loaded))
 
 
@@ -74,10 +73,10 @@ def _resolved(path: str, allow: tuple[str, ...] | None, class_id: int) -> type:
         if path in EXPERIMENTAL:
             import_module(EXPERIMENTAL[path])
         found = getattr(import_module(module), name)
-    except (Exception, SystemExit) as error:  # an import runs the module, which may raise anything
+    except BaseException as error:  # an import runs the module, which may raise anything
         raise ConfigError(
-            f"'_target_' is {path!r}, which cannot be imported ({error}); it must be the dotted path of a class. "
-            "Correct the path, or install the package."
+            f"'_target_' is {path!r}, which cannot be imported ({foreign_reason(error)}); it must be the dotted path "
+            "of a class. Correct the path, or install the package."
         ) from error
     if not (inspect.isclass(found) and issubclass(found, BaseEstimator)):
         raise ConfigError(
@@ -272,7 +271,8 @@ def offers(make: Make, method: str) -> bool:
 def _offers(text: str, method: str) -> bool:
     try:
         return hasattr(build(json.loads(text), allow=None), method)
-    except Exception:  # a constructor may raise anything
+    except BaseException as error:  # a constructor may raise anything
+        foreign_reason(error)
         return True
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import StringIO
 from textwrap import fill
-from typing import Any
+from typing import IO, Any, cast
 
 import pandas as pd
 from rich import box
@@ -25,7 +25,7 @@ from rich.text import Text
 from imblab.analysis import cells
 from imblab.analysis.many import Across
 from imblab.analysis.methods import named
-from imblab.errors import presentable
+from imblab.errors import StudyError, presentable, refusal
 from imblab.records import Study
 
 NARROWEST, WIDEST = 80, 120
@@ -43,7 +43,32 @@ def show(text: str) -> None:
     """Print text; what the terminal cannot encode becomes a question mark, what would steer it is spelt out."""
     encoding = sys.stdout.encoding or "utf-8"
     text = presentable(text, keep="\n")
-    print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    put(text.encode(encoding, "replace").decode(encoding))
+
+
+def put(text: str) -> None:
+    """Print text as it is.
+
+    Raises
+    ------
+    StudyError
+        If standard output takes no more.
+    BrokenPipeError
+        If its reader has gone.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StudyError(refusal(error, "standard output", "written")) from error
+
+
+def warn(text: str) -> None:
+    """Print a line on standard error, where it takes one."""
+    stream = _Standard()
+    stream.write(presentable(text, keep="\n") + "\n")
+    stream.flush()
 
 
 def say(text: str) -> None:
@@ -131,7 +156,6 @@ def plan_text(plan: Mapping[str, Any], width: int | None = None) -> str:
     page.say("")
     for data in plan.get("datasets", ()):
         _say_dataset(page, data)
-    page.list("Baseline", [f"{text}." for text in plan.get("rebalancing", {}).values()])
     page.say("Strategies")
     page.table(["strategy", ">cand.", "weight", "threshold", "knobs"], map(_strategy, plan.get("strategies", ())))
     page.list("Inapplicable, left out there", _refusals(plan.get("inapplicable", ())))
@@ -246,7 +270,7 @@ def progress(total: int, n_jobs: int, console: Console | None = None) -> Iterato
     object
         Its ``advance(what)`` counts one cell, its ``note(text)`` prints a line.
     """
-    console = console or Console(stderr=True, highlight=False, markup=False)
+    console = console or Console(file=cast("IO[str]", _Standard()), highlight=False, markup=False)
     if not console.is_terminal:
         yield _Lines(total, n_jobs, console)
         return
@@ -254,6 +278,29 @@ def progress(total: int, n_jobs: int, console: Console | None = None) -> Iterato
     count, spent, rest = MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     with Bar(what, BarColumn(bar_width=20), count, spent, left, rest, console=console) as bar:
         yield _Live(bar, total, n_jobs)
+
+
+class _Standard:
+    """Standard error for what no study depends on: nothing is said where it is full or its reader has gone."""
+
+    def __init__(self) -> None:
+        # Now: a bar puts itself in the place of the stream.
+        self._stream, self.encoding = sys.stderr, sys.stderr.encoding
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
 
 
 class _Live:

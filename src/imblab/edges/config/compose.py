@@ -30,6 +30,10 @@ from imblab.records import Study
 
 #: What belongs to a run and not to the question.
 RUNTIME = ("runner", "tracking", "overwrite", *grants.DEFAULTS, "budget")
+#: Worker processes that one run may start: each takes a hundred megabytes before it does anything.
+MAX_JOBS = 512
+#: Seconds or minutes that may be waited for at most: a year of seconds. A timer of the system takes no number at will.
+MAX_DURATION = 31_536_000
 #: Where finished searches are copied: of a run too, though people look for it beside the search.
 STORAGE = "search.storage"
 #: Which runs of a search MLflow shows.
@@ -223,12 +227,6 @@ def _request(
     study: Study, composed: Mapping[str, Any], notes: tuple[str, ...], denied: ConfigError | None = None
 ) -> Request:
     runner, tracking = ({**(composed.get(key) or {})} for key in ("runner", "tracking"))
-    n_jobs = runner.get("n_jobs")
-    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs < 1):
-        raise ConfigError(
-            f"'runner.n_jobs' is {n_jobs!r}; it is a number of worker processes, at least 1, or null for all cores. "
-            "Write for example runner.n_jobs=2."
-        )
     tracking["enabled"] = flag(tracking.get("enabled", False), "tracking.enabled")
     if tracking["enabled"] and not (isinstance(tracking.get("uri"), str) and tracking["uri"]):
         raise ConfigError(
@@ -263,6 +261,12 @@ def _check_tracking(tracking: dict[str, Any]) -> None:
 
 
 def _check_runner(runner: Mapping[str, Any]) -> None:
+    n_jobs = runner.get("n_jobs")
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or not 1 <= n_jobs <= MAX_JOBS):
+        raise ConfigError(
+            f"'runner.n_jobs' is {shown(n_jobs)}; it is a number of worker processes from 1 to {MAX_JOBS:,}, or null "
+            "for all cores. Write for example runner.n_jobs=2."
+        )
     _positive(runner.get("fit_timeout"), "runner.fit_timeout", "a number of seconds", 60)
     if runner.get("on_error", "row") not in ("row", "raise"):
         raise ConfigError(
@@ -273,9 +277,10 @@ def _check_runner(runner: Mapping[str, Any]) -> None:
 def _positive(value: Any, where: str, what: str, example: int) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= MAX_DURATION:
         raise ConfigError(
-            f"{where!r} is {shown(value)}; it is {what} above 0, or null. Write for example {where}={example}."
+            f"{where!r} is {shown(value)}; it is {what} above 0 and at most {MAX_DURATION:,}, or null. Write for "
+            f"example {where}={example}."
         )
     return float(value)
 
@@ -304,7 +309,7 @@ def parsed(text: str) -> Override:
     try:
         # Space text is not Hydra's to read: a sweep there would demand --multirun.
         override: Override = OverridesParser.create().parse_override(f"{key}=null" if space and value else text)
-    except HydraException as error:
+    except (HydraException, ValueError, RecursionError) as error:  # a number of thousands of digits, deep brackets
         # The parser quotes the text up to where it stopped, and that may be half of a password.
         said = "" if "://" in text else f" ({sweeps.said(error)})"
         raise ConfigError(

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 
 from imblab.core import spaces
 from imblab.edges.config.checks import shown
-from imblab.errors import ConfigError
+from imblab.errors import ConfigError, describe
 from imblab.records import Axis, Choice, Interval, Scalar
 
 GRAMMAR = "choice(0.1,0.5), range(1,10,2), interval(1,50) or tag(log,interval(1,50))"
@@ -104,7 +104,7 @@ def _parsed(given: Any, where: str) -> Any:
         return given
     try:
         return OverridesParser.create().parse_override(f"x={given}").value()
-    except HydraException as error:
+    except (HydraException, ValueError, RecursionError) as error:  # a number of thousands of digits, deep brackets
         raise ConfigError(
             f"{where!r} is {shown(given)}, which is no space ({said(error)}); spaces are written in Hydra's "
             f"sweep grammar. Write for example {GRAMMAR}."
@@ -119,6 +119,8 @@ def said(error: Exception) -> str:
     >>> said(HydraException("no viable alternative at input '[3'"))
     "it does not go on after '[3'"
     """
+    if not isinstance(error, HydraException):
+        return f"it is longer or deeper than can be read: {describe(error)[:80]}"
     line = str(error).splitlines()[0].partition(" expecting ")[0]
     line = line.partition(" while evaluating ")[2].partition("': ")[2] or line
     for theirs, ours in PHRASES.items():

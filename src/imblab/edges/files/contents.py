@@ -178,26 +178,24 @@ def replace_all(folder: Path, contents: dict[str, bytes]) -> None:
     contents : dict of str to bytes
         By name below the folder; they change places in this order.
     """
-    with refusing(folder, "written"):
-        fresh: list[tuple[str, str]] = []
-        try:
-            for name, content in contents.items():
-                with step_to(folder, name) as (parent, last):
-                    check_replaceable(parent, last, folder / name)
-                    temporary = temporary_name(last)
-                    descriptor = os.open(temporary, FRESH, 0o644, dir_fd=parent)
-                    fresh.append((name, temporary))
-                    with os.fdopen(descriptor, "wb") as stream:
-                        stream.write(content)
-            while fresh:
-                name, temporary = fresh[0]
-                with step_to(folder, name) as (parent, last):
-                    os.replace(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
-                del fresh[0]
-        finally:
-            for name, temporary in fresh:
-                with suppress(OSError, StudyError), step_to(folder, name) as (parent, _):
-                    os.unlink(temporary, dir_fd=parent)
+    waiting: dict[str, str] = {}
+    try:
+        for name, content in contents.items():
+            with refusing(folder / name, "written"), step_to(folder, name) as (parent, last):
+                check_replaceable(parent, last, folder / name)
+                temporary = temporary_name(last)
+                descriptor = os.open(temporary, FRESH, 0o644, dir_fd=parent)
+                waiting[name] = temporary
+                with os.fdopen(descriptor, "wb") as stream:
+                    stream.write(content)
+        for name, temporary in [*waiting.items()]:
+            with refusing(folder / name, "written"), step_to(folder, name) as (parent, last):
+                os.replace(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
+            del waiting[name]
+    finally:
+        for name, temporary in waiting.items():
+            with suppress(OSError, StudyError), step_to(folder, name) as (parent, _):
+                os.unlink(temporary, dir_fd=parent)
 
 
 def appended(folder: Path, name: str) -> int:

@@ -23,7 +23,7 @@ from imblab.edges.runner.answering import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Known, Tally
 from imblab.edges.runner.worker import Done, Job, Marks, OtherCode, is_large, pack, perform, ship
-from imblab.errors import StudyError
+from imblab.errors import ConfigError, StudyError
 from imblab.records import Dataset, Evaluation
 
 #: Jobs a worker should get, so that the last ones to finish do not leave the others idle for long.
@@ -32,6 +32,8 @@ SPREAD = 6
 LAST = 3
 #: Times a job may lose its worker outside a fit before the study stops.
 TRIES = 3
+#: Worker processes that one run may start, and the seconds that a timer of the system takes with ease.
+MAX_JOBS, MAX_FIT_SECONDS = 512, 31_536_000
 OnRow = Callable[[Evaluation], None]
 
 
@@ -62,6 +64,18 @@ class Engine:
     open_store: Callable[[], Known] | None = None
     fit_timeout: float | None = None
     executor: Callable[[int], Executor] = loky
+
+    def __post_init__(self) -> None:
+        if isinstance(self.n_jobs, bool) or not 1 <= self.n_jobs <= MAX_JOBS:
+            raise ConfigError(
+                f"'n_jobs' is {self.n_jobs!r}; it is a number of worker processes from 1 to {MAX_JOBS:,}. Write for "
+                "example n_jobs=2."
+            )
+        if self.fit_timeout is not None and not 0 < self.fit_timeout <= MAX_FIT_SECONDS:
+            raise ConfigError(
+                f"'fit_timeout' is {self.fit_timeout!r}; it is a number of seconds above 0 and at most "
+                f"{MAX_FIT_SECONDS:,}, or None. Write for example fit_timeout=60."
+            )
 
 
 def run(

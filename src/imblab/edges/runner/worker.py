@@ -27,6 +27,7 @@ from imblab.edges import files
 from imblab.edges.runner.answering import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.memory import Guard, Known, Tally
+from imblab.errors import Interruption
 from imblab.records import Cell, Dataset, Evaluation, Split, Study
 
 #: Seconds after its limit in which a fit may still stop by itself before its process ends.
@@ -150,7 +151,7 @@ class _Pen:
         os.close(self._file)
 
 
-class _OutOfTime(BaseException):
+class _OutOfTime(Interruption):
     """Raised in a fit whose time is up; no library catches it by accident."""
 
 
