@@ -48,6 +48,34 @@ def presentable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in hidden)
 
 
+#: Characters of one word in a message; a longer one is cut.
+MAX_WORD_CHARACTERS = 400
+
+
+def abridged(text: str) -> str:
+    """Text whose long words are cut, with their length: a name of thousands of characters hides what is said of it.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> abridged("unknown study " + "x" * 5000).endswith("xxx...(5000 characters)")
+    True
+    """
+    keep = MAX_WORD_CHARACTERS // 2
+
+    def cut(word: re.Match[str]) -> str:
+        return f"{word.group()[:keep]}...({len(word.group())} characters)"
+
+    return re.sub(rf"\S{{{MAX_WORD_CHARACTERS},}}", cut, text)
+
+
 #: Why the operating system refuses, and the way out, by the number of the error.
 _SPACE = ("a file is written whole or not at all, and what was finished before is kept", "Make room")
 _RIGHT = ("this user needs the right to do that", "Change the permissions, or work in another directory,")
@@ -169,10 +197,10 @@ class ImblabError(Exception):
     def __init__(self, *problems: str, overrides: Mapping[str, Any] | None = None, grants: Iterable[str] = ()) -> None:
         self.problems, self.overrides = problems, dict(overrides or {})
         self.grants = tuple(dict.fromkeys(grants))
-        lines = list(problems)
+        lines = [abridged(problem) for problem in problems]
         if len(problems) > 1:
             paste = " ".join(to_override(*item) for item in self.overrides.items())
-            lines = [f"{len(problems)} problems:", *(f"- {problem}" for problem in problems)]
+            lines = [f"{len(problems)} problems:", *(f"- {line}" for line in lines)]
             lines += [f"To paste: {paste}"] if paste else []
         # A word of thousands of characters cannot be read; overrides to paste have blanks.
         text = "\n".join(map(presentable, lines))
