@@ -293,7 +293,7 @@ def test_tables_in_memory_belong_to_the_design(tmp_path, monkeypatch):
     words = ("name=inmemory", "dataset=[]", "learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke")
     study = imblab.compose(*words)
     source = imblab.edges.datasets.load({"kind": "bundled", "target": "target", "positive": "positive"}, "ecoli3")
-    one, two = (replace(source, name=name, source=name) for name in ("one", "my table"))
+    one, two = (replace(source, name=name, parent=name) for name in ("one", "my table"))
     imblab.run(study, data=[one, two], store_path=None)
     home = Path("experiments/inmemory")
     lines = (home / ledger.ROWS).read_bytes().splitlines(keepends=True)

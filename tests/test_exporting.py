@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from mlflow import MlflowClient
 
 import imblab_model
 from imblab import exporting, verdicts
@@ -186,11 +187,48 @@ def test_a_name_in_a_card_is_no_markup():
     assert _code("a`|<script>\n\x1b[31m") == "`a'¦<script> [31m`"
 
 
-def test_exporting_again_makes_a_new_version_and_moves_the_alias(capsys):
+def test_the_alias_moves_when_asked_and_an_identical_model_is_no_new_version(capsys):
+    """The fixture has exported the best logistic regression, which is champion as the first one."""
     [first] = exported(capsys, "learner=logistic")
-    [second] = exported(capsys, "learner=logistic")
-    assert second["version"] == first["version"] + 1
-    assert second["alias"] == "champion"
+    assert (first["version"], first["new"], first["champion"]) == (1, False, 1)
+    assert first["said"].startswith("Version 1 of 'loans-loans_eu' is this very model; nothing new was registered.")
+    assert "models:/loans-loans_eu@champion" in first["serve"]
+    [second] = exported(capsys, "learner=logistic", "strategy=none")
+    assert (second["version"], second["new"], second["champion"]) == (2, True, 1)
+    best = f"logistic/{first['strategy']}"
+    assert second["said"].endswith(f"champion stays v1 ({best}); champion=true moves it to v2.")
+    assert "models:/loans-loans_eu/2" in second["serve"]
+    [moved] = exported(capsys, "learner=logistic", "strategy=none", "champion=true")
+    assert (moved["version"], moved["new"], moved["champion"]) == (2, False, 2)
+    assert moved["said"].endswith(f"champion: v1 -> v2 (was {best}).")
+    [back] = exported(capsys, "learner=logistic", "champion=true")
+    assert (back["version"], back["champion"]) == (1, 1)
+    assert back["said"].endswith("champion: v2 -> v1 (was logistic/none).")
+    client = MlflowClient(f"sqlite:///{Path('mlruns/mlflow.db').resolve()}")
+    assert len(client.search_model_versions("name = 'loans-loans_eu'")) == 2
+    client.delete_registered_model_alias("loans-loans_eu", "champion")  # a team that wants no champion
+    [without] = exported(capsys, "learner=logistic")
+    assert without["champion"] is None
+    assert without["said"].endswith("No version is champion; champion=true makes v1 it.")
+    [again] = exported(capsys, "learner=logistic", "champion=true")
+    assert again["champion"] == 1
+
+
+def test_models_of_another_study_get_no_version_of_this_one():
+    kept = Path("experiments/loans/identity.json")
+    mine = kept.read_text(encoding="utf-8")
+    try:
+        kept.write_text('{"identity": "0123456789abcdef", "former": []}', encoding="utf-8")
+        with pytest.raises(
+            StudyError, match=r"'loans-loans_eu' belongs to another .*tracking\.experiment=loans-012345"
+        ):
+            exporting.command_export("loans", ("learner=logistic",), as_json=True)
+        asked = ("learner=logistic", "tracking.experiment=loans-012345")
+        assert exporting.command_export("loans", asked, as_json=True) == 0
+    finally:
+        kept.write_text(mine, encoding="utf-8")
+    client = MlflowClient(f"sqlite:///{Path('mlruns/mlflow.db').resolve()}")
+    assert len(client.search_model_versions("name = 'loans-012345-loans_eu'")) == 1
 
 
 @pytest.mark.parametrize("words", [(), ("strategy=none",)])
@@ -216,6 +254,12 @@ def test_models_made_of_rows_leave_when_meant_and_are_tagged(capsys):
         (("learner=forest",), StudyError, r"unknown learner 'forest'.*logistic"),
         (("dataset=loans",), StudyError, r"unknown data set 'loans'.*loans_eu"),
         (("contains_rows=perhaps",), ConfigError, r"'contains_rows' is 'perhaps'"),
+        (("champion=2",), ConfigError, r"'champion' is '2'"),
+        (
+            ("learner=logistic", "champion=true", "tracking=none"),
+            ConfigError,
+            r"'champion' is 'true' with tracking=none",
+        ),
         (("seed=3",), ConfigError, r"would change the resolved study"),
     ],
 )

@@ -23,11 +23,18 @@ from imblab.core.pipelines import FitFailed
 from imblab.edges import config, datasets, evidence, ledger, runner, store, terminal, tracking
 from imblab.errors import ConfigError, FitError, StudyError, unknown
 from imblab.layout import Layout, lay_out
-from imblab.records import PROBABILITY, Cell, Dataset, Scalar, Study, Trial
+from imblab.records import PROBABILITY, Cell, Dataset, Scalar, Study, Trial, fingerprint
 from imblab.verdicts import Verdicts
 
 #: What chooses among the arms of a study.
 CHOICE = ("dataset", "learner", "strategy")
+#: What is true or false, and what it says.
+FLAGS = {
+    "contains_rows": "it says whether a model made of rows may leave, true or false. Write contains_rows=true if "
+    "whoever gets the model may see the rows.",
+    "champion": "it says whether the alias 'champion' moves to this model, true or false. Write champion=true to serve "
+    "it from now on.",
+}
 #: Means closer than this are tied: the first in the order of the study wins.
 TIED = 1e-12
 #: Rows of the example that travels with a model.
@@ -44,12 +51,15 @@ class Wish:
         ``dataset``, ``learner`` and ``strategy``, as far as they were named.
     contains_rows : bool
         Whether a model made of rows may leave.
+    champion : bool
+        Whether the alias moves to what is registered.
     rest : tuple of str
         Overrides of how it is run.
     """
 
     choice: Mapping[str, str]
     contains_rows: bool
+    champion: bool
     rest: tuple[str, ...]
 
 
@@ -80,11 +90,11 @@ def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
         say(line)
     if not wish.contains_rows:
         _refuse_rows(found.study, chosen)
-    _check_place(home, request)
+    _check_place(home, request, wish)
     for arm in chosen:
         say(f"{arm.key}: {arm.reason}")
         made = prepare(home, found, arm, request, wish.contains_rows)
-        done.append(_placed(made, home, arm, request))
+        done.append(_placed(made, home, arm, request, wish.champion))
         say(f"{done[-1]['said']} Serve it:")
         show(f"  {done[-1]['serve']}")  # one line, to be copied
     if as_json:
@@ -98,24 +108,21 @@ def wished(args: Sequence[str]) -> Wish:
     Raises
     ------
     ConfigError
-        If ``contains_rows`` is neither true nor false.
+        If ``contains_rows`` or ``champion`` is neither true nor false.
 
     Examples
     --------
     >>> wished(["strategy=[smote]", "tracking=none"])
-    Wish(choice={'strategy': 'smote'}, contains_rows=False, rest=('tracking=none',))
+    Wish(choice={'strategy': 'smote'}, contains_rows=False, champion=False, rest=('tracking=none',))
     """
     pairs = [(word.partition("=")[0], word.partition("=")[2], word) for word in args]
     choice = {key: value.strip("[]") for key, value, _ in pairs if key in CHOICE}
-    said = {key: value.lower() for key, value, _ in pairs if key == "contains_rows"}
-    for value in said.values():
+    said = {key: value.lower() for key, value, _ in pairs if key in FLAGS}
+    for key, value in said.items():
         if value not in ("true", "false"):
-            raise ConfigError(
-                f"'contains_rows' is {value!r}; it says whether a model made of rows may leave, true or false. Write "
-                "contains_rows=true if whoever gets the model may see the rows."
-            )
-    rest = tuple(word for key, _, word in pairs if key not in (*CHOICE, "contains_rows"))
-    return Wish(choice, said.get("contains_rows") == "true", rest)
+            raise ConfigError(f"{key!r} is {value!r}; {FLAGS[key]}")
+    rest = tuple(word for key, _, word in pairs if key not in (*CHOICE, *FLAGS))
+    return Wish(choice, said.get("contains_rows") == "true", said.get("champion") == "true", rest)
 
 
 def arms(found: Verdicts, choice: Mapping[str, str]) -> list[Arm]:
@@ -209,7 +216,7 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
         raise _made_of_rows(arm)
     form = tracking.format_of(made, (*targets.DEFAULT_ALLOW, *(entry.partition(".")[0] for entry in request.allow)))
     facts = Facts(
-        name=tracking.registered_name(study.name, arm.dataset),
+        name=tracking.registered_name(request.tracking.get("experiment") or study.name, arm.dataset),
         dataset=arm.dataset,
         learner=arm.learner,
         strategy=arm.strategy,
@@ -232,7 +239,15 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
     gathered = evidence.read(home / evidence.FILE)
     text = card(facts, study, table.tidy(rows), found.summary, found.contrasts, gathered, found.completeness)
     return tracking.Model(
-        facts.name, made, form, facts.columns, _kind(labels), _example(data, facts.columns), text, _tags(facts, found)
+        name=facts.name,
+        estimator=made,
+        form=form,
+        columns=facts.columns,
+        label=_kind(labels),
+        example=_example(data, facts.columns),
+        card=text,
+        tags=_tags(facts, found),
+        answers=fingerprint(made.scores(data.X)),
     )
 
 
@@ -253,9 +268,14 @@ def _fitted(layout: Layout, arm: Arm, labels: tuple[Scalar, Scalar], keep: bool)
         return task, trial, model.fit(task, trial.params, trial.threshold, labels), judged
 
 
-def _check_place(home: Path, request: config.Request) -> None:
+def _check_place(home: Path, request: config.Request, wish: Wish) -> None:
     """Refuse a place from which no model could be loaded, before anything is fitted."""
     if not request.tracking.get("enabled", True):
+        if wish.champion:
+            raise ConfigError(
+                "'champion' is 'true' with tracking=none; the alias belongs to a version at a store. Leave out one of "
+                "them."
+            )
         tracking.check_place(home / "model")
         return
     uri = str(request.tracking["uri"])
@@ -264,7 +284,9 @@ def _check_place(home: Path, request: config.Request) -> None:
         tracking.check_place(tracking.artifacts(uri))
 
 
-def _placed(made: tracking.Model, home: Path, arm: Arm, request: config.Request) -> dict[str, Any]:
+def _placed(
+    made: tracking.Model, home: Path, arm: Arm, request: config.Request, champion: bool = False
+) -> dict[str, Any]:
     """Register a model, or write it beside the study where nothing is tracked."""
     facts: dict[str, Any] = {**{kind: getattr(arm, kind) for kind in CHOICE}, "model": made.name, **made.tags}
     if not request.tracking.get("enabled", True):
@@ -272,13 +294,15 @@ def _placed(made: tracking.Model, home: Path, arm: Arm, request: config.Request)
         tracking.save(made, home, f"model/{arm.dataset}")
         return {**facts, "folder": str(folder), "said": f"Written to {folder}.", "serve": _serve(str(folder))}
     uri = str(request.tracking["uri"])
-    version = tracking.register(made, syncing.owner(home, request.study, syncing.settle(home), request.tracking), uri)
+    owner = syncing.owner(home, request.study, syncing.settle(home), request.tracking)
+    found = tracking.register(made, owner, uri, champion)
     return {
         **facts,
-        "version": version,
-        "alias": tracking.ALIAS,
-        "said": f"Registered {made.name!r} version {version}, alias {tracking.ALIAS!r}.",
-        "serve": f"MLFLOW_TRACKING_URI={quote(tracking.shown(uri))} {_serve(f'models:/{made.name}@{tracking.ALIAS}')}",
+        "version": found.version,
+        "new": found.is_new,
+        "champion": found.champion,
+        "said": found.said,
+        "serve": f"MLFLOW_TRACKING_URI={quote(tracking.shown(uri))} {_serve(found.source)}",
     }
 
 

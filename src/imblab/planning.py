@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab import asking
-from imblab.analysis import intervals
+from imblab.analysis import intervals, rebalancing
 from imblab.core import design, forecast, pricing, splits
 from imblab.edges import datasets, runner, terminal
 from imblab.layout import Layout, lay_out
@@ -63,6 +63,7 @@ def planned(layout: Layout, engine: runner.Engine | None = None, minutes: float 
         "learners": [learner.name for learner in study.learners],
         "strategies": list(forecast.strategy_facts(study)),
         "inapplicable": forecast.refusals(found),
+        "rebalancing": rebalancing.notes(study),
         "half_width": _half_width(layout),
         **(_priced(layout, found, engine, minutes) if engine else {}),
     }

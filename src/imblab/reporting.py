@@ -96,13 +96,15 @@ def write(home: Path, study: Study, exploratory: str | None = None) -> Path:
     return home / report.FILE
 
 
-def index(experiments: Path) -> str:
+def index(experiments: Path, args: Sequence[str] = ()) -> str:
     """The page that lists the studies somebody stands by: question, verdict, tables.
 
     Parameters
     ----------
     experiments : Path
         Studies with a ``README.md`` are listed, by name.
+    args : sequence of str, default=()
+        ``allow=[...]`` for classes of the user's own.
 
     Returns
     -------
@@ -110,7 +112,7 @@ def index(experiments: Path) -> str:
         Markdown.
     """
     homes = [p.parent for p in sorted(experiments.glob(f"*/{ledger.QUESTION}")) if (p.parent / WORDS).exists()]
-    return "\n".join([_INDEX, *(_entry(home) for home in homes)])
+    return "\n".join([_INDEX, *(_entry(home, args) for home in homes)])
 
 
 def command_report(name: str | None, args: Sequence[str], as_json: bool, listed: bool, experiments: Path) -> int:
@@ -122,7 +124,7 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         )
     if name is None:
         path = experiments / WORDS
-        files.replace(experiments.resolve(), WORDS, index(experiments).encode())
+        files.replace(experiments.resolve(), WORDS, index(experiments, args).encode())
     else:
         home = ledger.find(name, experiments)
         path = write(home, config.load(home / ledger.QUESTION, args, loads_data=False).study)
@@ -130,8 +132,8 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
     return 0
 
 
-def _entry(home: Path) -> str:
-    study = config.read(ledger.read_study(home))
+def _entry(home: Path, args: Sequence[str]) -> str:
+    study = config.load(home / ledger.QUESTION, args, loads_data=False).study
     source = source_of(home, study)
     verdict = report.sections(source)[0]
     folder = home.name

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import compare, many, table, wording
+from imblab.analysis import compare, many, rebalancing, table, wording
 from imblab.analysis.completeness import Completeness, completeness_of, within
 from imblab.analysis.many import Across
 from imblab.edges import datasets, terminal
@@ -70,7 +70,11 @@ def judge(
     frame = table.tidy(within(study, data_sets(study, rows), rows))
     found = compare.contrasts(frame, study, timed, incomplete=whole.reason)
     across = tuple(many.across(frame, study, known if sources is None else sources)) if whole.is_complete else ()
-    verdict = (*compare.sentences(found, study), *map(wording.over_sources, across)) if whole.is_complete else ()
+    verdict = (
+        (*compare.sentences(found, study), *(wording.over_sources(each, study) for each in across))
+        if whole.is_complete
+        else ()
+    )
     said = verdict or whole.sentences()
     return Verdicts(study, compare.summarise(frame, study, timed), found, said, across, whole)
 
@@ -130,6 +134,7 @@ def plain(found: Verdicts) -> dict[str, Any]:
         "study": found.study.name,
         "primary": found.study.primary,
         "completeness": found.completeness.to_mapping(),
+        "rebalancing": rebalancing.notes(found.study),
         "summary": _records(found.summary),
         "contrasts": _records(found.contrasts),
         "sentences": list(found.sentences),

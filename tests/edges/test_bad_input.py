@@ -149,7 +149,7 @@ TABLES = {
     "groups-of-two-columns": own("good.csv", "dataset.table.groups=[a,b]"),
     "target-dropped": own("good.csv", "dataset.table.drop=[left]"),
     "unknown-key": own("good.csv", "dataset.table.tagret=left"),
-    "unknown-kind": own("good.csv", "dataset.table.kind=sql"),
+    "unknown-kind": own("good.csv", "dataset.table.kind=spss"),
     "one-class": own("one.csv"),
     "three-classes": own("three.csv"),
     "missing-label": own("unlabelled.csv"),

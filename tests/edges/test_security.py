@@ -19,7 +19,7 @@ import yaml
 from imblab import app
 from imblab.cli import main
 from imblab.edges import config, evidence, ledger, terminal
-from imblab.edges.config import checks, makes
+from imblab.edges.config import checks, parameters
 from imblab.errors import ConfigError, ImblabError, StudyError, presentable
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
@@ -65,6 +65,13 @@ def everything(folder):
     return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
 
 
+#: One sentence or two, or a line for each of several problems.
+REFUSAL = re.compile(
+    r"(Config|Data|Study)Error: ([^\n]{40,900}\.|\d+ problems:(\n- [^\n]{40,900}\.)+(\nTo paste: [^\n]+)?"
+    r"(\nThe whole line: `[^\n]+`\.)?)\n"
+)
+
+
 def refused(here, capsys, *words, command="run"):
     """One sentence or two on standard error; nothing ran, connected or was written."""
     before = everything(here)
@@ -79,8 +86,8 @@ def refused(here, capsys, *words, command="run"):
     assert said.out == ""
     assert everything(here) == before
     assert events == []
-    assert re.fullmatch(r"(Config|Data|Study)Error: [^\n]{40,900}\.\n", said.err), said.err[:500]
-    assert said.err[:-1].isprintable()
+    assert REFUSAL.fullmatch(said.err), said.err[:500]
+    assert said.err.replace("\n", "").isprintable()
     return said.err
 
 
@@ -158,6 +165,38 @@ QUESTIONS = {
     "network-in-a-key": learner(LIGHTGBM, **{"verbose machines=127.0.0.1:1": 1}),
     "file-of-splits": learner(LIGHTGBM, forcedsplits_filename="/etc/passwd"),
     "file-of-a-model": learner(LIGHTGBM, input_model="/etc/passwd"),
+    "text-of-a-nested-learner": learner(
+        "sklearn.ensemble.BaggingClassifier",
+        estimator={"_target_": LIGHTGBM, "metric": "auc forcedsplits_filename=/etc/passwd"},
+    ),
+    "text-in-a-list": learner(LIGHTGBM, metric=["auc", "l2 forcedsplits_filename=/etc/passwd"]),
+    "text-in-a-space": learner(LIGHTGBM, space={"metric": "choice('auc forcedsplits_filename=/etc/passwd')"}),
+    "text-of-a-sampler": sampler(
+        "imblearn.over_sampling.SVMSMOTE",
+        svm_estimator={"_target_": LIGHTGBM, "metric": "auc forcedsplits_filename=/etc/passwd"},
+    ),
+    "chain-of-classes": pipeline(
+        {"_target_": "sklearn.preprocessing.KBinsDiscretizer", "encode": "ordinal"},
+        {"_target_": "sklearn.preprocessing.OrdinalEncoder", "dtype": "object"},
+        {"_target_": "sklearn.impute.SimpleImputer", "strategy": "constant", "fill_value": "/etc/passwd"},
+        {"_target_": "sklearn.feature_extraction.text.CountVectorizer", "input": "filename"},
+    ),
+    "class-of-no-list": pipeline({"_target_": "sklearn.feature_extraction.text.CountVectorizer", "input": "filename"}),
+    "rows-of-text": pipeline({"_target_": "sklearn.preprocessing.OrdinalEncoder", "dtype": "object"}),
+    "function-of-a-sampler": sampler("imblearn.FunctionSampler", func="os.system"),
+    "threads-without-end": learner(LIGHTGBM, num_threads=100_000),
+    "threads-of-a-nested-learner": learner(
+        "sklearn.ensemble.BaggingClassifier", estimator={"_target_": LIGHTGBM, "nthread": "100000"}
+    ),
+    "trees-without-end": learner("sklearn.ensemble.RandomForestClassifier", n_estimators=10**9),
+    "trees-in-a-space": learner(LIGHTGBM, space={"num_trees": "interval(1,1000000000)"}),
+    "rows-without-end": sampler("imblearn.over_sampling.SMOTE", sampling_strategy={1: 10**9}),
+    "threads-of-a-stage": learner(
+        LIGHTGBM, staged={"parameter": "n_estimators", "argument": "num_threads", "form": "count"}
+    ),
+    "data-of-openml": ("dataset", {"mine": {"kind": "openml", "id": 31}}),
+    "data-of-zenodo": ("dataset", {"mine": {"kind": "zenodo", "table": "ecoli"}}),
+    "data-of-a-database": ("dataset", {"mine": {"kind": "sql", "query": "select 1", "url": "DATABASE"}}),
     "measure-system": measure("os.system"),
     "measure-eval": measure("builtins.eval"),
     "measure-imported": measure("imblab.core.measures.import_module", package="os"),
@@ -199,6 +238,28 @@ def test_a_question_that_would_reach_further_is_refused(case, here, capsys, reso
     # JSON is YAML, and spells control characters that YAML itself would refuse.
     (here / "study.yaml").write_text(json.dumps(asked))
     refused(here, capsys, "study.yaml")
+    assert not (here / "canary").exists()
+
+
+def test_every_command_asks_again_for_what_a_study_needs(here, capsys, finished, monkeypatch):
+    """`commands-of-a-folder`: each that reads the folder of a study, one's own included."""
+    (here / "mine_evil.py").write_text("import pathlib; pathlib.Path('canary').touch()")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    question = yaml.safe_load((finished / "study.yaml").read_text())
+    question["learner"]["evil"] = {"make": {"_target_": "mine_evil.Learner"}}
+    (finished / "study.yaml").write_text(yaml.safe_dump(question))
+    words = [
+        ("compare", "bad"),
+        ("report", "bad"),
+        ("sync", "bad"),
+        ("export", "bad"),
+        ("rescore", "bad", "primary=mcc"),
+    ]
+    words += [("run", "experiments/bad/study.yaml"), ("plan", "experiments/bad/study.yaml"), ("run", *SMALL, *RUNNER)]
+    for command, *rest in words:
+        said = refused(here, capsys, *rest, command=command)
+        assert f"`imblab {command} " in said
+        assert said.endswith("'allow=[mine_evil.Learner]'`.\n")
     assert not (here / "canary").exists()
 
 
@@ -500,6 +561,7 @@ def test_a_parquet_of_pickles_is_not_unpickled(here):
 
 
 def test_every_name_of_a_file_or_a_machine_that_lightgbm_knows_is_refused():
+    from lightgbm import LGBMClassifier
     from lightgbm.basic import _ConfigAliases
 
     reaching = (
@@ -516,7 +578,7 @@ def test_every_name_of_a_file_or_a_machine_that_lightgbm_knows_is_refused():
     for name in reaching:
         for alias in _ConfigAliases.get(name):
             with pytest.raises(ConfigError, match="reaches files or the network"):
-                makes.refuse_reaching(alias, "learner.x.make")
+                parameters.check(alias, "x", LGBMClassifier, "learner.x.make")
 
 
 def test_no_estimator_has_a_parameter_of_files_that_nobody_looked_at():
@@ -532,7 +594,7 @@ def test_no_estimator_has_a_parameter_of_files_that_nobody_looked_at():
         for name in found._get_param_names():
             if re.search(r"file|path|^dir|memor|ur[il]|host|port$|machine|client|cache|load|save|input|pickle", name):
                 odd.add(name)
-    assert odd - harmless - set(makes.REACHING.split()) == set()
+    assert odd - harmless - parameters.REACHING - parameters.FUNCTIONS == set()
 
 
 def test_a_class_under_another_name_belongs_where_it_comes_from(monkeypatch):
@@ -579,6 +641,7 @@ def test_the_table_of_the_page_is_what_was_tried():
     source = Path(__file__).read_text(encoding="utf-8")
     tried = {*QUESTIONS, *TEXTS, *WORDS, *LINKS, *PLANTED, *ROWS}
     tried |= {name for said in re.findall(r'"""(`[^"]*)"""', source) for name in re.findall(r"`([a-z-]+)`", said)}
-    listed = re.findall(r"^\| `([a-z-]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    page = PAGE.read_text(encoding="utf-8").partition("## Classes that every study may name")[0]
+    listed = re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)
     assert len(listed) == len(set(listed))
     assert set(listed) == tried

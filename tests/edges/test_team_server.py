@@ -20,11 +20,12 @@ from tempfile import mkdtemp
 from types import SimpleNamespace
 from wsgiref.util import setup_testing_defaults
 
+import pandas as pd
 import pytest
 
 from imblab import app
-from imblab.edges import ledger
-from imblab.errors import ConfigError
+from imblab.edges import datasets, ledger
+from imblab.errors import ConfigError, DataError
 
 pytestmark = [
     pytest.mark.slow,
@@ -457,3 +458,33 @@ def test_a_server_that_asks_who_is_there(tmp_path, postgres, s3):
                 patch.setenv(name, value)
             assert scores_of(server.uri, "guarded") == expected("guarded")
         assert not trace(done.out, done.err, refused.err, everything(Path("experiments")), postgres.dump("guarded"))
+
+
+def test_a_table_of_the_server_is_read_and_never_written(postgres, monkeypatch, tmp_path):
+    """Decimals, dates, arrays of the driver; a function that writes is refused by the connection itself."""
+    monkeypatch.setenv("SHOP_DB", postgres.database("shop"))
+    postgres.sql("CREATE SEQUENCE s; GRANT ALL ON s TO imblab", "shop")
+    columns = "id int, price numeric(9,2), day date, town text, flag boolean, score double precision, left_ text"
+    postgres.sql(f"CREATE TABLE customers ({columns}); GRANT SELECT ON customers TO imblab", "shop")
+    postgres.sql(
+        "INSERT INTO customers SELECT i, i / 4.0, date '2024-01-31' + i, nullif('None', repeat('None', i % 2)),"
+        " i % 3 = 0, i / 7.0, CASE WHEN i < 8 THEN 'yes' ELSE 'no' END FROM generate_series(0, 39) AS i",
+        "shop",
+    )
+    spec = {"kind": "sql", "url_env": "SHOP_DB", "target": "left_", "id": "id", "time": "day"}
+    data = datasets.load({**spec, "query": "SELECT * FROM customers WHERE town LIKE 'N%' OR true ORDER BY id"}, "sql")
+    frame = pd.DataFrame({"price": [i / 4 for i in range(40)]}).round(2)
+    assert data.X.price.tolist() == frame.price.tolist()
+    assert data.X.score.tolist() == [i / 7 for i in range(40)]
+    assert data.X.flag.tolist() == [float(i % 3 == 0) for i in range(40)]
+    assert list(data.X.town.cat.categories) == ["None"]
+    assert str(data.time[0]).startswith("2024-01-31")
+    for query in ("SELECT nextval('s')", "SELECT * FROM nowhere"):
+        with pytest.raises(DataError) as refusal:
+            datasets.load({**spec, "query": query}, "sql")
+        assert re.search("read-only transaction|does not exist", str(refusal.value))
+        assert PASSWORD not in str(refusal.value)
+    monkeypatch.setenv("SHOP_DB", postgres.database("other").replace(QUOTED, "canary-wrong"))
+    with pytest.raises(DataError, match="cannot be read from the database") as refusal:
+        datasets.load({**spec, "query": "SELECT 1"}, "sql")
+    assert "canary" not in str(refusal.value)

@@ -186,7 +186,7 @@ def test_the_data_set_is_known_by_the_hash_of_all_its_rows(seen, rows):
     (used,) = seen.cell("none").inputs.dataset_inputs
     assert used.dataset.name == "ecoli3"
     assert rows[0].data_fingerprint.startswith(used.dataset.digest)
-    assert json.loads(used.dataset.source)["source"] == "ecoli"
+    assert json.loads(used.dataset.source)["parent"] == "ecoli"
     profile = json.loads(used.dataset.profile)
     assert (profile["num_rows"], profile["num_positives"]) == (336, 35)
 

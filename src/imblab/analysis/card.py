@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import evidence
+from imblab.analysis import evidence, rebalancing
 from imblab.analysis.completeness import Completeness
 from imblab.analysis.intervals import Estimate, corrected_t
 from imblab.records import DECISION_VALUE, PROBABILITY, Scalar, Strategy, Study
@@ -121,7 +121,7 @@ def card(
         *(_verdicts(facts, contrasts) if complete else ()),
         *_calibration(facts, study, own, gathered),
         "## What it must not be used for",
-        "\n".join(f"- {text}" for text in _limits(facts, strategy)),
+        "\n".join(f"- {text}" for text in _limits(facts, strategy, rebalancing.note(study, facts.learner))),
         *_use(facts),
     ]
     return "\n\n".join(parts) + "\n"
@@ -216,15 +216,19 @@ def _calibration(facts: Facts, study: Study, own: pd.DataFrame, gathered: pd.Dat
     yield f"Mean over outer folds: {said}. The predictions of the study are not kept, so there is no more to say."
 
 
-def _limits(facts: Facts, strategy: Strategy) -> Iterator[str]:
+def _limits(facts: Facts, strategy: Strategy, shifted: str | None) -> Iterator[str]:
     share = facts.positives / facts.rows
+    if shifted:
+        yield f"Comparisons with a model of untouched classes: {shifted}."
     yield (
         f"Rows of another population, or with another share of positives than about {share:.2%}: precision and "
         "calibration move with that share, and the threshold was chosen for this one."
     )
     if not facts.risks:
         yield "As a risk: its decision values rank rows and are not probabilities."
-    elif strategy.calibration == "none" and (strategy.sampler or strategy.weight or "weight" in strategy.space):
+    elif strategy.calibration == "none" and (
+        strategy.sampler or strategy.weight or "weight" in strategy.space or shifted
+    ):
         yield "As a risk: it learned from resampled or weighted rows, which shifts its probabilities."
     yield "Rows whose columns mean something else, or are known later, than in the table it learned from."
     yield "Decisions about people without a person: errors were counted over all rows, not for groups of people."

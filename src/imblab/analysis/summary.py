@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import arms, table
+from imblab.analysis import arms, rebalancing, table
 from imblab.analysis.arms import Descriptive
 from imblab.analysis.intervals import Estimate
 from imblab.records import Scalar, Study
@@ -97,7 +97,9 @@ def _summary(family: pd.DataFrame, strategy: str, study: Study, descriptive: boo
     for name, pick in (("median", np.median), ("low", np.min), ("high", np.max)):
         facts[f"threshold_{name}"] = float(pick(scored.threshold)) if len(scored) else math.nan
     facts |= {"candidates": int(own.candidates.max()), "fits": int(own.fits.sum()), "spared": int(own.spared.sum())}
-    facts |= {"seconds": float(own.seconds.sum()), "remarks": tuple(_remarks(own, scored, gains, study.primary, facts))}
+    said = [told] if (told := rebalancing.note(study, facts["learner"])) else []
+    said += _remarks(own, scored, gains, study.primary, facts)
+    facts |= {"seconds": float(own.seconds.sum()), "remarks": tuple(said)}
     for name in (m.name for m in study.measures if m.name in own):
         facts |= {name: _mean(scored, name), f"{name}_std": _sd(scored, name)}
     return facts

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from imblab.analysis import rebalancing
 from imblab.analysis.cells import percent, probability, signed
 from imblab.analysis.many import Across, too_few
 from imblab.analysis.methods import named
@@ -38,12 +39,13 @@ def sentences(contrasts: pd.DataFrame, study: Study) -> list[str]:
     return [f"{dataset}, {learner}: {'; '.join(_parts(rows, study))}." for (dataset, learner), rows in families]
 
 
-def over_sources(found: Across) -> str:
+def over_sources(found: Across, study: Study) -> str:
     """One sentence on a learner over all sources.
 
     Parameters
     ----------
     found : Across
+    study : Study
 
     Returns
     -------
@@ -60,7 +62,8 @@ def over_sources(found: Across) -> str:
     for verdict, group in rows.groupby("verdict", sort=False):
         pairs = [f"{r.a} - {r.b} ({_tally(r)})" for _, r in group.iterrows()]
         said.append(f"{_joined(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}")
-    return f"{lead}{', '.join(said)}."
+    shifted = rebalancing.note(study, found.learner)
+    return f"{lead}{', '.join(said)}{f'; {shifted}' if shifted else ''}."
 
 
 def incomparable(rows: pd.DataFrame) -> list[str]:
@@ -144,6 +147,8 @@ def _parts(rows: pd.DataFrame, study: Study) -> Iterator[str]:
     absent = [repr(n) for n in ("none", "threshold") if n not in {s.name for s in study.strategies}]
     if absent:
         yield f"the study has no baseline {' and no '.join(absent)}"
+    if shifted := rebalancing.note(study, str(rows.learner.iloc[0])):
+        yield shifted
 
 
 def _on_resampling(row: pd.Series[Any], level: str) -> str:

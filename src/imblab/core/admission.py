@@ -180,7 +180,7 @@ def refusal(path: str, allow: Sequence[str]) -> ConfigError | None:
         says += ", which is not among the classes that every study may name (docs/security.md lists them)"
     if shipped and (slip := get_close_matches(path, sorted(admitted()), n=1, cutoff=0.96)):
         return ConfigError(f"{says}; a study names classes by their public path. Write {slip[0]} if that is meant.")
-    near = get_close_matches(path, sorted(admitted()), n=1, cutoff=0.9)
+    near = [] if shipped else get_close_matches(path, sorted(admitted()), n=1, cutoff=0.9)
     guess = f"Did you mean {near[0]!r}? If not, and you" if near else "If you"
     return ConfigError(
         f"{says}; any other class may read files or run code. {guess} trust it and the study, add `allow=[{path}]` "

@@ -57,8 +57,9 @@ def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
     'LogisticRegression'
     """
     module, _, name = str(path).rpartition(".")
-    # A class that was written anew, or loaded anew, is another one.
-    loaded = getattr(sys.modules.get(module), name, None)
+    # A class that was written anew, or loaded anew, is another one. Read from the module's dictionary: its
+    # __getattr__ may import, or raise.
+    loaded = getattr(sys.modules.get(module), "__dict__", {}).get(name)
     return _resolved(str(path), None if allow is None else tuple(allow), id(loaded))
 
 

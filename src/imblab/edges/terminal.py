@@ -156,6 +156,7 @@ def plan_text(plan: Mapping[str, Any], width: int | None = None) -> str:
     page.say("")
     for data in plan.get("datasets", ()):
         _say_dataset(page, data)
+    page.list("Baseline", [f"{text}." for text in plan.get("rebalancing", {}).values()])
     page.say("Strategies")
     page.table(["strategy", ">cand.", "weight", "threshold", "knobs"], map(_strategy, plan.get("strategies", ())))
     page.list("Inapplicable, left out there", _refusals(plan.get("inapplicable", ())))

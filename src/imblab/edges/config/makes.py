@@ -3,140 +3,107 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from sklearn.base import is_classifier
-
+from imblab.analysis.rebalancing import NEUTRAL_VALUES, shifts_classes
 from imblab.core import targets
-from imblab.edges.config.checks import plain, shown
+from imblab.edges.config import parameters, splitting
+from imblab.edges.config.checks import Attempts, plain, shown
 from imblab.errors import ConfigError, foreign_reason, unknown
 
 #: What may begin with an underscore.
 RESERVED = ("_target_", "_mixed_", "_categorical_")
-#: Parameters with which an estimator reads or writes files or opens a port: a cache is unpickled, LightGBM trains over
-#: the network, and reads what its many names for a file say.
-REACHING = """
-memory client config config_file convert_model convert_model_file data train train_data train_data_file
-data_filename valid valid_data valid_data_file valid_filenames test test_data test_data_file
-forcedbins_filename forcedsplits_filename fs forced_splits forced_splits_file forced_splits_filename
-input_model model_input model_in output_model model_output model_out output_result predict_result
-prediction_result predict_name prediction_name pred_name name_pred machine_list_filename machine_list_file
-machine_list mlist machines workers nodes num_machines num_machine local_listen_port local_port port
-parser_config_file save_binary is_save_binary is_save_binary_file snapshot_freq save_period
-"""
 
 
 def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
-    """The plain text behind ``{_target_: ..., parameter: value}``, nested ones included.
+    """Read ``{_target_: ..., parameter: value}``, nested ones included.
+
+    Parameters
+    ----------
+    raw : object
+    where : str
+        The key it stands under, for messages.
+    allow : sequence of str
+
+    Returns
+    -------
+    dict
 
     Raises
     ------
     ConfigError
-        If it names no class, one outside the allowed packages, or a seed of its own.
+        If it names no class, one that is not admitted, or a parameter that reaches too far; all of them at once.
     """
     if not isinstance(raw, Mapping) or not isinstance(raw.get("_target_"), str):
         raise ConfigError(
             f"{where!r} is {shown(raw)}; it names a class as {{_target_: dotted.path, parameter: value}}. Add _target_."
         )
+    tried = Attempts()
+    cls = tried.attempt(_class, raw["_target_"], where, allow)
     for key, value in raw.items():
-        if str(key).startswith("_") and key not in RESERVED:
-            raise ConfigError(f"{where}: {unknown('reserved key', str(key), RESERVED)}")
-        if key == "random_state" and value is not None:
-            raise ConfigError(
-                f"'{where}.random_state' is {shown(value)}; everything random gets the one seed of the study. Leave it "
-                "out and set seed=0."
-            )
-        if value is not None:
-            refuse_reaching(str(key), where)
-        _nested(value, f"{where}.{key}", allow)
-    try:
-        targets.resolve(raw["_target_"], allow)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}", grants=error.grants) from error
+        if str(key).startswith("_"):
+            tried.attempt(_check_reserved, str(key), where)
+        elif cls is not None:
+            tried.attempt(parameters.check, str(key), value, cls, where)
+        tried.attempt(_nested, value, f"{where}.{key}", allow)
+    tried.check()
     return {str(k): plain(v) for k, v in raw.items()}
 
 
-def refuse_reaching(name: str, where: str) -> None:
-    """Refuse a parameter that reaches beyond the rows: a study may come from a colleague."""
-    if name.rpartition("__")[2] in REACHING.split():
-        raise ConfigError(
-            f"'{where}.{name}' is set, with which an estimator reaches files or the network; it works on the rows it "
-            "is given and on nothing else. Leave it out."
-        )
+def _class(path: str, where: str, allow: Sequence[str]) -> type:
+    try:
+        return targets.resolve(path, allow)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}", grants=error.grants) from error
 
 
-def check_learner(text: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
-    """Refuse what is no classifier, or is one with values that its class refuses."""
-    learner = built(text, where, allow)
-    answers = hasattr(learner, "predict_proba") or hasattr(learner, "decision_function")
-    if not is_classifier(learner) or not answers:
-        raise ConfigError(
-            f"{where!r} names {text['_target_']!r}, which is no classifier with predict_proba or decision_function; a "
-            "learner ranks the rows of two classes. Name a classifier, or put a sampler under strategy."
-        )
-    _check_splitting(learner, where)
-    _check_spelling(learner, text, where)
-    # scikit-learn checks values in `fit`; asked here, no study starts that can only fail.
-    if hasattr(learner, "_parameter_constraints"):
+def _check_reserved(key: str, where: str) -> None:
+    if key not in RESERVED:
+        raise ConfigError(f"{where}: {unknown('reserved key', key, RESERVED)}")
+
+
+def check_values(estimator: Any, where: str) -> None:
+    """Refuse values that scikit-learn refuses in ``fit``: asked here, no study starts that can only fail.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Those inside it are asked as well.
+    where : str
+        The key it stands under, for messages.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for path, inner, _ in splitting.walk(estimator):
+        if not hasattr(inner, "_parameter_constraints"):
+            continue
         try:
-            learner._validate_params()
+            inner._validate_params()
         except ValueError as error:
+            place = f"{where}.{path}".rstrip(".")
             raise ConfigError(
-                f"{where!r} holds a value that {text['_target_']!r} refuses: {_first(error)} Every parameter takes "
+                f"{place!r} holds a value that {type(inner).__name__!r} refuses: {_first(error)} Every parameter takes "
                 f"what its class documents. Correct it in {where}."
             ) from error
 
 
-#: Parameters with which a learner splits the rows it receives, which hold synthetic ones, and the values that do so.
-SPLITTING = {"early_stopping": (True, "auto"), "probability": (True,)}
-#: Parameters whose presence alone says that it does.
-ALWAYS_SPLITTING = ("cv", "early_stopping_rounds")
-
-
-def _check_splitting(learner: Any, where: str) -> None:
-    """Refuse a learner that would validate or calibrate on rows made by a sampler."""
-    for name, value in learner.get_params(deep=True).items():
-        last = name.rpartition("__")[2]
-        always = last in ALWAYS_SPLITTING and (value is not None or last == "cv")
-        if always or any(value is bad or value == bad for bad in SPLITTING.get(last, ()) if value is not None):
-            raise ConfigError(
-                f"'{where}.{name}' is {shown(value)}, with which {type(learner).__name__} splits the rows it receives; "
-                "those hold synthetic rows, and a learner must neither validate nor calibrate on them. Switch it off, "
-                "or choose a learner without it."
-            )
-
-
-#: Parameters with which a learner weighs or resamples the classes it receives, wherever they are not at rest.
-REBALANCING = ("class_weight", "scale_pos_weight", "is_unbalance", "sampling_strategy")
-
-
 def rebalances(text: Mapping[str, Any], space: Mapping[str, Any], allow: Sequence[str]) -> bool:
     """Whether a learner shifts the positive share by a parameter that is set or searched."""
-    given = targets.build(text, None, allow).get_params(deep=True)
-    set_so = {name: value for name, value in given.items() if name.rpartition("__")[2] in REBALANCING}
-    # A flag that is set is no factor of 1, though Python calls them equal.
-    moved = any(value is True or value not in (None, False, 1) for value in set_so.values())
-    return moved or not set(REBALANCING).isdisjoint(space)
+    learner = targets.build(text, None, allow)
+    searched = any(name.rpartition("__")[2] in NEUTRAL_VALUES for name in space)
+    given = [(name, value) for _, _, found in splitting.walk(learner) for name, value in found.items()]
+    return searched or any(shifts_classes(name, value) for name, value in given)
 
 
-def _check_spelling(learner: Any, text: Mapping[str, Any], where: str) -> None:
-    """A constructor that takes anything takes a misspelt name too, and a text that holds further parameters."""
+def check_spelling(learner: Any, names: Sequence[str], text: Mapping[str, Any], where: str) -> None:
+    """A constructor that takes anything takes a misspelt name too."""
     if targets.takes_anything(text):
-        for name in (str(n) for n in text if not str(n).startswith("_")):
+        for name in names:
             refuse_misspelt(learner, name, where)
-            refuse_smuggled(name, text[name], where)
-
-
-def refuse_smuggled(name: str, value: Any, where: str) -> None:
-    """Refuse white space in what LightGBM joins to one line ``name=value name=value``."""
-    texts = [name, *(str(v) for v in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(v, str))]
-    if any(not text.isprintable() or " " in text or "=" in text for text in texts):
-        raise ConfigError(
-            f"'{where}.{name}' is {shown(value)}; a text for a constructor that takes any parameter is one word, "
-            "without blanks and '='. Write it as one word, or as a list."
-        )
 
 
 def refuse_misspelt(learner: Any, name: str, where: str) -> None:
@@ -157,7 +124,7 @@ def check_sampler(text: Mapping[str, Any], where: str, allow: Sequence[str]) -> 
             f"{where!r} names {text['_target_']!r}, which has no fit_resample; a sampler is one of imbalanced-learn's "
             "kind. Name a sampler, or put the class under learner."
         )
-    built(text, where, allow, {"ratio": 0.5, "k": 5, "categorical": [0]})
+    check_values(built(text, where, allow, {"ratio": 0.5, "k": 5, "categorical": [0]}), where)
 
 
 def built(
@@ -179,8 +146,20 @@ def _nested(value: Any, where: str, allow: Sequence[str]) -> None:
     if isinstance(value, Mapping) and "_target_" in value:
         make(value, where, allow)
     elif isinstance(value, (Mapping, list, tuple)):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            _nested(part, where, allow)
+        tried = Attempts()
+        for label, part in _labelled(value):
+            tried.attempt(_nested, part, f"{where}{label}", allow)
+        tried.check()
+
+
+def _labelled(value: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """The parts of a value with their places: ``[name]`` for what follows its name in a list, as steps do."""
+    if isinstance(value, Mapping):
+        yield from ((f".{key}", part) for key, part in value.items())
+    elif value and isinstance(value[0], str):
+        yield from ((f"[{value[0]}]", part) for part in value[1:])
+    else:
+        yield from ((("" if isinstance(part, (list, tuple)) else f"[{n}]"), part) for n, part in enumerate(value))
 
 
 def _first(error: BaseException) -> str:

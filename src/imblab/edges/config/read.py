@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from imblab import documents
-from imblab.core import measures, targets
-from imblab.edges.config import checks, claims, grants, makes, sweeps
+from imblab.core import measures
+from imblab.edges.config import checks, claims, grants, parameters, sweeps
 from imblab.edges.config.checks import flag, is_number, shown
 from imblab.edges.config.checks import known as _known
 from imblab.edges.config.checks import name as _name
 from imblab.edges.config.checks import plain as _plain
 from imblab.edges.config.checks import section as _section
 from imblab.edges.config.checks import whole as _whole
+from imblab.edges.config.learners import learner
 from imblab.edges.config.strategies import KNOBS, strategy
 from imblab.errors import ConfigError, unknown
-from imblab.records import Claims, Interval, Learner, Measure, Protocol, Study, Tuning
+from imblab.records import Claims, Interval, Measure, Protocol, Study, Tuning
 
 KEYS = ("name", "seed", "primary", "dataset", "learner", "strategy", "protocol", "search", "measures", "claims")
 METHODS = ("grid", "random", "qmc", "tpe")
@@ -60,7 +60,7 @@ def read(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, bool] | 
 
     if sources is not None:
         found.attempt(grants.check_sources, mapping, sources)
-    learners = each("learner", _learner, allow)
+    learners = each("learner", learner, allow)
     strategies = each("strategy", strategy, allow)
     measured = each("measures", _measure, allow)
     specs = each("dataset", _named_spec)
@@ -172,51 +172,6 @@ def _spec(name: str, raw: Any) -> dict[str, Any]:
     return documents.current_spelling({str(k): _plain(v) for k, v in raw.items()})
 
 
-def _learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
-    where = f"learner.{_name(name, 'learner')}"
-    _known(raw, ("make", "space", "staged", "rebalances"), "key", where)
-    make = makes.make(raw.get("make"), f"{where}.make", allow)
-    makes.check_learner(make, f"{where}.make", allow)
-    space = {}
-    for parameter, text in _section(raw, "space", where).items():
-        parameter = str(parameter)
-        if text is None:
-            continue
-        if parameter not in targets.parameters(make) and not targets.takes_anything(make):
-            raise ConfigError(f"{where}.space: {unknown('parameter', parameter, targets.parameters(make))}")
-        if parameter == "random_state":
-            raise ConfigError(
-                f"'{where}.space.random_state' is {checks.shown(text)}; everything random gets the one seed of the "
-                "study, and seeds are not tuned. Leave it out and set seed=0."
-            )
-        makes.refuse_reaching(parameter, f"{where}.space")
-        if targets.takes_anything(make):
-            makes.refuse_misspelt(targets.build(make, allow=allow), parameter, f"{where}.space")
-        space[parameter] = sweeps.axis(text, f"{where}.space.{parameter}", _is_whole(make, parameter), absolute=False)
-    says_so = flag(raw.get("rebalances", False), f"{where}.rebalances")
-    rebalances = says_so or makes.rebalances(make, space, allow)
-    return Learner(name, make, space, _staged(raw.get("staged") or {}, f"{where}.staged"), rebalances)
-
-
-def _staged(raw: Any, where: str) -> dict[str, Any]:
-    needed = ("parameter", "argument", "form")
-    checks.known(raw, (*needed, "only", "made"), "key", where)
-    if raw and (not set(needed) <= set(raw) or raw["form"] not in ("count", "range")):
-        raise ConfigError(
-            f"{where!r} is {checks.shown(dict(raw))}; it names the parameter that counts rounds, the argument of "
-            "predict_proba and its form, count or range. Write for example {parameter: n_estimators, argument: "
-            "num_iteration, form: count}."
-        )
-    found: dict[str, Any] = checks.plain(raw)
-    return found
-
-
-def _is_whole(make: Mapping[str, Any], parameter: str) -> bool:
-    """Whether the constructor's default says that a parameter is a whole number."""
-    found = inspect.signature(targets.resolve(make["_target_"], allow=None)).parameters.get(parameter)
-    return found is not None and isinstance(found.default, int) and not isinstance(found.default, bool)
-
-
 def _measure(name: str, raw: Any, allow: Sequence[str]) -> Measure:
     where = f"measures.{_name(name, 'measure')}"
     _known(raw, ("function", "needs", "greater_is_better", "range", "reference", "parameters"), "key", where)
@@ -231,6 +186,8 @@ def _measure(name: str, raw: Any, allow: Sequence[str]) -> Measure:
         str(raw.get("reference") or ""),
         {str(k): _plain(v) for k, v in _section(raw, "parameters", where).items()},
     )
+    for parameter, value in found.parameters.items():
+        parameters.check(parameter, value, object, f"{where}.parameters")
     measures.function_of(found, allow)
     return found
 

@@ -105,8 +105,7 @@ def read_file(path: Path, spec: Mapping[str, Any], checks: Checks) -> pd.DataFra
             return _from_text(_unpacked(where, packed), TEXT[ending], spec, checks)
         source = io.BytesIO(_unpacked(where, packed)) if packed else where
         if ending in EXCEL:
-            frame = workbook.read_sheet(source, spec.get("sheet"))
-            return settle_mixed(frame, _reading(spec, list(frame.columns), ",", checks), checks)
+            return settled(workbook.read_sheet(source, spec.get("sheet")), spec, checks)
         # Not through pandas for feather: Arrow's own types are the same in both.
         return pd.read_parquet(source) if ending in (".parquet", ".pq") else feather.read_table(source).to_pandas()
     except FormatError as error:
@@ -124,6 +123,11 @@ def read_file(path: Path, spec: Mapping[str, Any], checks: Checks) -> pd.DataFra
 def first_line(error: Exception) -> str:
     """What a library found, in one line."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def settled(frame: pd.DataFrame, spec: Mapping[str, Any], checks: Checks) -> pd.DataFrame:
+    """Columns of cells that have a type each, as a text file would be read where the types differ."""
+    return settle_mixed(frame, _reading(spec, [str(name) for name in frame.columns], ",", checks), checks)
 
 
 def _endings(path: Path) -> tuple[str, str]:

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow
 import yaml
 
-from imblab.edges.datasets import keel
+from imblab.edges.datasets import database, keel
 from imblab.edges.datasets.build import COLUMNS, dataset
 from imblab.edges.datasets.checks import Checks, near
-from imblab.edges.datasets.formats import OPTIONS, first_line, read_file
+from imblab.edges.datasets.formats import OPTIONS, first_line, read_file, settled
 from imblab.edges.datasets.naming import called
 from imblab.errors import ConfigError, DataError, unknown
 from imblab.records import Dataset
@@ -27,6 +27,7 @@ KEYS = (
 )
 OWN = {
     "table": ("path", *OPTIONS),
+    "sql": ("query", "url_env"),
     "bundled": ("table",),
     "keel": ("table",),
     "zenodo": ("table",),
@@ -177,6 +178,10 @@ def _table(spec: Spec, key: str, checks: Checks) -> Raw:
     return read_file(Path(str(spec["path"])), spec, checks), None
 
 
+def _sql(spec: Spec, key: str, checks: Checks) -> Raw:
+    return settled(database.read_query(spec.get("query"), spec.get("url_env"), checks), spec, checks), None
+
+
 def _openml(spec: Spec, key: str, checks: Checks) -> Raw:
     from sklearn.datasets import fetch_openml
 
@@ -255,6 +260,7 @@ def _fetched(key: str, where: str, fetch: Callable[[], Any]) -> Any:
 _KINDS: dict[str, Callable[[Spec, str, Checks], Raw]] = {
     "bundled": _bundled,
     "table": _table,
+    "sql": _sql,
     "openml": _openml,
     "zenodo": _zenodo,
     "keel": _keel,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import methods
+from imblab.analysis import methods, rebalancing
 from imblab.analysis.advice import SETTLED, advice
 from imblab.analysis.methods import named
 from imblab.analysis.wording import isolates_resampling, reasons
@@ -58,13 +58,13 @@ def verdict(source: Source) -> Section:
         last = (
             f"This page is exploratory: {source.exploratory}." if source.exploratory else f"Continue: {source.command}"
         )
-        lead = (*whole.sentences(), last)
+        lead = (*whole.sentences(), last, *_shifted(source))
         return Section("verdict", NO_VERDICT, lead, (_missing(source),), NO_VERDICT)
     if found.empty:
-        return Section("verdict", "The verdict", (*whole.sentences(), *source.sentences))
+        return Section("verdict", "The verdict", (*whole.sentences(), *source.sentences, *_shifted(source)))
     asked = _asked(source)
     said = [_counted(source, group, a, b) for (a, b), group in groups(asked, "a", "b")]
-    lead = list(whole.sentences())
+    lead = [*whole.sentences(), *_shifted(source)]
     lead += [f"Everything on this page is exploratory: {source.exploratory}."] if source.exploratory else []
     grids = [_grid(source, own, a, b) for (a, b), own in groups(asked, "a", "b")] if len(source.families) > 1 else []
     table = [_contrasts(source, _settled_first(asked), "verdict", "The contrasts that decide")]
@@ -72,6 +72,11 @@ def verdict(source: Source) -> Section:
     sentences = tuple(minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in source.sentences)
     todo = tuple(minus(s) for s in advice(asked, source.study, source.across))
     return Section("verdict", "The verdict", (*lead, *said), (*grids, *table), "Verdict", sentences, todo)
+
+
+def _shifted(source: Source) -> list[str]:
+    """Learners with which no strategy leaves the classes as they are."""
+    return [f"{text[0].upper()}{text[1:]}." for text in rebalancing.notes(source.study).values()]
 
 
 def _missing(source: Source) -> Table:
@@ -186,7 +191,8 @@ def scores(source: Source) -> Section:
         name = slug("scores", dataset, learner)
         caption = f"{dataset}, {learner}"
         folded = len(tables) >= OPEN
-        tables.append(Table(name, caption, columns, tuple(lines), "", source.picks(dataset, learner), folded))
+        note = rebalancing.note(source.study, learner) or ""
+        tables.append(Table(name, caption, columns, tuple(lines), note, source.picks(dataset, learner), folded))
         panels.append(Panel(_fold_scores(source, dataset, learner), source.picks(dataset, learner)))
     level = f"{100 * (1 - source.study.claims.alpha):g} %"
     tested = source.summary[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None)
@@ -268,12 +274,13 @@ def _contrasts(
         own = {"s": source.strategies.index(r.a)} if r.a in source.strategies else {}
         own |= source.picks(r.dataset, r.learner) if picks is None else {}
         lines.append(Line(key(r.dataset, r.learner, f"{r.a} - {r.b}"), tuple(cells), own))
-    return Table(name, caption, columns, tuple(lines), _why(found), picks or {})
+    return Table(name, caption, columns, tuple(lines), _why(source, found), picks or {})
 
 
-def _why(found: pd.DataFrame) -> str:
-    """The reasons that are more than a p-value."""
-    return minus("; ".join(reasons(found)))
+def _why(source: Source, found: pd.DataFrame) -> str:
+    """The reasons that are more than a p-value, and what is known of the baseline."""
+    shifted = [rebalancing.note(source.study, name) for name in dict.fromkeys(found.learner)]
+    return minus("; ".join([*reasons(found), *(text for text in shifted if text)]))
 
 
 def _columns_of(facts: Mapping[str, Any] | None, known: bool) -> tuple[Cell, ...]:

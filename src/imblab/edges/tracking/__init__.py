@@ -9,18 +9,17 @@ from imblab.edges.tracking.background import Background
 from imblab.edges.tracking.client import PATIENCE
 from imblab.edges.tracking.curves import CUTS
 from imblab.edges.tracking.models import (
-    ALIAS,
     CARD,
     WHOLE,
     Format,
     Model,
     check_place,
     format_of,
-    register,
     registered_name,
     save,
 )
 from imblab.edges.tracking.owners import Owner
+from imblab.edges.tracking.registry import ALIAS, Registration, register
 from imblab.edges.tracking.searches import inner_of, whole
 from imblab.edges.tracking.serving import serve, ui_command
 from imblab.edges.tracking.uploads import File, in_folder
@@ -42,6 +41,7 @@ __all__ = [
     "Format",
     "Model",
     "Owner",
+    "Registration",
     "Run",
     "Writer",
     "artifacts",

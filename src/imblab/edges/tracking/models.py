@@ -20,14 +20,11 @@ import pandas as pd
 
 import imblab_model
 from imblab.edges import files
-from imblab.edges.tracking.address import local
-from imblab.edges.tracking.client import quiet, session
-from imblab.edges.tracking.owners import Owner, claim
+from imblab.edges.tracking.client import quiet
 from imblab.errors import StudyError
+from imblab.records import fingerprint
 
 CARD = "README.md"
-#: The alias that the newest exported version of a model has.
-ALIAS = "champion"
 #: What every exported model needs.
 NEEDED = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 #: Types outside a study's packages that are trusted: they hold values only.
@@ -35,8 +32,6 @@ PLAIN = ("numpy.dtype", "collections.OrderedDict", "imblab_model.Preparation", "
 #: The kind of a column that held whole numbers only: MLflow takes no 3 for a double and no 3.0 for a long, so that
 #: such a column is left open.
 WHOLE = "whole"
-#: Characters that MLflow takes in a description.
-DESCRIPTION = 5000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +81,8 @@ class Model:
     card : str
         Markdown.
     tags : mapping of str to str
+    answers : str
+        The hash of what it says of every row of its table.
     """
 
     name: str
@@ -96,6 +93,14 @@ class Model:
     example: pd.DataFrame
     card: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    answers: str = ""
+
+    @property
+    def content(self) -> str:
+        """The address of everything that users of the model see: two exports with the same one are the same model."""
+        code = Path(imblab_model.__file__).read_text(encoding="utf-8")
+        said = [self.name, dict(self.columns), self.label, self.card, dict(self.tags), self.answers]
+        return fingerprint(said, [self.form.name, list(self.form.trusted), requirements(self.form)], code)
 
 
 def registered_name(study: str, dataset: str) -> str:
@@ -168,63 +173,8 @@ def save(model: Model, home: Path, name: str) -> None:
         Of the model's folder below it.
     """
     with files.scratch("model") as place:
-        _save(model, place / "model")
+        write(model, place / "model")
         files.replace_tree(home, name, place / "model")
-
-
-def register(model: Model, owner: Owner, uri: str) -> int:
-    """Log a model below the experiment of its study, register it as a new version and move the alias to it.
-
-    Parameters
-    ----------
-    model : Model
-    owner : Owner
-        The study.
-    uri : str
-        A tracking server or ``sqlite:///...``.
-
-    Returns
-    -------
-    int
-        The version.
-
-    Raises
-    ------
-    StudyError
-        If the store does not answer.
-    """
-    way_out = "exported models are registered there. Export again later, or write it to a folder with tracking=none."
-    with session(uri, way_out) as client, files.scratch("model") as place:
-        from mlflow.models import Model as Description
-
-        number = claim(client, owner, uri)
-        location = client.get_experiment(number).artifact_location
-        if location.startswith("file:"):
-            check_place(local(location))
-        tags = {**model.tags, "imblab.role": "model"}
-        run = client.create_run(number, tags=tags, run_name=f"export {model.name}").info.run_id
-        logged = client.create_logged_model(number, name=model.name, source_run_id=run, tags=dict(model.tags))
-        described = Description(
-            artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run, model_id=logged.model_id
-        )
-        path = place / "model"
-        _save(model, path, described)
-        client.log_model_artifacts(logged.model_id, str(path))
-        client.finalize_logged_model(logged.model_id, "READY")
-        client.set_tag(run, "mlflow.note.content", model.card[:DESCRIPTION])
-        client.set_terminated(run)
-        _registered(client, model)
-        made = client.create_model_version(
-            model.name,
-            logged.artifact_location,
-            run,
-            tags=dict(model.tags),
-            description=model.card[:DESCRIPTION],
-            await_creation_for=0,
-            model_id=logged.model_id,
-        )
-        client.set_registered_model_alias(model.name, ALIAS, made.version)
-        return int(made.version)
 
 
 def requirements(form: Format) -> list[str]:
@@ -236,18 +186,16 @@ def requirements(form: Format) -> list[str]:
     return [f"{name}=={version(name)}" for name in sorted({*NEEDED, *learner, *pickler})]
 
 
-def _registered(client: Any, model: Model) -> None:
-    """Make the registered model where it is not there yet; somebody else may make it at the same moment."""
-    from mlflow.exceptions import MlflowException
+def write(model: Model, folder: Path, described: Any = None) -> None:
+    """Write an MLflow model with its card into a new folder.
 
-    try:
-        client.create_registered_model(model.name, description=model.card.splitlines()[0].lstrip("# "))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
-def _save(model: Model, folder: Path, described: Any = None) -> None:
+    Parameters
+    ----------
+    model : Model
+    folder : Path
+    described : mlflow.models.Model, optional
+        Where it will lie in a store.
+    """
     os.environ.update(quiet())
     import mlflow.sklearn
     from mlflow.models import ModelSignature

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import compare, table
+from imblab.analysis import compare, rebalancing, table
 from imblab.analysis.completeness import Completeness, completeness_of, within
 from imblab.edges.tracking import cells, curves, searches, views
 from imblab.records import Evaluation, Study, fingerprint
@@ -166,7 +166,9 @@ def _told(
     """The verdicts by family, and what is said before them."""
     if not extras.judged:
         return {}, [f"Running: no verdict before all {whole.asked:,} evaluations of the design are there."]
-    return (said(study, rows, extras.timed) if whole.is_complete else {}), list(whole.sentences())
+    if not whole.is_complete:
+        return {}, list(whole.sentences())
+    return said(study, rows, extras.timed), [*whole.sentences(), *map("{}.".format, rebalancing.notes(study).values())]
 
 
 def said(study: Study, rows: Sequence[Evaluation], timed: Collection[str] = ()) -> dict[Family, str]:
@@ -219,6 +221,7 @@ def _cell_run(
         "imblab.data_fingerprint": first.data_fingerprint,
         "imblab.split_fingerprint": splits_of(members),
         ADDRESSES: " ".join(row.fingerprint[:8] for row in members[:MAX_ADDRESSES]),
+        **({"imblab.rebalances": shifted} if (shifted := rebalancing.note(study, first.learner)) else {}),
         "imblab.rows": fingerprint([_content(row) for row in members]),
         COLOUR: views.colour(study, strategy),
     }

@@ -1,0 +1,241 @@
+"""Parameters of estimators, one by one: none reaches a file or the network, hides a second one, or is without bound.
+
+The rules hold at every depth of a study: for nested estimators, for lists and mappings in a value, and for the values
+of a space, both ends of an interval included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from imblab.core import admission
+from imblab.edges.config.checks import is_number, shown
+from imblab.errors import ConfigError
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+#: Parameters with which an estimator reads or writes files or opens a port: a cache is unpickled, LightGBM trains over
+#: the network, and reads what its many names for a file say.
+REACHING = _names("""
+memory client config config_file convert_model convert_model_file data train train_data train_data_file
+data_filename valid valid_data valid_data_file valid_filenames test test_data test_data_file
+forcedbins_filename forcedsplits_filename fs forced_splits forced_splits_file forced_splits_filename
+input_model model_input model_in output_model model_output model_out output_result predict_result
+prediction_result predict_name prediction_name pred_name name_pred machine_list_filename machine_list_file
+machine_list mlist machines workers nodes num_machines num_machine local_listen_port local_port port
+parser_config_file save_binary is_save_binary is_save_binary_file snapshot_freq save_period
+""")
+#: Parameters that take a function or an object, which a study cannot hold.
+FUNCTIONS = _names("func inverse_func kw_args inv_kw_args score_func pooling_func callback callbacks kwargs")
+#: Seeds under other names; everything random gets the one seed of the study.
+SEEDS = _names("random_state seed random_seed")
+#: Parameters whose value stands in the place of a row's: numbers only, so that no text of a study becomes a row.
+CELLS = _names("fill_value missing_values constant unknown_value encoded_missing_value categories")
+#: Texts that are looked up or filled in, with what they may be.
+PATTERNS = {"importance_getter": r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", "verbose_feature_names_out": r"[\w.]*"}
+#: Types of what a preprocessing class returns.
+NUMERIC_TYPES = ("float", "float32", "float64", "int", "int32", "int64", "bool")
+
+#: Threads of a fit: processes are what runs in parallel.
+MAX_THREADS = 64
+#: Trees, rounds or members of an ensemble.
+MAX_ROUNDS = 100_000
+#: The largest number that each parameter takes: beyond it a process runs out of memory or threads, or does not end.
+MAX_SIZES = {
+    name: size
+    for size, names in {
+        MAX_THREADS: "n_jobs num_threads num_thread nthread nthreads n_threads threads thread",
+        MAX_ROUNDS: "n_estimators num_iterations num_iteration n_iter num_tree num_trees num_round num_rounds nrounds "
+        "num_boost_round iterations",
+        10_000_000: "max_iter max_fun max_iter_predict transform_max_iter iterated_power n_iter_no_change "
+        "max_no_improvement max_doc_update_iter fresh_restarts_max_iter sampling_strategy max_samples",
+        1_000_000: "n_quantiles",
+        65_535: "max_bin max_bins n_bins max_bin_by_feature min_categories",
+        10_000: "max_leaf_nodes max_leaves max_leaf num_leaves num_leaf n_components n_clusters n_oversamples "
+        "num_parallel_tree cache_size hidden_layer_sizes branching_factor",
+        1_000: "n_init n_restarts_optimizer n_knots code_size num_class num_classes",
+        100: "degree sample_steps",
+    }.items()
+    for name in _names(names)
+}
+#: Classes for which a parameter counts something else than its name says elsewhere.
+MAX_SIZES_OF = {
+    "PolynomialFeatures": {"degree": 5},  # 5 of 30 columns make 324,632
+    "HistGradientBoostingClassifier": {"max_iter": MAX_ROUNDS},
+    "HistGradientBoostingRegressor": {"max_iter": MAX_ROUNDS},
+}
+#: A float of `max_samples` is a multiple of the rows.
+MAX_SHARE = 10
+#: Weights between the layers of a network.
+MAX_WEIGHTS = 25_000_000
+MAX_LAYERS = 100
+
+
+def check(name: str, value: Any, cls: type, where: str) -> None:
+    """Refuse a parameter that reaches further than the rows, or has a size that no machine has.
+
+    Parameters
+    ----------
+    name : str
+    value : JSON-like
+        As written, or one value of a space.
+    cls : type
+        The class that takes it.
+    where : str
+        The key of the mapping it stands in, for messages.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> check("n_estimators", 500, RandomForestClassifier, "learner.forest.make")
+    """
+    if value is None:
+        return
+    for part, leaf in _leaves(name, value):
+        last = part.rpartition("__")[2]
+        if last in SEEDS and (last == "random_state" or is_booster(cls)) and leaf is not None:
+            raise ConfigError(
+                f"'{where}.{part}' is {shown(leaf)}; everything random gets the one seed of the study. Leave it "
+                "out and set seed=0."
+            )
+        if is_ours_to_check(cls):
+            _check_reach(part, last, leaf, where)
+            _check_content(part, last, leaf, where)
+        _check_size(part, last, leaf, cls, where)
+    if name == "hidden_layer_sizes":
+        _check_layers(value, where)
+    if is_booster(cls):
+        check_word(name, value, where)
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The values in a value, each under the name that it has where it stands; estimators are checked by themselves."""
+    if isinstance(value, Mapping):
+        if "_target_" not in value:
+            for key, item in value.items():
+                # A key of a mapping may be a parameter's name, or a class label below the name of the mapping.
+                yield from _leaves(str(key) if isinstance(key, str) and key.isidentifier() else name, item)
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(name, item)
+        yield name, value
+    else:
+        yield name, value
+
+
+def is_booster(cls: type) -> bool:
+    """Whether a class is one of LightGBM's or XGBoost's, or derives from one."""
+    return any(base.__module__.partition(".")[0] in ("lightgbm", "xgboost") for base in cls.__mro__)
+
+
+def is_ours_to_check(cls: type) -> bool:
+    """Whether a class is of a shipped package or hands its parameters to a booster; all others are trusted."""
+    return cls.__module__.partition(".")[0] in admission.SHIPPED or is_booster(cls)
+
+
+def _check_reach(name: str, last: str, value: Any, where: str) -> None:
+    if last in REACHING and value is not None:
+        raise ConfigError(
+            f"'{where}.{name}' is set, with which an estimator reaches files or the network; it works on the rows it "
+            "is given and on nothing else. Leave it out."
+        )
+    if last in FUNCTIONS and value is not None:
+        raise ConfigError(
+            f"'{where}.{name}' is {shown(value)}; it takes a function or an object, which "
+            "a study cannot hold. Leave it out, or write a class of your own and name its package in `allow`."
+        )
+
+
+def _check_content(name: str, last: str, value: Any, where: str) -> None:
+    if last == "dtype" and value is not None and value not in NUMERIC_TYPES:
+        raise ConfigError(
+            f"'{where}.{name}' is {shown(value)}; rows are numbers. Write one of {', '.join(NUMERIC_TYPES)}, or leave "
+            "it out."
+        )
+    if last in CELLS and isinstance(value, str) and (last, value) != ("categories", "auto"):
+        raise ConfigError(
+            f"'{where}.{name}' is {shown(value)}; it stands in the place of a value of a row, and rows are numbers. "
+            "Write a number, or leave it out."
+        )
+    if last in PATTERNS and isinstance(value, str) and (not re.fullmatch(PATTERNS[last], value) or "__" in value):
+        raise ConfigError(
+            f"'{where}.{name}' is {shown(value)}; a study holds no text that is looked up or filled in. Leave it out."
+        )
+
+
+def _check_size(name: str, last: str, value: Any, cls: type, where: str) -> None:
+    known = {**MAX_SIZES, **(dict.fromkeys(("max_iter",), MAX_ROUNDS) if is_booster(cls) else {})}
+    for base in cls.__mro__:
+        known |= MAX_SIZES_OF.get(base.__name__, {})
+    size = _number(value)
+    if last == "max_samples" and isinstance(value, float):
+        known[last] = MAX_SHARE
+    if last in known and size is not None and size > known[last]:
+        threads = "; fits run in parallel over processes (runner.n_jobs)" if known[last] == MAX_THREADS else ""
+        example = f"{name}: {known[last]} there" if "[" in where else f"{where}.{name}={known[last]}"
+        raise ConfigError(
+            f"'{where}.{name}' is {shown(value)}; it takes at most {known[last]}, since more exhausts memory or time"
+            f"{threads}. Write for example {example}."
+        )
+
+
+def _number(value: Any) -> float | None:
+    """The number that a value is, or that LightGBM and XGBoost read in a text."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _check_layers(value: Any, where: str) -> None:
+    layers = [size for size in (value if isinstance(value, (list, tuple)) else [value]) if is_number(size)]
+    weights = sum(a * b for a, b in pairwise(layers))
+    if len(layers) > MAX_LAYERS or weights > MAX_WEIGHTS:
+        raise ConfigError(
+            f"'{where}.hidden_layer_sizes' is {shown(value)}; a network has at most {MAX_LAYERS} layers and "
+            f"{MAX_WEIGHTS} weights between them, since more exhausts memory. Write for example [100,50]."
+        )
+
+
+def check_word(name: str, value: Any, where: str) -> None:
+    """Refuse white space and '=' in what LightGBM joins to one line ``name=value name=value``.
+
+    Parameters
+    ----------
+    name : str
+    value : JSON-like
+    where : str
+
+    Raises
+    ------
+    ConfigError
+    """
+    if any(not text.isprintable() or " " in text or "=" in text for text in _texts([name, value])):
+        raise ConfigError(
+            f"'{where}.{name}' is {shown(value)}; a text for a constructor that takes any parameter is one word, "
+            "without blanks and '='. Write it as one word, or as a list."
+        )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts([str(key), item])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
