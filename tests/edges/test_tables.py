@@ -109,6 +109,17 @@ def test_every_column_with_a_question_is_named():
     assert load(missing=["NA", "?"]).X.isna().sum().tolist() == [9, 9, 9]
 
 
+def test_what_is_wrong_with_texts_and_with_roles_is_said_at_once():
+    put("a,b,c,left\n" + "1,NA,$1,no\n?,2,2%,no\n3,4,3,yes\n" * 9)
+    text = said(missing=["-"], drop=["x"], positive="maybe")
+    assert text.startswith("5 problems:")
+    paste = text.splitlines()[-1]
+    assert '\'dataset.table.missing=["-","?","NA"]\'' in paste.replace("NA]", '"NA"]').replace(',NA"', ',"NA"')
+    assert "dataset.table.drop=[c]" in paste.replace("'", "")
+    assert "dataset.table.positive=" in paste
+    assert load(missing=["-", "?", "NA"], drop=["c"], positive="yes").X.isna().sum().tolist() == [9, 9]
+
+
 def test_missing_means_the_same_in_every_format():
     frame = pd.DataFrame(
         {"a": [1.0, -999, 3, 4] * 10, "b": ["x", " ?", "y", "x"] * 10, "c": [1, 2, -999, 5] * 10, "left": LABELS}

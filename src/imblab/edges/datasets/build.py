@@ -48,7 +48,7 @@ def dataset(
     missing: Sequence[Any] | str | None = None,
     time_format: str | None = None,
     key: str | None = None,
-    notes: Sequence[str] = (),
+    checks: Checks | None = None,
 ) -> Dataset:
     """Make a data set from a table in memory.
 
@@ -78,8 +78,8 @@ def dataset(
         How the times are written, such as ``"%d/%m/%Y"``; needed where day and month cannot be told apart.
     key : str, optional
         The key under ``dataset.`` that messages name.
-    notes : sequence of str, default=()
-        What was decided when the table was read; kept with the data set.
+    checks : Checks, optional
+        What was found when the table was read; its problems are raised with those found here.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def dataset(
     >>> data.classes, data.y.tolist()
     (('no', 'yes'), [0, 1, 0])
     """
-    checks = Checks(name, key, notes)
+    checks = checks or Checks(name, key)
     checks.called(name)
     checks.shape(frame)
     # Columns are known by their text: a header 1 is the same on the command line, in CSV and in memory.
@@ -125,7 +125,7 @@ def dataset(
     min_rows = min_rows if found else None
     stamp = _fingerprint(X, labels[0], apart, min_rows)
     home = parent or source or name
-    said = {"notes": tuple(checks.notes), "rare": min_rows}
+    said: dict[str, Any] = {"notes": tuple(checks.notes), "rare": min_rows}
     return Dataset(name, X, *labels, tuple(found), **apart, parent=home, fingerprint=stamp, **said)
 
 

@@ -26,8 +26,6 @@ class Checks:
     key : str or None
         The key under ``dataset.``, which is the name that messages use; None for a table in memory, whose arguments are
         named.
-    notes : iterable of str, default=()
-        What was decided so far.
 
     Attributes
     ----------
@@ -37,9 +35,9 @@ class Checks:
         Columns that are left out already: an override that leaves out one more lists them too.
     """
 
-    def __init__(self, name: str, key: str | None, notes: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, key: str | None) -> None:
         self.name, self.key = name if key is None else key, key
-        self.notes = list(notes)
+        self.notes: list[str] = []
         self.dropped: list[str] = []
         self._problems: list[DataError] = []
 
@@ -59,10 +57,6 @@ class Checks:
         """A refusal in four parts; ``mend`` holds the values of roles that would do."""
         overrides = {self.at(role): value for role, value in (mend or {}).items()} if self.key is not None else {}
         return DataError(f"data set {self.name!r} {found}; {rule}. {way_out}", overrides=overrides)
-
-    def refuse_all(self, problems: Sequence[tuple[str, str, str]]) -> DataError:
-        """Several refusals as one."""
-        return DataError(*(str(self.refuse(*parts)).removesuffix(".") + "." for parts in problems))
 
     def keep(self, problem: DataError) -> None:
         """Keep a refusal that was raised: the other problems are found too."""

@@ -41,6 +41,10 @@ class Column:
         Which of the different texts stands in every row, -1 for none; and how often each one stands.
     notations : tuple of Notation
         Those in which every text is a number; empty for a column that holds something else.
+    separated : bool
+        Whether some number holds a point or a comma.
+    refused : bool
+        Whether a problem was noted.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Column:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     notations: tuple[Notation, ...] = ()
     separated: bool = False
+    refused: bool = False
 
 
 @dataclass(slots=True)
@@ -78,6 +83,16 @@ class Reading:
     separator: str = ","
     comma_decided: bool = False
 
+    def also(self, role: str, column: Column) -> list[str]:
+        """The columns of a role, and one more."""
+        return [*(name for name, known in self.roles.items() if known == role), column.name]
+
+    def also_missing(self, column: Column, which: np.ndarray) -> list[str]:
+        """The texts that stand for a missing value, and those of a column."""
+        assert column.written is not None
+        texts = {text.strip() or text for text in column.written.examples(which, MAX_SHOWN)}
+        return [*self.missing, *sorted(texts - set(self.missing))]
+
 
 def typed_frame(names: Sequence[str], columns: Iterable[Any], how: Reading, checks: Checks) -> pd.DataFrame:
     """Give the columns of a text file their types.
@@ -89,25 +104,17 @@ def typed_frame(names: Sequence[str], columns: Iterable[Any], how: Reading, chec
         Consumed one by one, so that the texts of a converted column can be freed.
     how : Reading
     checks : Checks
-        Collects notes on what was decided.
+        Collects what was decided, and the columns whose texts have more than one meaning.
 
     Returns
     -------
     DataFrame
-
-    Raises
-    ------
-    DataError
-        For columns whose texts have more than one meaning; all of them at once.
+        Of a column with a problem, a placeholder.
     """
-    problems: list[tuple[str, str, str]] = []
-    found = [_column(name, texts, how, checks, problems) for name, texts in zip(names, columns, strict=True)]
-    notation = _notation(found, how, checks, problems)
-    if problems:
-        raise checks.refuse_all(problems)
-    series = [_values(column, notation, checks, problems) for column in found]
-    if problems:
-        raise checks.refuse_all(problems)
+    checks.dropped = [name for name in names if how.roles.get(name) == "drop"]
+    found = [_column(name, texts, how, checks) for name, texts in zip(names, columns, strict=True)]
+    notation = _notation(found, how, checks)
+    series = [_values(column, notation, checks) for column in found]
     return pd.concat(series, axis=1, keys=range(len(series))).set_axis(list(names), axis=1)
 
 
@@ -124,11 +131,6 @@ def settle_mixed(frame: pd.DataFrame, how: Reading, checks: Checks) -> pd.DataFr
     Returns
     -------
     DataFrame
-
-    Raises
-    ------
-    DataError
-        As :func:`typed_frame`.
     """
     mixed = [
         i
@@ -154,7 +156,7 @@ def empty_to_null(texts: Any, missing: Collection[str]) -> Any:
     return pc.if_else(gone, pa.scalar(None, pa.string()), texts)
 
 
-def _column(name: str, texts: Any, how: Reading, checks: Checks, problems: list[tuple[str, str, str]]) -> Column:
+def _column(name: str, texts: Any, how: Reading, checks: Checks) -> Column:
     role = how.roles.get(name, "feature")
     column = Column(name, role, empty_to_null(texts, how.missing))
     if role == "drop":
@@ -170,7 +172,7 @@ def _column(name: str, texts: Any, how: Reading, checks: Checks, problems: list[
     column.places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     column.counts = np.bincount(column.places[column.places >= 0], minlength=len(encoded.dictionary))
     if role in ("feature", "numeric", "amount") and len(encoded.dictionary):
-        _judge(column, column.written, how, checks, problems)
+        _judge(column, column.written, how, checks)
     return column
 
 
@@ -190,28 +192,26 @@ def _plain_floats(texts: Any, how: Reading) -> np.ndarray | None:
     return values
 
 
-def _judge(
-    column: Column, written: Written, how: Reading, checks: Checks, problems: list[tuple[str, str, str]]
-) -> None:
+def _judge(column: Column, written: Written, how: Reading, checks: Checks) -> None:
     """Find the notations in which a column is numbers, and what makes it neither numbers nor categories."""
     number, others = written.number, ~written.number
     if not number.any():
         if column.role == "numeric":
-            problems.append(_not_numbers(column, others, checks))
+            _ask_numbers(column, others, how, checks)
         elif (written.flag | written.mark).all() and written.flag.any() and not written.flag.all():
-            problems.append(_marked(column, ~written.flag, "true and false", checks))
+            _ask_marked(column, ~written.flag, "true and false", how, checks)
         return
     if others.any():
         if column.role == "numeric":
-            problems.append(_not_numbers(column, others, checks))
+            _ask_numbers(column, others, how, checks)
         elif column.role == "feature" and written.mark[others].all():
-            problems.append(_marked(column, others, "numbers", checks))
+            _ask_marked(column, others, "numbers", how, checks)
         elif (
             column.role == "feature"
             and number.sum() > MIN_NUMBERS
             and 2 * column.counts[number].sum() > column.counts.sum()
         ):
-            problems.append(_not_numbers(column, others, checks))
+            _ask_numbers(column, others, how, checks)
         return
     if written.bracketed.all():
         return
@@ -224,33 +224,31 @@ def _judge(
     units = sorted({unit for unit, odd in zip(written.unit, written.infinite, strict=True) if not odd})
     if len(units) > 1:
         shown = " and ".join(f"in {unit!r}" if unit else "without a unit" for unit in units)
-        problems.append(
-            (
-                f"has numbers {shown} in column {column.name!r}",
-                "numbers of one column have one unit",
-                f"Convert them, or leave the column out with {checks.set('drop', [column.name])}",
-            )
+        column.refused = True
+        checks.problem_column(
+            column.name,
+            f"has numbers {shown} in column {column.name!r}",
+            "numbers of one column have one unit",
+            "Convert them",
         )
         return
     column.separated = bool(written.separated.any())
     column.notations = tuple(n for n in how.notations if (written.fits(n) | written.infinite).all())
     if not column.notations and len(how.notations) > 1:
         one = [next(iter(written.examples(written.fits(n) & written.separated, 1)), "") for n in how.notations]
-        problems.append(
-            (
-                f"has numbers with a decimal point and with a decimal comma in column {column.name!r} (such as "
-                f"{' and '.join(repr(text) for text in one)})",
-                "a file writes its numbers in one way",
-                f"Repair the column, or read it as categories: {checks.set('categorical', [column.name])}",
-            )
+        column.refused = True
+        checks.problem_column(
+            column.name,
+            f"has numbers with a decimal point and with a decimal comma in column {column.name!r} (such as "
+            f"{' and '.join(repr(text) for text in one)})",
+            "a file writes its numbers in one way",
+            f"Read it as categories: {checks.set('categorical', how.also('categorical', column))}",
         )
     elif not column.notations and column.role == "numeric":
-        problems.append(_not_numbers(column, ~written.fits(how.notations[0]), checks))
+        _ask_numbers(column, ~written.fits(how.notations[0]), how, checks)
 
 
-def _notation(
-    columns: Sequence[Column], how: Reading, checks: Checks, problems: list[tuple[str, str, str]]
-) -> Notation:
+def _notation(columns: Sequence[Column], how: Reading, checks: Checks) -> Notation:
     """The one notation of a file."""
     if len(how.notations) == 1:
         return how.notations[0]
@@ -259,13 +257,10 @@ def _notation(
     point, comma = (next((n for n in how.notations if n.decimal == mark), how.notations[0]) for mark in ".,")
     if decided.get(point) is not None and decided.get(comma) is not None:
         shown = " and ".join(f"{_example(c)!r} in {c.name!r}" for c in decided.values() if c is not None)
-        problems.append(
-            (
-                f"writes numbers with a decimal point and with a decimal comma ({shown})",
-                "a file writes its numbers in one way",
-                f"Say which: {checks.set('decimal', 'point')} or {checks.set('decimal', 'comma')}; columns that "
-                "do not fit are read as categories",
-            )
+        checks.problem(
+            f"writes numbers with a decimal point and with a decimal comma ({shown})",
+            "a file writes its numbers in one way, and columns that do not fit are categories",
+            f"Say which: {checks.set('decimal', 'point')} or {checks.set('decimal', 'comma')}.",
         )
         return point
     if decided.get(comma) is not None:
@@ -275,28 +270,28 @@ def _notation(
     if decided.get(point) is None and doubtful and how.separator != ",":
         text = _example(doubtful[0])
         thousands = "," if "," in text else "."
-        problems.append(
-            (
-                f"writes {text!r} in column {doubtful[0].name!r}, and nothing in the file tells whether {thousands!r} "
-                "stands before decimals or between thousands",
-                "both are common",
-                f"Say which: {checks.set('decimal', 'point')} or {checks.set('decimal', 'comma')}",
-            )
+        checks.problem(
+            f"writes {text!r} in column {doubtful[0].name!r}, and nothing in the file tells whether {thousands!r} "
+            "stands before decimals or between thousands",
+            "both are common",
+            f"Say which: {checks.set('decimal', 'point')} or {checks.set('decimal', 'comma')}.",
         )
     return point
 
 
-def _values(column: Column, notation: Notation, checks: Checks, problems: list[tuple[str, str, str]]) -> pd.Series:
-    """The values of a column with their type."""
+def _values(column: Column, notation: Notation, checks: Checks) -> pd.Series:
+    """The values of a column with their type; a placeholder where a problem was noted."""
+    if column.refused:
+        return pd.Series(np.full(len(column.texts), 0.0 if column.role == "amount" else np.nan))
     if column.floats is not None and notation in column.notations and (notation.decimal == "." or not column.separated):
         return pd.Series(column.floats)
     if column.floats is not None:  # texts such as 1.234 in a file with decimal commas
-        return _values(_slow(column), notation, checks, problems)
+        return _values(_slow(column), notation, checks)
     written = column.written
     if written is None or not len(written.texts):
         return pd.Series(column.texts.to_pandas())
     if notation in column.notations:
-        return _numbers(column, written, notation, checks, problems)
+        return _numbers(column, written, notation, checks)
     if column.role == "feature" and written.flag.all():
         flags = [text.lower() == "true" for text in written.texts.to_pylist()]
         return _spread(column, flags)
@@ -313,19 +308,16 @@ def _slow(column: Column) -> Column:
     return replace(column, floats=None, written=Written(encoded.dictionary), places=places)
 
 
-def _numbers(
-    column: Column, written: Written, notation: Notation, checks: Checks, problems: list[tuple[str, str, str]]
-) -> pd.Series:
+def _numbers(column: Column, written: Written, notation: Notation, checks: Checks) -> pd.Series:
     values = written.values(notation)
     inexact = written.inexact(notation)
     if column.role != "amount" and inexact.any():
-        problems.append(
-            (
-                f"has whole numbers such as {written.examples(inexact, 1)[0]} in column {column.name!r}",
-                "a learner reads float64, which holds whole numbers exactly up to 2**53 only, so that different ones "
-                "would become equal",
-                f"If it is an identifier: {checks.set('drop', [column.name])} or {checks.set('id', column.name)}",
-            )
+        checks.problem_column(
+            column.name,
+            f"has whole numbers such as {written.examples(inexact, 1)[0]} in column {column.name!r}",
+            "a learner reads float64, which holds whole numbers exactly up to 2**53 only, so that different ones would "
+            "become equal",
+            f"If it is an identifier, keep it apart from the features: {checks.set('id', column.name)}",
         )
     odd = ~written.infinite & _differs(written, values, notation)
     if odd.any():
@@ -379,25 +371,26 @@ def _spread(column: Column, levels: list[Any]) -> pd.Series:
     return pd.Series(np.array([*levels, None], dtype=object)[column.places])
 
 
-def _marked(column: Column, which: np.ndarray, what: str, checks: Checks) -> tuple[str, str, str]:
-    assert column.written is not None
-    texts = column.written.examples(which, MAX_SHOWN)
-    return (
+def _ask_marked(column: Column, which: np.ndarray, what: str, how: Reading, checks: Checks) -> None:
+    """Ask whether texts that often stand for a missing value do so here."""
+    column.refused, missing = True, how.also_missing(column, which)
+    checks.problem(
         f"has a column of {what} with other texts, {column.name!r} ({_shown(column, which)})",
-        "in a text file only the empty field is missing",
-        f"If they stand for missing values: {checks.set('missing', sorted({t.strip() or t for t in texts}))}; if they "
-        f"are levels: {checks.set('categorical', [column.name])}",
+        "only the empty field of a text is missing by itself",
+        f"If they stand for missing values: {checks.set('missing', missing)}; if they are levels: "
+        f"{checks.set('categorical', how.also('categorical', column))}.",
+        {"missing": missing},
     )
 
 
-def _not_numbers(column: Column, which: np.ndarray, checks: Checks) -> tuple[str, str, str]:
-    assert column.written is not None
-    texts = sorted({text.strip() or text for text in column.written.examples(which, MAX_SHOWN)})
-    return (
+def _ask_numbers(column: Column, which: np.ndarray, how: Reading, checks: Checks) -> None:
+    """Ask what texts mean that stand among numbers."""
+    column.refused, missing = True, how.also_missing(column, which)
+    checks.problem_column(
+        column.name,
         f"has a column of numbers with other texts, {column.name!r} ({_shown(column, which)})",
         "a column holds numbers or categories",
-        f"If they stand for missing values: {checks.set('missing', texts)}; or leave the column out: "
-        f"{checks.set('drop', [column.name])}",
+        f"If they stand for missing values: {checks.set('missing', missing)}",
     )
 
 

@@ -122,7 +122,7 @@ def load(spec: Spec, key: str) -> Dataset:
         missing=spec.get("missing"),
         time_format=spec.get("time_format"),
         key=key,
-        notes=checks.notes,
+        checks=checks,
         **chosen,
     )
     del frame
