@@ -1,5 +1,6 @@
 """What a message tells people to paste is read back as exactly the word that was meant."""
 
+import re
 import shlex
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imblab.edges import config
+from imblab.errors import ConfigError
 from imblab.overrides import to_hydra_syntax, to_override, to_shell
 
 WORDS = [
@@ -44,6 +46,48 @@ def test_any_text_is_read_back_by_hydra(word):
 @pytest.mark.parametrize("value", [1, 1.5, True, False, None, ["a", 1, "1"], {"min_rows": 20}, []])
 def test_other_values_keep_their_type(value):
     assert read(f"k={to_hydra_syntax(value)}") == value
+
+
+TYPED = [
+    ">50K", "Kündigung", "=", "a=b", "paid (EUR)", "f(x)", "[a", "{", "a,b", "100%?", "#1", "x>y,z", "${x}", "'", '"',
+    "ja: nein", "!", "&", "€ 3", "日本", "a\\", "(", "]", "~x", "<= 5", "a'b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ["target", "positive", "groups"])
+@pytest.mark.parametrize("word", TYPED)
+def test_a_word_as_typed_is_read_or_answered_with_the_form_that_is(word, role):
+    asked = ["name=x", "dataset=table", "dataset.table.path=a.csv"]
+    text = f"dataset.table.{role}={word}"
+    try:
+        found = config.compose([*asked, text]).study
+    except ConfigError as refusal:
+        pasted = re.search(r"(?:write|Write|as a text:) (.*)\.$", str(refusal))[1]
+        found = config.compose([*asked, *shlex.split(pasted)]).study
+    assert found.datasets["table"][role] == word
+
+
+def test_words_of_a_list_are_quoted_one_by_one():
+    with pytest.raises(ConfigError) as refusal:
+        config.compose(["name=x", "dataset=table", "dataset.table.drop=[Kündigung, paid (EUR),plain]"])
+    (pasted,) = shlex.split(re.search(r"Write (.*)\.$", str(refusal.value))[1])
+    found = config.compose(["name=x", "dataset=table", pasted]).study
+    assert found.datasets["table"]["drop"] == ["Kündigung", "paid (EUR)", "plain"]
+
+
+def test_a_password_is_not_repeated_in_a_form_to_paste():
+    with pytest.raises(ConfigError) as refusal:
+        config.compose(["name=x", "tracking.uri=http://me:se>cret@host/ü"])
+    assert "cret" not in str(refusal.value)
+
+
+def test_everything_that_was_typed_wrongly_is_said_at_once():
+    with pytest.raises(ConfigError) as refusal:
+        config.compose(["name=ü", "seed", "dataset.table.positive=>50K"])
+    assert len(refusal.value.problems) == 3
+    with pytest.raises(ConfigError) as refusal:
+        config.compose(["name=x", "dataset=[ecoli33,yeast4,yeast44]", "learner=[logit]", "protocol=smok"])
+    assert [p.split("'")[1] for p in refusal.value.problems] == ["ecoli33", "yeast44", "logit", "smok"]
 
 
 def test_a_command_is_split_as_it_was_joined():

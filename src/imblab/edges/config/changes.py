@@ -12,8 +12,9 @@ import yaml
 from hydra.core.override_parser.types import Override
 
 from imblab.edges.config import checks, grants, sweeps
-from imblab.edges.config.compose import home, options, parsed
+from imblab.edges.config.compose import home, options
 from imblab.edges.config.read import read
+from imblab.edges.config.typed import parse_all
 from imblab.errors import ConfigError, unknown
 from imblab.records import Study, fingerprint
 
@@ -73,7 +74,7 @@ def change(mapping: Mapping[str, Any], overrides: Sequence[str], config_dirs: Se
     ConfigError
         If an override would change what was fitted, or changes nothing.
     """
-    asked = {str(o.key_or_group): o for o in map(parsed, overrides)}
+    asked = {str(o.key_or_group): o for o in parse_all(overrides)}
     run = {key: asked.pop(key).value() for key in ("refit", "label", *grants.DEFAULTS) if key in asked}
     for key, override in asked.items():
         if key not in SHORT and not CHANGES.fullmatch(key):

@@ -14,9 +14,8 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
 from imblab import documents
@@ -25,6 +24,7 @@ from imblab.edges.config import grants, refusals, sweeps
 from imblab.edges.config.checks import flag, shown
 from imblab.edges.config.read import read
 from imblab.edges.config.strategies import KNOBS
+from imblab.edges.config.typed import parse_all
 from imblab.errors import ConfigError
 from imblab.records import Study
 
@@ -112,7 +112,7 @@ def compose(
     ------
     ConfigError
     """
-    asked = [parsed(text) for text in overrides]
+    asked = parse_all(overrides)
     composed = _composed(asked, config_dirs, extra_datasets or {})
     notes = _settle(composed, asked)
     if composed.get("name") is None:
@@ -151,7 +151,7 @@ def load(
         raise ConfigError(
             f"{str(path)!r} is no file; a resolved study is the study.yaml of a study's folder. Correct the path."
         )
-    asked = [parsed(text) for text in overrides]
+    asked = parse_all(overrides)
     for override in asked:
         key = override.key_or_group or ""
         if key.split(".")[0] not in RUNTIME and key != STORAGE:
@@ -285,46 +285,6 @@ def _positive(value: Any, where: str, what: str, example: int) -> float | None:
     return float(value)
 
 
-def parsed(text: str) -> Override:
-    """One override as typed; refused where it speaks to Hydra itself or sweeps over what is no space."""
-    if text in ("-m", "--multirun"):
-        raise ConfigError(
-            f"{text!r} asks Hydra for many jobs; imblab walks its spaces inside one study. Leave it out and write "
-            "spaces such as 'strategy.smote.space.k=choice(3,5)'."
-        )
-    key, _, value = text.partition("=")
-    if key.lstrip("+~").startswith(("hydra.", "hydra/")):
-        raise ConfigError(
-            f"override {text!r} speaks to Hydra itself, which only composes here and runs no job; nothing below "
-            "'hydra' changes a study. Leave it out; folders of your own groups are named with --config-dir."
-        )
-    if "=" not in text and not text.startswith("~"):
-        raise ConfigError(
-            f"override {text!r} has no '='; overrides are written key=value. Write for example strategy=[smote], or "
-            "strategy.smote.k=5."
-        )
-    if not key.lstrip("+~"):
-        raise ConfigError(f"override {text!r} names no key; overrides are written key=value. Put a key before the '='.")
-    space = sweeps.is_space(key.lstrip("+~"))
-    try:
-        # Space text is not Hydra's to read: a sweep there would demand --multirun.
-        override: Override = OverridesParser.create().parse_override(f"{key}=null" if space and value else text)
-    except (HydraException, ValueError, RecursionError) as error:  # a number of thousands of digits, deep brackets
-        # The parser quotes the text up to where it stopped, and that may be half of a password.
-        said = "" if "://" in text else f" ({sweeps.said(error)})"
-        raise ConfigError(
-            f"override {text!r} cannot be read{said}; overrides are written key=value in "
-            "Hydra's grammar. Quote the value for the shell, as in 'strategy.smote.space.k=choice(3,5)'."
-        ) from None
-    override.input_line = text
-    if not space and override.is_sweep_override():
-        raise ConfigError(
-            f"override {text!r} sweeps over {override.key_or_group!r}; only spaces are swept, inside one study. "
-            "Sweep keys such as strategy.smote.space.ratio or protocol.thresholds, or list names: learner=[knn,svm]."
-        )
-    return override
-
-
 def _passed(override: Override) -> str:
     """The override as Hydra shall see it."""
     text = override.input_line or ""
@@ -353,6 +313,7 @@ def _composed(
     for override in asked:
         if override.key_or_group in kinds:
             refusals.check_choice(override, known(str(override.key_or_group)))
+    refusals.check_known(asked, kinds, known)
     for name, spec in extra.items():
         ConfigStore.instance().store(group="dataset", name=name, node={name: dict(spec)})
     path = ",".join(sweeps.quoted(f"file://{folder.resolve()}") for folder in config_dirs)

@@ -12,7 +12,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from imblab.edges.config.checks import shown
-from imblab.errors import ConfigError, presentable, unknown
+from imblab.edges.config.typed import as_meant
+from imblab.errors import ConfigError, combined, presentable, unknown
+from imblab.overrides import to_shell
 
 #: Groups whose files put themselves under their own key, with the key that marks a chosen member.
 MEMBERS = {"dataset": "kind", "learner": "make", "strategy": "sampler", "measures": "function"}
@@ -56,6 +58,35 @@ def check_choice(override: Override, known: Sequence[str]) -> None:
         f"override {shown(override.input_line)} chooses {chosen}; group {group!r} is chosen by "
         f"{'a list of names' if many else 'one name'}. Write for example {group}={example}, or leave it out."
     )
+
+
+def check_known(asked: Sequence[Override], groups: Iterable[str], options: Options) -> None:
+    """Refuse every name that no group knows, all of them at once.
+
+    Parameters
+    ----------
+    asked : sequence of Override
+    groups : iterable of str
+        The names of the groups.
+    options : callable
+        The names a group knows.
+
+    Raises
+    ------
+    ConfigError
+    """
+    wrong = []
+    for override in asked:
+        group = str(override.key_or_group)
+        if group not in groups or override.is_delete():
+            continue
+        value, known = override.value(), options(group)
+        for name in value if isinstance(value, list) else [value]:
+            # A name with a slash is a file in a folder of the group, which Hydra finds.
+            if isinstance(name, str) and name not in known and "/" not in name:
+                wrong.append(missing(group, name, known))
+    if wrong:
+        raise combined(wrong)
 
 
 def check_chosen(composed: Mapping[str, Any], asked: Sequence[Override], options: Options) -> None:
@@ -141,9 +172,12 @@ def explained(error: Exception, asked: Sequence[Override], options: Options) -> 
     said = re.sub(r"\w*(Error|Exception) raised while resolving interpolation: ", "", said).strip('"')
     said = said.replace("DictConfig", "a mapping").replace("ListConfig", "a list")
     what = f"override {shown(override.input_line)} does not fit" if override else "the study does not compose"
+    text = str(override.input_line) if override else ""
+    form = as_meant(text) if "${" in text and text.lstrip("+").startswith("dataset.") else None
+    word = f" To give it as a text: {to_shell([form])}." if form else ""
     return ConfigError(
         f"{what} ({said}); a value takes the place of one of its kind, under a key that exists, and every ${{...}} "
-        f"resolves. The keys and their kinds are {_home(key)}."
+        f"resolves. The keys and their kinds are {_home(key)}.{word}"
     )
 
 
