@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from imblab.edges import files
+from imblab.edges.tracking import schema
 from imblab.edges.tracking.address import brief, check_writable, file, is_database, resolved, shown
 from imblab.errors import ImblabError, StudyError
 
 #: MLflow tries for four minutes where nobody answers; whoever sets these variables is obeyed.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-#: Seconds that a database server has to answer.
-CONNECT = 10
 #: SQLite files of runs that this process writes to.
 _HASTY: set[str] = set()
 
@@ -55,27 +54,15 @@ def connect(uri: str) -> Any:
         os.environ.setdefault(name, value)
     for chatty in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    if is_database(uri):
+        schema.prepare(uri)
     if (path := file(uri)) is not None:
         _write_ahead(path)
-    elif is_database(uri):
-        _reach(uri)
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=resolved(uri))
     client.search_experiments(max_results=1)
     return client
-
-
-def _reach(uri: str) -> None:
-    """Connect once; MLflow itself tries ten times, for two minutes, where a database does not answer."""
-    import sqlalchemy
-
-    patient = uri.startswith(("postgresql", "mysql"))
-    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": CONNECT} if patient else {})
-    try:
-        engine.connect().close()
-    finally:
-        engine.dispose()
 
 
 @contextmanager
