@@ -5,19 +5,23 @@ import importlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 from joblib.externals.loky import get_reusable_executor
+from mlflow.tracking import MlflowClient
 from sklearn.linear_model import LogisticRegression
 
 import imblab
+from imblab import cli, exporting
 from imblab.core import own_code
-from imblab.edges import runner
+from imblab.edges import ledger, runner
 from imblab.edges.runner import memory, worker
 from imblab.edges.store import Store
 from imblab.errors import ConfigError, StudyError
 from imblab.layout import lay_out
-from imblab.records import Learner, Measure, Strategy
+from imblab.records import Choice, Learner, Measure, Strategy
 
 SAMPLER = """
 import numpy as np
@@ -115,7 +119,7 @@ def test_measures_of_ones_own_from_python(packages, study):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("failing", "measure 'failing' raised ZeroDivisionError: no rows of that kind"),
+        ("failing", "measure 'failing' raised ZeroDivisionError: no rows"),
         ("leaving", "measure 'leaving' raised SystemExit: 3"),
     ],
 )
@@ -281,6 +285,141 @@ def test_workers_with_other_code_are_replaced_once(study, monkeypatch, answers, 
         return
     runner.run(layout.datasets, work, engine, rows.append)
     assert (len(rows), len(started)) == (3, 2)
+
+
+# --------------------------------------------------------------------------------------------------------- failures
+
+BROKEN = LOGIT.replace("return super()", "raise ValueError('broken')\n        return super()")
+
+
+def test_a_failure_is_no_answer_of_the_store(packages, mine, tmp_path, monkeypatch):
+    """The cause may be outside any address: a licence, a file, a package."""
+    packages(ownpkg__model=LOGIT.replace("return super", "import own_switch\n        return super"))
+    store, fits = tmp_path / "p.sqlite", fitted(monkeypatch)
+    first = imblab.run(replace(mine, name="first"), folder=tmp_path / "first", store_path=store)
+    assert first.status.tolist() == ["failed"] * 3
+    assert len(fits) == 3
+    monkeypatch.setitem(sys.modules, "own_switch", type(sys)("own_switch"))
+    second = imblab.run(replace(mine, name="second"), folder=tmp_path / "second", store_path=store)
+    assert second.status.tolist() == ["ok"] * 3
+
+
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_fit_that_fails_is_made_once_a_bundle(packages, study, tmp_path, n_jobs):
+    """Three strategies share it, and so do the jobs of a bundle."""
+    packages(ownpkg__model=BROKEN, ownpkg__scale=SCALE)
+    tuned = [Strategy(name, threshold=rule) for name, rule in (("a", "tuned"), ("b", {"alert_rate": 0.1}), ("c", 0.5))]
+    own = replace(study, learners=(Learner("mine", {"_target_": "ownpkg.model.Logit"}),), strategies=tuple(tuned))
+    layout, rows = lay_out(own), []
+    engine = runner.Engine(n_jobs, partial(Store, tmp_path / "p.sqlite"))
+    tally = runner.run(layout.datasets, runner.bundles(own, layout.plans, layout.cells), engine, rows.append)
+    assert {row.status for row in rows} == {"failed"}
+    folds = own.protocol
+    assert tally.fits == folds.outer_folds * (folds.inner_folds + 1)
+
+
+def test_failed_evaluations_alone_are_tried_again(packages, mine, tmp_path, monkeypatch):
+    both = replace(
+        mine, learners=(*mine.learners, Learner("tree", {"_target_": "sklearn.tree.DecisionTreeClassifier"}))
+    )
+    packages(ownpkg__model=BROKEN)
+    home, fits = tmp_path / "s", fitted(monkeypatch)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+
+    def run(**how):
+        frame = imblab.run(both, folder=home, store_path=tmp_path / "p.sqlite", tracking_uri=uri, **how)
+        made, fits[:] = len(fits), []
+        return made, frame.set_index("learner").status
+
+    assert run()[0] == 6
+    anew(packages, ownpkg__model=LOGIT)
+    with pytest.raises(StudyError, match=r"All of them failed: try them again with runner\.retry_failed=true"):
+        run()
+    before = {row.key: row.to_json() for row in ledger.read_rows(home) if row.learner == "tree"}
+    made, status = run(retry_failed=True)
+    assert (made, set(status)) == (3, {"ok"})
+    after = ledger.read_rows(home)
+    assert before.items() <= {row.key: row.to_json() for row in after}.items()
+    assert len((home / "ledger.jsonl").read_bytes().splitlines()) == len(after) == 6
+    assert run()[0] == run(retry_failed=True)[0] == 0
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(both.name)
+    found = [r for r in client.search_runs([experiment.experiment_id]) if r.data.tags.get("imblab.learner") == "mine"]
+    assert [run.data.metrics["n_failed"] for run in found if "n_failed" in run.data.metrics] == [0.0]
+
+
+PICKY = (
+    SAMPLER
+    + """
+class Picky(Copies):
+    def fit_resample(self, X, y):
+        if self.sampling_strategy == 0.5:
+            raise ValueError("not a half")
+        return super().fit_resample(X, y)
+"""
+)
+
+
+@pytest.fixture
+def picky(packages, study, tmp_path, monkeypatch):
+    """A study whose searches hold a candidate that fails, in the folder of a project."""
+    monkeypatch.chdir(tmp_path)
+    packages(ownpkg__samplers=PICKY, ownpkg__scores=MEASURES)
+    searched = Strategy("own", {"_target_": "ownpkg.samplers.Picky"}, None, "tuned", {"ratio": Choice((0.5, 1.0))})
+    own = measured(study, Measure("net", "ownpkg.scores.net", "label"), strategies=(searched,))
+    imblab.run(own)
+    return own
+
+
+def test_rescoring_knows_failures_from_the_rows(picky, monkeypatch):
+    fits = fitted(monkeypatch)
+    found = imblab.rescore(picky.name, "primary=f1", "allow=[ownpkg]")
+    assert (dict(found.missing), fits) == ({}, [])
+    before, after = (ledger.read_rows(home) for home in (Path("experiments/own"), found.folder))
+    failed = [[(t.status, t.reason) for t in row.trials if t.status == "failed"] for row in before]
+    assert failed == [[("failed", "inner fold 0: ValueError: not a half")]] * 3
+    assert [[(t.status, t.reason) for t in row.trials if t.status == "failed"] for row in after] == failed
+
+
+@pytest.mark.parametrize("edited", ["samplers", "scores"])
+def test_scores_of_other_code_are_neither_rescored_nor_exported(packages, picky, edited):
+    anew(packages, **{f"ownpkg__{edited}": (PICKY if edited == "samplers" else MEASURES) + "\nA = 1\n"})
+    with pytest.raises(
+        StudyError, match=rf"code of 'ownpkg\.{edited}\..*' is not the one that study 'own' was run with"
+    ):
+        imblab.rescore(picky.name, "primary=f1", "allow=[ownpkg]")
+    with pytest.raises(
+        StudyError, match=rf"code of 'ownpkg\.{edited}\..*' is not the one that study 'own' was run with"
+    ):
+        exporting.command_export(picky.name, ["allow=[ownpkg]", "tracking=none"], as_json=False)
+
+
+def test_the_end_of_a_run_and_a_comparison_name_the_way_to_try_again(packages, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    packages(ownpkg__model=BROKEN, ownpkg__scale=SCALE)
+    words = [
+        "name=s",
+        "dataset=[ecoli3]",
+        "learner=[]",
+        "+learner.mine.make._target_=ownpkg.model.Logit",
+        "tracking=none",
+    ]
+    words += ["strategy=[none]", "protocol=smoke", "runner.n_jobs=1", "runner.report=false", "allow=[ownpkg]"]
+
+    def said(*argv):
+        assert cli.main(list(argv)) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    tell = "Once the cause is mended, add runner.retry_failed=true to try them again."
+    step = "Try the 3 failed evaluations again: imblab run experiments/s/study.yaml runner.retry_failed=true"
+    assert {tell in text and step in text for text in (said("run", *words), said("run", *words))} == {True}
+    assert step in said("compare", "s", "allow=[ownpkg]")
+    assert cli.main(["run", *words, "runner.on_error=raise", "runner.retry_failed=true"]) == 2
+    assert "run again with runner.retry_failed=true" in capsys.readouterr().err
+    anew(packages, ownpkg__model=LOGIT)
+    whole = said("run", "experiments/s/study.yaml", "runner.retry_failed=true", *words[4:5], *words[7:])
+    assert "retry_failed" not in whole
+    assert "3 failed evaluations are tried again" in whole
 
 
 def test_parameters_that_are_no_text_are_named_all_at_once(study):

@@ -71,6 +71,7 @@ evaluations = st.builds(
     spared=st.integers(0, 999),
     notes=st.lists(words, max_size=3).map(tuple),
     trials=st.lists(trials, max_size=3).map(tuple),
+    code=st.dictionaries(words, words, max_size=2),
 )
 
 
@@ -113,6 +114,11 @@ def test_lines_of_an_older_ledger_without_the_later_fields_are_read():
     assert back == ROW
 
 
+def test_code_is_written_where_there_is_code_of_ones_own():
+    assert "code" not in json.loads(ROW.to_json())
+    assert json.loads(replace(ROW, code={"mypkg.Mine": "0123"}).to_json())["code"] == {"mypkg.Mine": "0123"}
+
+
 def test_a_scale_is_written_where_it_is_not_that_of_probabilities():
     assert "scale" not in json.loads(ROW.to_json())
     other = replace(ROW, scale=DECISION_VALUE)
@@ -121,8 +127,9 @@ def test_a_scale_is_written_where_it_is_not_that_of_probabilities():
 
 
 LATER = (
+    "code",
     *("data_fingerprint", "split_fingerprint", "flagged", "value", "n_train", "n_test", "reached", "fits", "spared"),
-    *("notes", "trials", "scale"),
+    *("notes", "trials", "scale", "code"),
 )
 
 

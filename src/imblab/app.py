@@ -98,6 +98,7 @@ def run(
     tracking_uri: str | None = None,
     store_path: str | Path | None = store.DEFAULT,
     fit_timeout: float | None = None,
+    retry_failed: bool = False,
 ) -> pd.DataFrame:
     """Run or resume a study in a folder.
 
@@ -118,6 +119,8 @@ def run(
         default, nowhere if None.
     fit_timeout : float, optional
         Seconds a fit may take; a fit that takes longer is a failed candidate.
+    retry_failed : bool, default=False
+        Whether failed evaluations of the folder are tried again; their rows are replaced.
 
     Returns
     -------
@@ -135,7 +138,7 @@ def run(
     engine = runner.Engine(n_jobs, asking.opener(store_path), fit_timeout)
     asked = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
     with syncing.picture(layout, home, asked, _named_classes(study), engine.open_store) as picture:
-        rows = _carry_out(layout, home, engine, overwrite, picture=picture)
+        rows = _carry_out(layout, home, engine, overwrite, retry_failed, picture=picture)
         if picture is not None:
             picture.finish()
     return table.tidy(rows)
@@ -166,10 +169,15 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         say(note)
     engine, spoken = asking.engine(request), None if as_json else say
     with syncing.picture(layout, home, request.tracking, request.allow, engine.open_store) as picture:
-        rows = _carry_out(layout, home, engine, request.overwrite, spoken, _stops(request), picture)
+        retry = bool(request.runner.get("retry_failed"))
+        rows = _carry_out(layout, home, engine, request.overwrite, retry, spoken, _stops(request), picture)
         kept = config.read(ledger.read_study(home), request.allow)
         whole = verdicts.measured(kept, ledger.read_rows(home))
-        steps = [*_reported(request, home, kept), *_copied(request, rows), *_next_steps(request.study.name, whole)]
+        steps = [
+            *_reported(request, home, kept),
+            *_copied(request, rows),
+            *_next_steps(request.study.name, whole, rows),
+        ]
         if picture is not None:
             steps = [_logged(picture, request.study.name), *steps]
     _print_comparison(verdicts.on_record(request.study, kept), rows, steps, as_json, whole)
@@ -182,7 +190,7 @@ def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
     study = config.load(home / ledger.QUESTION, args, loads_data=False).study
     rows = ledger.read_rows(home)
     whole = verdicts.measured(study, rows)
-    _print_comparison(study, rows, _next_steps(name, whole), as_json, whole)
+    _print_comparison(study, rows, _next_steps(name, whole, rows), as_json, whole)
     return 0
 
 
@@ -215,22 +223,26 @@ def _carry_out(
     home: Path,
     engine: runner.Engine,
     overwrite: bool,
+    retry_failed: bool = False,
     say: Callable[[str], None] | None = None,
     stop_at_failure: bool = False,
     picture: syncing.Picture | None = None,
 ) -> list[Evaluation]:
     """Answer what is missing and give every row of the study, in the order of the design."""
     syncing.fix_identity(home)
-    with ledger.open_study(home, config.to_mapping(register(layout.study)), overwrite, layout.expected()) as book:
+    question, expected = config.to_mapping(register(layout.study)), layout.expected(retry_failed)
+    with ledger.open_study(home, question, overwrite, expected) as book:
         known = syncing.settle(home, None if book.rows else layout)
         if picture is not None:
             picture.settled(known)
-        done = {row.key for row in book.rows}
+        done = {row.key for row in book.rows if row.status != "failed" or not retry_failed}
         todo = [cell for cell in layout.cells if cell.key not in done]
         if say and not todo:
             say(f"All {len(layout.cells)} evaluations that study {layout.study.name!r} was asked for are there.")
-        elif say and done:
-            say(f"{len(layout.cells) - len(todo)} of {len(layout.cells)} evaluations are there; continuing.")
+        elif say and book.rows:
+            again = sum(cell.key in {row.key for row in book.rows} for cell in todo)
+            retried = f" {again} failed evaluations are tried again." if again else ""
+            say(f"{len(layout.cells) - len(todo)} of {len(layout.cells)} evaluations are there; continuing.{retried}")
         if picture is not None and todo and book.rows:
             picture.resumed()
         bars = terminal.progress(len(todo), engine.n_jobs) if say and todo else nullcontext()
@@ -241,7 +253,8 @@ def _carry_out(
                 if stop_at_failure and row.status == "failed":
                     raise FitError(
                         f"cell {row.key!r} failed: {row.error}; runner.on_error=raise stops a study there. What is "
-                        "answered is kept: mend the cause and run again, or set runner.on_error=row to go on."
+                        f"answered is kept: mend the cause and run again with {ledger.RETRY}, or set "
+                        "runner.on_error=row to go on."
                     )
                 if picture is not None:
                     picture.row(row)
@@ -251,9 +264,10 @@ def _carry_out(
             tally = runner.run(layout.datasets, runner.bundles(layout.study, layout.plans, todo), engine, on_row)
         order = {cell.key: i for i, cell in enumerate(layout.cells)}
         rows = sorted((row for row in book.rows if row.key in order), key=lambda row: order[row.key])
-    if say and todo:
+    if say:
         new = {cell.key for cell in todo}
         _account([row for row in rows if row.key in new], tally, say)
+        _report_failures(rows, say)
     if engine.open_store is not None:
         with closing(engine.open_store()) as kept:
             gather(layout, rows, home, kept.get)
@@ -277,15 +291,23 @@ def _counted_if_stopped(layout: Layout, book: ledger.Ledger) -> Iterator[None]:
 
 
 def _account(rows: Sequence[Evaluation], tally: runner.Tally, say: Callable[[str], None]) -> None:
-    """What was fitted and what was spared, and every distinct failure once."""
+    """What was fitted and what was spared."""
+    if not rows:
+        return
     asked = sum(row.fits for row in rows)
     say(
         f"Fits: {tally.fits} made, {max(0, asked - tally.fits)} spared: the new rows rest on {asked} answers, "
         f"{tally.stored} of them from the store."
     )
+
+
+def _report_failures(rows: Sequence[Evaluation], say: Callable[[str], None]) -> None:
+    """Every distinct failure once, and how it is tried again."""
     causes = Counter(row.error or "" for row in rows if row.status == "failed")
     for cause, n in causes.most_common():
         say(f"Failed {n} times: {cause}")
+    if causes:
+        say(f"Failed evaluations stay failed. Once the cause is mended, add {ledger.RETRY} to try them again.")
 
 
 def _stops(request: config.Request) -> bool:
@@ -328,13 +350,15 @@ def _copied(request: config.Request, rows: Sequence[Evaluation]) -> list[str]:
     return [f"See the inner searches: optuna-dashboard {quote(presentable(request.storage))}"]
 
 
-def _next_steps(name: str, whole: Completeness) -> list[str]:
+def _next_steps(name: str, whole: Completeness, rows: Sequence[Evaluation]) -> list[str]:
     home = EXPERIMENTS / name
     again = (
         f"imblab rescore {name.split('/')[0]} ... refit=true" if "/" in name else f"imblab run {home / ledger.QUESTION}"
     )
+    failed = 0 if "/" in name else sum(row.status == "failed" for row in rows)
     return [
         *([] if whole.is_complete else [f"Continue: {again}"]),
+        *([f"Try the {failed} failed evaluations again: {again} {ledger.RETRY}"] if failed else []),
         f"See this again: imblab compare {name}",
         f"Every row: {home / ledger.ROWS}; the question: {home / ledger.QUESTION}",
         "Change the question: imblab run experiment=... strategy.smote.space.k=... (see README.md)",

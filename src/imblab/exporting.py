@@ -203,6 +203,9 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
     data = layout.datasets[arm.dataset]
     rows = ledger.read_rows(home)
     _check_table(data, {r.data_fingerprint for r in rows if r.dataset == arm.dataset})
+    ledger.check_code(
+        [r for r in rows if (r.dataset, r.learner, r.strategy) == (arm.dataset, arm.learner, arm.strategy)], study.name
+    )
     labels = (_label(data.classes, 0), _label(data.classes, 1))
     try:
         task, trial, made, candidates = _fitted(layout, arm, labels, bool(request.runner.get("store", True)))

@@ -22,7 +22,7 @@ from imblab.records import Cell, Dataset, Evaluation
 
 #: Bytes of prepared parts kept at once; one part always is.
 KEPT = 64 * 2**20
-Get = Callable[[str], Prediction | FitFailed | None]
+Get = Callable[[str], Prediction | None]
 
 
 def gather(layout: Layout, rows: Iterable[Evaluation], home: Path, get: Get) -> pd.DataFrame:

@@ -36,12 +36,18 @@ class Layout:
     cells: tuple[Cell, ...]
     _cautions: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
-    def expected(self) -> Expected:
-        """Say what rows that are there already must rest on."""
+    def expected(self, retry_failed: bool = False) -> Expected:
+        """Say what rows that are there already must rest on.
+
+        Parameters
+        ----------
+        retry_failed : bool, default=False
+            Whether failed rows are about to be replaced, so that they may rest on anything.
+        """
         tables = {name: data.fingerprint for name, data in self.datasets.items()}
-        code = {c.key: [*own_code.part_of_address(*design.written(c, self.study))] for c in self.cells}
+        code = {c.key: own_code.part_of_address(*design.written(c, self.study)) for c in self.cells}
         addresses = {c.key: design.address(c, self.study, self.datasets[c.dataset]) for c in self.cells}
-        return Expected(addresses, tables, {key: paths for key, paths in code.items() if paths})
+        return Expected(addresses, tables, {key: names for key, names in code.items() if names}, retry_failed)
 
     def code_notes(self) -> list[str]:
         """Say of which classes and functions the code that runs cannot be known, and what follows from it."""

@@ -490,6 +490,9 @@ class Evaluation:
         What a reader should know: a threshold at the edge of its grid, a column without values, ...
     trials : tuple of Trial
         The whole inner search.
+    code : mapping of str to str
+        What identifies the code of the user's own classes and functions, by dotted path; see
+        :mod:`imblab.core.own_code`. Empty where versions say everything.
     """
 
     dataset: str
@@ -517,6 +520,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
     scale: str = PROBABILITY
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -526,11 +530,14 @@ class Evaluation:
     def to_json(self) -> str:
         """One line of JSON; :meth:`from_json` gives the equal record back.
 
-        ``scale`` is left out where it is ``probability``, so that such lines read as they did before there was another.
+        ``scale`` is left out where it is ``probability``, and ``code`` where there is none, so that such lines read as
+        they did before there was another.
         """
         line = _plain_data(self)
         if self.scale == PROBABILITY:
             del line["scale"]
+        if not self.code:
+            del line["code"]
         return json.dumps(line, allow_nan=False)
 
     @classmethod

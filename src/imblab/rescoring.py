@@ -82,13 +82,14 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     home = ledger.find(name, app.EXPERIMENTS)
     mapping = ledger.read_study(home)
     asked = config.change(mapping, overrides, config_dirs)
-    layout = lay_out(asked.study)
-    _check(layout, ledger.read_rows(home), name)
+    layout, known = lay_out(asked.study), ledger.read_rows(home)
+    _check(layout, known, name)
+    ledger.check_code(known, name)
     folder = home / ledger.RESCORED / asked.label
     question = config.to_mapping(asked.study)
     _check_label(folder, question, asked.label)
     with closing(store.Store(store.DEFAULT.resolve())) as kept:
-        rows, missing = _answer(layout, folder, question, kept.get)
+        rows, missing = _answer(layout, folder, question, kept.get, known)
     if missing and asked.refit:
         app.run(asked.study, n_jobs, folder)
         rows, missing = ledger.read_rows(folder), {}
@@ -159,13 +160,13 @@ def _check_label(folder: Path, question: Mapping[str, Any], label: str) -> None:
 
 
 def _answer(
-    layout: Layout, folder: Path, question: Mapping[str, Any], get: Get
+    layout: Layout, folder: Path, question: Mapping[str, Any], get: Get, known: Sequence[Evaluation]
 ) -> tuple[list[Evaluation], dict[str, str]]:
     """The rows that the store can answer, kept in the folder, and what the others lack."""
     missing: dict[str, str] = {}
-    with ledger.open_study(folder, question, expected=layout.expected()) as book:
-        done = {row.key for row in book.rows}
-        for row in _rows(layout, done, get, missing):
+    with ledger.open_study(folder, question, expected=layout.expected(retry_failed=True)) as book:
+        done = {row.key for row in book.rows if row.status != "failed"}  # failures are those of the study, as it is now
+        for row in _rows(layout, done, get, {row.key: row for row in known}, missing):
             book.append(row)
         order = {cell.key: i for i, cell in enumerate(layout.cells)}
         rows = sorted(book.rows, key=lambda row: order[row.key])
@@ -173,11 +174,16 @@ def _answer(
     return rows, missing
 
 
-def _rows(layout: Layout, done: set[str], get: Get, missing: dict[str, str]) -> Iterator[Evaluation]:
-    predict = replay.looking_up(get)
+def _rows(
+    layout: Layout, done: set[str], get: Get, known: Mapping[str, Evaluation], missing: dict[str, str]
+) -> Iterator[Evaluation]:
+    failures: dict[str, str] = {}
+    predict = replay.looking_up(get, failures)
     for name, data in layout.datasets.items():
         cells = [cell for cell in layout.cells if cell.dataset == name and cell.key not in done]
         for task in replay.tasks(layout.study, data, layout.plans[name], cells, predict):
+            if task.cell.key in known:
+                failures |= replay.failures(task, known[task.cell.key])
             try:
                 row = evaluate(task)
             except replay.Unanswered as lack:

@@ -7,7 +7,7 @@ prediction store still has the answers, it is made from them, without a fit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -139,7 +139,9 @@ class Picture:
         writer.begin(tracking.describe(study, rows, mapping, extras))
 
     def _complete(self, writer: tracking.Writer) -> None:
-        _paint(writer, self._home, self._asked, self._allow, self._layout, self._opener, self._inner)
+        # What is known of the searches of evaluations that were tried again is no longer so.
+        anew = {row.key for rows in self._rows.values() for row in rows}
+        _paint(writer, self._home, self._asked, self._allow, self._layout, self._opener, self._inner, anew)
 
     def _send(self, writer: tracking.Writer) -> None:
         _send(writer, self._home, self._asked, self._layout, self._opener)
@@ -282,11 +284,12 @@ def _paint(
     layout: Layout | None,
     opener: Opener,
     inner: Inner,
+    anew: Collection[str] = (),
 ) -> None:
     """Bring the runs to what the folder of a study holds, which may be more than was asked for now."""
     mapping, rows = ledger.read_study(home), ledger.read_rows(home)
     study = config.read(mapping, allow)
-    known = _searches(home, study, rows, layout, opener, inner)
+    known = _searches(home, study, rows, layout, opener, inner, anew)
     extras = tracking.Extras(
         evidence=evidence.read(home / evidence.FILE),
         inner=known,
@@ -309,11 +312,18 @@ def _send(writer: tracking.Writer, home: Path, asked: Mapping[str, Any], layout:
 
 
 def _searches(
-    home: Path, study: Study, rows: Sequence[Evaluation], layout: Layout | None, opener: Opener, inner: Inner
+    home: Path,
+    study: Study,
+    rows: Sequence[Evaluation],
+    layout: Layout | None,
+    opener: Opener,
+    inner: Inner,
+    anew: Collection[str],
 ) -> Inner:
     """The inner scores of all searches, from the file beside the rows and the store; the file is brought up to date."""
     old = _read_searches(home)
-    known: Inner = {**({} if old is None else tracking.inner_of(old, rows)), **inner}
+    kept = {} if old is None else tracking.inner_of(old, [row for row in rows if row.key not in anew])
+    known: Inner = {**kept, **inner}
     missing = [row for row in rows if row.key not in known]
     if layout is not None and missing:
         known |= inner_scores(layout, missing, opener)

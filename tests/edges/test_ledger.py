@@ -366,6 +366,53 @@ def test_rows_of_changed_data_are_refused(question, snapshot):
     assert str(refusal.value) == snapshot
 
 
+# Failed evaluations that are tried again
+
+
+def lost(fold, **changes):
+    return row(fold, error="ValueError: no", status="failed", scores={"mcc": None}, **changes)
+
+
+def test_a_row_takes_the_place_of_a_failed_one(question):
+    written(question, row(0), lost(1), row(2))
+    with ledger.open_study(DEMO, question) as book:
+        book.append(row(1))
+        assert [r.status for r in ledger.read_rows(DEMO)] == [
+            "ok"
+        ] * 3  # also before the study is closed, and after a kill
+        assert len((DEMO / ledger.ROWS).read_bytes().splitlines()) == 4
+    assert (DEMO / ledger.ROWS).read_text().splitlines() == [r.to_json() for r in (row(0), row(1), row(2))]
+
+
+def test_what_a_killed_process_left_of_a_second_try_is_put_in_order(question):
+    written(question, row(0), lost(1))
+    with (DEMO / ledger.ROWS).open("a") as stream:
+        stream.write(row(1).to_json() + "\n" + row(2).to_json()[:40])
+    with ledger.open_study(DEMO, question) as book:
+        assert book.rows == [row(0), row(1)]
+    assert (DEMO / ledger.ROWS).read_text().splitlines() == [row(0).to_json(), row(1).to_json()]
+
+
+def test_only_a_failed_row_may_be_followed_by_another(question):
+    written(question, row(0))
+    for late in (lost(0), row(0, scores={"mcc": 0.1})):
+        (DEMO / ledger.ROWS).write_text("".join(f"{r.to_json()}\n" for r in (row(0), late)))
+        with pytest.raises(StudyError, match="answers the cell"):
+            ledger.read_rows(DEMO)
+
+
+def test_failed_rows_of_other_code_are_refused_unless_they_are_tried_again(question):
+    written(question, row(0), lost(1))
+    addresses = {row(0).key: row(0).fingerprint, row(1).key: "of the repaired class"}
+    expected = ledger.Expected(
+        addresses, {row(1).dataset: row(1).data_fingerprint}, {row(1).key: {"mypkg.Mine": "repaired"}}
+    )
+    with ledger.open_study(DEMO, question) as book:
+        with pytest.raises(StudyError, match=r"other code of 'mypkg.Mine' made.*runner\.retry_failed=true"):
+            book.check(expected)
+        book.check(replace(expected, retry_failed=True))
+
+
 # Names
 
 

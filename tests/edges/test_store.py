@@ -1,5 +1,6 @@
 """The prediction store: exact, shared by processes, bounded, and never half-written."""
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -10,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from imblab.core.pipelines import FitFailed, Prediction
+from imblab.core.pipelines import Prediction
 from imblab.edges.store import Store
 from imblab.errors import StudyError
 
@@ -37,10 +38,18 @@ def test_an_answer_comes_back_to_the_bit(store):
     assert store.get("b") is None
 
 
-def test_a_failure_is_an_answer_unless_it_might_not_happen_again(store):
-    store.put([("always", FitFailed("ValueError: no")), ("once", FitFailed("MemoryError", lasting=False))])
-    assert str(store.get("always")) == "ValueError: no"
-    assert store.get("once") is None
+def test_a_failure_that_an_older_version_kept_is_no_answer(tmp_path):
+    path = tmp_path / "p.sqlite"
+    Store(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as base, base:
+        base.execute("INSERT INTO answers VALUES ('a', NULL, ?, 0)", ['{"failed": "ValueError: no"}'])
+    with contextlib.closing(Store(path)) as store:
+        assert store.get("a") is None
+        assert store.recall(["a", "b"]) == {}
+        store.put([("a", prediction())])
+        assert store.get("a").values.tobytes() == prediction().values.tobytes()
+    with contextlib.closing(Store(path)) as store:  # and in the database, not only in the journal
+        assert store.get("a").values.tobytes() == prediction().values.tobytes()
 
 
 def test_the_first_answer_stays(store):

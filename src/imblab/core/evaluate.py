@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit
 
 from imblab import seeds
-from imblab.core import calibration, design, measures, pipelines, search, spaces, thresholds
+from imblab.core import calibration, design, measures, own_code, pipelines, search, spaces, thresholds
 from imblab.core.pipelines import Atom, FitFailed, Prediction
 from imblab.core.splits import Pair
 from imblab.records import (
@@ -34,6 +34,9 @@ from imblab.records import (
 )
 
 Predict = Callable[[Atom], Prediction]
+#: How a trial says which of its fits failed, and a row that this was the refit.
+FAILED_FOLD = "inner fold {}: {}"
+FAILED_REFIT = "the refit of the winner failed: {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,7 @@ def _answer(task: Task) -> _Outcome:
     try:
         prediction = calibrated(task, winner.params, task.ask(winner.params, split.train, split.test))
     except FitFailed as error:
-        return _Outcome("failed", f"the refit of the winner failed: {error}", trials, winner)
+        return _Outcome("failed", FAILED_REFIT.format(error), trials, winner)
     return _Outcome("ok", None, trials, winner, prediction, _remarks(task, winner, prediction))
 
 
@@ -363,7 +366,7 @@ def _judged(task: Task, params: Mapping[str, Scalar], bar: float | None) -> Tria
         try:
             folds.append(_scored(task, params, fit, validate))
         except FitFailed as error:
-            return Trial(params, None, None, "failed", f"inner fold {i}: {error}")
+            return Trial(params, None, None, "failed", FAILED_FOLD.format(i, error))
     try:
         folds = calibration.cross_fitted(task.cell.strategy.calibration, folds)
         return _valued(task, params, folds)
@@ -496,5 +499,6 @@ def _row(task: Task, outcome: _Outcome, fits: int, seconds: float) -> Evaluation
         fits=fits,
         notes=tuple(outcome.notes),
         trials=tuple(outcome.trials),
+        code=own_code.part_of_address(*design.written(cell, task.study)),
         scale=task.threshold_scale(winner.params) if winner else PROBABILITY,
     )

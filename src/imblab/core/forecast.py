@@ -8,12 +8,12 @@ from typing import Any
 
 from imblab.core import calibration, evaluate, search, spaces
 from imblab.core.evaluate import Task
-from imblab.core.pipelines import Atom, FitFailed, Prediction
+from imblab.core.pipelines import Atom, Prediction
 from imblab.core.sharing import Sharing
 from imblab.records import Scalar, Strategy, Study
 
-#: What is known of an address: an answer, a failure, or nothing.
-LookUp = Callable[[str], Prediction | FitFailed | None]
+#: What is known of an address: an answer or nothing.
+LookUp = Callable[[str], Prediction | None]
 
 
 class _Unknown(Exception):
@@ -147,8 +147,6 @@ def _winner(task: Task, look_up: LookUp) -> Mapping[str, Scalar] | None:
         found = look_up(atom.address)
         if found is None:
             raise _Unknown
-        if isinstance(found, FitFailed):
-            raise found
         return found
 
     try:

@@ -45,13 +45,7 @@ class FitFailed(Exception):
     Parameters
     ----------
     reason : str
-    lasting : bool, default=True
-        Whether the same fit would fail again: not so where time or memory ran out.
     """
-
-    def __init__(self, reason: str, lasting: bool = True) -> None:
-        super().__init__(reason)
-        self.lasting = lasting
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -419,8 +413,6 @@ def fit_answer(
             raise
         except answers.UnusableAnswer as error:
             raise FitFailed(str(error)) from error
-        except MemoryError as error:
-            raise FitFailed(_reason(error), lasting=False) from error
         except BaseException as error:  # any library may raise anything: it becomes the row's reason
             raise FitFailed(_reason(error)) from error
         unsettled = any(issubclass(w.category, ConvergenceWarning) for w in said)

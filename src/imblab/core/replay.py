@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imblab.core import calibration, splits
-from imblab.core.evaluate import Predict, Task, calibrated, validated
+from imblab.core.evaluate import FAILED_FOLD, FAILED_REFIT, Predict, Task, calibrated, validated
 from imblab.core.pipelines import Atom, FitFailed, Prediction, Prepared
 from imblab.records import Cell, Dataset, Evaluation, Scalar, Split, Study
 
@@ -33,29 +33,62 @@ class Unanswered(Exception):
         self.atom = atom
 
 
-def looking_up(get: Callable[[str], Prediction | FitFailed | None]) -> Predict:
+def looking_up(get: Callable[[str], Prediction | None], failures: Mapping[str, str] | None = None) -> Predict:
     """A ``predict`` that looks up and never fits.
 
     Parameters
     ----------
     get : callable
         Gives what is known of an address, or None.
+    failures : mapping of str to str, optional
+        Fits that failed, by address, with the reason; see :func:`failures`.
 
     Returns
     -------
     callable
-        Raises :class:`Unanswered` where nothing is known, and the ``FitFailed`` that is.
+        Raises :class:`Unanswered` where nothing is known, and ``FitFailed`` where that is.
     """
 
     def predict(atom: Atom) -> Prediction:
         found = get(atom.address)
+        if found is None and failures is not None and atom.address in failures:
+            raise FitFailed(failures[atom.address])
         if found is None:
             raise Unanswered(atom)
-        if isinstance(found, FitFailed):
-            raise found
         return found
 
     return predict
+
+
+def failures(task: Task, row: Evaluation) -> dict[str, str]:
+    """Find the fits that a row records as failed: no store keeps them.
+
+    Parameters
+    ----------
+    task : Task
+        Of the row's cell.
+    row : Evaluation
+
+    Returns
+    -------
+    dict of str to str
+        The reason by the address of the fit.
+    """
+    split, found = task.cell.split, {}
+    for trial in row.trials:
+        for i, pair in enumerate(task.pairs):
+            reason = _rest(trial.reason, FAILED_FOLD.format(i, "")) if trial.status == "failed" else None
+            if reason is not None:
+                found[task.atom(trial.params, *pair).address] = reason
+    reason = _rest(row.error, FAILED_REFIT.format(""))
+    if reason is not None and row.status == "failed":
+        found[task.atom(row.params, split.train, split.test).address] = reason
+    return found
+
+
+def _rest(text: str | None, start: str) -> str | None:
+    """What follows the start of a text; None where it starts otherwise."""
+    return text.removeprefix(start) if text is not None and text.startswith(start) else None
 
 
 def tasks(

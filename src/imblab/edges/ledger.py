@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from imblab import documents
+from imblab.core import own_code
 from imblab.edges import files
 from imblab.edges.files import RESCORED
 from imblab.errors import StudyError
@@ -29,6 +30,8 @@ ROWS = "ledger.jsonl"
 WRITTEN = ("figures", "tables", "model", RESCORED)
 #: Seconds between two waits for the disk: a killed process loses no row, a dead machine those of one such span at most.
 SYNC = 1.0
+#: The override that tries failed evaluations again.
+RETRY = "runner.retry_failed=true"
 #: Sections of the question that may grow: their members answer for themselves.
 GROWING = ("dataset", "learner", "strategy")
 #: The key of ``claims`` under which the folder keeps what was claimed before its first row.
@@ -45,13 +48,16 @@ class Expected:
         What the row of every cell must be addressed with.
     tables : mapping of str to str
         Fingerprints of the data sets by name.
-    code : mapping of str to sequence of str
-        By cell, the classes and functions whose code is a part of its address.
+    code : mapping of str to mapping
+        By cell, what identifies the code of the user's own classes and functions in its address.
+    retry_failed : bool
+        Whether failed rows are about to be replaced, so that they may rest on anything.
     """
 
     addresses: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
-    code: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    retry_failed: bool = False
 
 
 class Ledger:
@@ -63,11 +69,12 @@ class Ledger:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / ROWS
+        self._folder, self._path = folder, folder / ROWS
         self._done = {row.key: row for row in read_rows(folder)}
         self._file = files.appended(folder, ROWS)
         _cut_torn_line(self._file)
         self._synced = time.monotonic()
+        self._lines = files.read(folder, ROWS).count(b"\n")
 
     @property
     def rows(self) -> list[Evaluation]:
@@ -76,6 +83,8 @@ class Ledger:
 
     def append(self, row: Evaluation) -> None:
         """Write one row: it outlives this process at once, and the machine within :data:`SYNC` seconds of work.
+
+        The row of a cell that failed stands for it from here on; the failed one is taken out when the study is closed.
 
         Raises
         ------
@@ -91,12 +100,14 @@ class Ledger:
             raise self._unwritten(f"the row {row.key!r}", str(error.strerror)) from error
         if written < len(line):
             raise self._unwritten(f"the row {row.key!r}", f"{written} of {len(line)} bytes")
-        self._done[row.key] = row
+        self._done[row.key], self._lines = row, self._lines + 1
 
     def close(self) -> None:
-        """Release the file, once the disk has every row."""
+        """Release the file, once the disk has every row, and one alone of each cell."""
         try:
             self._sync()
+            if self._lines > len(self._done):
+                _compact(self._folder)
         except OSError as error:
             raise self._unwritten("the last rows", str(error.strerror)) from error
         finally:
@@ -123,8 +134,11 @@ class Ledger:
         ------
         StudyError
         """
-        addresses = expected.addresses
-        foreign = [row for key, row in self._done.items() if addresses.get(key, row.fingerprint) != row.fingerprint]
+        addresses, kept = (
+            expected.addresses,
+            [r for r in self.rows if r.status != "failed" or not expected.retry_failed],
+        )
+        foreign = [row for row in kept if addresses.get(row.key, row.fingerprint) != row.fingerprint]
         if foreign:
             what, way_out = _reason(foreign, expected)
             raise StudyError(
@@ -134,14 +148,48 @@ class Ledger:
             )
 
 
+def other_code(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """List the classes and functions whose code is another one now.
+
+    Examples
+    --------
+    >>> other_code({"mypkg.A": "1", "mypkg.B": "1"}, {"mypkg.A": "2", "mypkg.B": "1"})
+    ['mypkg.A']
+    """
+    return [path for path in dict.fromkeys((*then, *now)) if then.get(path) != now.get(path)]
+
+
+def check_code(rows: Iterable[Evaluation], name: str) -> None:
+    """Refuse rows that other code of the user's own made than would run now.
+
+    Parameters
+    ----------
+    rows : iterable of Evaluation
+    name : str
+        Of the study.
+
+    Raises
+    ------
+    StudyError
+    """
+    known = {pair for row in rows for pair in row.code.items()}
+    found = sorted({path for path, code in known if own_code.code_of(path).name != code})
+    if found:
+        raise StudyError(
+            f"the code of {', '.join(map(repr, found))} is not the one that study {name!r} was run with; its "
+            "evaluations belong to the code of then. Restore the code, or run the study under another name=..."
+        )
+
+
 def _reason(foreign: Sequence[Evaluation], expected: Expected) -> tuple[str, str]:
     """What of some rows is another one now, and what would bring them back."""
-    tables, code = expected.tables, [expected.code.get(row.key, ()) for row in foreign]
-    same_table = all(tables.get(row.dataset) == row.data_fingerprint for row in foreign)
-    if not (same_table and all(code)):
+    code = [other_code(row.code, expected.code.get(row.key, {})) for row in foreign]
+    if not all(code) or any(expected.tables.get(row.dataset) != row.data_fingerprint for row in foreign):
         return "whose data or question has changed since", "Restore the data"
     paths = ", ".join(map(repr, dict.fromkeys(path for some in code for path in some)))
-    return f"that other code of {paths} made", "Restore the code"
+    only_failed = all(row.status == "failed" for row in foreign)
+    way_out = f"All of them failed: try them again with {RETRY}" if only_failed else "Restore the code"
+    return f"that other code of {paths} made", way_out
 
 
 @contextmanager
@@ -231,6 +279,8 @@ def read_rows(folder: Path) -> list[Evaluation]:
                 f"{str(path)!r} has a damaged line {number} ({type(error).__name__}); every line is one row. Remove "
                 "that line and run again: its cell is then answered anew."
             ) from error
+        if row.key in rows and rows[row.key].status == "failed":  # a failed evaluation was tried again
+            rows[row.key] = row
         first = rows.setdefault(row.key, row)
         if first != replace(row, seconds=first.seconds, spared=first.spared):
             raise StudyError(
@@ -238,6 +288,13 @@ def read_rows(folder: Path) -> list[Evaluation]:
                 "has one answer. Remove the line that is wrong and run again."
             )
     return list(rows.values())
+
+
+def _compact(folder: Path) -> None:
+    """Leave the last row of each cell, where failed ones were tried again."""
+    lines = files.read(folder, ROWS).split(b"\n")[:-1]
+    last = {Evaluation.from_json(line.decode()).key: line for line in lines}
+    files.replace(folder, ROWS, b"".join(line + b"\n" for line in last.values()))
 
 
 def _addressed(row: Evaluation) -> Evaluation:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: What marks a study of a storage as ours: the address of the row it was copied from, written last.
 MARK = "imblab.fingerprint"
+STATUS = "imblab.status"
 #: Seconds after which a database server that does not answer is given up.
 PATIENCE = 10
 
@@ -99,7 +100,9 @@ def _storage(where: str) -> optuna.storages.BaseStorage:
 
 
 def _is_copy(found: optuna.study.StudySummary, row: Evaluation) -> bool:
-    return found.user_attrs.get(MARK) == row.fingerprint and found.n_trials == len(row.trials)
+    known = found.user_attrs
+    same_end = known.get(STATUS, row.status) == row.status  # a failed evaluation may have been tried again
+    return known.get(MARK) == row.fingerprint and same_end and found.n_trials == len(row.trials)
 
 
 def _remove(found: optuna.study.StudySummary, storage: optuna.storages.BaseStorage) -> None:
@@ -129,6 +132,7 @@ def _write(
     for key in ("dataset", "learner", "strategy", "repeat", "fold"):
         made.set_user_attr(f"imblab.{key}", getattr(row, key))
     made.add_trials(_trials(row.trials, axes))
+    made.set_user_attr(STATUS, row.status)
     made.set_user_attr(MARK, row.fingerprint)
 
 

@@ -234,8 +234,8 @@ def _request(
             "tracking.uri=sqlite:///mlruns/mlflow.db, or tracking=none."
         )
     _check_tracking(tracking)
-    for key in ("store", "report"):
-        runner[key] = flag(runner.get(key, True), f"runner.{key}")
+    for key, default in (("store", True), ("report", True), ("retry_failed", False)):
+        runner[key] = flag(runner.get(key, default), f"runner.{key}")
     _check_runner(runner)
     overwrite = flag(composed.get("overwrite", False), "overwrite")
     minutes = _positive((composed.get("budget") or {}).get("minutes"), "budget.minutes", "a number of minutes", 10)

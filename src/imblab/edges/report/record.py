@@ -14,6 +14,9 @@ from imblab.edges.report.model import Line, Section, Source, Table, diff, groups
 TOO_GOOD = 0.9999
 ARM = ("dataset", "learner", "strategy")
 Check = tuple[str, str, bool]
+RETRY = (
+    "Once its cause is mended, a failed evaluation is tried again by running the study with runner.retry_failed=true."
+)
 
 
 def failures(source: Source) -> Section:
@@ -36,6 +39,7 @@ def failures(source: Source) -> Section:
     lead = [f"{len(source.frame) - len(lost)} of {len(source.frame)} cells have an answer."]
     lead += [] if source.completeness.is_complete else [f"{source.completeness.counted} are there."]
     lead += ["The others are left out by name and never imputed."] if lines else []
+    lead += [RETRY] if (lost.status == "failed").any() else []
     kept = tuple(t for t in (*tables, remarks) if t.lines)
     return Section("failures", "Failures, and what did not apply", tuple(lead), kept, "Failures")
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from imblab.core.pipelines import Atom, FitFailed, Prediction, Prepared, RoundsMissing, Table, digest, fit_answer
-from imblab.core.sharing import Sharing
+from imblab.core.sharing import Asked, Sharing
 
 Answer = Prediction | FitFailed
 #: Bytes of prepared parts kept at once; one part always is.
@@ -27,13 +27,13 @@ def unguarded(address: str, fit: Callable[[], list[Prediction]]) -> list[Predict
 class Known(Protocol):
     """Where answers outlive a process."""
 
-    def get(self, address: str) -> Answer | None:
+    def get(self, address: str) -> Prediction | None:
         """What is known of an address."""
 
-    def recall(self, addresses: Sequence[str]) -> Mapping[str, Answer]:
+    def recall(self, addresses: Sequence[str]) -> Mapping[str, Prediction]:
         """What is known of many addresses."""
 
-    def put(self, answers: Iterable[tuple[str, Answer]]) -> None:
+    def put(self, answers: Iterable[tuple[str, Prediction]]) -> None:
         """Keep some answers."""
 
     def flush(self) -> None:
@@ -79,7 +79,7 @@ class Memory:
         The largest k a sampler will be asked for.
     store : Known or None
     dead : mapping of str to str
-        Fits that killed their process or ran out of time, by address, with the reason.
+        Fits that failed in another process of this run, or with it, by address, with the reason: not tried again.
     guard : callable
         Surrounds a fit: ``guard(address, fit)``.
     """
@@ -91,8 +91,8 @@ class Memory:
     dead: Mapping[str, str] = field(default_factory=dict)
     guard: Guard = unguarded
     tally: Tally = field(default_factory=Tally)
-    #: Failures that are no property of the fit and so not stored, by address, with the reason.
-    passing: dict[str, str] = field(default_factory=dict)
+    #: Fits that failed here, by address, with the reason. Never stored: a failure is a row of its study.
+    failures: dict[str, str] = field(default_factory=dict)
     spared: int = 0
     #: Of fits that were made ahead of the rows they are charged to.
     seconds: float = 0.0
@@ -151,10 +151,11 @@ class Memory:
     def _fit(self, atom: Atom) -> None:
         begin = time.perf_counter()
         fitted, asked = self.sharing.family(atom)
+        if fitted.address in self.dead:
+            self._give_up(atom, asked, self.dead[fitted.address])
+            return
         made = self.sharing.made(atom) if len(asked) > 1 else None
         try:
-            if fitted.address in self.dead:
-                raise FitFailed(self.dead[fitted.address], lasting=False)
             answers: list[Answer] = [
                 *self.guard(fitted.address, lambda: fit_answer(fitted, asked, self.part(atom.fit), made))
             ]
@@ -164,15 +165,21 @@ class Memory:
             self._fit(atom)
             return
         except FitFailed as error:
-            answers = [FitFailed(str(error), error.lasting)] * len(asked)
-            if not error.lasting:
-                self.passing[fitted.address] = str(error)
+            answers = [FitFailed(str(error))] * len(asked)
+            self.failures[fitted.address] = str(error)
         pairs = [(other.address, answer) for (other, _), answer in zip(asked, answers, strict=True)]
         if self.store and atom.is_storable:
-            self.store.put(pairs)
+            self.store.put((address, answer) for address, answer in pairs if isinstance(answer, Prediction))
         self._answers |= dict(pairs)
         self._new[atom.address] = time.perf_counter() - begin
         self.tally.fits += 1
+
+    def _give_up(self, atom: Atom, asked: Sequence[Asked], reason: str) -> None:
+        """Take over that a fit failed elsewhere; it is counted here where its process could not count it."""
+        self._answers |= {other.address: FitFailed(reason) for other, _ in asked}
+        if not any(other.address in self._new for other, _ in asked):
+            self._new[atom.address] = 0.0
+            self.tally.fits += 1
 
     def part(self, fit: np.ndarray) -> Prepared:
         """The prepared rows of a fit."""

@@ -161,6 +161,8 @@ class _Group:
     answer: Job
     waiting: int
     ahead: dict[str, float] = field(default_factory=dict)
+    #: No store carries a failure from one job to the next.
+    failures: dict[str, str] = field(default_factory=dict)
 
 
 class _Drive:
@@ -251,18 +253,19 @@ class _Drive:
         self._is_renewed = True
 
     def _filled(self, job: Job) -> Job:
-        return job.with_facts(self._dead, self._groups[job.group].ahead if job.part is None else {})
+        group = self._groups[job.group]
+        return job.with_facts({**self._dead, **group.failures}, group.ahead if job.part is None else {})
 
     def _take(self, job: Job, result: Done) -> Job | None:
         """Hand rows on; the answering job of a group whose last part this was."""
         self._tally += result.tally
-        self._dead |= result.dead
         for row in result.rows:
             self._on_row(row)
         group = self._groups[job.group]
         if job.part is None:
             return None
         group.ahead |= result.ahead
+        group.failures |= result.failures
         group.waiting -= 1
         return group.answer if group.waiting == 0 else None
 

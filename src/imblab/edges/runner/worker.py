@@ -87,7 +87,7 @@ class Job:
     ahead: Mapping[str, float] = field(default_factory=dict)
 
     def with_facts(self, dead: Mapping[str, str], ahead: Mapping[str, float]) -> Job:
-        """The job with what has been learned since it was made."""
+        """The job with what has been learned since it was made: fits that failed, and those that were made for it."""
         return replace(self, dead=dict(dead), ahead=dict(ahead))
 
 
@@ -97,11 +97,11 @@ class OtherCode(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a job brings back: rows, or the seconds of what it fitted ahead; and fits that ran out of time or memory."""
+    """What a job brings back: rows, or the seconds of what it fitted ahead and the fits of these that failed."""
 
     rows: tuple[Evaluation, ...]
     ahead: Mapping[str, float]
-    dead: Mapping[str, str]
+    failures: Mapping[str, str]
     tally: Tally
 
 
@@ -177,7 +177,7 @@ class Watch:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except _OutOfTime:
             reason = f"it took longer than runner.fit_timeout={self._seconds:g} s"
-            raise FitFailed(reason, lasting=False) from None
+            raise FitFailed(reason) from None
         finally:
             self._fit = None
             self._pen.write("")
@@ -283,10 +283,10 @@ def perform(job: Job) -> Done:
             work = Work(bundle, ground, job.dead, job.ahead, _lean(guard) if is_large(job.path) else guard)
             if job.part is not None:
                 work.prepare(job.part, job.parts)
-                return Done((), work.memory.fresh(), work.memory.passing, work.memory.tally)
+                return Done((), work.memory.fresh(), work.memory.failures, work.memory.tally)
             work.prepare()
             rows = tuple(work.rows())
-            return Done(rows, {}, work.memory.passing, work.memory.tally)
+            return Done(rows, {}, {}, work.memory.tally)
     finally:
         if ground.store:  # what was fitted here may be answered by another process
             ground.store.flush()

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from imblab.core.pipelines import FitFailed, Prediction
+from imblab.core.pipelines import Prediction
 from imblab.edges.store.journal import Journal, Row, orphans
 from imblab.errors import StudyError
 
@@ -27,12 +27,15 @@ DEFAULT = Path("mlruns") / "predictions.sqlite"
 MOST_BYTES = 4 * 2**30
 #: Seconds to wait for another process.
 PATIENCE = 60
-Answer = Prediction | FitFailed
 #: Seconds after which answers in the journal enter the database.
 DELAY = 0.5
 #: Addresses in one question; SQLite takes 999 at least.
 _AT_ONCE = 500
-_INSERT = "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)"
+#: A failure, which older versions kept, gives way.
+_INSERT = """
+INSERT INTO answers VALUES (?, ?, ?, ?) ON CONFLICT (address)
+DO UPDATE SET p = excluded.p, facts = excluded.facts, made = excluded.made WHERE answers.p IS NULL
+"""
 
 
 class Store:
@@ -72,30 +75,29 @@ class Store:
                 "may write. Delete it (nothing is lost but time), or free the disk."
             ) from error
 
-    def get(self, address: str) -> Answer | None:
+    def get(self, address: str) -> Prediction | None:
         """What is known of an address."""
         return self.recall([address]).get(address)
 
-    def recall(self, addresses: Sequence[str]) -> dict[str, Answer]:
-        """What is known of many addresses, asked at once: one by one took longer than a fit's share of all else."""
+    def recall(self, addresses: Sequence[str]) -> dict[str, Prediction]:
+        """What is known of many addresses, asked at once: one by one took longer than a fit's share of all else.
+
+        Failures that older versions kept are not answers.
+        """
         rows = [(a, *self._waiting[a]) for a in addresses if a in self._waiting]
         for at in range(0, len(addresses), _AT_ONCE):
             some = addresses[at : at + _AT_ONCE]
             marks = ", ".join("?" * len(some))
             rows += self._base.execute(f"SELECT address, p, facts FROM answers WHERE address IN ({marks})", some)
-        return {address: _answer(p, facts) for address, p, facts in rows}
+        return {address: _answer(p, facts) for address, p, facts in rows if p is not None}
 
-    def put(self, answers: Iterable[tuple[str, Answer]]) -> None:
-        """Keep some answers, all or none; failures that might not happen again are left out.
+    def put(self, answers: Iterable[tuple[str, Prediction]]) -> None:
+        """Keep some answers, all or none. A failure is a row of its study, never an answer.
 
         They outlive this process at once; other processes see them after :meth:`flush`, at most a second later.
         """
         now = time.time()
-        rows = [
-            (address, *_row(answer), now)
-            for address, answer in answers
-            if isinstance(answer, Prediction) or answer.lasting
-        ]
+        rows = [(address, *_row(answer), now) for address, answer in answers]
         if not rows:
             return
         if not self._journal.append(rows):
@@ -205,9 +207,7 @@ def _opened(path: Path) -> sqlite3.Connection:
             time.sleep(0.02)
 
 
-def _row(answer: Answer) -> tuple[bytes | None, str]:
-    if isinstance(answer, FitFailed):
-        return None, json.dumps({"failed": str(answer)})
+def _row(answer: Prediction) -> tuple[bytes, str]:
     facts = _facts(answer.is_probability, tuple(answer.reached.items()), answer.notes)
     return np.ascontiguousarray(answer.values, dtype="<f8").tobytes(), facts
 
@@ -218,8 +218,6 @@ def _facts(is_probability: bool, reached: tuple[tuple[str, Any], ...], notes: tu
     return json.dumps({"calibrated": is_probability, "reached": dict(reached), "notes": list(notes)})
 
 
-def _answer(p: bytes | None, text: str) -> Answer:
+def _answer(p: bytes, text: str) -> Prediction:
     facts = json.loads(text)
-    if p is None:
-        return FitFailed(facts["failed"])
     return Prediction(np.frombuffer(p, dtype="<f8"), facts["calibrated"], facts["reached"], tuple(facts["notes"]))

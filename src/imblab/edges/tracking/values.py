@@ -220,7 +220,8 @@ def _cell_run(
         **searches.coordinates(first),
         "imblab.data_fingerprint": first.data_fingerprint,
         "imblab.split_fingerprint": splits_of(members),
-        ADDRESSES: " ".join(row.fingerprint[:8] for row in members[:MAX_ADDRESSES]),
+        # A failed evaluation may be tried again, and its class repaired before.
+        ADDRESSES: " ".join(row.fingerprint[:8] for row in members[:MAX_ADDRESSES] if row.status != "failed"),
         **({"imblab.rebalances": shifted} if (shifted := rebalancing.note(study, first.learner)) else {}),
         "imblab.rows": fingerprint([_content(row) for row in members]),
         COLOUR: views.colour(study, strategy),
