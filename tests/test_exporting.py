@@ -235,7 +235,7 @@ def test_models_of_another_study_get_no_version_of_this_one():
 def test_models_made_of_rows_are_refused_in_four_parts(words, capsys):
     assert main(["export", "loans", "learner=knn", *words]) == 2
     said = capsys.readouterr().err
-    assert re.match(r"StudyError: 'loans_eu/knn/\w+' cannot leave as it is: learner 'knn' keeps rows", said)
+    assert re.match(r"StudyError: cannot export 'loans_eu/knn/\w+': learner 'knn' stores training rows", said)
     assert "contains_rows=true" in said
 
 

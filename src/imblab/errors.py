@@ -92,7 +92,6 @@ _RULES = {
 }
 #: Characters of a path in a message.
 MAX_PATH_CHARACTERS = 200
-LONG_WORD = re.compile(r"\S{1000,}")
 
 
 def refusal(error: OSError, name: str = "", act: str = "used") -> str:
@@ -202,9 +201,7 @@ class ImblabError(Exception):
             paste = " ".join(to_override(*item) for item in self.overrides.items())
             lines = [f"{len(problems)} problems:", *(f"- {line}" for line in lines)]
             lines += [f"To paste: {paste}"] if paste else []
-        # A word of thousands of characters cannot be read; overrides to paste have blanks.
-        text = "\n".join(map(presentable, lines))
-        super().__init__(LONG_WORD.sub(lambda word: f"{word[0][:MAX_PATH_CHARACTERS]}...", text))
+        super().__init__("\n".join(map(presentable, lines)))
 
     def __reduce__(self) -> Any:
         return _restored, (type(self), self.problems, self.overrides, self.grants)

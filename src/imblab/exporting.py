@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from imblab import app, syncing, verdicts
 from imblab.analysis import table
 from imblab.analysis.card import Facts, card
-from imblab.core import model, targets
+from imblab.core import admission, model, retention, targets
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed
 from imblab.edges import config, datasets, evidence, ledger, runner, store, terminal, tracking
@@ -214,9 +214,9 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
             f"{arm.key!r} cannot leave: on all rows of {arm.dataset!r}, {error}. A model answers exactly as the study "
             "does. Choose another strategy=... or learner=..., or mend the cause and run the study again."
         ) from error
-    holds = model.holds_rows(made.learner, made.preparation.transform(data.X))
-    if holds and not contains_rows:
-        raise _made_of_rows(arm)
+    keeper = retention.row_keeper(made.learner)
+    if keeper is not None and not contains_rows:
+        raise _made_of_rows(arm, keeper)
     form = tracking.format_of(made, (*targets.DEFAULT_ALLOW, *(entry.partition(".")[0] for entry in request.allow)))
     facts = Facts(
         name=tracking.registered_name(request.tracking.get("experiment") or study.name, arm.dataset),
@@ -235,7 +235,7 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
         candidates=candidates,
         selection=arm.reason,
         form=form.said,
-        contains_rows=holds,
+        contains_rows=keeper is not None,
         risks=task.scale(trial.params) == PROBABILITY,
         scale=task.threshold_scale(trial.params),
     )
@@ -320,15 +320,18 @@ def _serve(source: str) -> str:
 def _refuse_rows(study: Study, chosen: Sequence[Arm]) -> None:
     """Refuse learners that are made of rows before anything is fitted."""
     for arm in chosen:
-        if model.keeps_rows(next(item for item in study.learners if item.name == arm.learner)):
-            raise _made_of_rows(arm)
+        learner = next(item for item in study.learners if item.name == arm.learner)
+        if (keeper := model.keeps_rows(learner)) is not None:
+            raise _made_of_rows(arm, keeper)
 
 
-def _made_of_rows(arm: Arm) -> StudyError:
+def _made_of_rows(arm: Arm, keeper: str) -> StudyError:
+    shipped = keeper.partition(".")[0] in admission.SHIPPED
+    stores = f"stores training rows in the fitted model ({keeper})"
+    may = f"may store training rows in the fitted model (its class {keeper!r} is not known to store none)"
     return StudyError(
-        f"{arm.key!r} cannot leave as it is: learner {arm.learner!r} keeps rows of the table inside the fitted model, "
-        "and a model holds none unless that is meant. Choose another learner=..., or say contains_rows=true if whoever "
-        "gets the model may see the rows; model and card are tagged so."
+        f"cannot export {arm.key!r}: learner {arm.learner!r} {stores if shipped else may}; a model holds none unless "
+        "that is meant. Pass `contains_rows=true` to export it anyway, tagged so, or choose another learner."
     )
 
 

@@ -9,13 +9,12 @@ import pytest
 from sklearn.base import clone
 from sklearn.metrics import confusion_matrix, get_scorer, roc_auc_score
 from sklearn.model_selection import cross_val_score
-from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
-from sklearn.svm import SVC
 
 import imblab
 from imblab.core import evaluate, model, pipelines, splits
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed, Prepared
+from imblab.core.retention import row_keeper
 from imblab.records import Cell, Learner
 from imblab_model import digest
 
@@ -80,9 +79,8 @@ def test_every_shipped_learner_answers_as_the_kernel_bit_for_bit(learner):
     assert np.array_equal(made.predict_proba(raw)[:, 1], p)
     assert np.array_equal(made.predict(raw), np.where(p >= trial.threshold, "yes", "no"))
     assert hasattr(made, "decision_function") is (learner == "svm")
-    X = made.preparation.transform(raw)
-    assert model.holds_rows(made.learner, X) == (learner in MADE_OF_ROWS)
-    assert model.keeps_rows(asked.study.learners[0]) == (learner in MADE_OF_ROWS)
+    assert (row_keeper(made.learner) is not None) == (learner in MADE_OF_ROWS)
+    assert (model.keeps_rows(asked.study.learners[0]) is not None) == (learner in MADE_OF_ROWS)
 
 
 def test_it_is_a_scikit_learn_classifier():
@@ -203,46 +201,9 @@ def test_samplers_are_emptied_and_take_no_part():
     assert not any(name.endswith("_") for sampler in kept for name in vars(sampler))
 
 
-class Hoarder(SVC):
-    """Keeps its rows where nobody looks."""
-
-    def fit(self, X, y, sample_weight=None):
-        super().fit(X, y)
-        self.support_vectors_ = self.support_vectors_ * 0
-        self.hidden_ = {"deep": [("rows", self.keep(np.asarray(X)))]}
-        return self
-
-
-@pytest.mark.parametrize(
-    "keep",
-    [
-        lambda X: X[5:6],
-        lambda X: X.T.copy(),
-        lambda X: np.asfortranarray(X[:9]),
-        lambda X: X[3:8].ravel(),
-        lambda X: X[:4].astype(np.float32),
-        lambda X: pd.DataFrame(X[:2]),
-    ],
-)
-def test_rows_are_found_wherever_they_are_kept(keep, monkeypatch):
-    X = np.random.default_rng(1).normal(size=(60, 4))
-    monkeypatch.setattr(Hoarder, "keep", staticmethod(keep), raising=False)
-    assert model.holds_rows(Hoarder().fit(X, np.arange(60) % 2), X)
-
-
-def test_what_cannot_be_looked_into_is_taken_for_rows_and_sums_are_not():
-    X = np.random.default_rng(1).normal(size=(60, 4))
-    y = np.arange(60) % 2
-    sealed = KNeighborsClassifier().fit(X, y)
-    sealed.lock_ = lambda: None
-    assert model.holds_rows(sealed, X)
-    assert not model.holds_rows(NearestCentroid().fit(X, y), X)
-
-
 def test_a_learner_that_cannot_fit_drawn_rows_is_judged_later():
-    assert not model.keeps_rows(
-        Learner("odd", {"_target_": "sklearn.neighbors.KNeighborsClassifier", "n_neighbors": 0})
-    )
+    odd = Learner("odd", {"_target_": "sklearn.neighbors.KNeighborsClassifier", "n_neighbors": 0})
+    assert model.keeps_rows(odd) is None
 
 
 def test_rare_levels_leave_as_the_study_groups_them_and_are_not_named():

@@ -1,13 +1,14 @@
 """A strategy and a learner on all rows of a table, as one estimator that leaves: tune, fit, freeze.
 
-What leaves must not hold rows of the table: samplers are emptied, and what the learner keeps is searched for rows.
+What leaves must not hold rows of the table: samplers are emptied, and the learner is looked through for classes that
+store rows (:mod:`imblab.core.retention`).
 """
 
 from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from imblab.core import calibration, evaluate, pipelines, search, targets
 from imblab.core.evaluate import Task
 from imblab.core.levels import MAX_LEVELS, too_many
 from imblab.core.pipelines import FitFailed, Prediction, Prepared
+from imblab.core.retention import row_keeper
 from imblab.errors import foreign_reason
 from imblab.records import Dataset, Learner, Scalar, Split, Trial, fingerprint
 from imblab_model import Preparation, ThresholdClassifier, digest
@@ -130,8 +132,8 @@ def empty(estimator: Any) -> None:
         sampler.__dict__.update(fresh.__dict__)
 
 
-def keeps_rows(learner: Learner) -> bool:
-    """Whether a learner is made of the rows it is fitted on, tried on rows that are drawn: known before any search.
+def keeps_rows(learner: Learner) -> str | None:
+    """The class in a learner that stores the rows it is fitted on, tried on rows that are drawn: before any search.
 
     Parameters
     ----------
@@ -139,64 +141,23 @@ def keeps_rows(learner: Learner) -> bool:
 
     Returns
     -------
-    bool
-        False too where the drawn rows cannot be fitted: :func:`holds_rows` sees the real model.
+    str or None
+        See :func:`imblab.core.retention.row_keeper`. None too where the drawn rows cannot be fitted: the real model is
+        looked into later.
 
     Examples
     --------
     >>> keeps_rows(Learner("svm", {"_target_": "sklearn.svm.SVC"}))
-    True
+    'sklearn.svm.SVC'
     """
     X = np.random.default_rng(0).normal(size=(40, 3))
     try:
         fitted = targets.build(learner.make, allow=None, seed=0).fit(X, np.arange(40) % 2)
+        empty(fitted)
     except BaseException as error:  # any library may raise anything
         foreign_reason(error)
-        return False
-    return holds_rows(fitted, X)
-
-
-def holds_rows(estimator: Any, X: np.ndarray) -> bool:
-    """Whether an estimator keeps rows that it was fitted on: each of its arrays is searched for each row.
-
-    Parameters
-    ----------
-    estimator : object
-    X : ndarray of shape (n_rows, n_columns)
-        What it was fitted on.
-
-    Returns
-    -------
-    bool
-        True too where the estimator cannot be looked into.
-
-    Examples
-    --------
-    >>> from sklearn.neighbors import KNeighborsClassifier
-    >>> X = np.array([[0.1, 7.0], [0.2, 8.0]])
-    >>> holds_rows(KNeighborsClassifier(1).fit(X, [0, 1]), X)
-    True
-    """
-    width = X.shape[1]
-    try:
-        arrays = _inside(estimator, lambda found: isinstance(found, np.ndarray) or hasattr(found, "toarray"))
-    except Exception:  # what cannot be pickled cannot be searched
-        return True
-    sought = {kind: {row.tobytes() for row in _rows(X.astype(kind))} for kind in (np.float64, np.float32)}
-    for array in arrays:
-        dense = array.toarray() if hasattr(array, "toarray") else array
-        if dense.dtype.type not in sought or dense.size % width or dense.size == 0:
-            continue
-        forms = [dense.reshape(-1, width), *([dense.T] if dense.ndim == 2 and dense.shape[0] == width else [])]
-        if any(row.tobytes() in sought[dense.dtype.type] for form in forms for row in _rows(form)):
-            return True
-    return False
-
-
-def _rows(X: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows that say something: one of zeros and ones alone, or of one value, is everybody's."""
-    told = X[~np.isin(X, (0, 1)).all(axis=1)] + 0.0  # -0 and 0 are one value
-    yield from np.ascontiguousarray(told)
+        return None
+    return row_keeper(fitted)
 
 
 def _inside(estimator: Any, wanted: Callable[[Any], bool]) -> list[Any]:
