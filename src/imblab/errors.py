@@ -71,7 +71,8 @@ def abridged(text: str) -> str:
     keep = MAX_WORD_CHARACTERS // 2
 
     def cut(word: re.Match[str]) -> str:
-        return f"{word.group()[:keep]}...({len(word.group())} characters)"
+        body = word.group().rstrip("'\"`.,;)")
+        return f"{body[:keep]}...({len(body)} characters){word.group()[len(body) :]}"
 
     return re.sub(rf"\S{{{MAX_WORD_CHARACTERS},}}", cut, text)
 

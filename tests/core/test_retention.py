@@ -69,7 +69,7 @@ MADE_OF_ROWS = {
     "voting": (VotingClassifier([("a", GaussianNB()), ("b", KNN)]), KEEPING),
     "calibrated": (CalibratedClassifierCV(SVC(), cv=2), "sklearn.svm.SVC"),
     "one-versus-rest": (OneVsRestClassifier(KNN), KEEPING),
-    "boosting": (AdaBoostClassifier(SVC(probability=True), n_estimators=2), "sklearn.svm.SVC"),
+    "boosting": (AdaBoostClassifier(SVC(), n_estimators=2), "sklearn.svm.SVC"),
     "searched": (GridSearchCV(KNN, {"n_neighbors": [1, 3]}, cv=2), KEEPING),
     "fixed-threshold": (FixedThresholdClassifier(KNN), KEEPING),
     "frozen": (FrozenEstimator(KNN.fit(X, Y)), KEEPING),
