@@ -123,10 +123,11 @@ def dataset(
     checks.close()
     assert labels is not None  # what has no labels was refused
     min_rows = min_rows if found else None
-    stamp = _fingerprint(X, labels[0], apart, min_rows)
-    home = parent or source or name
-    said: dict[str, Any] = {"notes": tuple(checks.notes), "rare": min_rows}
-    return Dataset(name, X, *labels, tuple(found), **apart, parent=home, fingerprint=stamp, **said)
+    (y, classes), home = labels, parent or source or name
+    stamp, said = _fingerprint(X, y, apart, min_rows), tuple(checks.notes)
+    return Dataset(
+        name, X, y, classes, tuple(found), **apart, parent=home, fingerprint=stamp, notes=said, rare=min_rows
+    )
 
 
 def _roles(

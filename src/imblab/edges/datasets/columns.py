@@ -232,7 +232,8 @@ def _dates(column: pd.Series, name: str, checks: Checks, form: str | None) -> pd
 
 def _by_form(column: pd.Series, form: str, checks: Checks) -> pd.Series:
     try:
-        return pd.to_datetime(column.map(str, na_action="ignore"), errors="coerce", utc=True, format=form)
+        texts = column.map(text_of, na_action="ignore")
+        return pd.to_datetime(texts, errors="coerce", utc=True, format=str(form))
     except ValueError as error:
         raise checks.refuse(
             f"has the time format {form!r}, which cannot be read ({str(error)[:80]})",

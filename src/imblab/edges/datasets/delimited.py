@@ -63,7 +63,7 @@ class Text:
     ----------
     names : list of str
         The header.
-    columns : list of pyarrow arrays of str
+    columns : list of chunked pyarrow arrays of str
     separator, encoding : str
     """
 
@@ -177,8 +177,8 @@ def _separator(data: bytes, tabs: bool) -> str:
     if len(headed) != 1:
         header = (records[","] or [[""]])[0]
         what = f"has the one column {header[0][:80]!r}" if not headed else "has rows of different lengths"
-        rule = "fields are separated by a comma, semicolon, tab or bar"
-        raise FormatError(what, rule, "Repair the file, or say for example", "sep", ("comma",))
+        rule, guess = "fields are separated by a comma, semicolon, tab or bar", "blank" if " " in header[0] else "comma"
+        raise FormatError(what, rule, "Repair the file, or say for example", "sep", (guess,))
     return headed[0]
 
 
@@ -201,18 +201,24 @@ def _sample(data: bytes, mark: str) -> list[list[str]]:
 def _columns(data: bytes, separator: str) -> tuple[list[str], list[Any]]:
     if len(separator) != 1 or separator in '"\r\n' or not separator.isascii():
         raise FormatError(f"cannot be split at {separator!r}", "a separator is one ASCII character other than a quote")
-    width = len(
-        next(csv.reader(io.StringIO(data[:SAMPLE_BYTES].decode("utf-8", "ignore"), newline=""), delimiter=separator))
-    )
+    records = _sample(data, separator)
+    if not records:
+        raise FormatError("begins with a field of more than 128 kB", "a header names columns")
+    width = len(records[0])
     if width < 2:
-        raise FormatError(f"has one column when it is split at {separator!r}", "a table has features and labels")
-    table = _parsed(data if data.endswith((b"\n", b"\r")) else data + b"\n", separator, width, True)
+        raise FormatError(
+            f"has one column when it is split at {separator!r}",
+            "a table has features and labels",
+            "Name another, or none",
+        )
+    # Arrow needs the end of one line at least.
+    table = _parsed(data if b"\n" in data or b"\r" in data else data + b"\n", separator, width, True)
     columns = [table.column(i) for i in range(width)]
     if data.count(b'"') % 2 and any("\n" in text for column in columns for text in column[-1:].to_pylist()):
         raise FormatError("has a quoted field that does not end", "every quote is closed")
     names = [column[0].as_py() for column in columns]
     names = [name if name else f"Unnamed: {i}" for i, name in enumerate(names)]
-    return names, [column.slice(1).combine_chunks() for column in columns]
+    return names, [column.slice(1) for column in columns]
 
 
 def _parsed(data: bytes, separator: str, width: int, threads: bool) -> Any:
@@ -229,7 +235,10 @@ def _parsed(data: bytes, separator: str, width: int, threads: bool) -> Any:
             pa.BufferReader(data),
             read_options=arrow_csv.ReadOptions(autogenerate_column_names=True, use_threads=threads),
             parse_options=arrow_csv.ParseOptions(
-                delimiter=separator, newlines_in_values=True, invalid_row_handler=on_invalid
+                # Lines within quotes cost time; without a quote there is none.
+                delimiter=separator,
+                newlines_in_values=b'"' in data,
+                invalid_row_handler=on_invalid,
             ),
             convert_options=arrow_csv.ConvertOptions(column_types=kind, strings_can_be_null=False),
         )

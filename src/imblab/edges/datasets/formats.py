@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import feather
 
 from imblab.edges.datasets import delimited, workbook
@@ -100,24 +100,34 @@ def read_file(path: Path, spec: Mapping[str, Any], checks: Checks) -> pd.DataFra
             f"data set {checks.key!r} has the path {str(path)!r}, and the package openpyxl is not installed; it reads "
             "Excel files. Install it with: pip install 'imblab[excel]'."
         )
+    separator, encoding = _character("sep", spec, checks) or None, spec.get("encoding")
+    encoding = None if encoding is None else str(encoding)
     try:
         if ending in TEXT:
-            return _from_text(_unpacked(where, packed), TEXT[ending], spec, checks)
-        source = io.BytesIO(_unpacked(where, packed)) if packed else where
-        if ending in EXCEL:
-            return settled(workbook.read_sheet(source, spec.get("sheet")), spec, checks)
-        # Not through pandas for feather: Arrow's own types are the same in both.
-        return pd.read_parquet(source) if ending in (".parquet", ".pq") else feather.read_table(source).to_pandas()
+            text = delimited.read_text(_unpacked(where, packed), TEXT[ending], separator, encoding)
+        else:
+            frame = _from_cells(io.BytesIO(_unpacked(where, packed)) if packed else where, ending, spec)
     except FormatError as error:
         raise DataError(
             f"data set {checks.key!r}: the file {str(path)!r} {error.found}; {error.rule}. {_way_out(error, checks)}."
         ) from error
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, lzma.LZMAError, pa.ArrowException) as error:
+    except Exception as error:  # the readers are other packages': whatever they raise is their answer
         raise DataError(
             f"data set {checks.key!r}: the file {str(path)!r} cannot be read ({first_line(error)}); its ending says "
             f"that it is {ending[1:]}{' in ' + packed[1:] if packed else ''}. Repair the file or correct "
             f"{checks.at('path')}."
         ) from error
+    if ending in TEXT:
+        return _typed_text(text, TEXT[ending], spec, checks)
+    return settled(frame, spec, checks) if ending in EXCEL else frame
+
+
+def _from_cells(source: Any, ending: str, spec: Mapping[str, Any]) -> pd.DataFrame:
+    """The table of a file whose cells or columns have types."""
+    if ending in EXCEL:
+        return workbook.read_sheet(source, spec.get("sheet"))
+    # Not through pandas for feather: Arrow's own types are the same in both.
+    return pd.read_parquet(source) if ending in (".parquet", ".pq") else feather.read_table(source).to_pandas()
 
 
 def first_line(error: Exception) -> str:
@@ -191,22 +201,27 @@ def _at_most(stream: Any, most: int) -> bytes:
     return found
 
 
-def _from_text(data: bytes, tabs: bool, spec: Mapping[str, Any], checks: Checks) -> pd.DataFrame:
-    separator, encoding = _character("sep", spec, checks), spec.get("encoding")
-    text = delimited.read_text(data, tabs, separator or None, None if encoding is None else str(encoding))
-    del data
+def _typed_text(text: delimited.Text, tabs: bool, spec: Mapping[str, Any], checks: Checks) -> pd.DataFrame:
+    """The columns of a text file with their types; what was found out about the file is noted."""
     how = _reading(spec, text.names, text.separator, checks)
-    frame = typed_frame(text.names, text.columns, how, checks)
     decided = []
-    if separator is None and text.separator != ("\t" if tabs else ","):
+    if spec.get("sep") is None and text.separator != ("\t" if tabs else ","):
         decided.append(f"separator {NAMES[text.separator]}")
-    if encoding is None and text.encoding not in ("utf-8", "utf-8-sig"):
-        decided.append(f"encoding {text.encoding}")
+    if spec.get("encoding") is None and text.encoding not in ("utf-8", "utf-8-sig"):
+        decided.append(f"encoding {text.encoding}" + (f" (as in {word!r})" if (word := _foreign_word(text)) else ""))
+    frame = typed_frame(text.names, text.columns, how, checks)
     if how.comma_decided:
         decided.append("decimal comma")
     if decided:
         checks.notes.insert(0, f"is read with {', '.join(decided)}, as its text suggests")
     return frame
+
+
+def _foreign_word(text: delimited.Text) -> str | None:
+    """A text that another encoding would spoil."""
+    spoilt = (name for name in text.names if not name.isascii())
+    cells = (pc.filter(c, pc.match_substring_regex(c, "[^\\x00-\\x7f]")) for c in text.columns)
+    return next(spoilt, None) or next((str(found[0])[:40] for found in cells if len(found)), None)
 
 
 def _reading(spec: Mapping[str, Any], names: Sequence[str], separator: str, checks: Checks) -> Reading:

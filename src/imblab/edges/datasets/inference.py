@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -94,14 +94,14 @@ class Reading:
         return [*self.missing, *sorted(texts - set(self.missing))]
 
 
-def typed_frame(names: Sequence[str], columns: Iterable[Any], how: Reading, checks: Checks) -> pd.DataFrame:
+def typed_frame(names: Sequence[str], columns: list[Any], how: Reading, checks: Checks) -> pd.DataFrame:
     """Give the columns of a text file their types.
 
     Parameters
     ----------
     names : sequence of str
-    columns : iterable of pyarrow arrays of str
-        Consumed one by one, so that the texts of a converted column can be freed.
+    columns : list of pyarrow arrays of str
+        Emptied, so that the texts of a column are freed as soon as its numbers are known.
     how : Reading
     checks : Checks
         Collects what was decided, and the columns whose texts have more than one meaning.
@@ -112,7 +112,8 @@ def typed_frame(names: Sequence[str], columns: Iterable[Any], how: Reading, chec
         Of a column with a problem, a placeholder.
     """
     checks.dropped = [name for name in names if how.roles.get(name) == "drop"]
-    found = [_column(name, texts, how, checks) for name, texts in zip(names, columns, strict=True)]
+    columns.reverse()
+    found = [_column(name, _whole(columns.pop()), how, checks) for name in names]
     notation = _notation(found, how, checks)
     series = [_values(column, notation, checks) for column in found]
     return pd.concat(series, axis=1, keys=range(len(series))).set_axis(list(names), axis=1)
@@ -156,6 +157,10 @@ def empty_to_null(texts: Any, missing: Collection[str]) -> Any:
     return pc.if_else(gone, pa.scalar(None, pa.string()), texts)
 
 
+def _whole(texts: Any) -> Any:
+    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+
+
 def _column(name: str, texts: Any, how: Reading, checks: Checks) -> Column:
     role = how.roles.get(name, "feature")
     column = Column(name, role, empty_to_null(texts, how.missing))
@@ -163,9 +168,12 @@ def _column(name: str, texts: Any, how: Reading, checks: Checks) -> Column:
         return column
     if role == "feature" and (floats := _plain_floats(column.texts, how)) is not None:
         column.floats = floats
-        column.separated = _any(column.texts, "[.]")
+        example = pc.index(pc.match_substring_regex(column.texts, "[.]"), True).as_py()
+        column.separated = example >= 0
         both = column.separated and _every(column.texts, COMMA.grammar.replace("^", "^-?", 1))
         column.notations = tuple(n for n in how.notations if n.decimal == "." or both or not column.separated)
+        if not both:  # one text is enough for messages, and memory is short in large tables
+            column.texts = pa.array([column.texts[example].as_py()] if column.separated else [], pa.string())
         return column
     encoded = column.texts.dictionary_encode()
     column.written = Written(encoded.dictionary)
