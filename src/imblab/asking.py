@@ -10,14 +10,17 @@ from pathlib import Path
 from imblab.edges import config, datasets, runner, store
 
 
-def request(args: Sequence[str], config_dirs: Sequence[Path]) -> config.Request:
+def request(args: Sequence[str], config_dirs: Sequence[Path], command: str = "run") -> config.Request:
     """Compose a request from overrides, or read it from a resolved study.
 
     Parameters
     ----------
     args : sequence of str
-        Hydra overrides; the first may be the path of a ``study.yaml``.
+        Hydra overrides; the first may be the path of a ``study.yaml``, and the path of a table with its keys is a
+        study of that table.
     config_dirs : sequence of Path
+    command : str, default="run"
+        What a line to paste calls.
 
     Returns
     -------
@@ -25,6 +28,7 @@ def request(args: Sequence[str], config_dirs: Sequence[Path]) -> config.Request:
     """
     if args and args[0].endswith((".yaml", ".yml")) and "=" not in args[0]:
         return config.load(Path(args[0]), args[1:], config_dirs)
+    args = datasets.expand(args, command)
     asked = " ".join(args)
     extra = {f"keel_{n}": {"kind": "keel", "table": n} for n in datasets.keel_names()} if "keel_" in asked else {}
     extra |= {f"zenodo_{n}": {"kind": "zenodo", "table": n} for n in datasets.zenodo_names()}

@@ -18,7 +18,7 @@ EPILOG = """\
 examples:
   imblab run experiment=quickstart
   imblab plan experiment=quickstart 'strategy.smote.space.k=choice(3,5,9)'
-  imblab run name=churn dataset=table dataset.table.path=churn.csv dataset.table.target=left
+  imblab run data/churn.csv target=left
   imblab run experiments/quickstart/study.yaml
   imblab compare quickstart
   imblab rescore quickstart primary=pr_auc

@@ -24,7 +24,7 @@ PILOT = 0.4
 
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
     """``imblab plan``: what a study would do, before anything runs."""
-    request = asking.request(args, config_dirs)
+    request = asking.request(args, config_dirs, "plan")
     layout = lay_out(request.study)
     for note in () if as_json else layout.code_notes():
         terminal.say(note)

@@ -641,7 +641,10 @@ def test_openml_may_be_given_another_target(monkeypatch):
 def test_a_data_set_of_openml_without_one_target_asks_for_it(target, monkeypatch):
     monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **words: Bunch(frame=table(), target=target))
     spec = {"kind": "openml", "data_id": 1}
-    with pytest.raises(ImblabError, match=r"names no target; .* Set dataset.mine.target to one of: a, b, c, left\.$"):
+    with pytest.raises(
+        ImblabError,
+        match=r"names no target; .* Set dataset.mine.target=left, or another of its columns: a, b, c, left\.$",
+    ):
         datasets.load(spec, "mine")
     assert datasets.load({**spec, "target": "left"}, "mine").y.sum() == 12
 

@@ -67,6 +67,17 @@ def stem(path: Path) -> str:
     return name
 
 
+def is_table(path: Path) -> bool:
+    """Whether the ending of a path is one that tables are read from.
+
+    Examples
+    --------
+    >>> is_table(Path("data/churn.csv.gz")), is_table(Path("smote"))
+    (True, False)
+    """
+    return _endings(path)[0] in (*TEXT, *EXCEL, *COLUMNAR)
+
+
 def read_file(path: Path, spec: Mapping[str, Any], checks: Checks) -> pd.DataFrame:
     """Read the table in a file by its ending.
 

@@ -11,12 +11,13 @@ import pandas as pd
 import pyarrow
 import yaml
 
-from imblab.edges.datasets import database, keel
+from imblab.edges.datasets import database, keel, targets
 from imblab.edges.datasets.build import COLUMNS, dataset
-from imblab.edges.datasets.checks import Checks, near
+from imblab.edges.datasets.checks import Checks, near, some
 from imblab.edges.datasets.formats import OPTIONS, first_line, read_file, settled
 from imblab.edges.datasets.naming import called
 from imblab.errors import ConfigError, DataError, unknown
+from imblab.overrides import to_override
 from imblab.records import Dataset
 
 Spec = Mapping[str, Any]
@@ -107,10 +108,11 @@ def load(spec: Spec, key: str) -> Dataset:
     chosen: dict[str, Any] = {column: spec.get(column) for column in COLUMNS}
     chosen["target"] = chosen["target"] or target
     if chosen["target"] is None:
-        shown = ", ".join(map(str, frame.columns[:8])) + (", ..." if frame.shape[1] > 8 else "")
+        found = targets.candidates(frame, name)
+        best = to_override(f"dataset.{key}.target", found[0].column if found else "COLUMN")
         raise ConfigError(
-            f"data set {name!r} names no target; a study needs the column that holds the labels. "
-            f"Set dataset.{key}.target to one of: {shown}."
+            f"data set {key!r} names no target; a study needs the column that holds the labels. "
+            f"{targets.describe(found, frame)} Set {best}, or another of its columns: {some(map(str, frame.columns))}."
         )
     made = dataset(
         frame,
@@ -129,6 +131,31 @@ def load(spec: Spec, key: str) -> Dataset:
     # What held the raw table goes back to the system: for a large one as much again as its features.
     pyarrow.default_memory_pool().release_unused()
     return made
+
+
+def likely_targets(spec: Spec, key: str, known_as: str) -> tuple[list[str], str]:
+    """The columns of a file that could hold the labels, the likeliest first, and a sentence on them.
+
+    Parameters
+    ----------
+    spec : mapping
+        ``path`` and how the file is read.
+    key : str
+    known_as : str
+        What the table is called.
+
+    Returns
+    -------
+    list of str, str
+
+    Raises
+    ------
+    ConfigError, DataError
+        If the file cannot be read; columns with two meanings do not matter here.
+    """
+    frame = read_file(Path(str(spec["path"])), spec, Checks(key, key))
+    found = targets.candidates(frame, known_as)
+    return [candidate.column for candidate in found], targets.describe(found, frame)
 
 
 def listing() -> list[dict[str, Any]]:

@@ -1,0 +1,136 @@
+"""`imblab run data/churn.csv`: understood, and answered with a line that runs when it is pasted."""
+
+import re
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imblab import compose
+from imblab.cli import main
+from imblab.edges import datasets
+from imblab.errors import ConfigError, DataError
+from imblab.layout import lay_out
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    return tmp_path
+
+
+def table(rows=60, **columns):
+    rng = np.random.default_rng(0)
+    base = {"customer": range(rows), "member": [0, 1] * (rows // 2), "age": rng.normal(size=rows).round(3)}
+    return pd.DataFrame({**base, "left": np.where(np.arange(rows) < 12, "yes", "no"), **columns})
+
+
+def put(path="data/churn.csv", **columns):
+    table(**columns).to_csv(path, index=False)
+    return path
+
+
+SMALL = ("learner=[logistic]", "strategy=[none]", "protocol=smoke")
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize("words", [("data/churn.csv", *SMALL), (*SMALL, "dataset=data/churn.csv")])
+def test_a_path_alone_asks_for_the_target_with_a_line_that_runs(command, words, capsys):
+    put()
+    assert main([command, *words]) == 2
+    said = capsys.readouterr().err
+    assert "Of two values are 'left' (yes 12, no 48), 'member' (0 30, 1 30)." in said
+    line = re.search(r"The whole line: `(.*)`\.", said)[1]
+    head = f"imblab {command} name=churn dataset=table dataset.table.path=data/churn.csv dataset.table.target=left "
+    assert line.startswith(head)
+    _, pasted, *rest = shlex.split(line)
+    assert pasted == command
+    study = compose(*rest)
+    assert study == compose("data/churn.csv", "target=left", *SMALL)
+    assert lay_out(study).datasets["churn"].y.sum() == 12
+
+
+def test_the_keys_of_the_table_need_no_prefix_and_are_taken_as_words():
+    put("data/my data.csv", **{"Kündigung (ja)": [">50K"] * 9 + ["<=50K"] * 51, "Ort": list("abc") * 20})
+    words = ("data/my data.csv", "target=Kündigung (ja)", "positive=>50K", "drop=[customer,left]", "groups=Ort")
+    study = compose(*words, *SMALL)
+    assert study.name == "my_data"
+    data = lay_out(study).datasets["my data"]
+    assert data.classes == ("<=50K", ">50K")
+    assert list(data.X.columns) == ["member", "age"]
+    assert data.groups is not None
+    assert compose(*words, "name=mine", "seed=3", *SMALL).name == "mine"
+    assert "sep" in compose(*words, "sep=;", *SMALL).datasets["table"]
+
+
+def test_other_data_sets_may_stand_next_to_the_file():
+    put()
+    assert list(compose("data/churn.csv", "target=left", "dataset=[ecoli3]", *SMALL).datasets) == ["table", "ecoli3"]
+
+
+def test_a_misspelt_path_is_answered_with_the_nearest_file():
+    put()
+    with pytest.raises(DataError, match=r"'data/chrun.csv', which is not a file; .* Did you mean 'data/churn.csv'\?"):
+        compose("data/chrun.csv")
+
+
+def test_columns_of_two_meanings_do_not_hide_what_could_be_the_target():
+    frame = table().astype({"age": object})
+    frame.loc[:30, "age"] = "?"
+    frame.to_csv("data/churn.csv", index=False)
+    with pytest.raises(ConfigError, match="'left' \\(yes 12, no 48\\)"):
+        compose("data/churn.csv")
+
+
+def test_a_table_without_a_column_of_two_values_says_what_is_nearest():
+    frame = table().drop(columns=["left", "member"]).assign(grade=list("abc") * 20)
+    frame.to_csv("data/t.csv", index=False)
+    with pytest.raises(ConfigError, match=r"None of its 3 columns has two values; closest are 'grade' \(3 values\)"):
+        compose("data/t.csv")
+
+
+def test_two_files_are_described_under_names_of_their_own():
+    put("data/a.csv")
+    put("data/b.csv")
+    with pytest.raises(ConfigError) as refusal:
+        compose("data/a.csv", "data/b.csv")
+    line = re.search(r"`(.*)`", str(refusal.value))[1].replace("NAME", "x").replace("COLUMN", "left")
+    assert list(lay_out(compose(*shlex.split(line)[2:], *SMALL)).datasets) == ["a", "b"]
+
+
+def test_the_directory_of_a_study_is_no_table(here):
+    (here / "experiments" / "x").mkdir(parents=True)
+    (here / "experiments" / "x" / "study.yaml").touch()
+    with pytest.raises(ConfigError, match=r"Write imblab run experiments/x/study\.yaml\."):
+        datasets.expand(["experiments/x"])
+
+
+@pytest.mark.parametrize(
+    "words", [["experiment=quickstart"], ["study.yaml"], ["smote"], ["-m"], ["~strategy.none"], []]
+)
+def test_what_is_no_table_is_left_as_it_is(words):
+    assert datasets.expand(words) == words
+
+
+NAMES = [
+    ({"id2": [1, 2], "y": [0, 1]}, "", "y"),
+    ({"churned": [0, 1], "vip": [0, 1]}, "", "churned"),
+    ({"Outcome": ["a", "b"], "sex": ["m", "f"]}, "", "Outcome"),
+    ({"sex": ["m", "f"] * 5, "smoker": ["no"] * 9 + ["yes"]}, "", "smoker"),
+    ({"sex": ["m", "f"], "HasFraudLabel": ["n", "y"]}, "", "HasFraudLabel"),
+    ({"member": [0, 1], "loan": [0, 1], "age": [1, 2]}, "loan", "loan"),
+]
+
+
+@pytest.mark.parametrize(("columns", "known_as", "first"), NAMES)
+def test_the_likeliest_column_comes_first(columns, known_as, first):
+    frame = pd.DataFrame(columns)
+    assert datasets.targets.candidates(frame, known_as)[0].column == first
+
+
+def test_without_a_target_the_long_form_asks_alike():
+    put()
+    with pytest.raises(ConfigError, match=r"Of two values are 'left' .* Set dataset\.table\.target=left, or another"):
+        lay_out(compose("name=x", "dataset=table", "dataset.table.path=data/churn.csv", *SMALL))
