@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from imblab.core import own_code, targets
-from imblab.core.own_code import Code, code_of
+from imblab.core.own_code import Code, Rests, code_of
 
 MODEL = """
 from sklearn.linear_model import LogisticRegression
@@ -64,7 +64,7 @@ def digest(path):
 )
 def test_what_ships_has_a_version_and_no_code_in_its_address(path):
     assert code_of(path).name == ""
-    assert own_code.versions({"_target_": path}) == []
+    assert own_code.rests([{"_target_": path}]) == Rests({}, (), True)
 
 
 EDITS = {
@@ -202,14 +202,15 @@ def test_a_version_stands_for_an_installed_distribution(packages):
     install(packages(), "bought", bought__model="from bought import helper\n" + MODEL, bought__helper="A = 1\n")
     assert code_of("bought.model.Mine") == Code(versions=(("bought", "bought-1.0"),))
     # A package that says no version of its own is named by that of its distribution.
-    assert own_code.versions({"_target_": "bought.model.Mine"}) == ["bought-1.0"]
-    assert own_code.versions({"_target_": "sklearn.a.B", "c": {"_target_": "bought.model.Mine"}}) == ["bought-1.0"]
+    assert own_code.rests([{"_target_": "bought.model.Mine"}]).versions == ("bought-1.0",)
+    nested = {"_target_": "sklearn.a.B", "c": {"_target_": "bought.model.Mine"}}
+    assert own_code.rests([nested, None]).versions == ("bought-1.0",)
 
 
 def test_a_version_that_own_code_rests_on_is_named(packages):
     install(packages(), "bought", bought__model="A = 1\n")
     packages(mypkg__model="import bought.model\n" + MODEL)
-    assert own_code.versions({"_target_": "mypkg.model.Mine"}) == ["bought-1.0"]
+    assert own_code.rests([{"_target_": "mypkg.model.Mine"}]).versions == ("bought-1.0",)
 
 
 @pytest.mark.parametrize("name", ["model", "helper"])

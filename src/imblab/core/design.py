@@ -126,7 +126,7 @@ def check_texts(study: Study) -> None:
     ConfigError
         For functions and objects in the parameters of learners and samplers; all of them are named.
     """
-    makes = [(f"learner.{item.name}.make", item.make) for item in study.learners]
+    makes: list[tuple[str, Make | None]] = [(f"learner.{item.name}.make", item.make) for item in study.learners]
     makes += [(f"strategy.{item.name}.sampler", item.sampler) for item in study.strategies]
     found = [pair for where, make in makes for pair in _objects(make, where)]
     if found:

@@ -122,11 +122,38 @@ def paths(makes: Iterable[Any], functions: Iterable[str] = ()) -> list[str]:
     return list(dict.fromkeys((*(path for make in makes if make for path in targets.paths(make)), *functions)))
 
 
-def versions(make: Mapping[str, Any]) -> list[str]:
-    """List the distributions that a text's classes rest on and that :func:`targets.versions` does not name."""
-    first, named = str(make["_target_"]).partition(".")[0], targets.versions(make)
-    rest = {pair for path in targets.paths(make) for pair in code_of(path).versions}
-    return sorted(found for package, found in rest if package != first or named.endswith(" ?"))
+@dataclass(frozen=True, slots=True)
+class Rests:
+    """What a fit rests on in addition to the versions that its address names.
+
+    Attributes
+    ----------
+    code : mapping of str to str
+        What identifies the code of the user's own, by dotted path.
+    versions : tuple of str
+        Distributions that the classes rest on and that :func:`targets.versions` does not name.
+    is_known : bool
+        Whether the code that runs is known everywhere.
+    """
+
+    code: Mapping[str, str]
+    versions: tuple[str, ...]
+    is_known: bool
+
+
+def rests(makes: Iterable[Mapping[str, Any] | None]) -> Rests:
+    """Return what a fit of these estimators rests on; asked at every fit, so that each text is walked once."""
+    code, versions, is_known = {}, set(), True
+    for make in makes:
+        first = "" if make is None else str(make["_target_"]).partition(".")[0]
+        for path in targets.paths(make):
+            found = code_of(path)
+            if found.name:
+                code[path], is_known = found.name, is_known and not found.unreadable
+            for package, version in found.versions:
+                if make is not None and (package != first or targets.versions(make).endswith(" ?")):
+                    versions.add(version)
+    return Rests(code, tuple(sorted(versions)), is_known)
 
 
 def unreadable(all_paths: Iterable[str]) -> dict[str, str]:
@@ -165,7 +192,7 @@ def _target(path: str) -> Any:
     where, _, name = path.rpartition(".")
     try:
         return getattr(sys.modules.get(where) or import_module(where), name, None)
-    except Exception:  # an import runs the module, which may raise anything: the fit will say so
+    except (Exception, SystemExit):  # an import runs the module, which may raise anything: the fit will say so
         return None
 
 

@@ -93,11 +93,11 @@ class Atom:
             # Older stores hold these learners' decision values through a logistic: no value to be found again.
             *([] if gives_probabilities(self.learner) else [DECISION_VALUE]),
         ]
-        makes = [make for make in (self.learner, self.sampler) if make is not None]
+        rests = own_code.rests((self.learner, self.sampler))
         # Nothing of it stands in an address where the version of a package says everything.
-        code = own_code.part_of_address(makes), [found for make in makes for found in own_code.versions(make)]
-        object.__setattr__(self, "address", fingerprint([*plain, *named, *(code if any(code) else ())]))
-        object.__setattr__(self, "is_storable", not own_code.unreadable(code[0]))
+        code = [rests.code, list(rests.versions)] if rests.code or rests.versions else []
+        object.__setattr__(self, "address", fingerprint([*plain, *named, *code]))
+        object.__setattr__(self, "is_storable", rests.is_known)
 
 
 #: Digests of index arrays by identity: they are made once, never change, and stand in many atoms.

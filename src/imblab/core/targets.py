@@ -211,12 +211,16 @@ def paths(value: Any) -> list[str]:
     >>> paths({"_target_": "a.Bagging", "estimator": {"_target_": "b.Tree"}})
     ['a.Bagging', 'b.Tree']
     """
-    if isinstance(value, Mapping):
-        own = [str(value["_target_"])] if "_target_" in value else []
-        return own + [path for item in value.values() for path in paths(item)]
-    if isinstance(value, (list, tuple)):
-        return [path for item in value for path in paths(item)]
-    return []
+    found: list[str] = []
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            found += [str(item["_target_"])] if "_target_" in item else []
+            waiting += [part for part in [*item.values()][::-1] if isinstance(part, (Mapping, list, tuple))]
+        elif isinstance(item, (list, tuple)):
+            waiting += item[::-1]
+    return found
 
 
 def versions(make: Make) -> str:
