@@ -14,7 +14,18 @@ FILES = {".".join(p.relative_to(SRC).with_suffix("").parts).removesuffix(".__ini
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 #: Lower may not know higher. `__init__` only says where names live.
-LAYERS = {"records": 0, "errors": 0, "overrides": 0, "seeds": 0, "documents": 0, "core": 1, "analysis": 1, "edges": 2}
+LAYERS = {
+    "records": 0,
+    "errors": 0,
+    "overrides": 0,
+    "seeds": 0,
+    "documents": 0,
+    "fields": 0,
+    "evaluations": 0,
+    "core": 1,
+    "analysis": 1,
+    "edges": 2,
+}
 LAYERS |= {"layout": 3, "asking": 3, "gathering": 4, "planning": 4, "syncing": 4, "verdicts": 4}
 LAYERS |= {"reporting": 5, "app": 6, "exporting": 7, "rescoring": 7, "cli": 8, "__main__": 9}
 #: Edges do not import one another, but for these pairs (importer, imported), and the files that all of them open.

@@ -45,7 +45,7 @@ def row(fold=0, strategy="none", **changed):
     made = Evaluation(
         "ecoli3", "logistic", strategy, 0, fold, {"ratio": 0.1 + 0.2, "k": 5}, 0.37, {"mcc": 1 / 3, "f1": None},
         {"tn": 100, "fp": 1, "fn": 2, "tp": 3}, 1.25, "ok", None, f"address-{strategy}-{fold}", "data", "split",
-        0.04, 0.3, 224, 112, {"sampler": "SMOTE", "positive": 66}, 13, 2, ("at the edge",), trials,
+        0.04, 0.3, 224, 106, {"sampler": "SMOTE", "negative": 66, "positive": 66}, 13, 2, ("at the edge",), trials,
     )  # fmt: skip
     return replace(made, **changed)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,11 +18,12 @@ from typing import Any
 
 import yaml
 
-from imblab import documents
+from imblab import documents, evaluations
 from imblab.core import own_code
 from imblab.edges import files
 from imblab.edges.files import RESCORED
 from imblab.errors import StudyError
+from imblab.fields import FieldError
 from imblab.records import Evaluation
 
 QUESTION = "study.yaml"
@@ -66,10 +68,12 @@ class Ledger:
     Parameters
     ----------
     folder : Path
+    question : mapping
+        What the folder asks: the scores of its measures lie within their ranges.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._path = folder, folder / ROWS
+    def __init__(self, folder: Path, question: Mapping[str, Any]) -> None:
+        self._folder, self._path, self._ranges = folder, folder / ROWS, evaluations.ranges_of(question)
         self._done = {row.key: row for row in read_rows(folder)}
         self._file = files.appended(folder, ROWS)
         _cut_torn_line(self._file)
@@ -92,6 +96,13 @@ class Ledger:
             If the disk does not take the whole line; what it took is cut off when the study is opened again.
         """
         line = (row.to_json() + "\n").encode()
+        try:
+            evaluations.read(line, self._ranges)
+        except FieldError as error:
+            raise StudyError(
+                f"the evaluation {row.key!r} cannot be kept: {error}, and only what can be read again is written. For "
+                "a score of a measure of your own, correct its range: measures.<name>.range=[lowest,highest]."
+            ) from error
         try:
             written = os.write(self._file, line)
             if time.monotonic() - self._synced > SYNC:
@@ -225,7 +236,7 @@ def open_study(
         files.make(folder)
         files.sweep(folder)
         wanted = _extended(folder, mapping)
-        ledger = Ledger(folder)
+        ledger = Ledger(folder, wanted)
         try:
             ledger.check(expected or Expected())
             _write(folder, wanted)
@@ -270,15 +281,12 @@ def read_rows(folder: Path) -> list[Evaluation]:
     if not files.exists(folder, ROWS):
         return []
     lines = files.read(folder, ROWS).split(b"\n")
+    numbered, damaged = evaluations.read_lines(lines[:-1], _ranges(folder))
+    if damaged:
+        again = shlex.quote(str(folder / QUESTION))
+        raise StudyError(evaluations.damage(path, damaged, f"imblab run {again}"))
     rows: dict[str, Evaluation] = {}
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            row = _addressed(Evaluation.from_json(line.decode()))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise StudyError(
-                f"{str(path)!r} has a damaged line {number} ({type(error).__name__}); every line is one row. Remove "
-                "that line and run again: its cell is then answered anew."
-            ) from error
+    for number, row in numbered.items():
         if row.key in rows and rows[row.key].status == "failed":  # a failed evaluation was tried again
             rows[row.key] = row
         first = rows.setdefault(row.key, row)
@@ -297,14 +305,12 @@ def _compact(folder: Path) -> None:
     files.replace(folder, ROWS, b"".join(line + b"\n" for line in last.values()))
 
 
-def _addressed(row: Evaluation) -> Evaluation:
-    """A row whose coordinates can be parts of a path: they name runs, figures and tables."""
-    for name in (row.dataset, row.learner, row.strategy):
-        if not (isinstance(name, str) and name.isprintable() and name.strip(". ") and not set(name) & set("/\\")):
-            raise ValueError(name)
-    if not (type(row.repeat) is type(row.fold) is int):
-        raise TypeError(row.key)
-    return row
+def _ranges(folder: Path) -> Mapping[str, tuple[float | None, float | None]]:
+    """The ranges of the measures of a study; none where its question cannot be read, which is said elsewhere."""
+    try:
+        return evaluations.ranges_of(read_study(folder))
+    except (StudyError, FileNotFoundError):
+        return {}
 
 
 def find(name: str, experiments: Path) -> Path:
