@@ -9,6 +9,7 @@ import yaml
 from imblab import app, cli
 from imblab.edges import config
 from imblab.edges.config import grants
+from imblab.edges.runner.pool import loky
 from imblab.errors import ConfigError, combined
 
 SMALL = ("name=x", "dataset=[ecoli3]", "strategy=[none]", "protocol=smoke", "measures=[mcc]")
@@ -157,3 +158,13 @@ def test_refusals_are_joined_with_what_they_need():
 )
 def test_the_line_to_paste_keeps_what_was_typed(typed, line):
     assert cli.granting(typed, ["b.C", "allow_network=true"]) == line
+
+
+@pytest.mark.slow
+def test_workers_that_live_on_import_from_where_their_parent_does(here):
+    """A Python session runs one study, then one with a class of the current folder, on the same number of workers."""
+    workers = loky(2)
+    assert str(here) not in workers.submit(eval, "__import__('sys').path").result()
+    grants.allowed(["mylogits"])
+    for _ in range(2):
+        assert loky(2).submit(eval, "__import__('mylogits').__name__").result() == "mylogits"

@@ -7,6 +7,7 @@ one thread, here as there, so that the number of jobs changes no bit. The parent
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
@@ -40,8 +41,17 @@ OnRow = Callable[[Evaluation], None]
 def loky(workers: int) -> Executor:
     """Processes that live on between studies and end with their parent; one thread each."""
     env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    executor: Executor = get_reusable_executor(max_workers=workers, timeout=60, env=env)
+    # Workers that live on know the path of imports of their start; another path starts new ones.
+    path = (tuple(sys.path),)
+    executor: Executor = get_reusable_executor(
+        max_workers=workers, timeout=60, env=env, initializer=_import_from, initargs=path
+    )
     return executor
+
+
+def _import_from(path: Sequence[str]) -> None:
+    """Let a worker import from where its parent imports, such as a package of the current folder."""
+    sys.path[:] = path
 
 
 @dataclass(frozen=True, slots=True)
