@@ -196,6 +196,8 @@ def _chosen(args: argparse.Namespace) -> Callable[[], int]:
     if args.command == "report":
         from imblab import reporting
 
+        if args.index and "=" in (args.name or ""):  # without a name the first override stands in its place
+            args.name, args.overrides = None, [args.name, *args.overrides]
         return partial(reporting.command_report, args.name, args.overrides, args.json, args.index, app.EXPERIMENTS)
     if args.command == "rescore":
         from imblab import rescoring

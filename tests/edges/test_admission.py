@@ -1,5 +1,6 @@
 """What a study may name, at every depth: listed classes, parameters within bounds, learners that split nothing."""
 
+import math
 import re
 import sys
 import types
@@ -481,3 +482,58 @@ def test_a_class_of_ones_own_is_judged_by_what_it_tells(monkeypatch, ask):
     assert "Boosted splits" in own("Boosted", n_iter_no_change=3)
     assert "one word" in own("Leaves", metric="auc forcedsplits_filename=/etc/passwd")
     assert "reaches files" in own("Leaves", forced_splits="/etc/passwd")
+
+
+# Studies without end
+
+
+def nested(levels):
+    make = FOREST
+    for _ in range(levels):
+        make = of("BaggingClassifier", estimator=make)
+    return make
+
+
+def deep_list(levels):
+    value = [LOGISTIC]
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_what_is_nested_without_end_is_refused(ask):
+    assert ask(nested(3)) is None
+    for make in (nested(10), nested(500), {**LOGISTIC, "l1_ratio": deep_list(3000)}):
+        assert "is nested deeper than 10 estimators or 50 levels" in ask(make)
+    forest = {**FOREST, "n_estimators": 10_000}
+    assert ask(of("BaggingClassifier", estimator=forest, n_estimators=100)) is None
+    assert "members in all" in ask(of("BaggingClassifier", estimator=forest, n_estimators=1_000))
+    assert "members in all" in ask(nested(6))
+
+
+@pytest.mark.parametrize("value", [10**5000, 10.0**300, math.inf], ids=["digits", "float", "inf"])
+def test_a_number_of_any_length_is_compared_and_shown(value, ask):
+    assert "at most 10000000" in ask({**LOGISTIC, "max_iter": value})
+    assert "at most 10000" in ask({**NETWORK, "hidden_layer_sizes": [value, 3]})
+
+
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        ("protocol", {"repeats": 10**9}),
+        ("protocol", {"outer_folds": 10**9}),
+        ("protocol", {"inner_folds": 10**5000}),
+        ("search", {"method": "tpe", "n_trials": 10**9}),
+    ],
+    ids=["repeats", "outer", "inner", "trials"],
+)
+def test_a_protocol_has_an_end(section, value, plain):
+    with pytest.raises(ConfigError, match=r"it is a whole number, at least \d and at most \d+"):
+        config.read({**plain, section: value})
+
+
+def test_a_grid_has_an_end(plain):
+    space = {"ratio": "range(0.001,1,0.001)", "k": "range(1,2000)"}
+    wide = {"smote": {"sampler": SMOTE, "threshold": 0.5, "space": space}}
+    with pytest.raises(ConfigError, match="has a grid of 1997001 candidates; a grid lists at most 1000000"):
+        config.read({**plain, "strategy": wide})

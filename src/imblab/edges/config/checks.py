@@ -23,7 +23,10 @@ def shown(value: Any) -> str:
     >>> shown("x"), shown({"a": 1})
     ("'x'", "{'a': 1}")
     """
-    text = presentable(repr(value))  # before it is cut: half an address would show its password
+    try:
+        text = presentable(repr(value))  # before it is cut: half an address would show its password
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 5].rstrip()} ...{text[-1]}"
 
 
@@ -60,11 +63,12 @@ def name(value: Any, where: str) -> str:
     return value
 
 
-def whole(value: Any, where: str, least: int) -> int:
-    """A whole number from a least one on."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def whole(value: Any, where: str, least: int, most: int | None = None) -> int:
+    """A whole number from a least one to a largest one."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        end = "" if most is None else f" and at most {most}"
         raise ConfigError(
-            f"{where!r} is {shown(value)}; it is a whole number, at least {least}. Write for example "
+            f"{where!r} is {shown(value)}; it is a whole number, at least {least}{end}. Write for example "
             f"{where}={max(least, 3)}."
         )
     return value

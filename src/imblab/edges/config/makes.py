@@ -16,6 +16,9 @@ from imblab.errors import ConfigError, foreign_reason, unknown
 #: What may begin with an underscore.
 RESERVED = ("_target_", "_mixed_", "_categorical_")
 
+#: Estimators inside one another, and levels of lists and mappings.
+MAX_NESTED, MAX_LEVELS = 10, 50
+
 
 def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
     """Read ``{_target_: ..., parameter: value}``, nested ones included.
@@ -40,6 +43,7 @@ def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
         raise ConfigError(
             f"{where!r} is {shown(raw)}; it names a class as {{_target_: dotted.path, parameter: value}}. Add _target_."
         )
+    _check_depth(raw, where)
     tried = Attempts()
     cls = tried.attempt(_class, raw["_target_"], where, allow)
     for key, value in raw.items():
@@ -57,6 +61,21 @@ def _class(path: str, where: str, allow: Sequence[str]) -> type:
         return targets.resolve(path, allow)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}", grants=error.grants) from error
+
+
+def _check_depth(raw: Any, where: str) -> None:
+    """Refuse a text that is nested without end, before anything walks through it."""
+    parts = [(raw, 0, 0)]
+    while parts:
+        value, levels, estimators = parts.pop()
+        inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+        estimators += isinstance(value, Mapping) and "_target_" in value
+        if levels > MAX_LEVELS or estimators > MAX_NESTED:
+            raise ConfigError(
+                f"{where!r} is nested deeper than {MAX_NESTED} estimators or {MAX_LEVELS} levels; no estimator needs "
+                "that. Write it with fewer."
+            )
+        parts += [(part, levels + 1, estimators) for part in inside]
 
 
 def _check_reserved(key: str, where: str) -> None:
@@ -78,6 +97,7 @@ def check_values(estimator: Any, where: str) -> None:
     ------
     ConfigError
     """
+    _check_members(estimator, where)
     for path, inner, _ in splitting.walk(estimator):
         if not hasattr(inner, "_parameter_constraints"):
             continue
@@ -89,6 +109,20 @@ def check_values(estimator: Any, where: str) -> None:
                 f"{place!r} holds a value that {type(inner).__name__!r} refuses: {_first(error)} Every parameter takes "
                 f"what its class documents. Correct it in {where}."
             ) from error
+
+
+def _check_members(estimator: Any, where: str) -> None:
+    """Refuse ensembles of ensembles whose numbers of members multiply to more than any machine fits."""
+    members: dict[str, int] = {}
+    for path, _, given in splitting.walk(estimator):
+        outer = max((prefix for prefix in members if path.startswith(prefix)), key=len, default="")
+        size = given.get("n_estimators")
+        members[path] = members.get(outer, 1) * (size if isinstance(size, int) and size > 0 else 1)
+        if members[path] > parameters.MAX_MEMBERS:
+            raise ConfigError(
+                f"{where!r} is an ensemble of ensembles with {members[path]} members in all; it takes at most "
+                f"{parameters.MAX_MEMBERS}, since more exhausts memory or time. Lower n_estimators."
+            )
 
 
 def rebalances(text: Mapping[str, Any], space: Mapping[str, Any], allow: Sequence[str]) -> bool:

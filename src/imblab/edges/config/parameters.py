@@ -46,6 +46,8 @@ NUMERIC_TYPES = ("float", "float32", "float64", "int", "int32", "int64", "bool")
 MAX_THREADS = 64
 #: Trees, rounds or members of an ensemble.
 MAX_ROUNDS = 100_000
+#: Members of an ensemble of ensembles, multiplied.
+MAX_MEMBERS = 1_000_000
 #: The largest number that each parameter takes: beyond it a process runs out of memory or threads, or does not end.
 MAX_SIZES = {
     name: size
@@ -190,14 +192,14 @@ def _check_size(name: str, last: str, value: Any, cls: type, where: str) -> None
         )
 
 
-def _number(value: Any) -> float | None:
-    """The number that a value is, or that LightGBM and XGBoost read in a text."""
+def _number(value: Any) -> int | float | None:
+    """The number that a value is, or that LightGBM and XGBoost read in a text; it may have any number of digits."""
     if isinstance(value, str):
         try:
             return float(value)
         except ValueError:
             return None
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _check_layers(value: Any, where: str) -> None:

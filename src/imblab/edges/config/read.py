@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from math import prod
 from typing import Any
 
 from imblab import documents
@@ -17,11 +19,13 @@ from imblab.edges.config.checks import whole as _whole
 from imblab.edges.config.learners import learner
 from imblab.edges.config.strategies import KNOBS, strategy
 from imblab.errors import ConfigError, unknown
-from imblab.records import Claims, Interval, Measure, Protocol, Study, Tuning
+from imblab.records import Choice, Claims, Interval, Measure, Protocol, Study, Tuning
 
 KEYS = ("name", "seed", "primary", "dataset", "learner", "strategy", "protocol", "search", "measures", "claims")
 METHODS = ("grid", "random", "qmc", "tpe")
 NEEDS = ("label", "probability", "score", "amount")
+#: The largest design: a study is laid out in memory before it runs.
+MAX_FOLDS, MAX_REPEATS, MAX_TRIALS, MAX_CANDIDATES = 1_000, 1_000, 100_000, 1_000_000
 #: The largest random state that scikit-learn takes.
 LAST_SEED = 2**32 - 1
 
@@ -211,9 +215,9 @@ def _protocol(raw: Any) -> Protocol:
         raise ConfigError(f"protocol.inner: {unknown('value', str(inner), ('own', 'shared'))}")
     cuts = raw.get("thresholds")
     return Protocol(
-        _whole(raw.get("outer_folds", default.outer_folds), "protocol.outer_folds", 2),
-        _whole(raw.get("inner_folds", default.inner_folds), "protocol.inner_folds", 2),
-        _whole(raw.get("repeats", default.repeats), "protocol.repeats", 1),
+        _whole(raw.get("outer_folds", default.outer_folds), "protocol.outer_folds", 2, MAX_FOLDS),
+        _whole(raw.get("inner_folds", default.inner_folds), "protocol.inner_folds", 2, MAX_FOLDS),
+        _whole(raw.get("repeats", default.repeats), "protocol.repeats", 1, MAX_REPEATS),
         inner,
         default.thresholds if cuts is None else sweeps.grid_of(cuts, "protocol.thresholds"),
         str(raw.get("threshold_measure") or default.threshold_measure),
@@ -242,7 +246,7 @@ def _tuning(raw: Any) -> Tuning:
             "Write for example search.n_trials=30."
         )
     if trials is not None:
-        trials = _whole(trials, "search.n_trials", 1)
+        trials = _whole(trials, "search.n_trials", 1, MAX_TRIALS)
         if method == "grid":
             raise ConfigError(
                 f"'search.n_trials' is {trials} and the search is 'grid', which walks every candidate; a number of "
@@ -306,6 +310,7 @@ def _agree(study: Study) -> None:
                 )
     if study.tuning.method == "grid":
         _no_intervals(study)
+        _check_candidates(study)
 
 
 def _no_intervals(study: Study) -> None:
@@ -319,3 +324,16 @@ def _no_intervals(study: Study) -> None:
                     f"'{where}.space.{name}' is {axis.text()} and the search is 'grid'; a grid needs listed values. "
                     "List them with choice(...), or choose search=tpe."
                 )
+
+
+def _check_candidates(study: Study) -> None:
+    """Refuse grids that are too large to be listed, which happens before the first fit."""
+    for item, treatment in product(study.learners, study.strategies):
+        axes = [axis for name, axis in treatment.space.items() if name != "threshold"]
+        axes += item.space.values() if study.tuning.tune_learner else ()
+        candidates = prod(len(axis.values) for axis in axes if isinstance(axis, Choice))
+        if candidates > MAX_CANDIDATES:
+            raise ConfigError(
+                f"strategy {treatment.name!r} with learner {item.name!r} has a grid of {candidates} candidates; a "
+                f"grid lists at most {MAX_CANDIDATES}. Shorten its spaces, or write search=tpe search.n_trials=100."
+            )
