@@ -5,7 +5,10 @@ import gzip
 import itertools
 import lzma
 import re
+import shlex
+import sqlite3
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imblab import app
 from imblab.edges import datasets
+from imblab.edges.datasets import formats
 from imblab.errors import ConfigError, DataError, ImblabError
 from imblab.overrides import to_override
 
@@ -754,3 +759,46 @@ def test_without_its_package_excel_says_how_to_install_it(monkeypatch):
     pd.DataFrame({"x": range(ROWS), "left": LABELS}).to_excel("t.xlsx", index=False)
     monkeypatch.setattr("imblab.edges.datasets.formats.find_spec", lambda name: None)
     assert said("t.xlsx").endswith("Install it with: pip install 'imblab[excel]'.")
+
+
+# The page -------------------------------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
+COMMANDS = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("imblab plan ")]
+
+
+@pytest.fixture
+def tables_of_the_page(here):
+    rng = np.random.default_rng(0)
+    zips, numbers = rng.integers(10000, 10009, 60), rng.normal(size=60).round(2)
+    frame = pd.DataFrame({"zip": zips, "x": numbers, "left": LABELS + LABELS[:20]})
+    frame.to_csv("churn.csv", index=False)
+    european = frame.rename(columns={"left": "Kündigung"})
+    european.to_csv("kunden.csv", index=False, sep=";", decimal=",", encoding="cp1252")
+    calls = frame.assign(y=["NA", "?", "1.5"] * 20)
+    calls.to_csv("calls.tsv.gz", index=False, sep="\t")
+    days = pd.Series(pd.date_range("2024-01-01", periods=60).strftime("%d/%m/%Y")).sample(frac=1, random_state=0)
+    calls.assign(day=days.to_numpy()).to_csv("visits.tsv.gz", index=False, sep="\t")
+    with pd.ExcelWriter("survey.xlsx") as book:
+        frame.to_excel(book, sheet_name="2024", index=False)
+        frame.to_excel(book, sheet_name="2023", index=False)
+    with closing(sqlite3.connect("shop.db")) as connection:
+        frame.assign(id=range(60)).to_sql("customers", connection, index=False)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=range(len(COMMANDS)))
+def test_every_command_of_the_page_runs(command, tables_of_the_page, monkeypatch):
+    monkeypatch.setenv("SHOP_DB", "sqlite:///shop.db")
+    _, _, *words = shlex.split(command)
+    study = app.compose(*words, "learner=[logistic]", "strategy=[none]", "protocol=smoke")
+    [(key, spec)] = study.datasets.items()
+    data = datasets.load(spec, key)
+    assert len(data.X) == 60
+    assert (data.time is not None) == ("time=day" in command)
+    assert app.lay_out(study).cells
+
+
+def test_the_page_names_every_option():
+    page = PAGE.read_text(encoding="utf-8")
+    for option in (*formats.OPTIONS, "missing", "numeric", "categorical", "time_format", "url_env", "positive"):
+        assert re.search(rf"\b{option}\b", page), option
