@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Where studies live, below the current directory.
-EXPERIMENTS = Path("experiments")
+EXPERIMENTS = asking.EXPERIMENTS
 
 
 def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from imblab.edges import config, datasets, runner, store
 
+#: Where studies live, below the current directory.
+EXPERIMENTS = Path("experiments")
+
 
 def request(args: Sequence[str], config_dirs: Sequence[Path], command: str = "run") -> config.Request:
     """Compose a request from overrides, or read it from a resolved study.

@@ -6,20 +6,86 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from imblab import asking
 from imblab.analysis import intervals, rebalancing
 from imblab.core import design, forecast, pricing, splits
-from imblab.edges import datasets, runner, terminal
+from imblab.edges import config, datasets, runner, terminal
+from imblab.errors import ImblabError
 from imblab.layout import Layout, lay_out
+from imblab.overrides import to_shell
+from imblab.records import Learner, Strategy, Study
 
 #: Seconds that `imblab plan` spends on timing fits, beyond one a data set and learner.
 PILOT = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What was typed, to write it again for a smaller study.
+
+    Attributes
+    ----------
+    args : tuple of str
+        Hydra overrides in full, or the path of a resolved study and its overrides.
+    config_dirs : tuple of Path
+    """
+
+    args: tuple[str, ...]
+    config_dirs: tuple[Path, ...] = ()
+
+    def on_file(self) -> set[str]:
+        """The names of strategies and learners that a group knows."""
+        return {name for group in ("strategy", "learner") for name in config.options(group, self.config_dirs)}
+
+    def line(self, study: Study, smaller: Study) -> str | None:
+        """The command line that runs the smaller study as it stands.
+
+        Parameters
+        ----------
+        study, smaller : Study
+
+        Returns
+        -------
+        str or None
+            None for a resolved study, which is run as it stands, and where the line would ask something else.
+        """
+        if self.args and self.args[0].endswith((".yaml", ".yml")):
+            return None
+        changed = pricing.overrides(study, smaller, self.on_file())
+        left = {(g, n.name) for g, items in _members(study) for n in items}
+        gone = {".".join(member) for member in left - {(g, n.name) for g, items in _members(smaller) for n in items}}
+        keys = {arg: arg.partition("=")[0].lstrip("+~") for arg in self.args}
+        words = [arg for arg, key in keys.items() if key not in changed and key.split(".")[0] != "budget"]
+        words = [arg for arg in words if ".".join(keys[arg].split(".")[:2]) not in gone and keys[arg] != "name"]
+        words = [f"name={_free_name(study.name)}", *words, *(f"{key}={value}" for key, value in changed.items())]
+        try:
+            found = asking.request(words, self.config_dirs).study
+        except ImblabError:
+            return None
+        if config.to_mapping(replace(found, name=smaller.name)) != config.to_mapping(smaller):
+            return None
+        folders = [word for folder in self.config_dirs for word in ("--config-dir", str(folder))]
+        return to_shell(["imblab", "run", *words, *folders])
+
+
+def _members(study: Study) -> tuple[tuple[str, Sequence[Strategy | Learner]], ...]:
+    return ("strategy", study.strategies), ("learner", study.learners)
+
+
+def _free_name(name: str) -> str:
+    """The name of a study, or a longer one where its folder asks something else already."""
+    found, number = name, 1
+    while (asking.EXPERIMENTS / found / "study.yaml").exists():
+        number += 1
+        found = f"{name[:90]}_{number}"
+    return found
 
 
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
@@ -28,12 +94,18 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
     layout = lay_out(request.study)
     for note in () if as_json else layout.code_notes():
         terminal.say(note)
-    facts = planned(layout, asking.known_engine(request), request.minutes)
+    typed = Typed(tuple(datasets.expand(args, "plan")), tuple(config_dirs))
+    facts = planned(layout, asking.known_engine(request), request.minutes, typed)
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
     return 0
 
 
-def planned(layout: Layout, engine: runner.Engine | None = None, minutes: float | None = None) -> dict[str, Any]:
+def planned(
+    layout: Layout,
+    engine: runner.Engine | None = None,
+    minutes: float | None = None,
+    typed: Typed | None = None,
+) -> dict[str, Any]:
     """The design of a study as plain data: cells, fits, parts, what does not apply, how wide intervals will be, cost.
 
     Parameters
@@ -43,6 +115,8 @@ def planned(layout: Layout, engine: runner.Engine | None = None, minutes: float 
         With what it would run; a few fits are timed if it is given, and their answers are kept.
     minutes : float, optional
         A budget: the largest smaller study that fits it is proposed where this one does not.
+    typed : Typed, optional
+        What was typed: the smaller study comes with its command line.
 
     Returns
     -------
@@ -65,12 +139,16 @@ def planned(layout: Layout, engine: runner.Engine | None = None, minutes: float 
         "inapplicable": forecast.refusals(found),
         "rebalancing": rebalancing.notes(study),
         "half_width": _half_width(layout),
-        **(_priced(layout, found, engine, minutes) if engine else {}),
+        **(_priced(layout, found, engine, minutes, typed) if engine else {}),
     }
 
 
 def _priced(
-    layout: Layout, found: Sequence[forecast.Forecast], engine: runner.Engine, minutes: float | None
+    layout: Layout,
+    found: Sequence[forecast.Forecast],
+    engine: runner.Engine,
+    minutes: float | None,
+    typed: Typed | None,
 ) -> dict[str, Any]:
     """Hours and memory, from a few fits that are timed; and what a budget would leave out."""
     timings = _pilots(layout, found, engine)
@@ -81,22 +159,39 @@ def _priced(
     facts = {"seconds": seconds, "n_jobs": engine.n_jobs, "bytes": peak, "untimed": list(cost.untimed)}
     if minutes is None or seconds <= 60 * minutes:
         return {"price": facts}
-    return {"price": facts, "budget": {"minutes": minutes, **_proposal(layout, timings, engine, 60 * minutes)}}
+    kept = _inline(layout.study, typed)
+    fits, smaller, seconds = _proposal(layout, found, timings, engine, 60 * minutes, kept)
+    said = [f"{key}={value}" for key, value in pricing.overrides(layout.study, smaller).items()]
+    budget = {"minutes": minutes, "fits": fits, "overrides": said, "seconds": seconds}
+    budget["line"] = typed.line(layout.study, smaller) if typed and said else None
+    return {"price": facts, "budget": budget}
 
 
-def _proposal(layout: Layout, timings: pricing.Timings, engine: runner.Engine, budget: float) -> dict[str, Any]:
-    """The first of ever smaller studies that fits a budget, and the overrides that lead there."""
-    overrides: dict[str, str] = {}
-    seconds = math.inf
-    for changed, smaller in pricing.shrink(layout.study):
-        overrides |= {override.partition("=")[0]: override for override in changed}
+def _proposal(
+    layout: Layout,
+    found: Sequence[forecast.Forecast],
+    timings: pricing.Timings,
+    engine: runner.Engine,
+    budget: float,
+    kept: Collection[str],
+) -> tuple[bool, Study, float]:
+    """The first of ever smaller studies that fits a budget, or else the smallest; none holds what does not apply."""
+    study = pricing.applicable(layout.study, found)
+    smaller, seconds = study, math.inf
+    for smaller in chain([study], pricing.shrink(study, kept)):
         plans = {name: splits.plan(data, smaller.protocol, smaller.seed) for name, data in layout.datasets.items()}
         cells = design.expand(smaller, plans)
         cost = pricing.price(_forecasts(Layout(smaller, layout.datasets, plans, cells), engine), timings)
         seconds = pricing.wall_seconds(cost.seconds, engine.n_jobs)
         if seconds <= budget:
-            return {"fits": True, "overrides": list(overrides.values()), "seconds": seconds}
-    return {"fits": False, "overrides": list(overrides.values()), "seconds": seconds}
+            return True, smaller, seconds
+    return False, smaller, seconds
+
+
+def _inline(study: Study, typed: Typed | None) -> set[str]:
+    """Strategies and learners that no file describes: a command line cannot leave them out."""
+    known = typed.on_file() if typed else {item.name for item in (*study.strategies, *study.learners)}
+    return {item.name for item in (*study.strategies, *study.learners)} - known
 
 
 def _pilots(layout: Layout, found: Sequence[forecast.Forecast], engine: runner.Engine) -> pricing.Timings:

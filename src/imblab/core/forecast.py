@@ -59,6 +59,8 @@ class Forecast:
     bound : bool
         Whether ``fits`` is an upper bound.
     refusals : tuple of Refusal
+    applicable : mapping of str to tuple of mapping
+        The params of the candidates that apply in some fold, by strategy; none are listed where a search draws them.
     """
 
     dataset: str
@@ -68,6 +70,7 @@ class Forecast:
     known: int
     bound: bool
     refusals: tuple[Refusal, ...]
+    applicable: Mapping[str, tuple[Mapping[str, Scalar], ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -81,6 +84,7 @@ class _Count:
     known: int = 0
     bound: bool = False
     refusals: list[Refusal] = field(default_factory=list)
+    applicable: dict[str, list[Mapping[str, Scalar]]] = field(default_factory=dict)
 
     def add(self, atom: Atom, strategy: str) -> None:
         """Count one answer that a cell needs."""
@@ -111,8 +115,10 @@ def forecast(tasks: Sequence[Task], sharing: Sharing, look_up: LookUp = lambda _
     for task in tasks:
         _count(task, count)
     cell = tasks[0].cell
+    applicable = {name: tuple(params) for name, params in count.applicable.items()}
+    refused = tuple(count.refusals)
     return Forecast(
-        cell.dataset, cell.learner.name, count.fits, count.asked, count.known, count.bound, tuple(count.refusals)
+        cell.dataset, cell.learner.name, count.fits, count.asked, count.known, count.bound, refused, applicable
     )
 
 
@@ -124,6 +130,9 @@ def _count(task: Task, count: _Count) -> None:
     trials = evaluate.candidates(task)
     count.refusals += [_refusal(task, t.params, t.reason or "") for t in trials if t.status == "inapplicable"]
     applicable = [t for t in trials if t.status == "ok"]
+    if applicable or not trials:
+        known = count.applicable.setdefault(cell.strategy.name, [])
+        known += [t.params for t in applicable if t.params not in known]
     before = count.asked - count.known
     for atom in evaluate.atoms(task):
         count.add(atom, cell.strategy.name)

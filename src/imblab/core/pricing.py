@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imblab.core.forecast import Forecast
-from imblab.records import Choice, Study
+from imblab.records import Choice, Scalar, Strategy, Study
 
 #: Bytes of a process that has imported everything and holds no table.
 EMPTY_PROCESS = 220 * 2**20
@@ -81,57 +81,147 @@ def peak_bytes(table_bytes: Sequence[int], outer_folds: int, n_jobs: int) -> int
     return int(processes * EMPTY_PROCESS + 2 * largest + n_jobs * COPIES * part)
 
 
-def shrink(study: Study) -> Iterator[tuple[tuple[str, ...], Study]]:
-    """Ever smaller studies, each with the overrides that lead to it from the one before.
-
-    Repeats go first, since they narrow intervals without changing what is asked; then values of the longest axes, whose
-    ends stay; then strategies, the last first, but no reference arm and not the only one that treats imbalance; then
-    outer folds.
+def applicable(study: Study, found: Iterable[Forecast]) -> Study:
+    """Leave out of a study what applies on none of its tables: strategies, learners, and values of axes.
 
     Parameters
     ----------
     study : Study
+    found : iterable of Forecast
+        Of the whole study.
+
+    Returns
+    -------
+    Study
+        The same one if everything applies somewhere, or nothing does.
+    """
+    params: dict[str, list[Mapping[str, Scalar]]] = {}
+    learners = set()
+    for forecast in found:
+        learners |= {forecast.learner} if forecast.applicable else set()
+        for name, candidates in forecast.applicable.items():
+            params.setdefault(name, []).extend(candidates)
+    if not params:
+        return study
+    return replace(
+        study,
+        learners=tuple(learner for learner in study.learners if learner.name in learners),
+        strategies=tuple(_usable(s, params[s.name]) for s in study.strategies if s.name in params),
+    )
+
+
+def _usable(strategy: Strategy, candidates: Sequence[Mapping[str, Scalar]]) -> Strategy:
+    """A strategy whose listed axes hold values that some applicable candidate has."""
+    space = dict(strategy.space)
+    for knob, axis in strategy.space.items():
+        used = {params[knob] for params in candidates if knob in params}
+        if isinstance(axis, Choice) and used:
+            space[knob] = Choice(tuple(value for value in axis.values if value in used))
+    return replace(strategy, space=space) if space != dict(strategy.space) else strategy
+
+
+def shrink(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
+    """Make a study ever smaller.
+
+    Repeats go first, since they narrow intervals without changing what is asked; then values of the longest axes, whose
+    ends stay; then strategies, the last first, but no baseline and not resampling at a chosen threshold, without which
+    nobody can say that resampling helps; then outer folds; then learners, the last first.
+
+    Parameters
+    ----------
+    study : Study
+    kept : collection of str, default=()
+        Names of strategies and learners that stay; those of declared contrasts do so too.
 
     Yields
     ------
-    overrides : tuple of str
-    study : Study
+    Study
     """
     while study.protocol.repeats > 1:
-        repeats = study.protocol.repeats // 2
-        study = replace(study, protocol=replace(study.protocol, repeats=repeats))
-        yield (f"protocol.repeats={repeats}",), study
-    while (longest := _longest(study)) is not None:
-        knob, axis = longest
-        study, changed = _thinned(study, knob, axis)
-        yield changed, study
-    while len(treated := [s for s in study.strategies if s.sampler is not None or s.weight or s.space]) > 1:
-        study = replace(study, strategies=tuple(s for s in study.strategies if s is not treated[-1]))
-        yield (f"strategy=[{','.join(s.name for s in study.strategies)}]",), study
+        study = replace(study, protocol=replace(study.protocol, repeats=study.protocol.repeats // 2))
+        yield study
+    while (longest := _longest(study, kept)) is not None:
+        study = _thinned(study, *longest)
+        yield study
+    stay = {*kept, *(name for pair in study.claims.contrasts or () for name in pair), _last_treated(study)}
+    for strategy in reversed([s for s in study.strategies if _is_treated(s) and s.name not in stay]):
+        study = replace(study, strategies=tuple(s for s in study.strategies if s is not strategy))
+        yield study
     if study.protocol.outer_folds > 3:
         study = replace(study, protocol=replace(study.protocol, outer_folds=3))
-        yield ("protocol.outer_folds=3",), study
+        yield study
+    for learner in reversed([item for item in study.learners[1:] if item.name not in kept]):
+        study = replace(study, learners=tuple(item for item in study.learners if item is not learner))
+        yield study
 
 
-def _longest(study: Study) -> tuple[str, Choice] | None:
+def overrides(study: Study, smaller: Study, on_file: Collection[str] = ()) -> dict[str, str]:
+    """The overrides that make a study the smaller one, by their keys.
+
+    Parameters
+    ----------
+    study, smaller : Study
+    on_file : collection of str, default=()
+        Names of strategies and learners that groups know; all by default.
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> one = Study("s", 0, {}, (), (Strategy("none"), Strategy("smote", space={"k": Choice((3, 5))})), ())
+    >>> overrides(one, replace(one, strategies=(Strategy("none"),)))
+    {'strategy': '[none]'}
+    """
+    found: dict[str, str] = {}
+    for name in ("repeats", "outer_folds"):
+        if (value := getattr(smaller.protocol, name)) != getattr(study.protocol, name):
+            found[f"protocol.{name}"] = str(value)
+    for group, before, after in (
+        ("strategy", study.strategies, smaller.strategies),
+        ("learner", study.learners, smaller.learners),
+    ):
+        names = [item.name for item in after]
+        if names != [item.name for item in before]:
+            found[group] = f"[{','.join(name for name in names if not on_file or name in on_file)}]"
+    spaces = {strategy.name: strategy.space for strategy in study.strategies}
+    for strategy in smaller.strategies:
+        changed = {knob: axis for knob, axis in strategy.space.items() if axis != spaces[strategy.name][knob]}
+        found |= {f"strategy.{strategy.name}.space.{knob}": axis.text() for knob, axis in changed.items()}
+    return found
+
+
+def _is_treated(strategy: Strategy) -> bool:
+    return strategy.sampler is not None or bool(strategy.weight) or bool(strategy.space)
+
+
+def _last_treated(study: Study) -> str | None:
+    """The strategy that treats imbalance in the smallest study: resampling at a tuned threshold where there is one."""
+    treated = [strategy for strategy in study.strategies if _is_treated(strategy)]
+    tuned = [s for s in treated if s.sampler is not None and not isinstance(s.threshold, float)]
+    alone = [s for s in tuned if s.weight is None and "weight" not in s.space]
+    return next((s.name for s in (*alone, *tuned, *treated)), None)
+
+
+def _longest(study: Study, kept: Collection[str] = ()) -> tuple[str, Choice] | None:
     """The longest axis of any strategy; None where every axis has one value."""
     axes = [
         (knob, axis)
         for strategy in study.strategies
+        if strategy.name not in kept
         for knob, axis in strategy.space.items()
         if knob != "threshold" and isinstance(axis, Choice) and len(axis.values) > 1
     ]
     return max(axes, key=lambda item: len(item[1].values), default=None)
 
 
-def _thinned(study: Study, knob: str, axis: Choice) -> tuple[Study, tuple[str, ...]]:
+def _thinned(study: Study, knob: str, axis: Choice) -> Study:
     """Half the values of an axis, its ends among them, in every strategy that has it: those share their fits."""
     n = len(axis.values)
     half = (n + 1) // 2
     thinner = Choice(tuple(axis.values[round(i * (n - 1) / max(half - 1, 1))] for i in range(half)))
-    changed = [s.name for s in study.strategies if s.space.get(knob) == axis]
     strategies = tuple(
-        replace(s, space={**s.space, knob: thinner}) if s.name in changed else s for s in study.strategies
+        replace(s, space={**s.space, knob: thinner}) if s.space.get(knob) == axis else s for s in study.strategies
     )
-    overrides = tuple(f"strategy.{name}.space.{knob}={thinner.text()}" for name in changed)
-    return replace(study, strategies=strategies), overrides
+    return replace(study, strategies=strategies)

@@ -349,6 +349,10 @@ class _Page:
         # A break at a hyphen would tear ranges such as 0.25-1 apart.
         self._parts.append(fill(text, self.width, initial_indent=first, subsequent_indent=then, break_on_hyphens=False))
 
+    def raw(self, text: str) -> None:
+        """A text as it stands: a line to paste is not broken."""
+        self._parts.append(text)
+
     def list(self, title: str, lines: Sequence[str]) -> None:
         """A title and its lines under dashes; nothing if there are none."""
         if lines:
@@ -420,7 +424,11 @@ def _say_price(page: _Page, price: Mapping[str, Any], budget: Mapping[str, Any] 
         fits = (
             "The largest study that fits" if budget["fits"] else "The smallest study tried, which still does not fit,"
         )
-        page.list(f"{fits} takes {cells.seconds(budget['seconds'])}; it would leave out, by", budget["overrides"])
+        page.list(f"{fits} takes {cells.seconds(budget['seconds'])}, with", budget["overrides"])
+        if budget.get("line"):
+            page.raw(f"To run it:\n{budget['line']}")
+        elif budget["overrides"]:
+            page.say("Change these in a copy of the file that describes the study; it is run as it stands.")
 
 
 def _say_dataset(page: _Page, data: Mapping[str, Any]) -> None:
