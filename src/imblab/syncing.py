@@ -141,10 +141,11 @@ class Picture:
     def _complete(self, writer: tracking.Writer) -> None:
         # What is known of the searches of evaluations that were tried again is no longer so.
         anew = {row.key for rows in self._rows.values() for row in rows}
-        _paint(writer, self._home, self._asked, self._allow, self._layout, self._opener, self._inner, anew)
+        known = self._home, self._asked, self._allow, self._layout, self._opener, self._inner, anew
+        writer.write(_described(*known))
 
     def _send(self, writer: tracking.Writer) -> None:
-        _send(writer, self._home, self._asked, self._layout, self._opener)
+        writer.send(_files(self._home, self._asked, self._layout, self._opener))
 
 
 def fix_identity(home: Path) -> None:
@@ -216,10 +217,17 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
         layout = lay_out(request.study)
     except ImblabError as error:
         terminal.warn(f"Predictions and inner scores are left as they are: {error}")
+    if not ledger.read_rows(home):
+        raise StudyError(
+            f"study {name!r} has 0 evaluations in {str(home)!r}; a store is filled from them, and what it holds of the "
+            f"study would be taken away. Run it first: imblab run {home / ledger.QUESTION}."
+        )
     study = owner(home, request.study, settle(home), asked)
+    # What is wrong with a file here is no fault of the store: everything is read before that is opened.
+    picture, sent = _described(home, asked, request.allow, layout, opener, {}), _files(home, asked, layout, opener)
     with tracking.open_writer(request.study, home, str(asked["uri"]), lambda: study) as writer:
-        _paint(writer, home, asked, request.allow, layout, opener, {})
-        _send(writer, home, asked, layout, opener)
+        writer.write(picture)
+        writer.send(sent)
         written = writer.written
     terminal.say(f"{written} runs of study {name!r} were written; what was there already is unchanged.")
     return 0
@@ -276,8 +284,7 @@ def _ranked(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return y[order], values[order]
 
 
-def _paint(
-    writer: tracking.Writer,
+def _described(
     home: Path,
     asked: Mapping[str, Any],
     allow: Sequence[str],
@@ -285,8 +292,8 @@ def _paint(
     opener: Opener,
     inner: Inner,
     anew: Collection[str] = (),
-) -> None:
-    """Bring the runs to what the folder of a study holds, which may be more than was asked for now."""
+) -> list[tracking.Run]:
+    """The runs of what the folder of a study holds, which may be more than was asked for now."""
     mapping, rows = ledger.read_study(home), ledger.read_rows(home)
     study = config.read(mapping, allow)
     known = _searches(home, study, rows, layout, opener, inner, anew)
@@ -298,17 +305,17 @@ def _paint(
         specs=_specs(study),
         search=str(asked.get("search", "none")),
     )
-    writer.write(tracking.describe(study, rows, mapping, extras))
+    return tracking.describe(study, rows, mapping, extras)
 
 
-def _send(writer: tracking.Writer, home: Path, asked: Mapping[str, Any], layout: Layout | None, opener: Opener) -> None:
-    """Send the files of a study, and the predictions if they may go."""
-    files = tracking.in_folder(home)
+def _files(home: Path, asked: Mapping[str, Any], layout: Layout | None, opener: Opener) -> list[tracking.File]:
+    """The files of a study, and the predictions if they may go."""
+    found = tracking.in_folder(home)
     if asked.get("predictions", True) and layout is not None and opener is not None:
         rows = ledger.read_rows(home)
         stamp = fingerprint(sorted(row.fingerprint for row in rows))
-        files.append(tracking.File(PREDICTIONS, stamp, partial(_write_predictions, layout, rows, opener)))
-    writer.send(files)
+        found.append(tracking.File(PREDICTIONS, stamp, partial(_write_predictions, layout, rows, opener)))
+    return found
 
 
 def _searches(
@@ -321,8 +328,7 @@ def _searches(
     anew: Collection[str],
 ) -> Inner:
     """The inner scores of all searches, from the file beside the rows and the store; the file is brought up to date."""
-    old = _read_searches(home)
-    kept = {} if old is None else tracking.inner_of(old, [row for row in rows if row.key not in anew])
+    old, kept = _read_searches(home, [row for row in rows if row.key not in anew])
     known: Inner = {**kept, **inner}
     missing = [row for row in rows if row.key not in known]
     if layout is not None and missing:
@@ -334,13 +340,15 @@ def _searches(
     return known
 
 
-def _read_searches(home: Path) -> pd.DataFrame | None:
+def _read_searches(home: Path, rows: Sequence[Evaluation]) -> tuple[pd.DataFrame | None, Inner]:
+    """The file of inner scores, and what it says of some rows."""
     if not files.exists(home, SEARCHES):
-        return None
+        return None, {}
     try:
         with files.opened(home, SEARCHES) as stream:
-            return pd.read_parquet(stream)
-    except (ValueError, pa.ArrowException) as error:
+            found = pd.read_parquet(stream)
+        return found, tracking.inner_of(found, rows)
+    except (ValueError, TypeError, KeyError, pa.ArrowException) as error:
         raise StudyError(
             f"the inner scores {str(home / SEARCHES)!r} are damaged ({describe(error)}); they are made from the "
             "prediction store. Delete the file and run the same command again: no fit is made."

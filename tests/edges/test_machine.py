@@ -193,6 +193,35 @@ def test_a_file_in_the_place_of_the_stores_is_named(place, command):
         assert "mlruns" in in_four_parts(said)
 
 
+@pytest.mark.parametrize("content", [b"", b"PAR1 \xff", b"null", b"9" * 5000, b"[" * 100_000])
+@pytest.mark.parametrize("name", ["evidence.parquet", "search.parquet", "origin.json"])
+def test_sync_blames_the_damaged_file_and_not_the_store(place, monkeypatch, capsys, name, content):
+    (place / "experiments" / "demo" / name).write_bytes(content)
+    monkeypatch.chdir(place)
+    assert main(["sync", "demo"]) == 2
+    said = in_four_parts(capsys.readouterr().err)
+    assert f"'experiments/demo/{name}'" in said
+    assert "damaged" in said
+    assert not (place / "mlruns" / "mlflow.db").exists()
+
+
+def test_sync_of_no_evaluation_takes_nothing_away(place, monkeypatch, capsys):
+    (place / "experiments" / "demo" / "ledger.jsonl").write_bytes(b"a torn line")
+    monkeypatch.chdir(place)
+    assert main(["sync", "demo"]) == 2
+    assert "study 'demo' has 0 evaluations" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ledger.jsonl", "evidence.parquet", "report.html"])
+def test_a_folder_in_the_place_of_a_file_is_named(place, monkeypatch, capsys, name):
+    path = place / "experiments" / "demo" / name
+    path.unlink()
+    path.mkdir()
+    monkeypatch.chdir(place)
+    assert main(["report", "demo"]) == 2
+    assert f"'experiments/demo/{name}' is a folder; a file is expected there" in in_four_parts(capsys.readouterr().err)
+
+
 LONG, DIGITS = "p" * 5000, "9" * 5000
 ODD = {
     **{f"digits-{key}": ("plan", "name=x", *ASKED, f"{key}={DIGITS}") for key in ("seed", "protocol.repeats", "costs")},

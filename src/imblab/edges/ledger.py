@@ -21,13 +21,14 @@ import yaml
 from imblab import documents, evaluations
 from imblab.core import own_code
 from imblab.edges import files
-from imblab.edges.files import RESCORED
 from imblab.errors import StudyError
 from imblab.fields import FieldError
 from imblab.records import Evaluation
 
 QUESTION = "study.yaml"
 ROWS = "ledger.jsonl"
+#: Below the folder of a study: answers to other questions on its fits, one folder a label.
+RESCORED = files.RESCORED
 #: Folders below that of a study which hold what imblab writes.
 WRITTEN = ("figures", "tables", "model", RESCORED)
 #: Seconds between two waits for the disk: a killed process loses no row, a dead machine those of one such span at most.

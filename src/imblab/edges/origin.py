@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.edges import files
+from imblab.errors import StudyError, describe
 
 FILE, DIFF = "origin.json", "git.diff"
 PACKAGES = ("imblab", "numpy", "scipy", "pandas", "scikit-learn", "imbalanced-learn", "optuna", "lightgbm", "xgboost")
@@ -65,8 +66,16 @@ def latest(folder: Path) -> dict[str, str]:
 
 
 def _read(folder: Path) -> list[dict[str, str]]:
-    found: Any = json.loads(files.read(folder, FILE)) if files.exists(folder, FILE) else []
-    return [{str(k): str(v) for k, v in state.items()} for state in found if isinstance(state, Mapping)]
+    if not files.exists(folder, FILE):
+        return []
+    try:
+        found: Any = json.loads(files.read(folder, FILE))
+        return [{str(k): str(v) for k, v in state.items()} for state in found if isinstance(state, Mapping)]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StudyError(
+            f"{str(folder / FILE)!r} is damaged ({describe(error)}); it says what the evaluations were made with. "
+            "Restore it, or delete it: the next run notes what it works with."
+        ) from error
 
 
 def _version(name: str) -> str | None:

@@ -79,8 +79,12 @@ def opened(folder: Path, name: str, alone: bool = False) -> Iterator[BinaryIO]:
     with refusing(folder / name, "read"):
         with step_to(folder, name) as (parent, last):
             descriptor = os.open(last, _READ, dir_fd=parent)
-        with os.fdopen(descriptor, "rb") as stream:
+        try:
             check_regular(descriptor, folder / name, alone)
+        except StudyError:
+            os.close(descriptor)
+            raise
+        with os.fdopen(descriptor, "rb") as stream:
             yield stream
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from imblab.core.pipelines import Prediction
 from imblab.edges.store.journal import Journal, Row, orphans
-from imblab.errors import StudyError
+from imblab.errors import StudyError, refusal
 
 DEFAULT = Path("mlruns") / "predictions.sqlite"
 #: A file larger than this loses its oldest answers when a study ends.
@@ -60,7 +60,10 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(refusal(error, str(path.parent), "made")) from error
         try:
             self._base = _opened(path)
             self._journal = Journal(path)
@@ -72,7 +75,7 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise StudyError(
                 f"the prediction store {str(path)!r} cannot be opened ({error}); it is one SQLite file that this user "
-                "may write. Delete it (nothing is lost but time), or free the disk."
+                f"may write. {_way_out(str(error))}"
             ) from error
 
     def get(self, address: str) -> Prediction | None:
@@ -186,6 +189,14 @@ class Store:
             self.flush()
         finally:
             self._base.close()
+
+
+def _way_out(said: str) -> str:
+    if "readonly" in said or "unable to open" in said:
+        return "Give this user the right to write there, or work without it: runner.store=false."
+    if "full" in said or "I/O" in said:
+        return "Make room on the disk and run the same command again."
+    return "Delete it (nothing is lost but time), or free the disk."
 
 
 def _opened(path: Path) -> sqlite3.Connection:
