@@ -368,7 +368,7 @@ def test_what_excel_writes_in_europe_is_read_and_said(case, encoding):
     said = data.notes[0]
     assert said.startswith("is read with separator semicolon")
     assert ("encoding cp1252" in said) == (encoding == "cp1252")
-    assert "decimal comma" in said
+    assert "decimal comma (as in '" in said
 
 
 AMBIGUOUS = {
@@ -447,6 +447,11 @@ def test_texts_of_numbers_become_numbers_where_that_is_said():
     frame.assign(x=["1.5", "2", "err", None] * 10).to_parquet("t.parquet")
     assert "has a column of numbers with other texts, 'x' ('err' in 10 rows)" in said("t.parquet", numeric="x")
     assert load("t.parquet", numeric="x", missing="err").X.x.isna().sum() == 20
+
+
+def test_a_column_is_not_numeric_and_categorical():
+    put(rows("x", "1", "2"))
+    assert "names 'x' under numeric and under categorical" in said(numeric="x", categorical="x")
 
 
 LONG = "1234567890123456789"

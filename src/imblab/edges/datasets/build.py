@@ -145,6 +145,10 @@ def _roles(
     lists = {role: checks.existing(role, listed(value), columns) for role, value in more.items()}
     played = {role: [column] if column else [] for role, column in roles.items() if role != "target"}
     checks.apart(roles["target"], {**played, **lists})
+    for name in (name for name in lists["numeric"] if name in lists["categorical"]):
+        checks.problem(
+            f"names {name!r} under numeric and under categorical", "a column is one of them", "Correct one of the two."
+        )
     return roles, lists
 
 

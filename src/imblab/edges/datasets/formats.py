@@ -221,8 +221,8 @@ def _typed_text(text: delimited.Text, tabs: bool, spec: Mapping[str, Any], check
     if spec.get("encoding") is None and text.encoding not in ("utf-8", "utf-8-sig"):
         decided.append(f"encoding {text.encoding}" + (f" (as in {word!r})" if (word := _foreign_word(text)) else ""))
     frame = typed_frame(text.names, text.columns, how, checks)
-    if how.comma_decided:
-        decided.append("decimal comma")
+    if how.comma:
+        decided.append(f"decimal comma (as in {how.comma})")
     if decided:
         checks.notes.insert(0, f"is read with {', '.join(decided)}, as its text suggests")
     return frame

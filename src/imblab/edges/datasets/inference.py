@@ -73,15 +73,15 @@ class Reading:
         The possible marks in numbers.
     separator : str
         What stands between the fields; next to a comma, numbers have a decimal point unless a column says otherwise.
-    comma_decided : bool
-        Set when the texts themselves told that decimals stand behind a comma.
+    comma : str
+        Set to the example that told that decimals stand behind a comma.
     """
 
     roles: Mapping[str, str]
     missing: Collection[str]
     notations: tuple[Notation, ...]
     separator: str = ","
-    comma_decided: bool = False
+    comma: str = ""
 
     def also(self, role: str, column: Column) -> list[str]:
         """The columns of a role, and one more."""
@@ -271,8 +271,8 @@ def _notation(columns: Sequence[Column], how: Reading, checks: Checks) -> Notati
             f"Say which: {checks.set('decimal', 'point')} or {checks.set('decimal', 'comma')}.",
         )
         return point
-    if decided.get(comma) is not None:
-        how.comma_decided = True
+    if (column := decided.get(comma)) is not None:
+        how.comma = f"{_example(column)!r} in {column.name!r}"
         return comma
     doubtful = numbers[:1] if how.separator == ";" else [c for c in numbers if _any(c.texts, ",")][:1]
     if decided.get(point) is None and doubtful and how.separator != ",":

@@ -120,7 +120,7 @@ class Written:
         self.texts = texts
         found = pc.extract_regex(texts, NUMBER)
         parts = {name: pc.struct_field(found, [i]) for i, name in enumerate(_PARTS)}
-        self.body = pc.utf8_trim(parts["body"], " \t\u00a0\u202f\u2009")
+        self.body = pc.utf8_trim(parts["body"], " \t\r\n\u00a0\u202f\u2009")
         self.signs = (parts["sign"], parts["minus"])
         self.units = (parts["before"], parts["after"])
         self.brackets = (parts["open"], parts["close"])

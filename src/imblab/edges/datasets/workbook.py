@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
@@ -42,11 +41,12 @@ def read_sheet(source: Any, sheet: Any = None) -> pd.DataFrame:
             f"is not a workbook that can be read ({type(error).__name__})", "an Excel file is .xlsx or .xlsm"
         ) from error
     try:
-        name, rows = _chosen(book, sheet)
+        name, cells = _chosen(book, sheet)
     finally:
         book.close()
+    rows = _table(cells)
     if any(cell is None for row in rows for cell in row):
-        _refuse_formulas(source, name)
+        _refuse_formulas(source, name, cells)
     header, *body = rows or [()]
     frame = pd.DataFrame(body, columns=range(len(header)), dtype=object).infer_objects()
     return frame.set_axis([str(c) if c is not None else f"Unnamed: {i}" for i, c in enumerate(header)], axis=1)
@@ -61,8 +61,9 @@ def _chosen(book: Any, sheet: Any) -> tuple[str, list[tuple[Any, ...]]]:
             raise FormatError(
                 f"has no sheet {sheet!r}", "a sheet is known by its name", "Choose", "sheet", tuple(names[:MAX_SHEETS])
             )
-        return str(sheet), _rows(book[str(sheet)])
-    full = [(name, rows) for name in names if hasattr(book[name], "iter_rows") and (rows := _rows(book[name]))]
+        return str(sheet), _cells(book[str(sheet)])
+    sheets = [(name, _cells(book[name])) for name in names if hasattr(book[name], "iter_rows")]
+    full = [(name, cells) for name, cells in sheets if _table(cells)]
     if len(full) > 1:
         known = tuple(name for name, _ in full)
         shown = ", ".join(map(repr, known[:MAX_SHEETS]))
@@ -78,36 +79,34 @@ def _chosen(book: Any, sheet: Any) -> tuple[str, list[tuple[Any, ...]]]:
     return full[0]
 
 
-def _rows(sheet: Any) -> list[tuple[Any, ...]]:
+def _cells(sheet: Any) -> list[tuple[Any, ...]]:
+    sheet.reset_dimensions()  # some programs write a wrong size into the file
+    return list(sheet.iter_rows(values_only=True))
+
+
+def _table(cells: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """The rows without empty ones, as wide as the last column that holds anything."""
-    # Some programs write a wrong size into the file.
-    sheet.reset_dimensions()
-    rows = [row for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row)]
+    rows = [row for row in cells if any(cell is not None for cell in row)]
     width = max((i + 1 for row in rows for i, cell in enumerate(row) if cell is not None), default=0)
     return [tuple(row[:width]) + (None,) * (width - len(row)) for row in rows]
 
 
-def _refuse_formulas(source: Any, name: str) -> None:
+def _refuse_formulas(source: Any, name: str, cells: list[tuple[Any, ...]]) -> None:
     """A formula that no program has computed yet is an empty cell to a reader of values."""
     from openpyxl import load_workbook
 
     if hasattr(source, "seek"):
         source.seek(0)
-    values, formulas = (load_workbook(source, read_only=True, data_only=only) for only in (True, False))
+    book = load_workbook(source, read_only=True, data_only=False)
     try:
-        for value, text in zip_longest(_cells(values[name]), _cells(formulas[name])):
+        formulas = _cells(book[name])
+    finally:
+        book.close()
+    for row, texts in zip_longest(cells, formulas, fillvalue=()):
+        for value, text in zip_longest(row, texts):
             if value is None and isinstance(text, str) and text.startswith("="):
                 raise FormatError(
                     f"has the formula {text[:60]!r} without a value in sheet {name!r}",
                     "formulas are read by the value that Excel saved with them",
                     "Open the file in Excel and save it, or replace formulas by values",
                 )
-    finally:
-        values.close()
-        formulas.close()
-
-
-def _cells(sheet: Any) -> Iterator[Any]:
-    sheet.reset_dimensions()
-    for row in sheet.iter_rows(values_only=True):
-        yield from row
