@@ -19,7 +19,7 @@ from imblab.core import own_code
 from imblab.edges import ledger, runner
 from imblab.edges.runner import memory, worker
 from imblab.edges.store import Store
-from imblab.errors import ConfigError, StudyError
+from imblab.errors import ConfigError, FitError, StudyError
 from imblab.layout import lay_out
 from imblab.records import Choice, Learner, Measure, Strategy
 
@@ -133,6 +133,82 @@ def test_a_measure_that_fails_is_a_failed_row(packages, study, name, reason, pri
     frame = imblab.evaluate(asked)
     assert frame.status.tolist() == ["failed"] * 3
     assert all(reason in error for error in frame.error)
+
+
+CALIBRATORS = """
+import numpy as np
+from sklearn.base import BaseEstimator
+from imblab.core.calibration import sigmoid
+
+class Platt(BaseEstimator):
+    def fit(self, score, y):
+        self.map_ = sigmoid(score, y)
+        score[:] = 0
+        return self
+
+    def predict(self, score):
+        return self.map_(score)
+
+class Wild(Platt):
+    def predict(self, score):
+        return score * 0 + 2
+
+class Short(Platt):
+    def predict(self, score):
+        return [0.5]
+
+class Raising(Platt):
+    def fit(self, score, y):
+        raise SystemExit("no licence")
+"""
+
+
+def calibrated_by(study, *kinds):
+    found = [Strategy(kind.rpartition(".")[2], threshold="tuned", calibration=kind) for kind in kinds]
+    return replace(study, strategies=tuple(found))
+
+
+def test_a_calibration_of_ones_own_is_learned_like_those_that_ship(packages, study):
+    packages(own_calibrations=CALIBRATORS)
+    frame = imblab.evaluate(calibrated_by(study, "sigmoid", "own_calibrations.Platt"))
+    theirs, mine = (frame[frame.strategy == name] for name in ("sigmoid", "Platt"))
+    for column in ("mcc", "pr_auc", "brier", "log_loss", "threshold"):
+        assert mine[column].tolist() == theirs[column].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Wild", "'own_calibrations.Wild' gives 75 outside [0, 1] for 75 rows"),
+        ("Short", "'own_calibrations.Short' gives the shape (1,)"),
+        ("Raising", "'own_calibrations.Raising' cannot be learned: SystemExit: no licence"),
+    ],
+)
+def test_a_calibration_that_fails_is_a_failed_row(packages, study, name, reason):
+    packages(own_calibrations=CALIBRATORS)
+    frame = imblab.evaluate(calibrated_by(study, f"own_calibrations.{name}"))
+    assert frame.status.tolist() == ["failed"] * 3
+    assert all(reason.partition("75")[0] in error for error in frame.error)
+
+
+def test_a_calibration_follows_the_rule_of_learners(packages, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    packages(own_calibrations=CALIBRATORS + "class Neither(BaseEstimator): pass\n")
+    words = ["name=own", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[threshold]", "protocol=smoke"]
+    path = "strategy.threshold.calibration=own_calibrations.Platt"
+    for text in (path, "strategy.threshold.calibration={_target_: own_calibrations.Platt}"):
+        with pytest.raises(ConfigError, match=r"allow=\[own_calibrations"):
+            imblab.compose(*words, text)
+        own = imblab.compose(*words, text, "allow=[own_calibrations]")
+        assert own.strategies[0].calibration == "own_calibrations.Platt"
+    with pytest.raises(ConfigError, match="has no fit and predict"):
+        imblab.compose(*words, path.replace("Platt", "Neither"), "allow=[own_calibrations]")
+    imblab.run(own)
+    rows = ledger.read_rows(Path("experiments/own"))
+    assert {path for row in rows for path in row.code} == {"own_calibrations.Platt"}
+    with pytest.raises(FitError, match="is a class of your own, and a model serves without its code"):
+        exporting.command_export("own", ["allow=[own_calibrations]", "tracking=none"], as_json=False)
+    assert not imblab.rescore("own", "primary=f1", "allow=[own_calibrations]").missing
 
 
 def test_own_packages_may_stand_anywhere_in_a_study_that_is_logged(packages, study, tmp_path):

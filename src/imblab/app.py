@@ -19,7 +19,7 @@ from imblab import asking, reporting, syncing, verdicts
 from imblab.analysis import table
 from imblab.analysis.claims import register
 from imblab.analysis.completeness import Completeness, completeness_of
-from imblab.core import targets
+from imblab.core import design
 from imblab.edges import config, datasets, ledger, optuna_storage, runner, store, terminal, tracking
 from imblab.errors import FitError, ImblabError, presentable
 from imblab.gathering import gather
@@ -316,9 +316,7 @@ def _stops(request: config.Request) -> bool:
 
 def _named_classes(study: Study) -> tuple[str, ...]:
     """The classes and functions that a study in memory names: the caller that wrote it has let them in."""
-    makes = [*(item.make for item in study.learners), *(s.sampler for s in study.strategies if s.sampler)]
-    paths = [path for make in makes for path in targets.paths(make)] + [m.function for m in study.measures]
-    return tuple(dict.fromkeys(paths))
+    return tuple(design.code_paths(study))
 
 
 def _logged(picture: syncing.Picture, name: str) -> str:

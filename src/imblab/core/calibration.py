@@ -26,6 +26,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from imblab.core import pipelines, targets
+from imblab.errors import foreign_reason
 from imblab.records import Learner, Make, Strategy
 
 #: A learned way from scores to probabilities; its keywords are what was learned.
@@ -33,7 +34,7 @@ Map = partial[np.ndarray]
 #: Labels and scores of some rows.
 Fold = tuple[np.ndarray, np.ndarray]
 
-#: What `Strategy.calibration` may be.
+#: What `Strategy.calibration` may be, in addition to the dotted path of a class; see :func:`is_class`.
 KINDS = ("none", "prior", "sigmoid", "isotonic")
 #: What `Strategy.prior_correction` may be.
 CORRECTIONS = ("exact", "approximate", "inapplicable")
@@ -194,7 +195,18 @@ _OWN: dict[str, Callable[[np.ndarray, float, float], np.ndarray]] = {"prior": co
 
 def is_learned(kind: str) -> bool:
     """Whether a calibration is learned from inner validation predictions."""
-    return kind in _LEARNED
+    return kind in _LEARNED or is_class(kind)
+
+
+def is_class(kind: str) -> bool:
+    """Whether a calibration is the dotted path of a class: ``fit(score, y)``, then ``predict(score)``.
+
+    Examples
+    --------
+    >>> is_class("mypkg.Platt"), is_class("sigmoid")
+    (True, False)
+    """
+    return "." in kind
 
 
 def is_own(kind: str) -> bool:
@@ -225,13 +237,16 @@ def own(kind: str, q: np.ndarray, y: np.ndarray, reached: Mapping[str, Any], wei
     return _OWN[kind](q, share, received_share(reached, weight))
 
 
-def learn(kind: str, folds: Sequence[Fold]) -> Map:
+def learn(kind: str, folds: Sequence[Fold], seed: int = 0) -> Map:
     """The map that all folds teach together.
 
     Parameters
     ----------
-    kind : {"sigmoid", "isotonic"}
+    kind : {"sigmoid", "isotonic"} or str
+        Or the dotted path of a class.
     folds : sequence of (y, score)
+    seed : int, default=0
+        For a class with a ``random_state``.
 
     Returns
     -------
@@ -240,14 +255,41 @@ def learn(kind: str, folds: Sequence[Fold]) -> Map:
     Raises
     ------
     FitFailed
-        If scores are too large for floats.
+        If scores are too large for floats, or a class raises anything.
     """
     y, score = (np.concatenate(part) for part in zip(*folds, strict=True))
+    if is_class(kind):
+        return _learned_by_class(kind, score, y, seed)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
             return _LEARNED[kind](score, y)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         raise pipelines.FitFailed(f"calibration {kind!r} cannot be learned: {error}") from error
+
+
+def _learned_by_class(path: str, score: np.ndarray, y: np.ndarray, seed: int) -> Map:
+    try:
+        made = targets.build({"_target_": path}, allow=None, seed=seed)
+        made.fit(score.copy(), y.copy())
+    except BaseException as error:  # a class may raise anything
+        reason = f"{type(error).__name__}: {foreign_reason(error)}"
+        raise pipelines.FitFailed(f"calibration {path!r} cannot be learned: {reason}") from error
+    return partial(_predicted, made=made, path=path)
+
+
+def _predicted(s: np.ndarray, *, made: Any, path: str) -> np.ndarray:
+    try:
+        p = np.asarray(made.predict(s.copy()), dtype=np.float64)
+    except BaseException as error:  # a class may raise anything
+        reason = f"{type(error).__name__}: {foreign_reason(error)}"
+        raise pipelines.FitFailed(f"calibration {path!r} gives no probabilities: {reason}") from error
+    outside = np.count_nonzero((p < 0) | (p > 1))
+    if p.shape != s.shape or outside:
+        found = f"{outside} outside [0, 1]" if p.shape == s.shape else f"the shape {p.shape}"
+        raise pipelines.FitFailed(
+            f"calibration {path!r} gives {found} for {len(s)} rows; one probability a row is needed"
+        )
+    return p
 
 
 def through(learned: Map, kind: str, score: np.ndarray) -> np.ndarray:
@@ -280,7 +322,7 @@ def through(learned: Map, kind: str, score: np.ndarray) -> np.ndarray:
     return p
 
 
-def cross_fitted(kind: str, folds: Sequence[Fold]) -> list[Fold]:
+def cross_fitted(kind: str, folds: Sequence[Fold], seed: int = 0) -> list[Fold]:
     """Every fold through the map that the other folds teach; folds as they are where nothing is learned.
 
     Parameters
@@ -288,6 +330,8 @@ def cross_fitted(kind: str, folds: Sequence[Fold]) -> list[Fold]:
     kind : str
     folds : sequence of (y, score)
         At least two.
+    seed : int, default=0
+        See :func:`learn`.
 
     Returns
     -------
@@ -295,7 +339,8 @@ def cross_fitted(kind: str, folds: Sequence[Fold]) -> list[Fold]:
     """
     if not is_learned(kind):
         return list(folds)
-    return [(y, through(learn(kind, [*folds[:j], *folds[j + 1 :]]), kind, s)) for j, (y, s) in enumerate(folds)]
+    maps = [learn(kind, [*folds[:j], *folds[j + 1 :]], seed) for j in range(len(folds))]
+    return [(y, through(learned, kind, s)) for learned, (y, s) in zip(maps, folds, strict=True)]
 
 
 def score_of(values: np.ndarray, make: Make) -> np.ndarray:

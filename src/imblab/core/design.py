@@ -108,14 +108,22 @@ def _gives_decision_values(learner: Learner, tune_learner: bool) -> bool:
 
 
 def written(cell: Cell, study: Study) -> tuple[list[Make | None], list[str]]:
-    """Return the texts of the estimators and the functions of measures that the row of a cell rests on."""
-    return [cell.learner.make, cell.strategy.sampler], [m.function for m in study.measures]
+    """Return the texts of estimators, and the paths of measures and calibrations, that the row of a cell rests on."""
+    return [cell.learner.make, cell.strategy.sampler], _paths(study, [cell.strategy])
 
 
 def code_paths(study: Study) -> list[str]:
-    """List the dotted paths of all classes and functions of measures that a study names."""
+    """List the dotted paths of all classes and functions that a study names."""
     makes = [*(item.make for item in study.learners), *(item.sampler for item in study.strategies)]
-    return own_code.paths(makes, [m.function for m in study.measures])
+    return own_code.paths(makes, _paths(study, study.strategies))
+
+
+def _paths(study: Study, strategies: Iterable[Strategy]) -> list[str]:
+    """The functions of measures and the classes of calibrations."""
+    return [
+        *(m.function for m in study.measures),
+        *(s.calibration for s in strategies if calibration.is_class(s.calibration)),
+    ]
 
 
 def check_texts(study: Study) -> None:

@@ -297,7 +297,7 @@ def calibrated(task: Task, params: Mapping[str, Scalar], prediction: Prediction)
         return replace(prediction, values=_own(task, params, task.cell.split.train, prediction))
     if not calibration.is_learned(kind):
         return prediction
-    learned = calibration.learn(kind, [_scored(task, params, *pair) for pair in task.pairs])
+    learned = calibration.learn(kind, [_scored(task, params, *pair) for pair in task.pairs], task.seed)
     score = calibration.score_of(prediction.values, pipelines.tuned(task.cell.learner.make, params))
     return replace(prediction, values=calibration.through(learned, kind, score), is_probability=True)
 
@@ -321,7 +321,7 @@ def validated(task: Task, params: Mapping[str, Scalar]) -> list[thresholds.Fold]
     FitFailed
     """
     folds = [_scored(task, params, *pair) for pair in task.pairs]
-    return calibration.cross_fitted(task.cell.strategy.calibration, folds)
+    return calibration.cross_fitted(task.cell.strategy.calibration, folds, task.seed)
 
 
 def _scored(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, validate: np.ndarray) -> thresholds.Fold:
@@ -368,7 +368,7 @@ def _judged(task: Task, params: Mapping[str, Scalar], bar: float | None) -> Tria
         except FitFailed as error:
             return Trial(params, None, None, "failed", FAILED_FOLD.format(i, error))
     try:
-        folds = calibration.cross_fitted(task.cell.strategy.calibration, folds)
+        folds = calibration.cross_fitted(task.cell.strategy.calibration, folds, task.seed)
         return _valued(task, params, folds)
     except (FitFailed, measures.MeasureFailed) as error:
         return Trial(params, None, None, "failed", f"on the inner folds, {error}")

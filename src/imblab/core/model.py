@@ -90,7 +90,9 @@ def fit(
     FitFailed
         If the fit raises, or the estimator would answer otherwise than the kernel.
     """
-    rows = task.cell.split.train
+    rows, kind = task.cell.split.train, task.cell.strategy.calibration
+    if calibration.is_class(kind):
+        raise FitFailed(f"calibration {kind!r} is a class of your own, and a model serves without its code")
     if found := too_many(task.dataset, rows):
         raise FitFailed(
             f"column {found[0]!r} has {found[1]} levels, once those with fewer than {task.dataset.rare} rows are one; "

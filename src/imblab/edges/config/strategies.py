@@ -36,15 +36,19 @@ def strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
     threshold = "tuned" if "threshold" in space else raw.get("threshold", 0.5)
     thresholds.check(threshold, f"{where}.threshold")
     k = fixed.get("k")
-    kind, correction = _calibration(raw, sampler is not None, where)
+    kind, correction = _calibration(raw, sampler is not None, where, allow)
     k = None if k is None else int(k)
     return Strategy(name, sampler, fixed.get("weight"), threshold, space, fixed.get("ratio"), k, kind, correction)
 
 
-def _calibration(raw: Mapping[str, Any], samples: bool, where: str) -> tuple[str, str | None]:
+def _calibration(raw: Mapping[str, Any], samples: bool, where: str, allow: Sequence[str]) -> tuple[str, str | None]:
     """How answers become probabilities, and whether a prior correction undoes the sampler."""
     kind, correction = raw.get("calibration") or "none", raw.get("prior_correction")
-    if kind not in calibration.KINDS:
+    if isinstance(kind, Mapping) and [*kind] == ["_target_"]:
+        kind = kind["_target_"]
+    if isinstance(kind, str) and calibration.is_class(kind):
+        _check_calibrator(kind, f"{where}.calibration", allow)
+    elif kind not in calibration.KINDS:
         raise ConfigError(f"{where}.calibration: {unknown('calibration', str(kind), calibration.KINDS)}")
     if correction is not None and correction not in calibration.CORRECTIONS:
         raise ConfigError(f"{where}.prior_correction: {unknown('value', str(correction), calibration.CORRECTIONS)}")
@@ -55,6 +59,16 @@ def _calibration(raw: Mapping[str, Any], samples: bool, where: str) -> tuple[str
             f"inapplicable any other. Set {where}.prior_correction=approximate, or choose another calibration."
         )
     return kind, correction
+
+
+def _check_calibrator(path: str, where: str, allow: Sequence[str]) -> None:
+    """Refuse what cannot turn scores into probabilities."""
+    made = makes.built({"_target_": path}, where, allow)
+    if not (hasattr(made, "fit") and hasattr(made, "predict")):
+        raise ConfigError(
+            f"{where!r} is {path!r}, which has no fit and predict; a calibration learns by fit(score, y) and gives "
+            f"probabilities by predict(score). Name such a class, or one of {', '.join(calibration.KINDS)}."
+        )
 
 
 def _sampler(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any] | None:
