@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.compute as pc
 from pyarrow import feather
 
 from imblab.edges.datasets import delimited, workbook
@@ -219,20 +218,15 @@ def _typed_text(text: delimited.Text, tabs: bool, spec: Mapping[str, Any], check
     if spec.get("sep") is None and text.separator != ("\t" if tabs else ","):
         decided.append(f"separator {NAMES[text.separator]}")
     if spec.get("encoding") is None and text.encoding not in ("utf-8", "utf-8-sig"):
-        decided.append(f"encoding {text.encoding}" + (f" (as in {word!r})" if (word := _foreign_word(text)) else ""))
+        # No cell is shown: notes stand in reports, which travel further than tables.
+        name = next((f" (as in {name!r})" for name in text.names if not name.isascii()), "")
+        decided.append(f"encoding {text.encoding}{name}")
     frame = typed_frame(text.names, text.columns, how, checks)
     if how.comma:
         decided.append(f"decimal comma (as in {how.comma})")
     if decided:
         checks.notes.insert(0, f"is read with {', '.join(decided)}, as its text suggests")
     return frame
-
-
-def _foreign_word(text: delimited.Text) -> str | None:
-    """A text that another encoding would spoil."""
-    spoilt = (name for name in text.names if not name.isascii())
-    cells = (pc.filter(c, pc.match_substring_regex(c, "[^\\x00-\\x7f]")) for c in text.columns)
-    return next(spoilt, None) or next((str(found[0])[:40] for found in cells if len(found)), None)
 
 
 def _reading(spec: Mapping[str, Any], names: Sequence[str], separator: str, checks: Checks) -> Reading:

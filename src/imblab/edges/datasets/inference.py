@@ -225,8 +225,8 @@ def _judge(column: Column, written: Written, how: Reading, checks: Checks) -> No
         return
     if column.role == "feature" and written.code.any():
         checks.note(
-            f"reads column {column.name!r} as categories, because {written.examples(written.code, 1)[0]!r} begins with "
-            f"0; as numbers: {checks.set('numeric', [column.name])}"
+            f"reads column {column.name!r} as categories, because some of its whole numbers begin with 0; as numbers: "
+            f"{checks.set('numeric', how.also('numeric', column))}"
         )
         return
     units = sorted({unit for unit, odd in zip(written.unit, written.infinite, strict=True) if not odd})
