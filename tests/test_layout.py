@@ -10,6 +10,7 @@ import pytest
 from imblab import compose
 from imblab.errors import ConfigError, DataError, combined
 from imblab.layout import lay_out
+from imblab.overrides import to_override
 
 SMALL = ("name=x", "learner=[logistic]", "strategy=[none]", "protocol=smoke")
 
@@ -33,6 +34,11 @@ def own(**tables):
         words += [f"dataset.{name}.path={name}.parquet", f"dataset.{name}.target=left"]
         words += [f"dataset.{name}.{word}" for word in more]
     return words
+
+
+def to_shell_free(error):
+    """What the overrides of an error are once a shell has read them."""
+    return shlex.split(" ".join(to_override(*item) for item in error.overrides.items()))
 
 
 def problems(words):
@@ -59,6 +65,13 @@ def test_thirty_tables_with_fifteen_wrong_labels_take_one_command():
         (line,) = [line for line in lines if f"data set 't{i}' " in line]
         assert f"""Set 'dataset.t{i}.positive=" yes"'.""" in line
     assert set(lay_out(compose(*SMALL, *words, *pasted(error))).datasets) == set(tables)
+
+
+def test_a_misspelt_label_that_most_rows_have_takes_one_command_too():
+    words = own(t=(table(left=["b'1'"] * 48 + ["b'0'"] * 12), "positive=1"))
+    error = problems(words)
+    assert error.overrides == {"dataset.t.positive": "b'1'", "dataset.t.allow_majority_positive": True}
+    assert lay_out(compose(*SMALL, *words, *(to_shell_free(error)))).datasets["t"].y.sum() == 48
 
 
 def test_all_columns_of_a_table_are_refused_at_once():

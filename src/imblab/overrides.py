@@ -72,11 +72,20 @@ def to_override(key: str, value: Any) -> str:
 
 
 def to_shell(words: Iterable[str]) -> str:
-    """Join words so that a shell gives them back one by one.
+    r"""Join words so that a shell gives them back one by one.
 
     Examples
     --------
     >>> print(to_shell(["imblab", "run", "strategy.smote.space.k=choice(3,5)"]))
     imblab run 'strategy.smote.space.k=choice(3,5)'
+    >>> print(to_override("dataset.jm1.positive", "b'true'"))
+    "dataset.jm1.positive=\"b'true'\""
     """
-    return shlex.join(words)
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    # Quotes inside single quotes take five characters; inside double quotes a few characters have a meaning.
+    if "'" in word and not re.search(r"[$`!\\]", word):
+        return '"' + word.replace('"', '\\"') + '"'
+    return shlex.quote(word)

@@ -190,8 +190,9 @@ def _proposal(
 
 def _inline(study: Study, typed: Typed | None) -> set[str]:
     """Strategies and learners that no file describes: a command line cannot leave them out."""
-    known = typed.on_file() if typed else {item.name for item in (*study.strategies, *study.learners)}
-    return {item.name for item in (*study.strategies, *study.learners)} - known
+    if typed is None:
+        return set()
+    return {item.name for _, items in _members(study) for item in items} - typed.on_file()
 
 
 def _pilots(layout: Layout, found: Sequence[forecast.Forecast], engine: runner.Engine) -> pricing.Timings:
@@ -249,6 +250,8 @@ def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
         for s in plan
     ]
     types = {"numeric": len(facts["numeric"]), "categorical": facts["categorical"], "missing": facts["missing"]}
+    if data.rare is not None:
+        types["rare"] = f"levels with fewer than {data.rare} rows in a fit part are one level there"
     return {**facts, "folds": folds, "warnings": layout.cautions(name), "columns": types}
 
 

@@ -39,6 +39,7 @@ def test_paragraphs_follow_the_configuration(study):
         (["search=random", "search.n_trials=7", "search.tune_learner=true"], "Knobs and parameters of the learners"),
         (["primary=pr_auc"], "by the inner PR-AUC, averaged over the inner validation folds"),
         (["primary=pr_auc"], "that maximised MCC over the summed inner counts"),
+        (["dataset.yeast4.rare={min_rows:20}"], "fewer real rows than a limit were made one level (yeast4: 20 rows)"),
         (["primary=recall"], "The primary measure was recall"),
     ],
 )

@@ -15,6 +15,7 @@ from imblab.core import evaluate, model, pipelines, splits
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed, Prepared
 from imblab.core.retention import row_keeper
+from imblab.errors import DataError
 from imblab.records import Cell, Learner
 from imblab_model import digest
 
@@ -188,10 +189,11 @@ def test_a_search_that_finds_nothing_says_why():
 
 
 def test_categories_that_read_alike_are_refused():
+    """They are one to a model, which knows categories by their text; the table is refused where it is read."""
     frame = table()
-    frame["town"] = np.resize(np.array([1, "1", "b"], dtype=object), len(frame))
-    with pytest.raises(FitFailed, match="answers otherwise than the study"):
-        exported(task(dataset(frame)))
+    frame["town"] = [1, "1"] * (len(frame) // 2)
+    with pytest.raises(DataError, match=r"the levels 1 \(number\) and '1' \(text\) in column 'town'"):
+        dataset(frame)
 
 
 def test_samplers_are_emptied_and_take_no_part():
@@ -215,7 +217,7 @@ def test_rare_levels_leave_as_the_study_groups_them_and_are_not_named():
     rows = np.arange(len(data.y))
     atom = asked.atom(trial.params, rows, rows)
     [wanted] = pipelines.fit_answer(atom, [(atom, {})], Prepared(data, rows))
-    assert np.array_equal(made.positive_proba(frame), wanted.p)
+    assert np.array_equal(made.scores(frame), wanted.values)
     # A level of few rows and one that nobody saw are the same to the model, and it knows neither by its digest.
     one, other = (made.preparation.transform(frame.head(1).assign(town=town)) for town in ("village 0", "Atlantis"))
     assert np.array_equal(one, other)

@@ -471,6 +471,7 @@ ODD = {
     "rising-numbers": ({"odd": np.arange(60) ** 2}, "column 'odd', a different whole number in every row"),
     "higher-for-positives": ({"odd": [5.5, 6.5] * 6 + [1.5, 2.5] * 24}, "column 'odd', which separates the classes"),
     "lower-for-positives": ({"odd": [-5.5] * 12 + [1.5, 2.5] * 24}, "column 'odd', which separates the classes"),
+    "a-text-in-every-row": ({"odd": [f"id {i}" for i in range(60)]}, "column 'odd', a different text in every row"),
     "words-of-their-own": ({"odd": ["p", "q"] * 6 + ["r", "s"] * 24}, "column 'odd', which separates the classes"),
 }
 
@@ -482,6 +483,12 @@ def test_odd_columns_are_named(what, snapshot):
     assert len(found) == 1
     assert found[0].startswith(f"'churn' has {said}")
     assert found[0] == snapshot
+
+
+def test_a_column_of_rare_levels_alone_is_warned_of():
+    data = read(table(odd=["p", "q", "r", "s"] * 15), rare={"min_rows": 16})
+    assert any("no level has 16 rows: all of them are one rare level" in text for text in warned(data))
+    assert not any("odd" in text for text in warned(replace(data, rare=15)))
 
 
 INNOCENT = {

@@ -491,3 +491,21 @@ def test_a_damaged_record_is_refused(registered, damage):
         ConfigError, match=r"'claims\.registered' is .*; it is what imblab recorded before the first row"
     ):
         config.read(registered)
+
+
+def test_a_question_in_an_old_spelling_is_the_same_question(question):
+    """``parent`` was called ``source``, and a description listed the keys that say nothing."""
+    file = written(question, row())
+    path = file.with_name(ledger.QUESTION)
+    old = yaml.safe_load(path.read_text())
+    spec = old["dataset"]["ecoli3"]
+    assert spec.pop("parent") == "ecoli"
+    spec |= {"source": "ecoli", "name": None, "drop": [], "allow_majority_positive": False}
+    path.write_text(yaml.safe_dump(old))
+    with ledger.open_study(DEMO, question) as book:
+        assert len(book.rows) == 1
+    assert config.read(ledger.read_study(DEMO)).datasets["ecoli3"]["parent"] == "ecoli"
+    old["dataset"]["ecoli3"]["source"] = "yeast"
+    path.write_text(yaml.safe_dump(old))
+    with pytest.raises(StudyError, match="dataset.ecoli3.parent"), ledger.open_study(DEMO, question):
+        pass

@@ -155,8 +155,15 @@ def _strategies(study: Study) -> str:
         f"The strategies were {said}. A ratio is the number of minority rows over that of majority rows after "
         "resampling. Missing values were imputed (median, most frequent), numeric columns standardised and categorical "
         "ones one-hot encoded by transformers fitted on real training rows; samplers saw training rows only, after "
-        "scaling and before one-hot encoding; validation and test rows were never resampled."
+        "scaling and before one-hot encoding; validation and test rows were never resampled." + _rare_levels(study)
     )
+
+
+def _rare_levels(study: Study) -> str:
+    given = {name: spec.get("rare") for name, spec in study.datasets.items()}
+    rules = {name: rare.get("min_rows") for name, rare in given.items() if isinstance(rare, Mapping)}
+    said = joined(f"{name}: {rows} rows" for name, rows in rules.items())
+    return f" In each fit part, levels with fewer real rows than a limit were made one level ({said})." if rules else ""
 
 
 def _tuning(study: Study) -> str:

@@ -252,8 +252,10 @@ class Prepared:
     @property
     def filled(self) -> np.ndarray:
         """The code of each coded column that a missing value becomes."""
-        codes = self._fill[None].copy()
-        return (codes if self.rare_levels is None else self.rare_levels.apply(codes))[0]
+        codes: np.ndarray = self._fill[None].copy()
+        if self.rare_levels is not None:
+            self.rare_levels.apply(codes)
+        return codes.ravel()
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """Replace the coded columns by one column a level seen in the real fit rows."""

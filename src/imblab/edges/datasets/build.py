@@ -224,7 +224,7 @@ def _labels(
     if positive is not None:
         named = [label for label in labels if _same(label, positive)]
         if not named:
-            _note_positive(column, positive, labels, counts, checks)
+            _note_positive(column, positive, labels, allow_majority, checks)
             return None
         chosen = named[0]
     other = next(label for label in labels if label != chosen)
@@ -250,19 +250,26 @@ def _note_classes(column: pd.Series, labels: Sequence[Any], checks: Checks) -> N
     )
 
 
-def _note_positive(column: pd.Series, positive: Any, labels: Sequence[Any], counts: Any, checks: Checks) -> None:
+def _note_positive(
+    column: pd.Series, positive: Any, labels: Sequence[Any], allow_majority: bool, checks: Checks
+) -> None:
     """No label is the one that was named: the nearest, else the rarer one, is proposed."""
+    counts = column.value_counts()
     texts = [text_of(label) for label in labels]
     words = YAML_WORDS.get(positive, ()) if isinstance(positive, bool) else ()
     guess = next((text for text in texts if text.casefold() in words), None)
     near = guess or nearest_name(str(positive), texts) or next((t for t in texts if str(positive).strip() in t), None)
     chosen = near or text_of(min(labels, key=lambda label: counts[label]))
+    # The user's own word, however it is written, is meant though most rows have it.
+    rows = {text: counts[label] for text, label in zip(texts, labels, strict=True)}
+    meant = {"allow_majority_positive": True} if rows[chosen] > len(column) / 2 and not allow_majority else {}
+    also = f" and {checks.set('allow_majority_positive', True)}, if the class of most rows is meant" if meant else ""
     shown = " and ".join(f"{text!r} ({counts[label]} rows)" for text, label in zip(texts, labels, strict=True))
     checks.problem(
         f"has no label {str(positive)!r} in {column.name!r}",
         f"its labels are {shown}",
-        f"Set {checks.set('positive', chosen)}. {yaml_word(positive)}".rstrip(),
-        {"positive": chosen},
+        f"Set {checks.set('positive', chosen)}{also}. {yaml_word(positive) if guess else ''}".rstrip(),
+        {"positive": chosen, **meant},
     )
 
 

@@ -110,14 +110,22 @@ def _columns(dataset: Dataset) -> Iterator[str]:
         elif numbers.min() == numbers.max() and not empty.any():
             yield f"has the constant column {name!r}: it teaches nothing."
         elif not empty.any() and _is_id(column):
-            yield f"has column {name!r}, a different whole number in every row: an id? Leave it out with `drop` if so."
+            what = "text" if name in dataset.categorical else "whole number"
+            yield f"has column {name!r}, a different {what} in every row: an id? Leave it out with `drop` if so."
+        elif name in dataset.categorical and dataset.rare and column.value_counts().max() < dataset.rare:
+            yield (
+                f"has column {name!r}, in which no level has {dataset.rare} rows: all of them are one rare level, which "
+                "carries no information. Lower `rare`, or leave the column out with `drop`."
+            )
         elif _separates(dataset, name):
             yield f"has column {name!r}, which separates the classes alone: does it know the answer?"
 
 
 def _is_id(column: pd.Series) -> bool:
-    if isinstance(column.dtype, pd.CategoricalDtype) or len(column) < 20:
+    if len(column) < 20:
         return False
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.is_unique
     numbers = column.to_numpy()
     # What is no whole number is seen at once; distinct values take a table of them.
     whole = bool((numbers == np.rint(numbers)).all()) and column.is_unique
