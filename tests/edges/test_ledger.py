@@ -507,5 +507,5 @@ def test_a_question_in_an_old_spelling_is_the_same_question(question):
     assert config.read(ledger.read_study(DEMO)).datasets["ecoli3"]["parent"] == "ecoli"
     old["dataset"]["ecoli3"]["source"] = "yeast"
     path.write_text(yaml.safe_dump(old))
-    with pytest.raises(StudyError, match="dataset.ecoli3.parent"), ledger.open_study(DEMO, question):
+    with pytest.raises(StudyError, match=r"dataset\.ecoli3\.parent"), ledger.open_study(DEMO, question):
         pass

@@ -114,8 +114,8 @@ def _columns(dataset: Dataset) -> Iterator[str]:
             yield f"has column {name!r}, a different {what} in every row: an id? Leave it out with `drop` if so."
         elif name in dataset.categorical and dataset.rare and column.value_counts().max() < dataset.rare:
             yield (
-                f"has column {name!r}, in which no level has {dataset.rare} rows: all of them are one rare level, which "
-                "carries no information. Lower `rare`, or leave the column out with `drop`."
+                f"has column {name!r}, in which no level has {dataset.rare} rows: all of them are one rare level, "
+                "which carries no information. Lower `rare`, or leave the column out with `drop`."
             )
         elif _separates(dataset, name):
             yield f"has column {name!r}, which separates the classes alone: does it know the answer?"
