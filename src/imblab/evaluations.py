@@ -211,8 +211,10 @@ def ranges_of(question: Any) -> dict[str, tuple[float | None, float | None]]:
         # Costs may be gains: the range of a measure says nothing of a matrix that somebody chose.
         parameters = measure.get("parameters") if isinstance(measure, Mapping) else None
         costly = isinstance(parameters, Mapping) and "costs" in parameters
-        bounded = isinstance(ends, (list, tuple)) and len(ends) == 2 and not costly and all(map(_is_end, ends))
-        found[str(key)] = (ends[0], ends[1]) if bounded else (None, None)
+        if isinstance(ends, (list, tuple)) and len(ends) == 2 and not costly and all(map(_is_end, ends)):
+            found[str(key)] = (ends[0], ends[1])
+        else:
+            found[str(key)] = (None, None)
     return found
 
 

@@ -58,8 +58,8 @@ def verdict(source: Source) -> Section:
         last = (
             f"This page is exploratory: {source.exploratory}." if source.exploratory else f"Continue: {source.command}"
         )
-        lead = (*whole.sentences(), last, *_shifted(source))
-        return Section("verdict", NO_VERDICT, lead, (_missing(source),), NO_VERDICT)
+        first = (*whole.sentences(), last, *_shifted(source))
+        return Section("verdict", NO_VERDICT, first, (_missing(source),), NO_VERDICT)
     if found.empty:
         return Section("verdict", "The verdict", (*whole.sentences(), *source.sentences, *_shifted(source)))
     asked = _asked(source)
