@@ -18,6 +18,7 @@ LAYERS = {
     "records": 0,
     "errors": 0,
     "overrides": 0,
+    "redaction": 0,
     "seeds": 0,
     "documents": 0,
     "fields": 0,

@@ -48,14 +48,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = _arguments(words)
     except SystemExit as ended:  # --help, --version, or words that are not understood: argparse has said it
         raise SystemExit(_flushed(ended.code if isinstance(ended.code, int) else 2)) from None
-    try:
-        return _flushed(_loaded(command)())
-    except BaseException as error:
-        if (text := _explained(error, words)) is None:
-            raise
-        return _ended(text, error)
-    finally:
-        gc.unfreeze()
+    from imblab.redaction import hiding, install, tell
+
+    install()
+    # What is secret in the command line stays out of everything that this process and its libraries say.
+    with hiding(*words):
+        try:
+            return _flushed(_loaded(command)())
+        except BaseException as error:
+            if (text := _explained(error, words)) is None:
+                if tell(error):
+                    return 1
+                raise
+            return _ended(text, error)
+        finally:
+            gc.unfreeze()
 
 
 def _explained(error: BaseException, words: Sequence[str]) -> str | None:
@@ -96,13 +103,15 @@ def _ended(text: str, error: BaseException) -> int:
     """Say why a command ends, where that can still be said, and give its exit code."""
     from contextlib import suppress
 
+    from imblab.redaction import redact
+
     if os.environ.get(TRACEBACK):
         import traceback
 
         with suppress(OSError, ValueError):
-            traceback.print_exception(error)
+            print(redact("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True) if text else None
+        print(redact(text), file=sys.stderr, flush=True) if text else None
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

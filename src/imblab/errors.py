@@ -12,16 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from imblab.overrides import to_override
-
-#: User and password in an address, and words that name a secret with their value.
-SECRET = re.compile(
-    r"(://)(?:\S*(?=@)|[^\s/@:]*:(?!\d+\b)[^@'\"\n]*(?=@))|((?:password|passwd|pwd|token|secret)=)[^&\s'\"]*",
-    re.IGNORECASE,
-)
+from imblab.redaction import redact
 
 
 def presentable(text: str, keep: str = "") -> str:
-    r"""Text for people: addresses without user and password, control characters spelt out.
+    r"""Text for people: without secrets (see :func:`imblab.redaction.redact`), control characters spelt out.
 
     A name from a file may hold what moves the cursor of a terminal, or forges a line of a log.
 
@@ -42,7 +37,7 @@ def presentable(text: str, keep: str = "") -> str:
     >>> print(presentable("red \x1b[31m"))
     red \x1b[31m
     """
-    hidden = SECRET.sub(r"\1\2...", text)
+    hidden = redact(text)
     if hidden.isprintable():
         return hidden
     return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in hidden)
@@ -125,7 +120,7 @@ before is kept. Make room and run the same command again.
 
 
 def describe(error: BaseException) -> str:
-    r"""The first line of an error; its text may itself raise.
+    r"""The first line of an error, without secrets; its text may itself raise.
 
     Parameters
     ----------
@@ -141,7 +136,7 @@ def describe(error: BaseException) -> str:
     ('wrong', 'no message')
     """
     try:
-        lines = str(error).strip().splitlines()
+        lines = redact(str(error)).strip().splitlines()
     except (Interruption, KeyboardInterrupt):
         raise
     except BaseException as second:  # a class of somebody else's

@@ -21,7 +21,7 @@ from imblab.core import admission, model, retention, targets
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed
 from imblab.edges import config, datasets, evidence, ledger, runner, store, terminal, tracking
-from imblab.errors import ConfigError, FitError, StudyError, unknown
+from imblab.errors import ConfigError, FitError, StudyError, presentable, unknown
 from imblab.layout import Layout, lay_out
 from imblab.records import PROBABILITY, Cell, Dataset, Scalar, Study, Trial, fingerprint
 from imblab.verdicts import Verdicts
@@ -305,7 +305,7 @@ def _placed(
         "new": found.is_new,
         "champion": found.champion,
         "said": found.said,
-        "serve": f"MLFLOW_TRACKING_URI={quote(tracking.shown(uri))} {_serve(found.source)}",
+        "serve": f"MLFLOW_TRACKING_URI={quote(presentable(uri))} {_serve(found.source)}",
     }
 
 

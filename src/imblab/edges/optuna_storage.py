@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imblab.core import spaces
-from imblab.errors import ImblabError, StudyError, presentable
+from imblab.errors import ImblabError, StudyError, describe, presentable
 from imblab.records import Axis, Choice, Evaluation, Study, Trial
+from imblab.redaction import ambiguity, hiding, install
 
 if TYPE_CHECKING:
     import optuna
@@ -23,6 +24,8 @@ MARK = "imblab.fingerprint"
 STATUS = "imblab.status"
 #: Seconds after which a database server that does not answer is given up.
 PATIENCE = 10
+#: Of what a library says.
+MAX_REASON_CHARACTERS = 300
 
 
 def copy(study: Study, rows: Iterable[Evaluation], where: str) -> int:
@@ -58,6 +61,7 @@ def copy(study: Study, rows: Iterable[Evaluation], where: str) -> int:
     ...     copy(one, [], f"{folder}/searches.log")
     0
     """
+    _check_address(where)
     with _answering(where):
         import optuna
 
@@ -169,17 +173,28 @@ def _distribution(axis: Axis) -> Any:
     return FloatDistribution(axis.low, axis.high, log=axis.log)
 
 
+def _check_address(where: str) -> None:
+    """Refuse an address whose password would be taken apart, and told in pieces, by a driver."""
+    if "://" in where and (reason := ambiguity(where)):
+        raise StudyError(
+            f"the Optuna storage {presentable(where)!r} has an address that cannot be used; {reason}. Quote the "
+            "special characters of the password."
+        )
+
+
 @contextmanager
 def _answering(where: str) -> Iterator[None]:
     """Whatever Optuna, a database driver or the network raises becomes one message without a password."""
-    try:
-        yield
-    except ImblabError:
-        raise
-    except Exception as error:
-        line = presentable((str(error).splitlines() or ["no message"])[0])
-        raise StudyError(
-            f"the Optuna storage {presentable(where)!r} does not answer ({type(error).__name__}: {line[:150]}); "
-            "finished searches are copied there, and no result depends on it. Run the same command again later, or "
-            "leave search.storage out."
-        ) from None
+    install()
+    with hiding(where):
+        try:
+            yield
+        except ImblabError:
+            raise
+        except Exception as error:
+            line = presentable(describe(error))[:MAX_REASON_CHARACTERS]
+            raise StudyError(
+                f"the Optuna storage {presentable(where)!r} does not answer ({type(error).__name__}: {line}); "
+                "finished searches are copied there, and no result depends on it. Run the same command again later, or "
+                "leave search.storage out."
+            ) from None

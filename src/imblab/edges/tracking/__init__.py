@@ -4,7 +4,7 @@ What to log is described as values and written in one small place. Explicit ids 
 the ledger is the fact, so the runs of a study can be written again at any time.
 """
 
-from imblab.edges.tracking.address import DEFAULT, DEFAULT_URI, SQLITE, artifacts, check_writable, is_database, shown
+from imblab.edges.tracking.address import DEFAULT, DEFAULT_URI, SQLITE, artifacts, check_writable, is_database
 from imblab.edges.tracking.background import Background
 from imblab.edges.tracking.client import PATIENCE
 from imblab.edges.tracking.curves import CUTS
@@ -58,7 +58,6 @@ __all__ = [
     "registered_name",
     "save",
     "serve",
-    "shown",
     "ui_command",
     "whole",
 ]

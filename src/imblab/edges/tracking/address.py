@@ -13,10 +13,13 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from urllib.request import url2pathname
 
-from imblab.errors import StudyError
+from imblab.errors import StudyError, describe, presentable
+from imblab.redaction import ambiguity
 
 SQLITE, DEFAULT = "sqlite:///", "mlruns/mlflow.db"
 DEFAULT_URI = SQLITE + DEFAULT
+#: Of what a library says.
+MAX_REASON_CHARACTERS = 300
 #: An SQLite address as SQLAlchemy reads it: the database, quoted, and options.
 _SQLITE_ADDRESS = re.compile(r"sqlite(?:\+\w+)?:///(?P<database>[^?]*)(?:\?(?P<options>.*))?", re.DOTALL)
 
@@ -125,12 +128,13 @@ def local(uri: str) -> Path:
 
 
 def check_writable(uri: str) -> None:
-    """Refuse what can be no store before anything is written: a folder, or a file that no address names.
+    """Refuse what can be no store before anything is written: a folder, or an address that is read otherwise.
 
     Raises
     ------
     StudyError
     """
+    check_readable(uri)
     if (":" not in uri and uri != "databricks") or uri.startswith("file:"):
         raise StudyError(
             f"the MLflow store {uri!r} is a folder at best; MLflow keeps runs in a database or at a server. Write for "
@@ -141,8 +145,23 @@ def check_writable(uri: str) -> None:
         file_uri(artifacts(uri))
 
 
+def check_readable(uri: str) -> None:
+    """Refuse an address whose password would be taken apart, and told in pieces, by a driver.
+
+    Raises
+    ------
+    StudyError
+    """
+    if reason := ambiguity(uri):
+        raise StudyError(
+            f"the MLflow store {presentable(uri)!r} has an address that cannot be used; {reason}. Quote the "
+            "special characters of the password."
+        )
+
+
 def check_servable(uri: str) -> None:
     """Refuse what has no page of ours: a missing file, or a server."""
+    check_readable(uri)
     path = file(uri)
     if path is not None and not path.is_file():
         raise StudyError(
@@ -151,21 +170,15 @@ def check_servable(uri: str) -> None:
         )
     if not is_database(uri):
         raise StudyError(
-            f"the MLflow store {shown(uri)!r} is no database; a tracking server has its own page. Open its address in "
-            "a browser, or name a database with --uri."
+            f"the MLflow store {presentable(uri)!r} is no database; a tracking server has its own page. Open its "
+            "address in a browser, or name a database with --uri."
         )
 
 
 def brief(error: Exception) -> str:
-    """The first line of an error, without a password; only its cause where it ends with one, as in requests."""
-    lines = str(error).splitlines() or ["no message"]
-    text, _, cause = shown(lines[0]).rpartition(" (Caused by ")
-    return f"{type(error).__name__}: {(cause.removesuffix(')') if text else cause)[:150]}"
-
-
-def shown(text: str) -> str:
-    """Text whose addresses have lost their user and password."""
-    return re.sub(r"(://)[^/\s]*(?=@)|(password=)[^&\s]*", r"\1\2...", text)
+    """The first line of an error, without secrets; only its cause where it ends with one, as in requests."""
+    text, _, cause = presentable(describe(error)).rpartition(" (Caused by ")
+    return f"{type(error).__name__}: {(cause.removesuffix(')') if text else cause)[:MAX_REASON_CHARACTERS]}"
 
 
 def _check_text(path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from imblab.edges import files
 from imblab.edges.tracking import schema
-from imblab.edges.tracking.address import brief, check_writable, file, is_database, resolved, shown
-from imblab.errors import ImblabError, StudyError
+from imblab.edges.tracking.address import brief, check_writable, file, is_database, resolved
+from imblab.errors import ImblabError, StudyError, presentable
+from imblab.redaction import hiding, install
 
 #: MLflow tries for four minutes where nobody answers; whoever sets these variables is obeyed.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
@@ -49,6 +50,7 @@ def session(uri: str, way_out: str) -> Iterator[Any]:
 
 def connect(uri: str) -> Any:
     """A client of the store, which is made where it is a fresh SQLite file; call it :func:`alone`."""
+    install()
     os.environ.update(quiet())
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
@@ -68,12 +70,14 @@ def connect(uri: str) -> Any:
 @contextmanager
 def answering(uri: str, way_out: str) -> Iterator[None]:
     """Whatever MLflow, its database driver or the network raises becomes one message without a password."""
-    try:
-        yield
-    except ImblabError:
-        raise
-    except Exception as error:
-        raise StudyError(f"the MLflow store {shown(uri)!r} does not answer ({brief(error)}); {way_out}") from None
+    with hiding(uri):
+        try:
+            yield
+        except ImblabError:
+            raise
+        except Exception as error:
+            reason = f"does not answer ({brief(error)})"
+            raise StudyError(f"the MLflow store {presentable(uri)!r} {reason}; {way_out}") from None
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imblab.edges.tracking.address import artifacts, file_uri, is_database
+from imblab.edges.tracking.address import artifacts, brief, file_uri, is_database
 from imblab.edges.tracking.values import splits_of
-from imblab.errors import StudyError, presentable
+from imblab.errors import StudyError
 from imblab.records import Evaluation, fingerprint
 
 IDENTITY, STUDY, ROLE, STALE = "imblab.identity", "imblab.study", "imblab.role", "imblab.stale"
@@ -83,7 +83,7 @@ def claim(client: Any, owner: Owner, uri: str) -> str:
                 tags = {IDENTITY: owner.identity, STUDY: owner.study}
                 return str(client.create_experiment(_name(owner), artifact_location=location, tags=tags))
             except MlflowException as error:
-                reason = presentable(str(error).splitlines()[0])[:200]
+                reason = brief(error)
                 time.sleep(WAIT_SECONDS)
                 continue
         if found.experiment_id == "0":

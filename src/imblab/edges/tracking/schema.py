@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from imblab.edges import files
-from imblab.edges.tracking.address import brief, file, resolved, shown, sqlite_uri
-from imblab.errors import StudyError
+from imblab.edges.tracking.address import brief, file, resolved, sqlite_uri
+from imblab.errors import StudyError, presentable
 
 #: Seconds that a database server, or another process on a file, has to answer.
 WAIT_SECONDS = 10
@@ -53,9 +53,9 @@ def prepare(uri: str) -> None:
         raise _unknown(uri, revision)
     if path is None:
         raise StudyError(
-            f"the MLflow store {shown(uri)!r} has the tables of an older MLflow (schema {revision!r}); MLflow "
+            f"the MLflow store {presentable(uri)!r} has the tables of an older MLflow (schema {revision!r}); MLflow "
             f"{_mlflow()} needs {revisions[0]!r}, and a database that others may use is not migrated by a study. "
-            f"Make a backup, then: mlflow db upgrade {shown(uri)!r}. {ELSEWHERE}"
+            f"Make a backup, then: mlflow db upgrade {presentable(uri)!r}. {ELSEWHERE}"
         )
     _migrate(path, str(revision), revisions[0])
 
@@ -123,9 +123,9 @@ def _copy(path: Path, revision: str) -> Path:
 def _unknown(uri: str, revision: str | None) -> StudyError:
     found = f"schema {revision!r}" if revision else "tables but no schema of MLflow"
     return StudyError(
-        f"the MLflow store {shown(uri)!r} has {found}, which MLflow {_mlflow()} does not know; a newer MLflow or "
+        f"the MLflow store {presentable(uri)!r} has {found}, which MLflow {_mlflow()} does not know; a newer MLflow or "
         "another program has made it. Install the MLflow that wrote it (pip install --upgrade mlflow), or, where it is "
-        f"newer than that, bring it to its release with: mlflow db upgrade {shown(uri)!r}. {ELSEWHERE}"
+        f"newer than that, bring it to its release with: mlflow db upgrade {presentable(uri)!r}. {ELSEWHERE}"
     )
 
 

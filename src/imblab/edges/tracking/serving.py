@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from imblab.edges.tracking import views
-from imblab.edges.tracking.address import artifacts, check_servable, file_uri, resolved, shown
+from imblab.edges.tracking.address import artifacts, check_servable, file_uri, resolved
 from imblab.edges.tracking.client import alone, answering, connect, quiet
 from imblab.edges.tracking.owners import ROLE, STUDY
-from imblab.errors import StudyError
+from imblab.errors import StudyError, presentable
 
 
 def serve(uri: str, port: int | None, say: Callable[[str], None], study: str | None = None) -> NoReturn:
@@ -37,7 +37,7 @@ def serve(uri: str, port: int | None, say: Callable[[str], None], study: str | N
     chosen = _free_port(port)
     way_out = "its runs are what the page shows. Start the database, or name another store with --uri."
     with answering(uri, way_out), alone(uri):
-        found = pages(connect(uri), f"http://127.0.0.1:{chosen}", study, shown(uri))
+        found = pages(connect(uri), f"http://127.0.0.1:{chosen}", study, presentable(uri))
     command, environment = ui_command(uri, chosen)
     say("\n".join([f"MLflow starts on http://127.0.0.1:{chosen} (Ctrl-C ends it)", *found]))
     # The server takes the place of this process, with its memory and its signals: Ctrl-C ends it with 0.

@@ -23,6 +23,7 @@ from imblab.edges.tracking.uploads import File, in_folder
 from imblab.edges.tracking.values import ADDRESSES, Extras, Run, describe
 from imblab.errors import StudyError
 from imblab.records import Evaluation, Study, fingerprint
+from imblab.redaction import redact
 
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
@@ -294,7 +295,7 @@ class Writer:
         tags |= {NOTE: run.note} if run.note else {}
         tags |= {CONTENT: content} if content else {}
         tags |= {PARENT: self._ids[run.parent]} if run.parent is not None else {}
-        return {name: value[:TEXT] for name, value in tags.items()}
+        return {name: redact(value)[:TEXT] for name, value in tags.items()}
 
     def _create(self, run: Run, content: str, start: int, end: int) -> None:
         """A run with all that is known of it, and not finished."""
@@ -313,7 +314,7 @@ class Writer:
         from mlflow.entities import Param, RunTag
 
         points = [Point(key_text(name), value, at, step) for name, value, step in metrics]
-        knobs = [Param(key_text(name), value[:TEXT]) for name, value in params.items()]
+        knobs = [Param(key_text(name), redact(value)[:TEXT]) for name, value in params.items()]
         texts = [RunTag(name, value[:TEXT]) for name, value in tags.items()]
         while points or knobs or texts:
             room = METRICS - PARAMS
@@ -323,7 +324,7 @@ class Writer:
     def _input(self, run_id: str, data: Mapping[str, str]) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        seen = Dataset(data["name"], data["digest"], "imblab", data["source"], profile=data["profile"])
+        seen = Dataset(data["name"], data["digest"], "imblab", redact(data["source"]), profile=data["profile"])
         self._client.log_inputs(
             run_id, [DatasetInput(seen, [InputTag("mlflow.data.context", "nested cross-validation")])]
         )
