@@ -65,6 +65,20 @@ def test_the_keys_of_the_table_need_no_prefix_and_are_taken_as_words():
     assert "sep" in compose(*words, "sep=;", *SMALL).datasets["table"]
 
 
+@pytest.mark.parametrize(("file", "name"), [("läden.csv", "laden"), ("2024 (1).csv", "2024_1"), ("日本.csv", "table")])
+def test_the_study_is_named_by_its_file(file, name):
+    put(file)
+    assert compose(file, "target=left", *SMALL).name == name
+
+
+def test_a_path_below_the_home_directory_is_understood(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    put()
+    study = compose("~/data/churn.csv", "target=left", *SMALL)
+    assert lay_out(study).datasets["churn"].y.sum() == 12
+    assert study.datasets["table"]["path"] == "~/data/churn.csv"
+
+
 def test_other_data_sets_may_stand_next_to_the_file():
     put()
     assert list(compose("data/churn.csv", "target=left", "dataset=[ecoli3]", *SMALL).datasets) == ["table", "ecoli3"]
@@ -108,7 +122,7 @@ def test_the_directory_of_a_study_is_no_table(here):
 
 
 @pytest.mark.parametrize(
-    "words", [["experiment=quickstart"], ["study.yaml"], ["smote"], ["-m"], ["~strategy.none"], []]
+    "words", [["experiment=quickstart"], ["study.yaml"], ["smote"], ["-m"], ["~strategy.none"], [], ["x" * 5000]]
 )
 def test_what_is_no_table_is_left_as_it_is(words):
     assert datasets.expand(words) == words

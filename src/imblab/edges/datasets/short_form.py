@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def expand(args: Sequence[str], command: str = "run") -> list[str]:
         return list(args)
     if len(paths) > 1:
         raise _too_many(paths, command)
-    if (Path(paths[0]) / "study.yaml").is_file():
+    if _exists(f"{paths[0]}/study.yaml"):
         raise ConfigError(
             f"{paths[0]!r} is the directory of a study; its question is the file study.yaml. Write "
             f"{to_shell(['imblab', command, str(Path(paths[0]) / 'study.yaml')])}."
@@ -62,7 +63,7 @@ def expand(args: Sequence[str], command: str = "run") -> list[str]:
     rest = [arg for arg in args if _path(arg) is None]
     others = [arg.partition("=")[2].strip("[]") for arg in rest if arg.startswith("dataset=")]
     keys = [arg for arg in rest if arg.partition("=")[0] in SHORT_KEYS]
-    full = [] if any(arg.startswith("name=") for arg in rest) else [f"name={_name(named)}"]
+    full = [] if any(arg.startswith("name=") for arg in rest) else [f"name={to_hydra_syntax(_name(named))}"]
     full += [f"dataset=[{','.join(['table', *others])}]" if others else "dataset=table"]
     full += [f"dataset.table.path={to_hydra_syntax(path)}", *map(_written_out, keys)]
     full += [arg for arg in rest if arg not in keys and not arg.startswith("dataset=")]
@@ -75,14 +76,27 @@ def _path(arg: str) -> str | None:
     """The path of a table that a word holds, by itself or as ``dataset=``."""
     key, _, value = arg.partition("=")
     word = value.strip("'\"") if key == "dataset" else arg
-    if arg.startswith(("-", "~", "+")) or ("=" in arg and key != "dataset") or word.endswith((".yaml", ".yml")):
+    if (
+        (arg.startswith(("-", "~", "+")) and not arg.startswith("~/"))
+        or ("=" in arg and key != "dataset")
+        or word.endswith((".yaml", ".yml"))
+    ):
         return None
-    is_file = "=" not in arg and ("/" in word or Path(word).expanduser().exists())
+    is_file = "=" not in arg and ("/" in word or _exists(word))
     return word if word and (is_file or is_table(Path(word))) else None
 
 
+def _exists(word: str) -> bool:
+    try:
+        return Path(word).expanduser().exists()
+    except (OSError, RuntimeError):  # a name too long, no home
+        return False
+
+
 def _name(text: str) -> str:
-    """The name of a study, from that of its file."""
+    """The name of a study, from that of its file: letters lose their marks, everything else becomes an underscore."""
+    text = unicodedata.normalize("NFKD", text)
+    text = "".join(mark for mark in text if not unicodedata.combining(mark))
     return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).strip("_.+-")[:100] or "table"
 
 
