@@ -148,3 +148,21 @@ def test_without_a_target_the_long_form_asks_alike():
     put()
     with pytest.raises(ConfigError, match=r"Of two values are 'left' .* Set dataset\.table\.target=left, or another"):
         lay_out(compose("name=x", "dataset=table", "dataset.table.path=data/churn.csv", *SMALL))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("data/null.csv", "null"), ("data/1.csv", "1"), ("data/a=b.csv", "a_b"), ("a=b.csv", "a_b"), ("data/ü (1).csv", "1")],
+)
+def test_a_file_may_be_called_anything(path, name, capsys):
+    put(path)
+    study = compose(path, "target=left", *SMALL)
+    assert study.name == name
+    assert lay_out(study).datasets and main(["plan", path, *SMALL]) == 2
+    _, _, *pasted = shlex.split(re.search(r"The whole line: `(.*)`\.", capsys.readouterr().err)[1])
+    assert compose(*pasted) == study
+
+
+def test_a_key_that_is_followed_by_a_file_is_no_file():
+    put()
+    assert compose("name=churn", "dataset=table", "dataset.table.path=data/churn.csv", "dataset.table.target=left", *SMALL)

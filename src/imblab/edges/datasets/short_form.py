@@ -76,6 +76,8 @@ def _path(arg: str) -> str | None:
     """The path of a table that a word holds, by itself or as ``dataset=``."""
     key, _, value = arg.partition("=")
     word = value.strip("'\"") if key == "dataset" else arg
+    if "=" in arg and is_table(Path(arg)) and _exists(arg):
+        return arg  # a name with an equals sign in it: there is such a file
     if (
         (arg.startswith(("-", "~", "+")) and not arg.startswith("~/"))
         or ("=" in arg and key != "dataset")
@@ -89,7 +91,7 @@ def _path(arg: str) -> str | None:
 def _exists(word: str) -> bool:
     try:
         return Path(word).expanduser().exists()
-    except (OSError, RuntimeError):  # a name too long, no home
+    except (OSError, RuntimeError, ValueError):  # a name too long, no home, a NUL in it
         return False
 
 
