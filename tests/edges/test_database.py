@@ -196,6 +196,14 @@ def test_no_message_holds_a_secret(address, monkeypatch):
     assert "s3cret" not in said(url_env=address)
 
 
+@pytest.mark.parametrize("address", ["postgresql+psycopg://u:p@ss@h/x", "postgresql+psycopg://u:p@s/s@h/x?a=b@c"])
+def test_a_password_with_an_unquoted_sign_is_answered_before_a_driver_sees_it(address, monkeypatch):
+    monkeypatch.setenv("BAD", address)
+    with pytest.raises(ImblabError, match="more than one '@'.*is written %40. Correct the variable.") as refusal:
+        load(url_env="BAD")
+    assert "ss" not in str(refusal.value).replace("password", "").replace("address", "")
+
+
 @pytest.mark.parametrize(
     "driver_says", ["access denied for 'me' using {}", "in {url}", "dsn: user=me password={}", "{} {}"]
 )

@@ -152,7 +152,13 @@ def test_without_a_target_the_long_form_asks_alike():
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("data/null.csv", "null"), ("data/1.csv", "1"), ("data/a=b.csv", "a_b"), ("a=b.csv", "a_b"), ("data/ü (1).csv", "1")],
+    [
+        ("data/null.csv", "null"),
+        ("data/1.csv", "1"),
+        ("data/a=b.csv", "a_b"),
+        ("a=b.csv", "a_b"),
+        ("data/ü (1).csv", "1"),
+    ],
 )
 def test_a_file_may_be_called_anything(path, name, capsys):
     put(path)
@@ -165,4 +171,6 @@ def test_a_file_may_be_called_anything(path, name, capsys):
 
 def test_a_key_that_is_followed_by_a_file_is_no_file():
     put()
-    assert compose("name=churn", "dataset=table", "dataset.table.path=data/churn.csv", "dataset.table.target=left", *SMALL)
+    assert compose(
+        "name=churn", "dataset=table", "dataset.table.path=data/churn.csv", "dataset.table.target=left", *SMALL
+    )

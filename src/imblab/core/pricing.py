@@ -84,6 +84,9 @@ def peak_bytes(table_bytes: Sequence[int], outer_folds: int, n_jobs: int) -> int
 def applicable(study: Study, found: Iterable[Forecast]) -> Study:
     """Leave out of a study what applies on none of its tables: strategies, learners, and values of axes.
 
+    A value that applies in some folds of its tables only goes as well where other values apply in all folds of one:
+    chosen as the last of its axis, it would leave folds without the strategy.
+
     Parameters
     ----------
     study : Study
@@ -95,12 +98,18 @@ def applicable(study: Study, found: Iterable[Forecast]) -> Study:
     Study
         The same one if everything applies somewhere, or nothing does.
     """
-    params: dict[str, list[Mapping[str, Scalar]]] = {}
-    learners = set()
+    folds: dict[tuple[str, str], list[Mapping[str, tuple[Mapping[str, Scalar], ...]]]] = {}
     for forecast in found:
-        learners |= {forecast.learner} if forecast.applicable else set()
-        for name, candidates in forecast.applicable.items():
-            params.setdefault(name, []).extend(candidates)
+        folds.setdefault((forecast.dataset, forecast.learner), []).append(forecast.applicable)
+    learners = {learner for (_, learner), each in folds.items() if any(each)}
+    anywhere: dict[str, list[Mapping[str, Scalar]]] = {}
+    everywhere: dict[str, list[Mapping[str, Scalar]]] = {}
+    for each in folds.values():
+        for name in {name for fold in each for name in fold}:
+            listed = [params for fold in each for params in fold.get(name, ())]
+            anywhere.setdefault(name, []).extend(listed)
+            everywhere.setdefault(name, []).extend(p for p in listed if all(p in fold.get(name, ()) for fold in each))
+    params = {name: everywhere[name] or listed for name, listed in anywhere.items()}
     if not params:
         return study
     return replace(

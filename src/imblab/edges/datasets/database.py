@@ -156,6 +156,11 @@ def _address(url_env: Any, checks: Checks) -> URL:
             f"the environment variable {url_env!r} of data set {checks.key!r} {held}; it holds the address of a "
             f"database. Set it in your shell: export {url_env}='postgresql+psycopg://user:...@host/name'."
         ) from None
+    if url.host and text.partition("?")[0].count("@") > 1:  # the rest of a password would count as the host
+        raise ConfigError(
+            f"the environment variable {url_env!r} of data set {checks.key!r} holds an address with more than one '@'; "
+            "one stands before the host, and in a user, a password or a name it is written %40. Correct the variable."
+        )
     _check_file(url, url_env, checks)
     return url
 
