@@ -199,7 +199,7 @@ def test_no_message_holds_a_secret(address, monkeypatch):
 @pytest.mark.parametrize("address", ["postgresql+psycopg://u:p@ss@h/x", "postgresql+psycopg://u:p@s/s@h/x?a=b@c"])
 def test_a_password_with_an_unquoted_sign_is_answered_before_a_driver_sees_it(address, monkeypatch):
     monkeypatch.setenv("BAD", address)
-    with pytest.raises(ImblabError, match="more than one '@'.*is written %40. Correct the variable.") as refusal:
+    with pytest.raises(ImblabError, match=r"more than one '@'.*is written %40") as refusal:
         load(url_env="BAD")
     assert "ss" not in str(refusal.value).replace("password", "").replace("address", "")
 
