@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from imblab.cli import main
 from imblab.edges import ledger, tracking
 from imblab.edges.tracking import client as clients
-from imblab.edges.tracking import owners
+from imblab.edges.tracking import owners, writing
 from imblab.errors import StudyError
 from imblab.records import Evaluation, Measure, Protocol, Strategy, Study, Trial, fingerprint
 
@@ -619,3 +619,20 @@ def test_two_folders_with_other_rows_leave_each_other_alone(place, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     assert "Not logged" not in capfd.readouterr().err
     assert {key.split("/")[0] for key in held("real") if key} == {"yeast6"}
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "relation"),
+    [
+        ("a b", "a b!", "equal"),  # tried again, for a cause outside its address
+        ("a c", "a b!", "more"),  # tried again with a repaired class
+        ("a b!", "a c", "less"),  # a copy of the folder that did not
+        ("a b!", "a b", "equal"),  # answered anew, and failed
+        ("a b", "a c", "neither"),
+    ],
+)
+def test_a_failed_row_is_no_other_way_of_a_copy(mine, theirs, relation):
+    sides = (writing._addresses({writing.ADDRESSES: text}) for text in (mine, theirs))
+    here, there = writing._comparable(*sides)
+    found = {"equal": here == there, "more": here > there, "less": here < there}
+    assert next((name for name, holds in found.items() if holds), "neither") == relation

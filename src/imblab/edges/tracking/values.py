@@ -20,6 +20,8 @@ VOLATILE = ("seconds", "fits_spared")
 COLOUR = "mlflow.runColor"
 #: The tag with the addresses of the rows of a cell, shortened: it tells whether two folders answered the same there.
 ADDRESSES, MAX_ADDRESSES = "imblab.addresses", 500
+#: Behind the address of a failed row: it may be tried again, with code that gives it another address.
+FAILED = "!"
 Family = tuple[str, str]
 Rows = list[Evaluation]
 
@@ -204,6 +206,10 @@ def _study_run(study: Study, rows: Sequence[Evaluation], shared: Mapping[str, st
     return Run("", study.name, "study", None, tags, {}, tuple(cells.costs(rows)), note, seconds=seconds)
 
 
+def _address(row: Evaluation) -> str:
+    return row.fingerprint[:8] + (FAILED if row.status == "failed" else "")
+
+
 def _cell_run(
     study: Study,
     arms: Mapping[str, Sequence[Evaluation]],
@@ -220,8 +226,7 @@ def _cell_run(
         **searches.coordinates(first),
         "imblab.data_fingerprint": first.data_fingerprint,
         "imblab.split_fingerprint": splits_of(members),
-        # A failed evaluation may be tried again, and its class repaired before.
-        ADDRESSES: " ".join(row.fingerprint[:8] for row in members[:MAX_ADDRESSES] if row.status != "failed"),
+        ADDRESSES: " ".join(_address(row) for row in members[:MAX_ADDRESSES]),
         **({"imblab.rebalances": shifted} if (shifted := rebalancing.note(study, first.learner)) else {}),
         "imblab.rows": fingerprint([_content(row) for row in members]),
         COLOUR: views.colour(study, strategy),

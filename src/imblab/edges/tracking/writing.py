@@ -20,7 +20,7 @@ from imblab.edges.tracking import owners, times, views
 from imblab.edges.tracking.client import analyze, exclusive, session
 from imblab.edges.tracking.owners import IDENTITY, ROLE, STALE, WRITER, Owner
 from imblab.edges.tracking.uploads import File, in_folder
-from imblab.edges.tracking.values import ADDRESSES, Extras, Run, describe
+from imblab.edges.tracking.values import ADDRESSES, FAILED, Extras, Run, describe
 from imblab.errors import StudyError
 from imblab.records import Evaluation, Study, fingerprint
 from imblab.redaction import redact
@@ -358,7 +358,7 @@ class Writer:
         """
         ahead = set()
         for run in (run for run in runs if run.role == "cell"):
-            mine, theirs = _addresses(run.tags), self._answered(run.key)
+            mine, theirs = _comparable(_addresses(run.tags), self._answered(run.key))
             ahead |= {run.key} if mine < theirs else set()
             if not (mine <= theirs or theirs <= mine):
                 raise StudyError(
@@ -402,6 +402,13 @@ def _cell(key: str) -> str:
 def _addresses(tags: Mapping[str, str]) -> frozenset[str]:
     """The addresses of the rows of a cell, as far as its tag has room for them."""
     return frozenset(tags.get(ADDRESSES, "")[:TEXT].split(" ")) - {""}
+
+
+def _comparable(mine: frozenset[str], theirs: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Both without failed rows that the other side does not know: there they were tried again, with other code."""
+    known = [frozenset(address.removesuffix(FAILED) for address in side) for side in (mine, theirs)]
+    lost = [frozenset(a.removesuffix(FAILED) for a in side if a.endswith(FAILED)) for side in (mine, theirs)]
+    return known[0] - (lost[0] - known[1]), known[1] - (lost[1] - known[0])
 
 
 def _now() -> int:
