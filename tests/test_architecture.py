@@ -27,7 +27,7 @@ LAYERS = {
     "analysis": 1,
     "edges": 2,
 }
-LAYERS |= {"layout": 3, "asking": 3, "gathering": 4, "planning": 4, "syncing": 4, "verdicts": 4}
+LAYERS |= {"layout": 3, "derived": 3, "asking": 3, "gathering": 4, "planning": 4, "syncing": 4, "verdicts": 4}
 LAYERS |= {"reporting": 5, "app": 6, "exporting": 7, "rescoring": 7, "cli": 8, "__main__": 9}
 #: Edges do not import one another, but for these pairs (importer, imported), and the files that all of them open.
 MAY = {("report", "figures")}

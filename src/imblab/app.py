@@ -15,7 +15,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from imblab import asking, reporting, syncing, verdicts
+from imblab import asking, derived, reporting, syncing, verdicts
 from imblab.analysis import table
 from imblab.analysis.claims import register
 from imblab.analysis.completeness import Completeness, completeness_of
@@ -190,6 +190,8 @@ def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
     study = config.load(home / ledger.QUESTION, args, loads_data=False).study
     rows = ledger.read_rows(home)
     whole = verdicts.measured(study, rows)
+    for message in derived.damage(home):
+        derived.say(message)
     _print_comparison(study, rows, _next_steps(name, whole, rows), as_json, whole)
     return 0
 

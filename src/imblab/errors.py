@@ -221,6 +221,10 @@ class StudyError(ImblabError):
     """The folder of a study contradicts what is asked of it: changed question, missing or foreign rows."""
 
 
+class DerivedFileError(StudyError):
+    """A file that is made from the rows of a study is damaged; the rows are not, and the study goes on without it."""
+
+
 class FitError(ImblabError):
     """A fit failed and the study was asked to stop there (``runner.on_error=raise``)."""
 

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from imblab import app, syncing, verdicts
+from imblab import app, derived, syncing, verdicts
 from imblab.analysis import table
 from imblab.analysis.card import Facts, card
 from imblab.core import admission, model, retention, targets
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed
-from imblab.edges import config, datasets, evidence, ledger, runner, store, terminal, tracking
+from imblab.edges import config, datasets, ledger, runner, store, terminal, tracking
 from imblab.errors import ConfigError, FitError, StudyError, presentable, unknown
 from imblab.layout import Layout, lay_out
 from imblab.records import PROBABILITY, Cell, Dataset, Scalar, Study, Trial, fingerprint
@@ -239,7 +239,7 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
         risks=task.scale(trial.params) == PROBABILITY,
         scale=task.threshold_scale(trial.params),
     )
-    gathered = evidence.read(home / evidence.FILE)
+    gathered = derived.read_evidence(home)
     text = card(facts, study, table.tidy(rows), found.summary, found.contrasts, gathered, found.completeness)
     return tracking.Model(
         name=facts.name,

@@ -205,7 +205,8 @@ def mapping(check: Check, checks: Mapping[str, Check] | None = None) -> Check:
     def checked(value: Any, field: str) -> dict[str, Any]:
         if type(value) is not dict:
             raise FieldError(field, shown(value), "it is a mapping")
-        return {text(key, field): own.get(key, check)(item, f"{field}.{key}") for key, item in value.items()}
+        inside = f"{field}." if field else ""
+        return {text(key, field): own.get(key, check)(item, f"{inside}{key}") for key, item in value.items()}
 
     return checked
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import pandas as pd
 
+from imblab import derived
 from imblab.analysis import evidence as evidences
 from imblab.analysis.evidence import Group, Part
 from imblab.core import pipelines, replay, targets
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import Atom, FitFailed, Prediction, Prepared, Table
-from imblab.edges import evidence, origin
+from imblab.edges import evidence, files, origin
+from imblab.errors import DerivedFileError
 from imblab.layout import Layout
 from imblab.records import Cell, Dataset, Evaluation
 
@@ -45,7 +47,7 @@ def gather(layout: Layout, rows: Iterable[Evaluation], home: Path, get: Get) -> 
         What the file holds now.
     """
     path = home / evidence.FILE
-    old = evidence.read(path)
+    old, facts = _kept(home)
     known = evidences.groups(old) if old is not None else {}
     scored = {row.key: row for row in rows if row.status == "ok"}
     wanted: dict[Group, list[Cell]] = {}
@@ -58,11 +60,20 @@ def gather(layout: Layout, rows: Iterable[Evaluation], home: Path, get: Get) -> 
         for group, parts in _built(layout, missing, scored, get)
         if len(parts) > len(known.get(group, ()))
     )
-    if old is not None and new.empty:
-        return old
+    if new.empty and (old is not None or files.exists(home, evidence.FILE)):
+        return evidences.empty() if old is None else old  # a damaged file stays where nothing can take its place
     merged = evidences.merge(evidences.empty() if old is None else old, new)
-    evidence.write(path, merged, _facts(layout, evidence.read_facts(path)))
+    evidence.write(path, merged, _facts(layout, facts))
     return merged
+
+
+def _kept(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
+    """The evidence that is there and its facts; a damaged file is made anew."""
+    try:
+        return evidence.read(home / evidence.FILE), evidence.read_facts(home / evidence.FILE)
+    except DerivedFileError as error:
+        derived.say(str(error))
+        return None, {}
 
 
 def _facts(layout: Layout, old: Mapping[str, Any]) -> dict[str, Any]:

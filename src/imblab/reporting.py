@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+from imblab import derived
 from imblab.analysis import methods, table
 from imblab.analysis.completeness import within
 from imblab.edges import config, datasets, evidence, files, ledger, report, terminal
-from imblab.errors import StudyError
+from imblab.errors import ImblabError, StudyError
 from imblab.records import Evaluation, Study
 from imblab.verdicts import Verdicts, data_sets, judge
 
@@ -61,6 +62,7 @@ def source_of(
             f"study {study.name!r} has {judged.completeness.counted} in {str(home)!r}; a report lays out rows. Run it "
             f"first: imblab run {home / ledger.QUESTION}."
         )
+    gathered = derived.read_evidence(home)
     return report.Source(
         study=_by_name(study),
         rows=rows,
@@ -69,8 +71,8 @@ def source_of(
         contrasts=judged.contrasts,
         sentences=judged.sentences,
         across=judged.across,
-        evidence=evidence.read(home / evidence.FILE),
-        facts=evidence.read_facts(home / evidence.FILE),
+        evidence=gathered,
+        facts=derived.read_facts(home) if gathered is not None else {},
         hashes={n: hashlib.sha256(files.read(home, n)).hexdigest() for n in READ if files.exists(home, n)},
         exploratory=exploratory,
         completeness=judged.completeness,
@@ -133,6 +135,15 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
 
 
 def _entry(home: Path, args: Sequence[str]) -> str:
+    """What the index says of a study; of one that cannot be read, why: the others are listed all the same."""
+    try:
+        return _told(home, args)
+    except ImblabError as error:
+        derived.say(str(error))
+        return f"## {home.name}\n\nThis study cannot be read: {' '.join(str(error).split())}\n"
+
+
+def _told(home: Path, args: Sequence[str]) -> str:
     study = config.load(home / ledger.QUESTION, args, loads_data=False).study
     source = source_of(home, study)
     verdict = report.sections(source)[0]

@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from imblab import derived
 from imblab.core import measures, replay
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed
-from imblab.edges import config, datasets, evidence, files, identity, ledger, origin, runner, store, terminal, tracking
+from imblab.edges import config, datasets, files, identity, ledger, origin, runner, store, terminal, tracking
 from imblab.errors import ImblabError, StudyError, describe
 from imblab.layout import Layout, lay_out
 from imblab.records import Cell, Evaluation, Study, Trial, fingerprint
@@ -298,9 +299,9 @@ def _described(
     study = config.read(mapping, allow)
     known = _searches(home, study, rows, layout, opener, inner, anew)
     extras = tracking.Extras(
-        evidence=evidence.read(home / evidence.FILE),
+        evidence=derived.read_evidence(home),
         inner=known,
-        origin=origin.latest(home),
+        origin=derived.read_origin(home),
         timed=_timed(study),
         specs=_specs(study),
         search=str(asked.get("search", "none")),
@@ -347,12 +348,16 @@ def _read_searches(home: Path, rows: Sequence[Evaluation]) -> tuple[pd.DataFrame
     try:
         with files.opened(home, SEARCHES) as stream:
             found = pd.read_parquet(stream)
-        return found, tracking.inner_of(found, rows)
-    except (ValueError, TypeError, KeyError, pa.ArrowException) as error:
-        raise StudyError(
-            f"the inner scores {str(home / SEARCHES)!r} are damaged ({describe(error)}); they are made from the "
-            "prediction store. Delete the file and run the same command again: no fit is made."
-        ) from error
+        wrong = tracking.searches_fault(found)
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        wrong = describe(error)
+    if wrong:
+        derived.say(
+            f"the inner scores {str(home / SEARCHES)!r} are damaged ({wrong}); they are made from the prediction "
+            "store, and are made again now as far as it has the predictions."
+        )
+        return None, {}
+    return found, tracking.inner_of(found, rows)
 
 
 def _write_predictions(layout: Layout, rows: Sequence[Evaluation], opener: Opener, folder: Path) -> Path | None:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ from imblab.edges.store import Store
 store, name = Store(Path(sys.argv[1])), sys.argv[2]
 i = 0
 while i < int(sys.argv[3]):
-    store.put([(f"{name}-{i}", Prediction(np.full(200, i / 7), True, {}))])
+    store.put([(f"{name}-{i}", Prediction(np.full(200, i / 700), True, {}))])
     i += 1
     print(i, flush=True)
 """
@@ -99,7 +100,7 @@ def test_many_processes_write_one_fresh_file(tmp_path):
     assert [process.communicate(timeout=120)[0].split()[-1] for process in running] == ["150"] * 4
     store = Store(path)
     assert store.facts()["answers"] == 600
-    assert all(store.get(f"{name}-149").values[0] == 149 / 7 for name in "abcd")
+    assert all(store.get(f"{name}-149").values[0] == 149 / 700 for name in "abcd")
     store.close()
 
 
@@ -136,10 +137,113 @@ def test_what_was_written_survives_the_death_of_the_writer(tmp_path):
     store.close()
 
 
-def test_a_file_that_is_no_store_is_refused(tmp_path):
-    (tmp_path / "p.sqlite").write_text("this is not a database, and long enough to be looked at" * 20)
-    with pytest.raises(StudyError, match=r"cannot be opened .* Delete it"):
-        Store(tmp_path / "p.sqlite")
+def spoil(path, *statements):
+    with closing(sqlite3.connect(path, isolation_level=None)) as base:
+        for statement in statements:
+            base.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_text("this is not a database, and long enough to be looked at" * 20),
+        lambda path: path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 4000),
+        lambda path: spoil(path, "CREATE TABLE answers (address TEXT, p BLOB)"),
+        lambda path: spoil(path, "CREATE VIEW answers AS SELECT 1 AS address"),
+        lambda path: spoil(
+            path,
+            "CREATE TABLE answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)",
+            "CREATE TRIGGER t AFTER INSERT ON answers BEGIN DELETE FROM answers; END",
+        ),
+    ],
+    ids=["text", "header", "columns", "view", "trigger"],
+)
+def test_a_damaged_file_is_set_aside_and_a_fresh_one_is_made(damage, tmp_path, capsys):
+    path = tmp_path / "p.sqlite"
+    damage(path)
+    before = path.read_bytes()
+    with closing(Store(path)) as store:
+        store.put([("a", prediction())])
+        assert store.get("a").values.tolist() == prediction().values.tolist()
+    said = capsys.readouterr().err
+    assert "is damaged" in said
+    assert "set aside as 'p.sqlite.damaged-1'" in said
+    assert (tmp_path / "p.sqlite.damaged-1").read_bytes() == before
+    with closing(Store(path)) as store:
+        assert store.facts()["answers"] == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_the_database_of_something_else_is_refused_and_stays(tmp_path):
+    path = tmp_path / "mlflow.db"
+    spoil(path, "CREATE TABLE experiments (name TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(StudyError, match=r"is the database of something else \(it holds experiments\)"):
+        Store(path)
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mlflow.db"]
+
+
+FACTS = '{"calibrated": true, "reached": {"negative": 1}, "notes": []}'
+GOOD = np.array([0.25, 0.5], dtype="<f8").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("p", "facts"),
+    [
+        (GOOD[:-3], FACTS), (b"", FACTS), ("text", FACTS), (5, FACTS), (2.5, FACTS), (GOOD, None), (GOOD, b"{}"),
+        (GOOD, 7), (GOOD, "{"), (GOOD, "[]"), (GOOD, "null"), (GOOD, "{}"), (GOOD, "[" * 100_000),
+        (GOOD, FACTS.replace("true", "1")), (GOOD, FACTS.replace("[]", '"x"')), (GOOD, FACTS.replace("1}", "-1}")),
+        (GOOD, FACTS.replace("1}", "NaN}")), (np.array([0.5, np.nan]).tobytes(), FACTS),
+        (np.array([0.5, np.inf]).tobytes(), FACTS.replace("true", "false")), (np.array([1000.0]).tobytes(), FACTS),
+        (np.array([-0.1]).tobytes(), FACTS),
+    ],
+)  # fmt: skip
+def test_a_damaged_answer_is_none_and_gives_way_to_a_new_one(p, facts, tmp_path):
+    path = tmp_path / "p.sqlite"
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as base, base:
+        base.execute("INSERT INTO answers VALUES ('a', ?, ?, 1.0)", (p, facts))
+        base.execute("INSERT INTO answers VALUES ('b', ?, ?, 'junk')", (GOOD, FACTS))
+    with closing(Store(path)) as store:
+        assert list(store.recall(["a", "b"])) == ["b"]
+        store.put([("a", prediction())])
+        store.flush()
+        assert store.get("a").values.tolist() == prediction().values.tolist()
+        assert store.facts()["answers"] == 2
+        assert store.prune(0) == 2
+
+
+def test_an_answer_to_another_number_of_rows_gives_way(store):
+    store.put([("a", prediction(50))])
+    store.flush()
+    store.put([("a", prediction(60))])
+    store.flush()
+    assert len(store.get("a").values) == 60
+
+
+def test_a_page_that_is_damaged_is_said_and_the_store_left_alone(tmp_path, capsys):
+    path = tmp_path / "p.sqlite"
+    with closing(Store(path)) as store:
+        store.put([(f"a{i}", prediction(4000, i)) for i in range(40)])
+    data = bytearray(path.read_bytes())
+    data[16384 * 3 : 16384 * 12] = b"\xff" * (16384 * 9)
+    path.write_bytes(bytes(data))
+    with closing(Store(path)) as store:
+        for i in range(40):
+            store.get(f"a{i}")
+        store.put([("new", prediction())])
+        assert store.recall([f"a{i}" for i in range(40)]).keys() <= {f"a{i}" for i in range(40)}
+    assert capsys.readouterr().err.count("is damaged") <= 1
+
+
+@pytest.mark.parametrize("junk", [b"\xff" * 200, b"\x10" + b"\x00" * 7 + b"\xff" * 16, b"", b"x" * 7])
+def test_a_damaged_journal_gives_what_is_whole_and_goes(junk, tmp_path):
+    path = tmp_path / "p.sqlite"
+    (tmp_path / "p.sqlite.abc.journal").write_bytes(junk)
+    with closing(Store(path)) as store:
+        assert store.facts()["answers"] == 0
+    assert list(tmp_path.glob("*.journal")) == []
 
 
 def test_a_full_disk_is_said_and_nothing_is_half_there(store):
@@ -163,7 +267,7 @@ def test_the_next_process_takes_over_what_a_dead_one_had_not_handed_in(tmp_path)
     assert len(list(tmp_path.glob("*.journal"))) == 1
     store = Store(path)
     assert not list(tmp_path.glob("*.journal"))
-    assert [store.get(f"a-{i}").values[0] for i in range(7)] == [i / 7 for i in range(7)]
+    assert [store.get(f"a-{i}").values[0] for i in range(7)] == [i / 700 for i in range(7)]
     store.close()
 
 

@@ -51,6 +51,8 @@ def looking_up(get: Callable[[str], Prediction | None], failures: Mapping[str, s
 
     def predict(atom: Atom) -> Prediction:
         found = get(atom.address)
+        if found is not None and len(found.values) != len(atom.rows):  # a damaged store
+            found = None
         if found is None and failures is not None and atom.address in failures:
             raise FitFailed(failures[atom.address])
         if found is None:

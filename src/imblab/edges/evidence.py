@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imblab.analysis.evidence_check import fault
 from imblab.edges import files
-from imblab.errors import StudyError, describe
+from imblab.errors import DerivedFileError, describe
+from imblab.fields import FieldError, loaded, many, mapping, text, whole
 
 FILE = "evidence.parquet"
 #: Raised when the meaning of a row changes: files of another edition are gathered anew.
@@ -54,31 +57,79 @@ def read(path: Path) -> pd.DataFrame | None:
 
     Raises
     ------
-    StudyError
-        If the file is damaged.
+    DerivedFileError
+        If the file is damaged: what is wrong, and what makes it again.
     """
     if not files.exists(path.parent, path.name):
         return None
     try:
         with files.opened(path.parent, path.name) as stream:
             table = pq.read_table(stream)
-    except (OSError, pa.ArrowException) as error:
-        raise StudyError(
-            f"the evidence {str(path)!r} is damaged ({describe(error)}); it is made from the prediction "
-            "store. Delete it and run the study again: no fit is made."
-        ) from error
-    if (table.schema.metadata or {}).get(EDITED) != EDITION:
-        return None
-    frame: pd.DataFrame = table.to_pandas()
+        if (table.schema.metadata or {}).get(EDITED) != EDITION:
+            return None
+        frame: pd.DataFrame = table.to_pandas()
+    except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
+        raise _damaged(path, describe(error)) from error
+    if wrong := fault(frame):
+        raise _damaged(path, wrong)
     return frame
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """What travels with the frame: ``versions`` and ``tables``; nothing where there is no file that can be read."""
+    """What travels with the frame: ``versions`` and ``tables``; nothing where there is no file.
+
+    Raises
+    ------
+    DerivedFileError
+        If they are damaged: which field, with its value and the rule.
+    """
+    if not files.exists(path.parent, path.name):
+        return {}
     try:
         with files.opened(path.parent, path.name) as stream:
             known = pq.read_schema(stream).metadata or {}
-        found = json.loads(known.get(FACTS, b"{}"))
-    except (OSError, pa.ArrowException, ValueError):
-        return {}
-    return found if isinstance(found, dict) and known.get(EDITED) == EDITION else {}
+        if known.get(EDITED) != EDITION:
+            return {}
+        found: dict[str, Any] = _FACTS(loaded(known.get(FACTS, b"{}").decode()), "")
+    except (OSError, pa.ArrowException, ValueError, RecursionError) as error:
+        raise _damaged(path, f"its facts: {describe(error)}") from error
+    return found
+
+
+def _anything(value: Any, field: str) -> Any:
+    """A fact that a newer imblab may have added."""
+    return value
+
+
+_TABLE = mapping(
+    _anything,
+    {
+        "features": whole(),
+        "categorical": many(text),
+        "source": text,
+        "missing": mapping(whole()),
+        "cautions": many(text),
+    },
+)
+
+
+def _described(value: Any, field: str) -> Any:
+    """What is known of a table, whole."""
+    found = _TABLE(value, field)
+    for key in ("features", "categorical", "missing"):
+        if key not in found:
+            raise FieldError(f"{field}.{key}", "missing", "it is known of every table")
+    return found
+
+
+_FACTS = mapping(
+    _anything, {"versions": mapping(text), "system": text, "git": mapping(text), "tables": mapping(_described)}
+)
+
+
+def _damaged(path: Path, what: str) -> DerivedFileError:
+    return DerivedFileError(
+        f"the evidence {str(path)!r} is damaged ({what}); it is made from the prediction store, and nothing rests on "
+        f"it but curves, calibration and the descriptions of tables. Make it again without a fit: imblab run "
+        f"{quote(str(path.parent / 'study.yaml'))}."
+    )

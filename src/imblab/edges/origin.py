@@ -8,17 +8,18 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from imblab.edges import files
-from imblab.errors import StudyError, describe
+from imblab.errors import DerivedFileError, describe
+from imblab.fields import loaded, many, mapping, text
 
 FILE, DIFF = "origin.json", "git.diff"
+#: Of the file that notes versions.
+MAX_BYTES = 2**24
 PACKAGES = ("imblab", "numpy", "scipy", "pandas", "scikit-learn", "imbalanced-learn", "optuna", "lightgbm", "xgboost")
 #: What a study writes itself makes no tree dirty.
 OUTPUT = ("experiments", "mlruns")
@@ -47,7 +48,7 @@ def note(folder: Path, diff: bool = False) -> dict[str, str]:
     versions = {f"version.{name}": found for name in PACKAGES if (found := _version(name)) is not None}
     tree, changes = _git()
     state = {"version.python": platform.python_version(), **versions, **tree}
-    before = [old for old in _read(folder) if old != state]
+    before = [old for old in _kept(folder) if old != state]
     files.replace(folder, FILE, (json.dumps([*before, state], indent=1) + "\n").encode())
     if diff and changes:
         files.replace(folder, DIFF, changes)
@@ -65,17 +66,34 @@ def latest(folder: Path) -> dict[str, str]:
     return found[-1] if found else {}
 
 
+def _kept(folder: Path) -> list[dict[str, str]]:
+    """What earlier rows were made with; a damaged file is set aside, so that new rows are noted."""
+    try:
+        return _read(folder)
+    except DerivedFileError:
+        files.replace(folder, f"{FILE}.damaged", files.read(folder, FILE, most=MAX_BYTES))
+        return []
+
+
 def _read(folder: Path) -> list[dict[str, str]]:
+    """What rows were made with, oldest first.
+
+    Raises
+    ------
+    DerivedFileError
+        If the file holds anything else.
+    """
     if not files.exists(folder, FILE):
         return []
     try:
-        found: Any = json.loads(files.read(folder, FILE))
-        return [{str(k): str(v) for k, v in state.items()} for state in found if isinstance(state, Mapping)]
-    except (ValueError, TypeError, RecursionError) as error:
-        raise StudyError(
-            f"{str(folder / FILE)!r} is damaged ({describe(error)}); it says what the evaluations were made with. "
-            "Restore it, or delete it: the next run notes what it works with."
+        found: tuple[dict[str, str], ...] = many(mapping(text))(loaded(files.read(folder, FILE, most=MAX_BYTES)), "")
+    except (ValueError, RecursionError) as error:
+        raise DerivedFileError(
+            f"{str(folder / FILE)!r} is damaged ({describe(error)}); it is a list of mappings that say with which "
+            "versions rows were made, and no score rests on it. Restore it, or run the study: the damaged file is set "
+            "aside, and a new one begins."
         ) from error
+    return list(found)
 
 
 def _version(name: str) -> str | None:

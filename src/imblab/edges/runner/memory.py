@@ -141,11 +141,12 @@ class Memory:
     def look_up(self, atom: Atom) -> Answer:
         """The answer of an atom, a failure included, without charging anyone."""
         address = atom.address
-        if address not in self._answers:
-            if address not in self._asked:
-                self.recall([address])
-            if address not in self._answers:
-                self._fit(atom)
+        if address not in self._answers and address not in self._asked:
+            self.recall([address])
+        found = self._answers.get(address)
+        # A damaged store may hold an answer to another number of rows.
+        if found is None or (isinstance(found, Prediction) and len(found.values) != len(atom.rows)):
+            self._fit(atom)
         return self._answers[address]
 
     def _fit(self, atom: Atom) -> None:

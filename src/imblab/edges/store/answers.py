@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,26 @@ from typing import Any
 import numpy as np
 
 from imblab.core.pipelines import Prediction
+from imblab.edges.store.database import connected, say
 from imblab.edges.store.journal import Journal, Row, orphans
 from imblab.errors import StudyError, refusal
+from imblab.fields import flag, loaded, many, mapping, record, scalar, text, whole
 
 DEFAULT = Path("mlruns") / "predictions.sqlite"
 #: A file larger than this loses its oldest answers when a study ends.
 MOST_BYTES = 4 * 2**30
-#: Seconds to wait for another process.
-PATIENCE = 60
 #: Seconds after which answers in the journal enter the database.
 DELAY = 0.5
 #: Addresses in one question; SQLite takes 999 at least.
 _AT_ONCE = 500
-#: A failure, which older versions kept, gives way.
+#: Bytes of an answer, roughly.
+_SIZE = "coalesce(length(p), 0) + coalesce(length(facts), 0) + 200"
+_AGES = "SELECT min(made), max(made) FROM answers WHERE typeof(made) = 'real' AND abs(made) < 1e11"
+#: A failure, which older versions kept, gives way, and so does an answer to another number of rows.
 _INSERT = """
 INSERT INTO answers VALUES (?, ?, ?, ?) ON CONFLICT (address)
-DO UPDATE SET p = excluded.p, facts = excluded.facts, made = excluded.made WHERE answers.p IS NULL
+DO UPDATE SET p = excluded.p, facts = excluded.facts, made = excluded.made
+WHERE answers.p IS NULL OR length(answers.p) <> length(excluded.p)
 """
 
 
@@ -60,12 +64,13 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._is_damaged = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StudyError(refusal(error, str(path.parent), "made")) from error
         try:
-            self._base = _opened(path)
+            self._base = connected(path)
             self._journal = Journal(path)
             self._rows: list[Row] = []
             self._waiting: dict[str, tuple[bytes | None, str]] = {}
@@ -85,14 +90,41 @@ class Store:
     def recall(self, addresses: Sequence[str]) -> dict[str, Prediction]:
         """What is known of many addresses, asked at once: one by one took longer than a fit's share of all else.
 
-        Failures that older versions kept are not answers.
+        Failures that older versions kept are not answers, and neither are rows that are damaged: both are fitted anew.
         """
         rows = [(a, *self._waiting[a]) for a in addresses if a in self._waiting]
         for at in range(0, len(addresses), _AT_ONCE):
-            some = addresses[at : at + _AT_ONCE]
-            marks = ", ".join("?" * len(some))
-            rows += self._base.execute(f"SELECT address, p, facts FROM answers WHERE address IN ({marks})", some)
-        return {address: _answer(p, facts) for address, p, facts in rows if p is not None}
+            rows += self._selected(addresses[at : at + _AT_ONCE])
+        found = {address: _answer(p, facts) for address, p, facts in rows if p is not None}
+        self._forget([address for address, answer in found.items() if answer is None])
+        return {address: answer for address, answer in found.items() if answer is not None}
+
+    def _selected(self, addresses: Sequence[str]) -> list[tuple[str, Any, Any]]:
+        marks = ", ".join("?" * len(addresses))
+        asked = f"SELECT address, p, facts FROM answers WHERE address IN ({marks})"
+        try:
+            return [] if self._is_damaged else self._base.execute(asked, addresses).fetchall()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            self._do_without(error)
+            return []
+
+    def _forget(self, addresses: Sequence[str]) -> None:
+        """Delete rows that are damaged, so that the answers of new fits take their places."""
+        for address in addresses:
+            self._waiting.pop(address, None)
+            with suppress(sqlite3.Error):  # where it cannot be deleted, it is fitted again the next time too
+                self._base.execute("DELETE FROM answers WHERE address = ?", (address,))
+
+    def _do_without(self, error: sqlite3.Error) -> None:
+        """Neither read nor write a file in which a page is damaged: it only saves time."""
+        if not self._is_damaged:
+            say(
+                f"The prediction store {str(self.path)!r} is damaged ({error}); it only saves time, and the rest of "
+                "this run does without it. Delete it: what is needed is fitted again."
+            )
+        self._is_damaged = True
 
     def put(self, answers: Iterable[tuple[str, Prediction]]) -> None:
         """Keep some answers, all or none. A failure is a row of its study, never an answer.
@@ -101,7 +133,7 @@ class Store:
         """
         now = time.time()
         rows = [(address, *_row(answer), now) for address, answer in answers]
-        if not rows:
+        if not rows or self._is_damaged:
             return
         if not self._journal.append(rows):
             self.flush()
@@ -123,7 +155,7 @@ class Store:
         self._flushed = time.time()
 
     def _insert(self, rows: Sequence[Row]) -> None:
-        if not rows:
+        if not rows or self._is_damaged:
             return
         try:
             self._base.execute("BEGIN IMMEDIATE")
@@ -136,13 +168,17 @@ class Store:
                 f"the prediction store {str(self.path)!r} cannot be written ({error}); every finished fit is kept "
                 "there. Free the disk and run the same command again: it continues where it stood."
             ) from error
+        except sqlite3.DatabaseError as error:
+            self._do_without(error)
 
     def facts(self) -> dict[str, Any]:
         """How much is there: ``path``, ``answers``, ``bytes``, the ages of the oldest and newest in days."""
         self.flush()
-        count, first, last = self._base.execute("SELECT count(*), min(made), max(made) FROM answers").fetchone()
+        with self._readable():
+            (count,) = self._base.execute("SELECT count(*) FROM answers").fetchone()
+            first, last = self._base.execute(_AGES).fetchone()
         now = time.time()
-        ages = {"oldest_days": (now - first) / 86400, "newest_days": (now - last) / 86400} if count else {}
+        ages = {} if first is None else {"oldest_days": (now - first) / 86400, "newest_days": (now - last) / 86400}
         return {"path": str(self.path), "answers": count, "bytes": self.size(), **ages}
 
     def size(self) -> int:
@@ -164,16 +200,31 @@ class Store:
             How many answers went.
         """
         self.flush()
-        if self.size() <= most:
+        if self.size() <= most or self._is_damaged:
             return 0
-        total = self._base.execute("SELECT count(*), coalesce(sum(length(p) + length(facts) + 200), 0) FROM answers")
+        with self._readable():
+            return self._pruned(most)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """A page that is damaged is a message."""
+        try:
+            yield
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise StudyError(
+                f"the prediction store {str(self.path)!r} is damaged ({error}); it only saves time. Delete it: what is "
+                "needed is fitted again."
+            ) from error
+
+    def _pruned(self, most: int) -> int:
+        total = self._base.execute(f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM answers")
         count, held = total.fetchone()
         # A little more than asked, so that the next study does not have to prune again.
         excess = held if most == 0 else max(0, held - int(0.9 * most))
         gone = 0
-        for rowid, size in self._base.execute(
-            "SELECT rowid, length(p) + length(facts) + 200 FROM answers ORDER BY made, rowid"
-        ).fetchall():
+        for rowid, size in self._base.execute(f"SELECT rowid, {_SIZE} FROM answers ORDER BY made, rowid").fetchall():
             if excess <= 0:
                 break
             self._base.execute("DELETE FROM answers WHERE rowid = ?", (rowid,))
@@ -199,25 +250,6 @@ def _way_out(said: str) -> str:
     return "Delete it (nothing is lost but time), or free the disk."
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """A connection to the file, made if need be; where several processes make it at once, the others wait."""
-    base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-    begin = time.monotonic()
-    while True:
-        try:
-            # Without a commit to disk each time: a killed process loses nothing, a dead machine at most the last fits.
-            # Pages that hold an answer of some hundred rows whole.
-            for line in ("page_size=16384", "journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=67108864"):
-                base.execute(f"PRAGMA {line}")
-            base.execute("CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)")
-            return base
-        except sqlite3.OperationalError as error:
-            # The change to WAL does not wait for a lock by itself.
-            if "locked" not in str(error) or time.monotonic() - begin > PATIENCE:
-                raise
-            time.sleep(0.02)
-
-
 def _row(answer: Prediction) -> tuple[bytes, str]:
     facts = _facts(answer.is_probability, tuple(answer.reached.items()), answer.notes)
     return np.ascontiguousarray(answer.values, dtype="<f8").tobytes(), facts
@@ -229,6 +261,29 @@ def _facts(is_probability: bool, reached: tuple[tuple[str, Any], ...], notes: tu
     return json.dumps({"calibrated": is_probability, "reached": dict(reached), "notes": list(notes)})
 
 
-def _answer(p: bytes, text: str) -> Prediction:
-    facts = json.loads(text)
-    return Prediction(np.frombuffer(p, dtype="<f8"), facts["calibrated"], facts["reached"], tuple(facts["notes"]))
+def _answer(p: Any, text: Any) -> Prediction | None:
+    """The prediction behind a row; None for a row that is damaged."""
+    if type(p) is not bytes or type(text) is not str or not p or len(p) % 8:
+        return None
+    facts, values = _read_facts(text), np.frombuffer(p, dtype="<f8")
+    if facts is None or not np.isfinite(values).all():
+        return None
+    if facts["calibrated"] and not (values.min() >= 0 and values.max() <= 1):
+        return None
+    return Prediction(values, facts["calibrated"], dict(facts["reached"]), facts["notes"])
+
+
+@lru_cache(maxsize=256)
+def _read_facts(text: str) -> dict[str, Any] | None:
+    """What few answers differ in, from its text; None where that is damaged."""
+    try:
+        found: dict[str, Any] = _FACTS(loaded(text), "")
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+_FACTS = record(
+    {"calibrated": flag, "reached": mapping(scalar, {"negative": whole(), "positive": whole()}), "notes": many(text)},
+    ("calibrated", "reached", "notes"),
+)

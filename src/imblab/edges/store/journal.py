@@ -7,6 +7,7 @@ ends with its process, however that ends; whoever opens the store next takes ove
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -82,7 +83,7 @@ def orphans(beside: Path) -> Iterator[list[Row]]:
         if not (name.startswith(f"{beside.name}.") and name.endswith(SUFFIX)):
             continue
         with suppress(FileNotFoundError, files.Held), files.taken(folder, name) as file:
-            yield list(_rows(file.read()))
+            yield _whole_rows(file.read())
             files.remove(folder, name)
 
 
@@ -90,6 +91,15 @@ def _packed(row: Row) -> bytes:
     address, p, facts, made = row
     where, said = address.encode(), facts.encode()
     return _ROW.pack(len(where), -1 if p is None else len(p), len(said), made) + where + (p or b"") + said
+
+
+def _whole_rows(data: bytes) -> list[Row]:
+    """The rows before the first that is damaged: what follows is fitted again."""
+    found: list[Row] = []
+    with suppress(struct.error, UnicodeDecodeError):
+        for row in _rows(data):
+            found.append(row)
+    return found
 
 
 def _rows(data: bytes) -> Iterator[Row]:
@@ -104,5 +114,5 @@ def _rows(data: bytes) -> Iterator[Row]:
             at += _ROW.size
             cuts = list(accumulate((first, max(second, 0), third), initial=at))
             where, p, said = (data[a:b] for a, b in pairwise(cuts))
-            yield where.decode(), None if second < 0 else p, said.decode(), made
+            yield where.decode(), None if second < 0 else p, said.decode(), made if math.isfinite(made) else 0.0
             at = cuts[-1]

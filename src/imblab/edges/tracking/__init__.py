@@ -20,7 +20,7 @@ from imblab.edges.tracking.models import (
 )
 from imblab.edges.tracking.owners import Owner
 from imblab.edges.tracking.registry import ALIAS, Registration, register
-from imblab.edges.tracking.searches import inner_of, whole
+from imblab.edges.tracking.searches import inner_of, searches_fault, whole
 from imblab.edges.tracking.serving import serve, ui_command
 from imblab.edges.tracking.uploads import File, in_folder
 from imblab.edges.tracking.values import Extras, Run, describe
@@ -57,6 +57,7 @@ __all__ = [
     "register",
     "registered_name",
     "save",
+    "searches_fault",
     "serve",
     "ui_command",
     "whole",

@@ -134,6 +134,26 @@ def inner_of(frame: pd.DataFrame, rows: Sequence[Evaluation]) -> dict[str, list[
     return {row.key: found[row.key] for row in rows if any(found.get(row.key, ()))}
 
 
+def searches_fault(frame: pd.DataFrame) -> str | None:
+    """What of a frame is not as :func:`whole` makes it, in words; None where all is.
+
+    Parameters
+    ----------
+    frame : DataFrame
+
+    Returns
+    -------
+    str or None
+    """
+    for column in ("dataset", "learner", "strategy", "repeat", "fold"):
+        if column not in frame:
+            return f"column {column!r} is missing"
+    for column in (f"inner_{name}" for name in INNER):
+        if column not in frame or frame[column].dtype.kind != "f" or np.isinf(frame[column]).any():
+            return f"column {column!r} is missing, or holds more than finite numbers"
+    return None
+
+
 def _alike(members: Sequence[Evaluation]) -> list[tuple[str, list[Evaluation]]] | None:
     """Rows that judged the same candidates: all of them, or those of each repeat; None where folds of one differ."""
     repeats: dict[int, list[Evaluation]] = {}

@@ -22,6 +22,7 @@ from imblab.edges.tracking.owners import IDENTITY, ROLE, STALE, WRITER, Owner
 from imblab.edges.tracking.uploads import File, in_folder
 from imblab.edges.tracking.values import ADDRESSES, FAILED, Extras, Run, describe
 from imblab.errors import StudyError
+from imblab.fields import loaded, mapping, text
 from imblab.records import Evaluation, Study, fingerprint
 from imblab.redaction import redact
 
@@ -219,7 +220,7 @@ class Writer:
     def send(self, files: Sequence[File]) -> None:
         """Send what the run of the study does not hold yet."""
         run_id = self._ids[""]
-        held = json.loads(self._client.get_run(run_id).data.tags.get(FILES, "{}"))
+        held = _held(self._client.get_run(run_id).data.tags.get(FILES, "{}"))
         fresh = [file for file in files if held.get(file.path) != file.content[:8]]
         with folders.scratch("sent") as folder:
             sent = [file for file in fresh if self._sent(run_id, file, folder)]
@@ -419,3 +420,12 @@ def _extends(run: Run, begun: Run) -> bool:
     """Whether a run says all that was begun, and perhaps more."""
     same = (run.params, run.data, run.parent) == (begun.params, begun.data, begun.parent)
     return same and set(begun.metrics) <= set(run.metrics)
+
+
+def _held(tag: str) -> dict[str, str]:
+    """What a run holds, by the tag that says so; nothing where somebody wrote another text there: it is sent again."""
+    try:
+        found: dict[str, str] = mapping(text)(loaded(tag), FILES)
+    except (ValueError, RecursionError):
+        return {}
+    return found
