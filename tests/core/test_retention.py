@@ -28,7 +28,14 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid, RadiusNeighborsClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, QuantileTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    MinMaxScaler,
+    QuantileTransformer,
+    SplineTransformer,
+    StandardScaler,
+)
 from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -167,7 +174,6 @@ def built(path):
     if name == "FrozenEstimator":
         return made(LogisticRegression().fit(X, Y))
     small = {k: v for k, v in {"n_estimators": 3, "max_iter": 20}.items() if k in inspect.signature(made).parameters}
-    small |= {"encode": "ordinal"} if name == "KBinsDiscretizer" else {}  # its other encoders hold lists of values
     return made(**{key: given[key] for key in needed if key in given}, **small)
 
 
@@ -201,7 +207,7 @@ def test_every_class_that_a_study_may_name_is_judged():
         *("KNeighborsClassifier", "KNeighborsRegressor", "NearestNeighbors", "RadiusNeighborsClassifier"),
         *("RadiusNeighborsRegressor", "BernoulliRBM", "KernelCenterer", "OneHotEncoder", "OrdinalEncoder"),
         *("QuantileTransformer", "TargetEncoder", "LabelPropagation", "LabelSpreading", "SelfTrainingClassifier"),
-        *("NuSVC", "NuSVR", "SVC", "SVR", "RandomTreesEmbedding"),
+        *("NuSVC", "NuSVR", "SVC", "SVR", "RandomTreesEmbedding", "KBinsDiscretizer", "SplineTransformer"),
     }
     admitted = {path for path in admission.admitted() if not path.startswith("imblab")}
     samplers = {
@@ -222,3 +228,19 @@ def found(path):
         return getattr(import_module(module), name)
     except (ImportError, AttributeError):
         return None
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        KBinsDiscretizer(len(X) - 1, encode="ordinal", strategy="quantile", quantile_method="linear"),
+        SplineTransformer(len(X), knots="quantile"),
+    ],
+    ids=lambda transformer: type(transformer).__name__,
+)
+def test_quantiles_of_which_there_are_as_many_as_rows_are_rows(transformer):
+    """The edges of the bins were all values of each column, sorted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted = make_pipeline(transformer, LogisticRegression()).fit(X, Y)
+    assert row_keeper(fitted) == admission.public_name(type(transformer))

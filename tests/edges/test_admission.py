@@ -537,3 +537,22 @@ def test_a_grid_has_an_end(plain):
     wide = {"smote": {"sampler": SMOTE, "threshold": 0.5, "space": space}}
     with pytest.raises(ConfigError, match="has a grid of 1997001 candidates; a grid lists at most 1000000"):
         config.read({**plain, "strategy": wide})
+
+
+def test_polynomials_of_polynomials_multiply(ask):
+    """Two of degree 5 make more columns of 30 than any machine holds."""
+    five = of("PolynomialFeatures", degree=5)
+    assert ask(pipeline(five, LOGISTIC)) is None
+    assert "degrees that multiply to 25" in ask(pipeline(five, five, LOGISTIC))
+    nested = pipeline(of("PolynomialFeatures", degree=[1, 3]), pipeline(of("PolynomialFeatures"), LOGISTIC))
+    assert "degrees that multiply to 6" in ask(of("BaggingClassifier", estimator=nested))
+    assert ask(pipeline(of("PolynomialFeatures", degree=1), five, LOGISTIC)) is None
+
+
+@pytest.mark.parametrize("wrap", ["alone", "bagging", "four-levels"])
+def test_a_text_of_brackets_does_not_end_the_process(ask, wrap):
+    """XGBoost reads it with a function that calls itself: 100,000 of them were a SIGSEGV of the whole process."""
+    for text in ("[" * 100_000, "[[1,2],[" * 12, '{"a":' * 11):
+        refusal = ask(NESTED[wrap]({"_target_": "xgboost.XGBClassifier", "interaction_constraints": text}))
+        assert "brackets stand at most 10 deep" in refusal
+    assert ask({"_target_": "xgboost.XGBClassifier", "interaction_constraints": "[[0,1],[2,3]]"}) is None

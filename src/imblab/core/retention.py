@@ -2,7 +2,8 @@
 
 Decided by the classes of a fitted estimator and of everything in it, however deep. A class is known to store none, or
 it counts as storing some: the lists name what was read in the source of its library. Statistics of columns (means,
-medians, the smallest and the largest value) and the thresholds of trees are no rows; all values of a column are.
+medians, the smallest and the largest value) and the thresholds of trees are no rows; all values of a column are, and
+so are its quantiles, of which bins and splines may ask for as many as there are rows.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ sklearn.naive_bayes BernoulliNB CategoricalNB ComplementNB GaussianNB Multinomia
 sklearn.neighbors NearestCentroid NeighborhoodComponentsAnalysis
 sklearn.neural_network MLPClassifier MLPRegressor
 sklearn.pipeline FeatureUnion Pipeline
-sklearn.preprocessing Binarizer KBinsDiscretizer LabelBinarizer LabelEncoder MaxAbsScaler MinMaxScaler Normalizer
-sklearn.preprocessing PolynomialFeatures PowerTransformer RobustScaler SplineTransformer StandardScaler
+sklearn.preprocessing Binarizer LabelBinarizer LabelEncoder MaxAbsScaler MinMaxScaler Normalizer
+sklearn.preprocessing PolynomialFeatures PowerTransformer RobustScaler StandardScaler
 sklearn.random_projection GaussianRandomProjection SparseRandomProjection
 sklearn.svm LinearSVC LinearSVR
 sklearn.tree DecisionTreeClassifier DecisionTreeRegressor ExtraTreeClassifier ExtraTreeRegressor

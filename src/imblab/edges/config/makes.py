@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from math import prod
 from typing import Any
 
 from imblab.analysis.rebalancing import NEUTRAL_VALUES, shifts_classes
@@ -98,6 +99,7 @@ def check_values(estimator: Any, where: str) -> None:
     ConfigError
     """
     _check_members(estimator, where)
+    _check_degrees(estimator, where)
     for path, inner, _ in splitting.walk(estimator):
         if not hasattr(inner, "_parameter_constraints"):
             continue
@@ -123,6 +125,22 @@ def _check_members(estimator: Any, where: str) -> None:
                 f"{where!r} is an ensemble of ensembles with {members[path]} members in all; it takes at most "
                 f"{parameters.MAX_MEMBERS}, since more exhausts memory or time. Lower n_estimators."
             )
+
+
+def _check_degrees(estimator: Any, where: str) -> None:
+    """Refuse polynomials of polynomials: their degrees multiply."""
+    given = [found.get("degree") for _, inner, found in splitting.walk(estimator) if _is_polynomial(inner)]
+    degrees = [max(value) if isinstance(value, (list, tuple)) and value else value for value in given]
+    degree = prod(value for value in degrees if isinstance(value, int))
+    if len(degrees) > 1 and degree > parameters.MAX_DEGREE:
+        raise ConfigError(
+            f"{where!r} holds {len(degrees)} PolynomialFeatures with degrees that multiply to {degree}; together they "
+            f"take at most {parameters.MAX_DEGREE}, since more columns exhaust memory. Keep one of them."
+        )
+
+
+def _is_polynomial(estimator: Any) -> bool:
+    return any(cls.__name__ == "PolynomialFeatures" for cls in type(estimator).__mro__)
 
 
 def rebalances(text: Mapping[str, Any], space: Mapping[str, Any], allow: Sequence[str]) -> bool:

@@ -77,6 +77,10 @@ MAX_SHARE = 10
 #: Weights between the layers of a network.
 MAX_WEIGHTS = 25_000_000
 MAX_LAYERS = 100
+#: Brackets inside one another in a text for LightGBM or XGBoost: their readers call themselves for each.
+MAX_BRACKETS = 10
+#: Degrees of polynomials of polynomials, multiplied.
+MAX_DEGREE = 5
 
 
 def check(name: str, value: Any, cls: type, where: str) -> None:
@@ -230,6 +234,20 @@ def check_word(name: str, value: Any, where: str) -> None:
             f"'{where}.{name}' is {shown(value)}; a text for a constructor that takes any parameter is one word, "
             "without blanks and '='. Write it as one word, or as a list."
         )
+    if any(_brackets(text) > MAX_BRACKETS for text in _texts([name, value])):
+        raise ConfigError(
+            f"'{where}.{name}' is {shown(value)}; brackets stand at most {MAX_BRACKETS} deep in one another, since "
+            "more ends the process. Write it flatter."
+        )
+
+
+def _brackets(text: str) -> int:
+    """How deep the brackets of a text stand in one another at most; nothing closes what was not opened."""
+    depth = deepest = 0
+    for character in text:
+        depth = depth + 1 if character in "[{(" else max(depth - 1, 0) if character in "]})" else depth
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _texts(value: Any) -> Iterator[str]:
