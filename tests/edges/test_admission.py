@@ -539,6 +539,27 @@ def test_a_grid_has_an_end(plain):
         config.read({**plain, "strategy": wide})
 
 
+def test_members_multiply_under_every_name_and_in_spaces(ask):
+    """10,000 trees in each of 100,000 rounds passed, and so did the rounds of a learner inside a searched ensemble."""
+    boosters = {
+        "forests": {"_target_": "xgboost.XGBClassifier", "n_estimators": 100_000, "num_parallel_tree": 10_000},
+        "text": {"_target_": "xgboost.XGBClassifier", "n_estimators": 100_000, "num_parallel_tree": "1000"},
+        "alias": of("BaggingClassifier", estimator={"_target_": "lightgbm.LGBMClassifier", "num_rounds": 100_000}),
+        "rounds": of(
+            "BaggingClassifier",
+            estimator=of("HistGradientBoostingClassifier", max_iter=100_000, early_stopping=False),
+        ),
+    }
+    boosters["alias"]["n_estimators"] = boosters["rounds"]["n_estimators"] = 100
+    for name, make in boosters.items():
+        assert "members in all" in ask(make), name
+    forest = of("BaggingClassifier", estimator=of("RandomForestClassifier", n_estimators=10_000))
+    assert "members in all" in ask(forest, {"n_estimators": "choice(10,1000)"})
+    assert "members in all" in ask(forest, {"n_estimators": "interval(10,1000)"})
+    assert ask(forest, {"n_estimators": "choice(10,100)"}) is None
+    assert ask({"_target_": "xgboost.XGBClassifier", "n_estimators": 1_000, "num_parallel_tree": 100}) is None
+
+
 def test_polynomials_of_polynomials_multiply(ask):
     """Two of degree 5 make more columns of 30 than any machine holds."""
     five = of("PolynomialFeatures", degree=5)

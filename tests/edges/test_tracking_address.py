@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from sqlalchemy import create_engine, make_url, text
 
 from imblab.edges import config, tracking
-from imblab.edges.tracking import address, client, owners, serving
+from imblab.edges.tracking import address, client, owners, schema, serving
 from imblab.errors import StudyError
 
 #: Every printable character that a file may have in its name, and sequences that mean something in an address.
@@ -177,3 +177,28 @@ def test_folders_of_groups_are_found_whatever_they_are_called(tmp_path, name):
 def test_what_is_printed_to_be_pasted_survives_a_shell():
     uri = "sqlite:////what?/a b/mlflow.db"
     assert shlex.split(f"MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow")[0] == f"MLFLOW_TRACKING_URI={uri}"
+
+
+@pytest.mark.parametrize("check", [address.check_writable, address.check_servable, address.resolved, address.artifacts])
+def test_a_null_byte_in_an_address_is_refused(check):
+    """`%00` was a `ValueError` of the operating system."""
+    for uri in ("sqlite:///a%00b.db", "sqlite+pysqlite:////data/%00?x=1", "sqlite:///file:a%00b?uri=true"):
+        with pytest.raises(StudyError, match="null byte"):
+            check(uri)
+
+
+@pytest.mark.parametrize("check", [address.check_writable, schema.prepare])
+def test_a_store_is_a_file_and_no_pipe_device_or_folder(check, tmp_path):
+    """A new store takes its name in one step: `sqlite:////dev/null`, for a user who may, made a file of the device."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, kind in (("pipe", Path.is_fifo), ("folder", Path.is_dir)):
+        with pytest.raises(StudyError, match="a folder, a pipe or a device"):
+            check(f"sqlite:///{tmp_path / name}")
+        assert kind(tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
+
+
+def test_a_device_is_no_store():
+    with pytest.raises(StudyError, match="a folder, a pipe or a device"):
+        address.check_writable("sqlite:////dev/null")

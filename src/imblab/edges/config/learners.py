@@ -77,10 +77,13 @@ def _axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequ
         )
     makes.check_spelling(makes.built(make, where, allow), [name], make, where)
     axis = sweeps.axis(text, f"{where}.{name}", _is_whole(make, name), absolute=False)
-    for value in axis.values if isinstance(axis, Choice) else (axis.low, axis.high):
+    values = axis.values if isinstance(axis, Choice) else (axis.low, axis.high)
+    for value in values:
         parameters.check(name, value, cls, where)
         if name.rpartition("__")[2] in splitting.WATCHED:
             splitting.check(makes.built({**make, name: value}, where, allow), where, searched=True)
+    if numbers := [value for value in values if checks.is_number(value)]:
+        makes.check_products(makes.built({**make, name: max(numbers)}, where, allow), f"{where}.{name}")
     return axis
 
 

@@ -98,8 +98,7 @@ def check_values(estimator: Any, where: str) -> None:
     ------
     ConfigError
     """
-    _check_members(estimator, where)
-    _check_degrees(estimator, where)
+    check_products(estimator, where)
     for path, inner, _ in splitting.walk(estimator):
         if not hasattr(inner, "_parameter_constraints"):
             continue
@@ -113,13 +112,30 @@ def check_values(estimator: Any, where: str) -> None:
             ) from error
 
 
+def check_products(estimator: Any, where: str) -> None:
+    """Refuse sizes that are in order each by itself, and not where they multiply.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Those inside it are multiplied with it.
+    where : str
+        The key it stands under, for messages.
+
+    Raises
+    ------
+    ConfigError
+    """
+    _check_members(estimator, where)
+    _check_degrees(estimator, where)
+
+
 def _check_members(estimator: Any, where: str) -> None:
     """Refuse ensembles of ensembles whose numbers of members multiply to more than any machine fits."""
     members: dict[str, int] = {}
-    for path, _, given in splitting.walk(estimator):
+    for path, inner, given in splitting.walk(estimator):
         outer = max((prefix for prefix in members if path.startswith(prefix)), key=len, default="")
-        size = given.get("n_estimators")
-        members[path] = members.get(outer, 1) * (size if isinstance(size, int) and size > 0 else 1)
+        members[path] = members.get(outer, 1) * parameters.members(given, type(inner))
         if members[path] > parameters.MAX_MEMBERS:
             raise ConfigError(
                 f"{where!r} is an ensemble of ensembles with {members[path]} members in all; it takes at most "

@@ -46,8 +46,12 @@ NUMERIC_TYPES = ("float", "float32", "float64", "int", "int32", "int64", "bool")
 MAX_THREADS = 64
 #: Trees, rounds or members of an ensemble.
 MAX_ROUNDS = 100_000
-#: Members of an ensemble of ensembles, multiplied.
+#: Members of an ensemble of ensembles, multiplied; and what counts them, under all names of the libraries.
 MAX_MEMBERS = 1_000_000
+MEMBERS = _names("n_estimators num_iterations num_iteration n_iter num_tree num_trees num_round num_rounds nrounds") | (
+    _names("num_boost_round iterations max_iter")
+)
+FORESTS = "num_parallel_tree"
 #: The largest number that each parameter takes: beyond it a process runs out of memory or threads, or does not end.
 MAX_SIZES = {
     name: size
@@ -194,6 +198,39 @@ def _check_size(name: str, last: str, value: Any, cls: type, where: str) -> None
             f"'{where}.{name}' is {shown(value)}; it takes at most {known[last]}, since more exhausts memory or time"
             f"{threads}. Write for example {example}."
         )
+
+
+def members(given: Mapping[str, Any], cls: type) -> int:
+    """How many members an ensemble has by its parameters, without those of the estimators inside it.
+
+    Parameters
+    ----------
+    given : mapping
+        Its parameters.
+    cls : type
+        Its class.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> from xgboost import XGBClassifier
+    >>> members({"n_estimators": 100, "num_parallel_tree": "5"}, XGBClassifier)
+    500
+    """
+    counts = MEMBERS if is_booster(cls) else {"n_estimators"}
+    if any(base.__name__ in MAX_SIZES_OF and "max_iter" in MAX_SIZES_OF[base.__name__] for base in cls.__mro__):
+        counts = {"max_iter"}
+    rounds = max((_whole(given[name]) for name in counts if name in given), default=1)
+    return rounds * (_whole(given.get(FORESTS)) if is_booster(cls) else 1)
+
+
+def _whole(value: Any) -> int:
+    size = _number(value)
+    return int(size) if size is not None and 1 <= size < float("inf") else 1
 
 
 def _number(value: Any) -> int | float | None:

@@ -87,6 +87,11 @@ def file(uri: str) -> Path | None:
     -------
     Path or None
 
+    Raises
+    ------
+    StudyError
+        If no file can have its name.
+
     Examples
     --------
     >>> file("sqlite:////data/My%20Project/mlflow.db")
@@ -100,6 +105,10 @@ def file(uri: str) -> Path | None:
             return None
         if options.get("uri", [""])[0].lower() in ("true", "1", "yes", "on"):
             name = unquote(urlsplit(name).path)  # what SQLite makes of it
+    if "\0" in name:
+        raise StudyError(
+            f"the MLflow store {uri!r} has a null byte in its name ('%00'); no file is called so. Correct the address."
+        )
     return None if name in ("", ":memory:") else Path(name).resolve()
 
 
@@ -135,6 +144,7 @@ def check_writable(uri: str) -> None:
     StudyError
     """
     check_readable(uri)
+    check_kind(file(uri), uri)
     if (":" not in uri and uri != "databricks") or uri.startswith("file:"):
         raise StudyError(
             f"the MLflow store {uri!r} is a folder at best; MLflow keeps runs in a database or at a server. Write for "
@@ -143,6 +153,28 @@ def check_writable(uri: str) -> None:
     if is_database(uri):
         resolved(uri)
         file_uri(artifacts(uri))
+
+
+def check_kind(path: Path | None, uri: str) -> None:
+    """Refuse what is no regular file behind an address: it would be replaced, or what is written to it be lost.
+
+    Parameters
+    ----------
+    path : Path or None
+        See :func:`file`.
+    uri : str
+        The address, for the message.
+
+    Raises
+    ------
+    StudyError
+        If a folder, a pipe or a device stands there.
+    """
+    if path is not None and path.exists() and not path.is_file():
+        raise StudyError(
+            f"the MLflow store {uri!r} is a folder, a pipe or a device; SQLite keeps runs in a file. Write for "
+            f"example tracking.uri={DEFAULT_URI}."
+        )
 
 
 def check_readable(uri: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.edges import files
-from imblab.edges.tracking.address import brief, file, resolved, sqlite_uri
+from imblab.edges.tracking.address import brief, check_kind, file, resolved, sqlite_uri
 from imblab.errors import StudyError, presentable
 
 #: Seconds that a database server, or another process on a file, has to answer.
@@ -39,6 +39,7 @@ def prepare(uri: str) -> None:
         If the tables are those of a newer MLflow or of another program, or of an older one at a database server.
     """
     path = file(uri)
+    check_kind(path, uri)
     if path is not None and (not path.exists() or path.stat().st_size == 0):
         _make(path)
         return
