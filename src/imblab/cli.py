@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import os
 import shlex
@@ -96,6 +97,8 @@ def _explained(error: BaseException, words: Sequence[str]) -> str | None:
             return presentable(f"StudyError: {said} Rename the file, or save it as UTF-8. {kept}")
         case OSError():
             return f"StudyError: {presentable(refusal(error))}"
+        case RuntimeError(__context__=OSError() as cause) if cause.errno == errno.ELOOP:  # as pathlib tells it
+            return f"StudyError: {presentable(refusal(cause))}"
     return None
 
 

@@ -83,6 +83,7 @@ _RULES = {
     **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY), _PLACE),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), _OPEN),
     errno.ENAMETOOLONG: ("a name has at most 255 bytes and a path 4,096", "Use a shorter one"),
+    errno.ELOOP: ("a link that leads back to itself stands for nothing", "Remove it"),
     errno.ENOENT: ("it must exist", "Correct its path"),
     errno.ENOMEM: ("memory is needed for it", "Free memory, or lower runner.n_jobs,"),
 }

@@ -293,3 +293,17 @@ def test_a_fault_of_ones_own_is_no_message(monkeypatch):
     monkeypatch.setattr(app, "command_compare", lambda *_: {}["a bug"])
     with pytest.raises(KeyError):
         main(["compare", "x"])
+
+
+@pytest.mark.parametrize("name", ["experiments", "mlruns"])
+def test_a_folder_that_is_a_link_to_itself_is_said(name, tmp_path, monkeypatch, capsys):
+    """pathlib makes a RuntimeError of what the system refuses."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).symlink_to(name)
+    for words in (["report", "--index"], ["store"], ["ui"], ["compare", "s"]):
+        code = main(words)
+        said = capsys.readouterr()
+        assert code in (0, 2)
+        assert (code == 2) == bool(said.err)
+        assert "Traceback" not in said.err
+    assert (tmp_path / name).is_symlink()
