@@ -21,9 +21,10 @@ from imblab.analysis.claims import register
 from imblab.analysis.completeness import Completeness, completeness_of
 from imblab.core import design
 from imblab.edges import config, datasets, ledger, optuna_storage, runner, store, terminal, tracking
-from imblab.errors import FitError, ImblabError, presentable
+from imblab.errors import ConfigError, FitError, ImblabError, presentable
 from imblab.gathering import gather
 from imblab.layout import Layout, in_memory, lay_out
+from imblab.overrides import granting
 from imblab.records import Dataset, Evaluation, Study
 
 if TYPE_CHECKING:
@@ -352,17 +353,28 @@ def _copied(request: config.Request, rows: Sequence[Evaluation]) -> list[str]:
 
 def _next_steps(name: str, whole: Completeness, rows: Sequence[Evaluation]) -> list[str]:
     home = EXPERIMENTS / name
-    again = (
-        f"imblab rescore {name.split('/')[0]} ... refit=true" if "/" in name else f"imblab run {home / ledger.QUESTION}"
+    needs = _needs(home)
+    words = (
+        ["rescore", name.split("/")[0], "...", "refit=true"] if "/" in name else ["run", str(home / ledger.QUESTION)]
     )
     failed = 0 if "/" in name else sum(row.status == "failed" for row in rows)
+    compare = granting(["compare", name], [need for need in needs if "=" not in need])  # it loads no data
     return [
-        *([] if whole.is_complete else [f"Continue: {again}"]),
-        *([f"Try the {failed} failed evaluations again: {again} {ledger.RETRY}"] if failed else []),
-        f"See this again: imblab compare {name}",
+        *([] if whole.is_complete else [f"Continue: {granting(words, needs)}"]),
+        *([f"Try the {failed} failed evaluations again: {granting([*words, ledger.RETRY], needs)}"] if failed else []),
+        f"See this again: {compare}",
         f"Every row: {home / ledger.ROWS}; the question: {home / ledger.QUESTION}",
         "Change the question: imblab run experiment=... strategy.smote.space.k=... (see README.md)",
     ]
+
+
+def _needs(home: Path) -> tuple[str, ...]:
+    """What a recorded study needs granted on the command line each time, so that the lines to paste run."""
+    try:
+        config.read(ledger.read_study(home), (), sources={})
+    except ConfigError as error:
+        return error.grants
+    return ()
 
 
 def _print_comparison(

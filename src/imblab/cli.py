@@ -6,7 +6,6 @@ import argparse
 import errno
 import gc
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab import __version__
+from imblab.overrides import granting
 
 EPILOG = """\
 examples:
@@ -153,34 +153,6 @@ def _open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115 (for the whole process)
-
-
-def granting(words: Sequence[str], grants: Sequence[str]) -> str:
-    """The command line with what it lacks granted, ready to be pasted into a shell.
-
-    Parameters
-    ----------
-    words : sequence of str
-        As typed after ``imblab``.
-    grants : sequence of str
-        See :class:`imblab.errors.ConfigError`.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> granting(["run", "study.yaml", "allow=[a]"], ["b.C", "allow_network=true"])
-    "imblab run study.yaml 'allow=[a,b.C]' allow_network=true"
-    """
-    paths = [grant for grant in grants if "=" not in grant]
-    others = [grant for grant in grants if "=" in grant]
-    keys = {grant.partition("=")[0] for grant in others}
-    kept = [word for word in words if not word.startswith("allow=") and word.partition("=")[0] not in keys]
-    typed = [word.removeprefix("allow=").strip("[]") for word in words if word.startswith("allow=")]
-    listed = ",".join(part.strip() for part in (*typed[-1:], *paths) if part.strip())
-    return shlex.join(["imblab", *kept, *([f"allow=[{listed}]"] if listed else []), *others])
 
 
 def _loaded(args: argparse.Namespace) -> Callable[[], int]:

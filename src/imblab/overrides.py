@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 #: A text that Hydra reads as itself without quotes; words such as ``null`` and ``nan`` are values of other types.
@@ -89,3 +89,31 @@ def _quoted(word: str) -> str:
     if "'" in word and not re.search(r"[$`!\\]", word):
         return '"' + word.replace('"', '\\"') + '"'
     return shlex.quote(word)
+
+
+def granting(words: Sequence[str], grants: Sequence[str]) -> str:
+    """The command line with what it lacks granted, ready to be pasted into a shell.
+
+    Parameters
+    ----------
+    words : sequence of str
+        As typed after ``imblab``.
+    grants : sequence of str
+        See :class:`imblab.errors.ConfigError`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> granting(["run", "study.yaml", "allow=[a]"], ["b.C", "allow_network=true"])
+    "imblab run study.yaml 'allow=[a,b.C]' allow_network=true"
+    """
+    paths = [grant for grant in grants if "=" not in grant]
+    others = [grant for grant in grants if "=" in grant]
+    keys = {grant.partition("=")[0] for grant in others}
+    kept = [word for word in words if not word.startswith("allow=") and word.partition("=")[0] not in keys]
+    typed = [word.removeprefix("allow=").strip("[]") for word in words if word.startswith("allow=")]
+    listed = ",".join(part.strip() for part in (*typed[-1:], *paths) if part.strip())
+    return to_shell(["imblab", *kept, *([f"allow=[{listed}]"] if listed else []), *others])

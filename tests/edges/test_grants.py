@@ -11,6 +11,7 @@ from imblab.edges import config
 from imblab.edges.config import grants
 from imblab.edges.runner.pool import loky
 from imblab.errors import ConfigError, combined
+from imblab.overrides import granting
 
 SMALL = ("name=x", "dataset=[ecoli3]", "strategy=[none]", "protocol=smoke", "measures=[mcc]")
 MINE = """
@@ -157,7 +158,7 @@ def test_refusals_are_joined_with_what_they_need():
     ],
 )
 def test_the_line_to_paste_keeps_what_was_typed(typed, line):
-    assert cli.granting(typed, ["b.C", "allow_network=true"]) == line
+    assert granting(typed, ["b.C", "allow_network=true"]) == line
 
 
 @pytest.mark.slow
