@@ -179,9 +179,9 @@ def built(path):
 
 @pytest.mark.parametrize("path", sorted(_KNOWN))
 def test_a_class_that_is_said_to_store_no_row_stores_none(path):
-    estimator = built(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        estimator = built(path)
         for rows in (X, np.abs(X)):
             try:
                 fitted = estimator.fit(rows, Y[:, None] if "multioutput" in path else Y)

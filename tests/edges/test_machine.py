@@ -307,3 +307,15 @@ def test_a_folder_that_is_a_link_to_itself_is_said(name, tmp_path, monkeypatch, 
         assert (code == 2) == bool(said.err)
         assert "Traceback" not in said.err
     assert (tmp_path / name).is_symlink()
+
+
+def test_labels_and_numbers_of_thousands_of_digits_in_a_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ("plan", "name=x", "dataset=table", "dataset.table.target=y", "learner=[logistic]", "strategy=[none]")
+    lines = [f"{i % 7}.5,{DIGITS if i % 3 == 0 else 1}" for i in range(60)]
+    Path("labels.csv").write_text("\n".join(["a,y", *lines]))
+    assert main([*words, "dataset.table.path=labels.csv", "protocol=smoke"]) == 0
+    capsys.readouterr()
+    Path("numbers.csv").write_text("\n".join(["y,a", *(f"{i % 3 == 0},{DIGITS}" for i in range(60))]))
+    assert main([*words, "dataset.table.path=numbers.csv", "protocol=smoke"]) == 2
+    assert "60 infinite values in column 'a'" in in_four_parts(capsys.readouterr().err)

@@ -349,6 +349,10 @@ def _as_float(text: str) -> float:
         return np.nan
 
 
+#: Digits of a whole number; what has more is a text, since no float holds it and Python reads 4,300 at most.
+MAX_DIGITS = 300
+
+
 def _plain_numbers(written: Written, notation: Notation | None) -> list[Any] | None:
     """Numbers for texts that are plain ones: as Python would write them, or in the notation of the file."""
     texts = written.texts.to_pylist()
@@ -364,6 +368,8 @@ def _plain_numbers(written: Written, notation: Notation | None) -> list[Any] | N
     if not plain.all():
         return None
     whole = [text.strip().lstrip("+-−").isdigit() for text in texts]
+    if any(w and len(text) > MAX_DIGITS for text, w in zip(texts, whole, strict=True)):
+        return None
     values = written.values(notation)
     return [
         int(text.strip().replace("−", "-")) if w else float(v) for text, w, v in zip(texts, whole, values, strict=True)
