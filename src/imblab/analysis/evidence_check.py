@@ -17,7 +17,7 @@ def _whole(values: np.ndarray) -> np.ndarray:
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    return np.isfinite(values)
+    return np.asarray(np.isfinite(values))
 
 
 def _share(values: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ def _share(values: np.ndarray) -> np.ndarray:
 
 
 def _known(values: np.ndarray) -> np.ndarray:
-    return ~np.isinf(values)
+    return np.asarray(~np.isinf(values))
 
 
 #: What numbers are by kind and column, and the rule in words; a column that is not named may hold anything.
@@ -109,8 +109,10 @@ def _number_fault(frame: pd.DataFrame) -> str | None:
             if not good.all():
                 return _said(frame, column, int(rows[np.argmin(good)]), rule)
     numbered = frame.name[kinds == "bin"].astype("object")
-    odd = [i for i, name in numbered.items() if not (isinstance(name, str) and name.isdecimal() and name.isascii())]
-    return _said(frame, "name", int(frame.index.get_loc(odd[0])), "bins are numbered") if odd else None
+    good = np.array([isinstance(name, str) and name.isdecimal() and name.isascii() for name in numbered], dtype=bool)
+    if good.all():
+        return None
+    return _said(frame, "name", int(np.flatnonzero(kinds == "bin")[np.argmin(good)]), "bins are numbered")
 
 
 def _said(frame: pd.DataFrame, column: str, row: int, rule: str) -> str:
