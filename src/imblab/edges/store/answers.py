@@ -104,11 +104,17 @@ class Store:
         asked = f"SELECT address, p, facts FROM answers WHERE address IN ({marks})"
         try:
             return [] if self._is_damaged else self._base.execute(asked, addresses).fetchall()
-        except sqlite3.OperationalError:
-            raise
+        except sqlite3.OperationalError as error:
+            raise self._refused(error) from error
         except sqlite3.DatabaseError as error:
             self._do_without(error)
             return []
+
+    def _refused(self, error: sqlite3.Error) -> StudyError:
+        return StudyError(
+            f"the prediction store {str(self.path)!r} cannot be used ({error}); it is one SQLite file that this user "
+            f"may write. {_way_out(str(error))}"
+        )
 
     def _forget(self, addresses: Sequence[str]) -> None:
         """Delete rows that are damaged, so that the answers of new fits take their places."""
@@ -210,8 +216,8 @@ class Store:
         """A page that is damaged is a message."""
         try:
             yield
-        except sqlite3.OperationalError:
-            raise
+        except sqlite3.OperationalError as error:
+            raise self._refused(error) from error
         except sqlite3.DatabaseError as error:
             raise StudyError(
                 f"the prediction store {str(self.path)!r} is damaged ({error}); it only saves time. Delete it: what is "
