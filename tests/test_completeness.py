@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,12 +12,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlflow import MlflowClient
 
 import imblab
 from imblab import app, documents, exporting, reporting, verdicts
 from imblab.analysis.completeness import completeness_of, within
 from imblab.cli import main
 from imblab.edges import config, ledger, report, tracking
+from imblab.edges.tracking.writing import Writer
 from imblab.errors import StudyError
 from imblab.records import Evaluation, Learner, Measure, Protocol, Strategy, Study
 
@@ -286,6 +289,64 @@ def test_a_failure_that_stops_a_study_is_told_with_the_count(half, monkeypatch, 
     assert main(["run", *QUESTION, "runner.on_error=raise"]) == 2
     err = capsys.readouterr().err
     assert err.index("Incomplete: 15 of 24 evaluations are there.") < err.index("FitError")
+
+
+def test_the_page_of_a_study_that_is_added_to_says_so_until_it_is_made_again(done, tmp_path, monkeypatch):
+    shutil.copytree(done / "experiments", tmp_path / "experiments")
+    monkeypatch.chdir(tmp_path)
+    page, before = Path("experiments/demo/report.html"), (done / "experiments/demo/report.html").read_bytes()
+
+    def stops(datasets, bundles, engine, on_row):
+        raise KeyboardInterrupt
+
+    more = [word.replace("ecoli3,yeast4", "ecoli3,yeast4,yeast6") for word in QUESTION]
+    with monkeypatch.context() as patch:
+        patch.setattr(app.runner, "run", stops)
+        for _ in range(2):
+            assert main(["run", *more]) == 130
+    text = words_of(page.read_text())
+    assert text.count("Outdated: evaluations are being added to this study, and 24 of 36 evaluations were there") == 1
+    assert text.index("Outdated") < text.index("In full sentences" if "In full sentences" in text else "The data")
+    assert main(["report", "demo"]) == 0
+    assert "Outdated" not in page.read_text()
+    assert "24 of 36 evaluations" in words_of(page.read_text())
+    assert before != page.read_bytes()
+
+
+def test_mlflow_says_at_once_that_a_study_is_added_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [w for w in QUESTION if w != "tracking=none"]
+    few = [w.replace(",yeast4", "").replace(",smote,smote_threshold", "") for w in words]
+    few = [w for w in few if not w.startswith("strategy.")]
+    assert main(["run", *few]) == 0
+
+    def seen():
+        client = MlflowClient(tracking.DEFAULT_URI)
+        experiment = client.get_experiment_by_name("demo")
+        runs = client.search_runs([experiment.experiment_id], "tags.`imblab.role` = 'study'")
+        return runs[0].data.tags, experiment.tags["mlflow.note.content"]
+
+    tags, note = seen()
+    assert (tags["imblab.complete"], tags["imblab.evaluations"]) == ("true", "6 of 6")
+    asked = threading.Event()
+
+    def stops(datasets, bundles, engine, on_row):
+        assert asked.wait(60)
+        raise KeyboardInterrupt
+
+    told = Writer._tell
+
+    def tell(self, run):
+        told(self, run)
+        asked.set()
+
+    monkeypatch.setattr(Writer, "_tell", tell)
+    monkeypatch.setattr(app.runner, "run", stops)
+    assert main(["run", *[w.replace("ecoli3", "ecoli3,yeast4") for w in few]]) == 130
+    tags, note = seen()
+    assert (tags["imblab.complete"], tags["imblab.evaluations"]) == ("false", "running of 12")
+    assert "Running: no verdict before all 12 evaluations of the design are there." in note
+    assert not WORDS.search(note)
 
 
 def test_tables_in_memory_belong_to_the_design(tmp_path, monkeypatch):

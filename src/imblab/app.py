@@ -246,8 +246,10 @@ def _carry_out(
             again = sum(cell.key in {row.key for row in book.rows} for cell in todo)
             retried = f" {again} failed evaluations are tried again." if again else ""
             say(f"{len(layout.cells) - len(todo)} of {len(layout.cells)} evaluations are there; continuing.{retried}")
-        if picture is not None and todo and book.rows:
-            picture.resumed()
+        if todo and book.rows:
+            reporting.outdate(home, completeness_of(layout.study, list(layout.datasets), book.rows))
+            if picture is not None:
+                picture.resumed()
         bars = terminal.progress(len(todo), engine.n_jobs) if say and todo else nullcontext()
         with _counted_if_stopped(layout, book), bars as bar:
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from imblab import derived
 from imblab.analysis import methods, table
-from imblab.analysis.completeness import within
+from imblab.analysis.completeness import Completeness, within
 from imblab.edges import config, datasets, evidence, files, ledger, report, terminal
 from imblab.errors import ImblabError, StudyError
 from imblab.records import Evaluation, Study
@@ -96,6 +96,22 @@ def write(home: Path, study: Study, exploratory: str | None = None) -> Path:
     """
     report.write(home, report.render(source_of(home, study, exploratory=exploratory)))
     return home / report.FILE
+
+
+def outdate(home: Path, whole: Completeness) -> None:
+    """Let the page of a study that is added to say so, until it is made again.
+
+    Parameters
+    ----------
+    home : Path
+    whole : Completeness
+        Of what is asked for now.
+    """
+    report.outdate(
+        home,
+        f"Outdated: evaluations are being added to this study, and {whole.counted} were there when that began. No "
+        f"verdict below holds before the design is complete. Make this page again: imblab report {home.name}.",
+    )
 
 
 def index(experiments: Path, args: Sequence[str] = ()) -> str:

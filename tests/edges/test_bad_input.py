@@ -530,7 +530,7 @@ def test_a_folder_of_groups_may_have_an_odd_name(here):
 
 
 #: What may stand where something else was meant.
-ODD = [None, 0, -1, 2.5, True, "x", "", [], {}, [1], [None], {"a": 1}, {1: 2}, math.nan, math.inf, 10**30]
+ODD = [None, 0, -1, 2.5, True, "x", "", [], {}, [1], [None], {"a": 1}, {1: 2}, math.nan, math.inf, 10**30, 10**400]
 ODD += ["choice(1,2)", "range(1,inf)", {"_target_": 3}, {"_target_": "os.system"}, {"_target_": "sklearn.svm.SVC"}]
 
 

@@ -108,11 +108,14 @@ def _number_fault(frame: pd.DataFrame) -> str | None:
             good = test(frame[column].to_numpy(dtype=np.float64)[rows])
             if not good.all():
                 return _said(frame, column, int(rows[np.argmin(good)]), rule)
-    numbered = frame.name[kinds == "bin"].astype("object")
-    good = np.array([isinstance(name, str) and name.isdecimal() and name.isascii() for name in numbered], dtype=bool)
-    if good.all():
+    names, places = frame.name.astype("object").to_numpy(), np.flatnonzero(kinds == "bin")
+    if all(_is_number(name) for name in set(names[places])):
         return None
-    return _said(frame, "name", int(np.flatnonzero(kinds == "bin")[np.argmin(good)]), "bins are numbered")
+    return _said(frame, "name", next(int(row) for row in places if not _is_number(names[row])), "bins are numbered")
+
+
+def _is_number(name: object) -> bool:
+    return isinstance(name, str) and name.isdecimal() and name.isascii()
 
 
 def _said(frame: pd.DataFrame, column: str, row: int, rule: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -82,8 +83,10 @@ def flag(value: Any, where: str) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number; a flag is none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value is a finite number; a flag is none, and neither is a whole number that no float can hold."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) <= sys.float_info.max
 
 
 def plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 
 from imblab.edges import files
@@ -12,9 +13,14 @@ from imblab.edges.report.model import Gallery, Section, Source, Table
 from imblab.edges.report.page import page
 from imblab.edges.report.tabular import as_csv, as_latex
 
-__all__ = ["Source", "render", "sections", "write"]
+__all__ = ["Source", "outdate", "render", "sections", "write"]
 
 FILE = "report.html"
+#: Where a page begins to tell, and how a notice begins that it tells of an earlier state.
+START, OUTDATED = (
+    b"<main>",
+    b'<p class="outdated" role="status" style="border:2px solid;padding:.5rem;font-weight:bold">',
+)
 #: Folders beside the page, and what they hold.
 FIGURES, TABLES = "figures", "tables"
 
@@ -87,6 +93,24 @@ def write(folder: Path, rendered: dict[str, str]) -> None:
         for old in files.names(folder, name):
             if old not in rendered and old.endswith((".svg", ".csv", ".tex")):
                 files.remove(folder, old)
+
+
+def outdate(folder: Path, said: str) -> None:
+    """Say at the top of a page that is there that it tells of an earlier state; nothing where there is none.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    said : str
+        A sentence.
+    """
+    if not files.exists(folder, FILE):
+        return
+    page = files.read(folder, FILE)
+    if OUTDATED not in page and START in page:
+        notice = OUTDATED + escape(said).encode() + b"</p>"
+        files.replace(folder, FILE, page.replace(START, START + notice, 1))
 
 
 def _beside(source: Source, parts: list[Section]) -> Iterator[tuple[str, str]]:
