@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -13,7 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Quote, 
 from hydra.errors import HydraException
 
 from imblab.core import spaces
-from imblab.edges.config.checks import shown
+from imblab.edges.config.checks import is_number, shown
 from imblab.errors import ConfigError, describe
 from imblab.records import Axis, Choice, Interval, Scalar
 
@@ -74,7 +73,7 @@ def axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -
             f"{where!r} is {shown(given)}, which holds no value; a space lists at least one. Write for example "
             f"{GRAMMAR}."
         )
-    if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+    if not all(isinstance(value, (str, bool)) or is_number(value) for value in values):
         raise _unknown(given, where)
     _check_distinct(values, where, absolute)
     if integer:
@@ -151,7 +150,7 @@ def _unknown(given: Any, where: str) -> ConfigError:
 
 def _range(sweep: RangeSweep, where: str, given: Any) -> list[Scalar]:
     ends = (sweep.start, sweep.stop, sweep.step)
-    if sweep.shuffle or not sweep.step or not all(end is not None and math.isfinite(end) for end in ends):
+    if sweep.shuffle or not sweep.step or not all(map(is_number, ends)):
         raise _unknown(given, where)
     if (sweep.stop - sweep.start) / sweep.step > MOST:
         raise ConfigError(
@@ -172,7 +171,7 @@ def _interval(sweep: IntervalSweep, where: str, integer: bool) -> Interval:
     low, high = sweep.start, sweep.end
     log = "log" in sweep.tags
     integer = integer or (isinstance(low, int) and isinstance(high, int))
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not (is_number(low) and is_number(high) and low < high):
         raise ConfigError(
             f"{where!r} is interval({low:g},{high:g}); the low end lies below the high end, and both are finite. "
             "Correct the ends."
