@@ -20,9 +20,11 @@ from imblab.redaction import ambiguity, hiding, redact
 
 #: What a driver takes an address apart at.
 SPECIAL = "@:/?#%&=+;,!$*()[]{}<>|~^.-_"
-#: Words that stand in no other text.
-PIECES = st.text("ZQXJKVWzqxjkvw0123456789", min_size=5, max_size=9).map(lambda word: f"S{word}")
-PASSWORDS = st.lists(st.tuples(PIECES, st.sampled_from(SPECIAL)), min_size=1, max_size=5)
+#: Words that stand in no other text; all of one length, so that none is a part of another.
+PIECES = st.text("ZQXJKVWzqxjkvw0123456789", min_size=7, max_size=7).map(lambda word: f"S{word}")
+PASSWORDS = st.lists(
+    st.tuples(PIECES, st.sampled_from(SPECIAL)), min_size=1, max_size=5, unique_by=lambda part: part[0]
+)
 WRITTEN = PASSWORDS.map(lambda parts: "".join(word + mark for word, mark in parts).rstrip(SPECIAL) or "Szzzzz")
 WITH_BLANKS = st.lists(PIECES, min_size=2, max_size=3).map(" ".join)
 SCHEMES = st.sampled_from(["postgresql", "postgresql+psycopg", "mysql+pymysql", "http", "https", "s3", "ftp", "redis"])
@@ -273,3 +275,34 @@ def test_the_environment_keeps_its_secrets(monkeypatch):
 def test_names_of_hosts_and_databases_are_no_secrets():
     with hiding("postgresql://mlflow:mlflow@mlflow/mlflow", "postgresql://me:host@host/db?options=a@b"):
         assert redact("run mlflow db upgrade at host db") == "run mlflow db upgrade at host db"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://h/?key=SEC-RET",
+        "https://h/x?storage_key=SEC-RET&a=1",
+        "https://h/?code=SEC-RET",
+        "https://h/?a=1&jwt=SEC-RET",
+        "https://h/#session=SEC-RET",
+        "PASSWORD = 'SEC-RET'",
+        "password: SEC-RET",
+        "odbc_connect=DRIVER%3D%7B%7D%3BPWD%3DSEC-RET",
+        "password%3DSEC-RET",
+    ],
+)
+def test_names_that_are_words_elsewhere_hide_what_they_name(text):
+    assert "SEC" not in redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=answer&orderByKey=metrics.%60mcc%60",
+        "Set dataset.a.key=x, or code=3",
+        "unknown key 'sede': correct it",
+        "no password was given",
+    ],
+)
+def test_words_stay(text):
+    assert redact(text) == text

@@ -44,6 +44,20 @@ _ADDRESS = re.compile(
     r"|(?<=://)[^\s/@:]*:(?!\d+\b)[^@'\"\n]*(?=@)",
 )
 _NAMED = re.compile(rf"(?P<name>(?<![\w.-]){_NAME}=)(?:{_TEXT}|(?:(?!&[\w.-]+=)[^\s'\"])*)", re.IGNORECASE)
+#: Names that are words elsewhere and secrets in the query of an address.
+_IN_QUERY = re.compile(
+    r"(?P<name>[?&;#](?:[\w.-]*[_.-])?(?:key|code|pass|pw|session|jwt|ticket|otp)=)[^\s'\"&;#]+", re.IGNORECASE
+)
+#: Written with blanks or a colon, as settings are, or quoted once more for an address.
+_SETTING = re.compile(
+    r"(?P<name>(?<![\w.-])[\w.-]*(?:passw(?:or)?d|passphrase|secret|(?:api|access|account|private)[-_.]?key)"
+    rf"(?:(?:\s*%20)*\s*=\s*|\s*:\s+))(?:{_TEXT}|[^\s'\",;&]+)",
+    re.IGNORECASE,
+)
+_PERCENT = re.compile(
+    r"(?P<name>[\w.-]*(?:passw(?:or)?d|pwd|passphrase|secret|token|sig|[-_.]?key)%3D)(?:(?!%26|%3B|&)[^\s'\"])+",
+    re.IGNORECASE,
+)
 _QUOTED = re.compile(
     rf"(?P<name>(?P<mark>[\"']){_NAME}(?P=mark)\s*[:,]\s*b?(?P<open>[\"']))(?:\\.|(?!(?P=open)).)*", re.IGNORECASE
 )
@@ -96,7 +110,7 @@ def redact(text: str) -> str:
     if "://" in text:
         # A named secret with an '@' would else be taken for a user that ends there.
         text = _ADDRESS.sub(HIDDEN, _HOSTED.sub(lambda found: _NAMED.sub(_named, found[0]), text))
-    for pattern in (_NAMED, _HEADER, _SCHEME):
+    for pattern in (_NAMED, _HEADER, _SCHEME, _IN_QUERY, _SETTING, _PERCENT):
         text = pattern.sub(_named, text)
     return _KNOWN_FORMS.sub(HIDDEN, text)
 
