@@ -5,8 +5,8 @@ import sys
 import pytest
 from hypothesis import settings
 
-# A busy machine is slow, not wrong: no example is failed for the time it took. Where CI is set, hypothesis draws the same
-# examples each time, which the parent profile holds.
+# A busy machine is slow, not wrong: no example is failed for the time it took. Where CI is set, the profile that is
+# inherited draws the same examples each time.
 settings.register_profile("imblab", settings.default, deadline=None)
 settings.load_profile("imblab")
 

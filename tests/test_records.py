@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import FrozenInstanceError, fields, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -207,8 +208,15 @@ bare = st.from_regex(r"[a-z][a-z_]{0,6}", fullmatch=True).filter(
 )
 
 
+def apart(found):
+    """Values that are not one value: a space lists each once."""
+    numbers = sorted(float(value) for value in found if not isinstance(value, str))
+    texts = [value for value in found if isinstance(value, str)]
+    return len(set(texts)) == len(texts) and all(b - a > 1e-11 for a, b in pairwise(numbers))
+
+
 def choices(values):
-    return st.lists(values, min_size=1, max_size=4).map(lambda found: Choice(tuple(found)))
+    return st.lists(values, min_size=1, max_size=4, unique=True).filter(apart).map(lambda found: Choice(tuple(found)))
 
 
 def intervals(low, high, **kinds):
@@ -222,7 +230,9 @@ spaces = {
     "ratio": choices(ratios) | intervals(1e-9, 1.0),
     "k": choices(st.integers(1, 99)) | whole,
     "weight": choices(positive | st.integers(1, 99) | st.just("balanced")) | intervals(1e-3, 1e6),
-    "threshold": st.lists(cuts, min_size=1, max_size=4, unique=True).map(lambda found: Choice(tuple(sorted(found)))),
+    "threshold": st.lists(cuts, min_size=1, max_size=4, unique=True)
+    .filter(apart)
+    .map(lambda found: Choice(tuple(sorted(found)))),
 }
 rules = st.one_of(
     cuts,

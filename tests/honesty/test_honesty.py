@@ -77,7 +77,7 @@ def test_permuting_the_labels_of_an_outer_test_fold_changes_no_choice_threshold_
 
                 def listen(atom, table=table, given=given):
                     answer = fit_predict(atom, Prepared(table, atom.fit))
-                    given[atom.address] = answer.p.tolist()
+                    given[atom.address] = answer.values.tolist()
                     return answer
 
                 row = evaluate(Task(cell, question, table, pairs, listen))
