@@ -25,7 +25,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 HIDDEN = "..."
 #: Shorter texts are hidden where they stand in an address only: elsewhere they are words.
 MIN_SECRET_CHARACTERS = 4
-#: Shorter ones only where no letter or digit stands beside them.
+#: Shorter ones only where no letter or digit stands next to them.
 MIN_EMBEDDED_CHARACTERS = 8
 #: Values of the environment are hidden from this length on: shorter ones are switches.
 MIN_VARIABLE_CHARACTERS = 8
@@ -243,7 +243,7 @@ def tell(error: BaseException) -> bool:
     Returns
     -------
     bool
-        False where nothing was printed: whoever prints it tells no secret.
+        False where nothing was printed: the traceback holds no secret.
     """
     trace = "".join(traceback.format_exception(error))
     if (shown := redact(trace)) == trace:

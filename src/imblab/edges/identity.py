@@ -1,4 +1,4 @@
-"""The identity of a study: which study a folder holds, whatever it is called and however it grows.
+"""The identity of a study: which study a folder holds; neither its name nor its growth changes it.
 
 It is the hash of the resolved question and of the data fingerprints at the first evaluation, and is kept in the folder
 from then on: extending a study changes nothing of it, a copy of the folder has the same one. Starting over gives

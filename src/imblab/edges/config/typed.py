@@ -16,7 +16,7 @@ from imblab.overrides import to_hydra_syntax, to_shell
 
 #: What the parser raises; numbers of thousands of digits and deep brackets are no errors of its own kind.
 UNREADABLE = (HydraException, ValueError, RecursionError)
-#: Keys of a data set whose value is one word, whatever it looks like.
+#: Keys of a data set whose value is one word, even if it looks like a number.
 ONE_WORD = re.compile(r"\+*dataset\.[^.]+\.(target|positive|groups|time|amount|id|parent|source|name|path|sheet|sep)")
 
 

@@ -28,7 +28,7 @@ TEXT = {".csv": False, ".tsv": True, ".tab": True, ".txt": False}
 EXCEL = (".xlsx", ".xlsm")
 COLUMNAR = (".parquet", ".pq", ".feather", ".arrow")
 PACKED: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-#: Keys of a table in a file, beside its columns.
+#: Keys of a table in a file, in addition to its columns.
 OPTIONS = ("sep", "decimal", "thousands", "encoding", "sheet")
 #: Words for characters that the shell or Hydra would read themselves.
 WORDS = {
@@ -121,7 +121,7 @@ def read_file(path: Path, spec: Mapping[str, Any], checks: Checks) -> pd.DataFra
         raise DataError(
             f"data set {checks.key!r}: the file {str(path)!r} {error.found}; {error.rule}. {_way_out(error, checks)}."
         ) from error
-    except Exception as error:  # the readers are other packages': whatever they raise is their answer
+    except Exception as error:  # the readers are other packages' and may raise anything
         raise DataError(
             f"data set {checks.key!r}: the file {str(path)!r} cannot be read ({first_line(error)}); its ending says "
             f"that it is {ending[1:]}{' in ' + packed[1:] if packed else ''}. Repair the file or correct "
@@ -165,15 +165,15 @@ def _existing(path: Path, checks: Checks) -> Path:
         if where.is_file():
             return where
         folder = where.is_dir()
-        beside = where if folder else where.parent
-        known = sorted(p.name for p in beside.iterdir() if p.is_file() and stem(p) != p.name) if beside.is_dir() else []
+        place = where if folder else where.parent
+        known = sorted(p.name for p in place.iterdir() if p.is_file() and stem(p) != p.name) if place.is_dir() else []
     except (RuntimeError, OSError, ValueError) as error:  # no home, a name too long, a NUL in it
         raise DataError(
             f"data set {checks.key!r} has the path {str(path)[:200]!r}, which cannot be opened ({first_line(error)}); "
             f"a table is a file. Correct {checks.at('path')}."
         ) from None
     near = known[:NEAREST] if folder else get_close_matches(where.name, known, n=3)
-    hint = f"Did you mean {' or '.join(repr(str(_beside(path, name, folder))) for name in near)}? " if near else ""
+    hint = f"Did you mean {' or '.join(repr(str(_neighbor(path, name, folder))) for name in near)}? " if near else ""
     what = "a directory" if folder else "not a file"
     raise DataError(
         f"data set {checks.key!r} has the path {str(path)!r}, which is {what}; paths are read from the current "
@@ -181,7 +181,7 @@ def _existing(path: Path, checks: Checks) -> Path:
     )
 
 
-def _beside(path: Path, name: str, folder: bool) -> Path:
+def _neighbor(path: Path, name: str, folder: bool) -> Path:
     return path / name if folder else path.with_name(name)
 
 

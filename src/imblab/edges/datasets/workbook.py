@@ -36,7 +36,7 @@ def read_sheet(source: Any, sheet: Any = None) -> pd.DataFrame:
 
     try:
         book = load_workbook(source, read_only=True, data_only=True)
-    except Exception as error:  # the reader is another package's: whatever it raises is its answer
+    except Exception as error:  # the reader is another package's and may raise anything
         raise FormatError(
             f"is not a workbook that can be read ({type(error).__name__})", "an Excel file is .xlsx or .xlsm"
         ) from error

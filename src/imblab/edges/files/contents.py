@@ -112,7 +112,7 @@ def read(folder: Path, name: str, alone: bool = False, most: int = -1) -> bytes:
 
 @contextmanager
 def replacing(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """Write a file in one step: whatever goes wrong meanwhile, the old content stays.
+    """Write a file in one step: if anything fails, the old content stays.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def locked(path: Path, name: str, wait: bool = True) -> Iterator[BinaryIO]:
     path : Path
         Of the folder or file that is locked; the folder above it is made where it does not exist.
     name : str
-        Of the file of the lock, which lies beside it.
+        Of the file of the lock, which lies next to it.
     wait : bool, default=True
         Whether to wait for the process that holds it.
 

@@ -15,7 +15,7 @@ PATIENCE = 60
 #: The one table, and the types of its columns.
 COLUMNS = {"address": "TEXT", "p": "BLOB", "facts": "TEXT", "made": "REAL"}
 _TABLE = "CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)"
-#: The files that SQLite keeps beside a database.
+#: The files that SQLite keeps next to a database.
 _BESIDE = ("", "-wal", "-shm")
 
 

@@ -31,7 +31,7 @@ class Owner:
     study : str
         Its name.
     identity : str
-        Which study it is, whatever its name.
+        Which study it is; its name does not matter.
     former : tuple of str, default=()
         The identities that it replaced: their runs are its own.
     experiment : str or None, default=None
@@ -79,7 +79,7 @@ def claim(client: Any, owner: Owner, uri: str) -> str:
         if found is None:
             location = file_uri(artifacts(uri)) if is_database(uri) else None
             try:
-                # With its tags in one step: whoever loses the race sees whose it is.
+                # With its tags in one step: a process that loses the race sees whose it is.
                 tags = {IDENTITY: owner.identity, STUDY: owner.study}
                 return str(client.create_experiment(_name(owner), artifact_location=location, tags=tags))
             except MlflowException as error:

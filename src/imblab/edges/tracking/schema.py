@@ -91,7 +91,7 @@ def _migrate(path: Path, revision: str, wanted: str) -> None:
     try:
         with _engine(sqlite_uri(path), "journal_mode=WAL", "synchronous=NORMAL") as engine, _silent():
             utils._initialize_tables(engine)
-    except Exception as error:  # whatever a migration raises, the store is given back
+    except Exception as error:  # a migration may raise anything; the store is given back
         with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(path)) as target:
             source.backup(target)
         raise StudyError(
@@ -102,7 +102,7 @@ def _migrate(path: Path, revision: str, wanted: str) -> None:
 
 
 def _copy(path: Path, revision: str) -> Path:
-    """A copy of a store beside it, under a name that is free."""
+    """A copy of a store next to it, under a name that is free."""
     number, copy = 1, path.with_name(f"{path.name}.{revision}.bak")
     while os.path.lexists(copy):
         number += 1
