@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 import imblab
 import peers
-from imblab import app
+from imblab.commands import running
 from imblab.edges import ledger, runner
 
 matplotlib.use("Agg")
@@ -117,14 +117,14 @@ class Clock:
 
 
 CLOCK = Clock()
-app.runner.run = CLOCK.run
+running.runner.run = CLOCK.run
 ledger.Ledger.append = lambda book, row: CLOCK.append(book, row)
 
 
 def ours(asked, data, n_jobs, store, uri=None):
     """A study of imblab into a fresh folder: wall seconds, share of CPU inside of the learner, mean MCC."""
     with tempfile.TemporaryDirectory() as folder:
-        frame = app.run(asked, n_jobs, Path(folder) / asked.name, data=[data], store_path=store, tracking_uri=uri)
+        frame = running.run(asked, n_jobs, Path(folder) / asked.name, data=[data], store_path=store, tracking_uri=uri)
         done = time.perf_counter()
     assert (frame.status == "ok").all()
     wall = (done if uri else CLOCK.end) - CLOCK.begin

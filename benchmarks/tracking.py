@@ -15,8 +15,8 @@ from statistics import median
 os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
 
 import imblab
-from imblab.edges import tracking
-from imblab.records import Evaluation, Trial
+from imblab.edges import mlflow as tracking
+from imblab.study import Evaluation, Trial
 
 CELLS, CANDIDATES, REPEATS = 4, 8, 3
 

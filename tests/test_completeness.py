@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 import imblab
-from imblab import app, documents, exporting, reporting, verdicts
 from imblab.analysis.completeness import completeness_of, within
 from imblab.cli import main
-from imblab.edges import config, ledger, report, tracking
-from imblab.edges.tracking.writing import Writer
+from imblab.commands import exporting, reporting, running, verdicts
+from imblab.edges import config, ledger, mlflow, report
+from imblab.edges.files import safe_yaml
+from imblab.edges.mlflow.writing import Writer
 from imblab.errors import StudyError
-from imblab.records import Evaluation, Learner, Measure, Protocol, Strategy, Study
+from imblab.study import Evaluation, Learner, Measure, Protocol, Strategy, Study
 
 #: What is said of a contrast that was judged, in any surface.
 WORDS = re.compile(r"\b(better|worse|equivalent|identical|undetermined|inconclusive|untested|resampling helps)\b", re.I)
@@ -218,15 +219,15 @@ def test_the_index_says_it_and_no_verdict(half):
 
 def test_the_notes_of_mlflow_begin_with_it_and_hold_no_verdict(half):
     rows = ledger.read_rows(half.home)
-    extras = tracking.Extras(specs=half.study.datasets)
-    runs = tracking.describe(half.study, rows, {}, extras)
+    extras = mlflow.Extras(specs=half.study.datasets)
+    runs = mlflow.describe(half.study, rows, {}, extras)
     assert LEAD in runs[0].note
     assert {run.tags["imblab.complete"] for run in runs if run.role in ("study", "cell")} == {"false"}
     assert runs[0].tags["imblab.evaluations"] == "14 of 24"
     for run in (run for run in runs if run.role == "cell"):
         assert run.note.startswith(LEAD)
         assert not WORDS.search(run.note)
-    during = tracking.describe(half.study, rows, {}, replace(extras, judged=False))
+    during = mlflow.describe(half.study, rows, {}, replace(extras, judged=False))
     assert "Running: no verdict before all 24 evaluations of the design are there." in during[0].note
     assert during[0].tags["imblab.complete"] == "false"
 
@@ -261,7 +262,7 @@ def test_a_finished_study_that_is_extended_is_incomplete_again(done, tmp_path, m
     path = Path("experiments/demo") / ledger.QUESTION
     mapping = yaml.safe_load(path.read_text())
     mapping["dataset"]["yeast6"] = mapping["dataset"]["yeast4"]
-    path.write_text(documents.text(mapping))
+    path.write_text(safe_yaml.text(mapping))
     out = " ".join(printed(capsys, "compare", "demo").split())
     assert out.startswith("Incomplete: 24 of 36 evaluations are there.")
     assert "Missing: 12 evaluations: all of data set yeast6." in out
@@ -285,7 +286,7 @@ def test_a_failure_that_stops_a_study_is_told_with_the_count(half, monkeypatch, 
     def stops(datasets, bundles, engine, on_row):
         on_row(replace(failing, dataset="yeast4", fold=2, strategy="none"))
 
-    monkeypatch.setattr(app.runner, "run", stops)
+    monkeypatch.setattr(running.runner, "run", stops)
     assert main(["run", *QUESTION, "runner.on_error=raise"]) == 2
     err = capsys.readouterr().err
     assert err.index("Incomplete: 15 of 24 evaluations are there.") < err.index("FitError")
@@ -301,7 +302,7 @@ def test_the_page_of_a_study_that_is_added_to_says_so_until_it_is_made_again(don
 
     more = [word.replace("ecoli3,yeast4", "ecoli3,yeast4,yeast6") for word in QUESTION]
     with monkeypatch.context() as patch:
-        patch.setattr(app.runner, "run", stops)
+        patch.setattr(running.runner, "run", stops)
         for _ in range(2):
             assert main(["run", *more]) == 130
     text = words_of(page.read_text())
@@ -321,7 +322,7 @@ def test_mlflow_says_at_once_that_a_study_is_added_to(tmp_path, monkeypatch):
     assert main(["run", *few]) == 0
 
     def seen():
-        client = MlflowClient(tracking.DEFAULT_URI)
+        client = MlflowClient(mlflow.DEFAULT_URI)
         experiment = client.get_experiment_by_name("demo")
         runs = client.search_runs([experiment.experiment_id], "tags.`imblab.role` = 'study'")
         return runs[0].data.tags, experiment.tags["mlflow.note.content"]
@@ -341,7 +342,7 @@ def test_mlflow_says_at_once_that_a_study_is_added_to(tmp_path, monkeypatch):
         asked.set()
 
     monkeypatch.setattr(Writer, "_tell", tell)
-    monkeypatch.setattr(app.runner, "run", stops)
+    monkeypatch.setattr(running.runner, "run", stops)
     assert main(["run", *[w.replace("ecoli3", "ecoli3,yeast4") for w in few]]) == 130
     tags, note = seen()
     assert (tags["imblab.complete"], tags["imblab.evaluations"]) == ("false", "running of 12")

@@ -10,7 +10,7 @@ import yaml
 
 import imblab
 from imblab.edges import config, datasets
-from imblab.records import Choice, Interval
+from imblab.study import Choice, Interval
 
 CONF = Path(__file__).parents[1] / "conf"
 BASE = ("name=x", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]")

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imblab import evaluations, verdicts
+from imblab import evaluations
 from imblab.analysis import table
+from imblab.commands import verdicts
 from imblab.edges import ledger
 from imblab.errors import StudyError
 from imblab.fields import FieldError, loaded
-from imblab.records import Evaluation, Learner, Measure, Strategy, Study, Trial
+from imblab.study import Evaluation, Learner, Measure, Strategy, Study, Trial
 
 RANGES = {"mcc": (-1, 1), "log_loss": (0, None)}
 TRIALS = (

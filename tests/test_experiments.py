@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imblab import reporting
+from imblab.commands import reporting
 from imblab.edges import config, ledger, report
 
 ROOT = Path(__file__).parents[1]

@@ -14,14 +14,15 @@ from mlflow.tracking import MlflowClient
 from sklearn.linear_model import LogisticRegression
 
 import imblab
-from imblab import cli, exporting
+from imblab import cli
+from imblab.commands import exporting
+from imblab.commands.layout import lay_out
 from imblab.core import own_code
 from imblab.edges import ledger, runner
-from imblab.edges.runner import memory, worker
+from imblab.edges.runner import prediction_cache, worker
 from imblab.edges.store import Store
 from imblab.errors import ConfigError, FitError, StudyError
-from imblab.layout import lay_out
-from imblab.records import Choice, Learner, Measure, Strategy
+from imblab.study import Choice, Learner, Measure, Strategy
 
 SAMPLER = """
 import numpy as np
@@ -268,8 +269,10 @@ def mine(packages, study):
 def fitted(monkeypatch):
     """The addresses of the fits that are made from here on."""
     found = []
-    bare = memory.fit_answer
-    monkeypatch.setattr(memory, "fit_answer", lambda atom, *rest: found.append(atom.address) or bare(atom, *rest))
+    bare = prediction_cache.fit_answer
+    monkeypatch.setattr(
+        prediction_cache, "fit_answer", lambda atom, *rest: found.append(atom.address) or bare(atom, *rest)
+    )
     return found
 
 

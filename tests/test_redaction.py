@@ -171,11 +171,11 @@ def test_an_address_that_is_read_otherwise_than_it_was_meant_is_known(address, r
     "address", ["postgresql://me:S3cr3tA@S3cr3tB@127.0.0.1:9/x", "http://me:S3cr3tA/S3cr3tB@127.0.0.1:9"]
 )
 def test_such_an_address_is_refused_in_our_own_words(address, storage):
-    from imblab.edges import optuna_storage, tracking
-    from imblab.records import Study
+    from imblab.edges import mlflow, optuna_storage
+    from imblab.study import Study
 
     act = {
-        "tracking.uri": lambda: tracking.check_writable(address),
+        "tracking.uri": lambda: mlflow.check_writable(address),
         "search.storage": lambda: optuna_storage.copy(Study("s", 0, {}, (), (), ()), [], address),
     }[storage]
     with pytest.raises(StudyError, match=r"has an address that cannot be used; it has an unquoted .*Quote") as refused:

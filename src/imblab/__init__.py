@@ -11,22 +11,22 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Choice": "records",
-    "Claims": "records",
-    "Dataset": "records",
-    "Evaluation": "records",
-    "Interval": "records",
-    "Learner": "records",
-    "Measure": "records",
-    "Protocol": "records",
-    "Strategy": "records",
-    "Study": "records",
-    "Tuning": "records",
-    "compose": "app",
+    "Choice": "study",
+    "Claims": "study",
+    "Dataset": "study",
+    "Evaluation": "study",
+    "Interval": "study",
+    "Learner": "study",
+    "Measure": "study",
+    "Protocol": "study",
+    "Strategy": "study",
+    "Study": "study",
+    "Tuning": "study",
+    "compose": "commands.running",
     "dataset": "edges.datasets",
-    "evaluate": "app",
-    "rescore": "rescoring",
-    "run": "app",
+    "evaluate": "commands.running",
+    "rescore": "commands.rescoring",
+    "run": "commands.running",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

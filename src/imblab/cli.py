@@ -168,38 +168,38 @@ def _loaded(args: argparse.Namespace) -> Callable[[], int]:
 def _chosen(args: argparse.Namespace) -> Callable[[], int]:
     folders = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
     if args.command == "plan":
-        from imblab import planning
+        from imblab.commands import planning
 
         return partial(planning.command_plan, args.overrides, folders, args.json)
-    from imblab import app
+    from imblab.commands import running
 
     if args.command == "run":
-        return partial(app.command_run, args.overrides, folders, args.json)
+        return partial(running.command_run, args.overrides, folders, args.json)
     if args.command == "compare":
-        return partial(app.command_compare, args.name, args.overrides, args.json)
+        return partial(running.command_compare, args.name, args.overrides, args.json)
     if args.command == "report":
-        from imblab import reporting
+        from imblab.commands import reporting
 
         if args.index and "=" in (args.name or ""):  # without a name the first override stands in its place
             args.name, args.overrides = None, [args.name, *args.overrides]
-        return partial(reporting.command_report, args.name, args.overrides, args.json, args.index, app.EXPERIMENTS)
+        return partial(reporting.command_report, args.name, args.overrides, args.json, args.index, running.EXPERIMENTS)
     if args.command == "rescore":
-        from imblab import rescoring
+        from imblab.commands import rescoring
 
         return partial(rescoring.command_rescore, args.name, args.overrides, folders, args.json)
     if args.command == "export":
-        from imblab import exporting
+        from imblab.commands import exporting
 
         return partial(exporting.command_export, args.name, args.overrides, args.json)
     if args.command == "sync":
-        from imblab import syncing
+        from imblab.commands import syncing
 
-        return partial(syncing.command_sync, args.name, args.overrides, folders, app.EXPERIMENTS)
+        return partial(syncing.command_sync, args.name, args.overrides, folders, running.EXPERIMENTS)
     if args.command == "store":
-        return partial(app.command_store, args.prune, args.json)
+        return partial(running.command_store, args.prune, args.json)
     if args.command == "ui":
-        return partial(app.command_ui, args.name, args.uri, args.port)
-    return partial(app.command_datasets, args.json)
+        return partial(running.command_ui, args.name, args.uri, args.port)
+    return partial(running.command_datasets, args.json)
 
 
 def _folder(text: str) -> Path:

@@ -27,7 +27,7 @@ from imblab.fields import (
     text,
     whole,
 )
-from imblab.records import DECISION_VALUE, PROBABILITY, Evaluation, Trial
+from imblab.study import DECISION_VALUE, PROBABILITY, Evaluation, Trial
 
 #: Repeats and folds that evidence can hold.
 MAX_FOLD = 2**15 - 1
@@ -90,7 +90,7 @@ def read(line: str | bytes, ranges: Ranges | None = None) -> Evaluation:
     Parameters
     ----------
     line : str or bytes
-        JSON, as :meth:`imblab.records.Evaluation.to_json` writes it.
+        JSON, as :meth:`imblab.study.Evaluation.to_json` writes it.
     ranges : mapping of str to (float or None, float or None), optional
         Lowest and highest score of every measure of the study; see :func:`ranges_of`.
 

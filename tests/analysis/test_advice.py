@@ -12,7 +12,7 @@ from scipy import stats
 
 from imblab.analysis.advice import ON_POINTS, ON_RESAMPLING, advice
 from imblab.analysis.intervals import detectable_factor
-from imblab.records import Learner, Measure, Protocol, Strategy, Study
+from imblab.study import Learner, Measure, Protocol, Strategy, Study
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 ARMS = (

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from imblab import app
 from imblab.analysis import methods
+from imblab.commands import running
 
 
 @pytest.fixture(scope="module")
 def study():
-    return app.compose("experiment=quickstart")
+    return running.compose("experiment=quickstart")
 
 
 def test_the_question_names_what_isolates_resampling(study):
@@ -44,7 +44,7 @@ def test_paragraphs_follow_the_configuration(study):
     ],
 )
 def test_what_is_asked_otherwise_is_said_otherwise(overrides, expected):
-    assert expected in " ".join(methods.paragraphs(app.compose("experiment=quickstart", *overrides)))
+    assert expected in " ".join(methods.paragraphs(running.compose("experiment=quickstart", *overrides)))
 
 
 def test_without_a_region_nothing_is_called_equivalent(study):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imblab.analysis import arms, table
+from imblab.analysis import paired, table
 from imblab.errors import StudyError
-from imblab.records import Evaluation, Trial
+from imblab.study import Evaluation, Trial
 
 
 def row(strategy="none", fold=0, score=0.5, dataset="toy", learner="logistic", repeat=0, **more):
@@ -91,7 +91,7 @@ def test_one_cell_has_one_answer(snapshot):
 
 def test_pairs_are_matched_by_fold_not_by_position():
     rows = [row("a", f, f / 10) for f in (2, 0, 1)] + [row("b", f, f / 100) for f in (1, 2, 0)]
-    found = arms.paired(table.tidy(rows), "a", "b", "mcc", [(0, 0), (0, 1), (0, 2)])
+    found = paired.paired(table.tidy(rows), "a", "b", "mcc", [(0, 0), (0, 1), (0, 2)])
     np.testing.assert_allclose(found.differences, [0, 0.09, 0.18])
     assert found.reason is None
     assert found.n_train.tolist() == [400] * 3
@@ -109,7 +109,7 @@ def test_pairs_are_matched_by_fold_not_by_position():
 )  # fmt: skip
 def test_what_is_missing_is_named_and_never_filled_in(rows, reason):
     frame = table.tidy([row("a", 0), row("a", 1), *rows])
-    found = arms.paired(frame, "a", "b", "mcc", [(0, 0), (0, 1)])
+    found = paired.paired(frame, "a", "b", "mcc", [(0, 0), (0, 1)])
     assert found.reason == reason
     assert np.isnan(found.differences).any()
 

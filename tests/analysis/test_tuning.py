@@ -8,7 +8,7 @@ import pytest
 
 from imblab.analysis import tuning
 from imblab.analysis.table import tidy
-from imblab.records import Evaluation, Trial
+from imblab.study import Evaluation, Trial
 
 
 def row(fold, values, chosen, strategy="smote", **more):

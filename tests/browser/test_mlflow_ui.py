@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from imblab.cli import main
 from imblab.edges import ledger
-from imblab.edges.tracking import views
+from imblab.edges.mlflow import views
 
 pytestmark = pytest.mark.browser
 

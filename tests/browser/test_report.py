@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imblab import app, reporting
+from imblab.commands import reporting, running
 from imblab.edges import config, ledger, report
 
 pytestmark = pytest.mark.browser
@@ -73,7 +73,7 @@ MISPLACED = """() => {
 def page_file(tmp_path_factory):
     """The report of a real study with an inapplicable strategy."""
     base = tmp_path_factory.mktemp("seen")
-    app.run(app.compose(*QUESTION), folder=base / "seen", store_path=base / "p.sqlite")
+    running.run(running.compose(*QUESTION), folder=base / "seen", store_path=base / "p.sqlite")
     study = config.load(base / "seen" / ledger.QUESTION).study
     return reporting.write(base / "seen", study)
 

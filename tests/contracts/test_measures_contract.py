@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from imblab.core import measures
-from imblab.records import Measure
+from imblab.study import Measure
 
 CONF = Path(__file__).parents[2] / "conf"
 

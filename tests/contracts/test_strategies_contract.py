@@ -21,7 +21,7 @@ from imblab.core import design, pipelines, splits
 from imblab.core.pipelines import Prepared, fit_predict
 from imblab.edges import config
 from imblab.errors import ConfigError
-from imblab.records import Choice, Dataset, Learner, Measure
+from imblab.study import Choice, Dataset, Learner, Measure
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "strategy").glob("*.yaml"))
 NAMES = [path.stem for path in FILES]

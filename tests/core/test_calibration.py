@@ -23,7 +23,7 @@ from imblab.core import calibration, design, evaluate, splits
 from imblab.core.calibration import corrected, received_share
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed, Prediction
-from imblab.records import Choice, Dataset, Learner, Measure, Protocol, Strategy, Study, Tuning
+from imblab.study import Choice, Dataset, Learner, Measure, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"})

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from imblab.core import costs, measures, thresholds
 from imblab.errors import ConfigError
-from imblab.records import Measure
+from imblab.study import Measure
 
 MATRIX = {"fn": 10, "fp": 1.5, "tp": 0.5, "tn": -0.25}
 AMOUNTS = {"fn": "amount", "fp": 2, "tp": 1}

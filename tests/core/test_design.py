@@ -15,7 +15,7 @@ from imblearn.under_sampling import NearMiss, RandomUnderSampler
 import imblab
 from imblab.core import design, splits
 from imblab.core.design import Part
-from imblab.records import Choice, Claims, Dataset, Interval, Learner, Protocol, Strategy, Tuning
+from imblab.study import Choice, Claims, Dataset, Interval, Learner, Protocol, Strategy, Tuning
 
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"}, {"C": Choice((0.1, 1.0))})
 KNN = Learner("knn", {"_target_": "sklearn.neighbors.KNeighborsClassifier"})

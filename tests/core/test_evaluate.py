@@ -12,7 +12,7 @@ import imblab
 from imblab.core import design, evaluate, splits
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed, Prediction
-from imblab.records import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
+from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"})

@@ -12,8 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 import imblab
-from imblab import app, planning
-from imblab.records import Choice, Dataset, Learner, Protocol, Strategy, Tuning
+from imblab.commands import planning, running
+from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"}, {"C": Choice((0.1, 1.0, 10.0))})
@@ -72,7 +72,7 @@ def fits(monkeypatch, tmp_path):
 
 
 def promised(question):
-    return planning.planned(app.lay_out(question, {"toy": toy()}))
+    return planning.planned(running.lay_out(question, {"toy": toy()}))
 
 
 @pytest.mark.parametrize(

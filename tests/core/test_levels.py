@@ -13,7 +13,7 @@ from imblab import dataset
 from imblab.core import levels, splits
 from imblab.core.pipelines import Prepared
 from imblab.errors import DataError
-from imblab.records import Protocol
+from imblab.study import Protocol
 
 
 def shops(names, rare=None, **columns):

@@ -18,7 +18,7 @@ from sklearn import metrics as sk
 
 from imblab.core import measures
 from imblab.errors import ConfigError
-from imblab.records import Measure
+from imblab.study import Measure
 
 HOME = "imblab.core.measures."
 EXACT = {"rtol": 0, "atol": 1e-12}

@@ -16,7 +16,7 @@ from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed, Prepared
 from imblab.core.retention import row_keeper
 from imblab.errors import DataError
-from imblab.records import Cell, Learner
+from imblab.study import Cell, Learner
 from imblab_model import digest
 
 LEARNERS = sorted(p.stem for p in (Path(__file__).parents[2] / "conf" / "learner").glob("*.yaml"))

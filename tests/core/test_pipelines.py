@@ -15,7 +15,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from imblab.core import pipelines
 from imblab.core.pipelines import Atom, FitFailed, Prepared, fit_predict
-from imblab.records import Dataset
+from imblab.study import Dataset
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 OVER = {"_target_": "imblearn.over_sampling.RandomOverSampler"}
@@ -411,8 +411,8 @@ def test_a_sampler_takes_the_form_that_suits_the_columns():
 
 def test_an_answer_is_addressed_with_the_versions_it_rests_on():
     from imblab import __version__
-    from imblab.core import targets
+    from imblab.core import estimator_specs
 
-    said = targets.versions({"_target_": "lightgbm.LGBMClassifier"})
+    said = estimator_specs.versions({"_target_": "lightgbm.LGBMClassifier"})
     assert f"imblab {__version__}" in said
     assert all(f"{name} " in said for name in ("numpy", "scipy", "sklearn", "lightgbm"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from imblab.core import design, measures, splits, thresholds
 from imblab.edges import config, runner
-from imblab.records import Choice, Dataset, Interval, Learner, Protocol, Strategy, Study, Tuning
+from imblab.study import Choice, Dataset, Interval, Learner, Protocol, Strategy, Study, Tuning
 
 MEASURES = config.compose(["name=x", "dataset=[ecoli3]"]).study.measures
 COUNTED = [m for m in MEASURES if measures.is_monotone(m)]

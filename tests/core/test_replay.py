@@ -16,7 +16,7 @@ from imblab.core import design, evaluate, measures, replay, splits
 from imblab.core.pipelines import Atom, FitFailed, Prepared, fit_predict
 from imblab.core.replay import Unanswered
 from imblab.edges import config
-from imblab.records import Dataset, fingerprint
+from imblab.study import Dataset, fingerprint
 
 LEARNER = {"make": {"_target_": "sklearn.linear_model.LogisticRegression"}}
 SMOTE_TEXT = {"_target_": "imblearn.over_sampling.SMOTE"}

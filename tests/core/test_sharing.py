@@ -11,7 +11,7 @@ from imblab.core import design, splits
 from imblab.core.pipelines import Prepared, atom_of, fit_answer, fit_predict
 from imblab.core.sharing import Sharing, rounds
 from imblab.edges import config, runner
-from imblab.records import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
+from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
 CONF = config.compose(["name=x", "dataset=[ecoli3]", "learner=[lightgbm,xgboost,logistic]"]).study
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imblab.core import spaces
-from imblab.records import Choice, Interval, Learner, Strategy
+from imblab.study import Choice, Interval, Learner, Strategy
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 values = st.lists(st.one_of(st.integers(-3, 3), st.floats(-2, 2), st.sampled_from(["a", "b"])), min_size=1, max_size=4)

@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from imblab.core import splits
 from imblab.errors import ConfigError, DataError
-from imblab.records import Dataset, Protocol
+from imblab.study import Dataset, Protocol
 
 
 def table(y, **columns):

@@ -17,8 +17,8 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import all_estimators
 
-from imblab import app
-from imblab.core import admission, targets
+from imblab.commands import running
+from imblab.core import admission, estimator_specs
 from imblab.edges import config
 from imblab.edges.config import parameters, splitting
 from imblab.errors import ConfigError
@@ -70,7 +70,7 @@ NESTED = {
 @pytest.fixture(scope="module")
 def plain():
     words = ("name=x", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke", "measures=[mcc]")
-    return config.to_mapping(app.compose(*words))
+    return config.to_mapping(running.compose(*words))
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_every_classifier_and_sampler_is_admitted():
         if issubclass(cls, ClassifierMixin) or hasattr(cls, "fit_resample"):
             assert path in admission.admitted()
     for path in admission.admitted():
-        assert issubclass(targets.resolve(path), BaseEstimator)
+        assert issubclass(estimator_specs.resolve(path), BaseEstimator)
 
 
 def test_everything_else_is_refused_with_what_would_allow_it():
@@ -312,7 +312,7 @@ feature_name_combiner importance_getter verbose_feature_names_out
 def test_every_parameter_of_a_listed_class_was_looked_at():
     unbounded, called, free = set(), set(), set()
     for path in admission.admitted():
-        cls = targets.resolve(path)
+        cls = estimator_specs.resolve(path)
         rules = getattr(cls, "_parameter_constraints", {})
         for name in cls._get_param_names() if rules else ():
             rule = rules.get(name)
@@ -410,7 +410,7 @@ def test_every_class_that_can_hold_rows_back_is_known():
     """By what the classes do: a fraction, a number of folds or a switch among their parameters."""
     with warnings.catch_warnings(action="ignore"):
         for path in admission.admitted():
-            cls = targets.resolve(path)
+            cls = estimator_specs.resolve(path)
             names = set(cls._get_param_names())
             if "validation_fraction" in names:
                 on = {"early_stopping": True} if "early_stopping" in names else {"n_iter_no_change": 5}

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 
-from imblab import app
 from imblab.cli import main
+from imblab.commands import running
 from imblab.edges import config, datasets
 from imblab.edges.datasets import database
 from imblab.errors import ImblabError
@@ -227,8 +227,10 @@ def test_a_received_study_asks_for_the_word(shop, tmp_path, capsys, monkeypatch)
         f'dataset.sql.query="{QUERY}"',
         "dataset.sql.id=id",
     )
-    study = app.compose(*words, "dataset.sql.target=left", "learner=[logistic]", "strategy=[none]", "protocol=smoke")
-    assert app.lay_out(study).datasets["sql"].y.sum() == 8
+    study = running.compose(
+        *words, "dataset.sql.target=left", "learner=[logistic]", "strategy=[none]", "protocol=smoke"
+    )
+    assert running.lay_out(study).datasets["sql"].y.sum() == 8
     (tmp_path / "study.yaml").write_text(json.dumps(config.to_mapping(study)))
     assert main(["plan", "study.yaml"]) == 2
     assert "allow_sql=true" in capsys.readouterr().err

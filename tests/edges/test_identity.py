@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import imblab
-from imblab import syncing
+from imblab.commands import syncing
 from imblab.edges import identity, ledger
 from imblab.errors import StudyError
 

@@ -20,14 +20,14 @@ from scipy import stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from imblab import app, reporting
 from imblab.analysis import evidence as evidences
+from imblab.commands import reporting, running
+from imblab.commands.layout import lay_out
+from imblab.commands.verdicts import judge
 from imblab.core import replay
 from imblab.edges import config, evidence, ledger, report, store
 from imblab.edges.report import model, priors
-from imblab.layout import lay_out
-from imblab.records import Learner, Strategy
-from imblab.verdicts import judge
+from imblab.study import Learner, Strategy
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 QUESTION = (
@@ -46,8 +46,8 @@ QUESTION = (
 def small(tmp_path_factory):
     """A finished study in a folder, with an inapplicable strategy, its predictions beside it."""
     base = tmp_path_factory.mktemp("report")
-    study = app.compose(*QUESTION)
-    app.run(study, folder=base / "small", store_path=base / "p.sqlite")
+    study = running.compose(*QUESTION)
+    running.run(study, folder=base / "small", store_path=base / "p.sqlite")
     home = base / "small"
     study = config.load(home / ledger.QUESTION).study
     files = report.render(reporting.source_of(home, study))
@@ -805,13 +805,13 @@ def timed(tmp_path_factory):
     x, day = random.normal(size=(n, 2)), np.arange(n) // 4
     y = (x[:, 0] + random.normal(size=n) > 1.3).astype(int)
     pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "day": day, "y": y}).to_csv(base / "days.csv", index=False)
-    study = app.compose(
+    study = running.compose(
         *("name=timed", "dataset=table", f"dataset.table.path={base / 'days.csv'}", "dataset.table.target=y"),
         *("dataset.table.time=day", "learner=[logistic]", "strategy=[none,threshold,smote,smote_threshold]"),
         *("protocol=smoke", "search=tpe", "search.n_trials=4", "strategy.smote.space.ratio=interval(0.6,1)"),
         *("strategy.smote.space.k=choice(3,5)", "strategy.smote_threshold.space.ratio=interval(0.6,1)"),
     )
-    app.run(study, folder=base / "timed", store_path=base / "p.sqlite")
+    running.run(study, folder=base / "timed", store_path=base / "p.sqlite")
     kept = config.load(base / "timed" / ledger.QUESTION).study
     return report.render(reporting.source_of(base / "timed", kept))
 

@@ -17,9 +17,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from imblab.core import design, evaluate, splits
 from imblab.edges import config, runner
-from imblab.edges.runner import answering, worker
+from imblab.edges.runner import bundle_evaluator, worker
 from imblab.edges.store import Store
-from imblab.records import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
+from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
 MEASURES = config.compose(["name=x", "dataset=[ecoli3]"]).study.measures
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression", "max_iter": 2000})
@@ -99,7 +99,7 @@ def test_parts_hold_every_fit_once(inner, parts):
     plan = splits.plan(data, question.protocol, question.seed)
     cells = design.expand(question, {"toy": plan})
     for bundle in runner.bundles(question, {"toy": plan}, cells):
-        work = answering.Work(bundle, answering.Ground.of(data))
+        work = bundle_evaluator.Work(bundle, bundle_evaluator.Ground.of(data))
         fitted = [
             work.memory.sharing.family(atom)[0].address for part in range(parts) for atom in work._fits(part, parts)
         ]

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from imblab import app
 from imblab.cli import main
+from imblab.commands import running
 from imblab.edges import config, evidence, ledger, terminal
 from imblab.edges.config import checks, parameters
 from imblab.errors import ConfigError, ImblabError, StudyError, presentable
@@ -58,7 +58,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def resolved():
-    return config.to_mapping(app.compose(*SMALL, "measures=[mcc,pr_auc]"))
+    return config.to_mapping(running.compose(*SMALL, "measures=[mcc,pr_auc]"))
 
 
 def everything(folder):
@@ -375,13 +375,13 @@ def test_no_link_and_no_pipe_in_a_study_is_followed_at_any_depth(case, here, cap
 
 def test_a_hard_link_is_not_uploaded(here, finished):
     """`hard-link-of-a-secret`, `hard-link-of-the-rows`."""
-    from imblab.edges import tracking
+    from imblab.edges import mlflow
 
     (here / "secret").write_text("precious")
     (finished / "figures").mkdir(exist_ok=True)
     os.link(here / "secret", finished / "figures" / "secret.svg")
     with pytest.raises(StudyError, match="hard links"):
-        tracking.in_folder(finished)
+        mlflow.in_folder(finished)
     (finished / "figures" / "secret.svg").unlink()
     os.link(finished / "ledger.jsonl", here / "rows")
     with pytest.raises(StudyError, match="hard links"), ledger.open_study(finished, ledger.read_study(finished)):
@@ -390,10 +390,10 @@ def test_a_hard_link_is_not_uploaded(here, finished):
 
 def test_a_link_that_takes_the_place_of_a_file_is_not_uploaded(here, finished):
     """`link-after-the-check`: put there between the check and the upload."""
-    from imblab.edges import tracking
+    from imblab.edges import mlflow
 
     (here / "secret").write_text("precious")
-    [rows] = [file for file in tracking.in_folder(finished) if file.path == "ledger.jsonl"]
+    [rows] = [file for file in mlflow.in_folder(finished) if file.path == "ledger.jsonl"]
     (finished / "ledger.jsonl").unlink()
     (finished / "ledger.jsonl").symlink_to(here / "secret")
     (here / "sent").mkdir()
@@ -535,7 +535,7 @@ def test_a_hostile_column_in_a_message_is_spelt_out(name, here, capsys):
     pd.DataFrame({name: [np.inf, 1.0] * 10, "y": [0, 1] * 10}).to_csv("table.csv", index=False)
     words = (*SMALL, "dataset=table", "dataset.table.path=table.csv", "dataset.table.target=y", *RUNNER)
     with pytest.raises(ImblabError) as said:
-        app.lay_out(app.compose(*words[:1], *words[2:]))
+        running.lay_out(running.compose(*words[:1], *words[2:]))
     assert str(said.value).isprintable()
 
 
@@ -553,7 +553,7 @@ def test_a_parquet_of_pickles_is_not_unpickled(here):
     words = ("name=p", "dataset=table", "dataset.table.path=table.parquet", "dataset.table.target=y", "protocol=smoke")
     words = (*words, "dataset.table.allow_majority_positive=true", "learner=[logistic]", "strategy=[none]")
     with suppress(ImblabError):
-        app.lay_out(app.compose(*words))
+        running.lay_out(running.compose(*words))
     assert not (here / "canary").exists()
 
 
@@ -602,16 +602,16 @@ def test_a_class_under_another_name_belongs_where_it_comes_from(monkeypatch):
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.svm import SVC
 
-    from imblab.core import targets
+    from imblab.core import estimator_specs
 
     module = types.ModuleType("mine")
     module.Smuggled, module.Fine = CountVectorizer, SVC
     monkeypatch.setitem(sys.modules, "mine", module)
     with pytest.raises(ConfigError, match=r"another name of a class of 'sklearn\.feature_extraction\.text'") as error:
-        targets.resolve("mine.Smuggled", ("mine",))
+        estimator_specs.resolve("mine.Smuggled", ("mine",))
     assert error.value.grants == ("sklearn.feature_extraction.text.CountVectorizer",)
-    assert targets.resolve("mine.Smuggled", ("mine", *error.value.grants)) is CountVectorizer
-    assert targets.resolve("mine.Fine", ("mine",)) is SVC
+    assert estimator_specs.resolve("mine.Smuggled", ("mine", *error.value.grants)) is CountVectorizer
+    assert estimator_specs.resolve("mine.Fine", ("mine",)) is SVC
 
 
 @pytest.mark.parametrize(

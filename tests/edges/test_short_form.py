@@ -9,9 +9,9 @@ import pytest
 
 from imblab import compose
 from imblab.cli import main
+from imblab.commands.layout import lay_out
 from imblab.edges import datasets
 from imblab.errors import ConfigError, DataError
-from imblab.layout import lay_out
 
 
 @pytest.fixture(autouse=True)

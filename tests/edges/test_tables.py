@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imblab import app
+from imblab.commands import running
 from imblab.edges import datasets
 from imblab.edges.datasets import formats
 from imblab.errors import ConfigError, DataError, ImblabError
@@ -795,12 +795,12 @@ def tables_of_the_page(here):
 def test_every_command_of_the_page_runs(command, tables_of_the_page, monkeypatch):
     monkeypatch.setenv("SHOP_DB", "sqlite:///shop.db")
     _, _, *words = shlex.split(command)
-    study = app.compose(*words, "learner=[logistic]", "strategy=[none]", "protocol=smoke")
+    study = running.compose(*words, "learner=[logistic]", "strategy=[none]", "protocol=smoke")
     [(key, spec)] = study.datasets.items()
     data = datasets.load(spec, key)
     assert len(data.X) == 60
     assert (data.time is not None) == ("time=day" in command)
-    assert app.lay_out(study).cells
+    assert running.lay_out(study).cells
 
 
 def test_the_page_names_every_option():

@@ -23,7 +23,7 @@ from wsgiref.util import setup_testing_defaults
 import pandas as pd
 import pytest
 
-from imblab import app
+from imblab.commands import running
 from imblab.edges import datasets, ledger
 from imblab.errors import ConfigError, DataError
 
@@ -158,7 +158,7 @@ class Server:
 
 
 @contextmanager
-def running(server):
+def started(server):
     try:
         yield server.start()
     finally:
@@ -173,8 +173,8 @@ def database(postgres):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, database, s3):
-    with running(Server(tmp_path_factory.mktemp("server") / "server.log", database, s3)) as started:
-        yield started
+    with started(Server(tmp_path_factory.mktemp("server") / "server.log", database, s3)) as up:
+        yield up
 
 
 @pytest.fixture(autouse=True)
@@ -277,7 +277,7 @@ def test_a_page_under_another_name_is_refused_until_it_is_allowed(server, tmp_pa
     path = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
     assert server.ask(path) == 200
     assert server.ask(path, Host="mlflow.evil.example") == 403
-    with running(Server(tmp_path / "other.log", database, s3, "--allowed-hosts", "mlflow.team.example")) as other:
+    with started(Server(tmp_path / "other.log", database, s3, "--allowed-hosts", "mlflow.team.example")) as other:
         assert other.ask(path, Host="mlflow.team.example") == 200
         assert other.ask(path, Host="mlflow.evil.example") == 403
 
@@ -304,7 +304,7 @@ def synced(name, uri):
 
 def test_a_server_that_dies_midway_stops_no_study(tmp_path, postgres, s3):
     server = Server(tmp_path / "server.log", postgres.database("dying"), s3)
-    with running(server):
+    with started(server):
         process = start(*ask("dying", server.uri))
         count = "SELECT count(*) FROM runs"
         for _ in range(60_000):
@@ -320,7 +320,7 @@ def test_a_server_that_dies_midway_stops_no_study(tmp_path, postgres, s3):
     assert "sync" in out + err
     assert "Traceback" not in out + err
     assert len(ledger.read_rows(Path("experiments/dying"))) == 9
-    with running(server):
+    with started(server):
         synced("dying", server.uri)
         assert scores_of(server.uri, "dying") == expected("dying")
         client = client_of(server.uri)
@@ -407,7 +407,7 @@ def test_from_python_a_traceback_shows_no_password(postgres):
     assert not trace(done.stdout, done.stderr)
     for slip in (f"tracking.urii='{uri}'", f"tracking.uri={uri} x", f"tracking.uri={uri.replace('Pw', 'Pw {')}"):
         with pytest.raises(ConfigError, match="override") as said:
-            app.compose("experiment=quickstart", slip)
+            running.compose("experiment=quickstart", slip)
         assert not trace("".join(traceback.format_exception(said.value)))
 
 
@@ -445,7 +445,7 @@ def test_a_server_that_asks_who_is_there(tmp_path, postgres, s3):
         MLFLOW_AUTH_CONFIG_PATH=str(config),
         **words,
     )
-    with running(server):
+    with started(server):
         refused = imblab(*ask("guarded", server.uri))
         assert refused.code == 0
         assert "Not logged" in refused.err

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from imblab.analysis import compare, table
 from imblab.edges import terminal
-from imblab.records import Choice, Evaluation, Learner, Measure, Protocol, Strategy, Study, Trial
+from imblab.study import Choice, Evaluation, Learner, Measure, Protocol, Strategy, Study, Trial
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 STRATEGIES = (

@@ -11,7 +11,7 @@ from imblab.core import design, splits
 from imblab.core.evaluate import Task, evaluate
 from imblab.core.pipelines import Prepared, fit_predict
 from imblab.edges import config, runner
-from imblab.records import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
+from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression", "max_iter": 2000})
@@ -97,11 +97,13 @@ class SpySampler(BaseEstimator):
 
 
 def test_a_spy_sampler_sees_only_fit_rows(monkeypatch):
-    from imblab.core import targets
+    from imblab.core import estimator_specs
 
-    real = targets.resolve
+    real = estimator_specs.resolve
     monkeypatch.setattr(
-        targets, "resolve", lambda path, *a, **k: SpySampler if path == "spy.SpySampler" else real(path, *a, **k)
+        estimator_specs,
+        "resolve",
+        lambda path, *a, **k: SpySampler if path == "spy.SpySampler" else real(path, *a, **k),
     )
     data = toy()
     # The column `b` is the row number, scaled in every part: undone below by ranks within the known rows.

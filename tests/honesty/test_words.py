@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 import imblab
 from imblab.analysis import compare, table
 from imblab.core.measures import mcc
-from imblab.records import Claims, Evaluation, Learner, Measure, Protocol, Strategy, Study
+from imblab.study import Claims, Evaluation, Learner, Measure, Protocol, Strategy, Study
 
 pytestmark = pytest.mark.slow
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
+from imblab.analysis.across_datasets import Across
 from imblab.analysis.claims import family
 from imblab.analysis.intervals import detectable_factor
-from imblab.analysis.many import Across
 from imblab.analysis.methods import joined, named
 from imblab.analysis.wording import isolates_resampling, reasons
-from imblab.records import Study
+from imblab.study import Study
 
 #: Verdicts of a contrast a - b whose arms differ in resampling alone.
 ON_RESAMPLING = {

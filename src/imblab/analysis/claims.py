@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from imblab.errors import StudyError, unknown
-from imblab.records import Measure, Registered, Study
+from imblab.study import Measure, Registered, Study
 
 #: What the default contrasts ask of resampling: SMOTE against its equal without it.
 EQUAL_POLICY = ("smote_threshold", "threshold")
@@ -92,7 +92,7 @@ def labels(study: Study, why: str | None = None) -> Mapping[Pair, str | None]:
 
     Examples
     --------
-    >>> from imblab.records import Strategy
+    >>> from imblab.study import Strategy
     >>> study = register(Study("s", 0, {}, (), (Strategy("none"), Strategy("smote")), ()))
     >>> labels(replace(study, strategies=(*study.strategies, Strategy("adasyn"))))[("adasyn", "none")]
     'the contrast was not claimed before the first row'

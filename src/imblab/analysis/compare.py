@@ -12,15 +12,15 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import arms, table
-from imblab.analysis.arms import Descriptive
+from imblab.analysis import paired, table
 from imblab.analysis.bayes import posterior
 from imblab.analysis.claims import Pair, labels, pairs, primary, register
 from imblab.analysis.claims import family as claimed_pairs
 from imblab.analysis.intervals import Estimate, detectable, holm
+from imblab.analysis.paired import Descriptive
 from imblab.analysis.summary import summarise
 from imblab.analysis.wording import sentences
-from imblab.records import Study
+from imblab.study import Study
 
 __all__ = ["contrasts", "pairs", "primary", "register", "sentences", "summarise", "verdict"]
 
@@ -77,7 +77,7 @@ def contrasts(
     """
     table.check_paired(frame)
     late = labels(study, exploratory)
-    rows = [row for family in arms.families(frame, study) for row in _judged_family(family, study, descriptive, late)]
+    rows = [row for family in paired.families(frame, study) for row in _judged_family(family, study, descriptive, late)]
     if incomplete:
         rows = [{**row, **dict.fromkeys(TESTED, math.nan), "verdict": INCOMPLETE, "reason": incomplete} for row in rows]
     columns = ["dataset", "learner", "a", "b", "measure", "folds", *NUMBERS, "verdict", "reason"]
@@ -127,13 +127,13 @@ def verdict(
 def _judged_family(
     family: pd.DataFrame, study: Study, descriptive: Descriptive, late: Mapping[Pair, str | None]
 ) -> Iterator[dict[str, Any]]:
-    claims, by_time = study.claims, arms.follows_time(descriptive, family)
+    claims, by_time = study.claims, paired.follows_time(descriptive, family)
     better, claimed = primary(study).greater_is_better, claimed_pairs(study)
     asked = pairs(study)
-    wide = {p: arms.estimate(family, *p, study, claims.alpha, by_time) for p in dict.fromkeys((*asked, *claimed))}
+    wide = {p: paired.estimate(family, *p, study, claims.alpha, by_time) for p in dict.fromkeys((*asked, *claimed))}
     adjusted = dict(zip(claimed, holm([wide[pair].p for pair in claimed]), strict=True))
     shared = {"dataset": family.dataset.iloc[0], "learner": family.learner.iloc[0], "measure": study.primary}
-    shared |= {"folds": len(arms.folds_of(family, study)), "rope": claims.rope.get(study.primary, math.nan)}
+    shared |= {"folds": len(paired.folds_of(family, study)), "rope": claims.rope.get(study.primary, math.nan)}
     for pair in asked:
         e, narrow = wide[pair], wide[pair].at(2 * claims.alpha)
         p_holm = math.nan if late[pair] else float(adjusted[pair])

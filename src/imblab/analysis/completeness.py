@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from imblab.records import Evaluation, Study
+from imblab.study import Evaluation, Study
 
 #: Names in one list; the others are counted.
 MAX_LISTED_NAMES = 4
@@ -38,7 +38,7 @@ class Completeness:
 
     Examples
     --------
-    >>> from imblab.records import Learner, Protocol, Strategy
+    >>> from imblab.study import Learner, Protocol, Strategy
     >>> study = Study("s", 0, {}, (Learner("knn", {}),), (Strategy("none"),), (), Protocol(outer_folds=3))
     >>> found = completeness_of(study, ["ecoli3"], [])
     >>> found.is_complete, found.evaluated, found.asked
@@ -153,7 +153,7 @@ def completeness_of(study: Study, datasets: Sequence[str], rows: Iterable[Evalua
 
     Examples
     --------
-    >>> from imblab.records import Learner, Strategy
+    >>> from imblab.study import Learner, Strategy
     >>> study = Study("s", 0, {}, (Learner("knn", {}),), (Strategy("none"), Strategy("smote")), ())
     >>> print(completeness_of(study, ["ecoli3"], []).sentences()[1])
     Missing: 10 evaluations: all of data set ecoli3.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imblab.analysis.claims import pairs
-from imblab.records import Axis, Choice, Measure, Strategy, Study
+from imblab.study import Axis, Choice, Measure, Strategy, Study
 
 #: What a list of names shows before it counts the rest.
 MOST = 12

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from imblab.analysis.methods import joined
-from imblab.records import Learner, Study
+from imblab.study import Learner, Study
 
 #: Parameters that weigh or resample the classes, with the values at which they do not: class weights and resampling
 #: ensembles of scikit-learn and imbalanced-learn, class priors, XGBoost, LightGBM and its aliases.

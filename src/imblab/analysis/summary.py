@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import arms, rebalancing, table
-from imblab.analysis.arms import Descriptive
+from imblab.analysis import paired, rebalancing, table
 from imblab.analysis.intervals import Estimate
-from imblab.records import Scalar, Study
+from imblab.analysis.paired import Descriptive
+from imblab.study import Scalar, Study
 
 #: The reference arms of every study.
 BASELINES = ("none", "threshold")
@@ -47,9 +47,9 @@ def summarise(frame: pd.DataFrame, study: Study, descriptive: Descriptive = Fals
     """
     table.check_paired(frame)
     rows = [
-        _summary(family, strategy, study, arms.follows_time(descriptive, family))
-        for family in arms.families(frame, study)
-        for strategy in arms.ordered(family.strategy, [s.name for s in study.strategies])
+        _summary(family, strategy, study, paired.follows_time(descriptive, family))
+        for family in paired.families(frame, study)
+        for strategy in paired.ordered(family.strategy, [s.name for s in study.strategies])
     ]
     return pd.DataFrame(rows)
 
@@ -82,11 +82,11 @@ def spread(values: Sequence[Scalar]) -> str:
 
 
 def _summary(family: pd.DataFrame, strategy: str, study: Study, descriptive: bool) -> dict[str, Any]:
-    own, folds = family[family.strategy == strategy], arms.folds_of(family, study)
+    own, folds = family[family.strategy == strategy], paired.folds_of(family, study)
     scored = own[own.status == "ok"]
     by_status = {s: int((own.status == s).sum()) for s in ("ok", "failed", "inapplicable")}
     bases = [b for b in BASELINES if b != strategy and b in set(family.strategy)]
-    gains = {b: arms.estimate(family, strategy, b, study, study.claims.alpha, descriptive) for b in bases}
+    gains = {b: paired.estimate(family, strategy, b, study, study.claims.alpha, descriptive) for b in bases}
     facts: dict[str, Any] = {"dataset": own.dataset.iloc[0], "learner": own.learner.iloc[0], "strategy": strategy}
     facts |= {"mean": _mean(scored, study.primary), "sd": _sd(scored, study.primary)}
     facts |= {"folds": len(folds), **by_status, "missing": len(folds) - len(own)}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.errors import StudyError
-from imblab.records import Evaluation, key_of
+from imblab.study import Evaluation, key_of
 
 #: The columns every table has, before those of the measures.
 FACTS = (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.records import Evaluation, Scalar
+from imblab.study import Evaluation, Scalar
 
 #: Knobs in the order in which they are named; parameters of learners follow by name.
 FIRST = ("ratio", "k", "weight")

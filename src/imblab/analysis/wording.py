@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import rebalancing
-from imblab.analysis.cells import percent, probability, signed
-from imblab.analysis.many import Across, too_few
+from imblab.analysis.across_datasets import Across, too_few
 from imblab.analysis.methods import named
-from imblab.records import Strategy, Study
+from imblab.analysis.text_tables import percent, probability, signed
+from imblab.study import Strategy, Study
 
 
 def sentences(contrasts: pd.DataFrame, study: Study) -> list[str]:

@@ -25,9 +25,9 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from imblab.core import pipelines, targets
+from imblab.core import estimator_specs, pipelines
 from imblab.errors import foreign_reason
-from imblab.records import Learner, Make, Strategy
+from imblab.study import Learner, Make, Strategy
 
 #: A learned way from scores to probabilities; its keywords are what was learned.
 Map = partial[np.ndarray]
@@ -269,7 +269,7 @@ def learn(kind: str, folds: Sequence[Fold], seed: int = 0) -> Map:
 
 def _learned_by_class(path: str, score: np.ndarray, y: np.ndarray, seed: int) -> Map:
     try:
-        made = targets.build({"_target_": path}, allow=None, seed=seed)
+        made = estimator_specs.build({"_target_": path}, allow=None, seed=seed)
         made.fit(score.copy(), y.copy())
     except BaseException as error:  # a class may raise anything
         reason = f"{type(error).__name__}: {foreign_reason(error)}"
@@ -365,7 +365,7 @@ def score_of(values: np.ndarray, make: Make) -> np.ndarray:
 
 def reads_log_odds(make: Make) -> bool:
     """Whether a calibration of a learner reads the log-odds of its probabilities."""
-    return pipelines.gives_probabilities(make) and targets.offers(make, "decision_function")
+    return pipelines.gives_probabilities(make) and estimator_specs.offers(make, "decision_function")
 
 
 def gives_probabilities(strategy: Strategy, learner: Learner) -> bool:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from imblab.core import calibration, own_code, pipelines, spaces, targets, thresholds
+from imblab.core import calibration, estimator_specs, own_code, pipelines, spaces, thresholds
 from imblab.core.splits import Pair
 from imblab.errors import ConfigError
-from imblab.records import (
+from imblab.study import (
     DECISION_VALUE,
     Cell,
     Choice,
@@ -210,7 +210,7 @@ def obstacle(params: Mapping[str, Scalar], sampler: Make | None, where: Iterable
     """
     if sampler is None:
         return None
-    cls: Any = targets.resolve(sampler["_target_"], allow=None)
+    cls: Any = estimator_specs.resolve(sampler["_target_"], allow=None)
     suits = _SUITS.get(getattr(cls, "_sampling_type", ""))  # a class of one's own need not declare its type
     for part in where:
         ratio, k = params.get("ratio"), params.get("k")

@@ -18,7 +18,7 @@ from imblab import seeds
 from imblab.core import calibration, design, measures, own_code, pipelines, search, spaces, thresholds
 from imblab.core.pipelines import Atom, FitFailed, Prediction
 from imblab.core.splits import Pair
-from imblab.records import (
+from imblab.study import (
     DECISION_VALUE,
     PROBABILITY,
     Axis,

@@ -10,7 +10,7 @@ from imblab.core import calibration, evaluate, search, spaces
 from imblab.core.evaluate import Task
 from imblab.core.pipelines import Atom, Prediction
 from imblab.core.sharing import Sharing
-from imblab.records import Scalar, Strategy, Study
+from imblab.study import Scalar, Strategy, Study
 
 #: What is known of an address: an answer or nothing.
 LookUp = Callable[[str], Prediction | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_random_state
 
-from imblab.records import fingerprint
+from imblab.study import fingerprint
 
 #: What ``numpy.isclose`` calls equal, which is how scikit-learn compares two folds.
 ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE = 1e-8, 1e-5

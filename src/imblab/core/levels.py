@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imblab.records import Dataset
+from imblab.study import Dataset
 
 #: One-hot columns beyond this are a design mistake more often than a wish.
 MAX_LEVELS = 100

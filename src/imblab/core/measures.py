@@ -24,7 +24,7 @@ import numpy as np
 
 from imblab.core import admission
 from imblab.errors import ConfigError, foreign_reason, unknown
-from imblab.records import Measure
+from imblab.study import Measure
 
 #: Where the functions of measures may live without being allowed.
 HOMES = ("imblab.core.measures", "imblab.core.costs", "sklearn.metrics")

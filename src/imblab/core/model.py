@@ -16,13 +16,13 @@ from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from imblab.core import calibration, evaluate, pipelines, search, targets
+from imblab.core import calibration, estimator_specs, evaluate, pipelines, search
 from imblab.core.evaluate import Task
 from imblab.core.levels import MAX_LEVELS, too_many
 from imblab.core.pipelines import FitFailed, Prediction, Prepared
 from imblab.core.retention import row_keeper
 from imblab.errors import foreign_reason
-from imblab.records import Dataset, Learner, Scalar, Split, Trial, fingerprint
+from imblab.study import Dataset, Learner, Scalar, Split, Trial, fingerprint
 from imblab_model import Preparation, ThresholdClassifier, digest
 
 
@@ -154,7 +154,7 @@ def keeps_rows(learner: Learner) -> str | None:
     """
     X = np.random.default_rng(0).normal(size=(40, 3))
     try:
-        fitted = targets.build(learner.make, allow=None, seed=0).fit(X, np.arange(40) % 2)
+        fitted = estimator_specs.build(learner.make, allow=None, seed=0).fit(X, np.arange(40) % 2)
         empty(fitted)
     except BaseException as error:  # any library may raise anything
         foreign_reason(error)

@@ -23,13 +23,13 @@ from sklearn.impute import SimpleImputer
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import has_fit_parameter
 
-from imblab.core import answers, own_code, targets
+from imblab.core import estimator_specs, own_code, prediction_checks
 from imblab.core.levels import RareLevels
 from imblab.core.resampling import Resampler, room
 from imblab.core.scaling import Scaling
 from imblab.core.spaces import LEARNER
 from imblab.errors import foreign_reason
-from imblab.records import DECISION_VALUE, Dataset, Make, Scalar, fingerprint
+from imblab.study import DECISION_VALUE, Dataset, Make, Scalar, fingerprint
 
 #: The code of "no category was ever seen here"; it becomes a constant column.
 NOTHING = -1.0
@@ -88,8 +88,8 @@ class Atom:
         named = [
             self.weight,
             self.seed,
-            targets.versions(self.learner),
-            self.sampler and targets.versions(self.sampler),
+            estimator_specs.versions(self.learner),
+            self.sampler and estimator_specs.versions(self.sampler),
             # Older stores hold these learners' decision values through a logistic: no value to be found again.
             *([] if gives_probabilities(self.learner) else [DECISION_VALUE]),
         ]
@@ -413,7 +413,7 @@ def fit_answer(
             found = [predicted(learner, atom.learner, prepared.transform(a.rows), stage) for a, stage in asked]
         except RoundsMissing:
             raise
-        except answers.UnusableAnswer as error:
+        except prediction_checks.UnusableAnswer as error:
             raise FitFailed(str(error)) from error
         except BaseException as error:  # any library may raise anything: it becomes the row's reason
             raise FitFailed(_reason(error)) from error
@@ -436,8 +436,11 @@ def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:
     """
     X, y = _resampled(atom, prepared)
     if atom.sampler is None:
-        answers.check_classes(y, "the fit part holds")
-    learner, text = targets.build(atom.learner, allow=None, seed=atom.seed), targets.written(atom.learner)
+        prediction_checks.check_classes(y, "the fit part holds")
+    learner, text = (
+        estimator_specs.build(atom.learner, allow=None, seed=atom.seed),
+        estimator_specs.written(atom.learner),
+    )
     before = get_config()
     set_config(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED)
     try:
@@ -522,18 +525,18 @@ def predicted(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any])
         If the answer is no finite number a row, or a probability outside [0, 1].
     """
     if gives_probabilities(make):
-        return answers.probability(learner, learner.predict_proba(_sealed(X), **stage), len(X))
-    return answers.decision_value(learner, learner.decision_function(_sealed(X)), len(X))
+        return prediction_checks.probability(learner, learner.predict_proba(_sealed(X), **stage), len(X))
+    return prediction_checks.decision_value(learner, learner.decision_function(_sealed(X)), len(X))
 
 
 def gives_probabilities(make: Make) -> bool:
     """Whether a learner predicts probabilities; one without gives decision values."""
-    return targets.offers(make, "predict_proba")
+    return estimator_specs.offers(make, "predict_proba")
 
 
 def takes_weights(make: Make) -> bool:
     """Whether a learner's ``fit`` has a ``sample_weight``."""
-    return _takes_weights(targets.resolve(make["_target_"], allow=None))
+    return _takes_weights(estimator_specs.resolve(make["_target_"], allow=None))
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imblab.core.forecast import Forecast
-from imblab.records import Choice, Scalar, Strategy, Study
+from imblab.study import Choice, Scalar, Strategy, Study
 
 #: Bytes of a process that has imported everything and holds no table.
 EMPTY_PROCESS = 220 * 2**20

@@ -15,7 +15,7 @@ import numpy as np
 
 from imblab.core.pipelines import Atom, digest
 from imblab.core.splits import Pair
-from imblab.records import Choice, Learner, Tuning
+from imblab.study import Choice, Learner, Tuning
 
 #: An atom and the keyword arguments with which ``predict_proba`` answers it.
 Asked = tuple[Atom, Mapping[str, Any]]

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise, product
 
-from imblab.records import Axis, Choice, Interval, Learner, Scalar, Strategy
+from imblab.study import Axis, Choice, Interval, Learner, Scalar, Strategy
 
 #: The knobs that need a fit, in the order in which candidates are written down.
 KNOBS = ("ratio", "k", "weight")

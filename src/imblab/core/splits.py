@@ -18,7 +18,7 @@ from imblab import seeds
 from imblab.core import group_folds, levels
 from imblab.errors import ConfigError, DataError
 from imblab.overrides import to_override
-from imblab.records import Dataset, Protocol, Split, fingerprint
+from imblab.study import Dataset, Protocol, Split, fingerprint
 
 Pair = tuple[np.ndarray, np.ndarray]
 

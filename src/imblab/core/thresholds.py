@@ -17,7 +17,7 @@ import numpy as np
 from imblab.core import costs
 from imblab.core.measures import Counts, counts_at, precision, recall
 from imblab.errors import ConfigError, unknown
-from imblab.records import Threshold
+from imblab.study import Threshold
 
 Fold = tuple[np.ndarray, np.ndarray]
 Function = Callable[..., np.ndarray]

@@ -17,10 +17,10 @@ from typing import Any
 
 from imblab.edges import files
 from imblab.errors import StudyError
-from imblab.records import fingerprint
+from imblab.study import fingerprint
 
 FILE = "identity.json"
-#: As :func:`imblab.records.fingerprint` writes it.
+#: As :func:`imblab.study.fingerprint` writes it.
 _DIGITS = re.compile("[0-9a-f]{16}")
 
 

@@ -1,6 +1,6 @@
 """The facts of a study: its question and its rows, in one folder, append-only.
 
-``study.yaml`` is the resolved question, ``ledger.jsonl`` one :class:`~imblab.records.Evaluation` a line. One process
+``study.yaml`` is the resolved question, ``ledger.jsonl`` one :class:`~imblab.study.Evaluation` a line. One process
 writes at a time; a line is whole or it is not there.
 """
 
@@ -18,12 +18,13 @@ from typing import Any
 
 import yaml
 
-from imblab import documents, evaluations
+from imblab import evaluations
 from imblab.core import own_code
 from imblab.edges import files
+from imblab.edges.files import safe_yaml
 from imblab.errors import StudyError
 from imblab.fields import FieldError
-from imblab.records import Evaluation
+from imblab.study import Evaluation
 
 QUESTION = "study.yaml"
 ROWS = "ledger.jsonl"
@@ -255,7 +256,7 @@ def read_study(folder: Path) -> dict[str, Any]:
         If the file holds anything else.
     """
     try:
-        found = documents.parse(files.read(folder, QUESTION, most=documents.LARGEST + 1))
+        found = safe_yaml.parse(files.read(folder, QUESTION, most=safe_yaml.LARGEST + 1))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = " ".join(str(error).split())[:200]
         raise StudyError(
@@ -393,7 +394,7 @@ def _rest(mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     kept["protocol"] = {k: v for k, v in mine["protocol"].items() if k != "repeats"}
     for section in GROWING:
         kept[section] = {name: value for name, value in mine[section].items() if name in other[section]}
-    kept["dataset"] = {name: documents.data_set(spec) for name, spec in kept["dataset"].items()}
+    kept["dataset"] = {name: safe_yaml.data_set(spec) for name, spec in kept["dataset"].items()}
     return kept
 
 
@@ -418,7 +419,7 @@ def _aside(folder: Path) -> Path:
 
 def _write(folder: Path, mapping: Mapping[str, Any]) -> None:
     """Replace the question in one step, where it changes."""
-    content = documents.text(dict(mapping)).encode()
+    content = safe_yaml.text(dict(mapping)).encode()
     if not files.exists(folder, QUESTION) or files.read(folder, QUESTION) != content:
         files.replace(folder, QUESTION, content)
 

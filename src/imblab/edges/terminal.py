@@ -22,11 +22,11 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from imblab.analysis import cells
-from imblab.analysis.many import Across
+from imblab.analysis import text_tables
+from imblab.analysis.across_datasets import Across
 from imblab.analysis.methods import named
 from imblab.errors import StudyError, presentable, refusal
-from imblab.records import Study
+from imblab.study import Study
 
 NARROWEST, WIDEST = 80, 120
 #: Names beyond this are folded in tables.
@@ -117,16 +117,16 @@ def comparison(
     if lead:
         page.say("")
     for (dataset, learner), rows in summary.groupby(["dataset", "learner"], sort=False):
-        page.say(cells.heading(rows, study))
-        page.table(*_fitting(*cells.scores(rows, study), page.width))
-        page.table(*cells.choices(rows))
+        page.say(text_tables.heading(rows, study))
+        page.table(*_fitting(*text_tables.scores(rows, study), page.width))
+        page.table(*text_tables.choices(rows))
         tested = contrasts[(contrasts.dataset == dataset) & (contrasts.learner == learner)]
-        page.lines(cells.remarks(rows))
-        page.table(*cells.tests(tested))
-        page.lines(cells.exploratory(tested))
+        page.lines(text_tables.remarks(rows))
+        page.table(*text_tables.tests(tested))
+        page.lines(text_tables.exploratory(tested))
     for found in across:
         _say_across(page, found)
-    for line in cells.legend(contrasts, study):
+    for line in text_tables.legend(contrasts, study):
         page.say(line)
     page.say("")
     page.list("What the evidence allows", sentences)
@@ -331,7 +331,10 @@ class _Lines:
             return
         spent = time.monotonic() - self._begin
         left = spent / self._done * (self._total - self._done)
-        self.note(f"{self._done}/{self._total} {what}, {cells.seconds(spent)} spent, about {cells.seconds(left)} left")
+        self.note(
+            f"{self._done}/{self._total} {what}, {text_tables.seconds(spent)} spent, "
+            f"about {text_tables.seconds(left)} left"
+        )
 
     def note(self, text: str) -> None:
         self._console.print(presentable(text), markup=False, highlight=False, soft_wrap=True)
@@ -401,9 +404,9 @@ def _say_across(page: _Page, found: Across) -> None:
     """Ranks and contrasts over independent sources."""
     some = f"{len(found.sources)} {'source' if len(found.sources) == 1 else 'sources'}"
     page.say(f"Across {some}, {found.learner}: {named(found.measure)}, mean of the tasks of a source")
-    page.table(*cells.places(found))
-    page.table(*cells.duels(found))
-    page.lines(cells.over_sources(found))
+    page.table(*text_tables.places(found))
+    page.table(*text_tables.duels(found))
+    page.lines(text_tables.over_sources(found))
 
 
 def _fits(plan: Mapping[str, Any]) -> str:
@@ -416,7 +419,9 @@ def _fits(plan: Mapping[str, Any]) -> str:
 
 def _say_price(page: _Page, price: Mapping[str, Any], budget: Mapping[str, Any] | None) -> None:
     memory = f"{price['bytes'] / 2**30:.1f} GB of memory"
-    page.say(f"About {cells.seconds(price['seconds'])} on {_jobs(price['n_jobs'])}, {memory}, by a few fits timed now.")
+    page.say(
+        f"About {text_tables.seconds(price['seconds'])} on {_jobs(price['n_jobs'])}, {memory}, by a few fits timed now."
+    )
     if price["untimed"]:
         page.say(f"Not timed, and not in it: {', '.join(price['untimed'])}.")
     if budget:
@@ -424,7 +429,7 @@ def _say_price(page: _Page, price: Mapping[str, Any], budget: Mapping[str, Any] 
         fits = (
             "The largest study that fits" if budget["fits"] else "The smallest study tried, which still does not fit,"
         )
-        page.list(f"{fits} takes {cells.seconds(budget['seconds'])}, with", budget["overrides"])
+        page.list(f"{fits} takes {text_tables.seconds(budget['seconds'])}, with", budget["overrides"])
         if budget.get("line"):
             page.raw(f"To run it:\n{budget['line']}")
         elif budget["overrides"]:

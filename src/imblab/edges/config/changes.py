@@ -16,7 +16,7 @@ from imblab.edges.config.compose import home, options
 from imblab.edges.config.read import read
 from imblab.edges.config.typed import parse_all
 from imblab.errors import ConfigError, unknown
-from imblab.records import Study, fingerprint
+from imblab.study import Study, fingerprint
 
 #: What may be changed; everything else is another study.
 CHANGES = re.compile(

@@ -7,7 +7,7 @@ from typing import Any
 
 from imblab.edges.config.checks import is_number, known, plain, section, shown, whole
 from imblab.errors import ConfigError
-from imblab.records import Claims, Registered
+from imblab.study import Claims, Registered
 
 #: The keys of ``claims.registered``.
 KEYS = tuple(Registered.__dataclass_fields__)

@@ -18,15 +18,15 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
-from imblab import documents
 from imblab.edges import files as study_files
 from imblab.edges.config import grants, refusals, sweeps
 from imblab.edges.config.checks import flag, shown
 from imblab.edges.config.read import read
 from imblab.edges.config.strategies import KNOBS
 from imblab.edges.config.typed import parse_all
+from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError
-from imblab.records import Study
+from imblab.study import Study
 
 #: What belongs to a run and not to the question.
 RUNTIME = ("runner", "tracking", "overwrite", *grants.DEFAULTS, "budget")
@@ -163,7 +163,7 @@ def load(
     try:
         # A file that the user names may be a link; the question in the folder of a study may not.
         named = path if path.name == "study.yaml" else path.resolve()
-        mapping = documents.parse(study_files.read(named.parent.resolve(), named.name, most=documents.LARGEST + 1))
+        mapping = safe_yaml.parse(study_files.read(named.parent.resolve(), named.name, most=safe_yaml.LARGEST + 1))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{str(path)!r} is no YAML ({refusals.fault(error)}); a resolved study is YAML in UTF-8. Repair the file."

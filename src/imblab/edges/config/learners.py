@@ -9,10 +9,10 @@ from typing import Any
 
 from sklearn.base import is_classifier
 
-from imblab.core import targets
-from imblab.edges.config import checks, makes, parameters, splitting, sweeps
+from imblab.core import estimator_specs
+from imblab.edges.config import checks, estimators, parameters, splitting, sweeps
 from imblab.errors import ConfigError, unknown
-from imblab.records import Axis, Choice, Learner
+from imblab.study import Axis, Choice, Learner
 
 #: Arguments of predict_proba that ask a booster for fewer rounds.
 STAGES = ("num_iteration", "iteration_range")
@@ -40,20 +40,20 @@ def learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     """
     where = f"learner.{checks.name(name, 'learner')}"
     checks.known(raw, ("make", "space", "staged", "rebalances"), "key", where)
-    make = makes.make(raw.get("make"), f"{where}.make", allow)
+    make = estimators.make(raw.get("make"), f"{where}.make", allow)
     _check(make, f"{where}.make", allow)
     tried = checks.Attempts()
     given = {str(key): text for key, text in checks.section(raw, "space", where).items() if text is not None}
     space = {key: tried.attempt(_axis, key, text, make, f"{where}.space", allow) for key, text in given.items()}
     tried.check()
     says_so = checks.flag(raw.get("rebalances", False), f"{where}.rebalances")
-    rebalances = says_so or makes.rebalances(make, space, allow)
+    rebalances = says_so or estimators.rebalances(make, space, allow)
     return Learner(name, make, space, _staged(raw.get("staged") or {}, make, f"{where}.staged"), rebalances)
 
 
 def _check(text: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
     """Refuse what is not a classifier, or is one with values that its class or an honest study refuses."""
-    built = makes.built(text, where, allow)
+    built = estimators.built(text, where, allow)
     splitting.check(built, where)
     answers = hasattr(built, "predict_proba") or hasattr(built, "decision_function")
     if not is_classifier(built) or not answers:
@@ -61,29 +61,29 @@ def _check(text: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
             f"{where!r} names {text['_target_']!r}, which is no classifier with predict_proba or decision_function; a "
             "learner ranks the rows of two classes. Name a classifier, or put a sampler under strategy."
         )
-    makes.check_spelling(built, [name for name in text if not name.startswith("_")], text, where)
-    makes.check_values(built, where)
+    estimators.check_spelling(built, [name for name in text if not name.startswith("_")], text, where)
+    estimators.check_values(built, where)
 
 
 def _axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequence[str]) -> Axis:
     """Read one axis of a space; each of its values must be one that the learner may have."""
-    anything, cls = targets.takes_anything(make), targets.resolve(make["_target_"], allow=None)
-    if name not in targets.parameters(make) and not anything:
-        raise ConfigError(f"{where}: {unknown('parameter', name, targets.parameters(make))}")
+    anything, cls = estimator_specs.takes_anything(make), estimator_specs.resolve(make["_target_"], allow=None)
+    if name not in estimator_specs.parameters(make) and not anything:
+        raise ConfigError(f"{where}: {unknown('parameter', name, estimator_specs.parameters(make))}")
     if name == "random_state":
         raise ConfigError(
             f"'{where}.random_state' is {checks.shown(text)}; everything random gets the one seed of the "
             "study, and seeds are not tuned. Leave it out and set seed=0."
         )
-    makes.check_spelling(makes.built(make, where, allow), [name], make, where)
+    estimators.check_spelling(estimators.built(make, where, allow), [name], make, where)
     axis = sweeps.axis(text, f"{where}.{name}", _is_whole(make, name), absolute=False)
     values = axis.values if isinstance(axis, Choice) else (axis.low, axis.high)
     for value in values:
         parameters.check(name, value, cls, where)
         if name.rpartition("__")[2] in splitting.WATCHED:
-            splitting.check(makes.built({**make, name: value}, where, allow), where, searched=True)
+            splitting.check(estimators.built({**make, name: value}, where, allow), where, searched=True)
     if numbers := [value for value in values if checks.is_number(value)]:
-        makes.check_products(makes.built({**make, name: max(numbers)}, where, allow), f"{where}.{name}")
+        estimators.check_products(estimators.built({**make, name: max(numbers)}, where, allow), f"{where}.{name}")
     return axis
 
 
@@ -96,7 +96,7 @@ def _staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
             "predict_proba and its form, count or range. Write for example {parameter: n_estimators, argument: "
             "num_iteration, form: count}."
         )
-    ours = parameters.is_ours_to_check(targets.resolve(make["_target_"], allow=None))
+    ours = parameters.is_ours_to_check(estimator_specs.resolve(make["_target_"], allow=None))
     argument, made = raw.get("argument"), raw.get("made")
     if raw and ((ours and argument not in STAGES) or not (made is None or re.fullmatch(r"[A-Za-z]\w*", str(made)))):
         raise ConfigError(
@@ -109,5 +109,5 @@ def _staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _is_whole(make: Mapping[str, Any], parameter: str) -> bool:
     """Whether the constructor's default says that a parameter is a whole number."""
-    found = inspect.signature(targets.resolve(make["_target_"], allow=None)).parameters.get(parameter)
+    found = inspect.signature(estimator_specs.resolve(make["_target_"], allow=None)).parameters.get(parameter)
     return found is not None and isinstance(found.default, int) and not isinstance(found.default, bool)

@@ -7,7 +7,6 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from imblab import documents
 from imblab.core import measures
 from imblab.edges.config import checks, claims, grants, parameters, sweeps
 from imblab.edges.config.checks import flag, is_number, shown
@@ -18,8 +17,9 @@ from imblab.edges.config.checks import section as _section
 from imblab.edges.config.checks import whole as _whole
 from imblab.edges.config.learners import learner
 from imblab.edges.config.strategies import KNOBS, strategy
+from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError, unknown
-from imblab.records import Choice, Claims, Interval, Measure, Protocol, Study, Tuning
+from imblab.study import Choice, Claims, Interval, Measure, Protocol, Study, Tuning
 
 KEYS = ("name", "seed", "primary", "dataset", "learner", "strategy", "protocol", "search", "measures", "claims")
 METHODS = ("grid", "random", "qmc", "tpe")
@@ -173,7 +173,7 @@ def _spec(name: str, raw: Any) -> dict[str, Any]:
             f"'dataset.{name}' is {shown(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
             f"target: ...}}. Describe it, or leave {name!r} out of dataset=[...]."
         )
-    return documents.current_spelling({str(k): _plain(v) for k, v in raw.items()})
+    return safe_yaml.current_spelling({str(k): _plain(v) for k, v in raw.items()})
 
 
 def _measure(name: str, raw: Any, allow: Sequence[str]) -> Measure:

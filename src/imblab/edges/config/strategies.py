@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imblab.core import calibration, targets, thresholds
-from imblab.edges.config import checks, makes, sweeps
+from imblab.core import calibration, estimator_specs, thresholds
+from imblab.edges.config import checks, estimators, sweeps
 from imblab.errors import ConfigError, unknown
-from imblab.records import Axis, Choice, Interval, Strategy
+from imblab.study import Axis, Choice, Interval, Strategy
 
 KNOBS = ("ratio", "k", "weight", "threshold")
 #: The constructor parameters that a knob of a sampler may stand for.
@@ -63,7 +63,7 @@ def _calibration(raw: Mapping[str, Any], samples: bool, where: str, allow: Seque
 
 def _check_calibrator(path: str, where: str, allow: Sequence[str]) -> None:
     """Refuse what cannot turn scores into probabilities."""
-    made = makes.built({"_target_": path}, where, allow)
+    made = estimators.built({"_target_": path}, where, allow)
     if not (hasattr(made, "fit") and hasattr(made, "predict")):
         raise ConfigError(
             f"{where!r} is {path!r}, which has no fit and predict; a calibration learns by fit(score, y) and gives "
@@ -74,10 +74,10 @@ def _check_calibrator(path: str, where: str, allow: Sequence[str]) -> None:
 def _sampler(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any] | None:
     if raw is None:
         return None
-    sampler = makes.make(raw, where, allow)
+    sampler = estimators.make(raw, where, allow)
     for form in (sampler, sampler.get("_mixed_"), sampler.get("_categorical_")):
         if form is not None:
-            makes.check_sampler(makes.make(form, where, allow), where, allow)
+            estimators.check_sampler(estimators.make(form, where, allow), where, allow)
     return sampler
 
 
@@ -91,7 +91,7 @@ def _check_places(sampler: Mapping[str, Any] | None, knobs: Mapping[str, Any], w
             )
         if f"${knob}" in _texts(sampler):
             continue
-        known = targets.parameters(sampler)
+        known = estimator_specs.parameters(sampler)
         if not known & set(PLACES[knob]):
             raise ConfigError(
                 f"'{where}.{knob}' is set, but {sampler['_target_']!r} has no {' or '.join(PLACES[knob])}; a knob "

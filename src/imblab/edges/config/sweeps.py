@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from imblab.core import spaces
 from imblab.edges.config.checks import is_number, shown
 from imblab.errors import ConfigError, describe
-from imblab.records import Axis, Choice, Interval, Scalar
+from imblab.study import Axis, Choice, Interval, Scalar
 
 GRAMMAR = "choice(0.1,0.5), range(1,10,2), interval(1,50) or tag(log,interval(1,50))"
 #: What Hydra's parser says, and what that means.

@@ -1,4 +1,4 @@
-"""From a raw table to a :class:`~imblab.records.Dataset`: roles, types, labels, and what is refused."""
+"""From a raw table to a :class:`~imblab.study.Dataset`: roles, types, labels, and what is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imblab.edges.datasets.columns import coded, level_texts, one_text, sort_key
 from imblab.edges.datasets.inference import Reading, typed_frame
 from imblab.edges.datasets.notation import COMMA, POINT
 from imblab.errors import DataError
-from imblab.records import Dataset
+from imblab.study import Dataset
 
 #: The roles that columns can have next to being a feature.
 COLUMNS = ("target", "drop", "categorical", "numeric", "groups", "time", "amount", "id")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.edges.datasets.checks import counted
-from imblab.records import Dataset, Split
+from imblab.study import Dataset, Split
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from imblab.edges.datasets.formats import OPTIONS, first_line, read_file, settle
 from imblab.edges.datasets.naming import called
 from imblab.errors import ConfigError, DataError, unknown
 from imblab.overrides import to_override
-from imblab.records import Dataset
+from imblab.study import Dataset
 
 Spec = Mapping[str, Any]
 #: The keys of every kind, and those that one kind has beside them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imblab.analysis import many
+from imblab.analysis import across_datasets
 from imblab.analysis.methods import joined, named
 from imblab.edges.figures import ranks
 from imblab.edges.report.findings import TONES
@@ -51,8 +51,8 @@ def across(source: Source) -> Section:
     return Section("across", TITLE, tuple(lead), (*blocks, *tables), "Across")
 
 
-def _panel(source: Source, found: many.Across) -> Panel:
-    d = many.diagram(found)
+def _panel(source: Source, found: across_datasets.Across) -> Panel:
+    d = across_datasets.diagram(found)
     bars = "with bars over strategies that are not told apart" if d.tested else "without a test"
     said = f"Mean ranks of {len(d.names)} strategies over {d.units} sources with {found.learner}, {bars}."
     title = f"{found.learner}: mean rank over {d.units} sources"
@@ -61,7 +61,7 @@ def _panel(source: Source, found: many.Across) -> Panel:
     return Panel(figure, {"l": source.learners.index(found.learner)})
 
 
-def _tables(source: Source, found: many.Across) -> list[Table]:
+def _tables(source: Source, found: across_datasets.Across) -> list[Table]:
     picks = {"l": source.learners.index(found.learner)}
     lines = [
         Line(
@@ -87,7 +87,7 @@ def _tables(source: Source, found: many.Across) -> list[Table]:
     return [first, second] if duels else [first]
 
 
-def _friedman(found: many.Across) -> str:
+def _friedman(found: across_datasets.Across) -> str:
     f = found.friedman
     if f is None:
         return ""

@@ -10,7 +10,7 @@ import numpy as np
 from imblab.analysis.methods import joined, named
 from imblab.edges.figures import Row, rows
 from imblab.edges.report.model import Gallery, Line, Panel, Source, Table, header, num, of, slug, spans, words
-from imblab.records import Learner, Strategy
+from imblab.study import Learner, Strategy
 
 Arm = tuple[str, str, str]
 Named = Mapping[Arm, Mapping[str, float]]

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator
 
-from imblab.analysis import cells as wording
+from imblab.analysis import text_tables as wording
 from imblab.analysis.methods import joined, named
 from imblab.edges.report.model import Line, Section, Source, Table, diff, groups, header, key, minus, num, whole, words
 

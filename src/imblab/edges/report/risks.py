@@ -26,7 +26,7 @@ from imblab.edges.report.model import (
     spans,
     words,
 )
-from imblab.records import Evaluation
+from imblab.study import Evaluation
 
 ARM = ("dataset", "learner", "strategy")
 Arm = tuple[str, str, str]

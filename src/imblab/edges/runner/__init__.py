@@ -1,8 +1,8 @@
 """Running cells: bundles that share their fits, here or in worker processes; no fit is made twice."""
 
-from imblab.edges.runner.answering import Ground, Work
+from imblab.edges.runner.bundle_evaluator import Ground, Work
 from imblab.edges.runner.bundles import Bundle, bundles
-from imblab.edges.runner.memory import Known, Tally
 from imblab.edges.runner.pool import Engine, cores, run
+from imblab.edges.runner.prediction_cache import Known, Tally
 
 __all__ = ["Bundle", "Engine", "Ground", "Known", "Tally", "Work", "bundles", "cores", "run"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from imblab.records import Cell, Split, Study
+from imblab.study import Cell, Split, Study
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ from joblib.externals.loky import get_reusable_executor
 
 from imblab.core import design, own_code
 from imblab.edges import files
-from imblab.edges.runner.answering import Ground, Work, one_thread
+from imblab.edges.runner.bundle_evaluator import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
-from imblab.edges.runner.memory import Known, Tally
+from imblab.edges.runner.prediction_cache import Known, Tally
 from imblab.edges.runner.worker import Done, Job, Marks, OtherCode, is_large, pack, perform, ship
 from imblab.errors import ConfigError, StudyError
-from imblab.records import Dataset, Evaluation
+from imblab.study import Dataset, Evaluation
 
 #: Jobs a worker should get, so that the last ones to finish do not leave the others idle for long.
 SPREAD = 6

@@ -24,11 +24,11 @@ from imblab.core import own_code
 from imblab.core.own_code import Code
 from imblab.core.pipelines import FitFailed, Prediction, table_of
 from imblab.edges import files
-from imblab.edges.runner.answering import Ground, Work, one_thread
+from imblab.edges.runner.bundle_evaluator import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
-from imblab.edges.runner.memory import Guard, Known, Tally
+from imblab.edges.runner.prediction_cache import Guard, Known, Tally
 from imblab.errors import Interruption
-from imblab.records import Cell, Dataset, Evaluation, Split, Study
+from imblab.study import Cell, Dataset, Evaluation, Split, Study
 
 #: Seconds after its limit in which a fit may still stop by itself before its process ends.
 GRACE = 2.0

@@ -1,0 +1,152 @@
+"""A study laid out: its tables loaded, its splits made and checked, its design expanded; nothing fitted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from imblab.core import design, own_code, splits
+from imblab.edges import datasets
+from imblab.edges.ledger import Expected
+from imblab.errors import ConfigError, DataError, combined
+from imblab.study import Cell, Dataset, Split, Study, fingerprint
+
+#: The kind of a data set that Python gave, of which no file is known.
+MEMORY = "memory"
+#: Names that may be keys of a study; see :mod:`imblab.edges.config`.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """A study laid out: its tables, its splits, its cells. Nothing has been fitted.
+
+    Attributes
+    ----------
+    study : Study
+    datasets : mapping of str to Dataset
+    plans : mapping of str to tuple of Split
+    cells : tuple of Cell
+    """
+
+    study: Study
+    datasets: Mapping[str, Dataset]
+    plans: Mapping[str, tuple[Split, ...]]
+    cells: tuple[Cell, ...]
+    _cautions: dict[str, list[str]] = field(default_factory=dict, repr=False)
+
+    def expected(self, retry_failed: bool = False) -> Expected:
+        """Say what rows that are there already must rest on.
+
+        Parameters
+        ----------
+        retry_failed : bool, default=False
+            Whether failed rows are about to be replaced, so that they may rest on anything.
+        """
+        tables = {name: data.fingerprint for name, data in self.datasets.items()}
+        code = {c.key: own_code.part_of_address(*design.written(c, self.study)) for c in self.cells}
+        addresses = {c.key: design.address(c, self.study, self.datasets[c.dataset]) for c in self.cells}
+        return Expected(addresses, tables, {key: names for key, names in code.items() if names}, retry_failed)
+
+    def code_notes(self) -> list[str]:
+        """Say of which classes and functions the code that runs cannot be known, and what follows from it."""
+        return [
+            f"{path!r}: {reason}. Its code is not known, so that its predictions are not stored, and no other process "
+            "resumes its evaluations."
+            for path, reason in own_code.unreadable(design.code_paths(self.study)).items()
+        ]
+
+    def cautions(self, name: str) -> list[str]:
+        """What a reader should know of a table before anything runs."""
+        if name not in self._cautions:
+            data, plan = self.datasets[name], self.plans[name]
+            self._cautions[name] = [*datasets.warnings(data, plan), *splits.cautions(data, plan)]
+        return self._cautions[name]
+
+
+def in_memory(data: Sequence[Dataset]) -> dict[str, dict[str, str]]:
+    """How a study describes tables that Python gave it: they belong to its design, and no file holds them.
+
+    Parameters
+    ----------
+    data : sequence of Dataset
+
+    Returns
+    -------
+    dict of str to dict
+        By a key that may stand in ``study.yaml``.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> in_memory([Dataset("mine", pd.DataFrame(), np.zeros(0), ("no", "yes"))])
+    {'mine': {'kind': 'memory', 'name': 'mine', 'parent': 'mine'}}
+    """
+    found = {}
+    for table in data:
+        key = table.name if NAME.fullmatch(table.name) else f"memory_{fingerprint(table.name)[:8]}"
+        roles = {role: "given" for role in ("groups", "time") if getattr(table, role) is not None}
+        found[key] = {"kind": MEMORY, "name": table.name, "parent": table.parent or table.name, **roles}
+    return found
+
+
+def _check_given(study: str, name: str, given: Mapping[str, Dataset]) -> None:
+    if name not in given:
+        raise DataError(
+            f"data set {name!r} of study {study!r} was a table in memory; no file describes it. Run the study in "
+            "Python with imblab.run(study, data=[...]), or write the table to a file and run a study with "
+            "dataset=table."
+        )
+
+
+def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
+    """Load the tables, make and check the splits, expand the design.
+
+    Parameters
+    ----------
+    study : Study
+    given : mapping of str to Dataset, optional
+        Tables that are in memory already.
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    ConfigError, DataError
+        With everything that is wrong with any data set, and with its splits.
+    """
+    design.check_texts(study)
+    if not study.datasets and not given:
+        known = ", ".join(row["name"] for row in datasets.listing() if row["kind"] == "bundled")
+        raise ConfigError(
+            f"study {study.name!r} has no data set; a study needs at least one. Say dataset=[...] with one of: "
+            f"{known}, or dataset=table dataset.table.path=... dataset.table.target=..."
+        )
+    loaded, keys, problems = dict(given or {}), {name: name for name in given or {}}, []
+    for key, spec in study.datasets.items():
+        try:
+            name = datasets.called(spec, key)[0]
+            if spec.get("kind") == MEMORY:
+                _check_given(study.name, name, given or {})
+                continue
+            if name in loaded:
+                raise ConfigError(
+                    f"two data sets of study {study.name!r} are called {name!r}; names address rows and must differ. "
+                    f"Name one of them with dataset.{key}.name."
+                )
+            data = datasets.load(spec, key)
+            loaded[data.name], keys[data.name] = data, key
+        except (ConfigError, DataError) as problem:
+            problems.append(problem)
+    plans: dict[str, tuple[Split, ...]] = {}
+    for name, data in loaded.items():
+        try:
+            plans[name] = splits.plan(data, study.protocol, study.seed, keys[name])
+        except (ConfigError, DataError) as problem:
+            problems.append(problem)
+    if problems:
+        raise combined(problems)
+    return Layout(study, loaded, plans, design.expand(study, plans))

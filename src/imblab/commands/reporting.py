@@ -1,0 +1,193 @@
+"""The report of a study: its folder read, judged and laid out. A function of three files, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+from imblab.analysis import methods, table
+from imblab.analysis.completeness import Completeness, within
+from imblab.commands import derived_files
+from imblab.commands.verdicts import Verdicts, data_sets, judge
+from imblab.edges import config, datasets, evidence, files, ledger, report, terminal
+from imblab.errors import ImblabError, StudyError
+from imblab.study import Evaluation, Study
+
+READ = (ledger.QUESTION, ledger.ROWS, evidence.FILE)
+#: What somebody who stands by a study writes into its folder: the index lists the studies that have one.
+WORDS = "README.md"
+_INDEX = """# What was asked and answered
+
+One folder a study: `README.md` (what it says), `report.html` (everything, with figures and tables beside it), and what
+they are a function of: `study.yaml` (the resolved question), `ledger.jsonl` (one row a cell, append-only) and
+`evidence.parquet` (the counts at every cut). `imblab run experiments/<name>/study.yaml` asks the same question again,
+`imblab report <name>` makes the report again, `imblab report --index` makes this page.
+"""
+
+
+def source_of(
+    home: Path, study: Study, judged: Verdicts | None = None, exploratory: str | None = None
+) -> report.Source:
+    """What the report of a folder is made from.
+
+    Parameters
+    ----------
+    home : Path
+        Holds ``study.yaml``, ``ledger.jsonl`` and, where it was gathered, ``evidence.parquet``.
+    study : Study
+        As ``study.yaml`` has it.
+    judged : Verdicts, optional
+        What its rows say, where that is known already.
+    exploratory : str, optional
+        Why nothing here may have a verdict.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    StudyError
+        If there is no row.
+    """
+    rows = ledger.read_rows(home)
+    judged = judged or judge(study, rows)
+    rows = _in_order(within(study, data_sets(study, rows), rows), _by_name(study))
+    if not rows:
+        raise StudyError(
+            f"study {study.name!r} has {judged.completeness.counted} in {str(home)!r}; a report lays out rows. Run it "
+            f"first: imblab run {home / ledger.QUESTION}."
+        )
+    gathered = derived_files.read_evidence(home)
+    return report.Source(
+        study=_by_name(study),
+        rows=rows,
+        frame=table.tidy(rows),
+        summary=judged.summary,
+        contrasts=judged.contrasts,
+        sentences=judged.sentences,
+        across=judged.across,
+        evidence=gathered,
+        facts=derived_files.read_facts(home) if gathered is not None else {},
+        hashes={n: hashlib.sha256(files.read(home, n)).hexdigest() for n in READ if files.exists(home, n)},
+        exploratory=exploratory,
+        completeness=judged.completeness,
+        command=f"imblab run {_place(home)}/{ledger.QUESTION}",
+    )
+
+
+def write(home: Path, study: Study, exploratory: str | None = None) -> Path:
+    """Write the report of a folder, its figures and its tables.
+
+    Parameters
+    ----------
+    home : Path
+    study : Study
+    exploratory : str, optional
+
+    Returns
+    -------
+    Path
+        Of the page.
+    """
+    report.write(home, report.render(source_of(home, study, exploratory=exploratory)))
+    return home / report.FILE
+
+
+def outdate(home: Path, whole: Completeness) -> None:
+    """Let the page of a study that is added to say so, until it is made again.
+
+    Parameters
+    ----------
+    home : Path
+    whole : Completeness
+        Of what is asked for now.
+    """
+    report.outdate(
+        home,
+        f"Outdated: evaluations are being added to this study, and {whole.counted} were there when that began. No "
+        f"verdict below holds before the design is complete. Make this page again: imblab report {home.name}.",
+    )
+
+
+def index(experiments: Path, args: Sequence[str] = ()) -> str:
+    """The page that lists the studies somebody stands by: question, verdict, tables.
+
+    Parameters
+    ----------
+    experiments : Path
+        Studies with a ``README.md`` are listed, by name.
+    args : sequence of str, default=()
+        ``allow=[...]`` for classes of the user's own.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    homes = [p.parent for p in sorted(experiments.glob(f"*/{ledger.QUESTION}")) if (p.parent / WORDS).exists()]
+    return "\n".join([_INDEX, *(_entry(home, args) for home in homes)])
+
+
+def command_report(name: str | None, args: Sequence[str], as_json: bool, listed: bool, experiments: Path) -> int:
+    """``imblab report``: the page of a study, or the index of all of them."""
+    if (name is None) != listed:
+        raise StudyError(
+            f"'imblab report' was given {'no name' if name is None else 'a name and --index'}; it makes the report of "
+            "one study or the index of all. Say imblab report <name>, or imblab report --index."
+        )
+    if name is None:
+        path = experiments / WORDS
+        files.replace(experiments.resolve(), WORDS, index(experiments, args).encode())
+    else:
+        home = ledger.find(name, experiments)
+        path = write(home, config.load(home / ledger.QUESTION, args, loads_data=False).study)
+    terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.say(f"Written: {path}")
+    return 0
+
+
+def _entry(home: Path, args: Sequence[str]) -> str:
+    """What the index says of a study; of one that cannot be read, why: the others are listed all the same."""
+    try:
+        return _told(home, args)
+    except ImblabError as error:
+        derived_files.say(str(error))
+        return f"## {home.name}\n\nThis study cannot be read: {' '.join(str(error).split())}\n"
+
+
+def _told(home: Path, args: Sequence[str]) -> str:
+    study = config.load(home / ledger.QUESTION, args, loads_data=False).study
+    source = source_of(home, study)
+    verdict = report.sections(source)[0]
+    folder = home.name
+    names = methods.joined(f"[{n}]({quote(folder)}/{n})" for n in (WORDS, report.FILE, ledger.QUESTION, ledger.ROWS))
+    said = " ".join(verdict.lead)
+    tables = f"Data sets: {methods.joined(source.datasets)}. Learners: {methods.joined(source.learners)}."
+    question = methods.question(source.study)
+    return f"## {folder}\n\n{question}\n\n**{said}**\n\n{tables} {len(source.rows)} cells; {names}.\n"
+
+
+def _place(home: Path) -> str:
+    """The folder of a study, or of one of its rescorings, as it is named below the current directory."""
+    depth = 3 if home.parent.name == ledger.RESCORED else 1
+    return "/".join(("experiments", *home.parts[-depth:]))
+
+
+def _by_name(study: Study) -> Study:
+    """The study with its data sets under the names that its rows have."""
+    return replace(study, datasets={datasets.called(spec, key)[0]: spec for key, spec in study.datasets.items()})
+
+
+def _in_order(rows: Sequence[Evaluation], study: Study) -> list[Evaluation]:
+    """Rows in the order of the study, whatever the order in which they were answered."""
+    known = [[*study.datasets], [x.name for x in study.learners], [s.name for s in study.strategies]]
+
+    def place(row: Evaluation) -> tuple[tuple[int, str] | int, ...]:
+        names = zip((row.dataset, row.learner, row.strategy), known, strict=True)
+        return (*((order.index(n) if n in order else len(order), n) for n, order in names), row.repeat, row.fold)
+
+    return sorted(rows, key=place)

@@ -1,0 +1,391 @@
+"""The composition root: one study, read aloud.
+
+compose -> load -> plan the splits -> expand the design -> minus what is done -> run -> append -> compare.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from imblab.analysis import table
+from imblab.analysis.claims import register
+from imblab.analysis.completeness import Completeness, completeness_of
+from imblab.commands import derived_files, reporting, requests, syncing, verdicts
+from imblab.commands.evidence_builder import gather
+from imblab.commands.layout import Layout, in_memory, lay_out
+from imblab.core import design
+from imblab.edges import config, datasets, ledger, mlflow, optuna_storage, runner, store, terminal
+from imblab.errors import ConfigError, FitError, ImblabError, presentable
+from imblab.overrides import granting
+from imblab.study import Dataset, Evaluation, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Where studies live, below the current directory.
+EXPERIMENTS = requests.EXPERIMENTS
+
+
+def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
+    """Compose a study from the configuration, as the command line does.
+
+    Parameters
+    ----------
+    *overrides : str
+        Such as ``"experiment=quickstart"`` and ``"strategy.smote.space.k=choice(3,5)"``.
+    config_dirs : sequence of path, default=()
+        Further folders with groups and experiments.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    ConfigError
+        For whatever cannot be asked.
+
+    Examples
+    --------
+    >>> compose("experiment=quickstart").primary
+    'mcc'
+    """
+    return requests.request(overrides, [Path(d) for d in config_dirs]).study
+
+
+def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.DataFrame:
+    """Answer a study in memory: records in, a tidy table out, nothing written.
+
+    Parameters
+    ----------
+    study : Study
+    data : sequence of Dataset, default=()
+        Tables beside those that ``study.datasets`` names; see :func:`imblab.dataset`.
+    n_jobs : int, default=1
+        Worker processes; changes no number.
+
+    Returns
+    -------
+    DataFrame
+        One row a cell, one column a measure.
+
+    Examples
+    --------
+    >>> study = compose("name=small", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke")
+    >>> evaluate(study).status.unique().tolist()
+    ['ok']
+    """
+    layout = _laid_out(study, data)
+    rows: list[Evaluation] = []
+    runner.run(layout.datasets, runner.bundles(study, layout.plans, layout.cells), runner.Engine(n_jobs), rows.append)
+    order = {cell.key: i for i, cell in enumerate(layout.cells)}
+    return table.tidy(sorted(rows, key=lambda row: order[row.key]))
+
+
+def run(
+    study: Study,
+    n_jobs: int = 1,
+    folder: str | Path | None = None,
+    overwrite: bool = False,
+    data: Sequence[Dataset] = (),
+    tracking_uri: str | None = None,
+    store_path: str | Path | None = store.DEFAULT,
+    fit_timeout: float | None = None,
+    retry_failed: bool = False,
+) -> pd.DataFrame:
+    """Run or resume a study in a folder.
+
+    Parameters
+    ----------
+    study : Study
+    n_jobs : int, default=1
+    folder : path, optional
+        ``experiments/<name>`` below the current directory by default.
+    overwrite : bool, default=False
+        Start over; the old folder is kept aside.
+    data : sequence of Dataset, default=()
+        Tables in memory.
+    tracking_uri : str, optional
+        An MLflow store; nothing is logged without it.
+    store_path : path or None
+        Where answers of fits are kept for the next study; ``mlruns/predictions.sqlite`` below the current directory by
+        default, nowhere if None.
+    fit_timeout : float, optional
+        Seconds a fit may take; a fit that takes longer is a failed candidate.
+    retry_failed : bool, default=False
+        Whether failed evaluations of the folder are tried again; their rows are replaced.
+
+    Returns
+    -------
+    DataFrame
+        One row a cell of the folder.
+
+    Raises
+    ------
+    StudyError
+        If the folder answers another question; what differs is named.
+    """
+    study = replace(study, datasets={**in_memory(data), **study.datasets})
+    layout = _laid_out(study, data)
+    home = Path(folder) if folder is not None else EXPERIMENTS / study.name
+    engine = runner.Engine(n_jobs, requests.opener(store_path), fit_timeout)
+    asked = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
+    with syncing.picture(layout, home, asked, _named_classes(study), engine.open_store) as picture:
+        rows = _carry_out(layout, home, engine, overwrite, retry_failed, picture=picture)
+        if picture is not None:
+            picture.finish()
+    return table.tidy(rows)
+
+
+def _laid_out(study: Study, data: Sequence[Dataset]) -> Layout:
+    """A study laid out, with a warning where its code is not known."""
+    layout = lay_out(study, {d.name: d for d in data})
+    for note in layout.code_notes():
+        warnings.warn(note, UserWarning, stacklevel=3)
+    return layout
+
+
+def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
+    """``imblab run``: compose, run or resume, log, compare."""
+    request = requests.request(args, config_dirs)
+    home = EXPERIMENTS / request.study.name
+    if not request.overwrite and (home / ledger.QUESTION).exists():
+        # It is read again at the end, and may hold more than is asked for now.
+        config.read(ledger.read_study(home), request.allow)
+    layout = lay_out(request.study)
+    say: Callable[[str], None] = (lambda text: None) if as_json else terminal.say
+    for note in (
+        *request.notes,
+        *layout.code_notes(),
+        *(said for name in layout.datasets for said in layout.cautions(name)),
+    ):
+        say(note)
+    engine, spoken = requests.engine(request), None if as_json else say
+    with syncing.picture(layout, home, request.tracking, request.allow, engine.open_store) as picture:
+        retry = bool(request.runner.get("retry_failed"))
+        rows = _carry_out(layout, home, engine, request.overwrite, retry, spoken, _stops(request), picture)
+        kept = config.read(ledger.read_study(home), request.allow)
+        whole = verdicts.measured(kept, ledger.read_rows(home))
+        steps = [
+            *_reported(request, home, kept),
+            *_copied(request, rows),
+            *_next_steps(request.study.name, whole, rows),
+        ]
+        if picture is not None:
+            steps = [_logged(picture, request.study.name), *steps]
+    _print_comparison(verdicts.on_record(request.study, kept), rows, steps, as_json, whole)
+    return 0
+
+
+def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
+    """``imblab compare``: the table and the verdict of a study that has rows."""
+    home = ledger.find(name, EXPERIMENTS)
+    study = config.load(home / ledger.QUESTION, args, loads_data=False).study
+    rows = ledger.read_rows(home)
+    whole = verdicts.measured(study, rows)
+    for message in derived_files.damage(home):
+        derived_files.say(message)
+    _print_comparison(study, rows, _next_steps(name, whole, rows), as_json, whole)
+    return 0
+
+
+def command_ui(name: str | None, uri: str | None, port: int | None) -> int:
+    """``imblab ui``: MLflow on this project's store, or on another one, on loopback, at the view of a study."""
+    return mlflow.serve(uri or mlflow.DEFAULT_URI, port, terminal.show, name)
+
+
+def command_store(prune: float | None, as_json: bool) -> int:
+    """``imblab store``: what the prediction store holds; with a bound, less of it."""
+    if not store.DEFAULT.exists():
+        facts: dict[str, Any] = {"path": str(store.DEFAULT), "answers": 0, "bytes": 0}
+    else:
+        with closing(store.Store(store.DEFAULT.resolve())) as kept:
+            gone = {} if prune is None else {"pruned": kept.prune(int(prune * 2**20))}
+            facts = {**kept.facts(), "path": str(store.DEFAULT), **gone}
+    terminal.put(json.dumps(facts)) if as_json else terminal.say(terminal.store_text(facts))
+    return 0
+
+
+def command_datasets(as_json: bool) -> int:
+    """``imblab datasets``: what can be loaded."""
+    rows = datasets.listing()
+    terminal.put(json.dumps(rows)) if as_json else terminal.show(terminal.listing_text(rows))
+    return 0
+
+
+def _carry_out(
+    layout: Layout,
+    home: Path,
+    engine: runner.Engine,
+    overwrite: bool,
+    retry_failed: bool = False,
+    say: Callable[[str], None] | None = None,
+    stop_at_failure: bool = False,
+    picture: syncing.Picture | None = None,
+) -> list[Evaluation]:
+    """Answer what is missing and give every row of the study, in the order of the design."""
+    syncing.fix_identity(home)
+    question, expected = config.to_mapping(register(layout.study)), layout.expected(retry_failed)
+    with ledger.open_study(home, question, overwrite, expected) as book:
+        known = syncing.settle(home, None if book.rows else layout)
+        if picture is not None:
+            picture.settled(known)
+        done = {row.key for row in book.rows if row.status != "failed" or not retry_failed}
+        todo = [cell for cell in layout.cells if cell.key not in done]
+        if say and not todo:
+            say(f"All {len(layout.cells)} evaluations that study {layout.study.name!r} was asked for are there.")
+        elif say and book.rows:
+            again = sum(cell.key in {row.key for row in book.rows} for cell in todo)
+            retried = f" {again} failed evaluations are tried again." if again else ""
+            say(f"{len(layout.cells) - len(todo)} of {len(layout.cells)} evaluations are there; continuing.{retried}")
+        if todo and book.rows:
+            reporting.outdate(home, completeness_of(layout.study, list(layout.datasets), book.rows))
+            if picture is not None:
+                picture.resumed()
+        bars = terminal.progress(len(todo), engine.n_jobs) if say and todo else nullcontext()
+        with _counted_if_stopped(layout, book), bars as bar:
+
+            def on_row(row: Evaluation) -> None:
+                book.append(row)
+                if stop_at_failure and row.status == "failed":
+                    raise FitError(
+                        f"cell {row.key!r} failed: {row.error}; runner.on_error=raise stops a study there. What is "
+                        f"answered is kept: mend the cause and run again with {ledger.RETRY}, or set "
+                        "runner.on_error=row to go on."
+                    )
+                if picture is not None:
+                    picture.row(row)
+                if bar is not None:
+                    bar.advance(f"{row.dataset}/{row.learner}/{row.strategy}")
+
+            tally = runner.run(layout.datasets, runner.bundles(layout.study, layout.plans, todo), engine, on_row)
+        order = {cell.key: i for i, cell in enumerate(layout.cells)}
+        rows = sorted((row for row in book.rows if row.key in order), key=lambda row: order[row.key])
+    if say:
+        new = {cell.key for cell in todo}
+        _account([row for row in rows if row.key in new], tally, say)
+        _report_failures(rows, say)
+    if engine.open_store is not None:
+        with closing(engine.open_store()) as kept:
+            gather(layout, rows, home, kept.get)
+            kept.prune()
+    elif say:
+        say("No prediction is kept (runner.store=false): no evidence for curves and calibration.")
+    if picture is not None:
+        picture.gathered()
+    return rows
+
+
+@contextmanager
+def _counted_if_stopped(layout: Layout, book: ledger.Ledger) -> Iterator[None]:
+    """Say how much is evaluated where a study is stopped, by a person or by an error."""
+    try:
+        yield
+    except (KeyboardInterrupt, ImblabError):
+        found = completeness_of(layout.study, list(layout.datasets), book.rows)
+        terminal.warn("\n".join(found.sentences()))
+        raise
+
+
+def _account(rows: Sequence[Evaluation], tally: runner.Tally, say: Callable[[str], None]) -> None:
+    """What was fitted and what was spared."""
+    if not rows:
+        return
+    asked = sum(row.fits for row in rows)
+    say(
+        f"Fits: {tally.fits} made, {max(0, asked - tally.fits)} spared: the new rows rest on {asked} answers, "
+        f"{tally.stored} of them from the store."
+    )
+
+
+def _report_failures(rows: Sequence[Evaluation], say: Callable[[str], None]) -> None:
+    """Every distinct failure once, and how it is tried again."""
+    causes = Counter(row.error or "" for row in rows if row.status == "failed")
+    for cause, n in causes.most_common():
+        say(f"Failed {n} times: {cause}")
+    if causes:
+        say(f"Failed evaluations stay failed. Once the cause is mended, add {ledger.RETRY} to try them again.")
+
+
+def _stops(request: config.Request) -> bool:
+    return bool(request.runner.get("on_error") == "raise")
+
+
+def _named_classes(study: Study) -> tuple[str, ...]:
+    """The classes and functions that a study in memory names: the caller that wrote it has let them in."""
+    return tuple(design.code_paths(study))
+
+
+def _logged(picture: syncing.Picture, name: str) -> str:
+    """Log to MLflow; a store that does not answer never stops a study."""
+    try:
+        picture.finish()
+    except ImblabError as error:
+        terminal.warn(f"Not logged: {error}")
+        return f"Not logged to MLflow, see above; once it answers: imblab sync {name}"
+    return "Compare the runs in MLflow: imblab ui"
+
+
+def _reported(request: config.Request, home: Path, kept: Study) -> list[str]:
+    """Write the report of what the folder holds, which may be more than was asked for now."""
+    if not request.runner.get("report", True):
+        return []
+    return [f"Open the report: {reporting.write(home, kept)}"]
+
+
+def _copied(request: config.Request, rows: Sequence[Evaluation]) -> list[str]:
+    """Copy finished searches where they were asked for; a storage that does not answer never stops a study."""
+    if request.storage is None:
+        return []
+    try:
+        optuna_storage.copy(request.study, rows, request.storage)
+    except ImblabError as error:
+        terminal.warn(f"Not copied: {error}")
+        return ["The searches were not copied, see above; the same command copies them again"]
+    return [f"See the inner searches: optuna-dashboard {quote(presentable(request.storage))}"]
+
+
+def _next_steps(name: str, whole: Completeness, rows: Sequence[Evaluation]) -> list[str]:
+    home = EXPERIMENTS / name
+    needs = _needs(home)
+    words = (
+        ["rescore", name.split("/")[0], "...", "refit=true"] if "/" in name else ["run", str(home / ledger.QUESTION)]
+    )
+    failed = 0 if "/" in name else sum(row.status == "failed" for row in rows)
+    compare = granting(["compare", name], [need for need in needs if "=" not in need])  # it loads no data
+    return [
+        *([] if whole.is_complete else [f"Continue: {granting(words, needs)}"]),
+        *([f"Try the {failed} failed evaluations again: {granting([*words, ledger.RETRY], needs)}"] if failed else []),
+        f"See this again: {compare}",
+        f"Every row: {home / ledger.ROWS}; the question: {home / ledger.QUESTION}",
+        "Change the question: imblab run experiment=... strategy.smote.space.k=... (see README.md)",
+    ]
+
+
+def _needs(home: Path) -> tuple[str, ...]:
+    """What a recorded study needs granted on the command line each time, so that the lines to paste run."""
+    try:
+        config.read(ledger.read_study(home), (), sources={})
+    except ConfigError as error:
+        return error.grants
+    return ()
+
+
+def _print_comparison(
+    study: Study,
+    rows: Sequence[Evaluation],
+    steps: Sequence[str],
+    as_json: bool,
+    whole: Completeness,
+) -> None:
+    """Print the comparison of a study, or of the part that was asked for of a whole one."""
+    found = verdicts.judge(study, rows, completeness=whole)
+    terminal.put(json.dumps(verdicts.plain(found))) if as_json else terminal.show(verdicts.text(found, steps))

@@ -1,0 +1,235 @@
+"""Texts that name a class: checked, and built once at the door, so that no fit fails for a spelling."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from math import prod
+from typing import Any
+
+from imblab.analysis.rebalancing import NEUTRAL_VALUES, shifts_classes
+from imblab.core import estimator_specs
+from imblab.edges.config import parameters, splitting
+from imblab.edges.config.checks import Attempts, plain, shown
+from imblab.errors import ConfigError, foreign_reason, unknown
+
+#: What may begin with an underscore.
+RESERVED = ("_target_", "_mixed_", "_categorical_")
+
+#: Estimators inside one another, and levels of lists and mappings.
+MAX_NESTED, MAX_LEVELS = 10, 50
+
+
+def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
+    """Read ``{_target_: ..., parameter: value}``, nested ones included.
+
+    Parameters
+    ----------
+    raw : object
+    where : str
+        The key it stands under, for messages.
+    allow : sequence of str
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ConfigError
+        If it names no class, one that is not admitted, or a parameter that reaches too far; all of them at once.
+    """
+    if not isinstance(raw, Mapping) or not isinstance(raw.get("_target_"), str):
+        raise ConfigError(
+            f"{where!r} is {shown(raw)}; it names a class as {{_target_: dotted.path, parameter: value}}. Add _target_."
+        )
+    _check_depth(raw, where)
+    tried = Attempts()
+    cls = tried.attempt(_class, raw["_target_"], where, allow)
+    for key, value in raw.items():
+        if str(key).startswith("_"):
+            tried.attempt(_check_reserved, str(key), where)
+        elif cls is not None:
+            tried.attempt(parameters.check, str(key), value, cls, where)
+        tried.attempt(_nested, value, f"{where}.{key}", allow)
+    tried.check()
+    return {str(k): plain(v) for k, v in raw.items()}
+
+
+def _class(path: str, where: str, allow: Sequence[str]) -> type:
+    try:
+        return estimator_specs.resolve(path, allow)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}", grants=error.grants) from error
+
+
+def _check_depth(raw: Any, where: str) -> None:
+    """Refuse a text that is nested without end, before anything walks through it."""
+    parts = [(raw, 0, 0)]
+    while parts:
+        value, levels, estimators = parts.pop()
+        inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+        estimators += isinstance(value, Mapping) and "_target_" in value
+        if levels > MAX_LEVELS or estimators > MAX_NESTED:
+            raise ConfigError(
+                f"{where!r} is nested deeper than {MAX_NESTED} estimators or {MAX_LEVELS} levels; no estimator needs "
+                "that. Write it with fewer."
+            )
+        parts += [(part, levels + 1, estimators) for part in inside]
+
+
+def _check_reserved(key: str, where: str) -> None:
+    if key not in RESERVED:
+        raise ConfigError(f"{where}: {unknown('reserved key', key, RESERVED)}")
+
+
+def check_values(estimator: Any, where: str) -> None:
+    """Refuse values that scikit-learn refuses in ``fit``: asked here, no study starts that can only fail.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Those inside it are asked as well.
+    where : str
+        The key it stands under, for messages.
+
+    Raises
+    ------
+    ConfigError
+    """
+    check_products(estimator, where)
+    for path, inner, _ in splitting.walk(estimator):
+        if not hasattr(inner, "_parameter_constraints"):
+            continue
+        try:
+            inner._validate_params()
+        except ValueError as error:
+            place = f"{where}.{path}".rstrip(".")
+            raise ConfigError(
+                f"{place!r} holds a value that {type(inner).__name__!r} refuses: {_first(error)} Every parameter takes "
+                f"what its class documents. Correct it in {where}."
+            ) from error
+
+
+def check_products(estimator: Any, where: str) -> None:
+    """Refuse sizes that are in order each by itself, and not where they multiply.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Those inside it are multiplied with it.
+    where : str
+        The key it stands under, for messages.
+
+    Raises
+    ------
+    ConfigError
+    """
+    _check_members(estimator, where)
+    _check_degrees(estimator, where)
+
+
+def _check_members(estimator: Any, where: str) -> None:
+    """Refuse ensembles of ensembles whose numbers of members multiply to more than any machine fits."""
+    members: dict[str, int] = {}
+    for path, inner, given in splitting.walk(estimator):
+        outer = max((prefix for prefix in members if path.startswith(prefix)), key=len, default="")
+        members[path] = members.get(outer, 1) * parameters.members(given, type(inner))
+        if members[path] > parameters.MAX_MEMBERS:
+            raise ConfigError(
+                f"{where!r} is an ensemble of ensembles with {members[path]} members in all; it takes at most "
+                f"{parameters.MAX_MEMBERS}, since more exhausts memory or time. Lower n_estimators."
+            )
+
+
+def _check_degrees(estimator: Any, where: str) -> None:
+    """Refuse polynomials of polynomials: their degrees multiply."""
+    given = [found.get("degree") for _, inner, found in splitting.walk(estimator) if _is_polynomial(inner)]
+    degrees = [max(value) if isinstance(value, (list, tuple)) and value else value for value in given]
+    degree = prod(value for value in degrees if isinstance(value, int))
+    if len(degrees) > 1 and degree > parameters.MAX_DEGREE:
+        raise ConfigError(
+            f"{where!r} holds {len(degrees)} PolynomialFeatures with degrees that multiply to {degree}; together they "
+            f"take at most {parameters.MAX_DEGREE}, since more columns exhaust memory. Keep one of them."
+        )
+
+
+def _is_polynomial(estimator: Any) -> bool:
+    return any(cls.__name__ == "PolynomialFeatures" for cls in type(estimator).__mro__)
+
+
+def rebalances(text: Mapping[str, Any], space: Mapping[str, Any], allow: Sequence[str]) -> bool:
+    """Whether a learner shifts the positive share by a parameter that is set or searched."""
+    learner = estimator_specs.build(text, None, allow)
+    searched = any(name.rpartition("__")[2] in NEUTRAL_VALUES for name in space)
+    given = [(name, value) for _, _, found in splitting.walk(learner) for name, value in found.items()]
+    return searched or any(shifts_classes(name, value) for name, value in given)
+
+
+def check_spelling(learner: Any, names: Sequence[str], text: Mapping[str, Any], where: str) -> None:
+    """A constructor that takes anything takes a misspelt name too."""
+    if estimator_specs.takes_anything(text):
+        for name in names:
+            refuse_misspelt(learner, name, where)
+
+
+def refuse_misspelt(learner: Any, name: str, where: str) -> None:
+    """Refuse a name that is none of a learner's parameters but nearly one; its aliases are spelt otherwise."""
+    known = set(type(learner)().get_params())
+    near = get_close_matches(name, known, n=1, cutoff=0.85)
+    if name not in known and near:
+        raise ConfigError(
+            f"'{where}.{name}' is no parameter of {type(learner).__name__}, and nearly {near[0]!r}; a name that it "
+            f"does not know would be ignored. Write {near[0]}."
+        )
+
+
+def check_sampler(text: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
+    """Refuse what does not resample."""
+    if not hasattr(estimator_specs.resolve(text["_target_"], allow), "fit_resample"):
+        raise ConfigError(
+            f"{where!r} names {text['_target_']!r}, which has no fit_resample; a sampler is one of imbalanced-learn's "
+            "kind. Name a sampler, or put the class under learner."
+        )
+    check_values(built(text, where, allow, {"ratio": 0.5, "k": 5, "categorical": [0]}), where)
+
+
+def built(
+    text: Mapping[str, Any], where: str, allow: Sequence[str], placeholders: Mapping[str, object] | None = None
+) -> Any:
+    """The object that a text describes; whatever its constructor says against it is a refusal."""
+    try:
+        return estimator_specs.build(text, placeholders, allow)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}", grants=error.grants) from error
+    except BaseException as error:  # a constructor may raise anything
+        raise ConfigError(
+            f"{where!r} names {text['_target_']!r}, which cannot be built ({_first(error)}); its constructor must take "
+            "what is given. Add or correct its parameters."
+        ) from error
+
+
+def _nested(value: Any, where: str, allow: Sequence[str]) -> None:
+    if isinstance(value, Mapping) and "_target_" in value:
+        make(value, where, allow)
+    elif isinstance(value, (Mapping, list, tuple)):
+        tried = Attempts()
+        for label, part in _labelled(value):
+            tried.attempt(_nested, part, f"{where}{label}", allow)
+        tried.check()
+
+
+def _labelled(value: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """The parts of a value with their places: ``[name]`` for what follows its name in a list, as steps do."""
+    if isinstance(value, Mapping):
+        yield from ((f".{key}", part) for key, part in value.items())
+    elif value and isinstance(value[0], str):
+        yield from ((f"[{value[0]}]", part) for part in value[1:])
+    else:
+        yield from ((("" if isinstance(part, (list, tuple)) else f"[{n}]"), part) for n, part in enumerate(value))
+
+
+def _first(error: BaseException) -> str:
+    line = foreign_reason(error)
+    return re.sub(r"^\S+ missing \d+ required (?:positional|keyword-only) arguments?: (.*)", r"it needs \1", line)

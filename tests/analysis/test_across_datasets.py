@@ -1,0 +1,276 @@
+"""Many data sets: sources are the units, nothing missing is filled in, and verdicts keep to the claims."""
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from imblab.analysis import across_datasets, ranks, table
+from imblab.analysis.claims import register
+from imblab.analysis.intervals import holm
+from imblab.analysis.wording import over_sources
+from imblab.study import Claims, Evaluation, Learner, Measure, Protocol, Strategy, Study
+
+NAMES = ("none", "threshold", "smote")
+TASKS = tuple(f"t{i}" for i in range(8))
+FOLDS = 2
+
+
+def study(*names, higher=True, learners=("logistic",), **claims):
+    strategies = tuple(map(Strategy, names or NAMES))
+    made = tuple(Learner(name, {}) for name in learners)
+    measures, protocol = (Measure("mcc", "m", "label", higher),), Protocol(outer_folds=FOLDS)
+    return Study("demo", 0, {}, made, strategies, measures, protocol, claims=Claims(**claims))
+
+
+def frame(scores, names=NAMES, tasks=TASKS, learner="logistic", missing=()):
+    """``scores``: one row a task, one column a strategy; its two folds lie around it."""
+    return table.tidy(
+        Evaluation(
+            task, learner, name, 0, fold, {}, 0.5, {"mcc": float(scores[i][j]) + (-1) ** fold / 64}, {}, 1.0,
+            "failed" if (task, name, fold) in missing else "ok", None, "f", split_fingerprint=f"{task}-{fold}",
+            n_train=80, n_test=20,
+        )
+        for i, task in enumerate(tasks)
+        for j, name in enumerate(names)
+        for fold in range(FOLDS)
+    )  # fmt: skip
+
+
+def random_scores(n=8, k=3, seed=0):
+    return np.random.default_rng(seed).normal(0.5, 0.1, (n, k)) + np.arange(k) * 0.08
+
+
+def only(scores, asked=None, source=None, **how):
+    (found,) = across_datasets.across(frame(scores, **how), asked or study(), source or {})
+    return found
+
+
+def test_the_numbers_by_hand():
+    scores = random_scores()
+    found = only(scores)
+    expected = stats.rankdata(-scores, axis=1).mean(axis=0)
+    by_name = found.rank_table.set_index("strategy")
+    assert by_name.mean_rank.to_dict() == pytest.approx(dict(zip(NAMES, expected, strict=True)))
+    assert by_name["mean"].to_dict() == pytest.approx(dict(zip(NAMES, scores.mean(axis=0), strict=True)))
+    assert found.rank_table.mean_rank.is_monotonic_increasing
+    assert found.friedman.statistic == pytest.approx(stats.friedmanchisquare(*scores.T).statistic)
+    assert found.sources == TASKS
+    p = []
+    for row, j in zip(found.contrasts.itertuples(), (1, 2), strict=True):
+        d = scores[:, j] - scores[:, 0]
+        p.append(stats.wilcoxon(d, method="exact").pvalue)
+        assert (row.a, row.b, row.sources) == (NAMES[j], "none", 8)
+        assert (row.wins, row.ties, row.losses) == ((d > 0).sum(), 0, (d < 0).sum())
+        assert (row.mean, row.median, row.p) == pytest.approx((d.mean(), np.median(d), p[-1]))
+    np.testing.assert_allclose(found.contrasts.p_holm, holm(p))
+
+
+def test_tasks_of_one_table_are_averaged_first_and_count_once():
+    scores = random_scores()
+    source = {"t1": "parent", "t4": "parent", "t5": "parent"}
+    found = only(scores, source=source)
+    units = np.vstack([scores[[1, 4, 5]].mean(axis=0), scores[[0, 2, 3, 6, 7]]])
+    by_name = found.rank_table.set_index("strategy").mean_rank
+    assert by_name.loc[list(NAMES)].tolist() == pytest.approx(stats.rankdata(-units, axis=1).mean(axis=0).tolist())
+    assert set(found.sources) == {"t0", "parent", "t2", "t3", "t6", "t7"}
+    assert (found.contrasts.sources == 6).all()
+    assert found.contrasts.p[0] == pytest.approx(stats.wilcoxon(units[:, 1] - units[:, 0], method="exact").pvalue)
+    assert "t1, t4, t5 come from one table and count once, as parent" in found.notes
+
+
+def test_one_source_is_no_comparison_across_sources():
+    assert across_datasets.across(frame(random_scores()), study(), dict.fromkeys(TASKS, "parent")) == []
+    assert across_datasets.across(frame(random_scores(1), tasks=("t0",)), study(), {}) == []
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_fewer_than_six_sources_are_not_tested_and_it_is_said(n):
+    found = only(random_scores(n), tasks=TASKS[:n])
+    assert found.friedman is None
+    assert found.cliques == ()
+    assert found.contrasts[["p", "p_holm"]].isna().all(axis=None)
+    assert set(found.contrasts.verdict) == {"untested"}
+    said = f"no test over {n} sources: it takes 6, since even 5 differences of one sign have p = 0.062"
+    assert said in found.notes
+    assert set(found.contrasts.reason) == {said}
+    assert over_sources(found, study()) == f"across {n} sources, logistic: {said}."
+    assert found.rank_table.mean_rank.sum() == pytest.approx(6)
+    drawn = across_datasets.diagram(found)
+    assert (drawn.units, drawn.tested, drawn.cliques) == (n, False, ())
+
+
+def test_eight_tasks_of_five_tables_are_five_sources():
+    found = only(random_scores(), source={"t5": "t0", "t6": "t1", "t7": "t2"})
+    assert set(found.contrasts.verdict) == {"untested"}
+
+
+def test_better_and_worse_follow_the_direction_of_the_measure():
+    scores = np.arange(8)[:, None] / 100 + np.array([0.0, 0.1, -0.1])
+    for higher, words in ((True, ["better", "worse"]), (False, ["worse", "better"])):
+        found = only(scores, study(higher=higher))
+        assert found.contrasts.verdict.tolist() == words
+        assert found.contrasts.p_holm.tolist() == pytest.approx([2 * 2 / 2**8] * 2)
+        won = [8, 0] if higher else [0, 8]
+        assert found.contrasts.wins.tolist() == won
+        best = "threshold" if higher else "smote"
+        assert found.rank_table.strategy[0] == best
+        said = f"threshold - none (won {won[0]}, tied 0, lost {8 - won[0]}, Holm p 0.016) is {words[0]}"
+        assert said in over_sources(found, study())
+
+
+def test_identical_arms_and_what_too_few_sources_can_never_show():
+    scores = random_scores(6)
+    scores[:, 1] = scores[:, 0]
+    found = only(scores, tasks=TASKS[:6])
+    assert found.contrasts.verdict.tolist()[0] == "identical"
+    assert found.contrasts.ties.tolist()[0] == 6
+    sure = np.arange(6)[:, None] / 100 + np.array([0.0, 0.1, 0.2])
+    found = only(sure, tasks=TASKS[:6])
+    assert found.contrasts.verdict.tolist() == ["undetermined"] * 2
+    assert (
+        found.contrasts.reason[0]
+        == "Holm-adjusted p 0.0625 > 0.05; 6 sources and 2 contrasts cannot reach less than 0.0625"
+    )
+
+
+def test_a_task_with_a_gap_is_left_out_for_all_arms_and_named():
+    scores = random_scores()
+    found = only(scores, missing={("t3", "smote", 1)})
+    rest = np.delete(scores, 3, axis=0)
+    by_name = found.rank_table.set_index("strategy").mean_rank
+    assert by_name.loc[list(NAMES)].tolist() == pytest.approx(stats.rankdata(-rest, axis=1).mean(axis=0).tolist())
+    assert "t3" not in found.sources
+    said = "data set 't3' is left out of the ranks: 'smote' has no MCC in 1 of 2 folds: 1 failed"
+    assert said in found.notes
+    # A contrast is judged on whatever its own arms have.
+    assert found.contrasts.sources.tolist() == [8, 7]
+
+
+def test_an_arm_without_any_score_does_not_empty_the_ranks():
+    missing = {(task, "smote", 0) for task in TASKS}
+    found = only(random_scores(), missing=missing)
+    assert set(found.rank_table.strategy) == {"none", "threshold"}
+    assert "strategy 'smote' is left out of the ranks: it has no complete score on any data set" in found.notes
+    assert found.contrasts.sources.tolist() == [8, 0]
+    assert found.contrasts.verdict.tolist()[1] == "untested"
+    # The family keeps its size.
+    assert found.contrasts.p_holm[0] == pytest.approx(min(1, 2 * found.contrasts.p[0]))
+
+
+def test_an_arm_that_does_not_apply_to_many_tables_leaves_the_ranks_so_that_the_sources_stay():
+    missing = {(task, "smote", 0) for task in TASKS[:5]}
+    scores = random_scores()
+    found = only(scores, missing=missing)
+    assert len(found.sources) == 8
+    assert found.friedman is not None
+    assert set(found.rank_table.strategy) == {"none", "threshold"}
+    left = "strategy 'smote' is left out of the ranks: it has no complete score on t0, t1, t2, t3, t4"
+    assert left in found.notes
+    assert found.contrasts.sources.tolist() == [8, 3]
+
+
+def test_nothing_complete_gives_no_ranks_and_no_crash():
+    missing = {("t0", "none", 0), ("t1", "threshold", 0), ("t2", "smote", 0)}
+    found = only(random_scores(3), tasks=TASKS[:3], missing=missing)
+    assert found.sources == ()
+    assert found.rank_table.mean_rank.isna().all()
+    assert len(found.notes) == 4
+    gone = {(task, name, 0) for task in TASKS[:3] for name in NAMES}
+    assert only(random_scores(3), tasks=TASKS[:3], missing=gone).rank_table.empty
+
+
+def test_learners_are_compared_each_for_itself():
+    scores = random_scores()
+    rows = pd.concat([frame(scores), frame(-scores, learner="knn")], ignore_index=True)
+    one, other = across_datasets.across(rows, study(learners=("logistic", "knn")), {})
+    assert (one.learner, other.learner) == ("logistic", "knn")
+    assert one.contrasts.equals(only(scores).contrasts)
+    assert other.contrasts["median"].tolist() == pytest.approx((-one.contrasts["median"]).tolist())
+
+
+def test_what_came_later_is_exploratory_across_sources_too():
+    kept = register(study("none", "threshold"))
+    grown = replace(study(), claims=kept.claims)
+    sure = np.arange(8)[:, None] / 100 + np.array([0.0, 0.1, 0.2])
+    found = only(sure, grown).contrasts
+    assert found.verdict.tolist() == ["better", "exploratory"]
+    assert found.p_holm[0] == found.p[0] == 2 / 2**8
+    assert math.isnan(found.p_holm[1])
+    (late,) = across_datasets.across(frame(sure), study(), {}, exploratory="the measure was chosen later")
+    assert set(late.contrasts.reason) == {"the measure was chosen later"}
+
+
+def test_bars_join_what_is_not_told_apart():
+    """Clear steps of two pairs: none and threshold together, smote and both together."""
+    rng = np.random.default_rng(2)
+    names = ("none", "threshold", "smote", "both")
+    scores = rng.normal(0, 0.01, (10, 4)) + np.array([0.0, 0.0, 0.5, 0.5])
+    tasks = tuple(f"t{i}" for i in range(10))
+    found = only(scores, study(*names), names=names, tasks=tasks)
+    assert {frozenset(clique) for clique in found.cliques} == {frozenset(names[:2]), frozenset(names[2:])}
+    drawn = across_datasets.diagram(found)
+    assert drawn.names == tuple(found.rank_table.strategy)
+    assert drawn.mean_ranks == tuple(sorted(drawn.mean_ranks))
+    assert drawn.cliques == found.cliques
+    assert drawn.tested
+
+
+def test_a_pair_that_no_bar_can_join_is_told():
+    """a beats b surely and b beats c surely, while a against c is a wild draw: their bar would lie over b."""
+    alike = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], dtype=bool)
+    assert ranks.runs(alike) == []
+    said = list(across_datasets._unjoined(["a", "b", "c"], alike, []))
+    assert said == ["no bar joins a and c, which are not told apart either: others between them are"]
+
+
+GRIDS = st.lists(st.tuples(*[st.integers(0, 16)] * 3), min_size=6, max_size=9)
+laws = settings(max_examples=15)
+
+
+@laws
+@given(GRIDS, st.booleans())
+def test_contrasts_across_sources_are_antisymmetric(grid, higher):
+    scores, tasks = np.array(grid) / 16, [f"t{i}" for i in range(len(grid))]
+    asked = (("threshold", "none"), ("smote", "none"))
+    turned = tuple((b, a) for a, b in asked)
+    one, other = (only(scores, study(higher=higher, contrasts=c), tasks=tasks).contrasts for c in (asked, turned))
+    np.testing.assert_allclose(one["mean"], -other["mean"], atol=1e-12)
+    np.testing.assert_allclose(one.p_holm, other.p_holm, rtol=1e-12)
+    assert one.wins.tolist() == other.losses.tolist()
+    opposite = {"better": "worse", "worse": "better"}
+    assert [opposite.get(v, v) for v in one.verdict] == other.verdict.tolist()
+
+
+@laws
+@given(GRIDS, st.randoms(), st.permutations(NAMES))
+def test_order_of_rows_and_names_change_nothing(grid, random, renamed):
+    scores, tasks = np.array(grid) / 16, [f"t{i}" for i in range(len(grid))]
+    asked = (("threshold", "none"), ("smote", "none"))
+    found = only(scores, study(contrasts=asked), tasks=tasks)
+    shuffled = list(range(len(tasks)))
+    random.shuffle(shuffled)
+    again = only(scores[shuffled], study(contrasts=asked), tasks=[tasks[i] for i in shuffled])
+    new = dict(zip(NAMES, renamed, strict=True))
+    claims = {"contrasts": tuple((new[a], new[b]) for a, b in asked)}
+    other = only(scores, study(*renamed, **claims), tasks=tasks, names=renamed)
+    numbers = ["sources", "wins", "ties", "losses", "p", "p_holm", "verdict"]
+    for moved in (again, other):
+        assert found.contrasts[numbers].equals(moved.contrasts[numbers])
+        assert found.rank_table.mean_rank.tolist() == pytest.approx(moved.rank_table.mean_rank.tolist())
+        assert found.friedman.f == pytest.approx(moved.friedman.f)
+
+
+@laws
+@given(GRIDS)
+def test_a_larger_alpha_never_takes_a_decision_back(grid):
+    scores, tasks = np.array(grid) / 16, [f"t{i}" for i in range(len(grid))]
+    verdicts = [only(scores, study(alpha=a), tasks=tasks).contrasts.verdict.tolist() for a in (0.01, 0.05, 0.2)]
+    for strict, loose in pairwise(verdicts):
+        assert all(s in ("undetermined", t) for s, t in zip(strict, loose, strict=True))

@@ -1,0 +1,137 @@
+"""Evidence at the end of a run: it agrees with the ledger and the store, and is the same however it came about."""
+
+import platform
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss
+
+from imblab.analysis import evidence as evidences
+from imblab.commands import evidence_builder, running
+from imblab.commands.layout import lay_out
+from imblab.core import replay
+from imblab.edges import evidence, ledger, provenance, store
+
+ASKED = (
+    *("name=small", "dataset=[ecoli3]", "learner=[logistic,svm]", "strategy=[none,threshold,class_weight,smote]"),
+    *("protocol=smoke", "protocol.repeats=2"),
+)
+HOME = Path("experiments") / "small"
+FILE = HOME / evidence.FILE
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished study, its layout, and the directory it lies in."""
+    home = tmp_path_factory.mktemp("done")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        study = running.compose(*ASKED)
+        running.run(study)
+    return lay_out(study), home
+
+
+@pytest.fixture(autouse=True)
+def _here(done, tmp_path, monkeypatch):
+    shutil.copytree(done[1], tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+def gathered(layout, rows=None, get=None):
+    with closing(store.Store(store.DEFAULT.resolve())) as kept:
+        return evidence_builder.gather(layout, ledger.read_rows(HOME) if rows is None else rows, HOME, get or kept.get)
+
+
+def test_it_agrees_with_every_row_of_the_ledger():
+    frame = evidence.read(FILE)
+    rows = {row.key: row for row in ledger.read_rows(HOME)}
+    areas, counts = evidences.areas(frame), evidences.counts_at(frame)
+    assert len(areas) == len(rows) == 2 * 2 * 3 * 4
+    for found in areas.itertuples():
+        row = rows[f"{found.dataset}/{found.learner}/{found.strategy}/{found.repeat}/{found.fold}"]
+        assert found.pr_auc == pytest.approx(row.scores["pr_auc"], abs=1e-14)
+        assert found.roc_auc == pytest.approx(row.scores["roc_auc"], abs=1e-14)
+    seen = 0
+    for found in counts.itertuples():
+        row = rows[f"{found.dataset}/{found.learner}/{found.strategy}/{found.repeat}/{found.fold}"]
+        if row.threshold == found.threshold:
+            seen += 1
+            assert row.counts == {name: getattr(found, name) for name in ("tn", "fp", "fn", "tp")}
+    assert seen == len(rows)
+
+
+def test_calibration_pools_the_outer_predictions_of_a_repeat(done):
+    layout, _ = done
+    frame = evidence.read(FILE)
+    rows = {row.key: row for row in ledger.read_rows(HOME)}
+    data = layout.datasets["ecoli3"]
+    with closing(store.Store(store.DEFAULT.resolve())) as kept:
+        predict = replay.looking_up(kept.get)
+        p = np.full(len(data.y), np.nan)
+        cells = [c for c in layout.cells if c.key.startswith("ecoli3/logistic/smote/1/")]
+        for task in replay.tasks(layout.study, data, layout.plans["ecoli3"], cells, predict):
+            p[task.cell.split.test] = replay.outer(task, rows[task.cell.key]).values
+    found = evidences.select(frame, "calibration", learner="logistic", strategy="smote", name="brier")
+    assert found[found.repeat == 1].x.item() == pytest.approx(brier_score_loss(data.y, p), rel=1e-12)
+
+
+def test_what_does_not_apply_is_not_there():
+    frame = evidence.read(FILE)
+    logistic = frame[frame.learner == "logistic"]
+    assert set(logistic[logistic.kind == "synthetic"].strategy) == {"smote"}
+    assert set(frame[frame.kind == "prior"].learner) == {"logistic"}
+    svm = frame[frame.learner == "svm"]
+    assert not (svm.kind == "calibration").any()  # its scores are no probabilities
+    none = logistic[(logistic.strategy == "none") & (logistic.name == "brier")]
+    before, after = (none[none.kind == kind].x.tolist() for kind in ("calibration", "prior"))
+    assert before == after  # nothing was resampled
+
+
+def test_again_and_in_parts_it_has_the_same_bytes(done):
+    layout, _ = done
+    rows, whole = ledger.read_rows(HOME), FILE.read_bytes()
+    gathered(layout)
+    assert FILE.read_bytes() == whole
+    FILE.unlink()
+    for part in (rows[30:], rows[:7], rows[:40], rows):
+        gathered(layout, part)
+    assert FILE.read_bytes() == whole
+
+
+def test_what_the_store_has_lost_stays_as_it_was(done):
+    layout, _ = done
+    before = FILE.read_bytes()
+    gathered(layout, get=lambda address: None)
+    assert FILE.read_bytes() == before
+    FILE.unlink()
+    assert gathered(layout, get=lambda address: None).empty
+
+
+def test_a_study_that_grows_keeps_its_evidence_and_gains_some():
+    before = evidence.read(FILE)
+    running.run(running.compose(*ASKED[:2], "learner=[logistic]", "strategy=[none,smote_threshold]", *ASKED[4:]))
+    after = evidence.read(FILE)
+    assert set(after.strategy) == {*before.strategy, "smote_threshold"}
+    for kind in evidences.KINDS:
+        old = evidences.select(before, kind)
+        same = evidences.select(after[after.strategy != "smote_threshold"], kind)
+        assert old[["x", "y", "z"]].equals(same[["x", "y", "z"]])
+
+
+def test_facts_of_tables_and_libraries_travel_with_it():
+    facts = evidence.read_facts(FILE)
+    assert set(facts["versions"]) >= {"python", "imblab", "numpy", "sklearn", "imblearn"}
+    assert facts["tables"]["ecoli3"]["features"] == 7
+    assert facts["system"] == f"{platform.system()} {platform.machine()}"
+    assert facts["git"] == provenance.git()
+
+
+def test_without_a_store_there_is_no_evidence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    asked = ["name=bare", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke"]
+    running.command_run([*asked, "tracking=none", "runner.n_jobs=1", "runner.store=false"], [], False)
+    assert not (Path("experiments") / "bare" / evidence.FILE).exists()
+    assert "no evidence for curves and calibration" in " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,184 @@
+"""A budget proposes what applies, keeps what the question needs, and prints a line that runs as it stands."""
+
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imblab import compose
+from imblab.cli import main
+from imblab.commands import planning
+from imblab.commands.layout import lay_out
+from imblab.core import pricing
+from imblab.edges import config
+from imblab.study import Choice
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def table(rows=90):
+    rng = np.random.default_rng(0)
+    words = rng.choice(["a", "b", "c"], rows)
+    return pd.DataFrame(
+        {"a b": rng.normal(size=rows), "c": words, "Ziel": np.where(np.arange(rows) < 27, ">50K", "no")}
+    )
+
+
+def plan(capsys, *words):
+    assert main(["plan", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["budget"]
+
+
+def names(items):
+    return [item.name for item in items]
+
+
+def test_the_baseline_and_what_answers_the_question_stay_to_the_last():
+    every = ["none", "threshold", "smote_threshold", "class_weight", "smote", "adasyn", "random_under"]
+    study = compose("name=x", "dataset=[ecoli3]", "learner=[logistic,knn]", f"strategy=[{','.join(every)}]")
+    steps = list(pricing.shrink(study))
+    left = [names(step.strategies) for step in steps]
+    assert [each for i, each in enumerate(left) if i and each != left[i - 1]] == [
+        every[:6], every[:5], every[:4], every[:3]
+    ]  # fmt: skip
+    assert names(steps[-1].learners) == ["logistic"]
+    assert steps[-1].protocol.outer_folds == 3
+    assert steps[0].protocol.outer_folds == 5
+
+
+def test_declared_contrasts_keep_their_strategies():
+    words = ("strategy=[none,threshold,smote,adasyn]", "claims.contrasts=[[adasyn,none]]")
+    study = compose("name=x", "dataset=[ecoli3]", "learner=[logistic]", *words)
+    assert "adasyn" in names(list(pricing.shrink(study))[-1].strategies)
+
+
+def test_what_applies_nowhere_is_not_proposed(here, capsys):
+    """ADASYN has no form for categories, k-nearest neighbours take no weights, and ratio .25 is there already."""
+    table().to_parquet("t.parquet")
+    words = ["t.parquet", "target=Ziel", "learner=[knn]", "protocol=smoke", "budget.minutes=0.000001"]
+    words += ["strategy=[none,threshold,class_weight,smote_threshold,smote,adasyn]"]
+    words += ["strategy.smote_threshold.space.ratio=choice(0.25,0.5,1.0)", "strategy.adasyn.space.k=choice(3,5)"]
+    found = plan(capsys, *words)
+    assert "strategy=[none,threshold,smote_threshold]" in found["overrides"]
+    assert "strategy.smote_threshold.space.ratio=choice(0.5)" in found["overrides"]
+
+
+def test_a_value_that_applies_in_all_folds_is_proposed_before_one_that_does_not(here, capsys):
+    """Of 300 rows with 58 positives, ratio .25 is there already in two of five folds."""
+    rng = np.random.default_rng(0)
+    pd.DataFrame({"a": rng.normal(size=300), "y": np.arange(300) < 58}).to_parquet("t.parquet")
+    words = ["t.parquet", "target=y", "learner=[logistic]", "strategy=[none,threshold,smote_threshold]"]
+    study = compose(*words)
+    ratios = {f: {p["ratio"] for p in found.applicable["smote_threshold"]}
+              for f, found in enumerate(planning._forecasts(lay_out(study), None))}  # fmt: skip
+    assert {0.25 in each for each in ratios.values()} == {True, False}
+    assert (
+        "strategy.smote_threshold.space.ratio=choice(0.5)"
+        in plan(capsys, *words, "budget.minutes=0.000001")["overrides"]
+    )
+
+
+def test_a_learner_that_no_strategy_applies_to_is_left_out():
+    words = ("dataset=[ecoli3]", "learner=[logistic,knn]", "strategy=[class_weight]", "protocol=smoke")
+    study = compose("name=x", *words)
+    found = planning._forecasts(lay_out(study), None)
+    smaller = pricing.applicable(study, found)
+    assert names(smaller.learners) == ["logistic"]
+    assert pricing.overrides(study, smaller) == {"learner": "[logistic]"}
+
+
+LINES = {
+    "short": ["t.parquet", "target=Ziel", "positive=>50K", "drop=[a b]", "learner=[logistic]"],
+    "long": ["name=t", "dataset=table", "dataset.table.path=t.parquet", "dataset.table.target=Ziel", "seed=3"],
+    "own-names": ["name=t", "dataset.mine.path=t.parquet", "dataset.mine.target=Ziel", "dataset=[ecoli3]"],
+    "searched": ["name=t", "dataset=[ecoli3]", "strategy.smote.space.k=choice(3,5,7)", "strategy.smote.ratio=0.5"],
+    "removed-by-a-step": ["name=t", "dataset=[ecoli3]", "strategy=[none,threshold,smote_threshold,smote]",
+                          "strategy.smote.k=3", "protocol=repeated_5x5x3"],
+    "inline": ["name=t", "dataset=[ecoli3]", "+strategy.mine={sampler: {_target_: imblearn.over_sampling.SMOTE}, k: 3, "
+               "ratio: 0.5, weight: null, threshold: 0.5, space: {}}"],
+    "experiment": ["experiment=quickstart", "budget.minutes=0.00001"],
+    "drawn": ["name=t", "dataset=[ecoli3]", "search=random", "search.n_trials=20"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LINES)
+def test_the_line_asks_for_the_proposed_study_and_nothing_is_left_to_add(case, capsys):
+    table().to_parquet("t.parquet")
+    words = [*LINES[case], "budget.minutes=0.00001"][: len(LINES[case]) + (case != "experiment")]
+    found = plan(capsys, *words, *([] if any("learner" in w for w in words) else ["learner=[logistic]"]))
+    program, command, *rest = shlex.split(found["line"])
+    assert (program, command) == ("imblab", "run")
+    assert any(word.startswith("name=") for word in rest)
+    assert not any("budget" in word for word in rest)
+    study = compose(*rest)
+    assert main(["plan", *rest, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["strategies"]
+    assert "threshold" in names(study.strategies)
+    assert case == "inline" or len(study.strategies) <= 3
+    assert ("mine" in names(study.strategies)) is (case == "inline")
+    assert study.protocol.repeats == 1
+
+
+@pytest.mark.parametrize("name", ["smote_ratio", "resample_or_not", "quickstart"])
+def test_every_shipped_experiment_has_a_line_for_its_smallest_form(name):
+    typed = planning.Typed((f"experiment={name}",))
+    study = compose(*typed.args)
+    inline = {s.name for s in study.strategies} - typed.on_file()
+    smallest = list(pricing.shrink(study, inline))[-1]
+    line = typed.line(study, smallest)
+    assert config.to_mapping(compose(*shlex.split(line)[2:])) == config.to_mapping(smallest)
+
+
+def test_a_name_that_holds_another_question_is_not_proposed_again(here, capsys):
+    words = ["name=t", "dataset=[ecoli3]", "learner=[logistic]", "protocol=smoke", "budget.minutes=0.00001"]
+    assert shlex.split(plan(capsys, *words)["line"])[2] == "name=t"
+    Path("experiments/t").mkdir(parents=True)
+    Path("experiments/t/study.yaml").touch()
+    assert shlex.split(plan(capsys, *words)["line"])[2] == "name=t_2"
+
+
+def test_a_resolved_study_has_no_line_but_its_changes(here, capsys):
+    study = compose("name=t", "dataset=[ecoli3]", "learner=[logistic]", "protocol=smoke")
+    Path("study.yaml").write_text(json.dumps(config.to_mapping(study)))
+    found = plan(capsys, "study.yaml", "budget.minutes=0.00001")
+    assert found["line"] is None
+    assert found["overrides"]
+
+
+def test_folders_of_ones_own_stay_in_the_line(here, capsys):
+    (here / "my conf" / "learner").mkdir(parents=True)
+    (here / "my conf" / "learner" / "mine.yaml").write_text("mine: {make: {_target_: sklearn.naive_bayes.GaussianNB}}")
+    words = ["name=t", "dataset=[ecoli3]", "learner=[mine,logistic]", "protocol=smoke", "budget.minutes=0.00001"]
+    found = plan(capsys, *words, "--config-dir", "my conf")
+    assert found["line"].endswith("--config-dir 'my conf'")
+    assert main(["plan", *shlex.split(found["line"])[2:]]) == 0
+
+
+def test_the_line_is_printed_unbroken(here, capsys):
+    table().to_parquet("t.parquet")
+    assert main(["plan", "t.parquet", "target=Ziel", "learner=[logistic]", "budget.minutes=0.00001"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    line = lines[lines.index("To run it:") + 1]
+    assert len(line) > 120
+    assert compose(*shlex.split(line)[2:]).protocol.outer_folds == 3
+
+
+def test_overrides_say_what_differs():
+    study = compose("name=x", "dataset=[ecoli3]", "learner=[logistic,knn]", "protocol=repeated_5x5x3")
+    smote = replace(study.strategies[3], space={**study.strategies[3].space, "ratio": Choice((0.5,))})
+    smaller = replace(study, strategies=(*study.strategies[:3], smote), learners=study.learners[:1])
+    smaller = replace(smaller, protocol=replace(study.protocol, repeats=1))
+    assert pricing.overrides(study, smaller) == {
+        "protocol.repeats": "1",
+        "strategy": "[none,threshold,class_weight,smote]",
+        "learner": "[logistic]",
+        "strategy.smote.space.ratio": "choice(0.5)",
+    }

@@ -1,0 +1,91 @@
+"""Verdicts composed: what is on record in the folder decides, sources come from the configuration, JSON is plain."""
+
+import json
+
+import pytest
+import yaml
+
+from imblab.cli import main
+from imblab.commands import verdicts
+from imblab.edges import config, ledger
+
+WORDS = ("learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke", "tracking=none", "runner.n_jobs=1")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A study of three tables from two sources."""
+    home = tmp_path_factory.mktemp("verdicts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        assert main(["run", "name=demo", "dataset=[ecoli3,yeast4,yeast6]", *WORDS]) == 0
+    return home / "experiments" / "demo"
+
+
+@pytest.fixture(autouse=True)
+def _there(done, monkeypatch):
+    monkeypatch.chdir(done.parents[1])
+
+
+def compared(capsys):
+    capsys.readouterr()
+    assert main(["compare", "demo", "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_run_records_its_claims_before_the_first_row(done):
+    kept = yaml.safe_load((done / ledger.QUESTION).read_text())["claims"]["registered"]
+    assert kept == {
+        "primary": "mcc",
+        "contrasts": [["threshold", "none"]],
+        "alpha": 0.05,
+        "rope": {"mcc": 0.01, "pr_auc": 0.01},
+        "repeats": 1,
+    }
+
+
+def test_json_holds_the_contrasts_and_what_is_said_across_sources(capsys):
+    found = compared(capsys)
+    assert {"detectable", "below", "within", "above"} <= set(found["contrasts"][0])
+    (across,) = found["across"]
+    assert across["sources"] == ["ecoli", "yeast"]
+    assert across["friedman"] is None
+    assert "yeast4, yeast6 come from one table and count once, as yeast" in across["notes"]
+    means = {row["dataset"]: row["mean"] for row in found["contrasts"]}
+    (row,) = across["contrasts"]
+    assert row["mean"] == pytest.approx((means["ecoli3"] + (means["yeast4"] + means["yeast6"]) / 2) / 2)
+    assert row["verdict"] == "untested"
+    assert found["sentences"][-1].startswith("across 2 sources, logistic: no test over 2 sources")
+
+
+def test_the_terminal_says_why_there_is_no_test(capsys):
+    assert main(["compare", "demo"]) == 0
+    out = capsys.readouterr().out
+    assert "Across 2 sources, logistic: MCC" in out
+    assert "no test over 2 sources: it takes 6" in out
+    assert "detectable: the" in out
+    assert max(map(len, out.split("\n"))) <= 80
+
+
+def test_claims_changed_by_hand_or_on_the_command_line_are_exploratory(done, capsys):
+    rows = (done / ledger.ROWS).read_bytes()
+    question = done / ledger.QUESTION
+    before = question.read_text()
+    question.write_text(before.replace("  alpha: 0.05\n  rope", "  alpha: 0.2\n  rope", 1))
+    assert {row["verdict"] for row in compared(capsys)["contrasts"]} == {"exploratory"}
+    question.write_text(before)
+    asked = ["run", "name=demo", "dataset=[ecoli3,yeast4,yeast6]", *WORDS]
+    assert main([*asked, "claims.alpha=0.2"]) == 0
+    assert "exploratory: alpha was 0.05 before the first row" in capsys.readouterr().out
+    assert main(asked) == 0
+    assert "exploratory" not in capsys.readouterr().out
+    assert question.read_text() == before
+    assert (done / ledger.ROWS).read_bytes() == rows
+
+
+def test_sources_may_be_given(done):
+    study = config.read(ledger.read_study(done))
+    rows = ledger.read_rows(done)
+    assert verdicts.judge(study, rows, dict.fromkeys(("ecoli3", "yeast4", "yeast6"), "one")).across == ()
+    (across,) = verdicts.judge(study, rows, {}).across
+    assert across.sources == ("ecoli3", "yeast4", "yeast6")

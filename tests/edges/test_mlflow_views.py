@@ -1,0 +1,201 @@
+"""Saved views are values: they come back as they were written, fit their tag and show only what is logged."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imblab.edges import config
+from imblab.edges.figures import palette
+from imblab.edges.mlflow import serving, views
+from imblab.errors import StudyError
+
+CELL = {
+    "mcc",
+    "mcc_ci_low",
+    "mcc_ci_high",
+    "pr_auc",
+    "recall",
+    "precision",
+    "seconds",
+    "fits",
+    "fold/mcc",
+    "pooled/mcc",
+}
+CURVES = {"curve_mcc", "curve_precision", "curve_recall"}
+GAINS = {"gain_none/mcc", "gain_threshold/mcc"}
+INNER = {"inner/mcc", "inner/pr_auc", "inner/recall", "n_chosen", "n_folds"}
+LOGGED = {"study": {"fits"}, "cell": CELL | CURVES | GAINS, "candidate": INNER}
+
+
+@pytest.fixture(scope="module")
+def study():
+    return config.compose(["experiment=quickstart"]).study
+
+
+class Client:
+    """Of MLflow's client, what :func:`views.save` calls."""
+
+    def __init__(self):
+        self.tags, self.writes = {}, 0
+        self.creation_time = 1_700_000_000_000
+
+    def get_experiment(self, _):
+        return self
+
+    def set_experiment_tag(self, _, key, value):
+        self.tags[key] = value
+        self.writes += 1
+
+
+def charts(view):
+    return view.state["compareRunCharts"]
+
+
+def sections(view, display):
+    return [s["name"] for s in view.state["compareRunSections"] if s["display"] is display]
+
+
+def named(view):
+    """Every metric that a view names."""
+    found = {c.split("`")[1] for c in view.state["selectedColumns"] if c.startswith("metrics.")}
+    for chart in charts(view):
+        found |= {chart["metricKey"]} if "metricKey" in chart else set()
+        found |= {*chart.get("selectedMetricKeys", ()), *chart.get("selectedMetrics", ())}
+        found |= {chart[axis]["key"] for axis in ("xaxis", "yaxis") if chart.get(axis, {}).get("type") == "METRIC"}
+        found |= {chart["selectedXAxisMetricKey"]} if chart.get("selectedXAxisMetricKey") else set()
+    return found
+
+
+def test_a_study_has_a_view_of_its_strategies_and_one_of_its_search(study):
+    strategies, search = views.views(study, LOGGED)
+    assert strategies.state["searchFilter"] == "tags.`imblab.role` = 'cell'"
+    assert (strategies.state["orderByKey"], strategies.state["orderByAsc"]) == ("metrics.`mcc`", False)
+    assert strategies.state["selectedColumns"][:3] == ["metrics.`mcc`", "metrics.`pr_auc`", "metrics.`recall`"]
+    assert search.state["searchFilter"] == "tags.`imblab.role` = 'candidate'"
+    parallel = [chart for chart in charts(search) if chart["type"] == "PARALLEL"]
+    # A run without a value on an axis is not drawn: knobs that are searched together share a chart, the richest first.
+    assert [chart["selectedParams"] for chart in parallel] == [["ratio", "k"], ["weight"]]
+    # MLflow colours lines by the last axis.
+    assert all(chart["selectedMetrics"][-1] == "inner/mcc" for chart in parallel)
+
+
+def test_only_what_is_logged_has_a_column_or_a_chart(study):
+    for view, role in zip(views.views(study, LOGGED), ("cell", "candidate"), strict=True):
+        assert named(view) <= LOGGED[role]
+    bare = {"cell": CELL, "winner": {"inner/mcc"}}
+    strategies, search = views.views(study, bare)
+    assert named(strategies) <= CELL
+    assert sections(strategies, True) == ["Scores", "Trade-offs"]
+    assert search.state["searchFilter"] == "tags.`imblab.role` = 'winner'"
+    assert named(search) == {"inner/mcc"}
+    assert [view.key for view in views.views(study, {"cell": CELL})] == [views.STRATEGIES]
+
+
+def test_the_charts_that_mlflow_makes_of_every_metric_are_closed(study):
+    strategies, _ = views.views(study, LOGGED)
+    assert set(sections(strategies, False)) == {"Model metrics", "fold", "pooled", "gain_none", "gain_threshold"}
+    ours = sections(strategies, True)
+    assert {chart["metricSectionId"] for chart in charts(strategies)} == set(ours)
+    names = [section["name"] for section in strategies.state["compareRunSections"]]
+    assert names[: len(ours)] == ours
+    assert len({chart["uuid"] for chart in charts(strategies)}) == len(charts(strategies))
+
+
+def test_a_loss_is_sorted_from_the_least():
+    study = config.compose(["experiment=quickstart", "primary=brier"]).study
+    strategies, search = views.views(study, {"cell": {"brier"}, "candidate": {"inner/brier"}})
+    assert (strategies.state["orderByKey"], strategies.state["orderByAsc"]) == ("metrics.`brier`", True)
+    assert (search.state["orderByKey"], search.state["orderByAsc"]) == ("metrics.`inner/brier`", True)
+
+
+def test_saving_twice_writes_once_and_the_strategies_stand_first(study, monkeypatch):
+    client = Client()
+    views.save(client, "1", study, LOGGED)
+    assert client.writes == 2
+    views.save(client, "1", study, LOGGED)
+    assert client.writes == 2
+    assert all(len(value) < 20_000 for value in client.tags.values())  # MLflow's limit of an experiment tag
+    created = {key: json.loads(value)["createdAt"] for key, value in client.tags.items()}
+    assert max(created, key=created.get) == views.TAG + views.STRATEGIES
+    assert [views.decode(key, value) for key, value in client.tags.items()] == views.views(study, LOGGED)
+
+
+def test_a_release_of_mlflow_that_was_not_seen_gets_no_view(study, monkeypatch):
+    client = Client()
+    monkeypatch.setattr(views, "version", lambda name: "4.0.1")
+    views.save(client, "1", study, LOGGED)
+    assert client.writes == 0
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.text(), st.text(), st.dictionaries(st.text(), json_values, max_size=4), st.integers(0, 2**53))
+def test_whatever_a_view_holds_comes_back(key, name, state, created):
+    view = views.View(key, name, state)
+    assert views.decode(*views.encode(view, created)) == view
+    held, value = views.encode(view, created)
+    # What MLflow's page asks of the envelope: a text, a number and a text.
+    envelope = json.loads(value)
+    assert held == "mlflow.sharedViewState." + key
+    assert (type(envelope["name"]), type(envelope["createdAt"]), type(envelope["state"])) == (str, int, str)
+
+
+def test_strategies_have_the_colours_of_the_report(study):
+    names = [item.name for item in study.strategies]
+    assert len(names) == 5
+    colours = [views.colour(study, name) for name in names]
+    assert len(set(colours)) == len(colours)
+    slots = palette.slots(names)
+    assert colours == [palette.SLOTS[slots[name][0]][0] for name in names]
+    assert len(views.HUES) == len(palette.SLOTS) - 2
+    assert views.colour(study, "elsewhere") in views.HUES
+
+
+class Store:
+    """Of MLflow's client, what finding the page of a study calls: two studies, the second one newer."""
+
+    def __init__(self, **tags):
+        names = {"0": "Default", "1": "a", "2": "b"}
+        self.found = [SimpleNamespace(experiment_id=key, name=name, tags=tags) for key, name in names.items()]
+
+    def search_experiments(self, max_results):
+        return self.found
+
+    def search_runs(self, ids, wanted, order_by, max_results):
+        assert wanted == "tags.`imblab.role` = 'study'"
+        assert order_by == ["attributes.start_time DESC"]
+        newest = [i for i in ("2", "1") if i in ids][:max_results]
+        return [SimpleNamespace(info=SimpleNamespace(experiment_id=i)) for i in newest]
+
+
+HERE = "http://127.0.0.1:5000"
+
+
+def test_the_page_of_the_newest_study_is_found_and_that_of_a_named_one():
+    saved = Store(**{views.TAG + views.STRATEGIES: "{}", views.TAG + views.SEARCH: "{}"})
+    page = f"{HERE}/#/experiments/2/runs?workflowType=machine_learning&viewStateShareKey"
+    assert serving.pages(saved, HERE, None, "here") == [
+        f"Strategies of b: {page}=imblab-strategies",
+        f"Search of b: {page}=imblab-search",
+    ]
+    assert all("/experiments/1/" in line for line in serving.pages(saved, HERE, "a", "here"))
+    # Views are optional: without them, the plain table.
+    plain = f"Runs of a: {HERE}/#/experiments/1/runs?workflowType=machine_learning"
+    assert serving.pages(Store(), HERE, "a", "here") == [plain]
+
+
+def test_a_study_that_is_not_logged_is_named_with_those_that_are():
+    with pytest.raises(StudyError) as caught:
+        serving.pages(Store(), HERE, "c", "sqlite:///mlruns/mlflow.db")
+    said = str(caught.value)
+    assert "there is no study 'c' in the MLflow store 'sqlite:///mlruns/mlflow.db'" in said
+    assert "['a', 'b']" in said
+    assert "imblab run name=c" in said
