@@ -327,7 +327,10 @@ protocols = st.builds(
     st.sampled_from(["own", "shared"]),
     st.just("observed")
     | st.just(Protocol().thresholds)
-    | st.lists(cuts, min_size=1, unique=True).map(lambda c: tuple(sorted(c))),
+    # Numbers within 1e-12 of each other are one value, which is listed once.
+    | st.lists(cuts, min_size=1, unique=True)
+    .map(lambda c: tuple(sorted(c)))
+    .filter(lambda c: all(b - a > 1e-12 for a, b in pairwise(c))),
     st.sampled_from(["mcc", "f2"]),
     st.none() | st.sampled_from(["30D", "12h"]) | st.floats(0, 1e6),
 )

@@ -322,7 +322,7 @@ AT_ONCE = """
 import pickle, sys, time
 from pathlib import Path
 import mlflow.store.tracking.sqlalchemy_store
-from imblab.edges import tracking
+from imblab.edges import mlflow as tracking
 study, rows = pickle.loads(Path(sys.argv[1]).read_bytes())
 print("ready", flush=True)
 while not Path("go").exists():

@@ -25,6 +25,7 @@ from rich.text import Text
 from imblab.analysis import text_tables
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.methods import named
+from imblab.analysis.text_tables import seconds
 from imblab.errors import StudyError, presentable, refusal
 from imblab.study import Study
 
@@ -331,10 +332,7 @@ class _Lines:
             return
         spent = time.monotonic() - self._begin
         left = spent / self._done * (self._total - self._done)
-        self.note(
-            f"{self._done}/{self._total} {what}, {text_tables.seconds(spent)} spent, "
-            f"about {text_tables.seconds(left)} left"
-        )
+        self.note(f"{self._done}/{self._total} {what}, {seconds(spent)} spent, about {seconds(left)} left")
 
     def note(self, text: str) -> None:
         self._console.print(presentable(text), markup=False, highlight=False, soft_wrap=True)
@@ -419,9 +417,7 @@ def _fits(plan: Mapping[str, Any]) -> str:
 
 def _say_price(page: _Page, price: Mapping[str, Any], budget: Mapping[str, Any] | None) -> None:
     memory = f"{price['bytes'] / 2**30:.1f} GB of memory"
-    page.say(
-        f"About {text_tables.seconds(price['seconds'])} on {_jobs(price['n_jobs'])}, {memory}, by a few fits timed now."
-    )
+    page.say(f"About {seconds(price['seconds'])} on {_jobs(price['n_jobs'])}, {memory}, by a few fits timed now.")
     if price["untimed"]:
         page.say(f"Not timed, and not in it: {', '.join(price['untimed'])}.")
     if budget:
@@ -429,7 +425,7 @@ def _say_price(page: _Page, price: Mapping[str, Any], budget: Mapping[str, Any] 
         fits = (
             "The largest study that fits" if budget["fits"] else "The smallest study tried, which still does not fit,"
         )
-        page.list(f"{fits} takes {text_tables.seconds(budget['seconds'])}, with", budget["overrides"])
+        page.list(f"{fits} takes {seconds(budget['seconds'])}, with", budget["overrides"])
         if budget.get("line"):
             page.raw(f"To run it:\n{budget['line']}")
         elif budget["overrides"]:
