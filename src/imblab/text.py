@@ -1,0 +1,184 @@
+"""Numbers, counts and lists as text: the one place that rounds, forms a plural and joins names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+#: Names that a sentence lists before it counts the others.
+MAX_LISTED_NAMES = 12
+
+
+def count_noun(count: int, noun: str, plural: str = "") -> str:
+    """Write a count with its noun.
+
+    Parameters
+    ----------
+    count : int
+        Written with separators of thousands.
+    noun : str
+        The singular.
+    plural : str, default=""
+        By default formed by the rules of English.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> count_noun(1, "row"), count_noun(2000, "class"), count_noun(0, "strategy"), count_noun(2, "is", "are")
+    ('1 row', '2,000 classes', '0 strategies', '2 are')
+    """
+    return f"{count:,} {noun if count == 1 else plural or pluralize(noun)}"
+
+
+def pluralize(noun: str) -> str:
+    """Form the plural of a noun.
+
+    Parameters
+    ----------
+    noun : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> pluralize("fold"), pluralize("class"), pluralize("query"), pluralize("key")
+    ('folds', 'classes', 'queries', 'keys')
+    """
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+
+
+def join_words(words: Iterable[str], last: str = "and", limit: int = MAX_LISTED_NAMES) -> str:
+    """Join words as a list in a sentence; beyond a limit the others are counted.
+
+    Parameters
+    ----------
+    words : iterable of str
+    last : str, default="and"
+        The word before the last item.
+    limit : int, default=12
+        The largest number of items; at least 2.
+
+    Returns
+    -------
+    str
+        Empty without words.
+
+    Examples
+    --------
+    >>> join_words(["a", "b", "c"]), join_words(["a", "b"], "or"), join_words("abcd", limit=3)
+    ('a, b and c', 'a or b', 'a, b and 2 others')
+    """
+    items = list(words)
+    if len(items) > limit:
+        items = [*items[: limit - 1], f"{len(items) - limit + 1} others"]
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}" if items else ""
+
+
+def format_score(value: float | None) -> str:
+    """Write a score with three decimals, with four digits from 100 on; a dash stands for a missing one.
+
+    Parameters
+    ----------
+    value : float or None
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> format_score(0.12345), format_score(-0.0), format_score(12345.6), format_score(None)
+    ('0.123', '0.000', '1.235e+04', '-')
+    """
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:z.3f}" if abs(value) < 100 else f"{value:.4g}"
+
+
+def format_difference(value: float | None) -> str:
+    """Write a difference as a score with its sign.
+
+    Parameters
+    ----------
+    value : float or None
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> format_difference(0.0123), format_difference(-0.0001), format_difference(-123.45), format_difference(None)
+    ('+0.012', '+0.000', '-123.5', '-')
+    """
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:+z.3f}" if abs(value) < 100 else f"{value:+.4g}"
+
+
+def format_p_value(p: float) -> str:
+    """Write a p-value with three decimals, never rounded to zero.
+
+    Parameters
+    ----------
+    p : float
+        From 0 to 1.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> format_p_value(0.0312), format_p_value(1e-9)
+    ('0.031', '<0.001')
+    """
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration with one decimal in seconds, minutes or hours.
+
+    Parameters
+    ----------
+    seconds : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> format_duration(0.04), format_duration(90), format_duration(7200)
+    ('0.0 s', '1.5 min', '2.0 h')
+    """
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def format_two_digits(value: float) -> str:
+    """Write a number with two significant digits, without an exponent.
+
+    Parameters
+    ----------
+    value : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> format_two_digits(9.61), format_two_digits(824.0)
+    ('9.6', '820')
+    """
+    return f"{float(f'{value:.2g}'):g}"
