@@ -123,12 +123,12 @@ def format_difference(value: float | None) -> str:
     return f"{value:+z.3f}" if abs(value) < 100 else f"{value:+.4g}"
 
 
-def format_p_value(p: float) -> str:
-    """Write a p-value with three decimals, never rounded to zero.
+def format_p_value(p: float | None) -> str:
+    """Write a p-value with three decimals, never rounded to zero; a dash stands for a missing one.
 
     Parameters
     ----------
-    p : float
+    p : float or None
         From 0 to 1.
 
     Returns
@@ -137,9 +137,11 @@ def format_p_value(p: float) -> str:
 
     Examples
     --------
-    >>> format_p_value(0.0312), format_p_value(1e-9)
-    ('0.031', '<0.001')
+    >>> format_p_value(0.0312), format_p_value(1e-9), format_p_value(None)
+    ('0.031', '<0.001', '-')
     """
+    if p is None or math.isnan(p):
+        return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 

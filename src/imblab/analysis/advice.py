@@ -9,9 +9,10 @@ import pandas as pd
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.claims import family
 from imblab.analysis.intervals import detectable_factor
-from imblab.analysis.methods import joined, named
+from imblab.analysis.methods import named
 from imblab.analysis.wording import isolates_resampling, reasons
 from imblab.study import Study
+from imblab.text import format_two_digits, join_words
 
 #: Verdicts of a contrast a - b whose arms differ in resampling alone.
 ON_RESAMPLING = {
@@ -114,14 +115,14 @@ def _where(own: pd.DataFrame, rows: pd.DataFrame) -> str:
     for names in dict.fromkeys(tables.values()):
         learners = [n for n, found in tables.items() if found == names]
         every = len(names) > 1 and all(names == whole[n] for n in learners)
-        said.append(f"with {joined(learners)} on {'all data sets' if every else joined(names)}")
+        said.append(f"with {join_words(learners)} on {'all data sets' if every else join_words(names)}")
     text = "; ".join(said)
     return text[0].upper() + text[1:]
 
 
 def _said(rows: pd.DataFrame, word: str, alone: bool) -> str:
     rule = (ON_RESAMPLING if alone else ON_POINTS)[word]
-    a, b = joined(dict.fromkeys(rows.a)), rows.b.iloc[0]
+    a, b = join_words(dict.fromkeys(rows.a)), rows.b.iloc[0]
     return rule.format(a=a, b=b, rope=rows.rope.iloc[0], reason="; ".join(reasons(rows)))
 
 
@@ -155,24 +156,11 @@ def _more(known: pd.DataFrame, study: Study) -> str:
         said = f"Endless repeats of the same rows would find no less than {best}."
     times = (known.detectable / known.rope) ** 2
     if times.notna().all() and times.min() > 1:
-        said += (
-            f" To find ±{known.rope.iloc[0]:g}, the least that matters, takes about {_span(times, _times)} times as "
-            "many positives."
-        )
+        more = _span(times, format_two_digits)
+        said += f" To find ±{known.rope.iloc[0]:g}, the least that matters, takes about {more} times as many positives."
     return said
 
 
 def _span(values: pd.Series[float], shown: Callable[[float], str] = "{:.3f}".format) -> str:
     low, high = shown(values.min()), shown(values.max())
     return low if low == high else f"{low} to {high}"
-
-
-def _times(value: float) -> str:
-    """Two digits, more of them would promise too much.
-
-    Examples
-    --------
-    >>> _times(9.61), _times(824.0)
-    ('9.6', '820')
-    """
-    return f"{float(f'{value:.2g}'):g}"

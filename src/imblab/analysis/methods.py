@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from imblab.analysis.claims import pairs
 from imblab.study import Axis, Choice, Measure, Strategy, Study
+from imblab.text import count_noun, join_words
 
-#: What a list of names shows before it counts the rest.
-MOST = 12
 #: Measures whose names are more than their words.
 NAMES = {"mcc": "MCC", "pr_auc": "PR-AUC", "roc_auc": "ROC-AUC", "f1": "F1", "f2": "F2", "g_mean": "G-mean"}
 NAMES |= {"brier": "Brier score"}
@@ -49,8 +48,8 @@ def question(study: Study) -> str:
     'On yeast4: how do none and threshold compare by MCC?'
     """
     names = [s.name for s in study.strategies]
-    where = joined(study.datasets) or "the tables given"
-    learners = f" with {joined(n.name for n in study.learners)}" if study.learners else ""
+    where = join_words(study.datasets) or "the tables given"
+    learners = f" with {join_words(n.name for n in study.learners)}" if study.learners else ""
     first = next(
         ((a, b) for a, b in pairs(study) if _sampled(study, a) and not _sampled(study, b) and b != "none"), None
     )
@@ -60,7 +59,7 @@ def question(study: Study) -> str:
             "as "
             f"well as {first[0]}, and what does either gain over doing nothing?"
         )
-    return f"On {where}{learners}: how do {joined(names)} compare by {named(study.primary)}?"
+    return f"On {where}{learners}: how do {join_words(names)} compare by {named(study.primary)}?"
 
 
 def paragraphs(study: Study, judged: bool = True) -> list[str]:
@@ -108,20 +107,6 @@ def described(strategy: Strategy) -> str:
     return ", ".join(parts)
 
 
-def joined(words: Iterable[str]) -> str:
-    """Words as a list in a sentence; beyond twelve the rest is counted.
-
-    Examples
-    --------
-    >>> joined(["a", "b", "c"]), joined([])
-    ('a, b and c', '')
-    """
-    found = list(words)
-    if len(found) > MOST:
-        found = [*found[: MOST - 1], f"{len(found) - MOST + 1} others"]
-    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}" if found else ""
-
-
 def _design(study: Study) -> str:
     p = study.protocol
     timed = [name for name, spec in study.datasets.items() if spec.get("time")]
@@ -135,17 +120,17 @@ def _design(study: Study) -> str:
     shuffled = "" if len(timed) == len(study.datasets) else stratified
     repeated = f", repeated {p.repeats} times" if p.repeats > 1 else ""
     said = (
-        f"The study compared {_counted(len(study.strategies), 'strategy', 'strategies')} for class imbalance on "
-        f"{_counted(len(study.datasets), 'data set', 'data sets')} "
-        f"({joined(study.datasets)}) with {_counted(len(study.learners), 'learner', 'learners')} "
-        f"({joined(x.name for x in study.learners)}) by {p.outer_folds}-fold nested "
+        f"The study compared {count_noun(len(study.strategies), 'strategy')} for class imbalance on "
+        f"{count_noun(len(study.datasets), 'data set')} "
+        f"({join_words(study.datasets)}) with {count_noun(len(study.learners), 'learner')} "
+        f"({join_words(x.name for x in study.learners)}) by {p.outer_folds}-fold nested "
         f"cross-validation{repeated}{shuffled}. {inner}. All strategies saw the same folds and the same random "
         "numbers, so that their differences are paired."
     )
     if grouped:
-        said += f" Rows of one group were kept in one fold ({joined(grouped)})."
+        said += f" Rows of one group were kept in one fold ({join_words(grouped)})."
     if timed:
-        said += f" Folds followed the time, each trained on the blocks before its test block ({joined(timed)})."
+        said += f" Folds followed the time, each trained on the blocks before its test block ({join_words(timed)})."
     return said
 
 
@@ -162,7 +147,7 @@ def _strategies(study: Study) -> str:
 def _rare_levels(study: Study) -> str:
     given = {name: spec.get("rare") for name, spec in study.datasets.items()}
     rules = {name: rare.get("min_rows") for name, rare in given.items() if isinstance(rare, Mapping)}
-    said = joined(f"{name}: {rows} rows" for name, rows in rules.items())
+    said = join_words(f"{name}: {rows} rows" for name, rows in rules.items())
     return f" In each fit part, levels with fewer real rows than a limit were made one level ({said})." if rules else ""
 
 
@@ -194,7 +179,7 @@ def _tuning(study: Study) -> str:
 
 
 def _scoring(study: Study) -> str:
-    names = joined(named(m.name) for m in study.measures if m.name != study.primary)
+    names = join_words(named(m.name) for m in study.measures if m.name != study.primary)
     return (
         f"The primary measure was {named(study.primary)}; {names or 'nothing else'} {'were' if names else 'was'} "
         "reported "
@@ -209,9 +194,10 @@ def _statistics(study: Study) -> str:
     rope = claims.rope.get(study.primary)
     region = f" within ±{rope:g}" if rope is not None else ""
     timed = [name for name, spec in study.datasets.items() if spec.get("time")]
-    said = f"The contrasts, fixed before the first result, were {joined(f'{a} − {b}' for a, b in asked) or 'none'}. "
+    contrasts = join_words(f"{a} − {b}" for a, b in asked)
+    said = f"The contrasts, fixed before the first result, were {contrasts or 'none'}. "
     if timed:
-        said += f"Differences on {joined(timed)}, where folds follow the time, were described and not tested. "
+        said += f"Differences on {join_words(timed)}, where folds follow the time, were described and not tested. "
     if timed and len(timed) == len(study.datasets):
         return said + "Failed and inapplicable cells were never imputed."
     said += (
@@ -273,7 +259,3 @@ def _is_counted(study: Study, name: str) -> bool:
 
 def _sampled(study: Study, name: str) -> bool:
     return any(s.name == name and s.sampler is not None for s in study.strategies)
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

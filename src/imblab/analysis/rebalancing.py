@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imblab.analysis.methods import joined
 from imblab.study import Learner, Study
+from imblab.text import join_words
 
 #: Parameters that weigh or resample the classes, with the values at which they do not: class weights and resampling
 #: ensembles of scikit-learn and imbalanced-learn, class priors, XGBoost, LightGBM and its aliases.
@@ -74,7 +74,7 @@ the classes as they are"
     found = next((each for each in study.learners if each.name == learner and each.rebalances), None)
     if found is None:
         return None
-    how = joined(dict.fromkeys(_parameters(found))) or str(found.make.get("_target_", "")).rpartition(".")[2]
+    how = join_words(dict.fromkeys(_parameters(found))) or str(found.make.get("_target_", "")).rpartition(".")[2]
     rest = (
         "with it, 'none' is not an untouched baseline"
         if any(strategy.name == "none" for strategy in study.strategies)

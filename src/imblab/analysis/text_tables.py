@@ -10,6 +10,7 @@ import pandas as pd
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.methods import named
 from imblab.study import Study
+from imblab.text import format_difference, format_duration, format_p_value, format_score
 
 #: A header and its rows; a header that begins with ``>`` stands above numbers and is set to the right.
 Words = tuple[list[str], list[list[str]]]
@@ -57,7 +58,7 @@ def choices(rows: pd.DataFrame) -> Words:
     header = ["strategy", ">cand.", ">fits", ">time", ">ok", "threshold", "knobs"]
     return header, [
         [
-            *(row.strategy, str(row.candidates), str(row.fits), seconds(row.seconds)),
+            *(row.strategy, str(row.candidates), str(row.fits), format_duration(row.seconds)),
             *(f"{row.ok}/{row.folds}", _cut(row), row.knobs or "-"),
         ]
         for _, row in rows.iterrows()
@@ -98,7 +99,7 @@ def tests(contrasts: pd.DataFrame) -> Words:
         return header, []
     return header, [
         [
-            *(f"{row.a} - {row.b}", _p(row.p_holm), row.verdict, number(row.detectable)),
+            *(f"{row.a} - {row.b}", format_p_value(row.p_holm), row.verdict, format_score(row.detectable)),
             *("-" if math.isnan(x) else f"{x:.2f}" for x in (row.below, row.within, row.above)),
         ]
         for _, row in contrasts.iterrows()
@@ -135,7 +136,7 @@ def exploratory(contrasts: pd.DataFrame) -> list[str]:
 def places(found: Across) -> Words:
     """Mean ranks and scores over sources."""
     header = ["strategy", ">mean rank", ">mean"]
-    return header, [[r.strategy, f"{r.mean_rank:.2f}", number(r["mean"])] for _, r in found.rank_table.iterrows()]
+    return header, [[r.strategy, f"{r.mean_rank:.2f}", format_score(r["mean"])] for _, r in found.rank_table.iterrows()]
 
 
 def duels(found: Across) -> Words:
@@ -144,7 +145,7 @@ def duels(found: Across) -> Words:
     return header, [
         [
             *(f"{row.a} - {row.b}", str(row.sources), f"{row.wins}-{row.ties}-{row.losses}"),
-            *("-" if math.isnan(row["median"]) else signed(row["median"]), _p(row.p_holm), row.verdict),
+            *(format_difference(row["median"]), format_p_value(row.p_holm), row.verdict),
         ]
         for _, row in found.contrasts.iterrows()
     ]
@@ -158,64 +159,15 @@ def over_sources(found: Across) -> list[str]:
         ties = (
             ""
             if math.isnan(t.corrected)
-            else f", corrected for ties {t.corrected:.2f} (p {probability(t.corrected_p)})"
+            else f", corrected for ties {t.corrected:.2f} (p {format_p_value(t.corrected_p)})"
         )
         said.append(
-            f"Friedman: chi-square {t.statistic:.2f} (p {probability(t.p)}){ties}; Iman-Davenport F({t.df}, "
-            f"{t.df_within}) {t.f:.2f} (p {probability(t.f_p)})"
+            f"Friedman: chi-square {t.statistic:.2f} (p {format_p_value(t.p)}){ties}; Iman-Davenport F({t.df}, "
+            f"{t.df_within}) {t.f:.2f} (p {format_p_value(t.f_p)})"
         )
         groups = "; ".join(", ".join(clique) for clique in found.cliques)
         said.append(f"not told apart by Wilcoxon's test, Holm over all pairs: {groups or 'none'}")
     return [*said, *found.notes, *exploratory(found.contrasts)]
-
-
-def number(value: float) -> str:
-    """A score with three decimals; four digits from 100 on; a dash for NaN.
-
-    Examples
-    --------
-    >>> number(0.12345), number(-0.0), number(12345.6), number(float("nan"))
-    ('0.123', '0.000', '1.235e+04', '-')
-    """
-    if math.isnan(value):
-        return "-"
-    return f"{value:z.3f}" if abs(value) < 100 else f"{value:.4g}"
-
-
-def signed(value: float) -> str:
-    """A difference with its sign.
-
-    Examples
-    --------
-    >>> signed(0.0123), signed(-0.0001), signed(-123.45)
-    ('+0.012', '+0.000', '-123.5')
-    """
-    return f"{value:+z.3f}" if abs(value) < 100 else f"{value:+.4g}"
-
-
-def probability(p: float) -> str:
-    """A p-value with three decimals, never rounded to zero.
-
-    Examples
-    --------
-    >>> probability(0.0312), probability(1e-9)
-    ('0.031', '<0.001')
-    """
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def seconds(value: float) -> str:
-    """A duration in one unit.
-
-    Examples
-    --------
-    >>> seconds(0.04), seconds(90), seconds(7200)
-    ('0.0 s', '1.5 min', '2.0 h')
-    """
-    for size, unit in ((3600, "h"), (60, "min")):
-        if value >= size:
-            return f"{value / size:.1f} {unit}"
-    return f"{value:.1f} s"
 
 
 def percent(study: Study) -> str:
@@ -224,14 +176,15 @@ def percent(study: Study) -> str:
 
 
 def _score(row: pd.Series[Any]) -> str:
-    return number(row["mean"]) if math.isnan(row.sd) else f"{number(row['mean'])} ± {number(row.sd)}"
+    return format_score(row["mean"]) if math.isnan(row.sd) else f"{format_score(row['mean'])} ± {format_score(row.sd)}"
 
 
 def _gain(row: pd.Series[Any], base: str) -> str:
     mean, low, high = (row[f"gain_{base}{end}"] for end in ("", "_low", "_high"))
     if math.isnan(mean):
         return "-"
-    return signed(mean) if math.isnan(low) else f"{signed(mean)} [{signed(low)}, {signed(high)}]"
+    interval = "" if math.isnan(low) else f" [{format_difference(low)}, {format_difference(high)}]"
+    return f"{format_difference(mean)}{interval}"
 
 
 def _cut(row: pd.Series[Any]) -> str:
@@ -241,10 +194,6 @@ def _cut(row: pd.Series[Any]) -> str:
         return "-"
     between = " to " if low < 0 else "-"  # a decision value may be negative
     return f"{middle:.3g}" if low == high else f"{middle:.3g} ({low:.3g}{between}{high:.3g})"
-
-
-def _p(value: float) -> str:
-    return "-" if math.isnan(value) else probability(value)
 
 
 def _pairs(rows: pd.DataFrame) -> str:

@@ -15,8 +15,9 @@ import pandas as pd
 from imblab.analysis import rebalancing
 from imblab.analysis.across_datasets import Across, too_few
 from imblab.analysis.methods import named
-from imblab.analysis.text_tables import percent, probability, signed
+from imblab.analysis.text_tables import percent
 from imblab.study import Strategy, Study
+from imblab.text import format_difference, format_p_value, join_words
 
 
 def sentences(contrasts: pd.DataFrame, study: Study) -> list[str]:
@@ -61,7 +62,7 @@ def over_sources(found: Across, study: Study) -> str:
     said = []
     for verdict, group in rows.groupby("verdict", sort=False):
         pairs = [f"{r.a} - {r.b} ({_tally(r)})" for _, r in group.iterrows()]
-        said.append(f"{_joined(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}")
+        said.append(f"{join_words(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}")
     shifted = rebalancing.note(study, found.learner)
     return f"{lead}{', '.join(said)}{f'; {shifted}' if shifted else ''}."
 
@@ -87,7 +88,7 @@ def incomparable(rows: pd.DataFrame) -> list[str]:
     found: dict[str, list[str]] = {}
     for _, row in rows[rows["mean"].isna()].iterrows():
         found.setdefault(str(row.reason).replace(f"{row.a!r} has ", "", 1), []).append(str(row.a))
-    return [f"{_joined(arms)} cannot be compared ({why})" for why, arms in found.items()]
+    return [f"{join_words(arms)} cannot be compared ({why})" for why, arms in found.items()]
 
 
 def reasons(rows: pd.DataFrame) -> list[str]:
@@ -170,27 +171,23 @@ def _on_resampling(row: pd.Series[Any], level: str) -> str:
 def _evidence(row: pd.Series[Any], level: str) -> str:
     if math.isnan(row["mean"]):
         return str(row.reason)
-    mean = f"{named(row.measure)} {signed(row['mean'])}"
+    mean = f"{named(row.measure)} {format_difference(row['mean'])}"
     if math.isnan(row.p):
         return f"{mean}; {row.reason}" if row.reason else f"{mean} on average"
-    tested = f"p {probability(row.p)}" if math.isnan(row.p_holm) else f"Holm p {probability(row.p_holm)}"
-    return f"{mean}, {level} {signed(row.low)} to {signed(row.high)}, {tested}"
+    tested = f"p {format_p_value(row.p)}" if math.isnan(row.p_holm) else f"Holm p {format_p_value(row.p_holm)}"
+    return f"{mean}, {level} {format_difference(row.low)} to {format_difference(row.high)}, {tested}"
 
 
 def _listed(rows: pd.DataFrame) -> str:
     """Arms by verdict, with their mean difference; those without one by what they lack."""
     said = []
     for verdict, group in rows[rows["mean"].notna()].groupby("verdict", sort=False):
-        arms = [f"{r.a} ({signed(r['mean'])})" for _, r in group.iterrows()]
-        said.append(f"{_joined(arms)} {'is' if len(arms) == 1 else 'are'} {verdict}")
+        arms = [f"{r.a} ({format_difference(r['mean'])})" for _, r in group.iterrows()]
+        said.append(f"{join_words(arms)} {'is' if len(arms) == 1 else 'are'} {verdict}")
     return ", ".join([*said, *incomparable(rows)])
 
 
 def _tally(row: pd.Series[Any]) -> str:
     """Wins, ties and losses over sources, and the test where there is one."""
-    tested = "" if math.isnan(row.p_holm) else f", Holm p {probability(row.p_holm)}"
+    tested = "" if math.isnan(row.p_holm) else f", Holm p {format_p_value(row.p_holm)}"
     return f"won {row.wins}, tied {row.ties}, lost {row.losses}{tested}"
-
-
-def _joined(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -16,6 +16,7 @@ from imblab.commands.verdicts import Verdicts, data_sets, judge
 from imblab.edges import config, datasets, evidence, files, ledger, report, terminal
 from imblab.errors import ImblabError, StudyError
 from imblab.study import Evaluation, Study
+from imblab.text import join_words
 
 READ = (ledger.QUESTION, ledger.ROWS, evidence.FILE)
 #: What somebody who stands by a study writes into its folder: the index lists the studies that have one.
@@ -164,9 +165,9 @@ def _told(home: Path, args: Sequence[str]) -> str:
     source = source_of(home, study)
     verdict = report.sections(source)[0]
     folder = home.name
-    names = methods.joined(f"[{n}]({quote(folder)}/{n})" for n in (WORDS, report.FILE, ledger.QUESTION, ledger.ROWS))
+    names = join_words(f"[{n}]({quote(folder)}/{n})" for n in (WORDS, report.FILE, ledger.QUESTION, ledger.ROWS))
     said = " ".join(verdict.lead)
-    tables = f"Data sets: {methods.joined(source.datasets)}. Learners: {methods.joined(source.learners)}."
+    tables = f"Data sets: {join_words(source.datasets)}. Learners: {join_words(source.learners)}."
     question = methods.question(source.study)
     return f"## {folder}\n\n{question}\n\n**{said}**\n\n{tables} {len(source.rows)} cells; {names}.\n"
 

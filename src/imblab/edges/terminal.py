@@ -25,9 +25,9 @@ from rich.text import Text
 from imblab.analysis import text_tables
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.methods import named
-from imblab.analysis.text_tables import seconds
 from imblab.errors import StudyError, presentable, refusal
 from imblab.study import Study
+from imblab.text import count_noun, format_difference, format_duration, format_score
 
 NARROWEST, WIDEST = 80, 120
 #: Names beyond this are folded in tables.
@@ -242,7 +242,7 @@ def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
         page.table(["strategy", ">before", ">after", ">change", ">winners", ">cuts", ">missing"], map(_moved, rows))
         fresh = [row for row in facts["added"] if (row["dataset"], row["learner"]) == (dataset, learner)]
         for measure in dict.fromkeys(row["measure"] for row in fresh):
-            means = [f"{r['strategy']} {_number(r['mean'], '')}" for r in fresh if r["measure"] == measure]
+            means = [f"{r['strategy']} {format_score(r['mean'])}" for r in fresh if r["measure"] == measure]
             page.say(f"{named(measure)}: {', '.join(means)}", "  ", "    ")
         page.say("")
     page.say("Winners, cuts: folds in which another candidate or another threshold was chosen.")
@@ -309,7 +309,7 @@ class _Live:
     """A bar on a terminal."""
 
     def __init__(self, bar: Bar, total: int, n_jobs: int) -> None:
-        self._bar, self._task = bar, bar.add_task(_jobs(n_jobs), total=total)
+        self._bar, self._task = bar, bar.add_task(count_noun(n_jobs, "process"), total=total)
 
     def advance(self, what: str) -> None:
         # The bar and the times take 50 columns of 80.
@@ -324,7 +324,7 @@ class _Lines:
 
     def __init__(self, total: int, n_jobs: int, console: Console) -> None:
         self._total, self._done, self._begin, self._console = total, 0, time.monotonic(), console
-        self.note(f"{total} cells on {_jobs(n_jobs)}")
+        self.note(f"{total} cells on {count_noun(n_jobs, 'process')}")
 
     def advance(self, what: str) -> None:
         before, self._done = self._done, self._done + 1
@@ -332,7 +332,8 @@ class _Lines:
             return
         spent = time.monotonic() - self._begin
         left = spent / self._done * (self._total - self._done)
-        self.note(f"{self._done}/{self._total} {what}, {seconds(spent)} spent, about {seconds(left)} left")
+        times = f"{format_duration(spent)} spent, about {format_duration(left)} left"
+        self.note(f"{self._done}/{self._total} {what}, {times}")
 
     def note(self, text: str) -> None:
         self._console.print(presentable(text), markup=False, highlight=False, soft_wrap=True)
@@ -400,8 +401,8 @@ def _fitting(header: Row, rows: Sequence[Row], width: int) -> tuple[Row, Sequenc
 
 def _say_across(page: _Page, found: Across) -> None:
     """Ranks and contrasts over independent sources."""
-    some = f"{len(found.sources)} {'source' if len(found.sources) == 1 else 'sources'}"
-    page.say(f"Across {some}, {found.learner}: {named(found.measure)}, mean of the tasks of a source")
+    sources = count_noun(len(found.sources), "source")
+    page.say(f"Across {sources}, {found.learner}: {named(found.measure)}, mean of the tasks of a source")
     page.table(*text_tables.places(found))
     page.table(*text_tables.duels(found))
     page.lines(text_tables.over_sources(found))
@@ -417,7 +418,8 @@ def _fits(plan: Mapping[str, Any]) -> str:
 
 def _say_price(page: _Page, price: Mapping[str, Any], budget: Mapping[str, Any] | None) -> None:
     memory = f"{price['bytes'] / 2**30:.1f} GB of memory"
-    page.say(f"About {seconds(price['seconds'])} on {_jobs(price['n_jobs'])}, {memory}, by a few fits timed now.")
+    processes = count_noun(price["n_jobs"], "process")
+    page.say(f"About {format_duration(price['seconds'])} on {processes}, {memory}, by a few fits timed now.")
     if price["untimed"]:
         page.say(f"Not timed, and not in it: {', '.join(price['untimed'])}.")
     if budget:
@@ -425,7 +427,7 @@ def _say_price(page: _Page, price: Mapping[str, Any], budget: Mapping[str, Any] 
         fits = (
             "The largest study that fits" if budget["fits"] else "The smallest study tried, which still does not fit,"
         )
-        page.list(f"{fits} takes {seconds(budget['seconds'])}, with", budget["overrides"])
+        page.list(f"{fits} takes {format_duration(budget['seconds'])}, with", budget["overrides"])
         if budget.get("line"):
             page.raw(f"To run it:\n{budget['line']}")
         elif budget["overrides"]:
@@ -487,13 +489,5 @@ def _plain(value: Any) -> str:
 def _moved(row: Mapping[str, Any]) -> Row:
     before, after = row["before"], row["after"]
     change = None if before is None or after is None else after - before
-    numbers = [*(_number(v, "") for v in (before, after)), _number(change, "+")]
-    return [row["strategy"], *numbers, *(str(row[key] or "") for key in ("winners", "cuts", "missing"))]
-
-
-def _number(value: float | None, sign: str) -> str:
-    return "-" if value is None else f"{value:{sign}.3f}"
-
-
-def _jobs(n_jobs: int) -> str:
-    return "1 process" if n_jobs == 1 else f"{n_jobs} processes"
+    scores = (format_score(before), format_score(after), format_difference(change))
+    return [row["strategy"], *scores, *(str(row[key] or "") for key in ("winners", "cuts", "missing"))]

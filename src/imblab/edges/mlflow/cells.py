@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from imblab.analysis.intervals import Estimate, corrected_t
-from imblab.analysis.text_tables import number, percent
+from imblab.analysis.text_tables import percent
 from imblab.core import measures
 from imblab.study import Evaluation, Measure, Scalar, Strategy, Study
+from imblab.text import format_score
 
 #: Of these, and of the primary measure, the differences to the reference arms are shown.
 HEADLINE = ("mcc", "pr_auc", "recall")
@@ -97,8 +98,8 @@ def note(study: Study, members: Sequence[Evaluation], verdict: str, first: bool 
     scores = list(_scores(members, study.primary).values())
     lines = [verdict, ""] if verdict and first else []
     if scores:
-        spread = f" ± {number(float(np.std(scores, ddof=1)))}" if len(scores) > 1 else ""
-        lines.append(f"**{study.primary} {number(float(np.mean(scores)))}{spread}** over {len(scores)} folds")
+        spread = f" ± {format_score(float(np.std(scores, ddof=1)))}" if len(scores) > 1 else ""
+        lines.append(f"**{study.primary} {format_score(float(np.mean(scores)))}{spread}** over {len(scores)} folds")
     lines += ["", verdict] if verdict and not first else []
     failed = {row.error for row in members if row.status != "ok" and row.error}
     lines += ["", *(f"- {reason}" for reason in sorted(failed))] if failed else []

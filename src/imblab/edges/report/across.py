@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imblab.analysis import across_datasets
-from imblab.analysis.methods import joined, named
+from imblab.analysis.methods import named
 from imblab.edges.figures import ranks
 from imblab.edges.report.findings import TONES
 from imblab.edges.report.model import (
@@ -22,6 +22,7 @@ from imblab.edges.report.model import (
     whole,
     words,
 )
+from imblab.text import join_words
 
 TITLE = "Across data sets"
 
@@ -44,7 +45,7 @@ def across(source: Source) -> Section:
     for a in found:
         for note in a.notes:
             noted.setdefault(note, []).append(a.learner)
-    lead += [f"{joined(learners)}: {note}." for note, learners in noted.items()]
+    lead += [f"{join_words(learners)}: {note}." for note, learners in noted.items()]
     panels = [_panel(source, a) for a in found if len(a.rank_table) > 1 and len(a.sources) > 1]
     tables = [t for a in found for t in _tables(source, a)]
     blocks: list[Table | Gallery] = [Gallery("Mean ranks, 1 is best", tuple(panels))] if panels else []

@@ -38,6 +38,7 @@ from imblab.edges.report.model import (
     words,
 )
 from imblab.edges.report.model import whole as count
+from imblab.text import join_words
 
 #: The title of the first section while evaluations are missing.
 NO_VERDICT = "No verdict yet"
@@ -233,7 +234,7 @@ def differences(source: Source) -> Section:
         if own["mean"].notna().any():
             panels.append(Panel(_forest(source, own, dataset, learner), source.picks(dataset, learner)))
     known = found[found["mean"].notna()]
-    said = methods.joined(f"{n} {_are(n)} {word}" for word, n in Counter(known.verdict).items()) or "none has a verdict"
+    said = join_words(f"{n} {_are(n)} {word}" for word, n in Counter(known.verdict).items()) or "none has a verdict"
     lead = [
         f"Of {len(found)} contrasts, {said}."
         if source.completeness.is_complete
@@ -324,7 +325,7 @@ def _forest(source: Source, own: pd.DataFrame, dataset: str, learner: str) -> An
 
 
 def _counted(source: Source, group: pd.DataFrame, a: str, b: str) -> str:
-    said = methods.joined(f"{w} in {n}" for w, n in Counter(group.verdict).items())
+    said = join_words(f"{w} in {n}" for w, n in Counter(group.verdict).items())
     where = "comparison" if len(group) == 1 else "comparisons"
     equal = ", its equal without resampling," if isolates_resampling(source.study, a, b) else ""
     what = f"{a} against {b}{equal}"

@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import text_tables
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.completeness import Completeness
 from imblab.edges.figures import Figure
 from imblab.study import Evaluation, Study
+from imblab.text import format_difference, format_p_value, format_score
 
 DASH = "–"
 #: Figures or tables of one kind, and rows of a table, that are open; the others wait to be asked for.
@@ -284,12 +284,12 @@ def of(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
 def num(value: float | None, tone: str = "") -> Cell:
     """A number with three decimals."""
     v = math.nan if value is None else float(value)
-    return Cell(_dashed(text_tables.number(v)), v, tone)
+    return Cell(_dashed(format_score(v)), v, tone)
 
 
 def diff(value: float, tone: str = "") -> Cell:
     """A difference with its sign."""
-    return Cell(DASH if math.isnan(value) else text_tables.signed(value).replace("-", "−"), value, tone)
+    return Cell(DASH if math.isnan(value) else format_difference(value).replace("-", "−"), value, tone)
 
 
 def interval(low: float, high: float) -> Cell:
@@ -300,7 +300,7 @@ def interval(low: float, high: float) -> Cell:
 
 def chance(value: float) -> Cell:
     """A probability, never rounded to zero."""
-    return Cell(DASH if math.isnan(value) else text_tables.probability(value), value)
+    return Cell(DASH if math.isnan(value) else format_p_value(value), value)
 
 
 def whole(value: float) -> Cell:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from imblab.analysis.methods import joined, named
+from imblab.analysis.methods import named
 from imblab.edges.figures import Row, rows
 from imblab.edges.report.model import Gallery, Line, Panel, Source, Table, header, num, of, slug, spans, words
 from imblab.study import Learner, Strategy
+from imblab.text import join_words
 
 Arm = tuple[str, str, str]
 Named = Mapping[Arm, Mapping[str, float]]
@@ -128,5 +129,5 @@ def _said(
     for arm, why in asked.items():
         if why:
             reasons.setdefault(why, []).append(arm[2])
-    said += [f"Inapplicable to {joined(dict.fromkeys(arms))}: {why}." for why, arms in reasons.items()]
+    said += [f"Inapplicable to {join_words(dict.fromkeys(arms))}: {why}." for why, arms in reasons.items()]
     return said

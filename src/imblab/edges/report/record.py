@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterable, Iterator
 
 from imblab.analysis import text_tables as wording
-from imblab.analysis.methods import joined, named
+from imblab.analysis.methods import named
 from imblab.edges.report.model import Line, Section, Source, Table, diff, groups, header, key, minus, num, whole, words
+from imblab.text import format_duration, join_words
 
 #: A ROC-AUC that says rather that the answer was known.
 TOO_GOOD = 0.9999
@@ -24,7 +25,7 @@ def failures(source: Source) -> Section:
     lost = source.frame[source.frame.status != "ok"].fillna({"error": "no reason recorded"})
     lines = []
     for i, ((d, s, status, why), own) in enumerate(groups(lost, "dataset", "strategy", "status", "error")):
-        learners = words(joined(dict.fromkeys(own.learner)))
+        learners = words(join_words(dict.fromkeys(own.learner)))
         cells = (learners, words(status, "bad" if status == "failed" else ""), whole(len(own)), words(why))
         picks = {"d": source.datasets.index(d), "s": source.strategies.index(s)}
         lines.append(Line(key(d, s, status, str(i)), (words(f"{d}, {s}"), *cells), picks))
@@ -75,7 +76,7 @@ def cost(source: Source) -> Section:
     columns = header("arm", "seconds", "candidates", "fits", "spared", gain, ("rate", "gain per second"))
     total, fits, spared = (source.summary[c].sum() for c in ("seconds", "fits", "spared"))
     lead = (
-        f"All cells took {wording.seconds(float(total))} of wall time and rest on {int(fits)} fits, {int(spared)} of "
+        f"All cells took {format_duration(float(total))} of wall time and rest on {int(fits)} fits, {int(spared)} of "
         "which were there already: shared by strategies, or made by an earlier run.",
         "A fit that several strategies share is timed where it was made first, so that seconds depend on the order; "
         "the number of fits does not. An arm that made no fit itself has no gain per second.",
