@@ -25,7 +25,7 @@ from imblab.errors import StudyError
 from imblab.study import Evaluation, Learner, Measure, Protocol, Strategy, Study
 
 #: What is said of a contrast that was judged, in any surface.
-WORDS = re.compile(r"\b(better|worse|equivalent|identical|undetermined|inconclusive|untested|resampling helps)\b", re.I)
+WORDS = re.compile(r"\b(better|worse|equivalent|identical|inconclusive|untested|resampling helps)\b", re.I)
 QUESTION = (
     *("name=demo", "dataset=[ecoli3,yeast4]", "learner=[logistic]", "strategy=[none,threshold,smote,smote_threshold]"),
     *("protocol=smoke", "tracking=none", "runner.n_jobs=1"),

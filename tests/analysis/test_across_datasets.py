@@ -133,7 +133,7 @@ def test_identical_arms_and_what_too_few_sources_can_never_show():
     assert found.contrasts.ties.tolist()[0] == 6
     sure = np.arange(6)[:, None] / 100 + np.array([0.0, 0.1, 0.2])
     found = only(sure, tasks=TASKS[:6])
-    assert found.contrasts.verdict.tolist() == ["undetermined"] * 2
+    assert found.contrasts.verdict.tolist() == ["inconclusive"] * 2
     assert (
         found.contrasts.reason[0]
         == "Holm-adjusted p 0.0625 > 0.05; 6 sources and 2 contrasts cannot reach less than 0.0625"
@@ -273,4 +273,4 @@ def test_a_larger_alpha_never_takes_a_decision_back(grid):
     scores, tasks = np.array(grid) / 16, [f"t{i}" for i in range(len(grid))]
     verdicts = [only(scores, study(alpha=a), tasks=tasks).contrasts.verdict.tolist() for a in (0.01, 0.05, 0.2)]
     for strict, loose in pairwise(verdicts):
-        assert all(s in ("undetermined", t) for s, t in zip(strict, loose, strict=True))
+        assert all(s in ("inconclusive", t) for s, t in zip(strict, loose, strict=True))

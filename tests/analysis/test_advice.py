@@ -53,7 +53,7 @@ def told(*rows, repeats=1, across=()):
             "Stay with none: smote scored the same",
         ),
         (
-            "undetermined",
+            "inconclusive",
             "Until more is known, prefer threshold, the simpler arm",
             "Until more is known, stay with none",
         ),
@@ -72,7 +72,7 @@ def test_no_rule_is_without_a_verdict():
 
 
 def test_what_was_not_shown_never_asks_for_resampling():
-    todo, reach = told(row(ALONE, "undetermined"))
+    todo, reach = told(row(ALONE, "inconclusive"))
     assert todo == "Until more is known, prefer threshold, the simpler arm, to smote_threshold."
     assert reach.startswith(
         "This design could have found differences in MCC of 0.322 (toy, logistic) or more (80 % power)"
@@ -94,7 +94,7 @@ def test_what_more_repeats_and_positives_would_find_follows_from_what_was_seen(r
     """What it promises for five and for endless repeats is found with 80 % power, by simulation."""
     rng, level = np.random.default_rng(0), 0.05 / 4
     seen = detectable_factor(folds, 0.25, level)
-    said = told(row(ALONE, "undetermined", detectable=seen, folds=folds), repeats=repeats)[-1]
+    said = told(row(ALONE, "inconclusive", detectable=seen, folds=folds), repeats=repeats)[-1]
     promised = [float(v) for v in re.findall(r"\d+\.\d{3}", said)]
     assert words in said
     designs = {1: [5, 25, 10**6], 5: [25, 10**6]}[repeats]
@@ -106,14 +106,14 @@ def test_what_more_repeats_and_positives_would_find_follows_from_what_was_seen(r
 
 
 def test_what_was_not_tested_names_the_reason():
-    said = told(row(ALONE, "undetermined", math.nan, math.nan, "'smote_threshold' has no MCC in 1 of 5 folds"))
+    said = told(row(ALONE, "inconclusive", math.nan, math.nan, "'smote_threshold' has no MCC in 1 of 5 folds"))
     assert len(said) == 1
     assert said[0].startswith("Nothing could be tested: smote_threshold cannot be compared (no MCC in 1 of 5 folds).")
 
 
 def test_tables_and_learners_that_differ_are_told_apart_what_is_settled_first():
     where = [(d, n) for n in ("logistic", "knn", "tree") for d in ("a", "b")]
-    words = ["undetermined", "better", "undetermined", "better", "worse", "worse"]
+    words = ["inconclusive", "better", "inconclusive", "better", "worse", "worse"]
     rows = [row(ALONE, w, dataset=d, learner=n) for w, (d, n) in zip(words, where, strict=True)]
     better, worse, rest, reach = told(*rows)
     assert better.startswith("With logistic and knn on b: Use smote_threshold: ")
@@ -130,15 +130,15 @@ def test_strategies_that_came_out_alike_share_a_sentence():
 def test_what_holds_over_sources_comes_first_and_does_not_hide_the_tables():
     duel = {**row(ALONE, "better"), "wins": 8, "losses": 1, "sources": 9}
     found = SimpleNamespace(learner="logistic", contrasts=pd.DataFrame([duel, {**duel, "b": "none"}]))
-    first, second, _ = told(row(ALONE, "undetermined"), across=[found])
+    first, second, _ = told(row(ALONE, "inconclusive"), across=[found])
     assert first.startswith("On a new table like these, begin with smote_threshold rather than threshold (logistic)")
     assert "8 of 9 sources" in first
     assert second.startswith("On each table by itself: Until more")
     found.contrasts.verdict = "untested"
-    assert len(told(row(ALONE, "undetermined"), across=[found])) == 2
+    assert len(told(row(ALONE, "inconclusive"), across=[found])) == 2
 
 
 def test_the_shape_of_the_study_decides_nothing_else():
     same = replace(study(), name="other", seed=7)
-    frame = pd.DataFrame([row(ALONE, "undetermined")])
+    frame = pd.DataFrame([row(ALONE, "inconclusive")])
     assert advice(frame, same) == advice(frame, study())

@@ -84,11 +84,11 @@ def test_the_verdicts_in_their_order():
     assert only({"a": base + WAVE + 0.2, "b": base}).verdict == "better"
     assert only({"a": base + WAVE - 0.2, "b": base}).verdict == "worse"
     found = only({"a": base + WAVE, "b": base})
-    assert found.verdict == "undetermined"
+    assert found.verdict == "inconclusive"
     assert found.reason == "Holm-adjusted p 1 > 0.05"
     constant = only({"a": base + 0.1, "b": base})
     assert (constant.verdict, constant.reason) == (
-        "undetermined",
+        "inconclusive",
         "all 5 differences are +0.1: no variance to test with",
     )
 
@@ -132,19 +132,19 @@ def test_holm_runs_over_one_data_set_and_learner():
 
 
 @pytest.mark.parametrize("status", ["failed", "inapplicable"])
-def test_a_fold_missing_in_either_arm_leaves_it_undetermined(status):
+def test_a_fold_missing_in_either_arm_leaves_it_inconclusive(status):
     made = rows({"a": WAVE + 0.9, "b": WAVE * 2, "c": WAVE * 3 + 0.1})
     made[7] = replace(made[7], status=status, error="it broke", scores={"mcc": None, "other": None})
     asked = study("a", "b", "c", contrasts=(("a", "b"), ("b", "c"), ("a", "c")))
     found = compare.contrasts(table.tidy(made), asked)
-    assert found.verdict.tolist() == ["undetermined", "undetermined", "better"]
+    assert found.verdict.tolist() == ["inconclusive", "inconclusive", "better"]
     assert found.reason.tolist()[:2] == [f"'b' has no MCC in 1 of 5 folds: 1 {status}"] * 2
     assert found[["mean", "low", "high", "p"]].iloc[:2].isna().all(axis=None)
 
 
 def test_folds_that_nobody_has_answered_yet_are_missing_too():
     found = only({"a": WAVE[:4] + 1, "b": WAVE[:4] * 2})
-    assert found.verdict == "undetermined"
+    assert found.verdict == "inconclusive"
     assert found.reason == "; ".join(f"{arm!r} has no MCC in 1 of 5 folds: 1 no row" for arm in "ab")
 
 
@@ -281,7 +281,7 @@ SENTENCES = {
     "worse": {"none": WAVE, "threshold": WAVE * 2 + 0.5, "smote_threshold": WAVE},
     "equivalent": {"none": WAVE, "threshold": WAVE * 2, "smote_threshold": WAVE * 2.05 + 0.001},
     "identical": {"none": WAVE, "threshold": WAVE * 2, "smote_threshold": WAVE * 2},
-    "undetermined": {"none": WAVE, "threshold": WAVE * 2, "smote_threshold": WAVE[::-1]},
+    "inconclusive": {"none": WAVE, "threshold": WAVE * 2, "smote_threshold": WAVE[::-1]},
     "missing fold": {"none": WAVE, "threshold": WAVE * 2, "smote_threshold": [*WAVE[:4], None]},
     "operating points": {"none": WAVE, "smote": WAVE[::-1] + 0.9},
     "no baseline": {"smote": WAVE, "smote_threshold": WAVE * 2 + 0.9},
@@ -309,7 +309,7 @@ def test_a_described_contrast_is_not_called_a_gain(snapshot):
 def test_a_verdict_without_a_reason_has_none():
     scores = {"none": WAVE, "threshold": WAVE * 3 + 0.5, "smote_threshold": [*WAVE[:4], None]}
     found = judged(scores, study(*scores), descriptive=True)
-    assert found.verdict.tolist() == ["undetermined", "descriptive", "undetermined"]
+    assert found.verdict.tolist() == ["inconclusive", "descriptive", "inconclusive"]
     assert found.reason.iloc[1] is None
     assert "nan" not in compare.sentences(found, study(*scores))[0]
 

@@ -691,7 +691,7 @@ def test_verdicts_are_shown_at_a_glance_and_what_is_settled_comes_first(small):
     contrasts = source.contrasts.copy()
     settled = (contrasts.dataset == "yeast4") & (contrasts.a == "threshold")
     contrasts.loc[settled, "verdict"] = "better"
-    contrasts.loc[~settled, "verdict"] = "undetermined"
+    contrasts.loc[~settled, "verdict"] = "inconclusive"
     declared = replace(small.study.claims, contrasts=tuple(dict.fromkeys(zip(contrasts.a, contrasts.b, strict=True))))
     files = report.render(replace(source, contrasts=contrasts, study=replace(small.study, claims=declared)))
     _, *lines = csv.reader(io.StringIO(files["tables/verdict.csv"]))
@@ -702,7 +702,7 @@ def test_verdicts_are_shown_at_a_glance_and_what_is_settled_comes_first(small):
     assert header == ["dataset", "logistic"]
     mean = contrasts[settled]["mean"].iloc[0]
     assert lines[1] == ["yeast4", f"better {mean:+.3f}".replace("-", "−")]
-    assert lines[0][1].startswith("undetermined ")
+    assert lines[0][1].startswith("inconclusive ")
 
 
 def test_what_it_takes_to_make_it_again(small):

@@ -305,4 +305,4 @@ def _verdict(
         return ("better" if ahead else "worse"), None
     least = 2.0 ** (1 - d.size) * m
     beyond = f"; {d.size} sources and {m} contrasts cannot reach less than {least:.3g}" if least > alpha else ""
-    return "undetermined", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}{beyond}"
+    return "inconclusive", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}{beyond}"

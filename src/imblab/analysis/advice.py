@@ -21,7 +21,7 @@ ON_RESAMPLING = {
     "equivalent": "Use {b}, the simpler arm, drop {a}: what resampling changes is too small to matter (within "
     "±{rope:g}).",
     "identical": "Use {b}, the simpler arm, drop {a}: the same score in every fold.",
-    "undetermined": "Until more is known, prefer {b}, the simpler arm, to {a}.",
+    "inconclusive": "Until more is known, prefer {b}, the simpler arm, to {a}.",
     "untested": "Nothing could be tested: {reason}. Until that is mended, prefer {b}, the simpler arm.",
     "descriptive": "Folds that follow the time allow no test: prefer {b}, the simpler arm, unless {a} was ahead in "
     "every period.",
@@ -34,7 +34,7 @@ ON_POINTS = {
     "worse": "Stay with {b}: {a} scored worse.",
     "equivalent": "Stay with {b}: what {a} changes is too small to matter (within ±{rope:g}).",
     "identical": "Stay with {b}: {a} scored the same in every fold.",
-    "undetermined": "Until more is known, stay with {b} rather than {a}.",
+    "inconclusive": "Until more is known, stay with {b} rather than {a}.",
     "untested": "Nothing could be tested: {reason}. Until that is mended, stay with {b} rather than {a}.",
     "descriptive": "Folds that follow the time allow no test: stay with {b} unless {a} was ahead in every period.",
 }
@@ -69,7 +69,7 @@ def advice(contrasts: pd.DataFrame, study: Study, across: Sequence[Across] = ())
     list of str
         One text for all contrasts against one strategy that came out alike. Where the verdicts on one contrast differ,
         one text a verdict, which names its learners and data sets. What is settled comes first; what the design could
-        have found, and what it would take to know more, comes last, once for all that is undetermined.
+        have found, and what it would take to know more, comes last, once for all that is inconclusive.
     """
     over = list(_over(contrasts, across))
     lead = "On each table by itself: " if over else ""
@@ -82,7 +82,7 @@ def advice(contrasts: pd.DataFrame, study: Study, across: Sequence[Across] = ())
     # A pair of which something is settled comes first, with what is not settled of it right after.
     order = sorted(found, key=lambda key: (found[key][0].a.iloc[0], key[0]) not in settled)
     said = [f"{key[3] or lead}{_said(pd.concat(found[key]), key[1], key[2])}" for key in order]
-    return [*over, *said, *_reach(contrasts[contrasts.verdict == "undetermined"], study)]
+    return [*over, *said, *_reach(contrasts[contrasts.verdict == "inconclusive"], study)]
 
 
 def _over(contrasts: pd.DataFrame, across: Sequence[Across]) -> Iterator[str]:
@@ -96,7 +96,7 @@ def _over(contrasts: pd.DataFrame, across: Sequence[Across]) -> Iterator[str]:
 
 def _outcomes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """The verdicts on one contrast with where they hold; ``untested`` where there was no test."""
-    untested = (rows.verdict == "undetermined") & rows.p.isna()
+    untested = (rows.verdict == "inconclusive") & rows.p.isna()
     words = rows.verdict.mask(untested, "untested")
     settled, rest = [w for w in SETTLED if (words == w).any()], [w for w in dict.fromkeys(words) if w not in SETTLED]
     for word in settled + rest:

@@ -1,7 +1,7 @@
 """Comparing strategies: a verdict on every contrast of a family.
 
 A family is the contrasts of one data set and learner on the primary measure. Arms are compared on the same folds or
-not at all: a fold that is missing in either arm is never filled in, it makes the contrast undetermined.
+not at all: a fold that is missing in either arm is never filled in, it makes the contrast inconclusive.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def contrasts(
         exploratory; ``detectable``, the smallest difference the design would have found (80 % power, alpha divided by
         the size of the family); ``rope`` (NaN for a measure without one); ``below within above``, the posterior
         probabilities of :func:`imblab.analysis.bayes.posterior`, which decide nothing; ``verdict``, *better* meaning
-        that a is better than b, whichever way the measure points; ``reason`` where the verdict is undetermined,
+        that a is better than b, whichever way the measure points; ``reason`` where the verdict is inconclusive,
         exploratory or ``incomplete``, else None.
 
     Raises
@@ -104,7 +104,7 @@ def verdict(
     Returns
     -------
     tuple of (str, str or None)
-        ``identical``, ``equivalent``, ``better``, ``worse`` or ``undetermined``, and the reason of the last.
+        ``identical``, ``equivalent``, ``better``, ``worse`` or ``inconclusive``, and the reason of the last.
 
     Examples
     --------
@@ -114,14 +114,14 @@ def verdict(
     ('better', None)
     """
     if estimate.reason:
-        return "undetermined", estimate.reason
+        return "inconclusive", estimate.reason
     if estimate.identical:
         return "identical", None
     if -rope <= narrow.low and narrow.high <= rope:
         return "equivalent", None
     if p_holm <= alpha:
         return ("better" if (estimate.mean > 0) == greater_is_better else "worse"), None
-    return "undetermined", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}"
+    return "inconclusive", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}"
 
 
 def _judged_family(

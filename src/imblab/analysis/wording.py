@@ -159,7 +159,7 @@ def _on_resampling(row: pd.Series[Any], level: str) -> str:
         "worse": f"resampling harms: {pair}, is worse",
         "equivalent": f"resampling changes nothing that matters: {pair}, is equivalent within ±{row.rope:g}",
         "identical": f"resampling changes nothing: {pair}, has the same {named(row.measure)} in every fold",
-        "undetermined": f"whether resampling helps is undetermined: {pair}",
+        "inconclusive": f"whether resampling helps is inconclusive: {pair}",
         "exploratory": f"{pair}, is exploratory and gets no verdict: {row.reason}",
         "descriptive": f"{pair}, is described only, since folds that follow the time allow no test",
     }
