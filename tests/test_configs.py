@@ -87,6 +87,7 @@ def test_learners(name):
     (found,) = study.learners
     assert found.name == name
     assert found.make == raw("learner", name)[name]["make"]
+    assert found.label == raw("learner", name)[name]["label"]
     assert all(isinstance(axis, Choice | Interval) for axis in found.space.values())
 
 
@@ -97,6 +98,17 @@ def test_strategies(name):
     assert found.name == name
     assert found.sampler == raw("strategy", name)[name]["sampler"]
     assert found.threshold == raw("strategy", name)[name]["threshold"]
+    assert found.label == raw("strategy", name)[name]["label"]
+
+
+def test_a_label_is_no_part_of_the_question_and_is_one_line():
+    plain, labelled = (imblab.compose(*BASE, *more) for more in ((), ("++strategy.none.label=as it is",)))
+    assert labelled.strategies[0].label == "as it is"
+    assert labelled == plain
+    assert imblab.compose(*BASE, "strategy.none.threshold=0.4").strategies[0].label == ""
+    assert config.to_mapping(labelled) == config.to_mapping(plain)
+    with pytest.raises(imblab.errors.ConfigError, match=r"'strategy\.none\.label' is 5; a label is one line"):
+        imblab.compose(*BASE, "strategy.none.label=5")
 
 
 @of("measures")

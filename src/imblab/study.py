@@ -182,6 +182,8 @@ class Learner:
         where it cannot.
     rebalances : bool
         Whether it weighs or resamples the classes by itself, so that nobody knows the positive share it learned from.
+    label : str
+        What it is, in a few words; outside every comparison and address.
     """
 
     name: str
@@ -189,6 +191,7 @@ class Learner:
     space: Mapping[str, Axis] = field(default_factory=dict)
     staged: Mapping[str, Any] = field(default_factory=dict)
     rebalances: bool = False
+    label: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +219,8 @@ class Strategy:
     prior_correction : {"exact", "approximate", "inapplicable"} or None
         Whether the ``prior`` calibration undoes what the sampler does; None where there is no sampler, or none that
         says so.
+    label : str
+        What it is, in a few words; outside every comparison and address.
     """
 
     name: str
@@ -227,6 +232,7 @@ class Strategy:
     k: int | None = None
     calibration: str = "none"
     prior_correction: str | None = None
+    label: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,6 +357,8 @@ def _settle(composed: dict[str, Any], asked: Sequence[Override]) -> list[str]:
     for key in sorted(typed):
         group, _, rest = key.partition(".")
         name, _, knob = rest.partition(".")
+        if group in ("strategy", "learner") and knob not in ("", "label") and name in (composed.get(group) or {}):
+            composed[group][name].pop("label", None)  # it describes the file, not what was typed
         if group == "strategy" and knob in KNOBS and composed.get(group, {}).get(name, {}).get(knob) is not None:
             space = composed[group][name].get("space") or {}
             _check_once(key, f"{group}.{name}.space.{knob}", typed)

@@ -19,6 +19,20 @@ RESERVED = ("_target_", "_mixed_", "_categorical_")
 
 #: Estimators inside one another, and levels of lists and mappings.
 MAX_NESTED, MAX_LEVELS = 10, 50
+#: Characters of the label of a learner or a strategy.
+MAX_LABEL_LENGTH = 100
+
+
+def read_label(raw: Any, where: str) -> str:
+    """Check the label of a learner or strategy: one printable line; empty if there is none."""
+    if raw is None:
+        return ""
+    if not (isinstance(raw, str) and raw.isprintable() and 0 < len(raw.strip()) <= MAX_LABEL_LENGTH):
+        raise ConfigError(
+            f"{where!r} is {shown(raw)}; a label is one line of 1 to {MAX_LABEL_LENGTH} printable characters. Shorten "
+            "it, or leave it out."
+        )
+    return raw.strip()
 
 
 def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:

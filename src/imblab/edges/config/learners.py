@@ -39,7 +39,7 @@ def learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
         If it is not a classifier, is not admitted, has a value that its class refuses, or splits the rows it receives.
     """
     where = f"learner.{checks.name(name, 'learner')}"
-    checks.known(raw, ("make", "space", "staged", "rebalances"), "key", where)
+    checks.known(raw, ("label", "make", "space", "staged", "rebalances"), "key", where)
     make = estimators.make(raw.get("make"), f"{where}.make", allow)
     _check(make, f"{where}.make", allow)
     tried = checks.Attempts()
@@ -48,7 +48,8 @@ def learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     tried.check()
     says_so = checks.flag(raw.get("rebalances", False), f"{where}.rebalances")
     rebalances = says_so or estimators.rebalances(make, space, allow)
-    return Learner(name, make, space, _staged(raw.get("staged") or {}, make, f"{where}.staged"), rebalances)
+    label = estimators.read_label(raw.get("label"), f"{where}.label")
+    return Learner(name, make, space, _staged(raw.get("staged") or {}, make, f"{where}.staged"), rebalances, label)
 
 
 def _check(text: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:

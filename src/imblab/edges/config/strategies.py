@@ -24,7 +24,7 @@ def strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
         If a knob has a value it cannot have, or no place to go.
     """
     where = f"strategy.{checks.name(name, 'strategy')}"
-    checks.known(raw, ("sampler", "prior_correction", *KNOBS, "calibration", "space"), "key", where)
+    checks.known(raw, ("label", "sampler", "prior_correction", *KNOBS, "calibration", "space"), "key", where)
     sampler = _sampler(raw.get("sampler"), f"{where}.sampler", allow)
     given = raw.get("space") or {}
     checks.known(given, KNOBS, "knob", f"{where}.space")
@@ -38,7 +38,8 @@ def strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
     k = fixed.get("k")
     kind, correction = _calibration(raw, sampler is not None, where, allow)
     k = None if k is None else int(k)
-    return Strategy(name, sampler, fixed.get("weight"), threshold, space, fixed.get("ratio"), k, kind, correction)
+    label = estimators.read_label(raw.get("label"), f"{where}.label")
+    return Strategy(name, sampler, fixed.get("weight"), threshold, space, fixed.get("ratio"), k, kind, correction, label)
 
 
 def _calibration(raw: Mapping[str, Any], samples: bool, where: str, allow: Sequence[str]) -> tuple[str, str | None]:
