@@ -36,10 +36,10 @@ def strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
     threshold = "tuned" if "threshold" in space else raw.get("threshold", 0.5)
     thresholds.check(threshold, f"{where}.threshold")
     k = fixed.get("k")
-    kind, correction = _calibration(raw, sampler is not None, where, allow)
+    calibrated = _calibration(raw, sampler is not None, where, allow)
     k = None if k is None else int(k)
     label = estimators.read_label(raw.get("label"), f"{where}.label")
-    return Strategy(name, sampler, fixed.get("weight"), threshold, space, fixed.get("ratio"), k, kind, correction, label)
+    return Strategy(name, sampler, fixed.get("weight"), threshold, space, fixed.get("ratio"), k, *calibrated, label)
 
 
 def _calibration(raw: Mapping[str, Any], samples: bool, where: str, allow: Sequence[str]) -> tuple[str, str | None]:
