@@ -16,7 +16,7 @@ os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
 
 import imblab
 from imblab.edges import mlflow as tracking
-from imblab.study import Evaluation, Trial
+from imblab.result import Evaluation, Trial
 
 CELLS, CANDIDATES, REPEATS = 4, 8, 3
 

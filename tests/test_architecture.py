@@ -16,6 +16,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FIL
 #: Lower may not know higher. `__init__` only says where names live.
 LAYERS = {
     "study": 0,
+    "result": 0,
     "text": 0,
     "errors": 0,
     "overrides": 0,

@@ -22,7 +22,8 @@ from imblab.edges import config, ledger, mlflow, report
 from imblab.edges.files import safe_yaml
 from imblab.edges.mlflow.writing import Writer
 from imblab.errors import StudyError
-from imblab.study import Evaluation, Learner, Measure, Protocol, Strategy, Study
+from imblab.result import Evaluation
+from imblab.study import Learner, Measure, Protocol, Strategy, Study
 
 #: What is said of a contrast that was judged, in any surface.
 WORDS = re.compile(r"\b(better|worse|equivalent|identical|inconclusive|untested|resampling helps)\b", re.I)

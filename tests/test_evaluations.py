@@ -16,7 +16,8 @@ from imblab.commands import verdicts
 from imblab.edges import ledger
 from imblab.errors import StudyError
 from imblab.fields import FieldError, loaded
-from imblab.study import Evaluation, Learner, Measure, Strategy, Study, Trial
+from imblab.result import Evaluation, Trial
+from imblab.study import Learner, Measure, Strategy, Study
 
 RANGES = {"mcc": (-1, 1), "log_loss": (0, None)}
 TRIALS = (

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from imblab import study
 from imblab.edges import config
 from imblab.errors import ConfigError
+from imblab.result import Evaluation, Trial
 from imblab.study import (
     DECISION_VALUE,
     Cell,
     Choice,
     Claims,
-    Evaluation,
     Interval,
     Learner,
     Measure,
@@ -25,7 +25,6 @@ from imblab.study import (
     Split,
     Strategy,
     Study,
-    Trial,
     Tuning,
     key_of,
 )

@@ -14,7 +14,7 @@ _HOME = {
     "Choice": "study",
     "Claims": "study",
     "Dataset": "study",
-    "Evaluation": "study",
+    "Evaluation": "result",
     "Interval": "study",
     "Learner": "study",
     "Measure": "study",

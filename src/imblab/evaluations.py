@@ -27,7 +27,8 @@ from imblab.fields import (
     text,
     whole,
 )
-from imblab.study import DECISION_VALUE, PROBABILITY, Evaluation, Trial
+from imblab.result import Evaluation, Trial
+from imblab.study import DECISION_VALUE, PROBABILITY
 
 #: Repeats and folds that evidence can hold.
 MAX_FOLD = 2**15 - 1
@@ -90,7 +91,7 @@ def read(line: str | bytes, ranges: Ranges | None = None) -> Evaluation:
     Parameters
     ----------
     line : str or bytes
-        JSON, as :meth:`imblab.study.Evaluation.to_json` writes it.
+        JSON, as :meth:`imblab.result.Evaluation.to_json` writes it.
     ranges : mapping of str to (float or None, float or None), optional
         Lowest and highest score of every measure of the study; see :func:`ranges_of`.
 

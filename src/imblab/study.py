@@ -1,7 +1,8 @@
 """The nouns of imblab: frozen, slotted dataclasses, and nothing that acts.
 
-Records are values. Those made of plain data (:class:`Study` and below, :class:`Evaluation`) go to JSON and back
-without loss; :class:`Dataset` and :class:`Split` hold arrays and are known by their fingerprints.
+Records are values. Those made of plain data (:class:`Study` and below) go to JSON and back without loss;
+:class:`Dataset` and :class:`Split` hold arrays and are known by their fingerprints. The nouns of the answer stand in
+:mod:`imblab.result`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -410,158 +411,3 @@ def key_of(dataset: str, learner: str, strategy: str, repeat: int, fold: int) ->
     'yeast4/logistic/smote/0/3'
     """
     return f"{dataset}/{learner}/{strategy}/{repeat}/{fold}"
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One candidate of an inner search.
-
-    Attributes
-    ----------
-    params : mapping
-        Flat knobs: ``ratio``, ``k``, ``weight``, ``learner.<parameter>``.
-    value : float or None
-        The summed-count or averaged value of the primary measure; None where there is none.
-    threshold : float or None
-        The cut at which ``value`` holds.
-    status : {"ok", "inapplicable", "failed", "repeated", "pruned"}
-    reason : str or None
-    fold_thresholds : tuple of float
-        The best cut of each inner fold by itself: its spread says whether a common cut is fair.
-    at_edge : bool
-        Whether the cut is the first or last it could be.
-    """
-
-    params: Mapping[str, Scalar]
-    value: float | None
-    threshold: float | None
-    status: str = "ok"
-    reason: str | None = None
-    fold_thresholds: tuple[float, ...] = ()
-    at_edge: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What inner tuning found, and how."""
-
-    params: Mapping[str, Scalar]
-    threshold: float | None
-    value: float | None
-    trials: tuple[Trial, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One row of the result: the answer of one cell.
-
-    Attributes
-    ----------
-    dataset, learner, strategy : str
-    repeat, fold : int
-        Count from 0.
-    params : mapping
-        The chosen or fixed knobs, flat: ``ratio``, ``k``, ``weight`` (absent where the strategy has none) and
-        ``learner.<parameter>``.
-    threshold : float or None
-        The cut that was used.
-    scale : {"probability", "decision_value"}
-        What the threshold is compared with: the predicted probability (``1 / (1 + exp(-d))`` of a learner without
-        probabilities), or the decision value d itself.
-    scores : mapping of str to float or None
-        One value a measure; None where it is undefined.
-    counts : mapping
-        ``tn``, ``fp``, ``fn``, ``tp`` of the test rows.
-    status : {"ok", "inapplicable", "failed"}
-    error : str or None
-        Why there are no scores.
-    fingerprint : str
-        Address of everything that may change this row.
-    data_fingerprint, split_fingerprint : str
-        Of the table and of the outer split.
-    flagged : float or None
-        Share of the test rows that were called positive.
-    value : float or None
-        The inner value of the winner; None where nothing was searched.
-    n_train, n_test : int
-    reached : mapping
-        ``sampler`` (its class), ``negative`` and ``positive`` rows that the learner received in the refit.
-    fits : int
-        Fits this row rests on, whether done for it or shared.
-    spared : int
-        How many of them were known already.
-    seconds : float
-        Wall time of the row.
-    notes : tuple of str
-        What a reader should know: a threshold at the edge of its grid, a column without values, ...
-    trials : tuple of Trial
-        The whole inner search.
-    code : mapping of str to str
-        What identifies the code of the user's own classes and functions, by dotted path; see
-        :mod:`imblab.core.own_code`. Empty where versions say everything.
-    """
-
-    dataset: str
-    learner: str
-    strategy: str
-    repeat: int
-    fold: int
-    params: Mapping[str, Scalar]
-    threshold: float | None
-    scores: Mapping[str, float | None]
-    counts: Mapping[str, int]
-    seconds: float
-    status: str
-    error: str | None
-    fingerprint: str
-    data_fingerprint: str = ""
-    split_fingerprint: str = ""
-    flagged: float | None = None
-    value: float | None = None
-    n_train: int = 0
-    n_test: int = 0
-    reached: Mapping[str, Any] = field(default_factory=dict)
-    fits: int = 0
-    spared: int = 0
-    notes: tuple[str, ...] = ()
-    trials: tuple[Trial, ...] = ()
-    scale: str = PROBABILITY
-    code: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def key(self) -> str:
-        """The address of the cell this row answers."""
-        return key_of(self.dataset, self.learner, self.strategy, self.repeat, self.fold)
-
-    def to_json(self) -> str:
-        """One line of JSON; :meth:`from_json` gives the equal record back.
-
-        ``scale`` is left out where it is ``probability``, and ``code`` where there is none, so that such lines read as
-        they did before there was another.
-        """
-        line = _plain_data(self)
-        if self.scale == PROBABILITY:
-            del line["scale"]
-        if not self.code:
-            del line["code"]
-        return json.dumps(line, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, line: str) -> Evaluation:
-        """The record behind one line of a ledger."""
-        raw = json.loads(line)
-        trials = tuple(
-            Trial(**{**t, "fold_thresholds": tuple(t.get("fold_thresholds", ()))}) for t in raw.pop("trials", ())
-        )
-        return cls(**{**raw, "notes": tuple(raw.get("notes", ())), "trials": trials})
-
-
-def _plain_data(value: Any) -> Any:
-    """Records, tuples and mappings as what JSON knows."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {f.name: _plain_data(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return {k: _plain_data(v) for k, v in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain_data(v) for v in value]
-    return value.item() if isinstance(value, np.generic) else value

@@ -15,7 +15,8 @@ from imblab.analysis import across_datasets, ranks, table
 from imblab.analysis.claims import register
 from imblab.analysis.intervals import holm
 from imblab.analysis.wording import over_sources
-from imblab.study import Claims, Evaluation, Learner, Measure, Protocol, Strategy, Study
+from imblab.result import Evaluation
+from imblab.study import Claims, Learner, Measure, Protocol, Strategy, Study
 
 NAMES = ("none", "threshold", "smote")
 TASKS = tuple(f"t{i}" for i in range(8))

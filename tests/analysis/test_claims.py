@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from imblab.analysis import compare, table
 from imblab.analysis.claims import family, labels, pairs, register
 from imblab.analysis.intervals import corrected_t, detectable, holm
-from imblab.study import Claims, Evaluation, Learner, Measure, Protocol, Strategy, Study
+from imblab.result import Evaluation
+from imblab.study import Claims, Learner, Measure, Protocol, Strategy, Study
 
 NAMES = ("none", "threshold", "smote", "smote_threshold")
 SCORES = np.random.default_rng(0).normal(0.5, 0.05, (len(NAMES), 5)) + np.array([[0.0], [0.1], [0.3], [0.2]])

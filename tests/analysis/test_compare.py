@@ -15,7 +15,8 @@ from imblab.analysis import compare, table
 from imblab.analysis.intervals import corrected_t, holm
 from imblab.analysis.wording import isolates_resampling
 from imblab.errors import StudyError
-from imblab.study import Choice, Claims, Evaluation, Learner, Measure, Protocol, Strategy, Study, Trial
+from imblab.result import Evaluation, Trial
+from imblab.study import Choice, Claims, Learner, Measure, Protocol, Strategy, Study
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 ARMS = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from imblab.analysis import paired, table
 from imblab.errors import StudyError
-from imblab.study import Evaluation, Trial
+from imblab.result import Evaluation, Trial
 
 
 def row(strategy="none", fold=0, score=0.5, dataset="toy", learner="logistic", repeat=0, **more):

@@ -8,7 +8,7 @@ import pytest
 
 from imblab.analysis import tuning
 from imblab.analysis.table import tidy
-from imblab.study import Evaluation, Trial
+from imblab.result import Evaluation, Trial
 
 
 def row(fold, values, chosen, strategy="smote", **more):

@@ -21,7 +21,8 @@ import imblab
 from imblab.core import design, estimator_specs, pipelines
 from imblab.core.pipelines import Prepared, fit_predict
 from imblab.errors import ConfigError
-from imblab.study import Choice, Dataset, Evaluation, Measure, Strategy, Tuning
+from imblab.result import Evaluation
+from imblab.study import Choice, Dataset, Measure, Strategy, Tuning
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "learner").glob("*.yaml"))
 NAMES = [path.stem for path in FILES]

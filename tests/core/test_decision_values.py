@@ -20,7 +20,8 @@ import imblab
 from imblab.analysis import evidence
 from imblab.core import calibration, design, evaluate, measures, model, replay, splits
 from imblab.core.pipelines import FitFailed, Prepared, fit_predict
-from imblab.study import DECISION_VALUE, PROBABILITY, Cell, Choice, Evaluation, Strategy, Tuning
+from imblab.result import Evaluation
+from imblab.study import DECISION_VALUE, PROBABILITY, Cell, Choice, Strategy, Tuning
 
 SGD = "{_target_: sklearn.linear_model.SGDClassifier, alpha: 1e-7}"
 OBSERVED = {

@@ -4,7 +4,8 @@ import optuna
 import pytest
 
 from imblab.core import search, spaces
-from imblab.study import Choice, Interval, Learner, Strategy, Trial, Tuning
+from imblab.result import Trial
+from imblab.study import Choice, Interval, Learner, Strategy, Tuning
 
 AXES = {"ratio": Choice((0.1, 0.5, 1.0)), "k": Choice((3, 5)), "learner.C": Interval(0.1, 10.0, log=True)}
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from imblab.analysis.claims import register
 from imblab.edges import config, ledger
 from imblab.errors import ConfigError, StudyError
-from imblab.study import Evaluation, Trial
+from imblab.result import Evaluation, Trial
 
 DEMO = Path("experiments/demo")
 
@@ -111,7 +111,7 @@ KILLED = """
 import json, os, signal, sys
 from pathlib import Path
 from imblab.edges import ledger
-from imblab.study import Evaluation
+from imblab.result import Evaluation
 question, *lines = [json.loads(word) for word in sys.argv[1:]]
 with ledger.open_study(Path("experiments/demo"), question) as book:
     for line in lines:
@@ -133,7 +133,7 @@ import json, resource, sys
 from pathlib import Path
 from imblab.edges import ledger
 from imblab.errors import ConfigError, StudyError
-from imblab.study import Evaluation
+from imblab.result import Evaluation
 with ledger.open_study(Path("experiments/demo"), json.loads(sys.argv[1])) as book:
     size = Path("experiments/demo/ledger.jsonl").stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + int(sys.argv[3]), resource.RLIM_INFINITY))

@@ -19,7 +19,8 @@ from imblab.cli import main
 from imblab.commands import syncing, verdicts
 from imblab.edges import config, ledger, mlflow
 from imblab.errors import ConfigError, DataError
-from imblab.study import Evaluation, Measure, Strategy, Study, Trial
+from imblab.result import Evaluation, Trial
+from imblab.study import Measure, Strategy, Study
 
 HOME = Path("experiments/tree")
 SMALL = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote_threshold]", "protocol=smoke")

@@ -23,7 +23,8 @@ from imblab.edges import ledger, mlflow
 from imblab.edges.mlflow import client as clients
 from imblab.edges.mlflow import owners, writing
 from imblab.errors import StudyError
-from imblab.study import Evaluation, Measure, Protocol, Strategy, Study, Trial, fingerprint
+from imblab.result import Evaluation, Trial
+from imblab.study import Measure, Protocol, Strategy, Study, fingerprint
 
 URI = "sqlite:///mlruns/mlflow.db"
 ASKED = ("name=real", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,smote]", "protocol=smoke")

@@ -19,7 +19,8 @@ from imblab.cli import main
 from imblab.commands import running
 from imblab.edges import config, ledger, optuna_storage
 from imblab.errors import ConfigError, StudyError
-from imblab.study import Choice, Evaluation, Interval, Learner, Measure, Strategy, Study, Trial, Tuning
+from imblab.result import Evaluation, Trial
+from imblab.study import Choice, Interval, Learner, Measure, Strategy, Study, Tuning
 
 SMALL = ("name=small", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,smote]", "protocol=smoke")
 RUN = ("run", *SMALL, "runner.n_jobs=1", "tracking=none")

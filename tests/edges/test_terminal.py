@@ -13,7 +13,8 @@ from rich.console import Console
 
 from imblab.analysis import compare, table
 from imblab.edges import terminal
-from imblab.study import Choice, Evaluation, Learner, Measure, Protocol, Strategy, Study, Trial
+from imblab.result import Evaluation, Trial
+from imblab.study import Choice, Learner, Measure, Protocol, Strategy, Study
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 STRATEGIES = (

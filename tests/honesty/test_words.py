@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 import imblab
 from imblab.analysis import compare, table
 from imblab.core.measures import mcc
-from imblab.study import Claims, Evaluation, Learner, Measure, Protocol, Strategy, Study
+from imblab.result import Evaluation
+from imblab.study import Claims, Learner, Measure, Protocol, Strategy, Study
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from imblab.errors import StudyError
-from imblab.study import Evaluation, key_of
+from imblab.result import Evaluation
+from imblab.study import key_of
 
 #: The columns every table has, before those of the measures.
 FACTS = (

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.study import Evaluation, Scalar
+from imblab.result import Evaluation
+from imblab.study import Scalar
 
 #: Knobs in the order in which they are named; parameters of learners follow by name.
 FIRST = ("ratio", "k", "weight")

@@ -20,7 +20,8 @@ from imblab.core.evaluate import Task
 from imblab.core.pipelines import Atom, FitFailed, Prediction, Prepared, Table
 from imblab.edges import evidence, files, provenance
 from imblab.errors import DerivedFileError
-from imblab.study import Cell, Dataset, Evaluation
+from imblab.result import Evaluation
+from imblab.study import Cell, Dataset
 
 #: Bytes of prepared parts kept at once; one part always is.
 KEPT = 64 * 2**20

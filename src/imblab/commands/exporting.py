@@ -24,7 +24,8 @@ from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed
 from imblab.edges import config, datasets, ledger, mlflow, runner, store, terminal
 from imblab.errors import ConfigError, FitError, StudyError, presentable, unknown
-from imblab.study import PROBABILITY, Cell, Dataset, Scalar, Study, Trial, fingerprint
+from imblab.result import Trial
+from imblab.study import PROBABILITY, Cell, Dataset, Scalar, Study, fingerprint
 
 #: What chooses among the arms of a study.
 CHOICE = ("dataset", "learner", "strategy")

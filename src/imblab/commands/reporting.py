@@ -10,12 +10,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from imblab.analysis import methods, table
-from imblab.analysis.completeness import Completeness, within
+from imblab.analysis.completeness import within
 from imblab.commands import derived_files
 from imblab.commands.verdicts import Verdicts, data_sets, judge
 from imblab.edges import config, datasets, evidence, files, ledger, report, terminal
 from imblab.errors import ImblabError, StudyError
-from imblab.study import Evaluation, Study
+from imblab.result import Completeness, Evaluation
+from imblab.study import Study
 from imblab.text import join_words
 
 READ = (ledger.QUESTION, ledger.ROWS, evidence.FILE)

@@ -24,7 +24,8 @@ from imblab.core import replay
 from imblab.core.evaluate import evaluate
 from imblab.edges import config, files, ledger, runner, store, terminal
 from imblab.errors import StudyError
-from imblab.study import Evaluation, Study
+from imblab.result import Evaluation
+from imblab.study import Study
 
 Get = Callable[[str], Any]
 

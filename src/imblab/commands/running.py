@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from imblab.analysis import table
 from imblab.analysis.claims import register
-from imblab.analysis.completeness import Completeness, completeness_of
+from imblab.analysis.completeness import completeness_of
 from imblab.commands import derived_files, reporting, requests, syncing, verdicts
 from imblab.commands.evidence_builder import gather
 from imblab.commands.layout import Layout, in_memory, lay_out
@@ -25,7 +25,8 @@ from imblab.core import design
 from imblab.edges import config, datasets, ledger, mlflow, optuna_storage, runner, store, terminal
 from imblab.errors import ConfigError, FitError, ImblabError, presentable
 from imblab.overrides import granting
-from imblab.study import Dataset, Evaluation, Study
+from imblab.result import Completeness, Evaluation
+from imblab.study import Dataset, Study
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,8 @@ from imblab.core.evaluate import Task
 from imblab.core.pipelines import FitFailed
 from imblab.edges import config, datasets, files, identity, ledger, mlflow, provenance, runner, store, terminal
 from imblab.errors import ImblabError, StudyError, describe
-from imblab.study import Cell, Evaluation, Study, Trial, fingerprint
+from imblab.result import Evaluation, Trial
+from imblab.study import Cell, Study, fingerprint
 
 SEARCHES, PREDICTIONS = "search.parquet", "predictions.parquet"
 Inner = dict[str, list[dict[str, float]]]

@@ -11,9 +11,10 @@ import pandas as pd
 
 from imblab.analysis import across_datasets, compare, rebalancing, table, wording
 from imblab.analysis.across_datasets import Across
-from imblab.analysis.completeness import Completeness, completeness_of, within
+from imblab.analysis.completeness import completeness_of, within
 from imblab.edges import datasets, terminal
-from imblab.study import Evaluation, Study
+from imblab.result import Completeness, Evaluation
+from imblab.study import Study
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,20 +18,8 @@ from imblab import seeds
 from imblab.core import calibration, design, measures, own_code, pipelines, search, spaces, thresholds
 from imblab.core.pipelines import Atom, FitFailed, Prediction
 from imblab.core.splits import Pair
-from imblab.study import (
-    DECISION_VALUE,
-    PROBABILITY,
-    Axis,
-    Cell,
-    Dataset,
-    Evaluation,
-    Make,
-    Measure,
-    Scalar,
-    Study,
-    Threshold,
-    Trial,
-)
+from imblab.result import Evaluation, Trial
+from imblab.study import DECISION_VALUE, PROBABILITY, Axis, Cell, Dataset, Make, Measure, Scalar, Study, Threshold
 
 Predict = Callable[[Atom], Prediction]
 #: How a trial says which of its fits failed, and a row that this was the refit.

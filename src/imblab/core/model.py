@@ -22,7 +22,8 @@ from imblab.core.levels import MAX_LEVELS, too_many
 from imblab.core.pipelines import FitFailed, Prediction, Prepared
 from imblab.core.retention import row_keeper
 from imblab.errors import foreign_reason
-from imblab.study import Dataset, Learner, Scalar, Split, Trial, fingerprint
+from imblab.result import Trial
+from imblab.study import Dataset, Learner, Scalar, Split, fingerprint
 from imblab_model import Preparation, ThresholdClassifier, digest
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from imblab.core import calibration, splits
 from imblab.core.evaluate import FAILED_FOLD, FAILED_REFIT, Predict, Task, calibrated, validated
 from imblab.core.pipelines import Atom, FitFailed, Prediction, Prepared
-from imblab.study import Cell, Dataset, Evaluation, Scalar, Split, Study
+from imblab.result import Evaluation
+from imblab.study import Cell, Dataset, Scalar, Split, Study
 
 if TYPE_CHECKING:
     from imblab.core.splits import Pair

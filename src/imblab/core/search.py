@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from imblab.core import spaces
-from imblab.study import Axis, Choice, Scalar, Trial, Tuning
+from imblab.result import Trial
+from imblab.study import Axis, Choice, Scalar, Tuning
 
 if TYPE_CHECKING:
     import optuna
@@ -46,7 +47,7 @@ def run(
     greater_is_better : bool
         Direction of the primary measure.
     judge : callable
-        Takes complete params, gives a :class:`~imblab.study.Trial`.
+        Takes complete params, gives a :class:`~imblab.result.Trial`.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """The facts of a study: its question and its rows, in one folder, append-only.
 
-``study.yaml`` is the resolved question, ``ledger.jsonl`` one :class:`~imblab.study.Evaluation` a line. One process
+``study.yaml`` is the resolved question, ``ledger.jsonl`` one :class:`~imblab.result.Evaluation` a line. One process
 writes at a time; a line is whole or it is not there.
 """
 
@@ -24,7 +24,7 @@ from imblab.edges import files
 from imblab.edges.files import safe_yaml
 from imblab.errors import StudyError
 from imblab.fields import FieldError
-from imblab.study import Evaluation
+from imblab.result import Evaluation
 
 QUESTION = "study.yaml"
 ROWS = "ledger.jsonl"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from imblab.core import spaces
 from imblab.errors import ImblabError, StudyError, describe, presentable
 from imblab.redaction import ambiguity, hiding, install
-from imblab.study import Axis, Choice, Evaluation, Study, Trial
+from imblab.result import Evaluation, Trial
+from imblab.study import Axis, Choice, Study
 
 if TYPE_CHECKING:
     import optuna

@@ -12,7 +12,8 @@ import numpy as np
 from imblab.analysis.intervals import Estimate, corrected_t
 from imblab.analysis.text_tables import percent
 from imblab.core import measures
-from imblab.study import Evaluation, Measure, Scalar, Strategy, Study
+from imblab.result import Evaluation
+from imblab.study import Measure, Scalar, Strategy, Study
 from imblab.text import format_score
 
 #: Of these, and of the primary measure, the differences to the reference arms are shown.

@@ -13,7 +13,8 @@ from typing import Any
 from imblab.edges.mlflow.address import artifacts, brief, file_uri, is_database
 from imblab.edges.mlflow.values import splits_of
 from imblab.errors import StudyError
-from imblab.study import Evaluation, fingerprint
+from imblab.result import Evaluation
+from imblab.study import fingerprint
 
 IDENTITY, STUDY, ROLE, STALE = "imblab.identity", "imblab.study", "imblab.role", "imblab.stale"
 HOST, WRITER, USER = "imblab.host", "imblab.writer", "mlflow.user"

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from imblab.edges.mlflow.cells import text_of
-from imblab.study import Evaluation, Scalar, Study, Trial, fingerprint
+from imblab.result import Evaluation, Trial
+from imblab.study import Scalar, Study, fingerprint
 
 #: What a candidate scored on the inner folds, beside the value of the primary measure.
 INNER = ("mcc", "pr_auc", "recall")

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import compare, rebalancing, table
-from imblab.analysis.completeness import Completeness, completeness_of, within
+from imblab.analysis.completeness import completeness_of, within
 from imblab.edges.mlflow import cells, curves, searches, views
-from imblab.study import Evaluation, Study, fingerprint
+from imblab.result import Completeness, Evaluation
+from imblab.study import Study, fingerprint
 
 #: What differs from one writing to the next though the rows are the same: left out of a run's content.
 VOLATILE = ("seconds", "fits_spared")

@@ -24,7 +24,8 @@ from imblab.edges.mlflow.values import ADDRESSES, FAILED, Extras, Run, describe
 from imblab.errors import StudyError
 from imblab.fields import loaded, mapping, text
 from imblab.redaction import redact
-from imblab.study import Evaluation, Study, fingerprint
+from imblab.result import Evaluation
+from imblab.study import Study, fingerprint
 
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"

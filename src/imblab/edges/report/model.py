@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis.across_datasets import Across
-from imblab.analysis.completeness import Completeness
 from imblab.edges.figures import Figure
-from imblab.study import Evaluation, Study
+from imblab.result import Completeness, Evaluation
+from imblab.study import Study
 from imblab.text import format_difference, format_p_value, format_score
 
 DASH = "–"

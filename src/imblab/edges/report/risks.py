@@ -26,7 +26,7 @@ from imblab.edges.report.model import (
     spans,
     words,
 )
-from imblab.study import Evaluation
+from imblab.result import Evaluation
 
 ARM = ("dataset", "learner", "strategy")
 Arm = tuple[str, str, str]

@@ -18,7 +18,8 @@ from imblab.core.sharing import Sharing
 from imblab.core.splits import Pair
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.prediction_cache import Guard, Known, Memory, unguarded
-from imblab.study import Cell, Choice, Dataset, Evaluation, Interval, Learner, Study
+from imblab.result import Evaluation
+from imblab.study import Cell, Choice, Dataset, Interval, Learner, Study
 
 
 @dataclass(frozen=True, slots=True, eq=False)

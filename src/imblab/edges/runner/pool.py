@@ -25,7 +25,8 @@ from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.prediction_cache import Known, Tally
 from imblab.edges.runner.worker import Done, Job, Marks, OtherCode, is_large, pack, perform, ship
 from imblab.errors import ConfigError, StudyError
-from imblab.study import Dataset, Evaluation
+from imblab.result import Evaluation
+from imblab.study import Dataset
 
 #: Jobs a worker should get, so that the last ones to finish do not leave the others idle for long.
 SPREAD = 6

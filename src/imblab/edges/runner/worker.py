@@ -28,7 +28,8 @@ from imblab.edges.runner.bundle_evaluator import Ground, Work, one_thread
 from imblab.edges.runner.bundles import Bundle
 from imblab.edges.runner.prediction_cache import Guard, Known, Tally
 from imblab.errors import Interruption
-from imblab.study import Cell, Dataset, Evaluation, Split, Study
+from imblab.result import Evaluation
+from imblab.study import Cell, Dataset, Split, Study
 
 #: Seconds after its limit in which a fit may still stop by itself before its process ends.
 GRACE = 2.0

@@ -1,0 +1,380 @@
+"""The nouns of the answer: one evaluation per cell, the trials behind it, and the result of a study.
+
+Like those of :mod:`imblab.study` they are frozen records without effects. A :class:`StudyResult` is built once, after
+the last fit, by :func:`imblab.analysis.results.build_result`; terminal, report, MLflow and Python read the same one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imblab.study import PROBABILITY, Scalar, Study, key_of
+
+#: Data set and learner: the contrasts of one family are tested together.
+Family = tuple[str, str]
+#: Data set, learner and strategy.
+Place = tuple[str, str, str]
+#: What the three names of a place are.
+KINDS = ("data set", "learner", "strategy")
+#: Names in one list; the others are counted.
+MAX_LISTED_PLACES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One candidate of an inner search.
+
+    Attributes
+    ----------
+    params : mapping
+        Flat knobs: ``ratio``, ``k``, ``weight``, ``learner.<parameter>``.
+    value : float or None
+        The summed-count or averaged value of the primary measure; None where there is none.
+    threshold : float or None
+        The threshold at which ``value`` holds.
+    status : {"ok", "inapplicable", "failed", "repeated", "pruned"}
+    reason : str or None
+    fold_thresholds : tuple of float
+        The best threshold of each inner fold by itself: their spread shows whether a common threshold is fair.
+    at_edge : bool
+        Whether the threshold is the first or last one that was allowed.
+    """
+
+    params: Mapping[str, Scalar]
+    value: float | None
+    threshold: float | None
+    status: str = "ok"
+    reason: str | None = None
+    fold_thresholds: tuple[float, ...] = ()
+    at_edge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One row of the result: what one cell of the design scored.
+
+    Attributes
+    ----------
+    dataset, learner, strategy : str
+    repeat, fold : int
+        Count from 0.
+    params : mapping
+        The chosen or fixed knobs, flat: ``ratio``, ``k``, ``weight`` (absent where the strategy has none) and
+        ``learner.<parameter>``.
+    threshold : float or None
+        The threshold that was used.
+    scale : {"probability", "decision_value"}
+        What the threshold is compared with: the predicted probability (``1 / (1 + exp(-d))`` of a learner without
+        probabilities), or the decision value d itself.
+    scores : mapping of str to float or None
+        One value per measure; None where it is undefined.
+    counts : mapping
+        ``tn``, ``fp``, ``fn``, ``tp`` of the test rows.
+    status : {"ok", "inapplicable", "failed"}
+    error : str or None
+        Why there are no scores.
+    fingerprint : str
+        Address of everything that may change the evaluation.
+    data_fingerprint, split_fingerprint : str
+        Of the table and of the outer split.
+    flagged : float or None
+        Share of the test rows that were predicted positive.
+    value : float or None
+        The inner value of the winner; None where nothing was searched.
+    n_train, n_test : int
+    reached : mapping
+        ``sampler`` (its class), ``negative`` and ``positive`` rows that the learner received in the refit.
+    fits : int
+        Fits that the evaluation rests on, whether made for it or shared with others.
+    spared : int
+        How many of them were reused.
+    seconds : float
+        Wall time.
+    notes : tuple of str
+        Remarks for the reader: a threshold at the edge of its grid, a column without values, ...
+    trials : tuple of Trial
+        The inner search.
+    code : mapping of str to str
+        What identifies the code of the user's own classes and functions, by dotted path; see
+        :mod:`imblab.core.own_code`. Empty where versions say everything.
+    """
+
+    dataset: str
+    learner: str
+    strategy: str
+    repeat: int
+    fold: int
+    params: Mapping[str, Scalar]
+    threshold: float | None
+    scores: Mapping[str, float | None]
+    counts: Mapping[str, int]
+    seconds: float
+    status: str
+    error: str | None
+    fingerprint: str
+    data_fingerprint: str = ""
+    split_fingerprint: str = ""
+    flagged: float | None = None
+    value: float | None = None
+    n_train: int = 0
+    n_test: int = 0
+    reached: Mapping[str, Any] = field(default_factory=dict)
+    fits: int = 0
+    spared: int = 0
+    notes: tuple[str, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    scale: str = PROBABILITY
+    code: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Address of the cell that was evaluated."""
+        return key_of(self.dataset, self.learner, self.strategy, self.repeat, self.fold)
+
+    def to_json(self) -> str:
+        """One line of JSON; :meth:`from_json` gives the equal record back.
+
+        ``scale`` is left out where it is ``probability``, and ``code`` where there is none, so that such lines read as
+        they did before there was another.
+        """
+        line = _plain_data(self)
+        if self.scale == PROBABILITY:
+            del line["scale"]
+        if not self.code:
+            del line["code"]
+        return json.dumps(line, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Evaluation:
+        """The record behind one line of a ledger."""
+        raw = json.loads(line)
+        trials = tuple(
+            Trial(**{**t, "fold_thresholds": tuple(t.get("fold_thresholds", ()))}) for t in raw.pop("trials", ())
+        )
+        return cls(**{**raw, "notes": tuple(raw.get("notes", ())), "trials": trials})
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """How many evaluations the design of a study has, how many are there, and which are missing.
+
+    Attributes
+    ----------
+    asked : int
+        Evaluations of the design: data sets x learners x strategies x repeats x outer folds.
+    missing : mapping of (dataset, learner, strategy) to int
+        How many evaluations of the design have no row, in the order of the design; those with all of them are left out.
+    failed, inapplicable : int
+        Evaluations of the design that have a row without scores: they count as evaluated.
+    beyond : mapping of (dataset, learner, strategy) to int
+        Rows that the design does not ask for; nothing is said from them.
+    names : tuple of (tuple of str, tuple of str, tuple of str)
+        The data sets, learners and strategies of the design.
+    folds : int
+        Evaluations of one data set, learner and strategy.
+
+    Examples
+    --------
+    >>> from imblab.analysis.completeness import completeness_of
+    >>> from imblab.study import Learner, Protocol, Strategy
+    >>> study = Study("s", 0, {}, (Learner("knn", {}),), (Strategy("none"),), (), Protocol(outer_folds=3))
+    >>> found = completeness_of(study, ["ecoli3"], [])
+    >>> found.is_complete, found.evaluated, found.asked
+    (False, 0, 3)
+    """
+
+    asked: int
+    missing: Mapping[Place, int]
+    failed: int
+    inapplicable: int
+    beyond: Mapping[Place, int]
+    names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+    folds: int
+
+    @property
+    def evaluated(self) -> int:
+        """Evaluations of the design that have a row."""
+        return self.asked - sum(self.missing.values())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every evaluation of the design has a row."""
+        return not self.missing
+
+    @property
+    def counted(self) -> str:
+        """``N of M evaluations``."""
+        return f"{self.evaluated:,} of {self.asked:,} evaluations"
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no verdict; None for a complete design."""
+        return None if self.is_complete else f"{self.counted} are there"
+
+    def sentences(self) -> tuple[str, ...]:
+        """What is said before anything else: what is there, what is missing, what was not asked for.
+
+        Returns
+        -------
+        tuple of str
+            Empty for a complete design without a row beyond it.
+        """
+        said = []
+        if not self.is_complete:
+            said.append(f"Incomplete: {self.counted} are there. No verdict before the design is complete.")
+            said.append(f"Missing: {sum(self.missing.values()):,} evaluations: {self._summary()}.")
+            said += self.without_scores()
+        if self.beyond:
+            n = sum(self.beyond.values())
+            places = _listed(["/".join(place) for place in self.beyond])
+            said.append(
+                f"{n:,} {'row is' if n == 1 else 'rows are'} beyond the design of study.yaml and left out: {places}."
+            )
+        return tuple(said)
+
+    def without_scores(self) -> tuple[str, ...]:
+        """How many evaluations have no scores, in a sentence; none where all have."""
+        counts = [(self.failed, "failed", "failed"), (self.inapplicable, "is not applicable", "are not applicable")]
+        told = " and ".join(f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n)
+        return (f"Evaluations without scores, which count as evaluated: {told}.",) if told else ()
+
+    def _summary(self) -> str:
+        """The missing evaluations, whole data sets, learners and strategies first, long lists cut with a number."""
+        left, said = dict(self.missing), []
+        for axis, (kind, names) in enumerate(zip(KINDS, self.names, strict=True)):
+            whole = [name for name in names if self._lacks_all(left, axis, name)]
+            if whole:
+                left = {place: n for place, n in left.items() if place[axis] not in whole}
+                plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+                said.append(
+                    f"all of {kind} {whole[0]}"
+                    if len(whole) == 1
+                    else f"all of {len(whole)} of {len(names)} {plural} ({_listed(whole)})"
+                )
+        if left:
+            said.append(_listed([f"{'/'.join(place)} ({n:,} of {self.folds:,})" for place, n in left.items()]))
+        return "; ".join(said)
+
+    def _lacks_all(self, left: Mapping[Place, int], axis: int, name: str) -> bool:
+        """Whether everything that is not said yet of a data set, learner or strategy is missing."""
+        places = [place for place in product(*self.names) if place[axis] == name]
+        return any(place in left for place in places) and all(
+            self.missing.get(place, 0) == self.folds for place in places
+        )
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The same as plain data, for machines."""
+        return {
+            "complete": self.is_complete,
+            "asked": self.asked,
+            "evaluated": self.evaluated,
+            "failed": self.failed,
+            "inapplicable": self.inapplicable,
+            "missing": [_entry(place, n) for place, n in self.missing.items()],
+            "beyond": [_entry(place, n) for place, n in self.beyond.items()],
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FamilyScores:
+    """Scores of one data set and learner as arrays, strategies x folds.
+
+    Attributes
+    ----------
+    dataset, learner : str
+    strategies : tuple of str
+        The first axis: strategies with an evaluation, in the order of the study.
+    folds : tuple of (int, int)
+        The second axis: ``(repeat, fold)`` in ascending order; every fold of the design.
+    values : mapping of str to ndarray of shape (n_strategies, n_folds), float64
+        By measure; NaN where the evaluation is missing, failed or inapplicable, or the score is undefined.
+    positions : ndarray of shape (n_strategies, n_folds), int64
+        Index into :attr:`StudyResult.evaluations`; -1 where the evaluation is missing.
+    n_train, n_test : ndarray of shape (n_strategies, n_folds), float64
+        Numbers of rows; NaN where the evaluation is missing.
+    """
+
+    dataset: str
+    learner: str
+    strategies: tuple[str, ...]
+    folds: tuple[tuple[int, int], ...]
+    values: Mapping[str, np.ndarray]
+    positions: np.ndarray
+    n_train: np.ndarray
+    n_test: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyResult:
+    """The result of a study, built once and handed to terminal, report, MLflow and Python.
+
+    Attributes
+    ----------
+    study : Study
+        The question, with what was claimed before the first evaluation.
+    evaluations : tuple of Evaluation
+        Those that the design asks for, in the order of the study.
+    completeness : Completeness
+        How much of the design is evaluated.
+    scores : mapping of (str, str) to FamilyScores
+        By data set and learner, in the order of the study.
+    contrasts : DataFrame
+        One row per contrast of every family, with its test and verdict; see
+        :func:`imblab.analysis.compare.contrasts`.
+    summary : DataFrame
+        One row per data set, learner and strategy; see :func:`imblab.analysis.summary.summarise`.
+    across : tuple of Across
+        One per learner, over parent data sets; see :mod:`imblab.analysis.across_datasets`. Empty for fewer than two
+        parent data sets, and before the design is complete.
+    sentences : tuple of str
+        The verdicts in words; before the design is complete, what is missing.
+    """
+
+    study: Study
+    evaluations: tuple[Evaluation, ...]
+    completeness: Completeness
+    scores: Mapping[Family, FamilyScores]
+    contrasts: pd.DataFrame
+    summary: pd.DataFrame
+    across: tuple[Any, ...] = ()
+    sentences: tuple[str, ...] = ()
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Data sets and learners with an evaluation, in the order of the study."""
+        return tuple(self.scores)
+
+
+def _plain_data(value: Any) -> Any:
+    """Records, tuples and mappings as what JSON knows."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: _plain_data(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {k: _plain_data(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain_data(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _entry(place: Place, n: int) -> dict[str, Any]:
+    return {"dataset": place[0], "learner": place[1], "strategy": place[2], "evaluations": n}
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names, the first few of a long list and how many follow.
+
+    Examples
+    --------
+    >>> _listed(["a", "b"]), _listed(list("abcdefg"))
+    ('a, b', 'a, b, c, d and 3 more')
+    """
+    if len(names) <= MAX_LISTED_PLACES + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:MAX_LISTED_PLACES])} and {len(names) - MAX_LISTED_PLACES} more"
