@@ -29,9 +29,9 @@ LAYERS = {
     "edges": 2,
 }
 LAYERS |= {"commands": 3, "cli": 4, "__main__": 5}
-#: Edges do not import one another, but for these pairs (importer, imported), and the files that all of them open.
+#: Edges do not import one another, but for these pairs (importer, imported), and the files and colours that all share.
 MAY = {("report", "figures")}
-SHARED_EDGES = {"files"}
+SHARED_EDGES = {"files", "palette"}
 #: Where a library may be imported; whoever names it elsewhere goes through the door.
 DOORS = {
     "optuna": {"core.search", "edges.optuna_storage"},

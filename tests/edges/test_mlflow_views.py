@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imblab.edges import config
-from imblab.edges.figures import palette
+from imblab.edges import config, palette
 from imblab.edges.mlflow import serving, views
 from imblab.errors import StudyError
 
@@ -153,10 +152,9 @@ def test_strategies_have_the_colours_of_the_report(study):
     assert len(names) == 5
     colours = [views.colour(study, name) for name in names]
     assert len(set(colours)) == len(colours)
-    slots = palette.slots(names)
-    assert colours == [palette.SLOTS[slots[name][0]][0] for name in names]
-    assert len(views.HUES) == len(palette.SLOTS) - 2
-    assert views.colour(study, "elsewhere") in views.HUES
+    slots = palette.colour_slots(names)
+    assert colours == [palette.STRATEGY_COLOURS[slots[name][0]][0] for name in names]
+    assert views.colour(study, "elsewhere") in [light for light, _ in palette.STRATEGY_COLOURS[2:]]
 
 
 class Store:

@@ -1,27 +1,22 @@
 """Figures as SVG text: small, the same bytes everywhere, readable without scripts, in light and dark, on paper."""
 
-from imblab.edges.figures.frame import Axes, Figure
-from imblab.edges.figures.heat import heat
-from imblab.edges.figures.lines import Curve, Extras, area, lines
-from imblab.edges.figures.palette import STYLE, slots, variables
-from imblab.edges.figures.ranks import ranks
-from imblab.edges.figures.rows import Row, rows
-from imblab.edges.figures.scales import Scale, spanning
+from imblab.edges.figures.axes import Axes, Figure, Scale, scale_around
+from imblab.edges.figures.curve_plot import Curve, Marks, draw_curves, place_in_plot
+from imblab.edges.figures.row_plot import Row, draw_heat_map, draw_ranks, draw_rows
+from imblab.edges.figures.svg import STYLE
 
 __all__ = [
     "STYLE",
     "Axes",
     "Curve",
-    "Extras",
     "Figure",
+    "Marks",
     "Row",
     "Scale",
-    "area",
-    "heat",
-    "lines",
-    "ranks",
-    "rows",
-    "slots",
-    "spanning",
-    "variables",
+    "draw_curves",
+    "draw_heat_map",
+    "draw_ranks",
+    "draw_rows",
+    "place_in_plot",
+    "scale_around",
 ]

@@ -1,87 +1,117 @@
-"""SVG as text: elements whose every attribute and word is escaped, and how wide words are."""
+"""SVG as text: elements whose attributes and words are escaped, paths, the width of words, the style sheet."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
+
+import numpy as np
+
+from imblab.edges.palette import DASHES, STRATEGY_COLOURS
 
 #: Widths of characters in ems, on the wide side of what common sans-serif fonts have.
 _NARROW, _WIDE = set("iljtfrI.,:;'|!()[] /-"), set("mwMW@%—")
 ELLIPSIS = "…"
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+#: The style sheet of every figure, in a page and in a file.
+STYLE = (
+    f"svg.f{{font-family:{_FONT};font-size:11px;fill:var(--ink)}}"
+    "svg.f .grid{stroke:var(--line);stroke-width:1;fill:none}"
+    "svg.f .axis{fill:var(--soft)}svg.f .e{text-anchor:end}svg.f .m{text-anchor:middle}"
+    "svg.f .mark{stroke:var(--soft);stroke-width:1;stroke-dasharray:3 3;fill:none}"
+    "svg.f .note{fill:var(--soft);font-size:.91em;paint-order:stroke;stroke:var(--ground);stroke-width:3px}"
+    "svg.f .title{font-weight:600;font-size:1.09em}"
+    "svg.f :is(.line,.whisker,.link,.dot,.dots,.faint,.mark,.grid){vector-effect:non-scaling-stroke}"
+    "svg.f .line{fill:none;stroke-width:1.8;stroke-linejoin:round}svg.f .band{stroke:none;fill-opacity:.09}"
+    "svg.f .more{display:none}svg.f g:hover>.more{display:inline}"
+    "svg.f .region{fill:var(--accent);fill-opacity:.1}svg.f .whisker{stroke-width:2}svg.f .dot{stroke-width:1.6}"
+    "svg.f .dots{fill:none;stroke-width:7;stroke-linecap:round}"
+    "svg.f .faint{stroke-width:1.3;stroke-opacity:.6}svg.f .hollow{fill:var(--ground)}svg.f .heat{fill:var(--accent)}"
+    "svg.f .clique{stroke:var(--ink);stroke-width:3.5;stroke-linecap:round}svg.f .link{stroke-width:1.4;fill:none}"
+    + "".join(f"svg.f .c{i}{{stroke:var(--s{i})}}svg.f .p{i}{{fill:var(--s{i})}}" for i in range(len(STRATEGY_COLOURS)))
+    + "".join(f"svg.f .d{i}{{stroke-dasharray:{dash}}}" for i, dash in enumerate(DASHES) if dash)
+)
 
 
-def number(value: float) -> str:
-    """A coordinate with at most two decimals.
+def coordinate(value: float) -> str:
+    """Write a coordinate with at most two decimals.
 
     Examples
     --------
-    >>> number(1.0), number(-0.001), number(2.346)
+    >>> coordinate(1.0), coordinate(-0.001), coordinate(2.346)
     ('1', '0', '2.35')
     """
     text = f"{value:z.2f}"
     return text.rstrip("0").rstrip(".")
 
 
-def brief(value: float) -> str:
-    """A number of a path, without the zero before its point.
+def element(name: str, *children: str, **attributes: object) -> str:
+    """Build an element.
+
+    ``children`` are markup that is safe already: other elements, or :func:`escaped` text. Of the attributes, floats
+    become coordinates, None is left out, ``_`` becomes ``-`` and a trailing one goes.
 
     Examples
     --------
-    >>> brief(0.5), brief(-0.25), brief(3.0)
-    ('.5', '-.25', '3')
-    """
-    text = number(value)
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
-
-
-def tag(name: str, *inside: str, **attributes: object) -> str:
-    """An element.
-
-    Parameters
-    ----------
-    name : str
-    *inside : str
-        Markup that is safe already: other elements, or :func:`words`.
-    **attributes : object
-        Floats become coordinates, None is left out, ``_`` becomes ``-`` and a trailing one goes.
-
-    Examples
-    --------
-    >>> tag("g", words("a < b"), class_="x", data_s=1)
+    >>> element("g", escaped("a < b"), class_="x", data_s=1)
     '<g class="x" data-s="1">a &lt; b</g>'
     """
     given = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(_plain(value))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{escape(_attribute(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
-    body = "".join(inside)
+    body = "".join(children)
     return f"<{name}{given}>{body}</{name}>" if body else f"<{name}{given}/>"
 
 
 def dots(x: Iterable[float], y: Iterable[float], **attributes: object) -> str:
-    """Round dots as one element: lines of no length, whose width and round caps a style gives.
+    """Draw round dots as one element: lines without length, whose width and round caps the style sheet gives.
 
     Examples
     --------
     >>> dots([1.0, 2.0], [3.0, 4.0], class_="dots")
     '<path class="dots" d="M1 3h0M2 4h0"/>'
     """
-    d = "".join(f"M{_plain(round(float(a), 1))} {_plain(round(float(b), 1))}h0" for a, b in zip(x, y, strict=True))
-    return tag("path", **attributes, d=d) if d else ""
+    d = "".join(
+        f"M{coordinate(round(float(a), 1))} {coordinate(round(float(b), 1))}h0" for a, b in zip(x, y, strict=True)
+    )
+    return element("path", **attributes, d=d) if d else ""
 
 
-def words(text: str) -> str:
-    """Text made safe."""
-    return escape(text)
-
-
-def width_of(text: str, size: float) -> float:
-    """About how wide a text is, in units of the drawing.
+def line_path(x: np.ndarray, y: np.ndarray, decimals: int = 1) -> str:
+    """Write the commands of a line, relative and rounded so that errors do not add up; NaN starts a new piece.
 
     Examples
     --------
-    >>> width_of("ill", 10) < width_of("www", 10)
+    >>> line_path(np.array([0.0, 1.5, 3.0]), np.array([2.0, 2.0, 1.0]))
+    'M0 2l1.5 0 1.5-1'
+    """
+    size = 10**decimals
+    places = np.rint(np.stack([x, y], axis=1) * size)
+    steps = np.diff(places, axis=0, prepend=np.nan)
+    drawn, joined = (np.isfinite(values).all(axis=1).tolist() for values in (places, steps))
+    commands = []
+    for i, (place, step) in enumerate(zip((places / size).tolist(), (steps / size).tolist(), strict=True)):
+        if joined[i]:
+            commands.append(f" {_brief(step[0])} {_brief(step[1])}")
+        elif drawn[i]:
+            commands.append(f"M{_brief(place[0])} {_brief(place[1])}l")
+    return re.sub(r" (?=-)|(?<=l) ", "", "".join(commands)).removesuffix("l")
+
+
+def escaped(text: str) -> str:
+    """Return text that holds no markup."""
+    return escape(text)
+
+
+def text_width(text: str, size: float) -> float:
+    """Estimate the width of a text, in units of the drawing.
+
+    Examples
+    --------
+    >>> text_width("ill", 10) < text_width("www", 10)
     True
     """
     return size * sum(
@@ -90,31 +120,37 @@ def width_of(text: str, size: float) -> float:
     )
 
 
-def fitted(text: str, room: float, size: float) -> str:
-    """A text cut to some room, with an ellipsis where something went.
+def shortened(text: str, room: float, size: float) -> str:
+    """Cut a text to some room, with an ellipsis where characters are left out.
 
     Examples
     --------
-    >>> fitted("smote", 100, 12), fitted("a_very_long_name", 50, 12)
+    >>> shortened("smote", 100, 12), shortened("a_very_long_name", 50, 12)
     ('smote', 'a_ver…')
     """
-    if width_of(text, size) <= room:
+    if text_width(text, size) <= room:
         return text
     kept = text
-    while kept and width_of(kept + ELLIPSIS, size) > room:
+    while kept and text_width(kept + ELLIPSIS, size) > room:
         kept = kept[:-1]
     return kept + ELLIPSIS
 
 
 def label(x: float, y: float, text: str, room: float, size: float = 11, **attributes: object) -> str:
-    """Words at a place, cut to the room there is; the whole text is the tooltip of a cut one.
+    """Write words at a place, cut to the room there is; a cut text has the full one as its tooltip.
 
-    Where words end or have their middle at their place, ``e`` or ``m`` is among their classes.
+    The classes ``e`` and ``m`` let the words end, or have their middle, at the place.
     """
-    shown = fitted(text, room, size)
-    title = tag("title", words(text)) if shown != text else ""
-    return tag("text", title, words(shown), x=x, y=y, **attributes)
+    visible = shortened(text, room, size)
+    title = element("title", escaped(text)) if visible != text else ""
+    return element("text", title, escaped(visible), x=x, y=y, **attributes)
 
 
-def _plain(value: object) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+def _attribute(value: object) -> str:
+    return coordinate(value) if isinstance(value, float) else str(value)
+
+
+def _brief(value: float) -> str:
+    """A coordinate without the zero before its point: ``.5``, ``-.25``, ``3``."""
+    text = coordinate(value)
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text

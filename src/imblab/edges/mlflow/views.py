@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
+from imblab.edges.palette import BASELINE_SLOTS, STRATEGY_COLOURS, colour_slots
 from imblab.study import Study
 
 TAG = "mlflow.sharedViewState."
@@ -23,10 +24,6 @@ SEEN, VERSION = "3.17.", 1
 STRATEGIES, SEARCH = "imblab-strategies", "imblab-search"
 #: What MLflow's menu calls them.
 MENU = {STRATEGIES: "Strategies", SEARCH: "Search"}
-#: Colours of strategies, as in the report: two baselines, then six hues told apart by the colour-blind, all at 3:1 from
-#: white (Okabe and Ito 2008, darkened).
-BASES = {"none": "#6a727d", "threshold": "#1b1f24"}
-HUES = ("#0072b2", "#c44e00", "#007a5e", "#a0327a", "#8a6100", "#5b4bc4")
 KNOBS, HEADLINE = ("ratio", "k", "weight", "threshold"), ("mcc", "pr_auc", "recall", "precision")
 Logged = Mapping[str, Collection[str]]
 
@@ -147,9 +144,9 @@ def link(server: str, experiment: str, key: str, charts: bool = False) -> str:
 
 
 def colour(study: Study, strategy: str) -> str:
-    """The colour of a strategy's runs: baselines keep theirs, others take the next hue in the order of the study."""
-    others = [item.name for item in study.strategies if item.name not in BASES]
-    return BASES.get(strategy) or HUES[others.index(strategy) % len(HUES) if strategy in others else 0]
+    """The colour of a strategy's runs: the one that it has in the report."""
+    slots = colour_slots([item.name for item in study.strategies])
+    return STRATEGY_COLOURS[slots.get(strategy, (len(BASELINE_SLOTS), 0))[0]][0]
 
 
 def _strategies(study: Study, logged: Logged) -> View:

@@ -121,4 +121,4 @@ def _beside(source: Source, parts: list[Section]) -> Iterator[tuple[str, str]]:
                 yield f"{TABLES}/{block.name}.tex", as_latex(block)
             elif isinstance(block, Gallery):
                 for panel in block.panels:
-                    yield f"{FIGURES}/{panel.figure.name}.svg", panel.figure.alone(source.strategies)
+                    yield f"{FIGURES}/{panel.figure.name}.svg", panel.figure.standalone(source.strategies)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imblab.analysis import across_datasets
 from imblab.analysis.methods import named
-from imblab.edges.figures import ranks
+from imblab.edges.figures import draw_ranks
 from imblab.edges.report.findings import TONES
 from imblab.edges.report.model import (
     Gallery,
@@ -58,7 +58,7 @@ def _panel(source: Source, found: across_datasets.Across) -> Panel:
     said = f"Mean ranks of {len(d.names)} strategies over {d.units} sources with {found.learner}, {bars}."
     title = f"{found.learner}: mean rank over {d.units} sources"
     pairs = [(n, r) for n, r in zip(d.names, d.mean_ranks, strict=True)]
-    figure = ranks(slug("ranks", found.learner), title, said, pairs, d.cliques, source.strategies)
+    figure = draw_ranks(slug("ranks", found.learner), title, said, pairs, d.cliques, source.strategies)
     return Panel(figure, {"l": source.learners.index(found.learner)})
 
 

@@ -12,7 +12,7 @@ from imblab.analysis import evidence, mean_curves
 from imblab.analysis.claims import primary
 from imblab.analysis.methods import named
 from imblab.core import measures, pipelines
-from imblab.edges.figures import Axes, Curve, Extras, Figure, Scale, area, lines
+from imblab.edges.figures import Axes, Curve, Figure, Marks, Scale, draw_curves, place_in_plot
 from imblab.edges.report.model import Gallery, Panel, Section, Source, Table, groups, header, num, of, slug
 
 ARM = ("dataset", "learner", "strategy")
@@ -140,19 +140,19 @@ def _pr(source: Source, n: int, dataset: str, learner: str, own: dict[str, Seque
     grid = np.linspace(0.01, 1.0, n)
     share = float(np.mean([f.positives / (f.positives + f.negatives) for folds in own.values() for f in folds]))
     found = {s: mean_curves.precision_recall(folds, grid) for s, folds in own.items()}
-    axes = Axes(*area(_unit(), _upwards(found)), "recall", "precision")
+    axes = Axes(*place_in_plot(_unit(), _upwards(found)), "recall", "precision")
     said = f"Precision against recall of {len(own)} strategies on {dataset} with {learner}; chance is {share:.3f}."
-    extras = Extras(levels=((share, f"chance {share:.3f}"),))
+    extras = Marks(y=((share, f"chance {share:.3f}"),))
     return _drawn(source, ("pr", dataset, learner), said, axes, found, extras)
 
 
 def _roc(source: Source, n: int, dataset: str, learner: str, own: dict[str, Sequence[mean_curves.Fold]]) -> Figure:
     grid = np.linspace(0.0, 1.0, n) ** 2  # closer places where few negatives are called
-    axes = Axes(*area(_unit(), _unit()), "false positive rate", "true positive rate")
+    axes = Axes(*place_in_plot(_unit(), _unit()), "false positive rate", "true positive rate")
     found = {s: mean_curves.roc(folds, grid) for s, folds in own.items()}
     said = f"ROC curves of {len(own)} strategies on {dataset} with {learner}; the diagonal is chance."
     name = ("roc", dataset, learner)
-    return _drawn(source, name, said, axes, found, Extras(diagonal=True))
+    return _drawn(source, name, said, axes, found, Marks(diagonal=True))
 
 
 def _cut(
@@ -163,10 +163,10 @@ def _cut(
     grid = np.arange(step, 100, step) / 100
     function = measures.function_of(next(m for m in source.study.measures if m.name == measure), allow=None)
     found = {s: mean_curves.against_threshold(folds, grid, function) for s, folds in own.items()}
-    axes = Axes(*area(_unit(), _upwards(found)), "threshold", named(measure))
+    axes = Axes(*place_in_plot(_unit(), _upwards(found)), "threshold", named(measure))
     said = f"{named(measure)} against the threshold of {len(own)} strategies on {dataset} with {learner}."
     name = ("threshold", measure, dataset, learner)
-    return _drawn(source, name, said, axes, found, Extras(cut=0.5))
+    return _drawn(source, name, said, axes, found, Marks(threshold=0.5))
 
 
 def _drawn(
@@ -175,13 +175,15 @@ def _drawn(
     description: str,
     axes: Axes,
     found: Mapping[str, mean_curves.Band],
-    extras: Extras,
+    extras: Marks,
 ) -> Figure:
     *_, dataset, learner = name
     loud = _loud(source, dataset, learner, found)
     ends = {s: (b.low, b.high) if _banded(source) else (None, None) for s, b in found.items()}
-    given = [Curve(s, b.x, b.mean, low=ends[s][0], high=ends[s][1], quiet=s not in loud) for s, b in found.items()]
-    return lines(slug(*name), f"{dataset}, {learner}", description, axes, given, source.strategies, extras)
+    given = [
+        Curve(s, b.x, b.mean, low=ends[s][0], high=ends[s][1], has_quiet_band=s not in loud) for s, b in found.items()
+    ]
+    return draw_curves(slug(*name), f"{dataset}, {learner}", description, axes, given, source.strategies, extras)
 
 
 def _banded(source: Source) -> bool:

@@ -14,7 +14,7 @@ from imblab.analysis import methods, rebalancing
 from imblab.analysis.advice import SETTLED, advice
 from imblab.analysis.methods import named
 from imblab.analysis.wording import isolates_resampling, reasons
-from imblab.edges.figures import Row, rows
+from imblab.edges.figures import Row, draw_rows
 from imblab.edges.report.model import (
     OPEN,
     Cell,
@@ -305,10 +305,10 @@ def _fold_scores(source: Source, dataset: str, learner: str) -> Any:
     for strategy in (s for s in source.strategies if s in set(own.strategy)):
         values = own[(own.strategy == strategy) & (own.status == "ok")][primary].dropna()
         mean = float(values.mean()) if len(values) else math.nan
-        given.append(Row(strategy, strategy, mean, faint=tuple(values)))
+        given.append(Row(strategy, strategy, mean, strokes=tuple(values)))
     said = f"Mean and folds of {named(primary)} for {len(given)} strategies on {dataset} with {learner}."
     name = slug("scores", dataset, learner)
-    return rows(name, f"{dataset}, {learner}", said, given, source.strategies, named(primary))
+    return draw_rows(name, f"{dataset}, {learner}", said, given, source.strategies, named(primary))
 
 
 def _forest(source: Source, own: pd.DataFrame, dataset: str, learner: str) -> Any:
@@ -321,7 +321,7 @@ def _forest(source: Source, own: pd.DataFrame, dataset: str, learner: str) -> An
     region = float(own.rope.iloc[0])
     name = slug("differences", dataset, learner)
     label = f"difference in {named(primary)}"
-    return rows(name, f"{dataset}, {learner}", said, given, source.strategies, label, 0.0, region)
+    return draw_rows(name, f"{dataset}, {learner}", said, given, source.strategies, label, 0.0, region)
 
 
 def _counted(source: Source, group: pd.DataFrame, a: str, b: str) -> str:

@@ -10,7 +10,17 @@ import pandas as pd
 from imblab.analysis import tuning
 from imblab.analysis.methods import named
 from imblab.core import measures
-from imblab.edges.figures import Axes, Curve, Extras, Row, area, heat, lines, rows, spanning
+from imblab.edges.figures import (
+    Axes,
+    Curve,
+    Marks,
+    Row,
+    draw_curves,
+    draw_heat_map,
+    draw_rows,
+    place_in_plot,
+    scale_around,
+)
 from imblab.edges.report.model import (
     OPEN,
     Gallery,
@@ -76,9 +86,9 @@ def optimism(source: Source) -> Section:
     panels, lines_ = [], []
     for (d, n), own in groups(found, "dataset", "learner"):
         arms = own.to_dict("records")
-        given = [Row(r["strategy"], r["strategy"], r["outer"], hollow=r["inner"]) for r in arms]
+        given = [Row(r["strategy"], r["strategy"], r["outer"], ring=r["inner"]) for r in arms]
         said = f"Inner and outer {named(study.primary)} of {len(given)} tuned strategies on {d} with {n}."
-        figure = rows(slug("optimism", d, n), f"{d}, {n}", said, given, source.strategies, named(study.primary))
+        figure = draw_rows(slug("optimism", d, n), f"{d}, {n}", said, given, source.strategies, named(study.primary))
         panels.append(Panel(figure, source.picks(d, n)))
         for r in arms:
             numbers = (num(r["inner"]), num(r["outer"]), diff(r["optimism"]), whole(r["cells"]))
@@ -155,14 +165,14 @@ def _curve(source: Source, found: pd.DataFrame, dataset: str, learner: str, axis
     n, positives = source.census[dataset]
     marks = [(positives / (n - positives), "natural"), (1.0, "1:1")] if axis == "ratio" and 0 < positives < n else []
     marks = [(at, f"{said} {at:.2g}" if said == "natural" else said) for at, said in marks]
-    across = spanning([*np.concatenate([c.x for c in curves]), *(at for at, _ in marks)], 0.0, 1.0, "log")
-    upwards = spanning(np.concatenate([c.y for c in curves]), 0.0, 1.0, margin=0.15)
+    across = scale_around([*np.concatenate([c.x for c in curves]), *(at for at, _ in marks)], 0.0, 1.0, "log")
+    upwards = scale_around(np.concatenate([c.y for c in curves]), 0.0, 1.0, margin=0.15)
     primary, title = named(source.study.primary), f"{dataset}, {learner}"
     words_ = "ratio of minority to majority rows" if axis == "ratio" else axis
-    axes = Axes(*area(across, upwards), words_, f"inner {primary}")
+    axes = Axes(*place_in_plot(across, upwards), words_, f"inner {primary}")
     said = f"Inner {primary} against the {axis} on {title}, by strategy and k."
     name = slug("response", axis, dataset, learner)
-    figure = lines(name, title, said, axes, curves, source.strategies, Extras(uprights=tuple(marks)))
+    figure = draw_curves(name, title, said, axes, curves, source.strategies, Marks(x=tuple(marks)))
     return Panel(figure, source.picks(dataset, learner))
 
 
@@ -170,11 +180,11 @@ def _response_of(source: Source, found: pd.DataFrame, arm: tuple[str, str, str],
     """The curves of one arm, one a value of k; loose dots where candidates differ from cell to cell."""
     if source.study.tuning.method != "grid":
         x, y = tuning.scattered([r for r in source.rows if (r.dataset, r.learner, r.strategy) == arm], axis)
-        return [Curve(arm[2], np.array(x), np.array(y), dots=True, loose=True)] if x else []
+        return [Curve(arm[2], np.array(x), np.array(y), has_dots=True, has_line=False)] if x else []
     by_k = tuning.along(of(found, *arm), axis, "k", _greater(source))
     found_k = sorted(by_k.items(), key=lambda item: str(item[0]).zfill(9))
     return [
-        Curve(arm[2], np.array(x), np.array(y), dots=True, dash=i % 4, words="" if k is None else f"k {k}")
+        Curve(arm[2], np.array(x), np.array(y), has_dots=True, dash=i % 4, note="" if k is None else f"k {k}")
         for i, (k, (x, y)) in enumerate(found_k)
     ]
 
@@ -197,7 +207,7 @@ def _map(source: Source, own: pd.DataFrame) -> Panel | None:
     said = f"Inner {primary} of {title} from {np.nanmin(values):.3f} to {np.nanmax(values):.3f} over ratio and k."
     name = slug("map", first.dataset, first.learner, first.strategy)
     columns, rows_ = [f"{r:g}" for r in ratios], [f"{k:g}" for k in ks]
-    figure = heat(name, title, said, values, columns, rows_, ("ratio", "k"), [(int(at[0]), int(at[1]))])
+    figure = draw_heat_map(name, title, said, values, columns, rows_, ("ratio", "k"), (int(at[0]), int(at[1])))
     return Panel(figure, source.picks(first.dataset, first.learner, first.strategy))
 
 

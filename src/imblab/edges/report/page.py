@@ -12,8 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from imblab.analysis import methods
-from imblab.edges.figures import STYLE, slots, variables
-from imblab.edges.figures.svg import tag
+from imblab.edges.figures import STYLE
+from imblab.edges.figures.svg import element
+from imblab.edges.palette import colour_slots, css_variables
 from imblab.edges.report.model import OPEN, ROWS, Gallery, Section, Source, Table
 
 _HERE = files("imblab.edges.report")
@@ -87,7 +88,9 @@ def _beside(block: Table | Gallery) -> Table | Gallery:
 def _filled(source: Source, sections: Sequence[Section]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script = _text("report.js")
-    style = _text("report.css").replace("@LIGHT@", variables(dark=False)).replace("@DARK@", variables(dark=True))
+    style = (
+        _text("report.css").replace("@LIGHT@", css_variables(dark=False)).replace("@DARK@", css_variables(dark=True))
+    )
     picks = _hiding(len(source.strategies), len(source.datasets), len(source.learners))
     template = environment.from_string(_text("report.html.j2"))
     return template.render(
@@ -95,7 +98,7 @@ def _filled(source: Source, sections: Sequence[Section]) -> str:
         title="what the evidence allows" if source.completeness.is_complete else source.completeness.counted,
         question=methods.question(source.study),
         sections=sections,
-        strategies=[{"name": n, "key": Markup(_key(*slots(source.strategies)[n]))} for n in source.strategies],
+        strategies=[{"name": n, "key": Markup(_key(*colour_slots(source.strategies)[n]))} for n in source.strategies],
         others=[("d", "Data sets", source.datasets), ("l", "Learners", source.learners)],
         style=Markup(style + STYLE + picks),
         script=Markup(script),
@@ -151,8 +154,8 @@ def _hiding(strategies: int, datasets: int, learners: int) -> str:
 
 
 def _key(hue: int, dash: int) -> str:
-    line = tag("path", class_=f"line c{hue}{f' d{dash}' if dash else ''}", d="M0 4h24")
-    return tag("svg", line, class_="f key", viewBox="0 0 24 8", aria_hidden="true")
+    line = element("path", class_=f"line c{hue}{f' d{dash}' if dash else ''}", d="M0 4h24")
+    return element("svg", line, class_="f key", viewBox="0 0 24 8", aria_hidden="true")
 
 
 def _text(name: str) -> str:

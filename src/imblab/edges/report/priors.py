@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from imblab.analysis.methods import named
-from imblab.edges.figures import Row, rows
+from imblab.edges.figures import Row, draw_rows
 from imblab.edges.report.model import Gallery, Line, Panel, Source, Table, header, num, of, slug, spans, words
 from imblab.study import Learner, Strategy
 from imblab.text import join_words
@@ -97,12 +97,12 @@ def _line(source: Source, arm: Arm, why: str, strategy: Strategy, before: Named,
 
 
 def _panel(source: Source, dataset: str, learner: str, arms: list[Arm], before: Named, after: Named) -> Panel | None:
-    given = [Row(a[2], a[2], after[a]["brier"], hollow=before[a]["brier"]) for a in arms if "brier" in before[a]]
+    given = [Row(a[2], a[2], after[a]["brier"], ring=before[a]["brier"]) for a in arms if "brier" in before[a]]
     if not given:
         return None
     said = f"Brier score of {len(given)} strategies on {dataset} with {learner} before and after prior correction."
     name, title = slug("prior", dataset, learner), f"{dataset}, {learner}"
-    return Panel(rows(name, title, said, given, source.strategies, named("brier")), source.picks(dataset, learner))
+    return Panel(draw_rows(name, title, said, given, source.strategies, named("brier")), source.picks(dataset, learner))
 
 
 def _said(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import tuning
-from imblab.edges.figures import Axes, Curve, Extras, Figure, Scale, area, lines, spanning
+from imblab.edges.figures import Axes, Curve, Figure, Marks, Scale, draw_curves, place_in_plot, scale_around
 from imblab.edges.report import priors
 from imblab.edges.report.curves import MISSING
 from imblab.edges.report.model import (
@@ -142,14 +142,14 @@ def _scatter(
         return None
     n, positives = source.census[dataset]
     natural = positives / (n - positives)
-    x = spanning([natural, 1.0, *(p[1] for p in points)], 0.0, 1.0, "log")
+    x = scale_around([natural, 1.0, *(p[1] for p in points)], 0.0, 1.0, "log")
     high = max(1.0, *(1.1 * p[2] for p in points))
-    axes = Axes(*area(x, Scale(0.0, high, 0.0, 1.0)), "ratio received (positives / negatives)", label)
-    curves = [Curve(s, np.array([r]), np.array([v]), dots=True) for s, r, v in points]
+    axes = Axes(*place_in_plot(x, Scale(0.0, high, 0.0, 1.0)), "ratio received (positives / negatives)", label)
+    curves = [Curve(s, np.array([r]), np.array([v]), has_dots=True) for s, r, v in points]
     said = f"{label} against the ratio received by {len(points)} strategies on {dataset} with {learner}."
     levels = ((1.0, "as the prevalence"),) if name == "risk" else ()
-    extras = Extras(((natural, f"natural {natural:.2g}"), (1.0, "1:1")), levels)
-    return lines(
+    extras = Marks(((natural, f"natural {natural:.2g}"), (1.0, "1:1")), levels)
+    return draw_curves(
         slug("balance", name, dataset, learner), f"{dataset}, {learner}", said, axes, curves, source.strategies, extras
     )
 
@@ -157,16 +157,16 @@ def _scatter(
 def _reliability(source: Source, bins: dict[Arm, np.ndarray], dataset: str, learner: str) -> Panel | None:
     arms = [(dataset, learner, s) for s in source.arms(dataset, learner)]
     own = {arm[2]: bins[arm] for arm in arms if arm in bins}
-    curves = [Curve(s, b[:, 1] / b[:, 0], b[:, 2] / b[:, 0], dots=True) for s, b in own.items()]
+    curves = [Curve(s, b[:, 1] / b[:, 0], b[:, 2] / b[:, 0], has_dots=True) for s, b in own.items()]
     if not curves:
         return None
     unit = Scale(0.0, 1.0, 0.0, 1.0, "sqrt")
-    axes = Axes(*area(unit, unit), "mean predicted risk", "observed share")
+    axes = Axes(*place_in_plot(unit, unit), "mean predicted risk", "observed share")
     said = (
         f"Observed share of positives against predicted risk of {len(curves)} strategies on {dataset} with {learner}."
     )
     name = slug("calibration", dataset, learner)
-    figure = lines(name, f"{dataset}, {learner}", said, axes, curves, source.strategies, Extras(diagonal=True))
+    figure = draw_curves(name, f"{dataset}, {learner}", said, axes, curves, source.strategies, Marks(diagonal=True))
     return Panel(figure, source.picks(dataset, learner))
 
 

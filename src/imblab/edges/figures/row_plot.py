@@ -1,0 +1,234 @@
+"""Rows of dots with whiskers, the diagram of mean ranks, and heat maps: figures whose strategies have a row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imblab.edges.figures.axes import WIDTH, Axes, Figure, Scale, format_tick, scale_around
+from imblab.edges.figures.svg import coordinate, element, escaped, label, shortened, text_width
+from imblab.edges.palette import colour_slots
+
+#: Height of a row, and the largest width of its name.
+_ROW_HEIGHT, _MAX_NAME_WIDTH = 24.0, 168.0
+#: Width of a rank diagram, of the names at its sides, and the height of a row of names.
+_RANK_WIDTH, _RANK_SIDE, _RANK_ROW = 640.0, 190.0, 20.0
+#: Height of the cells of a heat map, the width of its row names, and the darkest shade on which words are readable.
+_CELL_HEIGHT, _HEAT_LEFT, _DARKEST = 26.0, 38.0, 0.42
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row.
+
+    Attributes
+    ----------
+    name : str
+    strategy : str
+        The strategy whose colour it has.
+    middle : float
+        The filled dot; NaN for none.
+    low, high : float
+        Ends of the whisker; NaN for none.
+    strokes : tuple of float
+        Small strokes: single folds.
+    ring : float
+        A ring, joined to the filled dot; NaN for none.
+    """
+
+    name: str
+    strategy: str
+    middle: float
+    low: float = math.nan
+    high: float = math.nan
+    strokes: tuple[float, ...] = ()
+    ring: float = math.nan
+
+    def values(self) -> list[float]:
+        """Return every value that must be inside the axis."""
+        return [v for v in (self.middle, self.low, self.high, self.ring, *self.strokes) if math.isfinite(v)]
+
+
+def draw_rows(
+    name: str,
+    title: str,
+    description: str,
+    rows: Sequence[Row],
+    all_strategies: Sequence[str],
+    x_label: str,
+    reference: float | None = None,
+    region: float = math.nan,
+) -> Figure:
+    """Draw rows of dots with whiskers.
+
+    ``reference`` is a marked value that is always inside the axis, ``region`` the half-width of a shaded region around
+    it (NaN for none). ``all_strategies`` decide the colours.
+    """
+    left = min(_MAX_NAME_WIDTH, 10 + max((text_width(row.name, 11) for row in rows), default=0.0))
+    values = [v for row in rows for v in row.values()]
+    if reference is not None:
+        values += [reference, *([reference - region, reference + region] if math.isfinite(region) else [])]
+    bottom = 36 + _ROW_HEIGHT * len(rows)
+    scale = scale_around(values, left, WIDTH - 12)
+    parts = _draw_background(Axes(scale, Scale(0.0, 1.0, bottom, 30.0), x_label, ""), reference, region)
+    slots, order = colour_slots(all_strategies), {n: i for i, n in enumerate(all_strategies)}
+    for i, row in enumerate(rows):
+        y = 30 + _ROW_HEIGHT * (i + 0.5)
+        hue, _ = slots[row.strategy]
+        children = [*_draw_row_name(row.name, y, left - 8), *_draw_row(row, scale, y, hue)]
+        parts.append(element("g", *children, data_s=order[row.strategy]))
+    # Rows carry their names: a file needs no legend.
+    facts = {"rows": str(len({row.strategy for row in rows}))}
+    return Figure(name, title, description, WIDTH, bottom + 40, "".join(parts), facts)
+
+
+def draw_ranks(
+    name: str,
+    title: str,
+    description: str,
+    mean_ranks: Sequence[tuple[str, float]],
+    cliques: Sequence[Sequence[str]],
+    all_strategies: Sequence[str],
+) -> Figure:
+    """Draw the critical-difference diagram (Demsar 2006) of mean ranks, the best at the left.
+
+    A bar spans the strategies of every clique of two or more, which the test does not tell apart.
+    """
+    ordered = sorted(mean_ranks, key=lambda pair: pair[1])
+    last = max(2, len(ordered))
+    bars = [clique for clique in cliques if len(clique) > 1]
+    ranks, axis = dict(ordered), 52.0
+    below = axis + 14 + 9 * len(bars)
+    parts = [_draw_rank_axis(axis, last)]
+    for i, clique in enumerate(bars):
+        first, second = (pick(ranks[n] for n in clique) for pick in (min, max))
+        ends = [coordinate(x) for x in (_rank_place(first, last) - 4, _rank_place(second, last) + 4)]
+        d = f"M{ends[0]} {coordinate(axis + 12 + 9 * i)}H{ends[1]}"
+        parts.append(element("path", class_="clique", d=d))
+    half = math.ceil(len(ordered) / 2)
+    slots, order = colour_slots(all_strategies), {n: i for i, n in enumerate(all_strategies)}
+    for i, (strategy, rank) in enumerate(ordered):
+        row = i if i < half else len(ordered) - 1 - i
+        y = below + 14 + _RANK_ROW * row
+        children = _draw_rank(strategy, rank, (_rank_place(rank, last), axis, y), i < half, slots[strategy][0])
+        parts.append(element("g", *children, data_s=order[strategy]))
+    return Figure(name, title, description, _RANK_WIDTH, below + 14 + _RANK_ROW * half, "".join(parts))
+
+
+def draw_heat_map(
+    name: str,
+    title: str,
+    description: str,
+    values: np.ndarray,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    labels: tuple[str, str],
+    framed: tuple[int, int],
+) -> Figure:
+    """Draw values of shape (n_rows, n_columns) as shades; NaN is left empty.
+
+    ``labels`` name the columns and the rows, ``framed`` is the cell that gets a frame.
+    """
+    n_rows, n_columns = values.shape
+    width = (WIDTH - _HEAT_LEFT - 4) / n_columns
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    parts = [label(0.0, 29.0, labels[1], 120, class_="axis")]
+    for i in range(n_rows):
+        y = 36 + _CELL_HEIGHT * i
+        parts.append(label(_HEAT_LEFT - 6, y + 17, rows[i], 60, class_="axis e"))
+        for j in np.flatnonzero(np.isfinite(values[i])).tolist():
+            value = float(values[i, j])
+            shade = 0.04 + (_DARKEST - 0.04) * ((value - low) / (high - low) if high > low else 0.5)
+            parts += _draw_cell((_HEAT_LEFT + j * width, y, width), value, shade, (i, j) == framed)
+    bottom = 36 + _CELL_HEIGHT * n_rows
+    for j, word in enumerate(columns):
+        parts.append(label(_HEAT_LEFT + (j + 0.5) * width, bottom + 15, word, width, class_="axis m"))
+    parts.append(label((_HEAT_LEFT + WIDTH) / 2, bottom + 31, labels[0], 300, class_="axis m"))
+    return Figure(name, title, description, WIDTH, bottom + 38, "".join(parts))
+
+
+def _draw_background(axes: Axes, reference: float | None, region: float) -> list[str]:
+    upright = f" {coordinate(axes.y.start)}V{coordinate(axes.y.end)}"
+    d = "".join(f"M{coordinate(float(axes.x.at(value)))}{upright}" for value in axes.x.ticks())
+    parts = [element("path", class_="grid", d=d)]
+    if reference is not None and math.isfinite(region):
+        a, b = (float(axes.x.at(reference + side)) for side in (-region, region))
+        height = axes.y.start - axes.y.end
+        parts.append(element("rect", class_="region", x=a, y=axes.y.end, width=b - a, height=height))
+    if reference is not None:
+        parts.append(axes.draw_x_marks([(reference, "")]))
+    return [*parts, axes.draw_x_axis()]
+
+
+def _draw_row_name(name: str, y: float, room: float) -> list[str]:
+    """The name of a row; a difference that is too long for one line takes two."""
+    first, minus, second = name.partition(" − ")
+    if not minus or text_width(name, 11) <= room:
+        return [label(0.0, y + 4, name, room)]
+    return [label(0.0, y - 1.5, first, room), label(0.0, y + 9.5, f"− {second}", room)]
+
+
+def _draw_row(row: Row, scale: Scale, y: float, hue: int) -> list[str]:
+    parts = []
+    if row.strokes:
+        # Thin strokes stay apart where round dots of many folds would cover one another.
+        places = [round(float(x), 1) for x in sorted(scale.at(row.strokes))]
+        d = "".join(f"M{coordinate(x)} {coordinate(y - 4)}v8" for x in places)
+        parts.append(element("path", class_=f"faint c{hue}", d=d))
+    if math.isfinite(row.low):
+        parts.append(_draw_horizontal("whisker", hue, row.low, row.high, scale, y))
+    if math.isfinite(row.ring) and math.isfinite(row.middle):
+        parts.append(_draw_horizontal("link", hue, row.ring, row.middle, scale, y))
+        parts.append(element("circle", class_=f"dot hollow c{hue}", cx=float(scale.at(row.ring)), cy=y, r=4.0))
+    if math.isfinite(row.middle):
+        parts.append(element("circle", class_=f"dot p{hue} c{hue}", cx=float(scale.at(row.middle)), cy=y, r=4.0))
+    return parts
+
+
+def _draw_horizontal(kind: str, hue: int, low: float, high: float, scale: Scale, y: float) -> str:
+    a, b = scale.at([low, high])
+    return element("path", class_=f"{kind} c{hue}", d=f"M{coordinate(float(a))} {coordinate(y)}H{coordinate(float(b))}")
+
+
+def _rank_place(rank: float, last: int) -> float:
+    return _RANK_SIDE + (rank - 1) / (last - 1) * (_RANK_WIDTH - 2 * _RANK_SIDE)
+
+
+def _draw_rank_axis(y: float, last: int) -> str:
+    places = {t: _rank_place(t, last) for t in range(1, last + 1, 1 if last <= 12 else 2)}
+    ticks = "".join(f"M{coordinate(x)} {coordinate(y)}v-6" for x in places.values())
+    labels = [label(x, y - 10, str(t), 30, class_="axis m") for t, x in places.items()]
+    line = f"M{coordinate(_RANK_SIDE)} {coordinate(y)}H{coordinate(_RANK_WIDTH - _RANK_SIDE)}{ticks}"
+    return element("path", class_="link c1", d=line) + "".join(labels)
+
+
+def _draw_rank(
+    strategy: str, rank: float, place: tuple[float, float, float], is_left: bool, hue: int
+) -> tuple[str, str, str]:
+    """A strategy's name at one side, with a line from its place (x, y of the axis, y of the name)."""
+    x, axis, y = place
+    end = _RANK_SIDE - 12 if is_left else _RANK_WIDTH - _RANK_SIDE + 12
+    line = element(
+        "path", class_=f"link c{hue}", d=f"M{coordinate(x)} {coordinate(axis)}V{coordinate(y)}H{coordinate(end)}"
+    )
+    name = shortened(strategy, _RANK_SIDE - 18 - text_width(f"  {rank:.2f}", 11), 11)
+    words = f"{name}  {rank:.2f}" if is_left else f"{rank:.2f}  {name}"
+    text = label(end - 5 if is_left else end + 5, y + 4, words, _RANK_SIDE - 18, class_="e" if is_left else None)
+    title = element("title", escaped(strategy)) if name != strategy else ""
+    return title, line, text
+
+
+def _draw_cell(place: tuple[float, float, float], value: float, shade: float, is_framed: bool) -> list[str]:
+    """A cell of a heat map at (x, y, width)."""
+    x, y, width = place
+    box = {"x": x + 1, "y": y + 1, "width": width - 2, "height": _CELL_HEIGHT - 2, "rx": 3.0}
+    title = element("title", format_tick(value))
+    parts = [element("rect", title, class_="heat", fill_opacity=coordinate(shade), **box)]
+    if is_framed:
+        parts.append(element("rect", class_="grid c1", fill="none", **box))
+    if width >= 34:
+        parts.append(label(x + width / 2, y + 17, f"{value:.3f}", width, 10, class_="m"))
+    return parts
