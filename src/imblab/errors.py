@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from imblab.overrides import to_override
 from imblab.redaction import redact
+from imblab.text import pluralize
 
 
 def presentable(text: str, keep: str = "") -> str:
@@ -272,19 +274,25 @@ def _both(one: Any, other: Any) -> Any:
     return min(one, other) if isinstance(one, int) else one
 
 
-def unknown(kind: str, name: str, known: Iterable[str], way_out: str = "") -> str:
-    """One sentence for a name that is not known, answered with the known names.
+#: Characters of the valid names that a message lists; of longer lists it names the eight nearest.
+MAX_VALID_CHARACTERS = 400
+
+
+def unknown(kind: str, name: str, known: Iterable[str], place: str = "", hint: str = "") -> str:
+    """Describe an unknown name: the nearest valid name first, then the valid names.
 
     Parameters
     ----------
     kind : str
-        What was looked for, such as ``"measure"``.
+        The noun for what was looked up, such as ``"measure"``.
     name : str
         The name that was given.
     known : iterable of str
-        The names that exist.
-    way_out : str, default=""
-        A last sentence; by default the reader is asked to choose a known name.
+        The valid names; of a long list the eight nearest are named.
+    place : str, default=""
+        Where it was looked up, with a preposition, such as ``"in 'protocol'"``.
+    hint : str, default=""
+        A last sentence.
 
     Returns
     -------
@@ -292,9 +300,16 @@ def unknown(kind: str, name: str, known: Iterable[str], way_out: str = "") -> st
 
     Examples
     --------
-    >>> unknown("measure", "mc", ["mcc", "f1"])
-    "unknown measure 'mc'; a study knows its measures by name. Choose one of: f1, mcc."
+    >>> unknown("key", "sede", ["seed", "name"], "in the study")
+    "unknown key 'sede' in the study. Did you mean 'seed'? Valid keys: name, seed."
     """
-    names = ", ".join(sorted(known)) or "none"
-    kinds = f"{kind[:-1]}ies" if kind.endswith("y") and kind[-2] not in "aeiou" else f"{kind}s"
-    return f"unknown {kind} {name!r}; a study knows its {kinds} by name. {way_out or 'Choose'} one of: {names}."
+    names = sorted(known)
+    kinds, listed = pluralize(kind), ", ".join(names)
+    parts = [f"unknown {kind} {name!r}{f' {place}' if place else ''}."]
+    parts += [f"Did you mean {near!r}?" for near in get_close_matches(name, names, n=1)]
+    if len(listed) > MAX_VALID_CHARACTERS:
+        nearest = get_close_matches(name, names, n=8, cutoff=0)
+        parts.append(f"The nearest of {len(names)} valid {kinds}: {', '.join(nearest)}.")
+    else:
+        parts.append(f"Valid {kinds}: {listed or 'none'}.")
+    return " ".join([*parts, *([hint] if hint else [])])

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from imblab.core import admission
-from imblab.errors import ConfigError, foreign_reason
+from imblab.errors import ConfigError, foreign_reason, unknown
 from imblab.study import Make
 
 #: The packages that ship with imblab; see :mod:`imblab.core.admission` for what of them a study may name.
@@ -146,10 +146,7 @@ def build(
     known = _parameters(cls)
     if not known.issuperset(given) and not _takes_anything(cls):
         stray = sorted(given.keys() - known)
-        raise ConfigError(
-            f"{make['_target_']!r} has no parameter {stray[0]!r}; its constructor knows its parameters by name. "
-            f"Choose among: {', '.join(sorted(known))}."
-        )
+        raise ConfigError(unknown("parameter", stray[0], known, f"in {make['_target_']!r}"))
     built = {name: _built(value, placeholders or {}, allow, seed) for name, value in given.items()}
     if seed is not None and _is_random(cls, built):
         built["random_state"] = seed

@@ -217,7 +217,7 @@ def _check_mapping(rule: Mapping[str, object], where: str) -> None:
         )
     name, value = next(iter(rule.items()))
     if name not in RULES:
-        raise ConfigError(f"{where!r}: {unknown('threshold rule', str(name), RULES)}")
+        raise ConfigError(unknown("threshold rule", str(name), RULES, f"in {where!r}"))
     if name in ("cost", "cost_optimal"):
         _check_cost(str(name), value, where)
     elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:

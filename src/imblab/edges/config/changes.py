@@ -147,7 +147,7 @@ def _put(question: dict[str, Any], key: str, value: Any) -> None:
     place = question
     for section in sections:
         if section not in place:
-            raise ConfigError(f"{key!r}: {unknown('name', section, sorted(place))}")
+            raise ConfigError(unknown("name", section, place, f"in {key!r}"))
         place = place[section]
     place[last] = value
     if sections[:1] == ["strategy"] and last == "threshold" and sections[-1] != "space":

@@ -40,7 +40,9 @@ def known(raw: Any, keys: Iterable[str], kind: str, where: str) -> None:
         )
     for key in raw:
         if key not in keys:
-            raise ConfigError(f"{where}: {unknown(kind, str(key), keys)}")
+            raise ConfigError(
+                unknown(kind, str(key), keys, "in the study" if where == "the study" else f"in {where!r}")
+            )
 
 
 def section(raw: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:

@@ -95,7 +95,7 @@ def _check_depth(raw: Any, where: str) -> None:
 
 def _check_reserved(key: str, where: str) -> None:
     if key not in RESERVED:
-        raise ConfigError(f"{where}: {unknown('reserved key', key, RESERVED)}")
+        raise ConfigError(unknown("reserved key", key, RESERVED, f"in {where!r}"))
 
 
 def check_values(estimator: Any, where: str) -> None:

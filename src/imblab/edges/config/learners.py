@@ -70,7 +70,7 @@ def _axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequ
     """Read one axis of a space; each of its values must be one that the learner may have."""
     anything, cls = estimator_specs.takes_anything(make), estimator_specs.resolve(make["_target_"], allow=None)
     if name not in estimator_specs.parameters(make) and not anything:
-        raise ConfigError(f"{where}: {unknown('parameter', name, estimator_specs.parameters(make))}")
+        raise ConfigError(unknown("parameter", name, estimator_specs.parameters(make), f"in {where!r}"))
     if name == "random_state":
         raise ConfigError(
             f"'{where}.random_state' is {checks.shown(text)}; everything random gets the one seed of the "

@@ -180,7 +180,7 @@ def _measure(name: str, raw: Any, allow: Sequence[str]) -> Measure:
     where = f"measures.{_name(name, 'measure')}"
     _known(raw, ("function", "needs", "greater_is_better", "range", "reference", "parameters"), "key", where)
     if raw.get("needs") not in NEEDS:
-        raise ConfigError(f"{where}.needs: {unknown('need', str(raw.get('needs')), NEEDS)}")
+        raise ConfigError(unknown("value", str(raw.get("needs")), NEEDS, f"for '{where}.needs'"))
     found = Measure(
         name,
         str(raw.get("function")),
@@ -212,7 +212,7 @@ def _protocol(raw: Any) -> Protocol:
     default = Protocol()
     inner = raw.get("inner", default.inner)
     if inner not in ("own", "shared"):
-        raise ConfigError(f"protocol.inner: {unknown('value', str(inner), ('own', 'shared'))}")
+        raise ConfigError(unknown("value", str(inner), ("own", "shared"), "for 'protocol.inner'"))
     cuts = raw.get("thresholds")
     return Protocol(
         _whole(raw.get("outer_folds", default.outer_folds), "protocol.outer_folds", 2, MAX_FOLDS),
@@ -238,7 +238,7 @@ def _tuning(raw: Any) -> Tuning:
     _known(raw, tuple(Tuning.__dataclass_fields__), "key", "search")
     method = raw.get("method", "grid")
     if method not in METHODS:
-        raise ConfigError(f"search.method: {unknown('search method', str(method), METHODS)}")
+        raise ConfigError(unknown("search method", str(method), METHODS, "for 'search.method'"))
     trials = raw.get("n_trials")
     if method != "grid" and trials is None:
         raise ConfigError(

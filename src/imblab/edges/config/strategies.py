@@ -50,9 +50,9 @@ def _calibration(raw: Mapping[str, Any], samples: bool, where: str, allow: Seque
     if isinstance(kind, str) and calibration.is_class(kind):
         _check_calibrator(kind, f"{where}.calibration", allow)
     elif kind not in calibration.KINDS:
-        raise ConfigError(f"{where}.calibration: {unknown('calibration', str(kind), calibration.KINDS)}")
+        raise ConfigError(unknown("calibration", str(kind), calibration.KINDS, f"in '{where}.calibration'"))
     if correction is not None and correction not in calibration.CORRECTIONS:
-        raise ConfigError(f"{where}.prior_correction: {unknown('value', str(correction), calibration.CORRECTIONS)}")
+        raise ConfigError(unknown("value", str(correction), calibration.CORRECTIONS, f"for '{where}.prior_correction'"))
     if calibration.is_own(kind) and samples and correction is None:
         raise ConfigError(
             f"'{where}.calibration' is {kind!r}, and nothing says whether a prior correction undoes its sampler; exact "

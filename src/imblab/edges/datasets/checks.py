@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.errors import DataError, combined, unknown
+from imblab.errors import DataError, combined
 from imblab.overrides import to_override
 
 #: Beyond this number of known names only the nearest are listed.
@@ -192,31 +192,6 @@ def some(names: Iterable[str]) -> str:
     listed_names = list(names)
     shown = ", ".join(listed_names[:MAX_LISTED_COLUMNS])
     return f"{shown}, ... ({len(listed_names)} in all)" if len(listed_names) > MAX_LISTED_COLUMNS else shown
-
-
-def near(kind: str, name: str, known: Iterable[str], way_out: str) -> str:
-    """One sentence for an unknown name; of many known names only the nearest are listed.
-
-    Parameters
-    ----------
-    kind, name : str
-    known : iterable of str
-    way_out : str
-        How the nearest names are announced; ``{}`` stands for the number of all.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> near("table", "glas0", [f"glass{i}" for i in range(99)], "There are {}; choose for example")[:99]
-    "unknown table 'glas0'; a study knows its tables by name. There are 99; choose for example one of: g"
-    """
-    names = list(known)
-    if len(names) <= MAX_LISTED_NAMES:
-        return unknown(kind, name, names)
-    return unknown(kind, name, get_close_matches(name, names, n=NEAREST, cutoff=0), way_out.format(len(names)))
 
 
 def counted(number: int, noun: str) -> str:

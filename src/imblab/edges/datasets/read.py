@@ -13,7 +13,7 @@ import yaml
 
 from imblab.edges.datasets import database, keel, targets
 from imblab.edges.datasets.build import COLUMNS, dataset
-from imblab.edges.datasets.checks import Checks, near, some
+from imblab.edges.datasets.checks import Checks, some
 from imblab.edges.datasets.formats import OPTIONS, first_line, read_file, settled
 from imblab.edges.datasets.naming import called
 from imblab.errors import ConfigError, DataError, unknown
@@ -93,9 +93,9 @@ def load(spec: Spec, key: str) -> Dataset:
     """
     kind = str(spec.get("kind", "table"))
     if kind not in _KINDS:
-        raise ConfigError(f"data set {key!r}: {unknown('kind', kind, _KINDS)}")
+        raise ConfigError(unknown("kind", kind, _KINDS, f"for 'dataset.{key}.kind'"))
     for stray in (k for k in spec if k not in (*KEYS, *OWN[kind])):
-        raise ConfigError(f"dataset.{key}: {unknown('key', str(stray), (*KEYS, *OWN[kind]))}")
+        raise ConfigError(unknown("key", str(stray), (*KEYS, *OWN[kind]), f"in 'dataset.{key}'"))
     meant = spec.get("allow_majority_positive", False)
     if not isinstance(meant, bool):
         raise ConfigError(
@@ -191,7 +191,7 @@ def _bundled(spec: Spec, key: str, checks: Checks) -> Raw:
     path = BUNDLED / f"{name}.parquet"
     if "/" in name or not path.is_file():
         known = [row["name"] for row in listing() if row["kind"] == "bundled"]
-        raise ConfigError(f"data set {key!r}: {unknown('bundled table', name, known)}")
+        raise ConfigError(unknown("bundled table", name, known, f"in data set {key!r}"))
     with path.open("rb") as stream:
         return pd.read_parquet(stream), "target"
 
@@ -268,9 +268,7 @@ def _collected(spec: Spec, key: str, names: tuple[str, ...]) -> str:
         )
     name = str(spec["table"])
     if name not in names:
-        raise ConfigError(
-            f"data set {key!r}: {near('table', name, names, '`imblab datasets` lists all {}; choose for example')}"
-        )
+        raise ConfigError(unknown("table", name, names, f"in data set {key!r}", "`imblab list datasets` lists all."))
     return name
 
 
