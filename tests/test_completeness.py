@@ -20,7 +20,7 @@ from imblab.cli import main
 from imblab.commands import exporting, reporting, running, verdicts
 from imblab.edges import config, ledger, mlflow, report
 from imblab.edges.files import safe_yaml
-from imblab.edges.mlflow.writing import Writer
+from imblab.edges.mlflow.writer import Writer
 from imblab.errors import StudyError
 from imblab.result import Evaluation
 from imblab.study import Learner, Measure, Protocol, Strategy, Study

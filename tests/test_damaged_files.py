@@ -10,7 +10,7 @@ import pytest
 
 from imblab.cli import main
 from imblab.edges import evidence, ledger, provenance
-from imblab.edges.mlflow.writing import _held
+from imblab.edges.mlflow.writer import _held
 
 ASKED = ("name=small", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke")
 HERE = ("runner.n_jobs=1",)

@@ -22,7 +22,7 @@ from mlflow.entities import ViewType
 
 from imblab.cli import main
 from imblab.edges import config, identity, ledger, mlflow
-from imblab.edges.mlflow import address
+from imblab.edges.mlflow import addresses
 from imblab.errors import StudyError
 from imblab.study import Measure
 
@@ -538,4 +538,4 @@ def test_a_study_logs_to_a_server_and_tells_it_no_password(place, tmp_path, monk
     ],
 )
 def test_an_error_is_told_by_its_cause_without_a_password(said, kept):
-    assert address.brief(ValueError(said)) == kept
+    assert addresses.brief(ValueError(said)) == kept

@@ -4,27 +4,28 @@ What to log is described as values and written in one small place. Explicit ids 
 the ledger is the fact, so the runs of a study can be written again at any time.
 """
 
-from imblab.edges.mlflow.address import DEFAULT, DEFAULT_URI, SQLITE, artifacts, check_writable, is_database
+from imblab.edges.mlflow.addresses import DEFAULT, DEFAULT_URI, SQLITE, artifacts, check_writable, is_database
 from imblab.edges.mlflow.background import Background
+from imblab.edges.mlflow.cell_runs import CUTS
 from imblab.edges.mlflow.client import PATIENCE
-from imblab.edges.mlflow.curves import CUTS
+from imblab.edges.mlflow.experiments import Owner
 from imblab.edges.mlflow.models import (
+    ALIAS,
     CARD,
     WHOLE,
     Format,
     Model,
+    Registration,
     check_place,
     format_of,
+    register,
     registered_name,
     save,
 )
-from imblab.edges.mlflow.owners import Owner
-from imblab.edges.mlflow.registry import ALIAS, Registration, register
-from imblab.edges.mlflow.searches import inner_of, searches_fault, whole
-from imblab.edges.mlflow.serving import serve, ui_command
-from imblab.edges.mlflow.uploads import File, in_folder
-from imblab.edges.mlflow.values import Extras, Run, describe
-from imblab.edges.mlflow.writing import Writer, log, open_writer
+from imblab.edges.mlflow.runs import Extras, Run, describe
+from imblab.edges.mlflow.search_runs import inner_of, searches_fault, whole
+from imblab.edges.mlflow.ui import serve, ui_command
+from imblab.edges.mlflow.writer import File, Writer, in_folder, log, open_writer
 
 __all__ = [
     "ALIAS",

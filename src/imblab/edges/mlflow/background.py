@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from queue import SimpleQueue
 
-from imblab.edges.mlflow.writing import Writer
+from imblab.edges.mlflow.writer import Writer
 from imblab.errors import StudyError
 
 Job = Callable[[Writer], None]

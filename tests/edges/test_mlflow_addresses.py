@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from sqlalchemy import create_engine, make_url, text
 
 from imblab.edges import config, mlflow
-from imblab.edges.mlflow import address, client, owners, schema, serving
+from imblab.edges.mlflow import addresses, client, experiments, ui
 from imblab.errors import StudyError
 
 #: Every printable character that a file may have in its name, and sequences that mean something in an address.
@@ -37,13 +37,13 @@ TWINS = [("My%20Project", "My Project"), ("what?", "what"), ("a%41", "aA"), ("c#
 @example(" a%2Fb\n")
 def test_the_address_of_a_file_names_that_file(name):
     path = Path("/somewhere") / name / "mlflow.db"
-    uri = address.sqlite_uri(path)
+    uri = addresses.sqlite_uri(path)
     assert make_url(uri).database == str(path)
     assert not make_url(uri).query
-    assert address.file(uri) == path
+    assert addresses.file(uri) == path
     # MLflow makes this folder, whatever it is: it must be one that is there, or the right one.
     assert Path(uri.removeprefix("sqlite:///")).parent in (Path(), path.parent)
-    assert address.local(address.file_uri(path)) == path
+    assert addresses.local(addresses.file_uri(path)) == path
 
 
 @given(FOLDERS)
@@ -51,7 +51,7 @@ def test_sqlite_opens_it_and_makes_nothing_else(tmp_path_factory, name):
     place = tmp_path_factory.mktemp("open")
     path = place / name / "mlflow.db"
     path.parent.mkdir()
-    engine = create_engine(address.sqlite_uri(path))
+    engine = create_engine(addresses.sqlite_uri(path))
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE here (x)"))
     engine.dispose()
@@ -84,7 +84,7 @@ def test_mlflow_writes_runs_and_files_there_and_nowhere_else(tmp_path_factory, t
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         store = client.connect(mlflow.DEFAULT_URI)
-        number = owners.claim(store, mlflow.Owner("here", "a" * 16), mlflow.DEFAULT_URI)
+        number = experiments.claim(store, mlflow.Owner("here", "a" * 16), mlflow.DEFAULT_URI)
         run = store.create_run(number).info.run_id
         store.log_artifact(run, str(place / "sent.txt"), "figures")
         assert [item.path for item in store.list_artifacts(run, "figures")] == ["figures/sent.txt"]
@@ -105,7 +105,7 @@ def test_a_neighbour_with_the_decoded_name_is_left_alone(tmp_path, monkeypatch, 
         shutil.copy(template, tmp_path / each / "mlruns")
     before = (tmp_path / twin / "mlruns/mlflow.db").read_bytes()
     monkeypatch.chdir(tmp_path / name)
-    owners.claim(client.connect(mlflow.DEFAULT_URI), mlflow.Owner("mine", "a" * 16), mlflow.DEFAULT_URI)
+    experiments.claim(client.connect(mlflow.DEFAULT_URI), mlflow.Owner("mine", "a" * 16), mlflow.DEFAULT_URI)
     assert (tmp_path / twin / "mlruns/mlflow.db").read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == sorted({name, twin})
 
@@ -125,8 +125,8 @@ def test_a_neighbour_with_the_decoded_name_is_left_alone(tmp_path, monkeypatch, 
     ],
 )
 def test_what_a_user_writes_means_what_sqlalchemy_makes_of_it(uri, path):
-    assert address.file(uri) == (None if path is None else Path(path))
-    assert address.resolved(uri) == uri
+    assert addresses.file(uri) == (None if path is None else Path(path))
+    assert addresses.resolved(uri) == uri
 
 
 def test_a_relative_store_follows_the_current_directory_once(tmp_path, monkeypatch):
@@ -134,12 +134,12 @@ def test_a_relative_store_follows_the_current_directory_once(tmp_path, monkeypat
     home.mkdir()
     monkeypatch.chdir(home)
     wanted = "sqlite:///" + quote(str(home / "my runs/m.db"), safe="") + "?timeout=9"
-    assert address.resolved("sqlite:///my%20runs/m.db?timeout=9") == wanted
+    assert addresses.resolved("sqlite:///my%20runs/m.db?timeout=9") == wanted
     assert make_url(wanted).database == str(home / "my runs/m.db")
-    command, environment = serving.ui_command(mlflow.DEFAULT_URI, 5000)
+    command, environment = ui.ui_command(mlflow.DEFAULT_URI, 5000)
     assert make_url(environment["MLFLOW_BACKEND_STORE_URI"]).database == str(home / "mlruns/mlflow.db")
     where = command[command.index("--artifacts-destination") + 1]
-    assert address.local(where) == home / "mlruns/artifacts"
+    assert addresses.local(where) == home / "mlruns/artifacts"
 
 
 def test_a_folder_that_no_address_names_is_refused_before_anything_is_written(tmp_path):
@@ -161,7 +161,7 @@ def test_a_release_of_sqlalchemy_that_does_not_decode_is_refused(monkeypatch):
 
     monkeypatch.setattr("sqlalchemy.make_url", as_written)
     with pytest.raises(StudyError, match=r"'/what\?' has no address; .*Install sqlalchemy>=2\.1"):
-        address.sqlite_uri(Path("/what?/mlflow.db"))
+        addresses.sqlite_uri(Path("/what?/mlflow.db"))
 
 
 @pytest.mark.parametrize("name", ["My%20Project", "what?", "a#b", "c=[d],e", "f'g", "h\\i", "j k"])
@@ -179,7 +179,9 @@ def test_what_is_printed_to_be_pasted_survives_a_shell():
     assert shlex.split(f"MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow")[0] == f"MLFLOW_TRACKING_URI={uri}"
 
 
-@pytest.mark.parametrize("check", [address.check_writable, address.check_servable, address.resolved, address.artifacts])
+@pytest.mark.parametrize(
+    "check", [addresses.check_writable, addresses.check_servable, addresses.resolved, addresses.artifacts]
+)
 def test_a_null_byte_in_an_address_is_refused(check):
     """`%00` was a `ValueError` of the operating system."""
     for uri in ("sqlite:///a%00b.db", "sqlite+pysqlite:////data/%00?x=1", "sqlite:///file:a%00b?uri=true"):
@@ -187,7 +189,7 @@ def test_a_null_byte_in_an_address_is_refused(check):
             check(uri)
 
 
-@pytest.mark.parametrize("check", [address.check_writable, schema.prepare])
+@pytest.mark.parametrize("check", [addresses.check_writable, client.prepare])
 def test_a_store_is_a_file_and_no_pipe_device_or_folder(check, tmp_path):
     """A new store takes its name in one step: `sqlite:////dev/null`, for a user who may, made a file of the device."""
     os.mkfifo(tmp_path / "pipe")
@@ -201,4 +203,4 @@ def test_a_store_is_a_file_and_no_pipe_device_or_folder(check, tmp_path):
 
 def test_a_device_is_no_store():
     with pytest.raises(StudyError, match="a folder, a pipe or a device"):
-        address.check_writable("sqlite:////dev/null")
+        addresses.check_writable("sqlite:////dev/null")

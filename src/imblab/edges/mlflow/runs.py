@@ -11,7 +11,8 @@ import pandas as pd
 
 from imblab.analysis import compare, rebalancing, table
 from imblab.analysis.completeness import completeness_of, within
-from imblab.edges.mlflow import cells, curves, searches, views
+from imblab.edges.mlflow import cell_runs, search_runs
+from imblab.edges.palette import BASELINE_SLOTS, STRATEGY_COLOURS, colour_slots
 from imblab.result import Completeness, Evaluation
 from imblab.study import Study, fingerprint
 
@@ -131,11 +132,11 @@ def describe(
     counts = {"imblab.evaluations": f"{whole.evaluated if extras.judged else 'running'} of {whole.asked}"}
     runs = [_study_run(study, rows, {**shared, **counts, **origin}, [*lead, *verdicts.values()])]
     for (dataset, learner), arms in families.items():
-        shown = curves.of_family(extras.evidence, dataset, learner)
+        shown = cell_runs.of_family(extras.evidence, dataset, learner)
         for strategy, members in arms.items():
             cell = _cell_run(study, arms, strategy, {**shared, **origin}, extras, shown.get(strategy, ()))
             verdict = verdicts.get((dataset, learner), " ".join(lead))
-            cell = replace(cell, note=cells.note(study, members, verdict, first=not whole.is_complete))
+            cell = replace(cell, note=cell_runs.note(study, members, verdict, first=not whole.is_complete))
             runs += [cell, *_below(cell, study, members, extras)]
     return runs
 
@@ -204,7 +205,7 @@ def _study_run(study: Study, rows: Sequence[Evaluation], shared: Mapping[str, st
         [f"**{study.name}**: {study.primary} by nested cross-validation", "", *(f"- {v}" for v in verdicts)]
     )
     seconds = sum(row.seconds for row in rows)
-    return Run("", study.name, "study", None, tags, {}, tuple(cells.costs(rows)), note, seconds=seconds)
+    return Run("", study.name, "study", None, tags, {}, tuple(cell_runs.costs(rows)), note, seconds=seconds)
 
 
 def _address(row: Evaluation) -> str:
@@ -224,25 +225,25 @@ def _cell_run(
     key = f"{first.dataset}/{first.learner}/{strategy}"
     tags = {
         **shared,
-        **searches.coordinates(first),
+        **search_runs.coordinates(first),
         "imblab.data_fingerprint": first.data_fingerprint,
         "imblab.split_fingerprint": splits_of(members),
         ADDRESSES: " ".join(_address(row) for row in members[:MAX_ADDRESSES]),
         **({"imblab.rebalances": shifted} if (shifted := rebalancing.note(study, first.learner)) else {}),
         "imblab.rows": fingerprint([_content(row) for row in members]),
-        COLOUR: views.colour(study, strategy),
+        COLOUR: colour(study, strategy),
     }
-    scores = cells.metrics(study, arms, strategy, first.dataset in extras.timed)
-    data = cells.data(members, extras.specs.get(first.dataset, {}))
+    scores = cell_runs.metrics(study, arms, strategy, first.dataset in extras.timed)
+    data = cell_runs.data(members, extras.specs.get(first.dataset, {}))
     seconds = sum(row.seconds for row in members)
-    metrics = (*scores, *cells.costs(members), *shown)
+    metrics = (*scores, *cell_runs.costs(members), *shown)
     # Lists and legends cut long names: what differs stands first.
     name = f"{strategy} ({first.dataset}, {first.learner})"
-    return Run(key, name, "cell", "", tags, cells.params(study, members), metrics, "", data, seconds)
+    return Run(key, name, "cell", "", tags, cell_runs.params(study, members), metrics, "", data, seconds)
 
 
 def _below(cell: Run, study: Study, members: Sequence[Evaluation], extras: Extras) -> list[Run]:
-    found = searches.below(study, members, extras.inner, extras.search)
+    found = search_runs.below(study, members, extras.inner, extras.search)
     kept = ("imblab.study", "imblab.dataset", "imblab.learner", "imblab.strategy", COLOUR)
     shared = {name: cell.tags[name] for name in kept}
     # No candidate chooses it, yet its scores are those after it.
@@ -266,3 +267,71 @@ def _content(row: Evaluation) -> dict[str, Any]:
     """What a row says, but for what differs from run to run."""
     content: dict[str, Any] = json.loads(row.to_json())
     return {key: value for key, value in content.items() if key not in ("seconds", "spared")}
+
+
+def colour(study: Study, strategy: str) -> str:
+    """The colour of a strategy's runs: the one that it has in the report."""
+    slots = colour_slots([item.name for item in study.strategies])
+    return STRATEGY_COLOURS[slots.get(strategy, (len(BASELINE_SLOTS), 0))[0]][0]
+
+
+def lengths(runs: Sequence[Run]) -> dict[str, int]:
+    """How long every run lasts.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        A run stands after the one above it.
+
+    Returns
+    -------
+    dict of str to int
+        Milliseconds by key: those of its rows, and at least those of the runs below it.
+    """
+    below: dict[str, int] = {}
+    found: dict[str, int] = {}
+    for run in reversed(runs):
+        found[run.key] = length = max(int(1000 * run.seconds), below.get(run.key, 0))
+        if run.parent is not None:
+            below[run.parent] = below.get(run.parent, 0) + length
+    return found
+
+
+def offsets(runs: Sequence[Run]) -> dict[str, int]:
+    """How long after the run above it every run begins.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+
+    Returns
+    -------
+    dict of str to int
+        Milliseconds by key. Runs below one run do not overlap, and the first of them begins last; what is left of the
+        run above is spread among them, so that runs without a length have an order too.
+    """
+    long = lengths(runs)
+    members: dict[str, list[Run]] = {}
+    for run in reversed(runs):
+        if run.parent is not None:
+            members.setdefault(run.parent, []).append(run)
+    found = {run.key: 0 for run in runs}
+    for parent, family in members.items():
+        spare = max(0, long.get(parent, 0) - sum(long[run.key] for run in family))
+        begun = 0
+        for rank, run in enumerate(family):
+            found[run.key] = begun + spare * rank // len(family)
+            begun += long[run.key]
+    return found
+
+
+def addresses_of(tags: Mapping[str, str]) -> frozenset[str]:
+    """The addresses of the rows of a cell, as far as its tag has room for them."""
+    return frozenset(tags.get(ADDRESSES, "").split(" ")) - {""}
+
+
+def comparable_addresses(mine: frozenset[str], theirs: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Both without failed rows that the other side does not know: there they were tried again, with other code."""
+    known = [frozenset(address.removesuffix(FAILED) for address in side) for side in (mine, theirs)]
+    lost = [frozenset(a.removesuffix(FAILED) for a in side if a.endswith(FAILED)) for side in (mine, theirs)]
+    return known[0] - (lost[0] - known[1]), known[1] - (lost[1] - known[0])

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imblab.edges.mlflow.address import artifacts, brief, file_uri, is_database
-from imblab.edges.mlflow.values import splits_of
+from imblab.edges.mlflow.addresses import artifacts, brief, file_uri, is_database
+from imblab.edges.mlflow.runs import splits_of
 from imblab.errors import StudyError
 from imblab.result import Evaluation
 from imblab.study import fingerprint

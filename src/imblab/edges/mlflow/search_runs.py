@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from imblab.edges.mlflow.cells import text_of
+from imblab.edges.mlflow.cell_runs import text_of
 from imblab.result import Evaluation, Trial
 from imblab.study import Scalar, Study, fingerprint
 

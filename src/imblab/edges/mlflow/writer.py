@@ -12,15 +12,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from imblab.edges import files as folders
-from imblab.edges.mlflow import owners, times, views
+from imblab.edges.mlflow import experiments, ui
 from imblab.edges.mlflow.client import analyze, exclusive, session
-from imblab.edges.mlflow.owners import IDENTITY, ROLE, STALE, WRITER, Owner
-from imblab.edges.mlflow.uploads import File, in_folder
-from imblab.edges.mlflow.values import ADDRESSES, FAILED, Extras, Run, describe
+from imblab.edges.mlflow.experiments import IDENTITY, ROLE, STALE, WRITER, Owner
+from imblab.edges.mlflow.runs import Extras, Run, addresses_of, comparable_addresses, describe, lengths, offsets
 from imblab.errors import StudyError
 from imblab.fields import loaded, mapping, text
 from imblab.redaction import redact
@@ -119,7 +120,7 @@ def open_writer(study: Study, folder: Path, uri: str, owner: Callable[[], Owner]
     """
     with session(uri, WAY_OUT.format(study.name)) as client, exclusive(folder):
         asked = owner()
-        writer = Writer(client, owners.claim(client, asked, uri), study, asked, folder)
+        writer = Writer(client, experiments.claim(client, asked, uri), study, asked, folder)
         yield writer
         if writer.written:
             analyze(uri)
@@ -142,7 +143,7 @@ class Writer:
 
     def __init__(self, client: Any, experiment: str, study: Study, owner: Owner, folder: Path) -> None:
         self._client, self._experiment, self._study, self._owner = client, experiment, study, owner
-        self._who = {**owners.who(), WRITER: owners.writer(folder)}
+        self._who = {**experiments.who(), WRITER: experiments.writer(folder)}
         self._opened = _now()
         self._ids: dict[str, str] = {}
         #: Beginning and end of every run that stands.
@@ -155,7 +156,7 @@ class Writer:
     def begin(self, runs: Sequence[Run]) -> None:
         """Write runs of which more will be known later; :meth:`write` completes them."""
         runs = self._mine(runs)
-        long, offset = times.lengths(runs), times.offsets(runs)
+        long, offset = lengths(runs), offsets(runs)
         # Behind what stands already: all of it lies within the study, however long that will be.
         taken = sum(known.end - known.start for known in self._known.values() if known.role == "cell")
         taken += sum(self._spans[key][1] - self._spans[key][0] for key in self._begun)
@@ -188,7 +189,7 @@ class Writer:
         runs = self._mine(runs)
         keys = {run.key for run in runs}
         self._prune(keys, {run.key for run in runs if run.role == "cell"})
-        long, offset = times.lengths(runs), times.offsets(runs)
+        long, offset = lengths(runs), offsets(runs)
         for run in runs:
             if run.parent is None:
                 known = self._known.get(run.key)
@@ -201,7 +202,7 @@ class Writer:
         logged: dict[str, set[str]] = {}
         for run in runs:
             logged.setdefault(run.role, set()).update(key_text(name) for name, _, _ in run.metrics)
-        views.save(self._client, self._experiment, self._study, logged)
+        ui.save(self._client, self._experiment, self._study, logged)
         self._describe(runs[0])
 
     def _tell(self, run: Run) -> None:
@@ -334,7 +335,7 @@ class Writer:
     def _found(self) -> dict[str, _Known]:
         """The runs of this study that are whole, by their key, the latest of each; others of this folder go."""
         known: dict[str, _Known] = {}
-        for run in owners.runs(self._client, self._experiment):
+        for run in experiments.runs(self._client, self._experiment):
             tags, info = run.data.tags, run.info
             if tags.get(ROLE) not in ROLES or STALE in tags or not self._owner.owns(tags.get(IDENTITY)):
                 continue
@@ -360,7 +361,7 @@ class Writer:
         """
         ahead = set()
         for run in (run for run in runs if run.role == "cell"):
-            mine, theirs = _comparable(_addresses(run.tags), self._answered(run.key))
+            mine, theirs = comparable_addresses(addresses_of(run.tags), self._answered(run.key))
             ahead |= {run.key} if mine < theirs else set()
             if not (mine <= theirs or theirs <= mine):
                 raise StudyError(
@@ -374,7 +375,7 @@ class Writer:
         """The addresses that this study, not one that it replaced, has logged for a cell."""
         known = self._known.get(key)
         mine = known is not None and known.tags.get(IDENTITY) == self._owner.identity
-        return _addresses(known.tags) if known is not None and mine else frozenset()
+        return addresses_of(known.tags) if known is not None and mine else frozenset()
 
     def _prune(self, wanted: set[str], cells: set[str]) -> None:
         """Delete what the study has replaced, which MLflow can undo; cells of a copy of the folder stay."""
@@ -401,18 +402,6 @@ def _cell(key: str) -> str:
     return "/".join(key.split("/")[:3])
 
 
-def _addresses(tags: Mapping[str, str]) -> frozenset[str]:
-    """The addresses of the rows of a cell, as far as its tag has room for them."""
-    return frozenset(tags.get(ADDRESSES, "")[:TEXT].split(" ")) - {""}
-
-
-def _comparable(mine: frozenset[str], theirs: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Both without failed rows that the other side does not know: there they were tried again, with other code."""
-    known = [frozenset(address.removesuffix(FAILED) for address in side) for side in (mine, theirs)]
-    lost = [frozenset(a.removesuffix(FAILED) for a in side if a.endswith(FAILED)) for side in (mine, theirs)]
-    return known[0] - (lost[0] - known[1]), known[1] - (lost[1] - known[0])
-
-
 def _now() -> int:
     return int(time.time() * 1000)
 
@@ -430,3 +419,44 @@ def _held(tag: str) -> dict[str, str]:
     except (ValueError, RecursionError):
         return {}
     return found
+
+
+#: Of the files of a study's folder.
+SENT = (".yaml", ".jsonl", ".json", ".parquet", ".html", ".diff")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An artifact of the run of a study.
+
+    Attributes
+    ----------
+    path : str
+        Below the run.
+    content : str
+        The address of what it holds; the same content is not sent twice.
+    write : callable
+        Gives the file, or writes it into the folder it receives; None where there is nothing to send.
+    """
+
+    path: str
+    content: str
+    write: Callable[[Path], Path | None]
+
+
+def in_folder(folder: Path) -> list[File]:
+    """What the folder of a study holds for people and machines."""
+    found = [name for name in folders.names(folder) if name.endswith(SENT)]
+    found += [name for below in ("figures", "tables") for name in folders.names(folder, below)]
+    seen = [name for name in found if "." in name and not name.rpartition("/")[2].startswith(".")]
+    return [
+        File(name, sha256(folders.read(folder, name, alone=True)).hexdigest(), partial(_copied, folder, name))
+        for name in seen
+    ]
+
+
+def _copied(folder: Path, name: str, place: Path) -> Path:
+    """A copy of a file, since MLflow would follow a link that has taken its place meanwhile."""
+    path = place / name.rpartition("/")[2]
+    path.write_bytes(folders.read(folder, name, alone=True))
+    return path

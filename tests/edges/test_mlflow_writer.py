@@ -21,7 +21,8 @@ from mlflow.exceptions import MlflowException
 from imblab.cli import main
 from imblab.edges import ledger, mlflow
 from imblab.edges.mlflow import client as clients
-from imblab.edges.mlflow import owners, writing
+from imblab.edges.mlflow import experiments
+from imblab.edges.mlflow.runs import ADDRESSES, addresses_of, comparable_addresses
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Trial
 from imblab.study import Measure, Protocol, Strategy, Study, fingerprint
@@ -591,7 +592,7 @@ def nameless():
 def test_a_user_without_a_name_has_none(monkeypatch):
     monkeypatch.setattr("mlflow.tracking.context.default_context._get_user", nameless)
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
-    assert owners.who()["mlflow.user"] == "unknown"
+    assert experiments.who()["mlflow.user"] == "unknown"
 
 
 def test_two_folders_with_other_rows_leave_each_other_alone(place, tmp_path, monkeypatch, capfd):
@@ -633,7 +634,7 @@ def test_two_folders_with_other_rows_leave_each_other_alone(place, tmp_path, mon
     ],
 )
 def test_a_failed_row_is_no_other_way_of_a_copy(mine, theirs, relation):
-    sides = (writing._addresses({writing.ADDRESSES: text}) for text in (mine, theirs))
-    here, there = writing._comparable(*sides)
+    sides = (addresses_of({ADDRESSES: text}) for text in (mine, theirs))
+    here, there = comparable_addresses(*sides)
     found = {"equal": here == there, "more": here > there, "less": here < there}
     assert next((name for name, holds in found.items() if holds), "neither") == relation

@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imblab.edges.mlflow import times
-from imblab.edges.mlflow.values import Run
+from imblab.edges.mlflow.runs import Run, lengths, offsets
 
 SECONDS = st.floats(0, 5000)
 
@@ -20,7 +19,7 @@ def tree(seconds, below):
 @given(st.lists(SECONDS, min_size=1, max_size=12), st.integers(0, 5))
 def test_runs_fill_the_run_above_them_without_overlap(seconds, below):
     runs = tree(seconds, below)
-    long, offset = times.lengths(runs), times.offsets(runs)
+    long, offset = lengths(runs), offsets(runs)
     assert abs(long[""] - 1000 * sum(seconds)) <= 2
     for run in runs[1:]:
         assert offset[run.key] >= 0
