@@ -171,7 +171,7 @@ def _chosen(args: argparse.Namespace) -> Callable[[], int]:
         from imblab.commands import planning
 
         return partial(planning.command_plan, args.overrides, folders, args.json)
-    from imblab.commands import running
+    from imblab.commands import layout, running
 
     if args.command == "run":
         return partial(running.command_run, args.overrides, folders, args.json)
@@ -182,7 +182,7 @@ def _chosen(args: argparse.Namespace) -> Callable[[], int]:
 
         if args.index and "=" in (args.name or ""):  # without a name the first override stands in its place
             args.name, args.overrides = None, [args.name, *args.overrides]
-        return partial(reporting.command_report, args.name, args.overrides, args.json, args.index, running.EXPERIMENTS)
+        return partial(reporting.command_report, args.name, args.overrides, args.json, args.index, layout.EXPERIMENTS)
     if args.command == "rescore":
         from imblab.commands import rescoring
 
@@ -194,7 +194,7 @@ def _chosen(args: argparse.Namespace) -> Callable[[], int]:
     if args.command == "sync":
         from imblab.commands import syncing
 
-        return partial(syncing.command_sync, args.name, args.overrides, folders, running.EXPERIMENTS)
+        return partial(syncing.command_sync, args.name, args.overrides, folders, layout.EXPERIMENTS)
     if args.command == "store":
         return partial(running.command_store, args.prune, args.json)
     if args.command == "ui":

@@ -25,7 +25,7 @@ from imblab.analysis.model_card import _code
 from imblab.cli import main
 from imblab.commands import exporting, verdicts
 from imblab.core import model
-from imblab.core.pipelines import FitFailed
+from imblab.core.fitting import FitFailed
 from imblab.edges import config, ledger, mlflow
 from imblab.errors import ConfigError, FitError, StudyError
 

@@ -18,8 +18,9 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 import imblab
-from imblab.core import design, estimator_specs, pipelines
-from imblab.core.pipelines import Prepared, fit_predict
+from imblab.core import design, estimator_specs, fitting
+from imblab.core.fitting import fit_predict
+from imblab.core.preparation import Prepared
 from imblab.errors import ConfigError
 from imblab.result import Evaluation
 from imblab.study import Choice, Dataset, Measure, Strategy, Tuning
@@ -76,7 +77,7 @@ def table(kind, n=200, positives=50):
 
 
 def answer(name, data, params=None, seed=0, fit=FIT, rows=ROWS, make=None):
-    atom = pipelines.atom_of(
+    atom = fitting.atom_of(
         data, make or learner(name).make, None, {**FEW.get(name, {}), **(params or {})}, seed, fit, rows
     )
     with threadpool_limits(1):  # as the runner does
@@ -128,7 +129,7 @@ def test_it_leaves_the_rows_of_a_part_to_the_next_candidate(name):
     before = shared.X.tobytes()
     for ratio in (1.0, 0.5, 0.8):
         knobs = {**FEW.get(name, {}), "ratio": ratio, "k": 3}
-        atom = pipelines.atom_of(data, learner(name).make, make, knobs, 0, FIT, ROWS)
+        atom = fitting.atom_of(data, learner(name).make, make, knobs, 0, FIT, ROWS)
         with threadpool_limits(1):
             found, alone = fit_predict(atom, shared), fit_predict(atom, Prepared(data, FIT))
         np.testing.assert_array_equal(found.values, alone.values)
@@ -193,7 +194,7 @@ def test_gradient_boosting_splits_none_off_where_its_default_would(no_splits):
     found = answer("hist_gradient_boosting", data, fit=fit, rows=rows)
     assert np.isfinite(found.values).all()
     stopping = {key: value for key, value in learner("hist_gradient_boosting").make.items() if key != "early_stopping"}
-    with pytest.raises(pipelines.FitFailed, match="split the rows"):
+    with pytest.raises(fitting.FitFailed, match="split the rows"):
         answer("", data, fit=fit, rows=rows, make=stopping)
 
 

@@ -17,8 +17,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import imblab
-from imblab.core import design, pipelines, splits
-from imblab.core.pipelines import Prepared, fit_predict
+from imblab.core import design, fitting, sampling, splits
+from imblab.core.fitting import fit_predict
+from imblab.core.preparation import Prepared
 from imblab.edges import config
 from imblab.errors import ConfigError
 from imblab.study import Choice, Dataset, Learner, Measure
@@ -137,8 +138,8 @@ def recorder(monkeypatch):
 
 def received(learner, sampler, data, params, seed):
     """The rows that a learner receives in one fit, and what the prediction says of them."""
-    make = pipelines.form(sampler, data)
-    atom = pipelines.atom_of(data, learner.make, make, params, seed, FIT, ROWS)
+    make = sampling.form(sampler, data)
+    atom = fitting.atom_of(data, learner.make, make, params, seed, FIT, ROWS)
     found = fit_predict(atom, Prepared(data, FIT))
     return *Recorder.received[-1], found.reached
 

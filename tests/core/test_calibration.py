@@ -22,7 +22,7 @@ import imblab
 from imblab.core import calibration, design, evaluate, splits
 from imblab.core.calibration import corrected, received_share
 from imblab.core.evaluate import Task
-from imblab.core.pipelines import FitFailed, Prediction
+from imblab.core.fitting import FitFailed, Prediction
 from imblab.study import Choice, Dataset, Learner, Measure, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}

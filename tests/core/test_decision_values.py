@@ -19,7 +19,8 @@ from sklearn.preprocessing import StandardScaler
 import imblab
 from imblab.analysis import evidence
 from imblab.core import calibration, design, evaluate, measures, model, replay, splits
-from imblab.core.pipelines import FitFailed, Prepared, fit_predict
+from imblab.core.fitting import FitFailed, fit_predict
+from imblab.core.preparation import Prepared
 from imblab.result import Evaluation
 from imblab.study import DECISION_VALUE, PROBABILITY, Cell, Choice, Strategy, Tuning
 

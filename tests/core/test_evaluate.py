@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, matthews_
 import imblab
 from imblab.core import design, evaluate, splits
 from imblab.core.evaluate import Task
-from imblab.core.pipelines import FitFailed, Prediction
+from imblab.core.fitting import FitFailed, Prediction
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}

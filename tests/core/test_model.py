@@ -11,9 +11,10 @@ from sklearn.metrics import confusion_matrix, get_scorer, roc_auc_score
 from sklearn.model_selection import cross_val_score
 
 import imblab
-from imblab.core import evaluate, model, pipelines, splits
+from imblab.core import evaluate, fitting, model, splits
 from imblab.core.evaluate import Task
-from imblab.core.pipelines import FitFailed, Prepared
+from imblab.core.fitting import FitFailed
+from imblab.core.preparation import Prepared
 from imblab.core.retention import row_keeper
 from imblab.errors import DataError
 from imblab.study import Cell, Learner
@@ -57,7 +58,7 @@ def task_of(study, data):
     plan = splits.plan(data, study.protocol, study.seed)
     cell = Cell(data.name, study.learners[0], study.strategies[0], model.whole(data))
     pairs = splits.inner(data, study.protocol, study.seed, cell.split, plan)
-    return Task(cell, study, data, pairs, lambda atom: pipelines.fit_predict(atom, Prepared(data, atom.fit)))
+    return Task(cell, study, data, pairs, lambda atom: fitting.fit_predict(atom, Prepared(data, atom.fit)))
 
 
 def exported(asked, labels=("no", "yes")):
@@ -72,7 +73,7 @@ def test_every_shipped_learner_answers_as_the_kernel_bit_for_bit(learner):
     made, trial = exported(asked)
     rows = np.arange(len(data.y))
     atom = asked.atom(trial.params, rows, rows)
-    [wanted] = pipelines.fit_answer(atom, [(atom, {})], Prepared(data, rows))
+    [wanted] = fitting.fit_answer(atom, [(atom, {})], Prepared(data, rows))
     raw = table()
     assert np.array_equal(made.scores(raw), wanted.values)
     p = asked.compared(trial.params, wanted.values)
@@ -216,7 +217,7 @@ def test_rare_levels_leave_as_the_study_groups_them_and_are_not_named():
     made, trial = exported(asked)
     rows = np.arange(len(data.y))
     atom = asked.atom(trial.params, rows, rows)
-    [wanted] = pipelines.fit_answer(atom, [(atom, {})], Prepared(data, rows))
+    [wanted] = fitting.fit_answer(atom, [(atom, {})], Prepared(data, rows))
     assert np.array_equal(made.scores(frame), wanted.values)
     # A level of few rows and one that nobody saw are the same to the model, and it knows neither by its digest.
     one, other = (made.preparation.transform(frame.head(1).assign(town=town)) for town in ("village 0", "Atlantis"))

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from imblab.core import pipelines, prediction_checks
-from imblab.core.pipelines import FitFailed, Prepared, fit_predict
+from imblab.core import fitting, prediction_checks
+from imblab.core.fitting import FitFailed, fit_predict
 from imblab.core.prediction_checks import UnusableAnswer
+from imblab.core.preparation import Prepared
 from imblab.study import Dataset
 
 ROWS = 10
@@ -186,7 +187,7 @@ def _own(monkeypatch):
 def run(sampler=False, learner="AnswersLearner", **given_):
     data, fit, rows = dataset(), np.arange(30), np.arange(30, 40)
     make, text = {"_target_": f"sklearn.dummy.{learner}", **given_}, {"_target_": "sklearn.dummy.AnswersSampler"}
-    atom = pipelines.atom_of(data, make, text if sampler else None, {}, 0, fit, rows)
+    atom = fitting.atom_of(data, make, text if sampler else None, {}, 0, fit, rows)
     return fit_predict(atom, Prepared(data, fit))
 
 
@@ -297,7 +298,7 @@ def test_scikit_learn_copies_where_it_works_in_place():
         scaler = {"_target_": "sklearn.preprocessing.StandardScaler", "copy": copy, "with_mean": False}
         learner = {"_target_": "sklearn.linear_model.LogisticRegression", "C": 0.1}
         make = {"_target_": "sklearn.pipeline.Pipeline", "steps": [["scale", scaler], ["learn", learner]]}
-        steps += [fit_predict(pipelines.atom_of(data, make, None, {}, 0, fit, rows), prepared).values for _ in range(2)]
+        steps += [fit_predict(fitting.atom_of(data, make, None, {}, 0, fit, rows), prepared).values for _ in range(2)]
     for found in steps[1:]:
         np.testing.assert_array_equal(found, steps[0])
 
@@ -305,6 +306,6 @@ def test_scikit_learn_copies_where_it_works_in_place():
 def test_a_fit_part_without_positives_is_a_failed_fit():
     data = dataset()
     fit = np.flatnonzero(Y == 0)
-    atom = pipelines.atom_of(data, {"_target_": "sklearn.dummy.AnswersLearner"}, None, {}, 0, fit, np.arange(3))
+    atom = fitting.atom_of(data, {"_target_": "sklearn.dummy.AnswersLearner"}, None, {}, 0, fit, np.arange(3))
     with pytest.raises(FitFailed, match=r"^the fit part holds no positive rows; a learner needs rows of both classes"):
         fit_predict(atom, Prepared(data, fit))

@@ -13,7 +13,8 @@ from sklearn.datasets import make_classification
 from sklearn.preprocessing import StandardScaler
 
 from imblab.core import design, evaluate, measures, replay, splits
-from imblab.core.pipelines import Atom, FitFailed, Prepared, fit_predict
+from imblab.core.fitting import Atom, FitFailed, fit_predict
+from imblab.core.preparation import Prepared
 from imblab.core.replay import Unanswered
 from imblab.edges import config
 from imblab.study import Dataset, fingerprint

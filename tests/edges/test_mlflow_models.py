@@ -11,9 +11,9 @@ from lightgbm import LGBMClassifier
 from sklearn.linear_model import LogisticRegression
 
 import imblab
-from imblab.core import estimator_specs, model, pipelines, splits
+from imblab.core import estimator_specs, fitting, model, splits
 from imblab.core.evaluate import Task
-from imblab.core.pipelines import Prepared
+from imblab.core.preparation import Prepared
 from imblab.edges.mlflow import models
 from imblab.errors import StudyError
 from imblab.study import Cell
@@ -46,7 +46,7 @@ def estimator(learner="logistic"):
     study = imblab.compose("name=x", f"learner=[{learner}]", "strategy=[none]", "protocol=smoke")
     cell = Cell("toy", study.learners[0], study.strategies[0], model.whole(data))
     pairs = splits.inner(data, study.protocol, study.seed, cell.split, splits.plan(data, study.protocol, study.seed))
-    task = Task(cell, study, data, pairs, lambda atom: pipelines.fit_predict(atom, Prepared(data, atom.fit)))
+    task = Task(cell, study, data, pairs, lambda atom: fitting.fit_predict(atom, Prepared(data, atom.fit)))
     return model.fit(task, {}, 0.25, (False, True)), frame
 
 

@@ -12,7 +12,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from imblab.core.pipelines import Prediction
+from imblab.core.fitting import Prediction
 from imblab.edges.store import Store
 from imblab.errors import StudyError
 
@@ -78,7 +78,7 @@ def test_it_is_bounded_oldest_first(store):
 WRITER = """
 import sys, numpy as np
 from pathlib import Path
-from imblab.core.pipelines import Prediction
+from imblab.core.fitting import Prediction
 from imblab.edges.store import Store
 store, name = Store(Path(sys.argv[1])), sys.argv[2]
 i = 0

@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator
 
 from imblab.core import design, splits
 from imblab.core.evaluate import Task, evaluate
-from imblab.core.pipelines import Prepared, fit_predict
+from imblab.core.fitting import fit_predict
+from imblab.core.preparation import Prepared
 from imblab.edges import config, runner
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 

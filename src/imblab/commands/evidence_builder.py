@@ -15,9 +15,10 @@ from imblab.analysis import evidence as evidences
 from imblab.analysis.evidence import Group, Part
 from imblab.commands import derived_files
 from imblab.commands.layout import Layout
-from imblab.core import estimator_specs, pipelines, replay
+from imblab.core import estimator_specs, preparation, replay
 from imblab.core.evaluate import Task
-from imblab.core.pipelines import Atom, FitFailed, Prediction, Prepared, Table
+from imblab.core.fitting import Atom, FitFailed, Prediction
+from imblab.core.preparation import Prepared, Table
 from imblab.edges import evidence, files, provenance
 from imblab.errors import DerivedFileError
 from imblab.result import Evaluation
@@ -104,7 +105,7 @@ def _built(
     predict = replay.looking_up(get)
     for name in dict.fromkeys(group[0] for group in missing):
         data, plan = layout.datasets[name], layout.plans[name]
-        samples = _Samples(pipelines.table_of(data))
+        samples = _Samples(preparation.table_of(data))
         cells = [cell for group, members in missing.items() if group[0] == name for cell in members]
         tasks = replay.tasks(layout.study, data, plan, cells, predict)
         for group, members in groupby(tasks, key=lambda task: _group(task.cell)):
@@ -152,7 +153,7 @@ class _Samples:
         """See :func:`imblab.core.replay.nearer_to_majority`."""
         if atom.sampler is None:
             return None
-        rows = pipelines.digest(atom.fit)
+        rows = preparation.digest(atom.fit)
         key = json.dumps([rows, atom.sampler, atom.knobs, atom.seed], default=dict, sort_keys=True)
         if key not in self._known:
             if rows not in self._parts:

@@ -16,12 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from imblab.analysis import table
 from imblab.analysis.model_card import Facts, card
-from imblab.commands import derived_files, running, syncing, verdicts
-from imblab.commands.layout import Layout, lay_out
+from imblab.commands import derived_files, syncing, verdicts
+from imblab.commands.layout import EXPERIMENTS, Layout, lay_out
 from imblab.commands.verdicts import Verdicts
 from imblab.core import admission, estimator_specs, model, retention
 from imblab.core.evaluate import Task
-from imblab.core.pipelines import FitFailed
+from imblab.core.fitting import FitFailed
 from imblab.edges import config, datasets, ledger, mlflow, runner, store, terminal
 from imblab.errors import ConfigError, FitError, StudyError, presentable, unknown
 from imblab.result import Trial
@@ -83,7 +83,7 @@ def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     """``imblab export``: choose, fit on all rows, register."""
     say, show = (_quiet, _quiet) if as_json else (terminal.say, terminal.show)
     wish = wished(args)
-    home = ledger.find(name, running.EXPERIMENTS)
+    home = ledger.find(name, EXPERIMENTS)
     request = config.load(home / ledger.QUESTION, wish.rest)
     found = verdicts.judge(request.study, ledger.read_rows(home))
     chosen, done = arms(found, wish.choice), []

@@ -1,13 +1,15 @@
-"""A study laid out: its tables loaded, its splits made and checked, its design expanded; nothing fitted."""
+"""Requests and layouts: a study from its overrides, its tables loaded, its splits made and checked; fits nothing."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 from imblab.core import design, own_code, splits
-from imblab.edges import datasets
+from imblab.edges import config, datasets, runner, store
 from imblab.edges.ledger import Expected
 from imblab.errors import ConfigError, DataError, combined
 from imblab.study import Cell, Dataset, Split, Study, fingerprint
@@ -150,3 +152,50 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
     if problems:
         raise combined(problems)
     return Layout(study, loaded, plans, design.expand(study, plans))
+
+
+#: Where studies live, below the current directory.
+EXPERIMENTS = Path("experiments")
+
+
+def parse_request(args: Sequence[str], config_dirs: Sequence[Path], command: str = "run") -> config.Request:
+    """Compose a request from overrides, or read it from a resolved study.
+
+    Parameters
+    ----------
+    args : sequence of str
+        Hydra overrides; the first may be the path of a ``study.yaml``, and the path of a table with its keys is a
+        study of that table.
+    config_dirs : sequence of Path
+    command : str, default="run"
+        What a line to paste calls.
+
+    Returns
+    -------
+    Request
+    """
+    if args and args[0].endswith((".yaml", ".yml")) and "=" not in args[0]:
+        return config.load(Path(args[0]), args[1:], config_dirs)
+    args = datasets.expand(args, command)
+    asked = " ".join(args)
+    extra = {f"keel_{n}": {"kind": "keel", "table": n} for n in datasets.keel_names()} if "keel_" in asked else {}
+    extra |= {f"zenodo_{n}": {"kind": "zenodo", "table": n} for n in datasets.zenodo_names()}
+    return config.compose(args, config_dirs, extra)
+
+
+def requested_engine(request: config.Request) -> runner.Engine:
+    """The engine that a request asks for."""
+    asked = request.runner
+    kept = store_opener(store.DEFAULT) if asked.get("store", True) else None
+    return runner.Engine(asked.get("n_jobs") or runner.cores(), kept, asked.get("fit_timeout"))
+
+
+def planning_engine(request: config.Request) -> runner.Engine:
+    """The engine for a plan: it reads and feeds a store that is there, and makes none."""
+    found = requested_engine(request)
+    return found if store.DEFAULT.exists() else replace(found, open_store=None)
+
+
+def store_opener(path: str | Path | None) -> Callable[[], runner.Known] | None:
+    """What opens the prediction store at a path; None for no store."""
+    return None if path is None else partial(store.Store, Path(path).resolve())

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from imblab.analysis import intervals, rebalancing
-from imblab.commands import requests
-from imblab.commands.layout import Layout, lay_out
-from imblab.core import design, forecast, pricing, splits
+from imblab.commands.layout import EXPERIMENTS, Layout, lay_out, parse_request, planning_engine
+from imblab.core import design, forecast, splits
 from imblab.edges import config, datasets, runner, terminal
 from imblab.errors import ImblabError
 from imblab.overrides import to_shell
@@ -58,7 +57,7 @@ class Typed:
         """
         if self.args and self.args[0].endswith((".yaml", ".yml")):
             return None
-        changed = pricing.overrides(study, smaller, self.on_file())
+        changed = forecast.overrides(study, smaller, self.on_file())
         left = {(g, n.name) for g, items in _members(study) for n in items}
         gone = {".".join(member) for member in left - {(g, n.name) for g, items in _members(smaller) for n in items}}
         keys = {arg: arg.partition("=")[0].lstrip("+~") for arg in self.args}
@@ -66,7 +65,7 @@ class Typed:
         words = [arg for arg in words if ".".join(keys[arg].split(".")[:2]) not in gone and keys[arg] != "name"]
         words = [f"name={_free_name(study.name)}", *words, *(f"{key}={value}" for key, value in changed.items())]
         try:
-            found = requests.request(words, self.config_dirs).study
+            found = parse_request(words, self.config_dirs).study
         except ImblabError:
             return None
         if config.to_mapping(replace(found, name=smaller.name)) != config.to_mapping(smaller):
@@ -82,7 +81,7 @@ def _members(study: Study) -> tuple[tuple[str, Sequence[Strategy | Learner]], ..
 def _free_name(name: str) -> str:
     """The name of a study, or a longer one where its folder asks something else already."""
     found, number = name, 1
-    while (requests.EXPERIMENTS / found / "study.yaml").exists():
+    while (EXPERIMENTS / found / "study.yaml").exists():
         number += 1
         found = f"{name[:90]}_{number}"
     return found
@@ -90,12 +89,12 @@ def _free_name(name: str) -> str:
 
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
     """``imblab plan``: what a study would do, before anything runs."""
-    request = requests.request(args, config_dirs, "plan")
+    request = parse_request(args, config_dirs, "plan")
     layout = lay_out(request.study)
     for note in () if as_json else layout.code_notes():
         terminal.say(note)
     typed = Typed(tuple(datasets.expand(args, "plan")), tuple(config_dirs))
-    facts = planned(layout, requests.known_engine(request), request.minutes, typed)
+    facts = planned(layout, planning_engine(request), request.minutes, typed)
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
     return 0
 
@@ -152,16 +151,16 @@ def _priced(
 ) -> dict[str, Any]:
     """Hours and memory, from a few fits that are timed; and what a budget would leave out."""
     timings = _pilots(layout, found, engine)
-    cost = pricing.price(found, timings)
-    seconds = pricing.wall_seconds(cost.seconds, engine.n_jobs)
+    cost = forecast.price(found, timings)
+    seconds = forecast.wall_seconds(cost.seconds, engine.n_jobs)
     tables = [8 * data.X.shape[0] * data.X.shape[1] for data in layout.datasets.values()]
-    peak = pricing.peak_bytes(tables, layout.study.protocol.outer_folds, engine.n_jobs)
+    peak = forecast.peak_bytes(tables, layout.study.protocol.outer_folds, engine.n_jobs)
     facts = {"seconds": seconds, "n_jobs": engine.n_jobs, "bytes": peak, "untimed": list(cost.untimed)}
     if minutes is None or seconds <= 60 * minutes:
         return {"price": facts}
     kept = _inline(layout.study, typed)
     fits, smaller, seconds = _proposal(layout, found, timings, engine, 60 * minutes, kept)
-    said = [f"{key}={value}" for key, value in pricing.overrides(layout.study, smaller).items()]
+    said = [f"{key}={value}" for key, value in forecast.overrides(layout.study, smaller).items()]
     budget = {"minutes": minutes, "fits": fits, "overrides": said, "seconds": seconds}
     budget["line"] = typed.line(layout.study, smaller) if typed and said else None
     return {"price": facts, "budget": budget}
@@ -170,19 +169,19 @@ def _priced(
 def _proposal(
     layout: Layout,
     found: Sequence[forecast.Forecast],
-    timings: pricing.Timings,
+    timings: forecast.Timings,
     engine: runner.Engine,
     budget: float,
     kept: Collection[str],
 ) -> tuple[bool, Study, float]:
     """The first of ever smaller studies that fits a budget, or else the smallest; none holds what does not apply."""
-    study = pricing.applicable(layout.study, found)
+    study = forecast.applicable(layout.study, found)
     smaller, seconds = study, math.inf
-    for smaller in chain([study], pricing.shrink(study, kept)):
+    for smaller in chain([study], forecast.shrink(study, kept)):
         plans = {name: splits.plan(data, smaller.protocol, smaller.seed) for name, data in layout.datasets.items()}
         cells = design.expand(smaller, plans)
-        cost = pricing.price(_forecasts(Layout(smaller, layout.datasets, plans, cells), engine), timings)
-        seconds = pricing.wall_seconds(cost.seconds, engine.n_jobs)
+        cost = forecast.price(_forecasts(Layout(smaller, layout.datasets, plans, cells), engine), timings)
+        seconds = forecast.wall_seconds(cost.seconds, engine.n_jobs)
         if seconds <= budget:
             return True, smaller, seconds
     return False, smaller, seconds
@@ -195,7 +194,7 @@ def _inline(study: Study, typed: Typed | None) -> set[str]:
     return {item.name for _, items in _members(study) for item in items} - typed.on_file()
 
 
-def _pilots(layout: Layout, found: Sequence[forecast.Forecast], engine: runner.Engine) -> pricing.Timings:
+def _pilots(layout: Layout, found: Sequence[forecast.Forecast], engine: runner.Engine) -> forecast.Timings:
     """Seconds of one fit a data set, learner and strategy, those with most fits first, until :data:`PILOT` is spent."""
     timings: dict[tuple[str, str, str], float] = {}
     begin = time.perf_counter()

@@ -19,7 +19,7 @@ import pandas as pd
 from imblab.analysis import rescored, table
 from imblab.commands import reporting, running, verdicts
 from imblab.commands.evidence_builder import gather
-from imblab.commands.layout import Layout, lay_out
+from imblab.commands.layout import EXPERIMENTS, Layout, lay_out
 from imblab.core import replay
 from imblab.core.evaluate import evaluate
 from imblab.edges import config, files, ledger, runner, store, terminal
@@ -80,7 +80,7 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     StudyError
         If there is no such study, its data have changed, or the label names another question.
     """
-    home = ledger.find(name, running.EXPERIMENTS)
+    home = ledger.find(name, EXPERIMENTS)
     mapping = ledger.read_study(home)
     asked = config.change(mapping, overrides, config_dirs)
     layout, known = lay_out(asked.study), ledger.read_rows(home)
@@ -101,7 +101,7 @@ def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path],
     """``imblab rescore``: another question on the fits that are there."""
     begin = time.perf_counter()
     found = rescore(name, *args, config_dirs=config_dirs, n_jobs=runner.cores())
-    study, before = found.study, table.tidy(ledger.read_rows(running.EXPERIMENTS / name))
+    study, before = found.study, table.tidy(ledger.read_rows(EXPERIMENTS / name))
     moved = rescored.moves(before, found.table, study.primary)
     added = rescored.added(before, found.table, [m.name for m in study.measures])
     seconds = time.perf_counter() - begin

@@ -18,9 +18,17 @@ from typing import TYPE_CHECKING, Any
 from imblab.analysis import table
 from imblab.analysis.claims import register
 from imblab.analysis.completeness import completeness_of
-from imblab.commands import derived_files, reporting, requests, syncing, verdicts
+from imblab.commands import derived_files, reporting, syncing, verdicts
 from imblab.commands.evidence_builder import gather
-from imblab.commands.layout import Layout, in_memory, lay_out
+from imblab.commands.layout import (
+    EXPERIMENTS,
+    Layout,
+    in_memory,
+    lay_out,
+    parse_request,
+    requested_engine,
+    store_opener,
+)
 from imblab.core import design
 from imblab.edges import config, datasets, ledger, mlflow, optuna_storage, runner, store, terminal
 from imblab.errors import ConfigError, FitError, ImblabError, presentable
@@ -30,9 +38,6 @@ from imblab.study import Dataset, Study
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Where studies live, below the current directory.
-EXPERIMENTS = requests.EXPERIMENTS
 
 
 def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
@@ -59,7 +64,7 @@ def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
     >>> compose("experiment=quickstart").primary
     'mcc'
     """
-    return requests.request(overrides, [Path(d) for d in config_dirs]).study
+    return parse_request(overrides, [Path(d) for d in config_dirs]).study
 
 
 def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.DataFrame:
@@ -137,7 +142,7 @@ def run(
     study = replace(study, datasets={**in_memory(data), **study.datasets})
     layout = _laid_out(study, data)
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
-    engine = runner.Engine(n_jobs, requests.opener(store_path), fit_timeout)
+    engine = runner.Engine(n_jobs, store_opener(store_path), fit_timeout)
     asked = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
     with syncing.picture(layout, home, asked, _named_classes(study), engine.open_store) as picture:
         rows = _carry_out(layout, home, engine, overwrite, retry_failed, picture=picture)
@@ -156,7 +161,7 @@ def _laid_out(study: Study, data: Sequence[Dataset]) -> Layout:
 
 def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
     """``imblab run``: compose, run or resume, log, compare."""
-    request = requests.request(args, config_dirs)
+    request = parse_request(args, config_dirs)
     home = EXPERIMENTS / request.study.name
     if not request.overwrite and (home / ledger.QUESTION).exists():
         # It is read again at the end, and may hold more than is asked for now.
@@ -169,7 +174,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         *(said for name in layout.datasets for said in layout.cautions(name)),
     ):
         say(note)
-    engine, spoken = requests.engine(request), None if as_json else say
+    engine, spoken = requested_engine(request), None if as_json else say
     with syncing.picture(layout, home, request.tracking, request.allow, engine.open_store) as picture:
         retry = bool(request.runner.get("retry_failed"))
         rows = _carry_out(layout, home, engine, request.overwrite, retry, spoken, _stops(request), picture)

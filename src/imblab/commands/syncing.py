@@ -22,7 +22,7 @@ from imblab.commands import derived_files
 from imblab.commands.layout import Layout, lay_out
 from imblab.core import measures, replay
 from imblab.core.evaluate import Task
-from imblab.core.pipelines import FitFailed
+from imblab.core.fitting import FitFailed
 from imblab.edges import config, datasets, files, identity, ledger, mlflow, provenance, runner, store, terminal
 from imblab.errors import ImblabError, StudyError, describe
 from imblab.result import Evaluation, Trial

@@ -25,7 +25,7 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from imblab.core import estimator_specs, pipelines
+from imblab.core import estimator_specs, fitting
 from imblab.errors import foreign_reason
 from imblab.study import Learner, Make, Strategy
 
@@ -264,7 +264,7 @@ def learn(kind: str, folds: Sequence[Fold], seed: int = 0) -> Map:
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
             return _LEARNED[kind](score, y)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-        raise pipelines.FitFailed(f"calibration {kind!r} cannot be learned: {error}") from error
+        raise fitting.FitFailed(f"calibration {kind!r} cannot be learned: {error}") from error
 
 
 def _learned_by_class(path: str, score: np.ndarray, y: np.ndarray, seed: int) -> Map:
@@ -273,7 +273,7 @@ def _learned_by_class(path: str, score: np.ndarray, y: np.ndarray, seed: int) ->
         made.fit(score.copy(), y.copy())
     except BaseException as error:  # a class may raise anything
         reason = f"{type(error).__name__}: {foreign_reason(error)}"
-        raise pipelines.FitFailed(f"calibration {path!r} cannot be learned: {reason}") from error
+        raise fitting.FitFailed(f"calibration {path!r} cannot be learned: {reason}") from error
     return partial(_predicted, made=made, path=path)
 
 
@@ -282,11 +282,11 @@ def _predicted(s: np.ndarray, *, made: Any, path: str) -> np.ndarray:
         p = np.asarray(made.predict(s.copy()), dtype=np.float64)
     except BaseException as error:  # a class may raise anything
         reason = f"{type(error).__name__}: {foreign_reason(error)}"
-        raise pipelines.FitFailed(f"calibration {path!r} gives no probabilities: {reason}") from error
+        raise fitting.FitFailed(f"calibration {path!r} gives no probabilities: {reason}") from error
     outside = np.count_nonzero((p < 0) | (p > 1))
     if p.shape != s.shape or outside:
         found = f"{outside} outside [0, 1]" if p.shape == s.shape else f"the shape {p.shape}"
-        raise pipelines.FitFailed(
+        raise fitting.FitFailed(
             f"calibration {path!r} gives {found} for {len(s)} rows; one probability a row is needed"
         )
     return p
@@ -315,7 +315,7 @@ def through(learned: Map, kind: str, score: np.ndarray) -> np.ndarray:
         p = learned(score)
     bad = np.count_nonzero(~np.isfinite(p))
     if bad:
-        raise pipelines.FitFailed(
+        raise fitting.FitFailed(
             f"calibration {kind!r} gives {bad} of {len(p)} probabilities that are not finite, from decision values "
             "that are too large. Change the learner, or set calibration=none."
         )
@@ -365,12 +365,12 @@ def score_of(values: np.ndarray, make: Make) -> np.ndarray:
 
 def reads_log_odds(make: Make) -> bool:
     """Whether a calibration of a learner reads the log-odds of its probabilities."""
-    return pipelines.gives_probabilities(make) and estimator_specs.offers(make, "decision_function")
+    return fitting.gives_probabilities(make) and estimator_specs.offers(make, "decision_function")
 
 
 def gives_probabilities(strategy: Strategy, learner: Learner) -> bool:
     """Whether what a learner answers under a strategy claims to be a probability."""
-    return is_learned(strategy.calibration) or pipelines.gives_probabilities(learner.make)
+    return is_learned(strategy.calibration) or fitting.gives_probabilities(learner.make)
 
 
 def obstacle(strategy: Strategy, learner: Learner, positives: int) -> str | None:
@@ -420,7 +420,7 @@ def uncorrectable(strategy: Strategy, learner: Learner) -> str | None:
     if strategy.sampler is not None and strategy.prior_correction in (None, "inapplicable"):
         kind = strategy.sampler["_target_"].rsplit(".", 1)[-1]
         return f"{kind} chooses rows by their place, not only by their class, which no prior correction undoes"
-    if not pipelines.gives_probabilities(learner.make):
+    if not fitting.gives_probabilities(learner.make):
         return f"the prior correction needs probabilities and learner {learner.name!r} gives decision values only"
     return None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from imblab.core import calibration, estimator_specs, own_code, pipelines, spaces, thresholds
+from imblab.core import calibration, estimator_specs, fitting, own_code, sampling, spaces, thresholds
 from imblab.core.splits import Pair
 from imblab.errors import ConfigError
 from imblab.study import (
@@ -104,7 +104,7 @@ def _gives_decision_values(learner: Learner, tune_learner: bool) -> bool:
     """Whether a learner may give no probabilities, as it stands or with a parameter that is searched."""
     axes = learner.space.items() if tune_learner else ()
     tuned = ({**learner.make, name: v} for name, axis in axes if isinstance(axis, Choice) for v in axis.values)
-    return not all(pipelines.gives_probabilities(make) for make in (learner.make, *tuned))
+    return not all(fitting.gives_probabilities(make) for make in (learner.make, *tuned))
 
 
 def written(cell: Cell, study: Study) -> tuple[list[Make | None], list[str]]:
@@ -170,11 +170,11 @@ def barrier(strategy: Strategy, learner: Learner, dataset: Dataset, primary: Mea
     str or None
         A reason in words; None where nothing stands in the way.
     """
-    if strategy.sampler is not None and pipelines.form(strategy.sampler, dataset) is None:
+    if strategy.sampler is not None and sampling.form(strategy.sampler, dataset) is None:
         kind = strategy.sampler["_target_"].rsplit(".", 1)[-1]
         return f"{kind} measures distances and has no form for the categorical columns of {dataset.name!r}"
     weighs = strategy.weight is not None or "weight" in strategy.space
-    if weighs and not pipelines.takes_weights(learner.make):
+    if weighs and not fitting.takes_weights(learner.make):
         return f"the fit of learner {learner.name!r} takes no sample_weight"
     if thresholds.needs_amount(strategy.threshold) and dataset.amount is None:
         return f"the threshold of {strategy.name!r} costs amounts, and {dataset.name!r} has no amount column"

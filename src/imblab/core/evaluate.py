@@ -14,9 +14,20 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from imblab import seeds
-from imblab.core import calibration, design, measures, own_code, pipelines, search, spaces, thresholds
-from imblab.core.pipelines import Atom, FitFailed, Prediction
+from imblab.core import (
+    calibration,
+    design,
+    fitting,
+    measures,
+    own_code,
+    preparation,
+    sampling,
+    search,
+    spaces,
+    splits,
+    thresholds,
+)
+from imblab.core.fitting import Atom, FitFailed, Prediction
 from imblab.core.splits import Pair
 from imblab.result import Evaluation, Trial
 from imblab.study import DECISION_VALUE, PROBABILITY, Axis, Cell, Dataset, Make, Measure, Scalar, Study, Threshold
@@ -60,14 +71,14 @@ class Task:
 
     def __post_init__(self) -> None:
         cell = self.cell
-        object.__setattr__(self, "sampler", pipelines.form(cell.strategy.sampler, self.dataset))
+        object.__setattr__(self, "sampler", sampling.form(cell.strategy.sampler, self.dataset))
         axes = spaces.axes(cell.strategy, cell.learner, self.study.tuning.tune_learner)
         object.__setattr__(self, "axes", axes)
 
     @property
     def seed(self) -> int:
         """The random state of the repeat."""
-        return seeds.of_repeat(self.study.seed, self.cell.split.repeat)
+        return splits.of_repeat(self.study.seed, self.cell.split.repeat)
 
     @property
     def primary(self) -> Measure:
@@ -86,7 +97,7 @@ class Task:
     def scale(self, params: Mapping[str, Scalar]) -> str:
         """What a candidate predicts once it is calibrated: probabilities or decision values."""
         is_calibrated = calibration.is_learned(self.cell.strategy.calibration)
-        if is_calibrated or pipelines.gives_probabilities(pipelines.tuned(self.cell.learner.make, params)):
+        if is_calibrated or fitting.gives_probabilities(fitting.tuned(self.cell.learner.make, params)):
             return PROBABILITY
         return DECISION_VALUE
 
@@ -103,7 +114,7 @@ class Task:
         key = (*params.items(), id(fit), id(rows))
         if key not in self.made:  # which holds the arrays, so that no other has their identity
             make = self.cell.learner.make
-            self.made[key] = pipelines.atom_of(self.dataset, make, self.sampler, params, self.seed, fit, rows)
+            self.made[key] = fitting.atom_of(self.dataset, make, self.sampler, params, self.seed, fit, rows)
         return self.made[key]
 
     def ask(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Prediction:
@@ -227,7 +238,7 @@ def atoms(task: Task, among: Container[str] | None = None) -> list[Atom]:
     -------
     list of Atom
     """
-    pairs = [pair for pair in task.pairs if among is None or pipelines.digest(pair[0]) in among]
+    pairs = [pair for pair in task.pairs if among is None or preparation.digest(pair[0]) in among]
     if not pairs or task.barrier or not _looks_inside(task):
         return []
     params = [trial.params for trial in candidates(task) if trial.status == "ok"]
@@ -286,7 +297,7 @@ def calibrated(task: Task, params: Mapping[str, Scalar], prediction: Prediction)
     if not calibration.is_learned(kind):
         return prediction
     learned = calibration.learn(kind, [_scored(task, params, *pair) for pair in task.pairs], task.seed)
-    score = calibration.score_of(prediction.values, pipelines.tuned(task.cell.learner.make, params))
+    score = calibration.score_of(prediction.values, fitting.tuned(task.cell.learner.make, params))
     return replace(prediction, values=calibration.through(learned, kind, score), is_probability=True)
 
 
@@ -317,7 +328,7 @@ def _scored(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, validate:
     kind, answer = task.cell.strategy.calibration, task.ask(params, fit, validate)
     values = _own(task, params, fit, answer) if calibration.is_own(kind) else answer.values
     if calibration.is_learned(kind):
-        values = calibration.score_of(values, pipelines.tuned(task.cell.learner.make, params))
+        values = calibration.score_of(values, fitting.tuned(task.cell.learner.make, params))
     return task.dataset.y[validate], values
 
 

@@ -16,10 +16,10 @@ from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from imblab.core import calibration, estimator_specs, evaluate, pipelines, search
+from imblab.core import calibration, estimator_specs, evaluate, fitting, search
 from imblab.core.evaluate import Task
-from imblab.core.levels import MAX_LEVELS, too_many
-from imblab.core.pipelines import FitFailed, Prediction, Prepared
+from imblab.core.fitting import FitFailed, Prediction
+from imblab.core.preparation import MAX_LEVELS, Prepared, too_many
 from imblab.core.retention import row_keeper
 from imblab.errors import foreign_reason
 from imblab.result import Trial
@@ -101,13 +101,13 @@ def fit(
         )
     atom = task.atom(params, rows, rows)
     prepared = Prepared(task.dataset, rows)
-    with pipelines.listening():
+    with fitting.listening():
         try:
-            learner, y = pipelines.learned(atom, prepared)
+            learner, y = fitting.learned(atom, prepared)
             empty(learner)
         except BaseException as error:  # any library may raise anything
             raise FitFailed(f"{type(error).__name__}: {foreign_reason(error)}") from error
-    is_probability = pipelines.gives_probabilities(atom.learner)
+    is_probability = fitting.gives_probabilities(atom.learner)
     made = ThresholdClassifier(
         _preparation(task.dataset, prepared, rows),
         learner,
@@ -118,7 +118,7 @@ def fit(
         scale=task.threshold_scale(params),
     )
     try:
-        values = pipelines.predicted(learner, atom.learner, prepared.transform(rows), {})
+        values = fitting.predicted(learner, atom.learner, prepared.transform(rows), {})
     except BaseException as error:  # any library may raise anything
         raise FitFailed(f"{type(error).__name__}: {foreign_reason(error)}") from error
     reached = {"negative": int((y == 0).sum()), "positive": int(y.sum())}
@@ -210,7 +210,7 @@ def _calibration(task: Task, params: Mapping[str, Scalar], received: np.ndarray)
         return None if share == given else {"kind": kind, "odds": odds}
     if not calibration.is_learned(kind):
         return None
-    make = pipelines.tuned(task.cell.learner.make, params)
+    make = fitting.tuned(task.cell.learner.make, params)
     folds = [
         (task.dataset.y[validate], calibration.score_of(task.ask(params, part, validate).values, make))
         for part, validate in task.pairs

@@ -9,7 +9,8 @@ import numpy as np
 
 from imblab.core import calibration, splits
 from imblab.core.evaluate import FAILED_FOLD, FAILED_REFIT, Predict, Task, calibrated, validated
-from imblab.core.pipelines import Atom, FitFailed, Prediction, Prepared
+from imblab.core.fitting import Atom, FitFailed, Prediction
+from imblab.core.preparation import Prepared
 from imblab.result import Evaluation
 from imblab.study import Cell, Dataset, Scalar, Split, Study
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
+from sklearn.utils import check_random_state
 
-from imblab import seeds
-from imblab.core import group_folds, levels
+from imblab.core import preparation
 from imblab.errors import ConfigError, DataError
 from imblab.overrides import to_override
 from imblab.study import Dataset, Protocol, Split, fingerprint
@@ -100,7 +100,7 @@ def inner(dataset: Dataset, protocol: Protocol, seed: int, split: Split, splits:
         return tuple((np.setdiff1d(split.train, part, assume_unique=True), part) for part in others)
     if dataset.time is not None:
         return tuple(_windows(dataset.time, split.train, protocol.inner_folds, protocol.gap))
-    state = seeds.of_repeat(seed, split.repeat)
+    state = of_repeat(seed, split.repeat)
     return tuple(_stratified(dataset, split.train, protocol.inner_folds, state))
 
 
@@ -135,7 +135,7 @@ def _plan(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
         if dataset.time is not None:
             pairs = _windows(dataset.time, rows, protocol.outer_folds, protocol.gap)
         else:
-            pairs = _stratified(dataset, rows, protocol.outer_folds, seeds.of_repeat(seed, repeat))
+            pairs = _stratified(dataset, rows, protocol.outer_folds, of_repeat(seed, repeat))
         made += [Split(repeat, i, train, test, fingerprint(train, test)) for i, (train, test) in enumerate(pairs)]
     return tuple(made)
 
@@ -143,7 +143,7 @@ def _plan(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
 def _stratified(dataset: Dataset, rows: np.ndarray, folds: int, state: int) -> list[Pair]:
     y = dataset.y[rows]
     if dataset.groups is not None:
-        fold = group_folds.assign(y, dataset.groups[rows], folds, state)
+        fold = assign(y, dataset.groups[rows], folds, state)
         return [(rows[fold != i], rows[fold == i]) for i in range(folds)]
     splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=state)
     with warnings.catch_warnings():
@@ -193,14 +193,14 @@ def _check_levels(dataset: Dataset, protocol: Protocol, seed: int, splits: Seque
     for split in splits:
         pairs = inner(dataset, protocol, seed, split, splits)
         for fit in (split.train, *(fit for fit, _ in pairs)):
-            if (found := levels.too_many(dataset, fit)) is None:
+            if (found := preparation.too_many(dataset, fit)) is None:
                 continue
             column, n = found
-            least = levels.least_min_rows(dataset, column, np.arange(len(dataset.y)))  # enough for every part
+            least = preparation.least_min_rows(dataset, column, np.arange(len(dataset.y)))  # enough for every part
             raise DataError(
                 f"data set {key!r} has {n} levels in column {column!r} of a fit part of {len(fit)} rows, once those "
                 f"with fewer than {dataset.rare} rows are one; one-hot columns are made of at most "
-                f"{levels.MAX_LEVELS} levels. "
+                f"{preparation.MAX_LEVELS} levels. "
                 f"Set {to_override(f'dataset.{key}.rare', {'min_rows': least})}, or leave the column out with "
                 f"dataset.{key}.drop.",
                 overrides={f"dataset.{key}.rare": {"min_rows": least}},
@@ -285,3 +285,128 @@ def _feasible(dataset: Dataset, protocol: Protocol, seed: int) -> bool:
     except ValueError:
         return False
     return _fault(dataset, protocol, seed, splits) is None
+
+
+def of_repeat(seed: int, repeat: int) -> int:
+    """The random state of one repeat.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of the study.
+    repeat : int
+        Counts from 0.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> of_repeat(7, 2)
+    9
+    """
+    return seed + repeat
+
+
+#: What ``numpy.isclose`` calls equal, which is how scikit-learn compares two folds.
+ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE = 1e-8, 1e-5
+#: Assignments that are kept: the forecast, the fits and the evidence of a study ask for the same ones.
+MAX_KEPT_ASSIGNMENTS = 256
+_ASSIGNMENTS: dict[str, np.ndarray] = {}
+
+
+def assign(y: np.ndarray, groups: np.ndarray, folds: int, state: int) -> np.ndarray:
+    """Give every row the fold in which ``StratifiedGroupKFold(folds, shuffle=True, random_state=state)`` tests it.
+
+    scikit-learn tries every group in every fold with some fifteen calls of numpy each; here one group is tried in all
+    folds at once. The sums are made in the same order, so that ties fall alike: the folds are the same, bit for bit.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        Labels.
+    groups : ndarray of shape (n_rows,)
+        Rows of one group stay in one fold.
+    folds : int
+        Number of folds, at least 2.
+    state : int
+        Seed of the shuffle.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), int64
+        From 0 to ``folds - 1``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer groups than folds, or no class has as many rows as there are folds.
+
+    References
+    ----------
+    scikit-learn 1.9, ``sklearn/model_selection/_split.py``.
+
+    Examples
+    --------
+    >>> assign(np.array([0, 0, 1, 1, 0, 1]), np.array([0, 0, 1, 1, 2, 2]), folds=3, state=0)
+    array([1, 1, 0, 0, 2, 2])
+    """
+    address = fingerprint(y, groups, [folds, state])
+    if address not in _ASSIGNMENTS:
+        if len(_ASSIGNMENTS) >= MAX_KEPT_ASSIGNMENTS:
+            _ASSIGNMENTS.clear()
+        _ASSIGNMENTS[address] = _assigned(y, groups, folds, state)
+    return _ASSIGNMENTS[address]
+
+
+def _assigned(y: np.ndarray, groups: np.ndarray, folds: int, state: int) -> np.ndarray:
+    _, label_of_row, rows_of_label = np.unique(y, return_inverse=True, return_counts=True)
+    if (folds > rows_of_label).all():
+        raise ValueError(f"n_splits={folds} cannot be greater than the number of members in each class.")
+    _, group_of_row = np.unique(groups, return_inverse=True)
+    n_groups, n_labels = int(group_of_row.max()) + 1, len(rows_of_label)
+    if folds > n_groups:
+        raise ValueError(
+            f"Cannot have number of splits n_splits={folds} greater than the number of groups: {n_groups}."
+        )
+    cells = np.bincount(group_of_row * n_labels + label_of_row, minlength=n_groups * n_labels)
+    counts = cells.reshape(n_groups, n_labels).astype(np.float64)
+    order = np.arange(n_groups)
+    check_random_state(state).shuffle(order)
+    # The most uneven groups first; equally uneven ones as they were shuffled.
+    order = order[np.argsort(-np.std(counts[order], axis=1), kind="stable")]
+    fold_of_group = np.empty(n_groups, dtype=np.int64)
+    fold_of_group[order] = _greedy(counts[order], rows_of_label, folds)
+    return fold_of_group[group_of_row]
+
+
+def _greedy(counts: np.ndarray, rows_of_label: np.ndarray, folds: int) -> list[int]:
+    """Put one group after the other into the fold that leaves the shares of the classes most even."""
+    per_fold = np.zeros((folds, counts.shape[1]))
+    rows_per_fold = [0.0] * folds
+    tried = np.arange(folds)
+    chosen = []
+    for group, n_rows in zip(counts, counts.sum(axis=1).tolist(), strict=True):
+        shares = np.repeat((per_fold / rows_of_label)[None], folds, axis=0)  # by fold tried, fold, class
+        shares[tried, tried] = (per_fold + group) / rows_of_label
+        # numpy.std and numpy.mean, without what they do around the sums.
+        shares -= (np.add.reduce(shares, axis=1) / folds)[:, None]
+        shares *= shares
+        spreads = np.sqrt(np.add.reduce(shares, axis=1) / folds)
+        best = _best((np.add.reduce(spreads, axis=1) / counts.shape[1]).tolist(), rows_per_fold)
+        per_fold[best] += group
+        rows_per_fold[best] += n_rows
+        chosen.append(best)
+    return chosen
+
+
+def _best(spreads: list[float], rows: list[float]) -> int:
+    """The fold of the smallest spread; of two that are close, one after the other, the one that holds fewer rows."""
+    best = 0
+    for fold in range(1, len(spreads)):
+        spread, least = spreads[fold], spreads[best]
+        close = abs(spread - least) <= ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * abs(least)
+        if spread < least or (close and rows[fold] < rows[best]):
+            best = fold
+    return best

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
-from imblab.core.levels import MAX_LEVELS
+from imblab.core.preparation import MAX_LEVELS
 from imblab.edges.datasets.checks import Checks, counted
 from imblab.edges.datasets.notation import canonical_number, date_form, is_mark
 

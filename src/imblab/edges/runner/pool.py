@@ -20,8 +20,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from imblab.core import design, own_code
 from imblab.edges import files
-from imblab.edges.runner.bundle_evaluator import Ground, Work, one_thread
-from imblab.edges.runner.bundles import Bundle
+from imblab.edges.runner.bundle_evaluator import Bundle, Ground, Work, one_thread
 from imblab.edges.runner.prediction_cache import Known, Tally
 from imblab.edges.runner.worker import Done, Job, Marks, OtherCode, is_large, pack, perform, ship
 from imblab.errors import ConfigError, StudyError

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from imblab.core.pipelines import Atom, FitFailed, Prediction, Prepared, RoundsMissing, Table, digest, fit_answer
-from imblab.core.sharing import Asked, Sharing
+from imblab.core.fitting import Asked, Atom, FitFailed, Prediction, RoundsMissing, Sharing, fit_answer
+from imblab.core.preparation import Prepared, Table, digest
 
 Answer = Prediction | FitFailed
 #: Bytes of prepared parts kept at once; one part always is.

@@ -21,11 +21,11 @@ import joblib
 import numpy as np
 
 from imblab.core import own_code
+from imblab.core.fitting import FitFailed, Prediction
 from imblab.core.own_code import Code
-from imblab.core.pipelines import FitFailed, Prediction, table_of
+from imblab.core.preparation import table_of
 from imblab.edges import files
-from imblab.edges.runner.bundle_evaluator import Ground, Work, one_thread
-from imblab.edges.runner.bundles import Bundle
+from imblab.edges.runner.bundle_evaluator import Bundle, Ground, Work, one_thread
 from imblab.edges.runner.prediction_cache import Guard, Known, Tally
 from imblab.errors import Interruption
 from imblab.result import Evaluation

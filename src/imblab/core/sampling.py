@@ -23,7 +23,7 @@ from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
 from imblab.core import estimator_specs, prediction_checks
-from imblab.study import Make, Scalar
+from imblab.study import Dataset, Make, Scalar
 
 #: Parameters of over-samplers that count neighbours; each is asked for one more, the row itself.
 COUNTS = ("k_neighbors", "n_neighbors", "m_neighbors")
@@ -137,6 +137,35 @@ class Resampler:
             self._labels = np.full(len(self._whole), label, dtype=self._y.dtype)
             self._labels[: len(self._y)] = self._y
         return self._whole[:n], self._labels[:n]
+
+
+def form(sampler: Make | None, dataset: Dataset) -> Make | None:
+    """The form of a sampler that suits the column types of a table.
+
+    Parameters
+    ----------
+    sampler : mapping or None
+    dataset : Dataset
+
+    Returns
+    -------
+    mapping or None
+        None where there is no sampler, or none that can read the table's categorical columns.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> toy = Dataset("toy", pd.DataFrame({"a": [1.0, 2.0]}), np.array([0, 1]), ("no", "yes"))
+    >>> form({"_target_": "imblearn.over_sampling.SMOTE"}, toy)
+    {'_target_': 'imblearn.over_sampling.SMOTE'}
+    """
+    if sampler is None:
+        return None
+    if not dataset.categorical:
+        return {key: value for key, value in sampler.items() if key not in ("_mixed_", "_categorical_")}
+    key = "_categorical_" if len(dataset.categorical) == dataset.X.shape[1] else "_mixed_"
+    chosen: Make | None = sampler.get(key)
+    return chosen
 
 
 def room(y: np.ndarray) -> int:

@@ -9,34 +9,27 @@ from __future__ import annotations
 
 import re
 import warnings
-import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from sklearn import get_config, set_config
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.impute import SimpleImputer
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import has_fit_parameter
 
 from imblab.core import estimator_specs, own_code, prediction_checks
-from imblab.core.levels import RareLevels
-from imblab.core.resampling import Resampler, room
-from imblab.core.scaling import Scaling
+from imblab.core.preparation import Prepared, digest
 from imblab.core.spaces import LEARNER
+from imblab.core.splits import Pair
 from imblab.errors import foreign_reason
-from imblab.study import DECISION_VALUE, Dataset, Make, Scalar, fingerprint
+from imblab.study import DECISION_VALUE, Choice, Dataset, Learner, Make, Scalar, Tuning, fingerprint
 
-#: The code of "no category was ever seen here"; it becomes a constant column.
-NOTHING = -1.0
 #: The time that a library puts before what it says.
 CLOCK = re.compile(r"^\[\d\d:\d\d:\d\d\] ")
-#: Bytes of transformed rows beyond which they are not kept.
-MOST_KEPT = 32 * 2**20
 
 
 class FitFailed(Exception):
@@ -100,20 +93,6 @@ class Atom:
         object.__setattr__(self, "is_storable", rests.is_known)
 
 
-#: Digests of index arrays by identity: they are made once, never change, and stand in many atoms.
-_DIGESTS: dict[int, tuple[weakref.ref[np.ndarray], str]] = {}
-
-
-def digest(rows: np.ndarray) -> str:
-    """The address of an index array."""
-    known = _DIGESTS.get(id(rows))
-    if known is None or known[0]() is not rows:
-        if len(_DIGESTS) > 10_000:
-            _DIGESTS.clear()
-        known = _DIGESTS[id(rows)] = weakref.ref(rows), fingerprint(rows)
-    return known[1]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """The answer of an atom.
@@ -134,196 +113,6 @@ class Prediction:
     is_probability: bool
     reached: Mapping[str, Any]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """The features of a data set as two float64 arrays.
-
-    Attributes
-    ----------
-    numeric : ndarray of shape (n_rows, n_numeric)
-        In file order; NaN where missing.
-    codes : ndarray of shape (n_rows, n_categorical)
-        Positions among the sorted categories of each column; NaN where missing.
-    names : tuple of str
-        Of the columns of ``numeric``, then of ``codes``.
-    y : ndarray of shape (n_rows,)
-    gaps : ndarray of shape (n_columns,), bool
-        Whether a column misses a value anywhere.
-    rare : int or None
-        Levels with fewer fit rows than this are one level.
-    n_levels : tuple of int
-        Of each column of ``codes``.
-    """
-
-    numeric: np.ndarray
-    codes: np.ndarray
-    names: tuple[str, ...]
-    y: np.ndarray
-    gaps: np.ndarray
-    rare: int | None = None
-    n_levels: tuple[int, ...] = ()
-
-
-def table_of(dataset: Dataset) -> Table:
-    """The arrays behind a data set, made once."""
-    numeric = [c for c in dataset.X.columns if c not in dataset.categorical]
-    coded = [c for c in dataset.X.columns if c in dataset.categorical]
-    columns = [dataset.X[c].cat.codes.to_numpy(dtype=np.float64) for c in coded]
-    codes = np.column_stack(columns) if columns else np.empty((len(dataset.y), 0))
-    codes[codes < 0] = np.nan
-    numbers = np.empty((len(dataset.y), len(numeric)))
-    for i, name in enumerate(numeric):  # column by column: no second copy of a large table
-        numbers[:, i] = dataset.X[name].to_numpy(dtype=np.float64)
-    gaps = np.concatenate([np.isnan(part).any(axis=0) for part in (numbers, codes)])
-    n_levels = tuple(len(dataset.X[c].cat.categories) for c in coded)
-    return Table(numbers, codes, (*numeric, *coded), dataset.y, gaps, dataset.rare, n_levels)
-
-
-class Prepared:
-    """The fit rows of one part of a table, imputed and standardised once, and the way to transform other rows.
-
-    Parameters
-    ----------
-    data : Dataset or Table
-    fit : ndarray of int64
-        Row numbers.
-    reach : int, default=0
-        The largest k that a sampler will be asked for.
-
-    Attributes
-    ----------
-    X : ndarray of shape (n_fit, n_columns), float64, C-ordered
-        Numeric columns first in file order, then categorical ones as codes.
-    y : ndarray of shape (n_fit,)
-    categorical : list of int
-        Positions of the categorical columns in ``X``.
-    notes : tuple of str
-        Columns that hold no value here.
-    rare_levels : RareLevels or None
-        What was learned of rare levels, where the table asks for it.
-    finite : bool
-        Whether every value of ``X`` is a number; then so is every value made of them.
-    """
-
-    def __init__(self, data: Dataset | Table, fit: np.ndarray, reach: int = 0) -> None:
-        self._table = table = data if isinstance(data, Table) else table_of(data)
-        self._first, width = table.numeric.shape[1], len(table.names)
-        self.categorical = list(range(self._first, width))
-        self.y = table.y[fit]
-        # SMOTE puts its rows behind the real ones: no ratio copies those again.
-        whole = np.empty((len(fit) + room(self.y), width))
-        self.X = self._raw(fit, whole[: len(fit)])
-        self.notes = self._empty()
-        numeric, codes = self.X[:, : self._first], self.X[:, self._first :]
-        # Without a single missing value in the table the imputer is the identity: left out.
-        self._impute = (
-            SimpleImputer(strategy="median", keep_empty_features=True).fit(numeric)
-            if table.gaps[: self._first].any()
-            else None
-        )
-        self._imputed(numeric)
-        self._scaling = Scaling(numeric)
-        self._fill = np.array([_most_frequent(column) for column in codes.T])
-        self.rare_levels: RareLevels | None = None
-        self._finished(self.X)
-        if table.rare is not None and self.categorical:
-            self.rare_levels = RareLevels(codes, table.rare, table.n_levels)
-            self.rare_levels.apply(codes)
-        self.finite = bool(np.isfinite(self.X).all())
-        self._levels = [np.unique(self.X[:, column]) for column in self.categorical]
-        self.resampler = Resampler(whole, self.y, self.categorical, reach)
-        self._answered: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def transform(self, rows: np.ndarray) -> np.ndarray:
-        """The rows as the learner reads them: one-hot for categories, zeros for unseen ones."""
-        # The candidates of a part answer for the same rows one after the other: for two folds where both share a fit.
-        for known, X in self._answered:
-            if known is rows:
-                return X
-        X = self._raw(rows, np.empty((len(rows), self.X.shape[1])))
-        self._imputed(X[:, : self._first])
-        X = self.encode(self._finished(X))
-        if X.nbytes < MOST_KEPT:  # large ones are made again: they would lie idle while the next candidate is fitted
-            self._answered = [*self._answered[-1:], (rows, X)]
-        return X
-
-    @property
-    def filled(self) -> np.ndarray:
-        """The code of each coded column that a missing value becomes."""
-        codes: np.ndarray = self._fill[None].copy()
-        if self.rare_levels is not None:
-            self.rare_levels.apply(codes)
-        return codes.ravel()
-
-    def encode(self, X: np.ndarray) -> np.ndarray:
-        """Replace the coded columns by one column a level seen in the real fit rows."""
-        if not self.categorical:
-            return X
-        first = self.categorical[0]
-        hot = [
-            (X[:, column, None] == levels).astype(np.float64)
-            for column, levels in zip(self.categorical, self._levels, strict=True)
-        ]
-        return np.ascontiguousarray(np.hstack([X[:, :first], *hot]))
-
-    def _raw(self, rows: np.ndarray, into: np.ndarray) -> np.ndarray:
-        """Rows of the table as they are."""
-        if self.categorical:
-            into[:, : self._first] = self._table.numeric.take(rows, axis=0)
-            into[:, self._first :] = self._table.codes.take(rows, axis=0)
-        else:  # "clip", because "raise" would make a copy first
-            self._table.numeric.take(rows, axis=0, out=into, mode="clip")
-        return into
-
-    def _imputed(self, numeric: np.ndarray) -> None:
-        if self._impute is not None:
-            numeric[:] = self._impute.transform(numeric)
-
-    def _finished(self, X: np.ndarray) -> np.ndarray:
-        """Imputed numeric columns standardised, coded columns filled and their rare levels grouped, in place."""
-        self._scaling.apply(X[:, : self._first])
-        if self.categorical:
-            codes = X[:, self._first :]
-            np.copyto(codes, self._fill, where=np.isnan(codes))
-            if self.rare_levels is not None:
-                self.rare_levels.apply(codes)
-        return X
-
-    def _empty(self) -> tuple[str, ...]:
-        gaps = np.flatnonzero(self._table.gaps)
-        empty = [self._table.names[i] for i in gaps if np.isnan(self.X[:, i]).all()]
-        return tuple(f"column {name!r} holds no value in a fit part and was filled with 0" for name in empty)
-
-
-def form(sampler: Make | None, dataset: Dataset) -> Make | None:
-    """The form of a sampler that suits the column types of a table.
-
-    Parameters
-    ----------
-    sampler : mapping or None
-    dataset : Dataset
-
-    Returns
-    -------
-    mapping or None
-        None where there is no sampler, or none that can read the table's categorical columns.
-
-    Examples
-    --------
-    >>> import numpy as np, pandas as pd
-    >>> toy = Dataset("toy", pd.DataFrame({"a": [1.0, 2.0]}), np.array([0, 1]), ("no", "yes"))
-    >>> form({"_target_": "imblearn.over_sampling.SMOTE"}, toy)
-    {'_target_': 'imblearn.over_sampling.SMOTE'}
-    """
-    if sampler is None:
-        return None
-    if not dataset.categorical:
-        return {key: value for key, value in sampler.items() if key not in ("_mixed_", "_categorical_")}
-    key = "_categorical_" if len(dataset.categorical) == dataset.X.shape[1] else "_mixed_"
-    chosen: Make | None = sampler.get(key)
-    return chosen
 
 
 def fit_predict(atom: Atom, prepared: Prepared) -> Prediction:
@@ -550,12 +339,106 @@ def _reached(atom: Atom, y: np.ndarray) -> dict[str, Any]:
     return counts if atom.sampler is None else {"sampler": atom.sampler["_target_"].rsplit(".", 1)[-1], **counts}
 
 
-def _most_frequent(codes: np.ndarray) -> float:
-    """The most frequent code; ties go to the lowest, as in scikit-learn's SimpleImputer."""
-    seen, counts = np.unique(codes[~np.isnan(codes)], return_counts=True)
-    return float(seen[counts.argmax()]) if len(seen) else NOTHING
-
-
 def _reason(error: BaseException) -> str:
     # XGBoost says when it failed: the same failure would read otherwise each time.
     return f"{type(error).__name__}: {CLOCK.sub('', foreign_reason(error))}"
+
+
+#: An atom and the keyword arguments with which ``predict_proba`` answers it.
+Asked = tuple[Atom, Mapping[str, Any]]
+#: What the argument is given, by the declared form.
+_FORMS: dict[str, Callable[[int], Any]] = {"count": int, "range": lambda n: (0, n)}
+
+
+class Sharing:
+    """The fits of some bundles of one data set and learner.
+
+    Parameters
+    ----------
+    learner : Learner
+    tuning : Tuning
+    pairs : iterable of (ndarray, ndarray)
+        Every inner (fit, validate) pair that will be asked about.
+    """
+
+    def __init__(self, learner: Learner, tuning: Tuning, pairs: Iterable[Pair]) -> None:
+        self._rows: dict[str, list[np.ndarray]] = {}
+        for fit, validate in sorted(pairs, key=lambda pair: digest(pair[1])):
+            self._rows.setdefault(digest(fit), []).append(validate)
+        self._staged = learner.staged
+        self._rounds = rounds(learner, tuning)
+        self._known: dict[str, tuple[Atom, list[Asked]]] = {}
+
+    def family(self, atom: Atom) -> tuple[Atom, list[Asked]]:
+        """The atom to fit for an answer, and every atom that this fit answers, the given one first.
+
+        Parameters
+        ----------
+        atom : Atom
+
+        Returns
+        -------
+        fitted : Atom
+        asked : list of (Atom, mapping)
+        """
+        if atom.address not in self._known:
+            self._known[atom.address] = self._family(atom)
+        return self._known[atom.address]
+
+    def _family(self, atom: Atom) -> tuple[Atom, list[Asked]]:
+        key = digest(atom.fit)
+        if key not in self._rows or (len(self._rows[key]) == 1 and not self._rounds):
+            return atom, [(atom, {})]
+        mine = digest(atom.rows)
+        others = [atom, *(replace(atom, rows=rows) for rows in self._rows[key] if digest(rows) != mine)]
+        # One name for the fit, whichever of its questions is asked first.
+        fitted = replace(atom, rows=self._rows[key][0])
+        if not self._is_staged(atom):
+            return fitted, [(other, {}) for other in others]
+        return self._at(fitted, max(self._rounds)), [
+            (self._at(other, n), self._stage(n)) for other in others for n in self._in_order(atom)
+        ]
+
+    def made(self, atom: Atom) -> tuple[str, int] | None:
+        """Where a fitted learner says how many rounds it made, and how many it must be; None for no matter."""
+        if not self._is_staged(atom) or "made" not in self._staged:
+            return None
+        return self._staged["made"], max(self._rounds)
+
+    def alone(self) -> None:
+        """Let every number of rounds be fitted by itself from now on."""
+        self._rounds = ()
+        self._known.clear()
+
+    def _is_staged(self, atom: Atom) -> bool:
+        """Whether later rounds leave earlier ones as they are, for the kind of boosting that is asked for."""
+        kinds = self._staged.get("only", {}) if self._rounds else {}
+        return bool(self._rounds) and all(atom.learner.get(name) in allowed for name, allowed in kinds.items())
+
+    def _in_order(self, atom: Atom) -> Sequence[int]:
+        own = atom.learner[self._staged["parameter"]]
+        return [own, *(n for n in self._rounds if n != own)]
+
+    def _at(self, atom: Atom, n: int) -> Atom:
+        return replace(atom, learner={**atom.learner, self._staged["parameter"]: n})
+
+    def _stage(self, n: int) -> dict[str, Any]:
+        return {self._staged["argument"]: _FORMS[self._staged["form"]](n)}
+
+
+def rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
+    """The numbers of rounds of which the largest answers for all; empty where each needs a fit.
+
+    Only a grid asks for several numbers with everything else equal.
+
+    Examples
+    --------
+    >>> staged = {"parameter": "n_estimators", "argument": "num_iteration", "form": "count"}
+    >>> booster = Learner("b", {}, {"n_estimators": Choice((50, 100))}, staged)
+    >>> rounds(booster, Tuning("grid", tune_learner=True)), rounds(booster, Tuning("tpe", 5, tune_learner=True))
+    ((50, 100), ())
+    """
+    if not learner.staged or not tuning.tune_learner or tuning.method != "grid":
+        return ()
+    axis = learner.space.get(learner.staged["parameter"])
+    return tuple(int(n) for n in axis.values) if isinstance(axis, Choice) else ()

@@ -8,8 +8,8 @@ from sklearn.base import clone
 from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
-from imblab.core import estimator_specs, resampling
-from imblab.core.resampling import DenseDecoder, Memory, Remembered, Resampler
+from imblab.core import estimator_specs, sampling
+from imblab.core.sampling import DenseDecoder, Memory, Remembered, Resampler
 
 OVER = "imblearn.over_sampling"
 UNDER = "imblearn.under_sampling"
@@ -135,20 +135,20 @@ def test_a_tree_is_searched_where_scikit_learn_searches_one(n, width):
     X = np.random.default_rng(0).normal(size=(n, width))
     for k in range(1, n):
         chosen = NearestNeighbors(n_neighbors=k).fit(X)._fit_method
-        found = getattr(resampling._index(X, k, "minkowski"), "__self__", None)
+        found = getattr(sampling._index(X, k, "minkowski"), "__self__", None)
         assert isinstance(found, KDTree) == (chosen == "kd_tree")
 
 
 def test_one_search_serves_every_smaller_k_where_nothing_ties(monkeypatch):
     X, y = table("distinct", seed=0)
     searches = []
-    real = resampling._index
+    real = sampling._index
 
     def index(*asked):
         search = real(*asked)
         return lambda *rows: searches.append(1) or search(*rows)
 
-    monkeypatch.setattr(resampling, "_index", index)
+    monkeypatch.setattr(sampling, "_index", index)
     shared = Resampler(X, y, [], reach=7)
     for ratio in (0.3, 0.6, 1.0):
         for k in (2, 3, 5, 7):

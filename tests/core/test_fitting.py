@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import dummy
@@ -13,9 +14,11 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from imblab.core import pipelines
-from imblab.core.pipelines import Atom, FitFailed, Prepared, fit_predict
-from imblab.study import Dataset
+from imblab.core import design, fitting, sampling, splits
+from imblab.core.fitting import Atom, FitFailed, Sharing, atom_of, fit_answer, fit_predict, rounds
+from imblab.core.preparation import Prepared
+from imblab.edges import config, runner
+from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 OVER = {"_target_": "imblearn.over_sampling.RandomOverSampler"}
@@ -80,7 +83,7 @@ def words(values, levels=None):
 
 def run(data, fit, rows, learner=None, sampler=None, seed=0, **params):
     fit, rows = np.asarray(fit), np.asarray(rows)
-    atom = pipelines.atom_of(data, learner or RECORDER, sampler, params, seed, fit, rows)
+    atom = fitting.atom_of(data, learner or RECORDER, sampler, params, seed, fit, rows)
     return fit_predict(atom, Prepared(data, fit))
 
 
@@ -232,7 +235,7 @@ def test_one_prepared_part_answers_many_atoms_and_is_not_changed_by_them(spied):
     before = shared.X.copy()
     for k, rows in zip((5, 3, 7), parts, strict=True):
         for sampler, knobs in ((SMOTE, {"ratio": 0.9, "k": k}), (OVER, {"ratio": 0.8}), (None, {})):
-            atom = pipelines.atom_of(data, RECORDER, sampler, knobs, 4, fit, rows)
+            atom = fitting.atom_of(data, RECORDER, sampler, knobs, 4, fit, rows)
             fit_predict(atom, shared)
             together = spied["fit"], spied["predict"]
             fit_predict(atom, Prepared(data, fit))
@@ -262,8 +265,8 @@ def test_weights_are_made_of_the_rows_the_learner_receives(spied, sampler):
 
 
 def test_a_learner_takes_weights_or_not():
-    assert pipelines.takes_weights(LOGISTIC)
-    assert not pipelines.takes_weights({"_target_": "sklearn.neighbors.KNeighborsClassifier"})
+    assert fitting.takes_weights(LOGISTIC)
+    assert not fitting.takes_weights({"_target_": "sklearn.neighbors.KNeighborsClassifier"})
 
 
 # ----------------------------------------------------------------------------------------------------------- the answer
@@ -290,10 +293,10 @@ def test_an_older_store_knows_nothing_of_decision_values_and_all_of_probabilitie
 
     def addresses():
         makes = (LOGISTIC, {"_target_": "sklearn.svm.SVC"}, {**LOGISTIC, "C": 2.0}, {"_target_": "nowhere.Learner"})
-        return [pipelines.atom_of(data, make, None, {}, 0, rows, rows).address for make in makes]
+        return [fitting.atom_of(data, make, None, {}, 0, rows, rows).address for make in makes]
 
     now = addresses()
-    monkeypatch.setattr(pipelines, "gives_probabilities", lambda make: True)  # what stands at the end is left out
+    monkeypatch.setattr(fitting, "gives_probabilities", lambda make: True)  # what stands at the end is left out
     assert [new == old for new, old in zip(now, addresses(), strict=True)] == [True, False, True, True]
 
 
@@ -342,10 +345,10 @@ def test_a_learner_that_did_not_converge_says_so():
 def test_flat_params_go_to_learner_sampler_and_weight():
     data, fit, rows = dataset({"a": np.arange(12.0)}), np.arange(8), np.arange(8, 12)
     params = {"ratio": 0.5, "k": 3, "weight": 2.0, "learner.C": 0.1}
-    atom = pipelines.atom_of(data, {**LOGISTIC, "C": 1.0, "max_iter": 50}, SMOTE, params, 5, fit, rows)
+    atom = fitting.atom_of(data, {**LOGISTIC, "C": 1.0, "max_iter": 50}, SMOTE, params, 5, fit, rows)
     assert atom.learner == {**LOGISTIC, "C": 0.1, "max_iter": 50}
     assert (atom.knobs, atom.weight, atom.seed) == ({"ratio": 0.5, "k": 3}, 2.0, 5)
-    assert pipelines.atom_of(data, LOGISTIC, None, {}, 0, fit, rows).weight is None
+    assert fitting.atom_of(data, LOGISTIC, None, {}, 0, fit, rows).weight is None
 
 
 def test_the_address_of_an_atom_is_all_that_decides_its_answer():
@@ -400,13 +403,13 @@ def test_a_sampler_takes_the_form_that_suits_the_columns():
     numeric = dataset({"a": np.arange(3.0)})
     mixed = dataset({"a": np.arange(3.0), "u": words(["x", "y", "x"])})
     all_words = dataset({"u": words(["x", "y", "x"])})
-    assert pipelines.form(FORMS, numeric) == {**SMOTE, "m": 1}
-    assert pipelines.form(FORMS, mixed) == FORMS["_mixed_"]
-    assert pipelines.form(FORMS, all_words) == FORMS["_categorical_"]
+    assert sampling.form(FORMS, numeric) == {**SMOTE, "m": 1}
+    assert sampling.form(FORMS, mixed) == FORMS["_mixed_"]
+    assert sampling.form(FORMS, all_words) == FORMS["_categorical_"]
     for data in (numeric, mixed, all_words):
-        assert pipelines.form(None, data) is None
-    assert pipelines.form(SMOTE, numeric) == SMOTE
-    assert pipelines.form(SMOTE, mixed) is pipelines.form(SMOTE, all_words) is None
+        assert sampling.form(None, data) is None
+    assert sampling.form(SMOTE, numeric) == SMOTE
+    assert sampling.form(SMOTE, mixed) is sampling.form(SMOTE, all_words) is None
 
 
 def test_an_answer_is_addressed_with_the_versions_it_rests_on():
@@ -416,3 +419,118 @@ def test_an_answer_is_addressed_with_the_versions_it_rests_on():
     said = estimator_specs.versions({"_target_": "lightgbm.LGBMClassifier"})
     assert f"imblab {__version__}" in said
     assert all(f"{name} " in said for name in ("numpy", "scipy", "sklearn", "lightgbm"))
+
+
+CONF = config.compose(["name=x", "dataset=[ecoli3]", "learner=[lightgbm,xgboost,logistic]"]).study
+SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
+
+
+def toy(n=300, positives=60, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.zeros(n, dtype=np.int64)
+    y[rng.permutation(n)[:positives]] = 1
+    X = pd.DataFrame({"a": rng.normal(size=n) + y, "b": rng.normal(size=n), "c": rng.integers(0, 4, n).astype(float)})
+    return Dataset("toy", X, y, ("no", "yes"), fingerprint=f"toy-{seed}")
+
+
+def learner(name):
+    return next(item for item in CONF.learners if item.name == name)
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+@pytest.mark.parametrize("more", [{}, {"subsample": 0.7, "subsample_freq": 1, "colsample_bytree": 0.6}])
+def test_a_booster_with_many_rounds_answers_for_fewer_to_the_bit(name, more):
+    if name == "xgboost":
+        more = {k: v for k, v in more.items() if k != "subsample_freq"}
+    booster = replace(learner(name), space={"n_estimators": Choice((40, 7, 20))}, make={**learner(name).make, **more})
+    data = toy()
+    fit, rows = np.arange(0, 200), np.arange(200, 300)
+    sharing = Sharing(booster, Tuning(tune_learner=True), [(fit, rows)])
+    atom = atom_of(data, booster.make, SMOTE, {"ratio": 0.5, "k": 3, "learner.n_estimators": 7}, 0, fit, rows)
+    fitted, asked = sharing.family(atom)
+    assert fitted.learner["n_estimators"] == 40
+    assert [a.learner["n_estimators"] for a, _ in asked] == [7, 40, 20]
+    assert asked[0][0].address == atom.address
+    prepared = Prepared(data, fit)
+    for (one, _), answer in zip(asked, fit_answer(fitted, asked, prepared), strict=True):
+        np.testing.assert_array_equal(answer.values, fit_predict(one, prepared).values)
+
+
+def test_a_refit_is_fitted_as_it_is_asked():
+    booster = replace(learner("lightgbm"), space={"n_estimators": Choice((40, 7))})
+    data = toy()
+    fit, rows = np.arange(0, 200), np.arange(200, 300)
+    sharing = Sharing(booster, Tuning(tune_learner=True), [(fit[:100], fit[100:])])
+    atom = atom_of(data, booster.make, None, {"learner.n_estimators": 7}, 0, fit, rows)
+    assert sharing.family(atom) == (atom, [(atom, {})])
+
+
+def test_rounds_are_shared_in_grids_of_declared_learners_only():
+    booster = replace(learner("lightgbm"), space={"n_estimators": Choice((40, 7))})
+    assert rounds(booster, Tuning(tune_learner=True)) == (40, 7)
+    assert rounds(booster, Tuning()) == ()
+    assert rounds(booster, Tuning("random", 5, tune_learner=True)) == ()
+    assert rounds(replace(learner("logistic"), space={"C": Choice((1.0, 2.0))}), Tuning(tune_learner=True)) == ()
+
+
+def study(protocol, learners, tuning=None):
+    strategies = (
+        Strategy("threshold", threshold="tuned"),
+        Strategy("smote", SMOTE, threshold="tuned", space={"ratio": Choice((0.5, 1.0)), "k": Choice((3, 5))}),
+    )
+    measures = CONF.measures
+    return Study("toy", 0, {}, tuple(learners), strategies, measures, protocol, tuning=tuning or Tuning())
+
+
+def answered(question, data):
+    plans = {"toy": splits.plan(data, question.protocol, question.seed)}
+    work = runner.bundles(question, plans, design.expand(question, plans))
+    rows = []
+    tally = runner.run({"toy": data}, work, 1, rows.append)
+    return {r.key: (dict(r.scores), dict(r.params), r.threshold, r.value) for r in rows}, tally
+
+
+def test_shared_inner_folds_take_exactly_half_of_the_inner_fits():
+    outer, repeats = 4, 2
+    protocol = Protocol(outer_folds=outer, inner="shared", repeats=repeats)
+    question = study(protocol, [learner("logistic")])
+    rows, tally = answered(question, toy())
+    candidates = 1 + 4
+    pairs_of_folds = outer * (outer - 1) // 2
+    refits = {(key.rsplit("/", 2)[1:][0], key.rsplit("/", 1)[1]) for key in rows}
+    assert tally.fits - repeats * outer * 2 == candidates * pairs_of_folds * repeats
+    assert len(refits) == repeats * outer
+
+
+def test_shared_inner_folds_give_what_fits_for_each_give(monkeypatch):
+    protocol = Protocol(outer_folds=3, inner="shared")
+    question = study(protocol, [learner("logistic"), learner("lightgbm")])
+    shared, few = answered(question, toy())
+    monkeypatch.setattr(Sharing, "family", lambda self, atom: (atom, [(atom, {})]))
+    alone, many = answered(question, toy())
+    assert shared == alone
+    assert few.fits < many.fits
+
+
+def test_tuned_rounds_are_one_fit_a_candidate_and_change_no_row(monkeypatch):
+    space = {"n_estimators": Choice((5, 10, 20)), "num_leaves": Choice((4, 8))}
+    # So few rows a leaf that every round grows a tree: a booster that stops early is asked for each number by itself.
+    booster = replace(learner("lightgbm"), space=space, make={**learner("lightgbm").make, "min_child_samples": 2})
+    question = study(Protocol(outer_folds=3, inner_folds=2), [booster], Tuning(tune_learner=True))
+    shared, few = answered(question, toy())
+    monkeypatch.setattr(Sharing, "family", lambda self, atom: (atom, [(atom, {})]))
+    alone, many = answered(question, toy())
+    assert shared == alone
+    inner = 3 * 2 * (1 + 4) * 2
+    assert few.fits - inner <= 6
+    assert many.fits - 3 * inner <= 6
+
+
+def test_the_files_of_the_boosters_declare_how_they_are_asked():
+    declared = {
+        path.stem: raw[path.stem]["staged"]
+        for path in (config.compose.__globals__["home"]() / "learner").glob("*.yaml")
+        if "staged" in (raw := yaml.safe_load(path.read_text()))[path.stem]
+    }
+    assert set(declared) == {"lightgbm", "xgboost"}
+    assert Learner("x", {}, {}, declared["lightgbm"]).staged["argument"] == "num_iteration"
