@@ -422,7 +422,7 @@ def test_an_answer_is_addressed_with_the_versions_it_rests_on():
 
 
 CONF = config.compose(["name=x", "dataset=[ecoli3]", "learner=[lightgbm,xgboost,logistic]"]).study
-SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
+PLAIN_SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 
 
 def toy(n=300, positives=60, seed=0):
@@ -446,7 +446,7 @@ def test_a_booster_with_many_rounds_answers_for_fewer_to_the_bit(name, more):
     data = toy()
     fit, rows = np.arange(0, 200), np.arange(200, 300)
     sharing = Sharing(booster, Tuning(tune_learner=True), [(fit, rows)])
-    atom = atom_of(data, booster.make, SMOTE, {"ratio": 0.5, "k": 3, "learner.n_estimators": 7}, 0, fit, rows)
+    atom = atom_of(data, booster.make, PLAIN_SMOTE, {"ratio": 0.5, "k": 3, "learner.n_estimators": 7}, 0, fit, rows)
     fitted, asked = sharing.family(atom)
     assert fitted.learner["n_estimators"] == 40
     assert [a.learner["n_estimators"] for a, _ in asked] == [7, 40, 20]
@@ -476,7 +476,7 @@ def test_rounds_are_shared_in_grids_of_declared_learners_only():
 def study(protocol, learners, tuning=None):
     strategies = (
         Strategy("threshold", threshold="tuned"),
-        Strategy("smote", SMOTE, threshold="tuned", space={"ratio": Choice((0.5, 1.0)), "k": Choice((3, 5))}),
+        Strategy("smote", PLAIN_SMOTE, threshold="tuned", space={"ratio": Choice((0.5, 1.0)), "k": Choice((3, 5))}),
     )
     measures = CONF.measures
     return Study("toy", 0, {}, tuple(learners), strategies, measures, protocol, tuning=tuning or Tuning())
