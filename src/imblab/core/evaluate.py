@@ -14,21 +14,10 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from imblab.core import (
-    calibration,
-    design,
-    fitting,
-    measures,
-    own_code,
-    preparation,
-    sampling,
-    search,
-    spaces,
-    splits,
-    thresholds,
-)
+from imblab.core import calibration, design, fitting, measures, own_code, preparation, search, spaces, thresholds
 from imblab.core.fitting import Atom, FitFailed, Prediction
-from imblab.core.splits import Pair
+from imblab.core.sampling import form
+from imblab.core.splits import Pair, of_repeat
 from imblab.result import Evaluation, Trial
 from imblab.study import DECISION_VALUE, PROBABILITY, Axis, Cell, Dataset, Make, Measure, Scalar, Study, Threshold
 
@@ -71,14 +60,14 @@ class Task:
 
     def __post_init__(self) -> None:
         cell = self.cell
-        object.__setattr__(self, "sampler", sampling.form(cell.strategy.sampler, self.dataset))
+        object.__setattr__(self, "sampler", form(cell.strategy.sampler, self.dataset))
         axes = spaces.axes(cell.strategy, cell.learner, self.study.tuning.tune_learner)
         object.__setattr__(self, "axes", axes)
 
     @property
     def seed(self) -> int:
         """The random state of the repeat."""
-        return splits.of_repeat(self.study.seed, self.cell.split.repeat)
+        return of_repeat(self.study.seed, self.cell.split.repeat)
 
     @property
     def primary(self) -> Measure:
