@@ -24,11 +24,12 @@ LAYERS = {
     "seeds": 0,
     "fields": 0,
     "evaluations": 0,
-    "core": 1,
-    "analysis": 1,
-    "edges": 2,
+    "stats": 1,
+    "core": 2,
+    "analysis": 2,
+    "edges": 3,
 }
-LAYERS |= {"commands": 3, "cli": 4, "__main__": 5}
+LAYERS |= {"commands": 4, "cli": 5, "__main__": 6}
 #: Edges do not import one another, but for these pairs (importer, imported), and the files and colours that all share.
 MAY = {("report", "figures")}
 SHARED_EDGES = {"files", "palette"}
@@ -98,7 +99,13 @@ def test_layers_point_one_way():
                 wrong.append(f"{name}:{line} imports {target}")
             if layer(name) == layer(target) == 0:
                 wrong += [f"{name}:{line} imports {target}"] if name == "study" else []
-    assert not wrong, "\n".join(["layers: study < core, analysis < edges < commands < cli", *wrong])
+    assert not wrong, "\n".join(["layers: study < stats < core, analysis < edges < commands < cli", *wrong])
+
+
+def test_statistics_know_numbers_alone():
+    """`stats` may import the texts of errors and numbers, and no noun of a study."""
+    targets = {target for name, tree in TREES.items() if name.startswith("stats.") for target, _ in first_party(tree)}
+    assert {target for target in targets if not target.startswith("stats")} <= {"errors", "text"}
 
 
 def test_edges_do_not_import_one_another():

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from imblab.analysis import across_datasets, ranks, table
+from imblab.analysis import across_datasets, table
 from imblab.analysis.claims import register
-from imblab.analysis.intervals import holm
 from imblab.analysis.wording import over_sources
 from imblab.result import Evaluation
+from imblab.stats import ranks
+from imblab.stats.paired_tests import holm
 from imblab.study import Claims, Learner, Measure, Protocol, Strategy, Study
 
 NAMES = ("none", "threshold", "smote")

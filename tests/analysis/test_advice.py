@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from imblab.analysis.advice import ON_POINTS, ON_RESAMPLING, advice
-from imblab.analysis.intervals import detectable_factor
+from imblab.stats.paired_tests import detectable_factor
 from imblab.study import Learner, Measure, Protocol, Strategy, Study
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}

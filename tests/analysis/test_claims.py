@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from imblab.analysis import compare, table
 from imblab.analysis.claims import family, labels, pairs, register
-from imblab.analysis.intervals import corrected_t, detectable, holm
 from imblab.result import Evaluation
+from imblab.stats.paired_tests import corrected_t, detectable, holm
 from imblab.study import Claims, Learner, Measure, Protocol, Strategy, Study
 
 NAMES = ("none", "threshold", "smote", "smote_threshold")

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from imblab.analysis import compare, table
-from imblab.analysis.intervals import corrected_t, holm
 from imblab.analysis.wording import isolates_resampling
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Trial
+from imblab.stats.paired_tests import corrected_t, holm
 from imblab.study import Choice, Claims, Learner, Measure, Protocol, Strategy, Study
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}

@@ -14,12 +14,12 @@ import pytest
 from mlflow import MlflowClient
 from sklearn.metrics import average_precision_score, matthews_corrcoef, precision_score, recall_score
 
-from imblab.analysis.intervals import corrected_t
 from imblab.cli import main
 from imblab.commands import syncing, verdicts
 from imblab.edges import config, ledger, mlflow
 from imblab.errors import ConfigError, DataError
 from imblab.result import Evaluation, Trial
+from imblab.stats.paired_tests import corrected_t
 from imblab.study import Measure, Strategy, Study
 
 HOME = Path("experiments/tree")

@@ -14,10 +14,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import paired, ranks
+from imblab.analysis import paired
 from imblab.analysis.claims import Pair, family, labels, pairs, primary
-from imblab.analysis.intervals import TIED, holm
-from imblab.analysis.ranks import LEAST, Friedman
+from imblab.stats import ranks
+from imblab.stats.paired_tests import TIED, holm
+from imblab.stats.ranks import LEAST, Friedman
 from imblab.study import Study
 
 #: Names of tasks and the parent tables they were made from.

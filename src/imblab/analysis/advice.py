@@ -8,9 +8,9 @@ import pandas as pd
 
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.claims import family
-from imblab.analysis.intervals import detectable_factor
 from imblab.analysis.methods import named
 from imblab.analysis.wording import isolates_resampling, reasons
+from imblab.stats.paired_tests import detectable_factor
 from imblab.study import Study
 from imblab.text import format_two_digits, join_words
 

@@ -13,13 +13,12 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import paired, table
-from imblab.analysis.bayes import posterior
 from imblab.analysis.claims import Pair, labels, pairs, primary, register
 from imblab.analysis.claims import family as claimed_pairs
-from imblab.analysis.intervals import Estimate, detectable, holm
 from imblab.analysis.paired import Descriptive
 from imblab.analysis.summary import summarise
 from imblab.analysis.wording import sentences
+from imblab.stats.paired_tests import Estimate, detectable, holm, posterior
 from imblab.study import Study
 
 __all__ = ["contrasts", "pairs", "primary", "register", "sentences", "summarise", "verdict"]
@@ -66,7 +65,7 @@ def contrasts(
         ``equivalence_low`` and ``equivalence_high`` at 1 - 2 alpha; ``p``, ``p_holm`` over the family, NaN for what is
         exploratory; ``detectable``, the smallest difference the design would have found (80 % power, alpha divided by
         the size of the family); ``rope`` (NaN for a measure without one); ``below within above``, the posterior
-        probabilities of :func:`imblab.analysis.bayes.posterior`, which decide nothing; ``verdict``, *better* meaning
+        probabilities of :func:`.posterior`, which decide nothing; ``verdict``, *better* meaning
         that a is better than b, whichever way the measure points; ``reason`` where the verdict is inconclusive,
         exploratory or ``incomplete``, else None.
 
@@ -108,7 +107,7 @@ def verdict(
 
     Examples
     --------
-    >>> from imblab.analysis.intervals import corrected_t
+    >>> from imblab.stats.paired_tests import corrected_t
     >>> wide = corrected_t([0.1, 0.2, 0.15, 0.12, 0.18], 80, 20)
     >>> verdict(wide, wide, 0.01, 0.01, 0.05, greater_is_better=True)
     ('better', None)

@@ -33,7 +33,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from imblab.analysis import calibration, chance
+from imblab.stats import scoring_rules
+from imblab.stats.curves import chance_average_precision_of
 
 COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 COLUMNS = (*COORDINATES, "kind", "name", "x", "y", "z")
@@ -111,7 +112,7 @@ _Block = tuple[int, str, Sequence[str | None], Sequence[float], Sequence[float],
 def _of_fold(part: Part) -> Iterable[_Block]:
     x, fp, tp = cuts(part.y, part.values, part.is_probability)
     yield part.fold, "cut", [None] * len(x), x.tolist(), fp.tolist(), tp.tolist()
-    expected = chance.average_precision_of(part.values, int(part.y.sum()))
+    expected = chance_average_precision_of(part.values, int(part.y.sum()))
     yield _one(part.fold, "chance", "pr_auc", expected)
     if part.synthetic is not None:
         yield _one(part.fold, "synthetic", "nearer_to_majority", *part.synthetic)
@@ -120,13 +121,13 @@ def _of_fold(part: Part) -> Iterable[_Block]:
 def _pooled(parts: Sequence[Part]) -> list[_Block]:
     y, p = (np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "values"))
     base = np.concatenate([np.full(len(part.y), part.prevalence) for part in parts])
-    rows = calibration.bins(y, p)
+    rows = scoring_rules.bins(y, p)
     number, n, risk, positives = (list(column) for column in zip(*rows, strict=True))
     blocks: list[_Block] = [(POOLED, "bin", [str(i) for i in number], n, risk, positives)]
-    blocks += [_one(POOLED, "calibration", *item) for item in calibration.statistics(y, p, base).items()]
+    blocks += [_one(POOLED, "calibration", *item) for item in scoring_rules.statistics(y, p, base).items()]
     if all(part.corrected is not None for part in parts):
         q = np.concatenate([part.corrected for part in parts if part.corrected is not None])
-        blocks += [_one(POOLED, "prior", *item) for item in calibration.statistics(y, q, base).items()]
+        blocks += [_one(POOLED, "prior", *item) for item in scoring_rules.statistics(y, q, base).items()]
     return blocks
 
 

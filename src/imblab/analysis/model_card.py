@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import evidence, rebalancing
-from imblab.analysis.intervals import Estimate, corrected_t
 from imblab.result import Completeness
+from imblab.stats.paired_tests import Estimate, corrected_t
 from imblab.study import DECISION_VALUE, PROBABILITY, Scalar, Strategy, Study
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis.intervals import Estimate, corrected_t
 from imblab.analysis.methods import named
+from imblab.stats.paired_tests import Estimate, corrected_t
 from imblab.study import Study
 
 #: True, False, or the names of the data sets whose folds follow the time.

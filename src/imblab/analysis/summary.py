@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import paired, rebalancing, table
-from imblab.analysis.intervals import Estimate
 from imblab.analysis.paired import Descriptive
+from imblab.stats.paired_tests import Estimate
 from imblab.study import Scalar, Study
 
 #: The reference arms of every study.

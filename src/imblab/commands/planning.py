@@ -13,12 +13,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from imblab.analysis import intervals, rebalancing
+from imblab.analysis import rebalancing
 from imblab.commands.layout import EXPERIMENTS, Layout, lay_out, parse_request, planning_engine
 from imblab.core import design, forecast, splits
 from imblab.edges import config, datasets, runner, terminal
 from imblab.errors import ImblabError
 from imblab.overrides import to_shell
+from imblab.stats import paired_tests
 from imblab.study import Learner, Strategy, Study
 
 #: Seconds that `imblab plan` spends on timing fits, beyond one a data set and learner.
@@ -260,5 +261,5 @@ def _half_width(layout: Layout) -> dict[str, Any]:
     for name, plan in layout.plans.items():
         if layout.datasets[name].time is None:
             train, test = [len(s.train) for s in plan], [len(s.test) for s in plan]
-            found[name] = intervals.half_width_factor(len(plan), train, test, layout.study.claims.alpha)
+            found[name] = paired_tests.half_width_factor(len(plan), train, test, layout.study.claims.alpha)
     return found

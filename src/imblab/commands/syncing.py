@@ -20,12 +20,14 @@ import pyarrow as pa
 
 from imblab.commands import derived_files
 from imblab.commands.layout import Layout, lay_out
-from imblab.core import measures, replay
+from imblab.core import replay
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed
 from imblab.edges import config, datasets, files, identity, ledger, mlflow, provenance, runner, store, terminal
 from imblab.errors import ImblabError, StudyError, describe
 from imblab.result import Evaluation, Trial
+from imblab.stats import counts as confusion
+from imblab.stats import curves
 from imblab.study import Cell, Study, fingerprint
 
 SEARCHES, PREDICTIONS = "search.parquet", "predictions.parquet"
@@ -268,13 +270,13 @@ def inner_scores(layout: Layout, rows: Sequence[Evaluation], opener: Opener) -> 
 
 
 def _judged(task: Task, trial: Trial, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    called = [measures.counts_at(y, task.compared(trial.params, v), trial.threshold) for y, v in folds]
+    called = [confusion.counts_at(y, task.compared(trial.params, v), trial.threshold) for y, v in folds]
     total = sum(called[1:], called[0])
     counts = (total.tn, total.fp, total.fn, total.tp)
     found = {
-        "mcc": float(measures.mcc(*counts)),
-        "pr_auc": float(np.mean([measures.average_precision(*_ranked(y, v)) for y, v in folds])),
-        "recall": float(measures.recall(*counts)),
+        "mcc": float(confusion.mcc(*counts)),
+        "pr_auc": float(np.mean([curves.average_precision(*_ranked(y, v)) for y, v in folds])),
+        "recall": float(confusion.recall(*counts)),
     }
     return {name: value for name, value in found.items() if np.isfinite(value)}
 

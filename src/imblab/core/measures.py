@@ -13,7 +13,6 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from importlib import import_module
@@ -24,223 +23,54 @@ import numpy as np
 
 from imblab.core import admission
 from imblab.errors import ConfigError, foreign_reason, unknown
+from imblab.stats.counts import (
+    Counts,
+    accuracy,
+    accuracy_baseline,
+    balanced_accuracy,
+    counts_at,
+    f_beta,
+    g_mean,
+    mcc,
+    precision,
+    precision_at_prevalence,
+    recall,
+    specificity,
+)
+from imblab.stats.curves import average_precision, precision_at, recall_at, recall_at_precision, roc_auc
+from imblab.stats.scoring_rules import brier, log_loss
 from imblab.study import Measure
 
+# Studies name these functions by paths such as ``imblab.core.measures.mcc``.
+__all__ = [
+    "HOMES",
+    "Counts",
+    "MeasureFailed",
+    "accuracy",
+    "accuracy_baseline",
+    "average_precision",
+    "balanced_accuracy",
+    "brier",
+    "counts_at",
+    "f_beta",
+    "function_of",
+    "g_mean",
+    "is_counted",
+    "is_monotone",
+    "log_loss",
+    "mcc",
+    "precision",
+    "precision_at",
+    "precision_at_prevalence",
+    "recall",
+    "recall_at",
+    "recall_at_precision",
+    "roc_auc",
+    "score",
+    "specificity",
+]
 #: Where the functions of measures may live without being allowed.
 HOMES = ("imblab.core.measures", "imblab.core.costs", "sklearn.metrics")
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """A confusion matrix, or arrays of one shape that hold many."""
-
-    tn: Any
-    fp: Any
-    fn: Any
-    tp: Any
-
-    def __add__(self, other: Counts) -> Counts:
-        """The summed counts of two sets of rows."""
-        return Counts(self.tn + other.tn, self.fp + other.fp, self.fn + other.fn, self.tp + other.tp)
-
-
-def counts_at(y: np.ndarray, p: np.ndarray, thresholds: Any) -> Counts:
-    """Confusion counts at every threshold: a row is called positive iff p >= threshold.
-
-    ``thresholds`` may have any shape and order; the counts are whole numbers of that shape.
-
-    Examples
-    --------
-    >>> counts_at(np.array([0, 1, 1]), np.array([0.2, 0.5, 0.9]), 0.5).tp.item()
-    2
-    """
-    positive = np.asarray(y) == 1
-    if np.ndim(thresholds) == 0:  # no sorting for a single cut
-        called = p >= thresholds
-        rows, flagged, right = len(p), np.count_nonzero(called), np.count_nonzero(called & positive)
-        caught, wrong = np.count_nonzero(positive) - right, flagged - right
-        return Counts(*(np.asarray(n) for n in (rows - flagged - caught, wrong, caught, right)))
-    positives, negatives = np.sort(p[positive]), np.sort(p[~positive])
-    cuts = np.asarray(thresholds, dtype=np.float64)
-    fn, tn = np.searchsorted(positives, cuts), np.searchsorted(negatives, cuts)
-    return Counts(tn, len(negatives) - tn, fn, len(positives) - fn)
-
-
-def _ratio(above: Any, below: Any) -> np.ndarray:
-    """Division that gives NaN over an empty denominator."""
-    above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
-    out = np.full(np.broadcast(above, below).shape, np.nan)
-    return np.asarray(np.divide(above, below, out=out, where=below != 0))
-
-
-def mcc(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
-    """Matthews (1975) correlation coefficient; 0 where a row or column of the confusion matrix is empty.
-
-    ``(tp tn - fp fn) / sqrt((tp + fp) (tn + fn) (tp + fn) (tn + fp))``
-
-    Examples
-    --------
-    >>> mcc(90, 0, 0, 10).item()
-    1.0
-    """
-    tn, fp, fn, tp = (np.asarray(c, dtype=np.float64) for c in (tn, fp, fn, tp))
-    # Floats, because the product of four counts leaves int64; one root, because only sqrt(a * a) is exactly a.
-    scale = np.sqrt(((tp + fp) * (tn + fn)) * ((tp + fn) * (tn + fp)))
-    found = _ratio(tp * tn - fp * fn, scale)
-    found[np.isnan(found)] = 0.0
-    return found
-
-
-def recall(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
-    """Share of the positives that are called positive; undefined without positives."""
-    return _ratio(tp, np.add(tp, fn))
-
-
-def precision(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
-    """Share of the called positives that are positive; undefined where nothing is called positive."""
-    return _ratio(tp, np.add(tp, fp))
-
-
-def specificity(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
-    """Share of the negatives that are called negative; undefined without negatives."""
-    return _ratio(tn, np.add(tn, fp))
-
-
-def precision_at_prevalence(tn: Any, fp: Any, fn: Any, tp: Any, prevalence: float) -> np.ndarray:
-    """Precision where another share of the rows is positive than in this sample.
-
-    ``r pi / (r pi + f (1 - pi))`` with recall r, false positive rate f and prevalence pi, by Bayes' theorem: right as
-    long as nothing but the prevalence differs (Elkan 2001, IJCAI, 973-978). Undefined where a class is absent or
-    nothing is called positive. ``prevalence`` lies inside (0, 1).
-
-    Examples
-    --------
-    >>> precision_at_prevalence(90, 10, 0, 10, 0.01).round(4).item()
-    0.0917
-    """
-    if not 0 < prevalence < 1:
-        raise ValueError(f"prevalence is {prevalence!r}, and a prevalence lies inside (0, 1)")
-    caught, alarmed = recall(tn, fp, fn, tp) * prevalence, (1 - specificity(tn, fp, fn, tp)) * (1 - prevalence)
-    return _ratio(caught, caught + alarmed)
-
-
-def f_beta(tn: Any, fp: Any, fn: Any, tp: Any, beta: float = 1.0) -> np.ndarray:
-    """Weighted harmonic mean of precision and recall (van Rijsbergen 1979); undefined where tp, fp and fn are all 0."""
-    weighted = (1 + beta**2) * np.asarray(tp, dtype=np.float64)
-    return _ratio(weighted, weighted + beta**2 * np.asarray(fn, dtype=np.float64) + fp)
-
-
-def g_mean(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
-    """Geometric mean of recall and specificity (Kubat and Matwin 1997); undefined where a class is absent."""
-    return np.asarray(np.sqrt(recall(tn, fp, fn, tp) * specificity(tn, fp, fn, tp)))
-
-
-def balanced_accuracy(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
-    """Mean of recall and specificity (Brodersen et al. 2010); undefined where a class is absent."""
-    return np.asarray((recall(tn, fp, fn, tp) + specificity(tn, fp, fn, tp)) / 2)
-
-
-def accuracy(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
-    """Share of right calls; means little under imbalance and is shown beside its baseline only."""
-    return _ratio(np.add(tp, tn), np.add(tp, tn) + np.add(fp, fn))
-
-
-def accuracy_baseline(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
-    """Accuracy of always calling the majority of these rows."""
-    positives, negatives = np.add(tp, fn), np.add(tn, fp)
-    return _ratio(np.maximum(positives, negatives), positives + negatives)
-
-
-def _steps(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True positives and called rows from the highest score down, one step a distinct score."""
-    if not (p[1:] <= p[:-1]).all():  # `score` has sorted them already
-        order = np.argsort(-p, kind="stable")
-        y, p = y[order], p[order]
-    last = np.append(np.flatnonzero(p[1:] != p[:-1]), len(p) - 1)
-    return np.cumsum(y, dtype=np.int64)[last], last + 1
-
-
-def average_precision(y: np.ndarray, p: np.ndarray) -> float:
-    """Area under the precision-recall curve, ``sum (R_n - R_(n-1)) P_n``; undefined without positives.
-
-    scikit-learn's ``average_precision_score``; Davis and Goadrich (2006) on why not to interpolate linearly.
-
-    Examples
-    --------
-    >>> average_precision(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])).__round__(4)
-    0.8333
-    """
-    tp, called = _steps(y, p)
-    return float(_ratio(np.sum(np.diff(tp, prepend=0) * (tp / called)), tp[-1]))
-
-
-def roc_auc(y: np.ndarray, p: np.ndarray) -> float:
-    """Probability that a positive outranks a negative, ties half (Hanley and McNeil 1982); NaN if a class is absent."""
-    tp, called = _steps(y, p)
-    fp = called - tp
-    area = np.sum(np.diff(fp, prepend=0) * (2 * tp - np.diff(tp, prepend=0)))
-    return float(_ratio(area, 2 * tp[-1] * fp[-1]))
-
-
-def _caught(y: np.ndarray, p: np.ndarray, share: float) -> tuple[float, float]:
-    """Expected true positives among the ``share * n`` highest scores, and that number of rows."""
-    tp, called = _steps(y, p)
-    desk = _share("share", share) * len(y)
-    return float(np.interp(desk, np.append(0, called), np.append(0, tp))) if tp[-1] else float("nan"), desk
-
-
-def _share(name: str, value: float) -> float:
-    if not 0 < value <= 1:
-        raise ValueError(f"{name} is {value!r}, and a share lies above 0 and at most at 1")
-    return value
-
-
-def recall_at(y: np.ndarray, p: np.ndarray, share: float) -> float:
-    """Recall of an alert desk that looks at the top share of the rows; undefined without positives.
-
-    The desk takes ``share * n_rows`` rows from the highest score down: a real number, not rounded, so that the last
-    row may be taken in part. Where rows tie at its limit their order is random and the expectation is reported
-    (McSherry and Najork 2008): the true positives grow linearly between two distinct scores.
-    ``share`` lies in (0, 1]; the best value is ``min(1, share * n_rows / n_positives)``.
-
-    Examples
-    --------
-    >>> recall_at(np.array([1, 1, 0, 0]), np.array([0.9, 0.1, 0.1, 0.1]), 0.5).__round__(4)
-    0.6667
-    """
-    return float(_ratio(_caught(y, p, share)[0], np.sum(y)))
-
-
-def precision_at(y: np.ndarray, p: np.ndarray, share: float) -> float:
-    """Precision of an alert desk that looks at the top share of the rows; rows and ties as in :func:`recall_at`."""
-    return float(_ratio(*_caught(y, p, share)))
-
-
-def recall_at_precision(y: np.ndarray, p: np.ndarray, level: float) -> float:
-    """The largest recall among the cuts at distinct scores whose precision reaches a level.
-
-    0 where none does; undefined without positives. ``level`` lies in (0, 1].
-
-    Examples
-    --------
-    >>> recall_at_precision(np.array([0, 1, 1]), np.array([0.5, 0.4, 0.9]), 0.9)
-    0.5
-    """
-    tp, called = _steps(y, p)
-    reached = tp / called >= _share("level", level)  # as a quotient: level * called may round above tp
-    return float(_ratio(np.max(tp, where=reached, initial=0), tp[-1]))
-
-
-def brier(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean squared distance of probability and outcome (Brier 1950); lower is better."""
-    return float(np.mean((p - y) ** 2))
-
-
-def log_loss(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean negative log-likelihood, clipped by the machine epsilon as scikit-learn does; lower is better."""
-    eps = np.finfo(np.float64).eps
-    q = np.clip(p, eps, 1 - eps)
-    return float(-np.mean(np.log(np.where(y == 1, q, 1 - q))))
 
 
 class MeasureFailed(Exception):
@@ -308,7 +138,7 @@ def _found(
             f"{says}: {foreign_reason(error)}; a path must import. Correct it, or install the package."
         ) from error
     bound, packages = json.loads(parameters), {entry.partition(".")[0] for entry in own or ()}
-    homes = (*HOMES, *(own or ()), *(packages - {*admission.SHIPPED}))
+    homes = (*HOMES, "imblab.stats", *(own or ()), *(packages - {*admission.SHIPPED}))
     known = {
         n: _checked(name, partial(f, **bound) if bound else f, needs, f)
         for n, f in vars(module).items()

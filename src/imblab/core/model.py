@@ -23,6 +23,7 @@ from imblab.core.preparation import MAX_LEVELS, Prepared, too_many
 from imblab.core.retention import row_keeper
 from imblab.errors import foreign_reason
 from imblab.result import Trial
+from imblab.stats.calibration_maps import received_share
 from imblab.study import Dataset, Learner, Scalar, Split, fingerprint
 from imblab_model import Preparation, ThresholdClassifier, digest
 
@@ -205,7 +206,7 @@ def _calibration(task: Task, params: Mapping[str, Scalar], received: np.ndarray)
         assert weight is None or isinstance(weight, (int, float, str))
         share = float(task.dataset.y.mean())
         positive = int(received.sum())
-        given = calibration.received_share({"negative": len(received) - positive, "positive": positive}, weight)
+        given = received_share({"negative": len(received) - positive, "positive": positive}, weight)
         odds = (1 - share) * given / (share * (1 - given))
         return None if share == given else {"kind": kind, "odds": odds}
     if not calibration.is_learned(kind):

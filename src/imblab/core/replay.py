@@ -12,6 +12,7 @@ from imblab.core.evaluate import FAILED_FOLD, FAILED_REFIT, Predict, Task, calib
 from imblab.core.fitting import Atom, FitFailed, Prediction
 from imblab.core.preparation import Prepared
 from imblab.result import Evaluation
+from imblab.stats.calibration_maps import corrected, received_share
 from imblab.study import Cell, Dataset, Scalar, Split, Study
 
 if TYPE_CHECKING:
@@ -156,8 +157,8 @@ def prior_corrected(task: Task, row: Evaluation, prediction: Prediction) -> np.n
     if strategy.calibration != "none" or calibration.uncorrectable(strategy, learner) or not prediction.is_probability:
         return None
     share = float(task.dataset.y[task.cell.split.train].mean())
-    received = calibration.received_share(prediction.reached, row.params.get("weight"))
-    return calibration.corrected(prediction.values, share, received)
+    received = received_share(prediction.reached, row.params.get("weight"))
+    return corrected(prediction.values, share, received)
 
 
 def inner(task: Task, params: Mapping[str, Scalar]) -> list[tuple[np.ndarray, np.ndarray]]:

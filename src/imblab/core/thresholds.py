@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from imblab.core import costs
-from imblab.core.measures import Counts, counts_at, precision, recall
 from imblab.errors import ConfigError, unknown
+from imblab.stats import costs
+from imblab.stats.counts import Counts, counts_at, precision, recall
 from imblab.study import Threshold
 
 Fold = tuple[np.ndarray, np.ndarray]
@@ -123,7 +123,7 @@ def choose(
 
     Examples
     --------
-    >>> from imblab.core.measures import mcc
+    >>> from imblab.stats.counts import mcc
     >>> folds = [(np.array([0, 0, 1]), np.array([0.1, 0.3, 0.4]))]
     >>> choose("tuned", folds, tuple(i / 100 for i in range(1, 100)), mcc).threshold
     0.4
@@ -169,7 +169,7 @@ def ceiling(rule: Threshold, folds: Sequence[Fold], positives: int, negatives: i
 
     Examples
     --------
-    >>> from imblab.core.measures import recall
+    >>> from imblab.stats.counts import recall
     >>> ceiling(0.5, [(np.array([0, 1]), np.array([0.1, 0.2]))], 1, 1, recall)
     0.5
     """

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import evidence as evidences
-from imblab.analysis.intervals import Estimate, corrected_t
 from imblab.analysis.text_tables import percent
 from imblab.core import measures
 from imblab.result import Evaluation
+from imblab.stats.paired_tests import Estimate, corrected_t
 from imblab.study import Measure, Scalar, Strategy, Study
 from imblab.text import format_score
 

@@ -12,7 +12,7 @@ from sklearn.datasets import make_moons
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 
-from imblab.analysis.intervals import Estimate, corrected_t, detectable, half_width_factor, holm
+from imblab.stats.paired_tests import Estimate, corrected_t, detectable, half_width_factor, holm
 
 SCORES = st.floats(-1, 1, allow_nan=False).map(lambda v: round(v, 6))
 

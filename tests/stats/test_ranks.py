@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from imblab.analysis import ranks
-from imblab.analysis.intervals import holm
+from imblab.stats import ranks
+from imblab.stats.paired_tests import holm
 
 #: Demsar 2006, *Journal of Machine Learning Research* 7, table 6: AUC of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf.
 DEMSAR = np.array(

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imblab.core import costs, measures, thresholds
+from imblab.core import measures, thresholds
 from imblab.errors import ConfigError
+from imblab.stats import costs
 from imblab.study import Measure
 
 MATRIX = {"fn": 10, "fp": 1.5, "tp": 0.5, "tn": -0.25}

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 from scipy.special import chdtrc, fdtrc
 
-from imblab.analysis.intervals import TIED, holm
+from imblab.stats.paired_tests import TIED, holm
 
 #: With fewer units no test is made: five differences of one sign have a two-sided p of .0625.
 LEAST = 6

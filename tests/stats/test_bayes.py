@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from imblab.analysis.bayes import posterior
-from imblab.analysis.intervals import Estimate, corrected_t
+from imblab.stats.paired_tests import Estimate, corrected_t, posterior
 
 SCORES = st.lists(st.floats(-1, 1).map(lambda v: round(v, 4)), min_size=3, max_size=20)
 

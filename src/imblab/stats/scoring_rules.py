@@ -47,7 +47,7 @@ def statistics(y: np.ndarray, p: np.ndarray, prevalence: float | np.ndarray) -> 
     """
     slope, intercept = recalibration(y, p) if _enough(y) else (None, None)
     return {
-        "brier": _brier(y, p),
+        "brier": brier(y, p),
         "brier_skill": brier_skill(y, p, prevalence),
         "log_loss": log_loss(y, p),
         "ece": calibration_error(y, p) if _enough(y) else None,
@@ -56,6 +56,11 @@ def statistics(y: np.ndarray, p: np.ndarray, prevalence: float | np.ndarray) -> 
         "observed_expected": _over(float(np.sum(y)), float(np.sum(p))),
         "mean_risk_ratio": _over(float(np.sum(p)), float(np.sum(y))),
     }
+
+
+def brier(y: np.ndarray, p: np.ndarray) -> float:
+    """Mean squared distance of probability and outcome (Brier 1950); lower is better."""
+    return float(np.mean((p - y) ** 2))
 
 
 def brier_skill(y: np.ndarray, p: np.ndarray, prevalence: float | np.ndarray) -> float | None:
@@ -69,7 +74,7 @@ def brier_skill(y: np.ndarray, p: np.ndarray, prevalence: float | np.ndarray) ->
     >>> brier_skill(np.array([0, 1]), np.array([0.0, 1.0]), 0.5)
     1.0
     """
-    gained = _over(_brier(y, p), _brier(y, np.broadcast_to(prevalence, y.shape)))
+    gained = _over(brier(y, p), brier(y, np.broadcast_to(prevalence, y.shape)))
     return None if gained is None else 1 - gained
 
 
@@ -196,10 +201,6 @@ def _separated(y: np.ndarray, x: np.ndarray) -> bool:
 def _enough(y: np.ndarray) -> bool:
     positives = int(np.sum(y))
     return min(positives, len(y) - positives) >= FEWEST
-
-
-def _brier(y: np.ndarray, p: np.ndarray) -> float:
-    return float(np.mean((p - y) ** 2))
 
 
 def _over(above: float, below: float) -> float | None:
