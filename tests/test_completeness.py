@@ -263,7 +263,7 @@ def test_a_finished_study_that_is_extended_is_incomplete_again(done, tmp_path, m
     path = Path("experiments/demo") / ledger.QUESTION
     mapping = yaml.safe_load(path.read_text())
     mapping["dataset"]["yeast6"] = mapping["dataset"]["yeast4"]
-    path.write_text(safe_yaml.text(mapping))
+    path.write_text(safe_yaml.to_yaml(mapping))
     out = " ".join(printed(capsys, "compare", "demo").split())
     assert out.startswith("Incomplete: 24 of 36 evaluations are there.")
     assert "Missing: 12 evaluations: all of data set yeast6." in out
@@ -355,7 +355,9 @@ def test_tables_in_memory_belong_to_the_design(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ("name=inmemory", "dataset=[]", "learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke")
     study = imblab.compose(*words)
-    source = imblab.edges.datasets.load({"kind": "bundled", "target": "target", "positive": "positive"}, "ecoli3")
+    source = imblab.edges.datasets.load_dataset(
+        {"kind": "bundled", "target": "target", "positive": "positive"}, "ecoli3"
+    )
     one, two = (replace(source, name=name, parent=name) for name in ("one", "my table"))
     imblab.run(study, data=[one, two], store_path=None)
     home = Path("experiments/inmemory")

@@ -57,7 +57,7 @@ def answered(capsys, name):
 @pytest.mark.parametrize("content", [b"", b"PAR1 not parquet PAR1", b"null"], ids=["empty", "junk", "text"])
 def test_a_study_goes_on_without_its_derived_files(command, content, capsys):
     rows = (HOME / ledger.ROWS).read_bytes()
-    for name in (evidence.FILE, SEARCHES, provenance.FILE):
+    for name in (evidence.FILE, SEARCHES, provenance.VERSIONS_FILE):
         assert (HOME / name).exists()
         (HOME / name).write_bytes(content)
     STORE.write_bytes(content * 400)
@@ -74,7 +74,7 @@ def test_a_study_goes_on_without_its_derived_files(command, content, capsys):
 
 
 def test_running_again_makes_the_derived_files_anew(done, capsys):
-    for name in (evidence.FILE, SEARCHES, provenance.FILE):
+    for name in (evidence.FILE, SEARCHES, provenance.VERSIONS_FILE):
         (HOME / name).write_bytes(b"junk")
     code, _, err = answered(capsys, "run")
     assert (code, err.count("is damaged")) == (0, 1 + err.count(SEARCHES))

@@ -126,7 +126,7 @@ def test_facts_of_tables_and_libraries_travel_with_it():
     assert set(facts["versions"]) >= {"python", "imblab", "numpy", "sklearn", "imblearn"}
     assert facts["tables"]["ecoli3"]["features"] == 7
     assert facts["system"] == f"{platform.system()} {platform.machine()}"
-    assert facts["git"] == provenance.git()
+    assert facts["git"] == provenance.git_state()
 
 
 def test_without_a_store_there_is_no_evidence(tmp_path, monkeypatch, capsys):

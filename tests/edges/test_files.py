@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imblab.edges import files
-from imblab.edges.files import locks, paths
+from imblab.edges.files import contents, locks
 from imblab.errors import StudyError
 
 
@@ -24,14 +24,14 @@ def study(tmp_path, monkeypatch):
 
 
 def no_remains(folder):
-    return not [p for p in folder.rglob("*") if p.name.endswith(files.TEMPORARY[1])]
+    return not [p for p in folder.rglob("*") if p.name.endswith(files.TEMPORARY_AFFIXES[1])]
 
 
 ACTS = {
-    "read": lambda folder, name: files.read(folder, name),
+    "read": lambda folder, name: files.read_bytes(folder, name),
     "replace": lambda folder, name: files.replace(folder, name, b"new"),
     "replace_all": lambda folder, name: files.replace_all(folder, {"fine.txt": b"fine", name: b"new"}),
-    "append": lambda folder, name: os.close(files.appended(folder, name)),
+    "append": lambda folder, name: os.close(files.open_for_append(folder, name)),
 }
 
 
@@ -57,12 +57,12 @@ def test_a_folder_that_is_a_link_is_not_entered(study, act, step):
     with pytest.raises(StudyError, match=f"'{step}' is a link to"):
         ACTS[act](study, "tables/a.csv")
     with pytest.raises(StudyError, match="is a link to"):
-        files.make(study, "tables")
+        files.make_folder(study, "tables")
 
 
 def test_no_link_leads_into_a_rescoring(study):
     inner = study / "rescored" / "other"
-    files.make(inner)
+    files.make_folder(inner)
     files.replace(inner, "a.txt", b"x")
     (study / "rescored").rename("elsewhere")
     (study / "rescored").symlink_to(Path("elsewhere").resolve())
@@ -75,8 +75,8 @@ def test_the_folders_above_a_study_may_be_links(study):
     Path("experiments").rename("big disk")
     Path("experiments").symlink_to("big disk")
     files.replace(study, "tables/a.csv", b"new")
-    assert files.read(study, "tables/a.csv") == b"new"
-    assert files.names(study, "tables") == ["tables/a.csv"]
+    assert files.read_bytes(study, "tables/a.csv") == b"new"
+    assert files.file_names(study, "tables") == ["tables/a.csv"]
 
 
 @pytest.mark.parametrize("act", ACTS)
@@ -101,14 +101,17 @@ def test_what_is_no_regular_file_is_refused_and_does_not_block(study, act, put, 
 
 def test_a_file_where_a_folder_is_expected_is_refused(study):
     (study / "figures").write_text("x")
-    for act in (lambda: files.make(study, "figures"), lambda: files.replace(study, "figures/a.svg", b"x")):
+    for act in (lambda: files.make_folder(study, "figures"), lambda: files.replace(study, "figures/a.svg", b"x")):
         with pytest.raises(StudyError, match=r"'experiments/demo/figures' is a file; a folder is expected there"):
             act()
 
 
 def test_hard_links_are_neither_appended_to_nor_uploaded_and_a_replaced_file_leaves_them(study):
     os.link("victim", study / "ledger.jsonl")
-    for act in (lambda: files.appended(study, "ledger.jsonl"), lambda: files.read(study, "ledger.jsonl", alone=True)):
+    for act in (
+        lambda: files.open_for_append(study, "ledger.jsonl"),
+        lambda: files.read_bytes(study, "ledger.jsonl", single_link=True),
+    ):
         with pytest.raises(StudyError, match=r"has 2 names \(hard links\).*cp ledger.jsonl copy"):
             act()
     files.replace(study, "ledger.jsonl", b"new")
@@ -116,7 +119,7 @@ def test_hard_links_are_neither_appended_to_nor_uploaded_and_a_replaced_file_lea
 
 
 def test_a_link_that_is_put_there_between_check_and_use_is_not_followed(study, monkeypatch):
-    files.check(study, ("tables",))
+    files.refuse_special_files(study, ("tables",))
     real = os.open
 
     def late(path, *args, **kwargs):
@@ -127,12 +130,12 @@ def test_a_link_that_is_put_there_between_check_and_use_is_not_followed(study, m
 
     monkeypatch.setattr(os, "open", late)
     with pytest.raises(StudyError, match="is a link"):
-        files.read(study, "tables/a.csv")
+        files.read_bytes(study, "tables/a.csv")
 
 
 def test_a_prepared_temporary_file_is_not_opened(study, monkeypatch):
     names = iter(["0" * 16, "1" * 16])
-    monkeypatch.setattr(paths.secrets, "token_hex", lambda _: next(names))
+    monkeypatch.setattr(contents.secrets, "token_hex", lambda _: next(names))
     (study / "tables" / f".a.csv.{'0' * 16}.new").symlink_to(Path("victim").resolve())
     with pytest.raises(StudyError, match="cannot be written"):
         files.replace(study, "tables/a.csv", b"new")
@@ -149,28 +152,28 @@ def test_names_of_temporary_files_cannot_be_foreseen(study, monkeypatch):
 
 
 def test_check_names_the_first_thing_that_is_no_file(study):
-    files.check(study, ("tables",))
+    files.refuse_special_files(study, ("tables",))
     (study / "tables" / "deep").mkdir()
     (study / "tables" / "deep" / "secret").symlink_to("/etc/passwd")
     (study / "mine").mkdir()
     (study / "mine" / "link").symlink_to("/etc/passwd")
-    files.check(study)  # a folder that imblab does not use may hold anything
+    files.refuse_special_files(study)  # a folder that imblab does not use may hold anything
     with pytest.raises(StudyError, match="'experiments/demo/tables/deep/secret' is a link to '/etc/passwd'"):
-        files.check(study, ("tables",))
-    files.check(Path("experiments/none"))
+        files.refuse_special_files(study, ("tables",))
+    files.refuse_special_files(Path("experiments/none"))
 
 
 def test_names_are_those_of_regular_files(study):
     (study / "tables" / "b.csv").symlink_to("a.csv")
     os.mkfifo(study / "tables" / "c.csv")
     (study / "tables" / "d.csv").mkdir()
-    assert files.names(study, "tables") == ["tables/a.csv"]
-    assert files.names(study, "figures") == []
+    assert files.file_names(study, "tables") == ["tables/a.csv"]
+    assert files.file_names(study, "figures") == []
 
 
 def test_a_name_does_not_climb(study):
     with pytest.raises(StudyError, match="leads out of"):
-        files.read(study, "tables/../../../victim")
+        files.read_bytes(study, "tables/../../../victim")
 
 
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
@@ -210,30 +213,30 @@ def test_what_dead_processes_left_is_swept_and_what_is_being_written_stays(study
     os.utime(stale, (0, 0))
     mine = study / "tables" / ".mine.new"
     mine.write_bytes(b"mine")
-    with files.replacing(study, "tables/a.csv") as stream:
+    with files.open_replacement(study, "tables/a.csv") as stream:
         stream.write(b"new")
-        files.sweep(study, "tables")
+        files.remove_stale_files(study, "tables")
     assert not stale.exists()
     assert mine.exists()
     assert young.exists()
-    assert files.read(study, "tables/a.csv") == b"new"
+    assert files.read_bytes(study, "tables/a.csv") == b"new"
 
 
 LOCKED = """
 import sys
 from pathlib import Path
 from imblab.edges import files
-from imblab.edges.files import locks, paths
+from imblab.edges.files import contents, locks
 try:
-    with files.locked(Path("experiments/demo"), ".demo.lock", wait=False):
+    with files.lock(Path("experiments/demo"), ".demo.lock", wait=False):
         print("free")
-except files.Held as held:
+except files.LockHeld as held:
     print("held by", held)
 """
 
 
 def test_a_lock_names_its_holder_and_is_no_link(study):
-    with files.locked(study, ".demo.lock") as stream:
+    with files.lock(study, ".demo.lock") as stream:
         stream.write(b"17")
         said = subprocess.run([sys.executable, "-c", LOCKED], capture_output=True, text=True, check=True).stdout
         assert said == "held by 17\n"
@@ -242,11 +245,11 @@ def test_a_lock_names_its_holder_and_is_no_link(study):
     lock = study.with_name(".demo.lock")
     lock.unlink()
     lock.symlink_to(Path("victim").resolve())
-    with pytest.raises(StudyError, match="is a link"), files.locked(study, ".demo.lock"):
+    with pytest.raises(StudyError, match="is a link"), files.lock(study, ".demo.lock"):
         pass
     lock.unlink()
     os.link("victim", lock)
-    with pytest.raises(StudyError, match="hard links"), files.locked(study, ".demo.lock"):
+    with pytest.raises(StudyError, match="hard links"), files.lock(study, ".demo.lock"):
         pass
     assert Path("victim").read_bytes() == b"precious"
 
@@ -283,7 +286,7 @@ def test_scratch_folders_of_killed_processes_go_with_the_next(tmp_path, monkeypa
     old = tmp_path / "imblab-run-abc"
     old.mkdir()
     (old / "table").write_text("rows")
-    with files.scratch("run") as first, files.scratch("run") as second:
+    with files.scratch_folder("run") as first, files.scratch_folder("run") as second:
         assert not old.exists()
         assert first.exists()
         assert second.exists()

@@ -8,7 +8,7 @@ import pytest
 
 import imblab
 from imblab.commands import syncing
-from imblab.edges import identity, ledger
+from imblab.edges import ledger, provenance
 from imblab.errors import StudyError
 
 ASKED = ("name=s", "dataset=[ecoli3]", "learner=[logistic]", "protocol=smoke", "strategy=[none]")
@@ -32,7 +32,7 @@ def here(place, tmp_path, monkeypatch):
 
 
 def kept(folder):
-    return json.loads((folder / identity.FILE).read_text(encoding="utf-8"))
+    return json.loads((folder / provenance.IDENTITY_FILE).read_text(encoding="utf-8"))
 
 
 def test_it_stays_when_the_study_grows_and_travels_with_a_copy(here):
@@ -48,7 +48,7 @@ def test_it_stays_when_the_study_grows_and_travels_with_a_copy(here):
 def test_other_data_and_another_question_are_other_studies(here):
     mapping, tables = ledger.read_study(here), {"ecoli3": "f1"}
     found = {
-        identity.keep(Path("nowhere/s"), *asked).now
+        provenance.keep_identity(Path("nowhere/s"), *asked).now
         for asked in ((mapping, tables), (mapping, {"ecoli3": "f2"}), ({**mapping, "seed": 1}, tables))
     }
     assert len(found) == 3
@@ -68,12 +68,12 @@ def test_starting_over_remembers_what_it_replaced(here):
 
 
 def test_a_folder_of_an_older_imblab_gets_it_before_it_grows(here):
-    (here / identity.FILE).unlink()
+    (here / provenance.IDENTITY_FILE).unlink()
     asked = syncing.settle(here)
-    (here / identity.FILE).unlink()
+    (here / provenance.IDENTITY_FILE).unlink()
     imblab.run(imblab.compose(*ASKED[:-1], "strategy=[none,threshold]"))
     assert kept(here)["identity"] == asked.now
-    (here / identity.FILE).unlink()
+    (here / provenance.IDENTITY_FILE).unlink()
     imblab.run(imblab.compose(*ASKED, "seed=1"), overwrite=True)
     assert len(kept(here)["former"]) == 1
 
@@ -82,14 +82,14 @@ def test_a_folder_of_an_older_imblab_gets_it_before_it_grows(here):
     "content", ["", "[]", "{}", '{"identity": "x", "former": []}', '{"identity": 1, "former": []}', "\xff" * 9]
 )
 def test_a_file_that_holds_anything_else_is_named(here, content):
-    (here / identity.FILE).write_text(content, encoding="latin-1")
+    (here / provenance.IDENTITY_FILE).write_text(content, encoding="latin-1")
     with pytest.raises(StudyError, match=r"experiments/s/identity\.json' does not hold an identity; .*Restore it, or"):
         syncing.settle(here)
 
 
 def test_a_link_in_its_place_is_not_followed(here):
     target = here.parent / "victim.json"
-    (here / identity.FILE).rename(target)
-    (here / identity.FILE).symlink_to(target.resolve())
+    (here / provenance.IDENTITY_FILE).rename(target)
+    (here / provenance.IDENTITY_FILE).symlink_to(target.resolve())
     with pytest.raises(StudyError, match="is a link to"):
         syncing.settle(here)

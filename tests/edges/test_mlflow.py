@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from imblab.cli import main
-from imblab.edges import config, identity, ledger, mlflow
+from imblab.edges import config, ledger, mlflow, provenance
 from imblab.edges.mlflow import addresses
 from imblab.errors import StudyError
 from imblab.study import Measure
@@ -66,7 +66,7 @@ def rows(place):
 
 
 def log(study, rows, uri=mlflow.DEFAULT_URI):
-    owner = mlflow.Owner(study.name, identity.keep(HOME, {}, {}).now)
+    owner = mlflow.Owner(study.name, provenance.keep_identity(HOME, {}, {}).now)
     mlflow.log(study, config.to_mapping(study), rows, HOME, uri, owner=owner)
 
 

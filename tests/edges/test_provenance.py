@@ -37,24 +37,24 @@ def tree(tmp_path, monkeypatch):
 
 def test_the_commit_and_what_differs_from_it(tree):
     commit = git("rev-parse", "HEAD")
-    assert provenance.git() == {"git.commit": commit, "git.dirty": "false"}
+    assert provenance.git_state() == {"git.commit": commit, "git.dirty": "false"}
     Path("experiments/demo/x.txt").write_text("what a study writes")
-    assert provenance.git()["git.dirty"] == "false"
+    assert provenance.git_state()["git.dirty"] == "false"
     Path("new.py").write_text("untracked")
-    assert provenance.git() == {"git.commit": commit, "git.dirty": "true"}
+    assert provenance.git_state() == {"git.commit": commit, "git.dirty": "true"}
     Path("new.py").unlink()
     Path("code.py").write_text("one = 2\n")
-    state = provenance.note(Path("experiments/demo"), diff=True)
+    state = provenance.record_provenance(Path("experiments/demo"), diff=True)
     assert state["git.dirty"] == "true"
     assert len(state["git.diff_sha256"]) == 64
     assert "+one = 2" in Path("experiments/demo/git.diff").read_text()
     git("add", "-A")
-    assert provenance.git()["git.diff_sha256"] == state["git.diff_sha256"]  # staged or not
+    assert provenance.git_state()["git.diff_sha256"] == state["git.diff_sha256"]  # staged or not
     git("commit", "-qm", "second")
     git("pack-refs", "--all")
     git("gc", "-q")
     os.chdir("sub")
-    assert provenance.git() == {"git.commit": git("rev-parse", "HEAD"), "git.dirty": "false"}
+    assert provenance.git_state() == {"git.commit": git("rev-parse", "HEAD"), "git.dirty": "false"}
 
 
 def test_ignored_files_make_no_tree_dirty(tree, monkeypatch):
@@ -67,18 +67,18 @@ def test_ignored_files_make_no_tree_dirty(tree, monkeypatch):
     (home / ".gitconfig").write_text(f"[core]\n\texcludesFile = {home / 'ignored'}\n")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    assert provenance.git()["git.dirty"] == "false"
+    assert provenance.git_state()["git.dirty"] == "false"
 
 
 def test_linked_work_trees_detached_heads_and_submodules_have_a_state(tree):
     git("worktree", "add", "-q", "--detach", "../linked", "HEAD")
     commit = git("rev-parse", "HEAD")
     os.chdir("../linked")
-    assert provenance.git() == {"git.commit": commit, "git.dirty": "false"}
+    assert provenance.git_state() == {"git.commit": commit, "git.dirty": "false"}
     os.chdir("../received")
     git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../linked", "inner")
     os.chdir("inner")
-    assert provenance.git() == {"git.commit": commit, "git.dirty": "false"}
+    assert provenance.git_state() == {"git.commit": commit, "git.dirty": "false"}
 
 
 @pytest.mark.parametrize("what", ["no tree", "no commit", "no git", "bare", "a pointer elsewhere", "a link elsewhere"])
@@ -87,7 +87,7 @@ def test_where_there_is_no_state_of_ones_own(tree, tmp_path, monkeypatch, what):
     place.mkdir()
     if what == "no git":
         monkeypatch.setenv("PATH", str(place))
-        assert set(provenance.git()) == {"git.commit"}
+        assert set(provenance.git_state()) == {"git.commit"}
         return
     if what == "no commit":
         git("init", "-q", cwd=place)
@@ -98,7 +98,7 @@ def test_where_there_is_no_state_of_ones_own(tree, tmp_path, monkeypatch, what):
     elif what == "a link elsewhere":
         (place / ".git").symlink_to(tree / ".git")
     monkeypatch.chdir(place)
-    assert provenance.git() == {}
+    assert provenance.git_state() == {}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -106,7 +106,7 @@ def test_where_there_is_no_state_of_ones_own(tree, tmp_path, monkeypatch, what):
 def test_a_tree_of_another_user_is_not_read(tree, which, monkeypatch):
     os.chown(which, 65534, 65534)
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("git was started"))
-    assert provenance.git() == {}
+    assert provenance.git_state() == {}
 
 
 def test_a_tree_that_takes_too_long_has_its_commit(tree, monkeypatch):
@@ -116,7 +116,7 @@ def test_a_tree_that_takes_too_long_has_its_commit(tree, monkeypatch):
         raise subprocess.TimeoutExpired("git", 10)
 
     monkeypatch.setattr(subprocess, "run", late)
-    assert provenance.git() == {"git.commit": commit}
+    assert provenance.git_state() == {"git.commit": commit}
 
 
 #: Ways in which the configuration of a git tree runs a program, as its sections.
@@ -173,7 +173,7 @@ def test_no_program_of_a_git_tree_is_run(tree, way):
         for path in (tree / ".git" / "objects").glob("??/*"):
             if subprocess.check_output(["git", "cat-file", "-t", path.parent.name + path.name], text=True) == "blob\n":
                 path.unlink()
-    state = provenance.note(Path("experiments/demo"), diff=True)
+    state = provenance.record_provenance(Path("experiments/demo"), diff=True)
     assert not marker.exists()
     assert len(state["git.commit"]) == 40
     assert state.get("git.dirty", "true") == "true"
@@ -202,7 +202,7 @@ def test_no_program_of_a_submodule_is_run(tree):
     git("commit", "-qm", "inner")
     marker = armed(tree, "fsmonitor", tree / ".git" / "modules" / "inner")
     (tree / "inner" / "code.py").write_text("changed\n")
-    assert provenance.git()["git.dirty"] == "false"
+    assert provenance.git_state()["git.dirty"] == "false"
     assert not marker.exists()
 
 
@@ -212,12 +212,12 @@ def test_another_work_tree_that_the_configuration_names_is_not_read(tree):
     git("add", "-A")
     git("commit", "-qm", "a decoy")
     git("config", "core.worktree", str(tree.parent))
-    assert provenance.note(Path("experiments/demo"), diff=True)["git.dirty"] == "false"
+    assert provenance.record_provenance(Path("experiments/demo"), diff=True)["git.dirty"] == "false"
     assert not Path("experiments/demo/git.diff").exists()
 
 
 def test_the_index_of_the_tree_is_left_as_it_is(tree):
     os.utime("code.py", (1, 1))
     before = {p: p.stat().st_mtime_ns for p in Path(".git").rglob("*")}
-    provenance.git()
+    provenance.git_state()
     assert {p: p.stat().st_mtime_ns for p in Path(".git").rglob("*")} == before

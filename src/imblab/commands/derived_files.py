@@ -58,7 +58,7 @@ def read_origin(home: Path) -> dict[str, str]:
     -------
     dict of str to str
     """
-    return _or_none(lambda: provenance.latest(home)) or {}
+    return _or_none(lambda: provenance.latest_provenance(home)) or {}
 
 
 def damage(home: Path) -> list[str]:
@@ -77,7 +77,7 @@ def damage(home: Path) -> list[str]:
     path, found = home / evidence.FILE, []
     reads: list[Callable[[], Any]] = [
         lambda: evidence.read(path) is None or evidence.read_facts(path),
-        lambda: provenance.latest(home),
+        lambda: provenance.latest_provenance(home),
     ]
     for read in reads:
         try:

@@ -86,7 +86,7 @@ def _facts(layout: Layout, old: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(zip(words[::2], words[1::2], strict=True))
     versions = {**old.get("versions", {}), "python": platform.python_version(), **found}
     tables = {name: _described(data, layout.cautions(name)) for name, data in layout.datasets.items()}
-    made = {"system": f"{platform.system()} {platform.machine()}", "git": provenance.git()}
+    made = {"system": f"{platform.system()} {platform.machine()}", "git": provenance.git_state()}
     return {**made, "versions": versions, "tables": {**old.get("tables", {}), **tables}}
 
 

@@ -340,7 +340,7 @@ def _made_of_rows(arm: Arm, keeper: str) -> StudyError:
 
 def _laid_out(study: Study, name: str) -> Layout:
     """The study with the one data set that is needed."""
-    specs = {key: spec for key, spec in study.datasets.items() if datasets.called(spec, key)[0] == name}
+    specs = {key: spec for key, spec in study.datasets.items() if datasets.name_and_parent(spec, key)[0] == name}
     if not specs:
         raise StudyError(
             f"data set {name!r} of study {study.name!r} was a table in memory; a model is fitted on all rows, which "

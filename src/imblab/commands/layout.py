@@ -63,7 +63,7 @@ class Layout:
         """What a reader should know of a table before anything runs."""
         if name not in self._cautions:
             data, plan = self.datasets[name], self.plans[name]
-            self._cautions[name] = [*datasets.warnings(data, plan), *splits.cautions(data, plan)]
+            self._cautions[name] = [*datasets.dataset_warnings(data, plan), *splits.cautions(data, plan)]
         return self._cautions[name]
 
 
@@ -130,7 +130,7 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
     loaded, keys, problems = dict(given or {}), {name: name for name in given or {}}, []
     for key, spec in study.datasets.items():
         try:
-            name = datasets.called(spec, key)[0]
+            name = datasets.name_and_parent(spec, key)[0]
             if spec.get("kind") == MEMORY:
                 _check_given(study.name, name, given or {})
                 continue
@@ -139,7 +139,7 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
                     f"two data sets of study {study.name!r} are called {name!r}; names address rows and must differ. "
                     f"Name one of them with dataset.{key}.name."
                 )
-            data = datasets.load(spec, key)
+            data = datasets.load_dataset(spec, key)
             loaded[data.name], keys[data.name] = data, key
         except (ConfigError, DataError) as problem:
             problems.append(problem)
@@ -176,7 +176,7 @@ def parse_request(args: Sequence[str], config_dirs: Sequence[Path], command: str
     """
     if args and args[0].endswith((".yaml", ".yml")) and "=" not in args[0]:
         return config.load(Path(args[0]), args[1:], config_dirs)
-    args = datasets.expand(args, command)
+    args = datasets.expand_short_form(args, command)
     asked = " ".join(args)
     extra = {f"keel_{n}": {"kind": "keel", "table": n} for n in datasets.keel_names()} if "keel_" in asked else {}
     extra |= {f"zenodo_{n}": {"kind": "zenodo", "table": n} for n in datasets.zenodo_names()}

@@ -94,7 +94,7 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
     layout = lay_out(request.study)
     for note in () if as_json else layout.code_notes():
         terminal.say(note)
-    typed = Typed(tuple(datasets.expand(args, "plan")), tuple(config_dirs))
+    typed = Typed(tuple(datasets.expand_short_form(args, "plan")), tuple(config_dirs))
     facts = planned(layout, planning_engine(request), request.minutes, typed)
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
     return 0
@@ -239,7 +239,7 @@ def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Fo
 
 def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
     data, plan = layout.datasets[name], layout.plans[name]
-    facts = datasets.describe(data)
+    facts = datasets.dataset_facts(data)
     folds = [
         {
             "train": len(s.train),

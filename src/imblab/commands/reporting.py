@@ -75,7 +75,7 @@ def source_of(
         across=judged.across,
         evidence=gathered,
         facts=derived_files.read_facts(home) if gathered is not None else {},
-        hashes={n: hashlib.sha256(files.read(home, n)).hexdigest() for n in READ if files.exists(home, n)},
+        hashes={n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
         exploratory=exploratory,
         completeness=judged.completeness,
         command=f"imblab run {_place(home)}/{ledger.QUESTION}",
@@ -181,7 +181,9 @@ def _place(home: Path) -> str:
 
 def _by_name(study: Study) -> Study:
     """The study with its data sets under the names that its rows have."""
-    return replace(study, datasets={datasets.called(spec, key)[0]: spec for key, spec in study.datasets.items()})
+    return replace(
+        study, datasets={datasets.name_and_parent(spec, key)[0]: spec for key, spec in study.datasets.items()}
+    )
 
 
 def _in_order(rows: Sequence[Evaluation], study: Study) -> list[Evaluation]:

@@ -23,7 +23,7 @@ from imblab.commands.layout import Layout, lay_out
 from imblab.core import replay
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed
-from imblab.edges import config, datasets, files, identity, ledger, mlflow, provenance, runner, store, terminal
+from imblab.edges import config, datasets, files, ledger, mlflow, provenance, runner, store, terminal
 from imblab.errors import ImblabError, StudyError, describe
 from imblab.result import Evaluation, Trial
 from imblab.stats import counts as confusion
@@ -88,7 +88,7 @@ class Picture:
         self._owner: SimpleQueue[mlflow.Owner | None] = SimpleQueue()
         self.writer = mlflow.Background(partial(mlflow.open_writer, layout.study, home, uri, self._settled))
 
-    def settled(self, study: identity.Identity | None) -> None:
+    def settled(self, study: provenance.Identity | None) -> None:
         """Say which study the folder holds, before its first new row; None where it does not get so far."""
         self._owner.put(None if study is None else owner(self._home, self._layout.study, study, self._asked))
 
@@ -113,7 +113,7 @@ class Picture:
     def gathered(self) -> None:
         """Let the runs be completed: rows and evidence are in the folder, whatever else is still made of them."""
         if self._rows:
-            provenance.note(self._home, bool(self._asked.get("git_diff", False)))
+            provenance.record_provenance(self._home, bool(self._asked.get("git_diff", False)))
         self.writer.put(self._complete)
 
     def finish(self) -> None:
@@ -153,11 +153,11 @@ class Picture:
 def fix_identity(home: Path) -> None:
     """Keep the identity of a study that an older imblab began, before it grows or is set aside."""
     with suppress(StudyError):  # a damaged folder is refused where it is opened, unless it is set aside
-        if not identity.is_kept(home) and files.exists(home, ledger.QUESTION) and ledger.read_rows(home):
+        if not provenance.has_identity(home) and files.exists(home, ledger.QUESTION) and ledger.read_rows(home):
             settle(home)
 
 
-def settle(home: Path, layout: Layout | None = None) -> identity.Identity:
+def settle(home: Path, layout: Layout | None = None) -> provenance.Identity:
     """Give the identity of the study in a folder; it is written there if it is not kept yet.
 
     Parameters
@@ -171,16 +171,16 @@ def settle(home: Path, layout: Layout | None = None) -> identity.Identity:
     -------
     Identity
     """
-    if layout is None and identity.is_kept(home):
-        return identity.keep(home, {}, {})
+    if layout is None and provenance.has_identity(home):
+        return provenance.keep_identity(home, {}, {})
     if layout is not None:
         tables = {name: data.fingerprint for name, data in layout.datasets.items()}
     else:
         tables = {row.dataset: row.data_fingerprint for row in ledger.read_rows(home)}
-    return identity.keep(home, ledger.read_study(home), tables, fresh=layout is not None)
+    return provenance.keep_identity(home, ledger.read_study(home), tables, fresh=layout is not None)
 
 
-def owner(home: Path, study: Study, known: identity.Identity, asked: Mapping[str, Any]) -> mlflow.Owner:
+def owner(home: Path, study: Study, known: provenance.Identity, asked: Mapping[str, Any]) -> mlflow.Owner:
     """The study that writes to MLflow.
 
     Parameters
@@ -337,7 +337,7 @@ def _searches(
         known |= inner_scores(layout, missing, opener)
     frame = mlflow.whole(rows, known)
     if old is None or not frame.equals(old):
-        with files.replacing(home, SEARCHES) as stream:
+        with files.open_replacement(home, SEARCHES) as stream:
             frame.to_parquet(stream, index=False)
     return known
 
@@ -347,7 +347,7 @@ def _read_searches(home: Path, rows: Sequence[Evaluation]) -> tuple[pd.DataFrame
     if not files.exists(home, SEARCHES):
         return None, {}
     try:
-        with files.opened(home, SEARCHES) as stream:
+        with files.open_file(home, SEARCHES) as stream:
             found = pd.read_parquet(stream)
         wrong = mlflow.searches_fault(found)
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
@@ -424,7 +424,7 @@ def _tasks(layout: Layout, rows: Mapping[str, Evaluation], predict: Any) -> Iter
 
 def _specs(study: Study) -> dict[str, Mapping[str, Any]]:
     """How each data set was asked for, by its name."""
-    return {datasets.called(spec, key)[0]: spec for key, spec in study.datasets.items()}
+    return {datasets.name_and_parent(spec, key)[0]: spec for key, spec in study.datasets.items()}
 
 
 def _timed(study: Study) -> set[str]:

@@ -166,4 +166,4 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _named(study: Study) -> list[tuple[str, str, bool]]:
     """Name, source and whether rows follow the time, of every data set that the configuration describes."""
-    return [(*datasets.called(spec, key), bool(spec.get("time"))) for key, spec in study.datasets.items()]
+    return [(*datasets.name_and_parent(spec, key), bool(spec.get("time"))) for key, spec in study.datasets.items()]

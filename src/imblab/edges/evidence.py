@@ -39,7 +39,7 @@ def write(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | None = Non
     plain = pa.Table.from_pandas(frame, preserve_index=False)
     table = plain.replace_schema_metadata({EDITED: EDITION, FACTS: json.dumps(facts or {}, sort_keys=True)})
     texts = [name for name in table.column_names if name not in _NUMBERS]
-    with files.replacing(path.parent, path.name) as stream:
+    with files.open_replacement(path.parent, path.name) as stream:
         pq.write_table(
             table,
             stream,
@@ -63,7 +63,7 @@ def read(path: Path) -> pd.DataFrame | None:
     if not files.exists(path.parent, path.name):
         return None
     try:
-        with files.opened(path.parent, path.name) as stream:
+        with files.open_file(path.parent, path.name) as stream:
             table = pq.read_table(stream)
         if (table.schema.metadata or {}).get(EDITED) != EDITION:
             return None
@@ -86,7 +86,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     if not files.exists(path.parent, path.name):
         return {}
     try:
-        with files.opened(path.parent, path.name) as stream:
+        with files.open_file(path.parent, path.name) as stream:
             known = pq.read_schema(stream).metadata or {}
         if known.get(EDITED) != EDITION:
             return {}

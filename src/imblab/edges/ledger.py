@@ -29,7 +29,7 @@ from imblab.result import Evaluation
 QUESTION = "study.yaml"
 ROWS = "ledger.jsonl"
 #: Below the folder of a study: answers to other questions on its fits, one folder a label.
-RESCORED = files.RESCORED
+RESCORED = files.RESCORED_FOLDER
 #: Folders below that of a study which hold what imblab writes.
 WRITTEN = ("figures", "tables", "model", RESCORED)
 #: Seconds between two waits for the disk: a killed process loses no row, a dead machine those of one such span at most.
@@ -77,10 +77,10 @@ class Ledger:
     def __init__(self, folder: Path, question: Mapping[str, Any]) -> None:
         self._folder, self._path, self._ranges = folder, folder / ROWS, evaluations.ranges_of(question)
         self._done = {row.key: row for row in read_rows(folder)}
-        self._file = files.appended(folder, ROWS)
+        self._file = files.open_for_append(folder, ROWS)
         _cut_torn_line(self._file)
         self._synced = time.monotonic()
-        self._lines = files.read(folder, ROWS).count(b"\n")
+        self._lines = files.read_bytes(folder, ROWS).count(b"\n")
 
     @property
     def rows(self) -> list[Evaluation]:
@@ -231,12 +231,12 @@ def open_study(
     StudyError
         If another process is writing, or the folder answers another question.
     """
-    files.check(folder, WRITTEN)
+    files.refuse_special_files(folder, WRITTEN)
     with _locked(folder):
         if overwrite and folder.exists():
             folder.rename(_aside(folder))
-        files.make(folder)
-        files.sweep(folder)
+        files.make_folder(folder)
+        files.remove_stale_files(folder)
         wanted = _extended(folder, mapping)
         ledger = Ledger(folder, wanted)
         try:
@@ -256,7 +256,7 @@ def read_study(folder: Path) -> dict[str, Any]:
         If the file holds anything else.
     """
     try:
-        found = safe_yaml.parse(files.read(folder, QUESTION, most=safe_yaml.LARGEST + 1))
+        found = safe_yaml.parse_yaml(files.read_bytes(folder, QUESTION, max_bytes=safe_yaml.MAX_YAML_BYTES + 1))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = " ".join(str(error).split())[:200]
         raise StudyError(
@@ -282,7 +282,7 @@ def read_rows(folder: Path) -> list[Evaluation]:
     path = folder / ROWS
     if not files.exists(folder, ROWS):
         return []
-    lines = files.read(folder, ROWS).split(b"\n")
+    lines = files.read_bytes(folder, ROWS).split(b"\n")
     numbered, damaged = evaluations.read_lines(lines[:-1], _ranges(folder))
     if damaged:
         again = shlex.quote(str(folder / QUESTION))
@@ -302,7 +302,7 @@ def read_rows(folder: Path) -> list[Evaluation]:
 
 def _compact(folder: Path) -> None:
     """Leave the last row of each cell, where failed ones were tried again."""
-    lines = files.read(folder, ROWS).split(b"\n")[:-1]
+    lines = files.read_bytes(folder, ROWS).split(b"\n")[:-1]
     last = {Evaluation.from_json(line.decode()).key: line for line in lines}
     files.replace(folder, ROWS, b"".join(line + b"\n" for line in last.values()))
 
@@ -328,7 +328,7 @@ def find(name: str, experiments: Path) -> Path:
         known = sorted(p.parent.name for p in experiments.glob(f"*/{QUESTION}") if "~" not in p.parent.name)
         way_out = "Name one of them, or run yours first." if known else "Run one: imblab run experiment=quickstart."
         raise StudyError(f"unknown study {name!r}; {str(experiments)!r} holds {', '.join(known) or 'none'}. {way_out}")
-    files.check(folder, WRITTEN)
+    files.refuse_special_files(folder, WRITTEN)
     return folder
 
 
@@ -394,7 +394,7 @@ def _rest(mine: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     kept["protocol"] = {k: v for k, v in mine["protocol"].items() if k != "repeats"}
     for section in GROWING:
         kept[section] = {name: value for name, value in mine[section].items() if name in other[section]}
-    kept["dataset"] = {name: safe_yaml.data_set(spec) for name, spec in kept["dataset"].items()}
+    kept["dataset"] = {name: safe_yaml.normalized_spec(spec) for name, spec in kept["dataset"].items()}
     return kept
 
 
@@ -419,8 +419,8 @@ def _aside(folder: Path) -> Path:
 
 def _write(folder: Path, mapping: Mapping[str, Any]) -> None:
     """Replace the question in one step, where it changes."""
-    content = safe_yaml.text(dict(mapping)).encode()
-    if not files.exists(folder, QUESTION) or files.read(folder, QUESTION) != content:
+    content = safe_yaml.to_yaml(dict(mapping)).encode()
+    if not files.exists(folder, QUESTION) or files.read_bytes(folder, QUESTION) != content:
         files.replace(folder, QUESTION, content)
 
 
@@ -442,11 +442,11 @@ def _cut_torn_line(file: int) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     """One writer a study, across processes; the lock ends with the process."""
     try:
-        with files.locked(folder, f".{folder.name}.lock", wait=False) as stream:
+        with files.lock(folder, f".{folder.name}.lock", wait=False) as stream:
             stream.truncate(0)
             stream.write(str(os.getpid()).encode())
             yield
-    except files.Held as held:
+    except files.LockHeld as held:
         raise StudyError(
             f"study {folder.name!r} is being run by process {str(held) or 'unknown'}; one process writes its rows at a "
             "time. Wait for it, or choose another name=..."

@@ -163,7 +163,9 @@ def load(
     try:
         # A file that the user names may be a link; the question in the folder of a study may not.
         named = path if path.name == "study.yaml" else path.resolve()
-        mapping = safe_yaml.parse(study_files.read(named.parent.resolve(), named.name, most=safe_yaml.LARGEST + 1))
+        mapping = safe_yaml.parse_yaml(
+            study_files.read_bytes(named.parent.resolve(), named.name, max_bytes=safe_yaml.MAX_YAML_BYTES + 1)
+        )
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{str(path)!r} is no YAML ({refusals.fault(error)}); a resolved study is YAML in UTF-8. Repair the file."

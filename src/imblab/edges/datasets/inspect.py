@@ -12,7 +12,7 @@ from imblab.edges.datasets.checks import counted
 from imblab.study import Dataset, Split
 
 
-def describe(dataset: Dataset) -> dict[str, Any]:
+def dataset_facts(dataset: Dataset) -> dict[str, Any]:
     """The inferred column types and the counts of a data set.
 
     Parameters
@@ -43,7 +43,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def warnings(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
+def dataset_warnings(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
     """What makes scores of this table doubtful, each in a sentence.
 
     Parameters

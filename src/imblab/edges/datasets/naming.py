@@ -22,7 +22,7 @@ PARENTS = {
 TEMPLATES = ("table", "sql", "openml", "keel", "zenodo")
 
 
-def called(spec: Mapping[str, Any], key: str) -> tuple[str, str]:
+def name_and_parent(spec: Mapping[str, Any], key: str) -> tuple[str, str]:
     """The name of a data set and the parent data set it counts for.
 
     A data set is called by its key, ``dataset.<key>``. Under the key of a template it is called by its ``name``, or by

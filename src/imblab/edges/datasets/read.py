@@ -15,7 +15,7 @@ from imblab.edges.datasets import database, keel, targets
 from imblab.edges.datasets.build import COLUMNS, dataset
 from imblab.edges.datasets.checks import Checks, some
 from imblab.edges.datasets.formats import OPTIONS, first_line, read_file, settled
-from imblab.edges.datasets.naming import called
+from imblab.edges.datasets.naming import name_and_parent
 from imblab.errors import ConfigError, DataError, unknown
 from imblab.overrides import to_override
 from imblab.study import Dataset
@@ -67,7 +67,7 @@ ZENODO = [
 ]
 
 
-def load(spec: Spec, key: str) -> Dataset:
+def load_dataset(spec: Spec, key: str) -> Dataset:
     """Load one data set.
 
     Parameters
@@ -102,7 +102,7 @@ def load(spec: Spec, key: str) -> Dataset:
             f"'dataset.{key}.allow_majority_positive' is {meant!r}; it is true or false. Write true if the positive "
             "class shall be the common one."
         )
-    name, parent = called(spec, key)
+    name, parent = name_and_parent(spec, key)
     checks = Checks(name, key)
     frame, target = _KINDS[kind](spec, key, checks)
     chosen: dict[str, Any] = {column: spec.get(column) for column in COLUMNS}

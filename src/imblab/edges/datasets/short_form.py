@@ -20,7 +20,7 @@ FORMAT_KEYS = (*OPTIONS, "missing")
 STRUCTURED = ("drop", "categorical", "numeric", "missing", "rare", "allow_majority_positive")
 
 
-def expand(args: Sequence[str], command: str = "run") -> list[str]:
+def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     """Write the short form of a study of one table out in full; anything else is given back as it is.
 
     Parameters

@@ -1,53 +1,49 @@
-"""Files below a folder that may come from somebody else: read, replaced, appended to, removed and locked.
+"""Reading and writing of files that may come from other people, and locks between processes.
 
-Inside such a folder no link is followed, at any depth: every step of a path is opened by its own name below the step
-before, so that a link put there between a check and its use changes nothing. A file is replaced in one step, through a
-temporary file whose name cannot be foreseen.
-
-The path of the folder itself may run through links: the user chose it. Its last part may not, nor may the parts from
-the outer study on where the folder holds a rescoring.
+See :mod:`imblab.edges.files.contents` for what is promised of a study folder.
 """
 
 from imblab.edges.files.contents import (
-    appended,
-    check,
+    RESCORED_FOLDER,
+    TEMPORARY_AFFIXES,
     exists,
-    make,
-    names,
-    opened,
-    read,
+    file_names,
+    make_folder,
+    open_file,
+    open_for_append,
+    open_replacement,
+    read_bytes,
+    refuse_special_files,
     remove,
+    remove_stale_files,
     remove_tree,
     replace,
     replace_all,
     replace_tree,
-    replacing,
-    sweep,
 )
-from imblab.edges.files.locks import Held, fresh, locked, nameless, scratch, taken
-from imblab.edges.files.paths import RESCORED, TEMPORARY
+from imblab.edges.files.locks import LockHeld, create_locked, link_to_unnamed_file, lock, open_unlocked, scratch_folder
 
 __all__ = [
-    "RESCORED",
-    "TEMPORARY",
-    "Held",
-    "appended",
-    "check",
+    "RESCORED_FOLDER",
+    "TEMPORARY_AFFIXES",
+    "LockHeld",
+    "create_locked",
     "exists",
-    "fresh",
-    "locked",
-    "make",
-    "nameless",
-    "names",
-    "opened",
-    "read",
+    "file_names",
+    "link_to_unnamed_file",
+    "lock",
+    "make_folder",
+    "open_file",
+    "open_for_append",
+    "open_replacement",
+    "open_unlocked",
+    "read_bytes",
+    "refuse_special_files",
     "remove",
+    "remove_stale_files",
     "remove_tree",
     "replace",
     "replace_all",
     "replace_tree",
-    "replacing",
-    "scratch",
-    "sweep",
-    "taken",
+    "scratch_folder",
 ]

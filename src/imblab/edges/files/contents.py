@@ -1,9 +1,16 @@
-"""Files below a folder that may come from somebody else: read, replaced, appended to and removed."""
+"""Files below a study folder: opened without following links, replaced in one step, appended to, removed.
+
+Every step of a path is opened by its own name relative to the step before, so that a link placed there between a check
+and its use has no effect. The path up to the study folder may contain links, because the user chose it; the folder
+itself may not, nor, for a rescored study, the two folders above it.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import secrets
 import shutil
 import stat
 import time
@@ -12,75 +19,50 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from imblab.edges.files.paths import (
-    FRESH,
-    TEMPORARY,
-    anchored,
-    check_regular,
-    check_replaceable,
-    odd,
-    open_appending,
-    opened_folder,
-    refusing,
-    step_to,
-    temporary_name,
-)
-from imblab.errors import StudyError
+from imblab.errors import StudyError, refusal
 
-#: Seconds without a change after which a temporary file belongs to a process that has died.
+#: Folder of a study that holds its rescored studies, one folder per label.
+RESCORED_FOLDER = "rescored"
+#: First and last characters of the name of a temporary file.
+TEMPORARY_AFFIXES = (".", ".new")
+#: Age from which on an unlocked temporary file belongs to a process that has died.
 STALE_SECONDS = 3600
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_APPEND_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_FILE_TYPES = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def exists(folder: Path, name: str) -> bool:
-    """Whether there is something under a name, be it a link.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str
-        Of the file below it, such as ``"tables/scores.csv"``.
-
-    Returns
-    -------
-    bool
-    """
-    with suppress(FileNotFoundError), refusing(folder / name, "read"), step_to(folder, name) as (parent, last):
+    """Return whether anything has this name below a study folder, a broken link included."""
+    with suppress(FileNotFoundError), open_parent(folder, name, "read") as (parent, last):
         os.stat(last, dir_fd=parent, follow_symlinks=False)
         return True
     return False
 
 
 @contextmanager
-def opened(folder: Path, name: str, alone: bool = False) -> Iterator[BinaryIO]:
-    """Open a regular file for reading.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str
-        Of the file below it.
-    alone : bool, default=False
-        Whether a file with further hard links is refused: its content may belong elsewhere.
-
-    Yields
-    ------
-    BinaryIO
+def open_file(folder: Path, name: str, single_link: bool = False) -> Iterator[BinaryIO]:
+    """Open a regular file for reading; ``single_link`` refuses one with further hard links.
 
     Raises
     ------
     StudyError
-        If a link, a pipe, a device or a folder stands there, or the file cannot be read.
+        If a link, a pipe, a device or a folder has this name, or the file cannot be read.
     FileNotFoundError
-        If there is no such file.
     """
-    with refusing(folder / name, "read"):
-        with step_to(folder, name) as (parent, last):
-            descriptor = os.open(last, _READ, dir_fd=parent)
+    with four_part_errors(folder / name, "read"):
+        with open_parent(folder, name, "read") as (parent, last):
+            descriptor = os.open(last, _READ_FLAGS, dir_fd=parent)
         try:
-            check_regular(descriptor, folder / name, alone)
+            _check_regular(descriptor, folder / name, single_link)
         except StudyError:
             os.close(descriptor)
             raise
@@ -88,310 +70,287 @@ def opened(folder: Path, name: str, alone: bool = False) -> Iterator[BinaryIO]:
             yield stream
 
 
-def read(folder: Path, name: str, alone: bool = False, most: int = -1) -> bytes:
-    """The content of a file; see :func:`opened`.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str
-        Of the file below it.
-    alone : bool, default=False
-        Whether a file with further hard links is refused.
-    most : int, default=-1
-        Bytes to read at most; all of them by default.
-
-    Returns
-    -------
-    bytes
-    """
-    with opened(folder, name, alone) as stream:
-        return stream.read(most)
+def read_bytes(folder: Path, name: str, single_link: bool = False, max_bytes: int = -1) -> bytes:
+    """Read a file as :func:`open_file` opens it, at most ``max_bytes`` of it."""
+    with open_file(folder, name, single_link) as stream:
+        return stream.read(max_bytes)
 
 
 @contextmanager
-def replacing(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """Write a file in one step: if anything fails, the old content stays.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str
-        Of the file below it.
-
-    Yields
-    ------
-    BinaryIO
-        The new content, which takes the place of the old one when the block ends.
-
-    Raises
-    ------
-    StudyError
-        If it cannot be written.
+def open_replacement(folder: Path, name: str) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces ``name`` when the block ends; after an error the old content stays.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
-    ...     with replacing(Path(place), "a.txt") as stream:
+    ...     with open_replacement(Path(place), "a.txt") as stream:
     ...         _ = stream.write(b"new")
-    ...     read(Path(place), "a.txt")
+    ...     read_bytes(Path(place), "a.txt")
     b'new'
     """
-    with refusing(folder / name, "written"), step_to(folder, name) as (parent, last):
-        check_replaceable(parent, last, folder / name)
-        fresh = temporary_name(last)
-        descriptor = os.open(fresh, FRESH, 0o644, dir_fd=parent)
+    with open_parent(folder, name, "written") as (parent, last):
+        temporary, descriptor = _create_temporary(parent, last, folder / name)
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                _hold(descriptor)
+                with suppress(OSError):  # where the file system can: the lock marks the file as in use
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(fresh, last, src_dir_fd=parent, dst_dir_fd=parent)
+            os.replace(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
         except BaseException:
             with suppress(OSError):
-                os.unlink(fresh, dir_fd=parent)
+                os.unlink(temporary, dir_fd=parent)
             raise
 
 
 def replace(folder: Path, name: str, content: bytes) -> None:
-    """Write a file in one step; see :func:`replacing`.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str
-        Of the file below it.
-    content : bytes
-    """
-    with replacing(folder, name) as stream:
+    """Write a file in one step; see :func:`open_replacement`."""
+    with open_replacement(folder, name) as stream:
         stream.write(content)
 
 
 def replace_all(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write several files that can be made again: none changes before all of them are written.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    contents : dict of str to bytes
-        By name below the folder; they change places in this order.
-    """
-    waiting: dict[str, str] = {}
+    """Write several derived files; none is replaced before all of them are written."""
+    temporaries: dict[str, str] = {}
     try:
         for name, content in contents.items():
-            with refusing(folder / name, "written"), step_to(folder, name) as (parent, last):
-                check_replaceable(parent, last, folder / name)
-                temporary = temporary_name(last)
-                descriptor = os.open(temporary, FRESH, 0o644, dir_fd=parent)
-                waiting[name] = temporary
+            with open_parent(folder, name, "written") as (parent, last):
+                temporaries[name], descriptor = _create_temporary(parent, last, folder / name)
                 with os.fdopen(descriptor, "wb") as stream:
                     stream.write(content)
-        for name, temporary in [*waiting.items()]:
-            with refusing(folder / name, "written"), step_to(folder, name) as (parent, last):
+        for name, temporary in [*temporaries.items()]:
+            with open_parent(folder, name, "written") as (parent, last):
                 os.replace(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
-            del waiting[name]
+            del temporaries[name]
     finally:
-        for name, temporary in waiting.items():
-            with suppress(OSError, StudyError), step_to(folder, name) as (parent, _):
+        for name, temporary in temporaries.items():
+            with suppress(OSError, StudyError), open_parent(folder, name, "removed") as (parent, _):
                 os.unlink(temporary, dir_fd=parent)
 
 
-def appended(folder: Path, name: str) -> int:
-    """Open a file for reading and appending; it is made where it does not exist.
+def replace_tree(folder: Path, name: str, source: Path) -> None:
+    """Replace a folder by a copy of another folder; until the copy is complete, the old one stays."""
+    above, _, last = name.rpartition("/")
+    new, old = (f"{above}/{temporary_name(last)}".lstrip("/") for _ in range(2))
+    make_folder(folder, new)
+    try:
+        for path in sorted(source.rglob("*")):
+            target = f"{new}/{path.relative_to(source).as_posix()}"
+            if path.is_dir():
+                make_folder(folder, target)
+            else:
+                replace(folder, target, path.read_bytes())
+        for origin, destination in ((name, old), (new, name)):
+            if exists(folder, origin):
+                with open_parent(folder, origin, "written") as (parent, step):
+                    os.rename(step, destination.rpartition("/")[2], src_dir_fd=parent, dst_dir_fd=parent)
+    finally:
+        for leftover in (new, old):
+            remove_tree(folder, leftover)
 
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str
-        Of the file below it.
 
-    Returns
-    -------
-    int
-        A file descriptor, which the caller closes.
+def open_for_append(folder: Path, name: str) -> int:
+    """Open a file for reading and appending, creating it if necessary; the caller closes the descriptor.
 
     Raises
     ------
     StudyError
-        If it is no regular file, has further hard links, or cannot be written.
+        If it is not a regular file, has further hard links, or cannot be written.
     """
-    with refusing(folder / name, "written"), step_to(folder, name) as (parent, last):
+    with open_parent(folder, name, "written") as (parent, last):
         return open_appending(parent, last, folder / name)
 
 
 def remove(folder: Path, name: str) -> None:
-    """Remove a file, or the link that stands in its place; nothing where there is none.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str
-        Of the file below it.
-    """
-    with refusing(folder / name, "removed"), suppress(FileNotFoundError), step_to(folder, name) as (parent, last):
+    """Remove a file, or the link in its place, if it exists."""
+    with suppress(FileNotFoundError), open_parent(folder, name, "removed") as (parent, last):
         os.unlink(last, dir_fd=parent)
 
 
 def remove_tree(folder: Path, name: str) -> None:
-    """Remove a folder with everything in it, and nothing that a link in it points to.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str
-        Of the folder below it.
-    """
-    with refusing(folder / name, "removed"), suppress(FileNotFoundError), step_to(folder, name) as (parent, last):
+    """Remove a folder and its content, if it exists; targets of links in it stay."""
+    with suppress(FileNotFoundError), open_parent(folder, name, "removed") as (parent, last):
         shutil.rmtree(last, dir_fd=parent)
 
 
-def replace_tree(folder: Path, name: str, source: Path) -> None:
-    """Put a copy of a folder in place of the one that is there; until it is whole, the old one stays.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str
-        Of the folder below it.
-    source : Path
-        A folder of this process, with regular files and folders in it.
-    """
-    above, _, last = name.rpartition("/")
-    prefix = f"{above}/" if above else ""
-    new, old = (prefix + temporary_name(last) for _ in range(2))
-    make(folder, new)
-    try:
-        for path in sorted(source.rglob("*")):
-            place = f"{new}/{path.relative_to(source).as_posix()}"
-            if path.is_dir():
-                make(folder, place)
-            else:
-                replace(folder, place, path.read_bytes())
-        if exists(folder, name):
-            _rename(folder, name, old)
-        _rename(folder, new, name)
-    finally:
-        for left in (new, old):
-            remove_tree(folder, left)
-
-
-def _rename(folder: Path, old: str, new: str) -> None:
-    with refusing(folder / new, "written"), step_to(folder, old) as (parent, last):
-        os.rename(last, new.rpartition("/")[2], src_dir_fd=parent, dst_dir_fd=parent)
-
-
-def make(folder: Path, name: str = "") -> None:
-    """Make a folder, with those above it, where it does not exist.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str, default=""
-        Of a folder below it.
+def make_folder(folder: Path, name: str = "") -> None:
+    """Make a folder and the missing ones above it.
 
     Raises
     ------
     StudyError
         If a link or a file is in its place, or it cannot be made.
     """
-    anchor, steps = anchored(folder, name)
-    with refusing(folder / name, "made"):
+    anchor, steps = _split_anchor(folder, name)
+    with four_part_errors(folder / name, "made"):
         anchor.mkdir(parents=True, exist_ok=True)
-        for at in range(len(steps)):
-            with opened_folder(anchor, steps[:at]) as parent, suppress(FileExistsError):
-                os.mkdir(steps[at], dir_fd=parent)
-        with opened_folder(anchor, steps):
+        for depth in range(len(steps)):
+            with _open_folder(anchor, steps[:depth]) as parent, suppress(FileExistsError):
+                os.mkdir(steps[depth], dir_fd=parent)
+        with _open_folder(anchor, steps):
             pass
 
 
-def names(folder: Path, name: str = "") -> list[str]:
-    """The names of the regular files in a folder, sorted; what is a link or a pipe is none.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str, default=""
-        Of a folder below it; one that does not exist is empty.
-
-    Returns
-    -------
-    list of str
-        Names below ``folder``.
-    """
-    anchor, steps = anchored(folder, name)
-    with suppress(FileNotFoundError), refusing(folder / name, "read"), opened_folder(anchor, steps) as descriptor:
+def file_names(folder: Path, name: str = "") -> list[str]:
+    """List the regular files in ``name``, sorted, as names below ``folder``; empty where there is no such folder."""
+    with (
+        suppress(FileNotFoundError),
+        four_part_errors(folder / name, "read"),
+        _open_folder(*_split_anchor(folder, name)) as descriptor,
+    ):
         with os.scandir(descriptor) as entries:
-            found = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
-        return [f"{name}/{each}" if name else each for each in found]
+            regular = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+        return [f"{name}/{each}" if name else each for each in regular]
     return []
 
 
-def check(folder: Path, below: tuple[str, ...] = ()) -> None:
-    """Refuse a folder that holds links, pipes or devices, before anything of it is used.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study; one that does not exist is in order.
-    below : tuple of str, default=()
-        The folders in it that are looked through to the bottom.
+def refuse_special_files(folder: Path, subfolders: tuple[str, ...] = ()) -> None:
+    """Refuse a study folder that holds links, pipes or devices, in itself or anywhere below ``subfolders``.
 
     Raises
     ------
     StudyError
-        Naming the first.
+        Naming the first such entry.
     """
     with suppress(FileNotFoundError):
-        _check_entries(folder, "", below)
+        _refuse_special_entries(folder, "", subfolders)
 
 
-def sweep(folder: Path, name: str = "") -> None:
-    """Remove temporary files whose process has died.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a study.
-    name : str, default=""
-        Of a folder below it.
-    """
-    for each in names(folder, name):
+def remove_stale_files(folder: Path, name: str = "") -> None:
+    """Remove temporary files left by processes that have died."""
+    for each in file_names(folder, name):
         last = each.rpartition("/")[2]
-        random = last.removesuffix(TEMPORARY[1]).rpartition(".")[2]
-        if last.startswith(TEMPORARY[0]) and last.endswith(TEMPORARY[1]) and len(random) == 16:
-            with suppress(OSError, StudyError), opened(folder, each) as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the process that writes it holds it
+        digits = last.removesuffix(TEMPORARY_AFFIXES[1]).rpartition(".")[2]
+        if last.startswith(TEMPORARY_AFFIXES[0]) and last.endswith(TEMPORARY_AFFIXES[1]) and len(digits) == 16:
+            with suppress(OSError, StudyError), open_file(folder, each) as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held by a process that still writes the file
                 if time.time() - os.fstat(stream.fileno()).st_mtime > STALE_SECONDS:
                     remove(folder, each)
 
 
-def _check_entries(folder: Path, name: str, below: tuple[str, ...]) -> None:
-    anchor, steps = anchored(folder, name)
-    with refusing(folder / name, "read"), opened_folder(anchor, steps) as descriptor:
-        with os.scandir(descriptor) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        for entry in found:
+def _refuse_special_entries(folder: Path, name: str, subfolders: tuple[str, ...]) -> None:
+    with four_part_errors(folder / name, "read"), _open_folder(*_split_anchor(folder, name)) as descriptor:
+        with os.scandir(descriptor) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+        for entry in entries:
             mode = entry.stat(follow_symlinks=False).st_mode
-            place = f"{name}/{entry.name}" if name else entry.name
+            path = f"{name}/{entry.name}" if name else entry.name
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise odd(descriptor, entry.name, folder / place, "a file")
-            if stat.S_ISDIR(mode) and (name or entry.name in below):
-                _check_entries(folder, place, below)
+                raise _unexpected_type(descriptor, entry.name, folder / path, "a file")
+            if stat.S_ISDIR(mode) and (name or entry.name in subfolders):
+                _refuse_special_entries(folder, path, subfolders)
 
 
-def _hold(descriptor: int) -> None:
-    """Mark a temporary file as alive, where the file system can."""
-    with suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _split_anchor(folder: Path, name: str) -> tuple[Path, tuple[str, ...]]:
+    """Split a path into the part that the user chose and the steps below it in which no link is followed."""
+    folder = Path(os.path.normpath(folder))
+    depth = 3 if folder.parent.name == RESCORED_FOLDER else 1
+    steps = folder.parts[-depth:] if folder.name not in ("", "..") else ()
+    anchor = Path(*folder.parts[: len(folder.parts) - len(steps)])
+    below = tuple(part for part in name.split("/") if part)
+    if ".." in below:
+        raise StudyError(f"{name!r} leads out of {str(folder)!r}; a study has files below its folder only. Remove it.")
+    return anchor, (*steps, *below)
+
+
+@contextmanager
+def _open_folder(anchor: Path, steps: tuple[str, ...]) -> Iterator[int]:
+    """Open a folder step by step."""
+    descriptor = os.open(anchor, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        for number, step in enumerate(steps, 1):
+            try:
+                inner = os.open(step, FOLDER_FLAGS, dir_fd=descriptor)
+            except OSError as error:
+                if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                    raise _unexpected_type(descriptor, step, anchor.joinpath(*steps[:number]), "a folder") from error
+                raise
+            os.close(descriptor)
+            descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def open_parent(folder: Path, name: str, act: str) -> Iterator[tuple[int, str]]:
+    """Open the folder that holds ``name`` and give it with the last part of the name, for an act as in a message."""
+    anchor, steps = _split_anchor(folder, name)
+    with four_part_errors(folder / name, act), _open_folder(anchor, steps[:-1]) as parent:
+        yield parent, steps[-1] if steps else "."
+
+
+@contextmanager
+def four_part_errors(path: Path, act: str) -> Iterator[None]:
+    """Turn errors of the operating system into a StudyError; a missing file stays one if it is read or removed."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and act in ("read", "removed"):
+            raise
+        if error.errno == errno.ELOOP:  # the last part of the path, which must not be a link
+            raise _link_error(path) from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            for above in reversed(path.parents):
+                if above.exists() and not above.is_dir():
+                    raise _wrong_type_error(above, above.stat().st_mode, "a folder") from error
+        raise StudyError(refusal(error, str(path), act)) from error
+
+
+def temporary_name(name: str) -> str:
+    """Return an unpredictable name; long names are cut, since a part of a path has at most 255 bytes."""
+    return f"{TEMPORARY_AFFIXES[0]}{name[:40]}.{secrets.token_hex(8)}{TEMPORARY_AFFIXES[1]}"
+
+
+def open_appending(parent: int, last: str, path: Path) -> int:
+    """Open a regular file without further hard links for reading and appending, creating it if necessary."""
+    descriptor = os.open(last, _APPEND_FLAGS, 0o644, dir_fd=parent)
+    try:
+        _check_regular(descriptor, path, single_link=True)
+    except StudyError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _create_temporary(parent: int, last: str, path: Path) -> tuple[str, int]:
+    """Create a temporary file next to a regular file or a free name; nothing else may be replaced."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(last, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise _unexpected_type(parent, last, path, "a file")
+    temporary = temporary_name(last)
+    return temporary, os.open(temporary, CREATE_FLAGS, 0o644, dir_fd=parent)
+
+
+def _check_regular(descriptor: int, path: Path, single_link: bool) -> None:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise _wrong_type_error(path, status.st_mode, "a file")
+    if single_link and status.st_nlink > 1:
+        raise StudyError(
+            f"{str(path)!r} has {status.st_nlink} names (hard links); the others may be outside the study, so it is "
+            f"neither appended to nor uploaded. Replace it with a copy: cp {path.name} copy && mv copy {path.name}"
+        )
+
+
+def _unexpected_type(parent: int, last: str, path: Path, expected: str) -> StudyError:
+    mode = os.stat(last, dir_fd=parent, follow_symlinks=False).st_mode
+    if stat.S_ISLNK(mode):
+        return _link_error(path, os.readlink(last, dir_fd=parent))
+    return _wrong_type_error(path, mode, expected)
+
+
+def _link_error(path: Path, target: str = "another place") -> StudyError:
+    return StudyError(
+        f"{str(path)!r} is a link to {target!r}; links inside a study folder are not followed. Replace the link with a "
+        "copy of its target, or remove it."
+    )
+
+
+def _wrong_type_error(path: Path, mode: int, expected: str) -> StudyError:
+    kind = _FILE_TYPES.get(stat.S_IFMT(mode), "a file")
+    return StudyError(
+        f"{str(path)!r} is {kind}; {expected} is expected there. Rename or remove it and run the same command again."
+    )

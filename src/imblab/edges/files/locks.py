@@ -1,4 +1,4 @@
-"""Locks across processes, which end with their process, and temporary data that does."""
+"""Locks between processes, and temporary files and folders that end with their process."""
 
 from __future__ import annotations
 
@@ -13,153 +13,122 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from imblab.edges.files.contents import opened
-from imblab.edges.files.paths import FOLDER, FRESH, open_appending, refusing, step_to, temporary_name
+from imblab.edges.files.contents import (
+    CREATE_FLAGS,
+    FOLDER_FLAGS,
+    four_part_errors,
+    open_appending,
+    open_file,
+    open_parent,
+    temporary_name,
+)
 from imblab.errors import StudyError
 
-#: Of folders for large temporary data.
-SCRATCH = "imblab-"
+#: First characters of the names of folders for large temporary data.
+SCRATCH_PREFIX = "imblab-"
+
+
+class LockHeld(Exception):
+    """Another process holds a lock; the text is what that process wrote into it."""
 
 
 @contextmanager
-def locked(path: Path, name: str, wait: bool = True) -> Iterator[BinaryIO]:
-    """Hold a lock across processes; it ends with the block or the process, however that ends.
+def lock(path: Path, name: str, wait: bool = True) -> Iterator[BinaryIO]:
+    """Lock a file or folder between processes until the block or the process ends.
 
     Parameters
     ----------
     path : Path
-        Of the folder or file that is locked; the folder above it is made where it does not exist.
+        The file or folder to lock; the folder above it is made if necessary.
     name : str
-        Of the file of the lock, which lies next to it.
+        Name of the lock file, which is put next to ``path``.
     wait : bool, default=True
-        Whether to wait for the process that holds it.
+        Whether to wait for a process that holds the lock.
 
     Yields
     ------
     BinaryIO
-        The file of the lock, for a note on who holds it.
+        The lock file, for a note on who holds it.
 
     Raises
     ------
-    Held
-        If another process holds it and this one does not wait.
+    LockHeld
+        If another process holds the lock and ``wait`` is false.
     StudyError
-        If the file of the lock is a link or cannot be made.
+        If the lock file is a link or cannot be made.
     """
-    place = path.with_name(name)
-    with refusing(place, "locked"):
+    lock_path = path.with_name(name)
+    with four_part_errors(lock_path, "locked"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with step_to(path, "") as (parent, _):
-            descriptor = open_appending(parent, name, place)
+        with open_parent(lock_path, "", "locked") as (parent, last):
+            descriptor = open_appending(parent, last, lock_path)
     with os.fdopen(descriptor, "r+b", buffering=0) as stream:
         try:
-            with refusing(place, "locked"):
+            with four_part_errors(lock_path, "locked"):
                 fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except StudyError as error:
             if isinstance(error.__cause__, BlockingIOError):
                 stream.seek(0)
-                raise Held(stream.read(200).decode("utf-8", "replace").strip()) from None
+                raise LockHeld(stream.read(200).decode("utf-8", "replace").strip()) from None
             raise
         yield stream
 
 
-def fresh(folder: Path, prefix: str, suffix: str) -> tuple[int, str]:
-    """Make a file under a new name and hold its lock until it is closed.
-
-    Parameters
-    ----------
-    folder : Path
-    prefix, suffix : str
-        Of its name; random digits stand between them.
-
-    Returns
-    -------
-    descriptor : int
-    name : str
-        Of the file below the folder.
-    """
+def create_locked(folder: Path, prefix: str, suffix: str) -> tuple[int, str]:
+    """Create a file with random digits in its name, locked until it is closed; return its descriptor and name."""
     name = f"{prefix}{secrets.token_hex(8)}{suffix}"
-    with refusing(folder / name, "written"), step_to(folder, name) as (parent, last):
+    with open_parent(folder, name, "written") as (parent, last):
         temporary = temporary_name(last)
-        descriptor = os.open(temporary, FRESH, 0o600, dir_fd=parent)
+        descriptor = os.open(temporary, CREATE_FLAGS, 0o600, dir_fd=parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Under its own name only once it is held: somebody else may be looking for files that nobody holds.
+        # It gets its name only when it is locked: another process may be looking for unlocked files.
         os.rename(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
         return descriptor, name
 
 
 @contextmanager
-def taken(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """Open a file that no living process holds.
-
-    Parameters
-    ----------
-    folder : Path
-    name : str
-
-    Yields
-    ------
-    BinaryIO
+def open_unlocked(folder: Path, name: str) -> Iterator[BinaryIO]:
+    """Lock and open a file for reading.
 
     Raises
     ------
-    Held
-        If a process holds it.
+    LockHeld
+        If a living process holds the lock.
     FileNotFoundError
     """
-    with opened(folder, name) as stream:
+    with open_file(folder, name) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Held(name) from None
+            raise LockHeld(name) from None
         yield stream
 
 
-class Held(Exception):
-    """Another process holds a lock; its text is what that process noted."""
-
-
 @contextmanager
-def scratch(kind: str) -> Iterator[Path]:
-    """A folder for large temporary data, removed at the end; the next call removes those of killed processes.
-
-    Parameters
-    ----------
-    kind : str
-        A word in its name.
-
-    Yields
-    ------
-    Path
-    """
-    place = Path(tempfile.gettempdir())
-    for old in place.glob(f"{SCRATCH}{kind}-*"):
-        with suppress(OSError), _held(old):
-            shutil.rmtree(old)
-    folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{kind}-"))
+def scratch_folder(kind: str) -> Iterator[Path]:
+    """Make a folder for large temporary data, removed at the end; folders of killed processes are removed first."""
+    for leftover in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}{kind}-*"):
+        with suppress(OSError), _lock_folder(leftover):
+            shutil.rmtree(leftover)
+    folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{kind}-"))
     try:
-        with _held(folder):
+        with _lock_folder(folder):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def nameless(path: Path) -> int | None:
-    """Let a path stand for an empty file that ends with this process, however that ends.
-
-    Parameters
-    ----------
-    path : Path
-        Becomes a link to the open file, through which processes of this user write and read it.
+def link_to_unnamed_file(path: Path) -> int | None:
+    """Make ``path`` a link to an empty file without a name, which ends with this process.
 
     Returns
     -------
     int or None
-        The descriptor that keeps the file; None where the system has no such files, and nothing was made.
+        The descriptor that keeps the file; None, with nothing made, where the system has no such files.
     """
     try:
         descriptor = os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except (AttributeError, OSError):  # not Linux, or a file system that cannot
+    except (AttributeError, OSError):  # not Linux, or not supported by the file system
         descriptor, name = tempfile.mkstemp(dir=path.parent)
         os.unlink(name)
     entry = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
@@ -171,9 +140,9 @@ def nameless(path: Path) -> int | None:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder; raises where another process does."""
-    descriptor = os.open(folder, FOLDER)
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder of this user; raises OSError if another process holds it."""
+    descriptor = os.open(folder, FOLDER_FLAGS)
     try:
         if os.fstat(descriptor).st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(folder))

@@ -1,127 +1,81 @@
-"""YAML from somebody else, as plain JSON data: nothing is built, nothing unfolds.
+"""YAML from other people as plain JSON data.
 
-A ``study.yaml`` may come from a colleague. YAML knows more than a question needs: tags that build objects, aliases with
-which a kilobyte stands for gigabytes, dates that are no JSON. All of that is refused with the line where it stands.
+A ``study.yaml`` may come from a colleague. Tags that build objects, aliases with which a kilobyte expands to
+gigabytes, doubled keys and deep nesting are refused with their line; dates stay text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 
-#: A question has kilobytes; one of megabytes is none.
-LARGEST = 2**20
-DEEPEST = 50
-TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")}
+MAX_YAML_BYTES = 2**20
+MAX_YAML_DEPTH = 50
+PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")}
 
 
-def read(path: Path) -> Any:
-    """The data of a YAML file.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    JSON-like
+def parse_yaml(content: bytes) -> Any:
+    """Parse the content of a YAML file, read no further than one byte beyond :data:`MAX_YAML_BYTES`.
 
     Raises
     ------
     yaml.YAMLError
-        For what is no YAML, and for tags, aliases, doubled keys, deep nesting and files beyond 1 MiB.
-    UnicodeDecodeError, OSError
+        For invalid YAML, and for tags, aliases, doubled keys, deep nesting and content that is too large.
+    UnicodeDecodeError
 
     Examples
     --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     _ = (path := Path(folder, "study.yaml")).write_text("when: 2024-01-31")
-    ...     read(path)
+    >>> parse_yaml(b"when: 2024-01-31")
     {'when': '2024-01-31'}
     """
-    with path.open("rb") as stream:
-        return parse(stream.read(LARGEST + 1))
-
-
-def parse(content: bytes) -> Any:
-    """The data of the content of a YAML file; see :func:`read`.
-
-    Parameters
-    ----------
-    content : bytes
-        Of a file read no further than one byte beyond :data:`LARGEST`.
-
-    Returns
-    -------
-    JSON-like
-
-    Examples
-    --------
-    >>> parse(b"seed: 1")
-    {'seed': 1}
-    """
-    if len(content) > LARGEST:
-        raise yaml.YAMLError(f"it has more than {LARGEST} bytes, and a question at most that")
+    if len(content) > MAX_YAML_BYTES:
+        raise yaml.YAMLError(f"it has more than {MAX_YAML_BYTES} bytes, the limit for a study")
     text = content.decode("utf-8")
     try:
-        return yaml.load(text, Loader=_Plain)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a name of brackets
-        raise yaml.YAMLError(f"it holds what is no plain value ({type(error).__name__})") from None
+        return yaml.load(text, Loader=_PlainLoader)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a name made of brackets
+        raise yaml.YAMLError(f"it holds a value that is not plain ({type(error).__name__})") from None
+
+
+def to_yaml(data: Any) -> str:
+    """Write plain data as YAML that :func:`parse_yaml` accepts: an object used twice is written twice."""
+    return str(yaml.dump(data, Dumper=_AliasFreeDumper, sort_keys=False, width=118, allow_unicode=True))
 
 
 def current_spelling(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The description of a data set with today's names of its keys: ``parent`` was called ``source``.
+    """Rename the keys of a data set specification that had other names in older versions.
 
     Examples
     --------
     >>> current_spelling({"kind": "keel", "table": "yeast4", "source": "yeast"})
     {'kind': 'keel', 'table': 'yeast4', 'parent': 'yeast'}
     """
-    named = "parent" in spec
-    return {"parent" if key == "source" and not named else str(key): value for key, value in spec.items()}
+    return {"parent" if key == "source" and "parent" not in spec else str(key): value for key, value in spec.items()}
 
 
-def data_set(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What the description of a data set says: a study resolved by another version says the same if this is equal.
+def normalized_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the keys of a data set specification that hold their default, so that versions can be compared.
 
     Examples
     --------
-    >>> data_set({"kind": "keel", "table": "yeast4", "source": "yeast", "drop": [], "positive": None})
+    >>> normalized_spec({"kind": "keel", "table": "yeast4", "source": "yeast", "drop": [], "positive": None})
     {'kind': 'keel', 'table': 'yeast4', 'parent': 'yeast'}
     """
-    silent = ("allow_majority_positive", False)
-    return {k: v for k, v in current_spelling(spec).items() if v is not None and v != [] and (k, v) != silent}
+    default = ("allow_majority_positive", False)
+    return {k: v for k, v in current_spelling(spec).items() if v is not None and v != [] and (k, v) != default}
 
 
-def text(data: Any) -> str:
-    """The YAML of plain data, as :func:`read` takes it: what stands in two places is written twice.
-
-    Examples
-    --------
-    >>> print(text({"a": (shared := [1]), "b": shared}), end="")
-    a:
-    - 1
-    b:
-    - 1
-    """
-    return str(yaml.dump(data, Dumper=_Unshared, sort_keys=False, width=118, allow_unicode=True))
-
-
-class _Unshared(yaml.SafeDumper):
+class _AliasFreeDumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-class _Plain(yaml.SafeLoader):
-    """JSON's kinds of values; dates stay text."""
-
+class _PlainLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {  # type: ignore[misc]
-        first: [(tag, form) for tag, form in known if tag in TAGS]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        first: [(tag, form) for tag, form in resolvers if tag in PLAIN_TAGS]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def __init__(self, stream: Any) -> None:
@@ -131,24 +85,24 @@ class _Plain(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
-            raise _refused("an alias, which a question does without", event.start_mark)
+            raise _yaml_error("an alias, which a study does not need", event.start_mark)
         self._depth += 1
-        if self._depth > DEEPEST:
-            raise _refused(f"more than {DEEPEST} levels", event.start_mark)
+        if self._depth > MAX_YAML_DEPTH:
+            raise _yaml_error(f"more than {MAX_YAML_DEPTH} levels", event.start_mark)
         node: Any = super().compose_node(parent, index)
         self._depth -= 1
-        if node.tag not in TAGS:
-            raise _refused(f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')!r}", node.start_mark)
+        if node.tag not in PLAIN_TAGS:
+            raise _yaml_error(f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')!r}", node.start_mark)
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in keys:
-                raise _refused(f"the key {key.value[:80]!r} twice", key.start_mark)
+                raise _yaml_error(f"the key {key.value[:80]!r} twice", key.start_mark)
             keys.add(key.value)
         return super().construct_mapping(node, deep)
 
 
-def _refused(what: str, mark: Any) -> yaml.MarkedYAMLError:
-    return yaml.constructor.ConstructorError(None, None, f"it holds {what}", mark)
+def _yaml_error(problem: str, mark: Any) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, f"it holds {problem}", mark)

@@ -92,7 +92,7 @@ def alone(uri: str) -> Iterator[None]:
         return
     with ExitStack() as stack:
         try:
-            stack.enter_context(files.locked(path, f"{path.name}.lock"))
+            stack.enter_context(files.lock(path, f"{path.name}.lock"))
         except StudyError as error:
             # What the system refuses is a store that does not answer, with that way out.
             raise error.__cause__ if isinstance(error.__cause__, OSError) else error from None
@@ -102,7 +102,7 @@ def alone(uri: str) -> Iterator[None]:
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """One writer a study at a time, across processes; the lock ends with the process."""
-    with files.locked(folder, f".{folder.name}.mlflow.lock"):
+    with files.lock(folder, f".{folder.name}.mlflow.lock"):
         yield
 
 
@@ -202,7 +202,7 @@ def _make(path: Path) -> None:
     """Make a store under another name; it takes its own one when it is whole."""
     from mlflow.store.db import utils
 
-    files.sweep(path.parent)
+    files.remove_stale_files(path.parent)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:
         # Nothing of it counts before it is whole, so that no statement waits for the disk.

@@ -174,7 +174,7 @@ def save(model: Model, home: Path, name: str) -> None:
     name : str
         Of the model's folder below it.
     """
-    with files.scratch("model") as place:
+    with files.scratch_folder("model") as place:
         write(model, place / "model")
         files.replace_tree(home, name, place / "model")
 
@@ -315,7 +315,7 @@ def _registered(client: Any, model: Model, owner: Owner, uri: str) -> int:
     described = Description(
         artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run, model_id=logged.model_id
     )
-    with files.scratch("model") as place:
+    with files.scratch_folder("model") as place:
         write(model, place / "model", described)
         client.log_model_artifacts(logged.model_id, str(place / "model"))
     client.finalize_logged_model(logged.model_id, "READY")

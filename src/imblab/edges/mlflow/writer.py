@@ -224,7 +224,7 @@ class Writer:
         run_id = self._ids[""]
         held = _held(self._client.get_run(run_id).data.tags.get(FILES, "{}"))
         fresh = [file for file in files if held.get(file.path) != file.content[:8]]
-        with folders.scratch("sent") as folder:
+        with folders.scratch_folder("sent") as folder:
             sent = [file for file in fresh if self._sent(run_id, file, folder)]
         if sent:
             held |= {file.path: file.content[:8] for file in sent}
@@ -446,11 +446,13 @@ class File:
 
 def in_folder(folder: Path) -> list[File]:
     """What the folder of a study holds for people and machines."""
-    found = [name for name in folders.names(folder) if name.endswith(SENT)]
-    found += [name for below in ("figures", "tables") for name in folders.names(folder, below)]
+    found = [name for name in folders.file_names(folder) if name.endswith(SENT)]
+    found += [name for below in ("figures", "tables") for name in folders.file_names(folder, below)]
     seen = [name for name in found if "." in name and not name.rpartition("/")[2].startswith(".")]
     return [
-        File(name, sha256(folders.read(folder, name, alone=True)).hexdigest(), partial(_copied, folder, name))
+        File(
+            name, sha256(folders.read_bytes(folder, name, single_link=True)).hexdigest(), partial(_copied, folder, name)
+        )
         for name in seen
     ]
 
@@ -458,5 +460,5 @@ def in_folder(folder: Path) -> list[File]:
 def _copied(folder: Path, name: str, place: Path) -> Path:
     """A copy of a file, since MLflow would follow a link that has taken its place meanwhile."""
     path = place / name.rpartition("/")[2]
-    path.write_bytes(folders.read(folder, name, alone=True))
+    path.write_bytes(folders.read_bytes(folder, name, single_link=True))
     return path

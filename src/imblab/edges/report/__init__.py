@@ -82,15 +82,15 @@ def write(folder: Path, rendered: dict[str, str]) -> None:
     folder : Path
     rendered : dict of str to str
     """
-    files.check(folder, (FIGURES, TABLES))
+    files.refuse_special_files(folder, (FIGURES, TABLES))
     for name in (FIGURES, TABLES):
-        files.make(folder, name)
-        files.sweep(folder, name)
+        files.make_folder(folder, name)
+        files.remove_stale_files(folder, name)
     # The page is the last to change its place: it names the files beside it.
     names = sorted(rendered, key=lambda name: name == FILE)
     files.replace_all(folder, {name: rendered[name].encode() for name in names})
     for name in (FIGURES, TABLES):
-        for old in files.names(folder, name):
+        for old in files.file_names(folder, name):
             if old not in rendered and old.endswith((".svg", ".csv", ".tex")):
                 files.remove(folder, old)
 
@@ -107,7 +107,7 @@ def outdate(folder: Path, said: str) -> None:
     """
     if not files.exists(folder, FILE):
         return
-    page = files.read(folder, FILE)
+    page = files.read_bytes(folder, FILE)
     if OUTDATED not in page and START in page:
         notice = OUTDATED + escape(said).encode() + b"</p>"
         files.replace(folder, FILE, page.replace(START, START + notice, 1))

@@ -120,7 +120,7 @@ def run(
     _check_code(work)
     tables: list[int] = []
     try:
-        with files.scratch("run") as folder:
+        with files.scratch_folder("run") as folder:
             return _Drive(folder, tables, datasets, work, engine, on_row).through()
     finally:
         for descriptor in tables:

@@ -252,7 +252,7 @@ def ship(folder: Path, dataset: Dataset, plan: tuple[Split, ...], kept: list[int
     """
     path = folder / f"{dataset.fingerprint[:32]}-{plan[0].fingerprint}.joblib"
     if not path.exists():
-        if (descriptor := files.nameless(path)) is not None:
+        if (descriptor := files.link_to_unnamed_file(path)) is not None:
             kept.append(descriptor)
         # Workers read the arrays; of the frame they need the names and types of its columns alone.
         light = replace(dataset, X=dataset.X.iloc[:0])

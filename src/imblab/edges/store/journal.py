@@ -49,7 +49,7 @@ class Journal:
             False where the disk has no room for them.
         """
         if self._name is None:
-            self._file, self._name = files.fresh(self._folder, f"{self._beside.name}.", SUFFIX)
+            self._file, self._name = files.create_locked(self._folder, f"{self._beside.name}.", SUFFIX)
         data = b"".join(map(_packed, rows))
         group = _GROUP.pack(len(data)) + data
         try:
@@ -79,10 +79,10 @@ def orphans(beside: Path) -> Iterator[list[Row]]:
         Of the database.
     """
     folder = beside.parent.resolve()
-    for name in files.names(folder):
+    for name in files.file_names(folder):
         if not (name.startswith(f"{beside.name}.") and name.endswith(SUFFIX)):
             continue
-        with suppress(FileNotFoundError, files.Held), files.taken(folder, name) as file:
+        with suppress(FileNotFoundError, files.LockHeld), files.open_unlocked(folder, name) as file:
             yield _whole_rows(file.read())
             files.remove(folder, name)
 

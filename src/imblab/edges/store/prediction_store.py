@@ -396,7 +396,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _set_aside(path: Path, seen: tuple[int, int] | None, wrong: str) -> None:
     """Rename a damaged file; where another process was quicker, its fresh one stays."""
-    with files.locked(path, f".{path.name}.lock"):
+    with files.lock(path, f".{path.name}.lock"):
         if seen is None or _identity(path) != seen:
             return
         number = 1
