@@ -114,8 +114,8 @@ def test_it_is_the_library_s_default_but_for_what_is_declared(name):
     declared = DECLARED[name]
     assert {key: value for key, value in make.items() if key != "_target_"} == declared
     assert set(declared) <= {"n_jobs", "verbosity", "verbose", "max_iter", "early_stopping"}
-    default = estimator_specs.resolve(make["_target_"])().get_params()
-    built = estimator_specs.build(make).get_params()
+    default = estimator_specs.resolve_class(make["_target_"])().get_params()
+    built = estimator_specs.build_estimator(make).get_params()
     np.testing.assert_equal(built, {**default, **declared})
     # Without a word scikit-learn uses one thread; LightGBM and XGBoost all of them.
     assert built.get("n_jobs") == 1 or (built.get("n_jobs") is None and make["_target_"].startswith("sklearn."))
@@ -147,7 +147,7 @@ class Split(AssertionError):
 def no_splits(monkeypatch):
     """Every splitter of scikit-learn refuses, wherever it was imported."""
     for name in NAMES:  # whatever a learner imports is there before the search below
-        estimator_specs.build(learner(name).make)
+        estimator_specs.build_estimator(learner(name).make)
 
     def refuse(*args, **kwargs):
         raise Split("a learner split the rows it received")
@@ -235,7 +235,7 @@ def test_the_same_seed_gives_the_same_bits(name):
 
 @every
 def test_whatever_is_random_gets_the_seed(name, monkeypatch):
-    cls, seen = estimator_specs.resolve(learner(name).make["_target_"]), []
+    cls, seen = estimator_specs.resolve_class(learner(name).make["_target_"]), []
     real = cls.fit
 
     @wraps(real)
@@ -293,9 +293,9 @@ def ends(axis):
 def test_every_value_of_its_space_can_be_fitted(name):
     make, space = learner(name).make, learner(name).space
     for parameter, axis in space.items():
-        assert parameter in estimator_specs.resolve(make["_target_"])().get_params()
+        assert parameter in estimator_specs.resolve_class(make["_target_"])().get_params()
         for value in ends(axis):
-            assert estimator_specs.build({**make, parameter: value}).get_params()[parameter] == value
+            assert estimator_specs.build_estimator({**make, parameter: value}).get_params()[parameter] == value
             found = answer(name, table("mixed"), {f"learner.{parameter}": value})
             assert np.isfinite(found.values).all()
     for end in (0, -1) if len(space) > 1 else ():
@@ -323,7 +323,7 @@ def test_a_value_that_cannot_be_written_down_is_refused_before_anything_runs(val
 
 def by_rounds(name, order, tmp_path, monkeypatch, **make):
     """A study over numbers of rounds, by few fits and by one each: its rows, and how many fits each took."""
-    cls, rounds = estimator_specs.resolve(learner(name).make["_target_"]), []
+    cls, rounds = estimator_specs.resolve_class(learner(name).make["_target_"]), []
     real = cls.fit
 
     @wraps(real)

@@ -208,7 +208,7 @@ def test_rows_of_before_are_not_those_of_now(monkeypatch):
     learners = [{"make": make} for make in makes]
     learners.append({"make": makes[1], "space": {"loss": Choice(("log_loss", "hinge"))}})
     now = [addresses(learner) for learner in learners]
-    monkeypatch.setattr(design.pipelines, "gives_probabilities", lambda make: True)
+    monkeypatch.setattr(design.estimator_specs, "gives_probabilities", lambda make: True)
     assert [a == b for a, b in zip(now, map(addresses, learners), strict=True)] == [False, True, False]
 
 

@@ -1,6 +1,7 @@
 """Targets: what a study may name, and that naming anything else runs no code."""
 
 import json
+import pickle
 import sys
 
 import numpy as np
@@ -11,9 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 import imblab
-from imblab.core import estimator_specs
+from imblab.core import admission, estimator_specs
 from imblab.edges import config
 from imblab.errors import ConfigError
+from imblab.study import fingerprint
 
 EVIL = "some_evil_module"
 SOURCE = """
@@ -39,10 +41,10 @@ def test_what_lies_outside_the_allowed_packages_is_refused_without_an_import(evi
     nested = {"_target_": "sklearn.ensemble.BaggingClassifier", "estimator": inner}
     listed = {"_target_": "sklearn.ensemble.VotingClassifier", "estimators": [["a", inner]]}
     for refuse in (
-        lambda: estimator_specs.resolve(inner["_target_"]),
-        lambda: estimator_specs.build(inner),
-        lambda: estimator_specs.build(nested),
-        lambda: estimator_specs.build(listed),
+        lambda: estimator_specs.resolve_class(inner["_target_"]),
+        lambda: estimator_specs.build_estimator(inner),
+        lambda: estimator_specs.build_estimator(nested),
+        lambda: estimator_specs.build_estimator(listed),
         lambda: imblab.compose(
             "name=x", "dataset=[ecoli3]", "learner=[knn]", f"learner.knn.make._target_={EVIL}.Estimator"
         ),
@@ -67,8 +69,8 @@ def plain():
 
 
 def test_the_trap_works_and_the_list_can_be_extended_on_purpose(evil):
-    allowed = (*estimator_specs.DEFAULT_ALLOW, EVIL)
-    assert estimator_specs.resolve(f"{EVIL}.Estimator", allowed).__name__ == "Estimator"
+    allowed = (*admission.SHIPPED, EVIL)
+    assert estimator_specs.resolve_class(f"{EVIL}.Estimator", allowed).__name__ == "Estimator"
     assert evil.exists()
 
 
@@ -78,7 +80,7 @@ def test_the_trap_works_and_the_list_can_be_extended_on_purpose(evil):
 )
 def test_dangerous_and_empty_names_are_outside(path):
     with pytest.raises(ConfigError, match="outside the allowed packages"):
-        estimator_specs.resolve(path)
+        estimator_specs.resolve_class(path)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +96,13 @@ def test_dangerous_and_empty_names_are_outside(path):
         ("lightgbm.train", "not a class"),
         ("imblab.study.Dataset", "not among the classes"),
         ("sklearn.svm._classes.SVC", "Write sklearn.svm.SVC"),
-        ("sklearn.linear_model.LogisticRegresion", "Write sklearn.linear_model.LogisticRegression if"),
+        ("sklearn.linear_model.LogisticRegresion", "Did you mean 'sklearn.linear_model.LogisticRegression'"),
         ("sklern.svm.SVC", "Did you mean 'sklearn.svm.SVC'"),
     ],
 )
 def test_only_classes_of_the_list_are_built(path, said):
     with pytest.raises(ConfigError, match=said) as error:
-        estimator_specs.resolve(path)
+        estimator_specs.resolve_class(path)
     assert repr(path) in str(error.value)
 
 
@@ -115,45 +117,46 @@ def test_only_classes_of_the_list_are_built(path, said):
 )
 def test_what_is_allowed_must_be_there_and_an_estimator(path, said):
     with pytest.raises(ConfigError, match=said) as error:
-        estimator_specs.resolve(path, [path])
+        estimator_specs.resolve_class(path, [path])
     assert repr(path) in str(error.value)
 
 
 def test_allow_adds_packages_modules_and_classes(evil):
     counter = "sklearn.feature_extraction.text.CountVectorizer"
     for allow in (EVIL, f"{EVIL}.Estimator"):
-        assert estimator_specs.resolve(f"{EVIL}.Estimator", (allow,)).__name__ == "Estimator"
-        assert estimator_specs.resolve("sklearn.svm.SVC", (allow,)).__name__ == "SVC"
+        assert estimator_specs.resolve_class(f"{EVIL}.Estimator", (allow,)).__name__ == "Estimator"
+        assert estimator_specs.resolve_class("sklearn.svm.SVC", (allow,)).__name__ == "SVC"
     for allow in (
         (),
-        estimator_specs.DEFAULT_ALLOW,
+        admission.SHIPPED,
         ("sklearn.feature_extraction.image",),
         ("sklearn.feature_extraction.tex",),
     ):
         with pytest.raises(ConfigError, match="not among") as error:
-            estimator_specs.resolve(counter, allow)
+            estimator_specs.resolve_class(counter, allow)
         assert error.value.grants == (counter,)
         assert f"`allow=[{counter}]`" in str(error.value)
     for allow in (counter, "sklearn.feature_extraction.text", "sklearn.feature_extraction"):
-        assert estimator_specs.resolve(counter, (allow,)).__name__ == "CountVectorizer"
+        assert estimator_specs.resolve_class(counter, (allow,)).__name__ == "CountVectorizer"
 
 
 def test_a_path_must_be_a_text():
     for path in (1, None, ["sklearn.svm.SVC"]):
         with pytest.raises(ConfigError):
-            estimator_specs.resolve(path)
+            estimator_specs.resolve_class(path)
 
 
 def test_estimators_are_built_with_what_is_said_nested_ones_too():
     tree = {"_target_": "sklearn.tree.DecisionTreeClassifier", "max_depth": 2}
-    built = estimator_specs.build(
+    built = estimator_specs.build_estimator(
         {"_target_": "sklearn.ensemble.BaggingClassifier", "n_estimators": 3, "estimator": tree}
     )
     assert isinstance(built, BaggingClassifier)
     assert isinstance(built.estimator, DecisionTreeClassifier)
     assert (built.n_estimators, built.estimator.max_depth) == (3, 2)
     voting = {"_target_": "sklearn.ensemble.VotingClassifier", "estimators": [["a", tree]], "weights": [1]}
-    assert estimator_specs.build(voting).fit(np.arange(6.0)[:, None], [0, 1] * 3).predict([[0.0]]).tolist() == [0]
+    fitted = estimator_specs.build_estimator(voting).fit(np.arange(6.0)[:, None], [0, 1] * 3)
+    assert fitted.predict([[0.0]]).tolist() == [0]
 
 
 def test_placeholders_stand_for_knobs_and_reserved_keys_are_left_out():
@@ -163,31 +166,31 @@ def test_placeholders_stand_for_knobs_and_reserved_keys_are_left_out():
         "k_neighbors": "$k",
         "_mixed_": {},
     }
-    built = estimator_specs.build(text, {"ratio": 0.5, "k": 3})
+    built = estimator_specs.build_estimator(text, {"ratio": 0.5, "k": 3})
     assert isinstance(built, SMOTE)
     assert (built.sampling_strategy, built.k_neighbors) == (0.5, 3)
 
 
 def test_a_parameter_that_is_none_of_the_class_s_is_answered_with_those_it_has():
     with pytest.raises(ConfigError, match=r"unknown parameter 'depth' in .*Did you mean 'max_depth'"):
-        estimator_specs.build({"_target_": "sklearn.tree.DecisionTreeClassifier", "depth": 3})
+        estimator_specs.build_estimator({"_target_": "sklearn.tree.DecisionTreeClassifier", "depth": 3})
     nested = {"_target_": "sklearn.ensemble.BaggingClassifier", "estimator": {"_target_": "sklearn.svm.SVC", "c": 1}}
     with pytest.raises(ConfigError, match="unknown parameter 'c'"):
-        estimator_specs.build(nested)
+        estimator_specs.build_estimator(nested)
 
 
 def test_libraries_that_take_further_parameters_by_name_are_given_them():
-    built = estimator_specs.build({"_target_": "lightgbm.LGBMClassifier", "verbosity": -1, "n_estimators": 3})
+    built = estimator_specs.build_estimator({"_target_": "lightgbm.LGBMClassifier", "verbosity": -1, "n_estimators": 3})
     assert built.get_params()["verbosity"] == -1
-    assert not estimator_specs.takes_anything({"_target_": "sklearn.svm.SVC"})
-    assert estimator_specs.parameters({"_target_": "sklearn.linear_model.LogisticRegression"}) == set(
+    assert not estimator_specs.accepts_any_parameter({"_target_": "sklearn.svm.SVC"})
+    assert estimator_specs.parameter_names({"_target_": "sklearn.linear_model.LogisticRegression"}) == set(
         LogisticRegression().get_params()
     )
 
 
 def test_naming_something_of_ours_runs_no_command():
     with pytest.raises(ConfigError):
-        estimator_specs.resolve("imblab.__main__.main")
+        estimator_specs.resolve_class("imblab.__main__.main")
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
@@ -197,9 +200,13 @@ def test_a_misspelt_parameter_of_a_booster_is_answered_with_those_it_has(name, p
         imblab.compose("name=x", "dataset=[ecoli3]", f"learner=[{name}]", f"learner.{name}.{place}")
 
 
-def test_a_text_follows_its_mapping():
+def test_a_specification_is_its_mapping_with_text_and_fingerprint():
     make = {"_target_": "sklearn.svm.SVC", "C": 1, "estimator": {"_target_": "sklearn.svm.LinearSVC"}}
-    first = estimator_specs.written(make)
-    assert estimator_specs.written(make) is first
-    make["estimator"]["C"] = 2
-    assert estimator_specs.written(make) == json.dumps(make, sort_keys=True)
+    spec = estimator_specs.EstimatorSpec(make)
+    assert spec == make
+    assert {**spec, "C": 2} == {**make, "C": 2}
+    assert spec.text is estimator_specs.spec_text(spec)
+    assert spec.text == estimator_specs.spec_text(make) == json.dumps(make, sort_keys=True)
+    assert spec.fingerprint == fingerprint(make) == fingerprint(spec)
+    assert fingerprint([spec, 1]) == fingerprint([make, 1])
+    assert pickle.loads(pickle.dumps(spec)) == spec

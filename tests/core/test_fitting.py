@@ -14,7 +14,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from imblab.core import design, fitting, sampling, splits
+from imblab.core import design, estimator_specs, fitting, sampling, splits
 from imblab.core.fitting import Atom, FitFailed, Sharing, atom_of, fit_answer, fit_predict, rounds
 from imblab.core.preparation import Prepared
 from imblab.edges import config, runner
@@ -265,8 +265,8 @@ def test_weights_are_made_of_the_rows_the_learner_receives(spied, sampler):
 
 
 def test_a_learner_takes_weights_or_not():
-    assert fitting.takes_weights(LOGISTIC)
-    assert not fitting.takes_weights({"_target_": "sklearn.neighbors.KNeighborsClassifier"})
+    assert estimator_specs.takes_sample_weight(LOGISTIC)
+    assert not estimator_specs.takes_sample_weight({"_target_": "sklearn.neighbors.KNeighborsClassifier"})
 
 
 # ----------------------------------------------------------------------------------------------------------- the answer
@@ -296,7 +296,7 @@ def test_an_older_store_knows_nothing_of_decision_values_and_all_of_probabilitie
         return [fitting.atom_of(data, make, None, {}, 0, rows, rows).address for make in makes]
 
     now = addresses()
-    monkeypatch.setattr(fitting, "gives_probabilities", lambda make: True)  # what stands at the end is left out
+    monkeypatch.setattr(estimator_specs, "gives_probabilities", lambda make: True)  # what stands at the end is left out
     assert [new == old for new, old in zip(now, addresses(), strict=True)] == [True, False, True, True]
 
 
@@ -416,7 +416,7 @@ def test_an_answer_is_addressed_with_the_versions_it_rests_on():
     from imblab import __version__
     from imblab.core import estimator_specs
 
-    said = estimator_specs.versions({"_target_": "lightgbm.LGBMClassifier"})
+    said = estimator_specs.library_versions({"_target_": "lightgbm.LGBMClassifier"})
     assert f"imblab {__version__}" in said
     assert all(f"{name} " in said for name in ("numpy", "scipy", "sklearn", "lightgbm"))
 

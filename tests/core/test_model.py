@@ -12,10 +12,10 @@ from sklearn.model_selection import cross_val_score
 
 import imblab
 from imblab.core import evaluate, fitting, model, splits
+from imblab.core.admission import row_keeper
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed
 from imblab.core.preparation import Prepared
-from imblab.core.retention import row_keeper
 from imblab.errors import DataError
 from imblab.study import Cell, Learner
 from imblab_model import digest

@@ -254,13 +254,13 @@ def test_imblab_in_a_checkout_is_known_by_its_version(packages):
 
 def test_an_edit_that_is_not_loaded_changes_nothing_and_a_reload_does(packages):
     packages(mypkg__model=MODEL)
-    before, cls = code_of("mypkg.model.Mine"), estimator_specs.resolve("mypkg.model.Mine", allow=None)
+    before, cls = code_of("mypkg.model.Mine"), estimator_specs.resolve_class("mypkg.model.Mine", allow=None)
     packages(mypkg__model=MODEL.replace("X * 1", "X * 0"))
     assert code_of("mypkg.model.Mine") == before
-    assert estimator_specs.resolve("mypkg.model.Mine", allow=None) is cls
+    assert estimator_specs.resolve_class("mypkg.model.Mine", allow=None) is cls
     importlib.reload(sys.modules["mypkg.model"])
     assert code_of("mypkg.model.Mine").digest not in ("", before.digest)
-    assert estimator_specs.resolve("mypkg.model.Mine", allow=None) is not cls
+    assert estimator_specs.resolve_class("mypkg.model.Mine", allow=None) is not cls
 
 
 @pytest.mark.parametrize(("old", "new"), [("X * 1", "X * 0"), ("scale = 1.0", "scale = 2.0")])
@@ -338,7 +338,7 @@ def test_code_without_a_file_is_said(monkeypatch, code, reason):
 
 def test_a_method_from_a_notebook_is_said(packages, monkeypatch):
     packages(mypkg__model=MODEL)
-    cls = estimator_specs.resolve("mypkg.model.Mine", allow=None)
+    cls = estimator_specs.resolve_class("mypkg.model.Mine", allow=None)
     space = {"__name__": "__main__"}
     exec("def fit(self, X, y):\n    return self", space)
     monkeypatch.setattr(cls, "fit", space["fit"])

@@ -62,17 +62,17 @@ def plainly(make, X, y, knobs, seed, categorical):
     for name, value in given.items():
         if isinstance(value, dict):
             inner = {a: values.get(b, b) if isinstance(b, str) else b for a, b in value.items() if a != "_target_"}
-            given[name] = estimator_specs.resolve(value["_target_"])(**inner, random_state=seed)
+            given[name] = estimator_specs.resolve_class(value["_target_"])(**inner, random_state=seed)
         elif isinstance(value, str):
             given[name] = values.get(value, value)
-    known = estimator_specs.resolve(make["_target_"])._get_param_names()
+    known = estimator_specs.resolve_class(make["_target_"])._get_param_names()
     if "ratio" in knobs and "sampling_strategy" not in given:
         given["sampling_strategy"] = knobs["ratio"]
     if "k" in knobs and "smote" not in given:
         given["k_neighbors" if "k_neighbors" in known else "n_neighbors"] = knobs["k"]
     if "random_state" in known:
         given["random_state"] = seed
-    return estimator_specs.resolve(make["_target_"])(**given).fit_resample(X, y)
+    return estimator_specs.resolve_class(make["_target_"])(**given).fit_resample(X, y)
 
 
 @pytest.mark.parametrize("kind", ["distinct", "whole", "duplicated"])

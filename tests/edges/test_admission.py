@@ -37,7 +37,7 @@ SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 
 def of(name, **parameters):
     """A class of scikit-learn or imbalanced-learn by its last name, with parameters."""
-    (path,) = (p for p in admission.admitted() if p.endswith(f".{name}") and p != "imblearn.base.FunctionSampler")
+    (path,) = (p for p in admission.ADMITTED if p.endswith(f".{name}") and p != "imblearn.base.FunctionSampler")
     return {"_target_": path, **parameters}
 
 
@@ -99,13 +99,13 @@ def public():
 def test_every_classifier_and_sampler_is_admitted():
     for path, cls in public().items():
         if issubclass(cls, ClassifierMixin) or hasattr(cls, "fit_resample"):
-            assert path in admission.admitted()
-    for path in admission.admitted():
-        assert issubclass(estimator_specs.resolve(path), BaseEstimator)
+            assert path in admission.ADMITTED
+    for path in admission.ADMITTED:
+        assert issubclass(estimator_specs.resolve_class(path), BaseEstimator)
 
 
 def test_everything_else_is_refused_with_what_would_allow_it():
-    others = {path for path in public() if path not in admission.admitted()}
+    others = {path for path in public() if path not in admission.ADMITTED}
     assert "sklearn.feature_extraction.text.CountVectorizer" in others
     assert len(others) > 20
     for path in others:
@@ -121,7 +121,7 @@ def test_the_page_lists_the_classes():
     rows = re.findall(
         r"^\| `([a-z_.]+)` \| ([A-Z][\w, ]+) \|$", page.partition("## Classes that every")[2], re.MULTILINE
     )
-    assert {f"{module}.{name}" for module, names in rows for name in names.split(", ")} == admission.admitted()
+    assert {f"{module}.{name}" for module, names in rows for name in names.split(", ")} == admission.ADMITTED
 
 
 #: What people do every day.
@@ -311,8 +311,8 @@ feature_name_combiner importance_getter verbose_feature_names_out
 
 def test_every_parameter_of_a_listed_class_was_looked_at():
     unbounded, called, free = set(), set(), set()
-    for path in admission.admitted():
-        cls = estimator_specs.resolve(path)
+    for path in admission.ADMITTED:
+        cls = estimator_specs.resolve_class(path)
         rules = getattr(cls, "_parameter_constraints", {})
         for name in cls._get_param_names() if rules else ():
             rule = rules.get(name)
@@ -409,8 +409,8 @@ def test_a_space_that_switches_splitting_on_is_refused(make, name, space, ask):
 def test_every_class_that_can_hold_rows_back_is_known():
     """By what the classes do: a fraction, a number of folds or a switch among their parameters."""
     with warnings.catch_warnings(action="ignore"):
-        for path in admission.admitted():
-            cls = estimator_specs.resolve(path)
+        for path in admission.ADMITTED:
+            cls = estimator_specs.resolve_class(path)
             names = set(cls._get_param_names())
             if "validation_fraction" in names:
                 on = {"early_stopping": True} if "early_stopping" in names else {"n_iter_no_change": 5}

@@ -11,7 +11,7 @@ from lightgbm import LGBMClassifier
 from sklearn.linear_model import LogisticRegression
 
 import imblab
-from imblab.core import estimator_specs, fitting, model, splits
+from imblab.core import admission, estimator_specs, fitting, model, splits
 from imblab.core.evaluate import Task
 from imblab.core.preparation import Prepared
 from imblab.edges.mlflow import models
@@ -61,11 +61,11 @@ def test_every_shipped_learner_is_carried_by_skops(path):
     import skops.io
 
     make = yaml.safe_load(path.read_text(encoding="utf-8"))[path.stem]["make"]
-    few = {"n_estimators": 2} if "n_estimators" in estimator_specs.build(make).get_params() else {}
-    learner = fitted(estimator_specs.build({**make, **few}, seed=0))
-    form = models.format_of(learner, estimator_specs.DEFAULT_ALLOW)
+    few = {"n_estimators": 2} if "n_estimators" in estimator_specs.build_estimator(make).get_params() else {}
+    learner = fitted(estimator_specs.build_estimator({**make, **few}, seed=0))
+    form = models.format_of(learner, admission.SHIPPED)
     assert (form.name, form.reason) == ("skops", None)
-    assert {name.partition(".")[0] for name in form.trusted} <= {*estimator_specs.DEFAULT_ALLOW, "numpy", "collections"}
+    assert {name.partition(".")[0] for name in form.trusted} <= {*admission.SHIPPED, "numpy", "collections"}
     back = skops.io.loads(skops.io.dumps(learner), trusted=list(form.trusted))
     X = np.random.default_rng(1).normal(size=(20, 2))
     answer = "predict_proba" if hasattr(learner, "predict_proba") else "decision_function"
@@ -73,20 +73,20 @@ def test_every_shipped_learner_is_carried_by_skops(path):
 
 
 def test_foreign_types_and_what_skops_cannot_carry_are_pickled_and_said():
-    form = models.format_of(fitted(Foreign()), estimator_specs.DEFAULT_ALLOW)
+    form = models.format_of(fitted(Foreign()), admission.SHIPPED)
     assert form.name == "cloudpickle"
     assert "Foreign' lies outside the trusted packages" in form.said
     assert "runs code when it is loaded" in form.said
     odd = fitted(LogisticRegression())
     odd.callback_ = Sealed()
-    assert models.format_of(odd, estimator_specs.DEFAULT_ALLOW).reason.startswith("skops cannot carry it")
+    assert models.format_of(odd, admission.SHIPPED).reason.startswith("skops cannot carry it")
 
 
 def test_requirements_are_pinned_and_name_what_the_learner_needs():
-    plain = models.requirements(models.format_of(fitted(LogisticRegression()), estimator_specs.DEFAULT_ALLOW))
+    plain = models.requirements(models.format_of(fitted(LogisticRegression()), admission.SHIPPED))
     assert f"scikit-learn=={version('scikit-learn')}" in plain
     assert not [line for line in plain if line.startswith(("lightgbm", "imblab", "cloudpickle"))]
-    boosted = models.requirements(models.format_of(fitted(LGBMClassifier(verbosity=-1)), estimator_specs.DEFAULT_ALLOW))
+    boosted = models.requirements(models.format_of(fitted(LGBMClassifier(verbosity=-1)), admission.SHIPPED))
     assert set(boosted) - set(plain) == {f"lightgbm=={version('lightgbm')}"}
     assert f"cloudpickle=={version('cloudpickle')}" in models.requirements(models.Format("cloudpickle"))
 
@@ -97,9 +97,7 @@ def test_a_saved_model_comes_back_and_takes_the_place_of_the_last(name, tmp_path
 
     made, frame = estimator()
     form = (
-        models.format_of(made, estimator_specs.DEFAULT_ALLOW)
-        if name == "skops"
-        else models.Format("cloudpickle", reason="told so")
+        models.format_of(made, admission.SHIPPED) if name == "skops" else models.Format("cloudpickle", reason="told so")
     )
     folder = tmp_path / "model" / "toy"
     for _ in range(2):
@@ -126,7 +124,7 @@ def test_a_model_is_loaded_from_the_folder_it_was_written_to_or_never_written(tm
     import mlflow.sklearn
 
     made, frame = estimator()
-    form = models.format_of(made, estimator_specs.DEFAULT_ALLOW)
+    form = models.format_of(made, admission.SHIPPED)
     folder = tmp_path / "what? #1;%" / "model"
     models.check_place(folder)
     folder.parent.mkdir()

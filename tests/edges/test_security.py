@@ -608,10 +608,10 @@ def test_a_class_under_another_name_belongs_where_it_comes_from(monkeypatch):
     module.Smuggled, module.Fine = CountVectorizer, SVC
     monkeypatch.setitem(sys.modules, "mine", module)
     with pytest.raises(ConfigError, match=r"another name of a class of 'sklearn\.feature_extraction\.text'") as error:
-        estimator_specs.resolve("mine.Smuggled", ("mine",))
+        estimator_specs.resolve_class("mine.Smuggled", ("mine",))
     assert error.value.grants == ("sklearn.feature_extraction.text.CountVectorizer",)
-    assert estimator_specs.resolve("mine.Smuggled", ("mine", *error.value.grants)) is CountVectorizer
-    assert estimator_specs.resolve("mine.Fine", ("mine",)) is SVC
+    assert estimator_specs.resolve_class("mine.Smuggled", ("mine", *error.value.grants)) is CountVectorizer
+    assert estimator_specs.resolve_class("mine.Fine", ("mine",)) is SVC
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ class SpySampler(BaseEstimator):
 def test_a_spy_sampler_sees_only_fit_rows(monkeypatch):
     from imblab.core import estimator_specs
 
-    real = estimator_specs.resolve
+    real = estimator_specs.resolve_class
     monkeypatch.setattr(
         estimator_specs,
         "resolve",

@@ -82,7 +82,7 @@ def _facts(layout: Layout, old: Mapping[str, Any]) -> dict[str, Any]:
     """What a report says of the tables and of the libraries, and cannot know from rows."""
     study = layout.study
     makes = [n.make for n in study.learners] + [s.sampler for s in study.strategies if s.sampler]
-    words = [word for make in makes for word in estimator_specs.versions(make).split()]
+    words = [word for make in makes for word in estimator_specs.library_versions(make).split()]
     found = dict(zip(words[::2], words[1::2], strict=True))
     versions = {**old.get("versions", {}), "python": platform.python_version(), **found}
     tables = {name: _described(data, layout.cautions(name)) for name, data in layout.datasets.items()}

@@ -19,7 +19,7 @@ from imblab.analysis.model_card import Facts, card
 from imblab.commands import derived_files, syncing, verdicts
 from imblab.commands.layout import EXPERIMENTS, Layout, lay_out
 from imblab.commands.verdicts import Verdicts
-from imblab.core import admission, estimator_specs, model, retention
+from imblab.core import admission, model
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed
 from imblab.edges import config, datasets, ledger, mlflow, runner, store, terminal
@@ -215,12 +215,10 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
             f"{arm.key!r} cannot leave: on all rows of {arm.dataset!r}, {error}. A model answers exactly as the study "
             "does. Choose another strategy=... or learner=..., or mend the cause and run the study again."
         ) from error
-    keeper = retention.row_keeper(made.learner)
+    keeper = admission.row_keeper(made.learner)
     if keeper is not None and not contains_rows:
         raise _made_of_rows(arm, keeper)
-    form = mlflow.format_of(
-        made, (*estimator_specs.DEFAULT_ALLOW, *(entry.partition(".")[0] for entry in request.allow))
-    )
+    form = mlflow.format_of(made, (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow)))
     facts = Facts(
         name=mlflow.registered_name(request.tracking.get("experiment") or study.name, arm.dataset),
         dataset=arm.dataset,

@@ -125,7 +125,7 @@ def learn(kind: str, folds: Sequence[Fold], seed: int = 0) -> Map:
 
 def _learned_by_class(path: str, score: np.ndarray, y: np.ndarray, seed: int) -> Map:
     try:
-        made = estimator_specs.build({"_target_": path}, allow=None, seed=seed)
+        made = estimator_specs.build_estimator({"_target_": path}, allow=None, seed=seed)
         made.fit(score.copy(), y.copy())
     except BaseException as error:  # a class may raise anything
         reason = f"{type(error).__name__}: {foreign_reason(error)}"
@@ -221,12 +221,12 @@ def score_of(values: np.ndarray, make: Make) -> np.ndarray:
 
 def reads_log_odds(make: Make) -> bool:
     """Whether a calibration of a learner reads the log-odds of its probabilities."""
-    return fitting.gives_probabilities(make) and estimator_specs.offers(make, "decision_function")
+    return estimator_specs.gives_probabilities(make) and estimator_specs.has_method(make, "decision_function")
 
 
 def gives_probabilities(strategy: Strategy, learner: Learner) -> bool:
     """Whether what a learner answers under a strategy claims to be a probability."""
-    return is_learned(strategy.calibration) or fitting.gives_probabilities(learner.make)
+    return is_learned(strategy.calibration) or estimator_specs.gives_probabilities(learner.make)
 
 
 def obstacle(strategy: Strategy, learner: Learner, positives: int) -> str | None:
@@ -276,7 +276,7 @@ def uncorrectable(strategy: Strategy, learner: Learner) -> str | None:
     if strategy.sampler is not None and strategy.prior_correction in (None, "inapplicable"):
         kind = strategy.sampler["_target_"].rsplit(".", 1)[-1]
         return f"{kind} chooses rows by their place, not only by their class, which no prior correction undoes"
-    if not fitting.gives_probabilities(learner.make):
+    if not estimator_specs.gives_probabilities(learner.make):
         return f"the prior correction needs probabilities and learner {learner.name!r} gives decision values only"
     return None
 

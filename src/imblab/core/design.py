@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from imblab.core import calibration, estimator_specs, fitting, own_code, sampling, spaces, thresholds
+from imblab.core import calibration, estimator_specs, own_code, sampling, spaces, thresholds
 from imblab.core.splits import Pair
 from imblab.errors import ConfigError
 from imblab.study import (
@@ -104,7 +104,7 @@ def _gives_decision_values(learner: Learner, tune_learner: bool) -> bool:
     """Whether a learner may give no probabilities, as it stands or with a parameter that is searched."""
     axes = learner.space.items() if tune_learner else ()
     tuned = ({**learner.make, name: v} for name, axis in axes if isinstance(axis, Choice) for v in axis.values)
-    return not all(fitting.gives_probabilities(make) for make in (learner.make, *tuned))
+    return not all(estimator_specs.gives_probabilities(make) for make in (learner.make, *tuned))
 
 
 def written(cell: Cell, study: Study) -> tuple[list[Make | None], list[str]]:
@@ -174,7 +174,7 @@ def barrier(strategy: Strategy, learner: Learner, dataset: Dataset, primary: Mea
         kind = strategy.sampler["_target_"].rsplit(".", 1)[-1]
         return f"{kind} measures distances and has no form for the categorical columns of {dataset.name!r}"
     weighs = strategy.weight is not None or "weight" in strategy.space
-    if weighs and not fitting.takes_weights(learner.make):
+    if weighs and not estimator_specs.takes_sample_weight(learner.make):
         return f"the fit of learner {learner.name!r} takes no sample_weight"
     if thresholds.needs_amount(strategy.threshold) and dataset.amount is None:
         return f"the threshold of {strategy.name!r} costs amounts, and {dataset.name!r} has no amount column"
@@ -210,7 +210,7 @@ def obstacle(params: Mapping[str, Scalar], sampler: Make | None, where: Iterable
     """
     if sampler is None:
         return None
-    cls: Any = estimator_specs.resolve(sampler["_target_"], allow=None)
+    cls: Any = estimator_specs.resolve_class(sampler["_target_"], allow=None)
     suits = _SUITS.get(getattr(cls, "_sampling_type", ""))  # a class of one's own need not declare its type
     for part in where:
         ratio, k = params.get("ratio"), params.get("k")

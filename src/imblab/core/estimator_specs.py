@@ -1,7 +1,7 @@
-"""From ``{_target_: dotted.path, parameter: value}`` to an estimator, and from nothing else.
+"""Estimators from ``{_target_: dotted.path, parameter: value}``: the class, its parameters, its versions, the object.
 
-A study may come from a colleague: only classes that derive from scikit-learn's ``BaseEstimator`` and live in an
-allow-listed package are built, and nothing outside the list is even imported.
+A study may come from another person: only classes that derive from scikit-learn's ``BaseEstimator`` and are admitted
+(:mod:`imblab.core.admission`) are built, and the module of any other class is not even imported.
 """
 
 from __future__ import annotations
@@ -9,20 +9,17 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from imblab.core import admission
 from imblab.errors import ConfigError, foreign_reason, unknown
-from imblab.study import Make
+from imblab.study import Make, fingerprint
 
-#: The packages that ship with imblab; see :mod:`imblab.core.admission` for what of them a study may name.
-DEFAULT_ALLOW = admission.SHIPPED
-#: Classes that scikit-learn hands out only after the import of a module, which does nothing else.
+#: Classes that scikit-learn provides only after the import of a module, which does nothing else.
 EXPERIMENTAL = {
     "sklearn.impute.IterativeImputer": "sklearn.experimental.enable_iterative_imputer",
     "sklearn.model_selection.HalvingGridSearchCV": "sklearn.experimental.enable_halving_search_cv",
@@ -30,16 +27,73 @@ EXPERIMENTAL = {
 }
 
 
-def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
-    """The estimator class behind a dotted path.
+class EstimatorSpec(Mapping[str, Any]):
+    """An immutable ``{_target_: dotted.path, parameter: value}`` whose text and fingerprint are computed once.
+
+    It reads like the mapping that it was made from, and is written as that mapping.
+
+    Parameters
+    ----------
+    make : mapping
+        Plain data; must not change afterwards.
+
+    Examples
+    --------
+    >>> spec = EstimatorSpec({"_target_": "sklearn.svm.SVC", "C": 2})
+    >>> spec["C"], spec.text, spec == {"C": 2, "_target_": "sklearn.svm.SVC"}
+    (2, '{"C": 2, "_target_": "sklearn.svm.SVC"}', True)
+    """
+
+    def __init__(self, make: Make) -> None:
+        self._make = dict(make)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._make[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._make)
+
+    def __len__(self) -> int:
+        return len(self._make)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"EstimatorSpec({self._make!r})"
+
+    @cached_property
+    def text(self) -> str:
+        """Return the mapping as JSON with sorted keys."""
+        return json.dumps(self._make, sort_keys=True, default=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return :func:`imblab.study.fingerprint` of the mapping."""
+        return fingerprint(self._make)
+
+
+def spec_text(make: Make) -> str:
+    """Return the JSON text of an estimator specification, with sorted keys.
+
+    Examples
+    --------
+    >>> spec_text({"_target_": "sklearn.svm.SVC", "C": 2})
+    '{"C": 2, "_target_": "sklearn.svm.SVC"}'
+    """
+    return make.text if isinstance(make, EstimatorSpec) else json.dumps(make, sort_keys=True, default=dict)
+
+
+def resolve_class(path: str, allow: Sequence[str] | None = ()) -> type:
+    """Return the estimator class of a dotted path.
 
     Parameters
     ----------
     path : str
         Such as ``"sklearn.linear_model.LogisticRegression"``.
-    allow : sequence of str or None
-        Packages, modules and classes that may be named in addition to :func:`imblab.core.admission.admitted`; None
-        where the path was checked at the door already.
+    allow : sequence of str or None, default=()
+        Packages, modules and classes that may be named in addition to :data:`imblab.core.admission.ADMITTED`; None
+        if the path was checked when the study was read.
 
     Returns
     -------
@@ -53,18 +107,18 @@ def resolve(path: str, allow: Sequence[str] | None = DEFAULT_ALLOW) -> type:
 
     Examples
     --------
-    >>> resolve("sklearn.linear_model.LogisticRegression").__name__
+    >>> resolve_class("sklearn.linear_model.LogisticRegression").__name__
     'LogisticRegression'
     """
     module, _, name = str(path).rpartition(".")
-    # A class that was written anew, or loaded anew, is another one. Read from the module's dictionary: its
+    # A class that was defined or imported again is another one. Read from the module's dictionary, because a module's
     # __getattr__ may import, or raise.
     loaded = getattr(sys.modules.get(module), "__dict__", {}).get(name)
-    return _resolved(str(path), None if allow is None else tuple(allow), id(loaded))
+    return _resolve_cached(str(path), None if allow is None else tuple(allow), id(loaded))
 
 
 @lru_cache(maxsize=256)
-def _resolved(path: str, allow: tuple[str, ...] | None, class_id: int) -> type:
+def _resolve_cached(path: str, allow: tuple[str, ...] | None, class_id: int) -> type:
     from sklearn.base import BaseEstimator
 
     module, _, name = path.rpartition(".")
@@ -73,20 +127,20 @@ def _resolved(path: str, allow: tuple[str, ...] | None, class_id: int) -> type:
     try:
         if path in EXPERIMENTAL:
             import_module(EXPERIMENTAL[path])
-        found = getattr(import_module(module), name)
-    except BaseException as error:  # an import runs the module, which may raise anything
+        cls = getattr(import_module(module), name)
+    except BaseException as error:  # an import runs the module, which may raise any exception
         raise ConfigError(
             f"'_target_' is {path!r}, which cannot be imported ({foreign_reason(error)}); it must be the dotted path "
             "of a class. Correct the path, or install the package."
         ) from error
-    if not (inspect.isclass(found) and issubclass(found, BaseEstimator)):
+    if not (inspect.isclass(cls) and issubclass(cls, BaseEstimator)):
         raise ConfigError(
             f"'_target_' is {path!r}, which is not a class deriving from scikit-learn's BaseEstimator; only estimators "
             "and samplers are built. Name the class itself."
         )
-    if allow is not None and path not in admission.admitted():
-        _check_origin(found, path, allow)
-    return found
+    if allow is not None and path not in admission.ADMITTED:
+        _check_origin(cls, path, allow)
+    return cls
 
 
 def _check_origin(cls: type, path: str, allow: Sequence[str]) -> None:
@@ -94,36 +148,37 @@ def _check_origin(cls: type, path: str, allow: Sequence[str]) -> None:
     origin, public = f"{cls.__module__}.{cls.__qualname__}", admission.public_name(cls)
     roots = {entry.partition(".")[0] for entry in allow if entry not in admission.SHIPPED}
     foreign = origin.partition(".")[0] not in admission.SHIPPED
-    if (foreign and origin.partition(".")[0] in roots) or public in admission.admitted():
+    if (foreign and origin.partition(".")[0] in roots) or public in admission.ADMITTED:
         return
     if not (admission.is_allowed(public, allow) or admission.is_allowed(origin, allow)):
         packages = ", ".join(dict.fromkeys((*admission.SHIPPED, *allow)))
         raise ConfigError(
             f"'_target_' is {path!r}, another name of a class of {cls.__module__!r}, which lies outside the allowed "
-            f"packages ({packages}); a class belongs where it is defined. "
+            f"packages ({packages}); a class is named where it is defined. "
             f"If you trust it and the study, add `allow=[{public}]` on your own command line.",
             grants=(public,) if admission.is_path(public) else (),
         )
 
 
-def build(
+def build_estimator(
     make: Make,
     placeholders: Mapping[str, object] | None = None,
-    allow: Sequence[str] | None = DEFAULT_ALLOW,
+    allow: Sequence[str] | None = (),
     seed: int | None = None,
 ) -> Any:
-    """Build the estimator that a text describes, nested ones included.
+    """Build the estimator of a specification, nested ones included.
 
     Parameters
     ----------
     make : mapping
-        ``_target_`` and constructor parameters; other keys that begin with an underscore are reserved and left out.
+        ``_target_`` and constructor parameters; other keys that begin with an underscore are left out.
     placeholders : mapping, optional
-        What the texts ``$ratio``, ``$k`` and ``$categorical`` stand for.
-    allow : sequence of str or None
-        As in :func:`resolve`.
+        Values of texts such as ``$ratio``, by the name after the dollar sign. A parameter whose placeholder has no
+        value keeps the default of its class.
+    allow : sequence of str or None, default=()
+        See :func:`resolve_class`.
     seed : int, optional
-        Becomes the ``random_state`` of every estimator built that has one.
+        The ``random_state`` of every estimator built that has one.
 
     Returns
     -------
@@ -132,166 +187,158 @@ def build(
     Raises
     ------
     ConfigError
-        If a parameter is none of the class's.
+        If the constructor has no parameter of a given name.
 
     Examples
     --------
-    >>> build({"_target_": "imblearn.over_sampling.SMOTE", "k_neighbors": "$k"}, {"k": 3})
+    >>> build_estimator({"_target_": "imblearn.over_sampling.SMOTE", "k_neighbors": "$k"}, {"k": 3})
     SMOTE(k_neighbors=3)
     """
-    cls = resolve(make["_target_"], allow)
+    cls = resolve_class(make["_target_"], allow)
     given = {
-        name: value for name, value in make.items() if not name.startswith("_") and not _is_open(value, placeholders)
+        name: value
+        for name, value in make.items()
+        if not name.startswith("_") and not _is_unfilled(value, placeholders)
     }
-    known = _parameters(cls)
-    if not known.issuperset(given) and not _takes_anything(cls):
-        stray = sorted(given.keys() - known)
-        raise ConfigError(unknown("parameter", stray[0], known, f"in {make['_target_']!r}"))
-    built = {name: _built(value, placeholders or {}, allow, seed) for name, value in given.items()}
-    if seed is not None and _is_random(cls, built):
-        built["random_state"] = seed
-    return cls(**built)
+    names = _parameter_names(cls)
+    if not names.issuperset(given) and not _accepts_any_parameter(cls):
+        stray = sorted(given.keys() - names)
+        raise ConfigError(unknown("parameter", stray[0], names, f"in {make['_target_']!r}"))
+    values = {name: _build_value(value, placeholders or {}, allow, seed) for name, value in given.items()}
+    if seed is not None and _is_random(cls, values):
+        values["random_state"] = seed
+    return cls(**values)
 
 
-#: Classes by whether they have a random_state; XGBoost's constructor does not name its own.
-_RANDOM: dict[type, bool] = {}
+#: Whether a class has a random_state; XGBoost's constructor does not name its own.
+_IS_RANDOM: dict[type, bool] = {}
 
 
-def _is_random(cls: type, built: Mapping[str, Any]) -> bool:
-    if cls not in _RANDOM:
-        estimator: Any = cls(**built)
-        _RANDOM[cls] = "random_state" in estimator.get_params(deep=False)
-    return _RANDOM[cls]
+def _is_random(cls: type, values: Mapping[str, Any]) -> bool:
+    if cls not in _IS_RANDOM:
+        estimator: Any = cls(**values)
+        _IS_RANDOM[cls] = "random_state" in estimator.get_params(deep=False)
+    return _IS_RANDOM[cls]
 
 
-def parameters(make: Make, allow: Sequence[str] | None = None) -> set[str]:
-    """The names of the constructor's parameters of the class that a text describes.
+def _is_unfilled(value: Any, placeholders: Mapping[str, object] | None) -> bool:
+    return placeholders is not None and is_placeholder(value) and value[1:] not in placeholders
+
+
+def is_placeholder(value: Any) -> bool:
+    """Return whether a value is the text ``$name``, which stands for a knob or for the categorical columns."""
+    return isinstance(value, str) and value.startswith("$") and value[1:].isidentifier()
+
+
+def _build_value(value: Any, placeholders: Mapping[str, object], allow: Sequence[str] | None, seed: int | None) -> Any:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping) and "_target_" in value:
+        return build_estimator(value, placeholders, allow, seed)
+    if isinstance(value, Mapping):
+        return {key: _build_value(item, placeholders, allow, seed) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_build_value(item, placeholders, allow, seed) for item in value]
+    return placeholders.get(value[1:], value) if is_placeholder(value) else value
+
+
+def parameter_names(make: Make) -> frozenset[str]:
+    """Return the parameter names of the constructor of a specification's class.
 
     Examples
     --------
-    >>> sorted(parameters({"_target_": "imblearn.over_sampling.SMOTE"}))
+    >>> sorted(parameter_names({"_target_": "imblearn.over_sampling.SMOTE"}))
     ['k_neighbors', 'random_state', 'sampling_strategy']
     """
-    return set(_parameters(resolve(make["_target_"], allow)))
+    return _parameter_names(resolve_class(make["_target_"], allow=None))
 
 
 @lru_cache(maxsize=256)
-def _parameters(cls: Any) -> frozenset[str]:
+def _parameter_names(cls: Any) -> frozenset[str]:
     return frozenset(cls._get_param_names())
 
 
-#: Texts by identity, with what they were made of: they are asked for at every fit, and a mapping may change.
-_WRITTEN: dict[int, tuple[Make, Make, str]] = {}
-
-
-def written(make: Make) -> str:
-    """What describes an estimator as one text.
-
-    Examples
-    --------
-    >>> written({"_target_": "sklearn.svm.SVC", "C": 2})
-    '{"C": 2, "_target_": "sklearn.svm.SVC"}'
-    """
-    known = _WRITTEN.get(id(make))
-    if known is None or known[0] is not make or known[1] != make:
-        if len(_WRITTEN) > 1_000:
-            _WRITTEN.clear()
-        known = _WRITTEN[id(make)] = make, deepcopy(make), json.dumps(make, sort_keys=True, default=dict)
-    return known[2]
-
-
-def paths(value: Any) -> list[str]:
-    """List the dotted paths of the classes that a text names, nested ones included.
-
-    Examples
-    --------
-    >>> paths({"_target_": "a.Bagging", "estimator": {"_target_": "b.Tree"}})
-    ['a.Bagging', 'b.Tree']
-    """
-    found: list[str] = []
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            found += [str(item["_target_"])] if "_target_" in item else []
-            waiting += [part for part in [*item.values()][::-1] if isinstance(part, (Mapping, list, tuple))]
-        elif isinstance(item, (list, tuple)):
-            waiting += item[::-1]
-    return found
-
-
-def versions(make: Make) -> str:
-    """The installed versions behind a text: of its package, and of what every fit rests on, imblab included."""
-    return _versions(make["_target_"].partition(".")[0])
-
-
-@lru_cache(maxsize=64)
-def _versions(package: str) -> str:
-    return " ".join(
-        f"{name} {_version(name)}" for name in dict.fromkeys(["imblab", "numpy", "scipy", "sklearn", package])
-    )
-
-
-def _version(package: str) -> str:
-    """A package that is not there has no version: its fit will say so."""
-    there = package in sys.modules or find_spec(package)
-    return str(getattr(import_module(package), "__version__", "?")) if there else "?"
-
-
-def takes_anything(make: Make) -> bool:
-    """Whether the constructor takes further parameters by name, as those of LightGBM and XGBoost do."""
-    return _takes_anything(resolve(make["_target_"], allow=None))
+def accepts_any_parameter(make: Make) -> bool:
+    """Return whether the constructor takes further parameters by name, as those of LightGBM and XGBoost do."""
+    return _accepts_any_parameter(resolve_class(make["_target_"], allow=None))
 
 
 @lru_cache(maxsize=256)
-def _takes_anything(cls: type) -> bool:
+def _accepts_any_parameter(cls: type) -> bool:
     return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in inspect.signature(cls).parameters.values())
 
 
-def offers(make: Make, method: str) -> bool:
-    """Whether the estimator that a text describes has a method, such as ``predict_proba``, before it is fitted.
+def has_method(make: Make, method: str) -> bool:
+    """Return whether the unfitted estimator of a specification has a method.
 
-    Parameters
-    ----------
-    make : mapping
-    method : str
-
-    Returns
-    -------
-    bool
-        True where the estimator cannot be built: its fit will say why.
+    True if the estimator cannot be built: its fit will say why.
 
     Examples
     --------
-    >>> offers({"_target_": "sklearn.svm.SVC"}, "predict_proba")
+    >>> has_method({"_target_": "sklearn.svm.SVC"}, "predict_proba")
     False
     """
-    return _offers(written(make), method)
+    return _has_method(spec_text(make), method)
 
 
 @lru_cache(maxsize=1024)
-def _offers(text: str, method: str) -> bool:
+def _has_method(text: str, method: str) -> bool:
     try:
-        return hasattr(build(json.loads(text), allow=None), method)
-    except BaseException as error:  # a constructor may raise anything
+        return hasattr(build_estimator(json.loads(text), allow=None), method)
+    except BaseException as error:  # a constructor may raise any exception
         foreign_reason(error)
         return True
 
 
-def _is_open(value: Any, placeholders: Mapping[str, object] | None) -> bool:
-    """Whether a value is a knob that the strategy does not have: the class's own default stands then."""
-    return placeholders is not None and value in ("$ratio", "$k") and value[1:] not in placeholders
+def gives_probabilities(make: Make) -> bool:
+    """Return whether a learner predicts probabilities; one without predicts decision values."""
+    return has_method(make, "predict_proba")
 
 
-def _built(value: Any, placeholders: Mapping[str, object], allow: Sequence[str] | None, seed: int | None) -> Any:
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, Mapping) and "_target_" in value:
-        return build(value, placeholders, allow, seed)
-    if isinstance(value, Mapping):
-        return {key: _built(item, placeholders, allow, seed) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_built(item, placeholders, allow, seed) for item in value]
-    if isinstance(value, str) and value.startswith("$") and value[1:] in placeholders:
-        return placeholders[value[1:]]
-    return value
+def takes_sample_weight(make: Make) -> bool:
+    """Return whether a learner's ``fit`` has a ``sample_weight``."""
+    return _takes_sample_weight(resolve_class(make["_target_"], allow=None))
+
+
+@lru_cache(maxsize=256)
+def _takes_sample_weight(cls: type) -> bool:
+    from sklearn.utils.validation import has_fit_parameter
+
+    return bool(has_fit_parameter(cls, "sample_weight"))
+
+
+def class_paths(value: Any) -> list[str]:
+    """List the dotted paths of the classes in a specification, nested ones included.
+
+    Examples
+    --------
+    >>> class_paths({"_target_": "a.Bagging", "estimator": {"_target_": "b.Tree"}})
+    ['a.Bagging', 'b.Tree']
+    """
+    paths: list[str] = []
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            paths += [str(item["_target_"])] if "_target_" in item else []
+            waiting += [part for part in [*item.values()][::-1] if isinstance(part, (Mapping, list, tuple))]
+        elif isinstance(item, (list, tuple)):
+            waiting += item[::-1]
+    return paths
+
+
+def library_versions(make: Make) -> str:
+    """Return the installed versions behind a fit: of the class's package, imblab, numpy, scipy and scikit-learn."""
+    return _library_versions(make["_target_"].partition(".")[0])
+
+
+@lru_cache(maxsize=64)
+def _library_versions(package: str) -> str:
+    names = dict.fromkeys(["imblab", "numpy", "scipy", "sklearn", package])
+    return " ".join(f"{name} {_package_version(name)}" for name in names)
+
+
+def _package_version(package: str) -> str:
+    """Return the version, or "?" if the package is missing or has none: the fit will say so."""
+    is_installed = package in sys.modules or find_spec(package)
+    return str(getattr(import_module(package), "__version__", "?")) if is_installed else "?"

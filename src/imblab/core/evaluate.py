@@ -14,7 +14,18 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from imblab.core import calibration, design, fitting, measures, own_code, preparation, search, spaces, thresholds
+from imblab.core import (
+    calibration,
+    design,
+    estimator_specs,
+    fitting,
+    measures,
+    own_code,
+    preparation,
+    search,
+    spaces,
+    thresholds,
+)
 from imblab.core.fitting import Atom, FitFailed, Prediction
 from imblab.core.sampling import form
 from imblab.core.splits import Pair, of_repeat
@@ -86,7 +97,7 @@ class Task:
     def scale(self, params: Mapping[str, Scalar]) -> str:
         """What a candidate predicts once it is calibrated: probabilities or decision values."""
         is_calibrated = calibration.is_learned(self.cell.strategy.calibration)
-        if is_calibrated or fitting.gives_probabilities(fitting.tuned(self.cell.learner.make, params)):
+        if is_calibrated or estimator_specs.gives_probabilities(fitting.tuned(self.cell.learner.make, params)):
             return PROBABILITY
         return DECISION_VALUE
 

@@ -12,14 +12,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from sklearn import get_config, set_config
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import has_fit_parameter
 
 from imblab.core import estimator_specs, own_code, prediction_checks
 from imblab.core.preparation import Prepared, digest
@@ -81,10 +79,10 @@ class Atom:
         named = [
             self.weight,
             self.seed,
-            estimator_specs.versions(self.learner),
-            self.sampler and estimator_specs.versions(self.sampler),
+            estimator_specs.library_versions(self.learner),
+            self.sampler and estimator_specs.library_versions(self.sampler),
             # Older stores hold these learners' decision values through a logistic: no value to be found again.
-            *([] if gives_probabilities(self.learner) else [DECISION_VALUE]),
+            *([] if estimator_specs.gives_probabilities(self.learner) else [DECISION_VALUE]),
         ]
         rests = own_code.rests((self.learner, self.sampler))
         # Nothing of it stands in an address where the version of a package says everything.
@@ -208,7 +206,7 @@ def fit_answer(
             raise FitFailed(_reason(error)) from error
         unsettled = any(issubclass(w.category, ConvergenceWarning) for w in said)
     notes = (*prepared.notes, *(("the learner did not converge",) if unsettled else ()))
-    reached, is_probability = _reached(atom, y), gives_probabilities(atom.learner)
+    reached, is_probability = _reached(atom, y), estimator_specs.gives_probabilities(atom.learner)
     return [Prediction(values, is_probability, reached, notes) for values in found]
 
 
@@ -227,8 +225,8 @@ def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:
     if atom.sampler is None:
         prediction_checks.check_classes(y, "the fit part holds")
     learner, text = (
-        estimator_specs.build(atom.learner, allow=None, seed=atom.seed),
-        estimator_specs.written(atom.learner),
+        estimator_specs.build_estimator(atom.learner, allow=None, seed=atom.seed),
+        estimator_specs.spec_text(atom.learner),
     )
     before = get_config()
     set_config(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED)
@@ -313,24 +311,9 @@ def predicted(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any])
     UnusableAnswer
         If the answer is no finite number a row, or a probability outside [0, 1].
     """
-    if gives_probabilities(make):
+    if estimator_specs.gives_probabilities(make):
         return prediction_checks.probability(learner, learner.predict_proba(_sealed(X), **stage), len(X))
     return prediction_checks.decision_value(learner, learner.decision_function(_sealed(X)), len(X))
-
-
-def gives_probabilities(make: Make) -> bool:
-    """Whether a learner predicts probabilities; one without gives decision values."""
-    return estimator_specs.offers(make, "predict_proba")
-
-
-def takes_weights(make: Make) -> bool:
-    """Whether a learner's ``fit`` has a ``sample_weight``."""
-    return _takes_weights(estimator_specs.resolve(make["_target_"], allow=None))
-
-
-@lru_cache(maxsize=256)
-def _takes_weights(cls: type) -> bool:
-    return bool(has_fit_parameter(cls, "sample_weight"))
 
 
 def _reached(atom: Atom, y: np.ndarray) -> dict[str, Any]:

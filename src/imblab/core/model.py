@@ -1,7 +1,7 @@
 """A strategy and a learner on all rows of a table, as one estimator that leaves: tune, fit, freeze.
 
 What leaves must not hold rows of the table: samplers are emptied, and the learner is looked through for classes that
-store rows (:mod:`imblab.core.retention`).
+store rows (:mod:`imblab.core.admission`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 from imblab.core import calibration, estimator_specs, evaluate, fitting, search
+from imblab.core.admission import row_keeper
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed, Prediction
 from imblab.core.preparation import MAX_LEVELS, Prepared, too_many
-from imblab.core.retention import row_keeper
 from imblab.errors import foreign_reason
 from imblab.result import Trial
 from imblab.stats.calibration_maps import received_share
@@ -108,7 +108,7 @@ def fit(
             empty(learner)
         except BaseException as error:  # any library may raise anything
             raise FitFailed(f"{type(error).__name__}: {foreign_reason(error)}") from error
-    is_probability = fitting.gives_probabilities(atom.learner)
+    is_probability = estimator_specs.gives_probabilities(atom.learner)
     made = ThresholdClassifier(
         _preparation(task.dataset, prepared, rows),
         learner,
@@ -146,7 +146,7 @@ def keeps_rows(learner: Learner) -> str | None:
     Returns
     -------
     str or None
-        See :func:`imblab.core.retention.row_keeper`. None too where the drawn rows cannot be fitted: the real model is
+        See :func:`imblab.core.admission.row_keeper`. None too where the drawn rows cannot be fitted: the real model is
         looked into later.
 
     Examples
@@ -156,7 +156,7 @@ def keeps_rows(learner: Learner) -> str | None:
     """
     X = np.random.default_rng(0).normal(size=(40, 3))
     try:
-        fitted = estimator_specs.build(learner.make, allow=None, seed=0).fit(X, np.arange(40) % 2)
+        fitted = estimator_specs.build_estimator(learner.make, allow=None, seed=0).fit(X, np.arange(40) % 2)
         empty(fitted)
     except BaseException as error:  # any library may raise anything
         foreign_reason(error)

@@ -16,13 +16,13 @@ from inspect import isclass
 from typing import Any
 from uuid import uuid4
 
-from imblab.core import distributions, estimator_specs, modules
+from imblab.core import admission, distributions, estimator_specs, modules
 from imblab.core.modules import Module
 
 #: Packages whose version stands in every address already, and whose code is ours.
 EXEMPT = ("imblab", "imblab_model")
 #: Packages that a study may name without `allow`: of these a class's own modules are looked at, not what they import.
-SHIPPED = estimator_specs.DEFAULT_ALLOW
+SHIPPED = admission.SHIPPED
 #: Packages whose version stands in every address already.
 NAMED = (*EXEMPT, "numpy", "scipy", "sklearn")
 
@@ -119,7 +119,8 @@ def part_of_address(makes: Iterable[Any], functions: Iterable[str] = ()) -> dict
 
 def paths(makes: Iterable[Any], functions: Iterable[str] = ()) -> list[str]:
     """List the dotted paths in texts of estimators and functions, each once."""
-    return list(dict.fromkeys((*(path for make in makes if make for path in estimator_specs.paths(make)), *functions)))
+    classes = (path for make in makes if make for path in estimator_specs.class_paths(make))
+    return list(dict.fromkeys((*classes, *functions)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +147,12 @@ def rests(makes: Iterable[Mapping[str, Any] | None]) -> Rests:
     code, versions, is_known = {}, set(), True
     for make in makes:
         first = "" if make is None else str(make["_target_"]).partition(".")[0]
-        for path in estimator_specs.paths(make):
+        for path in estimator_specs.class_paths(make):
             found = code_of(path)
             if found.name:
                 code[path], is_known = found.name, is_known and not found.unreadable
             for package, version in found.versions:
-                if make is not None and (package != first or estimator_specs.versions(make).endswith(" ?")):
+                if make is not None and (package != first or estimator_specs.library_versions(make).endswith(" ?")):
                     versions.add(version)
     return Rests(code, tuple(sorted(versions)), is_known)
 

@@ -79,7 +79,7 @@ class Resampler:
         y : ndarray of shape (n_new,)
             Both may lie in memory that the next call writes into.
         """
-        key = (estimator_specs.written(make), *knobs.items(), seed)
+        key = (estimator_specs.spec_text(make), *knobs.items(), seed)
         if self._made is None or self._made[0] != key:
             # One is kept, for the weights that follow; it goes before the next is made.
             self._made = None
@@ -87,13 +87,13 @@ class Resampler:
         return self._made[1]
 
     def _resampled(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> Table:
-        if _is_plain(estimator_specs.written(make), make["_target_"], tuple(knobs)):
+        if _is_plain(estimator_specs.spec_text(make), make["_target_"], tuple(knobs)):
             made = self.smote(cast(float, knobs["ratio"]), cast(int, knobs["k"]), seed)
             if made is not None:
                 return made
         # None: the text was checked when the study was read; the kernel builds what was let in there.
         values = {**knobs, "categorical": self._categorical}
-        sampler = estimator_specs.build(with_knobs(make, knobs), values, allow=None, seed=seed)
+        sampler = estimator_specs.build_estimator(with_knobs(make, knobs), values, allow=None, seed=seed)
         share(sampler, self._memory)
         X, y = draw(sampler, self._X, self._y)
         return prediction_checks.resampled(sampler, (X, y), self._y, self._X.shape[1])
@@ -181,19 +181,19 @@ def with_knobs(make: Make, knobs: Mapping[str, Scalar]) -> Make:
     >>> with_knobs({"_target_": "imblearn.over_sampling.ADASYN"}, {"ratio": 0.5, "k": 3})
     {'_target_': 'imblearn.over_sampling.ADASYN', 'sampling_strategy': '$ratio', 'n_neighbors': '$k'}
     """
-    return {**make, **_places(estimator_specs.written(make), make["_target_"], tuple(knobs))}
+    return {**make, **_places(estimator_specs.spec_text(make), make["_target_"], tuple(knobs))}
 
 
 @lru_cache(maxsize=256)
 def _is_plain(written: str, target: str, knobs: tuple[str, ...]) -> bool:
     """Whether it is a SMOTE whose other parameters are at their defaults."""
     placed = json.loads(written).keys() | _places(written, target, knobs).keys()
-    return estimator_specs.resolve(target, allow=None) is SMOTE and placed == PLAIN
+    return estimator_specs.resolve_class(target, allow=None) is SMOTE and placed == PLAIN
 
 
 @lru_cache(maxsize=256)
 def _places(written: str, target: str, knobs: tuple[str, ...]) -> dict[str, str]:
-    known = estimator_specs.parameters({"_target_": target})
+    known = estimator_specs.parameter_names({"_target_": target})
     neighbours = "k_neighbors" if "k_neighbors" in known else "n_neighbors"
     places = {"ratio": "sampling_strategy", "k": neighbours}
     return {places[knob]: f"${knob}" for knob in knobs if f'"${knob}"' not in written}

@@ -73,7 +73,7 @@ def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
 
 def _class(path: str, where: str, allow: Sequence[str]) -> type:
     try:
-        return estimator_specs.resolve(path, allow)
+        return estimator_specs.resolve_class(path, allow)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}", grants=error.grants) from error
 
@@ -175,7 +175,7 @@ def _is_polynomial(estimator: Any) -> bool:
 
 def rebalances(text: Mapping[str, Any], space: Mapping[str, Any], allow: Sequence[str]) -> bool:
     """Whether a learner shifts the positive share by a parameter that is set or searched."""
-    learner = estimator_specs.build(text, None, allow)
+    learner = estimator_specs.build_estimator(text, None, allow)
     searched = any(name.rpartition("__")[2] in NEUTRAL_VALUES for name in space)
     given = [(name, value) for _, _, found in splitting.walk(learner) for name, value in found.items()]
     return searched or any(shifts_classes(name, value) for name, value in given)
@@ -183,7 +183,7 @@ def rebalances(text: Mapping[str, Any], space: Mapping[str, Any], allow: Sequenc
 
 def check_spelling(learner: Any, names: Sequence[str], text: Mapping[str, Any], where: str) -> None:
     """A constructor that takes anything takes a misspelt name too."""
-    if estimator_specs.takes_anything(text):
+    if estimator_specs.accepts_any_parameter(text):
         for name in names:
             refuse_misspelt(learner, name, where)
 
@@ -201,7 +201,7 @@ def refuse_misspelt(learner: Any, name: str, where: str) -> None:
 
 def check_sampler(text: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
     """Refuse what does not resample."""
-    if not hasattr(estimator_specs.resolve(text["_target_"], allow), "fit_resample"):
+    if not hasattr(estimator_specs.resolve_class(text["_target_"], allow), "fit_resample"):
         raise ConfigError(
             f"{where!r} names {text['_target_']!r}, which has no fit_resample; a sampler is one of imbalanced-learn's "
             "kind. Name a sampler, or put the class under learner."
@@ -214,7 +214,7 @@ def built(
 ) -> Any:
     """The object that a text describes; whatever its constructor says against it is a refusal."""
     try:
-        return estimator_specs.build(text, placeholders, allow)
+        return estimator_specs.build_estimator(text, placeholders, allow)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}", grants=error.grants) from error
     except BaseException as error:  # a constructor may raise anything

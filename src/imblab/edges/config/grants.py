@@ -51,7 +51,7 @@ def allowed(value: Any) -> tuple[str, ...]:
     ()
     """
     if not isinstance(value, (list, tuple)) or not all(
-        isinstance(entry, str) and admission.ENTRY.fullmatch(entry) for entry in value
+        isinstance(entry, str) and admission.ALLOW_ENTRY.fullmatch(entry) for entry in value
     ):
         raise ConfigError(
             f"'allow' is {shown(value)}; it lists packages, modules or classes of yours that a study may name, in "

@@ -68,9 +68,9 @@ def _check(text: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
 
 def _axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequence[str]) -> Axis:
     """Read one axis of a space; each of its values must be one that the learner may have."""
-    anything, cls = estimator_specs.takes_anything(make), estimator_specs.resolve(make["_target_"], allow=None)
-    if name not in estimator_specs.parameters(make) and not anything:
-        raise ConfigError(unknown("parameter", name, estimator_specs.parameters(make), f"in {where!r}"))
+    cls = estimator_specs.resolve_class(make["_target_"], allow=None)
+    if name not in estimator_specs.parameter_names(make) and not estimator_specs.accepts_any_parameter(make):
+        raise ConfigError(unknown("parameter", name, estimator_specs.parameter_names(make), f"in {where!r}"))
     if name == "random_state":
         raise ConfigError(
             f"'{where}.random_state' is {checks.shown(text)}; everything random gets the one seed of the "
@@ -97,7 +97,7 @@ def _staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
             "predict_proba and its form, count or range. Write for example {parameter: n_estimators, argument: "
             "num_iteration, form: count}."
         )
-    ours = parameters.is_ours_to_check(estimator_specs.resolve(make["_target_"], allow=None))
+    ours = parameters.is_ours_to_check(estimator_specs.resolve_class(make["_target_"], allow=None))
     argument, made = raw.get("argument"), raw.get("made")
     if raw and ((ours and argument not in STAGES) or not (made is None or re.fullmatch(r"[A-Za-z]\w*", str(made)))):
         raise ConfigError(
@@ -110,5 +110,5 @@ def _staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _is_whole(make: Mapping[str, Any], parameter: str) -> bool:
     """Whether the constructor's default says that a parameter is a whole number."""
-    found = inspect.signature(estimator_specs.resolve(make["_target_"], allow=None)).parameters.get(parameter)
+    found = inspect.signature(estimator_specs.resolve_class(make["_target_"], allow=None)).parameters.get(parameter)
     return found is not None and isinstance(found.default, int) and not isinstance(found.default, bool)

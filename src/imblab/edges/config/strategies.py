@@ -92,7 +92,7 @@ def _check_places(sampler: Mapping[str, Any] | None, knobs: Mapping[str, Any], w
             )
         if f"${knob}" in _texts(sampler):
             continue
-        known = estimator_specs.parameters(sampler)
+        known = estimator_specs.parameter_names(sampler)
         if not known & set(PLACES[knob]):
             raise ConfigError(
                 f"'{where}.{knob}' is set, but {sampler['_target_']!r} has no {' or '.join(PLACES[knob])}; a knob "

@@ -11,7 +11,7 @@ import pandas as pd
 from imblab.analysis import evidence
 from imblab.analysis.claims import primary
 from imblab.analysis.methods import named
-from imblab.core import fitting, measures
+from imblab.core import estimator_specs, measures
 from imblab.edges.figures import Axes, Curve, Figure, Marks, Scale, draw_curves, place_in_plot
 from imblab.edges.report.model import Gallery, Panel, Section, Source, Table, groups, header, num, of, slug
 from imblab.stats import curves
@@ -112,7 +112,7 @@ def thresholds(source: Source, folds: Folds) -> Section:
 
 def _without_probabilities(source: Source) -> tuple[str, ...]:
     """What the axis of thresholds is for learners that have decision values only."""
-    names = [n.name for n in source.study.learners if not fitting.gives_probabilities(n.make)]
+    names = [n.name for n in source.study.learners if not estimator_specs.gives_probabilities(n.make)]
     if not names:
         return ()
     return (f"Decision values d of {' and '.join(names)}, which give no probabilities, stand as 1 / (1 + exp(-d)).",)

@@ -194,7 +194,7 @@ def one_thread(learner: Learner) -> AbstractContextManager[Any]:
 @lru_cache(maxsize=64)
 def _libraries(target: str) -> ThreadpoolController:
     """The libraries of this process once a class is imported; to look for them takes as long as two small fits."""
-    estimator_specs.resolve(target, allow=None)
+    estimator_specs.resolve_class(target, allow=None)
     return ThreadpoolController()
 
 

@@ -41,7 +41,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from imblab.core import admission, model
-from imblab.core.retention import _KNOWN, row_keeper
+from imblab.core.admission import CLASSES_WITHOUT_ROWS, row_keeper
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -177,7 +177,7 @@ def built(path):
     return made(**{key: given[key] for key in needed if key in given}, **small)
 
 
-@pytest.mark.parametrize("path", sorted(_KNOWN))
+@pytest.mark.parametrize("path", sorted(CLASSES_WITHOUT_ROWS))
 def test_a_class_that_is_said_to_store_no_row_stores_none(path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -209,12 +209,14 @@ def test_every_class_that_a_study_may_name_is_judged():
         *("QuantileTransformer", "TargetEncoder", "LabelPropagation", "LabelSpreading", "SelfTrainingClassifier"),
         *("NuSVC", "NuSVR", "SVC", "SVR", "RandomTreesEmbedding", "KBinsDiscretizer", "SplineTransformer"),
     }
-    admitted = {path for path in admission.admitted() if not path.startswith("imblab")}
+    admitted = {path for path in admission.ADMITTED if not path.startswith("imblab")}
     samplers = {
         path for path in admitted if path.split(".")[1] in ("combine", "over_sampling", "under_sampling", "base")
     }
     judged = {admission.public_name(cls) for path in admitted if (cls := found(path)) is not None}
-    unjudged = {path.rpartition(".")[2] for path in judged - _KNOWN - samplers} - keeping - {"FunctionSampler"}
+    unjudged = (
+        {path.rpartition(".")[2] for path in judged - CLASSES_WITHOUT_ROWS - samplers} - keeping - {"FunctionSampler"}
+    )
     assert not unjudged
 
 
