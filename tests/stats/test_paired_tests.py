@@ -1,4 +1,4 @@
-"""Intervals: the published example, baycomp, scipy's own t, and Holm by brute force."""
+"""Paired tests against the published example, baycomp, scipy's own t, and Holm by brute force."""
 
 import math
 
@@ -12,9 +12,19 @@ from sklearn.datasets import make_moons
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 
-from imblab.stats.paired_tests import Estimate, corrected_t, detectable, half_width_factor, holm
+from imblab.stats.paired_tests import (
+    Estimate,
+    corrected_t,
+    detectable,
+    estimate_contrasts,
+    half_width_factor,
+    holm,
+    is_equivalent,
+    posterior,
+)
 
 SCORES = st.floats(-1, 1, allow_nan=False).map(lambda v: round(v, 6))
+LISTS = st.lists(st.floats(-1, 1).map(lambda v: round(v, 4)), min_size=3, max_size=20)
 
 
 def test_the_published_example_of_scikit_learn():
@@ -160,3 +170,73 @@ def test_another_level_is_the_same_estimate():
     d = [0.1, 0.0, 0.2, 0.1, 0.1]
     assert corrected_t(d, 80, 20, 0.05).at(0.1) == corrected_t(d, 80, 20, 0.1)
     assert corrected_t(np.zeros(5), 80, 20).at(0.1) == corrected_t(np.zeros(5), 80, 20)
+
+
+@pytest.mark.parametrize("n_folds", [1, 2, 5, 24, 130])
+def test_many_contrasts_at_once_are_bit_for_bit_those_one_by_one(n_folds):
+    rng = np.random.default_rng(n_folds)
+    d = rng.normal(0, 0.05, (2, 4, n_folds))
+    d[0, 0], d[0, 1], d[0, 2, 0] = 0.0, 0.1, np.nan
+    n_train, n_test = rng.integers(50, 90, d.shape), rng.integers(10, 30, d.shape)
+    together = estimate_contrasts(d, n_train, n_test)
+    narrow, power, within = together.at(0.1), detectable(together, 0.01), posterior(together, 0.01).within
+    for i in np.ndindex(2, 4):
+        single = corrected_t(d[i], n_train[i], n_test[i])
+        assert repr(together[i]) == repr(single)
+        assert repr(narrow[i]) == repr(single.at(0.1))
+        np.testing.assert_array_equal(power[i], detectable(single, 0.01))
+        np.testing.assert_array_equal(within[i], posterior(single, 0.01).within)
+        assert is_equivalent(together, 0.03)[i] == is_equivalent(single, 0.03)
+
+
+def test_families_are_adjusted_row_by_row():
+    p = np.random.default_rng(0).uniform(size=(3, 5))
+    p[1, 2] = np.nan
+    np.testing.assert_array_equal(holm(p), [holm(row) for row in p])
+
+
+@pytest.mark.parametrize(("folds", "repeats"), [(3, 1), (5, 1), (10, 1), (5, 5), (10, 10)])
+@pytest.mark.parametrize("rope", [0.001, 0.01, 0.1])
+def test_baycomp_has_the_same_probabilities(folds, repeats, rope):
+    rng = np.random.default_rng(folds * repeats)
+    for shift in (-0.3, 0.0, 0.02, 0.3):
+        a, b = rng.normal([[0.5 + shift], [0.5]], 0.1, (2, folds * repeats))
+        # baycomp's left is "the first is better": its differences are the second minus the first.
+        left, inside, right = baycomp.CorrelatedTTest.probs(b, a, rope=rope, runs=repeats)
+        found = posterior(corrected_t(a - b, 100 * (folds - 1), 100), rope)
+        assert (found.below, found.within, found.above) == pytest.approx((left, inside, right), abs=1e-12)
+
+
+@given(LISTS, st.floats(0, 0.5))
+def test_probabilities_add_up_and_mirror(values, rope):
+    found, mirrored = (posterior(corrected_t(d, 80, 20), rope) for d in (values, [-v for v in values]))
+    if math.isnan(found.below):
+        assert np.ptp(values) <= 1e-12
+        assert values[0] != 0
+        return
+    assert found.below + found.within + found.above == pytest.approx(1)
+    assert min(found.below, found.within, found.above) >= 0
+    assert (found.below, found.above) == pytest.approx((mirrored.above, mirrored.below), abs=1e-12)
+
+
+@given(LISTS)
+def test_with_a_region_of_no_width_it_is_the_one_sided_p(values):
+    estimate = corrected_t(values, 80, 20)
+    if estimate.reason or estimate.identical:
+        return
+    found = posterior(estimate, 0.0)
+    assert min(found.below, found.above) == pytest.approx(estimate.p / 2, rel=1e-9, abs=1e-15)
+
+
+def test_a_far_tail_is_not_rounded_away():
+    found = posterior(Estimate(1.0, 0.9, 1.1, 1e-20, 99, 0.02), 0.01)
+    assert found.below == pytest.approx(stats.t.cdf(-0.01, 99, 1.0, 0.02), rel=1e-9)
+    assert 0 < found.below < 1e-60
+
+
+def test_what_has_no_posterior():
+    assert posterior(corrected_t(np.zeros(5), 80, 20), 0.01) == posterior(corrected_t(np.zeros(9), 80, 20), 0.0)
+    assert posterior(corrected_t(np.zeros(5), 80, 20), 0.01).within == 1
+    for estimate, rope in ((corrected_t([0.1, 0.1], 80, 20), 0.01), (corrected_t([0.1, 0.2], 80, 20), math.nan)):
+        found = posterior(estimate, rope)
+        assert np.isnan([found.below, found.within, found.above]).all()

@@ -1,21 +1,30 @@
-"""Intervals and tests for paired scores of cross-validation, whose folds share training rows."""
+"""Intervals and tests for paired differences of cross-validated scores, whose folds share training rows.
+
+Functions on many contrasts take differences of shape ``(..., n_folds)`` and test all of them in one call; a fold that
+is missing (NaN) leaves its contrast without a test, nothing is imputed.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import nctdtrinc, ndtri, stdtr, stdtrit
 
-#: Differences this close are the same number; what lies between is rounding.
+#: Differences no larger than this are rounding errors: the two numbers are equal.
 TIED = 1e-12
+#: Degrees of freedom above which the noncentral t is taken as normal, since its inverse fails there.
+MAX_NONCENTRAL_DF = 100_000
+
+ArrayLike = Sequence[float] | np.ndarray | float
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean difference with what may be said about it.
+    """A mean difference with its corrected interval and test.
 
     Attributes
     ----------
@@ -24,7 +33,7 @@ class Estimate:
     low, high : float
         Ends of the interval; NaN where there is none.
     p : float
-        Two-sided, for a mean difference of 0.
+        Two-sided p-value for a mean difference of 0.
     df : int
         Degrees of freedom.
     se : float
@@ -43,11 +52,11 @@ class Estimate:
 
     @classmethod
     def untested(cls, mean: float, reason: str | None) -> Estimate:
-        """A mean, or NaN, that has no interval and no test."""
+        """Return a mean, or NaN, without an interval and a test."""
         return cls(mean, math.nan, math.nan, math.nan, 0, math.nan, reason)
 
     def at(self, alpha: float) -> Estimate:
-        """The same with an interval that covers 1 - alpha."""
+        """Return the same estimate with an interval that covers 1 - alpha."""
         if math.isnan(self.se):
             return self
         reach = self.se * float(stdtrit(self.df, 1 - alpha / 2))
@@ -59,97 +68,308 @@ class Estimate:
         return self.reason is None and self.se == 0
 
 
-def corrected_t(
-    differences: Sequence[float] | np.ndarray,
-    n_train: Sequence[float] | np.ndarray | float,
-    n_test: Sequence[float] | np.ndarray | float,
-    alpha: float = 0.05,
-) -> Estimate:
-    """The corrected resampled t interval and test of paired differences.
+@dataclass(frozen=True, slots=True, eq=False)
+class EstimateArray:
+    """The estimates of many contrasts: arrays of one shape with the fields of :class:`Estimate`.
+
+    Indexing with integers gives an :class:`Estimate`.
+
+    Attributes
+    ----------
+    mean, low, high, p, se : ndarray of float64
+    df : ndarray of int64
+    reason : ndarray of object
+        A text where there is no interval, else None.
+    """
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    p: np.ndarray
+    df: np.ndarray
+    se: np.ndarray
+    reason: np.ndarray
+
+    def __getitem__(self, index: int | tuple[int, ...]) -> Estimate:
+        mean, low, high, p, se = (float(each[index]) for each in (self.mean, self.low, self.high, self.p, self.se))
+        return Estimate(mean, low, high, p, int(self.df[index]), se, self.reason[index])
+
+    def at(self, alpha: float) -> EstimateArray:
+        """Return the same estimates with intervals that cover 1 - alpha."""
+        reach = self.se * stdtrit(self.df, 1 - alpha / 2)
+        return replace(self, low=self.mean - reach, high=self.mean + reach)
+
+    @property
+    def identical(self) -> np.ndarray:
+        """Whether every difference of a contrast is zero."""
+        return np.asarray(self.se == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """Probabilities that add up to 1: where the true mean difference lies.
+
+    Attributes
+    ----------
+    below, within, above : float or ndarray
+        Below minus the half-width of the region of practical equivalence, inside the region, above it. In [0, 1]; NaN
+        where there is no posterior.
+    """
+
+    below: Any
+    within: Any
+    above: Any
+
+
+def estimate_contrasts(
+    differences: np.ndarray, n_train: ArrayLike, n_test: ArrayLike, alpha: float = 0.05
+) -> EstimateArray:
+    """Corrected resampled t interval and test of every row of paired differences.
 
     The variance of the mean is ``(1/J + n_test/n_train) * s**2`` with ``s**2`` the sample variance (ddof 1) of the J
-    differences (Nadeau and Bengio 2003, *Machine Learning* 52, eq. 9; for repeated cross-validation Bouckaert and
-    Frank 2004). ``n_test/n_train`` is the ratio of the mean counts: 1 / (folds - 1) in any k-fold cross-validation,
+    differences. ``n_test/n_train`` is the ratio of the mean counts: 1 / (folds - 1) in any k-fold cross-validation,
     however unequal its folds.
 
     Parameters
     ----------
-    differences : array-like of shape (folds * repeats,)
+    differences : array-like of shape (..., n_folds)
+        One contrast in the last axis; ``n_folds`` counts folds times repeats. NaN where a fold is missing.
+    n_train, n_test : array-like of shape (..., n_folds) or float
+        Numbers of training and test rows; shapes must broadcast against ``differences``.
+    alpha : float, default=0.05
+        The intervals cover 1 - alpha.
+
+    Returns
+    -------
+    EstimateArray
+        Of shape ``differences.shape[:-1]``. Zero with p = 1 and the interval [0, 0] if all differences are zero.
+        Without an interval, and with a reason, if a fold is missing, if there is one fold only, or if all differences
+        are one other number.
+
+    See Also
+    --------
+    corrected_t : The same for one contrast.
+    holm : Adjusts the p-values of a family.
+
+    References
+    ----------
+    Nadeau and Bengio (2003), Inference for the generalization error, Machine Learning 52, equation 9.
+    Bouckaert and Frank (2004), Evaluating the replicability of significance tests for comparing learning algorithms,
+    PAKDD, for repeated cross-validation.
+
+    Examples
+    --------
+    >>> scores = np.array([[0.5, 0.6, 0.7], [0.4, 0.5, 0.4], [0.5, 0.6, 0.7]])
+    >>> estimates = estimate_contrasts(scores[[0, 0]] - scores[[1, 2]], n_train=80, n_test=40)
+    >>> estimates.mean.round(3).tolist(), estimates.p.round(3).tolist()
+    ([0.167, 0.0], [0.255, 1.0])
+    """
+    d = np.ascontiguousarray(differences, dtype=np.float64)
+    n_folds = d.shape[-1]
+    shape = d.shape[:-1]
+    missing = np.count_nonzero(~np.isfinite(d), axis=-1)
+    complete = (missing == 0) & (n_folds > 0)
+    with np.errstate(invalid="ignore"):
+        mean = np.where(complete, d.mean(axis=-1) if n_folds else np.nan, np.nan)
+        identical = complete & (np.max(np.abs(d), axis=-1, initial=0.0) <= TIED)
+        varies = complete & ~identical & (n_folds > 1)
+        if n_folds > 1:
+            varies &= np.ptp(d, axis=-1) > TIED
+    se = np.full(shape, np.nan)
+    if varies.any():
+        deviation = d.std(axis=-1, ddof=1)
+        se = np.where(varies, np.sqrt(_inflation(n_folds, n_train, n_test)) * deviation, np.nan)
+    df = np.where(varies | identical, n_folds - 1, 0)
+    p = 2 * stdtr(df, -np.abs(mean / se))
+    reach = se * stdtrit(df, 1 - alpha / 2)
+    mean, low, high, p, se = (
+        np.where(identical, limit, each)
+        for limit, each in ((0.0, mean), (0.0, mean - reach), (0.0, mean + reach), (1.0, p), (0.0, se))
+    )
+    reason = np.full(shape, None, dtype=object)
+    for index in zip(*np.nonzero(~(varies | identical)), strict=True):
+        reason[index] = _untested_reason(int(missing[index]), n_folds, float(mean[index]))
+    return EstimateArray(mean, low, high, p, df, se, reason)
+
+
+def corrected_t(
+    differences: Sequence[float] | np.ndarray, n_train: ArrayLike, n_test: ArrayLike, alpha: float = 0.05
+) -> Estimate:
+    """Corrected resampled t interval and test of one contrast; see :func:`estimate_contrasts`.
+
+    Parameters
+    ----------
+    differences : array-like of shape (n_folds,)
         NaN where a fold is missing.
-    n_train, n_test : array-like of shape (folds * repeats,) or float
-        The real numbers of rows.
+    n_train, n_test : array-like of shape (n_folds,) or float
+        Numbers of training and test rows.
     alpha : float, default=0.05
         The interval covers 1 - alpha.
 
     Returns
     -------
     Estimate
-        Zero with p = 1 and the interval [0, 0] if all differences are zero. Without interval, and with a reason, if a
-        fold is missing, if there is one fold only, or if all differences are one other number.
 
     Examples
     --------
-    >>> found = corrected_t([0.1, 0.0, 0.2, 0.1, 0.1], n_train=80, n_test=20)
-    >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3), round(found.p, 3)
+    >>> estimate = corrected_t([0.1, 0.0, 0.2, 0.1, 0.1], n_train=80, n_test=20)
+    >>> round(estimate.mean, 3), round(estimate.low, 3), round(estimate.high, 3), round(estimate.p, 3)
     (0.1, -0.032, 0.232, 0.103)
     >>> corrected_t([0.1], n_train=80, n_test=20).reason
     'one fold has no variance to test with'
     """
-    d = np.asarray(differences, dtype=np.float64)
-    if d.size == 0 or not np.isfinite(d).all():
-        return Estimate.untested(math.nan, f"{int((~np.isfinite(d)).sum())} of {d.size} folds are missing")
-    if np.abs(d).max() <= TIED:
-        return Estimate(0.0, 0.0, 0.0, 1.0, d.size - 1, 0.0)
-    mean = float(d.mean())
-    if d.size < 2:
-        return Estimate.untested(mean, "one fold has no variance to test with")
-    if np.ptp(d) <= TIED:
-        return Estimate.untested(mean, f"all {d.size} differences are {mean:+.3g}: no variance to test with")
-    df = d.size - 1
-    se = math.sqrt(_inflation(d.size, n_train, n_test)) * float(d.std(ddof=1))
-    p = 2 * float(stdtr(df, -abs(mean / se)))
-    return Estimate(mean, mean, mean, p, df, se).at(alpha)
+    return estimate_contrasts(np.asarray(differences, dtype=np.float64)[np.newaxis], n_train, n_test, alpha)[0]
 
 
-def detectable(estimate: Estimate, alpha: float = 0.05, power: float = 0.8) -> float:
+def is_equivalent(estimates: Estimate | EstimateArray, rope: ArrayLike, alpha: float = 0.05) -> Any:
+    """Two one-sided tests: whether the interval at 1 - 2 alpha lies inside the region of practical equivalence.
+
+    Parameters
+    ----------
+    estimates : Estimate or EstimateArray
+    rope : float or ndarray
+        Half-width of the region, at least 0; NaN for a measure without one, and then nothing is equivalent.
+    alpha : float, default=0.05
+        Level of each of the two tests.
+
+    Returns
+    -------
+    bool or ndarray of bool
+
+    References
+    ----------
+    Schuirmann (1987), A comparison of the two one-sided tests procedure and the power approach for assessing the
+    equivalence of average bioavailability, Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680.
+
+    Examples
+    --------
+    >>> bool(is_equivalent(corrected_t([0.001, 0.0, -0.001], 80, 40), rope=0.01))
+    True
+    """
+    narrow = estimates.at(2 * alpha)
+    return (-np.asarray(rope) <= narrow.low) & (narrow.high <= np.asarray(rope))
+
+
+def posterior(estimates: Estimate | EstimateArray, rope: ArrayLike) -> Posterior:
+    """Bayesian correlated t-test: probabilities of a difference below, within and above the region of equivalence.
+
+    Under the matching prior the posterior of the mean difference is Student's t with ``J - 1`` degrees of freedom,
+    centred at the mean of the J differences, and its scale is the corrected standard error of
+    :func:`estimate_contrasts`. It is reported next to a verdict and decides nothing.
+
+    Parameters
+    ----------
+    estimates : Estimate or EstimateArray
+    rope : float or ndarray
+        Half-width of the region of practical equivalence, at least 0; NaN for a measure without one.
+
+    Returns
+    -------
+    Posterior
+        All NaN without a region, or where the estimate has no interval; (0, 1, 0) if all differences are zero.
+
+    References
+    ----------
+    Corani and Benavoli (2015), A Bayesian approach for comparing cross-validated algorithms on multiple data sets,
+    Machine Learning 100, 285-304, equation 11.
+    Benavoli, Corani, Demsar and Zaffalon (2017), Time for a change, Journal of Machine Learning Research 18(77).
+
+    Examples
+    --------
+    >>> probabilities = posterior(corrected_t([0.1, 0.0, 0.2, 0.1, 0.1], n_train=80, n_test=20), rope=0.01)
+    >>> [round(float(p), 3) for p in (probabilities.below, probabilities.within, probabilities.above)]
+    [0.041, 0.025, 0.935]
+    """
+    mean, se, half_width = (np.asarray(v, dtype=np.float64) for v in (estimates.mean, estimates.se, rope))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below = np.asarray(stdtr(estimates.df, (-half_width - mean) / se))
+        above = np.asarray(stdtr(estimates.df, (mean - half_width) / se))
+        within = np.maximum(0.0, 1.0 - below - above)
+    undefined, identical = np.isnan(half_width) | np.isnan(se), se == 0
+    below, within, above = (
+        np.where(undefined, np.nan, np.where(identical, limit, each))[()]
+        for limit, each in ((0.0, below), (1.0, within), (0.0, above))
+    )
+    return Posterior(below, within, above)
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Holm's step-down adjustment of the p-values of families.
+
+    Parameters
+    ----------
+    p_values : array-like of shape (..., n_contrasts)
+        One family in the last axis. NaN where a contrast has no test: it stays NaN and still counts in the size of the
+        family, which was fixed before the first evaluation.
+
+    Returns
+    -------
+    ndarray of shape (..., n_contrasts)
+        In the given order, at most 1, never below the given values.
+
+    References
+    ----------
+    Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 65-70.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).round(6).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, axis=-1, kind="stable")
+    n_contrasts = p.shape[-1]
+    steps = (n_contrasts - np.arange(n_contrasts)) * np.take_along_axis(p, order, axis=-1)
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, np.minimum(np.maximum.accumulate(steps, axis=-1), 1.0), axis=-1)
+    return adjusted
+
+
+def detectable(estimates: Estimate | EstimateArray, alpha: float = 0.05, power: float = 0.8) -> Any:
     """The smallest true difference that the design would have found.
 
     A difference D is found when ``|mean| / se`` exceeds the critical value ``c = t(1 - alpha/2, df)``. With a true
     difference D the ratio ``mean / se`` follows the noncentral t with df degrees of freedom and noncentrality
-    ``D / se``, and D is found with the wanted power when that law leaves ``1 - power`` below c. So D is the
-    noncentrality with ``F(c; df, D / se) = 1 - power``, times the corrected standard error of :func:`corrected_t`
-    (Cohen 1988, *Statistical Power Analysis*, ch. 2; the far tail, below ``-c``, adds nothing that shows). For more
-    than a few folds ``(c + t(power, df)) * se`` is close to it. It rests on the variance that was seen: it says what
-    this design could do, and nothing about the difference it saw.
+    ``D / se``, and D is found with the stated power when that distribution leaves ``1 - power`` below c. So D is the
+    noncentrality with ``F(c; df, D / se) = 1 - power``, times the corrected standard error; the far tail, below ``-c``,
+    is negligible. For more than a few folds ``(c + t(power, df)) * se`` is close to it. It rests on the observed
+    variance: it describes the design, not the difference that was observed.
 
     Parameters
     ----------
-    estimate : Estimate
+    estimates : Estimate or EstimateArray
     alpha : float, default=0.05
-        Two-sided. In a family of m contrasts alpha / m, which Holm asks of the first, is enough whatever the rest show.
+        Two-sided. In a family of m contrasts alpha / m, which Holm asks of the first, is enough whatever the others
+        show.
     power : float, default=0.8
+        Probability of finding the difference.
 
     Returns
     -------
-    float
+    float or ndarray
         NaN where nothing was tested or no difference varied.
+
+    References
+    ----------
+    Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, chapter 2.
 
     Examples
     --------
-    >>> round(detectable(corrected_t([0.1, 0.0, 0.2, 0.1, 0.1], n_train=80, n_test=20)), 3)
+    >>> round(float(detectable(corrected_t([0.1, 0.0, 0.2, 0.1, 0.1], n_train=80, n_test=20))), 3)
     0.178
     """
-    if math.isnan(estimate.se) or estimate.se == 0:
-        return math.nan
-    return _noncentrality(estimate.df, alpha, power) * estimate.se
+    se, df = np.asarray(estimates.se), np.asarray(estimates.df)
+    factors = {int(each): _noncentrality(int(each), alpha, power) for each in np.unique(df) if each > 0}
+    factor = np.array([factors.get(int(each), np.nan) for each in df.flat]).reshape(df.shape)
+    return np.where(se > 0, factor * se, np.nan)[()]
 
 
-def detectable_factor(J: int, ratio: float, alpha: float = 0.05, power: float = 0.8) -> float:
+def detectable_factor(n_folds: int, ratio: float, alpha: float = 0.05, power: float = 0.8) -> float:
     """The smallest true difference that a design would find, in standard deviations of the fold differences.
 
     Parameters
     ----------
-    J : int
+    n_folds : int
         Folds times repeats.
     ratio : float
         Test rows over training rows, 1 / (folds - 1) in k-fold cross-validation: however many repeats, the standard
@@ -164,29 +384,25 @@ def detectable_factor(J: int, ratio: float, alpha: float = 0.05, power: float = 
 
     Examples
     --------
-    >>> [round(detectable_factor(J, 0.25), 2) for J in (5, 25, 10**6)]
+    >>> [round(detectable_factor(n_folds, 0.25), 2) for n_folds in (5, 25, 10**6)]
     [2.52, 1.57, 1.4]
     """
-    if J < 2:
+    if n_folds < 2:
         return math.inf
-    return math.sqrt(_inflation(J, 1.0, ratio)) * _noncentrality(J - 1, alpha, power)
+    return math.sqrt(_inflation(n_folds, 1.0, ratio)) * _noncentrality(n_folds - 1, alpha, power)
 
 
-def half_width_factor(
-    J: int,
-    n_train: Sequence[float] | np.ndarray | float,
-    n_test: Sequence[float] | np.ndarray | float,
-    alpha: float = 0.05,
-) -> float:
+def half_width_factor(n_folds: int, n_train: ArrayLike, n_test: ArrayLike, alpha: float = 0.05) -> float:
     """Half the width of a corrected interval, in standard deviations of the differences.
 
     Parameters
     ----------
-    J : int
+    n_folds : int
         Folds times repeats.
     n_train, n_test : array-like or float
         Numbers of rows, as for :func:`corrected_t`.
     alpha : float, default=0.05
+        The interval covers 1 - alpha.
 
     Returns
     -------
@@ -198,104 +414,27 @@ def half_width_factor(
     >>> round(half_width_factor(5, 80, 20), 2), round(half_width_factor(25, 80, 20), 2)
     (1.86, 1.11)
     """
-    if J < 2:
+    if n_folds < 2:
         return math.inf
-    return math.sqrt(_inflation(J, n_train, n_test)) * float(stdtrit(J - 1, 1 - alpha / 2))
+    return math.sqrt(_inflation(n_folds, n_train, n_test)) * float(stdtrit(n_folds - 1, 1 - alpha / 2))
 
 
-def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Holm's step-down adjustment of the p-values of one family.
-
-    Parameters
-    ----------
-    p_values : array-like of shape (n_contrasts,)
-        NaN where a contrast has no test: it stays NaN and still counts in the size of the family, which was fixed
-        before the first row.
-
-    Returns
-    -------
-    ndarray of shape (n_contrasts,)
-        In the given order, at most 1, never below the given values.
-
-    References
-    ----------
-    Holm 1979, *Scandinavian Journal of Statistics* 6, 65-70.
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03]).round(6).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    p = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(p, kind="stable")
-    steps = (p.size - np.arange(p.size)) * p[order]
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return adjusted
+def _untested_reason(missing: int, n_folds: int, mean: float) -> str:
+    if missing or n_folds == 0:
+        return f"{missing} of {n_folds} folds are missing"
+    if n_folds < 2:
+        return "one fold has no variance to test with"
+    return f"all {n_folds} differences are {mean:+.3g}: no variance to test with"
 
 
-@dataclass(frozen=True, slots=True)
-class Posterior:
-    """Where the true mean difference lies, as probabilities that add up to 1.
-
-    Attributes
-    ----------
-    below, within, above : float
-        Below minus the half-width of the region of practical equivalence, inside the region, above it. In [0, 1]; NaN
-        where there is no posterior.
-    """
-
-    below: float
-    within: float
-    above: float
-
-
-def posterior(estimate: Estimate, rope: float) -> Posterior:
-    """Probabilities of the mean difference below, within and above the region of practical equivalence.
-
-    Under the matching prior of Corani and Benavoli 2015 (*Machine Learning* 100, eq. 11) the posterior of the mean
-    difference is Student's t with ``J - 1`` degrees of freedom, centred at the mean of the J differences, its scale the
-    corrected standard error ``sqrt((1/J + n_test/n_train) * s**2)`` of :func:`corrected_t`.
-
-    Parameters
-    ----------
-    estimate : Estimate
-    rope : float
-        Half-width of the region, at least 0; NaN for a measure without one.
-
-    Returns
-    -------
-    Posterior
-        All NaN without a region, or where the estimate has no interval; (0, 1, 0) if all differences are zero.
-
-    References
-    ----------
-    Corani and Benavoli 2015, *Machine Learning* 100, 285-304; Benavoli, Corani, Demsar and Zaffalon 2017, *Journal of
-    Machine Learning Research* 18(77).
-
-    Examples
-    --------
-    >>> found = posterior(corrected_t([0.1, 0.0, 0.2, 0.1, 0.1], n_train=80, n_test=20), rope=0.01)
-    >>> round(found.below, 3), round(found.within, 3), round(found.above, 3)
-    (0.041, 0.025, 0.935)
-    """
-    if math.isnan(rope) or math.isnan(estimate.se):
-        return Posterior(math.nan, math.nan, math.nan)
-    if estimate.identical:
-        return Posterior(0.0, 1.0, 0.0)
-    below = float(stdtr(estimate.df, (-rope - estimate.mean) / estimate.se))
-    above = float(stdtr(estimate.df, (estimate.mean - rope) / estimate.se))
-    return Posterior(below, max(0.0, 1.0 - below - above), above)
-
-
-def _noncentrality(df: float, alpha: float, power: float) -> float:
+def _noncentrality(df: int, alpha: float, power: float) -> float:
     """The difference in standard errors that a two-sided t-test finds with a power; see :func:`detectable`."""
-    if df > 100_000:  # where the inverse of the noncentral law gives up, it is the normal one
+    if df > MAX_NONCENTRAL_DF:
         return float(ndtri(1 - alpha / 2) + ndtri(power))
     return float(nctdtrinc(df, 1 - power, stdtrit(df, 1 - alpha / 2)))
 
 
-def _inflation(
-    J: int, n_train: Sequence[float] | np.ndarray | float, n_test: Sequence[float] | np.ndarray | float
-) -> float:
-    return 1 / J + float(np.mean(n_test)) / float(np.mean(n_train))
+def _inflation(n_folds: int, n_train: ArrayLike, n_test: ArrayLike) -> Any:
+    """The variance of the mean over that of one difference."""
+    train, test = (np.mean(np.atleast_1d(np.asarray(n, dtype=np.float64)), axis=-1) for n in (n_train, n_test))
+    return 1 / n_folds + test / train
