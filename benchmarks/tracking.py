@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -67,8 +68,8 @@ def compared(uri, folder):
     found = {"writer": [], "fluent": []}
     for repeat in range(REPEATS):
         asked, rows = study(f"one{repeat}", CELLS, CANDIDATES)
-        runs = tracking.describe(asked, rows, {})
-        found["writer"].append(seconds(lambda a=asked, r=rows: tracking.log(a, {}, r, folder, uri)) / len(runs))
+        runs = tracking.describe_runs(asked, rows, {})
+        found["writer"].append(seconds(lambda a=asked, r=rows: tracking.log_study(a, {}, r, folder, uri)) / len(runs))
         few = [run for run in runs if run.role == "cell"][:1] + [r for r in runs if r.role == "candidate"][:8]
         found["fluent"].append(seconds(lambda f=few, n=repeat: fluent(f, f"two{n}")) / len(few))
     return {name: 1000 * median(values) for name, values in found.items()}
@@ -81,7 +82,7 @@ def paged(uri, folder, runs):
     import mlflow
 
     asked, rows = study("many", runs // 10, 9)
-    writing = seconds(lambda: tracking.log(asked, {}, rows, folder, uri))
+    writing = seconds(lambda: tracking.log_study(asked, {}, rows, folder, uri))
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("many").experiment_id
 
@@ -111,7 +112,8 @@ def main(many):
         uri, folder = f"sqlite:///{place}/mlflow.db", Path(place) / "experiments" / "bench"
         print("CPU seconds, which are the least that a clock on the wall can show")
         print(f"import of mlflow {seconds(lambda: __import__('mlflow')):.1f} s")
-        print(f"first creation {seconds(lambda: tracking.log(*_with_mapping(study('zero', 1, 1)), folder, uri)):.1f} s")
+        first = partial(tracking.log_study, *_with_mapping(study("zero", 1, 1)), folder, uri)
+        print(f"first creation {seconds(first):.1f} s")
         found = compared(uri, folder)
         print(f"writer {found['writer']:.0f} ms a run, fluent {found['fluent']:.0f} ms a run: "
               f"{found['fluent'] / found['writer']:.1f} x")  # fmt: skip

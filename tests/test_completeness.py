@@ -20,7 +20,7 @@ from imblab.cli import main
 from imblab.commands import exporting, reporting, running, verdicts
 from imblab.edges import config, ledger, mlflow, report
 from imblab.edges.files import safe_yaml
-from imblab.edges.mlflow.writer import Writer
+from imblab.edges.mlflow.writer import RunWriter
 from imblab.errors import StudyError
 from imblab.result import Evaluation
 from imblab.study import Learner, Measure, Protocol, Strategy, Study
@@ -220,15 +220,15 @@ def test_the_index_says_it_and_no_verdict(half):
 
 def test_the_notes_of_mlflow_begin_with_it_and_hold_no_verdict(half):
     rows = ledger.read_rows(half.home)
-    extras = mlflow.Extras(specs=half.study.datasets)
-    runs = mlflow.describe(half.study, rows, {}, extras)
+    extras = mlflow.RunDetails(specs=half.study.datasets)
+    runs = mlflow.describe_runs(half.study, rows, {}, extras)
     assert LEAD in runs[0].note
     assert {run.tags["imblab.complete"] for run in runs if run.role in ("study", "cell")} == {"false"}
     assert runs[0].tags["imblab.evaluations"] == "14 of 24"
     for run in (run for run in runs if run.role == "cell"):
         assert run.note.startswith(LEAD)
         assert not WORDS.search(run.note)
-    during = mlflow.describe(half.study, rows, {}, replace(extras, judged=False))
+    during = mlflow.describe_runs(half.study, rows, {}, replace(extras, judged=False))
     assert "Running: no verdict before all 24 evaluations of the design are there." in during[0].note
     assert during[0].tags["imblab.complete"] == "false"
 
@@ -336,13 +336,13 @@ def test_mlflow_says_at_once_that_a_study_is_added_to(tmp_path, monkeypatch):
         assert asked.wait(60)
         raise KeyboardInterrupt
 
-    told = Writer._tell
+    told = RunWriter._tell
 
     def tell(self, run):
         told(self, run)
         asked.set()
 
-    monkeypatch.setattr(Writer, "_tell", tell)
+    monkeypatch.setattr(RunWriter, "_tell", tell)
     monkeypatch.setattr(running.runner, "run", stops)
     assert main(["run", *[w.replace("ecoli3", "ecoli3,yeast4") for w in few]]) == 130
     tags, note = seen()

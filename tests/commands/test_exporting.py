@@ -154,13 +154,13 @@ def test_the_version_is_tagged_described_and_pinned():
 
     registered()
     client = MlflowClient()
-    version = client.get_model_version_by_alias("loans-loans_eu", mlflow.ALIAS)
+    version = client.get_model_version_by_alias("loans-loans_eu", mlflow.CHAMPION)
     assert version.tags["imblab.contains_rows"] == "false"
     assert version.tags["imblab.study"] == "loans"
     assert float(version.tags["imblab.threshold"]) == loaded().threshold_
     assert version.description.startswith("# loans-loans_eu\n")
     folder = Path(version.source.removeprefix("file://"))
-    assert (folder / mlflow.CARD).read_text(encoding="utf-8").startswith(version.description[:4000])
+    assert (folder / mlflow.CARD_FILE).read_text(encoding="utf-8").startswith(version.description[:4000])
     pins = dict(line.split("==") for line in (folder / "requirements.txt").read_text().split())
     assert pins["scikit-learn"] == sklearn.__version__
     assert "imblab" not in pins

@@ -66,8 +66,8 @@ def rows(place):
 
 
 def log(study, rows, uri=mlflow.DEFAULT_URI):
-    owner = mlflow.Owner(study.name, provenance.keep_identity(HOME, {}, {}).now)
-    mlflow.log(study, config.to_mapping(study), rows, HOME, uri, owner=owner)
+    owner = mlflow.ExperimentOwner(study.name, provenance.keep_identity(HOME, {}, {}).now)
+    mlflow.log_study(study, config.to_mapping(study), rows, HOME, uri, owner=owner)
 
 
 def runs_of(client, name, role=None):
@@ -384,7 +384,7 @@ def assert_secret_is_nowhere(folder, *texts):
 def test_a_store_that_does_not_answer_never_stops_a_study(tmp_path, monkeypatch, capfd):
     """Nor does it keep one waiting, nor make it tell the password in the address."""
     monkeypatch.chdir(tmp_path)
-    for name in mlflow.PATIENCE:
+    for name in mlflow.HTTP_LIMITS:
         monkeypatch.delenv(name, raising=False)
     address = f"127.0.0.1:{free_port()}"
     begin = time.monotonic()
@@ -422,7 +422,7 @@ def test_who_sets_the_patience_of_mlflow_is_obeyed(monkeypatch, study, rows):
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
     log(study, rows)
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
-    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == mlflow.PATIENCE["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == mlflow.HTTP_LIMITS["MLFLOW_HTTP_REQUEST_TIMEOUT"]
 
 
 # The page
@@ -538,4 +538,4 @@ def test_a_study_logs_to_a_server_and_tells_it_no_password(place, tmp_path, monk
     ],
 )
 def test_an_error_is_told_by_its_cause_without_a_password(said, kept):
-    assert addresses.brief(ValueError(said)) == kept
+    assert addresses.brief_reason(ValueError(said)) == kept

@@ -40,10 +40,10 @@ def test_the_address_of_a_file_names_that_file(name):
     uri = addresses.sqlite_uri(path)
     assert make_url(uri).database == str(path)
     assert not make_url(uri).query
-    assert addresses.file(uri) == path
+    assert addresses.sqlite_path(uri) == path
     # MLflow makes this folder, whatever it is: it must be one that is there, or the right one.
     assert Path(uri.removeprefix("sqlite:///")).parent in (Path(), path.parent)
-    assert addresses.local(addresses.file_uri(path)) == path
+    assert addresses.file_uri_path(addresses.file_uri(path)) == path
 
 
 @given(FOLDERS)
@@ -84,7 +84,7 @@ def test_mlflow_writes_runs_and_files_there_and_nowhere_else(tmp_path_factory, t
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         store = client.connect(mlflow.DEFAULT_URI)
-        number = experiments.claim(store, mlflow.Owner("here", "a" * 16), mlflow.DEFAULT_URI)
+        number = experiments.claim_experiment(store, mlflow.ExperimentOwner("here", "a" * 16), mlflow.DEFAULT_URI)
         run = store.create_run(number).info.run_id
         store.log_artifact(run, str(place / "sent.txt"), "figures")
         assert [item.path for item in store.list_artifacts(run, "figures")] == ["figures/sent.txt"]
@@ -105,7 +105,9 @@ def test_a_neighbour_with_the_decoded_name_is_left_alone(tmp_path, monkeypatch, 
         shutil.copy(template, tmp_path / each / "mlruns")
     before = (tmp_path / twin / "mlruns/mlflow.db").read_bytes()
     monkeypatch.chdir(tmp_path / name)
-    experiments.claim(client.connect(mlflow.DEFAULT_URI), mlflow.Owner("mine", "a" * 16), mlflow.DEFAULT_URI)
+    experiments.claim_experiment(
+        client.connect(mlflow.DEFAULT_URI), mlflow.ExperimentOwner("mine", "a" * 16), mlflow.DEFAULT_URI
+    )
     assert (tmp_path / twin / "mlruns/mlflow.db").read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == sorted({name, twin})
 
@@ -125,8 +127,8 @@ def test_a_neighbour_with_the_decoded_name_is_left_alone(tmp_path, monkeypatch, 
     ],
 )
 def test_what_a_user_writes_means_what_sqlalchemy_makes_of_it(uri, path):
-    assert addresses.file(uri) == (None if path is None else Path(path))
-    assert addresses.resolved(uri) == uri
+    assert addresses.sqlite_path(uri) == (None if path is None else Path(path))
+    assert addresses.absolute_uri(uri) == uri
 
 
 def test_a_relative_store_follows_the_current_directory_once(tmp_path, monkeypatch):
@@ -134,12 +136,12 @@ def test_a_relative_store_follows_the_current_directory_once(tmp_path, monkeypat
     home.mkdir()
     monkeypatch.chdir(home)
     wanted = "sqlite:///" + quote(str(home / "my runs/m.db"), safe="") + "?timeout=9"
-    assert addresses.resolved("sqlite:///my%20runs/m.db?timeout=9") == wanted
+    assert addresses.absolute_uri("sqlite:///my%20runs/m.db?timeout=9") == wanted
     assert make_url(wanted).database == str(home / "my runs/m.db")
     command, environment = ui.ui_command(mlflow.DEFAULT_URI, 5000)
     assert make_url(environment["MLFLOW_BACKEND_STORE_URI"]).database == str(home / "mlruns/mlflow.db")
     where = command[command.index("--artifacts-destination") + 1]
-    assert addresses.local(where) == home / "mlruns/artifacts"
+    assert addresses.file_uri_path(where) == home / "mlruns/artifacts"
 
 
 def test_a_folder_that_no_address_names_is_refused_before_anything_is_written(tmp_path):
@@ -149,7 +151,7 @@ def test_a_folder_that_no_address_names_is_refused_before_anything_is_written(tm
     os.chdir(home)
     try:
         with pytest.raises(StudyError, match=r"has no address; .* UTF-8\. Rename the folder, or .*tracking=none"):
-            mlflow.check_writable(mlflow.DEFAULT_URI)
+            mlflow.check_store_uri(mlflow.DEFAULT_URI)
         assert os.listdir(home) == []
     finally:
         os.chdir(before)
@@ -180,7 +182,7 @@ def test_what_is_printed_to_be_pasted_survives_a_shell():
 
 
 @pytest.mark.parametrize(
-    "check", [addresses.check_writable, addresses.check_servable, addresses.resolved, addresses.artifacts]
+    "check", [addresses.check_store_uri, addresses.check_servable, addresses.absolute_uri, addresses.artifact_folder]
 )
 def test_a_null_byte_in_an_address_is_refused(check):
     """`%00` was a `ValueError` of the operating system."""
@@ -189,7 +191,7 @@ def test_a_null_byte_in_an_address_is_refused(check):
             check(uri)
 
 
-@pytest.mark.parametrize("check", [addresses.check_writable, client.prepare])
+@pytest.mark.parametrize("check", [addresses.check_store_uri, client.prepare_tables])
 def test_a_store_is_a_file_and_no_pipe_device_or_folder(check, tmp_path):
     """A new store takes its name in one step: `sqlite:////dev/null`, for a user who may, made a file of the device."""
     os.mkfifo(tmp_path / "pipe")
@@ -203,4 +205,4 @@ def test_a_store_is_a_file_and_no_pipe_device_or_folder(check, tmp_path):
 
 def test_a_device_is_no_store():
     with pytest.raises(StudyError, match="a folder, a pipe or a device"):
-        addresses.check_writable("sqlite:////dev/null")
+        addresses.check_store_uri("sqlite:////dev/null")

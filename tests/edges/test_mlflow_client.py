@@ -91,7 +91,7 @@ def test_a_second_copy_takes_the_place_of_none(stores, place):
     path, first = place / "mlflow.db", place / f"mlflow.db.{OLD['2.9.2']}.bak"
     first.symlink_to(place / "elsewhere")
     path.write_bytes((stores / "2.9.2.db").read_bytes())
-    client.prepare(URI)
+    client.prepare_tables(URI)
     assert first.is_symlink()
     assert not (place / "elsewhere").exists()
     assert revision_of(place / f"mlflow.db.{OLD['2.9.2']}-2.bak") == OLD["2.9.2"]
@@ -108,7 +108,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(stores, place, monkey
 
     monkeypatch.setattr(utils, "_initialize_tables", halfway)
     with pytest.raises(StudyError, match=r"cannot be migrated \(RuntimeError: duplicate .*it is as it was, and its"):
-        client.prepare(URI)
+        client.prepare_tables(URI)
     assert revision_of(path) == OLD["2.9.2"]
     with closing(sqlite3.connect(path)) as base:
         assert base.execute("SELECT name FROM runs").fetchall() == [("kept",)]
@@ -120,7 +120,7 @@ def test_without_room_for_a_copy_nothing_is_migrated(stores, place, monkeypatch)
     before = path.read_bytes()
     monkeypatch.setattr(os, "open", _full(os.open))
     with pytest.raises(StudyError, match=r"left as it is, since no copy .*No space left.*Make room\. Or log elsewhere"):
-        client.prepare(URI)
+        client.prepare_tables(URI)
     assert path.read_bytes() == before
     assert [p.name for p in place.iterdir()] == ["mlflow.db"]
 
@@ -164,10 +164,10 @@ def test_a_database_of_a_team_is_never_migrated(stores, place, monkeypatch):
     """A server's database, by its address: here a file that does not look like one."""
     path = place / "team.db"
     path.write_bytes((stores / "2.9.2.db").read_bytes())
-    monkeypatch.setattr(client, "file", lambda uri: None)
-    monkeypatch.setattr(client, "resolved", lambda uri: f"sqlite:///{path}")
+    monkeypatch.setattr(client, "sqlite_path", lambda uri: None)
+    monkeypatch.setattr(client, "absolute_uri", lambda uri: f"sqlite:///{path}")
     with pytest.raises(StudyError) as refused:
-        client.prepare("postgresql://me:secret@db.example/mlflow")
+        client.prepare_tables("postgresql://me:secret@db.example/mlflow")
     said = str(refused.value)
     assert "mlflow db upgrade 'postgresql://...@db.example/mlflow'" in said
     assert "Make a backup" in said
@@ -187,7 +187,7 @@ def test_a_process_killed_while_it_makes_a_store_leaves_none_behind(place, monke
     if child == 0:
         monkeypatch.setattr(utils, "_upgrade_db", midway)
         try:
-            client.prepare(URI)
+            client.prepare_tables(URI)
         finally:
             os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL

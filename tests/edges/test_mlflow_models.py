@@ -51,9 +51,11 @@ def estimator(learner="logistic"):
 
 
 def packed(made, form):
-    columns = {"a": "double", "b": models.WHOLE}
+    columns = {"a": "double", "b": models.WHOLE_NUMBERS}
     example = pd.DataFrame({"a": [0.5], "b": [3]})
-    return models.Model("x-toy", made, form, columns, "boolean", example, "# x-toy\n\nA card.\n", {"imblab.study": "x"})
+    return models.ExportedModel(
+        "x-toy", made, form, columns, "boolean", example, "# x-toy\n\nA card.\n", {"imblab.study": "x"}
+    )
 
 
 @pytest.mark.parametrize("path", sorted(LEARNERS.glob("*.yaml")), ids=lambda path: path.stem)
@@ -63,7 +65,7 @@ def test_every_shipped_learner_is_carried_by_skops(path):
     make = yaml.safe_load(path.read_text(encoding="utf-8"))[path.stem]["make"]
     few = {"n_estimators": 2} if "n_estimators" in estimator_specs.build_estimator(make).get_params() else {}
     learner = fitted(estimator_specs.build_estimator({**make, **few}, seed=0))
-    form = models.format_of(learner, admission.SHIPPED)
+    form = models.choose_format(learner, admission.SHIPPED)
     assert (form.name, form.reason) == ("skops", None)
     assert {name.partition(".")[0] for name in form.trusted} <= {*admission.SHIPPED, "numpy", "collections"}
     back = skops.io.loads(skops.io.dumps(learner), trusted=list(form.trusted))
@@ -73,22 +75,22 @@ def test_every_shipped_learner_is_carried_by_skops(path):
 
 
 def test_foreign_types_and_what_skops_cannot_carry_are_pickled_and_said():
-    form = models.format_of(fitted(Foreign()), admission.SHIPPED)
+    form = models.choose_format(fitted(Foreign()), admission.SHIPPED)
     assert form.name == "cloudpickle"
     assert "Foreign' lies outside the trusted packages" in form.said
     assert "runs code when it is loaded" in form.said
     odd = fitted(LogisticRegression())
     odd.callback_ = Sealed()
-    assert models.format_of(odd, admission.SHIPPED).reason.startswith("skops cannot carry it")
+    assert models.choose_format(odd, admission.SHIPPED).reason.startswith("skops cannot carry it")
 
 
 def test_requirements_are_pinned_and_name_what_the_learner_needs():
-    plain = models.requirements(models.format_of(fitted(LogisticRegression()), admission.SHIPPED))
+    plain = models.requirements(models.choose_format(fitted(LogisticRegression()), admission.SHIPPED))
     assert f"scikit-learn=={version('scikit-learn')}" in plain
     assert not [line for line in plain if line.startswith(("lightgbm", "imblab", "cloudpickle"))]
-    boosted = models.requirements(models.format_of(fitted(LGBMClassifier(verbosity=-1)), admission.SHIPPED))
+    boosted = models.requirements(models.choose_format(fitted(LGBMClassifier(verbosity=-1)), admission.SHIPPED))
     assert set(boosted) - set(plain) == {f"lightgbm=={version('lightgbm')}"}
-    assert f"cloudpickle=={version('cloudpickle')}" in models.requirements(models.Format("cloudpickle"))
+    assert f"cloudpickle=={version('cloudpickle')}" in models.requirements(models.ModelFormat("cloudpickle"))
 
 
 @pytest.mark.parametrize("name", ["skops", "cloudpickle"])
@@ -97,16 +99,18 @@ def test_a_saved_model_comes_back_and_takes_the_place_of_the_last(name, tmp_path
 
     made, frame = estimator()
     form = (
-        models.format_of(made, admission.SHIPPED) if name == "skops" else models.Format("cloudpickle", reason="told so")
+        models.choose_format(made, admission.SHIPPED)
+        if name == "skops"
+        else models.ModelFormat("cloudpickle", reason="told so")
     )
     folder = tmp_path / "model" / "toy"
     for _ in range(2):
-        models.save(packed(made, form), tmp_path, "model/toy")
+        models.save_model(packed(made, form), tmp_path, "model/toy")
     back = mlflow.sklearn.load_model(str(folder))
     assert np.array_equal(back.predict_proba(frame), made.predict_proba(frame))
     assert back.predict(frame).dtype == bool
     assert [p.name for p in folder.parent.iterdir()] == ["toy"]
-    assert (folder / models.CARD).read_text(encoding="utf-8").startswith("# x-toy")
+    assert (folder / models.CARD_FILE).read_text(encoding="utf-8").startswith("# x-toy")
 
 
 def test_trusted_from_ones_own_side_is_enough():
@@ -124,14 +128,14 @@ def test_a_model_is_loaded_from_the_folder_it_was_written_to_or_never_written(tm
     import mlflow.sklearn
 
     made, frame = estimator()
-    form = models.format_of(made, admission.SHIPPED)
+    form = models.choose_format(made, admission.SHIPPED)
     folder = tmp_path / "what? #1;%" / "model"
-    models.check_place(folder)
+    models.check_model_folder(folder)
     folder.parent.mkdir()
-    models.save(packed(made, form), folder.parent, folder.name)
+    models.save_model(packed(made, form), folder.parent, folder.name)
     assert np.array_equal(mlflow.sklearn.load_model(str(folder)).predict_proba(frame), made.predict_proba(frame))
     # MLflow decodes this one once more than it encodes it.
     (tmp_path / "a%41").mkdir()
     monkeypatch.chdir(tmp_path / "a%41")
     with pytest.raises(StudyError, match=r"a%41/model' cannot be loaded again; .*Rename the folder, or register"):
-        models.check_place(Path("model"))
+        models.check_model_folder(Path("model"))

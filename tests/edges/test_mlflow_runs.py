@@ -3,23 +3,23 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imblab.edges.mlflow.runs import Run, lengths, offsets
+from imblab.edges.mlflow.runs import RunSpec, run_lengths, run_offsets
 
 SECONDS = st.floats(0, 5000)
 
 
 def tree(seconds, below):
-    runs = [Run("", "s", "study", None, {}, seconds=sum(seconds))]
+    runs = [RunSpec("", "s", "study", None, {}, seconds=sum(seconds))]
     for i, each in enumerate(seconds):
-        runs.append(Run(f"c{i}", "c", "cell", "", {}, seconds=each))
-        runs += [Run(f"c{i}/{j}", "t", "trial", f"c{i}", {}) for j in range(below)]
+        runs.append(RunSpec(f"c{i}", "c", "cell", "", {}, seconds=each))
+        runs += [RunSpec(f"c{i}/{j}", "t", "trial", f"c{i}", {}) for j in range(below)]
     return runs
 
 
 @given(st.lists(SECONDS, min_size=1, max_size=12), st.integers(0, 5))
 def test_runs_fill_the_run_above_them_without_overlap(seconds, below):
     runs = tree(seconds, below)
-    long, offset = lengths(runs), offsets(runs)
+    long, offset = run_lengths(runs), run_offsets(runs)
     assert abs(long[""] - 1000 * sum(seconds)) <= 2
     for run in runs[1:]:
         assert offset[run.key] >= 0

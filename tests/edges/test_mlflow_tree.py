@@ -159,7 +159,7 @@ def test_a_curve_holds_the_score_at_every_cut(seen, rows, tmp_path):
         test = frame[(frame.strategy == strategy) & (frame.part == "test")]
         for key, function in wanted.items():
             curve = seen.curve(strategy, key)
-            assert set(curve) == {round(1000 * cut) for cut in mlflow.CUTS}
+            assert set(curve) == {round(1000 * cut) for cut in mlflow.CURVE_THRESHOLDS}
             for step in (10, 190, 500, 980):
                 by_fold = [function(part.y, part.p >= step / 1000) for _, part in test.groupby("fold")]
                 assert curve[step] == pytest.approx(mean(by_fold))
@@ -265,7 +265,7 @@ def plain():
     ],
 )
 def test_what_stands_below_a_strategy(plain, rows, mode, roles):
-    runs = mlflow.describe(plain, rows, {}, mlflow.Extras(search=mode))
+    runs = mlflow.describe_runs(plain, rows, {}, mlflow.RunDetails(search=mode))
     found = {}
     for run in runs:
         found[run.role] = found.get(run.role, 0) + 1
@@ -276,14 +276,14 @@ def test_what_stands_below_a_strategy(plain, rows, mode, roles):
 
 def test_candidates_say_what_sets_their_probabilities_right(plain):
     asked = replace(plain, strategies=(Strategy("smote", calibration="isotonic"),))
-    found = mlflow.describe(asked, list(made("grid")), {}, mlflow.Extras(search="candidates"))
+    found = mlflow.describe_runs(asked, list(made("grid")), {}, mlflow.RunDetails(search="candidates"))
     assert {run.params.get("calibration") for run in found if run.role != "study"} == {"isotonic"}
-    found = mlflow.describe(plain, list(made("grid")), {}, mlflow.Extras(search="candidates"))
+    found = mlflow.describe_runs(plain, list(made("grid")), {}, mlflow.RunDetails(search="candidates"))
     assert not any("calibration" in run.params for run in found)
 
 
 def test_a_winner_holds_what_was_promised_and_what_came(plain):
-    runs = mlflow.describe(plain, list(made("tpe", differ=True)), {}, mlflow.Extras(search="winners"))
+    runs = mlflow.describe_runs(plain, list(made("tpe", differ=True)), {}, mlflow.RunDetails(search="winners"))
     winner = runs[2]
     assert ("inner/mcc", 0.4, 0) in winner.metrics
     assert ("fold/mcc", 0.25, 0) in winner.metrics
@@ -365,7 +365,7 @@ def test_a_folder_is_refused_as_a_store_before_anything_runs(capsys):
 
 
 def test_a_study_without_rows_is_a_run_without_others(plain):
-    (alone,) = mlflow.describe(plain, [], {})
+    (alone,) = mlflow.describe_runs(plain, [], {})
     assert (alone.role, alone.name) == ("study", "plain")
 
 

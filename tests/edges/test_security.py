@@ -381,7 +381,7 @@ def test_a_hard_link_is_not_uploaded(here, finished):
     (finished / "figures").mkdir(exist_ok=True)
     os.link(here / "secret", finished / "figures" / "secret.svg")
     with pytest.raises(StudyError, match="hard links"):
-        mlflow.in_folder(finished)
+        mlflow.folder_artifacts(finished)
     (finished / "figures" / "secret.svg").unlink()
     os.link(finished / "ledger.jsonl", here / "rows")
     with pytest.raises(StudyError, match="hard links"), ledger.open_study(finished, ledger.read_study(finished)):
@@ -393,7 +393,7 @@ def test_a_link_that_takes_the_place_of_a_file_is_not_uploaded(here, finished):
     from imblab.edges import mlflow
 
     (here / "secret").write_text("precious")
-    [rows] = [file for file in mlflow.in_folder(finished) if file.path == "ledger.jsonl"]
+    [rows] = [file for file in mlflow.folder_artifacts(finished) if file.path == "ledger.jsonl"]
     (finished / "ledger.jsonl").unlink()
     (finished / "ledger.jsonl").symlink_to(here / "secret")
     (here / "sent").mkdir()

@@ -176,7 +176,9 @@ def _best(rows: pd.DataFrame, study: Study, choice: Mapping[str, str]) -> Arm:
     return Arm(row.dataset, row.learner, row.strategy, f"Chosen as {reason}")
 
 
-def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, contains_rows: bool) -> mlflow.Model:
+def prepare(
+    home: Path, found: Verdicts, arm: Arm, request: config.Request, contains_rows: bool
+) -> mlflow.ExportedModel:
     """Choose the knobs on all rows, fit, look for rows inside, write the card.
 
     Parameters
@@ -218,9 +220,9 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
     keeper = admission.row_keeper(made.learner)
     if keeper is not None and not contains_rows:
         raise _made_of_rows(arm, keeper)
-    form = mlflow.format_of(made, (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow)))
+    form = mlflow.choose_format(made, (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow)))
     facts = Facts(
-        name=mlflow.registered_name(request.tracking.get("experiment") or study.name, arm.dataset),
+        name=mlflow.model_name(request.tracking.get("experiment") or study.name, arm.dataset),
         dataset=arm.dataset,
         learner=arm.learner,
         strategy=arm.strategy,
@@ -242,7 +244,7 @@ def prepare(home: Path, found: Verdicts, arm: Arm, request: config.Request, cont
     )
     gathered = derived_files.read_evidence(home)
     text = card(facts, study, table.tidy(rows), found.summary, found.contrasts, gathered, found.completeness)
-    return mlflow.Model(
+    return mlflow.ExportedModel(
         name=facts.name,
         estimator=made,
         form=form,
@@ -280,26 +282,26 @@ def _check_place(home: Path, request: config.Request, wish: Wish) -> None:
                 "'champion' is 'true' with tracking=none; the alias belongs to a version at a store. Leave out one of "
                 "them."
             )
-        mlflow.check_place(home / "model")
+        mlflow.check_model_folder(home / "model")
         return
     uri = str(request.tracking["uri"])
-    mlflow.check_writable(uri)
+    mlflow.check_store_uri(uri)
     if mlflow.is_database(uri):
-        mlflow.check_place(mlflow.artifacts(uri))
+        mlflow.check_model_folder(mlflow.artifact_folder(uri))
 
 
 def _placed(
-    made: mlflow.Model, home: Path, arm: Arm, request: config.Request, champion: bool = False
+    made: mlflow.ExportedModel, home: Path, arm: Arm, request: config.Request, champion: bool = False
 ) -> dict[str, Any]:
     """Register a model, or write it beside the study where nothing is tracked."""
     facts: dict[str, Any] = {**{kind: getattr(arm, kind) for kind in CHOICE}, "model": made.name, **made.tags}
     if not request.tracking.get("enabled", True):
         folder = home / "model" / arm.dataset
-        mlflow.save(made, home, f"model/{arm.dataset}")
+        mlflow.save_model(made, home, f"model/{arm.dataset}")
         return {**facts, "folder": str(folder), "said": f"Written to {folder}.", "serve": _serve(str(folder))}
     uri = str(request.tracking["uri"])
     owner = syncing.owner(home, request.study, syncing.settle(home), request.tracking)
-    found = mlflow.register(made, owner, uri, champion)
+    found = mlflow.register_model(made, owner, uri, champion)
     return {
         **facts,
         "version": found.version,
@@ -380,13 +382,13 @@ def _kind_of(column: pd.Series, categorical: bool) -> str:
         return "boolean"
     if not all(isinstance(value, (int, float, np.number)) for value in values):
         return "string"
-    return mlflow.WHOLE if all(float(value).is_integer() for value in values) else "double"
+    return mlflow.WHOLE_NUMBERS if all(float(value).is_integer() for value in values) else "double"
 
 
 def _example(data: Dataset, columns: Mapping[str, str]) -> pd.DataFrame:
     """Rows that nobody has: numbers drawn around the mean of their column, categories that do not exist."""
     draw = np.random.default_rng(0)
-    said: dict[str, Any] = {"string": "example", "double": 0.0, mlflow.WHOLE: 0, "boolean": False}
+    said: dict[str, Any] = {"string": "example", "double": 0.0, mlflow.WHOLE_NUMBERS: 0, "boolean": False}
     made = {}
     for name, kind in columns.items():
         if name in data.categorical:
@@ -395,7 +397,7 @@ def _example(data: Dataset, columns: Mapping[str, str]) -> pd.DataFrame:
             values = data.X[name].to_numpy()
             middle, width = (float(np.nan_to_num(f(values))) for f in (np.nanmean, np.nanstd))
             drawn = draw.normal(middle, width, EXAMPLES)
-            made[name] = [round(v) if kind == mlflow.WHOLE else float(f"{v:.3g}") for v in drawn]
+            made[name] = [round(v) if kind == mlflow.WHOLE_NUMBERS else float(f"{v:.3g}") for v in drawn]
     return pd.DataFrame(made)
 
 

@@ -80,19 +80,19 @@ class Picture:
         self, layout: Layout, home: Path, asked: Mapping[str, Any], allow: Sequence[str], opener: Opener
     ) -> None:
         uri = str(asked["uri"])
-        mlflow.check_writable(uri)
+        mlflow.check_store_uri(uri)
         self._layout, self._home, self._asked, self._allow, self._opener = layout, home, asked, allow, opener
         self._left = Counter((cell.dataset, cell.learner.name) for cell in layout.cells)
         self._rows: dict[tuple[str, str], list[Evaluation]] = {}
         self._inner: Inner = {}
-        self._owner: SimpleQueue[mlflow.Owner | None] = SimpleQueue()
-        self.writer = mlflow.Background(partial(mlflow.open_writer, layout.study, home, uri, self._settled))
+        self._owner: SimpleQueue[mlflow.ExperimentOwner | None] = SimpleQueue()
+        self.writer = mlflow.BackgroundWriter(partial(mlflow.open_writer, layout.study, home, uri, self._settled))
 
     def settled(self, study: provenance.Identity | None) -> None:
         """Say which study the folder holds, before its first new row; None where it does not get so far."""
         self._owner.put(None if study is None else owner(self._home, self._layout.study, study, self._asked))
 
-    def _settled(self) -> mlflow.Owner:
+    def _settled(self) -> mlflow.ExperimentOwner:
         found = self._owner.get()
         if found is None:
             raise StudyError("the study ended before its folder was opened. Run the same command again.")
@@ -133,20 +133,22 @@ class Picture:
         mapping = ledger.read_study(self._home)
         return mapping, config.read(mapping, self._allow)
 
-    def _begin(self, rows: Sequence[Evaluation], writer: mlflow.Writer) -> None:
+    def _begin(self, rows: Sequence[Evaluation], writer: mlflow.RunWriter) -> None:
         mapping, study = self._question
         self._inner |= inner_scores(self._layout, rows, self._opener)
         search = str(self._asked.get("search", "none"))
-        extras = mlflow.Extras(inner=self._inner, timed=_timed(study), specs=_specs(study), search=search, judged=False)
-        writer.begin(mlflow.describe(study, rows, mapping, extras))
+        extras = mlflow.RunDetails(
+            inner=self._inner, timed=_timed(study), specs=_specs(study), search=search, judged=False
+        )
+        writer.begin(mlflow.describe_runs(study, rows, mapping, extras))
 
-    def _complete(self, writer: mlflow.Writer) -> None:
+    def _complete(self, writer: mlflow.RunWriter) -> None:
         # What is known of the searches of evaluations that were tried again is no longer so.
         anew = {row.key for rows in self._rows.values() for row in rows}
         known = self._home, self._asked, self._allow, self._layout, self._opener, self._inner, anew
         writer.write(_described(*known))
 
-    def _send(self, writer: mlflow.Writer) -> None:
+    def _send(self, writer: mlflow.RunWriter) -> None:
         writer.send(_files(self._home, self._asked, self._layout, self._opener))
 
 
@@ -180,7 +182,7 @@ def settle(home: Path, layout: Layout | None = None) -> provenance.Identity:
     return provenance.keep_identity(home, ledger.read_study(home), tables, fresh=layout is not None)
 
 
-def owner(home: Path, study: Study, known: provenance.Identity, asked: Mapping[str, Any]) -> mlflow.Owner:
+def owner(home: Path, study: Study, known: provenance.Identity, asked: Mapping[str, Any]) -> mlflow.ExperimentOwner:
     """The study that writes to MLflow.
 
     Parameters
@@ -196,7 +198,7 @@ def owner(home: Path, study: Study, known: provenance.Identity, asked: Mapping[s
     -------
     Owner
     """
-    return mlflow.Owner(study.name, known.now, known.former, asked.get("experiment"), partial(_ledgers, home))
+    return mlflow.ExperimentOwner(study.name, known.now, known.former, asked.get("experiment"), partial(_ledgers, home))
 
 
 def _ledgers(home: Path) -> Iterable[Sequence[Evaluation]]:
@@ -294,12 +296,12 @@ def _described(
     opener: Opener,
     inner: Inner,
     anew: Collection[str] = (),
-) -> list[mlflow.Run]:
+) -> list[mlflow.RunSpec]:
     """The runs of what the folder of a study holds, which may be more than was asked for now."""
     mapping, rows = ledger.read_study(home), ledger.read_rows(home)
     study = config.read(mapping, allow)
     known = _searches(home, study, rows, layout, opener, inner, anew)
-    extras = mlflow.Extras(
+    extras = mlflow.RunDetails(
         evidence=derived_files.read_evidence(home),
         inner=known,
         origin=derived_files.read_origin(home),
@@ -307,16 +309,16 @@ def _described(
         specs=_specs(study),
         search=str(asked.get("search", "none")),
     )
-    return mlflow.describe(study, rows, mapping, extras)
+    return mlflow.describe_runs(study, rows, mapping, extras)
 
 
-def _files(home: Path, asked: Mapping[str, Any], layout: Layout | None, opener: Opener) -> list[mlflow.File]:
+def _files(home: Path, asked: Mapping[str, Any], layout: Layout | None, opener: Opener) -> list[mlflow.Artifact]:
     """The files of a study, and the predictions if they may go."""
-    found = mlflow.in_folder(home)
+    found = mlflow.folder_artifacts(home)
     if asked.get("predictions", True) and layout is not None and opener is not None:
         rows = ledger.read_rows(home)
         stamp = fingerprint(sorted(row.fingerprint for row in rows))
-        found.append(mlflow.File(PREDICTIONS, stamp, partial(_write_predictions, layout, rows, opener)))
+        found.append(mlflow.Artifact(PREDICTIONS, stamp, partial(_write_predictions, layout, rows, opener)))
     return found
 
 
@@ -335,7 +337,7 @@ def _searches(
     missing = [row for row in rows if row.key not in known]
     if layout is not None and missing:
         known |= inner_scores(layout, missing, opener)
-    frame = mlflow.whole(rows, known)
+    frame = mlflow.search_table(rows, known)
     if old is None or not frame.equals(old):
         with files.open_replacement(home, SEARCHES) as stream:
             frame.to_parquet(stream, index=False)
@@ -349,7 +351,7 @@ def _read_searches(home: Path, rows: Sequence[Evaluation]) -> tuple[pd.DataFrame
     try:
         with files.open_file(home, SEARCHES) as stream:
             found = pd.read_parquet(stream)
-        wrong = mlflow.searches_fault(found)
+        wrong = mlflow.invalid_table_reason(found)
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         wrong = describe(error)
     if wrong:
@@ -358,7 +360,7 @@ def _read_searches(home: Path, rows: Sequence[Evaluation]) -> tuple[pd.DataFrame
             "store, and are made again now as far as it has the predictions."
         )
         return None, {}
-    return found, mlflow.inner_of(found, rows)
+    return found, mlflow.read_inner_scores(found, rows)
 
 
 def _write_predictions(layout: Layout, rows: Sequence[Evaluation], opener: Opener, folder: Path) -> Path | None:

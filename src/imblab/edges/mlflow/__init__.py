@@ -1,65 +1,59 @@
-"""MLflow, the picture of a study: the only package that knows it.
+"""MLflow, which shows the runs of a study: the only package that imports it.
 
-What to log is described as values and written in one small place. Explicit ids and batches, never the fluent state;
-the ledger is the fact, so the runs of a study can be written again at any time.
+The contents of runs are described as values and written in one place, with explicit ids and batches, never the fluent
+state. The ledger is the record, so the runs of a study can be written again at any time.
 """
 
-from imblab.edges.mlflow.addresses import DEFAULT, DEFAULT_URI, SQLITE, artifacts, check_writable, is_database
-from imblab.edges.mlflow.background import Background
-from imblab.edges.mlflow.cell_runs import CUTS
-from imblab.edges.mlflow.client import PATIENCE
-from imblab.edges.mlflow.experiments import Owner
+from imblab.edges.mlflow.addresses import DEFAULT_URI, artifact_folder, check_store_uri, is_database
+from imblab.edges.mlflow.background import BackgroundWriter
+from imblab.edges.mlflow.cell_runs import CURVE_THRESHOLDS
+from imblab.edges.mlflow.client import HTTP_LIMITS
+from imblab.edges.mlflow.experiments import ExperimentOwner
 from imblab.edges.mlflow.models import (
-    ALIAS,
-    CARD,
-    WHOLE,
-    Format,
-    Model,
-    Registration,
-    check_place,
-    format_of,
-    register,
-    registered_name,
-    save,
+    CARD_FILE,
+    CHAMPION,
+    WHOLE_NUMBERS,
+    ExportedModel,
+    check_model_folder,
+    choose_format,
+    model_name,
+    register_model,
+    save_model,
 )
-from imblab.edges.mlflow.runs import Extras, Run, describe
-from imblab.edges.mlflow.search_runs import inner_of, searches_fault, whole
+from imblab.edges.mlflow.runs import RunDetails, RunSpec, describe_runs
+from imblab.edges.mlflow.search_runs import invalid_table_reason, read_inner_scores, search_table
 from imblab.edges.mlflow.ui import serve, ui_command
-from imblab.edges.mlflow.writer import File, Writer, in_folder, log, open_writer
+from imblab.edges.mlflow.writer import Artifact, RunWriter, folder_artifacts, log_study, open_writer
 
 __all__ = [
-    "ALIAS",
-    "CARD",
-    "CUTS",
-    "DEFAULT",
+    "CARD_FILE",
+    "CHAMPION",
+    "CURVE_THRESHOLDS",
     "DEFAULT_URI",
-    "PATIENCE",
-    "SQLITE",
-    "WHOLE",
-    "Background",
-    "Extras",
-    "File",
-    "Format",
-    "Model",
-    "Owner",
-    "Registration",
-    "Run",
-    "Writer",
-    "artifacts",
-    "check_place",
-    "check_writable",
-    "describe",
-    "format_of",
-    "in_folder",
-    "inner_of",
+    "HTTP_LIMITS",
+    "WHOLE_NUMBERS",
+    "Artifact",
+    "BackgroundWriter",
+    "ExperimentOwner",
+    "ExportedModel",
+    "RunDetails",
+    "RunSpec",
+    "RunWriter",
+    "artifact_folder",
+    "check_model_folder",
+    "check_store_uri",
+    "choose_format",
+    "describe_runs",
+    "folder_artifacts",
+    "invalid_table_reason",
     "is_database",
-    "log",
+    "log_study",
+    "model_name",
     "open_writer",
-    "register",
-    "registered_name",
-    "save",
-    "searches_fault",
+    "read_inner_scores",
+    "register_model",
+    "save_model",
+    "search_table",
     "serve",
     "ui_command",
-    "whole",
 ]

@@ -16,8 +16,8 @@ from urllib.request import url2pathname
 from imblab.errors import StudyError, describe, presentable
 from imblab.redaction import ambiguity
 
-SQLITE, DEFAULT = "sqlite:///", "mlruns/mlflow.db"
-DEFAULT_URI = SQLITE + DEFAULT
+SQLITE_PREFIX, DEFAULT_DATABASE = "sqlite:///", "mlruns/mlflow.db"
+DEFAULT_URI = SQLITE_PREFIX + DEFAULT_DATABASE
 #: Of what a library says.
 MAX_REASON_CHARACTERS = 300
 #: An SQLite address as SQLAlchemy reads it: the database, quoted, and options.
@@ -48,10 +48,10 @@ def sqlite_uri(path: Path) -> str:
     >>> sqlite_uri(Path("/data/mlflow.db")), sqlite_uri(Path("/what?/mlflow.db"))
     ('sqlite:////data/mlflow.db', 'sqlite:///%2Fwhat%3F%2Fmlflow.db')
     """
-    _check_text(path)
+    _check_utf8(path)
     if str(path).isprintable() and not set(str(path)) & set("%?"):
-        return f"{SQLITE}{path}"
-    uri = SQLITE + quote(str(path), safe="")
+        return f"{SQLITE_PREFIX}{path}"
+    uri = SQLITE_PREFIX + quote(str(path), safe="")
     from sqlalchemy import make_url
 
     if make_url(uri).database != str(path):
@@ -71,11 +71,11 @@ def file_uri(path: Path) -> str:
     >>> file_uri(Path("/My%20Project/model"))
     'file:///My%2520Project/model'
     """
-    _check_text(path)
+    _check_utf8(path)
     return path.absolute().as_uri()
 
 
-def file(uri: str) -> Path | None:
+def sqlite_path(uri: str) -> Path | None:
     """The file behind an SQLite address, as SQLAlchemy opens it; None for a server, another database, or memory.
 
     Parameters
@@ -112,9 +112,9 @@ def file(uri: str) -> Path | None:
     return None if name in ("", ":memory:") else Path(name).resolve()
 
 
-def resolved(uri: str) -> str:
+def absolute_uri(uri: str) -> str:
     """The address with an absolute file, where it names a relative one; every other address passes as it is."""
-    found, path = _SQLITE_ADDRESS.fullmatch(uri), file(uri)
+    found, path = _SQLITE_ADDRESS.fullmatch(uri), sqlite_path(uri)
     if found is None or path is None or unquote(found["database"]).startswith(("/", "file:")):
         return uri
     options = f"?{found['options']}" if found["options"] else ""
@@ -126,36 +126,36 @@ def is_database(uri: str) -> bool:
     return uri.split(":")[0].split("+")[0] in ("sqlite", "postgresql", "mysql", "mssql")
 
 
-def artifacts(uri: str) -> Path:
+def artifact_folder(uri: str) -> Path:
     """Where the files of runs lie: beside the SQLite file, or in this directory's ``mlruns``."""
-    return ((file(uri) or Path(DEFAULT).resolve()).parent / "artifacts").resolve()
+    return ((sqlite_path(uri) or Path(DEFAULT_DATABASE).resolve()).parent / "artifacts").resolve()
 
 
-def local(uri: str) -> Path:
+def file_uri_path(uri: str) -> Path:
     """The folder or file that MLflow finds under an address of :func:`file_uri`."""
     return Path(url2pathname(urlsplit(uri).path))
 
 
-def check_writable(uri: str) -> None:
+def check_store_uri(uri: str) -> None:
     """Refuse what can be no store before anything is written: a folder, or an address that is read otherwise.
 
     Raises
     ------
     StudyError
     """
-    check_readable(uri)
-    check_kind(file(uri), uri)
+    check_password_quoting(uri)
+    check_regular_file(sqlite_path(uri), uri)
     if (":" not in uri and uri != "databricks") or uri.startswith("file:"):
         raise StudyError(
             f"the MLflow store {uri!r} is a folder at best; MLflow keeps runs in a database or at a server. Write for "
             f"example tracking.uri={DEFAULT_URI} or tracking.uri=http://host:5000."
         )
     if is_database(uri):
-        resolved(uri)
-        file_uri(artifacts(uri))
+        absolute_uri(uri)
+        file_uri(artifact_folder(uri))
 
 
-def check_kind(path: Path | None, uri: str) -> None:
+def check_regular_file(path: Path | None, uri: str) -> None:
     """Refuse what is no regular file behind an address: it would be replaced, or what is written to it be lost.
 
     Parameters
@@ -177,7 +177,7 @@ def check_kind(path: Path | None, uri: str) -> None:
         )
 
 
-def check_readable(uri: str) -> None:
+def check_password_quoting(uri: str) -> None:
     """Refuse an address whose password would be taken apart, and told in pieces, by a driver.
 
     Raises
@@ -193,8 +193,8 @@ def check_readable(uri: str) -> None:
 
 def check_servable(uri: str) -> None:
     """Refuse what has no page of ours: a missing file, or a server."""
-    check_readable(uri)
-    path = file(uri)
+    check_password_quoting(uri)
+    path = sqlite_path(uri)
     if path is not None and not path.is_file():
         raise StudyError(
             f"there is no MLflow store {uri!r} seen from this directory; it is made by the first study that is logged. "
@@ -207,13 +207,13 @@ def check_servable(uri: str) -> None:
         )
 
 
-def brief(error: Exception) -> str:
+def brief_reason(error: Exception) -> str:
     """The first line of an error, without secrets; only its cause where it ends with one, as in requests."""
     text, _, cause = presentable(describe(error)).rpartition(" (Caused by ")
     return f"{type(error).__name__}: {(cause.removesuffix(')') if text else cause)[:MAX_REASON_CHARACTERS]}"
 
 
-def _check_text(path: Path) -> None:
+def _check_utf8(path: Path) -> None:
     try:
         os.fspath(path).encode("utf-8")
     except UnicodeEncodeError:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from queue import SimpleQueue
 
-from imblab.edges.mlflow.writer import Writer
+from imblab.edges.mlflow.writer import RunWriter
 from imblab.errors import StudyError
 
-Job = Callable[[Writer], None]
+WriterJob = Callable[[RunWriter], None]
 
 
-class Background:
+class BackgroundWriter:
     """Jobs for one writer, done in order, off the critical path.
 
     Parameters
@@ -22,15 +22,15 @@ class Background:
         Gives the writer; called in the thread.
     """
 
-    def __init__(self, opened: Callable[[], AbstractContextManager[Writer]]) -> None:
+    def __init__(self, opened: Callable[[], AbstractContextManager[RunWriter]]) -> None:
         self._opened = opened
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[WriterJob | None] = SimpleQueue()
         self._error: BaseException | None = None
         # A store that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._work, name="imblab-mlflow", daemon=True)
         self._thread.start()
 
-    def put(self, job: Job) -> None:
+    def put(self, job: WriterJob) -> None:
         """Let a job be done after those before it; after a failure none is."""
         self._jobs.put(job)
 

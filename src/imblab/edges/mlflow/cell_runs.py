@@ -19,14 +19,16 @@ from imblab.study import Measure, Scalar, Strategy, Study
 from imblab.text import format_score
 
 #: Of these, and of the primary measure, the differences to the reference arms are shown.
-HEADLINE = ("mcc", "pr_auc", "recall")
+GAIN_MEASURES = ("mcc", "pr_auc", "recall")
 BASELINES = ("none", "threshold")
 KNOBS = ("ratio", "k", "weight", "threshold")
 Metric = tuple[str, float, int]
 Fold = tuple[int, int]
 
 
-def metrics(study: Study, arms: Mapping[str, Sequence[Evaluation]], strategy: str, timed: bool) -> Iterator[Metric]:
+def cell_metrics(
+    study: Study, arms: Mapping[str, Sequence[Evaluation]], strategy: str, timed: bool
+) -> Iterator[Metric]:
     """The scores of one strategy beside those of its family.
 
     Parameters
@@ -60,7 +62,7 @@ def metrics(study: Study, arms: Mapping[str, Sequence[Evaluation]], strategy: st
     yield from _chosen(study, members)
 
 
-def costs(members: Sequence[Evaluation]) -> Iterator[Metric]:
+def cost_metrics(members: Sequence[Evaluation]) -> Iterator[Metric]:
     """Seconds, fits and how many rows ended how."""
     yield "seconds", float(sum(row.seconds for row in members)), 0
     yield "fits", float(sum(row.fits for row in members)), 0
@@ -69,7 +71,7 @@ def costs(members: Sequence[Evaluation]) -> Iterator[Metric]:
         yield f"n_{status}", float(sum(row.status == status for row in members)), 0
 
 
-def params(study: Study, members: Sequence[Evaluation]) -> dict[str, str]:
+def cell_params(study: Study, members: Sequence[Evaluation]) -> dict[str, str]:
     """What was asked under the knob's name, what was chosen, fold by fold, under ``chosen.*``."""
     strategy = next((s for s in study.strategies if s.name == members[0].strategy), None)
     learner = next((item for item in study.learners if item.name == members[0].learner), None)
@@ -82,11 +84,11 @@ def params(study: Study, members: Sequence[Evaluation]) -> dict[str, str]:
     for row in members:
         for name, value in {**row.params, "threshold": row.threshold}.items():
             if value is not None:
-                chosen.setdefault(f"chosen.{name}", []).append(text_of(value))
+                chosen.setdefault(f"chosen.{name}", []).append(knob_text(value))
     return found | {name: ", ".join(values) for name, values in chosen.items()}
 
 
-def note(study: Study, members: Sequence[Evaluation], verdict: str, first: bool = False) -> str:
+def cell_note(study: Study, members: Sequence[Evaluation], verdict: str, first: bool = False) -> str:
     """The verdict of the family, and what was chosen in every fold as a table.
 
     Parameters
@@ -116,7 +118,7 @@ def note(study: Study, members: Sequence[Evaluation], verdict: str, first: bool 
     return "\n".join(lines).strip()
 
 
-def data(members: Sequence[Evaluation], spec: Mapping[str, Any]) -> dict[str, str]:
+def dataset_input(members: Sequence[Evaluation], spec: Mapping[str, Any]) -> dict[str, str]:
     """The data set of a cell: our own hash of the whole table, what it is, and what its test parts held."""
     first = members[0]
     source = {k: spec[k] for k in ("kind", "table", "parent") if k in spec}
@@ -134,7 +136,7 @@ def data(members: Sequence[Evaluation], spec: Mapping[str, Any]) -> dict[str, st
     }
 
 
-def text_of(value: Scalar) -> str:
+def knob_text(value: Scalar) -> str:
     """A knob as text: short, and a number where it is one."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -170,7 +172,7 @@ def _gains(
     """The differences to the reference arms, where every fold has a score in both."""
     known = [m.name for m in study.measures]
     for base in (b for b in BASELINES if b in arms and b != strategy):
-        for name in (n for n in dict.fromkeys((study.primary, *HEADLINE)) if n in known):
+        for name in (n for n in dict.fromkeys((study.primary, *GAIN_MEASURES)) if n in known):
             mine, theirs = _scores(arms[strategy], name), _scores(arms[base], name)
             if any(fold not in mine or fold not in theirs for fold in folds):
                 continue
@@ -230,10 +232,10 @@ def _line(cells: Sequence[str]) -> str:
 #: Curves by name: what MLflow overlays, step = threshold x 1000.
 CURVES = {"curve_mcc": measures.mcc, "curve_precision": measures.precision, "curve_recall": measures.recall}
 #: Every hundredth where rare classes have their cuts, then every second one: a point costs a row of the database.
-CUTS = tuple(i / 100 for i in (*range(1, 20), *range(20, 99, 2)))
+CURVE_THRESHOLDS = tuple(i / 100 for i in (*range(1, 20), *range(20, 99, 2)))
 
 
-def of_family(frame: pd.DataFrame | None, dataset: str, learner: str) -> dict[str, Sequence[Metric]]:
+def curve_metrics(frame: pd.DataFrame | None, dataset: str, learner: str) -> dict[str, Sequence[Metric]]:
     """The curves and the calibration of every strategy of a data set and learner.
 
     Parameters
@@ -254,7 +256,7 @@ def of_family(frame: pd.DataFrame | None, dataset: str, learner: str) -> dict[st
     if own.empty:
         return {}
     found: dict[str, list[Metric]] = {}
-    for name, rows in evidences.counts_at(own, CUTS).groupby("strategy", sort=False):
+    for name, rows in evidences.counts_at(own, CURVE_THRESHOLDS).groupby("strategy", sort=False):
         found[str(name)] = _curves(rows)
     stated = own[own.kind == "calibration"]
     for at, rows in stated.groupby(["strategy", "name"], sort=False, observed=True):

@@ -14,18 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from imblab.edges import files
-from imblab.edges.mlflow.addresses import brief, check_kind, check_writable, file, is_database, resolved, sqlite_uri
+from imblab.edges.mlflow.addresses import (
+    absolute_uri,
+    brief_reason,
+    check_regular_file,
+    check_store_uri,
+    is_database,
+    sqlite_path,
+    sqlite_uri,
+)
 from imblab.errors import ImblabError, StudyError, presentable
 from imblab.redaction import hiding, install
 
 #: MLflow tries for four minutes where nobody answers; whoever sets these variables is obeyed.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+HTTP_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 #: SQLite files of runs that this process writes to.
-_HASTY: set[str] = set()
+_FAST_FILES: set[str] = set()
 
 
 @contextmanager
-def session(uri: str, way_out: str) -> Iterator[Any]:
+def open_client(uri: str, way_out: str) -> Iterator[Any]:
     """A client of a store that may be written to.
 
     Parameters
@@ -44,9 +52,9 @@ def session(uri: str, way_out: str) -> Iterator[Any]:
     StudyError
         For whatever MLflow, its database driver or the network raises meanwhile.
     """
-    check_writable(uri)
-    with answering(uri, way_out):
-        with alone(uri):
+    check_store_uri(uri)
+    with store_errors(uri, way_out):
+        with locked_store(uri):
             client = connect(uri)
         yield client
 
@@ -54,24 +62,24 @@ def session(uri: str, way_out: str) -> Iterator[Any]:
 def connect(uri: str) -> Any:
     """A client of the store, which is made where it is a fresh SQLite file; call it :func:`alone`."""
     install()
-    os.environ.update(quiet())
-    for name, value in PATIENCE.items():
+    os.environ.update(quiet_environment())
+    for name, value in HTTP_LIMITS.items():
         os.environ.setdefault(name, value)
     for chatty in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     if is_database(uri):
-        prepare(uri)
-    if (path := file(uri)) is not None:
+        prepare_tables(uri)
+    if (path := sqlite_path(uri)) is not None:
         _write_ahead(path)
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=resolved(uri))
+    client = MlflowClient(tracking_uri=absolute_uri(uri))
     client.search_experiments(max_results=1)
     return client
 
 
 @contextmanager
-def answering(uri: str, way_out: str) -> Iterator[None]:
+def store_errors(uri: str, way_out: str) -> Iterator[None]:
     """Whatever MLflow, its database driver or the network raises becomes one message without a password."""
     with hiding(uri):
         try:
@@ -79,14 +87,14 @@ def answering(uri: str, way_out: str) -> Iterator[None]:
         except ImblabError:
             raise
         except Exception as error:
-            reason = f"does not answer ({brief(error)})"
+            reason = f"does not answer ({brief_reason(error)})"
             raise StudyError(f"the MLflow store {presentable(uri)!r} {reason}; {way_out}") from None
 
 
 @contextmanager
-def alone(uri: str) -> Iterator[None]:
+def locked_store(uri: str) -> Iterator[None]:
     """One process at a time: several that create one SQLite store at once destroy it."""
-    path = file(uri)
+    path = sqlite_path(uri)
     if path is None:
         yield
         return
@@ -100,15 +108,15 @@ def alone(uri: str) -> Iterator[None]:
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def locked_study(folder: Path) -> Iterator[None]:
     """One writer a study at a time, across processes; the lock ends with the process."""
     with files.lock(folder, f".{folder.name}.mlflow.lock"):
         yield
 
 
-def analyze(uri: str) -> None:
+def analyze_tables(uri: str) -> None:
     """Let SQLite know how its tables are filled: sorting runs by a metric is many times quicker then."""
-    path = file(uri)
+    path = sqlite_path(uri)
     if path is None:
         return
     import sqlite3
@@ -132,36 +140,36 @@ def _write_ahead(path: Path) -> None:
     with sqlite3.connect(path, timeout=20) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
-    _HASTY.add(str(path))
-    if not event.contains(Engine, "connect", _hasten):
-        event.listen(Engine, "connect", _hasten)
+    _FAST_FILES.add(str(path))
+    if not event.contains(Engine, "connect", _relax_synchronisation):
+        event.listen(Engine, "connect", _relax_synchronisation)
 
 
-def _hasten(connection: Any, _: Any) -> None:
+def _relax_synchronisation(connection: Any, _: Any) -> None:
     """Let a new connection to one of our files leave the disk to SQLite's checkpoints; others stay as they are."""
     import sqlite3
 
     if (
         isinstance(connection, sqlite3.Connection)
-        and connection.execute("PRAGMA database_list").fetchone()[2] in _HASTY
+        and connection.execute("PRAGMA database_list").fetchone()[2] in _FAST_FILES
     ):
         connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def quiet() -> dict[str, str]:
+def quiet_environment() -> dict[str, str]:
     """No telemetry, and no addresses on standard output: they hold the password, and break ``--json``."""
     silent = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
     return {**silent, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 
 
 #: Seconds that a database server, or another process on a file, has to answer.
-WAIT_SECONDS = 10
+CONNECT_TIMEOUT_SECONDS = 10
 #: What every MLflow store has had since the first release.
-_TABLES = {"experiments", "runs"}
-ELSEWHERE = "Or log elsewhere with tracking.uri=..., or nowhere with tracking=none."
+_CORE_TABLES = {"experiments", "runs"}
+LOG_ELSEWHERE = "Or log elsewhere with tracking.uri=..., or nowhere with tracking=none."
 
 
-def prepare(uri: str) -> None:
+def prepare_tables(uri: str) -> None:
     """Bring the tables of a database to what the installed MLflow needs; call it alone.
 
     Parameters
@@ -175,30 +183,30 @@ def prepare(uri: str) -> None:
     StudyError
         If the tables are those of a newer MLflow or of another program, or of an older one at a database server.
     """
-    path = file(uri)
-    check_kind(path, uri)
+    path = sqlite_path(uri)
+    check_regular_file(path, uri)
     if path is not None and (not path.exists() or path.stat().st_size == 0):
-        _make(path)
+        _create_database(path)
         return
     with _connected(uri) as connection:
-        tables, revision = _seen(connection)
+        tables, revision = _tables_and_revision(connection)
     if not tables:  # MLflow makes them
         return
     revisions = _revisions()
     if revision == revisions[0]:
         return
-    if revision not in revisions and (revision is not None or not tables >= _TABLES):
-        raise _unknown(uri, revision)
+    if revision not in revisions and (revision is not None or not tables >= _CORE_TABLES):
+        raise _unknown_schema(uri, revision)
     if path is None:
         raise StudyError(
             f"the MLflow store {presentable(uri)!r} has the tables of an older MLflow (schema {revision!r}); MLflow "
             f"{_mlflow()} needs {revisions[0]!r}, and a database that others may use is not migrated by a study. "
-            f"Make a backup, then: mlflow db upgrade {presentable(uri)!r}. {ELSEWHERE}"
+            f"Make a backup, then: mlflow db upgrade {presentable(uri)!r}. {LOG_ELSEWHERE}"
         )
-    _migrate(path, str(revision), revisions[0])
+    _migrate_database(path, str(revision), revisions[0])
 
 
-def _make(path: Path) -> None:
+def _create_database(path: Path) -> None:
     """Make a store under another name; it takes its own one when it is whole."""
     from mlflow.store.db import utils
 
@@ -215,11 +223,11 @@ def _make(path: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def _migrate(path: Path, revision: str, wanted: str) -> None:
+def _migrate_database(path: Path, revision: str, wanted: str) -> None:
     """Migrate a file after it was copied; where that fails it is as it was."""
     from mlflow.store.db import utils
 
-    copy = _copy(path, revision)
+    copy = _back_up(path, revision)
     print(
         f"The MLflow store {str(path)!r} has the tables of an older MLflow (schema {revision}) and is migrated to "
         f"schema {wanted} of MLflow {_mlflow()}. As it was: {str(copy)!r}",
@@ -233,12 +241,12 @@ def _migrate(path: Path, revision: str, wanted: str) -> None:
             source.backup(target)
         raise StudyError(
             f"the MLflow store {str(path)!r} of an older MLflow (schema {revision!r}) cannot be migrated "
-            f"({brief(error)}); it is as it was, and its copy is {str(copy)!r}. Migrate it with the MLflow that wrote "
-            f"it. {ELSEWHERE}"
+            f"({brief_reason(error)}); it is as it was, and its copy is {str(copy)!r}. Migrate it with the MLflow that "
+            f"wrote it. {LOG_ELSEWHERE}"
         ) from error
 
 
-def _copy(path: Path, revision: str) -> Path:
+def _back_up(path: Path, revision: str) -> Path:
     """A copy of a store next to it, under a name that is free."""
     number, copy = 1, path.with_name(f"{path.name}.{revision}.bak")
     while os.path.lexists(copy):
@@ -253,21 +261,21 @@ def _copy(path: Path, revision: str) -> Path:
             copy.unlink(missing_ok=True)
         raise StudyError(
             f"the MLflow store {str(path)!r} of an older MLflow (schema {revision!r}) is left as it is, since no copy "
-            f"of it can be made ({brief(error)}); it is migrated only after that. Make room. {ELSEWHERE}"
+            f"of it can be made ({brief_reason(error)}); it is migrated only after that. Make room. {LOG_ELSEWHERE}"
         ) from error
     return copy
 
 
-def _unknown(uri: str, revision: str | None) -> StudyError:
+def _unknown_schema(uri: str, revision: str | None) -> StudyError:
     found = f"schema {revision!r}" if revision else "tables but no schema of MLflow"
     return StudyError(
         f"the MLflow store {presentable(uri)!r} has {found}, which MLflow {_mlflow()} does not know; a newer MLflow or "
         "another program has made it. Install the MLflow that wrote it (pip install --upgrade mlflow), or, where it is "
-        f"newer than that, bring it to its release with: mlflow db upgrade {presentable(uri)!r}. {ELSEWHERE}"
+        f"newer than that, bring it to its release with: mlflow db upgrade {presentable(uri)!r}. {LOG_ELSEWHERE}"
     )
 
 
-def _seen(connection: Any) -> tuple[set[str], str | None]:
+def _tables_and_revision(connection: Any) -> tuple[set[str], str | None]:
     """The tables of a database and the revision of its schema."""
     import sqlalchemy
     from alembic.migration import MigrationContext
@@ -288,7 +296,7 @@ def _revisions() -> list[str]:
 
 @contextmanager
 def _connected(uri: str) -> Iterator[Any]:
-    with _engine(resolved(uri)) as engine, engine.connect() as connection:
+    with _engine(absolute_uri(uri)) as engine, engine.connect() as connection:
         yield connection
 
 
@@ -298,7 +306,7 @@ def _engine(uri: str, *pragmas: str) -> Iterator[Any]:
     import sqlalchemy
 
     patient = uri.startswith(("postgresql", "mysql"))
-    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": WAIT_SECONDS} if patient else {})
+    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS} if patient else {})
 
     def set_pragmas(connection: Any, _: Any) -> None:
         for each in pragmas:

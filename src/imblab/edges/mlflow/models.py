@@ -20,24 +20,24 @@ import pandas as pd
 
 import imblab_model
 from imblab.edges import files
-from imblab.edges.mlflow.addresses import local
-from imblab.edges.mlflow.client import alone, quiet, session
-from imblab.edges.mlflow.experiments import IDENTITY, ROLE, Owner, claim, who
+from imblab.edges.mlflow.addresses import file_uri_path
+from imblab.edges.mlflow.client import locked_store, open_client, quiet_environment
+from imblab.edges.mlflow.experiments import IDENTITY_TAG, ROLE_TAG, ExperimentOwner, claim_experiment, user_tags
 from imblab.errors import StudyError
 from imblab.study import fingerprint
 
-CARD = "README.md"
+CARD_FILE = "README.md"
 #: What every exported model needs.
-NEEDED = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+REQUIRED_PACKAGES = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 #: Types outside a study's packages that are trusted: they hold values only.
-PLAIN = ("numpy.dtype", "collections.OrderedDict", "imblab_model.Preparation", "imblab_model.ThresholdClassifier")
+VALUE_TYPES = ("numpy.dtype", "collections.OrderedDict", "imblab_model.Preparation", "imblab_model.ThresholdClassifier")
 #: The kind of a column that held whole numbers only: MLflow takes no 3 for a double and no 3.0 for a long, so that
 #: such a column is left open.
-WHOLE = "whole"
+WHOLE_NUMBERS = "whole"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Format:
+class ModelFormat:
     """How an estimator is written.
 
     Attributes
@@ -65,7 +65,7 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Model:
+class ExportedModel:
     """An estimator with what its users need.
 
     Attributes
@@ -89,7 +89,7 @@ class Model:
 
     name: str
     estimator: Any
-    form: Format
+    form: ModelFormat
     columns: Mapping[str, str]
     label: str
     example: pd.DataFrame
@@ -105,7 +105,7 @@ class Model:
         return fingerprint(said, [self.form.name, list(self.form.trusted), requirements(self.form)], code)
 
 
-def registered_name(study: str, dataset: str) -> str:
+def model_name(study: str, dataset: str) -> str:
     """The name of the model of a study and a data set, in characters that MLflow takes everywhere.
 
     Examples
@@ -116,7 +116,7 @@ def registered_name(study: str, dataset: str) -> str:
     return re.sub(r"[^\w\-]", "_", f"{study}-{dataset}")
 
 
-def format_of(estimator: Any, packages: Sequence[str]) -> Format:
+def choose_format(estimator: Any, packages: Sequence[str]) -> ModelFormat:
     """The format that carries an estimator.
 
     Parameters
@@ -134,14 +134,14 @@ def format_of(estimator: Any, packages: Sequence[str]) -> Format:
     try:
         found = tuple(sorted(skops.io.get_untrusted_types(data=skops.io.dumps(estimator))))
     except Exception as error:  # whatever a foreign type raises, skops cannot carry it
-        return Format("cloudpickle", reason=f"skops cannot carry it ({type(error).__name__})")
-    foreign = [name for name in found if name not in PLAIN and name.partition(".")[0] not in packages]
+        return ModelFormat("cloudpickle", reason=f"skops cannot carry it ({type(error).__name__})")
+    foreign = [name for name in found if name not in VALUE_TYPES and name.partition(".")[0] not in packages]
     if foreign:
-        return Format("cloudpickle", reason=f"its type {foreign[0]!r} lies outside the trusted packages")
-    return Format("skops", found)
+        return ModelFormat("cloudpickle", reason=f"its type {foreign[0]!r} lies outside the trusted packages")
+    return ModelFormat("skops", found)
 
 
-def check_place(folder: Path) -> None:
+def check_model_folder(folder: Path) -> None:
     """Refuse a folder from which MLflow cannot load a model again, before anything is fitted.
 
     MLflow decodes the path of a local model a second time when it loads it.
@@ -163,7 +163,7 @@ def check_place(folder: Path) -> None:
         )
 
 
-def save(model: Model, home: Path, name: str) -> None:
+def save_model(model: ExportedModel, home: Path, name: str) -> None:
     """Write an MLflow model with its card into a folder, in place of the one that was there.
 
     Parameters
@@ -175,20 +175,20 @@ def save(model: Model, home: Path, name: str) -> None:
         Of the model's folder below it.
     """
     with files.scratch_folder("model") as place:
-        write(model, place / "model")
+        write_model(model, place / "model")
         files.replace_tree(home, name, place / "model")
 
 
-def requirements(form: Format) -> list[str]:
+def requirements(form: ModelFormat) -> list[str]:
     """The packages that a model needs, each at the installed version."""
     known = packages_distributions()
     tops = dict.fromkeys(name.partition(".")[0] for name in form.trusted)
     learner = [known[top][0] for top in tops if top in known and top not in ("numpy", "sklearn", "imblab_model")]
     pickler = ["cloudpickle"] if form.name == "cloudpickle" else []
-    return [f"{name}=={version(name)}" for name in sorted({*NEEDED, *learner, *pickler})]
+    return [f"{name}=={version(name)}" for name in sorted({*REQUIRED_PACKAGES, *learner, *pickler})]
 
 
-def write(model: Model, folder: Path, described: Any = None) -> None:
+def write_model(model: ExportedModel, folder: Path, described: Any = None) -> None:
     """Write an MLflow model with its card into a new folder.
 
     Parameters
@@ -198,14 +198,16 @@ def write(model: Model, folder: Path, described: Any = None) -> None:
     described : mlflow.models.Model, optional
         Where it will lie in a store.
     """
-    os.environ.update(quiet())
+    os.environ.update(quiet_environment())
     import mlflow.sklearn
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
     signature = ModelSignature(
-        inputs=Schema([ColSpec(AnyType() if kind == WHOLE else kind, name) for name, kind in model.columns.items()]),
+        inputs=Schema(
+            [ColSpec(AnyType() if kind == WHOLE_NUMBERS else kind, name) for name, kind in model.columns.items()]
+        ),
         outputs=Schema([ColSpec(model.label)]),
     )
     mlflow.sklearn.save_model(
@@ -220,16 +222,18 @@ def write(model: Model, folder: Path, described: Any = None) -> None:
         pip_requirements=requirements(model.form),
         metadata=dict(model.tags),
     )
-    (folder / CARD).write_text(model.card, encoding="utf-8")
+    (folder / CARD_FILE).write_text(model.card, encoding="utf-8")
 
 
 #: The alias of the version that is served; an export gives it to the first version, later only if asked.
-ALIAS = "champion"
+CHAMPION = "champion"
 CONTENT = "imblab.content"
 NOTE = "mlflow.note.content"
 #: Characters that MLflow takes in a description.
-MAX_DESCRIPTION = 5000
-WAY_OUT = "exported models are registered there. Export again later, or write it to a folder with tracking=none."
+MAX_DESCRIPTION_CHARACTERS = 5000
+REGISTRY_WAY_OUT = (
+    "exported models are registered there. Export again later, or write it to a folder with tracking=none."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,11 +262,13 @@ class Registration:
     def source(self) -> str:
         """The address under which this version is loaded."""
         return (
-            f"models:/{self.name}@{ALIAS}" if self.champion == self.version else f"models:/{self.name}/{self.version}"
+            f"models:/{self.name}@{CHAMPION}"
+            if self.champion == self.version
+            else f"models:/{self.name}/{self.version}"
         )
 
 
-def register(model: Model, owner: Owner, uri: str, champion: bool = False) -> Registration:
+def register_model(model: ExportedModel, owner: ExperimentOwner, uri: str, champion: bool = False) -> Registration:
     """Register a model as a new version, unless an identical one is registered, and move the alias if that is asked.
 
     Parameters
@@ -284,57 +290,57 @@ def register(model: Model, owner: Owner, uri: str, champion: bool = False) -> Re
     StudyError
         If the store does not answer, or experiment or model belong to another study.
     """
-    with session(uri, WAY_OUT) as client, alone(uri):
+    with open_client(uri, REGISTRY_WAY_OUT) as client, locked_store(uri):
         known = sorted(client.search_model_versions(f"name = '{model.name}'"), key=lambda each: int(each.version))
-        _check(known, model, owner)
-        before = _champion(client, model.name)
+        _check_model_owner(known, model, owner)
+        before = _champion_version(client, model.name)
         same = [each for each in known if each.tags.get(CONTENT) == model.content and each.status == "READY"]
-        version = int(same[-1].version) if same else _registered(client, model, owner, uri)
+        version = int(same[-1].version) if same else _log_and_register(client, model, owner, uri)
         if (before is None and not known) or (champion and (before is None or int(before.version) != version)):
-            client.set_registered_model_alias(model.name, ALIAS, str(version))
+            client.set_registered_model_alias(model.name, CHAMPION, str(version))
             now: int | None = version
         else:
             now = None if before is None else int(before.version)
     said = f"Version {version} of {model.name!r} is this very model; nothing new was registered." if same else ""
     said = said or f"Registered {model.name!r} version {version}."
-    return Registration(model.name, version, not same, now, f"{said} {_alias(before, now, version)}")
+    return Registration(model.name, version, not same, now, f"{said} {_alias_sentence(before, now, version)}")
 
 
-def _registered(client: Any, model: Model, owner: Owner, uri: str) -> int:
+def _log_and_register(client: Any, model: ExportedModel, owner: ExperimentOwner, uri: str) -> int:
     """Log the model below the experiment of its study and register it."""
     from mlflow.models import Model as Description
 
-    number = claim(client, owner, uri)
+    number = claim_experiment(client, owner, uri)
     location = client.get_experiment(number).artifact_location
     if location.startswith("file:"):
-        check_place(local(location))
-    tags = {**model.tags, IDENTITY: owner.identity, CONTENT: model.content}
-    mine = {**who(), **tags, ROLE: "model"}
+        check_model_folder(file_uri_path(location))
+    tags = {**model.tags, IDENTITY_TAG: owner.identity, CONTENT: model.content}
+    mine = {**user_tags(), **tags, ROLE_TAG: "model"}
     run = client.create_run(number, tags=mine, run_name=f"export {model.name}").info.run_id
     logged = client.create_logged_model(number, name=model.name, source_run_id=run, tags=tags)
     described = Description(
         artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run, model_id=logged.model_id
     )
     with files.scratch_folder("model") as place:
-        write(model, place / "model", described)
+        write_model(model, place / "model", described)
         client.log_model_artifacts(logged.model_id, str(place / "model"))
     client.finalize_logged_model(logged.model_id, "READY")
-    client.set_tag(run, NOTE, model.card[:MAX_DESCRIPTION])
+    client.set_tag(run, NOTE, model.card[:MAX_DESCRIPTION_CHARACTERS])
     client.set_terminated(run)
-    _named(client, model)
+    _ensure_registered_model(client, model)
     made = client.create_model_version(
         model.name,
         logged.artifact_location,
         run,
         tags=tags,
-        description=model.card[:MAX_DESCRIPTION],
+        description=model.card[:MAX_DESCRIPTION_CHARACTERS],
         await_creation_for=0,
         model_id=logged.model_id,
     )
     return int(made.version)
 
 
-def _named(client: Any, model: Model) -> None:
+def _ensure_registered_model(client: Any, model: ExportedModel) -> None:
     """Make the registered model where it is not there yet; somebody else may make it at the same moment."""
     from mlflow.exceptions import MlflowException
 
@@ -345,41 +351,41 @@ def _named(client: Any, model: Model) -> None:
             raise
 
 
-def _check(known: list[Any], model: Model, owner: Owner) -> None:
+def _check_model_owner(known: list[Any], model: ExportedModel, owner: ExperimentOwner) -> None:
     """Refuse to add to the models of another study."""
     for each in known:
-        if not owner.owns(each.tags.get(IDENTITY)):
+        if not owner.owns(each.tags.get(IDENTITY_TAG)):
             raise StudyError(
                 f"the registered model {model.name!r} belongs to another study (version {each.version} has identity "
-                f"{each.tags[IDENTITY]!r}; this one has {owner.identity!r}); a model has the versions of one study. "
+                f"{each.tags[IDENTITY_TAG]!r}; this one has {owner.identity!r}); its versions are those of one study. "
                 f"Export with tracking.experiment={owner.study}-{owner.identity[:6]}, which names experiment and model."
             )
 
 
-def _champion(client: Any, name: str) -> Any:
+def _champion_version(client: Any, name: str) -> Any:
     """The version that has the alias; None where there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(name, ALIAS)
+        return client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
 
 
-def _alias(before: Any, now: int | None, version: int) -> str:
+def _alias_sentence(before: Any, now: int | None, version: int) -> str:
     """What became of the alias, in a sentence."""
     if now is None:
-        return f"No version is {ALIAS}; {ALIAS}=true makes v{version} it."
+        return f"No version is {CHAMPION}; {CHAMPION}=true makes v{version} it."
     if before is None:
-        return f"{ALIAS}: v{version}."
+        return f"{CHAMPION}: v{version}."
     if int(before.version) != now:
-        return f"{ALIAS}: v{before.version} -> v{now} (was {_what(before.tags)})."
+        return f"{CHAMPION}: v{before.version} -> v{now} (was {_learner_and_strategy(before.tags)})."
     if now == version:
-        return f"{ALIAS}: v{version}."
-    return f"{ALIAS} stays v{now} ({_what(before.tags)}); {ALIAS}=true moves it to v{version}."
+        return f"{CHAMPION}: v{version}."
+    return f"{CHAMPION} stays v{now} ({_learner_and_strategy(before.tags)}); {CHAMPION}=true moves it to v{version}."
 
 
-def _what(tags: Mapping[str, str]) -> str:
+def _learner_and_strategy(tags: Mapping[str, str]) -> str:
     return "/".join(tags.get(f"imblab.{name}", "?") for name in ("learner", "strategy"))

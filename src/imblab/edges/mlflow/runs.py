@@ -17,19 +17,19 @@ from imblab.result import Completeness, Evaluation
 from imblab.study import Study, fingerprint
 
 #: What differs from one writing to the next though the rows are the same: left out of a run's content.
-VOLATILE = ("seconds", "fits_spared")
+VOLATILE_METRICS = ("seconds", "fits_spared")
 #: The tag by which MLflow colours a run in its tables and charts.
-COLOUR = "mlflow.runColor"
+COLOUR_TAG = "mlflow.runColor"
 #: The tag with the addresses of the rows of a cell, shortened: it tells whether two folders answered the same there.
-ADDRESSES, MAX_ADDRESSES = "imblab.addresses", 500
+ADDRESSES_TAG, MAX_ADDRESSES = "imblab.addresses", 500
 #: Behind the address of a failed row: it may be tried again, with code that gives it another address.
-FAILED = "!"
+FAILED_MARK = "!"
 Family = tuple[str, str]
 Rows = list[Evaluation]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunSpec:
     """What one run shall hold.
 
     Attributes
@@ -65,12 +65,12 @@ class Run:
     @property
     def content(self) -> str:
         """The address of what cannot be changed in a run once it is written; tags and note can."""
-        metrics = [m for m in self.metrics if m[0] not in VOLATILE]
+        metrics = [m for m in self.metrics if m[0] not in VOLATILE_METRICS]
         return fingerprint([self.name, self.role, self.params, metrics, self.data])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Extras:
+class RunDetails:
     """What is known of a study beside its question and its rows.
 
     Attributes
@@ -100,9 +100,9 @@ class Extras:
     judged: bool = True
 
 
-def describe(
-    study: Study, rows: Sequence[Evaluation], mapping: Mapping[str, Any], extras: Extras | None = None
-) -> list[Run]:
+def describe_runs(
+    study: Study, rows: Sequence[Evaluation], mapping: Mapping[str, Any], extras: RunDetails | None = None
+) -> list[RunSpec]:
     """The runs of a study, as values; a run stands after the one above it.
 
     Parameters
@@ -120,7 +120,7 @@ def describe(
         explains every name. Undefined values are left out. There is no verdict before the design is complete: until
         then notes begin with how many of its evaluations are there, and what is missing.
     """
-    extras = extras or Extras()
+    extras = extras or RunDetails()
     commit = extras.origin.get("git.commit")
     origin = {**extras.origin, **({"mlflow.source.git.commit": commit} if commit else {})}
     families = _families(study, rows, list(extras.specs))
@@ -132,11 +132,11 @@ def describe(
     counts = {"imblab.evaluations": f"{whole.evaluated if extras.judged else 'running'} of {whole.asked}"}
     runs = [_study_run(study, rows, {**shared, **counts, **origin}, [*lead, *verdicts.values()])]
     for (dataset, learner), arms in families.items():
-        shown = cell_runs.of_family(extras.evidence, dataset, learner)
+        shown = cell_runs.curve_metrics(extras.evidence, dataset, learner)
         for strategy, members in arms.items():
             cell = _cell_run(study, arms, strategy, {**shared, **origin}, extras, shown.get(strategy, ()))
             verdict = verdicts.get((dataset, learner), " ".join(lead))
-            cell = replace(cell, note=cell_runs.note(study, members, verdict, first=not whole.is_complete))
+            cell = replace(cell, note=cell_runs.cell_note(study, members, verdict, first=not whole.is_complete))
             runs += [cell, *_below(cell, study, members, extras)]
     return runs
 
@@ -165,17 +165,20 @@ def splits_of(members: Sequence[Evaluation]) -> str:
 
 
 def _told(
-    study: Study, rows: Sequence[Evaluation], whole: Completeness, extras: Extras
+    study: Study, rows: Sequence[Evaluation], whole: Completeness, extras: RunDetails
 ) -> tuple[dict[Family, str], list[str]]:
     """The verdicts by family, and what is said before them."""
     if not extras.judged:
         return {}, [f"Running: no verdict before all {whole.asked:,} evaluations of the design are there."]
     if not whole.is_complete:
         return {}, list(whole.sentences())
-    return said(study, rows, extras.timed), [*whole.sentences(), *map("{}.".format, rebalancing.notes(study).values())]
+    return verdict_sentences(study, rows, extras.timed), [
+        *whole.sentences(),
+        *map("{}.".format, rebalancing.notes(study).values()),
+    ]
 
 
-def said(study: Study, rows: Sequence[Evaluation], timed: Collection[str] = ()) -> dict[Family, str]:
+def verdict_sentences(study: Study, rows: Sequence[Evaluation], timed: Collection[str] = ()) -> dict[Family, str]:
     """What the evidence allows one to say, a sentence a data set and learner.
 
     Parameters
@@ -193,7 +196,7 @@ def said(study: Study, rows: Sequence[Evaluation], timed: Collection[str] = ()) 
     return dict(zip(families, compare.sentences(found, study), strict=False)) if families else {}
 
 
-def _study_run(study: Study, rows: Sequence[Evaluation], shared: Mapping[str, str], verdicts: Sequence[str]) -> Run:
+def _study_run(study: Study, rows: Sequence[Evaluation], shared: Mapping[str, str], verdicts: Sequence[str]) -> RunSpec:
     protocol = study.protocol
     tags = {
         **shared,
@@ -205,11 +208,11 @@ def _study_run(study: Study, rows: Sequence[Evaluation], shared: Mapping[str, st
         [f"**{study.name}**: {study.primary} by nested cross-validation", "", *(f"- {v}" for v in verdicts)]
     )
     seconds = sum(row.seconds for row in rows)
-    return Run("", study.name, "study", None, tags, {}, tuple(cell_runs.costs(rows)), note, seconds=seconds)
+    return RunSpec("", study.name, "study", None, tags, {}, tuple(cell_runs.cost_metrics(rows)), note, seconds=seconds)
 
 
 def _address(row: Evaluation) -> str:
-    return row.fingerprint[:8] + (FAILED if row.status == "failed" else "")
+    return row.fingerprint[:8] + (FAILED_MARK if row.status == "failed" else "")
 
 
 def _cell_run(
@@ -217,39 +220,39 @@ def _cell_run(
     arms: Mapping[str, Sequence[Evaluation]],
     strategy: str,
     shared: Mapping[str, str],
-    extras: Extras,
+    extras: RunDetails,
     shown: Sequence[tuple[str, float, int]],
-) -> Run:
+) -> RunSpec:
     members = arms[strategy]
     first = members[0]
     key = f"{first.dataset}/{first.learner}/{strategy}"
     tags = {
         **shared,
-        **search_runs.coordinates(first),
+        **search_runs.coordinate_tags(first),
         "imblab.data_fingerprint": first.data_fingerprint,
         "imblab.split_fingerprint": splits_of(members),
-        ADDRESSES: " ".join(_address(row) for row in members[:MAX_ADDRESSES]),
+        ADDRESSES_TAG: " ".join(_address(row) for row in members[:MAX_ADDRESSES]),
         **({"imblab.rebalances": shifted} if (shifted := rebalancing.note(study, first.learner)) else {}),
         "imblab.rows": fingerprint([_content(row) for row in members]),
-        COLOUR: colour(study, strategy),
+        COLOUR_TAG: run_colour(study, strategy),
     }
-    scores = cell_runs.metrics(study, arms, strategy, first.dataset in extras.timed)
-    data = cell_runs.data(members, extras.specs.get(first.dataset, {}))
+    scores = cell_runs.cell_metrics(study, arms, strategy, first.dataset in extras.timed)
+    data = cell_runs.dataset_input(members, extras.specs.get(first.dataset, {}))
     seconds = sum(row.seconds for row in members)
-    metrics = (*scores, *cell_runs.costs(members), *shown)
+    metrics = (*scores, *cell_runs.cost_metrics(members), *shown)
     # Lists and legends cut long names: what differs stands first.
     name = f"{strategy} ({first.dataset}, {first.learner})"
-    return Run(key, name, "cell", "", tags, cell_runs.params(study, members), metrics, "", data, seconds)
+    return RunSpec(key, name, "cell", "", tags, cell_runs.cell_params(study, members), metrics, "", data, seconds)
 
 
-def _below(cell: Run, study: Study, members: Sequence[Evaluation], extras: Extras) -> list[Run]:
-    found = search_runs.below(study, members, extras.inner, extras.search)
-    kept = ("imblab.study", "imblab.dataset", "imblab.learner", "imblab.strategy", COLOUR)
+def _below(cell: RunSpec, study: Study, members: Sequence[Evaluation], extras: RunDetails) -> list[RunSpec]:
+    found = search_runs.describe_search(study, members, extras.inner, extras.search)
+    kept = ("imblab.study", "imblab.dataset", "imblab.learner", "imblab.strategy", COLOUR_TAG)
     shared = {name: cell.tags[name] for name in kept}
     # No candidate chooses it, yet its scores are those after it.
     fixed = {name: cell.params[name] for name in ("calibration",) if name in cell.params}
     return [
-        Run(
+        RunSpec(
             f"{cell.key}/{s.address}",
             s.name,
             s.role,
@@ -269,13 +272,13 @@ def _content(row: Evaluation) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in ("seconds", "spared")}
 
 
-def colour(study: Study, strategy: str) -> str:
+def run_colour(study: Study, strategy: str) -> str:
     """The colour of a strategy's runs: the one that it has in the report."""
     slots = colour_slots([item.name for item in study.strategies])
     return STRATEGY_COLOURS[slots.get(strategy, (len(BASELINE_SLOTS), 0))[0]][0]
 
 
-def lengths(runs: Sequence[Run]) -> dict[str, int]:
+def run_lengths(runs: Sequence[RunSpec]) -> dict[str, int]:
     """How long every run lasts.
 
     Parameters
@@ -297,7 +300,7 @@ def lengths(runs: Sequence[Run]) -> dict[str, int]:
     return found
 
 
-def offsets(runs: Sequence[Run]) -> dict[str, int]:
+def run_offsets(runs: Sequence[RunSpec]) -> dict[str, int]:
     """How long after the run above it every run begins.
 
     Parameters
@@ -310,8 +313,8 @@ def offsets(runs: Sequence[Run]) -> dict[str, int]:
         Milliseconds by key. Runs below one run do not overlap, and the first of them begins last; what is left of the
         run above is spread among them, so that runs without a length have an order too.
     """
-    long = lengths(runs)
-    members: dict[str, list[Run]] = {}
+    long = run_lengths(runs)
+    members: dict[str, list[RunSpec]] = {}
     for run in reversed(runs):
         if run.parent is not None:
             members.setdefault(run.parent, []).append(run)
@@ -327,11 +330,11 @@ def offsets(runs: Sequence[Run]) -> dict[str, int]:
 
 def addresses_of(tags: Mapping[str, str]) -> frozenset[str]:
     """The addresses of the rows of a cell, as far as its tag has room for them."""
-    return frozenset(tags.get(ADDRESSES, "").split(" ")) - {""}
+    return frozenset(tags.get(ADDRESSES_TAG, "").split(" ")) - {""}
 
 
 def comparable_addresses(mine: frozenset[str], theirs: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
     """Both without failed rows that the other side does not know: there they were tried again, with other code."""
-    known = [frozenset(address.removesuffix(FAILED) for address in side) for side in (mine, theirs)]
-    lost = [frozenset(a.removesuffix(FAILED) for a in side if a.endswith(FAILED)) for side in (mine, theirs)]
+    known = [frozenset(address.removesuffix(FAILED_MARK) for address in side) for side in (mine, theirs)]
+    lost = [frozenset(a.removesuffix(FAILED_MARK) for a in side if a.endswith(FAILED_MARK)) for side in (mine, theirs)]
     return known[0] - (lost[0] - known[1]), known[1] - (lost[1] - known[0])

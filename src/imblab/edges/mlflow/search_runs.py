@@ -10,12 +10,12 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from imblab.edges.mlflow.cell_runs import text_of
+from imblab.edges.mlflow.cell_runs import knob_text
 from imblab.result import Evaluation, Trial
 from imblab.study import Scalar, Study, fingerprint
 
 #: What a candidate scored on the inner folds, beside the value of the primary measure.
-INNER = ("mcc", "pr_auc", "recall")
+INNER_MEASURES = ("mcc", "pr_auc", "recall")
 Inner = Mapping[str, Sequence[Mapping[str, float]]]
 Metric = tuple[str, float, int]
 
@@ -45,12 +45,12 @@ class Searched:
     seconds: float = 0.0
 
 
-def coordinates(row: Evaluation) -> dict[str, str]:
+def coordinate_tags(row: Evaluation) -> dict[str, str]:
     """Where a run stands, as tags."""
     return {f"imblab.{name}": getattr(row, name) for name in ("dataset", "learner", "strategy")}
 
 
-def below(study: Study, members: Sequence[Evaluation], inner: Inner, mode: str) -> list[Searched]:
+def describe_search(study: Study, members: Sequence[Evaluation], inner: Inner, mode: str) -> list[Searched]:
     """The runs below that of a cell; none where nothing was searched.
 
     Parameters
@@ -79,7 +79,7 @@ def below(study: Study, members: Sequence[Evaluation], inner: Inner, mode: str) 
     return [run for name, rows in parts for run in _candidates(study, rows, name, inner)]
 
 
-def whole(rows: Sequence[Evaluation], inner: Inner) -> pd.DataFrame:
+def search_table(rows: Sequence[Evaluation], inner: Inner) -> pd.DataFrame:
     """Every trial of every search, a row each.
 
     Parameters
@@ -105,17 +105,17 @@ def whole(rows: Sequence[Evaluation], inner: Inner) -> pd.DataFrame:
                     **{"trial": i, "status": trial.status, "params": json.dumps(dict(trial.params))},
                     **{k: None if v is None else str(v) for k, v in knobs.items()},
                     **{"threshold": trial.threshold, "value": trial.value, "chosen": _is_chosen(row, trial)},
-                    **{f"inner_{name}": scores.get(name) for name in INNER},
+                    **{f"inner_{name}": scores.get(name) for name in INNER_MEASURES},
                     "reason": trial.reason,
                 }
             )
-    numbers = ("threshold", "value", *(f"inner_{name}" for name in INNER))
+    numbers = ("threshold", "value", *(f"inner_{name}" for name in INNER_MEASURES))
     columns = ["dataset", "learner", "strategy", "repeat", "fold", "trial", "status", "params", "ratio", "k", "weight"]
     frame = pd.DataFrame(records, columns=[*columns, *numbers[:2], "chosen", *numbers[2:], "reason"])
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
-def inner_of(frame: pd.DataFrame, rows: Sequence[Evaluation]) -> dict[str, list[dict[str, float]]]:
+def read_inner_scores(frame: pd.DataFrame, rows: Sequence[Evaluation]) -> dict[str, list[dict[str, float]]]:
     """What :func:`whole` holds of the inner scores, as it was given.
 
     Parameters
@@ -129,13 +129,15 @@ def inner_of(frame: pd.DataFrame, rows: Sequence[Evaluation]) -> dict[str, list[
     """
     where = ["dataset", "learner", "strategy", "repeat", "fold"]
     found: dict[str, list[dict[str, float]]] = {}
-    for *at, mcc, pr_auc, recall in frame[[*where, *(f"inner_{n}" for n in INNER)]].itertuples(index=False, name=None):
-        scores = {n: v for n, v in zip(INNER, (mcc, pr_auc, recall), strict=True) if v == v}
+    for *at, mcc, pr_auc, recall in frame[[*where, *(f"inner_{n}" for n in INNER_MEASURES)]].itertuples(
+        index=False, name=None
+    ):
+        scores = {n: v for n, v in zip(INNER_MEASURES, (mcc, pr_auc, recall), strict=True) if v == v}
         found.setdefault("/".join(map(str, at)), []).append(scores)
     return {row.key: found[row.key] for row in rows if any(found.get(row.key, ()))}
 
 
-def searches_fault(frame: pd.DataFrame) -> str | None:
+def invalid_table_reason(frame: pd.DataFrame) -> str | None:
     """What of a frame is not as :func:`whole` makes it, in words; None where all is.
 
     Parameters
@@ -149,7 +151,7 @@ def searches_fault(frame: pd.DataFrame) -> str | None:
     for column in ("dataset", "learner", "strategy", "repeat", "fold"):
         if column not in frame:
             return f"column {column!r} is missing"
-    for column in (f"inner_{name}" for name in INNER):
+    for column in (f"inner_{name}" for name in INNER_MEASURES):
         if column not in frame or frame[column].dtype.kind != "f" or np.isinf(frame[column]).any():
             return f"column {column!r} is missing, or holds more than finite numbers"
     return None
@@ -239,12 +241,12 @@ def _is_chosen(row: Evaluation, trial: Trial) -> bool:
 
 def _params(row: Evaluation, params: Mapping[str, Scalar], threshold: float | None) -> dict[str, str]:
     found = {"dataset": row.dataset, "learner": row.learner, "strategy": row.strategy}
-    found |= {name: text_of(value) for name, value in params.items()}
-    return found | ({} if threshold is None else {"threshold": text_of(threshold)})
+    found |= {name: knob_text(value) for name, value in params.items()}
+    return found | ({} if threshold is None else {"threshold": knob_text(threshold)})
 
 
 def _name(params: Mapping[str, Scalar]) -> str:
-    return " ".join(f"{name}={text_of(value)}" for name, value in params.items()) or "no knobs"
+    return " ".join(f"{name}={knob_text(value)}" for name, value in params.items()) or "no knobs"
 
 
 def _key(params: Mapping[str, Scalar]) -> str:

@@ -16,25 +16,25 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-from imblab.edges.mlflow.addresses import artifacts, check_servable, file_uri, resolved
-from imblab.edges.mlflow.client import alone, answering, connect, quiet
-from imblab.edges.mlflow.experiments import ROLE, STUDY
+from imblab.edges.mlflow.addresses import absolute_uri, artifact_folder, check_servable, file_uri
+from imblab.edges.mlflow.client import connect, locked_store, quiet_environment, store_errors
+from imblab.edges.mlflow.experiments import ROLE_TAG, STUDY_TAG
 from imblab.errors import StudyError, presentable
 from imblab.study import Study
 
-TAG = "mlflow.sharedViewState."
+VIEW_TAG_PREFIX = "mlflow.sharedViewState."
 #: The release of MLflow whose pages were seen to open these views, and the version of what is written.
-SEEN, VERSION = "3.17.", 1
+TESTED_RELEASE, FORMAT_VERSION = "3.17.", 1
 #: The keys under which views are found again: in the tag, and in links.
-STRATEGIES, SEARCH = "imblab-strategies", "imblab-search"
+STRATEGIES_VIEW, SEARCH_VIEW = "imblab-strategies", "imblab-search"
 #: What MLflow's menu calls them.
-MENU = {STRATEGIES: "Strategies", SEARCH: "Search"}
-KNOBS, HEADLINE = ("ratio", "k", "weight", "threshold"), ("mcc", "pr_auc", "recall", "precision")
+VIEW_NAMES = {STRATEGIES_VIEW: "Strategies", SEARCH_VIEW: "Search"}
+KNOBS, SHOWN_MEASURES = ("ratio", "k", "weight", "threshold"), ("mcc", "pr_auc", "recall", "precision")
 Logged = Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class SavedView:
     """One saved view.
 
     Attributes
@@ -52,7 +52,7 @@ class View:
     state: Mapping[str, Any]
 
 
-def views(study: Study, logged: Logged) -> list[View]:
+def saved_views(study: Study, logged: Logged) -> list[SavedView]:
     """The strategies side by side, and the search below them where one is logged.
 
     Parameters
@@ -72,7 +72,7 @@ def views(study: Study, logged: Logged) -> list[View]:
     return found + ([_search(study, logged, below)] if below else [])
 
 
-def encode(view: View, created: int) -> tuple[str, str]:
+def encode_view(view: SavedView, created: int) -> tuple[str, str]:
     """The tag of an experiment that holds a view.
 
     Parameters
@@ -92,17 +92,17 @@ def encode(view: View, created: int) -> tuple[str, str]:
     View(key='mine', name='Mine', state={'orderByAsc': False})
     """
     state = json.dumps(dict(view.state), separators=(",", ":"))
-    envelope = {"name": view.name, "createdAt": created, "imblab": VERSION, "state": state}
-    return TAG + view.key, json.dumps(envelope, separators=(",", ":"))
+    envelope = {"name": view.name, "createdAt": created, "imblab": FORMAT_VERSION, "state": state}
+    return VIEW_TAG_PREFIX + view.key, json.dumps(envelope, separators=(",", ":"))
 
 
-def decode(key: str, value: str) -> View:
+def decode_view(key: str, value: str) -> SavedView:
     """A view from the tag that holds it; the inverse of :func:`encode`."""
     envelope = json.loads(value)
-    return View(key.removeprefix(TAG), str(envelope["name"]), json.loads(envelope["state"]))
+    return SavedView(key.removeprefix(VIEW_TAG_PREFIX), str(envelope["name"]), json.loads(envelope["state"]))
 
 
-def save(client: Any, experiment: str, study: Study, logged: Logged) -> None:
+def save_views(client: Any, experiment: str, study: Study, logged: Logged) -> None:
     """Write the views of a study to its experiment; those that are there and the same are left alone.
 
     Parameters
@@ -114,16 +114,16 @@ def save(client: Any, experiment: str, study: Study, logged: Logged) -> None:
     logged : mapping of str to set of str
         As :func:`views` takes it.
     """
-    if not version("mlflow").startswith(SEEN):
+    if not version("mlflow").startswith(TESTED_RELEASE):
         return
     found = client.get_experiment(experiment)
-    for rank, view in enumerate(views(study, logged)):
-        key, value = encode(view, (found.creation_time or 0) - rank)
+    for rank, view in enumerate(saved_views(study, logged)):
+        key, value = encode_view(view, (found.creation_time or 0) - rank)
         if found.tags.get(key) != value:
             client.set_experiment_tag(experiment, key, value)
 
 
-def link(server: str, experiment: str, key: str, charts: bool = False) -> str:
+def view_link(server: str, experiment: str, key: str, charts: bool = False) -> str:
     """The address of a view.
 
     Parameters
@@ -148,9 +148,9 @@ def link(server: str, experiment: str, key: str, charts: bool = False) -> str:
     return f"{server}/#/experiments/{experiment}/runs?{'&'.join(asked)}"
 
 
-def _strategies(study: Study, logged: Logged) -> View:
+def _strategies(study: Study, logged: Logged) -> SavedView:
     known, first = logged.get("cell", ()), study.primary
-    scores = list(dict.fromkeys((first, *HEADLINE)))
+    scores = list(dict.fromkeys((first, *SHOWN_MEASURES)))
     gains = [f"gain_{base}/{first}" for base in ("none", "threshold")]
     curves = [
         _curve("curve_mcc"),
@@ -167,16 +167,16 @@ def _strategies(study: Study, logged: Logged) -> View:
     columns = _columns("metrics", [name for name in metrics if name in known])
     columns += _columns("params", ("strategy", "learner", "dataset"))
     state = _state("cell", (first, _rises(study)), columns, sections, logged)
-    return View(STRATEGIES, MENU[STRATEGIES], {**state, "runsHiddenMode": "FIRST_20_RUNS"})
+    return SavedView(STRATEGIES_VIEW, VIEW_NAMES[STRATEGIES_VIEW], {**state, "runsHiddenMode": "FIRST_20_RUNS"})
 
 
-def _search(study: Study, logged: Logged, role: str) -> View:
+def _search(study: Study, logged: Logged, role: str) -> SavedView:
     """Parallel coordinates leave out runs without a value on an axis, so each set of searched knobs has its chart.
 
     Lines are coloured by the last axis: the primary measure.
     """
     known, first = logged[role], f"inner/{study.primary}"
-    scores = [name for name in dict.fromkeys((first, *(f"inner/{n}" for n in HEADLINE))) if name in known][:3]
+    scores = [name for name in dict.fromkeys((first, *(f"inner/{n}" for n in SHOWN_MEASURES))) if name in known][:3]
     searched = dict.fromkeys(tuple(k for k in KNOBS[:3] if k in s.space) for s in study.strategies)
     parallel = [
         _chart("PARALLEL", selectedParams=list(knobs), selectedMetrics=scores[::-1], showAllRuns=True)
@@ -188,7 +188,9 @@ def _search(study: Study, logged: Logged, role: str) -> View:
     metrics = [name for name in (*scores, "n_chosen", "n_folds") if name in known]
     knobs = (*KNOBS, "calibration") if any(s.calibration != "none" for s in study.strategies) else KNOBS
     columns = [*_columns("metrics", metrics), *_columns("params", ("strategy", *knobs, "learner", "dataset"))]
-    return View(SEARCH, MENU[SEARCH], _state(role, (first, _rises(study)), columns, sections, logged))
+    return SavedView(
+        SEARCH_VIEW, VIEW_NAMES[SEARCH_VIEW], _state(role, (first, _rises(study)), columns, sections, logged)
+    )
 
 
 def _rises(study: Study) -> bool:
@@ -301,8 +303,8 @@ def serve(uri: str, port: int | None, say: Callable[[str], None], study: str | N
     check_servable(uri)
     chosen = _free_port(port)
     way_out = "its runs are what the page shows. Start the database, or name another store with --uri."
-    with answering(uri, way_out), alone(uri):
-        found = pages(connect(uri), f"http://127.0.0.1:{chosen}", study, presentable(uri))
+    with store_errors(uri, way_out), locked_store(uri):
+        found = study_pages(connect(uri), f"http://127.0.0.1:{chosen}", study, presentable(uri))
     command, environment = ui_command(uri, chosen)
     say("\n".join([f"MLflow starts on http://127.0.0.1:{chosen} (Ctrl-C ends it)", *found]))
     # The server takes the place of this process, with its memory and its signals: Ctrl-C ends it with 0.
@@ -316,14 +318,14 @@ def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
     password, so it stands in the environment, where other users do not see it.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--artifacts-destination", file_uri(artifacts(uri))]
+    command += ["--workers", "1", "--artifacts-destination", file_uri(artifact_folder(uri))]
     # A line a request would bury the addresses of the views.
     command += ["--uvicorn-opts", "--log-level warning"]
-    store = {"MLFLOW_BACKEND_STORE_URI": resolved(uri)}
-    return command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **store, **quiet()}
+    store = {"MLFLOW_BACKEND_STORE_URI": absolute_uri(uri)}
+    return command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **store, **quiet_environment()}
 
 
-def pages(client: Any, server: str, name: str | None, store: str) -> list[str]:
+def study_pages(client: Any, server: str, name: str | None, store: str) -> list[str]:
     """Where a study is compared.
 
     Parameters
@@ -348,9 +350,9 @@ def pages(client: Any, server: str, name: str | None, store: str) -> list[str]:
         If no such study is logged.
     """
     experiments = {found.experiment_id: found for found in client.search_experiments(max_results=10_000)}
-    asked = [key for key, found in experiments.items() if name in (None, found.name, found.tags.get(STUDY))]
+    asked = [key for key, found in experiments.items() if name in (None, found.name, found.tags.get(STUDY_TAG))]
     newest = {"order_by": ["attributes.start_time DESC"], "max_results": 1}
-    runs = client.search_runs(asked, f"tags.`{ROLE}` = 'study'", **newest) if asked else []
+    runs = client.search_runs(asked, f"tags.`{ROLE_TAG}` = 'study'", **newest) if asked else []
     if not runs and name is not None:
         known = sorted(found.name for key, found in experiments.items() if key != "0")
         raise StudyError(
@@ -360,8 +362,8 @@ def pages(client: Any, server: str, name: str | None, store: str) -> list[str]:
     if not runs:
         return []
     found = experiments[runs[0].info.experiment_id]
-    saved = [(title, key) for key, title in MENU.items() if TAG + key in found.tags] or [("Runs", "")]
-    return [f"{title} of {found.name}: {link(server, found.experiment_id, key)}" for title, key in saved]
+    saved = [(title, key) for key, title in VIEW_NAMES.items() if VIEW_TAG_PREFIX + key in found.tags] or [("Runs", "")]
+    return [f"{title} of {found.name}: {view_link(server, found.experiment_id, key)}" for title, key in saved]
 
 
 def _free_port(port: int | None) -> int:

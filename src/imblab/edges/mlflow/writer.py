@@ -19,9 +19,17 @@ from typing import Any
 
 from imblab.edges import files as folders
 from imblab.edges.mlflow import experiments, ui
-from imblab.edges.mlflow.client import analyze, exclusive, session
-from imblab.edges.mlflow.experiments import IDENTITY, ROLE, STALE, WRITER, Owner
-from imblab.edges.mlflow.runs import Extras, Run, addresses_of, comparable_addresses, describe, lengths, offsets
+from imblab.edges.mlflow.client import analyze_tables, locked_study, open_client
+from imblab.edges.mlflow.experiments import IDENTITY_TAG, ROLE_TAG, STALE_TAG, WRITER_TAG, ExperimentOwner
+from imblab.edges.mlflow.runs import (
+    RunDetails,
+    RunSpec,
+    addresses_of,
+    comparable_addresses,
+    describe_runs,
+    run_lengths,
+    run_offsets,
+)
 from imblab.errors import StudyError
 from imblab.fields import loaded, mapping, text
 from imblab.redaction import redact
@@ -34,13 +42,15 @@ KEY, CONTENT, FILES = "imblab.key", "imblab.content", "imblab.files"
 #: The roles of runs that are ours to delete.
 ROLES = ("study", "cell", "candidate", "winner", "trial")
 #: MLflow's limits: entries a batch, characters of a parameter and of a tag.
-METRICS, PARAMS, TEXT = 1000, 100, 5000
+MAX_BATCH_ENTRIES, MAX_BATCH_PARAMS, MAX_TEXT_CHARACTERS = 1000, 100, 5000
 Metric = tuple[str, float, int]
-WAY_OUT = "runs are written there beside a study. The rows are safe in the ledger: `imblab sync {}` writes the rest."
+WRITER_WAY_OUT = (
+    "runs are written there beside a study. The rows are safe in the ledger: `imblab sync {}` writes the rest."
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _StoredRun:
     """A run that MLflow has."""
 
     run_id: str
@@ -51,15 +61,15 @@ class _Known:
     end: int
 
 
-def log(
+def log_study(
     study: Study,
     mapping: Mapping[str, Any],
     rows: Sequence[Evaluation],
     folder: Path,
     uri: str,
-    extras: Extras | None = None,
-    files: Sequence[File] = (),
-    owner: Owner | None = None,
+    extras: RunDetails | None = None,
+    files: Sequence[Artifact] = (),
+    owner: ExperimentOwner | None = None,
 ) -> int:
     """Write the runs of a study: one for the study, below it one for each data set, learner and strategy.
 
@@ -89,15 +99,15 @@ def log(
     StudyError
         If the store does not answer, or the experiment belongs to another study. The rows are safe in the folder.
     """
-    owner = owner or Owner(study.name, fingerprint(dict(mapping)), ledgers=lambda: [rows])
+    owner = owner or ExperimentOwner(study.name, fingerprint(dict(mapping)), ledgers=lambda: [rows])
     with open_writer(study, folder, uri, lambda: owner) as writer:
-        writer.write(describe(study, rows, mapping, extras))
-        writer.send([*in_folder(folder), *files])
+        writer.write(describe_runs(study, rows, mapping, extras))
+        writer.send([*folder_artifacts(folder), *files])
         return writer.written
 
 
 @contextmanager
-def open_writer(study: Study, folder: Path, uri: str, owner: Callable[[], Owner]) -> Iterator[Writer]:
+def open_writer(study: Study, folder: Path, uri: str, owner: Callable[[], ExperimentOwner]) -> Iterator[RunWriter]:
     """The writer of one study, alone; at the end the database learns how its tables are filled.
 
     Parameters
@@ -118,15 +128,15 @@ def open_writer(study: Study, folder: Path, uri: str, owner: Callable[[], Owner]
     StudyError
         If the store does not answer, or the experiment belongs to another study.
     """
-    with session(uri, WAY_OUT.format(study.name)) as client, exclusive(folder):
+    with open_client(uri, WRITER_WAY_OUT.format(study.name)) as client, locked_study(folder):
         asked = owner()
-        writer = Writer(client, experiments.claim(client, asked, uri), study, asked, folder)
+        writer = RunWriter(client, experiments.claim_experiment(client, asked, uri), study, asked, folder)
         yield writer
         if writer.written:
-            analyze(uri)
+            analyze_tables(uri)
 
 
-class Writer:
+class RunWriter:
     """Writes the runs of one study into one experiment.
 
     Parameters
@@ -141,22 +151,22 @@ class Writer:
         Of the study.
     """
 
-    def __init__(self, client: Any, experiment: str, study: Study, owner: Owner, folder: Path) -> None:
+    def __init__(self, client: Any, experiment: str, study: Study, owner: ExperimentOwner, folder: Path) -> None:
         self._client, self._experiment, self._study, self._owner = client, experiment, study, owner
-        self._who = {**experiments.who(), WRITER: experiments.writer(folder)}
+        self._who = {**experiments.user_tags(), WRITER_TAG: experiments.writer_id(folder)}
         self._opened = _now()
         self._ids: dict[str, str] = {}
         #: Beginning and end of every run that stands.
         self._spans: dict[str, tuple[int, int]] = {}
-        self._begun: dict[str, tuple[str, Run]] = {}
+        self._begun: dict[str, tuple[str, RunSpec]] = {}
         self._known = self._found()
         #: How many runs were made, completed or written anew.
         self.written = 0
 
-    def begin(self, runs: Sequence[Run]) -> None:
+    def begin(self, runs: Sequence[RunSpec]) -> None:
         """Write runs of which more will be known later; :meth:`write` completes them."""
         runs = self._mine(runs)
-        long, offset = lengths(runs), offsets(runs)
+        long, offset = run_lengths(runs), run_offsets(runs)
         # Behind what stands already: all of it lies within the study, however long that will be.
         taken = sum(known.end - known.start for known in self._known.values() if known.role == "cell")
         taken += sum(self._spans[key][1] - self._spans[key][0] for key in self._begun)
@@ -178,7 +188,7 @@ class Writer:
                 else:
                     self._put(run, start, start + long[run.key])
 
-    def write(self, runs: Sequence[Run]) -> None:
+    def write(self, runs: Sequence[RunSpec]) -> None:
         """Bring MLflow to what is described; runs below a cell that are not described go, and those of former studies.
 
         Parameters
@@ -189,7 +199,7 @@ class Writer:
         runs = self._mine(runs)
         keys = {run.key for run in runs}
         self._prune(keys, {run.key for run in runs if run.role == "cell"})
-        long, offset = lengths(runs), offsets(runs)
+        long, offset = run_lengths(runs), run_offsets(runs)
         for run in runs:
             if run.parent is None:
                 known = self._known.get(run.key)
@@ -201,11 +211,11 @@ class Writer:
                 self._put(run, start, start + long[run.key])
         logged: dict[str, set[str]] = {}
         for run in runs:
-            logged.setdefault(run.role, set()).update(key_text(name) for name, _, _ in run.metrics)
-        ui.save(self._client, self._experiment, self._study, logged)
+            logged.setdefault(run.role, set()).update(mlflow_name(name) for name, _, _ in run.metrics)
+        ui.save_views(self._client, self._experiment, self._study, logged)
         self._describe(runs[0])
 
-    def _tell(self, run: Run) -> None:
+    def _tell(self, run: RunSpec) -> None:
         """Say of a study that was written before what is true of it now: what it said then may hold no more."""
         known = self._known[run.key]
         changed = {n: v for n, v in self._tags(run, known.content).items() if known.tags.get(n) != v}
@@ -214,29 +224,25 @@ class Writer:
             self._known[run.key] = replace(known, tags={**known.tags, **changed})
         self._describe(run)
 
-    def _describe(self, run: Run) -> None:
+    def _describe(self, run: RunSpec) -> None:
         """The note of a study is that of its experiment too."""
-        if self._client.get_experiment(self._experiment).tags.get(NOTE) != run.note[:TEXT]:
-            self._client.set_experiment_tag(self._experiment, NOTE, run.note[:TEXT])
+        if self._client.get_experiment(self._experiment).tags.get(NOTE) != run.note[:MAX_TEXT_CHARACTERS]:
+            self._client.set_experiment_tag(self._experiment, NOTE, run.note[:MAX_TEXT_CHARACTERS])
 
-    def send(self, files: Sequence[File]) -> None:
-        """Send what the run of the study does not hold yet."""
+    def send(self, artifacts: Sequence[Artifact]) -> None:
+        """Send the artifacts that the run of the study does not hold yet."""
         run_id = self._ids[""]
-        held = _held(self._client.get_run(run_id).data.tags.get(FILES, "{}"))
-        fresh = [file for file in files if held.get(file.path) != file.content[:8]]
+        sent = _sent_files(self._client.get_run(run_id).data.tags.get(FILES, "{}"))
+        before = dict(sent)
         with folders.scratch_folder("sent") as folder:
-            sent = [file for file in fresh if self._sent(run_id, file, folder)]
-        if sent:
-            held |= {file.path: file.content[:8] for file in sent}
-            self._client.set_tag(run_id, FILES, json.dumps(held))
+            for artifact in (each for each in artifacts if sent.get(each.path) != each.content[:8]):
+                if (path := artifact.write(folder)) is not None:
+                    self._client.log_artifact(run_id, str(path), artifact.path.rpartition("/")[0] or None)
+                    sent[artifact.path] = artifact.content[:8]
+        if sent != before:
+            self._client.set_tag(run_id, FILES, json.dumps(sent))
 
-    def _sent(self, run_id: str, file: File, folder: Path) -> bool:
-        path = file.write(folder)
-        if path is not None:
-            self._client.log_artifact(run_id, str(path), file.path.rpartition("/")[0] or None)
-        return path is not None
-
-    def _put(self, run: Run, start: int, end: int) -> None:
+    def _put(self, run: RunSpec, start: int, end: int) -> None:
         """Write a run that shall begin and end there; one that stands keeps its beginning where it may."""
         known, begun = self._known.get(run.key), self._begun.pop(run.key, None)
         length = end - start
@@ -265,7 +271,7 @@ class Writer:
             self._create(run, run.content, start, end)
         self._end(run, start, end)
 
-    def _leave(self, run: Run, known: _Known, start: int, end: int) -> None:
+    def _leave(self, run: RunSpec, known: _StoredRun, start: int, end: int) -> None:
         """Leave a run as it is, but for tags and its end."""
         self._ids[run.key] = known.run_id
         changed = {name: v for name, v in self._tags(run, run.content).items() if known.tags.get(name) != v}
@@ -277,30 +283,30 @@ class Writer:
             self._spans[run.key] = (start, end)
             self._keep(run, run.content)
 
-    def _end(self, run: Run, start: int, end: int) -> None:
+    def _end(self, run: RunSpec, start: int, end: int) -> None:
         self._client.set_terminated(self._ids[run.key], end_time=end)
         self._spans[run.key] = (start, end)
         self._keep(run, run.content)
         self.written += 1
 
-    def _lies_within(self, run: Run, start: int, length: int) -> bool:
+    def _lies_within(self, run: RunSpec, start: int, length: int) -> bool:
         """Whether a run of that length lies within the run above it."""
         first, last = self._spans[str(run.parent)]
         return first <= start and start + length <= last
 
-    def _keep(self, run: Run, content: str) -> None:
+    def _keep(self, run: RunSpec, content: str) -> None:
         tags = self._tags(run, content)
-        self._known[run.key] = _Known(self._ids[run.key], run.role, content, tags, *self._spans[run.key])
+        self._known[run.key] = _StoredRun(self._ids[run.key], run.role, content, tags, *self._spans[run.key])
 
-    def _tags(self, run: Run, content: str) -> dict[str, str]:
+    def _tags(self, run: RunSpec, content: str) -> dict[str, str]:
         """All tags of a run, but for whose it is; without a content it is begun only."""
-        tags = {**run.tags, KEY: run.key, ROLE: run.role, IDENTITY: self._owner.identity}
+        tags = {**run.tags, KEY: run.key, ROLE_TAG: run.role, IDENTITY_TAG: self._owner.identity}
         tags |= {NOTE: run.note} if run.note else {}
         tags |= {CONTENT: content} if content else {}
         tags |= {PARENT: self._ids[run.parent]} if run.parent is not None else {}
-        return {name: redact(value)[:TEXT] for name, value in tags.items()}
+        return {name: redact(value)[:MAX_TEXT_CHARACTERS] for name, value in tags.items()}
 
-    def _create(self, run: Run, content: str, start: int, end: int) -> None:
+    def _create(self, run: RunSpec, content: str, start: int, end: int) -> None:
         """A run with all that is known of it, and not finished."""
         tags = {**self._who, **self._tags(run, content)}
         made = self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=run.name)
@@ -316,13 +322,13 @@ class Writer:
         from mlflow.entities import Metric as Point
         from mlflow.entities import Param, RunTag
 
-        points = [Point(key_text(name), value, at, step) for name, value, step in metrics]
-        knobs = [Param(key_text(name), redact(value)[:TEXT]) for name, value in params.items()]
-        texts = [RunTag(name, value[:TEXT]) for name, value in tags.items()]
+        points = [Point(mlflow_name(name), value, at, step) for name, value, step in metrics]
+        knobs = [Param(mlflow_name(name), redact(value)[:MAX_TEXT_CHARACTERS]) for name, value in params.items()]
+        texts = [RunTag(name, value[:MAX_TEXT_CHARACTERS]) for name, value in tags.items()]
         while points or knobs or texts:
-            room = METRICS - PARAMS
-            self._client.log_batch(run_id, metrics=points[:room], params=knobs[:PARAMS], tags=texts)
-            points, knobs, texts = points[room:], knobs[PARAMS:], []
+            room = MAX_BATCH_ENTRIES - MAX_BATCH_PARAMS
+            self._client.log_batch(run_id, metrics=points[:room], params=knobs[:MAX_BATCH_PARAMS], tags=texts)
+            points, knobs, texts = points[room:], knobs[MAX_BATCH_PARAMS:], []
 
     def _input(self, run_id: str, data: Mapping[str, str]) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -332,26 +338,26 @@ class Writer:
             run_id, [DatasetInput(seen, [InputTag("mlflow.data.context", "nested cross-validation")])]
         )
 
-    def _found(self) -> dict[str, _Known]:
+    def _found(self) -> dict[str, _StoredRun]:
         """The runs of this study that are whole, by their key, the latest of each; others of this folder go."""
-        known: dict[str, _Known] = {}
-        for run in experiments.runs(self._client, self._experiment):
+        known: dict[str, _StoredRun] = {}
+        for run in experiments.iterate_runs(self._client, self._experiment):
             tags, info = run.data.tags, run.info
-            if tags.get(ROLE) not in ROLES or STALE in tags or not self._owner.owns(tags.get(IDENTITY)):
+            if tags.get(ROLE_TAG) not in ROLES or STALE_TAG in tags or not self._owner.owns(tags.get(IDENTITY_TAG)):
                 continue
             key = tags.get(KEY)
-            is_study = tags[ROLE] == "study"
+            is_study = tags[ROLE_TAG] == "study"
             whole = key is not None and CONTENT in tags and info.status == "FINISHED"
             if (whole or is_study) and (key or "") not in known:
                 content = tags.get(CONTENT, "") if whole else ""
                 span = (int(info.start_time or 0), int(info.end_time or 0))
-                known[key or ""] = _Known(str(info.run_id), tags[ROLE], content, tags, *span)
-            elif whole or tags.get(WRITER) in (None, self._who[WRITER]):
+                known[key or ""] = _StoredRun(str(info.run_id), tags[ROLE_TAG], content, tags, *span)
+            elif whole or tags.get(WRITER_TAG) in (None, self._who[WRITER_TAG]):
                 # What another folder with the same study has begun is its own to finish.
                 self._client.delete_run(info.run_id)
         return known
 
-    def _mine(self, runs: Sequence[Run]) -> list[Run]:
+    def _mine(self, runs: Sequence[RunSpec]) -> list[RunSpec]:
         """The runs to write: without cells of which a copy of the folder has logged more rows than this one holds.
 
         Raises
@@ -374,7 +380,7 @@ class Writer:
     def _answered(self, key: str) -> frozenset[str]:
         """The addresses that this study, not one that it replaced, has logged for a cell."""
         known = self._known.get(key)
-        mine = known is not None and known.tags.get(IDENTITY) == self._owner.identity
+        mine = known is not None and known.tags.get(IDENTITY_TAG) == self._owner.identity
         return addresses_of(known.tags) if known is not None and mine else frozenset()
 
     def _prune(self, wanted: set[str], cells: set[str]) -> None:
@@ -384,15 +390,15 @@ class Writer:
             for key, known in self._known.items()
             if key not in wanted
             and known.role != "study"
-            and (known.tags.get(IDENTITY) != self._owner.identity or (known.role != "cell" and _cell(key) in cells))
+            and (known.tags.get(IDENTITY_TAG) != self._owner.identity or (known.role != "cell" and _cell(key) in cells))
         ]
         for known in map(self._known.pop, gone):
             if known.role == "cell":
-                self._client.set_tag(known.run_id, STALE, "true")
+                self._client.set_tag(known.run_id, STALE_TAG, "true")
             self._client.delete_run(known.run_id)
 
 
-def key_text(name: str) -> str:
+def mlflow_name(name: str) -> str:
     """A name as MLflow takes it: letters, digits and ``_ - . / :`` and blanks."""
     return re.sub(r"[^\w\-./: ]", "_", name)
 
@@ -406,13 +412,13 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
-def _extends(run: Run, begun: Run) -> bool:
+def _extends(run: RunSpec, begun: RunSpec) -> bool:
     """Whether a run says all that was begun, and perhaps more."""
     same = (run.params, run.data, run.parent) == (begun.params, begun.data, begun.parent)
     return same and set(begun.metrics) <= set(run.metrics)
 
 
-def _held(tag: str) -> dict[str, str]:
+def _sent_files(tag: str) -> dict[str, str]:
     """What a run holds, by the tag that says so; nothing where somebody wrote another text there: it is sent again."""
     try:
         found: dict[str, str] = mapping(text)(loaded(tag), FILES)
@@ -422,11 +428,11 @@ def _held(tag: str) -> dict[str, str]:
 
 
 #: Of the files of a study's folder.
-SENT = (".yaml", ".jsonl", ".json", ".parquet", ".html", ".diff")
+ARTIFACT_SUFFIXES = (".yaml", ".jsonl", ".json", ".parquet", ".html", ".diff")
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class Artifact:
     """An artifact of the run of a study.
 
     Attributes
@@ -444,21 +450,20 @@ class File:
     write: Callable[[Path], Path | None]
 
 
-def in_folder(folder: Path) -> list[File]:
-    """What the folder of a study holds for people and machines."""
-    found = [name for name in folders.file_names(folder) if name.endswith(SENT)]
-    found += [name for below in ("figures", "tables") for name in folders.file_names(folder, below)]
-    seen = [name for name in found if "." in name and not name.rpartition("/")[2].startswith(".")]
+def folder_artifacts(folder: Path) -> list[Artifact]:
+    """The files of a study's folder that are sent: question, rows, derived files, report, figures and tables."""
+    names = [name for name in folders.file_names(folder) if name.endswith(ARTIFACT_SUFFIXES)]
+    names += [name for below in ("figures", "tables") for name in folders.file_names(folder, below)]
+    visible = [name for name in names if "." in name and not name.rpartition("/")[2].startswith(".")]
+    hashes = [sha256(folders.read_bytes(folder, name, single_link=True)).hexdigest() for name in visible]
     return [
-        File(
-            name, sha256(folders.read_bytes(folder, name, single_link=True)).hexdigest(), partial(_copied, folder, name)
-        )
-        for name in seen
+        Artifact(name, content, partial(_copy_file, folder, name))
+        for name, content in zip(visible, hashes, strict=True)
     ]
 
 
-def _copied(folder: Path, name: str, place: Path) -> Path:
-    """A copy of a file, since MLflow would follow a link that has taken its place meanwhile."""
+def _copy_file(folder: Path, name: str, place: Path) -> Path:
+    """Copy a file, since MLflow would follow a link that has taken its place meanwhile."""
     path = place / name.rpartition("/")[2]
     path.write_bytes(folders.read_bytes(folder, name, single_link=True))
     return path
