@@ -35,7 +35,7 @@ def test_compare_says_it_under_the_table_and_in_the_verdict(capsys):
     assert main(["compare", "weighted"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert out.count(SAID) == 2
-    assert out.index(SAID) < out.index("What the evidence allows") < out.rindex(SAID)
+    assert out.index(SAID) < out.index("Verdicts") < out.rindex(SAID)
 
 
 def test_json_names_the_learner(capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 #: Names that a sentence lists before it counts the others.
 MAX_LISTED_NAMES = 12
@@ -165,6 +165,30 @@ def format_duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+def format_range(values: Iterable[float], form: Callable[[float], str] = "{:.3f}".format) -> str:
+    """Write the lowest and the highest of some values, or the one value that both are written as.
+
+    Parameters
+    ----------
+    values : iterable of float
+        At least one.
+    form : callable, default=three decimals
+        Writes one value.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> format_range([0.25, 0.1]), format_range([0.5, 0.50001])
+    ('0.100 to 0.250', '0.500')
+    """
+    items = list(values)
+    low, high = form(min(items)), form(max(items))
+    return low if low == high else f"{low} to {high}"
 
 
 def format_two_digits(value: float) -> str:

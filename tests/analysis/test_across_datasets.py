@@ -13,7 +13,7 @@ from scipy import stats
 
 from imblab.analysis import across_datasets, table
 from imblab.analysis.claims import register
-from imblab.analysis.wording import over_sources
+from imblab.analysis.wording import describe_across
 from imblab.result import Evaluation
 from imblab.stats import ranks
 from imblab.stats.paired_tests import holm
@@ -102,7 +102,7 @@ def test_fewer_than_six_sources_are_not_tested_and_it_is_said(n):
     said = f"no test over {n} sources: it takes 6, since even 5 differences of one sign have p = 0.062"
     assert said in found.notes
     assert set(found.contrasts.reason) == {said}
-    assert over_sources(found, study()) == f"across {n} sources, logistic: {said}."
+    assert describe_across(found, study()) == f"across {n} parent data sets, logistic: {said}."
     assert found.rank_table.mean_rank.sum() == pytest.approx(6)
     drawn = across_datasets.diagram(found)
     assert (drawn.units, drawn.tested, drawn.cliques) == (n, False, ())
@@ -124,7 +124,7 @@ def test_better_and_worse_follow_the_direction_of_the_measure():
         best = "threshold" if higher else "smote"
         assert found.rank_table.strategy[0] == best
         said = f"threshold - none (won {won[0]}, tied 0, lost {8 - won[0]}, Holm p 0.016) is {words[0]}"
-        assert said in over_sources(found, study())
+        assert said in describe_across(found, study())
 
 
 def test_identical_arms_and_what_too_few_sources_can_never_show():

@@ -1,4 +1,4 @@
-"""Advice: one rule a verdict, nothing that the verdict does not allow."""
+"""Advice: one rule per verdict, nothing that the verdict does not allow."""
 
 import math
 import re
@@ -10,23 +10,25 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from imblab.analysis.advice import ON_POINTS, ON_RESAMPLING, advice
+from imblab.analysis.wording import GENERAL_ADVICE, RESAMPLING_ADVICE, advise
 from imblab.stats.paired_tests import detectable_factor
 from imblab.study import Learner, Measure, Protocol, Strategy, Study
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
-ARMS = (
+STRATEGIES = (
     Strategy("none"),
     Strategy("threshold", threshold="tuned"),
     Strategy("smote", SMOTE, ratio=0.5, k=5),
     Strategy("smote_threshold", SMOTE, threshold="tuned", ratio=0.5, k=5),
 )
-ALONE, POINT = ("smote_threshold", "threshold"), ("smote", "none")
+#: What is advised where resampling made no demonstrable difference.
+INCONCLUSIVE = "Prefer threshold to smote_threshold: it is simpler, and no gain of smote_threshold was demonstrated."
+ISOLATING, GENERAL = ("smote_threshold", "threshold"), ("smote", "none")
 
 
 def study(repeats=1):
     measures = (Measure("mcc", "m", "label"),)
-    return Study("demo", 0, {"toy": {}}, (Learner("logistic", {}),), ARMS, measures, Protocol(repeats=repeats))
+    return Study("demo", 0, {"toy": {}}, (Learner("logistic", {}),), STRATEGIES, measures, Protocol(repeats=repeats))
 
 
 def row(pair, verdict, p=0.2, detectable=0.3216, reason=None, dataset="toy", learner="logistic", folds=5):
@@ -37,47 +39,39 @@ def row(pair, verdict, p=0.2, detectable=0.3216, reason=None, dataset="toy", lea
     }
 
 
-def told(*rows, repeats=1, across=()):
-    return advice(pd.DataFrame(rows), study(repeats), across)
+def advice_on(*rows, repeats=1, across=()):
+    return advise(pd.DataFrame(rows), study(repeats), across)
 
 
 @pytest.mark.parametrize(
-    ("verdict", "alone", "point"),
+    ("verdict", "isolating", "general"),
     [
         ("better", "Use smote_threshold: ", "Use smote rather than none; "),
-        ("worse", "Use threshold, drop smote_threshold: ", "Stay with none: smote scored worse."),
-        ("equivalent", "Use threshold, the simpler arm, drop smote_threshold: ", "Stay with none: "),
-        (
-            "identical",
-            "Use threshold, the simpler arm, drop smote_threshold: ",
-            "Stay with none: smote scored the same",
-        ),
-        (
-            "inconclusive",
-            "Until more is known, prefer threshold, the simpler arm",
-            "Until more is known, stay with none",
-        ),
-        ("descriptive", "Folds that follow the time allow no test: prefer threshold", "Folds that follow the time"),
-        ("exploratory", "Take this as a hint: declare smote_threshold − threshold", "Take this as a hint: declare"),
+        ("worse", "Use threshold and drop smote_threshold: ", "Keep none: smote scored worse."),
+        ("equivalent", "Use threshold and drop smote_threshold: threshold is simpler", "Keep none: the difference"),
+        ("identical", "Use threshold and drop smote_threshold: ", "Keep none: the scores of smote are the same"),
+        ("inconclusive", "Prefer threshold to smote_threshold: it is simpler", "Keep none: no gain of smote"),
+        ("descriptive", "Prefer threshold, which is simpler, unless smote_threshold", "Keep none unless smote did"),
+        ("exploratory", "This is a hint only: declare smote_threshold − threshold", "This is a hint only: declare"),
     ],
 )
-def test_every_verdict_has_its_rule(verdict, alone, point):
-    assert told(row(ALONE, verdict))[0].startswith(alone)
-    assert told(row(POINT, verdict))[0].startswith(point)
+def test_every_verdict_has_its_rule(verdict, isolating, general):
+    assert advice_on(row(ISOLATING, verdict))[0].startswith(isolating)
+    assert advice_on(row(GENERAL, verdict))[0].startswith(general)
 
 
 def test_no_rule_is_without_a_verdict():
-    assert set(ON_POINTS) == set(ON_RESAMPLING)
-    assert "resampling" not in "".join(told(row(POINT, v))[0] for v in ("better", "worse", "equivalent"))
+    assert set(GENERAL_ADVICE) == set(RESAMPLING_ADVICE)
+    assert "resampling" not in "".join(advice_on(row(GENERAL, v))[0] for v in ("better", "worse", "equivalent"))
 
 
 def test_what_was_not_shown_never_asks_for_resampling():
-    todo, reach = told(row(ALONE, "inconclusive"))
-    assert todo == "Until more is known, prefer threshold, the simpler arm, to smote_threshold."
+    todo, reach = advice_on(row(ISOLATING, "inconclusive"))
+    assert todo == INCONCLUSIVE
     assert reach.startswith(
-        "This design could have found differences in MCC of 0.322 (toy, logistic) or more (80 % power)"
+        "The smallest difference in MCC that this design detects with 80 % power is 0.322 (toy, logistic); smaller "
+        "ones cannot be ruled out."
     )
-    assert "cannot rule out smaller ones" in reach
 
 
 def power(d, J, ratio, level, rng):
@@ -89,24 +83,28 @@ def power(d, J, ratio, level, rng):
     return np.mean(np.abs(means / (sd * spread)) > stats.t.ppf(1 - level / 2, J - 1))
 
 
-@pytest.mark.parametrize(("repeats", "folds", "words"), [(1, 5, "5 repeats would find "), (5, 25, "no less than ")])
+@pytest.mark.parametrize(
+    ("repeats", "folds", "words"), [(1, 5, "With 5 repeats it would be"), (5, 25, "Even unlimited repeats")]
+)
 def test_what_more_repeats_and_positives_would_find_follows_from_what_was_seen(repeats, folds, words):
-    """What it promises for five and for endless repeats is found with 80 % power, by simulation."""
+    """What it promises for five and for unlimited repeats is detected with 80 % power, by simulation."""
     rng, level = np.random.default_rng(0), 0.05 / 4
     seen = detectable_factor(folds, 0.25, level)
-    said = told(row(ALONE, "inconclusive", detectable=seen, folds=folds), repeats=repeats)[-1]
+    said = advice_on(row(ISOLATING, "inconclusive", detectable=seen, folds=folds), repeats=repeats)[-1]
     promised = [float(v) for v in re.findall(r"\d+\.\d{3}", said)]
     assert words in said
     designs = {1: [5, 25, 10**6], 5: [25, 10**6]}[repeats]
     assert [power(d, J, 0.25, level, rng) for d, J in zip(promised, designs, strict=True)] == pytest.approx(
         [0.8] * len(designs), abs=0.005
     )
-    times = re.search(r"To find ±0\.01, the least that matters, takes about (\S+) times as many positives", said)[1]
+    times = re.search(
+        r"Detecting ±0\.01, the smallest difference that matters, takes about (\S+) times as many positives", said
+    )[1]
     assert float(times) == pytest.approx((seen / 0.01) ** 2, rel=0.05)
 
 
 def test_what_was_not_tested_names_the_reason():
-    said = told(row(ALONE, "inconclusive", math.nan, math.nan, "'smote_threshold' has no MCC in 1 of 5 folds"))
+    said = advice_on(row(ISOLATING, "inconclusive", math.nan, math.nan, "'smote_threshold' has no MCC in 1 of 5 folds"))
     assert len(said) == 1
     assert said[0].startswith("Nothing could be tested: smote_threshold cannot be compared (no MCC in 1 of 5 folds).")
 
@@ -114,31 +112,31 @@ def test_what_was_not_tested_names_the_reason():
 def test_tables_and_learners_that_differ_are_told_apart_what_is_settled_first():
     where = [(d, n) for n in ("logistic", "knn", "tree") for d in ("a", "b")]
     words = ["inconclusive", "better", "inconclusive", "better", "worse", "worse"]
-    rows = [row(ALONE, w, dataset=d, learner=n) for w, (d, n) in zip(words, where, strict=True)]
-    better, worse, rest, reach = told(*rows)
+    rows = [row(ISOLATING, w, dataset=d, learner=n) for w, (d, n) in zip(words, where, strict=True)]
+    better, worse, rest, reach = advice_on(*rows)
     assert better.startswith("With logistic and knn on b: Use smote_threshold: ")
-    assert worse.startswith("With tree on all data sets: Use threshold, drop smote_threshold: ")
-    assert rest == "Elsewhere: Until more is known, prefer threshold, the simpler arm, to smote_threshold."
-    assert reach.startswith("This design could have found")
+    assert worse.startswith("With tree on all data sets: Use threshold and drop smote_threshold: ")
+    assert rest == f"Elsewhere: {INCONCLUSIVE}"
+    assert reach.startswith("The smallest difference in MCC that this design detects")
 
 
 def test_strategies_that_came_out_alike_share_a_sentence():
-    said = told(row(("smote", "none"), "worse"), row(("smote_threshold", "none"), "worse"))
-    assert said == ["Stay with none: smote and smote_threshold scored worse."]
+    said = advice_on(row(("smote", "none"), "worse"), row(("smote_threshold", "none"), "worse"))
+    assert said == ["Keep none: smote and smote_threshold scored worse."]
 
 
-def test_what_holds_over_sources_comes_first_and_does_not_hide_the_tables():
-    duel = {**row(ALONE, "better"), "wins": 8, "losses": 1, "sources": 9}
-    found = SimpleNamespace(learner="logistic", contrasts=pd.DataFrame([duel, {**duel, "b": "none"}]))
-    first, second, _ = told(row(ALONE, "inconclusive"), across=[found])
-    assert first.startswith("On a new table like these, begin with smote_threshold rather than threshold (logistic)")
-    assert "8 of 9 sources" in first
-    assert second.startswith("On each table by itself: Until more")
+def test_what_holds_over_parents_comes_first_and_does_not_hide_the_tables():
+    contrast = {**row(ISOLATING, "better"), "wins": 8, "losses": 1, "sources": 9}
+    found = SimpleNamespace(learner="logistic", contrasts=pd.DataFrame([contrast, {**contrast, "b": "none"}]))
+    first, second, _ = advice_on(row(ISOLATING, "inconclusive"), across=[found])
+    assert first.startswith("For a new table like these, begin with smote_threshold rather than threshold (logistic)")
+    assert "8 of 9 parent data sets" in first
+    assert second.startswith("Within each data set: Prefer threshold")
     found.contrasts.verdict = "untested"
-    assert len(told(row(ALONE, "inconclusive"), across=[found])) == 2
+    assert len(advice_on(row(ISOLATING, "inconclusive"), across=[found])) == 2
 
 
 def test_the_shape_of_the_study_decides_nothing_else():
     same = replace(study(), name="other", seed=7)
-    frame = pd.DataFrame([row(ALONE, "inconclusive")])
-    assert advice(frame, same) == advice(frame, study())
+    frame = pd.DataFrame([row(ISOLATING, "inconclusive")])
+    assert advise(frame, same) == advise(frame, study())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from imblab.analysis import compare, table
 from imblab.analysis.claims import family, labels, pairs, register
+from imblab.analysis.wording import describe_contrasts
 from imblab.result import Evaluation
 from imblab.stats.paired_tests import corrected_t, detectable, holm
 from imblab.study import Claims, Learner, Measure, Protocol, Strategy, Study
@@ -83,7 +84,7 @@ def test_changed_claims_get_no_verdict_word(reason):
     found = compare.contrasts(frame(), changed)
     assert set(found.verdict) == {"exploratory"}
     assert set(found.reason) == {reason}
-    said = compare.sentences(found, changed)[0]
+    said = describe_contrasts(found, changed)[0]
     assert "exploratory" in said
     assert not any(word in said for word in ("better", "worse", "equivalent", "helps", "harms"))
 

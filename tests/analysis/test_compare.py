@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from imblab.analysis import compare, table
-from imblab.analysis.wording import isolates_resampling
+from imblab.analysis.wording import describe_contrasts, isolates_resampling
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Trial
 from imblab.stats.paired_tests import corrected_t, holm
@@ -294,7 +294,7 @@ SENTENCES = {
 def test_sentences_say_what_the_evidence_allows(case, snapshot):
     names = SENTENCES[case]
     asked = study(*names, contrasts=(("smote", "smote_threshold"),)) if case == "no baseline" else study(*names)
-    said = compare.sentences(judged(names, asked), asked)
+    said = describe_contrasts(judged(names, asked), asked)
     assert said == snapshot
     assert len(said) == 1
     assert ("resampling helps:" in said[0]) == (case == "better")
@@ -302,7 +302,7 @@ def test_sentences_say_what_the_evidence_allows(case, snapshot):
 
 def test_a_described_contrast_is_not_called_a_gain(snapshot):
     asked = study("none", "threshold", "smote_threshold")
-    said = compare.sentences(judged(SENTENCES["better"], asked, descriptive=True), asked)
+    said = describe_contrasts(judged(SENTENCES["better"], asked, descriptive=True), asked)
     assert said == snapshot
     assert "resampling helps" not in said[0]
 
@@ -312,12 +312,12 @@ def test_a_verdict_without_a_reason_has_none():
     found = judged(scores, study(*scores), descriptive=True)
     assert found.verdict.tolist() == ["inconclusive", "descriptive", "inconclusive"]
     assert found.reason.iloc[1] is None
-    assert "nan" not in compare.sentences(found, study(*scores))[0]
+    assert "nan" not in describe_contrasts(found, study(*scores))[0]
 
 
 def test_a_study_of_one_strategy_has_nothing_to_judge(snapshot):
     asked = study("none")
-    assert compare.sentences(judged({"none": WAVE}, asked), asked) == snapshot
+    assert describe_contrasts(judged({"none": WAVE}, asked), asked) == snapshot
 
 
 def test_only_an_equal_moving_threshold_isolates_resampling():

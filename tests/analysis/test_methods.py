@@ -14,14 +14,14 @@ def study():
 
 
 def test_the_question_names_what_isolates_resampling(study):
-    said = methods.question(study)
+    said = methods.describe_question(study)
     assert said.startswith("On yeast4 and hypothyroid with logistic and lightgbm: does resampling help by MCC")
     alone = tuple(s for s in study.strategies if s.name in ("none", "class_weight"))
-    assert "how do none and class_weight compare by MCC" in methods.question(replace(study, strategies=alone))
+    assert "how do none and class_weight compare by MCC" in methods.describe_question(replace(study, strategies=alone))
 
 
 def test_paragraphs_follow_the_configuration(study):
-    said = " ".join(methods.paragraphs(study))
+    said = " ".join(methods.describe_methods(study))
     assert "5-fold nested cross-validation, stratified and shuffled with random state 0 + r" in said
     assert "SMOTE (ratio of 0.1, 0.25, 0.5, 1, k of 3, 5), tuned threshold" in said
     assert "every candidate of the grid was tried" in said
@@ -44,9 +44,9 @@ def test_paragraphs_follow_the_configuration(study):
     ],
 )
 def test_what_is_asked_otherwise_is_said_otherwise(overrides, expected):
-    assert expected in " ".join(methods.paragraphs(running.compose("experiment=quickstart", *overrides)))
+    assert expected in " ".join(methods.describe_methods(running.compose("experiment=quickstart", *overrides)))
 
 
 def test_without_a_region_nothing_is_called_equivalent(study):
-    said = " ".join(methods.paragraphs(replace(study, claims=replace(study.claims, rope={}))))
+    said = " ".join(methods.describe_methods(replace(study, claims=replace(study.claims, rope={}))))
     assert "equivalent" not in said

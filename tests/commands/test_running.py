@@ -261,7 +261,7 @@ def test_a_plan_prints_cells_and_fits_and_writes_nothing(tmp_path, done, capsys)
     lines = [json.loads(line) for line in (done / "ledger.jsonl").read_text().splitlines()]
     asked = sum(line["fits"] for line in lines)
     fits = asked - sum(line["spared"] for line in lines)
-    assert re.match(rf"Study 'small': 9 cells, (at most )?{fits} fits\b", text)
+    assert re.match(rf"Study 'small': 9 evaluations, (at most )?{fits} fits\b", text)
     assert list(tmp_path.iterdir()) == []
     assert main(["plan", *SMALL, "--json"]) == 0
     facts = strictly(capsys.readouterr().out)

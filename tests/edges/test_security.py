@@ -488,7 +488,7 @@ def test_an_error_in_a_row_does_not_steer_the_terminal(here, capsys, finished):
     main(["compare", "bad"])
     said = capsys.readouterr()
     assert not STEERING.search(said.out + said.err)
-    terminal.say("\x1b[2Jgone")
+    terminal.print_paragraph("\x1b[2Jgone")
     assert capsys.readouterr().out == "\\x1b[2Jgone\n"
 
 

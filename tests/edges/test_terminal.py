@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from imblab.analysis import compare, table
+from imblab.analysis.wording import describe_contrasts
 from imblab.edges import terminal
 from imblab.result import Evaluation, Trial
 from imblab.study import Choice, Learner, Measure, Protocol, Strategy, Study
@@ -63,9 +64,9 @@ def answer(dataset, learner, strategy, fold, score, rng):
 def page(study=STUDY, evaluations=None, width=80):
     frame = table.tidy(rows(study) if evaluations is None else evaluations)
     found = compare.contrasts(frame, study)
-    said = compare.sentences(found, study)
+    said = describe_contrasts(found, study)
     steps = ["imblab ui      the runs in MLflow", "experiments/demo/ledger.jsonl      every row"]
-    return terminal.comparison(compare.summarise(frame, study), found, said, study, steps, width)
+    return terminal.comparison_text(compare.summarise(frame, study), found, said, study, steps, width)
 
 
 def longest(text):
@@ -104,7 +105,7 @@ def test_nothing_is_wider_than_80_columns_and_no_number_is_cut(names, scale, not
 
 
 def test_a_study_without_rows_says_so():
-    assert page(evaluations=[]) == "Study 'demo' has no rows yet."
+    assert page(evaluations=[]) == "Study 'demo' has no evaluation yet."
 
 
 PLAN = {
@@ -157,7 +158,7 @@ def test_a_plan_at_80_columns(snapshot):
 
 def test_a_plan_needs_no_more_than_its_counts():
     text = terminal.plan_text({"study": "demo", "cells": 1, "fits": 2}, 80)
-    assert text.startswith("Study 'demo': 1 cells, 2 fits.")
+    assert text.startswith("Study 'demo': 1 evaluation, 2 fits.")
 
 
 def test_a_listing_at_80_columns(snapshot):
@@ -183,7 +184,7 @@ def test_a_log_gets_at_most_twenty_lines(total):
             bar.advance(f"yeast4/logistic/smote/0/{i}")
     lines = out.getvalue().strip().split("\n")
     assert len(lines) <= 20
-    assert lines[0] == f"{total} cells on 2 processes"
+    assert lines[0] == f"{total:,} {'cell' if total == 1 else 'cells'} on 2 processes"
     assert lines[-1].startswith(f"{total}/{total} yeast4/logistic/smote/0/{total - 1}, ")
     assert lines[-1].endswith("about 0.0 s left")
 

@@ -17,11 +17,10 @@ from imblab.analysis.claims import Pair, labels, pairs, primary, register
 from imblab.analysis.claims import family as claimed_pairs
 from imblab.analysis.paired import Descriptive
 from imblab.analysis.summary import summarise
-from imblab.analysis.wording import sentences
 from imblab.stats.paired_tests import Estimate, detectable, holm, posterior
 from imblab.study import Study
 
-__all__ = ["contrasts", "pairs", "primary", "register", "sentences", "summarise", "verdict"]
+__all__ = ["contrasts", "pairs", "primary", "register", "summarise", "verdict"]
 
 #: The columns of numbers, in their order.
 NUMBERS = (

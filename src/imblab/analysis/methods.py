@@ -1,18 +1,24 @@
-"""The question and the methods of a study in words, from its configuration alone: a paragraph for a paper."""
+"""The question and the methods of a study in words, from its configuration alone: paragraphs for a paper."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from imblab.analysis.claims import pairs
-from imblab.study import Axis, Choice, Measure, Strategy, Study
+from imblab.study import Axis, Choice, Strategy, Study
 from imblab.text import count_noun, join_words
 
-#: Measures whose names are more than their words.
-NAMES = {"mcc": "MCC", "pr_auc": "PR-AUC", "roc_auc": "ROC-AUC", "f1": "F1", "f2": "F2", "g_mean": "G-mean"}
-NAMES |= {"brier": "Brier score"}
-_SEARCH = {
+#: Names of measures that are more than their words.
+_MEASURE_LABELS = {
+    "mcc": "MCC",
+    "pr_auc": "PR-AUC",
+    "roc_auc": "ROC-AUC",
+    "f1": "F1",
+    "f2": "F2",
+    "g_mean": "G-mean",
+    "brier": "Brier score",
+}
+_SEARCH_CLAUSES = {
     "grid": "every candidate of the grid was tried",
     "random": "{n} candidates were drawn at random",
     "qmc": "{n} candidates were drawn from a scrambled quasi-Monte Carlo sequence",
@@ -21,81 +27,53 @@ _SEARCH = {
 
 
 def named(measure: str) -> str:
-    """A measure as people write it.
+    """Return the name of a measure as people write it.
 
     Examples
     --------
     >>> named("pr_auc"), named("log_loss")
     ('PR-AUC', 'log loss')
     """
-    return NAMES.get(measure, measure.replace("_", " "))
+    return _MEASURE_LABELS.get(measure, measure.replace("_", " "))
 
 
-def question(study: Study) -> str:
-    """What was asked, in a sentence.
-
-    Parameters
-    ----------
-    study : Study
-
-    Returns
-    -------
-    str
+def describe_question(study: Study) -> str:
+    """Return the question of a study in one sentence.
 
     Examples
     --------
-    >>> question(Study("s", 0, {"yeast4": {}}, (), (Strategy("none"), Strategy("threshold", threshold="tuned")), ()))
+    >>> strategies = (Strategy("none"), Strategy("threshold", threshold="tuned"))
+    >>> describe_question(Study("s", 0, {"yeast4": {}}, (), strategies, ()))
     'On yeast4: how do none and threshold compare by MCC?'
     """
-    names = [s.name for s in study.strategies]
     where = join_words(study.datasets) or "the tables given"
     learners = f" with {join_words(n.name for n in study.learners)}" if study.learners else ""
-    first = next(
-        ((a, b) for a, b in pairs(study) if _sampled(study, a) and not _sampled(study, b) and b != "none"), None
-    )
-    if first is not None:
+    measure = named(study.primary)
+    samplers = {s.name for s in study.strategies if s.sampler is not None}
+    isolating = [(a, b) for a, b in pairs(study) if a in samplers and b not in samplers and b != "none"]
+    if isolating:
+        a, b = isolating[0]
         return (
-            f"On {where}{learners}: does resampling help by {named(study.primary)}, or does {first[1]} without it do "
-            "as "
-            f"well as {first[0]}, and what does either gain over doing nothing?"
+            f"On {where}{learners}: does resampling help by {measure}, or does {b} without it do as well as {a}, and "
+            "what do both gain over no treatment?"
         )
-    return f"On {where}{learners}: how do {join_words(names)} compare by {named(study.primary)}?"
+    return f"On {where}{learners}: how do {join_words(s.name for s in study.strategies)} compare by {measure}?"
 
 
-def paragraphs(study: Study, judged: bool = True) -> list[str]:
-    """How the evidence was gathered and judged.
-
-    Parameters
-    ----------
-    study : Study
-    judged : bool, default=True
-        Whether contrasts were tested: not before the design is complete.
-
-    Returns
-    -------
-    list of str
-        Design, strategies, tuning, scoring; statistics where contrasts were tested.
-    """
-    said = [_design(study), _strategies(study), _tuning(study), _scoring(study)]
-    return [*said, _statistics(study)] if judged else said
+def describe_methods(study: Study, judged: bool = True) -> list[str]:
+    """Return paragraphs on design, strategies, tuning and scoring; and on the tests, where contrasts were judged."""
+    paragraphs = [_design(study), _strategies(study), _tuning(study), _scoring(study)]
+    return [*paragraphs, _statistics(study)] if judged else paragraphs
 
 
-def described(strategy: Strategy) -> str:
-    """A strategy in words: its sampler, weight and threshold with what was searched.
-
-    Parameters
-    ----------
-    strategy : Strategy
-
-    Returns
-    -------
-    str
+def describe_strategy(strategy: Strategy) -> str:
+    """Return sampler, weight, threshold and calibration of a strategy, with what was searched.
 
     Examples
     --------
-    >>> described(Strategy("smote", {"_target_": "imblearn.over_sampling.SMOTE"}, ratio=0.5, k=5))
+    >>> describe_strategy(Strategy("smote", {"_target_": "imblearn.over_sampling.SMOTE"}, ratio=0.5, k=5))
     'SMOTE (ratio 0.5, k 5), threshold 0.5'
-    >>> described(Strategy("threshold", threshold="tuned"))
+    >>> describe_strategy(Strategy("threshold", threshold="tuned"))
     'no resampling, tuned threshold'
     """
     parts = [_sampler(strategy)]
@@ -108,36 +86,34 @@ def described(strategy: Strategy) -> str:
 
 
 def _design(study: Study) -> str:
-    p = study.protocol
-    timed = [name for name, spec in study.datasets.items() if spec.get("time")]
-    grouped = [name for name, spec in study.datasets.items() if spec.get("groups")]
+    protocol = study.protocol
+    timed, grouped = _data_sets_with(study, "time"), _data_sets_with(study, "groups")
     inner = (
         "The other outer folds served as inner folds"
-        if p.inner == "shared"
-        else f"Each outer training part was split again into {p.inner_folds} inner folds"
+        if protocol.inner == "shared"
+        else f"Each outer training part was split again into {protocol.inner_folds} inner folds"
     )
     stratified = f", stratified and shuffled with random state {study.seed} + r in repeat r"
     shuffled = "" if len(timed) == len(study.datasets) else stratified
-    repeated = f", repeated {p.repeats} times" if p.repeats > 1 else ""
-    said = (
+    repeated = f", repeated {protocol.repeats} times" if protocol.repeats > 1 else ""
+    text = (
         f"The study compared {count_noun(len(study.strategies), 'strategy')} for class imbalance on "
-        f"{count_noun(len(study.datasets), 'data set')} "
-        f"({join_words(study.datasets)}) with {count_noun(len(study.learners), 'learner')} "
-        f"({join_words(x.name for x in study.learners)}) by {p.outer_folds}-fold nested "
-        f"cross-validation{repeated}{shuffled}. {inner}. All strategies saw the same folds and the same random "
-        "numbers, so that their differences are paired."
+        f"{count_noun(len(study.datasets), 'data set')} ({join_words(study.datasets)}) with "
+        f"{count_noun(len(study.learners), 'learner')} ({join_words(n.name for n in study.learners)}) by "
+        f"{protocol.outer_folds}-fold nested cross-validation{repeated}{shuffled}. {inner}. All strategies used the "
+        "same folds and the same random numbers, so that their differences are paired."
     )
     if grouped:
-        said += f" Rows of one group were kept in one fold ({join_words(grouped)})."
+        text += f" Rows of one group were kept in one fold ({join_words(grouped)})."
     if timed:
-        said += f" Folds followed the time, each trained on the blocks before its test block ({join_words(timed)})."
-    return said
+        text += f" Folds followed time, each trained on the blocks before its test block ({join_words(timed)})."
+    return text
 
 
 def _strategies(study: Study) -> str:
-    said = "; ".join(f"{s.name}: {described(s)}" for s in study.strategies)
+    strategies = "; ".join(f"{s.name}: {describe_strategy(s)}" for s in study.strategies)
     return (
-        f"The strategies were {said}. A ratio is the number of minority rows over that of majority rows after "
+        f"The strategies were {strategies}. A ratio is the number of minority rows over that of majority rows after "
         "resampling. Missing values were imputed (median, most frequent), numeric columns standardised and categorical "
         "ones one-hot encoded by transformers fitted on real training rows; samplers saw training rows only, after "
         "scaling and before one-hot encoding; validation and test rows were never resampled." + _rare_levels(study)
@@ -145,71 +121,80 @@ def _strategies(study: Study) -> str:
 
 
 def _rare_levels(study: Study) -> str:
-    given = {name: spec.get("rare") for name, spec in study.datasets.items()}
-    rules = {name: rare.get("min_rows") for name, rare in given.items() if isinstance(rare, Mapping)}
-    said = join_words(f"{name}: {rows} rows" for name, rows in rules.items())
-    return f" In each fit part, levels with fewer real rows than a limit were made one level ({said})." if rules else ""
+    settings = {name: spec.get("rare") for name, spec in study.datasets.items()}
+    limits = [f"{name}: {rare.get('min_rows')} rows" for name, rare in settings.items() if isinstance(rare, Mapping)]
+    if not limits:
+        return ""
+    return f" In each fit part, levels with fewer real rows than a limit were made one level ({join_words(limits)})."
 
 
 def _tuning(study: Study) -> str:
-    t, p = study.tuning, study.protocol
-    searched = any(s.space for s in study.strategies) or t.tune_learner
-    counted = _is_counted(study, study.primary)
-    measure = study.primary if counted else p.threshold_measure
-    cuts = "the distinct inner scores" if isinstance(p.thresholds, str) else _grid(p.thresholds)
-    said = ""
-    if searched:
+    tuning, protocol = study.tuning, study.protocol
+    is_counted = any(m.name == study.primary and m.needs == "label" for m in study.measures)
+    text = ""
+    if any(s.space for s in study.strategies) or tuning.tune_learner:
         value = (
             "computed from confusion counts summed over the inner validation folds"
-            if counted
+            if is_counted
             else "averaged over the inner validation folds"
         )
-        learner = "Knobs and parameters of the learners" if t.tune_learner else "Knobs"
-        said = (
-            f"{learner} were chosen in each outer training part by the inner {named(study.primary)}, {value}: "
-            f"{_SEARCH[t.method].format(n=t.n_trials)}. "
+        knobs = "Knobs and parameters of the learners" if tuning.tune_learner else "Knobs"
+        text = (
+            f"{knobs} were chosen in each outer training part by the inner {named(study.primary)}, {value}: "
+            f"{_SEARCH_CLAUSES[tuning.method].format(n=tuning.n_trials)}. "
         )
     if any(s.threshold == "tuned" for s in study.strategies):
-        said += (
-            f"A tuned threshold is the one of {cuts} that maximised {named(measure)} over the summed inner counts, "
-            "ties going "
-            "to the value nearest 0.5. "
+        measure = named(study.primary if is_counted else protocol.threshold_measure)
+        text += (
+            f"A tuned threshold is the one of {_thresholds(study)} that maximised {measure} over the summed inner "
+            "counts, ties going to the value nearest 0.5. "
         )
-    return said + "The chosen candidate was refitted on the whole outer training part and scored once on the test part."
+    return f"{text}The chosen candidate was refitted on the full outer training part and scored once on the test part."
+
+
+def _thresholds(study: Study) -> str:
+    values = study.protocol.thresholds
+    if isinstance(values, str):
+        return "the distinct inner scores"
+    if len(values) == 1:
+        return f"the value {values[0]:g}"
+    return f"the {len(values)} values from {values[0]:g} to {values[-1]:g}"
 
 
 def _scoring(study: Study) -> str:
-    names = join_words(named(m.name) for m in study.measures if m.name != study.primary)
+    others = [named(m.name) for m in study.measures if m.name != study.primary]
+    secondary = f"; {join_words(others)} {'were' if len(others) > 1 else 'was'} reported in addition" if others else ""
     return (
-        f"The primary measure was {named(study.primary)}; {names or 'nothing else'} {'were' if names else 'was'} "
-        "reported "
-        "beside it. Scores are means over outer test folds; a measure without its denominator class is left "
-        "undefined, never 0."
+        f"The primary measure was {named(study.primary)}{secondary}. Scores are means over outer test folds; a measure "
+        "whose denominator is 0 is left undefined, never 0."
     )
 
 
 def _statistics(study: Study) -> str:
     claims = study.claims
-    asked = pairs(study)
     rope = claims.rope.get(study.primary)
-    region = f" within ±{rope:g}" if rope is not None else ""
-    timed = [name for name, spec in study.datasets.items() if spec.get("time")]
-    contrasts = join_words(f"{a} − {b}" for a, b in asked)
-    said = f"The contrasts, fixed before the first result, were {contrasts or 'none'}. "
+    timed = _data_sets_with(study, "time")
+    contrasts = join_words(f"{a} − {b}" for a, b in pairs(study))
+    text = f"The contrasts, fixed before the first evaluation, were {contrasts or 'none'}. "
     if timed:
-        said += f"Differences on {join_words(timed)}, where folds follow the time, were described and not tested. "
+        text += f"Differences on {join_words(timed)}, where folds follow time, are reported without a test. "
+    last = "Failed and inapplicable evaluations were never imputed."
     if timed and len(timed) == len(study.datasets):
-        return said + "Failed and inapplicable cells were never imputed."
-    said += (
+        return text + last
+    text += (
         "Paired differences were judged by the corrected resampled t-test (Nadeau and Bengio 2003), two-sided p-values "
         f"adjusted by Holm's method over the contrasts of a data set and learner, at alpha {claims.alpha:g}. "
     )
     if rope is not None:
-        said += (
-            f"Two arms are called equivalent{region} when the corrected {100 * (1 - 2 * claims.alpha):g} % interval "
-            "lies inside that region. "
+        text += (
+            f"Two strategies are called equivalent within ±{rope:g} when the corrected {100 * (1 - 2 * claims.alpha):g}"
+            " % interval lies inside that region. "
         )
-    return said + "Intervals are not adjusted for multiplicity. Failed and inapplicable cells were never imputed."
+    return f"{text}Intervals are not adjusted for multiplicity. {last}"
+
+
+def _data_sets_with(study: Study, role: str) -> list[str]:
+    return [name for name, spec in study.datasets.items() if spec.get(role)]
 
 
 def _sampler(strategy: Strategy) -> str:
@@ -225,37 +210,22 @@ def _sampler(strategy: Strategy) -> str:
 
 
 def _threshold(strategy: Strategy) -> str:
-    cut: Any = strategy.threshold
+    rule = strategy.threshold
     if "threshold" in strategy.space:
-        return f"threshold {_axis(strategy.space['threshold'])}"
-    if isinstance(cut, Mapping):
-        return f"threshold by {', '.join(f'{k} {v}' for k, v in cut.items())}"
-    return "tuned threshold" if cut == "tuned" else f"threshold {cut:g}"
+        return f"threshold {_values(strategy.space['threshold'])}"
+    if isinstance(rule, Mapping):
+        return f"threshold by {', '.join(f'{key} {value}' for key, value in rule.items())}"
+    return "tuned threshold" if rule == "tuned" else f"threshold {rule:g}"
 
 
 def _knob(strategy: Strategy, knob: str) -> str:
     if knob in strategy.space:
-        return _axis(strategy.space[knob])
+        return _values(strategy.space[knob])
     value = getattr(strategy, knob)
     return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
-def _axis(axis: Axis) -> str:
+def _values(axis: Axis) -> str:
     if isinstance(axis, Choice):
         return "of " + ", ".join(f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in axis.values)
     return f"between {axis.low:g} and {axis.high:g}{' on a log scale' if axis.log else ''}"
-
-
-def _grid(cuts: tuple[float, ...]) -> str:
-    return (
-        f"the values {cuts[0]:g} to {cuts[-1]:g} ({len(cuts)} of them)" if len(cuts) > 1 else f"the value {cuts[0]:g}"
-    )
-
-
-def _is_counted(study: Study, name: str) -> bool:
-    found: list[Measure] = [m for m in study.measures if m.name == name]
-    return bool(found) and found[0].needs == "label"
-
-
-def _sampled(study: Study, name: str) -> bool:
-    return any(s.name == name and s.sampler is not None for s in study.strategies)

@@ -1,4 +1,4 @@
-"""The tables of a comparison as text: a header and rows of words and numbers, for any page that lays them out."""
+"""Tables of a comparison as text: a header and rows of words and numbers, for any page that lays them out."""
 
 from __future__ import annotations
 
@@ -10,89 +10,66 @@ import pandas as pd
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.methods import named
 from imblab.study import Study
-from imblab.text import format_difference, format_duration, format_p_value, format_score
+from imblab.text import count_noun, format_difference, format_duration, format_p_value, format_score
 
-#: A header and its rows; a header that begins with ``>`` stands above numbers and is set to the right.
-Words = tuple[list[str], list[list[str]]]
+#: A header and its rows; a column whose name begins with ``>`` is set to the right.
+TextTable = tuple[list[str], list[list[str]]]
 
 
-def heading(rows: pd.DataFrame, study: Study) -> str:
-    """Which family the tables are about, and over how many folds."""
-    folds, repeats = int(rows.folds.max()), study.protocol.repeats
-    over = f"{folds} folds" if repeats == 1 else f"{folds} folds of {repeats} repeats"
+def family_heading(rows: pd.DataFrame, study: Study) -> str:
+    """Name the data set and learner of some rows of a summary, the measure and the folds."""
+    folds = count_noun(int(rows.folds.max()), "fold")
+    repeats = study.protocol.repeats
+    over = folds if repeats == 1 else f"{folds} of {repeats} repeats"
     return f"{rows.dataset.iloc[0]}, {rows.learner.iloc[0]}: {named(study.primary)}, mean ± sd over {over}"
 
 
-def scores(rows: pd.DataFrame, study: Study) -> Words:
-    """Mean and gains of every strategy.
+def score_table(rows: pd.DataFrame, study: Study) -> TextTable:
+    """Return mean and gains of every strategy; an interval follows its gain in brackets.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of one data set and learner, from :func:`imblab.analysis.summary.summarise`.
-    study : Study
-
-    Returns
-    -------
-    tuple of (list of str, list of list of str)
-        An interval follows its gain in brackets; a dash stands where there is nothing to say.
+    ``rows`` are those of one data set and learner, from :func:`imblab.analysis.summary.summarise`.
     """
-    header = ["strategy", "mean ± sd", f"over none [{percent(study)}]", f"over threshold [{percent(study)}]"]
+    level = percent(study)
+    header = ["strategy", "mean ± sd", f"gain over none [{level}]", f"over threshold [{level}]"]
     return header, [
-        [row.strategy, _score(row), _gain(row, "none"), _gain(row, "threshold")] for _, row in rows.iterrows()
+        [row.strategy, _mean_and_sd(row), _gain(row, "none"), _gain(row, "threshold")] for _, row in rows.iterrows()
     ]
 
 
-def choices(rows: pd.DataFrame) -> Words:
-    """What every strategy chose, and what that cost.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        As for :func:`scores`.
-
-    Returns
-    -------
-    tuple of (list of str, list of list of str)
-    """
+def choice_table(rows: pd.DataFrame) -> TextTable:
+    """Return what every strategy chose, and its cost; ``rows`` as for :func:`score_table`."""
     header = ["strategy", ">cand.", ">fits", ">time", ">ok", "threshold", "knobs"]
     return header, [
         [
             *(row.strategy, str(row.candidates), str(row.fits), format_duration(row.seconds)),
-            *(f"{row.ok}/{row.folds}", _cut(row), row.knobs or "-"),
+            *(f"{row.ok}/{row.folds}", _threshold(row), row.knobs or "-"),
         ]
         for _, row in rows.iterrows()
     ]
 
 
-def remarks(rows: pd.DataFrame) -> list[str]:
-    """Every remark once, led by the strategies it is about unless that is all of them.
+def list_remarks(rows: pd.DataFrame) -> list[str]:
+    """Return every remark once, led by the strategies it is about unless that is all of them.
 
     Examples
     --------
-    >>> remarks(pd.DataFrame({"strategy": ["none", "smote"], "remarks": [("slow",), ("slow", "odd")]}))
+    >>> list_remarks(pd.DataFrame({"strategy": ["none", "smote"], "remarks": [("slow",), ("slow", "odd")]}))
     ['slow', 'smote: odd']
     """
-    about: dict[str, list[str]] = {}
-    for strategy, said in zip(rows.strategy, rows.remarks, strict=True):
-        for remark in said:
-            about.setdefault(remark, []).append(strategy)
-    return [r if len(names) == len(rows) else f"{', '.join(names)}: {r}" for r, names in about.items()]
+    strategies: dict[str, list[str]] = {}
+    for strategy, remarks in zip(rows.strategy, rows.remarks, strict=True):
+        for remark in remarks:
+            strategies.setdefault(remark, []).append(strategy)
+    return [
+        remark if len(names) == len(rows) else f"{', '.join(names)}: {remark}" for remark, names in strategies.items()
+    ]
 
 
-def tests(contrasts: pd.DataFrame) -> Words:
-    """The tests of one family; no rows where nothing was tested.
+def contrast_table(contrasts: pd.DataFrame) -> TextTable:
+    """Return the tests of one data set and learner; no rows where nothing was tested.
 
-    Parameters
-    ----------
-    contrasts : DataFrame
-        Of one data set and learner, from :func:`imblab.analysis.compare.contrasts`.
-
-    Returns
-    -------
-    tuple of (list of str, list of list of str)
-        ``detectable`` is the smallest difference that the design would have found; the last three columns are the
-        posterior probabilities that a - b lies below, within and above the region of practical equivalence.
+    ``detectable`` is the smallest difference that the design detects; the last three columns are the posterior
+    probabilities that a - b lies below, within and above the region of practical equivalence.
     """
     header = ["contrast", ">Holm p", "verdict", ">detectable", ">P(-)", ">P(=)", ">P(+)"]
     if contrasts.p.isna().all():
@@ -100,94 +77,92 @@ def tests(contrasts: pd.DataFrame) -> Words:
     return header, [
         [
             *(f"{row.a} - {row.b}", format_p_value(row.p_holm), row.verdict, format_score(row.detectable)),
-            *("-" if math.isnan(x) else f"{x:.2f}" for x in (row.below, row.within, row.above)),
+            *("-" if math.isnan(p) else f"{p:.2f}" for p in (row.below, row.within, row.above)),
         ]
         for _, row in contrasts.iterrows()
     ]
 
 
-def legend(contrasts: pd.DataFrame, study: Study) -> list[str]:
-    """How the tables of a study are read, in a sentence each; nothing of tests where none was made."""
-    said = [f"Intervals: Nadeau-Bengio corrected {percent(study)}, unadjusted."]
+def explain_tables(contrasts: pd.DataFrame, study: Study) -> list[str]:
+    """Return how the tables of a study are read, one sentence per point; tests are explained where there are any."""
+    sentences = [f"Intervals: Nadeau-Bengio corrected {percent(study)}, unadjusted."]
     if contrasts.p.isna().all():
-        return said
-    said.append(
-        f"Holm p: over the claimed contrasts of a data set and learner, at alpha {study.claims.alpha:g}. "
-        "detectable: the smallest difference that the design finds in 80 of 100 cases."
+        return sentences
+    sentences.append(
+        f"Holm p: adjusted over the claimed contrasts of a data set and learner, alpha {study.claims.alpha:g}. "
+        "detectable: the smallest difference that the design detects with 80 % power."
     )
     rope = contrasts.rope.iloc[0]
     if not math.isnan(rope):
-        said.append(
-            f"P(-), P(=), P(+): Bayesian correlated t, the probability that the difference in {named(study.primary)} "
-            f"lies below, within and above ±{rope:g}; it decides nothing."
+        sentences.append(
+            f"P(-), P(=), P(+): probability (Bayesian correlated t) that the difference in {named(study.primary)} lies "
+            f"below, within and above ±{rope:g}; it does not decide the verdict."
         )
-    return said
+    return sentences
 
 
-def exploratory(contrasts: pd.DataFrame) -> list[str]:
-    """Why contrasts have no verdict, each reason once, led by its contrasts unless that is all of them."""
-    late = contrasts[contrasts.verdict == "exploratory"]
+def list_exploratory(contrasts: pd.DataFrame) -> list[str]:
+    """Return why contrasts are exploratory, each reason once, led by its contrasts unless that is all of them."""
+    exploratory = contrasts[contrasts.verdict == "exploratory"]
     return [
         f"exploratory{'' if len(rows) == len(contrasts) else f', {_pairs(rows)}'}: {reason}"
-        for reason, rows in late.groupby("reason", sort=False)
+        for reason, rows in exploratory.groupby("reason", sort=False)
     ]
 
 
-def places(found: Across) -> Words:
-    """Mean ranks and scores over sources."""
+def rank_table(across: Across) -> TextTable:
+    """Return mean ranks and scores over parent data sets."""
     header = ["strategy", ">mean rank", ">mean"]
-    return header, [[r.strategy, f"{r.mean_rank:.2f}", format_score(r["mean"])] for _, r in found.rank_table.iterrows()]
+    return header, [
+        [row.strategy, f"{row.mean_rank:.2f}", format_score(row["mean"])] for _, row in across.rank_table.iterrows()
+    ]
 
 
-def duels(found: Across) -> Words:
-    """The declared contrasts over sources; ``w-t-l`` counts those that a wins, ties and loses."""
-    header = ["contrast", ">sources", ">w-t-l", ">median", ">Holm p", "verdict"]
+def across_contrast_table(across: Across) -> TextTable:
+    """Return the contrasts over parent data sets; ``w-t-l`` counts those that a wins, ties and loses."""
+    header = ["contrast", ">parents", ">w-t-l", ">median", ">Holm p", "verdict"]
     return header, [
         [
             *(f"{row.a} - {row.b}", str(row.sources), f"{row.wins}-{row.ties}-{row.losses}"),
             *(format_difference(row["median"]), format_p_value(row.p_holm), row.verdict),
         ]
-        for _, row in found.contrasts.iterrows()
+        for _, row in across.contrasts.iterrows()
     ]
 
 
-def over_sources(found: Across) -> list[str]:
-    """What stands under the tables of many data sets."""
-    said = []
-    if found.friedman is not None:
-        t = found.friedman
-        ties = (
-            ""
-            if math.isnan(t.corrected)
-            else f", corrected for ties {t.corrected:.2f} (p {format_p_value(t.corrected_p)})"
+def describe_rank_tests(across: Across) -> list[str]:
+    """Return what stands under the tables over parent data sets: Friedman's test, cliques, notes."""
+    sentences = []
+    if across.friedman is not None:
+        f = across.friedman
+        ties = ""
+        if not math.isnan(f.corrected):
+            ties = f", corrected for ties {f.corrected:.2f} (p {format_p_value(f.corrected_p)})"
+        sentences.append(
+            f"Friedman: chi-square {f.statistic:.2f} (p {format_p_value(f.p)}){ties}; Iman-Davenport F({f.df}, "
+            f"{f.df_within}) {f.f:.2f} (p {format_p_value(f.f_p)})"
         )
-        said.append(
-            f"Friedman: chi-square {t.statistic:.2f} (p {format_p_value(t.p)}){ties}; Iman-Davenport F({t.df}, "
-            f"{t.df_within}) {t.f:.2f} (p {format_p_value(t.f_p)})"
-        )
-        groups = "; ".join(", ".join(clique) for clique in found.cliques)
-        said.append(f"not told apart by Wilcoxon's test, Holm over all pairs: {groups or 'none'}")
-    return [*said, *found.notes, *exploratory(found.contrasts)]
+        cliques = "; ".join(", ".join(clique) for clique in across.cliques)
+        sentences.append(f"no significant difference by Wilcoxon's test, Holm over all pairs: {cliques or 'none'}")
+    return [*sentences, *across.notes, *list_exploratory(across.contrasts)]
 
 
 def percent(study: Study) -> str:
-    """The coverage of the intervals of a study, such as ``95 %``."""
+    """Return the coverage of the intervals of a study, such as ``95 %``."""
     return f"{100 * (1 - study.claims.alpha):g} %"
 
 
-def _score(row: pd.Series[Any]) -> str:
+def _mean_and_sd(row: pd.Series[Any]) -> str:
     return format_score(row["mean"]) if math.isnan(row.sd) else f"{format_score(row['mean'])} ± {format_score(row.sd)}"
 
 
-def _gain(row: pd.Series[Any], base: str) -> str:
-    mean, low, high = (row[f"gain_{base}{end}"] for end in ("", "_low", "_high"))
-    if math.isnan(mean):
-        return "-"
+def _gain(row: pd.Series[Any], baseline: str) -> str:
+    mean, low, high = (row[f"gain_{baseline}{end}"] for end in ("", "_low", "_high"))
     interval = "" if math.isnan(low) else f" [{format_difference(low)}, {format_difference(high)}]"
     return f"{format_difference(mean)}{interval}"
 
 
-def _cut(row: pd.Series[Any]) -> str:
+def _threshold(row: pd.Series[Any]) -> str:
     """The threshold used: one, or the median and the range over folds."""
     low, middle, high = (row[f"threshold_{end}"] for end in ("low", "median", "high"))
     if math.isnan(middle):

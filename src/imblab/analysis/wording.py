@@ -1,193 +1,290 @@
-"""What the evidence allows one to say, in sentences.
+"""Verdicts as sentences, and what to do next: made here once for the terminal, the report and MLflow.
 
-*Resampling helps* is said only of a contrast whose arms share a moving threshold policy and a weight: SMOTE at .5
-against nothing at .5 is a moved threshold in disguise, and such contrasts are called operating points.
+*Resampling helps* is said only of a contrast whose strategies share a moving threshold policy, a weight and a
+calibration: SMOTE at .5 compared with nothing at .5 is a moved threshold in disguise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
 from imblab.analysis import rebalancing
 from imblab.analysis.across_datasets import Across, too_few
+from imblab.analysis.claims import family
 from imblab.analysis.methods import named
 from imblab.analysis.text_tables import percent
+from imblab.stats.paired_tests import detectable_factor
 from imblab.study import Strategy, Study
-from imblab.text import format_difference, format_p_value, join_words
+from imblab.text import count_noun, format_difference, format_p_value, format_range, format_two_digits, join_words
+
+#: Advice by the verdict of a contrast a - b whose strategies differ in the sampler alone.
+RESAMPLING_ADVICE = {
+    "better": "Use {a}: with the same threshold rule, resampling improved the score.",
+    "worse": "Use {b} and drop {a}: with the same threshold rule, resampling lowered the score.",
+    "equivalent": "Use {b} and drop {a}: {b} is simpler, and the difference is too small to matter (within ±{rope:g}).",
+    "identical": "Use {b} and drop {a}: {b} is simpler, and the scores are the same in every fold.",
+    "inconclusive": "Prefer {b} to {a}: it is simpler, and no gain of {a} was demonstrated.",
+    "untested": "Nothing could be tested: {reason}. Until this is fixed, prefer {b}, which is simpler.",
+    "descriptive": "Prefer {b}, which is simpler, unless {a} did better in every period: there is no test, because the "
+    "folds follow time.",
+    "exploratory": "This is a hint only: declare {a} − {b} in a new study, before its first evaluation.",
+}
+#: Advice by the verdict of a contrast whose strategies differ in more than the sampler.
+GENERAL_ADVICE = {
+    **RESAMPLING_ADVICE,
+    "better": "Use {a} rather than {b}; the contrast does not show which of its parts helped.",
+    "worse": "Keep {b}: {a} scored worse.",
+    "equivalent": "Keep {b}: the difference to {a} is too small to matter (within ±{rope:g}).",
+    "identical": "Keep {b}: the scores of {a} are the same in every fold.",
+    "inconclusive": "Keep {b}: no gain of {a} was demonstrated.",
+    "untested": "Nothing could be tested: {reason}. Until this is fixed, keep {b} rather than {a}.",
+    "descriptive": "Keep {b} unless {a} did better in every period: there is no test, because the folds follow time.",
+}
+#: Advice for a new table, by verdicts over parent data sets.
+_NEW_TABLE_ADVICE = {
+    "better": "For a new table like these, begin with {a} rather than {b} ({learner}): it won on {wins} of {sources} "
+    "parent data sets, more than chance explains.",
+    "worse": "For a new table like these, begin with {b} rather than {a} ({learner}): {a} lost on {losses} of "
+    "{sources} parent data sets, more than chance explains.",
+}
+#: Verdicts that settle a contrast, in the order in which they are told.
+SETTLED = ("better", "worse", "equivalent", "identical")
+#: Repeats from which on more of them say little new: they shuffle the same rows.
+_ENOUGH_REPEATS = 5
+#: Folds that stand for unlimited repeats.
+_UNLIMITED_FOLDS = 10**6
 
 
-def sentences(contrasts: pd.DataFrame, study: Study) -> list[str]:
-    """One sentence a data set and learner.
+def describe_contrasts(contrasts: pd.DataFrame, study: Study) -> list[str]:
+    """Return one sentence per data set and learner, or one that says that there is no contrast.
 
-    Parameters
-    ----------
-    contrasts : DataFrame
-        As :func:`imblab.analysis.compare.contrasts` gives it.
-    study : Study
-
-    Returns
-    -------
-    list of str
-        One sentence that says so if there is no contrast at all.
+    ``contrasts`` are those of :func:`imblab.analysis.compare.contrasts`.
     """
     if contrasts.empty:
         return [f"Study {study.name!r} has no contrast to judge: it needs two strategies, one of them 'none'."]
     families = contrasts.groupby(["dataset", "learner"], sort=False)
-    return [f"{dataset}, {learner}: {'; '.join(_parts(rows, study))}." for (dataset, learner), rows in families]
+    return [f"{dataset}, {learner}: {'; '.join(_clauses(rows, study))}." for (dataset, learner), rows in families]
 
 
-def over_sources(found: Across, study: Study) -> str:
-    """One sentence on a learner over all sources.
-
-    Parameters
-    ----------
-    found : Across
-    study : Study
-
-    Returns
-    -------
-    str
-    """
-    rows = found.contrasts
-    n = int(rows.sources.max()) if len(rows) else len(found.sources)
-    lead = f"across {n} {'source' if n == 1 else 'sources'}, {found.learner}: "
+def describe_across(across: Across, study: Study) -> str:
+    """Return one sentence on a learner over all parent data sets."""
+    rows = across.contrasts
+    n_parents = int(rows.sources.max()) if len(rows) else len(across.sources)
+    lead = f"across {count_noun(n_parents, 'parent data set')}, {across.learner}: "
     if rows.empty:
         return f"{lead}there is no contrast to judge."
     if (rows.verdict == "untested").all():
-        return f"{lead}{too_few(int(rows.sources.max()))}."
-    said = []
+        return f"{lead}{too_few(n_parents)}."
+    clauses = []
     for verdict, group in rows.groupby("verdict", sort=False):
-        pairs = [f"{r.a} - {r.b} ({_tally(r)})" for _, r in group.iterrows()]
-        said.append(f"{join_words(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}")
-    shifted = rebalancing.note(study, found.learner)
-    return f"{lead}{', '.join(said)}{f'; {shifted}' if shifted else ''}."
+        pairs = [f"{r.a} - {r.b} ({_wins_and_losses(r)})" for _, r in group.iterrows()]
+        clauses.append(f"{join_words(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}")
+    note = rebalancing.note(study, across.learner)
+    return f"{lead}{', '.join(clauses)}{f'; {note}' if note else ''}."
 
 
-def incomparable(rows: pd.DataFrame) -> list[str]:
-    """Contrasts without a difference: what lacks the same is said once.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        As :func:`imblab.analysis.compare.contrasts` gives it.
-
-    Returns
-    -------
-    list of str
+def describe_missing_scores(rows: pd.DataFrame) -> list[str]:
+    """Return why contrasts have no difference, each reason once with its strategies.
 
     Examples
     --------
     >>> why = [f"{name!r} has no MCC in 5 of 5 folds: 5 failed" for name in ("adasyn", "svm")]
-    >>> incomparable(pd.DataFrame({"a": ["adasyn", "svm"], "mean": [math.nan, math.nan], "reason": why}))
+    >>> describe_missing_scores(pd.DataFrame({"a": ["adasyn", "svm"], "mean": [math.nan, math.nan], "reason": why}))
     ['adasyn and svm cannot be compared (no MCC in 5 of 5 folds: 5 failed)']
     """
-    found: dict[str, list[str]] = {}
+    strategies: dict[str, list[str]] = {}
     for _, row in rows[rows["mean"].isna()].iterrows():
-        found.setdefault(str(row.reason).replace(f"{row.a!r} has ", "", 1), []).append(str(row.a))
-    return [f"{join_words(arms)} cannot be compared ({why})" for why, arms in found.items()]
+        strategies.setdefault(str(row.reason).replace(f"{row.a!r} has ", "", 1), []).append(str(row.a))
+    return [f"{join_words(names)} cannot be compared ({reason})" for reason, names in strategies.items()]
 
 
-def reasons(rows: pd.DataFrame) -> list[str]:
-    """Why contrasts have no verdict, where it is more than a p-value; what holds for several is said once.
+def list_reasons(rows: pd.DataFrame) -> list[str]:
+    """Return why contrasts have no verdict, where it is more than a p-value; each reason once."""
+    compared = rows[rows["mean"].notna()]
+    reasons = [r for r in compared.reason if isinstance(r, str) and not r.startswith("Holm-adjusted")]
+    return [*dict.fromkeys(reasons), *describe_missing_scores(rows)]
 
-    Parameters
-    ----------
-    rows : DataFrame
-        As for :func:`incomparable`.
+
+def isolates_resampling(study: Study, a: str, b: str) -> bool:
+    """Whether strategies a and b differ in the sampler alone, and their threshold is chosen rather than fixed.
+
+    Only a may have a sampler. False for strategies that are not in the study.
+    """
+    strategies = {s.name: s for s in study.strategies}
+    if a not in strategies or b not in strategies:
+        return False
+    first, second = strategies[a], strategies[b]
+    if first.sampler is None or second.sampler is not None:
+        return False
+    return _policy(first) == _policy(second) and not isinstance(_policy(first)[0], (int, float))
+
+
+def advise(contrasts: pd.DataFrame, study: Study, across: Sequence[Across] = ()) -> list[str]:
+    """Return what to do, given the verdicts on the contrasts that decide.
 
     Returns
     -------
     list of str
+        What holds over parent data sets comes first. Then one text for all contrasts with one strategy that came out
+        alike; where the verdicts on one contrast differ, one text per verdict, which names its learners and data sets;
+        what is settled comes first. Last, once for all inconclusive contrasts, what it would take to know more.
     """
-    known = rows[rows["mean"].notna()]
-    said = [r for r in known.reason if isinstance(r, str) and not r.startswith("Holm-adjusted")]
-    return [*dict.fromkeys(said), *incomparable(rows)]
-
-
-def isolates_resampling(study: Study, a: str, b: str) -> bool:
-    """Whether a and b differ in the sampler alone, and their threshold is chosen rather than fixed.
-
-    Parameters
-    ----------
-    study : Study
-    a, b : str
-        Strategies; only a has a sampler.
-
-    Returns
-    -------
-    bool
-        False for strategies that the study does not know.
-    """
-    known = {s.name: s for s in study.strategies}
-    if a not in known or b not in known or known[a].sampler is None or known[b].sampler is not None:
-        return False
-    policy = _policy(known[a])
-    return policy == _policy(known[b]) and not isinstance(policy[0], (int, float))
+    general = list(_advise_for_new_tables(contrasts, across))
+    lead = "Within each data set: " if general else ""
+    groups: dict[tuple[str, str, bool, str], list[pd.DataFrame]] = {}
+    for _, rows in contrasts.groupby(["a", "b"], sort=False):
+        a, b = str(rows.a.iloc[0]), str(rows.b.iloc[0])
+        for where, verdict, group in _outcomes(rows):
+            groups.setdefault((b, verdict, isolates_resampling(study, a, b), where), []).append(group)
+    settled = {pair for pair, rows in contrasts.groupby(["a", "b"]) if rows.verdict.isin(SETTLED).any()}
+    # A pair of which something is settled comes first, with what is not settled of it right after.
+    order = sorted(groups, key=lambda key: (groups[key][0].a.iloc[0], key[0]) not in settled)
+    texts = [f"{key[3] or lead}{_advice_text(pd.concat(groups[key]), key[1], key[2])}" for key in order]
+    return [*general, *texts, *_describe_power(contrasts[contrasts.verdict == "inconclusive"], study)]
 
 
 def _policy(strategy: Strategy) -> tuple[Any, Any, str]:
-    """What decides the cut of a strategy: the rule, the weight and the calibration."""
-    cut = strategy.space.get("threshold", strategy.threshold)
-    return cut, strategy.space.get("weight", strategy.weight), strategy.calibration
+    """Everything but the sampler that changes decisions: threshold, weight and calibration."""
+    threshold = strategy.space.get("threshold", strategy.threshold)
+    return threshold, strategy.space.get("weight", strategy.weight), strategy.calibration
 
 
-def _parts(rows: pd.DataFrame, study: Study) -> Iterator[str]:
+def _clauses(rows: pd.DataFrame, study: Study) -> Iterator[str]:
     isolating = [isolates_resampling(study, a, b) for a, b in zip(rows.a, rows.b, strict=True)]
     level = f"{percent(study)} interval"
     for _, row in rows[isolating].iterrows():
-        yield _on_resampling(row, level)
+        yield _resampling_clause(row, level)
     if not any(isolating) and any(s.sampler is not None for s in study.strategies):
-        yield "nothing here isolates resampling, which takes a contrast such as smote_threshold - threshold"
+        yield "no contrast isolates resampling, as smote_threshold - threshold would"
     others = rows[[not i for i in isolating]]
     for base, against in others.groupby("b", sort=False):
-        yield f"against {base}, as operating points, {_listed(against)}"
+        yield f"compared with {base}, {_verdict_clauses(against)}"
     absent = [repr(n) for n in ("none", "threshold") if n not in {s.name for s in study.strategies}]
     if absent:
         yield f"the study has no baseline {' and no '.join(absent)}"
-    if shifted := rebalancing.note(study, str(rows.learner.iloc[0])):
-        yield shifted
+    if note := rebalancing.note(study, str(rows.learner.iloc[0])):
+        yield note
 
 
-def _on_resampling(row: pd.Series[Any], level: str) -> str:
-    pair = f"{row.a} against {row.b}, its equal without resampling"
-    said = {
-        "better": f"resampling helps: {pair}, is better",
-        "worse": f"resampling harms: {pair}, is worse",
-        "equivalent": f"resampling changes nothing that matters: {pair}, is equivalent within ±{row.rope:g}",
-        "identical": f"resampling changes nothing: {pair}, has the same {named(row.measure)} in every fold",
-        "inconclusive": f"whether resampling helps is inconclusive: {pair}",
-        "exploratory": f"{pair}, is exploratory and gets no verdict: {row.reason}",
-        "descriptive": f"{pair}, is described only, since folds that follow the time allow no test",
-    }
-    told = row.verdict == "identical" or (row.verdict == "exploratory" and math.isnan(row["mean"]))
-    evidence = "" if told else f" ({_evidence(row, level)})"
-    return said[row.verdict] + evidence
+def _resampling_clause(row: pd.Series[Any], level: str) -> str:
+    without = f"{row.b}, its counterpart without resampling"
+    clause = {
+        "better": f"resampling helps: {row.a} is better than {without}",
+        "worse": f"resampling harms: {row.a} is worse than {without}",
+        "equivalent": f"resampling makes no difference that matters: {row.a} is equivalent within ±{row.rope:g} to "
+        f"{without}",
+        "identical": f"resampling changes nothing: {row.a} has the same {named(row.measure)} in every fold as "
+        f"{without}",
+        "inconclusive": f"the effect of resampling is inconclusive: {row.a} compared with {without}",
+        "exploratory": f"{row.a} compared with {without}, is exploratory and has no verdict: {row.reason}",
+        "descriptive": f"{row.a} compared with {without}, is reported without a test, because the folds follow time",
+    }[row.verdict]
+    is_told = row.verdict == "identical" or (row.verdict == "exploratory" and math.isnan(row["mean"]))
+    return clause if is_told else f"{clause} ({_numbers(row, level)})"
 
 
-def _evidence(row: pd.Series[Any], level: str) -> str:
+def _numbers(row: pd.Series[Any], level: str) -> str:
     if math.isnan(row["mean"]):
         return str(row.reason)
     mean = f"{named(row.measure)} {format_difference(row['mean'])}"
     if math.isnan(row.p):
         return f"{mean}; {row.reason}" if row.reason else f"{mean} on average"
-    tested = f"p {format_p_value(row.p)}" if math.isnan(row.p_holm) else f"Holm p {format_p_value(row.p_holm)}"
-    return f"{mean}, {level} {format_difference(row.low)} to {format_difference(row.high)}, {tested}"
+    p_value = f"p {format_p_value(row.p)}" if math.isnan(row.p_holm) else f"Holm p {format_p_value(row.p_holm)}"
+    return f"{mean}, {level} {format_difference(row.low)} to {format_difference(row.high)}, {p_value}"
 
 
-def _listed(rows: pd.DataFrame) -> str:
-    """Arms by verdict, with their mean difference; those without one by what they lack."""
-    said = []
+def _verdict_clauses(rows: pd.DataFrame) -> str:
+    """Strategies by verdict, with their mean difference; those without one by what is missing."""
+    clauses = []
     for verdict, group in rows[rows["mean"].notna()].groupby("verdict", sort=False):
-        arms = [f"{r.a} ({format_difference(r['mean'])})" for _, r in group.iterrows()]
-        said.append(f"{join_words(arms)} {'is' if len(arms) == 1 else 'are'} {verdict}")
-    return ", ".join([*said, *incomparable(rows)])
+        names = [f"{r.a} ({format_difference(r['mean'])})" for _, r in group.iterrows()]
+        clauses.append(f"{join_words(names)} {'is' if len(names) == 1 else 'are'} {verdict}")
+    return ", ".join([*clauses, *describe_missing_scores(rows)])
 
 
-def _tally(row: pd.Series[Any]) -> str:
-    """Wins, ties and losses over sources, and the test where there is one."""
-    tested = "" if math.isnan(row.p_holm) else f", Holm p {format_p_value(row.p_holm)}"
-    return f"won {row.wins}, tied {row.ties}, lost {row.losses}{tested}"
+def _wins_and_losses(row: pd.Series[Any]) -> str:
+    p_value = "" if math.isnan(row.p_holm) else f", Holm p {format_p_value(row.p_holm)}"
+    return f"won {row.wins}, tied {row.ties}, lost {row.losses}{p_value}"
+
+
+def _advise_for_new_tables(contrasts: pd.DataFrame, across: Sequence[Across]) -> Iterator[str]:
+    pairs = set(zip(contrasts.a, contrasts.b, strict=True))
+    for item in across:
+        for row in item.contrasts.to_dict("records"):
+            if (row["a"], row["b"]) in pairs and row["verdict"] in _NEW_TABLE_ADVICE:
+                facts = {str(key): value for key, value in row.items()}
+                yield _NEW_TABLE_ADVICE[row["verdict"]].format(**{**facts, "learner": item.learner})
+
+
+def _outcomes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """The verdicts on one contrast with where they hold; ``untested`` where there was no test."""
+    untested = (rows.verdict == "inconclusive") & rows.p.isna()
+    verdicts = rows.verdict.mask(untested, "untested")
+    settled = [v for v in SETTLED if (verdicts == v).any()]
+    unsettled = [v for v in dict.fromkeys(verdicts) if v not in SETTLED]
+    for verdict in settled + unsettled:
+        group = rows[verdicts == verdict]
+        where = "Elsewhere" if settled and unsettled == [verdict] else _where(group, rows)
+        yield "" if len(settled + unsettled) == 1 else f"{where}: ", verdict, group
+
+
+def _where(group: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """The learners and data sets of some rows of a contrast: learners with the same data sets stand together."""
+    some, every = (
+        {str(n): tuple(map(str, part.dataset)) for n, part in frame.groupby("learner", sort=False)}
+        for frame in (group, rows)
+    )
+    parts = []
+    for datasets in dict.fromkeys(some.values()):
+        learners = [n for n, names in some.items() if names == datasets]
+        has_all = len(datasets) > 1 and all(datasets == every[n] for n in learners)
+        parts.append(f"with {join_words(learners)} on {'all data sets' if has_all else join_words(datasets)}")
+    text = "; ".join(parts)
+    return text[0].upper() + text[1:]
+
+
+def _advice_text(rows: pd.DataFrame, verdict: str, is_isolating: bool) -> str:
+    rule = (RESAMPLING_ADVICE if is_isolating else GENERAL_ADVICE)[verdict]
+    a, b = join_words(dict.fromkeys(rows.a)), rows.b.iloc[0]
+    return rule.format(a=a, b=b, rope=rows.rope.iloc[0], reason="; ".join(list_reasons(rows)))
+
+
+def _describe_power(rows: pd.DataFrame, study: Study) -> Iterator[str]:
+    """The smallest detectable differences, and what it takes to detect smaller ones."""
+    tested = rows[rows.detectable.notna()].sort_values("detectable", kind="stable")
+    if tested.empty:
+        return
+    ends = [tested.iloc[0]] if len(tested) == 1 else [tested.iloc[0], tested.iloc[-1]]
+    smallest = " to ".join(f"{r.detectable:.3f} ({r.dataset}, {r.learner})" for r in ends)
+    yield (
+        f"The smallest difference in {named(study.primary)} that this design detects with 80 % power is {smallest}; "
+        f"smaller ones cannot be ruled out. {_describe_more_data(tested, study)}"
+    )
+
+
+def _describe_more_data(tested: pd.DataFrame, study: Study) -> str:
+    """What more repeats and more positives would detect, the spread of the fold differences taken as it was seen.
+
+    The corrected standard error holds ``1/J + n_test/n_train`` (Nadeau and Bengio 2003): repeats lower the first part
+    alone. The spread itself is taken to fall with the root of the positives.
+    """
+    protocol = study.protocol
+    level, ratio = study.claims.alpha / len(family(study)), 1 / (protocol.outer_folds - 1)
+    spread = tested.detectable / [detectable_factor(int(n), ratio, level) for n in tested.folds]
+    limit = format_range(spread * detectable_factor(_UNLIMITED_FOLDS, ratio, level))
+    text = f"Even unlimited repeats could not detect a difference below {limit}."
+    if protocol.repeats < _ENOUGH_REPEATS:
+        n_folds = _ENOUGH_REPEATS * protocol.outer_folds
+        better = format_range(spread * detectable_factor(n_folds, ratio, level))
+        text = f"With {_ENOUGH_REPEATS} repeats it would be {better}. {text}"
+    times = (tested.detectable / tested.rope) ** 2
+    if times.notna().all() and times.min() > 1:
+        text += (
+            f" Detecting ±{tested.rope.iloc[0]:g}, the smallest difference that matters, takes about "
+            f"{format_range(times, format_two_digits)} times as many positives."
+        )
+    return text

@@ -81,7 +81,7 @@ class Arm:
 
 def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     """``imblab export``: choose, fit on all rows, register."""
-    say, show = (_quiet, _quiet) if as_json else (terminal.say, terminal.show)
+    say, show = (_quiet, _quiet) if as_json else (terminal.print_paragraph, terminal.show)
     wish = wished(args)
     home = ledger.find(name, EXPERIMENTS)
     request = config.load(home / ledger.QUESTION, wish.rest)

@@ -93,7 +93,7 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
     request = parse_request(args, config_dirs, "plan")
     layout = lay_out(request.study)
     for note in () if as_json else layout.code_notes():
-        terminal.say(note)
+        terminal.print_paragraph(note)
     typed = Typed(tuple(datasets.expand_short_form(args, "plan")), tuple(config_dirs))
     facts = planned(layout, planning_engine(request), request.minutes, typed)
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))

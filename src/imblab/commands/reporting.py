@@ -148,7 +148,7 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
     else:
         home = ledger.find(name, experiments)
         path = write(home, config.load(home / ledger.QUESTION, args, loads_data=False).study)
-    terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.say(f"Written: {path}")
+    terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.print_paragraph(f"Written: {path}")
     return 0
 
 
@@ -169,7 +169,7 @@ def _told(home: Path, args: Sequence[str]) -> str:
     names = join_words(f"[{n}]({quote(folder)}/{n})" for n in (WORDS, report.FILE, ledger.QUESTION, ledger.ROWS))
     said = " ".join(verdict.lead)
     tables = f"Data sets: {join_words(source.datasets)}. Learners: {join_words(source.learners)}."
-    question = methods.question(source.study)
+    question = methods.describe_question(source.study)
     return f"## {folder}\n\n{question}\n\n**{said}**\n\n{tables} {len(source.rows)} cells; {names}.\n"
 
 

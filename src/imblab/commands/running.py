@@ -167,7 +167,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         # It is read again at the end, and may hold more than is asked for now.
         config.read(ledger.read_study(home), request.allow)
     layout = lay_out(request.study)
-    say: Callable[[str], None] = (lambda text: None) if as_json else terminal.say
+    say: Callable[[str], None] = (lambda text: None) if as_json else terminal.print_paragraph
     for note in (
         *request.notes,
         *layout.code_notes(),
@@ -216,7 +216,7 @@ def command_store(prune: float | None, as_json: bool) -> int:
         with closing(store.Store(store.DEFAULT.resolve())) as kept:
             gone = {} if prune is None else {"pruned": kept.prune(int(prune * 2**20))}
             facts = {**kept.facts(), "path": str(store.DEFAULT), **gone}
-    terminal.put(json.dumps(facts)) if as_json else terminal.say(terminal.store_text(facts))
+    terminal.put(json.dumps(facts)) if as_json else terminal.print_paragraph(terminal.store_text(facts))
     return 0
 
 

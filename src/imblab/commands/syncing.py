@@ -233,7 +233,7 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
         writer.write(picture)
         writer.send(sent)
         written = writer.written
-    terminal.say(f"{written} runs of study {name!r} were written; what was there already is unchanged.")
+    terminal.print_paragraph(f"{written} runs of study {name!r} were written; what was there already is unchanged.")
     return 0
 
 

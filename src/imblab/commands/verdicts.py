@@ -74,7 +74,7 @@ def judge(
         tuple(across_datasets.across(frame, study, known if sources is None else sources)) if whole.is_complete else ()
     )
     verdict = (
-        (*compare.sentences(found, study), *(wording.over_sources(each, study) for each in across))
+        (*wording.describe_contrasts(found, study), *(wording.describe_across(each, study) for each in across))
         if whole.is_complete
         else ()
     )
@@ -126,7 +126,7 @@ def text(found: Verdicts, steps: Sequence[str] = (), width: int | None = None) -
     """The page for the terminal."""
     whole = found.completeness
     lead, said = whole.sentences(), (*found.sentences, *whole.without_scores()) if whole.is_complete else ()
-    return terminal.comparison(
+    return terminal.comparison_text(
         found.summary, found.contrasts, said, found.study, steps, width, across=found.across, lead=lead
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import compare, rebalancing, table
+from imblab.analysis import compare, rebalancing, table, wording
 from imblab.analysis.completeness import completeness_of, within
 from imblab.edges.mlflow import cell_runs, search_runs
 from imblab.edges.palette import BASELINE_SLOTS, STRATEGY_COLOURS, colour_slots
@@ -193,7 +193,7 @@ def verdict_sentences(study: Study, rows: Sequence[Evaluation], timed: Collectio
     """
     found = compare.contrasts(table.tidy(rows), study, timed)
     families = [tuple(pair) for pair in found[["dataset", "learner"]].drop_duplicates().to_numpy().tolist()]
-    return dict(zip(families, compare.sentences(found, study), strict=False)) if families else {}
+    return dict(zip(families, wording.describe_contrasts(found, study), strict=False)) if families else {}
 
 
 def _study_run(study: Study, rows: Sequence[Evaluation], shared: Mapping[str, str], verdicts: Sequence[str]) -> RunSpec:

@@ -11,9 +11,8 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import methods, rebalancing
-from imblab.analysis.advice import SETTLED, advice
 from imblab.analysis.methods import named
-from imblab.analysis.wording import isolates_resampling, reasons
+from imblab.analysis.wording import SETTLED, advise, isolates_resampling, list_reasons
 from imblab.edges.figures import Row, draw_rows
 from imblab.edges.report.model import (
     OPEN,
@@ -71,7 +70,7 @@ def verdict(source: Source) -> Section:
     table = [_contrasts(source, _settled_first(asked), "verdict", "The contrasts that decide")]
     table = [replace(t, folded=bool(grids)) for t in table if len(asked) <= MOST]
     sentences = tuple(minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in source.sentences)
-    todo = tuple(minus(s) for s in advice(asked, source.study, source.across))
+    todo = tuple(minus(s) for s in advise(asked, source.study, source.across))
     return Section("verdict", "The verdict", (*lead, *said), (*grids, *table), "Verdict", sentences, todo)
 
 
@@ -164,7 +163,7 @@ def methods_section(source: Source) -> Section:
     return Section(
         "methods",
         "How it was done",
-        tuple(methods.paragraphs(source.study, source.completeness.is_complete)),
+        tuple(methods.describe_methods(source.study, source.completeness.is_complete)),
         (),
         "Methods",
     )
@@ -281,7 +280,7 @@ def _contrasts(
 def _why(source: Source, found: pd.DataFrame) -> str:
     """The reasons that are more than a p-value, and what is known of the baseline."""
     shifted = [rebalancing.note(source.study, name) for name in dict.fromkeys(found.learner)]
-    return minus("; ".join([*reasons(found), *(text for text in shifted if text)]))
+    return minus("; ".join([*list_reasons(found), *(text for text in shifted if text)]))
 
 
 def _columns_of(facts: Mapping[str, Any] | None, known: bool) -> tuple[Cell, ...]:

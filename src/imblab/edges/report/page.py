@@ -96,7 +96,7 @@ def _filled(source: Source, sections: Sequence[Section]) -> str:
     return template.render(
         name=source.study.name,
         title="what the evidence allows" if source.completeness.is_complete else source.completeness.counted,
-        question=methods.question(source.study),
+        question=methods.describe_question(source.study),
         sections=sections,
         strategies=[{"name": n, "key": Markup(_key(*colour_slots(source.strategies)[n]))} for n in source.strategies],
         others=[("d", "Data sets", source.datasets), ("l", "Learners", source.learners)],

@@ -34,7 +34,7 @@ def failures(source: Source) -> Section:
     said = [
         Line(key(d, n, str(i)), (words(f"{d}, {n}"), words(minus(remark))), source.picks(d, n))
         for (d, n), own in groups(source.summary, "dataset", "learner")
-        for i, remark in enumerate(wording.remarks(own))
+        for i, remark in enumerate(wording.list_remarks(own))
     ]
     remarks = Table("remarks", "Remarks", header("family", "remark"), tuple(said))
     lead = [f"{len(source.frame) - len(lost)} of {len(source.frame)} cells have an answer."]
