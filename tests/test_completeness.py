@@ -87,7 +87,7 @@ def half(done, tmp_path, monkeypatch):
     home = Path("experiments/demo")
     lines = (home / ledger.ROWS).read_bytes().splitlines(keepends=True)
     (home / ledger.ROWS).write_bytes(b"".join(lines[:14]))
-    return SimpleNamespace(home=home, lines=lines, study=config.load(home / ledger.QUESTION).study)
+    return SimpleNamespace(home=home, lines=lines, study=config.load_request(home / ledger.QUESTION).study)
 
 
 # Counting
@@ -363,7 +363,7 @@ def test_tables_in_memory_belong_to_the_design(tmp_path, monkeypatch):
     home = Path("experiments/inmemory")
     lines = (home / ledger.ROWS).read_bytes().splitlines(keepends=True)
     (home / ledger.ROWS).write_bytes(b"".join(line for line in lines if b'"one"' in line))
-    kept = config.load(home / ledger.QUESTION).study
+    kept = config.load_request(home / ledger.QUESTION).study
     judged = verdicts.judge(kept, ledger.read_rows(home))
     assert judged.sentences[1] == "Missing: 6 evaluations: all of data set my table."
     imblab.run(study, data=[one, two], store_path=None)
@@ -374,7 +374,7 @@ def test_tables_in_memory_belong_to_the_design(tmp_path, monkeypatch):
 def test_of_a_complete_study_nothing_is_said_and_the_best_is_chosen(done, monkeypatch):
     monkeypatch.chdir(done)
     home = Path("experiments/demo")
-    judged = verdicts.judge(config.load(home / ledger.QUESTION).study, ledger.read_rows(home))
+    judged = verdicts.judge(config.load_request(home / ledger.QUESTION).study, ledger.read_rows(home))
     assert judged.completeness.sentences() == ()
     arm = exporting.arms(judged, {"dataset": "ecoli3"})[0]
     assert arm.reason.startswith("Chosen as the best of 4")

@@ -36,7 +36,7 @@ def bundled():
 def comes_back(study):
     """Through JSON."""
     mapping = config.to_mapping(study)
-    back = config.read(json.loads(json.dumps(mapping)))
+    back = config.parse_study(json.loads(json.dumps(mapping)))
     assert back == study
     assert config.to_mapping(back) == mapping
     return study
@@ -141,17 +141,17 @@ def test_searches(name):
 
 @of("tracking")
 def test_trackings_say_how_a_study_is_run_and_change_no_question(name):
-    request = config.compose([*BASE, f"tracking={name}"])
+    request = config.compose_request([*BASE, f"tracking={name}"])
     assert request.tracking == raw("tracking", name)
     assert request.study == imblab.compose(*BASE)
 
 
 @of("runner")
 def test_runners_say_how_a_study_is_run_and_change_no_question(name):
-    request = config.compose([*BASE, f"runner={name}"])
+    request = config.compose_request([*BASE, f"runner={name}"])
     assert request.runner == raw("runner", name)
     assert request.study == imblab.compose(*BASE)
-    assert config.compose([*BASE, f"runner={name}", "runner.n_jobs=2"]).runner["n_jobs"] == 2
+    assert config.compose_request([*BASE, f"runner={name}", "runner.n_jobs=2"]).runner["n_jobs"] == 2
 
 
 @of("experiment")
@@ -159,7 +159,7 @@ def test_experiments_are_named_as_their_file_and_hold_both_reference_arms(name):
     study = comes_back(imblab.compose(f"experiment={name}"))
     mapping = config.to_mapping(study)
     # YAML is the form in which a folder keeps its question.
-    assert config.read(yaml.safe_load(yaml.safe_dump(mapping, sort_keys=False))) == study
+    assert config.parse_study(yaml.safe_load(yaml.safe_dump(mapping, sort_keys=False))) == study
     assert study.name == name
     assert set(study.datasets) <= bundled()
     assert {"none", "threshold"} <= {s.name for s in study.strategies}

@@ -29,7 +29,7 @@ def read(text):
 @pytest.mark.parametrize("word", WORDS)
 def test_a_shell_and_hydra_give_the_word_back(word):
     (token,) = shlex.split(to_override("dataset.table.positive", word))
-    study = config.compose(["name=x", "dataset=table", "dataset.table.path=a.csv", token]).study
+    study = config.compose_request(["name=x", "dataset=table", "dataset.table.path=a.csv", token]).study
     found = study.datasets["table"]["positive"]
     assert found == word
     assert type(found) is str
@@ -60,33 +60,33 @@ def test_a_word_as_typed_is_read_or_answered_with_the_form_that_is(word, role):
     asked = ["name=x", "dataset=table", "dataset.table.path=a.csv"]
     text = f"dataset.table.{role}={word}"
     try:
-        found = config.compose([*asked, text]).study
+        found = config.compose_request([*asked, text]).study
     except ConfigError as refusal:
         pasted = re.search(r"(?:write|Write|as a text:) (.*)\.$", str(refusal))[1]
-        found = config.compose([*asked, *shlex.split(pasted)]).study
+        found = config.compose_request([*asked, *shlex.split(pasted)]).study
     assert found.datasets["table"][role] == word
 
 
 def test_words_of_a_list_are_quoted_one_by_one():
     with pytest.raises(ConfigError) as refusal:
-        config.compose(["name=x", "dataset=table", "dataset.table.drop=[Kündigung, paid (EUR),plain]"])
+        config.compose_request(["name=x", "dataset=table", "dataset.table.drop=[Kündigung, paid (EUR),plain]"])
     (pasted,) = shlex.split(re.search(r"Write (.*)\.$", str(refusal.value))[1])
-    found = config.compose(["name=x", "dataset=table", pasted]).study
+    found = config.compose_request(["name=x", "dataset=table", pasted]).study
     assert found.datasets["table"]["drop"] == ["Kündigung", "paid (EUR)", "plain"]
 
 
 def test_a_password_is_not_repeated_in_a_form_to_paste():
     with pytest.raises(ConfigError) as refusal:
-        config.compose(["name=x", "tracking.uri=http://me:se>cret@host/ü"])
+        config.compose_request(["name=x", "tracking.uri=http://me:se>cret@host/ü"])
     assert "cret" not in str(refusal.value)
 
 
 def test_everything_that_was_typed_wrongly_is_said_at_once():
     with pytest.raises(ConfigError) as refusal:
-        config.compose(["name=ü", "seed", "dataset.table.positive=>50K"])
+        config.compose_request(["name=ü", "seed", "dataset.table.positive=>50K"])
     assert len(refusal.value.problems) == 3
     with pytest.raises(ConfigError) as refusal:
-        config.compose(["name=x", "dataset=[ecoli33,yeast4,yeast44]", "learner=[logit]", "protocol=smok"])
+        config.compose_request(["name=x", "dataset=[ecoli33,yeast4,yeast44]", "learner=[logit]", "protocol=smok"])
     assert [p.split("'")[1] for p in refusal.value.problems] == ["ecoli33", "yeast44", "logit", "smok"]
 
 

@@ -54,7 +54,7 @@ def test_the_plan_says_it(capsys):
 
 def test_the_report_says_it_first_and_under_every_table_of_scores():
     home = Path("experiments/weighted")
-    source = reporting.source_of(home, config.load(home / ledger.QUESTION).study)
+    source = reporting.source_of(home, config.load_request(home / ledger.QUESTION).study)
     sections = {section.name: section for section in report.sections(source)}
     assert sections["verdict"].lead[0].startswith("Learner 'logistic' weighs or resamples")
     assert next(block.note for block in sections["results"].blocks).startswith(SAID)
@@ -62,7 +62,7 @@ def test_the_report_says_it_first_and_under_every_table_of_scores():
 
 def test_mlflow_says_it_in_the_note_and_in_a_tag():
     home = Path("experiments/weighted")
-    study, rows = config.load(home / ledger.QUESTION).study, ledger.read_rows(home)
+    study, rows = config.load_request(home / ledger.QUESTION).study, ledger.read_rows(home)
     first, *cells = mlflow.describe_runs(study, rows, {}, mlflow.RunDetails(specs=study.datasets))
     assert SAID in first.note
     cells = [run for run in cells if run.role == "cell"]
@@ -70,7 +70,7 @@ def test_mlflow_says_it_in_the_note_and_in_a_tag():
 
 
 def test_a_learner_that_leaves_the_classes_alone_has_no_note(capsys):
-    study = config.compose(ASKED).study
+    study = config.compose_request(ASKED).study
     assert rebalancing.notes(study) == {}
     assert "rebalances" not in str(verdicts.plain(verdicts.judge(study, []))["rebalancing"])
 
@@ -103,7 +103,7 @@ def test_whatever_weighs_or_resamples_is_known_at_any_depth(make, tmp_path):
     (folder / "mine.yaml").write_text(f"mine:\n  make: {make}\n")
     words = ["name=s", "dataset=[ecoli3]", "learner=[mine]", "strategy=[none]"]
     try:
-        study = config.compose(words, [tmp_path]).study
+        study = config.compose_request(words, [tmp_path]).study
     except ConfigError as error:
         pytest.fail(str(error))
     said = rebalancing.notes(study)
@@ -125,7 +125,7 @@ def test_what_is_searched_counts(parameter, tmp_path):
     ]
     value = "choice(1,5)" if parameter == "scale_pos_weight" else "choice(balanced)"
     words += ["search.tune_learner=true"]
-    study = config.compose([*words, f"learner.lightgbm.space.{parameter}={value}"]).study
+    study = config.compose_request([*words, f"learner.lightgbm.space.{parameter}={value}"]).study
     assert rebalancing.notes(study)["lightgbm"].endswith(
         f"({parameter} is searched): no strategy with it leaves the classes as they are"
     )

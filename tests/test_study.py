@@ -339,7 +339,7 @@ protocols = st.builds(
 @given(studies())
 def test_a_study_comes_back_from_json_exactly(study):
     text = json.dumps(config.to_mapping(study), allow_nan=False)
-    back = config.read(json.loads(text))
+    back = config.parse_study(json.loads(text))
     assert back == study
     assert repr(back) == repr(study)
     assert json.dumps(config.to_mapping(back)) == text
@@ -348,11 +348,11 @@ def test_a_study_comes_back_from_json_exactly(study):
 def test_a_mapping_that_is_no_study_is_refused():
     for raw in (None, [], "study", {}, {"name": "x"}, {"name": "x", "unknown": 1}):
         with pytest.raises(ConfigError):
-            config.read(raw)
+            config.parse_study(raw)
 
 
 @pytest.mark.parametrize("value", ["1", "true", "null", "a,b", "it's", "", "x)", "choice(1)"])
 def test_words_that_look_like_something_else_come_back_as_words(value):
     learner = Learner("forest", {"_target_": LEARNERS["forest"][0]}, {"max_features": Choice((value, "sqrt"))})
     study = Study("x", 0, {}, (learner,), (Strategy("none"),), MEASURES)
-    assert config.read(json.loads(json.dumps(config.to_mapping(study)))) == study
+    assert config.parse_study(json.loads(json.dumps(config.to_mapping(study)))) == study

@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _explained(error: BaseException, words: Sequence[str]) -> str | None:
     """What is said of an error; empty for a reader who has gone, None for a fault of imblab's own."""
-    from imblab.errors import ImblabError, describe, presentable, refusal
+    from imblab.errors import ImblabError, describe, explain_os_error, presentable
 
     kept = "Rows that were answered are kept: run the same command again to continue."
     command = f"'imblab {words[0] if words else ''}'"
@@ -96,9 +96,9 @@ def _explained(error: BaseException, words: Sequence[str]) -> str | None:
             said = f"{command} met text that is not UTF-8 ({describe(error)}); names and files are read as UTF-8."
             return presentable(f"StudyError: {said} Rename the file, or save it as UTF-8. {kept}")
         case OSError():
-            return f"StudyError: {presentable(refusal(error))}"
+            return f"StudyError: {presentable(explain_os_error(error))}"
         case RuntimeError(__context__=OSError() as cause) if cause.errno == errno.ELOOP:  # as pathlib tells it
-            return f"StudyError: {presentable(refusal(cause))}"
+            return f"StudyError: {presentable(explain_os_error(cause))}"
     return None
 
 
@@ -130,9 +130,9 @@ def _flushed(code: int) -> int:
     except BrokenPipeError as error:
         return _ended("", error)
     except OSError as error:
-        from imblab.errors import refusal
+        from imblab.errors import explain_os_error
 
-        return _ended(f"StudyError: {refusal(error, 'standard output', 'written')}", error)
+        return _ended(f"StudyError: {explain_os_error(error, 'standard output', 'written')}", error)
     return code
 
 

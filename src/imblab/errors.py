@@ -93,7 +93,7 @@ _RULES = {
 MAX_PATH_CHARACTERS = 200
 
 
-def refusal(error: OSError, name: str = "", act: str = "used") -> str:
+def explain_os_error(error: OSError, name: str = "", act: str = "used") -> str:
     """Say in four parts what the operating system refused.
 
     Parameters
@@ -111,7 +111,7 @@ def refusal(error: OSError, name: str = "", act: str = "used") -> str:
 
     Examples
     --------
-    >>> print(refusal(OSError(28, "No space left on device"), "a.csv", "written"))
+    >>> print(explain_os_error(OSError(28, "No space left on device"), "a.csv", "written"))
     'a.csv' cannot be written (No space left on device); a file is written whole or not at all, and what was finished \
 before is kept. Make room and run the same command again.
     """

@@ -104,7 +104,7 @@ def loaded():
 
 def found():
     home = Path("experiments/loans")
-    return verdicts.judge(config.load(home / ledger.QUESTION).study, ledger.read_rows(home))
+    return verdicts.judge(config.load_request(home / ledger.QUESTION).study, ledger.read_rows(home))
 
 
 def test_the_best_leaves_and_it_is_said_aloud(capsys):

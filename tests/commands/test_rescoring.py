@@ -220,7 +220,7 @@ def test_what_it_prints_for_machines(capsys):
 
 def test_a_changed_question_can_be_read_back():
     found = rescoring.rescore("small", "measures=[mcc,f2]")
-    study = config.read(ledger.read_study(found.folder))
+    study = config.parse_study(ledger.read_study(found.folder))
     assert config.to_mapping(study) == ledger.read_study(found.folder)
     assert study.claims.registered.contrasts == ()
 

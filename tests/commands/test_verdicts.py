@@ -84,7 +84,7 @@ def test_claims_changed_by_hand_or_on_the_command_line_are_exploratory(done, cap
 
 
 def test_sources_may_be_given(done):
-    study = config.read(ledger.read_study(done))
+    study = config.parse_study(ledger.read_study(done))
     rows = ledger.read_rows(done)
     assert verdicts.judge(study, rows, dict.fromkeys(("ecoli3", "yeast4", "yeast6"), "one")).across == ()
     (across,) = verdicts.judge(study, rows, {}).across

@@ -413,5 +413,5 @@ def test_every_knob_can_be_set_and_searched_from_the_command_line(name, knob):
 def test_such_studies_survive_the_round_trip_through_plain_data(way):
     study = composed(way)
     mapping = config.to_mapping(study)
-    assert config.read(mapping) == study
-    assert config.read(yaml.safe_load(yaml.safe_dump(mapping, sort_keys=False))) == study
+    assert config.parse_study(mapping) == study
+    assert config.parse_study(yaml.safe_load(yaml.safe_dump(mapping, sort_keys=False))) == study

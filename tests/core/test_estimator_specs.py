@@ -48,12 +48,12 @@ def test_what_lies_outside_the_allowed_packages_is_refused_without_an_import(evi
         lambda: imblab.compose(
             "name=x", "dataset=[ecoli3]", "learner=[knn]", f"learner.knn.make._target_={EVIL}.Estimator"
         ),
-        lambda: config.read({**plain(), "learner": {"bad": {"make": inner}}}),
-        lambda: config.read({**plain(), "learner": {"bad": {"make": nested}}}),
-        lambda: config.read({**plain(), "learner": {"bad": {"make": listed}}}),
-        lambda: config.read({**plain(), "strategy": {"bad": {"sampler": inner}}}),
-        lambda: config.read({**plain(), "strategy": {"bad": {"sampler": {**SMOTE_TEXT, "_mixed_": inner}}}}),
-        lambda: config.read({**plain(), "strategy": {"bad": {"sampler": {**SMOTE_TEXT, "k_neighbors": inner}}}}),
+        lambda: config.parse_study({**plain(), "learner": {"bad": {"make": inner}}}),
+        lambda: config.parse_study({**plain(), "learner": {"bad": {"make": nested}}}),
+        lambda: config.parse_study({**plain(), "learner": {"bad": {"make": listed}}}),
+        lambda: config.parse_study({**plain(), "strategy": {"bad": {"sampler": inner}}}),
+        lambda: config.parse_study({**plain(), "strategy": {"bad": {"sampler": {**SMOTE_TEXT, "_mixed_": inner}}}}),
+        lambda: config.parse_study({**plain(), "strategy": {"bad": {"sampler": {**SMOTE_TEXT, "k_neighbors": inner}}}}),
     ):
         with pytest.raises(ConfigError, match="outside the allowed packages"):
             refuse()

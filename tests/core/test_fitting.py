@@ -421,7 +421,7 @@ def test_an_answer_is_addressed_with_the_versions_it_rests_on():
     assert all(f"{name} " in said for name in ("numpy", "scipy", "sklearn", "lightgbm"))
 
 
-CONF = config.compose(["name=x", "dataset=[ecoli3]", "learner=[lightgbm,xgboost,logistic]"]).study
+CONF = config.compose_request(["name=x", "dataset=[ecoli3]", "learner=[lightgbm,xgboost,logistic]"]).study
 PLAIN_SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 
 
@@ -529,7 +529,7 @@ def test_tuned_rounds_are_one_fit_a_candidate_and_change_no_row(monkeypatch):
 def test_the_files_of_the_boosters_declare_how_they_are_asked():
     declared = {
         path.stem: raw[path.stem]["staged"]
-        for path in (config.compose.__globals__["home"]() / "learner").glob("*.yaml")
+        for path in (config.compose_request.__globals__["shipped_groups"]() / "learner").glob("*.yaml")
         if "staged" in (raw := yaml.safe_load(path.read_text()))[path.stem]
     }
     assert set(declared) == {"lightgbm", "xgboost"}

@@ -13,7 +13,7 @@ from imblab.core import design, measures, splits, thresholds
 from imblab.edges import config, runner
 from imblab.study import Choice, Dataset, Interval, Learner, Protocol, Strategy, Study, Tuning
 
-MEASURES = config.compose(["name=x", "dataset=[ecoli3]"]).study.measures
+MEASURES = config.compose_request(["name=x", "dataset=[ecoli3]"]).study.measures
 COUNTED = [m for m in MEASURES if measures.is_monotone(m)]
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression", "max_iter": 2000})
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}

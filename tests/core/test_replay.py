@@ -26,7 +26,7 @@ SMOTE_TEXT = {"_target_": "imblearn.over_sampling.SMOTE"}
 def study(**strategies):
     measure = {"function": "imblab.core.measures.mcc", "needs": "label"}
     brier = {"function": "imblab.core.measures.brier", "needs": "probability", "greater_is_better": False}
-    return config.read(
+    return config.parse_study(
         {
             "name": "toy",
             "dataset": {"toy": {"kind": "bundled"}},

@@ -80,7 +80,7 @@ def ask(plain):
     def asked(make, space=None, sampler=False, allow=(), **more):
         mine = {"sampler": make, "threshold": 0.5} if sampler else {"make": make, "space": space or {}, **more}
         try:
-            config.read({**plain, "strategy" if sampler else "learner": {"mine": mine}}, allow)
+            config.parse_study({**plain, "strategy" if sampler else "learner": {"mine": mine}}, allow)
         except ConfigError as error:
             return str(error)
         return None
@@ -529,14 +529,14 @@ def test_a_number_of_any_length_is_compared_and_shown(value, ask):
 )
 def test_a_protocol_has_an_end(section, value, plain):
     with pytest.raises(ConfigError, match=r"it is a whole number, at least \d and at most \d+"):
-        config.read({**plain, section: value})
+        config.parse_study({**plain, section: value})
 
 
 def test_a_grid_has_an_end(plain):
     space = {"ratio": "range(0.001,1,0.001)", "k": "range(1,2000)"}
     wide = {"smote": {"sampler": SMOTE, "threshold": 0.5, "space": space}}
     with pytest.raises(ConfigError, match="has a grid of 1997001 candidates; a grid lists at most 1000000"):
-        config.read({**plain, "strategy": wide})
+        config.parse_study({**plain, "strategy": wide})
 
 
 def test_members_multiply_under_every_name_and_in_spaces(ask):

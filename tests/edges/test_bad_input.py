@@ -422,9 +422,9 @@ def test_what_only_looks_bad_is_read_as_it_is_meant():
 def test_texts_in_a_space_come_back_as_they_were(resolved):
     texts = ["true", "1", "a, b", "it's", 'say "so"', "", "choice(1,2)", "C:\\x", " lead", "null"]
     asked = damaged(resolved, ("learner", "logistic", "space"), {"solver": texts})
-    study = config.read(asked)
+    study = config.parse_study(asked)
     assert study.learners[0].space["solver"].values == tuple(texts)
-    assert config.read(yaml.safe_load(yaml.safe_dump(config.to_mapping(study)))) == study
+    assert config.parse_study(yaml.safe_load(yaml.safe_dump(config.to_mapping(study)))) == study
 
 
 MEMORY = {
@@ -565,9 +565,9 @@ def test_a_damaged_study_is_refused_in_our_words_or_read(resolved):
     refusals = 0
     every = [damaged(resolved, path, value) for path in paths(resolved) for value in ODD]
     for mapping in every:
-        study, refusal = answer(config.read, mapping)
+        study, refusal = answer(config.parse_study, mapping)
         if refusal is None:
-            assert config.read(config.to_mapping(study)) == study
+            assert config.parse_study(config.to_mapping(study)) == study
         else:
             check_law(refusal)
             refusals += 1
@@ -599,7 +599,7 @@ TEXT = st.text("abcn01.,;:=+-~@$%&/\\'\"()[]{}<>! \t\n*?#", max_size=12)
 def test_whatever_is_typed_is_refused_in_our_words_or_read(word):
     study, refusal = answer(running.compose, *ON, word)
     if refusal is None:
-        assert config.read(config.to_mapping(study)) == study
+        assert config.parse_study(config.to_mapping(study)) == study
     else:
         assert re.search(r"'[^']*'|\"[^\"]+\"", refusal)
         assert refusal.endswith(".")

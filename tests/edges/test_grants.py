@@ -55,10 +55,10 @@ def test_a_class_of_the_current_folder_is_imported_once_it_is_allowed(here, allo
 def test_a_received_study_imports_nothing_from_the_current_folder_unless_that_is_allowed(here):
     path = study_file(here, running.compose(*SMALL), learner={"mine": {"make": {"_target_": "mylogits.MyLogit"}}})
     with pytest.raises(ConfigError, match=r"`allow=\[mylogits\.MyLogit\]`"):
-        config.load(path)
+        config.load_request(path)
     assert "mylogits" not in sys.modules
     assert str(here) not in sys.path
-    assert config.load(path, ["allow=[mylogits]"]).allow == ("mylogits",)
+    assert config.load_request(path, ["allow=[mylogits]"]).allow == ("mylogits",)
 
 
 def test_the_current_folder_comes_last_and_only_for_what_lies_there(here):
@@ -66,7 +66,7 @@ def test_the_current_folder_comes_last_and_only_for_what_lies_there(here):
     (here / "json.py").write_text("raise SystemExit")
     before = [*sys.path]
     for allow in (["numpy"], ["json"], ["not_there"], []):
-        assert grants.allowed(allow) == tuple(allow)
+        assert grants.parse_allow(allow) == tuple(allow)
         assert sys.path == before
 
 
@@ -91,7 +91,7 @@ def test_workers_and_every_command_know_a_class_of_the_current_folder(here):
 @pytest.mark.parametrize("value", ["mine", {"a": 1}, [1], ["../mine"], ["mine; ls"], [""], ["a" * 300], None])
 def test_what_is_no_list_of_names_is_refused(value):
     with pytest.raises(ConfigError, match=r"'allow' is .*Write for example allow=\[mypackage\]"):
-        grants.allowed(value)
+        grants.parse_allow(value)
 
 
 KINDS = {"openml": "allow_network", "zenodo": "allow_network", "sql": "allow_sql"}
@@ -102,17 +102,17 @@ def test_a_received_study_connects_to_nothing_unless_that_is_granted(here, kind)
     path = study_file(here, running.compose(*SMALL), dataset={"far": {"kind": kind, "table": "adult"}})
     word = f"{KINDS[kind]}=true"
     with pytest.raises(ConfigError, match=f"data set 'far' of the received study.*`{word}`") as error:
-        config.load(path)
+        config.load_request(path)
     assert error.value.grants == (word,)
-    assert config.load(path, [word]).study.datasets["far"]["kind"] == kind
+    assert config.load_request(path, [word]).study.datasets["far"]["kind"] == kind
     others = [f"{other}=true" for other in {*KINDS.values()} - {KINDS[kind]}]
     with pytest.raises(ConfigError, match="received study"):
-        config.load(path, others)
+        config.load_request(path, others)
     # What only reads rows needs no connection; the check comes before the tables are loaded.
-    request = config.load(path, loads_data=False)
+    request = config.load_request(path, loads_data=False)
     with pytest.raises(ConfigError, match="received study"):
         request.check_sources()
-    config.load(path, [word], loads_data=False).check_sources()
+    config.load_request(path, [word], loads_data=False).check_sources()
 
 
 def test_ones_own_command_line_needs_no_such_word():
@@ -141,8 +141,8 @@ def test_rescoring_loads_tables_and_so_asks_too():
     mapping = config.to_mapping(running.compose(*SMALL))
     mapping["dataset"] = {"far": {"kind": "openml", "id": 1}}
     with pytest.raises(ConfigError, match="`allow_network=true`"):
-        config.change(mapping, ["primary=mcc"])
-    assert config.change(mapping, ["primary=mcc", "allow_network=true"]).study.datasets
+        config.change_study(mapping, ["primary=mcc"])
+    assert config.change_study(mapping, ["primary=mcc", "allow_network=true"]).study.datasets
 
 
 def test_refusals_are_joined_with_what_they_need():
@@ -169,6 +169,6 @@ def test_workers_that_live_on_import_from_where_their_parent_does(here):
     """A Python session runs one study, then one with a class of the current folder, on the same number of workers."""
     workers = loky(2)
     assert str(here) not in workers.submit(eval, "__import__('sys').path").result()
-    grants.allowed(["mylogits"])
+    grants.parse_allow(["mylogits"])
     for _ in range(2):
         assert loky(2).submit(eval, "__import__('mylogits').__name__").result() == "mylogits"

@@ -32,7 +32,7 @@ def _here(tmp_path, monkeypatch):
 def asked():
     """A real question, as the configuration makes it."""
     words = ["name=demo", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,smote]", "protocol=smoke"]
-    return config.to_mapping(config.compose(words).study)
+    return config.to_mapping(config.compose_request(words).study)
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_a_place_where_no_folder_can_be_is_refused(question, snapshot):
 def test_the_question_comes_back_as_it_was_asked(question):
     written(question)
     assert ledger.read_study(DEMO) == json.loads(json.dumps(question))
-    assert config.to_mapping(config.read(ledger.read_study(DEMO))) == question
+    assert config.to_mapping(config.parse_study(ledger.read_study(DEMO))) == question
     before = (DEMO / ledger.QUESTION).stat().st_mtime_ns
     written(question)
     assert (DEMO / ledger.QUESTION).stat().st_mtime_ns == before
@@ -454,16 +454,16 @@ def test_a_difference_names_what_came_and_went():
 @pytest.fixture
 def registered(question):
     """The question with its claims on record, as a run opens a folder with it."""
-    study = config.read(question)
+    study = config.parse_study(question)
     return config.to_mapping(register(study))
 
 
 def test_claims_on_record_come_back_and_stay_whatever_is_claimed_later(registered):
     written(registered, row(0))
-    assert config.to_mapping(config.read(ledger.read_study(DEMO))) == registered
+    assert config.to_mapping(config.parse_study(ledger.read_study(DEMO))) == registered
     later = deepcopy(registered)
     later["claims"] = {"contrasts": [["none", "smote"]], "alpha": 0.1, "rope": {"mcc": 0.05}}
-    later["claims"]["registered"] = config.to_mapping(register(config.read(later)))["claims"]["registered"]
+    later["claims"]["registered"] = config.to_mapping(register(config.parse_study(later)))["claims"]["registered"]
     assert later["claims"]["registered"] != registered["claims"]["registered"]
     written(later, row(1))
     found = ledger.read_study(DEMO)["claims"]
@@ -490,7 +490,7 @@ def test_a_damaged_record_is_refused(registered, damage):
     with pytest.raises(
         ConfigError, match=r"'claims\.registered' is .*; it is what imblab recorded before the first row"
     ):
-        config.read(registered)
+        config.parse_study(registered)
 
 
 def test_a_question_in_an_old_spelling_is_the_same_question(question):
@@ -504,7 +504,7 @@ def test_a_question_in_an_old_spelling_is_the_same_question(question):
     path.write_text(yaml.safe_dump(old))
     with ledger.open_study(DEMO, question) as book:
         assert len(book.rows) == 1
-    assert config.read(ledger.read_study(DEMO)).datasets["ecoli3"]["parent"] == "ecoli"
+    assert config.parse_study(ledger.read_study(DEMO)).datasets["ecoli3"]["parent"] == "ecoli"
     old["dataset"]["ecoli3"]["source"] = "yeast"
     path.write_text(yaml.safe_dump(old))
     with pytest.raises(StudyError, match=r"dataset\.ecoli3\.parent"), ledger.open_study(DEMO, question):

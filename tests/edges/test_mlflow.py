@@ -57,7 +57,7 @@ def client(place):
 
 @pytest.fixture(scope="module")
 def study():
-    return config.compose(SMALL).study
+    return config.compose_request(SMALL).study
 
 
 @pytest.fixture(scope="module")

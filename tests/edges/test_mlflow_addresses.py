@@ -173,7 +173,7 @@ def test_folders_of_groups_are_found_whatever_they_are_called(tmp_path, name):
     (groups / "experiment" / "own.yaml").write_text(
         "# @package _global_\ndefaults: [{override /dataset: [ecoli3]}]\nseed: 77\n", encoding="utf-8"
     )
-    assert config.compose(["experiment=own"], [groups]).study.seed == 77
+    assert config.compose_request(["experiment=own"], [groups]).study.seed == 77
 
 
 def test_what_is_printed_to_be_pasted_survives_a_shell():

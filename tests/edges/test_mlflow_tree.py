@@ -107,7 +107,7 @@ def rows(place):
 
 @pytest.fixture(scope="module")
 def study():
-    return config.compose(ASKED).study
+    return config.compose_request(ASKED).study
 
 
 # Cells
@@ -249,7 +249,7 @@ def made(search, repeats=(0,), learner="logistic", differ=False):
 @pytest.fixture(scope="module")
 def plain():
     mcc = Measure("mcc", "imblab.core.measures.mcc", "label")
-    return replace(Study("plain", 0, {}, (), (), (mcc,)), protocol=config.compose(ASKED).study.protocol)
+    return replace(Study("plain", 0, {}, (), (), (mcc,)), protocol=config.compose_request(ASKED).study.protocol)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_the_database_writes_ahead_and_knows_its_tables(place):
 )
 def test_options_that_mean_nothing_are_refused(words, message):
     with pytest.raises(ConfigError, match=message):
-        config.compose([*ASKED, words])
+        config.compose_request([*ASKED, words])
 
 
 @pytest.mark.usefixtures("here")

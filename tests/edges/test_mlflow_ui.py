@@ -31,7 +31,7 @@ LOGGED = {"study": {"fits"}, "cell": CELL | CURVES | GAINS, "candidate": INNER}
 
 @pytest.fixture(scope="module")
 def study():
-    return config.compose(["experiment=quickstart"]).study
+    return config.compose_request(["experiment=quickstart"]).study
 
 
 class Client:
@@ -104,7 +104,7 @@ def test_the_charts_that_mlflow_makes_of_every_metric_are_closed(study):
 
 
 def test_a_loss_is_sorted_from_the_least():
-    study = config.compose(["experiment=quickstart", "primary=brier"]).study
+    study = config.compose_request(["experiment=quickstart", "primary=brier"]).study
     strategies, search = ui.saved_views(study, {"cell": {"brier"}, "candidate": {"inner/brier"}})
     assert (strategies.state["orderByKey"], strategies.state["orderByAsc"]) == ("metrics.`brier`", True)
     assert (search.state["orderByKey"], search.state["orderByAsc"]) == ("metrics.`inner/brier`", True)

@@ -119,7 +119,7 @@ def test_a_question_names_no_storage(here):
     mapping["search"]["storage"] = "postgresql://evil/x"
     Path("study.yaml").write_text(yaml.safe_dump(mapping))
     with pytest.raises(ConfigError, match="unknown key 'storage'"):
-        config.load(Path("study.yaml"))
+        config.load_request(Path("study.yaml"))
 
 
 # Without a study that is run

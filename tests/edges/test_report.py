@@ -49,7 +49,7 @@ def small(tmp_path_factory):
     study = running.compose(*QUESTION)
     running.run(study, folder=base / "small", store_path=base / "p.sqlite")
     home = base / "small"
-    study = config.load(home / ledger.QUESTION).study
+    study = config.load_request(home / ledger.QUESTION).study
     files = report.render(reporting.source_of(home, study))
     return SimpleNamespace(home=home, study=study, files=files, html=files[report.FILE], store=base / "p.sqlite")
 
@@ -812,7 +812,7 @@ def timed(tmp_path_factory):
         *("strategy.smote.space.k=choice(3,5)", "strategy.smote_threshold.space.ratio=interval(0.6,1)"),
     )
     running.run(study, folder=base / "timed", store_path=base / "p.sqlite")
-    kept = config.load(base / "timed" / ledger.QUESTION).study
+    kept = config.load_request(base / "timed" / ledger.QUESTION).study
     return report.render(reporting.source_of(base / "timed", kept))
 
 

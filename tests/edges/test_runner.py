@@ -21,7 +21,7 @@ from imblab.edges.runner import bundle_evaluator, worker
 from imblab.edges.store import Store
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
-MEASURES = config.compose(["name=x", "dataset=[ecoli3]"]).study.measures
+MEASURES = config.compose_request(["name=x", "dataset=[ecoli3]"]).study.measures
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression", "max_iter": 2000})
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 STRATEGIES = (

@@ -298,7 +298,7 @@ def test_a_resolver_in_a_study_is_text(here, monkeypatch, resolved):
     asked = copy.deepcopy(resolved)
     asked["measures"]["mcc"]["reference"] = "${oc.env:CANARY}"
     (here / "study.yaml").write_text(yaml.safe_dump(asked))
-    found = config.load(here / "study.yaml").study
+    found = config.load_request(here / "study.yaml").study
     assert next(m for m in found.measures if m.name == "mcc").reference == "${oc.env:CANARY}"
 
 
@@ -634,7 +634,7 @@ def test_what_is_printed_is_presentable(text, shown):
 
 def test_a_value_that_is_cut_shows_no_half_of_a_password():
     address = f"postgresql://{'u' * 40}:secret{'x' * 60}@host/db"
-    assert "secret" not in checks.shown(address)
+    assert "secret" not in checks.quote(address)
 
 
 def test_the_table_of_the_page_is_what_was_tried():

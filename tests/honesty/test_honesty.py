@@ -24,7 +24,7 @@ STRATEGIES = (
     Strategy("smote", SMOTE, space={"ratio": Choice((0.4, 1.0)), "k": Choice((3, 5))}),
     Strategy("smote_threshold", SMOTE, threshold="tuned", space={"ratio": Choice((0.4, 1.0)), "k": Choice((3, 5))}),
 )
-MEASURES = config.compose(["name=x", "dataset=[ecoli3]"]).study.measures
+MEASURES = config.compose_request(["name=x", "dataset=[ecoli3]"]).study.measures
 
 
 def toy(n=240, positives=48, seed=0, signal=1.5, name="toy"):

@@ -84,7 +84,7 @@ def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     say, show = (_quiet, _quiet) if as_json else (terminal.print_paragraph, terminal.show)
     wish = wished(args)
     home = ledger.find(name, EXPERIMENTS)
-    request = config.load(home / ledger.QUESTION, wish.rest)
+    request = config.load_request(home / ledger.QUESTION, wish.rest)
     found = verdicts.judge(request.study, ledger.read_rows(home))
     chosen, done = arms(found, wish.choice), []
     for line in found.completeness.sentences():

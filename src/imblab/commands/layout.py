@@ -175,12 +175,12 @@ def parse_request(args: Sequence[str], config_dirs: Sequence[Path], command: str
     Request
     """
     if args and args[0].endswith((".yaml", ".yml")) and "=" not in args[0]:
-        return config.load(Path(args[0]), args[1:], config_dirs)
+        return config.load_request(Path(args[0]), args[1:], config_dirs)
     args = datasets.expand_short_form(args, command)
     asked = " ".join(args)
     extra = {f"keel_{n}": {"kind": "keel", "table": n} for n in datasets.keel_names()} if "keel_" in asked else {}
     extra |= {f"zenodo_{n}": {"kind": "zenodo", "table": n} for n in datasets.zenodo_names()}
-    return config.compose(args, config_dirs, extra)
+    return config.compose_request(args, config_dirs, extra)
 
 
 def requested_engine(request: config.Request) -> runner.Engine:

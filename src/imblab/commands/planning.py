@@ -42,7 +42,7 @@ class Typed:
 
     def on_file(self) -> set[str]:
         """The names of strategies and learners that a group knows."""
-        return {name for group in ("strategy", "learner") for name in config.options(group, self.config_dirs)}
+        return {name for group in ("strategy", "learner") for name in config.group_options(group, self.config_dirs)}
 
     def line(self, study: Study, smaller: Study) -> str | None:
         """The command line that runs the smaller study as it stands.

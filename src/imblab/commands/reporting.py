@@ -147,7 +147,7 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         files.replace(experiments.resolve(), WORDS, index(experiments, args).encode())
     else:
         home = ledger.find(name, experiments)
-        path = write(home, config.load(home / ledger.QUESTION, args, loads_data=False).study)
+        path = write(home, config.load_request(home / ledger.QUESTION, args, loads_data=False).study)
     terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.print_paragraph(f"Written: {path}")
     return 0
 
@@ -162,7 +162,7 @@ def _entry(home: Path, args: Sequence[str]) -> str:
 
 
 def _told(home: Path, args: Sequence[str]) -> str:
-    study = config.load(home / ledger.QUESTION, args, loads_data=False).study
+    study = config.load_request(home / ledger.QUESTION, args, loads_data=False).study
     source = source_of(home, study)
     verdict = report.sections(source)[0]
     folder = home.name

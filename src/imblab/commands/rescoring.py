@@ -82,7 +82,7 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     """
     home = ledger.find(name, EXPERIMENTS)
     mapping = ledger.read_study(home)
-    asked = config.change(mapping, overrides, config_dirs)
+    asked = config.change_study(mapping, overrides, config_dirs)
     layout, known = lay_out(asked.study), ledger.read_rows(home)
     _check(layout, known, name)
     ledger.check_code(known, name)

@@ -165,7 +165,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     home = EXPERIMENTS / request.study.name
     if not request.overwrite and (home / ledger.QUESTION).exists():
         # It is read again at the end, and may hold more than is asked for now.
-        config.read(ledger.read_study(home), request.allow)
+        config.parse_study(ledger.read_study(home), request.allow)
     layout = lay_out(request.study)
     say: Callable[[str], None] = (lambda text: None) if as_json else terminal.print_paragraph
     for note in (
@@ -178,7 +178,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     with syncing.picture(layout, home, request.tracking, request.allow, engine.open_store) as picture:
         retry = bool(request.runner.get("retry_failed"))
         rows = _carry_out(layout, home, engine, request.overwrite, retry, spoken, _stops(request), picture)
-        kept = config.read(ledger.read_study(home), request.allow)
+        kept = config.parse_study(ledger.read_study(home), request.allow)
         whole = verdicts.measured(kept, ledger.read_rows(home))
         steps = [
             *_reported(request, home, kept),
@@ -194,7 +194,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
 def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
     """``imblab compare``: the table and the verdict of a study that has rows."""
     home = ledger.find(name, EXPERIMENTS)
-    study = config.load(home / ledger.QUESTION, args, loads_data=False).study
+    study = config.load_request(home / ledger.QUESTION, args, loads_data=False).study
     rows = ledger.read_rows(home)
     whole = verdicts.measured(study, rows)
     for message in derived_files.damage(home):
@@ -379,7 +379,7 @@ def _next_steps(name: str, whole: Completeness, rows: Sequence[Evaluation]) -> l
 def _needs(home: Path) -> tuple[str, ...]:
     """What a recorded study needs granted on the command line each time, so that the lines to paste run."""
     try:
-        config.read(ledger.read_study(home), (), sources={})
+        config.parse_study(ledger.read_study(home), (), sources={})
     except ConfigError as error:
         return error.grants
     return ()

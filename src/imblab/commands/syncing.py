@@ -49,7 +49,7 @@ def picture(
     asked : mapping
         The section ``tracking`` of the configuration.
     allow : sequence of str
-        See :func:`imblab.edges.config.read`.
+        See :func:`imblab.edges.config.parse_study`.
     opener : callable or None
         Opens the prediction store.
 
@@ -131,7 +131,7 @@ class Picture:
     def _question(self) -> tuple[dict[str, Any], Study]:
         """What the folder asks, which stays as it is once there are rows."""
         mapping = ledger.read_study(self._home)
-        return mapping, config.read(mapping, self._allow)
+        return mapping, config.parse_study(mapping, self._allow)
 
     def _begin(self, rows: Sequence[Evaluation], writer: mlflow.RunWriter) -> None:
         mapping, study = self._question
@@ -212,7 +212,7 @@ def _ledgers(home: Path) -> Iterable[Sequence[Evaluation]]:
 def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], experiments: Path) -> int:
     """``imblab sync``: fill an MLflow store from the folder of a study; twice changes nothing."""
     home = ledger.find(name, experiments)
-    request = config.load(home / ledger.QUESTION, args, config_dirs, loads_data=False)
+    request = config.load_request(home / ledger.QUESTION, args, config_dirs, loads_data=False)
     asked = {**request.tracking, "enabled": True}
     opener = partial(store.Store, store.DEFAULT.resolve()) if store.DEFAULT.exists() else None
     layout: Layout | None = None
@@ -299,7 +299,7 @@ def _described(
 ) -> list[mlflow.RunSpec]:
     """The runs of what the folder of a study holds, which may be more than was asked for now."""
     mapping, rows = ledger.read_study(home), ledger.read_rows(home)
-    study = config.read(mapping, allow)
+    study = config.parse_study(mapping, allow)
     known = _searches(home, study, rows, layout, opener, inner, anew)
     extras = mlflow.RunDetails(
         evidence=derived_files.read_evidence(home),

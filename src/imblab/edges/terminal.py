@@ -24,7 +24,7 @@ from rich.text import Text
 from imblab.analysis import text_tables
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.methods import named
-from imblab.errors import StudyError, presentable, refusal
+from imblab.errors import StudyError, explain_os_error, presentable
 from imblab.study import Study
 from imblab.text import count_noun, format_difference, format_duration, format_score, join_words
 
@@ -60,7 +60,7 @@ def put(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise StudyError(refusal(error, "standard output", "written")) from error
+        raise StudyError(explain_os_error(error, "standard output", "written")) from error
 
 
 def warn(text: str) -> None:

@@ -1,7 +1,16 @@
-"""From words to a question: compose YAML with Hydra, then build our records with our own reader and messages."""
+"""Configuration: compose a request with Hydra, and build a study from plain data."""
 
-from imblab.edges.config.changes import Change, change
-from imblab.edges.config.compose import Request, compose, load, options
-from imblab.edges.config.read import read, to_mapping
+from imblab.edges.config.changes import ChangedStudy, change_study
+from imblab.edges.config.compose import Request, compose_request, group_options, load_request
+from imblab.edges.config.read import parse_study, to_mapping
 
-__all__ = ["Change", "Request", "change", "compose", "load", "options", "read", "to_mapping"]
+__all__ = [
+    "ChangedStudy",
+    "Request",
+    "change_study",
+    "compose_request",
+    "group_options",
+    "load_request",
+    "parse_study",
+    "to_mapping",
+]

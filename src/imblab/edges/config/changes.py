@@ -12,9 +12,9 @@ import yaml
 from hydra.core.override_parser.types import Override
 
 from imblab.edges.config import checks, grants, sweeps
-from imblab.edges.config.compose import home, options
-from imblab.edges.config.read import read
-from imblab.edges.config.typed import parse_all
+from imblab.edges.config.compose import group_options, shipped_groups
+from imblab.edges.config.read import parse_study
+from imblab.edges.config.typed import parse_overrides
 from imblab.errors import ConfigError, unknown
 from imblab.study import Study, fingerprint
 
@@ -33,7 +33,7 @@ LONGEST = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedStudy:
     """Another question and how it shall be answered.
 
     Attributes
@@ -53,7 +53,9 @@ class Change:
     allow: tuple[str, ...]
 
 
-def change(mapping: Mapping[str, Any], overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> Change:
+def change_study(
+    mapping: Mapping[str, Any], overrides: Sequence[str], config_dirs: Sequence[Path] = ()
+) -> ChangedStudy:
     """Change a resolved question.
 
     Parameters
@@ -74,7 +76,7 @@ def change(mapping: Mapping[str, Any], overrides: Sequence[str], config_dirs: Se
     ConfigError
         If an override would change what was fitted, or changes nothing.
     """
-    asked = {str(o.key_or_group): o for o in parse_all(overrides)}
+    asked = {str(o.key_or_group): o for o in parse_overrides(overrides)}
     run = {key: asked.pop(key).value() for key in ("refit", "label", *grants.DEFAULTS) if key in asked}
     for key, override in asked.items():
         if key not in SHORT and not CHANGES.fullmatch(key):
@@ -84,11 +86,13 @@ def change(mapping: Mapping[str, Any], overrides: Sequence[str], config_dirs: Se
             )
     if not asked:
         raise ConfigError(f"rescoring study {mapping['name']!r} changes nothing; it asks something else. Say {WAYS}.")
-    changed = _changed(checks.plain(mapping), asked, config_dirs)
-    allow = grants.allowed(checks.plain(run.get("allow", [])))
-    label = checks.name(str(run["label"]) if "label" in run else _label(asked, 90 - len(mapping["name"])), "label")
-    study = read({**changed, "name": f"{mapping['name']}.{label}"}, allow, sources=grants.granted(run))
-    return Change(study, label, checks.flag(run.get("refit", False), "refit"), allow)
+    changed = _changed(checks.to_plain_data(mapping), asked, config_dirs)
+    allow = grants.parse_allow(checks.to_plain_data(run.get("allow", [])))
+    label = checks.check_name(
+        str(run["label"]) if "label" in run else _label(asked, 90 - len(mapping["name"])), "label"
+    )
+    study = parse_study({**changed, "name": f"{mapping['name']}.{label}"}, allow, sources=grants.parse_grants(run))
+    return ChangedStudy(study, label, checks.check_flag(run.get("refit", False), "refit"), allow)
 
 
 def _changed(question: dict[str, Any], asked: Mapping[str, Override], config_dirs: Sequence[Path]) -> dict[str, Any]:
@@ -99,8 +103,8 @@ def _changed(question: dict[str, Any], asked: Mapping[str, Override], config_dir
             question["measures"] = {name: _measure(name, question["measures"], config_dirs) for name in names}
         elif key in SHORT:
             name, parameter = SHORT[key]
-            found = checks.plain(_measure(name, question["measures"], config_dirs))
-            question["measures"][name] = {**found, "parameters": {parameter: checks.plain(asked[key].value())}}
+            found = checks.to_plain_data(_measure(name, question["measures"], config_dirs))
+            question["measures"][name] = {**found, "parameters": {parameter: checks.to_plain_data(asked[key].value())}}
         else:
             _put(question, key, _value(asked[key]))
     question["claims"]["registered"] = record
@@ -129,17 +133,17 @@ def _measure(name: str, known: Mapping[str, Any], config_dirs: Sequence[Path]) -
     """The text of a measure: the study's own, else that of its file."""
     if name in known:
         return known[name]
-    for folder in (*config_dirs, home()):
+    for folder in (*config_dirs, shipped_groups()):
         if (path := folder / "measures" / f"{name}.yaml").is_file():
             return yaml.safe_load(path.read_text(encoding="utf-8"))[name]
-    raise ConfigError(unknown("measure", name, sorted({*known, *options("measures", config_dirs)})))
+    raise ConfigError(unknown("measure", name, sorted({*known, *group_options("measures", config_dirs)})))
 
 
 def _value(override: Override) -> Any:
     """What was typed: space text as it stands, everything else as Hydra reads it."""
     if sweeps.is_space(str(override.key_or_group)):
         return (override.input_line or "").partition("=")[2].strip("'\"")
-    return checks.plain(override.value())
+    return checks.to_plain_data(override.value())
 
 
 def _put(question: dict[str, Any], key: str, value: Any) -> None:

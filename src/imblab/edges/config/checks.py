@@ -11,12 +11,12 @@ from typing import Any
 from imblab.errors import ConfigError, combined, presentable, unknown
 
 #: Names become folders, keys and addresses of rows.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 #: Longer values are cut in messages.
-SHOWN = 80
+MAX_QUOTED_CHARACTERS = 80
 
 
-def shown(value: Any) -> str:
+def quote(value: Any) -> str:
     """A value as a message shows it.
 
     Examples
@@ -28,15 +28,15 @@ def shown(value: Any) -> str:
         text = presentable(repr(value))  # before it is cut: half an address would show its password
     except ValueError:  # Python writes no number of more than 4,300 digits
         return "a number of thousands of digits"
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 5].rstrip()} ...{text[-1]}"
+    return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[: MAX_QUOTED_CHARACTERS - 5].rstrip()} ...{text[-1]}"
 
 
-def known(raw: Any, keys: Iterable[str], kind: str, where: str) -> None:
+def check_keys(raw: Any, keys: Iterable[str], kind: str, where: str) -> None:
     """Refuse what is no mapping, and keys that nobody reads."""
     keys = tuple(keys)
     if not isinstance(raw, Mapping):
         raise ConfigError(
-            f"{where!r} is {shown(raw)}; it must be a mapping. Write it with some of the keys {', '.join(keys)}."
+            f"{where!r} is {quote(raw)}; it must be a mapping. Write it with some of the keys {', '.join(keys)}."
         )
     for key in raw:
         if key not in keys:
@@ -45,62 +45,62 @@ def known(raw: Any, keys: Iterable[str], kind: str, where: str) -> None:
             )
 
 
-def section(raw: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:
+def read_section(raw: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:
     """The entries below a key, by their names; empty where there are none."""
     found = raw.get(key)
     if found is not None and not isinstance(found, Mapping):
         raise ConfigError(
-            f"{f'{where}.{key}'.lstrip('.')!r} is {shown(found)}; it must be a mapping from names to what they stand "
+            f"{f'{where}.{key}'.lstrip('.')!r} is {quote(found)}; it must be a mapping from names to what they stand "
             f"for. Write it as {{name: ...}}, or leave it out."
         )
     return found or {}
 
 
-def name(value: Any, where: str) -> str:
+def check_name(value: Any, where: str) -> str:
     """A name that can be a folder."""
-    if not isinstance(value, str) or not NAME.fullmatch(value):
+    if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value):
         raise ConfigError(
-            f"{where!r} is {shown(value)}; names become folders and keys: at most 100 letters, digits, '_', '-', '+', "
+            f"{where!r} is {quote(value)}; names become folders and keys: at most 100 letters, digits, '_', '-', '+', "
             "'.', beginning with a letter or digit. Choose such a name."
         )
     return value
 
 
-def whole(value: Any, where: str, least: int, most: int | None = None) -> int:
+def check_whole_number(value: Any, where: str, least: int, most: int | None = None) -> int:
     """A whole number from a least one to a largest one."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
         end = "" if most is None else f" and at most {most}"
         raise ConfigError(
-            f"{where!r} is {shown(value)}; it is a whole number, at least {least}{end}. Write for example "
+            f"{where!r} is {quote(value)}; it is a whole number, at least {least}{end}. Write for example "
             f"{where}={max(least, 3)}."
         )
     return value
 
 
-def flag(value: Any, where: str) -> bool:
+def check_flag(value: Any, where: str) -> bool:
     """True or false, and no text that looks true."""
     if not isinstance(value, bool):
-        raise ConfigError(f"{where!r} is {shown(value)}; it is true or false. Write {where}=true or {where}=false.")
+        raise ConfigError(f"{where!r} is {quote(value)}; it is true or false. Write {where}=true or {where}=false.")
     return value
 
 
-def is_number(value: Any) -> bool:
+def is_finite_number(value: Any) -> bool:
     """Whether a value is a finite number; a flag is none, and neither is a whole number that no float can hold."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
     return math.isfinite(value) if isinstance(value, float) else abs(value) <= sys.float_info.max
 
 
-def plain(value: Any) -> Any:
+def to_plain_data(value: Any) -> Any:
     """Mappings and sequences as dicts and lists."""
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): to_plain_data(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
+        return [to_plain_data(v) for v in value]
     return value
 
 
-class Attempts:
+class ErrorCollector:
     """Tries readers one after the other and keeps their refusals, so that everything wrong is said at once."""
 
     def __init__(self) -> None:

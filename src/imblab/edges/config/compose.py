@@ -20,10 +20,10 @@ from omegaconf import OmegaConf
 
 from imblab.edges import files as study_files
 from imblab.edges.config import grants, refusals, sweeps
-from imblab.edges.config.checks import flag, shown
-from imblab.edges.config.read import read
+from imblab.edges.config.checks import check_flag, quote
+from imblab.edges.config.read import parse_study
 from imblab.edges.config.strategies import KNOBS
-from imblab.edges.config.typed import parse_all
+from imblab.edges.config.typed import parse_overrides
 from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError
 from imblab.study import Study
@@ -88,7 +88,7 @@ class Request:
             raise self.denied
 
 
-def compose(
+def compose_request(
     overrides: Sequence[str],
     config_dirs: Sequence[Path] = (),
     extra_datasets: Mapping[str, Mapping[str, Any]] | None = None,
@@ -112,17 +112,17 @@ def compose(
     ------
     ConfigError
     """
-    asked = parse_all(overrides)
+    asked = parse_overrides(overrides)
     composed = _composed(asked, config_dirs, extra_datasets or {})
     notes = _settle(composed, asked)
     if composed.get("name") is None:
         composed["name"] = _experiment(asked, config_dirs)
-    study = read(_question(composed), grants.allowed(composed.get("allow")))
-    grants.granted(composed)
+    study = parse_study(_question(composed), grants.parse_allow(composed.get("allow")))
+    grants.parse_grants(composed)
     return _request(study, composed, tuple(notes))
 
 
-def load(
+def load_request(
     path: Path, overrides: Sequence[str] = (), config_dirs: Sequence[Path] = (), loads_data: bool = True
 ) -> Request:
     """Read a resolved ``study.yaml``; overrides may change how it is run, not what is asked.
@@ -151,7 +151,7 @@ def load(
         raise ConfigError(
             f"{str(path)!r} is no file; a resolved study is the study.yaml of a study's folder. Correct the path."
         )
-    asked = parse_all(overrides)
+    asked = parse_overrides(overrides)
     for override in asked:
         key = override.key_or_group or ""
         if key.split(".")[0] not in RUNTIME and key != STORAGE:
@@ -168,16 +168,19 @@ def load(
         )
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{str(path)!r} is no YAML ({refusals.fault(error)}); a resolved study is YAML in UTF-8. Repair the file."
+            f"{str(path)!r} is not YAML ({refusals.describe_yaml_error(error)}); a resolved study is "
+            "YAML in UTF-8. Repair the file."
         ) from error
     if not isinstance(mapping, Mapping):
         raise ConfigError(
-            f"{str(path)!r} holds {shown(mapping)}; a resolved study is a mapping with keys such as name, dataset and "
+            f"{str(path)!r} holds {quote(mapping)}; a resolved study is a mapping with keys such as name, dataset and "
             "learner. Repair the file, or take one that imblab wrote."
         )
     composed = _composed(asked, config_dirs, {})
-    study = read(
-        mapping, grants.allowed(composed.get("allow")), sources=grants.granted(composed) if loads_data else None
+    study = parse_study(
+        mapping,
+        grants.parse_allow(composed.get("allow")),
+        sources=grants.parse_grants(composed) if loads_data else None,
     )
     denied = None if loads_data else _denied(mapping, composed)
     return _request(study, composed, (), denied)
@@ -185,26 +188,26 @@ def load(
 
 def _denied(mapping: Mapping[str, Any], composed: Mapping[str, Any]) -> ConfigError | None:
     try:
-        grants.check_sources(mapping, grants.granted(composed))
+        grants.check_sources(mapping, grants.parse_grants(composed))
     except ConfigError as error:
         return error
     return None
 
 
-def home() -> Path:
+def shipped_groups() -> Path:
     """The folder of the groups: the checkout's ``conf`` where there is one, else the one inside the package."""
     inside = Path(str(files("imblab"))) / "conf"
     return inside if inside.is_dir() else Path(str(files("imblab"))).parents[1] / "conf"
 
 
-def options(group: str, config_dirs: Sequence[Path] = ()) -> list[str]:
+def group_options(group: str, config_dirs: Sequence[Path] = ()) -> list[str]:
     """The names that a group knows by file."""
-    return sorted({p.stem for folder in (home(), *config_dirs) for p in (folder / group).glob("*.yaml")})
+    return sorted({p.stem for folder in (shipped_groups(), *config_dirs) for p in (folder / group).glob("*.yaml")})
 
 
-def groups(config_dirs: Sequence[Path] = ()) -> set[str]:
+def group_names(config_dirs: Sequence[Path] = ()) -> set[str]:
     """The names of the groups."""
-    return {p.name for folder in (home(), *config_dirs) for p in folder.iterdir() if p.is_dir()}
+    return {p.name for folder in (shipped_groups(), *config_dirs) for p in folder.iterdir() if p.is_dir()}
 
 
 def _question(composed: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,7 +222,7 @@ def _storage(composed: Mapping[str, Any]) -> str | None:
     found = (composed.get("search") or {}).get("storage")
     if found is not None and not (isinstance(found, str) and found):
         raise ConfigError(
-            f"{STORAGE!r} is {shown(found)}; it is the address of an Optuna storage or the path of a journal file, or "
+            f"{STORAGE!r} is {quote(found)}; it is the address of an Optuna storage or the path of a journal file, or "
             f"null. Write for example {STORAGE}=searches.log."
         )
     return found
@@ -229,7 +232,7 @@ def _request(
     study: Study, composed: Mapping[str, Any], notes: tuple[str, ...], denied: ConfigError | None = None
 ) -> Request:
     runner, tracking = ({**(composed.get(key) or {})} for key in ("runner", "tracking"))
-    tracking["enabled"] = flag(tracking.get("enabled", False), "tracking.enabled")
+    tracking["enabled"] = check_flag(tracking.get("enabled", False), "tracking.enabled")
     if tracking["enabled"] and not (isinstance(tracking.get("uri"), str) and tracking["uri"]):
         raise ConfigError(
             f"'tracking.uri' is {tracking.get('uri')!r}; it is the address of an MLflow store. Write for example "
@@ -237,11 +240,11 @@ def _request(
         )
     _check_tracking(tracking)
     for key, default in (("store", True), ("report", True), ("retry_failed", False)):
-        runner[key] = flag(runner.get(key, default), f"runner.{key}")
+        runner[key] = check_flag(runner.get(key, default), f"runner.{key}")
     _check_runner(runner)
-    overwrite = flag(composed.get("overwrite", False), "overwrite")
+    overwrite = check_flag(composed.get("overwrite", False), "overwrite")
     minutes = _positive((composed.get("budget") or {}).get("minutes"), "budget.minutes", "a number of minutes", 10)
-    allow = grants.allowed(composed.get("allow"))
+    allow = grants.parse_allow(composed.get("allow"))
     return Request(study, runner, tracking, overwrite, allow, notes, minutes, _storage(composed), denied)
 
 
@@ -249,15 +252,15 @@ def _check_tracking(tracking: dict[str, Any]) -> None:
     name = tracking.get("experiment")
     if name is not None and not (isinstance(name, str) and name.isprintable() and 0 < len(name.strip()) <= MAX_NAME):
         raise ConfigError(
-            f"'tracking.experiment' is {shown(name)}; the name of an MLflow experiment has 1 to {MAX_NAME} printable "
+            f"'tracking.experiment' is {quote(name)}; the name of an MLflow experiment has 1 to {MAX_NAME} printable "
             "characters; null stands for the name of the study. Write for example tracking.experiment=churn-2."
         )
     for name, default in (("predictions", True), ("git_diff", False)):
-        tracking[name] = flag(tracking.get(name, default), f"tracking.{name}")
+        tracking[name] = check_flag(tracking.get(name, default), f"tracking.{name}")
     _positive(tracking.get("timeout"), "tracking.timeout", "a number of seconds", 300)
     if tracking.get("search", "candidates") not in SEARCHES:
         raise ConfigError(
-            f"'tracking.search' is {shown(tracking['search'])}; it says which runs stand below each strategy. Write "
+            f"'tracking.search' is {quote(tracking['search'])}; it says which runs stand below each strategy. Write "
             f"one of {', '.join(SEARCHES)}."
         )
 
@@ -266,13 +269,13 @@ def _check_runner(runner: Mapping[str, Any]) -> None:
     n_jobs = runner.get("n_jobs")
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or not 1 <= n_jobs <= MAX_JOBS):
         raise ConfigError(
-            f"'runner.n_jobs' is {shown(n_jobs)}; it is a number of worker processes from 1 to {MAX_JOBS:,}, or null "
+            f"'runner.n_jobs' is {quote(n_jobs)}; it is a number of worker processes from 1 to {MAX_JOBS:,}, or null "
             "for all cores. Write for example runner.n_jobs=2."
         )
     _positive(runner.get("fit_timeout"), "runner.fit_timeout", "a number of seconds", 60)
     if runner.get("on_error", "row") not in ("row", "raise"):
         raise ConfigError(
-            f"'runner.on_error' is {shown(runner['on_error'])}; a failed fit is a row or raises. Write row or raise."
+            f"'runner.on_error' is {quote(runner['on_error'])}; a failed fit is a row or raises. Write row or raise."
         )
 
 
@@ -281,7 +284,7 @@ def _positive(value: Any, where: str, what: str, example: int) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= MAX_DURATION:
         raise ConfigError(
-            f"{where!r} is {shown(value)}; it is {what} above 0 and at most {MAX_DURATION:,}, or null. Write for "
+            f"{where!r} is {quote(value)}; it is {what} above 0 and at most {MAX_DURATION:,}, or null. Write for "
             f"example {where}={example}."
         )
     return float(value)
@@ -309,9 +312,9 @@ def _composed(
             )
 
     def known(group: str) -> list[str]:
-        return [*options(group, config_dirs), *(extra if group == "dataset" else ())]
+        return [*group_options(group, config_dirs), *(extra if group == "dataset" else ())]
 
-    kinds = groups(config_dirs)
+    kinds = group_names(config_dirs)
     for override in asked:
         if override.key_or_group in kinds:
             refusals.check_choice(override, known(str(override.key_or_group)))
@@ -321,15 +324,15 @@ def _composed(
     path = ",".join(sweeps.quoted(f"file://{folder.resolve()}") for folder in config_dirs)
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(home()), version_base="1.3"):
+        with initialize_config_dir(str(shipped_groups()), version_base="1.3"):
             composed = hydra_compose("config", [*(_passed(o) for o in asked), f"hydra.searchpath=[{path}]"])
         plain = OmegaConf.to_container(composed, resolve=True)
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        raise refusals.missing(group, name, known(group)) from error
+        raise refusals.unknown_option(group, name, known(group)) from error
     except Exception as error:  # Hydra raises more than its own kind: whatever it says is explained
         # Hydra's own words hold overrides as they were typed, passwords included.
-        raise refusals.explained(error, asked, known) from None
+        raise refusals.explain_composition_error(error, asked, known) from None
     assert isinstance(plain, dict)
     found = {str(k): v for k, v in plain.items()}
     if "experiment" in found:
@@ -347,7 +350,7 @@ def _experiment(asked: Sequence[Override], config_dirs: Sequence[Path]) -> str:
             return str(override.value())
     raise ConfigError(
         "the study has no 'name' and no 'experiment'; results are kept under its name. Say name=... or one of: "
-        + ", ".join(f"experiment={name}" for name in options("experiment", config_dirs))
+        + ", ".join(f"experiment={name}" for name in group_options("experiment", config_dirs))
         + "."
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 from imblab.analysis.rebalancing import NEUTRAL_VALUES, shifts_classes
 from imblab.core import estimator_specs
 from imblab.edges.config import parameters, splitting
-from imblab.edges.config.checks import Attempts, plain, shown
+from imblab.edges.config.checks import ErrorCollector, quote, to_plain_data
 from imblab.errors import ConfigError, foreign_reason, unknown
 
 #: What may begin with an underscore.
@@ -29,7 +29,7 @@ def read_label(raw: Any, where: str) -> str:
         return ""
     if not (isinstance(raw, str) and raw.isprintable() and 0 < len(raw.strip()) <= MAX_LABEL_LENGTH):
         raise ConfigError(
-            f"{where!r} is {shown(raw)}; a label is one line of 1 to {MAX_LABEL_LENGTH} printable characters. Shorten "
+            f"{where!r} is {quote(raw)}; a label is one line of 1 to {MAX_LABEL_LENGTH} printable characters. Shorten "
             "it, or leave it out."
         )
     return raw.strip()
@@ -56,10 +56,10 @@ def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
     """
     if not isinstance(raw, Mapping) or not isinstance(raw.get("_target_"), str):
         raise ConfigError(
-            f"{where!r} is {shown(raw)}; it names a class as {{_target_: dotted.path, parameter: value}}. Add _target_."
+            f"{where!r} is {quote(raw)}; it names a class as {{_target_: dotted.path, parameter: value}}. Add _target_."
         )
     _check_depth(raw, where)
-    tried = Attempts()
+    tried = ErrorCollector()
     cls = tried.attempt(_class, raw["_target_"], where, allow)
     for key, value in raw.items():
         if str(key).startswith("_"):
@@ -68,7 +68,7 @@ def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
             tried.attempt(parameters.check, str(key), value, cls, where)
         tried.attempt(_nested, value, f"{where}.{key}", allow)
     tried.check()
-    return {str(k): plain(v) for k, v in raw.items()}
+    return {str(k): to_plain_data(v) for k, v in raw.items()}
 
 
 def _class(path: str, where: str, allow: Sequence[str]) -> type:
@@ -228,7 +228,7 @@ def _nested(value: Any, where: str, allow: Sequence[str]) -> None:
     if isinstance(value, Mapping) and "_target_" in value:
         make(value, where, allow)
     elif isinstance(value, (Mapping, list, tuple)):
-        tried = Attempts()
+        tried = ErrorCollector()
         for label, part in _labelled(value):
             tried.attempt(_nested, part, f"{where}{label}", allow)
         tried.check()

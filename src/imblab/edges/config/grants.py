@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.core import admission
-from imblab.edges.config.checks import flag, shown
+from imblab.edges.config.checks import check_flag, quote
 from imblab.errors import ConfigError, combined
 
 #: Overrides that grant something, with what grants nothing.
@@ -28,7 +28,7 @@ CONNECTING = {
 }
 
 
-def allowed(value: Any) -> tuple[str, ...]:
+def parse_allow(value: Any) -> tuple[str, ...]:
     """Read the value of ``allow``, and let packages of the current folder be imported if it names one.
 
     Parameters
@@ -54,7 +54,7 @@ def allowed(value: Any) -> tuple[str, ...]:
         isinstance(entry, str) and admission.ALLOW_ENTRY.fullmatch(entry) for entry in value
     ):
         raise ConfigError(
-            f"'allow' is {shown(value)}; it lists packages, modules or classes of yours that a study may name, in "
+            f"'allow' is {quote(value)}; it lists packages, modules or classes of yours that a study may name, in "
             "addition to the shipped ones. Write for example allow=[mypackage]."
         )
     entries = tuple(dict.fromkeys(entry for entry in value if entry not in admission.SHIPPED))
@@ -126,7 +126,7 @@ def check_sources(mapping: Mapping[str, Any], granted: Mapping[str, Any]) -> Non
         raise combined(errors)
 
 
-def granted(composed: Mapping[str, Any]) -> dict[str, bool]:
+def parse_grants(composed: Mapping[str, Any]) -> dict[str, bool]:
     """Read what the words on the command line grant a received study.
 
     Parameters
@@ -137,4 +137,4 @@ def granted(composed: Mapping[str, Any]) -> dict[str, bool]:
     -------
     dict of str to bool
     """
-    return {key: flag(composed.get(key, False), key) for key in ("allow_network", "allow_sql")}
+    return {key: check_flag(composed.get(key, False), key) for key in ("allow_network", "allow_sql")}

@@ -38,15 +38,15 @@ def learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     ConfigError
         If it is not a classifier, is not admitted, has a value that its class refuses, or splits the rows it receives.
     """
-    where = f"learner.{checks.name(name, 'learner')}"
-    checks.known(raw, ("label", "make", "space", "staged", "rebalances"), "key", where)
+    where = f"learner.{checks.check_name(name, 'learner')}"
+    checks.check_keys(raw, ("label", "make", "space", "staged", "rebalances"), "key", where)
     make = estimators.make(raw.get("make"), f"{where}.make", allow)
     _check(make, f"{where}.make", allow)
-    tried = checks.Attempts()
-    given = {str(key): text for key, text in checks.section(raw, "space", where).items() if text is not None}
+    tried = checks.ErrorCollector()
+    given = {str(key): text for key, text in checks.read_section(raw, "space", where).items() if text is not None}
     space = {key: tried.attempt(_axis, key, text, make, f"{where}.space", allow) for key, text in given.items()}
     tried.check()
-    says_so = checks.flag(raw.get("rebalances", False), f"{where}.rebalances")
+    says_so = checks.check_flag(raw.get("rebalances", False), f"{where}.rebalances")
     rebalances = says_so or estimators.rebalances(make, space, allow)
     label = estimators.read_label(raw.get("label"), f"{where}.label")
     return Learner(name, make, space, _staged(raw.get("staged") or {}, make, f"{where}.staged"), rebalances, label)
@@ -73,7 +73,7 @@ def _axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequ
         raise ConfigError(unknown("parameter", name, estimator_specs.parameter_names(make), f"in {where!r}"))
     if name == "random_state":
         raise ConfigError(
-            f"'{where}.random_state' is {checks.shown(text)}; everything random gets the one seed of the "
+            f"'{where}.random_state' is {checks.quote(text)}; everything random gets the one seed of the "
             "study, and seeds are not tuned. Leave it out and set seed=0."
         )
     estimators.check_spelling(estimators.built(make, where, allow), [name], make, where)
@@ -83,17 +83,17 @@ def _axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequ
         parameters.check(name, value, cls, where)
         if name.rpartition("__")[2] in splitting.WATCHED:
             splitting.check(estimators.built({**make, name: value}, where, allow), where, searched=True)
-    if numbers := [value for value in values if checks.is_number(value)]:
+    if numbers := [value for value in values if checks.is_finite_number(value)]:
         estimators.check_products(estimators.built({**make, name: max(numbers)}, where, allow), f"{where}.{name}")
     return axis
 
 
 def _staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
     needed = ("parameter", "argument", "form")
-    checks.known(raw, (*needed, "only", "made"), "key", where)
+    checks.check_keys(raw, (*needed, "only", "made"), "key", where)
     if raw and (not set(needed) <= set(raw) or raw["form"] not in ("count", "range")):
         raise ConfigError(
-            f"{where!r} is {checks.shown(dict(raw))}; it names the parameter that counts rounds, the argument of "
+            f"{where!r} is {checks.quote(dict(raw))}; it names the parameter that counts rounds, the argument of "
             "predict_proba and its form, count or range. Write for example {parameter: n_estimators, argument: "
             "num_iteration, form: count}."
         )
@@ -101,10 +101,10 @@ def _staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
     argument, made = raw.get("argument"), raw.get("made")
     if raw and ((ours and argument not in STAGES) or not (made is None or re.fullmatch(r"[A-Za-z]\w*", str(made)))):
         raise ConfigError(
-            f"{where!r} is {checks.shown(dict(raw))}; its argument of predict_proba says how many rounds are asked, "
+            f"{where!r} is {checks.quote(dict(raw))}; its argument of predict_proba says how many rounds are asked, "
             f"by {' or '.join(STAGES)}, and `made` is a public attribute. Correct them, or leave {where} out."
         )
-    found: dict[str, Any] = checks.plain(raw)
+    found: dict[str, Any] = checks.to_plain_data(raw)
     return found
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from imblab.core import admission
-from imblab.edges.config.checks import is_number, shown
+from imblab.edges.config.checks import is_finite_number, quote
 from imblab.errors import ConfigError
 
 
@@ -115,7 +115,7 @@ def check(name: str, value: Any, cls: type, where: str) -> None:
         last = part.rpartition("__")[2]
         if last in SEEDS and (last == "random_state" or is_booster(cls)) and leaf is not None:
             raise ConfigError(
-                f"'{where}.{part}' is {shown(leaf)}; everything random gets the one seed of the study. Leave it "
+                f"'{where}.{part}' is {quote(leaf)}; everything random gets the one seed of the study. Leave it "
                 "out and set seed=0."
             )
         if is_ours_to_check(cls):
@@ -162,7 +162,7 @@ def _check_reach(name: str, last: str, value: Any, where: str) -> None:
         )
     if last in FUNCTIONS and value is not None:
         raise ConfigError(
-            f"'{where}.{name}' is {shown(value)}; it takes a function or an object, which "
+            f"'{where}.{name}' is {quote(value)}; it takes a function or an object, which "
             "a study cannot hold. Leave it out, or write a class of your own and name its package in `allow`."
         )
 
@@ -170,17 +170,17 @@ def _check_reach(name: str, last: str, value: Any, where: str) -> None:
 def _check_content(name: str, last: str, value: Any, where: str) -> None:
     if last == "dtype" and value is not None and value not in NUMERIC_TYPES:
         raise ConfigError(
-            f"'{where}.{name}' is {shown(value)}; rows are numbers. Write one of {', '.join(NUMERIC_TYPES)}, or leave "
+            f"'{where}.{name}' is {quote(value)}; rows are numbers. Write one of {', '.join(NUMERIC_TYPES)}, or leave "
             "it out."
         )
     if last in CELLS and isinstance(value, str) and (last, value) != ("categories", "auto"):
         raise ConfigError(
-            f"'{where}.{name}' is {shown(value)}; it stands in the place of a value of a row, and rows are numbers. "
+            f"'{where}.{name}' is {quote(value)}; it stands in the place of a value of a row, and rows are numbers. "
             "Write a number, or leave it out."
         )
     if last in PATTERNS and isinstance(value, str) and (not re.fullmatch(PATTERNS[last], value) or "__" in value):
         raise ConfigError(
-            f"'{where}.{name}' is {shown(value)}; a study holds no text that is looked up or filled in. Leave it out."
+            f"'{where}.{name}' is {quote(value)}; a study holds no text that is looked up or filled in. Leave it out."
         )
 
 
@@ -195,7 +195,7 @@ def _check_size(name: str, last: str, value: Any, cls: type, where: str) -> None
         threads = "; fits run in parallel over processes (runner.n_jobs)" if known[last] == MAX_THREADS else ""
         example = f"{name}: {known[last]} there" if "[" in where else f"{where}.{name}={known[last]}"
         raise ConfigError(
-            f"'{where}.{name}' is {shown(value)}; it takes at most {known[last]}, since more exhausts memory or time"
+            f"'{where}.{name}' is {quote(value)}; it takes at most {known[last]}, since more exhausts memory or time"
             f"{threads}. Write for example {example}."
         )
 
@@ -244,11 +244,11 @@ def _number(value: Any) -> int | float | None:
 
 
 def _check_layers(value: Any, where: str) -> None:
-    layers = [size for size in (value if isinstance(value, (list, tuple)) else [value]) if is_number(size)]
+    layers = [size for size in (value if isinstance(value, (list, tuple)) else [value]) if is_finite_number(size)]
     weights = sum(a * b for a, b in pairwise(layers))
     if len(layers) > MAX_LAYERS or weights > MAX_WEIGHTS:
         raise ConfigError(
-            f"'{where}.hidden_layer_sizes' is {shown(value)}; a network has at most {MAX_LAYERS} layers and "
+            f"'{where}.hidden_layer_sizes' is {quote(value)}; a network has at most {MAX_LAYERS} layers and "
             f"{MAX_WEIGHTS} weights between them, since more exhausts memory. Write for example [100,50]."
         )
 
@@ -268,12 +268,12 @@ def check_word(name: str, value: Any, where: str) -> None:
     """
     if any(not text.isprintable() or " " in text or "=" in text for text in _texts([name, value])):
         raise ConfigError(
-            f"'{where}.{name}' is {shown(value)}; a text for a constructor that takes any parameter is one word, "
+            f"'{where}.{name}' is {quote(value)}; a text for a constructor that takes any parameter is one word, "
             "without blanks and '='. Write it as one word, or as a list."
         )
     if any(_brackets(text) > MAX_BRACKETS for text in _texts([name, value])):
         raise ConfigError(
-            f"'{where}.{name}' is {shown(value)}; brackets stand at most {MAX_BRACKETS} deep in one another, since "
+            f"'{where}.{name}' is {quote(value)}; brackets stand at most {MAX_BRACKETS} deep in one another, since "
             "more ends the process. Write it flatter."
         )
 

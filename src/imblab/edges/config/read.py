@@ -9,19 +9,19 @@ from typing import Any
 
 from imblab.core import measures
 from imblab.edges.config import checks, claims, grants, parameters, sweeps
-from imblab.edges.config.checks import flag, is_number, shown
-from imblab.edges.config.checks import known as _known
-from imblab.edges.config.checks import name as _name
-from imblab.edges.config.checks import plain as _plain
-from imblab.edges.config.checks import section as _section
-from imblab.edges.config.checks import whole as _whole
+from imblab.edges.config.checks import check_flag, is_finite_number, quote
+from imblab.edges.config.checks import check_keys as _known
+from imblab.edges.config.checks import check_name as _name
+from imblab.edges.config.checks import check_whole_number as _whole
+from imblab.edges.config.checks import read_section as _section
+from imblab.edges.config.checks import to_plain_data as _plain
 from imblab.edges.config.learners import learner
 from imblab.edges.config.strategies import KNOBS, strategy
 from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError, unknown
 from imblab.study import Choice, Claims, Interval, Measure, Protocol, Study, Tuning
 
-KEYS = ("name", "seed", "primary", "dataset", "learner", "strategy", "protocol", "search", "measures", "claims")
+STUDY_KEYS = ("name", "seed", "primary", "dataset", "learner", "strategy", "protocol", "search", "measures", "claims")
 METHODS = ("grid", "random", "qmc", "tpe")
 NEEDS = ("label", "probability", "score", "amount")
 #: The largest design: a study is laid out in memory before it runs.
@@ -30,7 +30,7 @@ MAX_FOLDS, MAX_REPEATS, MAX_TRIALS, MAX_CANDIDATES = 1_000, 1_000, 100_000, 1_00
 LAST_SEED = 2**32 - 1
 
 
-def read(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, bool] | None = None) -> Study:
+def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, bool] | None = None) -> Study:
     """Build a study from plain data.
 
     Parameters
@@ -52,11 +52,9 @@ def read(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, bool] | 
         For every value that cannot be asked, all of them at once, before anything is loaded.
     """
     if not isinstance(mapping, Mapping):
-        raise ConfigError(
-            f"'study' is {shown(mapping)}; a question is a mapping. Write it with some of the keys {', '.join(KEYS)}."
-        )
-    _known(mapping, KEYS, "key", "the study")
-    found = checks.Attempts()
+        raise ConfigError(f"'study' is {quote(mapping)}; a study is a mapping. Its keys are {', '.join(STUDY_KEYS)}.")
+    _known(mapping, STUDY_KEYS, "key", "the study")
+    found = checks.ErrorCollector()
 
     def each(key: str, reader: Callable[..., Any], *more: Any) -> list[Any]:
         members = found.attempt(_section, mapping, key) or {}
@@ -170,7 +168,7 @@ def _given(key: str, value: Any) -> dict[str, Any]:
 def _spec(name: str, raw: Any) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
         raise ConfigError(
-            f"'dataset.{name}' is {shown(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
+            f"'dataset.{name}' is {quote(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
             f"target: ...}}. Describe it, or leave {name!r} out of dataset=[...]."
         )
     return safe_yaml.current_spelling({str(k): _plain(v) for k, v in raw.items()})
@@ -185,7 +183,7 @@ def _measure(name: str, raw: Any, allow: Sequence[str]) -> Measure:
         name,
         str(raw.get("function")),
         raw["needs"],
-        flag(raw.get("greater_is_better", True), f"{where}.greater_is_better"),
+        check_flag(raw.get("greater_is_better", True), f"{where}.greater_is_better"),
         _range(raw.get("range"), f"{where}.range"),
         str(raw.get("reference") or ""),
         {str(k): _plain(v) for k, v in _section(raw, "parameters", where).items()},
@@ -198,9 +196,9 @@ def _measure(name: str, raw: Any, allow: Sequence[str]) -> Measure:
 
 def _range(raw: Any, where: str) -> tuple[float | None, float | None]:
     ends = [None, None] if raw is None else raw
-    if not isinstance(ends, (list, tuple)) or len(ends) != 2 or not all(v is None or is_number(v) for v in ends):
+    if not isinstance(ends, (list, tuple)) or len(ends) != 2 or not all(v is None or is_finite_number(v) for v in ends):
         raise ConfigError(
-            f"{where!r} is {shown(raw)}; it is a pair of the lowest and the highest value, null where there is no "
+            f"{where!r} is {quote(raw)}; it is a pair of the lowest and the highest value, null where there is no "
             "bound. Write for example [0, 1]."
         )
     low, high = ends
@@ -226,10 +224,10 @@ def _protocol(raw: Any) -> Protocol:
 
 
 def _gap(raw: Any) -> str | float | None:
-    if raw is None or (isinstance(raw, str) and raw) or (is_number(raw) and raw >= 0):
+    if raw is None or (isinstance(raw, str) and raw) or (is_finite_number(raw) and raw >= 0):
         return raw  # type: ignore[no-any-return]
     raise ConfigError(
-        f"'protocol.gap' is {shown(raw)}; it is the least distance between training and test times, a duration or a "
+        f"'protocol.gap' is {quote(raw)}; it is the least distance between training and test times, a duration or a "
         "number, at least 0. Write for example protocol.gap=30D, or null."
     )
 
@@ -252,8 +250,8 @@ def _tuning(raw: Any) -> Tuning:
                 f"'search.n_trials' is {trials} and the search is 'grid', which walks every candidate; a number of "
                 "trials belongs to a drawn search. Leave it out, or choose search=random, qmc or tpe."
             )
-    tune = flag(raw.get("tune_learner", False), "search.tune_learner")
-    prune = flag(raw.get("prune", False), "search.prune")
+    tune = check_flag(raw.get("tune_learner", False), "search.tune_learner")
+    prune = check_flag(raw.get("prune", False), "search.prune")
     if prune and method == "tpe":
         raise ConfigError(
             "'search.prune' is true and the search is 'tpe', which learns from every value; only grid, random and qmc "

@@ -10,8 +10,8 @@ import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from imblab.edges.config.checks import shown
-from imblab.edges.config.typed import as_meant
+from imblab.edges.config.checks import quote
+from imblab.edges.config.typed import quote_as_meant
 from imblab.errors import ConfigError, combined, presentable, unknown
 from imblab.overrides import to_shell
 
@@ -49,9 +49,9 @@ def check_choice(override: Override, known: Sequence[str]) -> None:
         return
     many = group in MEMBERS
     example = f"[{','.join(known[:2])}]" if many else (known or ["name"])[0]
-    chosen = "nothing" if value is None else shown(value)
+    chosen = "nothing" if value is None else quote(value)
     raise ConfigError(
-        f"override {shown(override.input_line)} chooses {chosen}; group {group!r} is chosen by "
+        f"override {quote(override.input_line)} chooses {chosen}; group {group!r} is chosen by "
         f"{'a list of names' if many else 'one name'}. Write for example {group}={example}, or leave it out."
     )
 
@@ -80,7 +80,7 @@ def check_known(asked: Sequence[Override], groups: Iterable[str], options: Optio
         for name in value if isinstance(value, list) else [value]:
             # A name with a slash is a file in a folder of the group, which Hydra finds.
             if isinstance(name, str) and name not in known and "/" not in name:
-                wrong.append(missing(group, name, known))
+                wrong.append(unknown_option(group, name, known))
     if wrong:
         raise combined(wrong)
 
@@ -106,7 +106,7 @@ def check_chosen(composed: Mapping[str, Any], asked: Sequence[Override], options
             raise _unchosen(group, name, override, options)
 
 
-def missing(group: str, name: str, known: Sequence[str]) -> ConfigError:
+def unknown_option(group: str, name: str, known: Sequence[str]) -> ConfigError:
     """The refusal of an option that a group does not have.
 
     Parameters
@@ -136,7 +136,7 @@ def missing(group: str, name: str, known: Sequence[str]) -> ConfigError:
     return ConfigError(unknown(noun, name, bundled, hint=hint))
 
 
-def explained(error: Exception, asked: Sequence[Override], options: Options) -> ConfigError:
+def explain_composition_error(error: Exception, asked: Sequence[Override], options: Options) -> ConfigError:
     """The refusal behind whatever Hydra raised while it composed.
 
     Parameters
@@ -152,8 +152,8 @@ def explained(error: Exception, asked: Sequence[Override], options: Options) -> 
     """
     if isinstance(error, (yaml.YAMLError, UnicodeDecodeError)):
         return ConfigError(
-            f"a file of the groups is no YAML ({fault(error)}); every option of a group is a YAML file in UTF-8. "
-            "Repair the file."
+            f"a file of the groups is not YAML ({describe_yaml_error(error)}); every option of a group is a YAML file "
+            "in UTF-8. Repair the file."
         )
     cause = error.__cause__ or error
     key, parent = str(getattr(cause, "full_key", "") or ""), getattr(cause, "parent_node", None)
@@ -163,9 +163,9 @@ def explained(error: Exception, asked: Sequence[Override], options: Options) -> 
     said = presentable(str(cause).splitlines()[0]).removesuffix(".")[:200]
     said = re.sub(r"\w*(Error|Exception) raised while resolving interpolation: ", "", said).strip('"')
     said = said.replace("DictConfig", "a mapping").replace("ListConfig", "a list")
-    what = f"override {shown(override.input_line)} does not fit" if override else "the study does not compose"
+    what = f"override {quote(override.input_line)} does not fit" if override else "the study does not compose"
     text = str(override.input_line) if override else ""
-    form = as_meant(text) if "${" in text and text.lstrip("+").startswith("dataset.") else None
+    form = quote_as_meant(text) if "${" in text and text.lstrip("+").startswith("dataset.") else None
     word = f" To give it as a text: {to_shell([form])}." if form else ""
     return ConfigError(
         f"{what} ({said}); a value takes the place of one of its kind, under a key that exists, and every ${{...}} "
@@ -186,7 +186,7 @@ def _culprit(said: str, key: str, asked: Sequence[Override]) -> Override | None:
     return None
 
 
-def fault(error: Exception) -> str:
+def describe_yaml_error(error: Exception) -> str:
     """What is wrong with a text that should be YAML, and where."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
@@ -204,19 +204,19 @@ def _stray(override: Override, key: str, parent: Any, options: Options) -> Confi
     siblings = [str(k) for k in parent if section or k != "hydra"] if isinstance(parent, DictConfig) else []
     if not siblings:
         return ConfigError(
-            f"override {shown(override.input_line)} sets {key!r}, where no key is known; what is new is added with a "
+            f"override {quote(override.input_line)} sets {key!r}, where no key is known; what is new is added with a "
             f"plus. Write +{key}=... if it is meant."
         )
     place = f"in {section!r}" if section else "in the study"
-    return ConfigError(f"override {shown(override.input_line)}: {unknown('key', name, siblings, place)}")
+    return ConfigError(f"override {quote(override.input_line)}: {unknown('key', name, siblings, place)}")
 
 
 def _unchosen(group: str, name: str, override: Override, options: Options) -> ConfigError:
     noun, known = NOUNS.get(group, group), options(group)
     if name not in known:
-        return ConfigError(f"override {shown(override.input_line)}: {unknown(noun, name, known)}")
+        return ConfigError(f"override {quote(override.input_line)}: {unknown(noun, name, known)}")
     return ConfigError(
-        f"override {shown(override.input_line)} speaks of {noun} {name!r}, which is not chosen; a study holds what its "
+        f"override {quote(override.input_line)} speaks of {noun} {name!r}, which is not chosen; a study holds what its "
         f"groups name. Choose it too, as in {group}=[..., {name}], or leave the override out."
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imblab.edges.config.checks import shown
+from imblab.edges.config.checks import quote
 from imblab.edges.config.parameters import is_booster
 from imblab.errors import ConfigError, combined
 
@@ -65,7 +65,7 @@ def check(learner: Any, where: str, searched: bool = False) -> None:
     """
     found = [
         ConfigError(
-            f"'{where}.{path}{name}' is {shown(value)}, with which {type(estimator).__name__} splits the rows it "
+            f"'{where}.{path}{name}' is {quote(value)}, with which {type(estimator).__name__} splits the rows it "
             "receives; those hold synthetic rows, and a learner must neither validate nor calibrate on them. "
             f"{_way_out(name, f'{where}.{path}{name}', searched)}."
         )

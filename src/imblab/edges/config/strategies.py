@@ -23,11 +23,11 @@ def strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
     ConfigError
         If a knob has a value it cannot have, or no place to go.
     """
-    where = f"strategy.{checks.name(name, 'strategy')}"
-    checks.known(raw, ("label", "sampler", "prior_correction", *KNOBS, "calibration", "space"), "key", where)
+    where = f"strategy.{checks.check_name(name, 'strategy')}"
+    checks.check_keys(raw, ("label", "sampler", "prior_correction", *KNOBS, "calibration", "space"), "key", where)
     sampler = _sampler(raw.get("sampler"), f"{where}.sampler", allow)
     given = raw.get("space") or {}
-    checks.known(given, KNOBS, "knob", f"{where}.space")
+    checks.check_keys(given, KNOBS, "knob", f"{where}.space")
     space = {n: _axis(n, given[n], f"{where}.space.{n}") for n in KNOBS if given.get(n) is not None}
     fixed = {n: raw.get(n) for n in ("ratio", "k", "weight") if n not in space and raw.get(n) is not None}
     for knob, value in fixed.items():
@@ -101,7 +101,7 @@ def _check_places(sampler: Mapping[str, Any] | None, knobs: Mapping[str, Any], w
         taken = [place for place in PLACES[knob] if sampler.get(place) is not None]
         if taken:
             raise ConfigError(
-                f"'{where}.sampler.{taken[0]}' is {checks.shown(sampler[taken[0]])} while the knob {knob!r} is set "
+                f"'{where}.sampler.{taken[0]}' is {checks.quote(sampler[taken[0]])} while the knob {knob!r} is set "
                 f"too; the knob is that parameter. Leave it out of the sampler and set {where}.{knob}."
             )
 
@@ -127,7 +127,7 @@ def _axis(knob: str, given: Any, where: str) -> Axis:
 
 
 def _check_knob(knob: str, value: Any, where: str) -> None:
-    number = checks.is_number(value)
+    number = checks.is_finite_number(value)
     rules = {
         "ratio": (number and 0 < value <= 1, "a ratio lies above 0 and at most at 1 (minority to majority)", "0.5"),
         "k": (number and value >= 1 and float(value).is_integer(), "k is a whole number, at least 1", "5"),
@@ -138,6 +138,6 @@ def _check_knob(knob: str, value: Any, where: str) -> None:
     if not fits:
         searched = ".space." in where
         raise ConfigError(
-            f"{where!r} {'holds' if searched else 'is'} {checks.shown(value)}; {rule}. Write for example "
+            f"{where!r} {'holds' if searched else 'is'} {checks.quote(value)}; {rule}. Write for example "
             f"{f'choice({example})' if searched else example}."
         )

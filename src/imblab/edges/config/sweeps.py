@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Quote, 
 from hydra.errors import HydraException
 
 from imblab.core import spaces
-from imblab.edges.config.checks import is_number, shown
+from imblab.edges.config.checks import is_finite_number, quote
 from imblab.errors import ConfigError, describe
 from imblab.study import Axis, Choice, Interval, Scalar
 
@@ -62,7 +62,7 @@ def axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -
     tags: set[str] = getattr(parsed, "tags", set()) - {"log"}
     if tags or (isinstance(parsed, (ChoiceSweep, RangeSweep)) and parsed.tags):
         raise ConfigError(
-            f"{where!r} is {shown(given)}; the only tag is log, and it goes with an interval. Write for example "
+            f"{where!r} is {quote(given)}; the only tag is log, and it goes with an interval. Write for example "
             "tag(log,interval(1,50))."
         )
     if isinstance(parsed, IntervalSweep):
@@ -70,10 +70,10 @@ def axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -
     values = _values(parsed, where, given)
     if not values:
         raise ConfigError(
-            f"{where!r} is {shown(given)}, which holds no value; a space lists at least one. Write for example "
+            f"{where!r} is {quote(given)}, which holds no value; a space lists at least one. Write for example "
             f"{GRAMMAR}."
         )
-    if not all(isinstance(value, (str, bool)) or is_number(value) for value in values):
+    if not all(isinstance(value, (str, bool)) or is_finite_number(value) for value in values):
         raise _unknown(given, where)
     _check_distinct(values, where, absolute)
     if integer:
@@ -105,7 +105,7 @@ def _parsed(given: Any, where: str) -> Any:
         return OverridesParser.create().parse_override(f"x={given}").value()
     except (HydraException, ValueError, RecursionError) as error:  # a number of thousands of digits, deep brackets
         raise ConfigError(
-            f"{where!r} is {shown(given)}, which is no space ({said(error)}); spaces are written in Hydra's "
+            f"{where!r} is {quote(given)}, which is no space ({said(error)}); spaces are written in Hydra's "
             f"sweep grammar. Write for example {GRAMMAR}."
         ) from error
 
@@ -143,18 +143,18 @@ def _values(parsed: Any, where: str, given: Any) -> list[Scalar]:
 
 def _unknown(given: Any, where: str) -> ConfigError:
     return ConfigError(
-        f"{where!r} is {shown(given)}, which a search cannot walk; a space is a list of plain finite values, a range "
+        f"{where!r} is {quote(given)}, which a search cannot walk; a space is a list of plain finite values, a range "
         f"or an interval. Write for example {GRAMMAR}."
     )
 
 
 def _range(sweep: RangeSweep, where: str, given: Any) -> list[Scalar]:
     ends = (sweep.start, sweep.stop, sweep.step)
-    if sweep.shuffle or not sweep.step or not all(map(is_number, ends)):
+    if sweep.shuffle or not sweep.step or not all(map(is_finite_number, ends)):
         raise _unknown(given, where)
     if (sweep.stop - sweep.start) / sweep.step > MOST:
         raise ConfigError(
-            f"{where!r} is {shown(given)}, which lists more than {MOST} values; every one of them is tried. Take wider "
+            f"{where!r} is {quote(given)}, which lists more than {MOST} values; every one of them is tried. Take wider "
             "steps, or an interval with search=tpe."
         )
     # Decimals of the written numbers, so that .1 + .2 is .3; the stop is left out, as Hydra and Python do.
@@ -171,7 +171,7 @@ def _interval(sweep: IntervalSweep, where: str, integer: bool) -> Interval:
     low, high = sweep.start, sweep.end
     log = "log" in sweep.tags
     integer = integer or (isinstance(low, int) and isinstance(high, int))
-    if not (is_number(low) and is_number(high) and low < high):
+    if not (is_finite_number(low) and is_finite_number(high) and low < high):
         raise ConfigError(
             f"{where!r} is interval({low:g},{high:g}); the low end lies below the high end, and both are finite. "
             "Correct the ends."
@@ -190,7 +190,7 @@ def _whole(value: Scalar, where: str) -> int:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer():
         return int(value)
     raise ConfigError(
-        f"{where!r} holds {shown(value)}; this parameter takes whole numbers only. Write for example choice(3,5)."
+        f"{where!r} holds {quote(value)}; this parameter takes whole numbers only. Write for example choice(3,5)."
     )
 
 
@@ -208,7 +208,7 @@ def grid_of(given: Any, where: str) -> tuple[float, ...] | str:
     numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1]
     if isinstance(found, Interval) or len(numbers) != len(values) or sorted(set(numbers)) != numbers:
         raise ConfigError(
-            f"{where!r} is {shown(given)}; thresholds are listed numbers from 0 to 1 in rising order, or 'observed'. "
+            f"{where!r} is {quote(given)}; thresholds are listed numbers from 0 to 1 in rising order, or 'observed'. "
             "Write for example range(0.01,1,0.01)."
         )
     return tuple(float(v) for v in numbers)

@@ -20,7 +20,7 @@ UNREADABLE = (HydraException, ValueError, RecursionError)
 ONE_WORD = re.compile(r"\+*dataset\.[^.]+\.(target|positive|groups|time|amount|id|parent|source|name|path|sheet|sep)")
 
 
-def parse_all(texts: Sequence[str]) -> list[Override]:
+def parse_overrides(texts: Sequence[str]) -> list[Override]:
     """Read overrides as typed.
 
     Parameters
@@ -39,7 +39,7 @@ def parse_all(texts: Sequence[str]) -> list[Override]:
     found, refusals = [], []
     for text in texts:
         try:
-            found.append(parsed(text))
+            found.append(parse_override(text))
         except ConfigError as refusal:
             refusals.append(refusal)
     if refusals:
@@ -47,7 +47,7 @@ def parse_all(texts: Sequence[str]) -> list[Override]:
     return found
 
 
-def parsed(text: str) -> Override:
+def parse_override(text: str) -> Override:
     """One override as typed; refused where it speaks to Hydra itself or sweeps over what is no space."""
     if text in ("-m", "--multirun"):
         raise ConfigError(
@@ -75,7 +75,7 @@ def parsed(text: str) -> Override:
         raise _misread(text, error) from None
     override.input_line = text
     if not space and override.is_sweep_override():
-        form = as_meant(text) if key.lstrip("+~").startswith("dataset.") else None
+        form = quote_as_meant(text) if key.lstrip("+~").startswith("dataset.") else None
         word = f" If {value!r} is one word, write {to_shell([form])}." if form else ""
         raise ConfigError(
             f"override {text!r} sweeps over {override.key_or_group!r}; only spaces are swept, inside one study. "
@@ -85,7 +85,7 @@ def parsed(text: str) -> Override:
     return override
 
 
-def as_meant(text: str) -> str | None:
+def quote_as_meant(text: str) -> str | None:
     """An override with its words quoted, so that Hydra reads each as it was typed.
 
     Parameters
@@ -126,7 +126,7 @@ def _misread(text: str, error: Exception) -> ConfigError:
     if "://" in text:  # the parser quotes the text up to where it stopped, and that may be half of a password
         said, form = "", None
     else:
-        said, form = f" ({sweeps.said(error)})", as_meant(text)
+        said, form = f" ({sweeps.said(error)})", quote_as_meant(text)
     if form is None:
         return ConfigError(
             f"override {text!r} cannot be read{said}; overrides are written key=value in Hydra's grammar. Quote the "

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from imblab.errors import StudyError, refusal
+from imblab.errors import StudyError, explain_os_error
 
 #: Folder of a study that holds its rescored studies, one folder per label.
 RESCORED_FOLDER = "rescored"
@@ -296,7 +296,7 @@ def four_part_errors(path: Path, act: str) -> Iterator[None]:
             for above in reversed(path.parents):
                 if above.exists() and not above.is_dir():
                     raise _wrong_type_error(above, above.stat().st_mode, "a folder") from error
-        raise StudyError(refusal(error, str(path), act)) from error
+        raise StudyError(explain_os_error(error, str(path), act)) from error
 
 
 def temporary_name(name: str) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from imblab.core.fitting import Prediction
 from imblab.edges import files
 from imblab.edges.store.journal import Journal, Row, orphans
-from imblab.errors import StudyError, presentable, refusal
+from imblab.errors import StudyError, explain_os_error, presentable
 from imblab.fields import flag, loaded, many, mapping, record, scalar, text, whole
 
 DEFAULT = Path("mlruns") / "predictions.sqlite"
@@ -69,7 +69,7 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StudyError(refusal(error, str(path.parent), "made")) from error
+            raise StudyError(explain_os_error(error, str(path.parent), "made")) from error
         try:
             self._base = connected(path)
             self._journal = Journal(path)
