@@ -217,7 +217,7 @@ def refusal(path: str, allow: Sequence[str]) -> ConfigError | None:
         finding += ", which is not among the classes that every study may name (docs/security.md lists them)"
     near = get_close_matches(path, sorted(ADMITTED), n=1, cutoff=0.96 if shipped else 0.9)
     if shipped and near:
-        return ConfigError(f"{finding}; a study names classes by their public path. Did you mean {near[0]!r}?")
+        return ConfigError(f"{finding}; a study names public paths. Did you mean {near[0]!r}? Correct the path.")
     guess = f"Did you mean {near[0]!r}? If not, and you" if near else "If you"
     return ConfigError(
         f"{finding}; any other class may read files or run code. {guess} trust it and the study, add "
