@@ -20,7 +20,7 @@ from imblab.commands.layout import lay_out
 from imblab.core import own_code
 from imblab.edges import ledger, runner
 from imblab.edges.runner import prediction_cache, worker
-from imblab.edges.store import Store
+from imblab.edges.store import SqliteStore
 from imblab.errors import ConfigError, FitError, StudyError
 from imblab.study import Choice, Learner, Measure, Strategy
 
@@ -269,7 +269,7 @@ def mine(packages, study):
 def fitted(monkeypatch):
     """The addresses of the fits that are made from here on."""
     found = []
-    bare = prediction_cache.fit_answer
+    bare = prediction_cache.fit_predict_many
     monkeypatch.setattr(
         prediction_cache, "fit_answer", lambda atom, *rest: found.append(atom.address) or bare(atom, *rest)
     )
@@ -322,7 +322,7 @@ def test_code_that_is_not_known_is_said_and_not_stored(study, tmp_path, monkeypa
         with pytest.warns(UserWarning, match="'made_up.Logit': module 'made_up' has no file.*not stored"):
             imblab.run(replace(own, name=name), folder=tmp_path / name, store_path=tmp_path / "p.sqlite")
     assert len(fits) == 6
-    with contextlib.closing(Store(tmp_path / "p.sqlite")) as kept:
+    with contextlib.closing(SqliteStore(tmp_path / "p.sqlite")) as kept:
         assert kept.facts()["answers"] == 0
 
 
@@ -365,7 +365,7 @@ def test_workers_with_other_code_are_replaced_once(study, monkeypatch, answers, 
     waiting = iter([*answers, *[[]] * 10])
     monkeypatch.setattr(worker.own_code, "agree", lambda code: next(waiting))
     engine = runner.Engine(2, executor=lambda n: started.append(n) or ThreadPoolExecutor(1))
-    work = runner.bundles(study, layout.plans, layout.cells)
+    work = runner.make_bundles(study, layout.plans, layout.cells)
     if not ends_well:
         with pytest.raises(StudyError, match=r"'a\.B': worker processes load other code"):
             runner.run(layout.datasets, work, engine, rows.append)
@@ -398,8 +398,8 @@ def test_a_fit_that_fails_is_made_once_a_bundle(packages, study, tmp_path, n_job
     tuned = [Strategy(name, threshold=rule) for name, rule in (("a", "tuned"), ("b", {"alert_rate": 0.1}), ("c", 0.5))]
     own = replace(study, learners=(Learner("mine", {"_target_": "ownpkg.model.Logit"}),), strategies=tuple(tuned))
     layout, rows = lay_out(own), []
-    engine = runner.Engine(n_jobs, partial(Store, tmp_path / "p.sqlite"))
-    tally = runner.run(layout.datasets, runner.bundles(own, layout.plans, layout.cells), engine, rows.append)
+    engine = runner.Engine(n_jobs, partial(SqliteStore, tmp_path / "p.sqlite"))
+    tally = runner.run(layout.datasets, runner.make_bundles(own, layout.plans, layout.cells), engine, rows.append)
     assert {row.status for row in rows} == {"failed"}
     folds = own.protocol
     assert tally.fits == folds.outer_folds * (folds.inner_folds + 1)

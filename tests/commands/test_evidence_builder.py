@@ -41,8 +41,10 @@ def _here(done, tmp_path, monkeypatch):
 
 
 def gathered(layout, rows=None, get=None):
-    with closing(store.Store(store.DEFAULT.resolve())) as kept:
-        return evidence_builder.gather(layout, ledger.read_rows(HOME) if rows is None else rows, HOME, get or kept.get)
+    with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
+        return evidence_builder.build_evidence(
+            layout, ledger.read_rows(HOME) if rows is None else rows, HOME, get or kept.get
+        )
 
 
 def test_it_agrees_with_every_row_of_the_ledger():
@@ -68,12 +70,12 @@ def test_calibration_pools_the_outer_predictions_of_a_repeat(done):
     frame = evidence.read(FILE)
     rows = {row.key: row for row in ledger.read_rows(HOME)}
     data = layout.datasets["ecoli3"]
-    with closing(store.Store(store.DEFAULT.resolve())) as kept:
-        predict = replay.looking_up(kept.get)
+    with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
+        predict = replay.lookup_only(kept.get)
         p = np.full(len(data.y), np.nan)
         cells = [c for c in layout.cells if c.key.startswith("ecoli3/logistic/smote/1/")]
-        for task in replay.tasks(layout.study, data, layout.plans["ecoli3"], cells, predict):
-            p[task.cell.split.test] = replay.outer(task, rows[task.cell.key]).values
+        for task in replay.replay_tasks(layout.study, data, layout.plans["ecoli3"], cells, predict):
+            p[task.cell.split.test] = replay.outer_prediction(task, rows[task.cell.key]).values
     found = evidences.select(frame, "calibration", learner="logistic", strategy="smote", name="brier")
     assert found[found.repeat == 1].x.item() == pytest.approx(brier_score_loss(data.y, p), rel=1e-12)
 

@@ -44,7 +44,7 @@ def names(items):
 def test_the_baseline_and_what_answers_the_question_stay_to_the_last():
     every = ["none", "threshold", "smote_threshold", "class_weight", "smote", "adasyn", "random_under"]
     study = compose("name=x", "dataset=[ecoli3]", "learner=[logistic,knn]", f"strategy=[{','.join(every)}]")
-    steps = list(forecast.shrink(study))
+    steps = list(forecast.shrink_study(study))
     left = [names(step.strategies) for step in steps]
     assert [each for i, each in enumerate(left) if i and each != left[i - 1]] == [
         every[:6], every[:5], every[:4], every[:3]
@@ -57,7 +57,7 @@ def test_the_baseline_and_what_answers_the_question_stay_to_the_last():
 def test_declared_contrasts_keep_their_strategies():
     words = ("strategy=[none,threshold,smote,adasyn]", "claims.contrasts=[[adasyn,none]]")
     study = compose("name=x", "dataset=[ecoli3]", "learner=[logistic]", *words)
-    assert "adasyn" in names(list(forecast.shrink(study))[-1].strategies)
+    assert "adasyn" in names(list(forecast.shrink_study(study))[-1].strategies)
 
 
 def test_what_applies_nowhere_is_not_proposed(here, capsys):
@@ -90,9 +90,9 @@ def test_a_learner_that_no_strategy_applies_to_is_left_out():
     words = ("dataset=[ecoli3]", "learner=[logistic,knn]", "strategy=[class_weight]", "protocol=smoke")
     study = compose("name=x", *words)
     found = planning._forecasts(lay_out(study), None)
-    smaller = forecast.applicable(study, found)
+    smaller = forecast.drop_inapplicable(study, found)
     assert names(smaller.learners) == ["logistic"]
-    assert forecast.overrides(study, smaller) == {"learner": "[logistic]"}
+    assert forecast.shrinking_overrides(study, smaller) == {"learner": "[logistic]"}
 
 
 LINES = {
@@ -129,10 +129,10 @@ def test_the_line_asks_for_the_proposed_study_and_nothing_is_left_to_add(case, c
 
 @pytest.mark.parametrize("name", ["smote_ratio", "resample_or_not", "quickstart"])
 def test_every_shipped_experiment_has_a_line_for_its_smallest_form(name):
-    typed = planning.Typed((f"experiment={name}",))
+    typed = planning.CommandLine((f"experiment={name}",))
     study = compose(*typed.args)
     inline = {s.name for s in study.strategies} - typed.on_file()
-    smallest = list(forecast.shrink(study, inline))[-1]
+    smallest = list(forecast.shrink_study(study, inline))[-1]
     line = typed.line(study, smallest)
     assert config.to_mapping(compose(*shlex.split(line)[2:])) == config.to_mapping(smallest)
 
@@ -176,7 +176,7 @@ def test_overrides_say_what_differs():
     smote = replace(study.strategies[3], space={**study.strategies[3].space, "ratio": Choice((0.5,))})
     smaller = replace(study, strategies=(*study.strategies[:3], smote), learners=study.learners[:1])
     smaller = replace(smaller, protocol=replace(study.protocol, repeats=1))
-    assert forecast.overrides(study, smaller) == {
+    assert forecast.shrinking_overrides(study, smaller) == {
         "protocol.repeats": "1",
         "strategy": "[none,threshold,class_weight,smote]",
         "learner": "[logistic]",

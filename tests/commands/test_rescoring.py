@@ -39,7 +39,7 @@ def _here(done, tmp_path, monkeypatch):
 
 
 def answers():
-    with closing(store.Store(store.DEFAULT.resolve())) as kept:
+    with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
         return kept.facts()["answers"]
 
 
@@ -177,7 +177,7 @@ def test_other_data_are_refused(monkeypatch):
 
 
 def test_an_empty_store_answers_nothing_and_says_so():
-    store.DEFAULT.unlink()
+    store.DEFAULT_PATH.unlink()
     found = rescoring.rescore("small", "measures=[mcc,f2]")
     assert found.table.empty
     assert len(found.missing) == len(ledger.read_rows(HOME))

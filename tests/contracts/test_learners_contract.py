@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 import imblab
 from imblab.core import design, estimator_specs, fitting
 from imblab.core.fitting import fit_predict
-from imblab.core.preparation import Prepared
+from imblab.core.preparation import PreparedRows
 from imblab.errors import ConfigError
 from imblab.result import Evaluation
 from imblab.study import Choice, Dataset, Measure, Strategy, Tuning
@@ -77,11 +77,11 @@ def table(kind, n=200, positives=50):
 
 
 def answer(name, data, params=None, seed=0, fit=FIT, rows=ROWS, make=None):
-    atom = fitting.atom_of(
+    atom = fitting.fit_request(
         data, make or learner(name).make, None, {**FEW.get(name, {}), **(params or {})}, seed, fit, rows
     )
     with threadpool_limits(1):  # as the runner does
-        return fit_predict(atom, Prepared(data, fit))
+        return fit_predict(atom, PreparedRows(data, fit))
 
 
 @cache
@@ -125,13 +125,13 @@ def test_it_is_the_library_s_default_but_for_what_is_declared(name):
 def test_it_leaves_the_rows_of_a_part_to_the_next_candidate(name):
     """Candidates share a part, and the rows that SMOTE makes lie behind it in the same memory."""
     data, make = table("numeric"), {"_target_": "imblearn.over_sampling.SMOTE"}
-    shared = Prepared(data, FIT)
+    shared = PreparedRows(data, FIT)
     before = shared.X.tobytes()
     for ratio in (1.0, 0.5, 0.8):
         knobs = {**FEW.get(name, {}), "ratio": ratio, "k": 3}
-        atom = fitting.atom_of(data, learner(name).make, make, knobs, 0, FIT, ROWS)
+        atom = fitting.fit_request(data, learner(name).make, make, knobs, 0, FIT, ROWS)
         with threadpool_limits(1):
-            found, alone = fit_predict(atom, shared), fit_predict(atom, Prepared(data, FIT))
+            found, alone = fit_predict(atom, shared), fit_predict(atom, PreparedRows(data, FIT))
         np.testing.assert_array_equal(found.values, alone.values)
     assert shared.X.tobytes() == before
 

@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import imblab
 from imblab.core import design, fitting, sampling, splits
 from imblab.core.fitting import fit_predict
-from imblab.core.preparation import Prepared
+from imblab.core.preparation import PreparedRows
 from imblab.edges import config
 from imblab.errors import ConfigError
 from imblab.study import Choice, Dataset, Learner, Measure
@@ -138,9 +138,9 @@ def recorder(monkeypatch):
 
 def received(learner, sampler, data, params, seed):
     """The rows that a learner receives in one fit, and what the prediction says of them."""
-    make = sampling.form(sampler, data)
-    atom = fitting.atom_of(data, learner.make, make, params, seed, FIT, ROWS)
-    found = fit_predict(atom, Prepared(data, FIT))
+    make = sampling.sampler_for_columns(sampler, data)
+    atom = fitting.fit_request(data, learner.make, make, params, seed, FIT, ROWS)
+    found = fit_predict(atom, PreparedRows(data, FIT))
     return *Recorder.received[-1], found.reached
 
 
@@ -308,7 +308,7 @@ def test_one_study_of_all_ratios_and_neighbours_gives_every_learner_the_plain_ro
     assert rows.status.eq("ok").all()
 
     plan = splits.plan(data, question.protocol, 3)
-    inner = [fit for split in plan for fit, _ in splits.inner(data, question.protocol, 3, split, plan)]
+    inner = [fit for split in plan for fit, _ in splits.inner_pairs(data, question.protocol, 3, split, plan)]
     expected = {}
     for name in names:
         knobs = [(r, k) for r in ratios for k in ((None,) if name in RANDOM else ks)]

@@ -109,7 +109,7 @@ MADE_OF_ROWS = {
 def test_what_stores_rows_is_found_however_deep(case):
     estimator, keeper = MADE_OF_ROWS[case]
     fitted = estimator.fit(X, Y)
-    model.empty(fitted) if case != "own-that-cannot-be-written" else None
+    model.clear_samplers(fitted) if case != "own-that-cannot-be-written" else None
     assert row_keeper(fitted) == keeper
 
 
@@ -130,7 +130,7 @@ WITHOUT = {
 @pytest.mark.parametrize("case", WITHOUT)
 def test_what_stores_statistics_only_leaves(case):
     fitted = WITHOUT[case].fit(X, Y)
-    model.empty(fitted)
+    model.clear_samplers(fitted)
     assert row_keeper(fitted) is None
     assert not stored_rows(fitted, X)
 
@@ -193,7 +193,7 @@ def test_a_class_that_is_said_to_store_no_row_stores_none(path):
                 break
         else:
             pytest.skip("it reads another kind of table")
-    model.empty(fitted)
+    model.clear_samplers(fitted)
     assert row_keeper(fitted) is None
     assert not stored_rows(fitted, rows)
 

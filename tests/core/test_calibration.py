@@ -244,7 +244,7 @@ def task_of(strategy, predict=None, learner=LOGISTIC, primary="mcc", data=None, 
     study = Study("toy", 5, {}, (learner,), (strategy,), measures(), asked, primary, Tuning(**tuning))
     plan = splits.plan(data, asked, 5)
     (cell, *_) = design.expand(study, {"toy": plan})
-    return Task(cell, study, data, splits.inner(data, asked, 5, cell.split, plan), predict or Oracle())
+    return Task(cell, study, data, splits.inner_pairs(data, asked, 5, cell.split, plan), predict or Oracle())
 
 
 def of(kind, threshold=0.5, **knobs):
@@ -262,15 +262,15 @@ def raw(task, params=None):
 def test_a_learned_calibration_asks_the_inner_folds_even_at_a_fixed_threshold(kind):
     oracle = Oracle()
     task = task_of(of(kind), oracle)
-    row = evaluate.evaluate(task)
+    row = evaluate.evaluate_cell(task)
     assert (row.status, row.fits, row.threshold) == ("ok", INNER + 1, 0.5)
     assert len(oracle.asked) == INNER + 1
-    assert [a.address for a in evaluate.atoms(task)] == [a.address for a in oracle.asked[:INNER]]
+    assert [a.address for a in evaluate.inner_requests(task)] == [a.address for a in oracle.asked[:INNER]]
 
 
 def test_a_prior_at_a_fixed_threshold_needs_one_fit():
     oracle = Oracle()
-    row = evaluate.evaluate(task_of(of("prior"), oracle))
+    row = evaluate.evaluate_cell(task_of(of("prior"), oracle))
     assert (row.status, row.fits, len(oracle.asked), row.value) == ("ok", 1, 1, None)
 
 
@@ -278,7 +278,7 @@ def test_a_prior_at_a_fixed_threshold_needs_one_fit():
 @pytest.mark.parametrize("learner", [LOGISTIC, BAYES], ids=lambda x: x.name)
 def test_the_test_rows_are_set_right_by_all_inner_predictions_of_the_winner(kind, learner):
     task = task_of(of(kind, "tuned"), learner=learner)
-    row = evaluate.evaluate(task)
+    row = evaluate.evaluate_cell(task)
     inner, outer = raw(task)
     y = np.concatenate([toy().y[validate] for _, validate in task.pairs])
     score = calibration.score_of(np.concatenate(inner), learner.make)
@@ -286,7 +286,7 @@ def test_the_test_rows_are_set_right_by_all_inner_predictions_of_the_winner(kind
     test = toy().y[task.cell.split.test]
     assert row.scores["brier"] == pytest.approx(np.mean((p - test) ** 2), abs=1e-15)
     assert row.counts["tp"] == int(((p >= row.threshold) & (test == 1)).sum())
-    folds = evaluate.validated(task, row.params)
+    folds = evaluate.validation_predictions(task, row.params)
     pooled = np.concatenate([p for _, p in folds])
     assert row.trials[0].threshold == row.threshold
     assert not np.allclose(pooled, np.concatenate(inner))
@@ -294,7 +294,7 @@ def test_the_test_rows_are_set_right_by_all_inner_predictions_of_the_winner(kind
 
 def test_a_prior_is_undone_fold_by_fold_before_the_threshold_is_chosen():
     task = task_of(of("prior", "tuned", weight=3.0))
-    found = evaluate.validated(task, {"weight": 3.0})
+    found = evaluate.validation_predictions(task, {"weight": 3.0})
     for (fit, validate), (y, p), q in zip(task.pairs, found, raw(task, {"weight": 3.0})[0], strict=True):
         np.testing.assert_array_equal(y, toy().y[validate])
         np.testing.assert_array_equal(p, corrected(q, toy().y[fit].mean(), 0.75))
@@ -304,13 +304,13 @@ def test_strategies_that_differ_in_calibration_alone_share_every_fit():
     addresses = set()
     for kind in calibration.KINDS:
         oracle = Oracle()
-        evaluate.evaluate(task_of(of(kind, "tuned", sampler=SMOTE, k=3, prior_correction="approximate"), oracle))
+        evaluate.evaluate_cell(task_of(of(kind, "tuned", sampler=SMOTE, k=3, prior_correction="approximate"), oracle))
         addresses.add(tuple(sorted({atom.address for atom in oracle.asked})))
     assert len(addresses) == 1
 
 
 def test_a_prior_changes_no_ranking_measure_of_a_row():
-    one, other = (evaluate.evaluate(task_of(of(kind, weight=5.0))) for kind in ("none", "prior"))
+    one, other = (evaluate.evaluate_cell(task_of(of(kind, weight=5.0))) for kind in ("none", "prior"))
     for name in ("pr_auc", "roc_auc", "recall_at_1pct"):
         assert one.scores[name] == other.scores[name]
     assert one.scores["brier"] != other.scores["brier"]
@@ -319,35 +319,35 @@ def test_a_prior_changes_no_ranking_measure_of_a_row():
 def test_without_a_calibration_the_answer_is_the_same_object():
     task = task_of(Strategy("none"))
     prediction = Prediction(np.array([0.5]), True, {"negative": 1, "positive": 1})
-    assert evaluate.calibrated(task, {}, prediction) is prediction
+    assert evaluate.calibrate_prediction(task, {}, prediction) is prediction
 
 
 def test_a_failed_inner_fit_fails_the_row_with_its_fold():
     first = task_of(of("sigmoid")).pairs[0][0]
-    row = evaluate.evaluate(task_of(of("sigmoid"), Oracle(fails=lambda atom: np.array_equal(atom.fit, first))))
+    row = evaluate.evaluate_cell(task_of(of("sigmoid"), Oracle(fails=lambda atom: np.array_equal(atom.fit, first))))
     assert row.status == "failed"
     assert "inner fold 0: ValueError: made up" in row.error
 
 
 def test_a_fixed_threshold_stands_where_the_primary_is_undefined_inside():
     """Calibrated answers seldom reach .99: precision without calls has no value, and nothing was chosen by it."""
-    row = evaluate.evaluate(task_of(of("sigmoid", 0.999), primary="precision"))
+    row = evaluate.evaluate_cell(task_of(of("sigmoid", 0.999), primary="precision"))
     assert (row.status, row.threshold, row.value) == ("ok", 0.999, None)
 
 
 def test_scores_become_probabilities_and_say_nothing_of_decision_values():
-    row = evaluate.evaluate(task_of(of("sigmoid"), Oracle(calibrated=False), learner=SVM, primary="brier"))
+    row = evaluate.evaluate_cell(task_of(of("sigmoid"), Oracle(calibrated=False), learner=SVM, primary="brier"))
     assert row.status == "ok"
     assert row.scores["brier"] is not None
     assert not [note for note in row.notes if "decision value" in note]
-    plain = evaluate.evaluate(task_of(Strategy("none"), Oracle(calibrated=False), learner=SVM))
+    plain = evaluate.evaluate_cell(task_of(Strategy("none"), Oracle(calibrated=False), learner=SVM))
     assert plain.scores["brier"] is None
 
 
 @pytest.mark.parametrize("kind", ["sigmoid", "isotonic"])
 def test_what_is_learned_from_all_folds_is_not_pruned(kind):
     strategy = of(kind, "tuned", sampler=SMOTE, space={"k": Choice((1, 2, 3, 4))})
-    whole, pruned = (evaluate.evaluate(task_of(strategy, prune=prune)) for prune in (False, True))
+    whole, pruned = (evaluate.evaluate_cell(task_of(strategy, prune=prune)) for prune in (False, True))
     assert [t.status for t in pruned.trials] == ["ok"] * 4
     assert replace(whole, seconds=0, fingerprint="") == replace(pruned, seconds=0, fingerprint="")
 
@@ -359,7 +359,7 @@ def test_amounts_reach_the_threshold_and_the_score_of_a_row(kind):
     task = task_of(of(kind, {"cost": costs}, weight=2.0), data=data)
     paid = Measure("paid", "imblab.core.costs.amount_cost", "amount", False, parameters={"costs": costs})
     task = replace(task, study=replace(task.study, measures=(*measures(), paid)))
-    row = evaluate.evaluate(task)
+    row = evaluate.evaluate_cell(task)
 
     def cost(rows, p, cut):
         y, called = data.y[rows], p >= cut
@@ -367,10 +367,10 @@ def test_amounts_reach_the_threshold_and_the_score_of_a_row(kind):
         return amount[rows][missed].sum() + 3 * (called & (y == 0)).sum() + caught.sum()
 
     rows = np.concatenate([validate for _, validate in task.pairs])
-    p = np.concatenate([p for _, p in evaluate.validated(task, row.params)])
+    p = np.concatenate([p for _, p in evaluate.validation_predictions(task, row.params)])
     assert cost(rows, p, row.threshold) == pytest.approx(min(cost(rows, p, cut) for cut in p), rel=1e-12)
     split = task.cell.split
-    outer = evaluate.calibrated(task, row.params, task.ask(row.params, split.train, split.test)).values
+    outer = evaluate.calibrate_prediction(task, row.params, task.ask(row.params, split.train, split.test)).values
     expected = cost(split.test, outer, row.threshold) / len(split.test)
     assert row.scores["paid"] == pytest.approx(expected, rel=1e-12)
 
@@ -380,9 +380,9 @@ def test_a_cost_as_primary_is_made_small():
     cheap = Measure("cheap", "imblab.core.costs.expected_cost", "label", False, parameters={"costs": matrix})
     task = task_of(of("sigmoid", "tuned", sampler=SMOTE, space={"k": Choice((1, 2, 3))}))
     task = replace(task, study=replace(task.study, measures=(*measures(), cheap), primary="cheap"))
-    row = evaluate.evaluate(task)
+    row = evaluate.evaluate_cell(task)
     for trial in row.trials:
-        y, p = (np.concatenate(part) for part in zip(*evaluate.validated(task, trial.params), strict=True))
+        y, p = (np.concatenate(part) for part in zip(*evaluate.validation_predictions(task, trial.params), strict=True))
         paid = [(7 * ((p < cut) & (y == 1)).sum() + ((p >= cut) & (y == 0)).sum()) / len(y) for cut in HUNDREDTHS]
         assert trial.value == pytest.approx(min(paid), abs=1e-12)
     assert row.value == min(trial.value for trial in row.trials)
@@ -413,23 +413,23 @@ def test_a_cost_as_primary_is_made_small():
 def test_what_cannot_be_set_right_is_inapplicable_and_costs_nothing(strategy, learner, reason):
     oracle = Oracle()
     task = task_of(strategy, oracle, learner=learner)
-    row = evaluate.evaluate(task)
+    row = evaluate.evaluate_cell(task)
     assert row.status == "inapplicable"
     assert reason in row.error
-    assert oracle.asked == evaluate.atoms(task) == []
+    assert oracle.asked == evaluate.inner_requests(task) == []
 
 
 def test_isotonic_needs_fifty_training_positives():
     enough, few = (replace(toy(), y=toy(360, n).y) for n in (100, 99))
-    assert evaluate.evaluate(task_of(of("isotonic"), data=enough)).status == "ok"
-    row = evaluate.evaluate(task_of(of("isotonic"), data=few))
+    assert evaluate.evaluate_cell(task_of(of("isotonic"), data=enough)).status == "ok"
+    row = evaluate.evaluate_cell(task_of(of("isotonic"), data=few))
     assert row.status == "inapplicable"
     assert row.error == "calibration isotonic needs 50 training positives, and the outer training part holds 49"
 
 
 def test_an_approximate_correction_says_so():
     notes = {
-        how: evaluate.evaluate(task_of(of("prior", sampler=SMOTE, k=3, prior_correction=how))).notes
+        how: evaluate.evaluate_cell(task_of(of("prior", sampler=SMOTE, k=3, prior_correction=how))).notes
         for how in ("approximate", "exact")
     }
     assert notes["exact"] == ()

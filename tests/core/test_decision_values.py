@@ -20,7 +20,7 @@ import imblab
 from imblab.analysis import evidence
 from imblab.core import calibration, design, evaluate, measures, model, replay, splits
 from imblab.core.fitting import FitFailed, fit_predict
-from imblab.core.preparation import Prepared
+from imblab.core.preparation import PreparedRows
 from imblab.result import Evaluation
 from imblab.study import DECISION_VALUE, PROBABILITY, Cell, Choice, Strategy, Tuning
 
@@ -62,11 +62,11 @@ def tasks(strategy, *more, learner=None, tuning=None):
 
     def predict(atom):
         if atom.address not in known:
-            known[atom.address] = fit_predict(atom, Prepared(data, atom.fit))
+            known[atom.address] = fit_predict(atom, PreparedRows(data, atom.fit))
         return known[atom.address]
 
     plan = splits.plan(data, asked.protocol, asked.seed)
-    return list(replay.tasks(asked, data, plan, design.expand(asked, {"made": plan}), predict))
+    return list(replay.replay_tasks(asked, data, plan, design.expand(asked, {"made": plan}), predict))
 
 
 def folds():
@@ -79,7 +79,7 @@ def folds():
 
 
 def test_ranking_measures_are_those_of_scikit_learn_on_the_decision_function():
-    rows = [evaluate.evaluate(task) for task in tasks(Strategy("none"))]
+    rows = [evaluate.evaluate_cell(task) for task in tasks(Strategy("none"))]
     for row, (y, d) in zip(rows, folds(), strict=True):
         assert row.scores["pr_auc"] == pytest.approx(average_precision_score(y, d), abs=1e-12)
         assert row.scores["roc_auc"] == pytest.approx(roc_auc_score(y, d), abs=1e-12)
@@ -94,16 +94,16 @@ def test_ranking_measures_are_those_of_scikit_learn_on_the_decision_function():
 def test_a_search_by_a_ranking_measure_reads_decision_values():
     strategy = Strategy("w", space={"weight": Choice((1.0, 5.0))})
     task = tasks(strategy, "primary=pr_auc")[0]
-    row = evaluate.evaluate(task)
+    row = evaluate.evaluate_cell(task)
     for trial in row.trials:
-        wanted = [average_precision_score(y, d) for y, d in replay.inner(task, trial.params)]
+        wanted = [average_precision_score(y, d) for y, d in replay.inner_predictions(task, trial.params)]
         assert trial.value == pytest.approx(np.mean(wanted), abs=1e-12)
 
 
 def test_a_grid_acts_on_the_logistic():
     task = tasks(Strategy("t", threshold="tuned"))[0]
-    row = evaluate.evaluate(task)
-    inner = replay.inner(task, row.params)
+    row = evaluate.evaluate_cell(task)
+    inner = replay.inner_predictions(task, row.params)
     y, d = (np.concatenate(part) for part in zip(*inner, strict=True))
     values = {i / 100: matthews_corrcoef(y, expit(d) >= i / 100) for i in range(1, 100)}
     best = [cut for cut, value in values.items() if value >= max(values.values()) - 1e-12]
@@ -117,8 +117,8 @@ def test_a_grid_acts_on_the_logistic():
 def test_rules_that_look_at_observed_scores_choose_a_decision_value(name):
     more = ("protocol.thresholds=observed",) if name == "observed" else ()
     task = tasks(Strategy("t", threshold=OBSERVED.get(name, "tuned")), *more)[0]
-    row = evaluate.evaluate(task)
-    d = np.concatenate([values for _, values in replay.inner(task, row.params)])
+    row = evaluate.evaluate_cell(task)
+    d = np.concatenate([values for _, values in replay.inner_predictions(task, row.params)])
     assert row.scale == DECISION_VALUE
     assert row.threshold in d
     assert abs(row.threshold) > 1
@@ -136,7 +136,7 @@ def test_rules_that_look_at_observed_scores_choose_a_decision_value(name):
 @pytest.mark.parametrize("kind", ["sigmoid", "isotonic"])
 def test_a_calibration_is_learned_from_decision_values_and_read_by_all_measures(kind):
     task = tasks(Strategy("c", calibration=kind, threshold={"alert_rate": 0.05}))[0]
-    row = evaluate.evaluate(task)
+    row = evaluate.evaluate_cell(task)
     assert row.scale == PROBABILITY
     assert 0 <= row.threshold <= 1
     assert row.scores["brier"] is not None
@@ -164,7 +164,7 @@ def test_decision_values_near_the_bounds_of_floats_are_calibrated_as_others(kind
         found = known(atom)
         return replace(found, values=np.tanh(found.values / 50) * unit)
 
-    one, other = (evaluate.evaluate(replace(task, predict=p)) for p in (predict, lambda a: small(known(a))))
+    one, other = (evaluate.evaluate_cell(replace(task, predict=p)) for p in (predict, lambda a: small(known(a))))
     assert one.status == "ok"
     assert one.scores["pr_auc"] == pytest.approx(other.scores["pr_auc"], abs=1e-6)
     assert one.scores["brier"] == pytest.approx(other.scores["brier"], abs=1e-6)
@@ -183,14 +183,14 @@ def test_a_parameter_that_takes_the_probabilities_away_makes_a_candidate_inappli
     learner = {"make": {"_target_": "sklearn.linear_model.SGDClassifier", "loss": "log_loss"}}
     learner |= {"space": {"loss": Choice(("log_loss", "hinge"))}}
     tuning = Tuning("grid", tune_learner=True)
-    brier = evaluate.evaluate(tasks(Strategy("none"), "primary=brier", learner=learner, tuning=tuning)[0])
+    brier = evaluate.evaluate_cell(tasks(Strategy("none"), "primary=brier", learner=learner, tuning=tuning)[0])
     assert [(trial.status, trial.params["learner.loss"]) for trial in brier.trials] == [
         ("ok", "log_loss"),
         ("inapplicable", "hinge"),
     ]
     assert "needs probabilities and the learner gives decision values only" in brier.trials[1].reason
     rule = Strategy("t", threshold={"alert_rate": 0.05})
-    both = evaluate.evaluate(tasks(rule, "primary=pr_auc", learner=learner, tuning=tuning)[0])
+    both = evaluate.evaluate_cell(tasks(rule, "primary=pr_auc", learner=learner, tuning=tuning)[0])
     assert both.scale == (DECISION_VALUE if both.params["learner.loss"] == "hinge" else PROBABILITY)
     assert 0 <= both.trials[0].threshold <= 1 < both.trials[1].threshold
 
@@ -217,7 +217,8 @@ def test_pruning_changes_no_choice():
     for rule, more in rules.values():
         strategy = Strategy("w", threshold=rule, space={"weight": Choice((1.0, 3.0, 30.0, 0.1))})
         whole, pruned = (
-            evaluate.evaluate(tasks(strategy, *more, tuning=Tuning("grid", prune=prune))[0]) for prune in (False, True)
+            evaluate.evaluate_cell(tasks(strategy, *more, tuning=Tuning("grid", prune=prune))[0])
+            for prune in (False, True)
         )
         assert (whole.params, whole.threshold, whole.counts) == (pruned.params, pruned.threshold, pruned.counts)
 
@@ -250,11 +251,11 @@ def test_curves_rank_by_decision_values_and_their_thresholds_act_on_the_logistic
 def test_an_exported_model_decides_as_the_evaluation(name, is_first):
     rule = {"fixed": 0.3, "tuned": "tuned", **OBSERVED}[name]
     task = tasks(Strategy("t", threshold=rule))[0]
-    whole = Cell("made", task.cell.learner, task.cell.strategy, model.whole(dataset()))
-    task = replace(task, cell=whole, pairs=splits.inner(dataset(), task.study.protocol, 0, whole.split, ()))
-    trial, _ = model.choose(task)
+    whole = Cell("made", task.cell.learner, task.cell.strategy, model.all_rows_split(dataset()))
+    task = replace(task, cell=whole, pairs=splits.inner_pairs(dataset(), task.study.protocol, 0, whole.split, ()))
+    trial, _ = model.choose_params(task)
     labels = ("yes", "no") if is_first else ("no", "yes")
-    made = model.fit(task, trial.params, trial.threshold, labels)
+    made = model.fit_model(task, trial.params, trial.threshold, labels)
     rows, X = task.cell.split.train, dataset().X
     d = task.ask(trial.params, rows, rows).values
     called = task.compared(trial.params, d) >= trial.threshold

@@ -68,7 +68,7 @@ def test_the_design_is_the_cross_product_in_the_order_data_learner_split_strateg
 def test_parts_are_the_inner_fit_parts_and_the_training_part_counted_by_rarity():
     data = table(60, 45)  # the positive class is the frequent one: a minority is the rarer class
     plan = splits.plan(data, question().protocol, 0)
-    pairs = splits.inner(data, question().protocol, 0, plan[0], plan)
+    pairs = splits.inner_pairs(data, question().protocol, 0, plan[0], plan)
     found = design.parts(data, plan[0], pairs)
     assert [part.name for part in found] == ["inner fit part 0", "inner fit part 1", "the outer training part"]
     for part, rows in zip(found, [*(fit for fit, _ in pairs), plan[0].train], strict=True):

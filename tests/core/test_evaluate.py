@@ -38,7 +38,7 @@ def task_of(strategy, predict, learner=LOGISTIC, primary="mcc", tuning=None, **p
     study = Study("toy", 5, {}, (learner,), (strategy,), measures(), asked, primary, tuning or Tuning())
     plan = splits.plan(toy(), asked, 5)
     (cell, *_) = design.expand(study, {"toy": plan})
-    return Task(cell, study, toy(), splits.inner(toy(), asked, 5, cell.split, plan), predict)
+    return Task(cell, study, toy(), splits.inner_pairs(toy(), asked, 5, cell.split, plan), predict)
 
 
 class Oracle:
@@ -63,7 +63,7 @@ class Oracle:
 def answered(strategy, oracle=None, **how):
     oracle = oracle or Oracle()
     task = task_of(strategy, oracle, **how)
-    return evaluate.evaluate(task), oracle, task
+    return evaluate.evaluate_cell(task), oracle, task
 
 
 def searched(threshold=0.5, **axes):
@@ -102,7 +102,7 @@ def test_seeds_are_those_of_the_repeat_and_of_nothing_else():
         task = task_of(strategy, Oracle())
         later = replace(task, cell=replace(task.cell, split=replace(task.cell.split, repeat=4)))
         assert (task.seed, later.seed) == (5, 9)
-        evaluate.evaluate(later)
+        evaluate.evaluate_cell(later)
         assert {atom.seed for atom in later.predict.asked} == {9}
 
 

@@ -15,8 +15,16 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from imblab.core import design, estimator_specs, fitting, sampling, splits
-from imblab.core.fitting import Atom, FitFailed, Sharing, atom_of, fit_answer, fit_predict, rounds
-from imblab.core.preparation import Prepared
+from imblab.core.fitting import (
+    FitFailed,
+    FitRequest,
+    FitSharing,
+    fit_predict,
+    fit_predict_many,
+    fit_request,
+    shared_rounds,
+)
+from imblab.core.preparation import PreparedRows
 from imblab.edges import config, runner
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
@@ -83,8 +91,8 @@ def words(values, levels=None):
 
 def run(data, fit, rows, learner=None, sampler=None, seed=0, **params):
     fit, rows = np.asarray(fit), np.asarray(rows)
-    atom = fitting.atom_of(data, learner or RECORDER, sampler, params, seed, fit, rows)
-    return fit_predict(atom, Prepared(data, fit))
+    atom = fitting.fit_request(data, learner or RECORDER, sampler, params, seed, fit, rows)
+    return fit_predict(atom, PreparedRows(data, fit))
 
 
 # ------------------------------------------------------------------------------------------------------ impute, scale
@@ -99,7 +107,7 @@ def numbers(n=18):
 def test_numbers_are_imputed_by_the_median_of_fit_rows_then_standardised(columns):
     X = np.array(columns).T
     fit, rows = np.arange(12), np.arange(12, 18)
-    prepared = Prepared(dataset({f"c{i}": column for i, column in enumerate(columns)}), fit)
+    prepared = PreparedRows(dataset({f"c{i}": column for i, column in enumerate(columns)}), fit)
     impute = SimpleImputer(strategy="median", keep_empty_features=True).fit(X[fit])
     scale = StandardScaler().fit(impute.transform(X[fit]))
     for found, part in ((prepared.X, fit), (prepared.transform(rows), rows)):
@@ -116,7 +124,7 @@ def test_categories_are_imputed_by_the_most_frequent_of_fit_rows(values):
     raw = np.array(values, dtype=object)[:, None]
     impute = SimpleImputer(strategy="most_frequent", missing_values=None).fit(raw[fit])
     hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(impute.transform(raw[fit]))
-    prepared = Prepared(data, fit)
+    prepared = PreparedRows(data, fit)
     for found, part in ((prepared.encode(prepared.X), fit), (prepared.transform(rows), rows)):
         np.testing.assert_array_equal(found[:, 1:], hot.transform(impute.transform(raw[part])))
 
@@ -220,7 +228,7 @@ def test_matrices_are_dense_c_ordered_float64_whatever_the_columns(spied, kind):
     picked = {"numeric": ["a", "b"], "mixed": list(X), "categorical": ["u", "v"]}[kind]
     data = dataset({name: X[name] for name in picked})
     run(data, range(20), range(20, 30), sampler=RECORDER)
-    for found in (Prepared(data, np.arange(20)).X, spied["sampler"][0], spied["fit"][0], spied["predict"]):
+    for found in (PreparedRows(data, np.arange(20)).X, spied["sampler"][0], spied["fit"][0], spied["predict"]):
         assert type(found) is np.ndarray
         assert found.dtype == np.float64
         assert found.flags.c_contiguous
@@ -231,14 +239,14 @@ def test_one_prepared_part_answers_many_atoms_and_is_not_changed_by_them(spied):
     y = np.repeat([0, 1], [60, 30])[rng.permutation(90)]
     data = dataset({"a": rng.normal(size=90), "b": rng.normal(size=90)}, y)
     fit, parts = np.arange(60), (np.arange(60, 75), np.arange(75, 90), np.arange(60, 75))
-    shared = Prepared(data, fit)
+    shared = PreparedRows(data, fit)
     before = shared.X.copy()
     for k, rows in zip((5, 3, 7), parts, strict=True):
         for sampler, knobs in ((SMOTE, {"ratio": 0.9, "k": k}), (OVER, {"ratio": 0.8}), (None, {})):
-            atom = fitting.atom_of(data, RECORDER, sampler, knobs, 4, fit, rows)
+            atom = fitting.fit_request(data, RECORDER, sampler, knobs, 4, fit, rows)
             fit_predict(atom, shared)
             together = spied["fit"], spied["predict"]
-            fit_predict(atom, Prepared(data, fit))
+            fit_predict(atom, PreparedRows(data, fit))
             np.testing.assert_array_equal(together[0][0], spied["fit"][0])
             np.testing.assert_array_equal(together[0][1], spied["fit"][1])
             np.testing.assert_array_equal(together[1], spied["predict"])
@@ -293,7 +301,7 @@ def test_an_older_store_knows_nothing_of_decision_values_and_all_of_probabilitie
 
     def addresses():
         makes = (LOGISTIC, {"_target_": "sklearn.svm.SVC"}, {**LOGISTIC, "C": 2.0}, {"_target_": "nowhere.Learner"})
-        return [fitting.atom_of(data, make, None, {}, 0, rows, rows).address for make in makes]
+        return [fitting.fit_request(data, make, None, {}, 0, rows, rows).address for make in makes]
 
     now = addresses()
     monkeypatch.setattr(estimator_specs, "gives_probabilities", lambda make: True)  # what stands at the end is left out
@@ -345,18 +353,18 @@ def test_a_learner_that_did_not_converge_says_so():
 def test_flat_params_go_to_learner_sampler_and_weight():
     data, fit, rows = dataset({"a": np.arange(12.0)}), np.arange(8), np.arange(8, 12)
     params = {"ratio": 0.5, "k": 3, "weight": 2.0, "learner.C": 0.1}
-    atom = fitting.atom_of(data, {**LOGISTIC, "C": 1.0, "max_iter": 50}, SMOTE, params, 5, fit, rows)
+    atom = fitting.fit_request(data, {**LOGISTIC, "C": 1.0, "max_iter": 50}, SMOTE, params, 5, fit, rows)
     assert atom.learner == {**LOGISTIC, "C": 0.1, "max_iter": 50}
     assert (atom.knobs, atom.weight, atom.seed) == ({"ratio": 0.5, "k": 3}, 2.0, 5)
-    assert fitting.atom_of(data, LOGISTIC, None, {}, 0, fit, rows).weight is None
+    assert fitting.fit_request(data, LOGISTIC, None, {}, 0, fit, rows).weight is None
 
 
 def test_the_address_of_an_atom_is_all_that_decides_its_answer():
     fit, rows = np.arange(8), np.arange(8, 12)
-    atom = Atom("table", fit, rows, LOGISTIC, SMOTE, {"ratio": 0.5}, 2.0, 0)
+    atom = FitRequest("table", fit, rows, LOGISTIC, SMOTE, {"ratio": 0.5}, 2.0, 0)
     assert (
         atom.address
-        == Atom("table", fit.copy(), rows.copy(), dict(LOGISTIC), dict(SMOTE), {"ratio": 0.5}, 2.0, 0).address
+        == FitRequest("table", fit.copy(), rows.copy(), dict(LOGISTIC), dict(SMOTE), {"ratio": 0.5}, 2.0, 0).address
     )
     others = [
         {"dataset": "another"},
@@ -403,13 +411,13 @@ def test_a_sampler_takes_the_form_that_suits_the_columns():
     numeric = dataset({"a": np.arange(3.0)})
     mixed = dataset({"a": np.arange(3.0), "u": words(["x", "y", "x"])})
     all_words = dataset({"u": words(["x", "y", "x"])})
-    assert sampling.form(FORMS, numeric) == {**SMOTE, "m": 1}
-    assert sampling.form(FORMS, mixed) == FORMS["_mixed_"]
-    assert sampling.form(FORMS, all_words) == FORMS["_categorical_"]
+    assert sampling.sampler_for_columns(FORMS, numeric) == {**SMOTE, "m": 1}
+    assert sampling.sampler_for_columns(FORMS, mixed) == FORMS["_mixed_"]
+    assert sampling.sampler_for_columns(FORMS, all_words) == FORMS["_categorical_"]
     for data in (numeric, mixed, all_words):
-        assert sampling.form(None, data) is None
-    assert sampling.form(SMOTE, numeric) == SMOTE
-    assert sampling.form(SMOTE, mixed) is sampling.form(SMOTE, all_words) is None
+        assert sampling.sampler_for_columns(None, data) is None
+    assert sampling.sampler_for_columns(SMOTE, numeric) == SMOTE
+    assert sampling.sampler_for_columns(SMOTE, mixed) is sampling.sampler_for_columns(SMOTE, all_words) is None
 
 
 def test_an_answer_is_addressed_with_the_versions_it_rests_on():
@@ -445,14 +453,14 @@ def test_a_booster_with_many_rounds_answers_for_fewer_to_the_bit(name, more):
     booster = replace(learner(name), space={"n_estimators": Choice((40, 7, 20))}, make={**learner(name).make, **more})
     data = toy()
     fit, rows = np.arange(0, 200), np.arange(200, 300)
-    sharing = Sharing(booster, Tuning(tune_learner=True), [(fit, rows)])
-    atom = atom_of(data, booster.make, PLAIN_SMOTE, {"ratio": 0.5, "k": 3, "learner.n_estimators": 7}, 0, fit, rows)
+    sharing = FitSharing(booster, Tuning(tune_learner=True), [(fit, rows)])
+    atom = fit_request(data, booster.make, PLAIN_SMOTE, {"ratio": 0.5, "k": 3, "learner.n_estimators": 7}, 0, fit, rows)
     fitted, asked = sharing.family(atom)
     assert fitted.learner["n_estimators"] == 40
     assert [a.learner["n_estimators"] for a, _ in asked] == [7, 40, 20]
     assert asked[0][0].address == atom.address
-    prepared = Prepared(data, fit)
-    for (one, _), answer in zip(asked, fit_answer(fitted, asked, prepared), strict=True):
+    prepared = PreparedRows(data, fit)
+    for (one, _), answer in zip(asked, fit_predict_many(fitted, asked, prepared), strict=True):
         np.testing.assert_array_equal(answer.values, fit_predict(one, prepared).values)
 
 
@@ -460,17 +468,17 @@ def test_a_refit_is_fitted_as_it_is_asked():
     booster = replace(learner("lightgbm"), space={"n_estimators": Choice((40, 7))})
     data = toy()
     fit, rows = np.arange(0, 200), np.arange(200, 300)
-    sharing = Sharing(booster, Tuning(tune_learner=True), [(fit[:100], fit[100:])])
-    atom = atom_of(data, booster.make, None, {"learner.n_estimators": 7}, 0, fit, rows)
+    sharing = FitSharing(booster, Tuning(tune_learner=True), [(fit[:100], fit[100:])])
+    atom = fit_request(data, booster.make, None, {"learner.n_estimators": 7}, 0, fit, rows)
     assert sharing.family(atom) == (atom, [(atom, {})])
 
 
 def test_rounds_are_shared_in_grids_of_declared_learners_only():
     booster = replace(learner("lightgbm"), space={"n_estimators": Choice((40, 7))})
-    assert rounds(booster, Tuning(tune_learner=True)) == (40, 7)
-    assert rounds(booster, Tuning()) == ()
-    assert rounds(booster, Tuning("random", 5, tune_learner=True)) == ()
-    assert rounds(replace(learner("logistic"), space={"C": Choice((1.0, 2.0))}), Tuning(tune_learner=True)) == ()
+    assert shared_rounds(booster, Tuning(tune_learner=True)) == (40, 7)
+    assert shared_rounds(booster, Tuning()) == ()
+    assert shared_rounds(booster, Tuning("random", 5, tune_learner=True)) == ()
+    assert shared_rounds(replace(learner("logistic"), space={"C": Choice((1.0, 2.0))}), Tuning(tune_learner=True)) == ()
 
 
 def study(protocol, learners, tuning=None):
@@ -484,7 +492,7 @@ def study(protocol, learners, tuning=None):
 
 def answered(question, data):
     plans = {"toy": splits.plan(data, question.protocol, question.seed)}
-    work = runner.bundles(question, plans, design.expand(question, plans))
+    work = runner.make_bundles(question, plans, design.expand(question, plans))
     rows = []
     tally = runner.run({"toy": data}, work, 1, rows.append)
     return {r.key: (dict(r.scores), dict(r.params), r.threshold, r.value) for r in rows}, tally
@@ -506,7 +514,7 @@ def test_shared_inner_folds_give_what_fits_for_each_give(monkeypatch):
     protocol = Protocol(outer_folds=3, inner="shared")
     question = study(protocol, [learner("logistic"), learner("lightgbm")])
     shared, few = answered(question, toy())
-    monkeypatch.setattr(Sharing, "family", lambda self, atom: (atom, [(atom, {})]))
+    monkeypatch.setattr(FitSharing, "family", lambda self, atom: (atom, [(atom, {})]))
     alone, many = answered(question, toy())
     assert shared == alone
     assert few.fits < many.fits
@@ -518,7 +526,7 @@ def test_tuned_rounds_are_one_fit_a_candidate_and_change_no_row(monkeypatch):
     booster = replace(learner("lightgbm"), space=space, make={**learner("lightgbm").make, "min_child_samples": 2})
     question = study(Protocol(outer_folds=3, inner_folds=2), [booster], Tuning(tune_learner=True))
     shared, few = answered(question, toy())
-    monkeypatch.setattr(Sharing, "family", lambda self, atom: (atom, [(atom, {})]))
+    monkeypatch.setattr(FitSharing, "family", lambda self, atom: (atom, [(atom, {})]))
     alone, many = answered(question, toy())
     assert shared == alone
     inner = 3 * 2 * (1 + 4) * 2

@@ -72,7 +72,7 @@ def fits(monkeypatch, tmp_path):
 
 
 def promised(question):
-    return planning.planned(running.lay_out(question, {"toy": toy()}))
+    return planning.describe_plan(running.lay_out(question, {"toy": toy()}))
 
 
 @pytest.mark.parametrize(

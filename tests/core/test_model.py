@@ -15,7 +15,7 @@ from imblab.core import evaluate, fitting, model, splits
 from imblab.core.admission import row_keeper
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed
-from imblab.core.preparation import Prepared
+from imblab.core.preparation import PreparedRows
 from imblab.errors import DataError
 from imblab.study import Cell, Learner
 from imblab_model import digest
@@ -56,14 +56,14 @@ def task(data, learner="logistic", strategy="smote_threshold", *more):
 
 def task_of(study, data):
     plan = splits.plan(data, study.protocol, study.seed)
-    cell = Cell(data.name, study.learners[0], study.strategies[0], model.whole(data))
-    pairs = splits.inner(data, study.protocol, study.seed, cell.split, plan)
-    return Task(cell, study, data, pairs, lambda atom: fitting.fit_predict(atom, Prepared(data, atom.fit)))
+    cell = Cell(data.name, study.learners[0], study.strategies[0], model.all_rows_split(data))
+    pairs = splits.inner_pairs(data, study.protocol, study.seed, cell.split, plan)
+    return Task(cell, study, data, pairs, lambda atom: fitting.fit_predict(atom, PreparedRows(data, atom.fit)))
 
 
 def exported(asked, labels=("no", "yes")):
-    trial, _ = model.choose(asked)
-    return model.fit(asked, trial.params, trial.threshold, labels), trial
+    trial, _ = model.choose_params(asked)
+    return model.fit_model(asked, trial.params, trial.threshold, labels), trial
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -73,7 +73,7 @@ def test_every_shipped_learner_answers_as_the_kernel_bit_for_bit(learner):
     made, trial = exported(asked)
     rows = np.arange(len(data.y))
     atom = asked.atom(trial.params, rows, rows)
-    [wanted] = fitting.fit_answer(atom, [(atom, {})], Prepared(data, rows))
+    [wanted] = fitting.fit_predict_many(atom, [(atom, {})], PreparedRows(data, rows))
     raw = table()
     assert np.array_equal(made.scores(raw), wanted.values)
     p = asked.compared(trial.params, wanted.values)
@@ -82,7 +82,7 @@ def test_every_shipped_learner_answers_as_the_kernel_bit_for_bit(learner):
     assert np.array_equal(made.predict(raw), np.where(p >= trial.threshold, "yes", "no"))
     assert hasattr(made, "decision_function") is (learner == "svm")
     assert (row_keeper(made.learner) is not None) == (learner in MADE_OF_ROWS)
-    assert (model.keeps_rows(asked.study.learners[0]) is not None) == (learner in MADE_OF_ROWS)
+    assert (model.find_row_keeper(asked.study.learners[0]) is not None) == (learner in MADE_OF_ROWS)
 
 
 def test_it_is_a_scikit_learn_classifier():
@@ -159,7 +159,7 @@ def test_calibrated_strategies_leave_calibrated(kind, learner):
     asked = task_of(replace(study, strategies=(strategy,)), data)
     made, trial = exported(asked)
     rows = asked.cell.split.train
-    wanted = evaluate.calibrated(asked, trial.params, asked.ask(trial.params, rows, rows)).values
+    wanted = evaluate.calibrate_prediction(asked, trial.params, asked.ask(trial.params, rows, rows)).values
     assert np.array_equal(made.positive_proba(table(600)), wanted)
     assert not np.array_equal(wanted, asked.ask(trial.params, rows, rows).values)
 
@@ -186,7 +186,7 @@ def test_rows_in_order_of_time_are_learned_in_that_order():
 
 def test_a_search_that_finds_nothing_says_why():
     with pytest.raises(FitFailed, match="no candidate has a value"):
-        model.choose(task(dataset(), "logistic", "smote", "strategy.smote.space.k=choice(500)"))
+        model.choose_params(task(dataset(), "logistic", "smote", "strategy.smote.space.k=choice(500)"))
 
 
 def test_categories_that_read_alike_are_refused():
@@ -199,14 +199,14 @@ def test_categories_that_read_alike_are_refused():
 
 def test_samplers_are_emptied_and_take_no_part():
     made, _ = exported(task(dataset(), "easy_ensemble"))
-    kept = model._inside(made, lambda thing: hasattr(type(thing), "_sampling_type"))
+    kept = model._find_inside(made, lambda thing: hasattr(type(thing), "_sampling_type"))
     assert kept
     assert not any(name.endswith("_") for sampler in kept for name in vars(sampler))
 
 
 def test_a_learner_that_cannot_fit_drawn_rows_is_judged_later():
     odd = Learner("odd", {"_target_": "sklearn.neighbors.KNeighborsClassifier", "n_neighbors": 0})
-    assert model.keeps_rows(odd) is None
+    assert model.find_row_keeper(odd) is None
 
 
 def test_rare_levels_leave_as_the_study_groups_them_and_are_not_named():
@@ -217,7 +217,7 @@ def test_rare_levels_leave_as_the_study_groups_them_and_are_not_named():
     made, trial = exported(asked)
     rows = np.arange(len(data.y))
     atom = asked.atom(trial.params, rows, rows)
-    [wanted] = fitting.fit_answer(atom, [(atom, {})], Prepared(data, rows))
+    [wanted] = fitting.fit_predict_many(atom, [(atom, {})], PreparedRows(data, rows))
     assert np.array_equal(made.scores(frame), wanted.values)
     # A level of few rows and one that nobody saw are the same to the model, and it knows neither by its digest.
     one, other = (made.preparation.transform(frame.head(1).assign(town=town)) for town in ("village 0", "Atlantis"))
@@ -232,4 +232,4 @@ def test_an_export_with_too_many_levels_says_so():
     frame = table(n=1200).assign(town=[f"town {i}" for i in range(120) for _ in range(10)])
     data = dataset(frame, rare={"min_rows": 9})
     with pytest.raises(FitFailed, match="column 'town' has 120 levels, once those with fewer than 9 rows are one"):
-        model.fit(task(data, "logistic", "none"), {}, 0.5, ("no", "yes"))
+        model.fit_model(task(data, "logistic", "none"), {}, 0.5, ("no", "yes"))

@@ -11,8 +11,8 @@ from sklearn.utils.metaestimators import available_if
 
 from imblab.core import fitting, prediction_checks
 from imblab.core.fitting import FitFailed, fit_predict
-from imblab.core.prediction_checks import UnusableAnswer
-from imblab.core.preparation import Prepared
+from imblab.core.prediction_checks import UnusableOutput
+from imblab.core.preparation import PreparedRows
 from imblab.study import Dataset
 
 ROWS = 10
@@ -48,16 +48,16 @@ GOOD = np.linspace(0, 1, ROWS)
     ],
 )
 def test_probabilities_are_the_column_of_the_positive_class(given_):
-    found = prediction_checks.probability(Fitted(), given_, ROWS)
+    found = prediction_checks.check_proba(Fitted(), given_, ROWS)
     assert (found.dtype, found.shape) == (np.float64, (ROWS,))
     np.testing.assert_array_equal(found, np.asarray(given_)[:, 1].astype(np.float64))
-    reversed_ = prediction_checks.probability(Fitted([1, 0]), np.asarray(given_)[:, ::-1], ROWS)
+    reversed_ = prediction_checks.check_proba(Fitted([1, 0]), np.asarray(given_)[:, ::-1], ROWS)
     np.testing.assert_array_equal(reversed_, found)
 
 
 def test_what_rounding_carried_beyond_a_probability_is_cut_off():
     p = np.array([-1e-16, 0.5, 1 + 2e-16])
-    assert prediction_checks.probability(Fitted(), two(p), 3).tolist() == [0.0, 0.5, 1.0]
+    assert prediction_checks.check_proba(Fitted(), two(p), 3).tolist() == [0.0, 0.5, 1.0]
 
 
 BAD = {
@@ -83,8 +83,8 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_probability_is_said(name):
     given_, said = BAD[name]
-    with pytest.raises(UnusableAnswer) as error:
-        prediction_checks.probability(Fitted(), given_, ROWS)
+    with pytest.raises(UnusableOutput) as error:
+        prediction_checks.check_proba(Fitted(), given_, ROWS)
     text = str(error.value)
     assert text.startswith("learner 'Fitted' returned ")
     assert said in text
@@ -103,19 +103,19 @@ def test_what_is_no_probability_is_said(name):
     ],
 )
 def test_columns_without_a_class_are_no_probabilities(classes, said):
-    with pytest.raises(UnusableAnswer) as error:
-        prediction_checks.probability(Fitted(classes), two(GOOD), ROWS)
+    with pytest.raises(UnusableOutput) as error:
+        prediction_checks.check_proba(Fitted(classes), two(GOOD), ROWS)
     assert str(error.value).startswith(f"learner 'Fitted' {said} after a fit on the labels 0 and 1;")
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30), st.booleans())
 def test_decision_values_keep_every_bit_and_rise_with_the_positive_class(d, is_short):
     d = np.clip(d, -3e38, 3e38).astype(np.float32 if is_short else np.float64)
-    found = prediction_checks.decision_value(Fitted(), d, len(d))
+    found = prediction_checks.check_decision_value(Fitted(), d, len(d))
     assert found.dtype == np.float64
     np.testing.assert_array_equal(found, d.astype(np.float64))
-    np.testing.assert_array_equal(prediction_checks.decision_value(Fitted([1, 0]), d, len(d)), -found)
-    np.testing.assert_array_equal(prediction_checks.decision_value(Fitted(None), d, len(d)), found)
+    np.testing.assert_array_equal(prediction_checks.check_decision_value(Fitted([1, 0]), d, len(d)), -found)
+    np.testing.assert_array_equal(prediction_checks.check_decision_value(Fitted(None), d, len(d)), found)
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,8 @@ def test_decision_values_keep_every_bit_and_rise_with_the_positive_class(d, is_s
     ],
 )
 def test_what_is_no_decision_value_is_said(given_, said):
-    with pytest.raises(UnusableAnswer) as error:
-        prediction_checks.decision_value(Fitted(), given_, ROWS)
+    with pytest.raises(UnusableOutput) as error:
+        prediction_checks.check_decision_value(Fitted(), given_, ROWS)
     assert str(error.value).startswith("learner 'Fitted' returned ")
     assert said in str(error.value)
 
@@ -187,8 +187,8 @@ def _own(monkeypatch):
 def run(sampler=False, learner="AnswersLearner", **given_):
     data, fit, rows = dataset(), np.arange(30), np.arange(30, 40)
     make, text = {"_target_": f"sklearn.dummy.{learner}", **given_}, {"_target_": "sklearn.dummy.AnswersSampler"}
-    atom = fitting.atom_of(data, make, text if sampler else None, {}, 0, fit, rows)
-    return fit_predict(atom, Prepared(data, fit))
+    atom = fitting.fit_request(data, make, text if sampler else None, {}, 0, fit, rows)
+    return fit_predict(atom, PreparedRows(data, fit))
 
 
 def raises(error):
@@ -293,12 +293,14 @@ def test_a_learner_that_writes_into_the_rows_of_all_fits_is_a_failed_fit(monkeyp
 
 def test_scikit_learn_copies_where_it_works_in_place():
     data, fit, rows = dataset(), np.arange(30), np.arange(30, 40)
-    prepared, steps = Prepared(data, fit), []
+    prepared, steps = PreparedRows(data, fit), []
     for copy in (True, False):
         scaler = {"_target_": "sklearn.preprocessing.StandardScaler", "copy": copy, "with_mean": False}
         learner = {"_target_": "sklearn.linear_model.LogisticRegression", "C": 0.1}
         make = {"_target_": "sklearn.pipeline.Pipeline", "steps": [["scale", scaler], ["learn", learner]]}
-        steps += [fit_predict(fitting.atom_of(data, make, None, {}, 0, fit, rows), prepared).values for _ in range(2)]
+        steps += [
+            fit_predict(fitting.fit_request(data, make, None, {}, 0, fit, rows), prepared).values for _ in range(2)
+        ]
     for found in steps[1:]:
         np.testing.assert_array_equal(found, steps[0])
 
@@ -306,6 +308,6 @@ def test_scikit_learn_copies_where_it_works_in_place():
 def test_a_fit_part_without_positives_is_a_failed_fit():
     data = dataset()
     fit = np.flatnonzero(Y == 0)
-    atom = fitting.atom_of(data, {"_target_": "sklearn.dummy.AnswersLearner"}, None, {}, 0, fit, np.arange(3))
+    atom = fitting.fit_request(data, {"_target_": "sklearn.dummy.AnswersLearner"}, None, {}, 0, fit, np.arange(3))
     with pytest.raises(FitFailed, match=r"^the fit part holds no positive rows; a learner needs rows of both classes"):
-        fit_predict(atom, Prepared(data, fit))
+        fit_predict(atom, PreparedRows(data, fit))

@@ -12,7 +12,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from imblab import dataset
 from imblab.core import preparation, splits
-from imblab.core.preparation import Prepared, Scaling
+from imblab.core.preparation import PreparedRows, Scaling
 from imblab.errors import DataError
 from imblab.study import Protocol
 
@@ -81,7 +81,7 @@ def test_the_columns_are_those_of_scikit_learns_infrequent_categories(names, min
     """For texts that sort before its name of the group; where all levels are rare, scikit-learn has one column too."""
     data = shops(names, min_rows)
     fit, rows = np.arange(len(names) - cut), np.arange(len(names))
-    prepared = Prepared(data, fit)
+    prepared = PreparedRows(data, fit)
     texts = np.array(names, dtype=object)[:, None]
     encoder = OneHotEncoder(min_frequency=min_rows, handle_unknown="infrequent_if_exist", sparse_output=False)
     expected = encoder.fit(texts[fit]).transform(texts[rows])
@@ -93,25 +93,25 @@ def test_the_columns_are_those_of_scikit_learns_infrequent_categories(names, min
 def test_rows_outside_the_fit_part_change_no_group(names, seed):
     fit = np.arange(len(names) // 2)
     other = names[: len(fit)] + list(np.random.default_rng(seed).permutation(names[len(fit) :]))
-    one, two = (Prepared(shops(each, 3), fit) for each in (names, other))
+    one, two = (PreparedRows(shops(each, 3), fit) for each in (names, other))
     np.testing.assert_array_equal(one.encode(one.X), two.encode(two.X))
 
 
 def test_missing_values_are_imputed_before_levels_are_counted():
     names = ["a"] * 4 + [None] * 2 + ["b"] * 5 + ["c"] * 3 + [None]
-    prepared = Prepared(shops(names, 6), np.arange(len(names)))
+    prepared = PreparedRows(shops(names, 6), np.arange(len(names)))
     # b is the most frequent: with the missing rows it has 8, a and c are rare together.
     assert prepared.encode(prepared.X).sum(axis=0).tolist() == [8, 7]
 
 
 def test_a_level_that_is_called_rare_stays_itself():
-    prepared = Prepared(shops(["rare"] * 5 + ["a", "b"] + ["c"] * 5, 3), np.arange(12))
+    prepared = PreparedRows(shops(["rare"] * 5 + ["a", "b"] + ["c"] * 5, 3), np.arange(12))
     assert prepared.encode(prepared.X).sum(axis=0).tolist() == [5, 5, 2]
     assert prepared.X[:, 0].max() == 4  # above the codes of the four levels
 
 
 def test_without_a_rare_level_an_unseen_one_has_no_column():
-    prepared = Prepared(shops(["a"] * 5 + ["b"] * 5 + ["new"] * 2, 3), np.arange(10))
+    prepared = PreparedRows(shops(["a"] * 5 + ["b"] * 5 + ["new"] * 2, 3), np.arange(10))
     assert prepared.transform(np.array([0, 9, 11])).tolist() == [[1, 0], [0, 1], [0, 0]]
 
 
@@ -140,9 +140,9 @@ def test_the_limit_applies_to_each_fit_part_and_the_way_out_works():
 def test_many_levels_pass_once_the_rare_ones_are_one():
     names = [f"s{i}" for i in range(300)] + ["a"] * 200 + ["b"] * 100
     data = shops(names, 20)
-    assert preparation.too_many(data, np.arange(600)) is None
+    assert preparation.find_crowded_column(data, np.arange(600)) is None
     assert splits.plan(data, Protocol(outer_folds=3, inner_folds=2), 0)
-    assert Prepared(data, np.arange(0, 600, 2)).transform(np.arange(600)).shape == (600, 3)
+    assert PreparedRows(data, np.arange(0, 600, 2)).transform(np.arange(600)).shape == (600, 3)
 
 
 @pytest.mark.parametrize("rare", [20, {"min_rows": 1}, {"min_rows": 2.5}, {"min_rows": True}, {"rows": 3}, {}, "20"])

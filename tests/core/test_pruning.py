@@ -72,7 +72,9 @@ def test_the_ceiling_is_never_below_what_the_candidate_reaches(seed, name, rule,
 def answered(question, data):
     plans = {"toy": splits.plan(data, question.protocol, question.seed)}
     rows = []
-    tally = runner.run({"toy": data}, runner.bundles(question, plans, design.expand(question, plans)), 1, rows.append)
+    tally = runner.run(
+        {"toy": data}, runner.make_bundles(question, plans, design.expand(question, plans)), 1, rows.append
+    )
     return rows, tally
 
 

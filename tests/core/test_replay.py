@@ -13,9 +13,9 @@ from sklearn.datasets import make_classification
 from sklearn.preprocessing import StandardScaler
 
 from imblab.core import design, evaluate, measures, replay, splits
-from imblab.core.fitting import Atom, FitFailed, fit_predict
-from imblab.core.preparation import Prepared
-from imblab.core.replay import Unanswered
+from imblab.core.fitting import FitFailed, FitRequest, fit_predict
+from imblab.core.preparation import PreparedRows
+from imblab.core.replay import MissingPrediction
 from imblab.edges import config
 from imblab.study import Dataset, fingerprint
 
@@ -52,13 +52,13 @@ def answered(toy, asked):
 
     def predict(atom):
         if atom.address not in known:
-            known[atom.address] = fit_predict(atom, Prepared(toy, atom.fit))
+            known[atom.address] = fit_predict(atom, PreparedRows(toy, atom.fit))
         return known[atom.address]
 
     plan = splits.plan(toy, asked.protocol, asked.seed)
     cells = design.expand(asked, {"toy": plan})
-    tasks = list(replay.tasks(asked, toy, plan, cells, predict))
-    return tasks, [evaluate.evaluate(task) for task in tasks], known
+    tasks = list(replay.replay_tasks(asked, toy, plan, cells, predict))
+    return tasks, [evaluate.evaluate_cell(task) for task in tasks], known
 
 
 SMOTED = {"sampler": SMOTE_TEXT, "space": {"ratio": "choice(0.5,1.0)", "k": "choice(3,5)"}, "threshold": "tuned"}
@@ -79,16 +79,18 @@ SMOTED = {"sampler": SMOTE_TEXT, "space": {"ratio": "choice(0.5,1.0)", "k": "cho
 def test_a_row_is_scored_on_what_is_asked_again(toy, strategy):
     asked = study(s=strategy)
     tasks, rows, known = answered(toy, asked)
-    predict = replay.looking_up(known.get)
+    predict = replay.lookup_only(known.get)
     for task, row in zip(tasks, rows, strict=True):
         again = replace(task, predict=predict)
-        p, y = replay.outer(again, row).values, toy.y[task.cell.split.test]
+        p, y = replay.outer_prediction(again, row).values, toy.y[task.cell.split.test]
         scores, counts = measures.score(asked.measures, y, p, row.threshold, True)
         assert scores == row.scores
         assert {name: int(getattr(counts, name)) for name in row.counts} == row.counts
         for trial in row.trials:
             if trial.value is not None:
-                counts = [measures.counts_at(a, b, trial.threshold) for a, b in replay.inner(again, trial.params)]
+                counts = [
+                    measures.counts_at(a, b, trial.threshold) for a, b in replay.inner_predictions(again, trial.params)
+                ]
                 total = sum(counts[1:], counts[0])
                 found = measures.mcc(total.tn, total.fp, total.fn, total.tp)
                 assert found == pytest.approx(trial.value, abs=1e-15)
@@ -98,20 +100,20 @@ def test_what_is_not_kept_is_said(toy):
     asked = study(s={"threshold": 0.5})
     tasks, rows, known = answered(toy, asked)
     known.clear()
-    again = replace(tasks[0], predict=replay.looking_up(known.get))
-    with pytest.raises(Unanswered) as said:
-        replay.outer(again, rows[0])
-    assert isinstance(said.value.atom, Atom)
-    again = replace(tasks[0], predict=replay.looking_up(known.get, {said.value.atom.address: "no"}))
+    again = replace(tasks[0], predict=replay.lookup_only(known.get))
+    with pytest.raises(MissingPrediction) as said:
+        replay.outer_prediction(again, rows[0])
+    assert isinstance(said.value.atom, FitRequest)
+    again = replace(tasks[0], predict=replay.lookup_only(known.get, {said.value.atom.address: "no"}))
     with pytest.raises(FitFailed, match="no"):
-        replay.outer(again, rows[0])
+        replay.outer_prediction(again, rows[0])
 
 
 def test_the_prior_correction_moves_the_mean_risk_back(toy):
     asked = study(s={"weight": 6.0, "threshold": 0.5}, none={"threshold": 0.5})
     tasks, rows, _ = answered(toy, asked)
     for task, row in zip(tasks, rows, strict=True):
-        prediction = replay.outer(task, row)
+        prediction = replay.outer_prediction(task, row)
         q, p = prediction.values, replay.prior_corrected(task, row, prediction)
         assert (np.argsort(q, kind="stable") == np.argsort(p, kind="stable")).all()
         if task.cell.strategy.name == "none":
@@ -133,7 +135,7 @@ def test_the_prior_correction_moves_the_mean_risk_back(toy):
 )
 def test_where_nothing_can_be_undone_nothing_is_corrected(toy, strategy):
     tasks, rows, _ = answered(toy, study(s=strategy))
-    assert replay.prior_corrected(tasks[0], rows[0], replay.outer(tasks[0], rows[0])) is None
+    assert replay.prior_corrected(tasks[0], rows[0], replay.outer_prediction(tasks[0], rows[0])) is None
 
 
 def test_where_the_rows_of_smote_fall(toy):
@@ -143,7 +145,7 @@ def test_where_the_rows_of_smote_fall(toy):
     for task, row in zip(tasks, rows, strict=True):
         train = task.cell.split.train
         atom = task.atom(row.params, train, task.cell.split.test)
-        share, made = replay.nearer_to_majority(atom, Prepared(toy, train))
+        share, made = replay.share_nearer_to_majority(atom, PreparedRows(toy, train))
         X, y = StandardScaler().fit_transform(toy.X.to_numpy()[train]), toy.y[train]
         new, _ = SMOTE(sampling_strategy=1.0, k_neighbors=5, random_state=task.seed).fit_resample(X, y)
         new = new[len(X) :]
@@ -157,9 +159,9 @@ def test_many_distances_are_measured_on_evenly_spaced_rows(toy, monkeypatch):
     tasks, rows, _ = answered(toy, asked)
     train = tasks[0].cell.split.train
     atom = tasks[0].atom(rows[0].params, train, tasks[0].cell.split.test)
-    whole = replay.nearer_to_majority(atom, Prepared(toy, train))
+    whole = replay.share_nearer_to_majority(atom, PreparedRows(toy, train))
     monkeypatch.setattr(replay, "MOST_DISTANCES", 60 * len(train))
-    part = replay.nearer_to_majority(atom, Prepared(toy, train))
+    part = replay.share_nearer_to_majority(atom, PreparedRows(toy, train))
     assert part[1] == whole[1]
     assert part[0] == pytest.approx(whole[0], abs=0.2)
 
@@ -170,7 +172,7 @@ def test_copies_are_no_rows_that_were_made(toy, make):
     tasks, rows, _ = answered(toy, study(s={"sampler": make, "threshold": 0.5, **ratio}))
     train = tasks[0].cell.split.train
     atom = tasks[0].atom(rows[0].params, train, tasks[0].cell.split.test)
-    assert replay.nearer_to_majority(atom, Prepared(toy, train)) is None
+    assert replay.share_nearer_to_majority(atom, PreparedRows(toy, train)) is None
 
 
 @given(st.integers(1, 3), st.lists(st.integers(-2, 2), min_size=6, max_size=60), st.integers(1, 20))
@@ -178,7 +180,7 @@ def test_a_copy_is_a_row_that_equals_another_in_every_column(width, values, cut)
     rows = np.array(values[: len(values) // width * width], dtype=float).reshape(-1, width) / 3 * -1.0
     asked, real = rows[:cut], rows[cut:]
     expected = [any((row == other).all() for other in real) for row in asked]
-    assert replay._copies(asked, real).tolist() == expected
+    assert replay._find_copies(asked, real).tolist() == expected
 
 
 def test_the_nearest_row_does_not_depend_on_the_blocks(monkeypatch):
@@ -186,4 +188,4 @@ def test_the_nearest_row_does_not_depend_on_the_blocks(monkeypatch):
     rows, asked, among = draw.normal(size=(50, 3)), draw.normal(size=(7, 3)), draw.random(50) < 0.4
     whole = cdist(asked, rows[among]).min(axis=1)
     monkeypatch.setattr(replay, "AT_ONCE", 20)
-    np.testing.assert_array_equal(replay._nearest(rows, among, asked), whole)
+    np.testing.assert_array_equal(replay._nearest_distances(rows, among, asked), whole)

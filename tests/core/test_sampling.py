@@ -9,7 +9,7 @@ from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
 from imblab.core import estimator_specs, sampling
-from imblab.core.sampling import DenseDecoder, Memory, Remembered, Resampler
+from imblab.core.sampling import CachedNearestNeighbors, DenseOneHotEncoder, NeighborCache, Resampler
 
 OVER = "imblearn.over_sampling"
 UNDER = "imblearn.under_sampling"
@@ -121,7 +121,7 @@ def test_every_ratio_and_k_equals_plain_imbalanced_learn(name, kind):
 )
 def test_remembered_neighbours_are_those_of_a_fresh_search(n, width, levels, reach, asked, seed):
     X = np.random.default_rng(seed).integers(0, levels, (n, width)).astype(float)
-    memory = Memory(reach)
+    memory = NeighborCache(reach)
     for k in asked:
         distances, indices = memory.ask(X, X, k)
         expected = NearestNeighbors(n_neighbors=k).fit(X).kneighbors(X)
@@ -135,14 +135,14 @@ def test_a_tree_is_searched_where_scikit_learn_searches_one(n, width):
     X = np.random.default_rng(0).normal(size=(n, width))
     for k in range(1, n):
         chosen = NearestNeighbors(n_neighbors=k).fit(X)._fit_method
-        found = getattr(sampling._index(X, k, "minkowski"), "__self__", None)
+        found = getattr(sampling._neighbor_search(X, k, "minkowski"), "__self__", None)
         assert isinstance(found, KDTree) == (chosen == "kd_tree")
 
 
 def test_one_search_serves_every_smaller_k_where_nothing_ties(monkeypatch):
     X, y = table("distinct", seed=0)
     searches = []
-    real = sampling._index
+    real = sampling._neighbor_search
 
     def index(*asked):
         search = real(*asked)
@@ -167,7 +167,7 @@ def test_weights_share_a_resampled_table():
 
 def test_a_remembered_search_survives_cloning_and_answers_like_scikit_learn():
     X, _ = table("distinct", seed=1)
-    mine, theirs = clone(Remembered(4, Memory(0))).fit(X), NearestNeighbors(n_neighbors=4).fit(X)
+    mine, theirs = clone(CachedNearestNeighbors(4, NeighborCache(0))).fit(X), NearestNeighbors(n_neighbors=4).fit(X)
     np.testing.assert_array_equal(mine.kneighbors(X[:9], return_distance=False), theirs.kneighbors(X[:9])[1])
     np.testing.assert_array_equal(mine.kneighbors()[1], theirs.kneighbors()[1])
     assert (mine.kneighbors_graph(X[:9]) != theirs.kneighbors_graph(X[:9])).nnz == 0
@@ -176,7 +176,9 @@ def test_a_remembered_search_survives_cloning_and_answers_like_scikit_learn():
 def test_the_dense_decoder_decodes_as_its_parent_does():
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, (50, 3)).astype(float)
-    mine, theirs = (cls(handle_unknown="ignore", dtype=np.float64).fit(codes) for cls in (DenseDecoder, OneHotEncoder))
+    mine, theirs = (
+        cls(handle_unknown="ignore", dtype=np.float64).fit(codes) for cls in (DenseOneHotEncoder, OneHotEncoder)
+    )
     hot = theirs.transform(codes)
     np.testing.assert_array_equal(mine.inverse_transform(hot), theirs.inverse_transform(hot))
     unknown = theirs.transform(np.array([[9.0, 1.0, 2.0]]))

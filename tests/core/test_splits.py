@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from imblab.core import splits
-from imblab.core.splits import assign
+from imblab.core.splits import assign_group_folds
 from imblab.errors import ConfigError, DataError
 from imblab.study import Dataset, Protocol
 
@@ -36,7 +36,7 @@ def test_outer_and_inner_splits_are_scikit_learns_own():
             np.testing.assert_array_equal(split.train, train)
             np.testing.assert_array_equal(split.test, test)
             own = StratifiedKFold(3, shuffle=True, random_state=7 + repeat).split(train, data.y[train])
-            for (fit, validate), (a, b) in zip(splits.inner(data, protocol, 7, split, plan), own, strict=True):
+            for (fit, validate), (a, b) in zip(splits.inner_pairs(data, protocol, 7, split, plan), own, strict=True):
                 np.testing.assert_array_equal(fit, train[a])
                 np.testing.assert_array_equal(validate, train[b])
 
@@ -49,7 +49,7 @@ def test_groups_never_straddle_and_follow_scikit_learn():
     for split, (train, test) in zip(plan, expected, strict=True):
         np.testing.assert_array_equal(split.test, test)
         np.testing.assert_array_equal(split.train, train)
-        for fit, validate in splits.inner(data, protocol, 1, split, plan):
+        for fit, validate in splits.inner_pairs(data, protocol, 1, split, plan):
             assert not set(groups[fit]) & set(groups[validate])
 
 
@@ -58,7 +58,7 @@ def test_shared_inner_folds_are_the_other_outer_folds():
     plan = splits.plan(data, protocol, seed=3)
     for split in plan:
         others = [s for s in plan if s.repeat == split.repeat and s.fold != split.fold]
-        for other, (fit, validate) in zip(others, splits.inner(data, protocol, 3, split, plan), strict=True):
+        for other, (fit, validate) in zip(others, splits.inner_pairs(data, protocol, 3, split, plan), strict=True):
             np.testing.assert_array_equal(validate, other.test)
             assert set(fit) == set(range(120)) - set(split.test) - set(other.test)
             assert (np.diff(fit) > 0).all()
@@ -95,7 +95,7 @@ def test_time_ordered_inner_splits_keep_the_gap_too():
     gap = np.timedelta64(5, "D")
     for split in plan:
         assert data.time[split.train].max() + gap <= data.time[split.test].min()
-        for fit, validate in splits.inner(data, protocol, 0, split, plan):
+        for fit, validate in splits.inner_pairs(data, protocol, 0, split, plan):
             assert data.time[fit].max() + gap <= data.time[validate].min()
             assert set(fit) | set(validate) <= set(split.train)
 
@@ -176,9 +176,9 @@ def test_the_folds_are_those_of_scikit_learn(seed, rows, distinct, classes, fold
         expected = reference(y, groups, folds, state)
     except ValueError:
         with pytest.raises(ValueError):
-            assign(y, groups, folds, state)
+            assign_group_folds(y, groups, folds, state)
         return
-    np.testing.assert_array_equal(assign(y, groups, folds, state), expected)
+    np.testing.assert_array_equal(assign_group_folds(y, groups, folds, state), expected)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -187,11 +187,11 @@ def test_ties_fall_as_in_scikit_learn(size):
     y = np.tile([0] * 7 * size + [1] * size, 30)
     groups = np.arange(len(y)) // size
     for folds in (2, 3, 5, 10):
-        np.testing.assert_array_equal(assign(y, groups, folds, 1), reference(y, groups, folds, 1))
+        np.testing.assert_array_equal(assign_group_folds(y, groups, folds, 1), reference(y, groups, folds, 1))
 
 
 def test_an_assignment_is_made_once(monkeypatch):
     y, groups = np.arange(40) % 2, np.arange(40) // 4
-    first = assign(y, groups, 4, 77)
+    first = assign_group_folds(y, groups, 4, 77)
     monkeypatch.setattr(splits, "_assigned", None)
-    assert assign(y, groups, 4, 77) is first
+    assert assign_group_folds(y, groups, 4, 77) is first

@@ -10,7 +10,7 @@ from imblab import cli
 from imblab.commands import running
 from imblab.edges import config
 from imblab.edges.config import grants
-from imblab.edges.runner.pool import loky
+from imblab.edges.runner.pool import loky_executor
 from imblab.errors import ConfigError, combined
 from imblab.overrides import granting
 
@@ -167,8 +167,8 @@ def test_the_line_to_paste_keeps_what_was_typed(typed, line):
 @pytest.mark.slow
 def test_workers_that_live_on_import_from_where_their_parent_does(here):
     """A Python session runs one study, then one with a class of the current folder, on the same number of workers."""
-    workers = loky(2)
+    workers = loky_executor(2)
     assert str(here) not in workers.submit(eval, "__import__('sys').path").result()
     grants.parse_allow(["mylogits"])
     for _ in range(2):
-        assert loky(2).submit(eval, "__import__('mylogits').__name__").result() == "mylogits"
+        assert loky_executor(2).submit(eval, "__import__('mylogits').__name__").result() == "mylogits"

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 import imblab
 from imblab.core import admission, estimator_specs, fitting, model, splits
 from imblab.core.evaluate import Task
-from imblab.core.preparation import Prepared
+from imblab.core.preparation import PreparedRows
 from imblab.edges.mlflow import models
 from imblab.errors import StudyError
 from imblab.study import Cell
@@ -44,10 +44,12 @@ def estimator(learner="logistic"):
     frame = pd.DataFrame({"a": np.arange(60.0), "b": np.arange(60) % 7, "target": np.arange(60) % 3 == 0})
     data = imblab.dataset(frame, "target", name="toy")
     study = imblab.compose("name=x", f"learner=[{learner}]", "strategy=[none]", "protocol=smoke")
-    cell = Cell("toy", study.learners[0], study.strategies[0], model.whole(data))
-    pairs = splits.inner(data, study.protocol, study.seed, cell.split, splits.plan(data, study.protocol, study.seed))
-    task = Task(cell, study, data, pairs, lambda atom: fitting.fit_predict(atom, Prepared(data, atom.fit)))
-    return model.fit(task, {}, 0.25, (False, True)), frame
+    cell = Cell("toy", study.learners[0], study.strategies[0], model.all_rows_split(data))
+    pairs = splits.inner_pairs(
+        data, study.protocol, study.seed, cell.split, splits.plan(data, study.protocol, study.seed)
+    )
+    task = Task(cell, study, data, pairs, lambda atom: fitting.fit_predict(atom, PreparedRows(data, atom.fit)))
+    return model.fit_model(task, {}, 0.25, (False, True)), frame
 
 
 def packed(made, form):

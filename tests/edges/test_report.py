@@ -121,16 +121,20 @@ def known(small):
     layout = lay_out(small.study)
     rows = {row.key: row for row in ledger.read_rows(small.home)}
     found = defaultdict(list)
-    with closing(store.Store(small.store)) as kept:
-        predict = replay.looking_up(kept.get)
+    with closing(store.SqliteStore(small.store)) as kept:
+        predict = replay.lookup_only(kept.get)
         for name, data in layout.datasets.items():
             cells = [c for c in layout.cells if c.dataset == name and rows[c.key].status == "ok"]
-            for task in replay.tasks(small.study, data, layout.plans[name], cells, predict):
+            for task in replay.replay_tasks(small.study, data, layout.plans[name], cells, predict):
                 row, split = rows[task.cell.key], task.cell.split
-                inner = {tuple(t.params.items()): replay.inner(task, t.params) for t in row.trials if t.status == "ok"}
-                y, p = data.y[split.test], replay.outer(task, row).values
+                inner = {
+                    tuple(t.params.items()): replay.inner_predictions(task, t.params)
+                    for t in row.trials
+                    if t.status == "ok"
+                }
+                y, p = data.y[split.test], replay.outer_prediction(task, row).values
                 train = data.y[split.train]
-                corrected = replay.prior_corrected(task, row, replay.outer(task, row))
+                corrected = replay.prior_corrected(task, row, replay.outer_prediction(task, row))
                 arm = (name, task.cell.learner.name, task.cell.strategy.name)
                 found[arm].append(
                     SimpleNamespace(row=row, y=y, p=p, inner=inner, train=train, q=corrected, split=split, data=data)

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from imblab.core import design, evaluate, splits
 from imblab.edges import config, runner
 from imblab.edges.runner import bundle_evaluator, worker
-from imblab.edges.store import Store
+from imblab.edges.store import SqliteStore
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
 MEASURES = config.compose_request(["name=x", "dataset=[ecoli3]"]).study.measures
@@ -49,7 +49,7 @@ def answered(question, data, engine):
     plans = {"toy": splits.plan(data, question.protocol, question.seed)}
     cells = design.expand(question, plans)
     rows = []
-    tally = runner.run({"toy": data}, runner.bundles(question, plans, cells), engine, rows.append)
+    tally = runner.run({"toy": data}, runner.make_bundles(question, plans, cells), engine, rows.append)
     assert len(rows) == len({r.key for r in rows}) == len(cells)
     return {r.key: r for r in rows}, tally
 
@@ -60,7 +60,7 @@ def content(rows):
 
 @pytest.fixture
 def opener(tmp_path):
-    return functools.partial(Store, tmp_path / "p.sqlite")
+    return functools.partial(SqliteStore, tmp_path / "p.sqlite")
 
 
 @pytest.fixture(scope="module")
@@ -98,15 +98,15 @@ def test_parts_hold_every_fit_once(inner, parts):
     question, data = study(inner=inner, outer_folds=4), toy()
     plan = splits.plan(data, question.protocol, question.seed)
     cells = design.expand(question, {"toy": plan})
-    for bundle in runner.bundles(question, {"toy": plan}, cells):
-        work = bundle_evaluator.Work(bundle, bundle_evaluator.Ground.of(data))
+    for bundle in runner.make_bundles(question, {"toy": plan}, cells):
+        work = bundle_evaluator.BundleEvaluator(bundle, bundle_evaluator.DatasetContext.of(data))
         fitted = [
             work.memory.sharing.family(atom)[0].address for part in range(parts) for atom in work._fits(part, parts)
         ]
         asked = {
             work.memory.sharing.family(atom)[0].address
             for cell in bundle.cells
-            for atom in evaluate.atoms(work.task(cell))
+            for atom in evaluate.inner_requests(work.task(cell))
         }
         assert set(fitted) == asked
         assert parts == 1 or len(fitted) == len(asked)
@@ -142,7 +142,11 @@ def test_drawn_searches_are_fitted_ahead_and_change_no_row(opener):
     for method in ("random", "qmc", "tpe"):
         question = replace(study(), tuning=Tuning(method, 4))
         one, few = answered(question, toy(), runner.Engine(1))
-        two, _ = answered(question, toy(), runner.Engine(2, functools.partial(Store, opener.args[0].with_name(method))))
+        two, _ = answered(
+            question,
+            toy(),
+            runner.Engine(2, functools.partial(SqliteStore, opener.args[0].with_name(method))),
+        )
         assert content(one) == content(two)
         assert few.fits <= sum(row.fits for row in one.values())
 
@@ -180,7 +184,7 @@ def test_the_pages_of_a_large_table_are_given_back_and_no_row_changes(words, ope
     question = study(strategies=(Strategy("none"), Strategy("threshold", threshold="tuned")))
     monkeypatch.setattr(worker, "LARGE", 0)
     monkeypatch.setattr(worker, "BLOCK", 7)
-    lean = worker._lean
+    lean = worker.trim_after_fit
     monkeypatch.setattr(worker, "_lean", lambda guard: given.append(guard) or lean(guard))
     rows, _ = answered(question, data, runner.Engine(2, opener, executor=lambda n: Here()))
     assert given
@@ -190,8 +194,8 @@ def test_the_pages_of_a_large_table_are_given_back_and_no_row_changes(words, ope
 def test_a_shipped_table_has_no_name_that_could_outlive_the_run(tmp_path):
     data, kept = toy(), []
     plan = splits.plan(data, study().protocol, 0)
-    path = worker.ship(tmp_path, data, plan, kept)
-    assert worker.ship(tmp_path, data, plan, kept) == path
+    path = worker.write_table(tmp_path, data, plan, kept)
+    assert worker.write_table(tmp_path, data, plan, kept) == path
     if not os.path.exists("/proc/self/fd"):
         pytest.skip("a table lies in a named file where the system has no other way")
     assert [p.is_symlink() for p in tmp_path.iterdir()] == [True]

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from imblab.core.fitting import Prediction
-from imblab.edges.store import Store
+from imblab.edges.store import SqliteStore
 from imblab.errors import StudyError
 
 
 @pytest.fixture
 def store(tmp_path):
-    found = Store(tmp_path / "mlruns" / "p.sqlite")
+    found = SqliteStore(tmp_path / "mlruns" / "p.sqlite")
     yield found
     found.close()
 
@@ -41,15 +41,15 @@ def test_an_answer_comes_back_to_the_bit(store):
 
 def test_a_failure_that_an_older_version_kept_is_no_answer(tmp_path):
     path = tmp_path / "p.sqlite"
-    Store(path).close()
+    SqliteStore(path).close()
     with contextlib.closing(sqlite3.connect(path)) as base, base:
         base.execute("INSERT INTO answers VALUES ('a', NULL, ?, 0)", ['{"failed": "ValueError: no"}'])
-    with contextlib.closing(Store(path)) as store:
+    with contextlib.closing(SqliteStore(path)) as store:
         assert store.get("a") is None
         assert store.recall(["a", "b"]) == {}
         store.put([("a", prediction())])
         assert store.get("a").values.tobytes() == prediction().values.tobytes()
-    with contextlib.closing(Store(path)) as store:  # and in the database, not only in the journal
+    with contextlib.closing(SqliteStore(path)) as store:  # and in the database, not only in the journal
         assert store.get("a").values.tobytes() == prediction().values.tobytes()
 
 
@@ -98,7 +98,7 @@ def test_many_processes_write_one_fresh_file(tmp_path):
     path = tmp_path / "p.sqlite"
     running = [writer(path, name, 150) for name in "abcd"]
     assert [process.communicate(timeout=120)[0].split()[-1] for process in running] == ["150"] * 4
-    store = Store(path)
+    store = SqliteStore(path)
     assert store.facts()["answers"] == 600
     assert all(store.get(f"{name}-149").values[0] == 149 / 700 for name in "abcd")
     store.close()
@@ -131,7 +131,7 @@ def test_what_was_written_survives_the_death_of_the_writer(tmp_path):
     rest = process.stdout.read().split()
     process.wait()
     said = int(rest[-1]) if rest else 40
-    store = Store(path)
+    store = SqliteStore(path)
     assert all(store.get(f"a-{i}") is not None for i in range(said))
     assert store._base.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     store.close()
@@ -162,14 +162,14 @@ def test_a_damaged_file_is_set_aside_and_a_fresh_one_is_made(damage, tmp_path, c
     path = tmp_path / "p.sqlite"
     damage(path)
     before = path.read_bytes()
-    with closing(Store(path)) as store:
+    with closing(SqliteStore(path)) as store:
         store.put([("a", prediction())])
         assert store.get("a").values.tolist() == prediction().values.tolist()
     said = capsys.readouterr().err
     assert "is damaged" in said
     assert "set aside as 'p.sqlite.damaged-1'" in said
     assert (tmp_path / "p.sqlite.damaged-1").read_bytes() == before
-    with closing(Store(path)) as store:
+    with closing(SqliteStore(path)) as store:
         assert store.facts()["answers"] == 1
     assert capsys.readouterr().err == ""
 
@@ -179,7 +179,7 @@ def test_the_database_of_something_else_is_refused_and_stays(tmp_path):
     spoil(path, "CREATE TABLE experiments (name TEXT)")
     before = path.read_bytes()
     with pytest.raises(StudyError, match=r"is the database of something else \(it holds experiments\)"):
-        Store(path)
+        SqliteStore(path)
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mlflow.db"]
 
@@ -201,11 +201,11 @@ GOOD = np.array([0.25, 0.5], dtype="<f8").tobytes()
 )  # fmt: skip
 def test_a_damaged_answer_is_none_and_gives_way_to_a_new_one(p, facts, tmp_path):
     path = tmp_path / "p.sqlite"
-    Store(path).close()
+    SqliteStore(path).close()
     with closing(sqlite3.connect(path)) as base, base:
         base.execute("INSERT INTO answers VALUES ('a', ?, ?, 1.0)", (p, facts))
         base.execute("INSERT INTO answers VALUES ('b', ?, ?, 'junk')", (GOOD, FACTS))
-    with closing(Store(path)) as store:
+    with closing(SqliteStore(path)) as store:
         assert list(store.recall(["a", "b"])) == ["b"]
         store.put([("a", prediction())])
         store.flush()
@@ -224,12 +224,12 @@ def test_an_answer_to_another_number_of_rows_gives_way(store):
 
 def test_a_page_that_is_damaged_is_said_and_the_store_left_alone(tmp_path, capsys):
     path = tmp_path / "p.sqlite"
-    with closing(Store(path)) as store:
+    with closing(SqliteStore(path)) as store:
         store.put([(f"a{i}", prediction(4000, i)) for i in range(40)])
     data = bytearray(path.read_bytes())
     data[16384 * 3 : 16384 * 12] = b"\xff" * (16384 * 9)
     path.write_bytes(bytes(data))
-    with closing(Store(path)) as store:
+    with closing(SqliteStore(path)) as store:
         for i in range(40):
             store.get(f"a{i}")
         store.put([("new", prediction())])
@@ -241,7 +241,7 @@ def test_a_page_that_is_damaged_is_said_and_the_store_left_alone(tmp_path, capsy
 def test_a_damaged_journal_gives_what_is_whole_and_goes(junk, tmp_path):
     path = tmp_path / "p.sqlite"
     (tmp_path / "p.sqlite.abc.journal").write_bytes(junk)
-    with closing(Store(path)) as store:
+    with closing(SqliteStore(path)) as store:
         assert store.facts()["answers"] == 0
     assert list(tmp_path.glob("*.journal")) == []
 
@@ -265,7 +265,7 @@ def test_the_next_process_takes_over_what_a_dead_one_had_not_handed_in(tmp_path)
     process.stdout.readline()
     process.wait()  # it ended without closing
     assert len(list(tmp_path.glob("*.journal"))) == 1
-    store = Store(path)
+    store = SqliteStore(path)
     assert not list(tmp_path.glob("*.journal"))
     assert [store.get(f"a-{i}").values[0] for i in range(7)] == [i / 700 for i in range(7)]
     store.close()
@@ -277,15 +277,15 @@ def test_a_journal_that_was_cut_short_gives_what_is_whole(tmp_path):
     process.wait()
     journal = next(tmp_path.glob("*.journal"))
     journal.write_bytes(journal.read_bytes()[:-100])
-    store = Store(path)
+    store = SqliteStore(path)
     assert [store.get(f"a-{i}") is not None for i in range(7)] == [True] * 6 + [False]
     store.close()
 
 
 def test_the_journal_of_a_living_process_is_left_alone(tmp_path):
-    mine, other = Store(tmp_path / "p.sqlite"), None
+    mine, other = SqliteStore(tmp_path / "p.sqlite"), None
     mine.put([("a", prediction())])
-    other = Store(tmp_path / "p.sqlite")
+    other = SqliteStore(tmp_path / "p.sqlite")
     assert other.get("a") is None
     mine.flush()
     assert other.get("a").values.tobytes() == prediction().values.tobytes()

@@ -8,9 +8,9 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from imblab.core import design, splits
-from imblab.core.evaluate import Task, evaluate
+from imblab.core.evaluate import Task, evaluate_cell
 from imblab.core.fitting import fit_predict
-from imblab.core.preparation import Prepared
+from imblab.core.preparation import PreparedRows
 from imblab.edges import config, runner
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
@@ -46,13 +46,13 @@ def answer(question, data, predict=None, on_plan=None):
     plan = splits.plan(on_plan or data, question.protocol, question.seed)
     rows = []
     for cell in design.expand(question, {data.name: plan}):
-        pairs = splits.inner(on_plan or data, question.protocol, question.seed, cell.split, plan)
-        rows.append(evaluate(Task(cell, question, data, pairs, predict or fitting(data))))
+        pairs = splits.inner_pairs(on_plan or data, question.protocol, question.seed, cell.split, plan)
+        rows.append(evaluate_cell(Task(cell, question, data, pairs, predict or fitting(data))))
     return rows
 
 
 def fitting(data):
-    return lambda atom: fit_predict(atom, Prepared(data, atom.fit))
+    return lambda atom: fit_predict(atom, PreparedRows(data, atom.fit))
 
 
 def scores(rows):
@@ -71,17 +71,17 @@ def test_permuting_the_labels_of_an_outer_test_fold_changes_no_choice_threshold_
         changed = replace(data, y=y)
         for cell in design.expand(question, {"toy": [split]}):
             # The splits are those of the honest labels: only what is learned and chosen may not move.
-            pairs = splits.inner(data, question.protocol, question.seed, split, plan)
+            pairs = splits.inner_pairs(data, question.protocol, question.seed, split, plan)
             seen = []
             for table in (data, changed):
                 given = {}
 
                 def listen(atom, table=table, given=given):
-                    answer = fit_predict(atom, Prepared(table, atom.fit))
+                    answer = fit_predict(atom, PreparedRows(table, atom.fit))
                     given[atom.address] = answer.values.tolist()
                     return answer
 
-                row = evaluate(Task(cell, question, table, pairs, listen))
+                row = evaluate_cell(Task(cell, question, table, pairs, listen))
                 seen.append((row.params, row.threshold, row.value, row.trials, given))
             assert seen[0] == seen[1]
 
@@ -116,7 +116,7 @@ def test_a_spy_sampler_sees_only_fit_rows(monkeypatch):
 
     def listen(atom):
         SpySampler.shown.clear()
-        prepared = Prepared(data, atom.fit)
+        prepared = PreparedRows(data, atom.fit)
         result = fit_predict(atom, prepared)
         raw = SpySampler.shown[0] * prepared._scaling.deviation + prepared._scaling.mean
         ids = np.rint(raw[:, 1]).astype(int)
@@ -177,7 +177,7 @@ def test_n_jobs_and_bundles_change_no_bit_and_share_fits():
     question = study([LOGISTIC, TREES])
     alone = scores(answer(question, data))
     plans = {"toy": splits.plan(data, question.protocol, question.seed)}
-    work = runner.bundles(question, plans, design.expand(question, plans))
+    work = runner.make_bundles(question, plans, design.expand(question, plans))
     for n_jobs in (1, 2):
         rows = []
         runner.run({"toy": data}, work, n_jobs, rows.append)
@@ -203,7 +203,7 @@ def test_time_ordered_studies_never_look_ahead():
 
     def listen(atom):
         seen.append((data.time[atom.fit].max(), data.time[atom.rows].min()))
-        return fit_predict(atom, Prepared(data, atom.fit))
+        return fit_predict(atom, PreparedRows(data, atom.fit))
 
     assert {r.status for r in answer(question, data, listen)} == {"ok"}
     assert seen

@@ -17,19 +17,19 @@ from imblab.commands import derived_files
 from imblab.commands.layout import Layout
 from imblab.core import estimator_specs, preparation, replay
 from imblab.core.evaluate import Task
-from imblab.core.fitting import Atom, FitFailed, Prediction
-from imblab.core.preparation import Prepared, Table
+from imblab.core.fitting import FitFailed, FitRequest, Prediction
+from imblab.core.preparation import FeatureArrays, PreparedRows
 from imblab.edges import evidence, files, provenance
 from imblab.errors import DerivedFileError
 from imblab.result import Evaluation
 from imblab.study import Cell, Dataset
 
 #: Bytes of prepared parts kept at once; one part always is.
-KEPT = 64 * 2**20
+MAX_OVERLAP_CACHE_BYTES = 64 * 2**20
 Get = Callable[[str], Prediction | None]
 
 
-def gather(layout: Layout, rows: Iterable[Evaluation], home: Path, get: Get) -> pd.DataFrame:
+def build_evidence(layout: Layout, rows: Iterable[Evaluation], home: Path, get: Get) -> pd.DataFrame:
     """Write what the store can say of the rows of a study beside them.
 
     What is there already stays; so does evidence whose predictions are no longer kept.
@@ -49,27 +49,27 @@ def gather(layout: Layout, rows: Iterable[Evaluation], home: Path, get: Get) -> 
         What the file holds now.
     """
     path = home / evidence.FILE
-    old, facts = _kept(home)
+    old, facts = _read_existing(home)
     known = evidences.groups(old) if old is not None else {}
     scored = {row.key: row for row in rows if row.status == "ok"}
     wanted: dict[Group, list[Cell]] = {}
     for cell in layout.cells:
         if cell.key in scored:
-            wanted.setdefault(_group(cell), []).append(cell)
+            wanted.setdefault(_group_of(cell), []).append(cell)
     missing = {g: cells for g, cells in wanted.items() if {c.split.fold for c in cells} - known.get(g, set())}
     new = evidences.build(
         (group, parts, len(parts) == sum(split.repeat == group[3] for split in layout.plans[group[0]]))
-        for group, parts in _built(layout, missing, scored, get)
+        for group, parts in _build_groups(layout, missing, scored, get)
         if len(parts) > len(known.get(group, ()))
     )
     if new.empty and (old is not None or files.exists(home, evidence.FILE)):
         return evidences.empty() if old is None else old  # a damaged file stays where nothing can take its place
     merged = evidences.merge(evidences.empty() if old is None else old, new)
-    evidence.write(path, merged, _facts(layout, facts))
+    evidence.write(path, merged, _evidence_facts(layout, facts))
     return merged
 
 
-def _kept(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
+def _read_existing(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
     """The evidence that is there and its facts; a damaged file is made anew."""
     try:
         return evidence.read(home / evidence.FILE), evidence.read_facts(home / evidence.FILE)
@@ -78,19 +78,19 @@ def _kept(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
         return None, {}
 
 
-def _facts(layout: Layout, old: Mapping[str, Any]) -> dict[str, Any]:
+def _evidence_facts(layout: Layout, old: Mapping[str, Any]) -> dict[str, Any]:
     """What a report says of the tables and of the libraries, and cannot know from rows."""
     study = layout.study
     makes = [n.make for n in study.learners] + [s.sampler for s in study.strategies if s.sampler]
     words = [word for make in makes for word in estimator_specs.library_versions(make).split()]
     found = dict(zip(words[::2], words[1::2], strict=True))
     versions = {**old.get("versions", {}), "python": platform.python_version(), **found}
-    tables = {name: _described(data, layout.cautions(name)) for name, data in layout.datasets.items()}
+    tables = {name: _table_facts(data, layout.cautions(name)) for name, data in layout.datasets.items()}
     made = {"system": f"{platform.system()} {platform.machine()}", "git": provenance.git_state()}
     return {**made, "versions": versions, "tables": {**old.get("tables", {}), **tables}}
 
 
-def _described(data: Dataset, cautions: list[str]) -> dict[str, Any]:
+def _table_facts(data: Dataset, cautions: list[str]) -> dict[str, Any]:
     missing = data.X.isna().sum()
     return {
         **{"features": data.X.shape[1], "categorical": list(data.categorical), "source": data.parent},
@@ -98,30 +98,30 @@ def _described(data: Dataset, cautions: list[str]) -> dict[str, Any]:
     }
 
 
-def _built(
+def _build_groups(
     layout: Layout, missing: Mapping[Group, list[Cell]], scored: Mapping[str, Evaluation], get: Get
 ) -> Iterator[tuple[Group, list[Part]]]:
     """What is kept of every group that is missing."""
-    predict = replay.looking_up(get)
+    predict = replay.lookup_only(get)
     for name in dict.fromkeys(group[0] for group in missing):
         data, plan = layout.datasets[name], layout.plans[name]
-        samples = _Samples(preparation.table_of(data))
+        samples = _OverlapCache(preparation.feature_arrays(data))
         cells = [cell for group, members in missing.items() if group[0] == name for cell in members]
-        tasks = replay.tasks(layout.study, data, plan, cells, predict)
-        for group, members in groupby(tasks, key=lambda task: _group(task.cell)):
-            parts = [_part(task, scored[task.cell.key], samples) for task in members]
+        tasks = replay.replay_tasks(layout.study, data, plan, cells, predict)
+        for group, members in groupby(tasks, key=lambda task: _group_of(task.cell)):
+            parts = [_fold_part(task, scored[task.cell.key], samples) for task in members]
             yield group, [part for part in parts if part is not None]
 
 
-def _group(cell: Cell) -> Group:
+def _group_of(cell: Cell) -> Group:
     return cell.dataset, cell.learner.name, cell.strategy.name, cell.split.repeat
 
 
-def _part(task: Task, row: Evaluation, samples: _Samples) -> Part | None:
+def _fold_part(task: Task, row: Evaluation, samples: _OverlapCache) -> Part | None:
     """The test rows of a cell; None where their prediction is not kept."""
     try:
-        prediction = replay.outer(task, row)
-    except (replay.Unanswered, FitFailed):
+        prediction = replay.outer_prediction(task, row)
+    except (replay.MissingPrediction, FitFailed):
         return None
     split, y = task.cell.split, task.dataset.y
     atom = task.atom(row.params, split.train, split.test)
@@ -136,7 +136,7 @@ def _part(task: Task, row: Evaluation, samples: _Samples) -> Part | None:
     )
 
 
-class _Samples:
+class _OverlapCache:
     """Where the rows of samplers fall, each drawn once for all learners and weights.
 
     Parameters
@@ -144,21 +144,21 @@ class _Samples:
     table : Table
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: FeatureArrays) -> None:
         self._table = table
-        self._parts: dict[str, Prepared] = {}
+        self._parts: dict[str, PreparedRows] = {}
         self._known: dict[str, tuple[float, int] | None] = {}
 
-    def overlap(self, atom: Atom) -> tuple[float, int] | None:
-        """See :func:`imblab.core.replay.nearer_to_majority`."""
+    def overlap(self, atom: FitRequest) -> tuple[float, int] | None:
+        """See :func:`imblab.core.replay.share_nearer_to_majority`."""
         if atom.sampler is None:
             return None
-        rows = preparation.digest(atom.fit)
+        rows = preparation.row_digest(atom.fit)
         key = json.dumps([rows, atom.sampler, atom.knobs, atom.seed], default=dict, sort_keys=True)
         if key not in self._known:
             if rows not in self._parts:
-                while sum(part.X.nbytes for part in self._parts.values()) > KEPT:
+                while sum(part.X.nbytes for part in self._parts.values()) > MAX_OVERLAP_CACHE_BYTES:
                     self._parts.pop(next(iter(self._parts)))
-                self._parts[rows] = Prepared(self._table, atom.fit)
-            self._known[key] = replay.nearer_to_majority(atom, self._parts[rows])
+                self._parts[rows] = PreparedRows(self._table, atom.fit)
+            self._known[key] = replay.share_nearer_to_majority(atom, self._parts[rows])
         return self._known[key]

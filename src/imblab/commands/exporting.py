@@ -262,16 +262,18 @@ def _fitted(layout: Layout, arm: Arm, labels: tuple[Scalar, Scalar], keep: bool)
     study, data = layout.study, layout.datasets[arm.dataset]
     learner = next(item for item in study.learners if item.name == arm.learner)
     strategy = next(s for s in study.strategies if s.name == arm.strategy)
-    cell = Cell(arm.dataset, learner, strategy, model.whole(data))
+    cell = Cell(arm.dataset, learner, strategy, model.all_rows_split(data))
     with (
-        closing(store.Store(store.DEFAULT.resolve())) if keep and store.DEFAULT.exists() else nullcontext() as kept,
+        closing(store.SqliteStore(store.DEFAULT_PATH.resolve()))
+        if keep and store.DEFAULT_PATH.exists()
+        else nullcontext() as kept,
         threadpool_limits(1),
     ):
         bundle = runner.Bundle(study, arm.dataset, layout.plans[arm.dataset], (cell,))
-        task = runner.Work(bundle, runner.Ground.of(data, kept)).task(cell)
-        trial, judged = model.choose(task)
+        task = runner.BundleEvaluator(bundle, runner.DatasetContext.of(data, kept)).task(cell)
+        trial, judged = model.choose_params(task)
         assert trial.threshold is not None
-        return task, trial, model.fit(task, trial.params, trial.threshold, labels), judged
+        return task, trial, model.fit_model(task, trial.params, trial.threshold, labels), judged
 
 
 def _check_place(home: Path, request: config.Request, wish: Wish) -> None:
@@ -324,7 +326,7 @@ def _refuse_rows(study: Study, chosen: Sequence[Arm]) -> None:
     """Refuse learners that are made of rows before anything is fitted."""
     for arm in chosen:
         learner = next(item for item in study.learners if item.name == arm.learner)
-        if (keeper := model.keeps_rows(learner)) is not None:
+        if (keeper := model.find_row_keeper(learner)) is not None:
             raise _made_of_rows(arm, keeper)
 
 

@@ -17,7 +17,7 @@ from imblab.study import Cell, Dataset, Split, Study, fingerprint
 #: The kind of a data set that Python gave, of which no file is known.
 MEMORY = "memory"
 #: Names that may be keys of a study; see :mod:`imblab.edges.config`.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
+KEY_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +87,7 @@ def in_memory(data: Sequence[Dataset]) -> dict[str, dict[str, str]]:
     """
     found = {}
     for table in data:
-        key = table.name if NAME.fullmatch(table.name) else f"memory_{fingerprint(table.name)[:8]}"
+        key = table.name if KEY_PATTERN.fullmatch(table.name) else f"memory_{fingerprint(table.name)[:8]}"
         roles = {role: "given" for role in ("groups", "time") if getattr(table, role) is not None}
         found[key] = {"kind": MEMORY, "name": table.name, "parent": table.parent or table.name, **roles}
     return found
@@ -186,16 +186,16 @@ def parse_request(args: Sequence[str], config_dirs: Sequence[Path], command: str
 def requested_engine(request: config.Request) -> runner.Engine:
     """The engine that a request asks for."""
     asked = request.runner
-    kept = store_opener(store.DEFAULT) if asked.get("store", True) else None
-    return runner.Engine(asked.get("n_jobs") or runner.cores(), kept, asked.get("fit_timeout"))
+    kept = store_opener(store.DEFAULT_PATH) if asked.get("store", True) else None
+    return runner.Engine(asked.get("n_jobs") or runner.available_cores(), kept, asked.get("fit_timeout"))
 
 
 def planning_engine(request: config.Request) -> runner.Engine:
     """The engine for a plan: it reads and feeds a store that is there, and makes none."""
     found = requested_engine(request)
-    return found if store.DEFAULT.exists() else replace(found, open_store=None)
+    return found if store.DEFAULT_PATH.exists() else replace(found, open_store=None)
 
 
-def store_opener(path: str | Path | None) -> Callable[[], runner.Known] | None:
+def store_opener(path: str | Path | None) -> Callable[[], runner.PredictionStore] | None:
     """What opens the prediction store at a path; None for no store."""
-    return None if path is None else partial(store.Store, Path(path).resolve())
+    return None if path is None else partial(store.SqliteStore, Path(path).resolve())

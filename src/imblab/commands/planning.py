@@ -23,11 +23,11 @@ from imblab.stats import paired_tests
 from imblab.study import Learner, Strategy, Study
 
 #: Seconds that `imblab plan` spends on timing fits, beyond one a data set and learner.
-PILOT = 0.4
+PILOT_SECONDS = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class CommandLine:
     """What was typed, to write it again for a smaller study.
 
     Attributes
@@ -58,7 +58,7 @@ class Typed:
         """
         if self.args and self.args[0].endswith((".yaml", ".yml")):
             return None
-        changed = forecast.overrides(study, smaller, self.on_file())
+        changed = forecast.shrinking_overrides(study, smaller, self.on_file())
         left = {(g, n.name) for g, items in _members(study) for n in items}
         gone = {".".join(member) for member in left - {(g, n.name) for g, items in _members(smaller) for n in items}}
         keys = {arg: arg.partition("=")[0].lstrip("+~") for arg in self.args}
@@ -94,17 +94,17 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
     layout = lay_out(request.study)
     for note in () if as_json else layout.code_notes():
         terminal.print_paragraph(note)
-    typed = Typed(tuple(datasets.expand_short_form(args, "plan")), tuple(config_dirs))
-    facts = planned(layout, planning_engine(request), request.minutes, typed)
+    typed = CommandLine(tuple(datasets.expand_short_form(args, "plan")), tuple(config_dirs))
+    facts = describe_plan(layout, planning_engine(request), request.minutes, typed)
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
     return 0
 
 
-def planned(
+def describe_plan(
     layout: Layout,
     engine: runner.Engine | None = None,
     minutes: float | None = None,
-    typed: Typed | None = None,
+    typed: CommandLine | None = None,
 ) -> dict[str, Any]:
     """The design of a study as plain data: cells, fits, parts, what does not apply, how wide intervals will be, cost.
 
@@ -136,38 +136,38 @@ def planned(
         "datasets": [_dataset_facts(layout, name) for name in layout.datasets],
         "learners": [learner.name for learner in study.learners],
         "strategies": list(forecast.strategy_facts(study)),
-        "inapplicable": forecast.refusals(found),
+        "inapplicable": forecast.summarize_inapplicable(found),
         "rebalancing": rebalancing.notes(study),
         "half_width": _half_width(layout),
-        **(_priced(layout, found, engine, minutes, typed) if engine else {}),
+        **(_describe_cost(layout, found, engine, minutes, typed) if engine else {}),
     }
 
 
-def _priced(
+def _describe_cost(
     layout: Layout,
     found: Sequence[forecast.Forecast],
     engine: runner.Engine,
     minutes: float | None,
-    typed: Typed | None,
+    typed: CommandLine | None,
 ) -> dict[str, Any]:
     """Hours and memory, from a few fits that are timed; and what a budget would leave out."""
-    timings = _pilots(layout, found, engine)
-    cost = forecast.price(found, timings)
+    timings = _time_pilot_fits(layout, found, engine)
+    cost = forecast.estimate_cost(found, timings)
     seconds = forecast.wall_seconds(cost.seconds, engine.n_jobs)
     tables = [8 * data.X.shape[0] * data.X.shape[1] for data in layout.datasets.values()]
     peak = forecast.peak_bytes(tables, layout.study.protocol.outer_folds, engine.n_jobs)
     facts = {"seconds": seconds, "n_jobs": engine.n_jobs, "bytes": peak, "untimed": list(cost.untimed)}
     if minutes is None or seconds <= 60 * minutes:
         return {"price": facts}
-    kept = _inline(layout.study, typed)
-    fits, smaller, seconds = _proposal(layout, found, timings, engine, 60 * minutes, kept)
-    said = [f"{key}={value}" for key, value in forecast.overrides(layout.study, smaller).items()]
+    kept = _without_file(layout.study, typed)
+    fits, smaller, seconds = _propose_smaller(layout, found, timings, engine, 60 * minutes, kept)
+    said = [f"{key}={value}" for key, value in forecast.shrinking_overrides(layout.study, smaller).items()]
     budget = {"minutes": minutes, "fits": fits, "overrides": said, "seconds": seconds}
     budget["line"] = typed.line(layout.study, smaller) if typed and said else None
     return {"price": facts, "budget": budget}
 
 
-def _proposal(
+def _propose_smaller(
     layout: Layout,
     found: Sequence[forecast.Forecast],
     timings: forecast.Timings,
@@ -176,36 +176,36 @@ def _proposal(
     kept: Collection[str],
 ) -> tuple[bool, Study, float]:
     """The first of ever smaller studies that fits a budget, or else the smallest; none holds what does not apply."""
-    study = forecast.applicable(layout.study, found)
+    study = forecast.drop_inapplicable(layout.study, found)
     smaller, seconds = study, math.inf
-    for smaller in chain([study], forecast.shrink(study, kept)):
+    for smaller in chain([study], forecast.shrink_study(study, kept)):
         plans = {name: splits.plan(data, smaller.protocol, smaller.seed) for name, data in layout.datasets.items()}
         cells = design.expand(smaller, plans)
-        cost = forecast.price(_forecasts(Layout(smaller, layout.datasets, plans, cells), engine), timings)
+        cost = forecast.estimate_cost(_forecasts(Layout(smaller, layout.datasets, plans, cells), engine), timings)
         seconds = forecast.wall_seconds(cost.seconds, engine.n_jobs)
         if seconds <= budget:
             return True, smaller, seconds
     return False, smaller, seconds
 
 
-def _inline(study: Study, typed: Typed | None) -> set[str]:
+def _without_file(study: Study, typed: CommandLine | None) -> set[str]:
     """Strategies and learners that no file describes: a command line cannot leave them out."""
     if typed is None:
         return set()
     return {item.name for _, items in _members(study) for item in items} - typed.on_file()
 
 
-def _pilots(layout: Layout, found: Sequence[forecast.Forecast], engine: runner.Engine) -> forecast.Timings:
-    """Seconds of one fit a data set, learner and strategy, those with most fits first, until :data:`PILOT` is spent."""
+def _time_pilot_fits(layout: Layout, found: Sequence[forecast.Forecast], engine: runner.Engine) -> forecast.Timings:
+    """Seconds of one fit a data set, learner and strategy, those with most fits first, until :data:`PILOT_SECONDS` is spent."""
     timings: dict[tuple[str, str, str], float] = {}
     begin = time.perf_counter()
     with closing(engine.open_store()) if engine.open_store else nullcontext() as kept:
-        works = _first_bundles(layout, kept)
+        works = _first_evaluators(layout, kept)
         for rank in range(len(layout.study.strategies)):
             for (dataset, learner), work in works.items():
                 fits = [f.fits for f in found if (f.dataset, f.learner) == (dataset, learner)]
                 often = Counter(s for each in fits for s, atom in each.values() if atom is not None).most_common()
-                if rank < len(often) and (rank == 0 or time.perf_counter() - begin < PILOT):
+                if rank < len(often) and (rank == 0 or time.perf_counter() - begin < PILOT_SECONDS):
                     strategy = often[rank][0]
                     atoms = [atom for s, atom in fits[0].values() if s == strategy and atom is not None]
                     if atoms:
@@ -213,16 +213,18 @@ def _pilots(layout: Layout, found: Sequence[forecast.Forecast], engine: runner.E
     return timings
 
 
-def _first_bundles(layout: Layout, kept: runner.Known | None) -> dict[tuple[str, str], runner.Work]:
+def _first_evaluators(
+    layout: Layout, kept: runner.PredictionStore | None
+) -> dict[tuple[str, str], runner.BundleEvaluator]:
     """The first bundle of every data set and learner, ready to fit."""
-    grounds: dict[str, runner.Ground] = {}
-    works: dict[tuple[str, str], runner.Work] = {}
-    for bundle in runner.bundles(layout.study, layout.plans, layout.cells):
+    grounds: dict[str, runner.DatasetContext] = {}
+    works: dict[tuple[str, str], runner.BundleEvaluator] = {}
+    for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
         key = bundle.dataset, bundle.cells[0].learner.name
         if key not in works:
             if bundle.dataset not in grounds:
-                grounds[bundle.dataset] = runner.Ground.of(layout.datasets[bundle.dataset], kept)
-            works[key] = runner.Work(bundle, grounds[bundle.dataset])
+                grounds[bundle.dataset] = runner.DatasetContext.of(layout.datasets[bundle.dataset], kept)
+            works[key] = runner.BundleEvaluator(bundle, grounds[bundle.dataset])
     return works
 
 
@@ -230,10 +232,10 @@ def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Fo
     """What every bundle will take, beside what the store knows."""
     study, found = layout.study, []
     with closing(engine.open_store()) if engine and engine.open_store else nullcontext() as kept:
-        for bundle in runner.bundles(study, layout.plans, layout.cells):
-            work = runner.Work(bundle, runner.Ground(layout.datasets[bundle.dataset], None))
+        for bundle in runner.make_bundles(study, layout.plans, layout.cells):
+            work = runner.BundleEvaluator(bundle, runner.DatasetContext(layout.datasets[bundle.dataset], None))
             tasks = [work.task(cell) for cell in bundle.cells]
-            found.append(forecast.forecast(tasks, work.memory.sharing, kept.get if kept else lambda _: None))
+            found.append(forecast.forecast_fits(tasks, work.memory.sharing, kept.get if kept else lambda _: None))
         return found
 
 

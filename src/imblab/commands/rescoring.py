@@ -18,10 +18,10 @@ import pandas as pd
 
 from imblab.analysis import rescored, table
 from imblab.commands import reporting, running, verdicts
-from imblab.commands.evidence_builder import gather
+from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import EXPERIMENTS, Layout, lay_out
 from imblab.core import replay
-from imblab.core.evaluate import evaluate
+from imblab.core.evaluate import evaluate_cell
 from imblab.edges import config, files, ledger, runner, store, terminal
 from imblab.errors import StudyError
 from imblab.result import Evaluation
@@ -89,7 +89,7 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     folder = home / ledger.RESCORED / asked.label
     question = config.to_mapping(asked.study)
     _check_label(folder, question, asked.label)
-    with closing(store.Store(store.DEFAULT.resolve())) as kept:
+    with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
         rows, missing = _answer(layout, folder, question, kept.get, known)
     if missing and asked.refit:
         running.run(asked.study, n_jobs, folder)
@@ -100,7 +100,7 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
 def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
     """``imblab rescore``: another question on the fits that are there."""
     begin = time.perf_counter()
-    found = rescore(name, *args, config_dirs=config_dirs, n_jobs=runner.cores())
+    found = rescore(name, *args, config_dirs=config_dirs, n_jobs=runner.available_cores())
     study, before = found.study, table.tidy(ledger.read_rows(EXPERIMENTS / name))
     moved = rescored.moves(before, found.table, study.primary)
     added = rescored.added(before, found.table, [m.name for m in study.measures])
@@ -171,7 +171,7 @@ def _answer(
             book.append(row)
         order = {cell.key: i for i, cell in enumerate(layout.cells)}
         rows = sorted(book.rows, key=lambda row: order[row.key])
-    gather(layout, rows, folder, get)
+    build_evidence(layout, rows, folder, get)
     return rows, missing
 
 
@@ -179,15 +179,15 @@ def _rows(
     layout: Layout, done: set[str], get: Get, known: Mapping[str, Evaluation], missing: dict[str, str]
 ) -> Iterator[Evaluation]:
     failures: dict[str, str] = {}
-    predict = replay.looking_up(get, failures)
+    predict = replay.lookup_only(get, failures)
     for name, data in layout.datasets.items():
         cells = [cell for cell in layout.cells if cell.dataset == name and cell.key not in done]
-        for task in replay.tasks(layout.study, data, layout.plans[name], cells, predict):
+        for task in replay.replay_tasks(layout.study, data, layout.plans[name], cells, predict):
             if task.cell.key in known:
-                failures |= replay.failures(task, known[task.cell.key])
+                failures |= replay.recorded_failures(task, known[task.cell.key])
             try:
-                row = evaluate(task)
-            except replay.Unanswered as lack:
+                row = evaluate_cell(task)
+            except replay.MissingPrediction as lack:
                 atom = lack.atom
                 knobs = {**atom.knobs, **({} if atom.weight is None else {"weight": atom.weight})}
                 missing[task.cell.key] = ", ".join(f"{k}={v}" for k, v in knobs.items()) or "no knobs"

@@ -19,7 +19,7 @@ from imblab.analysis import table
 from imblab.analysis.claims import register
 from imblab.analysis.completeness import completeness_of
 from imblab.commands import derived_files, reporting, syncing, verdicts
-from imblab.commands.evidence_builder import gather
+from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import (
     EXPERIMENTS,
     Layout,
@@ -91,7 +91,9 @@ def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.
     """
     layout = _laid_out(study, data)
     rows: list[Evaluation] = []
-    runner.run(layout.datasets, runner.bundles(study, layout.plans, layout.cells), runner.Engine(n_jobs), rows.append)
+    runner.run(
+        layout.datasets, runner.make_bundles(study, layout.plans, layout.cells), runner.Engine(n_jobs), rows.append
+    )
     order = {cell.key: i for i, cell in enumerate(layout.cells)}
     return table.tidy(sorted(rows, key=lambda row: order[row.key]))
 
@@ -103,7 +105,7 @@ def run(
     overwrite: bool = False,
     data: Sequence[Dataset] = (),
     tracking_uri: str | None = None,
-    store_path: str | Path | None = store.DEFAULT,
+    store_path: str | Path | None = store.DEFAULT_PATH,
     fit_timeout: float | None = None,
     retry_failed: bool = False,
 ) -> pd.DataFrame:
@@ -210,12 +212,12 @@ def command_ui(name: str | None, uri: str | None, port: int | None) -> int:
 
 def command_store(prune: float | None, as_json: bool) -> int:
     """``imblab store``: what the prediction store holds; with a bound, less of it."""
-    if not store.DEFAULT.exists():
-        facts: dict[str, Any] = {"path": str(store.DEFAULT), "answers": 0, "bytes": 0}
+    if not store.DEFAULT_PATH.exists():
+        facts: dict[str, Any] = {"path": str(store.DEFAULT_PATH), "answers": 0, "bytes": 0}
     else:
-        with closing(store.Store(store.DEFAULT.resolve())) as kept:
+        with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
             gone = {} if prune is None else {"pruned": kept.prune(int(prune * 2**20))}
-            facts = {**kept.facts(), "path": str(store.DEFAULT), **gone}
+            facts = {**kept.facts(), "path": str(store.DEFAULT_PATH), **gone}
     terminal.put(json.dumps(facts)) if as_json else terminal.print_paragraph(terminal.store_text(facts))
     return 0
 
@@ -272,7 +274,7 @@ def _carry_out(
                 if bar is not None:
                     bar.advance(f"{row.dataset}/{row.learner}/{row.strategy}")
 
-            tally = runner.run(layout.datasets, runner.bundles(layout.study, layout.plans, todo), engine, on_row)
+            tally = runner.run(layout.datasets, runner.make_bundles(layout.study, layout.plans, todo), engine, on_row)
         order = {cell.key: i for i, cell in enumerate(layout.cells)}
         rows = sorted((row for row in book.rows if row.key in order), key=lambda row: order[row.key])
     if say:
@@ -281,7 +283,7 @@ def _carry_out(
         _report_failures(rows, say)
     if engine.open_store is not None:
         with closing(engine.open_store()) as kept:
-            gather(layout, rows, home, kept.get)
+            build_evidence(layout, rows, home, kept.get)
             kept.prune()
     elif say:
         say("No prediction is kept (runner.store=false): no evidence for curves and calibration.")
@@ -301,7 +303,7 @@ def _counted_if_stopped(layout: Layout, book: ledger.Ledger) -> Iterator[None]:
         raise
 
 
-def _account(rows: Sequence[Evaluation], tally: runner.Tally, say: Callable[[str], None]) -> None:
+def _account(rows: Sequence[Evaluation], tally: runner.FitCounts, say: Callable[[str], None]) -> None:
     """What was fitted and what was spared."""
     if not rows:
         return

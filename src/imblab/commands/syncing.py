@@ -32,7 +32,7 @@ from imblab.study import Cell, Study, fingerprint
 
 SEARCHES, PREDICTIONS = "search.parquet", "predictions.parquet"
 Inner = dict[str, list[dict[str, float]]]
-Opener = Callable[[], runner.Known] | None
+Opener = Callable[[], runner.PredictionStore] | None
 
 
 @contextmanager
@@ -214,7 +214,7 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
     home = ledger.find(name, experiments)
     request = config.load_request(home / ledger.QUESTION, args, config_dirs, loads_data=False)
     asked = {**request.tracking, "enabled": True}
-    opener = partial(store.Store, store.DEFAULT.resolve()) if store.DEFAULT.exists() else None
+    opener = partial(store.SqliteStore, store.DEFAULT_PATH.resolve()) if store.DEFAULT_PATH.exists() else None
     layout: Layout | None = None
     try:
         request.check_sources()
@@ -258,13 +258,13 @@ def inner_scores(layout: Layout, rows: Sequence[Evaluation], opener: Opener) -> 
     found: Inner = {}
     searched = {row.key: row for row in rows if sum(trial.value is not None for trial in row.trials) > 1}
     with closing(opener()) as kept:
-        for task in _tasks(layout, searched, replay.looking_up(kept.get)):
+        for task in _tasks(layout, searched, replay.lookup_only(kept.get)):
             row = searched[task.cell.key]
             scores: list[dict[str, float]] = []
             for trial in row.trials:
                 try:
-                    folds = replay.inner(task, trial.params) if trial.threshold is not None else []
-                except (replay.Unanswered, FitFailed):
+                    folds = replay.inner_predictions(task, trial.params) if trial.threshold is not None else []
+                except (replay.MissingPrediction, FitFailed):
                     folds = []
                 scores.append(_judged(task, trial, folds) if folds else {})
             found[row.key] = scores
@@ -399,14 +399,14 @@ def _predictions(
     if opener is None:
         return
     with closing(opener()) as kept:
-        for task in _tasks(layout, scored, replay.looking_up(kept.get)):
+        for task in _tasks(layout, scored, replay.lookup_only(kept.get)):
             row, split, y = scored[task.cell.key], task.cell.split, task.dataset.y
             parts = [("test", -1, split.train, split.test)]
             parts += [("inner", i, fit, validate) for i, (fit, validate) in enumerate(task.pairs)]
             for part, fold, fit, asked in parts:
                 try:
                     prediction = task.ask(row.params, fit, asked)
-                except (replay.Unanswered, FitFailed):
+                except (replay.MissingPrediction, FitFailed):
                     continue
                 where = (row.dataset, row.learner, row.strategy, row.repeat, row.fold, part, fold)
                 absent = np.full(len(asked), np.nan)
@@ -421,7 +421,7 @@ def _tasks(layout: Layout, rows: Mapping[str, Evaluation], predict: Any) -> Iter
         if cell.key in rows:
             by_table.setdefault(cell.dataset, []).append(cell)
     for name, cells in by_table.items():
-        yield from replay.tasks(layout.study, layout.datasets[name], layout.plans[name], cells, predict)
+        yield from replay.replay_tasks(layout.study, layout.datasets[name], layout.plans[name], cells, predict)
 
 
 def _specs(study: Study) -> dict[str, Mapping[str, Any]]:

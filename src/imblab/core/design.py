@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from imblab.core import calibration, estimator_specs, own_code, sampling, spaces, thresholds
-from imblab.core.splits import Pair
+from imblab.core.splits import RowPair
 from imblab.errors import ConfigError
 from imblab.study import (
     DECISION_VALUE,
@@ -156,7 +156,7 @@ def _objects(value: Any, where: str) -> list[tuple[str, Any]]:
     return [(where, value)]
 
 
-def parts(dataset: Dataset, split: Split, pairs: Iterable[Pair]) -> tuple[Part, ...]:
+def parts(dataset: Dataset, split: Split, pairs: Iterable[RowPair]) -> tuple[Part, ...]:
     """The sets of rows that a candidate must suit: every inner fit part and the outer training rows."""
     named = [(f"inner fit part {i}", fit) for i, (fit, _) in enumerate(pairs)]
     return tuple(_part(name, dataset.y[rows]) for name, rows in (*named, ("the outer training part", split.train)))
@@ -170,7 +170,7 @@ def barrier(strategy: Strategy, learner: Learner, dataset: Dataset, primary: Mea
     str or None
         A reason in words; None where nothing stands in the way.
     """
-    if strategy.sampler is not None and sampling.form(strategy.sampler, dataset) is None:
+    if strategy.sampler is not None and sampling.sampler_for_columns(strategy.sampler, dataset) is None:
         kind = strategy.sampler["_target_"].rsplit(".", 1)[-1]
         return f"{kind} measures distances and has no form for the categorical columns of {dataset.name!r}"
     weighs = strategy.weight is not None or "weight" in strategy.space

@@ -26,13 +26,13 @@ from imblab.core import (
     spaces,
     thresholds,
 )
-from imblab.core.fitting import Atom, FitFailed, Prediction
-from imblab.core.sampling import form
-from imblab.core.splits import Pair, of_repeat
+from imblab.core.fitting import FitFailed, FitRequest, Prediction
+from imblab.core.sampling import sampler_for_columns
+from imblab.core.splits import RowPair, repeat_seed
 from imblab.result import Evaluation, Trial
 from imblab.study import DECISION_VALUE, PROBABILITY, Axis, Cell, Dataset, Make, Measure, Scalar, Study, Threshold
 
-Predict = Callable[[Atom], Prediction]
+Predict = Callable[[FitRequest], Prediction]
 #: How a trial says which of its fits failed, and a row that this was the refit.
 FAILED_FOLD = "inner fold {}: {}"
 FAILED_REFIT = "the refit of the winner failed: {}"
@@ -62,28 +62,28 @@ class Task:
     cell: Cell
     study: Study
     dataset: Dataset
-    pairs: Sequence[Pair]
+    pairs: Sequence[RowPair]
     predict: Predict
     # They are listed before the rows, and asked for again while those are made.
-    made: dict[tuple[Any, ...], Atom] = field(default_factory=dict, repr=False)
+    made: dict[tuple[Any, ...], FitRequest] = field(default_factory=dict, repr=False)
     sampler: Make | None = field(init=False)
     axes: Mapping[str, Axis] = field(init=False)
 
     def __post_init__(self) -> None:
         cell = self.cell
-        object.__setattr__(self, "sampler", form(cell.strategy.sampler, self.dataset))
+        object.__setattr__(self, "sampler", sampler_for_columns(cell.strategy.sampler, self.dataset))
         axes = spaces.axes(cell.strategy, cell.learner, self.study.tuning.tune_learner)
         object.__setattr__(self, "axes", axes)
 
     @property
     def seed(self) -> int:
         """The random state of the repeat."""
-        return of_repeat(self.study.seed, self.cell.split.repeat)
+        return repeat_seed(self.study.seed, self.cell.split.repeat)
 
     @property
     def primary(self) -> Measure:
         """What is tuned and judged."""
-        return named(self.study.measures, self.study.primary)
+        return measure_named(self.study.measures, self.study.primary)
 
     @property
     def barrier(self) -> str | None:
@@ -97,24 +97,26 @@ class Task:
     def scale(self, params: Mapping[str, Scalar]) -> str:
         """What a candidate predicts once it is calibrated: probabilities or decision values."""
         is_calibrated = calibration.is_learned(self.cell.strategy.calibration)
-        if is_calibrated or estimator_specs.gives_probabilities(fitting.tuned(self.cell.learner.make, params)):
+        if is_calibrated or estimator_specs.gives_probabilities(
+            fitting.with_tuned_params(self.cell.learner.make, params)
+        ):
             return PROBABILITY
         return DECISION_VALUE
 
     def threshold_scale(self, params: Mapping[str, Scalar]) -> str:
         """What the threshold of a candidate is compared with."""
-        return self.scale(params) if thresholds.is_observed(*_rule(self)) else PROBABILITY
+        return self.scale(params) if thresholds.is_observed(*_threshold_rule(self)) else PROBABILITY
 
     def compared(self, params: Mapping[str, Scalar], values: np.ndarray) -> np.ndarray:
         """What :meth:`scale` says, on the scale of the threshold: a decision value d as ``1 / (1 + exp(-d))``."""
         return values if self.scale(params) == self.threshold_scale(params) else np.asarray(expit(values))
 
-    def atom(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Atom:
+    def atom(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> FitRequest:
         """The question for the predictions of some rows after a fit on others."""
         key = (*params.items(), id(fit), id(rows))
         if key not in self.made:  # which holds the arrays, so that no other has their identity
             make = self.cell.learner.make
-            self.made[key] = fitting.atom_of(self.dataset, make, self.sampler, params, self.seed, fit, rows)
+            self.made[key] = fitting.fit_request(self.dataset, make, self.sampler, params, self.seed, fit, rows)
         return self.made[key]
 
     def ask(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Prediction:
@@ -134,7 +136,7 @@ class _Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-def evaluate(task: Task) -> Evaluation:
+def evaluate_cell(task: Task) -> Evaluation:
     """Answer one cell.
 
     Parameters
@@ -148,43 +150,43 @@ def evaluate(task: Task) -> Evaluation:
         that fails.
     """
     begin = time.perf_counter()
-    fits = _Counted(task.predict)
-    outcome = _answer(replace(task, predict=fits))
-    return _row(task, outcome, len(fits.seen), time.perf_counter() - begin)
+    fits = _CountingPredict(task.predict)
+    outcome = _find_outcome(replace(task, predict=fits))
+    return _make_evaluation(task, outcome, len(fits.seen), time.perf_counter() - begin)
 
 
-def named(known: Sequence[Measure], name: str) -> Measure:
+def measure_named(known: Sequence[Measure], name: str) -> Measure:
     """The measure of that name."""
     return next(m for m in known if m.name == name)
 
 
-class _Counted:
+class _CountingPredict:
     """Counts the distinct atoms a row rests on; what a calibration reads again is asked once."""
 
     def __init__(self, predict: Predict) -> None:
         self._predict = predict
         self.seen: dict[str, Prediction | None] = {}
 
-    def __call__(self, atom: Atom) -> Prediction:
+    def __call__(self, atom: FitRequest) -> Prediction:
         found = self.seen.setdefault(atom.address, None)
         if found is None:
             found = self.seen[atom.address] = self._predict(atom)
         return found
 
 
-def _answer(task: Task) -> _Outcome:
+def _find_outcome(task: Task) -> _Outcome:
     if reason := task.barrier:
         return _Outcome("inapplicable", reason)
     trials = tune(task)
-    winner = search.best(trials, task.primary.greater_is_better) or unsearched(trials)
+    winner = search.best(trials, task.primary.greater_is_better) or only_candidate(trials)
     if winner is None:
-        return _Outcome(*_defeat(trials), trials=trials)
+        return _Outcome(*_reason_without_winner(trials), trials=trials)
     split = task.cell.split
     try:
-        prediction = calibrated(task, winner.params, task.ask(winner.params, split.train, split.test))
+        prediction = calibrate_prediction(task, winner.params, task.ask(winner.params, split.train, split.test))
     except FitFailed as error:
         return _Outcome("failed", FAILED_REFIT.format(error), trials, winner)
-    return _Outcome("ok", None, trials, winner, prediction, _remarks(task, winner, prediction))
+    return _Outcome("ok", None, trials, winner, prediction, _collect_notes(task, winner, prediction))
 
 
 def tune(task: Task) -> tuple[Trial, ...]:
@@ -202,13 +204,13 @@ def tune(task: Task) -> tuple[Trial, ...]:
     known: list[Trial] = []
 
     def judge(params: Mapping[str, Scalar]) -> Trial:
-        known.append(_judged(task, params, _bar(task, known)))
+        known.append(_judge_candidate(task, params, _value_to_reach(task, known)))
         return known[-1]
 
-    return _searched(task, judge)
+    return _search_trials(task, judge)
 
 
-def candidates(task: Task) -> tuple[Trial, ...]:
+def list_candidates(task: Task) -> tuple[Trial, ...]:
     """The candidates that :func:`tune` will judge, without a fit; inapplicable ones with their reason.
 
     Parameters
@@ -222,10 +224,10 @@ def candidates(task: Task) -> tuple[Trial, ...]:
     """
     if task.axes and task.study.tuning.method == "tpe":
         return ()
-    return _searched(task, lambda params: Trial(params, 0.0, None))
+    return _search_trials(task, lambda params: Trial(params, 0.0, None))
 
 
-def atoms(task: Task, among: Container[str] | None = None) -> list[Atom]:
+def inner_requests(task: Task, among: Container[str] | None = None) -> list[FitRequest]:
     """What :func:`tune` will ask, fold by fold, as far as it is known before anything is fitted.
 
     Parameters
@@ -236,16 +238,16 @@ def atoms(task: Task, among: Container[str] | None = None) -> list[Atom]:
 
     Returns
     -------
-    list of Atom
+    list of FitRequest
     """
-    pairs = [pair for pair in task.pairs if among is None or preparation.digest(pair[0]) in among]
-    if not pairs or task.barrier or not _looks_inside(task):
+    pairs = [pair for pair in task.pairs if among is None or preparation.row_digest(pair[0]) in among]
+    if not pairs or task.barrier or not _needs_inner_folds(task):
         return []
-    params = [trial.params for trial in candidates(task) if trial.status == "ok"]
+    params = [trial.params for trial in list_candidates(task) if trial.status == "ok"]
     return [task.atom(p, fit, validate) for fit, validate in pairs for p in params]
 
 
-def _searched(task: Task, judge: search.Judge) -> tuple[Trial, ...]:
+def _search_trials(task: Task, judge: search.Judge) -> tuple[Trial, ...]:
     """The trials of a search in which only what applies is judged."""
     where = design.parts(task.dataset, task.cell.split, task.pairs)
 
@@ -270,7 +272,7 @@ def _no_probability(task: Task, params: Mapping[str, Scalar]) -> str | None:
     return f"{what} needs probabilities and the learner gives decision values only" if what else None
 
 
-def calibrated(task: Task, params: Mapping[str, Scalar], prediction: Prediction) -> Prediction:
+def calibrate_prediction(task: Task, params: Mapping[str, Scalar], prediction: Prediction) -> Prediction:
     """The answer after a fit on the outer training rows, set right by the calibration of the strategy.
 
     Parameters
@@ -293,15 +295,15 @@ def calibrated(task: Task, params: Mapping[str, Scalar], prediction: Prediction)
     """
     kind = task.cell.strategy.calibration
     if calibration.is_own(kind):
-        return replace(prediction, values=_own(task, params, task.cell.split.train, prediction))
+        return replace(prediction, values=_self_calibrated(task, params, task.cell.split.train, prediction))
     if not calibration.is_learned(kind):
         return prediction
-    learned = calibration.learn(kind, [_scored(task, params, *pair) for pair in task.pairs], task.seed)
-    score = calibration.score_of(prediction.values, fitting.tuned(task.cell.learner.make, params))
+    learned = calibration.learn(kind, [_validation_fold(task, params, *pair) for pair in task.pairs], task.seed)
+    score = calibration.score_of(prediction.values, fitting.with_tuned_params(task.cell.learner.make, params))
     return replace(prediction, values=calibration.through(learned, kind, score), is_probability=True)
 
 
-def validated(task: Task, params: Mapping[str, Scalar]) -> list[thresholds.Fold]:
+def validation_predictions(task: Task, params: Mapping[str, Scalar]) -> list[thresholds.Fold]:
     """Labels and calibrated predictions of the inner validation rows of a candidate, fold by fold.
 
     Parameters
@@ -319,20 +321,22 @@ def validated(task: Task, params: Mapping[str, Scalar]) -> list[thresholds.Fold]
     ------
     FitFailed
     """
-    folds = [_scored(task, params, *pair) for pair in task.pairs]
+    folds = [_validation_fold(task, params, *pair) for pair in task.pairs]
     return calibration.cross_fitted(task.cell.strategy.calibration, folds, task.seed)
 
 
-def _scored(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, validate: np.ndarray) -> thresholds.Fold:
+def _validation_fold(
+    task: Task, params: Mapping[str, Scalar], fit: np.ndarray, validate: np.ndarray
+) -> thresholds.Fold:
     """Labels of the rows of an inner fold, and their predictions or the scores that a calibration reads."""
     kind, answer = task.cell.strategy.calibration, task.ask(params, fit, validate)
-    values = _own(task, params, fit, answer) if calibration.is_own(kind) else answer.values
+    values = _self_calibrated(task, params, fit, answer) if calibration.is_own(kind) else answer.values
     if calibration.is_learned(kind):
-        values = calibration.score_of(values, fitting.tuned(task.cell.learner.make, params))
+        values = calibration.score_of(values, fitting.with_tuned_params(task.cell.learner.make, params))
     return task.dataset.y[validate], values
 
 
-def _own(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, prediction: Prediction) -> np.ndarray:
+def _self_calibrated(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, prediction: Prediction) -> np.ndarray:
     """An answer as the rows of its own fit set it right."""
     weight = params.get("weight")
     assert weight is None or isinstance(weight, (int, float, str))
@@ -340,12 +344,12 @@ def _own(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, prediction: 
     return calibration.own(kind, prediction.values, task.dataset.y[fit], prediction.reached, weight)
 
 
-def _looks_inside(task: Task) -> bool:
+def _needs_inner_folds(task: Task) -> bool:
     """Whether the inner folds are asked: for a candidate, a threshold or a calibration."""
-    return bool(task.axes) or _fixed(task) is None or calibration.is_learned(task.cell.strategy.calibration)
+    return bool(task.axes) or _fixed_threshold(task) is None or calibration.is_learned(task.cell.strategy.calibration)
 
 
-def _bar(task: Task, known: Sequence[Trial]) -> float | None:
+def _value_to_reach(task: Task, known: Sequence[Trial]) -> float | None:
     """The best value so far, which the next candidate must be able to reach; None without pruning."""
     measure = task.primary
     learned = calibration.is_learned(task.cell.strategy.calibration)  # no fold is known before all are
@@ -355,52 +359,56 @@ def _bar(task: Task, known: Sequence[Trial]) -> float | None:
     return found.value if found else None
 
 
-def _judged(task: Task, params: Mapping[str, Scalar], bar: float | None) -> Trial:
-    if not _looks_inside(task):
-        return Trial(params, None, _fixed(task))
-    rule, folds = _rule(task)[0], list[thresholds.Fold]()
+def _judge_candidate(task: Task, params: Mapping[str, Scalar], bar: float | None) -> Trial:
+    if not _needs_inner_folds(task):
+        return Trial(params, None, _fixed_threshold(task))
+    rule, folds = _threshold_rule(task)[0], list[thresholds.Fold]()
     for i, (fit, validate) in enumerate(task.pairs):
-        if bar is not None and folds and _reach(task, params, folds, rule) < bar - search.TIE:
+        if bar is not None and folds and _best_reachable_value(task, params, folds, rule) < bar - search.TIE:
             return Trial(params, None, None, "pruned", f"cannot reach {bar:.6g} after {i} inner folds")
         try:
-            folds.append(_scored(task, params, fit, validate))
+            folds.append(_validation_fold(task, params, fit, validate))
         except FitFailed as error:
             return Trial(params, None, None, "failed", FAILED_FOLD.format(i, error))
     try:
         folds = calibration.cross_fitted(task.cell.strategy.calibration, folds, task.seed)
-        return _valued(task, params, folds)
+        return _choose_threshold(task, params, folds)
     except (FitFailed, measures.MeasureFailed) as error:
         return Trial(params, None, None, "failed", f"on the inner folds, {error}")
 
 
-def _valued(task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold]) -> Trial:
+def _choose_threshold(task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold]) -> Trial:
     """The threshold and the value of a candidate."""
-    rule, grid = _rule(task)
-    by, amount = _cut_measure(task), task.dataset.amount
+    rule, grid = _threshold_rule(task)
+    by, amount = _threshold_measure(task), task.dataset.amount
     amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
-    function, compared = measures.function_of(by, allow=None), _compared(task, params, folds)
+    function, compared = measures.function_of(by, allow=None), _on_threshold_scale(task, params, folds)
     cut = thresholds.choose(rule, compared, grid, function, by.greater_is_better, amounts)
     if cut is None:
-        return Trial(params, None, None, "inapplicable", f"no cut meets {_said(rule)} on the inner folds")
+        return Trial(params, None, None, "inapplicable", f"no cut meets {_describe_rule(rule)} on the inner folds")
     value = cut.value if measures.is_counted(task.primary) else _mean_over_folds(task.primary, folds)
-    if value is None and (task.axes or _fixed(task) is None):
+    if value is None and (task.axes or _fixed_threshold(task) is None):
         return Trial(params, None, cut.threshold, "failed", f"{task.primary.name} is undefined on the inner folds")
     return Trial(params, value, cut.threshold, fold_thresholds=cut.fold_thresholds, at_edge=cut.at_edge)
 
 
-def _compared(task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold]) -> Sequence[thresholds.Fold]:
+def _on_threshold_scale(
+    task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold]
+) -> Sequence[thresholds.Fold]:
     """Folds on the scale of the threshold; the ranking measures read them as they are."""
     return [(y, task.compared(params, values)) for y, values in folds]
 
 
-def _reach(task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold], rule: Threshold) -> float:
+def _best_reachable_value(
+    task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold], rule: Threshold
+) -> float:
     """The best value a candidate can still have: every row of the remaining folds called right."""
     rest = np.concatenate([task.dataset.y[validate] for _, validate in task.pairs[len(folds) :]])
-    function, known = measures.function_of(task.primary, allow=None), _compared(task, params, folds)
+    function, known = measures.function_of(task.primary, allow=None), _on_threshold_scale(task, params, folds)
     return thresholds.ceiling(rule, known, int(rest.sum()), int((1 - rest).sum()), function)
 
 
-def _rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
+def _threshold_rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
     """The threshold rule of the strategy and the cuts it may choose from."""
     own = spaces.cuts(task.cell.strategy)
     if own is not None:
@@ -408,17 +416,17 @@ def _rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
     return thresholds.settled(task.cell.strategy.threshold), task.study.protocol.thresholds
 
 
-def _fixed(task: Task) -> float | None:
+def _fixed_threshold(task: Task) -> float | None:
     """The threshold where it is known before any fit."""
-    rule = _rule(task)[0]
+    rule = _threshold_rule(task)[0]
     return float(rule) if isinstance(rule, (int, float)) else None
 
 
-def _cut_measure(task: Task) -> Measure:
+def _threshold_measure(task: Task) -> Measure:
     """The primary where it is made of counts, else the protocol's threshold measure."""
     if measures.is_counted(task.primary):
         return task.primary
-    return named(task.study.measures, task.study.protocol.threshold_measure)
+    return measure_named(task.study.measures, task.study.protocol.threshold_measure)
 
 
 def _mean_over_folds(measure: Measure, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> float | None:
@@ -427,13 +435,13 @@ def _mean_over_folds(measure: Measure, folds: Sequence[tuple[np.ndarray, np.ndar
     return mean if np.isfinite(mean) else None
 
 
-def unsearched(trials: Sequence[Trial]) -> Trial | None:
+def only_candidate(trials: Sequence[Trial]) -> Trial | None:
     """The single candidate of a strategy that searches nothing."""
     alone = [t for t in trials if t.status == "ok"]
     return alone[0] if len(trials) == 1 and alone else None
 
 
-def _defeat(trials: Sequence[Trial]) -> tuple[str, str]:
+def _reason_without_winner(trials: Sequence[Trial]) -> tuple[str, str]:
     """Status and reason of a cell without a winner."""
     failed = [t for t in trials if t.status == "failed"]
     if failed:
@@ -442,7 +450,7 @@ def _defeat(trials: Sequence[Trial]) -> tuple[str, str]:
     return "inapplicable", "no candidate applies: " + "; ".join(list(reasons)[:3])
 
 
-def _remarks(task: Task, winner: Trial, prediction: Prediction) -> list[str]:
+def _collect_notes(task: Task, winner: Trial, prediction: Prediction) -> list[str]:
     notes = list(prediction.notes)
     if winner.at_edge:
         notes.append(f"the threshold {winner.threshold:g} is the first or last it could be")
@@ -455,11 +463,11 @@ def _remarks(task: Task, winner: Trial, prediction: Prediction) -> list[str]:
     return notes
 
 
-def _said(rule: Threshold) -> str:
+def _describe_rule(rule: Threshold) -> str:
     return ", ".join(f"{k} {v}" for k, v in rule.items()) if isinstance(rule, Mapping) else str(rule)
 
 
-def _row(task: Task, outcome: _Outcome, fits: int, seconds: float) -> Evaluation:
+def _make_evaluation(task: Task, outcome: _Outcome, fits: int, seconds: float) -> Evaluation:
     cell, winner, y = task.cell, outcome.winner, task.dataset.y[task.cell.split.test]
     amount = None if task.dataset.amount is None else task.dataset.amount[cell.split.test]
     scores: dict[str, float | None] = {m.name: None for m in task.study.measures}

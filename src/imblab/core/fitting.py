@@ -20,14 +20,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 
 from imblab.core import estimator_specs, own_code, prediction_checks
-from imblab.core.preparation import Prepared, digest
+from imblab.core.preparation import PreparedRows, row_digest
 from imblab.core.spaces import LEARNER
-from imblab.core.splits import Pair
+from imblab.core.splits import RowPair
 from imblab.errors import foreign_reason
 from imblab.study import DECISION_VALUE, Choice, Dataset, Learner, Make, Scalar, Tuning, fingerprint
 
 #: The time that a library puts before what it says.
-CLOCK = re.compile(r"^\[\d\d:\d\d:\d\d\] ")
+LOG_TIME = re.compile(r"^\[\d\d:\d\d:\d\d\] ")
 
 
 class FitFailed(Exception):
@@ -40,7 +40,7 @@ class FitFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Atom:
+class FitRequest:
     """Fit these rows with these params, give the predictions of those rows.
 
     Attributes
@@ -75,7 +75,7 @@ class Atom:
     is_storable: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        plain = [self.dataset, digest(self.fit), digest(self.rows), self.learner, self.sampler, self.knobs]
+        plain = [self.dataset, row_digest(self.fit), row_digest(self.rows), self.learner, self.sampler, self.knobs]
         named = [
             self.weight,
             self.seed,
@@ -113,13 +113,13 @@ class Prediction:
     notes: tuple[str, ...] = ()
 
 
-def fit_predict(atom: Atom, prepared: Prepared) -> Prediction:
+def fit_predict(atom: FitRequest, prepared: PreparedRows) -> Prediction:
     """Answer one atom.
 
     Parameters
     ----------
-    atom : Atom
-    prepared : Prepared
+    atom : FitRequest
+    prepared : PreparedRows
         Of ``atom.fit``.
 
     Returns
@@ -131,53 +131,53 @@ def fit_predict(atom: Atom, prepared: Prepared) -> Prediction:
     FitFailed
         Whatever the sampler or the learner raised, as a reason in one line.
     """
-    return fit_answer(atom, [(atom, {})], prepared)[0]
+    return fit_predict_many(atom, [(atom, {})], prepared)[0]
 
 
 #: What was said since the fit began, while somebody listens.
-_SAID: list[list[warnings.WarningMessage]] = []
+_RECORDED_WARNINGS: list[list[warnings.WarningMessage]] = []
 
 
 @contextmanager
-def listening() -> Iterator[list[warnings.WarningMessage]]:
+def recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
     """Hear the warnings of fits; inside another one, only what is said from here on.
 
     Around many fits it spares each of them the change of the filters, which takes as long as a draw of SMOTE.
     """
-    if _SAID:
-        _SAID[0].clear()
-        yield _SAID[0]
+    if _RECORDED_WARNINGS:
+        _RECORDED_WARNINGS[0].clear()
+        yield _RECORDED_WARNINGS[0]
         return
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ConvergenceWarning)
         # LightGBM names the columns of bare arrays and then misses the names.
         warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
-        _SAID.append(said)
+        _RECORDED_WARNINGS.append(said)
         try:
             yield said
         finally:
-            _SAID.clear()
+            _RECORDED_WARNINGS.clear()
 
 
-class RoundsMissing(Exception):
+class MissingRounds(Exception):
     """A booster made fewer rounds than asked: it does not know what it would have said after any number."""
 
 
-def fit_answer(
-    atom: Atom,
-    asked: Iterable[tuple[Atom, Mapping[str, Any]]],
-    prepared: Prepared,
+def fit_predict_many(
+    atom: FitRequest,
+    asked: Iterable[tuple[FitRequest, Mapping[str, Any]]],
+    prepared: PreparedRows,
     made: tuple[str, int] | None = None,
 ) -> list[Prediction]:
     """Fit one atom and answer every atom that this fit answers.
 
     Parameters
     ----------
-    atom : Atom
+    atom : FitRequest
         What is fitted.
-    asked : iterable of (Atom, mapping)
+    asked : iterable of (FitRequest, mapping)
         Atoms that differ in their rows, or in a number of rounds that the keyword arguments of ``predict_proba`` say.
-    prepared : Prepared
+    prepared : PreparedRows
         Of ``atom.fit``.
     made : (str, int), optional
         An attribute of the fitted learner and the number it must be.
@@ -189,39 +189,39 @@ def fit_answer(
     Raises
     ------
     FitFailed
-    RoundsMissing
+    MissingRounds
         If the attribute is another number.
     """
-    with listening() as said:
+    with recorded_warnings() as said:
         try:
-            learner, y = learned(atom, prepared)
+            learner, y = fit_learner(atom, prepared)
             if made and getattr(learner, made[0]) != made[1]:
-                raise RoundsMissing
-            found = [predicted(learner, atom.learner, prepared.transform(a.rows), stage) for a, stage in asked]
-        except RoundsMissing:
+                raise MissingRounds
+            found = [predict_values(learner, atom.learner, prepared.transform(a.rows), stage) for a, stage in asked]
+        except MissingRounds:
             raise
-        except prediction_checks.UnusableAnswer as error:
+        except prediction_checks.UnusableOutput as error:
             raise FitFailed(str(error)) from error
         except BaseException as error:  # any library may raise anything: it becomes the row's reason
-            raise FitFailed(_reason(error)) from error
+            raise FitFailed(_failure_reason(error)) from error
         unsettled = any(issubclass(w.category, ConvergenceWarning) for w in said)
     notes = (*prepared.notes, *(("the learner did not converge",) if unsettled else ()))
-    reached, is_probability = _reached(atom, y), estimator_specs.gives_probabilities(atom.learner)
+    reached, is_probability = _reached_counts(atom, y), estimator_specs.gives_probabilities(atom.learner)
     return [Prediction(values, is_probability, reached, notes) for values in found]
 
 
 #: Texts of learners whose parameters scikit-learn has accepted in this process.
-_ACCEPTED: set[str] = set()
+_ACCEPTED_SPECS: set[str] = set()
 
 
-def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:
+def fit_learner(atom: FitRequest, prepared: PreparedRows) -> tuple[Any, np.ndarray]:
     """The fitted learner of an atom, and the labels of the rows that it received; raises what its libraries raise.
 
     It is fitted without what scikit-learn checks at every fit though it cannot have changed since the first: rows are
     finite as soon as the table is, and the parameters of a learner were accepted by its first fit. A sampler works
     before that and is checked every time.
     """
-    X, y = _resampled(atom, prepared)
+    X, y = _resample(atom, prepared)
     if atom.sampler is None:
         prediction_checks.check_classes(y, "the fit part holds")
     learner, text = (
@@ -229,18 +229,18 @@ def learned(atom: Atom, prepared: Prepared) -> tuple[Any, np.ndarray]:
         estimator_specs.spec_text(atom.learner),
     )
     before = get_config()
-    set_config(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED)
+    set_config(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED_SPECS)
     try:
-        learner.fit(_sealed(prepared.encode(X)), _sealed(y), **_weights(atom.weight, y))
+        learner.fit(_read_only(prepared.encode(X)), _read_only(y), **_sample_weights(atom.weight, y))
     finally:
         set_config(**{name: before[name] for name in ("assume_finite", "skip_parameter_validation")})
-    if len(_ACCEPTED) > 10_000:
-        _ACCEPTED.clear()
-    _ACCEPTED.add(text)
+    if len(_ACCEPTED_SPECS) > 10_000:
+        _ACCEPTED_SPECS.clear()
+    _ACCEPTED_SPECS.add(text)
     return learner, y
 
 
-def atom_of(
+def fit_request(
     dataset: Dataset,
     learner: Make,
     sampler: Make | None,
@@ -248,15 +248,15 @@ def atom_of(
     seed: int,
     fit: np.ndarray,
     rows: np.ndarray,
-) -> Atom:
+) -> FitRequest:
     """The atom behind flat params: what goes to the learner, what to the sampler, what is the weight."""
     knobs = {name: params[name] for name in ("ratio", "k") if name in params}
     weight = params.get("weight")
     assert weight is None or isinstance(weight, (int, float, str))
-    return Atom(dataset.fingerprint, fit, rows, tuned(learner, params), sampler, knobs, weight, seed)
+    return FitRequest(dataset.fingerprint, fit, rows, with_tuned_params(learner, params), sampler, knobs, weight, seed)
 
 
-def tuned(learner: Make, params: Mapping[str, Scalar]) -> Make:
+def with_tuned_params(learner: Make, params: Mapping[str, Scalar]) -> Make:
     """The text of a learner with the parameters that were tuned for it.
 
     Examples
@@ -268,13 +268,13 @@ def tuned(learner: Make, params: Mapping[str, Scalar]) -> Make:
     return {**learner, **found} if found else learner
 
 
-def _resampled(atom: Atom, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+def _resample(atom: FitRequest, prepared: PreparedRows) -> tuple[np.ndarray, np.ndarray]:
     if atom.sampler is None:
         return prepared.X, prepared.y
     return prepared.resampler.resample(atom.sampler, atom.knobs, atom.seed)
 
 
-def _weights(weight: float | str | None, y: np.ndarray) -> dict[str, np.ndarray]:
+def _sample_weights(weight: float | str | None, y: np.ndarray) -> dict[str, np.ndarray]:
     if weight is None:
         return {}
     if weight == "balanced":
@@ -282,14 +282,14 @@ def _weights(weight: float | str | None, y: np.ndarray) -> dict[str, np.ndarray]
     return {"sample_weight": np.where(y == 1, float(weight), 1.0)}
 
 
-def _sealed(rows: np.ndarray) -> np.ndarray:
+def _read_only(rows: np.ndarray) -> np.ndarray:
     """A view that a learner cannot write into: other fits read the same rows. scikit-learn copies where it must."""
     view = rows.view()
     view.flags.writeable = False
     return view
 
 
-def predicted(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any]) -> np.ndarray:
+def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any]) -> np.ndarray:
     """Predict the probability of class 1, or the decision value of a learner without probabilities.
 
     Parameters
@@ -308,32 +308,32 @@ def predicted(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any])
 
     Raises
     ------
-    UnusableAnswer
+    UnusableOutput
         If the answer is no finite number a row, or a probability outside [0, 1].
     """
     if estimator_specs.gives_probabilities(make):
-        return prediction_checks.probability(learner, learner.predict_proba(_sealed(X), **stage), len(X))
-    return prediction_checks.decision_value(learner, learner.decision_function(_sealed(X)), len(X))
+        return prediction_checks.check_proba(learner, learner.predict_proba(_read_only(X), **stage), len(X))
+    return prediction_checks.check_decision_value(learner, learner.decision_function(_read_only(X)), len(X))
 
 
-def _reached(atom: Atom, y: np.ndarray) -> dict[str, Any]:
+def _reached_counts(atom: FitRequest, y: np.ndarray) -> dict[str, Any]:
     positive = int(np.count_nonzero(y))
     counts: dict[str, Any] = {"negative": len(y) - positive, "positive": positive}
     return counts if atom.sampler is None else {"sampler": atom.sampler["_target_"].rsplit(".", 1)[-1], **counts}
 
 
-def _reason(error: BaseException) -> str:
+def _failure_reason(error: BaseException) -> str:
     # XGBoost says when it failed: the same failure would read otherwise each time.
-    return f"{type(error).__name__}: {CLOCK.sub('', foreign_reason(error))}"
+    return f"{type(error).__name__}: {LOG_TIME.sub('', foreign_reason(error))}"
 
 
 #: An atom and the keyword arguments with which ``predict_proba`` answers it.
-Asked = tuple[Atom, Mapping[str, Any]]
+StagedRequest = tuple[FitRequest, Mapping[str, Any]]
 #: What the argument is given, by the declared form.
-_FORMS: dict[str, Callable[[int], Any]] = {"count": int, "range": lambda n: (0, n)}
+_STAGE_FORMS: dict[str, Callable[[int], Any]] = {"count": int, "range": lambda n: (0, n)}
 
 
-class Sharing:
+class FitSharing:
     """The fits of some bundles of one data set and learner.
 
     Parameters
@@ -344,36 +344,36 @@ class Sharing:
         Every inner (fit, validate) pair that will be asked about.
     """
 
-    def __init__(self, learner: Learner, tuning: Tuning, pairs: Iterable[Pair]) -> None:
+    def __init__(self, learner: Learner, tuning: Tuning, pairs: Iterable[RowPair]) -> None:
         self._rows: dict[str, list[np.ndarray]] = {}
-        for fit, validate in sorted(pairs, key=lambda pair: digest(pair[1])):
-            self._rows.setdefault(digest(fit), []).append(validate)
+        for fit, validate in sorted(pairs, key=lambda pair: row_digest(pair[1])):
+            self._rows.setdefault(row_digest(fit), []).append(validate)
         self._staged = learner.staged
-        self._rounds = rounds(learner, tuning)
-        self._known: dict[str, tuple[Atom, list[Asked]]] = {}
+        self._rounds = shared_rounds(learner, tuning)
+        self._known: dict[str, tuple[FitRequest, list[StagedRequest]]] = {}
 
-    def family(self, atom: Atom) -> tuple[Atom, list[Asked]]:
+    def family(self, atom: FitRequest) -> tuple[FitRequest, list[StagedRequest]]:
         """The atom to fit for an answer, and every atom that this fit answers, the given one first.
 
         Parameters
         ----------
-        atom : Atom
+        atom : FitRequest
 
         Returns
         -------
-        fitted : Atom
-        asked : list of (Atom, mapping)
+        fitted : FitRequest
+        asked : list of (FitRequest, mapping)
         """
         if atom.address not in self._known:
             self._known[atom.address] = self._family(atom)
         return self._known[atom.address]
 
-    def _family(self, atom: Atom) -> tuple[Atom, list[Asked]]:
-        key = digest(atom.fit)
+    def _family(self, atom: FitRequest) -> tuple[FitRequest, list[StagedRequest]]:
+        key = row_digest(atom.fit)
         if key not in self._rows or (len(self._rows[key]) == 1 and not self._rounds):
             return atom, [(atom, {})]
-        mine = digest(atom.rows)
-        others = [atom, *(replace(atom, rows=rows) for rows in self._rows[key] if digest(rows) != mine)]
+        mine = row_digest(atom.rows)
+        others = [atom, *(replace(atom, rows=rows) for rows in self._rows[key] if row_digest(rows) != mine)]
         # One name for the fit, whichever of its questions is asked first.
         fitted = replace(atom, rows=self._rows[key][0])
         if not self._is_staged(atom):
@@ -382,7 +382,7 @@ class Sharing:
             (self._at(other, n), self._stage(n)) for other in others for n in self._in_order(atom)
         ]
 
-    def made(self, atom: Atom) -> tuple[str, int] | None:
+    def made(self, atom: FitRequest) -> tuple[str, int] | None:
         """Where a fitted learner says how many rounds it made, and how many it must be; None for no matter."""
         if not self._is_staged(atom) or "made" not in self._staged:
             return None
@@ -393,23 +393,23 @@ class Sharing:
         self._rounds = ()
         self._known.clear()
 
-    def _is_staged(self, atom: Atom) -> bool:
+    def _is_staged(self, atom: FitRequest) -> bool:
         """Whether later rounds leave earlier ones as they are, for the kind of boosting that is asked for."""
         kinds = self._staged.get("only", {}) if self._rounds else {}
         return bool(self._rounds) and all(atom.learner.get(name) in allowed for name, allowed in kinds.items())
 
-    def _in_order(self, atom: Atom) -> Sequence[int]:
+    def _in_order(self, atom: FitRequest) -> Sequence[int]:
         own = atom.learner[self._staged["parameter"]]
         return [own, *(n for n in self._rounds if n != own)]
 
-    def _at(self, atom: Atom, n: int) -> Atom:
+    def _at(self, atom: FitRequest, n: int) -> FitRequest:
         return replace(atom, learner={**atom.learner, self._staged["parameter"]: n})
 
     def _stage(self, n: int) -> dict[str, Any]:
-        return {self._staged["argument"]: _FORMS[self._staged["form"]](n)}
+        return {self._staged["argument"]: _STAGE_FORMS[self._staged["form"]](n)}
 
 
-def rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
+def shared_rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
     """The numbers of rounds of which the largest answers for all; empty where each needs a fit.
 
     Only a grid asks for several numbers with everything else equal.

@@ -8,19 +8,19 @@ from typing import Any
 
 from imblab.core import calibration, evaluate, search, spaces
 from imblab.core.evaluate import Task
-from imblab.core.fitting import Atom, Prediction, Sharing
+from imblab.core.fitting import FitRequest, FitSharing, Prediction
 from imblab.study import Choice, Scalar, Strategy, Study
 
 #: What is known of an address: an answer or nothing.
-LookUp = Callable[[str], Prediction | None]
+GetPrediction = Callable[[str], Prediction | None]
 
 
-class _Unknown(Exception):
+class _NotStored(Exception):
     """An answer that takes a fit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Inapplicable:
     """A candidate, or a whole cell, that does not apply.
 
     Attributes
@@ -48,7 +48,7 @@ class Forecast:
     Attributes
     ----------
     dataset, learner : str
-    fits : mapping of str to (str, Atom or None)
+    fits : mapping of str to (str, FitRequest or None)
         What will be fitted, by address: for which strategy, and the atom where it is known. An upper bound where
         candidates depend on the values of others, or where the refit of a winner may be one that is made anyway.
     asked : int
@@ -64,28 +64,28 @@ class Forecast:
 
     dataset: str
     learner: str
-    fits: Mapping[str, tuple[str, Atom | None]]
+    fits: Mapping[str, tuple[str, FitRequest | None]]
     asked: int
     known: int
     bound: bool
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[Inapplicable, ...]
     applicable: Mapping[str, tuple[Mapping[str, Scalar], ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
-class _Count:
+class _FitCounter:
     """A forecast in the making."""
 
-    sharing: Sharing
-    look_up: LookUp
-    fits: dict[str, tuple[str, Atom | None]] = field(default_factory=dict)
+    sharing: FitSharing
+    look_up: GetPrediction
+    fits: dict[str, tuple[str, FitRequest | None]] = field(default_factory=dict)
     asked: int = 0
     known: int = 0
     bound: bool = False
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[Inapplicable] = field(default_factory=list)
     applicable: dict[str, list[Mapping[str, Scalar]]] = field(default_factory=dict)
 
-    def add(self, atom: Atom, strategy: str) -> None:
+    def add(self, atom: FitRequest, strategy: str) -> None:
         """Count one answer that a cell needs."""
         self.asked += 1
         if self.look_up(atom.address) is not None:
@@ -95,14 +95,14 @@ class _Count:
         self.fits.setdefault(fitted.address, (strategy, fitted))
 
 
-def forecast(tasks: Sequence[Task], sharing: Sharing, look_up: LookUp = lambda _: None) -> Forecast:
+def forecast_fits(tasks: Sequence[Task], sharing: FitSharing, look_up: GetPrediction = lambda _: None) -> Forecast:
     """Count the fits of the cells of one bundle.
 
     Parameters
     ----------
     tasks : sequence of Task
         At least one; their ``predict`` is not called.
-    sharing : Sharing
+    sharing : FitSharing
     look_up : callable, optional
         What is known already; nothing by default.
 
@@ -110,9 +110,9 @@ def forecast(tasks: Sequence[Task], sharing: Sharing, look_up: LookUp = lambda _
     -------
     Forecast
     """
-    count = _Count(sharing, look_up)
+    count = _FitCounter(sharing, look_up)
     for task in tasks:
-        _count(task, count)
+        _count_task(task, count)
     cell = tasks[0].cell
     applicable = {name: tuple(params) for name, params in count.applicable.items()}
     refused = tuple(count.refusals)
@@ -121,26 +121,26 @@ def forecast(tasks: Sequence[Task], sharing: Sharing, look_up: LookUp = lambda _
     )
 
 
-def _count(task: Task, count: _Count) -> None:
+def _count_task(task: Task, count: _FitCounter) -> None:
     cell, split = task.cell, task.cell.split
     if reason := task.barrier:
-        count.refusals.append(_refusal(task, None, reason))
+        count.refusals.append(_inapplicable(task, None, reason))
         return
-    trials = evaluate.candidates(task)
-    count.refusals += [_refusal(task, t.params, t.reason or "") for t in trials if t.status == "inapplicable"]
+    trials = evaluate.list_candidates(task)
+    count.refusals += [_inapplicable(task, t.params, t.reason or "") for t in trials if t.status == "inapplicable"]
     applicable = [t for t in trials if t.status == "ok"]
     if applicable or not trials:
         known = count.applicable.setdefault(cell.strategy.name, [])
         known += [t.params for t in applicable if t.params not in known]
     before = count.asked - count.known
-    for atom in evaluate.atoms(task):
+    for atom in evaluate.inner_requests(task):
         count.add(atom, cell.strategy.name)
     if not trials:
         drawn = (task.study.tuning.n_trials or 0) * len(task.pairs) + 1
         count.fits |= {f"{cell.key} {i}": (cell.strategy.name, None) for i in range(drawn)}
         count.asked, count.bound = count.asked + drawn, True
     elif applicable and (len(applicable) == 1 or count.asked - count.known == before):
-        winner = _winner(task, count.look_up)
+        winner = _known_winner(task, count.look_up)
         if winner is not None:
             count.add(task.atom(winner, split.train, split.test), cell.strategy.name)
     elif applicable:
@@ -148,27 +148,27 @@ def _count(task: Task, count: _Count) -> None:
         count.asked, count.bound = count.asked + 1, True
 
 
-def _winner(task: Task, look_up: LookUp) -> Mapping[str, Scalar] | None:
+def _known_winner(task: Task, look_up: GetPrediction) -> Mapping[str, Scalar] | None:
     """The params of the refit, where they are known: a lone candidate, or every inner answer in the store."""
 
-    def predict(atom: Atom) -> Prediction:
+    def predict(atom: FitRequest) -> Prediction:
         found = look_up(atom.address)
         if found is None:
-            raise _Unknown
+            raise _NotStored
         return found
 
     try:
         trials = evaluate.tune(replace(task, predict=predict))
-    except _Unknown:
-        lone = [t.params for t in evaluate.candidates(task) if t.status == "ok"]
+    except _NotStored:
+        lone = [t.params for t in evaluate.list_candidates(task) if t.status == "ok"]
         return lone[0]
-    found = search.best(trials, task.primary.greater_is_better) or evaluate.unsearched(trials)
+    found = search.best(trials, task.primary.greater_is_better) or evaluate.only_candidate(trials)
     return found.params if found else None
 
 
-def refusals(found: Iterable[Forecast]) -> list[dict[str, Any]]:
+def summarize_inapplicable(found: Iterable[Forecast]) -> list[dict[str, Any]]:
     """What does not apply, one entry a cause: how many folds, of which learners."""
-    causes: dict[tuple[str, str, str], list[Refusal]] = {}
+    causes: dict[tuple[str, str, str], list[Inapplicable]] = {}
     for refusal in (r for f in found for r in f.refusals):
         value = ", ".join(f"{k}={v}" for k, v in (refusal.params or {}).items()) or "any value"
         causes.setdefault((refusal.dataset, refusal.strategy, value), []).append(refusal)
@@ -192,35 +192,35 @@ def strategy_facts(study: Study) -> Iterator[dict[str, Any]]:
         kind = calibration.shown(strategy)
         yield {
             "name": strategy.name,
-            "candidates": max(_candidates(study, strategy)),
+            "candidates": max(_candidate_counts(study, strategy)),
             "axes": {**shown, **spaces.fixed(strategy), **({"calibration": kind} if kind else {})},
             "weight": shown.get("weight", strategy.weight),
             "threshold": shown.get("threshold", strategy.threshold),
         }
 
 
-def _candidates(study: Study, strategy: Strategy) -> Iterator[int]:
+def _candidate_counts(study: Study, strategy: Strategy) -> Iterator[int]:
     for learner in study.learners:
         axes = spaces.axes(strategy, learner, study.tuning.tune_learner)
         drawn = bool(axes) and study.tuning.method != "grid"
         yield (study.tuning.n_trials if drawn else spaces.size(axes)) or 0
 
 
-def _refusal(task: Task, params: Mapping[str, Scalar] | None, reason: str) -> Refusal:
+def _inapplicable(task: Task, params: Mapping[str, Scalar] | None, reason: str) -> Inapplicable:
     cell, split = task.cell, task.cell.split
-    return Refusal(cell.dataset, cell.learner.name, cell.strategy.name, split.repeat, split.fold, params, reason)
+    return Inapplicable(cell.dataset, cell.learner.name, cell.strategy.name, split.repeat, split.fold, params, reason)
 
 
 #: Bytes of a process that has imported everything and holds no table.
-EMPTY_PROCESS = 220 * 2**20
+EMPTY_PROCESS_BYTES = 220 * 2**20
 #: Copies of its fit rows that a worker holds at the height of a fit: standardised, resampled, and the learner's own.
-COPIES = 3.0
+COPIES_PER_WORKER = 3.0
 #: Seconds until the first worker answers.
-START = 3.0
+POOL_START_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class Cost:
     """What a study takes.
 
     Attributes
@@ -241,7 +241,7 @@ class Price:
 Timings = Mapping[tuple[str, str, str], float]
 
 
-def price(found: Iterable[Forecast], timings: Timings) -> Price:
+def estimate_cost(found: Iterable[Forecast], timings: Timings) -> Cost:
     """Seconds of the fits of a forecast; strategies that were not timed cost what their learner costs on average.
 
     Parameters
@@ -268,12 +268,12 @@ def price(found: Iterable[Forecast], timings: Timings) -> Price:
             continue
         mean = sum(own.values()) / len(own)
         seconds += sum(own.get(strategy, mean) for strategy, _ in forecast.fits.values())
-    return Price(fits, seconds, tuple(dict.fromkeys(untimed)))
+    return Cost(fits, seconds, tuple(dict.fromkeys(untimed)))
 
 
 def wall_seconds(seconds: float, n_jobs: int) -> float:
     """Wall time of so many seconds of fitting over some workers, their start included."""
-    return seconds if n_jobs == 1 else START + seconds / n_jobs
+    return seconds if n_jobs == 1 else POOL_START_SECONDS + seconds / n_jobs
 
 
 def peak_bytes(table_bytes: Sequence[int], outer_folds: int, n_jobs: int) -> int:
@@ -281,10 +281,10 @@ def peak_bytes(table_bytes: Sequence[int], outer_folds: int, n_jobs: int) -> int
     largest = max(table_bytes, default=0)
     part = largest * (outer_folds - 1) / outer_folds
     processes = 1 if n_jobs == 1 else n_jobs + 1
-    return int(processes * EMPTY_PROCESS + 2 * largest + n_jobs * COPIES * part)
+    return int(processes * EMPTY_PROCESS_BYTES + 2 * largest + n_jobs * COPIES_PER_WORKER * part)
 
 
-def applicable(study: Study, found: Iterable[Forecast]) -> Study:
+def drop_inapplicable(study: Study, found: Iterable[Forecast]) -> Study:
     """Leave out of a study what applies on none of its tables: strategies, learners, and values of axes.
 
     A value that applies in some folds of its tables only goes as well where other values apply in all folds of one:
@@ -318,11 +318,11 @@ def applicable(study: Study, found: Iterable[Forecast]) -> Study:
     return replace(
         study,
         learners=tuple(learner for learner in study.learners if learner.name in learners),
-        strategies=tuple(_usable(s, params[s.name]) for s in study.strategies if s.name in params),
+        strategies=tuple(_keep_applicable_values(s, params[s.name]) for s in study.strategies if s.name in params),
     )
 
 
-def _usable(strategy: Strategy, candidates: Sequence[Mapping[str, Scalar]]) -> Strategy:
+def _keep_applicable_values(strategy: Strategy, candidates: Sequence[Mapping[str, Scalar]]) -> Strategy:
     """A strategy whose listed axes hold values that some applicable candidate has."""
     space = dict(strategy.space)
     for knob, axis in strategy.space.items():
@@ -332,7 +332,7 @@ def _usable(strategy: Strategy, candidates: Sequence[Mapping[str, Scalar]]) -> S
     return replace(strategy, space=space) if space != dict(strategy.space) else strategy
 
 
-def shrink(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
+def shrink_study(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
     """Make a study ever smaller.
 
     Repeats go first, since they narrow intervals without changing what is asked; then values of the longest axes, whose
@@ -352,8 +352,8 @@ def shrink(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
     while study.protocol.repeats > 1:
         study = replace(study, protocol=replace(study.protocol, repeats=study.protocol.repeats // 2))
         yield study
-    while (longest := _longest(study, kept)) is not None:
-        study = _thinned(study, *longest)
+    while (longest := _longest_axis(study, kept)) is not None:
+        study = _thin_axis(study, *longest)
         yield study
     stay = {*kept, *(name for pair in study.claims.contrasts or () for name in pair), _last_treated(study)}
     for strategy in reversed([s for s in study.strategies if _is_treated(s) and s.name not in stay]):
@@ -367,7 +367,7 @@ def shrink(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
         yield study
 
 
-def overrides(study: Study, smaller: Study, on_file: Collection[str] = ()) -> dict[str, str]:
+def shrinking_overrides(study: Study, smaller: Study, on_file: Collection[str] = ()) -> dict[str, str]:
     """The overrides that make a study the smaller one, by their keys.
 
     Parameters
@@ -416,7 +416,7 @@ def _last_treated(study: Study) -> str | None:
     return next((s.name for s in (*alone, *tuned, *treated)), None)
 
 
-def _longest(study: Study, kept: Collection[str] = ()) -> tuple[str, Choice] | None:
+def _longest_axis(study: Study, kept: Collection[str] = ()) -> tuple[str, Choice] | None:
     """The longest axis of any strategy; None where every axis has one value."""
     axes = [
         (knob, axis)
@@ -428,7 +428,7 @@ def _longest(study: Study, kept: Collection[str] = ()) -> tuple[str, Choice] | N
     return max(axes, key=lambda item: len(item[1].values), default=None)
 
 
-def _thinned(study: Study, knob: str, axis: Choice) -> Study:
+def _thin_axis(study: Study, knob: str, axis: Choice) -> Study:
     """Half the values of an axis, its ends among them, in every strategy that has it: those share their fits."""
     n = len(axis.values)
     half = (n + 1) // 2

@@ -20,7 +20,7 @@ from imblab.core import calibration, estimator_specs, evaluate, fitting, search
 from imblab.core.admission import row_keeper
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed, Prediction
-from imblab.core.preparation import MAX_LEVELS, Prepared, too_many
+from imblab.core.preparation import MAX_LEVELS, PreparedRows, find_crowded_column
 from imblab.errors import foreign_reason
 from imblab.result import Trial
 from imblab.stats.calibration_maps import received_share
@@ -28,7 +28,7 @@ from imblab.study import Dataset, Learner, Scalar, Split, fingerprint
 from imblab_model import Preparation, ThresholdClassifier, digest
 
 
-def whole(dataset: Dataset) -> Split:
+def all_rows_split(dataset: Dataset) -> Split:
     """All rows as a training part without test rows, in the order in which the outer training parts hold theirs.
 
     Its fold is -1, so that with ``protocol.inner: shared`` every outer fold of the first repeat is an inner fold.
@@ -38,13 +38,13 @@ def whole(dataset: Dataset) -> Split:
     return Split(0, -1, rows, none, fingerprint(rows, none))
 
 
-def choose(task: Task) -> tuple[Trial, int]:
+def choose_params(task: Task) -> tuple[Trial, int]:
     """The knobs and the threshold for all rows, found as in a cell: the same search on inner folds of all rows.
 
     Parameters
     ----------
     task : Task
-        Of a cell whose split is :func:`whole`.
+        Of a cell whose split is :func:`all_rows_split`.
 
     Returns
     -------
@@ -60,14 +60,14 @@ def choose(task: Task) -> tuple[Trial, int]:
     if reason := task.barrier:
         raise FitFailed(reason)
     trials = evaluate.tune(task)
-    winner = search.best(trials, task.primary.greater_is_better) or evaluate.unsearched(trials)
+    winner = search.best(trials, task.primary.greater_is_better) or evaluate.only_candidate(trials)
     if winner is None or winner.threshold is None:
         reasons = dict.fromkeys(t.reason for t in trials if t.reason)
         raise FitFailed("no candidate has a value: " + "; ".join(list(reasons)[:3]))
     return winner, sum(t.status in ("ok", "failed", "pruned") for t in trials)
 
 
-def fit(
+def fit_model(
     task: Task, params: Mapping[str, Scalar], threshold: float, labels: tuple[Scalar, Scalar]
 ) -> ThresholdClassifier:
     """The estimator that answers as the kernel does after a fit on all rows, bit for bit; checked on every row.
@@ -75,7 +75,7 @@ def fit(
     Parameters
     ----------
     task : Task
-        Of a cell whose split is :func:`whole`.
+        Of a cell whose split is :func:`all_rows_split`.
     params : mapping
         Flat knobs.
     threshold : float
@@ -95,17 +95,17 @@ def fit(
     rows, kind = task.cell.split.train, task.cell.strategy.calibration
     if calibration.is_class(kind):
         raise FitFailed(f"calibration {kind!r} is a class of your own, and a model serves without its code")
-    if found := too_many(task.dataset, rows):
+    if found := find_crowded_column(task.dataset, rows):
         raise FitFailed(
             f"column {found[0]!r} has {found[1]} levels, once those with fewer than {task.dataset.rare} rows are one; "
             f"one-hot columns are made of at most {MAX_LEVELS} levels"
         )
     atom = task.atom(params, rows, rows)
-    prepared = Prepared(task.dataset, rows)
-    with fitting.listening():
+    prepared = PreparedRows(task.dataset, rows)
+    with fitting.recorded_warnings():
         try:
-            learner, y = fitting.learned(atom, prepared)
-            empty(learner)
+            learner, y = fitting.fit_learner(atom, prepared)
+            clear_samplers(learner)
         except BaseException as error:  # any library may raise anything
             raise FitFailed(f"{type(error).__name__}: {foreign_reason(error)}") from error
     is_probability = estimator_specs.gives_probabilities(atom.learner)
@@ -114,29 +114,29 @@ def fit(
         learner,
         threshold,
         *labels,
-        calibration=_calibration(task, params, y),
+        calibration=_calibration_values(task, params, y),
         method="predict_proba" if is_probability else "decision_function",
         scale=task.threshold_scale(params),
     )
     try:
-        values = fitting.predicted(learner, atom.learner, prepared.transform(rows), {})
+        values = fitting.predict_values(learner, atom.learner, prepared.transform(rows), {})
     except BaseException as error:  # any library may raise anything
         raise FitFailed(f"{type(error).__name__}: {foreign_reason(error)}") from error
     reached = {"negative": int((y == 0).sum()), "positive": int(y.sum())}
-    wanted = evaluate.calibrated(task, params, Prediction(values, is_probability, reached)).values
-    _check_equal(made.scores(task.dataset.X.iloc[rows]), wanted)
+    wanted = evaluate.calibrate_prediction(task, params, Prediction(values, is_probability, reached)).values
+    _check_same_values(made.scores(task.dataset.X.iloc[rows]), wanted)
     return made
 
 
-def empty(estimator: Any) -> None:
+def clear_samplers(estimator: Any) -> None:
     """Take from every sampler inside an estimator what it saw: no sampler has a part in an answer."""
-    for sampler in _inside(estimator, lambda found: hasattr(type(found), "_sampling_type")):
+    for sampler in _find_inside(estimator, lambda found: hasattr(type(found), "_sampling_type")):
         fresh = clone(sampler)
         sampler.__dict__.clear()
         sampler.__dict__.update(fresh.__dict__)
 
 
-def keeps_rows(learner: Learner) -> str | None:
+def find_row_keeper(learner: Learner) -> str | None:
     """The class in a learner that stores the rows it is fitted on, tried on rows that are drawn: before any search.
 
     Parameters
@@ -157,14 +157,14 @@ def keeps_rows(learner: Learner) -> str | None:
     X = np.random.default_rng(0).normal(size=(40, 3))
     try:
         fitted = estimator_specs.build_estimator(learner.make, allow=None, seed=0).fit(X, np.arange(40) % 2)
-        empty(fitted)
+        clear_samplers(fitted)
     except BaseException as error:  # any library may raise anything
         foreign_reason(error)
         return None
     return row_keeper(fitted)
 
 
-def _inside(estimator: Any, wanted: Callable[[Any], bool]) -> list[Any]:
+def _find_inside(estimator: Any, wanted: Callable[[Any], bool]) -> list[Any]:
     """Everything of a kind that an estimator keeps, however deep: pickling visits it all."""
     found: dict[int, Any] = {}
 
@@ -177,7 +177,7 @@ def _inside(estimator: Any, wanted: Callable[[Any], bool]) -> list[Any]:
     return list(found.values())
 
 
-def _preparation(dataset: Dataset, prepared: Prepared, rows: np.ndarray) -> Preparation:
+def _preparation(dataset: Dataset, prepared: PreparedRows, rows: np.ndarray) -> Preparation:
     """What the kernel does to rows of this table, for rows that come by name."""
     numeric = [name for name in dataset.X.columns if name not in dataset.categorical]
     categorical = [name for name in dataset.X.columns if name in dataset.categorical]
@@ -198,7 +198,7 @@ def _preparation(dataset: Dataset, prepared: Prepared, rows: np.ndarray) -> Prep
     return Preparation(list(dataset.X.columns), categorical, imputer, scaler, known, levels, fill, rare)
 
 
-def _calibration(task: Task, params: Mapping[str, Scalar], received: np.ndarray) -> dict[str, Any] | None:
+def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.ndarray) -> dict[str, Any] | None:
     """The calibration of the strategy as plain values."""
     kind = task.cell.strategy.calibration
     if calibration.is_own(kind):
@@ -211,7 +211,7 @@ def _calibration(task: Task, params: Mapping[str, Scalar], received: np.ndarray)
         return None if share == given else {"kind": kind, "odds": odds}
     if not calibration.is_learned(kind):
         return None
-    make = fitting.tuned(task.cell.learner.make, params)
+    make = fitting.with_tuned_params(task.cell.learner.make, params)
     folds = [
         (task.dataset.y[validate], calibration.score_of(task.ask(params, part, validate).values, make))
         for part, validate in task.pairs
@@ -219,7 +219,7 @@ def _calibration(task: Task, params: Mapping[str, Scalar], received: np.ndarray)
     return {"kind": kind, "log_odds": calibration.reads_log_odds(make), **calibration.learn(kind, folds).keywords}
 
 
-def _check_equal(found: np.ndarray, wanted: np.ndarray) -> None:
+def _check_same_values(found: np.ndarray, wanted: np.ndarray) -> None:
     """Refuse an estimator that reads the table otherwise than the kernel."""
     if not np.array_equal(found, wanted):
         different = int((found != wanted).sum())

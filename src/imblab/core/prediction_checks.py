@@ -12,11 +12,11 @@ ROUNDING = 1e-12
 _REAL = "biuf"
 
 
-class UnusableAnswer(Exception):
+class UnusableOutput(Exception):
     """Raised where a sampler or a learner gave back what no measure can read; its text is the reason."""
 
 
-def probability(learner: Any, given: Any, rows: int) -> np.ndarray:
+def check_proba(learner: Any, given: Any, rows: int) -> np.ndarray:
     """Return the predicted probabilities of the positive class, or raise with the reason why they are none.
 
     Parameters
@@ -35,7 +35,7 @@ def probability(learner: Any, given: Any, rows: int) -> np.ndarray:
 
     Raises
     ------
-    UnusableAnswer
+    UnusableOutput
         If the shape is another one than ``(rows, 2)``, or a value is not a finite real number from 0 to 1.
 
     Examples
@@ -46,18 +46,18 @@ def probability(learner: Any, given: Any, rows: int) -> np.ndarray:
     array([0.25, 0.25])
     """
     says = f"learner {type(learner).__name__!r} returned"
-    table = _real(given, says, "probabilities")
+    table = _as_real_array(given, says, "probabilities")
     if table.shape != (rows, 2):
-        raise UnusableAnswer(
+        raise UnusableOutput(
             f"{says} probabilities of shape {table.shape} for {rows} rows of 2 classes; predict_proba gives shape "
             f"{(rows, 2)}. Correct its predict_proba, or exclude it."
         )
-    found = _float64(table[:, _column(learner)])
+    found = _as_float64(table[:, _positive_column(learner)])
     _check_finite(found, says, "probabilities")
     outside = (found < 0) | (found > 1)
     if outside.any():
         if ((found < -ROUNDING) | (found > 1 + ROUNDING)).any():
-            raise UnusableAnswer(
+            raise UnusableOutput(
                 f"{says} {np.count_nonzero(outside)} of {rows} probabilities outside 0 to 1 (lowest {found.min():g}, "
                 f"highest {found.max():g}); a probability lies from 0 to 1. Correct its predict_proba, or exclude it."
             )
@@ -65,7 +65,7 @@ def probability(learner: Any, given: Any, rows: int) -> np.ndarray:
     return found
 
 
-def decision_value(learner: Any, given: Any, rows: int) -> np.ndarray:
+def check_decision_value(learner: Any, given: Any, rows: int) -> np.ndarray:
     """Return decision values that rise with the positive class, or raise with the reason why they are none.
 
     Parameters
@@ -83,7 +83,7 @@ def decision_value(learner: Any, given: Any, rows: int) -> np.ndarray:
 
     Raises
     ------
-    UnusableAnswer
+    UnusableOutput
         If the shape is another one than ``(rows,)``, or a value is not a finite real number.
 
     Examples
@@ -94,19 +94,19 @@ def decision_value(learner: Any, given: Any, rows: int) -> np.ndarray:
     [False, True]
     """
     says = f"learner {type(learner).__name__!r} returned"
-    table = _real(given, says, "decision values")
+    table = _as_real_array(given, says, "decision values")
     if table.shape != (rows,):
-        raise UnusableAnswer(
+        raise UnusableOutput(
             f"{says} decision values of shape {table.shape} for {rows} rows; with two classes decision_function gives "
             f"shape {(rows,)}. Correct its decision_function, or exclude it."
         )
-    found = _float64(table)
+    found = _as_float64(table)
     _check_finite(found, says, "decision values")
     # Without classes_ they are taken in their order, as scikit-learn sorts them.
-    return found if getattr(learner, "classes_", None) is None or _column(learner) == 1 else -found
+    return found if getattr(learner, "classes_", None) is None or _positive_column(learner) == 1 else -found
 
 
-def resampled(sampler: Any, given: tuple[Any, Any], y: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
+def check_resampled(sampler: Any, given: tuple[Any, Any], y: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows and labels that a learner shall receive, or raise with the reason why it cannot.
 
     Parameters
@@ -126,7 +126,7 @@ def resampled(sampler: Any, given: tuple[Any, Any], y: np.ndarray, columns: int)
 
     Raises
     ------
-    UnusableAnswer
+    UnusableOutput
         If columns, lengths or labels do not fit, a value is not a finite number, or a class has no row left.
 
     Examples
@@ -137,22 +137,22 @@ def resampled(sampler: Any, given: tuple[Any, Any], y: np.ndarray, columns: int)
     """
     name = type(sampler).__name__
     says, way_out = f"sampler {name!r} returned", "Correct its fit_resample, or choose another sampler."
-    X, labels = _real(given[0], says, "rows"), _real(given[1], says, "labels")
+    X, labels = _as_real_array(given[0], says, "rows"), _as_real_array(given[1], says, "labels")
     if X.ndim != 2 or X.shape[1] != columns:
-        raise UnusableAnswer(f"{says} rows of shape {X.shape}; it keeps the {columns} columns it was given. {way_out}")
+        raise UnusableOutput(f"{says} rows of shape {X.shape}; it keeps the {columns} columns it was given. {way_out}")
     if labels.shape != (len(X),):
-        raise UnusableAnswer(
+        raise UnusableOutput(
             f"{says} {len(X)} rows and labels of shape {labels.shape}; each row has one label. {way_out}"
         )
     strange = labels[(labels != 0) & (labels != 1)]
     if strange.size:
-        raise UnusableAnswer(
+        raise UnusableOutput(
             f"{says} the label {strange[0]!s} in {strange.size} of {len(labels)} rows; labels are 0 and 1. {way_out}"
         )
     X = np.ascontiguousarray(X, dtype=np.float64)
     bad = np.count_nonzero(~np.isfinite(X))
     if bad:
-        raise UnusableAnswer(f"{says} {bad} of {X.size} values that are not finite; rows hold numbers. {way_out}")
+        raise UnusableOutput(f"{says} {bad} of {X.size} values that are not finite; rows hold numbers. {way_out}")
     rest = f"{name!r} dropped one: change its parameters, or choose another sampler"
     check_classes(labels, "the sampler left", y, rest)
     return X, labels if labels.dtype == y.dtype else labels.astype(y.dtype)
@@ -176,19 +176,19 @@ def check_classes(
 
     Raises
     ------
-    UnusableAnswer
+    UnusableOutput
     """
     for label, word in ((1, "positive"), (0, "negative")):
         if not (labels == label).any():
             were = "no" if before is None else f"0 of {np.count_nonzero(before == label)}"
-            raise UnusableAnswer(f"{says} {were} {word} rows; a learner needs rows of both classes. {way_out}.")
+            raise UnusableOutput(f"{says} {were} {word} rows; a learner needs rows of both classes. {way_out}.")
 
 
-def _real(given: Any, says: str, what: str) -> np.ndarray:
+def _as_real_array(given: Any, says: str, what: str) -> np.ndarray:
     """The array behind an answer; masked values count as missing."""
     table = np.asarray(given)
     if table.dtype.kind not in _REAL:
-        raise UnusableAnswer(
+        raise UnusableOutput(
             f"{says} {what} of type {table.dtype}, where real numbers belong. Correct what it returns, or exclude it."
         )
     if np.ma.is_masked(given):
@@ -196,19 +196,19 @@ def _real(given: Any, says: str, what: str) -> np.ndarray:
     return table
 
 
-def _float64(values: np.ndarray) -> np.ndarray:
+def _as_float64(values: np.ndarray) -> np.ndarray:
     """A copy as float64; what is too large for it becomes infinite, which is refused."""
     with np.errstate(over="ignore"):
         return np.array(values, dtype=np.float64)
 
 
-def _column(learner: Any) -> int:
+def _positive_column(learner: Any) -> int:
     """The place of the positive class."""
     known = getattr(learner, "classes_", None)
     labels = None if known is None else np.asarray(known).tolist()
     if labels not in ([0, 1], [1, 0]):
         found = "has no classes_" if labels is None else f"has the classes {labels}"
-        raise UnusableAnswer(
+        raise UnusableOutput(
             f"learner {type(learner).__name__!r} {found} after a fit on the labels 0 and 1; classes_ says which column "
             "is which. Correct its fit, or exclude it."
         )
@@ -220,6 +220,6 @@ def _check_finite(found: np.ndarray, says: str, what: str) -> None:
         return
     missing, endless = np.count_nonzero(np.isnan(found)), np.count_nonzero(np.isinf(found))
     counts = " and ".join(f"{n} {word}" for n, word in ((missing, "NaN"), (endless, "infinite")) if n)
-    raise UnusableAnswer(
+    raise UnusableOutput(
         f"{says} {counts} of {len(found)} {what}; each must be a finite number. Check its parameters, or exclude it."
     )

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.impute import SimpleImputer
 
-from imblab.core.sampling import Resampler, room
+from imblab.core.sampling import Resampler, max_new_rows
 from imblab.study import Dataset, fingerprint
 
 #: The code of "no category was ever seen here"; it becomes a constant column.
-NOTHING = -1.0
+UNSEEN_CATEGORY_CODE = -1.0
 #: Bytes of transformed rows beyond which they are not kept.
-MOST_KEPT = 32 * 2**20
+MAX_CACHED_BYTES = 32 * 2**20
 #: One-hot columns beyond this are a design mistake more often than a wish.
 MAX_LEVELS = 100
 
 #: Bytes of the columns that are looked at together.
-AT_ONCE = 16 * 2**20
+SCALING_BLOCK_BYTES = 16 * 2**20
 
 
 class Scaling:
@@ -47,10 +47,10 @@ class Scaling:
     [[-1.0, 0.0], [1.0, 0.0]]
     """
 
-    def __init__(self, X: np.ndarray, at_once: int = AT_ONCE) -> None:
+    def __init__(self, X: np.ndarray, at_once: int = SCALING_BLOCK_BYTES) -> None:
         self.mean, self.deviation = np.empty(X.shape[1]), np.empty(X.shape[1])
-        for columns in _blocks(len(X), X.shape[1], at_once):
-            self.mean[columns], self.deviation[columns] = _moments(X[:, columns])
+        for columns in _column_blocks(len(X), X.shape[1], at_once):
+            self.mean[columns], self.deviation[columns] = _column_moments(X[:, columns])
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """Standardise rows in place."""
@@ -59,7 +59,7 @@ class Scaling:
         return X
 
 
-def _blocks(rows: int, columns: int, at_once: int) -> Iterator[slice]:
+def _column_blocks(rows: int, columns: int, at_once: int) -> Iterator[slice]:
     """Columns to look at together: never one alone, because numpy adds a single column up in another order."""
     width = max(at_once // (8 * max(rows, 1)), 2)
     begin = 0
@@ -69,7 +69,7 @@ def _blocks(rows: int, columns: int, at_once: int) -> Iterator[slice]:
         begin = end
 
 
-def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _column_moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n = len(X)
     mean = (X.sum(axis=0) + 0.0) / n  # no negative zero
     apart = X - mean
@@ -138,7 +138,7 @@ class RareLevels:
         return codes
 
 
-def too_many(dataset: Dataset, fit: np.ndarray) -> tuple[str, int] | None:
+def find_crowded_column(dataset: Dataset, fit: np.ndarray) -> tuple[str, int] | None:
     """Find a column that still has too many levels in some fit rows, once its rare levels are one.
 
     Parameters
@@ -156,14 +156,14 @@ def too_many(dataset: Dataset, fit: np.ndarray) -> tuple[str, int] | None:
     if dataset.rare is None:
         return None
     for name in dataset.categorical:
-        rows = _rows_of_levels(dataset, name, fit)
+        rows = _count_rows_per_level(dataset, name, fit)
         n = int((rows >= dataset.rare).sum()) + bool((rows < dataset.rare).any())
         if n > MAX_LEVELS:
             return name, n
     return None
 
 
-def least_min_rows(dataset: Dataset, column: str, fit: np.ndarray) -> int:
+def smallest_min_rows(dataset: Dataset, column: str, fit: np.ndarray) -> int:
     """The smallest ``min_rows`` that leaves few enough levels of a column in some fit rows.
 
     Parameters
@@ -178,11 +178,11 @@ def least_min_rows(dataset: Dataset, column: str, fit: np.ndarray) -> int:
     -------
     int
     """
-    rows = np.sort(_rows_of_levels(dataset, column, fit))[::-1]
+    rows = np.sort(_count_rows_per_level(dataset, column, fit))[::-1]
     return int(rows[MAX_LEVELS - 1]) + 1
 
 
-def _rows_of_levels(dataset: Dataset, column: str, fit: np.ndarray) -> np.ndarray:
+def _count_rows_per_level(dataset: Dataset, column: str, fit: np.ndarray) -> np.ndarray:
     """The fit rows of each level that is there; missing values count for the most frequent one, as they are imputed."""
     values = dataset.X[column].cat
     n_levels = len(values.categories)
@@ -198,7 +198,7 @@ def _rows_of_levels(dataset: Dataset, column: str, fit: np.ndarray) -> np.ndarra
 _DIGESTS: dict[int, tuple[weakref.ref[np.ndarray], str]] = {}
 
 
-def digest(rows: np.ndarray) -> str:
+def row_digest(rows: np.ndarray) -> str:
     """The address of an index array."""
     known = _DIGESTS.get(id(rows))
     if known is None or known[0]() is not rows:
@@ -209,7 +209,7 @@ def digest(rows: np.ndarray) -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class FeatureArrays:
     """The features of a data set as two float64 arrays.
 
     Attributes
@@ -238,7 +238,7 @@ class Table:
     n_levels: tuple[int, ...] = ()
 
 
-def table_of(dataset: Dataset) -> Table:
+def feature_arrays(dataset: Dataset) -> FeatureArrays:
     """The arrays behind a data set, made once."""
     numeric = [c for c in dataset.X.columns if c not in dataset.categorical]
     coded = [c for c in dataset.X.columns if c in dataset.categorical]
@@ -250,10 +250,10 @@ def table_of(dataset: Dataset) -> Table:
         numbers[:, i] = dataset.X[name].to_numpy(dtype=np.float64)
     gaps = np.concatenate([np.isnan(part).any(axis=0) for part in (numbers, codes)])
     n_levels = tuple(len(dataset.X[c].cat.categories) for c in coded)
-    return Table(numbers, codes, (*numeric, *coded), dataset.y, gaps, dataset.rare, n_levels)
+    return FeatureArrays(numbers, codes, (*numeric, *coded), dataset.y, gaps, dataset.rare, n_levels)
 
 
-class Prepared:
+class PreparedRows:
     """The fit rows of one part of a table, imputed and standardised once, and the way to transform other rows.
 
     Parameters
@@ -279,13 +279,13 @@ class Prepared:
         Whether every value of ``X`` is a number; then so is every value made of them.
     """
 
-    def __init__(self, data: Dataset | Table, fit: np.ndarray, reach: int = 0) -> None:
-        self._table = table = data if isinstance(data, Table) else table_of(data)
+    def __init__(self, data: Dataset | FeatureArrays, fit: np.ndarray, reach: int = 0) -> None:
+        self._table = table = data if isinstance(data, FeatureArrays) else feature_arrays(data)
         self._first, width = table.numeric.shape[1], len(table.names)
         self.categorical = list(range(self._first, width))
         self.y = table.y[fit]
         # SMOTE puts its rows behind the real ones: no ratio copies those again.
-        whole = np.empty((len(fit) + room(self.y), width))
+        whole = np.empty((len(fit) + max_new_rows(self.y), width))
         self.X = self._raw(fit, whole[: len(fit)])
         self.notes = self._empty()
         numeric, codes = self.X[:, : self._first], self.X[:, self._first :]
@@ -317,7 +317,7 @@ class Prepared:
         X = self._raw(rows, np.empty((len(rows), self.X.shape[1])))
         self._imputed(X[:, : self._first])
         X = self.encode(self._finished(X))
-        if X.nbytes < MOST_KEPT:  # large ones are made again: they would lie idle while the next candidate is fitted
+        if X.nbytes < MAX_CACHED_BYTES:  # large ones would lie idle during the next fit
             self._answered = [*self._answered[-1:], (rows, X)]
         return X
 
@@ -372,4 +372,4 @@ class Prepared:
 def _most_frequent(codes: np.ndarray) -> float:
     """The most frequent code; ties go to the lowest, as in scikit-learn's SimpleImputer."""
     seen, counts = np.unique(codes[~np.isnan(codes)], return_counts=True)
-    return float(seen[counts.argmax()]) if len(seen) else NOTHING
+    return float(seen[counts.argmax()]) if len(seen) else UNSEEN_CATEGORY_CODE

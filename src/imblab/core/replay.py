@@ -8,35 +8,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imblab.core import calibration, splits
-from imblab.core.evaluate import FAILED_FOLD, FAILED_REFIT, Predict, Task, calibrated, validated
-from imblab.core.fitting import Atom, FitFailed, Prediction
-from imblab.core.preparation import Prepared
+from imblab.core.evaluate import FAILED_FOLD, FAILED_REFIT, Predict, Task, calibrate_prediction, validation_predictions
+from imblab.core.fitting import FitFailed, FitRequest, Prediction
+from imblab.core.preparation import PreparedRows
 from imblab.result import Evaluation
 from imblab.stats.calibration_maps import corrected, received_share
 from imblab.study import Cell, Dataset, Scalar, Split, Study
 
 if TYPE_CHECKING:
-    from imblab.core.splits import Pair
+    from imblab.core.splits import RowPair
 
 #: Distances that are measured at most, to say where synthetic rows fall; beyond, evenly spaced rows stand for all.
-MOST_DISTANCES = 20_000_000
-AT_ONCE = 100_000
+MAX_DISTANCES = 20_000_000
+DISTANCE_BLOCK_SIZE = 100_000
 
 
-class Unanswered(Exception):
+class MissingPrediction(Exception):
     """An atom whose answer is not kept.
 
     Parameters
     ----------
-    atom : Atom
+    atom : FitRequest
     """
 
-    def __init__(self, atom: Atom) -> None:
+    def __init__(self, atom: FitRequest) -> None:
         super().__init__(atom.address)
         self.atom = atom
 
 
-def looking_up(get: Callable[[str], Prediction | None], failures: Mapping[str, str] | None = None) -> Predict:
+def lookup_only(get: Callable[[str], Prediction | None], failures: Mapping[str, str] | None = None) -> Predict:
     """A ``predict`` that looks up and never fits.
 
     Parameters
@@ -44,28 +44,28 @@ def looking_up(get: Callable[[str], Prediction | None], failures: Mapping[str, s
     get : callable
         Gives what is known of an address, or None.
     failures : mapping of str to str, optional
-        Fits that failed, by address, with the reason; see :func:`failures`.
+        Fits that failed, by address, with the reason; see :func:`recorded_failures`.
 
     Returns
     -------
     callable
-        Raises :class:`Unanswered` where nothing is known, and ``FitFailed`` where that is.
+        Raises :class:`MissingPrediction` where nothing is known, and ``FitFailed`` where that is.
     """
 
-    def predict(atom: Atom) -> Prediction:
+    def predict(atom: FitRequest) -> Prediction:
         found = get(atom.address)
         if found is not None and len(found.values) != len(atom.rows):  # a damaged store
             found = None
         if found is None and failures is not None and atom.address in failures:
             raise FitFailed(failures[atom.address])
         if found is None:
-            raise Unanswered(atom)
+            raise MissingPrediction(atom)
         return found
 
     return predict
 
 
-def failures(task: Task, row: Evaluation) -> dict[str, str]:
+def recorded_failures(task: Task, row: Evaluation) -> dict[str, str]:
     """Find the fits that a row records as failed: no store keeps them.
 
     Parameters
@@ -82,21 +82,21 @@ def failures(task: Task, row: Evaluation) -> dict[str, str]:
     split, found = task.cell.split, {}
     for trial in row.trials:
         for i, pair in enumerate(task.pairs):
-            reason = _rest(trial.reason, FAILED_FOLD.format(i, "")) if trial.status == "failed" else None
+            reason = _text_after(trial.reason, FAILED_FOLD.format(i, "")) if trial.status == "failed" else None
             if reason is not None:
                 found[task.atom(trial.params, *pair).address] = reason
-    reason = _rest(row.error, FAILED_REFIT.format(""))
+    reason = _text_after(row.error, FAILED_REFIT.format(""))
     if reason is not None and row.status == "failed":
         found[task.atom(row.params, split.train, split.test).address] = reason
     return found
 
 
-def _rest(text: str | None, start: str) -> str | None:
+def _text_after(text: str | None, start: str) -> str | None:
     """What follows the start of a text; None where it starts otherwise."""
     return text.removeprefix(start) if text is not None and text.startswith(start) else None
 
 
-def tasks(
+def replay_tasks(
     study: Study, dataset: Dataset, plan: Sequence[Split], cells: Iterable[Cell], predict: Predict
 ) -> Iterator[Task]:
     """Cells of one data set with what their kernel reads.
@@ -114,14 +114,14 @@ def tasks(
     ------
     Task
     """
-    known: dict[str, tuple[Pair, ...]] = {}
+    known: dict[str, tuple[RowPair, ...]] = {}
     for cell in cells:
         if cell.split.fingerprint not in known:
-            known[cell.split.fingerprint] = splits.inner(dataset, study.protocol, study.seed, cell.split, plan)
+            known[cell.split.fingerprint] = splits.inner_pairs(dataset, study.protocol, study.seed, cell.split, plan)
         yield Task(cell, study, dataset, known[cell.split.fingerprint], predict)
 
 
-def outer(task: Task, row: Evaluation) -> Prediction:
+def outer_prediction(task: Task, row: Evaluation) -> Prediction:
     """The prediction for the test rows that a row was scored on.
 
     Parameters
@@ -135,7 +135,7 @@ def outer(task: Task, row: Evaluation) -> Prediction:
     Prediction
     """
     split = task.cell.split
-    return calibrated(task, row.params, task.ask(row.params, split.train, split.test))
+    return calibrate_prediction(task, row.params, task.ask(row.params, split.train, split.test))
 
 
 def prior_corrected(task: Task, row: Evaluation, prediction: Prediction) -> np.ndarray | None:
@@ -146,7 +146,7 @@ def prior_corrected(task: Task, row: Evaluation, prediction: Prediction) -> np.n
     task : Task
     row : Evaluation
     prediction : Prediction
-        Of :func:`outer`.
+        Of :func:`outer_prediction`.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def prior_corrected(task: Task, row: Evaluation, prediction: Prediction) -> np.n
     return corrected(prediction.values, share, received)
 
 
-def inner(task: Task, params: Mapping[str, Scalar]) -> list[tuple[np.ndarray, np.ndarray]]:
+def inner_predictions(task: Task, params: Mapping[str, Scalar]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Labels and predictions of the inner validation folds of one candidate.
 
     Parameters
@@ -175,10 +175,10 @@ def inner(task: Task, params: Mapping[str, Scalar]) -> list[tuple[np.ndarray, np
     list of (y, values)
         On the scale of :meth:`imblab.core.evaluate.Task.scale`.
     """
-    return validated(task, params)
+    return validation_predictions(task, params)
 
 
-def nearer_to_majority(atom: Atom, prepared: Prepared) -> tuple[float, int] | None:
+def share_nearer_to_majority(atom: FitRequest, prepared: PreparedRows) -> tuple[float, int] | None:
     """Where the rows fall that a sampler made: the share whose nearest real row is a majority row.
 
     Euclidean distance between the rows as the learner reads them; a tie counts for the minority. Made are the minority
@@ -186,8 +186,8 @@ def nearer_to_majority(atom: Atom, prepared: Prepared) -> tuple[float, int] | No
 
     Parameters
     ----------
-    atom : Atom
-    prepared : Prepared
+    atom : FitRequest
+    prepared : PreparedRows
         Of ``atom.fit``.
 
     Returns
@@ -200,24 +200,24 @@ def nearer_to_majority(atom: Atom, prepared: Prepared) -> tuple[float, int] | No
     X, y = prepared.resampler.resample(atom.sampler, atom.knobs, atom.seed)
     rare = int(2 * prepared.y.sum() <= len(prepared.y))
     real, candidates = prepared.encode(prepared.X), prepared.encode(X[y == rare])
-    made = candidates[~_copies(candidates, real)]
+    made = candidates[~_find_copies(candidates, real)]
     if not len(made):
         return None
-    seen = made[:: max(1, -(-len(made) * len(real) // MOST_DISTANCES))]
-    minority, majority = (_nearest(real, prepared.y == label, seen) for label in (rare, 1 - rare))
+    seen = made[:: max(1, -(-len(made) * len(real) // MAX_DISTANCES))]
+    minority, majority = (_nearest_distances(real, prepared.y == label, seen) for label in (rare, 1 - rare))
     return float(np.mean(majority < minority)), len(made)
 
 
-def _copies(asked: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _find_copies(asked: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Which of the rows asked about equal one of the others."""
     # Equal rows have equal sums: only what shares its sum is compared in full, which spares copies of a large table.
-    mine, theirs = _sums(asked), _sums(rows)
+    mine, theirs = _row_sums(asked), _row_sums(rows)
     found = np.isin(mine, theirs)
-    found[found] = np.isin(_keys(asked[found]), _keys(rows[np.isin(theirs, mine)]))
+    found[found] = np.isin(_row_keys(asked[found]), _row_keys(rows[np.isin(theirs, mine)]))
     return found
 
 
-def _sums(X: np.ndarray) -> np.ndarray:
+def _row_sums(X: np.ndarray) -> np.ndarray:
     """A weighted sum of each row, added column by column, so that the place of a row changes no bit."""
     found = np.zeros(len(X))
     for column, weight in enumerate(np.sqrt(np.arange(2, X.shape[1] + 2))):
@@ -225,19 +225,19 @@ def _sums(X: np.ndarray) -> np.ndarray:
     return found
 
 
-def _keys(X: np.ndarray) -> np.ndarray:
+def _row_keys(X: np.ndarray) -> np.ndarray:
     """One comparable value a row; zeros of either sign are equal."""
     rows = np.ascontiguousarray(X + 0.0)
     return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
 
 
-def _nearest(rows: np.ndarray, among: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def _nearest_distances(rows: np.ndarray, among: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Distance to the nearest of some rows; part by part, so that products stay in a processor's cache.
 
     A matrix product finds the nearest; only its distance is measured, so that equal rows are equally far.
     """
     least, nearest = np.full(len(asked), np.inf), np.empty_like(asked)
-    step = max(1, AT_ONCE // len(asked))
+    step = max(1, DISTANCE_BLOCK_SIZE // len(asked))
     for part, those in ((rows[i : i + step], among[i : i + step]) for i in range(0, len(rows), step)):
         if not those.any():
             continue

@@ -26,15 +26,15 @@ from imblab.core import estimator_specs, prediction_checks
 from imblab.study import Dataset, Make, Scalar
 
 #: Parameters of over-samplers that count neighbours; each is asked for one more, the row itself.
-COUNTS = ("k_neighbors", "n_neighbors", "m_neighbors")
+NEIGHBOR_PARAMETERS = ("k_neighbors", "n_neighbors", "m_neighbors")
 #: Columns up to which scikit-learn searches a tree.
-MOST = 15
+MAX_TREE_COLUMNS = 15
 #: Rows that SMOTE makes in one go.
-AT_ONCE = 16_384
+SMOTE_BLOCK_ROWS = 16_384
 #: What the text of a SMOTE holds whose other parameters are at their defaults.
-PLAIN = {"_target_", "sampling_strategy", "k_neighbors"}
-Table = tuple[np.ndarray, np.ndarray]
-Lists = tuple[np.ndarray, np.ndarray]
+PLAIN_SMOTE_PARAMETERS = {"_target_", "sampling_strategy", "k_neighbors"}
+ResampledRows = tuple[np.ndarray, np.ndarray]
+NeighborLists = tuple[np.ndarray, np.ndarray]
 #: A metric, and digests of the rows searched in and of the rows asked about.
 Where = tuple[str, str, str]
 
@@ -56,13 +56,13 @@ class Resampler:
     def __init__(self, X: np.ndarray, y: np.ndarray, categorical: Sequence[int], reach: int = 0) -> None:
         self._X, self._y, self._categorical = X[: len(y)], y, list(categorical)
         self._whole, self._labels = X, y
-        self._memory = Memory(reach)
-        self._made: tuple[tuple[Any, ...], Table] | None = None
+        self._memory = NeighborCache(reach)
+        self._made: tuple[tuple[Any, ...], ResampledRows] | None = None
         self._rare: tuple[np.ndarray, str] | None = None
-        self._counts = _classes(y)
+        self._counts = _count_classes(y)
         self._near: dict[int, np.ndarray] = {}
 
-    def resample(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> Table:
+    def resample(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> ResampledRows:
         """The rows a learner receives.
 
         Parameters
@@ -86,7 +86,7 @@ class Resampler:
             self._made = key, self._resampled(make, knobs, seed)
         return self._made[1]
 
-    def _resampled(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> Table:
+    def _resampled(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> ResampledRows:
         if _is_plain(estimator_specs.spec_text(make), make["_target_"], tuple(knobs)):
             made = self.smote(cast(float, knobs["ratio"]), cast(int, knobs["k"]), seed)
             if made is not None:
@@ -94,22 +94,22 @@ class Resampler:
         # None: the text was checked when the study was read; the kernel builds what was let in there.
         values = {**knobs, "categorical": self._categorical}
         sampler = estimator_specs.build_estimator(with_knobs(make, knobs), values, allow=None, seed=seed)
-        share(sampler, self._memory)
-        X, y = draw(sampler, self._X, self._y)
-        return prediction_checks.resampled(sampler, (X, y), self._y, self._X.shape[1])
+        use_neighbor_cache(sampler, self._memory)
+        X, y = resample_unchecked(sampler, self._X, self._y)
+        return prediction_checks.check_resampled(sampler, (X, y), self._y, self._X.shape[1])
 
-    def smote(self, ratio: float, k: int, seed: int) -> Table | None:
+    def smote(self, ratio: float, k: int, seed: int) -> ResampledRows | None:
         """SMOTE's rows, by the draws of imbalanced-learn in their order; None where it has something to say.
 
         Chawla et al. 2002, *Journal of Artificial Intelligence Research* 16, 321-357.
         """
         rare, counts = self._counts
-        label, wanted = _over(rare, counts, ratio)
+        label, wanted = _oversampling_target(rare, counts, ratio)
         if wanted <= 0 or k >= counts[label]:
             return None
         if self._rare is None:
             rows = self._X[self._y == label]
-            self._rare = rows, _digest(rows)
+            self._rare = rows, _content_digest(rows)
         base, name = self._rare
         if k not in self._near:
             self._near[k] = self._memory.ask(base, base, k + 1, name=name)[1][:, 1:].ravel()
@@ -118,8 +118,8 @@ class Resampler:
         drawn = random.randint(low=0, high=near.size, size=wanted)
         steps = random.uniform(size=(wanted, 1))
         X, y = self._behind(label, wanted)
-        for at in range(0, wanted, AT_ONCE):
-            some = slice(at, min(at + AT_ONCE, wanted))
+        for at in range(0, wanted, SMOTE_BLOCK_ROWS):
+            some = slice(at, min(at + SMOTE_BLOCK_ROWS, wanted))
             # start + steps * (end - start), in the memory of the new rows.
             start, new = base.take(drawn[some] // k, axis=0), X[len(self._y) :][some]
             np.subtract(base.take(near.take(drawn[some]), axis=0), start, out=new)
@@ -127,7 +127,7 @@ class Resampler:
             new += start
         return X, y
 
-    def _behind(self, label: int, wanted: int) -> Table:
+    def _behind(self, label: int, wanted: int) -> ResampledRows:
         """The real rows with room for so many of one class behind them; the real ones are not copied again."""
         n = len(self._y) + wanted
         if len(self._whole) < n:
@@ -139,7 +139,7 @@ class Resampler:
         return self._whole[:n], self._labels[:n]
 
 
-def form(sampler: Make | None, dataset: Dataset) -> Make | None:
+def sampler_for_columns(sampler: Make | None, dataset: Dataset) -> Make | None:
     """The form of a sampler that suits the column types of a table.
 
     Parameters
@@ -168,7 +168,7 @@ def form(sampler: Make | None, dataset: Dataset) -> Make | None:
     return chosen
 
 
-def room(y: np.ndarray) -> int:
+def max_new_rows(y: np.ndarray) -> int:
     """The most rows that an over-sampler makes: those that the rarer class has less."""
     return abs(len(y) - 2 * int(y.sum()))
 
@@ -181,38 +181,38 @@ def with_knobs(make: Make, knobs: Mapping[str, Scalar]) -> Make:
     >>> with_knobs({"_target_": "imblearn.over_sampling.ADASYN"}, {"ratio": 0.5, "k": 3})
     {'_target_': 'imblearn.over_sampling.ADASYN', 'sampling_strategy': '$ratio', 'n_neighbors': '$k'}
     """
-    return {**make, **_places(estimator_specs.spec_text(make), make["_target_"], tuple(knobs))}
+    return {**make, **_knob_parameters(estimator_specs.spec_text(make), make["_target_"], tuple(knobs))}
 
 
 @lru_cache(maxsize=256)
 def _is_plain(written: str, target: str, knobs: tuple[str, ...]) -> bool:
     """Whether it is a SMOTE whose other parameters are at their defaults."""
-    placed = json.loads(written).keys() | _places(written, target, knobs).keys()
-    return estimator_specs.resolve_class(target, allow=None) is SMOTE and placed == PLAIN
+    placed = json.loads(written).keys() | _knob_parameters(written, target, knobs).keys()
+    return estimator_specs.resolve_class(target, allow=None) is SMOTE and placed == PLAIN_SMOTE_PARAMETERS
 
 
 @lru_cache(maxsize=256)
-def _places(written: str, target: str, knobs: tuple[str, ...]) -> dict[str, str]:
+def _knob_parameters(written: str, target: str, knobs: tuple[str, ...]) -> dict[str, str]:
     known = estimator_specs.parameter_names({"_target_": target})
     neighbours = "k_neighbors" if "k_neighbors" in known else "n_neighbors"
     places = {"ratio": "sampling_strategy", "k": neighbours}
     return {places[knob]: f"${knob}" for knob in knobs if f'"${knob}"' not in written}
 
 
-def share(sampler: Any, memory: Memory) -> None:
+def use_neighbor_cache(sampler: Any, memory: NeighborCache) -> None:
     """Give an over-sampler of imbalanced-learn, or the one in a combination, neighbour lists that are remembered."""
     if not _is_from_imblearn(sampler):  # a class of other people may count on the number that it was given
         return
     for name, value in sampler.get_params(deep=False).items():
         if hasattr(value, "fit_resample"):
-            share(value, memory)
-        elif name in COUNTS and isinstance(value, int) and sampler._sampling_type == "over-sampling":
-            setattr(sampler, name, Remembered(value + 1, memory))
+            use_neighbor_cache(value, memory)
+        elif name in NEIGHBOR_PARAMETERS and isinstance(value, int) and sampler._sampling_type == "over-sampling":
+            setattr(sampler, name, CachedNearestNeighbors(value + 1, memory))
         elif name == "categorical_encoder" and value is None and "categorical_features" in sampler.get_params(False):
-            setattr(sampler, name, DenseDecoder(handle_unknown="ignore", dtype=np.float64))
+            setattr(sampler, name, DenseOneHotEncoder(handle_unknown="ignore", dtype=np.float64))
 
 
-def draw(sampler: Any, X: np.ndarray, y: np.ndarray) -> Table:
+def resample_unchecked(sampler: Any, X: np.ndarray, y: np.ndarray) -> ResampledRows:
     """Resample rows that were checked at the door.
 
     ``fit_resample`` checks its input and turns a ratio into counts, then calls ``_fit_resample``; for a float ratio the
@@ -223,11 +223,11 @@ def draw(sampler: Any, X: np.ndarray, y: np.ndarray) -> Table:
         X, y = sampler.fit_resample(X.copy(), y.copy())
         return X, y
     ratio, kind = getattr(sampler, "sampling_strategy", None), getattr(sampler, "_sampling_type", None)
-    if not isinstance(ratio, float) or kind not in _WANTED or not hasattr(sampler, "_fit_resample"):
+    if not isinstance(ratio, float) or kind not in _TARGETS or not hasattr(sampler, "_fit_resample"):
         X, y = sampler.fit_resample(X, y)
         return X, y
-    rare, counts = _classes(y)
-    label, wanted = _WANTED[kind](rare, counts, ratio)
+    rare, counts = _count_classes(y)
+    label, wanted = _TARGETS[kind](rare, counts, ratio)
     if wanted <= 0 or (kind == "under-sampling" and wanted > counts[label]):
         X, y = sampler.fit_resample(X, y)  # let it say what it has to say
         return X, y
@@ -242,24 +242,24 @@ def _is_from_imblearn(sampler: Any) -> bool:
     return type(sampler).__module__.partition(".")[0] == "imblearn"
 
 
-def _classes(y: np.ndarray) -> tuple[int, dict[int, int]]:
+def _count_classes(y: np.ndarray) -> tuple[int, dict[int, int]]:
     """The rarer label and the rows of both."""
     positive = int(y.sum())
     counts = {1: positive, 0: len(y) - positive}
     return (1 if counts[1] <= counts[0] else 0), counts
 
 
-def _over(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int]:
+def _oversampling_target(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int]:
     """The minority, and how many rows to make."""
     return rare, int(counts[1 - rare] * ratio - counts[rare])
 
 
-def _under(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int]:
+def _undersampling_target(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int]:
     """The majority, and how many rows to keep."""
     return 1 - rare, int(counts[rare] / ratio)
 
 
-_WANTED = {"over-sampling": _over, "under-sampling": _under}
+_TARGETS = {"over-sampling": _oversampling_target, "under-sampling": _undersampling_target}
 
 
 _RANDOM = np.random.RandomState()
@@ -271,7 +271,7 @@ def _random(seed: int) -> np.random.RandomState:
     return _RANDOM
 
 
-class Memory:
+class NeighborCache:
     """Neighbour lists by the content of the rows they were asked of.
 
     A list for the largest k holds those of every smaller k only where no two distances tie and scikit-learn would
@@ -285,11 +285,11 @@ class Memory:
 
     def __init__(self, reach: int) -> None:
         self._reach = reach
-        self._searched: dict[tuple[str, str, str, int], Lists] = {}
-        self._given: dict[tuple[str, str, str, int], Lists] = {}
-        self._ready: dict[tuple[str, str, bool], Callable[[Any, int], Lists]] = {}
+        self._searched: dict[tuple[str, str, str, int], NeighborLists] = {}
+        self._given: dict[tuple[str, str, str, int], NeighborLists] = {}
+        self._ready: dict[tuple[str, str, bool], Callable[[Any, int], NeighborLists]] = {}
 
-    def ask(self, fitted: Any, query: Any, n: int, metric: str = "minkowski", name: str = "") -> Lists:
+    def ask(self, fitted: Any, query: Any, n: int, metric: str = "minkowski", name: str = "") -> NeighborLists:
         """Distances and indices of the n nearest rows, as ``NearestNeighbors(n_neighbors=n)`` gives them.
 
         Parameters
@@ -304,13 +304,13 @@ class Memory:
         -------
         distances, indices : ndarray of shape (n_query, n)
         """
-        mine = name or _digest(fitted)
-        where = (metric, mine, mine if query is fitted else _digest(query))
+        mine = name or _content_digest(fitted)
+        where = (metric, mine, mine if query is fitted else _content_digest(query))
         if (*where, n) not in self._given:
             self._given[*where, n] = self._listed(where, fitted, query, n)
         return self._given[*where, n]
 
-    def _listed(self, where: Where, fitted: Any, query: Any, n: int) -> Lists:
+    def _listed(self, where: Where, fitted: Any, query: Any, n: int) -> NeighborLists:
         most = max(n, self._reach + 1)
         if n < most <= fitted.shape[0] and _is_few(fitted, n) == _is_few(fitted, most):
             distances, indices = self._search(where, fitted, query, most)
@@ -318,19 +318,24 @@ class Memory:
                 return distances[:, :n], indices[:, :n]
         return self._search(where, fitted, query, n)
 
-    def _search(self, where: Where, fitted: Any, query: Any, n: int) -> Lists:
+    def _search(self, where: Where, fitted: Any, query: Any, n: int) -> NeighborLists:
         if (*where, n) not in self._searched:
             ready = (*where[:2], _is_few(fitted, n))
             if ready not in self._ready:
-                self._ready[ready] = _index(fitted, n, where[0])
+                self._ready[ready] = _neighbor_search(fitted, n, where[0])
             self._searched[*where, n] = self._ready[ready](query, n)
         return self._searched[*where, n]
 
 
-def _index(fitted: Any, n: int, metric: str) -> Callable[[Any, int], Lists]:
+def _neighbor_search(fitted: Any, n: int, metric: str) -> Callable[[Any, int], NeighborLists]:
     """What ``NearestNeighbors(algorithm="auto")`` searches in; where that is a tree, without the checks around it."""
-    if metric == "minkowski" and not sparse.issparse(fitted) and fitted.shape[1] <= MOST and _is_few(fitted, n):
-        found: Callable[[Any, int], Lists] = KDTree(fitted, leaf_size=30, metric="euclidean").query
+    if (
+        metric == "minkowski"
+        and not sparse.issparse(fitted)
+        and fitted.shape[1] <= MAX_TREE_COLUMNS
+        and _is_few(fitted, n)
+    ):
+        found: Callable[[Any, int], NeighborLists] = KDTree(fitted, leaf_size=30, metric="euclidean").query
         return found
     with config_context(skip_parameter_validation=True, assume_finite=True):
         found = NearestNeighbors(n_neighbors=n, metric=metric).fit(fitted).kneighbors
@@ -342,15 +347,15 @@ def _is_few(fitted: Any, n: int) -> bool:
     return bool(n < fitted.shape[0] // 2)
 
 
-def _digest(X: Any) -> str:
+def _content_digest(X: Any) -> str:
     made = hashlib.blake2b(str(X.shape).encode(), digest_size=16)
     for part in (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,):
         made.update(np.ascontiguousarray(part).data)
     return made.hexdigest()
 
 
-class Remembered(BaseEstimator):  # type: ignore[misc]
-    """A ``NearestNeighbors`` that looks into a :class:`Memory` before it searches.
+class CachedNearestNeighbors(BaseEstimator):  # type: ignore[misc]
+    """A ``NearestNeighbors`` that looks into a :class:`NeighborCache` before it searches.
 
     Parameters
     ----------
@@ -360,13 +365,13 @@ class Remembered(BaseEstimator):  # type: ignore[misc]
         Samplers of categories set it to ``precomputed``.
     """
 
-    def __init__(self, n_neighbors: int, memory: Memory, metric: str = "minkowski") -> None:
+    def __init__(self, n_neighbors: int, memory: NeighborCache, metric: str = "minkowski") -> None:
         self.n_neighbors, self.memory, self.metric = n_neighbors, memory, metric
 
-    def __sklearn_clone__(self) -> Remembered:
-        return Remembered(self.n_neighbors, self.memory, self.metric)
+    def __sklearn_clone__(self) -> CachedNearestNeighbors:
+        return CachedNearestNeighbors(self.n_neighbors, self.memory, self.metric)
 
-    def fit(self, X: Any, y: Any = None) -> Remembered:
+    def fit(self, X: Any, y: Any = None) -> CachedNearestNeighbors:
         """Remember the rows to search in."""
         self._fitted = X
         return self
@@ -387,7 +392,7 @@ class Remembered(BaseEstimator):  # type: ignore[misc]
         return NearestNeighbors(n_neighbors=self.n_neighbors, metric=self.metric).fit(self._fitted)
 
 
-class DenseDecoder(OneHotEncoder):  # type: ignore[misc]
+class DenseOneHotEncoder(OneHotEncoder):  # type: ignore[misc]
     """A one-hot encoder that decodes a sparse matrix by way of a dense one.
 
     SMOTENC decodes all rows after each draw; scikit-learn does that in a Python loop over the rows of a sparse matrix,

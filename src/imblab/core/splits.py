@@ -20,7 +20,7 @@ from imblab.errors import ConfigError, DataError
 from imblab.overrides import to_override
 from imblab.study import Dataset, Protocol, Split, fingerprint
 
-Pair = tuple[np.ndarray, np.ndarray]
+RowPair = tuple[np.ndarray, np.ndarray]
 
 #: Below these numbers of positives a score is dominated by single rows; said, not refused.
 FEW_TEST_POSITIVES = 10
@@ -62,22 +62,24 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     key = dataset.name if key is None else key
     _check_time(dataset, protocol, key)
     try:
-        splits = _plan(dataset, protocol, seed)
-        fault = _fault(dataset, protocol, seed, splits)
+        splits = _make_splits(dataset, protocol, seed)
+        fault = _find_unusable_part(dataset, protocol, seed, splits)
     except ValueError as error:
         splits, fault = (), f"the outer folds cannot be made ({error})"
     if fault:
-        way_out, overrides = _way_out(dataset, protocol, seed, key)
+        way_out, overrides = _suggest_folds(dataset, protocol, seed, key)
         raise DataError(
-            f"data set {key!r} cannot carry {_wish(protocol)}: {fault}. Every part needs a row of each class and every "
-            f"fit part two positives. {way_out}",
+            f"data set {key!r} cannot carry {_describe_folds(protocol)}: {fault}. Every part needs a row of each "
+            f"class and every fit part two positives. {way_out}",
             overrides=overrides,
         )
     _check_levels(dataset, protocol, seed, splits, key)
     return splits
 
 
-def inner(dataset: Dataset, protocol: Protocol, seed: int, split: Split, splits: Sequence[Split]) -> tuple[Pair, ...]:
+def inner_pairs(
+    dataset: Dataset, protocol: Protocol, seed: int, split: Split, splits: Sequence[Split]
+) -> tuple[RowPair, ...]:
     """Split the training rows of one outer split into (fit, validate) pairs.
 
     Parameters
@@ -100,7 +102,7 @@ def inner(dataset: Dataset, protocol: Protocol, seed: int, split: Split, splits:
         return tuple((np.setdiff1d(split.train, part, assume_unique=True), part) for part in others)
     if dataset.time is not None:
         return tuple(_windows(dataset.time, split.train, protocol.inner_folds, protocol.gap))
-    state = of_repeat(seed, split.repeat)
+    state = repeat_seed(seed, split.repeat)
     return tuple(_stratified(dataset, split.train, protocol.inner_folds, state))
 
 
@@ -128,22 +130,22 @@ def cautions(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _plan(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
+def _make_splits(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
     rows = np.arange(len(dataset.y))
     made = []
     for repeat in range(protocol.repeats):
         if dataset.time is not None:
             pairs = _windows(dataset.time, rows, protocol.outer_folds, protocol.gap)
         else:
-            pairs = _stratified(dataset, rows, protocol.outer_folds, of_repeat(seed, repeat))
+            pairs = _stratified(dataset, rows, protocol.outer_folds, repeat_seed(seed, repeat))
         made += [Split(repeat, i, train, test, fingerprint(train, test)) for i, (train, test) in enumerate(pairs)]
     return tuple(made)
 
 
-def _stratified(dataset: Dataset, rows: np.ndarray, folds: int, state: int) -> list[Pair]:
+def _stratified(dataset: Dataset, rows: np.ndarray, folds: int, state: int) -> list[RowPair]:
     y = dataset.y[rows]
     if dataset.groups is not None:
-        fold = assign(y, dataset.groups[rows], folds, state)
+        fold = assign_group_folds(y, dataset.groups[rows], folds, state)
         return [(rows[fold != i], rows[fold == i]) for i in range(folds)]
     splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=state)
     with warnings.catch_warnings():
@@ -152,12 +154,12 @@ def _stratified(dataset: Dataset, rows: np.ndarray, folds: int, state: int) -> l
         return [(rows[a], rows[b]) for a, b in splitter.split(np.zeros(len(rows)), y)]
 
 
-def _windows(time: np.ndarray, rows: np.ndarray, folds: int, gap: str | float | None) -> list[Pair]:
+def _windows(time: np.ndarray, rows: np.ndarray, folds: int, gap: str | float | None) -> list[RowPair]:
     """Growing windows: fold i trains on blocks 1..i and judges on block i + 1; equal times stay together."""
     rows = rows[np.argsort(time[rows], kind="stable")]
     when = time[rows]
     block = np.searchsorted(when, when, side="left") * (folds + 1) // len(rows)
-    distance = _duration(gap, when)
+    distance = _parse_gap(gap, when)
     pairs = []
     for i in range(1, folds + 1):
         early, late = block < i, block == i
@@ -167,7 +169,7 @@ def _windows(time: np.ndarray, rows: np.ndarray, folds: int, gap: str | float | 
     return pairs
 
 
-def _duration(gap: str | float | None, when: np.ndarray) -> np.timedelta64 | float | None:
+def _parse_gap(gap: str | float | None, when: np.ndarray) -> np.timedelta64 | float | None:
     if gap is None:
         return None
     try:
@@ -191,12 +193,12 @@ def _check_levels(dataset: Dataset, protocol: Protocol, seed: int, splits: Seque
     if dataset.rare is None:
         return
     for split in splits:
-        pairs = inner(dataset, protocol, seed, split, splits)
+        pairs = inner_pairs(dataset, protocol, seed, split, splits)
         for fit in (split.train, *(fit for fit, _ in pairs)):
-            if (found := preparation.too_many(dataset, fit)) is None:
+            if (found := preparation.find_crowded_column(dataset, fit)) is None:
                 continue
             column, n = found
-            least = preparation.least_min_rows(dataset, column, np.arange(len(dataset.y)))  # enough for every part
+            least = preparation.smallest_min_rows(dataset, column, np.arange(len(dataset.y)))  # enough for every part
             raise DataError(
                 f"data set {key!r} has {n} levels in column {column!r} of a fit part of {len(fit)} rows, once those "
                 f"with fewer than {dataset.rare} rows are one; one-hot columns are made of at most "
@@ -227,26 +229,28 @@ def _check_time(dataset: Dataset, protocol: Protocol, key: str) -> None:
         )
 
 
-def _fault(dataset: Dataset, protocol: Protocol, seed: int, splits: Sequence[Split]) -> str | None:
+def _find_unusable_part(dataset: Dataset, protocol: Protocol, seed: int, splits: Sequence[Split]) -> str | None:
     """The first part that cannot serve, in words."""
     y = dataset.y
     for split in splits:
         where = f"repeat {split.repeat}, fold {split.fold}"
-        fault = _poor(y, split.train, split.test, f"outer {where}", ("training", "test"))
+        fault = _describe_unusable_part(y, split.train, split.test, f"outer {where}", ("training", "test"))
         if fault:
             return fault
         try:
-            pairs = inner(dataset, protocol, seed, split, splits)
+            pairs = inner_pairs(dataset, protocol, seed, split, splits)
         except ValueError as error:
             return f"the inner folds of {where} cannot be made ({error})"
         for j, (fit, validate) in enumerate(pairs):
-            fault = _poor(y, fit, validate, f"inner fold {j} of {where}", ("fit", "validation"))
+            fault = _describe_unusable_part(y, fit, validate, f"inner fold {j} of {where}", ("fit", "validation"))
             if fault:
                 return fault
     return None
 
 
-def _poor(y: np.ndarray, learn: np.ndarray, judge: np.ndarray, where: str, names: tuple[str, str]) -> str | None:
+def _describe_unusable_part(
+    y: np.ndarray, learn: np.ndarray, judge: np.ndarray, where: str, names: tuple[str, str]
+) -> str | None:
     for rows, name, least in ((learn, names[0], 2), (judge, names[1], 1)):
         positive = int(y[rows].sum())
         negative = len(rows) - positive
@@ -255,11 +259,11 @@ def _poor(y: np.ndarray, learn: np.ndarray, judge: np.ndarray, where: str, names
     return None
 
 
-def _wish(protocol: Protocol) -> str:
+def _describe_folds(protocol: Protocol) -> str:
     return f"{protocol.outer_folds} outer x {protocol.inner_folds} inner folds"
 
 
-def _way_out(dataset: Dataset, protocol: Protocol, seed: int, key: str) -> tuple[str, dict[str, int]]:
+def _suggest_folds(dataset: Dataset, protocol: Protocol, seed: int, key: str) -> tuple[str, dict[str, int]]:
     """The largest number of outer (or else of inner) folds that works, in words and as overrides."""
     if dataset.groups is not None and len(np.unique(dataset.groups)) < 2 * min(protocol.outer_folds, 2):
         return f"Groups are never split, and these are too few: name another column with dataset.{key}.groups.", {}
@@ -281,13 +285,13 @@ def _way_out(dataset: Dataset, protocol: Protocol, seed: int, key: str) -> tuple
 
 def _feasible(dataset: Dataset, protocol: Protocol, seed: int) -> bool:
     try:
-        splits = _plan(dataset, protocol, seed)
+        splits = _make_splits(dataset, protocol, seed)
     except ValueError:
         return False
-    return _fault(dataset, protocol, seed, splits) is None
+    return _find_unusable_part(dataset, protocol, seed, splits) is None
 
 
-def of_repeat(seed: int, repeat: int) -> int:
+def repeat_seed(seed: int, repeat: int) -> int:
     """The random state of one repeat.
 
     Parameters
@@ -316,7 +320,7 @@ MAX_KEPT_ASSIGNMENTS = 256
 _ASSIGNMENTS: dict[str, np.ndarray] = {}
 
 
-def assign(y: np.ndarray, groups: np.ndarray, folds: int, state: int) -> np.ndarray:
+def assign_group_folds(y: np.ndarray, groups: np.ndarray, folds: int, state: int) -> np.ndarray:
     """Give every row the fold in which ``StratifiedGroupKFold(folds, shuffle=True, random_state=state)`` tests it.
 
     scikit-learn tries every group in every fold with some fifteen calls of numpy each; here one group is tried in all
@@ -356,11 +360,11 @@ def assign(y: np.ndarray, groups: np.ndarray, folds: int, state: int) -> np.ndar
     if address not in _ASSIGNMENTS:
         if len(_ASSIGNMENTS) >= MAX_KEPT_ASSIGNMENTS:
             _ASSIGNMENTS.clear()
-        _ASSIGNMENTS[address] = _assigned(y, groups, folds, state)
+        _ASSIGNMENTS[address] = _assign_groups(y, groups, folds, state)
     return _ASSIGNMENTS[address]
 
 
-def _assigned(y: np.ndarray, groups: np.ndarray, folds: int, state: int) -> np.ndarray:
+def _assign_groups(y: np.ndarray, groups: np.ndarray, folds: int, state: int) -> np.ndarray:
     _, label_of_row, rows_of_label = np.unique(y, return_inverse=True, return_counts=True)
     if (folds > rows_of_label).all():
         raise ValueError(f"n_splits={folds} cannot be greater than the number of members in each class.")
@@ -377,11 +381,11 @@ def _assigned(y: np.ndarray, groups: np.ndarray, folds: int, state: int) -> np.n
     # The most uneven groups first; equally uneven ones as they were shuffled.
     order = order[np.argsort(-np.std(counts[order], axis=1), kind="stable")]
     fold_of_group = np.empty(n_groups, dtype=np.int64)
-    fold_of_group[order] = _greedy(counts[order], rows_of_label, folds)
+    fold_of_group[order] = _assign_greedily(counts[order], rows_of_label, folds)
     return fold_of_group[group_of_row]
 
 
-def _greedy(counts: np.ndarray, rows_of_label: np.ndarray, folds: int) -> list[int]:
+def _assign_greedily(counts: np.ndarray, rows_of_label: np.ndarray, folds: int) -> list[int]:
     """Put one group after the other into the fold that leaves the shares of the classes most even."""
     per_fold = np.zeros((folds, counts.shape[1]))
     rows_per_fold = [0.0] * folds
@@ -394,14 +398,14 @@ def _greedy(counts: np.ndarray, rows_of_label: np.ndarray, folds: int) -> list[i
         shares -= (np.add.reduce(shares, axis=1) / folds)[:, None]
         shares *= shares
         spreads = np.sqrt(np.add.reduce(shares, axis=1) / folds)
-        best = _best((np.add.reduce(spreads, axis=1) / counts.shape[1]).tolist(), rows_per_fold)
+        best = _least_uneven_fold((np.add.reduce(spreads, axis=1) / counts.shape[1]).tolist(), rows_per_fold)
         per_fold[best] += group
         rows_per_fold[best] += n_rows
         chosen.append(best)
     return chosen
 
 
-def _best(spreads: list[float], rows: list[float]) -> int:
+def _least_uneven_fold(spreads: list[float], rows: list[float]) -> int:
     """The fold of the smallest spread; of two that are close, one after the other, the one that holds fewer rows."""
     best = 0
     for fold in range(1, len(spreads)):

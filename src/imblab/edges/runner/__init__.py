@@ -1,7 +1,17 @@
-"""Running cells: bundles that share their fits, here or in worker processes; no fit is made twice."""
+"""Run cells: bundles that share their fits, in this process or in workers; no fit is made twice."""
 
-from imblab.edges.runner.bundle_evaluator import Bundle, Ground, Work, bundles
-from imblab.edges.runner.pool import Engine, cores, run
-from imblab.edges.runner.prediction_cache import Known, Tally
+from imblab.edges.runner.bundle_evaluator import Bundle, BundleEvaluator, DatasetContext, make_bundles
+from imblab.edges.runner.pool import Engine, available_cores, run
+from imblab.edges.runner.prediction_cache import FitCounts, PredictionStore
 
-__all__ = ["Bundle", "Engine", "Ground", "Known", "Tally", "Work", "bundles", "cores", "run"]
+__all__ = [
+    "Bundle",
+    "BundleEvaluator",
+    "DatasetContext",
+    "Engine",
+    "FitCounts",
+    "PredictionStore",
+    "available_cores",
+    "make_bundles",
+    "run",
+]

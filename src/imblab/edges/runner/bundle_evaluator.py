@@ -12,11 +12,11 @@ from typing import Any
 from threadpoolctl import ThreadpoolController
 
 from imblab.core import estimator_specs, spaces, splits
-from imblab.core.evaluate import Task, atoms, evaluate
-from imblab.core.fitting import Atom, Sharing, listening
-from imblab.core.preparation import Table, digest, table_of
-from imblab.core.splits import Pair
-from imblab.edges.runner.prediction_cache import Guard, Known, Memory, unguarded
+from imblab.core.evaluate import Task, evaluate_cell, inner_requests
+from imblab.core.fitting import FitRequest, FitSharing, recorded_warnings
+from imblab.core.preparation import FeatureArrays, feature_arrays, row_digest
+from imblab.core.splits import RowPair
+from imblab.edges.runner.prediction_cache import FitGuard, PredictionCache, PredictionStore, unguarded
 from imblab.result import Evaluation
 from imblab.study import Cell, Choice, Dataset, Interval, Learner, Split, Study
 
@@ -48,7 +48,7 @@ class Bundle:
         return f"{self.dataset}/{cell.learner.name}/{cell.split.repeat}/{cell.split.fold}"
 
 
-def bundles(study: Study, plans: Mapping[str, Sequence[Split]], cells: Sequence[Cell]) -> tuple[Bundle, ...]:
+def make_bundles(study: Study, plans: Mapping[str, Sequence[Split]], cells: Sequence[Cell]) -> tuple[Bundle, ...]:
     """Group cells by what they share, in the order of the design.
 
     Parameters
@@ -70,7 +70,7 @@ def bundles(study: Study, plans: Mapping[str, Sequence[Split]], cells: Sequence[
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ground:
+class DatasetContext:
     """A data set, its arrays and where what was answered is kept.
 
     Attributes
@@ -78,20 +78,20 @@ class Ground:
     dataset : Dataset
     table : callable or None
         Gives the arrays, which are made where something is fitted; None where nothing will be.
-    store : Known or None
+    store : PredictionStore or None
     """
 
     dataset: Dataset
-    table: Callable[[], Table] | None
-    store: Known | None = None
+    table: Callable[[], FeatureArrays] | None
+    store: PredictionStore | None = None
 
     @classmethod
-    def of(cls, dataset: Dataset, store: Known | None = None) -> Ground:
+    def of(cls, dataset: Dataset, store: PredictionStore | None = None) -> DatasetContext:
         """The ground of a data set in memory."""
-        return cls(dataset, cache(partial(table_of, dataset)), store)
+        return cls(dataset, cache(partial(feature_arrays, dataset)), store)
 
 
-class Work:
+class BundleEvaluator:
     """A bundle on its ground, with everything its cells have in common.
 
     Parameters
@@ -109,21 +109,22 @@ class Work:
     def __init__(
         self,
         bundle: Bundle,
-        ground: Ground,
+        ground: DatasetContext,
         dead: Mapping[str, str] | None = None,
         ahead: Mapping[str, float] | None = None,
-        guard: Guard = unguarded,
+        guard: FitGuard = unguarded,
     ) -> None:
         self.bundle, self.ground = bundle, ground
         self._tasks: dict[str, Task] = {}
         study, data = bundle.study, ground.dataset
         outer = {cell.split.fingerprint: cell.split for cell in bundle.cells}
-        self._pairs: dict[str, tuple[Pair, ...]] = {
-            key: splits.inner(data, study.protocol, study.seed, split, bundle.splits) for key, split in outer.items()
+        self._pairs: dict[str, tuple[RowPair, ...]] = {
+            key: splits.inner_pairs(data, study.protocol, study.seed, split, bundle.splits)
+            for key, split in outer.items()
         }
         pairs = [pair for found in self._pairs.values() for pair in found]
-        sharing = Sharing(bundle.cells[0].learner, study.tuning, pairs)
-        self.memory = Memory(ground.table, sharing, largest_k(study), ground.store, dead or {}, guard)
+        sharing = FitSharing(bundle.cells[0].learner, study.tuning, pairs)
+        self.memory = PredictionCache(ground.table, sharing, largest_k(study), ground.store, dead or {}, guard)
         self.memory.expect(ahead or {})
 
     def task(self, cell: Cell) -> Task:
@@ -143,31 +144,31 @@ class Work:
             return
         mine = self._fits(part, parts)
         self.memory.recall([atom.address for atom in mine])
-        with listening():
+        with recorded_warnings():
             for atom in mine:
                 self.memory.look_up(atom)
 
-    def _fits(self, part: int, parts: int) -> list[Atom]:
+    def _fits(self, part: int, parts: int) -> list[FitRequest]:
         """An atom at least for each fit of a part, those on the same rows together: they are prepared once."""
         tasks = [self.task(cell) for cell in self.bundle.cells]
-        rows = dict.fromkeys(digest(fit) for task in tasks for fit, _ in task.pairs)
+        rows = dict.fromkeys(row_digest(fit) for task in tasks for fit, _ in task.pairs)
         # Of the n-th rows a part takes what lies between two of `parts` marks; most parts take nothing of most rows.
         marks = {
             key: [min(max((part + end) * len(rows) - n * parts, 0), parts) for end in (0, 1)]
             for n, key in enumerate(rows)
         }
-        fits: dict[str, dict[str, Atom]] = {key: {} for key, (low, high) in marks.items() if low < high}
-        for atom in (a for task in tasks for a in atoms(task, fits)):
+        fits: dict[str, dict[str, FitRequest]] = {key: {} for key, (low, high) in marks.items() if low < high}
+        for atom in (a for task in tasks for a in inner_requests(task, fits)):
             # Two questions that one fit answers must not come to two parts.
             fit = atom if parts == 1 else self.memory.sharing.family(atom)[0]
-            fits[digest(atom.fit)][fit.address] = atom
+            fits[row_digest(atom.fit)][fit.address] = atom
         return [
             atom
             for key, found in fits.items()
             for atom in [*found.values()][slice(*(len(found) * mark // parts for mark in marks[key]))]
         ]
 
-    def timed(self, atom: Atom) -> float:
+    def timed(self, atom: FitRequest) -> float:
         """Seconds of one fit, the preparation of its rows apart; its answer is kept like any other."""
         self.memory.part(atom.fit)
         begin = time.perf_counter()
@@ -179,20 +180,20 @@ class Work:
         memory = self.memory
         for cell in self.bundle.cells:
             begin, spared, ahead = time.perf_counter(), memory.spared, memory.seconds
-            row = evaluate(self.task(cell))
+            row = evaluate_cell(self.task(cell))
             # What was fitted ahead of the row is charged to the first row that needs it.
             seconds = time.perf_counter() - begin + memory.seconds - ahead
             yield replace(row, spared=memory.spared - spared, seconds=seconds)
 
 
-def one_thread(learner: Learner) -> AbstractContextManager[Any]:
+def single_threaded(learner: Learner) -> AbstractContextManager[Any]:
     """Hold every numerical library to one thread: processes are what runs side by side."""
-    held: AbstractContextManager[Any] = _libraries(learner.make["_target_"]).limit(limits=1)
+    held: AbstractContextManager[Any] = _thread_pools(learner.make["_target_"]).limit(limits=1)
     return held
 
 
 @lru_cache(maxsize=64)
-def _libraries(target: str) -> ThreadpoolController:
+def _thread_pools(target: str) -> ThreadpoolController:
     """The libraries of this process once a class is imported; to look for them takes as long as two small fits."""
     estimator_specs.resolve_class(target, allow=None)
     return ThreadpoolController()

@@ -20,36 +20,45 @@ from joblib.externals.loky import get_reusable_executor
 
 from imblab.core import design, own_code
 from imblab.edges import files
-from imblab.edges.runner.bundle_evaluator import Bundle, Ground, Work, one_thread
-from imblab.edges.runner.prediction_cache import Known, Tally
-from imblab.edges.runner.worker import Done, Job, Marks, OtherCode, is_large, pack, perform, ship
+from imblab.edges.runner.bundle_evaluator import Bundle, BundleEvaluator, DatasetContext, single_threaded
+from imblab.edges.runner.prediction_cache import FitCounts, PredictionStore
+from imblab.edges.runner.worker import (
+    CodeMismatch,
+    JobResult,
+    StatusFiles,
+    WorkerJob,
+    is_large_table,
+    make_jobs,
+    run_job,
+    write_table,
+)
 from imblab.errors import ConfigError, StudyError
 from imblab.result import Evaluation
 from imblab.study import Dataset
 
 #: Jobs a worker should get, so that the last ones to finish do not leave the others idle for long.
-SPREAD = 6
+JOBS_PER_WORKER = 6
 #: As many times more parts has the last of several bundles.
-LAST = 3
+LAST_BUNDLE_FACTOR = 3
 #: Times a job may lose its worker outside a fit before the study stops.
-TRIES = 3
+MAX_JOB_TRIES = 3
 #: Worker processes that one run may start, and the seconds that a timer of the system takes with ease.
 MAX_JOBS, MAX_FIT_SECONDS = 512, 31_536_000
-OnRow = Callable[[Evaluation], None]
+Observer = Callable[[Evaluation], None]
 
 
-def loky(workers: int) -> Executor:
+def loky_executor(workers: int) -> Executor:
     """Processes that live on between studies and end with their parent; one thread each."""
     env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     # Workers that live on know the path of imports of their start; another path starts new ones.
     path = (tuple(sys.path),)
     executor: Executor = get_reusable_executor(
-        max_workers=workers, timeout=60, env=env, initializer=_import_from, initargs=path
+        max_workers=workers, timeout=60, env=env, initializer=_set_import_path, initargs=path
     )
     return executor
 
 
-def _import_from(path: Sequence[str]) -> None:
+def _set_import_path(path: Sequence[str]) -> None:
     """Let a worker import from where its parent imports, such as a package of the current folder."""
     sys.path[:] = path
 
@@ -71,9 +80,9 @@ class Engine:
     """
 
     n_jobs: int = 1
-    open_store: Callable[[], Known] | None = None
+    open_store: Callable[[], PredictionStore] | None = None
     fit_timeout: float | None = None
-    executor: Callable[[int], Executor] = loky
+    executor: Callable[[int], Executor] = loky_executor
 
     def __post_init__(self) -> None:
         if isinstance(self.n_jobs, bool) or not 1 <= self.n_jobs <= MAX_JOBS:
@@ -92,8 +101,8 @@ def run(
     datasets: Mapping[str, Dataset],
     work: Sequence[Bundle],
     n_jobs: int | Engine,
-    on_row: OnRow,
-) -> Tally:
+    on_row: Observer,
+) -> FitCounts:
     """Answer every cell of every bundle.
 
     Parameters
@@ -106,7 +115,7 @@ def run(
 
     Returns
     -------
-    Tally
+    FitCounts
         What was fitted and what was not.
 
     Raises
@@ -116,18 +125,18 @@ def run(
     """
     engine = n_jobs if isinstance(n_jobs, Engine) else Engine(n_jobs)
     if (engine.n_jobs == 1 or not work) and engine.fit_timeout is None:
-        return _here(datasets, work, engine, on_row)
+        return _run_in_process(datasets, work, engine, on_row)
     _check_code(work)
     tables: list[int] = []
     try:
         with files.scratch_folder("run") as folder:
-            return _Drive(folder, tables, datasets, work, engine, on_row).through()
+            return _PoolRun(folder, tables, datasets, work, engine, on_row).through()
     finally:
         for descriptor in tables:
             os.close(descriptor)
 
 
-def _paths(work: Sequence[Bundle]) -> list[str]:
+def _imported_paths(work: Sequence[Bundle]) -> list[str]:
     """The dotted paths of all classes and functions that some bundles rest on."""
     studies = {id(bundle.study): bundle.study for bundle in work}.values()
     return list(dict.fromkeys(path for study in studies for path in design.code_paths(study)))
@@ -135,25 +144,27 @@ def _paths(work: Sequence[Bundle]) -> list[str]:
 
 def _check_code(work: Sequence[Bundle]) -> None:
     """Refuse classes that a worker process cannot import."""
-    if found := [path for path in _paths(work) if path.startswith("__main__.")]:
+    if found := [path for path in _imported_paths(work) if path.startswith("__main__.")]:
         raise StudyError(
             f"{', '.join(map(repr, found))}: it is defined in a notebook cell or a script, which worker processes "
             "cannot import. Put it into a module of its own, or run in one process without a time limit (n_jobs=1)."
         )
 
 
-def _here(datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engine, on_row: OnRow) -> Tally:
-    tally = Tally()
+def _run_in_process(
+    datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engine, on_row: Observer
+) -> FitCounts:
+    tally = FitCounts()
     store = engine.open_store() if engine.open_store else None
-    grounds: dict[str, Ground] = {}
+    grounds: dict[str, DatasetContext] = {}
     try:
         for _, alike in groupby(work, key=lambda bundle: bundle.cells[0].learner.make["_target_"]):
             some = [*alike]
-            with one_thread(some[0].cells[0].learner):
+            with single_threaded(some[0].cells[0].learner):
                 for bundle in some:
                     if bundle.dataset not in grounds:
-                        grounds = {bundle.dataset: Ground.of(datasets[bundle.dataset], store)}
-                    made = Work(bundle, grounds[bundle.dataset])
+                        grounds = {bundle.dataset: DatasetContext.of(datasets[bundle.dataset], store)}
+                    made = BundleEvaluator(bundle, grounds[bundle.dataset])
                     made.prepare()
                     for row in made.rows():
                         on_row(row)
@@ -165,17 +176,17 @@ def _here(datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engin
 
 
 @dataclass(slots=True)
-class _Group:
+class _BundleProgress:
     """A bundle under way: jobs that fit ahead, then the job that answers."""
 
-    answer: Job
+    answer: WorkerJob
     waiting: int
     ahead: dict[str, float] = field(default_factory=dict)
     #: No store carries a failure from one job to the next.
     failures: dict[str, str] = field(default_factory=dict)
 
 
-class _Drive:
+class _PoolRun:
     """One study over an executor that may break and is made anew."""
 
     def __init__(
@@ -185,51 +196,51 @@ class _Drive:
         datasets: Mapping[str, Dataset],
         work: Sequence[Bundle],
         engine: Engine,
-        on_row: OnRow,
+        on_row: Observer,
     ) -> None:
-        self._engine, self._on_row, self._tally = engine, on_row, Tally()
-        self._marks = Marks(folder)
+        self._engine, self._on_row, self._tally = engine, on_row, FitCounts()
+        self._marks = StatusFiles(folder)
         self._dead: dict[str, str] = {}
         self._tries: dict[int, int] = {}
         self._is_renewed = False
         paths: dict[str, str] = {}
         for bundle in work:
             if bundle.dataset not in paths:
-                paths[bundle.dataset] = ship(folder, datasets[bundle.dataset], bundle.splits, tables)
-        self._is_large = any(map(is_large, paths.values()))
+                paths[bundle.dataset] = write_table(folder, datasets[bundle.dataset], bundle.splits, tables)
+        self._is_large = any(map(is_large_table, paths.values()))
         opened = engine.open_store
-        code = own_code.snapshot(_paths(work))
+        code = own_code.snapshot(_imported_paths(work))
         # Parts of a bundle meet in the store alone.
         kept = opened is not None and not any(found.unreadable for found in code.values())
-        parts = -(-SPREAD * engine.n_jobs // max(len(work), 1)) if kept else 0
+        parts = -(-JOBS_PER_WORKER * engine.n_jobs // max(len(work), 1)) if kept else 0
         #: By number, in the order in which they are wanted.
-        self._todo: dict[int, Job] = {}
-        self._groups: dict[int, _Group] = {}
+        self._todo: dict[int, WorkerJob] = {}
+        self._groups: dict[int, _BundleProgress] = {}
         for group, bundle in enumerate(work):
             # The last bundle comes in smaller parts: nobody waits long for whoever has the last of them.
-            some = parts * LAST if 0 < group == len(work) - 1 else parts
-            jobs = pack(bundle, paths[bundle.dataset], folder, opened, engine.fit_timeout, some, group, code)
-            self._groups[group] = _Group(jobs[-1], len(jobs) - 1)
+            some = parts * LAST_BUNDLE_FACTOR if 0 < group == len(work) - 1 else parts
+            jobs = make_jobs(bundle, paths[bundle.dataset], folder, opened, engine.fit_timeout, some, group, code)
+            self._groups[group] = _BundleProgress(jobs[-1], len(jobs) - 1)
             self._todo |= {job.number: job for job in jobs[:-1] or jobs}
 
-    def through(self) -> Tally:
+    def through(self) -> FitCounts:
         """Run everything."""
-        alone: list[Job] = []
+        alone: list[WorkerJob] = []
         while self._todo or alone:
             alone = self._round(alone[:1]) + alone[1:] if alone else self._round()
         return self._tally
 
-    def _round(self, alone: Sequence[Job] = ()) -> list[Job]:
+    def _round(self, alone: Sequence[WorkerJob] = ()) -> list[WorkerJob]:
         """Work until all, or the one job, is done or the executor breaks; the jobs that must be tried alone."""
         queue, workers = deque(alone or self._todo.values()), 1 if alone else self._engine.n_jobs
         self._marks.clear()
         executor = self._engine.executor(workers)
-        running: dict[Future[Done], Job] = {}
+        running: dict[Future[JobResult], WorkerJob] = {}
         try:
             while queue or running:
                 while queue and len(running) < 2 * workers:
                     job = queue.popleft()
-                    running[executor.submit(perform, self._filled(job))] = job
+                    running[executor.submit(run_job, self._filled(job))] = job
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     result = future.result()
@@ -240,19 +251,19 @@ class _Drive:
                         self._todo[follow.number] = follow
                         if not alone:  # rows are wanted before the fits of the next bundle
                             queue.appendleft(follow)
-        except OtherCode as error:
-            _end(executor)
+        except CodeMismatch as error:
+            _kill_workers(executor)
             self._renew(error)
         except BrokenExecutor:
             return self._autopsy(bool(alone), list(alone) or list(self._todo.values()))
         except BaseException:
-            _end(executor)
+            _kill_workers(executor)
             raise
         if self._is_large:  # what their allocators hold is wanted for the evidence
             executor.shutdown()
         return []
 
-    def _renew(self, error: OtherCode) -> None:
+    def _renew(self, error: CodeMismatch) -> None:
         """Try once with fresh workers: those of a long session may hold modules that were loaded anew since."""
         if self._is_renewed:
             raise StudyError(
@@ -262,11 +273,11 @@ class _Drive:
             ) from error
         self._is_renewed = True
 
-    def _filled(self, job: Job) -> Job:
+    def _filled(self, job: WorkerJob) -> WorkerJob:
         group = self._groups[job.group]
         return job.with_facts({**self._dead, **group.failures}, group.ahead if job.part is None else {})
 
-    def _take(self, job: Job, result: Done) -> Job | None:
+    def _take(self, job: WorkerJob, result: JobResult) -> WorkerJob | None:
         """Hand rows on; the answering job of a group whose last part this was."""
         self._tally += result.tally
         for row in result.rows:
@@ -279,7 +290,7 @@ class _Drive:
         group.waiting -= 1
         return group.answer if group.waiting == 0 else None
 
-    def _autopsy(self, alone: bool, jobs: list[Job]) -> list[Job]:
+    def _autopsy(self, alone: bool, jobs: list[WorkerJob]) -> list[WorkerJob]:
         """Which of the jobs lost their worker, and whether a fit is to blame."""
         suspects = []
         marks = self._marks.read()
@@ -295,17 +306,17 @@ class _Drive:
                 suspects.append(job)
         return suspects if suspects or not alone else list(jobs)
 
-    def _count(self, job: Job) -> None:
+    def _count(self, job: WorkerJob) -> None:
         """A worker died outside of a fit: that is nobody's row, and cannot go on for ever."""
         self._tries[job.number] = self._tries.get(job.number, 0) + 1
-        if self._tries[job.number] >= TRIES:
+        if self._tries[job.number] >= MAX_JOB_TRIES:
             raise StudyError(
-                f"a worker of {job.name!r} died {TRIES} times outside of a fit; a study needs every row, and those "
-                "already written are safe. Run the same command again, with runner.n_jobs=1 if memory is short."
+                f"a worker of {job.name!r} died {MAX_JOB_TRIES} times outside of a fit; a study needs every row, and "
+                "those already written are safe. Run the same command again, with runner.n_jobs=1 if memory is short."
             )
 
 
-def _end(executor: Any) -> None:
+def _kill_workers(executor: Any) -> None:
     """End the workers now: what they have finished is in the store."""
     try:
         executor.shutdown(wait=False, kill_workers=True)
@@ -313,6 +324,6 @@ def _end(executor: Any) -> None:
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def cores() -> int:
+def available_cores() -> int:
     """The processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,14 +9,22 @@ from typing import Protocol
 
 import numpy as np
 
-from imblab.core.fitting import Asked, Atom, FitFailed, Prediction, RoundsMissing, Sharing, fit_answer
-from imblab.core.preparation import Prepared, Table, digest
+from imblab.core.fitting import (
+    FitFailed,
+    FitRequest,
+    FitSharing,
+    MissingRounds,
+    Prediction,
+    StagedRequest,
+    fit_predict_many,
+)
+from imblab.core.preparation import FeatureArrays, PreparedRows, row_digest
 
-Answer = Prediction | FitFailed
+PredictionOrFailure = Prediction | FitFailed
 #: Bytes of prepared parts kept at once; one part always is.
-KEPT = 256 * 2**20
+MAX_PREPARED_BYTES = 256 * 2**20
 #: Surrounds the fit of an address.
-Guard = Callable[[str, Callable[[], list[Prediction]]], list[Prediction]]
+FitGuard = Callable[[str, Callable[[], list[Prediction]]], list[Prediction]]
 
 
 def unguarded(address: str, fit: Callable[[], list[Prediction]]) -> list[Prediction]:
@@ -24,7 +32,7 @@ def unguarded(address: str, fit: Callable[[], list[Prediction]]) -> list[Predict
     return fit()
 
 
-class Known(Protocol):
+class PredictionStore(Protocol):
     """Where answers outlive a process."""
 
     def get(self, address: str) -> Prediction | None:
@@ -47,7 +55,7 @@ class Known(Protocol):
 
 
 @dataclass(slots=True)
-class Tally:
+class FitCounts:
     """What was fitted and what was not.
 
     Attributes
@@ -61,49 +69,49 @@ class Tally:
     fits: int = 0
     stored: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
+    def __add__(self, other: FitCounts) -> FitCounts:
         """The sum of two tallies."""
-        return Tally(self.fits + other.fits, self.stored + other.stored)
+        return FitCounts(self.fits + other.fits, self.stored + other.stored)
 
 
 @dataclass(slots=True)
-class Memory:
+class PredictionCache:
     """Answers atoms of one table and learner, each fitted at most once.
 
     Attributes
     ----------
     table : callable or None
         Gives the arrays of the table.
-    sharing : Sharing
+    sharing : FitSharing
     reach : int
         The largest k a sampler will be asked for.
-    store : Known or None
+    store : PredictionStore or None
     dead : mapping of str to str
         Fits that failed in another process of this run, or with it, by address, with the reason: not tried again.
     guard : callable
         Surrounds a fit: ``guard(address, fit)``.
     """
 
-    table: Callable[[], Table] | None
-    sharing: Sharing
+    table: Callable[[], FeatureArrays] | None
+    sharing: FitSharing
     reach: int
-    store: Known | None = None
+    store: PredictionStore | None = None
     dead: Mapping[str, str] = field(default_factory=dict)
-    guard: Guard = unguarded
-    tally: Tally = field(default_factory=Tally)
+    guard: FitGuard = unguarded
+    tally: FitCounts = field(default_factory=FitCounts)
     #: Fits that failed here, by address, with the reason. Never stored: a failure is a row of its study.
     failures: dict[str, str] = field(default_factory=dict)
     spared: int = 0
     #: Of fits that were made ahead of the rows they are charged to.
     seconds: float = 0.0
-    _answers: dict[str, Answer] = field(default_factory=dict)
+    _answers: dict[str, PredictionOrFailure] = field(default_factory=dict)
     #: What the store was asked for already.
     _asked: set[str] = field(default_factory=set)
-    _parts: dict[str, Prepared] = field(default_factory=dict)
+    _parts: dict[str, PreparedRows] = field(default_factory=dict)
     #: Fits that no row has been charged with yet, and their seconds.
     _new: dict[str, float] = field(default_factory=dict)
 
-    def __call__(self, atom: Atom) -> Prediction:
+    def __call__(self, atom: FitRequest) -> Prediction:
         """The prediction of an atom.
 
         Raises
@@ -138,7 +146,7 @@ class Memory:
         self._asked |= set(new)
         self.tally.stored += sum(address not in self._new for address in known)
 
-    def look_up(self, atom: Atom) -> Answer:
+    def look_up(self, atom: FitRequest) -> PredictionOrFailure:
         """The answer of an atom, a failure included, without charging anyone."""
         address = atom.address
         if address not in self._answers and address not in self._asked:
@@ -149,7 +157,7 @@ class Memory:
             self._fit(atom)
         return self._answers[address]
 
-    def _fit(self, atom: Atom) -> None:
+    def _fit(self, atom: FitRequest) -> None:
         begin = time.perf_counter()
         fitted, asked = self.sharing.family(atom)
         if fitted.address in self.dead:
@@ -157,10 +165,10 @@ class Memory:
             return
         made = self.sharing.made(atom) if len(asked) > 1 else None
         try:
-            answers: list[Answer] = [
-                *self.guard(fitted.address, lambda: fit_answer(fitted, asked, self.part(atom.fit), made))
+            answers: list[PredictionOrFailure] = [
+                *self.guard(fitted.address, lambda: fit_predict_many(fitted, asked, self.part(atom.fit), made))
             ]
-        except RoundsMissing:
+        except MissingRounds:
             self.sharing.alone()
             self.tally.fits += 1
             self._fit(atom)
@@ -175,19 +183,19 @@ class Memory:
         self._new[atom.address] = time.perf_counter() - begin
         self.tally.fits += 1
 
-    def _give_up(self, atom: Atom, asked: Sequence[Asked], reason: str) -> None:
+    def _give_up(self, atom: FitRequest, asked: Sequence[StagedRequest], reason: str) -> None:
         """Take over that a fit failed elsewhere; it is counted here where its process could not count it."""
         self._answers |= {other.address: FitFailed(reason) for other, _ in asked}
         if not any(other.address in self._new for other, _ in asked):
             self._new[atom.address] = 0.0
             self.tally.fits += 1
 
-    def part(self, fit: np.ndarray) -> Prepared:
+    def part(self, fit: np.ndarray) -> PreparedRows:
         """The prepared rows of a fit."""
-        key = digest(fit)
+        key = row_digest(fit)
         assert self.table is not None, "a ground without a table answers nothing"
         if key not in self._parts:
-            while self._parts and sum(p.X.nbytes for p in self._parts.values()) * 2 > KEPT:
+            while self._parts and sum(p.X.nbytes for p in self._parts.values()) * 2 > MAX_PREPARED_BYTES:
                 self._parts.pop(next(iter(self._parts)))
-            self._parts[key] = Prepared(self.table(), fit, self.reach)
+            self._parts[key] = PreparedRows(self.table(), fit, self.reach)
         return self._parts[key]

@@ -1,5 +1,5 @@
-"""The prediction store: what a fit answered, by the address of everything that decides the answer."""
+"""The prediction store: predictions by the address of everything that decides them."""
 
-from imblab.edges.store.prediction_store import DEFAULT, MOST_BYTES, Store
+from imblab.edges.store.prediction_store import DEFAULT_PATH, MAX_STORE_BYTES, SqliteStore
 
-__all__ = ["DEFAULT", "MOST_BYTES", "Store"]
+__all__ = ["DEFAULT_PATH", "MAX_STORE_BYTES", "SqliteStore"]

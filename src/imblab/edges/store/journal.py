@@ -18,9 +18,9 @@ from pathlib import Path
 from imblab.edges import files
 
 #: Address, probabilities, facts as JSON, time.
-Row = tuple[str, bytes | None, str, float]
+JournalRow = tuple[str, bytes | None, str, float]
 #: How the name of a journal ends.
-SUFFIX = ".journal"
+JOURNAL_SUFFIX = ".journal"
 _GROUP = struct.Struct("<Q")
 _ROW = struct.Struct("<IqId")
 
@@ -40,7 +40,7 @@ class Journal:
         self._name: str | None = None
         self._end = 0
 
-    def append(self, rows: Sequence[Row]) -> bool:
+    def append(self, rows: Sequence[JournalRow]) -> bool:
         """Keep some rows, all or none.
 
         Returns
@@ -49,8 +49,8 @@ class Journal:
             False where the disk has no room for them.
         """
         if self._name is None:
-            self._file, self._name = files.create_locked(self._folder, f"{self._beside.name}.", SUFFIX)
-        data = b"".join(map(_packed, rows))
+            self._file, self._name = files.create_locked(self._folder, f"{self._beside.name}.", JOURNAL_SUFFIX)
+        data = b"".join(map(_pack_row, rows))
         group = _GROUP.pack(len(data)) + data
         try:
             written = os.pwrite(self._file, group, self._end)
@@ -70,7 +70,7 @@ class Journal:
             self._name, self._end = None, 0
 
 
-def orphans(beside: Path) -> Iterator[list[Row]]:
+def orphaned_rows(beside: Path) -> Iterator[list[JournalRow]]:
     """The rows of processes that died; a journal is removed when its rows were taken.
 
     Parameters
@@ -80,29 +80,29 @@ def orphans(beside: Path) -> Iterator[list[Row]]:
     """
     folder = beside.parent.resolve()
     for name in files.file_names(folder):
-        if not (name.startswith(f"{beside.name}.") and name.endswith(SUFFIX)):
+        if not (name.startswith(f"{beside.name}.") and name.endswith(JOURNAL_SUFFIX)):
             continue
         with suppress(FileNotFoundError, files.LockHeld), files.open_unlocked(folder, name) as file:
-            yield _whole_rows(file.read())
+            yield _undamaged_rows(file.read())
             files.remove(folder, name)
 
 
-def _packed(row: Row) -> bytes:
+def _pack_row(row: JournalRow) -> bytes:
     address, p, facts, made = row
     where, said = address.encode(), facts.encode()
     return _ROW.pack(len(where), -1 if p is None else len(p), len(said), made) + where + (p or b"") + said
 
 
-def _whole_rows(data: bytes) -> list[Row]:
+def _undamaged_rows(data: bytes) -> list[JournalRow]:
     """The rows before the first that is damaged: what follows is fitted again."""
-    found: list[Row] = []
+    found: list[JournalRow] = []
     with suppress(struct.error, UnicodeDecodeError):
-        for row in _rows(data):
+        for row in _unpack_rows(data):
             found.append(row)
     return found
 
 
-def _rows(data: bytes) -> Iterator[Row]:
+def _unpack_rows(data: bytes) -> Iterator[JournalRow]:
     at = 0
     while at + _GROUP.size <= len(data):
         at += _GROUP.size

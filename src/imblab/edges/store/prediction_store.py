@@ -21,17 +21,17 @@ import numpy as np
 
 from imblab.core.fitting import Prediction
 from imblab.edges import files
-from imblab.edges.store.journal import Journal, Row, orphans
+from imblab.edges.store.journal import Journal, JournalRow, orphaned_rows
 from imblab.errors import StudyError, explain_os_error, presentable
 from imblab.fields import flag, loaded, many, mapping, record, scalar, text, whole
 
-DEFAULT = Path("mlruns") / "predictions.sqlite"
+DEFAULT_PATH = Path("mlruns") / "predictions.sqlite"
 #: A file larger than this loses its oldest answers when a study ends.
-MOST_BYTES = 4 * 2**30
+MAX_STORE_BYTES = 4 * 2**30
 #: Seconds after which answers in the journal enter the database.
-DELAY = 0.5
+FLUSH_SECONDS = 0.5
 #: Addresses in one question; SQLite takes 999 at least.
-_AT_ONCE = 500
+_MAX_SQL_ADDRESSES = 500
 #: Bytes of an answer, roughly.
 _SIZE = "coalesce(length(p), 0) + coalesce(length(facts), 0) + 200"
 _AGES = "SELECT min(made), max(made) FROM answers WHERE typeof(made) = 'real' AND abs(made) < 1e11"
@@ -43,7 +43,7 @@ WHERE answers.p IS NULL OR length(answers.p) <> length(excluded.p)
 """
 
 
-class Store:
+class SqliteStore:
     """A store of answers.
 
     Parameters
@@ -71,17 +71,17 @@ class Store:
         except OSError as error:
             raise StudyError(explain_os_error(error, str(path.parent), "made")) from error
         try:
-            self._base = connected(path)
+            self._base = open_database(path)
             self._journal = Journal(path)
-            self._rows: list[Row] = []
+            self._rows: list[JournalRow] = []
             self._waiting: dict[str, tuple[bytes | None, str]] = {}
             self._flushed = time.time()
-            for rows in orphans(path):
+            for rows in orphaned_rows(path):
                 self._insert(rows)
         except sqlite3.DatabaseError as error:
             raise StudyError(
                 f"the prediction store {str(path)!r} cannot be opened ({error}); it is one SQLite file that this user "
-                f"may write. {_way_out(str(error))}"
+                f"may write. {_suggest_repair(str(error))}"
             ) from error
 
     def get(self, address: str) -> Prediction | None:
@@ -94,9 +94,9 @@ class Store:
         Failures that older versions kept are not answers, and neither are rows that are damaged: both are fitted anew.
         """
         rows = [(a, *self._waiting[a]) for a in addresses if a in self._waiting]
-        for at in range(0, len(addresses), _AT_ONCE):
-            rows += self._selected(addresses[at : at + _AT_ONCE])
-        found = {address: _answer(p, facts) for address, p, facts in rows if p is not None}
+        for at in range(0, len(addresses), _MAX_SQL_ADDRESSES):
+            rows += self._selected(addresses[at : at + _MAX_SQL_ADDRESSES])
+        found = {address: _from_columns(p, facts) for address, p, facts in rows if p is not None}
         self._forget([address for address, answer in found.items() if answer is None])
         return {address: answer for address, answer in found.items() if answer is not None}
 
@@ -114,7 +114,7 @@ class Store:
     def _refused(self, error: sqlite3.Error) -> StudyError:
         return StudyError(
             f"the prediction store {str(self.path)!r} cannot be used ({error}); it is one SQLite file that this user "
-            f"may write. {_way_out(str(error))}"
+            f"may write. {_suggest_repair(str(error))}"
         )
 
     def _forget(self, addresses: Sequence[str]) -> None:
@@ -127,7 +127,7 @@ class Store:
     def _do_without(self, error: sqlite3.Error) -> None:
         """Neither read nor write a file in which a page is damaged: it only saves time."""
         if not self._is_damaged:
-            say(
+            warn_about_store(
                 f"The prediction store {str(self.path)!r} is damaged ({error}); it only saves time, and the rest of "
                 "this run does without it. Delete it: what is needed is fitted again."
             )
@@ -139,7 +139,7 @@ class Store:
         They outlive this process at once; other processes see them after :meth:`flush`, at most a second later.
         """
         now = time.time()
-        rows = [(address, *_row(answer), now) for address, answer in answers]
+        rows = [(address, *_to_columns(answer), now) for address, answer in answers]
         if not rows or self._is_damaged:
             return
         if not self._journal.append(rows):
@@ -149,7 +149,7 @@ class Store:
         for address, p, facts, _ in rows:
             self._waiting.setdefault(address, (p, facts))
         self._rows += rows
-        if now - self._flushed > DELAY:
+        if now - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -161,7 +161,7 @@ class Store:
             self._waiting.clear()
         self._flushed = time.time()
 
-    def _insert(self, rows: Sequence[Row]) -> None:
+    def _insert(self, rows: Sequence[JournalRow]) -> None:
         if not rows or self._is_damaged:
             return
         try:
@@ -193,7 +193,7 @@ class Store:
         files = [self.path, self.path.with_name(f"{self.path.name}-wal")]
         return sum(f.stat().st_size for f in files if f.exists())
 
-    def prune(self, most: int = MOST_BYTES) -> int:
+    def prune(self, most: int = MAX_STORE_BYTES) -> int:
         """Delete the oldest answers until the file holds at most so many bytes.
 
         Parameters
@@ -249,7 +249,7 @@ class Store:
             self._base.close()
 
 
-def _way_out(said: str) -> str:
+def _suggest_repair(said: str) -> str:
     if "readonly" in said or "unable to open" in said:
         return "Give this user the right to write there, or work without it: runner.store=false."
     if "full" in said or "I/O" in said:
@@ -257,18 +257,18 @@ def _way_out(said: str) -> str:
     return "Delete it (nothing is lost but time), or free the disk."
 
 
-def _row(answer: Prediction) -> tuple[bytes, str]:
-    facts = _facts(answer.is_probability, tuple(answer.reached.items()), answer.notes)
+def _to_columns(answer: Prediction) -> tuple[bytes, str]:
+    facts = _facts_text(answer.is_probability, tuple(answer.reached.items()), answer.notes)
     return np.ascontiguousarray(answer.values, dtype="<f8").tobytes(), facts
 
 
 @lru_cache(maxsize=256)
-def _facts(is_probability: bool, reached: tuple[tuple[str, Any], ...], notes: tuple[str, ...]) -> str:
+def _facts_text(is_probability: bool, reached: tuple[tuple[str, Any], ...], notes: tuple[str, ...]) -> str:
     """What few answers differ in, as text."""
     return json.dumps({"calibrated": is_probability, "reached": dict(reached), "notes": list(notes)})
 
 
-def _answer(p: Any, text: Any) -> Prediction | None:
+def _from_columns(p: Any, text: Any) -> Prediction | None:
     """The prediction behind a row; None for a row that is damaged."""
     if type(p) is not bytes or type(text) is not str or not p or len(p) % 8:
         return None
@@ -284,28 +284,28 @@ def _answer(p: Any, text: Any) -> Prediction | None:
 def _read_facts(text: str) -> dict[str, Any] | None:
     """What few answers differ in, from its text; None where that is damaged."""
     try:
-        found: dict[str, Any] = _FACTS(loaded(text), "")
+        found: dict[str, Any] = _FACTS_FORMAT(loaded(text), "")
     except (ValueError, RecursionError):
         return None
     return found
 
 
-_FACTS = record(
+_FACTS_FORMAT = record(
     {"calibrated": flag, "reached": mapping(scalar, {"negative": whole(), "positive": whole()}), "notes": many(text)},
     ("calibrated", "reached", "notes"),
 )
 
 
 #: Seconds to wait for another process.
-PATIENCE = 60
+LOCK_SECONDS = 60
 #: The one table, and the types of its columns.
-COLUMNS = {"address": "TEXT", "p": "BLOB", "facts": "TEXT", "made": "REAL"}
-_TABLE = "CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)"
+TABLE_COLUMNS = {"address": "TEXT", "p": "BLOB", "facts": "TEXT", "made": "REAL"}
+_CREATE_TABLE = "CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)"
 #: The files that SQLite keeps next to a database.
 _BESIDE = ("", "-wal", "-shm")
 
 
-def connected(path: Path) -> sqlite3.Connection:
+def open_database(path: Path) -> sqlite3.Connection:
     """Open the database of answers; one that is damaged is set aside, and a fresh one is made.
 
     Parameters
@@ -327,37 +327,37 @@ def connected(path: Path) -> sqlite3.Connection:
     for _ in range(2):
         seen = _identity(path)
         try:
-            return _opened(path)
+            return _open_connection(path)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
             wrong = str(error)
         _set_aside(path, seen, wrong)
-    return _opened(path)
+    return _open_connection(path)
 
 
-def say(text: str) -> None:
+def warn_about_store(text: str) -> None:
     """Say on standard error what became of the store."""
     print(presentable(text), file=sys.stderr)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open_connection(path: Path) -> sqlite3.Connection:
     """A connection to the file, made if need be; where several processes make it at once, the others wait."""
-    base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    base = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
     begin = time.monotonic()
     while True:
         try:
             # Before anything is written: another program's database stays as it is.
-            _check(base, path)
+            _check_database(base, path)
             # Without a commit to disk each time: a killed process loses nothing, a dead machine at most the last fits.
             # Pages that hold an answer of some hundred rows whole.
             for line in ("page_size=16384", "journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=67108864"):
                 base.execute(f"PRAGMA {line}")
-            base.execute(_TABLE)
+            base.execute(_CREATE_TABLE)
             return base
         except sqlite3.OperationalError as error:
             # The change to WAL does not wait for a lock by itself.
-            if "locked" not in str(error) or time.monotonic() - begin > PATIENCE:
+            if "locked" not in str(error) or time.monotonic() - begin > LOCK_SECONDS:
                 base.close()
                 raise
             time.sleep(0.02)
@@ -366,13 +366,13 @@ def _opened(path: Path) -> sqlite3.Connection:
             raise
 
 
-def _names(base: sqlite3.Connection) -> list[str]:
+def _table_names(base: sqlite3.Connection) -> list[str]:
     return [str(name) for (name,) in base.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")]
 
 
-def _check(base: sqlite3.Connection, path: Path) -> None:
+def _check_database(base: sqlite3.Connection, path: Path) -> None:
     """Refuse a database of something else, and one whose answers are not the store's; a fresh one has nothing yet."""
-    if not (found := _names(base)):
+    if not (found := _table_names(base)):
         return
     if "answers" not in found:
         raise StudyError(
@@ -382,7 +382,7 @@ def _check(base: sqlite3.Connection, path: Path) -> None:
     columns = {str(row[1]): str(row[2]) for row in base.execute("PRAGMA table_info(answers)")}
     if len(found) > 1:
         raise sqlite3.DatabaseError(f"it holds {', '.join(found[:3])}")
-    if columns != COLUMNS:
+    if columns != TABLE_COLUMNS:
         raise sqlite3.DatabaseError(f"its answers have the columns {', '.join(columns)}")
 
 
@@ -405,7 +405,7 @@ def _set_aside(path: Path, seen: tuple[int, int] | None, wrong: str) -> None:
         for end in _BESIDE:
             if (old := path.with_name(path.name + end)).exists():
                 old.rename(aside.with_name(aside.name + end))
-    say(
+    warn_about_store(
         f"The prediction store {str(path)!r} is damaged ({wrong}); it only saves time, and is set aside as "
         f"{aside.name!r}. A fresh one is made: what is needed is fitted again."
     )
