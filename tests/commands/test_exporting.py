@@ -416,7 +416,7 @@ def test_a_fit_that_fails_on_all_rows_is_one_message(monkeypatch):
     def fails(task):
         raise FitFailed("ValueError: no")
 
-    monkeypatch.setattr(model, "choose", fails)
+    monkeypatch.setattr(model, "choose_params", fails)
     with pytest.raises(FitError, match=r"'loans_eu/logistic/\w+' cannot leave: on all rows of 'loans_eu', ValueError"):
         exporting.command_export("loans", ("learner=logistic", "tracking=none"), as_json=True)
 

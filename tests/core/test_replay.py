@@ -160,7 +160,7 @@ def test_many_distances_are_measured_on_evenly_spaced_rows(toy, monkeypatch):
     train = tasks[0].cell.split.train
     atom = tasks[0].atom(rows[0].params, train, tasks[0].cell.split.test)
     whole = replay.share_nearer_to_majority(atom, PreparedRows(toy, train))
-    monkeypatch.setattr(replay, "MOST_DISTANCES", 60 * len(train))
+    monkeypatch.setattr(replay, "MAX_DISTANCES", 60 * len(train))
     part = replay.share_nearer_to_majority(atom, PreparedRows(toy, train))
     assert part[1] == whole[1]
     assert part[0] == pytest.approx(whole[0], abs=0.2)
@@ -187,5 +187,5 @@ def test_the_nearest_row_does_not_depend_on_the_blocks(monkeypatch):
     draw = np.random.default_rng(0)
     rows, asked, among = draw.normal(size=(50, 3)), draw.normal(size=(7, 3)), draw.random(50) < 0.4
     whole = cdist(asked, rows[among]).min(axis=1)
-    monkeypatch.setattr(replay, "AT_ONCE", 20)
+    monkeypatch.setattr(replay, "DISTANCE_BLOCK_SIZE", 20)
     np.testing.assert_array_equal(replay._nearest_distances(rows, among, asked), whole)

@@ -148,7 +148,7 @@ def test_one_search_serves_every_smaller_k_where_nothing_ties(monkeypatch):
         search = real(*asked)
         return lambda *rows: searches.append(1) or search(*rows)
 
-    monkeypatch.setattr(sampling, "_index", index)
+    monkeypatch.setattr(sampling, "_neighbor_search", index)
     shared = Resampler(X, y, [], reach=7)
     for ratio in (0.3, 0.6, 1.0):
         for k in (2, 3, 5, 7):

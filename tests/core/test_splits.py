@@ -193,5 +193,5 @@ def test_ties_fall_as_in_scikit_learn(size):
 def test_an_assignment_is_made_once(monkeypatch):
     y, groups = np.arange(40) % 2, np.arange(40) // 4
     first = assign_group_folds(y, groups, 4, 77)
-    monkeypatch.setattr(splits, "_assigned", None)
+    monkeypatch.setattr(splits, "_assign_groups", None)
     assert assign_group_folds(y, groups, 4, 77) is first

@@ -196,7 +196,7 @@ def _without_file(study: Study, typed: CommandLine | None) -> set[str]:
 
 
 def _time_pilot_fits(layout: Layout, found: Sequence[forecast.Forecast], engine: runner.Engine) -> forecast.Timings:
-    """Seconds of one fit a data set, learner and strategy, those with most fits first, until :data:`PILOT_SECONDS` is spent."""
+    """Time one fit per data set, learner and strategy, most fits first, until :data:`PILOT_SECONDS` are spent."""
     timings: dict[tuple[str, str, str], float] = {}
     begin = time.perf_counter()
     with closing(engine.open_store()) if engine.open_store else nullcontext() as kept:
