@@ -79,7 +79,7 @@ WRITER = """
 import sys, numpy as np
 from pathlib import Path
 from imblab.core.fitting import Prediction
-from imblab.edges.store import Store
+from imblab.edges.store import SqliteStore as Store
 store, name = Store(Path(sys.argv[1])), sys.argv[2]
 i = 0
 while i < int(sys.argv[3]):
@@ -107,7 +107,7 @@ def test_many_processes_write_one_fresh_file(tmp_path):
 OPENER = """
 import sys, time
 from pathlib import Path
-from imblab.edges.store import Store
+from imblab.edges.store import SqliteStore as Store
 while time.time() < float(sys.argv[2]):
     pass
 for i in range(40):
