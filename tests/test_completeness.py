@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 import imblab
-from imblab.analysis.completeness import completeness_of, within
+from imblab.analysis.completeness import completeness_of, within_design
 from imblab.cli import main
-from imblab.commands import exporting, reporting, running, verdicts
+from imblab.commands import exporting, reporting, results, running
 from imblab.edges import config, ledger, mlflow, report
 from imblab.edges.files import safe_yaml
 from imblab.edges.mlflow.writer import RunWriter
@@ -132,7 +132,7 @@ def test_rows_beyond_the_design_are_said_and_left_out():
     assert found.sentences() == (
         "5 rows are beyond the design of study.yaml and left out: d9/knn/none, d0/svm/none, d0/knn/none.",
     )
-    assert within(STUDY, list(STUDY.datasets), [*strange, *every()]) == every()
+    assert within_design(STUDY, list(STUDY.datasets), [*strange, *every()]) == every()
 
 
 def test_a_cell_counts_once():
@@ -144,12 +144,12 @@ def test_a_cell_counts_once():
 @given(st.sets(st.integers(0, len(every()) - 1)))
 def test_evaluated_and_missing_add_up_to_the_design_and_only_the_whole_is_judged(kept):
     rows = [each for i, each in enumerate(every()) if i in kept]
-    judged = verdicts.judge(STUDY, rows)
+    judged = results.result_of(STUDY, rows)
     found = judged.completeness
     assert found.evaluated == len(rows)
     assert sum(found.missing.values()) == found.asked - len(rows)
     assert found.is_complete == (len(rows) == len(every()))
-    said = json.dumps(verdicts.plain(judged)) + verdicts.text(judged, width=120)
+    said = json.dumps(results.as_json(judged)) + results.as_text(judged, width=120)
     assert found.is_complete or not WORDS.search(said)
     assert found.is_complete or judged.sentences[0].startswith(f"Incomplete: {len(rows)} of 252 evaluations")
     assert len(said) < 200_000
@@ -157,8 +157,8 @@ def test_evaluated_and_missing_add_up_to_the_design_and_only_the_whole_is_judged
 
 def test_a_strategy_that_lacks_one_evaluation_of_one_data_set_is_enough():
     rows = every()
-    assert verdicts.judge(STUDY, rows).across
-    judged = verdicts.judge(STUDY, rows[:-1])
+    assert results.result_of(STUDY, rows).across
+    judged = results.result_of(STUDY, rows[:-1])
     assert (judged.across, set(judged.contrasts.verdict)) == ((), {"incomplete"})
     assert judged.contrasts[["p", "p_holm", "detectable", "below", "within", "above"]].isna().all(axis=None)
     assert judged.contrasts["mean"].notna().sum() > 20
@@ -234,7 +234,7 @@ def test_the_notes_of_mlflow_begin_with_it_and_hold_no_verdict(half):
 
 
 def test_nothing_is_chosen_for_export_and_a_named_pair_says_so_on_its_card(half):
-    judged = verdicts.judge(half.study, ledger.read_rows(half.home))
+    judged = results.result_of(half.study, ledger.read_rows(half.home))
     with pytest.raises(
         StudyError, match="study 'demo' is incomplete: 14 of 24 evaluations are there; nothing is chosen"
     ):
@@ -364,17 +364,17 @@ def test_tables_in_memory_belong_to_the_design(tmp_path, monkeypatch):
     lines = (home / ledger.ROWS).read_bytes().splitlines(keepends=True)
     (home / ledger.ROWS).write_bytes(b"".join(line for line in lines if b'"one"' in line))
     kept = config.load_request(home / ledger.QUESTION).study
-    judged = verdicts.judge(kept, ledger.read_rows(home))
+    judged = results.result_of(kept, ledger.read_rows(home))
     assert judged.sentences[1] == "Missing: 6 evaluations: all of data set my table."
     imblab.run(study, data=[one, two], store_path=None)
-    assert verdicts.judge(kept, ledger.read_rows(home)).completeness.is_complete
+    assert results.result_of(kept, ledger.read_rows(home)).completeness.is_complete
     assert main(["run", str(home / ledger.QUESTION), "tracking=none"]) == 2
 
 
 def test_of_a_complete_study_nothing_is_said_and_the_best_is_chosen(done, monkeypatch):
     monkeypatch.chdir(done)
     home = Path("experiments/demo")
-    judged = verdicts.judge(config.load_request(home / ledger.QUESTION).study, ledger.read_rows(home))
+    judged = results.result_of(config.load_request(home / ledger.QUESTION).study, ledger.read_rows(home))
     assert judged.completeness.sentences() == ()
     arm = exporting.arms(judged, {"dataset": "ecoli3"})[0]
     assert arm.reason.startswith("Chosen as the best of 4")

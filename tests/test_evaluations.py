@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from imblab import evaluations
 from imblab.analysis import table
-from imblab.commands import verdicts
+from imblab.commands import results
 from imblab.edges import ledger
 from imblab.errors import StudyError
 from imblab.fields import FieldError, loaded
@@ -81,7 +81,7 @@ def test_every_field_is_valid_or_named(where):
             continue
         # What is accepted is valid: it reads again as it is, and everything that is made of rows can be made.
         assert evaluations.read(rows[1].to_json(), RANGES) == rows[1]
-        verdicts.text(verdicts.judge(STUDY, [rows[1]]), width=80).encode()
+        results.as_text(results.result_of(STUDY, [rows[1]]), width=80).encode()
         assert len(table.tidy([rows[1]])) == 1
 
 

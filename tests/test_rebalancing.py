@@ -7,7 +7,7 @@ import pytest
 
 from imblab.analysis import rebalancing
 from imblab.cli import main
-from imblab.commands import reporting, verdicts
+from imblab.commands import reporting, results
 from imblab.edges import config, ledger, mlflow, report
 from imblab.errors import ConfigError
 
@@ -72,7 +72,7 @@ def test_mlflow_says_it_in_the_note_and_in_a_tag():
 def test_a_learner_that_leaves_the_classes_alone_has_no_note(capsys):
     study = config.compose_request(ASKED).study
     assert rebalancing.notes(study) == {}
-    assert "rebalances" not in str(verdicts.plain(verdicts.judge(study, []))["rebalancing"])
+    assert "rebalances" not in str(results.as_json(results.result_of(study, []))["rebalancing"])
 
 
 MAKES = {

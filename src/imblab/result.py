@@ -295,8 +295,8 @@ class FamilyScores:
         The second axis: ``(repeat, fold)`` in ascending order; every fold of the design.
     values : mapping of str to ndarray of shape (n_strategies, n_folds), float64
         By measure; NaN where the evaluation is missing, failed or inapplicable, or the score is undefined.
-    positions : ndarray of shape (n_strategies, n_folds), int64
-        Index into :attr:`StudyResult.evaluations`; -1 where the evaluation is missing.
+    evaluations : tuple of tuple of Evaluation or None
+        Strategies x folds as well; None where the evaluation is missing.
     n_train, n_test : ndarray of shape (n_strategies, n_folds), float64
         Numbers of rows; NaN where the evaluation is missing.
     """
@@ -306,7 +306,7 @@ class FamilyScores:
     strategies: tuple[str, ...]
     folds: tuple[tuple[int, int], ...]
     values: Mapping[str, np.ndarray]
-    positions: np.ndarray
+    evaluations: tuple[tuple[Evaluation | None, ...], ...]
     n_train: np.ndarray
     n_test: np.ndarray
 

@@ -386,6 +386,43 @@ class Study:
     tuning: Tuning = field(default_factory=Tuning)
     claims: Claims = field(default_factory=Claims)
 
+    @property
+    def primary_measure(self) -> Measure:
+        """The measure that is tuned and judged.
+
+        Raises
+        ------
+        ValueError
+            If it is not among the measures.
+        """
+        for measure in self.measures:
+            if measure.name == self.primary:
+                return measure
+        raise ValueError(
+            f"primary {self.primary!r} is not a measure of study {self.name!r}. Choose one of: "
+            f"{', '.join(self.measure_names)}."
+        )
+
+    @property
+    def learner_names(self) -> tuple[str, ...]:
+        """Names of the learners in their order."""
+        return tuple(learner.name for learner in self.learners)
+
+    @property
+    def strategy_names(self) -> tuple[str, ...]:
+        """Names of the strategies in their order."""
+        return tuple(strategy.name for strategy in self.strategies)
+
+    @property
+    def measure_names(self) -> tuple[str, ...]:
+        """Names of the measures in their order."""
+        return tuple(measure.name for measure in self.measures)
+
+    @property
+    def time_ordered(self) -> frozenset[str]:
+        """Keys of the data sets whose folds follow the time."""
+        return frozenset(key for key, spec in self.datasets.items() if spec.get("time"))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:

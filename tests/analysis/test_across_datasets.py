@@ -5,14 +5,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from imblab.analysis import across_datasets, table
+from imblab.analysis import across_datasets
 from imblab.analysis.claims import register
+from imblab.analysis.results import score_arrays
 from imblab.analysis.wording import describe_across
 from imblab.result import Evaluation
 from imblab.stats import ranks
@@ -31,9 +31,9 @@ def study(*names, higher=True, learners=("logistic",), **claims):
     return Study("demo", 0, {}, made, strategies, measures, protocol, claims=Claims(**claims))
 
 
-def frame(scores, names=NAMES, tasks=TASKS, learner="logistic", missing=()):
+def evaluations(scores, names=NAMES, tasks=TASKS, learner="logistic", missing=()):
     """``scores``: one row a task, one column a strategy; its two folds lie around it."""
-    return table.tidy(
+    return [
         Evaluation(
             task, learner, name, 0, fold, {}, 0.5, {"mcc": float(scores[i][j]) + (-1) ** fold / 64}, {}, 1.0,
             "failed" if (task, name, fold) in missing else "ok", None, "f", split_fingerprint=f"{task}-{fold}",
@@ -42,7 +42,7 @@ def frame(scores, names=NAMES, tasks=TASKS, learner="logistic", missing=()):
         for i, task in enumerate(tasks)
         for j, name in enumerate(names)
         for fold in range(FOLDS)
-    )  # fmt: skip
+    ]  # fmt: skip
 
 
 def random_scores(n=8, k=3, seed=0):
@@ -50,8 +50,13 @@ def random_scores(n=8, k=3, seed=0):
 
 
 def only(scores, asked=None, source=None, **how):
-    (found,) = across_datasets.across(frame(scores, **how), asked or study(), source or {})
+    asked = asked or study()
+    (found,) = across(asked, evaluations(scores, **how), source)
     return found
+
+
+def across(asked, rows, source=None):
+    return across_datasets.across(score_arrays(asked, rows), asked, source or {})
 
 
 def test_the_numbers_by_hand():
@@ -88,8 +93,8 @@ def test_tasks_of_one_table_are_averaged_first_and_count_once():
 
 
 def test_one_source_is_no_comparison_across_sources():
-    assert across_datasets.across(frame(random_scores()), study(), dict.fromkeys(TASKS, "parent")) == []
-    assert across_datasets.across(frame(random_scores(1), tasks=("t0",)), study(), {}) == []
+    assert across(study(), evaluations(random_scores()), dict.fromkeys(TASKS, "parent")) == []
+    assert across(study(), evaluations(random_scores(1), tasks=("t0",))) == []
 
 
 @pytest.mark.parametrize("n", [2, 5])
@@ -190,8 +195,8 @@ def test_nothing_complete_gives_no_ranks_and_no_crash():
 
 def test_learners_are_compared_each_for_itself():
     scores = random_scores()
-    rows = pd.concat([frame(scores), frame(-scores, learner="knn")], ignore_index=True)
-    one, other = across_datasets.across(rows, study(learners=("logistic", "knn")), {})
+    rows = [*evaluations(scores), *evaluations(-scores, learner="knn")]
+    one, other = across(study(learners=("logistic", "knn")), rows)
     assert (one.learner, other.learner) == ("logistic", "knn")
     assert one.contrasts.equals(only(scores).contrasts)
     assert other.contrasts["median"].tolist() == pytest.approx((-one.contrasts["median"]).tolist())
@@ -205,8 +210,6 @@ def test_what_came_later_is_exploratory_across_sources_too():
     assert found.verdict.tolist() == ["better", "exploratory"]
     assert found.p_holm[0] == found.p[0] == 2 / 2**8
     assert math.isnan(found.p_holm[1])
-    (late,) = across_datasets.across(frame(sure), study(), {}, exploratory="the measure was chosen later")
-    assert set(late.contrasts.reason) == {"the measure was chosen later"}
 
 
 def test_bars_join_what_is_not_told_apart():

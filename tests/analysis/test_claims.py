@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imblab.analysis import compare, table
+from imblab.analysis import compare, wording
 from imblab.analysis.claims import family, labels, pairs, register
-from imblab.analysis.wording import describe_contrasts
+from imblab.analysis.results import score_arrays
 from imblab.result import Evaluation
 from imblab.stats.paired_tests import corrected_t, detectable, holm
 from imblab.study import Claims, Learner, Measure, Protocol, Strategy, Study
@@ -25,8 +25,8 @@ def study(*names, **claims):
     return Study("demo", 0, {"toy": {}}, (Learner("logistic", {}),), strategies, measures, claims=Claims(**claims))
 
 
-def frame(scores=SCORES, names=NAMES, repeats=1):
-    return table.tidy(
+def evaluations(scores=SCORES, names=NAMES, repeats=1):
+    return [
         Evaluation(
             "toy", "logistic", name, repeat, fold, {}, 0.5, {"mcc": float(own[fold]), "f1": float(own[fold])}, {},
             1.0, "ok", None, "f", split_fingerprint=f"{repeat}-{fold}", n_train=80, n_test=20,
@@ -34,7 +34,11 @@ def frame(scores=SCORES, names=NAMES, repeats=1):
         for name, own in zip(names, scores, strict=True)
         for repeat in range(repeats)
         for fold in range(5)
-    )  # fmt: skip
+    ]  # fmt: skip
+
+
+def contrasts_of(asked, *data, **how):
+    return compare.contrasts(score_arrays(asked, evaluations(*data, **how)), asked)
 
 
 def test_what_was_claimed_before_the_first_row_is_judged_as_if_nothing_were_on_record():
@@ -43,27 +47,27 @@ def test_what_was_claimed_before_the_first_row_is_judged_as_if_nothing_were_on_r
     assert kept.claims.registered.contrasts == pairs(asked)
     assert register(kept) is kept
     assert set(labels(kept).values()) == {None}
-    assert compare.contrasts(frame(), asked).equals(compare.contrasts(frame(), kept))
+    assert contrasts_of(asked).equals(contrasts_of(kept))
 
 
 def test_a_contrast_that_came_later_is_exploratory_and_the_family_stays_what_it_was():
     first = register(study("none", "threshold", "smote"))
     grown = replace(study(), claims=first.claims)
-    found = compare.contrasts(frame(), grown).set_index(["a", "b"])
+    found = contrasts_of(grown).set_index(["a", "b"])
     late = [("smote_threshold", "threshold"), ("smote_threshold", "none")]
     assert found.loc[late, "verdict"].tolist() == ["exploratory"] * 2
     assert found.loc[late, "reason"].tolist() == ["the contrast was not claimed before the first row"] * 2
     assert found.loc[late, "p_holm"].isna().all()
     assert found.loc[late, ["mean", "low", "high", "p"]].notna().all(axis=None)
     claimed = [("threshold", "none"), ("smote", "none")]
-    before = compare.contrasts(frame(SCORES[:3], NAMES[:3]), first).set_index(["a", "b"])
+    before = contrasts_of(first, SCORES[:3], NAMES[:3]).set_index(["a", "b"])
     assert found.loc[claimed].equals(before.loc[claimed])
 
 
 def test_leaving_claims_out_later_makes_no_test_easier():
     kept = register(study())
     only = replace(kept, claims=replace(kept.claims, contrasts=(("threshold", "none"),)))
-    narrow, whole = compare.contrasts(frame(), only), compare.contrasts(frame(), kept)
+    narrow, whole = contrasts_of(only), contrasts_of(kept)
     assert len(narrow) == 1
     assert narrow.p_holm[0] == whole.p_holm[whole.a.eq("threshold")].item()
     assert narrow.p_holm[0] == holm(whole.p)[1]
@@ -81,10 +85,10 @@ CHANGED = {
 def test_changed_claims_get_no_verdict_word(reason):
     kept = register(study())
     changed = replace(kept, claims=replace(kept.claims, **CHANGED[reason]))
-    found = compare.contrasts(frame(), changed)
+    found = contrasts_of(changed)
     assert set(found.verdict) == {"exploratory"}
     assert set(found.reason) == {reason}
-    said = describe_contrasts(found, changed)[0]
+    said = wording.describe_contrasts(found, changed)[0]
     assert "exploratory" in said
     assert not any(word in said for word in ("better", "worse", "equivalent", "helps", "harms"))
 
@@ -92,9 +96,9 @@ def test_changed_claims_get_no_verdict_word(reason):
 def test_another_primary_more_repeats_and_a_region_that_came_later():
     kept = register(study(rope={"f1": 0.1}))
     other = replace(kept, primary="f1")
-    assert set(compare.contrasts(frame(), other).reason) == {"the primary measure was mcc before the first row"}
+    assert set(contrasts_of(other).reason) == {"the primary measure was mcc before the first row"}
     longer = replace(kept, protocol=Protocol(repeats=2))
-    found = compare.contrasts(frame(repeats=2), longer)
+    found = contrasts_of(longer, repeats=2)
     assert set(found.reason) == {"the number of repeats was 1 before the first row"}
     wider = replace(kept, claims=replace(kept.claims, rope={"mcc": 0.01}))
     assert set(labels(wider).values()) == {"the region of mcc was not set before the first row"}
@@ -103,24 +107,18 @@ def test_another_primary_more_repeats_and_a_region_that_came_later():
     assert set(labels(aside).values()) == {None}
 
 
-def test_whoever_scores_again_says_why_nothing_has_a_verdict():
-    found = compare.contrasts(frame(), study(), exploratory="thresholds were re-scored")
-    assert set(found.verdict) == {"exploratory"}
-    assert set(found.reason) == {"thresholds were re-scored"}
-
-
 def test_what_follows_the_time_stays_described_and_a_gap_is_still_told():
     kept = register(study())
     changed = replace(kept, claims=replace(kept.claims, alpha=0.1))
-    assert set(compare.contrasts(frame(), changed, descriptive=True).verdict) == {"descriptive"}
-    gone = frame().query("not (strategy == 'smote' and fold == 3)")
-    row = compare.contrasts(gone, changed).set_index("a").loc["smote"]
+    assert set(contrasts_of(replace(changed, datasets={"toy": {"time": "day"}})).verdict) == {"descriptive"}
+    gone = [e for e in evaluations() if not (e.strategy == "smote" and e.fold == 3)]
+    row = compare.contrasts(score_arrays(changed, gone), changed).set_index("a").loc["smote"]
     assert row.verdict == "exploratory"
     assert row.reason == "alpha was 0.05 before the first row; 'smote' has no MCC in 1 of 5 folds: 1 no row"
 
 
 def test_the_detectable_difference_by_hand():
-    found = compare.contrasts(frame(), study())
+    found = contrasts_of(study())
     for row in found.itertuples():
         a, b = (SCORES[NAMES.index(name)] for name in (row.a, row.b))
         assert row.detectable == detectable(corrected_t(a - b, 80, 20), 0.05 / len(found))
@@ -145,7 +143,7 @@ SIX = st.lists(st.tuples(*[st.integers(0, 20)] * 3), min_size=5, max_size=5)
 @given(SIX, st.sampled_from([(0.01, 0.05), (0.05, 0.1), (0.001, 0.2)]))
 def test_a_larger_alpha_never_takes_a_decision_back(scores, alphas):
     values, names = np.array(scores).T / 20, ("none", "threshold", "smote")
-    strict, loose = (compare.contrasts(frame(values, names), study(*names, alpha=a)) for a in alphas)
+    strict, loose = (contrasts_of(study(*names, alpha=a), values, names) for a in alphas)
     for one, other in zip(strict.itertuples(), loose.itertuples(), strict=True):
         allowed = {"inconclusive": {"inconclusive", "better", "worse", "equivalent"}}
         allowed |= {word: {word, "equivalent"} for word in ("better", "worse", "equivalent", "identical")}
@@ -162,8 +160,8 @@ def test_renaming_strategies_renames_contrasts_and_changes_nothing_else(scores, 
     asked = (("threshold", "none"), ("smote", "none"))
     new = dict(zip(names, order, strict=True))
     renamed = tuple((new[a], new[b]) for a, b in asked)
-    one = compare.contrasts(frame(values, names), study(*names, contrasts=asked))
-    other = compare.contrasts(frame(values, order), study(*order, contrasts=renamed))
+    one = contrasts_of(study(*names, contrasts=asked), values, names)
+    other = contrasts_of(study(*order, contrasts=renamed), values, order)
     numbers = [*compare.NUMBERS, "verdict"]
     assert one[numbers].equals(other[numbers])
     assert list(zip(other.a, other.b, strict=True)) == list(renamed)

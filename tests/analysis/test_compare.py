@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from imblab.analysis import compare, table
-from imblab.analysis.wording import describe_contrasts, isolates_resampling
-from imblab.errors import StudyError
+from imblab.analysis import compare, wording
+from imblab.analysis.results import score_arrays
+from imblab.analysis.summary import summarise
+from imblab.analysis.wording import isolates_resampling
 from imblab.result import Evaluation, Trial
 from imblab.stats.paired_tests import corrected_t, holm
 from imblab.study import Choice, Claims, Learner, Measure, Protocol, Strategy, Study
@@ -28,13 +29,12 @@ ARMS = {
 WAVE = np.array([0.02, -0.01, 0.015, -0.02, -0.005])
 
 
-def study(*names, primary="mcc", higher=True, folds=5, repeats=1, **claims):
+def study(*names, primary="mcc", higher=True, folds=5, repeats=1, timed=False, **claims):
     measures = (Measure(primary, "m", "label", higher), Measure("other", "m", "label"))
     protocol = Protocol(outer_folds=folds, repeats=repeats)
     chosen = tuple(ARMS.get(n, Strategy(n)) for n in names)
-    return Study(
-        "demo", 0, {"toy": {}}, (Learner("logistic", {}),), chosen, measures, protocol, primary, claims=Claims(**claims)
-    )
+    datasets, learners = {"toy": {"time": "day"} if timed else {}}, (Learner("logistic", {}),)
+    return Study("demo", 0, datasets, learners, chosen, measures, protocol, primary, claims=Claims(**claims))
 
 
 def rows(scores, primary="mcc", folds=5, learner="logistic", dataset="toy"):
@@ -49,8 +49,16 @@ def rows(scores, primary="mcc", folds=5, learner="logistic", dataset="toy"):
     return made
 
 
-def judged(scores, asked, **how):
-    return compare.contrasts(table.tidy(rows(scores, asked.primary, asked.protocol.outer_folds)), asked, **how)
+def contrasts(asked, evaluations):
+    return compare.contrasts(score_arrays(asked, evaluations), asked)
+
+
+def summary(asked, evaluations):
+    return summarise(score_arrays(asked, evaluations), asked)
+
+
+def judged(scores, asked):
+    return contrasts(asked, rows(scores, asked.primary, asked.protocol.outer_folds))
 
 
 def only(scores, **claims):
@@ -113,8 +121,8 @@ def test_better_follows_the_direction_of_the_measure():
 
 def test_the_primary_must_be_a_measure_of_the_study(snapshot):
     asked = replace(study("a", "b", contrasts=(("a", "b"),)), primary="mc")
-    with pytest.raises(StudyError) as error:
-        compare.contrasts(table.tidy(rows({"a": WAVE, "b": WAVE})), asked)
+    with pytest.raises(ValueError) as error:
+        contrasts(asked, rows({"a": WAVE, "b": WAVE}))
     assert str(error.value) == snapshot
 
 
@@ -125,7 +133,7 @@ def test_holm_runs_over_one_data_set_and_learner():
     for dataset, learner in product(("toy", "zoo"), ("logistic", "knn")):
         scores = {s.name: rng.normal(0.5, 0.1, 5) for s in asked.strategies}
         made += rows(scores, learner=learner, dataset=dataset)
-    found = compare.contrasts(table.tidy(made), asked)
+    found = contrasts(asked, made)
     families = found.groupby(["dataset", "learner"], sort=False)
     assert list(families.groups) == [(d, x) for d in ("toy", "zoo") for x in ("logistic", "knn")]
     for _, family in families:
@@ -137,7 +145,7 @@ def test_a_fold_missing_in_either_arm_leaves_it_inconclusive(status):
     made = rows({"a": WAVE + 0.9, "b": WAVE * 2, "c": WAVE * 3 + 0.1})
     made[7] = replace(made[7], status=status, error="it broke", scores={"mcc": None, "other": None})
     asked = study("a", "b", "c", contrasts=(("a", "b"), ("b", "c"), ("a", "c")))
-    found = compare.contrasts(table.tidy(made), asked)
+    found = contrasts(asked, made)
     assert found.verdict.tolist() == ["inconclusive", "inconclusive", "better"]
     assert found.reason.tolist()[:2] == [f"'b' has no MCC in 1 of 5 folds: 1 {status}"] * 2
     assert found[["mean", "low", "high", "p"]].iloc[:2].isna().all(axis=None)
@@ -152,12 +160,11 @@ def test_folds_that_nobody_has_answered_yet_are_missing_too():
 def test_time_ordered_studies_are_described_and_not_tested():
     scores = {"a": WAVE + 0.5, "b": WAVE * 3}
     asked = study("a", "b", contrasts=(("a", "b"),))
-    for how in (True, {"toy"}):
-        found = judged(scores, asked, descriptive=how).iloc[0]
-        assert found.verdict == "descriptive"
-        assert found["mean"] == pytest.approx(0.5)
-        assert np.isnan([found.low, found.high, found.p, found.p_holm]).all()
-    assert judged(scores, asked, descriptive={"zoo"}).verdict.tolist() == ["better"]
+    found = judged(scores, replace(asked, datasets={"toy": {"time": "day"}})).iloc[0]
+    assert found.verdict == "descriptive"
+    assert found["mean"] == pytest.approx(0.5)
+    assert np.isnan([found.low, found.high, found.p, found.p_holm]).all()
+    assert judged(scores, replace(asked, datasets={"zoo": {"time": "day"}})).verdict.tolist() == ["better"]
 
 
 @settings(max_examples=40)
@@ -169,8 +176,8 @@ def test_contrasts_are_antisymmetric_and_know_no_order_of_rows(scores, random, h
     made = rows(values, "m")
     shuffled = list(made)
     random.shuffle(shuffled)
-    found, back = (compare.contrasts(table.tidy(made), s) for s in (asked, turned))
-    pd.testing.assert_frame_equal(found, compare.contrasts(table.tidy(shuffled), asked))
+    found, back = (contrasts(s, made) for s in (asked, turned))
+    pd.testing.assert_frame_equal(found, contrasts(asked, shuffled))
     for ends in (("mean", "mean"), ("low", "high"), ("equivalence_low", "equivalence_high")):
         np.testing.assert_allclose(found[ends[0]], -back[ends[1]], atol=1e-12)
     np.testing.assert_allclose(found.p_holm, back.p_holm, atol=1e-12)
@@ -182,7 +189,7 @@ def test_a_summary_by_hand():
     rng = np.random.default_rng(1)
     scores = {name: rng.normal(0.5, 0.1, 10) for name in ARMS}
     asked = study(*ARMS, repeats=2)
-    found = compare.summarise(table.tidy(rows(scores)), asked).set_index("strategy")
+    found = summary(asked, rows(scores)).set_index("strategy")
     for name, values in scores.items():
         assert found.loc[name, ["mean", "sd"]].tolist() == pytest.approx([np.mean(values), np.std(values, ddof=1)])
         assert found.loc[name, ["mcc", "mcc_std", "other_std"]].tolist() == pytest.approx(
@@ -201,7 +208,7 @@ def test_a_summary_by_hand():
 
 
 def test_a_summary_without_baselines_says_so():
-    found = compare.summarise(table.tidy(rows({"smote": WAVE, "none": WAVE})), study("none", "smote")).iloc[1]
+    found = summary(study("none", "smote"), rows({"smote": WAVE, "none": WAVE})).iloc[1]
     assert found.strategy == "smote"
     assert found.remarks == ("no baseline 'threshold'",)
     assert found.gain_none == 0
@@ -214,9 +221,7 @@ def test_a_summary_keeps_what_went_wrong():
     made[10] = replace(made[10], status="failed", error="it broke", **gone)
     made[11] = replace(made[11], status="inapplicable", error="no k fits", **gone)
     made[12] = replace(made[12], scores={"mcc": None, "other": 1.0}, notes=("odd",))
-    found = (
-        compare.summarise(table.tidy(made[:-1]), study("none", "threshold", "smote")).set_index("strategy").loc["smote"]
-    )
+    found = summary(study("none", "threshold", "smote"), made[:-1]).set_index("strategy").loc["smote"]
     assert found[["ok", "failed", "inapplicable", "missing"]].tolist() == [2, 1, 1, 1]
     assert found["mean"] == WAVE[3]
     assert math.isnan(found.gain_none)
@@ -233,7 +238,7 @@ def test_an_arm_without_any_answer_is_a_row_of_dashes():
     made = [
         replace(r, status="inapplicable", error="no k fits", threshold=None, scores={}) for r in rows({"smote": WAVE})
     ]
-    found = compare.summarise(table.tidy(made), study("smote")).iloc[0]
+    found = summary(study("smote"), made).iloc[0]
     assert np.isnan([found["mean"], found.sd, found.threshold_median]).all()
     assert found.knobs == ""
     assert found.ok == 0
@@ -248,7 +253,7 @@ def test_chosen_knobs_and_thresholds_are_told_over_folds():
         replace(r, params={"learner.C": r.fold + 1, "ratio": ratios[r.fold], **fixed}, threshold=cuts[r.fold], **shared)
         for r in rows({"smote": WAVE})
     ]
-    found = compare.summarise(table.tidy(made), study("smote")).iloc[0]
+    found = summary(study("smote"), made).iloc[0]
     assert found.knobs == "ratio 0.25-1 (0.5 x3), k 5, weight balanced, learner.C 1-5"
     assert (found.threshold_low, found.threshold_median, found.threshold_high) == (0.1, 0.3, 0.6)
     assert (found.candidates, found.fits) == (6, 95)
@@ -261,7 +266,7 @@ def test_candidates_that_were_left_out_are_told():
     broken = Trial({"ratio": 0.5, "k": 5}, None, None, "failed", "inner fold 0: it broke")
     left_out = {0: (*refused, broken), 1: refused[1:], 2: ()}
     made = [replace(r, trials=tuple(left_out.get(r.fold, ()))) for r in rows({"none": WAVE, "threshold": WAVE})]
-    found = compare.summarise(table.tidy(made), study("none", "threshold"))
+    found = summary(study("none", "threshold"), made)
     assert found.remarks.iloc[0] == (
         "candidate ratio 0.02, k 5 and 1 more inapplicable in 2 of 5 folds: ratio 0.02 is there already",
         "candidate ratio 0.5, k 5 failed in 1 of 5 folds: inner fold 0: it broke",
@@ -269,9 +274,7 @@ def test_candidates_that_were_left_out_are_told():
 
 
 def test_time_ordered_gains_have_no_interval():
-    found = compare.summarise(
-        table.tidy(rows({"none": WAVE, "smote": WAVE * 2 + 1})), study("none", "smote"), {"toy"}
-    ).iloc[1]
+    found = summary(study("none", "smote", timed=True), rows({"none": WAVE, "smote": WAVE * 2 + 1})).iloc[1]
     assert found.gain_none == pytest.approx(1.0)
     assert math.isnan(found.gain_none_low)
     assert "no interval for the gain over 'none': folds follow the time, so there is no test" in found.remarks
@@ -294,30 +297,30 @@ SENTENCES = {
 def test_sentences_say_what_the_evidence_allows(case, snapshot):
     names = SENTENCES[case]
     asked = study(*names, contrasts=(("smote", "smote_threshold"),)) if case == "no baseline" else study(*names)
-    said = describe_contrasts(judged(names, asked), asked)
+    said = wording.describe_contrasts(judged(names, asked), asked)
     assert said == snapshot
     assert len(said) == 1
     assert ("resampling helps:" in said[0]) == (case == "better")
 
 
 def test_a_described_contrast_is_not_called_a_gain(snapshot):
-    asked = study("none", "threshold", "smote_threshold")
-    said = describe_contrasts(judged(SENTENCES["better"], asked, descriptive=True), asked)
+    asked = study("none", "threshold", "smote_threshold", timed=True)
+    said = wording.describe_contrasts(judged(SENTENCES["better"], asked), asked)
     assert said == snapshot
     assert "resampling helps" not in said[0]
 
 
 def test_a_verdict_without_a_reason_has_none():
     scores = {"none": WAVE, "threshold": WAVE * 3 + 0.5, "smote_threshold": [*WAVE[:4], None]}
-    found = judged(scores, study(*scores), descriptive=True)
+    found = judged(scores, study(*scores, timed=True))
     assert found.verdict.tolist() == ["inconclusive", "descriptive", "inconclusive"]
     assert found.reason.iloc[1] is None
-    assert "nan" not in describe_contrasts(found, study(*scores))[0]
+    assert "nan" not in wording.describe_contrasts(found, study(*scores))[0]
 
 
 def test_a_study_of_one_strategy_has_nothing_to_judge(snapshot):
     asked = study("none")
-    assert describe_contrasts(judged({"none": WAVE}, asked), asked) == snapshot
+    assert wording.describe_contrasts(judged({"none": WAVE}, asked), asked) == snapshot
 
 
 def test_only_an_equal_moving_threshold_isolates_resampling():

@@ -2,14 +2,13 @@
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imblab.analysis import paired, table
+from imblab.analysis import table
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Trial
 
@@ -70,48 +69,6 @@ def test_strategies_keep_their_first_order_and_folds_ascend(cells):
     expected = [(s, r, f) for s in first for r in (0, 1) for f in (0, 1, 2)]
     assert list(zip(frame.strategy, frame["repeat"], frame.fold, strict=True)) == expected
     assert frame.index.tolist() == list(range(12))
-
-
-def test_results_on_different_folds_refuse_to_be_compared(snapshot):
-    rows = [row(s, f, learner=learner) for learner in ("logistic", "knn") for s in ("none", "smote") for f in range(3)]
-    table.check_paired(table.tidy(rows))
-    rows[-1] = replace(rows[-1], split_fingerprint="other")
-    with pytest.raises(StudyError) as error:
-        table.check_paired(table.tidy(rows))
-    assert str(error.value) == snapshot
-    # Another data set has folds of its own.
-    table.check_paired(table.tidy([row(fold=0), row(fold=0, dataset="other", split_fingerprint="x")]))
-
-
-def test_one_cell_has_one_answer(snapshot):
-    with pytest.raises(StudyError) as error:
-        table.check_paired(table.tidy([row(), row(score=0.6)]))
-    assert str(error.value) == snapshot
-
-
-def test_pairs_are_matched_by_fold_not_by_position():
-    rows = [row("a", f, f / 10) for f in (2, 0, 1)] + [row("b", f, f / 100) for f in (1, 2, 0)]
-    found = paired.paired(table.tidy(rows), "a", "b", "mcc", [(0, 0), (0, 1), (0, 2)])
-    np.testing.assert_allclose(found.differences, [0, 0.09, 0.18])
-    assert found.reason is None
-    assert found.n_train.tolist() == [400] * 3
-
-
-@pytest.mark.parametrize(
-    ("rows", "reason"),
-    [
-        ([row("b", 0)], "'b' has no MCC in 1 of 2 folds: 1 no row"),
-        ([], "'b' has no MCC in 2 of 2 folds: 2 no row"),
-        ([row("b", 0, status="failed"), row("b", 1)], "'b' has no MCC in 1 of 2 folds: 1 failed"),
-        ([row("b", 0, None), row("b", 1, status="inapplicable")],
-         "'b' has no MCC in 2 of 2 folds: 1 undefined, 1 inapplicable"),
-    ],
-)  # fmt: skip
-def test_what_is_missing_is_named_and_never_filled_in(rows, reason):
-    frame = table.tidy([row("a", 0), row("a", 1), *rows])
-    found = paired.paired(frame, "a", "b", "mcc", [(0, 0), (0, 1)])
-    assert found.reason == reason
-    assert np.isnan(found.differences).any()
 
 
 def test_the_facts_of_a_table_are_plain_enough_for_json():

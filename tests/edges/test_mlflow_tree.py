@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from sklearn.metrics import average_precision_score, matthews_corrcoef, precision_score, recall_score
 
 from imblab.cli import main
-from imblab.commands import syncing, verdicts
+from imblab.commands import results, syncing
 from imblab.edges import config, ledger, mlflow
 from imblab.errors import ConfigError, DataError
 from imblab.result import Evaluation, Trial
@@ -114,7 +114,7 @@ def study():
 
 
 def test_intervals_and_gains_are_those_of_the_verdicts(seen, rows, study):
-    found = verdicts.judge(study, rows).summary.set_index("strategy")
+    found = results.result_of(study, rows).summary.set_index("strategy")
     assert np.isfinite(found.loc["smote_threshold", "gain_threshold_low"])
     for strategy in ("none", "threshold", "smote_threshold"):
         metrics, row = seen.cell(strategy).data.metrics, found.loc[strategy]
@@ -174,7 +174,7 @@ def test_a_curve_holds_the_score_at_every_cut(seen, rows, tmp_path):
 
 
 def test_the_description_holds_the_verdict_and_what_was_chosen(seen, rows, study):
-    (sentence,) = verdicts.judge(study, rows).sentences
+    (sentence,) = results.result_of(study, rows).sentences
     note = seen.cell("smote_threshold").data.tags["mlflow.note.content"]
     assert sentence in note
     assert "| repeat | fold | ratio | k | threshold | inner mcc | mcc |" in note

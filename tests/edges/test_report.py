@@ -23,7 +23,7 @@ from sklearn.calibration import calibration_curve
 from imblab.analysis import evidence as evidences
 from imblab.commands import reporting, running
 from imblab.commands.layout import lay_out
-from imblab.commands.verdicts import judge
+from imblab.commands.results import result_of
 from imblab.core import replay
 from imblab.edges import config, evidence, ledger, report, store
 from imblab.edges.report import model, priors
@@ -190,7 +190,7 @@ def expected_scores(study, known):
 
 def expected_differences(study, known):
     found = {}
-    asked = [(a, b) for a, b in judge(study, []).study.claims.registered.contrasts]
+    asked = [(a, b) for a, b in result_of(study, []).study.claims.registered.contrasts]
     for d, n in dict.fromkeys(arm[:2] for arm in known):
         tested = {(a, b): corrected(known[d, n, a], known[d, n, b]) for a, b in asked if (d, n, a) in known}
         p = {pair: 2 * stats.t.sf(abs(m / se), df) for pair, (m, se, df) in tested.items()}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from imblab.analysis import compare, table
+from imblab.analysis.results import build_result
 from imblab.analysis.wording import describe_contrasts
 from imblab.edges import terminal
 from imblab.result import Evaluation, Trial
@@ -62,11 +62,11 @@ def answer(dataset, learner, strategy, fold, score, rng):
 
 
 def page(study=STUDY, evaluations=None, width=80):
-    frame = table.tidy(rows(study) if evaluations is None else evaluations)
-    found = compare.contrasts(frame, study)
-    said = describe_contrasts(found, study)
+    result = build_result(study, rows(study) if evaluations is None else evaluations)
     steps = ["imblab ui      the runs in MLflow", "experiments/demo/ledger.jsonl      every row"]
-    return terminal.comparison_text(compare.summarise(frame, study), found, said, study, steps, width)
+    return terminal.comparison_text(
+        result.summary, result.contrasts, describe_contrasts(result.contrasts, study), study, steps, width
+    )
 
 
 def longest(text):
@@ -99,7 +99,7 @@ def test_nothing_is_wider_than_80_columns_and_no_number_is_cut(names, scale, not
     made = [replace(e, scores={"mcc": e.scores["mcc"] * scale}, notes=(note,)) for e in rows(asked, broken=False)]
     text = page(asked, made)
     assert longest(text) <= 80
-    summary = compare.summarise(table.tidy(made), asked)
+    summary = build_result(asked, made).summary
     for value in (*summary["mean"], *summary.gain_none_low.dropna(), *summary.gain_none_high.dropna()):
         assert (f"{value:z.3f}" if abs(value) < 100 else f"{value:.4g}") in text
 

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import paired
-from imblab.analysis.claims import Pair, family, labels, pairs, primary
+from imblab.analysis.claims import Pair, family, labels, pairs
+from imblab.result import Family, FamilyScores
 from imblab.stats import ranks
 from imblab.stats.paired_tests import TIED, holm
 from imblab.stats.ranks import LEAST, Friedman
@@ -85,30 +86,31 @@ class Diagram:
     notes: tuple[str, ...]
 
 
-def across(frame: pd.DataFrame, study: Study, source: Sources, exploratory: str | None = None) -> list[Across]:
+def across(scores: Mapping[Family, FamilyScores], study: Study, source: Sources) -> list[Across]:
     """Strategies over sources, learner by learner.
 
     Parameters
     ----------
-    frame : DataFrame
-        As :func:`imblab.analysis.table.tidy` gives it.
+    scores : mapping of (str, str) to FamilyScores
+        By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
     study : Study
     source : mapping of str to str
         The parent table of every data set; one that is not named is its own.
-    exploratory : str, optional
-        Why nothing here may have a verdict.
 
     Returns
     -------
     list of Across
         Empty where the rows come from fewer than two sources.
     """
-    if len({source.get(name, name) for name in frame.dataset}) < 2:
+    if len({source.get(dataset, dataset) for dataset, _ in scores}) < 2:
         return []
-    late = labels(study, exploratory)
+    late, rank = labels(study), {name: i for i, name in enumerate(study.learner_names)}
+    tasks: dict[str, list[FamilyScores]] = {}
+    for each in scores.values():
+        tasks.setdefault(each.learner, []).append(each)
     return [
-        _across(frame[frame.learner == learner], learner, study, source, late)
-        for learner in paired.ordered(frame.learner, [x.name for x in study.learners])
+        _across(tasks[learner], learner, study, source, late)
+        for learner in sorted(tasks, key=lambda name: rank.get(name, len(rank)))
     ]
 
 
@@ -127,12 +129,12 @@ def diagram(found: Across) -> Diagram:
     return Diagram(names, mean_ranks, found.cliques, len(found.sources), found.friedman is not None, found.notes)
 
 
-def task_means(rows: pd.DataFrame, study: Study) -> tuple[pd.DataFrame, dict[Pair, str]]:
+def task_means(tasks: Sequence[FamilyScores], study: Study) -> tuple[pd.DataFrame, dict[Pair, str]]:
     """The mean of the primary measure of every task and strategy, and what is missing.
 
     Parameters
     ----------
-    rows : DataFrame
+    tasks : sequence of FamilyScores
         Of one learner.
     study : Study
 
@@ -143,15 +145,18 @@ def task_means(rows: pd.DataFrame, study: Study) -> tuple[pd.DataFrame, dict[Pai
     gaps : dict of (dataset, strategy) to str
         Why.
     """
-    names = paired.ordered(rows.strategy, [s.name for s in study.strategies])
+    rank = {name: i for i, name in enumerate(study.strategy_names)}
+    names = sorted(
+        {name for task in tasks for name in task.strategies}, key=lambda name: (rank.get(name, len(rank)), name)
+    )
     means: dict[str, dict[str, float]] = {}
     gaps: dict[Pair, str] = {}
-    for task in paired.families(rows, study):
-        dataset, folds = task.dataset.iloc[0], paired.folds_of(task, study)
-        own = {name: paired.arm(task, name, folds) for name in names}
-        means[dataset] = {name: float(np.mean(paired.scores(arm, study.primary))) for name, arm in own.items()}
-        lacking = [name for name in names if math.isnan(means[dataset][name])]
-        gaps |= {(dataset, name): str(paired.gap(own[name], name, study.primary)) for name in lacking}
+    for task in tasks:
+        means[task.dataset] = {
+            name: float(np.mean(paired.strategy_scores(task, name, study.primary))) for name in names
+        }
+        lacking = [name for name in names if math.isnan(means[task.dataset][name])]
+        gaps |= {(task.dataset, name): str(paired.missing_reason(task, name, study.primary)) for name in lacking}
     return pd.DataFrame.from_dict(means, orient="index", columns=names), gaps
 
 
@@ -167,13 +172,15 @@ def by_source(means: pd.DataFrame, source: Sources) -> pd.DataFrame:
     return means.groupby([source.get(name, name) for name in means.index], sort=False).mean()
 
 
-def _across(rows: pd.DataFrame, learner: str, study: Study, source: Sources, late: Mapping[Pair, str | None]) -> Across:
-    means, gaps = task_means(rows, study)
+def _across(
+    tasks: Sequence[FamilyScores], learner: str, study: Study, source: Sources, late: Mapping[Pair, str | None]
+) -> Across:
+    means, gaps = task_means(tasks, study)
     complete, left_out = _complete(means, gaps, source)
     units = by_source(complete, source)
     alpha, names = study.claims.alpha, list(units.columns)
     scores = units.to_numpy(dtype=np.float64)
-    order, table = _rank_table(units, primary(study).greater_is_better)
+    order, table = _rank_table(units, study.primary_measure.greater_is_better)
     tested = len(units) >= LEAST and len(names) >= 2
     notes = [*left_out, *_merged(complete, source)]
     cliques: tuple[tuple[str, ...], ...] = ()
@@ -268,7 +275,7 @@ def _contrasts(
     found = {pair: ranks.wilcoxon(d) for pair, d in differences.items()}
     p = {pair: found[pair].p if d.size >= LEAST else math.nan for pair, d in differences.items()}
     adjusted = dict(zip(claimed, holm([p[pair] for pair in claimed]), strict=True))
-    better = primary(study).greater_is_better
+    better = study.primary_measure.greater_is_better
     rows = []
     for a, b in asked:
         pair, d, w = (a, b), differences[a, b], found[a, b]

@@ -10,8 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from imblab.errors import StudyError, unknown
-from imblab.study import Measure, Registered, Study
+from imblab.study import Registered, Study
 
 #: What the default contrasts ask of resampling: SMOTE against its equal without it.
 EQUAL_POLICY = ("smote_threshold", "threshold")
@@ -35,20 +34,6 @@ def pairs(study: Study) -> tuple[Pair, ...]:
     first = [EQUAL_POLICY] if set(EQUAL_POLICY) <= set(names) else []
     against = [(name, "none") for name in names if name != "none"] if "none" in names else []
     return (*first, *against)
-
-
-def primary(study: Study) -> Measure:
-    """The measure that is judged.
-
-    Raises
-    ------
-    StudyError
-        If the study does not have it.
-    """
-    for measure in study.measures:
-        if measure.name == study.primary:
-            return measure
-    raise StudyError(unknown("measure", study.primary, [m.name for m in study.measures]))
 
 
 def register(study: Study) -> Study:
@@ -76,15 +61,13 @@ def family(study: Study) -> tuple[Pair, ...]:
     return pairs(study) if record is None else record.contrasts
 
 
-def labels(study: Study, why: str | None = None) -> Mapping[Pair, str | None]:
-    """For every contrast asked, why it is exploratory; None where it was claimed before the first row.
+def labels(study: Study) -> Mapping[Pair, str | None]:
+    """Say of every declared contrast why it is exploratory; None where it was claimed before the first evaluation.
 
     Parameters
     ----------
     study : Study
         Without ``claims.registered`` nothing was chosen late.
-    why : str, optional
-        A reason that holds for all: what a re-scoring changed.
 
     Returns
     -------
@@ -97,12 +80,9 @@ def labels(study: Study, why: str | None = None) -> Mapping[Pair, str | None]:
     >>> labels(replace(study, strategies=(*study.strategies, Strategy("adasyn"))))[("adasyn", "none")]
     'the contrast was not claimed before the first row'
     """
-    late = why or _changed(study)
-    known = set(family(study))
-    return {
-        pair: late or (None if pair in known else "the contrast was not claimed before the first row")
-        for pair in pairs(study)
-    }
+    changed, claimed = _changed(study), set(family(study))
+    late = "the contrast was not claimed before the first row"
+    return {pair: changed or (None if pair in claimed else late) for pair in pairs(study)}
 
 
 def _changed(study: Study) -> str | None:

@@ -1,7 +1,7 @@
-"""Comparing strategies: a verdict on every contrast of a family.
+"""Contrasts: every declared difference between two strategies, with its test and its verdict.
 
-A family is the contrasts of one data set and learner on the primary measure. Arms are compared on the same folds or
-not at all: a fold that is missing in either arm is never filled in, it makes the contrast inconclusive.
+A family is the contrasts of one data set and learner on the primary measure. Strategies are compared on the same folds
+only: a fold that is missing in either one makes the contrast inconclusive.
 """
 
 from __future__ import annotations
@@ -12,50 +12,43 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import paired, table
-from imblab.analysis.claims import Pair, labels, pairs, primary, register
-from imblab.analysis.claims import family as claimed_pairs
-from imblab.analysis.paired import Descriptive
-from imblab.analysis.summary import summarise
+from imblab.analysis.claims import Pair, family, labels, pairs
+from imblab.analysis.paired import Estimates, estimate_all
+from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, detectable, holm, posterior
 from imblab.study import Study
-
-__all__ = ["contrasts", "pairs", "primary", "register", "summarise", "verdict"]
 
 #: The columns of numbers, in their order.
 NUMBERS = (
     *("mean", "low", "high", "equivalence_low", "equivalence_high", "p", "p_holm", "detectable", "rope"),
     *("below", "within", "above"),
 )
-#: What a test or a posterior says: nothing of it is given before the design is complete.
+#: The columns that hold the result of a test or a posterior: empty before the design is complete.
 TESTED = ("equivalence_low", "equivalence_high", "p", "p_holm", "detectable", "below", "within", "above")
-#: What stands in place of a verdict until every evaluation of the design is there.
+#: The verdict before every evaluation of the design is there.
 INCOMPLETE = "incomplete"
 
 
 def contrasts(
-    frame: pd.DataFrame,
+    scores: Mapping[Family, FamilyScores],
     study: Study,
-    descriptive: Descriptive = False,
-    exploratory: str | None = None,
+    estimates: Estimates | None = None,
     incomplete: str | None = None,
 ) -> pd.DataFrame:
-    """Every declared contrast of every family, with its test and its verdict.
+    """Test every declared contrast of every family.
 
     Parameters
     ----------
-    frame : DataFrame
-        As :func:`imblab.analysis.table.tidy` gives it.
+    scores : mapping of (str, str) to FamilyScores
+        By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
     study : Study
         ``claims.contrasts`` are the pairs; None stands for ``smote_threshold - threshold`` and every other strategy
         against ``none``, as far as they exist.
-    descriptive : bool or collection of str, default=False
-        Whether folds follow the time (or the names of the data sets where they do): no test there.
-    exploratory : str, optional
-        Why nothing here may have a verdict: what was changed after the rows were seen.
+    estimates : mapping, optional
+        The estimates of :func:`imblab.analysis.paired.estimate_all`, where they are known already.
     incomplete : str, optional
-        Why nothing here has a verdict yet: how much of the design is evaluated. Means and intervals are given, tests
-        are not.
+        Why nothing has a verdict yet: how much of the design is evaluated. Means and intervals are given, tests are
+        not.
 
     Returns
     -------
@@ -67,21 +60,16 @@ def contrasts(
         probabilities of :func:`.posterior`, which decide nothing; ``verdict``, *better* meaning
         that a is better than b, whichever way the measure points; ``reason`` where the verdict is inconclusive,
         exploratory or ``incomplete``, else None.
-
-    Raises
-    ------
-    StudyError
-        If the rows cannot be compared, or the primary measure is not in the study.
     """
-    table.check_paired(frame)
-    late = labels(study, exploratory)
-    rows = [row for family in paired.families(frame, study) for row in _judged_family(family, study, descriptive, late)]
+    estimates = estimate_all(scores, study) if estimates is None else estimates
+    exploratory = labels(study)
+    rows = [row for key in scores for row in _tested_family(scores[key], estimates[key], study, exploratory)]
     if incomplete:
         rows = [{**row, **dict.fromkeys(TESTED, math.nan), "verdict": INCOMPLETE, "reason": incomplete} for row in rows]
     columns = ["dataset", "learner", "a", "b", "measure", "folds", *NUMBERS, "verdict", "reason"]
     # As objects first: pandas would turn the None of a reason into NaN.
-    frame = pd.DataFrame(rows, columns=columns, dtype=object)
-    return frame.astype({**dict.fromkeys(NUMBERS, "float64"), "folds": "int64"})
+    table = pd.DataFrame(rows, columns=columns, dtype=object)
+    return table.astype({**dict.fromkeys(NUMBERS, "float64"), "folds": "int64"})
 
 
 def verdict(
@@ -122,28 +110,41 @@ def verdict(
     return "inconclusive", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}"
 
 
-def _judged_family(
-    family: pd.DataFrame, study: Study, descriptive: Descriptive, late: Mapping[Pair, str | None]
+def _tested_family(
+    scores: FamilyScores, estimates: Mapping[Pair, Estimate], study: Study, exploratory: Mapping[Pair, str | None]
 ) -> Iterator[dict[str, Any]]:
-    claims, by_time = study.claims, paired.follows_time(descriptive, family)
-    better, claimed = primary(study).greater_is_better, claimed_pairs(study)
-    asked = pairs(study)
-    wide = {p: paired.estimate(family, *p, study, claims.alpha, by_time) for p in dict.fromkeys((*asked, *claimed))}
-    adjusted = dict(zip(claimed, holm([wide[pair].p for pair in claimed]), strict=True))
-    shared = {"dataset": family.dataset.iloc[0], "learner": family.learner.iloc[0], "measure": study.primary}
-    shared |= {"folds": len(paired.folds_of(family, study)), "rope": claims.rope.get(study.primary, math.nan)}
-    for pair in asked:
-        e, narrow = wide[pair], wide[pair].at(2 * claims.alpha)
-        p_holm = math.nan if late[pair] else float(adjusted[pair])
-        said, reason = verdict(e, narrow, p_holm, shared["rope"], claims.alpha, better)
+    claims, claimed = study.claims, family(study)
+    by_time, greater_is_better = scores.dataset in study.time_ordered, study.primary_measure.greater_is_better
+    adjusted = dict(zip(claimed, holm([estimates[pair].p for pair in claimed]), strict=True))
+    rope = claims.rope.get(study.primary, math.nan)
+    for pair in pairs(study):
+        e, narrow = estimates[pair], estimates[pair].at(2 * claims.alpha)
+        p_holm = math.nan if exploratory[pair] else float(adjusted[pair])
+        decision, reason = verdict(e, narrow, p_holm, rope, claims.alpha, greater_is_better)
         if by_time and not math.isnan(e.mean):
-            said, reason = "descriptive", None
-        elif late[pair]:
-            said, reason = "exploratory", "; ".join(why for why in (late[pair], e.reason) if why)
-        shown = posterior(e, shared["rope"])
+            decision, reason = "descriptive", None
+        elif exploratory[pair]:
+            decision, reason = "exploratory", "; ".join(filter(None, (exploratory[pair], e.reason)))
+        bayes = posterior(e, rope)
         yield {
-            **{**shared, "a": pair[0], "b": pair[1], "mean": e.mean, "low": e.low, "high": e.high, "p": e.p},
-            **{"equivalence_low": narrow.low, "equivalence_high": narrow.high, "p_holm": p_holm},
-            "detectable": detectable(e, claims.alpha / (1 if late[pair] else len(claimed))),
-            **{"below": shown.below, "within": shown.within, "above": shown.above, "verdict": said, "reason": reason},
+            "dataset": scores.dataset,
+            "learner": scores.learner,
+            "a": pair[0],
+            "b": pair[1],
+            "measure": study.primary,
+            "folds": len(scores.folds),
+            "mean": e.mean,
+            "low": e.low,
+            "high": e.high,
+            "equivalence_low": narrow.low,
+            "equivalence_high": narrow.high,
+            "p": e.p,
+            "p_holm": p_holm,
+            "detectable": detectable(e, claims.alpha / (1 if exploratory[pair] else len(claimed))),
+            "rope": rope,
+            "below": bayes.below,
+            "within": bayes.within,
+            "above": bayes.above,
+            "verdict": decision,
+            "reason": reason,
         }

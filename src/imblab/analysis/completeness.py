@@ -52,7 +52,7 @@ def completeness_of(study: Study, datasets: Sequence[str], rows: Iterable[Evalua
     return Completeness(asked, missing, statuses["failed"], statuses["inapplicable"], dict(beyond), names, folds)
 
 
-def within(study: Study, datasets: Sequence[str], rows: Iterable[Evaluation]) -> list[Evaluation]:
+def within_design(study: Study, datasets: Sequence[str], rows: Iterable[Evaluation]) -> list[Evaluation]:
     """Rows that the design asks for.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What every arm scored, gained, chose and cost."""
+"""Summary: what every strategy scored, gained, chose and cost."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import paired, rebalancing, table
-from imblab.analysis.paired import Descriptive
+from imblab.analysis import rebalancing
+from imblab.analysis.paired import BASELINES, Estimates, estimate_all
+from imblab.result import Evaluation, Family, FamilyScores
 from imblab.stats.paired_tests import Estimate
 from imblab.study import Scalar, Study
 
-#: The reference arms of every study.
-BASELINES = ("none", "threshold")
 
-
-def summarise(frame: pd.DataFrame, study: Study, descriptive: Descriptive = False) -> pd.DataFrame:
-    """One row a data set, learner and strategy: what it scored, gained, chose and cost.
+def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Estimates | None = None) -> pd.DataFrame:
+    """Summarise the evaluations of every data set, learner and strategy.
 
     Parameters
     ----------
-    frame : DataFrame
-        As :func:`imblab.analysis.table.tidy` gives it.
+    scores : mapping of (str, str) to FamilyScores
+        By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
     study : Study
-    descriptive : bool or collection of str, default=False
-        Whether folds follow the time (or the names of the data sets where they do): gains get no interval there.
+    estimates : mapping, optional
+        The estimates of :func:`imblab.analysis.paired.estimate_all`, where they are known already.
 
     Returns
     -------
@@ -36,20 +34,13 @@ def summarise(frame: pd.DataFrame, study: Study, descriptive: Descriptive = Fals
         ``mean`` and ``sd`` (ddof 1) of the primary measure over the folds that have a score; how many ``folds`` there
         should be and how many are ``ok``, ``failed``, ``inapplicable`` and ``missing``; ``gain_none`` and
         ``gain_threshold`` with ``_low`` and ``_high``, the corrected interval at 1 - ``claims.alpha``, unadjusted, NaN
-        where the arm or a fold is missing; the ``knobs`` chosen, in words; ``threshold_median``, ``_low`` and
+        where the strategy or a fold is missing; the ``knobs`` chosen, in words; ``threshold_median``, ``_low`` and
         ``_high``; the largest number of ``candidates`` of a fold; ``fits``, ``spared``, ``seconds``; ``remarks``, a
         tuple of str; then every measure as its mean and ``<measure>_std``.
-
-    Raises
-    ------
-    StudyError
-        If the rows cannot be compared, see :func:`imblab.analysis.table.check_paired`.
     """
-    table.check_paired(frame)
+    estimates = estimate_all(scores, study) if estimates is None else estimates
     rows = [
-        _summary(family, strategy, study, paired.follows_time(descriptive, family))
-        for family in paired.families(frame, study)
-        for strategy in paired.ordered(family.strategy, [s.name for s in study.strategies])
+        _summary(scores[key], strategy, study, estimates[key]) for key in scores for strategy in scores[key].strategies
     ]
     return pd.DataFrame(rows)
 
@@ -73,48 +64,76 @@ def spread(values: Sequence[Scalar]) -> str:
     """
     counts = Counter(values)
     if len(counts) == 1:
-        return _plain(values[0])
+        return _format_value(values[0])
     if any(isinstance(v, (str, bool)) for v in values):
-        return ", ".join(f"{_plain(v)} (x{n})" for v, n in counts.most_common())
+        return ", ".join(f"{_format_value(v)} (x{n})" for v, n in counts.most_common())
     mode, n = max(sorted(counts.items()), key=lambda item: item[1])
-    often = f" ({_plain(mode)} x{n})" if n > 1 else ""
-    return f"{_plain(min(counts))}-{_plain(max(counts))}{often}"
+    often = f" ({_format_value(mode)} x{n})" if n > 1 else ""
+    return f"{_format_value(min(counts))}-{_format_value(max(counts))}{often}"
 
 
-def _summary(family: pd.DataFrame, strategy: str, study: Study, descriptive: bool) -> dict[str, Any]:
-    own, folds = family[family.strategy == strategy], paired.folds_of(family, study)
-    scored = own[own.status == "ok"]
-    by_status = {s: int((own.status == s).sum()) for s in ("ok", "failed", "inapplicable")}
-    bases = [b for b in BASELINES if b != strategy and b in set(family.strategy)]
-    gains = {b: paired.estimate(family, strategy, b, study, study.claims.alpha, descriptive) for b in bases}
-    facts: dict[str, Any] = {"dataset": own.dataset.iloc[0], "learner": own.learner.iloc[0], "strategy": strategy}
-    facts |= {"mean": _mean(scored, study.primary), "sd": _sd(scored, study.primary)}
-    facts |= {"folds": len(folds), **by_status, "missing": len(folds) - len(own)}
+def _summary(
+    scores: FamilyScores, strategy: str, study: Study, estimates: Mapping[tuple[str, str], Estimate]
+) -> dict[str, Any]:
+    row = scores.strategies.index(strategy)
+    evaluations = [e for e in scores.evaluations[row] if e is not None]
+    scored = [e for e in evaluations if e.status == "ok"]
+    statuses = Counter(e.status for e in evaluations)
+    facts: dict[str, Any] = {"dataset": scores.dataset, "learner": scores.learner, "strategy": strategy}
+    moments = _means_and_sds(scores, row) if scores.values else {}
+    facts["mean"], facts["sd"] = moments.get(study.primary, (math.nan, math.nan))
+    facts |= {"folds": len(scores.folds), **{s: statuses[s] for s in ("ok", "failed", "inapplicable")}}
+    facts["missing"] = len(scores.folds) - len(evaluations)
+    gains = {b: estimates[strategy, b] for b in BASELINES if b != strategy and b in scores.strategies}
     for base in BASELINES:
         gain = gains.get(base, Estimate.untested(math.nan, None))
         facts |= {f"gain_{base}": gain.mean, f"gain_{base}_low": gain.low, f"gain_{base}_high": gain.high}
-    facts |= {"knobs": _knobs(scored)}
-    for name, pick in (("median", np.median), ("low", np.min), ("high", np.max)):
-        facts[f"threshold_{name}"] = float(pick(scored.threshold)) if len(scored) else math.nan
-    facts |= {"candidates": int(own.candidates.max()), "fits": int(own.fits.sum()), "spared": int(own.spared.sum())}
-    said = [told] if (told := rebalancing.note(study, facts["learner"])) else []
-    said += _remarks(own, scored, gains, study.primary, facts)
-    facts |= {"seconds": float(own.seconds.sum()), "remarks": tuple(said)}
-    for name in (m.name for m in study.measures if m.name in own):
-        facts |= {name: _mean(scored, name), f"{name}_std": _sd(scored, name)}
+    facts["knobs"] = _knobs(scored)
+    thresholds = np.array([e.threshold for e in scored], dtype=np.float64)
+    for name, statistic in (("median", np.median), ("low", np.min), ("high", np.max)):
+        facts[f"threshold_{name}"] = float(statistic(thresholds)) if scored else math.nan
+    facts |= {"candidates": max(candidate_count(e) for e in evaluations), "fits": sum(e.fits for e in evaluations)}
+    facts |= {"spared": sum(e.spared for e in evaluations)}
+    facts |= {"seconds": float(np.sum([e.seconds for e in evaluations]))}
+    remarks = [note] if (note := rebalancing.note(study, scores.learner)) else []
+    facts["remarks"] = (*remarks, *_remarks(evaluations, scored, gains, study.primary, facts))
+    for measure in (name for name in study.measure_names if name in moments):
+        facts[measure], facts[f"{measure}_std"] = moments[measure]
     return facts
 
 
+def candidate_count(evaluation: Evaluation) -> int:
+    """Count the distinct candidates of an inner search that were judged."""
+    return sum(trial.status in ("ok", "failed", "pruned") for trial in evaluation.trials)
+
+
+def _means_and_sds(scores: FamilyScores, row: int) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation (ddof 1) of every measure over the folds with a score."""
+    is_ok = [e is not None and e.status == "ok" for e in scores.evaluations[row]]
+    values = np.stack([scores.values[measure][row][is_ok] for measure in scores.values])
+    known = ~np.isnan(values)
+    n = known.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(known, values, 0.0).sum(axis=1) / n
+        squares = np.where(known, means[:, None] - values, 0.0) ** 2
+        sds = np.where(n > 1, np.sqrt(squares.sum(axis=1) / (n - 1)), math.nan)
+    return dict(zip(scores.values, zip(means.tolist(), sds.tolist(), strict=True), strict=True))
+
+
 def _remarks(
-    own: pd.DataFrame, scored: pd.DataFrame, gains: Mapping[str, Estimate], primary: str, facts: Mapping[str, Any]
+    evaluations: Sequence[Evaluation],
+    scored: Sequence[Evaluation],
+    gains: Mapping[str, Estimate],
+    primary: str,
+    facts: Mapping[str, Any],
 ) -> Iterator[str]:
     for status in ("failed", "inapplicable"):
         if facts[status]:
-            why = own[own.status == status].error.iloc[0] or "no reason recorded"
-            yield f"{status} in {facts[status]} of {len(own)} folds: {why}"
+            reason = next(e.error for e in evaluations if e.status == status) or "no reason recorded"
+            yield f"{status} in {facts[status]} of {len(evaluations)} folds: {reason}"
     if facts["missing"]:
         yield f"no row for {facts['missing']} of {facts['folds']} folds"
-    undefined = int(scored[primary].isna().sum()) if primary in scored else len(scored)
+    undefined = sum(e.scores.get(primary) is None for e in scored)
     if undefined:
         yield f"{primary} undefined in {undefined} of {len(scored)} folds"
     yield from _left_out(scored)
@@ -123,46 +142,38 @@ def _remarks(
             yield f"no baseline {base!r}"
         elif base in gains and gains[base].reason and len(scored) - undefined == facts["folds"]:
             yield f"no interval for the gain over {base!r}: {gains[base].reason}"
-    for note, n in Counter(note for notes in scored.notes for note in notes).items():
+    for note, n in Counter(note for e in scored for note in e.notes).items():
         yield note if n == len(scored) else f"{note} ({n} of {len(scored)} folds)"
 
 
-def _left_out(scored: pd.DataFrame) -> Iterator[str]:
-    """The candidates that rows with an answer had to do without, one example a status."""
-    every = [item for items in scored.left_out for item in items]
-    for status in dict.fromkeys(status for status, _, _ in every):
-        texts = Counter(_said(params) for kind, params, _ in every if kind == status)
+def _left_out(scored: Sequence[Evaluation]) -> Iterator[str]:
+    """Candidates that evaluations with scores had to do without, one example per status."""
+    left_out = [t for e in scored for t in e.trials if t.status in ("failed", "inapplicable")]
+    for status in dict.fromkeys(trial.status for trial in left_out):
+        trials = [trial for trial in left_out if trial.status == status]
+        texts = Counter(_format_params(trial.params) for trial in trials)
         text, n = texts.most_common(1)[0]
-        reason = next(why for kind, params, why in every if kind == status and _said(params) == text)
+        reason = next(trial.reason for trial in trials if _format_params(trial.params) == text)
         more = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
         yield f"candidate {text}{more} {status} in {n} of {len(scored)} folds: {reason}"
 
 
-def _said(params: Mapping[str, Scalar]) -> str:
-    return ", ".join(f"{name} {_plain(value)}" for name, value in params.items())
-
-
-def _knobs(scored: pd.DataFrame) -> str:
+def _knobs(scored: Sequence[Evaluation]) -> str:
     """The chosen or fixed knobs over folds: ratio, k, weight, then learner parameters by name."""
-    found: dict[str, list[Scalar]] = {}
-    for params in scored.params:
-        for name, value in params.items():
-            found.setdefault(name, []).append(value)
-    first = [name for name in ("ratio", "k", "weight") if name in found]
-    names = first + sorted(set(found) - set(first))
+    values: dict[str, list[Scalar]] = {}
+    for evaluation in scored:
+        for name, value in evaluation.params.items():
+            values.setdefault(name, []).append(value)
+    first = [name for name in ("ratio", "k", "weight") if name in values]
     return ", ".join(
-        f"{name} {spread(found[name])}" + (f" in {len(found[name])} folds" if len(found[name]) < len(scored) else "")
-        for name in names
+        f"{name} {spread(values[name])}" + (f" in {len(values[name])} folds" if len(values[name]) < len(scored) else "")
+        for name in (*first, *sorted(set(values) - set(first)))
     )
 
 
-def _mean(rows: pd.DataFrame, measure: str) -> float:
-    return float(rows[measure].mean()) if measure in rows else math.nan
+def _format_params(params: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{name} {_format_value(value)}" for name, value in params.items())
 
 
-def _sd(rows: pd.DataFrame, measure: str) -> float:
-    return float(rows[measure].std(ddof=1)) if measure in rows else math.nan
-
-
-def _plain(value: Scalar) -> str:
+def _format_value(value: Scalar) -> str:
     return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from imblab.errors import StudyError
 from imblab.result import Evaluation
-from imblab.study import key_of
 
 #: The columns every table has, before those of the measures.
 FACTS = (
@@ -62,40 +61,6 @@ def tidy(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     frame = pd.DataFrame([_record(row) for row in rows], columns=columns, dtype=object)
     frame = frame.astype({**dict.fromkeys([*_FLOATS, *measures], "float64"), **dict.fromkeys(_WHOLE, "int64")})
     return _in_order(frame)
-
-
-def check_paired(frame: pd.DataFrame) -> None:
-    """Refuse rows that cannot be compared: other test rows under one fold number, or one cell twice.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As :func:`tidy` gives it.
-
-    Raises
-    ------
-    StudyError
-        If two rows of one data set, repeat and fold rest on different splits, or one cell has two rows.
-
-    Examples
-    --------
-    >>> check_paired(tidy([]))
-    """
-    where = ["dataset", "repeat", "fold"]
-    for (dataset, repeat, fold), rows in frame.groupby(where, sort=False):
-        found = rows.drop_duplicates("split_fingerprint")
-        if len(found) > 1:
-            a, b = found.iloc[0], found.iloc[1]
-            raise StudyError(
-                f"fold {fold} of repeat {repeat} of {dataset!r} is split as {a.split_fingerprint!r} in "
-                f"'{a.learner}/{a.strategy}' and as {b.split_fingerprint!r} in '{b.learner}/{b.strategy}'; only "
-                "results on the same rows may be compared. Run both again in one study."
-            )
-    twice = frame[frame.duplicated(["dataset", "learner", "strategy", "repeat", "fold"])]
-    if len(twice):
-        row = twice.iloc[0]
-        key = key_of(row.dataset, row.learner, row.strategy, row["repeat"], row.fold)
-        raise StudyError(f"cell {key!r} has two rows; a cell has one answer. Remove one of them.")
 
 
 def _record(row: Evaluation) -> dict[str, Any]:

@@ -16,15 +16,14 @@ from threadpoolctl import threadpool_limits
 
 from imblab.analysis import table
 from imblab.analysis.model_card import Facts, card
-from imblab.commands import derived_files, syncing, verdicts
+from imblab.commands import derived_files, results, syncing
 from imblab.commands.layout import EXPERIMENTS, Layout, lay_out
-from imblab.commands.verdicts import Verdicts
 from imblab.core import admission, model
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed
 from imblab.edges import config, datasets, ledger, mlflow, runner, store, terminal
 from imblab.errors import ConfigError, FitError, StudyError, presentable, unknown
-from imblab.result import Trial
+from imblab.result import StudyResult, Trial
 from imblab.study import PROBABILITY, Cell, Dataset, Scalar, Study, fingerprint
 
 #: What chooses among the arms of a study.
@@ -85,7 +84,7 @@ def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     wish = wished(args)
     home = ledger.find(name, EXPERIMENTS)
     request = config.load_request(home / ledger.QUESTION, wish.rest)
-    found = verdicts.judge(request.study, ledger.read_rows(home))
+    found = results.result_of(request.study, ledger.read_rows(home))
     chosen, done = arms(found, wish.choice), []
     for line in found.completeness.sentences():
         say(line)
@@ -126,12 +125,12 @@ def wished(args: Sequence[str]) -> Wish:
     return Wish(choice, said.get("contains_rows") == "true", said.get("champion") == "true", rest)
 
 
-def arms(found: Verdicts, choice: Mapping[str, str]) -> list[Arm]:
+def arms(found: StudyResult, choice: Mapping[str, str]) -> list[Arm]:
     """For every data set the best arm among those that every fold answered, or the one that was named.
 
     Parameters
     ----------
-    found : Verdicts
+    found : StudyResult
     choice : mapping of str to str
 
     Returns
@@ -177,7 +176,7 @@ def _best(rows: pd.DataFrame, study: Study, choice: Mapping[str, str]) -> Arm:
 
 
 def prepare(
-    home: Path, found: Verdicts, arm: Arm, request: config.Request, contains_rows: bool
+    home: Path, found: StudyResult, arm: Arm, request: config.Request, contains_rows: bool
 ) -> mlflow.ExportedModel:
     """Choose the knobs on all rows, fit, look for rows inside, write the card.
 
@@ -185,7 +184,7 @@ def prepare(
     ----------
     home : Path
         The folder of the study.
-    found : Verdicts
+    found : StudyResult
     arm : Arm
     request : Request
     contains_rows : bool
@@ -201,7 +200,7 @@ def prepare(
     StudyError
         If the table is another one than that of the study, or the model would hold rows and may not.
     """
-    study = found.study
+    study = request.study
     layout = _laid_out(study, arm.dataset)
     data = layout.datasets[arm.dataset]
     rows = ledger.read_rows(home)
@@ -403,7 +402,7 @@ def _example(data: Dataset, columns: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def _tags(facts: Facts, found: Verdicts) -> dict[str, str]:
+def _tags(facts: Facts, found: StudyResult) -> dict[str, str]:
     whole = found.completeness
     return {
         "imblab.study": found.study.name,

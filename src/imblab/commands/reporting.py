@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 from imblab.analysis import methods, table
-from imblab.analysis.completeness import within
 from imblab.commands import derived_files
-from imblab.commands.verdicts import Verdicts, data_sets, judge
-from imblab.edges import config, datasets, evidence, files, ledger, report, terminal
+from imblab.commands.results import result_of
+from imblab.edges import config, evidence, files, ledger, report, terminal
 from imblab.errors import ImblabError, StudyError
-from imblab.result import Completeness, Evaluation
+from imblab.result import Completeness, StudyResult
 from imblab.study import Study
 from imblab.text import join_words
 
@@ -32,7 +30,7 @@ they are a function of: `study.yaml` (the resolved question), `ledger.jsonl` (on
 
 
 def source_of(
-    home: Path, study: Study, judged: Verdicts | None = None, exploratory: str | None = None
+    home: Path, study: Study, result: StudyResult | None = None, exploratory: str | None = None
 ) -> report.Source:
     """What the report of a folder is made from.
 
@@ -42,8 +40,8 @@ def source_of(
         Holds ``study.yaml``, ``ledger.jsonl`` and, where it was gathered, ``evidence.parquet``.
     study : Study
         As ``study.yaml`` has it.
-    judged : Verdicts, optional
-        What its rows say, where that is known already.
+    result : StudyResult, optional
+        Of all its evaluations, where it is built already.
     exploratory : str, optional
         Why nothing here may have a verdict.
 
@@ -56,28 +54,27 @@ def source_of(
     StudyError
         If there is no row.
     """
-    rows = ledger.read_rows(home)
-    judged = judged or judge(study, rows)
-    rows = _in_order(within(study, data_sets(study, rows), rows), _by_name(study))
+    result = result or result_of(study, ledger.read_rows(home))
+    rows = list(result.evaluations)
     if not rows:
         raise StudyError(
-            f"study {study.name!r} has {judged.completeness.counted} in {str(home)!r}; a report lays out rows. Run it "
+            f"study {study.name!r} has {result.completeness.counted} in {str(home)!r}; a report lays out rows. Run it "
             f"first: imblab run {home / ledger.QUESTION}."
         )
     gathered = derived_files.read_evidence(home)
     return report.Source(
-        study=_by_name(study),
+        study=result.study,
         rows=rows,
         frame=table.tidy(rows),
-        summary=judged.summary,
-        contrasts=judged.contrasts,
-        sentences=judged.sentences,
-        across=judged.across,
+        summary=result.summary,
+        contrasts=result.contrasts,
+        sentences=result.sentences,
+        across=result.across,
         evidence=gathered,
         facts=derived_files.read_facts(home) if gathered is not None else {},
         hashes={n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
         exploratory=exploratory,
-        completeness=judged.completeness,
+        completeness=result.completeness,
         command=f"imblab run {_place(home)}/{ledger.QUESTION}",
     )
 
@@ -177,21 +174,3 @@ def _place(home: Path) -> str:
     """The folder of a study, or of one of its rescorings, as it is named below the current directory."""
     depth = 3 if home.parent.name == ledger.RESCORED else 1
     return "/".join(("experiments", *home.parts[-depth:]))
-
-
-def _by_name(study: Study) -> Study:
-    """The study with its data sets under the names that its rows have."""
-    return replace(
-        study, datasets={datasets.name_and_parent(spec, key)[0]: spec for key, spec in study.datasets.items()}
-    )
-
-
-def _in_order(rows: Sequence[Evaluation], study: Study) -> list[Evaluation]:
-    """Rows in the order of the study, whatever the order in which they were answered."""
-    known = [[*study.datasets], [x.name for x in study.learners], [s.name for s in study.strategies]]
-
-    def place(row: Evaluation) -> tuple[tuple[int, str] | int, ...]:
-        names = zip((row.dataset, row.learner, row.strategy), known, strict=True)
-        return (*((order.index(n) if n in order else len(order), n) for n, order in names), row.repeat, row.fold)
-
-    return sorted(rows, key=place)

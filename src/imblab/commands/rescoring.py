@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import rescored, table
-from imblab.commands import reporting, running, verdicts
+from imblab.commands import reporting, results, running
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import EXPERIMENTS, Layout, lay_out
 from imblab.core import replay
@@ -106,7 +106,7 @@ def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path],
     added = rescored.added(before, found.table, [m.name for m in study.measures])
     seconds = time.perf_counter() - begin
     page = reporting.write(found.folder, study, "asked after the rows were seen") if len(found.table) else None
-    whole = verdicts.measured(study, ledger.read_rows(found.folder))
+    whole = results.design_completeness(study, ledger.read_rows(found.folder))
     facts = {
         **{"completeness": whole.to_mapping(), "lead": list(whole.sentences())},
         **{"study": name, "label": found.folder.name, "primary": study.primary, "exploratory": True},

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from imblab.analysis import table
 from imblab.analysis.claims import register
 from imblab.analysis.completeness import completeness_of
-from imblab.commands import derived_files, reporting, syncing, verdicts
+from imblab.commands import derived_files, reporting, results, syncing
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import (
     EXPERIMENTS,
@@ -181,7 +181,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         retry = bool(request.runner.get("retry_failed"))
         rows = _carry_out(layout, home, engine, request.overwrite, retry, spoken, _stops(request), picture)
         kept = config.parse_study(ledger.read_study(home), request.allow)
-        whole = verdicts.measured(kept, ledger.read_rows(home))
+        whole = results.design_completeness(kept, ledger.read_rows(home))
         steps = [
             *_reported(request, home, kept),
             *_copied(request, rows),
@@ -189,7 +189,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         ]
         if picture is not None:
             steps = [_logged(picture, request.study.name), *steps]
-    _print_comparison(verdicts.on_record(request.study, kept), rows, steps, as_json, whole)
+    _print_comparison(results.with_record(request.study, kept), rows, steps, as_json, whole)
     return 0
 
 
@@ -198,7 +198,7 @@ def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
     home = ledger.find(name, EXPERIMENTS)
     study = config.load_request(home / ledger.QUESTION, args, loads_data=False).study
     rows = ledger.read_rows(home)
-    whole = verdicts.measured(study, rows)
+    whole = results.design_completeness(study, rows)
     for message in derived_files.damage(home):
         derived_files.say(message)
     _print_comparison(study, rows, _next_steps(name, whole, rows), as_json, whole)
@@ -395,5 +395,5 @@ def _print_comparison(
     whole: Completeness,
 ) -> None:
     """Print the comparison of a study, or of the part that was asked for of a whole one."""
-    found = verdicts.judge(study, rows, completeness=whole)
-    terminal.put(json.dumps(verdicts.plain(found))) if as_json else terminal.show(verdicts.text(found, steps))
+    found = results.result_of(study, rows, completeness=whole)
+    terminal.put(json.dumps(results.as_json(found))) if as_json else terminal.show(results.as_text(found, steps))

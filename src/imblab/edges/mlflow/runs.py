@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import compare, rebalancing, table, wording
-from imblab.analysis.completeness import completeness_of, within
+from imblab.analysis import compare, rebalancing, wording
+from imblab.analysis.completeness import completeness_of, within_design
+from imblab.analysis.results import score_arrays
 from imblab.edges.mlflow import cell_runs, search_runs
 from imblab.edges.palette import BASELINE_SLOTS, STRATEGY_COLOURS, colour_slots
 from imblab.result import Completeness, Evaluation
@@ -126,7 +127,7 @@ def describe_runs(
     families = _families(study, rows, list(extras.specs))
     tables = list(extras.specs) or list(dict.fromkeys(row.dataset for row in rows))
     whole = completeness_of(study, tables, rows)
-    verdicts, lead = _told(study, within(study, tables, rows), whole, extras)
+    verdicts, lead = _told(study, within_design(study, tables, rows), whole, extras)
     shared = {"imblab.study": study.name, "imblab.config": fingerprint(mapping), "imblab.primary": study.primary}
     shared["imblab.complete"] = str(extras.judged and bool(rows) and whole.is_complete).lower()
     counts = {"imblab.evaluations": f"{whole.evaluated if extras.judged else 'running'} of {whole.asked}"}
@@ -191,7 +192,8 @@ def verdict_sentences(study: Study, rows: Sequence[Evaluation], timed: Collectio
     -------
     dict
     """
-    found = compare.contrasts(table.tidy(rows), study, timed)
+    named = replace(study, datasets={**study.datasets, **{name: {"time": True} for name in timed}})
+    found = compare.contrasts(score_arrays(named, rows), named)
     families = [tuple(pair) for pair in found[["dataset", "learner"]].drop_duplicates().to_numpy().tolist()]
     return dict(zip(families, wording.describe_contrasts(found, study), strict=False)) if families else {}
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import evidence
-from imblab.analysis.claims import primary
 from imblab.analysis.methods import named
 from imblab.core import estimator_specs, measures
 from imblab.edges.figures import Axes, Curve, Figure, Marks, Scale, draw_curves, place_in_plot
@@ -193,7 +192,7 @@ def _loud(source: Source, dataset: str, learner: str, found: Mapping[str, curves
     """Whose bands are drawn at once: of all where they are few, else of a baseline and of the best other arm."""
     if len(found) <= FEW:
         return set(found)
-    sign = 1 if primary(source.study).greater_is_better else -1
+    sign = 1 if source.study.primary_measure.greater_is_better else -1
     own = of(source.summary, dataset, learner)
     means = {s: sign * float(m) for s, m in zip(own.strategy, own["mean"], strict=True) if s in found and m == m}
     others = [s for s in means if s not in BASELINES]

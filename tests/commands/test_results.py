@@ -6,8 +6,7 @@ import pytest
 import yaml
 
 from imblab.cli import main
-from imblab.commands import verdicts
-from imblab.edges import config, ledger
+from imblab.edges import ledger
 
 WORDS = ("learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke", "tracking=none", "runner.n_jobs=1")
 
@@ -81,11 +80,3 @@ def test_claims_changed_by_hand_or_on_the_command_line_are_exploratory(done, cap
     assert "exploratory" not in capsys.readouterr().out
     assert question.read_text() == before
     assert (done / ledger.ROWS).read_bytes() == rows
-
-
-def test_sources_may_be_given(done):
-    study = config.parse_study(ledger.read_study(done))
-    rows = ledger.read_rows(done)
-    assert verdicts.judge(study, rows, dict.fromkeys(("ecoli3", "yeast4", "yeast6"), "one")).across == ()
-    (across,) = verdicts.judge(study, rows, {}).across
-    assert across.sources == ("ecoli3", "yeast4", "yeast6")

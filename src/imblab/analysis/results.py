@@ -1,0 +1,142 @@
+"""The result of a study from its evaluations: arrays of scores, contrasts, summary and sentences, each made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from imblab.analysis import across_datasets, compare, paired, wording
+from imblab.analysis.completeness import completeness_of, within_design
+from imblab.analysis.summary import summarise
+from imblab.errors import StudyError
+from imblab.result import Completeness, Evaluation, Family, FamilyScores, StudyResult
+from imblab.study import Study, key_of
+
+
+def build_result(
+    study: Study,
+    evaluations: Iterable[Evaluation],
+    parents: Mapping[str, str] | None = None,
+    completeness: Completeness | None = None,
+) -> StudyResult:
+    """Build the result of a study; there is no verdict before its design is complete.
+
+    Parameters
+    ----------
+    study : Study
+        Its data sets under the names that evaluations have. Contrasts that are not in ``claims.registered`` are
+        exploratory.
+    evaluations : iterable of Evaluation
+        In any order; those beyond the design are counted and left out.
+    parents : mapping of str to str, optional
+        The parent data set of each data set; one that is not named is its own.
+    completeness : Completeness, optional
+        Of the full study, where ``study`` and ``evaluations`` are a part of it; by default theirs.
+
+    Returns
+    -------
+    StudyResult
+
+    Raises
+    ------
+    StudyError
+        If evaluations of one fold rest on different splits, or a cell has two evaluations.
+
+    Examples
+    --------
+    >>> from imblab.study import Learner, Measure, Strategy
+    >>> study = Study("s", 0, {"toy": {}}, (Learner("knn", {}),), (Strategy("none"),), (Measure("mcc", "", "label"),))
+    >>> build_result(study, []).sentences[0]
+    'Incomplete: 0 of 5 evaluations are there. No verdict before the design is complete.'
+    """
+    evaluations = list(evaluations)
+    # A study made in Python before its tables were part of study.yaml names no data set.
+    names = list(study.datasets) or list(dict.fromkeys(e.dataset for e in evaluations))
+    completeness = completeness or completeness_of(study, names, evaluations)
+    ordered = sort_evaluations(study, within_design(study, names, evaluations))
+    scores = score_arrays(study, ordered)
+    estimates = paired.estimate_all(scores, study)
+    contrasts = compare.contrasts(scores, study, estimates, incomplete=completeness.reason)
+    summary = summarise(scores, study, estimates)
+    across: tuple[across_datasets.Across, ...] = ()
+    sentences = completeness.sentences()
+    if completeness.is_complete:
+        across = tuple(across_datasets.across(scores, study, parents or {}))
+        verdicts = wording.describe_contrasts(contrasts, study)
+        sentences = (*verdicts, *(wording.describe_across(each, study) for each in across)) or sentences
+    return StudyResult(study, tuple(ordered), completeness, scores, contrasts, summary, across, sentences)
+
+
+def sort_evaluations(study: Study, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """Sort evaluations by data set, learner and strategy in the order of the study, then by repeat and fold.
+
+    Names that the study does not have follow the others in alphabetical order.
+    """
+    ranks = [
+        {name: i for i, name in enumerate(names)}
+        for names in (study.datasets, study.learner_names, study.strategy_names)
+    ]
+
+    def place(evaluation: Evaluation) -> tuple[tuple[int, str] | int, ...]:
+        names = (evaluation.dataset, evaluation.learner, evaluation.strategy)
+        ranked = ((rank.get(name, len(rank)), name) for rank, name in zip(ranks, names, strict=True))
+        return (*ranked, evaluation.repeat, evaluation.fold)
+
+    return sorted(evaluations, key=place)
+
+
+def score_arrays(study: Study, evaluations: Iterable[Evaluation]) -> dict[Family, FamilyScores]:
+    """Arrange evaluations as arrays, one per data set and learner, in the order of the study.
+
+    Raises
+    ------
+    StudyError
+        If evaluations of one fold rest on different splits, or a cell has two evaluations.
+    """
+    ordered = sort_evaluations(study, evaluations)
+    _check_comparable(ordered)
+    families: dict[Family, dict[str, dict[tuple[int, int], Evaluation]]] = {}
+    for evaluation in ordered:
+        family = families.setdefault((evaluation.dataset, evaluation.learner), {})
+        family.setdefault(evaluation.strategy, {})[evaluation.repeat, evaluation.fold] = evaluation
+    protocol = study.protocol
+    design = {(repeat, fold) for repeat in range(protocol.repeats) for fold in range(protocol.outer_folds)}
+    measures = list(dict.fromkeys(name for evaluation in ordered for name in evaluation.scores))
+    return {family: _family_scores(*family, cells, design, measures) for family, cells in families.items()}
+
+
+def _family_scores(
+    dataset: str,
+    learner: str,
+    cells: Mapping[str, Mapping[tuple[int, int], Evaluation]],
+    design: set[tuple[int, int]],
+    measures: Sequence[str],
+) -> FamilyScores:
+    folds = tuple(sorted(design.union(*cells.values())))
+    rows = tuple(tuple(by_fold.get(fold) for fold in folds) for by_fold in cells.values())
+    scored = [[e.scores if e is not None and e.status == "ok" else {} for e in row] for row in rows]
+    values = {m: np.array([[s.get(m) for s in row] for row in scored], dtype=np.float64) for m in measures}
+    counts = [
+        np.array([[None if e is None else getattr(e, name) for e in row] for row in rows], dtype=np.float64)
+        for name in ("n_train", "n_test")
+    ]
+    return FamilyScores(dataset, learner, tuple(cells), folds, values, rows, *counts)
+
+
+def _check_comparable(evaluations: Iterable[Evaluation]) -> None:
+    """Refuse different test rows under one fold number, and two evaluations of one cell."""
+    seen: set[str] = set()
+    first: dict[tuple[str, int, int], Evaluation] = {}
+    for b in evaluations:
+        a = first.setdefault((b.dataset, b.repeat, b.fold), b)
+        if a.split_fingerprint != b.split_fingerprint:
+            raise StudyError(
+                f"fold {b.fold} of repeat {b.repeat} of {b.dataset!r} is split as {a.split_fingerprint!r} in "
+                f"'{a.learner}/{a.strategy}' and as {b.split_fingerprint!r} in '{b.learner}/{b.strategy}'; only "
+                "results on the same rows may be compared. Run both again in one study."
+            )
+        key = key_of(b.dataset, b.learner, b.strategy, b.repeat, b.fold)
+        if key in seen:
+            raise StudyError(f"cell {key!r} has two evaluations; a cell has one. Remove one of them.")
+        seen.add(key)
