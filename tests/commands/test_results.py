@@ -54,7 +54,7 @@ def test_json_holds_the_contrasts_and_what_is_said_across_sources(capsys):
     (row,) = across["contrasts"]
     assert row["mean"] == pytest.approx((means["ecoli3"] + (means["yeast4"] + means["yeast6"]) / 2) / 2)
     assert row["verdict"] == "untested"
-    assert found["sentences"][-1].startswith("across 2 sources, logistic: no test over 2 sources")
+    assert found["sentences"][-1].startswith("across 2 parent data sets, logistic: no test over 2")
 
 
 def test_the_terminal_says_why_there_is_no_test(capsys):
