@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,6 +167,141 @@ def _plain(value: Scalar) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Knob:
+    """Something of a strategy that can be fixed or searched.
+
+    Attributes
+    ----------
+    name : str
+    place : {"sampler", "fit", "probabilities", "decision"}
+        Where it acts. Knobs of the sampler and of the fit need a fit for each value; the others are applied to
+        predictions.
+    parameters : tuple of str
+        Constructor parameters of a sampler that it may stand for.
+    rule : str
+        What its values must be, as a sentence.
+    example : str
+    low, high : float
+        Bounds of its numbers; ``high`` belongs to them.
+    includes_low : bool
+        Whether ``low`` belongs to them.
+    whole : bool
+        Whether its numbers are whole.
+    words : tuple of str
+        Texts that it may be.
+    """
+
+    name: str
+    place: str
+    parameters: tuple[str, ...] = ()
+    rule: str = ""
+    example: str = ""
+    low: float = 0.0
+    high: float = math.inf
+    includes_low: bool = False
+    whole: bool = False
+    words: tuple[str, ...] = ()
+
+
+#: The knobs that every strategy may have, in the declared order. Any other parameter of a sampler's constructor is a
+#: knob as soon as it has a space.
+KNOBS = {
+    knob.name: knob
+    for knob in (
+        Knob(
+            "ratio",
+            "sampler",
+            ("sampling_strategy",),
+            "a ratio lies above 0 and at most at 1 (minority to majority)",
+            "0.5",
+            high=1.0,
+        ),
+        Knob(
+            "k",
+            "sampler",
+            ("k_neighbors", "n_neighbors"),
+            "k is a whole number, at least 1",
+            "5",
+            low=1.0,
+            includes_low=True,
+            whole=True,
+        ),
+        Knob("weight", "fit", (), "a weight is above 0, or 'balanced'", "10", words=("balanced",)),
+        Knob("calibration", "probabilities"),
+        Knob("threshold", "decision", (), "a threshold lies from 0 to 1", "0.5", high=1.0, includes_low=True),
+    )
+}
+#: The knobs each of whose values needs a fit; they stand under these names among the params of an evaluation.
+FITTED_KNOBS = tuple(knob.name for knob in KNOBS.values() if knob.place in ("sampler", "fit"))
+#: Prefixes of the further knobs of the sampler and of the learner's parameters among the params of an evaluation.
+SAMPLER_PREFIX, LEARNER_PREFIX = "sampler.", "learner."
+
+
+def in_declared_order(names: Iterable[str]) -> list[str]:
+    """Sort names of params: ratio, k, weight, the further knobs of the sampler by name, then all others by name.
+
+    Examples
+    --------
+    >>> in_declared_order({"learner.C", "sampler.m_neighbors", "k", "ratio"})
+    ['ratio', 'k', 'sampler.m_neighbors', 'learner.C']
+    """
+    position = {name: i for i, name in enumerate(FITTED_KNOBS)}
+    return sorted(names, key=lambda n: (position.get(n, len(position)), not n.startswith(SAMPLER_PREFIX), n))
+
+
+@dataclass(frozen=True, slots=True)
+class SearchMethod:
+    """A way to choose candidates.
+
+    Attributes
+    ----------
+    name : str
+    sentence : str
+        What it does, with ``{n}`` for the number of trials.
+    sampler : str
+        A class of ``optuna.samplers``; empty for the full grid.
+    options : mapping
+        Parameters of the class, in addition to the seed.
+    is_adaptive : bool
+        Whether a candidate depends on the values of those before it.
+    """
+
+    name: str
+    sentence: str
+    sampler: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    is_adaptive: bool = False
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it draws a number of candidates instead of listing all."""
+        return bool(self.sampler)
+
+
+#: The search methods by name; a further sampler of Optuna is one more line.
+SEARCH_METHODS = {
+    method.name: method
+    for method in (
+        SearchMethod("grid", "every candidate of the grid was tried"),
+        SearchMethod("random", "{n} candidates were drawn at random", "RandomSampler"),
+        SearchMethod(
+            "qmc",
+            "{n} candidates were drawn from a scrambled quasi-Monte Carlo sequence",
+            "QMCSampler",
+            {"scramble": True},
+        ),
+        SearchMethod(
+            "tpe",
+            "{n} candidates were proposed by the tree-structured Parzen estimator of Optuna (multivariate)",
+            "TPESampler",
+            {"multivariate": True, "n_startup_trials": 10},
+            is_adaptive=True,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Learner:
     """A classifier family.
 
@@ -209,8 +345,8 @@ class Strategy:
         Weight of a positive relative to a negative row.
     threshold : float, "tuned" or mapping
         A row is called positive iff p >= threshold.
-    space : mapping of {"ratio", "k", "weight", "threshold"} to Axis
-        The knobs that are searched.
+    space : mapping of str to Axis
+        The knobs that are searched: of :data:`KNOBS`, and further parameters of the sampler by their names.
     ratio : float or None
         imbalanced-learn's float ``sampling_strategy``: n_minority / n_majority afterwards.
     k : int or None
@@ -299,7 +435,8 @@ class Tuning:
 
     Attributes
     ----------
-    method : {"grid", "random", "qmc", "tpe"}
+    method : str
+        A name of :data:`SEARCH_METHODS`.
     n_trials : int or None
         Number of trials; a grid has none.
     tune_learner : bool
@@ -312,6 +449,11 @@ class Tuning:
     n_trials: int | None = None
     tune_learner: bool = False
     prune: bool = False
+
+    @property
+    def search_method(self) -> SearchMethod:
+        """The row of :data:`SEARCH_METHODS`."""
+        return SEARCH_METHODS[self.method]
 
 
 @dataclass(frozen=True, slots=True)

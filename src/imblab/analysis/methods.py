@@ -18,12 +18,6 @@ _MEASURE_LABELS = {
     "g_mean": "G-mean",
     "brier": "Brier score",
 }
-_SEARCH_CLAUSES = {
-    "grid": "every candidate of the grid was tried",
-    "random": "{n} candidates were drawn at random",
-    "qmc": "{n} candidates were drawn from a scrambled quasi-Monte Carlo sequence",
-    "tpe": "{n} candidates were proposed by the tree-structured Parzen estimator of Optuna (multivariate)",
-}
 
 
 def named(measure: str) -> str:
@@ -141,7 +135,7 @@ def _tuning(study: Study) -> str:
         knobs = "Knobs and parameters of the learners" if tuning.tune_learner else "Knobs"
         text = (
             f"{knobs} were chosen in each outer training part by the inner {named(study.primary)}, {value}: "
-            f"{_SEARCH_CLAUSES[tuning.method].format(n=tuning.n_trials)}. "
+            f"{tuning.search_method.sentence.format(n=tuning.n_trials)}. "
         )
     if any(s.threshold == "tuned" for s in study.strategies):
         measure = named(study.primary if is_counted else protocol.threshold_measure)

@@ -14,7 +14,7 @@ from imblab.analysis import rebalancing
 from imblab.analysis.paired import BASELINES, Estimates, estimate_all
 from imblab.result import Evaluation, Family, FamilyScores
 from imblab.stats.paired_tests import Estimate
-from imblab.study import Scalar, Study
+from imblab.study import Scalar, Study, in_declared_order
 
 
 def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Estimates | None = None) -> pd.DataFrame:
@@ -164,10 +164,9 @@ def _knobs(scored: Sequence[Evaluation]) -> str:
     for evaluation in scored:
         for name, value in evaluation.params.items():
             values.setdefault(name, []).append(value)
-    first = [name for name in ("ratio", "k", "weight") if name in values]
     return ", ".join(
         f"{name} {spread(values[name])}" + (f" in {len(values[name])} folds" if len(values[name]) < len(scored) else "")
-        for name in (*first, *sorted(set(values) - set(first)))
+        for name in in_declared_order(values)
     )
 
 

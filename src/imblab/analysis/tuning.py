@@ -11,10 +11,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.result import Evaluation
-from imblab.study import Scalar
-
-#: Knobs in the order in which they are named; parameters of learners follow by name.
-FIRST = ("ratio", "k", "weight")
+from imblab.study import Scalar, in_declared_order
 
 
 def response(rows: Iterable[Evaluation]) -> pd.DataFrame:
@@ -162,23 +159,11 @@ def chosen(frame: pd.DataFrame) -> pd.DataFrame:
     for arm, rows in frame[frame.status == "ok"].groupby(["dataset", "learner", "strategy"], sort=False):
         if rows.candidates.max() <= 1:
             continue
-        for knob in ordered({name for params in rows.params for name in params}):
+        for knob in in_declared_order({name for params in rows.params for name in params}):
             counts = Counter(params[knob] for params in rows.params if knob in params)
             values = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
             records.append((*arm, knob, tuple(values), values[0][1] / len(rows), len(rows)))
     return pd.DataFrame(records, columns=["dataset", "learner", "strategy", "knob", "values", "agreement", "cells"])
-
-
-def ordered(knobs: Iterable[str]) -> list[str]:
-    """Knobs in the order in which they are named.
-
-    Examples
-    --------
-    >>> ordered({"learner.C", "k", "ratio"})
-    ['ratio', 'k', 'learner.C']
-    """
-    known = set(knobs)
-    return [k for k in FIRST if k in known] + sorted(known - set(FIRST))
 
 
 def received(rows: Sequence[Evaluation]) -> float:
@@ -211,4 +196,4 @@ def _pooled(rows: pd.DataFrame, function: Callable[..., Any]) -> float:
 
 
 def _key(params: Any) -> tuple[tuple[str, Scalar], ...]:
-    return tuple((name, params[name]) for name in ordered(params))
+    return tuple((name, params[name]) for name in in_declared_order(params))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from imblab.core import calibration, estimator_specs, own_code, sampling, spaces, thresholds
+from imblab.core import calibration, estimator_specs, own_code, sampling, search, thresholds
 from imblab.core.splits import RowPair
 from imblab.errors import ConfigError
 from imblab.study import (
@@ -85,9 +85,9 @@ def address(cell: Cell, study: Study, dataset: Dataset) -> str:
     asked = {
         "seed": study.seed + cell.split.repeat,
         "learner": learner.make,
-        "axes": {n: a.text() for n, a in spaces.axes(strategy, learner, study.tuning.tune_learner).items()},
+        "axes": {n: a.text() for n, a in search.searched_axes(strategy, learner, study.tuning.tune_learner).items()},
         "knobs": [strategy.sampler, strategy.ratio, strategy.k, strategy.weight, strategy.threshold],
-        "cuts": spaces.cuts(strategy),
+        "cuts": search.threshold_grid(strategy),
         "protocol": [protocol.outer_folds, protocol.inner_folds, protocol.inner, protocol.gap],
         "thresholds": [protocol.thresholds, protocol.threshold_measure],
         "search": [study.tuning.method, study.tuning.n_trials, study.tuning.prune],

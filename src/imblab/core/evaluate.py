@@ -23,7 +23,6 @@ from imblab.core import (
     own_code,
     preparation,
     search,
-    spaces,
     thresholds,
 )
 from imblab.core.fitting import FitFailed, FitRequest, Prediction
@@ -72,7 +71,7 @@ class Task:
     def __post_init__(self) -> None:
         cell = self.cell
         object.__setattr__(self, "sampler", sampler_for_columns(cell.strategy.sampler, self.dataset))
-        axes = spaces.axes(cell.strategy, cell.learner, self.study.tuning.tune_learner)
+        axes = search.searched_axes(cell.strategy, cell.learner, self.study.tuning.tune_learner)
         object.__setattr__(self, "axes", axes)
 
     @property
@@ -178,7 +177,7 @@ def _find_outcome(task: Task) -> _Outcome:
     if reason := task.barrier:
         return _Outcome("inapplicable", reason)
     trials = tune(task)
-    winner = search.best(trials, task.primary.greater_is_better) or only_candidate(trials)
+    winner = search.best_trial(trials, task.primary.greater_is_better) or only_candidate(trials)
     if winner is None:
         return _Outcome(*_reason_without_winner(trials), trials=trials)
     split = task.cell.split
@@ -222,7 +221,7 @@ def list_candidates(task: Task) -> tuple[Trial, ...]:
     tuple of Trial
         Empty where every candidate depends on the values of those before it.
     """
-    if task.axes and task.study.tuning.method == "tpe":
+    if task.axes and task.study.tuning.search_method.is_adaptive:
         return ()
     return _search_trials(task, lambda params: Trial(params, 0.0, None))
 
@@ -255,13 +254,13 @@ def _search_trials(task: Task, judge: search.Judge) -> tuple[Trial, ...]:
         reason = design.obstacle(params, task.sampler, where) or _no_probability(task, params)
         return Trial(params, None, None, "inapplicable", reason) if reason else judge(params)
 
-    better = task.primary.greater_is_better
-    return search.run(task.axes, spaces.fixed(task.cell.strategy), task.study.tuning, task.seed, better, judged)
+    fixed, better = search.fixed_knobs(task.cell.strategy), task.primary.greater_is_better
+    return search.run_search(task.axes, fixed, task.study.tuning, task.seed, better, judged)
 
 
 def _no_probability(task: Task, params: Mapping[str, Scalar]) -> str | None:
     """Why a learner that loses its probabilities by a tuned parameter is no candidate."""
-    if not any(name.startswith(spaces.LEARNER) for name in params) or task.scale(params) == PROBABILITY:
+    if not search.learner_params(params) or task.scale(params) == PROBABILITY:
         return None
     asks = {
         f"primary {task.primary.name!r}": task.primary.needs == "probability",
@@ -355,7 +354,7 @@ def _value_to_reach(task: Task, known: Sequence[Trial]) -> float | None:
     learned = calibration.is_learned(task.cell.strategy.calibration)  # no fold is known before all are
     if not task.study.tuning.prune or learned or not measures.is_monotone(measure):
         return None
-    found = search.best(known, measure.greater_is_better)
+    found = search.best_trial(known, measure.greater_is_better)
     return found.value if found else None
 
 
@@ -364,7 +363,7 @@ def _judge_candidate(task: Task, params: Mapping[str, Scalar], bar: float | None
         return Trial(params, None, _fixed_threshold(task))
     rule, folds = _threshold_rule(task)[0], list[thresholds.Fold]()
     for i, (fit, validate) in enumerate(task.pairs):
-        if bar is not None and folds and _best_reachable_value(task, params, folds, rule) < bar - search.TIE:
+        if bar is not None and folds and _best_reachable_value(task, params, folds, rule) < bar - search.TIE_TOLERANCE:
             return Trial(params, None, None, "pruned", f"cannot reach {bar:.6g} after {i} inner folds")
         try:
             folds.append(_validation_fold(task, params, fit, validate))
@@ -410,7 +409,7 @@ def _best_reachable_value(
 
 def _threshold_rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
     """The threshold rule of the strategy and the cuts it may choose from."""
-    own = spaces.cuts(task.cell.strategy)
+    own = search.threshold_grid(task.cell.strategy)
     if own is not None:
         return "tuned", own
     return thresholds.settled(task.cell.strategy.threshold), task.study.protocol.thresholds

@@ -19,9 +19,8 @@ from sklearn import get_config, set_config
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 
-from imblab.core import estimator_specs, own_code, prediction_checks
+from imblab.core import estimator_specs, own_code, prediction_checks, search
 from imblab.core.preparation import PreparedRows, row_digest
-from imblab.core.spaces import LEARNER
 from imblab.core.splits import RowPair
 from imblab.errors import foreign_reason
 from imblab.study import DECISION_VALUE, Choice, Dataset, Learner, Make, Scalar, Tuning, fingerprint
@@ -264,8 +263,8 @@ def with_tuned_params(learner: Make, params: Mapping[str, Scalar]) -> Make:
     >>> tuned({"_target_": "sklearn.svm.SVC"}, {"ratio": 0.5, "learner.C": 2.0})
     {'_target_': 'sklearn.svm.SVC', 'C': 2.0}
     """
-    found = {name.removeprefix(LEARNER): value for name, value in params.items() if name.startswith(LEARNER)}
-    return {**learner, **found} if found else learner
+    values = search.learner_params(params)
+    return {**learner, **values} if values else learner
 
 
 def _resample(atom: FitRequest, prepared: PreparedRows) -> tuple[np.ndarray, np.ndarray]:
@@ -421,7 +420,7 @@ def shared_rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
     >>> rounds(booster, Tuning("grid", tune_learner=True)), rounds(booster, Tuning("tpe", 5, tune_learner=True))
     ((50, 100), ())
     """
-    if not learner.staged or not tuning.tune_learner or tuning.method != "grid":
+    if not learner.staged or not tuning.tune_learner or tuning.search_method.is_drawn:
         return ()
     axis = learner.space.get(learner.staged["parameter"])
     return tuple(int(n) for n in axis.values) if isinstance(axis, Choice) else ()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imblab.core import calibration, evaluate, search, spaces
+from imblab.core import calibration, evaluate, search
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitRequest, FitSharing, Prediction
 from imblab.study import Choice, Scalar, Strategy, Study
@@ -162,7 +162,7 @@ def _known_winner(task: Task, look_up: GetPrediction) -> Mapping[str, Scalar] | 
     except _NotStored:
         lone = [t.params for t in evaluate.list_candidates(task) if t.status == "ok"]
         return lone[0]
-    found = search.best(trials, task.primary.greater_is_better) or evaluate.only_candidate(trials)
+    found = search.best_trial(trials, task.primary.greater_is_better) or evaluate.only_candidate(trials)
     return found.params if found else None
 
 
@@ -193,7 +193,7 @@ def strategy_facts(study: Study) -> Iterator[dict[str, Any]]:
         yield {
             "name": strategy.name,
             "candidates": max(_candidate_counts(study, strategy)),
-            "axes": {**shown, **spaces.fixed(strategy), **({"calibration": kind} if kind else {})},
+            "axes": {**shown, **search.fixed_knobs(strategy), **({"calibration": kind} if kind else {})},
             "weight": shown.get("weight", strategy.weight),
             "threshold": shown.get("threshold", strategy.threshold),
         }
@@ -201,9 +201,9 @@ def strategy_facts(study: Study) -> Iterator[dict[str, Any]]:
 
 def _candidate_counts(study: Study, strategy: Strategy) -> Iterator[int]:
     for learner in study.learners:
-        axes = spaces.axes(strategy, learner, study.tuning.tune_learner)
-        drawn = bool(axes) and study.tuning.method != "grid"
-        yield (study.tuning.n_trials if drawn else spaces.size(axes)) or 0
+        axes = search.searched_axes(strategy, learner, study.tuning.tune_learner)
+        drawn = bool(axes) and study.tuning.search_method.is_drawn
+        yield (study.tuning.n_trials if drawn else search.grid_size(axes)) or 0
 
 
 def _inapplicable(task: Task, params: Mapping[str, Scalar] | None, reason: str) -> Inapplicable:

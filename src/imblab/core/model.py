@@ -60,7 +60,7 @@ def choose_params(task: Task) -> tuple[Trial, int]:
     if reason := task.barrier:
         raise FitFailed(reason)
     trials = evaluate.tune(task)
-    winner = search.best(trials, task.primary.greater_is_better) or evaluate.only_candidate(trials)
+    winner = search.best_trial(trials, task.primary.greater_is_better) or evaluate.only_candidate(trials)
     if winner is None or winner.threshold is None:
         reasons = dict.fromkeys(t.reason for t in trials if t.reason)
         raise FitFailed("no candidate has a value: " + "; ".join(list(reasons)[:3]))

@@ -1,53 +1,216 @@
-"""Asking for candidates: a grid in the declared order, or Optuna's samplers, one sequential study a cell.
+"""The search of a strategy's knobs: which axes are searched, in which order, and which candidates are judged.
 
-The only module that knows Optuna. Candidates are asked, judged and told one by one, in memory, with one seed; a
+The declared order is ratio, k, weight, then the further knobs of the sampler by name, then the parameters of the
+learner by name. Thresholds are not an axis: they are swept on the same fits.
+
+The only module that uses Optuna. Candidates are asked for, judged and told one by one, in memory, with one seed. A
 repeated candidate is told its known value without a fit; an inapplicable or failed one is told FAIL and uses up its
 trial.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from itertools import pairwise, product
+from typing import TYPE_CHECKING, cast
 
-from imblab.core import spaces
 from imblab.result import Trial
-from imblab.study import Axis, Choice, Scalar, Tuning
+from imblab.study import (
+    FITTED_KNOBS,
+    LEARNER_PREFIX,
+    SAMPLER_PREFIX,
+    Axis,
+    Choice,
+    Interval,
+    Learner,
+    Scalar,
+    Strategy,
+    Tuning,
+    in_declared_order,
+)
 
 if TYPE_CHECKING:
     import optuna
 
-#: Values closer than this are tied: the first candidate in the declared order wins.
-TIE = 1e-12
+#: Values closer than this are tied: the first candidate in the declared order wins. Listed numbers are one value.
+TIE_TOLERANCE = 1e-12
 
 Judge = Callable[[Mapping[str, Scalar]], Trial]
 
 
-def run(
-    searched: Mapping[str, Axis],
-    still: Mapping[str, Scalar],
+def searched_axes(strategy: Strategy, learner: Learner, tune_learner: bool) -> dict[str, Axis]:
+    """Return the searched axes of a strategy with a learner, in the declared order.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    learner : Learner
+    tune_learner : bool
+        Whether the space of the learner is searched too.
+
+    Returns
+    -------
+    dict of str to Axis
+        By the name among the params of an evaluation; empty if nothing is searched.
+
+    Examples
+    --------
+    >>> space = {"m_neighbors": Choice((5, 10)), "k": Choice((3, 5)), "ratio": Choice((0.5,))}
+    >>> searched_axes(Strategy("s", space=space), Learner("l", {}), False).keys()
+    dict_keys(['ratio', 'k', 'sampler.m_neighbors'])
+    """
+    axes = {param_name(knob): axis for knob, axis in strategy.space.items() if knob != "threshold"}
+    if tune_learner:
+        axes |= {LEARNER_PREFIX + name: axis for name, axis in learner.space.items()}
+    return {name: axes[name] for name in in_declared_order(axes)}
+
+
+def param_name(knob: str) -> str:
+    """Return the name of a strategy's knob among the params of an evaluation."""
+    return knob if knob in FITTED_KNOBS else SAMPLER_PREFIX + knob
+
+
+def fixed_knobs(strategy: Strategy) -> dict[str, Scalar]:
+    """Return the knobs that a strategy holds fixed; those that it does not have are absent.
+
+    Examples
+    --------
+    >>> fixed_knobs(Strategy("s", ratio=0.5, weight="balanced"))
+    {'ratio': 0.5, 'weight': 'balanced'}
+    """
+    return {knob: getattr(strategy, knob) for knob in FITTED_KNOBS if getattr(strategy, knob) is not None}
+
+
+def complete_params(fixed: Mapping[str, Scalar], searched: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Join fixed and searched knobs in the declared order.
+
+    Examples
+    --------
+    >>> complete_params({"k": 5}, {"ratio": 0.5, "learner.C": 1.0})
+    {'ratio': 0.5, 'k': 5, 'learner.C': 1.0}
+    """
+    params = {**fixed, **searched}
+    return {name: params[name] for name in in_declared_order(params)}
+
+
+def learner_params(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the parameters of the learner among params, by their own names.
+
+    Examples
+    --------
+    >>> learner_params({"ratio": 0.5, "learner.C": 2.0})
+    {'C': 2.0}
+    """
+    prefix = LEARNER_PREFIX
+    return {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
+
+
+def grid_candidates(axes: Mapping[str, Axis]) -> list[dict[str, Scalar]]:
+    """Return the product of listed axes; the last axis varies fastest, repeated candidates appear once.
+
+    Raises
+    ------
+    TypeError
+        If an axis is an interval (such a configuration is refused before).
+
+    Examples
+    --------
+    >>> grid_candidates({"ratio": Choice((0.5, 1.0)), "k": Choice((3, 5))})[1]
+    {'ratio': 0.5, 'k': 5}
+    >>> grid_candidates({})
+    [{}]
+    """
+    values = []
+    for name, axis in axes.items():
+        if isinstance(axis, Interval):
+            raise TypeError(f"axis {name!r} is an interval; a grid needs listed values")
+        values.append(axis.values)
+    unique = dict.fromkeys(product(*values))
+    return [dict(zip(axes, combination, strict=True)) for combination in unique]
+
+
+def grid_size(axes: Mapping[str, Axis]) -> int | None:
+    """Return the number of candidates of a grid; None if an axis is continuous.
+
+    Examples
+    --------
+    >>> grid_size({"ratio": Choice((0.5, 1.0)), "k": Choice((3, 5))})
+    4
+    """
+    if any(isinstance(axis, Interval) for axis in axes.values()):
+        return None
+    return len(grid_candidates(axes))
+
+
+def find_repeated(values: Sequence[Scalar], absolute: bool = True) -> tuple[Scalar, Scalar] | None:
+    """Find two listed values that are one: equal, whatever their type, or numbers within 1e-12 of each other.
+
+    Parameters
+    ----------
+    values : sequence of float, int, str or bool
+    absolute : bool, default=True
+        Whether 1e-12 is a distance. False for parameters that may be smaller: it is a share of the larger one then.
+
+    Returns
+    -------
+    (scalar, scalar) or None
+        In the order in which they are listed.
+
+    Examples
+    --------
+    >>> find_repeated((0.1, 0.30000000000000004, 0.3)), find_repeated((True, "a", 1))
+    ((0.30000000000000004, 0.3), (True, 1))
+    >>> find_repeated((1e-13, 1e-14), absolute=False)
+    """
+    texts: dict[str, int] = {}
+    for i, value in enumerate(values):
+        if isinstance(value, str) and texts.setdefault(value, i) != i:
+            return value, value
+    numbers = sorted((value, i) for i, value in enumerate(values) if not isinstance(value, str))
+    for (low, i), (high, j) in pairwise(numbers):
+        if _is_one(low, high, absolute):
+            return values[min(i, j)], values[max(i, j)]
+    return None
+
+
+def _is_one(low: float, high: float, absolute: bool) -> bool:
+    if low == high or (isinstance(low, int) and isinstance(high, int)):  # whole numbers of any length
+        return low == high
+    return math.isclose(low, high, rel_tol=TIE_TOLERANCE, abs_tol=TIE_TOLERANCE if absolute else 0.0)
+
+
+def threshold_grid(strategy: Strategy) -> tuple[float, ...] | None:
+    """Return the thresholds that a strategy itself lists, if it does."""
+    axis = strategy.space.get("threshold")
+    return tuple(float(v) for v in axis.values) if isinstance(axis, Choice) else None
+
+
+def run_search(
+    axes: Mapping[str, Axis],
+    fixed: Mapping[str, Scalar],
     tuning: Tuning,
     seed: int,
     greater_is_better: bool,
     judge: Judge,
 ) -> tuple[Trial, ...]:
-    """Judge the candidates that a search asks for.
+    """Judge the candidates that a search method asks for.
 
     Parameters
     ----------
-    searched : mapping of str to Axis
+    axes : mapping of str to Axis
         In the declared order; empty for a single fixed candidate.
-    still : mapping
-        Knobs that do not move.
+    fixed : mapping
+        Knobs that are not searched.
     tuning : Tuning
     seed : int
         ``seed + repeat`` of the cell.
     greater_is_better : bool
         Direction of the primary measure.
     judge : callable
-        Takes complete params, gives a :class:`~imblab.result.Trial`.
+        Takes complete params, returns a :class:`~imblab.result.Trial`.
 
     Returns
     -------
@@ -58,30 +221,20 @@ def run(
     --------
     >>> def judge(params):
     ...     return Trial(params, float(params["k"]), 0.5)
-    >>> [t.params["k"] for t in run({"k": Choice((3, 5))}, {}, Tuning(), 0, True, judge)]
+    >>> [t.params["k"] for t in run_search({"k": Choice((3, 5))}, {}, Tuning(), 0, True, judge)]
     [3, 5]
     """
-    if tuning.method == "grid" or not searched:
-        return tuple(judge(spaces.complete(still, c)) for c in spaces.grid(searched))
-    return _ask_and_tell(searched, still, tuning, seed, greater_is_better, judge)
+    if not tuning.search_method.is_drawn or not axes:
+        return tuple(judge(complete_params(fixed, candidate)) for candidate in grid_candidates(axes))
+    return _ask_and_tell(axes, fixed, tuning, seed, greater_is_better, judge)
 
 
-def best(trials: Iterable[Trial], greater_is_better: bool) -> Trial | None:
-    """The winner: the first whose value is within 1e-12 of the best.
-
-    Parameters
-    ----------
-    trials : iterable of Trial
-    greater_is_better : bool
-
-    Returns
-    -------
-    Trial or None
-        None where no trial has a value.
+def best_trial(trials: Iterable[Trial], greater_is_better: bool) -> Trial | None:
+    """Return the first trial whose value is within 1e-12 of the best; None if no trial has a value.
 
     Examples
     --------
-    >>> best([Trial({"k": 3}, 0.5, 0.5), Trial({"k": 5}, 0.5 + 1e-13, 0.5)], True).params
+    >>> best_trial([Trial({"k": 3}, 0.5, 0.5), Trial({"k": 5}, 0.5 + 1e-13, 0.5)], True).params
     {'k': 3}
     """
     sign = 1.0 if greater_is_better else -1.0
@@ -89,12 +242,12 @@ def best(trials: Iterable[Trial], greater_is_better: bool) -> Trial | None:
     if not valued:
         return None
     top = max(value for value, _ in valued)
-    return next(t for value, t in valued if top - value <= TIE)
+    return next(t for value, t in valued if top - value <= TIE_TOLERANCE)
 
 
 def _ask_and_tell(
-    searched: Mapping[str, Axis],
-    still: Mapping[str, Scalar],
+    axes: Mapping[str, Axis],
+    fixed: Mapping[str, Scalar],
     tuning: Tuning,
     seed: int,
     greater_is_better: bool,
@@ -103,46 +256,38 @@ def _ask_and_tell(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    method = tuning.search_method
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = _samplers(optuna)[tuning.method](seed)
+        sampler = getattr(optuna.samplers, method.sampler)(seed=seed, **method.options)
     study = optuna.create_study(direction="maximize" if greater_is_better else "minimize", sampler=sampler)
-    known: dict[tuple[Scalar, ...], Trial] = {}
+    judged: dict[tuple[Scalar, ...], Trial] = {}
     trials = []
     for _ in range(tuning.n_trials or 0):
-        asked = study.ask()
-        params = spaces.complete(still, {name: _suggest(asked, name, axis) for name, axis in searched.items()})
+        proposal = study.ask()
+        params = complete_params(fixed, {name: _suggest(proposal, name, axis) for name, axis in axes.items()})
         address = tuple(params.values())
-        if address in known:
-            trial = replace(known[address], status="repeated")
+        if address in judged:
+            trial = replace(judged[address], status="repeated")
         else:
-            trial = known[address] = judge(params)
-        _tell(study, asked, known[address])
+            trial = judged[address] = judge(params)
+        _tell(study, proposal, judged[address])
         trials.append(trial)
     return tuple(trials)
 
 
-def _samplers(optuna: Any) -> dict[str, Callable[[int], optuna.samplers.BaseSampler]]:
-    kinds = optuna.samplers
-    return {
-        "random": lambda seed: kinds.RandomSampler(seed=seed),
-        "qmc": lambda seed: kinds.QMCSampler(seed=seed, scramble=True),
-        "tpe": lambda seed: kinds.TPESampler(seed=seed, multivariate=True, n_startup_trials=10),
-    }
-
-
-def _suggest(asked: optuna.Trial, name: str, axis: Axis) -> Scalar:
+def _suggest(proposal: optuna.Trial, name: str, axis: Axis) -> Scalar:
     if isinstance(axis, Choice):
-        return cast(Scalar, asked.suggest_categorical(name, axis.values))
+        return cast(Scalar, proposal.suggest_categorical(name, axis.values))
     if axis.integer:
-        return asked.suggest_int(name, int(axis.low), int(axis.high), log=axis.log)
-    return asked.suggest_float(name, axis.low, axis.high, log=axis.log)
+        return proposal.suggest_int(name, int(axis.low), int(axis.high), log=axis.log)
+    return proposal.suggest_float(name, axis.low, axis.high, log=axis.log)
 
 
-def _tell(study: optuna.Study, asked: optuna.Trial, trial: Trial) -> None:
+def _tell(study: optuna.Study, proposal: optuna.Trial, trial: Trial) -> None:
     import optuna
 
     if trial.status == "ok" and trial.value is not None:
-        study.tell(asked, trial.value)
+        study.tell(proposal, trial.value)
     else:
-        study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        study.tell(proposal, state=optuna.trial.TrialState.FAIL)

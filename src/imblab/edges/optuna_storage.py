@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imblab.core import spaces
+from imblab.core import search
 from imblab.errors import ImblabError, StudyError, describe, presentable
 from imblab.redaction import ambiguity, hiding, install
 from imblab.result import Evaluation, Trial
@@ -87,7 +87,7 @@ def _searched(study: Study, rows: Iterable[Evaluation]) -> Iterator[tuple[Evalua
     strategies = {strategy.name: strategy for strategy in study.strategies}
     for row in rows:
         if row.learner in learners and row.strategy in strategies:
-            axes = spaces.axes(strategies[row.strategy], learners[row.learner], study.tuning.tune_learner)
+            axes = search.searched_axes(strategies[row.strategy], learners[row.learner], study.tuning.tune_learner)
             if axes and row.trials:
                 yield row, axes
 

@@ -19,10 +19,10 @@ from imblab.edges.config.learners import learner
 from imblab.edges.config.strategies import KNOBS, strategy
 from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError, unknown
-from imblab.study import Choice, Claims, Interval, Measure, Protocol, Study, Tuning
+from imblab.study import SEARCH_METHODS, Choice, Claims, Interval, Measure, Protocol, Study, Tuning
+from imblab.text import join_words
 
 STUDY_KEYS = ("name", "seed", "primary", "dataset", "learner", "strategy", "protocol", "search", "measures", "claims")
-METHODS = ("grid", "random", "qmc", "tpe")
 NEEDS = ("label", "probability", "score", "amount")
 #: The largest design: a study is laid out in memory before it runs.
 MAX_FOLDS, MAX_REPEATS, MAX_TRIALS, MAX_CANDIDATES = 1_000, 1_000, 100_000, 1_000_000
@@ -235,27 +235,30 @@ def _gap(raw: Any) -> str | float | None:
 def _tuning(raw: Any) -> Tuning:
     _known(raw, tuple(Tuning.__dataclass_fields__), "key", "search")
     method = raw.get("method", "grid")
-    if method not in METHODS:
-        raise ConfigError(unknown("search method", str(method), METHODS, "for 'search.method'"))
+    if method not in SEARCH_METHODS:
+        raise ConfigError(unknown("search method", str(method), tuple(SEARCH_METHODS), "for 'search.method'"))
+    search_method = SEARCH_METHODS[method]
     trials = raw.get("n_trials")
-    if method != "grid" and trials is None:
+    if search_method.is_drawn and trials is None:
         raise ConfigError(
             f"'search.n_trials' is not set and the search is {method!r}; a drawn search needs a number of trials. "
             "Write for example search.n_trials=30."
         )
     if trials is not None:
         trials = _whole(trials, "search.n_trials", 1, MAX_TRIALS)
-        if method == "grid":
+        if not search_method.is_drawn:
+            drawn = join_words([m.name for m in SEARCH_METHODS.values() if m.is_drawn], "or")
             raise ConfigError(
-                f"'search.n_trials' is {trials} and the search is 'grid', which walks every candidate; a number of "
-                "trials belongs to a drawn search. Leave it out, or choose search=random, qmc or tpe."
+                f"'search.n_trials' is {trials} and the search is {method!r}, which tries every candidate; only a "
+                f"drawn search has a number of trials. Leave it out, or choose search={drawn}."
             )
     tune = check_flag(raw.get("tune_learner", False), "search.tune_learner")
     prune = check_flag(raw.get("prune", False), "search.prune")
-    if prune and method == "tpe":
+    if prune and search_method.is_adaptive:
+        others = join_words([m.name for m in SEARCH_METHODS.values() if not m.is_adaptive])
         raise ConfigError(
-            "'search.prune' is true and the search is 'tpe', which learns from every value; only grid, random and qmc "
-            "can do without some. Set search.prune=false, or choose search=grid."
+            f"'search.prune' is true and the search is {method!r}, which learns from every value; only {others} can "
+            "leave some out. Set search.prune=false, or choose search=grid."
         )
     return Tuning(method, trials, tune, prune)
 
@@ -306,7 +309,7 @@ def _agree(study: Study) -> None:
                     f"'claims.contrasts' names {name!r}, which is no strategy of the study; a contrast compares two of "
                     f"them. Add it to strategy=[...], or choose among: {', '.join(s.name for s in study.strategies)}."
                 )
-    if study.tuning.method == "grid":
+    if not study.tuning.search_method.is_drawn:
         _no_intervals(study)
         _check_candidates(study)
 

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
-from imblab.core import spaces
+from imblab.core import search
 from imblab.edges.config.checks import is_finite_number, quote
 from imblab.errors import ConfigError, describe
 from imblab.study import Axis, Choice, Interval, Scalar
@@ -83,7 +83,7 @@ def axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -
 
 def _check_distinct(values: Sequence[Scalar], where: str, absolute: bool) -> None:
     """Refuse a value that is listed twice, in whatever spelling: it would be searched and counted twice."""
-    pair = spaces.repeated(values, absolute)
+    pair = search.find_repeated(values, absolute)
     if pair is None:
         return
     first, second = (_written(Choice((value,)))[7:-1] for value in pair)

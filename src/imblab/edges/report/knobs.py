@@ -61,7 +61,7 @@ def response(source: Source) -> Section:
             note = _response_note(source, found, axis)
             blocks.append(Gallery(f"Inner {primary} against the {axis}", kept, True, note=note, vital=axis == "ratio"))
     # Only a grid asks every fold for the same candidates: nothing else has values to average and lay out.
-    grid = found if source.study.tuning.method == "grid" else found.iloc[:0]
+    grid = found if not source.study.tuning.search_method.is_drawn else found.iloc[:0]
     maps = tuple(p for p in (_map(source, own) for _, own in groups(grid, *ARM)) if p is not None)
     if maps:
         note = "The framed cell is the best; a candidate that did not apply in every fold is left empty."
@@ -138,7 +138,7 @@ def stability(source: Source) -> Section:
 
 
 def _response_note(source: Source, found: pd.DataFrame, axis: str) -> str:
-    if source.study.tuning.method != "grid":
+    if source.study.tuning.search_method.is_drawn:
         return (
             "Each dot is one candidate in one outer fold: candidates differ from fold to fold, so nothing is averaged."
         )
@@ -178,7 +178,7 @@ def _curve(source: Source, found: pd.DataFrame, dataset: str, learner: str, axis
 
 def _response_of(source: Source, found: pd.DataFrame, arm: tuple[str, str, str], axis: str) -> list[Curve]:
     """The curves of one arm, one a value of k; loose dots where candidates differ from cell to cell."""
-    if source.study.tuning.method != "grid":
+    if source.study.tuning.search_method.is_drawn:
         x, y = tuning.scattered([r for r in source.rows if (r.dataset, r.learner, r.strategy) == arm], axis)
         return [Curve(arm[2], np.array(x), np.array(y), has_dots=True, has_line=False)] if x else []
     by_k = tuning.along(of(found, *arm), axis, "k", _greater(source))

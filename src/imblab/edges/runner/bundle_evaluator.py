@@ -11,7 +11,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from imblab.core import estimator_specs, spaces, splits
+from imblab.core import estimator_specs, search, splits
 from imblab.core.evaluate import Task, evaluate_cell, inner_requests
 from imblab.core.fitting import FitRequest, FitSharing, recorded_warnings
 from imblab.core.preparation import FeatureArrays, feature_arrays, row_digest
@@ -140,7 +140,7 @@ class BundleEvaluator:
         Nothing where candidates must be judged one after the other.
         """
         tuning = self.bundle.study.tuning
-        if tuning.method == "tpe" or tuning.prune:
+        if tuning.search_method.is_adaptive or tuning.prune:
             return
         mine = self._fits(part, parts)
         self.memory.recall([atom.address for atom in mine])
@@ -208,5 +208,5 @@ def largest_k(study: Study) -> int:
             found += [int(v) for v in axis.values]
         elif isinstance(axis, Interval):
             found.append(int(axis.high))
-        found.append(int(spaces.fixed(strategy).get("k", 0)))
+        found.append(int(search.fixed_knobs(strategy).get("k", 0)))
     return max(found)
