@@ -139,11 +139,11 @@ def test_a_measure_that_fails_is_a_failed_row(packages, study, name, reason, pri
 CALIBRATORS = """
 import numpy as np
 from sklearn.base import BaseEstimator
-from imblab.core.calibration import sigmoid
+from imblab.stats.calibration_maps import fit_sigmoid
 
 class Platt(BaseEstimator):
     def fit(self, score, y):
-        self.map_ = sigmoid(score, y)
+        self.map_ = fit_sigmoid(score, y)
         score[:] = 0
         return self
 
@@ -182,7 +182,7 @@ def test_a_calibration_of_ones_own_is_learned_like_those_that_ship(packages, stu
     [
         ("Wild", "'own_calibrations.Wild' gives 75 outside [0, 1] for 75 rows"),
         ("Short", "'own_calibrations.Short' gives the shape (1,)"),
-        ("Raising", "'own_calibrations.Raising' cannot be learned: SystemExit: no licence"),
+        ("Raising", "'own_calibrations.Raising' cannot be fitted: SystemExit: no licence"),
     ],
 )
 def test_a_calibration_that_fails_is_a_failed_row(packages, study, name, reason):

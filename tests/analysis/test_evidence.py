@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve, roc_auc_score, roc_curve
 
 from imblab.analysis import evidence
-from imblab.analysis.evidence import Part
-from imblab.core.measures import counts_at
+from imblab.analysis.evidence import FoldPredictions
+from imblab.stats.counts import counts_at
+from imblab.stats.curves import HUNDREDTHS, FoldCounts
 
 GROUP = ("yeast4", "logistic", "smote", 0)
 VALUES = st.one_of(
@@ -29,23 +30,23 @@ def sample(seed, n=400, share=0.1, digits=None, fold=0):
     y = (rng.random(n) < share).astype(np.int64)
     y[:2] = [0, 1]
     p = np.clip(rng.beta(1, 4, n) + 0.3 * y * rng.random(n), 0, 1)
-    return Part(fold, y, p if digits is None else np.round(p, digits), share)
+    return FoldPredictions(fold, y, p if digits is None else np.round(p, digits), share)
 
 
 def built(*parts, group=GROUP, whole=True):
-    return evidence.build([(group, parts, whole)])
+    return evidence.build_frame([(group, parts, whole)])
 
 
 @settings(max_examples=50)
 @given(ROWS)
 def test_areas_and_counts_are_exact(rows):
     y, p = arrays(rows)
-    frame = built(Part(0, y, p, 0.1))
+    frame = built(FoldPredictions(0, y, p, 0.1))
     found = evidence.areas(frame).iloc[0]
     assert found.pr_auc == pytest.approx(average_precision_score(y, p), rel=1e-12)
     assert found.roc_auc == pytest.approx(roc_auc_score(y, p), rel=1e-12)
-    at = evidence.counts_at(frame)
-    expected = counts_at(y, p, np.array(evidence.HUNDREDTHS))
+    at = evidence.confusion_table(frame)
+    expected = counts_at(y, p, np.array(HUNDREDTHS))
     for name in ("tn", "fp", "fn", "tp"):
         assert at[name].tolist() == getattr(expected, name).tolist()
 
@@ -54,7 +55,8 @@ def test_areas_and_counts_are_exact(rows):
 @given(ROWS)
 def test_a_shortened_threshold_calls_the_same_rows(rows):
     y, p = arrays(rows)
-    for x, fp, tp in zip(*evidence.cuts(y, p), strict=True):
+    counts = FoldCounts.from_predictions(y, p)
+    for x, fp, tp in zip(counts.thresholds, counts.fp, counts.tp, strict=True):
         assert (fp, tp) == (np.sum((p >= x) & (y == 0)), np.sum((p >= x) & (y == 1)))
         assert x <= p[p >= x].min()
 
@@ -62,7 +64,10 @@ def test_a_shortened_threshold_calls_the_same_rows(rows):
 @pytest.mark.parametrize("digits", [None, 3, 2, 1])
 def test_curves_hold_every_corner_of_scikit_learns(digits):
     part = sample(1, digits=digits)
-    found = evidence.curves(built(part), "yeast4", "logistic", "smote")
+    ((cell, counts),) = evidence.fold_counts(built(part))
+    assert cell == ("yeast4", "logistic", "smote", 0, 0)
+    found = pd.DataFrame({"recall": counts.tp / counts.positives, "fpr": counts.fp / counts.negatives})
+    found["precision"] = counts.tp / (counts.tp + counts.fp)
     precision, recall, _ = precision_recall_curve(part.y, part.values, drop_intermediate=True)
     kept = set(zip(found.recall.round(12), found.precision.round(12), strict=True))
     gains = np.flatnonzero(np.diff(recall) < 0)  # where a step down in the threshold gained a positive
@@ -103,13 +108,13 @@ def test_a_repeat_that_lacks_a_fold_is_not_pooled():
 
 def test_scores_that_are_no_risks_are_not_judged_as_risks():
     part = sample(0)
-    frame = built(Part(0, part.y, part.values, 0.1, is_probability=False))
+    frame = built(FoldPredictions(0, part.y, part.values, 0.1, is_probability=False))
     assert set(frame.kind) == {"cut", "chance"}
 
 
 def test_prior_and_synthetic_where_they_apply():
     part = sample(0)
-    frame = built(Part(0, part.y, part.values, 0.1, corrected=part.values / 2, synthetic=(0.25, 80)))
+    frame = built(FoldPredictions(0, part.y, part.values, 0.1, corrected=part.values / 2, synthetic=(0.25, 80)))
     prior = evidence.select(frame, "prior", name="brier")
     assert prior.x.item() == pytest.approx(brier_score_loss(part.y, part.values / 2), rel=1e-12)
     rows = evidence.select(frame, "synthetic")
@@ -118,29 +123,29 @@ def test_prior_and_synthetic_where_they_apply():
 
 def test_any_order_of_gathering_gives_the_same_frame():
     groups = [(("a", "l", f"s{s}", r), (sample(7 * s + r),), True) for s in range(3) for r in range(2)]
-    whole = evidence.build(groups)
+    whole = evidence.build_frame(groups)
     for order in ([0, 1, 2, 3, 4, 5], [5, 3, 1, 0, 2, 4], [4, 5, 0, 2, 3, 1]):
-        frame = evidence.empty()
+        frame = evidence.empty_frame()
         for i in order:
-            frame = evidence.merge(frame, evidence.build([groups[i]]))
+            frame = evidence.merge_frames(frame, evidence.build_frame([groups[i]]))
         pd.testing.assert_frame_equal(frame, whole)
-    assert evidence.groups(whole)[("a", "l", "s1", 1)] == {0}
+    assert evidence.folds_by_repeat(whole)[("a", "l", "s1", 1)] == {0}
 
 
 def test_a_group_gathered_anew_takes_the_place_of_the_old_one():
     old, new = built(sample(1), whole=False), built(sample(1), sample(2, fold=1))
-    pd.testing.assert_frame_equal(evidence.merge(old, new), new)
+    pd.testing.assert_frame_equal(evidence.merge_frames(old, new), new)
 
 
 def test_nothing_is_a_frame_too():
-    frame = evidence.empty()
+    frame = evidence.empty_frame()
     assert list(frame.columns) == list(evidence.COLUMNS)
-    assert evidence.groups(evidence.build([])) == {}
+    assert evidence.folds_by_repeat(evidence.build_frame([])) == {}
     assert evidence.areas(frame).empty
-    assert evidence.counts_at(frame).empty
-    pd.testing.assert_frame_equal(evidence.merge(frame, frame), frame)
+    assert evidence.confusion_table(frame).empty
+    pd.testing.assert_frame_equal(evidence.merge_frames(frame, frame), frame)
 
 
 def test_counts_at_other_thresholds_are_refused():
     with pytest.raises(ValueError, match=r"i/100"):
-        evidence.counts_at(built(sample(0)), [0.123])
+        evidence.confusion_table(built(sample(0)), [0.123])

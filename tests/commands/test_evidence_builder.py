@@ -50,7 +50,7 @@ def gathered(layout, rows=None, get=None):
 def test_it_agrees_with_every_row_of_the_ledger():
     frame = evidence.read(FILE)
     rows = {row.key: row for row in ledger.read_rows(HOME)}
-    areas, counts = evidences.areas(frame), evidences.counts_at(frame)
+    areas, counts = evidences.areas(frame), evidences.confusion_table(frame)
     assert len(areas) == len(rows) == 2 * 2 * 3 * 4
     for found in areas.itertuples():
         row = rows[f"{found.dataset}/{found.learner}/{found.strategy}/{found.repeat}/{found.fold}"]

@@ -20,9 +20,10 @@ from sklearn.naive_bayes import GaussianNB
 
 import imblab
 from imblab.core import calibration, design, evaluate, splits
-from imblab.core.calibration import corrected, received_share
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed, Prediction
+from imblab.stats.calibration_maps import correct_prior as corrected
+from imblab.stats.calibration_maps import fit_isotonic, fit_sigmoid, received_share
 from imblab.study import Choice, Dataset, Learner, Measure, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
@@ -96,14 +97,14 @@ def test_random_undersampling_is_undone_as_dal_pozzolo_says():
     """``p = beta p_s / (beta p_s - p_s + 1)`` with beta the share of the negatives that is kept."""
     kept, negatives, positives = 0.25, 800, 100
     q = np.linspace(0, 1, 21)
-    received = received_share({"negative": int(kept * negatives), "positive": positives}, None)
+    received = received_share(int(kept * negatives), positives)
     found = corrected(q, positives / (negatives + positives), received)
     np.testing.assert_allclose(found, kept * q / (kept * q - q + 1), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("weight", "share"), [(None, 0.1), (1, 0.1), (9.0, 0.5), ("balanced", 0.5), (81.0, 0.9)])
 def test_the_share_received_counts_weights(weight, share):
-    assert received_share({"negative": 90, "positive": 10}, weight) == pytest.approx(share, rel=1e-15)
+    assert received_share(90, 10, weight) == pytest.approx(share, rel=1e-15)
 
 
 def test_a_weighted_fit_that_is_set_right_comes_near_an_unweighted_one():
@@ -111,7 +112,7 @@ def test_a_weighted_fit_that_is_set_right_comes_near_an_unweighted_one():
     plain = LogisticRegression(C=np.inf).fit(X, y).predict_proba(X)[:, 1]
     weighted = LogisticRegression(C=np.inf).fit(X, y, sample_weight=np.where(y == 1, 19.0, 1.0)).predict_proba(X)[:, 1]
     counts = {"negative": int((y == 0).sum()), "positive": int(y.sum())}
-    right = calibration.own("prior", weighted, y, counts, 19.0)
+    right = calibration.correct_fit(weighted, y, counts, 19.0)
     assert abs(weighted.mean() / y.mean() - 1) > 2
     assert abs(right.mean() / y.mean() - 1) < 0.1
     assert np.mean(np.abs(right - plain)) < 0.02
@@ -132,7 +133,7 @@ def test_sigmoid_is_the_optimum_of_platts_loss(seed):
     y, s = drawn(seed)
     best = minimize(platt_loss(s, y), [0.0, 0.0], method="BFGS", options={"gtol": 1e-9}).x
     grid = np.linspace(-3, 5, 30)
-    np.testing.assert_allclose(calibration.sigmoid(s, y)(grid), expit(best[0] * grid + best[1]), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(fit_sigmoid(s, y)(grid), expit(best[0] * grid + best[1]), rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
@@ -144,8 +145,8 @@ def test_what_is_learned_is_that_of_calibrated_classifier_cv(method, learner):
     peer = CalibratedClassifierCV(FrozenEstimator(fitted), method=method, cv=2, ensemble=False)
     peer.fit(X[300:600], y[300:600])
     p = fitted.predict_proba(X)[:, 1]
-    score = calibration.score_of(p, learner.make)
-    found = calibration.learn(method, [(y[300:600], score[300:600])])(score[600:])
+    score = calibration.scores_for_map(p, learner.make)
+    found = calibration.fit_map(method, [(y[300:600], score[300:600])])(score[600:])
     # scikit-learn stops where the gradient is 1e-6; steps are the same function.
     np.testing.assert_allclose(found, peer.predict_proba(X[600:])[:, 1], atol=2e-4 if method == "sigmoid" else 1e-9)
 
@@ -157,7 +158,7 @@ def test_the_sigmoid_is_no_worse_than_that_of_scikit_learn():
     for seed in range(6):
         y, s = drawn(seed, n=200, share=0.05)
         a, b = _sigmoid_calibration(s, y)
-        found = calibration.sigmoid(s, y)
+        found = fit_sigmoid(s, y)
         ours = logit(found(np.array([0.0, 1.0])))
         loss = platt_loss(s, y)
         assert loss([ours[1] - ours[0], ours[0]]) <= loss([-a, -b]) + 1e-12
@@ -167,45 +168,45 @@ def test_the_sigmoid_is_no_worse_than_that_of_scikit_learn():
 @pytest.mark.parametrize("scale", [1e-300, 1e-9, 1.0, 1e6, 1e300])
 def test_the_sigmoid_knows_no_unit(scale):
     y, s = drawn(5)
-    np.testing.assert_allclose(calibration.sigmoid(s * scale, y)(s * scale), calibration.sigmoid(s, y)(s), rtol=1e-9)
+    np.testing.assert_allclose(fit_sigmoid(s * scale, y)(s * scale), fit_sigmoid(s, y)(s), rtol=1e-9)
 
 
 def test_separated_constant_and_reversed_scores_have_a_sigmoid():
     y = np.repeat([0, 1], [30, 10])
-    separated = calibration.sigmoid(y.astype(float), y)(np.array([0.0, 1.0]))
+    separated = fit_sigmoid(y.astype(float), y)(np.array([0.0, 1.0]))
     np.testing.assert_allclose(separated, [1 / 32, 11 / 12], rtol=1e-9)  # the softened targets themselves
-    constant = calibration.sigmoid(np.full(40, 0.3), y)(np.array([0.3, 9.0]))
+    constant = fit_sigmoid(np.full(40, 0.3), y)(np.array([0.3, 9.0]))
     np.testing.assert_allclose(constant, (30 / 32 + 10 * 11 / 12) / 40, rtol=1e-9)
-    falling = calibration.sigmoid(-y.astype(float), y)(np.array([-1.0, 0.0]))
+    falling = fit_sigmoid(-y.astype(float), y)(np.array([-1.0, 0.0]))
     np.testing.assert_allclose(falling, separated[::-1], rtol=1e-9)
 
 
 def test_cross_fitting_shows_no_fold_its_own_labels():
     folds = [drawn(seed, n=60, share=0.4) for seed in range(3)]
     for kind in ("sigmoid", "isotonic"):
-        found = calibration.cross_fitted(kind, folds)
+        found = calibration.cross_fit(kind, folds)
         for j, (y, s) in enumerate(folds):
             others = [folds[i] for i in range(3) if i != j]
-            expected = calibration.learn(kind, others)(s)
+            expected = calibration.fit_map(kind, others)(s)
             np.testing.assert_array_equal(found[j][1], expected)
             np.testing.assert_array_equal(found[j][0], y)
             turned = [(1 - y, s) if i == j else fold for i, fold in enumerate(folds)]
-            np.testing.assert_array_equal(calibration.cross_fitted(kind, turned)[j][1], expected)
-    assert calibration.cross_fitted("none", folds) == folds
+            np.testing.assert_array_equal(calibration.cross_fit(kind, turned)[j][1], expected)
+    assert calibration.cross_fit("none", folds) == folds
 
 
 def test_the_log_odds_of_certain_rows_are_finite_and_in_order():
-    score = calibration.score_of(np.array([0.0, 1e-300, 0.5, 1 - 1e-16, 1.0]), LOGISTIC.make)
+    score = calibration.scores_for_map(np.array([0.0, 1e-300, 0.5, 1 - 1e-16, 1.0]), LOGISTIC.make)
     assert np.isfinite(score).all()
     assert (np.diff(score) >= 0).all()
-    np.testing.assert_array_equal(calibration.score_of(np.array([0.0, 1.0]), BAYES.make), [0.0, 1.0])
+    np.testing.assert_array_equal(calibration.scores_for_map(np.array([0.0, 1.0]), BAYES.make), [0.0, 1.0])
 
 
 def test_isotonic_steps_are_those_of_scikit_learn():
     y, s = drawn(2)
     grid = np.linspace(-6, 8, 40)
     peer = IsotonicRegression(out_of_bounds="clip").fit(s, y)
-    np.testing.assert_array_equal(calibration.isotonic(s, y)(grid), peer.predict(grid))
+    np.testing.assert_array_equal(fit_isotonic(s, y)(grid), peer.predict(grid))
 
 
 # ---------------------------------------------------------------------------------------------- inside a cell
@@ -281,8 +282,8 @@ def test_the_test_rows_are_set_right_by_all_inner_predictions_of_the_winner(kind
     row = evaluate.evaluate_cell(task)
     inner, outer = raw(task)
     y = np.concatenate([toy().y[validate] for _, validate in task.pairs])
-    score = calibration.score_of(np.concatenate(inner), learner.make)
-    p = calibration.learn(kind, [(y, score)])(calibration.score_of(outer, learner.make))
+    score = calibration.scores_for_map(np.concatenate(inner), learner.make)
+    p = calibration.fit_map(kind, [(y, score)])(calibration.scores_for_map(outer, learner.make))
     test = toy().y[task.cell.split.test]
     assert row.scores["brier"] == pytest.approx(np.mean((p - test) ** 2), abs=1e-15)
     assert row.counts["tp"] == int(((p >= row.threshold) & (test == 1)).sum())
@@ -302,7 +303,7 @@ def test_a_prior_is_undone_fold_by_fold_before_the_threshold_is_chosen():
 
 def test_strategies_that_differ_in_calibration_alone_share_every_fit():
     addresses = set()
-    for kind in calibration.KINDS:
+    for kind in calibration.CALIBRATIONS:
         oracle = Oracle()
         evaluate.evaluate_cell(task_of(of(kind, "tuned", sampler=SMOTE, k=3, prior_correction="approximate"), oracle))
         addresses.add(tuple(sorted({atom.address for atom in oracle.asked})))
@@ -399,9 +400,9 @@ def test_a_cost_as_primary_is_made_small():
         (
             of("prior", sampler=SMOTE, k=3, prior_correction="inapplicable"),
             LOGISTIC,
-            "SMOTE chooses rows by their place",
+            "SMOTE chooses rows by their features",
         ),
-        (of("prior", sampler=SMOTE, k=3), LOGISTIC, "SMOTE chooses rows by their place"),
+        (of("prior", sampler=SMOTE, k=3), LOGISTIC, "SMOTE chooses rows by their features"),
         (
             Strategy("t", threshold={"cost_optimal": {"fn": 9, "fp": 1}}),
             SVM,
@@ -447,7 +448,7 @@ def address(strategy, learner=LOGISTIC):
 
 
 def test_the_calibration_is_part_of_the_address_only_where_there_is_one():
-    assert len({address(replace(Strategy("s"), calibration=kind)) for kind in calibration.KINDS}) == 4
+    assert len({address(replace(Strategy("s"), calibration=kind)) for kind in calibration.CALIBRATIONS}) == 4
     assert address(Strategy("s", prior_correction="exact")) == address(Strategy("s"))
     assert address(Strategy("s"), replace(LOGISTIC, rebalances=True)) == address(Strategy("s"))
     assert address(of("prior", prior_correction="exact")) != address(of("prior"))

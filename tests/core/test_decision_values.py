@@ -22,6 +22,7 @@ from imblab.core import calibration, design, evaluate, measures, model, replay, 
 from imblab.core.fitting import FitFailed, fit_predict
 from imblab.core.preparation import PreparedRows
 from imblab.result import Evaluation
+from imblab.stats.calibration_maps import fit_sigmoid
 from imblab.study import DECISION_VALUE, PROBABILITY, Cell, Choice, Strategy, Tuning
 
 SGD = "{_target_: sklearn.linear_model.SGDClassifier, alpha: 1e-7}"
@@ -149,7 +150,7 @@ def test_a_calibration_is_learned_from_decision_values_and_read_by_all_measures(
     if kind == "isotonic":
         p = IsotonicRegression(out_of_bounds="clip").fit(d, y).predict(test_d)
     else:
-        p = calibration.sigmoid(d, y)(test_d)
+        p = fit_sigmoid(d, y)(test_d)
     assert row.scores["brier"] == pytest.approx(np.mean((p - test_y) ** 2), abs=1e-12)
     assert row.scores["pr_auc"] == pytest.approx(average_precision_score(test_y, p), abs=1e-12)
 
@@ -176,7 +177,7 @@ def small(found):
 
 def test_a_calibration_without_a_number_is_a_failed_fit():
     with pytest.raises(FitFailed, match=r"^calibration 'sigmoid' gives 2 of 3 probabilities that are not finite"):
-        calibration.through(lambda s: s, "sigmoid", np.array([np.nan, 0.5, np.inf]))
+        calibration.apply_map(lambda s: s, "sigmoid", np.array([np.nan, 0.5, np.inf]))
 
 
 def test_a_parameter_that_takes_the_probabilities_away_makes_a_candidate_inapplicable_or_changes_its_scale():
@@ -236,11 +237,13 @@ def test_pruning_changes_no_choice():
 )
 def test_curves_rank_by_decision_values_and_their_thresholds_act_on_the_logistic(rows):
     y, d = (np.array(part) for part in zip(*rows, strict=True))
-    frame = evidence.build([(("t", "l", "s", 0), [evidence.Part(0, y, d, 0.1, is_probability=False)], True)])
+    frame = evidence.build_frame(
+        [(("t", "l", "s", 0), [evidence.FoldPredictions(0, y, d, 0.1, is_probability=False)], True)]
+    )
     areas = evidence.areas(frame).iloc[0]
     assert areas.pr_auc == pytest.approx(average_precision_score(y, d), abs=1e-12)
     assert areas.roc_auc == pytest.approx(roc_auc_score(y, d), abs=1e-12)
-    for found in evidence.counts_at(frame).itertuples():
+    for found in evidence.confusion_table(frame).itertuples():
         counts = measures.counts_at(y, expit(d), found.threshold)
         assert (found.tp, found.fp) == (counts.tp, counts.fp)
     assert set(frame.kind) == {"cut", "chance"}

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imblab.analysis import evidence as evidences
-from imblab.analysis.evidence import Part, build, empty
+from imblab.analysis.evidence import FoldPredictions, build_frame, empty_frame
 from imblab.edges import evidence
 from imblab.errors import DerivedFileError, StudyError
 
@@ -17,7 +17,7 @@ from imblab.errors import DerivedFileError, StudyError
 def frame(n=500, seed=0):
     rng = np.random.default_rng(seed)
     y = (rng.random(n) < 0.3).astype(np.int64)
-    return build([(("a", "l", "s", 0), (Part(0, y, rng.random(n), 0.3, synthetic=(0.1, 9)),), True)])
+    return build_frame([(("a", "l", "s", 0), (FoldPredictions(0, y, rng.random(n), 0.3, synthetic=(0.1, 9)),), True)])
 
 
 def test_it_comes_back_as_it_went(tmp_path):
@@ -32,7 +32,7 @@ def test_nothing_comes_back_as_nothing(tmp_path):
     path = tmp_path / evidence.FILE
     assert evidence.read(path) is None
     assert evidence.read_facts(path) == {}
-    evidence.write(path, empty())
+    evidence.write(path, empty_frame())
     assert evidence.read(path).empty
 
 
@@ -46,8 +46,8 @@ def test_a_row_takes_few_bytes(tmp_path):
     """Five million bytes a study are enough for a million cuts."""
     rng = np.random.default_rng(0)
     y = (rng.random(3000) < 0.03).astype(np.int64)
-    parts = [(("a", "l", f"s{i}", 0), (Part(0, y, rng.beta(1, 9, 3000), 0.03),), True) for i in range(40)]
-    whole = build(parts)
+    parts = [(("a", "l", f"s{i}", 0), (FoldPredictions(0, y, rng.beta(1, 9, 3000), 0.03),), True) for i in range(40)]
+    whole = build_frame(parts)
     evidence.write(tmp_path / "e", whole)
     assert (tmp_path / "e").stat().st_size < 5 * len(whole)
 
@@ -95,7 +95,7 @@ def good():
         ("synthetic", "nearer_to_majority", 0.4, 20.0, np.nan),
     ]  # fmt: skip
     made = [("toy", "knn", "none", 0, 0, *row) for row in rows]
-    return evidences._typed(pd.DataFrame(made, columns=list(evidences.COLUMNS)))
+    return evidences._with_dtypes(pd.DataFrame(made, columns=list(evidences.COLUMNS)))
 
 
 def test_evidence_as_it_is_made_is_read(tmp_path):

@@ -913,7 +913,7 @@ def test_sixty_families_of_fifteen_strategies_stay_small(small):
         frame=grown(source.frame, arm),
         summary=grown(source.summary, arm),
         contrasts=contrasts,
-        evidence=evidences.merge(evidences.empty(), grown(source.evidence, arm)),
+        evidence=evidences.merge_frames(evidences.empty_frame(), grown(source.evidence, arm)),
         across=(),
     )
     files = report.render(big)

@@ -1,12 +1,13 @@
 """Curves from counts at cuts equal those of scikit-learn on the rows themselves."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from imblab.analysis import evidence
 from imblab.stats import curves
 
 
@@ -19,8 +20,7 @@ def drawn(seed, n=120, share=0.2, digits=2):
 
 
 def as_fold(y, p):
-    x, fp, tp = evidence.cuts(y, p)
-    return curves.fold(x, fp, tp, (y == 0).sum(), y.sum())
+    return curves.FoldCounts.from_predictions(y, p)
 
 
 @settings(max_examples=40)
@@ -28,7 +28,7 @@ def as_fold(y, p):
 def test_counts_at_hundredths_are_exact(seed):
     y, p = drawn(seed, digits=4)
     cuts = np.arange(1, 100) / 100
-    found = np.stack(curves.counts(as_fold(y, p), cuts), axis=1)
+    found = np.stack(tuple(as_fold(y, p).at(cuts)), axis=1)
     want = [
         [
             np.sum((y == 0) & (p < c)),
@@ -47,7 +47,7 @@ def test_roc_is_that_of_scikit_learn(seed, digits):
     y, p = drawn(seed, digits=digits)
     fpr, tpr, _ = metrics.roc_curve(y, p, drop_intermediate=False)
     grid = np.linspace(0, 1, 20_001)
-    found = curves.roc([as_fold(y, p)], grid).mean
+    found = curves.mean_roc([as_fold(y, p)], grid).mean
     assert found == pytest.approx(np.interp(grid, fpr, tpr))
     # Few cuts are kept; the area between them must be that of all.
     assert np.trapezoid(found, grid) == pytest.approx(metrics.roc_auc_score(y, p), abs=1e-4)
@@ -60,14 +60,16 @@ def test_precision_at_a_recall_is_that_of_the_highest_cut_that_reaches_it(seed):
     precision, recall, _ = metrics.precision_recall_curve(y, p)
     grid = np.linspace(0.05, 1, 20)
     want = [precision[:-1][recall[:-1] >= r - 1e-12][-1] for r in grid]
-    assert curves.precision_recall([as_fold(y, p)], grid).mean == pytest.approx(want)
+    assert curves.mean_precision_recall([as_fold(y, p)], grid).mean == pytest.approx(want)
 
 
 def test_a_band_spans_its_folds():
     folds = [as_fold(*drawn(seed)) for seed in range(5)]
     grid = np.arange(1, 100) / 100
-    alone = np.array([curves.against_threshold([f], grid, lambda tn, fp, fn, tp: tp / (tp + fn)).mean for f in folds])
-    band = curves.against_threshold(folds, grid, lambda tn, fp, fn, tp: tp / (tp + fn))
+    alone = np.array(
+        [curves.mean_over_thresholds([f], grid, lambda tn, fp, fn, tp: tp / (tp + fn)).mean for f in folds]
+    )
+    band = curves.mean_over_thresholds(folds, grid, lambda tn, fp, fn, tp: tp / (tp + fn))
     assert band.mean == pytest.approx(alone.mean(axis=0))
     assert band.low == pytest.approx(alone.min(axis=0))
     assert band.high == pytest.approx(alone.max(axis=0))
@@ -75,8 +77,57 @@ def test_a_band_spans_its_folds():
 
 def test_where_no_fold_has_a_value_there_is_none():
     fold = as_fold(np.array([0, 1]), np.array([0.1, 0.2]))
-    found = curves.against_threshold(
+    found = curves.mean_over_thresholds(
         [fold], np.array([0.15, 0.9]), lambda tn, fp, fn, tp: tp / np.where(tp > 0, tp, np.nan)
     )
     assert found.mean[0] == 1
     assert np.isnan(found.mean[1])
+
+
+def by_enumeration(p, positives):
+    """The mean over every way to deal the labels."""
+    n, found = len(p), []
+    for chosen in combinations(range(n), positives):
+        y = np.zeros(n, dtype=int)
+        y[list(chosen)] = 1
+        found.append(metrics.average_precision_score(y, p))
+    return np.mean(found)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=8), st.data())
+def test_the_mean_over_all_labelings_ties_included(levels, data):
+    positives = data.draw(st.integers(1, len(levels)))
+    p = np.array(levels) / 4
+    assert curves.expected_average_precision(p, positives) == pytest.approx(by_enumeration(p, positives), rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 1), (9, 3), (600, 30), (200, 200)])
+def test_without_ties_it_is_the_published_sum(n, m):
+    """Bestgen (2015): the i-th of n ranks holds a relevant row with probability m/n, with (i-1)(m-1)/(n-1) above it."""
+    expected = sum((1 + (i - 1) * (m - 1) / (n - 1)) / i for i in range(1, n + 1)) / n
+    assert curves.expected_average_precision(np.arange(n), m) == pytest.approx(expected, rel=1e-12)
+    assert curves.expected_average_precision(np.arange(n), m) >= m / n
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 8])
+def test_a_thousand_permutations_agree(decimals):
+    rng = np.random.default_rng(decimals)
+    p = np.round(rng.beta(1, 6, 300), decimals)
+    y = (np.arange(300) < 12).astype(int)
+    found = [metrics.average_precision_score(rng.permutation(y), p) for _ in range(1000)]
+    error = np.std(found) / np.sqrt(len(found))
+    assert curves.expected_average_precision(p, 12) == pytest.approx(np.mean(found), abs=4 * error)
+
+
+def test_one_value_for_all_is_the_prevalence():
+    assert curves.expected_average_precision(np.full(40, 0.3), 7) == pytest.approx(7 / 40, rel=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "positives"), [(5, 0), (0, 0), (3, 4)])
+def test_without_positives_there_is_no_chance(rows, positives):
+    assert np.isnan(curves.expected_average_precision(np.zeros(rows), positives))
+
+
+def test_a_single_row():
+    assert curves.expected_average_precision(np.zeros(1), 1) == 1.0

@@ -27,7 +27,7 @@ def sample(seed, n=2000, tilt=1.4, shift=-0.5, digits=None):
 
 def test_the_example_of_scikit_learns_documentation():
     y, p = np.array([0, 1, 1, 0]), np.array([0.1, 0.9, 0.8, 0.3])
-    found = scoring_rules.statistics(y, p, 0.5)
+    found = scoring_rules.calibration_statistics(y, p, 0.5)
     assert found["brier"] == pytest.approx(0.0375, abs=1e-15)
     assert found["brier_skill"] == pytest.approx(1 - 0.0375 / 0.25, abs=1e-15)
 
@@ -36,7 +36,7 @@ def test_the_example_of_scikit_learns_documentation():
 @pytest.mark.parametrize("digits", [None, 2, 1])
 def test_scikit_learn_computes_the_same(seed, digits):
     y, p = sample(seed, digits=digits)
-    found = scoring_rules.statistics(y, p, float(y.mean()))
+    found = scoring_rules.calibration_statistics(y, p, float(y.mean()))
     assert found["brier"] == pytest.approx(brier_score_loss(y, p), rel=1e-13)
     assert found["log_loss"] == pytest.approx(sklearn_log_loss(y, p), rel=1e-13)
     base = brier_score_loss(y, np.full(len(y), y.mean()))
@@ -50,7 +50,7 @@ def test_scikit_learn_computes_the_same(seed, digits):
 def test_bins_are_those_of_the_calibration_curve(seed, digits):
     y, p = sample(seed, digits=digits)
     observed, predicted = calibration_curve(y, p, n_bins=10, strategy="quantile")
-    found = scoring_rules.bins(y, p)
+    found = scoring_rules.quantile_bins(y, p)
     n = np.array([rows for _, rows, _, _ in found])
     assert [positives / rows for _, rows, _, positives in found] == pytest.approx(observed, rel=1e-13)
     assert [risk / rows for _, rows, risk, _ in found] == pytest.approx(predicted, rel=1e-13)
@@ -97,10 +97,10 @@ def test_two_risks_have_a_closed_form(low1, low0, high1, high0, low, high):
 def test_the_order_of_rows_changes_nothing(seed):
     y, p = sample(seed % 7, n=1200, digits=2)
     order = np.random.default_rng(seed).permutation(len(y))
-    before, after = (scoring_rules.statistics(a, b, 0.2) for a, b in ((y, p), (y[order], p[order])))
+    before, after = (scoring_rules.calibration_statistics(a, b, 0.2) for a, b in ((y, p), (y[order], p[order])))
     assert before == pytest.approx(after, rel=1e-9)
-    assert [b[:2] + b[3:] for b in scoring_rules.bins(y, p)] == [
-        b[:2] + b[3:] for b in scoring_rules.bins(y[order], p[order])
+    assert [b[:2] + b[3:] for b in scoring_rules.quantile_bins(y, p)] == [
+        b[:2] + b[3:] for b in scoring_rules.quantile_bins(y[order], p[order])
     ]
 
 
@@ -117,12 +117,12 @@ def test_a_tilt_of_the_log_odds_is_undone_by_the_slope(tilt, shift):
 def test_with_fewer_than_100_of_a_class_a_curve_says_nothing():
     y, p = sample(3, n=3000)
     few = np.concatenate([np.flatnonzero(y == 1)[:99], np.flatnonzero(y == 0)])
-    found = scoring_rules.statistics(y[few], p[few], 0.1)
+    found = scoring_rules.calibration_statistics(y[few], p[few], 0.1)
     assert [found[name] for name in ("ece", "slope", "intercept")] == [None] * 3
     assert None not in [found[name] for name in ("brier", "brier_skill", "log_loss", "observed_expected")]
     enough = np.concatenate([np.flatnonzero(y == 1)[:100], np.flatnonzero(y == 0)])
-    assert None not in scoring_rules.statistics(y[enough], p[enough], 0.1).values()
-    assert tuple(found) == scoring_rules.NAMES
+    assert None not in scoring_rules.calibration_statistics(y[enough], p[enough], 0.1).values()
+    assert tuple(found) == scoring_rules.STATISTICS
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_risks_of_zero_and_one_are_moved_inside():
     p = np.where(p < 0.02, 0.0, np.where(p > 0.6, 1.0, p))
     inside = np.clip(p, 1e-8, 1 - 1e-8)
     assert scoring_rules.recalibration(y, p) == pytest.approx(scoring_rules.recalibration(y, inside), rel=1e-12)
-    assert all(math.isfinite(v) for v in scoring_rules.statistics(y, p, 0.2).values())
+    assert all(math.isfinite(v) for v in scoring_rules.calibration_statistics(y, p, 0.2).values())
 
 
 def test_undefined_is_none():
-    nothing = scoring_rules.statistics(np.zeros(4, dtype=int), np.zeros(4), 0.0)
+    nothing = scoring_rules.calibration_statistics(np.zeros(4, dtype=int), np.zeros(4), 0.0)
     assert [nothing[n] for n in ("brier_skill", "observed_expected", "mean_risk_ratio")] == [None] * 3

@@ -1,7 +1,7 @@
-"""What a ledger lacks: the counts at the cuts of every test part, calibration, chance lines, where synthetic rows fall.
+"""The evidence of a study: counts at thresholds, calibration, chance levels, and where synthetic rows lie.
 
-One long frame a study, with the columns of :data:`COLUMNS`; what ``name``, ``x``, ``y`` and ``z`` mean depends on
-``kind``:
+One long frame per study, with the columns of :data:`COLUMNS`; the meaning of ``name``, ``x``, ``y`` and ``z`` depends
+on ``kind``:
 
 =============== ====================== =========================== ======================= =====================
 kind            name                   x                           y                       z
@@ -10,54 +10,55 @@ kind            name                   x                           y            
                                        positive)
 ``chance``      ``pr_auc``             expected value of a random  null                    null
                                        ranking
-``bin``         number of the bin      rows                        sum of the risks        positives
+``bin``         number of the bin      rows                        sum of probabilities    positives
 ``calibration`` statistic              value                       null                    null
 ``prior``       statistic              value after prior           null                    null
                                        correction
-``synthetic``   ``nearer_to_majority`` share of the rows made      number of rows made     null
+``synthetic``   ``nearer_to_majority`` share of the synthetic rows number of synthetic     null
+                                                                   rows
 =============== ====================== =========================== ======================= =====================
 
 ``bin``, ``calibration`` and ``prior`` pool the outer test rows of a repeat and have fold -1; the others belong to one
-outer cell. Of the distinct cuts those are kept that make precision-recall and ROC curves, the areas under both and the
-counts at i/100 exact; a kept threshold is the shortest number that calls the same rows positive. Decision values d are
-cut one by one, from the highest down, and x is ``1 / (1 + exp(-d))``: one number for several cuts where d is large.
+outer fold. Thresholds are those of :meth:`imblab.stats.curves.FoldCounts.from_predictions`. Those of decision values d
+are ``1 / (1 + exp(-d))``: several of them may be one number where d is large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from imblab.stats import scoring_rules
-from imblab.stats.curves import chance_average_precision_of
+from imblab.stats.curves import HUNDREDTHS, FoldCounts, expected_average_precision
 
 COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 COLUMNS = (*COORDINATES, "kind", "name", "x", "y", "z")
 KINDS = ("cut", "chance", "bin", "calibration", "prior", "synthetic")
-#: The fold of what all folds of a repeat say together.
+#: The fold of values that pool all folds of a repeat.
 POOLED = -1
-#: The thresholds at which counts are exact.
-HUNDREDTHS = tuple(i / 100 for i in range(1, 100))
-#: Bits of a mantissa that are tried, the fewest first.
-_BITS = (4, 8, 12, 16, 20, 28, 36, 44)
 
 #: ``(dataset, learner, strategy, repeat)``
-Group = tuple[str, str, str, int]
+RepeatKey = tuple[str, str, str, int]
+#: ``(dataset, learner, strategy, repeat, fold)``
+CellKey = tuple[str, str, str, int, int]
+#: Fold, kind, then the values of name, x, y and z.
+_Block = tuple[int, str, Sequence[str | None], Sequence[float], Sequence[float], Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """The outer test rows of one cell.
+class FoldPredictions:
+    """Predictions of the test rows of one outer fold.
 
     Attributes
     ----------
     fold : int
+        Number of the fold.
     y : ndarray of shape (n_test,)
+        Labels.
     values : ndarray of shape (n_test,)
         Predicted probabilities, or decision values.
     prevalence : float
@@ -79,277 +80,258 @@ class Part:
     synthetic: tuple[float, int] | None = None
 
 
-def build(found: Iterable[tuple[Group, Sequence[Part], bool]]) -> pd.DataFrame:
-    """The evidence of strategies, each in one repeat.
+def build_frame(repeats: Iterable[tuple[RepeatKey, Sequence[FoldPredictions], bool]]) -> pd.DataFrame:
+    """Build the evidence of strategies from their predictions, each in one repeat.
 
     Parameters
     ----------
-    found : iterable of (group, parts, whole)
-        Data set, learner, strategy and repeat; a sequence of Part; whether these are all folds of the repeat: only then
-        anything is pooled.
+    repeats : iterable of (key, folds, is_complete)
+        Data set, learner, strategy and repeat; their folds; whether these are all folds of the repeat, without which
+        nothing is pooled.
 
     Returns
     -------
     DataFrame
-        In the order of :func:`merge`.
+        In the order of :func:`merge_frames`.
     """
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
-    for group, parts, whole in found:
-        blocks = [block for part in parts for block in _of_fold(part)]
-        if whole and parts and all(part.is_probability for part in parts):
-            blocks += _pooled(parts)
+    for key, folds, is_complete in repeats:
+        blocks = [block for predictions in folds for block in _fold_blocks(predictions)]
+        if is_complete and folds and all(predictions.is_probability for predictions in folds):
+            blocks += _pooled_blocks(folds)
         for fold, kind, names, *values in blocks:
-            for column, value in zip((*COORDINATES, "kind"), (*group, fold, kind), strict=True):
+            for column, value in zip((*COORDINATES, "kind"), (*key, fold, kind), strict=True):
                 columns[column] += [value] * len(names)
             for column, items in zip(("name", "x", "y", "z"), (names, *values), strict=True):
                 columns[column] += items
-    return merge(empty(), _typed(pd.DataFrame(columns)))
+    return merge_frames(empty_frame(), _with_dtypes(pd.DataFrame(columns)))
 
 
-_Block = tuple[int, str, Sequence[str | None], Sequence[float], Sequence[float], Sequence[float]]
+def _fold_blocks(predictions: FoldPredictions) -> Iterator[_Block]:
+    fold, y, values = predictions.fold, predictions.y, predictions.values
+    counts = FoldCounts.from_predictions(y, values, predictions.is_probability)
+    yield fold, "cut", [None] * len(counts.tp), counts.thresholds.tolist(), counts.fp.tolist(), counts.tp.tolist()
+    yield _one_value(fold, "chance", "pr_auc", expected_average_precision(values, int(y.sum())))
+    if predictions.synthetic is not None:
+        yield _one_value(fold, "synthetic", "nearer_to_majority", *predictions.synthetic)
 
 
-def _of_fold(part: Part) -> Iterable[_Block]:
-    x, fp, tp = cuts(part.y, part.values, part.is_probability)
-    yield part.fold, "cut", [None] * len(x), x.tolist(), fp.tolist(), tp.tolist()
-    expected = chance_average_precision_of(part.values, int(part.y.sum()))
-    yield _one(part.fold, "chance", "pr_auc", expected)
-    if part.synthetic is not None:
-        yield _one(part.fold, "synthetic", "nearer_to_majority", *part.synthetic)
-
-
-def _pooled(parts: Sequence[Part]) -> list[_Block]:
-    y, p = (np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "values"))
-    base = np.concatenate([np.full(len(part.y), part.prevalence) for part in parts])
-    rows = scoring_rules.bins(y, p)
-    number, n, risk, positives = (list(column) for column in zip(*rows, strict=True))
-    blocks: list[_Block] = [(POOLED, "bin", [str(i) for i in number], n, risk, positives)]
-    blocks += [_one(POOLED, "calibration", *item) for item in scoring_rules.statistics(y, p, base).items()]
-    if all(part.corrected is not None for part in parts):
-        q = np.concatenate([part.corrected for part in parts if part.corrected is not None])
-        blocks += [_one(POOLED, "prior", *item) for item in scoring_rules.statistics(y, q, base).items()]
+def _pooled_blocks(folds: Sequence[FoldPredictions]) -> list[_Block]:
+    y, proba = (np.concatenate([getattr(each, name) for each in folds]) for name in ("y", "values"))
+    prevalence = np.concatenate([np.full(len(each.y), each.prevalence) for each in folds])
+    bins = scoring_rules.quantile_bins(y, proba)
+    number, n_rows, summed, positives = (list(column) for column in zip(*bins, strict=True))
+    blocks: list[_Block] = [(POOLED, "bin", [str(i) for i in number], n_rows, summed, positives)]
+    corrected = [each.corrected for each in folds if each.corrected is not None]
+    variants = {"calibration": proba}
+    if len(corrected) == len(folds):
+        variants["prior"] = np.concatenate(corrected)
+    for kind, values in variants.items():
+        statistics = scoring_rules.calibration_statistics(y, values, prevalence)
+        blocks += [_one_value(POOLED, kind, *item) for item in statistics.items()]
     return blocks
 
 
-def _one(fold: int, kind: str, name: str, x: float | None, y: float | None = None) -> _Block:
-    nothing = float("nan")
-    return fold, kind, [name], [nothing if x is None else x], [nothing if y is None else y], [nothing]
+def _one_value(fold: int, kind: str, name: str, x: float | None, y: float | None = None) -> _Block:
+    nan = float("nan")
+    return fold, kind, [name], [nan if x is None else x], [nan if y is None else y], [nan]
 
 
-def cuts(
-    y: np.ndarray, values: np.ndarray, is_probability: bool = True, thresholds: Sequence[float] = HUNDREDTHS
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The cuts that a curve needs, from the highest threshold down.
-
-    Kept are the first and last distinct score, every one that gains a true positive and its neighbour above, and the
-    one that answers each of some thresholds. Between two kept cuts no true positive is gained, so that both curves and
-    the areas under them are exact.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-    values : ndarray of shape (n_rows,)
-        Predicted probabilities, or decision values: these rank the rows, thresholds are compared with their logistic.
-    is_probability : bool, default=True
-    thresholds : sequence of float, default=i/100
-
-    Returns
-    -------
-    threshold, fp, tp : ndarray of shape (n_cuts,)
-        Rows at or above ``threshold`` are ``fp`` negatives and ``tp`` positives.
-
-    Examples
-    --------
-    >>> y, p = np.array([0, 1, 0, 0, 1]), np.array([0.75, 0.5, 0.25, 0.125, 0.125])
-    >>> [part.tolist() for part in cuts(y, p, thresholds=[0.3])]
-    [[0.75, 0.5, 0.25, 0.125], [1, 1, 2, 3], [0, 1, 1, 2]]
-    """
-    distinct, where = np.unique(values, return_inverse=True)
-    # The logistic may round two neighbours in the wrong order.
-    place = distinct if is_probability else np.maximum.accumulate(expit(distinct))
-    positives = np.bincount(where, weights=y, minlength=len(distinct)).astype(np.int64)
-    rows = np.bincount(where, minlength=len(distinct))
-    tp = np.cumsum(positives[::-1])[::-1]
-    called = np.cumsum(rows[::-1])[::-1]
-    gains = np.flatnonzero(positives)
-    answers = np.searchsorted(place, np.asarray(thresholds))
-    last = len(distinct) - 1
-    kept = np.unique(np.concatenate([[0, last], gains, gains + 1, answers]))
-    kept = kept[kept <= last][::-1]
-    return _shortened(place, kept, np.asarray(thresholds)), called[kept] - tp[kept], tp[kept]
+def empty_frame() -> pd.DataFrame:
+    """Return evidence without rows."""
+    return _with_dtypes(pd.DataFrame({column: [] for column in COLUMNS}))
 
 
-def _shortened(distinct: np.ndarray, kept: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Thresholds with as few bits as call the same rows positive and answer the same thresholds."""
-    exact = distinct[kept]
-    above = np.where(kept > 0, distinct[np.maximum(kept - 1, 0)], -np.inf)
-    index = np.searchsorted(thresholds, exact, side="right")
-    least = np.where(index > 0, thresholds[np.maximum(index - 1, 0)], -np.inf)
-    short = exact.copy()
-    for bits in reversed(_BITS):
-        mantissa, exponent = np.frexp(exact)
-        rounded = np.ldexp(np.floor(np.ldexp(mantissa, bits)), exponent - bits)
-        short = np.where((rounded > above) & (rounded >= least), rounded, short)
-    return np.asarray(short)
-
-
-def empty() -> pd.DataFrame:
-    """Evidence of nothing."""
-    return _typed(pd.DataFrame({column: [] for column in COLUMNS}))
-
-
-def merge(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Evidence in one order, whichever was gathered first; groups of ``new`` take the place of those of ``old``.
-
-    Parameters
-    ----------
-    old, new : DataFrame
+def merge_frames(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Merge evidence into one order, independent of the order of merging; repeats in ``new`` replace those in ``old``.
 
     Returns
     -------
     DataFrame
         Sorted by data set, learner, strategy, repeat, fold and kind.
     """
-    fresh = set(groups(new))
+    replaced = set(folds_by_repeat(new))
     keys = list(COORDINATES[:4])
-    stays = [group not in fresh for group in old[keys].itertuples(index=False, name=None)]
-    both = [frame.astype({c: "object" for c in COORDINATES[:3]}) for frame in (old[stays], new) if len(frame)]
-    if not both:
-        return empty()
-    frame = pd.concat(both, ignore_index=True)
+    stays = [key not in replaced for key in old[keys].itertuples(index=False, name=None)]
+    frames = [frame.astype({c: "object" for c in COORDINATES[:3]}) for frame in (old[stays], new) if len(frame)]
+    if not frames:
+        return empty_frame()
+    frame = pd.concat(frames, ignore_index=True)
     order = [frame[column].to_numpy() for column in COORDINATES]
     rank = frame.kind.astype("object").map({kind: i for i, kind in enumerate(KINDS)}).to_numpy()
     # Stable: the rows of one kind stay as they were built.
     position = pd.DataFrame({i: values for i, values in enumerate([*order, rank])})
-    return _typed(frame.loc[position.sort_values(list(position.columns), kind="stable").index])
+    return _with_dtypes(frame.loc[position.sort_values(list(position.columns), kind="stable").index])
 
 
-def groups(frame: pd.DataFrame) -> dict[Group, set[int]]:
-    """The folds that have cuts, by data set, learner, strategy and repeat.
-
-    Parameters
-    ----------
-    frame : DataFrame
-
-    Returns
-    -------
-    dict
-    """
-    found: dict[Group, set[int]] = {}
+def folds_by_repeat(frame: pd.DataFrame) -> dict[RepeatKey, set[int]]:
+    """Return the folds that have counts, by data set, learner, strategy and repeat."""
+    folds: dict[RepeatKey, set[int]] = {}
     cells = frame.loc[frame.kind == "cut", list(COORDINATES)].drop_duplicates()
     for dataset, learner, strategy, repeat, fold in cells.itertuples(index=False, name=None):
-        found.setdefault((str(dataset), str(learner), str(strategy), int(repeat)), set()).add(int(fold))
-    return found
+        folds.setdefault((str(dataset), str(learner), str(strategy), int(repeat)), set()).add(int(fold))
+    return folds
 
 
 def select(frame: pd.DataFrame, kind: str, **where: str) -> pd.DataFrame:
-    """The rows of one kind, and of one ``dataset``, ``learner``, ``strategy`` or ``name``.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    kind : str
-    **where : str
-
-    Returns
-    -------
-    DataFrame
-    """
+    """Select the rows of one kind, and of one ``dataset``, ``learner``, ``strategy`` or ``name``."""
     mask = frame.kind == kind
     for column, value in where.items():
         mask &= frame[column] == value
     return frame[mask].reset_index(drop=True)
 
 
-def curves(frame: pd.DataFrame, dataset: str, learner: str, strategy: str) -> pd.DataFrame:
-    """The points of the precision-recall and ROC curves of every fold.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    dataset, learner, strategy : str
-
-    Returns
-    -------
-    DataFrame
-        ``repeat fold threshold fp tp precision recall fpr``, from the highest threshold down.
-    """
-    found = select(frame, "cut", dataset=dataset, learner=learner, strategy=strategy)
-    found = found[["repeat", "fold", "x", "y", "z"]].rename(columns={"x": "threshold", "y": "fp", "z": "tp"})
-    by_fold = found.groupby(["repeat", "fold"], sort=False)
-    return found.assign(
-        precision=found.tp / (found.tp + found.fp),
-        recall=found.tp / by_fold.tp.transform("last"),
-        fpr=found.fp / by_fold.fp.transform("last"),
-    )
+def fold_counts(frame: pd.DataFrame) -> Iterator[tuple[CellKey, FoldCounts]]:
+    """Yield the coordinates and the counts of every outer fold, in the order of the frame."""
+    rows = select(frame, "cut")
+    number = rows.groupby(list(COORDINATES), sort=False, observed=True).ngroup().to_numpy()
+    order = np.argsort(number, kind="stable")
+    first = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 1))
+    x, fp, tp = (rows[name].to_numpy()[order] for name in ("x", "y", "z"))
+    python_types = {**dict.fromkeys(COORDINATES[:3], "object"), "repeat": "int64", "fold": "int64"}
+    cells = rows.iloc[order[first]][list(COORDINATES)].astype(python_types)
+    bounds = pairwise([*first, len(x)])
+    for cell, (begin, end) in zip(cells.itertuples(index=False, name=None), bounds, strict=True):
+        points = x[begin:end], fp[begin:end], tp[begin:end]
+        yield cell, FoldCounts.from_points(*points, points[1].max(), points[2].max())
 
 
 def areas(frame: pd.DataFrame) -> pd.DataFrame:
-    """The areas under both curves of every outer cell.
-
-    Parameters
-    ----------
-    frame : DataFrame
+    """Compute the areas under both curves of every outer fold.
 
     Returns
     -------
     DataFrame
         ``dataset learner strategy repeat fold pr_auc roc_auc``: average precision, and the area with ties half.
     """
-    rows = [
-        (*cell, *_areas(part.y.to_numpy(), part.z.to_numpy()))
-        for cell, part in select(frame, "cut").groupby(list(COORDINATES), sort=False, observed=True)
-    ]
+    rows = [(*cell, *counts.areas()) for cell, counts in fold_counts(frame)]
     return pd.DataFrame(rows, columns=[*COORDINATES, "pr_auc", "roc_auc"])
 
 
-def _areas(fp: np.ndarray, tp: np.ndarray) -> tuple[float, float]:
-    gained = np.diff(tp, prepend=0)
-    precision = float(np.sum(gained * (tp / (tp + fp))) / tp[-1])
-    return precision, float(np.sum(np.diff(fp, prepend=0) * (2 * tp - gained)) / (2 * tp[-1] * fp[-1]))
-
-
-def counts_at(frame: pd.DataFrame, thresholds: Sequence[float] = HUNDREDTHS) -> pd.DataFrame:
-    """Confusion counts of every outer cell at hundredths.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    thresholds : sequence of float, default=i/100 for i = 1..99
+def confusion_table(frame: pd.DataFrame, thresholds: Sequence[float] = HUNDREDTHS) -> pd.DataFrame:
+    """Tabulate the confusion counts of every outer fold at hundredths.
 
     Returns
     -------
     DataFrame
-        ``dataset learner strategy repeat fold threshold tn fp fn tp``, whole numbers, cells in the order of the frame.
+        ``dataset learner strategy repeat fold threshold tn fp fn tp``, whole numbers, folds in the order of the frame.
 
     Raises
     ------
     ValueError
         For any other threshold: its counts are not kept.
     """
-    asked = np.asarray(thresholds, dtype=np.float64)
-    if not np.isin(asked, HUNDREDTHS).all():
-        raise ValueError(f"thresholds {asked.tolist()}: evidence holds the counts at i/100 for i = 1..99 only")
-    found = select(frame, "cut")
-    number = found.groupby(list(COORDINATES), sort=False, observed=True).ngroup().to_numpy()
-    # Stable: cells in the order of the frame, their cuts from the highest down as they were built.
-    order = np.argsort(number, kind="stable")
-    first = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 1))
-    x, fp, tp = (found[name].to_numpy()[order] for name in ("x", "y", "z"))
-    counts = np.empty((4, len(first), len(asked)), dtype=np.int64)
-    for i, (begin, end) in enumerate(pairwise([*first, len(x)])):
-        at = np.searchsorted(x[begin:end][::-1], asked)
-        wrong, right = (np.append(values[begin:end][::-1], 0)[at] for values in (fp, tp))
-        counts[:, i] = fp[end - 1] - wrong, wrong, tp[end - 1] - right, right
-    plain = {**dict.fromkeys(COORDINATES[:3], "str"), "repeat": "int64", "fold": "int64"}
-    cells = found.iloc[order[first]][list(COORDINATES)].astype(plain)
-    columns = dict(zip(("tn", "fp", "fn", "tp"), counts.reshape(4, -1), strict=True))
-    every = cells.iloc[np.arange(len(first)).repeat(len(asked))].reset_index(drop=True)
-    return every.assign(threshold=np.tile(asked, len(first)), **columns)
+    places = np.asarray(thresholds, dtype=np.float64)
+    if not np.isin(places, HUNDREDTHS).all():
+        raise ValueError(f"thresholds {places.tolist()}: evidence holds the counts at i/100 for i = 1..99 only")
+    cells, counts = [], np.empty((4, 0), dtype=np.int64)
+    if pairs := list(fold_counts(frame)):
+        cells = [cell for cell, _ in pairs for _ in places]
+        counts = np.concatenate([np.stack(tuple(each.at(places))) for _, each in pairs], axis=1).astype(np.int64)
+    table = pd.DataFrame(cells, columns=list(COORDINATES))
+    columns = dict(zip(("tn", "fp", "fn", "tp"), counts, strict=True))
+    return table.assign(threshold=np.tile(places, len(pairs)), **columns)
 
 
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    texts: Mapping[str, str] = dict.fromkeys(("dataset", "learner", "strategy", "kind", "name"), "category")
-    whole, numbers = dict.fromkeys(("repeat", "fold"), "int16"), dict.fromkeys(("x", "y", "z"), "float64")
-    frame = frame[list(COLUMNS)].astype({**dict.fromkeys(texts, "object"), **whole, **numbers})
+def _with_dtypes(frame: pd.DataFrame) -> pd.DataFrame:
+    texts = dict.fromkeys(("dataset", "learner", "strategy", "kind", "name"), "category")
+    integers, numbers = dict.fromkeys(("repeat", "fold"), "int16"), dict.fromkeys(("x", "y", "z"), "float64")
+    frame = frame[list(COLUMNS)].astype({**dict.fromkeys(texts, "object"), **integers, **numbers})
     return frame.astype(texts).reset_index(drop=True)
+
+
+def _are_counts(values: np.ndarray) -> np.ndarray:
+    return np.asarray((values >= 0) & (values == np.floor(values)) & np.isfinite(values))
+
+
+def _are_shares(values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.isnan(values) | ((values >= 0) & (values <= 1)))
+
+
+#: Condition and rule of the numbers of a kind, by column; a column that is not named may hold any number.
+_NUMBER_RULES: dict[str, dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]]] = {
+    "cut": {
+        "x": (np.isfinite, "a threshold is a finite number"),
+        "y": (_are_counts, "false positives are a count, at least 0"),
+        "z": (_are_counts, "true positives are a count, at least 0"),
+    },
+    "chance": {"x": (_are_shares, "an expected average precision lies between 0 and 1")},
+    "bin": {
+        "x": (_are_counts, "rows are a count, at least 0"),
+        "y": (np.isfinite, "summed predicted probabilities are a finite number"),
+        "z": (_are_counts, "positives are a count, at least 0"),
+    },
+    "calibration": {"x": (lambda x: ~np.isinf(x), "a statistic is finite or missing")},
+    "prior": {"x": (lambda x: ~np.isinf(x), "a statistic is finite or missing")},
+    "synthetic": {
+        "x": (_are_shares, "a share lies between 0 and 1"),
+        "y": (_are_counts, "synthetic rows are a count, at least 0"),
+    },
+}
+
+
+def invalid_reason(frame: pd.DataFrame) -> str | None:
+    """Say what is wrong with a frame that was read from a file: the first invalid column, row, value and its rule.
+
+    Returns
+    -------
+    str or None
+        None if the frame is evidence.
+
+    Examples
+    --------
+    >>> invalid_reason(empty_frame()), invalid_reason(empty_frame().drop(columns="x"))
+    (None, "column 'x' is missing; the columns are dataset, learner, strategy, repeat, fold, kind, name, x, y, z")
+    """
+    for column in COLUMNS:
+        if column not in frame:
+            return f"column {column!r} is missing; the columns are {', '.join(COLUMNS)}"
+    for column in (*COORDINATES[:3], "kind", "name"):
+        if reason := _invalid_text_reason(frame[column], column):
+            return reason
+    for column in (*COORDINATES[3:], "x", "y", "z"):
+        if frame[column].dtype.kind not in ("iu" if column in COORDINATES else "f"):
+            kind = "whole numbers" if column in COORDINATES else "numbers"
+            return f"column {column!r} holds {frame[column].dtype}; it must hold {kind}"
+    conditions: list[tuple[str, np.ndarray, str]] = [
+        ("repeat", frame["repeat"].to_numpy() >= 0, "it counts from 0"),
+        ("fold", frame.fold.to_numpy() >= POOLED, f"it counts from 0, and is {POOLED} for all folds"),
+        ("kind", frame.kind.astype("object").isin(KINDS).to_numpy(), f"it must be one of {', '.join(KINDS)}"),
+    ]
+    for column, valid, rule in conditions:
+        if not valid.all():
+            return _invalid_value(frame, column, int(np.argmin(valid)), rule)
+    return _invalid_number_reason(frame)
+
+
+def _invalid_text_reason(values: pd.Series, column: str) -> str | None:
+    texts = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else values.dropna().unique()
+    wrong = next((value for value in texts if not isinstance(value, str)), None)
+    if wrong is not None:
+        return f"column {column!r} holds {wrong!r}; it must hold texts"
+    if column != "name" and values.isna().any():
+        return f"column {column!r} is empty in row {int(np.argmax(values.isna().to_numpy()))}; every row needs it"
+    return None
+
+
+def _invalid_number_reason(frame: pd.DataFrame) -> str | None:
+    kinds = frame.kind.astype("object").to_numpy()
+    for kind, columns in _NUMBER_RULES.items():
+        rows = np.flatnonzero(kinds == kind)
+        for column, (condition, rule) in columns.items():
+            valid = condition(frame[column].to_numpy(dtype=np.float64)[rows])
+            if not valid.all():
+                return _invalid_value(frame, column, int(rows[np.argmin(valid)]), rule)
+    names, bins = frame.name.astype("object").to_numpy(), np.flatnonzero(kinds == "bin")
+    numbered = {name: isinstance(name, str) and name.isdecimal() and name.isascii() for name in set(names[bins])}
+    if all(numbered.values()):
+        return None
+    return _invalid_value(
+        frame, "name", next(int(row) for row in bins if not numbered[names[row]]), "bins are numbered"
+    )
+
+
+def _invalid_value(frame: pd.DataFrame, column: str, row: int, rule: str) -> str:
+    value = frame[column].iloc[row]
+    quoted = repr(value) if isinstance(value, str) else f"{value}"
+    return f"column {column!r} is {quoted} in row {row}; {rule}"

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import evidence as evidences
-from imblab.analysis.evidence import Group, Part
+from imblab.analysis.evidence import FoldPredictions, RepeatKey
 from imblab.commands import derived_files
 from imblab.commands.layout import Layout
 from imblab.core import estimator_specs, preparation, replay
@@ -50,21 +50,21 @@ def build_evidence(layout: Layout, rows: Iterable[Evaluation], home: Path, get: 
     """
     path = home / evidence.FILE
     old, facts = _read_existing(home)
-    known = evidences.groups(old) if old is not None else {}
+    known = evidences.folds_by_repeat(old) if old is not None else {}
     scored = {row.key: row for row in rows if row.status == "ok"}
-    wanted: dict[Group, list[Cell]] = {}
+    wanted: dict[RepeatKey, list[Cell]] = {}
     for cell in layout.cells:
         if cell.key in scored:
             wanted.setdefault(_group_of(cell), []).append(cell)
     missing = {g: cells for g, cells in wanted.items() if {c.split.fold for c in cells} - known.get(g, set())}
-    new = evidences.build(
+    new = evidences.build_frame(
         (group, parts, len(parts) == sum(split.repeat == group[3] for split in layout.plans[group[0]]))
         for group, parts in _build_groups(layout, missing, scored, get)
         if len(parts) > len(known.get(group, ()))
     )
     if new.empty and (old is not None or files.exists(home, evidence.FILE)):
-        return evidences.empty() if old is None else old  # a damaged file stays where nothing can take its place
-    merged = evidences.merge(evidences.empty() if old is None else old, new)
+        return evidences.empty_frame() if old is None else old  # a damaged file stays where nothing can take its place
+    merged = evidences.merge_frames(evidences.empty_frame() if old is None else old, new)
     evidence.write(path, merged, _evidence_facts(layout, facts))
     return merged
 
@@ -99,8 +99,8 @@ def _table_facts(data: Dataset, cautions: list[str]) -> dict[str, Any]:
 
 
 def _build_groups(
-    layout: Layout, missing: Mapping[Group, list[Cell]], scored: Mapping[str, Evaluation], get: Get
-) -> Iterator[tuple[Group, list[Part]]]:
+    layout: Layout, missing: Mapping[RepeatKey, list[Cell]], scored: Mapping[str, Evaluation], get: Get
+) -> Iterator[tuple[RepeatKey, list[FoldPredictions]]]:
     """What is kept of every group that is missing."""
     predict = replay.lookup_only(get)
     for name in dict.fromkeys(group[0] for group in missing):
@@ -113,11 +113,11 @@ def _build_groups(
             yield group, [part for part in parts if part is not None]
 
 
-def _group_of(cell: Cell) -> Group:
+def _group_of(cell: Cell) -> RepeatKey:
     return cell.dataset, cell.learner.name, cell.strategy.name, cell.split.repeat
 
 
-def _fold_part(task: Task, row: Evaluation, samples: _OverlapCache) -> Part | None:
+def _fold_part(task: Task, row: Evaluation, samples: _OverlapCache) -> FoldPredictions | None:
     """The test rows of a cell; None where their prediction is not kept."""
     try:
         prediction = replay.outer_prediction(task, row)
@@ -125,7 +125,7 @@ def _fold_part(task: Task, row: Evaluation, samples: _OverlapCache) -> Part | No
         return None
     split, y = task.cell.split, task.dataset.y
     atom = task.atom(row.params, split.train, split.test)
-    return Part(
+    return FoldPredictions(
         fold=split.fold,
         y=y[split.test],
         values=prediction.values,

@@ -274,11 +274,10 @@ def inner_scores(layout: Layout, rows: Sequence[Evaluation], opener: Opener) -> 
 def _judged(task: Task, trial: Trial, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
     called = [confusion.counts_at(y, task.compared(trial.params, v), trial.threshold) for y, v in folds]
     total = sum(called[1:], called[0])
-    counts = (total.tn, total.fp, total.fn, total.tp)
     found = {
-        "mcc": float(confusion.mcc(*counts)),
+        "mcc": float(confusion.mcc(*total)),
         "pr_auc": float(np.mean([curves.average_precision(*_ranked(y, v)) for y, v in folds])),
-        "recall": float(confusion.recall(*counts)),
+        "recall": float(confusion.recall(*total)),
     }
     return {name: value for name, value in found.items() if np.isfinite(value)}
 

@@ -1,18 +1,8 @@
-"""The fourth knob: answers become probabilities, without a fit of the learner.
+"""Calibration of a strategy: predictions become probabilities without another fit of the learner.
 
-``prior`` undoes a known change of the positive share, fit by fit. ``sigmoid`` and ``isotonic`` are learned from inner
-validation predictions: those of fold j from the other folds, those of the test rows from all of them. Everything here
-is arrays in, arrays out; whoever evaluates a cell says which predictions.
-
-References
-----------
-Platt (1999), Probabilistic outputs for support vector machines, Advances in Large Margin Classifiers, 61-74.
-Elkan (2001), The foundations of cost-sensitive learning, IJCAI, 973-978.
-Zadrozny and Elkan (2002), Transforming classifier scores into accurate multiclass probability estimates, KDD, 694-699.
-Saerens, Latinne and Decaestecker (2002), Adjusting the outputs of a classifier to new a priori probabilities, Neural
-Computation 14, 21-41.
-Dal Pozzolo, Caelen, Johnson and Bontempi (2015), Calibrating probability with undersampling for unbalanced
-classification, IEEE SSCI, 159-166.
+``prior`` corrects the predictions of each fit for the positive share that the fit received. ``sigmoid``, ``isotonic``
+and the user's own classes are fitted to inner validation predictions: the map of fold j to those of the other folds,
+the map of the test rows to all of them. The formulas are in :mod:`imblab.stats.calibration_maps`.
 """
 
 from __future__ import annotations
@@ -26,36 +16,33 @@ from scipy.special import logit
 
 from imblab.core import estimator_specs, fitting
 from imblab.errors import foreign_reason
-from imblab.stats.calibration_maps import Map, corrected, isotonic, received_share, sigmoid
+from imblab.stats.calibration_maps import CalibrationMap, correct_prior, fit_isotonic, fit_sigmoid, received_share
+from imblab.stats.counts import LabelledValues
 from imblab.study import Learner, Make, Strategy
 
-#: Labels and scores of some rows.
-Fold = tuple[np.ndarray, np.ndarray]
-
 #: What `Strategy.calibration` may be, in addition to the dotted path of a class; see :func:`is_class`.
-KINDS = ("none", "prior", "sigmoid", "isotonic")
+CALIBRATIONS = ("none", "prior", "sigmoid", "isotonic")
 #: What `Strategy.prior_correction` may be.
 CORRECTIONS = ("exact", "approximate", "inapplicable")
-#: Positives of the outer training part without which a calibration is not learned.
-LEAST = {"isotonic": 50}
+#: Positives of the outer training part below which a calibration is not fitted.
+MIN_POSITIVES = {"isotonic": 50}
 
+#: Calibrations that are fitted to inner validation predictions.
+_FITTED: dict[str, Callable[[np.ndarray, np.ndarray], CalibrationMap]] = {
+    "sigmoid": fit_sigmoid,
+    "isotonic": fit_isotonic,
+}
 _SMALLEST = np.finfo(np.float64).tiny
 _LARGEST = 1 - np.finfo(np.float64).epsneg
 
 
-#: Calibrations that are learned from inner validation predictions.
-_LEARNED: dict[str, Callable[[np.ndarray, np.ndarray], Map]] = {"sigmoid": sigmoid, "isotonic": isotonic}
-#: Calibrations that a fit decides by the rows it received.
-_OWN: dict[str, Callable[[np.ndarray, float, float], np.ndarray]] = {"prior": corrected}
-
-
 def is_learned(kind: str) -> bool:
-    """Whether a calibration is learned from inner validation predictions."""
-    return kind in _LEARNED or is_class(kind)
+    """Whether a calibration is fitted to inner validation predictions."""
+    return kind in _FITTED or is_class(kind)
 
 
 def is_class(kind: str) -> bool:
-    """Whether a calibration is the dotted path of a class: ``fit(score, y)``, then ``predict(score)``.
+    """Whether a calibration is the dotted path of a class with ``fit(scores, y)`` and ``predict(scores)``.
 
     Examples
     --------
@@ -65,156 +52,91 @@ def is_class(kind: str) -> bool:
     return "." in kind
 
 
-def is_own(kind: str) -> bool:
-    """Whether a calibration sets the answers of a fit right by the rows of that fit alone."""
-    return kind in _OWN
+def corrects_prior(kind: str) -> bool:
+    """Whether a calibration corrects the predictions of each fit for the positive share that the fit received."""
+    return kind == "prior"
 
 
-def own(kind: str, q: np.ndarray, y: np.ndarray, reached: Mapping[str, Any], weight: float | str | None) -> np.ndarray:
-    """The answers of one fit as its own rows set them right.
+def correct_fit(
+    proba: np.ndarray, y_fit: np.ndarray, reached: Mapping[str, Any], weight: float | str | None
+) -> np.ndarray:
+    """Correct the probabilities of one fit for the class counts ``reached`` by sampling and for the weight."""
+    positives = int(np.sum(y_fit))
+    share = received_share(len(y_fit) - positives, positives)
+    return correct_prior(proba, share, received_share(reached["negative"], reached["positive"], weight))
 
-    Parameters
-    ----------
-    kind : {"prior"}
-    q : ndarray
-        Probabilities.
-    y : ndarray of shape (n_fit,)
-        Labels of the fit part.
-    reached : mapping
-        ``negative`` and ``positive`` rows that the learner received.
-    weight : float, "balanced" or None
 
-    Returns
-    -------
-    ndarray
+def fit_map(kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> CalibrationMap:
+    """Fit one map to the labels and scores of several folds.
+
+    ``kind`` is ``sigmoid``, ``isotonic`` or the dotted path of a class; the seed is for a class with a
+    ``random_state``. Raises ``FitFailed`` if scores are too large for floats, and for any exception of a class.
     """
-    positive = int(np.sum(y))
-    share = received_share({"negative": len(y) - positive, "positive": positive}, None)
-    return _OWN[kind](q, share, received_share(reached, weight))
-
-
-def learn(kind: str, folds: Sequence[Fold], seed: int = 0) -> Map:
-    """The map that all folds teach together.
-
-    Parameters
-    ----------
-    kind : {"sigmoid", "isotonic"} or str
-        Or the dotted path of a class.
-    folds : sequence of (y, score)
-    seed : int, default=0
-        For a class with a ``random_state``.
-
-    Returns
-    -------
-    callable
-
-    Raises
-    ------
-    FitFailed
-        If scores are too large for floats, or a class raises anything.
-    """
-    y, score = (np.concatenate(part) for part in zip(*folds, strict=True))
+    y, scores = (np.concatenate(part) for part in zip(*folds, strict=True))
     if is_class(kind):
-        return _learned_by_class(kind, score, y, seed)
+        return _fit_class(kind, scores, y, seed)
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
-            return _LEARNED[kind](score, y)
+        with np.errstate(over="ignore", invalid="ignore"):  # `apply_map` checks the result
+            return _FITTED[kind](scores, y)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-        raise fitting.FitFailed(f"calibration {kind!r} cannot be learned: {error}") from error
+        raise fitting.FitFailed(f"calibration {kind!r} cannot be fitted: {error}") from error
 
 
-def _learned_by_class(path: str, score: np.ndarray, y: np.ndarray, seed: int) -> Map:
+def _fit_class(path: str, scores: np.ndarray, y: np.ndarray, seed: int) -> CalibrationMap:
     try:
-        made = estimator_specs.build_estimator({"_target_": path}, allow=None, seed=seed)
-        made.fit(score.copy(), y.copy())
-    except BaseException as error:  # a class may raise anything
+        estimator = estimator_specs.build_estimator({"_target_": path}, allow=None, seed=seed)
+        estimator.fit(scores.copy(), y.copy())
+    except BaseException as error:  # a class may raise any exception
         reason = f"{type(error).__name__}: {foreign_reason(error)}"
-        raise fitting.FitFailed(f"calibration {path!r} cannot be learned: {reason}") from error
-    return partial(_predicted, made=made, path=path)
+        raise fitting.FitFailed(f"calibration {path!r} cannot be fitted: {reason}") from error
+    return partial(_predict_by_class, estimator=estimator, path=path)
 
 
-def _predicted(s: np.ndarray, *, made: Any, path: str) -> np.ndarray:
+def _predict_by_class(scores: np.ndarray, *, estimator: Any, path: str) -> np.ndarray:
     try:
-        p = np.asarray(made.predict(s.copy()), dtype=np.float64)
-    except BaseException as error:  # a class may raise anything
+        proba = np.asarray(estimator.predict(scores.copy()), dtype=np.float64)
+    except BaseException as error:  # a class may raise any exception
         reason = f"{type(error).__name__}: {foreign_reason(error)}"
         raise fitting.FitFailed(f"calibration {path!r} gives no probabilities: {reason}") from error
-    outside = np.count_nonzero((p < 0) | (p > 1))
-    if p.shape != s.shape or outside:
-        found = f"{outside} outside [0, 1]" if p.shape == s.shape else f"the shape {p.shape}"
+    outside = np.count_nonzero((proba < 0) | (proba > 1))
+    if proba.shape != scores.shape or outside:
+        what = f"{outside} outside [0, 1]" if proba.shape == scores.shape else f"the shape {proba.shape}"
         raise fitting.FitFailed(
-            f"calibration {path!r} gives {found} for {len(s)} rows; one probability a row is needed"
+            f"calibration {path!r} gives {what} for {len(scores)} rows; it must give one probability per row"
         )
-    return p
+    return proba
 
 
-def through(learned: Map, kind: str, score: np.ndarray) -> np.ndarray:
-    """Turn scores into probabilities by a map that was learned.
-
-    Parameters
-    ----------
-    learned : callable
-        Of :func:`learn`.
-    kind : {"sigmoid", "isotonic"}
-    score : ndarray of shape (n_rows,)
-
-    Returns
-    -------
-    ndarray of shape (n_rows,)
-
-    Raises
-    ------
-    FitFailed
-        If a probability is not finite.
-    """
+def apply_map(learned: CalibrationMap, kind: str, scores: np.ndarray) -> np.ndarray:
+    """Turn scores into probabilities; raises ``FitFailed`` if one of them is not finite."""
     with np.errstate(over="ignore", invalid="ignore"):
-        p = learned(score)
-    bad = np.count_nonzero(~np.isfinite(p))
-    if bad:
+        proba = learned(scores)
+    n_bad = np.count_nonzero(~np.isfinite(proba))
+    if n_bad:
         raise fitting.FitFailed(
-            f"calibration {kind!r} gives {bad} of {len(p)} probabilities that are not finite, from decision values "
-            "that are too large. Change the learner, or set calibration=none."
+            f"calibration {kind!r} gives {n_bad} of {len(proba)} probabilities that are not finite, from decision "
+            "values that are too large. Change the learner, or set calibration=none."
         )
-    return p
+    return proba
 
 
-def cross_fitted(kind: str, folds: Sequence[Fold], seed: int = 0) -> list[Fold]:
-    """Every fold through the map that the other folds teach; folds as they are where nothing is learned.
+def cross_fit(kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> list[LabelledValues]:
+    """Map the scores of every fold, of at least two, by the map that is fitted to the others; see :func:`fit_map`.
 
-    Parameters
-    ----------
-    kind : str
-    folds : sequence of (y, score)
-        At least two.
-    seed : int, default=0
-        See :func:`learn`.
-
-    Returns
-    -------
-    list of (y, p)
+    Folds stay as they are where nothing is fitted.
     """
     if not is_learned(kind):
         return list(folds)
-    maps = [learn(kind, [*folds[:j], *folds[j + 1 :]], seed) for j in range(len(folds))]
-    return [(y, through(learned, kind, s)) for learned, (y, s) in zip(maps, folds, strict=True)]
+    maps = [fit_map(kind, [*folds[:j], *folds[j + 1 :]], seed) for j in range(len(folds))]
+    return [(y, apply_map(learned, kind, scores)) for learned, (y, scores) in zip(maps, folds, strict=True)]
 
 
-def score_of(values: np.ndarray, make: Make) -> np.ndarray:
-    """What is calibrated: the decision value of a learner that has one, else its probability.
+def scores_for_map(values: np.ndarray, make: Make) -> np.ndarray:
+    """Return what a map reads: the decision value of a learner that has one, else its probability.
 
-    That is what scikit-learn's ``CalibratedClassifierCV`` reads. Where a learner has both, the decision value is the
-    log-odds of its probability, of the nearest float within (0, 1).
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows,)
-        Predicted probabilities; decision values of a learner without probabilities.
-    make : mapping
-        The learner.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,)
+    That is what scikit-learn's ``CalibratedClassifierCV`` reads. ``values`` are probabilities, or decision values of a
+    learner without probabilities. Where a learner has both, the decision value is the log-odds of its probability, of
+    the nearest float within (0, 1).
     """
     return np.asarray(logit(np.clip(values, _SMALLEST, _LARGEST))) if reads_log_odds(make) else values
 
@@ -224,48 +146,31 @@ def reads_log_odds(make: Make) -> bool:
     return estimator_specs.gives_probabilities(make) and estimator_specs.has_method(make, "decision_function")
 
 
-def gives_probabilities(strategy: Strategy, learner: Learner) -> bool:
-    """Whether what a learner answers under a strategy claims to be a probability."""
+def has_probabilities(strategy: Strategy, learner: Learner) -> bool:
+    """Whether predictions of a learner under a strategy are probabilities, and not decision values."""
     return is_learned(strategy.calibration) or estimator_specs.gives_probabilities(learner.make)
 
 
-def obstacle(strategy: Strategy, learner: Learner, positives: int) -> str | None:
-    """Why the calibration of a strategy cannot be made.
-
-    Parameters
-    ----------
-    strategy : Strategy
-    learner : Learner
-    positives : int
-        Of the outer training part.
-
-    Returns
-    -------
-    str or None
-        A reason in words; None where nothing stands in the way.
+def inapplicable_reason(strategy: Strategy, learner: Learner, positives: int) -> str | None:
+    """Return why the calibration of a strategy cannot be made with the positives of an outer training part, or None.
 
     Examples
     --------
-    >>> obstacle(Strategy("i", calibration="isotonic"), Learner("l", {}), 49)
+    >>> inapplicable_reason(Strategy("i", calibration="isotonic"), Learner("l", {}), 49)
     'calibration isotonic needs 50 training positives, and the outer training part holds 49'
     """
-    kind, least = strategy.calibration, LEAST.get(strategy.calibration, 0)
-    if positives < least:
-        return f"calibration {kind} needs {least} training positives, and the outer training part holds {positives}"
-    return uncorrectable(strategy, learner) if is_own(kind) else None
+    kind, needed = strategy.calibration, MIN_POSITIVES.get(strategy.calibration, 0)
+    if positives < needed:
+        return f"calibration {kind} needs {needed} training positives, and the outer training part holds {positives}"
+    return prior_inapplicable_reason(strategy, learner) if corrects_prior(kind) else None
 
 
-def uncorrectable(strategy: Strategy, learner: Learner) -> str | None:
-    """Why the prior correction cannot undo what a strategy and a learner do to the positive share.
-
-    Returns
-    -------
-    str or None
-        None where it can, exactly or approximately.
+def prior_inapplicable_reason(strategy: Strategy, learner: Learner) -> str | None:
+    """Return why the prior correction cannot undo what strategy and learner do to the positive share, or None.
 
     Examples
     --------
-    >>> uncorrectable(Strategy("none"), Learner("forest", {}, rebalances=True))
+    >>> prior_inapplicable_reason(Strategy("none"), Learner("forest", {}, rebalances=True))
     "learner 'forest' rebalances the classes by itself, so that the positive share it learned from is unknown"
     """
     if learner.rebalances:
@@ -274,29 +179,23 @@ def uncorrectable(strategy: Strategy, learner: Learner) -> str | None:
             "unknown"
         )
     if strategy.sampler is not None and strategy.prior_correction in (None, "inapplicable"):
-        kind = strategy.sampler["_target_"].rsplit(".", 1)[-1]
-        return f"{kind} chooses rows by their place, not only by their class, which no prior correction undoes"
+        sampler = strategy.sampler["_target_"].rsplit(".", 1)[-1]
+        return f"{sampler} chooses rows by their features, not only by their class, which no prior correction undoes"
     if not estimator_specs.gives_probabilities(learner.make):
         return f"the prior correction needs probabilities and learner {learner.name!r} gives decision values only"
     return None
 
 
-def shown(strategy: Strategy) -> str | None:
-    """The calibration where there is one."""
+def address_part(strategy: Strategy, learner: Learner) -> list[str | bool | None]:
+    """Return what of the calibration may change an evaluation; empty without a calibration."""
     kind = strategy.calibration
-    return kind if is_own(kind) or is_learned(kind) else None
-
-
-def address(strategy: Strategy, learner: Learner) -> list[str | bool | None]:
-    """What of the calibration may change a row; empty where there is none."""
-    kind = strategy.calibration
-    if is_own(kind):
+    if corrects_prior(kind):
         return [kind, strategy.prior_correction, learner.rebalances]
     return [kind] if is_learned(kind) else []
 
 
-def remark(strategy: Strategy) -> str | None:
-    """What a reader of a calibrated row should know."""
-    if is_own(strategy.calibration) and strategy.prior_correction == "approximate":
+def approximation_note(strategy: Strategy) -> str | None:
+    """Return the note on the evaluations of a strategy whose prior correction is approximate, or None."""
+    if corrects_prior(strategy.calibration) and strategy.prior_correction == "approximate":
         return "the prior correction is approximate: synthetic rows move the distributions of the classes too"
     return None

@@ -92,7 +92,7 @@ def address(cell: Cell, study: Study, dataset: Dataset) -> str:
         "thresholds": [protocol.thresholds, protocol.threshold_measure],
         "search": [study.tuning.method, study.tuning.n_trials, study.tuning.prune],
         "primary": study.primary,
-        **({"calibration": set_right} if (set_right := calibration.address(strategy, learner)) else {}),
+        **({"calibration": set_right} if (set_right := calibration.address_part(strategy, learner)) else {}),
         **({"scores": DECISION_VALUE} if _gives_decision_values(learner, study.tuning.tune_learner) else {}),
         "measures": [[m.name, m.function, m.needs, dict(m.parameters)] for m in study.measures],
         **({"code": code} if (code := own_code.part_of_address(*written(cell, study))) else {}),
@@ -181,7 +181,7 @@ def barrier(strategy: Strategy, learner: Learner, dataset: Dataset, primary: Mea
     asks = {f"primary {primary.name!r}": primary.needs == "probability"}
     asks |= {f"the threshold of {strategy.name!r}": thresholds.needs_probability(strategy.threshold)}
     for what in (name for name, needed in asks.items() if needed):
-        if not calibration.gives_probabilities(strategy, learner):
+        if not calibration.has_probabilities(strategy, learner):
             return f"{what} needs probabilities and learner {learner.name!r} gives decision values only"
     return None
 

@@ -89,7 +89,7 @@ class Task:
         """Why nothing of the cell can be asked, whatever the knobs."""
         strategy, learner = self.cell.strategy, self.cell.learner
         positives = int(self.dataset.y[self.cell.split.train].sum())
-        return design.barrier(strategy, learner, self.dataset, self.primary) or calibration.obstacle(
+        return design.barrier(strategy, learner, self.dataset, self.primary) or calibration.inapplicable_reason(
             strategy, learner, positives
         )
 
@@ -265,7 +265,7 @@ def _no_probability(task: Task, params: Mapping[str, Scalar]) -> str | None:
     asks = {
         f"primary {task.primary.name!r}": task.primary.needs == "probability",
         f"the threshold of {task.cell.strategy.name!r}": thresholds.needs_probability(task.cell.strategy.threshold),
-        "the prior correction": calibration.is_own(task.cell.strategy.calibration),
+        "the prior correction": calibration.corrects_prior(task.cell.strategy.calibration),
     }
     what = next((name for name, needed in asks.items() if needed), None)
     return f"{what} needs probabilities and the learner gives decision values only" if what else None
@@ -293,13 +293,13 @@ def calibrate_prediction(task: Task, params: Mapping[str, Scalar], prediction: P
     FitFailed
     """
     kind = task.cell.strategy.calibration
-    if calibration.is_own(kind):
+    if calibration.corrects_prior(kind):
         return replace(prediction, values=_self_calibrated(task, params, task.cell.split.train, prediction))
     if not calibration.is_learned(kind):
         return prediction
-    learned = calibration.learn(kind, [_validation_fold(task, params, *pair) for pair in task.pairs], task.seed)
-    score = calibration.score_of(prediction.values, fitting.with_tuned_params(task.cell.learner.make, params))
-    return replace(prediction, values=calibration.through(learned, kind, score), is_probability=True)
+    learned = calibration.fit_map(kind, [_validation_fold(task, params, *pair) for pair in task.pairs], task.seed)
+    score = calibration.scores_for_map(prediction.values, fitting.with_tuned_params(task.cell.learner.make, params))
+    return replace(prediction, values=calibration.apply_map(learned, kind, score), is_probability=True)
 
 
 def validation_predictions(task: Task, params: Mapping[str, Scalar]) -> list[thresholds.Fold]:
@@ -321,7 +321,7 @@ def validation_predictions(task: Task, params: Mapping[str, Scalar]) -> list[thr
     FitFailed
     """
     folds = [_validation_fold(task, params, *pair) for pair in task.pairs]
-    return calibration.cross_fitted(task.cell.strategy.calibration, folds, task.seed)
+    return calibration.cross_fit(task.cell.strategy.calibration, folds, task.seed)
 
 
 def _validation_fold(
@@ -329,9 +329,9 @@ def _validation_fold(
 ) -> thresholds.Fold:
     """Labels of the rows of an inner fold, and their predictions or the scores that a calibration reads."""
     kind, answer = task.cell.strategy.calibration, task.ask(params, fit, validate)
-    values = _self_calibrated(task, params, fit, answer) if calibration.is_own(kind) else answer.values
+    values = _self_calibrated(task, params, fit, answer) if calibration.corrects_prior(kind) else answer.values
     if calibration.is_learned(kind):
-        values = calibration.score_of(values, fitting.with_tuned_params(task.cell.learner.make, params))
+        values = calibration.scores_for_map(values, fitting.with_tuned_params(task.cell.learner.make, params))
     return task.dataset.y[validate], values
 
 
@@ -339,8 +339,7 @@ def _self_calibrated(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, 
     """An answer as the rows of its own fit set it right."""
     weight = params.get("weight")
     assert weight is None or isinstance(weight, (int, float, str))
-    kind = task.cell.strategy.calibration
-    return calibration.own(kind, prediction.values, task.dataset.y[fit], prediction.reached, weight)
+    return calibration.correct_fit(prediction.values, task.dataset.y[fit], prediction.reached, weight)
 
 
 def _needs_inner_folds(task: Task) -> bool:
@@ -370,7 +369,7 @@ def _judge_candidate(task: Task, params: Mapping[str, Scalar], bar: float | None
         except FitFailed as error:
             return Trial(params, None, None, "failed", FAILED_FOLD.format(i, error))
     try:
-        folds = calibration.cross_fitted(task.cell.strategy.calibration, folds, task.seed)
+        folds = calibration.cross_fit(task.cell.strategy.calibration, folds, task.seed)
         return _choose_threshold(task, params, folds)
     except (FitFailed, measures.MeasureFailed) as error:
         return Trial(params, None, None, "failed", f"on the inner folds, {error}")
@@ -453,7 +452,7 @@ def _collect_notes(task: Task, winner: Trial, prediction: Prediction) -> list[st
     notes = list(prediction.notes)
     if winner.at_edge:
         notes.append(f"the threshold {winner.threshold:g} is the first or last it could be")
-    if said := calibration.remark(task.cell.strategy):
+    if said := calibration.approximation_note(task.cell.strategy):
         notes.append(said)
     if not prediction.is_probability:
         notes.append(f"learner {task.cell.learner.name!r} gives decision values, not probabilities")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imblab.core import calibration, evaluate, search
+from imblab.core import evaluate, search
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitRequest, FitSharing, Prediction
 from imblab.study import Choice, Scalar, Strategy, Study
@@ -189,7 +189,7 @@ def strategy_facts(study: Study) -> Iterator[dict[str, Any]]:
     """The knobs and the number of candidates of every strategy."""
     for strategy in study.strategies:
         shown = {name: axis.text() for name, axis in strategy.space.items()}
-        kind = calibration.shown(strategy)
+        kind = strategy.calibration if strategy.calibration != "none" else None
         yield {
             "name": strategy.name,
             "candidates": max(_candidate_counts(study, strategy)),

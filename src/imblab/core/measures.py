@@ -24,7 +24,7 @@ import numpy as np
 from imblab.core import admission
 from imblab.errors import ConfigError, foreign_reason, unknown
 from imblab.stats.counts import (
-    Counts,
+    ConfusionCounts,
     accuracy,
     accuracy_baseline,
     balanced_accuracy,
@@ -44,7 +44,7 @@ from imblab.study import Measure
 # Studies name these functions by paths such as ``imblab.core.measures.mcc``.
 __all__ = [
     "HOMES",
-    "Counts",
+    "ConfusionCounts",
     "MeasureFailed",
     "accuracy",
     "accuracy_baseline",
@@ -238,7 +238,7 @@ def score(
     probability: bool,
     amount: np.ndarray | None = None,
     compared: np.ndarray | None = None,
-) -> tuple[dict[str, float | None], Counts]:
+) -> tuple[dict[str, float | None], ConfusionCounts]:
     """Every measure of one set of predictions, sorted once, and the counts at the threshold.
 
     ``probability`` says whether ``p`` holds probabilities or decision values, ``amount`` what every row is worth, and
@@ -254,7 +254,7 @@ def score(
     compared = p if compared is None else compared
     counts = counts_at(y, compared, threshold)
     order = np.argsort(-p, kind="stable")
-    called = (counts.tn, counts.fp, counts.fn, counts.tp)
+    called = tuple(counts)
     given = {
         "label": called,
         "score": (y[order], p[order]),

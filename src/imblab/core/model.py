@@ -201,22 +201,22 @@ def _preparation(dataset: Dataset, prepared: PreparedRows, rows: np.ndarray) -> 
 def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.ndarray) -> dict[str, Any] | None:
     """The calibration of the strategy as plain values."""
     kind = task.cell.strategy.calibration
-    if calibration.is_own(kind):
+    if calibration.corrects_prior(kind):
         weight = params.get("weight")
         assert weight is None or isinstance(weight, (int, float, str))
         share = float(task.dataset.y.mean())
-        positive = int(received.sum())
-        given = received_share({"negative": len(received) - positive, "positive": positive}, weight)
+        positives = int(received.sum())
+        given = received_share(len(received) - positives, positives, weight)
         odds = (1 - share) * given / (share * (1 - given))
         return None if share == given else {"kind": kind, "odds": odds}
     if not calibration.is_learned(kind):
         return None
     make = fitting.with_tuned_params(task.cell.learner.make, params)
     folds = [
-        (task.dataset.y[validate], calibration.score_of(task.ask(params, part, validate).values, make))
+        (task.dataset.y[validate], calibration.scores_for_map(task.ask(params, part, validate).values, make))
         for part, validate in task.pairs
     ]
-    return {"kind": kind, "log_odds": calibration.reads_log_odds(make), **calibration.learn(kind, folds).keywords}
+    return {"kind": kind, "log_odds": calibration.reads_log_odds(make), **calibration.fit_map(kind, folds).keywords}
 
 
 def _check_same_values(found: np.ndarray, wanted: np.ndarray) -> None:

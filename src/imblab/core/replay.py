@@ -12,7 +12,7 @@ from imblab.core.evaluate import FAILED_FOLD, FAILED_REFIT, Predict, Task, calib
 from imblab.core.fitting import FitFailed, FitRequest, Prediction
 from imblab.core.preparation import PreparedRows
 from imblab.result import Evaluation
-from imblab.stats.calibration_maps import corrected, received_share
+from imblab.stats.calibration_maps import correct_prior, received_share
 from imblab.study import Cell, Dataset, Scalar, Split, Study
 
 if TYPE_CHECKING:
@@ -154,11 +154,16 @@ def prior_corrected(task: Task, row: Evaluation, prediction: Prediction) -> np.n
         None where the strategy calibrates by itself, or nobody knows what would have to be undone.
     """
     strategy, learner = task.cell.strategy, task.cell.learner
-    if strategy.calibration != "none" or calibration.uncorrectable(strategy, learner) or not prediction.is_probability:
+    if (
+        strategy.calibration != "none"
+        or calibration.prior_inapplicable_reason(strategy, learner)
+        or not prediction.is_probability
+    ):
         return None
     share = float(task.dataset.y[task.cell.split.train].mean())
-    received = received_share(prediction.reached, row.params.get("weight"))
-    return corrected(prediction.values, share, received)
+    reached = prediction.reached
+    received = received_share(reached["negative"], reached["positive"], row.params.get("weight"))
+    return correct_prior(prediction.values, share, received)
 
 
 def inner_predictions(task: Task, params: Mapping[str, Scalar]) -> list[tuple[np.ndarray, np.ndarray]]:

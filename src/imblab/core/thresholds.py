@@ -16,7 +16,7 @@ import numpy as np
 
 from imblab.errors import ConfigError, unknown
 from imblab.stats import costs
-from imblab.stats.counts import Counts, counts_at, precision, recall
+from imblab.stats.counts import ConfusionCounts, counts_at, precision, recall
 from imblab.study import Threshold
 
 Fold = tuple[np.ndarray, np.ndarray]
@@ -236,24 +236,24 @@ def _check_cost(name: str, value: Any, where: str) -> None:
         )
 
 
-def _table(folds: Sequence[Fold], cuts: np.ndarray) -> Counts:
+def _table(folds: Sequence[Fold], cuts: np.ndarray) -> ConfusionCounts:
     """Counts of shape (n_folds + 1, n_cuts): the folds one by one, and their sum in the last row."""
     parts = [counts_at(y, p, cuts) for y, p in folds]
     parts.append(reduce(add, parts))
-    return Counts(*(np.stack([getattr(part, name) for part in parts]) for name in ("tn", "fp", "fn", "tp")))
+    return ConfusionCounts(*(np.stack([getattr(part, name) for part in parts]) for name in ("tn", "fp", "fn", "tp")))
 
 
-def _apply(measure: Function, table: Counts) -> np.ndarray:
-    return np.asarray(measure(table.tn, table.fp, table.fn, table.tp), dtype=np.float64)
+def _apply(measure: Function, table: ConfusionCounts) -> np.ndarray:
+    return np.asarray(measure(*table), dtype=np.float64)
 
 
-def _wanted(rule: Threshold, table: Counts, values: np.ndarray) -> np.ndarray:
+def _wanted(rule: Threshold, table: ConfusionCounts, values: np.ndarray) -> np.ndarray:
     """What the rule maximises at every cut; NaN where the cut may not be chosen."""
     if not isinstance(rule, Mapping):
         return values
     name, bound = next(iter(rule.items()))
     if name == "cost":
-        return -costs.total(bound, table.tn, table.fp, table.fn, table.tp)
+        return -costs.total(bound, *table)
     if name == "alert_rate":
         flagged = table.tp + table.fp
         # The rank of the score, not the score: two that lie closer than a tie are two scores.

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imblab.analysis.evidence_check import fault
+from imblab.analysis.evidence import invalid_reason
 from imblab.edges import files
 from imblab.errors import DerivedFileError, describe
 from imblab.fields import FieldError, loaded, many, mapping, text, whole
@@ -70,7 +70,7 @@ def read(path: Path) -> pd.DataFrame | None:
         frame: pd.DataFrame = table.to_pandas()
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
         raise _damaged(path, describe(error)) from error
-    if wrong := fault(frame):
+    if wrong := invalid_reason(frame):
         raise _damaged(path, wrong)
     return frame
 

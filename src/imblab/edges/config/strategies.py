@@ -49,11 +49,11 @@ def _calibration(raw: Mapping[str, Any], samples: bool, where: str, allow: Seque
         kind = kind["_target_"]
     if isinstance(kind, str) and calibration.is_class(kind):
         _check_calibrator(kind, f"{where}.calibration", allow)
-    elif kind not in calibration.KINDS:
-        raise ConfigError(unknown("calibration", str(kind), calibration.KINDS, f"in '{where}.calibration'"))
+    elif kind not in calibration.CALIBRATIONS:
+        raise ConfigError(unknown("calibration", str(kind), calibration.CALIBRATIONS, f"in '{where}.calibration'"))
     if correction is not None and correction not in calibration.CORRECTIONS:
         raise ConfigError(unknown("value", str(correction), calibration.CORRECTIONS, f"for '{where}.prior_correction'"))
-    if calibration.is_own(kind) and samples and correction is None:
+    if calibration.corrects_prior(kind) and samples and correction is None:
         raise ConfigError(
             f"'{where}.calibration' is {kind!r}, and nothing says whether a prior correction undoes its sampler; exact "
             "is one that copies or drops rows at random, approximate one that makes rows between rows of one class, "
@@ -68,7 +68,7 @@ def _check_calibrator(path: str, where: str, allow: Sequence[str]) -> None:
     if not (hasattr(made, "fit") and hasattr(made, "predict")):
         raise ConfigError(
             f"{where!r} is {path!r}, which has no fit and predict; a calibration learns by fit(score, y) and gives "
-            f"probabilities by predict(score). Name such a class, or one of {', '.join(calibration.KINDS)}."
+            f"probabilities by predict(score). Name such a class, or one of {', '.join(calibration.CALIBRATIONS)}."
         )
 
 

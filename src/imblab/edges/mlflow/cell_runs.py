@@ -256,7 +256,7 @@ def curve_metrics(frame: pd.DataFrame | None, dataset: str, learner: str) -> dic
     if own.empty:
         return {}
     found: dict[str, list[Metric]] = {}
-    for name, rows in evidences.counts_at(own, CURVE_THRESHOLDS).groupby("strategy", sort=False):
+    for name, rows in evidences.confusion_table(own, CURVE_THRESHOLDS).groupby("strategy", sort=False):
         found[str(name)] = _curves(rows)
     stated = own[own.kind == "calibration"]
     for at, rows in stated.groupby(["strategy", "name"], sort=False, observed=True):

@@ -17,7 +17,7 @@ from imblab.stats import curves
 
 ARM = ("dataset", "learner", "strategy")
 Arm = tuple[str, str, str]
-Folds = Mapping[Arm, Sequence[curves.Fold]]
+Folds = Mapping[Arm, Sequence[curves.FoldCounts]]
 #: Characters that the curves of a report may take together, and that one place takes.
 ROOM, PLACE = 2_400_000, 11
 #: Places of a curve at most and at least.
@@ -46,13 +46,11 @@ def by_arm(frame: pd.DataFrame | None) -> Folds:
     -------
     mapping
     """
-    found: dict[Arm, list[curves.Fold]] = {}
+    found: dict[Arm, list[curves.FoldCounts]] = {}
     if frame is None:
         return found
-    cuts = evidence.select(frame, "cut")
-    for (d, learner, s, _, _), own in cuts.groupby(list(evidence.COORDINATES), sort=False, observed=True):
-        x, fp, tp = (own[c].to_numpy() for c in "xyz")
-        found.setdefault((str(d), str(learner), str(s)), []).append(curves.fold(x, fp, tp, fp.max(), tp.max()))
+    for (dataset, learner, strategy, _, _), counts in evidence.fold_counts(frame):
+        found.setdefault((dataset, learner, strategy), []).append(counts)
     return found
 
 
@@ -124,7 +122,7 @@ def _counted(source: Source) -> list[str]:
     return [n for n in dict.fromkeys((first, "precision", "recall")) if n in known]
 
 
-Draw = Callable[[str, str, dict[str, Sequence[curves.Fold]]], Figure]
+Draw = Callable[[str, str, dict[str, Sequence[curves.FoldCounts]]], Figure]
 
 
 def _panel(source: Source, folds: Folds, dataset: str, learner: str, draw: Draw) -> Panel | None:
@@ -136,31 +134,33 @@ def _kept(panels: Sequence[Panel | None]) -> tuple[Panel, ...]:
     return tuple(p for p in panels if p is not None)
 
 
-def _pr(source: Source, n: int, dataset: str, learner: str, own: dict[str, Sequence[curves.Fold]]) -> Figure:
+def _pr(source: Source, n: int, dataset: str, learner: str, own: dict[str, Sequence[curves.FoldCounts]]) -> Figure:
     grid = np.linspace(0.01, 1.0, n)
     share = float(np.mean([f.positives / (f.positives + f.negatives) for folds in own.values() for f in folds]))
-    found = {s: curves.precision_recall(folds, grid) for s, folds in own.items()}
+    found = {s: curves.mean_precision_recall(folds, grid) for s, folds in own.items()}
     axes = Axes(*place_in_plot(_unit(), _upwards(found)), "recall", "precision")
     said = f"Precision against recall of {len(own)} strategies on {dataset} with {learner}; chance is {share:.3f}."
     extras = Marks(y=((share, f"chance {share:.3f}"),))
     return _drawn(source, ("pr", dataset, learner), said, axes, found, extras)
 
 
-def _roc(source: Source, n: int, dataset: str, learner: str, own: dict[str, Sequence[curves.Fold]]) -> Figure:
+def _roc(source: Source, n: int, dataset: str, learner: str, own: dict[str, Sequence[curves.FoldCounts]]) -> Figure:
     grid = np.linspace(0.0, 1.0, n) ** 2  # closer places where few negatives are called
     axes = Axes(*place_in_plot(_unit(), _unit()), "false positive rate", "true positive rate")
-    found = {s: curves.roc(folds, grid) for s, folds in own.items()}
+    found = {s: curves.mean_roc(folds, grid) for s, folds in own.items()}
     said = f"ROC curves of {len(own)} strategies on {dataset} with {learner}; the diagonal is chance."
     name = ("roc", dataset, learner)
     return _drawn(source, name, said, axes, found, Marks(diagonal=True))
 
 
-def _cut(source: Source, measure: str, dataset: str, learner: str, own: dict[str, Sequence[curves.Fold]]) -> Figure:
+def _cut(
+    source: Source, measure: str, dataset: str, learner: str, own: dict[str, Sequence[curves.FoldCounts]]
+) -> Figure:
     n = _places(len(source.families) * len(source.strategies))
     step = next(s for s in (1, 2, 4, 5) if 99 / s <= n or s == 5)
     grid = np.arange(step, 100, step) / 100
     function = measures.function_of(next(m for m in source.study.measures if m.name == measure), allow=None)
-    found = {s: curves.against_threshold(folds, grid, function) for s, folds in own.items()}
+    found = {s: curves.mean_over_thresholds(folds, grid, function) for s, folds in own.items()}
     axes = Axes(*place_in_plot(_unit(), _upwards(found)), "threshold", named(measure))
     said = f"{named(measure)} against the threshold of {len(own)} strategies on {dataset} with {learner}."
     name = ("threshold", measure, dataset, learner)
@@ -172,7 +172,7 @@ def _drawn(
     name: tuple[str, ...],
     description: str,
     axes: Axes,
-    found: Mapping[str, curves.Band],
+    found: Mapping[str, curves.MeanCurve],
     extras: Marks,
 ) -> Figure:
     *_, dataset, learner = name
@@ -188,7 +188,7 @@ def _banded(source: Source) -> bool:
     return len(source.families) * len(source.strategies) <= BANDED
 
 
-def _loud(source: Source, dataset: str, learner: str, found: Mapping[str, curves.Band]) -> set[str]:
+def _loud(source: Source, dataset: str, learner: str, found: Mapping[str, curves.MeanCurve]) -> set[str]:
     """Whose bands are drawn at once: of all where they are few, else of a baseline and of the best other arm."""
     if len(found) <= FEW:
         return set(found)
@@ -220,7 +220,7 @@ def _base(source: Source) -> str:
 
 def _areas(source: Source) -> Table:
     """The areas under the curves from the evidence, and what chance would have."""
-    frame = source.evidence if source.evidence is not None else evidence.empty()
+    frame = source.evidence if source.evidence is not None else evidence.empty_frame()
     areas = dict(groups(evidence.areas(frame), *ARM))
     random = groups(evidence.select(frame, "chance", name="pr_auc"), *ARM)
     expected = {arm: float(own.x.mean()) for arm, own in random}
@@ -240,7 +240,7 @@ def _places(arms: int) -> int:
     return int(min(MOST, max(LEAST, ROOM / (max(arms, 1) * 5 * per_place))))
 
 
-def _upwards(found: Mapping[str, curves.Band]) -> Scale:
+def _upwards(found: Mapping[str, curves.MeanCurve]) -> Scale:
     """An axis from 0, or the lowest mean below it, to the first round value above every mean."""
     means = np.concatenate([b.mean for b in found.values()])
     high = float(np.nanmax(means, initial=0.0))
