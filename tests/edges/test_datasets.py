@@ -16,7 +16,7 @@ from sklearn.utils import Bunch
 
 from imblab.core import splits
 from imblab.edges import datasets
-from imblab.edges.datasets.read import BUNDLED
+from imblab.edges.datasets.sources import BUNDLED
 from imblab.errors import DataError, ImblabError
 from imblab.study import Protocol
 

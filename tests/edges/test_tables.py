@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from imblab.commands import running
 from imblab.edges import datasets
-from imblab.edges.datasets import formats
+from imblab.edges.datasets import table_files
 from imblab.errors import ConfigError, DataError, ImblabError
 from imblab.overrides import to_override
 
@@ -607,8 +607,8 @@ def test_a_zip_of_two_tables_is_a_question():
 
 
 def test_a_file_that_unfolds_without_end_is_refused(monkeypatch):
-    monkeypatch.setattr("imblab.edges.datasets.formats.MAX_UNPACKED_BYTES", 1000)
-    monkeypatch.setattr("imblab.edges.datasets.formats.MAX_UNPACKED_TIMES", 2)
+    monkeypatch.setattr("imblab.edges.datasets.table_files.MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr("imblab.edges.datasets.table_files.MAX_UNPACKED_TIMES", 2)
     for ending in ("gz", "zip", "xz"):
         assert "unfolds to more than 1000 bytes" in said(packed("x" * 100_000, f"t.csv.{ending}"))
 
@@ -762,7 +762,7 @@ def test_a_formula_without_a_value_is_refused():
 
 def test_without_its_package_excel_says_how_to_install_it(monkeypatch):
     pd.DataFrame({"x": range(ROWS), "left": LABELS}).to_excel("t.xlsx", index=False)
-    monkeypatch.setattr("imblab.edges.datasets.formats.find_spec", lambda name: None)
+    monkeypatch.setattr("imblab.edges.datasets.table_files.find_spec", lambda name: None)
     assert said("t.xlsx").endswith("Install it with: pip install 'imblab[excel]'.")
 
 
@@ -805,5 +805,5 @@ def test_every_command_of_the_page_runs(command, tables_of_the_page, monkeypatch
 
 def test_the_page_names_every_option():
     page = PAGE.read_text(encoding="utf-8")
-    for option in (*formats.OPTIONS, "missing", "numeric", "categorical", "time_format", "url_env", "positive"):
+    for option in (*table_files.OPTIONS, "missing", "numeric", "categorical", "time_format", "url_env", "positive"):
         assert re.search(rf"\b{option}\b", page), option

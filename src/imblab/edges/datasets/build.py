@@ -12,11 +12,11 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.types import infer_dtype, is_numeric_dtype
 
-from imblab.edges.datasets.checks import Checks, counted, listed, missing_texts, nearest_name, yaml_word
 from imblab.edges.datasets.columns import amount as _amount
 from imblab.edges.datasets.columns import coded, level_texts, one_text, sort_key, text_of, typed, when, without_missing
 from imblab.edges.datasets.inference import Reading, typed_frame
 from imblab.edges.datasets.notation import COMMA, POINT
+from imblab.edges.datasets.problems import Checks, counted, listed, missing_texts, nearest_name, yaml_word
 from imblab.errors import DataError
 from imblab.study import Dataset
 

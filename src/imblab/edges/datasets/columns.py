@@ -15,8 +15,8 @@ import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from imblab.core.preparation import MAX_LEVELS
-from imblab.edges.datasets.checks import Checks, counted
 from imblab.edges.datasets.notation import canonical_number, date_form, is_mark
+from imblab.edges.datasets.problems import Checks, counted
 
 #: The share of its rows that a text column has levels from which on it is an identifier and no category.
 IDENTIFIER_SHARE = 0.9

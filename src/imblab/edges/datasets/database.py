@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 
 import pandas as pd
 
-from imblab.edges.datasets.checks import Checks
+from imblab.edges.datasets.problems import Checks
 from imblab.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

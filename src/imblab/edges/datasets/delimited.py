@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from imblab.edges.datasets.checks import counted
+from imblab.edges.datasets.problems import counted
 
 #: What may stand between fields, with its name.
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.api.types import infer_dtype
 
-from imblab.edges.datasets.checks import Checks, counted
 from imblab.edges.datasets.notation import COMMA, Notation, Written, canonical_number
+from imblab.edges.datasets.problems import Checks, counted
 
 #: Of so many different numbers a column holds numbers, and its few other texts are a question to the user.
 MIN_NUMBERS = 20

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imblab.edges.datasets.formats import stem
+from imblab.edges.datasets.table_files import stem
 
 #: How the names of KEEL's and Zenodo's tasks begin, and the parent table. Tasks of one parent share their rows.
 PARENTS = {

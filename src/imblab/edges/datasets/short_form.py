@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from imblab.edges.datasets.formats import OPTIONS, is_table, stem
-from imblab.edges.datasets.read import KEYS, likely_targets
+from imblab.edges.datasets.sources import KEYS, likely_targets
+from imblab.edges.datasets.table_files import OPTIONS, is_table, stem
 from imblab.errors import ConfigError
 from imblab.overrides import to_hydra_syntax, to_shell
 

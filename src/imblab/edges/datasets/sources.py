@@ -13,9 +13,9 @@ import yaml
 
 from imblab.edges.datasets import database, keel, targets
 from imblab.edges.datasets.build import COLUMNS, dataset
-from imblab.edges.datasets.checks import Checks, some
-from imblab.edges.datasets.formats import OPTIONS, first_line, read_file, settled
 from imblab.edges.datasets.naming import name_and_parent
+from imblab.edges.datasets.problems import Checks, some
+from imblab.edges.datasets.table_files import OPTIONS, first_line, read_file, settled
 from imblab.errors import ConfigError, DataError, unknown
 from imblab.overrides import to_override
 from imblab.study import Dataset

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.edges.datasets.checks import counted
+from imblab.edges.datasets.problems import counted
 from imblab.study import Dataset, Split
 
 

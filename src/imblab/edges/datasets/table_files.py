@@ -17,10 +17,10 @@ import pandas as pd
 from pyarrow import feather
 
 from imblab.edges.datasets import delimited, workbook
-from imblab.edges.datasets.checks import NEAREST, Checks, column_named, listed, missing_texts
 from imblab.edges.datasets.delimited import FormatError
 from imblab.edges.datasets.inference import Reading, settle_mixed, typed_frame
 from imblab.edges.datasets.notation import COMMA, POINT, Notation
+from imblab.edges.datasets.problems import NEAREST, Checks, column_named, listed, missing_texts
 from imblab.errors import ConfigError, DataError
 
 #: Endings of text files, and whether they say that tabs separate the fields.
