@@ -146,7 +146,7 @@ def test_other_texts_stay_as_they_are(text):
     [
         ("postgresql://me:p@ss@host/db", "unquoted '@'"),
         ("postgresql+psycopg://me:p:1@2@host/db", "unquoted '@'"),
-        ("mysql://me:p@host:pw/x@h", "taken apart"),
+        ("mysql://me:p@host:pw/x@h", "cannot be parsed"),
         ("http://me:p/ss@host:5000", "unquoted '/'"),
         ("https://me:12/ss@host", "unquoted '/'"),
         ("http://me:p#ss@host", "unquoted '/'"),

@@ -1,8 +1,8 @@
-"""Secrets leave with no text: what a library, a driver or the network says is read through before it is shown.
+"""Redaction of secrets in every text that is shown: messages of libraries, logs, warnings and tracebacks.
 
-Three things hide a secret: where it stands (in an address, behind ``password=``, in a header), how it looks (the keys
-of some services), and that it is known (it stood in an address that was given, or in the environment). The last one
-helps where a driver has taken an address apart and tells a piece of it.
+A secret is recognised by its place (in an address, after ``password=``, in a header), by its form (the keys of some
+services), or because it is known from an address that was given or from the environment. The last one helps where a
+driver has parsed an address and quotes a part of it.
 """
 
 from __future__ import annotations
@@ -21,78 +21,83 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
-#: What stands in place of a secret.
+#: The text in place of a secret.
 HIDDEN = "..."
-#: Shorter texts are hidden where they stand in an address only: elsewhere they are words.
+#: Shorter secrets are hidden in an address only: elsewhere they are words.
 MIN_SECRET_CHARACTERS = 4
-#: Shorter ones only where no letter or digit stands next to them.
+#: Shorter secrets are hidden only where no letter or digit precedes or follows them.
 MIN_EMBEDDED_CHARACTERS = 8
-#: Values of the environment are hidden from this length on: shorter ones are switches.
+#: Shorter values of environment variables are switches and not secrets.
 MIN_VARIABLE_CHARACTERS = 8
-#: How names of secrets end, in addresses, options and headers.
-_NAME = (
+#: Shorter values in a message of the driver that received them are words.
+MIN_VALUE_CHARACTERS = 2
+#: Names of secrets in addresses, options and headers.
+_SECRET_NAME = (
     r"(?:[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|credentials?|signature|authorization|cookie|session[-_.]?id|"
     r"(?:api|access|account|secret|private|shared|subscription|sas)[-_.]?key(?:[-_.]?id)?)"
     r"|(?:[\w.-]*[_.-])?(?:pwd|sig|sas|auth))"
 )
-#: A text in quotes.
-_TEXT = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
-_ADDRESS = re.compile(
+_QUOTED_TEXT = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+_USER_AND_PASSWORD = re.compile(
     # Up to the last '@' of a word, unless that is a path: nothing before its first '/' separates user and password.
     r"(?<=://)(?!/)(?![^\s/@:?#]+[/?#])\S*(?=@)"
     # With blanks in the password; what follows a host is a port.
     r"|(?<=://)[^\s/@:]*:(?!\d+\b)[^@'\"\n]*(?=@)",
 )
-_NAMED = re.compile(rf"(?P<name>(?<![\w.-]){_NAME}=)(?:{_TEXT}|(?:(?!&[\w.-]+=)[^\s'\"])*)", re.IGNORECASE)
-#: Names that are words elsewhere and secrets in the query of an address.
-_IN_QUERY = re.compile(
+_ASSIGNMENT = re.compile(
+    rf"(?P<name>(?<![\w.-]){_SECRET_NAME}=)(?:{_QUOTED_TEXT}|(?:(?!&[\w.-]+=)[^\s'\"])*)", re.IGNORECASE
+)
+#: Names that are ordinary words except in the query of an address.
+_QUERY_OPTION = re.compile(
     r"(?P<name>[?&;#](?:[\w.-]*[_.-])?(?:key|code|pass|pw|session|jwt|ticket|otp)=)[^\s'\"&;#]+", re.IGNORECASE
 )
-#: Written with blanks or a colon, as settings are, or quoted once more for an address.
+#: Written with blanks or a colon, as settings are, or quoted a second time for an address.
 _SETTING = re.compile(
     r"(?P<name>(?<![\w.-])[\w.-]*(?:passw(?:or)?d|passphrase|secret|(?:api|access|account|private)[-_.]?key)"
-    rf"(?:(?:\s*%20)*\s*=\s*|\s*:\s+))(?:{_TEXT}|[^\s'\",;&]+)",
+    rf"(?:(?:\s*%20)*\s*=\s*|\s*:\s+))(?:{_QUOTED_TEXT}|[^\s'\",;&]+)",
     re.IGNORECASE,
 )
-_PERCENT = re.compile(
+_PERCENT_ENCODED = re.compile(
     r"(?P<name>[\w.-]*(?:passw(?:or)?d|pwd|passphrase|secret|token|sig|[-_.]?key)%3D)(?:(?!%26|%3B|&)[^\s'\"])+",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(
-    rf"(?P<name>(?P<mark>[\"']){_NAME}(?P=mark)\s*[:,]\s*b?(?P<open>[\"']))(?:\\.|(?!(?P=open)).)*", re.IGNORECASE
+_JSON_ITEM = re.compile(
+    rf"(?P<name>(?P<mark>[\"']){_SECRET_NAME}(?P=mark)\s*[:,]\s*b?(?P<open>[\"']))(?:\\.|(?!(?P=open)).)*",
+    re.IGNORECASE,
 )
-#: An address that begins with a host and goes on: what follows is no user.
-_HOSTED = re.compile(r"(?<=://)[^\s/@:?#'\"]*(?::\d+)?[/?#][^\s'\"]*")
-_HEADER = re.compile(
+#: An address that begins with a host and continues: what follows is not a user.
+_HOST_AND_PATH = re.compile(r"(?<=://)[^\s/@:?#'\"]*(?::\d+)?[/?#][^\s'\"]*")
+_HEADER_LINE = re.compile(
     r"(?P<name>\b(?:(?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api-key|x-auth-token|x-amz-security-token)\s*:\s*)"
     r"[^\r\n'\"]+",
     re.IGNORECASE,
 )
-_SCHEME = re.compile(r"(?P<name>\b(?:Bearer|Basic|Digest|Negotiate)\s+)(?=\S+[0-9A-Z=+/_])[\w+/=.~-]{6,}")
+_AUTH_SCHEME = re.compile(r"(?P<name>\b(?:Bearer|Basic|Digest|Negotiate)\s+)(?=\S+[0-9A-Z=+/_])[\w+/=.~-]{6,}")
 _KNOWN_FORMS = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|\bgh[pousr]_\w{20,}|\bglpat-[\w-]{16,}"
     r"|\bxox[abprs]-[\w-]{10,}|\bdapi[0-9a-f]{32}\b"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
     re.DOTALL,
 )
-_SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
 _ADDRESS_START = r"[\w+.-]+://"
-#: As SQLAlchemy takes an address of a server apart.
+#: An address of a server as SQLAlchemy parses it.
 _AUTHORITY = re.compile(r"(?:[^:/]*(?::[^@]*)?@)?(?P<host>[^/:?]*)(?::(?P<port>[^/?]*))?")
 _DATABASES = ("postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle")
-_remembered: list[frozenset[str]] = []
+_hidden_meanwhile: list[frozenset[str]] = []
 
 
 def redact(text: str) -> str:
-    """A text without secrets, and otherwise as it is.
+    """Replace the secrets in a text.
 
     Parameters
     ----------
     text : str
+        A message, a line of a log, a traceback.
 
     Returns
     -------
     str
+        The text with ``...`` in place of each secret.
 
     Examples
     --------
@@ -104,49 +109,65 @@ def redact(text: str) -> str:
     >>> redact("http://host:5000/path stays, and so does a@b.c")
     'http://host:5000/path stays, and so does a@b.c'
     """
-    for pattern in _literals():
+    known_secrets = _secrets_of_environment(tuple(os.environ.items())).union(*_hidden_meanwhile)
+    for pattern in _known_secret_patterns(known_secrets):
         text = pattern.sub(HIDDEN, text)
-    text = _QUOTED.sub(_named, text)
+    text = _JSON_ITEM.sub(_hide_value, text)
     if "://" in text:
-        # A named secret with an '@' would else be taken for a user that ends there.
-        text = _ADDRESS.sub(HIDDEN, _HOSTED.sub(lambda found: _NAMED.sub(_named, found[0]), text))
-    for pattern in (_NAMED, _HEADER, _SCHEME, _IN_QUERY, _SETTING, _PERCENT):
-        text = pattern.sub(_named, text)
+        # A named secret with an '@' would otherwise be taken for a user that ends there.
+        text = _HOST_AND_PATH.sub(lambda match: _ASSIGNMENT.sub(_hide_value, match[0]), text)
+        text = _USER_AND_PASSWORD.sub(HIDDEN, text)
+    for pattern in (_ASSIGNMENT, _HEADER_LINE, _AUTH_SCHEME, _QUERY_OPTION, _SETTING, _PERCENT_ENCODED):
+        text = pattern.sub(_hide_value, text)
     return _KNOWN_FORMS.sub(HIDDEN, text)
 
 
-def _named(found: re.Match[str]) -> str:
-    return f"{found['name']}{HIDDEN}"
+def _hide_value(match: re.Match[str]) -> str:
+    return f"{match['name']}{HIDDEN}"
+
+
+def without_values(text: str, secrets: Iterable[str]) -> str:
+    """Replace given secrets in a text, in every spelling of them.
+
+    Examples
+    --------
+    >>> without_values("no user 'me' with p@ss (p%40ss)", ["me", "p@ss"])
+    "no user '...' with ... (...)"
+    """
+    for spelling in sorted(_spellings(secrets, MIN_VALUE_CHARACTERS), key=len, reverse=True):
+        text = text.replace(spelling, HIDDEN)
+    return text
 
 
 @contextmanager
 def hiding(*texts: str) -> Iterator[None]:
-    """Hide what is secret in some addresses or options meanwhile, also where it stands alone.
+    """Hide the secrets of addresses or options within a block, also where they are quoted without their context.
 
     Parameters
     ----------
     *texts : str
         As they were given: ``tracking.uri=http://...``, an address, or anything else.
     """
-    mine = frozenset(_forms(secret for text in texts for secret in _secrets(text)))
-    _remembered.append(mine)
+    secrets = frozenset(_spellings(secret for text in texts for secret in _secrets_in(text)))
+    _hidden_meanwhile.append(secrets)
     try:
         yield
     finally:
-        _remembered.remove(mine)
+        _hidden_meanwhile.remove(secrets)
 
 
 def ambiguity(address: str) -> str | None:
-    """Why a library would take an address apart in another place than its writer meant, and tell a piece of it.
+    """Describe why a library would parse an address differently than its writer meant, and quote a part of a secret.
 
     Parameters
     ----------
     address : str
+        Of a database or a server.
 
     Returns
     -------
     str or None
-        None where it reads as it was meant, as far as can be seen.
+        None where no ambiguity is found.
 
     Examples
     --------
@@ -157,27 +178,27 @@ def ambiguity(address: str) -> str | None:
     >>> ambiguity("postgresql://me:p%40ss@db/x"), ambiguity("http://host:5000/path")
     (None, None)
     """
-    scheme, _, rest = address.partition("://")
+    scheme, _, location = address.partition("://")
     if scheme.partition("+")[0] in _DATABASES:
-        found = _AUTHORITY.match(rest)
-        if found is None or not (found["port"] or "0").isdigit():
-            return "it cannot be taken apart into user, password, host, port and database"
-        if "@" in found["host"]:
+        match = _AUTHORITY.match(location)
+        if match is None or not (match["port"] or "0").isdigit():
+            return "it cannot be parsed into user, password, host, port and database"
+        if "@" in match["host"]:
             return "it has an unquoted '@' in its user or password, where '%40' stands for it"
     elif scheme in ("http", "https"):
         try:
             parts = urlsplit(address)
-            cut = ":" in parts.netloc and "@" not in parts.netloc and "@" in rest
+            is_split = ":" in parts.netloc and "@" not in parts.netloc and "@" in location
             _ = parts.port
-        except ValueError:  # no port, but the rest of a password
-            cut = True
-        if cut:
+        except ValueError:  # the end of a password in place of a port
+            is_split = True
+        if is_split:
             return "it has an unquoted '/', '?' or '#' before its host, where '%2F', '%3F' or '%23' stands for it"
     return None
 
 
 def install() -> None:
-    """Let logs, warnings and tracebacks of this process go through :func:`redact`; a second call changes nothing."""
+    """Redact logs, warnings and tracebacks of this process; a second call has no effect."""
     global _installed
     if _installed:
         return
@@ -191,120 +212,106 @@ _installed = False
 
 
 def _install_logs() -> None:
-    make = logging.getLogRecordFactory()
+    make_record = logging.getLogRecordFactory()
 
-    def redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = make(*args, **kwargs)
+    def make_redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make_record(*args, **kwargs)
         try:
             text = record.getMessage()
-        except Exception:  # it is the handler's to say what is wrong with a record
+        except Exception:  # the handler reports what is wrong with a record
             return record
-        if (shown := redact(text)) != text:
-            record.msg, record.args = shown, ()
+        if (redacted := redact(text)) != text:
+            record.msg, record.args = redacted, ()
         if record.exc_info and record.exc_info[1] is not None:
             trace = "".join(traceback.format_exception(record.exc_info[1])).rstrip("\n")
-            if (shown := redact(trace)) != trace:
-                record.exc_text = shown  # what formatters take in place of their own
+            if (redacted := redact(trace)) != trace:
+                record.exc_text = redacted  # formatters use it in place of their own
         return record
 
-    logging.setLogRecordFactory(redacted)
+    logging.setLogRecordFactory(make_redacted_record)
 
 
 def _install_warnings() -> None:
-    form = warnings.formatwarning
+    format_warning = warnings.formatwarning
 
-    def redacted(*args: Any, **kwargs: Any) -> str:
-        return redact(form(*args, **kwargs))
+    def format_redacted(*args: Any, **kwargs: Any) -> str:
+        return redact(format_warning(*args, **kwargs))
 
-    warnings.formatwarning = redacted
+    warnings.formatwarning = format_redacted
 
 
 def _install_tracebacks() -> None:
-    shown, in_thread = sys.excepthook, threading.excepthook
+    show, show_in_thread = sys.excepthook, threading.excepthook
 
-    def uncaught(kind: Any, error: Any, trace: Any) -> None:
+    def show_redacted(kind: Any, error: Any, trace: Any) -> None:
         if not tell(error):
-            shown(kind, error, trace)
+            show(kind, error, trace)
 
-    def uncaught_in_thread(args: Any) -> None:
+    def show_redacted_in_thread(args: Any) -> None:
         if args.exc_value is None or args.exc_type is SystemExit or not tell(args.exc_value):
-            in_thread(args)
+            show_in_thread(args)
 
-    sys.excepthook, threading.excepthook = uncaught, uncaught_in_thread
+    sys.excepthook, threading.excepthook = show_redacted, show_redacted_in_thread
 
 
 def tell(error: BaseException) -> bool:
-    """Print the traceback of an error if it holds a secret, without it.
-
-    Parameters
-    ----------
-    error : BaseException
-
-    Returns
-    -------
-    bool
-        False where nothing was printed: the traceback holds no secret.
-    """
+    """Print the traceback of an error without its secrets; return False, printing nothing, where it has none."""
     trace = "".join(traceback.format_exception(error))
-    if (shown := redact(trace)) == trace:
+    if (redacted := redact(trace)) == trace:
         return False
-    print(shown, end="", file=sys.stderr)
+    print(redacted, end="", file=sys.stderr)
     return True
 
 
-def _literals() -> list[re.Pattern[str]]:
-    """What is known to be secret, the longest first."""
-    return _patterns(_of_environment(tuple(os.environ.items())).union(*_remembered))
-
-
 @lru_cache(maxsize=4)
-def _patterns(secrets: frozenset[str]) -> list[re.Pattern[str]]:
-    embedded = sorted((s for s in secrets if len(s) >= MIN_EMBEDDED_CHARACTERS), key=len, reverse=True)
-    words = sorted((s for s in secrets if len(s) < MIN_EMBEDDED_CHARACTERS), key=len, reverse=True)
-    found = [re.compile("|".join(map(re.escape, embedded)))] if embedded else []
-    return found + ([re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)")] if words else [])
+def _known_secret_patterns(secrets: frozenset[str]) -> list[re.Pattern[str]]:
+    """Compile known secrets, the longest first; short ones match only as words."""
+    ordered = sorted(secrets, key=len, reverse=True)
+    embedded = "|".join(re.escape(s) for s in ordered if len(s) >= MIN_EMBEDDED_CHARACTERS)
+    words = "|".join(re.escape(s) for s in ordered if len(s) < MIN_EMBEDDED_CHARACTERS)
+    patterns = [re.compile(embedded)] if embedded else []
+    return patterns + ([re.compile(rf"(?<!\w)(?:{words})(?!\w)")] if words else [])
 
 
 @lru_cache(maxsize=2)
-def _of_environment(items: tuple[tuple[str, str], ...]) -> frozenset[str]:
-    """The secrets among the variables of the environment."""
-    found: set[str] = set()
+def _secrets_of_environment(items: tuple[tuple[str, str], ...]) -> frozenset[str]:
+    secrets: set[str] = set()
     for name, value in items:
-        if _SECRET_NAME.fullmatch(name) and len(value) >= MIN_VARIABLE_CHARACTERS and not value.startswith("/"):
-            found |= _forms([value])
+        is_long = len(value) >= MIN_VARIABLE_CHARACTERS and not value.startswith("/")
+        if is_long and re.fullmatch(_SECRET_NAME, name, re.IGNORECASE):
+            secrets |= _spellings([value])
         elif re.match(_ADDRESS_START, value):
-            found |= _forms(_secrets(value))
-    return frozenset(found)
+            secrets |= _spellings(_secrets_in(value))
+    return frozenset(secrets)
 
 
-def _secrets(text: str) -> Iterator[str]:
-    """Passwords of addresses, whole and in the pieces that a library may make of them, and named secrets."""
-    for found in re.finditer(rf"{_ADDRESS_START}(?P<rest>(?:(?!{_ADDRESS_START}).)*)", text, re.DOTALL):
-        yield from _passwords(found["rest"])
-    for found in re.finditer(r"(?<![\w.-])(?P<name>[\w.-]+)=(?P<value>(?:(?!&[\w.-]+=)[^\s'\"])+)", text):
-        if _SECRET_NAME.fullmatch(found["name"]) and "://" not in found["value"]:
-            yield found["value"]
+def _secrets_in(text: str) -> Iterator[str]:
+    """Yield passwords of addresses, with the parts that a library may make of them, and named secrets."""
+    for match in re.finditer(rf"{_ADDRESS_START}(?P<location>(?:(?!{_ADDRESS_START}).)*)", text, re.DOTALL):
+        yield from _passwords(match["location"])
+    for match in re.finditer(r"(?<![\w.-])(?P<name>[\w.-]+)=(?P<value>(?:(?!&[\w.-]+=)[^\s'\"])+)", text):
+        if re.fullmatch(_SECRET_NAME, match["name"], re.IGNORECASE) and "://" not in match["value"]:
+            yield match["value"]
 
 
-def _passwords(rest: str) -> Iterator[str]:
-    """What stands between a user and a host; there may be several readings of where the host begins."""
-    user, colon, after = rest.partition(":")
+def _passwords(location: str) -> Iterator[str]:
+    """Yield the text between a user and a host, and its parts: the host may begin at several places."""
+    user, colon, after = location.partition(":")
     if not colon or "@" not in after or "/" in user:
         return
     first, last = after.index("@"), after.rindex("@")
     if re.search(r"[?&][\w.-]+=", after[first:last]):
         last = first  # an '@' in an option
-    known = {user, *re.split(r"[/:?&=]", after[last + 1 :])}  # what is no secret: the names of user, host, database
-    whole = after[:last]
-    pieces = {whole, after[:first], *re.split(r"[@:/?#&=%\s]+", whole)}
-    yield from (piece for piece in pieces if piece not in known)
+    public = {user, *re.split(r"[/:?&=]", after[last + 1 :])}  # the names of user, host and database
+    password = after[:last]
+    yield from {password, after[:first], *re.split(r"[@:/?#&=%\s]+", password)} - public
 
 
-def _forms(secrets: Iterable[str]) -> set[str]:
-    """Secrets as an address, a shell, JSON or a message write them."""
-    found: set[str] = set()
+def _spellings(secrets: Iterable[str], min_characters: int = MIN_SECRET_CHARACTERS) -> set[str]:
+    """Return secrets as an address, a shell, JSON or a message write them."""
+    spellings: set[str] = set()
     for secret in secrets:
         for plain in (secret, unquote(secret), unquote_plus(secret)):
-            found |= {plain, quote(plain), quote(plain, safe=""), quote_plus(plain), repr(plain)[1:-1]}
-            found |= {json.dumps(plain)[1:-1]}
-    return {form for form in found if len(form) >= MIN_SECRET_CHARACTERS and form != HIDDEN}
+            spellings |= {plain, quote(plain), quote(plain, safe=""), quote_plus(plain)}
+            spellings |= {repr(plain)[1:-1], json.dumps(plain)[1:-1]}
+    return {spelling for spelling in spellings if len(spelling) >= min_characters and spelling != HIDDEN}

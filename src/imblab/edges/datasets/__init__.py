@@ -1,10 +1,9 @@
-"""Tables into records: bundled ones, files, and the collections of other packages."""
+"""Tables into data sets: bundled ones, files, queries, and the collections of other packages."""
 
 from imblab.edges.datasets.build import dataset
 from imblab.edges.datasets.inspection import dataset_facts, dataset_warnings
-from imblab.edges.datasets.naming import name_and_parent
 from imblab.edges.datasets.short_form import expand_short_form
-from imblab.edges.datasets.sources import keel_names, listing, load_dataset, zenodo_names
+from imblab.edges.datasets.sources import keel_names, listing, load_dataset, name_and_parent, zenodo_names
 
 __all__ = [
     "dataset",

@@ -1,4 +1,4 @@
-"""From a raw table to a :class:`~imblab.study.Dataset`: roles, types, labels, and what is refused."""
+"""From a raw table to a :class:`~imblab.study.Dataset`: roles, types, labels, and what cannot be studied."""
 
 from __future__ import annotations
 
@@ -12,19 +12,35 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.types import infer_dtype, is_numeric_dtype
 
-from imblab.edges.datasets.columns import amount as _amount
-from imblab.edges.datasets.columns import coded, level_texts, one_text, sort_key, text_of, typed, when, without_missing
-from imblab.edges.datasets.inference import Reading, typed_frame
-from imblab.edges.datasets.notation import COMMA, POINT
-from imblab.edges.datasets.problems import Checks, counted, listed, missing_texts, nearest_name, yaml_word
+from imblab.edges.datasets.columns import (
+    amounts,
+    feature_columns,
+    group_codes,
+    level_texts,
+    sort_key,
+    times,
+    values_of_one_text,
+    without_missing,
+)
+from imblab.edges.datasets.inference import ReadingOptions, typed_frame
+from imblab.edges.datasets.notation import COMMA, POINT, text_of
+from imblab.edges.datasets.problems import (
+    TableProblems,
+    as_list,
+    column_named,
+    first_names,
+    missing_texts,
+    nearest_name,
+)
 from imblab.errors import DataError
 from imblab.study import Dataset
+from imblab.text import count_noun
 
-#: The roles that columns can have next to being a feature.
-COLUMNS = ("target", "drop", "categorical", "numeric", "groups", "time", "amount", "id")
+#: The roles of columns that are not features, and the ways to read features.
+COLUMN_ROLES = ("target", "drop", "categorical", "numeric", "groups", "time", "amount", "id")
 #: What YAML 1.1 reads as true and as false.
 YAML_WORDS = {True: ("yes", "y", "on", "true"), False: ("no", "n", "off", "false")}
-#: The fewest rows of a level that mean anything: a level of one row is rare by any measure.
+#: The smallest ``rare.min_rows`` with an effect.
 MIN_RARE_ROWS = 2
 
 
@@ -48,38 +64,42 @@ def dataset(
     missing: Sequence[Any] | str | None = None,
     time_format: str | None = None,
     key: str | None = None,
-    checks: Checks | None = None,
+    problems: TableProblems | None = None,
 ) -> Dataset:
     """Make a data set from a table in memory.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_columns)
+        Features, labels and other columns; one row per example.
     target : str
         The column of labels: two values of any type.
     name : str, default="table"
+        Name of the data set in results and messages.
     positive : label, optional
-        The rarest by default.
+        The label of the positive class; the rarer one by default.
     drop, categorical, numeric : str or sequence of str, optional
         Columns to leave out; columns to read as categories whatever their type; columns of texts to read as numbers.
     groups, time, amount, id : str, optional
-        Columns that are no features.
+        Columns that are not features: rows of one group stay together, rows are split by time, costs are weighted by
+        the amount, the identifier is kept for look-up.
     parent : str, optional
-        The parent data set; the name by default.
+        The parent data set, whose rows this one shares with others; the name by default.
     rare : mapping, optional
         ``{"min_rows": m}``: in each fit part, levels of a categorical column with fewer than m rows become one level.
         Without it a column of more than 100 levels is refused.
     source : str, optional
-        The old spelling of ``parent``.
+        The old name of ``parent``.
     allow_majority_positive : bool, default=False
+        Whether the positive class may be the more frequent one.
     missing : value or sequence of values, optional
         Texts and numbers that stand for a missing value, in every column; an empty text always does.
     time_format : str, optional
         How the times are written, such as ``"%d/%m/%Y"``; needed where day and month cannot be told apart.
     key : str, optional
         The key under ``dataset.`` that messages name.
-    checks : Checks, optional
-        What was found when the table was read; its problems are raised with those found here.
+    problems : TableProblems, optional
+        Problems found while the table was read; they are raised with those found here.
 
     Returns
     -------
@@ -88,8 +108,7 @@ def dataset(
     Raises
     ------
     DataError
-        For everything that cannot be studied, all of it at once; each problem names the data set, the value, the rule
-        and the way out.
+        With everything that prevents a study; each problem names the data set, the value, the rule and the way out.
 
     Examples
     --------
@@ -97,201 +116,295 @@ def dataset(
     >>> data.classes, data.y.tolist()
     (('no', 'yes'), [0, 1, 0])
     """
-    checks = checks or Checks(name, key)
-    checks.called(name)
-    checks.shape(frame)
+    problems = problems or TableProblems(name, key)
+    _check_name_and_shape(name, frame, problems)
     # Columns are known by their text: a header 1 is the same on the command line, in CSV and in memory.
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
-    given = {"target": target, "groups": groups, "time": time, "amount": amount, "id": id}
-    roles, lists = _roles(frame, given, {"drop": drop, "categorical": categorical, "numeric": numeric}, checks)
-    dropped = lists["drop"]
-    frame = _prepared(frame, missing_texts(missing), lists["numeric"], dropped, checks)
-    min_rows = _min_rows(rare, checks)
+    single = {"target": target, "groups": groups, "time": time, "amount": amount, "id": id}
+    several = {"drop": drop, "categorical": categorical, "numeric": numeric}
+    roles, lists = _column_roles(frame, single, several, problems)
+    frame = _with_missing_and_numeric(frame, missing_texts(missing), lists["numeric"], lists["drop"], problems)
+    min_rows = _rare_min_rows(rare, problems)
     labels = None
     if roles["target"] is not None:
-        labels = _labels(frame[roles["target"]], positive, allow_majority_positive, checks)
-    others = {*dropped, *(c for c in roles.values() if c)}
-    features = [c for c in frame.columns if c not in others]
+        labels = _labels(frame[roles["target"]], positive, allow_majority_positive, problems)
+    others = {*lists["drop"], *roles.values()}
+    features = [column for column in frame.columns if column not in others]
     if not features:
-        checks.problem(
-            f"has no feature left of its {counted(frame.shape[1], 'column')}",
+        problems.add(
+            f"has no feature left of its {count_noun(frame.shape[1], 'column')}",
             "a learner needs at least one",
-            f"Shorten {checks.at('drop')}.",
+            f"Shorten {problems.option('drop')}.",
         )
-    X, found = typed(frame, features, lists["categorical"], checks, min_rows)
-    apart = _apart(frame, roles, time_format, checks)
-    checks.close()
-    assert labels is not None  # what has no labels was refused
-    min_rows = min_rows if found else None
-    (y, classes), home = labels, parent or source or name
-    stamp, said = _fingerprint(X, y, apart, min_rows), tuple(checks.notes)
+    X, categories = feature_columns(frame, features, lists["categorical"], problems, min_rows)
+    arrays = _role_arrays(frame, roles, time_format, problems)
+    problems.raise_all()
+    assert labels is not None  # a table without labels was refused
+    y, classes = labels
+    min_rows = min_rows if categories else None
     return Dataset(
-        name, X, y, classes, tuple(found), **apart, parent=home, fingerprint=stamp, notes=said, rare=min_rows
+        name=name,
+        X=X,
+        y=y,
+        classes=classes,
+        categorical=tuple(categories),
+        **arrays,
+        parent=parent or source or name,
+        fingerprint=_content_hash(X, y, arrays, min_rows),
+        notes=tuple(problems.notes),
+        rare=min_rows,
     )
 
 
-def _roles(
-    frame: pd.DataFrame, given: Mapping[str, Any], more: Mapping[str, Any], checks: Checks
-) -> tuple[dict[str, str | None], dict[str, list[str]]]:
-    """The columns that exist, by their roles: single ones, and lists of those left out or read as something else."""
-    columns = list(frame.columns)
-    left_out = map(str, listed(more["drop"]))
-    checks.dropped = [name for name in left_out if name in columns and name != str(given["target"])]
-    roles = {role: checks.role(role, value, columns) for role, value in given.items()}
-    if given["target"] is None or given["target"] == "":
-        checks.problem(
-            "names no target", "a study needs the column that holds the labels", f"Set {checks.at('target')}."
+def _check_name_and_shape(name: Any, frame: Any, problems: TableProblems) -> None:
+    if not isinstance(name, str) or not name.isprintable() or not name.strip(". ") or set(name) & set("/\\"):
+        raise problems.error(
+            "has a name that cannot be used in file names",
+            "names are text without '/', '\\' or line breaks",
+            f"Correct {problems.option('name')}.",
         )
-    lists = {role: checks.existing(role, listed(value), columns) for role, value in more.items()}
-    played = {role: [column] if column else [] for role, column in roles.items() if role != "target"}
-    checks.apart(roles["target"], {**played, **lists})
+    if not isinstance(frame, pd.DataFrame):
+        raise problems.error(
+            f"is given as {type(frame).__name__}", "a table is a pandas DataFrame", "Wrap it in pandas.DataFrame."
+        )
+    if len(frame) == 0:
+        raise problems.error("holds 0 rows", "a study needs rows of two classes", "Check where it comes from.")
+    names = frame.columns.map(str)
+    repeated = names[names.duplicated()].unique().tolist()
+    if repeated:
+        raise problems.error(
+            f"has {count_noun(len(repeated), 'column name')} more than once: {', '.join(map(repr, repeated))}",
+            "columns are known by name",
+            "Rename all but one of each.",
+        )
+
+
+def _column_roles(
+    frame: pd.DataFrame, single: Mapping[str, Any], several: Mapping[str, Any], problems: TableProblems
+) -> tuple[dict[str, str | None], dict[str, list[str]]]:
+    """Return the existing columns by role: one or none, and lists of those left out or read as something else."""
+    columns = list(frame.columns)
+    target = single["target"]
+    problems.dropped = [name for name in map(str, as_list(several["drop"])) if name in columns and name != str(target)]
+    roles = {role: _single_column(role, value, columns, problems) for role, value in single.items()}
+    if target is None or target == "":
+        problems.add(
+            "has no target", "a study needs the column that holds the labels", f"Set {problems.option('target')}."
+        )
+    lists = {role: _existing_columns(role, as_list(value), columns, problems) for role, value in several.items()}
+    played = {role: [column] for role, column in roles.items() if column and role != "target"} | lists
+    for role, names in played.items():
+        if roles["target"] in names:
+            others = [name for name in names if name != roles["target"]]
+            value = others if role in ("drop", "categorical") else None
+            problems.add(
+                f"names {roles['target']!r} both as target and under {role}",
+                "the labels have no other role",
+                f"Set {problems.assign(role, value)}.",
+                {role: value},
+            )
     for name in (name for name in lists["numeric"] if name in lists["categorical"]):
-        checks.problem(
+        problems.add(
             f"names {name!r} under numeric and under categorical", "a column is one of them", "Correct one of the two."
         )
     return roles, lists
 
 
-def _prepared(
-    frame: pd.DataFrame, missing: list[str], numeric: list[str], dropped: list[str], checks: Checks
+def _single_column(role: str, value: Any, columns: Sequence[str], problems: TableProblems) -> str | None:
+    """Return the column of a role; None without one, or if it does not exist."""
+    if isinstance(value, (list, tuple, dict, set)):
+        example = next((str(v) for v in value if str(v) in columns), columns[0])
+        problems.add(
+            f"names {value!r} as {role}",
+            "one column has that role",
+            f"Name one, for example {problems.assign(role, example)}.",
+        )
+        return None
+    return next(iter(_existing_columns(role, as_list(value), columns, problems, single=True)), None)
+
+
+def _existing_columns(
+    role: str, values: Sequence[Any], columns: Sequence[str], problems: TableProblems, single: bool = False
+) -> list[str]:
+    """Return the named columns that exist; each other one is a problem, answered with the nearest name."""
+    names = [column_named(value, columns) for value in values]
+    existing = [name for name in names if name in columns]
+    for value, name in zip(values, names, strict=True):
+        if name in existing:
+            continue
+        nearest = nearest_name(name, columns)
+        corrected = nearest if single else [*existing, *([nearest] if nearest and nearest not in existing else [])]
+        solution = None if corrected is None else {role: corrected}
+        guess = f"Did you mean {nearest!r}? " if nearest else ""
+        remedy = "Choose one of them. " if solution is None else f"Set {problems.assign(role, corrected)}. "
+        problems.add(
+            f"has no column {name!r}, which {problems.option(role)} names",
+            f"its columns are {first_names(columns)}",
+            f"{guess}{remedy}{_yaml_hint(value)}".rstrip(),
+            solution,
+        )
+    return existing
+
+
+def _yaml_hint(value: Any) -> str:
+    """Return what to say of a value that YAML may have read as something else than what was written."""
+    if not isinstance(value, bool):
+        return ""
+    words, word = ("yes, on and true", "yes") if value else ("no, off and false", "no")
+    return f'YAML reads {words} without quotes as a truth value: quote the word, as in "{word}".'
+
+
+def _with_missing_and_numeric(
+    frame: pd.DataFrame, missing: list[str], numeric: list[str], dropped: list[str], problems: TableProblems
 ) -> pd.DataFrame:
-    """The table with its missing values, and with the texts of some columns as numbers."""
-    found = {c: without_missing(frame[c], missing) for c in frame.columns if c not in dropped}
+    """Return the table with its missing values, and with the texts of numeric columns as numbers."""
+    columns = {name: without_missing(frame[name], missing) for name in frame.columns if name not in dropped}
     for name in numeric:
-        if name in found and not is_numeric_dtype(found[name]):
-            texts = found[name].map(text_of, na_action="ignore").astype(object)
-            how = Reading({name: "numeric"}, (), (POINT, COMMA))
-            read = typed_frame([name], [pa.array(texts.where(texts.notna(), None), pa.string())], how, checks)
-            found[name] = read[name].set_axis(frame.index)
-    changed = {name: column for name, column in found.items() if column is not frame[name]}
+        if name in columns and not is_numeric_dtype(columns[name]):
+            texts = columns[name].map(text_of, na_action="ignore").astype(object)
+            options = ReadingOptions({name: "numeric"}, (), (POINT, COMMA))
+            arrays = [pa.array(texts.where(texts.notna(), None), pa.string())]
+            columns[name] = typed_frame([name], arrays, options, problems)[name].set_axis(frame.index)
+    changed = {name: column for name, column in columns.items() if column is not frame[name]}
     return frame.assign(**changed) if changed else frame
 
 
-def _min_rows(rare: Any, checks: Checks) -> int | None:
-    """The least number of fit rows of a level, of ``rare``."""
+def _rare_min_rows(rare: Any, problems: TableProblems) -> int | None:
     if rare is None:
         return None
     value = rare.get("min_rows") if isinstance(rare, Mapping) and set(rare) == {"min_rows"} else None
     if isinstance(value, bool) or not isinstance(value, int) or value < MIN_RARE_ROWS:
-        checks.problem(
-            f"gives {rare!r} as rare",
+        problems.add(
+            f"has the value {rare!r} for rare",
             f"levels with fewer fit rows than min_rows, a whole number of at least {MIN_RARE_ROWS}, become one level",
-            f"Write for example {checks.set('rare', {'min_rows': 20})}.",
+            f"Write for example {problems.assign('rare', {'min_rows': 20})}.",
         )
         return MIN_RARE_ROWS
     return value
 
 
-def _apart(frame: pd.DataFrame, roles: dict[str, str | None], form: str | None, checks: Checks) -> dict[str, Any]:
-    """The columns that are no features."""
-    readers: dict[str, Callable[..., np.ndarray]] = {"groups": coded, "amount": _amount}
-    readers["time"] = partial(when, form=form)
-    found: dict[str, Any] = {}
-    for role in ("groups", "time", "amount", "id"):
-        column = roles[role]
-        if column is None:
-            found[role] = None
-        elif role in readers:
+def _role_arrays(
+    frame: pd.DataFrame, roles: dict[str, str | None], time_format: str | None, problems: TableProblems
+) -> dict[str, np.ndarray | None]:
+    readers: dict[str, Callable[[pd.Series, TableProblems], np.ndarray]] = {
+        "groups": group_codes,
+        "time": partial(times, time_format=time_format),
+        "amount": amounts,
+        "id": lambda column, _: column.to_numpy(),
+    }
+    arrays: dict[str, np.ndarray | None] = dict.fromkeys(readers)
+    for role, read in readers.items():
+        if (column := roles[role]) is not None:
             try:
-                found[role] = readers[role](frame[column], column, checks)
-            except DataError as problem:
-                checks.keep(problem)
-        else:
-            found[role] = frame[column].to_numpy()
-    return found
+                arrays[role] = read(frame[column], problems)
+            except DataError as error:
+                problems.add_error(error)
+    return arrays
 
 
 def _labels(
-    column: pd.Series, positive: Any, allow_majority: bool, checks: Checks
+    column: pd.Series, positive: Any, allow_majority: bool, problems: TableProblems
 ) -> tuple[np.ndarray, tuple[str, str]] | None:
-    """The class of each row and the two labels; None where a problem was noted."""
+    """Return the class of each row and the two labels; None after a problem."""
     missing = int(column.isna().sum())
     if missing:
-        checks.problem(
-            f"has {counted(missing, 'row')} without a label in {column.name!r}",
-            "every row must be of a known class",
-            "Drop those rows, or fill the labels in.",
+        problems.add(
+            f"has {count_noun(missing, 'row')} without a label in {column.name!r}",
+            "every row must have a known class",
+            "Drop those rows, or fill in the labels.",
         )
     counts = column.value_counts()
     counts = counts[counts > 0]  # a categorical column counts labels that no row has
     labels = sorted(counts.index, key=sort_key)
-    _check_texts(column, labels, checks)
+    _check_label_texts(column, labels, problems)
     if len(labels) != 2:
         if labels or not missing:
-            _note_classes(column, labels, checks)
+            _add_class_count(column, labels, problems)
         return None
     chosen = min(labels, key=lambda label: (counts[label], -labels.index(label)))
     if positive is not None:
-        named = [label for label in labels if _same(label, positive)]
-        if not named:
-            _note_positive(column, positive, labels, allow_majority, checks)
+        matches = [label for label in labels if _is_same_label(label, positive)]
+        if not matches:
+            _add_unknown_positive(column, positive, labels, allow_majority, problems)
             return None
-        chosen = named[0]
+        chosen = matches[0]
     other = next(label for label in labels if label != chosen)
     if counts[chosen] > counts[other] and not allow_majority:
-        meant = checks.set("allow_majority_positive", True)
-        checks.problem(
+        problems.add(
             f"names {text_of(chosen)!r} as positive, which {counts[chosen]} of {len(column)} rows are",
             "the positive class is the rare one",
-            f"Set {checks.set('positive', text_of(other))}, or {meant} if it is meant.",
+            f"Set {problems.assign('positive', text_of(other))}, or {problems.assign('allow_majority_positive', True)} "
+            "to study the frequent class.",
             {"positive": text_of(other)},
         )
     return (column == chosen).to_numpy(dtype=np.int64), (text_of(other), text_of(chosen))
 
 
-def _note_classes(column: pd.Series, labels: Sequence[Any], checks: Checks) -> None:
-    shown = ", ".join(repr(text_of(label)) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
-    checks.problem(
-        f"has {counted(len(labels), 'class')} in {column.name!r} ({shown})",
+def _is_same_label(label: Any, given: Any) -> bool:
+    """Whether a label is the one that was given; true and false are known in any case."""
+    texts = (text_of(label), text_of(given))
+    folded = {text.lower() for text in texts}
+    return texts[0] == texts[1] or (len(folded) == 1 and folded <= {"true", "false"})
+
+
+def _add_class_count(column: pd.Series, labels: Sequence[Any], problems: TableProblems) -> None:
+    listed = ", ".join(repr(text_of(label)) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
+    problems.add(
+        f"has {count_noun(len(labels), 'class')} in {column.name!r} ({listed})",
         "imblab studies two classes",
-        "Keep rows of two labels, or make a column that says one class against the rest."
+        "Keep rows of two labels, or make a column that holds one class against the others."
         if len(labels) > 2
-        else f"Check the table, or name another column in {checks.at('target')}.",
+        else f"Check the table, or name another column in {problems.option('target')}.",
     )
 
 
-def _note_positive(
-    column: pd.Series, positive: Any, labels: Sequence[Any], allow_majority: bool, checks: Checks
+def _add_unknown_positive(
+    column: pd.Series, positive: Any, labels: Sequence[Any], allow_majority: bool, problems: TableProblems
 ) -> None:
-    """No label is the one that was named: the nearest, else the rarer one, is proposed."""
+    """Add the problem of a label that does not exist; the nearest one, else the rarer one, is proposed."""
     counts = column.value_counts()
-    texts = [text_of(label) for label in labels]
+    rows = {text_of(label): counts[label] for label in labels}
     words = YAML_WORDS.get(positive, ()) if isinstance(positive, bool) else ()
-    guess = next((text for text in texts if text.casefold() in words), None)
-    near = guess or nearest_name(str(positive), texts) or next((t for t in texts if str(positive).strip() in t), None)
-    chosen = near or text_of(min(labels, key=lambda label: counts[label]))
-    # The user's own word, however it is written, is meant though most rows have it.
-    rows = {text: counts[label] for text, label in zip(texts, labels, strict=True)}
-    meant = {"allow_majority_positive": True} if rows[chosen] > len(column) / 2 and not allow_majority else {}
-    also = f" and {checks.set('allow_majority_positive', True)}, if the class of most rows is meant" if meant else ""
-    shown = " and ".join(f"{text!r} ({counts[label]} rows)" for text, label in zip(texts, labels, strict=True))
-    checks.problem(
+    yaml_guess = next((text for text in rows if text.casefold() in words), None)
+    nearest = yaml_guess or nearest_name(str(positive), rows)
+    nearest = nearest or next((text for text in rows if str(positive).strip() in text), None)
+    chosen = nearest or min(rows, key=lambda text: rows[text])
+    solution: dict[str, Any] = {"positive": chosen}
+    remedy = f"Set {problems.assign('positive', chosen)}"
+    if rows[chosen] > len(column) / 2 and not allow_majority:
+        # The word that the user wrote decides, even if most rows have it.
+        solution["allow_majority_positive"] = True
+        remedy += f" and {problems.assign('allow_majority_positive', True)}, to study the class of most rows"
+    listed = " and ".join(f"{text!r} ({count} rows)" for text, count in rows.items())
+    problems.add(
         f"has no label {str(positive)!r} in {column.name!r}",
-        f"its labels are {shown}",
-        f"Set {checks.set('positive', chosen)}{also}. {yaml_word(positive) if guess else ''}".rstrip(),
-        {"positive": chosen, **meant},
+        f"its labels are {listed}",
+        f"{remedy}. {_yaml_hint(positive) if yaml_guess else ''}".rstrip(),
+        solution,
     )
 
 
-def _check_texts(column: pd.Series, labels: list[Any], checks: Checks) -> None:
+def _check_label_texts(column: pd.Series, labels: list[Any], problems: TableProblems) -> None:
     """Labels are known by their text, so different ones need different texts."""
     mixed = infer_dtype(column, skipna=True).startswith("mixed")
-    pair, what = one_text(column) if mixed else None, "have one text or are equal in a program"
+    pair, reason = values_of_one_text(column) if mixed else None, "have the same text or are equal in Python"
     stripped: dict[str, str] = {}
     for text in map(text_of, labels):
         other = stripped.setdefault(text.strip(), text)
         if other != text:
-            pair, what = f"{other!r} and {text!r}", "differ only by blanks"
+            pair, reason = f"{other!r} and {text!r}", "differ only by blanks"
     if pair:
-        checks.problem(
-            f"has the labels {pair} in {column.name!r}, which {what}",
+        problems.add(
+            f"has the labels {pair} in {column.name!r}, which {reason}",
             "labels are known by their text",
             "Write them in one way.",
         )
 
 
-def _fingerprint(X: pd.DataFrame, y: np.ndarray, apart: dict[str, Any], min_rows: int | None = None) -> str:
-    """sha256 of the content; neither the path, nor the format, nor the name of the data set enters."""
+def _content_hash(
+    X: pd.DataFrame, y: np.ndarray, arrays: Mapping[str, np.ndarray | None], min_rows: int | None = None
+) -> str:
+    """Return the sha256 of the content, independent of path, format and name."""
     digest = hashlib.sha256()
     for name in X.columns:
         column = X[name]
@@ -302,14 +415,8 @@ def _fingerprint(X: pd.DataFrame, y: np.ndarray, apart: dict[str, Any], min_rows
         digest.update(np.ascontiguousarray(column.to_numpy(dtype=np.float64)).tobytes())
     digest.update(y.tobytes())
     for role in ("groups", "time", "amount"):
-        if apart[role] is not None:
-            digest.update(role.encode() + np.ascontiguousarray(apart[role]).tobytes())
+        if (values := arrays[role]) is not None:
+            digest.update(role.encode() + np.ascontiguousarray(values).tobytes())
     if min_rows is not None:
         digest.update(f"rare:{min_rows}".encode())
     return digest.hexdigest()
-
-
-def _same(label: Any, given: Any) -> bool:
-    """Whether a label is the one that was named; true and false are known in any case."""
-    one, other = text_of(label), text_of(given)
-    return one == other or (one.lower() == other.lower() and one.lower() in ("true", "false"))

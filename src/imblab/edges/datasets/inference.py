@@ -1,4 +1,4 @@
-"""Columns of a file that knows only texts: numbers, flags, dates and categories, as a typed file would hold them."""
+"""The types of columns of texts: numbers, flags, dates and categories, as a file with types would hold them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,59 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.api.types import infer_dtype
 
-from imblab.edges.datasets.notation import COMMA, Notation, Written, canonical_number
-from imblab.edges.datasets.problems import Checks, counted
+from imblab.edges.datasets.columns import add_inexact_number
+from imblab.edges.datasets.notation import COMMA, DistinctTexts, Notation, canonical_number
+from imblab.edges.datasets.problems import TableProblems
+from imblab.text import count_noun
 
-#: Of so many different numbers a column holds numbers, and its few other texts are a question to the user.
+#: A column with more distinct numbers than this holds numbers, and its other texts are a question to the user.
 MIN_NUMBERS = 20
-#: Texts that a message shows.
-MAX_SHOWN = 5
-#: Roles whose values are taken as they stand, but for plain numbers.
-PLAIN = ("target", "groups", "id", "time")
+#: Texts that a message lists.
+MAX_LISTED_TEXTS = 5
+#: Digits of a whole number; a longer one is text, since no float holds it and Python reads 4,300 at most.
+MAX_DIGITS = 300
+#: Roles whose values are taken as they are, except for plain numbers.
+VERBATIM_ROLES = ("target", "groups", "id", "time")
 
 
 @dataclass(slots=True)
-class Column:
-    """One column on its way to a type.
+class ReadingOptions:
+    """How the texts of a file are to be read.
+
+    Attributes
+    ----------
+    roles : mapping of str to str
+        The role of every column that has one: target, groups, time, amount, id, drop, categorical, numeric.
+    missing : collection of str
+        Texts that stand for a missing value, in addition to the empty one.
+    notations : tuple of Notation
+        The possible notations of numbers.
+    separator : str
+        The separator of fields; with a comma, numbers have a decimal point unless a column shows otherwise.
+    comma_example : str
+        Set to the example that showed that decimals follow a comma.
+    """
+
+    roles: Mapping[str, str]
+    missing: Collection[str]
+    notations: tuple[Notation, ...]
+    separator: str = ","
+    comma_example: str = ""
+
+    def columns_of(self, role: str, column: TextColumn) -> list[str]:
+        """Return the columns of a role, and one more."""
+        return [*(name for name, other in self.roles.items() if other == role), column.name]
+
+    def missing_with(self, column: TextColumn, mask: np.ndarray) -> list[str]:
+        """Return the texts that stand for a missing value, and those of a column."""
+        assert column.distinct is not None
+        texts = {text.strip() or text for text in column.distinct.examples(mask, MAX_LISTED_TEXTS)}
+        return [*self.missing, *sorted(texts - set(self.missing))]
+
+
+@dataclass(slots=True)
+class TextColumn:
+    """A column of texts on its way to a type.
 
     Attributes
     ----------
@@ -35,397 +74,320 @@ class Column:
         Null where missing.
     floats : ndarray or None
         The values, where every text is plainly a number with a decimal point.
-    written : Written or None
-        What the different texts can be, where that was not so.
-    places, counts : ndarray or None
-        Which of the different texts stands in every row, -1 for none; and how often each one stands.
+    distinct : DistinctTexts or None
+        What the distinct texts can be, where that is not so.
+    codes : ndarray
+        The position of each row's text among the distinct ones, -1 where missing.
+    counts : ndarray
+        The number of rows of each distinct text.
     notations : tuple of Notation
         Those in which every text is a number; empty for a column that holds something else.
     separated : bool
         Whether some number holds a point or a comma.
     refused : bool
-        Whether a problem was noted.
+        Whether a problem was found.
     """
 
     name: str
     role: str
     texts: Any
     floats: np.ndarray | None = None
-    written: Written | None = None
-    places: np.ndarray | None = None
+    distinct: DistinctTexts | None = None
+    codes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     notations: tuple[Notation, ...] = ()
     separated: bool = False
     refused: bool = False
 
-
-@dataclass(slots=True)
-class Reading:
-    """How the texts of a file are to be read.
-
-    Parameters
-    ----------
-    roles : mapping of str to str
-        The role of every column that has one: target, groups, time, amount, id, drop, categorical, numeric.
-    missing : collection of str
-        Texts that stand for a missing value, in addition to the empty one.
-    notations : tuple of Notation
-        The possible marks in numbers.
-    separator : str
-        What stands between the fields; next to a comma, numbers have a decimal point unless a column says otherwise.
-    comma : str
-        Set to the example that told that decimals stand behind a comma.
-    """
-
-    roles: Mapping[str, str]
-    missing: Collection[str]
-    notations: tuple[Notation, ...]
-    separator: str = ","
-    comma: str = ""
-
-    def also(self, role: str, column: Column) -> list[str]:
-        """The columns of a role, and one more."""
-        return [*(name for name, known in self.roles.items() if known == role), column.name]
-
-    def also_missing(self, column: Column, which: np.ndarray) -> list[str]:
-        """The texts that stand for a missing value, and those of a column."""
-        assert column.written is not None
-        texts = {text.strip() or text for text in column.written.examples(which, MAX_SHOWN)}
-        return [*self.missing, *sorted(texts - set(self.missing))]
+    def encode(self) -> DistinctTexts:
+        """Find the distinct texts."""
+        encoded = self.texts.dictionary_encode()
+        self.distinct = DistinctTexts(encoded.dictionary)
+        self.codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        self.counts = np.bincount(self.codes[self.codes >= 0], minlength=len(encoded.dictionary))
+        return self.distinct
 
 
-def typed_frame(names: Sequence[str], columns: list[Any], how: Reading, checks: Checks) -> pd.DataFrame:
-    """Give the columns of a text file their types.
+def typed_frame(
+    names: Sequence[str], columns: list[Any], options: ReadingOptions, problems: TableProblems
+) -> pd.DataFrame:
+    """Return the columns of a text file with their types; a column with a problem is a placeholder.
 
     Parameters
     ----------
     names : sequence of str
+        Of the columns.
     columns : list of pyarrow arrays of str
         Emptied, so that the texts of a column are freed as soon as its numbers are known.
-    how : Reading
-    checks : Checks
-        Collects what was decided, and the columns whose texts have more than one meaning.
-
-    Returns
-    -------
-    DataFrame
-        Of a column with a problem, a placeholder.
+    options : ReadingOptions
+        How the texts are read.
+    problems : TableProblems
+        Collects decisions, and columns whose texts are ambiguous.
     """
-    checks.dropped = [name for name in names if how.roles.get(name) == "drop"]
+    problems.dropped = [name for name in names if options.roles.get(name) == "drop"]
     columns.reverse()
-    found = [_column(name, _whole(columns.pop()), how, checks) for name in names]
-    notation = _notation(found, how, checks)
-    series = [_values(column, notation, checks) for column in found]
+    parsed = [_classify(name, columns.pop(), options, problems) for name in names]
+    notation = _file_notation(parsed, options, problems)
+    series = [_typed_values(column, notation, problems) for column in parsed]
     return pd.concat(series, axis=1, keys=range(len(series))).set_axis(list(names), axis=1)
 
 
-def settle_mixed(frame: pd.DataFrame, how: Reading, checks: Checks) -> pd.DataFrame:
-    """Read columns that hold numbers and texts at once as a text file would; labels and groups stay as they are.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        From a source whose cells have types one by one, such as Excel.
-    how : Reading
-    checks : Checks
-
-    Returns
-    -------
-    DataFrame
-    """
+def retyped_mixed_columns(frame: pd.DataFrame, options: ReadingOptions, problems: TableProblems) -> pd.DataFrame:
+    """Read columns that hold numbers and texts at once as a text file would; labels and groups stay as they are."""
     mixed = [
         i
         for i, name in enumerate(frame.columns)
-        if how.roles.get(name, "feature") not in (*PLAIN, "drop")
+        if options.roles.get(name, "feature") not in (*VERBATIM_ROLES, "drop")
         and infer_dtype(frame.iloc[:, i], skipna=True).startswith("mixed")
         and all(isinstance(value, (str, int, float, np.number)) for value in frame.iloc[:, i].dropna())
     ]
     if not mixed:
         return frame
     texts = [pa.array(frame.iloc[:, i].map(str, na_action="ignore").fillna(""), pa.string()) for i in mixed]
-    settled = typed_frame([frame.columns[i] for i in mixed], texts, how, checks)
-    columns = [settled.iloc[:, mixed.index(i)] if i in mixed else frame.iloc[:, i] for i in range(frame.shape[1])]
+    retyped = typed_frame([frame.columns[i] for i in mixed], texts, options, problems)
+    columns = [retyped.iloc[:, mixed.index(i)] if i in mixed else frame.iloc[:, i] for i in range(frame.shape[1])]
     return pd.concat(columns, axis=1, keys=range(len(columns))).set_axis(frame.columns, axis=1)
 
 
-def empty_to_null(texts: Any, missing: Collection[str]) -> Any:
-    """Null for empty texts and for those that stand for a missing value, with or without blanks around them."""
-    gone = pc.equal(texts, "")
+def _with_nulls(texts: Any, missing: Collection[str]) -> Any:
+    """Return null for empty texts and for those that stand for a missing value, with or without blanks around them."""
+    is_missing = pc.equal(texts, "")
     for text in missing:
-        same = pc.equal(pc.utf8_trim_whitespace(texts), text.strip()) if text.strip() else pc.equal(texts, text)
-        gone = pc.or_(gone, same)
-    return pc.if_else(gone, pa.scalar(None, pa.string()), texts)
+        stripped = pc.utf8_trim_whitespace(texts) if text.strip() else texts
+        is_missing = pc.or_(is_missing, pc.equal(stripped, text.strip() or text))
+    return pc.if_else(is_missing, pa.scalar(None, pa.string()), texts)
 
 
-def _whole(texts: Any) -> Any:
-    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-
-
-def _column(name: str, texts: Any, how: Reading, checks: Checks) -> Column:
-    role = how.roles.get(name, "feature")
-    column = Column(name, role, empty_to_null(texts, how.missing))
+def _classify(name: str, texts: Any, options: ReadingOptions, problems: TableProblems) -> TextColumn:
+    role = options.roles.get(name, "feature")
+    texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    column = TextColumn(name, role, _with_nulls(texts, options.missing))
     if role == "drop":
         return column
-    if role == "feature" and (floats := _plain_floats(column.texts, how)) is not None:
+    if role == "feature" and (floats := _plain_floats(column.texts, options)) is not None:
         column.floats = floats
         example = pc.index(pc.match_substring_regex(column.texts, "[.]"), True).as_py()
         column.separated = example >= 0
-        both = column.separated and _every(column.texts, COMMA.grammar.replace("^", "^-?", 1))
-        column.notations = tuple(n for n in how.notations if n.decimal == "." or both or not column.separated)
+        both = column.separated and _all_match(column.texts, COMMA.grammar.replace("^", "^-?", 1))
+        column.notations = tuple(n for n in options.notations if n.decimal == "." or both or not column.separated)
         if not both:  # one text is enough for messages, and memory is short in large tables
             column.texts = pa.array([column.texts[example].as_py()] if column.separated else [], pa.string())
         return column
-    encoded = column.texts.dictionary_encode()
-    column.written = Written(encoded.dictionary)
-    column.places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    column.counts = np.bincount(column.places[column.places >= 0], minlength=len(encoded.dictionary))
-    if role in ("feature", "numeric", "amount") and len(encoded.dictionary):
-        _judge(column, column.written, how, checks)
+    distinct = column.encode()
+    if role in ("feature", "numeric", "amount") and len(distinct.texts):
+        if distinct.number.any():
+            _find_notations(column, distinct, options, problems)
+        elif role == "numeric":
+            _add_other_texts(column, ~distinct.number, options, problems)
+        elif (distinct.flag | distinct.marker).all() and distinct.flag.any() and not distinct.flag.all():
+            _add_markers(column, ~distinct.flag, "true and false", options, problems)
     return column
 
 
-def _plain_floats(texts: Any, how: Reading) -> np.ndarray | None:
-    """The values of a column of plain numbers with a decimal point; None for anything else."""
-    if not any(notation.decimal == "." for notation in how.notations):
+def _plain_floats(texts: Any, options: ReadingOptions) -> np.ndarray | None:
+    """Return the values of a column of plain numbers with a decimal point; None for anything else."""
+    if not any(notation.decimal == "." for notation in options.notations):
         return None
     try:
-        found = pc.cast(texts, pa.float64())
+        values: np.ndarray = pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
         return None
-    values: np.ndarray = found.to_numpy(zero_copy_only=False)
-    present = pc.is_valid(texts).to_numpy(zero_copy_only=False)
-    large = values[present]
-    if not np.isfinite(large).all() or (np.abs(large) >= 2**53).any() or _any(texts, "^[+-]?0\\d"):
+    present = values[pc.is_valid(texts).to_numpy(zero_copy_only=False)]
+    if not np.isfinite(present).all() or (np.abs(present) >= 2**53).any() or _any_matches(texts, "^[+-]?0\\d"):
         return None
     return values
 
 
-def _judge(column: Column, written: Written, how: Reading, checks: Checks) -> None:
-    """Find the notations in which a column is numbers, and what makes it neither numbers nor categories."""
-    number, others = written.number, ~written.number
-    if not number.any():
-        if column.role == "numeric":
-            _ask_numbers(column, others, how, checks)
-        elif (written.flag | written.mark).all() and written.flag.any() and not written.flag.all():
-            _ask_marked(column, ~written.flag, "true and false", how, checks)
-        return
+def _find_notations(
+    column: TextColumn, distinct: DistinctTexts, options: ReadingOptions, problems: TableProblems
+) -> None:
+    """Find the notations in which a column with numbers is numeric, or why it is not."""
+    number, others = distinct.number, ~distinct.number
     if others.any():
-        if column.role == "numeric":
-            _ask_numbers(column, others, how, checks)
-        elif column.role == "feature" and written.mark[others].all():
-            _ask_marked(column, others, "numbers", how, checks)
-        elif (
-            column.role == "feature"
-            and number.sum() > MIN_NUMBERS
-            and 2 * column.counts[number].sum() > column.counts.sum()
-        ):
-            _ask_numbers(column, others, how, checks)
+        mostly_numbers = number.sum() > MIN_NUMBERS and 2 * column.counts[number].sum() > column.counts.sum()
+        if column.role == "feature" and distinct.marker[others].all():
+            _add_markers(column, others, "numbers", options, problems)
+        elif column.role == "numeric" or (column.role == "feature" and mostly_numbers):
+            _add_other_texts(column, others, options, problems)
         return
-    if written.bracketed.all():
+    if distinct.bracketed.all():
         return
-    if column.role == "feature" and written.code.any():
-        checks.note(
+    if column.role == "feature" and distinct.code.any():
+        problems.note(
             f"reads column {column.name!r} as categories, because some of its whole numbers begin with 0; as numbers: "
-            f"{checks.set('numeric', how.also('numeric', column))}"
+            f"{problems.assign('numeric', options.columns_of('numeric', column))}"
         )
         return
-    units = sorted({unit for unit, odd in zip(written.unit, written.infinite, strict=True) if not odd})
+    units = sorted({unit for unit, infinite in zip(distinct.unit, distinct.infinite, strict=True) if not infinite})
     if len(units) > 1:
-        shown = " and ".join(f"in {unit!r}" if unit else "without a unit" for unit in units)
+        listed = " and ".join(f"in {unit!r}" if unit else "without a unit" for unit in units)
         column.refused = True
-        checks.problem_column(
+        problems.add_for_column(
             column.name,
-            f"has numbers {shown} in column {column.name!r}",
+            f"has numbers {listed} in column {column.name!r}",
             "numbers of one column have one unit",
             "Convert them",
         )
         return
-    column.separated = bool(written.separated.any())
-    column.notations = tuple(n for n in how.notations if (written.fits(n) | written.infinite).all())
-    if not column.notations and len(how.notations) > 1:
-        one = [next(iter(written.examples(written.fits(n) & written.separated, 1)), "") for n in how.notations]
+    column.separated = bool(distinct.separated.any())
+    column.notations = tuple(n for n in options.notations if (distinct.fits(n) | distinct.infinite).all())
+    if not column.notations and len(options.notations) > 1:
+        examples = [distinct.examples(distinct.fits(n) & distinct.separated, 1) or [""] for n in options.notations]
         column.refused = True
-        checks.problem_column(
+        problems.add_for_column(
             column.name,
             f"has numbers with a decimal point and with a decimal comma in column {column.name!r} (such as "
-            f"{' and '.join(repr(text) for text in one)})",
-            "a file writes its numbers in one way",
-            f"Read it as categories: {checks.set('categorical', how.also('categorical', column))}",
+            f"{' and '.join(repr(text) for [text] in examples)})",
+            "a file has one notation of numbers",
+            f"Read it as categories: {problems.assign('categorical', options.columns_of('categorical', column))}",
         )
     elif not column.notations and column.role == "numeric":
-        _ask_numbers(column, ~written.fits(how.notations[0]), how, checks)
+        _add_other_texts(column, ~distinct.fits(options.notations[0]), options, problems)
 
 
-def _notation(columns: Sequence[Column], how: Reading, checks: Checks) -> Notation:
-    """The one notation of a file."""
-    if len(how.notations) == 1:
-        return how.notations[0]
-    numbers = [column for column in columns if column.notations and column.separated]
-    decided = {n: next((c for c in numbers if c.notations == (n,)), None) for n in how.notations}
-    point, comma = (next((n for n in how.notations if n.decimal == mark), how.notations[0]) for mark in ".,")
-    if decided.get(point) is not None and decided.get(comma) is not None:
-        shown = " and ".join(f"{_example(c)!r} in {c.name!r}" for c in decided.values() if c is not None)
-        checks.problem(
-            f"writes numbers with a decimal point and with a decimal comma ({shown})",
-            "a file writes its numbers in one way, and columns that do not fit are categories",
-            f"Say which: {checks.set('decimal', 'point')} or {checks.set('decimal', 'comma')}.",
+def _file_notation(columns: Sequence[TextColumn], options: ReadingOptions, problems: TableProblems) -> Notation:
+    """Return the one notation of numbers in a file."""
+    if len(options.notations) == 1:
+        return options.notations[0]
+    numeric = [column for column in columns if column.notations and column.separated]
+    point, comma = (next((n for n in options.notations if n.decimal == mark), options.notations[0]) for mark in ".,")
+    with_point, with_comma = (next((c for c in numeric if c.notations == (n,)), None) for n in (point, comma))
+    choice = f"Choose {problems.assign('decimal', 'point')} or {problems.assign('decimal', 'comma')}."
+    if with_point is not None and with_comma is not None:
+        listed = " and ".join(f"{_separated_text(c)!r} in {c.name!r}" for c in (with_point, with_comma))
+        problems.add(
+            f"has numbers with a decimal point and with a decimal comma ({listed})",
+            "a file has one notation of numbers, and columns that do not fit are categories",
+            choice,
         )
         return point
-    if (column := decided.get(comma)) is not None:
-        how.comma = f"{_example(column)!r} in {column.name!r}"
+    if with_comma is not None:
+        options.comma_example = f"{_separated_text(with_comma)!r} in {with_comma.name!r}"
         return comma
-    doubtful = numbers[:1] if how.separator == ";" else [c for c in numbers if _any(c.texts, ",")][:1]
-    if decided.get(point) is None and doubtful and how.separator != ",":
-        text = _example(doubtful[0])
-        thousands = "," if "," in text else "."
-        checks.problem(
-            f"writes {text!r} in column {doubtful[0].name!r}, and nothing in the file tells whether {thousands!r} "
-            "stands before decimals or between thousands",
+    ambiguous = numeric[:1] if options.separator == ";" else [c for c in numeric if _any_matches(c.texts, ",")][:1]
+    if with_point is None and ambiguous and options.separator != ",":
+        text = _separated_text(ambiguous[0])
+        problems.add(
+            f"has the number {text!r} in column {ambiguous[0].name!r}, and nothing in the file tells whether "
+            f"{',' if ',' in text else '.'!r} precedes decimals or separates thousands",
             "both are common",
-            f"Say which: {checks.set('decimal', 'point')} or {checks.set('decimal', 'comma')}.",
+            choice,
         )
     return point
 
 
-def _values(column: Column, notation: Notation, checks: Checks) -> pd.Series:
-    """The values of a column with their type; a placeholder where a problem was noted."""
+def _typed_values(column: TextColumn, notation: Notation, problems: TableProblems) -> pd.Series:
+    """Return the values of a column with their type; a placeholder after a problem."""
     if column.refused:
         return pd.Series(np.full(len(column.texts), 0.0 if column.role == "amount" else np.nan))
-    if column.floats is not None and notation in column.notations and (notation.decimal == "." or not column.separated):
-        return pd.Series(column.floats)
-    if column.floats is not None:  # texts such as 1.234 in a file with decimal commas
-        return _values(_slow(column), notation, checks)
-    written = column.written
-    if written is None or not len(written.texts):
+    if column.floats is not None:
+        if notation in column.notations and (notation.decimal == "." or not column.separated):
+            return pd.Series(column.floats)
+        # Texts such as 1.234 in a file with decimal commas.
+        column = replace(column, floats=None)
+        column.encode()
+    distinct = column.distinct
+    if distinct is None or not len(distinct.texts):
         return pd.Series(column.texts.to_pandas())
     if notation in column.notations:
-        return _numbers(column, written, notation, checks)
-    if column.role == "feature" and written.flag.all():
-        flags = [text.lower() == "true" for text in written.texts.to_pylist()]
-        return _spread(column, flags)
-    if column.role == "categorical" or column.role in PLAIN:
-        levels = _plain_numbers(written, Notation(notation.decimal, "") if column.role in PLAIN else None)
-        if levels is not None:
-            return _spread(column, levels)
+        return _parse_numbers(column, distinct, notation, problems)
+    if column.role == "feature" and distinct.flag.all():
+        return _values_by_row(column, [text.lower() == "true" for text in distinct.texts.to_pylist()])
+    if column.role == "categorical":
+        levels = [canonical_number(text) for text in distinct.texts.to_pylist()]
+        if None not in levels:
+            return _values_by_row(column, levels)
+    elif column.role in VERBATIM_ROLES:
+        numbers = _plain_numbers(distinct, Notation(notation.decimal, ""))
+        if numbers is not None:
+            return _values_by_row(column, numbers)
     return pd.Series(column.texts.to_pandas())
 
 
-def _slow(column: Column) -> Column:
-    encoded = column.texts.dictionary_encode()
-    places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return replace(column, floats=None, written=Written(encoded.dictionary), places=places)
-
-
-def _numbers(column: Column, written: Written, notation: Notation, checks: Checks) -> pd.Series:
-    values = written.values(notation)
-    inexact = written.inexact(notation)
+def _parse_numbers(
+    column: TextColumn, distinct: DistinctTexts, notation: Notation, problems: TableProblems
+) -> pd.Series:
+    values, inexact = distinct.values(notation), distinct.inexact(notation)
     if column.role != "amount" and inexact.any():
-        checks.problem_column(
-            column.name,
-            f"has whole numbers such as {written.examples(inexact, 1)[0]} in column {column.name!r}",
-            "a learner reads float64, which holds whole numbers exactly up to 2**53 only, so that different ones would "
-            "become equal",
-            f"If it is an identifier, keep it apart from the features: {checks.set('id', column.name)}",
-        )
-    odd = ~written.infinite & _differs(written, values, notation)
-    if odd.any():
-        text, value = written.examples(odd, 1)[0], values[np.flatnonzero(odd)[0]]
-        checks.note(f"reads {text!r} in column {column.name!r} as the number {value:.12g}")
-    assert column.places is not None
-    return pd.Series(np.append(values, np.nan)[column.places])
+        add_inexact_number(column.name, distinct.examples(inexact, 1)[0], problems)
+    # Python reads these texts otherwise, or not at all.
+    plain = np.array([_to_float(text.replace(notation.decimal, ".")) for text in distinct.texts.to_pylist()])
+    unusual = ~distinct.infinite & ~(plain == values)
+    if unusual.any():
+        text, value = distinct.examples(unusual, 1)[0], values[np.flatnonzero(unusual)[0]]
+        problems.note(f"reads {text!r} in column {column.name!r} as the number {value:.12g}")
+    return pd.Series(np.append(values, np.nan)[column.codes])
 
 
-def _differs(written: Written, values: np.ndarray, notation: Notation) -> np.ndarray:
-    """Which texts a reader of plain numbers with that decimal mark would read differently or not at all."""
-    plain = np.array([_as_float(text.replace(notation.decimal, ".")) for text in written.texts.to_pylist()])
-    odd: np.ndarray = ~(plain == values)
-    return odd
-
-
-def _as_float(text: str) -> float:
+def _to_float(text: str) -> float:
     try:
         return float(text) if "_" not in text else np.nan
     except ValueError:
         return np.nan
 
 
-#: Digits of a whole number; what has more is a text, since no float holds it and Python reads 4,300 at most.
-MAX_DIGITS = 300
-
-
-def _plain_numbers(written: Written, notation: Notation | None) -> list[Any] | None:
-    """Numbers for texts that are plain ones: as Python would write them, or in the notation of the file."""
-    texts = written.texts.to_pylist()
-    if notation is None:
-        levels = [canonical_number(text) for text in texts]
-        return None if any(level is None for level in levels) else levels
-    plain = (
-        (written.fits(notation) | written.infinite)
-        & ~written.code
-        & ~written.bracketed
-        & ~np.array([bool(u) for u in written.unit])
-    )
-    if not plain.all():
+def _plain_numbers(distinct: DistinctTexts, notation: Notation) -> list[int | float] | None:
+    """Return the numbers that all texts are in a notation, without units, brackets and leading zeros; else None."""
+    plain = (distinct.fits(notation) | distinct.infinite) & ~distinct.code & ~distinct.bracketed
+    if not plain.all() or any(distinct.unit):
         return None
-    whole = [text.strip().lstrip("+-−").isdigit() for text in texts]
-    if any(w and len(text) > MAX_DIGITS for text, w in zip(texts, whole, strict=True)):
+    texts = [text.strip().replace("−", "-") for text in distinct.texts.to_pylist()]
+    whole = [text.lstrip("+-").isdigit() for text in texts]
+    if any(is_whole and len(text) > MAX_DIGITS for text, is_whole in zip(texts, whole, strict=True)):
         return None
-    values = written.values(notation)
-    return [
-        int(text.strip().replace("−", "-")) if w else float(v) for text, w, v in zip(texts, whole, values, strict=True)
-    ]
+    values = distinct.values(notation)
+    return [int(text) if is_whole else float(v) for text, is_whole, v in zip(texts, whole, values, strict=True)]
 
 
-def _spread(column: Column, levels: list[Any]) -> pd.Series:
-    """The value of every row from the values of the different texts."""
-    assert column.places is not None
-    whole = all(type(level) is int for level in levels) and all(abs(level) < 2**63 for level in levels)
-    if (column.places >= 0).all() and (whole or all(type(level) is bool for level in levels)):
-        return pd.Series(np.array(levels)[column.places])
-    return pd.Series(np.array([*levels, None], dtype=object)[column.places])
+def _values_by_row(column: TextColumn, levels: Sequence[Any]) -> pd.Series:
+    """Return the value of every row, given the values of the distinct texts."""
+    integers = all(type(level) is int for level in levels) and all(abs(level) < 2**63 for level in levels)
+    if (column.codes >= 0).all() and (integers or all(type(level) is bool for level in levels)):
+        return pd.Series(np.array(levels)[column.codes])
+    return pd.Series(np.array([*levels, None], dtype=object)[column.codes])
 
 
-def _ask_marked(column: Column, which: np.ndarray, what: str, how: Reading, checks: Checks) -> None:
+def _add_markers(
+    column: TextColumn, mask: np.ndarray, kind: str, options: ReadingOptions, problems: TableProblems
+) -> None:
     """Ask whether texts that often stand for a missing value do so here."""
-    column.refused, missing = True, how.also_missing(column, which)
-    checks.problem(
-        f"has a column of {what} with other texts, {column.name!r} ({_shown(column, which)})",
+    column.refused, missing = True, options.missing_with(column, mask)
+    problems.add(
+        f"has a column of {kind} with other texts, {column.name!r} ({_list_texts(column, mask)})",
         "only the empty field of a text is missing by itself",
-        f"If they stand for missing values: {checks.set('missing', missing)}; if they are levels: "
-        f"{checks.set('categorical', how.also('categorical', column))}.",
+        f"If they stand for missing values: {problems.assign('missing', missing)}; if they are levels: "
+        f"{problems.assign('categorical', options.columns_of('categorical', column))}.",
         {"missing": missing},
     )
 
 
-def _ask_numbers(column: Column, which: np.ndarray, how: Reading, checks: Checks) -> None:
+def _add_other_texts(column: TextColumn, mask: np.ndarray, options: ReadingOptions, problems: TableProblems) -> None:
     """Ask what texts mean that stand among numbers."""
-    column.refused, missing = True, how.also_missing(column, which)
-    checks.problem_column(
+    column.refused, missing = True, options.missing_with(column, mask)
+    problems.add_for_column(
         column.name,
-        f"has a column of numbers with other texts, {column.name!r} ({_shown(column, which)})",
+        f"has a column of numbers with other texts, {column.name!r} ({_list_texts(column, mask)})",
         "a column holds numbers or categories",
-        f"If they stand for missing values: {checks.set('missing', missing)}",
+        f"If they stand for missing values: {problems.assign('missing', missing)}",
     )
 
 
-def _shown(column: Column, which: np.ndarray) -> str:
-    """Texts with the number of their rows, the most frequent first."""
-    assert column.written is not None
-    rows = sorted(
-        zip(column.written.examples(which, len(which)), column.counts[which], strict=True), key=lambda r: -r[1]
-    )
-    shown = ", ".join(f"{text!r} in {counted(int(n), 'row')}" for text, n in rows[:MAX_SHOWN])
-    return shown + (f", and {len(rows) - MAX_SHOWN} more" if len(rows) > MAX_SHOWN else "")
+def _list_texts(column: TextColumn, mask: np.ndarray) -> str:
+    """List texts with their numbers of rows, the most frequent first."""
+    assert column.distinct is not None
+    rows = sorted(zip(column.distinct.examples(mask), column.counts[mask], strict=True), key=lambda row: -row[1])
+    listed = ", ".join(f"{text!r} in {count_noun(int(count), 'row')}" for text, count in rows[:MAX_LISTED_TEXTS])
+    return listed + (f", and {len(rows) - MAX_LISTED_TEXTS} more" if len(rows) > MAX_LISTED_TEXTS else "")
 
 
-def _example(column: Column) -> str:
+def _separated_text(column: TextColumn) -> str:
     texts = pc.unique(column.texts.filter(pc.match_substring_regex(column.texts, "[.,]")))
     return str(texts[0].as_py())
 
 
-def _any(texts: Any, pattern: str) -> bool:
+def _any_matches(texts: Any, pattern: str) -> bool:
     return bool(pc.any(pc.match_substring_regex(texts, pattern)).as_py())
 
 
-def _every(texts: Any, pattern: str) -> bool:
+def _all_match(texts: Any, pattern: str) -> bool:
     return pc.all(pc.match_substring_regex(texts, pattern)).as_py() is not False

@@ -1,32 +1,49 @@
-"""What a reader should know of a table before trusting a study of it."""
+"""Facts about a table, warnings about what makes its scores doubtful, and columns that could hold the labels."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from imblab.edges.datasets.problems import counted
+from imblab.edges.datasets.notation import text_of
 from imblab.study import Dataset, Split
+from imblab.text import count_noun, join_words
+
+#: Words in the names of columns of labels; the first ones also as a part of a name.
+TARGET_PARTS = (
+    *("target", "label", "labels", "class", "y", "outcome"),
+    *("response", "result", "status", "flag", "positive"),
+)
+TARGET_NAMES = (
+    *TARGET_PARTS,
+    *("churn", "churned", "left", "exited", "attrition", "fraud", "fraudulent", "is_fraud", "default", "defaulted"),
+    *("diagnosis", "disease", "sick", "death", "died", "survived", "readmitted", "failure", "failed", "defect"),
+    *("spam", "bad", "risk", "income", "bought", "purchased", "subscribed", "converted", "clicked", "deposit"),
+)
+#: Columns that a message lists as possible targets.
+MAX_LISTED_TARGETS = 6
+#: Values of a column of which one class against the others may be meant.
+MAX_CLASSES = 10
+#: Smaller tables are not searched for identifiers.
+MIN_IDENTIFIER_ROWS = 20
 
 
 def dataset_facts(dataset: Dataset) -> dict[str, Any]:
-    """The inferred column types and the counts of a data set.
-
-    Parameters
-    ----------
-    dataset : Dataset
+    """Return the column types and counts of a data set.
 
     Returns
     -------
     dict
         ``name``, ``rows``, ``features``, ``positives``, ``ratio`` (negatives to positives), ``classes``, ``numeric``,
-        ``categorical`` (with their numbers of levels), ``missing`` (columns with their numbers of empty values).
+        ``categorical`` (with their numbers of levels), ``missing`` (columns with their numbers of missing values),
+        ``parent``, ``rare`` (if set) and ``fingerprint``.
     """
     X, positives = dataset.X, int(dataset.y.sum())
-    empty = X.isna().sum()
     return {
         "name": dataset.name,
         "rows": len(X),
@@ -36,7 +53,7 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
         "classes": list(dataset.classes),
         "numeric": [c for c in X.columns if c not in dataset.categorical],
         "categorical": {c: len(X[c].cat.categories) for c in dataset.categorical},
-        "missing": {str(c): int(n) for c, n in empty.items() if n},
+        "missing": {str(c): int(n) for c, n in X.isna().sum().items() if n},
         "parent": dataset.parent,
         **({"rare": {"min_rows": dataset.rare}} if dataset.rare is not None else {}),
         "fingerprint": dataset.fingerprint,
@@ -44,46 +61,41 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
 
 
 def dataset_warnings(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
-    """What makes scores of this table doubtful, each in a sentence.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    splits : sequence of Split
+    """Describe what makes scores of this table doubtful, one sentence per finding.
 
     Returns
     -------
     tuple of str
-        How the table was read, then exact duplicates (and how many straddle folds), contradicting labels, constant,
-        empty and id-like columns, and single features that separate the classes.
+        How the table was read, then exact duplicates (and how many are in several folds), contradicting labels,
+        constant, empty and id-like columns, and single features that separate the classes.
     """
-    found = (*dataset.notes, *_duplicates(dataset, splits), *_columns(dataset))
-    return tuple(f"{dataset.name!r} {said}{'' if said.endswith(('.', '?')) else '.'}" for said in found)
+    findings = (*dataset.notes, *_duplicate_findings(dataset, splits), *_column_findings(dataset))
+    return tuple(f"{dataset.name!r} {text}{'' if text.endswith(('.', '?')) else '.'}" for text in findings)
 
 
-def _duplicates(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:
-    same = _alike(dataset.X)
-    sizes = np.bincount(same)
-    extra = int((sizes - 1).sum())
+def _duplicate_findings(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:
+    row_ids = _identical_row_ids(dataset.X)
+    extra = int((np.bincount(row_ids) - 1).sum())
     if not extra:
         return
-    fold = np.full(len(same), -1)
+    fold = np.full(len(row_ids), -1)
     for split in (s for s in splits if s.repeat == 0):
         fold[split.test] = split.fold
-    folds = pd.Series(fold).groupby(same).transform("nunique").to_numpy()
+    folds = pd.Series(fold).groupby(row_ids).transform("nunique").to_numpy()
     yield (
-        f"has {counted(extra, 'row')} whose features repeat an earlier row exactly; {int((folds > 1).sum())} of all "
-        "rows have a copy in another outer fold, which flatters learners that memorise. Drop the copies or name their "
-        "groups."
+        f"has {count_noun(extra, 'row')} whose features repeat an earlier row exactly; {int((folds > 1).sum())} of all "
+        "rows have a copy in another outer fold. Exact duplicates across folds inflate scores. Remove them, or set "
+        "`groups`."
     )
-    labels = pd.Series(dataset.y).groupby(same).transform("nunique").to_numpy()
-    if (labels > 1).any():
-        rows = counted(int((labels > 1).sum()), "row")
-        yield f"has {rows} with equal features and contradicting labels: no learner can be right."
+    labels = pd.Series(dataset.y).groupby(row_ids).transform("nunique").to_numpy()
+    contradicting = int((labels > 1).sum())
+    if contradicting:
+        rows = count_noun(contradicting, "row")
+        yield f"has {rows} with identical features and different labels (label noise)."
 
 
-def _alike(X: pd.DataFrame) -> np.ndarray:
-    """The same number for rows that hold the same values, from 0 on.
+def _identical_row_ids(X: pd.DataFrame) -> np.ndarray:
+    """Return the same number for rows with the same values, from 0 on.
 
     Rows are hashed first: a group-by over all columns of all rows takes three times the memory of the table.
     """
@@ -94,50 +106,117 @@ def _alike(X: pd.DataFrame) -> np.ndarray:
         values[np.isnan(values)] = np.nan
         hashed = hashed * np.uint64(1_000_003) ^ pd.util.hash_array(values)
     suspects = pd.Series(hashed).duplicated(keep=False).to_numpy()
-    same = np.cumsum(~suspects) - 1
-    some = X[suspects].groupby(list(X.columns), dropna=False, sort=False, observed=True).ngroup().to_numpy()
-    same[suspects] = some + int((~suspects).sum())
-    return same
+    ids = np.cumsum(~suspects) - 1
+    suspect_ids = X[suspects].groupby(list(X.columns), dropna=False, sort=False, observed=True).ngroup().to_numpy()
+    ids[suspects] = suspect_ids + int((~suspects).sum())
+    return ids
 
 
-def _columns(dataset: Dataset) -> Iterator[str]:
+def _column_findings(dataset: Dataset) -> Iterator[str]:
     for name in dataset.X.columns:
         column = dataset.X[name]
         numbers = column.cat.codes if isinstance(column.dtype, pd.CategoricalDtype) else column
         empty = column.isna().to_numpy()
         if empty.all():
-            yield f"has column {name!r} without any value: it is filled with 0 and teaches nothing."
+            yield f"has column {name!r} without any value: it is filled with 0 and carries no information."
         elif numbers.min() == numbers.max() and not empty.any():
-            yield f"has the constant column {name!r}: it teaches nothing."
-        elif not empty.any() and _is_id(column):
-            what = "text" if name in dataset.categorical else "whole number"
-            yield f"has column {name!r}, a different {what} in every row: an id? Leave it out with `drop` if so."
+            yield f"has the constant column {name!r}, which carries no information."
+        elif not empty.any() and _is_identifier(column):
+            kind = "text" if name in dataset.categorical else "whole number"
+            yield f"has column {name!r}, a different {kind} in every row: an id? Leave it out with `drop` if so."
         elif name in dataset.categorical and dataset.rare and column.value_counts().max() < dataset.rare:
             yield (
                 f"has column {name!r}, in which no level has {dataset.rare} rows: all of them are one rare level, "
                 "which carries no information. Lower `rare`, or leave the column out with `drop`."
             )
-        elif _separates(dataset, name):
-            yield f"has column {name!r}, which separates the classes alone: does it know the answer?"
+        elif not empty.any() and _separates_classes(column, dataset.y):
+            yield f"has column {name!r}, which separates the classes by itself: is it known only after the label?"
 
 
-def _is_id(column: pd.Series) -> bool:
-    if len(column) < 20:
+def _is_identifier(column: pd.Series) -> bool:
+    if len(column) < MIN_IDENTIFIER_ROWS:
         return False
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.is_unique
     numbers = column.to_numpy()
-    # What is no whole number is seen at once; distinct values take a table of them.
-    whole = bool((numbers == np.rint(numbers)).all()) and column.is_unique
-    return whole and bool((np.diff(numbers) > 0).all() or np.ptp(numbers) < 2 * len(numbers))
+    # Fractions are seen at once; distinct values need a hash table.
+    distinct = bool((numbers == np.rint(numbers)).all()) and column.is_unique
+    return distinct and bool((np.diff(numbers) > 0).all() or np.ptp(numbers) < 2 * len(numbers))
 
 
-def _separates(dataset: Dataset, name: str) -> bool:
-    column, y = dataset.X[name], dataset.y
-    if column.isna().any():
-        return False
+def _separates_classes(column: pd.Series, y: np.ndarray) -> bool:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return not set(column[y == 1]) & set(column[y == 0])
     values = column.to_numpy()
-    one, other = values[y == 1], values[y == 0]
-    return bool(one.min() > other.max() or one.max() < other.min())
+    positive, negative = values[y == 1], values[y == 0]
+    return bool(positive.min() > negative.max() or positive.max() < negative.min())
+
+
+@dataclass(frozen=True, slots=True)
+class TargetCandidate:
+    """A column that could hold the labels, with its two labels and their rows, the rarer one first."""
+
+    column: str
+    labels: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        return f"{self.column!r} ({', '.join(f'{label} {rows}' for label, rows in self.labels)})"
+
+
+def target_candidates(frame: pd.DataFrame, table: str = "") -> list[TargetCandidate]:
+    """Find the columns of two values, the likeliest target first: by their name, missing values, position and rows.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The table.
+    table : str, default=""
+        Its name: ``churn.csv`` has its labels in ``churn``.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"member": [0, 1, 0, 1], "left": ["no", "no", "no", "yes"], "age": [1, 2, 3, 4]})
+    >>> [str(candidate) for candidate in target_candidates(frame)]
+    ["'left' (yes 1, no 3)", "'member' (0 2, 1 2)"]
+    """
+    ranked = []
+    for position, name in enumerate(frame.columns):
+        column = frame[name]
+        try:
+            rows = column.value_counts()
+        except TypeError:  # lists in cells
+            continue
+        rows = rows[rows > 0]
+        if len(rows) != 2:
+            continue
+        labels = tuple((text_of(label), int(n)) for label, n in sorted(rows.items(), key=lambda item: item[1]))
+        rank = (
+            not _is_target_name(str(name), table.lower()),
+            bool(column.isna().any()),
+            position not in (0, frame.shape[1] - 1),
+            labels[0][1] / int(rows.sum()),
+        )
+        ranked.append((rank, TargetCandidate(str(name), labels)))
+    return [candidate for _, candidate in sorted(ranked, key=lambda item: item[0])]
+
+
+def describe_targets(candidates: Sequence[TargetCandidate], frame: pd.DataFrame) -> str:
+    """Describe in a sentence which columns could be the target."""
+    if candidates:
+        return f"Columns with two values: {join_words(map(str, candidates), limit=MAX_LISTED_TARGETS)}."
+    nearest: list[str] = []
+    for name in frame.columns:
+        try:
+            n_values = int(frame[name].nunique())
+        except TypeError:  # lists in cells
+            continue
+        nearest += [f"{str(name)!r} ({n_values} values)"] if 2 < n_values <= MAX_CLASSES else []
+    hint = f"; closest are {', '.join(nearest[:MAX_LISTED_TARGETS])}" if nearest else ""
+    return (
+        f"None of its {frame.shape[1]} columns has two values{hint}. Make one that holds one class against the others."
+    )
+
+
+def _is_target_name(name: str, table: str) -> bool:
+    words: list[Any] = re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())
+    return name.lower() in (*TARGET_NAMES, table) or any(w in TARGET_PARTS or (table and w == table) for w in words)

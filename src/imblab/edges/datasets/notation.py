@@ -1,74 +1,48 @@
-"""How numbers, flags and dates are written as text, and what they mean."""
+"""How numbers, flags, dates and missing values are written as text, and what the texts mean."""
 
 from __future__ import annotations
 
+import datetime
+import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pandas.api.types import is_datetime64_any_dtype
 
-#: Texts that often stand for a missing value, in lower case and without blanks around them.
-MARKS = frozenset(
+from imblab.edges.datasets.problems import TableProblems
+
+#: Texts that often stand for a missing value, in lower case.
+MISSING_MARKERS = frozenset(
     (
-        "?",
-        "-",
-        "--",
-        ".",
-        "..",
-        "*",
-        "na",
-        "n/a",
-        "n.a.",
-        "#n/a",
-        "#na",
-        "<na>",
-        "n/d",
-        "nd",
-        "n.d.",
-        "nan",
-        "-nan",
-        "nat",
-        "null",
-        "(null)",
-        "<null>",
-        "none",
-        "nil",
-        "missing",
-        "unknown",
-        "\\n",
-        "1.#ind",
-        "1.#qnan",
-        "-1.#ind",
-        "-1.#qnan",
-        "#div/0!",
-        "#value!",
-        "#ref!",
-        "#name?",
-        "#num!",
-        "#null!",
+        *("?", "-", "--", ".", "..", "*", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "n/d", "nd", "n.d.", "nan"),
+        *("-nan", "nat", "null", "(null)", "<null>", "none", "nil", "missing", "unknown", "\\n", "1.#ind", "1.#qnan"),
+        *("-1.#ind", "-1.#qnan", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!"),
     )
 )
-#: Blanks that stand in numbers and around them: of ASCII, no-break, narrow no-break, thin.
-BLANKS = "\\s\\x{a0}\\x{202f}\\x{2009}"
-CURRENCY = "\\p{Sc}|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|BRL|ZAR)"
-#: Sign, unit, digits with their marks, exponent, unit; brackets around a number are an accountant's minus.
-NUMBER = (
-    f"^[{BLANKS}]*(?P<open>\\(?)(?P<sign>[+\\-−]?)[{BLANKS}]*(?P<before>{CURRENCY})?[{BLANKS}]*(?P<minus>[+\\-−]?)"
-    f"(?P<body>\\d[\\d.,'’{BLANKS}]*|[.,]\\d+)(?P<exponent>(?:[eE][+\\-−]?\\d+)?)[{BLANKS}]*(?P<after>(?:%|{CURRENCY})?)"
-    f"(?P<close>\\)?)[{BLANKS}]*$"
+#: Blanks in numbers and around them: of ASCII, no-break, narrow no-break, thin.
+_BLANKS = "\\s\\x{a0}\\x{202f}\\x{2009}"
+_CURRENCY = "\\p{Sc}|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|BRL|ZAR)"
+_NUMBER_PARTS = ("open", "sign", "before", "minus", "body", "exponent", "after", "close")
+#: Sign, unit, digits with their separators, exponent, unit; brackets around a number are an accountant's minus.
+_NUMBER_PATTERN = (
+    f"^[{_BLANKS}]*(?P<open>\\(?)(?P<sign>[+\\-−]?)[{_BLANKS}]*(?P<before>{_CURRENCY})?[{_BLANKS}]*(?P<minus>[+\\-−]?)"
+    f"(?P<body>\\d[\\d.,'’{_BLANKS}]*|[.,]\\d+)(?P<exponent>(?:[eE][+\\-−]?\\d+)?)[{_BLANKS}]*"
+    f"(?P<after>(?:%|{_CURRENCY})?)(?P<close>\\)?)[{_BLANKS}]*$"
 )
-INFINITE = f"(?i)^[{BLANKS}]*[+\\-−]?inf(?:inity)?[{BLANKS}]*$"
+_INFINITE_PATTERN = f"(?i)^[{_BLANKS}]*[+\\-−]?inf(?:inity)?[{_BLANKS}]*$"
 #: Whole numbers that begin with 0 are codes: 00123 is not 123.
-CODE = f"^[{BLANKS}]*[+\\-−]?0\\d+[{BLANKS}]*$"
-FLAG = "(?i)^(?:true|false)$"
+_CODE_PATTERN = f"^[{_BLANKS}]*[+\\-−]?0\\d+[{_BLANKS}]*$"
 _HOURS = "(?:[T ,]+\\d{1,2}:\\d{2}(?::\\d{2}(?:[.,]\\d+)?)?(?: ?[AaPp][Mm])?(?: ?(?:Z|UTC|GMT|[+-]\\d{2}:?\\d{2}))?)?"
 _MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\\.?"
 #: The forms of dates, those whose parts stand in a known order first.
-DATES = {
+DATE_PATTERNS = {
     "year first": f"^\\s*\\d{{4}}[-/.]\\d{{1,2}}[-/.]\\d{{1,2}}{_HOURS}\\s*$",
     "dots": f"^\\s*\\d{{1,2}}\\.\\d{{1,2}}\\.\\d{{4}}{_HOURS}\\s*$",
     "year last": f"^\\s*\\d{{1,2}}[-/]\\d{{1,2}}[-/]\\d{{4}}{_HOURS}\\s*$",
@@ -77,18 +51,20 @@ DATES = {
     "hours": "^\\s*\\d{1,2}:\\d{2}:\\d{2}(?:[.,]\\d+)?\\s*$",
     "spans": "^\\s*-?\\d+ days?(?: [+-]?\\d{1,2}:\\d{2}:\\d{2}(?:\\.\\d+)?)?\\s*$",
 }
+#: Day, month, year and hours of a date that ends with its year.
+_YEAR_LAST = r"^\s*(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(.*)$"
 
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """The marks in numbers.
+    """The separators in numbers.
 
-    Parameters
+    Attributes
     ----------
     decimal : str
-        What stands before the decimals.
+        The character before the decimals.
     thousands : str
-        The characters that may stand between groups of three digits.
+        The characters that may separate groups of three digits.
     """
 
     decimal: str
@@ -97,67 +73,65 @@ class Notation:
     @property
     def grammar(self) -> str:
         """The digits of a number, as a regular expression."""
-        point, group = _escaped(self.decimal), "".join(_escaped(c) for c in self.thousands)
+        point, group = _escape(self.decimal), _escape(self.thousands)
         grouped = f"[1-9]\\d{{0,2}}(?:[{group}]\\d{{3}})+|" if group else ""
         return f"^(?:(?:{grouped}\\d+)(?:{point}\\d*)?|{point}\\d+)$"
 
 
-#: 1,234.5 and 1.234,5; both group by blanks and by apostrophes too.
+#: 1,234.5 and 1.234,5; both separate groups by blanks and by apostrophes too.
 POINT = Notation(".", ",'’ \u00a0\u202f\u2009")
 COMMA = Notation(",", ".'’ \u00a0\u202f\u2009")
 
 
-class Written:
-    """What the different texts of one column can be.
+class DistinctTexts:
+    """The distinct texts of a column, and what each of them can be.
 
     Parameters
     ----------
     texts : pyarrow array of str
-        The different texts without missing ones.
+        Without missing ones.
     """
 
     def __init__(self, texts: Any) -> None:
         self.texts = texts
-        found = pc.extract_regex(texts, NUMBER)
-        parts = {name: pc.struct_field(found, [i]) for i, name in enumerate(_PARTS)}
+        match = pc.extract_regex(texts, _NUMBER_PATTERN)
+        parts = {name: pc.struct_field(match, [i]) for i, name in enumerate(_NUMBER_PARTS)}
         self.body = pc.utf8_trim(parts["body"], " \t\r\n\u00a0\u202f\u2009")
-        self.signs = (parts["sign"], parts["minus"])
-        self.units = (parts["before"], parts["after"])
-        self.brackets = (parts["open"], parts["close"])
         self.exponent = parts["exponent"]
-        self.infinite = _matches(texts, INFINITE)
+        self.infinite = _matches(texts, _INFINITE_PATTERN)
+        self._parts = parts
 
     @cached_property
     def number(self) -> np.ndarray:
         """Which texts are a number in some notation."""
-        found: np.ndarray = self.infinite | self.fits(POINT) | self.fits(COMMA)
-        return found
+        result: np.ndarray = self.infinite | self.fits(POINT) | self.fits(COMMA)
+        return result
 
     @cached_property
-    def mark(self) -> np.ndarray:
-        """Which texts often stand for a missing value; blanks alone are one."""
-        return np.array([is_mark(text) for text in self.texts.to_pylist()], dtype=bool)
+    def marker(self) -> np.ndarray:
+        """Which texts often stand for a missing value; blanks alone do."""
+        return np.array([is_missing_marker(text) for text in self.texts.to_pylist()], dtype=bool)
 
     @cached_property
     def code(self) -> np.ndarray:
         """Which texts are whole numbers with leading zeros."""
-        return _matches(self.texts, CODE)
+        return _matches(self.texts, _CODE_PATTERN)
 
     @cached_property
     def flag(self) -> np.ndarray:
         """Which texts are true or false."""
-        return _matches(self.texts, FLAG)
+        return _matches(self.texts, "(?i)^(?:true|false)$")
 
     @cached_property
     def unit(self) -> list[str]:
-        """The unit of every text: a currency, ``%``, or none."""
-        before, after = (unit.to_pylist() for unit in self.units)
-        return [(one or "") + (other or "") for one, other in zip(before, after, strict=True)]
+        """Unit of every text: a currency, ``%``, or empty."""
+        before, after = (self._parts[name].to_pylist() for name in ("before", "after"))
+        return [(first or "") + (second or "") for first, second in zip(before, after, strict=True)]
 
     @cached_property
     def bracketed(self) -> np.ndarray:
         """Which numbers stand in brackets."""
-        return np.array([bool(text) for text in self.brackets[0].to_pylist()], dtype=bool)
+        return _matches(self._parts["open"], ".")
 
     @cached_property
     def separated(self) -> np.ndarray:
@@ -165,80 +139,67 @@ class Written:
         return _matches(self.body, "[.,]")
 
     def fits(self, notation: Notation) -> np.ndarray:
-        """Which texts are a finite number in a notation."""
-        balanced = pc.equal(pc.binary_length(self.brackets[0]), pc.binary_length(self.brackets[1]))
-        share = _matches(self.units[1], "%") & _matches(self.exponent, ".")
-        fitting: np.ndarray = _matches(self.body, notation.grammar) & _flags(balanced) & ~share
-        return fitting
+        """Return which texts are a finite number in a notation."""
+        balanced = pc.equal(pc.binary_length(self._parts["open"]), pc.binary_length(self._parts["close"]))
+        share = _matches(self._parts["after"], "%") & _matches(self.exponent, ".")
+        result: np.ndarray = _matches(self.body, notation.grammar) & _to_bool(balanced) & ~share
+        return result
 
     def values(self, notation: Notation) -> np.ndarray:
-        """The numbers in a notation as float64, rounded correctly; NaN for what is not a number in it."""
+        """Return the numbers in a notation as float64, correctly rounded; NaN for other texts."""
         body = self.body
-        for mark in notation.thousands:
-            body = pc.replace_substring(body, mark, "")
-        if notation.decimal != ".":
-            body = pc.replace_substring(body, notation.decimal, ".")
+        for separator in notation.thousands:
+            body = pc.replace_substring(body, separator, "")
+        body = pc.replace_substring(body, notation.decimal, ".")
         shift = pa.array(["e-2" if unit == "%" else "" for unit in self.unit], pa.string())
         exponent = pc.replace_substring(pc.replace_substring(self.exponent, "−", "-"), "+", "")
         text = pc.binary_join_element_wise(body, pc.coalesce(exponent, ""), shift, "")
-        usable = pa.array(self.fits(notation))
-        found = pc.cast(pc.if_else(usable, text, None), pa.float64()).to_numpy(zero_copy_only=False)
-        sign = np.where(self._negative() | self.bracketed, -1.0, 1.0)
-        values: np.ndarray = sign * found
-        values[self.infinite] = [-np.inf if "-" in t or "−" in t else np.inf for t in self._texts(self.infinite)]
+        usable = pc.if_else(pa.array(self.fits(notation)), text, None)
+        negative = _matches(self._parts["sign"], "[\\-−]") ^ _matches(self._parts["minus"], "[\\-−]")
+        values: np.ndarray = pc.cast(usable, pa.float64()).to_numpy(zero_copy_only=False)
+        values = np.where(negative | self.bracketed, -1.0, 1.0) * values
+        values[self.infinite] = [-np.inf if "-" in t or "−" in t else np.inf for t in self.examples(self.infinite)]
         return values
 
-    def examples(self, which: np.ndarray, most: int = 3) -> list[str]:
-        """Some of the texts."""
-        return self._texts(which)[:most]
-
     def inexact(self, notation: Notation) -> np.ndarray:
-        """Which whole numbers float64 cannot hold."""
+        """Return which whole numbers float64 cannot hold."""
         values = self.values(notation)
-        large = np.isfinite(values) & (np.abs(values) >= 2**53)
-        found = np.zeros(len(values), dtype=bool)
-        for i in np.flatnonzero(large):
-            digits = "".join(c for c in self.body[int(i)].as_py() if c.isdigit())
-            whole = notation.decimal not in self.body[int(i)].as_py() and not self.exponent[int(i)].as_py()
-            found[i] = whole and int(digits) != int(abs(values[i]))
-        return found
+        result = np.zeros(len(values), dtype=bool)
+        for i in np.flatnonzero(np.isfinite(values) & (np.abs(values) >= 2**53)):
+            body = self.body[int(i)].as_py()
+            if notation.decimal not in body and not self.exponent[int(i)].as_py():
+                result[i] = int(re.sub(r"\D", "", body)) != int(abs(values[i]))
+        return result
 
-    def _texts(self, which: np.ndarray) -> list[str]:
-        kept: list[str] = self.texts.filter(pa.array(which)).to_pylist()
-        return kept
-
-    def _negative(self) -> np.ndarray:
-        one, other = (_matches(sign, "[\\-−]") for sign in self.signs)
-        negative: np.ndarray = one ^ other
-        return negative
+    def examples(self, mask: np.ndarray, limit: int | None = None) -> list[str]:
+        """Return the texts of a mask, at most ``limit``."""
+        selected: list[str] = self.texts.filter(pa.array(mask))[:limit].to_pylist()
+        return selected
 
 
-_PARTS = ("open", "sign", "before", "minus", "body", "exponent", "after", "close")
-
-
-def is_mark(text: str) -> bool:
-    """Whether a text often stands for a missing value.
+def is_missing_marker(text: str) -> bool:
+    """Return whether a text often stands for a missing value.
 
     Examples
     --------
-    >>> is_mark(" NA "), is_mark("paved"), is_mark("?")
+    >>> is_missing_marker(" NA "), is_missing_marker("paved"), is_missing_marker("?")
     (True, False, True)
     """
     plain = text.strip().lower()
-    return not plain or plain in MARKS
+    return not plain or plain in MISSING_MARKERS
 
 
 def canonical_number(text: str) -> int | float | None:
-    """The number that Python writes in exactly this way, or None.
+    """Return the number that Python writes in exactly this way, or None.
 
     Examples
     --------
     >>> [canonical_number(text) for text in ("12", "1.5", "1.50", "007", "1e5")]
     [12, 1.5, None, None, None]
     """
-    for kind in (int, float):
+    for number_type in (int, float):
         try:
-            value = kind(text)
+            value = number_type(text)
         except ValueError:
             continue
         if repr(value) == text and value - value == 0:
@@ -247,17 +208,12 @@ def canonical_number(text: str) -> int | float | None:
 
 
 def date_form(texts: Sequence[str]) -> str | None:
-    """The form in which all texts are dates, times of the day or spans of time; ``"mixed"`` for several forms.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        The different texts of a column.
+    """Return the form in which all texts are dates, times of the day or spans of time.
 
     Returns
     -------
     str or None
-        A key of :data:`DATES`, ``"mixed"``, or None if some text is no date.
+        A key of :data:`DATE_PATTERNS`, ``"mixed"`` for several forms, or None if some text is not a date.
 
     Examples
     --------
@@ -265,23 +221,122 @@ def date_form(texts: Sequence[str]) -> str | None:
     ('year first', 'dots', None)
     """
     # One text decides for most columns.
-    if not len(texts) or not any(_matches(pa.array(texts[:1], pa.string()), form)[0] for form in DATES.values()):
+    first = pa.array(texts[:1], pa.string())
+    if not len(texts) or not any(_matches(first, pattern)[0] for pattern in DATE_PATTERNS.values()):
         return None
     column = pa.array(texts, pa.string())
-    forms = {name: found for name, form in DATES.items() if (found := _matches(column, form)).any()}
-    if not np.logical_or.reduce(list(forms.values())).all():
+    matches = {name: _matches(column, pattern) for name, pattern in DATE_PATTERNS.items()}
+    forms = [name for name, match in matches.items() if match.any()]
+    if not np.logical_or.reduce(list(matches.values())).all():
         return None
-    return next(iter(forms)) if len(forms) == 1 else "mixed"
+    return forms[0] if len(forms) == 1 else "mixed"
 
 
-def _escaped(text: str) -> str:
+def parse_times(column: pd.Series, name: str, problems: TableProblems, time_format: str | None) -> pd.Series:
+    """Read dates as datetime64[ns] in UTC, NaT where unreadable; raises DataError for an ambiguous form."""
+    plain = column if is_datetime64_any_dtype(column) else column.astype(object).map(_to_timestamp)
+    if time_format is None and not is_datetime64_any_dtype(plain):
+        plain = _with_year_first(plain, name, problems)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # unreadable values are counted and refused
+        if time_format is not None:
+            parsed = _parse_by_format(column, time_format, problems)
+        else:
+            parsed = pd.to_datetime(plain, errors="coerce", utc=True)
+            # pandas reads all rows by the form of the first: dates with and without hours need the ISO reader.
+            if parsed.isna().any():
+                parsed = parsed.fillna(pd.to_datetime(plain, errors="coerce", utc=True, format="ISO8601"))
+    in_range = parsed.dt.year.between(1678, 2261)  # of nanoseconds in 64 bits
+    times: pd.Series = parsed.where(in_range).dt.tz_localize(None).astype("datetime64[ns]")
+    return times
+
+
+def order_of_time(column: pd.Series) -> pd.Series:
+    """Return texts that are dates with their year last as dates, any other column as it is."""
+    texts = [text for text in column.dropna().unique() if isinstance(text, str)]
+    form = date_form(texts)
+    day_first = _is_day_first(texts, form)[0] if form in ("dots", "year last") else None
+    if day_first is None:
+        return column
+    dates = pd.to_datetime(
+        column.map(partial(_put_year_first, day_first=day_first), na_action="ignore"), errors="coerce"
+    )
+    return dates if dates.notna().all() else column
+
+
+def _parse_by_format(column: pd.Series, time_format: str, problems: TableProblems) -> pd.Series:
+    try:
+        texts = column.map(text_of, na_action="ignore")
+        return pd.to_datetime(texts, errors="coerce", utc=True, format=str(time_format))
+    except ValueError as error:
+        raise problems.error(
+            f"has the time format {time_format!r}, which cannot be read ({str(error)[:80]})",
+            "formats are written as for strftime",
+            f"Write for example {problems.assign('time_format', '%d/%m/%Y')}.",
+        ) from None
+
+
+def _with_year_first(plain: pd.Series, name: str, problems: TableProblems) -> pd.Series:
+    """Rewrite dates that end with their year; refuse those whose day and month cannot be told apart."""
+    texts = [text for text in plain.dropna().unique() if isinstance(text, str)]
+    form = date_form(texts)
+    if form == "short year":
+        raise problems.error(
+            f"has times such as {texts[0]!r} in {name!r}",
+            "a year needs four digits unless the format is given",
+            f"Give the format, for example {problems.assign('time_format', '%d/%m/%y')}.",
+        )
+    if form not in ("dots", "year last"):
+        return plain
+    day_first, example = _is_day_first(texts, form)
+    if day_first is None:
+        raise problems.error(
+            f"has times such as {example!r} in {name!r}, and nothing tells the day from the month",
+            "both orders are common",
+            f"Choose {problems.assign('time_format', '%d/%m/%Y')} or {problems.assign('time_format', '%m/%d/%Y')}.",
+        )
+    if form == "year last":
+        order = "day, month" if day_first else "month, day"
+        problems.note(f"reads the times in {name!r} as {order}, year, because of {example!r}")
+    return plain.map(lambda text: _put_year_first(text, day_first) if isinstance(text, str) else text)
+
+
+def _is_day_first(texts: Sequence[str], form: str) -> tuple[bool | None, str]:
+    """Return whether the day comes before the month, None if nothing tells, and a text that shows it."""
+    if form == "dots":
+        return True, texts[0]
+    matches = [match for text in texts if (match := re.match(_YEAR_LAST, text))]
+    day_first = next((match.string for match in matches if int(match[1]) > 12), None)
+    month_first = next((match.string for match in matches if int(match[2]) > 12), None)
+    undecided = (day_first is None) == (month_first is None)
+    return (None if undecided else day_first is not None), day_first or month_first or texts[0]
+
+
+def _put_year_first(text: str, day_first: bool) -> str:
+    return re.sub(_YEAR_LAST, r"\3-\2-\1\4" if day_first else r"\3-\1-\2\4", text.strip())
+
+
+def _to_timestamp(value: Any) -> Any:
+    """Return texts and dates; periods begin at their first moment, spans of time are not points in it."""
+    if isinstance(value, pd.Period):
+        return value.to_timestamp()
+    return value if isinstance(value, (str, datetime.date)) else None
+
+
+def text_of(value: Any) -> str:
+    """Write a label as people do: 1 and 1.0 alike."""
+    whole_number = isinstance(value, (float, np.floating)) and float(value).is_integer()
+    return str(int(value)) if whole_number else str(value)
+
+
+def _escape(text: str) -> str:
     return "".join(f"\\x{{{ord(c):x}}}" for c in text)
 
 
 def _matches(texts: Any, pattern: str) -> np.ndarray:
-    return _flags(pc.match_substring_regex(texts, pattern))
+    return _to_bool(pc.match_substring_regex(texts, pattern))
 
 
-def _flags(found: Any) -> np.ndarray:
-    flags: np.ndarray = pc.fill_null(found, False).to_numpy(zero_copy_only=False).astype(bool)
-    return flags
+def _to_bool(flags: Any) -> np.ndarray:
+    result: np.ndarray = pc.fill_null(flags, False).to_numpy(zero_copy_only=False).astype(bool)
+    return result

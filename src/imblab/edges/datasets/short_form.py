@@ -7,28 +7,27 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from imblab.edges.datasets.sources import KEYS, likely_targets
-from imblab.edges.datasets.table_files import OPTIONS, is_table, stem
+from imblab.edges.datasets.sources import COMMON_KEYS, likely_targets
+from imblab.edges.datasets.table_files import FILE_OPTIONS, is_table, table_name
 from imblab.errors import ConfigError
 from imblab.overrides import to_hydra_syntax, to_shell
 
-#: Keys of a table that need no ``dataset.table.`` before them; ``name`` is the name of the study.
-SHORT_KEYS = {*KEYS, *OPTIONS} - {"kind", "name"}
-#: Keys that say how the file is read.
-FORMAT_KEYS = (*OPTIONS, "missing")
-#: Keys of a table that hold lists or mappings, which are written in Hydra's grammar; every other value is one word.
-STRUCTURED = ("drop", "categorical", "numeric", "missing", "rare", "allow_majority_positive")
+#: Keys of a table that may be typed without ``dataset.table.``; ``name`` is the name of the study.
+SHORT_KEYS = {*COMMON_KEYS, *FILE_OPTIONS} - {"kind", "name"}
+#: Keys of a table that hold lists or mappings, written in Hydra's grammar; every other value is one word.
+STRUCTURED_KEYS = ("drop", "categorical", "numeric", "missing", "rare", "allow_majority_positive")
+MAX_NAME_CHARACTERS = 100
 
 
 def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
-    """Write the short form of a study of one table out in full; anything else is given back as it is.
+    """Write the short form of a study of one table out in full; other arguments are returned unchanged.
 
     Parameters
     ----------
     args : sequence of str
-        As typed: a path, and the keys of a table without ``dataset.table.`` before them.
+        As typed: a path, and keys of a table without ``dataset.table.``.
     command : str, default="run"
-        What the line to paste calls.
+        The command in the line to paste.
 
     Returns
     -------
@@ -38,97 +37,95 @@ def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     Raises
     ------
     ConfigError, DataError
-        If the file cannot be read, or nothing says which column holds the labels: the columns that could be it are
-        listed, and the whole line is there to paste.
+        If the file cannot be read, or there is no target: the columns that could be it are listed in a complete
+        command to paste.
 
     Examples
     --------
-    >>> expand(["data/churn.csv", "target=left", "learner=[logistic]"])  # doctest: +NORMALIZE_WHITESPACE
+    >>> expand_short_form(["data/churn.csv", "target=left", "learner=[logistic]"])  # doctest: +NORMALIZE_WHITESPACE
     ['name=churn', 'dataset=table', 'dataset.table.path=data/churn.csv', 'dataset.table.target=left',
      'learner=[logistic]']
-    >>> expand(["experiment=quickstart"])
+    >>> expand_short_form(["experiment=quickstart"])
     ['experiment=quickstart']
     """
-    paths = [path for arg in args if (path := _path(arg)) is not None]
+    paths = [path for arg in args if (path := _table_path(arg)) is not None]
     if not paths:
         return list(args)
     if len(paths) > 1:
-        raise _too_many(paths, command)
-    if _exists(f"{paths[0]}/study.yaml"):
-        raise ConfigError(
-            f"{paths[0]!r} is the directory of a study; its question is the file study.yaml. Write "
-            f"{to_shell(['imblab', command, str(Path(paths[0]) / 'study.yaml')])}."
-        )
-    path, named = paths[0], stem(Path(paths[0]))
-    rest = [arg for arg in args if _path(arg) is None]
-    others = [arg.partition("=")[2].strip("[]") for arg in rest if arg.startswith("dataset=")]
-    keys = [arg for arg in rest if arg.partition("=")[0] in SHORT_KEYS]
-    full = [] if any(arg.startswith("name=") for arg in rest) else [f"name={to_hydra_syntax(_name(named))}"]
-    full += [f"dataset=[{','.join(['table', *others])}]" if others else "dataset=table"]
-    full += [f"dataset.table.path={to_hydra_syntax(path)}", *map(_written_out, keys)]
-    full += [arg for arg in rest if arg not in keys and not arg.startswith("dataset=")]
-    if not any(arg.lstrip("+").startswith("dataset.table.target=") for arg in full):
-        raise _no_target(path, named, full, command)
-    return full
+        raise _several_tables_error(paths, command)
+    path, name = paths[0], table_name(Path(paths[0]))
+    if _path_exists(f"{path}/study.yaml"):
+        line = to_shell(["imblab", command, str(Path(path) / "study.yaml")])
+        raise ConfigError(f"{path!r} is the directory of a study; its question is the file study.yaml. Write {line}.")
+    others = [arg for arg in args if _table_path(arg) is None]
+    datasets = [arg.partition("=")[2].strip("[]") for arg in others if arg.startswith("dataset=")]
+    table_keys = [arg for arg in others if arg.partition("=")[0] in SHORT_KEYS]
+    named = any(arg.startswith("name=") for arg in others)
+    overrides = [] if named else [f"name={to_hydra_syntax(_study_name(name))}"]
+    overrides += [f"dataset=[{','.join(['table', *datasets])}]" if datasets else "dataset=table"]
+    overrides += [f"dataset.table.path={to_hydra_syntax(path)}", *map(_table_override, table_keys)]
+    overrides += [arg for arg in others if arg not in table_keys and not arg.startswith("dataset=")]
+    if not any(arg.lstrip("+").startswith("dataset.table.target=") for arg in overrides):
+        raise _no_target_error(path, name, overrides, command)
+    return overrides
 
 
-def _path(arg: str) -> str | None:
-    """The path of a table that a word holds, by itself or as ``dataset=``."""
+def _table_path(arg: str) -> str | None:
+    """Return the path of a table that an argument holds, by itself or as ``dataset=``."""
     key, _, value = arg.partition("=")
     word = value.strip("'\"") if key == "dataset" else arg
-    if "=" in arg and is_table(Path(arg)) and _exists(arg):
-        return arg  # a name with an equals sign in it: there is such a file
+    if "=" in arg and is_table(Path(arg)) and _path_exists(arg):
+        return arg  # an existing file with an equals sign in its name
     if (
         (arg.startswith(("-", "~", "+")) and not arg.startswith("~/"))
         or ("=" in arg and key != "dataset")
         or word.endswith((".yaml", ".yml"))
     ):
         return None
-    is_file = "=" not in arg and ("/" in word or _exists(word))
-    return word if word and (is_file or is_table(Path(word))) else None
+    is_path = "=" not in arg and ("/" in word or _path_exists(word))
+    return word if word and (is_path or is_table(Path(word))) else None
 
 
-def _exists(word: str) -> bool:
+def _path_exists(word: str) -> bool:
     try:
         return Path(word).expanduser().exists()
     except (OSError, RuntimeError, ValueError):  # a name too long, no home, a NUL in it
         return False
 
 
-def _name(text: str) -> str:
-    """The name of a study, from that of its file: letters lose their marks, everything else becomes an underscore."""
-    text = unicodedata.normalize("NFKD", text)
-    text = "".join(mark for mark in text if not unicodedata.combining(mark))
-    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).strip("_.+-")[:100] or "table"
+def _study_name(text: str) -> str:
+    """Return a name for a study: letters without accents, an underscore for everything else."""
+    letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", "".join(letters)).strip("_.+-")[:MAX_NAME_CHARACTERS] or "table"
 
 
-def _written_out(arg: str) -> str:
+def _table_override(arg: str) -> str:
     key, _, value = arg.partition("=")
-    if key in STRUCTURED and (value[:1] in ("[", "{") or key in ("rare", "allow_majority_positive")):
-        return f"dataset.table.{key}={value}"
+    structured = key in STRUCTURED_KEYS and (value[:1] in ("[", "{") or key in ("rare", "allow_majority_positive"))
     quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-    return f"dataset.table.{key}={value if quoted else to_hydra_syntax(value)}"
+    return f"dataset.table.{key}={value if structured or quoted else to_hydra_syntax(value)}"
 
 
-def _no_target(path: str, named: str, full: Sequence[str], command: str) -> ConfigError:
-    given = dict(arg.removeprefix("dataset.table.").split("=", 1) for arg in full if arg.startswith("dataset.table."))
-    options = {key: value.strip("'\"") for key, value in given.items() if key in FORMAT_KEYS}
-    found, said = likely_targets({"kind": "table", "path": path, **options}, "table", named)
-    place = next(i for i, arg in enumerate(full) if arg.startswith("dataset.table.path=")) + 1
-    target = f"dataset.table.target={to_hydra_syntax(found[0] if found else 'COLUMN')}"
-    line = to_shell(["imblab", command, *full[:place], target, *full[place:]])
+def _no_target_error(path: str, name: str, overrides: Sequence[str], command: str) -> ConfigError:
+    table = [arg.removeprefix("dataset.table.") for arg in overrides if arg.startswith("dataset.table.")]
+    options = {key: value.strip("'\"") for key, _, value in (arg.partition("=") for arg in table)}
+    spec = {key: value for key, value in options.items() if key in (*FILE_OPTIONS, "missing")}
+    columns, sentence = likely_targets({"kind": "table", "path": path, **spec}, "table", name)
+    place = next(i for i, arg in enumerate(overrides) if arg.startswith("dataset.table.path=")) + 1
+    target = f"dataset.table.target={to_hydra_syntax(columns[0] if columns else 'COLUMN')}"
+    line = to_shell(["imblab", command, *overrides[:place], target, *overrides[place:]])
     return ConfigError(
-        f"{path!r} is a table, and nothing says which column holds its labels; a study needs a target of two values. "
-        f"{said} The whole line: `{line}`."
+        f"table {path!r} has no target; a study needs the column that holds the labels, with two values. {sentence} "
+        f"The whole line: `{line}`."
     )
 
 
-def _too_many(paths: Sequence[str], command: str) -> ConfigError:
+def _several_tables_error(paths: Sequence[str], command: str) -> ConfigError:
     words = ["imblab", command, "name=NAME"]
     for path in paths:
-        key = _name(stem(Path(path)))
+        key = _study_name(table_name(Path(path)))
         words += [f"dataset.{key}.path={to_hydra_syntax(path)}", f"dataset.{key}.target=COLUMN"]
     return ConfigError(
-        f"{', '.join(map(repr, paths))} are {len(paths)} tables; the short form reads one. Describe each under a name "
-        f"of its own: `{to_shell(words)}`."
+        f"{', '.join(map(repr, paths))} are {len(paths)} tables; the short form reads one. Give each its own key: "
+        f"`{to_shell(words)}`."
     )

@@ -1,4 +1,4 @@
-"""Tables in files: which endings are known, how a file is opened, and what is said of its format."""
+"""Tables in files: known endings, compression, and the options for reading a file."""
 
 from __future__ import annotations
 
@@ -16,68 +16,60 @@ from typing import Any
 import pandas as pd
 from pyarrow import feather
 
-from imblab.edges.datasets import delimited, workbook
-from imblab.edges.datasets.delimited import FormatError
-from imblab.edges.datasets.inference import Reading, settle_mixed, typed_frame
+from imblab.edges.datasets.formats import SEPARATOR_NAMES, DelimitedText, FormatError, read_delimited, read_sheet
+from imblab.edges.datasets.inference import ReadingOptions, retyped_mixed_columns, typed_frame
 from imblab.edges.datasets.notation import COMMA, POINT, Notation
-from imblab.edges.datasets.problems import NEAREST, Checks, column_named, listed, missing_texts
+from imblab.edges.datasets.problems import TableProblems, as_list, column_named, missing_texts
 from imblab.errors import ConfigError, DataError
 
 #: Endings of text files, and whether they say that tabs separate the fields.
-TEXT = {".csv": False, ".tsv": True, ".tab": True, ".txt": False}
-EXCEL = (".xlsx", ".xlsm")
-COLUMNAR = (".parquet", ".pq", ".feather", ".arrow")
-PACKED: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-#: Keys of a table in a file, in addition to its columns.
-OPTIONS = ("sep", "decimal", "thousands", "encoding", "sheet")
-#: Words for characters that the shell or Hydra would read themselves.
-WORDS = {
-    "comma": ",",
-    "semicolon": ";",
-    "tab": "\t",
-    "\\t": "\t",
-    "bar": "|",
-    "pipe": "|",
-    "point": ".",
-    "dot": ".",
-    "blank": " ",
-    "space": " ",
-    "apostrophe": "'",
-    "none": "",
+TEXT_ENDINGS = {".csv": False, ".tsv": True, ".tab": True, ".txt": False}
+EXCEL_ENDINGS = (".xlsx", ".xlsm")
+COLUMNAR_ENDINGS = (".parquet", ".pq", ".feather", ".arrow")
+TABLE_ENDINGS = (*TEXT_ENDINGS, *EXCEL_ENDINGS, *COLUMNAR_ENDINGS)
+DECOMPRESSORS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+COMPRESSED_ENDINGS = (*DECOMPRESSORS, ".zip")
+#: Keys of a table in a file, in addition to those of every table.
+FILE_OPTIONS = ("sep", "decimal", "thousands", "encoding", "sheet")
+#: Words for characters that the shell or Hydra would interpret themselves.
+CHARACTER_WORDS = {
+    **{"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "pipe": "|", "point": ".", "dot": "."},
+    **{"blank": " ", "space": " ", "apostrophe": "'", "none": ""},
 }
-NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", ".": "point"}
-#: A compressed file may unfold to so many bytes, or to so many times its size.
+#: A compressed file may expand to so many bytes, or to so many times its size.
 MAX_UNPACKED_BYTES = 2**31
 MAX_UNPACKED_TIMES = 200
+#: Files of a directory that a message lists.
+MAX_LISTED_FILES = 8
 
 
-def stem(path: Path) -> str:
-    """The name of a file without its endings.
+def table_name(path: Path) -> str:
+    """Return the name of a file without its endings.
 
     Examples
     --------
-    >>> stem(Path("data/churn.CSV.gz")), stem(Path("v1.2.parquet"))
+    >>> table_name(Path("data/churn.CSV.gz")), table_name(Path("v1.2.parquet"))
     ('churn', 'v1.2')
     """
     name = path.name
-    for endings in ((*PACKED, ".zip"), (*TEXT, *EXCEL, *COLUMNAR)):
-        found = next((e for e in endings if name.lower().endswith(e) and len(name) > len(e)), "")
-        name = name[: len(name) - len(found)]
+    for endings in (COMPRESSED_ENDINGS, TABLE_ENDINGS):
+        ending = next((e for e in endings if name.lower().endswith(e) and len(name) > len(e)), "")
+        name = name[: len(name) - len(ending)]
     return name
 
 
 def is_table(path: Path) -> bool:
-    """Whether the ending of a path is one that tables are read from.
+    """Return whether tables are read from files with this ending.
 
     Examples
     --------
     >>> is_table(Path("data/churn.csv.gz")), is_table(Path("smote"))
     (True, False)
     """
-    return _endings(path)[0] in (*TEXT, *EXCEL, *COLUMNAR)
+    return _endings(path)[0] in TABLE_ENDINGS
 
 
-def read_file(path: Path, spec: Mapping[str, Any], checks: Checks) -> pd.DataFrame:
+def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems) -> pd.DataFrame:
     """Read the table in a file by its ending.
 
     Parameters
@@ -85,192 +77,180 @@ def read_file(path: Path, spec: Mapping[str, Any], checks: Checks) -> pd.DataFra
     path : Path
         ``~`` stands for the home directory.
     spec : mapping
-        The keys of :data:`OPTIONS`, ``missing`` and the roles of columns.
-    checks : Checks
-        Its notes say what was found out about the file.
-
-    Returns
-    -------
-    DataFrame
+        The keys of :data:`FILE_OPTIONS`, ``missing`` and the roles of columns.
+    problems : TableProblems
+        Notes what was detected, such as the separator.
 
     Raises
     ------
     ConfigError, DataError
     """
-    ending, packed = _endings(path)
-    where = _existing(path, checks)
-    if ending not in TEXT and ending not in EXCEL and ending not in COLUMNAR:
+    ending, compression = _endings(path)
+    file = _existing_file(path, problems)
+    if ending not in TABLE_ENDINGS:
+        endings = ", ".join((*TEXT_ENDINGS, ".xlsx", ".parquet", ".feather"))
         raise DataError(
-            f"data set {checks.key!r} has the path {str(path)!r} with the ending {ending!r}; tables are read from "
-            f"{', '.join((*TEXT, '.xlsx', '.parquet', '.feather'))}, also with {', '.join((*PACKED, '.zip'))}. "
-            + (f"Save it as {EXCEL[0]}." if ending in (".xls", ".xlsb", ".ods") else "Convert the file.")
+            f"data set {problems.key!r} has the path {str(path)!r} with the ending {ending!r}; tables are read from "
+            f"{endings}, also with {', '.join(COMPRESSED_ENDINGS)}. "
+            + ("Save it as .xlsx." if ending in (".xls", ".xlsb", ".ods") else "Convert the file.")
         )
-    if ending in EXCEL and find_spec("openpyxl") is None:
+    if ending in EXCEL_ENDINGS and find_spec("openpyxl") is None:
         raise ConfigError(
-            f"data set {checks.key!r} has the path {str(path)!r}, and the package openpyxl is not installed; it reads "
-            "Excel files. Install it with: pip install 'imblab[excel]'."
+            f"data set {problems.key!r} has the path {str(path)!r}, and the package openpyxl is not installed; it "
+            "reads Excel files. Install it with: pip install 'imblab[excel]'."
         )
-    separator, encoding = _character("sep", spec, checks) or None, spec.get("encoding")
+    separator, encoding = _character_option("sep", spec, problems) or None, spec.get("encoding")
     encoding = None if encoding is None else str(encoding)
     try:
-        if ending in TEXT:
-            text = delimited.read_text(_unpacked(where, packed), TEXT[ending], separator, encoding)
+        if ending in TEXT_ENDINGS:
+            text = read_delimited(_unpack(file, compression), TEXT_ENDINGS[ending], separator, encoding)
         else:
-            frame = _from_cells(io.BytesIO(_unpacked(where, packed)) if packed else where, ending, spec)
+            source: Any = io.BytesIO(_unpack(file, compression)) if compression else file
+            if ending in EXCEL_ENDINGS:
+                frame = read_sheet(source, spec.get("sheet"))
+            elif ending in (".parquet", ".pq"):
+                frame = pd.read_parquet(source)
+            else:  # not through pandas: Arrow's own types are those of Parquet
+                frame = feather.read_table(source).to_pandas()
     except FormatError as error:
+        values = " or ".join(problems.assign(error.option, value) for value in error.values) if error.option else ""
         raise DataError(
-            f"data set {checks.key!r}: the file {str(path)!r} {error.found}; {error.rule}. {_way_out(error, checks)}."
+            f"data set {problems.key!r}: the file {str(path)!r} {error.finding}; {error.rule}. "
+            f"{f'{error.remedy} {values}'.rstrip()}."
         ) from error
-    except Exception as error:  # the readers are other packages' and may raise anything
+    except Exception as error:  # the readers are from other packages and may raise anything
+        kind = f"{ending[1:]}{' in ' + compression[1:] if compression else ''}"
         raise DataError(
-            f"data set {checks.key!r}: the file {str(path)!r} cannot be read ({first_line(error)}); its ending says "
-            f"that it is {ending[1:]}{' in ' + packed[1:] if packed else ''}. Repair the file or correct "
-            f"{checks.at('path')}."
+            f"data set {problems.key!r}: the file {str(path)!r} cannot be read ({first_line(error)}); by its ending it "
+            f"is {kind}. Repair the file or correct {problems.option('path')}."
         ) from error
-    if ending in TEXT:
-        return _typed_text(text, TEXT[ending], spec, checks)
-    return settled(frame, spec, checks) if ending in EXCEL else frame
-
-
-def _from_cells(source: Any, ending: str, spec: Mapping[str, Any]) -> pd.DataFrame:
-    """The table of a file whose cells or columns have types."""
-    if ending in EXCEL:
-        return workbook.read_sheet(source, spec.get("sheet"))
-    # Not through pandas for feather: Arrow's own types are the same in both.
-    return pd.read_parquet(source) if ending in (".parquet", ".pq") else feather.read_table(source).to_pandas()
+    if ending in TEXT_ENDINGS:
+        return _typed_text(text, TEXT_ENDINGS[ending], spec, problems)
+    return with_one_type_per_column(frame, spec, problems) if ending in EXCEL_ENDINGS else frame
 
 
 def first_line(error: Exception) -> str:
-    """What a library found, in one line."""
+    """Return the first line of the error of a library."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def settled(frame: pd.DataFrame, spec: Mapping[str, Any], checks: Checks) -> pd.DataFrame:
-    """Columns of cells that have a type each, as a text file would be read where the types differ."""
-    return settle_mixed(frame, _reading(spec, [str(name) for name in frame.columns], ",", checks), checks)
+def with_one_type_per_column(frame: pd.DataFrame, spec: Mapping[str, Any], problems: TableProblems) -> pd.DataFrame:
+    """Read columns whose cells differ in type as a text file would be read."""
+    names = [str(name) for name in frame.columns]
+    return retyped_mixed_columns(frame, _reading_options(spec, names, ",", problems), problems)
 
 
 def _endings(path: Path) -> tuple[str, str]:
-    """The ending of the table and that of its compression, in lower case."""
+    """Return the ending of the table and that of its compression, in lower case."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = suffixes.pop() if suffixes and suffixes[-1] in (*PACKED, ".zip") else ""
-    if packed and not (suffixes and suffixes[-1] in (*TEXT, *EXCEL, *COLUMNAR)):
-        return ".csv", packed  # churn.zip, churn.gz: text, as most are
-    return (suffixes[-1] if suffixes else ""), packed
+    compression = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSED_ENDINGS else ""
+    if compression and not (suffixes and suffixes[-1] in TABLE_ENDINGS):
+        return ".csv", compression  # churn.zip, churn.gz: text, as most are
+    return (suffixes[-1] if suffixes else ""), compression
 
 
-def _existing(path: Path, checks: Checks) -> Path:
+def _existing_file(path: Path, problems: TableProblems) -> Path:
+    """Return the path of a file that exists; the error names similar files."""
     try:
-        where = path.expanduser()
-        if where.is_file():
-            return where
-        folder = where.is_dir()
-        place = where if folder else where.parent
-        known = sorted(p.name for p in place.iterdir() if p.is_file() and stem(p) != p.name) if place.is_dir() else []
+        file = path.expanduser()
+        if file.is_file():
+            return file
+        folder = file if file.is_dir() else file.parent
+        entries = folder.iterdir() if folder.is_dir() else ()
+        tables = sorted(p.name for p in entries if p.is_file() and table_name(p) != p.name)
     except (RuntimeError, OSError, ValueError) as error:  # no home, a name too long, a NUL in it
         raise DataError(
-            f"data set {checks.key!r} has the path {str(path)[:200]!r}, which cannot be opened ({first_line(error)}); "
-            f"a table is a file. Correct {checks.at('path')}."
+            f"data set {problems.key!r} has the path {str(path)[:200]!r}, which cannot be opened "
+            f"({first_line(error)}); a table is a file. Correct {problems.option('path')}."
         ) from None
-    near = known[:NEAREST] if folder else get_close_matches(where.name, known, n=3)
-    hint = f"Did you mean {' or '.join(repr(str(_neighbor(path, name, folder))) for name in near)}? " if near else ""
-    what = "a directory" if folder else "not a file"
+    if folder == file:
+        kind, similar = "a directory", [path / name for name in tables[:MAX_LISTED_FILES]]
+    else:
+        kind, similar = "not a file", [path.with_name(name) for name in get_close_matches(file.name, tables, n=3)]
+    hint = f"Did you mean {' or '.join(repr(str(p)) for p in similar)}? " if similar else ""
     raise DataError(
-        f"data set {checks.key!r} has the path {str(path)!r}, which is {what}; paths are read from the current "
-        f"directory. {hint}Correct {checks.at('path')}."
+        f"data set {problems.key!r} has the path {str(path)!r}, which is {kind}; paths are relative to the current "
+        f"directory. {hint}Correct {problems.option('path')}."
     )
 
 
-def _neighbor(path: Path, name: str, folder: bool) -> Path:
-    return path / name if folder else path.with_name(name)
-
-
-def _unpacked(path: Path, packed: str) -> bytes:
-    if not packed:
+def _unpack(path: Path, compression: str) -> bytes:
+    """Read a file, decompressed; one that expands without end is refused."""
+    if not compression:
         return path.read_bytes()
-    most = max(MAX_UNPACKED_BYTES, MAX_UNPACKED_TIMES * path.stat().st_size)
-    if packed != ".zip":
-        with PACKED[packed](path) as stream:
-            return _at_most(stream, most)
+    limit = max(MAX_UNPACKED_BYTES, MAX_UNPACKED_TIMES * path.stat().st_size)
+    if compression != ".zip":
+        with DECOMPRESSORS[compression](path) as stream:
+            return _read_at_most(stream, limit)
     with zipfile.ZipFile(path) as archive:
         names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
         if len(names) != 1:
-            shown = ", ".join(repr(n) for n in names[:5]) + (", ..." if len(names) > 5 else "")
-            raise FormatError(f"holds {len(names)} files ({shown})", "a zip holds one table", "Unpack it")
+            listed = ", ".join(repr(n) for n in names[:5]) + (", ..." if len(names) > 5 else "")
+            raise FormatError(f"holds {len(names)} files ({listed})", "a zip holds one table", "Unpack it")
         if archive.getinfo(names[0]).flag_bits & 1:
             raise FormatError("is encrypted", "a table is read without a password", "Unpack it")
         with archive.open(names[0]) as stream:
-            return _at_most(stream, most)
+            return _read_at_most(stream, limit)
 
 
-def _at_most(stream: Any, most: int) -> bytes:
-    """The bytes of a compressed stream; a file that unfolds without end is refused."""
-    found: bytes = stream.read(most + 1)
-    if len(found) > most:
-        raise FormatError(f"unfolds to more than {most} bytes", "a table fits in memory", "Unpack it first")
-    return found
+def _read_at_most(stream: Any, limit: int) -> bytes:
+    content: bytes = stream.read(limit + 1)
+    if len(content) > limit:
+        raise FormatError(f"expands to more than {limit} bytes", "a table fits in memory", "Unpack it first")
+    return content
 
 
-def _typed_text(text: delimited.Text, tabs: bool, spec: Mapping[str, Any], checks: Checks) -> pd.DataFrame:
-    """The columns of a text file with their types; what was found out about the file is noted."""
-    how = _reading(spec, text.names, text.separator, checks)
-    decided = []
-    if spec.get("sep") is None and text.separator != ("\t" if tabs else ","):
-        decided.append(f"separator {NAMES[text.separator]}")
+def _typed_text(
+    text: DelimitedText, is_tab_file: bool, spec: Mapping[str, Any], problems: TableProblems
+) -> pd.DataFrame:
+    """Return the columns of a text file with their types; what was detected is noted."""
+    options = _reading_options(spec, text.names, text.separator, problems)
+    detected = []
+    if spec.get("sep") is None and text.separator != ("\t" if is_tab_file else ","):
+        detected.append(f"separator {SEPARATOR_NAMES[text.separator]}")
     if spec.get("encoding") is None and text.encoding not in ("utf-8", "utf-8-sig"):
-        # No cell is shown: notes stand in reports, which travel further than tables.
-        name = next((f" (as in {name!r})" for name in text.names if not name.isascii()), "")
-        decided.append(f"encoding {text.encoding}{name}")
-    frame = typed_frame(text.names, text.columns, how, checks)
-    if how.comma:
-        decided.append(f"decimal comma (as in {how.comma})")
-    if decided:
-        checks.notes.insert(0, f"is read with {', '.join(decided)}, as its text suggests")
+        # No cell is shown: notes appear in reports, which travel further than tables.
+        example = next((f" (as in {name!r})" for name in text.names if not name.isascii()), "")
+        detected.append(f"encoding {text.encoding}{example}")
+    frame = typed_frame(text.names, text.columns, options, problems)
+    if options.comma_example:
+        detected.append(f"decimal comma (as in {options.comma_example})")
+    if detected:
+        problems.notes.insert(0, f"is read with {', '.join(detected)}, as detected in the file")
     return frame
 
 
-def _reading(spec: Mapping[str, Any], names: Sequence[str], separator: str, checks: Checks) -> Reading:
-    missing = missing_texts(spec.get("missing"))
-    return Reading(_roles(spec, names), missing, _notations(spec, checks), separator)
+def _reading_options(
+    spec: Mapping[str, Any], names: Sequence[str], separator: str, problems: TableProblems
+) -> ReadingOptions:
+    roles: dict[str, str] = {}
+    for role in ("numeric", "categorical", "id", "amount", "time", "groups", "target", "drop"):  # the last one counts
+        roles |= {column_named(name, names): role for name in as_list(spec.get(role))}
+    return ReadingOptions(roles, missing_texts(spec.get("missing")), _notations(spec, problems), separator)
 
 
-def _roles(spec: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
-    """The role of every column that has one; what is dropped has no other."""
-    found: dict[str, str] = {}
-    for role in ("numeric", "categorical", "id", "amount", "time", "groups", "target", "drop"):
-        found |= {column_named(name, names): role for name in listed(spec.get(role))}
-    return found
+def _notations(spec: Mapping[str, Any], problems: TableProblems) -> tuple[Notation, ...]:
+    decimal, thousands = (_character_option(role, spec, problems) for role in ("decimal", "thousands"))
+    notations = [notation for notation in (POINT, COMMA) if decimal in (None, notation.decimal)]
+    if thousands is not None:
+        notations = [Notation(n.decimal, thousands) for n in notations if n.decimal != thousands]
+    if not notations:
+        option = "thousands" if decimal in (".", ",") else "decimal"
+        raise ConfigError(
+            f"'{problems.option(option)}' is {spec.get(option)!r}; decimals follow a point or a comma, and groups of "
+            f"thousands are separated by another character. Write for example {problems.option('decimal')}=comma."
+        )
+    return tuple(notations)
 
 
-def _character(role: str, spec: Mapping[str, Any], checks: Checks) -> str | None:
+def _character_option(role: str, spec: Mapping[str, Any], problems: TableProblems) -> str | None:
     value = spec.get(role)
     if value is None:
         return None
-    found = WORDS.get(str(value).lower(), str(value))
-    if len(found) > 1:
+    character = CHARACTER_WORDS.get(str(value).lower(), str(value))
+    if len(character) > 1:
         raise ConfigError(
-            f"'{checks.at(role)}' is {value!r}; it is one character, or one of the words {', '.join(WORDS)}. Correct "
-            f"it, or leave it out."
+            f"'{problems.option(role)}' is {value!r}; it is one character, or one of the words "
+            f"{', '.join(CHARACTER_WORDS)}. Correct it, or leave it out."
         )
-    return found
-
-
-def _notations(spec: Mapping[str, Any], checks: Checks) -> tuple[Notation, ...]:
-    decimal, thousands = (_character(role, spec, checks) for role in ("decimal", "thousands"))
-    found = [n for n in (POINT, COMMA) if decimal in (None, n.decimal)]
-    if thousands is not None:
-        found = [Notation(n.decimal, thousands) for n in found if n.decimal != thousands]
-    if not found:
-        wrong = "thousands" if decimal in (".", ",") else "decimal"
-        raise ConfigError(
-            f"'{checks.at(wrong)}' is {spec.get(wrong)!r}; decimals stand behind a point or a comma, and groups of "
-            f"thousands behind another character. Write for example {checks.at('decimal')}=comma."
-        )
-    return tuple(found)
-
-
-def _way_out(error: FormatError, checks: Checks) -> str:
-    """The last sentence; where an option would help, the override to paste."""
-    if error.option is None:
-        return error.way_out
-    return f"{error.way_out} {' or '.join(checks.set(error.option, value) for value in error.values)}"
+    return character
