@@ -120,3 +120,11 @@ def missing_texts(value: Any) -> list[str]:
     """Return the texts that stand for missing values; an unquoted null of YAML is the text ``null``."""
     values = value if isinstance(value, (list, tuple, set)) else [value]
     return [] if value is None else ["null" if v is None else str(v) for v in values]
+
+
+def yaml_hint(value: Any) -> str:
+    """Return what to say of a value that YAML may have read as something else than what was written."""
+    if not isinstance(value, bool):
+        return ""
+    words, word = ("yes, on and true", "yes") if value else ("no, off and false", "no")
+    return f'YAML reads {words} without quotes as a truth value: quote the word, as in "{word}".'
