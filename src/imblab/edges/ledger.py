@@ -234,7 +234,7 @@ def open_study(
     files.refuse_special_files(folder, WRITTEN)
     with _locked(folder):
         if overwrite and folder.exists():
-            folder.rename(_aside(folder))
+            folder.rename(files.free_path(folder, "~"))
         files.make_folder(folder)
         files.remove_stale_files(folder)
         wanted = _extended(folder, mapping)
@@ -408,13 +408,6 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _shown(values: Mapping[str, Any], key: str) -> str:
     return json.dumps(values[key]) if key in values else "(absent)"
-
-
-def _aside(folder: Path) -> Path:
-    number = 1
-    while (other := folder.with_name(f"{folder.name}~{number}")).exists():
-        number += 1
-    return other
 
 
 def _write(folder: Path, mapping: Mapping[str, Any]) -> None:

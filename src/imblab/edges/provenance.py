@@ -198,9 +198,10 @@ class _GitTree:
 def _git_state_and_diff() -> tuple[dict[str, str], bytes]:
     """Return the state of a git tree that belongs to the user, and its uncommitted changes.
 
-    A git tree from somebody else names programs in its configuration (``core.fsmonitor``, filters, ``diff.external``,
-    hooks, ``core.sshCommand``) and other places (``core.worktree``). None of them is used: git compares the work tree
-    with a copy of the index, in a folder of ours whose configuration holds a few plain values only.
+    A git tree from another person may name programs in its configuration (``core.fsmonitor``, filters,
+    ``diff.external``, hooks, ``core.sshCommand``) and other places (``core.worktree``). None of them is used: git
+    compares the work tree with a copy of the index, in a folder of ours whose configuration holds a few plain values
+    only.
     """
     tree = _find_git_tree(Path.cwd())
     commit = tree and _read_commit(tree)

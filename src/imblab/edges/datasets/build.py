@@ -77,7 +77,7 @@ def dataset(
     positive : label, optional
         The label of the positive class; the rarer one by default.
     drop, categorical, numeric : str or sequence of str, optional
-        Columns to leave out; columns to read as categories whatever their type; columns of texts to read as numbers.
+        Columns to leave out; columns to read as categories, of any type; columns of texts to read as numbers.
     groups, time, amount, id : str, optional
         Columns that are not features: rows of one group stay together, rows are split by time, costs are weighted by
         the amount, the identifier is kept for look-up.

@@ -332,11 +332,11 @@ def _plain_numbers(distinct: DistinctTexts, notation: Notation) -> list[int | fl
     if not plain.all() or any(distinct.unit):
         return None
     texts = [text.strip().replace("−", "-") for text in distinct.texts.to_pylist()]
-    whole = [text.lstrip("+-").isdigit() for text in texts]
-    if any(is_whole and len(text) > MAX_DIGITS for text, is_whole in zip(texts, whole, strict=True)):
+    is_whole = [text.lstrip("+-").isdigit() for text in texts]
+    if any(digits and len(text) > MAX_DIGITS for text, digits in zip(texts, is_whole, strict=True)):
         return None
     values = distinct.values(notation)
-    return [int(text) if is_whole else float(v) for text, is_whole, v in zip(texts, whole, values, strict=True)]
+    return [int(text) if digits else float(value) for text, digits, value in zip(texts, is_whole, values, strict=True)]
 
 
 def _values_by_row(column: TextColumn, levels: Sequence[Any]) -> pd.Series:

@@ -8,6 +8,7 @@ from imblab.edges.files.contents import (
     TEMPORARY_AFFIXES,
     exists,
     file_names,
+    free_path,
     make_folder,
     open_file,
     open_for_append,
@@ -20,6 +21,7 @@ from imblab.edges.files.contents import (
     replace,
     replace_all,
     replace_tree,
+    replacement_path,
 )
 from imblab.edges.files.locks import LockHeld, create_locked, link_to_unnamed_file, lock, open_unlocked, scratch_folder
 
@@ -30,6 +32,7 @@ __all__ = [
     "create_locked",
     "exists",
     "file_names",
+    "free_path",
     "link_to_unnamed_file",
     "lock",
     "make_folder",
@@ -45,5 +48,6 @@ __all__ = [
     "replace",
     "replace_all",
     "replace_tree",
+    "replacement_path",
     "scratch_folder",
 ]

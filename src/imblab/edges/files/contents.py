@@ -16,6 +16,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -103,6 +104,25 @@ def open_replacement(folder: Path, name: str) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 os.unlink(temporary, dir_fd=parent)
             raise
+
+
+@contextmanager
+def replacement_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path for a library to write to; the file replaces ``path`` when the block ends."""
+    temporary = path.with_name(temporary_name(path.name))
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def free_path(path: Path, separator: str) -> Path:
+    """Return the first of ``path<separator>1``, ``path<separator>2``, ... that does not exist."""
+    candidates = (path.with_name(f"{path.name}{separator}{number}") for number in count(1))
+    return next(candidate for candidate in candidates if not os.path.lexists(candidate))
 
 
 def replace(folder: Path, name: str, content: bytes) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sqlite3
 import stat
 import sys
@@ -207,20 +206,17 @@ def prepare_tables(uri: str) -> None:
 
 
 def _create_database(path: Path) -> None:
-    """Make a store under another name; it takes its own one when it is whole."""
+    """Make a store under a temporary name, which it changes when it is complete."""
     from mlflow.store.db import utils
 
     files.remove_stale_files(path.parent)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
-    try:
-        # Nothing of it counts before it is whole, so that no statement waits for the disk.
-        with _engine(sqlite_uri(fresh), "journal_mode=MEMORY", "synchronous=OFF") as engine, _silent():
-            utils._initialize_tables(engine)
-        with fresh.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    unsynchronized = ("journal_mode=MEMORY", "synchronous=OFF")  # no statement waits for the disk before it is complete
+    with (
+        files.replacement_path(path) as temporary,
+        _engine(sqlite_uri(temporary), *unsynchronized) as engine,
+        _silent(),
+    ):
+        utils._initialize_tables(engine)
 
 
 def _migrate_database(path: Path, revision: str, wanted: str) -> None:

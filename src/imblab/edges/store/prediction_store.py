@@ -399,9 +399,7 @@ def _set_aside(path: Path, seen: tuple[int, int] | None, wrong: str) -> None:
     with files.lock(path, f".{path.name}.lock"):
         if seen is None or _identity(path) != seen:
             return
-        number = 1
-        while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-            number += 1
+        aside = files.free_path(path, ".damaged-")
         for end in _BESIDE:
             if (old := path.with_name(path.name + end)).exists():
                 old.rename(aside.with_name(aside.name + end))
