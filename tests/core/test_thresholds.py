@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from imblab.core import measures, thresholds
-from imblab.core.thresholds import Cut, choose
+from imblab.core.thresholds import ThresholdChoice, choose_threshold
 from imblab.errors import ConfigError
 
 GRID = tuple(i / 100 for i in range(1, 100))
@@ -100,7 +100,7 @@ def by_rule(rule, four, value):
 def assert_is_by_loop(rule, folds, grid, name, sign=1):
     ours, theirs = MEASURES[name]
     with np.errstate(all="raise"):
-        found = choose(rule, folds, grid, ours, sign == 1)
+        found = choose_threshold(rule, folds, grid, ours, sign == 1)
     expected = by_loop(rule, folds, grid, theirs, sign)
     if expected is None:
         assert found is None
@@ -157,21 +157,23 @@ def one(y, p):
 def test_a_number_is_kept_and_valued(number):
     folds = draw(0, "continuous")
     y, p = (np.concatenate(part) for part in zip(*folds, strict=True))
-    found = choose(number, folds, GRID, measures.mcc)
-    assert found == Cut(number, pytest.approx(sk.matthews_corrcoef(y, (p >= number).astype(int)), abs=1e-12))
+    found = choose_threshold(number, folds, GRID, measures.mcc)
+    assert found == ThresholdChoice(
+        number, pytest.approx(sk.matthews_corrcoef(y, (p >= number).astype(int)), abs=1e-12)
+    )
     assert (found.at_edge, found.fold_thresholds) == (False, ())
     assert isinstance(found.threshold, float)
 
 
 def test_a_number_whose_value_is_undefined_is_kept_without_one():
-    assert choose(0.99, one([0, 1], [0.1, 0.2]), GRID, measures.precision) == Cut(0.99, None)
+    assert choose_threshold(0.99, one([0, 1], [0.1, 0.2]), GRID, measures.precision) == ThresholdChoice(0.99, None)
 
 
 def test_counts_are_summed_and_values_are_not_averaged():
     # Fold by fold the mean F1 is best at .3; over the summed counts at .6: the folds differ in size.
     small = (np.array([1, 0]), np.array([0.4, 0.1]))
     large = (np.array([1] * 4 + [0] * 10), np.array([0.9] * 4 + [0.4] * 10))
-    found = choose("tuned", [small, large], (0.3, 0.6), measures.f_beta)
+    found = choose_threshold("tuned", [small, large], (0.3, 0.6), measures.f_beta)
     f1 = {
         cut: [sk.f1_score(y, (p >= cut).astype(int), zero_division=0.0) for y, p in (small, large)]
         for cut in (0.3, 0.6)
@@ -184,20 +186,23 @@ def test_counts_are_summed_and_values_are_not_averaged():
 
 def test_ties_go_to_the_value_nearest_a_half_then_to_the_lower():
     separable = one([0, 0, 1], [0.2, 0.2, 0.81])
-    assert choose("tuned", separable, GRID, measures.mcc).threshold == 0.5
-    assert choose("tuned", one([0, 1], [0.505, 0.995]), GRID, measures.mcc).threshold == 0.51
-    assert choose("tuned", one([0, 1], [0.0, 0.4]), GRID, measures.mcc).threshold == 0.4
+    assert choose_threshold("tuned", separable, GRID, measures.mcc).threshold == 0.5
+    assert choose_threshold("tuned", one([0, 1], [0.505, 0.995]), GRID, measures.mcc).threshold == 0.51
+    assert choose_threshold("tuned", one([0, 1], [0.0, 0.4]), GRID, measures.mcc).threshold == 0.4
     # |0.45 - 0.5| and |0.55 - 0.5| differ in the last bit; both are 5 hundredths away.
-    assert choose("tuned", separable, (0.45, 0.55), measures.mcc).threshold == 0.45
+    assert choose_threshold("tuned", separable, (0.45, 0.55), measures.mcc).threshold == 0.45
     for i in range(1, 50):
-        assert choose("tuned", one([0, 1], [0.0, 1.0]), (i / 100, 1 - i / 100), measures.mcc).threshold == i / 100
+        assert (
+            choose_threshold("tuned", one([0, 1], [0.0, 1.0]), (i / 100, 1 - i / 100), measures.mcc).threshold
+            == i / 100
+        )
 
 
 def test_the_order_of_a_hundredths_grid_is_that_of_whole_numbers():
     by_distance = sorted(range(1, 100), key=lambda i: (abs(i - 50), i))
     left = list(GRID)
     for i in by_distance:
-        found = choose("tuned", one([0, 1], [0.0, 1.0]), tuple(left), measures.mcc)
+        found = choose_threshold("tuned", one([0, 1], [0.0, 1.0]), tuple(left), measures.mcc)
         assert found.threshold == i / 100
         left.remove(found.threshold)
 
@@ -210,25 +215,25 @@ def test_values_within_a_hair_are_tied_and_beyond_it_are_not():
         def nearly(tn, fp, fn, tp, values=values):
             return np.broadcast_to(values, np.shape(tn))
 
-        assert choose("tuned", folds, (0.5, 0.8), nearly).threshold == expected
+        assert choose_threshold("tuned", folds, (0.5, 0.8), nearly).threshold == expected
 
 
 def test_undefined_values_never_win():
     folds = one([0, 0, 1, 0], [0.1, 0.2, 0.3, 0.4])
-    found = choose("tuned", folds, (0.25, 0.5, 0.9), measures.precision)
+    found = choose_threshold("tuned", folds, (0.25, 0.5, 0.9), measures.precision)
     assert (found.threshold, found.value) == (0.25, 0.5)
-    assert choose("tuned", folds, (0.5, 0.9), measures.precision) is None
+    assert choose_threshold("tuned", folds, (0.5, 0.9), measures.precision) is None
 
 
 def test_a_constraint_that_no_cut_meets_has_no_answer():
     folds = one([1, 0, 0], [0.1, 0.2, 0.3])
-    assert choose({"min_precision": 0.5}, folds, GRID, measures.mcc) is None
+    assert choose_threshold({"min_precision": 0.5}, folds, GRID, measures.mcc) is None
 
 
 def test_folds_where_no_cut_meets_the_rule_are_skipped():
     good = one([0, 1], [0.1, 0.9])
     bad = one([1, 0], [0.2, 0.3])
-    found = choose({"min_precision": 1.0}, good + bad, GRID, measures.mcc)
+    found = choose_threshold({"min_precision": 1.0}, good + bad, GRID, measures.mcc)
     assert (found.threshold, found.fold_thresholds) == (0.9, (0.9,))
 
 
@@ -236,35 +241,35 @@ def test_folds_where_no_cut_meets_the_rule_are_skipped():
 def test_an_alert_rate_of_whole_rows_flags_exactly_these(share):
     p = np.random.default_rng(0).permutation(100) / 128
     y = (p > 0.6).astype(int)
-    cut = choose({"alert_rate": share}, [(y[:50], p[:50]), (y[50:], p[50:])], GRID, measures.mcc)
+    cut = choose_threshold({"alert_rate": share}, [(y[:50], p[:50]), (y[50:], p[50:])], GRID, measures.mcc)
     assert np.sum(p >= cut.threshold) == round(share * 100)
 
 
 def test_scores_closer_than_a_tie_are_still_two_scores():
     folds = one([0, 1, 0, 1], [1e-14, 2e-14, 3e-14, 4e-14])
-    assert choose({"alert_rate": 0.25}, folds, GRID, measures.mcc).threshold == 4e-14
-    assert choose({"alert_rate": 0.5}, folds, GRID, measures.mcc).threshold == 3e-14
+    assert choose_threshold({"alert_rate": 0.25}, folds, GRID, measures.mcc).threshold == 4e-14
+    assert choose_threshold({"alert_rate": 0.5}, folds, GRID, measures.mcc).threshold == 3e-14
 
 
 def test_a_constant_score_leaves_one_cut_and_no_edge():
     for rule in RULES[1:]:
-        found = choose(rule, one([0, 1, 1], [0.3, 0.3, 0.3]), GRID, measures.mcc)
+        found = choose_threshold(rule, one([0, 1, 1], [0.3, 0.3, 0.3]), GRID, measures.mcc)
         assert found is None or (found.threshold, found.at_edge) == (0.3, False)
-    assert choose("tuned", one([0, 1], [0.3, 0.3]), "observed", measures.mcc).threshold == 0.3
+    assert choose_threshold("tuned", one([0, 1], [0.3, 0.3]), "observed", measures.mcc).threshold == 0.3
 
 
 def test_the_edge_is_the_lowest_or_highest_however_the_grid_is_written():
     folds = one([0, 1], [0.2, 0.9])
-    assert not choose("tuned", folds, (0.5, 0.1, 0.95), measures.mcc).at_edge
-    assert choose("tuned", folds, (0.1, 0.95, 0.3), measures.mcc) == Cut(0.3, 1.0, False, (0.3,))
-    assert choose("tuned", folds, (0.8, 0.95), measures.mcc).at_edge
-    assert not choose("tuned", folds, (0.8,), measures.mcc).at_edge
+    assert not choose_threshold("tuned", folds, (0.5, 0.1, 0.95), measures.mcc).at_edge
+    assert choose_threshold("tuned", folds, (0.1, 0.95, 0.3), measures.mcc) == ThresholdChoice(0.3, 1.0, False, (0.3,))
+    assert choose_threshold("tuned", folds, (0.8, 0.95), measures.mcc).at_edge
+    assert not choose_threshold("tuned", folds, (0.8,), measures.mcc).at_edge
 
 
 def test_the_value_of_a_cost_cut_is_the_measure():
     folds = draw(3, "continuous")
-    found = choose({"cost": {"fn": 5, "fp": 1}}, folds, GRID, measures.mcc)
-    assert found.value == choose(found.threshold, folds, GRID, measures.mcc).value
+    found = choose_threshold({"cost": {"fn": 5, "fp": 1}}, folds, GRID, measures.mcc)
+    assert found.value == choose_threshold(found.threshold, folds, GRID, measures.mcc).value
 
 
 # -------------------------------------------------------------------------------------------------------------- laws
@@ -279,8 +284,8 @@ def test_the_order_of_rows_folds_and_grid_changes_nothing(seed, rule, kind):
     for y, p in folds[::-1]:
         order = rng.permutation(len(y))
         shuffled.append((y[order], p[order]))
-    one = choose(rule, folds, COARSE, measures.mcc)
-    other = choose(rule, shuffled, COARSE[::-1], measures.mcc)
+    one = choose_threshold(rule, folds, COARSE, measures.mcc)
+    other = choose_threshold(rule, shuffled, COARSE[::-1], measures.mcc)
     if one is None:
         assert other is None
         return
@@ -292,7 +297,7 @@ def test_the_order_of_rows_folds_and_grid_changes_nothing(seed, rule, kind):
 @given(st.integers(0, 10**6), st.floats(0.01, 1), st.floats(0.01, 1))
 def test_a_larger_alert_rate_never_raises_the_threshold(seed, one, other):
     folds = draw(seed, "tied", n=30)
-    low, high = (choose({"alert_rate": q}, folds, GRID, measures.mcc).threshold for q in sorted((one, other)))
+    low, high = (choose_threshold({"alert_rate": q}, folds, GRID, measures.mcc).threshold for q in sorted((one, other)))
     assert low >= high
 
 
@@ -301,7 +306,7 @@ def test_a_larger_alert_rate_never_raises_the_threshold(seed, one, other):
 def test_dearer_misses_never_raise_the_threshold_and_only_the_ratio_of_costs_counts(seed, dear):
     folds = draw(seed, "continuous", n=30)
     cheap, dearer, scaled = (
-        choose({"cost": cost}, folds, GRID, measures.mcc).threshold
+        choose_threshold({"cost": cost}, folds, GRID, measures.mcc).threshold
         for cost in ({"fn": dear, "fp": 7}, {"fn": 2 * dear, "fp": 7}, {"fn": 8 * dear, "fp": 56})
     )
     assert dearer <= cheap == scaled
@@ -309,7 +314,7 @@ def test_dearer_misses_never_raise_the_threshold_and_only_the_ratio_of_costs_cou
 
 def test_choosing_among_99_cuts_costs_less_than_a_millisecond():
     folds = draw(0, "continuous", n=300)
-    once = min(timeit.repeat(lambda: choose("tuned", folds, GRID, measures.mcc), number=3, repeat=40)) / 3
+    once = min(timeit.repeat(lambda: choose_threshold("tuned", folds, GRID, measures.mcc), number=3, repeat=40)) / 3
     assert once < 1e-3
 
 
@@ -322,7 +327,7 @@ def test_the_word_for_outer_rows_never_appears():
 
 @pytest.mark.parametrize("rule", [0, 0.5, 1, *RULES, {"cost": {"fn": 0, "fp": 1}}], ids=str)
 def test_a_well_formed_rule_passes(rule):
-    assert thresholds.check(rule, "strategy.desk.threshold") is None
+    assert thresholds.check_rule(rule, "strategy.desk.threshold") is None
 
 
 @pytest.mark.parametrize(
@@ -362,5 +367,5 @@ def test_a_well_formed_rule_passes(rule):
 )
 def test_a_malformed_rule_is_refused(rule, snapshot):
     with pytest.raises(ConfigError) as error:
-        thresholds.check(rule, "strategy.desk.threshold")
+        thresholds.check_rule(rule, "strategy.desk.threshold")
     assert str(error.value) == snapshot

@@ -68,10 +68,10 @@ def test_no_rows_cost_nothing_that_is_known():
 @pytest.mark.parametrize(
     ("matrix", "said"),
     [
-        ({"fn": 1}, "names fn and fp"),
-        ({"fn": "amount", "fp": 1}, "a finite number"),
+        ({"fn": 1}, "needs the keys fn and fp"),
+        ({"fn": "amount", "fp": 1}, "must be a finite number"),
         ({"fn": 0, "fp": 0}, "not both 0"),
-        (7, "names fn and fp"),
+        (7, "needs the keys fn and fp"),
     ],
 )
 def test_a_measure_with_no_cost_matrix_is_refused(matrix, said):
@@ -94,7 +94,7 @@ def test_a_measure_of_amounts_without_amounts_in_its_matrix_is_refused():
 )
 def test_elkans_threshold_is_where_calling_begins_to_pay(fn, fp, tp, tn, p):
     matrix = {"fn": fn, "fp": fp, "tp": tp, "tn": tn}
-    cut = thresholds.settled({"cost_optimal": matrix})
+    cut = thresholds.resolve_rule({"cost_optimal": matrix})
     call, pass_by = p * tp + (1 - p) * fp, p * fn + (1 - p) * tn
     if abs(p - cut) > 1e-9:
         assert (p >= cut) == (call < pass_by)
@@ -134,7 +134,7 @@ def test_the_empirical_rule_pays_least_of_all_observed_cuts(matrix, ties):
         parts = [drawn(seed * 3 + i, ties=ties) for i in range(3)]
         y, p, amount = (np.concatenate(part) for part in zip(*parts, strict=True))
         folds, amounts = [(y, p) for y, p, _ in parts], [amount for *_, amount in parts]
-        found = thresholds.choose({"cost": matrix}, folds, "observed", measures.mcc, amounts=amounts)
+        found = thresholds.choose_threshold({"cost": matrix}, folds, "observed", measures.mcc, amounts=amounts)
         paid = {cut: by_row(y, p, amount, cut, matrix) for cut in np.unique(p).tolist()}
         assert paid[found.threshold] == pytest.approx(min(paid.values()), rel=1e-12)
         for (own_y, own_p, own_amount), cut in zip(parts, found.fold_thresholds, strict=True):

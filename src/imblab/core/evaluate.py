@@ -29,6 +29,7 @@ from imblab.core.fitting import FitFailed, FitRequest, Prediction
 from imblab.core.sampling import sampler_for_columns
 from imblab.core.splits import RowPair, repeat_seed
 from imblab.result import Evaluation, Trial
+from imblab.stats.counts import LabelledValues
 from imblab.study import DECISION_VALUE, PROBABILITY, Axis, Cell, Dataset, Make, Measure, Scalar, Study, Threshold
 
 Predict = Callable[[FitRequest], Prediction]
@@ -104,7 +105,7 @@ class Task:
 
     def threshold_scale(self, params: Mapping[str, Scalar]) -> str:
         """What the threshold of a candidate is compared with."""
-        return self.scale(params) if thresholds.is_observed(*_threshold_rule(self)) else PROBABILITY
+        return self.scale(params) if thresholds.uses_observed_values(*_threshold_rule(self)) else PROBABILITY
 
     def compared(self, params: Mapping[str, Scalar], values: np.ndarray) -> np.ndarray:
         """What :meth:`scale` says, on the scale of the threshold: a decision value d as ``1 / (1 + exp(-d))``."""
@@ -302,7 +303,7 @@ def calibrate_prediction(task: Task, params: Mapping[str, Scalar], prediction: P
     return replace(prediction, values=calibration.apply_map(learned, kind, score), is_probability=True)
 
 
-def validation_predictions(task: Task, params: Mapping[str, Scalar]) -> list[thresholds.Fold]:
+def validation_predictions(task: Task, params: Mapping[str, Scalar]) -> list[LabelledValues]:
     """Labels and calibrated predictions of the inner validation rows of a candidate, fold by fold.
 
     Parameters
@@ -324,9 +325,7 @@ def validation_predictions(task: Task, params: Mapping[str, Scalar]) -> list[thr
     return calibration.cross_fit(task.cell.strategy.calibration, folds, task.seed)
 
 
-def _validation_fold(
-    task: Task, params: Mapping[str, Scalar], fit: np.ndarray, validate: np.ndarray
-) -> thresholds.Fold:
+def _validation_fold(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, validate: np.ndarray) -> LabelledValues:
     """Labels of the rows of an inner fold, and their predictions or the scores that a calibration reads."""
     kind, answer = task.cell.strategy.calibration, task.ask(params, fit, validate)
     values = _self_calibrated(task, params, fit, answer) if calibration.corrects_prior(kind) else answer.values
@@ -360,7 +359,7 @@ def _value_to_reach(task: Task, known: Sequence[Trial]) -> float | None:
 def _judge_candidate(task: Task, params: Mapping[str, Scalar], bar: float | None) -> Trial:
     if not _needs_inner_folds(task):
         return Trial(params, None, _fixed_threshold(task))
-    rule, folds = _threshold_rule(task)[0], list[thresholds.Fold]()
+    rule, folds = _threshold_rule(task)[0], list[LabelledValues]()
     for i, (fit, validate) in enumerate(task.pairs):
         if bar is not None and folds and _best_reachable_value(task, params, folds, rule) < bar - search.TIE_TOLERANCE:
             return Trial(params, None, None, "pruned", f"cannot reach {bar:.6g} after {i} inner folds")
@@ -375,13 +374,13 @@ def _judge_candidate(task: Task, params: Mapping[str, Scalar], bar: float | None
         return Trial(params, None, None, "failed", f"on the inner folds, {error}")
 
 
-def _choose_threshold(task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold]) -> Trial:
+def _choose_threshold(task: Task, params: Mapping[str, Scalar], folds: Sequence[LabelledValues]) -> Trial:
     """The threshold and the value of a candidate."""
     rule, grid = _threshold_rule(task)
     by, amount = _threshold_measure(task), task.dataset.amount
     amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
     function, compared = measures.function_of(by, allow=None), _on_threshold_scale(task, params, folds)
-    cut = thresholds.choose(rule, compared, grid, function, by.greater_is_better, amounts)
+    cut = thresholds.choose_threshold(rule, compared, grid, function, by.greater_is_better, amounts)
     if cut is None:
         return Trial(params, None, None, "inapplicable", f"no cut meets {_describe_rule(rule)} on the inner folds")
     value = cut.value if measures.is_counted(task.primary) else _mean_over_folds(task.primary, folds)
@@ -391,19 +390,19 @@ def _choose_threshold(task: Task, params: Mapping[str, Scalar], folds: Sequence[
 
 
 def _on_threshold_scale(
-    task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold]
-) -> Sequence[thresholds.Fold]:
+    task: Task, params: Mapping[str, Scalar], folds: Sequence[LabelledValues]
+) -> Sequence[LabelledValues]:
     """Folds on the scale of the threshold; the ranking measures read them as they are."""
     return [(y, task.compared(params, values)) for y, values in folds]
 
 
 def _best_reachable_value(
-    task: Task, params: Mapping[str, Scalar], folds: Sequence[thresholds.Fold], rule: Threshold
+    task: Task, params: Mapping[str, Scalar], folds: Sequence[LabelledValues], rule: Threshold
 ) -> float:
     """The best value a candidate can still have: every row of the remaining folds called right."""
     rest = np.concatenate([task.dataset.y[validate] for _, validate in task.pairs[len(folds) :]])
     function, known = measures.function_of(task.primary, allow=None), _on_threshold_scale(task, params, folds)
-    return thresholds.ceiling(rule, known, int(rest.sum()), int((1 - rest).sum()), function)
+    return thresholds.best_reachable_value(rule, known, int(rest.sum()), int((1 - rest).sum()), function)
 
 
 def _threshold_rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
@@ -411,7 +410,7 @@ def _threshold_rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
     own = search.threshold_grid(task.cell.strategy)
     if own is not None:
         return "tuned", own
-    return thresholds.settled(task.cell.strategy.threshold), task.study.protocol.thresholds
+    return thresholds.resolve_rule(task.cell.strategy.threshold), task.study.protocol.thresholds
 
 
 def _fixed_threshold(task: Task) -> float | None:

@@ -1,7 +1,7 @@
-"""What mistakes cost: a matrix of four costs, the amounts of rows, and the threshold that theory says is best.
+"""Costs of wrong calls: a matrix of four costs, amounts per row, and the optimal threshold.
 
-A cost matrix is ``{fn: 10, fp: 1, tp: 0, tn: 0}``: what one row of each kind costs, in any unit; ``tp`` and ``tn`` may
-be left out for 0. ``fn: amount`` says that a missed positive costs the amount of its row. Elkan's names are
+A cost matrix is ``{fn: 10, fp: 1, tp: 0, tn: 0}``: the cost of one row of each kind, in any unit; ``tp`` and ``tn`` are
+0 where they are left out. ``fn: amount`` means that a missed positive costs the amount of its row. Elkan's names are
 ``c_01`` for fn, ``c_10`` for fp, ``c_11`` for tp and ``c_00`` for tn.
 
 References
@@ -19,15 +19,17 @@ from typing import Any
 
 import numpy as np
 
-NEEDED, OPTIONAL = ("fn", "fp"), ("tp", "tn")
-#: What stands for the amount of a row.
+from imblab.stats.counts import ratio
+
+REQUIRED_KEYS, OPTIONAL_KEYS = ("fn", "fp"), ("tp", "tn")
+#: The value of ``fn`` that stands for the amount of each row.
 AMOUNT = "amount"
 
-Costs = Mapping[str, Any]
+CostMatrix = Mapping[str, Any]
 
 
-def fault(costs: object, amounts: bool = False) -> str:
-    """Why something is no cost matrix; empty where it is one.
+def invalid_matrix_reason(costs: object, amounts: bool = False) -> str | None:
+    """Return why a value is not a cost matrix, or None.
 
     Parameters
     ----------
@@ -37,23 +39,22 @@ def fault(costs: object, amounts: bool = False) -> str:
 
     Returns
     -------
-    str
+    str or None
 
     Examples
     --------
-    >>> fault({"fn": 10, "fp": 1}), fault({"fn": 10})
-    ('', 'a cost names fn and fp, and perhaps tp and tn')
+    >>> invalid_matrix_reason({"fn": 10, "fp": 1}) is None, invalid_matrix_reason({"fn": 10})
+    (True, 'a cost matrix needs the keys fn and fp, and may have tp and tn')
     """
-    keys = set(costs) if isinstance(costs, Mapping) else set()
-    if not isinstance(costs, Mapping) or not keys >= set(NEEDED) or keys - {*NEEDED, *OPTIONAL}:
-        return "a cost names fn and fp, and perhaps tp and tn"
-    numbers = [c for k, c in costs.items() if not (amounts and reads_amount(costs) and k == "fn")]
+    if not isinstance(costs, Mapping) or not {*REQUIRED_KEYS} <= {*costs} <= {*REQUIRED_KEYS, *OPTIONAL_KEYS}:
+        return "a cost matrix needs the keys fn and fp, and may have tp and tn"
+    numbers = [c for key, c in costs.items() if not (amounts and key == "fn" and reads_amount(costs))]
     if not all(isinstance(c, (int, float)) and not isinstance(c, bool) and isfinite(c) for c in numbers):
-        return "a cost is a finite number" + (", and that of fn may be 'amount'" if amounts else "")
-    mistakes = [c for k, c in costs.items() if k in NEEDED and c != AMOUNT]
-    if min(mistakes) < 0 or (len(mistakes) == len(NEEDED) and not any(mistakes)):
-        return "fn and fp are at least 0 and not both 0"
-    return ""
+        return "a cost must be a finite number" + (", and that of fn may be 'amount'" if amounts else "")
+    mistakes = [costs[key] for key in REQUIRED_KEYS if costs[key] != AMOUNT]
+    if min(mistakes) < 0 or (len(mistakes) == len(REQUIRED_KEYS) and not any(mistakes)):
+        return "fn and fp must be at least 0 and not both 0"
+    return None
 
 
 def reads_amount(costs: Any) -> bool:
@@ -61,29 +62,33 @@ def reads_amount(costs: Any) -> bool:
     return isinstance(costs, Mapping) and costs.get("fn") == AMOUNT
 
 
-def total(costs: Costs, tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
+def total_cost(costs: CostMatrix, tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
     """The summed cost of confusion counts; under ``fn: amount``, ``fn`` is the summed amount of the missed positives.
 
     Examples
     --------
-    >>> total({"fn": 10, "fp": 1}, 90, 3, 2, 5).item()
+    >>> total_cost({"fn": 10, "fp": 1}, 90, 3, 2, 5).item()
     23.0
     """
-    missed = np.asarray(fn, dtype=np.float64) if reads_amount(costs) else costs["fn"] * np.asarray(fn, dtype=np.float64)
-    return np.asarray(missed + costs["fp"] * np.asarray(fp) + _of(costs, "tp", tp) + _of(costs, "tn", tn))
+    missed = np.asarray(fn, dtype=np.float64)
+    if not reads_amount(costs):
+        missed = costs["fn"] * missed
+    return np.asarray(
+        missed
+        + costs["fp"] * np.asarray(fp)
+        + costs.get("tp", 0) * np.asarray(tp)
+        + costs.get("tn", 0) * np.asarray(tn)
+    )
 
 
-def _of(costs: Costs, kind: str, rows: Any) -> np.ndarray:
-    return np.asarray(costs.get(kind, 0) * np.asarray(rows))
-
-
-def expected_cost(tn: Any, fp: Any, fn: Any, tp: Any, costs: Costs) -> np.ndarray:
-    """Mean cost of a row under a cost matrix; lower is better, undefined without rows.
+def expected_cost(tn: Any, fp: Any, fn: Any, tp: Any, costs: CostMatrix) -> np.ndarray:
+    """Mean cost per row under a cost matrix; lower is better, undefined without rows.
 
     Parameters
     ----------
     tn, fp, fn, tp : int or ndarray of any one shape
     costs : mapping
+        For example ``{fn: 10, fp: 1}``.
 
     Returns
     -------
@@ -92,31 +97,31 @@ def expected_cost(tn: Any, fp: Any, fn: Any, tp: Any, costs: Costs) -> np.ndarra
     Raises
     ------
     ValueError
-        If ``costs`` is no cost matrix.
+        If ``costs`` is not a cost matrix.
 
     Examples
     --------
     >>> expected_cost(90, 3, 2, 5, {"fn": 10, "fp": 1}).item()
     0.23
     """
-    if said := fault(costs):
-        raise ValueError(f"costs is {costs!r}, and {said}")
-    rows = np.asarray(np.add(tn, fp) + np.add(fn, tp), dtype=np.float64)
-    return np.asarray(np.divide(total(costs, tn, fp, fn, tp), rows, out=np.full(rows.shape, np.nan), where=rows != 0))
+    if reason := invalid_matrix_reason(costs):
+        raise ValueError(f"costs is {costs!r}; {reason}")
+    return ratio(total_cost(costs, tn, fp, fn, tp), np.add(tn, fp) + np.add(fn, tp))
 
 
-def amount_cost(y: np.ndarray, called: np.ndarray, amount: np.ndarray, costs: Costs) -> float:
-    """Mean cost of a row where a missed positive costs its own amount (Bahnsen et al. 2014); lower is better.
+def amount_cost(y: np.ndarray, called: np.ndarray, amount: np.ndarray, costs: CostMatrix) -> float:
+    """Mean cost per row where a missed positive costs its own amount (Bahnsen et al. 2014); lower is better.
 
     Parameters
     ----------
     y : ndarray of shape (n_rows,)
+        Labels, 1 for the positive class.
     called : ndarray of shape (n_rows,), bool
         Which rows are called positive.
     amount : ndarray of shape (n_rows,)
         In the unit of the costs.
     costs : mapping
-        ``{fn: amount, fp: 1, tp: 1}``.
+        For example ``{fn: amount, fp: 1, tp: 1}``.
 
     Returns
     -------
@@ -126,7 +131,7 @@ def amount_cost(y: np.ndarray, called: np.ndarray, amount: np.ndarray, costs: Co
     Raises
     ------
     ValueError
-        If ``costs`` is no cost matrix with ``fn: amount``.
+        If ``costs`` is not a cost matrix with ``fn: amount``.
 
     Examples
     --------
@@ -134,27 +139,30 @@ def amount_cost(y: np.ndarray, called: np.ndarray, amount: np.ndarray, costs: Co
     >>> amount_cost(y, called, np.array([80.0, 30.0, 5.0, 7.0]), {"fn": "amount", "fp": 2, "tp": 2})
     8.5
     """
-    if (said := fault(costs, amounts=True)) or not reads_amount(costs):
-        raise ValueError(f"costs is {costs!r}, and {said or 'fn must be amount here'}")
+    reason = invalid_matrix_reason(costs, amounts=True)
+    if reason or not reads_amount(costs):
+        raise ValueError(f"costs is {costs!r}; {reason or 'fn must be amount here'}")
     positive = y == 1
     missed = float(np.sum(amount[positive & ~called]))
     fp, tp = np.count_nonzero(called & ~positive), np.count_nonzero(called & positive)
     tn = np.count_nonzero(~called & ~positive)
-    return float(total(costs, tn, fp, missed, tp)) / len(y) if len(y) else float("nan")
+    return float(total_cost(costs, tn, fp, missed, tp)) / len(y) if len(y) else float("nan")
 
 
-def missed_amounts(y: np.ndarray, p: np.ndarray, amount: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Summed amount of the positives below every cut.
+def missed_amounts(y: np.ndarray, values: np.ndarray, amount: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Summed amount of the positives below every threshold.
 
     Parameters
     ----------
-    y, p, amount : ndarray of shape (n_rows,)
-    cuts : ndarray
+    y, values, amount : ndarray of shape (n_rows,)
+        Labels, predicted probabilities or decision values, and amounts.
+    thresholds : ndarray
+        In any shape.
 
     Returns
     -------
     ndarray
-        Of the shape of ``cuts``.
+        In the shape of ``thresholds``.
 
     Examples
     --------
@@ -162,19 +170,19 @@ def missed_amounts(y: np.ndarray, p: np.ndarray, amount: np.ndarray, cuts: np.nd
     array([ 0., 12.])
     """
     positive = y == 1
-    order = np.argsort(p[positive], kind="stable")
+    order = np.argsort(values[positive], kind="stable")
     sums = np.append(0.0, np.cumsum(amount[positive][order]))
-    return np.asarray(sums[np.searchsorted(p[positive][order], cuts)])
+    return np.asarray(sums[np.searchsorted(values[positive][order], thresholds)])
 
 
-def unreasonable(costs: Costs) -> str:
-    """Why no threshold is best under a cost matrix; empty where one is (Elkan 2001, section 1.1)."""
+def no_optimum_reason(costs: CostMatrix) -> str | None:
+    """Return why a valid cost matrix has no optimal threshold, or None (Elkan 2001, section 1.1)."""
     if costs["fp"] <= costs.get("tn", 0) or costs["fn"] <= costs.get("tp", 0):
-        return "a mistake costs more than the right call of the same row: fp more than tn, fn more than tp"
-    return ""
+        return "a wrong call must cost more than the correct call of the same row: fp more than tn, fn more than tp"
+    return None
 
 
-def optimal_threshold(costs: Costs) -> float:
+def optimal_threshold(costs: CostMatrix) -> float:
     """The threshold of least expected cost for true probabilities (Elkan 2001, equation 2).
 
     ``p* = (c_10 - c_00) / (c_10 - c_00 + c_01 - c_11)``
@@ -182,7 +190,7 @@ def optimal_threshold(costs: Costs) -> float:
     Parameters
     ----------
     costs : mapping
-        Of numbers, with fp above tn and fn above tp.
+        Of numbers, with fp above tn and fn above tp; see :func:`no_optimum_reason`.
 
     Returns
     -------
@@ -194,5 +202,5 @@ def optimal_threshold(costs: Costs) -> float:
     >>> optimal_threshold({"fn": 9, "fp": 1})
     0.1
     """
-    alarm, miss = costs["fp"] - costs.get("tn", 0), costs["fn"] - costs.get("tp", 0)
-    return float(alarm / (alarm + miss))
+    false_alarm, miss = costs["fp"] - costs.get("tn", 0), costs["fn"] - costs.get("tp", 0)
+    return float(false_alarm / (false_alarm + miss))

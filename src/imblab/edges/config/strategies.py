@@ -34,7 +34,7 @@ def strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
         _check_knob(knob, value, f"{where}.{knob}")
     _check_places(sampler, {**fixed, **space}, where)
     threshold = "tuned" if "threshold" in space else raw.get("threshold", 0.5)
-    thresholds.check(threshold, f"{where}.threshold")
+    thresholds.check_rule(threshold, f"{where}.threshold")
     k = fixed.get("k")
     calibrated = _calibration(raw, sampler is not None, where, allow)
     k = None if k is None else int(k)
