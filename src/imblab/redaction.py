@@ -87,17 +87,7 @@ _hidden_meanwhile: list[frozenset[str]] = []
 
 
 def redact(text: str) -> str:
-    """Replace the secrets in a text.
-
-    Parameters
-    ----------
-    text : str
-        A message, a line of a log, a traceback.
-
-    Returns
-    -------
-    str
-        The text with ``...`` in place of each secret.
+    """Replace the secrets in a text by ``...``.
 
     Examples
     --------
@@ -141,13 +131,7 @@ def without_values(text: str, secrets: Iterable[str]) -> str:
 
 @contextmanager
 def hiding(*texts: str) -> Iterator[None]:
-    """Hide the secrets of addresses or options within a block, also where they are quoted without their context.
-
-    Parameters
-    ----------
-    *texts : str
-        As they were given: ``tracking.uri=http://...``, an address, or anything else.
-    """
+    """Hide the secrets of addresses or options within a block, also where they are quoted without their context."""
     secrets = frozenset(_spellings(secret for text in texts for secret in _secrets_in(text)))
     _hidden_meanwhile.append(secrets)
     try:
@@ -159,15 +143,7 @@ def hiding(*texts: str) -> Iterator[None]:
 def ambiguity(address: str) -> str | None:
     """Describe why a library would parse an address differently than its writer meant, and quote a part of a secret.
 
-    Parameters
-    ----------
-    address : str
-        Of a database or a server.
-
-    Returns
-    -------
-    str or None
-        None where no ambiguity is found.
+    None where no ambiguity is found.
 
     Examples
     --------

@@ -44,15 +44,7 @@ GIT_SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which study a folder holds.
-
-    Attributes
-    ----------
-    now : str
-        16 hexadecimal digits.
-    former : tuple of str, default=()
-        Identities of the studies that it replaced in the same folder.
-    """
+    """Which study a folder holds, and which ones it replaced there (16 hexadecimal digits each)."""
 
     now: str
     former: tuple[str, ...] = ()
@@ -63,21 +55,8 @@ def keep_identity(
 ) -> Identity:
     """Return the identity of the study in a folder, and write it there if it is missing.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the study; where it cannot be written, the identity is computed each time.
-    question : mapping
-        The resolved study.
-    tables : mapping of str to str
-        Data fingerprints by name.
-    fresh : bool, default=False
-        Whether the study has no evaluation yet, so that an identity in the folder belongs to another study.
-
-    Raises
-    ------
-    StudyError
-        If the identity file is damaged.
+    It is computed from the resolved study and the data fingerprints by name. With ``fresh`` the study has no evaluation
+    yet, so that an identity in the folder belongs to another study. Raises StudyError for a damaged identity file.
 
     Examples
     --------
@@ -128,17 +107,8 @@ def _read_identity(folder: Path) -> Identity | None:
 def record_provenance(folder: Path, diff: bool = False) -> dict[str, str]:
     """Record in a study folder which versions and git state its new rows are made with; earlier records stay.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the study.
-    diff : bool, default=False
-        Whether to keep uncommitted changes as well.
-
-    Returns
-    -------
-    dict of str to str
-        ``version.<package>``, and in a git tree ``git.commit``, ``git.dirty`` and ``git.diff_sha256``.
+    The record has ``version.<package>``, and in a git tree ``git.commit``, ``git.dirty`` and ``git.diff_sha256``. With
+    ``diff`` the uncommitted changes are kept as well.
     """
     state, changes = {"version.python": platform.python_version()}, b""
     for package in RECORDED_PACKAGES:

@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from imblab.edges.datasets.columns import (
     amounts,
     feature_columns,
     group_codes,
     level_texts,
+    read_labels,
     times,
-    without_missing,
 )
 from imblab.edges.datasets.inference import ReadingOptions, typed_frame
-from imblab.edges.datasets.labels import read_labels
 from imblab.edges.datasets.notation import COMMA, POINT, text_of
 from imblab.edges.datasets.problems import (
     TableProblems,
@@ -248,7 +247,7 @@ def _with_missing_and_numeric(
     frame: pd.DataFrame, missing: list[str], numeric: list[str], dropped: list[str], problems: TableProblems
 ) -> pd.DataFrame:
     """Return the table with its missing values, and with the texts of numeric columns as numbers."""
-    columns = {name: without_missing(frame[name], missing) for name in frame.columns if name not in dropped}
+    columns = {name: _without_missing(frame[name], missing) for name in frame.columns if name not in dropped}
     for name in numeric:
         if name in columns and not is_numeric_dtype(columns[name]):
             texts = columns[name].map(text_of, na_action="ignore").astype(object)
@@ -257,6 +256,33 @@ def _with_missing_and_numeric(
             columns[name] = typed_frame([name], arrays, options, problems)[name].set_axis(frame.index)
     changed = {name: column for name, column in columns.items() if column is not frame[name]}
     return frame.assign(**changed) if changed else frame
+
+
+def _without_missing(column: pd.Series, missing: Sequence[Any]) -> pd.Series:
+    """Return a column in which empty texts, and the texts and numbers of ``missing``, are missing."""
+    numbers = [value for value in map(_as_number, missing) if value is not None]
+    if is_bool_dtype(column) or is_datetime64_any_dtype(column):
+        return column
+    if is_numeric_dtype(column):
+        return column.mask(column.isin(numbers)) if numbers else column
+    texts = {str(value).strip() or str(value) for value in missing} - {""}
+    try:
+        distinct = column.dropna().unique()
+    except TypeError:  # lists in cells, which are refused later
+        return column
+    replaced = [
+        value
+        for value in distinct
+        if (value == "" or value in texts or value.strip() in texts if isinstance(value, str) else value in numbers)
+    ]
+    return column.astype(object).mask(column.isin(replaced)) if replaced else column
+
+
+def _as_number(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _rare_min_rows(rare: Any, problems: TableProblems) -> int | None:

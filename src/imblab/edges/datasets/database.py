@@ -33,26 +33,10 @@ MAX_ERROR_CHARACTERS = 300
 
 
 def read_query(query: Any, url_env: Any, problems: TableProblems) -> pd.DataFrame:
-    """Read the rows of a query.
+    """Read the rows of a query, with numbers, texts, flags and dates as the database holds them.
 
-    Parameters
-    ----------
-    query : str
-        One statement that reads.
-    url_env : str
-        The environment variable that holds the SQLAlchemy address of the database.
-    problems : TableProblems
-        Notes a query without an order.
-
-    Returns
-    -------
-    DataFrame
-        Numbers, texts, flags and dates as the database holds them.
-
-    Raises
-    ------
-    ConfigError, DataError
-        Without user, password and other secrets of the address.
+    ``url_env`` names the environment variable that holds the SQLAlchemy address. Errors are ConfigError and DataError,
+    without user, password and other secrets of the address.
     """
     from sqlalchemy import exc
 

@@ -38,14 +38,9 @@ MAX_LISTED_SHEETS = 8
 
 
 class FormatError(ValueError):
-    """A problem with the format of a file, without the name of the file.
+    """A problem with the format of a file: the parts of a message that begins with the file.
 
-    Parameters
-    ----------
-    finding, rule, remedy : str
-        The parts of a message that begins with the file.
-    option : str, optional
-        The option of the data set that solves the problem; ``values`` are proposed for it.
+    ``values`` are proposed for the ``option`` of the data set that solves it.
     """
 
     def __init__(
@@ -73,21 +68,10 @@ class DelimitedText:
 def read_delimited(
     data: bytes, is_tab_file: bool, separator: str | None = None, encoding: str | None = None
 ) -> DelimitedText:
-    r"""Split a text file into columns of texts.
+    r"""Split the content of a text file into columns of texts; separator and encoding are detected unless given.
 
-    Parameters
-    ----------
-    data : bytes
-        The whole file, without compression.
-    is_tab_file : bool
-        Whether the ending of the file says that tabs separate its fields.
-    separator, encoding : str, optional
-        Detected by default.
-
-    Raises
-    ------
-    FormatError
-        For an unknown encoding, for two possible separators, and for rows that do not fit the header.
+    ``is_tab_file`` says that tabs separate the fields by the ending of the file. Raises FormatError for an unknown
+    encoding, for two possible separators, and for rows that do not fit the header.
 
     Examples
     --------
@@ -234,24 +218,10 @@ def _parse_csv(data: bytes, separator: str, width: int, use_threads: bool = True
 
 
 def read_sheet(source: Any, sheet: Any = None) -> pd.DataFrame:
-    """Read one sheet of an Excel workbook; its first row that is not empty is the header.
+    """Read a sheet of an Excel workbook with the types of its cells; its first row that is not empty is the header.
 
-    Parameters
-    ----------
-    source : path or file
-        The workbook.
-    sheet : str or int, optional
-        A name, or a number counted from 1; needed where several sheets hold something.
-
-    Returns
-    -------
-    DataFrame
-        Numbers, texts, flags and dates as Excel holds them.
-
-    Raises
-    ------
-    FormatError
-        For a sheet that does not exist or is not unique, and for formulas that were never computed.
+    ``sheet`` is a name, or a number counted from 1; it is needed where several sheets hold something. Raises
+    FormatError for a sheet that does not exist or is not unique, and for formulas that were never computed.
     """
     from openpyxl import load_workbook
 

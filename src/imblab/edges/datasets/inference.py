@@ -113,16 +113,7 @@ def typed_frame(
 ) -> pd.DataFrame:
     """Return the columns of a text file with their types; a column with a problem is a placeholder.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Of the columns.
-    columns : list of pyarrow arrays of str
-        Emptied, so that the texts of a column are freed as soon as its numbers are known.
-    options : ReadingOptions
-        How the texts are read.
-    problems : TableProblems
-        Collects decisions, and columns whose texts are ambiguous.
+    ``columns`` are pyarrow arrays; the list is emptied, so that texts are freed as soon as their numbers are known.
     """
     problems.dropped = [name for name in names if options.roles.get(name) == "drop"]
     columns.reverse()

@@ -36,12 +36,7 @@ MIN_IDENTIFIER_ROWS = 20
 def dataset_facts(dataset: Dataset) -> dict[str, Any]:
     """Return the column types and counts of a data set.
 
-    Returns
-    -------
-    dict
-        ``name``, ``rows``, ``features``, ``positives``, ``ratio`` (negatives to positives), ``classes``, ``numeric``,
-        ``categorical`` (with their numbers of levels), ``missing`` (columns with their numbers of missing values),
-        ``parent``, ``rare`` (if set) and ``fingerprint``.
+    ``ratio`` is negatives to positives; ``categorical`` has numbers of levels, ``missing`` numbers of missing values.
     """
     X, positives = dataset.X, int(dataset.y.sum())
     return {
@@ -63,11 +58,8 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
 def dataset_warnings(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
     """Describe what makes scores of this table doubtful, one sentence per finding.
 
-    Returns
-    -------
-    tuple of str
-        How the table was read, then exact duplicates (and how many are in several folds), contradicting labels,
-        constant, empty and id-like columns, and single features that separate the classes.
+    How the table was read, then exact duplicates (and how many are in several folds), contradicting labels, constant,
+    empty and id-like columns, and single features that separate the classes.
     """
     findings = (*dataset.notes, *_duplicate_findings(dataset, splits), *_column_findings(dataset))
     return tuple(f"{dataset.name!r} {text}{'' if text.endswith(('.', '?')) else '.'}" for text in findings)
@@ -166,12 +158,7 @@ class TargetCandidate:
 def target_candidates(frame: pd.DataFrame, table: str = "") -> list[TargetCandidate]:
     """Find the columns of two values, the likeliest target first: by their name, missing values, position and rows.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        The table.
-    table : str, default=""
-        Its name: ``churn.csv`` has its labels in ``churn``.
+    ``table`` is the name of the table: ``churn.csv`` has its labels in ``churn``.
 
     Examples
     --------

@@ -57,15 +57,7 @@ _YEAR_LAST = r"^\s*(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(.*)$"
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """The separators in numbers.
-
-    Attributes
-    ----------
-    decimal : str
-        The character before the decimals.
-    thousands : str
-        The characters that may separate groups of three digits.
-    """
+    """The characters that precede the decimals and that may separate groups of three digits."""
 
     decimal: str
     thousands: str
@@ -84,13 +76,7 @@ COMMA = Notation(",", ".'’ \u00a0\u202f\u2009")
 
 
 class DistinctTexts:
-    """The distinct texts of a column, and what each of them can be.
-
-    Parameters
-    ----------
-    texts : pyarrow array of str
-        Without missing ones.
-    """
+    """The distinct texts of a column, a pyarrow array without missing ones, and what each of them can be."""
 
     def __init__(self, texts: Any) -> None:
         self.texts = texts
@@ -210,10 +196,7 @@ def canonical_number(text: str) -> int | float | None:
 def date_form(texts: Sequence[str]) -> str | None:
     """Return the form in which all texts are dates, times of the day or spans of time.
 
-    Returns
-    -------
-    str or None
-        A key of :data:`DATE_PATTERNS`, ``"mixed"`` for several forms, or None if some text is not a date.
+    It is a key of :data:`DATE_PATTERNS`, ``"mixed"`` for several forms, or None if some text is not a date.
 
     Examples
     --------

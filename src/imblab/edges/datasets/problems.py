@@ -16,20 +16,9 @@ MAX_LISTED_COLUMNS = 12
 class TableProblems:
     """Collects the problems of one data set, to raise all of them in one error.
 
-    Parameters
-    ----------
-    name : str
-        Name of the data set, which messages begin with unless there is a key.
-    key : str or None
-        The key under ``dataset.``; None for a table in memory, where messages name the arguments of
-        :func:`imblab.dataset` in place of overrides.
-
-    Attributes
-    ----------
-    notes : list of str
-        Decisions that were made when the table was read, for the user to see.
-    dropped : list of str
-        Columns left out already: an override that drops one more lists them too.
+    Messages begin with its key under ``dataset.`` and propose overrides. A table in memory has no key: messages begin
+    with its name and propose arguments of :func:`imblab.dataset`. ``notes`` holds decisions for the user to see,
+    ``dropped`` the columns left out already, which an override that drops one more lists too.
     """
 
     def __init__(self, name: str, key: str | None) -> None:

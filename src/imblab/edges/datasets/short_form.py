@@ -22,23 +22,8 @@ MAX_NAME_CHARACTERS = 100
 def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     """Write the short form of a study of one table out in full; other arguments are returned unchanged.
 
-    Parameters
-    ----------
-    args : sequence of str
-        As typed: a path, and keys of a table without ``dataset.table.``.
-    command : str, default="run"
-        The command in the line to paste.
-
-    Returns
-    -------
-    list of str
-        Hydra overrides.
-
-    Raises
-    ------
-    ConfigError, DataError
-        If the file cannot be read, or there is no target: the columns that could be it are listed in a complete
-        command to paste.
+    ``args`` are a path and keys of a table without ``dataset.table.``; the result are Hydra overrides. If there is no
+    target, a ConfigError lists the columns that could be it, in a complete command to paste.
 
     Examples
     --------

@@ -70,22 +70,9 @@ TEMPLATE_KEYS = ("table", "sql", "openml", "keel", "zenodo")
 
 
 def load_dataset(spec: Spec, key: str) -> Dataset:
-    """Load one data set.
+    """Load the data set with a key under ``dataset.``; see :data:`COMMON_KEYS` and :data:`KIND_KEYS` for its keys.
 
-    Parameters
-    ----------
-    spec : mapping
-        ``kind`` and the keys of that kind; see :data:`COMMON_KEYS` and :data:`KIND_KEYS`.
-    key : str
-        Its key under ``dataset.``.
-
-    Returns
-    -------
-    Dataset
-
-    Raises
-    ------
-    ConfigError, DataError
+    Raises ConfigError or DataError.
 
     Examples
     --------
@@ -186,13 +173,9 @@ def likely_targets(spec: Spec, key: str, name: str) -> tuple[list[str], str]:
 
 
 def listing() -> list[dict[str, Any]]:
-    """List the data sets that can be loaded by name.
+    """List the data sets that can be loaded by name, each with ``name``, ``kind`` and ``description``.
 
-    Returns
-    -------
-    list of dict
-        ``name``, ``kind`` and ``description``; for bundled tables also ``file`` and the facts of their datasheets,
-        such as ``rows``, ``features``, ``positives``, ``ratio`` and ``licence``.
+    Bundled tables also have their ``file`` and the facts of their datasheets, such as ``rows`` and ``positives``.
     """
     sheets = yaml.safe_load((BUNDLED / "datasheets.yaml").read_text(encoding="utf-8"))
     rows = []

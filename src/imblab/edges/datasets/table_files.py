@@ -70,20 +70,10 @@ def is_table(path: Path) -> bool:
 
 
 def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems) -> pd.DataFrame:
-    """Read the table in a file by its ending.
+    """Read the table in a file by its ending; ``~`` stands for the home directory.
 
-    Parameters
-    ----------
-    path : Path
-        ``~`` stands for the home directory.
-    spec : mapping
-        The keys of :data:`FILE_OPTIONS`, ``missing`` and the roles of columns.
-    problems : TableProblems
-        Notes what was detected, such as the separator.
-
-    Raises
-    ------
-    ConfigError, DataError
+    ``spec`` holds the keys of :data:`FILE_OPTIONS`, ``missing`` and the roles of columns. What was detected, such as
+    the separator, is noted in ``problems``. Raises ConfigError or DataError.
     """
     ending, compression = _endings(path)
     file = _existing_file(path, problems)

@@ -53,11 +53,7 @@ def exists(folder: Path, name: str) -> bool:
 def open_file(folder: Path, name: str, single_link: bool = False) -> Iterator[BinaryIO]:
     """Open a regular file for reading; ``single_link`` refuses one with further hard links.
 
-    Raises
-    ------
-    StudyError
-        If a link, a pipe, a device or a folder has this name, or the file cannot be read.
-    FileNotFoundError
+    Raises FileNotFoundError, and StudyError if a link, a pipe, a device or a folder has this name or it cannot be read.
     """
     with four_part_errors(folder / name, "read"):
         with open_parent(folder, name, "read") as (parent, last):
@@ -172,13 +168,7 @@ def replace_tree(folder: Path, name: str, source: Path) -> None:
 
 
 def open_for_append(folder: Path, name: str) -> int:
-    """Open a file for reading and appending, creating it if necessary; the caller closes the descriptor.
-
-    Raises
-    ------
-    StudyError
-        If it is not a regular file, has further hard links, or cannot be written.
-    """
+    """Open a file for reading and appending, creating it if necessary; the caller closes the descriptor."""
     with open_parent(folder, name, "written") as (parent, last):
         return open_appending(parent, last, folder / name)
 
@@ -196,13 +186,7 @@ def remove_tree(folder: Path, name: str) -> None:
 
 
 def make_folder(folder: Path, name: str = "") -> None:
-    """Make a folder and the missing ones above it.
-
-    Raises
-    ------
-    StudyError
-        If a link or a file is in its place, or it cannot be made.
-    """
+    """Make a folder and the missing ones above it; raises StudyError if a link or a file is in its place."""
     anchor, steps = _split_anchor(folder, name)
     with four_part_errors(folder / name, "made"):
         anchor.mkdir(parents=True, exist_ok=True)
@@ -227,13 +211,7 @@ def file_names(folder: Path, name: str = "") -> list[str]:
 
 
 def refuse_special_files(folder: Path, subfolders: tuple[str, ...] = ()) -> None:
-    """Refuse a study folder that holds links, pipes or devices, in itself or anywhere below ``subfolders``.
-
-    Raises
-    ------
-    StudyError
-        Naming the first such entry.
-    """
+    """Raise StudyError for links, pipes or devices in a study folder itself or anywhere below ``subfolders``."""
     with suppress(FileNotFoundError):
         _refuse_special_entries(folder, "", subfolders)
 

@@ -36,26 +36,8 @@ class LockHeld(Exception):
 def lock(path: Path, name: str, wait: bool = True) -> Iterator[BinaryIO]:
     """Lock a file or folder between processes until the block or the process ends.
 
-    Parameters
-    ----------
-    path : Path
-        The file or folder to lock; the folder above it is made if necessary.
-    name : str
-        Name of the lock file, which is put next to ``path``.
-    wait : bool, default=True
-        Whether to wait for a process that holds the lock.
-
-    Yields
-    ------
-    BinaryIO
-        The lock file, for a note on who holds it.
-
-    Raises
-    ------
-    LockHeld
-        If another process holds the lock and ``wait`` is false.
-    StudyError
-        If the lock file is a link or cannot be made.
+    The lock file ``name`` is put next to ``path``; it is given, for a note on who holds it. Raises LockHeld with that
+    note if another process holds the lock and ``wait`` is false, and StudyError if the lock file is a link.
     """
     lock_path = path.with_name(name)
     with four_part_errors(lock_path, "locked"):
@@ -88,14 +70,7 @@ def create_locked(folder: Path, prefix: str, suffix: str) -> tuple[int, str]:
 
 @contextmanager
 def open_unlocked(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """Lock and open a file for reading.
-
-    Raises
-    ------
-    LockHeld
-        If a living process holds the lock.
-    FileNotFoundError
-    """
+    """Lock and open a file for reading; raises LockHeld if a living process holds the lock."""
     with open_file(folder, name) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,10 +96,7 @@ def scratch_folder(kind: str) -> Iterator[Path]:
 def link_to_unnamed_file(path: Path) -> int | None:
     """Make ``path`` a link to an empty file without a name, which ends with this process.
 
-    Returns
-    -------
-    int or None
-        The descriptor that keeps the file; None, with nothing made, where the system has no such files.
+    Returns the descriptor that keeps the file; None, with nothing made, where the system has no such files.
     """
     try:
         descriptor = os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)

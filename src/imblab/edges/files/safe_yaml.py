@@ -19,11 +19,7 @@ PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "f
 def parse_yaml(content: bytes) -> Any:
     """Parse the content of a YAML file, read no further than one byte beyond :data:`MAX_YAML_BYTES`.
 
-    Raises
-    ------
-    yaml.YAMLError
-        For invalid YAML, and for tags, aliases, doubled keys, deep nesting and content that is too large.
-    UnicodeDecodeError
+    Raises UnicodeDecodeError, and yaml.YAMLError for invalid YAML, tags, aliases, doubled keys, deep nesting and size.
 
     Examples
     --------
