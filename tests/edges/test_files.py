@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imblab.edges import files
-from imblab.edges.files import contents, locks
+from imblab.edges.files import locks
 from imblab.errors import StudyError
 
 
@@ -135,7 +135,7 @@ def test_a_link_that_is_put_there_between_check_and_use_is_not_followed(study, m
 
 def test_a_prepared_temporary_file_is_not_opened(study, monkeypatch):
     names = iter(["0" * 16, "1" * 16])
-    monkeypatch.setattr(contents.secrets, "token_hex", lambda _: next(names))
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: next(names))
     (study / "tables" / f".a.csv.{'0' * 16}.new").symlink_to(Path("victim").resolve())
     with pytest.raises(StudyError, match="cannot be written"):
         files.replace(study, "tables/a.csv", b"new")
@@ -226,17 +226,17 @@ LOCKED = """
 import sys
 from pathlib import Path
 from imblab.edges import files
-from imblab.edges.files import contents, locks
+from imblab.edges.files import locks
 try:
-    with files.lock(Path("experiments/demo"), ".demo.lock", wait=False):
+    with locks.lock(Path("experiments/demo"), ".demo.lock", wait=False):
         print("free")
-except files.LockHeld as held:
+except locks.LockHeld as held:
     print("held by", held)
 """
 
 
 def test_a_lock_names_its_holder_and_is_no_link(study):
-    with files.lock(study, ".demo.lock") as stream:
+    with locks.lock(study, ".demo.lock") as stream:
         stream.write(b"17")
         said = subprocess.run([sys.executable, "-c", LOCKED], capture_output=True, text=True, check=True).stdout
         assert said == "held by 17\n"
@@ -245,11 +245,11 @@ def test_a_lock_names_its_holder_and_is_no_link(study):
     lock = study.with_name(".demo.lock")
     lock.unlink()
     lock.symlink_to(Path("victim").resolve())
-    with pytest.raises(StudyError, match="is a link"), files.lock(study, ".demo.lock"):
+    with pytest.raises(StudyError, match="is a link"), locks.lock(study, ".demo.lock"):
         pass
     lock.unlink()
     os.link("victim", lock)
-    with pytest.raises(StudyError, match="hard links"), files.lock(study, ".demo.lock"):
+    with pytest.raises(StudyError, match="hard links"), locks.lock(study, ".demo.lock"):
         pass
     assert Path("victim").read_bytes() == b"precious"
 
@@ -286,7 +286,7 @@ def test_scratch_folders_of_killed_processes_go_with_the_next(tmp_path, monkeypa
     old = tmp_path / "imblab-run-abc"
     old.mkdir()
     (old / "table").write_text("rows")
-    with files.scratch_folder("run") as first, files.scratch_folder("run") as second:
+    with locks.scratch_folder("run") as first, locks.scratch_folder("run") as second:
         assert not old.exists()
         assert first.exists()
         assert second.exists()

@@ -21,7 +21,7 @@ import yaml
 from imblab import evaluations
 from imblab.core import own_code
 from imblab.edges import files
-from imblab.edges.files import safe_yaml
+from imblab.edges.files import locks, safe_yaml
 from imblab.errors import StudyError
 from imblab.fields import FieldError
 from imblab.result import Evaluation
@@ -435,11 +435,11 @@ def _cut_torn_line(file: int) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     """One writer a study, across processes; the lock ends with the process."""
     try:
-        with files.lock(folder, f".{folder.name}.lock", wait=False) as stream:
+        with locks.lock(folder, f".{folder.name}.lock", wait=False) as stream:
             stream.truncate(0)
             stream.write(str(os.getpid()).encode())
             yield
-    except files.LockHeld as held:
+    except locks.LockHeld as held:
         raise StudyError(
             f"study {folder.name!r} is being run by process {str(held) or 'unknown'}; one process writes its rows at a "
             "time. Wait for it, or choose another name=..."

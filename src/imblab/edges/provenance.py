@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.edges import files
+from imblab.edges.files import locks
 from imblab.errors import DerivedFileError, StudyError, describe
 from imblab.fields import loaded, many, mapping, text
 from imblab.study import fingerprint
@@ -179,7 +180,7 @@ def _git_state_and_diff() -> tuple[dict[str, str], bytes]:
         return {}, b""
     state = {"git.commit": commit}
     try:
-        with files.scratch_folder("git") as folder:
+        with locks.scratch_folder("git") as folder:
             changes, status = _git_diff_and_status(tree, commit, folder)
     except OSError:
         return state, b""

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from imblab.edges.files.contents import (
+from imblab.edges.files import (
     CREATE_FLAGS,
     FOLDER_FLAGS,
     four_part_errors,

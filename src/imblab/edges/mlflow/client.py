@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.edges import files
+from imblab.edges.files import locks
 from imblab.edges.mlflow.addresses import (
     absolute_uri,
     brief_reason,
@@ -99,7 +100,7 @@ def locked_store(uri: str) -> Iterator[None]:
         return
     with ExitStack() as stack:
         try:
-            stack.enter_context(files.lock(path, f"{path.name}.lock"))
+            stack.enter_context(locks.lock(path, f"{path.name}.lock"))
         except StudyError as error:
             # What the system refuses is a store that does not answer, with that way out.
             raise error.__cause__ if isinstance(error.__cause__, OSError) else error from None
@@ -109,7 +110,7 @@ def locked_store(uri: str) -> Iterator[None]:
 @contextmanager
 def locked_study(folder: Path) -> Iterator[None]:
     """One writer a study at a time, across processes; the lock ends with the process."""
-    with files.lock(folder, f".{folder.name}.mlflow.lock"):
+    with locks.lock(folder, f".{folder.name}.mlflow.lock"):
         yield
 
 

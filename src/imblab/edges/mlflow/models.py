@@ -20,6 +20,7 @@ import pandas as pd
 
 import imblab_model
 from imblab.edges import files
+from imblab.edges.files import locks
 from imblab.edges.mlflow.addresses import file_uri_path
 from imblab.edges.mlflow.client import locked_store, open_client, quiet_environment
 from imblab.edges.mlflow.experiments import IDENTITY_TAG, ROLE_TAG, ExperimentOwner, claim_experiment, user_tags
@@ -174,7 +175,7 @@ def save_model(model: ExportedModel, home: Path, name: str) -> None:
     name : str
         Of the model's folder below it.
     """
-    with files.scratch_folder("model") as place:
+    with locks.scratch_folder("model") as place:
         write_model(model, place / "model")
         files.replace_tree(home, name, place / "model")
 
@@ -321,7 +322,7 @@ def _log_and_register(client: Any, model: ExportedModel, owner: ExperimentOwner,
     described = Description(
         artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run, model_id=logged.model_id
     )
-    with files.scratch_folder("model") as place:
+    with locks.scratch_folder("model") as place:
         write_model(model, place / "model", described)
         client.log_model_artifacts(logged.model_id, str(place / "model"))
     client.finalize_logged_model(logged.model_id, "READY")

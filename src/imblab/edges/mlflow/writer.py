@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.edges import files as folders
+from imblab.edges.files import locks
 from imblab.edges.mlflow import experiments, ui
 from imblab.edges.mlflow.client import analyze_tables, locked_study, open_client
 from imblab.edges.mlflow.experiments import IDENTITY_TAG, ROLE_TAG, STALE_TAG, WRITER_TAG, ExperimentOwner
@@ -234,7 +235,7 @@ class RunWriter:
         run_id = self._ids[""]
         sent = _sent_files(self._client.get_run(run_id).data.tags.get(FILES, "{}"))
         before = dict(sent)
-        with folders.scratch_folder("sent") as folder:
+        with locks.scratch_folder("sent") as folder:
             for artifact in (each for each in artifacts if sent.get(each.path) != each.content[:8]):
                 if (path := artifact.write(folder)) is not None:
                     self._client.log_artifact(run_id, str(path), artifact.path.rpartition("/")[0] or None)

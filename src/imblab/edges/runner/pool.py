@@ -19,7 +19,7 @@ from typing import Any
 from joblib.externals.loky import get_reusable_executor
 
 from imblab.core import design, own_code
-from imblab.edges import files
+from imblab.edges.files import locks
 from imblab.edges.runner.bundle_evaluator import Bundle, BundleEvaluator, DatasetContext, single_threaded
 from imblab.edges.runner.prediction_cache import FitCounts, PredictionStore
 from imblab.edges.runner.worker import (
@@ -129,7 +129,7 @@ def run(
     _check_code(work)
     tables: list[int] = []
     try:
-        with files.scratch_folder("run") as folder:
+        with locks.scratch_folder("run") as folder:
             return _PoolRun(folder, tables, datasets, work, engine, on_row).through()
     finally:
         for descriptor in tables:

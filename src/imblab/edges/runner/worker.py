@@ -24,7 +24,7 @@ from imblab.core import own_code
 from imblab.core.fitting import FitFailed, Prediction
 from imblab.core.own_code import Code
 from imblab.core.preparation import feature_arrays
-from imblab.edges import files
+from imblab.edges.files import locks
 from imblab.edges.runner.bundle_evaluator import Bundle, BundleEvaluator, DatasetContext, single_threaded
 from imblab.edges.runner.prediction_cache import FitCounts, FitGuard, PredictionStore
 from imblab.errors import Interruption
@@ -252,7 +252,7 @@ def write_table(folder: Path, dataset: Dataset, plan: tuple[Split, ...], kept: l
     """
     path = folder / f"{dataset.fingerprint[:32]}-{plan[0].fingerprint}.joblib"
     if not path.exists():
-        if (descriptor := files.link_to_unnamed_file(path)) is not None:
+        if (descriptor := locks.link_to_unnamed_file(path)) is not None:
             kept.append(descriptor)
         # Workers read the arrays; of the frame they need the names and types of its columns alone.
         light = replace(dataset, X=dataset.X.iloc[:0])

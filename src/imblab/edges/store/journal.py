@@ -16,6 +16,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 from imblab.edges import files
+from imblab.edges.files import locks
 
 #: Address, probabilities, facts as JSON, time.
 JournalRow = tuple[str, bytes | None, str, float]
@@ -49,7 +50,7 @@ class Journal:
             False where the disk has no room for them.
         """
         if self._name is None:
-            self._file, self._name = files.create_locked(self._folder, f"{self._beside.name}.", JOURNAL_SUFFIX)
+            self._file, self._name = locks.create_locked(self._folder, f"{self._beside.name}.", JOURNAL_SUFFIX)
         data = b"".join(map(_pack_row, rows))
         group = _GROUP.pack(len(data)) + data
         try:
@@ -82,7 +83,7 @@ def orphaned_rows(beside: Path) -> Iterator[list[JournalRow]]:
     for name in files.file_names(folder):
         if not (name.startswith(f"{beside.name}.") and name.endswith(JOURNAL_SUFFIX)):
             continue
-        with suppress(FileNotFoundError, files.LockHeld), files.open_unlocked(folder, name) as file:
+        with suppress(FileNotFoundError, locks.LockHeld), locks.open_unlocked(folder, name) as file:
             yield _undamaged_rows(file.read())
             files.remove(folder, name)
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from imblab.core.fitting import Prediction
 from imblab.edges import files
+from imblab.edges.files import locks
 from imblab.edges.store.journal import Journal, JournalRow, orphaned_rows
 from imblab.errors import StudyError, explain_os_error, presentable
 from imblab.fields import flag, loaded, many, mapping, record, scalar, text, whole
@@ -396,7 +397,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _set_aside(path: Path, seen: tuple[int, int] | None, wrong: str) -> None:
     """Rename a damaged file; where another process was quicker, its fresh one stays."""
-    with files.lock(path, f".{path.name}.lock"):
+    with locks.lock(path, f".{path.name}.lock"):
         if seen is None or _identity(path) != seen:
             return
         aside = files.free_path(path, ".damaged-")
