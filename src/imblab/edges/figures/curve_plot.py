@@ -100,7 +100,7 @@ def draw_curves(
     parts += [_draw_free_label(axes, value, word, curves, marks) for value, word in marks.y if word]
     facts = {"x": axes.x.described(), "y": axes.y.described()}
     if marks.threshold is not None:
-        facts["cut"] = f"{marks.threshold:g}"
+        facts["threshold"] = f"{marks.threshold:g}"
     strategies = tuple(curve.strategy for curve in curves)
     return Figure(name, title, description, WIDTH, _HEIGHT, "".join(parts), facts, strategies)
 

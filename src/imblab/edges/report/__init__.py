@@ -2,91 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
 from imblab.edges import files
-from imblab.edges.report import curves, findings, knobs, record, risks
-from imblab.edges.report.across import across
-from imblab.edges.report.model import Gallery, Section, Source, Table
-from imblab.edges.report.page import page
-from imblab.edges.report.tabular import as_csv, as_latex
+from imblab.edges.report.calibration import balance_section, calibration_section
+from imblab.edges.report.curves import ranking_section, thresholds_section
+from imblab.edges.report.data import ReportData
+from imblab.edges.report.elements import Section, Table, as_csv, as_latex
+from imblab.edges.report.findings import (
+    data_section,
+    differences_section,
+    methods_section,
+    ranks_section,
+    scores_section,
+    verdict_section,
+)
+from imblab.edges.report.page import render_page
+from imblab.edges.report.record import cost_section, failures_section, leakage_section, reproduction_section
+from imblab.edges.report.tuning import optimism_section, response_section, stability_section
 
-__all__ = ["Source", "outdate", "render", "sections", "write"]
+__all__ = ["FILE", "ReportData", "build_sections", "mark_outdated", "render", "write"]
 
 FILE = "report.html"
-#: Where a page begins to tell, and how a notice begins that it tells of an earlier state.
-START, OUTDATED = (
-    b"<main>",
-    b'<p class="outdated" role="status" style="border:2px solid;padding:.5rem;font-weight:bold">',
+#: The parts of a report, in their order.
+SECTIONS = (
+    *(verdict_section, data_section, methods_section, scores_section, differences_section, ranks_section),
+    *(ranking_section, thresholds_section, response_section, calibration_section, balance_section),
+    *(optimism_section, stability_section, failures_section, leakage_section, cost_section, reproduction_section),
 )
-#: Folders beside the page, and what they hold.
+#: Where the text of a page begins, and how a notice begins that the page is outdated.
+_START = b"<main>"
+_NOTICE = b'<p class="outdated" role="status" style="border:2px solid;padding:.5rem;font-weight:bold">'
+#: Folders next to the page.
 FIGURES, TABLES = "figures", "tables"
 
 
-def sections(source: Source) -> list[Section]:
-    """The parts of a report, the verdict first.
+def build_sections(data: ReportData) -> list[Section]:
+    """Return the parts of a report, the verdict first."""
+    return [section(data) for section in SECTIONS]
 
-    Parameters
-    ----------
-    source : Source
 
-    Returns
-    -------
-    list of Section
+def render(data: ReportData) -> dict[str, str]:
+    """Return every file of a report by its path in the study's folder.
+
+    These are ``report.html``, ``figures/*.svg``, ``tables/*.csv`` and ``tables/*.tex``; the same data gives the same
+    bytes.
     """
-    folds = curves.by_arm(source.evidence)
-    return [
-        findings.verdict(source),
-        findings.data_sheet(source),
-        findings.methods_section(source),
-        findings.scores(source),
-        findings.differences(source),
-        across(source),
-        curves.ranking(source, folds),
-        curves.thresholds(source, folds),
-        knobs.response(source),
-        risks.calibration(source),
-        risks.balance(source),
-        knobs.optimism(source),
-        knobs.stability(source),
-        record.failures(source),
-        record.audit(source),
-        record.cost(source),
-        record.origin(source),
-    ]
-
-
-def render(source: Source) -> dict[str, str]:
-    """Every file of a report by its path in the study's folder.
-
-    Parameters
-    ----------
-    source : Source
-
-    Returns
-    -------
-    dict of str to str
-        ``report.html``, ``figures/*.svg``, ``tables/*.csv`` and ``tables/*.tex``; the same source gives the same bytes.
-    """
-    parts = sections(source)
-    return {FILE: page(source, parts), **dict(_beside(source, parts))}
+    sections = build_sections(data)
+    return {FILE: render_page(data, sections), **dict(_other_files(data, sections))}
 
 
 def write(folder: Path, rendered: dict[str, str]) -> None:
-    """Write the files of a report; figures and tables of an earlier one go once the new page stands.
-
-    Parameters
-    ----------
-    folder : Path
-    rendered : dict of str to str
-    """
+    """Write the files of a report; figures and tables of an earlier one are removed once the new page is written."""
     files.refuse_special_files(folder, (FIGURES, TABLES))
     for name in (FIGURES, TABLES):
         files.make_folder(folder, name)
         files.remove_stale_files(folder, name)
-    # The page is the last to change its place: it names the files beside it.
+    # The page is replaced last: it names the other files.
     names = sorted(rendered, key=lambda name: name == FILE)
     files.replace_all(folder, {name: rendered[name].encode() for name in names})
     for name in (FIGURES, TABLES):
@@ -95,30 +69,21 @@ def write(folder: Path, rendered: dict[str, str]) -> None:
                 files.remove(folder, old)
 
 
-def outdate(folder: Path, said: str) -> None:
-    """Say at the top of a page that is there that it tells of an earlier state; nothing where there is none.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the study.
-    said : str
-        A sentence.
-    """
+def mark_outdated(folder: Path, sentence: str) -> None:
+    """Put a sentence at the top of the page in a study's folder, if there is a page without one."""
     if not files.exists(folder, FILE):
         return
     page = files.read_bytes(folder, FILE)
-    if OUTDATED not in page and START in page:
-        notice = OUTDATED + escape(said).encode() + b"</p>"
-        files.replace(folder, FILE, page.replace(START, START + notice, 1))
+    if _NOTICE not in page and _START in page:
+        notice = _NOTICE + escape(sentence).encode() + b"</p>"
+        files.replace(folder, FILE, page.replace(_START, _START + notice, 1))
 
 
-def _beside(source: Source, parts: list[Section]) -> Iterator[tuple[str, str]]:
-    for section in parts:
-        for block in section.blocks:
-            if isinstance(block, Table):
-                yield f"{TABLES}/{block.name}.csv", as_csv(block)
-                yield f"{TABLES}/{block.name}.tex", as_latex(block)
-            elif isinstance(block, Gallery):
-                for panel in block.panels:
-                    yield f"{FIGURES}/{panel.figure.name}.svg", panel.figure.standalone(source.strategies)
+def _other_files(data: ReportData, sections: Sequence[Section]) -> Iterator[tuple[str, str]]:
+    for block in (block for section in sections for block in section.blocks):
+        if isinstance(block, Table):
+            yield f"{TABLES}/{block.name}.csv", as_csv(block)
+            yield f"{TABLES}/{block.name}.tex", as_latex(block)
+        else:
+            for panel in block.panels:
+                yield f"{FIGURES}/{panel.figure.name}.svg", panel.figure.standalone(data.strategies)

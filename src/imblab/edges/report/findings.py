@@ -1,347 +1,412 @@
-"""The first pages: the verdict, what was compared, how, and what came out."""
+"""The first sections: verdict, data, methods, scores, paired differences, ranks over data sets."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from imblab.analysis import methods, rebalancing
-from imblab.analysis.methods import named
+from imblab.analysis import rebalancing
+from imblab.analysis.across_datasets import Across
+from imblab.analysis.methods import describe_methods, named
+from imblab.analysis.text_tables import percent
 from imblab.analysis.wording import SETTLED, advise, isolates_resampling, list_reasons
-from imblab.edges.figures import Row, draw_rows
-from imblab.edges.report.model import (
-    OPEN,
+from imblab.edges.figures import Figure, Row, draw_ranks, draw_rows
+from imblab.edges.report.data import STRATEGY_COLUMN, ReportData
+from imblab.edges.report.elements import (
+    MAX_OPEN_BLOCKS,
     Cell,
     Gallery,
     Line,
     Panel,
+    Picks,
     Section,
-    Source,
     Table,
-    chance,
-    diff,
-    groups,
-    header,
-    interval,
-    key,
-    minus,
-    num,
-    of,
-    slug,
-    spans,
-    words,
+    columns,
+    count_cell,
+    difference_cell,
+    file_name,
+    interval_cell,
+    p_value_cell,
+    score_cell,
+    text_cell,
+    typeset_minus,
 )
-from imblab.edges.report.model import whole as count
-from imblab.text import join_words
+from imblab.text import count_noun, format_range, join_words
 
-#: The title of the first section while evaluations are missing.
-NO_VERDICT = "No verdict yet"
-
-#: What stands behind a verdict and does not decide it.
-POSTERIOR = ("detectable", "below", "within", "above")
-#: Contrasts that are listed before anything else.
-MOST = 200
-TONES = {"better": "good", "worse": "bad", "equivalent": "even", "identical": "even"}
-#: Measures shown beside the primary, as far as the study has them.
-BESIDE = ("pr_auc", "recall", "precision", "f1", "mcc", "roc_auc", "brier")
+#: Rows of a table that comes before anything else.
+_MAX_FIRST_ROWS = 200
+#: CSS classes of verdicts.
+_TONES = {"better": "good", "worse": "bad", "equivalent": "even", "identical": "even"}
+#: Measures shown next to the primary one, as far as the study has them.
+_SECONDARY = ("pr_auc", "recall", "precision", "f1", "mcc", "roc_auc", "brier")
+#: Facts of the columns of a table, recorded with the evidence.
+_COLUMN_FACTS = ("features", "categorical", ("missing", "missing values"))
 
 
-def verdict(source: Source) -> Section:
-    """The answer, before anything else; what is missing, while that is not all there."""
-    found, whole = source.contrasts, source.completeness
-    if not whole.is_complete:
-        last = (
-            f"This page is exploratory: {source.exploratory}." if source.exploratory else f"Continue: {source.command}"
-        )
-        first = (*whole.sentences(), last, *_shifted(source))
-        return Section("verdict", NO_VERDICT, first, (_missing(source),), NO_VERDICT)
-    if found.empty:
-        return Section("verdict", "The verdict", (*whole.sentences(), *source.sentences, *_shifted(source)))
-    asked = _asked(source)
-    said = [_counted(source, group, a, b) for (a, b), group in groups(asked, "a", "b")]
-    lead = [*whole.sentences(), *_shifted(source)]
-    lead += [f"Everything on this page is exploratory: {source.exploratory}."] if source.exploratory else []
-    grids = [_grid(source, own, a, b) for (a, b), own in groups(asked, "a", "b")] if len(source.families) > 1 else []
-    table = [_contrasts(source, _settled_first(asked), "verdict", "The contrasts that decide")]
-    table = [replace(t, folded=bool(grids)) for t in table if len(asked) <= MOST]
-    sentences = tuple(minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in source.sentences)
-    todo = tuple(minus(s) for s in advise(asked, source.study, source.across))
-    return Section("verdict", "The verdict", (*lead, *said), (*grids, *table), "Verdict", sentences, todo)
+def verdict_section(data: ReportData) -> Section:
+    """Build the answer; what is missing, while the design is not complete."""
+    completeness, shifted = data.completeness, _shifted_classes(data)
+    if not completeness.is_complete:
+        last = f"This page is exploratory: {data.exploratory}." if data.exploratory else f"Continue: {data.command}"
+        lead = (*completeness.sentences(), last, *shifted)
+        return Section("verdict", "No verdict yet", lead, (_missing_table(data),), "No verdict yet")
+    lead = (*completeness.sentences(), *shifted)
+    if data.contrasts.empty:
+        return Section("verdict", "Verdict", (*completeness.sentences(), *data.sentences, *shifted))
+    primary = _primary_contrasts(data)
+    if data.exploratory:
+        lead += (f"Everything on this page is exploratory: {data.exploratory}.",)
+    pairs = [(str(a), str(b), rows) for (a, b), rows in primary.groupby(["a", "b"], sort=False)]
+    grids = [_verdict_grid(data, *pair) for pair in pairs] if len(data.families) > 1 else []
+    tables = list(grids)
+    if len(primary) <= _MAX_FIRST_ROWS:
+        table = _contrast_table(data, _settled_first(primary), "verdict", "Primary contrasts")
+        tables.append(replace(table, folded=bool(grids)))
+    sentences = [typeset_minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in data.sentences]
+    advice = [typeset_minus(s) for s in advise(primary, data.study, data.across)]
+    counts = [_count_verdicts(data, *pair) for pair in pairs]
+    return Section(
+        "verdict", "Verdict", (*lead, *counts), tuple(tables), "Verdict", tuple(sentences), tuple(advice)
+    )
 
 
-def _shifted(source: Source) -> list[str]:
-    """Learners with which no strategy leaves the classes as they are."""
-    return [f"{text[0].upper()}{text[1:]}." for text in rebalancing.notes(source.study).values()]
-
-
-def _missing(source: Source) -> Table:
-    """How many evaluations every data set, learner and strategy lacks."""
-    whole = source.completeness
-    lines = [
-        Line(key(*place), (words(", ".join(place)), count(n), count(whole.folds)))
-        for place, n in list(whole.missing.items())[:MOST]
-    ]
-    more = len(whole.missing) - len(lines)
-    note = f"{more:,} more lack evaluations." if more else ""
-    columns = header(("arm", "data set, learner, strategy"), "missing", ("asked", "of"))
-    return Table("missing", "Missing evaluations", columns, tuple(lines), note)
-
-
-def _asked(source: Source) -> pd.DataFrame:
-    """The contrasts that decide: those that a study declares, else those that isolate resampling, else all."""
-    found = source.contrasts
-    isolating = [isolates_resampling(source.study, a, b) for a, b in zip(found.a, found.b, strict=True)]
-    return found[isolating] if source.study.claims.contrasts is None and any(isolating) else found
-
-
-def _settled_first(found: pd.DataFrame) -> pd.DataFrame:
-    """Contrasts by data set and learner, those of them first in which something is settled."""
-    settled, names = found.verdict.isin(SETTLED), [found.dataset, found.learner]
-    families = {
-        "open": ~settled.groupby(names, sort=False).transform("any"),
-        "place": found.groupby(names, sort=False).ngroup(),
-    }
-    order = pd.DataFrame({**families, "own": ~settled})
-    return found.loc[order.sort_values(list(order.columns), kind="stable").index]
-
-
-def _grid(source: Source, found: pd.DataFrame, a: str, b: str) -> Table:
-    """The verdicts on one contrast at a glance: a row a data set, a column a learner."""
-    cells = {(r.dataset, r.learner): words(_glance(r), TONES.get(r.verdict, "")) for _, r in found.iterrows()}
-    lines = [
-        Line(d, (words(d), *(cells.get((d, n), words("")) for n in source.learners)), {"d": source.datasets.index(d)})
-        for d in source.datasets
-        if any((d, n) in cells for n in source.learners)
-    ]
-    columns = header(("dataset", "data set"), *source.learners)
-    return Table(slug("verdict", a, b), f"{a} − {b}", columns, tuple(lines))
-
-
-def _glance(row: pd.Series[Any]) -> str:
-    return "not tested" if math.isnan(row["mean"]) else f"{row.verdict} {diff(row['mean']).text}"
-
-
-def data_sheet(source: Source) -> Section:
-    """What the tables are."""
-    known: Mapping[str, Any] = source.facts.get("tables", {})
-    extra = ("features", "categorical", ("missing", "missing values")) if known else ()
+def data_section(data: ReportData) -> Section:
+    """Build the sheet of the data sets."""
+    facts: Mapping[str, Any] = data.facts.get("tables", {})
     lines = []
-    for dataset in source.datasets:
-        n, positives = source.census[dataset]
-        shares = (num(positives / n), num(positives / (n - positives))) if 0 < positives < n else (num(None), num(None))
-        first = next(r for r in source.rows if r.dataset == dataset)
-        cells = (words(dataset), count(n), count(positives), *shares, *_columns_of(known.get(dataset), bool(known)))
-        parts = (count(first.n_train), count(first.n_test), words(parent(source, dataset)))
-        own = {"d": source.datasets.index(dataset)}
-        lines.append(Line(dataset, (*cells, *parts, words(first.data_fingerprint[:12])), own))
-    columns = header(
-        ("dataset", "data set"),
-        "rows",
-        "positives",
-        ("share", "positive share"),
-        ("odds", "natural ratio"),
-        *extra,
-        ("n_train", "training rows, first fold"),
-        ("n_test", "test rows, first fold"),
-        ("source", "parent table"),
-        "fingerprint",
+    for dataset in data.datasets:
+        n, positives = data.census[dataset]
+        has_both = 0 < positives < n
+        first = next(row for row in data.rows if row.dataset == dataset)
+        cells = [
+            *(text_cell(dataset), count_cell(n), count_cell(positives)),
+            *(score_cell(positives / n if has_both else None), score_cell(data.natural_ratio(dataset))),
+            *(_column_facts(facts.get(dataset)) if facts else ()),
+            *(count_cell(first.n_train), count_cell(first.n_test), text_cell(_parent(data, dataset))),
+            text_cell(first.data_fingerprint[:12]),
+        ]
+        lines.append(Line(dataset, tuple(cells), data.picks(dataset)))
+    header = columns(
+        *(("dataset", "data set"), "rows", "positives", ("share", "positive share"), ("odds", "natural ratio")),
+        *(_COLUMN_FACTS if facts else ()),
+        *(("n_train", "training rows, first fold"), ("n_test", "test rows, first fold")),
+        *(("parent", "parent data set"), "fingerprint"),
     )
     lead = (
         "The rarer class is the positive one unless the study names another. Rows and positives are those that were "
-        "tested; the natural ratio is positives over negatives, before any resampling.",
+        "tested; the natural ratio is positives over negatives, before any resampling."
     )
-    return Section("data", "The data", lead, (Table("data", "Data sheet", columns, tuple(lines)),), "Data")
+    return Section("data", "Data", (lead,), (Table("data", "Data sets", header, tuple(lines)),))
 
 
-def methods_section(source: Source) -> Section:
-    """How the evidence was gathered, for a paper."""
-    return Section(
-        "methods",
-        "How it was done",
-        tuple(methods.describe_methods(source.study, source.completeness.is_complete)),
-        (),
-        "Methods",
+def methods_section(data: ReportData) -> Section:
+    """Build the paragraphs on the methods, for a paper."""
+    return Section("methods", "Methods", tuple(describe_methods(data.study, data.completeness.is_complete)))
+
+
+def scores_section(data: ReportData) -> Section:
+    """Build the scores of every strategy, with the intervals of the gains over the baselines."""
+    primary = data.study.primary
+    secondary = [m for m in _SECONDARY if m in data.summary and m != primary]
+    header = columns(
+        *("strategy", ("mean", named(primary)), "sd"),
+        *(("gain_none", "gain over none"), ("gain_none_interval", "interval")),
+        *(("gain_threshold", "gain over threshold"), ("gain_threshold_interval", "interval")),
+        *((m, named(m)) for m in secondary),
     )
-
-
-def scores(source: Source) -> Section:
-    """What every strategy scored, with the intervals of its gains."""
-    primary = source.study.primary
-    beside = [m for m in BESIDE if m in source.summary and m != primary]
-    columns = header("strategy", ("mean", named(primary)), "sd", ("gain_none", "over none"))
-    columns += header(("gain_none_interval", "interval"), ("gain_threshold", "over threshold"))
-    columns += header(("gain_threshold_interval", "interval"), *((m, named(m)) for m in beside))
-    tables: list[Table] = []
-    panels: list[Panel] = []
-    for dataset, learner in source.families:
-        own = of(source.summary, dataset, learner)
+    tables, panels = [], []
+    for dataset, learner in data.families:
+        picks = data.picks(dataset, learner)
         lines = [
-            Line(
-                key(dataset, learner, r.strategy),
-                tuple(_score_cells(r, beside)),
-                {"s": source.strategies.index(r.strategy)},
-            )
-            for _, r in own.iterrows()
+            Line("/".join(place), tuple(_score_cells(row, secondary)), {"s": data.strategies.index(place[2])})
+            for place, row in data.summary_of.items()
+            if place[:2] == (dataset, learner)
         ]
-        name = slug("scores", dataset, learner)
-        caption = f"{dataset}, {learner}"
-        folded = len(tables) >= OPEN
-        note = rebalancing.note(source.study, learner) or ""
-        tables.append(Table(name, caption, columns, tuple(lines), note, source.picks(dataset, learner), folded))
-        panels.append(Panel(_fold_scores(source, dataset, learner), source.picks(dataset, learner)))
-    level = f"{100 * (1 - source.study.claims.alpha):g} %"
-    tested = source.summary[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None)
+        name, note = file_name("scores", dataset, learner), rebalancing.note(data.study, learner) or ""
+        folded = len(tables) >= MAX_OPEN_BLOCKS
+        tables.append(Table(name, f"{dataset}, {learner}", header, tuple(lines), note, picks, folded))
+        panels.append(Panel(_draw_fold_scores(data, dataset, learner, name), picks))
     lead = (
-        f"Scores are means over {spans(list(source.summary.folds), '{:d}')} outer test folds, with the standard "
-        "deviation of folds. " + _on_gains(source, level, bool(tested)),
+        f"Scores are means over {format_range(data.summary.folds, '{:d}'.format)} outer test folds, with the standard "
+        f"deviation over folds. {_explain_gains(data)}"
     )
-    gallery = Gallery(
-        f"{named(primary)} of every fold", tuple(panels), note="A dot is the mean, a thin stroke a test fold."
-    )
-    return Section("results", "What every strategy scored", lead, (*tables, gallery), "Results")
+    note = "A dot is the mean, a thin stroke a test fold."
+    gallery = Gallery(f"{named(primary)} of every fold", tuple(panels), note=note)
+    return Section("results", "Scores by strategy", (lead,), (*tables, gallery), "Scores")
 
 
-def _on_gains(source: Source, level: str, tested: bool) -> str:
-    """How the gains over the baselines are read."""
-    if not tested:
-        return "Gains over the two baselines have no interval here, so that none of them was shown."
-    said = f"Gains over the two baselines carry their corrected {level} interval, unadjusted"
-    if not source.completeness.is_complete:
-        return f"{said}. {source.completeness.counted} are there: nothing is decided by them."
-    return f"{said}: a difference whose interval holds 0 is no difference that was shown."
-
-
-def differences(source: Source) -> Section:
-    """Every declared contrast with its interval and verdict."""
-    found = source.contrasts
-    if found.empty:
-        return Section("differences", "Paired differences", ("There is no contrast to judge.",))
-    tables: list[Table] = []
-    panels: list[Panel] = []
-    for dataset, learner in source.families:
-        own = of(found, dataset, learner)
-        if own.empty:
+def differences_section(data: ReportData) -> Section:
+    """Build every declared contrast with its interval and verdict."""
+    title, contrasts = "Paired differences", data.contrasts
+    if contrasts.empty:
+        return Section("differences", title, ("There is no contrast to judge.",))
+    tables, panels = [], []
+    for dataset, learner in data.families:
+        family = contrasts[(contrasts.dataset == dataset) & (contrasts.learner == learner)]
+        if family.empty:
             continue
-        name, caption = slug("differences", dataset, learner), f"{dataset}, {learner}"
-        table = _contrasts(source, own, name, caption, source.picks(dataset, learner))
-        tables.append(replace(table, folded=len(tables) >= OPEN))
-        if own["mean"].notna().any():
-            panels.append(Panel(_forest(source, own, dataset, learner), source.picks(dataset, learner)))
-    known = found[found["mean"].notna()]
-    said = join_words(f"{n} {_are(n)} {word}" for word, n in Counter(known.verdict).items()) or "none has a verdict"
-    lead = [
-        f"Of {len(found)} contrasts, {said}."
-        if source.completeness.is_complete
-        else f"{source.completeness.counted} are there: differences are shown, and none is tested."
+        name, picks = file_name("differences", dataset, learner), data.picks(dataset, learner)
+        table = _contrast_table(data, family, name, f"{dataset}, {learner}", picks)
+        tables.append(replace(table, folded=len(tables) >= MAX_OPEN_BLOCKS))
+        if family["mean"].notna().any():
+            panels.append(Panel(_draw_differences(data, family, dataset, learner, name), picks))
+    notes = []
+    if contrasts.rope.notna().any():
+        notes.append("The shaded strip is the region of practical equivalence.")
+    if contrasts.low.notna().any() and data.completeness.is_complete:
+        notes.append("Intervals that include 0 are not significant.")
+    gallery = Gallery("Differences and intervals", tuple(panels), note=" ".join(notes), vital=True)
+    return Section("differences", title, tuple(_count_contrasts(data)), (gallery, *tables), "Differences")
+
+
+def ranks_section(data: ReportData) -> Section:
+    """Build mean ranks over parent data sets, learner by learner."""
+    lead: tuple[str, ...]
+    if not data.completeness.is_complete:
+        lead = (f"Data sets are not compared before the design is complete: {data.completeness.counted}.",)
+    elif not data.across:
+        lead = ("All rows come from one parent data set: there are no ranks.",)
+    else:
+        lead = (
+            "Data sets with one parent are averaged first: the units are parent data sets, never folds. Strategies "
+            "under one bar do not differ significantly (Wilcoxon's signed-rank test, Holm over all pairs).",
+            *_across_notes(data),
+        )
+    panels = [
+        Panel(_draw_mean_ranks(data, item), {"l": data.learners.index(item.learner)})
+        for item in data.across
+        if len(item.rank_table) > 1 and len(item.sources) > 1
     ]
-    if len(known) < len(found):
-        lead.append(
-            f"{len(found) - len(known)} could not be compared, since an arm lacks a score: nothing is filled in."
-        )
-    reach = found.detectable.dropna()
-    if len(reach):
-        lead.append(
-            f"The smallest difference in {named(source.study.primary)} that this design could have found (80 % power) "
-            f"is {spans(list(reach))}: smaller ones may be there and go unseen."
-        )
-    note = "The shaded strip is the region of practical equivalence" if found.rope.notna().any() else ""
-    if found.low.notna().any() and source.completeness.is_complete:
-        note += f"{'; a' if note else 'A'} whisker that holds 0 shows no difference"
-    note += "." if note else ""
-    gallery = Gallery("Differences and intervals", tuple(panels), note=note, vital=True)
-    return Section("differences", "Paired differences", tuple(lead), (gallery, *tables), "Differences")
+    galleries = [Gallery("Mean ranks, 1 is best", tuple(panels))] if panels else []
+    tables = [table for item in data.across for table in _across_tables(data, item)]
+    return Section("across", "Across data sets", lead, (*galleries, *tables))
 
 
-def _contrasts(
-    source: Source, found: pd.DataFrame, name: str, caption: str, picks: dict[str, int] | None = None
+def _shifted_classes(data: ReportData) -> tuple[str, ...]:
+    """Learners with which all strategies change the balance of the classes."""
+    return tuple(f"{note[0].upper()}{note[1:]}." for note in rebalancing.notes(data.study).values())
+
+
+def _missing_table(data: ReportData) -> Table:
+    missing, folds = data.completeness.missing, count_cell(data.completeness.folds)
+    lines = [
+        Line("/".join(place), (text_cell(", ".join(place)), count_cell(n), folds))
+        for place, n in list(missing.items())[:_MAX_FIRST_ROWS]
+    ]
+    n_more = len(missing) - len(lines)
+    note = f"{n_more:,} more have missing evaluations." if n_more else ""
+    header = columns(STRATEGY_COLUMN, "missing", ("asked", "of"))
+    return Table("missing", "Missing evaluations", header, tuple(lines), note)
+
+
+def _primary_contrasts(data: ReportData) -> pd.DataFrame:
+    """The contrasts that a study declares, else those that isolate resampling, else all."""
+    contrasts = data.contrasts
+    isolating = [isolates_resampling(data.study, a, b) for a, b in zip(contrasts.a, contrasts.b, strict=True)]
+    return contrasts[isolating] if data.study.claims.contrasts is None and any(isolating) else contrasts
+
+
+def _settled_first(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Contrasts by data set and learner, families and contrasts with a settled verdict first."""
+    is_open, names = ~contrasts.verdict.isin(SETTLED), [contrasts.dataset, contrasts.learner]
+    order = pd.DataFrame(
+        {
+            "family_is_open": is_open.groupby(names, sort=False).transform("all"),
+            "family": contrasts.groupby(names, sort=False).ngroup(),
+            "is_open": is_open,
+        }
+    )
+    return contrasts.loc[order.sort_values(list(order.columns), kind="stable").index]
+
+
+def _verdict_grid(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -> Table:
+    """The verdicts on one contrast: one row per data set, one column per learner."""
+    cells = {}
+    for row in contrasts.to_dict("records"):
+        text = "not tested" if math.isnan(row["mean"]) else f"{row['verdict']} {difference_cell(row['mean']).text}"
+        cells[row["dataset"], row["learner"]] = text_cell(text, _TONES.get(row["verdict"], ""))
+    lines = [
+        Line(d, (text_cell(d), *(cells.get((d, n), text_cell("")) for n in data.learners)), data.picks(d))
+        for d in data.datasets
+        if any((d, n) in cells for n in data.learners)
+    ]
+    header = columns(("dataset", "data set"), *data.learners)
+    return Table(file_name("verdict", a, b), f"{a} − {b}", header, tuple(lines))
+
+
+def _count_verdicts(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -> str:
+    counts = join_words(f"{verdict} in {n}" for verdict, n in Counter(contrasts.verdict).items())
+    counterpart = ", its counterpart without resampling," if isolates_resampling(data.study, a, b) else ""
+    means = contrasts["mean"].dropna()
+    ends = [difference_cell(f(means)).text for f in (min, max)] if len(means) else []
+    size = f" The difference lies between {ends[0]} and {ends[1]}." if len(set(ends)) > 1 else ""
+    comparisons = count_noun(len(contrasts), "comparison")
+    return f"{a} compared with {b}{counterpart} is {counts} of {comparisons}.{size}"
+
+
+def _column_facts(facts: Mapping[str, Any] | None) -> Sequence[Cell]:
+    if facts is None:
+        return [text_cell("")] * len(_COLUMN_FACTS)
+    counts = facts["features"], len(facts["categorical"]), sum(facts["missing"].values())
+    return [count_cell(n) for n in counts]
+
+
+def _parent(data: ReportData, dataset: str) -> str:
+    facts = data.facts.get("tables", {}).get(dataset, {})
+    return str(facts.get("source") or data.study.datasets.get(dataset, {}).get("parent") or "")
+
+
+def _score_cells(row: Mapping[str, Any], secondary: Sequence[str]) -> list[Cell]:
+    cells = [text_cell(row["strategy"]), score_cell(row["mean"]), score_cell(row["sd"])]
+    for baseline in ("none", "threshold"):
+        cells.append(difference_cell(row[f"gain_{baseline}"]))
+        cells.append(interval_cell(row[f"gain_{baseline}_low"], row[f"gain_{baseline}_high"]))
+    return [*cells, *(score_cell(row[m]) for m in secondary)]
+
+
+def _explain_gains(data: ReportData) -> str:
+    if not data.summary[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None):
+        return "Gains over the two baselines have no interval here, so that none was demonstrated."
+    text = f"Gains over the two baselines have their corrected {percent(data.study)} interval, unadjusted"
+    if not data.completeness.is_complete:
+        return f"{text}. There are {data.completeness.counted}: these intervals decide nothing."
+    return f"{text}; intervals that include 0 are not significant."
+
+
+def _draw_fold_scores(data: ReportData, dataset: str, learner: str, name: str) -> Figure:
+    primary = data.study.primary
+    rows = []
+    for strategy in (s for s in data.strategies if (dataset, learner, s) in data.rows_of):
+        scores = [row.scores.get(primary) for row in data.rows_of[dataset, learner, strategy] if row.status == "ok"]
+        values = [float(score) for score in scores if score is not None]
+        mean = float(pd.Series(values, dtype=float).mean())
+        rows.append(Row(strategy, strategy, mean, strokes=tuple(values)))
+    description = f"Mean and folds of {named(primary)} for {len(rows)} strategies on {dataset} with {learner}."
+    return draw_rows(name, f"{dataset}, {learner}", description, rows, data.strategies, named(primary))
+
+
+def _draw_differences(data: ReportData, family: pd.DataFrame, dataset: str, learner: str, name: str) -> Figure:
+    measure = data.primary_label
+    rows = [
+        Row(f"{r.a} − {r.b}", r.a if r.a in data.strategies else data.strategies[0], r.mean, r.low, r.high)
+        for r in family[["a", "b", "mean", "low", "high"]].itertuples(index=False)
+        if not math.isnan(r.mean)
+    ]
+    description = f"Differences in {measure} with their intervals on {dataset} with {learner}."
+    x_label, region = f"difference in {measure}", float(family.rope.iloc[0])
+    return draw_rows(name, f"{dataset}, {learner}", description, rows, data.strategies, x_label, 0.0, region)
+
+
+def _count_contrasts(data: ReportData) -> list[str]:
+    contrasts = data.contrasts
+    compared = contrasts[contrasts["mean"].notna()]
+    counts = join_words(f"{n} {'is' if n == 1 else 'are'} {verdict}" for verdict, n in Counter(compared.verdict).items())
+    sentences = [
+        f"Of {count_noun(len(contrasts), 'contrast')}, {counts or 'none has a verdict'}."
+        if data.completeness.is_complete
+        else f"There are {data.completeness.counted}: differences are shown without a test."
+    ]
+    if len(compared) < len(contrasts):
+        sentences.append(
+            f"{len(contrasts) - len(compared)} could not be compared, since a strategy has no score in some folds: "
+            "missing scores are never imputed."
+        )
+    detectable = contrasts.detectable.dropna()
+    if len(detectable):
+        sentences.append(
+            f"The smallest difference in {data.primary_label} that this design detects with 80 % power is "
+            f"{format_range(detectable)}; smaller ones may go undetected."
+        )
+    return sentences
+
+
+def _contrast_table(
+    data: ReportData, contrasts: pd.DataFrame, name: str, caption: str, picks: Picks | None = None
 ) -> Table:
-    """Contrasts as a table; probabilities of the posterior stand beside the verdict where there are any."""
-    columns = header("contrast", "verdict", ("mean", "difference"), ("low", "from"), ("high", "to"), "p")
-    columns += header(
-        ("p_holm", "Holm p"), "detectable", ("below", "P(below)"), ("within", "P(within)"), ("above", "P(above)")
+    """Contrasts with tests and posterior; without ``picks`` of the table, its rows name data set and learner."""
+    header = columns(
+        *("contrast", "verdict", ("mean", "difference"), ("low", "from"), ("high", "to"), "p", ("p_holm", "Holm p")),
+        *("detectable", ("below", "P(below)"), ("within", "P(within)"), ("above", "P(above)")),
     )
     lines = []
-    for _, r in found.iterrows():
-        where = f"{r.dataset}, {r.learner}: " if picks is None else ""
-        numbers = (diff(r["mean"]), diff(r.low), diff(r.high), chance(r.p), chance(r.p_holm))
-        said = words(r.verdict, TONES.get(r.verdict, ""))
-        cells = (words(f"{where}{r.a} − {r.b}"), said, *numbers, *(num(r[n]) for n in POSTERIOR))
-        own = {"s": source.strategies.index(r.a)} if r.a in source.strategies else {}
-        own |= source.picks(r.dataset, r.learner) if picks is None else {}
-        lines.append(Line(key(r.dataset, r.learner, f"{r.a} - {r.b}"), tuple(cells), own))
-    return Table(name, caption, columns, tuple(lines), _why(source, found), picks or {})
+    for row in contrasts.to_dict("records"):
+        dataset, learner, pair = row["dataset"], row["learner"], f"{row['a']} − {row['b']}"
+        line_picks = {"s": data.strategies.index(row["a"])} if row["a"] in data.strategies else {}
+        if picks is None:
+            pair = f"{dataset}, {learner}: {pair}"
+            line_picks |= data.picks(dataset, learner)
+        cells = (
+            *(text_cell(pair), text_cell(row["verdict"], _TONES.get(row["verdict"], ""))),
+            *(difference_cell(row[n]) for n in ("mean", "low", "high")),
+            *(p_value_cell(row[n]) for n in ("p", "p_holm")),
+            *(score_cell(row[n]) for n in ("detectable", "below", "within", "above")),
+        )
+        lines.append(Line(f"{dataset}/{learner}/{row['a']} - {row['b']}", cells, line_picks))
+    shifted = [rebalancing.note(data.study, learner) for learner in dict.fromkeys(contrasts.learner)]
+    note = "; ".join([*list_reasons(contrasts), *(text for text in shifted if text)])
+    return Table(name, caption, header, tuple(lines), typeset_minus(note), picks or {})
 
 
-def _why(source: Source, found: pd.DataFrame) -> str:
-    """The reasons that are more than a p-value, and what is known of the baseline."""
-    shifted = [rebalancing.note(source.study, name) for name in dict.fromkeys(found.learner)]
-    return minus("; ".join([*list_reasons(found), *(text for text in shifted if text)]))
+def _across_notes(data: ReportData) -> list[str]:
+    learners: dict[str, list[str]] = {}
+    for item in data.across:
+        for note in item.notes:
+            learners.setdefault(note, []).append(item.learner)
+    return [f"{join_words(names)}: {note}." for note, names in learners.items()]
 
 
-def _columns_of(facts: Mapping[str, Any] | None, known: bool) -> tuple[Cell, ...]:
-    """What the evidence recorded of the columns of a table; nothing where it recorded no table."""
-    if facts is None:
-        return (words(""),) * 3 if known else ()
-    return count(facts["features"]), count(len(facts["categorical"])), count(sum(facts["missing"].values()))
-
-
-def _score_cells(row: pd.Series[Any], beside: list[str]) -> list[Cell]:
-    found = [words(row.strategy), num(row["mean"]), num(row.sd)]
-    for base in ("none", "threshold"):
-        found += [diff(row[f"gain_{base}"]), interval(row[f"gain_{base}_low"], row[f"gain_{base}_high"])]
-    return [*found, *(num(row[m]) for m in beside)]
-
-
-def _fold_scores(source: Source, dataset: str, learner: str) -> Any:
-    primary, frame = source.study.primary, source.frame
-    own = of(frame, dataset, learner)
-    given = []
-    for strategy in (s for s in source.strategies if s in set(own.strategy)):
-        values = own[(own.strategy == strategy) & (own.status == "ok")][primary].dropna()
-        mean = float(values.mean()) if len(values) else math.nan
-        given.append(Row(strategy, strategy, mean, strokes=tuple(values)))
-    said = f"Mean and folds of {named(primary)} for {len(given)} strategies on {dataset} with {learner}."
-    name = slug("scores", dataset, learner)
-    return draw_rows(name, f"{dataset}, {learner}", said, given, source.strategies, named(primary))
-
-
-def _forest(source: Source, own: pd.DataFrame, dataset: str, learner: str) -> Any:
-    primary = source.study.primary
-    given = [
-        Row(f"{r.a} − {r.b}", r.a if r.a in source.strategies else source.strategies[0], r["mean"], r.low, r.high)
-        for _, r in own[own["mean"].notna()].iterrows()
-    ]
-    said = f"Differences in {named(primary)} with their intervals on {dataset} with {learner}."
-    region = float(own.rope.iloc[0])
-    name = slug("differences", dataset, learner)
-    label = f"difference in {named(primary)}"
-    return draw_rows(name, f"{dataset}, {learner}", said, given, source.strategies, label, 0.0, region)
-
-
-def _counted(source: Source, group: pd.DataFrame, a: str, b: str) -> str:
-    said = join_words(f"{w} in {n}" for w, n in Counter(group.verdict).items())
-    where = "comparison" if len(group) == 1 else "comparisons"
-    equal = ", its equal without resampling," if isolates_resampling(source.study, a, b) else ""
-    what = f"{a} against {b}{equal}"
-    means = group["mean"].dropna()
-    size = (
-        f" The difference lies between {diff(means.min()).text} and {diff(means.max()).text}."
-        if len({diff(m).text for m in means}) > 1
-        else ""
+def _draw_mean_ranks(data: ReportData, across: Across) -> Figure:
+    ranks = list(zip(across.rank_table.strategy, across.rank_table.mean_rank, strict=True))
+    n_parents = len(across.sources)
+    bars = "with bars over strategies that do not differ significantly" if across.friedman else "without a test"
+    description = (
+        f"Mean ranks of {len(ranks)} strategies over {n_parents} parent data sets with {across.learner}, {bars}."
     )
-    return f"{what} is {said} of {len(group)} {where}.{size}"
+    title = f"{across.learner}: mean rank over {n_parents} parent data sets"
+    return draw_ranks(file_name("ranks", across.learner), title, description, ranks, across.cliques, data.strategies)
 
 
-def parent(source: Source, dataset: str) -> str:
-    """The parent table of a data set; empty where nobody named one."""
-    facts = source.facts.get("tables", {}).get(dataset, {})
-    return str(facts.get("source") or source.study.datasets.get(dataset, {}).get("parent") or "")
+def _across_tables(data: ReportData, across: Across) -> list[Table]:
+    learner, picks = across.learner, {"l": data.learners.index(across.learner)}
+    lines = [
+        Line(
+            f"{learner}/{row['strategy']}",
+            (text_cell(row["strategy"]), score_cell(row["mean_rank"]), score_cell(row["mean"])),
+            {"s": data.strategies.index(row["strategy"])},
+        )
+        for row in across.rank_table.to_dict("records")
+    ]
+    header = columns("strategy", ("mean_rank", "mean rank"), ("mean", f"mean {named(across.measure)}"))
+    name, caption = file_name("ranks", learner), f"{learner}: mean ranks"
+    tables = [Table(name, caption, header, tuple(lines), _describe_friedman(across), picks)]
+    lines = []
+    for row in across.contrasts.to_dict("records"):
+        cells = (
+            text_cell(f"{row['a']} − {row['b']}"),
+            *(count_cell(row[n]) for n in ("sources", "wins", "ties", "losses")),
+            *(difference_cell(row[n]) for n in ("mean", "median")),
+            *(p_value_cell(row[n]) for n in ("p", "p_holm")),
+            text_cell(row["verdict"], _TONES.get(row["verdict"], "")),
+        )
+        lines.append(Line(f"{learner}/{row['a']} - {row['b']}", cells))
+    header = columns(
+        *("contrast", ("parents", "parent data sets"), "wins", "ties", "losses"),
+        *(("mean", "mean difference"), "median", "p", ("p_holm", "Holm p"), "verdict"),
+    )
+    name, caption = file_name("across", learner), f"{learner}: wins over parent data sets"
+    return [*tables, Table(name, caption, header, tuple(lines), "", picks)] if lines else tables
 
 
-def _are(n: int) -> str:
-    return "is" if n == 1 else "are"
+def _describe_friedman(across: Across) -> str:
+    f = across.friedman
+    if f is None:
+        return ""
+    return (
+        f"Friedman {f.corrected:.2f} with tie correction, p {p_value_cell(f.corrected_p).text} ({f.statistic:.2f} "
+        f"without); Iman-Davenport F {f.f:.2f}, p {p_value_cell(f.f_p).text}."
+    )

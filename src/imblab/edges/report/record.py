@@ -1,4 +1,4 @@
-"""What went wrong, what was checked, what it cost, and what makes it again."""
+"""The last sections: failures, leakage checks, cost, reproduction."""
 
 from __future__ import annotations
 
@@ -6,118 +6,137 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator
 
-from imblab.analysis import text_tables as wording
-from imblab.analysis.methods import named
-from imblab.edges.report.model import Line, Section, Source, Table, diff, groups, header, key, minus, num, whole, words
-from imblab.text import format_duration, join_words
-
-#: A ROC-AUC that says rather that the answer was known.
-TOO_GOOD = 0.9999
-ARM = ("dataset", "learner", "strategy")
-Check = tuple[str, str, bool]
-RETRY = (
-    "Once its cause is mended, a failed evaluation is tried again by running the study with runner.retry_failed=true."
+from imblab.analysis.text_tables import list_remarks
+from imblab.edges.report.data import ReportData, strategy_table
+from imblab.edges.report.elements import (
+    Line,
+    Section,
+    Table,
+    columns,
+    count_cell,
+    difference_cell,
+    score_cell,
+    text_cell,
+    typeset_minus,
 )
+from imblab.result import Evaluation
+from imblab.text import count_noun, format_duration, join_words
+
+#: A ROC-AUC that suggests that a column contains the answer.
+_SUSPICIOUS_ROC_AUC = 0.9999
+#: A check, its outcome in words, whether it passed.
+Check = tuple[str, str, bool]
+_RETRY = "Once its cause is fixed, a failed evaluation is repeated by a run of the study with runner.retry_failed=true."
 
 
-def failures(source: Source) -> Section:
-    """Cells without an answer, and what a reader should know of the others."""
-    lost = source.frame[source.frame.status != "ok"].fillna({"error": "no reason recorded"})
+def failures_section(data: ReportData) -> Section:
+    """Build the evaluations without scores, and remarks on all others."""
+    without_scores = [row for row in data.rows if row.status != "ok"]
+    groups: dict[tuple[str, str, str, str], list[Evaluation]] = {}
+    for row in without_scores:
+        reason = row.error or "no reason recorded"
+        groups.setdefault((row.dataset, row.strategy, row.status, reason), []).append(row)
     lines = []
-    for i, ((d, s, status, why), own) in enumerate(groups(lost, "dataset", "strategy", "status", "error")):
-        learners = words(join_words(dict.fromkeys(own.learner)))
-        cells = (learners, words(status, "bad" if status == "failed" else ""), whole(len(own)), words(why))
-        picks = {"d": source.datasets.index(d), "s": source.strategies.index(s)}
-        lines.append(Line(key(d, s, status, str(i)), (words(f"{d}, {s}"), *cells), picks))
-    columns = header(("arm", "data set, strategy"), "learners", "status", "cells", "why")
-    tables = [Table("failures", "Cells without an answer", columns, tuple(lines))]
-    said = [
-        Line(key(d, n, str(i)), (words(f"{d}, {n}"), words(minus(remark))), source.picks(d, n))
-        for (d, n), own in groups(source.summary, "dataset", "learner")
-        for i, remark in enumerate(wording.list_remarks(own))
-    ]
-    remarks = Table("remarks", "Remarks", header("family", "remark"), tuple(said))
-    lead = [f"{len(source.frame) - len(lost)} of {len(source.frame)} cells have an answer."]
-    lead += [] if source.completeness.is_complete else [f"{source.completeness.counted} are there."]
-    lead += ["The others are left out by name and never imputed."] if lines else []
-    lead += [RETRY] if (lost.status == "failed").any() else []
-    kept = tuple(t for t in (*tables, remarks) if t.lines)
-    return Section("failures", "Failures, and what did not apply", tuple(lead), kept, "Failures")
-
-
-def audit(source: Source) -> Section:
-    """What can be checked of leakage from the record."""
-    checked = [*_splits(source), *_received(source)]
-    lines = [Line(name, (words(name), words(found, "good" if good else "bad"))) for name, found, good in checked]
-    lines += [
-        Line(key(dataset, str(i)), (words(dataset), words(said)), {"d": source.datasets.index(dataset)})
-        for dataset in source.datasets
-        for i, said in enumerate(source.facts.get("tables", {}).get(dataset, {}).get("cautions", ()))
-    ]
-    lead = (
-        "Samplers, scalers and encoders are fitted on training rows inside each fold by the one kernel that all "
-        "strategies "
-        "share. What the record allows to check again is checked here.",
-    )
-    table = Table("audit", "Checks and cautions", header("check", "found"), tuple(lines))
-    return Section("audit", "Leak audit", lead, (table,), "Leak audit")
-
-
-def cost(source: Source) -> Section:
-    """Seconds, fits, and the gain that they bought."""
-    lines = []
-    for _, r in source.summary.iterrows():
-        # Seconds of an arm whose fits were all there already are seconds of looking up.
-        rate = r.gain_none / r.seconds if r.seconds > 0 and r.spared < r.fits else math.nan
-        counts = (whole(r.candidates), whole(r.fits), whole(r.spared))
-        numbers = (num(r.seconds), *counts, diff(r.gain_none), diff(rate))
-        lines.append(source.line((r.dataset, r.learner, r.strategy), *numbers))
-    gain = ("gain", f"{named(source.study.primary)} over none")
-    columns = header("arm", "seconds", "candidates", "fits", "spared", gain, ("rate", "gain per second"))
-    total, fits, spared = (source.summary[c].sum() for c in ("seconds", "fits", "spared"))
-    lead = (
-        f"All cells took {format_duration(float(total))} of wall time and rest on {int(fits)} fits, {int(spared)} of "
-        "which were there already: shared by strategies, or made by an earlier run.",
-        "A fit that several strategies share is timed where it was made first, so that seconds depend on the order; "
-        "the number of fits does not. An arm that made no fit itself has no gain per second.",
-    )
-    return Section("cost", "What it cost", lead, (Table("cost", "Cost and gain", columns, tuple(lines)),), "Cost")
-
-
-def origin(source: Source) -> Section:
-    """Versions, hashes, and the command that makes the study again."""
-    versions = source.facts.get("versions", {})
-    lines = [Line(f"how/{n}", (words(n), words(v))) for n, v in _how(source)]
-    lines += [Line(f"version/{n}", (words(n), words(versions[n]))) for n in sorted(versions)]
-    lines += [Line(f"sha256/{n}", (words(f"sha256 of {n}"), words(h))) for n, h in source.hashes.items()]
-    for dataset in source.datasets:
-        own = [r for r in source.rows if r.dataset == dataset]
-        splits = dict.fromkeys(r.split_fingerprint for r in own)
-        lines.append(Line(f"data/{dataset}", (words(f"table {dataset}"), words(own[0].data_fingerprint))))
-        lines.append(
-            Line(
-                f"splits/{dataset}",
-                (words(f"outer splits of {dataset}"), words(f"{len(splits)} splits, {_digest(splits)}")),
-            )
+    for i, ((dataset, strategy, status, reason), rows) in enumerate(groups.items()):
+        learners = join_words(dict.fromkeys(row.learner for row in rows))
+        cells = (
+            *(text_cell(f"{dataset}, {strategy}"), text_cell(learners)),
+            *(text_cell(status, "bad" if status == "failed" else ""), count_cell(len(rows)), text_cell(reason)),
         )
+        picks = {"d": data.datasets.index(dataset), "s": data.strategies.index(strategy)}
+        lines.append(Line(f"{dataset}/{strategy}/{status}/{i}", cells, picks))
+    header = columns(("strategy", "data set, strategy"), "learners", "status", ("cells", "evaluations"), "reason")
+    tables = [Table("failures", "Evaluations without scores", header, tuple(lines)), _remark_table(data)]
+    lead = [f"{len(data.rows) - len(without_scores):,} of {count_noun(len(data.rows), 'evaluation')} have scores."]
+    lead += [] if data.completeness.is_complete else [f"The design is incomplete: {data.completeness.counted}."]
+    lead += ["The others are listed here and never imputed."] if without_scores else []
+    lead += [_RETRY] if any(row.status == "failed" for row in without_scores) else []
+    title = "Failures and inapplicable strategies"
+    return Section("failures", title, tuple(lead), tuple(t for t in tables if t.lines), "Failures")
+
+
+def leakage_section(data: ReportData) -> Section:
+    """Build the checks on leakage that the record allows."""
+    checks = [*_check_splits(data), *_check_rows(data)]
+    lines = [Line(name, (text_cell(name), text_cell(words, "good" if passed else "bad"))) for name, words, passed in checks]
+    tables = data.facts.get("tables", {})
+    for dataset in data.datasets:
+        for i, caution in enumerate(tables.get(dataset, {}).get("cautions", ())):
+            lines.append(Line(f"{dataset}/{i}", (text_cell(dataset), text_cell(caution)), data.picks(dataset)))
+    lead = (
+        "Samplers, scalers and encoders are fitted on training rows inside each fold, by the same code for all "
+        "strategies. These checks repeat what the record allows."
+    )
+    table = Table("audit", "Checks and cautions", columns("check", "outcome"), tuple(lines))
+    return Section("audit", "Leakage checks", (lead,), (table,))
+
+
+def cost_section(data: ReportData) -> Section:
+    """Build seconds, fits, and the gain per second."""
+    lines = []
+    for place, row in data.summary_of.items():
+        # Where all fits were reused, the seconds are those of looking them up.
+        has_fitted = row["seconds"] > 0 and row["spared"] < row["fits"]
+        rate = row["gain_none"] / row["seconds"] if has_fitted else math.nan
+        counts = (count_cell(row[n]) for n in ("candidates", "fits", "spared"))
+        gains = difference_cell(row["gain_none"]), difference_cell(rate)
+        lines.append(data.line(place, score_cell(row["seconds"]), *counts, *gains))
+    header = columns(
+        *("seconds", "candidates", "fits", ("reused", "fits reused")),
+        *(("gain", f"gain in {data.primary_label} over none"), ("rate", "gain per second")),
+    )
+    seconds, fits, reused = (data.summary[n].sum() for n in ("seconds", "fits", "spared"))
+    lead = (
+        f"All evaluations took {format_duration(float(seconds))} of computing time and rest on "
+        f"{count_noun(int(fits), 'fit')}, of which {int(reused):,} were reused: shared by strategies, or from an "
+        "earlier run.",
+        "A fit that several strategies share is timed once, for the strategy that came first: seconds depend on the "
+        "order, the number of fits does not. A strategy whose fits were all reused has no gain per second.",
+    )
+    return Section("cost", "Cost", lead, (strategy_table("cost", "Cost and gain", header, lines),))
+
+
+def reproduction_section(data: ReportData) -> Section:
+    """Build the command that makes the study again, versions and fingerprints."""
+    versions = data.facts.get("versions", {})
+    facts = {f"how/{name}": (name, text) for name, text in _environment(data)}
+    facts |= {f"version/{name}": (name, versions[name]) for name in sorted(versions)}
+    facts |= {f"sha256/{name}": (f"sha256 of {name}", digest) for name, digest in data.hashes.items()}
+    for dataset in data.datasets:
+        rows = [row for row in data.rows if row.dataset == dataset]
+        splits = dict.fromkeys(row.split_fingerprint for row in rows)
+        facts[f"data/{dataset}"] = (f"table {dataset}", rows[0].data_fingerprint)
+        facts[f"splits/{dataset}"] = (f"outer splits of {dataset}", f"{len(splits)} splits, {_digest(splits)}")
+    lines = [Line(key, (text_cell(name), text_cell(value))) for key, (name, value) in facts.items()]
     lead = [
-        f"{source.command} asks the same question with seed {source.study.seed}; with the same versions it gives "
-        "the same rows, bit for bit, and skips those that are there. From an empty folder it makes them all.",
+        f"{data.command} asks the same question with seed {data.study.seed}; with the same versions it gives the same "
+        "evaluations, bit for bit, and keeps those that are there. In an empty folder it makes all of them.",
     ]
-    lead += [] if versions else ["Versions are recorded with evidence.parquet, which is not here."]
-    table = Table("origin", "Versions and fingerprints", header("what", "value"), tuple(lines))
-    return Section("origin", "Reproduce: command, environment, hashes", tuple(lead), (table,), "Reproduce")
+    lead += [] if versions else ["Versions are recorded with evidence.parquet, which is missing."]
+    table = Table("origin", "Versions and fingerprints", columns("what", "value"), tuple(lines))
+    title = "Reproduction: command, environment, hashes"
+    return Section("origin", title, tuple(lead), (table,), "Reproduction")
 
 
-def _how(source: Source) -> Iterator[tuple[str, str]]:
-    """The command, and where the code was that gathered the evidence."""
-    git = source.facts.get("git", {})
-    yield "command", source.command
-    yield "system", source.facts.get("system") or "not recorded"
-    yield "git commit", git.get("git.commit") or "not recorded: no git tree, or an evidence of before"
+def _remark_table(data: ReportData) -> Table:
+    lines = []
+    for (dataset, learner), rows in data.summary.groupby(["dataset", "learner"], sort=False):
+        for i, remark in enumerate(list_remarks(rows)):
+            cells = text_cell(f"{dataset}, {learner}"), text_cell(typeset_minus(remark))
+            lines.append(Line(f"{dataset}/{learner}/{i}", cells, data.picks(str(dataset), str(learner))))
+    header = columns(("family", "data set, learner"), "remark")
+    return Table("remarks", "Remarks", header, tuple(lines))
+
+
+def _environment(data: ReportData) -> Iterator[tuple[str, str]]:
+    """The command, and the state of the code that wrote the evidence."""
+    git = data.facts.get("git", {})
+    yield "command", data.command
+    yield "system", data.facts.get("system") or "not recorded"
+    yield "git commit", git.get("git.commit") or "not recorded: no git tree, or an older evidence file"
     if "git.dirty" in git:
-        changed = f"changes that are not committed, sha256 of the diff {git.get('git.diff_sha256', 'none: new files')}"
-        yield "git tree", changed if git["git.dirty"] == "true" else "clean, results aside"
+        diff = git.get("git.diff_sha256", "none: new files")
+        yield "git tree", f"uncommitted changes, sha256 of the diff {diff}" if git["git.dirty"] == "true" else "clean"
 
 
 def _digest(fingerprints: Iterable[str]) -> str:
@@ -125,29 +144,32 @@ def _digest(fingerprints: Iterable[str]) -> str:
     return hashlib.sha256(" ".join(sorted(fingerprints)).encode()).hexdigest()[:16]
 
 
-def _splits(source: Source) -> Iterator[Check]:
+def _check_splits(data: ReportData) -> Iterator[Check]:
     """Whether all were tested on the same rows of the same tables."""
-    frame = source.frame
-    splits = frame.drop_duplicates(["dataset", "repeat", "fold", "split_fingerprint"])
-    places = frame.drop_duplicates(["dataset", "repeat", "fold"])
-    said = f"{len(splits)} outer splits for {len(places)} folds"
-    yield "Every strategy and learner was tested on the same rows.", said, len(splits) == len(places)
-    tables = {(r.dataset, r.data_fingerprint) for r in source.rows}
-    said = f"{len(tables)} fingerprints for {len(source.datasets)} data sets"
-    yield "All rows of a data set rest on one and the same table.", said, len(tables) == len(source.datasets)
-    ok = frame[frame.status == "ok"].drop_duplicates(["dataset", "repeat", "fold"])
-    tested = ok.groupby(["dataset", "repeat"]).n_test.sum().groupby("dataset").nunique()
-    alike = int((tested == 1).sum())
-    yield "Every repeat tested the same number of rows.", f"{alike} of {len(tested)} data sets", alike == len(tested)
+    folds = {(row.dataset, row.repeat, row.fold) for row in data.rows}
+    splits = {(row.dataset, row.repeat, row.fold, row.split_fingerprint) for row in data.rows}
+    words = f"{len(splits)} outer splits for {len(folds)} folds"
+    yield "Every strategy and learner was tested on the same rows.", words, len(splits) == len(folds)
+    tables = {(row.dataset, row.data_fingerprint) for row in data.rows}
+    words = f"{len(tables)} fingerprints for {len(data.datasets)} data sets"
+    yield "All evaluations of a data set use the same table.", words, len(tables) == len(data.datasets)
+    tested = {(row.dataset, row.repeat, row.fold): row.n_test for row in reversed(data.rows) if row.status == "ok"}
+    sums: dict[str, dict[int, int]] = {}
+    for (dataset, repeat, _), n_test in tested.items():
+        by_repeat = sums.setdefault(dataset, {})
+        by_repeat[repeat] = by_repeat.get(repeat, 0) + n_test
+    n_equal = sum(len(set(by_repeat.values())) == 1 for by_repeat in sums.values())
+    words = f"{n_equal} of {len(sums)} data sets"
+    yield "Every repeat tested the same number of rows.", words, n_equal == len(sums)
 
 
-def _received(source: Source) -> Iterator[Check]:
-    """Whether learners received their training part, and no score knows the answer."""
-    scored = [r for r in source.rows if r.status == "ok"]
-    plain = [r for r in scored if r.reached and "sampler" not in r.reached]
-    all_rows = sum(r.reached["negative"] + r.reached["positive"] == r.n_train for r in plain)
-    said = f"{all_rows} of {len(plain)} cells"
-    yield "Without a sampler a learner received its training part, no row more or less.", said, all_rows == len(plain)
-    too_good = sum((r.scores.get("roc_auc") or 0.0) >= TOO_GOOD for r in scored)
-    said = f"{too_good} of {len(scored)} cells with a ROC-AUC of {TOO_GOOD} or more"
-    yield "No score is too good to be true.", said, too_good == 0
+def _check_rows(data: ReportData) -> Iterator[Check]:
+    """Whether learners received their training part, and no score suggests that the answer was known."""
+    scored = [row for row in data.rows if row.status == "ok"]
+    unsampled = [row for row in scored if row.reached and "sampler" not in row.reached]
+    n_full = sum(row.reached["negative"] + row.reached["positive"] == row.n_train for row in unsampled)
+    words = f"{n_full} of {len(unsampled)} evaluations"
+    yield "Without a sampler a learner received exactly its training rows.", words, n_full == len(unsampled)
+    n_suspicious = sum((row.scores.get("roc_auc") or 0.0) >= _SUSPICIOUS_ROC_AUC for row in scored)
+    words = f"{n_suspicious} of {len(scored)} evaluations with a ROC-AUC of {_SUSPICIOUS_ROC_AUC} or more"
+    yield "No score is suspiciously high.", words, n_suspicious == 0

@@ -82,12 +82,12 @@ const few = () => document.body.classList.toggle("few", boxes.filter(box => box.
 boxes.forEach(box => box.addEventListener("change", few));
 few();
 
-// The cut moves in the figures in sight; the others follow when they come into it.
-let cut = null;
+// A moved threshold is shown in the visible figures; others follow when they become visible.
+let threshold = null;
 const seen = new Set();
 const follow = svg => {
   const found = of(svg);
-  found.show(found.x.at(cut));
+  found.show(found.x.at(threshold));
 };
 const watch = new IntersectionObserver(entries => {
   for (const {target, isIntersecting} of entries) {
@@ -95,15 +95,15 @@ const watch = new IntersectionObserver(entries => {
     if (isIntersecting) follow(target);
   }
 }, {rootMargin: "200px"});
-for (const box of document.querySelectorAll(".cut")) {
+for (const box of document.querySelectorAll(".threshold")) {
   const input = box.querySelector("input"), out = box.querySelector("output");
   const move = () => {
-    cut = Number(input.value);
-    out.textContent = cut.toFixed(2);
+    threshold = Number(input.value);
+    out.textContent = threshold.toFixed(2);
     seen.forEach(follow);
   };
   box.hidden = false;
   input.addEventListener("input", move);
   move();
 }
-if (cut !== null) document.querySelectorAll("svg.f[data-cut]").forEach(svg => watch.observe(svg));
+if (threshold !== null) document.querySelectorAll("svg.f[data-threshold]").forEach(svg => watch.observe(svg));

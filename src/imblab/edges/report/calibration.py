@@ -1,0 +1,288 @@
+"""Calibration of the predicted probabilities, their prior correction, and over-balancing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from imblab.analysis import tuning
+from imblab.analysis.methods import named
+from imblab.edges.figures import Axes, Curve, Figure, Marks, Row, Scale, draw_curves, draw_rows
+from imblab.edges.figures import place_in_plot, scale_around
+from imblab.edges.report.data import MISSING_EVIDENCE, Family, Place, ReportData, strategy_table
+from imblab.edges.report.elements import (
+    MAX_OPEN_BLOCKS,
+    Gallery,
+    Panel,
+    Section,
+    Table,
+    columns,
+    file_name,
+    score_cell,
+    text_cell,
+)
+from imblab.study import Learner, Strategy
+from imblab.text import format_range, join_words
+
+Statistics = Mapping[Place, Mapping[str, float]]
+_PROBABILITY_RATIO = "mean probability / prevalence"
+#: Statistics of calibration and their labels.
+_STATISTICS = {
+    **{"brier": "Brier", "brier_skill": "Brier skill", "log_loss": "log loss", "ece": "ECE", "slope": "slope"},
+    **{"intercept": "intercept", "observed_expected": "observed / expected", "mean_risk_ratio": _PROBABILITY_RATIO},
+}
+#: Statistics that prior correction changes.
+_CORRECTED = ("brier", "log_loss", "mean_risk_ratio")
+
+
+def calibration_section(data: ReportData) -> Section:
+    """Build calibration plots and statistics, before and after prior correction."""
+    title = "Calibration of the predicted probabilities"
+    if data.evidence is None:
+        return Section("calibration", title, (MISSING_EVIDENCE,), (), "Calibration")
+    before, after = (data.evidence_index.statistics_of(kind) for kind in ("calibration", "prior"))
+    sentences, corrected = _prior_correction(data, before, after)
+    lead = (
+        "The test predictions of each repeat are pooled and divided into ten bins of equal size; dots on the diagonal "
+        "mean that the observed shares equal the predicted probabilities. Axes are on a square-root scale, since most "
+        "rows have small probabilities.",
+        "Resampling and weights change the prevalence that the learner sees: its probabilities then tend to be too "
+        "high.",
+        *sentences,
+    )
+    panels = [panel for panel in (_draw_reliability(data, family) for family in data.families) if panel]
+    heading = "Observed share against predicted probability"
+    note = "Above the diagonal: probabilities too low. Below: too high."
+    blocks = (Gallery(heading, tuple(panels), True, note=note), _statistics_table(data, before), *corrected)
+    return Section("calibration", title, lead, blocks, "Calibration")
+
+
+def balance_section(data: ReportData) -> Section:
+    """Build recall, precision and probabilities against the ratio that the learner received."""
+    ratios = {place: tuning.received(data.rows_of[place]) for place in data.places()}
+    excess = _one_statistic(data, "calibration", "mean_risk_ratio")
+    nearer = _one_statistic(data, "synthetic", "nearer_to_majority")
+    lines = []
+    for place, ratio in ratios.items():
+        row = data.summary_of[place]
+        scores = [score_cell(row[m]) if m in row else text_cell("") for m in ("recall", "precision")]
+        cells = score_cell(ratio), *scores, score_cell(excess.get(place)), score_cell(nearer.get(place))
+        lines.append(data.line(place, *cells))
+    header = columns(
+        *(("received", "ratio received"), "recall", "precision", ("risk", _PROBABILITY_RATIO)),
+        ("nearer", "synthetic rows nearer to the majority"),
+    )
+    table = strategy_table("balance", "Ratio received, and its effects", header, lines)
+    blocks: list[Gallery] = []
+    for measure in ("recall", "precision"):
+        if measure in data.summary:
+            values = {place: float(row[measure]) for place, row in data.summary_of.items()}
+            blocks.append(_balance_gallery(data, ratios, values, measure, measure))
+    if excess:
+        blocks.append(_balance_gallery(data, ratios, excess, _PROBABILITY_RATIO, "risk"))
+    lead = tuple(_describe_balance(data, excess, nearer))
+    return Section("balance", "Over-balancing", lead, (*blocks, table))
+
+
+def uncorrected_reason(strategy: Strategy, learner: Learner) -> str:
+    """Return why a strategy has no prior correction.
+
+    Examples
+    --------
+    >>> uncorrected_reason(Strategy("smote_prior", calibration="prior"), Learner("logistic", {}))
+    'calibrated already (prior)'
+    """
+    if strategy.calibration != "none":
+        return f"calibrated already ({strategy.calibration})"
+    if learner.rebalances:
+        return f"{learner.name} balances the classes itself"
+    if strategy.sampler is not None and strategy.prior_correction in (None, "inapplicable"):
+        return "the sampler chooses rows by their position"
+    return "no probabilities"
+
+
+def _prior_correction(
+    data: ReportData, before: Statistics, after: Statistics
+) -> tuple[list[str], list[Table | Gallery]]:
+    """Sentences, figures and a table on the strategies whose learner saw another prevalence; empty without any."""
+    strategies = {s.name: s for s in data.study.strategies}
+    learners = {n.name: n for n in data.study.learners}
+    reasons = {}
+    for place in data.places():
+        strategy, learner = strategies.get(place[2]), learners.get(place[1])
+        if place in before and strategy and learner and _changes_prevalence(strategy, learner):
+            reasons[place] = "" if place in after else uncorrected_reason(strategy, learner)
+    if not reasons:
+        return [], []
+    corrected = [place for place, reason in reasons.items() if not reason]
+    kinds = {place: "approximate" if _is_approximate(strategies[place[2]]) else "exact" for place in corrected}
+    panels = []
+    for family in data.families:
+        panel = _draw_correction(data, family, [p for p in corrected if p[:2] == family], before, after)
+        panels += [panel] if panel else []
+    note = "Strategies that differ in the threshold alone have the same probabilities, and so the same row."
+    gallery = Gallery("Brier score from before (ring) to after (dot)", tuple(panels), note=note)
+    table = _correction_table(data, reasons, kinds, before, after)
+    return _describe_correction(reasons, kinds, before, after), [*([gallery] if panels else []), table]
+
+
+def _changes_prevalence(strategy: Strategy, learner: Learner) -> bool:
+    is_weighted = strategy.weight is not None or "weight" in strategy.space
+    return strategy.sampler is not None or is_weighted or learner.rebalances
+
+
+def _is_approximate(strategy: Strategy) -> bool:
+    return strategy.sampler is not None and strategy.prior_correction == "approximate"
+
+
+def _correction_table(
+    data: ReportData,
+    reasons: Mapping[Place, str],
+    kinds: Mapping[Place, str],
+    before: Statistics,
+    after: Statistics,
+) -> Table:
+    has_ranking = "pr_auc" in data.summary
+    lines = []
+    for place, reason in reasons.items():
+        cells = [text_cell(f"inapplicable: {reason}" if reason else kinds[place])]
+        cells += [score_cell(data.summary_of[place]["pr_auc"])] if has_ranking else []
+        for name in _CORRECTED:
+            cells += [score_cell(before[place].get(name)), score_cell(after.get(place, {}).get(name))]
+        lines.append(data.line(place, *cells))
+    pairs = [p for n in _CORRECTED for p in ((n, f"{_STATISTICS[n]}, before"), (f"prior_{n}", "after"))]
+    ranking = [("pr_auc", f"{named('pr_auc')}, before and after")] if has_ranking else []
+    header = columns("correction", *ranking, *pairs)
+    return strategy_table("prior", "Before and after prior correction", header, lines)
+
+
+def _draw_correction(
+    data: ReportData, family: Family, places: Sequence[Place], before: Statistics, after: Statistics
+) -> Panel | None:
+    rows = [Row(p[2], p[2], after[p]["brier"], ring=before[p]["brier"]) for p in places if "brier" in before[p]]
+    if not rows:
+        return None
+    words = (
+        f"Brier score of {len(rows)} strategies on {' with '.join(family)} before and after prior correction."
+    )
+    figure = draw_rows(
+        file_name("prior", *family), ", ".join(family), words, rows, data.strategies, named("brier")
+    )
+    return Panel(figure, data.picks(*family))
+
+
+def _describe_correction(
+    reasons: Mapping[Place, str], kinds: Mapping[Place, str], before: Statistics, after: Statistics
+) -> list[str]:
+    sentences = [
+        "Prior correction is p = a q / (a q + b (1 − q)); a and b are the real shares of positive and of negative rows "
+        "over those that the learner received. It keeps the order of the rows, so that PR-AUC and ROC-AUC do not "
+        "change; only the probabilities do."
+    ]
+    corrected = list(kinds)
+    changes = [after[p]["brier"] - before[p]["brier"] for p in corrected if math.isfinite(before[p].get("brier", math.nan))]
+    ratios = [[values[p].get("mean_risk_ratio", math.nan) for p in corrected] for values in (before, after)]
+    if changes and np.isfinite(ratios).all():
+        spans = [format_range(values, "{:.2f}".format) for values in ratios]
+        sentences.append(
+            f"It lowered the Brier score of {sum(v < 0 for v in changes)} of {len(changes)} strategies that resample or "
+            f"weight, and changed their mean probability from {spans[0]} times the prevalence to {spans[1]}."
+        )
+    if "approximate" in kinds.values():
+        sentences.append(
+            "It is approximate where a sampler generates rows, which changes the distributions of the classes too."
+        )
+    for reason in dict.fromkeys(filter(None, reasons.values())):
+        names = dict.fromkeys(place[2] for place, text in reasons.items() if text == reason)
+        sentences.append(f"Not applicable to {join_words(names)}: {reason}.")
+    return sentences
+
+
+def _one_statistic(data: ReportData, kind: str, name: str) -> dict[Place, float]:
+    statistics = data.evidence_index.statistics_of(kind)
+    return {place: values[name] for place, values in statistics.items() if name in values}
+
+
+def _describe_balance(data: ReportData, excess: Mapping[Place, float], nearer: Mapping[Place, float]) -> list[str]:
+    sentences = [
+        "Ratio received is positives over negatives in the rows the learner was fitted on, weights included. At a "
+        "fixed threshold, going towards 1:1 usually raises recall, lowers precision and inflates the probabilities."
+    ]
+    finite = {place: value for place, value in excess.items() if math.isfinite(value)}
+    if finite:
+        dataset, learner, strategy = largest = max(finite, key=lambda place: finite[place])
+        sentences.append(
+            f"The mean predicted probability reached {finite[largest]:.1f} times the prevalence ({strategy} on {dataset} "
+            f"with {learner})."
+        )
+    if nearer:
+        shares = format_range(nearer.values(), "{:.0%}".format)
+        sentences.append(f"Of the synthetic rows, {shares} were nearer to a real majority row than to a minority row.")
+    return sentences if data.evidence is not None else [*sentences, MISSING_EVIDENCE]
+
+
+def _balance_gallery(
+    data: ReportData, ratios: Mapping[Place, float], values: Mapping[Place, float], label: str, name: str
+) -> Gallery:
+    panels = []
+    for family in data.families:
+        figure = _draw_balance(data, ratios, values, family, label, name)
+        panels += [Panel(figure, data.picks(*family))] if figure else []
+    is_first = name == "recall"
+    folded = len(panels) > MAX_OPEN_BLOCKS and not is_first
+    heading = f"{label[0].upper()}{label[1:]} against the ratio received"
+    return Gallery(heading, tuple(panels), is_first, folded=folded)
+
+
+def _draw_balance(
+    data: ReportData,
+    ratios: Mapping[Place, float],
+    values: Mapping[Place, float],
+    family: Family,
+    label: str,
+    name: str,
+) -> Figure | None:
+    places = [p for p in data.places(*family) if math.isfinite(values.get(p, math.nan)) and ratios[p] > 0]
+    natural = data.natural_ratio(family[0])
+    if not places or natural is None:
+        return None
+    x = scale_around([natural, 1.0, *(ratios[p] for p in places)], 0.0, 1.0, "log")
+    y = Scale(0.0, max(1.0, *(1.1 * values[p] for p in places)), 0.0, 1.0)
+    axes = Axes(*place_in_plot(x, y), "ratio received (positives / negatives)", label)
+    curves = [Curve(p[2], np.array([ratios[p]]), np.array([values[p]]), has_dots=True) for p in places]
+    words = f"{label} against the ratio received by {len(places)} strategies on {' with '.join(family)}."
+    prevalence = ((1.0, "equal to the prevalence"),) if name == "risk" else ()
+    marks = Marks(((natural, f"natural {natural:.2g}"), (1.0, "1:1")), prevalence)
+    title = ", ".join(family)
+    return draw_curves(file_name("balance", name, *family), title, words, axes, curves, data.strategies, marks)
+
+
+def _draw_reliability(data: ReportData, family: Family) -> Panel | None:
+    bins = {p[2]: data.evidence_index.bins[p] for p in data.places(*family) if p in data.evidence_index.bins}
+    if not bins:
+        return None
+    curves = [Curve(s, b[:, 1] / b[:, 0], b[:, 2] / b[:, 0], has_dots=True) for s, b in bins.items()]
+    unit = Scale(0.0, 1.0, 0.0, 1.0, "sqrt")
+    axes = Axes(*place_in_plot(unit, unit), "mean predicted probability", "observed share")
+    words = (
+        f"Observed share of positives against predicted probability of {len(curves)} strategies on "
+        f"{' with '.join(family)}."
+    )
+    name, title, marks = file_name("calibration", *family), ", ".join(family), Marks(diagonal=True)
+    figure = draw_curves(name, title, words, axes, curves, data.strategies, marks)
+    return Panel(figure, data.picks(*family))
+
+
+def _statistics_table(data: ReportData, statistics: Statistics) -> Table:
+    names = [n for n in _STATISTICS if any(math.isfinite(values.get(n, math.nan)) for values in statistics.values())]
+    lines = [
+        data.line(place, *(score_cell(statistics.get(place, {}).get(n)) for n in names)) for place in data.places()
+    ]
+    note = (
+        "Means over repeats. Brier skill is relative to always predicting the training prevalence; slope, intercept "
+        "and ECE need 100 rows of either class."
+    )
+    header = columns(*((n, _STATISTICS[n]) for n in names))
+    return strategy_table("calibration", "Calibration", header, lines, note)

@@ -1,0 +1,279 @@
+"""Elements of the page: sections of sentences, tables and figures, and the files of tables. Numbers keep full precision."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from io import StringIO
+
+from imblab.edges.figures import Figure
+from imblab.text import format_difference, format_p_value, format_score
+
+DASH = "–"
+#: Figures or tables of one kind, and rows of a table, that are shown at once; the others are folded.
+MAX_OPEN_BLOCKS, MAX_OPEN_ROWS = 6, 24
+#: Numbers of the data set, learner and strategy (``d``, ``l``, ``s``) by which a reader picks what is shown.
+Picks = Mapping[str, int]
+_LATEX = {
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{c: rf"\{c}" for c in "&%$#_{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "−": "$-$", "–": "--", "±": r"$\pm$", "\u202f": r"\,"},
+}
+#: First characters of what a spreadsheet would compute.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a table.
+
+    Attributes
+    ----------
+    text : str
+    value : float, pair of float, or None
+        The number behind the text; None for words.
+    tone : str
+        A CSS class: ``good``, ``bad``, ``even``, or empty.
+    """
+
+    text: str
+    value: float | tuple[float, float] | None = None
+    tone: str = ""
+
+    @property
+    def exact(self) -> str:
+        """The numbers with twelve digits; empty where there is none."""
+        values = self.value if isinstance(self.value, tuple) else (self.value,)
+        return " ".join(f"{v:.12g}" for v in values if v is not None and not math.isnan(v))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of a table.
+
+    Attributes
+    ----------
+    key : str
+        ``dataset/learner/strategy``, or what else the row is about.
+    cells : tuple of Cell
+        The first one is the header of the row.
+    picks : mapping of str to int
+    """
+
+    key: str
+    cells: tuple[Cell, ...]
+    picks: Picks = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table.
+
+    Attributes
+    ----------
+    name : str
+        Name of its files.
+    caption : str
+    header : tuple of (str, str)
+        Name and words of every column.
+    lines : tuple of Line
+    note : str
+        Stands below the table.
+    picks : mapping of str to int
+        Of the table as a whole.
+    folded : bool
+        Whether a reader must open it.
+    """
+
+    name: str
+    caption: str
+    header: tuple[tuple[str, str], ...]
+    lines: tuple[Line, ...]
+    note: str = ""
+    picks: Picks = field(default_factory=dict)
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A figure with the numbers by which a reader picks it."""
+
+    figure: Figure
+    picks: Picks = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Figures side by side.
+
+    Attributes
+    ----------
+    heading : str
+    panels : tuple of Panel
+    legend : bool
+        Whether the strategies are named above them.
+    slider : bool
+        Whether a reader may move a threshold in all of them.
+    note : str
+    folded : bool
+        Whether a reader must open it.
+    vital : bool
+        Whether it is among the last to be left out of a page that would be too large.
+    """
+
+    heading: str
+    panels: tuple[Panel, ...]
+    legend: bool = False
+    slider: bool = False
+    note: str = ""
+    folded: bool = False
+    vital: bool = False
+
+    @property
+    def drawn(self) -> list[str]:
+        """The strategies in the figures."""
+        return list(dict.fromkeys(s for panel in self.panels for s in panel.figure.strategies))
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page.
+
+    Attributes
+    ----------
+    name : str
+        Its anchor.
+    title : str
+    lead : tuple of str
+        Sentences before anything else.
+    blocks : tuple of Table or Gallery
+    short : str
+        Its name in the contents.
+    more : tuple of str
+        Sentences after everything else.
+    advice : tuple of str
+        What to do, right after the lead.
+    """
+
+    name: str
+    title: str
+    lead: tuple[str, ...]
+    blocks: tuple[Table | Gallery, ...] = ()
+    short: str = ""
+    more: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+
+
+def columns(*names: str | tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return a header from columns by name and words; a text is both.
+
+    Examples
+    --------
+    >>> columns("p", ("p_holm", "Holm p"))
+    (('p', 'p'), ('p_holm', 'Holm p'))
+    """
+    return tuple((c, c) if isinstance(c, str) else c for c in names)
+
+
+def score_cell(value: float | None) -> Cell:
+    """Make a cell of a number with three decimals."""
+    return Cell(_typeset(format_score(value)), math.nan if value is None else float(value))
+
+
+def difference_cell(value: float) -> Cell:
+    """Make a cell of a difference with its sign."""
+    return Cell(_typeset(format_difference(value)), value)
+
+
+def interval_cell(low: float, high: float) -> Cell:
+    """Make a cell of the two ends of an interval."""
+    ends = [difference_cell(end).text for end in (low, high)]
+    return Cell(DASH if math.isnan(low) else " to ".join(ends), (low, high))
+
+
+def p_value_cell(value: float) -> Cell:
+    """Make a cell of a p-value, never rounded to zero."""
+    return Cell(_typeset(format_p_value(value)), value)
+
+
+def count_cell(value: float) -> Cell:
+    """Make a cell of a count."""
+    return Cell(DASH if math.isnan(value) else f"{int(value):,}".replace(",", "\u202f"), float(value))
+
+
+def text_cell(text: object, tone: str = "") -> Cell:
+    """Make a cell of words; a dash for none."""
+    return Cell(str(text) or DASH, None, tone)
+
+
+def file_name(*parts: str) -> str:
+    """Return a file name of harmless characters, another one for other parts.
+
+    Examples
+    --------
+    >>> file_name("pr", "yeast4"), file_name("a/b")
+    ('pr-yeast4', 'a-b-c14cd')
+    """
+    return "-".join(_harmless(part) for part in parts)
+
+
+def typeset_minus(text: str) -> str:
+    """Write a minus sign before the negative numbers of a sentence.
+
+    Examples
+    --------
+    >>> typeset_minus("mcc -0.1 in a-1")
+    'mcc −0.1 in a-1'
+    """
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
+
+
+def as_csv(table: Table) -> str:
+    """Return a table with numbers at twelve digits; words that a spreadsheet would compute are quoted."""
+    stream = StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([name for name, _ in table.header])
+    for line in table.lines:
+        writer.writerow([_inert(c.text) if c.value is None else c.exact for c in line.cells])
+    return stream.getvalue()
+
+
+def as_latex(table: Table) -> str:
+    """Return a table with booktabs rules, as shown on the page."""
+    is_numeric = [all(line.cells[i].value is not None for line in table.lines) for i in range(len(table.header))]
+    rows = [_latex_row(cell.text for cell in line.cells) for line in table.lines]
+    return "\n".join(
+        [
+            f"% {' '.join(table.caption.split())}",
+            rf"\begin{{tabular}}{{{''.join('r' if n else 'l' for n in is_numeric)}}}",
+            r"\toprule",
+            _latex_row(words for _, words in table.header),
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def _latex_row(texts: Iterable[str]) -> str:
+    escaped = ("".join(_LATEX.get(c, c) for c in " ".join(text.split())) for text in texts)
+    return rf"{' & '.join(escaped)} \\"
+
+
+def _inert(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _harmless(text: str) -> str:
+    kept = re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")[:40]
+    return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode()).hexdigest()[:5]}".lstrip("-")
+
+
+def _typeset(text: str) -> str:
+    return DASH if text == "-" else text.replace("-", "−")

@@ -1,0 +1,245 @@
+"""What tuning saw: inner scores by ratio, k and weight, their optimism, the stability of the choices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imblab.analysis import tuning
+from imblab.core import measures
+from imblab.edges.figures import (
+    Axes,
+    Curve,
+    Marks,
+    Row,
+    draw_curves,
+    draw_heat_map,
+    draw_rows,
+    place_in_plot,
+    scale_around,
+)
+from imblab.edges.report.data import Family, Place, ReportData, strategy_table
+from imblab.edges.report.elements import (
+    MAX_OPEN_BLOCKS,
+    Gallery,
+    Panel,
+    Section,
+    Table,
+    columns,
+    count_cell,
+    difference_cell,
+    file_name,
+    score_cell,
+    text_cell,
+)
+from imblab.text import format_range
+
+_MAX_HEAT_COLUMNS = 14
+#: Values of a knob that a sentence lists.
+_MAX_LISTED_VALUES = 6
+_DASH_WORDS = ("solid", "dashed", "dotted", "dash-dotted")
+#: Candidates of every strategy, as :func:`imblab.analysis.tuning.response` gives them.
+Candidates = Mapping[Place, pd.DataFrame]
+
+
+def response_section(data: ReportData) -> Section:
+    """Build the inner scores against ratio, k and weight."""
+    title, short = "Inner scores by ratio, k and weight", "Ratio and k"
+    frame = tuning.response(data.rows)
+    if frame.empty or not any("ratio" in params or "weight" in params for params in frame.params):
+        return Section("response", title, ("No strategy of this study searched a ratio or a weight.",), (), short)
+    candidates: Candidates = {
+        (str(d), str(n), str(s)): rows for (d, n, s), rows in frame.groupby(["dataset", "learner", "strategy"], sort=False)
+    }
+    primary = data.primary_label
+    blocks: list[Table | Gallery] = []
+    for knob in ("ratio", "weight"):
+        panels = tuple(p for p in (_draw_response(data, candidates, family, knob) for family in data.families) if p)
+        if panels:
+            note = _explain_response(data, frame, knob)
+            heading = f"Inner {primary} against the {knob}"
+            blocks.append(Gallery(heading, panels, True, note=note, vital=knob == "ratio"))
+    lead = []
+    # Only a grid evaluates the same candidates in every fold: other searches have no values to average and lay out.
+    if data.study.tuning.method == "grid":
+        maps = tuple(p for p in (_draw_map(data, place, rows) for place, rows in candidates.items()) if p)
+        if maps:
+            note = "The framed cell is the best; a candidate that was not applicable in every fold is left empty."
+            heading = f"Inner {primary} over ratio and k"
+            blocks.append(Gallery(heading, maps, note=note, folded=len(maps) > MAX_OPEN_BLOCKS))
+        table, lead = _peak_table(data, candidates)
+        blocks += [table] if table.lines else []
+    lead.append(
+        "These are inner scores: they steer the search on validation folds and do not estimate the test score; the "
+        "optimism section says how far off they are."
+    )
+    return Section("response", title, tuple(lead), tuple(blocks), short)
+
+
+def optimism_section(data: ReportData) -> Section:
+    """Build the inner scores of the winners, compared with their outer scores."""
+    title, measure = "Optimism: inner and outer scores", data.primary_label
+    pooled = measures.function_of(data.primary, allow=None) if measures.is_counted(data.primary) else None
+    frame = tuning.optimism(data.frame, data.study.primary, pooled)
+    if frame.empty:
+        return Section("optimism", title, ("This study tuned nothing.",), (), "Optimism")
+    rows: dict[Family, list[Row]] = {}
+    lines = []
+    for r in frame.to_dict("records"):
+        place = r["dataset"], r["learner"], r["strategy"]
+        rows.setdefault(place[:2], []).append(Row(place[2], place[2], r["outer"], ring=r["inner"]))
+        cells = score_cell(r["inner"]), score_cell(r["outer"]), difference_cell(r["optimism"]), count_cell(r["cells"])
+        lines.append(data.line(place, *cells))
+    panels = []
+    for family, items in rows.items():
+        words = f"Inner and outer {measure} of {len(items)} tuned strategies on {' with '.join(family)}."
+        name = file_name("optimism", *family)
+        figure = draw_rows(name, ", ".join(family), words, items, data.strategies, measure)
+        panels.append(Panel(figure, data.picks(*family)))
+    largest = frame.iloc[int((data.sign * frame.optimism).argmax())]
+    lead = [
+        f"The inner {measure} of the chosen candidate differed from its outer score by "
+        f"{difference_cell(float(frame.optimism.mean())).text} on average; it was most optimistic for "
+        f"{largest.strategy} on {largest.dataset} with {largest.learner} "
+        f"({difference_cell(float(largest.optimism)).text}). Only outer scores are results."
+    ]
+    if pooled is not None:
+        lead.append("Both are computed from confusion counts summed over folds, so that they can be compared.")
+    header = columns("inner", "outer", ("optimism", "inner − outer"), ("cells", "folds"))
+    table = strategy_table("optimism", "Inner and outer scores", header, lines)
+    gallery = Gallery("From inner (ring) to outer (dot)", tuple(panels))
+    return Section("optimism", title, tuple(lead), (gallery, table), "Optimism")
+
+
+def stability_section(data: ReportData) -> Section:
+    """Build how often every value of a knob was chosen, and the thresholds over folds."""
+    title, chosen = "Stability of the choices", tuning.chosen(data.frame)
+    thresholds = _threshold_table(data)
+    if chosen.empty and not thresholds.lines:
+        return Section("stability", title, ("This study chose nothing.",), (), "Stability")
+    lines = []
+    for r in chosen.to_dict("records"):
+        place = r["dataset"], r["learner"], r["strategy"]
+        cells = text_cell(r["knob"]), text_cell(_describe_values(r["values"])), score_cell(r["agreement"])
+        lines.append(data.line(place, *cells, count_cell(r["cells"]), note=r["knob"]))
+    lead = [
+        "A choice that differs from fold to fold means that the data cannot distinguish the candidates, and that no "
+        "single value should be quoted as the best."
+    ]
+    if len(chosen):
+        n_steady = int((chosen.agreement > 0.5).sum())
+        lead.append(f"{n_steady} of {len(chosen)} searched knobs took the same value in more than half of their folds.")
+    header = columns("knob", ("values", "chosen in folds"), "agreement", ("cells", "folds"))
+    tables = [strategy_table("chosen", "Chosen knobs", header, lines), thresholds]
+    return Section("stability", title, tuple(lead), tuple(t for t in tables if t.lines), "Stability")
+
+
+def _explain_response(data: ReportData, frame: pd.DataFrame, knob: str) -> str:
+    if data.study.tuning.method != "grid":
+        return "Each dot is one candidate in one outer fold: candidates differ between folds and are not averaged."
+    ks = sorted({p["k"] for p in frame.params if "k" in p and knob in p}, key=_by_size)
+    patterns = ", ".join(f"k {k} {_DASH_WORDS[i % 4]}" for i, k in enumerate(ks))
+    return f"Dots are candidates, averaged over outer folds{f': {patterns}' if len(ks) > 1 else ''}."
+
+
+def _draw_response(data: ReportData, candidates: Candidates, family: Family, knob: str) -> Panel | None:
+    curves = [c for s in data.strategies for c in _response_curves(data, candidates, (*family, s), knob)]
+    if not curves:
+        return None
+    marks: list[tuple[float, str]] = []
+    natural = data.natural_ratio(family[0]) if knob == "ratio" else None
+    if natural is not None:
+        marks = [(natural, f"natural {natural:.2g}"), (1.0, "1:1")]
+    x = scale_around([*np.concatenate([c.x for c in curves]), *(value for value, _ in marks)], 0.0, 1.0, "log")
+    y = scale_around(np.concatenate([c.y for c in curves]), 0.0, 1.0, margin=0.15)
+    title, measure = ", ".join(family), f"inner {data.primary_label}"
+    x_label = "ratio of minority to majority rows" if knob == "ratio" else knob
+    axes = Axes(*place_in_plot(x, y), x_label, measure)
+    words = f"Inner {data.primary_label} against the {knob} on {title}, by strategy and k."
+    name = file_name("response", knob, *family)
+    figure = draw_curves(name, title, words, axes, curves, data.strategies, Marks(x=tuple(marks)))
+    return Panel(figure, data.picks(*family))
+
+
+def _response_curves(data: ReportData, candidates: Candidates, place: Place, knob: str) -> list[Curve]:
+    """The curves of one strategy, one per value of k; loose dots where candidates differ between folds."""
+    strategy = place[2]
+    if data.study.tuning.method != "grid":
+        x, y = tuning.scattered(data.rows_of.get(place, []), knob)
+        return [Curve(strategy, np.array(x), np.array(y), has_dots=True, has_line=False)] if x else []
+    if place not in candidates:
+        return []
+    by_k = tuning.along(candidates[place], knob, "k", data.sign > 0)
+    return [
+        Curve(strategy, np.array(x), np.array(y), has_dots=True, dash=i % 4, note="" if k is None else f"k {k}")
+        for i, (k, (x, y)) in enumerate(sorted(by_k.items(), key=lambda item: _by_size(item[0])))
+    ]
+
+
+def _by_size(k: Any) -> str:
+    return str(k).zfill(9)
+
+
+def _draw_map(data: ReportData, place: Place, rows: pd.DataFrame) -> Panel | None:
+    """A heat map where both ratio and k took several values; other knobs at their best."""
+    by_k = tuning.along(rows, "ratio", "k", data.sign > 0)
+    ks = sorted(k for k in by_k if isinstance(k, (int, float)))
+    ratios = sorted({x for k in ks for x in by_k[k][0]})
+    if len(ks) < 2 or not 2 <= len(ratios) <= _MAX_HEAT_COLUMNS:
+        return None
+    values = np.full((len(ks), len(ratios)), math.nan)
+    for i, k in enumerate(ks):
+        for x, y in zip(*by_k[k], strict=True):
+            values[i, ratios.index(x)] = y
+    i, j = np.unravel_index(int(np.nanargmax(data.sign * values)), values.shape)
+    dataset, learner, strategy = place
+    title = f"{dataset}, {learner}: {strategy}"
+    span = f"from {np.nanmin(values):.3f} to {np.nanmax(values):.3f}"
+    words = f"Inner {data.primary_label} of {title} {span} over ratio and k."
+    names = [f"{r:g}" for r in ratios], [f"{k:g}" for k in ks]
+    figure = draw_heat_map(file_name("map", *place), title, words, values, *names, ("ratio", "k"), (int(i), int(j)))
+    return Panel(figure, data.picks(*place))
+
+
+def _peak_table(data: ReportData, candidates: Candidates) -> tuple[Table, list[str]]:
+    """Where the inner score peaks, and how much less it is at 1:1."""
+    lines, losses = [], []
+    for place, rows in candidates.items():
+        x, y = tuning.along(rows, "ratio", greater_is_better=data.sign > 0).get(None, ([], []))
+        if len(x) < 2:
+            continue
+        best = int(np.argmax(data.sign * np.array(y)))
+        at_one = y[x.index(1.0)] if 1.0 in x else math.nan
+        loss = data.sign * (y[best] - at_one)
+        losses += [loss] if math.isfinite(loss) else []
+        lines.append(data.line(place, *map(score_cell, (x[best], y[best], at_one, loss))))
+    value = ("value", f"inner {data.primary_label}")
+    header = columns(("ratio", "best ratio"), value, ("even", "at 1:1"), ("loss", "loss at 1:1"))
+    lead = []
+    if losses:
+        lead.append(
+            f"The inner {data.primary_label} peaked below 1:1 in {sum(v > 0 for v in losses)} of {len(losses)} "
+            f"searches; at 1:1 it was {format_range(losses)} lower than at the peak (median {np.median(losses):.3f})."
+        )
+    return strategy_table("peaks", "Best ratio, compared with 1:1", header, lines), lead
+
+
+def _threshold_table(data: ReportData) -> Table:
+    ends = ("threshold_median", "threshold_low", "threshold_high")
+    lines = [
+        data.line(place, *(score_cell(row[end]) for end in ends))
+        for place, row in data.summary_of.items()
+        if math.isfinite(row["threshold_median"]) and row["threshold_low"] < row["threshold_high"]
+    ]
+    header = columns("median", ("low", "lowest"), ("high", "highest"))
+    return strategy_table("thresholds", "Thresholds over folds", header, lines)
+
+
+def _describe_values(values: Sequence[tuple[Any, int]]) -> str:
+    listed = [f"{v:g} × {n}" if isinstance(v, float | int) else f"{v} × {n}" for v, n in values[:_MAX_LISTED_VALUES]]
+    n_more = len(values) - len(listed)
+    return f"{', '.join(listed)}{f' and {n_more} more' if n_more else ''}"
