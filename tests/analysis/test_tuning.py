@@ -3,11 +3,9 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from imblab.analysis import tuning
-from imblab.analysis.table import tidy
 from imblab.result import Evaluation, Trial
 
 
@@ -28,19 +26,19 @@ ROWS = [
 ]
 
 
-def test_a_candidate_is_averaged_over_the_cells_that_have_it():
-    found = tuning.response(ROWS)
-    by = {(p["ratio"], p["k"]): (v, c, of, n) for p, v, c, of, n in found.iloc[:, 3:].itertuples(index=False)}
-    assert by[0.5, 3] == (pytest.approx(0.5), 2, 2, 1)
-    assert by[0.1, 3] == (0.2, 1, 2, 0)
+def test_a_candidate_is_averaged_over_the_folds_that_have_it():
+    by = {(c.params["ratio"], c.params["k"]): (c.value, c.is_complete) for c in tuning.average_candidates(ROWS)}
+    assert by[0.5, 3] == (pytest.approx(0.5), True)
+    assert by[0.1, 3] == (0.2, False)
+    assert tuning.average_candidates([]) == []
 
 
 def test_a_curve_leaves_out_what_is_missing_somewhere():
-    found = tuning.response(ROWS)
-    assert tuning.along(found, "ratio", "k") == {3: ([0.5, 1.0], [0.5, 0.5]), 5: ([0.5], [0.5])}
-    assert tuning.along(found, "ratio")[None][0] == [0.5, 1.0]
-    assert tuning.along(found, "k", greater_is_better=False)[None] == ([3.0, 5.0], [0.5, 0.5])
-    assert tuning.scattered(ROWS, "ratio") == ([0.1, 0.5, 1.0, 0.5, 0.5, 1.0, 0.5], [0.2, 0.4, 0.3, 0.1, 0.6, 0.7, 0.9])
+    candidates = tuning.average_candidates(ROWS)
+    assert tuning.best_along(candidates, "ratio", "k") == {3: ([0.5, 1.0], [0.5, 0.5]), 5: ([0.5], [0.5])}
+    assert tuning.best_along(candidates, "ratio")[None][0] == [0.5, 1.0]
+    assert tuning.best_along(candidates, "k", greater_is_better=False)[None] == ([3.0, 5.0], [0.5, 0.5])
+    assert tuning.scatter(ROWS, "ratio") == ([0.1, 0.5, 1.0, 0.5, 0.5, 1.0, 0.5], [0.2, 0.4, 0.3, 0.1, 0.6, 0.7, 0.9])
 
 
 def test_optimism_of_a_measure_of_counts_rests_on_summed_counts():
@@ -48,29 +46,27 @@ def test_optimism_of_a_measure_of_counts_rests_on_summed_counts():
         return tp / (tp + fn)
 
     rows = [ROWS[0], row(1, {(0.5, 3): 0.6}, (0.5, 3), counts={"tn": 90, "fp": 0, "fn": 0, "tp": 95})]
-    found = tuning.optimism(tidy(rows), "mcc", recall).iloc[0]
-    assert found.inner == pytest.approx(0.5)
-    assert found.outer == pytest.approx(98 / 100)
-    assert found.optimism == pytest.approx(0.5 - 0.98)
-    assert tuning.optimism(tidy(rows), "mcc", None).iloc[0].outer == pytest.approx(0.5)
+    optimism = tuning.optimism(rows, "mcc", recall)
+    assert optimism.inner == pytest.approx(0.5)
+    assert optimism.outer == pytest.approx(98 / 100)
+    assert optimism.difference == pytest.approx(0.5 - 0.98)
+    assert tuning.optimism(rows, "mcc", None).outer == pytest.approx(0.5)
 
 
-def test_an_arm_that_tuned_nothing_has_no_optimism():
-    assert tuning.optimism(tidy([row(0, {(0.5, 3): 0.4}, (0.5, 3), value=None)]), "mcc", None).empty
+def test_a_strategy_that_tuned_nothing_has_no_optimism():
+    assert tuning.optimism([row(0, {(0.5, 3): 0.4}, (0.5, 3), value=None)], "mcc", None) is None
 
 
 def test_choices_are_counted():
-    found = tuning.chosen(tidy(ROWS)).set_index("knob")
-    assert found.loc["ratio", "values"] == ((0.5, 2),)
-    assert found.loc["k", "agreement"] == 0.5
-    assert list(found.index) == ["ratio", "k"]
+    ratio, k = tuning.chosen_knobs(ROWS)
+    assert (ratio.knob, ratio.values) == ("ratio", ((0.5, 2),))
+    assert (k.knob, k.agreement) == ("k", 0.5)
 
 
-def test_what_was_received_counts_weights():
+def test_the_received_ratio_counts_weights():
     plain = row(0, {(0.5, 3): 0.4}, (0.5, 3), reached={"negative": 80, "positive": 20})
     balanced = row(1, {(0.5, 3): 0.4}, (0.5, 3), reached={"negative": 80, "positive": 20})
     balanced.params["weight"] = "balanced"
-    assert tuning.received([plain, balanced]) == pytest.approx((0.25 + 1) / 2)
-    assert math.isnan(tuning.received([]))
-    assert isinstance(tuning.response([]), pd.DataFrame)
-    assert np.isfinite(tuning.received([plain]))
+    assert tuning.received_ratio([plain, balanced]) == pytest.approx((0.25 + 1) / 2)
+    assert math.isnan(tuning.received_ratio([]))
+    assert np.isfinite(tuning.received_ratio([plain]))

@@ -113,7 +113,7 @@ def test_it_works_with_scripts_off(open_page, keep, page_file):
     keep(page, "report-no-scripts")
     figures = page.locator("main svg.f path.line:visible")
     assert figures.count() > 20
-    assert not page.locator(".cut").first.is_visible()
+    assert not page.locator(".threshold").first.is_visible()
     drawn = page.locator("#thresholds [data-n='smote']:visible").count()
     assert drawn > 0
     page.get_by_role("checkbox", name="smote", exact=True).uncheck()
@@ -127,11 +127,11 @@ def test_a_reader_moves_the_cut_and_points(open_page, keep, page_file):
     said = []
     page = open_page(page_file.as_uri(), width=1280)
     page.on("console", lambda message: said.append(message.text))
-    slider = page.locator("#thresholds .cut input")
+    slider = page.locator("#thresholds .threshold input")
     slider.focus()
     assert "at 0.500" in page.locator("#thresholds .read").first.inner_text()
     page.keyboard.press("ArrowRight")
-    assert page.locator("#thresholds .cut output").inner_text() == "0.51"
+    assert page.locator("#thresholds .threshold output").inner_text() == "0.51"
     assert all("at 0.510" in text for text in page.locator("#thresholds .read").all_inner_texts())
     figure = page.locator("#curves svg.f[data-x]").first
     figure.scroll_into_view_if_needed()
@@ -162,7 +162,7 @@ def test_the_largest_reports_open_and_answer_a_reader(open_page, keep, file, scr
     page.locator("#s1").check()
     row.wait_for(state="visible", timeout=5_000)
     if scripts:
-        slider = page.locator("#thresholds .cut input")
+        slider = page.locator("#thresholds .threshold input")
         slider.focus()
         page.keyboard.press("ArrowRight")
         page.locator("#thresholds .read", has_text="at 0.510").first.wait_for(timeout=5_000)
@@ -182,7 +182,7 @@ def test_the_contents_lead_to_their_sections(open_page, file):
 def test_the_keyboard_reaches_everything(open_page, page_file):
     page = open_page(page_file.as_uri(), width=1280)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "To the verdict"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the verdict"
     reachable = (
         "[...document.querySelectorAll('a, input, summary, .scroll, svg.f[data-x]')].filter(e => e.checkVisibility())"
         ".every(e => e.tabIndex >= 0)"

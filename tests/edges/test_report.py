@@ -26,7 +26,8 @@ from imblab.commands.layout import lay_out
 from imblab.commands.results import result_of
 from imblab.core import replay
 from imblab.edges import config, evidence, ledger, report, store
-from imblab.edges.report import model, priors
+from imblab.edges.report import elements
+from imblab.edges.report.calibration import uncorrected_reason
 from imblab.study import Learner, Strategy
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
@@ -87,8 +88,8 @@ class Page(HTMLParser):
 def numbers(small):
     """Numbers by table, row and column: at full precision from the tables beside the page."""
     found = {}
-    for section in report.sections(reporting.source_of(small.home, small.study)):
-        for table in (b for b in section.blocks if isinstance(b, model.Table)):
+    for section in report.build_sections(reporting.source_of(small.home, small.study)):
+        for table in (b for b in section.blocks if isinstance(b, elements.Table)):
             columns, *rows = csv.reader(io.StringIO(small.files[f"tables/{table.name}.csv"]))
             assert columns == [name for name, _ in table.header]
             for line, row in zip(table.lines, rows, strict=True):
@@ -172,7 +173,7 @@ def expected_scores(study, known):
     found = {}
     for arm, cells in known.items():
         d, n, _ = arm
-        where = (model.slug("scores", d, n), "/".join(arm))
+        where = (elements.file_name("scores", d, n), "/".join(arm))
         values = mean_scores(cells, "mcc")
         found[(*where, "mean")], found[(*where, "sd")] = (values.mean(),), (values.std(ddof=1),)
         for m in ("pr_auc", "recall", "precision", "f1", "roc_auc", "brier"):
@@ -205,7 +206,7 @@ def expected_differences(study, known):
             values = {"mean": mean, "low": mean - reach, "high": mean + reach, "p": p[a, b], "p_holm": holm[a, b]}
             values |= {"below": law.cdf(-0.01), "within": law.cdf(0.01) - law.cdf(-0.01), "above": law.sf(0.01)}
             values["detectable"] = detectable(se, df, 0.05 / len(asked))
-            tables = [model.slug("differences", d, n)] + (["verdict"] if (a, b) == asked[0] else [])
+            tables = [elements.file_name("differences", d, n)] + (["verdict"] if (a, b) == asked[0] else [])
             found |= {(t, f"{d}/{n}/{a} - {b}", k): (v,) for t in tables for k, v in values.items()}
     return found
 
@@ -297,7 +298,7 @@ def expected_tuning(study, known):
         cuts = [c.row.threshold for c in cells]
         if min(cuts) < max(cuts):
             for k, v in {"median": np.median(cuts), "low": min(cuts), "high": max(cuts)}.items():
-                found["cuts", row, k] = (v,)
+                found["thresholds", row, k] = (v,)
     return found
 
 
@@ -324,11 +325,11 @@ def expected_record(study, known, rows):
     for arm, own in rows.items():
         row = "/".join(arm)
         seconds = sum(r.seconds for r in own)
-        values = {"seconds": seconds, "fits": sum(r.fits for r in own), "spared": sum(r.spared for r in own)}
+        values = {"seconds": seconds, "fits": sum(r.fits for r in own), "reused": sum(r.spared for r in own)}
         values["candidates"] = max(sum(t.status in ("ok", "failed", "pruned") for t in r.trials) for r in own)
         if arm in known and arm[2] != "none":
             values["gain"] = corrected(known[arm], known[(*arm[:2], "none")])[0]
-            values["rate"] = values["gain"] / seconds if values["spared"] < values["fits"] else math.nan
+            values["rate"] = values["gain"] / seconds if values["reused"] < values["fits"] else math.nan
         found |= {("cost", row, k): (v,) for k, v in values.items()}
     return found
 
@@ -358,7 +359,7 @@ def test_every_number_follows_from_the_stored_predictions(small, known):
     }
     shown = {k: v for k, v in numbers(small).items() if v}
     # A few are counted by hand below; whatever else is shown must be known here.
-    apart = {k: v for k, v in shown.items() if k[0].startswith(("duels", "failures")) or k[2] == "nearer"}
+    apart = {k: v for k, v in shown.items() if k[0].startswith(("across", "failures")) or k[2] == "nearer"}
     rest = {k: v for k, v in shown.items() if k not in apart}
     assert {k for k, v in expected.items() if all(map(math.isfinite, v))} - set(rest) == set()
     assert set(rest) - set(expected) == set()
@@ -367,14 +368,18 @@ def test_every_number_follows_from_the_stored_predictions(small, known):
     wrong = {k: (v, expected[k]) for k, v in rest.items() if v != close[k]}
     assert not wrong
     assert len(rest) > 300
-    duel = {k[2]: v[0] for k, v in apart.items() if k[1] == "logistic/smote_threshold - threshold"}
+    contrast = {k[2]: v[0] for k, v in apart.items() if k[1] == "logistic/smote_threshold - threshold"}
     gains = [
         mean_scores(known[d, "logistic", "smote_threshold"], "mcc").mean()
         - mean_scores(known[d, "logistic", "threshold"], "mcc").mean()
         for d in ("ecoli3", "yeast4")
     ]
-    assert (duel["sources"], duel["wins"], duel["losses"]) == (2, sum(g > 0 for g in gains), sum(g < 0 for g in gains))
-    assert duel["mean"] == pytest.approx(np.mean(gains), rel=1e-9)
+    assert (contrast["parents"], contrast["wins"], contrast["losses"]) == (
+        2,
+        sum(g > 0 for g in gains),
+        sum(g < 0 for g in gains),
+    )
+    assert contrast["mean"] == pytest.approx(np.mean(gains), rel=1e-9)
     lost = sum(r.status != "ok" for own in rows.values() for r in own)
     assert lost == sum(v[0] for k, v in apart.items() if k[0] == "failures") > 0
     assert all(0 <= v[0] <= 1 for k, v in apart.items() if k[2] == "nearer")
@@ -395,7 +400,7 @@ def test_text_is_the_number_rounded(small):
                 values = []
             compared += len(values)
             if not values:
-                assert value in (text, f"'{text}") or (text, value) == (model.DASH, "")
+                assert value in (text, f"'{text}") or (text, value) == (elements.DASH, "")
             elif text.startswith("<"):
                 assert values[0] < 0.001
             else:
@@ -558,16 +563,14 @@ def test_without_evidence_it_says_so(small, tmp_path):
     for name in (ledger.QUESTION, ledger.ROWS):
         shutil.copy(small.home / name, tmp_path / name)
     files = report.render(reporting.source_of(tmp_path, small.study))
-    assert files[report.FILE].count("This needs evidence.parquet, which is not here") == 4
+    assert files[report.FILE].count("This needs evidence.parquet, which is missing") == 4
     assert not [name for name in files if name.startswith(("figures/pr-", "figures/roc-", "figures/threshold-"))]
     assert "figures/response-ratio-yeast4-logistic.svg" in files
 
 
 def test_no_row_is_refused(small, tmp_path):
     shutil.copy(small.home / ledger.QUESTION, tmp_path / ledger.QUESTION)
-    with pytest.raises(
-        reporting.StudyError, match=r"study 'small' has 0 of 60 evaluations in .*; a report lays out rows"
-    ):
+    with pytest.raises(reporting.StudyError, match=r"study 'small' has 0 of 60 evaluations in .*; a report needs one"):
         reporting.source_of(tmp_path, small.study)
 
 
@@ -616,22 +619,15 @@ def hostile(source):
             error=HOSTILE,
             notes=(HOSTILE,),
         )
-        for r in source.rows
+        for r in source.evaluations
     ]
     facts = {"versions": {HOSTILE: HOSTILE}, "tables": {}}
-    frame = renamed(source.frame)
-    frame["error"] = HOSTILE
     summary = renamed(source.summary)
     summary["remarks"] = [(HOSTILE,)] * len(summary)
+    verdicts = {"contrasts": renamed(source.contrasts), "sentences": (HOSTILE,), "across": ()}
     return replace(
         source,
-        study=study,
-        rows=rows,
-        frame=frame,
-        summary=summary,
-        contrasts=renamed(source.contrasts),
-        sentences=(HOSTILE,),
-        across=(),
+        result=replace(source.result, study=study, evaluations=tuple(rows), summary=summary, **verdicts),
         evidence=renamed(source.evidence),
         facts=facts,
         exploratory=HOSTILE,
@@ -658,19 +654,22 @@ def test_hostile_names_stay_words(small):
     ("strategy", "learner", "why"),
     [
         (Strategy("smote", SMOTE, prior_correction="approximate"), Learner("logistic", {}), "no probabilities"),
-        (Strategy("enn", SMOTE), Learner("logistic", {}), "the sampler chooses rows by their place"),
+        (Strategy("enn", SMOTE), Learner("logistic", {}), "the sampler chooses rows by their position"),
         (
             Strategy("enn", SMOTE, prior_correction="inapplicable"),
             Learner("x", {}),
-            "the sampler chooses rows by their",
+            "the sampler chooses rows by their position",
         ),
-        (Strategy("class_weight", weight=9.0), Learner("forest", {}, rebalances=True), "forest balances by itself"),
+        (
+            Strategy("class_weight", weight=9.0),
+            Learner("forest", {}, rebalances=True),
+            "forest balances the classes itself",
+        ),
         (Strategy("isotonic", weight=9.0, calibration="isotonic"), Learner("x", {}), "calibrated already (isotonic)"),
     ],
 )
 def test_why_an_arm_was_not_corrected_is_named(strategy, learner, why):
-    assert priors.why_not(strategy, learner, applied=False).startswith(why)
-    assert priors.why_not(strategy, learner, applied=True) == ""
+    assert uncorrected_reason(strategy, learner).startswith(why)
 
 
 def test_what_the_prior_correction_cannot_undo_is_said_and_left_blank(small):
@@ -678,26 +677,28 @@ def test_what_the_prior_correction_cannot_undo_is_said_and_left_blank(small):
     weighted = {"smote_threshold": replace(small.study.strategies[3], sampler=None, prior_correction=None, weight=9.0)}
     study = replace(small.study, strategies=tuple(weighted.get(s.name, s) for s in small.study.strategies))
     gone = (source.evidence.kind == "prior") & (source.evidence.strategy == "smote")
-    files = report.render(replace(source, study=study, evidence=source.evidence[~gone]))
+    result = replace(source.result, study=study)
+    files = report.render(replace(source, result=result, evidence=source.evidence[~gone]))
     header, *lines = csv.reader(io.StringIO(files["tables/prior.csv"]))
     kinds = {line[0]: dict(zip(header, line, strict=True)) for line in lines}
     assert {name.split(", ")[2] for name in kinds} == {"smote", "smote_threshold"}
     assert kinds["yeast4, logistic, smote_threshold"]["correction"] == "exact"
     assert kinds["yeast4, logistic, smote"]["correction"] == "inapplicable: no probabilities"
     assert kinds["yeast4, logistic, smote"]["prior_brier"] == ""
-    assert "Inapplicable to smote: no probabilities." in section(files, "calibration")
+    assert "Not applicable to smote: no probabilities." in section(files, "calibration")
     assert "approximate" not in section(files, "calibration")
     assert "approximate" in section(small.files, "calibration")
 
 
 def test_verdicts_are_shown_at_a_glance_and_what_is_settled_comes_first(small):
     source = reporting.source_of(small.home, small.study)
-    contrasts = source.contrasts.copy()
+    contrasts = source.result.contrasts.copy()
     settled = (contrasts.dataset == "yeast4") & (contrasts.a == "threshold")
     contrasts.loc[settled, "verdict"] = "better"
     contrasts.loc[~settled, "verdict"] = "inconclusive"
     declared = replace(small.study.claims, contrasts=tuple(dict.fromkeys(zip(contrasts.a, contrasts.b, strict=True))))
-    files = report.render(replace(source, contrasts=contrasts, study=replace(small.study, claims=declared)))
+    result = replace(source.result, contrasts=contrasts, study=replace(small.study, claims=declared))
+    files = report.render(replace(source, result=result))
     _, *lines = csv.reader(io.StringIO(files["tables/verdict.csv"]))
     assert len(lines) == len(contrasts)
     assert lines[0][:2] == ["yeast4, logistic: threshold − none", "better"]
@@ -719,8 +720,8 @@ def test_what_it_takes_to_make_it_again(small):
     found = shown(system="Linux x86_64", git={"git.commit": "c0ffee", "git.dirty": "true", "git.diff_sha256": "beef"})
     assert found["command"] == "imblab run experiments/small/study.yaml"
     assert (found["system"], found["git commit"]) == ("Linux x86_64", "c0ffee")
-    assert found["git tree"] == "changes that are not committed, sha256 of the diff beef"
-    assert shown(git={"git.commit": "c0ffee", "git.dirty": "false"})["git tree"] == "clean, results aside"
+    assert found["git tree"] == "uncommitted changes, sha256 of the diff beef"
+    assert shown(git={"git.commit": "c0ffee", "git.dirty": "false"})["git tree"] == "clean"
     assert shown(git={})["git commit"].startswith("not recorded")
     for name in reporting.READ:
         assert found[f"sha256 of {name}"] == hashlib.sha256((small.home / name).read_bytes()).hexdigest()
@@ -728,8 +729,8 @@ def test_what_it_takes_to_make_it_again(small):
 
 
 def test_a_spreadsheet_computes_nothing():
-    table = model.Table("t", "t", model.header("a"), (model.Line("k", (model.words("=1+1"),)),))
-    assert report.as_csv(table) == "a\n'=1+1\n"
+    table = elements.Table("t", "t", elements.columns("a"), (elements.Line("k", (elements.text_cell("=1+1"),)),))
+    assert elements.as_csv(table) == "a\n'=1+1\n"
 
 
 def crafted(folder, study, rows):
@@ -773,7 +774,7 @@ def test_ranks_over_eight_tables_are_drawn_and_tested(small, tmp_path):
     assert shown == pytest.approx(expected.to_dict(), abs=0.005)
     assert figure.count('class="clique"') == 1
     assert "Friedman" in section(files, "across")
-    assert "Across 8 sources, logistic" in section(files, "verdict")
+    assert "Across 8 parent data sets, logistic" in section(files, "verdict")
     assert "begin with smote_threshold rather than threshold (logistic): it won on 8 of 8" in section(files, "verdict")
 
 
@@ -793,7 +794,7 @@ def test_failed_fits_are_named_and_never_drawn(small, tmp_path):
     assert '"ecoli3, smote",logistic,failed,6,' in listed
     assert "LinAlgError &lt;singular&gt;" in section(files, "failures")
     lost = sum(r.status != "ok" for r in rows)
-    assert f"{len(rows) - lost} of {len(rows)} cells have an answer." in section(files, "failures")
+    assert f"{len(rows) - lost} of {len(rows)} evaluations have scores." in section(files, "failures")
     header, *lines = csv.reader(io.StringIO(files["tables/differences-yeast4-logistic.csv"]))
     assert next(line for line in lines if line[0] == "smote − none")[header.index("p")] == ""
     assert "smote</title>" not in files["figures/balance-recall-ecoli3-logistic.svg"]
@@ -823,9 +824,9 @@ def timed(tmp_path_factory):
 def test_folds_that_follow_the_time_are_described_only(timed):
     verdict = section(timed, "verdict")
     assert "descriptive in 1 of 1 comparison" in verdict
-    assert "Folds that follow the time allow no test: prefer threshold, the simpler arm, unless" in verdict
-    assert "Folds followed the time" in section(timed, "methods")
-    assert "Differences on days, where folds follow the time, were described" in section(timed, "methods")
+    assert "Prefer threshold, which is simpler, unless smote_threshold did better in every period" in verdict
+    assert "Folds followed time" in section(timed, "methods")
+    assert "Differences on days, where folds follow time, are reported without a test" in section(timed, "methods")
     assert "have no interval here" in section(timed, "results")
     assert "On days with logistic: does resampling help" in timed[report.FILE]
     header, *lines = csv.reader(io.StringIO(timed["tables/differences-days-logistic.csv"]))
@@ -833,7 +834,7 @@ def test_folds_that_follow_the_time_are_described_only(timed):
     assert all(line[header.index("p")] == "" for line in lines)
     assert not [
         w
-        for w in ("stratified and shuffled", "80 % power", "resampled t-test", "whisker that holds")
+        for w in ("stratified and shuffled", "80 % power", "resampled t-test", "Intervals that include 0")
         if w in timed[report.FILE]
     ]
 
@@ -861,7 +862,7 @@ def test_bands_are_few_and_the_caption_says_which(small):
     best = max((s for s in means if s not in ("none", "threshold")), key=means.get)
     assert sorted(bands(figure, True)) == sorted(["threshold", best])
     assert set(bands(figure, False)) == set(means) - {"threshold", best}
-    assert "Bands are drawn for threshold and for the other arm with the best MCC" in section(small.files, "curves")
+    assert "Bands are drawn for threshold and for the other strategy with the best " in section(small.files, "curves")
 
 
 def test_figures_of_one_family_stand_side_by_side(small, timed):
@@ -898,7 +899,7 @@ def test_sixty_families_of_fifteen_strategies_stay_small(small):
         for d in sets
         for n in learners
         for i, s in enumerate(names)
-        for r in source.rows
+        for r in source.evaluations
         if r.dataset == "yeast4" and r.strategy == arms[i % len(arms)]
     ]
     strategies = tuple(
@@ -908,18 +909,20 @@ def test_sixty_families_of_fifteen_strategies_stay_small(small):
     contrasts = grown(source.contrasts.assign(strategy="none").pipe(_as_arms, arms), [*arm[:2], "a"])
     big = replace(
         source,
-        study=replace(small.study, datasets={d: {} for d in sets}, strategies=strategies),
-        rows=rows,
-        frame=grown(source.frame, arm),
-        summary=grown(source.summary, arm),
-        contrasts=contrasts,
+        result=replace(
+            source.result,
+            study=replace(small.study, datasets={d: {} for d in sets}, strategies=strategies),
+            evaluations=tuple(rows),
+            summary=grown(source.summary, arm),
+            contrasts=contrasts,
+            across=(),
+        ),
         evidence=evidences.merge_frames(evidences.empty_frame(), grown(source.evidence, arm)),
-        across=(),
     )
     files = report.render(big)
     page = files[report.FILE]
     assert len([name for name in files if name.endswith(".svg")]) > 400
-    assert "figures are files beside this page" in page
+    assert "figures are in the folder figures/ next to this page" in page
     for vital in ("differences", "curves", "thresholds", "response"):
         assert "<figure" in page.partition(f'<section id="{vital}"')[2].partition("</section>")[0]
     assert len(page.encode()) < 5_000_000
@@ -940,7 +943,7 @@ def test_index_lists_the_studies_somebody_stands_by(small, tmp_path):
     text = reporting.index(tmp_path)
     assert "## second" in text
     assert "## first" not in text
-    assert "smote_threshold against threshold, its equal without resampling, is" in text
+    assert "smote_threshold compared with threshold, its counterpart without resampling, is" in text
     assert "[report.html](second/report.html)" in text
 
 

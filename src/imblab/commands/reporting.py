@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from imblab.analysis import methods, table
+from imblab.analysis import methods
 from imblab.commands import derived_files
 from imblab.commands.results import result_of
 from imblab.edges import config, evidence, files, ledger, report, terminal
@@ -31,7 +31,7 @@ they are a function of: `study.yaml` (the resolved question), `ledger.jsonl` (on
 
 def source_of(
     home: Path, study: Study, result: StudyResult | None = None, exploratory: str | None = None
-) -> report.Source:
+) -> report.ReportData:
     """What the report of a folder is made from.
 
     Parameters
@@ -47,7 +47,7 @@ def source_of(
 
     Returns
     -------
-    Source
+    ReportData
 
     Raises
     ------
@@ -55,26 +55,18 @@ def source_of(
         If there is no row.
     """
     result = result or result_of(study, ledger.read_rows(home))
-    rows = list(result.evaluations)
-    if not rows:
+    if not result.evaluations:
         raise StudyError(
-            f"study {study.name!r} has {result.completeness.counted} in {str(home)!r}; a report lays out rows. Run it "
-            f"first: imblab run {home / ledger.QUESTION}."
+            f"study {study.name!r} has {result.completeness.counted} in {str(home)!r}; a report needs one. "
+            f"Run it first: imblab run {home / ledger.QUESTION}."
         )
-    gathered = derived_files.read_evidence(home)
-    return report.Source(
-        study=result.study,
-        rows=rows,
-        frame=table.tidy(rows),
-        summary=result.summary,
-        contrasts=result.contrasts,
-        sentences=result.sentences,
-        across=result.across,
-        evidence=gathered,
-        facts=derived_files.read_facts(home) if gathered is not None else {},
+    evidence_frame = derived_files.read_evidence(home)
+    return report.ReportData(
+        result=result,
+        evidence=evidence_frame,
+        facts={} if evidence_frame is None else derived_files.read_facts(home),
         hashes={n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
         exploratory=exploratory,
-        completeness=result.completeness,
         command=f"imblab run {_place(home)}/{ledger.QUESTION}",
     )
 
@@ -106,7 +98,7 @@ def outdate(home: Path, whole: Completeness) -> None:
     whole : Completeness
         Of what is asked for now.
     """
-    report.outdate(
+    report.mark_outdated(
         home,
         f"Outdated: evaluations are being added to this study, and {whole.counted} were there when that began. No "
         f"verdict below holds before the design is complete. Make this page again: imblab report {home.name}.",
@@ -161,13 +153,13 @@ def _entry(home: Path, args: Sequence[str]) -> str:
 def _told(home: Path, args: Sequence[str]) -> str:
     study = config.load_request(home / ledger.QUESTION, args, loads_data=False).study
     source = source_of(home, study)
-    verdict = report.sections(source)[0]
+    verdict = report.build_sections(source)[0]
     folder = home.name
     names = join_words(f"[{n}]({quote(folder)}/{n})" for n in (WORDS, report.FILE, ledger.QUESTION, ledger.ROWS))
     said = " ".join(verdict.lead)
     tables = f"Data sets: {join_words(source.datasets)}. Learners: {join_words(source.learners)}."
     question = methods.describe_question(source.study)
-    return f"## {folder}\n\n{question}\n\n**{said}**\n\n{tables} {len(source.rows)} cells; {names}.\n"
+    return f"## {folder}\n\n{question}\n\n**{said}**\n\n{tables} {len(source.evaluations)} evaluations; {names}.\n"
 
 
 def _place(home: Path) -> str:

@@ -11,17 +11,11 @@ from imblab.edges.report.calibration import balance_section, calibration_section
 from imblab.edges.report.curves import ranking_section, thresholds_section
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import Section, Table, as_csv, as_latex
-from imblab.edges.report.findings import (
-    data_section,
-    differences_section,
-    methods_section,
-    ranks_section,
-    scores_section,
-    verdict_section,
-)
 from imblab.edges.report.page import render_page
 from imblab.edges.report.record import cost_section, failures_section, leakage_section, reproduction_section
+from imblab.edges.report.scores import data_section, methods_section, scores_section
 from imblab.edges.report.tuning import optimism_section, response_section, stability_section
+from imblab.edges.report.verdicts import differences_section, ranks_section, verdict_section
 
 __all__ = ["FILE", "ReportData", "build_sections", "mark_outdated", "render", "write"]
 

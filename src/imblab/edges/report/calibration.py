@@ -9,8 +9,18 @@ import numpy as np
 
 from imblab.analysis import tuning
 from imblab.analysis.methods import named
-from imblab.edges.figures import Axes, Curve, Figure, Marks, Row, Scale, draw_curves, draw_rows
-from imblab.edges.figures import place_in_plot, scale_around
+from imblab.edges.figures import (
+    Axes,
+    Curve,
+    Figure,
+    Marks,
+    Row,
+    Scale,
+    draw_curves,
+    draw_rows,
+    place_in_plot,
+    scale_around,
+)
 from imblab.edges.report.data import MISSING_EVIDENCE, Family, Place, ReportData, strategy_table
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,
@@ -61,7 +71,7 @@ def calibration_section(data: ReportData) -> Section:
 
 def balance_section(data: ReportData) -> Section:
     """Build recall, precision and probabilities against the ratio that the learner received."""
-    ratios = {place: tuning.received(data.rows_of[place]) for place in data.places()}
+    ratios = {place: tuning.received_ratio(data.evaluations_of[place]) for place in data.places()}
     excess = _one_statistic(data, "calibration", "mean_risk_ratio")
     nearer = _one_statistic(data, "synthetic", "nearer_to_majority")
     lines = []
@@ -164,12 +174,8 @@ def _draw_correction(
     rows = [Row(p[2], p[2], after[p]["brier"], ring=before[p]["brier"]) for p in places if "brier" in before[p]]
     if not rows:
         return None
-    words = (
-        f"Brier score of {len(rows)} strategies on {' with '.join(family)} before and after prior correction."
-    )
-    figure = draw_rows(
-        file_name("prior", *family), ", ".join(family), words, rows, data.strategies, named("brier")
-    )
+    words = f"Brier score of {len(rows)} strategies on {' with '.join(family)} before and after prior correction."
+    figure = draw_rows(file_name("prior", *family), ", ".join(family), words, rows, data.strategies, named("brier"))
     return Panel(figure, data.picks(*family))
 
 
@@ -182,13 +188,14 @@ def _describe_correction(
         "change; only the probabilities do."
     ]
     corrected = list(kinds)
-    changes = [after[p]["brier"] - before[p]["brier"] for p in corrected if math.isfinite(before[p].get("brier", math.nan))]
+    scored = [p for p in corrected if math.isfinite(before[p].get("brier", math.nan))]
+    changes = [after[p]["brier"] - before[p]["brier"] for p in scored]
     ratios = [[values[p].get("mean_risk_ratio", math.nan) for p in corrected] for values in (before, after)]
     if changes and np.isfinite(ratios).all():
         spans = [format_range(values, "{:.2f}".format) for values in ratios]
         sentences.append(
-            f"It lowered the Brier score of {sum(v < 0 for v in changes)} of {len(changes)} strategies that resample or "
-            f"weight, and changed their mean probability from {spans[0]} times the prevalence to {spans[1]}."
+            f"It lowered the Brier score of {sum(v < 0 for v in changes)} of {len(changes)} strategies that resample "
+            f"or weight, and changed their mean probability from {spans[0]} times the prevalence to {spans[1]}."
         )
     if "approximate" in kinds.values():
         sentences.append(
@@ -214,8 +221,8 @@ def _describe_balance(data: ReportData, excess: Mapping[Place, float], nearer: M
     if finite:
         dataset, learner, strategy = largest = max(finite, key=lambda place: finite[place])
         sentences.append(
-            f"The mean predicted probability reached {finite[largest]:.1f} times the prevalence ({strategy} on {dataset} "
-            f"with {learner})."
+            f"The mean predicted probability reached {finite[largest]:.1f} times the prevalence ({strategy} on "
+            f"{dataset} with {learner})."
         )
     if nearer:
         shares = format_range(nearer.values(), "{:.0%}".format)

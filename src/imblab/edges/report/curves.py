@@ -7,15 +7,14 @@ from functools import partial
 
 import numpy as np
 
-from imblab.analysis import evidence
 from imblab.analysis.methods import named
 from imblab.core import measures
 from imblab.edges.figures import Axes, Curve, Figure, Marks, Scale, draw_curves, place_in_plot
 from imblab.edges.report.data import MISSING_EVIDENCE, Family, ReportData, strategy_table
 from imblab.edges.report.elements import Gallery, Panel, Section, Table, columns, file_name, score_cell
-from imblab.stats.curves import Band, Fold, against_threshold, precision_recall, roc
+from imblab.stats.curves import FoldCounts, MeanCurve, mean_over_thresholds, mean_precision_recall, mean_roc
 
-FoldsByStrategy = Mapping[str, Sequence[Fold]]
+FoldsByStrategy = Mapping[str, Sequence[FoldCounts]]
 #: Characters that the curves of a report may take together, and that one point takes.
 _MAX_CHARACTERS, _CHARACTERS_PER_POINT = 2_400_000, 11
 _MIN_POINTS, _MAX_POINTS = 20, 99
@@ -83,9 +82,7 @@ def _counted_measures(data: ReportData) -> list[str]:
     return [name for name in dict.fromkeys((first, "precision", "recall")) if name in counted]
 
 
-def _panels(
-    data: ReportData, draw: Callable[[ReportData, Family, FoldsByStrategy], Figure]
-) -> tuple[Panel, ...]:
+def _panels(data: ReportData, draw: Callable[[ReportData, Family, FoldsByStrategy], Figure]) -> tuple[Panel, ...]:
     panels = []
     for family in data.families:
         places = [place for place in data.places(*family) if place in data.evidence_index.folds]
@@ -99,7 +96,7 @@ def _draw_pr(n_points: int, data: ReportData, family: Family, folds: FoldsByStra
     grid = np.linspace(0.01, 1.0, n_points)
     shares = [f.positives / (f.positives + f.negatives) for by_fold in folds.values() for f in by_fold]
     chance = float(np.mean(shares))
-    bands = {s: precision_recall(by_fold, grid) for s, by_fold in folds.items()}
+    bands = {s: mean_precision_recall(by_fold, grid) for s, by_fold in folds.items()}
     axes = Axes(*place_in_plot(_unit_scale(), _score_scale(bands)), "recall", "precision")
     words = f"Precision against recall of {len(folds)} strategies on {' with '.join(family)}; chance is {chance:.3f}."
     return _draw(data, "pr", family, words, axes, bands, Marks(y=((chance, f"chance {chance:.3f}"),)))
@@ -107,7 +104,7 @@ def _draw_pr(n_points: int, data: ReportData, family: Family, folds: FoldsByStra
 
 def _draw_roc(n_points: int, data: ReportData, family: Family, folds: FoldsByStrategy) -> Figure:
     grid = np.linspace(0.0, 1.0, n_points) ** 2  # closer points where few negatives are called
-    bands = {s: roc(by_fold, grid) for s, by_fold in folds.items()}
+    bands = {s: mean_roc(by_fold, grid) for s, by_fold in folds.items()}
     axes = Axes(*place_in_plot(_unit_scale(), _unit_scale()), "false positive rate", "true positive rate")
     words = f"ROC curves of {len(folds)} strategies on {' with '.join(family)}; the diagonal is chance."
     return _draw(data, "roc", family, words, axes, bands, Marks(diagonal=True))
@@ -118,14 +115,14 @@ def _draw_against_threshold(measure: str, data: ReportData, family: Family, fold
     step = next(s for s in (1, 2, 4, 5) if 99 / s <= n_points or s == 5)
     grid = np.arange(step, 100, step) / 100
     function = measures.function_of(next(m for m in data.study.measures if m.name == measure), allow=None)
-    bands = {s: against_threshold(by_fold, grid, function) for s, by_fold in folds.items()}
+    bands = {s: mean_over_thresholds(by_fold, grid, function) for s, by_fold in folds.items()}
     axes = Axes(*place_in_plot(_unit_scale(), _score_scale(bands)), "threshold", named(measure))
     words = f"{named(measure)} against the threshold of {len(folds)} strategies on {' with '.join(family)}."
     return _draw(data, f"threshold-{measure}", family, words, axes, bands, Marks(threshold=0.5))
 
 
 def _draw(
-    data: ReportData, kind: str, family: Family, words: str, axes: Axes, bands: Mapping[str, Band], marks: Marks
+    data: ReportData, kind: str, family: Family, words: str, axes: Axes, bands: Mapping[str, MeanCurve], marks: Marks
 ) -> Figure:
     has_bands, visible = _has_bands(data), _visible_bands(data, family, bands)
     curves = [
@@ -146,7 +143,7 @@ def _has_bands(data: ReportData) -> bool:
     return len(data.families) * len(data.strategies) <= _MAX_BANDS
 
 
-def _visible_bands(data: ReportData, family: Family, bands: Mapping[str, Band]) -> set[str]:
+def _visible_bands(data: ReportData, family: Family, bands: Mapping[str, MeanCurve]) -> set[str]:
     if len(bands) <= _MAX_VISIBLE_BANDS:
         return set(bands)
     means = {s: data.sign * data.summary_of[(*family, s)]["mean"] for s in bands}
@@ -164,8 +161,8 @@ def _explain_bands(data: ReportData) -> str:
         return text
     baseline = next((s for s in _BASELINES if s in data.strategies), "no baseline")
     return (
-        f"{text} Bands are drawn for {baseline} and for the other strategy with the best {data.primary_label}; point at "
-        f"a curve or a name, or pick at most {_MAX_VISIBLE_BANDS} strategies, to see others."
+        f"{text} Bands are drawn for {baseline} and for the other strategy with the best {data.primary_label}; point "
+        f"at a curve or a name, or pick at most {_MAX_VISIBLE_BANDS} strategies, to see others."
     )
 
 
@@ -174,7 +171,7 @@ def _area_table(data: ReportData) -> Table:
     lines = []
     for place in data.places():
         if place in data.evidence_index.folds:
-            areas = np.array([evidence.areas_of(fold.fp, fold.tp) for fold in data.evidence_index.folds[place]])
+            areas = np.array([fold.areas() for fold in data.evidence_index.folds[place]])
             pr_auc, roc_auc = (score_cell(areas[:, i].mean()) for i in (0, 1))
             lines.append(data.line(place, pr_auc, score_cell(chance.get(place, {}).get("pr_auc")), roc_auc))
     header = columns(("pr_auc", "PR-AUC"), ("chance", "PR-AUC of chance"), ("roc_auc", "ROC-AUC"))
@@ -188,7 +185,7 @@ def _n_points(n_curves: int) -> int:
     return int(min(_MAX_POINTS, max(_MIN_POINTS, _MAX_CHARACTERS / (max(n_curves, 1) * 5 * per_point))))
 
 
-def _score_scale(bands: Mapping[str, Band]) -> Scale:
+def _score_scale(bands: Mapping[str, MeanCurve]) -> Scale:
     """An axis from 0, or the lowest mean below it, to the first round value above every mean."""
     means = np.concatenate([band.mean for band in bands.values()])
     high = float(np.nanmax(means, initial=0.0))

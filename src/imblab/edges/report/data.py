@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imblab.analysis import evidence
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.methods import named
 from imblab.core import estimator_specs
 from imblab.edges.report.elements import Cell, Line, Table, text_cell
-from imblab.result import Completeness, Evaluation
-from imblab.stats.curves import Fold, fold
-from imblab.study import Measure, Study
+from imblab.result import Completeness, Evaluation, StudyResult
+from imblab.stats.curves import FoldCounts
+from imblab.study import Study
 from imblab.text import join_words
 
 #: Data set, learner and strategy.
@@ -36,8 +36,8 @@ class EvidenceIndex:
 
     Attributes
     ----------
-    folds : mapping of Place to list of Fold
-        Counts at the cuts of every outer fold.
+    folds : mapping of Place to list of FoldCounts
+        Counts of every outer fold.
     statistics : mapping of (kind, Place) to mapping of str to float
         Means over folds or repeats of what has a name, by kind: ``chance``, ``calibration``, ``prior``, ``synthetic``.
         NaN where one of the values is missing.
@@ -45,28 +45,29 @@ class EvidenceIndex:
         Rows, sum of probabilities and positives, summed over repeats.
     """
 
-    folds: Mapping[Place, list[Fold]]
+    folds: Mapping[Place, list[FoldCounts]]
     statistics: Mapping[tuple[str, Place], Mapping[str, float]]
     bins: Mapping[Place, np.ndarray]
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame | None) -> EvidenceIndex:
         """Read the frame of :mod:`imblab.analysis.evidence`; empty for None."""
-        folds: dict[Place, list[Fold]] = {}
+        folds: dict[Place, list[FoldCounts]] = {}
         statistics: dict[tuple[str, Place], dict[str, float]] = {}
         bins: dict[Place, dict[int, np.ndarray]] = {}
         if frame is None:
             return cls(folds, statistics, {})
-        is_cut, is_bin = frame.kind == "cut", frame.kind == "bin"
-        strategy = ("dataset", "learner", "strategy")
-        for (*place, _, _), values in _groups(frame[is_cut], *strategy, "repeat", "fold"):
-            thresholds, fp, tp = values.T
-            folds.setdefault(_place(place), []).append(fold(thresholds, fp, tp, fp.max(), tp.max()))
-        for (kind, *place, name), values in _groups(frame[~is_cut & ~is_bin], "kind", *strategy, "name"):
+        for (dataset, learner, strategy, _, _), counts in evidence.fold_counts(frame):
+            folds.setdefault((dataset, learner, strategy), []).append(counts)
+        coordinates = ("dataset", "learner", "strategy", "name")
+        is_bin = frame.kind == "bin"
+        for (kind, *place, name), values in _groups(frame[~is_bin & (frame.kind != "cut")], "kind", *coordinates):
             statistics.setdefault((kind, _place(place)), {})[name] = float(values[:, 0].mean())
-        for (*place, name), values in _groups(frame[is_bin], *strategy, "name"):
+        for (*place, name), values in _groups(frame[is_bin], *coordinates):
             bins.setdefault(_place(place), {})[int(name)] = values.sum(axis=0)
-        return cls(folds, statistics, {p: np.array([by_name[i] for i in sorted(by_name)]) for p, by_name in bins.items()})
+        return cls(
+            folds, statistics, {p: np.array([by_name[i] for i in sorted(by_name)]) for p, by_name in bins.items()}
+        )
 
     def statistics_of(self, kind: str) -> dict[Place, Mapping[str, float]]:
         """Return the statistics of one kind by strategy."""
@@ -79,14 +80,7 @@ class ReportData:
 
     Attributes
     ----------
-    study : Study
-    rows : list of Evaluation
-    frame, summary, contrasts : DataFrame
-        See :mod:`imblab.analysis.table`, :mod:`imblab.analysis.summary` and :mod:`imblab.analysis.compare`.
-    sentences : tuple of str
-        The verdicts.
-    across : tuple of Across
-        One per learner.
+    result : StudyResult
     evidence : DataFrame or None
     facts : mapping
         What was recorded with the evidence: ``versions``, ``tables``, ``git``, ``system``.
@@ -94,15 +88,15 @@ class ReportData:
         SHA-256 of the files, by name.
     exploratory : str or None
         Why the study has no verdict.
-    completeness : Completeness
-        How much of the design is evaluated; there is no verdict before it is complete.
     command : str
         The command that makes the study again.
+    study, evaluations, completeness, summary, contrasts, across, sentences
+        Those of the result.
     datasets, learners, strategies : list of str
         Those that have an evaluation, in the order of the study.
     families : list of (str, str)
         Data sets and learners.
-    rows_of : mapping of Place to list of Evaluation
+    evaluations_of : mapping of Place to list of Evaluation
     summary_of : mapping of Place to mapping
         Rows of ``summary``.
     census : mapping of str to (int, int)
@@ -110,53 +104,51 @@ class ReportData:
     evidence_index : EvidenceIndex
     """
 
-    study: Study
-    rows: list[Evaluation]
-    frame: pd.DataFrame
-    summary: pd.DataFrame
-    contrasts: pd.DataFrame
-    sentences: tuple[str, ...]
-    across: tuple[Across, ...]
+    result: StudyResult
     evidence: pd.DataFrame | None
     facts: Mapping[str, Any]
     hashes: Mapping[str, str]
     exploratory: str | None
-    completeness: Completeness
     command: str
 
+    study: Study = field(init=False)
+    evaluations: tuple[Evaluation, ...] = field(init=False)
+    completeness: Completeness = field(init=False)
+    summary: pd.DataFrame = field(init=False)
+    contrasts: pd.DataFrame = field(init=False)
+    across: tuple[Across, ...] = field(init=False)
+    sentences: tuple[str, ...] = field(init=False)
     datasets: list[str] = field(init=False)
     learners: list[str] = field(init=False)
     strategies: list[str] = field(init=False)
     families: list[Family] = field(init=False)
-    rows_of: dict[Place, list[Evaluation]] = field(init=False)
+    evaluations_of: dict[Place, list[Evaluation]] = field(init=False)
     summary_of: dict[Place, dict[str, Any]] = field(init=False)
     census: dict[str, tuple[int, int]] = field(init=False)
     evidence_index: EvidenceIndex = field(init=False)
 
     def __post_init__(self) -> None:
-        rows_of: dict[Place, list[Evaluation]] = {}
-        for row in self.rows:
-            rows_of.setdefault((row.dataset, row.learner, row.strategy), []).append(row)
-        summary_of = {(r["dataset"], r["learner"], r["strategy"]): r for r in self.summary.to_dict("records")}
-        declared = [s.name for s in self.study.strategies]
-        evaluated = list(dict.fromkeys(strategy for *_, strategy in rows_of))
+        result = self.result
+        evaluations_of: dict[Place, list[Evaluation]] = {}
+        for e in result.evaluations:
+            evaluations_of.setdefault((e.dataset, e.learner, e.strategy), []).append(e)
+        summary_of = {(r["dataset"], r["learner"], r["strategy"]): r for r in result.summary.to_dict("records")}
+        declared = result.study.strategy_names
+        evaluated = list(dict.fromkeys(strategy for *_, strategy in evaluations_of))
+        shared = ("study", "evaluations", "completeness", "summary", "contrasts", "across", "sentences")
         indexed = {
-            "datasets": list(dict.fromkeys(dataset for dataset, *_ in rows_of)),
-            "learners": list(dict.fromkeys(learner for _, learner, _ in rows_of)),
+            **{name: getattr(result, name) for name in shared},
+            "datasets": list(dict.fromkeys(dataset for dataset, *_ in evaluations_of)),
+            "learners": list(dict.fromkeys(learner for _, learner, _ in evaluations_of)),
             "strategies": [n for n in declared if n in evaluated] + [n for n in evaluated if n not in declared],
-            "families": list(dict.fromkeys((d, learner) for d, learner, _ in summary_of)),
-            "rows_of": rows_of,
+            "families": list(dict.fromkeys((dataset, learner) for dataset, learner, _ in summary_of)),
+            "evaluations_of": evaluations_of,
             "summary_of": summary_of,
-            "census": _census(self.rows),
+            "census": _census(result.evaluations),
             "evidence_index": EvidenceIndex.from_frame(self.evidence),
         }
         for name, value in indexed.items():
             object.__setattr__(self, name, value)
-
-    @property
-    def primary(self) -> Measure:
-        """The primary measure."""
-        return next(m for m in self.study.measures if m.name == self.study.primary)
 
     @property
     def primary_label(self) -> str:
@@ -166,7 +158,7 @@ class ReportData:
     @property
     def sign(self) -> int:
         """1 where a greater primary measure is better, else -1."""
-        return 1 if self.primary.greater_is_better else -1
+        return 1 if self.study.primary_measure.greater_is_better else -1
 
     def places(self, dataset: str | None = None, learner: str | None = None) -> list[Place]:
         """Return the strategies with a score, those of all families or of one."""
@@ -175,7 +167,7 @@ class ReportData:
             (d, n, s)
             for d, n in families
             for s in self.strategies
-            if any(row.status == "ok" for row in self.rows_of.get((d, n, s), ()))
+            if any(row.status == "ok" for row in self.evaluations_of.get((d, n, s), ()))
         ]
 
     def natural_ratio(self, dataset: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Elements of the page: sections of sentences, tables and figures, and the files of tables. Numbers keep full precision."""
+"""Elements of the page: sections of sentences, tables and figures, and the files of tables."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _RETRY = "Once its cause is fixed, a failed evaluation is repeated by a run of t
 
 def failures_section(data: ReportData) -> Section:
     """Build the evaluations without scores, and remarks on all others."""
-    without_scores = [row for row in data.rows if row.status != "ok"]
+    without_scores = [row for row in data.evaluations if row.status != "ok"]
     groups: dict[tuple[str, str, str, str], list[Evaluation]] = {}
     for row in without_scores:
         reason = row.error or "no reason recorded"
@@ -47,7 +47,8 @@ def failures_section(data: ReportData) -> Section:
         lines.append(Line(f"{dataset}/{strategy}/{status}/{i}", cells, picks))
     header = columns(("strategy", "data set, strategy"), "learners", "status", ("cells", "evaluations"), "reason")
     tables = [Table("failures", "Evaluations without scores", header, tuple(lines)), _remark_table(data)]
-    lead = [f"{len(data.rows) - len(without_scores):,} of {count_noun(len(data.rows), 'evaluation')} have scores."]
+    n_scored = len(data.evaluations) - len(without_scores)
+    lead = [f"{n_scored:,} of {count_noun(len(data.evaluations), 'evaluation')} have scores."]
     lead += [] if data.completeness.is_complete else [f"The design is incomplete: {data.completeness.counted}."]
     lead += ["The others are listed here and never imputed."] if without_scores else []
     lead += [_RETRY] if any(row.status == "failed" for row in without_scores) else []
@@ -58,7 +59,9 @@ def failures_section(data: ReportData) -> Section:
 def leakage_section(data: ReportData) -> Section:
     """Build the checks on leakage that the record allows."""
     checks = [*_check_splits(data), *_check_rows(data)]
-    lines = [Line(name, (text_cell(name), text_cell(words, "good" if passed else "bad"))) for name, words, passed in checks]
+    lines = [
+        Line(name, (text_cell(name), text_cell(words, "good" if passed else "bad"))) for name, words, passed in checks
+    ]
     tables = data.facts.get("tables", {})
     for dataset in data.datasets:
         for i, caution in enumerate(tables.get(dataset, {}).get("cautions", ())):
@@ -103,7 +106,7 @@ def reproduction_section(data: ReportData) -> Section:
     facts |= {f"version/{name}": (name, versions[name]) for name in sorted(versions)}
     facts |= {f"sha256/{name}": (f"sha256 of {name}", digest) for name, digest in data.hashes.items()}
     for dataset in data.datasets:
-        rows = [row for row in data.rows if row.dataset == dataset]
+        rows = [row for row in data.evaluations if row.dataset == dataset]
         splits = dict.fromkeys(row.split_fingerprint for row in rows)
         facts[f"data/{dataset}"] = (f"table {dataset}", rows[0].data_fingerprint)
         facts[f"splits/{dataset}"] = (f"outer splits of {dataset}", f"{len(splits)} splits, {_digest(splits)}")
@@ -146,14 +149,15 @@ def _digest(fingerprints: Iterable[str]) -> str:
 
 def _check_splits(data: ReportData) -> Iterator[Check]:
     """Whether all were tested on the same rows of the same tables."""
-    folds = {(row.dataset, row.repeat, row.fold) for row in data.rows}
-    splits = {(row.dataset, row.repeat, row.fold, row.split_fingerprint) for row in data.rows}
+    folds = {(row.dataset, row.repeat, row.fold) for row in data.evaluations}
+    splits = {(row.dataset, row.repeat, row.fold, row.split_fingerprint) for row in data.evaluations}
     words = f"{len(splits)} outer splits for {len(folds)} folds"
     yield "Every strategy and learner was tested on the same rows.", words, len(splits) == len(folds)
-    tables = {(row.dataset, row.data_fingerprint) for row in data.rows}
+    tables = {(row.dataset, row.data_fingerprint) for row in data.evaluations}
     words = f"{len(tables)} fingerprints for {len(data.datasets)} data sets"
     yield "All evaluations of a data set use the same table.", words, len(tables) == len(data.datasets)
-    tested = {(row.dataset, row.repeat, row.fold): row.n_test for row in reversed(data.rows) if row.status == "ok"}
+    scored = [row for row in data.evaluations if row.status == "ok"]
+    tested = {(row.dataset, row.repeat, row.fold): row.n_test for row in reversed(scored)}
     sums: dict[str, dict[int, int]] = {}
     for (dataset, repeat, _), n_test in tested.items():
         by_repeat = sums.setdefault(dataset, {})
@@ -165,7 +169,7 @@ def _check_splits(data: ReportData) -> Iterator[Check]:
 
 def _check_rows(data: ReportData) -> Iterator[Check]:
     """Whether learners received their training part, and no score suggests that the answer was known."""
-    scored = [row for row in data.rows if row.status == "ok"]
+    scored = [row for row in data.evaluations if row.status == "ok"]
     unsampled = [row for row in scored if row.reached and "sampler" not in row.reached]
     n_full = sum(row.reached["negative"] + row.reached["positive"] == row.n_train for row in unsampled)
     words = f"{n_full} of {len(unsampled)} evaluations"

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from imblab.analysis import tuning
 from imblab.core import measures
@@ -42,31 +41,30 @@ _MAX_HEAT_COLUMNS = 14
 #: Values of a knob that a sentence lists.
 _MAX_LISTED_VALUES = 6
 _DASH_WORDS = ("solid", "dashed", "dotted", "dash-dotted")
-#: Candidates of every strategy, as :func:`imblab.analysis.tuning.response` gives them.
-Candidates = Mapping[Place, pd.DataFrame]
+#: The candidates of every strategy that searched.
+CandidatesByPlace = Mapping[Place, Sequence[tuning.Candidate]]
 
 
 def response_section(data: ReportData) -> Section:
     """Build the inner scores against ratio, k and weight."""
     title, short = "Inner scores by ratio, k and weight", "Ratio and k"
-    frame = tuning.response(data.rows)
-    if frame.empty or not any("ratio" in params or "weight" in params for params in frame.params):
+    searched = {place: tuning.average_candidates(items) for place, items in data.evaluations_of.items()}
+    candidates = {place: items for place, items in searched.items() if items}
+    knobs = {knob for items in candidates.values() for candidate in items for knob in candidate.params}
+    if not knobs & {"ratio", "weight"}:
         return Section("response", title, ("No strategy of this study searched a ratio or a weight.",), (), short)
-    candidates: Candidates = {
-        (str(d), str(n), str(s)): rows for (d, n, s), rows in frame.groupby(["dataset", "learner", "strategy"], sort=False)
-    }
     primary = data.primary_label
     blocks: list[Table | Gallery] = []
     for knob in ("ratio", "weight"):
         panels = tuple(p for p in (_draw_response(data, candidates, family, knob) for family in data.families) if p)
         if panels:
-            note = _explain_response(data, frame, knob)
+            note = _explain_response(data, candidates, knob)
             heading = f"Inner {primary} against the {knob}"
             blocks.append(Gallery(heading, panels, True, note=note, vital=knob == "ratio"))
-    lead = []
-    # Only a grid evaluates the same candidates in every fold: other searches have no values to average and lay out.
-    if data.study.tuning.method == "grid":
-        maps = tuple(p for p in (_draw_map(data, place, rows) for place, rows in candidates.items()) if p)
+    lead: list[str] = []
+    # Candidates that are drawn differ between folds: they have no values to average and lay out.
+    if not data.study.tuning.search_method.is_drawn:
+        maps = tuple(p for p in (_draw_map(data, place, items) for place, items in candidates.items()) if p)
         if maps:
             note = "The framed cell is the best; a candidate that was not applicable in every fold is left empty."
             heading = f"Inner {primary} over ratio and k"
@@ -83,29 +81,30 @@ def response_section(data: ReportData) -> Section:
 def optimism_section(data: ReportData) -> Section:
     """Build the inner scores of the winners, compared with their outer scores."""
     title, measure = "Optimism: inner and outer scores", data.primary_label
-    pooled = measures.function_of(data.primary, allow=None) if measures.is_counted(data.primary) else None
-    frame = tuning.optimism(data.frame, data.study.primary, pooled)
-    if frame.empty:
+    primary = data.study.primary_measure
+    pooled = measures.function_of(primary, allow=None) if measures.is_counted(primary) else None
+    by_place = {place: tuning.optimism(items, primary.name, pooled) for place, items in data.evaluations_of.items()}
+    tuned = {place: item for place, item in by_place.items() if item is not None}
+    if not tuned:
         return Section("optimism", title, ("This study tuned nothing.",), (), "Optimism")
     rows: dict[Family, list[Row]] = {}
     lines = []
-    for r in frame.to_dict("records"):
-        place = r["dataset"], r["learner"], r["strategy"]
-        rows.setdefault(place[:2], []).append(Row(place[2], place[2], r["outer"], ring=r["inner"]))
-        cells = score_cell(r["inner"]), score_cell(r["outer"]), difference_cell(r["optimism"]), count_cell(r["cells"])
-        lines.append(data.line(place, *cells))
+    for place, item in tuned.items():
+        rows.setdefault(place[:2], []).append(Row(place[2], place[2], item.outer, ring=item.inner))
+        scores = score_cell(item.inner), score_cell(item.outer), difference_cell(item.difference)
+        lines.append(data.line(place, *scores, count_cell(item.n_folds)))
     panels = []
     for family, items in rows.items():
         words = f"Inner and outer {measure} of {len(items)} tuned strategies on {' with '.join(family)}."
         name = file_name("optimism", *family)
         figure = draw_rows(name, ", ".join(family), words, items, data.strategies, measure)
         panels.append(Panel(figure, data.picks(*family)))
-    largest = frame.iloc[int((data.sign * frame.optimism).argmax())]
+    mean = float(np.mean([item.difference for item in tuned.values()]))
+    dataset, learner, strategy = largest = max(tuned, key=lambda place: data.sign * tuned[place].difference)
     lead = [
-        f"The inner {measure} of the chosen candidate differed from its outer score by "
-        f"{difference_cell(float(frame.optimism.mean())).text} on average; it was most optimistic for "
-        f"{largest.strategy} on {largest.dataset} with {largest.learner} "
-        f"({difference_cell(float(largest.optimism)).text}). Only outer scores are results."
+        f"The inner {measure} of the chosen candidate differed from its outer score by {difference_cell(mean).text} on "
+        f"average; it was most optimistic for {strategy} on {dataset} with {learner} "
+        f"({difference_cell(tuned[largest].difference).text}). Only outer scores are results."
     ]
     if pooled is not None:
         lead.append("Both are computed from confusion counts summed over folds, so that they can be compared.")
@@ -117,36 +116,36 @@ def optimism_section(data: ReportData) -> Section:
 
 def stability_section(data: ReportData) -> Section:
     """Build how often every value of a knob was chosen, and the thresholds over folds."""
-    title, chosen = "Stability of the choices", tuning.chosen(data.frame)
-    thresholds = _threshold_table(data)
-    if chosen.empty and not thresholds.lines:
+    title, thresholds = "Stability of the choices", _threshold_table(data)
+    chosen = [(place, knob) for place, items in data.evaluations_of.items() for knob in tuning.chosen_knobs(items)]
+    if not chosen and not thresholds.lines:
         return Section("stability", title, ("This study chose nothing.",), (), "Stability")
     lines = []
-    for r in chosen.to_dict("records"):
-        place = r["dataset"], r["learner"], r["strategy"]
-        cells = text_cell(r["knob"]), text_cell(_describe_values(r["values"])), score_cell(r["agreement"])
-        lines.append(data.line(place, *cells, count_cell(r["cells"]), note=r["knob"]))
+    for place, item in chosen:
+        cells = text_cell(item.knob), text_cell(_describe_values(item.values)), score_cell(item.agreement)
+        lines.append(data.line(place, *cells, count_cell(item.n_folds), note=item.knob))
     lead = [
         "A choice that differs from fold to fold means that the data cannot distinguish the candidates, and that no "
         "single value should be quoted as the best."
     ]
-    if len(chosen):
-        n_steady = int((chosen.agreement > 0.5).sum())
+    if chosen:
+        n_steady = sum(item.agreement > 0.5 for _, item in chosen)
         lead.append(f"{n_steady} of {len(chosen)} searched knobs took the same value in more than half of their folds.")
     header = columns("knob", ("values", "chosen in folds"), "agreement", ("cells", "folds"))
     tables = [strategy_table("chosen", "Chosen knobs", header, lines), thresholds]
     return Section("stability", title, tuple(lead), tuple(t for t in tables if t.lines), "Stability")
 
 
-def _explain_response(data: ReportData, frame: pd.DataFrame, knob: str) -> str:
-    if data.study.tuning.method != "grid":
+def _explain_response(data: ReportData, candidates: CandidatesByPlace, knob: str) -> str:
+    if data.study.tuning.search_method.is_drawn:
         return "Each dot is one candidate in one outer fold: candidates differ between folds and are not averaged."
-    ks = sorted({p["k"] for p in frame.params if "k" in p and knob in p}, key=_by_size)
+    params = [candidate.params for items in candidates.values() for candidate in items]
+    ks = sorted({p["k"] for p in params if "k" in p and knob in p}, key=_by_size)
     patterns = ", ".join(f"k {k} {_DASH_WORDS[i % 4]}" for i, k in enumerate(ks))
     return f"Dots are candidates, averaged over outer folds{f': {patterns}' if len(ks) > 1 else ''}."
 
 
-def _draw_response(data: ReportData, candidates: Candidates, family: Family, knob: str) -> Panel | None:
+def _draw_response(data: ReportData, candidates: CandidatesByPlace, family: Family, knob: str) -> Panel | None:
     curves = [c for s in data.strategies for c in _response_curves(data, candidates, (*family, s), knob)]
     if not curves:
         return None
@@ -165,15 +164,15 @@ def _draw_response(data: ReportData, candidates: Candidates, family: Family, kno
     return Panel(figure, data.picks(*family))
 
 
-def _response_curves(data: ReportData, candidates: Candidates, place: Place, knob: str) -> list[Curve]:
+def _response_curves(data: ReportData, candidates: CandidatesByPlace, place: Place, knob: str) -> list[Curve]:
     """The curves of one strategy, one per value of k; loose dots where candidates differ between folds."""
     strategy = place[2]
-    if data.study.tuning.method != "grid":
-        x, y = tuning.scattered(data.rows_of.get(place, []), knob)
+    if data.study.tuning.search_method.is_drawn:
+        x, y = tuning.scatter(data.evaluations_of.get(place, []), knob)
         return [Curve(strategy, np.array(x), np.array(y), has_dots=True, has_line=False)] if x else []
     if place not in candidates:
         return []
-    by_k = tuning.along(candidates[place], knob, "k", data.sign > 0)
+    by_k = tuning.best_along(candidates[place], knob, "k", data.sign > 0)
     return [
         Curve(strategy, np.array(x), np.array(y), has_dots=True, dash=i % 4, note="" if k is None else f"k {k}")
         for i, (k, (x, y)) in enumerate(sorted(by_k.items(), key=lambda item: _by_size(item[0])))
@@ -184,9 +183,9 @@ def _by_size(k: Any) -> str:
     return str(k).zfill(9)
 
 
-def _draw_map(data: ReportData, place: Place, rows: pd.DataFrame) -> Panel | None:
+def _draw_map(data: ReportData, place: Place, candidates: Sequence[tuning.Candidate]) -> Panel | None:
     """A heat map where both ratio and k took several values; other knobs at their best."""
-    by_k = tuning.along(rows, "ratio", "k", data.sign > 0)
+    by_k = tuning.best_along(candidates, "ratio", "k", data.sign > 0)
     ks = sorted(k for k in by_k if isinstance(k, (int, float)))
     ratios = sorted({x for k in ks for x in by_k[k][0]})
     if len(ks) < 2 or not 2 <= len(ratios) <= _MAX_HEAT_COLUMNS:
@@ -195,21 +194,23 @@ def _draw_map(data: ReportData, place: Place, rows: pd.DataFrame) -> Panel | Non
     for i, k in enumerate(ks):
         for x, y in zip(*by_k[k], strict=True):
             values[i, ratios.index(x)] = y
-    i, j = np.unravel_index(int(np.nanargmax(data.sign * values)), values.shape)
+    row, column = np.unravel_index(int(np.nanargmax(data.sign * values)), values.shape)
     dataset, learner, strategy = place
     title = f"{dataset}, {learner}: {strategy}"
     span = f"from {np.nanmin(values):.3f} to {np.nanmax(values):.3f}"
     words = f"Inner {data.primary_label} of {title} {span} over ratio and k."
     names = [f"{r:g}" for r in ratios], [f"{k:g}" for k in ks]
-    figure = draw_heat_map(file_name("map", *place), title, words, values, *names, ("ratio", "k"), (int(i), int(j)))
+    figure = draw_heat_map(
+        file_name("map", *place), title, words, values, *names, ("ratio", "k"), (int(row), int(column))
+    )
     return Panel(figure, data.picks(*place))
 
 
-def _peak_table(data: ReportData, candidates: Candidates) -> tuple[Table, list[str]]:
+def _peak_table(data: ReportData, candidates: CandidatesByPlace) -> tuple[Table, list[str]]:
     """Where the inner score peaks, and how much less it is at 1:1."""
     lines, losses = [], []
-    for place, rows in candidates.items():
-        x, y = tuning.along(rows, "ratio", greater_is_better=data.sign > 0).get(None, ([], []))
+    for place, items in candidates.items():
+        x, y = tuning.best_along(items, "ratio", greater_is_better=data.sign > 0).get(None, ([], []))
         if len(x) < 2:
             continue
         best = int(np.argmax(data.sign * np.array(y)))

@@ -1,0 +1,143 @@
+"""Data sets, methods and the scores of every strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from imblab.analysis import rebalancing
+from imblab.analysis.methods import describe_methods, named
+from imblab.analysis.text_tables import percent
+from imblab.edges.figures import Figure, Row, draw_rows
+from imblab.edges.report.data import ReportData
+from imblab.edges.report.elements import (
+    MAX_OPEN_BLOCKS,
+    Cell,
+    Gallery,
+    Line,
+    Panel,
+    Section,
+    Table,
+    columns,
+    count_cell,
+    difference_cell,
+    file_name,
+    interval_cell,
+    score_cell,
+    text_cell,
+)
+from imblab.text import format_range
+
+#: Measures shown next to the primary one, as far as the study has them.
+_SECONDARY = ("pr_auc", "recall", "precision", "f1", "mcc", "roc_auc", "brier")
+#: Facts of the columns of a table, recorded with the evidence.
+_COLUMN_FACTS = ("features", "categorical", ("missing", "missing values"))
+
+
+def data_section(data: ReportData) -> Section:
+    """Build the sheet of the data sets."""
+    facts: Mapping[str, Any] = data.facts.get("tables", {})
+    lines = []
+    for dataset in data.datasets:
+        n, positives = data.census[dataset]
+        has_both = 0 < positives < n
+        first = next(row for row in data.evaluations if row.dataset == dataset)
+        cells = [
+            *(text_cell(dataset), count_cell(n), count_cell(positives)),
+            *(score_cell(positives / n if has_both else None), score_cell(data.natural_ratio(dataset))),
+            *(_column_facts(facts.get(dataset)) if facts else ()),
+            *(count_cell(first.n_train), count_cell(first.n_test), text_cell(_parent(data, dataset))),
+            text_cell(first.data_fingerprint[:12]),
+        ]
+        lines.append(Line(dataset, tuple(cells), data.picks(dataset)))
+    header = columns(
+        *(("dataset", "data set"), "rows", "positives", ("share", "positive share"), ("odds", "natural ratio")),
+        *(_COLUMN_FACTS if facts else ()),
+        *(("n_train", "training rows, first fold"), ("n_test", "test rows, first fold")),
+        *(("parent", "parent data set"), "fingerprint"),
+    )
+    lead = (
+        "The rarer class is the positive one unless the study names another. Rows and positives are those that were "
+        "tested; the natural ratio is positives over negatives, before any resampling."
+    )
+    return Section("data", "Data", (lead,), (Table("data", "Data sets", header, tuple(lines)),))
+
+
+def methods_section(data: ReportData) -> Section:
+    """Build the paragraphs on the methods, for a paper."""
+    return Section("methods", "Methods", tuple(describe_methods(data.study, data.completeness.is_complete)))
+
+
+def scores_section(data: ReportData) -> Section:
+    """Build the scores of every strategy, with the intervals of the gains over the baselines."""
+    primary = data.study.primary
+    secondary = [m for m in _SECONDARY if m in data.summary and m != primary]
+    header = columns(
+        *("strategy", ("mean", named(primary)), "sd"),
+        *(("gain_none", "gain over none"), ("gain_none_interval", "interval")),
+        *(("gain_threshold", "gain over threshold"), ("gain_threshold_interval", "interval")),
+        *((m, named(m)) for m in secondary),
+    )
+    tables: list[Table] = []
+    panels: list[Panel] = []
+    for dataset, learner in data.families:
+        picks = data.picks(dataset, learner)
+        lines = [
+            Line("/".join(place), tuple(_score_cells(row, secondary)), {"s": data.strategies.index(place[2])})
+            for place, row in data.summary_of.items()
+            if place[:2] == (dataset, learner)
+        ]
+        name, note = file_name("scores", dataset, learner), rebalancing.note(data.study, learner) or ""
+        folded = len(tables) >= MAX_OPEN_BLOCKS
+        tables.append(Table(name, f"{dataset}, {learner}", header, tuple(lines), note, picks, folded))
+        panels.append(Panel(_draw_fold_scores(data, dataset, learner, name), picks))
+    lead = (
+        f"Scores are means over {format_range(data.summary.folds, '{:d}'.format)} outer test folds, with the standard "
+        f"deviation over folds. {_explain_gains(data)}"
+    )
+    note = "A dot is the mean, a thin stroke a test fold."
+    gallery = Gallery(f"{named(primary)} of every fold", tuple(panels), note=note)
+    return Section("results", "Scores by strategy", (lead,), (*tables, gallery), "Scores")
+
+
+def _column_facts(facts: Mapping[str, Any] | None) -> Sequence[Cell]:
+    if facts is None:
+        return [text_cell("")] * len(_COLUMN_FACTS)
+    counts = facts["features"], len(facts["categorical"]), sum(facts["missing"].values())
+    return [count_cell(n) for n in counts]
+
+
+def _parent(data: ReportData, dataset: str) -> str:
+    facts = data.facts.get("tables", {}).get(dataset, {})
+    return str(facts.get("source") or data.study.datasets.get(dataset, {}).get("parent") or "")
+
+
+def _score_cells(row: Mapping[str, Any], secondary: Sequence[str]) -> list[Cell]:
+    cells = [text_cell(row["strategy"]), score_cell(row["mean"]), score_cell(row["sd"])]
+    for baseline in ("none", "threshold"):
+        cells.append(difference_cell(row[f"gain_{baseline}"]))
+        cells.append(interval_cell(row[f"gain_{baseline}_low"], row[f"gain_{baseline}_high"]))
+    return [*cells, *(score_cell(row[m]) for m in secondary)]
+
+
+def _explain_gains(data: ReportData) -> str:
+    if not data.summary[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None):
+        return "Gains over the two baselines have no interval here, so that none was demonstrated."
+    text = f"Gains over the two baselines have their corrected {percent(data.study)} interval, unadjusted"
+    if not data.completeness.is_complete:
+        return f"{text}. There are {data.completeness.counted}: these intervals decide nothing."
+    return f"{text}; intervals that include 0 are not significant."
+
+
+def _draw_fold_scores(data: ReportData, dataset: str, learner: str, name: str) -> Figure:
+    primary = data.study.primary
+    rows = []
+    for strategy in (s for s in data.strategies if (dataset, learner, s) in data.evaluations_of):
+        scored = (row for row in data.evaluations_of[dataset, learner, strategy] if row.status == "ok")
+        values = [float(score) for row in scored if (score := row.scores.get(primary)) is not None]
+        mean = float(pd.Series(values, dtype=float).mean())
+        rows.append(Row(strategy, strategy, mean, strokes=tuple(values)))
+    description = f"Mean and folds of {named(primary)} for {len(rows)} strategies on {dataset} with {learner}."
+    return draw_rows(name, f"{dataset}, {learner}", description, rows, data.strategies, named(primary))
