@@ -176,7 +176,7 @@ def test_such_an_address_is_refused_in_our_own_words(address, storage):
 
     act = {
         "tracking.uri": lambda: mlflow.check_store_uri(address),
-        "search.storage": lambda: optuna_storage.copy(Study("s", 0, {}, (), (), ()), [], address),
+        "search.storage": lambda: optuna_storage.copy_searches(Study("s", 0, {}, (), (), ()), [], address),
     }[storage]
     with pytest.raises(StudyError, match=r"has an address that cannot be used; it has an unquoted .*Quote") as refused:
         act()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
 from imblab.overrides import to_override
-from imblab.redaction import redact
+from imblab.redaction import ambiguity, hiding, redact
 from imblab.text import pluralize
 
 
@@ -313,3 +314,56 @@ def unknown(kind: str, name: str, known: Iterable[str], place: str = "", hint: s
     else:
         parts.append(f"Valid {kinds}: {listed or 'none'}.")
     return " ".join([*parts, *([hint] if hint else [])])
+
+
+#: Characters of a library's message that are shown.
+MAX_REASON_CHARACTERS = 300
+
+
+def brief_reason(error: Exception) -> str:
+    """The class and the first line of an error, without secrets; only the cause where the line ends with one.
+
+    Examples
+    --------
+    >>> brief_reason(ConnectionError("max retries (Caused by NewConnectionError('refused'))"))
+    "ConnectionError: NewConnectionError('refused')"
+    """
+    text, _, cause = presentable(describe(error)).rpartition(" (Caused by ")
+    return f"{type(error).__name__}: {(cause.removesuffix(')') if text else cause)[:MAX_REASON_CHARACTERS]}"
+
+
+def check_password_quoting(kind: str, address: str) -> None:
+    """Refuse an address whose password a driver would take apart and show in pieces.
+
+    Examples
+    --------
+    >>> check_password_quoting("MLflow store", "postgresql://me:p%40ss@db/runs")
+    """
+    if reason := ambiguity(address):
+        raise StudyError(
+            f"the {kind} {presentable(address)!r} has an address that cannot be used; {reason}. Quote the special "
+            "characters of the password."
+        )
+
+
+@contextmanager
+def storage_errors(kind: str, address: str, way_out: str) -> Iterator[None]:
+    """Turn any exception of a library, a driver or the network into one message without a password.
+
+    Parameters
+    ----------
+    kind : str
+        What the address belongs to, such as ``"MLflow store"``.
+    address : str
+        The address as the user gave it; its password is hidden meanwhile.
+    way_out : str
+        How the message goes on.
+    """
+    with hiding(address):
+        try:
+            yield
+        except ImblabError:
+            raise
+        except Exception as error:
+            reason = f"does not answer ({brief_reason(error)})"
+            raise StudyError(f"the {kind} {presentable(address)!r} {reason}; {way_out}") from None

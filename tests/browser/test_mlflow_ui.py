@@ -171,7 +171,7 @@ def test_threshold_curves_lie_over_one_another(open_page, keep, server, experime
     assert heads[:4] == [
         "Scores",
         "Thresholds (step = threshold x 1000)",
-        "Gains over the reference arms",
+        "Gains over the baselines",
         "Trade-offs",
     ]
     card(page, "curve_precision").locator("path.js-line").first.wait_for()

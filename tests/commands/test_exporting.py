@@ -89,7 +89,7 @@ def exported(capsys, *words):
     return json.loads(capsys.readouterr().out)
 
 
-def registered(alias=mlflow.ALIAS):
+def registered(alias=mlflow.CHAMPION):
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{Path('mlruns/mlflow.db').resolve()}")
@@ -191,7 +191,7 @@ def test_the_alias_moves_when_asked_and_an_identical_model_is_no_new_version(cap
     """The fixture has exported the best logistic regression, which is champion as the first one."""
     [first] = exported(capsys, "learner=logistic")
     assert (first["version"], first["new"], first["champion"]) == (1, False, 1)
-    assert first["said"].startswith("Version 1 of 'loans-loans_eu' is this very model; nothing new was registered.")
+    assert first["said"].startswith("Version 1 of 'loans-loans_eu' is identical; nothing new was registered.")
     assert "models:/loans-loans_eu@champion" in first["serve"]
     [second] = exported(capsys, "learner=logistic", "strategy=none")
     assert (second["version"], second["new"], second["champion"]) == (2, True, 1)

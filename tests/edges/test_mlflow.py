@@ -22,8 +22,7 @@ from mlflow.entities import ViewType
 
 from imblab.cli import main
 from imblab.edges import config, ledger, mlflow, provenance
-from imblab.edges.mlflow import addresses
-from imblab.errors import StudyError
+from imblab.errors import StudyError, brief_reason
 from imblab.study import Measure
 
 ASKED = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote]", "protocol=smoke")
@@ -322,7 +321,7 @@ def test_a_narrower_question_leaves_the_runs_of_the_whole_study_alone(client):
 
 
 def test_nothing_ever_goes_to_experiment_zero(client, fresh, rows):
-    with pytest.raises(StudyError, match="'Default' can be neither found nor made as one of imblab's"):
+    with pytest.raises(StudyError, match="'Default' can be neither found nor created for a study"):
         log(replace(fresh, name="Default"), rows)
     assert client.get_experiment("0").name == "Default"
     assert list(client.search_runs(["0"], run_view_type=ViewType.ALL)) == []
@@ -339,7 +338,7 @@ study, mapping, rows, home = pickle.loads(Path(sys.argv[1]).read_bytes())
 print("ready", flush=True)
 while not Path("go").exists():
     time.sleep(0.005)
-tracking.log(study, mapping, rows, home, "sqlite:///fresh/deep/mlflow.db")
+tracking.log_study(study, mapping, rows, home, "sqlite:///fresh/deep/mlflow.db")
 """
 
 
@@ -439,10 +438,13 @@ def test_the_command_of_the_page_stays_on_loopback_and_tells_no_password():
 def test_a_page_without_a_store_or_a_port_is_refused(place, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["ui"]) == 2
-    assert "there is no MLflow store 'sqlite:///mlruns/mlflow.db' seen from this directory" in capsys.readouterr().err
+    assert (
+        "the MLflow store 'sqlite:///mlruns/mlflow.db' does not exist, seen from this directory"
+        in capsys.readouterr().err
+    )
     assert main(["ui", "--uri", f"http://me:{SECRET}@127.0.0.1:1"]) == 2
     said = capsys.readouterr().err
-    assert "'http://...@127.0.0.1:1' is no database; a tracking server has its own page" in said
+    assert "'http://...@127.0.0.1:1' is not a database; a tracking server has its own page" in said
     assert SECRET not in said
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -538,4 +540,4 @@ def test_a_study_logs_to_a_server_and_tells_it_no_password(place, tmp_path, monk
     ],
 )
 def test_an_error_is_told_by_its_cause_without_a_password(said, kept):
-    assert addresses.brief_reason(ValueError(said)) == kept
+    assert brief_reason(ValueError(said)) == kept

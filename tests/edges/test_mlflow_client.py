@@ -18,7 +18,7 @@ from imblab.errors import StudyError
 
 #: The newest schemas of MLflow 1.0 and of 2.9.2, and one of this year.
 OLD = {"1.0": "df50e92ffc5e", "2.9.2": "acf3f17fdcc7"}
-HEAD = client._revisions()[0]
+HEAD = client._known_revisions()[0]
 
 
 def old_store(path, revision):

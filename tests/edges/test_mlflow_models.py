@@ -79,8 +79,8 @@ def test_every_shipped_learner_is_carried_by_skops(path):
 def test_foreign_types_and_what_skops_cannot_carry_are_pickled_and_said():
     form = models.choose_format(fitted(Foreign()), admission.SHIPPED)
     assert form.name == "cloudpickle"
-    assert "Foreign' lies outside the trusted packages" in form.said
-    assert "runs code when it is loaded" in form.said
+    assert "Foreign' lies outside the trusted packages" in form.sentence
+    assert "runs code when it is loaded" in form.sentence
     odd = fitted(LogisticRegression())
     odd.callback_ = Sealed()
     assert models.choose_format(odd, admission.SHIPPED).reason.startswith("skops cannot carry it")

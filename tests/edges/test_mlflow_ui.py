@@ -194,6 +194,6 @@ def test_a_study_that_is_not_logged_is_named_with_those_that_are():
     with pytest.raises(StudyError) as caught:
         ui.study_pages(Store(), HERE, "c", "sqlite:///mlruns/mlflow.db")
     said = str(caught.value)
-    assert "there is no study 'c' in the MLflow store 'sqlite:///mlruns/mlflow.db'" in said
+    assert "study 'c' is not in the MLflow store 'sqlite:///mlruns/mlflow.db'" in said
     assert "['a', 'b']" in said
     assert "imblab run name=c" in said

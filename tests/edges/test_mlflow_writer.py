@@ -329,7 +329,7 @@ study, rows = pickle.loads(Path(sys.argv[1]).read_bytes())
 print("ready", flush=True)
 while not Path("go").exists():
     time.sleep(0.005)
-tracking.log(study, {}, rows, Path("experiments") / study.name, "sqlite:///fresh/mlflow.db")
+tracking.log_study(study, {}, rows, Path("experiments") / study.name, "sqlite:///fresh/mlflow.db")
 """
 
 
@@ -463,7 +463,7 @@ def test_another_study_of_the_same_name_is_refused_and_finds_a_place_of_its_own(
         logged(study, others, OTHER)
     said = str(refused.value)
     assert f"holds another study of '{getpass.getuser()}' on '{socket.gethostname()}' (identity '{MINE}'" in said
-    assert "imblab sync same tracking.experiment=same-222222" in said
+    assert "Add tracking.experiment=same-222222 to the command" in said
     logged(study, others, OTHER, experiment="same-222222")
     assert held("same-222222") == picture(mlflow.describe_runs(study, others, {}))
     # From then on it is found without being named.
@@ -606,7 +606,7 @@ def test_two_folders_with_other_rows_leave_each_other_alone(place, tmp_path, mon
         monkeypatch.chdir(tmp_path)
     said = capfd.readouterr()
     assert "Not logged: the MLflow experiment 'real' holds another study" in said.err
-    way_out = re.search(r"imblab sync real (tracking\.experiment=real-\w{6})", " ".join(said.err.split()))[1]
+    way_out = re.search(r"Add (tracking\.experiment=real-\w{6})", " ".join(said.err.split()))[1]
     before = everything("real")
     monkeypatch.chdir(tmp_path / "b")
     assert main(["sync", "real", shared]) == 2

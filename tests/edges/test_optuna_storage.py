@@ -159,7 +159,7 @@ def row(fold=0, fingerprint="f0", trials=TRIALS, strategy="smote"):
 
 @pytest.mark.parametrize("where", ["searches.log", "sqlite:///searches.db"])
 def test_axes_states_and_fixed_knobs_are_kept(where):
-    assert optuna_storage.copy(STUDY, [row(), row(strategy="gone"), row(fold=1, trials=())], where) == 1
+    assert optuna_storage.copy_searches(STUDY, [row(), row(strategy="gone"), row(fold=1, trials=())], where) == 1
     storage = journal() if "://" not in where else optuna.storages.RDBStorage(where)
     assert names(storage) == ["drawn/d/logistic/smote/0/0"]
     found = optuna.load_study(study_name="drawn/d/logistic/smote/0/0", storage=storage)
@@ -178,13 +178,13 @@ def test_axes_states_and_fixed_knobs_are_kept(where):
     assert {key: found.user_attrs[f"imblab.{key}"] for key in ("dataset", "repeat", "fold")} == {
         "dataset": "d", "repeat": 0, "fold": 0
     }  # fmt: skip
-    assert optuna_storage.copy(STUDY, [row()], where) == 0
-    assert optuna_storage.copy(STUDY, [row(), row(fold=1)], where) == 1
+    assert optuna_storage.copy_searches(STUDY, [row()], where) == 0
+    assert optuna_storage.copy_searches(STUDY, [row(), row(fold=1)], where) == 1
 
 
 def test_a_row_that_was_answered_anew_replaces_its_search():
-    optuna_storage.copy(STUDY, [row()], "searches.log")
-    assert optuna_storage.copy(STUDY, [row(fingerprint="f1", trials=TRIALS[:3])], "searches.log") == 1
+    optuna_storage.copy_searches(STUDY, [row()], "searches.log")
+    assert optuna_storage.copy_searches(STUDY, [row(fingerprint="f1", trials=TRIALS[:3])], "searches.log") == 1
     found = optuna.load_study(study_name="drawn/d/logistic/smote/0/0", storage=journal())
     assert len(found.trials) == 3
     assert found.user_attrs["imblab.fingerprint"] == "f1"
@@ -204,9 +204,9 @@ def test_a_copy_that_was_cut_short_is_made_whole(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(optuna.Study, "add_trial", one_only)
         with pytest.raises(StudyError, match="does not answer"):
-            optuna_storage.copy(STUDY, [row()], "searches.log")
+            optuna_storage.copy_searches(STUDY, [row()], "searches.log")
     assert len(optuna.load_study(study_name="drawn/d/logistic/smote/0/0", storage=journal()).trials) == 1
-    assert optuna_storage.copy(STUDY, [row()], "searches.log") == 1
+    assert optuna_storage.copy_searches(STUDY, [row()], "searches.log") == 1
     assert len(optuna.load_study(study_name="drawn/d/logistic/smote/0/0", storage=journal()).trials) == 5
 
 
@@ -214,7 +214,7 @@ def test_a_study_of_somebody_else_stays():
     foreign = optuna.create_study(study_name="drawn/d/logistic/smote/0/0", storage=journal())
     foreign.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
     with pytest.raises(StudyError, match="1 trials that imblab did not write"):
-        optuna_storage.copy(STUDY, [row()], "searches.log")
+        optuna_storage.copy_searches(STUDY, [row()], "searches.log")
     assert len(optuna.load_study(study_name=foreign.study_name, storage=journal()).trials) == 1
 
 
@@ -231,7 +231,7 @@ def asked(board, path):
 def test_the_dashboard_lists_the_searches():
     from optuna_dashboard import wsgi
 
-    optuna_storage.copy(STUDY, [row(), row(fold=1)], "searches.log")
+    optuna_storage.copy_searches(STUDY, [row(), row(fold=1)], "searches.log")
     board = wsgi(journal())
     listed = asked(board, "/api/studies")["study_summaries"]
     assert {s["study_name"] for s in listed} == {f"drawn/d/logistic/smote/0/{fold}" for fold in (0, 1)}

@@ -236,7 +236,7 @@ def prepare(
         threshold=float(trial.threshold or 0.0),
         candidates=candidates,
         selection=arm.reason,
-        form=form.said,
+        form=form.sentence,
         contains_rows=keeper is not None,
         risks=task.scale(trial.params) == PROBABILITY,
         scale=task.threshold_scale(trial.params),
@@ -308,7 +308,7 @@ def _placed(
         "version": found.version,
         "new": found.is_new,
         "champion": found.champion,
-        "said": found.said,
+        "said": found.sentence,
         "serve": f"MLFLOW_TRACKING_URI={quote(presentable(uri))} {_serve(found.source)}",
     }
 

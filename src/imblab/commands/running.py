@@ -354,7 +354,7 @@ def _copied(request: config.Request, rows: Sequence[Evaluation]) -> list[str]:
     if request.storage is None:
         return []
     try:
-        optuna_storage.copy(request.study, rows, request.storage)
+        optuna_storage.copy_searches(request.study, rows, request.storage)
     except ImblabError as error:
         terminal.warn(f"Not copied: {error}")
         return ["The searches were not copied, see above; the same command copies them again"]

@@ -1,88 +1,83 @@
-"""Finished inner searches, copied to an Optuna storage where a team looks at them.
+"""Copies finished inner searches to an Optuna storage, where a team looks at them.
 
-The searches themselves run in memory; what is copied comes from the rows of the ledger, so no result depends on it and
-a storage can be filled again at any time.
+The searches themselves run in memory. The copies come from the rows of the ledger, so no result depends on them, and a
+storage can be filled again at any time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imblab.core import search
-from imblab.errors import ImblabError, StudyError, describe, presentable
-from imblab.redaction import ambiguity, hiding, install
+from imblab.errors import StudyError, check_password_quoting, storage_errors
+from imblab.redaction import install
 from imblab.result import Evaluation, Trial
 from imblab.study import Axis, Choice, Study
 
 if TYPE_CHECKING:
     import optuna
 
-#: What marks a study of a storage as ours: the address of the row it was copied from, written last.
-MARK = "imblab.fingerprint"
-STATUS = "imblab.status"
+#: The attribute that marks an Optuna study as imblab's: the fingerprint of the evaluation it was copied from. It is
+#: written last.
+FINGERPRINT_ATTRIBUTE, STATUS_ATTRIBUTE = "imblab.fingerprint", "imblab.status"
 #: Seconds after which a database server that does not answer is given up.
-PATIENCE = 10
-#: Of what a library says.
-MAX_REASON_CHARACTERS = 300
+SERVER_TIMEOUT_SECONDS = 10
+WAY_OUT = (
+    "finished searches are copied there, and no result depends on it. Run the same command again later, or leave "
+    "search.storage out."
+)
 
 
-def copy(study: Study, rows: Iterable[Evaluation], where: str) -> int:
-    """Copy the inner searches of answered rows, one Optuna study a row.
+def copy_searches(study: Study, rows: Iterable[Evaluation], storage_address: str) -> int:
+    """Copy the inner searches of evaluations to a storage, one Optuna study per evaluation.
 
-    The studies are called ``<study>/<dataset>/<learner>/<strategy>/<repeat>/<fold>``. What is there already is left
-    alone; what was cut short, or belongs to rows that were since answered anew, is written again.
+    The studies are called ``<study>/<dataset>/<learner>/<strategy>/<repeat>/<fold>``. A complete copy is left alone;
+    one that was cut short, or belongs to an evaluation that was repeated since, is written again.
 
     Parameters
     ----------
     study : Study
     rows : iterable of Evaluation
-        Those in which nothing was searched are left out.
-    where : str
-        ``postgresql://...``, ``sqlite:///...`` or whatever SQLAlchemy reads; anything without ``://`` is the path of a
-        journal file.
+        Those in which nothing was searched are skipped.
+    storage_address : str
+        ``postgresql://...``, ``sqlite:///...`` or another address that SQLAlchemy reads; anything without ``://`` is
+        the path of a journal file.
 
     Returns
     -------
     int
-        How many searches were written; 0 the second time.
+        Number of searches written; 0 the second time.
 
     Raises
     ------
     StudyError
-        If the storage does not answer, or holds a study of that name that is not imblab's.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> one = Study("s", 0, {}, (), (), ())
-    >>> with TemporaryDirectory() as folder:
-    ...     copy(one, [], f"{folder}/searches.log")
-    0
+        If the storage does not answer, or holds a study of that name that imblab did not write.
     """
-    _check_address(where)
-    with _answering(where):
+    if "://" in storage_address:
+        check_password_quoting("Optuna storage", storage_address)
+    install()
+    with storage_errors("Optuna storage", storage_address, WAY_OUT):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        storage = _storage(where)
-        known = {s.study_name: s for s in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+        storage = _open_storage(storage_address)
+        copies = {s.study_name: s for s in optuna.get_all_study_summaries(storage, include_best_trial=False)}
         written = 0
-        for row, axes in _searched(study, rows):
+        for row, axes in _searched_rows(study, rows):
             name = f"{study.name}/{row.key}"
-            if name in known and _is_copy(known[name], row):
+            if name in copies and _is_complete_copy(copies[name], row):
                 continue
-            if name in known:
-                _remove(known[name], storage)
-            _write(study, row, axes, name, storage)
+            if name in copies:
+                _delete_copy(copies[name], storage)
+            _write_copy(study, row, axes, name, storage)
             written += 1
     return written
 
 
-def _searched(study: Study, rows: Iterable[Evaluation]) -> Iterator[tuple[Evaluation, Mapping[str, Axis]]]:
-    """The rows in which something was searched, with its axes."""
+def _searched_rows(study: Study, rows: Iterable[Evaluation]) -> Iterator[tuple[Evaluation, Mapping[str, Axis]]]:
+    """The evaluations in which something was searched, with the axes of the search."""
     learners = {learner.name: learner for learner in study.learners}
     strategies = {strategy.name: strategy for strategy in study.strategies}
     for row in rows:
@@ -92,76 +87,78 @@ def _searched(study: Study, rows: Iterable[Evaluation]) -> Iterator[tuple[Evalua
                 yield row, axes
 
 
-def _storage(where: str) -> optuna.storages.BaseStorage:
+def _open_storage(storage_address: str) -> optuna.storages.BaseStorage:
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 
-    if "://" not in where:
-        path = Path(where).resolve()
+    if "://" not in storage_address:
+        path = Path(storage_address).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(str(path)))
-    patient = where.startswith(("postgresql", "mysql"))
-    return RDBStorage(where, {"connect_args": {"connect_timeout": PATIENCE}} if patient else None)
+    at_server = storage_address.startswith(("postgresql", "mysql"))
+    options = {"connect_args": {"connect_timeout": SERVER_TIMEOUT_SECONDS}} if at_server else None
+    return RDBStorage(storage_address, options)
 
 
-def _is_copy(found: optuna.study.StudySummary, row: Evaluation) -> bool:
-    known = found.user_attrs
-    same_end = known.get(STATUS, row.status) == row.status  # a failed evaluation may have been tried again
-    return known.get(MARK) == row.fingerprint and same_end and found.n_trials == len(row.trials)
+def _is_complete_copy(copy: optuna.study.StudySummary, row: Evaluation) -> bool:
+    attributes = copy.user_attrs
+    same_end = attributes.get(STATUS_ATTRIBUTE, row.status) == row.status  # a failed evaluation may have been repeated
+    return attributes.get(FINGERPRINT_ATTRIBUTE) == row.fingerprint and same_end and copy.n_trials == len(row.trials)
 
 
-def _remove(found: optuna.study.StudySummary, storage: optuna.storages.BaseStorage) -> None:
-    """Make room for a search; what somebody else wrote stays."""
+def _delete_copy(copy: optuna.study.StudySummary, storage: optuna.storages.BaseStorage) -> None:
+    """Delete a copy that is written again; a study that imblab did not write is refused."""
     import optuna
 
-    if found.n_trials and MARK not in found.user_attrs:
+    if copy.n_trials and FINGERPRINT_ATTRIBUTE not in copy.user_attrs:
         raise StudyError(
-            f"the Optuna storage holds a study {found.study_name!r} with {found.n_trials} trials that imblab did not "
-            "write; a search is copied under the name of its row. Delete or rename it, or choose another storage."
+            f"the Optuna storage holds a study {copy.study_name!r} with {copy.n_trials} trials that imblab did not "
+            "write; a search is copied under the name of its evaluation. Delete or rename that study, or choose "
+            "another storage."
         )
-    optuna.delete_study(study_name=found.study_name, storage=storage)
+    optuna.delete_study(study_name=copy.study_name, storage=storage)
 
 
-def _write(
+def _write_copy(
     study: Study, row: Evaluation, axes: Mapping[str, Axis], name: str, storage: optuna.storages.BaseStorage
 ) -> None:
     import optuna
 
     primary = next(m for m in study.measures if m.name == study.primary)
-    made = optuna.create_study(
+    copy = optuna.create_study(
         storage=storage, study_name=name, direction="maximize" if primary.greater_is_better else "minimize"
     )
-    # Marked as half of a copy before the first trial, so that a copy cut short is known as ours.
-    made.set_user_attr(MARK, "")
-    made.set_user_attr("imblab.primary", study.primary)
+    # An empty mark before the first trial: a copy that is cut short is known as imblab's.
+    copy.set_user_attr(FINGERPRINT_ATTRIBUTE, "")
+    copy.set_user_attr("imblab.primary", study.primary)
     for key in ("dataset", "learner", "strategy", "repeat", "fold"):
-        made.set_user_attr(f"imblab.{key}", getattr(row, key))
-    made.add_trials(_trials(row.trials, axes))
-    made.set_user_attr(STATUS, row.status)
-    made.set_user_attr(MARK, row.fingerprint)
+        copy.set_user_attr(f"imblab.{key}", getattr(row, key))
+    copy.add_trials(_frozen_trials(row.trials, axes))
+    copy.set_user_attr(STATUS_ATTRIBUTE, row.status)
+    copy.set_user_attr(FINGERPRINT_ATTRIBUTE, row.fingerprint)
 
 
-def _trials(trials: Sequence[Trial], axes: Mapping[str, Axis]) -> list[optuna.trial.FrozenTrial]:
+def _frozen_trials(trials: Sequence[Trial], axes: Mapping[str, Axis]) -> list[optuna.trial.FrozenTrial]:
     from optuna.trial import TrialState, create_trial
 
     distributions = {name: _distribution(axis) for name, axis in axes.items()}
-    found = []
+    frozen = []
     for trial in trials:
         state = TrialState.PRUNED if trial.status == "pruned" else TrialState.FAIL
         if trial.status in ("ok", "repeated") and trial.value is not None:
             state = TrialState.COMPLETE
-        said = {"threshold": trial.threshold, "status": trial.status, "reason": trial.reason, "at_edge": trial.at_edge}
-        fixed = {name: value for name, value in trial.params.items() if name not in axes}
-        found.append(
+        attributes = {name: value for name, value in trial.params.items() if name not in axes}
+        attributes |= {name: getattr(trial, name) for name in ("threshold", "status", "reason", "at_edge")}
+        frozen.append(
             create_trial(
                 state=state,
                 value=trial.value if state == TrialState.COMPLETE else None,
                 params={name: trial.params[name] for name in axes},
                 distributions=distributions,
-                user_attrs={**fixed, **said},
+                user_attrs=attributes,
             )
         )
-    return found
+    return frozen
 
 
 def _distribution(axis: Axis) -> Any:
@@ -172,30 +169,3 @@ def _distribution(axis: Axis) -> Any:
     if axis.integer:
         return IntDistribution(int(axis.low), int(axis.high), log=axis.log)
     return FloatDistribution(axis.low, axis.high, log=axis.log)
-
-
-def _check_address(where: str) -> None:
-    """Refuse an address whose password would be taken apart, and told in pieces, by a driver."""
-    if "://" in where and (reason := ambiguity(where)):
-        raise StudyError(
-            f"the Optuna storage {presentable(where)!r} has an address that cannot be used; {reason}. Quote the "
-            "special characters of the password."
-        )
-
-
-@contextmanager
-def _answering(where: str) -> Iterator[None]:
-    """Whatever Optuna, a database driver or the network raises becomes one message without a password."""
-    install()
-    with hiding(where):
-        try:
-            yield
-        except ImblabError:
-            raise
-        except Exception as error:
-            line = presentable(describe(error))[:MAX_REASON_CHARACTERS]
-            raise StudyError(
-                f"the Optuna storage {presentable(where)!r} does not answer ({type(error).__name__}: {line}); "
-                "finished searches are copied there, and no result depends on it. Run the same command again later, or "
-                "leave search.storage out."
-            ) from None

@@ -5,6 +5,7 @@ state. The ledger is the record, so the runs of a study can be written again at 
 """
 
 from imblab.edges.mlflow.addresses import DEFAULT_URI, artifact_folder, check_store_uri, is_database
+from imblab.edges.mlflow.artifacts import Artifact, folder_artifacts
 from imblab.edges.mlflow.background import BackgroundWriter
 from imblab.edges.mlflow.cell_runs import CURVE_THRESHOLDS
 from imblab.edges.mlflow.client import HTTP_LIMITS
@@ -23,7 +24,7 @@ from imblab.edges.mlflow.models import (
 from imblab.edges.mlflow.runs import RunDetails, RunSpec, describe_runs
 from imblab.edges.mlflow.search_runs import invalid_table_reason, read_inner_scores, search_table
 from imblab.edges.mlflow.ui import serve, ui_command
-from imblab.edges.mlflow.writer import Artifact, RunWriter, folder_artifacts, log_study, open_writer
+from imblab.edges.mlflow.writer import RunWriter, log_study, open_writer
 
 __all__ = [
     "CARD_FILE",

@@ -1,8 +1,8 @@
-"""The address of an MLflow store: the one place that turns files into addresses and addresses into files.
+"""Addresses of MLflow stores: the only place that turns file paths into addresses and addresses into file paths.
 
-SQLAlchemy takes ``%41`` in the name of a database for ``A`` and what follows a ``?`` for options; MLflow decodes the
-addresses of artifacts, and makes the folder of an SQLite address as it is written. A folder called ``My%20Project`` or
-``what?`` is therefore quoted here, and nowhere else.
+SQLAlchemy reads ``%41`` in the name of a database as ``A`` and everything after a ``?`` as options. MLflow decodes the
+addresses of artifacts, and creates the folder of an SQLite address as it is written. A folder called ``My%20Project``
+or ``what?`` is therefore quoted here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,35 +13,19 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from urllib.request import url2pathname
 
-from imblab.errors import StudyError, describe, presentable
-from imblab.redaction import ambiguity
+from imblab.errors import StudyError, check_password_quoting, presentable
 
 SQLITE_PREFIX, DEFAULT_DATABASE = "sqlite:///", "mlruns/mlflow.db"
 DEFAULT_URI = SQLITE_PREFIX + DEFAULT_DATABASE
-#: Of what a library says.
-MAX_REASON_CHARACTERS = 300
-#: An SQLite address as SQLAlchemy reads it: the database, quoted, and options.
+#: An SQLite address as SQLAlchemy reads it: the quoted path of the database, and options.
 _SQLITE_ADDRESS = re.compile(r"sqlite(?:\+\w+)?:///(?P<database>[^?]*)(?:\?(?P<options>.*))?", re.DOTALL)
 
 
 def sqlite_uri(path: Path) -> str:
-    """The address under which SQLAlchemy opens exactly this file.
+    """Give the address under which SQLAlchemy opens exactly the file of an absolute path.
 
-    Parameters
-    ----------
-    path : Path
-        Absolute.
-
-    Returns
-    -------
-    str
-        The path as it is, where it reads as itself. Elsewhere everything is quoted, slashes too: MLflow makes the
-        folder of the unquoted text, which then is the current one and not a second ``My%2520Project``.
-
-    Raises
-    ------
-    StudyError
-        If no address names this file.
+    A path with special characters is quoted as a whole, slashes too: MLflow creates the folder of the unquoted text,
+    which is then the current one and not a second ``My%2520Project``.
 
     Examples
     --------
@@ -64,7 +48,7 @@ def sqlite_uri(path: Path) -> str:
 
 
 def file_uri(path: Path) -> str:
-    """The address under which MLflow finds exactly this folder or file; see :func:`sqlite_uri`.
+    """Give the address under which MLflow finds exactly this folder or file.
 
     Examples
     --------
@@ -76,48 +60,35 @@ def file_uri(path: Path) -> str:
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The file behind an SQLite address, as SQLAlchemy opens it; None for a server, another database, or memory.
-
-    Parameters
-    ----------
-    uri : str
-        A relative file follows the current directory and is made absolute, once.
-
-    Returns
-    -------
-    Path or None
-
-    Raises
-    ------
-    StudyError
-        If no file can have its name.
+    """Give the absolute path of the file behind an SQLite address; None for a server, another database, or memory.
 
     Examples
     --------
-    >>> file("sqlite:////data/My%20Project/mlflow.db")
+    >>> sqlite_path("sqlite:////data/My%20Project/mlflow.db")
     PosixPath('/data/My Project/mlflow.db')
     """
-    found = _SQLITE_ADDRESS.fullmatch(uri)
-    name = unquote(found["database"]) if found else ""
-    if found and name.startswith("file:"):
-        options = parse_qs(found["options"] or "")
+    match = _SQLITE_ADDRESS.fullmatch(uri)
+    name = unquote(match["database"]) if match else ""
+    if match and name.startswith("file:"):
+        options = parse_qs(match["options"] or "")
         if options.get("mode") == ["memory"]:
             return None
         if options.get("uri", [""])[0].lower() in ("true", "1", "yes", "on"):
-            name = unquote(urlsplit(name).path)  # what SQLite makes of it
+            name = unquote(urlsplit(name).path)  # as SQLite reads it
     if "\0" in name:
         raise StudyError(
-            f"the MLflow store {uri!r} has a null byte in its name ('%00'); no file is called so. Correct the address."
+            f"the MLflow store {uri!r} has a null byte in its name ('%00'); the name of a file cannot hold one. "
+            "Correct the address."
         )
     return None if name in ("", ":memory:") else Path(name).resolve()
 
 
 def absolute_uri(uri: str) -> str:
-    """The address with an absolute file, where it names a relative one; every other address passes as it is."""
-    found, path = _SQLITE_ADDRESS.fullmatch(uri), sqlite_path(uri)
-    if found is None or path is None or unquote(found["database"]).startswith(("/", "file:")):
+    """Make the file of a relative SQLite address absolute; every other address stays as it is."""
+    match, path = _SQLITE_ADDRESS.fullmatch(uri), sqlite_path(uri)
+    if match is None or path is None or unquote(match["database"]).startswith(("/", "file:")):
         return uri
-    options = f"?{found['options']}" if found["options"] else ""
+    options = f"?{match['options']}" if match["options"] else ""
     return sqlite_uri(path) + options
 
 
@@ -127,7 +98,7 @@ def is_database(uri: str) -> bool:
 
 
 def artifact_folder(uri: str) -> Path:
-    """Where the files of runs lie: beside the SQLite file, or in this directory's ``mlruns``."""
+    """The folder of artifacts: next to the SQLite file, or in the ``mlruns`` of the current directory."""
     return ((sqlite_path(uri) or Path(DEFAULT_DATABASE).resolve()).parent / "artifacts").resolve()
 
 
@@ -137,13 +108,8 @@ def file_uri_path(uri: str) -> Path:
 
 
 def check_store_uri(uri: str) -> None:
-    """Refuse what can be no store before anything is written: a folder, or an address that is read otherwise.
-
-    Raises
-    ------
-    StudyError
-    """
-    check_password_quoting(uri)
+    """Refuse an address that cannot be an MLflow store, before anything is written."""
+    check_password_quoting("MLflow store", uri)
     check_regular_file(sqlite_path(uri), uri)
     if (":" not in uri and uri != "databricks") or uri.startswith("file:"):
         raise StudyError(
@@ -156,20 +122,7 @@ def check_store_uri(uri: str) -> None:
 
 
 def check_regular_file(path: Path | None, uri: str) -> None:
-    """Refuse what is no regular file behind an address: it would be replaced, or what is written to it be lost.
-
-    Parameters
-    ----------
-    path : Path or None
-        See :func:`file`.
-    uri : str
-        The address, for the message.
-
-    Raises
-    ------
-    StudyError
-        If a folder, a pipe or a device stands there.
-    """
+    """Refuse a folder, a pipe or a device behind an SQLite address: a store is kept in a file."""
     if path is not None and path.exists() and not path.is_file():
         raise StudyError(
             f"the MLflow store {uri!r} is a folder, a pipe or a device; SQLite keeps runs in a file. Write for "
@@ -177,40 +130,20 @@ def check_regular_file(path: Path | None, uri: str) -> None:
         )
 
 
-def check_password_quoting(uri: str) -> None:
-    """Refuse an address whose password would be taken apart, and told in pieces, by a driver.
-
-    Raises
-    ------
-    StudyError
-    """
-    if reason := ambiguity(uri):
-        raise StudyError(
-            f"the MLflow store {presentable(uri)!r} has an address that cannot be used; {reason}. Quote the "
-            "special characters of the password."
-        )
-
-
 def check_servable(uri: str) -> None:
-    """Refuse what has no page of ours: a missing file, or a server."""
-    check_password_quoting(uri)
+    """Refuse to serve a missing file, or a tracking server, which has its own page."""
+    check_password_quoting("MLflow store", uri)
     path = sqlite_path(uri)
     if path is not None and not path.is_file():
         raise StudyError(
-            f"there is no MLflow store {uri!r} seen from this directory; it is made by the first study that is logged. "
-            "Run one: imblab run experiment=quickstart, or name another store with --uri."
+            f"the MLflow store {uri!r} does not exist, seen from this directory; it is created by the first study that "
+            "is logged. Run one: imblab run experiment=quickstart, or name another store with --uri."
         )
     if not is_database(uri):
         raise StudyError(
-            f"the MLflow store {presentable(uri)!r} is no database; a tracking server has its own page. Open its "
+            f"the MLflow store {presentable(uri)!r} is not a database; a tracking server has its own page. Open its "
             "address in a browser, or name a database with --uri."
         )
-
-
-def brief_reason(error: Exception) -> str:
-    """The first line of an error, without secrets; only its cause where it ends with one, as in requests."""
-    text, _, cause = presentable(describe(error)).rpartition(" (Caused by ")
-    return f"{type(error).__name__}: {(cause.removesuffix(')') if text else cause)[:MAX_REASON_CHARACTERS]}"
 
 
 def _check_utf8(path: Path) -> None:

@@ -1,14 +1,15 @@
-"""Saved views of MLflow's run table: the comparisons people make, one click from the first page.
+"""MLflow's pages: a light local server, and saved views of the run table with the comparisons people make.
 
-MLflow keeps a named view of an experiment in a tag of its own, ``mlflow.sharedViewState.<key>``. The format is not
-documented: nothing depends on it, it is written for the release of MLflow where it was seen to work, and a view that
-is not understood leaves MLflow's own table.
+MLflow keeps a named view of an experiment in the experiment tag ``mlflow.sharedViewState.<key>``. The format is not
+documented, so nothing depends on it: views are written for the release of MLflow in which they were tested, and MLflow
+shows its default table for a view that it cannot read.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,34 +18,35 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 from imblab.edges.mlflow.addresses import absolute_uri, artifact_folder, check_servable, file_uri
-from imblab.edges.mlflow.client import connect, locked_store, quiet_environment, store_errors
+from imblab.edges.mlflow.client import connect, locked_store, quiet_environment
 from imblab.edges.mlflow.experiments import ROLE_TAG, STUDY_TAG
-from imblab.errors import StudyError, presentable
+from imblab.errors import StudyError, presentable, storage_errors
 from imblab.study import Study
 
 VIEW_TAG_PREFIX = "mlflow.sharedViewState."
-#: The release of MLflow whose pages were seen to open these views, and the version of what is written.
+#: The release of MLflow in whose pages the views were tested, and the version of the format that is written.
 TESTED_RELEASE, FORMAT_VERSION = "3.17.", 1
-#: The keys under which views are found again: in the tag, and in links.
+#: Keys of the views, in tags and links.
 STRATEGIES_VIEW, SEARCH_VIEW = "imblab-strategies", "imblab-search"
-#: What MLflow's menu calls them.
+#: Names of the views in MLflow's menu.
 VIEW_NAMES = {STRATEGIES_VIEW: "Strategies", SEARCH_VIEW: "Search"}
-KNOBS, SHOWN_MEASURES = ("ratio", "k", "weight", "threshold"), ("mcc", "pr_auc", "recall", "precision")
-Logged = Mapping[str, Collection[str]]
+SHOWN_MEASURES = ("mcc", "pr_auc", "recall", "precision")
+#: Keys of metrics by the role of the runs that hold them; other metrics get no column and no chart.
+LoggedMetrics = Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class SavedView:
-    """One saved view.
+    """A saved view of the run table.
 
     Attributes
     ----------
     key : str
         Its address in links.
     name : str
-        What the menu calls it.
+        Its name in the menu.
     state : mapping
-        Columns, sort, filter and charts, in MLflow's words.
+        Columns, sort, filter and charts, in MLflow's format.
     """
 
     key: str
@@ -52,44 +54,25 @@ class SavedView:
     state: Mapping[str, Any]
 
 
-def saved_views(study: Study, logged: Logged) -> list[SavedView]:
-    """The strategies side by side, and the search below them where one is logged.
+def saved_views(study: Study, logged: LoggedMetrics) -> list[SavedView]:
+    """The views of a study.
 
-    Parameters
-    ----------
-    study : Study
-    logged : mapping of str to set of str
-        The keys of metrics by the role of the runs that hold them: what is not there gets no column and no chart.
-
-    Returns
-    -------
-    list of View
-        :data:`STRATEGIES`: cell runs by the primary measure, threshold curves, precision against recall, gains.
-        :data:`SEARCH`: candidates by their inner value, parallel coordinates over the knobs.
+    :data:`STRATEGIES_VIEW` has cell runs by the primary measure, threshold curves, precision against recall and gains.
+    :data:`SEARCH_VIEW` has candidates by their inner value, with parallel coordinates over the knobs; it is left out
+    where no search was logged.
     """
-    below = next((role for role in ("candidate", "winner", "trial") if logged.get(role)), None)
-    found = [_strategies(study, logged)]
-    return found + ([_search(study, logged, below)] if below else [])
+    searched_role = next((role for role in ("candidate", "winner", "trial") if logged.get(role)), None)
+    views = [_strategies_view(study, logged)]
+    return views + ([_search_view(study, logged, searched_role)] if searched_role else [])
 
 
 def encode_view(view: SavedView, created: int) -> tuple[str, str]:
-    """The tag of an experiment that holds a view.
-
-    Parameters
-    ----------
-    view : View
-    created : int
-        Milliseconds since 1970; MLflow lists the newest first.
-
-    Returns
-    -------
-    tuple of str
-        Key and value.
+    """Key and value of the experiment tag that holds a view; MLflow lists the newest ``created`` (ms) first.
 
     Examples
     --------
-    >>> decode(*encode(View("mine", "Mine", {"orderByAsc": False}), 0))
-    View(key='mine', name='Mine', state={'orderByAsc': False})
+    >>> decode_view(*encode_view(SavedView("mine", "Mine", {"orderByAsc": False}), 0))
+    SavedView(key='mine', name='Mine', state={'orderByAsc': False})
     """
     state = json.dumps(dict(view.state), separators=(",", ":"))
     envelope = {"name": view.name, "createdAt": created, "imblab": FORMAT_VERSION, "state": state}
@@ -97,113 +80,159 @@ def encode_view(view: SavedView, created: int) -> tuple[str, str]:
 
 
 def decode_view(key: str, value: str) -> SavedView:
-    """A view from the tag that holds it; the inverse of :func:`encode`."""
+    """Read a view from the tag that holds it."""
     envelope = json.loads(value)
     return SavedView(key.removeprefix(VIEW_TAG_PREFIX), str(envelope["name"]), json.loads(envelope["state"]))
 
 
-def save_views(client: Any, experiment: str, study: Study, logged: Logged) -> None:
-    """Write the views of a study to its experiment; those that are there and the same are left alone.
-
-    Parameters
-    ----------
-    client : MlflowClient
-    experiment : str
-        The id.
-    study : Study
-    logged : mapping of str to set of str
-        As :func:`views` takes it.
-    """
+def save_views(client: Any, experiment_id: str, study: Study, logged: LoggedMetrics) -> None:
+    """Write the views of a study to its experiment, where they are missing or differ."""
     if not version("mlflow").startswith(TESTED_RELEASE):
         return
-    found = client.get_experiment(experiment)
+    experiment = client.get_experiment(experiment_id)
     for rank, view in enumerate(saved_views(study, logged)):
-        key, value = encode_view(view, (found.creation_time or 0) - rank)
-        if found.tags.get(key) != value:
-            client.set_experiment_tag(experiment, key, value)
+        key, value = encode_view(view, (experiment.creation_time or 0) - rank)
+        if experiment.tags.get(key) != value:
+            client.set_experiment_tag(experiment_id, key, value)
 
 
-def view_link(server: str, experiment: str, key: str, charts: bool = False) -> str:
-    """The address of a view.
-
-    Parameters
-    ----------
-    server : str
-        Such as ``http://127.0.0.1:5000``.
-    experiment : str
-        The id.
-    key : str
-        Of the view; the plain run table if empty.
-    charts : bool, default=False
-        Open at the charts instead of the table.
+def view_link(server: str, experiment_id: str, key: str, charts: bool = False) -> str:
+    """The address of a view, of the plain run table if ``key`` is empty; ``charts`` opens its charts.
 
     Examples
     --------
-    >>> link("http://127.0.0.1:5000", "1", STRATEGIES)
+    >>> view_link("http://127.0.0.1:5000", "1", STRATEGIES_VIEW)
     'http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=imblab-strategies'
     """
-    asked = ["workflowType=machine_learning"]
-    asked += [f"viewStateShareKey={quote(key)}"] if key else []
-    asked += ["compareRunsMode=CHART"] if charts else []
-    return f"{server}/#/experiments/{experiment}/runs?{'&'.join(asked)}"
+    query = ["workflowType=machine_learning"]
+    query += [f"viewStateShareKey={quote(key)}"] if key else []
+    query += ["compareRunsMode=CHART"] if charts else []
+    return f"{server}/#/experiments/{experiment_id}/runs?{'&'.join(query)}"
 
 
-def _strategies(study: Study, logged: Logged) -> SavedView:
-    known, first = logged.get("cell", ()), study.primary
-    scores = list(dict.fromkeys((first, *SHOWN_MEASURES)))
-    gains = [f"gain_{base}/{first}" for base in ("none", "threshold")]
+def serve(uri: str, port: int | None, say: Callable[[str], None], study: str | None = None) -> NoReturn:
+    """Replace this process with a server of MLflow's pages on loopback, until it is interrupted.
+
+    ``port`` is the first free one from 5000 on by default. ``say`` receives the address of the server, and those of the
+    saved views of ``study``, the newest by default.
+    """
+    check_servable(uri)
+    free_port = _free_port(port)
+    way_out = "its runs are what the page shows. Start the database, or name another store with --uri."
+    with storage_errors("MLflow store", uri, way_out), locked_store(uri):
+        pages = study_pages(connect(uri), f"http://127.0.0.1:{free_port}", study, presentable(uri))
+    command, environment = ui_command(uri, free_port)
+    say("\n".join([f"MLflow starts on http://127.0.0.1:{free_port} (Ctrl-C ends it)", *pages]))
+    # The server keeps the process id, so Ctrl-C ends it with exit code 0.
+    os.execve(command[0], command, {**os.environ, **environment})
+
+
+def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of a light server: one worker, no job runner, loopback only.
+
+    Plain ``mlflow ui`` ignores ``MLFLOW_TRACKING_URI`` and starts 15 processes. The address of the store may hold a
+    password, so it is passed in the environment, which other users cannot see.
+    """
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--artifacts-destination", file_uri(artifact_folder(uri))]
+    # A log line per request would bury the addresses of the views.
+    command += ["--uvicorn-opts", "--log-level warning"]
+    store = {"MLFLOW_BACKEND_STORE_URI": absolute_uri(uri)}
+    return command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **store, **quiet_environment()}
+
+
+def study_pages(client: Any, server: str, name: str | None, store: str) -> list[str]:
+    """A title and an address for each saved view of a study, or for the plain run table where none is saved.
+
+    ``name`` is that of the study or of its experiment, None for the newest study; ``store`` is shown in the message if
+    no such study is logged. A store without a study gives an empty list.
+    """
+    experiments = {each.experiment_id: each for each in client.search_experiments(max_results=10_000)}
+    ids = [key for key, each in experiments.items() if name in (None, each.name, each.tags.get(STUDY_TAG))]
+    newest = {"order_by": ["attributes.start_time DESC"], "max_results": 1}
+    runs = client.search_runs(ids, f"tags.`{ROLE_TAG}` = 'study'", **newest) if ids else []
+    if not runs and name is not None:
+        names = sorted(each.name for key, each in experiments.items() if key != "0")
+        raise StudyError(
+            f"study {name!r} is not in the MLflow store {store!r}; a study is logged there when it has run. "
+            f"Look at one of {names}, or run imblab run name={name} ..."
+        )
+    if not runs:
+        return []
+    experiment = experiments[runs[0].info.experiment_id]
+    saved = [(title, key) for key, title in VIEW_NAMES.items() if VIEW_TAG_PREFIX + key in experiment.tags]
+    links = saved or [("Runs", "")]
+    return [f"{title} of {experiment.name}: {view_link(server, experiment.experiment_id, key)}" for title, key in links]
+
+
+def _free_port(port: int | None) -> int:
+    for candidate in (port,) if port else range(5000, 5100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", candidate)) != 0:
+                return candidate
+    taken = f"port {port} is" if port else "ports 5000 to 5099 are all"
+    raise StudyError(f"{taken} taken; the page needs a free one. Choose another with --port.")
+
+
+def _strategies_view(study: Study, logged: LoggedMetrics) -> SavedView:
+    available, primary = logged.get("cell", ()), study.primary
+    scores = list(dict.fromkeys((primary, *SHOWN_MEASURES)))
+    gains = [f"gain_{baseline}/{primary}" for baseline in ("none", "threshold")]
     curves = [
-        _curve("curve_mcc"),
-        _curve("curve_precision", "curve_recall"),
-        _curve("curve_precision", against="curve_recall"),
+        _line_chart("curve_mcc"),
+        _line_chart("curve_precision", "curve_recall"),
+        _line_chart("curve_precision", against="curve_recall"),
     ]
     sections = [
-        _section("Scores", [_bar(name) for name in scores[:3] if name in known], height=320),
-        _section("Thresholds (step = threshold x 1000)", curves if "curve_mcc" in known else []),
-        _section("Gains over the reference arms", [_bar(n) for n in gains if n in known], columns=2, height=320),
-        _section("Trade-offs", [_scatter("recall", "precision"), _scatter("seconds", first)], columns=2),
+        _section("Scores", [_bar_chart(name) for name in scores[:3] if name in available], height=320),
+        _section("Thresholds (step = threshold x 1000)", curves if "curve_mcc" in available else []),
+        _section("Gains over the baselines", [_bar_chart(n) for n in gains if n in available], columns=2, height=320),
+        _section("Trade-offs", [_scatter_chart("recall", "precision"), _scatter_chart("seconds", primary)], columns=2),
     ]
-    metrics = (*scores, f"{first}_ci_low", f"{first}_ci_high", *gains, "seconds", "fits")
-    columns = _columns("metrics", [name for name in metrics if name in known])
+    metrics = (*scores, f"{primary}_ci_low", f"{primary}_ci_high", *gains, "seconds", "fits")
+    columns = _columns("metrics", [name for name in metrics if name in available])
     columns += _columns("params", ("strategy", "learner", "dataset"))
-    state = _state("cell", (first, _rises(study)), columns, sections, logged)
+    state = _page_state("cell", (primary, _is_loss(study)), columns, sections, logged)
     return SavedView(STRATEGIES_VIEW, VIEW_NAMES[STRATEGIES_VIEW], {**state, "runsHiddenMode": "FIRST_20_RUNS"})
 
 
-def _search(study: Study, logged: Logged, role: str) -> SavedView:
-    """Parallel coordinates leave out runs without a value on an axis, so each set of searched knobs has its chart.
+def _search_view(study: Study, logged: LoggedMetrics, role: str) -> SavedView:
+    """Parallel coordinates leave out runs without a value on an axis: each set of searched knobs has its own chart.
 
-    Lines are coloured by the last axis: the primary measure.
+    Lines are coloured by the last axis, the primary measure.
     """
-    known, first = logged[role], f"inner/{study.primary}"
-    scores = [name for name in dict.fromkeys((first, *(f"inner/{n}" for n in SHOWN_MEASURES))) if name in known][:3]
-    searched = dict.fromkeys(tuple(k for k in KNOBS[:3] if k in s.space) for s in study.strategies)
+    available, primary = logged[role], f"inner/{study.primary}"
+    scores = [n for n in dict.fromkeys((primary, *(f"inner/{n}" for n in SHOWN_MEASURES))) if n in available][:3]
+    searched = dict.fromkeys(tuple(knob for knob in s.space if knob != "threshold") for s in study.strategies)
+    knobs = [*dict.fromkeys(knob for names in searched for knob in names), "threshold"]
     parallel = [
-        _chart("PARALLEL", selectedParams=list(knobs), selectedMetrics=scores[::-1], showAllRuns=True)
-        for knobs in sorted(searched, key=len, reverse=True)
-        if knobs
+        _chart("PARALLEL", selectedParams=list(names), selectedMetrics=scores[::-1], showAllRuns=True)
+        for names in sorted(searched, key=len, reverse=True)
+        if names
     ]
-    scatter = [_scatter(knob, first, "PARAM") for knob in KNOBS if any(knob in knobs for knobs in searched)]
+    scatter = [_scatter_chart(knob, primary, "PARAM") for knob in knobs[:-1]]
     sections = [_section("Knobs and scores", parallel, columns=1, height=400), _section("One knob", scatter)]
-    metrics = [name for name in (*scores, "n_chosen", "n_folds") if name in known]
-    knobs = (*KNOBS, "calibration") if any(s.calibration != "none" for s in study.strategies) else KNOBS
+    knobs += ["calibration"] if any(s.calibration != "none" for s in study.strategies) else []
+    metrics = [name for name in (*scores, "n_chosen", "n_folds") if name in available]
     columns = [*_columns("metrics", metrics), *_columns("params", ("strategy", *knobs, "learner", "dataset"))]
-    return SavedView(
-        SEARCH_VIEW, VIEW_NAMES[SEARCH_VIEW], _state(role, (first, _rises(study)), columns, sections, logged)
-    )
+    state = _page_state(role, (primary, _is_loss(study)), columns, sections, logged)
+    return SavedView(SEARCH_VIEW, VIEW_NAMES[SEARCH_VIEW], state)
 
 
-def _rises(study: Study) -> bool:
-    """Whether the best value of the primary measure is the least."""
+def _is_loss(study: Study) -> bool:
     return any(m.name == study.primary and not m.greater_is_better for m in study.measures)
 
 
-def _state(
-    role: str, sort: tuple[str, bool], columns: Sequence[str], sections: Sequence[Mapping[str, Any]], logged: Logged
+def _page_state(
+    role: str,
+    sort: tuple[str, bool],
+    columns: Sequence[str],
+    sections: Sequence[Mapping[str, Any]],
+    logged: LoggedMetrics,
 ) -> dict[str, Any]:
-    """A whole state of the page; MLflow wants every field."""
+    """The complete state of MLflow's page, in which every field is required; ``sort`` is a metric and its direction."""
     sections = [section for section in sections if section["charts"]]
-    # Where MLflow puts the charts it makes of every metric: below ours, closed.
+    # MLflow makes a chart of every metric; these sections come last and closed.
     prefixes = sorted({key.rpartition("/")[0] for key in logged.get(role, ())})
     folded = [_section(name or "Model metrics", display=False) for name in prefixes]
     return {
@@ -248,16 +277,16 @@ def _section(
     return {**section, "isReordered": True, "deleted": False, "isGenerated": False, "charts": placed}
 
 
-def _chart(kind: str, **what: Any) -> dict[str, Any]:
-    return {"type": kind, "deleted": False, "isGenerated": False, "runsCountToCompare": 100, **what}
+def _chart(kind: str, **options: Any) -> dict[str, Any]:
+    return {"type": kind, "deleted": False, "isGenerated": False, "runsCountToCompare": 100, **options}
 
 
-def _bar(metric: str) -> dict[str, Any]:
+def _bar_chart(metric: str) -> dict[str, Any]:
     return _chart("BAR", metricKey=metric)
 
 
-def _curve(*metrics: str, against: str = "") -> dict[str, Any]:
-    """Stepped metrics as lines, over the step or against another one."""
+def _line_chart(*metrics: str, against: str = "") -> dict[str, Any]:
+    """Stepped metrics as lines, over the step or against another metric."""
     return _chart(
         "LINE",
         metricKey=metrics[0],
@@ -277,101 +306,5 @@ def _curve(*metrics: str, against: str = "") -> dict[str, Any]:
     )
 
 
-def _scatter(x: str, y: str, kind: str = "METRIC") -> dict[str, Any]:
+def _scatter_chart(x: str, y: str, kind: str = "METRIC") -> dict[str, Any]:
     return _chart("SCATTER", xaxis={"key": x, "type": kind}, yaxis={"key": y, "type": "METRIC"})
-
-
-def serve(uri: str, port: int | None, say: Callable[[str], None], study: str | None = None) -> NoReturn:
-    """Become a server of MLflow's pages on loopback, until interrupted.
-
-    Parameters
-    ----------
-    uri : str
-        A database that exists.
-    port : int or None
-        The first free one from 5000 on by default.
-    say : callable
-        Receives the address, and those of the saved views of a study.
-    study : str, optional
-        The newest by default.
-
-    Raises
-    ------
-    StudyError
-        If there is no such store or study, or the port is taken.
-    """
-    check_servable(uri)
-    chosen = _free_port(port)
-    way_out = "its runs are what the page shows. Start the database, or name another store with --uri."
-    with store_errors(uri, way_out), locked_store(uri):
-        found = study_pages(connect(uri), f"http://127.0.0.1:{chosen}", study, presentable(uri))
-    command, environment = ui_command(uri, chosen)
-    say("\n".join([f"MLflow starts on http://127.0.0.1:{chosen} (Ctrl-C ends it)", *found]))
-    # The server takes the place of this process, with its memory and its signals: Ctrl-C ends it with 0.
-    os.execve(command[0], command, {**os.environ, **environment})
-
-
-def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
-    """The command and environment of a light server: one worker, no job runner, loopback only.
-
-    Plain ``mlflow ui`` ignores ``MLFLOW_TRACKING_URI`` and starts 15 processes. The address of the store may hold a
-    password, so it stands in the environment, where other users do not see it.
-    """
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--artifacts-destination", file_uri(artifact_folder(uri))]
-    # A line a request would bury the addresses of the views.
-    command += ["--uvicorn-opts", "--log-level warning"]
-    store = {"MLFLOW_BACKEND_STORE_URI": absolute_uri(uri)}
-    return command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **store, **quiet_environment()}
-
-
-def study_pages(client: Any, server: str, name: str | None, store: str) -> list[str]:
-    """Where a study is compared.
-
-    Parameters
-    ----------
-    client : MlflowClient
-    server : str
-        The address of the pages.
-    name : str or None
-        Of the study or its experiment; the newest if None.
-    store : str
-        For the message.
-
-    Returns
-    -------
-    list of str
-        A title and an address for each saved view, or for the plain run table where none is saved; empty where the
-        store holds no study.
-
-    Raises
-    ------
-    StudyError
-        If no such study is logged.
-    """
-    experiments = {found.experiment_id: found for found in client.search_experiments(max_results=10_000)}
-    asked = [key for key, found in experiments.items() if name in (None, found.name, found.tags.get(STUDY_TAG))]
-    newest = {"order_by": ["attributes.start_time DESC"], "max_results": 1}
-    runs = client.search_runs(asked, f"tags.`{ROLE_TAG}` = 'study'", **newest) if asked else []
-    if not runs and name is not None:
-        known = sorted(found.name for key, found in experiments.items() if key != "0")
-        raise StudyError(
-            f"there is no study {name!r} in the MLflow store {store!r}; a study is logged there when it has run. "
-            f"Look at one of {known}, or run imblab run name={name} ..."
-        )
-    if not runs:
-        return []
-    found = experiments[runs[0].info.experiment_id]
-    saved = [(title, key) for key, title in VIEW_NAMES.items() if VIEW_TAG_PREFIX + key in found.tags] or [("Runs", "")]
-    return [f"{title} of {found.name}: {view_link(server, found.experiment_id, key)}" for title, key in saved]
-
-
-def _free_port(port: int | None) -> int:
-    import socket
-
-    for candidate in (port,) if port else range(5000, 5100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", candidate)) != 0:
-                return candidate
-    taken = f"port {port} is" if port else "ports 5000 to 5099 are all"
-    raise StudyError(f"{taken} taken; the page needs one of its own. Choose another with --port.")

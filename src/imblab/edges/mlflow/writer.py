@@ -12,16 +12,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from imblab.edges import files as folders
 from imblab.edges.files import locks
 from imblab.edges.mlflow import experiments, ui
+from imblab.edges.mlflow.artifacts import Artifact, folder_artifacts
 from imblab.edges.mlflow.client import analyze_tables, locked_study, open_client
-from imblab.edges.mlflow.experiments import IDENTITY_TAG, ROLE_TAG, STALE_TAG, WRITER_TAG, ExperimentOwner
+from imblab.edges.mlflow.experiments import (
+    CONTENT_TAG,
+    IDENTITY_TAG,
+    NOTE_TAG,
+    ROLE_TAG,
+    STALE_TAG,
+    WRITER_TAG,
+    ExperimentOwner,
+)
 from imblab.edges.mlflow.runs import (
     RunDetails,
     RunSpec,
@@ -38,8 +44,8 @@ from imblab.result import Evaluation
 from imblab.study import Study, fingerprint
 
 PARENT = "mlflow.parentRunId"
-NOTE = "mlflow.note.content"
-KEY, CONTENT, FILES = "imblab.key", "imblab.content", "imblab.files"
+
+KEY, FILES = "imblab.key", "imblab.files"
 #: The roles of runs that are ours to delete.
 ROLES = ("study", "cell", "candidate", "winner", "trial")
 #: MLflow's limits: entries a batch, characters of a parameter and of a tag.
@@ -227,8 +233,8 @@ class RunWriter:
 
     def _describe(self, run: RunSpec) -> None:
         """The note of a study is that of its experiment too."""
-        if self._client.get_experiment(self._experiment).tags.get(NOTE) != run.note[:MAX_TEXT_CHARACTERS]:
-            self._client.set_experiment_tag(self._experiment, NOTE, run.note[:MAX_TEXT_CHARACTERS])
+        if self._client.get_experiment(self._experiment).tags.get(NOTE_TAG) != run.note[:MAX_TEXT_CHARACTERS]:
+            self._client.set_experiment_tag(self._experiment, NOTE_TAG, run.note[:MAX_TEXT_CHARACTERS])
 
     def send(self, artifacts: Sequence[Artifact]) -> None:
         """Send the artifacts that the run of the study does not hold yet."""
@@ -302,8 +308,8 @@ class RunWriter:
     def _tags(self, run: RunSpec, content: str) -> dict[str, str]:
         """All tags of a run, but for whose it is; without a content it is begun only."""
         tags = {**run.tags, KEY: run.key, ROLE_TAG: run.role, IDENTITY_TAG: self._owner.identity}
-        tags |= {NOTE: run.note} if run.note else {}
-        tags |= {CONTENT: content} if content else {}
+        tags |= {NOTE_TAG: run.note} if run.note else {}
+        tags |= {CONTENT_TAG: content} if content else {}
         tags |= {PARENT: self._ids[run.parent]} if run.parent is not None else {}
         return {name: redact(value)[:MAX_TEXT_CHARACTERS] for name, value in tags.items()}
 
@@ -348,9 +354,9 @@ class RunWriter:
                 continue
             key = tags.get(KEY)
             is_study = tags[ROLE_TAG] == "study"
-            whole = key is not None and CONTENT in tags and info.status == "FINISHED"
+            whole = key is not None and CONTENT_TAG in tags and info.status == "FINISHED"
             if (whole or is_study) and (key or "") not in known:
-                content = tags.get(CONTENT, "") if whole else ""
+                content = tags.get(CONTENT_TAG, "") if whole else ""
                 span = (int(info.start_time or 0), int(info.end_time or 0))
                 known[key or ""] = _StoredRun(str(info.run_id), tags[ROLE_TAG], content, tags, *span)
             elif whole or tags.get(WRITER_TAG) in (None, self._who[WRITER_TAG]):
@@ -426,45 +432,3 @@ def _sent_files(tag: str) -> dict[str, str]:
     except (ValueError, RecursionError):
         return {}
     return found
-
-
-#: Of the files of a study's folder.
-ARTIFACT_SUFFIXES = (".yaml", ".jsonl", ".json", ".parquet", ".html", ".diff")
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """An artifact of the run of a study.
-
-    Attributes
-    ----------
-    path : str
-        Below the run.
-    content : str
-        The address of what it holds; the same content is not sent twice.
-    write : callable
-        Gives the file, or writes it into the folder it receives; None where there is nothing to send.
-    """
-
-    path: str
-    content: str
-    write: Callable[[Path], Path | None]
-
-
-def folder_artifacts(folder: Path) -> list[Artifact]:
-    """The files of a study's folder that are sent: question, rows, derived files, report, figures and tables."""
-    names = [name for name in folders.file_names(folder) if name.endswith(ARTIFACT_SUFFIXES)]
-    names += [name for below in ("figures", "tables") for name in folders.file_names(folder, below)]
-    visible = [name for name in names if "." in name and not name.rpartition("/")[2].startswith(".")]
-    hashes = [sha256(folders.read_bytes(folder, name, single_link=True)).hexdigest() for name in visible]
-    return [
-        Artifact(name, content, partial(_copy_file, folder, name))
-        for name, content in zip(visible, hashes, strict=True)
-    ]
-
-
-def _copy_file(folder: Path, name: str, place: Path) -> Path:
-    """Copy a file, since MLflow would follow a link that has taken its place meanwhile."""
-    path = place / name.rpartition("/")[2]
-    path.write_bytes(folders.read_bytes(folder, name, single_link=True))
-    return path
