@@ -9,8 +9,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from imblab import __version__
 from imblab.overrides import granting
@@ -23,6 +24,7 @@ examples:
   imblab run experiments/quickstart/study.yaml
   imblab compare quickstart
   imblab rescore quickstart primary=pr_auc
+  imblab list strategies
 """
 
 #: The variable of the environment that shows where an error was raised.
@@ -55,15 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What is secret in the command line stays out of everything that this process and its libraries say.
     with hiding(*words):
         try:
-            return _flushed(_loaded(command)())
+            return _flushed(_load(command)())
         except BaseException as error:
             if (text := _explained(error, words)) is None:
                 if tell(error):
                     return 1
                 raise
             return _ended(text, error)
-        finally:
-            gc.unfreeze()
 
 
 def _explained(error: BaseException, words: Sequence[str]) -> str | None:
@@ -155,51 +155,17 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115 (for the whole process)
 
 
-def _loaded(args: argparse.Namespace) -> Callable[[], int]:
-    """The command with what it imports, of which nothing is garbage: the collector would look through it many times."""
+def _load(args: argparse.Namespace) -> Callable[[], int]:
+    """Import a command and bind its arguments; nothing that is imported is garbage, so none is collected meanwhile."""
     gc.disable()
     try:
-        return _chosen(args)
+        command = COMMANDS[args.command]
+        module = import_module(f"imblab.commands.{command.module}")
+        args.config_dir = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
+        args.experiments = import_module("imblab.commands.layout").EXPERIMENTS
+        return partial(getattr(module, command.function), *(getattr(args, name) for name in command.parameters))
     finally:
-        gc.freeze()
         gc.enable()
-
-
-def _chosen(args: argparse.Namespace) -> Callable[[], int]:
-    folders = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
-    if args.command == "plan":
-        from imblab.commands import planning
-
-        return partial(planning.command_plan, args.overrides, folders, args.json)
-    from imblab.commands import layout, running
-
-    if args.command == "run":
-        return partial(running.command_run, args.overrides, folders, args.json)
-    if args.command == "compare":
-        return partial(running.command_compare, args.name, args.overrides, args.json)
-    if args.command == "report":
-        from imblab.commands import reporting
-
-        if args.index and "=" in (args.name or ""):  # without a name the first override stands in its place
-            args.name, args.overrides = None, [args.name, *args.overrides]
-        return partial(reporting.command_report, args.name, args.overrides, args.json, args.index, layout.EXPERIMENTS)
-    if args.command == "rescore":
-        from imblab.commands import rescoring
-
-        return partial(rescoring.command_rescore, args.name, args.overrides, folders, args.json)
-    if args.command == "export":
-        from imblab.commands import exporting
-
-        return partial(exporting.command_export, args.name, args.overrides, args.json)
-    if args.command == "sync":
-        from imblab.commands import syncing
-
-        return partial(syncing.command_sync, args.name, args.overrides, folders, layout.EXPERIMENTS)
-    if args.command == "store":
-        return partial(running.command_store, args.prune, args.json)
-    if args.command == "ui":
-        return partial(running.command_ui, args.name, args.uri, args.port)
-    return partial(running.command_datasets, args.json)
 
 
 def _folder(text: str) -> Path:
@@ -207,14 +173,14 @@ def _folder(text: str) -> Path:
 
     if not Path(text).is_dir():
         raise ConfigError(
-            f"'--config-dir' is {text!r}, which is no folder; it holds groups such as learner/ and experiment/. "
+            f"--config-dir {text!r} is not a directory; it must contain group folders such as learner/ or experiment/. "
             "Correct the path."
         )
     return Path(text)
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """What was typed; overrides may stand before, between and after options."""
+    """Parse the command line; overrides may stand before, between and after options."""
     parser = _parser()
     args, left = parser.parse_known_args(argv)
     # Hydra's own flags are overrides too: they are refused with the way out.
@@ -223,70 +189,31 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         parser.error(f"unrecognized arguments: {' '.join(odd or left)}")
     if left:
         args.overrides = [*args.overrides, *left]
+    if args.command == "report" and args.index and "=" in (args.name or ""):
+        args.name, args.overrides = None, [args.name, *args.overrides]  # --index needs no name
+    if args.command == "datasets":
+        args.kind = "datasets"
     return args
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="imblab",
-        description="The lab bench for imbalanced classification: nested, paired studies of resampling, class weights "
-        "and decision thresholds.",
+        description="The lab bench for imbalanced classification: nested, paired studies of resampling,\n"
+        "class weights and decision thresholds.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"imblab {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("run", "run or resume a study"),
-        ("plan", "print what a study would do: cells, fits, parts, what does not apply"),
-    ):
-        command = commands.add_parser(name, help=text, epilog=EPILOG, formatter_class=parser.formatter_class)
-        command.add_argument(
-            "overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, or the path of a resolved study.yaml"
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        epilog = EPILOG if name in ("run", "plan") else None
+        subparser = subparsers.add_parser(
+            name, help=command.help, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        command.add_argument(
-            "--config-dir", action="append", metavar="DIR", help="a folder with your own groups and experiments"
-        )
-        _json(command)
-    _of_a_study(commands, "compare", "the table and the verdict of a study, again", "allow=[...] for your own classes")
-    command = commands.add_parser("report", help="the page of a study, with its figures and tables")
-    command.add_argument("name", nargs="?", default=None, help="the name of the study, a folder below experiments/")
-    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="allow=[...] for your own classes")
-    command.add_argument("--index", action="store_true", help="make experiments/README.md, the list of studies")
-    _json(command)
-    text = "other measures, thresholds, costs, priors on the same fits; no refit"
-    command = _of_a_study(commands, "rescore", text, "such as primary=pr_auc, protocol.thresholds=observed, refit=true")
-    command.add_argument("--config-dir", action="append", metavar="DIR", help="a folder with your own measures")
-    text = "fit the winner on all rows and register it as a model to serve"
-    _of_a_study(commands, "export", text, "dataset=, learner=, strategy=, contains_rows=true, tracking.uri=...")
-    command = commands.add_parser("sync", help="fill an MLflow store from the folder of a study, as often as you like")
-    command.add_argument("name", help="the name of the study, a folder below experiments/")
-    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as tracking.uri=http://host:5000")
-    command.add_argument("--config-dir", action="append", metavar="DIR", help="a folder with your own groups")
-    command = commands.add_parser("ui", help="open MLflow on this project's store, on loopback")
-    command.add_argument("name", nargs="?", default=None, help="the study to open; the newest by default")
-    command.add_argument("--uri", default=None, help="another store, such as sqlite:///shared/mlflow.db")
-    command.add_argument("--port", type=_port, default=None, help="5000 by default, or the next free one")
-    command = commands.add_parser("store", help="how much the prediction store holds; prune it")
-    command.add_argument(
-        "--prune",
-        type=_megabytes,
-        default=None,
-        metavar="MB",
-        help="keep at most so many megabytes, the newest; 0 empties",
-    )
-    _json(command)
-    _json(commands.add_parser("datasets", help="what can be loaded"))
+        for word, options in command.arguments:
+            subparser.add_argument(word, **options)
     return parser
-
-
-def _of_a_study(commands: Any, name: str, text: str, overrides: str) -> argparse.ArgumentParser:
-    """A command on a study that has rows."""
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text)
-    command.add_argument("name", help="the name of the study, a folder below experiments/")
-    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=overrides)
-    _json(command)
-    return command
 
 
 def _port(text: str) -> int:
@@ -303,5 +230,156 @@ def _megabytes(text: str) -> float:
     return value
 
 
-def _json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print for machines")
+#: The words of an argument of argparse and its options.
+Argument = tuple[str, dict[str, Any]]
+
+
+class Command(NamedTuple):
+    """A command: its help, its arguments, and the function of :mod:`imblab.commands` that carries it out.
+
+    Attributes
+    ----------
+    help : str
+    arguments : tuple of (str, dict)
+        As ``ArgumentParser.add_argument`` takes them.
+    module, function : str
+        Imported when the command is called, so that the command line starts quickly.
+    parameters : tuple of str
+        The parsed arguments that the function takes, in its order; ``experiments`` is the folder of the studies.
+    """
+
+    help: str
+    arguments: tuple[Argument, ...]
+    module: str
+    function: str
+    parameters: tuple[str, ...]
+
+
+def _overrides(text: str) -> Argument:
+    return "overrides", {"nargs": "*", "metavar": "KEY=VALUE", "help": text}
+
+
+def _config_dir(what: str) -> Argument:
+    return "--config-dir", {"action": "append", "metavar": "DIR", "help": f"a folder with your own {what}"}
+
+
+_STUDY: Argument = ("name", {"help": "the name of the study, a folder below experiments/"})
+_MAYBE_STUDY: Argument = ("name", {**_STUDY[1], "nargs": "?", "default": None})
+_JSON: Argument = ("--json", {"action": "store_true", "help": "print for machines"})
+_QUESTION = _overrides("Hydra overrides, or the path of a resolved study.yaml")
+_ALLOW = _overrides("allow=[...] for your own classes")
+_RUN = ("overrides", "config_dir", "json")
+_OF_STUDY = ("name", "overrides", "json")
+
+COMMANDS = {
+    "run": Command(
+        "run or resume a study",
+        (_QUESTION, _config_dir("groups and experiments"), _JSON),
+        "running",
+        "command_run",
+        _RUN,
+    ),
+    "plan": Command(
+        "print what a study would do: cells, fits, parts, what does not apply",
+        (_QUESTION, _config_dir("groups and experiments"), _JSON),
+        "planning",
+        "command_plan",
+        _RUN,
+    ),
+    "list": Command(
+        "what a study may name: learners, strategies, measures, datasets, protocols; and the studies there are",
+        (
+            (
+                "kind",
+                {
+                    "nargs": "?",
+                    "default": None,
+                    "metavar": "KIND",
+                    "help": "learners, strategies, measures, datasets, protocols or studies; all of them by default",
+                },
+            ),
+            _config_dir("groups"),
+            _JSON,
+        ),
+        "listing",
+        "command_list",
+        ("kind", "config_dir", "json", "experiments"),
+    ),
+    "compare": Command(
+        "the table and the verdict of a study, again", (_STUDY, _ALLOW, _JSON), "running", "command_compare", _OF_STUDY
+    ),
+    "report": Command(
+        "the page of a study, with its figures and tables",
+        (
+            _MAYBE_STUDY,
+            _ALLOW,
+            ("--index", {"action": "store_true", "help": "make experiments/README.md, the list of studies"}),
+            _JSON,
+        ),
+        "reporting",
+        "command_report",
+        ("name", "overrides", "json", "index", "experiments"),
+    ),
+    "rescore": Command(
+        "other measures, thresholds, costs, priors on the same fits; no refit",
+        (
+            _STUDY,
+            _overrides("such as primary=pr_auc, protocol.thresholds=observed, refit=true"),
+            _config_dir("measures"),
+            _JSON,
+        ),
+        "rescoring",
+        "command_rescore",
+        ("name", *_RUN),
+    ),
+    "export": Command(
+        "fit the winner on all rows and register it as a model to serve",
+        (_STUDY, _overrides("dataset=, learner=, strategy=, contains_rows=true, tracking.uri=..."), _JSON),
+        "exporting",
+        "command_export",
+        _OF_STUDY,
+    ),
+    "sync": Command(
+        "fill an MLflow store from the folder of a study, as often as you like",
+        (_STUDY, _overrides("such as tracking.uri=http://host:5000"), _config_dir("groups")),
+        "syncing",
+        "command_sync",
+        ("name", "overrides", "config_dir", "experiments"),
+    ),
+    "ui": Command(
+        "open MLflow on this project's store, on loopback",
+        (
+            ("name", {"nargs": "?", "default": None, "help": "the study to open; the newest by default"}),
+            ("--uri", {"default": None, "help": "another store, such as sqlite:///shared/mlflow.db"}),
+            ("--port", {"type": _port, "default": None, "help": "5000 by default, or the next free one"}),
+        ),
+        "running",
+        "command_ui",
+        ("name", "uri", "port"),
+    ),
+    "store": Command(
+        "how much the prediction store holds; prune it",
+        (
+            (
+                "--prune",
+                {
+                    "type": _megabytes,
+                    "default": None,
+                    "metavar": "MB",
+                    "help": "keep at most so many megabytes, the newest; 0 empties",
+                },
+            ),
+            _JSON,
+        ),
+        "running",
+        "command_store",
+        ("prune", "json"),
+    ),
+    "datasets": Command(
+        "the same as: imblab list datasets",
+        (_config_dir("groups"), _JSON),
+        "listing",
+        "command_list",
+        ("kind", "config_dir", "json", "experiments"),
+    ),
+}

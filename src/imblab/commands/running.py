@@ -30,7 +30,7 @@ from imblab.commands.layout import (
     store_opener,
 )
 from imblab.core import design
-from imblab.edges import config, datasets, ledger, mlflow, optuna_storage, runner, store, terminal
+from imblab.edges import config, ledger, mlflow, optuna_storage, runner, store, terminal
 from imblab.errors import ConfigError, FitError, ImblabError, presentable
 from imblab.overrides import granting
 from imblab.result import Completeness, Evaluation
@@ -219,13 +219,6 @@ def command_store(prune: float | None, as_json: bool) -> int:
             gone = {} if prune is None else {"pruned": kept.prune(int(prune * 2**20))}
             facts = {**kept.facts(), "path": str(store.DEFAULT_PATH), **gone}
     terminal.put(json.dumps(facts)) if as_json else terminal.print_paragraph(terminal.store_text(facts))
-    return 0
-
-
-def command_datasets(as_json: bool) -> int:
-    """``imblab datasets``: what can be loaded."""
-    rows = datasets.listing()
-    terminal.put(json.dumps(rows)) if as_json else terminal.show(terminal.listing_text(rows))
     return 0
 
 

@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from getpass import getuser
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -108,13 +109,15 @@ def _read_identity(folder: Path) -> Identity | None:
 def record_provenance(folder: Path, diff: bool = False) -> dict[str, str]:
     """Record in a study folder which versions and git state its new rows are made with; earlier records stay.
 
-    The record has ``version.<package>``, and in a git tree ``git.commit``, ``git.dirty`` and ``git.diff_sha256``. With
-    ``diff`` the uncommitted changes are kept as well.
+    The record has ``version.<package>``, ``user``, and in a git tree ``git.commit``, ``git.dirty`` and
+    ``git.diff_sha256``. With ``diff`` the uncommitted changes are kept as well.
     """
     state, changes = {"version.python": platform.python_version()}, b""
     for package in RECORDED_PACKAGES:
         with suppress(PackageNotFoundError):
             state[f"version.{package}"] = version(package)
+    with suppress(OSError, KeyError):  # a user without a name
+        state["user"] = getuser()
     git, changes = _git_state_and_diff()
     state |= git
     try:

@@ -25,6 +25,7 @@ from imblab.analysis import text_tables
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.methods import named
 from imblab.errors import StudyError, explain_os_error, presentable
+from imblab.overrides import to_hydra_syntax
 from imblab.study import Study
 from imblab.text import count_noun, format_difference, format_duration, format_score, join_words
 
@@ -169,6 +170,59 @@ def listing_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) ->
     for kind in dict.fromkeys(row["kind"] for row in rows if "rows" not in row):
         names = [row["name"] for row in rows if row["kind"] == kind and "rows" not in row]
         page.add(f"{kind} ({len(names)}): {', '.join(names)}", then="  ")
+    return page.text()
+
+
+def members_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """Return the options of a group as a table of names, what they are and their knobs; then where their files are.
+
+    Examples
+    --------
+    >>> print(members_text([{"name": "knn", "description": "neighbours", "knobs": {"k": 3}, "file": "built in"}]))
+    name  description  knobs
+    ────────────────────────
+    knn   neighbours   k=3
+    <BLANKLINE>
+    All are built in.
+    """
+    page = _Page(width)
+    keys = [key for key in ("name", "description", "better") if any(key in row for row in rows)]
+    cells = ([*(str(row.get(key, "")) for key in keys), _list_knobs(row["knobs"])] for row in rows)
+    page.add_table([*keys, "knobs"], cells, fold=("description",))
+    files = [f"{row['name']}: {row['file']}" for row in rows if row["file"] != "built in"]
+    page.add(f"{'; '.join(files)}. All others are built in." if files else "All are built in.")
+    return page.text()
+
+
+def _list_knobs(knobs: Mapping[str, Any]) -> str:
+    """Write one knob per line, as an override is written."""
+    return "\n".join(f"{k}={v if isinstance(v, str) else to_hydra_syntax(v)}" for k, v in knobs.items())
+
+
+def studies_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """Return the studies as a table of how far they are, then their questions and answers."""
+    page = _Page(width)
+    if not rows:
+        page.add("No study in experiments/ yet. Run one: imblab run experiment=quickstart")
+    keys = ("name", "evaluations", "changed", "by")
+    page.add_table(keys, ([str(row[key]) for key in keys] for row in rows))
+    for row in rows:
+        page.add(f"{row['name']}: {row['question']}", then="  ")
+        if row["answer"]:
+            page.add(row["answer"], "  ", "  ")
+    return page.text()
+
+
+def overview_text(lists: Mapping[str, Sequence[Mapping[str, Any]]], width: int | None = None) -> str:
+    """Return the names of everything that can be listed, one paragraph per kind."""
+    page = _Page(width)
+    for kind, rows in lists.items():
+        collections = {row["kind"] for row in rows if "kind" in row and "rows" not in row and "file" not in row}
+        names = [row["name"] for row in rows if row.get("kind") not in collections]
+        names += [f"{name}_* ({sum(row.get('kind') == name for row in rows)})" for name in sorted(collections)]
+        page.add(f"{kind} ({len(rows)}): {', '.join(names) or 'none'}", then="  ")
+    page.add("")
+    page.add("Details: imblab list learners, and likewise for each kind; --json for machines.")
     return page.text()
 
 
@@ -332,7 +386,7 @@ class _Page:
         if lines:
             self.add("")
 
-    def add_table(self, header: Row, rows: Iterable[Row]) -> None:
+    def add_table(self, header: Row, rows: Iterable[Row], fold: Sequence[str] = ()) -> None:
         """Add a table: the last column and long names are folded, a header that begins with > is set to the right."""
         rows = list(rows)
         if not rows:
@@ -341,7 +395,7 @@ class _Page:
         has_long_names = max(len(row[0]) for row in rows) > MAX_NAME_WIDTH
         for i, name in enumerate(header):
             side: JustifyMethod = "right" if name.startswith(">") else "left"
-            is_folded = i == len(header) - 1 or (i == 0 and has_long_names)
+            is_folded = i == len(header) - 1 or (i == 0 and has_long_names) or name in fold
             table.add_column(Text(name.lstrip(">")), no_wrap=not is_folded, justify=side, overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))
@@ -428,7 +482,7 @@ def _format_value(value: Any) -> str:
     if value is None or value == "":
         return "-"
     if isinstance(value, Mapping):
-        return ", ".join(f"{k} {_format_value(v)}" for k, v in value.items()) or "-"
+        return ", ".join(f"{k} {_format_value(v).strip(chr(34))}" for k, v in value.items()) or "-"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_format_value, value)) or "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,16 +1,19 @@
 """Configuration: compose a request with Hydra, and build a study from plain data."""
 
 from imblab.edges.config.changes import ChangedStudy, change_study
-from imblab.edges.config.compose import Request, compose_request, group_options, load_request
+from imblab.edges.config.compose import Request, compose_request, load_request
+from imblab.edges.config.groups import GroupMember, group_options, read_group
 from imblab.edges.config.read import parse_study, to_mapping
 
 __all__ = [
     "ChangedStudy",
+    "GroupMember",
     "Request",
     "change_study",
     "compose_request",
     "group_options",
     "load_request",
     "parse_study",
+    "read_group",
     "to_mapping",
 ]

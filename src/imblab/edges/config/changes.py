@@ -12,7 +12,7 @@ import yaml
 from hydra.core.override_parser.types import Override
 
 from imblab.edges.config import checks, grants, sweeps
-from imblab.edges.config.compose import group_options, shipped_groups
+from imblab.edges.config.groups import group_options, shipped_groups
 from imblab.edges.config.read import parse_study
 from imblab.edges.config.typed import parse_overrides
 from imblab.errors import ConfigError, unknown

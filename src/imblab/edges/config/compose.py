@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from omegaconf import OmegaConf
 from imblab.edges import files as study_files
 from imblab.edges.config import grants, refusals, sweeps
 from imblab.edges.config.checks import check_flag, quote
+from imblab.edges.config.groups import group_names, group_options, shipped_groups
 from imblab.edges.config.read import parse_study
 from imblab.edges.config.strategies import KNOBS
 from imblab.edges.config.typed import parse_overrides
@@ -192,22 +192,6 @@ def _denied(mapping: Mapping[str, Any], composed: Mapping[str, Any]) -> ConfigEr
     except ConfigError as error:
         return error
     return None
-
-
-def shipped_groups() -> Path:
-    """The folder of the groups: the checkout's ``conf`` where there is one, else the one inside the package."""
-    inside = Path(str(files("imblab"))) / "conf"
-    return inside if inside.is_dir() else Path(str(files("imblab"))).parents[1] / "conf"
-
-
-def group_options(group: str, config_dirs: Sequence[Path] = ()) -> list[str]:
-    """The names that a group knows by file."""
-    return sorted({p.stem for folder in (shipped_groups(), *config_dirs) for p in (folder / group).glob("*.yaml")})
-
-
-def group_names(config_dirs: Sequence[Path] = ()) -> set[str]:
-    """The names of the groups."""
-    return {p.name for folder in (shipped_groups(), *config_dirs) for p in folder.iterdir() if p.is_dir()}
 
 
 def _question(composed: Mapping[str, Any]) -> dict[str, Any]:

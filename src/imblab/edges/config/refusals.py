@@ -11,12 +11,11 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from imblab.edges.config.checks import quote
+from imblab.edges.config.groups import MEMBER_KEYS
 from imblab.edges.config.typed import quote_as_meant
 from imblab.errors import ConfigError, combined, presentable, unknown
 from imblab.overrides import to_shell
 
-#: Groups whose files put themselves under their own key, with the key that marks a chosen member.
-MEMBERS = {"dataset": "kind", "learner": "make", "strategy": "sampler", "measures": "function"}
 #: How a message calls the options of a group.
 NOUNS = {
     "dataset": "data set",
@@ -44,10 +43,10 @@ def check_choice(override: Override, known: Sequence[str]) -> None:
     ConfigError
     """
     group, value = str(override.key_or_group), override.value()
-    names = value if isinstance(value, list) and group in MEMBERS else [value]
+    names = value if isinstance(value, list) and group in MEMBER_KEYS else [value]
     if override.is_delete() or all(isinstance(n, str) and n for n in names):
         return
-    many = group in MEMBERS
+    many = group in MEMBER_KEYS
     example = f"[{','.join(known[:2])}]" if many else (known or ["name"])[0]
     chosen = "nothing" if value is None else quote(value)
     raise ConfigError(
@@ -95,14 +94,14 @@ def check_chosen(composed: Mapping[str, Any], asked: Sequence[Override], options
     for override in asked:
         group, name = [*str(override.key_or_group).split("."), ""][:2]
         members = composed.get(group)
-        member = members.get(name) if group in MEMBERS and isinstance(members, Mapping) else None
+        member = members.get(name) if group in MEMBER_KEYS and isinstance(members, Mapping) else None
         if not isinstance(member, Mapping):
             continue
         made = member.get("make", {}) if group == "learner" else None
         headless = isinstance(made, Mapping) and "_target_" not in made
         # Whatever is not on file may be described on the command line alone, and so may the one table.
         on_file = name in options(group) and (group, name) != ("dataset", "table")
-        if headless or (on_file and MEMBERS[group] not in member):
+        if headless or (on_file and MEMBER_KEYS[group] not in member):
             raise _unchosen(group, name, override, options)
 
 
@@ -198,7 +197,7 @@ def describe_yaml_error(error: Exception) -> str:
 def _stray(override: Override, key: str, parent: Any, options: Options) -> ConfigError:
     """A key that is not there."""
     parts = str(override.key_or_group).split(".")
-    if parts[0] in MEMBERS and len(parts) > 1 and key in (parts[0], ".".join(parts[:2])):
+    if parts[0] in MEMBER_KEYS and len(parts) > 1 and key in (parts[0], ".".join(parts[:2])):
         return _unchosen(parts[0], parts[1], override, options)
     section, _, name = key.rpartition(".")
     siblings = [str(k) for k in parent if section or k != "hydra"] if isinstance(parent, DictConfig) else []
@@ -223,4 +222,4 @@ def _unchosen(group: str, name: str, override: Override, options: Options) -> Co
 
 def _home(key: str) -> str:
     group = key.split(".")[0]
-    return f"in conf/{group}/" if group in (*MEMBERS, "protocol", "search", "runner", "tracking") else "in conf/"
+    return f"in conf/{group}/" if group in (*MEMBER_KEYS, "protocol", "search", "runner", "tracking") else "in conf/"

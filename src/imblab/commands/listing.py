@@ -1,0 +1,186 @@
+"""``imblab list``: the options of every group, and the studies of this directory with how far they are."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from imblab.analysis import methods
+from imblab.commands import derived_files, verdicts
+from imblab.edges import config, datasets, files, ledger, terminal
+from imblab.errors import ConfigError, ImblabError, describe, unknown
+
+Row = dict[str, Any]
+#: What is not known or not there.
+NONE = "-"
+BUILT_IN = "built in"
+#: Keys of learners and strategies that hold no knob.
+NOT_KNOBS = ("label", "description", "make", "sampler", "prior_correction", "space", "staged", "rebalances")
+
+
+def command_list(kind: str | None, config_dirs: Sequence[Path], as_json: bool, experiments: Path) -> int:
+    """Print what a study may name, or the studies there are.
+
+    Parameters
+    ----------
+    kind : str or None
+        A key of :data:`KINDS`; None prints all of them shortly.
+    config_dirs : sequence of Path
+        Folders with the user's own groups.
+    as_json : bool
+    experiments : Path
+        The folder of the studies.
+
+    Returns
+    -------
+    int
+    """
+    if kind is not None and kind not in KINDS:
+        raise ConfigError(unknown("list", kind, KINDS))
+    lists = {name: KINDS[name](config_dirs, experiments) for name in ([kind] if kind else KINDS)}
+    if as_json:
+        terminal.put(json.dumps(lists[kind] if kind else lists))
+    else:
+        terminal.show(_text(lists) if kind else terminal.overview_text(lists))
+    return 0
+
+
+def _text(lists: Mapping[str, Sequence[Row]]) -> str:
+    kind, rows = next(iter(lists.items()))
+    if kind == "datasets":
+        return terminal.listing_text(rows)
+    if kind == "studies":
+        return terminal.studies_text(rows)
+    return terminal.members_text(rows)
+
+
+def _members(
+    group: str, config_dirs: Sequence[Path], facts: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> list[Row]:
+    return [
+        {
+            "name": member.name,
+            "description": member.description or NONE,
+            **facts(member.content),
+            "file": BUILT_IN if member.is_shipped else str(member.path),
+        }
+        for member in config.read_group(group, config_dirs)
+    ]
+
+
+def list_learners(config_dirs: Sequence[Path], _: Path) -> list[Row]:
+    """Return the learners with their classes and the spaces that ``search.tune_learner=true`` searches."""
+    return _members(
+        "learner", config_dirs, lambda content: {"class": _target(content.get("make")), "knobs": _knobs(content)}
+    )
+
+
+def list_strategies(config_dirs: Sequence[Path], _: Path) -> list[Row]:
+    """Return the strategies with their samplers and knobs."""
+    return _members(
+        "strategy", config_dirs, lambda content: {"class": _target(content.get("sampler")), "knobs": _knobs(content)}
+    )
+
+
+def list_measures(config_dirs: Sequence[Path], _: Path) -> list[Row]:
+    """Return the measures, what they read, and which of their values are better."""
+
+    def facts(content: Mapping[str, Any]) -> Mapping[str, Any]:
+        better = "higher" if content.get("greater_is_better", True) else "lower"
+        needs = str(content.get("needs", NONE))
+        return {"needs": needs, "better": better, "knobs": _set(content.get("parameters"))}
+
+    return _members("measures", config_dirs, facts)
+
+
+def list_protocols(config_dirs: Sequence[Path], _: Path) -> list[Row]:
+    """Return the protocols with their numbers of folds and repeats."""
+    return _members(
+        "protocol",
+        config_dirs,
+        lambda content: {"knobs": _set({k: content.get(k) for k in ("outer_folds", "inner_folds", "repeats")})},
+    )
+
+
+def list_datasets(config_dirs: Sequence[Path], _: Path) -> list[Row]:
+    """Return the bundled tables with their facts, the user's own data sets, and the names of collections."""
+    described = [
+        {"name": m.name, "kind": str(m.content.get("kind", "table")), "description": m.description, "file": str(m.path)}
+        for m in config.read_group("dataset", config_dirs)
+        if not m.is_shipped
+    ]
+    return [*datasets.listing(), *described]
+
+
+def list_studies(_: Sequence[Path], experiments: Path) -> list[Row]:
+    """Return the studies below a folder: question, evaluations, last change, user, and the answer if complete."""
+    homes = [path.parent for path in sorted(experiments.glob(f"*/{ledger.QUESTION}")) if "~" not in path.parent.name]
+    return [_study(home) for home in homes]
+
+
+def _study(home: Path) -> Row:
+    rows = home / ledger.ROWS
+    changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(rows.stat().st_mtime)) if rows.exists() else NONE
+    facts: Row = {"name": home.name, "changed": changed, "by": NONE, "file": str(home / ledger.QUESTION)}
+    try:
+        study = config.parse_study(ledger.read_study(home))
+        evaluations = ledger.read_rows(home) if rows.exists() else []
+        completeness = verdicts.measured(study, evaluations)
+        title, conclusion = _page(home)
+        question = title or methods.describe_question(study)
+        answer = conclusion or verdicts.judge(study, evaluations).sentences[0] if completeness.is_complete else ""
+    except ImblabError as error:
+        return {**facts, "evaluations": "cannot be read", "question": describe(error), "answer": ""}
+    by = derived_files.read_origin(home).get("user") or _owner(home)
+    counted = completeness.counted.removesuffix(" evaluations")
+    return {**facts, "by": by, "evaluations": counted, "question": question, "answer": answer}
+
+
+def _owner(home: Path) -> str:
+    with suppress(OSError, KeyError):  # a user without a name
+        return home.owner()
+    return NONE
+
+
+def _page(home: Path) -> tuple[str, str]:
+    """Return the title of a study's README.md and the first sentence of its first paragraph."""
+    if not files.exists(home, "README.md"):
+        return "", ""
+    text = files.read_bytes(home, "README.md", max_bytes=2**20).decode("utf-8", "replace")
+    title, _, body = text.partition("\n")
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", body) if part.strip()]
+    first = re.sub(r"\*\*|\[([^\]]*)\]\([^)]*\)", r"\1", next(iter(paragraphs), ""))
+    return title.lstrip("# "), re.split(r"(?<=[.;])\s", first)[0].rstrip(";")
+
+
+def _target(make: Any) -> str:
+    path = make.get("_target_") if isinstance(make, Mapping) else None
+    return str(path).rpartition(".")[2] if path else NONE
+
+
+def _knobs(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the knobs that are fixed, then the spaces of those that are searched."""
+    space = content.get("space")
+    space = space if isinstance(space, Mapping) else {}
+    fixed = {key: value for key, value in content.items() if key not in NOT_KNOBS and key not in space}
+    return _set({key: value for key, value in fixed.items() if value != "none"} | dict(space))
+
+
+def _set(values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None} if isinstance(values, Mapping) else {}
+
+
+#: What can be listed, in the order of the overview.
+KINDS: Mapping[str, Callable[[Sequence[Path], Path], list[Row]]] = {
+    "learners": list_learners,
+    "strategies": list_strategies,
+    "measures": list_measures,
+    "datasets": list_datasets,
+    "protocols": list_protocols,
+    "studies": list_studies,
+}

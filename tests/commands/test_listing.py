@@ -1,0 +1,85 @@
+"""`imblab list`: what a study may name, and the studies there are."""
+
+import json
+import shutil
+
+import pytest
+
+from imblab.cli import main
+
+
+@pytest.fixture(autouse=True)
+def workdir(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+def listed(capsys, *words):
+    assert main(["list", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_every_kind_has_a_name_a_description_and_fits_80_columns(capsys):
+    for kind in ("learners", "strategies", "measures", "protocols"):
+        assert all(row["name"] and row["description"] != "-" for row in json.loads(listed(capsys, kind, "--json")))
+        assert max(map(len, listed(capsys, kind).splitlines())) <= 80
+
+
+def test_the_overview_names_every_kind(capsys):
+    kinds = ("learners", "strategies", "measures", "datasets", "protocols", "studies")
+    text = listed(capsys)
+    assert [line.partition(" (")[0] for line in text.splitlines() if line.startswith(kinds)] == [*kinds]
+    assert "studies (0): none" in text
+    assert tuple(json.loads(listed(capsys, "--json"))) == kinds
+
+
+def test_files_of_the_user_are_listed_with_their_place(capsys, workdir):
+    (workdir / "mine" / "learner").mkdir(parents=True)
+    (workdir / "mine" / "learner" / "odd.yaml").write_text("# My neighbours.\nodd: {make: {_target_: a.B}}\n")
+    (workdir / "mine" / "learner" / "broken.yaml").write_text("a: [1\n")
+    rows = {row["name"]: row for row in json.loads(listed(capsys, "learners", "--json", "--config-dir", "mine"))}
+    assert rows["odd"] == {
+        "name": "odd",
+        "description": "My neighbours.",
+        "class": "B",
+        "knobs": {},
+        "file": "mine/learner/odd.yaml",
+    }
+    assert rows["broken"]["description"] == "this file cannot be read"
+    assert "odd: mine/learner/odd.yaml. All others are built in." in " ".join(
+        listed(capsys, "learners", "--config-dir", "mine").split()
+    )
+
+
+def test_datasets_is_a_spelling_of_list_datasets(capsys):
+    text = listed(capsys, "datasets")
+    assert main(["datasets"]) == 0
+    assert capsys.readouterr().out == text
+    assert "ecoli3" in text
+
+
+def test_an_unknown_kind_is_answered_with_the_nearest(capsys):
+    assert main(["list", "lerners"]) == 2
+    assert "unknown list 'lerners'. Did you mean 'learners'?" in capsys.readouterr().err
+
+
+def test_studies_are_listed_with_how_far_they_are_and_their_answer(capsys, workdir):
+    assert "No study in experiments/ yet" in listed(capsys, "studies")
+    words = ("name=small", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke")
+    assert main(["run", *words, "tracking=none", "runner.report=false", "runner.n_jobs=1"]) == 0
+    capsys.readouterr()
+    (row,) = json.loads(listed(capsys, "studies", "--json"))
+    assert (row["name"], row["evaluations"]) == ("small", "6 of 6")
+    assert row["by"] not in ("", "-")
+    assert row["question"].startswith("On ecoli3")
+    assert row["answer"].endswith(".")
+    (workdir / "experiments" / "small" / "README.md").write_text("# Is it small?\n\n**Yes, it is**. And more.\n")
+    assert "small: Is it small?\n  Yes, it is.\n" in listed(capsys, "studies") + "\n"
+    ledger = workdir / "experiments" / "small" / "ledger.jsonl"
+    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:4]))
+    (row,) = json.loads(listed(capsys, "studies", "--json"))
+    assert (row["evaluations"], row["answer"]) == ("4 of 6", "")
+    shutil.copytree(workdir / "experiments" / "small", workdir / "experiments" / "other")
+    (workdir / "experiments" / "other" / "study.yaml").write_text("name: other\n")
+    assert "cannot be read" in listed(capsys, "studies")
