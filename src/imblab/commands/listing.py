@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.analysis import methods
-from imblab.commands import derived_files, verdicts
+from imblab.commands import derived_files, results
 from imblab.edges import config, datasets, files, ledger, terminal
 from imblab.errors import ConfigError, ImblabError, describe, unknown
 
@@ -130,10 +130,10 @@ def _study(home: Path) -> Row:
     try:
         study = config.parse_study(ledger.read_study(home))
         evaluations = ledger.read_rows(home) if rows.exists() else []
-        completeness = verdicts.measured(study, evaluations)
+        completeness = results.design_completeness(study, evaluations)
         title, conclusion = _page(home)
         question = title or methods.describe_question(study)
-        answer = conclusion or verdicts.judge(study, evaluations).sentences[0] if completeness.is_complete else ""
+        answer = conclusion or results.result_of(study, evaluations).sentences[0] if completeness.is_complete else ""
     except ImblabError as error:
         return {**facts, "evaluations": "cannot be read", "question": describe(error), "answer": ""}
     by = derived_files.read_origin(home).get("user") or _owner(home)
