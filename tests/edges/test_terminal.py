@@ -13,6 +13,7 @@ from rich.console import Console
 
 from imblab.analysis.results import build_result
 from imblab.analysis.wording import describe_contrasts
+from imblab.commands import listing
 from imblab.edges import terminal
 from imblab.result import Evaluation, Trial
 from imblab.study import Choice, Learner, Measure, Protocol, Strategy, Study
@@ -164,15 +165,15 @@ def test_a_plan_needs_no_more_than_its_counts():
 def test_a_listing_at_80_columns(snapshot):
     facts = {"rows": 4174, "features": 8, "positives": 32, "ratio": 129.4, "categorical": 1, "licence": "CC BY 4.0"}
     bare = [{"name": f"keel_{name}", "kind": "keel"} for name in ("ecoli_0_1_3_7_vs_2_6", "glass5") * 6]
-    text = terminal.listing_text([{"name": "abalone19", "kind": "bundled", "source": "abalone", **facts}, *bare], 80)
+    text = listing.data_sets_text([{"name": "abalone19", "kind": "bundled", "source": "abalone", **facts}, *bare], 80)
     assert longest(text) <= 80
     assert text == snapshot
 
 
 def test_markup_and_ranges_are_left_alone():
-    text = terminal.listing_text([{"name": "[red]x[/red]", "kind": "bundled", "rows": 3}], 80)
+    text = listing.data_sets_text([{"name": "[red]x[/red]", "kind": "bundled", "rows": 3}], 80)
     assert "[red]x[/red]" in text
-    ranges = terminal.listing_text([{"name": f"0.25-{i}", "kind": "many"} for i in range(60)], 80)
+    ranges = listing.data_sets_text([{"name": f"0.25-{i}", "kind": "many"} for i in range(60)], 80)
     assert all(re.search(rf"0\.25-{i}\b", ranges) for i in range(60))
 
 

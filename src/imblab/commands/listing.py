@@ -14,8 +14,11 @@ from imblab.analysis import methods
 from imblab.commands import derived_files, results
 from imblab.edges import config, datasets, files, ledger, terminal
 from imblab.errors import ConfigError, ImblabError, describe, unknown
+from imblab.overrides import to_hydra_syntax
 
 Row = dict[str, Any]
+#: Facts in a list of data sets.
+DATA_SET_COLUMNS = ("name", "rows", "features", "positives", "ratio", "categorical", "missing", "source")
 #: What is not known or not there.
 NONE = "-"
 BUILT_IN = "built in"
@@ -46,17 +49,17 @@ def command_list(kind: str | None, config_dirs: Sequence[Path], as_json: bool, e
     if as_json:
         terminal.put(json.dumps(lists[kind] if kind else lists))
     else:
-        terminal.show(_text(lists) if kind else terminal.overview_text(lists))
+        terminal.show(_text(lists) if kind else overview_text(lists))
     return 0
 
 
 def _text(lists: Mapping[str, Sequence[Row]]) -> str:
     kind, rows = next(iter(lists.items()))
     if kind == "datasets":
-        return terminal.listing_text(rows)
+        return data_sets_text(rows)
     if kind == "studies":
-        return terminal.studies_text(rows)
-    return terminal.members_text(rows)
+        return studies_text(rows)
+    return members_text(rows)
 
 
 def _members(
@@ -173,6 +176,81 @@ def _knobs(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _set(values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None} if isinstance(values, Mapping) else {}
+
+
+def data_sets_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """Return what can be loaded: a table of the data sets whose facts are known, the names of all others by kind.
+
+    ``rows`` have ``name`` and ``kind``; those that have ``rows`` are tabled, with the :data:`DATA_SET_COLUMNS` they
+    have.
+
+    Examples
+    --------
+    >>> print(data_sets_text([{"name": "keel_iris0", "kind": "keel"}, {"name": "keel_wdbc", "kind": "keel"}]))
+    keel (2): keel_iris0, keel_wdbc
+    """
+    page = terminal.Page(width)
+    described = [row for row in rows if "rows" in row]
+    keys = [key for key in DATA_SET_COLUMNS if any(key in row for row in described)]
+    header = [key if key in ("name", "source") else f">{key}" for key in keys]
+    page.add_table(header, ([terminal.format_cell(row.get(key)) for key in keys] for row in described))
+    for kind in dict.fromkeys(row["kind"] for row in rows if "rows" not in row):
+        names = [row["name"] for row in rows if row["kind"] == kind and "rows" not in row]
+        page.add(f"{kind} ({len(names)}): {', '.join(names)}", then="  ")
+    return page.text()
+
+
+def members_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """Return the options of a group as a table of names, what they are and their knobs; then where their files are.
+
+    Examples
+    --------
+    >>> print(members_text([{"name": "knn", "description": "neighbours", "knobs": {"k": 3}, "file": "built in"}]))
+    name  description  knobs
+    ────────────────────────
+    knn   neighbours   k=3
+    <BLANKLINE>
+    All are built in.
+    """
+    page = terminal.Page(width)
+    keys = [key for key in ("name", "description", "better") if any(key in row for row in rows)]
+    cells = ([*(str(row.get(key, "")) for key in keys), _list_knobs(row["knobs"])] for row in rows)
+    page.add_table([*keys, "knobs"], cells, fold=("description",))
+    files = [f"{row['name']}: {row['file']}" for row in rows if row["file"] != BUILT_IN]
+    page.add(f"{'; '.join(files)}. All others are built in." if files else "All are built in.")
+    return page.text()
+
+
+def _list_knobs(knobs: Mapping[str, Any]) -> str:
+    """Write one knob per line, as an override is written."""
+    return "\n".join(f"{k}={v if isinstance(v, str) else to_hydra_syntax(v)}" for k, v in knobs.items())
+
+
+def studies_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """Return the studies as a table of how far they are, then their questions and answers."""
+    page = terminal.Page(width)
+    if not rows:
+        page.add("No study in experiments/ yet. Run one: imblab run experiment=quickstart")
+    keys = ("name", "evaluations", "changed", "by")
+    page.add_table(keys, ([str(row[key]) for key in keys] for row in rows))
+    for row in rows:
+        page.add(f"{row['name']}: {row['question']}", then="  ")
+        if row["answer"]:
+            page.add(row["answer"], "  ", "  ")
+    return page.text()
+
+
+def overview_text(lists: Mapping[str, Sequence[Mapping[str, Any]]], width: int | None = None) -> str:
+    """Return the names of everything that can be listed, one paragraph per kind."""
+    page = terminal.Page(width)
+    for kind, rows in lists.items():
+        collections = {row["kind"] for row in rows if "kind" in row and "rows" not in row and "file" not in row}
+        names = [row["name"] for row in rows if row.get("kind") not in collections]
+        names += [f"{name}_* ({sum(row.get('kind') == name for row in rows)})" for name in sorted(collections)]
+        page.add(f"{kind} ({len(rows)}): {', '.join(names) or 'none'}", then="  ")
+    page.add("")
+    page.add("Details: imblab list learners, and likewise for each kind; --json for machines.")
+    return page.text()
 
 
 #: What can be listed, in the order of the overview.

@@ -25,7 +25,6 @@ from imblab.analysis import text_tables
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.methods import named
 from imblab.errors import StudyError, explain_os_error, presentable
-from imblab.overrides import to_hydra_syntax
 from imblab.study import Study
 from imblab.text import count_noun, format_difference, format_duration, format_score, join_words
 
@@ -34,8 +33,6 @@ MIN_WIDTH, MAX_WIDTH = 80, 120
 MAX_NAME_WIDTH = 28
 #: Lines that a run prints where there is no terminal.
 MAX_LOG_LINES = 20
-#: Facts in a list of data sets.
-DATA_SET_COLUMNS = ("name", "rows", "features", "positives", "ratio", "categorical", "missing", "source")
 Row = Sequence[str]
 
 
@@ -73,7 +70,7 @@ def warn(text: str) -> None:
 
 def print_paragraph(text: str) -> None:
     """Print a paragraph that fits the terminal."""
-    page = _Page(None)
+    page = Page(None)
     page.add(text)
     show(page.text())
 
@@ -93,7 +90,7 @@ def comparison_text(
     ``lead`` comes before anything else: how much of the design is evaluated, what is missing. ``width`` is that of
     the terminal by default, 80 columns at least.
     """
-    page = _Page(width)
+    page = Page(width)
     for line in lead:
         page.add(line)
     if summary.empty:
@@ -129,7 +126,7 @@ def plan_text(plan: Mapping[str, Any], width: int | None = None) -> str:
     ``plan`` holds ``study cells fits``; ``learners``, a list of names; ``datasets``, ``strategies`` and
     ``inapplicable``, lists of mappings; ``half_width``, a number by name. Keys that are absent are left out.
     """
-    page = _Page(width)
+    page = Page(width)
     page.add(f"Study {plan['study']!r}: {count_noun(plan['cells'], 'evaluation')}, {_describe_fits(plan)}.")
     page.add(f"Learners: {', '.join(plan.get('learners', ()))}")
     if "price" in plan:
@@ -148,81 +145,6 @@ def plan_text(plan: Mapping[str, Any], width: int | None = None) -> str:
             f"Half-width of a corrected interval, in standard deviations of the differences: {factors}. "
             "nested_5x3 is for looking, repeated_5x5x3 for claims."
         )
-    return page.text()
-
-
-def listing_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
-    """Return what can be loaded: a table of the data sets whose facts are known, the names of all others by kind.
-
-    ``rows`` have ``name`` and ``kind``; those that have ``rows`` are tabled, with the :data:`DATA_SET_COLUMNS` they
-    have.
-
-    Examples
-    --------
-    >>> print(listing_text([{"name": "keel_iris0", "kind": "keel"}, {"name": "keel_wdbc", "kind": "keel"}]))
-    keel (2): keel_iris0, keel_wdbc
-    """
-    page = _Page(width)
-    described = [row for row in rows if "rows" in row]
-    keys = [key for key in DATA_SET_COLUMNS if any(key in row for row in described)]
-    header = [key if key in ("name", "source") else f">{key}" for key in keys]
-    page.add_table(header, ([_format_value(row.get(key)) for key in keys] for row in described))
-    for kind in dict.fromkeys(row["kind"] for row in rows if "rows" not in row):
-        names = [row["name"] for row in rows if row["kind"] == kind and "rows" not in row]
-        page.add(f"{kind} ({len(names)}): {', '.join(names)}", then="  ")
-    return page.text()
-
-
-def members_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
-    """Return the options of a group as a table of names, what they are and their knobs; then where their files are.
-
-    Examples
-    --------
-    >>> print(members_text([{"name": "knn", "description": "neighbours", "knobs": {"k": 3}, "file": "built in"}]))
-    name  description  knobs
-    ────────────────────────
-    knn   neighbours   k=3
-    <BLANKLINE>
-    All are built in.
-    """
-    page = _Page(width)
-    keys = [key for key in ("name", "description", "better") if any(key in row for row in rows)]
-    cells = ([*(str(row.get(key, "")) for key in keys), _list_knobs(row["knobs"])] for row in rows)
-    page.add_table([*keys, "knobs"], cells, fold=("description",))
-    files = [f"{row['name']}: {row['file']}" for row in rows if row["file"] != "built in"]
-    page.add(f"{'; '.join(files)}. All others are built in." if files else "All are built in.")
-    return page.text()
-
-
-def _list_knobs(knobs: Mapping[str, Any]) -> str:
-    """Write one knob per line, as an override is written."""
-    return "\n".join(f"{k}={v if isinstance(v, str) else to_hydra_syntax(v)}" for k, v in knobs.items())
-
-
-def studies_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
-    """Return the studies as a table of how far they are, then their questions and answers."""
-    page = _Page(width)
-    if not rows:
-        page.add("No study in experiments/ yet. Run one: imblab run experiment=quickstart")
-    keys = ("name", "evaluations", "changed", "by")
-    page.add_table(keys, ([str(row[key]) for key in keys] for row in rows))
-    for row in rows:
-        page.add(f"{row['name']}: {row['question']}", then="  ")
-        if row["answer"]:
-            page.add(row["answer"], "  ", "  ")
-    return page.text()
-
-
-def overview_text(lists: Mapping[str, Sequence[Mapping[str, Any]]], width: int | None = None) -> str:
-    """Return the names of everything that can be listed, one paragraph per kind."""
-    page = _Page(width)
-    for kind, rows in lists.items():
-        collections = {row["kind"] for row in rows if "kind" in row and "rows" not in row and "file" not in row}
-        names = [row["name"] for row in rows if row.get("kind") not in collections]
-        names += [f"{name}_* ({sum(row.get('kind') == name for row in rows)})" for name in sorted(collections)]
-        page.add(f"{kind} ({len(rows)}): {', '.join(names) or 'none'}", then="  ")
-    page.add("")
-    page.add("Details: imblab list learners, and likewise for each kind; --json for machines.")
     return page.text()
 
 
@@ -247,7 +169,7 @@ def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
     evaluated; ``missing``, knobs by cell; ``moves`` and ``added``, lists of mappings as the rows that
     :mod:`imblab.analysis.rescored` gives.
     """
-    page, missing, name = _Page(width), facts["missing"], f"{facts['study']}/rescored/{facts['label']}"
+    page, missing, name = Page(width), facts["missing"], f"{facts['study']}/rescored/{facts['label']}"
     for line in facts.get("lead", ()):
         page.add(line)
     page.add(f"Exploratory: study {facts['study']!r} is scored again after its results were seen; there is no verdict.")
@@ -268,7 +190,7 @@ def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
     return page.text()
 
 
-def _add_rescored_family(page: _Page, facts: Mapping[str, Any], dataset: str, learner: str) -> None:
+def _add_rescored_family(page: Page, facts: Mapping[str, Any], dataset: str, learner: str) -> None:
     moves, added = (
         [row for row in facts[name] if (row["dataset"], row["learner"]) == (dataset, learner)]
         for name in ("moves", "added")
@@ -355,7 +277,7 @@ class _ProgressLog:
         self._console.print(presentable(text), markup=False, highlight=False, soft_wrap=True)
 
 
-class _Page:
+class Page:
     """Text of a given width, written from top to bottom."""
 
     def __init__(self, width: int | None) -> None:
@@ -422,7 +344,7 @@ def _describe_fits(plan: Mapping[str, Any]) -> str:
     return f"{fits} ({', '.join(reused)})" if reused else fits
 
 
-def _add_price(page: _Page, price: Mapping[str, Any], budget: Mapping[str, Any] | None) -> None:
+def _add_price(page: Page, price: Mapping[str, Any], budget: Mapping[str, Any] | None) -> None:
     processes, memory = count_noun(price["n_jobs"], "process"), f"{price['bytes'] / 2**30:.1f} GB of memory"
     page.add(f"About {format_duration(price['seconds'])} on {processes}, {memory}, estimated from a few fits.")
     if price["untimed"]:
@@ -438,13 +360,13 @@ def _add_price(page: _Page, price: Mapping[str, Any], budget: Mapping[str, Any] 
         page.add("Change these in a copy of the file that describes the study, and run the copy.")
 
 
-def _add_dataset(page: _Page, dataset: Mapping[str, Any]) -> None:
+def _add_dataset(page: Page, dataset: Mapping[str, Any]) -> None:
     page.add(
         f"{dataset['name']}: {dataset['rows']} rows, {dataset['features']} features, {dataset['positives']} positives "
         f"(1 to {dataset['ratio']:.3g})"
     )
     for kind, columns in (dataset.get("columns") or {}).items():
-        page.add(f"{kind}: {_format_value(columns)}", "  ", "    ")
+        page.add(f"{kind}: {format_cell(columns)}", "  ", "    ")
     sizes = [
         tuple(fold[name] for name in ("train", "train_pos", "test", "test_pos")) for fold in dataset.get("folds", ())
     ]
@@ -455,15 +377,15 @@ def _add_dataset(page: _Page, dataset: Mapping[str, Any]) -> None:
 
 def _strategy_row(facts: Mapping[str, Any]) -> Row:
     # A blank after a comma lets an axis wrap between its values.
-    axes = _format_value(facts.get("axes")).replace(", ", ",").replace(",", ", ")
-    return [*(_format_value(facts.get(name)) for name in ("name", "candidates", "weight", "threshold")), axes]
+    axes = format_cell(facts.get("axes")).replace(", ", ",").replace(",", ", ")
+    return [*(format_cell(facts.get(name)) for name in ("name", "candidates", "weight", "threshold")), axes]
 
 
 def _list_inapplicable(items: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line per reason: strategies and values that have the same reason stand together."""
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for facts in items:
-        where = str(facts.get("dataset", "")), _format_value(facts.get("learners")), _format_value(facts.get("folds"))
+        where = str(facts.get("dataset", "")), format_cell(facts.get("learners")), format_cell(facts.get("folds"))
         groups.setdefault((*where, str(facts["reason"])), []).append(facts)
     return [
         f"{', '.join([dataset, learners, *_values(group, 'strategy'), *_values(group, 'value')])}: {reason} "
@@ -474,17 +396,17 @@ def _list_inapplicable(items: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _values(group: Sequence[Mapping[str, Any]], name: str) -> list[str]:
     """The different values of a fact, the first three of many."""
-    values = list(dict.fromkeys(_format_value(facts[name]) for facts in group if name in facts))
+    values = list(dict.fromkeys(format_cell(facts[name]) for facts in group if name in facts))
     return values if len(values) <= 4 else [*values[:3], f"{len(values) - 3} more"]
 
 
-def _format_value(value: Any) -> str:
+def format_cell(value: Any) -> str:
     if value is None or value == "":
         return "-"
     if isinstance(value, Mapping):
-        return ", ".join(f"{k} {_format_value(v).strip(chr(34))}" for k, v in value.items()) or "-"
+        return ", ".join(f"{k} {format_cell(v).strip(chr(34))}" for k, v in value.items()) or "-"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_format_value, value)) or "-"
+        return ", ".join(map(format_cell, value)) or "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
