@@ -326,6 +326,7 @@ class Page:
         self._parts += [*(line.rstrip() for line in out.getvalue().rstrip().split("\n")), ""]
 
     def text(self) -> str:
+        """Return everything that was added."""
         return "\n".join(self._parts).rstrip()
 
 
@@ -401,6 +402,7 @@ def _values(group: Sequence[Mapping[str, Any]], name: str) -> list[str]:
 
 
 def format_cell(value: Any) -> str:
+    """Write a value of a table; a dash where there is none."""
     if value is None or value == "":
         return "-"
     if isinstance(value, Mapping):
