@@ -20,12 +20,12 @@ from imblab.text import join_words
 READ = (ledger.QUESTION, ledger.ROWS, evidence.FILE)
 #: What somebody who stands by a study writes into its folder: the index lists the studies that have one.
 WORDS = "README.md"
-_INDEX = """# What was asked and answered
+_INDEX = """# Studies
 
-One folder a study: `README.md` (what it says), `report.html` (everything, with figures and tables beside it), and what
-they are a function of: `study.yaml` (the resolved question), `ledger.jsonl` (one row a cell, append-only) and
-`evidence.parquet` (the counts at every cut). `imblab run experiments/<name>/study.yaml` asks the same question again,
-`imblab report <name>` makes the report again, `imblab report --index` makes this page.
+Each folder is one study. `README.md` says what it showed; `report.html` holds every table and figure. Both come from
+`study.yaml` (the resolved question), `ledger.jsonl` (one line per evaluation, append-only) and `evidence.parquet`
+(counts at every threshold). `imblab run experiments/<name>/study.yaml` runs the study again, `imblab report <name>`
+renders its report, `imblab report --index` writes this page.
 """
 
 
