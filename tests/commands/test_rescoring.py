@@ -145,7 +145,7 @@ def test_whatever_is_asked_again_is_exploratory(changes, capsys):
         (["primary=f3"], "not among the measures"),
         (["strategy.smot.threshold=0.3"], "unknown name 'smot'"),
         (["prior=2"], "prevalence is 2"),
-        (["costs={fn: 1}"], "a cost names fn and fp"),
+        (["costs={fn: 1}"], "needs the keys fn and fp"),
         (["protocol.thresholds=range(0,3,1)"], "thresholds are listed numbers"),
         (["measures=[mcc]", "label=../../x"], "'label' is '../../x'"),
         (["measures=[mcc]", "refit=maybe"], "'refit' is 'maybe'"),
