@@ -33,7 +33,7 @@ def rows(seed, n=400, share=0.05):
 
 
 def value(measure, y, p, threshold=0.5, probability=True):
-    return measures.score([measure], y, p, threshold, probability, np.full(len(y), 50.0))[0][measure.name]
+    return measures.score_predictions([measure], y, p, threshold, probability, np.full(len(y), 50.0))[0][measure.name]
 
 
 def test_the_measures_that_are_asked_for_are_there_and_scored_by_default():
@@ -102,7 +102,7 @@ NO_NEGATIVES = {"specificity", "g_mean", "balanced_accuracy", "roc_auc", "precis
 )
 def test_a_measure_without_its_denominator_class_is_null(label, threshold, undefined):
     p = np.linspace(0, 1, 50)
-    scores, _ = measures.score(MEASURES, np.full(50, label), p, threshold, True, np.arange(50.0))
+    scores, _ = measures.score_predictions(MEASURES, np.full(50, label), p, threshold, True, np.arange(50.0))
     assert {name for name, found in scores.items() if found is None} == undefined
     assert all(np.isfinite(found) for found in scores.values() if found is not None)
 

@@ -403,7 +403,7 @@ ASKED = (
 def test_scoring_in_one_pass_gives_what_each_measure_gives(seed, kind):
     y, p = draw(seed, kind)
     kept = y.copy(), p.copy()
-    scores, counts = measures.score(ASKED, y, p, 0.3, True)
+    scores, counts = measures.score_predictions(ASKED, y, p, 0.3, True)
     called = (p >= 0.3).astype(int)
     assert scores["mcc"] == pytest.approx(sk.matthews_corrcoef(y, called), rel=0, abs=1e-12)
     assert scores["precision"] == (pytest.approx(sk.precision_score(y, called)) if called.any() else None)
@@ -421,7 +421,7 @@ def test_undefined_is_null_and_the_row_is_json():
     y, p = draw(2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scores, _ = measures.score(ASKED[:5], np.zeros_like(y), p, 2.0, True)
+        scores, _ = measures.score_predictions(ASKED[:5], np.zeros_like(y), p, 2.0, True)
     assert scores == {"mcc": 0.0, "precision": None, "pr_auc": None, "desk": None, "brier": np.mean(p**2)}
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
     assert {type(v) for v in scores.values()} == {float, type(None)}
@@ -429,21 +429,21 @@ def test_undefined_is_null_and_the_row_is_json():
 
 def test_scores_that_are_no_probabilities_leave_probability_measures_null():
     y, p = draw(2)
-    scores, _ = measures.score(ASKED, y, 10 * p, 5.0, False)
+    scores, _ = measures.score_predictions(ASKED, y, 10 * p, 5.0, False)
     assert [name for name, value in scores.items() if value is None] == ["brier"]
-    assert scores == {**measures.score(ASKED, y, p, 0.5, True)[0], "brier": None}
+    assert scores == {**measures.score_predictions(ASKED, y, p, 0.5, True)[0], "brier": None}
 
 
 def test_only_label_measures_depend_on_the_threshold():
     y, p = draw(5)
-    low, high = (measures.score(ASKED, y, p, cut, True)[0] for cut in (0.2, 0.6))
+    low, high = (measures.score_predictions(ASKED, y, p, cut, True)[0] for cut in (0.2, 0.6))
     changed = {m.name for m in ASKED if low[m.name] != high[m.name]}
     assert changed == {m.name for m in ASKED if measures.is_counted(m)} == {"mcc", "precision"}
 
 
 def test_a_measure_that_is_worst_first_is_scored_as_it_is():
     y, p = draw(6)
-    assert measures.score([replace(ASKED[4], greater_is_better=True)], y, p, 0.5, True)[0]["brier"] > 0
+    assert measures.score_predictions([replace(ASKED[4], greater_is_better=True)], y, p, 0.5, True)[0]["brier"] > 0
 
 
 def test_a_parameter_may_be_a_list():

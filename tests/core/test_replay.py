@@ -83,7 +83,7 @@ def test_a_row_is_scored_on_what_is_asked_again(toy, strategy):
     for task, row in zip(tasks, rows, strict=True):
         again = replace(task, predict=predict)
         p, y = replay.outer_prediction(again, row).values, toy.y[task.cell.split.test]
-        scores, counts = measures.score(asked.measures, y, p, row.threshold, True)
+        scores, counts = measures.score_predictions(asked.measures, y, p, row.threshold, True)
         assert scores == row.scores
         assert {name: int(getattr(counts, name)) for name in row.counts} == row.counts
         for trial in row.trials:

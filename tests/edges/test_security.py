@@ -201,7 +201,7 @@ QUESTIONS = {
     "measure-eval": measure("builtins.eval"),
     "measure-imported": measure("imblab.core.measures.import_module", package="os"),
     "measure-imported-inside": measure("sklearn.metrics.pairwise.check_array"),
-    "measure-private": measure("imblab.core.measures._fault"),
+    "measure-private": measure("imblab.core.measures._unfit_reason"),
     "measure-no-measure": measure("sklearn.metrics.get_scorer"),
     "measure-tests": measure("sklearn.metrics.tests.test_common.check_alternative_lrap_implementation"),
     "measure-climbs": measure("imblab.core.measures..os.system"),

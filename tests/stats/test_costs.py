@@ -39,7 +39,7 @@ def by_row(y, p, amount, cut, matrix):
 def test_expected_cost_is_the_mean_over_rows(seed, cut):
     y, p, amount = drawn(seed)
     measure = Measure("c", "imblab.core.costs.expected_cost", "label", False, parameters={"costs": MATRIX})
-    found = measures.score([measure], y, p, cut, True)[0]["c"]
+    found = measures.score_predictions([measure], y, p, cut, True)[0]["c"]
     assert found == pytest.approx(by_row(y, p, amount, cut, MATRIX), abs=1e-12)
 
 
@@ -47,9 +47,9 @@ def test_expected_cost_is_the_mean_over_rows(seed, cut):
 def test_the_cost_of_amounts_is_the_mean_over_rows(seed, cut):
     y, p, amount = drawn(seed)
     measure = Measure("c", "imblab.core.costs.amount_cost", "amount", False, parameters={"costs": AMOUNTS})
-    found = measures.score([measure], y, p, cut, False, amount)[0]["c"]
+    found = measures.score_predictions([measure], y, p, cut, False, amount)[0]["c"]
     assert found == pytest.approx(by_row(y, p, amount, cut, AMOUNTS), rel=1e-12)
-    assert measures.score([measure], y, p, cut, True)[0]["c"] is None, "a table without amounts"
+    assert measures.score_predictions([measure], y, p, cut, True)[0]["c"] is None, "a table without amounts"
 
 
 def test_the_cost_of_equal_amounts_is_that_of_a_matrix():

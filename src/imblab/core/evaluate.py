@@ -473,7 +473,7 @@ def _make_evaluation(task: Task, outcome: _Outcome, fits: int, seconds: float) -
         values = outcome.prediction.values
         compared, is_probability = task.compared(winner.params, values), task.scale(winner.params) == PROBABILITY
         try:
-            scores, found = measures.score(
+            scores, found = measures.score_predictions(
                 task.study.measures, y, values, winner.threshold, is_probability, amount, compared
             )
             counts = {name: int(getattr(found, name)) for name in ("tn", "fp", "fn", "tp")}

@@ -1,10 +1,10 @@
-"""Numbers that mean something under imbalance, from one pass over the scores.
+"""Measures: their functions resolved from dotted paths, checked, and applied to predictions.
 
-Four kinds, by what they need: ``label`` measures are functions ``f(tn, fp, fn, tp)`` of confusion counts of any one
-shape and give float64 of that shape, so that every threshold is scored at once; ``score`` measures ``f(y, p)`` read a
-ranking, by probabilities or decision values; ``probability`` measures ``f(y, p)`` read probabilities alone; ``amount``
-measures ``f(y, called, amount)`` read which rows are called positive and what each is worth. ``y`` holds 0 and 1, ``p``
-finite float64 of the same shape (n_rows,). Undefined is NaN here and null in a row; never 0.
+A measure is data (:class:`imblab.study.Measure`); its ``needs`` say what its function reads. ``label``:
+``f(tn, fp, fn, tp)`` on confusion counts of any one shape, giving float64 of that shape. ``score``: ``f(y, values)`` on
+a ranking by probabilities or decision values. ``probability``: ``f(y, proba)``. ``amount``: ``f(y, called, amount)`` on
+the rows that are called positive and their amounts. ``y`` holds 0 and 1; all are of shape (n_rows,). Undefined is NaN
+here, null in an evaluation, and never 0. The formulas are in :mod:`imblab.stats`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from functools import lru_cache, partial
+from functools import partial
 from importlib import import_module
 from inspect import isclass, isroutine
 from typing import Any
@@ -66,7 +66,7 @@ __all__ = [
     "recall_at",
     "recall_at_precision",
     "roc_auc",
-    "score",
+    "score_predictions",
     "specificity",
 ]
 #: Where the functions of measures may live without being allowed.
@@ -90,180 +90,186 @@ def function_of(measure: Measure, allow: Sequence[str] | None = ()) -> Callable[
     Returns
     -------
     callable
-        Functions of imblab as they are; all others on copies of their arguments, with their answer checked.
+        Functions of imblab as they are; all others on copies of their arguments, with their result checked.
 
     Raises
     ------
     ConfigError
-        If the path lies outside the allowed modules (nothing is imported then), names no function, or one that with
-        these parameters does not give what a measure of this need gives.
+        If the path lies outside the allowed modules (nothing is imported then), is not that of a function, or the
+        function with these parameters does not return what a measure of this need returns.
 
     Examples
     --------
     >>> function_of(Measure("f2", "imblab.core.measures.f_beta", "label", parameters={"beta": 2}))(0, 0, 1, 1).item()
     0.5555555555555556
     """
-    given = json.dumps(dict(measure.parameters), sort_keys=True) if measure.parameters else "{}"
-    where, _, called = measure.function.rpartition(".")
-    own = None if allow is None else tuple(entry for entry in allow if entry not in admission.SHIPPED)
-    if own is not None and not (_at_home(where, HOMES) or admission.is_allowed(measure.function, own)):
-        can_be_allowed = admission.is_path(measure.function) and where.partition(".")[0] not in admission.SHIPPED
-        way_out = f", or add `allow=[{measure.function}]` on your own command line if you trust it"
-        raise ConfigError(
-            f"measure {measure.name!r} has the function {measure.function[:80]!r}; functions of measures come from "
-            f"{', '.join((*HOMES, *own))} only. Name one of theirs{way_out if can_be_allowed else ''}.",
-            grants=(measure.function,) if can_be_allowed else (),
-        )
-    return _found(
-        measure.name, measure.function, measure.needs, given, own, id(getattr(sys.modules.get(where), called, None))
+    parameters = json.dumps(dict(measure.parameters), sort_keys=True)
+    module, _, name = measure.function.rpartition(".")
+    granted = None if allow is None else tuple(entry for entry in allow if entry not in admission.SHIPPED)
+    if granted is not None and not (_lies_in(module, HOMES) or admission.is_allowed(measure.function, granted)):
+        raise _not_allowed(measure, granted)
+    key = (measure.name, measure.function, measure.needs, parameters, granted)
+    current = getattr(sys.modules.get(module), name, None)
+    target, function = _FUNCTIONS.get(key, (None, None))
+    if function is None or target is not current:  # a reload of the module changes the function
+        function = _resolve(measure, json.loads(parameters), granted)
+        _FUNCTIONS[key] = getattr(sys.modules.get(module), name), function
+    return function
+
+
+#: The functions that were resolved, each with the object in its module at that time.
+_FUNCTIONS: dict[tuple[Any, ...], tuple[Any, Callable[..., Any]]] = {}
+
+
+def _not_allowed(measure: Measure, granted: tuple[str, ...]) -> ConfigError:
+    can_be_allowed = admission.is_path(measure.function) and measure.function.partition(".")[0] not in admission.SHIPPED
+    way_out = f", or add `allow=[{measure.function}]` on your own command line if you trust it"
+    return ConfigError(
+        f"measure {measure.name!r} has the function {measure.function[:80]!r}; functions of measures come from "
+        f"{', '.join((*HOMES, *granted))} only. Name one of theirs{way_out if can_be_allowed else ''}.",
+        grants=(measure.function,) if can_be_allowed else (),
     )
 
 
-@lru_cache(maxsize=256)
-def _found(
-    name: str, path: str, needs: str, parameters: str, own: tuple[str, ...] | None, function_id: int
-) -> Callable[..., Any]:
-    """The function; ``function_id`` is that of the function in the module now, which a reload changes."""
-    says = f"measure {name!r} has the function {path[:80]!r}"
-    where, _, called = path.rpartition(".")
-    in_notebook = own is None and where == "__main__"  # written by the caller in Python, as every such text
-    if not admission.is_path(path) and not in_notebook:
+def _resolve(measure: Measure, parameters: dict[str, Any], granted: tuple[str, ...] | None) -> Callable[..., Any]:
+    path = measure.function
+    what = f"measure {measure.name!r} has the function {path[:80]!r}"
+    where, _, name = path.rpartition(".")
+    is_in_notebook = granted is None and where == "__main__"  # written by the caller in Python
+    if not admission.is_path(path) and not is_in_notebook:
         raise ConfigError(
-            f"{says}; it must be the dotted path of a public function, at most 200 characters long. Correct the path."
+            f"{what}; it must be the dotted path of a public function, at most 200 characters long. Correct the path."
         )
     try:
         module = import_module(where)
-    except BaseException as error:  # an import runs the module, which may raise anything
+    except BaseException as error:  # an import runs the module, which may raise any exception
         raise ConfigError(
-            f"{says}: {foreign_reason(error)}; a path must import. Correct it, or install the package."
+            f"{what}: {foreign_reason(error)}; a path must import. Correct it, or install the package."
         ) from error
-    bound, packages = json.loads(parameters), {entry.partition(".")[0] for entry in own or ()}
-    homes = (*HOMES, "imblab.stats", *(own or ()), *(packages - {*admission.SHIPPED}))
-    known = {
-        n: _checked(name, partial(f, **bound) if bound else f, needs, f)
-        for n, f in vars(module).items()
-        if not n.startswith("_") and _is_function(f) and (own is None or _at_home(_home(f, where), homes))
+    packages = {entry.partition(".")[0] for entry in granted or ()} - {*admission.SHIPPED}
+    homes = (*HOMES, "imblab.stats", *(granted or ()), *packages)
+    functions = {
+        key: _bind(measure, function, parameters)
+        for key, function in vars(module).items()
+        if not key.startswith("_") and callable(function) and not isclass(function)
+        if granted is None or _lies_in(_module_of(function, where), homes)
     }
-    if called not in known:
-        near = get_close_matches(called, [n for n, f in known.items() if not _fault(f, needs)], n=12, cutoff=0)
-        raise ConfigError(f"{says}: {unknown('measure function', called, near)}")
-    fault = _fault(known[called], needs)
-    if fault:
-        says += f" with parameters {bound}, which fails on two rows ({fault})"
-        rule = _FORMS[needs]
-        raise ConfigError(f"{says}; what needs {needs!r} is {rule}. Correct its function, needs or parameters.")
-    return known[called]
+    if name not in functions:
+        fitting = [key for key, function in functions.items() if not _unfit_reason(function, measure.needs)]
+        near = get_close_matches(name, fitting, n=12, cutoff=0)
+        raise ConfigError(f"{what}: {unknown('measure function', name, near)}")
+    if reason := _unfit_reason(functions[name], measure.needs):
+        raise ConfigError(
+            f"{what} with parameters {parameters}, which fails on two rows ({reason}); the function of a measure that "
+            f"needs {measure.needs!r} is {_SIGNATURES[measure.needs]}. Correct its function, needs or parameters."
+        )
+    return functions[name]
 
 
-def _is_function(value: Any) -> bool:
-    """Whether a value can be called for a number: a function, also a compiled or a bound one."""
-    return callable(value) and not isclass(value)
+def _lies_in(module: str, packages: Sequence[str]) -> bool:
+    return any(f"{module}.".startswith(f"{package}.") for package in packages)
 
 
-def _home(function: Any, where: str) -> str:
-    """The module that a function is defined in; of an object that is called like one, the module it was found in."""
-    return str(function.__module__) if isroutine(function) and function.__module__ else where
+def _module_of(function: Any, default: str) -> str:
+    """The module that defines a function; for another callable object the module that holds it."""
+    return str(function.__module__) if isroutine(function) and function.__module__ else default
 
 
-def _checked(name: str, function: Callable[..., Any], needs: str, bare: Any) -> Callable[..., Any]:
-    """A function from outside imblab whose failure is a failure of its measure, and that writes into no row of ours."""
-    if _home(bare, "").partition(".")[0] == "imblab":
-        return function
+def _bind(measure: Measure, function: Any, parameters: dict[str, Any]) -> Callable[..., Any]:
+    """Bind parameters; a function from outside imblab works on copies, and its failure is one of its measure."""
+    bound = partial(function, **parameters) if parameters else function
+    if _module_of(function, "").partition(".")[0] == "imblab":
+        return bound
 
     def checked(*rows: Any) -> Any:
         try:
-            value = np.asarray(function(*(np.copy(part) for part in rows)))
+            value = np.asarray(bound(*(np.copy(part) for part in rows)))
             if np.iscomplexobj(value):
                 raise TypeError("it gives complex numbers")
             value = value.astype(np.float64)
-        except BaseException as error:  # a function may raise anything
+        except BaseException as error:  # a function may raise any exception
             line = " ".join(foreign_reason(error).split())
-            raise MeasureFailed(f"measure {name!r} raised {type(error).__name__}: {line}") from error
-        shape = np.broadcast_shapes(*map(np.shape, rows)) if needs == "label" else ()
+            raise MeasureFailed(f"measure {measure.name!r} raised {type(error).__name__}: {line}") from error
+        shape = np.broadcast_shapes(*map(np.shape, rows)) if measure.needs == "label" else ()
         if value.shape != shape:
-            raise MeasureFailed(f"measure {name!r} gives the shape {value.shape}, and {_FORMS[needs]}")
+            rule = _SIGNATURES[measure.needs]
+            raise MeasureFailed(f"measure {measure.name!r} gives the shape {value.shape}, but it must be {rule}")
         return value
 
     return checked
 
 
-#: What a function is that reads what a measure needs, and two rows to try it on.
-_FORMS = {
-    "label": "f(tn, fp, fn, tp) on arrays",
-    "amount": "f(y, called, amount) and gives one number",
-    **dict.fromkeys(("score", "probability"), "f(y, p) and gives one number"),
+#: What the function of a measure must be by its need, and two rows to try it on.
+_SIGNATURES = {
+    "label": "f(tn, fp, fn, tp) on arrays, giving their shape",
+    "amount": "f(y, called, amount), giving one number",
+    "score": "f(y, values), giving one number",
+    "probability": "f(y, proba), giving one number",
 }
-_ROWS: dict[str, tuple[Any, ...]] = {
+_TRIAL_ROWS: dict[str, tuple[Any, ...]] = {
     "label": tuple(np.ones((4, 2), dtype=np.int64)),
     "amount": (np.array([0, 1]), np.array([False, True]), np.array([1.0, 2.0])),
     **dict.fromkeys(("score", "probability"), (np.array([0, 1]), np.array([0.25, 0.75]))),
 }
 
 
-def _at_home(module: str, homes: Sequence[str]) -> bool:
-    """Whether a module lies in one of the homes; what a home imported from elsewhere is none of its functions."""
-    return any(f"{module}.".startswith(f"{home}.") for home in homes)
-
-
-def _fault(function: Callable[..., Any], needs: str) -> str:
-    """Why a function is no measure of this need; empty where it is one."""
+def _unfit_reason(function: Callable[..., Any], needs: str) -> str | None:
     try:
         with warnings.catch_warnings(action="ignore"):
-            shape = np.asarray(function(*_ROWS[needs]), dtype=np.float64).shape
-    except BaseException as error:  # what a foreign function raises is the reader's answer
+            shape = np.asarray(function(*_TRIAL_ROWS[needs]), dtype=np.float64).shape
+    except BaseException as error:  # a function may raise any exception
         return foreign_reason(error)
-    return "" if shape == ((2,) if needs == "label" else ()) else f"it gives the shape {shape}"
+    return None if shape == ((2,) if needs == "label" else ()) else f"it gives the shape {shape}"
 
 
-#: Functions that never fall when a wrong call is put right: tested over every small confusion matrix.
+#: Functions that never fall when a wrong call is corrected.
 _MONOTONE = {mcc, recall, precision, specificity, f_beta, g_mean, balanced_accuracy, accuracy}
 
 
 def is_monotone(measure: Measure) -> bool:
-    """Whether a better call never lowers a measure of counts, so that its best possible value is known."""
+    """Whether correcting a call never lowers a measure of counts, so that its best reachable value is known."""
     function = function_of(measure, allow=None)
     return is_counted(measure) and measure.greater_is_better and getattr(function, "func", function) in _MONOTONE
 
 
 def is_counted(measure: Measure) -> bool:
-    """Whether a measure is made of confusion counts, and so depends on the threshold."""
+    """Whether a measure is a function of confusion counts, and so depends on the threshold."""
     return measure.needs == "label"
 
 
-def score(
+def score_predictions(
     measures: Sequence[Measure],
     y: np.ndarray,
-    p: np.ndarray,
+    values: np.ndarray,
     threshold: float,
-    probability: bool,
+    is_probability: bool,
     amount: np.ndarray | None = None,
     compared: np.ndarray | None = None,
 ) -> tuple[dict[str, float | None], ConfusionCounts]:
-    """Every measure of one set of predictions, sorted once, and the counts at the threshold.
+    """Compute every measure of one set of predictions, sorted once, and the counts at the threshold.
 
-    ``probability`` says whether ``p`` holds probabilities or decision values, ``amount`` what every row is worth, and
-    ``compared`` what the threshold is compared with, by default ``p`` itself. A score is None where it is undefined,
-    and where it needs a probability or amounts that there are not. Raises :class:`MeasureFailed`.
+    ``is_probability`` says whether ``values`` are probabilities or decision values, ``amount`` holds the amount of
+    every row, ``compared`` what the threshold is compared with, by default ``values``. A score is None where it is
+    undefined, and where it needs probabilities or amounts that are missing. Raises :class:`MeasureFailed`.
 
     Examples
     --------
-    >>> recalled = Measure("recall", "imblab.core.measures.recall", "label")
-    >>> score([recalled], np.array([0, 1, 1]), np.array([0.2, 0.5, 0.9]), 0.6, True)[0]
+    >>> recall = Measure("recall", "imblab.core.measures.recall", "label")
+    >>> score_predictions([recall], np.array([0, 1, 1]), np.array([0.2, 0.5, 0.9]), 0.6, True)[0]
     {'recall': 0.5}
     """
-    compared = p if compared is None else compared
+    compared = values if compared is None else compared
     counts = counts_at(y, compared, threshold)
-    order = np.argsort(-p, kind="stable")
-    called = tuple(counts)
-    given = {
-        "label": called,
-        "score": (y[order], p[order]),
-        "probability": (y, p) if probability else None,
+    order = np.argsort(-values, kind="stable")
+    arguments: dict[str, tuple[Any, ...] | None] = {
+        "label": tuple(counts),
+        "score": (y[order], values[order]),
+        "probability": (y, values) if is_probability else None,
         "amount": None if amount is None else (y, compared >= threshold, amount),
     }
-    return {m.name: _number(function_of(m, allow=None), given[m.needs]) for m in measures}, counts
+    return {m.name: _finite_score(function_of(m, allow=None), arguments[m.needs]) for m in measures}, counts
 
 
-def _number(function: Callable[..., Any], rows: tuple[Any, ...] | None) -> float | None:
-    value = float("nan") if rows is None else float(function(*rows))
+def _finite_score(function: Callable[..., Any], arguments: tuple[Any, ...] | None) -> float | None:
+    value = float("nan") if arguments is None else float(function(*arguments))
     return value if np.isfinite(value) else None
