@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -202,6 +203,21 @@ class Knob:
     whole: bool = False
     words: tuple[str, ...] = ()
 
+    def accepts(self, value: Any) -> bool:
+        """Return whether a value follows the rule.
+
+        Examples
+        --------
+        >>> KNOBS["ratio"].accepts(1), KNOBS["ratio"].accepts(0), KNOBS["k"].accepts(2.5)
+        (True, False, False)
+        """
+        if isinstance(value, str):
+            return value in self.words
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > sys.float_info.max:
+            return False
+        is_inside = self.low < value <= self.high or (self.includes_low and value == self.low)
+        return is_inside and (not self.whole or float(value).is_integer())
+
 
 #: The knobs that every strategy may have, in the declared order. Any other parameter of a sampler's constructor is a
 #: knob as soon as it has a space.
@@ -370,6 +386,35 @@ class Strategy:
     calibration: str = "none"
     prior_correction: str | None = None
     label: str = field(default="", compare=False)
+
+    @property
+    def axes(self) -> dict[str, Axis]:
+        """The searched knobs that need a fit, by their names among params, in the declared order."""
+        axes = {
+            knob if knob in FITTED_KNOBS else SAMPLER_PREFIX + knob: axis
+            for knob, axis in self.space.items()
+            if knob != "threshold"
+        }
+        return {name: axes[name] for name in in_declared_order(axes)}
+
+    @property
+    def fixed_knobs(self) -> dict[str, Scalar]:
+        """The knobs of the table that need a fit and are held fixed, in the declared order.
+
+        Examples
+        --------
+        >>> Strategy("s", ratio=0.5, weight="balanced").fixed_knobs
+        {'ratio': 0.5, 'weight': 'balanced'}
+        """
+        values = {knob: getattr(self, knob) for knob in FITTED_KNOBS if knob not in self.space}
+        return {knob: value for knob, value in values.items() if value is not None}
+
+    @property
+    def knobs(self) -> dict[str, Axis | Threshold]:
+        """Every searched or fixed knob: its axis or its value, in the declared order, the threshold last."""
+        values: dict[str, Axis | Threshold] = {**self.fixed_knobs, **self.axes}
+        values = {name: values[name] for name in in_declared_order(values)}
+        return {**values, "threshold": self.space.get("threshold", self.threshold)}
 
 
 @dataclass(frozen=True, slots=True)

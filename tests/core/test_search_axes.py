@@ -105,12 +105,12 @@ def test_a_type_makes_no_other_value(pair):
 
 
 def test_fixed_knobs_are_those_a_strategy_has():
-    assert search.fixed_knobs(Strategy("none")) == {}
-    assert search.fixed_knobs(Strategy("s", SMOTE, "balanced", 0.3, {"k": Choice((3,))}, ratio=0.5)) == {
+    assert Strategy("none").fixed_knobs == {}
+    assert Strategy("s", SMOTE, "balanced", 0.3, {"k": Choice((3,))}, ratio=0.5).fixed_knobs == {
         "ratio": 0.5,
         "weight": "balanced",
     }
-    assert list(search.fixed_knobs(Strategy("s", SMOTE, 2, ratio=0.5, k=3))) == ["ratio", "k", "weight"]
+    assert list(Strategy("s", SMOTE, 2, ratio=0.5, k=3).fixed_knobs) == ["ratio", "k", "weight"]
 
 
 @given(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imblab.analysis.claims import pairs
-from imblab.study import Axis, Choice, Strategy, Study
+from imblab.study import KNOBS, SAMPLER_PREFIX, Axis, Choice, Interval, Strategy, Study, Threshold
 from imblab.text import count_noun, join_words
 
 #: Names of measures that are more than their words.
@@ -71,8 +71,8 @@ def describe_strategy(strategy: Strategy) -> str:
     'no resampling, tuned threshold'
     """
     parts = [_sampler(strategy)]
-    if strategy.weight is not None or "weight" in strategy.space:
-        parts.append(f"weight of a positive row {_knob(strategy, 'weight')}")
+    if "weight" in strategy.knobs:
+        parts.append(f"weight of a positive row {_format_setting(strategy.knobs['weight'])}")
     parts.append(_threshold(strategy))
     if strategy.calibration != "none":
         parts.append(f"{strategy.calibration} calibration")
@@ -196,9 +196,9 @@ def _sampler(strategy: Strategy) -> str:
         return "no resampling"
     name = str(strategy.sampler["_target_"]).rpartition(".")[2]
     knobs = [
-        f"{knob} {_knob(strategy, knob)}"
-        for knob in ("ratio", "k")
-        if getattr(strategy, knob) is not None or knob in strategy.space
+        f"{knob.removeprefix(SAMPLER_PREFIX)} {_format_setting(setting)}"
+        for knob, setting in strategy.knobs.items()
+        if knob.startswith(SAMPLER_PREFIX) or KNOBS[knob].place == "sampler"
     ]
     return f"{name} ({', '.join(knobs)})" if knobs else name
 
@@ -212,11 +212,10 @@ def _threshold(strategy: Strategy) -> str:
     return "tuned threshold" if rule == "tuned" else f"threshold {rule:g}"
 
 
-def _knob(strategy: Strategy, knob: str) -> str:
-    if knob in strategy.space:
-        return _values(strategy.space[knob])
-    value = getattr(strategy, knob)
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+def _format_setting(setting: Axis | Threshold) -> str:
+    if isinstance(setting, Choice | Interval):
+        return _values(setting)
+    return f"{setting:g}" if isinstance(setting, (int, float)) else str(setting)
 
 
 def _values(axis: Axis) -> str:

@@ -255,7 +255,7 @@ def _search_trials(task: Task, judge: search.Judge) -> tuple[Trial, ...]:
         reason = design.obstacle(params, task.sampler, where) or _no_probability(task, params)
         return Trial(params, None, None, "inapplicable", reason) if reason else judge(params)
 
-    fixed, better = search.fixed_knobs(task.cell.strategy), task.primary.greater_is_better
+    fixed, better = task.cell.strategy.fixed_knobs, task.primary.greater_is_better
     return search.run_search(task.axes, fixed, task.study.tuning, task.seed, better, judged)
 
 

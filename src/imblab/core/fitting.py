@@ -249,7 +249,7 @@ def fit_request(
     rows: np.ndarray,
 ) -> FitRequest:
     """The atom behind flat params: what goes to the learner, what to the sampler, what is the weight."""
-    knobs = {name: params[name] for name in ("ratio", "k") if name in params}
+    knobs = search.sampler_params(params)
     weight = params.get("weight")
     assert weight is None or isinstance(weight, (int, float, str))
     return FitRequest(dataset.fingerprint, fit, rows, with_tuned_params(learner, params), sampler, knobs, weight, seed)

@@ -193,7 +193,7 @@ def strategy_facts(study: Study) -> Iterator[dict[str, Any]]:
         yield {
             "name": strategy.name,
             "candidates": max(_candidate_counts(study, strategy)),
-            "axes": {**shown, **search.fixed_knobs(strategy), **({"calibration": kind} if kind else {})},
+            "axes": {**shown, **strategy.fixed_knobs, **({"calibration": kind} if kind else {})},
             "weight": shown.get("weight", strategy.weight),
             "threshold": shown.get("threshold", strategy.threshold),
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, cast
@@ -23,7 +23,7 @@ from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
 from imblab.core import estimator_specs, prediction_checks
-from imblab.study import Dataset, Make, Scalar
+from imblab.study import KNOBS, Dataset, Make, Scalar
 
 #: Parameters of over-samplers that count neighbours; each is asked for one more, the row itself.
 NEIGHBOR_PARAMETERS = ("k_neighbors", "n_neighbors", "m_neighbors")
@@ -193,10 +193,14 @@ def _is_plain(written: str, target: str, knobs: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=256)
 def _knob_parameters(written: str, target: str, knobs: tuple[str, ...]) -> dict[str, str]:
-    known = estimator_specs.parameter_names({"_target_": target})
-    neighbours = "k_neighbors" if "k_neighbors" in known else "n_neighbors"
-    places = {"ratio": "sampling_strategy", "k": neighbours}
-    return {places[knob]: f"${knob}" for knob in knobs if f'"${knob}"' not in written}
+    names = estimator_specs.parameter_names({"_target_": target})
+    return {knob_parameter(knob, names) or knob: f"${knob}" for knob in knobs if f'"${knob}"' not in written}
+
+
+def knob_parameter(knob: str, names: Container[str]) -> str | None:
+    """Return the parameter that a knob of :data:`imblab.study.KNOBS` stands for; None for any other knob."""
+    places = KNOBS[knob].parameters if knob in KNOBS else ()
+    return next((place for place in places if place in names), places[-1] if places else None)
 
 
 def use_neighbor_cache(sampler: Any, memory: NeighborCache) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 from imblab.result import Trial
 from imblab.study import (
     FITTED_KNOBS,
+    KNOBS,
     LEARNER_PREFIX,
     SAMPLER_PREFIX,
     Axis,
@@ -62,26 +63,8 @@ def searched_axes(strategy: Strategy, learner: Learner, tune_learner: bool) -> d
     >>> searched_axes(Strategy("s", space=space), Learner("l", {}), False).keys()
     dict_keys(['ratio', 'k', 'sampler.m_neighbors'])
     """
-    axes = {param_name(knob): axis for knob, axis in strategy.space.items() if knob != "threshold"}
-    if tune_learner:
-        axes |= {LEARNER_PREFIX + name: axis for name, axis in learner.space.items()}
-    return {name: axes[name] for name in in_declared_order(axes)}
-
-
-def param_name(knob: str) -> str:
-    """Return the name of a strategy's knob among the params of an evaluation."""
-    return knob if knob in FITTED_KNOBS else SAMPLER_PREFIX + knob
-
-
-def fixed_knobs(strategy: Strategy) -> dict[str, Scalar]:
-    """Return the knobs that a strategy holds fixed; those that it does not have are absent.
-
-    Examples
-    --------
-    >>> fixed_knobs(Strategy("s", ratio=0.5, weight="balanced"))
-    {'ratio': 0.5, 'weight': 'balanced'}
-    """
-    return {knob: getattr(strategy, knob) for knob in FITTED_KNOBS if getattr(strategy, knob) is not None}
+    learner_axes = {LEARNER_PREFIX + name: learner.space[name] for name in sorted(learner.space)}
+    return {**strategy.axes, **(learner_axes if tune_learner else {})}
 
 
 def complete_params(fixed: Mapping[str, Scalar], searched: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -106,6 +89,19 @@ def learner_params(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """
     prefix = LEARNER_PREFIX
     return {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
+
+
+def sampler_params(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the knobs of the sampler among params, further ones by their own names.
+
+    Examples
+    --------
+    >>> sampler_params({"ratio": 0.5, "weight": 2, "sampler.m_neighbors": 5})
+    {'ratio': 0.5, 'm_neighbors': 5}
+    """
+    knobs = {name: params[name] for name in FITTED_KNOBS if name in params and KNOBS[name].place == "sampler"}
+    prefix = SAMPLER_PREFIX
+    return knobs | {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
 
 
 def grid_candidates(axes: Mapping[str, Axis]) -> list[dict[str, Scalar]]:

@@ -22,7 +22,7 @@ from imblab.edges.config import grants, refusals, sweeps
 from imblab.edges.config.checks import check_flag, quote
 from imblab.edges.config.groups import group_names, group_options, shipped_groups
 from imblab.edges.config.read import parse_study
-from imblab.edges.config.strategies import KNOBS
+from imblab.edges.config.strategies import SEARCHABLE_KNOBS
 from imblab.edges.config.typed import parse_overrides
 from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError
@@ -39,6 +39,8 @@ STORAGE = "search.storage"
 #: Which runs of a search MLflow shows.
 MAX_NAME = 200
 SEARCHES = ("candidates", "winners", "trials", "none")
+#: Where a strategy or a learner has the values of its knobs.
+FIXABLE = (("strategy", ""), ("strategy", "sampler"), ("learner", "make"))
 #: Keys below which a user may name what the file does not mention.
 OPEN = re.compile(
     r"^(learner\.\w+\.(make|space)\.|strategy\.\w+\.((sampler|space)\.|(calibration|prior_correction)$)"
@@ -340,26 +342,27 @@ def _experiment(asked: Sequence[Override], config_dirs: Sequence[Path]) -> str:
 
 
 def _settle(composed: dict[str, Any], asked: Sequence[Override]) -> list[str]:
-    """Knobs fixed on the command line lose their space, and the user is told."""
+    """Remove the spaces of knobs that are fixed on the command line, and return a note for each."""
     typed = {str(o.key_or_group).lstrip("+~") for o in asked}
     notes = []
     for key in sorted(typed):
         group, _, rest = key.partition(".")
-        name, _, knob = rest.partition(".")
-        if group in ("strategy", "learner") and knob not in ("", "label") and name in (composed.get(group) or {}):
-            composed[group][name].pop("label", None)  # it describes the file, not what was typed
-        if group == "strategy" and knob in KNOBS and composed.get(group, {}).get(name, {}).get(knob) is not None:
-            space = composed[group][name].get("space") or {}
-            _check_once(key, f"{group}.{name}.space.{knob}", typed)
-            if space.pop(knob, None) is not None:
-                value = composed[group][name][knob]
-                notes.append(f"{key} is fixed to {value}: its space is removed.")
-        elif group == "learner" and knob.startswith("make."):
-            parameter = knob.removeprefix("make.")
-            space = composed.get(group, {}).get(name, {}).get("space") or {}
-            _check_once(key, f"{group}.{name}.space.{parameter}", typed)
-            if space.pop(parameter, None) is not None and (composed.get("search") or {}).get("tune_learner"):
-                notes.append(f"{key} is fixed: its space is removed.")
+        name, _, place = rest.partition(".")
+        entry = (composed.get(group) or {}).get(name) if group in ("strategy", "learner") else None
+        if not isinstance(entry, dict):
+            continue
+        if place not in ("", "label"):
+            entry.pop("label", None)  # it describes the file, not what was typed
+        holder, _, knob = place.rpartition(".")
+        if (group, holder) not in FIXABLE or (group == "strategy" and not holder and knob not in SEARCHABLE_KNOBS):
+            continue
+        value = (entry.get(holder) or {}).get(knob) if holder else entry.get(knob)
+        if group == "strategy" and value is None:
+            continue
+        _check_once(key, f"{group}.{name}.space.{knob}", typed)
+        is_searched = group == "strategy" or (composed.get("search") or {}).get("tune_learner")
+        if (entry.get("space") or {}).pop(knob, None) is not None and is_searched:
+            notes.append(f"{key} is fixed to {value}: its space is removed.")
     return notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -199,14 +200,23 @@ def refuse_misspelt(learner: Any, name: str, where: str) -> None:
         )
 
 
-def check_sampler(text: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
+def is_whole(text: Mapping[str, Any], parameter: str) -> bool:
+    """Return whether the constructor's default says that a parameter takes whole numbers only."""
+    cls = estimator_specs.resolve_class(text["_target_"], allow=None)
+    default = getattr(inspect.signature(cls).parameters.get(parameter), "default", None)
+    return isinstance(default, int) and not isinstance(default, bool)
+
+
+def check_sampler(
+    text: Mapping[str, Any], where: str, allow: Sequence[str], knobs: Mapping[str, object] | None = None
+) -> None:
     """Refuse what does not resample."""
     if not hasattr(estimator_specs.resolve_class(text["_target_"], allow), "fit_resample"):
         raise ConfigError(
             f"{where!r} names {text['_target_']!r}, which has no fit_resample; a sampler is one of imbalanced-learn's "
             "kind. Name a sampler, or put the class under learner."
         )
-    check_values(built(text, where, allow, {"ratio": 0.5, "k": 5, "categorical": [0]}), where)
+    check_values(built(text, where, allow, {"ratio": 0.5, "k": 5, "categorical": [0], **(knobs or {})}), where)
 
 
 def built(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -77,7 +76,7 @@ def _axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequ
             "study, and seeds are not tuned. Leave it out and set seed=0."
         )
     estimators.check_spelling(estimators.built(make, where, allow), [name], make, where)
-    axis = sweeps.axis(text, f"{where}.{name}", _is_whole(make, name), absolute=False)
+    axis = sweeps.axis(text, f"{where}.{name}", estimators.is_whole(make, name), absolute=False)
     values = axis.values if isinstance(axis, Choice) else (axis.low, axis.high)
     for value in values:
         parameters.check(name, value, cls, where)
@@ -106,9 +105,3 @@ def _staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
         )
     found: dict[str, Any] = checks.to_plain_data(raw)
     return found
-
-
-def _is_whole(make: Mapping[str, Any], parameter: str) -> bool:
-    """Whether the constructor's default says that a parameter is a whole number."""
-    found = inspect.signature(estimator_specs.resolve_class(make["_target_"], allow=None)).parameters.get(parameter)
-    return found is not None and isinstance(found.default, int) and not isinstance(found.default, bool)

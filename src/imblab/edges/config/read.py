@@ -16,7 +16,7 @@ from imblab.edges.config.checks import check_whole_number as _whole
 from imblab.edges.config.checks import read_section as _section
 from imblab.edges.config.checks import to_plain_data as _plain
 from imblab.edges.config.learners import learner
-from imblab.edges.config.strategies import KNOBS, strategy
+from imblab.edges.config.strategies import read_strategy, strategy_mapping
 from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError, unknown
 from imblab.study import SEARCH_METHODS, Choice, Claims, Interval, Measure, Protocol, Study, Tuning
@@ -63,7 +63,7 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
     if sources is not None:
         found.attempt(grants.check_sources, mapping, sources)
     learners = each("learner", learner, allow)
-    strategies = each("strategy", strategy, allow)
+    strategies = each("strategy", read_strategy, allow)
     measured = each("measures", _measure, allow)
     specs = each("dataset", _named_spec)
     title = found.attempt(_name, str(name) if type(name := mapping.get("name")) is int else name, "name")
@@ -120,16 +120,7 @@ def to_mapping(study: Study) -> dict[str, Any]:
             }
             for n in study.learners
         },
-        "strategy": {
-            s.name: {
-                "sampler": _plain(s.sampler),
-                **_given("prior_correction", s.prior_correction),
-                **{knob: _plain(getattr(s, knob)) for knob in KNOBS},
-                **_given("calibration", None if s.calibration == "none" else s.calibration),
-                "space": sweeps.text_of(s.space),
-            }
-            for s in study.strategies
-        },
+        "strategy": {strategy.name: strategy_mapping(strategy) for strategy in study.strategies},
         "protocol": {
             "outer_folds": protocol.outer_folds,
             "inner_folds": protocol.inner_folds,

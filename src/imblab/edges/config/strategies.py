@@ -1,49 +1,91 @@
-"""How a strategy is written: a sampler, its ratio and k, a weight, a calibration, a threshold; what is searched."""
+"""A strategy from its mapping: a sampler, its ratio and k, a weight, a calibration, a threshold, and what is searched.
+
+A knob of :data:`imblab.study.KNOBS` is checked by its row of the table. Any other key of a space is a parameter of the
+sampler's constructor, and is checked as that class's parameter.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from imblab.core import calibration, estimator_specs, thresholds
-from imblab.edges.config import checks, estimators, sweeps
+from imblab.core import calibration, estimator_specs, sampling, thresholds
+from imblab.edges.config import checks, estimators, parameters, sweeps
 from imblab.errors import ConfigError, unknown
-from imblab.study import Axis, Choice, Interval, Strategy
+from imblab.study import FITTED_KNOBS, KNOBS, Axis, Choice, Interval, Strategy
 
-KNOBS = ("ratio", "k", "weight", "threshold")
-#: The constructor parameters that a knob of a sampler may stand for.
-PLACES = {"ratio": ("sampling_strategy",), "k": ("k_neighbors", "n_neighbors")}
+#: The knobs of the table that can have a space.
+SEARCHABLE_KNOBS = tuple(knob.name for knob in KNOBS.values() if knob.rule)
+#: The keys of the mapping.
+STRATEGY_KEYS = ("label", "sampler", "prior_correction", *SEARCHABLE_KNOBS, "calibration", "space")
+#: Keys of a sampler that hold its forms for tables with some and with only categorical columns.
+FORM_KEYS = ("_mixed_", "_categorical_")
 
 
-def strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
-    """The record behind the text of a strategy.
+def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
+    """Read a strategy.
+
+    Parameters
+    ----------
+    name : str
+    raw : mapping
+        With some of :data:`STRATEGY_KEYS`.
+    allow : sequence of str
+        See :func:`imblab.edges.config.grants.allowed`.
+
+    Returns
+    -------
+    Strategy
 
     Raises
     ------
     ConfigError
-        If a knob has a value it cannot have, or no place to go.
+        If a knob has a value that it cannot have, or no parameter to stand for.
     """
     where = f"strategy.{checks.check_name(name, 'strategy')}"
-    checks.check_keys(raw, ("label", "sampler", "prior_correction", *KNOBS, "calibration", "space"), "key", where)
-    sampler = _sampler(raw.get("sampler"), f"{where}.sampler", allow)
-    given = raw.get("space") or {}
-    checks.check_keys(given, KNOBS, "knob", f"{where}.space")
-    space = {n: _axis(n, given[n], f"{where}.space.{n}") for n in KNOBS if given.get(n) is not None}
-    fixed = {n: raw.get(n) for n in ("ratio", "k", "weight") if n not in space and raw.get(n) is not None}
+    checks.check_keys(raw, STRATEGY_KEYS, "key", where)
+    sampler = _read_sampler(raw.get("sampler"), f"{where}.sampler", allow)
+    given = {str(k): v for k, v in checks.read_section(raw, "space", where).items() if v is not None}
+    space = {knob: _read_axis(knob, given[knob], f"{where}.space.{knob}") for knob in SEARCHABLE_KNOBS if knob in given}
+    fixed = {knob: raw.get(knob) for knob in FITTED_KNOBS if knob not in space and raw.get(knob) is not None}
     for knob, value in fixed.items():
-        _check_knob(knob, value, f"{where}.{knob}")
+        _check_value(knob, value, f"{where}.{knob}")
     _check_places(sampler, {**fixed, **space}, where)
+    further = sorted(given.keys() - {*SEARCHABLE_KNOBS})
+    space |= {knob: _read_sampler_axis(knob, given[knob], sampler, where, allow) for knob in further}
+    _check_placeholders(sampler, space, f"{where}.sampler")
     threshold = "tuned" if "threshold" in space else raw.get("threshold", 0.5)
     thresholds.check_rule(threshold, f"{where}.threshold")
-    k = fixed.get("k")
-    calibrated = _calibration(raw, sampler is not None, where, allow)
-    k = None if k is None else int(k)
-    label = estimators.read_label(raw.get("label"), f"{where}.label")
-    return Strategy(name, sampler, fixed.get("weight"), threshold, space, fixed.get("ratio"), k, *calibrated, label)
+    kind, correction = _read_calibration(raw, sampler is not None, where, allow)
+    return Strategy(
+        name,
+        sampler,
+        fixed.get("weight"),
+        threshold,
+        space,
+        ratio=fixed.get("ratio"),
+        k=int(fixed["k"]) if "k" in fixed else None,
+        calibration=kind,
+        prior_correction=correction,
+        label=estimators.read_label(raw.get("label"), f"{where}.label"),
+    )
 
 
-def _calibration(raw: Mapping[str, Any], samples: bool, where: str, allow: Sequence[str]) -> tuple[str, str | None]:
-    """How answers become probabilities, and whether a prior correction undoes the sampler."""
+def strategy_mapping(strategy: Strategy) -> dict[str, Any]:
+    """Return the mapping that :func:`read_strategy` reads as an equal strategy; its label is no part of a question."""
+    mapping = {"sampler": checks.to_plain_data(strategy.sampler)}
+    if strategy.prior_correction is not None:
+        mapping["prior_correction"] = strategy.prior_correction
+    mapping |= {knob: checks.to_plain_data(getattr(strategy, knob)) for knob in SEARCHABLE_KNOBS}
+    if strategy.calibration != "none":
+        mapping["calibration"] = strategy.calibration
+    return {**mapping, "space": sweeps.text_of(strategy.space)}
+
+
+def _read_calibration(
+    raw: Mapping[str, Any], samples: bool, where: str, allow: Sequence[str]
+) -> tuple[str, str | None]:
+    """Return the calibration, and whether a prior correction undoes the sampler."""
     kind, correction = raw.get("calibration") or "none", raw.get("prior_correction")
     if isinstance(kind, Mapping) and [*kind] == ["_target_"]:
         kind = kind["_target_"]
@@ -63,81 +105,125 @@ def _calibration(raw: Mapping[str, Any], samples: bool, where: str, allow: Seque
 
 
 def _check_calibrator(path: str, where: str, allow: Sequence[str]) -> None:
-    """Refuse what cannot turn scores into probabilities."""
-    made = estimators.built({"_target_": path}, where, allow)
-    if not (hasattr(made, "fit") and hasattr(made, "predict")):
+    calibrator = estimators.built({"_target_": path}, where, allow)
+    if not (hasattr(calibrator, "fit") and hasattr(calibrator, "predict")):
         raise ConfigError(
             f"{where!r} is {path!r}, which has no fit and predict; a calibration learns by fit(score, y) and gives "
             f"probabilities by predict(score). Name such a class, or one of {', '.join(calibration.CALIBRATIONS)}."
         )
 
 
-def _sampler(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any] | None:
+def _read_sampler(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any] | None:
     if raw is None:
         return None
     sampler = estimators.make(raw, where, allow)
-    for form in (sampler, sampler.get("_mixed_"), sampler.get("_categorical_")):
-        if form is not None:
-            estimators.check_sampler(estimators.make(form, where, allow), where, allow)
+    for form in _forms(sampler):
+        estimators.check_sampler(estimators.make(form, where, allow), where, allow)
     return sampler
 
 
-def _check_places(sampler: Mapping[str, Any] | None, knobs: Mapping[str, Any], where: str) -> None:
-    """A knob needs one place to go: conditional spaces are real."""
-    for knob in (k for k in PLACES if k in knobs):
+def _forms(sampler: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [sampler, *(sampler[key] for key in FORM_KEYS if sampler.get(key) is not None)]
+
+
+def _check_places(sampler: Mapping[str, Any] | None, knobs: Iterable[str], where: str) -> None:
+    """Check that each knob of the sampler has one parameter to stand for."""
+    for knob in (knob for knob in knobs if KNOBS[knob].place == "sampler"):
         if sampler is None:
             raise ConfigError(
                 f"'{where}.{knob}' is set, but strategy {where.split('.')[1]!r} has no sampler; {knob} is a knob of a "
                 f"sampler. Set {where}.sampler, or leave {knob} out."
             )
-        if f"${knob}" in _texts(sampler):
+        if f"${knob}" in _placeholders(sampler):
             continue
-        known = estimator_specs.parameter_names(sampler)
-        if not known & set(PLACES[knob]):
+        places = KNOBS[knob].parameters
+        if not estimator_specs.parameter_names(sampler) & set(places):
             raise ConfigError(
-                f"'{where}.{knob}' is set, but {sampler['_target_']!r} has no {' or '.join(PLACES[knob])}; a knob "
-                f"needs a place. Write ${knob} where it belongs in {where}.sampler, or leave it out."
+                f"'{where}.{knob}' is set, but {sampler['_target_']!r} has no {' or '.join(places)}; a knob stands for "
+                f"a parameter. Write ${knob} where it belongs in {where}.sampler, or leave it out."
             )
-        taken = [place for place in PLACES[knob] if sampler.get(place) is not None]
-        if taken:
-            raise ConfigError(
-                f"'{where}.sampler.{taken[0]}' is {checks.quote(sampler[taken[0]])} while the knob {knob!r} is set "
-                f"too; the knob is that parameter. Leave it out of the sampler and set {where}.{knob}."
-            )
+        _check_not_fixed(sampler, places, knob, f"{where}.{knob}", where)
 
 
-def _texts(value: Any) -> set[str]:
-    if isinstance(value, Mapping):
-        return set().union(*map(_texts, value.values())) if value else set()
-    return {value} if isinstance(value, str) else set()
-
-
-def _axis(knob: str, given: Any, where: str) -> Axis:
-    found = sweeps.axis(given, where, integer=knob == "k")
-    if knob == "threshold" and isinstance(found, Interval):
+def _check_not_fixed(
+    sampler: Mapping[str, Any], parameters_of_knob: Iterable[str], knob: str, key: str, where: str
+) -> None:
+    fixed = [name for name in parameters_of_knob if sampler.get(name) is not None]
+    if fixed and sampler[fixed[0]] != f"${knob}":
         raise ConfigError(
-            f"{where!r} is {found.text()}; thresholds are swept on fits that exist, over listed values. Write "
+            f"'{where}.sampler.{fixed[0]}' is {checks.quote(sampler[fixed[0]])} while the knob {knob!r} is set too; "
+            f"the knob is that parameter. Leave it out of the sampler, or leave {key} out."
+        )
+
+
+def _placeholders(value: Any) -> set[str]:
+    """Return the texts such as ``$k`` in a sampler."""
+    if isinstance(value, Mapping):
+        return set().union(*map(_placeholders, value.values()))
+    if isinstance(value, (list, tuple)):
+        return set().union(*map(_placeholders, value))
+    return {value} if estimator_specs.is_placeholder(value) else set()
+
+
+def _check_placeholders(sampler: Mapping[str, Any] | None, space: Iterable[str], where: str) -> None:
+    knobs = (*(knob.name for knob in KNOBS.values() if knob.place == "sampler"), "categorical", *space)
+    for name in sorted(text[1:] for text in _placeholders(sampler)):
+        if name not in knobs:
+            raise ConfigError(unknown("placeholder", f"${name}", [f"${knob}" for knob in knobs], f"in {where!r}"))
+
+
+def _read_sampler_axis(
+    knob: str, given: Any, sampler: Mapping[str, Any] | None, where: str, allow: Sequence[str]
+) -> Axis:
+    """Read the axis of a parameter of the sampler that is not in the table of knobs."""
+    key = f"{where}.space.{knob}"
+    if sampler is None:
+        raise ConfigError(unknown("knob", knob, SEARCHABLE_KNOBS, f"in '{where}.space'"))
+    is_placed = f"${knob}" in _placeholders(sampler)
+    for form in [] if is_placed else _forms(sampler):
+        names = estimator_specs.parameter_names(form)
+        if knob not in names:
+            raise ConfigError(
+                unknown(
+                    "knob", knob, (*SEARCHABLE_KNOBS, *sorted(names)), f"of {form['_target_']!r} in '{where}.space'"
+                )
+            )
+        standing_for = next((n for n in KNOBS if knob == sampling.knob_parameter(n, names)), None)
+        if standing_for is not None:
+            raise ConfigError(
+                f"{key!r} is a space of the parameter that the knob {standing_for!r} stands for; a parameter has one "
+                f"name in a study. Write {where}.space.{standing_for}."
+            )
+    _check_not_fixed(sampler, [knob], knob, key, where)
+    cls = estimator_specs.resolve_class(sampler["_target_"], allow=None)
+    axis = sweeps.axis(given, key, estimators.is_whole(sampler, knob), absolute=False)
+    for value in axis.values if isinstance(axis, Choice) else (axis.low, axis.high):
+        parameters.check(knob, value, cls, f"{where}.space")
+        for form in _forms(sampler):
+            estimators.check_sampler(form if is_placed else {**form, knob: value}, key, allow, {knob: value})
+    return axis
+
+
+def _read_axis(knob: str, given: Any, where: str) -> Axis:
+    axis = sweeps.axis(given, where, integer=KNOBS[knob].whole)
+    if knob == "threshold" and isinstance(axis, Interval):
+        raise ConfigError(
+            f"{where!r} is {axis.text()}; thresholds are swept on fits that exist, over listed values. Write "
             "range(0.05,1,0.05), or threshold=tuned."
         )
-    for value in found.values if isinstance(found, Choice) else (found.low, found.high):
-        _check_knob(knob, value, where)
+    for value in axis.values if isinstance(axis, Choice) else (axis.low, axis.high):
+        _check_value(knob, value, where)
     if knob == "threshold":
         sweeps.grid_of(given, where)
-    return found
+    return axis
 
 
-def _check_knob(knob: str, value: Any, where: str) -> None:
-    number = checks.is_finite_number(value)
-    rules = {
-        "ratio": (number and 0 < value <= 1, "a ratio lies above 0 and at most at 1 (minority to majority)", "0.5"),
-        "k": (number and value >= 1 and float(value).is_integer(), "k is a whole number, at least 1", "5"),
-        "weight": (value == "balanced" or (number and value > 0), "a weight is above 0, or 'balanced'", "10"),
-        "threshold": (number and 0 <= value <= 1, "a threshold lies from 0 to 1", "0.5"),
-    }
-    fits, rule, example = rules[knob]
-    if not fits:
-        searched = ".space." in where
-        raise ConfigError(
-            f"{where!r} {'holds' if searched else 'is'} {checks.quote(value)}; {rule}. Write for example "
-            f"{f'choice({example})' if searched else example}."
-        )
+def _check_value(name: str, value: Any, where: str) -> None:
+    knob = KNOBS[name]
+    if knob.accepts(value):
+        return
+    searched = ".space." in where
+    raise ConfigError(
+        f"{where!r} {'holds' if searched else 'is'} {checks.quote(value)}; {knob.rule}. Write for example "
+        f"{f'choice({knob.example})' if searched else knob.example}."
+    )

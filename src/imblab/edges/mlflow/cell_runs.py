@@ -15,13 +15,12 @@ from imblab.analysis.text_tables import percent
 from imblab.core import measures
 from imblab.result import Evaluation
 from imblab.stats.paired_tests import Estimate, corrected_t
-from imblab.study import Measure, Scalar, Strategy, Study
+from imblab.study import Choice, Interval, Measure, Scalar, Strategy, Study
 from imblab.text import format_score
 
 #: Of these, and of the primary measure, the differences to the reference arms are shown.
 GAIN_MEASURES = ("mcc", "pr_auc", "recall")
 BASELINES = ("none", "threshold")
-KNOBS = ("ratio", "k", "weight", "threshold")
 Metric = tuple[str, float, int]
 Fold = tuple[int, int]
 
@@ -143,10 +142,9 @@ def knob_text(value: Scalar) -> str:
 
 def _asked(strategy: Strategy) -> dict[str, str]:
     found = {}
-    for knob in KNOBS:
-        value = strategy.space[knob].text() if knob in strategy.space else getattr(strategy, knob)
-        if value is not None:
-            found[knob] = value if isinstance(value, str) else json.dumps(value, default=dict)
+    for knob, setting in strategy.knobs.items():
+        value = setting.text() if isinstance(setting, Choice | Interval) else setting
+        found[knob] = value if isinstance(value, str) else json.dumps(value, default=dict)
     if strategy.calibration != "none":
         found["calibration"] = strategy.calibration
     if strategy.sampler is not None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from imblab.edges.mlflow.cell_runs import knob_text
 from imblab.result import Evaluation, Trial
-from imblab.study import Scalar, Study, fingerprint
+from imblab.study import FITTED_KNOBS, Scalar, Study, fingerprint
 
 #: What a candidate scored on the inner folds, beside the value of the primary measure.
 INNER_MEASURES = ("mcc", "pr_auc", "recall")
@@ -97,7 +97,7 @@ def search_table(rows: Sequence[Evaluation], inner: Inner) -> pd.DataFrame:
     for row in rows:
         known = inner.get(row.key, ())
         for i, trial in enumerate(row.trials):
-            knobs = {k: trial.params.get(k) for k in ("ratio", "k", "weight")}
+            knobs = {k: trial.params.get(k) for k in FITTED_KNOBS}
             scores = known[i] if i < len(known) else {}
             records.append(
                 {
@@ -110,7 +110,7 @@ def search_table(rows: Sequence[Evaluation], inner: Inner) -> pd.DataFrame:
                 }
             )
     numbers = ("threshold", "value", *(f"inner_{name}" for name in INNER_MEASURES))
-    columns = ["dataset", "learner", "strategy", "repeat", "fold", "trial", "status", "params", "ratio", "k", "weight"]
+    columns = ["dataset", "learner", "strategy", "repeat", "fold", "trial", "status", "params", *FITTED_KNOBS]
     frame = pd.DataFrame(records, columns=[*columns, *numbers[:2], "chosen", *numbers[2:], "reason"])
     return frame.astype(dict.fromkeys(numbers, "float64"))
 

@@ -203,7 +203,7 @@ def _search_view(study: Study, logged: LoggedMetrics, role: str) -> SavedView:
     """
     available, primary = logged[role], f"inner/{study.primary}"
     scores = [n for n in dict.fromkeys((primary, *(f"inner/{n}" for n in SHOWN_MEASURES))) if n in available][:3]
-    searched = dict.fromkeys(tuple(knob for knob in s.space if knob != "threshold") for s in study.strategies)
+    searched = dict.fromkeys(tuple(s.axes) for s in study.strategies)
     knobs = [*dict.fromkeys(knob for names in searched for knob in names), "threshold"]
     parallel = [
         _chart("PARALLEL", selectedParams=list(names), selectedMetrics=scores[::-1], showAllRuns=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from imblab.edges.report.elements import (
     score_cell,
     text_cell,
 )
+from imblab.study import SAMPLER_PREFIX, Scalar, in_declared_order
 from imblab.text import format_range
 
 _MAX_HEAT_COLUMNS = 14
@@ -50,12 +51,12 @@ def response_section(data: ReportData) -> Section:
     title, short = "Inner scores by ratio, k and weight", "Ratio and k"
     searched = {place: tuning.average_candidates(items) for place, items in data.evaluations_of.items()}
     candidates = {place: items for place, items in searched.items() if items}
-    knobs = {knob for items in candidates.values() for candidate in items for knob in candidate.params}
-    if not knobs & {"ratio", "weight"}:
+    knobs = _plotted_knobs(candidate.params for items in candidates.values() for candidate in items)
+    if not knobs:
         return Section("response", title, ("No strategy of this study searched a ratio or a weight.",), (), short)
     primary = data.primary_label
     blocks: list[Table | Gallery] = []
-    for knob in ("ratio", "weight"):
+    for knob in knobs:
         panels = tuple(p for p in (_draw_response(data, candidates, family, knob) for family in data.families) if p)
         if panels:
             note = _explain_response(data, candidates, knob)
@@ -76,6 +77,20 @@ def response_section(data: ReportData) -> Section:
         "optimism section says how far off they are."
     )
     return Section("response", title, tuple(lead), tuple(blocks), short)
+
+
+def _plotted_knobs(candidates: Iterable[Mapping[str, Scalar]]) -> list[str]:
+    """Return the ratio, the weight and the further knobs of samplers whose values are positive numbers."""
+    values: dict[str, list[Scalar]] = {}
+    for params in candidates:
+        for name in params:
+            values.setdefault(name, []).append(params[name])
+    further = [name for name in values if name.startswith(SAMPLER_PREFIX) and all(map(_is_positive, values[name]))]
+    return in_declared_order([*(name for name in ("ratio", "weight") if name in values), *further])
+
+
+def _is_positive(value: Scalar) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
 def optimism_section(data: ReportData) -> Section:

@@ -11,7 +11,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from imblab.core import estimator_specs, search, splits
+from imblab.core import estimator_specs, splits
 from imblab.core.evaluate import Task, evaluate_cell, inner_requests
 from imblab.core.fitting import FitRequest, FitSharing, recorded_warnings
 from imblab.core.preparation import FeatureArrays, feature_arrays, row_digest
@@ -208,5 +208,5 @@ def largest_k(study: Study) -> int:
             found += [int(v) for v in axis.values]
         elif isinstance(axis, Interval):
             found.append(int(axis.high))
-        found.append(int(search.fixed_knobs(strategy).get("k", 0)))
+        found.append(int(strategy.fixed_knobs.get("k", 0)))
     return max(found)
