@@ -167,7 +167,7 @@ def test_a_file_holds_the_one_strategy_of_its_name_and_states_every_knob(path):
     ((name, raw),) = yaml.safe_load(path.read_text(encoding="utf-8")).items()
     assert name == path.stem == strategy(name).name
     keys = [key for key in raw if key != "prior_correction"]
-    assert keys == ["sampler", "ratio", "k", "weight", "calibration", "threshold", "space"]
+    assert keys == ["label", "sampler", "ratio", "k", "weight", "calibration", "threshold", "space"]
     assert raw.get("prior_correction") == UNDONE.get(name)
     assert set(strategy(name).space) == set(raw["space"])
     fixed = {knob for knob in ("ratio", "k", "weight") if raw[knob] is not None}
@@ -402,7 +402,7 @@ def test_every_knob_can_be_set_and_searched_from_the_command_line(name, knob):
     else:
         assert getattr(fixed, knob) is None
         assert knob not in searched.space
-        rule = "has no sampler" if name not in PLAIN else "needs a place"
+        rule = "has no sampler" if name not in PLAIN else "a knob stands for a parameter"
         for text in (f"strategy.{name}.{knob}=2", f"strategy.{name}.space.{knob}=choice(2,3)"):
             with pytest.raises(ConfigError, match=rule if knob == "k" else "has no sampler|lies above 0"):
                 imblab.compose("name=x", "dataset=[ecoli3]", f"strategy=[{name}]", text)
