@@ -355,7 +355,7 @@ def test_tables_in_memory_belong_to_the_design(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ("name=inmemory", "dataset=[]", "learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke")
     study = imblab.compose(*words)
-    source = imblab.edges.datasets.load_dataset(
+    source = imblab.edges.datasets.read_dataset(
         {"kind": "bundled", "target": "target", "positive": "positive"}, "ecoli3"
     )
     one, two = (replace(source, name=name, parent=name) for name in ("one", "my table"))

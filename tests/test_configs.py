@@ -74,7 +74,7 @@ def test_every_bundled_data_set_has_a_file_and_they_compose_together():
 @pytest.mark.parametrize("name", sorted(bundled()))
 def test_bundled_data_sets_load_under_their_name(name):
     study = imblab.compose(*BASE, f"dataset=[{name}]")
-    data = datasets.load_dataset(study.datasets[name], name)
+    data = datasets.read_dataset(study.datasets[name], name)
     assert data.name == name
     assert 0 < data.y.mean() < 0.5
     assert len(data.X) == len(data.y)

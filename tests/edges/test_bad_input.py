@@ -580,7 +580,7 @@ def test_a_damaged_description_of_a_table_is_refused_in_our_words_or_loaded(here
     refusals = {}
     for key in ("kind", "path", "name", "source", "positive", "target", "drop", "categorical", "groups", "time"):
         for value in (*ODD, "a", ["a"], ["a", "b"], "yes"):
-            found, refusal = answer(datasets.load_dataset, {**spec, key: value}, "mine")
+            found, refusal = answer(datasets.read_dataset, {**spec, key: value}, "mine")
             if refusal is None:
                 assert isinstance(found, Dataset)
                 assert found.y.sum() == 12

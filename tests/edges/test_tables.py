@@ -34,7 +34,7 @@ def here(tmp_path, monkeypatch):
 
 
 def load(path="t.csv", **more):
-    return datasets.load_dataset({"kind": "table", "path": str(path), "target": "left", **more}, "table")
+    return datasets.read_dataset({"kind": "table", "path": str(path), "target": "left", **more}, "table")
 
 
 def said(path="t.csv", **more):
@@ -797,7 +797,7 @@ def test_every_command_of_the_page_runs(command, tables_of_the_page, monkeypatch
     _, _, *words = shlex.split(command)
     study = running.compose(*words, "learner=[logistic]", "strategy=[none]", "protocol=smoke")
     [(key, spec)] = study.datasets.items()
-    data = datasets.load_dataset(spec, key)
+    data = datasets.read_dataset(spec, key)
     assert len(data.X) == 60
     assert (data.time is not None) == ("time=day" in command)
     assert running.lay_out(study).cells

@@ -472,7 +472,7 @@ def test_a_table_of_the_server_is_read_and_never_written(postgres, monkeypatch, 
         "shop",
     )
     spec = {"kind": "sql", "url_env": "SHOP_DB", "target": "left_", "id": "id", "time": "day"}
-    data = datasets.load_dataset(
+    data = datasets.read_dataset(
         {**spec, "query": "SELECT * FROM customers WHERE town LIKE 'N%' OR true ORDER BY id"}, "sql"
     )
     frame = pd.DataFrame({"price": [i / 4 for i in range(40)]}).round(2)
@@ -483,10 +483,10 @@ def test_a_table_of_the_server_is_read_and_never_written(postgres, monkeypatch, 
     assert str(data.time[0]).startswith("2024-01-31")
     for query in ("SELECT nextval('s')", "SELECT * FROM nowhere"):
         with pytest.raises(DataError) as refusal:
-            datasets.load_dataset({**spec, "query": query}, "sql")
+            datasets.read_dataset({**spec, "query": query}, "sql")
         assert re.search("read-only transaction|does not exist", str(refusal.value))
         assert PASSWORD not in str(refusal.value)
     monkeypatch.setenv("SHOP_DB", postgres.database("other").replace(QUOTED, "canary-wrong"))
     with pytest.raises(DataError, match="cannot be read from the database") as refusal:
-        datasets.load_dataset({**spec, "query": "SELECT 1"}, "sql")
+        datasets.read_dataset({**spec, "query": "SELECT 1"}, "sql")
     assert "canary" not in str(refusal.value)

@@ -139,7 +139,7 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
                     f"two data sets of study {study.name!r} are called {name!r}; names address rows and must differ. "
                     f"Name one of them with dataset.{key}.name."
                 )
-            data = datasets.load_dataset(spec, key)
+            data = datasets.read_dataset(spec, key)
             loaded[data.name], keys[data.name] = data, key
         except (ConfigError, DataError) as problem:
             problems.append(problem)

@@ -3,7 +3,7 @@
 from imblab.edges.datasets.build import dataset
 from imblab.edges.datasets.inspection import dataset_facts, dataset_warnings
 from imblab.edges.datasets.short_form import expand_short_form
-from imblab.edges.datasets.sources import keel_names, listing, load_dataset, name_and_parent, zenodo_names
+from imblab.edges.datasets.sources import keel_names, listing, name_and_parent, read_dataset, zenodo_names
 
 __all__ = [
     "dataset",
@@ -12,7 +12,7 @@ __all__ = [
     "expand_short_form",
     "keel_names",
     "listing",
-    "load_dataset",
     "name_and_parent",
+    "read_dataset",
     "zenodo_names",
 ]

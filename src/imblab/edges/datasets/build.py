@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from imblab.edges.datasets.columns import (
     times,
 )
 from imblab.edges.datasets.inference import ReadingOptions, typed_frame
-from imblab.edges.datasets.notation import COMMA, POINT, text_of
+from imblab.edges.datasets.notation import COMMA, POINT, label_text
 from imblab.edges.datasets.problems import (
     TableProblems,
     as_list,
@@ -247,25 +247,26 @@ def _with_missing_and_numeric(
     frame: pd.DataFrame, missing: list[str], numeric: list[str], dropped: list[str], problems: TableProblems
 ) -> pd.DataFrame:
     """Return the table with its missing values, and with the texts of numeric columns as numbers."""
-    columns = {name: _without_missing(frame[name], missing) for name in frame.columns if name not in dropped}
+    missing_numbers = pd.to_numeric(pd.Series(missing, dtype=object), errors="coerce").dropna().tolist()
+    texts = {text.strip() or text for text in missing} - {""}
+    kept = [name for name in frame.columns if name not in dropped]
+    columns = {name: _without_missing(frame[name], texts, missing_numbers) for name in kept}
     for name in numeric:
         if name in columns and not is_numeric_dtype(columns[name]):
-            texts = columns[name].map(text_of, na_action="ignore").astype(object)
+            values = columns[name].map(label_text, na_action="ignore").astype(object)
             options = ReadingOptions({name: "numeric"}, (), (POINT, COMMA))
-            arrays = [pa.array(texts.where(texts.notna(), None), pa.string())]
+            arrays = [pa.array(values.where(values.notna(), None), pa.string())]
             columns[name] = typed_frame([name], arrays, options, problems)[name].set_axis(frame.index)
     changed = {name: column for name, column in columns.items() if column is not frame[name]}
     return frame.assign(**changed) if changed else frame
 
 
-def _without_missing(column: pd.Series, missing: Sequence[Any]) -> pd.Series:
-    """Return a column in which empty texts, and the texts and numbers of ``missing``, are missing."""
-    numbers = [value for value in map(_as_number, missing) if value is not None]
+def _without_missing(column: pd.Series, texts: Collection[str], numbers: Collection[float]) -> pd.Series:
+    """Return a column in which empty texts, and some other texts and numbers, are missing."""
     if is_bool_dtype(column) or is_datetime64_any_dtype(column):
         return column
     if is_numeric_dtype(column):
         return column.mask(column.isin(numbers)) if numbers else column
-    texts = {str(value).strip() or str(value) for value in missing} - {""}
     try:
         distinct = column.dropna().unique()
     except TypeError:  # lists in cells, which are refused later
@@ -276,13 +277,6 @@ def _without_missing(column: pd.Series, missing: Sequence[Any]) -> pd.Series:
         if (value == "" or value in texts or value.strip() in texts if isinstance(value, str) else value in numbers)
     ]
     return column.astype(object).mask(column.isin(replaced)) if replaced else column
-
-
-def _as_number(value: Any) -> float | None:
-    try:
-        return None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _rare_min_rows(rare: Any, problems: TableProblems) -> int | None:
@@ -314,7 +308,7 @@ def _role_arrays(
             try:
                 arrays[role] = read(frame[column], problems)
             except DataError as error:
-                problems.add_error(error)
+                problems.errors.append(error)
     return arrays
 
 

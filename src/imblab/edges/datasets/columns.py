@@ -16,9 +16,9 @@ from imblab.edges.datasets.notation import (
     canonical_number,
     date_form,
     is_missing_marker,
+    label_text,
     order_of_time,
     parse_times,
-    text_of,
 )
 from imblab.edges.datasets.problems import TableProblems, nearest_name, yaml_hint
 from imblab.text import count_noun, pluralize
@@ -138,25 +138,25 @@ def read_labels(
         chosen = matches[0]
     other = next(label for label in labels if label != chosen)
     if counts[chosen] > counts[other] and not allow_majority:
+        allowed = problems.assign("allow_majority_positive", True)
         problems.add(
-            f"names {text_of(chosen)!r} as positive, which {counts[chosen]} of {len(column)} rows are",
+            f"names {label_text(chosen)!r} as positive, which {counts[chosen]} of {len(column)} rows are",
             "the positive class is the rare one",
-            f"Set {problems.assign('positive', text_of(other))}, or {problems.assign('allow_majority_positive', True)} "
-            "to study the frequent class.",
-            {"positive": text_of(other)},
+            f"Set {problems.assign('positive', label_text(other))}, or {allowed} to study the frequent class.",
+            {"positive": label_text(other)},
         )
-    return (column == chosen).to_numpy(dtype=np.int64), (text_of(other), text_of(chosen))
+    return (column == chosen).to_numpy(dtype=np.int64), (label_text(other), label_text(chosen))
 
 
 def _is_same_label(label: Any, given: Any) -> bool:
     """Whether a label is the one that was given; true and false are known in any case."""
-    texts = (text_of(label), text_of(given))
+    texts = (label_text(label), label_text(given))
     folded = {text.lower() for text in texts}
     return texts[0] == texts[1] or (len(folded) == 1 and folded <= {"true", "false"})
 
 
 def _add_class_count(column: pd.Series, labels: Sequence[Any], problems: TableProblems) -> None:
-    listed = ", ".join(repr(text_of(label)) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
+    listed = ", ".join(repr(label_text(label)) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
     problems.add(
         f"has {count_noun(len(labels), 'class')} in {column.name!r} ({listed})",
         "imblab studies two classes",
@@ -171,7 +171,7 @@ def _add_unknown_positive(
 ) -> None:
     """Add the problem of a label that does not exist; the nearest one, else the rarer one, is proposed."""
     counts = column.value_counts()
-    rows = {text_of(label): counts[label] for label in labels}
+    rows = {label_text(label): counts[label] for label in labels}
     words = YAML_WORDS.get(positive, ()) if isinstance(positive, bool) else ()
     yaml_guess = next((text for text in rows if text.casefold() in words), None)
     nearest = yaml_guess or nearest_name(str(positive), rows)
@@ -197,7 +197,7 @@ def _check_label_texts(column: pd.Series, labels: list[Any], problems: TableProb
     mixed = infer_dtype(column, skipna=True).startswith("mixed")
     pair, reason = values_of_one_text(column) if mixed else None, "have the same text or are equal in Python"
     stripped: dict[str, str] = {}
-    for text in map(text_of, labels):
+    for text in map(label_text, labels):
         other = stripped.setdefault(text.strip(), text)
         if other != text:
             pair, reason = f"{other!r} and {text!r}", "differ only by blanks"
@@ -236,7 +236,7 @@ def values_of_one_text(values: Iterable[Any]) -> str | None:
     """
     seen: dict[str, tuple[str, Any]] = {}
     for value in values:
-        kind, text = _value_kind(value), text_of(value)
+        kind, text = _value_kind(value), label_text(value)
         if text.lower() in ("true", "false"):
             text = text.lower()
         for key in (text, str(int(value))) if kind == "flag" else (text,):
@@ -255,7 +255,7 @@ def _value_kind(value: Any) -> str:
 def level_texts(levels: Sequence[Any]) -> list[str]:
     """Return the texts of levels for a fingerprint: numbers, and texts that are all numbers, alike."""
     numbers = _levels_as_numbers(levels)
-    return [text_of(level) for level in (levels if numbers is None else numbers)]
+    return [label_text(level) for level in (levels if numbers is None else numbers)]
 
 
 def _levels_as_numbers(levels: Sequence[Any]) -> list[int | float] | None:
@@ -310,7 +310,7 @@ def _note_missing_markers(name: str, column: pd.Categorical, problems: TableProb
         rows = dict(zip(column.categories, np.bincount(column.codes[column.codes >= 0]), strict=True))
         listed = ", ".join(f"{marker!r} ({count_noun(int(rows[marker]), 'row')})" for marker in markers)
         levels = "level" if len(markers) == 1 else pluralize("level")
-        problems.note(
+        problems.notes.append(
             f"has the {levels} {listed} in column {name!r}, read as text; if that is a missing value: "
             f"{problems.assign('missing', markers)}"
         )

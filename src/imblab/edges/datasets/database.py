@@ -43,7 +43,7 @@ def read_query(query: Any, url_env: Any, problems: TableProblems) -> pd.DataFram
     words = _reading_words(query, problems)
     url = _database_url(url_env, problems)
     if not _is_ordered(words):
-        problems.note(
+        problems.notes.append(
             "is read by a query without ORDER BY: the database may return the rows in another order next time, and "
             "then it is another data set"
         )

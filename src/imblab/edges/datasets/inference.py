@@ -204,7 +204,7 @@ def _find_notations(
     if distinct.bracketed.all():
         return
     if column.role == "feature" and distinct.code.any():
-        problems.note(
+        problems.notes.append(
             f"reads column {column.name!r} as categories, because some of its whole numbers begin with 0; as numbers: "
             f"{problems.assign('numeric', options.columns_of('numeric', column))}"
         )
@@ -306,7 +306,7 @@ def _parse_numbers(
     unusual = ~distinct.infinite & ~(plain == values)
     if unusual.any():
         text, value = distinct.examples(unusual, 1)[0], values[np.flatnonzero(unusual)[0]]
-        problems.note(f"reads {text!r} in column {column.name!r} as the number {value:.12g}")
+        problems.notes.append(f"reads {text!r} in column {column.name!r} as the number {value:.12g}")
     return pd.Series(np.append(values, np.nan)[column.codes])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imblab.edges.datasets.notation import text_of
+from imblab.edges.datasets.notation import label_text
 from imblab.study import Dataset, Split
 from imblab.text import count_noun, join_words
 
@@ -176,7 +176,7 @@ def target_candidates(frame: pd.DataFrame, table: str = "") -> list[TargetCandid
         rows = rows[rows > 0]
         if len(rows) != 2:
             continue
-        labels = tuple((text_of(label), int(n)) for label, n in sorted(rows.items(), key=lambda item: item[1]))
+        labels = tuple((label_text(label), int(n)) for label, n in sorted(rows.items(), key=lambda item: item[1]))
         rank = (
             not _is_target_name(str(name), table.lower()),
             bool(column.isna().any()),

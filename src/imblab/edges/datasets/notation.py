@@ -249,7 +249,7 @@ def order_of_time(column: pd.Series) -> pd.Series:
 
 def _parse_by_format(column: pd.Series, time_format: str, problems: TableProblems) -> pd.Series:
     try:
-        texts = column.map(text_of, na_action="ignore")
+        texts = column.map(label_text, na_action="ignore")
         return pd.to_datetime(texts, errors="coerce", utc=True, format=str(time_format))
     except ValueError as error:
         raise problems.error(
@@ -280,7 +280,7 @@ def _with_year_first(plain: pd.Series, name: str, problems: TableProblems) -> pd
         )
     if form == "year last":
         order = "day, month" if day_first else "month, day"
-        problems.note(f"reads the times in {name!r} as {order}, year, because of {example!r}")
+        problems.notes.append(f"reads the times in {name!r} as {order}, year, because of {example!r}")
     return plain.map(lambda text: _put_year_first(text, day_first) if isinstance(text, str) else text)
 
 
@@ -306,7 +306,7 @@ def _to_timestamp(value: Any) -> Any:
     return value if isinstance(value, (str, datetime.date)) else None
 
 
-def text_of(value: Any) -> str:
+def label_text(value: Any) -> str:
     """Write a label as people do: 1 and 1.0 alike."""
     whole_number = isinstance(value, (float, np.floating)) and float(value).is_integer()
     return str(int(value)) if whole_number else str(value)

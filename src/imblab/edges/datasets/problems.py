@@ -25,7 +25,7 @@ class TableProblems:
         self.name, self.key = name if key is None else key, key
         self.notes: list[str] = []
         self.dropped: list[str] = []
-        self._errors: list[DataError] = []
+        self.errors: list[DataError] = []
 
     def option(self, role: str) -> str:
         """Name the place where a role is set."""
@@ -35,22 +35,14 @@ class TableProblems:
         """Write a role with its value, ready to be pasted: an override, or an argument."""
         return to_override(self.option(role), value) if self.key is not None else f"{role}={value!r}"
 
-    def note(self, text: str) -> None:
-        """Record a decision for the user to see."""
-        self.notes.append(text)
-
     def error(self, finding: str, rule: str, remedy: str, solution: Mapping[str, Any] | None = None) -> DataError:
         """Make an error in four parts; ``solution`` maps roles to the values that would solve the problem."""
         overrides = {self.option(role): value for role, value in (solution or {}).items() if self.key is not None}
         return DataError(f"data set {self.name!r} {finding}; {rule}. {remedy}", overrides=overrides)
 
-    def add_error(self, error: DataError) -> None:
-        """Collect an error that was raised."""
-        self._errors.append(error)
-
     def add(self, finding: str, rule: str, remedy: str, solution: Mapping[str, Any] | None = None) -> None:
         """Collect a problem; see :meth:`error`."""
-        self._errors.append(self.error(finding, rule, remedy, solution))
+        self.errors.append(self.error(finding, rule, remedy, solution))
 
     def add_for_column(
         self, name: str, finding: str, rule: str, remedy: str, solution: Mapping[str, Any] | None = None
@@ -61,8 +53,8 @@ class TableProblems:
 
     def raise_all(self) -> None:
         """Raise one error with all collected problems, if there are any."""
-        if self._errors:
-            raise combined(self._errors)
+        if self.errors:
+            raise combined(self.errors)
 
 
 def nearest_name(name: str, valid: Iterable[str]) -> str | None:

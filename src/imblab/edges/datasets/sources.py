@@ -69,7 +69,7 @@ PARENTS = {
 TEMPLATE_KEYS = ("table", "sql", "openml", "keel", "zenodo")
 
 
-def load_dataset(spec: Spec, key: str) -> Dataset:
+def read_dataset(spec: Spec, key: str) -> Dataset:
     """Load the data set with a key under ``dataset.``; see :data:`COMMON_KEYS` and :data:`KIND_KEYS` for its keys.
 
     Raises ConfigError or DataError.
@@ -77,7 +77,7 @@ def load_dataset(spec: Spec, key: str) -> Dataset:
     Examples
     --------
     >>> spec = {"kind": "bundled", "target": "target", "positive": "positive"}
-    >>> load_dataset(spec, "ecoli3").y.sum().item()
+    >>> read_dataset(spec, "ecoli3").y.sum().item()
     35
     """
     kind = str(spec.get("kind", "table"))
