@@ -200,11 +200,11 @@ def words_of(html):
 
 
 def test_the_report_begins_with_it_and_holds_no_verdict_and_no_advice(half):
-    source = reporting.source_of(half.home, half.study)
+    source = reporting.report_data(half.home, half.study)
     first = report.build_sections(source)[0]
     assert first.lead[0] == LEAD
     assert (first.advice, first.more) == ((), ())
-    text = words_of(report.render(source)[report.FILE])
+    text = words_of(report.render(source)[report.PAGE_FILE])
     assert not WORDS.search(text)
     assert "demo: 14 of 24 evaluations" in text
     assert "What to do" not in text
@@ -213,7 +213,7 @@ def test_the_report_begins_with_it_and_holds_no_verdict_and_no_advice(half):
 
 def test_the_index_says_it_and_no_verdict(half):
     (half.home / reporting.WORDS).write_text("ours")
-    entry = reporting.index(Path("experiments")).partition("## demo")[2]
+    entry = reporting.build_index(Path("experiments")).partition("## demo")[2]
     assert f"**{LEAD}" in entry
     assert not WORDS.search(entry)
 

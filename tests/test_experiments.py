@@ -20,11 +20,13 @@ def committed():
 
 @pytest.mark.parametrize("home", committed(), ids=lambda home: home.name)
 def test_a_committed_report_is_a_function_of_its_files(home):
-    files = report.render(reporting.source_of(home, config.load_request(home / ledger.QUESTION).study))
-    assert (home / report.FILE).read_text(encoding="utf-8") == files[report.FILE]
-    assert sum(p.stat().st_size for p in (home / report.FILE, home / "evidence.parquet")) < 10_000_000
-    assert (home / report.FILE).stat().st_size < 5_000_000
+    files = report.render(reporting.report_data(home, config.load_request(home / ledger.QUESTION).study))
+    assert (home / report.PAGE_FILE).read_text(encoding="utf-8") == files[report.PAGE_FILE]
+    assert sum(p.stat().st_size for p in (home / report.PAGE_FILE, home / "evidence.parquet")) < 10_000_000
+    assert (home / report.PAGE_FILE).stat().st_size < 5_000_000
 
 
 def test_the_index_is_made_from_the_committed_studies():
-    assert (ROOT / "experiments" / reporting.WORDS).read_text(encoding="utf-8") == reporting.index(ROOT / "experiments")
+    assert (ROOT / "experiments" / reporting.WORDS).read_text(encoding="utf-8") == reporting.build_index(
+        ROOT / "experiments"
+    )

@@ -54,7 +54,7 @@ def test_the_plan_says_it(capsys):
 
 def test_the_report_says_it_first_and_under_every_table_of_scores():
     home = Path("experiments/weighted")
-    source = reporting.source_of(home, config.load_request(home / ledger.QUESTION).study)
+    source = reporting.report_data(home, config.load_request(home / ledger.QUESTION).study)
     sections = {section.name: section for section in report.build_sections(source)}
     assert sections["verdict"].lead[0].startswith("Learner 'logistic' weighs or resamples")
     assert next(block.note for block in sections["results"].blocks).startswith(SAID)

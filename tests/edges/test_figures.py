@@ -22,7 +22,7 @@ def every():
     curve = figures.Curve(HOSTILE, x, x**2, x**2 - 0.1, x**2 + 0.1, has_dots=True, note=HOSTILE)
     extras = figures.Marks(((0.2, HOSTILE), (0.25, "1:1")), ((0.5, HOSTILE),), diagonal=True, threshold=0.5)
     yield figures.draw_curves("a", HOSTILE, HOSTILE, axes, [curve], NAMES, extras)
-    row = figures.Row(HOSTILE, "smote", 0.1, -0.1, 0.3, (0.1, 0.2), 0.25)
+    row = figures.DotRow(HOSTILE, "smote", 0.1, -0.1, 0.3, (0.1, 0.2), 0.25)
     yield figures.draw_rows("b", HOSTILE, HOSTILE, [row], NAMES, HOSTILE, 0.0, 0.01)
     values = np.array([[0.1, np.nan], [0.3, 0.2]])
     yield figures.draw_heat_map("c", HOSTILE, HOSTILE, values, [HOSTILE, "2"], ["3", HOSTILE], (HOSTILE, "k"), (1, 0))

@@ -51,8 +51,8 @@ def small(tmp_path_factory):
     running.run(study, folder=base / "small", store_path=base / "p.sqlite")
     home = base / "small"
     study = config.load_request(home / ledger.QUESTION).study
-    files = report.render(reporting.source_of(home, study))
-    return SimpleNamespace(home=home, study=study, files=files, html=files[report.FILE], store=base / "p.sqlite")
+    files = report.render(reporting.report_data(home, study))
+    return SimpleNamespace(home=home, study=study, files=files, html=files[report.PAGE_FILE], store=base / "p.sqlite")
 
 
 class Page(HTMLParser):
@@ -88,7 +88,7 @@ class Page(HTMLParser):
 def numbers(small):
     """Numbers by table, row and column: at full precision from the tables beside the page."""
     found = {}
-    for section in report.build_sections(reporting.source_of(small.home, small.study)):
+    for section in report.build_sections(reporting.report_data(small.home, small.study)):
         for table in (b for b in section.blocks if isinstance(b, elements.Table)):
             columns, *rows = csv.reader(io.StringIO(small.files[f"tables/{table.name}.csv"]))
             assert columns == [name for name, _ in table.header]
@@ -546,15 +546,15 @@ def test_the_same_files_give_the_same_bytes_anywhere(small, tmp_path):
     copied.mkdir()
     for name in reporting.READ:
         shutil.copy(small.home / name, copied / name)
-    report.write(copied, report.render(reporting.source_of(copied, small.study)))
+    report.write_files(copied, report.render(reporting.report_data(copied, small.study)))
     again = {str(p.relative_to(copied)): p.read_bytes() for p in copied.rglob("*") if p.is_file()}
     assert {k: v.decode() for k, v in again.items() if k not in reporting.READ} == small.files
 
 
 def test_figures_and_tables_of_an_earlier_report_go(small, tmp_path):
-    report.write(tmp_path, {"report.html": "x", "tables/old.csv": "x"})
+    report.write_files(tmp_path, {"report.html": "x", "tables/old.csv": "x"})
     (tmp_path / "tables" / "mine.txt").write_text("x")
-    report.write(tmp_path, small.files)
+    report.write_files(tmp_path, small.files)
     assert not (tmp_path / "tables" / "old.csv").exists()
     assert (tmp_path / "tables" / "mine.txt").exists()
 
@@ -562,8 +562,8 @@ def test_figures_and_tables_of_an_earlier_report_go(small, tmp_path):
 def test_without_evidence_it_says_so(small, tmp_path):
     for name in (ledger.QUESTION, ledger.ROWS):
         shutil.copy(small.home / name, tmp_path / name)
-    files = report.render(reporting.source_of(tmp_path, small.study))
-    assert files[report.FILE].count("This needs evidence.parquet, which is missing") == 4
+    files = report.render(reporting.report_data(tmp_path, small.study))
+    assert files[report.PAGE_FILE].count("This needs evidence.parquet, which is missing") == 4
     assert not [name for name in files if name.startswith(("figures/pr-", "figures/roc-", "figures/threshold-"))]
     assert "figures/response-ratio-yeast4-logistic.svg" in files
 
@@ -571,7 +571,7 @@ def test_without_evidence_it_says_so(small, tmp_path):
 def test_no_row_is_refused(small, tmp_path):
     shutil.copy(small.home / ledger.QUESTION, tmp_path / ledger.QUESTION)
     with pytest.raises(reporting.StudyError, match=r"study 'small' has 0 of 60 evaluations in .*; a report needs one"):
-        reporting.source_of(tmp_path, small.study)
+        reporting.report_data(tmp_path, small.study)
 
 
 def test_what_did_not_apply_is_named(small):
@@ -636,8 +636,8 @@ def hostile(source):
 
 
 def test_hostile_names_stay_words(small):
-    files = report.render(hostile(reporting.source_of(small.home, small.study)))
-    page = Page(files[report.FILE])
+    files = report.render(hostile(reporting.report_data(small.home, small.study)))
+    page = Page(files[report.PAGE_FILE])
     assert page.tags["script"] == 1
     assert page.tags["img"] == 0
     assert not [name for name, _ in page.attributes if name.startswith("on")]
@@ -673,7 +673,7 @@ def test_why_an_arm_was_not_corrected_is_named(strategy, learner, why):
 
 
 def test_what_the_prior_correction_cannot_undo_is_said_and_left_blank(small):
-    source = reporting.source_of(small.home, small.study)
+    source = reporting.report_data(small.home, small.study)
     weighted = {"smote_threshold": replace(small.study.strategies[3], sampler=None, prior_correction=None, weight=9.0)}
     study = replace(small.study, strategies=tuple(weighted.get(s.name, s) for s in small.study.strategies))
     gone = (source.evidence.kind == "prior") & (source.evidence.strategy == "smote")
@@ -691,7 +691,7 @@ def test_what_the_prior_correction_cannot_undo_is_said_and_left_blank(small):
 
 
 def test_verdicts_are_shown_at_a_glance_and_what_is_settled_comes_first(small):
-    source = reporting.source_of(small.home, small.study)
+    source = reporting.report_data(small.home, small.study)
     contrasts = source.result.contrasts.copy()
     settled = (contrasts.dataset == "yeast4") & (contrasts.a == "threshold")
     contrasts.loc[settled, "verdict"] = "better"
@@ -711,7 +711,7 @@ def test_verdicts_are_shown_at_a_glance_and_what_is_settled_comes_first(small):
 
 
 def test_what_it_takes_to_make_it_again(small):
-    source = reporting.source_of(small.home, small.study)
+    source = reporting.report_data(small.home, small.study)
 
     def shown(**facts):
         files = report.render(replace(source, facts={**source.facts, **facts}))
@@ -737,11 +737,11 @@ def crafted(folder, study, rows):
     """The report of a ledger written by hand."""
     folder.mkdir()
     (folder / ledger.ROWS).write_text("".join(f"{row.to_json()}\n" for row in rows), encoding="utf-8")
-    return report.render(reporting.source_of(folder, study))
+    return report.render(reporting.report_data(folder, study))
 
 
 def section(files, name):
-    return files[report.FILE].partition(f'<section id="{name}"')[2].partition("</section>")[0]
+    return files[report.PAGE_FILE].partition(f'<section id="{name}"')[2].partition("</section>")[0]
 
 
 def test_ranks_over_eight_tables_are_drawn_and_tested(small, tmp_path):
@@ -818,7 +818,7 @@ def timed(tmp_path_factory):
     )
     running.run(study, folder=base / "timed", store_path=base / "p.sqlite")
     kept = config.load_request(base / "timed" / ledger.QUESTION).study
-    return report.render(reporting.source_of(base / "timed", kept))
+    return report.render(reporting.report_data(base / "timed", kept))
 
 
 def test_folds_that_follow_the_time_are_described_only(timed):
@@ -828,14 +828,14 @@ def test_folds_that_follow_the_time_are_described_only(timed):
     assert "Folds followed time" in section(timed, "methods")
     assert "Differences on days, where folds follow time, are reported without a test" in section(timed, "methods")
     assert "have no interval here" in section(timed, "results")
-    assert "On days with logistic: does resampling help" in timed[report.FILE]
+    assert "On days with logistic: does resampling help" in timed[report.PAGE_FILE]
     header, *lines = csv.reader(io.StringIO(timed["tables/differences-days-logistic.csv"]))
     assert lines
     assert all(line[header.index("p")] == "" for line in lines)
     assert not [
         w
         for w in ("stratified and shuffled", "80 % power", "resampled t-test", "Intervals that include 0")
-        if w in timed[report.FILE]
+        if w in timed[report.PAGE_FILE]
     ]
 
 
@@ -875,7 +875,7 @@ def test_figures_of_one_family_stand_side_by_side(small, timed):
 
 @pytest.mark.slow
 def test_sixty_families_of_fifteen_strategies_stay_small(small):
-    source = reporting.source_of(small.home, small.study)
+    source = reporting.report_data(small.home, small.study)
     arms = [s for s in source.strategies if s != "adasyn"]
     sets, learners, names = (
         [f"table_{i}" for i in range(15)],
@@ -920,7 +920,7 @@ def test_sixty_families_of_fifteen_strategies_stay_small(small):
         evidence=evidences.merge_frames(evidences.empty_frame(), grown(source.evidence, arm)),
     )
     files = report.render(big)
-    page = files[report.FILE]
+    page = files[report.PAGE_FILE]
     assert len([name for name in files if name.endswith(".svg")]) > 400
     assert "figures are in the folder figures/ next to this page" in page
     for vital in ("differences", "curves", "thresholds", "response"):
@@ -940,7 +940,7 @@ def test_index_lists_the_studies_somebody_stands_by(small, tmp_path):
         for file in reporting.READ:
             shutil.copy(small.home / file, tmp_path / name / file)
     (tmp_path / "second" / "README.md").write_text("words")
-    text = reporting.index(tmp_path)
+    text = reporting.build_index(tmp_path)
     assert "## second" in text
     assert "## first" not in text
     assert "smote_threshold compared with threshold, its counterpart without resampling, is" in text

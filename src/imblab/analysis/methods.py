@@ -56,8 +56,13 @@ def describe_question(study: Study) -> str:
 
 def describe_methods(study: Study, judged: bool = True) -> list[str]:
     """Return paragraphs on design, strategies, tuning and scoring; and on the tests, where contrasts were judged."""
-    paragraphs = [_design(study), _strategies(study), _tuning(study), _scoring(study)]
-    return [*paragraphs, _statistics(study)] if judged else paragraphs
+    paragraphs = [
+        _describe_design(study),
+        _describe_strategies(study),
+        _describe_tuning(study),
+        _describe_scoring(study),
+    ]
+    return [*paragraphs, _describe_tests(study)] if judged else paragraphs
 
 
 def describe_strategy(strategy: Strategy) -> str:
@@ -70,16 +75,16 @@ def describe_strategy(strategy: Strategy) -> str:
     >>> describe_strategy(Strategy("threshold", threshold="tuned"))
     'no resampling, tuned threshold'
     """
-    parts = [_sampler(strategy)]
+    parts = [_describe_sampler(strategy)]
     if "weight" in strategy.knobs:
         parts.append(f"weight of a positive row {_format_setting(strategy.knobs['weight'])}")
-    parts.append(_threshold(strategy))
+    parts.append(_describe_threshold(strategy))
     if strategy.calibration != "none":
         parts.append(f"{strategy.calibration} calibration")
     return ", ".join(parts)
 
 
-def _design(study: Study) -> str:
+def _describe_design(study: Study) -> str:
     protocol = study.protocol
     timed, grouped = _data_sets_with(study, "time"), _data_sets_with(study, "groups")
     inner = (
@@ -104,7 +109,7 @@ def _design(study: Study) -> str:
     return text
 
 
-def _strategies(study: Study) -> str:
+def _describe_strategies(study: Study) -> str:
     strategies = "; ".join(f"{s.name}: {describe_strategy(s)}" for s in study.strategies)
     return (
         f"The strategies were {strategies}. A ratio is the number of minority rows over that of majority rows after "
@@ -122,7 +127,7 @@ def _rare_levels(study: Study) -> str:
     return f" In each fit part, levels with fewer real rows than a limit were made one level ({join_words(limits)})."
 
 
-def _tuning(study: Study) -> str:
+def _describe_tuning(study: Study) -> str:
     tuning, protocol = study.tuning, study.protocol
     is_counted = any(m.name == study.primary and m.needs == "label" for m in study.measures)
     text = ""
@@ -140,13 +145,13 @@ def _tuning(study: Study) -> str:
     if any(s.threshold == "tuned" for s in study.strategies):
         measure = named(study.primary if is_counted else protocol.threshold_measure)
         text += (
-            f"A tuned threshold is the one of {_thresholds(study)} that maximised {measure} over the summed inner "
-            "counts, ties going to the value nearest 0.5. "
+            f"A tuned threshold is the one of {_describe_threshold_grid(study)} that maximised {measure} over the "
+            "summed inner counts, ties going to the value nearest 0.5. "
         )
     return f"{text}The chosen candidate was refitted on the full outer training part and scored once on the test part."
 
 
-def _thresholds(study: Study) -> str:
+def _describe_threshold_grid(study: Study) -> str:
     values = study.protocol.thresholds
     if isinstance(values, str):
         return "the distinct inner scores"
@@ -155,7 +160,7 @@ def _thresholds(study: Study) -> str:
     return f"the {len(values)} values from {values[0]:g} to {values[-1]:g}"
 
 
-def _scoring(study: Study) -> str:
+def _describe_scoring(study: Study) -> str:
     others = [named(m.name) for m in study.measures if m.name != study.primary]
     secondary = f"; {join_words(others)} {'were' if len(others) > 1 else 'was'} reported in addition" if others else ""
     return (
@@ -164,7 +169,7 @@ def _scoring(study: Study) -> str:
     )
 
 
-def _statistics(study: Study) -> str:
+def _describe_tests(study: Study) -> str:
     claims = study.claims
     rope = claims.rope.get(study.primary)
     timed = _data_sets_with(study, "time")
@@ -191,7 +196,7 @@ def _data_sets_with(study: Study, role: str) -> list[str]:
     return [name for name, spec in study.datasets.items() if spec.get(role)]
 
 
-def _sampler(strategy: Strategy) -> str:
+def _describe_sampler(strategy: Strategy) -> str:
     if strategy.sampler is None:
         return "no resampling"
     name = str(strategy.sampler["_target_"]).rpartition(".")[2]
@@ -203,10 +208,10 @@ def _sampler(strategy: Strategy) -> str:
     return f"{name} ({', '.join(knobs)})" if knobs else name
 
 
-def _threshold(strategy: Strategy) -> str:
+def _describe_threshold(strategy: Strategy) -> str:
     rule = strategy.threshold
     if "threshold" in strategy.space:
-        return f"threshold {_values(strategy.space['threshold'])}"
+        return f"threshold {_describe_axis(strategy.space['threshold'])}"
     if isinstance(rule, Mapping):
         return f"threshold by {', '.join(f'{key} {value}' for key, value in rule.items())}"
     return "tuned threshold" if rule == "tuned" else f"threshold {rule:g}"
@@ -214,11 +219,11 @@ def _threshold(strategy: Strategy) -> str:
 
 def _format_setting(setting: Axis | Threshold) -> str:
     if isinstance(setting, Choice | Interval):
-        return _values(setting)
+        return _describe_axis(setting)
     return f"{setting:g}" if isinstance(setting, (int, float)) else str(setting)
 
 
-def _values(axis: Axis) -> str:
+def _describe_axis(axis: Axis) -> str:
     if isinstance(axis, Choice):
         return "of " + ", ".join(f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in axis.values)
     return f"between {axis.low:g} and {axis.high:g}{' on a log scale' if axis.log else ''}"

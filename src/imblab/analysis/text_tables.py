@@ -42,7 +42,7 @@ def choice_table(rows: pd.DataFrame) -> TextTable:
     return header, [
         [
             *(row.strategy, str(row.candidates), str(row.fits), format_duration(row.seconds)),
-            *(f"{row.ok}/{row.folds}", _threshold(row), row.knobs or "-"),
+            *(f"{row.ok}/{row.folds}", _threshold_range(row), row.knobs or "-"),
         ]
         for _, row in rows.iterrows()
     ]
@@ -162,7 +162,7 @@ def _gain(row: pd.Series[Any], baseline: str) -> str:
     return f"{format_difference(mean)}{interval}"
 
 
-def _threshold(row: pd.Series[Any]) -> str:
+def _threshold_range(row: pd.Series[Any]) -> str:
     """The threshold used: one, or the median and the range over folds."""
     low, middle, high = (row[f"threshold_{end}"] for end in ("low", "median", "high"))
     if math.isnan(middle):

@@ -29,8 +29,8 @@ RESAMPLING_ADVICE = {
     "identical": "Use {b} and drop {a}: {b} is simpler, and the scores are the same in every fold.",
     "inconclusive": "Prefer {b} to {a}: it is simpler, and no gain of {a} was demonstrated.",
     "untested": "Nothing could be tested: {reason}. Until this is fixed, prefer {b}, which is simpler.",
-    "descriptive": "Prefer {b}, which is simpler, unless {a} did better in every period: there is no test, because the "
-    "folds follow time.",
+    "descriptive": "Prefer {b}, which is simpler, unless {a} did better in every period: a test is not possible, "
+    "because the folds follow time.",
     "exploratory": "This is a hint only: declare {a} − {b} in a new study, before its first evaluation.",
 }
 #: Advice by the verdict of a contrast whose strategies differ in more than the sampler.
@@ -42,7 +42,8 @@ GENERAL_ADVICE = {
     "identical": "Keep {b}: the scores of {a} are the same in every fold.",
     "inconclusive": "Keep {b}: no gain of {a} was demonstrated.",
     "untested": "Nothing could be tested: {reason}. Until this is fixed, keep {b} rather than {a}.",
-    "descriptive": "Keep {b} unless {a} did better in every period: there is no test, because the folds follow time.",
+    "descriptive": "Keep {b} unless {a} did better in every period: a test is not possible, because the folds follow "
+    "time.",
 }
 #: Advice for a new table, by verdicts over parent data sets.
 _NEW_TABLE_ADVICE = {
@@ -60,7 +61,7 @@ _UNLIMITED_FOLDS = 10**6
 
 
 def describe_contrasts(contrasts: pd.DataFrame, study: Study) -> list[str]:
-    """Return one sentence per data set and learner, or one that says that there is no contrast.
+    """Return one sentence per data set and learner, or one that says that the study has none.
 
     ``contrasts`` are those of :func:`imblab.analysis.compare.contrasts`.
     """
@@ -76,7 +77,7 @@ def describe_across(across: Across, study: Study) -> str:
     n_parents = int(rows.sources.max()) if len(rows) else len(across.sources)
     lead = f"across {count_noun(n_parents, 'parent data set')}, {across.learner}: "
     if rows.empty:
-        return f"{lead}there is no contrast to judge."
+        return f"{lead}the study has no contrast."
     if (rows.verdict == "untested").all():
         return f"{lead}{too_few(n_parents)}."
     clauses = []
@@ -221,7 +222,7 @@ def _advise_for_new_tables(contrasts: pd.DataFrame, across: Sequence[Across]) ->
 
 
 def _outcomes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """The verdicts on one contrast with where they hold; ``untested`` where there was no test."""
+    """The verdicts on one contrast with where they hold; ``untested`` without a test."""
     untested = (rows.verdict == "inconclusive") & rows.p.isna()
     verdicts = rows.verdict.mask(untested, "untested")
     settled = [v for v in SETTLED if (verdicts == v).any()]

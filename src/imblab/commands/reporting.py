@@ -1,4 +1,4 @@
-"""The report of a study: its folder read, judged and laid out. A function of three files, and of nothing else."""
+"""``imblab report``: the report of a study, made from three files of its folder, and the index of studies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from imblab.edges import config, evidence, files, ledger, report, terminal
 from imblab.errors import ImblabError, StudyError
 from imblab.result import Completeness, StudyResult
 from imblab.study import Study
-from imblab.text import join_words
+from imblab.text import count_noun, join_words
 
 READ = (ledger.QUESTION, ledger.ROWS, evidence.FILE)
-#: What somebody who stands by a study writes into its folder: the index lists the studies that have one.
+#: A summary of a study, written by its authors: the index lists the studies that have one.
 WORDS = "README.md"
 _INDEX = """# Studies
 
@@ -29,30 +29,15 @@ renders its report, `imblab report --index` writes this page.
 """
 
 
-def source_of(
+def report_data(
     home: Path, study: Study, result: StudyResult | None = None, exploratory: str | None = None
 ) -> report.ReportData:
-    """What the report of a folder is made from.
-
-    Parameters
-    ----------
-    home : Path
-        Holds ``study.yaml``, ``ledger.jsonl`` and, where it was gathered, ``evidence.parquet``.
-    study : Study
-        As ``study.yaml`` has it.
-    result : StudyResult, optional
-        Of all its evaluations, where it is built already.
-    exploratory : str, optional
-        Why nothing here may have a verdict.
-
-    Returns
-    -------
-    ReportData
+    """Read the folder of a study for its report; ``result`` is that of all its evaluations, where it is built already.
 
     Raises
     ------
     StudyError
-        If there is no row.
+        If there is not one evaluation.
     """
     result = result or result_of(study, ledger.read_rows(home))
     if not result.evaluations:
@@ -67,61 +52,33 @@ def source_of(
         facts={} if evidence_frame is None else derived_files.read_facts(home),
         hashes={n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
         exploratory=exploratory,
-        command=f"imblab run {_place(home)}/{ledger.QUESTION}",
+        command=f"imblab run {_relative_folder(home)}/{ledger.QUESTION}",
     )
 
 
-def write(home: Path, study: Study, exploratory: str | None = None) -> Path:
-    """Write the report of a folder, its figures and its tables.
-
-    Parameters
-    ----------
-    home : Path
-    study : Study
-    exploratory : str, optional
-
-    Returns
-    -------
-    Path
-        Of the page.
-    """
-    report.write(home, report.render(source_of(home, study, exploratory=exploratory)))
-    return home / report.FILE
+def write_report(home: Path, study: Study, exploratory: str | None = None) -> Path:
+    """Write the report of a folder with its figures and tables; return the path of the page."""
+    report.write_files(home, report.render(report_data(home, study, exploratory=exploratory)))
+    return home / report.PAGE_FILE
 
 
-def outdate(home: Path, whole: Completeness) -> None:
-    """Let the page of a study that is added to say so, until it is made again.
-
-    Parameters
-    ----------
-    home : Path
-    whole : Completeness
-        Of what is asked for now.
-    """
+def mark_report_outdated(home: Path, completeness: Completeness) -> None:
+    """Say on the page of a study that evaluations are being added, until the report is written again."""
     report.mark_outdated(
         home,
-        f"Outdated: evaluations are being added to this study, and {whole.counted} were there when that began. No "
-        f"verdict below holds before the design is complete. Make this page again: imblab report {home.name}.",
+        f"Outdated: evaluations are being added to this study, and {completeness.counted} were there when that began. "
+        f"The verdicts below do not hold before the design is complete. Write this page again: imblab report "
+        f"{home.name}.",
     )
 
 
-def index(experiments: Path, args: Sequence[str] = ()) -> str:
-    """The page that lists the studies somebody stands by: question, verdict, tables.
+def build_index(experiments: Path, args: Sequence[str] = ()) -> str:
+    """Return the index of the studies that have a ``README.md``, in Markdown: question, verdict, data sets.
 
-    Parameters
-    ----------
-    experiments : Path
-        Studies with a ``README.md`` are listed, by name.
-    args : sequence of str, default=()
-        ``allow=[...]`` for classes of the user's own.
-
-    Returns
-    -------
-    str
-        Markdown.
+    ``args`` may hold ``allow=[...]`` for classes of the user's own.
     """
     homes = [p.parent for p in sorted(experiments.glob(f"*/{ledger.QUESTION}")) if (p.parent / WORDS).exists()]
-    return "\n".join([_INDEX, *(_entry(home, args) for home in homes)])
+    return "\n".join([_INDEX, *(_index_entry(home, args) for home in homes)])
 
 
 def command_report(name: str | None, args: Sequence[str], as_json: bool, listed: bool, experiments: Path) -> int:
@@ -133,36 +90,37 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         )
     if name is None:
         path = experiments / WORDS
-        files.replace(experiments.resolve(), WORDS, index(experiments, args).encode())
+        files.replace(experiments.resolve(), WORDS, build_index(experiments, args).encode())
     else:
         home = ledger.find(name, experiments)
-        path = write(home, config.load_request(home / ledger.QUESTION, args, loads_data=False).study)
+        path = write_report(home, config.load_request(home / ledger.QUESTION, args, loads_data=False).study)
     terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.print_paragraph(f"Written: {path}")
     return 0
 
 
-def _entry(home: Path, args: Sequence[str]) -> str:
-    """What the index says of a study; of one that cannot be read, why: the others are listed all the same."""
+def _index_entry(home: Path, args: Sequence[str]) -> str:
+    """The entry of a study; for one that cannot be read, the reason."""
     try:
-        return _told(home, args)
+        return _describe_study(home, args)
     except ImblabError as error:
         derived_files.say(str(error))
         return f"## {home.name}\n\nThis study cannot be read: {' '.join(str(error).split())}\n"
 
 
-def _told(home: Path, args: Sequence[str]) -> str:
+def _describe_study(home: Path, args: Sequence[str]) -> str:
     study = config.load_request(home / ledger.QUESTION, args, loads_data=False).study
-    source = source_of(home, study)
-    verdict = report.build_sections(source)[0]
+    data = report_data(home, study)
+    verdict = " ".join(report.verdict_section(data).lead)
     folder = home.name
-    names = join_words(f"[{n}]({quote(folder)}/{n})" for n in (WORDS, report.FILE, ledger.QUESTION, ledger.ROWS))
-    said = " ".join(verdict.lead)
-    tables = f"Data sets: {join_words(source.datasets)}. Learners: {join_words(source.learners)}."
-    question = methods.describe_question(source.study)
-    return f"## {folder}\n\n{question}\n\n**{said}**\n\n{tables} {len(source.evaluations)} evaluations; {names}.\n"
+    names = (WORDS, report.PAGE_FILE, ledger.QUESTION, ledger.ROWS)
+    links = join_words(f"[{name}]({quote(folder)}/{name})" for name in names)
+    facts = f"Data sets: {join_words(data.datasets)}. Learners: {join_words(data.learners)}."
+    n_evaluations = count_noun(len(data.evaluations), "evaluation")
+    question = methods.describe_question(data.study)
+    return f"## {folder}\n\n{question}\n\n**{verdict}**\n\n{facts} {n_evaluations}; {links}.\n"
 
 
-def _place(home: Path) -> str:
+def _relative_folder(home: Path) -> str:
     """The folder of a study, or of one of its rescorings, as it is named below the current directory."""
     depth = 3 if home.parent.name == ledger.RESCORED else 1
     return "/".join(("experiments", *home.parts[-depth:]))

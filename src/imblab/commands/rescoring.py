@@ -105,7 +105,7 @@ def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path],
     moved = rescored.moves(before, found.table, study.primary)
     added = rescored.added(before, found.table, [m.name for m in study.measures])
     seconds = time.perf_counter() - begin
-    page = reporting.write(found.folder, study, "asked after the rows were seen") if len(found.table) else None
+    page = reporting.write_report(found.folder, study, "asked after the rows were seen") if len(found.table) else None
     whole = results.design_completeness(study, ledger.read_rows(found.folder))
     facts = {
         **{"completeness": whole.to_mapping(), "lead": list(whole.sentences())},

@@ -248,7 +248,7 @@ def _carry_out(
             retried = f" {again} failed evaluations are tried again." if again else ""
             say(f"{len(layout.cells) - len(todo)} of {len(layout.cells)} evaluations are there; continuing.{retried}")
         if todo and book.rows:
-            reporting.outdate(home, completeness_of(layout.study, list(layout.datasets), book.rows))
+            reporting.mark_report_outdated(home, completeness_of(layout.study, list(layout.datasets), book.rows))
             if picture is not None:
                 picture.resumed()
         bars = terminal.progress(len(todo), engine.n_jobs) if say and todo else nullcontext()
@@ -339,7 +339,7 @@ def _reported(request: config.Request, home: Path, kept: Study) -> list[str]:
     """Write the report of what the folder holds, which may be more than was asked for now."""
     if not request.runner.get("report", True):
         return []
-    return [f"Open the report: {reporting.write(home, kept)}"]
+    return [f"Open the report: {reporting.write_report(home, kept)}"]
 
 
 def _copied(request: config.Request, rows: Sequence[Evaluation]) -> list[str]:

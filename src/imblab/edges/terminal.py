@@ -31,9 +31,9 @@ from imblab.text import count_noun, format_difference, format_duration, format_s
 MIN_WIDTH, MAX_WIDTH = 80, 120
 #: Longer names are folded in tables.
 MAX_NAME_WIDTH = 28
-#: Lines that a run prints where there is no terminal.
+#: Lines that a run prints without a terminal.
 MAX_LOG_LINES = 20
-Row = Sequence[str]
+TextRow = Sequence[str]
 
 
 def show(text: str) -> None:
@@ -172,7 +172,7 @@ def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
     page, missing, name = Page(width), facts["missing"], f"{facts['study']}/rescored/{facts['label']}"
     for line in facts.get("lead", ()):
         page.add(line)
-    page.add(f"Exploratory: study {facts['study']!r} is scored again after its results were seen; there is no verdict.")
+    page.add(f"Exploratory: study {facts['study']!r} is scored again after its results were seen, without a verdict.")
     for line in facts["changed"]:
         page.add(line, "- ", "  ")
     n_cells = facts["answered"] + len(missing)
@@ -206,7 +206,7 @@ def _add_rescored_family(page: Page, facts: Mapping[str, Any], dataset: str, lea
 
 @contextmanager
 def progress(total: int, n_jobs: int, console: Console | None = None) -> Iterator[_ProgressBar | _ProgressLog]:
-    """Report on standard error while ``total`` cells are evaluated: a bar, or a few lines where there is no terminal.
+    """Report on standard error while ``total`` cells are evaluated: a bar, or a few lines without a terminal.
 
     Of what is yielded, ``advance(name)`` counts one cell and ``note(text)`` prints a line.
     """
@@ -308,7 +308,7 @@ class Page:
         if lines:
             self.add("")
 
-    def add_table(self, header: Row, rows: Iterable[Row], fold: Sequence[str] = ()) -> None:
+    def add_table(self, header: TextRow, rows: Iterable[TextRow], fold: Sequence[str] = ()) -> None:
         """Add a table: the last column and long names are folded, a header that begins with > is set to the right."""
         rows = list(rows)
         if not rows:
@@ -330,7 +330,7 @@ class Page:
         return "\n".join(self._parts).rstrip()
 
 
-def _fit_intervals(header: Row, rows: Sequence[Row], width: int) -> tuple[Row, Sequence[Row]]:
+def _fit_intervals(header: TextRow, rows: Sequence[TextRow], width: int) -> tuple[TextRow, Sequence[TextRow]]:
     """A table as it is, or with every interval below its number where a line would be too long."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     if sum(widths) + 2 * (len(widths) - 1) <= width:
@@ -376,7 +376,7 @@ def _add_dataset(page: Page, dataset: Mapping[str, Any]) -> None:
     page.add_list("Note", dataset.get("warnings", ()))
 
 
-def _strategy_row(facts: Mapping[str, Any]) -> Row:
+def _strategy_row(facts: Mapping[str, Any]) -> TextRow:
     # A blank after a comma lets an axis wrap between its values.
     axes = format_cell(facts.get("axes")).replace(", ", ",").replace(",", ", ")
     return [*(format_cell(facts.get(name)) for name in ("name", "candidates", "weight", "threshold")), axes]
@@ -388,14 +388,14 @@ def _list_inapplicable(items: Sequence[Mapping[str, Any]]) -> list[str]:
     for facts in items:
         where = str(facts.get("dataset", "")), format_cell(facts.get("learners")), format_cell(facts.get("folds"))
         groups.setdefault((*where, str(facts["reason"])), []).append(facts)
-    return [
-        f"{', '.join([dataset, learners, *_values(group, 'strategy'), *_values(group, 'value')])}: {reason} "
-        f"(folds: {folds})"
-        for (dataset, learners, folds, reason), group in groups.items()
-    ]
+    lines = []
+    for (dataset, learners, folds, reason), group in groups.items():
+        values = [value for name in ("strategy", "value") for value in _distinct_values(group, name)]
+        lines.append(f"{', '.join([dataset, learners, *values])}: {reason} (folds: {folds})")
+    return lines
 
 
-def _values(group: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+def _distinct_values(group: Sequence[Mapping[str, Any]], name: str) -> list[str]:
     """The different values of a fact, the first three of many."""
     values = list(dict.fromkeys(format_cell(facts[name]) for facts in group if name in facts))
     return values if len(values) <= 4 else [*values[:3], f"{len(values) - 3} more"]
@@ -412,7 +412,7 @@ def format_cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _rescored_row(row: Mapping[str, Any]) -> Row:
+def _rescored_row(row: Mapping[str, Any]) -> TextRow:
     before, after = row["before"], row["after"]
     change = None if before is None or after is None else after - before
     scores = (format_score(before), format_score(after), format_difference(change))

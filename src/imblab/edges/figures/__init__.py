@@ -2,16 +2,16 @@
 
 from imblab.edges.figures.axes import Axes, Figure, Scale, scale_around
 from imblab.edges.figures.curve_plot import Curve, Marks, draw_curves, place_in_plot
-from imblab.edges.figures.row_plot import Row, draw_heat_map, draw_ranks, draw_rows
+from imblab.edges.figures.row_plot import DotRow, draw_heat_map, draw_ranks, draw_rows
 from imblab.edges.figures.svg import STYLE
 
 __all__ = [
     "STYLE",
     "Axes",
     "Curve",
+    "DotRow",
     "Figure",
     "Marks",
-    "Row",
     "Scale",
     "draw_curves",
     "draw_heat_map",

@@ -21,7 +21,7 @@ _CELL_HEIGHT, _HEAT_LEFT, _DARKEST = 26.0, 38.0, 0.42
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DotRow:
     """One row.
 
     Attributes
@@ -56,7 +56,7 @@ def draw_rows(
     name: str,
     title: str,
     description: str,
-    rows: Sequence[Row],
+    rows: Sequence[DotRow],
     all_strategies: Sequence[str],
     x_label: str,
     reference: float | None = None,
@@ -171,7 +171,7 @@ def _draw_row_name(name: str, y: float, room: float) -> list[str]:
     return [label(0.0, y - 1.5, first, room), label(0.0, y + 9.5, f"− {second}", room)]
 
 
-def _draw_row(row: Row, scale: Scale, y: float, hue: int) -> list[str]:
+def _draw_row(row: DotRow, scale: Scale, y: float, hue: int) -> list[str]:
     parts = []
     if row.strokes:
         # Thin strokes stay apart where round dots of many folds would cover one another.

@@ -17,9 +17,9 @@ from imblab.edges.report.scores import data_section, methods_section, scores_sec
 from imblab.edges.report.tuning import optimism_section, response_section, stability_section
 from imblab.edges.report.verdicts import differences_section, ranks_section, verdict_section
 
-__all__ = ["FILE", "ReportData", "build_sections", "mark_outdated", "render", "write"]
+__all__ = ["PAGE_FILE", "ReportData", "build_sections", "mark_outdated", "render", "verdict_section", "write_files"]
 
-FILE = "report.html"
+PAGE_FILE = "report.html"
 #: The parts of a report, in their order.
 SECTIONS = (
     *(verdict_section, data_section, methods_section, scores_section, differences_section, ranks_section),
@@ -45,17 +45,17 @@ def render(data: ReportData) -> dict[str, str]:
     bytes.
     """
     sections = build_sections(data)
-    return {FILE: render_page(data, sections), **dict(_other_files(data, sections))}
+    return {PAGE_FILE: render_page(data, sections), **dict(_other_files(data, sections))}
 
 
-def write(folder: Path, rendered: dict[str, str]) -> None:
+def write_files(folder: Path, rendered: dict[str, str]) -> None:
     """Write the files of a report; figures and tables of an earlier one are removed once the new page is written."""
     files.refuse_special_files(folder, (FIGURES, TABLES))
     for name in (FIGURES, TABLES):
         files.make_folder(folder, name)
         files.remove_stale_files(folder, name)
     # The page is replaced last: it names the other files.
-    names = sorted(rendered, key=lambda name: name == FILE)
+    names = sorted(rendered, key=lambda name: name == PAGE_FILE)
     files.replace_all(folder, {name: rendered[name].encode() for name in names})
     for name in (FIGURES, TABLES):
         for old in files.file_names(folder, name):
@@ -65,12 +65,12 @@ def write(folder: Path, rendered: dict[str, str]) -> None:
 
 def mark_outdated(folder: Path, sentence: str) -> None:
     """Put a sentence at the top of the page in a study's folder, if there is a page without one."""
-    if not files.exists(folder, FILE):
+    if not files.exists(folder, PAGE_FILE):
         return
-    page = files.read_bytes(folder, FILE)
+    page = files.read_bytes(folder, PAGE_FILE)
     if _NOTICE not in page and _START in page:
         notice = _NOTICE + escape(sentence).encode() + b"</p>"
-        files.replace(folder, FILE, page.replace(_START, _START + notice, 1))
+        files.replace(folder, PAGE_FILE, page.replace(_START, _START + notice, 1))
 
 
 def _other_files(data: ReportData, sections: Sequence[Section]) -> Iterator[tuple[str, str]]:

@@ -12,16 +12,16 @@ from imblab.analysis.methods import named
 from imblab.edges.figures import (
     Axes,
     Curve,
+    DotRow,
     Figure,
     Marks,
-    Row,
     Scale,
     draw_curves,
     draw_rows,
     place_in_plot,
     scale_around,
 )
-from imblab.edges.report.data import MISSING_EVIDENCE, Family, Place, ReportData, strategy_table
+from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,
     Gallery,
@@ -33,6 +33,7 @@ from imblab.edges.report.elements import (
     score_cell,
     text_cell,
 )
+from imblab.result import Family, Place
 from imblab.study import Learner, Strategy
 from imblab.text import format_range, join_words
 
@@ -171,7 +172,7 @@ def _correction_table(
 def _draw_correction(
     data: ReportData, family: Family, places: Sequence[Place], before: Statistics, after: Statistics
 ) -> Panel | None:
-    rows = [Row(p[2], p[2], after[p]["brier"], ring=before[p]["brier"]) for p in places if "brier" in before[p]]
+    rows = [DotRow(p[2], p[2], after[p]["brier"], ring=before[p]["brier"]) for p in places if "brier" in before[p]]
     if not rows:
         return None
     words = f"Brier score of {len(rows)} strategies on {' with '.join(family)} before and after prior correction."

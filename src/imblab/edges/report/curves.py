@@ -10,8 +10,9 @@ import numpy as np
 from imblab.analysis.methods import named
 from imblab.core import measures
 from imblab.edges.figures import Axes, Curve, Figure, Marks, Scale, draw_curves, place_in_plot
-from imblab.edges.report.data import MISSING_EVIDENCE, Family, ReportData, strategy_table
+from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
 from imblab.edges.report.elements import Gallery, Panel, Section, Table, columns, file_name, score_cell
+from imblab.result import Family
 from imblab.stats.curves import FoldCounts, MeanCurve, mean_over_thresholds, mean_precision_recall, mean_roc
 
 FoldsByStrategy = Mapping[str, Sequence[FoldCounts]]

@@ -13,15 +13,12 @@ from imblab.analysis import evidence
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.methods import named
 from imblab.core import estimator_specs
-from imblab.edges.report.elements import Cell, Line, Table, text_cell
-from imblab.result import Completeness, Evaluation, StudyResult
+from imblab.edges.report.elements import Line, Table, TableCell, text_cell
+from imblab.result import Completeness, Evaluation, Family, Place, StudyResult
 from imblab.stats.curves import FoldCounts
 from imblab.study import Study
 from imblab.text import join_words
 
-#: Data set, learner and strategy.
-Place = tuple[str, str, str]
-Family = tuple[str, str]
 #: The first column of a table whose rows are strategies.
 STRATEGY_COLUMN = ("strategy", "data set, learner, strategy")
 MISSING_EVIDENCE = (
@@ -32,7 +29,7 @@ MISSING_EVIDENCE = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvidenceIndex:
-    """What the evidence of a study holds, by data set, learner and strategy.
+    """The evidence of a study by data set, learner and strategy.
 
     Attributes
     ----------
@@ -62,12 +59,11 @@ class EvidenceIndex:
         coordinates = ("dataset", "learner", "strategy", "name")
         is_bin = frame.kind == "bin"
         for (kind, *place, name), values in _groups(frame[~is_bin & (frame.kind != "cut")], "kind", *coordinates):
-            statistics.setdefault((kind, _place(place)), {})[name] = float(values[:, 0].mean())
+            statistics.setdefault((kind, _as_place(place)), {})[name] = float(values[:, 0].mean())
         for (*place, name), values in _groups(frame[is_bin], *coordinates):
-            bins.setdefault(_place(place), {})[int(name)] = values.sum(axis=0)
-        return cls(
-            folds, statistics, {p: np.array([by_name[i] for i in sorted(by_name)]) for p, by_name in bins.items()}
-        )
+            bins.setdefault(_as_place(place), {})[int(name)] = values.sum(axis=0)
+        arrays = {place: np.array([by_name[i] for i in sorted(by_name)]) for place, by_name in bins.items()}
+        return cls(folds, statistics, arrays)
 
     def statistics_of(self, kind: str) -> dict[Place, Mapping[str, float]]:
         """Return the statistics of one kind by strategy."""
@@ -180,7 +176,7 @@ class ReportData:
         lists = (("d", self.datasets, dataset), ("l", self.learners, learner), ("s", self.strategies, strategy))
         return {letter: names.index(name) for letter, names, name in lists if name}
 
-    def line(self, place: Place, *cells: Cell, note: str = "") -> Line:
+    def line(self, place: Place, *cells: TableCell, note: str = "") -> Line:
         """Make a row of a table about one strategy."""
         key = "/".join((*place, note) if note else place)
         return Line(key, (text_cell(", ".join(place)), *cells), self.picks(*place))
@@ -208,7 +204,7 @@ def _census(rows: Sequence[Evaluation]) -> dict[str, tuple[int, int]]:
     return census
 
 
-def _place(names: Sequence[str]) -> Place:
+def _as_place(names: Sequence[str]) -> Place:
     dataset, learner, strategy = names
     return dataset, learner, strategy
 

@@ -28,7 +28,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """One cell of a table.
 
     Attributes
@@ -65,7 +65,7 @@ class Line:
     """
 
     key: str
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
     picks: Picks = field(default_factory=dict)
 
 
@@ -179,35 +179,35 @@ def columns(*names: str | tuple[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((c, c) if isinstance(c, str) else c for c in names)
 
 
-def score_cell(value: float | None) -> Cell:
+def score_cell(value: float | None) -> TableCell:
     """Make a cell of a number with three decimals."""
-    return Cell(_typeset(format_score(value)), math.nan if value is None else float(value))
+    return TableCell(_typeset(format_score(value)), math.nan if value is None else float(value))
 
 
-def difference_cell(value: float) -> Cell:
+def difference_cell(value: float) -> TableCell:
     """Make a cell of a difference with its sign."""
-    return Cell(_typeset(format_difference(value)), value)
+    return TableCell(_typeset(format_difference(value)), value)
 
 
-def interval_cell(low: float, high: float) -> Cell:
+def interval_cell(low: float, high: float) -> TableCell:
     """Make a cell of the two ends of an interval."""
     ends = [difference_cell(end).text for end in (low, high)]
-    return Cell(DASH if math.isnan(low) else " to ".join(ends), (low, high))
+    return TableCell(DASH if math.isnan(low) else " to ".join(ends), (low, high))
 
 
-def p_value_cell(value: float) -> Cell:
+def p_value_cell(value: float) -> TableCell:
     """Make a cell of a p-value, never rounded to zero."""
-    return Cell(_typeset(format_p_value(value)), value)
+    return TableCell(_typeset(format_p_value(value)), value)
 
 
-def count_cell(value: float) -> Cell:
+def count_cell(value: float) -> TableCell:
     """Make a cell of a count."""
-    return Cell(DASH if math.isnan(value) else f"{int(value):,}".replace(",", "\u202f"), float(value))
+    return TableCell(DASH if math.isnan(value) else f"{int(value):,}".replace(",", "\u202f"), float(value))
 
 
-def text_cell(text: object, tone: str = "") -> Cell:
+def text_cell(text: object, tone: str = "") -> TableCell:
     """Make a cell of words; a dash for none."""
-    return Cell(str(text) or DASH, None, tone)
+    return TableCell(str(text) or DASH, None, tone)
 
 
 def file_name(*parts: str) -> str:

@@ -88,12 +88,12 @@ def _without_figures(block: Table | Gallery) -> Table | Gallery:
 
 def _render(data: ReportData, sections: Sequence[Section]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    script, style = _read("report.js"), _read("report.css")
+    script, style = _read_template("report.js"), _read_template("report.css")
     for name, dark in (("@LIGHT@", False), ("@DARK@", True)):
         style = style.replace(name, css_variables(dark))
     rules = _picking_rules(len(data.strategies), len(data.datasets), len(data.learners))
     slots = colour_slots(data.strategies)
-    return environment.from_string(_read("report.html.j2")).render(
+    return environment.from_string(_read_template("report.html.j2")).render(
         name=data.study.name,
         title="verdicts" if data.completeness.is_complete else data.completeness.counted,
         question=describe_question(data.study),
@@ -143,5 +143,5 @@ def _legend_key(hue: int, dash: int) -> str:
     return element("svg", line, class_="f key", viewBox="0 0 24 8", aria_hidden="true")
 
 
-def _read(name: str) -> str:
+def _read_template(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ from imblab.text import count_noun, format_duration, join_words
 #: A ROC-AUC that suggests that a column contains the answer.
 _SUSPICIOUS_ROC_AUC = 0.9999
 #: A check, its outcome in words, whether it passed.
-Check = tuple[str, str, bool]
+LeakageCheck = tuple[str, str, bool]
 _RETRY = "Once its cause is fixed, a failed evaluation is repeated by a run of the study with runner.retry_failed=true."
 
 
@@ -147,7 +147,7 @@ def _digest(fingerprints: Iterable[str]) -> str:
     return hashlib.sha256(" ".join(sorted(fingerprints)).encode()).hexdigest()[:16]
 
 
-def _check_splits(data: ReportData) -> Iterator[Check]:
+def _check_splits(data: ReportData) -> Iterator[LeakageCheck]:
     """Whether all were tested on the same rows of the same tables."""
     folds = {(row.dataset, row.repeat, row.fold) for row in data.evaluations}
     splits = {(row.dataset, row.repeat, row.fold, row.split_fingerprint) for row in data.evaluations}
@@ -167,7 +167,7 @@ def _check_splits(data: ReportData) -> Iterator[Check]:
     yield "Every repeat tested the same number of rows.", words, n_equal == len(sums)
 
 
-def _check_rows(data: ReportData) -> Iterator[Check]:
+def _check_rows(data: ReportData) -> Iterator[LeakageCheck]:
     """Whether learners received their training part, and no score suggests that the answer was known."""
     scored = [row for row in data.evaluations if row.status == "ok"]
     unsampled = [row for row in scored if row.reached and "sampler" not in row.reached]

@@ -10,16 +10,16 @@ import pandas as pd
 from imblab.analysis import rebalancing
 from imblab.analysis.methods import describe_methods, named
 from imblab.analysis.text_tables import percent
-from imblab.edges.figures import Figure, Row, draw_rows
+from imblab.edges.figures import DotRow, Figure, draw_rows
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,
-    Cell,
     Gallery,
     Line,
     Panel,
     Section,
     Table,
+    TableCell,
     columns,
     count_cell,
     difference_cell,
@@ -102,7 +102,7 @@ def scores_section(data: ReportData) -> Section:
     return Section("results", "Scores by strategy", (lead,), (*tables, gallery), "Scores")
 
 
-def _column_facts(facts: Mapping[str, Any] | None) -> Sequence[Cell]:
+def _column_facts(facts: Mapping[str, Any] | None) -> Sequence[TableCell]:
     if facts is None:
         return [text_cell("")] * len(_COLUMN_FACTS)
     counts = facts["features"], len(facts["categorical"]), sum(facts["missing"].values())
@@ -114,7 +114,7 @@ def _parent(data: ReportData, dataset: str) -> str:
     return str(facts.get("source") or data.study.datasets.get(dataset, {}).get("parent") or "")
 
 
-def _score_cells(row: Mapping[str, Any], secondary: Sequence[str]) -> list[Cell]:
+def _score_cells(row: Mapping[str, Any], secondary: Sequence[str]) -> list[TableCell]:
     cells = [text_cell(row["strategy"]), score_cell(row["mean"]), score_cell(row["sd"])]
     for baseline in ("none", "threshold"):
         cells.append(difference_cell(row[f"gain_{baseline}"]))
@@ -138,6 +138,6 @@ def _draw_fold_scores(data: ReportData, dataset: str, learner: str, name: str) -
         scored = (row for row in data.evaluations_of[dataset, learner, strategy] if row.status == "ok")
         values = [float(score) for row in scored if (score := row.scores.get(primary)) is not None]
         mean = float(pd.Series(values, dtype=float).mean())
-        rows.append(Row(strategy, strategy, mean, strokes=tuple(values)))
+        rows.append(DotRow(strategy, strategy, mean, strokes=tuple(values)))
     description = f"Mean and folds of {named(primary)} for {len(rows)} strategies on {dataset} with {learner}."
     return draw_rows(name, f"{dataset}, {learner}", description, rows, data.strategies, named(primary))

@@ -13,15 +13,15 @@ from imblab.core import measures
 from imblab.edges.figures import (
     Axes,
     Curve,
+    DotRow,
     Marks,
-    Row,
     draw_curves,
     draw_heat_map,
     draw_rows,
     place_in_plot,
     scale_around,
 )
-from imblab.edges.report.data import Family, Place, ReportData, strategy_table
+from imblab.edges.report.data import ReportData, strategy_table
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,
     Gallery,
@@ -35,6 +35,7 @@ from imblab.edges.report.elements import (
     score_cell,
     text_cell,
 )
+from imblab.result import Family, Place
 from imblab.study import SAMPLER_PREFIX, Scalar, in_declared_order
 from imblab.text import format_range
 
@@ -102,10 +103,10 @@ def optimism_section(data: ReportData) -> Section:
     tuned = {place: item for place, item in by_place.items() if item is not None}
     if not tuned:
         return Section("optimism", title, ("This study tuned nothing.",), (), "Optimism")
-    rows: dict[Family, list[Row]] = {}
+    rows: dict[Family, list[DotRow]] = {}
     lines = []
     for place, item in tuned.items():
-        rows.setdefault(place[:2], []).append(Row(place[2], place[2], item.outer, ring=item.inner))
+        rows.setdefault(place[:2], []).append(DotRow(place[2], place[2], item.outer, ring=item.inner))
         scores = score_cell(item.inner), score_cell(item.outer), difference_cell(item.difference)
         lines.append(data.line(place, *scores, count_cell(item.n_folds)))
     panels = []

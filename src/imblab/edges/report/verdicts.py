@@ -12,7 +12,7 @@ from imblab.analysis import rebalancing
 from imblab.analysis.across_datasets import Across
 from imblab.analysis.methods import named
 from imblab.analysis.wording import SETTLED, advise, isolates_resampling, list_reasons
-from imblab.edges.figures import Figure, Row, draw_ranks, draw_rows
+from imblab.edges.figures import DotRow, Figure, draw_ranks, draw_rows
 from imblab.edges.report.data import STRATEGY_COLUMN, ReportData
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,
@@ -68,7 +68,7 @@ def differences_section(data: ReportData) -> Section:
     """Build every declared contrast with its interval and verdict."""
     title, contrasts = "Paired differences", data.contrasts
     if contrasts.empty:
-        return Section("differences", title, ("There is no contrast to judge.",))
+        return Section("differences", title, ("The study has no contrast.",))
     tables: list[Table] = []
     panels: list[Panel] = []
     for dataset, learner in data.families:
@@ -95,7 +95,7 @@ def ranks_section(data: ReportData) -> Section:
     if not data.completeness.is_complete:
         lead = (f"Data sets are not compared before the design is complete: {data.completeness.counted}.",)
     elif not data.across:
-        lead = ("All rows come from one parent data set: there are no ranks.",)
+        lead = ("All rows come from one parent data set: ranks need two.",)
     else:
         lead = (
             "Data sets with one parent are averaged first: the units are parent data sets, never folds. Strategies "
@@ -177,7 +177,7 @@ def _count_verdicts(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -
 def _draw_differences(data: ReportData, family: pd.DataFrame, dataset: str, learner: str, name: str) -> Figure:
     measure = data.primary_label
     rows = [
-        Row(
+        DotRow(
             f"{r['a']} − {r['b']}",
             r["a"] if r["a"] in data.strategies else data.strategies[0],
             *(r[name] for name in ("mean", "low", "high")),
