@@ -56,7 +56,7 @@ def only(scores, asked=None, source=None, **how):
 
 
 def across(asked, rows, source=None):
-    return across_datasets.across(score_arrays(asked, rows), asked, source or {})
+    return across_datasets.compare_over_parents(score_arrays(asked, rows), asked, source or {})
 
 
 def test_the_numbers_by_hand():
@@ -68,12 +68,12 @@ def test_the_numbers_by_hand():
     assert by_name["mean"].to_dict() == pytest.approx(dict(zip(NAMES, scores.mean(axis=0), strict=True)))
     assert found.rank_table.mean_rank.is_monotonic_increasing
     assert found.friedman.statistic == pytest.approx(stats.friedmanchisquare(*scores.T).statistic)
-    assert found.sources == TASKS
+    assert found.parents == TASKS
     p = []
     for row, j in zip(found.contrasts.itertuples(), (1, 2), strict=True):
         d = scores[:, j] - scores[:, 0]
         p.append(stats.wilcoxon(d, method="exact").pvalue)
-        assert (row.a, row.b, row.sources) == (NAMES[j], "none", 8)
+        assert (row.a, row.b, row.parents) == (NAMES[j], "none", 8)
         assert (row.wins, row.ties, row.losses) == ((d > 0).sum(), 0, (d < 0).sum())
         assert (row.mean, row.median, row.p) == pytest.approx((d.mean(), np.median(d), p[-1]))
     np.testing.assert_allclose(found.contrasts.p_holm, holm(p))
@@ -86,10 +86,10 @@ def test_tasks_of_one_table_are_averaged_first_and_count_once():
     units = np.vstack([scores[[1, 4, 5]].mean(axis=0), scores[[0, 2, 3, 6, 7]]])
     by_name = found.rank_table.set_index("strategy").mean_rank
     assert by_name.loc[list(NAMES)].tolist() == pytest.approx(stats.rankdata(-units, axis=1).mean(axis=0).tolist())
-    assert set(found.sources) == {"t0", "parent", "t2", "t3", "t6", "t7"}
-    assert (found.contrasts.sources == 6).all()
+    assert set(found.parents) == {"t0", "parent", "t2", "t3", "t6", "t7"}
+    assert (found.contrasts.parents == 6).all()
     assert found.contrasts.p[0] == pytest.approx(stats.wilcoxon(units[:, 1] - units[:, 0], method="exact").pvalue)
-    assert "t1, t4, t5 come from one table and count once, as parent" in found.notes
+    assert "t1, t4, t5 have one parent data set and count once, as parent" in found.notes
 
 
 def test_one_source_is_no_comparison_across_sources():
@@ -104,13 +104,11 @@ def test_fewer_than_six_sources_are_not_tested_and_it_is_said(n):
     assert found.cliques == ()
     assert found.contrasts[["p", "p_holm"]].isna().all(axis=None)
     assert set(found.contrasts.verdict) == {"untested"}
-    said = f"no test over {n} sources: it takes 6, since even 5 differences of one sign have p = 0.062"
+    said = f"no test over {n} parent data sets: it takes 6, since even 5 differences of one sign have p = 0.062"
     assert said in found.notes
     assert set(found.contrasts.reason) == {said}
     assert describe_across(found, study()) == f"across {n} parent data sets, logistic: {said}."
     assert found.rank_table.mean_rank.sum() == pytest.approx(6)
-    drawn = across_datasets.diagram(found)
-    assert (drawn.units, drawn.tested, drawn.cliques) == (n, False, ())
 
 
 def test_eight_tasks_of_five_tables_are_five_sources():
@@ -143,7 +141,7 @@ def test_identical_arms_and_what_too_few_sources_can_never_show():
     assert found.contrasts.verdict.tolist() == ["inconclusive"] * 2
     assert (
         found.contrasts.reason[0]
-        == "Holm-adjusted p 0.0625 > 0.05; 6 sources and 2 contrasts cannot reach less than 0.0625"
+        == "Holm-adjusted p 0.0625 > 0.05; 6 parent data sets and 2 contrasts cannot reach less than 0.0625"
     )
 
 
@@ -153,11 +151,11 @@ def test_a_task_with_a_gap_is_left_out_for_all_arms_and_named():
     rest = np.delete(scores, 3, axis=0)
     by_name = found.rank_table.set_index("strategy").mean_rank
     assert by_name.loc[list(NAMES)].tolist() == pytest.approx(stats.rankdata(-rest, axis=1).mean(axis=0).tolist())
-    assert "t3" not in found.sources
+    assert "t3" not in found.parents
     said = "data set 't3' is left out of the ranks: 'smote' has no MCC in 1 of 2 folds: 1 failed"
     assert said in found.notes
     # A contrast is judged on whatever its own arms have.
-    assert found.contrasts.sources.tolist() == [8, 7]
+    assert found.contrasts.parents.tolist() == [8, 7]
 
 
 def test_an_arm_without_any_score_does_not_empty_the_ranks():
@@ -165,7 +163,7 @@ def test_an_arm_without_any_score_does_not_empty_the_ranks():
     found = only(random_scores(), missing=missing)
     assert set(found.rank_table.strategy) == {"none", "threshold"}
     assert "strategy 'smote' is left out of the ranks: it has no complete score on any data set" in found.notes
-    assert found.contrasts.sources.tolist() == [8, 0]
+    assert found.contrasts.parents.tolist() == [8, 0]
     assert found.contrasts.verdict.tolist()[1] == "untested"
     # The family keeps its size.
     assert found.contrasts.p_holm[0] == pytest.approx(min(1, 2 * found.contrasts.p[0]))
@@ -175,18 +173,18 @@ def test_an_arm_that_does_not_apply_to_many_tables_leaves_the_ranks_so_that_the_
     missing = {(task, "smote", 0) for task in TASKS[:5]}
     scores = random_scores()
     found = only(scores, missing=missing)
-    assert len(found.sources) == 8
+    assert len(found.parents) == 8
     assert found.friedman is not None
     assert set(found.rank_table.strategy) == {"none", "threshold"}
     left = "strategy 'smote' is left out of the ranks: it has no complete score on t0, t1, t2, t3, t4"
     assert left in found.notes
-    assert found.contrasts.sources.tolist() == [8, 3]
+    assert found.contrasts.parents.tolist() == [8, 3]
 
 
 def test_nothing_complete_gives_no_ranks_and_no_crash():
     missing = {("t0", "none", 0), ("t1", "threshold", 0), ("t2", "smote", 0)}
     found = only(random_scores(3), tasks=TASKS[:3], missing=missing)
-    assert found.sources == ()
+    assert found.parents == ()
     assert found.rank_table.mean_rank.isna().all()
     assert len(found.notes) == 4
     gone = {(task, name, 0) for task in TASKS[:3] for name in NAMES}
@@ -220,19 +218,14 @@ def test_bars_join_what_is_not_told_apart():
     tasks = tuple(f"t{i}" for i in range(10))
     found = only(scores, study(*names), names=names, tasks=tasks)
     assert {frozenset(clique) for clique in found.cliques} == {frozenset(names[:2]), frozenset(names[2:])}
-    drawn = across_datasets.diagram(found)
-    assert drawn.names == tuple(found.rank_table.strategy)
-    assert drawn.mean_ranks == tuple(sorted(drawn.mean_ranks))
-    assert drawn.cliques == found.cliques
-    assert drawn.tested
 
 
 def test_a_pair_that_no_bar_can_join_is_told():
     """a beats b surely and b beats c surely, while a against c is a wild draw: their bar would lie over b."""
     alike = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], dtype=bool)
-    assert ranks.runs(alike) == []
-    said = list(across_datasets._unjoined(["a", "b", "c"], alike, []))
-    assert said == ["no bar joins a and c, which are not told apart either: others between them are"]
+    assert ranks.cliques(alike) == []
+    (note,) = across_datasets._unjoined_notes(["a", "b", "c"], alike, [])
+    assert note.startswith("no bar joins a and c, although their difference is not significant")
 
 
 GRIDS = st.lists(st.tuples(*[st.integers(0, 16)] * 3), min_size=6, max_size=9)
@@ -265,7 +258,7 @@ def test_order_of_rows_and_names_change_nothing(grid, random, renamed):
     new = dict(zip(NAMES, renamed, strict=True))
     claims = {"contrasts": tuple((new[a], new[b]) for a, b in asked)}
     other = only(scores, study(*renamed, **claims), tasks=tasks, names=renamed)
-    numbers = ["sources", "wins", "ties", "losses", "p", "p_holm", "verdict"]
+    numbers = ["parents", "wins", "ties", "losses", "p", "p_holm", "verdict"]
     for moved in (again, other):
         assert found.contrasts[numbers].equals(moved.contrasts[numbers])
         assert found.rank_table.mean_rank.tolist() == pytest.approx(moved.rank_table.mean_rank.tolist())

@@ -126,7 +126,7 @@ def test_strategies_that_came_out_alike_share_a_sentence():
 
 
 def test_what_holds_over_parents_comes_first_and_does_not_hide_the_tables():
-    contrast = {**row(ISOLATING, "better"), "wins": 8, "losses": 1, "sources": 9}
+    contrast = {**row(ISOLATING, "better"), "wins": 8, "losses": 1, "parents": 9}
     found = SimpleNamespace(learner="logistic", contrasts=pd.DataFrame([contrast, {**contrast, "b": "none"}]))
     first, second, _ = advice_on(row(ISOLATING, "inconclusive"), across=[found])
     assert first.startswith("For a new table like these, begin with smote_threshold rather than threshold (logistic)")

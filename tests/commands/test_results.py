@@ -47,9 +47,9 @@ def test_json_holds_the_contrasts_and_what_is_said_across_sources(capsys):
     found = compared(capsys)
     assert {"detectable", "below", "within", "above"} <= set(found["contrasts"][0])
     (across,) = found["across"]
-    assert across["sources"] == ["ecoli", "yeast"]
+    assert across["parents"] == ["ecoli", "yeast"]
     assert across["friedman"] is None
-    assert "yeast4, yeast6 come from one table and count once, as yeast" in across["notes"]
+    assert "yeast4, yeast6 have one parent data set and count once, as yeast" in across["notes"]
     means = {row["dataset"]: row["mean"] for row in found["contrasts"]}
     (row,) = across["contrasts"]
     assert row["mean"] == pytest.approx((means["ecoli3"] + (means["yeast4"] + means["yeast6"]) / 2) / 2)

@@ -103,7 +103,7 @@ def test_ranks_are_those_of_scipy(scores):
 
 
 def test_rounding_makes_no_rank():
-    assert ranks.ranked([0.1 + 0.2, 0.3, 0.6 / 2, 0.3 + 1e-9]).tolist() == [2, 2, 2, 4]
+    assert ranks.average_ranks([0.1 + 0.2, 0.3, 0.6 / 2, 0.3 + 1e-9]).tolist() == [2, 2, 2, 4]
 
 
 def brute_wilcoxon(d):
@@ -156,14 +156,14 @@ def test_wilcoxon_mirrors_and_knows_no_order(values, random):
 
 def test_identical_arms_and_none_at_all():
     assert ranks.wilcoxon(np.zeros(7)).p == 1
-    assert ranks.wilcoxon([]) == ranks.Wilcoxon(0, 0, 1, 0, 0, 0)
+    assert ranks.wilcoxon([]) == ranks.WilcoxonTest(0, 0, 1, 0, 0, 0)
 
 
 @laws
 @given(matrices(least=6, most=12), st.sampled_from([0.01, 0.05, 0.2]))
 def test_pairs_that_are_told_apart_are_those_of_holm(scores, alpha):
     k = scores.shape[1]
-    alike = ranks.indistinct(scores, alpha)
+    alike = ranks.indistinct_pairs(scores, alpha)
     pairs = [(i, j) for i in range(k) for j in range(i + 1, k)]
     p = holm([ranks.wilcoxon(scores[:, i] - scores[:, j]).p for i, j in pairs])
     assert alike.diagonal().all()
@@ -177,7 +177,7 @@ def test_pairs_that_are_told_apart_are_those_of_holm(scores, alpha):
 def test_relabelling_strategies_relabels_what_is_found(scores, order):
     order = [i for i in order if i < scores.shape[1]]
     moved = scores[:, order]
-    np.testing.assert_array_equal(ranks.indistinct(moved), ranks.indistinct(scores)[np.ix_(order, order)])
+    np.testing.assert_array_equal(ranks.indistinct_pairs(moved), ranks.indistinct_pairs(scores)[np.ix_(order, order)])
     np.testing.assert_array_equal(ranks.rank_matrix(moved), ranks.rank_matrix(scores)[:, order])
     one, other = ranks.friedman(scores), ranks.friedman(moved[::-1])
     assert (one.statistic, one.f) == pytest.approx((other.statistic, other.f), rel=1e-9, abs=1e-9)
@@ -190,7 +190,7 @@ def squares():
 @laws
 @given(squares())
 def test_bars_are_the_longest_runs_of_likeness(alike):
-    k, found = len(alike), ranks.runs(alike)
+    k, found = len(alike), ranks.cliques(alike)
     whole = {(i, j) for i in range(k) for j in range(i + 1, k) if alike[i : j + 1, i : j + 1].all()}
     longest = {(i, j) for i, j in whole if not any((a, b) != (i, j) and a <= i and j <= b for a, b in whole)}
     assert found == sorted(longest)
@@ -217,5 +217,5 @@ def test_scikit_posthocs_agrees():
     theirs = sp.posthoc_wilcoxon(long, val_col="score", group_col="arm", method="exact", p_adjust="holm", sort=True)
     alike = theirs.to_numpy() > 0.05
     np.fill_diagonal(alike, True)
-    np.testing.assert_array_equal(ranks.indistinct(free), alike)
+    np.testing.assert_array_equal(ranks.indistinct_pairs(free), alike)
     assert 2 < alike.sum() < 16

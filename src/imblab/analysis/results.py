@@ -59,10 +59,10 @@ def build_result(
     estimates = paired.estimate_all(scores, study)
     contrasts = compare.contrasts(scores, study, estimates, incomplete=completeness.reason)
     summary = summarise(scores, study, estimates)
-    across: tuple[across_datasets.Across, ...] = ()
+    across: tuple[across_datasets.AcrossDatasets, ...] = ()
     sentences = completeness.sentences()
     if completeness.is_complete:
-        across = tuple(across_datasets.across(scores, study, parents or {}))
+        across = tuple(across_datasets.compare_over_parents(scores, study, parents or {}))
         verdicts = wording.describe_contrasts(contrasts, study)
         sentences = (*verdicts, *(wording.describe_across(each, study) for each in across)) or sentences
     return StudyResult(study, tuple(ordered), completeness, scores, contrasts, summary, across, sentences)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis.across_datasets import Across
+from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.methods import named
 from imblab.study import Study
 from imblab.text import count_noun, format_difference, format_duration, format_p_value, format_score
@@ -110,7 +110,7 @@ def list_exploratory(contrasts: pd.DataFrame) -> list[str]:
     ]
 
 
-def rank_table(across: Across) -> TextTable:
+def rank_table(across: AcrossDatasets) -> TextTable:
     """Return mean ranks and scores over parent data sets."""
     header = ["strategy", ">mean rank", ">mean"]
     return header, [
@@ -118,19 +118,19 @@ def rank_table(across: Across) -> TextTable:
     ]
 
 
-def across_contrast_table(across: Across) -> TextTable:
+def across_contrast_table(across: AcrossDatasets) -> TextTable:
     """Return the contrasts over parent data sets; ``w-t-l`` counts those that a wins, ties and loses."""
     header = ["contrast", ">parents", ">w-t-l", ">median", ">Holm p", "verdict"]
     return header, [
         [
-            *(f"{row.a} - {row.b}", str(row.sources), f"{row.wins}-{row.ties}-{row.losses}"),
+            *(f"{row.a} - {row.b}", str(row.parents), f"{row.wins}-{row.ties}-{row.losses}"),
             *(format_difference(row["median"]), format_p_value(row.p_holm), row.verdict),
         ]
         for _, row in across.contrasts.iterrows()
     ]
 
 
-def describe_rank_tests(across: Across) -> list[str]:
+def describe_rank_tests(across: AcrossDatasets) -> list[str]:
     """Return what stands under the tables over parent data sets: Friedman's test, cliques, notes."""
     sentences = []
     if across.friedman is not None:

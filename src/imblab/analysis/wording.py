@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import rebalancing
-from imblab.analysis.across_datasets import Across, too_few
+from imblab.analysis.across_datasets import AcrossDatasets, too_few_reason
 from imblab.analysis.claims import family
 from imblab.analysis.methods import named
 from imblab.analysis.text_tables import percent
@@ -47,10 +47,10 @@ GENERAL_ADVICE = {
 }
 #: Advice for a new table, by verdicts over parent data sets.
 _NEW_TABLE_ADVICE = {
-    "better": "For a new table like these, begin with {a} rather than {b} ({learner}): it won on {wins} of {sources} "
+    "better": "For a new table like these, begin with {a} rather than {b} ({learner}): it won on {wins} of {parents} "
     "parent data sets, more than chance explains.",
     "worse": "For a new table like these, begin with {b} rather than {a} ({learner}): {a} lost on {losses} of "
-    "{sources} parent data sets, more than chance explains.",
+    "{parents} parent data sets, more than chance explains.",
 }
 #: Verdicts that settle a contrast, in the order in which they are told.
 SETTLED = ("better", "worse", "equivalent", "identical")
@@ -71,15 +71,15 @@ def describe_contrasts(contrasts: pd.DataFrame, study: Study) -> list[str]:
     return [f"{dataset}, {learner}: {'; '.join(_clauses(rows, study))}." for (dataset, learner), rows in families]
 
 
-def describe_across(across: Across, study: Study) -> str:
+def describe_across(across: AcrossDatasets, study: Study) -> str:
     """Return one sentence on a learner over all parent data sets."""
     rows = across.contrasts
-    n_parents = int(rows.sources.max()) if len(rows) else len(across.sources)
+    n_parents = int(rows.parents.max()) if len(rows) else len(across.parents)
     lead = f"across {count_noun(n_parents, 'parent data set')}, {across.learner}: "
     if rows.empty:
         return f"{lead}the study has no contrast."
     if (rows.verdict == "untested").all():
-        return f"{lead}{too_few(n_parents)}."
+        return f"{lead}{too_few_reason(n_parents)}."
     clauses = []
     for verdict, group in rows.groupby("verdict", sort=False):
         pairs = [f"{r.a} - {r.b} ({_wins_and_losses(r)})" for _, r in group.iterrows()]
@@ -124,7 +124,7 @@ def isolates_resampling(study: Study, a: str, b: str) -> bool:
     return _policy(first) == _policy(second) and not isinstance(_policy(first)[0], (int, float))
 
 
-def advise(contrasts: pd.DataFrame, study: Study, across: Sequence[Across] = ()) -> list[str]:
+def advise(contrasts: pd.DataFrame, study: Study, across: Sequence[AcrossDatasets] = ()) -> list[str]:
     """Return what to do, given the verdicts on the contrasts that decide.
 
     Returns
@@ -212,7 +212,7 @@ def _wins_and_losses(row: pd.Series[Any]) -> str:
     return f"won {row.wins}, tied {row.ties}, lost {row.losses}{p_value}"
 
 
-def _advise_for_new_tables(contrasts: pd.DataFrame, across: Sequence[Across]) -> Iterator[str]:
+def _advise_for_new_tables(contrasts: pd.DataFrame, across: Sequence[AcrossDatasets]) -> Iterator[str]:
     pairs = set(zip(contrasts.a, contrasts.b, strict=True))
     for item in across:
         for row in item.contrasts.to_dict("records"):

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from imblab.analysis import rebalancing
-from imblab.analysis.across_datasets import Across
+from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.completeness import completeness_of
 from imblab.analysis.results import build_result
 from imblab.edges import datasets, terminal
@@ -79,11 +79,11 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _across_as_json(across: Across) -> dict[str, Any]:
+def _across_as_json(across: AcrossDatasets) -> dict[str, Any]:
     return {
         "learner": across.learner,
         "measure": across.measure,
-        "sources": list(across.sources),
+        "parents": list(across.parents),
         "rank_table": records(across.rank_table),
         "friedman": None if across.friedman is None else records(pd.DataFrame([asdict(across.friedman)]))[0],
         "cliques": [list(clique) for clique in across.cliques],

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imblab.analysis import text_tables
-from imblab.analysis.across_datasets import Across
+from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.methods import named
 from imblab.errors import StudyError, explain_os_error, presentable
 from imblab.study import Study
@@ -82,7 +82,7 @@ def comparison_text(
     study: Study,
     next_steps: Sequence[str] = (),
     width: int | None = None,
-    across: Sequence[Across] = (),
+    across: Sequence[AcrossDatasets] = (),
     lead: Sequence[str] = (),
 ) -> str:
     """Return the last page of a study: tables by data set and learner, over parent data sets, verdicts, next steps.
@@ -107,7 +107,7 @@ def comparison_text(
         page.add_table(*text_tables.contrast_table(family))
         page.add_lines(text_tables.list_exploratory(family))
     for item in across:
-        parents = count_noun(len(item.sources), "parent data set")
+        parents = count_noun(len(item.parents), "parent data set")
         page.add(f"Across {parents}, {item.learner}: {named(item.measure)}, tasks of one parent averaged")
         page.add_table(*text_tables.rank_table(item))
         page.add_table(*text_tables.across_contrast_table(item))

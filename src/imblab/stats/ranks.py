@@ -1,4 +1,18 @@
-"""Rank statistics over independent units: every row of a matrix is one unit, every column one strategy."""
+"""Rank statistics over independent units: every row of a matrix is one unit, every column one strategy.
+
+References
+----------
+Friedman (1937), The use of ranks to avoid the assumption of normality implicit in the analysis of variance, Journal of
+the American Statistical Association 32, 675-701.
+Iman and Davenport (1980), Approximations of the critical region of the Friedman statistic, Communications in Statistics
+9, 571-595.
+Pratt (1959), Remarks on zeros and ties in the Wilcoxon signed rank procedures, Journal of the American Statistical
+Association 54, 655-667.
+Demsar (2006), Statistical comparisons of classifiers over multiple data sets, Journal of Machine Learning Research 7,
+1-30.
+Benavoli, Corani and Mangili (2016), Should we really use post-hoc tests based on mean-ranks?, Journal of Machine
+Learning Research 17(5).
+"""
 
 from __future__ import annotations
 
@@ -13,12 +27,12 @@ from scipy.special import chdtrc, fdtrc
 from imblab.stats.paired_tests import TIED, holm
 
 #: With fewer units no test is made: five differences of one sign have a two-sided p of .0625.
-LEAST = 6
+MIN_UNITS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Friedman:
-    """Whether strategies differ at all, over n units and k strategies.
+class FriedmanTest:
+    """Test of whether strategies differ at all, over n units and k strategies.
 
     Attributes
     ----------
@@ -30,6 +44,7 @@ class Friedman:
     f, f_p : float
         Iman and Davenport's ``(n - 1) * statistic / (n * (k - 1) - statistic)``, F with ``df`` and ``df_within``.
     df, df_within : int
+        Degrees of freedom, k - 1 and (k - 1) (n - 1).
     """
 
     statistic: float
@@ -43,8 +58,8 @@ class Friedman:
 
 
 @dataclass(frozen=True, slots=True)
-class Wilcoxon:
-    """The signed-rank test of paired differences.
+class WilcoxonTest:
+    """Signed-rank test of paired differences.
 
     Attributes
     ----------
@@ -64,7 +79,7 @@ class Wilcoxon:
     losses: int
 
 
-def ranked(values: Sequence[float] | np.ndarray) -> np.ndarray:
+def average_ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Ranks from 1 for the smallest; values within 1e-12 of their neighbour share the mean of their ranks.
 
     Parameters
@@ -78,7 +93,7 @@ def ranked(values: Sequence[float] | np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> ranked([0.3, 0.1 + 0.2, 0.1]).tolist()
+    >>> average_ranks([0.3, 0.1 + 0.2, 0.1]).tolist()
     [2.5, 2.5, 1.0]
     """
     v = np.asarray(values, dtype=np.float64)
@@ -86,9 +101,9 @@ def ranked(values: Sequence[float] | np.ndarray) -> np.ndarray:
     starts = np.r_[True, np.diff(v[order]) > TIED]
     first = np.flatnonzero(starts)
     last = np.r_[first[1:], v.size]
-    found = np.empty(v.size)
-    found[order] = ((first + 1 + last) / 2)[np.cumsum(starts) - 1]
-    return found
+    ranks = np.empty(v.size)
+    ranks[order] = ((first + 1 + last) / 2)[np.cumsum(starts) - 1]
+    return ranks
 
 
 def rank_matrix(scores: np.ndarray, greater_is_better: bool = True) -> np.ndarray:
@@ -98,6 +113,7 @@ def rank_matrix(scores: np.ndarray, greater_is_better: bool = True) -> np.ndarra
     ----------
     scores : ndarray of shape (n_units, k)
     greater_is_better : bool, default=True
+        Direction of the measure.
 
     Returns
     -------
@@ -108,33 +124,30 @@ def rank_matrix(scores: np.ndarray, greater_is_better: bool = True) -> np.ndarra
     >>> rank_matrix(np.array([[0.9, 0.8, 0.9]])).tolist()
     [[1.5, 3.0, 1.5]]
     """
-    toward = -np.asarray(scores, dtype=np.float64) if greater_is_better else np.asarray(scores, dtype=np.float64)
-    return np.array([ranked(row) for row in toward]).reshape(toward.shape)
+    signed = -np.asarray(scores, dtype=np.float64) if greater_is_better else np.asarray(scores, dtype=np.float64)
+    return np.array([average_ranks(row) for row in signed]).reshape(signed.shape)
 
 
-def friedman(scores: np.ndarray) -> Friedman:
+def friedman(scores: np.ndarray) -> FriedmanTest:
     """The Friedman test with and without tie correction, and Iman and Davenport's F.
 
-    With mean ranks R_j the statistic is ``12 n / (k (k + 1)) * (sum(R_j**2) - k (k + 1)**2 / 4)``.
+    With mean ranks R_j the statistic is ``12 n / (k (k + 1)) * (sum(R_j**2) - k (k + 1)**2 / 4)`` (Demsar 2006, section
+    3.2.2).
 
     Parameters
     ----------
     scores : ndarray of shape (n_units, k)
-        At least one unit and two strategies. The direction of the measure is of no account.
+        At least one unit and two strategies. The direction of the measure does not matter.
 
     Returns
     -------
-    Friedman
+    FriedmanTest
         F is infinite with p = 0 if all units agree on one order without ties.
-
-    References
-    ----------
-    Friedman 1937; Iman and Davenport 1980; Demsar 2006, *Journal of Machine Learning Research* 7, section 3.2.2.
 
     Examples
     --------
-    >>> found = friedman(np.array([[1, 2, 3], [1, 3, 2], [1, 2, 3], [2, 1, 3]]))
-    >>> found.statistic, round(found.f, 3)
+    >>> test = friedman(np.array([[1, 2, 3], [1, 3, 2], [1, 2, 3], [2, 1, 3]]))
+    >>> test.statistic, round(test.f, 3)
     (4.5, 3.857)
     """
     ranks = rank_matrix(scores, greater_is_better=False)
@@ -143,21 +156,21 @@ def friedman(scores: np.ndarray) -> Friedman:
     sizes = np.concatenate([np.unique(row, return_counts=True)[1] for row in ranks])
     untied = 1 - float((sizes**3 - sizes).sum()) / (n * (k**3 - k))
     corrected = statistic / untied if untied > TIED else math.nan
-    rest = n * (k - 1) - statistic
-    f = (n - 1) * statistic / rest if rest > TIED * n * k else math.inf
+    remainder = n * (k - 1) - statistic
+    f = (n - 1) * statistic / remainder if remainder > TIED * n * k else math.inf
     df, within = k - 1, (k - 1) * (n - 1)
     f_p = 0.0 if math.isinf(f) else float(fdtrc(df, within, f)) if within else math.nan
     p, corrected_p = float(chdtrc(df, statistic)), float(chdtrc(df, corrected))
-    return Friedman(statistic, p, corrected, corrected_p, f, f_p, df, within)
+    return FriedmanTest(statistic, p, corrected, corrected_p, f, f_p, df, within)
 
 
-def wilcoxon(differences: Sequence[float] | np.ndarray) -> Wilcoxon:
+def wilcoxon(differences: Sequence[float] | np.ndarray) -> WilcoxonTest:
     """The exact signed-rank test, with zeros in the ranking.
 
-    Zeros are ranked with the rest and their ranks split evenly between both sums (Demsar 2006, section 3.1.3; scipy
-    calls it ``zsplit``; its default drops them, and with them the evidence that two arms are alike). The p-value is
-    that of all ``2**m`` equally likely signs of the m other differences with the ranks as they are, ties and all; what
-    zeros add to both sums is the same for all signs, so Pratt's 1959 treatment has the same p.
+    Zeros are ranked with the others and their ranks split evenly between both sums (Demsar 2006, section 3.1.3; scipy's
+    ``zsplit``; scipy's default drops them, and with them the evidence that two strategies are alike). The p-value is
+    that of all ``2**m`` equally likely signs of the m other differences with the ranks as they are, ties included; what
+    zeros add to both sums is the same for all signs, so that Pratt's (1959) treatment has the same p.
 
     Parameters
     ----------
@@ -166,30 +179,40 @@ def wilcoxon(differences: Sequence[float] | np.ndarray) -> Wilcoxon:
 
     Returns
     -------
-    Wilcoxon
+    WilcoxonTest
         p = 1 if all differences are zero or there are none.
 
     Examples
     --------
-    >>> found = wilcoxon([0.1, 0.2, 0.3, 0.4, 0.5, -0.05])
-    >>> found.plus, found.minus, found.p
+    >>> test = wilcoxon([0.1, 0.2, 0.3, 0.4, 0.5, -0.05])
+    >>> test.plus, test.minus, test.p
     (20.0, 1.0, 0.0625)
     """
     d = np.asarray(differences, dtype=np.float64)
     zero = np.abs(d) <= TIED
-    ranks = ranked(np.where(zero, 0.0, np.abs(d)))
+    ranks = average_ranks(np.where(zero, 0.0, np.abs(d)))
     halved = float(ranks[zero].sum()) / 2
-    plus, minus = float(ranks[(d > 0) & ~zero].sum()), float(ranks[(d < 0) & ~zero].sum())
-    counts = int(((d > 0) & ~zero).sum()), int(zero.sum()), int(((d < 0) & ~zero).sum())
-    return Wilcoxon(plus + halved, minus + halved, _sign_flip_p(ranks[~zero], plus), *counts)
+    positive, negative = (d > 0) & ~zero, (d < 0) & ~zero
+    plus, minus = float(ranks[positive].sum()), float(ranks[negative].sum())
+    counts = int(positive.sum()), int(zero.sum()), int(negative.sum())
+    return WilcoxonTest(plus + halved, minus + halved, _sign_flip_p(ranks[~zero], plus), *counts)
+
+
+def _sign_flip_p(ranks: np.ndarray, plus: float) -> float:
+    """Two-sided: twice the smaller tail of the sum of a random half of the ranks."""
+    distribution = np.ones(1)
+    for step in np.rint(2 * ranks).astype(np.int64):
+        distribution = (np.pad(distribution, (0, step)) + np.pad(distribution, (step, 0))) / 2
+    at = round(2 * plus)
+    return min(1.0, 2 * min(float(distribution[: at + 1].sum()), float(distribution[at:].sum())))
 
 
 def nemenyi(k: int, n: int, alpha: float = 0.05) -> float:
-    """Nemenyi's critical difference of mean ranks; here only to reproduce Demsar 2006.
+    """Nemenyi's critical difference of mean ranks, for comparison with published diagrams.
 
     ``q * sqrt(k (k + 1) / (6 n))`` with q the quantile of the studentised range for k groups and infinitely many
-    degrees of freedom, divided by the square root of 2. It depends on strategies that are in neither arm of a
-    comparison (Benavoli, Corani and Mangili 2016), hence Wilcoxon-Holm decides here.
+    degrees of freedom, divided by the square root of 2. It depends on strategies outside the comparison (Benavoli et
+    al. 2016), so that verdicts rest on :func:`wilcoxon` and Holm's adjustment instead.
 
     Parameters
     ----------
@@ -198,6 +221,7 @@ def nemenyi(k: int, n: int, alpha: float = 0.05) -> float:
     n : int
         Units, at least 1.
     alpha : float, default=0.05
+        Level of the test.
 
     Returns
     -------
@@ -208,28 +232,25 @@ def nemenyi(k: int, n: int, alpha: float = 0.05) -> float:
     >>> round(nemenyi(4, 14), 2)
     1.25
     """
-    # Here and not above: scipy.stats takes half a second that no study needs.
+    # Imported here: scipy.stats takes half a second that no study needs.
     from scipy.stats import studentized_range
 
     return float(studentized_range.ppf(1 - alpha, k, np.inf)) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
 
 
-def indistinct(scores: np.ndarray, alpha: float = 0.05) -> np.ndarray:
-    """Which pairs of strategies Wilcoxon's test, Holm-adjusted over all pairs, does not tell apart.
+def indistinct_pairs(scores: np.ndarray, alpha: float = 0.05) -> np.ndarray:
+    """Pairs of strategies without a significant difference by Wilcoxon's test, Holm-adjusted over all pairs.
 
     Parameters
     ----------
     scores : ndarray of shape (n_units, k)
     alpha : float, default=0.05
+        Family-wise error rate.
 
     Returns
     -------
     ndarray of shape (k, k), bool
         Symmetric, True on the diagonal.
-
-    References
-    ----------
-    Benavoli, Corani and Mangili 2016, *Journal of Machine Learning Research* 17(5).
     """
     k = scores.shape[1]
     pairs = list(combinations(range(k), 2))
@@ -239,39 +260,29 @@ def indistinct(scores: np.ndarray, alpha: float = 0.05) -> np.ndarray:
     return alike
 
 
-def runs(alike: np.ndarray) -> list[tuple[int, int]]:
-    """The longest stretches of neighbours in which every pair is alike: the bars of a critical-difference diagram.
+def cliques(alike: np.ndarray) -> list[tuple[int, int]]:
+    """The longest runs of neighbours in which every pair is alike: the bars of a critical-difference diagram.
 
     Parameters
     ----------
     alike : ndarray of shape (k, k), bool
-        In the order of the mean ranks.
+        In the order of the mean ranks; see :func:`indistinct_pairs`.
 
     Returns
     -------
     list of (int, int)
-        First and last of every stretch of two or more, none inside another.
+        First and last position of every run of two or more, none inside another.
 
     Examples
     --------
-    >>> runs(np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]], dtype=bool))
+    >>> cliques(np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]], dtype=bool))
     [(0, 1), (1, 2)]
     """
-    found: list[tuple[int, int]] = []
+    bars: list[tuple[int, int]] = []
     for first in range(len(alike)):
         last = first
         while last + 1 < len(alike) and alike[first : last + 2, first : last + 2].all():
             last += 1
-        if last > first and (not found or last > found[-1][1]):
-            found.append((first, last))
-    return found
-
-
-def _sign_flip_p(ranks: np.ndarray, plus: float) -> float:
-    """Two-sided: twice the smaller tail of the sum of a random half of the ranks."""
-    steps = np.rint(2 * ranks).astype(np.int64)
-    law = np.ones(1)
-    for step in steps:
-        law = (np.pad(law, (0, step)) + np.pad(law, (step, 0))) / 2
-    at = round(2 * plus)
-    return min(1.0, 2 * min(float(law[: at + 1].sum()), float(law[at:].sum())))
+        if last > first and (not bars or last > bars[-1][1]):
+            bars.append((first, last))
+    return bars

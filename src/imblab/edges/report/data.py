@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import evidence
-from imblab.analysis.across_datasets import Across
+from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.methods import named
 from imblab.core import estimator_specs
 from imblab.edges.report.elements import Line, Table, TableCell, text_cell
@@ -112,7 +112,7 @@ class ReportData:
     completeness: Completeness = field(init=False)
     summary: pd.DataFrame = field(init=False)
     contrasts: pd.DataFrame = field(init=False)
-    across: tuple[Across, ...] = field(init=False)
+    across: tuple[AcrossDatasets, ...] = field(init=False)
     sentences: tuple[str, ...] = field(init=False)
     datasets: list[str] = field(init=False)
     learners: list[str] = field(init=False)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from imblab.analysis import rebalancing
-from imblab.analysis.across_datasets import Across
+from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.methods import named
 from imblab.analysis.wording import SETTLED, advise, isolates_resampling, list_reasons
 from imblab.edges.figures import DotRow, Figure, draw_ranks, draw_rows
@@ -105,7 +105,7 @@ def ranks_section(data: ReportData) -> Section:
     panels = [
         Panel(_draw_mean_ranks(data, item), {"l": data.learners.index(item.learner)})
         for item in data.across
-        if len(item.rank_table) > 1 and len(item.sources) > 1
+        if len(item.rank_table) > 1 and len(item.parents) > 1
     ]
     galleries = [Gallery("Mean ranks, 1 is best", tuple(panels))] if panels else []
     tables = [table for item in data.across for table in _across_tables(data, item)]
@@ -248,9 +248,9 @@ def _across_notes(data: ReportData) -> list[str]:
     return [f"{join_words(names)}: {note}." for note, names in learners.items()]
 
 
-def _draw_mean_ranks(data: ReportData, across: Across) -> Figure:
+def _draw_mean_ranks(data: ReportData, across: AcrossDatasets) -> Figure:
     ranks = list(zip(across.rank_table.strategy, across.rank_table.mean_rank, strict=True))
-    n_parents = len(across.sources)
+    n_parents = len(across.parents)
     bars = "with bars over strategies that do not differ significantly" if across.friedman else "without a test"
     description = (
         f"Mean ranks of {len(ranks)} strategies over {n_parents} parent data sets with {across.learner}, {bars}."
@@ -259,7 +259,7 @@ def _draw_mean_ranks(data: ReportData, across: Across) -> Figure:
     return draw_ranks(file_name("ranks", across.learner), title, description, ranks, across.cliques, data.strategies)
 
 
-def _across_tables(data: ReportData, across: Across) -> list[Table]:
+def _across_tables(data: ReportData, across: AcrossDatasets) -> list[Table]:
     learner, picks = across.learner, {"l": data.learners.index(across.learner)}
     lines = [
         Line(
@@ -276,7 +276,7 @@ def _across_tables(data: ReportData, across: Across) -> list[Table]:
     for row in across.contrasts.to_dict("records"):
         cells = (
             text_cell(f"{row['a']} − {row['b']}"),
-            *(count_cell(row[n]) for n in ("sources", "wins", "ties", "losses")),
+            *(count_cell(row[n]) for n in ("parents", "wins", "ties", "losses")),
             *(difference_cell(row[n]) for n in ("mean", "median")),
             *(p_value_cell(row[n]) for n in ("p", "p_holm")),
             text_cell(row["verdict"], _TONES.get(row["verdict"], "")),
@@ -290,7 +290,7 @@ def _across_tables(data: ReportData, across: Across) -> list[Table]:
     return [*tables, Table(name, caption, header, tuple(lines), "", picks)] if lines else tables
 
 
-def _describe_friedman(across: Across) -> str:
+def _describe_friedman(across: AcrossDatasets) -> str:
     f = across.friedman
     if f is None:
         return ""
