@@ -85,9 +85,9 @@ def half(done, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "400")
     home = Path("experiments/demo")
-    lines = (home / ledger.ROWS).read_bytes().splitlines(keepends=True)
-    (home / ledger.ROWS).write_bytes(b"".join(lines[:14]))
-    return SimpleNamespace(home=home, lines=lines, study=config.load_request(home / ledger.QUESTION).study)
+    lines = (home / ledger.LEDGER_FILE).read_bytes().splitlines(keepends=True)
+    (home / ledger.LEDGER_FILE).write_bytes(b"".join(lines[:14]))
+    return SimpleNamespace(home=home, lines=lines, study=config.load_request(home / ledger.STUDY_FILE).study)
 
 
 # Counting
@@ -219,7 +219,7 @@ def test_the_index_says_it_and_no_verdict(half):
 
 
 def test_the_notes_of_mlflow_begin_with_it_and_hold_no_verdict(half):
-    rows = ledger.read_rows(half.home)
+    rows = ledger.read_evaluations(half.home)
     extras = mlflow.RunDetails(specs=half.study.datasets)
     runs = mlflow.describe_runs(half.study, rows, {}, extras)
     assert LEAD in runs[0].note
@@ -234,7 +234,7 @@ def test_the_notes_of_mlflow_begin_with_it_and_hold_no_verdict(half):
 
 
 def test_nothing_is_chosen_for_export_and_a_named_pair_says_so_on_its_card(half):
-    judged = results.result_of(half.study, ledger.read_rows(half.home))
+    judged = results.result_of(half.study, ledger.read_evaluations(half.home))
     with pytest.raises(
         StudyError, match="study 'demo' is incomplete: 14 of 24 evaluations are there; nothing is chosen"
     ):
@@ -260,7 +260,7 @@ def test_a_finished_study_that_is_extended_is_incomplete_again(done, tmp_path, m
     shutil.copytree(done / "experiments", tmp_path / "experiments")
     monkeypatch.chdir(tmp_path)
     assert "Incomplete" not in printed(capsys, "compare", "demo")
-    path = Path("experiments/demo") / ledger.QUESTION
+    path = Path("experiments/demo") / ledger.STUDY_FILE
     mapping = yaml.safe_load(path.read_text())
     mapping["dataset"]["yeast6"] = mapping["dataset"]["yeast4"]
     path.write_text(safe_yaml.to_yaml(mapping))
@@ -275,13 +275,13 @@ def test_a_finished_study_that_is_extended_is_incomplete_again(done, tmp_path, m
 
 
 def test_a_study_without_a_row_says_how_many_it_asks_for(half, capsys):
-    (half.home / ledger.ROWS).write_bytes(b"")
+    (half.home / ledger.LEDGER_FILE).write_bytes(b"")
     assert printed(capsys, "compare", "demo").startswith("Incomplete: 0 of 24 evaluations are there.")
     assert json.loads(printed(capsys, "compare", "demo", "--json"))["completeness"]["evaluated"] == 0
 
 
 def test_a_failure_that_stops_a_study_is_told_with_the_count(half, monkeypatch, capsys):
-    rows = ledger.read_rows(half.home)
+    rows = ledger.read_evaluations(half.home)
     failing = replace(rows[0], status="failed", error="it broke")
 
     def stops(datasets, bundles, engine, on_row):
@@ -361,20 +361,20 @@ def test_tables_in_memory_belong_to_the_design(tmp_path, monkeypatch):
     one, two = (replace(source, name=name, parent=name) for name in ("one", "my table"))
     imblab.run(study, data=[one, two], store_path=None)
     home = Path("experiments/inmemory")
-    lines = (home / ledger.ROWS).read_bytes().splitlines(keepends=True)
-    (home / ledger.ROWS).write_bytes(b"".join(line for line in lines if b'"one"' in line))
-    kept = config.load_request(home / ledger.QUESTION).study
-    judged = results.result_of(kept, ledger.read_rows(home))
+    lines = (home / ledger.LEDGER_FILE).read_bytes().splitlines(keepends=True)
+    (home / ledger.LEDGER_FILE).write_bytes(b"".join(line for line in lines if b'"one"' in line))
+    kept = config.load_request(home / ledger.STUDY_FILE).study
+    judged = results.result_of(kept, ledger.read_evaluations(home))
     assert judged.sentences[1] == "Missing: 6 evaluations: all of data set my table."
     imblab.run(study, data=[one, two], store_path=None)
-    assert results.result_of(kept, ledger.read_rows(home)).completeness.is_complete
-    assert main(["run", str(home / ledger.QUESTION), "tracking=none"]) == 2
+    assert results.result_of(kept, ledger.read_evaluations(home)).completeness.is_complete
+    assert main(["run", str(home / ledger.STUDY_FILE), "tracking=none"]) == 2
 
 
 def test_of_a_complete_study_nothing_is_said_and_the_best_is_chosen(done, monkeypatch):
     monkeypatch.chdir(done)
     home = Path("experiments/demo")
-    judged = results.result_of(config.load_request(home / ledger.QUESTION).study, ledger.read_rows(home))
+    judged = results.result_of(config.load_request(home / ledger.STUDY_FILE).study, ledger.read_evaluations(home))
     assert judged.completeness.sentences() == ()
     arm = exporting.arms(judged, {"dataset": "ecoli3"})[0]
     assert arm.reason.startswith("Chosen as the best of 4")

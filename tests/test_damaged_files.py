@@ -56,14 +56,14 @@ def answered(capsys, name):
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("content", [b"", b"PAR1 not parquet PAR1", b"null"], ids=["empty", "junk", "text"])
 def test_a_study_goes_on_without_its_derived_files(command, content, capsys):
-    rows = (HOME / ledger.ROWS).read_bytes()
+    rows = (HOME / ledger.LEDGER_FILE).read_bytes()
     for name in (evidence.FILE, SEARCHES, provenance.VERSIONS_FILE):
         assert (HOME / name).exists()
         (HOME / name).write_bytes(content)
     STORE.write_bytes(content * 400)
     code, out, err = answered(capsys, command)
     assert code == 0, err
-    assert (HOME / ledger.ROWS).read_bytes() == rows
+    assert (HOME / ledger.LEDGER_FILE).read_bytes() == rows
     if command in ("compare", "json", "report", "export", "sync", "run"):
         assert "evidence.parquet' is damaged" in err
         assert "Make it again without a fit: imblab run experiments/small/study.yaml." in err
@@ -94,21 +94,21 @@ def test_damaged_evidence_stays_where_nothing_can_take_its_place(capsys):
 
 @pytest.mark.parametrize("command", ["compare", "json", "report", "rescore", "export", "sync", "run"])
 def test_a_damaged_line_of_the_ledger_is_refused_with_file_line_and_field(command, capsys):
-    lines = (HOME / ledger.ROWS).read_text().splitlines()
+    lines = (HOME / ledger.LEDGER_FILE).read_text().splitlines()
     row = json.loads(lines[2])
     row["scores"]["mcc"] = 1000
-    (HOME / ledger.ROWS).write_text("\n".join([*lines[:2], json.dumps(row), *lines[3:], ""]))
-    before = (HOME / ledger.ROWS).read_bytes()
+    (HOME / ledger.LEDGER_FILE).write_text("\n".join([*lines[:2], json.dumps(row), *lines[3:], ""]))
+    before = (HOME / ledger.LEDGER_FILE).read_bytes()
     code, out, err = answered(capsys, command)
     assert (code, out) == (2, "") or command == "run"
     assert "'experiments/small/ledger.jsonl' has a damaged line 3: field 'scores.mcc' is 1000; it is a finite" in err
     assert "sed -i 3d experiments/small/ledger.jsonl" in err
-    assert (HOME / ledger.ROWS).read_bytes() == before
+    assert (HOME / ledger.LEDGER_FILE).read_bytes() == before
 
 
 def test_one_damaged_study_does_not_hide_the_others_in_the_index(capsys):
     shutil.copytree(HOME, HOME.with_name("broken"))
-    (HOME.with_name("broken") / ledger.ROWS).write_text("{}\n")
+    (HOME.with_name("broken") / ledger.LEDGER_FILE).write_text("{}\n")
     code, _, err = answered(capsys, "index")
     assert code == 0
     text = Path("experiments/README.md").read_text()
@@ -122,10 +122,10 @@ def test_an_answer_to_other_rows_is_fitted_again(done, capsys):
         base.execute("UPDATE answers SET p = substr(p, 1, 8)")
     shutil.rmtree(HOME)
     assert answered(capsys, "run")[0] == 0
-    aside = ("seconds", "spared")
+    aside = ("seconds",)
 
     def rows(home):
-        every = [json.loads(line) for line in (home / HOME / ledger.ROWS).read_text().splitlines()]
+        every = [json.loads(line) for line in (home / HOME / ledger.LEDGER_FILE).read_text().splitlines()]
         return [{k: v for k, v in row.items() if k not in aside} for row in every]
 
     assert rows(Path()) == rows(done)

@@ -205,7 +205,7 @@ def test_a_calibration_follows_the_rule_of_learners(packages, tmp_path, monkeypa
     with pytest.raises(ConfigError, match="has no fit and predict"):
         imblab.compose(*words, path.replace("Platt", "Neither"), "allow=[own_calibrations]")
     imblab.run(own)
-    rows = ledger.read_rows(Path("experiments/own"))
+    rows = ledger.read_evaluations(Path("experiments/own"))
     assert {path for row in rows for path in row.code} == {"own_calibrations.Platt"}
     with pytest.raises(FitError, match="is a class of your own, and a model serves without its code"):
         exporting.command_export("own", ["allow=[own_calibrations]", "tracking=none"], as_json=False)
@@ -422,10 +422,10 @@ def test_failed_evaluations_alone_are_tried_again(packages, mine, tmp_path, monk
     anew(packages, ownpkg__model=LOGIT)
     with pytest.raises(StudyError, match=r"All of them failed: try them again with runner\.retry_failed=true"):
         run()
-    before = {row.key: row.to_json() for row in ledger.read_rows(home) if row.learner == "tree"}
+    before = {row.key: row.to_json() for row in ledger.read_evaluations(home) if row.learner == "tree"}
     made, status = run(retry_failed=True)
     assert (made, set(status)) == (3, {"ok"})
-    after = ledger.read_rows(home)
+    after = ledger.read_evaluations(home)
     assert before.items() <= {row.key: row.to_json() for row in after}.items()
     assert len((home / "ledger.jsonl").read_bytes().splitlines()) == len(after) == 6
     assert run()[0] == run(retry_failed=True)[0] == 0
@@ -462,7 +462,7 @@ def test_rescoring_knows_failures_from_the_rows(picky, monkeypatch):
     fits = fitted(monkeypatch)
     found = imblab.rescore(picky.name, "primary=f1", "allow=[ownpkg]")
     assert (dict(found.missing), fits) == ({}, [])
-    before, after = (ledger.read_rows(home) for home in (Path("experiments/own"), found.folder))
+    before, after = (ledger.read_evaluations(home) for home in (Path("experiments/own"), found.folder))
     failed = [[(t.status, t.reason) for t in row.trials if t.status == "failed"] for row in before]
     assert failed == [[("failed", "inner fold 0: ValueError: not a half")]] * 3
     assert [[(t.status, t.reason) for t in row.trials if t.status == "failed"] for row in after] == failed

@@ -54,7 +54,7 @@ def test_the_plan_says_it(capsys):
 
 def test_the_report_says_it_first_and_under_every_table_of_scores():
     home = Path("experiments/weighted")
-    source = reporting.report_data(home, config.load_request(home / ledger.QUESTION).study)
+    source = reporting.report_data(home, config.load_request(home / ledger.STUDY_FILE).study)
     sections = {section.name: section for section in report.build_sections(source)}
     assert sections["verdict"].lead[0].startswith("Learner 'logistic' weighs or resamples")
     assert next(block.note for block in sections["results"].blocks).startswith(SAID)
@@ -62,7 +62,7 @@ def test_the_report_says_it_first_and_under_every_table_of_scores():
 
 def test_mlflow_says_it_in_the_note_and_in_a_tag():
     home = Path("experiments/weighted")
-    study, rows = config.load_request(home / ledger.QUESTION).study, ledger.read_rows(home)
+    study, rows = config.load_request(home / ledger.STUDY_FILE).study, ledger.read_evaluations(home)
     first, *cells = mlflow.describe_runs(study, rows, {}, mlflow.RunDetails(specs=study.datasets))
     assert SAID in first.note
     cells = [run for run in cells if run.role == "cell"]

@@ -68,7 +68,6 @@ evaluations = st.builds(
     n_test=st.integers(0, 10**9),
     reached=st.dictionaries(words, st.integers(0, 10**9) | words, max_size=3),
     fits=st.integers(0, 999),
-    spared=st.integers(0, 999),
     notes=st.lists(words, max_size=3).map(tuple),
     trials=st.lists(trials, max_size=3).map(tuple),
     code=st.dictionaries(words, words, max_size=2),
@@ -128,7 +127,7 @@ def test_a_scale_is_written_where_it_is_not_that_of_probabilities():
 
 LATER = (
     "code",
-    *("data_fingerprint", "split_fingerprint", "flagged", "value", "n_train", "n_test", "reached", "fits", "spared"),
+    *("data_fingerprint", "split_fingerprint", "flagged", "value", "n_train", "n_test", "reached", "fits"),
     *("notes", "trials", "scale", "code"),
 )
 

@@ -1,6 +1,7 @@
-"""Checks of the fields of records that are read from files: type, range, known names; the field is named if one fails.
+"""Checks of the fields of records that are read from files: type, range and known names.
 
-A check takes a value and the name of its field, and gives the value back as the record holds it.
+A check takes a value and the name of its field, and returns the value as the record holds it, or raises
+:class:`FieldError`. Checks of containers pass local names on, so that a dotted name is built only for an error.
 """
 
 from __future__ import annotations
@@ -11,25 +12,25 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 Check = Callable[[Any, str], Any]
-#: Whole numbers beyond it are no counts: numpy and databases hold them in 64 bits, sums of many of them too.
+#: Larger integers are not counts: numpy and databases hold them in 64 bits, and sums of many of them too.
 MAX_COUNT = 2**40
-#: Whole numbers beyond it are no parameters.
-MAX_WHOLE = 2**63 - 1
-#: What a range may be missed by, relative to its end: sums of rounded numbers.
-TOLERANCE = 1e-9
+#: Larger integers are not parameters.
+MAX_INTEGER = 2**63 - 1
+#: Relative tolerance at the ends of a range, for sums of rounded numbers.
+RANGE_TOLERANCE = 1e-9
 #: Characters of a value in a message.
-MAX_SHOWN = 80
+MAX_QUOTED_CHARACTERS = 80
 
 
 class FieldError(ValueError):
-    """A field of a record does not hold what it should.
+    """A field of a record holds a value that breaks its rule.
 
     Parameters
     ----------
     field : str
-        Its name, dotted for what lies inside.
-    found : str
-        What it holds, in words.
+        Its name, dotted for nested fields.
+    value : str
+        The value, as text.
     rule : str
         What it should hold, as the end of a sentence.
 
@@ -39,124 +40,105 @@ class FieldError(ValueError):
     field 'counts.tp' is -1; it is a count, at least 0
     """
 
-    def __init__(self, field: str, found: str, rule: str) -> None:
-        super().__init__(f"field {field!r} is {found}; {rule}")
+    def __init__(self, field: str, value: str, rule: str) -> None:
+        super().__init__(f"field {field!r} is {value}; {rule}")
+        self.field, self.value, self.rule = field, value, rule
+
+    def inside(self, outer: str) -> FieldError:
+        """The same error with the name of the container in front."""
+        joint = "." if outer and self.field and not self.field.startswith("[") else ""
+        return FieldError(f"{outer}{joint}{self.field}", self.value, self.rule)
 
 
-def shown(value: Any) -> str:
-    """A value as a message shows it: as JSON, cut where it is long.
+def quote_value(value: Any) -> str:
+    """Write a value as JSON, shortened where it is long.
 
     Examples
     --------
-    >>> shown(None), shown("x" * 100)[-8:]
+    >>> quote_value(None), quote_value("x" * 100)[-8:]
     ('null', 'xxxx ...')
     """
-    if isinstance(value, int) and not -MAX_WHOLE <= value <= MAX_WHOLE:
+    if isinstance(value, int) and not -MAX_INTEGER <= value <= MAX_INTEGER:
         return f"a whole number of {value.bit_length()} bits"
     try:
-        said = json.dumps(value)
+        quoted = json.dumps(value)
     except (TypeError, ValueError, RecursionError):
-        said = f"a {type(value).__name__}"
-    return said if len(said) <= MAX_SHOWN else f"{said[: MAX_SHOWN - 4]} ..."
+        quoted = f"a {type(value).__name__}"
+    return quoted if len(quoted) <= MAX_QUOTED_CHARACTERS else f"{quoted[: MAX_QUOTED_CHARACTERS - 4]} ..."
 
 
-def text(value: Any, field: str) -> str:
-    """A text that can be written again: without halves of characters."""
+def check_text(value: Any, field: str) -> str:
+    """Check a text that can be written again, without lone surrogates."""
     if type(value) is not str:
-        raise FieldError(field, shown(value), "it is a text")
+        raise FieldError(field, quote_value(value), "it is a text")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise FieldError(field, shown(value), "it is a text without halves of characters") from None
+            raise FieldError(field, quote_value(value), "it is a text without halves of characters") from None
     return value
 
 
-def name(value: Any, field: str) -> str:
-    """A text that can be a part of a path: names become figures, tables and runs."""
-    text(value, field)
+def check_name(value: Any, field: str) -> str:
+    """Check a text that can be a part of a path: names become figures, tables and runs."""
+    check_text(value, field)
     if not (value.isprintable() and value.strip(". ") and "/" not in value and "\\" not in value):
-        raise FieldError(field, shown(value), "it is a name, without '/' and control characters")
+        raise FieldError(field, quote_value(value), "it is a name, without '/' and control characters")
     return str(value)
 
 
-def flag(value: Any, field: str) -> bool:
-    """True or false."""
+def check_flag(value: Any, field: str) -> bool:
+    """Check a value that is true or false."""
     if type(value) is not bool:
-        raise FieldError(field, shown(value), "it is true or false")
+        raise FieldError(field, quote_value(value), "it is true or false")
     return value
 
 
-def whole(low: int = 0, high: int = MAX_COUNT) -> Check:
-    """Make the check of a whole number.
-
-    Parameters
-    ----------
-    low, high : int
-        The lowest and the highest.
-
-    Returns
-    -------
-    callable
-    """
+def integer_check(low: int = 0, high: int = MAX_COUNT) -> Check:
+    """Make the check of an integer from ``low`` to ``high``."""
 
     def check(value: Any, field: str) -> int:
         if type(value) is not int or not low <= value <= high:
-            raise FieldError(field, shown(value), f"it is a whole number from {low} to {high}")
+            raise FieldError(field, quote_value(value), f"it is a whole number from {low} to {high}")
         return value
 
     return check
 
 
-def number(low: float | None = None, high: float | None = None) -> Check:
-    """Make the check of a finite number.
-
-    Parameters
-    ----------
-    low, high : float or None
-        The lowest and the highest, each missed by rounding at most; None for no bound.
-
-    Returns
-    -------
-    callable
-    """
-    least = -math.inf if low is None else low - TOLERANCE * max(1.0, abs(low))
-    most = math.inf if high is None else high + TOLERANCE * max(1.0, abs(high))
-    rule = "it is a finite number" + (
-        f" from {low:g} to {high:g}"
-        if low is not None and high is not None
-        else f", at least {low:g}"
-        if low is not None
-        else f", at most {high:g}"
-        if high is not None
-        else ""
-    )
+def number_check(low: float | None = None, high: float | None = None) -> Check:
+    """Make the check of a finite number from ``low`` to ``high`` within :data:`RANGE_TOLERANCE`; None for no bound."""
+    lowest = -math.inf if low is None else low - RANGE_TOLERANCE * max(1.0, abs(low))
+    highest = math.inf if high is None else high + RANGE_TOLERANCE * max(1.0, abs(high))
+    lower = "" if low is None else f" from {low:g}" if high is not None else f", at least {low:g}"
+    upper = "" if high is None else f" to {high:g}" if low is not None else f", at most {high:g}"
+    rule = f"it is a finite number{lower}{upper}"
 
     def check(value: Any, field: str) -> float:
-        # A whole number that no float holds would fail in the first sum.
-        if type(value) is int and -MAX_WHOLE <= value <= MAX_WHOLE and least <= value <= most:
-            return value
-        if type(value) is not float or not math.isfinite(value) or not least <= value <= most:
-            raise FieldError(field, shown(value), rule)
-        return value
+        kind = type(value)
+        # An integer beyond the largest float would fail in the first sum.
+        is_number = (kind is float and math.isfinite(value)) or (kind is int and -MAX_INTEGER <= value <= MAX_INTEGER)
+        if not is_number or not lowest <= value <= highest:
+            raise FieldError(field, quote_value(value), rule)
+        number: float = value
+        return number
 
     return check
 
 
-FINITE = number()
+check_number = number_check()
 
 
-def scalar(value: Any, field: str) -> float | int | str | bool:
-    """A knob: a finite number, a text or a flag."""
+def check_scalar(value: Any, field: str) -> float | int | str | bool:
+    """Check the value of a knob: a finite number, a text or a flag."""
     kind = type(value)
     if kind is bool:
         return bool(value)
     if kind is str:
-        return text(value, field)
+        return check_text(value, field)
     if kind in (int, float):
-        found: float | int = FINITE(value, field)
-        return found
-    raise FieldError(field, shown(value), "it is a finite number, a text or a flag")
+        number: float | int = check_number(value, field)
+        return number
+    raise FieldError(field, quote_value(value), "it is a finite number, a text or a flag")
 
 
 def nullable(check: Check) -> Check:
@@ -164,106 +146,96 @@ def nullable(check: Check) -> Check:
     return lambda value, field: None if value is None else check(value, field)
 
 
-def one_of(names: Collection[str]) -> Check:
-    """Make the check of one of some texts."""
+def choice_check(names: Collection[str]) -> Check:
+    """Make the check of a text that is one of ``names``."""
 
     def check(value: Any, field: str) -> str:
         if type(value) is not str or value not in names:
-            raise FieldError(field, shown(value), f"it is one of {', '.join(names)}")
+            raise FieldError(field, quote_value(value), f"it is one of {', '.join(names)}")
         return value
 
     return check
 
 
-def many(check: Check) -> Check:
-    """Make the check of a list, each item by a check; it becomes a tuple."""
+def list_check(check: Check) -> Check:
+    """Make the check of a list whose items pass ``check``; it becomes a tuple."""
 
-    def checked(value: Any, field: str) -> tuple[Any, ...]:
+    def check_list(value: Any, field: str) -> tuple[Any, ...]:
         if type(value) is not list:
-            raise FieldError(field, shown(value), "it is a list")
-        return tuple([check(item, f"{field}[{i}]") for i, item in enumerate(value)])
+            raise FieldError(field, quote_value(value), "it is a list")
+        items = []
+        for item in value:
+            try:
+                items.append(check(item, ""))
+            except FieldError as error:
+                raise error.inside(f"{field}[{len(items)}]") from None
+        return tuple(items)
 
-    return checked
+    return check_list
 
 
-def mapping(check: Check, checks: Mapping[str, Check] | None = None) -> Check:
-    """Make the check of a mapping from texts, each value by a check.
+def mapping_check(check: Check, by_name: Mapping[str, Check] | None = None) -> Check:
+    """Make the check of a mapping from texts whose values pass ``check``, or the check of their name in ``by_name``."""
+    special = by_name or {}
 
-    Parameters
-    ----------
-    check : callable
-        Of the values.
-    checks : mapping of str to callable, optional
-        Of those under some names.
-
-    Returns
-    -------
-    callable
-    """
-    own = checks or {}
-
-    def checked(value: Any, field: str) -> dict[str, Any]:
+    def check_mapping(value: Any, field: str) -> dict[str, Any]:
         if type(value) is not dict:
-            raise FieldError(field, shown(value), "it is a mapping")
-        inside = f"{field}." if field else ""
-        return {text(key, field): own.get(key, check)(item, f"{inside}{key}") for key, item in value.items()}
+            raise FieldError(field, quote_value(value), "it is a mapping")
+        checked = {}
+        for key, item in value.items():
+            if not key.isascii():
+                check_text(key, field)
+            try:
+                checked[key] = special.get(key, check)(item, key)
+            except FieldError as error:
+                raise error.inside(field) from None
+        return checked
 
-    return checked
+    return check_mapping
 
 
-def record(checks: Mapping[str, Check], required: Collection[str]) -> Check:
-    """Make the check of a mapping with known names.
+def record_check(checks: Mapping[str, Check], required: Collection[str]) -> Check:
+    """Make the check of a mapping with known names, of which some are required; it keeps their order."""
+    needed = frozenset(required)
 
-    Parameters
-    ----------
-    checks : mapping of str to callable
-        By name.
-    required : collection of str
-        Those that must be there.
-
-    Returns
-    -------
-    callable
-        Gives what is there, in the order in which it is.
-    """
-
-    def checked(value: Any, field: str) -> dict[str, Any]:
+    def check_record(value: Any, field: str) -> dict[str, Any]:
         if type(value) is not dict:
-            raise FieldError(field, shown(value), "it is a mapping")
-        inside = f"{field}." if field else ""
-        for key in value:
-            if key not in checks:
-                rule = f"the fields are {', '.join(checks)}; a newer imblab may have written it"
-                raise FieldError(f"{inside}{key}", "unknown", rule)
-        for key in required:
-            if key not in value:
-                raise FieldError(f"{inside}{key}", "missing", "every record has it")
-        return {key: checks[key](item, f"{inside}{key}") for key, item in value.items()}
+            raise FieldError(field, quote_value(value), "it is a mapping")
+        if unknown := [key for key in value if key not in checks]:
+            rule = f"the fields are {', '.join(checks)}; a newer imblab may have written it"
+            raise FieldError(unknown[0], "unknown", rule).inside(field)
+        if not needed <= value.keys():
+            missing = next(key for key in required if key not in value)
+            raise FieldError(missing, "missing", "every record has it").inside(field)
+        try:
+            return {key: checks[key](item, key) for key, item in value.items()}
+        except FieldError as error:
+            raise error.inside(field) from None
 
-    return checked
+    return check_record
 
 
-def loaded(line: str | bytes) -> Any:
-    """JSON as plain data: no NaN, no infinity, no name twice.
+def parse_json(line: str | bytes) -> Any:
+    """Parse JSON that holds no NaN, no infinity and no name twice.
 
     Raises
     ------
     FieldError
         For NaN and infinities, and for a name that stands twice.
     ValueError
-        For what is not JSON.
+        For text that is not JSON.
     """
-    return json.loads(line, parse_constant=_refused, object_pairs_hook=_once)
+    return json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
 
 
-def _refused(constant: str) -> Any:
+def _refuse_constant(constant: str) -> Any:
     raise FieldError("?", constant, "numbers are finite or null")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
         names = [key for key, _ in pairs]
         twice = next(key for key in names if names.count(key) > 1)
         raise FieldError(twice, "there twice", "a field has one value")
-    return found
+    return values

@@ -7,15 +7,15 @@ the last fit, by :func:`imblab.analysis.results.build_result`; terminal, report,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from imblab.study import PROBABILITY, Scalar, Study, key_of
+from imblab.study import PROBABILITY, Scalar, Study, fingerprint, key_of
 
 #: Data set and learner: the contrasts of one family are tested together.
 Family = tuple[str, str]
@@ -56,6 +56,11 @@ class Trial:
     at_edge: bool = False
 
 
+def search_address(trials: Iterable[Trial]) -> str:
+    """The address of an inner search: the fingerprint of its trials, which evaluations with the same ones share."""
+    return fingerprint([plain_fields(trial) for trial in trials])
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """One row of the result: what one cell of the design scored.
@@ -93,14 +98,12 @@ class Evaluation:
         ``sampler`` (its class), ``negative`` and ``positive`` rows that the learner received in the refit.
     fits : int
         Fits that the evaluation rests on, whether made for it or shared with others.
-    spared : int
-        How many of them were reused.
     seconds : float
         Wall time.
     notes : tuple of str
         Remarks for the reader: a threshold at the edge of its grid, a column without values, ...
     trials : tuple of Trial
-        The inner search.
+        The inner search; in a study's folder they stand in ``searches.jsonl``, under :func:`search_address`.
     code : mapping of str to str
         What identifies the code of the user's own classes and functions, by dotted path; see
         :mod:`imblab.core.own_code`. Empty where versions say everything.
@@ -127,7 +130,6 @@ class Evaluation:
     n_test: int = 0
     reached: Mapping[str, Any] = field(default_factory=dict)
     fits: int = 0
-    spared: int = 0
     notes: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
     scale: str = PROBABILITY
@@ -144,7 +146,7 @@ class Evaluation:
         ``scale`` is left out where it is ``probability``, and ``code`` where there is none, so that such lines read as
         they did before there was another.
         """
-        line = _plain_data(self)
+        line = plain_fields(self)
         if self.scale == PROBABILITY:
             del line["scale"]
         if not self.code:
@@ -153,7 +155,7 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, line: str) -> Evaluation:
-        """The record behind one line of a ledger."""
+        """The record behind a line that :meth:`to_json` wrote."""
         raw = json.loads(line)
         trials = tuple(
             Trial(**{**t, "fold_thresholds": tuple(t.get("fold_thresholds", ()))}) for t in raw.pop("trials", ())
@@ -352,10 +354,20 @@ class StudyResult:
         return tuple(self.scores)
 
 
+def plain_fields(record: Any, without_defaults: bool = False) -> dict[str, Any]:
+    """The fields of a record as plain data for JSON; without those that hold their default, where that is asked."""
+    plain = {}
+    for each in fields(record):
+        value = getattr(record, each.name)
+        default = each.default_factory() if each.default_factory is not MISSING else each.default
+        if not without_defaults or value != default:
+            plain[each.name] = _plain_data(value)
+    return plain
+
+
 def _plain_data(value: Any) -> Any:
-    """Records, tuples and mappings as what JSON knows."""
     if hasattr(value, "__dataclass_fields__"):
-        return {f.name: _plain_data(getattr(value, f.name)) for f in fields(value)}
+        return plain_fields(value)
     if isinstance(value, Mapping):
         return {k: _plain_data(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):

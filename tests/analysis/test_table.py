@@ -26,7 +26,7 @@ def test_every_fact_has_a_column_and_null_is_nan():
         Trial({"k": 3}, 0.4, 0.5, "repeated"),
         Trial({"k": 9}, None, None, "inapplicable", "k is too large"),
     )
-    full = row(params={"k": 3}, scores={"mcc": 0.5, "pr_auc": None}, flagged=0.15, value=0.4, fits=7, spared=2,
+    full = row(params={"k": 3}, scores={"mcc": 0.5, "pr_auc": None}, flagged=0.15, value=0.4, fits=7,
                trials=trials, notes=("odd",))  # fmt: skip
     frame = table.tidy([full])
     assert frame.columns.tolist() == [*table.FACTS, "mcc", "pr_auc", *table.COUNTS]

@@ -227,7 +227,7 @@ def test_the_report_renders_inside_mlflow(open_page, keep, place, server, client
     said = frame.locator("body").inner_text()
     assert "seen" in said
     assert all(name in said for name in STRATEGIES)
-    best = max(_means(ledger.read_rows(place / "experiments/seen")).values())
+    best = max(_means(ledger.read_evaluations(place / "experiments/seen")).values())
     assert f"{best:.3f}" in said
 
 

@@ -74,7 +74,7 @@ def page_file(tmp_path_factory):
     """The report of a real study with an inapplicable strategy."""
     base = tmp_path_factory.mktemp("seen")
     running.run(running.compose(*QUESTION), folder=base / "seen", store_path=base / "p.sqlite")
-    study = config.load_request(base / "seen" / ledger.QUESTION).study
+    study = config.load_request(base / "seen" / ledger.STUDY_FILE).study
     return reporting.write_report(base / "seen", study)
 
 
@@ -194,7 +194,7 @@ def test_the_keyboard_reaches_everything(open_page, page_file):
 
 
 def test_hostile_names_do_nothing(open_page, tmp_path, page_file):
-    study = config.load_request(page_file.parent / ledger.QUESTION).study
+    study = config.load_request(page_file.parent / ledger.STUDY_FILE).study
     text = report.render(reporting.report_data(page_file.parent, study))[report.PAGE_FILE]
     attack = "&lt;/script&gt;&lt;img src=x onerror=document.title=1&gt;"
     # What an escape that failed would leave behind is stopped by the policy of the page too.

@@ -43,13 +43,13 @@ def _here(done, tmp_path, monkeypatch):
 def gathered(layout, rows=None, get=None):
     with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
         return evidence_builder.build_evidence(
-            layout, ledger.read_rows(HOME) if rows is None else rows, HOME, get or kept.get
+            layout, ledger.read_evaluations(HOME) if rows is None else rows, HOME, get or kept.get
         )
 
 
 def test_it_agrees_with_every_row_of_the_ledger():
     frame = evidence.read(FILE)
-    rows = {row.key: row for row in ledger.read_rows(HOME)}
+    rows = {row.key: row for row in ledger.read_evaluations(HOME)}
     areas, counts = evidences.areas(frame), evidences.confusion_table(frame)
     assert len(areas) == len(rows) == 2 * 2 * 3 * 4
     for found in areas.itertuples():
@@ -68,7 +68,7 @@ def test_it_agrees_with_every_row_of_the_ledger():
 def test_calibration_pools_the_outer_predictions_of_a_repeat(done):
     layout, _ = done
     frame = evidence.read(FILE)
-    rows = {row.key: row for row in ledger.read_rows(HOME)}
+    rows = {row.key: row for row in ledger.read_evaluations(HOME)}
     data = layout.datasets["ecoli3"]
     with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
         predict = replay.lookup_only(kept.get)
@@ -94,7 +94,7 @@ def test_what_does_not_apply_is_not_there():
 
 def test_again_and_in_parts_it_has_the_same_bytes(done):
     layout, _ = done
-    rows, whole = ledger.read_rows(HOME), FILE.read_bytes()
+    rows, whole = ledger.read_evaluations(HOME), FILE.read_bytes()
     gathered(layout)
     assert FILE.read_bytes() == whole
     FILE.unlink()

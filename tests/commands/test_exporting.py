@@ -104,7 +104,7 @@ def loaded():
 
 def found():
     home = Path("experiments/loans")
-    return results.result_of(config.load_request(home / ledger.QUESTION).study, ledger.read_rows(home))
+    return results.result_of(config.load_request(home / ledger.STUDY_FILE).study, ledger.read_evaluations(home))
 
 
 def test_the_best_leaves_and_it_is_said_aloud(capsys):
@@ -118,7 +118,9 @@ def test_the_best_leaves_and_it_is_said_aloud(capsys):
 
 
 def test_lower_is_better_where_it_is():
-    judged = results.result_of(replace(found().study, primary="brier"), ledger.read_rows(Path("experiments/loans")))
+    judged = results.result_of(
+        replace(found().study, primary="brier"), ledger.read_evaluations(Path("experiments/loans"))
+    )
     [arm] = exporting.arms(judged, {"learner": "logistic"})
     own = judged.summary[judged.summary.learner == "logistic"].set_index("strategy")
     assert own.loc[arm.strategy, "brier"] == own.brier.min() < own.brier.max()
@@ -281,7 +283,7 @@ def test_a_table_that_changed_since_is_refused():
 
 def test_a_strategy_with_a_missing_fold_does_not_leave():
     home = Path("experiments/loans")
-    rows = [row for row in ledger.read_rows(home) if (row.learner, row.fold) != ("logistic", 2)]
+    rows = [row for row in ledger.read_evaluations(home) if (row.learner, row.fold) != ("logistic", 2)]
     judged = results.result_of(found().study, rows)
     with pytest.raises(StudyError, match="no strategy with a mcc in every fold"):
         exporting.arms(judged, {"learner": "logistic"})

@@ -44,8 +44,8 @@ def answers():
 
 
 def plain(folder):
-    """The rows of a folder by address, but for the time they took and what was spared."""
-    return {row.key: replace(row, seconds=0.0, spared=0) for row in ledger.read_rows(folder)}
+    """The rows of a folder by address, but for the time they took."""
+    return {row.key: replace(row, seconds=0.0) for row in ledger.read_evaluations(folder)}
 
 
 def from_scratch(*changes):
@@ -101,7 +101,7 @@ def test_costs_and_a_prevalence_are_measures_of_their_own():
     recall, alarm = found.tp / (found.tp + found.fn), found.fp / (found.fp + found.tn)
     expected = (0.002 * recall / (0.002 * recall + 0.998 * alarm)).to_numpy(dtype=float)
     assert np.allclose(found.precision_at_prevalence, expected, rtol=1e-12, equal_nan=True)
-    assert len(found) == len(ledger.read_rows(HOME))
+    assert len(found) == len(ledger.read_evaluations(HOME))
 
 
 def test_the_rows_of_the_study_are_left_alone():
@@ -110,7 +110,7 @@ def test_the_rows_of_the_study_are_left_alone():
     assert {p.name: p.read_bytes() for p in HOME.iterdir() if p.is_file()} == before
     assert found.folder == HOME / "rescored" / "mine"
     names = {p.name for p in found.folder.iterdir()}
-    assert names == {ledger.QUESTION, ledger.ROWS, evidence.FILE}
+    assert names == {ledger.STUDY_FILE, ledger.LEDGER_FILE, ledger.SEARCHES_FILE, evidence.FILE}
     assert (found.folder / evidence.FILE).read_bytes() == before[evidence.FILE]
 
 
@@ -180,7 +180,7 @@ def test_an_empty_store_answers_nothing_and_says_so():
     store.DEFAULT_PATH.unlink()
     found = rescoring.rescore("small", "measures=[mcc,f2]")
     assert found.table.empty
-    assert len(found.missing) == len(ledger.read_rows(HOME))
+    assert len(found.missing) == len(ledger.read_evaluations(HOME))
 
 
 def test_the_page_fits_80_columns_and_says_what_changed(capsys):
@@ -200,10 +200,10 @@ def test_what_it_prints_for_machines(capsys):
     assert main(["rescore", "small", "primary=pr_auc", "costs={fn: 5, fp: 1}", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["exploratory"] is True
-    assert facts["answered"] + len(facts["missing"]) == len(ledger.read_rows(HOME))
+    assert facts["answered"] + len(facts["missing"]) == len(ledger.read_evaluations(HOME))
     assert {row["measure"] for row in facts["added"]} == {"expected_cost"}
-    before = {row.key: row for row in ledger.read_rows(HOME)}
-    after = {row.key: row for row in ledger.read_rows(HOME / "rescored" / facts["label"])}
+    before = {row.key: row for row in ledger.read_evaluations(HOME)}
+    after = {row.key: row for row in ledger.read_evaluations(HOME / "rescored" / facts["label"])}
     for move in facts["moves"]:
         mine = [
             k
@@ -228,7 +228,7 @@ def test_a_changed_question_can_be_read_back():
 def test_the_changed_question_runs_as_a_study_of_its_own():
     found = rescoring.rescore("small", "primary=pr_auc", "label=ranking", "refit=true")
     assert (
-        main(["run", str(found.folder / ledger.QUESTION), "tracking=none", "runner.n_jobs=1", "runner.report=false"])
+        main(["run", str(found.folder / ledger.STUDY_FILE), "tracking=none", "runner.n_jobs=1", "runner.report=false"])
         == 0
     )
     assert plain(Path("experiments") / "small.ranking") == plain(found.folder)

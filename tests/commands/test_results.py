@@ -33,7 +33,7 @@ def compared(capsys):
 
 
 def test_a_run_records_its_claims_before_the_first_row(done):
-    kept = yaml.safe_load((done / ledger.QUESTION).read_text())["claims"]["registered"]
+    kept = yaml.safe_load((done / ledger.STUDY_FILE).read_text())["claims"]["registered"]
     assert kept == {
         "primary": "mcc",
         "contrasts": [["threshold", "none"]],
@@ -67,8 +67,8 @@ def test_the_terminal_says_why_there_is_no_test(capsys):
 
 
 def test_claims_changed_by_hand_or_on_the_command_line_are_exploratory(done, capsys):
-    rows = (done / ledger.ROWS).read_bytes()
-    question = done / ledger.QUESTION
+    rows = (done / ledger.LEDGER_FILE).read_bytes()
+    question = done / ledger.STUDY_FILE
     before = question.read_text()
     question.write_text(before.replace("  alpha: 0.05\n  rope", "  alpha: 0.2\n  rope", 1))
     assert {row["verdict"] for row in compared(capsys)["contrasts"]} == {"exploratory"}
@@ -79,4 +79,4 @@ def test_claims_changed_by_hand_or_on_the_command_line_are_exploratory(done, cap
     assert main(asked) == 0
     assert "exploratory" not in capsys.readouterr().out
     assert question.read_text() == before
-    assert (done / ledger.ROWS).read_bytes() == rows
+    assert (done / ledger.LEDGER_FILE).read_bytes() == rows

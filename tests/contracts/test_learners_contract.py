@@ -21,8 +21,8 @@ import imblab
 from imblab.core import design, estimator_specs, fitting
 from imblab.core.fitting import fit_predict
 from imblab.core.preparation import PreparedRows
+from imblab.edges.ledger import read_evaluations
 from imblab.errors import ConfigError
-from imblab.result import Evaluation
 from imblab.study import Choice, Dataset, Measure, Strategy, Tuning
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "learner").glob("*.yaml"))
@@ -343,7 +343,7 @@ def by_rounds(name, order, tmp_path, monkeypatch, **make):
         folder.mkdir()
         monkeypatch.chdir(folder)  # whatever is remembered between studies is not shared by these two
         imblab.run(study, folder="study", data=[table("mixed")])
-        rows = [Evaluation.from_json(line) for line in Path("study/ledger.jsonl").read_text().splitlines()]
+        rows = read_evaluations(Path("study"))
         answers.append([(row.key, row.trials, row.params, row.threshold, row.scores, row.status) for row in rows])
         fits.append(len(rounds))
         rounds.clear()

@@ -97,7 +97,6 @@ def test_without_a_search_the_forecast_is_what_is_fitted(fits, strategies, a_spl
     rows = imblab.evaluate(question, [toy()])
     assert rows.status.eq("ok").all()
     assert sum(fits.values()) == facts["fits"]
-    assert rows.fits.sum() - rows.spared.sum() == facts["fits"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,6 @@ def test_with_a_search_the_forecast_is_missed_by_shared_refits_at_most(fits, str
     assert rows.status.eq("ok").all()
     done = sum(fits.values())
     assert facts["fits"] - len(rows) < done <= facts["fits"]
-    assert done == rows.fits.sum() - rows.spared.sum()
 
 
 @pytest.mark.parametrize("method", ["random", "qmc", "tpe"])

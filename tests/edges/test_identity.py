@@ -38,7 +38,7 @@ def kept(folder):
 def test_it_stays_when_the_study_grows_and_travels_with_a_copy(here):
     before = kept(here)
     imblab.run(imblab.compose(*ASKED[:-1], "strategy=[none,threshold]"))
-    assert len({row.strategy for row in ledger.read_rows(here)}) == 2
+    assert len({row.strategy for row in ledger.read_evaluations(here)}) == 2
     assert kept(here) == before
     assert before["former"] == []
     shutil.copytree(here, "experiments/t")

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 
 from imblab.analysis.claims import register
 from imblab.edges import config, ledger
+from imblab.edges.ledger.lines import read_evaluation, write_evaluation
 from imblab.errors import ConfigError, StudyError
-from imblab.result import Evaluation, Trial
+from imblab.result import Evaluation, Trial, search_address
 
 DEMO = Path("experiments/demo")
+COMMITTED = Path(__file__).parents[2] / "experiments"
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +47,7 @@ def row(fold=0, strategy="none", **changed):
     made = Evaluation(
         "ecoli3", "logistic", strategy, 0, fold, {"ratio": 0.1 + 0.2, "k": 5}, 0.37, {"mcc": 1 / 3, "f1": None},
         {"tn": 100, "fp": 1, "fn": 2, "tp": 3}, 1.25, "ok", None, f"address-{strategy}-{fold}", "data", "split",
-        0.04, 0.3, 224, 106, {"sampler": "SMOTE", "negative": 66, "positive": 66}, 13, 2, ("at the edge",), trials,
+        0.04, 0.3, 224, 106, {"sampler": "SMOTE", "negative": 66, "positive": 66}, 13, ("at the edge",), trials,
     )  # fmt: skip
     return replace(made, **changed)
 
@@ -54,7 +56,7 @@ def written(question, *rows):
     with ledger.open_study(DEMO, question) as book:
         for each in rows:
             book.append(each)
-    return DEMO / ledger.ROWS
+    return DEMO / ledger.LEDGER_FILE
 
 
 def elsewhere(code, *args):
@@ -68,12 +70,12 @@ def elsewhere(code, *args):
 def test_a_row_comes_back_equal_and_takes_one_line(question):
     rows = [row(0), row(1, "smote"), row(2, error="two\nlines\u2028and ü", status="failed", scores={"mcc": None})]
     path = written(question, *rows)
-    assert ledger.read_rows(DEMO) == rows
+    assert ledger.read_evaluations(DEMO) == rows
     text = path.read_bytes()
     assert text.endswith(b"\n")
     assert [json.loads(line)["fold"] for line in text.splitlines()] == [0, 1, 2]
     with ledger.open_study(DEMO, question) as book:
-        assert book.rows == rows
+        assert book.evaluations == rows
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -93,18 +95,19 @@ def test_any_row_comes_back_bit_for_bit(cut, score, text, params):
 def test_a_score_that_is_no_number_is_no_json(question):
     with ledger.open_study(DEMO, question) as book, pytest.raises(ValueError, match="not JSON compliant"):
         book.append(row(scores={"mcc": float("nan")}))
-    assert ledger.read_rows(DEMO) == []
+    assert ledger.read_evaluations(DEMO) == []
 
 
 def test_the_disk_is_waited_for_once_a_second_and_at_the_end(question, monkeypatch):
     synced, now = [], iter([0.0, 0.5, 1.5, 1.5, 2.0, 2.4, 2.4])
+    path = DEMO / ledger.LEDGER_FILE
     monkeypatch.setattr(time, "monotonic", lambda: next(now))
     with ledger.open_study(DEMO, question) as book:
-        monkeypatch.setattr(os, "fsync", lambda file: synced.append((DEMO / ledger.ROWS).read_bytes().count(b"\n")))
+        monkeypatch.setattr(os, "fsync", lambda file: synced.append(path.read_bytes().count(b"\n")))
         for fold in range(3):
             book.append(row(fold))
-            assert (DEMO / ledger.ROWS).read_bytes().count(b"\n") == fold + 1  # a killed process loses none
-    assert synced == [2, 3]
+            assert (DEMO / ledger.LEDGER_FILE).read_bytes().count(b"\n") == fold + 1  # a killed process loses none
+    assert synced == [2, 2, 3, 3]  # the searches, then the ledger
 
 
 KILLED = """
@@ -125,7 +128,7 @@ def test_rows_and_no_lock_outlive_a_process_that_is_killed(question):
     done = elsewhere(KILLED, json.dumps(question), *(each.to_json() for each in rows))
     assert done.returncode == -signal.SIGKILL
     with ledger.open_study(DEMO, question) as book:
-        assert book.rows == rows
+        assert book.evaluations == rows
 
 
 FULL = """
@@ -151,9 +154,9 @@ def test_a_full_disk_stops_the_study_and_costs_no_earlier_row(question, room, sn
     assert done.returncode == 0, done.stderr
     assert done.stdout == snapshot
     with ledger.open_study(DEMO, question) as book:
-        assert book.rows == [row(0)]
+        assert book.evaluations == [row(0)]
         book.append(row(1))
-    assert ledger.read_rows(DEMO) == [row(0), row(1)]
+    assert ledger.read_evaluations(DEMO) == [row(0), row(1)]
 
 
 @pytest.mark.parametrize("kept", [1, 2, 200, -2, -1])
@@ -161,9 +164,9 @@ def test_a_torn_last_line_is_cut_and_its_cell_answered_anew(question, kept):
     path = written(question, row(0), row(1), row(2))
     first, second, third = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + second + third[:kept])
-    assert ledger.read_rows(DEMO) == [row(0), row(1)]
+    assert ledger.read_evaluations(DEMO) == [row(0), row(1)]
     with ledger.open_study(DEMO, question) as book:
-        assert book.rows == [row(0), row(1)]
+        assert book.evaluations == [row(0), row(1)]
         assert path.read_bytes() == first + second
         book.append(row(2))
     assert path.read_bytes() == first + second + third
@@ -173,7 +176,7 @@ def test_a_ledger_that_holds_nothing_but_a_torn_line_is_empty(question):
     path = written(question, row(0))
     path.write_bytes(path.read_bytes()[:40])
     with ledger.open_study(DEMO, question) as book:
-        assert book.rows == []
+        assert book.evaluations == []
     assert path.read_bytes() == b""
 
 
@@ -194,18 +197,106 @@ def test_whatever_is_no_row_is_a_damaged_line(question, damage):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + damage + b"\n" + lines[1])
     with pytest.raises(StudyError, match="damaged line 2"):
-        ledger.read_rows(DEMO)
+        ledger.read_evaluations(DEMO)
 
 
 def test_two_answers_of_one_cell_are_refused_if_they_differ(question, snapshot):
     path = written(question, row(0), row(1))
-    again = row(0, seconds=99.0, spared=0)
-    path.write_text(path.read_text() + again.to_json() + "\n")
-    assert ledger.read_rows(DEMO) == [row(0), row(1)]
-    path.write_text(path.read_text() + row(1, threshold=0.38).to_json() + "\n")
+    again = row(0, seconds=99.0)
+    path.write_text(path.read_text() + write_evaluation(again) + "\n")
+    assert ledger.read_evaluations(DEMO) == [row(0), row(1)]
+    path.write_text(path.read_text() + write_evaluation(row(1, threshold=0.38)) + "\n")
     with pytest.raises(StudyError) as refusal:
-        ledger.read_rows(DEMO)
+        ledger.read_evaluations(DEMO)
     assert str(refusal.value) == snapshot
+
+
+# Searches
+
+
+def searches():
+    path = DEMO / ledger.SEARCHES_FILE
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_trials_of_a_search_are_written_once_and_every_line_names_them(question):
+    other = (Trial({"k": 7}, 0.1, 0.2, "ok", None, (0.3,), True),)
+    rows = [row(0), row(1), row(2, trials=other), row(0, "smote", trials=(), status="inapplicable")]
+    path = written(question, *rows)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert all("trials" not in line for line in lines)
+    first, second = (line["search"] for line in searches())
+    assert [line.get("search") for line in lines] == [first, first, second, None]
+    assert (first, second) == (search_address(row(0).trials), search_address(other))
+    assert ledger.read_evaluations(DEMO) == rows
+    with ledger.open_study(DEMO, question) as book:
+        assert book.evaluations == rows
+        book.append(row(1, "smote"))
+    assert len(searches()) == 2
+
+
+def test_lines_of_the_form_before_are_read_and_stay_and_new_ones_follow(question):
+    path = written(question)
+    old = json.loads(row(0).to_json()) | {"spared": 2}
+    path.write_text(json.dumps(old) + "\n")
+    assert ledger.read_evaluations(DEMO) == [row(0)]
+    with ledger.open_study(DEMO, question) as book:
+        assert book.evaluations == [row(0)]
+        assert not (DEMO / ledger.SEARCHES_FILE).exists()
+        book.append(row(1))
+    first, second = path.read_text().splitlines()
+    assert (json.loads(first), "search" in json.loads(second)) == (old, True)
+    assert [line["search"] for line in searches()] == [search_address(row(1).trials)]
+    assert ledger.read_evaluations(DEMO) == [row(0), row(1)]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 30, -2, -1])
+def test_a_process_killed_between_a_search_and_its_evaluation_loses_neither(question, kept):
+    path = written(question, row(0), row(1, trials=()))
+    whole = [file.read_bytes() for file in (path, DEMO / ledger.SEARCHES_FILE)]
+    lines = whole[0].splitlines(keepends=True)
+    path.write_bytes(lines[1])
+    (DEMO / ledger.SEARCHES_FILE).write_bytes(whole[1][:kept] if kept else whole[1])
+    assert ledger.read_evaluations(DEMO) == [row(1, trials=())]
+    with ledger.open_study(DEMO, question) as book:
+        book.append(row(0))
+    assert (DEMO / ledger.SEARCHES_FILE).read_bytes() == whole[1]
+    assert path.read_bytes() == lines[1] + lines[0]
+
+
+def test_a_search_that_is_missing_or_damaged_is_refused(question, snapshot):
+    path = written(question, row(0), row(1, trials=(Trial({"k": 7}, 0.1, 0.2),)))
+    file = DEMO / ledger.SEARCHES_FILE
+    first, second = file.read_text().splitlines(keepends=True)
+    refusals = []
+    for text in (first, first + second.replace("0.1", "0.2"), first + "{}\n", None):
+        file.write_text(text) if text is not None else file.unlink()
+        before = path.read_bytes()
+        for read in (ledger.read_evaluations, lambda folder: ledger.open_study(folder, question).__enter__()):
+            with pytest.raises(StudyError) as refusal:
+                read(DEMO)
+        assert path.read_bytes() == before
+        refusals.append(str(refusal.value))
+    assert refusals == snapshot
+
+
+def test_the_search_of_a_failed_evaluation_that_was_replaced_is_removed(question):
+    written(question, row(0), lost(1, trials=(Trial({"k": 9}, None, None, "failed", "no"),)))
+    with ledger.open_study(DEMO, question) as book:
+        book.append(row(1))
+        assert len(searches()) == 2
+    assert [line["search"] for line in searches()] == [search_address(row(0).trials)]
+    assert ledger.read_evaluations(DEMO) == [row(0), row(1)]
+
+
+@pytest.mark.parametrize("name", ["resample_or_not", "smote_ratio"])
+def test_committed_ledgers_come_back_equal_in_lines_of_at_most_1200_bytes(name):
+    rows = ledger.read_evaluations(COMMITTED / name)
+    searches = {search_address(each.trials): each.trials for each in rows}
+    for each in rows:
+        line = write_evaluation(each)
+        assert len(line.encode()) < 1200
+        assert read_evaluation(line, None, searches) == each
 
 
 # One writer
@@ -232,7 +323,7 @@ def test_a_second_process_is_refused_and_told_who_writes(question, overwrite):
         assert "Wait for it" in done.stdout
     assert [p.name for p in DEMO.parent.glob("demo*")] == ["demo"]
     assert elsewhere(TRIED, json.dumps(question), "false").stdout == "open\n"
-    assert ledger.read_rows(DEMO) == [row(0)]
+    assert ledger.read_evaluations(DEMO) == [row(0)]
 
 
 def test_studies_of_other_names_are_open_to_others(question):
@@ -254,9 +345,9 @@ def test_the_question_comes_back_as_it_was_asked(question):
     written(question)
     assert ledger.read_study(DEMO) == json.loads(json.dumps(question))
     assert config.to_mapping(config.parse_study(ledger.read_study(DEMO))) == question
-    before = (DEMO / ledger.QUESTION).stat().st_mtime_ns
+    before = (DEMO / ledger.STUDY_FILE).stat().st_mtime_ns
     written(question)
-    assert (DEMO / ledger.QUESTION).stat().st_mtime_ns == before
+    assert (DEMO / ledger.STUDY_FILE).stat().st_mtime_ns == before
 
 
 def test_what_is_added_extends_the_question_and_what_is_left_out_stays(question):
@@ -278,15 +369,15 @@ def test_what_is_added_extends_the_question_and_what_is_left_out_stays(question)
     written(question)
     found = ledger.read_study(DEMO)
     assert found["protocol"]["repeats"] == 4
-    assert {s: list(found[s]) for s in ledger.GROWING} == {
+    assert {s: list(found[s]) for s in ledger.GROWING_SECTIONS} == {
         "dataset": ["ecoli3", "ecoli_too"],
         "learner": ["logistic", "again"],
         "strategy": ["none", "smote", "smote_too"],
     }
-    assert {k: v for k, v in found.items() if k not in (*ledger.GROWING, "protocol")} == {
-        k: v for k, v in question.items() if k not in (*ledger.GROWING, "protocol")
+    assert {k: v for k, v in found.items() if k not in (*ledger.GROWING_SECTIONS, "protocol")} == {
+        k: v for k, v in question.items() if k not in (*ledger.GROWING_SECTIONS, "protocol")
     }
-    assert ledger.read_rows(DEMO) == [row(0)]
+    assert ledger.read_evaluations(DEMO) == [row(0)]
 
 
 CHANGES = {
@@ -307,12 +398,12 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_another_question_is_refused_with_the_difference(question, change, snapshot):
     path = written(question, row(0))
-    before = path.read_bytes(), (DEMO / ledger.QUESTION).read_bytes()
+    before = path.read_bytes(), (DEMO / ledger.STUDY_FILE).read_bytes()
     CHANGES[change](question)
     with pytest.raises(StudyError) as refusal, ledger.open_study(DEMO, question):
         pass
     assert str(refusal.value) == snapshot
-    assert (path.read_bytes(), (DEMO / ledger.QUESTION).read_bytes()) == before
+    assert (path.read_bytes(), (DEMO / ledger.STUDY_FILE).read_bytes()) == before
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -327,14 +418,14 @@ def test_many_differences_are_counted(question):
     written(question, row(0))
     for name in list(question["measures"])[1:]:
         question["measures"].pop(name)
-    with pytest.raises(StudyError, match=r"and \d+ more\. Rows are never changed"):
+    with pytest.raises(StudyError, match=r"and \d+ more\. Evaluations are never changed"):
         written(question)
 
 
 def test_a_study_that_is_no_mapping_is_refused(question):
     written(question, row(0))
-    (DEMO / ledger.QUESTION).write_text("- a\n- b\n")
-    with pytest.raises(StudyError, match=r"study\.yaml' holds no mapping"):
+    (DEMO / ledger.STUDY_FILE).write_text("- a\n- b\n")
+    with pytest.raises(StudyError, match=r"study\.yaml' is not a mapping"):
         written(question)
 
 
@@ -342,13 +433,13 @@ def test_overwrite_keeps_the_old_folders_aside(question):
     for seed in (0, 1, 2):
         question["seed"] = seed
         with ledger.open_study(DEMO, question, overwrite=True) as book:
-            assert book.rows == []
+            assert book.evaluations == []
             book.append(row(seed))
     folders = {p.name: p for p in DEMO.parent.glob("demo*")}
     assert sorted(folders) == ["demo", "demo~1", "demo~2"]
     for name, seed in (("demo~1", 0), ("demo~2", 1), ("demo", 2)):
-        assert ledger.read_rows(folders[name]) == [row(seed)]
-        assert yaml.safe_load((folders[name] / ledger.QUESTION).read_text())["seed"] == seed
+        assert ledger.read_evaluations(folders[name]) == [row(seed)]
+        assert yaml.safe_load((folders[name] / ledger.STUDY_FILE).read_text())["seed"] == seed
 
 
 # Addresses
@@ -377,28 +468,28 @@ def test_a_row_takes_the_place_of_a_failed_one(question):
     written(question, row(0), lost(1), row(2))
     with ledger.open_study(DEMO, question) as book:
         book.append(row(1))
-        assert [r.status for r in ledger.read_rows(DEMO)] == [
+        assert [r.status for r in ledger.read_evaluations(DEMO)] == [
             "ok"
         ] * 3  # also before the study is closed, and after a kill
-        assert len((DEMO / ledger.ROWS).read_bytes().splitlines()) == 4
-    assert (DEMO / ledger.ROWS).read_text().splitlines() == [r.to_json() for r in (row(0), row(1), row(2))]
+        assert len((DEMO / ledger.LEDGER_FILE).read_bytes().splitlines()) == 4
+    assert (DEMO / ledger.LEDGER_FILE).read_text().splitlines() == [write_evaluation(row(fold)) for fold in range(3)]
 
 
 def test_what_a_killed_process_left_of_a_second_try_is_put_in_order(question):
     written(question, row(0), lost(1))
-    with (DEMO / ledger.ROWS).open("a") as stream:
-        stream.write(row(1).to_json() + "\n" + row(2).to_json()[:40])
+    with (DEMO / ledger.LEDGER_FILE).open("a") as stream:
+        stream.write(write_evaluation(row(1)) + "\n" + write_evaluation(row(2))[:40])
     with ledger.open_study(DEMO, question) as book:
-        assert book.rows == [row(0), row(1)]
-    assert (DEMO / ledger.ROWS).read_text().splitlines() == [row(0).to_json(), row(1).to_json()]
+        assert book.evaluations == [row(0), row(1)]
+    assert (DEMO / ledger.LEDGER_FILE).read_text().splitlines() == [write_evaluation(row(fold)) for fold in (0, 1)]
 
 
 def test_only_a_failed_row_may_be_followed_by_another(question):
     written(question, row(0))
     for late in (lost(0), row(0, scores={"mcc": 0.1})):
-        (DEMO / ledger.ROWS).write_text("".join(f"{r.to_json()}\n" for r in (row(0), late)))
+        (DEMO / ledger.LEDGER_FILE).write_text("".join(f"{write_evaluation(r)}\n" for r in (row(0), late)))
         with pytest.raises(StudyError, match="answers the cell"):
-            ledger.read_rows(DEMO)
+            ledger.read_evaluations(DEMO)
 
 
 def test_failed_rows_of_other_code_are_refused_unless_they_are_tried_again(question):
@@ -418,12 +509,12 @@ def test_failed_rows_of_other_code_are_refused_unless_they_are_tried_again(quest
 
 def test_a_study_is_found_by_its_name(question):
     written(question)
-    assert ledger.find("demo", Path("experiments")) == DEMO
+    assert ledger.find_study("demo", Path("experiments")) == DEMO
 
 
 def test_an_unknown_study_is_answered_with_the_known_ones(question, snapshot):
     with pytest.raises(StudyError) as nothing:
-        ledger.find("demo", Path("experiments"))
+        ledger.find_study("demo", Path("experiments"))
     written(question)
     with ledger.open_study(DEMO, question, overwrite=True):
         pass
@@ -431,21 +522,21 @@ def test_an_unknown_study_is_answered_with_the_known_ones(question, snapshot):
         pass
     Path("experiments/no_study").mkdir()
     with pytest.raises(StudyError) as some:
-        ledger.find("dmeo", Path("experiments"))
+        ledger.find_study("dmeo", Path("experiments"))
     assert [str(nothing.value), str(some.value)] == snapshot
 
 
 def test_a_difference_names_what_came_and_went():
     old = {"a": {"x": 1, "y": [1, 2]}, "b": None, "same": "text", "gone": {}}
     new = {"a": {"x": 1.5, "z": "new"}, "b": False, "same": "text"}
-    assert ledger.difference(old, new) == [
+    assert ledger.question_differences(old, new) == [
         "a.x: 1 -> 1.5",
         "a.y: [1, 2] -> (absent)",
         "b: null -> false",
         "gone: {} -> (absent)",
         'a.z: (absent) -> "new"',
     ]
-    assert ledger.difference(old, deepcopy(old)) == []
+    assert ledger.question_differences(old, deepcopy(old)) == []
 
 
 # Claims
@@ -469,7 +560,7 @@ def test_claims_on_record_come_back_and_stay_whatever_is_claimed_later(registere
     found = ledger.read_study(DEMO)["claims"]
     assert found["alpha"] == 0.1
     assert found["registered"] == registered["claims"]["registered"]
-    assert ledger.read_rows(DEMO) == [row(0), row(1)]
+    assert ledger.read_evaluations(DEMO) == [row(0), row(1)]
     # Whoever claims the first again has it judged again.
     written(registered)
     assert ledger.read_study(DEMO) == json.loads(json.dumps(registered))
@@ -496,14 +587,14 @@ def test_a_damaged_record_is_refused(registered, damage):
 def test_a_question_in_an_old_spelling_is_the_same_question(question):
     """``parent`` was called ``source``, and a description listed the keys that say nothing."""
     file = written(question, row())
-    path = file.with_name(ledger.QUESTION)
+    path = file.with_name(ledger.STUDY_FILE)
     old = yaml.safe_load(path.read_text())
     spec = old["dataset"]["ecoli3"]
     assert spec.pop("parent") == "ecoli"
     spec |= {"source": "ecoli", "name": None, "drop": [], "allow_majority_positive": False}
     path.write_text(yaml.safe_dump(old))
     with ledger.open_study(DEMO, question) as book:
-        assert len(book.rows) == 1
+        assert len(book.evaluations) == 1
     assert config.parse_study(ledger.read_study(DEMO)).datasets["ecoli3"]["parent"] == "ecoli"
     old["dataset"]["ecoli3"]["source"] = "yeast"
     path.write_text(yaml.safe_dump(old))

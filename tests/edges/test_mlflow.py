@@ -61,7 +61,7 @@ def study():
 
 @pytest.fixture(scope="module")
 def rows(place):
-    return ledger.read_rows(place / HOME)
+    return ledger.read_evaluations(place / HOME)
 
 
 def log(study, rows, uri=mlflow.DEFAULT_URI):
@@ -247,7 +247,7 @@ def test_a_changed_row_replaces_its_run_and_no_other(client, fresh, rows):
     # What stood below it stands below the new run.
     above = {run.data.tags["mlflow.parentRunId"] for run in runs_of(client, fresh.name, "candidate")}
     assert above == {after["ecoli3/logistic/smote"]}
-    slower = [replace(r, seconds=r.seconds + 1, spared=0) for r in changed]
+    slower = [replace(r, seconds=r.seconds + 1) for r in changed]
     log(fresh, slower)
     assert ids(client, fresh.name) == after
 
@@ -392,7 +392,7 @@ def test_a_store_that_does_not_answer_never_stops_a_study(tmp_path, monkeypatch,
     out, err = capfd.readouterr()
     assert f"Not logged: the MLflow store 'http://...@{address}' does not answer" in " ".join(err.split())
     assert "The rows are safe in the ledger" in " ".join(err.split())
-    assert len(ledger.read_rows(HOME)) == 9
+    assert len(ledger.read_evaluations(HOME)) == 9
     assert "Traceback" not in out + err
     assert not list(tmp_path.rglob("mlflow.db*"))
     assert_secret_is_nowhere(tmp_path, out, err)

@@ -167,7 +167,7 @@ def picture(uri, name):
     return {
         run.data.tags["imblab.key"]: (
             dict(run.data.params),
-            {k: v for k, v in run.data.metrics.items() if k not in ("seconds", "fits_spared")},
+            {k: v for k, v in run.data.metrics.items() if k != "seconds"},
         )
         for run in runs
     }
@@ -188,7 +188,7 @@ def test_a_slow_server_that_loses_answers_stops_no_study_and_sync_repairs(tmp_pa
         assert "imblab sync slow" in slow.out + slow.err
         # As long as with a quick server, and then no longer than it was told to wait; the rest is for a busy machine.
         assert slow.seconds < 2 * whole.seconds + timeout + 10
-        rows = {name: ledger.read_rows(Path("experiments") / name) for name in ("slow", "whole")}
+        rows = {name: ledger.read_evaluations(Path("experiments") / name) for name in ("slow", "whole")}
         assert [row.scores for row in rows["slow"]] == [row.scores for row in rows["whole"]]
         # A lost answer to "make a run" leaves one that nobody knows of: the next writer finds and deletes it.
         with proxied(port, delay=0.05, lost=9) as door:
@@ -267,6 +267,6 @@ def test_over_tls_with_mlflows_own_authentication(tmp_path, monkeypatch):
         experiment = client.get_experiment_by_name("tls").experiment_id
         (above,) = client.search_runs([experiment], "tags.`imblab.role` = 'study'")
         sent = client.download_artifacts(above.info.run_id, "ledger.jsonl", str(tmp_path))
-        assert Path(sent).read_bytes() == (Path("experiments/tls") / ledger.ROWS).read_bytes()
+        assert Path(sent).read_bytes() == (Path("experiments/tls") / ledger.LEDGER_FILE).read_bytes()
         said = "".join(done.out + done.err for done in (stranger, nobody, done, straight))
         assert PASSWORD not in said

@@ -102,7 +102,7 @@ def seen(place):
 
 @pytest.fixture(scope="module")
 def rows(place):
-    return ledger.read_rows(place / HOME)
+    return ledger.read_evaluations(place / HOME)
 
 
 @pytest.fixture(scope="module")

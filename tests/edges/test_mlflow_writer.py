@@ -249,7 +249,7 @@ def test_a_study_whose_store_dies_midway_goes_on_and_says_so(place, breaks, capf
     said = " ".join(capfd.readouterr().err.split())
     assert "Not logged: the MLflow store" in said
     assert "`imblab sync real` writes the rest" in said
-    rows = ledger.read_rows(Path("experiments/real"))
+    rows = ledger.read_evaluations(Path("experiments/real"))
     assert len(rows) == 6
     mend()
     assert main(["sync", "real"]) == 0

@@ -46,7 +46,7 @@ def test_the_searches_of_a_run_are_read_back_as_the_ledger_has_them(here, capsys
     said = capsys.readouterr()
     assert "optuna-dashboard team/searches.log" in said.out
     storage = journal("team/searches.log")
-    rows = {f"small/{r.key}": r for r in ledger.read_rows(Path("experiments/small")) if r.strategy == "smote"}
+    rows = {f"small/{r.key}": r for r in ledger.read_evaluations(Path("experiments/small")) if r.strategy == "smote"}
     assert names(storage) == sorted(rows) == [f"small/ecoli3/logistic/smote/0/{fold}" for fold in range(3)]
     for name, row in rows.items():
         found = optuna.load_study(study_name=name, storage=storage)
@@ -66,7 +66,7 @@ def test_the_searches_of_a_run_are_read_back_as_the_ledger_has_them(here, capsys
 
 
 def rows_without_seconds(folder):
-    return [replace(row, seconds=0, spared=0) for row in ledger.read_rows(folder)]
+    return [replace(row, seconds=0) for row in ledger.read_evaluations(folder)]
 
 
 def test_the_question_and_the_rows_do_not_know_of_the_storage(here):
@@ -99,7 +99,7 @@ def test_copying_twice_changes_nothing(here):
 def test_a_storage_that_does_not_answer_stops_no_study(storage, here, capsys):
     assert main([*RUN, f"search.storage={storage}"]) == 0
     said = capsys.readouterr()
-    assert len(ledger.read_rows(Path("experiments/small"))) == 6
+    assert len(ledger.read_evaluations(Path("experiments/small"))) == 6
     assert re.search(r"^Not copied: the Optuna storage '.+' does not answer \(.+\); .+\.$", said.err, re.MULTILINE)
     assert "were not copied" in said.out
     assert "canary" not in said.out + said.err

@@ -50,7 +50,7 @@ def small(tmp_path_factory):
     study = running.compose(*QUESTION)
     running.run(study, folder=base / "small", store_path=base / "p.sqlite")
     home = base / "small"
-    study = config.load_request(home / ledger.QUESTION).study
+    study = config.load_request(home / ledger.STUDY_FILE).study
     files = report.render(reporting.report_data(home, study))
     return SimpleNamespace(home=home, study=study, files=files, html=files[report.PAGE_FILE], store=base / "p.sqlite")
 
@@ -120,7 +120,7 @@ def scored(measure, y, p, cut):
 def known(small):
     """Labels, probabilities and inner predictions of every cell, from the store."""
     layout = lay_out(small.study)
-    rows = {row.key: row for row in ledger.read_rows(small.home)}
+    rows = {row.key: row for row in ledger.read_evaluations(small.home)}
     found = defaultdict(list)
     with closing(store.SqliteStore(small.store)) as kept:
         predict = replay.lookup_only(kept.get)
@@ -325,11 +325,10 @@ def expected_record(study, known, rows):
     for arm, own in rows.items():
         row = "/".join(arm)
         seconds = sum(r.seconds for r in own)
-        values = {"seconds": seconds, "fits": sum(r.fits for r in own), "reused": sum(r.spared for r in own)}
+        values = {"seconds": seconds, "fits": sum(r.fits for r in own)}
         values["candidates"] = max(sum(t.status in ("ok", "failed", "pruned") for t in r.trials) for r in own)
         if arm in known and arm[2] != "none":
             values["gain"] = corrected(known[arm], known[(*arm[:2], "none")])[0]
-            values["rate"] = values["gain"] / seconds if values["reused"] < values["fits"] else math.nan
         found |= {("cost", row, k): (v,) for k, v in values.items()}
     return found
 
@@ -347,7 +346,7 @@ def expected_ranks(known):
 
 def test_every_number_follows_from_the_stored_predictions(small, known):
     rows = defaultdict(list)
-    for r in ledger.read_rows(small.home):
+    for r in ledger.read_evaluations(small.home):
         rows[r.dataset, r.learner, r.strategy].append(r)
     expected = {
         **expected_scores(small.study, known),
@@ -560,7 +559,7 @@ def test_figures_and_tables_of_an_earlier_report_go(small, tmp_path):
 
 
 def test_without_evidence_it_says_so(small, tmp_path):
-    for name in (ledger.QUESTION, ledger.ROWS):
+    for name in (ledger.STUDY_FILE, ledger.LEDGER_FILE, ledger.SEARCHES_FILE):
         shutil.copy(small.home / name, tmp_path / name)
     files = report.render(reporting.report_data(tmp_path, small.study))
     assert files[report.PAGE_FILE].count("This needs evidence.parquet, which is missing") == 4
@@ -569,7 +568,7 @@ def test_without_evidence_it_says_so(small, tmp_path):
 
 
 def test_no_row_is_refused(small, tmp_path):
-    shutil.copy(small.home / ledger.QUESTION, tmp_path / ledger.QUESTION)
+    shutil.copy(small.home / ledger.STUDY_FILE, tmp_path / ledger.STUDY_FILE)
     with pytest.raises(reporting.StudyError, match=r"study 'small' has 0 of 60 evaluations in .*; a report needs one"):
         reporting.report_data(tmp_path, small.study)
 
@@ -736,7 +735,7 @@ def test_a_spreadsheet_computes_nothing():
 def crafted(folder, study, rows):
     """The report of a ledger written by hand."""
     folder.mkdir()
-    (folder / ledger.ROWS).write_text("".join(f"{row.to_json()}\n" for row in rows), encoding="utf-8")
+    (folder / ledger.LEDGER_FILE).write_text("".join(f"{row.to_json()}\n" for row in rows), encoding="utf-8")
     return report.render(reporting.report_data(folder, study))
 
 
@@ -752,7 +751,7 @@ def test_ranks_over_eight_tables_are_drawn_and_tested(small, tmp_path):
     rows = [
         replace(r, dataset=d, scores={"mcc": level[r.strategy] + moved.get(r.strategy, [0] * 8)[i]})
         for i, d in enumerate(tables)
-        for r in ledger.read_rows(small.home)
+        for r in ledger.read_evaluations(small.home)
         if r.dataset == "yeast4" and r.strategy in level
     ]  # fmt: skip
     study = replace(
@@ -786,7 +785,7 @@ def test_failed_fits_are_named_and_never_drawn(small, tmp_path):
         else replace(r, status="failed", error=why, scores={}, counts={}, threshold=None)
         if (r.dataset, r.strategy) == ("ecoli3", "smote")
         else r
-        for r in ledger.read_rows(small.home)
+        for r in ledger.read_evaluations(small.home)
     ]
     files = crafted(tmp_path / "failed", small.study, rows)
     listed = files["tables/failures.csv"]
@@ -817,7 +816,7 @@ def timed(tmp_path_factory):
         *("strategy.smote.space.k=choice(3,5)", "strategy.smote_threshold.space.ratio=interval(0.6,1)"),
     )
     running.run(study, folder=base / "timed", store_path=base / "p.sqlite")
-    kept = config.load_request(base / "timed" / ledger.QUESTION).study
+    kept = config.load_request(base / "timed" / ledger.STUDY_FILE).study
     return report.render(reporting.report_data(base / "timed", kept))
 
 
@@ -950,6 +949,6 @@ def test_index_lists_the_studies_somebody_stands_by(small, tmp_path):
 def test_evidence_that_is_kept_is_enough(small):
     """Areas from the evidence equal the scores of the ledger."""
     areas = evidences.areas(evidence.read(small.home / evidence.FILE))
-    rows = {(r.dataset, r.strategy, r.repeat, r.fold): r for r in ledger.read_rows(small.home)}
+    rows = {(r.dataset, r.strategy, r.repeat, r.fold): r for r in ledger.read_evaluations(small.home)}
     for r in areas.itertuples():
         assert rows[r.dataset, r.strategy, r.repeat, r.fold].scores["pr_auc"] == pytest.approx(r.pr_auc, abs=1e-12)

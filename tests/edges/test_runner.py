@@ -55,7 +55,7 @@ def answered(question, data, engine):
 
 
 def content(rows):
-    return {key: replace(row, seconds=0.0, spared=0) for key, row in rows.items()}
+    return {key: replace(row, seconds=0.0) for key, row in rows.items()}
 
 
 @pytest.fixture
@@ -80,15 +80,12 @@ def test_no_fit_is_made_twice_in_however_many_processes(alone, opener):
     again, spared = answered(study(), toy(), runner.Engine(2, opener))
     assert spared.fits == 0
     assert content(again) == content(rows)
-    assert all(row.spared == row.fits for row in again.values())
 
 
-def test_fits_and_spared_of_the_rows_add_up_to_the_fits_made(alone, opener):
+def test_evaluations_rest_on_more_fits_than_were_made(alone, opener):
     for engine in (runner.Engine(1), runner.Engine(2, opener)):
         rows, tally = answered(study(), toy(), engine)
-        # A search asks for some answers twice; each distinct answer of a row is charged to one row at most.
-        made = sum(row.fits for row in rows.values()) - tally.fits
-        assert 0 < made <= sum(row.spared for row in rows.values())
+        assert 0 < tally.fits < sum(row.fits for row in rows.values())
         assert all(row.seconds > 0 for row in rows.values())
 
 

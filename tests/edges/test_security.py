@@ -456,7 +456,7 @@ ROWS = {
 
 @pytest.mark.parametrize("case", ROWS)
 def test_a_row_that_cannot_be_part_of_a_path_is_refused(case, here, capsys, finished):
-    path = finished / ledger.ROWS
+    path = finished / ledger.LEDGER_FILE
     first, *rest = path.read_text().splitlines()
     path.write_text("\n".join([json.dumps({**json.loads(first), **ROWS[case]}), *rest, ""]))
     assert "has a damaged line 1" in refused(here, capsys, "bad", command="compare")
@@ -464,7 +464,7 @@ def test_a_row_that_cannot_be_part_of_a_path_is_refused(case, here, capsys, fini
 
 def test_a_row_without_end_is_refused(here, capsys, finished):
     """`row-deep`."""
-    with (finished / ledger.ROWS).open("a") as stream:
+    with (finished / ledger.LEDGER_FILE).open("a") as stream:
         stream.write("[" * 100_000 + "\n")
     assert "has a damaged line 7" in refused(here, capsys, "bad", command="compare")
 
@@ -480,7 +480,7 @@ STEERING = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
 
 def test_an_error_in_a_row_does_not_steer_the_terminal(here, capsys, finished):
     """`row-error-of-escapes`."""
-    path = finished / ledger.ROWS
+    path = finished / ledger.LEDGER_FILE
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows:
         row.update(status="failed", error="\x1b[2Jgone\rall fine\x07", notes=["\x1b]0;title\x07"])

@@ -224,7 +224,7 @@ def scores_of(uri, name):
 
 def expected(name):
     """The same, from the ledger."""
-    rows = ledger.read_rows(Path("experiments") / name)
+    rows = ledger.read_evaluations(Path("experiments") / name)
     found = {}
     for row in rows:
         cell = found.setdefault(f"{row.dataset}/{row.learner}/{row.strategy}", {})
@@ -319,7 +319,7 @@ def test_a_server_that_dies_midway_stops_no_study(tmp_path, postgres, s3):
     assert "Not logged" in err
     assert "sync" in out + err
     assert "Traceback" not in out + err
-    assert len(ledger.read_rows(Path("experiments/dying"))) == 9
+    assert len(ledger.read_evaluations(Path("experiments/dying"))) == 9
     with started(server):
         synced("dying", server.uri)
         assert scores_of(server.uri, "dying") == expected("dying")
@@ -345,7 +345,7 @@ def test_no_server_at_all_stops_no_study(tmp_path):
     done = imblab(*ask("alone", f"http://{HOST}:{free_port()}"))
     assert done.code == 0
     assert "Not logged" in done.err
-    assert len(ledger.read_rows(Path("experiments/alone"))) == 9
+    assert len(ledger.read_evaluations(Path("experiments/alone"))) == 9
     assert time.monotonic() - began < 120
 
 

@@ -180,13 +180,10 @@ def test_n_jobs_and_bundles_change_no_bit_and_share_fits():
     work = runner.make_bundles(question, plans, design.expand(question, plans))
     for n_jobs in (1, 2):
         rows = []
-        runner.run({"toy": data}, work, n_jobs, rows.append)
+        counts = runner.run({"toy": data}, work, n_jobs, rows.append)
         assert scores(rows) == alone
         # smote and smote_threshold ask for the same eight inner fits; none and threshold for the same refit.
-        spared = {r.strategy: r.spared for r in rows if r.fold == 0 and r.learner == "logistic"}
-        assert spared["smote_threshold"] >= 8
-        assert spared["none"] == 0
-        assert spared["threshold"] == 1
+        assert counts.fits <= sum(r.fits for r in rows) - len(plans["toy"]) * 2 * (8 + 1)
 
 
 @pytest.mark.parametrize("method", ["random", "tpe"])

@@ -83,7 +83,7 @@ def finish(place, name, n_jobs=1, limit=None):
 
 def ledger(place, name):
     lines = (place / name / "experiments" / name / "ledger.jsonl").read_text().splitlines()
-    rows = [{k: v for k, v in json.loads(line).items() if k not in ("seconds", "spared")} for line in lines]
+    rows = [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
     return sorted(rows, key=lambda r: (r["strategy"], r["fold"]))
 
 

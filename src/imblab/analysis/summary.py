@@ -35,7 +35,7 @@ def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Es
         should be and how many are ``ok``, ``failed``, ``inapplicable`` and ``missing``; ``gain_none`` and
         ``gain_threshold`` with ``_low`` and ``_high``, the corrected interval at 1 - ``claims.alpha``, unadjusted, NaN
         where the strategy or a fold is missing; the ``knobs`` chosen, in words; ``threshold_median``, ``_low`` and
-        ``_high``; the largest number of ``candidates`` of a fold; ``fits``, ``spared``, ``seconds``; ``remarks``, a
+        ``_high``; the largest number of ``candidates`` of a fold; ``fits``, ``seconds``; ``remarks``, a
         tuple of str; then every measure as its mean and ``<measure>_std``.
     """
     estimates = estimate_all(scores, study) if estimates is None else estimates
@@ -93,7 +93,6 @@ def _summary(
     for name, statistic in (("median", np.median), ("low", np.min), ("high", np.max)):
         facts[f"threshold_{name}"] = float(statistic(thresholds)) if scored else math.nan
     facts |= {"candidates": max(candidate_count(e) for e in evaluations), "fits": sum(e.fits for e in evaluations)}
-    facts |= {"spared": sum(e.spared for e in evaluations)}
     facts |= {"seconds": float(np.sum([e.seconds for e in evaluations]))}
     remarks = [note] if (note := rebalancing.note(study, scores.learner)) else []
     facts["remarks"] = (*remarks, *_remarks(evaluations, scored, gains, study.primary, facts))

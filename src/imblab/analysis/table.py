@@ -14,13 +14,13 @@ from imblab.result import Evaluation
 #: The columns every table has, before those of the measures.
 FACTS = (
     *("dataset", "learner", "strategy", "repeat", "fold", "status", "threshold", "scale", "params"),
-    *("candidates", "fits", "spared", "seconds", "n_train", "n_test", "flagged", "value"),
+    *("candidates", "fits", "seconds", "n_train", "n_test", "flagged", "value"),
     *("left_out", "error", "notes", "fingerprint", "split_fingerprint"),
 )
 #: The columns after those of the measures.
 COUNTS = ("tn", "fp", "fn", "tp")
 _FLOATS = ("threshold", "seconds", "flagged", "value", *COUNTS)
-_WHOLE = ("repeat", "fold", "candidates", "fits", "spared", "n_train", "n_test")
+_WHOLE = ("repeat", "fold", "candidates", "fits", "n_train", "n_test")
 
 
 def tidy(evaluations: Iterable[Evaluation]) -> pd.DataFrame:

@@ -82,9 +82,9 @@ def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     """``imblab export``: choose, fit on all rows, register."""
     say, show = (_quiet, _quiet) if as_json else (terminal.print_paragraph, terminal.show)
     wish = wished(args)
-    home = ledger.find(name, EXPERIMENTS)
-    request = config.load_request(home / ledger.QUESTION, wish.rest)
-    found = results.result_of(request.study, ledger.read_rows(home))
+    home = ledger.find_study(name, EXPERIMENTS)
+    request = config.load_request(home / ledger.STUDY_FILE, wish.rest)
+    found = results.result_of(request.study, ledger.read_evaluations(home))
     chosen, done = arms(found, wish.choice), []
     for line in found.completeness.sentences():
         say(line)
@@ -203,7 +203,7 @@ def prepare(
     study = request.study
     layout = _laid_out(study, arm.dataset)
     data = layout.datasets[arm.dataset]
-    rows = ledger.read_rows(home)
+    rows = ledger.read_evaluations(home)
     _check_table(data, {r.data_fingerprint for r in rows if r.dataset == arm.dataset})
     ledger.check_code(
         [r for r in rows if (r.dataset, r.learner, r.strategy) == (arm.dataset, arm.learner, arm.strategy)], study.name

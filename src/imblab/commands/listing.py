@@ -122,17 +122,17 @@ def list_datasets(config_dirs: Sequence[Path], _: Path) -> list[Row]:
 
 def list_studies(_: Sequence[Path], experiments: Path) -> list[Row]:
     """Return the studies below a folder: question, evaluations, last change, user, and the answer if complete."""
-    homes = [path.parent for path in sorted(experiments.glob(f"*/{ledger.QUESTION}")) if "~" not in path.parent.name]
+    homes = [path.parent for path in sorted(experiments.glob(f"*/{ledger.STUDY_FILE}")) if "~" not in path.parent.name]
     return [_study(home) for home in homes]
 
 
 def _study(home: Path) -> Row:
-    rows = home / ledger.ROWS
+    rows = home / ledger.LEDGER_FILE
     changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(rows.stat().st_mtime)) if rows.exists() else NONE
-    facts: Row = {"name": home.name, "changed": changed, "by": NONE, "file": str(home / ledger.QUESTION)}
+    facts: Row = {"name": home.name, "changed": changed, "by": NONE, "file": str(home / ledger.STUDY_FILE)}
     try:
         study = config.parse_study(ledger.read_study(home))
-        evaluations = ledger.read_rows(home) if rows.exists() else []
+        evaluations = ledger.read_evaluations(home) if rows.exists() else []
         completeness = results.design_completeness(study, evaluations)
         title, conclusion = _page(home)
         question = title or methods.describe_question(study)

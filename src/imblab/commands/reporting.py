@@ -17,7 +17,7 @@ from imblab.result import Completeness, StudyResult
 from imblab.study import Study
 from imblab.text import count_noun, join_words
 
-READ = (ledger.QUESTION, ledger.ROWS, evidence.FILE)
+READ = (ledger.STUDY_FILE, ledger.LEDGER_FILE, evidence.FILE)
 #: A summary of a study, written by its authors: the index lists the studies that have one.
 WORDS = "README.md"
 _INDEX = """# Studies
@@ -39,11 +39,11 @@ def report_data(
     StudyError
         If there is not one evaluation.
     """
-    result = result or result_of(study, ledger.read_rows(home))
+    result = result or result_of(study, ledger.read_evaluations(home))
     if not result.evaluations:
         raise StudyError(
             f"study {study.name!r} has {result.completeness.counted} in {str(home)!r}; a report needs one. "
-            f"Run it first: imblab run {home / ledger.QUESTION}."
+            f"Run it first: imblab run {home / ledger.STUDY_FILE}."
         )
     evidence_frame = derived_files.read_evidence(home)
     return report.ReportData(
@@ -52,7 +52,7 @@ def report_data(
         facts={} if evidence_frame is None else derived_files.read_facts(home),
         hashes={n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
         exploratory=exploratory,
-        command=f"imblab run {_relative_folder(home)}/{ledger.QUESTION}",
+        command=f"imblab run {_relative_folder(home)}/{ledger.STUDY_FILE}",
     )
 
 
@@ -77,7 +77,7 @@ def build_index(experiments: Path, args: Sequence[str] = ()) -> str:
 
     ``args`` may hold ``allow=[...]`` for classes of the user's own.
     """
-    homes = [p.parent for p in sorted(experiments.glob(f"*/{ledger.QUESTION}")) if (p.parent / WORDS).exists()]
+    homes = [p.parent for p in sorted(experiments.glob(f"*/{ledger.STUDY_FILE}")) if (p.parent / WORDS).exists()]
     return "\n".join([_INDEX, *(_index_entry(home, args) for home in homes)])
 
 
@@ -92,8 +92,8 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         path = experiments / WORDS
         files.replace(experiments.resolve(), WORDS, build_index(experiments, args).encode())
     else:
-        home = ledger.find(name, experiments)
-        path = write_report(home, config.load_request(home / ledger.QUESTION, args, loads_data=False).study)
+        home = ledger.find_study(name, experiments)
+        path = write_report(home, config.load_request(home / ledger.STUDY_FILE, args, loads_data=False).study)
     terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.print_paragraph(f"Written: {path}")
     return 0
 
@@ -108,11 +108,11 @@ def _index_entry(home: Path, args: Sequence[str]) -> str:
 
 
 def _describe_study(home: Path, args: Sequence[str]) -> str:
-    study = config.load_request(home / ledger.QUESTION, args, loads_data=False).study
+    study = config.load_request(home / ledger.STUDY_FILE, args, loads_data=False).study
     data = report_data(home, study)
     verdict = " ".join(report.verdict_section(data).lead)
     folder = home.name
-    names = (WORDS, report.PAGE_FILE, ledger.QUESTION, ledger.ROWS)
+    names = (WORDS, report.PAGE_FILE, ledger.STUDY_FILE, ledger.LEDGER_FILE)
     links = join_words(f"[{name}]({quote(folder)}/{name})" for name in names)
     facts = f"Data sets: {join_words(data.datasets)}. Learners: {join_words(data.learners)}."
     n_evaluations = count_noun(len(data.evaluations), "evaluation")

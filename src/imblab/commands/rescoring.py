@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +80,10 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     StudyError
         If there is no such study, its data have changed, or the label names another question.
     """
-    home = ledger.find(name, EXPERIMENTS)
+    home = ledger.find_study(name, EXPERIMENTS)
     mapping = ledger.read_study(home)
     asked = config.change_study(mapping, overrides, config_dirs)
-    layout, known = lay_out(asked.study), ledger.read_rows(home)
+    layout, known = lay_out(asked.study), ledger.read_evaluations(home)
     _check(layout, known, name)
     ledger.check_code(known, name)
     folder = home / ledger.RESCORED / asked.label
@@ -93,7 +93,7 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
         rows, missing = _answer(layout, folder, question, kept.get, known)
     if missing and asked.refit:
         running.run(asked.study, n_jobs, folder)
-        rows, missing = ledger.read_rows(folder), {}
+        rows, missing = ledger.read_evaluations(folder), {}
     return Rescored(asked.study, folder, tuple(_said(mapping, question)), table.tidy(rows), missing)
 
 
@@ -101,12 +101,12 @@ def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path],
     """``imblab rescore``: another question on the fits that are there."""
     begin = time.perf_counter()
     found = rescore(name, *args, config_dirs=config_dirs, n_jobs=runner.available_cores())
-    study, before = found.study, table.tidy(ledger.read_rows(EXPERIMENTS / name))
+    study, before = found.study, table.tidy(ledger.read_evaluations(EXPERIMENTS / name))
     moved = rescored.moves(before, found.table, study.primary)
     added = rescored.added(before, found.table, [m.name for m in study.measures])
     seconds = time.perf_counter() - begin
     page = reporting.write_report(found.folder, study, "asked after the rows were seen") if len(found.table) else None
-    whole = results.design_completeness(study, ledger.read_rows(found.folder))
+    whole = results.design_completeness(study, ledger.read_evaluations(found.folder))
     facts = {
         **{"completeness": whole.to_mapping(), "lead": list(whole.sentences())},
         **{"study": name, "label": found.folder.name, "primary": study.primary, "exploratory": True},
@@ -134,7 +134,7 @@ def _said(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         elif measure != old["measures"][name]:
             yield f"measure changed: {name} {given}".rstrip()
     unsaid = ("name:", "measures.", "claims.registered")
-    yield from (line for line in ledger.difference(old, new) if not line.startswith(unsaid))
+    yield from (line for line in ledger.question_differences(old, new) if not line.startswith(unsaid))
 
 
 def _check(layout: Layout, rows: Sequence[Evaluation], name: str) -> None:
@@ -150,7 +150,7 @@ def _check(layout: Layout, rows: Sequence[Evaluation], name: str) -> None:
 
 
 def _check_label(folder: Path, question: Mapping[str, Any], label: str) -> None:
-    if not files.exists(folder, ledger.QUESTION):
+    if not files.exists(folder, ledger.STUDY_FILE):
         return
     changed = list(_said(ledger.read_study(folder), json.loads(json.dumps(question))))
     if changed:
@@ -166,11 +166,13 @@ def _answer(
     """The rows that the store can answer, kept in the folder, and what the others lack."""
     missing: dict[str, str] = {}
     with ledger.open_study(folder, question, expected=layout.expected(retry_failed=True)) as book:
-        done = {row.key for row in book.rows if row.status != "failed"}  # failures are those of the study, as it is now
+        done = {
+            row.key for row in book.evaluations if row.status != "failed"
+        }  # failures are those of the study, as it is now
         for row in _rows(layout, done, get, {row.key: row for row in known}, missing):
             book.append(row)
         order = {cell.key: i for i, cell in enumerate(layout.cells)}
-        rows = sorted(book.rows, key=lambda row: order[row.key])
+        rows = sorted(book.evaluations, key=lambda row: order[row.key])
     build_evidence(layout, rows, folder, get)
     return rows, missing
 
@@ -192,4 +194,4 @@ def _rows(
                 knobs = {**atom.knobs, **({} if atom.weight is None else {"weight": atom.weight})}
                 missing[task.cell.key] = ", ".join(f"{k}={v}" for k, v in knobs.items()) or "no knobs"
                 continue
-            yield replace(row, spared=row.fits)
+            yield row

@@ -165,7 +165,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     """``imblab run``: compose, run or resume, log, compare."""
     request = parse_request(args, config_dirs)
     home = EXPERIMENTS / request.study.name
-    if not request.overwrite and (home / ledger.QUESTION).exists():
+    if not request.overwrite and (home / ledger.STUDY_FILE).exists():
         # It is read again at the end, and may hold more than is asked for now.
         config.parse_study(ledger.read_study(home), request.allow)
     layout = lay_out(request.study)
@@ -181,7 +181,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         retry = bool(request.runner.get("retry_failed"))
         rows = _carry_out(layout, home, engine, request.overwrite, retry, spoken, _stops(request), picture)
         kept = config.parse_study(ledger.read_study(home), request.allow)
-        whole = results.design_completeness(kept, ledger.read_rows(home))
+        whole = results.design_completeness(kept, ledger.read_evaluations(home))
         steps = [
             *_reported(request, home, kept),
             *_copied(request, rows),
@@ -195,9 +195,9 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
 
 def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
     """``imblab compare``: the table and the verdict of a study that has rows."""
-    home = ledger.find(name, EXPERIMENTS)
-    study = config.load_request(home / ledger.QUESTION, args, loads_data=False).study
-    rows = ledger.read_rows(home)
+    home = ledger.find_study(name, EXPERIMENTS)
+    study = config.load_request(home / ledger.STUDY_FILE, args, loads_data=False).study
+    rows = ledger.read_evaluations(home)
     whole = results.design_completeness(study, rows)
     for message in derived_files.damage(home):
         derived_files.say(message)
@@ -236,19 +236,19 @@ def _carry_out(
     syncing.fix_identity(home)
     question, expected = config.to_mapping(register(layout.study)), layout.expected(retry_failed)
     with ledger.open_study(home, question, overwrite, expected) as book:
-        known = syncing.settle(home, None if book.rows else layout)
+        known = syncing.settle(home, None if book.evaluations else layout)
         if picture is not None:
             picture.settled(known)
-        done = {row.key for row in book.rows if row.status != "failed" or not retry_failed}
+        done = {row.key for row in book.evaluations if row.status != "failed" or not retry_failed}
         todo = [cell for cell in layout.cells if cell.key not in done]
         if say and not todo:
             say(f"All {len(layout.cells)} evaluations that study {layout.study.name!r} was asked for are there.")
-        elif say and book.rows:
-            again = sum(cell.key in {row.key for row in book.rows} for cell in todo)
+        elif say and book.evaluations:
+            again = sum(cell.key in {row.key for row in book.evaluations} for cell in todo)
             retried = f" {again} failed evaluations are tried again." if again else ""
             say(f"{len(layout.cells) - len(todo)} of {len(layout.cells)} evaluations are there; continuing.{retried}")
-        if todo and book.rows:
-            reporting.mark_report_outdated(home, completeness_of(layout.study, list(layout.datasets), book.rows))
+        if todo and book.evaluations:
+            reporting.mark_report_outdated(home, completeness_of(layout.study, list(layout.datasets), book.evaluations))
             if picture is not None:
                 picture.resumed()
         bars = terminal.progress(len(todo), engine.n_jobs) if say and todo else nullcontext()
@@ -269,7 +269,7 @@ def _carry_out(
 
             tally = runner.run(layout.datasets, runner.make_bundles(layout.study, layout.plans, todo), engine, on_row)
         order = {cell.key: i for i, cell in enumerate(layout.cells)}
-        rows = sorted((row for row in book.rows if row.key in order), key=lambda row: order[row.key])
+        rows = sorted((row for row in book.evaluations if row.key in order), key=lambda row: order[row.key])
     if say:
         new = {cell.key for cell in todo}
         _account([row for row in rows if row.key in new], tally, say)
@@ -291,7 +291,7 @@ def _counted_if_stopped(layout: Layout, book: ledger.Ledger) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, ImblabError):
-        found = completeness_of(layout.study, list(layout.datasets), book.rows)
+        found = completeness_of(layout.study, list(layout.datasets), book.evaluations)
         terminal.warn("\n".join(found.sentences()))
         raise
 
@@ -358,7 +358,7 @@ def _next_steps(name: str, whole: Completeness, rows: Sequence[Evaluation]) -> l
     home = EXPERIMENTS / name
     needs = _needs(home)
     words = (
-        ["rescore", name.split("/")[0], "...", "refit=true"] if "/" in name else ["run", str(home / ledger.QUESTION)]
+        ["rescore", name.split("/")[0], "...", "refit=true"] if "/" in name else ["run", str(home / ledger.STUDY_FILE)]
     )
     failed = 0 if "/" in name else sum(row.status == "failed" for row in rows)
     compare = granting(["compare", name], [need for need in needs if "=" not in need])  # it loads no data
@@ -366,7 +366,7 @@ def _next_steps(name: str, whole: Completeness, rows: Sequence[Evaluation]) -> l
         *([] if whole.is_complete else [f"Continue: {granting(words, needs)}"]),
         *([f"Try the {failed} failed evaluations again: {granting([*words, ledger.RETRY], needs)}"] if failed else []),
         f"See this again: {compare}",
-        f"Every row: {home / ledger.ROWS}; the question: {home / ledger.QUESTION}",
+        f"Every row: {home / ledger.LEDGER_FILE}; the question: {home / ledger.STUDY_FILE}",
         "Change the question: imblab run experiment=... strategy.smote.space.k=... (see README.md)",
     ]
 

@@ -155,7 +155,11 @@ class Picture:
 def fix_identity(home: Path) -> None:
     """Keep the identity of a study that an older imblab began, before it grows or is set aside."""
     with suppress(StudyError):  # a damaged folder is refused where it is opened, unless it is set aside
-        if not provenance.has_identity(home) and files.exists(home, ledger.QUESTION) and ledger.read_rows(home):
+        if (
+            not provenance.has_identity(home)
+            and files.exists(home, ledger.STUDY_FILE)
+            and ledger.read_evaluations(home)
+        ):
             settle(home)
 
 
@@ -178,7 +182,7 @@ def settle(home: Path, layout: Layout | None = None) -> provenance.Identity:
     if layout is not None:
         tables = {name: data.fingerprint for name, data in layout.datasets.items()}
     else:
-        tables = {row.dataset: row.data_fingerprint for row in ledger.read_rows(home)}
+        tables = {row.dataset: row.data_fingerprint for row in ledger.read_evaluations(home)}
     return provenance.keep_identity(home, ledger.read_study(home), tables, fresh=layout is not None)
 
 
@@ -203,16 +207,16 @@ def owner(home: Path, study: Study, known: provenance.Identity, asked: Mapping[s
 
 def _ledgers(home: Path) -> Iterable[Sequence[Evaluation]]:
     """The rows of a study, and of those that it replaced in its folder."""
-    yield ledger.read_rows(home)
+    yield ledger.read_evaluations(home)
     for other in sorted(home.parent.glob(f"{home.name}~*")):
         with suppress(StudyError):  # what lies aside may be damaged, and nothing rests on it
-            yield ledger.read_rows(other)
+            yield ledger.read_evaluations(other)
 
 
 def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], experiments: Path) -> int:
     """``imblab sync``: fill an MLflow store from the folder of a study; twice changes nothing."""
-    home = ledger.find(name, experiments)
-    request = config.load_request(home / ledger.QUESTION, args, config_dirs, loads_data=False)
+    home = ledger.find_study(name, experiments)
+    request = config.load_request(home / ledger.STUDY_FILE, args, config_dirs, loads_data=False)
     asked = {**request.tracking, "enabled": True}
     opener = partial(store.SqliteStore, store.DEFAULT_PATH.resolve()) if store.DEFAULT_PATH.exists() else None
     layout: Layout | None = None
@@ -221,10 +225,10 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
         layout = lay_out(request.study)
     except ImblabError as error:
         terminal.warn(f"Predictions and inner scores are left as they are: {error}")
-    if not ledger.read_rows(home):
+    if not ledger.read_evaluations(home):
         raise StudyError(
             f"study {name!r} has 0 evaluations in {str(home)!r}; a store is filled from them, and what it holds of the "
-            f"study would be taken away. Run it first: imblab run {home / ledger.QUESTION}."
+            f"study would be taken away. Run it first: imblab run {home / ledger.STUDY_FILE}."
         )
     study = owner(home, request.study, settle(home), asked)
     # What is wrong with a file here is no fault of the store: everything is read before that is opened.
@@ -297,7 +301,7 @@ def _described(
     anew: Collection[str] = (),
 ) -> list[mlflow.RunSpec]:
     """The runs of what the folder of a study holds, which may be more than was asked for now."""
-    mapping, rows = ledger.read_study(home), ledger.read_rows(home)
+    mapping, rows = ledger.read_study(home), ledger.read_evaluations(home)
     study = config.parse_study(mapping, allow)
     known = _searches(home, study, rows, layout, opener, inner, anew)
     extras = mlflow.RunDetails(
@@ -315,7 +319,7 @@ def _files(home: Path, asked: Mapping[str, Any], layout: Layout | None, opener: 
     """The files of a study, and the predictions if they may go."""
     found = mlflow.folder_artifacts(home)
     if asked.get("predictions", True) and layout is not None and opener is not None:
-        rows = ledger.read_rows(home)
+        rows = ledger.read_evaluations(home)
         stamp = fingerprint(sorted(row.fingerprint for row in rows))
         found.append(mlflow.Artifact(PREDICTIONS, stamp, partial(_write_predictions, layout, rows, opener)))
     return found

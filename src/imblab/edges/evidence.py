@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from imblab.analysis.evidence import invalid_reason
 from imblab.edges import files
 from imblab.errors import DerivedFileError, describe
-from imblab.fields import FieldError, loaded, many, mapping, text, whole
+from imblab.fields import FieldError, check_text, integer_check, list_check, mapping_check, parse_json
 
 FILE = "evidence.parquet"
 #: Raised when the meaning of a row changes: files of another edition are gathered anew.
@@ -90,7 +90,7 @@ def read_facts(path: Path) -> dict[str, Any]:
             known = pq.read_schema(stream).metadata or {}
         if known.get(EDITED) != EDITION:
             return {}
-        found: dict[str, Any] = _FACTS(loaded(known.get(FACTS, b"{}").decode()), "")
+        found: dict[str, Any] = _FACTS(parse_json(known.get(FACTS, b"{}").decode()), "")
     except (OSError, pa.ArrowException, ValueError, RecursionError) as error:
         raise _damaged(path, f"its facts: {describe(error)}") from error
     return found
@@ -101,14 +101,14 @@ def _anything(value: Any, field: str) -> Any:
     return value
 
 
-_TABLE = mapping(
+_TABLE = mapping_check(
     _anything,
     {
-        "features": whole(),
-        "categorical": many(text),
-        "source": text,
-        "missing": mapping(whole()),
-        "cautions": many(text),
+        "features": integer_check(),
+        "categorical": list_check(check_text),
+        "source": check_text,
+        "missing": mapping_check(integer_check()),
+        "cautions": list_check(check_text),
     },
 )
 
@@ -122,8 +122,14 @@ def _described(value: Any, field: str) -> Any:
     return found
 
 
-_FACTS = mapping(
-    _anything, {"versions": mapping(text), "system": text, "git": mapping(text), "tables": mapping(_described)}
+_FACTS = mapping_check(
+    _anything,
+    {
+        "versions": mapping_check(check_text),
+        "system": check_text,
+        "git": mapping_check(check_text),
+        "tables": mapping_check(_described),
+    },
 )
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from imblab.edges import files
 from imblab.edges.files import locks
 from imblab.errors import DerivedFileError, StudyError, describe
-from imblab.fields import loaded, many, mapping, text
+from imblab.fields import check_text, list_check, mapping_check, parse_json
 from imblab.study import fingerprint
 
 IDENTITY_FILE, VERSIONS_FILE, GIT_DIFF_FILE = "identity.json", "origin.json", "git.diff"
@@ -144,8 +144,8 @@ def _read_versions(folder: Path) -> tuple[dict[str, str], ...]:
     if not files.exists(folder, VERSIONS_FILE):
         return ()
     try:
-        content = loaded(files.read_bytes(folder, VERSIONS_FILE, max_bytes=MAX_VERSIONS_BYTES))
-        records: tuple[dict[str, str], ...] = many(mapping(text))(content, "")
+        content = parse_json(files.read_bytes(folder, VERSIONS_FILE, max_bytes=MAX_VERSIONS_BYTES))
+        records: tuple[dict[str, str], ...] = list_check(mapping_check(check_text))(content, "")
     except (ValueError, RecursionError) as error:
         raise DerivedFileError(
             f"{str(folder / VERSIONS_FILE)!r} is damaged ({describe(error)}); it lists the versions that rows were "

@@ -65,7 +65,6 @@ def cost_metrics(members: Sequence[Evaluation]) -> Iterator[Metric]:
     """Seconds, fits and how many rows ended how."""
     yield "seconds", float(sum(row.seconds for row in members)), 0
     yield "fits", float(sum(row.fits for row in members)), 0
-    yield "fits_spared", float(sum(row.spared for row in members)), 0
     for status in ("ok", "failed", "inapplicable"):
         yield f"n_{status}", float(sum(row.status == status for row in members)), 0
 

@@ -18,7 +18,7 @@ from imblab.result import Completeness, Evaluation
 from imblab.study import Study, fingerprint
 
 #: What differs from one writing to the next though the rows are the same: left out of a run's content.
-VOLATILE_METRICS = ("seconds", "fits_spared")
+VOLATILE_METRICS = ("seconds",)
 #: The tag by which MLflow colours a run in its tables and charts.
 COLOUR_TAG = "mlflow.runColor"
 #: The tag with the addresses of the rows of a cell, shortened: it tells whether two folders answered the same there.
@@ -271,7 +271,7 @@ def _below(cell: RunSpec, study: Study, members: Sequence[Evaluation], extras: R
 def _content(row: Evaluation) -> dict[str, Any]:
     """What a row says, but for what differs from run to run."""
     content: dict[str, Any] = json.loads(row.to_json())
-    return {key: value for key, value in content.items() if key not in ("seconds", "spared")}
+    return {key: value for key, value in content.items() if key != "seconds"}
 
 
 def run_colour(study: Study, strategy: str) -> str:

@@ -38,7 +38,7 @@ from imblab.edges.mlflow.runs import (
     run_offsets,
 )
 from imblab.errors import StudyError
-from imblab.fields import loaded, mapping, text
+from imblab.fields import check_text, mapping_check, parse_json
 from imblab.redaction import redact
 from imblab.result import Evaluation
 from imblab.study import Study, fingerprint
@@ -428,7 +428,7 @@ def _extends(run: RunSpec, begun: RunSpec) -> bool:
 def _sent_files(tag: str) -> dict[str, str]:
     """What a run holds, by the tag that says so; nothing where somebody wrote another text there: it is sent again."""
     try:
-        found: dict[str, str] = mapping(text)(loaded(tag), FILES)
+        found: dict[str, str] = mapping_check(check_text)(parse_json(tag), FILES)
     except (ValueError, RecursionError):
         return {}
     return found

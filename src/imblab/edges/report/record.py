@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Iterator
 
 from imblab.analysis.text_tables import list_remarks
@@ -75,26 +74,19 @@ def leakage_section(data: ReportData) -> Section:
 
 
 def cost_section(data: ReportData) -> Section:
-    """Build seconds, fits, and the gain per second."""
+    """Build seconds, fits, and the gain over doing nothing."""
     lines = []
     for place, row in data.summary_of.items():
-        # Where all fits were reused, the seconds are those of looking them up.
-        has_fitted = row["seconds"] > 0 and row["spared"] < row["fits"]
-        rate = row["gain_none"] / row["seconds"] if has_fitted else math.nan
-        counts = (count_cell(row[n]) for n in ("candidates", "fits", "spared"))
-        gains = difference_cell(row["gain_none"]), difference_cell(rate)
-        lines.append(data.line(place, score_cell(row["seconds"]), *counts, *gains))
-    header = columns(
-        *("seconds", "candidates", "fits", ("reused", "fits reused")),
-        *(("gain", f"gain in {data.primary_label} over none"), ("rate", "gain per second")),
-    )
-    seconds, fits, reused = (data.summary[n].sum() for n in ("seconds", "fits", "spared"))
+        counts = (count_cell(row[n]) for n in ("candidates", "fits"))
+        gain = difference_cell(row["gain_none"])
+        lines.append(data.line(place, score_cell(row["seconds"]), *counts, gain))
+    header = columns("seconds", "candidates", "fits", ("gain", f"gain in {data.primary_label} over none"))
+    seconds, fits = (data.summary[n].sum() for n in ("seconds", "fits"))
     lead = (
         f"All evaluations took {format_duration(float(seconds))} of computing time and rest on "
-        f"{count_noun(int(fits), 'fit')}, of which {int(reused):,} were reused: shared by strategies, or from an "
-        "earlier run.",
+        f"{count_noun(int(fits), 'fit')}.",
         "A fit that several strategies share is timed once, for the strategy that came first: seconds depend on the "
-        "order, the number of fits does not. A strategy whose fits were all reused has no gain per second.",
+        "order, the number of fits does not.",
     )
     return Section("cost", "Cost", lead, (strategy_table("cost", "Cost and gain", header, lines),))
 

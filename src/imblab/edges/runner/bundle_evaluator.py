@@ -179,11 +179,11 @@ class BundleEvaluator:
         """The rows of the cells."""
         memory = self.memory
         for cell in self.bundle.cells:
-            begin, spared, ahead = time.perf_counter(), memory.spared, memory.seconds
+            begin, ahead = time.perf_counter(), memory.seconds
             row = evaluate_cell(self.task(cell))
             # What was fitted ahead of the row is charged to the first row that needs it.
             seconds = time.perf_counter() - begin + memory.seconds - ahead
-            yield replace(row, spared=memory.spared - spared, seconds=seconds)
+            yield replace(row, seconds=seconds)
 
 
 def single_threaded(learner: Learner) -> AbstractContextManager[Any]:

@@ -24,7 +24,16 @@ from imblab.edges import files
 from imblab.edges.files import locks
 from imblab.edges.store.journal import Journal, JournalRow, orphaned_rows
 from imblab.errors import StudyError, explain_os_error, presentable
-from imblab.fields import flag, loaded, many, mapping, record, scalar, text, whole
+from imblab.fields import (
+    check_flag,
+    check_scalar,
+    check_text,
+    integer_check,
+    list_check,
+    mapping_check,
+    parse_json,
+    record_check,
+)
 
 DEFAULT_PATH = Path("mlruns") / "predictions.sqlite"
 #: A file larger than this loses its oldest answers when a study ends.
@@ -285,14 +294,18 @@ def _from_columns(p: Any, text: Any) -> Prediction | None:
 def _read_facts(text: str) -> dict[str, Any] | None:
     """What few answers differ in, from its text; None where that is damaged."""
     try:
-        found: dict[str, Any] = _FACTS_FORMAT(loaded(text), "")
+        found: dict[str, Any] = _FACTS_FORMAT(parse_json(text), "")
     except (ValueError, RecursionError):
         return None
     return found
 
 
-_FACTS_FORMAT = record(
-    {"calibrated": flag, "reached": mapping(scalar, {"negative": whole(), "positive": whole()}), "notes": many(text)},
+_FACTS_FORMAT = record_check(
+    {
+        "calibrated": check_flag,
+        "reached": mapping_check(check_scalar, dict.fromkeys(("negative", "positive"), integer_check())),
+        "notes": list_check(check_text),
+    },
     ("calibrated", "reached", "notes"),
 )
 

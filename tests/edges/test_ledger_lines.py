@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imblab import evaluations
 from imblab.analysis import table
 from imblab.commands import results
 from imblab.edges import ledger
+from imblab.edges.ledger import lines
 from imblab.errors import StudyError
-from imblab.fields import FieldError, loaded
+from imblab.fields import FieldError, parse_json
 from imblab.result import Evaluation, Trial
 from imblab.study import Learner, Measure, Strategy, Study
 
@@ -27,7 +27,7 @@ TRIALS = (
 ROW = Evaluation(
     "ecoli3", "logistic", "none", 0, 1, {"ratio": 0.5, "k": 3, "flag": True}, 0.37, {"mcc": 0.25, "log_loss": None},
     {"tn": 100, "fp": 1, "fn": 2, "tp": 3}, 1.25, "ok", None, "address", "data", "split", 0.04, 0.3, 224, 106,
-    {"sampler": "SMOTE", "negative": 66, "positive": 66}, 13, 2, ("at the edge",), TRIALS, "decision_value",
+    {"sampler": "SMOTE", "negative": 66, "positive": 66}, 13, ("at the edge",), TRIALS, "decision_value",
 )  # fmt: skip
 ODD = [
     None, True, False, 0, -1, 1, 7, 1.5, -0.5, 1000, 1e308, 10**30, -(10**400), "", "x", "ok", "junk", "5", "a/b",
@@ -61,26 +61,26 @@ STUDY = Study(
 
 
 def test_every_field_of_a_record_has_a_check():
-    assert set(evaluations.EVALUATION) == {f.name for f in fields(Evaluation)}
-    assert set(evaluations.TRIAL) == {f.name for f in fields(Trial)}
+    assert set(lines.EVALUATION_CHECKS) == {f.name for f in fields(Evaluation)}
+    assert set(lines.TRIAL_CHECKS) == {f.name for f in fields(Trial)}
 
 
 def test_a_row_comes_back_equal():
-    assert evaluations.read(ROW.to_json(), RANGES) == ROW
+    assert lines.read_evaluation(ROW.to_json(), RANGES) == ROW
 
 
 @pytest.mark.parametrize("where", list(places(PLAIN)), ids=lambda where: ".".join(map(str, where)))
 def test_every_field_is_valid_or_named(where):
     for value in ODD:
         line = json.dumps(changed(where, value))
-        rows, damaged = evaluations.read_lines([line.encode()], RANGES)
+        rows, damaged = lines.read_evaluation_lines([line.encode()], RANGES)
         if damaged:
             # Counts and the number of test rows are compared with one another.
             assert re.match(rf"field '({where[0]}\b|counts|n_test)[^;]*; ", damaged[1]), damaged
             damaged[1].encode()
             continue
         # What is accepted is valid: it reads again as it is, and everything that is made of rows can be made.
-        assert evaluations.read(rows[1].to_json(), RANGES) == rows[1]
+        assert lines.read_evaluation(rows[1].to_json(), RANGES) == rows[1]
         results.as_text(results.result_of(STUDY, [rows[1]]), width=80).encode()
         assert len(table.tidy([rows[1]])) == 1
 
@@ -110,39 +110,39 @@ def test_every_field_is_valid_or_named(where):
 )
 def test_what_is_wrong_is_said(where, value, said):
     with pytest.raises(FieldError) as refusal:
-        evaluations.read(json.dumps(changed(where, value)), RANGES)
+        lines.read_evaluation(json.dumps(changed(where, value)), RANGES)
     assert said in str(refusal.value)
 
 
 def test_a_field_that_is_missing_or_there_twice_is_named():
     line = {key: value for key, value in PLAIN.items() if key != "status"}
     with pytest.raises(FieldError, match="field 'status' is missing; every record has it"):
-        evaluations.read(json.dumps(line))
+        lines.read_evaluation(json.dumps(line))
     with pytest.raises(FieldError, match="field 'status' is there twice"):
-        evaluations.read(f'{json.dumps(line)[:-1]}, "status": "ok", "status": "failed"}}')
+        lines.read_evaluation(f'{json.dumps(line)[:-1]}, "status": "ok", "status": "failed"}}')
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
 def test_numbers_are_finite(number):
     with pytest.raises(FieldError, match="finite"):
-        evaluations.read(ROW.to_json().replace("0.37", number))
+        lines.read_evaluation(ROW.to_json().replace("0.37", number))
 
 
 def test_rounding_is_no_damage():
     line = ROW.to_json().replace('"mcc": 0.25', '"mcc": 1.0000000000000002')
-    assert evaluations.read(line, RANGES).scores["mcc"] > 1
+    assert lines.read_evaluation(line, RANGES).scores["mcc"] > 1
 
 
 def test_costs_may_be_gains():
     measure = {"range": [0, None], "parameters": {"costs": {"fn": 10, "fp": 1, "tp": -5}}}
-    assert evaluations.ranges_of({"measures": {"expected_cost": measure}}) == {"expected_cost": (None, None)}
+    assert lines.measure_ranges({"measures": {"expected_cost": measure}}) == {"expected_cost": (None, None)}
 
 
 @pytest.mark.parametrize(
     "question", [None, 5, [], {}, {"measures": 5}, {"measures": {"a": {"range": 5}}}, {"measures": {"a": 7}}]
 )
 def test_what_is_no_range_bounds_nothing(question):
-    assert set(evaluations.ranges_of(question).values()) <= {(None, None)}
+    assert set(lines.measure_ranges(question).values()) <= {(None, None)}
 
 
 JSON = st.recursive(
@@ -156,27 +156,27 @@ JSON = st.recursive(
 @given(st.sampled_from(list(places(PLAIN))), JSON)
 def test_any_json_in_any_field_is_a_field_error_or_valid(where, value):
     try:
-        row = evaluations.read(json.dumps(changed(where, value)), RANGES)
+        row = lines.read_evaluation(json.dumps(changed(where, value)), RANGES)
     except FieldError:
         return
-    assert evaluations.read(row.to_json(), RANGES) == row
+    assert lines.read_evaluation(row.to_json(), RANGES) == row
 
 
 @settings(max_examples=100)
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_any_bytes_are_a_damaged_line(line):
-    rows, damaged = evaluations.read_lines([ROW.to_json().encode(), line.replace(b"\n", b"")])
+    rows, damaged = lines.read_evaluation_lines([ROW.to_json().encode(), line.replace(b"\n", b"")])
     assert (list(rows), list(damaged)) == ([1], [2])
 
 
 def test_deep_brackets_and_long_numbers_are_a_damaged_line():
-    _, damaged = evaluations.read_lines([b"[" * 100_000, b'{"dataset": ' + b"9" * 5000 + b"}"])
+    _, damaged = lines.read_evaluation_lines([b"[" * 100_000, b'{"dataset": ' + b"9" * 5000 + b"}"])
     assert set(damaged) == {1, 2}
     assert all("it is not JSON" in said for said in damaged.values())
 
 
 def test_plain_json_is_loaded_as_it_is():
-    assert loaded('{"a": [1, 2.5, null, true, "x"]}') == {"a": [1, 2.5, None, True, "x"]}
+    assert parse_json('{"a": [1, 2.5, null, true, "x"]}') == {"a": [1, 2.5, None, True, "x"]}
 
 
 # In a folder
@@ -185,8 +185,8 @@ def test_plain_json_is_loaded_as_it_is():
 def written(folder, *lines):
     folder.mkdir(parents=True, exist_ok=True)
     question = {"measures": {"mcc": {"range": [-1, 1], "parameters": {}}, "log_loss": {"range": [0, None]}}}
-    (folder / ledger.QUESTION).write_text(json.dumps(question))
-    (folder / ledger.ROWS).write_text("".join(f"{line}\n" for line in lines))
+    (folder / ledger.STUDY_FILE).write_text(json.dumps(question))
+    (folder / ledger.LEDGER_FILE).write_text("".join(f"{line}\n" for line in lines))
     return folder
 
 
@@ -195,28 +195,28 @@ def test_all_damaged_lines_are_said_at_once_with_the_command_that_removes_them(t
     odd = [changed(("fold",), 2), changed(("scores", "mcc"), 2), changed(("status",), "well"), changed(("fold",), None)]
     folder = written(Path("experiments/my study"), *map(json.dumps, odd))
     with pytest.raises(StudyError) as refusal:
-        ledger.read_rows(folder)
+        ledger.read_evaluations(folder)
     assert str(refusal.value) == (
         "'experiments/my study/ledger.jsonl' has 3 damaged lines: line 2, field 'scores.mcc' is 2; it is a finite "
         "number from -1 to 1; line 3, field 'status' is \"well\"; it is one of ok, inapplicable, failed; line 4, field "
-        "'fold' is null; it is a whole number from 0 to 32767. Every line is one evaluation, and every field of it is "
-        "checked. Remove the lines, which sed -i '2d;3d;4d' 'experiments/my study/ledger.jsonl' does, and run again: "
-        "imblab run 'experiments/my study/study.yaml'."
+        "'fold' is null; it is a whole number from 0 to 32767. Every field of every line is checked. Remove the lines, "
+        "which sed -i '2d;3d;4d' 'experiments/my study/ledger.jsonl' does, and run again: imblab run 'experiments/my "
+        "study/study.yaml'."
     )
 
 
 def test_many_damaged_lines_are_counted(tmp_path):
     folder = written(tmp_path / "many", *["{}"] * 50)
     with pytest.raises(StudyError, match=r"has 50 damaged lines: line 1, .* and 45 more lines\. .* Restore the file"):
-        ledger.read_rows(folder)
+        ledger.read_evaluations(folder)
 
 
 def test_what_cannot_be_read_again_is_not_written(tmp_path):
     question = {"measures": {"mine": {"range": [0, 1], "parameters": {}}}, "claims": {}, "protocol": {"repeats": 1}}
-    question |= {key: {} for key in ledger.GROWING}
+    question |= {key: {} for key in ledger.GROWING_SECTIONS}
     with (
         ledger.open_study(tmp_path / "own", question) as book,
         pytest.raises(StudyError, match=r"cannot be kept: field 'scores.mine' is 1.5; .*measures.<name>.range="),
     ):
         book.append(replace(ROW, scores={"mine": 1.5}))
-    assert ledger.read_rows(tmp_path / "own") == []
+    assert ledger.read_evaluations(tmp_path / "own") == []

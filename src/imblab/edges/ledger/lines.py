@@ -1,0 +1,309 @@
+"""Lines of ``ledger.jsonl`` and ``searches.jsonl``: written, and read with a check of every field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from shlex import quote
+from typing import Any, TypeVar
+
+from imblab.fields import (
+    MAX_COUNT,
+    Check,
+    FieldError,
+    check_flag,
+    check_name,
+    check_number,
+    check_scalar,
+    check_text,
+    choice_check,
+    integer_check,
+    list_check,
+    mapping_check,
+    nullable,
+    number_check,
+    parse_json,
+    quote_value,
+    record_check,
+)
+from imblab.result import Evaluation, Trial, plain_fields, search_address
+from imblab.study import DECISION_VALUE, PROBABILITY
+
+LEDGER_FILE, SEARCHES_FILE = "ledger.jsonl", "searches.jsonl"
+#: Largest number of a repeat or fold that evidence can hold.
+MAX_FOLD = 2**15 - 1
+MAX_FITS = 2**31 - 1
+#: Seconds of an evaluation: 30 years.
+MAX_SECONDS = 1e9
+#: Damaged lines that a message describes, and that its command removes.
+MAX_LISTED_LINES, MAX_SCRIPT_LINES = 5, 40
+STATUSES = ("ok", "inapplicable", "failed")
+TRIAL_STATUSES = (*STATUSES, "repeated", "pruned")
+COUNTS = ("tn", "fp", "fn", "tp")
+#: Lowest and highest score by measure; None for no bound.
+Ranges = Mapping[str, tuple[float | None, float | None]]
+#: Trials by the address of their search.
+Searches = Mapping[str, tuple[Trial, ...]]
+T = TypeVar("T")
+
+_SCORE, _COUNT = nullable(check_number), integer_check()
+TRIAL_CHECKS: Mapping[str, Check] = {
+    "params": mapping_check(check_scalar),
+    "value": _SCORE,
+    "threshold": _SCORE,
+    "status": choice_check(TRIAL_STATUSES),
+    "reason": nullable(check_text),
+    "fold_thresholds": list_check(check_number),
+    "at_edge": check_flag,
+}
+_TRIALS = list_check(record_check(TRIAL_CHECKS, ("params", "value", "threshold")))
+EVALUATION_CHECKS: Mapping[str, Check] = {
+    "dataset": check_name,
+    "learner": check_name,
+    "strategy": check_name,
+    "repeat": integer_check(0, MAX_FOLD),
+    "fold": integer_check(0, MAX_FOLD),
+    "params": mapping_check(check_scalar),
+    "threshold": _SCORE,
+    "scores": mapping_check(_SCORE),
+    "counts": mapping_check(_COUNT),
+    "seconds": number_check(0, MAX_SECONDS),
+    "status": choice_check(STATUSES),
+    "error": nullable(check_text),
+    "fingerprint": check_text,
+    "data_fingerprint": check_text,
+    "split_fingerprint": check_text,
+    "flagged": nullable(number_check(0, 1)),
+    "value": _SCORE,
+    "n_train": _COUNT,
+    "n_test": _COUNT,
+    "reached": mapping_check(check_scalar, {"sampler": check_text, "negative": _COUNT, "positive": _COUNT}),
+    "fits": integer_check(0, MAX_FITS),
+    "notes": list_check(check_text),
+    "trials": _TRIALS,
+    "scale": choice_check((PROBABILITY, DECISION_VALUE)),
+    "code": mapping_check(check_text),
+}
+#: Fields of a line that an evaluation does not have: the address of its search, and a count of older ledgers.
+LINE_CHECKS: Mapping[str, Check] = {**EVALUATION_CHECKS, "search": check_text, "spared": integer_check(0, MAX_FITS)}
+#: Fields without a default, but for `error`, which a line leaves out where there is none.
+REQUIRED = tuple(f.name for f in fields(Evaluation))[:13]
+_LINE = record_check(LINE_CHECKS, tuple(name for name in REQUIRED if name != "error"))
+_SEARCH = record_check({"search": check_text, "trials": _TRIALS}, ("search", "trials"))
+
+
+def write_evaluation(evaluation: Evaluation) -> str:
+    """Write an evaluation as a line of the ledger: its trials are replaced by the address of their search.
+
+    Left out are fields that hold their default, and the share of flagged rows where the counts give it.
+
+    Examples
+    --------
+    >>> row = Evaluation("toy", "knn", "none", 0, 0, {}, 0.5, {"mcc": 0.25}, {}, 1.0, "ok", None, "f")
+    >>> write_evaluation(row)[:71]
+    '{"dataset":"toy","learner":"knn","strategy":"none","repeat":0,"fold":0,'
+    """
+    line = plain_fields(evaluation, without_defaults=True)
+    if evaluation.error is None:
+        del line["error"]
+    line["flagged"] = evaluation.flagged
+    if evaluation.flagged == _flagged_share(line):
+        del line["flagged"]
+    if evaluation.trials:
+        del line["trials"]
+        line["search"] = search_address(evaluation.trials)
+    return json.dumps(line, allow_nan=False, separators=(",", ":"))
+
+
+def write_search(trials: Sequence[Trial]) -> str:
+    """Write the trials of a search as a line of ``searches.jsonl``; fields that hold their default are left out."""
+    line = {"search": search_address(trials), "trials": [plain_fields(t, without_defaults=True) for t in trials]}
+    return json.dumps(line, allow_nan=False, separators=(",", ":"))
+
+
+def read_evaluation(line: str | bytes, ranges: Ranges | None = None, searches: Searches | None = None) -> Evaluation:
+    """Read one line of a ledger, of this form or of the one before it, which held the trials of the search.
+
+    Parameters
+    ----------
+    line : str or bytes
+        JSON, as :func:`write_evaluation` or :meth:`imblab.result.Evaluation.to_json` writes it.
+    ranges : mapping of str to (float or None, float or None), optional
+        Lowest and highest score of every measure of the study; see :func:`measure_ranges`.
+    searches : mapping of str to tuple of Trial, optional
+        Trials by the address of their search; see :func:`read_search_lines`.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    FieldError
+        If a field is missing or unknown, has another type, or lies outside its range, or its search is not known.
+    ValueError, RecursionError
+        If the line is not JSON in UTF-8.
+
+    Examples
+    --------
+    >>> row = Evaluation("toy", "knn", "none", 0, 0, {}, 0.5, {"mcc": 0.25}, {}, 1.0, "ok", None, "f")
+    >>> read_evaluation(write_evaluation(row)) == row
+    True
+    >>> read_evaluation(row.to_json().replace("0.25", "1000"), {"mcc": (-1, 1)})
+    Traceback (most recent call last):
+    imblab.fields.FieldError: field 'scores.mcc' is 1000; it is a finite number from -1 to 1
+    """
+    values = _LINE(parse_json(line.decode() if isinstance(line, bytes) else line), "")
+    _check_counts(values)
+    if ranges:
+        _check_ranges(values["scores"], ranges)
+    values.pop("spared", None)
+    values.setdefault("flagged", _flagged_share(values))
+    address = values.pop("search", None)
+    if address is None:
+        values["trials"] = tuple([Trial(**trial) for trial in values.get("trials", ())])
+    elif "trials" in values:
+        raise FieldError("search", quote_value(address), "a line holds its trials or the address of their search")
+    elif address not in (searches or {}):
+        raise FieldError("search", quote_value(address), f"it is the address of a line of {SEARCHES_FILE}")
+    else:
+        values["trials"] = (searches or {})[address]
+    return Evaluation(**{"error": None, **values})
+
+
+def read_search(line: str | bytes) -> tuple[str, tuple[Trial, ...]]:
+    """Read one line of ``searches.jsonl``: the address and the trials, which must belong together.
+
+    Raises
+    ------
+    FieldError, ValueError, RecursionError
+        As :func:`read_evaluation`.
+    """
+    values = _SEARCH(parse_json(line.decode() if isinstance(line, bytes) else line), "")
+    trials = tuple([Trial(**trial) for trial in values["trials"]])
+    if values["search"] != search_address(trials):
+        raise FieldError("search", quote_value(values["search"]), "it is the fingerprint of the trials of its line")
+    return values["search"], trials
+
+
+def read_evaluation_lines(
+    lines: Iterable[bytes], ranges: Ranges | None = None, searches: Searches | None = None
+) -> tuple[dict[int, Evaluation], dict[int, str]]:
+    """Read the lines of a ledger: evaluations, and what is wrong with damaged lines, by line number from 1."""
+    return _read_lines(lines, lambda line: read_evaluation(line, ranges, searches))
+
+
+def read_search_lines(lines: Iterable[bytes]) -> tuple[dict[str, tuple[Trial, ...]], dict[int, str]]:
+    """Read the lines of ``searches.jsonl``: trials by address, and what is wrong with damaged lines by line number."""
+    searches, damaged = _read_lines(lines, read_search)
+    return dict(searches.values()), damaged
+
+
+def _read_lines(lines: Iterable[bytes], read: Callable[[bytes], T]) -> tuple[dict[int, T], dict[int, str]]:
+    values: dict[int, T] = {}
+    damaged: dict[int, str] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            values[number] = read(line)
+        except FieldError as error:
+            damaged[number] = str(error)
+        except (ValueError, RecursionError) as error:
+            damaged[number] = f"it is not JSON in UTF-8 ({type(error).__name__})"
+    return values, damaged
+
+
+def describe_damage(path: Path, damaged: Mapping[int, str], command: str) -> str:
+    """Say what is wrong with the lines of a file, and how it is repaired.
+
+    Parameters
+    ----------
+    path : Path
+    damaged : mapping of int to str
+        What is wrong by line number; at least one.
+    command : str
+        The command that evaluates again what is removed.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> text = describe_damage(Path("ledger.jsonl"), {3: "field 'fold' is null; it is an integer"}, "imblab run s.yaml")
+    >>> print(text[:73])
+    'ledger.jsonl' has a damaged line 3: field 'fold' is null; it is an integ
+    """
+    listed = list(damaged)[:MAX_LISTED_LINES]
+    if len(damaged) == 1:
+        what = f"a damaged line {listed[0]}: {damaged[listed[0]]}"
+    else:
+        more = f"; and {len(damaged) - len(listed)} more lines" if len(damaged) > len(listed) else ""
+        what = f"{len(damaged)} damaged lines: {'; '.join(f'line {n}, {damaged[n]}' for n in listed)}{more}"
+    lines = "lines" if len(damaged) > 1 else "line"
+    script = ";".join(f"{number}d" for number in damaged)
+    way_out = f"Remove the {lines}, which sed -i {quote(script)} {quote(str(path))} does"
+    if len(damaged) > MAX_SCRIPT_LINES:
+        way_out = "Restore the file, or remove these lines"
+    return f"{str(path)!r} has {what}. Every field of every line is checked. {way_out}, and run again: {command}."
+
+
+def measure_ranges(question: Any) -> dict[str, tuple[float | None, float | None]]:
+    """The ranges of the measures of a study, as far as its question has them.
+
+    Parameters
+    ----------
+    question : object
+        The content of a ``study.yaml``; what is not a range there is not a bound here.
+
+    Returns
+    -------
+    dict of str to (float or None, float or None)
+
+    Examples
+    --------
+    >>> measure_ranges({"measures": {"mcc": {"range": [-1, 1]}, "mine": {}}})
+    {'mcc': (-1, 1), 'mine': (None, None)}
+    """
+    measures = question.get("measures") if isinstance(question, Mapping) else None
+    ranges: dict[str, tuple[float | None, float | None]] = {}
+    for key, measure in measures.items() if isinstance(measures, Mapping) else ():
+        ends = measure.get("range") if isinstance(measure, Mapping) else None
+        # Costs may be gains: the range of a measure does not hold for a matrix that the user chose.
+        parameters = measure.get("parameters") if isinstance(measure, Mapping) else None
+        has_costs = isinstance(parameters, Mapping) and "costs" in parameters
+        ranges[str(key)] = (None, None)
+        if isinstance(ends, (list, tuple)) and len(ends) == 2 and all(map(_is_bound, ends)) and not has_costs:
+            ranges[str(key)] = (ends[0], ends[1])
+    return ranges
+
+
+def _flagged_share(values: Mapping[str, Any]) -> float | None:
+    counts, n_test = values["counts"], values.get("n_test")
+    return (counts["fp"] + counts["tp"]) / n_test if counts and n_test else None
+
+
+def _is_bound(end: Any) -> bool:
+    return end is None or (isinstance(end, (int, float)) and not isinstance(end, bool) and abs(end) <= MAX_COUNT)
+
+
+def _check_ranges(scores: Mapping[str, float | None], ranges: Ranges) -> None:
+    for measure, score in scores.items():
+        if measure not in ranges:
+            raise FieldError(f"scores.{measure}", "unknown", f"the measures of the study are {', '.join(ranges)}")
+        low, high = ranges[measure]
+        if score is not None and not (low is None or low <= score) & (high is None or score <= high):
+            number_check(low, high)(score, f"scores.{measure}")
+
+
+def _check_counts(values: Mapping[str, Any]) -> None:
+    """Counts of test rows add up to them, and a learner received rows of two classes."""
+    counts, reached = values["counts"], values.get("reached", {})
+    if counts and set(counts) != set(COUNTS):
+        raise FieldError("counts", quote_value(counts), f"it has the keys {', '.join(COUNTS)}, or is empty")
+    n_test = values.get("n_test", 0)
+    if counts and n_test and sum(counts.values()) != n_test:
+        raise FieldError("counts", quote_value(counts), f"it adds up to n_test, which is {n_test}")
+    if reached and not {"negative", "positive"} <= set(reached):
+        raise FieldError("reached", quote_value(reached), "it has the keys negative and positive, or is empty")
