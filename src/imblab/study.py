@@ -57,6 +57,10 @@ def fingerprint(*parts: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+#: Levels of a categorical column; one-hot columns beyond this are a design mistake more often than an intention.
+MAX_LEVELS = 100
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
     """A table with one binary target.

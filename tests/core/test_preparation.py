@@ -14,7 +14,7 @@ from imblab import dataset
 from imblab.core import preparation, splits
 from imblab.core.preparation import PreparedRows, Scaling
 from imblab.errors import DataError
-from imblab.study import Protocol
+from imblab.study import MAX_LEVELS, Protocol
 
 
 def check(X, at_once):
@@ -125,7 +125,7 @@ def test_the_fingerprint_sees_the_rule_and_only_where_it_is_set():
     assert dataset(frame, "left", rare={"min_rows": 3}).fingerprint == dataset(frame, "left").fingerprint
 
 
-LIMIT = preparation.MAX_LEVELS
+LIMIT = MAX_LEVELS
 
 
 def test_the_limit_applies_to_each_fit_part_and_the_way_out_works():

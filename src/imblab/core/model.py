@@ -20,11 +20,11 @@ from imblab.core import calibration, estimator_specs, evaluate, fitting, search
 from imblab.core.admission import row_keeper
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed, Prediction
-from imblab.core.preparation import MAX_LEVELS, PreparedRows, find_crowded_column
+from imblab.core.preparation import PreparedRows, find_crowded_column
 from imblab.errors import foreign_reason
 from imblab.result import Trial
 from imblab.stats.calibration_maps import received_share
-from imblab.study import Dataset, Learner, Scalar, Split, fingerprint
+from imblab.study import MAX_LEVELS, Dataset, Learner, Scalar, Split, fingerprint
 from imblab_model import Preparation, ThresholdClassifier, digest
 
 

@@ -10,14 +10,12 @@ import numpy as np
 from sklearn.impute import SimpleImputer
 
 from imblab.core.sampling import Resampler, max_new_rows
-from imblab.study import Dataset, fingerprint
+from imblab.study import MAX_LEVELS, Dataset, fingerprint
 
 #: The code of "no category was ever seen here"; it becomes a constant column.
 UNSEEN_CATEGORY_CODE = -1.0
 #: Bytes of transformed rows beyond which they are not kept.
 MAX_CACHED_BYTES = 32 * 2**20
-#: One-hot columns beyond this are a design mistake more often than a wish.
-MAX_LEVELS = 100
 
 #: Bytes of the columns that are looked at together.
 SCALING_BLOCK_BYTES = 16 * 2**20
@@ -151,7 +149,7 @@ def find_crowded_column(dataset: Dataset, fit: np.ndarray) -> tuple[str, int] | 
     Returns
     -------
     (str, int) or None
-        The first such column and the number of its levels; None where all columns keep to :data:`MAX_LEVELS`.
+        The first such column and the number of its levels; None where all columns keep to ``MAX_LEVELS``.
     """
     if dataset.rare is None:
         return None
@@ -170,7 +168,7 @@ def smallest_min_rows(dataset: Dataset, column: str, fit: np.ndarray) -> int:
     ----------
     dataset : Dataset
     column : str
-        A categorical one with more than :data:`MAX_LEVELS` levels there.
+        A categorical one with more than ``MAX_LEVELS`` levels there.
     fit : ndarray of int64
         Row numbers.
 

@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from imblab.core import preparation
 from imblab.errors import ConfigError, DataError
 from imblab.overrides import to_override
-from imblab.study import Dataset, Protocol, Split, fingerprint
+from imblab.study import MAX_LEVELS, Dataset, Protocol, Split, fingerprint
 
 RowPair = tuple[np.ndarray, np.ndarray]
 
@@ -202,7 +202,7 @@ def _check_levels(dataset: Dataset, protocol: Protocol, seed: int, splits: Seque
             raise DataError(
                 f"data set {key!r} has {n} levels in column {column!r} of a fit part of {len(fit)} rows, once those "
                 f"with fewer than {dataset.rare} rows are one; one-hot columns are made of at most "
-                f"{preparation.MAX_LEVELS} levels. "
+                f"{MAX_LEVELS} levels. "
                 f"Set {to_override(f'dataset.{key}.rare', {'min_rows': least})}, or leave the column out with "
                 f"dataset.{key}.drop.",
                 overrides={f"dataset.{key}.rare": {"min_rows": least}},

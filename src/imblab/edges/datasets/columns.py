@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype
 
-from imblab.core.preparation import MAX_LEVELS
 from imblab.edges.datasets.notation import (
     canonical_number,
     date_form,
@@ -21,6 +20,7 @@ from imblab.edges.datasets.notation import (
     parse_times,
 )
 from imblab.edges.datasets.problems import TableProblems, nearest_name, yaml_hint
+from imblab.study import MAX_LEVELS
 from imblab.text import count_noun, pluralize
 
 #: A text column with at least this share of distinct values is an identifier and not a category.
@@ -89,11 +89,9 @@ def times(column: pd.Series, problems: TableProblems, time_format: str | None = 
         unreadable = parsed.isna().to_numpy()
     if unreadable.any():
         example = next((f" (such as {text!r})" for text in column[unreadable].dropna().map(str)), "")
-        problems.add(
-            f"has {count_noun(int(unreadable.sum()), 'row')} without a readable time in {column.name!r}{example}",
-            "time-ordered splits need the time of every row, as a number or a date such as 2024-01-31",
-            f"Repair the column, or do without: {problems.assign('time', None)}.",
-        )
+        content = f"a readable time in {column.name!r}{example}"
+        rule = "time-ordered splits need the time of every row, as a number or a date such as 2024-01-31"
+        problems.add_incomplete("time", int(unreadable.sum()), content, rule)
     return parsed.to_numpy()
 
 
@@ -102,11 +100,8 @@ def amounts(column: pd.Series, problems: TableProblems) -> np.ndarray:
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     invalid = int((~np.isfinite(values)).sum())
     if invalid:
-        problems.add(
-            f"has {count_noun(invalid, 'row')} without a finite amount in {column.name!r}",
-            "amounts weight costs, so every row needs a number",
-            f"Repair the column, or do without: {problems.assign('amount', None)}.",
-        )
+        rule = "amounts weight costs, so every row needs a number"
+        problems.add_incomplete("amount", invalid, f"a finite amount in {column.name!r}", rule)
     return values
 
 
@@ -213,11 +208,8 @@ def group_codes(column: pd.Series, problems: TableProblems) -> np.ndarray:
     """Return groups as whole numbers in the order of their values, as scikit-learn numbers them."""
     missing = int(column.isna().sum())
     if missing:
-        problems.add(
-            f"has {count_noun(missing, 'row')} without a group in {column.name!r}",
-            "grouped splits need the group of every row",
-            f"Fill the column, or do without: {problems.assign('groups', None)}.",
-        )
+        rule = "grouped splits need the group of every row"
+        problems.add_incomplete("groups", missing, f"a group in {column.name!r}", rule)
     if infer_dtype(column).startswith("mixed") and (pair := values_of_one_text(column)):
         problems.add(
             f"has the groups {pair} in {column.name!r}", "groups are known by their text", "Write them in one way."

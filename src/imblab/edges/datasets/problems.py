@@ -8,6 +8,7 @@ from typing import Any
 
 from imblab.errors import DataError, combined
 from imblab.overrides import to_override
+from imblab.text import count_noun
 
 #: Column names that a message lists.
 MAX_LISTED_COLUMNS = 12
@@ -50,6 +51,11 @@ class TableProblems:
         """Collect a problem of a feature; dropping the column is offered next to another remedy."""
         drop = {"drop": [*self.dropped, name]}
         self.add(finding, rule, f"{remedy}, or leave it out: {self.assign('drop', drop['drop'])}.", solution or drop)
+
+    def add_incomplete(self, role: str, n_rows: int, content: str, rule: str) -> None:
+        """Collect the problem of a role for which some rows have no value."""
+        remedy = f"Repair the column, or do without: {self.assign(role, None)}."
+        self.add(f"has {count_noun(n_rows, 'row')} without {content}", rule, remedy)
 
     def raise_all(self) -> None:
         """Raise one error with all collected problems, if there are any."""
