@@ -149,6 +149,6 @@ def test_many_levels_pass_once_the_rare_ones_are_one():
 def test_a_rule_that_is_none_is_refused_with_the_form(rare):
     frame = pd.DataFrame({"shop": list("abab"), "left": ["no", "no", "no", "yes"]})
     with pytest.raises(
-        DataError, match=r"as rare; levels with fewer fit rows .* Write for example rare=\{'min_rows': 20\}"
+        DataError, match=r"for rare; levels with fewer fit rows .* Write for example rare=\{'min_rows': 20\}"
     ):
         dataset(frame, "left", rare=rare)
