@@ -180,7 +180,7 @@ def test_the_card_says_what_was_measured_and_what_not_to_do():
     assert "chosen on all rows as in every fold of the study" in card
     assert f"The outer folds chose {own.knobs}, threshold" in card
     assert "`smote_threshold` - `threshold`, mcc:" in card
-    assert "As a risk: it learned from resampled or weighted rows" in card
+    assert "As a probability: it was fitted on resampled or weighted rows" in card
     assert "It contains no row of its table." in card
     assert "brier skill" in card
 
@@ -246,7 +246,7 @@ def test_models_made_of_rows_leave_when_meant_and_are_tagged(capsys):
     assert done["imblab.contains_rows"] == "true"
     card = Path(done["folder"], "README.md").read_text(encoding="utf-8")
     assert "**It contains rows of its table.**" in card
-    assert "**Leaving the place where its table may be" in card
+    assert "**Sharing with people who may not see its table" in card
     assert "imblab.contains_rows: 'true'" in Path(done["folder"], "MLmodel").read_text(encoding="utf-8")
 
 

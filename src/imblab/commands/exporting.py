@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from imblab.analysis import table
-from imblab.analysis.model_card import Facts, card
+from imblab.analysis.model_card import ModelFacts, write_card
 from imblab.commands import derived_files, results, syncing
 from imblab.commands.layout import EXPERIMENTS, Layout, lay_out
 from imblab.core import admission, model
@@ -220,7 +219,7 @@ def prepare(
     if keeper is not None and not contains_rows:
         raise _made_of_rows(arm, keeper)
     form = mlflow.choose_format(made, (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow)))
-    facts = Facts(
+    facts = ModelFacts(
         name=mlflow.model_name(request.tracking.get("experiment") or study.name, arm.dataset),
         dataset=arm.dataset,
         learner=arm.learner,
@@ -242,7 +241,7 @@ def prepare(
         scale=task.threshold_scale(trial.params),
     )
     gathered = derived_files.read_evidence(home)
-    text = card(facts, study, table.tidy(rows), found.summary, found.contrasts, gathered, found.completeness)
+    text = write_card(facts, found, gathered)
     return mlflow.ExportedModel(
         name=facts.name,
         estimator=made,
@@ -402,13 +401,13 @@ def _example(data: Dataset, columns: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def _tags(facts: Facts, found: StudyResult) -> dict[str, str]:
+def _tags(facts: ModelFacts, found: StudyResult) -> dict[str, str]:
     whole = found.completeness
     return {
         "imblab.study": found.study.name,
         "imblab.complete": str(whole.is_complete).lower(),
         "imblab.evaluations": f"{whole.evaluated} of {whole.asked}",
-        **{f"imblab.{kind}": value for kind, value in facts.arm.items()},
+        **{f"imblab.{kind}": value for kind, value in facts.coordinates.items()},
         "imblab.threshold": f"{facts.threshold!r}",
         "imblab.scale": facts.scale,
         "imblab.params": json.dumps(dict(facts.params)),
