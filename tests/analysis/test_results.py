@@ -9,6 +9,7 @@ from imblab.analysis import paired
 from imblab.analysis.results import score_arrays, sort_evaluations
 from imblab.errors import StudyError
 from imblab.result import Evaluation
+from imblab.stats.paired_tests import corrected_t
 from imblab.study import Learner, Measure, Protocol, Strategy, Study
 
 STUDY = Study(
@@ -65,9 +66,8 @@ def test_one_cell_has_one_answer(snapshot):
 def test_pairs_are_matched_by_fold_not_by_position():
     rows = [row("a", f, f / 10) for f in (2, 0, 1)] + [row("b", f, f / 100) for f in (1, 2, 0)]
     scores = only_family(rows, folds=3)
-    differences, reason = paired.paired_differences(scores, "a", "b", "mcc")
-    np.testing.assert_allclose(differences, [0, 0.09, 0.18])
-    assert reason is None
+    estimate = paired.estimate_family(scores, [("a", "b")], STUDY)["a", "b"]
+    assert estimate == corrected_t([0.0 - 0.0, 0.1 - 0.01, 0.2 - 0.02], 400, scores.n_test[0])
     assert scores.n_train.tolist() == [[400] * 3] * 2
 
 
@@ -83,6 +83,6 @@ def test_pairs_are_matched_by_fold_not_by_position():
 )  # fmt: skip
 def test_what_is_missing_is_named_and_never_filled_in(rows, reason):
     scores = only_family([row("a", 0), row("a", 1), *rows], folds=2)
-    differences, found = paired.paired_differences(scores, "a", "b", "mcc")
-    assert found == reason
-    assert np.isnan(differences).any()
+    estimate = paired.estimate_family(scores, [("a", "b")], STUDY)["a", "b"]
+    assert estimate.reason == reason
+    assert np.isnan([estimate.mean, estimate.low, estimate.p]).all()

@@ -8,7 +8,7 @@ strategies, and named.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -232,7 +232,7 @@ def _contrasts(
     means: pd.DataFrame, learner: str, study: Study, parents: Parents, exploratory: Mapping[Pair, str | None]
 ) -> pd.DataFrame:
     claimed, declared = family(study), pairs(study)
-    differences = {pair: _differences(means, pair, parents) for pair in dict.fromkeys((*declared, *claimed))}
+    differences = _differences(means, dict.fromkeys((*declared, *claimed)), parents)
     tests = {pair: ranks.wilcoxon(d) for pair, d in differences.items()}
     p = {pair: tests[pair].p if d.size >= MIN_UNITS else math.nan for pair, d in differences.items()}
     adjusted = dict(zip(claimed, holm([p[pair] for pair in claimed]), strict=True))
@@ -255,13 +255,22 @@ def _contrasts(
     return table.astype({**dict.fromkeys(_NUMBERS, "float64"), **dict.fromkeys(_COUNTS, "int64")})
 
 
-def _differences(means: pd.DataFrame, pair: Pair, parents: Parents) -> np.ndarray:
+def _differences(means: pd.DataFrame, contrasts: Iterable[Pair], parents: Parents) -> dict[Pair, np.ndarray]:
     """The first minus the second strategy on every parent that has a data set on which both are complete."""
-    if not set(pair) <= set(means.columns):
-        return np.empty(0)
-    both = average_over_parents(means[list(pair)].dropna(), parents)
-    first, second = (both[name].to_numpy(dtype=np.float64) for name in pair)
-    return np.asarray(first - second)
+    complete = {name: means[name].notna().to_numpy() for name in means.columns}
+    averages: dict[bytes, dict[str, np.ndarray]] = {}
+    differences = {}
+    for a, b in contrasts:
+        if not {a, b} <= complete.keys():
+            differences[a, b] = np.empty(0)
+            continue
+        both = complete[a] & complete[b]
+        if both.tobytes() not in averages:
+            table = average_over_parents(means[both], parents)
+            averages[both.tobytes()] = {name: table[name].to_numpy(dtype=np.float64) for name in table.columns}
+        average = averages[both.tobytes()]
+        differences[a, b] = average[a] - average[b]
+    return differences
 
 
 def _verdict(

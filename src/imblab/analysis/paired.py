@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from imblab.analysis.claims import Pair, family, pairs
 from imblab.analysis.methods import named
 from imblab.result import Family, FamilyScores
-from imblab.stats.paired_tests import Estimate, corrected_t
+from imblab.stats.paired_tests import Estimate, estimate_contrasts
 from imblab.study import Study
 
 #: The baselines that every strategy is compared with.
@@ -24,35 +24,38 @@ Estimates = Mapping[Family, Mapping[Pair, Estimate]]
 def estimate_all(scores: Mapping[Family, FamilyScores], study: Study) -> dict[Family, dict[Pair, Estimate]]:
     """Estimate every contrast of every family once: those asked, those claimed, and the gains over the baselines."""
     declared = dict.fromkeys((*pairs(study), *family(study)))
-    return {
-        key: {
-            pair: estimate(each, *pair, study)
-            for pair in dict.fromkeys(chain(declared, ((s, b) for s in each.strategies for b in BASELINES if s != b)))
-        }
-        for key, each in scores.items()
-    }
+    estimates = {}
+    for key, each in scores.items():
+        gains = ((s, b) for s in each.strategies for b in BASELINES if s != b)
+        estimates[key] = estimate_family(each, tuple(dict.fromkeys(chain(declared, gains))), study)
+    return estimates
 
 
-def estimate(scores: FamilyScores, a: str, b: str, study: Study) -> Estimate:
-    """Estimate a - b on the primary measure with its corrected interval at 1 - ``claims.alpha``.
+def estimate_family(scores: FamilyScores, contrasts: Sequence[Pair], study: Study) -> dict[Pair, Estimate]:
+    """Estimate contrasts a - b on the primary measure with their corrected intervals at 1 - ``claims.alpha``.
 
     Without a mean, and with the reason, where a fold is missing in either strategy; without an interval where folds
     follow the time.
     """
-    differences, reason = paired_differences(scores, a, b, study.primary)
-    if reason:
-        return Estimate.untested(math.nan, reason)
-    if scores.dataset in study.time_ordered:
-        return Estimate.untested(float(differences.mean()), "folds follow the time, so there is no test")
-    row = scores.strategies.index(a)
-    return corrected_t(differences, scores.n_train[row], scores.n_test[row], study.claims.alpha)
-
-
-def paired_differences(scores: FamilyScores, a: str, b: str, measure: str) -> tuple[np.ndarray, str | None]:
-    """Per-fold differences a - b of a measure, and what is missing in words; None where nothing is."""
-    reasons = dict.fromkeys(missing_reason(scores, name, measure) for name in (a, b))
-    differences = strategy_scores(scores, a, measure) - strategy_scores(scores, b, measure)
-    return differences, "; ".join(filter(None, reasons)) or None
+    names = dict.fromkeys(chain.from_iterable(contrasts))
+    values = {name: strategy_scores(scores, name, study.primary) for name in names}
+    missing = {name: missing_reason(scores, name, study.primary) for name in names}
+    estimates = {}
+    for a, b in contrasts:
+        if missing[a] or missing[b]:
+            reason = "; ".join(dict.fromkeys(filter(None, (missing[a], missing[b]))))
+            estimates[a, b] = Estimate.untested(math.nan, reason)
+        elif scores.dataset in study.time_ordered:
+            mean = float((values[a] - values[b]).mean())
+            estimates[a, b] = Estimate.untested(mean, "folds follow the time, so there is no test")
+    tested = [pair for pair in contrasts if pair not in estimates]
+    if tested:
+        differences = np.stack([values[a] - values[b] for a, b in tested])
+        rows = [scores.strategies.index(a) for a, _ in tested]
+        n_train, n_test = scores.n_train[rows], scores.n_test[rows]
+        array = estimate_contrasts(differences, n_train, n_test, study.claims.alpha)
+        estimates |= {pair: array[i] for i, pair in enumerate(tested)}
+    return estimates
 
 
 def strategy_scores(scores: FamilyScores, strategy: str, measure: str) -> np.ndarray:
