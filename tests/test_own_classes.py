@@ -271,7 +271,7 @@ def fitted(monkeypatch):
     found = []
     bare = prediction_cache.fit_predict_many
     monkeypatch.setattr(
-        prediction_cache, "fit_answer", lambda atom, *rest: found.append(atom.address) or bare(atom, *rest)
+        prediction_cache, "fit_predict_many", lambda atom, *rest: found.append(atom.address) or bare(atom, *rest)
     )
     return found
 
@@ -323,7 +323,7 @@ def test_code_that_is_not_known_is_said_and_not_stored(study, tmp_path, monkeypa
             imblab.run(replace(own, name=name), folder=tmp_path / name, store_path=tmp_path / "p.sqlite")
     assert len(fits) == 6
     with contextlib.closing(SqliteStore(tmp_path / "p.sqlite")) as kept:
-        assert kept.facts()["answers"] == 0
+        assert kept.facts()["predictions"] == 0
 
 
 def test_a_class_of_the_script_itself_runs_in_its_process_alone(study, monkeypatch):
@@ -368,9 +368,9 @@ def test_workers_with_other_code_are_replaced_once(study, monkeypatch, answers, 
     work = runner.make_bundles(study, layout.plans, layout.cells)
     if not ends_well:
         with pytest.raises(StudyError, match=r"'a\.B': worker processes load other code"):
-            runner.run(layout.datasets, work, engine, rows.append)
+            runner.run(layout.datasets, work, engine, [rows.append])
         return
-    runner.run(layout.datasets, work, engine, rows.append)
+    runner.run(layout.datasets, work, engine, [rows.append])
     assert (len(rows), len(started)) == (3, 2)
 
 
@@ -399,10 +399,10 @@ def test_a_fit_that_fails_is_made_once_a_bundle(packages, study, tmp_path, n_job
     own = replace(study, learners=(Learner("mine", {"_target_": "ownpkg.model.Logit"}),), strategies=tuple(tuned))
     layout, rows = lay_out(own), []
     engine = runner.Engine(n_jobs, partial(SqliteStore, tmp_path / "p.sqlite"))
-    tally = runner.run(layout.datasets, runner.make_bundles(own, layout.plans, layout.cells), engine, rows.append)
+    tally = runner.run(layout.datasets, runner.make_bundles(own, layout.plans, layout.cells), engine, [rows.append])
     assert {row.status for row in rows} == {"failed"}
     folds = own.protocol
-    assert tally.fits == folds.outer_folds * (folds.inner_folds + 1)
+    assert tally.fitted == folds.outer_folds * (folds.inner_folds + 1)
 
 
 def test_failed_evaluations_alone_are_tried_again(packages, mine, tmp_path, monkeypatch):

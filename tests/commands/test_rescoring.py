@@ -40,7 +40,7 @@ def _here(done, tmp_path, monkeypatch):
 
 def answers():
     with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
-        return kept.facts()["answers"]
+        return kept.facts()["predictions"]
 
 
 def plain(folder):

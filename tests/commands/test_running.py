@@ -19,6 +19,7 @@ import yaml
 import imblab
 from imblab.cli import main
 from imblab.errors import StudyError
+from imblab.text import count_noun
 
 ASKED = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote]", "protocol=smoke")
 SMALL = ("name=small", *ASKED)
@@ -564,13 +565,13 @@ def test_what_python_offers_is_what_it_says():
 
 def test_the_store_is_shown_and_pruned(capsys):
     assert main(["store", "--json"]) == 0
-    assert strictly(capsys.readouterr().out)["answers"] == 0
+    assert strictly(capsys.readouterr().out)["predictions"] == 0
     assert not Path("mlruns").exists()
     assert run(*SMALL) == 0
     capsys.readouterr()
     assert main(["store", "--json"]) == 0
     held = strictly(capsys.readouterr().out)
-    assert held["answers"] > 0
+    assert held["predictions"] > 0
     assert held["path"] == "mlruns/predictions.sqlite"
     assert main(["store", "--prune", "0"]) == 0
     assert f"{held['answers']} were deleted" in " ".join(capsys.readouterr().out.split())
@@ -589,7 +590,7 @@ def test_a_second_question_of_the_same_fits_makes_none(capsys):
     moved = sum(
         a["params"] != b["params"] for a, b in zip(rows().values(), rows(ledger("finer")).values(), strict=True)
     )
-    assert f"Fits: {moved} made" in said
+    assert f"{count_noun(moved, 'model')} fitted, " in said
 
 
 def test_a_budget_is_answered_with_what_would_be_left_out(capsys):

@@ -254,9 +254,9 @@ def of(kind, threshold=0.5, **knobs):
 
 def raw(task, params=None):
     """What the learner answers: inner folds and test rows."""
-    inner = [task.ask(params or {}, fit, validate).values for fit, validate in task.pairs]
+    inner = [task.predict_rows(params or {}, fit, validate).values for fit, validate in task.pairs]
     split = task.cell.split
-    return inner, task.ask(params or {}, split.train, split.test).values
+    return inner, task.predict_rows(params or {}, split.train, split.test).values
 
 
 @pytest.mark.parametrize("kind", ["sigmoid", "isotonic"])
@@ -371,7 +371,9 @@ def test_amounts_reach_the_threshold_and_the_score_of_a_row(kind):
     p = np.concatenate([p for _, p in evaluate.validation_predictions(task, row.params)])
     assert cost(rows, p, row.threshold) == pytest.approx(min(cost(rows, p, cut) for cut in p), rel=1e-12)
     split = task.cell.split
-    outer = evaluate.calibrate_prediction(task, row.params, task.ask(row.params, split.train, split.test)).values
+    outer = evaluate.calibrate_prediction(
+        task, row.params, task.predict_rows(row.params, split.train, split.test)
+    ).values
     expected = cost(split.test, outer, row.threshold) / len(split.test)
     assert row.scores["paid"] == pytest.approx(expected, rel=1e-12)
 

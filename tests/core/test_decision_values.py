@@ -143,7 +143,7 @@ def test_a_calibration_is_learned_from_decision_values_and_read_by_all_measures(
     assert row.scores["brier"] is not None
     # scikit-learn's own map, from the same inner decision values
     raw = tasks(Strategy("none"))[0]
-    inner = [(raw.dataset.y[v], raw.ask({}, f, v).values) for f, v in raw.pairs]
+    inner = [(raw.dataset.y[v], raw.predict_rows({}, f, v).values) for f, v in raw.pairs]
     y, d = (np.concatenate(part) for part in zip(*inner, strict=True))
 
     test_y, test_d = next(folds())
@@ -260,7 +260,7 @@ def test_an_exported_model_decides_as_the_evaluation(name, is_first):
     labels = ("yes", "no") if is_first else ("no", "yes")
     made = model.fit_model(task, trial.params, trial.threshold, labels)
     rows, X = task.cell.split.train, dataset().X
-    d = task.ask(trial.params, rows, rows).values
+    d = task.predict_rows(trial.params, rows, rows).values
     called = task.compared(trial.params, d) >= trial.threshold
     assert made.scale == (DECISION_VALUE if name in OBSERVED else PROBABILITY)
     assert np.array_equal(made.scores(X), d)

@@ -123,7 +123,7 @@ def mcc(y, called):
 
 def inner_predictions(task, oracle, params):
     """Labels and scores of the inner validation rows of one candidate, fold by fold."""
-    found = [oracle(task.atom(params, fit, validate)).values for fit, validate in task.pairs]
+    found = [oracle(task.request(params, fit, validate)).values for fit, validate in task.pairs]
     return [(toy().y[validate], p) for (_, validate), p in zip(task.pairs, found, strict=True)]
 
 
@@ -239,7 +239,7 @@ def test_a_cell_without_a_candidate_is_inapplicable_and_costs_nothing(strategy, 
 def test_a_rule_that_no_cut_meets_is_inapplicable():
     row, oracle, task = answered(Strategy("t", threshold={"min_precision": 1.0}), Oracle(lambda atom: -0.9))
     assert row.status == "inapplicable"
-    assert "no cut meets min_precision 1.0" in row.error
+    assert "no threshold meets min_precision 1.0" in row.error
     assert oracle.refits(task) == []
 
 
@@ -254,7 +254,7 @@ def test_a_row_names_its_cell_its_rows_and_its_scores():
     assert (row.data_fingerprint, row.split_fingerprint) == ("toy", split.fingerprint)
     assert (row.n_train, row.n_test) == (len(split.train), len(split.test))
     assert row.reached == {"negative": 1, "positive": 2}
-    p = Oracle(lambda atom: SKILL[atom.knobs["k"]])(task.atom(row.params, split.train, split.test)).values
+    p = Oracle(lambda atom: SKILL[atom.knobs["k"]])(task.request(row.params, split.train, split.test)).values
     called = p >= row.threshold
     counts = {"tn": (~called & (y[split.test] == 0)).sum(), "fp": (called & (y[split.test] == 0)).sum()}
     counts |= {"fn": (~called & (y[split.test] == 1)).sum(), "tp": (called & (y[split.test] == 1)).sum()}

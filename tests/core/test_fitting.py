@@ -455,7 +455,7 @@ def test_a_booster_with_many_rounds_answers_for_fewer_to_the_bit(name, more):
     fit, rows = np.arange(0, 200), np.arange(200, 300)
     sharing = FitSharing(booster, Tuning(tune_learner=True), [(fit, rows)])
     atom = fit_request(data, booster.make, PLAIN_SMOTE, {"ratio": 0.5, "k": 3, "learner.n_estimators": 7}, 0, fit, rows)
-    fitted, asked = sharing.family(atom)
+    fitted, asked = sharing.fit_for(atom)
     assert fitted.learner["n_estimators"] == 40
     assert [a.learner["n_estimators"] for a, _ in asked] == [7, 40, 20]
     assert asked[0][0].address == atom.address
@@ -470,7 +470,7 @@ def test_a_refit_is_fitted_as_it_is_asked():
     fit, rows = np.arange(0, 200), np.arange(200, 300)
     sharing = FitSharing(booster, Tuning(tune_learner=True), [(fit[:100], fit[100:])])
     atom = fit_request(data, booster.make, None, {"learner.n_estimators": 7}, 0, fit, rows)
-    assert sharing.family(atom) == (atom, [(atom, {})])
+    assert sharing.fit_for(atom) == (atom, [(atom, {})])
 
 
 def test_rounds_are_shared_in_grids_of_declared_learners_only():
@@ -494,7 +494,7 @@ def answered(question, data):
     plans = {"toy": splits.plan(data, question.protocol, question.seed)}
     work = runner.make_bundles(question, plans, design.expand(question, plans))
     rows = []
-    tally = runner.run({"toy": data}, work, 1, rows.append)
+    tally = runner.run({"toy": data}, work, runner.Engine(1), [rows.append])
     return {r.key: (dict(r.scores), dict(r.params), r.threshold, r.value) for r in rows}, tally
 
 
@@ -506,7 +506,7 @@ def test_shared_inner_folds_take_exactly_half_of_the_inner_fits():
     candidates = 1 + 4
     pairs_of_folds = outer * (outer - 1) // 2
     refits = {(key.rsplit("/", 2)[1:][0], key.rsplit("/", 1)[1]) for key in rows}
-    assert tally.fits - repeats * outer * 2 == candidates * pairs_of_folds * repeats
+    assert tally.fitted - repeats * outer * 2 == candidates * pairs_of_folds * repeats
     assert len(refits) == repeats * outer
 
 
@@ -514,10 +514,10 @@ def test_shared_inner_folds_give_what_fits_for_each_give(monkeypatch):
     protocol = Protocol(outer_folds=3, inner="shared")
     question = study(protocol, [learner("logistic"), learner("lightgbm")])
     shared, few = answered(question, toy())
-    monkeypatch.setattr(FitSharing, "family", lambda self, atom: (atom, [(atom, {})]))
+    monkeypatch.setattr(FitSharing, "fit_for", lambda self, atom: (atom, [(atom, {})]))
     alone, many = answered(question, toy())
     assert shared == alone
-    assert few.fits < many.fits
+    assert few.fitted < many.fitted
 
 
 def test_tuned_rounds_are_one_fit_a_candidate_and_change_no_row(monkeypatch):
@@ -526,12 +526,12 @@ def test_tuned_rounds_are_one_fit_a_candidate_and_change_no_row(monkeypatch):
     booster = replace(learner("lightgbm"), space=space, make={**learner("lightgbm").make, "min_child_samples": 2})
     question = study(Protocol(outer_folds=3, inner_folds=2), [booster], Tuning(tune_learner=True))
     shared, few = answered(question, toy())
-    monkeypatch.setattr(FitSharing, "family", lambda self, atom: (atom, [(atom, {})]))
+    monkeypatch.setattr(FitSharing, "fit_for", lambda self, atom: (atom, [(atom, {})]))
     alone, many = answered(question, toy())
     assert shared == alone
     inner = 3 * 2 * (1 + 4) * 2
-    assert few.fits - inner <= 6
-    assert many.fits - 3 * inner <= 6
+    assert few.fitted - inner <= 6
+    assert many.fitted - 3 * inner <= 6
 
 
 def test_the_files_of_the_boosters_declare_how_they_are_asked():

@@ -72,7 +72,7 @@ def test_every_shipped_learner_answers_as_the_kernel_bit_for_bit(learner):
     asked = task(data, learner)
     made, trial = exported(asked)
     rows = np.arange(len(data.y))
-    atom = asked.atom(trial.params, rows, rows)
+    atom = asked.request(trial.params, rows, rows)
     [wanted] = fitting.fit_predict_many(atom, [(atom, {})], PreparedRows(data, rows))
     raw = table()
     assert np.array_equal(made.scores(raw), wanted.values)
@@ -159,9 +159,9 @@ def test_calibrated_strategies_leave_calibrated(kind, learner):
     asked = task_of(replace(study, strategies=(strategy,)), data)
     made, trial = exported(asked)
     rows = asked.cell.split.train
-    wanted = evaluate.calibrate_prediction(asked, trial.params, asked.ask(trial.params, rows, rows)).values
+    wanted = evaluate.calibrate_prediction(asked, trial.params, asked.predict_rows(trial.params, rows, rows)).values
     assert np.array_equal(made.positive_proba(table(600)), wanted)
-    assert not np.array_equal(wanted, asked.ask(trial.params, rows, rows).values)
+    assert not np.array_equal(wanted, asked.predict_rows(trial.params, rows, rows).values)
 
 
 def test_all_rows_are_searched_by_the_inner_folds_of_the_protocol():
@@ -181,7 +181,7 @@ def test_rows_in_order_of_time_are_learned_in_that_order():
     assert np.array_equal(np.asarray(data.time)[asked.cell.split.train], np.sort(data.time))
     made, trial = exported(asked)
     rows = asked.cell.split.train
-    assert np.array_equal(made.positive_proba(frame.iloc[rows]), asked.ask(trial.params, rows, rows).values)
+    assert np.array_equal(made.positive_proba(frame.iloc[rows]), asked.predict_rows(trial.params, rows, rows).values)
 
 
 def test_a_search_that_finds_nothing_says_why():
@@ -216,7 +216,7 @@ def test_rare_levels_leave_as_the_study_groups_them_and_are_not_named():
     asked = task(data)
     made, trial = exported(asked)
     rows = np.arange(len(data.y))
-    atom = asked.atom(trial.params, rows, rows)
+    atom = asked.request(trial.params, rows, rows)
     [wanted] = fitting.fit_predict_many(atom, [(atom, {})], PreparedRows(data, rows))
     assert np.array_equal(made.scores(frame), wanted.values)
     # A level of few rows and one that nobody saw are the same to the model, and it knows neither by its digest.

@@ -73,7 +73,10 @@ def answered(question, data):
     plans = {"toy": splits.plan(data, question.protocol, question.seed)}
     rows = []
     tally = runner.run(
-        {"toy": data}, runner.make_bundles(question, plans, design.expand(question, plans)), 1, rows.append
+        {"toy": data},
+        runner.make_bundles(question, plans, design.expand(question, plans)),
+        runner.Engine(1),
+        [rows.append],
     )
     return rows, tally
 
@@ -103,7 +106,7 @@ def test_pruning_changes_no_choice_threshold_value_or_score(method, primary):
         assert chosen(whole) == chosen(quick)
         dropped = [t for r in quick for t in r.trials if t.status == "pruned"]
         assert all(t.value is None and "cannot reach" in t.reason for t in dropped)
-        assert fewer.fits <= all_fits.fits
+        assert fewer.fitted <= all_fits.fitted
         pruned += len(dropped)
     assert pruned == 0 if primary == "pr_auc" else pruned >= 0
     assert pruned > 0 or primary != "mcc"

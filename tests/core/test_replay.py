@@ -144,7 +144,7 @@ def test_where_the_rows_of_smote_fall(toy):
     tasks, rows, _ = answered(toy, asked)
     for task, row in zip(tasks, rows, strict=True):
         train = task.cell.split.train
-        atom = task.atom(row.params, train, task.cell.split.test)
+        atom = task.request(row.params, train, task.cell.split.test)
         share, made = replay.share_nearer_to_majority(atom, PreparedRows(toy, train))
         X, y = StandardScaler().fit_transform(toy.X.to_numpy()[train]), toy.y[train]
         new, _ = SMOTE(sampling_strategy=1.0, k_neighbors=5, random_state=task.seed).fit_resample(X, y)
@@ -158,7 +158,7 @@ def test_many_distances_are_measured_on_evenly_spaced_rows(toy, monkeypatch):
     asked = study(s={"sampler": SMOTE_TEXT, "ratio": 1.0, "k": 5, "threshold": 0.5})
     tasks, rows, _ = answered(toy, asked)
     train = tasks[0].cell.split.train
-    atom = tasks[0].atom(rows[0].params, train, tasks[0].cell.split.test)
+    atom = tasks[0].request(rows[0].params, train, tasks[0].cell.split.test)
     whole = replay.share_nearer_to_majority(atom, PreparedRows(toy, train))
     monkeypatch.setattr(replay, "MAX_DISTANCES", 60 * len(train))
     part = replay.share_nearer_to_majority(atom, PreparedRows(toy, train))
@@ -171,7 +171,7 @@ def test_copies_are_no_rows_that_were_made(toy, make):
     ratio = {} if make is None else {"ratio": 1.0}
     tasks, rows, _ = answered(toy, study(s={"sampler": make, "threshold": 0.5, **ratio}))
     train = tasks[0].cell.split.train
-    atom = tasks[0].atom(rows[0].params, train, tasks[0].cell.split.test)
+    atom = tasks[0].request(rows[0].params, train, tasks[0].cell.split.test)
     assert replay.share_nearer_to_majority(atom, PreparedRows(toy, train)) is None
 
 

@@ -85,7 +85,7 @@ def test_every_ratio_and_k_equals_plain_imbalanced_learn(name, kind):
         X = np.column_stack([X[:, :2] if name == "smotenc" else np.empty((len(y), 0)), np.abs(np.round(X[:, 2:]))])
         X = np.ascontiguousarray(X)
         categorical = list(range(X.shape[1] - 2, X.shape[1]))
-    shared = Resampler(X, y, categorical, reach=7)
+    shared = Resampler(X, y, categorical, largest_k=7)
     compared = 0
     for ratio in (0.3, 0.62, 1.0):
         for k in (7, 2, 5):
@@ -123,7 +123,7 @@ def test_remembered_neighbours_are_those_of_a_fresh_search(n, width, levels, rea
     X = np.random.default_rng(seed).integers(0, levels, (n, width)).astype(float)
     memory = NeighborCache(reach)
     for k in asked:
-        distances, indices = memory.ask(X, X, k)
+        distances, indices = memory.query(X, X, k)
         expected = NearestNeighbors(n_neighbors=k).fit(X).kneighbors(X)
         np.testing.assert_array_equal(distances, expected[0])
         np.testing.assert_array_equal(indices, expected[1])
@@ -149,7 +149,7 @@ def test_one_search_serves_every_smaller_k_where_nothing_ties(monkeypatch):
         return lambda *rows: searches.append(1) or search(*rows)
 
     monkeypatch.setattr(sampling, "_neighbor_search", index)
-    shared = Resampler(X, y, [], reach=7)
+    shared = Resampler(X, y, [], largest_k=7)
     for ratio in (0.3, 0.6, 1.0):
         for k in (2, 3, 5, 7):
             shared.resample(SAMPLERS["smote"], {"ratio": ratio, "k": k}, 0)

@@ -49,7 +49,7 @@ def answered(question, data, engine):
     plans = {"toy": splits.plan(data, question.protocol, question.seed)}
     cells = design.expand(question, plans)
     rows = []
-    tally = runner.run({"toy": data}, runner.make_bundles(question, plans, cells), engine, rows.append)
+    tally = runner.run({"toy": data}, runner.make_bundles(question, plans, cells), engine, [rows.append])
     assert len(rows) == len({r.key for r in rows}) == len(cells)
     return {r.key: r for r in rows}, tally
 
@@ -76,17 +76,19 @@ def test_a_store_and_processes_change_no_row(alone, opener):
 
 def test_no_fit_is_made_twice_in_however_many_processes(alone, opener):
     rows, tally = answered(study(), toy(), runner.Engine(2, opener))
-    assert tally.fits == alone[1].fits
-    again, spared = answered(study(), toy(), runner.Engine(2, opener))
-    assert spared.fits == 0
+    assert tally.fitted == alone[1].fitted
+    again, reused = answered(study(), toy(), runner.Engine(2, opener))
+    assert reused.fitted == 0
     assert content(again) == content(rows)
 
 
-def test_evaluations_rest_on_more_fits_than_were_made(alone, opener):
+def test_reused_fits_are_counted_per_run_and_each_evaluation_has_its_seconds(alone, opener):
     for engine in (runner.Engine(1), runner.Engine(2, opener)):
-        rows, tally = answered(study(), toy(), engine)
-        assert 0 < tally.fits < sum(row.fits for row in rows.values())
+        rows, counts = answered(study(), toy(), engine)
+        assert 0 < counts.fitted < sum(row.fits for row in rows.values())
+        assert counts.from_store == 0
         assert all(row.seconds > 0 for row in rows.values())
+    assert answered(study(), toy(), runner.Engine(1, opener))[1].from_store > 0
 
 
 @pytest.mark.parametrize("inner", ["own", "shared"])
@@ -98,10 +100,12 @@ def test_parts_hold_every_fit_once(inner, parts):
     for bundle in runner.make_bundles(question, {"toy": plan}, cells):
         work = bundle_evaluator.BundleEvaluator(bundle, bundle_evaluator.DatasetContext.of(data))
         fitted = [
-            work.memory.sharing.family(atom)[0].address for part in range(parts) for atom in work._fits(part, parts)
+            work.cache.sharing.fit_for(atom)[0].address
+            for part in range(parts)
+            for atom in work.inner_fits(part, parts)
         ]
         asked = {
-            work.memory.sharing.family(atom)[0].address
+            work.cache.sharing.fit_for(atom)[0].address
             for cell in bundle.cells
             for atom in evaluate.inner_requests(work.task(cell))
         }
@@ -114,9 +118,9 @@ def test_a_finer_threshold_and_another_cost_take_no_fit(opener):
     finer = study(thresholds=tuple(i / 1000 for i in range(1, 1000)))
     again, tally = answered(finer, toy(), runner.Engine(1, opener))
     moved = sum(again[key].params != rows[key].params for key in rows)
-    assert tally.fits == moved
+    assert tally.fitted == moved
     cost = study(strategies=[Strategy("threshold", threshold={"cost": {"fn": 9, "fp": 1}})])
-    assert answered(cost, toy(), runner.Engine(1, opener))[1].fits == 0
+    assert answered(cost, toy(), runner.Engine(1, opener))[1].fitted == 0
 
 
 def test_another_primary_makes_a_refit_for_each_winner_that_moved_and_no_more(opener):
@@ -124,7 +128,7 @@ def test_another_primary_makes_a_refit_for_each_winner_that_moved_and_no_more(op
     other, tally = answered(replace(study(), primary="recall"), toy(), runner.Engine(1, opener))
     moved = {(k.rsplit("/", 1)[1], tuple(other[k].params.items())) for k in rows if other[k].params != rows[k].params}
     known = {(k.rsplit("/", 1)[1], tuple(rows[k].params.items())) for k in rows}
-    assert tally.fits == len(moved - known)
+    assert tally.fitted == len(moved - known)
 
 
 def test_one_more_value_computes_that_value_alone(opener):
@@ -132,7 +136,7 @@ def test_one_more_value_computes_that_value_alone(opener):
     more = Strategy("smote", SMOTE, space={"ratio": Choice((0.4, 0.7, 1.0)), "k": Choice((3, 5))})
     rows, tally = answered(study(strategies=[more]), toy(), runner.Engine(1, opener))
     new = sum(row.params["ratio"] == 0.7 for row in rows.values())
-    assert tally.fits == 3 * 2 * 2 + new
+    assert tally.fitted == 3 * 2 * 2 + new
 
 
 def test_drawn_searches_are_fitted_ahead_and_change_no_row(opener):
@@ -145,7 +149,7 @@ def test_drawn_searches_are_fitted_ahead_and_change_no_row(opener):
             runner.Engine(2, functools.partial(SqliteStore, opener.args[0].with_name(method))),
         )
         assert content(one) == content(two)
-        assert few.fits <= sum(row.fits for row in one.values())
+        assert few.fitted <= sum(row.fits for row in one.values())
 
 
 def test_any_executor_of_the_standard_protocol_will_do(alone, opener):

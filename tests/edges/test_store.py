@@ -46,7 +46,7 @@ def test_a_failure_that_an_older_version_kept_is_no_answer(tmp_path):
         base.execute("INSERT INTO answers VALUES ('a', NULL, ?, 0)", ['{"failed": "ValueError: no"}'])
     with contextlib.closing(SqliteStore(path)) as store:
         assert store.get("a") is None
-        assert store.recall(["a", "b"]) == {}
+        assert store.get_many(["a", "b"]) == {}
         store.put([("a", prediction())])
         assert store.get("a").values.tobytes() == prediction().values.tobytes()
     with contextlib.closing(SqliteStore(path)) as store:  # and in the database, not only in the journal
@@ -66,13 +66,13 @@ def test_it_is_bounded_oldest_first(store):
     before = store.facts()
     gone = store.prune(2 * 2**20)
     after = store.facts()
-    assert before["answers"] == gone + after["answers"] == 300
+    assert before["predictions"] == gone + after["predictions"] == 300
     assert before["bytes"] > 2 * 2**20 >= after["bytes"]
     assert store.get("0000") is None
     assert store.get("0299").values.tobytes() == prediction(2000, 299).values.tobytes()
     assert store.prune(2 * 2**20) == 0
-    assert store.prune(0) == after["answers"]
-    assert store.facts()["answers"] == 0
+    assert store.prune(0) == after["predictions"]
+    assert store.facts()["predictions"] == 0
 
 
 WRITER = """
@@ -99,7 +99,7 @@ def test_many_processes_write_one_fresh_file(tmp_path):
     running = [writer(path, name, 150) for name in "abcd"]
     assert [process.communicate(timeout=120)[0].split()[-1] for process in running] == ["150"] * 4
     store = SqliteStore(path)
-    assert store.facts()["answers"] == 600
+    assert store.facts()["predictions"] == 600
     assert all(store.get(f"{name}-149").values[0] == 149 / 700 for name in "abcd")
     store.close()
 
@@ -170,7 +170,7 @@ def test_a_damaged_file_is_set_aside_and_a_fresh_one_is_made(damage, tmp_path, c
     assert "set aside as 'p.sqlite.damaged-1'" in said
     assert (tmp_path / "p.sqlite.damaged-1").read_bytes() == before
     with closing(SqliteStore(path)) as store:
-        assert store.facts()["answers"] == 1
+        assert store.facts()["predictions"] == 1
     assert capsys.readouterr().err == ""
 
 
@@ -178,7 +178,7 @@ def test_the_database_of_something_else_is_refused_and_stays(tmp_path):
     path = tmp_path / "mlflow.db"
     spoil(path, "CREATE TABLE experiments (name TEXT)")
     before = path.read_bytes()
-    with pytest.raises(StudyError, match=r"is the database of something else \(it holds experiments\)"):
+    with pytest.raises(StudyError, match=r"is the database of another program \(it holds experiments\)"):
         SqliteStore(path)
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mlflow.db"]
@@ -206,11 +206,11 @@ def test_a_damaged_answer_is_none_and_gives_way_to_a_new_one(p, facts, tmp_path)
         base.execute("INSERT INTO answers VALUES ('a', ?, ?, 1.0)", (p, facts))
         base.execute("INSERT INTO answers VALUES ('b', ?, ?, 'junk')", (GOOD, FACTS))
     with closing(SqliteStore(path)) as store:
-        assert list(store.recall(["a", "b"])) == ["b"]
+        assert list(store.get_many(["a", "b"])) == ["b"]
         store.put([("a", prediction())])
         store.flush()
         assert store.get("a").values.tolist() == prediction().values.tolist()
-        assert store.facts()["answers"] == 2
+        assert store.facts()["predictions"] == 2
         assert store.prune(0) == 2
 
 
@@ -233,7 +233,7 @@ def test_a_page_that_is_damaged_is_said_and_the_store_left_alone(tmp_path, capsy
         for i in range(40):
             store.get(f"a{i}")
         store.put([("new", prediction())])
-        assert store.recall([f"a{i}" for i in range(40)]).keys() <= {f"a{i}" for i in range(40)}
+        assert store.get_many([f"a{i}" for i in range(40)]).keys() <= {f"a{i}" for i in range(40)}
     assert capsys.readouterr().err.count("is damaged") <= 1
 
 
@@ -242,7 +242,7 @@ def test_a_damaged_journal_gives_what_is_whole_and_goes(junk, tmp_path):
     path = tmp_path / "p.sqlite"
     (tmp_path / "p.sqlite.abc.journal").write_bytes(junk)
     with closing(SqliteStore(path)) as store:
-        assert store.facts()["answers"] == 0
+        assert store.facts()["predictions"] == 0
     assert list(tmp_path.glob("*.journal")) == []
 
 
@@ -256,7 +256,7 @@ def test_a_full_disk_is_said_and_nothing_is_half_there(store):
     assert store.get("a").values.tobytes() == prediction().values.tobytes()
     assert store.get("b7").values.tobytes() == prediction(4000, 7).values.tobytes()
     store._base.execute("PRAGMA max_page_count=1000000")
-    assert store.facts()["answers"] == 21
+    assert store.facts()["predictions"] == 21
 
 
 def test_the_next_process_takes_over_what_a_dead_one_had_not_handed_in(tmp_path):

@@ -145,7 +145,7 @@ def test_a_study_killed_at_twenty_random_moments_equals_a_quiet_one(place):
 def test_a_killed_study_leaves_no_table_behind(place):
     process = start(place, "gone", 2)
     folder = place / "gone"
-    while process.poll() is None and not list(folder.glob("imblab-run-*/mark-*")):
+    while process.poll() is None and not list(folder.glob("imblab-run-*/status-*")):
         time.sleep(0.01)
     assert process.poll() is None
     process.kill()

@@ -124,7 +124,7 @@ def _fold_part(task: Task, row: Evaluation, samples: _OverlapCache) -> FoldPredi
     except (replay.MissingPrediction, FitFailed):
         return None
     split, y = task.cell.split, task.dataset.y
-    atom = task.atom(row.params, split.train, split.test)
+    atom = task.request(row.params, split.train, split.test)
     return FoldPredictions(
         fold=split.fold,
         y=y[split.test],
@@ -153,7 +153,7 @@ class _OverlapCache:
         """See :func:`imblab.core.replay.share_nearer_to_majority`."""
         if atom.sampler is None:
             return None
-        rows = preparation.row_digest(atom.fit)
+        rows = atom.fit_fingerprint
         key = json.dumps([rows, atom.sampler, atom.knobs, atom.seed], default=dict, sort_keys=True)
         if key not in self._known:
             if rows not in self._parts:

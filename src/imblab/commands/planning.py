@@ -209,7 +209,7 @@ def _time_pilot_fits(layout: Layout, found: Sequence[forecast.Forecast], engine:
                     strategy = often[rank][0]
                     atoms = [atom for s, atom in fits[0].values() if s == strategy and atom is not None]
                     if atoms:
-                        timings[dataset, learner, strategy] = work.timed(atoms[len(atoms) // 2])
+                        timings[dataset, learner, strategy] = work.time_fit(atoms[len(atoms) // 2])
     return timings
 
 
@@ -235,7 +235,7 @@ def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Fo
         for bundle in runner.make_bundles(study, layout.plans, layout.cells):
             work = runner.BundleEvaluator(bundle, runner.DatasetContext(layout.datasets[bundle.dataset], None))
             tasks = [work.task(cell) for cell in bundle.cells]
-            found.append(forecast.forecast_fits(tasks, work.memory.sharing, kept.get if kept else lambda _: None))
+            found.append(forecast.forecast_fits(tasks, work.cache.sharing, kept.get if kept else lambda _: None))
         return found
 
 

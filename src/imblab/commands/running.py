@@ -35,6 +35,7 @@ from imblab.errors import ConfigError, FitError, ImblabError, presentable
 from imblab.overrides import granting
 from imblab.result import Completeness, Evaluation
 from imblab.study import Dataset, Study
+from imblab.text import count_noun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,7 @@ def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.
     layout = _laid_out(study, data)
     rows: list[Evaluation] = []
     runner.run(
-        layout.datasets, runner.make_bundles(study, layout.plans, layout.cells), runner.Engine(n_jobs), rows.append
+        layout.datasets, runner.make_bundles(study, layout.plans, layout.cells), runner.Engine(n_jobs), [rows.append]
     )
     order = {cell.key: i for i, cell in enumerate(layout.cells)}
     return table.tidy(sorted(rows, key=lambda row: order[row.key]))
@@ -213,7 +214,7 @@ def command_ui(name: str | None, uri: str | None, port: int | None) -> int:
 def command_store(prune: float | None, as_json: bool) -> int:
     """``imblab store``: what the prediction store holds; with a bound, less of it."""
     if not store.DEFAULT_PATH.exists():
-        facts: dict[str, Any] = {"path": str(store.DEFAULT_PATH), "answers": 0, "bytes": 0}
+        facts: dict[str, Any] = {"path": str(store.DEFAULT_PATH), "predictions": 0, "bytes": 0}
     else:
         with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
             gone = {} if prune is None else {"pruned": kept.prune(int(prune * 2**20))}
@@ -267,7 +268,7 @@ def _carry_out(
                 if bar is not None:
                     bar.advance(f"{row.dataset}/{row.learner}/{row.strategy}")
 
-            tally = runner.run(layout.datasets, runner.make_bundles(layout.study, layout.plans, todo), engine, on_row)
+            tally = runner.run(layout.datasets, runner.make_bundles(layout.study, layout.plans, todo), engine, [on_row])
         order = {cell.key: i for i, cell in enumerate(layout.cells)}
         rows = sorted((row for row in book.evaluations if row.key in order), key=lambda row: order[row.key])
     if say:
@@ -296,15 +297,14 @@ def _counted_if_stopped(layout: Layout, book: ledger.Ledger) -> Iterator[None]:
         raise
 
 
-def _account(rows: Sequence[Evaluation], tally: runner.FitCounts, say: Callable[[str], None]) -> None:
-    """What was fitted and what was spared."""
-    if not rows:
-        return
-    asked = sum(row.fits for row in rows)
-    say(
-        f"Fits: {tally.fits} made, {max(0, asked - tally.fits)} spared: the new rows rest on {asked} answers, "
-        f"{tally.stored} of them from the store."
-    )
+def _account(rows: Sequence[Evaluation], counts: runner.FitCounts, say: Callable[[str], None]) -> None:
+    """Say how many models were fitted and how many were reused."""
+    if rows:
+        reused = max(0, sum(row.fits for row in rows) - counts.fitted)
+        say(
+            f"{count_noun(counts.fitted, 'model')} fitted, {reused:,} reused "
+            f"({counts.from_store:,} from the prediction store)."
+        )
 
 
 def _report_failures(rows: Sequence[Evaluation], say: Callable[[str], None]) -> None:

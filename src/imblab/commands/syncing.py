@@ -408,7 +408,7 @@ def _predictions(
             parts += [("inner", i, fit, validate) for i, (fit, validate) in enumerate(task.pairs)]
             for part, fold, fit, asked in parts:
                 try:
-                    prediction = task.ask(row.params, fit, asked)
+                    prediction = task.predict_rows(row.params, fit, asked)
                 except (replay.MissingPrediction, FitFailed):
                     continue
                 where = (row.dataset, row.learner, row.strategy, row.repeat, row.fold, part, fold)

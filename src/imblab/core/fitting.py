@@ -1,65 +1,70 @@
-"""One fit, in the one order: impute -> standardise -> group rare levels -> sampler -> one-hot -> learner.
+"""Fit requests and their predictions: prepare -> sample -> one-hot -> fit -> predict, and which requests share a fit.
 
-Imputer, scaler, groups of levels and encoder are fitted on real fit rows only; validation and test rows are only
-transformed. The steps are applied here, because imbalanced-learn's Pipeline cannot carry ``sample_weight`` through a
-sampler.
+The steps are applied here, because imbalanced-learn's Pipeline cannot carry ``sample_weight`` through a sampler.
+With ``protocol.inner: shared`` the model without the outer folds i and j serves both as outer fold. A booster that has
+made 100 rounds can predict as it would have after 50: the file of such a learner declares how to ask it, for which
+kinds of boosting that holds, and how to see that every round was made.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from sklearn import get_config, set_config
+from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 
 from imblab.core import estimator_specs, own_code, prediction_checks, search
-from imblab.core.preparation import PreparedRows, row_digest
+from imblab.core.preparation import PreparedRows
 from imblab.core.splits import RowPair
 from imblab.errors import foreign_reason
 from imblab.study import DECISION_VALUE, Choice, Dataset, Learner, Make, Scalar, Tuning, fingerprint
 
-#: The time that a library puts before what it says.
+#: The time that a library puts in front of its message.
 LOG_TIME = re.compile(r"^\[\d\d:\d\d:\d\d\] ")
 
 
 class FitFailed(Exception):
-    """A fit that raised; its text is the reason that a row keeps.
+    """Raised when a fit fails; the message becomes the evaluation's ``error``."""
 
-    Parameters
-    ----------
-    reason : str
-    """
+
+class MissingRounds(Exception):
+    """Raised if a booster stopped early: it cannot predict as after any number of rounds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FitRequest:
-    """Fit these rows with these params, give the predictions of those rows.
+    """A request to fit some rows and to predict others; frozen, with its address computed once.
 
     Attributes
     ----------
     dataset : str
         Fingerprint of the table.
     fit, rows : ndarray of int64
-        Rows to learn from, rows to answer for.
+        Rows to fit, rows to predict.
     learner : mapping
-        With the tuned parameters merged in.
+        Estimator specification with the tuned parameters merged in.
     sampler : mapping or None
-        In the form that suits the table.
+        In the form that suits the columns of the table.
     knobs : mapping
-        ``ratio`` and ``k`` of the sampler, where it has them.
+        Searched parameters of the sampler, such as ``ratio`` and ``k``.
     weight : float, "balanced" or None
+        Weight of a positive relative to a negative row.
     seed : int
+        Random state of sampler and learner.
+    fit_fingerprint, rows_fingerprint : str
+        Of ``fit`` and ``rows``.
     address : str
-        Hash of everything that decides the answer, the versions of the libraries and code of the user's own included.
+        Hash of everything that determines the prediction, with the versions of the libraries and the source of the
+        user's own classes.
     is_storable : bool
-        Whether the address is known to be that of the code that runs: no answer is kept otherwise.
+        Whether the address covers the code that runs; predictions are not stored otherwise.
     """
 
     dataset: str
@@ -70,29 +75,32 @@ class FitRequest:
     knobs: Mapping[str, Scalar]
     weight: float | str | None
     seed: int
+    fit_fingerprint: str = field(init=False)
+    rows_fingerprint: str = field(init=False)
     address: str = field(init=False)
     is_storable: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        plain = [self.dataset, row_digest(self.fit), row_digest(self.rows), self.learner, self.sampler, self.knobs]
-        named = [
-            self.weight,
-            self.seed,
+        fit, rows = fingerprint(self.fit), fingerprint(self.rows)
+        code = own_code.rests((self.learner, self.sampler))
+        parts = [
+            *(self.dataset, fit, rows, self.learner, self.sampler, self.knobs, self.weight, self.seed),
             estimator_specs.library_versions(self.learner),
             self.sampler and estimator_specs.library_versions(self.sampler),
-            # Older stores hold these learners' decision values through a logistic: no value to be found again.
+            # Older stores hold these learners' decision values through a logistic: they must not be found again.
             *([] if estimator_specs.gives_probabilities(self.learner) else [DECISION_VALUE]),
+            # Left out if the versions of packages determine all code.
+            *([code.code, list(code.versions)] if code.code or code.versions else []),
         ]
-        rests = own_code.rests((self.learner, self.sampler))
-        # Nothing of it stands in an address where the version of a package says everything.
-        code = [rests.code, list(rests.versions)] if rests.code or rests.versions else []
-        object.__setattr__(self, "address", fingerprint([*plain, *named, *code]))
-        object.__setattr__(self, "is_storable", rests.is_known)
+        object.__setattr__(self, "fit_fingerprint", fit)
+        object.__setattr__(self, "rows_fingerprint", rows)
+        object.__setattr__(self, "address", fingerprint(parts))
+        object.__setattr__(self, "is_storable", code.is_known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """The answer of an atom.
+    """Predictions for the rows of a fit request.
 
     Attributes
     ----------
@@ -101,9 +109,9 @@ class Prediction:
     is_probability : bool
         Which of the two ``values`` are.
     reached : mapping
-        ``negative`` and ``positive`` rows the learner received, and the ``sampler`` class.
+        ``negative`` and ``positive`` rows that the learner received, and the ``sampler`` class.
     notes : tuple of str
-        What went less than well.
+        Remarks on the fit, such as missing convergence.
     """
 
     values: np.ndarray
@@ -112,131 +120,8 @@ class Prediction:
     notes: tuple[str, ...] = ()
 
 
-def fit_predict(atom: FitRequest, prepared: PreparedRows) -> Prediction:
-    """Answer one atom.
-
-    Parameters
-    ----------
-    atom : FitRequest
-    prepared : PreparedRows
-        Of ``atom.fit``.
-
-    Returns
-    -------
-    Prediction
-
-    Raises
-    ------
-    FitFailed
-        Whatever the sampler or the learner raised, as a reason in one line.
-    """
-    return fit_predict_many(atom, [(atom, {})], prepared)[0]
-
-
-#: What was said since the fit began, while somebody listens.
-_RECORDED_WARNINGS: list[list[warnings.WarningMessage]] = []
-
-
-@contextmanager
-def recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """Hear the warnings of fits; inside another one, only what is said from here on.
-
-    Around many fits it spares each of them the change of the filters, which takes as long as a draw of SMOTE.
-    """
-    if _RECORDED_WARNINGS:
-        _RECORDED_WARNINGS[0].clear()
-        yield _RECORDED_WARNINGS[0]
-        return
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", ConvergenceWarning)
-        # LightGBM names the columns of bare arrays and then misses the names.
-        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
-        _RECORDED_WARNINGS.append(said)
-        try:
-            yield said
-        finally:
-            _RECORDED_WARNINGS.clear()
-
-
-class MissingRounds(Exception):
-    """A booster made fewer rounds than asked: it does not know what it would have said after any number."""
-
-
-def fit_predict_many(
-    atom: FitRequest,
-    asked: Iterable[tuple[FitRequest, Mapping[str, Any]]],
-    prepared: PreparedRows,
-    made: tuple[str, int] | None = None,
-) -> list[Prediction]:
-    """Fit one atom and answer every atom that this fit answers.
-
-    Parameters
-    ----------
-    atom : FitRequest
-        What is fitted.
-    asked : iterable of (FitRequest, mapping)
-        Atoms that differ in their rows, or in a number of rounds that the keyword arguments of ``predict_proba`` say.
-    prepared : PreparedRows
-        Of ``atom.fit``.
-    made : (str, int), optional
-        An attribute of the fitted learner and the number it must be.
-
-    Returns
-    -------
-    list of Prediction
-
-    Raises
-    ------
-    FitFailed
-    MissingRounds
-        If the attribute is another number.
-    """
-    with recorded_warnings() as said:
-        try:
-            learner, y = fit_learner(atom, prepared)
-            if made and getattr(learner, made[0]) != made[1]:
-                raise MissingRounds
-            found = [predict_values(learner, atom.learner, prepared.transform(a.rows), stage) for a, stage in asked]
-        except MissingRounds:
-            raise
-        except prediction_checks.UnusableOutput as error:
-            raise FitFailed(str(error)) from error
-        except BaseException as error:  # any library may raise anything: it becomes the row's reason
-            raise FitFailed(_failure_reason(error)) from error
-        unsettled = any(issubclass(w.category, ConvergenceWarning) for w in said)
-    notes = (*prepared.notes, *(("the learner did not converge",) if unsettled else ()))
-    reached, is_probability = _reached_counts(atom, y), estimator_specs.gives_probabilities(atom.learner)
-    return [Prediction(values, is_probability, reached, notes) for values in found]
-
-
-#: Texts of learners whose parameters scikit-learn has accepted in this process.
-_ACCEPTED_SPECS: set[str] = set()
-
-
-def fit_learner(atom: FitRequest, prepared: PreparedRows) -> tuple[Any, np.ndarray]:
-    """The fitted learner of an atom, and the labels of the rows that it received; raises what its libraries raise.
-
-    It is fitted without what scikit-learn checks at every fit though it cannot have changed since the first: rows are
-    finite as soon as the table is, and the parameters of a learner were accepted by its first fit. A sampler works
-    before that and is checked every time.
-    """
-    X, y = _resample(atom, prepared)
-    if atom.sampler is None:
-        prediction_checks.check_classes(y, "the fit part holds")
-    learner, text = (
-        estimator_specs.build_estimator(atom.learner, allow=None, seed=atom.seed),
-        estimator_specs.spec_text(atom.learner),
-    )
-    before = get_config()
-    set_config(assume_finite=prepared.finite, skip_parameter_validation=text in _ACCEPTED_SPECS)
-    try:
-        learner.fit(_read_only(prepared.encode(X)), _read_only(y), **_sample_weights(atom.weight, y))
-    finally:
-        set_config(**{name: before[name] for name in ("assume_finite", "skip_parameter_validation")})
-    if len(_ACCEPTED_SPECS) > 10_000:
-        _ACCEPTED_SPECS.clear()
-    _ACCEPTED_SPECS.add(text)
-    return learner, y
+#: A request and the keyword arguments with which ``predict_proba`` serves it.
+StagedRequest = tuple[FitRequest, Mapping[str, Any]]
 
 
 def fit_request(
@@ -248,7 +133,7 @@ def fit_request(
     fit: np.ndarray,
     rows: np.ndarray,
 ) -> FitRequest:
-    """The atom behind flat params: what goes to the learner, what to the sampler, what is the weight."""
+    """Make a request from flat params: those of the learner, the knobs of the sampler and the weight."""
     knobs = search.sampler_params(params)
     weight = params.get("weight")
     assert weight is None or isinstance(weight, (int, float, str))
@@ -256,21 +141,134 @@ def fit_request(
 
 
 def with_tuned_params(learner: Make, params: Mapping[str, Scalar]) -> Make:
-    """The text of a learner with the parameters that were tuned for it.
+    """Merge tuned parameters into the specification of a learner.
 
     Examples
     --------
-    >>> tuned({"_target_": "sklearn.svm.SVC"}, {"ratio": 0.5, "learner.C": 2.0})
+    >>> with_tuned_params({"_target_": "sklearn.svm.SVC"}, {"ratio": 0.5, "learner.C": 2.0})
     {'_target_': 'sklearn.svm.SVC', 'C': 2.0}
     """
     values = search.learner_params(params)
     return {**learner, **values} if values else learner
 
 
-def _resample(atom: FitRequest, prepared: PreparedRows) -> tuple[np.ndarray, np.ndarray]:
-    if atom.sampler is None:
-        return prepared.X, prepared.y
-    return prepared.resampler.resample(atom.sampler, atom.knobs, atom.seed)
+def fit_predict(request: FitRequest, prepared: PreparedRows) -> Prediction:
+    """Fit one request and predict its rows.
+
+    Parameters
+    ----------
+    request : FitRequest
+    prepared : PreparedRows
+        The prepared rows of ``request.fit``.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    FitFailed
+        For any exception of the sampler or the learner, with its message in one line.
+    """
+    return fit_predict_many(request, [(request, {})], prepared)[0]
+
+
+def fit_predict_many(
+    fitted: FitRequest,
+    requests: Iterable[StagedRequest],
+    prepared: PreparedRows,
+    expected_rounds: tuple[str, int] | None = None,
+) -> list[Prediction]:
+    """Fit one request and predict for every request that this fit serves.
+
+    Parameters
+    ----------
+    fitted : FitRequest
+        The request to fit.
+    requests : iterable of (FitRequest, mapping)
+        Requests that differ in the rows to predict, or in a number of rounds; the mapping holds the keyword arguments
+        of ``predict_proba``.
+    prepared : PreparedRows
+        The prepared rows of ``fitted.fit``.
+    expected_rounds : (str, int), optional
+        An attribute of the fitted learner and the value it must have.
+
+    Returns
+    -------
+    list of Prediction
+        One for each request.
+
+    Raises
+    ------
+    FitFailed
+        For any exception of the sampler or the learner, with its message in one line.
+    MissingRounds
+        If the attribute has another value.
+    """
+    with recorded_warnings() as recorded:
+        try:
+            learner, y = fit_learner(fitted, prepared)
+            if expected_rounds and getattr(learner, expected_rounds[0]) != expected_rounds[1]:
+                raise MissingRounds
+            values = [predict_values(learner, fitted.learner, prepared.transform(r.rows), s) for r, s in requests]
+        except MissingRounds:
+            raise
+        except prediction_checks.UnusableOutput as error:
+            raise FitFailed(str(error)) from error
+        except BaseException as error:  # any library may raise anything: it becomes the evaluation's reason
+            raise FitFailed(_failure_reason(error)) from error
+        has_converged = not any(issubclass(w.category, ConvergenceWarning) for w in recorded)
+    notes = (*prepared.notes, *(() if has_converged else ("the learner did not converge",)))
+    reached, is_probability = _reached_counts(fitted, y), estimator_specs.gives_probabilities(fitted.learner)
+    return [Prediction(v, is_probability, reached, notes) for v in values]
+
+
+#: The warnings since the fit began, while they are recorded.
+_RECORDED_WARNINGS: list[list[warnings.WarningMessage]] = []
+
+
+@contextmanager
+def recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
+    """Record the warnings of fits; nested inside another recording, only those from here on.
+
+    A recording around many fits saves the change of filters in each, which takes as long as a draw of SMOTE.
+    """
+    if _RECORDED_WARNINGS:
+        _RECORDED_WARNINGS[0].clear()
+        yield _RECORDED_WARNINGS[0]
+        return
+    with warnings.catch_warnings(record=True) as recorded:
+        warnings.simplefilter("always", ConvergenceWarning)
+        # LightGBM names the columns of bare arrays and then misses the names.
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+        _RECORDED_WARNINGS.append(recorded)
+        try:
+            yield recorded
+        finally:
+            _RECORDED_WARNINGS.clear()
+
+
+#: Specifications of learners whose parameters scikit-learn has accepted in this process.
+_ACCEPTED_SPECS: set[str] = set()
+
+
+def fit_learner(request: FitRequest, prepared: PreparedRows) -> tuple[Any, np.ndarray]:
+    """Sample and fit; returns the learner and the labels it received. Raises the exceptions of its libraries.
+
+    Checks that cannot change between fits are skipped: prepared rows are known to be finite, and the parameters of a
+    learner were accepted by its first fit.
+    """
+    if request.sampler is None:
+        X, y = prepared.X, prepared.y
+        prediction_checks.check_classes(y, "the fit part holds")
+    else:
+        X, y = prepared.resampler.resample(request.sampler, request.knobs, request.seed)
+    learner = estimator_specs.build_estimator(request.learner, allow=None, seed=request.seed)
+    spec = estimator_specs.spec_text(request.learner)
+    with config_context(assume_finite=prepared.finite, skip_parameter_validation=spec in _ACCEPTED_SPECS):
+        learner.fit(_read_only(prepared.encode(X)), _read_only(y), **_sample_weights(request.weight, y))
+    _ACCEPTED_SPECS.add(spec)
+    return learner, y
 
 
 def _sample_weights(weight: float | str | None, y: np.ndarray) -> dict[str, np.ndarray]:
@@ -282,7 +280,7 @@ def _sample_weights(weight: float | str | None, y: np.ndarray) -> dict[str, np.n
 
 
 def _read_only(rows: np.ndarray) -> np.ndarray:
-    """A view that a learner cannot write into: other fits read the same rows. scikit-learn copies where it must."""
+    """Return a view that a learner cannot write into: other fits read the same rows."""
     view = rows.view()
     view.flags.writeable = False
     return view
@@ -296,8 +294,9 @@ def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, 
     learner : classifier
         Fitted on labels 0 and 1.
     make : mapping
-        The text that it was built from.
+        The specification that it was built from.
     X : ndarray of shape (n_rows, n_columns)
+        Prepared rows.
     stage : mapping
         Keyword arguments of ``predict_proba``.
 
@@ -308,108 +307,97 @@ def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, 
     Raises
     ------
     UnusableOutput
-        If the answer is no finite number a row, or a probability outside [0, 1].
+        If a value is not a finite number, or a probability lies outside [0, 1].
     """
     if estimator_specs.gives_probabilities(make):
         return prediction_checks.check_proba(learner, learner.predict_proba(_read_only(X), **stage), len(X))
     return prediction_checks.check_decision_value(learner, learner.decision_function(_read_only(X)), len(X))
 
 
-def _reached_counts(atom: FitRequest, y: np.ndarray) -> dict[str, Any]:
+def _reached_counts(request: FitRequest, y: np.ndarray) -> dict[str, Any]:
     positive = int(np.count_nonzero(y))
     counts: dict[str, Any] = {"negative": len(y) - positive, "positive": positive}
-    return counts if atom.sampler is None else {"sampler": atom.sampler["_target_"].rsplit(".", 1)[-1], **counts}
+    return counts if request.sampler is None else {"sampler": request.sampler["_target_"].rsplit(".", 1)[-1], **counts}
 
 
 def _failure_reason(error: BaseException) -> str:
-    # XGBoost says when it failed: the same failure would read otherwise each time.
+    # XGBoost logs the time: without it the same failure always reads the same.
     return f"{type(error).__name__}: {LOG_TIME.sub('', foreign_reason(error))}"
 
 
-#: An atom and the keyword arguments with which ``predict_proba`` answers it.
-StagedRequest = tuple[FitRequest, Mapping[str, Any]]
-#: What the argument is given, by the declared form.
+#: The value of the argument for a number of rounds, by the declared form.
 _STAGE_FORMS: dict[str, Callable[[int], Any]] = {"count": int, "range": lambda n: (0, n)}
 
 
 class FitSharing:
-    """The fits of some bundles of one data set and learner.
+    """Find fits that can be reused: shared inner folds and boosting stages.
 
     Parameters
     ----------
     learner : Learner
+        Its ``staged`` mapping declares how earlier boosting rounds are asked for.
     tuning : Tuning
+        Stages are shared in grids alone.
     pairs : iterable of (ndarray, ndarray)
-        Every inner (fit, validate) pair that will be asked about.
+        All inner (fit, validate) pairs of the bundle.
     """
 
     def __init__(self, learner: Learner, tuning: Tuning, pairs: Iterable[RowPair]) -> None:
-        self._rows: dict[str, list[np.ndarray]] = {}
-        for fit, validate in sorted(pairs, key=lambda pair: row_digest(pair[1])):
-            self._rows.setdefault(row_digest(fit), []).append(validate)
+        self._rows: dict[str, dict[str, np.ndarray]] = {}
+        for validate_fingerprint, fit, validate in sorted(
+            ((fingerprint(validate), fit, validate) for fit, validate in pairs), key=lambda item: item[0]
+        ):
+            self._rows.setdefault(fingerprint(fit), {})[validate_fingerprint] = validate
         self._staged = learner.staged
         self._rounds = shared_rounds(learner, tuning)
-        self._known: dict[str, tuple[FitRequest, list[StagedRequest]]] = {}
+        self._cached: dict[str, tuple[FitRequest, list[StagedRequest]]] = {}
 
-    def family(self, atom: FitRequest) -> tuple[FitRequest, list[StagedRequest]]:
-        """The atom to fit for an answer, and every atom that this fit answers, the given one first.
+    def fit_for(self, request: FitRequest) -> tuple[FitRequest, list[StagedRequest]]:
+        """Return the request to fit, and every request that this fit serves, the given one first."""
+        if request.address not in self._cached:
+            self._cached[request.address] = self._fit_for(request)
+        return self._cached[request.address]
 
-        Parameters
-        ----------
-        atom : FitRequest
-
-        Returns
-        -------
-        fitted : FitRequest
-        asked : list of (FitRequest, mapping)
-        """
-        if atom.address not in self._known:
-            self._known[atom.address] = self._family(atom)
-        return self._known[atom.address]
-
-    def _family(self, atom: FitRequest) -> tuple[FitRequest, list[StagedRequest]]:
-        key = row_digest(atom.fit)
-        if key not in self._rows or (len(self._rows[key]) == 1 and not self._rounds):
-            return atom, [(atom, {})]
-        mine = row_digest(atom.rows)
-        others = [atom, *(replace(atom, rows=rows) for rows in self._rows[key] if row_digest(rows) != mine)]
-        # One name for the fit, whichever of its questions is asked first.
-        fitted = replace(atom, rows=self._rows[key][0])
-        if not self._is_staged(atom):
-            return fitted, [(other, {}) for other in others]
-        return self._at(fitted, max(self._rounds)), [
-            (self._at(other, n), self._stage(n)) for other in others for n in self._in_order(atom)
+    def _fit_for(self, request: FitRequest) -> tuple[FitRequest, list[StagedRequest]]:
+        validate_rows = self._rows.get(request.fit_fingerprint, {})
+        if not validate_rows or (len(validate_rows) == 1 and not self._rounds):
+            return request, [(request, {})]
+        others = [rows for key, rows in validate_rows.items() if key != request.rows_fingerprint]
+        served = [request, *(replace(request, rows=rows) for rows in others)]
+        # The fit has one address, whichever of its requests comes first.
+        fitted = replace(request, rows=next(iter(validate_rows.values())))
+        if not self._is_staged(request):
+            return fitted, [(other, {}) for other in served]
+        first = request.learner[self._staged["parameter"]]
+        rounds = [first, *(n for n in self._rounds if n != first)]
+        return self._with_rounds(fitted, max(self._rounds)), [
+            (self._with_rounds(other, n), {self._staged["argument"]: _STAGE_FORMS[self._staged["form"]](n)})
+            for other in served
+            for n in rounds
         ]
 
-    def made(self, atom: FitRequest) -> tuple[str, int] | None:
-        """Where a fitted learner says how many rounds it made, and how many it must be; None for no matter."""
-        if not self._is_staged(atom) or "made" not in self._staged:
+    def expected_rounds(self, request: FitRequest) -> tuple[str, int] | None:
+        """Return the attribute of a fitted learner that counts its rounds, and their number; None for no check."""
+        if not self._is_staged(request) or "made" not in self._staged:
             return None
         return self._staged["made"], max(self._rounds)
 
-    def alone(self) -> None:
-        """Let every number of rounds be fitted by itself from now on."""
+    def disable_stages(self) -> None:
+        """Fit every number of rounds by itself from now on."""
         self._rounds = ()
-        self._known.clear()
+        self._cached.clear()
 
-    def _is_staged(self, atom: FitRequest) -> bool:
-        """Whether later rounds leave earlier ones as they are, for the kind of boosting that is asked for."""
+    def _is_staged(self, request: FitRequest) -> bool:
+        """Whether later rounds leave earlier ones as they are, for the requested kind of boosting."""
         kinds = self._staged.get("only", {}) if self._rounds else {}
-        return bool(self._rounds) and all(atom.learner.get(name) in allowed for name, allowed in kinds.items())
+        return bool(self._rounds) and all(request.learner.get(name) in allowed for name, allowed in kinds.items())
 
-    def _in_order(self, atom: FitRequest) -> Sequence[int]:
-        own = atom.learner[self._staged["parameter"]]
-        return [own, *(n for n in self._rounds if n != own)]
-
-    def _at(self, atom: FitRequest, n: int) -> FitRequest:
-        return replace(atom, learner={**atom.learner, self._staged["parameter"]: n})
-
-    def _stage(self, n: int) -> dict[str, Any]:
-        return {self._staged["argument"]: _STAGE_FORMS[self._staged["form"]](n)}
+    def _with_rounds(self, request: FitRequest, n: int) -> FitRequest:
+        return replace(request, learner={**request.learner, self._staged["parameter"]: n})
 
 
 def shared_rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
-    """The numbers of rounds of which the largest answers for all; empty where each needs a fit.
+    """Return the numbers of rounds that one fit serves; empty if each needs its own.
 
     Only a grid asks for several numbers with everything else equal.
 
@@ -417,8 +405,10 @@ def shared_rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
     --------
     >>> staged = {"parameter": "n_estimators", "argument": "num_iteration", "form": "count"}
     >>> booster = Learner("b", {}, {"n_estimators": Choice((50, 100))}, staged)
-    >>> rounds(booster, Tuning("grid", tune_learner=True)), rounds(booster, Tuning("tpe", 5, tune_learner=True))
-    ((50, 100), ())
+    >>> shared_rounds(booster, Tuning("grid", tune_learner=True))
+    (50, 100)
+    >>> shared_rounds(booster, Tuning("tpe", 5, tune_learner=True))
+    ()
     """
     if not learner.staged or not tuning.tune_learner or tuning.search_method.is_drawn:
         return ()

@@ -91,7 +91,7 @@ class _FitCounter:
         if self.look_up(atom.address) is not None:
             self.known += 1
             return
-        fitted = self.sharing.family(atom)[0]
+        fitted = self.sharing.fit_for(atom)[0]
         self.fits.setdefault(fitted.address, (strategy, fitted))
 
 
@@ -123,7 +123,7 @@ def forecast_fits(tasks: Sequence[Task], sharing: FitSharing, look_up: GetPredic
 
 def _count_task(task: Task, count: _FitCounter) -> None:
     cell, split = task.cell, task.cell.split
-    if reason := task.barrier:
+    if reason := task.inapplicable_reason:
         count.refusals.append(_inapplicable(task, None, reason))
         return
     trials = evaluate.list_candidates(task)
@@ -142,7 +142,7 @@ def _count_task(task: Task, count: _FitCounter) -> None:
     elif applicable and (len(applicable) == 1 or count.asked - count.known == before):
         winner = _known_winner(task, count.look_up)
         if winner is not None:
-            count.add(task.atom(winner, split.train, split.test), cell.strategy.name)
+            count.add(task.request(winner, split.train, split.test), cell.strategy.name)
     elif applicable:
         count.fits[f"{cell.key} refit"] = (cell.strategy.name, None)
         count.asked, count.bound = count.asked + 1, True
@@ -162,7 +162,7 @@ def _known_winner(task: Task, look_up: GetPrediction) -> Mapping[str, Scalar] | 
     except _NotStored:
         lone = [t.params for t in evaluate.list_candidates(task) if t.status == "ok"]
         return lone[0]
-    found = search.best_trial(trials, task.primary.greater_is_better) or evaluate.only_candidate(trials)
+    found = evaluate.best_candidate(task, trials)
     return found.params if found else None
 
 

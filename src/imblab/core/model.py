@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from imblab.core import calibration, estimator_specs, evaluate, fitting, search
+from imblab.core import calibration, estimator_specs, evaluate, fitting
 from imblab.core.admission import row_keeper
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed, Prediction
@@ -57,10 +57,10 @@ def choose_params(task: Task) -> tuple[Trial, int]:
     FitFailed
         If nothing applies or nothing has a value, with the reason.
     """
-    if reason := task.barrier:
+    if reason := task.inapplicable_reason:
         raise FitFailed(reason)
     trials = evaluate.tune(task)
-    winner = search.best_trial(trials, task.primary.greater_is_better) or evaluate.only_candidate(trials)
+    winner = evaluate.best_candidate(task, trials)
     if winner is None or winner.threshold is None:
         reasons = dict.fromkeys(t.reason for t in trials if t.reason)
         raise FitFailed("no candidate has a value: " + "; ".join(list(reasons)[:3]))
@@ -100,7 +100,7 @@ def fit_model(
             f"column {found[0]!r} has {found[1]} levels, once those with fewer than {task.dataset.rare} rows are one; "
             f"one-hot columns are made of at most {MAX_LEVELS} levels"
         )
-    atom = task.atom(params, rows, rows)
+    atom = task.request(params, rows, rows)
     prepared = PreparedRows(task.dataset, rows)
     with fitting.recorded_warnings():
         try:
@@ -213,7 +213,7 @@ def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.n
         return None
     make = fitting.with_tuned_params(task.cell.learner.make, params)
     folds = [
-        (task.dataset.y[validate], calibration.scores_for_map(task.ask(params, part, validate).values, make))
+        (task.dataset.y[validate], calibration.scores_for_map(task.predict_rows(params, part, validate).values, make))
         for part, validate in task.pairs
     ]
     return {"kind": kind, "log_odds": calibration.reads_log_odds(make), **calibration.fit_map(kind, folds).keywords}

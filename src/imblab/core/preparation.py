@@ -1,38 +1,37 @@
-"""Preparation of fit rows: impute, standardise, group rare levels, one-hot; learned from real fit rows only."""
+"""Preparation of rows: impute -> standardise -> group rare levels -> one-hot, learned from real fit rows only."""
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.impute import SimpleImputer
 
-from imblab.core.sampling import Resampler, max_new_rows
-from imblab.study import MAX_LEVELS, Dataset, fingerprint
+from imblab.core.sampling import Resampler
+from imblab.study import MAX_LEVELS, Dataset
 
-#: The code of "no category was ever seen here"; it becomes a constant column.
+#: The code of "no category was seen in the fit rows"; it becomes a constant column.
 UNSEEN_CATEGORY_CODE = -1.0
-#: Bytes of transformed rows beyond which they are not kept.
+#: Bytes of transformed rows beyond which they are not cached.
 MAX_CACHED_BYTES = 32 * 2**20
-
-#: Bytes of the columns that are looked at together.
+#: Bytes of the columns that are standardised together.
 SCALING_BLOCK_BYTES = 16 * 2**20
 
 
 class Scaling:
     """Mean and standard deviation of every column; a constant column has deviation 1.
 
-    The two passes of Chan, Golub and LeVeque (1983), *The American Statistician* 37, 242-247, as in scikit-learn, with
-    its bound below which a variance is rounding.
+    Bit for bit those of scikit-learn's StandardScaler, by the two passes of Chan, Golub and LeVeque (1983), *The
+    American Statistician* 37, 242-247, and its bound below which a variance is rounding. StandardScaler itself checks
+    each part again, which takes longer than a small part needs, and holds two copies of a large one.
 
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_columns), float64, C-ordered
         At least one row, no missing value.
-    at_once : int, optional
-        Bytes of the columns that are looked at together; no bit depends on it.
+    block_bytes : int, optional
+        Bytes of the columns that are read together; no bit depends on it.
 
     Attributes
     ----------
@@ -45,9 +44,9 @@ class Scaling:
     [[-1.0, 0.0], [1.0, 0.0]]
     """
 
-    def __init__(self, X: np.ndarray, at_once: int = SCALING_BLOCK_BYTES) -> None:
+    def __init__(self, X: np.ndarray, block_bytes: int = SCALING_BLOCK_BYTES) -> None:
         self.mean, self.deviation = np.empty(X.shape[1]), np.empty(X.shape[1])
-        for columns in _column_blocks(len(X), X.shape[1], at_once):
+        for columns in _column_blocks(len(X), X.shape[1], block_bytes):
             self.mean[columns], self.deviation[columns] = _column_moments(X[:, columns])
 
     def apply(self, X: np.ndarray) -> np.ndarray:
@@ -57,9 +56,9 @@ class Scaling:
         return X
 
 
-def _column_blocks(rows: int, columns: int, at_once: int) -> Iterator[slice]:
-    """Columns to look at together: never one alone, because numpy adds a single column up in another order."""
-    width = max(at_once // (8 * max(rows, 1)), 2)
+def _column_blocks(rows: int, columns: int, block_bytes: int) -> Iterator[slice]:
+    """Cut columns into blocks: never one by itself, because numpy sums a single column in another order."""
+    width = max(block_bytes // (8 * max(rows, 1)), 2)
     begin = 0
     while begin < columns:
         end = begin + width if columns - begin - width > 1 else columns
@@ -70,10 +69,10 @@ def _column_blocks(rows: int, columns: int, at_once: int) -> Iterator[slice]:
 def _column_moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n = len(X)
     mean = (X.sum(axis=0) + 0.0) / n  # no negative zero
-    apart = X - mean
-    slip = apart.sum(axis=0)
-    apart *= apart
-    variance = (apart.sum(axis=0) - slip**2 / n) / n
+    residuals = X - mean
+    correction = residuals.sum(axis=0)
+    residuals *= residuals
+    variance = (residuals.sum(axis=0) - correction**2 / n) / n
     eps = np.finfo(np.float64).eps
     deviation = np.sqrt(variance)
     deviation[variance <= n * eps * variance + (n * mean * eps) ** 2] = 1.0
@@ -81,11 +80,11 @@ def _column_moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class RareLevels:
-    """Learn which levels are rare in the fit rows, and put one level in their place everywhere.
+    """Group the levels that are rare in the fit rows into one level per column.
 
     A level with fewer rows than asked becomes the level "rare", and so does a level that the fit rows do not hold. A
-    column without a rare level in the fit rows has no such level: what is unseen there has no column at all. The new
-    level has a code of its own above all others, so that a level of the table that is called "rare" stays itself.
+    column without a rare level in the fit rows has no such level: unseen levels have no one-hot column there. The new
+    level has a code above all others, so that a level of the table that is called "rare" stays itself.
 
     Parameters
     ----------
@@ -109,47 +108,26 @@ class RareLevels:
     """
 
     def __init__(self, codes: np.ndarray, min_rows: int, n_levels: Sequence[int]) -> None:
-        self._kept: list[np.ndarray] = []
-        found: list[float | None] = []
+        self._frequent: list[np.ndarray] = []
+        rare_codes: list[float | None] = []
         for column, n in zip(codes.T, n_levels, strict=True):
             levels, rows = np.unique(column, return_counts=True)
-            self._kept.append(levels[rows >= min_rows])
-            found.append(float(n) if (rows < min_rows).any() else None)
-        self.codes = tuple(found)
+            self._frequent.append(levels[rows >= min_rows])
+            rare_codes.append(float(n) if (rows < min_rows).any() else None)
+        self.codes = tuple(rare_codes)
 
     def apply(self, codes: np.ndarray) -> np.ndarray:
-        """Replace rare and unseen levels, in place.
-
-        Parameters
-        ----------
-        codes : ndarray of shape (n_rows, n_columns)
-            Without missing values.
-
-        Returns
-        -------
-        ndarray
-            The same array.
-        """
-        for place, (kept, rare) in enumerate(zip(self._kept, self.codes, strict=True)):
+        """Replace rare and unseen levels, in place; ``codes`` holds no missing value."""
+        for position, (frequent, rare) in enumerate(zip(self._frequent, self.codes, strict=True)):
             if rare is not None:
-                codes[~np.isin(codes[:, place], kept), place] = rare
+                codes[~np.isin(codes[:, position], frequent), position] = rare
         return codes
 
 
 def find_crowded_column(dataset: Dataset, fit: np.ndarray) -> tuple[str, int] | None:
-    """Find a column that still has too many levels in some fit rows, once its rare levels are one.
+    """Find a column with more than ``MAX_LEVELS`` levels in fit rows, after its rare levels are grouped.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        One without ``rare`` was checked as a whole when it was loaded.
-    fit : ndarray of int64
-        Row numbers.
-
-    Returns
-    -------
-    (str, int) or None
-        The first such column and the number of its levels; None where all columns keep to ``MAX_LEVELS``.
+    Returns its name and number of levels, or None. A table without ``rare`` was checked as a whole when it was loaded.
     """
     if dataset.rare is None:
         return None
@@ -162,26 +140,13 @@ def find_crowded_column(dataset: Dataset, fit: np.ndarray) -> tuple[str, int] | 
 
 
 def smallest_min_rows(dataset: Dataset, column: str, fit: np.ndarray) -> int:
-    """The smallest ``min_rows`` that leaves few enough levels of a column in some fit rows.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    column : str
-        A categorical one with more than ``MAX_LEVELS`` levels there.
-    fit : ndarray of int64
-        Row numbers.
-
-    Returns
-    -------
-    int
-    """
+    """Return the smallest ``min_rows`` that leaves few enough levels of a crowded column in fit rows."""
     rows = np.sort(_count_rows_per_level(dataset, column, fit))[::-1]
     return int(rows[MAX_LEVELS - 1]) + 1
 
 
 def _count_rows_per_level(dataset: Dataset, column: str, fit: np.ndarray) -> np.ndarray:
-    """The fit rows of each level that is there; missing values count for the most frequent one, as they are imputed."""
+    """Count the fit rows of each level present; missing values count for the most frequent one, as in imputation."""
     values = dataset.X[column].cat
     n_levels = len(values.categories)
     if n_levels == 0:
@@ -190,20 +155,6 @@ def _count_rows_per_level(dataset: Dataset, column: str, fit: np.ndarray) -> np.
     missing, rows = counts[0], counts[1:]
     rows[rows.argmax()] += missing
     return np.asarray(rows[rows > 0])
-
-
-#: Digests of index arrays by identity: they are made once, never change, and stand in many atoms.
-_DIGESTS: dict[int, tuple[weakref.ref[np.ndarray], str]] = {}
-
-
-def row_digest(rows: np.ndarray) -> str:
-    """The address of an index array."""
-    known = _DIGESTS.get(id(rows))
-    if known is None or known[0]() is not rows:
-        if len(_DIGESTS) > 10_000:
-            _DIGESTS.clear()
-        known = _DIGESTS[id(rows)] = weakref.ref(rows), fingerprint(rows)
-    return known[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,10 +170,11 @@ class FeatureArrays:
     names : tuple of str
         Of the columns of ``numeric``, then of ``codes``.
     y : ndarray of shape (n_rows,)
+        Class indices.
     gaps : ndarray of shape (n_columns,), bool
-        Whether a column misses a value anywhere.
+        Whether a column has a missing value.
     rare : int or None
-        Levels with fewer fit rows than this are one level.
+        Levels with fewer fit rows than this are grouped.
     n_levels : tuple of int
         Of each column of ``codes``.
     """
@@ -237,7 +189,7 @@ class FeatureArrays:
 
 
 def feature_arrays(dataset: Dataset) -> FeatureArrays:
-    """The arrays behind a data set, made once."""
+    """Convert the features of a data set to arrays."""
     numeric = [c for c in dataset.X.columns if c not in dataset.categorical]
     coded = [c for c in dataset.X.columns if c in dataset.categorical]
     columns = [dataset.X[c].cat.codes.to_numpy(dtype=np.float64) for c in coded]
@@ -252,122 +204,118 @@ def feature_arrays(dataset: Dataset) -> FeatureArrays:
 
 
 class PreparedRows:
-    """The fit rows of one part of a table, imputed and standardised once, and the way to transform other rows.
+    """Fit rows, imputed and standardised once, with the transformation of other rows.
 
     Parameters
     ----------
-    data : Dataset or Table
+    data : Dataset or FeatureArrays
     fit : ndarray of int64
         Row numbers.
-    reach : int, default=0
-        The largest k that a sampler will be asked for.
+    largest_k : int, default=0
+        The largest k that a sampler will ask for.
 
     Attributes
     ----------
     X : ndarray of shape (n_fit, n_columns), float64, C-ordered
         Numeric columns first in file order, then categorical ones as codes.
     y : ndarray of shape (n_fit,)
+        Class indices.
     categorical : list of int
         Positions of the categorical columns in ``X``.
     notes : tuple of str
-        Columns that hold no value here.
+        One sentence for each column without a value.
     rare_levels : RareLevels or None
-        What was learned of rare levels, where the table asks for it.
+        The groups of rare levels, if the table asks for them.
     finite : bool
-        Whether every value of ``X`` is a number; then so is every value made of them.
+        Whether every value of ``X`` is finite; so is every value that a sampler makes of them.
+    resampler : Resampler
+        Of these rows.
     """
 
-    def __init__(self, data: Dataset | FeatureArrays, fit: np.ndarray, reach: int = 0) -> None:
-        self._table = table = data if isinstance(data, FeatureArrays) else feature_arrays(data)
-        self._first, width = table.numeric.shape[1], len(table.names)
-        self.categorical = list(range(self._first, width))
-        self.y = table.y[fit]
-        # SMOTE puts its rows behind the real ones: no ratio copies those again.
-        whole = np.empty((len(fit) + max_new_rows(self.y), width))
-        self.X = self._raw(fit, whole[: len(fit)])
-        self.notes = self._empty()
-        numeric, codes = self.X[:, : self._first], self.X[:, self._first :]
-        # Without a single missing value in the table the imputer is the identity: left out.
-        self._impute = (
-            SimpleImputer(strategy="median", keep_empty_features=True).fit(numeric)
-            if table.gaps[: self._first].any()
-            else None
-        )
-        self._imputed(numeric)
+    def __init__(self, data: Dataset | FeatureArrays, fit: np.ndarray, largest_k: int = 0) -> None:
+        self._arrays = arrays = data if isinstance(data, FeatureArrays) else feature_arrays(data)
+        self._n_numeric = arrays.numeric.shape[1]
+        self.categorical = list(range(self._n_numeric, len(arrays.names)))
+        self.y = arrays.y[fit]
+        self.X = self._take(fit)
+        self.notes = self._describe_empty_columns()
+        numeric, codes = self.X[:, : self._n_numeric], self.X[:, self._n_numeric :]
+        # Without a missing value in the table the imputer is the identity.
+        has_gaps = arrays.gaps[: self._n_numeric].any()
+        self._imputer = SimpleImputer(strategy="median", keep_empty_features=True) if has_gaps else None
+        if self._imputer is not None:
+            numeric[:] = self._imputer.fit(numeric).transform(numeric)
         self._scaling = Scaling(numeric)
-        self._fill = np.array([_most_frequent(column) for column in codes.T])
+        self._most_frequent = np.array([_most_frequent_code(column) for column in codes.T])
         self.rare_levels: RareLevels | None = None
-        self._finished(self.X)
-        if table.rare is not None and self.categorical:
-            self.rare_levels = RareLevels(codes, table.rare, table.n_levels)
+        self._scale_and_fill(self.X)
+        if arrays.rare is not None and self.categorical:
+            self.rare_levels = RareLevels(codes, arrays.rare, arrays.n_levels)
             self.rare_levels.apply(codes)
         self.finite = bool(np.isfinite(self.X).all())
         self._levels = [np.unique(self.X[:, column]) for column in self.categorical]
-        self.resampler = Resampler(whole, self.y, self.categorical, reach)
-        self._answered: list[tuple[np.ndarray, np.ndarray]] = []
+        self.resampler = Resampler(self.X, self.y, self.categorical, largest_k)
+        self._transformed: list[tuple[np.ndarray, np.ndarray]] = []
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
-        """The rows as the learner reads them: one-hot for categories, zeros for unseen ones."""
-        # The candidates of a part answer for the same rows one after the other: for two folds where both share a fit.
-        for known, X in self._answered:
-            if known is rows:
+        """Return rows of the table as the learner reads them: one-hot columns, zeros for unseen categories."""
+        # All candidates of a part predict the same rows, or those of two folds if both share the fit.
+        for cached_rows, X in self._transformed:
+            if cached_rows is rows:
                 return X
-        X = self._raw(rows, np.empty((len(rows), self.X.shape[1])))
-        self._imputed(X[:, : self._first])
-        X = self.encode(self._finished(X))
-        if X.nbytes < MAX_CACHED_BYTES:  # large ones would lie idle during the next fit
-            self._answered = [*self._answered[-1:], (rows, X)]
+        X = self._take(rows)
+        if self._imputer is not None:
+            X[:, : self._n_numeric] = self._imputer.transform(X[:, : self._n_numeric])
+        X = self.encode(self._scale_and_fill(X))
+        if X.nbytes < MAX_CACHED_BYTES:  # larger ones would lie idle during the next fit
+            self._transformed = [*self._transformed[-1:], (rows, X)]
         return X
 
     @property
     def filled(self) -> np.ndarray:
-        """The code of each coded column that a missing value becomes."""
-        codes: np.ndarray = self._fill[None].copy()
+        """The code that a missing value of each categorical column becomes."""
+        codes: np.ndarray = self._most_frequent[None].copy()
         if self.rare_levels is not None:
             self.rare_levels.apply(codes)
         return codes.ravel()
 
     def encode(self, X: np.ndarray) -> np.ndarray:
-        """Replace the coded columns by one column a level seen in the real fit rows."""
+        """Replace the coded columns by one column per level seen in the real fit rows."""
         if not self.categorical:
             return X
-        first = self.categorical[0]
         hot = [
             (X[:, column, None] == levels).astype(np.float64)
             for column, levels in zip(self.categorical, self._levels, strict=True)
         ]
-        return np.ascontiguousarray(np.hstack([X[:, :first], *hot]))
+        return np.ascontiguousarray(np.hstack([X[:, : self._n_numeric], *hot]))
 
-    def _raw(self, rows: np.ndarray, into: np.ndarray) -> np.ndarray:
-        """Rows of the table as they are."""
+    def _take(self, rows: np.ndarray) -> np.ndarray:
+        """Copy rows of the table as they are."""
+        X = np.empty((len(rows), len(self._arrays.names)))
         if self.categorical:
-            into[:, : self._first] = self._table.numeric.take(rows, axis=0)
-            into[:, self._first :] = self._table.codes.take(rows, axis=0)
+            X[:, : self._n_numeric] = self._arrays.numeric.take(rows, axis=0)
+            X[:, self._n_numeric :] = self._arrays.codes.take(rows, axis=0)
         else:  # "clip", because "raise" would make a copy first
-            self._table.numeric.take(rows, axis=0, out=into, mode="clip")
-        return into
+            self._arrays.numeric.take(rows, axis=0, out=X, mode="clip")
+        return X
 
-    def _imputed(self, numeric: np.ndarray) -> None:
-        if self._impute is not None:
-            numeric[:] = self._impute.transform(numeric)
-
-    def _finished(self, X: np.ndarray) -> np.ndarray:
-        """Imputed numeric columns standardised, coded columns filled and their rare levels grouped, in place."""
-        self._scaling.apply(X[:, : self._first])
+    def _scale_and_fill(self, X: np.ndarray) -> np.ndarray:
+        """Standardise imputed numeric columns, fill coded columns and group their rare levels, in place."""
+        self._scaling.apply(X[:, : self._n_numeric])
         if self.categorical:
-            codes = X[:, self._first :]
-            np.copyto(codes, self._fill, where=np.isnan(codes))
+            codes = X[:, self._n_numeric :]
+            np.copyto(codes, self._most_frequent, where=np.isnan(codes))
             if self.rare_levels is not None:
                 self.rare_levels.apply(codes)
         return X
 
-    def _empty(self) -> tuple[str, ...]:
-        gaps = np.flatnonzero(self._table.gaps)
-        empty = [self._table.names[i] for i in gaps if np.isnan(self.X[:, i]).all()]
+    def _describe_empty_columns(self) -> tuple[str, ...]:
+        gaps = np.flatnonzero(self._arrays.gaps)
+        empty = [self._arrays.names[i] for i in gaps if np.isnan(self.X[:, i]).all()]
         return tuple(f"column {name!r} holds no value in a fit part and was filled with 0" for name in empty)
 
 
-def _most_frequent(codes: np.ndarray) -> float:
-    """The most frequent code; ties go to the lowest, as in scikit-learn's SimpleImputer."""
+def _most_frequent_code(codes: np.ndarray) -> float:
+    """Return the most frequent code; ties go to the lowest, as in scikit-learn's SimpleImputer."""
     seen, counts = np.unique(codes[~np.isnan(codes)], return_counts=True)
     return float(seen[counts.argmax()]) if len(seen) else UNSEEN_CATEGORY_CODE

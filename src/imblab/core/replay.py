@@ -84,10 +84,10 @@ def recorded_failures(task: Task, row: Evaluation) -> dict[str, str]:
         for i, pair in enumerate(task.pairs):
             reason = _text_after(trial.reason, FAILED_FOLD.format(i, "")) if trial.status == "failed" else None
             if reason is not None:
-                found[task.atom(trial.params, *pair).address] = reason
+                found[task.request(trial.params, *pair).address] = reason
     reason = _text_after(row.error, FAILED_REFIT.format(""))
     if reason is not None and row.status == "failed":
-        found[task.atom(row.params, split.train, split.test).address] = reason
+        found[task.request(row.params, split.train, split.test).address] = reason
     return found
 
 
@@ -135,7 +135,7 @@ def outer_prediction(task: Task, row: Evaluation) -> Prediction:
     Prediction
     """
     split = task.cell.split
-    return calibrate_prediction(task, row.params, task.ask(row.params, split.train, split.test))
+    return calibrate_prediction(task, row.params, task.predict_rows(row.params, split.train, split.test))
 
 
 def prior_corrected(task: Task, row: Evaluation, prediction: Prediction) -> np.ndarray | None:

@@ -1,8 +1,8 @@
-"""Samplers on one set of fit rows, without doing again what every ratio, k and weight has in common.
+"""Samplers on one set of fit rows: what every ratio, k and weight has in common is computed once.
 
-imbalanced-learn's own classes do the resampling. What is taken off them changes no bit: the neighbour search is
-remembered, inputs that were checked at the door are not checked again, SMOTENC's categories are decoded from a dense
-matrix, and SMOTE's draw is made without the checks around it, which took longer than the draw.
+imbalanced-learn's own classes do the resampling. The shortcuts change no bit: neighbour lists are cached, inputs that
+were checked when the table was loaded are not checked again, SMOTENC's categories are decoded from a dense matrix, and
+SMOTE's draw is made without the checks around it, which take longer than the draw.
 """
 
 from __future__ import annotations
@@ -25,138 +25,121 @@ from sklearn.preprocessing import OneHotEncoder
 from imblab.core import estimator_specs, prediction_checks
 from imblab.study import KNOBS, Dataset, Make, Scalar
 
-#: Parameters of over-samplers that count neighbours; each is asked for one more, the row itself.
+#: Parameters of over-samplers that count neighbours; each searches one more, the row itself.
 NEIGHBOR_PARAMETERS = ("k_neighbors", "n_neighbors", "m_neighbors")
 #: Columns up to which scikit-learn searches a tree.
 MAX_TREE_COLUMNS = 15
 #: Rows that SMOTE makes in one go.
 SMOTE_BLOCK_ROWS = 16_384
-#: What the text of a SMOTE holds whose other parameters are at their defaults.
+#: Parameters in the specification of a SMOTE whose others are at their defaults.
 PLAIN_SMOTE_PARAMETERS = {"_target_", "sampling_strategy", "k_neighbors"}
 ResampledRows = tuple[np.ndarray, np.ndarray]
 NeighborLists = tuple[np.ndarray, np.ndarray]
-#: A metric, and digests of the rows searched in and of the rows asked about.
-Where = tuple[str, str, str]
+#: A metric, and digests of the rows searched in and of the rows searched for.
+NeighborQuery = tuple[str, str, str]
 
 
 class Resampler:
-    """The resampled forms of one set of fit rows.
+    """Resample one set of fit rows.
 
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_columns), float64, C-ordered
-        As many rows as ``y`` has, or more: what lies behind them is room for those that SMOTE makes.
+        Prepared rows.
     y : ndarray of shape (n_rows,)
+        Class indices.
     categorical : sequence of int
         Positions of the coded columns.
-    reach : int, default=0
+    largest_k : int, default=0
         The largest k that will be asked for: its neighbour lists serve every smaller one.
     """
 
-    def __init__(self, X: np.ndarray, y: np.ndarray, categorical: Sequence[int], reach: int = 0) -> None:
-        self._X, self._y, self._categorical = X[: len(y)], y, list(categorical)
-        self._whole, self._labels = X, y
-        self._memory = NeighborCache(reach)
-        self._made: tuple[tuple[Any, ...], ResampledRows] | None = None
-        self._rare: tuple[np.ndarray, str] | None = None
+    def __init__(self, X: np.ndarray, y: np.ndarray, categorical: Sequence[int], largest_k: int = 0) -> None:
+        self._X, self._y, self._categorical = X, y, list(categorical)
+        self._cache = NeighborCache(largest_k)
+        self._latest: tuple[tuple[Any, ...], ResampledRows] | None = None
+        self._minority: tuple[np.ndarray, str] | None = None
         self._counts = _count_classes(y)
-        self._near: dict[int, np.ndarray] = {}
+        self._neighbors: dict[int, np.ndarray] = {}
 
     def resample(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> ResampledRows:
-        """The rows a learner receives.
+        """Return the rows that a learner receives.
 
         Parameters
         ----------
         make : mapping
-            The sampler, in the form that suits the table.
+            Specification of the sampler, in the form that suits the columns.
         knobs : mapping
-            ``ratio`` and ``k``, where it has them.
+            ``ratio`` and ``k``, if it has them.
         seed : int
+            Random state of the sampler.
 
         Returns
         -------
         X : ndarray of shape (n_new, n_columns), float64, C-ordered
         y : ndarray of shape (n_new,)
-            Both may lie in memory that the next call writes into.
         """
         key = (estimator_specs.spec_text(make), *knobs.items(), seed)
-        if self._made is None or self._made[0] != key:
-            # One is kept, for the weights that follow; it goes before the next is made.
-            self._made = None
-            self._made = key, self._resampled(make, knobs, seed)
-        return self._made[1]
+        if self._latest is None or self._latest[0] != key:
+            # One result is kept, for the weights that follow; it goes before the next is made.
+            self._latest = None
+            self._latest = key, self._resample(make, knobs, seed)
+        return self._latest[1]
 
-    def _resampled(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> ResampledRows:
-        if _is_plain(estimator_specs.spec_text(make), make["_target_"], tuple(knobs)):
-            made = self.smote(cast(float, knobs["ratio"]), cast(int, knobs["k"]), seed)
-            if made is not None:
-                return made
-        # None: the text was checked when the study was read; the kernel builds what was let in there.
+    def _resample(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> ResampledRows:
+        if _is_plain_smote(estimator_specs.spec_text(make), make["_target_"], tuple(knobs)):
+            resampled = self.smote(cast(float, knobs["ratio"]), cast(int, knobs["k"]), seed)
+            if resampled is not None:
+                return resampled
+        # None: the specification was checked when the study was read.
         values = {**knobs, "categorical": self._categorical}
         sampler = estimator_specs.build_estimator(with_knobs(make, knobs), values, allow=None, seed=seed)
-        use_neighbor_cache(sampler, self._memory)
+        use_neighbor_cache(sampler, self._cache)
         X, y = resample_unchecked(sampler, self._X, self._y)
         return prediction_checks.check_resampled(sampler, (X, y), self._y, self._X.shape[1])
 
     def smote(self, ratio: float, k: int, seed: int) -> ResampledRows | None:
-        """SMOTE's rows, by the draws of imbalanced-learn in their order; None where it has something to say.
+        """Return SMOTE's rows, by the draws of imbalanced-learn in their order; None where it would raise or warn.
 
         Chawla et al. 2002, *Journal of Artificial Intelligence Research* 16, 321-357.
         """
         rare, counts = self._counts
-        label, wanted = _oversampling_target(rare, counts, ratio)
-        if wanted <= 0 or k >= counts[label]:
+        label, n_new = _oversampling_target(rare, counts, ratio)
+        if n_new <= 0 or k >= counts[label]:
             return None
-        if self._rare is None:
+        if self._minority is None:
             rows = self._X[self._y == label]
-            self._rare = rows, _content_digest(rows)
-        base, name = self._rare
-        if k not in self._near:
-            self._near[k] = self._memory.ask(base, base, k + 1, name=name)[1][:, 1:].ravel()
-        near = self._near[k]
-        random = _random(seed)
-        drawn = random.randint(low=0, high=near.size, size=wanted)
-        steps = random.uniform(size=(wanted, 1))
-        X, y = self._behind(label, wanted)
-        for at in range(0, wanted, SMOTE_BLOCK_ROWS):
-            some = slice(at, min(at + SMOTE_BLOCK_ROWS, wanted))
+            self._minority = rows, _content_digest(rows)
+        base, digest = self._minority
+        if k not in self._neighbors:
+            self._neighbors[k] = self._cache.query(base, base, k + 1, digest=digest)[1][:, 1:].ravel()
+        neighbors = self._neighbors[k]
+        random = _random_state(seed)
+        drawn = random.randint(low=0, high=neighbors.size, size=n_new)
+        steps = random.uniform(size=(n_new, 1))
+        n = len(self._y)
+        X = np.empty((n + n_new, self._X.shape[1]))
+        X[:n] = self._X
+        for at in range(0, n_new, SMOTE_BLOCK_ROWS):
+            block = slice(at, min(at + SMOTE_BLOCK_ROWS, n_new))
             # start + steps * (end - start), in the memory of the new rows.
-            start, new = base.take(drawn[some] // k, axis=0), X[len(self._y) :][some]
-            np.subtract(base.take(near.take(drawn[some]), axis=0), start, out=new)
-            new *= steps[some]
+            start, new = base.take(drawn[block] // k, axis=0), X[n:][block]
+            np.subtract(base.take(neighbors.take(drawn[block]), axis=0), start, out=new)
+            new *= steps[block]
             new += start
-        return X, y
-
-    def _behind(self, label: int, wanted: int) -> ResampledRows:
-        """The real rows with room for so many of one class behind them; the real ones are not copied again."""
-        n = len(self._y) + wanted
-        if len(self._whole) < n:
-            self._whole = np.empty((n, self._X.shape[1]))
-            self._whole[: len(self._y)] = self._X
-        if len(self._labels) < len(self._whole):
-            self._labels = np.full(len(self._whole), label, dtype=self._y.dtype)
-            self._labels[: len(self._y)] = self._y
-        return self._whole[:n], self._labels[:n]
+        return X, np.concatenate([self._y, np.full(n_new, label, dtype=self._y.dtype)])
 
 
 def sampler_for_columns(sampler: Make | None, dataset: Dataset) -> Make | None:
-    """The form of a sampler that suits the column types of a table.
+    """Return the form of a sampler that suits the column types of a table, such as SMOTENC for SMOTE.
 
-    Parameters
-    ----------
-    sampler : mapping or None
-    dataset : Dataset
-
-    Returns
-    -------
-    mapping or None
-        None where there is no sampler, or none that can read the table's categorical columns.
+    None without a sampler, or if it has no form that reads the table's categorical columns.
 
     Examples
     --------
     >>> import numpy as np, pandas as pd
     >>> toy = Dataset("toy", pd.DataFrame({"a": [1.0, 2.0]}), np.array([0, 1]), ("no", "yes"))
-    >>> form({"_target_": "imblearn.over_sampling.SMOTE"}, toy)
+    >>> sampler_for_columns({"_target_": "imblearn.over_sampling.SMOTE"}, toy)
     {'_target_': 'imblearn.over_sampling.SMOTE'}
     """
     if sampler is None:
@@ -164,17 +147,12 @@ def sampler_for_columns(sampler: Make | None, dataset: Dataset) -> Make | None:
     if not dataset.categorical:
         return {key: value for key, value in sampler.items() if key not in ("_mixed_", "_categorical_")}
     key = "_categorical_" if len(dataset.categorical) == dataset.X.shape[1] else "_mixed_"
-    chosen: Make | None = sampler.get(key)
-    return chosen
-
-
-def max_new_rows(y: np.ndarray) -> int:
-    """The most rows that an over-sampler makes: those that the rarer class has less."""
-    return abs(len(y) - 2 * int(y.sum()))
+    form: Make | None = sampler.get(key)
+    return form
 
 
 def with_knobs(make: Make, knobs: Mapping[str, Scalar]) -> Make:
-    """Say where the knobs of a sampler go, unless its text says so with ``$ratio`` and ``$k``.
+    """Add the parameters of a sampler that its knobs fill, unless its text names ``$ratio`` and ``$k`` itself.
 
     Examples
     --------
@@ -185,43 +163,43 @@ def with_knobs(make: Make, knobs: Mapping[str, Scalar]) -> Make:
 
 
 @lru_cache(maxsize=256)
-def _is_plain(written: str, target: str, knobs: tuple[str, ...]) -> bool:
-    """Whether it is a SMOTE whose other parameters are at their defaults."""
-    placed = json.loads(written).keys() | _knob_parameters(written, target, knobs).keys()
-    return estimator_specs.resolve_class(target, allow=None) is SMOTE and placed == PLAIN_SMOTE_PARAMETERS
+def _is_plain_smote(spec: str, target: str, knobs: tuple[str, ...]) -> bool:
+    """Whether a specification is a SMOTE whose other parameters are at their defaults."""
+    parameters = json.loads(spec).keys() | _knob_parameters(spec, target, knobs).keys()
+    return estimator_specs.resolve_class(target, allow=None) is SMOTE and parameters == PLAIN_SMOTE_PARAMETERS
 
 
 @lru_cache(maxsize=256)
-def _knob_parameters(written: str, target: str, knobs: tuple[str, ...]) -> dict[str, str]:
+def _knob_parameters(spec: str, target: str, knobs: tuple[str, ...]) -> dict[str, str]:
     names = estimator_specs.parameter_names({"_target_": target})
-    return {knob_parameter(knob, names) or knob: f"${knob}" for knob in knobs if f'"${knob}"' not in written}
+    return {knob_parameter(knob, names) or knob: f"${knob}" for knob in knobs if f'"${knob}"' not in spec}
 
 
 def knob_parameter(knob: str, names: Container[str]) -> str | None:
     """Return the parameter that a knob of :data:`imblab.study.KNOBS` stands for; None for any other knob."""
-    places = KNOBS[knob].parameters if knob in KNOBS else ()
-    return next((place for place in places if place in names), places[-1] if places else None)
+    parameters = KNOBS[knob].parameters if knob in KNOBS else ()
+    return next((name for name in parameters if name in names), parameters[-1] if parameters else None)
 
 
-def use_neighbor_cache(sampler: Any, memory: NeighborCache) -> None:
-    """Give an over-sampler of imbalanced-learn, or the one in a combination, neighbour lists that are remembered."""
-    if not _is_from_imblearn(sampler):  # a class of other people may count on the number that it was given
+def use_neighbor_cache(sampler: Any, cache: NeighborCache) -> None:
+    """Give an over-sampler of imbalanced-learn, or the one inside a combination, cached neighbour lists."""
+    if not _is_from_imblearn(sampler):  # another class may expect the number that it was given
         return
     for name, value in sampler.get_params(deep=False).items():
         if hasattr(value, "fit_resample"):
-            use_neighbor_cache(value, memory)
+            use_neighbor_cache(value, cache)
         elif name in NEIGHBOR_PARAMETERS and isinstance(value, int) and sampler._sampling_type == "over-sampling":
-            setattr(sampler, name, CachedNearestNeighbors(value + 1, memory))
+            setattr(sampler, name, CachedNearestNeighbors(value + 1, cache))
         elif name == "categorical_encoder" and value is None and "categorical_features" in sampler.get_params(False):
             setattr(sampler, name, DenseOneHotEncoder(handle_unknown="ignore", dtype=np.float64))
 
 
 def resample_unchecked(sampler: Any, X: np.ndarray, y: np.ndarray) -> ResampledRows:
-    """Resample rows that were checked at the door.
+    """Resample rows that were checked when the table was loaded.
 
     ``fit_resample`` checks its input and turns a ratio into counts, then calls ``_fit_resample``; for a float ratio the
     counts are known (design: the numerical contract, rule 5), so that the inner method is called at once. A class from
-    outside imbalanced-learn is called as it asks to be, with rows of its own: it may write into them.
+    outside imbalanced-learn is called by its public method, with its own copy of the rows: it may write into them.
     """
     if not _is_from_imblearn(sampler):
         X, y = sampler.fit_resample(X.copy(), y.copy())
@@ -231,11 +209,11 @@ def resample_unchecked(sampler: Any, X: np.ndarray, y: np.ndarray) -> ResampledR
         X, y = sampler.fit_resample(X, y)
         return X, y
     rare, counts = _count_classes(y)
-    label, wanted = _TARGETS[kind](rare, counts, ratio)
-    if wanted <= 0 or (kind == "under-sampling" and wanted > counts[label]):
-        X, y = sampler.fit_resample(X, y)  # let it say what it has to say
+    label, n_rows = _TARGETS[kind](rare, counts, ratio)
+    if n_rows <= 0 or (kind == "under-sampling" and n_rows > counts[label]):
+        X, y = sampler.fit_resample(X, y)  # it raises, with its own message
         return X, y
-    sampler.sampling_strategy_ = {label: wanted}
+    sampler.sampling_strategy_ = {label: n_rows}
     sampler.n_features_in_ = X.shape[1]
     X, y = sampler._fit_resample(X, y)[:2]
     return X, y
@@ -247,115 +225,99 @@ def _is_from_imblearn(sampler: Any) -> bool:
 
 
 def _count_classes(y: np.ndarray) -> tuple[int, dict[int, int]]:
-    """The rarer label and the rows of both."""
+    """Return the rarer label and the rows of both."""
     positive = int(y.sum())
     counts = {1: positive, 0: len(y) - positive}
     return (1 if counts[1] <= counts[0] else 0), counts
 
 
 def _oversampling_target(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int]:
-    """The minority, and how many rows to make."""
+    """Return the minority label and the number of rows to make."""
     return rare, int(counts[1 - rare] * ratio - counts[rare])
 
 
 def _undersampling_target(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int]:
-    """The majority, and how many rows to keep."""
+    """Return the majority label and the number of rows to keep."""
     return 1 - rare, int(counts[rare] / ratio)
 
 
 _TARGETS = {"over-sampling": _oversampling_target, "under-sampling": _undersampling_target}
+_RANDOM_STATE = np.random.RandomState()
 
 
-_RANDOM = np.random.RandomState()
-
-
-def _random(seed: int) -> np.random.RandomState:
-    """The generator of a seed at its first draw: seeding again takes 2 us where making one takes 100."""
-    _RANDOM.seed(seed)
-    return _RANDOM
+def _random_state(seed: int) -> np.random.RandomState:
+    """Return the generator of a seed at its first draw, to be used at once: reseeding takes 1 us, a new one 100 us."""
+    _RANDOM_STATE.seed(seed)
+    return _RANDOM_STATE
 
 
 class NeighborCache:
-    """Neighbour lists by the content of the rows they were asked of.
+    """Neighbour lists by the content of the rows searched in and searched for.
 
     A list for the largest k holds those of every smaller k only where no two distances tie and scikit-learn would
-    search in the same way for both; where they tie, that k is asked by itself.
+    search in the same way for both; where they tie, that k is searched by itself.
 
     Parameters
     ----------
-    reach : int
+    largest_k : int
         The largest k that will be asked for.
     """
 
-    def __init__(self, reach: int) -> None:
-        self._reach = reach
+    def __init__(self, largest_k: int) -> None:
+        self._largest_k = largest_k
         self._searched: dict[tuple[str, str, str, int], NeighborLists] = {}
-        self._given: dict[tuple[str, str, str, int], NeighborLists] = {}
-        self._ready: dict[tuple[str, str, bool], Callable[[Any, int], NeighborLists]] = {}
+        self._lists: dict[tuple[str, str, str, int], NeighborLists] = {}
+        self._indexes: dict[tuple[str, str, bool], Callable[[Any, int], NeighborLists]] = {}
 
-    def ask(self, fitted: Any, query: Any, n: int, metric: str = "minkowski", name: str = "") -> NeighborLists:
-        """Distances and indices of the n nearest rows, as ``NearestNeighbors(n_neighbors=n)`` gives them.
+    def query(self, fitted: Any, rows: Any, n: int, metric: str = "minkowski", digest: str = "") -> NeighborLists:
+        """Return distances and indices of the n nearest rows, as ``NearestNeighbors(n_neighbors=n)`` gives them.
 
-        Parameters
-        ----------
-        fitted, query : array or sparse matrix of shape (n_rows, n_columns)
-        n : int
-        metric : str, default="minkowski"
-        name : str, optional
-            The digest of ``fitted``, where it is known.
-
-        Returns
-        -------
-        distances, indices : ndarray of shape (n_query, n)
+        ``fitted`` and ``rows`` are arrays or sparse matrices; ``digest`` is that of ``fitted``, if it is known.
         """
-        mine = name or _content_digest(fitted)
-        where = (metric, mine, mine if query is fitted else _content_digest(query))
-        if (*where, n) not in self._given:
-            self._given[*where, n] = self._listed(where, fitted, query, n)
-        return self._given[*where, n]
+        fitted_digest = digest or _content_digest(fitted)
+        key = (metric, fitted_digest, fitted_digest if rows is fitted else _content_digest(rows))
+        if (*key, n) not in self._lists:
+            self._lists[*key, n] = self._select(key, fitted, rows, n)
+        return self._lists[*key, n]
 
-    def _listed(self, where: Where, fitted: Any, query: Any, n: int) -> NeighborLists:
-        most = max(n, self._reach + 1)
-        if n < most <= fitted.shape[0] and _is_few(fitted, n) == _is_few(fitted, most):
-            distances, indices = self._search(where, fitted, query, most)
+    def _select(self, key: NeighborQuery, fitted: Any, rows: Any, n: int) -> NeighborLists:
+        largest = max(n, self._largest_k + 1)
+        if n < largest <= fitted.shape[0] and _fits_tree(fitted, n) == _fits_tree(fitted, largest):
+            distances, indices = self._search(key, fitted, rows, largest)
             if (np.diff(distances[:, : n + 1], axis=1) > 0).all():
                 return distances[:, :n], indices[:, :n]
-        return self._search(where, fitted, query, n)
+        return self._search(key, fitted, rows, n)
 
-    def _search(self, where: Where, fitted: Any, query: Any, n: int) -> NeighborLists:
-        if (*where, n) not in self._searched:
-            ready = (*where[:2], _is_few(fitted, n))
-            if ready not in self._ready:
-                self._ready[ready] = _neighbor_search(fitted, n, where[0])
-            self._searched[*where, n] = self._ready[ready](query, n)
-        return self._searched[*where, n]
+    def _search(self, key: NeighborQuery, fitted: Any, rows: Any, n: int) -> NeighborLists:
+        if (*key, n) not in self._searched:
+            index_key = (*key[:2], _fits_tree(fitted, n))
+            if index_key not in self._indexes:
+                self._indexes[index_key] = _neighbor_search(fitted, n, key[0])
+            self._searched[*key, n] = self._indexes[index_key](rows, n)
+        return self._searched[*key, n]
 
 
 def _neighbor_search(fitted: Any, n: int, metric: str) -> Callable[[Any, int], NeighborLists]:
-    """What ``NearestNeighbors(algorithm="auto")`` searches in; where that is a tree, without the checks around it."""
-    if (
-        metric == "minkowski"
-        and not sparse.issparse(fitted)
-        and fitted.shape[1] <= MAX_TREE_COLUMNS
-        and _is_few(fitted, n)
-    ):
-        found: Callable[[Any, int], NeighborLists] = KDTree(fitted, leaf_size=30, metric="euclidean").query
-        return found
+    """Return the search that ``NearestNeighbors(algorithm="auto")`` makes; a tree without the checks around it."""
+    is_narrow = not sparse.issparse(fitted) and fitted.shape[1] <= MAX_TREE_COLUMNS
+    if metric == "minkowski" and is_narrow and _fits_tree(fitted, n):
+        search: Callable[[Any, int], NeighborLists] = KDTree(fitted, leaf_size=30, metric="euclidean").query
+        return search
     with config_context(skip_parameter_validation=True, assume_finite=True):
-        found = NearestNeighbors(n_neighbors=n, metric=metric).fit(fitted).kneighbors
-    return found
+        search = NearestNeighbors(n_neighbors=n, metric=metric).fit(fitted).kneighbors
+    return search
 
 
-def _is_few(fitted: Any, n: int) -> bool:
-    """Whether ``algorithm='auto'`` may search a tree for so many; all else it looks at is the same."""
+def _fits_tree(fitted: Any, n: int) -> bool:
+    """Whether ``algorithm='auto'`` may search a tree for so many neighbours."""
     return bool(n < fitted.shape[0] // 2)
 
 
 def _content_digest(X: Any) -> str:
-    made = hashlib.blake2b(str(X.shape).encode(), digest_size=16)
+    digest = hashlib.blake2b(str(X.shape).encode(), digest_size=16)
     for part in (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,):
-        made.update(np.ascontiguousarray(part).data)
-    return made.hexdigest()
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
 
 
 class CachedNearestNeighbors(BaseEstimator):  # type: ignore[misc]
@@ -364,35 +326,37 @@ class CachedNearestNeighbors(BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     n_neighbors : int
-    memory : Memory
+        Neighbours per row, the row itself included.
+    cache : NeighborCache
+        Shared by all samplers of the same rows.
     metric : str, default="minkowski"
         Samplers of categories set it to ``precomputed``.
     """
 
-    def __init__(self, n_neighbors: int, memory: NeighborCache, metric: str = "minkowski") -> None:
-        self.n_neighbors, self.memory, self.metric = n_neighbors, memory, metric
+    def __init__(self, n_neighbors: int, cache: NeighborCache, metric: str = "minkowski") -> None:
+        self.n_neighbors, self.cache, self.metric = n_neighbors, cache, metric
 
     def __sklearn_clone__(self) -> CachedNearestNeighbors:
-        return CachedNearestNeighbors(self.n_neighbors, self.memory, self.metric)
+        return CachedNearestNeighbors(self.n_neighbors, self.cache, self.metric)
 
     def fit(self, X: Any, y: Any = None) -> CachedNearestNeighbors:
-        """Remember the rows to search in."""
+        """Keep the rows to search in."""
         self._fitted = X
         return self
 
     def kneighbors(self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True) -> Any:
-        """The nearest rows, as scikit-learn's method of the same name."""
+        """Return the nearest rows, as scikit-learn's method of the same name."""
         if X is None:
-            found = self._fresh().kneighbors(None, n_neighbors)
+            lists = self._uncached().kneighbors(None, n_neighbors)
         else:
-            found = self.memory.ask(self._fitted, X, n_neighbors or self.n_neighbors, self.metric)
-        return found if return_distance else found[1]
+            lists = self.cache.query(self._fitted, X, n_neighbors or self.n_neighbors, self.metric)
+        return lists if return_distance else lists[1]
 
     def kneighbors_graph(self, X: Any = None, n_neighbors: int | None = None, mode: str = "connectivity") -> Any:
-        """The graph of the nearest rows, searched anew."""
-        return self._fresh().kneighbors_graph(X, n_neighbors, mode)
+        """Return the graph of the nearest rows, without the cache."""
+        return self._uncached().kneighbors_graph(X, n_neighbors, mode)
 
-    def _fresh(self) -> NearestNeighbors:
+    def _uncached(self) -> NearestNeighbors:
         return NearestNeighbors(n_neighbors=self.n_neighbors, metric=self.metric).fit(self._fitted)
 
 
@@ -404,7 +368,7 @@ class DenseOneHotEncoder(OneHotEncoder):  # type: ignore[misc]
     """
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """The categories of rows that hold exactly one 1 a column."""
+        """Return the categories of rows with exactly one 1 per column."""
         dense = X.toarray() if sparse.issparse(X) else np.asarray(X)
         edges = np.cumsum([0, *(len(levels) for levels in self.categories_)])
         blocks = [dense[:, a:b] for a, b in pairwise(edges)]

@@ -153,10 +153,10 @@ def store_text(facts: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> print(store_text({"path": "mlruns/p.sqlite", "answers": 2, "bytes": 3 * 2**20, "oldest_days": 1.24}))
+    >>> print(store_text({"path": "mlruns/p.sqlite", "predictions": 2, "bytes": 3 * 2**20, "oldest_days": 1.24}))
     mlruns/p.sqlite holds the predictions of 2 fits in 3.0 MB, the oldest 1.2 days old.
     """
-    fits = count_noun(facts["answers"], "fit")
+    fits = count_noun(facts["predictions"], "fit")
     age = f", the oldest {facts['oldest_days']:.1f} days old" if "oldest_days" in facts else ""
     pruned = f" {facts['pruned']} were deleted; a study that needs them fits again." if "pruned" in facts else ""
     return f"{facts['path']} holds the predictions of {fits} in {facts['bytes'] / 2**20:.1f} MB{age}.{pruned}"

@@ -1,7 +1,8 @@
-"""Bundles over worker processes: shipped by memory map, isolated when one dies, stopped when one takes too long.
+"""Run bundles over worker processes: isolate a job whose worker dies, stop a fit that takes too long.
 
-The engine is anything that speaks the protocol of ``concurrent.futures.Executor``; loky by default. Every fit runs on
-one thread, here as there, so that the number of jobs changes no bit. The parent alone hands rows on.
+The engine is anything with the interface of ``concurrent.futures.Executor``; loky by default. Every fit runs on one
+thread, in a worker as in this process, so that the number of jobs changes no bit. Evaluations reach the observers in
+the parent process alone.
 """
 
 from __future__ import annotations
@@ -36,21 +37,22 @@ from imblab.errors import ConfigError, StudyError
 from imblab.result import Evaluation
 from imblab.study import Dataset
 
-#: Jobs a worker should get, so that the last ones to finish do not leave the others idle for long.
+#: Jobs per worker, so that the last ones to finish do not leave the others idle for long.
 JOBS_PER_WORKER = 6
-#: As many times more parts has the last of several bundles.
+#: The last of several bundles is cut into as many times more parts.
 LAST_BUNDLE_FACTOR = 3
-#: Times a job may lose its worker outside a fit before the study stops.
+#: Times a job may lose its worker outside of a fit before the study stops.
 MAX_JOB_TRIES = 3
-#: Worker processes that one run may start, and the seconds that a timer of the system takes with ease.
+#: Worker processes of one run, and seconds that a timer of the system accepts.
 MAX_JOBS, MAX_FIT_SECONDS = 512, 31_536_000
+#: Receives each evaluation as soon as its bundle is done: a ledger, a progress bar, a tracker.
 Observer = Callable[[Evaluation], None]
 
 
 def loky_executor(workers: int) -> Executor:
-    """Processes that live on between studies and end with their parent; one thread each."""
+    """Start worker processes that live on between studies and end with their parent; one thread each."""
     env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    # Workers that live on know the path of imports of their start; another path starts new ones.
+    # Workers keep the import path of their start; another path starts new ones.
     path = (tuple(sys.path),)
     executor: Executor = get_reusable_executor(
         max_workers=workers, timeout=60, env=env, initializer=_set_import_path, initargs=path
@@ -72,11 +74,11 @@ class Engine:
     n_jobs : int
         Worker processes; 1 runs in this process unless fits have a time limit.
     open_store : callable or None
-        Opens the prediction store, in whatever process; it is pickled.
+        Opens the prediction store, in any process; it is pickled.
     fit_timeout : float or None
         Seconds a fit may take.
     executor : callable
-        Gives an executor of so many workers.
+        Makes an executor with a number of workers.
     """
 
     n_jobs: int = 1
@@ -98,221 +100,227 @@ class Engine:
 
 
 def run(
-    datasets: Mapping[str, Dataset],
-    work: Sequence[Bundle],
-    n_jobs: int | Engine,
-    on_row: Observer,
+    datasets: Mapping[str, Dataset], bundles: Sequence[Bundle], engine: Engine, observers: Sequence[Observer]
 ) -> FitCounts:
-    """Answer every cell of every bundle.
+    """Evaluate every cell of every bundle.
 
     Parameters
     ----------
     datasets : mapping of str to Dataset
-    work : sequence of Bundle
-    n_jobs : int or Engine
-    on_row : callable
-        Receives every row, in this process, as soon as its bundle is done.
+    bundles : sequence of Bundle
+    engine : Engine
+    observers : sequence of callable
+        Each receives every evaluation, in order, in this process, as soon as its bundle is done. An observer that
+        raises stops the run.
 
     Returns
     -------
     FitCounts
-        What was fitted and what was not.
 
     Raises
     ------
     StudyError
-        If workers keep dying outside fits; the rows that were handed over are safe.
+        If workers keep dying outside of fits; evaluations that were handed over are kept.
     """
-    engine = n_jobs if isinstance(n_jobs, Engine) else Engine(n_jobs)
-    if (engine.n_jobs == 1 or not work) and engine.fit_timeout is None:
-        return _run_in_process(datasets, work, engine, on_row)
-    _check_code(work)
-    tables: list[int] = []
+    if (engine.n_jobs == 1 or not bundles) and engine.fit_timeout is None:
+        return _run_in_process(datasets, bundles, engine, observers)
+    _check_importable(bundles)
+    descriptors: list[int] = []
     try:
         with locks.scratch_folder("run") as folder:
-            return _PoolRun(folder, tables, datasets, work, engine, on_row).through()
+            return _PoolRun(folder, descriptors, datasets, bundles, engine, observers).run()
     finally:
-        for descriptor in tables:
+        for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _imported_paths(work: Sequence[Bundle]) -> list[str]:
-    """The dotted paths of all classes and functions that some bundles rest on."""
-    studies = {id(bundle.study): bundle.study for bundle in work}.values()
+def _imported_paths(bundles: Sequence[Bundle]) -> list[str]:
+    """List the dotted paths of all classes and functions that bundles use."""
+    studies = [study for study, _ in groupby(bundle.study for bundle in bundles)]
     return list(dict.fromkeys(path for study in studies for path in design.code_paths(study)))
 
 
-def _check_code(work: Sequence[Bundle]) -> None:
+def _check_importable(bundles: Sequence[Bundle]) -> None:
     """Refuse classes that a worker process cannot import."""
-    if found := [path for path in _imported_paths(work) if path.startswith("__main__.")]:
+    if local := [path for path in _imported_paths(bundles) if path.startswith("__main__.")]:
         raise StudyError(
-            f"{', '.join(map(repr, found))}: it is defined in a notebook cell or a script, which worker processes "
+            f"{', '.join(map(repr, local))}: it is defined in a notebook cell or a script, which worker processes "
             "cannot import. Put it into a module of its own, or run in one process without a time limit (n_jobs=1)."
         )
 
 
 def _run_in_process(
-    datasets: Mapping[str, Dataset], work: Sequence[Bundle], engine: Engine, on_row: Observer
+    datasets: Mapping[str, Dataset], bundles: Sequence[Bundle], engine: Engine, observers: Sequence[Observer]
 ) -> FitCounts:
-    tally = FitCounts()
+    counts = FitCounts()
     store = engine.open_store() if engine.open_store else None
-    grounds: dict[str, DatasetContext] = {}
+    contexts: dict[str, DatasetContext] = {}
     try:
-        for _, alike in groupby(work, key=lambda bundle: bundle.cells[0].learner.make["_target_"]):
-            some = [*alike]
-            with single_threaded(some[0].cells[0].learner):
-                for bundle in some:
-                    if bundle.dataset not in grounds:
-                        grounds = {bundle.dataset: DatasetContext.of(datasets[bundle.dataset], store)}
-                    made = BundleEvaluator(bundle, grounds[bundle.dataset])
-                    made.prepare()
-                    for row in made.rows():
-                        on_row(row)
-                    tally += made.memory.tally
+        for _, alike in groupby(bundles, key=lambda bundle: bundle.cells[0].learner.make["_target_"]):
+            members = [*alike]
+            with single_threaded(members[0].cells[0].learner):
+                for bundle in members:
+                    if bundle.dataset not in contexts:
+                        contexts = {bundle.dataset: DatasetContext.of(datasets[bundle.dataset], store)}
+                    evaluator = BundleEvaluator(bundle, contexts[bundle.dataset])
+                    evaluator.fit_inner_folds()
+                    for evaluation in evaluator.evaluations():
+                        _notify(observers, evaluation)
+                    counts += evaluator.cache.counts
     finally:
         if store:
             store.close()
-    return tally
+    return counts
+
+
+def _notify(observers: Sequence[Observer], evaluation: Evaluation) -> None:
+    for observer in observers:
+        observer(evaluation)
 
 
 @dataclass(slots=True)
 class _BundleProgress:
-    """A bundle under way: jobs that fit ahead, then the job that answers."""
+    """A bundle under way: jobs that fit its inner folds, then the job that evaluates its cells."""
 
-    answer: WorkerJob
+    evaluate_job: WorkerJob
     waiting: int
-    ahead: dict[str, float] = field(default_factory=dict)
-    #: No store carries a failure from one job to the next.
+    fitted_ahead: dict[str, float] = field(default_factory=dict)
+    #: The store carries no failure from one job to the next.
     failures: dict[str, str] = field(default_factory=dict)
 
 
 class _PoolRun:
-    """One study over an executor that may break and is made anew."""
+    """One run over an executor that may break and is then made anew."""
 
     def __init__(
         self,
         folder: Path,
-        tables: list[int],
+        descriptors: list[int],
         datasets: Mapping[str, Dataset],
-        work: Sequence[Bundle],
+        bundles: Sequence[Bundle],
         engine: Engine,
-        on_row: Observer,
+        observers: Sequence[Observer],
     ) -> None:
-        self._engine, self._on_row, self._tally = engine, on_row, FitCounts()
-        self._marks = StatusFiles(folder)
-        self._dead: dict[str, str] = {}
+        self._engine, self._observers, self._counts = engine, observers, FitCounts()
+        self._status_files = StatusFiles(folder)
+        self._fatal_fits: dict[str, str] = {}
         self._tries: dict[int, int] = {}
-        self._is_renewed = False
+        self._workers_replaced = False
         paths: dict[str, str] = {}
-        for bundle in work:
+        for bundle in bundles:
             if bundle.dataset not in paths:
-                paths[bundle.dataset] = write_table(folder, datasets[bundle.dataset], bundle.splits, tables)
-        self._is_large = any(map(is_large_table, paths.values()))
-        opened = engine.open_store
-        code = own_code.snapshot(_imported_paths(work))
-        # Parts of a bundle meet in the store alone.
-        kept = opened is not None and not any(found.unreadable for found in code.values())
-        parts = -(-JOBS_PER_WORKER * engine.n_jobs // max(len(work), 1)) if kept else 0
-        #: By number, in the order in which they are wanted.
-        self._todo: dict[int, WorkerJob] = {}
-        self._groups: dict[int, _BundleProgress] = {}
-        for group, bundle in enumerate(work):
-            # The last bundle comes in smaller parts: nobody waits long for whoever has the last of them.
-            some = parts * LAST_BUNDLE_FACTOR if 0 < group == len(work) - 1 else parts
-            jobs = make_jobs(bundle, paths[bundle.dataset], folder, opened, engine.fit_timeout, some, group, code)
-            self._groups[group] = _BundleProgress(jobs[-1], len(jobs) - 1)
-            self._todo |= {job.number: job for job in jobs[:-1] or jobs}
+                paths[bundle.dataset] = write_table(folder, datasets[bundle.dataset], bundle.splits, descriptors)
+        self._has_large_table = any(map(is_large_table, paths.values()))
+        code = own_code.snapshot(_imported_paths(bundles))
+        # The parts of a bundle exchange predictions through the store alone.
+        uses_parts = engine.open_store is not None and not any(item.unreadable for item in code.values())
+        parts = -(-JOBS_PER_WORKER * engine.n_jobs // max(len(bundles), 1)) if uses_parts else 0
+        #: By number, in the order in which they should run.
+        self._pending: dict[int, WorkerJob] = {}
+        self._progress: dict[int, _BundleProgress] = {}
+        for group, bundle in enumerate(bundles):
+            # The last bundle comes in smaller parts, so that no worker waits long for the last of them.
+            n_parts = parts * LAST_BUNDLE_FACTOR if 0 < group == len(bundles) - 1 else parts
+            path = paths[bundle.dataset]
+            jobs = make_jobs(bundle, path, folder, engine.open_store, engine.fit_timeout, n_parts, group, code)
+            self._progress[group] = _BundleProgress(jobs[-1], len(jobs) - 1)
+            self._pending |= {job.number: job for job in jobs[:-1] or jobs}
 
-    def through(self) -> FitCounts:
-        """Run everything."""
-        alone: list[WorkerJob] = []
-        while self._todo or alone:
-            alone = self._round(alone[:1]) + alone[1:] if alone else self._round()
-        return self._tally
+    def run(self) -> FitCounts:
+        """Run all jobs; those that lost their worker run again one at a time."""
+        suspects: list[WorkerJob] = []
+        while self._pending or suspects:
+            suspects = self._run_round(suspects[:1]) + suspects[1:] if suspects else self._run_round()
+        return self._counts
 
-    def _round(self, alone: Sequence[WorkerJob] = ()) -> list[WorkerJob]:
-        """Work until all, or the one job, is done or the executor breaks; the jobs that must be tried alone."""
-        queue, workers = deque(alone or self._todo.values()), 1 if alone else self._engine.n_jobs
-        self._marks.clear()
+    def _run_round(self, suspect: Sequence[WorkerJob] = ()) -> list[WorkerJob]:
+        """Run all pending jobs, or one suspect, until done or the executor breaks; returns jobs to try one by one."""
+        queue, workers = deque(suspect or self._pending.values()), 1 if suspect else self._engine.n_jobs
+        self._status_files.clear()
         executor = self._engine.executor(workers)
         running: dict[Future[JobResult], WorkerJob] = {}
         try:
             while queue or running:
                 while queue and len(running) < 2 * workers:
                     job = queue.popleft()
-                    running[executor.submit(run_job, self._filled(job))] = job
+                    running[executor.submit(run_job, self._with_latest_facts(job))] = job
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     result = future.result()
                     job = running.pop(future)
-                    del self._todo[job.number]
-                    follow = self._take(job, result)
-                    if follow is not None:
-                        self._todo[follow.number] = follow
-                        if not alone:  # rows are wanted before the fits of the next bundle
-                            queue.appendleft(follow)
+                    del self._pending[job.number]
+                    next_job = self._accept(job, result)
+                    if next_job is not None:
+                        self._pending[next_job.number] = next_job
+                        if not suspect:  # evaluations come before the fits of the next bundle
+                            queue.appendleft(next_job)
         except CodeMismatch as error:
             _kill_workers(executor)
-            self._renew(error)
+            self._replace_workers(error)
         except BrokenExecutor:
-            return self._autopsy(bool(alone), list(alone) or list(self._todo.values()))
+            return self._diagnose_broken_pool(bool(suspect), list(suspect) or list(self._pending.values()))
         except BaseException:
             _kill_workers(executor)
             raise
-        if self._is_large:  # what their allocators hold is wanted for the evidence
+        if self._has_large_table:  # the evidence needs the memory that their allocators hold
             executor.shutdown()
         return []
 
-    def _renew(self, error: CodeMismatch) -> None:
-        """Try once with fresh workers: those of a long session may hold modules that were loaded anew since."""
-        if self._is_renewed:
+    def _replace_workers(self, error: CodeMismatch) -> None:
+        """Try once with fresh workers: those of a long session may hold modules that were reloaded since."""
+        if self._workers_replaced:
             raise StudyError(
                 f"{', '.join(map(repr, error.args))}: worker processes load other code than this process runs; all "
                 "evaluations of a study rest on one code. Restart Python (or load the module anew with "
                 "importlib.reload) and run again, or use one process: runner.n_jobs=1."
             ) from error
-        self._is_renewed = True
+        self._workers_replaced = True
 
-    def _filled(self, job: WorkerJob) -> WorkerJob:
-        group = self._groups[job.group]
-        return job.with_facts({**self._dead, **group.failures}, group.ahead if job.part is None else {})
+    def _with_latest_facts(self, job: WorkerJob) -> WorkerJob:
+        progress = self._progress[job.group]
+        return job.with_facts(
+            {**self._fatal_fits, **progress.failures}, progress.fitted_ahead if job.part is None else {}
+        )
 
-    def _take(self, job: WorkerJob, result: JobResult) -> WorkerJob | None:
-        """Hand rows on; the answering job of a group whose last part this was."""
-        self._tally += result.tally
-        for row in result.rows:
-            self._on_row(row)
-        group = self._groups[job.group]
+    def _accept(self, job: WorkerJob, result: JobResult) -> WorkerJob | None:
+        """Hand evaluations on; returns the evaluating job of a bundle whose last part this was."""
+        self._counts += result.counts
+        for evaluation in result.evaluations:
+            _notify(self._observers, evaluation)
         if job.part is None:
             return None
-        group.ahead |= result.ahead
-        group.failures |= result.failures
-        group.waiting -= 1
-        return group.answer if group.waiting == 0 else None
+        progress = self._progress[job.group]
+        progress.fitted_ahead |= result.fitted_ahead
+        progress.failures |= result.failures
+        progress.waiting -= 1
+        return progress.evaluate_job if progress.waiting == 0 else None
 
-    def _autopsy(self, alone: bool, jobs: list[WorkerJob]) -> list[WorkerJob]:
-        """Which of the jobs lost their worker, and whether a fit is to blame."""
+    def _diagnose_broken_pool(self, ran_alone: bool, jobs: list[WorkerJob]) -> list[WorkerJob]:
+        """Find the jobs that lost their worker, and record the fits that are to blame."""
         suspects = []
-        marks = self._marks.read()
-        for number in {m.number for m in marks if not m.address} or {jobs[0].number} - {m.number for m in marks}:
-            self._count(next((j for j in jobs if j.number == number), jobs[0]))
-        for mark in marks:
-            job = next((j for j in jobs if j.number == mark.number), None)
-            if mark.late and mark.address:
-                self._dead[mark.address] = f"it took longer than runner.fit_timeout={self._engine.fit_timeout:g} s"
-            elif alone and mark.address:
-                self._dead[mark.address] = "the worker process died in this fit, twice (out of memory?)"
-            if job is not None:
-                suspects.append(job)
-        return suspects if suspects or not alone else list(jobs)
+        by_number = {job.number: job for job in jobs}
+        statuses = self._status_files.read()
+        outside_fits = {s.number for s in statuses if not s.address}
+        for number in outside_fits or {jobs[0].number} - {s.number for s in statuses}:
+            self._count_try(by_number.get(number, jobs[0]))
+        for status in statuses:
+            if status.late and status.address:
+                reason = f"it took longer than runner.fit_timeout={self._engine.fit_timeout:g} s"
+                self._fatal_fits[status.address] = reason
+            elif ran_alone and status.address:
+                self._fatal_fits[status.address] = "the worker process died in this fit, twice (out of memory?)"
+            if status.number in by_number:
+                suspects.append(by_number[status.number])
+        return suspects if suspects or not ran_alone else list(jobs)
 
-    def _count(self, job: WorkerJob) -> None:
-        """A worker died outside of a fit: that is nobody's row, and cannot go on for ever."""
+    def _count_try(self, job: WorkerJob) -> None:
+        """Count a worker that died outside of a fit, which no evaluation can record; stop after several."""
         self._tries[job.number] = self._tries.get(job.number, 0) + 1
         if self._tries[job.number] >= MAX_JOB_TRIES:
             raise StudyError(
-                f"a worker of {job.name!r} died {MAX_JOB_TRIES} times outside of a fit; a study needs every row, and "
-                "those already written are safe. Run the same command again, with runner.n_jobs=1 if memory is short."
+                f"a worker of {job.name!r} died {MAX_JOB_TRIES} times outside of a fit; a study needs every "
+                "evaluation, and those already written are safe. Run the same command again, with runner.n_jobs=1 if "
+                "memory is short."
             )
 
 
@@ -325,5 +333,5 @@ def _kill_workers(executor: Any) -> None:
 
 
 def available_cores() -> int:
-    """The processors this process may use."""
+    """Return the number of processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Answers by address: from this process, from the store, or by a fit."""
+"""Cache of predictions, keyed by the hash of everything that determines them: in memory, then the store, then a fit."""
 
 from __future__ import annotations
 
@@ -18,184 +18,180 @@ from imblab.core.fitting import (
     StagedRequest,
     fit_predict_many,
 )
-from imblab.core.preparation import FeatureArrays, PreparedRows, row_digest
+from imblab.core.preparation import FeatureArrays, PreparedRows
+from imblab.study import fingerprint
 
 PredictionOrFailure = Prediction | FitFailed
-#: Bytes of prepared parts kept at once; one part always is.
+#: Bytes of prepared fit rows kept at once; those of one part always are.
 MAX_PREPARED_BYTES = 256 * 2**20
 #: Surrounds the fit of an address.
 FitGuard = Callable[[str, Callable[[], list[Prediction]]], list[Prediction]]
 
 
 def unguarded(address: str, fit: Callable[[], list[Prediction]]) -> list[Prediction]:
-    """No guard."""
+    """Run a fit without a guard."""
     return fit()
 
 
 class PredictionStore(Protocol):
-    """Where answers outlive a process."""
+    """Keeps predictions beyond the life of a process."""
 
     def get(self, address: str) -> Prediction | None:
-        """What is known of an address."""
+        """Return the stored prediction for an address, or None."""
 
-    def recall(self, addresses: Sequence[str]) -> Mapping[str, Prediction]:
-        """What is known of many addresses."""
+    def get_many(self, addresses: Sequence[str]) -> Mapping[str, Prediction]:
+        """Return the stored predictions among many addresses."""
 
-    def put(self, answers: Iterable[tuple[str, Prediction]]) -> None:
-        """Keep some answers."""
+    def put(self, predictions: Iterable[tuple[str, Prediction]]) -> None:
+        """Store predictions by their addresses."""
 
     def flush(self) -> None:
-        """Let other processes see what was kept."""
+        """Make everything stored visible to other processes."""
 
     def prune(self) -> int:
-        """Keep within the bound; how many answers went."""
+        """Delete the oldest predictions until the store fits its size limit. Returns the number deleted."""
 
     def close(self) -> None:
-        """Release what is open."""
+        """Close the store."""
 
 
 @dataclass(slots=True)
 class FitCounts:
-    """What was fitted and what was not.
+    """Totals of a run.
 
     Attributes
     ----------
-    fits : int
-        Fits made.
-    stored : int
-        Answers that the store knew.
+    fitted : int
+        Models fitted.
+    from_store : int
+        Predictions taken from the store.
     """
 
-    fits: int = 0
-    stored: int = 0
+    fitted: int = 0
+    from_store: int = 0
 
     def __add__(self, other: FitCounts) -> FitCounts:
-        """The sum of two tallies."""
-        return FitCounts(self.fits + other.fits, self.stored + other.stored)
+        """Return the sum of both totals."""
+        return FitCounts(self.fitted + other.fitted, self.from_store + other.from_store)
 
 
 @dataclass(slots=True)
 class PredictionCache:
-    """Answers atoms of one table and learner, each fitted at most once.
+    """Predictions of the fit requests of one table and learner; each request is fitted at most once.
 
     Attributes
     ----------
-    table : callable or None
-        Gives the arrays of the table.
+    arrays : callable or None
+        Makes the arrays of the table; None where nothing will be fitted.
     sharing : FitSharing
-    reach : int
-        The largest k a sampler will be asked for.
+        Which requests share a fit.
+    largest_k : int
+        The largest number of neighbours that a sampler will ask for.
     store : PredictionStore or None
-    dead : mapping of str to str
-        Fits that failed in another process of this run, or with it, by address, with the reason: not tried again.
+    failed : mapping of str to str
+        Fits that failed in another process of this run, by address, with the reason: they are not tried again.
     guard : callable
-        Surrounds a fit: ``guard(address, fit)``.
+        Surrounds each fit: ``guard(address, fit)``.
+    temporary_failures : dict of str to str
+        Fits that failed here, by address, with the reason. They are never stored: a failure belongs to its study.
+    seconds_ahead : float
+        Seconds of fits that were made before the evaluation that asked for them first.
     """
 
-    table: Callable[[], FeatureArrays] | None
+    arrays: Callable[[], FeatureArrays] | None
     sharing: FitSharing
-    reach: int
+    largest_k: int
     store: PredictionStore | None = None
-    dead: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
     guard: FitGuard = unguarded
-    tally: FitCounts = field(default_factory=FitCounts)
-    #: Fits that failed here, by address, with the reason. Never stored: a failure is a row of its study.
-    failures: dict[str, str] = field(default_factory=dict)
-    spared: int = 0
-    #: Of fits that were made ahead of the rows they are charged to.
-    seconds: float = 0.0
-    _answers: dict[str, PredictionOrFailure] = field(default_factory=dict)
-    #: What the store was asked for already.
-    _asked: set[str] = field(default_factory=set)
-    _parts: dict[str, PreparedRows] = field(default_factory=dict)
-    #: Fits that no row has been charged with yet, and their seconds.
-    _new: dict[str, float] = field(default_factory=dict)
+    counts: FitCounts = field(default_factory=FitCounts)
+    temporary_failures: dict[str, str] = field(default_factory=dict)
+    seconds_ahead: float = 0.0
+    _predictions: dict[str, PredictionOrFailure] = field(default_factory=dict)
+    _looked_up: set[str] = field(default_factory=set)
+    _prepared: dict[str, PreparedRows] = field(default_factory=dict)
+    #: Seconds of the fits that no evaluation has asked for yet, by address.
+    _uncharged: dict[str, float] = field(default_factory=dict)
 
-    def __call__(self, atom: FitRequest) -> Prediction:
-        """The prediction of an atom.
+    def __call__(self, request: FitRequest) -> Prediction:
+        """Return the prediction of a request for an evaluation; raises FitFailed for a failed fit."""
+        fitted_before = self.counts.fitted
+        prediction = self.get(request)
+        seconds = self._uncharged.pop(request.address, 0.0)
+        if self.counts.fitted == fitted_before:  # a fit made just now is within the evaluation's own time
+            self.seconds_ahead += seconds
+        if isinstance(prediction, FitFailed):
+            raise prediction
+        return prediction
 
-        Raises
-        ------
-        FitFailed
-        """
-        before = self.tally.fits
-        found = self.look_up(atom)
-        if atom.address in self._new:
-            seconds = self._new.pop(atom.address)
-            # A fit made just now is in the row's own time already.
-            self.seconds += seconds if self.tally.fits == before else 0.0
-        else:
-            self.spared += 1
-        if isinstance(found, FitFailed):
-            raise found
-        return found
+    def announce(self, fitted_ahead: Mapping[str, float]) -> None:
+        """Name fits that other processes made for these evaluations: their seconds by address."""
+        self._uncharged |= fitted_ahead
 
-    def expect(self, ahead: Mapping[str, float]) -> None:
-        """Answers that the store will hold, because they were fitted for these rows: address and seconds."""
-        self._new |= ahead
+    def new_predictions(self) -> dict[str, float]:
+        """Return the seconds, by address, of the fits that no evaluation has asked for yet."""
+        return dict(self._uncharged)
 
-    def fresh(self) -> dict[str, float]:
-        """The fits that no row has been charged with yet: address and seconds."""
-        return dict(self._new)
+    def get_many(self, addresses: Sequence[str]) -> None:
+        """Fetch predictions from the store in one query, before they are asked for one by one."""
+        missing = [address for address in addresses if address not in self._predictions]
+        stored = self.store.get_many(missing) if self.store and missing else {}
+        self._predictions |= stored
+        self._looked_up |= set(missing)
+        self.counts.from_store += sum(address not in self._uncharged for address in stored)
 
-    def recall(self, addresses: Sequence[str]) -> None:
-        """Ask the store about many addresses at once, before they are looked up."""
-        new = [a for a in addresses if a not in self._answers]
-        known = self.store.recall(new) if self.store and new else {}
-        self._answers |= known
-        self._asked |= set(new)
-        self.tally.stored += sum(address not in self._new for address in known)
+    def get(self, request: FitRequest) -> PredictionOrFailure:
+        """Return the prediction of a request or its failure; fits where neither is known."""
+        address = request.address
+        if address not in self._predictions and address not in self._looked_up:
+            self.get_many([address])
+        cached = self._predictions.get(address)
+        # A damaged store may hold a prediction of another number of rows.
+        if cached is None or (isinstance(cached, Prediction) and len(cached.values) != len(request.rows)):
+            self._fit(request)
+        return self._predictions[address]
 
-    def look_up(self, atom: FitRequest) -> PredictionOrFailure:
-        """The answer of an atom, a failure included, without charging anyone."""
-        address = atom.address
-        if address not in self._answers and address not in self._asked:
-            self.recall([address])
-        found = self._answers.get(address)
-        # A damaged store may hold an answer to another number of rows.
-        if found is None or (isinstance(found, Prediction) and len(found.values) != len(atom.rows)):
-            self._fit(atom)
-        return self._answers[address]
-
-    def _fit(self, atom: FitRequest) -> None:
+    def _fit(self, request: FitRequest) -> None:
         begin = time.perf_counter()
-        fitted, asked = self.sharing.family(atom)
-        if fitted.address in self.dead:
-            self._give_up(atom, asked, self.dead[fitted.address])
+        fitted, staged = self.sharing.fit_for(request)
+        if fitted.address in self.failed:
+            self._copy_failure(request, staged, self.failed[fitted.address])
             return
-        made = self.sharing.made(atom) if len(asked) > 1 else None
+        rounds = self.sharing.expected_rounds(request) if len(staged) > 1 else None
+
+        def fit() -> list[Prediction]:
+            return fit_predict_many(fitted, staged, self.prepared(request.fit), rounds)
+
         try:
-            answers: list[PredictionOrFailure] = [
-                *self.guard(fitted.address, lambda: fit_predict_many(fitted, asked, self.part(atom.fit), made))
-            ]
+            predictions: list[PredictionOrFailure] = [*self.guard(fitted.address, fit)]
         except MissingRounds:
-            self.sharing.alone()
-            self.tally.fits += 1
-            self._fit(atom)
+            self.sharing.disable_stages()
+            self.counts.fitted += 1
+            self._fit(request)
             return
         except FitFailed as error:
-            answers = [FitFailed(str(error))] * len(asked)
-            self.failures[fitted.address] = str(error)
-        pairs = [(other.address, answer) for (other, _), answer in zip(asked, answers, strict=True)]
-        if self.store and atom.is_storable:
-            self.store.put((address, answer) for address, answer in pairs if isinstance(answer, Prediction))
-        self._answers |= dict(pairs)
-        self._new[atom.address] = time.perf_counter() - begin
-        self.tally.fits += 1
+            predictions = [FitFailed(str(error))] * len(staged)
+            self.temporary_failures[fitted.address] = str(error)
+        by_address = {other.address: p for (other, _), p in zip(staged, predictions, strict=True)}
+        if self.store and request.is_storable:
+            self.store.put((address, p) for address, p in by_address.items() if isinstance(p, Prediction))
+        self._predictions |= by_address
+        self._uncharged[request.address] = time.perf_counter() - begin
+        self.counts.fitted += 1
 
-    def _give_up(self, atom: FitRequest, asked: Sequence[StagedRequest], reason: str) -> None:
-        """Take over that a fit failed elsewhere; it is counted here where its process could not count it."""
-        self._answers |= {other.address: FitFailed(reason) for other, _ in asked}
-        if not any(other.address in self._new for other, _ in asked):
-            self._new[atom.address] = 0.0
-            self.tally.fits += 1
+    def _copy_failure(self, request: FitRequest, staged: Sequence[StagedRequest], reason: str) -> None:
+        """Take over a failure from another process; count the fit here if that process could not."""
+        self._predictions |= {other.address: FitFailed(reason) for other, _ in staged}
+        if not any(other.address in self._uncharged for other, _ in staged):
+            self._uncharged[request.address] = 0.0
+            self.counts.fitted += 1
 
-    def part(self, fit: np.ndarray) -> PreparedRows:
-        """The prepared rows of a fit."""
-        key = row_digest(fit)
-        assert self.table is not None, "a ground without a table answers nothing"
-        if key not in self._parts:
-            while self._parts and sum(p.X.nbytes for p in self._parts.values()) * 2 > MAX_PREPARED_BYTES:
-                self._parts.pop(next(iter(self._parts)))
-            self._parts[key] = PreparedRows(self.table(), fit, self.reach)
-        return self._parts[key]
+    def prepared(self, fit: np.ndarray) -> PreparedRows:
+        """Return the prepared fit rows, made once while they fit into the memory limit."""
+        key = fingerprint(fit)
+        assert self.arrays is not None, "nothing can be fitted without the arrays of the table"
+        if key not in self._prepared:
+            while self._prepared and sum(p.X.nbytes for p in self._prepared.values()) * 2 > MAX_PREPARED_BYTES:
+                self._prepared.pop(next(iter(self._prepared)))
+            self._prepared[key] = PreparedRows(self.arrays(), fit, self.largest_k)
+        return self._prepared[key]

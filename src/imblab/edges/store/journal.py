@@ -1,8 +1,8 @@
-"""Answers on their way into the store: appended to a file that outlives the process, in a few microseconds.
+"""Journal of predictions on their way into the store: appended to a file in a few microseconds.
 
-A commit for each fit took as long as a draw of SMOTE. An answer is appended to a file instead: what is written is the
-kernel's, so that a killed process loses nothing, and enters the database with many others at once. The lock on the file
-ends with its process, however that ends; whoever opens the store next takes over.
+A commit for each fit took as long as a draw of SMOTE. Written bytes belong to the kernel, so that a killed process
+loses nothing, and many predictions enter the database at once. The lock on the file ends with its process; the next
+process that opens the store takes the rows over.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from imblab.edges import files
 from imblab.edges.files import locks
 
-#: Address, probabilities, facts as JSON, time.
+#: Address, values as bytes, facts as JSON, time.
 JournalRow = tuple[str, bytes | None, str, float]
-#: How the name of a journal ends.
+#: The end of a journal's name.
 JOURNAL_SUFFIX = ".journal"
 _GROUP = struct.Struct("<Q")
 _ROW = struct.Struct("<IqId")
@@ -31,26 +31,20 @@ class Journal:
 
     Parameters
     ----------
-    beside : Path
-        Of the database.
+    database : Path
+        The journal is written into its folder.
     """
 
-    def __init__(self, beside: Path) -> None:
-        self._beside = beside
-        self._folder = beside.parent.resolve()
+    def __init__(self, database: Path) -> None:
+        self._prefix = f"{database.name}."
+        self._folder = database.parent.resolve()
         self._name: str | None = None
         self._end = 0
 
     def append(self, rows: Sequence[JournalRow]) -> bool:
-        """Keep some rows, all or none.
-
-        Returns
-        -------
-        bool
-            False where the disk has no room for them.
-        """
+        """Write rows, all or none; False if the disk is full."""
         if self._name is None:
-            self._file, self._name = locks.create_locked(self._folder, f"{self._beside.name}.", JOURNAL_SUFFIX)
+            self._file, self._name = locks.create_locked(self._folder, self._prefix, JOURNAL_SUFFIX)
         data = b"".join(map(_pack_row, rows))
         group = _GROUP.pack(len(data)) + data
         try:
@@ -64,24 +58,18 @@ class Journal:
         return True
 
     def close(self) -> None:
-        """Remove the file: the database holds what it held."""
+        """Remove the file, once the database holds its rows."""
         if self._name is not None:
             files.remove(self._folder, self._name)
             os.close(self._file)
             self._name, self._end = None, 0
 
 
-def orphaned_rows(beside: Path) -> Iterator[list[JournalRow]]:
-    """The rows of processes that died; a journal is removed when its rows were taken.
-
-    Parameters
-    ----------
-    beside : Path
-        Of the database.
-    """
-    folder = beside.parent.resolve()
+def orphaned_rows(database: Path) -> Iterator[list[JournalRow]]:
+    """Yield the rows of processes that died; each journal is removed once its rows are taken."""
+    folder = database.parent.resolve()
     for name in files.file_names(folder):
-        if not (name.startswith(f"{beside.name}.") and name.endswith(JOURNAL_SUFFIX)):
+        if not (name.startswith(f"{database.name}.") and name.endswith(JOURNAL_SUFFIX)):
             continue
         with suppress(FileNotFoundError, locks.LockHeld), locks.open_unlocked(folder, name) as file:
             yield _undamaged_rows(file.read())
@@ -89,18 +77,19 @@ def orphaned_rows(beside: Path) -> Iterator[list[JournalRow]]:
 
 
 def _pack_row(row: JournalRow) -> bytes:
-    address, p, facts, made = row
-    where, said = address.encode(), facts.encode()
-    return _ROW.pack(len(where), -1 if p is None else len(p), len(said), made) + where + (p or b"") + said
+    address, values, facts, made = row
+    parts = address.encode(), values or b"", facts.encode()
+    lengths = len(parts[0]), -1 if values is None else len(values), len(parts[2])
+    return _ROW.pack(*lengths, made) + b"".join(parts)
 
 
 def _undamaged_rows(data: bytes) -> list[JournalRow]:
-    """The rows before the first that is damaged: what follows is fitted again."""
-    found: list[JournalRow] = []
+    """Return the rows before the first damaged one: the others are fitted again."""
+    rows: list[JournalRow] = []
     with suppress(struct.error, UnicodeDecodeError):
         for row in _unpack_rows(data):
-            found.append(row)
-    return found
+            rows.append(row)
+    return rows
 
 
 def _unpack_rows(data: bytes) -> Iterator[JournalRow]:
@@ -113,7 +102,12 @@ def _unpack_rows(data: bytes) -> Iterator[JournalRow]:
         while at < end:
             first, second, third, made = _ROW.unpack_from(data, at)
             at += _ROW.size
-            cuts = list(accumulate((first, max(second, 0), third), initial=at))
-            where, p, said = (data[a:b] for a, b in pairwise(cuts))
-            yield where.decode(), None if second < 0 else p, said.decode(), made if math.isfinite(made) else 0.0
-            at = cuts[-1]
+            edges = list(accumulate((first, max(second, 0), third), initial=at))
+            address, values, facts = (data[a:b] for a, b in pairwise(edges))
+            yield (
+                address.decode(),
+                None if second < 0 else values,
+                facts.decode(),
+                made if math.isfinite(made) else 0.0,
+            )
+            at = edges[-1]

@@ -1,8 +1,8 @@
-"""The prediction store: what a fit answered, by the address of everything that decides the answer.
+"""The prediction store: one SQLite file in WAL mode for many processes, and a journal for each that writes.
 
-One SQLite file in WAL mode, many processes, and a journal for each that writes: what was put survives the death of its
-process, a transaction that was cut short was never there. It holds probabilities and counts only, no row of any table,
-and may be deleted at any time: what is missing is fitted again.
+What was stored survives the death of its process; a transaction that was cut short was never there. The store holds
+predictions and counts only, no row of any table, and may be deleted at any time: missing predictions are fitted again.
+A damaged file is set aside, since it only saves time.
 """
 
 from __future__ import annotations
@@ -36,40 +36,47 @@ from imblab.fields import (
 )
 
 DEFAULT_PATH = Path("mlruns") / "predictions.sqlite"
-#: A file larger than this loses its oldest answers when a study ends.
+#: A larger file loses its oldest predictions when a study ends.
 MAX_STORE_BYTES = 4 * 2**30
-#: Seconds after which answers in the journal enter the database.
+#: Seconds after which predictions in the journal enter the database.
 FLUSH_SECONDS = 0.5
-#: Addresses in one question; SQLite takes 999 at least.
+#: Seconds to wait for another process.
+LOCK_SECONDS = 60
+#: Addresses in one query; SQLite accepts 999 at least.
 _MAX_SQL_ADDRESSES = 500
-#: Bytes of an answer, roughly.
+#: The one table, and the types of its columns.
+TABLE_COLUMNS = {"address": "TEXT", "p": "BLOB", "facts": "TEXT", "made": "REAL"}
+_CREATE_TABLE = "CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)"
+#: Bytes of a prediction, roughly.
 _SIZE = "coalesce(length(p), 0) + coalesce(length(facts), 0) + 200"
 _AGES = "SELECT min(made), max(made) FROM answers WHERE typeof(made) = 'real' AND abs(made) < 1e11"
-#: A failure, which older versions kept, gives way, and so does an answer to another number of rows.
+#: Failures, which older versions stored, are replaced, and so is a prediction of another number of rows.
 _INSERT = """
 INSERT INTO answers VALUES (?, ?, ?, ?) ON CONFLICT (address)
 DO UPDATE SET p = excluded.p, facts = excluded.facts, made = excluded.made
 WHERE answers.p IS NULL OR length(answers.p) <> length(excluded.p)
 """
+#: The files that SQLite keeps for a database.
+_FILE_ENDINGS = ("", "-wal", "-shm")
 
 
 class SqliteStore:
-    """A store of answers.
+    """A store of predictions in a file.
 
     Parameters
     ----------
     path : Path
-        Made where it does not exist.
+        Created if it does not exist.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     store = Store(Path(folder) / "p.sqlite")
+    ...     store = SqliteStore(Path(folder) / "p.sqlite")
     ...     store.put([("a1", Prediction(np.array([0.25]), True, {"positive": 3}))])
-    ...     found = store.get("a1")
+    ...     prediction = store.get("a1")
     ...     store.close()
-    >>> found.values.tolist(), found.reached
+    >>> prediction.values.tolist(), prediction.reached
     ([0.25], {'positive': 3})
     """
 
@@ -89,67 +96,61 @@ class SqliteStore:
             for rows in orphaned_rows(path):
                 self._insert(rows)
         except sqlite3.DatabaseError as error:
-            raise StudyError(
-                f"the prediction store {str(path)!r} cannot be opened ({error}); it is one SQLite file that this user "
-                f"may write. {_suggest_repair(str(error))}"
-            ) from error
+            raise self._unusable(error, "opened") from error
 
     def get(self, address: str) -> Prediction | None:
-        """What is known of an address."""
-        return self.recall([address]).get(address)
+        """Return the stored prediction for an address, or None."""
+        return self.get_many([address]).get(address)
 
-    def recall(self, addresses: Sequence[str]) -> dict[str, Prediction]:
-        """What is known of many addresses, asked at once: one by one took longer than a fit's share of all else.
+    def get_many(self, addresses: Sequence[str]) -> dict[str, Prediction]:
+        """Return the stored predictions among many addresses; one query for each took longer than a fit's overhead.
 
-        Failures that older versions kept are not answers, and neither are rows that are damaged: both are fitted anew.
+        Failures that older versions stored are not predictions, and damaged rows are deleted: both are fitted anew.
         """
         rows = [(a, *self._waiting[a]) for a in addresses if a in self._waiting]
         for at in range(0, len(addresses), _MAX_SQL_ADDRESSES):
-            rows += self._selected(addresses[at : at + _MAX_SQL_ADDRESSES])
-        found = {address: _from_columns(p, facts) for address, p, facts in rows if p is not None}
-        self._forget([address for address, answer in found.items() if answer is None])
-        return {address: answer for address, answer in found.items() if answer is not None}
+            rows += self._select(addresses[at : at + _MAX_SQL_ADDRESSES])
+        predictions = {address: _from_columns(p, facts) for address, p, facts in rows if p is not None}
+        for address, prediction in predictions.items():
+            if prediction is None:
+                self._waiting.pop(address, None)
+                with suppress(sqlite3.Error):  # if it cannot be deleted, it is fitted again the next time too
+                    self._base.execute("DELETE FROM answers WHERE address = ?", (address,))
+        return {address: prediction for address, prediction in predictions.items() if prediction is not None}
 
-    def _selected(self, addresses: Sequence[str]) -> list[tuple[str, Any, Any]]:
+    def _select(self, addresses: Sequence[str]) -> list[tuple[str, Any, Any]]:
         marks = ", ".join("?" * len(addresses))
-        asked = f"SELECT address, p, facts FROM answers WHERE address IN ({marks})"
+        query = f"SELECT address, p, facts FROM answers WHERE address IN ({marks})"
         try:
-            return [] if self._is_damaged else self._base.execute(asked, addresses).fetchall()
+            return [] if self._is_damaged else self._base.execute(query, addresses).fetchall()
         except sqlite3.OperationalError as error:
-            raise self._refused(error) from error
+            raise self._unusable(error) from error
         except sqlite3.DatabaseError as error:
-            self._do_without(error)
+            self._continue_without(error)
             return []
 
-    def _refused(self, error: sqlite3.Error) -> StudyError:
+    def _unusable(self, error: sqlite3.Error, what: str = "used") -> StudyError:
         return StudyError(
-            f"the prediction store {str(self.path)!r} cannot be used ({error}); it is one SQLite file that this user "
+            f"the prediction store {str(self.path)!r} cannot be {what} ({error}); it is one SQLite file that this user "
             f"may write. {_suggest_repair(str(error))}"
         )
 
-    def _forget(self, addresses: Sequence[str]) -> None:
-        """Delete rows that are damaged, so that the answers of new fits take their places."""
-        for address in addresses:
-            self._waiting.pop(address, None)
-            with suppress(sqlite3.Error):  # where it cannot be deleted, it is fitted again the next time too
-                self._base.execute("DELETE FROM answers WHERE address = ?", (address,))
-
-    def _do_without(self, error: sqlite3.Error) -> None:
-        """Neither read nor write a file in which a page is damaged: it only saves time."""
+    def _continue_without(self, error: sqlite3.Error) -> None:
+        """Neither read nor write a file with a damaged page from now on: it only saves time."""
         if not self._is_damaged:
             warn_about_store(
-                f"The prediction store {str(self.path)!r} is damaged ({error}); it only saves time, and the rest of "
-                "this run does without it. Delete it: what is needed is fitted again."
+                f"The prediction store {str(self.path)!r} is damaged ({error}); it only saves time, and this run "
+                "continues without it. Delete it: missing predictions are fitted again."
             )
         self._is_damaged = True
 
-    def put(self, answers: Iterable[tuple[str, Prediction]]) -> None:
-        """Keep some answers, all or none. A failure is a row of its study, never an answer.
+    def put(self, predictions: Iterable[tuple[str, Prediction]]) -> None:
+        """Store predictions by their addresses; an address that has one keeps it.
 
-        They outlive this process at once; other processes see them after :meth:`flush`, at most a second later.
+        They survive the process at once; other processes see them after :meth:`flush`, at most a second later.
         """
         now = time.time()
-        rows = [(address, *_to_columns(answer), now) for address, answer in answers]
+        rows = [(address, *_to_columns(prediction), now) for address, prediction in predictions]
         if not rows or self._is_damaged:
             return
         if not self._journal.append(rows):
@@ -163,7 +164,7 @@ class SqliteStore:
             self.flush()
 
     def flush(self) -> None:
-        """Let other processes see every answer."""
+        """Make everything stored visible to other processes."""
         if self._rows:
             self._insert(self._rows)
             self._journal.close()
@@ -186,118 +187,83 @@ class SqliteStore:
                 "there. Free the disk and run the same command again: it continues where it stood."
             ) from error
         except sqlite3.DatabaseError as error:
-            self._do_without(error)
+            self._continue_without(error)
 
     def facts(self) -> dict[str, Any]:
-        """How much is there: ``path``, ``answers``, ``bytes``, the ages of the oldest and newest in days."""
+        """Return ``path``, ``predictions``, ``bytes``, and the ages of the oldest and newest in days."""
         self.flush()
-        with self._readable():
+        with self._damage_as_error():
             (count,) = self._base.execute("SELECT count(*) FROM answers").fetchone()
             first, last = self._base.execute(_AGES).fetchone()
         now = time.time()
         ages = {} if first is None else {"oldest_days": (now - first) / 86400, "newest_days": (now - last) / 86400}
-        return {"path": str(self.path), "answers": count, "bytes": self.size(), **ages}
+        return {"path": str(self.path), "predictions": count, "bytes": self.size(), **ages}
 
     def size(self) -> int:
-        """Bytes of the file and its log."""
-        files = [self.path, self.path.with_name(f"{self.path.name}-wal")]
-        return sum(f.stat().st_size for f in files if f.exists())
+        """Return the bytes of the file and its log."""
+        parts = [self.path, self.path.with_name(f"{self.path.name}-wal")]
+        return sum(part.stat().st_size for part in parts if part.exists())
 
-    def prune(self, most: int = MAX_STORE_BYTES) -> int:
-        """Delete the oldest answers until the file holds at most so many bytes.
-
-        Parameters
-        ----------
-        most : int
-            0 empties the store.
-
-        Returns
-        -------
-        int
-            How many answers went.
-        """
+    def prune(self, max_bytes: int = MAX_STORE_BYTES) -> int:
+        """Delete the oldest predictions until the file fits a size; 0 empties it. Returns the number deleted."""
         self.flush()
-        if self.size() <= most or self._is_damaged:
+        if self.size() <= max_bytes or self._is_damaged:
             return 0
-        with self._readable():
-            return self._pruned(most)
+        with self._damage_as_error():
+            return self._delete_oldest(max_bytes)
 
     @contextmanager
-    def _readable(self) -> Iterator[None]:
-        """A page that is damaged is a message."""
+    def _damage_as_error(self) -> Iterator[None]:
+        """Turn a damaged page into a message."""
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise self._refused(error) from error
+            raise self._unusable(error) from error
         except sqlite3.DatabaseError as error:
             raise StudyError(
-                f"the prediction store {str(self.path)!r} is damaged ({error}); it only saves time. Delete it: what is "
-                "needed is fitted again."
+                f"the prediction store {str(self.path)!r} is damaged ({error}); it only saves time. Delete it: missing "
+                "predictions are fitted again."
             ) from error
 
-    def _pruned(self, most: int) -> int:
-        total = self._base.execute(f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM answers")
-        count, held = total.fetchone()
+    def _delete_oldest(self, max_bytes: int) -> int:
+        (held,) = self._base.execute(f"SELECT coalesce(sum({_SIZE}), 0) FROM answers").fetchone()
         # A little more than asked, so that the next study does not have to prune again.
-        excess = held if most == 0 else max(0, held - int(0.9 * most))
-        gone = 0
+        excess = held if max_bytes == 0 else max(0, held - int(0.9 * max_bytes))
+        deleted = 0
         for rowid, size in self._base.execute(f"SELECT rowid, {_SIZE} FROM answers ORDER BY made, rowid").fetchall():
             if excess <= 0:
                 break
             self._base.execute("DELETE FROM answers WHERE rowid = ?", (rowid,))
-            excess, gone = excess - size, gone + 1
+            excess, deleted = excess - size, deleted + 1
         self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._base.execute("VACUUM")
         self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return int(min(gone, count))
+        return deleted
 
     def close(self) -> None:
-        """Release the file; if its answers cannot be written, they wait in the journal."""
+        """Close the file; predictions that cannot be written wait in the journal."""
         try:
             self.flush()
         finally:
             self._base.close()
 
 
-def _suggest_repair(said: str) -> str:
-    if "readonly" in said or "unable to open" in said:
+def _suggest_repair(error: str) -> str:
+    if "readonly" in error or "unable to open" in error:
         return "Give this user the right to write there, or work without it: runner.store=false."
-    if "full" in said or "I/O" in said:
+    if "full" in error or "I/O" in error:
         return "Make room on the disk and run the same command again."
     return "Delete it (nothing is lost but time), or free the disk."
 
 
-def _to_columns(answer: Prediction) -> tuple[bytes, str]:
-    facts = _facts_text(answer.is_probability, tuple(answer.reached.items()), answer.notes)
-    return np.ascontiguousarray(answer.values, dtype="<f8").tobytes(), facts
+def _to_columns(prediction: Prediction) -> tuple[bytes, str]:
+    facts = _facts_text(prediction.is_probability, tuple(prediction.reached.items()), prediction.notes)
+    return np.ascontiguousarray(prediction.values, dtype="<f8").tobytes(), facts
 
 
 @lru_cache(maxsize=256)
 def _facts_text(is_probability: bool, reached: tuple[tuple[str, Any], ...], notes: tuple[str, ...]) -> str:
-    """What few answers differ in, as text."""
     return json.dumps({"calibrated": is_probability, "reached": dict(reached), "notes": list(notes)})
-
-
-def _from_columns(p: Any, text: Any) -> Prediction | None:
-    """The prediction behind a row; None for a row that is damaged."""
-    if type(p) is not bytes or type(text) is not str or not p or len(p) % 8:
-        return None
-    facts, values = _read_facts(text), np.frombuffer(p, dtype="<f8")
-    if facts is None or not np.isfinite(values).all():
-        return None
-    if facts["calibrated"] and not (values.min() >= 0 and values.max() <= 1):
-        return None
-    return Prediction(values, facts["calibrated"], dict(facts["reached"]), facts["notes"])
-
-
-@lru_cache(maxsize=256)
-def _read_facts(text: str) -> dict[str, Any] | None:
-    """What few answers differ in, from its text; None where that is damaged."""
-    try:
-        found: dict[str, Any] = _FACTS_FORMAT(parse_json(text), "")
-    except (ValueError, RecursionError):
-        return None
-    return found
 
 
 _FACTS_FORMAT = record_check(
@@ -310,61 +276,60 @@ _FACTS_FORMAT = record_check(
 )
 
 
-#: Seconds to wait for another process.
-LOCK_SECONDS = 60
-#: The one table, and the types of its columns.
-TABLE_COLUMNS = {"address": "TEXT", "p": "BLOB", "facts": "TEXT", "made": "REAL"}
-_CREATE_TABLE = "CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)"
-#: The files that SQLite keeps next to a database.
-_BESIDE = ("", "-wal", "-shm")
+@lru_cache(maxsize=256)
+def _parse_facts(line: str) -> dict[str, Any] | None:
+    try:
+        facts: dict[str, Any] = _FACTS_FORMAT(parse_json(line), "")
+    except (ValueError, RecursionError):
+        return None
+    return facts
+
+
+def _from_columns(p: Any, facts_text: Any) -> Prediction | None:
+    """Return the prediction in a row; None if the row is damaged."""
+    if type(p) is not bytes or type(facts_text) is not str or not p or len(p) % 8:
+        return None
+    facts, values = _parse_facts(facts_text), np.frombuffer(p, dtype="<f8")
+    if facts is None or not np.isfinite(values).all():
+        return None
+    if facts["calibrated"] and not (values.min() >= 0 and values.max() <= 1):
+        return None
+    return Prediction(values, facts["calibrated"], dict(facts["reached"]), facts["notes"])
+
+
+def warn_about_store(message: str) -> None:
+    """Print a message about the store on standard error."""
+    print(presentable(message), file=sys.stderr)
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open the database of answers; one that is damaged is set aside, and a fresh one is made.
+    """Open the database of predictions; a damaged one is set aside and replaced by a fresh one.
 
-    Parameters
-    ----------
-    path : Path
-        Of the file; made where it does not exist.
-
-    Returns
-    -------
-    Connection
-
-    Raises
-    ------
-    StudyError
-        If the file is the database of something else.
-    sqlite3.OperationalError
-        If the file cannot be opened or written.
+    Raises StudyError if the file is a database of another program, and sqlite3.OperationalError if it cannot be opened
+    or written.
     """
     for _ in range(2):
-        seen = _identity(path)
+        seen = _file_identity(path)
         try:
             return _open_connection(path)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
-            wrong = str(error)
-        _set_aside(path, seen, wrong)
+            damage = str(error)
+        _set_aside(path, seen, damage)
     return _open_connection(path)
 
 
-def warn_about_store(text: str) -> None:
-    """Say on standard error what became of the store."""
-    print(presentable(text), file=sys.stderr)
-
-
 def _open_connection(path: Path) -> sqlite3.Connection:
-    """A connection to the file, made if need be; where several processes make it at once, the others wait."""
+    """Connect to the file, created if need be; if several processes create it at once, the others wait."""
     base = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
     begin = time.monotonic()
     while True:
         try:
-            # Before anything is written: another program's database stays as it is.
+            # Before anything is written: a database of another program stays as it is.
             _check_database(base, path)
             # Without a commit to disk each time: a killed process loses nothing, a dead machine at most the last fits.
-            # Pages that hold an answer of some hundred rows whole.
+            # Pages that hold a prediction of some hundred rows whole.
             for line in ("page_size=16384", "journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=67108864"):
                 base.execute(f"PRAGMA {line}")
             base.execute(_CREATE_TABLE)
@@ -380,44 +345,42 @@ def _open_connection(path: Path) -> sqlite3.Connection:
             raise
 
 
-def _table_names(base: sqlite3.Connection) -> list[str]:
-    return [str(name) for (name,) in base.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")]
-
-
 def _check_database(base: sqlite3.Connection, path: Path) -> None:
-    """Refuse a database of something else, and one whose answers are not the store's; a fresh one has nothing yet."""
-    if not (found := _table_names(base)):
+    """Refuse a database of another program; a table of other columns counts as damaged, a fresh file has none yet."""
+    query = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+    names = [str(name) for (name,) in base.execute(query)]
+    if not names:
         return
-    if "answers" not in found:
+    if "answers" not in names:
         raise StudyError(
-            f"the prediction store {str(path)!r} is the database of something else (it holds {', '.join(found[:3])}); "
+            f"the prediction store {str(path)!r} is the database of another program (it holds {', '.join(names[:3])}); "
             "the store is a file of its own. Move that file away, or run with runner.store=false."
         )
     columns = {str(row[1]): str(row[2]) for row in base.execute("PRAGMA table_info(answers)")}
-    if len(found) > 1:
-        raise sqlite3.DatabaseError(f"it holds {', '.join(found[:3])}")
+    if len(names) > 1:
+        raise sqlite3.DatabaseError(f"it holds {', '.join(names[:3])}")
     if columns != TABLE_COLUMNS:
-        raise sqlite3.DatabaseError(f"its answers have the columns {', '.join(columns)}")
+        raise sqlite3.DatabaseError(f"its predictions have the columns {', '.join(columns)}")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _file_identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        stat = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return stat.st_dev, stat.st_ino
 
 
-def _set_aside(path: Path, seen: tuple[int, int] | None, wrong: str) -> None:
-    """Rename a damaged file; where another process was quicker, its fresh one stays."""
+def _set_aside(path: Path, seen: tuple[int, int] | None, damage: str) -> None:
+    """Rename a damaged file; if another process was quicker, its fresh one stays."""
     with locks.lock(path, f".{path.name}.lock"):
-        if seen is None or _identity(path) != seen:
+        if seen is None or _file_identity(path) != seen:
             return
         aside = files.free_path(path, ".damaged-")
-        for end in _BESIDE:
-            if (old := path.with_name(path.name + end)).exists():
-                old.rename(aside.with_name(aside.name + end))
+        for ending in _FILE_ENDINGS:
+            if (old := path.with_name(path.name + ending)).exists():
+                old.rename(aside.with_name(aside.name + ending))
     warn_about_store(
-        f"The prediction store {str(path)!r} is damaged ({wrong}); it only saves time, and is set aside as "
-        f"{aside.name!r}. A fresh one is made: what is needed is fitted again."
+        f"The prediction store {str(path)!r} is damaged ({damage}); it only saves time, and is set aside as "
+        f"{aside.name!r}. A fresh one is made: missing predictions are fitted again."
     )
