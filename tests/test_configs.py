@@ -213,7 +213,7 @@ def test_a_table_in_memory_becomes_a_data_set():
 )
 def test_a_learner_that_weighs_or_resamples_by_itself_is_noticed(name, asked, rebalances):
     study = comes_back(imblab.compose("name=x", "dataset=[ecoli3]", f"learner=[{name}]", "strategy=[none]", *asked))
-    assert study.learners[0].rebalances is rebalances
+    assert study.learners[0].traits.rebalances is rebalances
 
 
 def test_a_calibration_may_be_asked_of_a_file_that_names_none(tmp_path):

@@ -322,6 +322,37 @@ SEARCH_METHODS = {
 
 
 @dataclass(frozen=True, slots=True)
+class LearnerTraits:
+    """What is known of a learner before it is fitted; found once, when it is read.
+
+    Attributes
+    ----------
+    gives_probabilities : bool
+        Whether it predicts probabilities; one without predicts decision values.
+    takes_sample_weight : bool
+        Whether its ``fit`` has a ``sample_weight``.
+    rebalances : bool
+        Whether it weighs or resamples the classes by itself, so that the positive share it learned from is unknown.
+    rebalanced_by : tuple of str
+        The parameters by which it does, such as ``class_weight=balanced``, as far as its mapping names them.
+    staged : mapping
+        How one fit with many rounds answers for fewer: ``parameter`` (the number of rounds), ``argument`` of
+        ``predict_proba``, ``form`` (``count``: the number; ``range``: from 0 to it), ``only`` (parameters and their
+        values with which it is so), ``made`` (the attribute that says how many rounds there are). Empty
+        where it cannot.
+    stores_rows : bool
+        Whether one of its classes keeps rows of the table once it is fitted, or is not known to keep none.
+    """
+
+    gives_probabilities: bool = True
+    takes_sample_weight: bool = True
+    rebalances: bool = False
+    rebalanced_by: tuple[str, ...] = ()
+    staged: Mapping[str, Any] = field(default_factory=dict)
+    stores_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Learner:
     """A classifier family.
 
@@ -332,13 +363,8 @@ class Learner:
         ``{"_target_": "sklearn.linear_model.LogisticRegression", "max_iter": 2000}``.
     space : mapping of str to Axis
         Tuned when ``search.tune_learner`` is set.
-    staged : mapping
-        How a fit with many rounds answers for fewer: ``parameter`` (the number of rounds), ``argument`` of
-        ``predict_proba``, ``form`` (``count``: the number; ``range``: from 0 to it), ``only`` (parameters and their
-        values with which it is so), ``made`` (the attribute that says how many rounds there are). Empty
-        where it cannot.
-    rebalances : bool
-        Whether it weighs or resamples the classes by itself, so that nobody knows the positive share it learned from.
+    traits : LearnerTraits
+        Completed by :func:`imblab.core.estimator_specs.with_traits`.
     label : str
         What it is, in a few words; outside every comparison and address.
     """
@@ -346,8 +372,7 @@ class Learner:
     name: str
     make: Make
     space: Mapping[str, Axis] = field(default_factory=dict)
-    staged: Mapping[str, Any] = field(default_factory=dict)
-    rebalances: bool = False
+    traits: LearnerTraits = field(default_factory=LearnerTraits)
     label: str = field(default="", compare=False)
 
 

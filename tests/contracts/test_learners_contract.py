@@ -98,7 +98,7 @@ def test_a_file_holds_the_one_learner_of_its_name_in_full(path):
     assert name == path.stem == learner(name).name
     assert {"label", "make", "space"} <= set(raw) <= {"label", "make", "space", "staged", "rebalances"}
     balances = name in ("balanced_random_forest", "easy_ensemble")
-    assert raw.get("rebalances", False) is learner(name).rebalances is balances
+    assert raw.get("rebalances", False) is learner(name).traits.rebalances is balances
     assert dict(learner(name).make) == raw["make"]
     assert set(learner(name).space) == set(raw["space"])
     assert raw["space"], "search.tune_learner would have nothing to search"
@@ -328,16 +328,21 @@ def by_rounds(name, order, tmp_path, monkeypatch, **make):
 
     @wraps(real)
     def fit(self, *args, **kwargs):
-        rounds.append(self.get_params()[learner(name).staged["parameter"]])
+        rounds.append(self.get_params()[learner(name).traits.staged["parameter"]])
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(cls, "fit", fit)
     question = imblab.compose("name=x", "dataset=[ecoli3]", "strategy=[none,threshold]", "protocol=smoke")
     question = replace(question, datasets={}, primary="pr_auc", tuning=Tuning(tune_learner=True))
-    space = {learner(name).staged["parameter"]: Choice(order)}
+    space = {learner(name).traits.staged["parameter"]: Choice(order)}
     answers, fits = [], []
-    for staged in (learner(name).staged, {}):
-        asked = replace(learner(name), make={**learner(name).make, **make}, space=space, staged=staged)
+    for staged in (learner(name).traits.staged, {}):
+        asked = replace(
+            learner(name),
+            make={**learner(name).make, **make},
+            space=space,
+            traits=replace(learner(name).traits, staged=staged),
+        )
         study = replace(question, learners=(asked,))
         folder = tmp_path / ("staged" if staged else "plain")
         folder.mkdir()
@@ -351,7 +356,7 @@ def by_rounds(name, order, tmp_path, monkeypatch, **make):
     return answers, fits
 
 
-STAGED = [name for name in NAMES if learner(name).staged]
+STAGED = [name for name in NAMES if learner(name).traits.staged]
 
 
 @pytest.mark.parametrize("name", STAGED)

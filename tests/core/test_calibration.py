@@ -20,16 +20,17 @@ from sklearn.naive_bayes import GaussianNB
 
 import imblab
 from imblab.core import calibration, design, evaluate, splits
+from imblab.core.estimator_specs import with_traits
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed, Prediction
 from imblab.stats.calibration_maps import correct_prior as corrected
 from imblab.stats.calibration_maps import fit_isotonic, fit_sigmoid, received_share
-from imblab.study import Choice, Dataset, Learner, Measure, Protocol, Strategy, Study, Tuning
+from imblab.study import Choice, Dataset, Learner, LearnerTraits, Measure, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"})
 BAYES = Learner("bayes", {"_target_": "sklearn.naive_bayes.GaussianNB"})
-SVM = Learner("svm", {"_target_": "sklearn.svm.SVC"})
+SVM = with_traits(Learner("svm", {"_target_": "sklearn.svm.SVC"}))
 INNER = 3
 HUNDREDTHS = [i / 100 for i in range(1, 100)]
 shares = st.floats(1e-4, 1 - 1e-4)
@@ -397,7 +398,7 @@ def test_a_cost_as_primary_is_made_small():
 @pytest.mark.parametrize(
     ("strategy", "learner", "reason"),
     [
-        (of("prior"), replace(LOGISTIC, rebalances=True), "rebalances the classes by itself"),
+        (of("prior"), replace(LOGISTIC, traits=LearnerTraits(rebalances=True)), "rebalances the classes by itself"),
         (of("prior"), SVM, "needs probabilities and learner 'svm' gives decision values only"),
         (
             of("prior", sampler=SMOTE, k=3, prior_correction="inapplicable"),
@@ -452,5 +453,5 @@ def address(strategy, learner=LOGISTIC):
 def test_the_calibration_is_part_of_the_address_only_where_there_is_one():
     assert len({address(replace(Strategy("s"), calibration=kind)) for kind in calibration.CALIBRATIONS}) == 4
     assert address(Strategy("s", prior_correction="exact")) == address(Strategy("s"))
-    assert address(Strategy("s"), replace(LOGISTIC, rebalances=True)) == address(Strategy("s"))
+    assert address(Strategy("s"), replace(LOGISTIC, traits=LearnerTraits(rebalances=True))) == address(Strategy("s"))
     assert address(of("prior", prior_correction="exact")) != address(of("prior"))

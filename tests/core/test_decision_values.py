@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import imblab
 from imblab.analysis import evidence
-from imblab.core import calibration, design, evaluate, measures, model, replay, splits
+from imblab.core import calibration, design, estimator_specs, evaluate, measures, model, replay, splits
 from imblab.core.fitting import FitFailed, fit_predict
 from imblab.core.preparation import PreparedRows
 from imblab.result import Evaluation
@@ -58,7 +58,7 @@ def tasks(strategy, *more, learner=None, tuning=None):
     asked = study(*more)
     asked = replace(asked, strategies=(strategy,), tuning=tuning or asked.tuning)
     if learner is not None:
-        asked = replace(asked, learners=(replace(asked.learners[0], **learner),))
+        asked = replace(asked, learners=(estimator_specs.with_traits(replace(asked.learners[0], **learner)),))
     known, data = {}, dataset()
 
     def predict(atom):

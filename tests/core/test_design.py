@@ -15,11 +15,12 @@ from imblearn.under_sampling import NearMiss, RandomUnderSampler
 import imblab
 from imblab.core import design, splits
 from imblab.core.design import Part
+from imblab.core.estimator_specs import with_traits
 from imblab.study import Choice, Claims, Dataset, Interval, Learner, Protocol, Strategy, Tuning
 
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"}, {"C": Choice((0.1, 1.0))})
-KNN = Learner("knn", {"_target_": "sklearn.neighbors.KNeighborsClassifier"})
-SVM = Learner("svm", {"_target_": "sklearn.svm.SVC"})
+KNN = with_traits(Learner("knn", {"_target_": "sklearn.neighbors.KNeighborsClassifier"}))
+SVM = with_traits(Learner("svm", {"_target_": "sklearn.svm.SVC"}))
 SMOTE_TEXT = {"_target_": "imblearn.over_sampling.SMOTE", "_mixed_": {"_target_": "imblearn.over_sampling.SMOTENC"}}
 
 

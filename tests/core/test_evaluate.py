@@ -10,14 +10,15 @@ from sklearn.metrics import average_precision_score, brier_score_loss, matthews_
 
 import imblab
 from imblab.core import design, evaluate, splits
+from imblab.core.estimator_specs import with_traits
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed, Prediction
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"})
-SVM = Learner("svm", {"_target_": "sklearn.svm.SVC"})
-KNN = Learner("knn", {"_target_": "sklearn.neighbors.KNeighborsClassifier"})
+SVM = with_traits(Learner("svm", {"_target_": "sklearn.svm.SVC"}))
+KNN = with_traits(Learner("knn", {"_target_": "sklearn.neighbors.KNeighborsClassifier"}))
 INNER = 3
 
 

@@ -26,7 +26,7 @@ from imblab.core.fitting import (
 )
 from imblab.core.preparation import PreparedRows
 from imblab.edges import config, runner
-from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
+from imblab.study import Choice, Dataset, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 OVER = {"_target_": "imblearn.over_sampling.RandomOverSampler"}
@@ -541,4 +541,4 @@ def test_the_files_of_the_boosters_declare_how_they_are_asked():
         if "staged" in (raw := yaml.safe_load(path.read_text()))[path.stem]
     }
     assert set(declared) == {"lightgbm", "xgboost"}
-    assert Learner("x", {}, {}, declared["lightgbm"]).staged["argument"] == "num_iteration"
+    assert declared["lightgbm"]["argument"] == "num_iteration"

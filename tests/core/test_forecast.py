@@ -13,12 +13,13 @@ from sklearn.tree import DecisionTreeClassifier
 
 import imblab
 from imblab.commands import planning, running
+from imblab.core.estimator_specs import with_traits
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"}, {"C": Choice((0.1, 1.0, 10.0))})
 TREE = Learner("tree", {"_target_": "sklearn.tree.DecisionTreeClassifier"}, {"max_depth": Choice((2, 3))})
-KNN = Learner("knn", {"_target_": "sklearn.neighbors.KNeighborsClassifier"}, {"n_neighbors": Choice((3,))})
+KNN = with_traits(Learner("knn", {"_target_": "sklearn.neighbors.KNeighborsClassifier"}, {"n_neighbors": Choice((3,))}))
 NONE, THRESHOLD = Strategy("none"), Strategy("threshold", threshold="tuned")
 FIXED = Strategy("fixed", SMOTE, ratio=0.8, k=3)
 FIXED_THRESHOLD = Strategy("fixed_threshold", SMOTE, ratio=0.8, k=3, threshold="tuned")

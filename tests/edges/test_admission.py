@@ -20,7 +20,7 @@ from sklearn.utils import all_estimators
 from imblab.commands import running
 from imblab.core import admission, estimator_specs
 from imblab.edges import config
-from imblab.edges.config import parameters, splitting
+from imblab.edges.config import learners, parameters
 from imblab.errors import ConfigError
 
 LOGISTIC = {"_target_": "sklearn.linear_model.LogisticRegression"}
@@ -324,8 +324,8 @@ def test_every_parameter_of_a_listed_class_was_looked_at():
             if callable in rule:
                 called.add(name)
     assert unbounded - {*parameters.MAX_SIZES, *HARMLESS.split()} == set()
-    assert called - parameters.FUNCTIONS - {*LOOKED_UP.split()} == set()
-    assert free <= parameters.CELLS | {"dtype", "steps"}
+    assert called - parameters.FUNCTION_PARAMETERS - {*LOOKED_UP.split()} == set()
+    assert free <= parameters.CELL_PARAMETERS | {"dtype", "steps"}
 
 
 # Splitting
@@ -425,7 +425,7 @@ def test_every_class_that_can_hold_rows_back_is_known():
 
 def splitting_names(learner):
     try:
-        splitting.check(learner, "x")
+        learners.check_splits_nothing(learner, "x")
     except ConfigError as error:
         return str(error)
     return ""

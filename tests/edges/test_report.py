@@ -28,7 +28,7 @@ from imblab.core import replay
 from imblab.edges import config, evidence, ledger, report, store
 from imblab.edges.report import elements
 from imblab.edges.report.calibration import uncorrected_reason
-from imblab.study import Learner, Strategy
+from imblab.study import Learner, LearnerTraits, Strategy
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 QUESTION = (
@@ -661,7 +661,7 @@ def test_hostile_names_stay_words(small):
         ),
         (
             Strategy("class_weight", weight=9.0),
-            Learner("forest", {}, rebalances=True),
+            Learner("forest", {}, traits=LearnerTraits(rebalances=True)),
             "forest balances the classes itself",
         ),
         (Strategy("isotonic", weight=9.0, calibration="isotonic"), Learner("x", {}), "calibrated already (isotonic)"),

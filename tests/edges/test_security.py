@@ -578,7 +578,7 @@ def test_every_name_of_a_file_or_a_machine_that_lightgbm_knows_is_refused():
     for name in reaching:
         for alias in _ConfigAliases.get(name):
             with pytest.raises(ConfigError, match="reaches files or the network"):
-                parameters.check(alias, "x", LGBMClassifier, "learner.x.make")
+                parameters.check_parameter(alias, "x", LGBMClassifier, "learner.x.make")
 
 
 def test_no_estimator_has_a_parameter_of_files_that_nobody_looked_at():
@@ -594,7 +594,7 @@ def test_no_estimator_has_a_parameter_of_files_that_nobody_looked_at():
         for name in found._get_param_names():
             if re.search(r"file|path|^dir|memor|ur[il]|host|port$|machine|client|cache|load|save|input|pickle", name):
                 odd.add(name)
-    assert odd - harmless - parameters.REACHING - parameters.FUNCTIONS == set()
+    assert odd - harmless - parameters.REACHING_PARAMETERS - parameters.FUNCTION_PARAMETERS == set()
 
 
 def test_a_class_under_another_name_belongs_where_it_comes_from(monkeypatch):

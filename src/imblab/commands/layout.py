@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from imblab.core import design, own_code, splits
+from imblab.core import design, estimator_specs, own_code, splits
 from imblab.edges import config, datasets, runner, store
 from imblab.edges.ledger import Expected
 from imblab.errors import ConfigError, DataError, combined
@@ -121,6 +121,7 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
         With everything that is wrong with any data set, and with its splits.
     """
     design.check_texts(study)
+    study = replace(study, learners=tuple(map(estimator_specs.with_traits, study.learners)))
     if not study.datasets and not given:
         known = ", ".join(row["name"] for row in datasets.listing() if row["kind"] == "bundled")
         raise ConfigError(

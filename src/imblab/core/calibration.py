@@ -148,7 +148,7 @@ def reads_log_odds(make: Make) -> bool:
 
 def has_probabilities(strategy: Strategy, learner: Learner) -> bool:
     """Whether predictions of a learner under a strategy are probabilities, and not decision values."""
-    return is_learned(strategy.calibration) or estimator_specs.gives_probabilities(learner.make)
+    return is_learned(strategy.calibration) or learner.traits.gives_probabilities
 
 
 def inapplicable_reason(strategy: Strategy, learner: Learner, positives: int) -> str | None:
@@ -170,10 +170,12 @@ def prior_inapplicable_reason(strategy: Strategy, learner: Learner) -> str | Non
 
     Examples
     --------
-    >>> prior_inapplicable_reason(Strategy("none"), Learner("forest", {}, rebalances=True))
+    >>> from imblab.study import LearnerTraits
+    >>> forest = Learner("forest", {}, traits=LearnerTraits(rebalances=True))
+    >>> prior_inapplicable_reason(Strategy("none"), forest)
     "learner 'forest' rebalances the classes by itself, so that the positive share it learned from is unknown"
     """
-    if learner.rebalances:
+    if learner.traits.rebalances:
         return (
             f"learner {learner.name!r} rebalances the classes by itself, so that the positive share it learned from is "
             "unknown"
@@ -181,7 +183,7 @@ def prior_inapplicable_reason(strategy: Strategy, learner: Learner) -> str | Non
     if strategy.sampler is not None and strategy.prior_correction in (None, "inapplicable"):
         sampler = strategy.sampler["_target_"].rsplit(".", 1)[-1]
         return f"{sampler} chooses rows by their features, not only by their class, which no prior correction undoes"
-    if not estimator_specs.gives_probabilities(learner.make):
+    if not learner.traits.gives_probabilities:
         return f"the prior correction needs probabilities and learner {learner.name!r} gives decision values only"
     return None
 
@@ -190,7 +192,7 @@ def address_part(strategy: Strategy, learner: Learner) -> list[str | bool | None
     """Return what of the calibration may change an evaluation; empty without a calibration."""
     kind = strategy.calibration
     if corrects_prior(kind):
-        return [kind, strategy.prior_correction, learner.rebalances]
+        return [kind, strategy.prior_correction, learner.traits.rebalances]
     return [kind] if is_learned(kind) else []
 
 

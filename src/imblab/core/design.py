@@ -174,7 +174,7 @@ def barrier(strategy: Strategy, learner: Learner, dataset: Dataset, primary: Mea
         kind = strategy.sampler["_target_"].rsplit(".", 1)[-1]
         return f"{kind} measures distances and has no form for the categorical columns of {dataset.name!r}"
     weighs = strategy.weight is not None or "weight" in strategy.space
-    if weighs and not estimator_specs.takes_sample_weight(learner.make):
+    if weighs and not learner.traits.takes_sample_weight:
         return f"the fit of learner {learner.name!r} takes no sample_weight"
     if thresholds.needs_amount(strategy.threshold) and dataset.amount is None:
         return f"the threshold of {strategy.name!r} costs amounts, and {dataset.name!r} has no amount column"

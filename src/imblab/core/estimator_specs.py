@@ -10,6 +10,7 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from typing import Any
 
 from imblab.core import admission
 from imblab.errors import ConfigError, foreign_reason, unknown
-from imblab.study import Make, fingerprint
+from imblab.study import Learner, Make, fingerprint
 
 #: Classes that scikit-learn provides only after the import of a module, which does nothing else.
 EXPERIMENTAL = {
@@ -305,6 +306,27 @@ def _takes_sample_weight(cls: type) -> bool:
     from sklearn.utils.validation import has_fit_parameter
 
     return bool(has_fit_parameter(cls, "sample_weight"))
+
+
+def with_traits(learner: Learner) -> Learner:
+    """Complete the traits of a learner by those that its class tells.
+
+    Examples
+    --------
+    >>> with_traits(Learner("svm", {"_target_": "sklearn.svm.SVC"})).traits.gives_probabilities
+    False
+    """
+    try:
+        takes_weight = takes_sample_weight(learner.make)
+    except ConfigError:  # its fit will say why it cannot be built
+        takes_weight = True
+    traits = replace(
+        learner.traits,
+        gives_probabilities=gives_probabilities(learner.make),
+        takes_sample_weight=takes_weight,
+        stores_rows=not admission.CLASSES_WITHOUT_ROWS.issuperset(class_paths(learner.make)),
+    )
+    return replace(learner, traits=traits)
 
 
 def class_paths(value: Any) -> list[str]:

@@ -348,7 +348,7 @@ class FitSharing:
             ((fingerprint(validate), fit, validate) for fit, validate in pairs), key=lambda item: item[0]
         ):
             self._rows.setdefault(fingerprint(fit), {})[validate_fingerprint] = validate
-        self._staged = learner.staged
+        self._staged = learner.traits.staged
         self._rounds = shared_rounds(learner, tuning)
         self._cached: dict[str, tuple[FitRequest, list[StagedRequest]]] = {}
 
@@ -403,14 +403,15 @@ def shared_rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
 
     Examples
     --------
+    >>> from imblab.study import LearnerTraits
     >>> staged = {"parameter": "n_estimators", "argument": "num_iteration", "form": "count"}
-    >>> booster = Learner("b", {}, {"n_estimators": Choice((50, 100))}, staged)
+    >>> booster = Learner("b", {}, {"n_estimators": Choice((50, 100))}, LearnerTraits(staged=staged))
     >>> shared_rounds(booster, Tuning("grid", tune_learner=True))
     (50, 100)
     >>> shared_rounds(booster, Tuning("tpe", 5, tune_learner=True))
     ()
     """
-    if not learner.staged or not tuning.tune_learner or tuning.search_method.is_drawn:
+    if not learner.traits.staged or not tuning.tune_learner or tuning.search_method.is_drawn:
         return ()
-    axis = learner.space.get(learner.staged["parameter"])
+    axis = learner.space.get(learner.traits.staged["parameter"])
     return tuple(int(n) for n in axis.values) if isinstance(axis, Choice) else ()

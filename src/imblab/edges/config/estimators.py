@@ -9,14 +9,13 @@ from difflib import get_close_matches
 from math import prod
 from typing import Any
 
-from imblab.analysis.rebalancing import NEUTRAL_VALUES, shifts_classes
 from imblab.core import estimator_specs
-from imblab.edges.config import parameters, splitting
+from imblab.edges.config import parameters
 from imblab.edges.config.checks import ErrorCollector, quote, to_plain_data
 from imblab.errors import ConfigError, foreign_reason, unknown
 
 #: What may begin with an underscore.
-RESERVED = ("_target_", "_mixed_", "_categorical_")
+RESERVED_KEYS = ("_target_", "_mixed_", "_categorical_")
 
 #: Estimators inside one another, and levels of lists and mappings.
 MAX_NESTED, MAX_LEVELS = 10, 50
@@ -36,7 +35,7 @@ def read_label(raw: Any, where: str) -> str:
     return raw.strip()
 
 
-def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
+def read_spec(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
     """Read ``{_target_: ..., parameter: value}``, nested ones included.
 
     Parameters
@@ -60,19 +59,19 @@ def make(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
             f"{where!r} is {quote(raw)}; it names a class as {{_target_: dotted.path, parameter: value}}. Add _target_."
         )
     _check_depth(raw, where)
-    tried = ErrorCollector()
-    cls = tried.attempt(_class, raw["_target_"], where, allow)
+    errors = ErrorCollector()
+    cls = errors.attempt(_resolve, raw["_target_"], where, allow)
     for key, value in raw.items():
         if str(key).startswith("_"):
-            tried.attempt(_check_reserved, str(key), where)
+            errors.attempt(_check_reserved, str(key), where)
         elif cls is not None:
-            tried.attempt(parameters.check, str(key), value, cls, where)
-        tried.attempt(_nested, value, f"{where}.{key}", allow)
-    tried.check()
+            errors.attempt(parameters.check_parameter, str(key), value, cls, where)
+        errors.attempt(_read_nested, value, f"{where}.{key}", allow)
+    errors.check()
     return {str(k): to_plain_data(v) for k, v in raw.items()}
 
 
-def _class(path: str, where: str, allow: Sequence[str]) -> type:
+def _resolve(path: str, where: str, allow: Sequence[str]) -> type:
     try:
         return estimator_specs.resolve_class(path, allow)
     except ConfigError as error:
@@ -95,8 +94,8 @@ def _check_depth(raw: Any, where: str) -> None:
 
 
 def _check_reserved(key: str, where: str) -> None:
-    if key not in RESERVED:
-        raise ConfigError(unknown("reserved key", key, RESERVED, f"in {where!r}"))
+    if key not in RESERVED_KEYS:
+        raise ConfigError(unknown("reserved key", key, RESERVED_KEYS, f"in {where!r}"))
 
 
 def check_values(estimator: Any, where: str) -> None:
@@ -114,7 +113,7 @@ def check_values(estimator: Any, where: str) -> None:
     ConfigError
     """
     check_products(estimator, where)
-    for path, inner, _ in splitting.walk(estimator):
+    for path, inner, _ in walk_estimators(estimator):
         if not hasattr(inner, "_parameter_constraints"):
             continue
         try:
@@ -122,8 +121,8 @@ def check_values(estimator: Any, where: str) -> None:
         except ValueError as error:
             place = f"{where}.{path}".rstrip(".")
             raise ConfigError(
-                f"{place!r} holds a value that {type(inner).__name__!r} refuses: {_first(error)} Every parameter takes "
-                f"what its class documents. Correct it in {where}."
+                f"{place!r} holds a value that {type(inner).__name__!r} refuses: {_first_line(error)} Every parameter "
+                f"takes what its class documents. Correct it in {where}."
             ) from error
 
 
@@ -148,9 +147,9 @@ def check_products(estimator: Any, where: str) -> None:
 def _check_members(estimator: Any, where: str) -> None:
     """Refuse ensembles of ensembles whose numbers of members multiply to more than any machine fits."""
     members: dict[str, int] = {}
-    for path, inner, given in splitting.walk(estimator):
+    for path, inner, given in walk_estimators(estimator):
         outer = max((prefix for prefix in members if path.startswith(prefix)), key=len, default="")
-        members[path] = members.get(outer, 1) * parameters.members(given, type(inner))
+        members[path] = members.get(outer, 1) * parameters.member_count(given, type(inner))
         if members[path] > parameters.MAX_MEMBERS:
             raise ConfigError(
                 f"{where!r} is an ensemble of ensembles with {members[path]} members in all; it takes at most "
@@ -160,7 +159,7 @@ def _check_members(estimator: Any, where: str) -> None:
 
 def _check_degrees(estimator: Any, where: str) -> None:
     """Refuse polynomials of polynomials: their degrees multiply."""
-    given = [found.get("degree") for _, inner, found in splitting.walk(estimator) if _is_polynomial(inner)]
+    given = [found.get("degree") for _, inner, found in walk_estimators(estimator) if _is_polynomial(inner)]
     degrees = [max(value) if isinstance(value, (list, tuple)) and value else value for value in given]
     degree = prod(value for value in degrees if isinstance(value, int))
     if len(degrees) > 1 and degree > parameters.MAX_DEGREE:
@@ -174,12 +173,54 @@ def _is_polynomial(estimator: Any) -> bool:
     return any(cls.__name__ == "PolynomialFeatures" for cls in type(estimator).__mro__)
 
 
-def rebalances(text: Mapping[str, Any], space: Mapping[str, Any], allow: Sequence[str]) -> bool:
-    """Whether a learner shifts the positive share by a parameter that is set or searched."""
-    learner = estimator_specs.build_estimator(text, None, allow)
-    searched = any(name.rpartition("__")[2] in NEUTRAL_VALUES for name in space)
-    given = [(name, value) for _, _, found in splitting.walk(learner) for name, value in found.items()]
-    return searched or any(shifts_classes(name, value) for name, value in given)
+def walk_estimators(estimator: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+    """Walk through an estimator and all estimators inside it.
+
+    Parameters
+    ----------
+    estimator : object
+    path : str, default=""
+        Of the estimator in the outermost one, with a dot behind it.
+    depth : int, default=0
+        Number of estimators around it.
+
+    Yields
+    ------
+    (str, object, mapping)
+        The path, the estimator and its own parameters; none for a class of the user's that does not tell them.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.svm import SVC
+    >>> [path for path, *_ in walk_estimators(make_pipeline(SVC()))]
+    ['', 'steps[svc].']
+    """
+    try:
+        given = estimator.get_params(deep=False)
+    except Exception:  # a class of the user's may raise any exception
+        given = {}
+    given = given if isinstance(given, Mapping) else {}
+    yield path, estimator, given
+    if depth < MAX_LEVELS:
+        for name, value in given.items():
+            for place, inner in _inner_estimators(str(name), value):
+                yield from walk_estimators(inner, f"{path}{place}.", depth + 1)
+
+
+def _inner_estimators(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the estimators in a value; those in a list by the names before them, or by their positions."""
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _inner_estimators(f"{name}.{key}", item)
+    elif isinstance(value, (list, tuple)) and value and isinstance(value[0], str):
+        for item in value[1:]:
+            yield from _inner_estimators(f"{name.rpartition('[')[0]}[{value[0]}]", item)
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from _inner_estimators(f"{name}[{number}]", item)
 
 
 def check_spelling(learner: Any, names: Sequence[str], text: Mapping[str, Any], where: str) -> None:
@@ -216,10 +257,10 @@ def check_sampler(
             f"{where!r} names {text['_target_']!r}, which has no fit_resample; a sampler is one of imbalanced-learn's "
             "kind. Name a sampler, or put the class under learner."
         )
-    check_values(built(text, where, allow, {"ratio": 0.5, "k": 5, "categorical": [0], **(knobs or {})}), where)
+    check_values(build_checked(text, where, allow, {"ratio": 0.5, "k": 5, "categorical": [0], **(knobs or {})}), where)
 
 
-def built(
+def build_checked(
     text: Mapping[str, Any], where: str, allow: Sequence[str], placeholders: Mapping[str, object] | None = None
 ) -> Any:
     """The object that a text describes; whatever its constructor says against it is a refusal."""
@@ -229,22 +270,22 @@ def built(
         raise ConfigError(f"{where}: {error}", grants=error.grants) from error
     except BaseException as error:  # a constructor may raise anything
         raise ConfigError(
-            f"{where!r} names {text['_target_']!r}, which cannot be built ({_first(error)}); its constructor must take "
-            "what is given. Add or correct its parameters."
+            f"{where!r} names {text['_target_']!r}, which cannot be built ({_first_line(error)}); its constructor must "
+            "take what is given. Add or correct its parameters."
         ) from error
 
 
-def _nested(value: Any, where: str, allow: Sequence[str]) -> None:
+def _read_nested(value: Any, where: str, allow: Sequence[str]) -> None:
     if isinstance(value, Mapping) and "_target_" in value:
-        make(value, where, allow)
+        read_spec(value, where, allow)
     elif isinstance(value, (Mapping, list, tuple)):
-        tried = ErrorCollector()
-        for label, part in _labelled(value):
-            tried.attempt(_nested, part, f"{where}{label}", allow)
-        tried.check()
+        errors = ErrorCollector()
+        for label, part in _labelled_parts(value):
+            errors.attempt(_read_nested, part, f"{where}{label}", allow)
+        errors.check()
 
 
-def _labelled(value: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[str, Any]]:
+def _labelled_parts(value: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[str, Any]]:
     """The parts of a value with their places: ``[name]`` for what follows its name in a list, as steps do."""
     if isinstance(value, Mapping):
         yield from ((f".{key}", part) for key, part in value.items())
@@ -254,6 +295,6 @@ def _labelled(value: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[str, A
         yield from ((("" if isinstance(part, (list, tuple)) else f"[{n}]"), part) for n, part in enumerate(value))
 
 
-def _first(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     line = foreign_reason(error)
     return re.sub(r"^\S+ missing \d+ required (?:positional|keyword-only) arguments?: (.*)", r"it needs \1", line)

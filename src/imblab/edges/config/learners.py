@@ -1,30 +1,72 @@
-"""How a learner is written: a class with its parameters, what is searched, and what it may not do with its rows."""
+"""A learner from its mapping: a class with its parameters, what is searched, its traits.
+
+Learners that split or validate on the rows that they receive are refused: those rows hold synthetic ones. A learner is
+judged by what the parameters of its class do, in itself and in every estimator inside it. A sampler of a strategy
+receives real rows only and may cross-validate on them (InstanceHardnessThreshold does).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sklearn.base import is_classifier
 
 from imblab.core import estimator_specs
-from imblab.edges.config import checks, estimators, parameters, splitting, sweeps
-from imblab.errors import ConfigError, unknown
-from imblab.study import Axis, Choice, Learner
+from imblab.edges.config import checks, estimators, parameters, sweeps
+from imblab.errors import ConfigError, combined, unknown
+from imblab.study import Axis, Choice, Learner, LearnerTraits
 
+#: The keys of the mapping.
+LEARNER_KEYS = ("label", "make", "space", "staged", "rebalances")
 #: Arguments of predict_proba that ask a booster for fewer rounds.
-STAGES = ("num_iteration", "iteration_range")
+ROUND_ARGUMENTS = ("num_iteration", "iteration_range")
+#: Parameters that weigh or resample the classes, with the values at which they do not: class weights and resampling
+#: ensembles of scikit-learn and imbalanced-learn, class priors, XGBoost, LightGBM and its aliases.
+NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("class_weight", "sampling_strategy", "priors", "class_prior"), (None,)),
+    **dict.fromkeys(("is_unbalance", "unbalance", "unbalanced_sets"), (None, False)),
+    **dict.fromkeys(("scale_pos_weight", "pos_bagging_fraction", "neg_bagging_fraction"), (None, 1)),
+    **dict.fromkeys(("pos_sub_row", "pos_subsample", "pos_bagging"), (None, 1)),
+    **dict.fromkeys(("neg_sub_row", "neg_subsample", "neg_bagging"), (None, 1)),
+    "fit_prior": (None, True),
+}
+#: Parameters that hold a part of the rows back, or want one, as soon as they are set to anything but off.
+SPLIT_SWITCHES = (
+    "early_stopping",
+    "early_stopping_round",
+    "early_stopping_rounds",
+    "probability",
+    "validation_split",
+    "validation_size",
+    "validation_data",
+    "validation_sets",
+    "valid_sets",
+    "eval_set",
+    "eval_fraction",
+    "train_split",
+)
+#: For a booster, further names of the rounds without a gain after which it stops, and what may stop it.
+BOOSTER_SWITCHES = ("n_iter_no_change", "callbacks")
+#: Values that switch a parameter off.
+OFF_VALUES = (None, False, "", "false", "False", "deprecated", "warn")
+#: Values of `cv` that split nothing; None is scikit-learn's own five folds.
+UNSPLIT_VALUES = ("prefit",)
+#: Classes whose `cv=None` splits nothing.
+UNSPLIT_BY_DEFAULT = ("ClassifierChain", "RegressorChain")
+#: Parameters by which :func:`check_splits_nothing` judges an estimator.
+SPLIT_PARAMETERS = frozenset((*SPLIT_SWITCHES, *BOOSTER_SWITCHES, "cv", "validation_fraction"))
 
 
-def learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
+def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     """Read a learner.
 
     Parameters
     ----------
     name : str
     raw : mapping
-        ``make``, and where it has them ``space``, ``staged`` and ``rebalances``.
+        ``make``, and some of the other :data:`LEARNER_KEYS`.
     allow : sequence of str
         See :func:`imblab.edges.config.grants.allowed`.
 
@@ -38,35 +80,49 @@ def learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
         If it is not a classifier, is not admitted, has a value that its class refuses, or splits the rows it receives.
     """
     where = f"learner.{checks.check_name(name, 'learner')}"
-    checks.check_keys(raw, ("label", "make", "space", "staged", "rebalances"), "key", where)
-    make = estimators.make(raw.get("make"), f"{where}.make", allow)
-    _check(make, f"{where}.make", allow)
-    tried = checks.ErrorCollector()
+    checks.check_keys(raw, LEARNER_KEYS, "key", where)
+    make = estimators.read_spec(raw.get("make"), f"{where}.make", allow)
+    _check_classifier(make, f"{where}.make", allow)
+    errors = checks.ErrorCollector()
     given = {str(key): text for key, text in checks.read_section(raw, "space", where).items() if text is not None}
-    space = {key: tried.attempt(_axis, key, text, make, f"{where}.space", allow) for key, text in given.items()}
-    tried.check()
-    says_so = checks.check_flag(raw.get("rebalances", False), f"{where}.rebalances")
-    rebalances = says_so or estimators.rebalances(make, space, allow)
-    label = estimators.read_label(raw.get("label"), f"{where}.label")
-    return Learner(name, make, space, _staged(raw.get("staged") or {}, make, f"{where}.staged"), rebalances, label)
+    space = {key: errors.attempt(_read_axis, key, text, make, f"{where}.space", allow) for key, text in given.items()}
+    errors.check()
+    is_declared = checks.check_flag(raw.get("rebalances", False), f"{where}.rebalances")
+    traits = LearnerTraits(
+        rebalances=is_declared or _rebalances(make, space, allow),
+        rebalanced_by=tuple(dict.fromkeys(_rebalancing_parameters(make, space))),
+        staged=_read_staged(raw.get("staged") or {}, make, f"{where}.staged"),
+    )
+    learner = Learner(name, make, space, traits, estimators.read_label(raw.get("label"), f"{where}.label"))
+    return estimator_specs.with_traits(learner)
 
 
-def _check(text: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
-    """Refuse what is not a classifier, or is one with values that its class or an honest study refuses."""
-    built = estimators.built(text, where, allow)
-    splitting.check(built, where)
-    answers = hasattr(built, "predict_proba") or hasattr(built, "decision_function")
-    if not is_classifier(built) or not answers:
+def learner_mapping(learner: Learner) -> dict[str, Any]:
+    """Return the mapping that :func:`read_learner` reads as an equal learner; its label is no part of a question."""
+    mapping = {"make": checks.to_plain_data(learner.make), "space": sweeps.text_of(learner.space)}
+    if learner.traits.staged:
+        mapping["staged"] = checks.to_plain_data(learner.traits.staged)
+    if learner.traits.rebalances:
+        mapping["rebalances"] = True
+    return mapping
+
+
+def _check_classifier(make: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
+    """Refuse anything but a classifier whose values its class and an honest study accept."""
+    learner = estimators.build_checked(make, where, allow)
+    check_splits_nothing(learner, where)
+    predicts = hasattr(learner, "predict_proba") or hasattr(learner, "decision_function")
+    if not is_classifier(learner) or not predicts:
         raise ConfigError(
-            f"{where!r} names {text['_target_']!r}, which is no classifier with predict_proba or decision_function; a "
-            "learner ranks the rows of two classes. Name a classifier, or put a sampler under strategy."
+            f"{where!r} names {make['_target_']!r}, which is not a classifier with predict_proba or decision_function; "
+            "a learner ranks the rows of two classes. Name a classifier, or put a sampler under strategy."
         )
-    estimators.check_spelling(built, [name for name in text if not name.startswith("_")], text, where)
-    estimators.check_values(built, where)
+    estimators.check_spelling(learner, [name for name in make if not name.startswith("_")], make, where)
+    estimators.check_values(learner, where)
 
 
-def _axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequence[str]) -> Axis:
-    """Read one axis of a space; each of its values must be one that the learner may have."""
+def _read_axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequence[str]) -> Axis:
+    """Read one axis of a space; each of its values must be one that the learner accepts."""
     cls = estimator_specs.resolve_class(make["_target_"], allow=None)
     if name not in estimator_specs.parameter_names(make) and not estimator_specs.accepts_any_parameter(make):
         raise ConfigError(unknown("parameter", name, estimator_specs.parameter_names(make), f"in {where!r}"))
@@ -75,19 +131,20 @@ def _axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequ
             f"'{where}.random_state' is {checks.quote(text)}; everything random gets the one seed of the "
             "study, and seeds are not tuned. Leave it out and set seed=0."
         )
-    estimators.check_spelling(estimators.built(make, where, allow), [name], make, where)
-    axis = sweeps.axis(text, f"{where}.{name}", estimators.is_whole(make, name), absolute=False)
+    estimators.check_spelling(estimators.build_checked(make, where, allow), [name], make, where)
+    axis = sweeps.read_axis(text, f"{where}.{name}", estimators.is_whole(make, name), absolute=False)
     values = axis.values if isinstance(axis, Choice) else (axis.low, axis.high)
     for value in values:
-        parameters.check(name, value, cls, where)
-        if name.rpartition("__")[2] in splitting.WATCHED:
-            splitting.check(estimators.built({**make, name: value}, where, allow), where, searched=True)
+        parameters.check_parameter(name, value, cls, where)
+        if name.rpartition("__")[2] in SPLIT_PARAMETERS:
+            check_splits_nothing(estimators.build_checked({**make, name: value}, where, allow), where, searched=True)
     if numbers := [value for value in values if checks.is_finite_number(value)]:
-        estimators.check_products(estimators.built({**make, name: max(numbers)}, where, allow), f"{where}.{name}")
+        largest = estimators.build_checked({**make, name: max(numbers)}, where, allow)
+        estimators.check_products(largest, f"{where}.{name}")
     return axis
 
 
-def _staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _read_staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
     needed = ("parameter", "argument", "form")
     checks.check_keys(raw, (*needed, "only", "made"), "key", where)
     if raw and (not set(needed) <= set(raw) or raw["form"] not in ("count", "range")):
@@ -96,12 +153,141 @@ def _staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
             "predict_proba and its form, count or range. Write for example {parameter: n_estimators, argument: "
             "num_iteration, form: count}."
         )
-    ours = parameters.is_ours_to_check(estimator_specs.resolve_class(make["_target_"], allow=None))
+    is_checked = parameters.is_ours_to_check(estimator_specs.resolve_class(make["_target_"], allow=None))
     argument, made = raw.get("argument"), raw.get("made")
-    if raw and ((ours and argument not in STAGES) or not (made is None or re.fullmatch(r"[A-Za-z]\w*", str(made)))):
+    is_public = made is None or re.fullmatch(r"[A-Za-z]\w*", str(made))
+    if raw and ((is_checked and argument not in ROUND_ARGUMENTS) or not is_public):
         raise ConfigError(
             f"{where!r} is {checks.quote(dict(raw))}; its argument of predict_proba says how many rounds are asked, "
-            f"by {' or '.join(STAGES)}, and `made` is a public attribute. Correct them, or leave {where} out."
+            f"by {' or '.join(ROUND_ARGUMENTS)}, and `made` is a public attribute. Correct them, or leave {where} out."
         )
-    found: dict[str, Any] = checks.to_plain_data(raw)
-    return found
+    staged: dict[str, Any] = checks.to_plain_data(raw)
+    return staged
+
+
+# Learners that weigh or resample the classes
+
+
+def shifts_classes(parameter: str, value: Any) -> bool:
+    """Return whether a parameter of a learner weighs or resamples the classes.
+
+    Nested parameters are named as in scikit-learn, such as ``estimator__class_weight``.
+
+    Examples
+    --------
+    >>> shifts_classes("svc__class_weight", "balanced"), shifts_classes("scale_pos_weight", 1.0)
+    (True, False)
+    >>> shifts_classes("is_unbalance", True), shifts_classes("class_weight", {0: 1, 1: 1})
+    (True, False)
+    """
+    name = parameter.rpartition("__")[2]
+    if name not in NEUTRAL_VALUES:
+        return False
+    if name == "class_weight" and isinstance(value, Mapping):
+        weights = (float(weight) if isinstance(weight, (int, float)) else weight for weight in value.values())
+        return len(set(map(str, weights))) > 1
+    # A flag that is set is not a factor of 1, though Python calls them equal.
+    return not any(
+        value is neutral or (type(value) is not bool and value == neutral) for neutral in NEUTRAL_VALUES[name]
+    )
+
+
+def _rebalances(make: Mapping[str, Any], space: Mapping[str, Any], allow: Sequence[str]) -> bool:
+    """Return whether a learner shifts the positive share by a parameter that is set, by default or in its space."""
+    learner = estimator_specs.build_estimator(make, None, allow)
+    is_searched = any(name.rpartition("__")[2] in NEUTRAL_VALUES for name in space)
+    values = [item for _, _, given in estimators.walk_estimators(learner) for item in given.items()]
+    return is_searched or any(shifts_classes(name, value) for name, value in values)
+
+
+def _rebalancing_parameters(make: Mapping[str, Any], space: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the parameters that shift the positive share, as far as the learner's mapping names them."""
+    for name, value in _named_values(make):
+        if shifts_classes(name, value):
+            yield f"{name.rpartition('__')[2]}={value}"
+    for name in space:
+        if name.rpartition("__")[2] in NEUTRAL_VALUES:
+            yield f"{name} is searched"
+
+
+def _named_values(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and name.rpartition("__")[2] not in NEUTRAL_VALUES:
+        for key, item in value.items():
+            yield from _named_values(item, str(key))
+    elif isinstance(value, (list, tuple)) and name not in NEUTRAL_VALUES:
+        for item in value:
+            yield from _named_values(item)
+    else:
+        yield name, value
+
+
+# Learners that split the rows they receive
+
+
+def check_splits_nothing(learner: Any, where: str, searched: bool = False) -> None:
+    """Refuse a learner that would validate, calibrate or stop early on rows that a sampler has made.
+
+    Parameters
+    ----------
+    learner : BaseEstimator
+        As built, with all its defaults.
+    where : str
+        The key it stands under, for messages.
+    searched : bool, default=False
+        Whether the parameter takes its value from a space.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> from sklearn.svm import SVC
+    >>> check_splits_nothing(SVC(), "learner.svm.make")
+    """
+    refusals = [
+        ConfigError(
+            f"'{where}.{path}{name}' is {checks.quote(value)}, with which {type(estimator).__name__} splits the rows "
+            "it receives; those hold synthetic rows, and a learner must neither validate nor calibrate on them. "
+            f"{_way_out(name, f'{where}.{path}{name}', searched)}."
+        )
+        for path, estimator, given in estimators.walk_estimators(learner)
+        for name, value in given.items()
+        if _splits_rows(name, value, given, estimator)
+    ]
+    if refusals:
+        raise combined(refusals)
+
+
+def _way_out(name: str, place: str, searched: bool) -> str:
+    if name == "cv" and not searched:
+        ways = "a strategy calibrates by its calibration=sigmoid, a study searches by search.tune_learner=true"
+        return f"Choose a learner without cv; {ways}"
+    off = "false" if name in ("early_stopping", "probability") and not searched else "null"
+    change = f"Set {name}: {off} there" if "[" in place else f"Set {place}={off}"
+    return f"{change}, or choose a learner without it"
+
+
+def _splits_rows(name: str, value: Any, given: Mapping[str, Any], estimator: Any) -> bool:
+    """Return whether a parameter makes an estimator split or validate, by its class and its other parameters."""
+    last, kinds = name.rpartition("__")[2], {base.__name__ for base in type(estimator).__mro__}
+    if last == "cv":
+        return not (value in UNSPLIT_VALUES or (value is None and not kinds.isdisjoint(UNSPLIT_BY_DEFAULT)))
+    if "XGBModel" in kinds and last == "early_stopping_rounds":
+        return value is not None  # 0 asks for rows to validate on as well
+    if last in SPLIT_SWITCHES or (last in BOOSTER_SWITCHES and parameters.is_booster(type(estimator))):
+        return not _is_off(value)
+    if "validation_fraction" not in given or "early_stopping" in given:
+        return False
+    # Gradient boosting holds a fraction back once n_iter_no_change is set; a class without any switch always does.
+    return (last == "n_iter_no_change" and value is not None) or (
+        last == "validation_fraction" and "n_iter_no_change" not in given and not _is_off(value)
+    )
+
+
+def _is_off(value: Any) -> bool:
+    if isinstance(value, str) and value.lstrip("-").isdigit():
+        value = int(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value <= 0
+    return any(value is off or (isinstance(value, str) and value == off) for off in OFF_VALUES)

@@ -16,13 +16,13 @@ from imblab.edges.config.checks import is_finite_number, quote
 from imblab.errors import ConfigError
 
 
-def _names(text: str) -> frozenset[str]:
+def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
 #: Parameters with which an estimator reads or writes files or opens a port: a cache is unpickled, LightGBM trains over
 #: the network, and reads what its many names for a file say.
-REACHING = _names("""
+REACHING_PARAMETERS = _words("""
 memory client config config_file convert_model convert_model_file data train train_data train_data_file
 data_filename valid valid_data valid_data_file valid_filenames test test_data test_data_file
 forcedbins_filename forcedsplits_filename fs forced_splits forced_splits_file forced_splits_filename
@@ -32,13 +32,13 @@ machine_list mlist machines workers nodes num_machines num_machine local_listen_
 parser_config_file save_binary is_save_binary is_save_binary_file snapshot_freq save_period
 """)
 #: Parameters that take a function or an object, which a study cannot hold.
-FUNCTIONS = _names("func inverse_func kw_args inv_kw_args score_func pooling_func callback callbacks kwargs")
+FUNCTION_PARAMETERS = _words("func inverse_func kw_args inv_kw_args score_func pooling_func callback callbacks kwargs")
 #: Seeds under other names; everything random gets the one seed of the study.
-SEEDS = _names("random_state seed random_seed")
+SEED_PARAMETERS = _words("random_state seed random_seed")
 #: Parameters whose value stands in the place of a row's: numbers only, so that no text of a study becomes a row.
-CELLS = _names("fill_value missing_values constant unknown_value encoded_missing_value categories")
+CELL_PARAMETERS = _words("fill_value missing_values constant unknown_value encoded_missing_value categories")
 #: Texts that are looked up or filled in, with what they may be.
-PATTERNS = {"importance_getter": r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", "verbose_feature_names_out": r"[\w.]*"}
+TEXT_PATTERNS = {"importance_getter": r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", "verbose_feature_names_out": r"[\w.]*"}
 #: Types of what a preprocessing class returns.
 NUMERIC_TYPES = ("float", "float32", "float64", "int", "int32", "int64", "bool")
 
@@ -48,10 +48,10 @@ MAX_THREADS = 64
 MAX_ROUNDS = 100_000
 #: Members of an ensemble of ensembles, multiplied; and what counts them, under all names of the libraries.
 MAX_MEMBERS = 1_000_000
-MEMBERS = _names("n_estimators num_iterations num_iteration n_iter num_tree num_trees num_round num_rounds nrounds") | (
-    _names("num_boost_round iterations max_iter")
-)
-FORESTS = "num_parallel_tree"
+MEMBER_PARAMETERS = _words(
+    "n_estimators num_iterations num_iteration n_iter num_tree num_trees num_round num_rounds nrounds"
+) | (_words("num_boost_round iterations max_iter"))
+FOREST_PARAMETER = "num_parallel_tree"
 #: The largest number that each parameter takes: beyond it a process runs out of memory or threads, or does not end.
 MAX_SIZES = {
     name: size
@@ -68,7 +68,7 @@ MAX_SIZES = {
         1_000: "n_init n_restarts_optimizer n_knots code_size num_class num_classes",
         100: "degree sample_steps",
     }.items()
-    for name in _names(names)
+    for name in _words(names)
 }
 #: Classes for which a parameter counts something else than its name says elsewhere.
 MAX_SIZES_OF = {
@@ -87,7 +87,7 @@ MAX_BRACKETS = 10
 MAX_DEGREE = 5
 
 
-def check(name: str, value: Any, cls: type, where: str) -> None:
+def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
     """Refuse a parameter that reaches further than the rows, or has a size that no machine has.
 
     Parameters
@@ -107,13 +107,13 @@ def check(name: str, value: Any, cls: type, where: str) -> None:
     Examples
     --------
     >>> from sklearn.ensemble import RandomForestClassifier
-    >>> check("n_estimators", 500, RandomForestClassifier, "learner.forest.make")
+    >>> check_parameter("n_estimators", 500, RandomForestClassifier, "learner.forest.make")
     """
     if value is None:
         return
     for part, leaf in _leaves(name, value):
         last = part.rpartition("__")[2]
-        if last in SEEDS and (last == "random_state" or is_booster(cls)) and leaf is not None:
+        if last in SEED_PARAMETERS and (last == "random_state" or is_booster(cls)) and leaf is not None:
             raise ConfigError(
                 f"'{where}.{part}' is {quote(leaf)}; everything random gets the one seed of the study. Leave it "
                 "out and set seed=0."
@@ -125,7 +125,7 @@ def check(name: str, value: Any, cls: type, where: str) -> None:
     if name == "hidden_layer_sizes":
         _check_layers(value, where)
     if is_booster(cls):
-        check_word(name, value, where)
+        _check_word(name, value, where)
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -155,12 +155,12 @@ def is_ours_to_check(cls: type) -> bool:
 
 
 def _check_reach(name: str, last: str, value: Any, where: str) -> None:
-    if last in REACHING and value is not None:
+    if last in REACHING_PARAMETERS and value is not None:
         raise ConfigError(
             f"'{where}.{name}' is set, with which an estimator reaches files or the network; it works on the rows it "
             "is given and on nothing else. Leave it out."
         )
-    if last in FUNCTIONS and value is not None:
+    if last in FUNCTION_PARAMETERS and value is not None:
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; it takes a function or an object, which "
             "a study cannot hold. Leave it out, or write a class of your own and name its package in `allow`."
@@ -173,12 +173,16 @@ def _check_content(name: str, last: str, value: Any, where: str) -> None:
             f"'{where}.{name}' is {quote(value)}; rows are numbers. Write one of {', '.join(NUMERIC_TYPES)}, or leave "
             "it out."
         )
-    if last in CELLS and isinstance(value, str) and (last, value) != ("categories", "auto"):
+    if last in CELL_PARAMETERS and isinstance(value, str) and (last, value) != ("categories", "auto"):
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; it stands in the place of a value of a row, and rows are numbers. "
             "Write a number, or leave it out."
         )
-    if last in PATTERNS and isinstance(value, str) and (not re.fullmatch(PATTERNS[last], value) or "__" in value):
+    if (
+        last in TEXT_PATTERNS
+        and isinstance(value, str)
+        and (not re.fullmatch(TEXT_PATTERNS[last], value) or "__" in value)
+    ):
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; a study holds no text that is looked up or filled in. Leave it out."
         )
@@ -188,7 +192,7 @@ def _check_size(name: str, last: str, value: Any, cls: type, where: str) -> None
     known = {**MAX_SIZES, **(dict.fromkeys(("max_iter",), MAX_ROUNDS) if is_booster(cls) else {})}
     for base in cls.__mro__:
         known |= MAX_SIZES_OF.get(base.__name__, {})
-    size = _number(value)
+    size = _read_number(value)
     if last == "max_samples" and isinstance(value, float):
         known[last] = MAX_SHARE
     if last in known and size is not None and size > known[last]:
@@ -200,7 +204,7 @@ def _check_size(name: str, last: str, value: Any, cls: type, where: str) -> None
         )
 
 
-def members(given: Mapping[str, Any], cls: type) -> int:
+def member_count(given: Mapping[str, Any], cls: type) -> int:
     """How many members an ensemble has by its parameters, without those of the estimators inside it.
 
     Parameters
@@ -218,22 +222,22 @@ def members(given: Mapping[str, Any], cls: type) -> int:
     Examples
     --------
     >>> from xgboost import XGBClassifier
-    >>> members({"n_estimators": 100, "num_parallel_tree": "5"}, XGBClassifier)
+    >>> member_count({"n_estimators": 100, "num_parallel_tree": "5"}, XGBClassifier)
     500
     """
-    counts = MEMBERS if is_booster(cls) else {"n_estimators"}
+    counts = MEMBER_PARAMETERS if is_booster(cls) else {"n_estimators"}
     if any(base.__name__ in MAX_SIZES_OF and "max_iter" in MAX_SIZES_OF[base.__name__] for base in cls.__mro__):
         counts = {"max_iter"}
-    rounds = max((_whole(given[name]) for name in counts if name in given), default=1)
-    return rounds * (_whole(given.get(FORESTS)) if is_booster(cls) else 1)
+    rounds = max((_at_least_one(given[name]) for name in counts if name in given), default=1)
+    return rounds * (_at_least_one(given.get(FOREST_PARAMETER)) if is_booster(cls) else 1)
 
 
-def _whole(value: Any) -> int:
-    size = _number(value)
+def _at_least_one(value: Any) -> int:
+    size = _read_number(value)
     return int(size) if size is not None and 1 <= size < float("inf") else 1
 
 
-def _number(value: Any) -> int | float | None:
+def _read_number(value: Any) -> int | float | None:
     """The number that a value is, or that LightGBM and XGBoost read in a text; it may have any number of digits."""
     if isinstance(value, str):
         try:
@@ -253,7 +257,7 @@ def _check_layers(value: Any, where: str) -> None:
         )
 
 
-def check_word(name: str, value: Any, where: str) -> None:
+def _check_word(name: str, value: Any, where: str) -> None:
     """Refuse white space and '=' in what LightGBM joins to one line ``name=value name=value``.
 
     Parameters
@@ -266,12 +270,12 @@ def check_word(name: str, value: Any, where: str) -> None:
     ------
     ConfigError
     """
-    if any(not text.isprintable() or " " in text or "=" in text for text in _texts([name, value])):
+    if any(not text.isprintable() or " " in text or "=" in text for text in _strings([name, value])):
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; a text for a constructor that takes any parameter is one word, "
             "without blanks and '='. Write it as one word, or as a list."
         )
-    if any(_brackets(text) > MAX_BRACKETS for text in _texts([name, value])):
+    if any(_brackets(text) > MAX_BRACKETS for text in _strings([name, value])):
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; brackets stand at most {MAX_BRACKETS} deep in one another, since "
             "more ends the process. Write it flatter."
@@ -287,12 +291,12 @@ def _brackets(text: str) -> int:
     return deepest
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _texts([str(key), item])
+            yield from _strings([str(key), item])
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _texts(item)
+            yield from _strings(item)

@@ -15,7 +15,7 @@ from imblab.edges.config.checks import check_name as _name
 from imblab.edges.config.checks import check_whole_number as _whole
 from imblab.edges.config.checks import read_section as _section
 from imblab.edges.config.checks import to_plain_data as _plain
-from imblab.edges.config.learners import learner
+from imblab.edges.config.learners import learner_mapping, read_learner
 from imblab.edges.config.strategies import read_strategy, strategy_mapping
 from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError, unknown
@@ -62,7 +62,7 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
 
     if sources is not None:
         found.attempt(grants.check_sources, mapping, sources)
-    learners = each("learner", learner, allow)
+    learners = each("learner", read_learner, allow)
     strategies = each("strategy", read_strategy, allow)
     measured = each("measures", _measure, allow)
     specs = each("dataset", _named_spec)
@@ -111,15 +111,7 @@ def to_mapping(study: Study) -> dict[str, Any]:
         "seed": study.seed,
         "primary": study.primary,
         "dataset": {name: dict(spec) for name, spec in study.datasets.items()},
-        "learner": {
-            n.name: {
-                "make": _plain(n.make),
-                "space": sweeps.text_of(n.space),
-                **_given("staged", n.staged),
-                **_given("rebalances", n.rebalances),
-            }
-            for n in study.learners
-        },
+        "learner": {learner.name: learner_mapping(learner) for learner in study.learners},
         "strategy": {strategy.name: strategy_mapping(strategy) for strategy in study.strategies},
         "protocol": {
             "outer_folds": protocol.outer_folds,
@@ -180,7 +172,7 @@ def _measure(name: str, raw: Any, allow: Sequence[str]) -> Measure:
         {str(k): _plain(v) for k, v in _section(raw, "parameters", where).items()},
     )
     for parameter, value in found.parameters.items():
-        parameters.check(parameter, value, object, f"{where}.parameters")
+        parameters.check_parameter(parameter, value, object, f"{where}.parameters")
     measures.function_of(found, allow)
     return found
 

@@ -105,7 +105,7 @@ def _read_calibration(
 
 
 def _check_calibrator(path: str, where: str, allow: Sequence[str]) -> None:
-    calibrator = estimators.built({"_target_": path}, where, allow)
+    calibrator = estimators.build_checked({"_target_": path}, where, allow)
     if not (hasattr(calibrator, "fit") and hasattr(calibrator, "predict")):
         raise ConfigError(
             f"{where!r} is {path!r}, which has no fit and predict; a calibration learns by fit(score, y) and gives "
@@ -116,9 +116,9 @@ def _check_calibrator(path: str, where: str, allow: Sequence[str]) -> None:
 def _read_sampler(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any] | None:
     if raw is None:
         return None
-    sampler = estimators.make(raw, where, allow)
+    sampler = estimators.read_spec(raw, where, allow)
     for form in _forms(sampler):
-        estimators.check_sampler(estimators.make(form, where, allow), where, allow)
+        estimators.check_sampler(estimators.read_spec(form, where, allow), where, allow)
     return sampler
 
 
@@ -196,16 +196,16 @@ def _read_sampler_axis(
             )
     _check_not_fixed(sampler, [knob], knob, key, where)
     cls = estimator_specs.resolve_class(sampler["_target_"], allow=None)
-    axis = sweeps.axis(given, key, estimators.is_whole(sampler, knob), absolute=False)
+    axis = sweeps.read_axis(given, key, estimators.is_whole(sampler, knob), absolute=False)
     for value in axis.values if isinstance(axis, Choice) else (axis.low, axis.high):
-        parameters.check(knob, value, cls, f"{where}.space")
+        parameters.check_parameter(knob, value, cls, f"{where}.space")
         for form in _forms(sampler):
             estimators.check_sampler(form if is_placed else {**form, knob: value}, key, allow, {knob: value})
     return axis
 
 
 def _read_axis(knob: str, given: Any, where: str) -> Axis:
-    axis = sweeps.axis(given, where, integer=KNOBS[knob].whole)
+    axis = sweeps.read_axis(given, where, integer=KNOBS[knob].whole)
     if knob == "threshold" and isinstance(axis, Interval):
         raise ConfigError(
             f"{where!r} is {axis.text()}; thresholds are swept on fits that exist, over listed values. Write "

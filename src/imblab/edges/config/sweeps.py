@@ -29,7 +29,7 @@ MOST = 10_000
 MAX_SHOWN_VALUES = 20
 
 
-def axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -> Axis:
+def read_axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -> Axis:
     """The axis behind a space text or a list of values.
 
     Parameters
@@ -53,9 +53,9 @@ def axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -
 
     Examples
     --------
-    >>> axis("range(0.1,0.4,0.1)", "strategy.smote.space.ratio")
+    >>> read_axis("range(0.1,0.4,0.1)", "strategy.smote.space.ratio")
     Choice(values=(0.1, 0.2, 0.3))
-    >>> axis("tag(log,interval(1,50))", "strategy.smote.space.k", integer=True)
+    >>> read_axis("tag(log,interval(1,50))", "strategy.smote.space.k", integer=True)
     Interval(low=1, high=50, log=True, integer=True)
     """
     parsed = _parsed(given, where)
@@ -203,7 +203,7 @@ def grid_of(given: Any, where: str) -> tuple[float, ...] | str:
     """The cuts of ``protocol.thresholds``: space text, a list of numbers, or ``observed``."""
     if given == "observed":
         return "observed"
-    found = axis(given, where)
+    found = read_axis(given, where)
     values = found.values if isinstance(found, Choice) else ()
     numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1]
     if isinstance(found, Interval) or len(numbers) != len(values) or sorted(set(numbers)) != numbers:
@@ -242,6 +242,6 @@ def _written(found: Axis) -> str:
         return found.text()
     values = [quoted(value) if isinstance(value, str) else Choice((value,)).text()[7:-1] for value in found.values]
     try:
-        return found.text() if axis(found.text(), "space") == found else f"choice({','.join(values)})"
+        return found.text() if read_axis(found.text(), "space") == found else f"choice({','.join(values)})"
     except ConfigError:
         return f"choice({','.join(values)})"

@@ -107,7 +107,7 @@ def uncorrected_reason(strategy: Strategy, learner: Learner) -> str:
     """
     if strategy.calibration != "none":
         return f"calibrated already ({strategy.calibration})"
-    if learner.rebalances:
+    if learner.traits.rebalances:
         return f"{learner.name} balances the classes itself"
     if strategy.sampler is not None and strategy.prior_correction in (None, "inapplicable"):
         return "the sampler chooses rows by their position"
@@ -141,7 +141,7 @@ def _prior_correction(
 
 def _changes_prevalence(strategy: Strategy, learner: Learner) -> bool:
     is_weighted = strategy.weight is not None or "weight" in strategy.space
-    return strategy.sampler is not None or is_weighted or learner.rebalances
+    return strategy.sampler is not None or is_weighted or learner.traits.rebalances
 
 
 def _is_approximate(strategy: Strategy) -> bool:

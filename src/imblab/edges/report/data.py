@@ -12,7 +12,6 @@ import pandas as pd
 from imblab.analysis import evidence
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.methods import named
-from imblab.core import estimator_specs
 from imblab.edges.report.elements import Line, Table, TableCell, text_cell
 from imblab.result import Completeness, Evaluation, Family, Place, StudyResult
 from imblab.stats.curves import FoldCounts
@@ -183,7 +182,7 @@ class ReportData:
 
     def decision_value_learners(self) -> str:
         """Return the learners that give decision values and no probabilities, as a list in a sentence."""
-        return join_words(n.name for n in self.study.learners if not estimator_specs.gives_probabilities(n.make))
+        return join_words(n.name for n in self.study.learners if not n.traits.gives_probabilities)
 
 
 def strategy_table(
