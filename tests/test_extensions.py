@@ -4,7 +4,6 @@ Measures, learners and strategies of a user's own: tests/test_own_classes.py. Ev
 contract in tests/contracts/.
 """
 
-import json
 import sqlite3
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import imblab
 from imblab import study as nouns
 from imblab.cli import main
-from imblab.edges import config
+from imblab.edges import config, ledger
 from imblab.errors import ConfigError
 from imblab.study import Choice, SearchMethod
 
@@ -57,13 +56,11 @@ def test_a_further_knob_of_a_sampler_is_one_line_of_its_file(here, capsys):
     assert "m_neighbors choice(5, 10)" in " ".join(capsys.readouterr().out.split())
     assert main(["run", *WORDS, "--config-dir", "conf", "runner.n_jobs=1"]) == 0
     assert "sampler.m_neighbors" in capsys.readouterr().out
-    rows = [json.loads(line) for line in Path("experiments/b/ledger.jsonl").read_text().splitlines()]
-    row = next(row for row in rows if row["strategy"] == "borderline")
-    assert list(row["params"]) == ["ratio", "k", "sampler.m_neighbors"]
-    tried = [(trial["params"]["ratio"], trial["params"]["sampler.m_neighbors"]) for trial in row["trials"]]
+    rows = [row for row in ledger.read_evaluations(Path("experiments/b")) if row.strategy == "borderline"]
+    assert list(rows[0].params) == ["ratio", "k", "sampler.m_neighbors"]
+    tried = [(trial.params["ratio"], trial.params["sampler.m_neighbors"]) for trial in rows[0].trials]
     assert tried == [(0.25, 5), (0.25, 10), (0.5, 5), (0.5, 10)]
-    values = [[trial["value"] for trial in row["trials"]] for row in rows if row["strategy"] == "borderline"]
-    assert any(five != ten for five, ten, *_ in values)
+    assert any(five.value != ten.value for five, ten in (row.trials[:2] for row in rows))
     page = Path("experiments/b/report.html").read_text(encoding="utf-8")
     assert "m_neighbors of 5, 10" in page  # methods
     assert "against the sampler.m_neighbors" in page  # the figure
