@@ -10,20 +10,7 @@ MAX_LISTED_NAMES = 12
 
 
 def count_noun(count: int, noun: str, plural: str = "") -> str:
-    """Write a count with its noun.
-
-    Parameters
-    ----------
-    count : int
-        Written with separators of thousands.
-    noun : str
-        The singular.
-    plural : str, default=""
-        By default formed by the rules of English.
-
-    Returns
-    -------
-    str
+    """Write a count with its noun, whose plural follows the rules of English unless it is given.
 
     Examples
     --------
@@ -36,14 +23,6 @@ def count_noun(count: int, noun: str, plural: str = "") -> str:
 def pluralize(noun: str) -> str:
     """Form the plural of a noun.
 
-    Parameters
-    ----------
-    noun : str
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> pluralize("fold"), pluralize("class"), pluralize("query"), pluralize("key")
@@ -55,25 +34,12 @@ def pluralize(noun: str) -> str:
 
 
 def join_words(words: Iterable[str], last: str = "and", limit: int = MAX_LISTED_NAMES) -> str:
-    """Join words as a list in a sentence; beyond a limit the others are counted.
-
-    Parameters
-    ----------
-    words : iterable of str
-    last : str, default="and"
-        The word before the last item.
-    limit : int, default=12
-        The largest number of items; at least 2.
-
-    Returns
-    -------
-    str
-        Empty without words.
+    """Join words as a list in a sentence; beyond a limit of items, which is at least 2, the others are counted.
 
     Examples
     --------
-    >>> join_words(["a", "b", "c"]), join_words(["a", "b"], "or"), join_words("abcd", limit=3)
-    ('a, b and c', 'a or b', 'a, b and 2 others')
+    >>> join_words(["a", "b", "c"]), join_words(["a", "b"], "or"), join_words("abcd", limit=3), join_words([])
+    ('a, b and c', 'a or b', 'a, b and 2 others', '')
     """
     items = list(words)
     if len(items) > limit:
@@ -83,14 +49,6 @@ def join_words(words: Iterable[str], last: str = "and", limit: int = MAX_LISTED_
 
 def format_score(value: float | None) -> str:
     """Write a score with three decimals, with four digits from 100 on; a dash stands for a missing one.
-
-    Parameters
-    ----------
-    value : float or None
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -105,14 +63,6 @@ def format_score(value: float | None) -> str:
 def format_difference(value: float | None) -> str:
     """Write a difference as a score with its sign.
 
-    Parameters
-    ----------
-    value : float or None
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> format_difference(0.0123), format_difference(-0.0001), format_difference(-123.45), format_difference(None)
@@ -125,15 +75,6 @@ def format_difference(value: float | None) -> str:
 
 def format_p_value(p: float | None) -> str:
     """Write a p-value with three decimals, never rounded to zero; a dash stands for a missing one.
-
-    Parameters
-    ----------
-    p : float or None
-        From 0 to 1.
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -148,14 +89,6 @@ def format_p_value(p: float | None) -> str:
 def format_duration(seconds: float) -> str:
     """Write a duration with one decimal in seconds, minutes or hours.
 
-    Parameters
-    ----------
-    seconds : float
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> format_duration(0.04), format_duration(90), format_duration(7200)
@@ -168,18 +101,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_range(values: Iterable[float], form: Callable[[float], str] = "{:.3f}".format) -> str:
-    """Write the lowest and the highest of some values, or the one value that both are written as.
-
-    Parameters
-    ----------
-    values : iterable of float
-        At least one.
-    form : callable, default=three decimals
-        Writes one value.
-
-    Returns
-    -------
-    str
+    """Write the lowest and the highest of some values, or the one text of both.
 
     Examples
     --------
@@ -193,14 +115,6 @@ def format_range(values: Iterable[float], form: Callable[[float], str] = "{:.3f}
 
 def format_two_digits(value: float) -> str:
     """Write a number with two significant digits, without an exponent.
-
-    Parameters
-    ----------
-    value : float
-
-    Returns
-    -------
-    str
 
     Examples
     --------

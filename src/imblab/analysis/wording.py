@@ -144,7 +144,11 @@ def advise(contrasts: pd.DataFrame, study: Study, across: Sequence[AcrossDataset
     settled = {pair for pair, rows in contrasts.groupby(["a", "b"]) if rows.verdict.isin(SETTLED).any()}
     # A pair of which something is settled comes first, with what is not settled of it right after.
     order = sorted(groups, key=lambda key: (groups[key][0].a.iloc[0], key[0]) not in settled)
-    texts = [f"{key[3] or lead}{_advice_text(pd.concat(groups[key]), key[1], key[2])}" for key in order]
+    texts = []
+    for key in order:
+        _, verdict, is_isolating, where = key
+        text, prefix = _advice_text(pd.concat(groups[key]), verdict, is_isolating), where or lead
+        texts.append(f"{prefix}{text[0].lower()}{text[1:]}" if prefix else text)
     return [*general, *texts, *_describe_power(contrasts[contrasts.verdict == "inconclusive"], study)]
 
 

@@ -29,16 +29,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """One cell of a table.
-
-    Attributes
-    ----------
-    text : str
-    value : float, pair of float, or None
-        The number behind the text; None for words.
-    tone : str
-        A CSS class: ``good``, ``bad``, ``even``, or empty.
-    """
+    """One cell of a table: its text, the number behind it (two for an interval, none for words), and a CSS class."""
 
     text: str
     value: float | tuple[float, float] | None = None
@@ -53,16 +44,7 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of a table.
-
-    Attributes
-    ----------
-    key : str
-        ``dataset/learner/strategy``, or what else the row is about.
-    cells : tuple of Cell
-        The first one is the header of the row.
-    picks : mapping of str to int
-    """
+    """One row of a table; its first cell is its header, ``key`` is ``dataset/learner/strategy`` or another address."""
 
     key: str
     cells: tuple[TableCell, ...]
@@ -77,14 +59,13 @@ class Table:
     ----------
     name : str
         Name of its files.
-    caption : str
+    caption, note : str
+        The texts above and below it.
     header : tuple of (str, str)
         Name and words of every column.
     lines : tuple of Line
-    note : str
-        Stands below the table.
     picks : mapping of str to int
-        Of the table as a whole.
+        Numbers by which a reader picks the table as a whole.
     folded : bool
         Whether a reader must open it.
     """
@@ -112,13 +93,13 @@ class Gallery:
 
     Attributes
     ----------
-    heading : str
+    heading, note : str
+        The texts above and below them.
     panels : tuple of Panel
     legend : bool
         Whether the strategies are named above them.
     slider : bool
         Whether a reader may move a threshold in all of them.
-    note : str
     folded : bool
         Whether a reader must open it.
     vital : bool
@@ -145,18 +126,14 @@ class Section:
 
     Attributes
     ----------
-    name : str
-        Its anchor.
+    name, short : str
+        Its anchor, and its name in the contents (by default the title).
     title : str
-    lead : tuple of str
-        Sentences before anything else.
+    lead, advice : tuple of str
+        Sentences at its beginning, and what to do.
     blocks : tuple of Table or Gallery
-    short : str
-        Its name in the contents.
     more : tuple of str
-        Sentences after everything else.
-    advice : tuple of str
-        What to do, right after the lead.
+        Sentences at its end.
     """
 
     name: str
