@@ -1,4 +1,4 @@
-"""``imblab report``: the report of a study, made from three files of its folder, and the index of studies."""
+"""``imblab report``: the report of a study, made from the files of its folder, and the index of studies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from imblab.result import Completeness, StudyResult
 from imblab.study import Study
 from imblab.text import count_noun, join_words
 
-READ = (ledger.STUDY_FILE, ledger.LEDGER_FILE, evidence.FILE)
+#: Files that a report is made from; older studies have no file of searches.
+READ = (ledger.STUDY_FILE, ledger.LEDGER_FILE, ledger.SEARCHES_FILE, evidence.FILE)
 #: A summary of a study, written by its authors: the index lists the studies that have one.
 WORDS = "README.md"
 _INDEX = """# Studies
