@@ -76,7 +76,12 @@ COMMA = Notation(",", ".'’ \u00a0\u202f\u2009")
 
 
 class DistinctTexts:
-    """The distinct texts of a column, a pyarrow array without missing ones, and what each of them can be."""
+    """The distinct texts of a column, a pyarrow array without missing ones, and what each of them can be.
+
+    Boolean arrays tell which texts are ``infinite``, a whole number with leading zeros (``code``), true or false
+    (``flag``) and a number in brackets, and which numbers have a point or a comma (``separated``), so that the notation
+    decides their value.
+    """
 
     def __init__(self, texts: Any) -> None:
         self.texts = texts
@@ -85,6 +90,10 @@ class DistinctTexts:
         self.body = pc.utf8_trim(parts["body"], " \t\r\n\u00a0\u202f\u2009")
         self.exponent = parts["exponent"]
         self.infinite = _matches(texts, _INFINITE_PATTERN)
+        self.code = _matches(texts, _CODE_PATTERN)
+        self.flag = _matches(texts, "(?i)^(?:true|false)$")
+        self.bracketed = _matches(parts["open"], ".")
+        self.separated = _matches(self.body, "[.,]")
         self._parts = parts
 
     @cached_property
@@ -99,30 +108,10 @@ class DistinctTexts:
         return np.array([is_missing_marker(text) for text in self.texts.to_pylist()], dtype=bool)
 
     @cached_property
-    def code(self) -> np.ndarray:
-        """Which texts are whole numbers with leading zeros."""
-        return _matches(self.texts, _CODE_PATTERN)
-
-    @cached_property
-    def flag(self) -> np.ndarray:
-        """Which texts are true or false."""
-        return _matches(self.texts, "(?i)^(?:true|false)$")
-
-    @cached_property
     def unit(self) -> list[str]:
         """Unit of every text: a currency, ``%``, or empty."""
         before, after = (self._parts[name].to_pylist() for name in ("before", "after"))
         return [(first or "") + (second or "") for first, second in zip(before, after, strict=True)]
-
-    @cached_property
-    def bracketed(self) -> np.ndarray:
-        """Which numbers stand in brackets."""
-        return _matches(self._parts["open"], ".")
-
-    @cached_property
-    def separated(self) -> np.ndarray:
-        """Which numbers hold a point or a comma, so that the notation decides their value."""
-        return _matches(self.body, "[.,]")
 
     def fits(self, notation: Notation) -> np.ndarray:
         """Return which texts are a finite number in a notation."""
