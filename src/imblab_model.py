@@ -1,7 +1,7 @@
-"""What an exported model is made of, beside scikit-learn and its learner.
+"""The two classes of exported models: column preparation, and a fitted classifier with its threshold.
 
-This module travels with every exported model and imports nothing of imblab, so that a model is loaded and served
-without it. It holds no way to fit: a model answers as it was exported.
+This module travels with every exported model and imports nothing of imblab, so a model is loaded and served without
+it. Nothing here can be fitted: a model predicts as it was exported.
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ INSIDE = (np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg)
 
 
 def digest(value: Any) -> str:
-    """The address of a category: 1, 1.0 and "1" are one category.
+    """Hash a category; 1, 1.0 and "1" are one category.
 
-    A model knows its categories by digests alone, so that no cell of the table it learned from stands in it. Whoever
-    can guess a value can still find out that it was there.
+    A model stores its categories as hashes, so it contains no cell of its training table. A guessed value can still be
+    confirmed.
 
     Examples
     --------
     >>> digest(1.0) == digest("1"), digest("a") == digest("b")
     (True, False)
     """
-    whole = isinstance(value, (float, np.floating)) and float(value).is_integer()
-    return hashlib.sha256(str(int(value) if whole else value).encode()).hexdigest()[:16]
+    is_whole = isinstance(value, (float, np.floating)) and float(value).is_integer()
+    return hashlib.sha256(str(int(value) if is_whole else value).encode()).hexdigest()[:16]
 
 
 class Preparation(BaseEstimator):  # type: ignore[misc]
-    """Named columns into the array that the learner reads: imputed, standardised, one-hot.
+    """Turn named columns into the array that the learner reads: imputed, standardised, one-hot encoded.
 
     Parameters
     ----------
     features : sequence of str
-        The columns in the order of the table.
+        Names of all columns, in the order of the table.
     categorical : sequence of str
-        Those that are categories.
+        Names of the categorical columns.
     imputer, scaler : fitted transformer or None
-        Of the other columns; None where there are none.
+        Applied to the other columns; None if there are none.
     known : sequence of mapping of str to float
-        For every categorical column the code of each category, by its digest.
+        For every categorical column the code of each category, by its hash.
     levels : sequence of ndarray
-        The codes that have a column.
+        For every categorical column the codes that have a column of the array.
     fill : sequence of float
-        The code that stands for a missing value.
+        For every categorical column the code of a missing value.
     rare : sequence of (float or None), optional
-        For every categorical column the code of its level "rare", which stands for each level that is not in ``known``;
-        None where such a level gets zeros.
+        For every categorical column the code of its level "rare", which stands for each category that is not in
+        ``known``; None where such a category gets zeros.
     """
 
     def __init__(
@@ -85,36 +85,37 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """The array of some rows.
+        """Prepare rows.
 
         Parameters
         ----------
         X : DataFrame, or array-like of shape (n_rows, n_features)
-            Columns of a DataFrame are taken by name, whatever their order, and others are ignored; those of an array
-            by place. Missing values are imputed; categories never seen get zeros, or count as rare where some are.
+            Columns of a DataFrame are taken by name, in any order, and other columns are ignored; those of an array by
+            position. Missing values are imputed. Unknown categories get zeros, or count as rare if that level exists.
 
         Returns
         -------
-        ndarray of shape (n_rows, n_columns), float64, C-ordered
+        ndarray of shape (n_rows, n_columns)
+            C-ordered float64.
         """
-        frame = self._named(X)
+        frame = self._select_features(X)
         numeric = [name for name in self.features if name not in set(self.categorical)]
         parts = []
         if numeric:
             numbers = np.column_stack([frame[c].to_numpy(dtype=np.float64, na_value=np.nan) for c in numeric])
             parts.append(self.scaler.transform(self.imputer.transform(numbers)))
-        # A model that was exported by an older version knows of no rare levels.
+        # Models that an older version exported have no rare levels.
         rare = getattr(self, "rare", None) or [None] * len(self.categorical)
         for name, known, levels, fill, other in zip(
             self.categorical, self.known, self.levels, self.fill, rare, strict=True
         ):
-            place, found = pd.factorize(frame[name])
+            positions, categories = pd.factorize(frame[name])
             unknown = np.nan if other is None else other
-            codes = np.array([*(known.get(digest(value), unknown) for value in found), fill])[place]
+            codes = np.array([*(known.get(digest(value), unknown) for value in categories), fill])[positions]
             parts.append((codes[:, None] == np.asarray(levels)).astype(np.float64))
         return np.ascontiguousarray(np.hstack(parts))
 
-    def _named(self, X: Any) -> pd.DataFrame:
+    def _select_features(self, X: Any) -> pd.DataFrame:
         if isinstance(X, pd.DataFrame):
             absent = [name for name in self.features if name not in X.columns]
             if absent:
@@ -133,28 +134,29 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
 
 
 class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A fitted classifier of two classes with its threshold: frozen, like scikit-learn's ``FrozenEstimator``.
+    """A fitted binary classifier with its threshold, frozen like scikit-learn's ``FrozenEstimator``.
 
-    ``fit`` changes nothing and a clone is the model itself, so that it may stand inside scikit-learn's tools.
+    ``fit`` changes nothing and a clone is the model itself, so that it can stand inside scikit-learn's tools.
 
     Parameters
     ----------
     preparation : Preparation
+        Turns rows into the array that the learner reads.
     learner : classifier
         Fitted on labels 0 and 1.
     threshold : float
-        A row is called positive iff what ``scale`` says is at or above it.
+        A row is called positive iff the value that ``scale`` names is at or above it.
     negative, positive : label
+        The two labels, as in the table.
     calibration : mapping or None
-        What turns the learner's answers into probabilities: ``{"kind": "prior", "odds": ...}``, ``{"kind":
-        "sigmoid", "centre": ..., "width": ..., "slope": ..., "level": ...}`` or ``{"kind": "isotonic", "learned":
-        ...}``; ``log_odds`` says whether the last two read the log-odds of the learner's probability, or what the
-        learner answers.
+        Turns the learner's output into probabilities: ``{"kind": "prior", "odds": ...}``, ``{"kind": "sigmoid",
+        "centre": ..., "width": ..., "slope": ..., "level": ...}`` or ``{"kind": "isotonic", "learned": ...}``;
+        ``log_odds`` says whether the last two read the log-odds of the learner's probability, or its output.
     method : {"predict_proba", "decision_function"} or None
-        What the learner is asked. None, in models of before it was recorded: the first that it has, decision values
-        through a logistic.
+        Method of the learner that is called. None, in models of older versions: ``predict_proba`` where it exists, else
+        decision values through a logistic function.
     scale : {"probability", "decision_value"}
-        What the threshold is compared with; the probability of a learner with decision values d only is
+        Value that is compared with the threshold. A learner with decision values d only has the probability
         ``1 / (1 + exp(-d))``.
 
     Attributes
@@ -162,11 +164,14 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     classes_ : ndarray of shape (2,)
         The labels, sorted as everywhere in scikit-learn: the positive one may be the first.
     threshold_ : float
+        The threshold that ``predict`` uses.
     n_features_in_ : int
+        Number of columns that are read.
     feature_names_in_ : ndarray of str
+        Names of the columns that are read.
     """
 
-    #: What models hold that were written before these were recorded.
+    #: Values of models that were exported before these were recorded.
     method: str | None = None
     scale: str = "probability"
 
@@ -197,29 +202,30 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def threshold_(self) -> float:
-        """The cut that ``predict`` uses."""
+        """The threshold that ``predict`` uses."""
         return self.threshold
 
     @property
     def n_features_in_(self) -> int:
-        """Number of columns read."""
+        """Number of columns that are read."""
         return len(self.preparation.features)
 
     @property
     def feature_names_in_(self) -> np.ndarray:
-        """Names of the columns read."""
+        """Names of the columns that are read."""
         return np.array(self.preparation.features, dtype=object)
 
     def fit(self, X: Any = None, y: Any = None) -> ThresholdClassifier:
-        """Nothing: the model is frozen."""
+        """Return the model unchanged: it is frozen."""
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class, in the order of ``classes_``.
+        """Predict the probability of each class, in the order of ``classes_``.
 
         Parameters
         ----------
         X : DataFrame, or array-like of shape (n_rows, n_features)
+            See :meth:`Preparation.transform`.
 
         Returns
         -------
@@ -230,11 +236,12 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.column_stack(columns)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The label of each row: positive iff its probability or decision value is at or above the threshold.
+        """Predict labels: positive iff the probability or decision value is at or above the threshold.
 
         Parameters
         ----------
         X : DataFrame, or array-like of shape (n_rows, n_features)
+            See :meth:`Preparation.transform`.
 
         Returns
         -------
@@ -242,61 +249,63 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         classes = self.classes_
         is_positive = classes == self.positive
-        compared = self.scores(X) if self.scale == "decision_value" else self.positive_proba(X)
-        called = compared >= self.threshold
-        return np.asarray(np.where(called, classes[is_positive][0], classes[~is_positive][0]))
+        values = self.scores(X) if self.scale == "decision_value" else self.positive_proba(X)
+        return np.asarray(np.where(values >= self.threshold, classes[is_positive][0], classes[~is_positive][0]))
 
     def positive_proba(self, X: Any) -> np.ndarray:
-        """The probability of the positive class.
+        """Predict the probability of the positive class.
 
         A learner with decision values d only, and no calibration, gives ``1 / (1 + exp(-d))``: a number from 0 to 1
-        for a threshold, no probability, and tied where d is large.
+        for a threshold, not a probability, and tied where d is large.
 
         Parameters
         ----------
         X : DataFrame, or array-like of shape (n_rows, n_features)
+            See :meth:`Preparation.transform`.
 
         Returns
         -------
-        ndarray of shape (n_rows,), float64
+        ndarray of shape (n_rows,)
         """
         scores = self.scores(X)
         return np.asarray(expit(scores)) if self._has_decision_values() else scores
 
     @available_if(lambda self: self._has_decision_values())  # type: ignore[untyped-decorator]
     def decision_function(self, X: Any) -> np.ndarray:
-        """What ranks the rows of a model without probabilities; it rises with the second of ``classes_``.
+        """Predict decision values, which rise with the second of ``classes_``; only for models without probabilities.
 
         Parameters
         ----------
         X : DataFrame, or array-like of shape (n_rows, n_features)
+            See :meth:`Preparation.transform`.
 
         Returns
         -------
-        ndarray of shape (n_rows,), float64
+        ndarray of shape (n_rows,)
         """
         scores = self.scores(X)
         return scores if self.classes_[1] == self.positive else -scores
 
     def scores(self, X: Any) -> np.ndarray:
-        """What ranks the rows: the calibrated probability of the positive class, or its decision value.
+        """Predict what ranks rows: the calibrated probability of the positive class, or its decision value.
 
         Parameters
         ----------
         X : DataFrame, or array-like of shape (n_rows, n_features)
+            See :meth:`Preparation.transform`.
 
         Returns
         -------
-        ndarray of shape (n_rows,), float64
+        ndarray of shape (n_rows,)
         """
         prepared = self.preparation.transform(X)
         with warnings.catch_warnings():
             # LightGBM names the columns of bare arrays and then misses the names.
             warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
-            return self._calibrated(self.answers(prepared))
+            return self._calibrate(self._learner_output(prepared))
 
-    def answers(self, prepared: np.ndarray) -> np.ndarray:
-        """What the learner says of prepared rows, before any calibration: probabilities or decision values."""
+    def _learner_output(self, prepared: np.ndarray) -> np.ndarray:
+        """Probabilities or decision values of prepared rows, before calibration."""
         method = self.method or ("predict_proba" if hasattr(self.learner, "predict_proba") else None)
         column = list(getattr(self.learner, "classes_", (0, 1))).index(1)
         if method == "predict_proba":
@@ -307,21 +316,22 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return values if self.method else np.asarray(expit(values))
 
     def _has_decision_values(self) -> bool:
-        """Whether no probability comes out of it."""
+        """Whether the model gives no probabilities."""
         learned = self.calibration is not None and self.calibration["kind"] != "prior"
         return self.method == "decision_function" and not learned
 
-    def _calibrated(self, p: np.ndarray) -> np.ndarray:
-        how = self.calibration
-        if how is None:
-            return p
-        if how["kind"] == "prior":
+    def _calibrate(self, output: np.ndarray) -> np.ndarray:
+        calibration = self.calibration
+        if calibration is None:
+            return output
+        if calibration["kind"] == "prior":
             with np.errstate(divide="ignore"):
-                return np.asarray(1 / (1 + how["odds"] * ((1 - p) / p)))
-        score = logit(np.clip(p, *INSIDE)) if how["log_odds"] else p
-        if how["kind"] == "sigmoid":
-            return np.asarray(expit(how["slope"] * ((score - how["centre"]) / how["width"]) + how["level"]))
-        return np.asarray(how["learned"].predict(score), dtype=np.float64)
+                return np.asarray(1 / (1 + calibration["odds"] * ((1 - output) / output)))
+        score = logit(np.clip(output, *INSIDE)) if calibration["log_odds"] else output
+        if calibration["kind"] == "sigmoid":
+            standardised = (score - calibration["centre"]) / calibration["width"]
+            return np.asarray(expit(calibration["slope"] * standardised + calibration["level"]))
+        return np.asarray(calibration["learned"].predict(score), dtype=np.float64)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
