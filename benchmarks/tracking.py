@@ -1,4 +1,4 @@
-"""What MLflow's picture of a study costs in CPU time: imblab's writer beside the fluent way, into the same store.
+"""CPU time of MLflow logging: imblab's writer compared with the fluent API, into the same store.
 
 ``python benchmarks/tracking.py`` takes some seconds; a number behind it also fills one experiment with so many runs and
 asks for the first page sorted by MCC, as the run table does.
@@ -16,6 +16,7 @@ from statistics import median
 os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
 
 import imblab
+from imblab.analysis.results import build_result
 from imblab.edges import mlflow as tracking
 from imblab.result import Evaluation, Trial
 
@@ -36,6 +37,13 @@ def study(name, cells, candidates):
                              None, "f", n_train=1187, n_test=297, trials=trials)  # fmt: skip
             rows.append(row)
     return replace(asked, strategies=arms), rows
+
+
+def log_rows(asked, rows, folder, uri):
+    """Describe and write the runs of a study, as ``imblab sync`` does."""
+    runs = tracking.describe_runs(build_result(asked, rows), {})
+    owner = tracking.ExperimentOwner(asked.name, asked.name)
+    return tracking.log_study(asked, runs, tracking.folder_artifacts(folder), folder, uri, owner)
 
 
 def fluent(runs, name):
@@ -68,8 +76,8 @@ def compared(uri, folder):
     found = {"writer": [], "fluent": []}
     for repeat in range(REPEATS):
         asked, rows = study(f"one{repeat}", CELLS, CANDIDATES)
-        runs = tracking.describe_runs(asked, rows, {})
-        found["writer"].append(seconds(lambda a=asked, r=rows: tracking.log_study(a, {}, r, folder, uri)) / len(runs))
+        runs = tracking.describe_runs(build_result(asked, rows), {})
+        found["writer"].append(seconds(partial(log_rows, asked, rows, folder, uri)) / len(runs))
         few = [run for run in runs if run.role == "cell"][:1] + [r for r in runs if r.role == "candidate"][:8]
         found["fluent"].append(seconds(lambda f=few, n=repeat: fluent(f, f"two{n}")) / len(few))
     return {name: 1000 * median(values) for name, values in found.items()}
@@ -82,7 +90,7 @@ def paged(uri, folder, runs):
     import mlflow
 
     asked, rows = study("many", runs // 10, 9)
-    writing = seconds(lambda: tracking.log_study(asked, {}, rows, folder, uri))
+    writing = seconds(lambda: log_rows(asked, rows, folder, uri))
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("many").experiment_id
 
@@ -112,7 +120,7 @@ def main(many):
         uri, folder = f"sqlite:///{place}/mlflow.db", Path(place) / "experiments" / "bench"
         print("CPU seconds, which are the least that a clock on the wall can show")
         print(f"import of mlflow {seconds(lambda: __import__('mlflow')):.1f} s")
-        first = partial(tracking.log_study, *_with_mapping(study("zero", 1, 1)), folder, uri)
+        first = partial(log_rows, *study("zero", 1, 1), folder, uri)
         print(f"first creation {seconds(first):.1f} s")
         found = compared(uri, folder)
         print(f"writer {found['writer']:.0f} ms a run, fluent {found['fluent']:.0f} ms a run: "
@@ -122,11 +130,6 @@ def main(many):
             print(f"{many} runs written in {writing:.0f} s")
             for name in after:
                 print(f"first page, {name}: {before[name]:.2f} s without, {after[name]:.2f} s with ANALYZE")
-
-
-def _with_mapping(both):
-    asked, rows = both
-    return asked, {}, rows
 
 
 if __name__ == "__main__":

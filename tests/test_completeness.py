@@ -219,16 +219,15 @@ def test_the_index_says_it_and_no_verdict(half):
 
 
 def test_the_notes_of_mlflow_begin_with_it_and_hold_no_verdict(half):
-    rows = ledger.read_evaluations(half.home)
-    extras = mlflow.RunDetails(specs=half.study.datasets)
-    runs = mlflow.describe_runs(half.study, rows, {}, extras)
+    result = results.result_of(half.study, ledger.read_evaluations(half.home))
+    runs = mlflow.describe_runs(result, {})
     assert LEAD in runs[0].note
     assert {run.tags["imblab.complete"] for run in runs if run.role in ("study", "cell")} == {"false"}
     assert runs[0].tags["imblab.evaluations"] == "14 of 24"
     for run in (run for run in runs if run.role == "cell"):
         assert run.note.startswith(LEAD)
         assert not WORDS.search(run.note)
-    during = mlflow.describe_runs(half.study, rows, {}, replace(extras, judged=False))
+    during = mlflow.describe_runs(result, {}, mlflow.RunDetails(is_running=True))
     assert "Running: no verdict before all 24 evaluations of the design are there." in during[0].note
     assert during[0].tags["imblab.complete"] == "false"
 
@@ -336,13 +335,13 @@ def test_mlflow_says_at_once_that_a_study_is_added_to(tmp_path, monkeypatch):
         assert asked.wait(60)
         raise KeyboardInterrupt
 
-    told = RunWriter._tell
+    told = RunWriter._update_study
 
     def tell(self, run):
         told(self, run)
         asked.set()
 
-    monkeypatch.setattr(RunWriter, "_tell", tell)
+    monkeypatch.setattr(RunWriter, "_update_study", tell)
     monkeypatch.setattr(running.runner, "run", stops)
     assert main(["run", *[w.replace("ecoli3", "ecoli3,yeast4") for w in few]]) == 130
     tags, note = seen()

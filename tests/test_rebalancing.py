@@ -63,7 +63,7 @@ def test_the_report_says_it_first_and_under_every_table_of_scores():
 def test_mlflow_says_it_in_the_note_and_in_a_tag():
     home = Path("experiments/weighted")
     study, rows = config.load_request(home / ledger.STUDY_FILE).study, ledger.read_evaluations(home)
-    first, *cells = mlflow.describe_runs(study, rows, {}, mlflow.RunDetails(specs=study.datasets))
+    first, *cells = mlflow.describe_runs(results.result_of(study, rows), {})
     assert SAID in first.note
     cells = [run for run in cells if run.role == "cell"]
     assert all(SAID in run.note and run.tags["imblab.rebalances"].startswith(SAID) for run in cells)

@@ -42,7 +42,7 @@ def test_it_stays_when_the_study_grows_and_travels_with_a_copy(here):
     assert kept(here) == before
     assert before["former"] == []
     shutil.copytree(here, "experiments/t")
-    assert syncing.settle(Path("experiments/t")).now == before["identity"]
+    assert syncing.settle_identity(Path("experiments/t")).now == before["identity"]
 
 
 def test_other_data_and_another_question_are_other_studies(here):
@@ -69,7 +69,7 @@ def test_starting_over_remembers_what_it_replaced(here):
 
 def test_a_folder_of_an_older_imblab_gets_it_before_it_grows(here):
     (here / provenance.IDENTITY_FILE).unlink()
-    asked = syncing.settle(here)
+    asked = syncing.settle_identity(here)
     (here / provenance.IDENTITY_FILE).unlink()
     imblab.run(imblab.compose(*ASKED[:-1], "strategy=[none,threshold]"))
     assert kept(here)["identity"] == asked.now
@@ -84,7 +84,7 @@ def test_a_folder_of_an_older_imblab_gets_it_before_it_grows(here):
 def test_a_file_that_holds_anything_else_is_named(here, content):
     (here / provenance.IDENTITY_FILE).write_text(content, encoding="latin-1")
     with pytest.raises(StudyError, match=r"experiments/s/identity\.json' does not hold an identity; .*Restore it, or"):
-        syncing.settle(here)
+        syncing.settle_identity(here)
 
 
 def test_a_link_in_its_place_is_not_followed(here):
@@ -92,4 +92,4 @@ def test_a_link_in_its_place_is_not_followed(here):
     (here / provenance.IDENTITY_FILE).rename(target)
     (here / provenance.IDENTITY_FILE).symlink_to(target.resolve())
     with pytest.raises(StudyError, match="is a link to"):
-        syncing.settle(here)
+        syncing.settle_identity(here)

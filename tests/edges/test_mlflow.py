@@ -21,6 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from imblab.cli import main
+from imblab.commands import results
 from imblab.edges import config, ledger, mlflow, provenance
 from imblab.errors import StudyError, brief_reason
 from imblab.study import Measure
@@ -66,7 +67,8 @@ def rows(place):
 
 def log(study, rows, uri=mlflow.DEFAULT_URI):
     owner = mlflow.ExperimentOwner(study.name, provenance.keep_identity(HOME, {}, {}).now)
-    mlflow.log_study(study, config.to_mapping(study), rows, HOME, uri, owner=owner)
+    runs = mlflow.describe_runs(results.result_of(study, rows), config.to_mapping(study))
+    mlflow.log_study(study, runs, mlflow.folder_artifacts(HOME), HOME, uri, owner)
 
 
 def runs_of(client, name, role=None):
@@ -254,7 +256,8 @@ def test_a_changed_row_replaces_its_run_and_no_other(client, fresh, rows):
 
 def test_added_rows_extend_a_run_or_make_one(client, fresh, rows):
     smote = next(s for s in fresh.strategies if s.name == "smote")
-    wider = replace(fresh, strategies=(*fresh.strategies, replace(smote, name="smote_too")))
+    strategies = (*fresh.strategies, replace(smote, name="smote_too"))
+    wider = replace(fresh, strategies=strategies, protocol=replace(fresh.protocol, repeats=2))
     more = [replace(r, strategy="smote_too") for r in rows if r.strategy == "smote"]
     repeated = [replace(r, repeat=1) for r in rows if r.strategy == "none"]
     log(wider, [*rows, *more, *repeated])
@@ -278,7 +281,8 @@ def test_a_deleted_experiment_comes_back_with_one_run_each(client, fresh, rows):
 
 def test_more_values_than_one_batch_holds_all_arrive(client, fresh, rows):
     many = [replace(r, repeat=repeat) for repeat in range(40) for r in rows if r.strategy == "none"]
-    log(fresh, [*many, *(r for r in rows if r.strategy != "none")])
+    wider = replace(fresh, protocol=replace(fresh.protocol, repeats=40))
+    log(wider, [*many, *(r for r in rows if r.strategy != "none")])
     run = cells_of(client, fresh.name)["ecoli3/logistic/none"]
     held = {name: len(client.get_metric_history(run.info.run_id, f"fold/{name}")) for name in ("mcc", "log_loss")}
     assert held == {"mcc": 120, "log_loss": 120}
@@ -333,12 +337,15 @@ AT_ONCE = """
 import pickle, sys, time
 from pathlib import Path
 import mlflow.store.tracking.sqlalchemy_store
+from imblab.commands import results
 from imblab.edges import mlflow as tracking
 study, mapping, rows, home = pickle.loads(Path(sys.argv[1]).read_bytes())
 print("ready", flush=True)
 while not Path("go").exists():
     time.sleep(0.005)
-tracking.log_study(study, mapping, rows, home, "sqlite:///fresh/deep/mlflow.db")
+runs = tracking.describe_runs(results.result_of(study, rows), mapping)
+owner = tracking.ExperimentOwner(study.name, "a" * 16)
+tracking.log_study(study, runs, tracking.folder_artifacts(home), home, "sqlite:///fresh/deep/mlflow.db", owner)
 """
 
 

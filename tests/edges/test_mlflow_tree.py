@@ -14,13 +14,14 @@ import pytest
 from mlflow import MlflowClient
 from sklearn.metrics import average_precision_score, matthews_corrcoef, precision_score, recall_score
 
+from imblab.analysis.results import build_result
 from imblab.cli import main
 from imblab.commands import results, syncing
 from imblab.edges import config, ledger, mlflow
 from imblab.errors import ConfigError, DataError
 from imblab.result import Evaluation, Trial
 from imblab.stats.paired_tests import corrected_t
-from imblab.study import Measure, Strategy, Study
+from imblab.study import Learner, Measure, Strategy, Study
 
 HOME = Path("experiments/tree")
 SMALL = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote_threshold]", "protocol=smoke")
@@ -246,10 +247,18 @@ def made(search, repeats=(0,), learner="logistic", differ=False):
             )  # fmt: skip
 
 
+def described(study, rows, search="candidates"):
+    """The runs of made-up rows."""
+    return mlflow.describe_runs(build_result(study, rows), {}, mlflow.RunDetails(search=search))
+
+
 @pytest.fixture(scope="module")
 def plain():
     mcc = Measure("mcc", "imblab.core.measures.mcc", "label")
-    return replace(Study("plain", 0, {}, (), (), (mcc,)), protocol=config.compose_request(ASKED).study.protocol)
+    return replace(
+        Study("plain", 0, {}, (Learner("logistic", {}),), (Strategy("smote"),), (mcc,)),
+        protocol=config.compose_request(ASKED).study.protocol,
+    )
 
 
 @pytest.mark.parametrize(
@@ -265,7 +274,8 @@ def plain():
     ],
 )
 def test_what_stands_below_a_strategy(plain, rows, mode, roles):
-    runs = mlflow.describe_runs(plain, rows, {}, mlflow.RunDetails(search=mode))
+    repeats = 1 + max(row.repeat for row in rows)
+    runs = described(replace(plain, protocol=replace(plain.protocol, repeats=repeats)), rows, mode)
     found = {}
     for run in runs:
         found[run.role] = found.get(run.role, 0) + 1
@@ -276,14 +286,14 @@ def test_what_stands_below_a_strategy(plain, rows, mode, roles):
 
 def test_candidates_say_what_sets_their_probabilities_right(plain):
     asked = replace(plain, strategies=(Strategy("smote", calibration="isotonic"),))
-    found = mlflow.describe_runs(asked, list(made("grid")), {}, mlflow.RunDetails(search="candidates"))
+    found = described(asked, list(made("grid")), "candidates")
     assert {run.params.get("calibration") for run in found if run.role != "study"} == {"isotonic"}
-    found = mlflow.describe_runs(plain, list(made("grid")), {}, mlflow.RunDetails(search="candidates"))
+    found = described(plain, list(made("grid")), "candidates")
     assert not any("calibration" in run.params for run in found)
 
 
 def test_a_winner_holds_what_was_promised_and_what_came(plain):
-    runs = mlflow.describe_runs(plain, list(made("tpe", differ=True)), {}, mlflow.RunDetails(search="winners"))
+    runs = described(plain, list(made("tpe", differ=True)), "winners")
     winner = runs[2]
     assert ("inner/mcc", 0.4, 0) in winner.metrics
     assert ("fold/mcc", 0.25, 0) in winner.metrics
@@ -365,7 +375,7 @@ def test_a_folder_is_refused_as_a_store_before_anything_runs(capsys):
 
 
 def test_a_study_without_rows_is_a_run_without_others(plain):
-    (alone,) = mlflow.describe_runs(plain, [], {})
+    (alone,) = described(plain, [])
     assert (alone.role, alone.name) == ("study", "plain")
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imblab.edges import config, palette
-from imblab.edges.mlflow import runs, ui
+from imblab.edges.mlflow import study_runs, ui
 from imblab.errors import StudyError
 
 CELL = {
@@ -150,11 +150,11 @@ def test_whatever_a_view_holds_comes_back(key, name, state, created):
 def test_strategies_have_the_colours_of_the_report(study):
     names = [item.name for item in study.strategies]
     assert len(names) == 5
-    colours = [runs.run_colour(study, name) for name in names]
+    colours = [study_runs.run_colour(study, name) for name in names]
     assert len(set(colours)) == len(colours)
     slots = palette.colour_slots(names)
     assert colours == [palette.STRATEGY_COLOURS[slots[name][0]][0] for name in names]
-    assert runs.run_colour(study, "elsewhere") in [light for light, _ in palette.STRATEGY_COLOURS[2:]]
+    assert study_runs.run_colour(study, "elsewhere") in [light for light, _ in palette.STRATEGY_COLOURS[2:]]
 
 
 class Store:

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
+from imblab.analysis.results import build_result
 from imblab.cli import main
 from imblab.edges import ledger, mlflow
 from imblab.edges.mlflow import client as clients
@@ -25,7 +26,7 @@ from imblab.edges.mlflow import experiments
 from imblab.edges.mlflow.runs import ADDRESSES_TAG, addresses_of, comparable_addresses
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Trial
-from imblab.study import Measure, Protocol, Strategy, Study, fingerprint
+from imblab.study import Learner, Measure, Protocol, Strategy, Study, fingerprint
 
 URI = "sqlite:///mlruns/mlflow.db"
 ASKED = ("name=real", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,smote]", "protocol=smoke")
@@ -34,11 +35,23 @@ FIRST = fingerprint({})
 MCC = Measure("mcc", "imblab.core.measures.mcc", "label")
 
 
+def described(study, rows, question=None, details=None):
+    """The runs of made-up rows."""
+    return mlflow.describe_runs(build_result(study, rows), question or {}, details)
+
+
+def log_rows(study, question, rows, folder, uri, details=None, owner=None):
+    """Write the runs of made-up rows and the files of a folder at once."""
+    owner = owner or mlflow.ExperimentOwner(study.name, fingerprint(dict(question)), ledgers=lambda: [rows])
+    runs = described(study, rows, question, details)
+    return mlflow.log_study(study, runs, mlflow.folder_artifacts(folder), folder, uri, owner)
+
+
 def small(name, strategies=2, candidates=3):
     """A study with its rows, made up: one run, so many cells, so many candidates below each."""
     names = [f"s{i}" for i in range(strategies)]
     arms = tuple(Strategy(each) for each in names)
-    study = replace(Study(name, 0, {}, (), arms, (MCC,)), protocol=Protocol(3, 2))
+    study = replace(Study(name, 0, {}, (Learner("logistic", {}),), arms, (MCC,)), protocol=Protocol(3, 2))
     rows = [
         Evaluation(
             "toy",
@@ -104,7 +117,7 @@ def picture(runs):
     }
 
 
-WHOLE = picture(mlflow.describe_runs(*small("cut"), {}))
+WHOLE = picture(described(*small("cut"), {}))
 
 
 @pytest.fixture
@@ -120,7 +133,7 @@ def made(tmp_path_factory):
     home = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        mlflow.log_study(*_first(small("first")), Path("nowhere/first"), URI)
+        log_rows(*_first(small("first")), Path("nowhere/first"), URI)
     return home / "mlruns"
 
 
@@ -172,17 +185,17 @@ def test_wherever_a_server_dies_writing_again_repairs(place, breaks, calls, back
     study, rows = small("cut")
     mend = breaks(calls)
     with pytest.raises(StudyError, match=r"not answer \(ConnectionError: the server is gone\).*`imblab sync cut`"):
-        (in_two if background else mlflow.log_study)(study, {}, rows, place, URI)
+        (in_two if background else log_rows)(study, {}, rows, place, URI)
     mend()
-    mlflow.log_study(study, {}, rows, place, URI)
+    log_rows(study, {}, rows, place, URI)
     assert held("cut") == WHOLE
-    assert mlflow.log_study(study, {}, rows, place, URI) == 0
+    assert log_rows(study, {}, rows, place, URI) == 0
 
 
 def in_two(study, mapping, rows, folder, uri):
     """Begin with what is known early, in a thread, then complete."""
     work = mlflow.BackgroundWriter(partial(mlflow.open_writer, study, folder, uri, partial(owner, study)))
-    runs = mlflow.describe_runs(study, rows, mapping)
+    runs = described(study, rows, mapping)
     early = [replace(run, metrics=run.metrics[:2]) if run.role == "cell" else run for run in runs]
     work.put(lambda writer: writer.begin(early))
     work.put(lambda writer: writer.write(runs))
@@ -199,7 +212,7 @@ def test_what_was_begun_is_completed_in_place(place):
         begun.update(ids("early"))
 
     work = mlflow.BackgroundWriter(partial(mlflow.open_writer, study, place, URI, partial(owner, study)))
-    runs = mlflow.describe_runs(study, rows, {})
+    runs = described(study, rows, {})
     early = [replace(run, metrics=run.metrics[:2]) if run.role == "cell" else run for run in runs]
     work.put(begin)
     work.put(lambda writer: writer.write(runs))
@@ -212,7 +225,7 @@ def test_what_was_begun_is_completed_in_place(place):
 
 def test_what_was_begun_otherwise_is_written_anew(place):
     study, rows = small("odd")
-    runs = mlflow.describe_runs(study, rows, {})
+    runs = described(study, rows, {})
     early = [replace(run, params={"k": "9"}) if run.role == "cell" else run for run in runs]
     work = mlflow.BackgroundWriter(partial(mlflow.open_writer, study, place, URI, partial(owner, study)))
     work.put(lambda writer: writer.begin(early))
@@ -235,11 +248,11 @@ def test_a_slow_store_is_waited_for_so_long_and_no_longer(place):
 
 def test_an_abandoned_writer_ends_and_the_next_one_repairs(place):
     study, rows = small("left")
-    runs = mlflow.describe_runs(study, rows, {})
+    runs = described(study, rows, {})
     work = mlflow.BackgroundWriter(partial(mlflow.open_writer, study, place, URI, partial(owner, study)))
     work.put(lambda writer: writer.begin(runs))
     work.abandon()
-    mlflow.log_study(study, {}, rows, place, URI)  # waits for the lock
+    log_rows(study, {}, rows, place, URI)  # waits for the lock
     assert held("left") == WHOLE
 
 
@@ -271,36 +284,36 @@ def test_a_lost_race_to_make_the_experiment_sends_no_run_astray(place, monkeypat
         raise MlflowException(f"Experiment(name={name}) already exists.")
 
     monkeypatch.setattr(MlflowClient, "create_experiment", slower)
-    mlflow.log_study(study, {}, rows, place, URI)
+    log_rows(study, {}, rows, place, URI)
     assert held("race") == WHOLE
     assert list(store().search_runs(["0"], run_view_type=ViewType.ALL)) == []
 
 
 def test_runs_of_other_people_are_left_alone(place):
     study, rows = small("shared")
-    mlflow.log_study(study, {}, rows, place, URI)
+    log_rows(study, {}, rows, place, URI)
     mine = store().create_run(experiment("shared"), run_name="mine").info.run_id
-    mlflow.log_study(study, {}, rows, place, URI)
+    log_rows(study, {}, rows, place, URI)
     assert store().get_run(mine).info.lifecycle_stage == "active"
     assert store().get_run(mine).info.status == "RUNNING"
 
 
 def test_cells_of_a_study_that_was_replaced_are_deleted_and_may_be_restored(place):
     study, rows = small("over", strategies=3)
-    mlflow.log_study(study, {}, rows, place, URI, owner=owner(study, "a" * 16))
+    log_rows(study, {}, rows, place, URI, owner=owner(study, "a" * 16))
     old = ids("over")
     fewer = [row for row in rows if row.strategy != "s2"]
     anew = owner(study, "b" * 16, ("a" * 16,))
-    mlflow.log_study(study, {}, fewer, place, URI, owner=anew)
-    assert held("over") == picture(mlflow.describe_runs(study, fewer, {}))
+    log_rows(study, {}, fewer, place, URI, owner=anew)
+    assert held("over") == picture(described(study, fewer, {}))
     gone = store().get_run(old["toy/logistic/s2"])
     assert (gone.info.lifecycle_stage, gone.data.tags["imblab.stale"]) == ("deleted", "true")
     left = {key for key in old if store().get_run(old[key]).info.lifecycle_stage == "active"}
     assert not any(key.startswith("toy/logistic/s2") for key in left)
     # Whoever wants it back keeps it, beside a study that has no such cell or has one again.
     store().restore_run(gone.info.run_id)
-    assert mlflow.log_study(study, {}, fewer, place, URI, owner=anew) == 0
-    mlflow.log_study(study, {}, rows, place, URI, owner=anew)
+    assert log_rows(study, {}, fewer, place, URI, owner=anew) == 0
+    log_rows(study, {}, rows, place, URI, owner=anew)
     active = store().search_runs([experiment("over")], "tags.`imblab.key` = 'toy/logistic/s2'")
     assert len(active) == 2
     assert sorted("imblab.stale" in run.data.tags for run in active) == [False, True]
@@ -311,7 +324,7 @@ def test_only_the_files_that_runs_are_written_to_are_spared_the_wait_for_the_dis
     from sqlalchemy import create_engine, text
 
     study, rows = small("quick")
-    mlflow.log_study(study, {}, rows, place, URI)
+    log_rows(study, {}, rows, place, URI)
     kept = []
     for path in ("mlruns/mlflow.db", "other.db"):
         with create_engine(f"sqlite:///{Path(path).resolve()}").connect() as connection:
@@ -324,12 +337,15 @@ AT_ONCE = """
 import pickle, sys, time
 from pathlib import Path
 import mlflow.store.tracking.sqlalchemy_store
+from imblab.analysis.results import build_result
 from imblab.edges import mlflow as tracking
 study, rows = pickle.loads(Path(sys.argv[1]).read_bytes())
 print("ready", flush=True)
 while not Path("go").exists():
     time.sleep(0.005)
-tracking.log_study(study, {}, rows, Path("experiments") / study.name, "sqlite:///fresh/mlflow.db")
+runs = tracking.describe_runs(build_result(study, rows), {})
+folder, owner = Path("experiments") / study.name, tracking.ExperimentOwner(study.name, "a" * 16)
+tracking.log_study(study, runs, [], folder, "sqlite:///fresh/mlflow.db", owner)
 """
 
 
@@ -347,7 +363,7 @@ def test_eight_processes_write_two_hundred_runs_each_into_a_fresh_file():
     assert [process.returncode for process in found] == [0] * PROCESSES, said
     assert not any("locked" in err for _, err in said)
     for name in names:
-        runs = mlflow.describe_runs(*small(name, strategies=RUNS // 4, candidates=3), {})
+        runs = described(*small(name, strategies=RUNS // 4, candidates=3), {})
         assert len(runs) == 1 + RUNS
         assert held(name, "fresh/mlflow.db") == picture(runs)
     assert list(store("fresh/mlflow.db").search_runs(["0"])) == []
@@ -385,16 +401,16 @@ def check(name, rows):
 def test_every_run_of_a_store_lasts_what_its_rows_took(background):
     study, rows = rows_of("long")
     asked = owner(study)
-    runs = mlflow.describe_runs(study, rows, {})
+    runs = described(study, rows, {})
     with mlflow.open_writer(study, Path("experiments/long"), URI, lambda: asked) as writer:
         if background:
             writer.begin(runs)
         writer.write(runs)
     first = check("long", rows)
-    assert mlflow.log_study(study, {}, rows, Path("experiments/long"), URI) == 0
+    assert log_rows(study, {}, rows, Path("experiments/long"), URI) == 0
     # More rows: what stands keeps its beginning, and the study its id.
     more = [*rows, *(replace(row, repeat=1) for row in rows)]
-    mlflow.log_study(study, {}, more, Path("experiments/long"), URI)
+    log_rows(replace(study, protocol=replace(study.protocol, repeats=2)), {}, more, Path("experiments/long"), URI)
     again = check("long", more)
     assert again[""].info.run_id == first[""].info.run_id
     assert again[""].info.start_time == first[""].info.start_time
@@ -406,25 +422,25 @@ def test_families_that_end_one_after_the_other_lie_within_a_study_that_goes_on()
     parts = [[row for row in rows if row.strategy == name] for name in ("s0", "s1")]
     with mlflow.open_writer(study, Path("experiments/parts"), URI, lambda: owner(study)) as writer:
         for part in parts:
-            writer.begin(mlflow.describe_runs(study, part, {}))
-        writer.write(mlflow.describe_runs(study, rows, {}))
+            writer.begin(described(study, part, {}))
+        writer.write(described(study, rows, {}))
     check("parts", rows)
 
 
 @pytest.mark.usefixtures("place")
 def test_runs_of_an_older_imblab_that_end_before_they_begin_are_written_anew():
     study, rows = rows_of("old")
-    mlflow.log_study(study, {}, rows, Path("experiments/old"), URI)
+    log_rows(study, {}, rows, Path("experiments/old"), URI)
     for run in store().search_runs([experiment("old")]):
         store().set_terminated(run.info.run_id, end_time=run.info.start_time - 5)
-    assert mlflow.log_study(study, {}, rows, Path("experiments/old"), URI) == 9
+    assert log_rows(study, {}, rows, Path("experiments/old"), URI) == 9
     check("old", rows)
-    assert mlflow.log_study(study, {}, rows, Path("experiments/old"), URI) == 0
+    assert log_rows(study, {}, rows, Path("experiments/old"), URI) == 0
 
 
 def test_a_winner_lasts_what_its_row_took():
     study, rows = rows_of("won")
-    runs = mlflow.describe_runs(study, rows, {}, mlflow.RunDetails(search="winners"))
+    runs = described(study, rows, {}, mlflow.RunDetails(search="winners"))
     winners = [run for run in runs if run.role == "winner"]
     assert [run.seconds for run in winners] == [row.seconds for row in rows if row.trials]
 
@@ -435,7 +451,7 @@ MINE, OTHER = "1" * 16, "2" * 16
 
 
 def logged(study, rows, identity=MINE, folder="experiments/own", **how):
-    return mlflow.log_study(study, {}, rows, Path(folder), URI, owner=owner(study, identity, rows=rows, **how))
+    return log_rows(study, {}, rows, Path(folder), URI, owner=owner(study, identity, rows=rows, **how))
 
 
 def everything(name):
@@ -465,7 +481,7 @@ def test_another_study_of_the_same_name_is_refused_and_finds_a_place_of_its_own(
     assert f"holds another study of '{getpass.getuser()}' on '{socket.gethostname()}' (identity '{MINE}'" in said
     assert "Add tracking.experiment=same-222222 to the command" in said
     logged(study, others, OTHER, experiment="same-222222")
-    assert held("same-222222") == picture(mlflow.describe_runs(study, others, {}))
+    assert held("same-222222") == picture(described(study, others, {}))
     # From then on it is found without being named.
     assert logged(study, others, OTHER) == 0
     logged(study, [], OTHER)
@@ -495,7 +511,7 @@ def test_a_deleted_experiment_of_another_study_stays_deleted():
     assert store().get_experiment(number).lifecycle_stage == "deleted"
     logged(study, rows)
     assert store().get_experiment(number).lifecycle_stage == "active"
-    assert held("gone") == picture(mlflow.describe_runs(study, rows, {}))
+    assert held("gone") == picture(described(study, rows, {}))
 
 
 @pytest.mark.usefixtures("place")
@@ -512,7 +528,7 @@ def test_an_experiment_of_an_older_imblab_is_taken_over_by_the_study_of_its_rows
     assert everything("older") == before
     more = [*rows, *(replace(row, repeat=1) for row in rows)]  # grown since it was logged
     logged(study, more)
-    assert held("older") == picture(mlflow.describe_runs(study, more, {}))
+    assert held("older") == picture(described(study, more, {}))
     assert store().get_experiment(experiment("older")).tags["imblab.identity"] == MINE
     with pytest.raises(StudyError, match="holds another study"):
         logged(study, more, OTHER)
@@ -557,7 +573,7 @@ def test_a_race_to_make_one_experiment_is_won_by_one_study(monkeypatch):
 @pytest.mark.usefixtures("place")
 def test_what_a_copy_has_begun_is_not_taken_from_it():
     study, rows = small("begun")
-    runs = mlflow.describe_runs(study, rows, {})
+    runs = described(study, rows, {})
     asked = owner(study, MINE)
     with mlflow.open_writer(study, Path("copies/begun"), URI, lambda: asked) as writer:
         writer.begin(runs)
@@ -596,20 +612,23 @@ def test_a_user_without_a_name_has_none(monkeypatch):
 
 
 def test_two_folders_with_other_rows_leave_each_other_alone(place, tmp_path, monkeypatch, capfd):
-    """From the command line: the second one runs to its end, is refused by MLflow, and has a way out."""
+    """From the command line: the second one is refused before its first fit, and has a way out."""
     shared = f"tracking.uri=sqlite:///{tmp_path}/mlruns/mlflow.db"
     asked = ["run", "name=real", "learner=[logistic]", "strategy=[none]", "protocol=smoke", "runner.n_jobs=1", shared]
-    for name, table in (("a", "ecoli3"), ("b", "yeast4")):
+    for name, table, code in (("a", "ecoli3", 0), ("b", "yeast4", 2)):
         Path(name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        assert main([*asked, f"dataset=[{table}]"]) == 0
+        assert main([*asked, f"dataset=[{table}]"]) == code
         monkeypatch.chdir(tmp_path)
-    said = capfd.readouterr()
-    assert "Not logged: the MLflow experiment 'real' holds another study" in said.err
-    way_out = re.search(r"Add (tracking\.experiment=real-\w{6})", " ".join(said.err.split()))[1]
+    said = " ".join(capfd.readouterr().err.split())
+    assert "the MLflow experiment 'real' holds another study" in said
+    assert ledger.read_evaluations(Path("b/experiments/real")) == []
+    way_out = re.search(r"Add (tracking\.experiment=real-\w{6})", said)[1]
     before = everything("real")
     monkeypatch.chdir(tmp_path / "b")
+    assert main([*asked, "dataset=[yeast4]", "tracking=none"]) == 0
     assert main(["sync", "real", shared]) == 2
+    assert main([*asked, "dataset=[yeast4]", way_out]) == 0
     assert main(["sync", "real", shared, way_out]) == 0
     monkeypatch.chdir(tmp_path)
     assert {key.split("/")[0] for key in held("real") if key} == {"ecoli3"}

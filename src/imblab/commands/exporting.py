@@ -300,7 +300,7 @@ def _placed(
         mlflow.save_model(made, home, f"model/{arm.dataset}")
         return {**facts, "folder": str(folder), "said": f"Written to {folder}.", "serve": _serve(str(folder))}
     uri = str(request.tracking["uri"])
-    owner = syncing.owner(home, request.study, syncing.settle(home), request.tracking)
+    owner = syncing.experiment_owner(home, request.study, syncing.settle_identity(home), request.tracking)
     found = mlflow.register_model(made, owner, uri, champion)
     return {
         **facts,

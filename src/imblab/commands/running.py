@@ -147,10 +147,10 @@ def run(
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
     engine = runner.Engine(n_jobs, store_opener(store_path), fit_timeout)
     asked = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
-    with syncing.picture(layout, home, asked, _named_classes(study), engine.open_store) as picture:
-        rows = _carry_out(layout, home, engine, overwrite, retry_failed, picture=picture)
-        if picture is not None:
-            picture.finish()
+    with syncing.observe_run(layout, home, asked, _named_classes(study), engine.open_store) as observer:
+        rows = _carry_out(layout, home, engine, overwrite, retry_failed, observer=observer)
+        if observer is not None:
+            observer.finish()
     return table.tidy(rows)
 
 
@@ -178,9 +178,9 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     ):
         say(note)
     engine, spoken = requested_engine(request), None if as_json else say
-    with syncing.picture(layout, home, request.tracking, request.allow, engine.open_store) as picture:
+    with syncing.observe_run(layout, home, request.tracking, request.allow, engine.open_store) as observer:
         retry = bool(request.runner.get("retry_failed"))
-        rows = _carry_out(layout, home, engine, request.overwrite, retry, spoken, _stops(request), picture)
+        rows = _carry_out(layout, home, engine, request.overwrite, retry, spoken, _stops(request), observer)
         kept = config.parse_study(ledger.read_study(home), request.allow)
         whole = results.design_completeness(kept, ledger.read_evaluations(home))
         steps = [
@@ -188,8 +188,8 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
             *_copied(request, rows),
             *_next_steps(request.study.name, whole, rows),
         ]
-        if picture is not None:
-            steps = [_logged(picture, request.study.name), *steps]
+        if observer is not None:
+            steps = [_logged(observer, request.study.name), *steps]
     _print_comparison(results.with_record(request.study, kept), rows, steps, as_json, whole)
     return 0
 
@@ -231,15 +231,15 @@ def _carry_out(
     retry_failed: bool = False,
     say: Callable[[str], None] | None = None,
     stop_at_failure: bool = False,
-    picture: syncing.Picture | None = None,
+    observer: syncing.MlflowObserver | None = None,
 ) -> list[Evaluation]:
     """Answer what is missing and give every row of the study, in the order of the design."""
-    syncing.fix_identity(home)
+    syncing.keep_former_identity(home)
     question, expected = config.to_mapping(register(layout.study)), layout.expected(retry_failed)
     with ledger.open_study(home, question, overwrite, expected) as book:
-        known = syncing.settle(home, None if book.evaluations else layout)
-        if picture is not None:
-            picture.settled(known)
+        known = syncing.settle_identity(home, None if book.evaluations else layout)
+        if observer is not None:
+            observer.identified(known)
         done = {row.key for row in book.evaluations if row.status != "failed" or not retry_failed}
         todo = [cell for cell in layout.cells if cell.key not in done]
         if say and not todo:
@@ -250,8 +250,8 @@ def _carry_out(
             say(f"{len(layout.cells) - len(todo)} of {len(layout.cells)} evaluations are there; continuing.{retried}")
         if todo and book.evaluations:
             reporting.mark_report_outdated(home, completeness_of(layout.study, list(layout.datasets), book.evaluations))
-            if picture is not None:
-                picture.resumed()
+            if observer is not None:
+                observer.resumed()
         bars = terminal.progress(len(todo), engine.n_jobs) if say and todo else nullcontext()
         with _counted_if_stopped(layout, book), bars as bar:
 
@@ -263,8 +263,8 @@ def _carry_out(
                         f"answered is kept: mend the cause and run again with {ledger.RETRY}, or set "
                         "runner.on_error=row to go on."
                     )
-                if picture is not None:
-                    picture.row(row)
+                if observer is not None:
+                    observer.evaluated(row)
                 if bar is not None:
                     bar.advance(f"{row.dataset}/{row.learner}/{row.strategy}")
 
@@ -281,8 +281,8 @@ def _carry_out(
             kept.prune()
     elif say:
         say("No prediction is kept (runner.store=false): no evidence for curves and calibration.")
-    if picture is not None:
-        picture.gathered()
+    if observer is not None:
+        observer.completed()
     return rows
 
 
@@ -325,10 +325,10 @@ def _named_classes(study: Study) -> tuple[str, ...]:
     return tuple(design.code_paths(study))
 
 
-def _logged(picture: syncing.Picture, name: str) -> str:
+def _logged(observer: syncing.MlflowObserver, name: str) -> str:
     """Log to MLflow; a store that does not answer never stops a study."""
     try:
-        picture.finish()
+        observer.finish()
     except ImblabError as error:
         terminal.warn(f"Not logged: {error}")
         return f"Not logged to MLflow, see above; once it answers: imblab sync {name}"

@@ -5,9 +5,7 @@ state. The ledger is the record, so the runs of a study can be written again at 
 """
 
 from imblab.edges.mlflow.addresses import DEFAULT_URI, artifact_folder, check_store_uri, is_database
-from imblab.edges.mlflow.artifacts import Artifact, folder_artifacts
-from imblab.edges.mlflow.background import BackgroundWriter
-from imblab.edges.mlflow.cell_runs import CURVE_THRESHOLDS
+from imblab.edges.mlflow.artifacts import Artifact, StoredPredictions, folder_artifacts, update_search_table
 from imblab.edges.mlflow.client import HTTP_LIMITS
 from imblab.edges.mlflow.experiments import ExperimentOwner
 from imblab.edges.mlflow.models import (
@@ -21,10 +19,11 @@ from imblab.edges.mlflow.models import (
     register_model,
     save_model,
 )
-from imblab.edges.mlflow.runs import RunDetails, RunSpec, describe_runs
-from imblab.edges.mlflow.search_runs import invalid_table_reason, read_inner_scores, search_table
+from imblab.edges.mlflow.runs import RunSpec
+from imblab.edges.mlflow.search_runs import InnerScores
+from imblab.edges.mlflow.study_runs import CURVE_THRESHOLDS, RunDetails, describe_runs
 from imblab.edges.mlflow.ui import serve, ui_command
-from imblab.edges.mlflow.writer import RunWriter, log_study, open_writer
+from imblab.edges.mlflow.writer import BackgroundWriter, RunWriter, log_study, open_writer
 
 __all__ = [
     "CARD_FILE",
@@ -37,24 +36,24 @@ __all__ = [
     "BackgroundWriter",
     "ExperimentOwner",
     "ExportedModel",
+    "InnerScores",
     "RunDetails",
     "RunSpec",
     "RunWriter",
+    "StoredPredictions",
     "artifact_folder",
     "check_model_folder",
     "check_store_uri",
     "choose_format",
     "describe_runs",
     "folder_artifacts",
-    "invalid_table_reason",
     "is_database",
     "log_study",
     "model_name",
     "open_writer",
-    "read_inner_scores",
     "register_model",
     "save_model",
-    "search_table",
     "serve",
     "ui_command",
+    "update_search_table",
 ]

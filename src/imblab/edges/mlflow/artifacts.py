@@ -1,17 +1,34 @@
-"""Artifacts of the run of a study: files of its folder, and files that are made when they are sent."""
+"""Artifacts of the run of a study: files of its folder, and tables made from the prediction store without a fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from imblab.edges import files as folders
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 
-#: Of the files of a study's folder.
+from imblab.core import replay
+from imblab.core.evaluate import Task
+from imblab.core.fitting import FitFailed
+from imblab.edges import files
+from imblab.edges.mlflow.search_runs import InnerScores, invalid_table_reason, read_inner_scores, search_table
+from imblab.errors import describe
+from imblab.result import Evaluation, Trial
+from imblab.stats import counts, curves
+from imblab.study import Cell, Dataset, Split, Study, fingerprint
+
+#: Endings of the files in a study's folder that are sent.
 ARTIFACT_SUFFIXES = (".yaml", ".jsonl", ".json", ".parquet", ".html", ".diff")
+SEARCH_FILE, PREDICTIONS_FILE = "search.parquet", "predictions.parquet"
+#: Columns that say where a prediction belongs.
+PREDICTION_PLACE = ("dataset", "learner", "strategy", "repeat", "fold", "part", "inner_fold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +38,11 @@ class Artifact:
     Attributes
     ----------
     path : str
-        Below the run.
+        Path below the run.
     content : str
-        The address of what it holds; the same content is not sent twice.
+        Hash of the content; the same content is not sent twice.
     write : callable
-        Gives the file, or writes it into the folder it receives; None where there is nothing to send.
+        Gives the path of the file, after writing it into the folder it receives; None if there is nothing to send.
     """
 
     path: str
@@ -35,10 +52,10 @@ class Artifact:
 
 def folder_artifacts(folder: Path) -> list[Artifact]:
     """The files of a study's folder that are sent: question, rows, derived files, report, figures and tables."""
-    names = [name for name in folders.file_names(folder) if name.endswith(ARTIFACT_SUFFIXES)]
-    names += [name for below in ("figures", "tables") for name in folders.file_names(folder, below)]
+    names = [name for name in files.file_names(folder) if name.endswith(ARTIFACT_SUFFIXES)]
+    names += [name for below in ("figures", "tables") for name in files.file_names(folder, below)]
     visible = [name for name in names if "." in name and not name.rpartition("/")[2].startswith(".")]
-    hashes = [sha256(folders.read_bytes(folder, name, single_link=True)).hexdigest() for name in visible]
+    hashes = [sha256(files.read_bytes(folder, name, single_link=True)).hexdigest() for name in visible]
     return [
         Artifact(name, content, partial(_copy_file, folder, name))
         for name, content in zip(visible, hashes, strict=True)
@@ -48,5 +65,166 @@ def folder_artifacts(folder: Path) -> list[Artifact]:
 def _copy_file(folder: Path, name: str, place: Path) -> Path:
     """Copy a file, since MLflow would follow a link that has taken its place meanwhile."""
     path = place / name.rpartition("/")[2]
-    path.write_bytes(folders.read_bytes(folder, name, single_link=True))
+    path.write_bytes(files.read_bytes(folder, name, single_link=True))
     return path
+
+
+def update_search_table(
+    home: Path,
+    rows: Sequence[Evaluation],
+    inner_scores: InnerScores,
+    replayed: StoredPredictions | None,
+    warn: Callable[[str], None],
+    repeated: frozenset[str] = frozenset(),
+) -> InnerScores:
+    """Bring ``search.parquet`` up to date, and return the inner scores of all searches.
+
+    Scores that are not given come from the file, unless their evaluation was ``repeated`` (its keys), or from the
+    prediction store as far as it has the predictions.
+    """
+    frame = _read_search_table(home, warn)
+    kept = [row for row in rows if row.key not in repeated]
+    known = {**({} if frame is None else read_inner_scores(frame, kept)), **inner_scores}
+    if replayed is not None and (missing := [row for row in rows if row.key not in known]):
+        known = {**known, **replayed.inner_scores(missing)}
+    updated = search_table(rows, known)
+    if frame is None or not updated.equals(frame):
+        with files.open_replacement(home, SEARCH_FILE) as stream:
+            updated.to_parquet(stream, index=False)
+    return known
+
+
+def _read_search_table(home: Path, warn: Callable[[str], None]) -> pd.DataFrame | None:
+    """Read ``search.parquet``; None if it is missing, or damaged, which is said."""
+    if not files.exists(home, SEARCH_FILE):
+        return None
+    try:
+        with files.open_file(home, SEARCH_FILE) as stream:
+            frame = pd.read_parquet(stream)
+        reason = invalid_table_reason(frame)
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        reason = describe(error)
+    if reason is None:
+        return frame
+    warn(
+        f"the inner scores {str(home / SEARCH_FILE)!r} are damaged ({reason}); they are made from the prediction "
+        "store, and are made again now as far as it has the predictions."
+    )
+    return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredPredictions:
+    """The predictions of a study that the prediction store still has.
+
+    Attributes
+    ----------
+    study : Study
+        The question.
+    datasets, plans : mapping
+        Tables and outer splits by the name of a data set.
+    cells : sequence of Cell
+        The cells of the study.
+    open_store : callable
+        Opens the prediction store.
+    """
+
+    study: Study
+    datasets: Mapping[str, Dataset]
+    plans: Mapping[str, tuple[Split, ...]]
+    cells: Sequence[Cell]
+    open_store: Callable[[], Any]
+
+    def inner_scores(self, rows: Sequence[Evaluation]) -> dict[str, list[dict[str, float]]]:
+        """Score the candidates of searches on the inner folds, by the key of their evaluation.
+
+        ``mcc`` and ``recall`` are those of the counts summed over the inner folds at the threshold of the candidate,
+        ``pr_auc`` is the mean over inner folds, as the search itself judges.
+        """
+        searched = [row for row in rows if sum(trial.value is not None for trial in row.trials) > 1]
+        return {row.key: [_trial_scores(task, trial) for trial in row.trials] for row, task in self._replayed(searched)}
+
+    def artifact(self, rows: Sequence[Evaluation]) -> Artifact:
+        """The predictions of the test parts, and of the winner's inner folds, as an artifact."""
+        content = fingerprint(sorted(row.fingerprint for row in rows))
+        return Artifact(PREDICTIONS_FILE, content, partial(self._write, rows))
+
+    def _write(self, rows: Sequence[Evaluation], folder: Path) -> Path | None:
+        """Write row numbers, labels and predictions; neither ids nor features.
+
+        ``p`` is the predicted probability. A learner without one has a ``decision_value`` in its place, in a column
+        that exists only if a learner needs it.
+        """
+        parts = list(self._predictions([row for row in rows if row.status == "ok"]))
+        if not parts:
+            return None
+        places, *arrays = zip(*parts, strict=True)
+        lengths = [len(numbers) for numbers in arrays[0]]
+        columns: dict[str, Any] = {}
+        for name, values in zip(PREDICTION_PLACE, zip(*places, strict=True), strict=True):
+            codes, categories = pd.factorize(np.array(values))
+            repeated, is_text = np.repeat(codes, lengths), categories.dtype.kind in "OU"
+            columns[name] = (
+                pd.Categorical.from_codes(repeated, pd.Index(categories)) if is_text else categories[repeated]
+            )
+        values_of = dict(zip(("row", "y", "p", "decision_value"), arrays, strict=True))
+        columns |= {name: np.concatenate(each) for name, each in values_of.items()}
+        if np.isnan(columns["decision_value"]).all():
+            del columns["decision_value"]
+        path = folder / PREDICTIONS_FILE
+        # Probabilities are all different: looking for equal ones takes longer than writing them.
+        dictionary = [*PREDICTION_PLACE, "y"]
+        pd.DataFrame(columns).to_parquet(path, index=False, use_dictionary=dictionary, compression="zstd")
+        return path
+
+    def _predictions(
+        self, rows: Sequence[Evaluation]
+    ) -> Iterator[tuple[tuple[Any, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        for row, task in self._replayed(rows):
+            split, y = task.cell.split, task.dataset.y
+            parts = [("test", -1, split.train, split.test)]
+            parts += [("inner", i, fit, validate) for i, (fit, validate) in enumerate(task.pairs)]
+            for part, inner_fold, fit, predicted in parts:
+                try:
+                    prediction = task.predict_rows(row.params, fit, predicted)
+                except (replay.MissingPrediction, FitFailed):
+                    continue
+                place = (row.dataset, row.learner, row.strategy, row.repeat, row.fold, part, inner_fold)
+                absent = np.full(len(predicted), np.nan)
+                pair = (prediction.values, absent) if prediction.is_probability else (absent, prediction.values)
+                yield place, predicted, y[predicted].astype(np.int8), *pair
+
+    def _replayed(self, rows: Sequence[Evaluation]) -> Iterator[tuple[Evaluation, Task]]:
+        """Evaluations with their tasks, answered from the store only; those without a cell are left out."""
+        by_key = {row.key: row for row in rows}
+        cells: dict[str, list[Cell]] = {}
+        for cell in self.cells:
+            if cell.key in by_key:
+                cells.setdefault(cell.dataset, []).append(cell)
+        with closing(self.open_store()) as kept:
+            predict = replay.lookup_only(kept.get)
+            for name, members in cells.items():
+                for task in replay.replay_tasks(self.study, self.datasets[name], self.plans[name], members, predict):
+                    yield by_key[task.cell.key], task
+
+
+def _trial_scores(task: Task, trial: Trial) -> dict[str, float]:
+    try:
+        folds = replay.inner_predictions(task, trial.params) if trial.threshold is not None else []
+    except (replay.MissingPrediction, FitFailed):
+        folds = []
+    if not folds:
+        return {}
+    confusion = [counts.counts_at(y, task.compared(trial.params, values), trial.threshold) for y, values in folds]
+    total = sum(confusion[1:], confusion[0])
+    scores = {
+        "mcc": float(counts.mcc(*total)),
+        "pr_auc": float(np.mean([curves.average_precision(*_ranked(y, values)) for y, values in folds])),
+        "recall": float(counts.recall(*total)),
+    }
+    return {name: value for name, value in scores.items() if np.isfinite(value)}
+
+
+def _ranked(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-values, kind="stable")
+    return y[order], values[order]

@@ -203,7 +203,7 @@ def _search_view(study: Study, logged: LoggedMetrics, role: str) -> SavedView:
     """
     available, primary = logged[role], f"inner/{study.primary}"
     scores = [n for n in dict.fromkeys((primary, *(f"inner/{n}" for n in SHOWN_MEASURES))) if n in available][:3]
-    searched = dict.fromkeys(tuple(s.axes) for s in study.strategies)
+    searched = dict.fromkeys(tuple(strategy.axes) for strategy in study.strategies)
     knobs = [*dict.fromkeys(knob for names in searched for knob in names), "threshold"]
     parallel = [
         _chart("PARALLEL", selectedParams=list(names), selectedMetrics=scores[::-1], showAllRuns=True)
@@ -220,7 +220,7 @@ def _search_view(study: Study, logged: LoggedMetrics, role: str) -> SavedView:
 
 
 def _is_loss(study: Study) -> bool:
-    return any(m.name == study.primary and not m.greater_is_better for m in study.measures)
+    return not study.primary_measure.greater_is_better
 
 
 def _page_state(

@@ -1,0 +1,397 @@
+"""The runs of a study as values, from its result: one for the study, one per cell, those of its searches below.
+
+A cell is a data set, learner and strategy: the run that teams compare. ``docs/mlflow.md`` explains every name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imblab.analysis import evidence, rebalancing
+from imblab.analysis.paired import BASELINES, strategy_scores
+from imblab.analysis.text_tables import percent
+from imblab.core import measures
+from imblab.edges.mlflow.runs import ADDRESSES_TAG, Metric, RunSpec, addresses_tag, splits_of
+from imblab.edges.mlflow.search_runs import InnerScores, describe_search, knob_text
+from imblab.edges.palette import BASELINE_SLOTS, STRATEGY_COLOURS, colour_slots
+from imblab.result import Evaluation, Family, FamilyScores, StudyResult
+from imblab.stats import counts
+from imblab.stats.paired_tests import EstimateArray, estimate_contrasts
+from imblab.study import Choice, Interval, Scalar, Strategy, Study, fingerprint
+from imblab.text import format_score
+
+#: Measures whose gains over the baselines are logged, in addition to the primary one.
+GAIN_MEASURES = ("mcc", "pr_auc", "recall")
+#: Threshold curves: metric and function of the confusion counts. The step of a point is its threshold x 1000.
+CURVES = {"curve_mcc": counts.mcc, "curve_precision": counts.precision, "curve_recall": counts.recall}
+#: Every hundredth where the thresholds of rare classes lie, then every second one: each point is a row of the database.
+CURVE_THRESHOLDS = tuple(i / 100 for i in (*range(1, 20), *range(20, 99, 2)))
+#: MLflow shows a run in the colour of this tag.
+COLOUR_TAG = "mlflow.runColor"
+#: Characters of a digest that MLflow keeps.
+MAX_DIGEST_CHARACTERS = 36
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunDetails:
+    """Everything that runs show in addition to a result.
+
+    Attributes
+    ----------
+    evidence : DataFrame or None
+        As :mod:`imblab.analysis.evidence` builds it, for threshold curves and calibration.
+    inner_scores : mapping of str to sequence of mapping
+        By the key of an evaluation, one mapping per trial: ``mcc``, ``pr_auc``, ``recall`` on the inner folds.
+    origin : mapping of str to str
+        Tags with the versions and the commit that the evaluations were made with.
+    search : {"candidates", "winners", "trials", "none"}
+        Which runs are written below those of the cells.
+    is_running : bool
+        Whether the study is running: notes have no verdict then.
+    """
+
+    evidence: pd.DataFrame | None = None
+    inner_scores: InnerScores = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
+    search: str = "candidates"
+    is_running: bool = False
+
+
+def describe_runs(result: StudyResult, question: Mapping[str, Any], details: RunDetails | None = None) -> list[RunSpec]:
+    """Describe the runs of a study; a run follows the one above it.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Its data sets under the names that evaluations have.
+    question : mapping
+        The content of ``study.yaml``.
+    details : RunDetails, optional
+        Evidence, inner scores and origin.
+
+    Returns
+    -------
+    list of RunSpec
+        Undefined values are left out. There is no verdict before the design is complete: until then notes begin with
+        the number of evaluations that are there, and what is missing.
+    """
+    details = details or RunDetails()
+    study, completeness = result.study, result.completeness
+    commit = details.origin.get("git.commit")
+    shared = {
+        "imblab.study": study.name,
+        "imblab.config": fingerprint(question),
+        "imblab.primary": study.primary,
+        "imblab.complete": str(not details.is_running and bool(result.scores) and completeness.is_complete).lower(),
+        **details.origin,
+        **({"mlflow.source.git.commit": commit} if commit else {}),
+    }
+    lead, verdicts = _lead(result, details), _verdicts(result, details)
+    runs = [_study_run(result, shared, [*lead, *verdicts.values()], details)]
+    for family, scores in result.scores.items():
+        curves = curve_metrics(details.evidence, *family)
+        verdict = verdicts.get(family, " ".join(lead))
+        for row, strategy in enumerate(scores.strategies):
+            cell = _cell_run(study, scores, row, shared, curves.get(strategy, ()))
+            note = _cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
+            searched = describe_search(study, _members(scores, row), details.inner_scores, details.search)
+            runs += [replace(cell, note=note), *(_below(cell, run) for run in searched)]
+    return runs
+
+
+def run_colour(study: Study, strategy: str) -> str:
+    """The colour of a strategy in the report."""
+    slots = colour_slots(study.strategy_names)
+    return STRATEGY_COLOURS[slots.get(strategy, (len(BASELINE_SLOTS), 0))[0]][0]
+
+
+def curve_metrics(frame: pd.DataFrame | None, dataset: str, learner: str) -> dict[str, list[Metric]]:
+    """Threshold curves and calibration statistics of every strategy of a data set and learner.
+
+    A curve is the mean over the outer test parts, without a point where it is undefined in all of them. Calibration is
+    the mean over repeats.
+    """
+    if frame is None:
+        return {}
+    frame = frame[(frame.dataset == dataset) & (frame.learner == learner)]
+    if frame.empty:
+        return {}
+    metrics: dict[str, list[Metric]] = {}
+    for name, rows in evidence.confusion_table(frame, CURVE_THRESHOLDS).groupby("strategy", sort=False):
+        metrics[str(name)] = _curve_points(rows)
+    statistics = frame[frame.kind == "calibration"]
+    for place, rows in statistics.groupby(["strategy", "name"], sort=False, observed=True):
+        strategy, name = (str(part) for part in place)
+        if rows.x.notna().any():
+            metrics.setdefault(strategy, []).append((f"calibration/{name}", float(rows.x.mean()), 0))
+    return metrics
+
+
+def _curve_points(rows: pd.DataFrame) -> list[Metric]:
+    thresholds = np.unique(rows.threshold)
+    # Test parts x thresholds.
+    confusion = [rows[name].to_numpy().reshape(-1, len(thresholds)) for name in ("tn", "fp", "fn", "tp")]
+    points: list[Metric] = []
+    for name, function in CURVES.items():
+        values = function(*confusion)
+        defined = np.isfinite(values)
+        sums, n = np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0)
+        points += [(name, float(s / k), round(1000 * t)) for s, k, t in zip(sums, n, thresholds, strict=True) if k]
+    return points
+
+
+def _lead(result: StudyResult, details: RunDetails) -> list[str]:
+    """The sentences before the verdicts."""
+    completeness = result.completeness
+    if details.is_running:
+        return [f"Running: no verdict before all {completeness.asked:,} evaluations of the design are there."]
+    notes = rebalancing.notes(result.study).values() if completeness.is_complete else ()
+    return [*completeness.sentences(), *map("{}.".format, notes)]
+
+
+def _verdicts(result: StudyResult, details: RunDetails) -> dict[Family, str]:
+    """The verdict of each data set and learner with a contrast, once the design is complete."""
+    if details.is_running or not result.completeness.is_complete or result.contrasts.empty:
+        return {}
+    families = result.contrasts[["dataset", "learner"]].drop_duplicates().itertuples(index=False, name=None)
+    return dict(zip(families, result.sentences, strict=False))
+
+
+def _study_run(
+    result: StudyResult, shared: Mapping[str, str], sentences: Sequence[str], details: RunDetails
+) -> RunSpec:
+    study, protocol, completeness = result.study, result.study.protocol, result.completeness
+    evaluated = "running" if details.is_running else completeness.evaluated
+    tags = {
+        **shared,
+        "imblab.evaluations": f"{evaluated} of {completeness.asked}",
+        "imblab.seed": str(study.seed),
+        "imblab.protocol": f"{protocol.repeats} x {protocol.outer_folds} outer, {protocol.inner_folds} inner folds",
+        "imblab.search": study.tuning.method,
+    }
+    title = f"**{study.name}**: {study.primary} by nested cross-validation"
+    note = "\n".join([title, "", *(f"- {sentence}" for sentence in sentences)])
+    metrics, seconds = tuple(_cost_metrics(result.evaluations)), _seconds(result.evaluations)
+    return RunSpec("", study.name, "study", None, tags, {}, metrics, note, seconds=seconds)
+
+
+def _cell_run(
+    study: Study, scores: FamilyScores, row: int, shared: Mapping[str, str], curves: Sequence[Metric]
+) -> RunSpec:
+    members, strategy = _members(scores, row), scores.strategies[row]
+    place = {"dataset": scores.dataset, "learner": scores.learner, "strategy": strategy}
+    rebalanced = rebalancing.note(study, scores.learner)
+    tags = {
+        **shared,
+        **{f"imblab.{name}": value for name, value in place.items()},
+        "imblab.data_fingerprint": members[0].data_fingerprint,
+        "imblab.split_fingerprint": splits_of(members),
+        ADDRESSES_TAG: addresses_tag(members),
+        **({"imblab.rebalances": rebalanced} if rebalanced else {}),
+        "imblab.rows": fingerprint([_stable_content(each) for each in members]),
+        COLOUR_TAG: run_colour(study, strategy),
+    }
+    return RunSpec(
+        "/".join(place.values()),
+        # MLflow cuts long names: what differs comes first.
+        f"{strategy} ({scores.dataset}, {scores.learner})",
+        "cell",
+        "",
+        tags,
+        place | _cell_params(study, scores, row),
+        (*_score_metrics(study, scores, row), *_cost_metrics(members), *curves),
+        data=_dataset_input(members, study.datasets.get(scores.dataset, {})),
+        seconds=_seconds(members),
+    )
+
+
+def _below(cell: RunSpec, run: RunSpec) -> RunSpec:
+    """A run of the search below its cell, with the cell's coordinates."""
+    coordinates = ("imblab.study", "imblab.dataset", "imblab.learner", "imblab.strategy", COLOUR_TAG)
+    tags = {name: cell.tags[name] for name in coordinates}
+    params = {name: cell.params[name] for name in ("dataset", "learner", "strategy")}
+    # Not chosen by the search, but its scores are those after calibration.
+    calibration = {name: cell.params[name] for name in ("calibration",) if name in cell.params}
+    return replace(
+        run,
+        key=f"{cell.key}/{run.key}",
+        parent=cell.key,
+        tags={**tags, **run.tags},
+        params={**params, **run.params, **calibration},
+    )
+
+
+def _members(scores: FamilyScores, row: int) -> list[Evaluation]:
+    """The evaluations of a strategy, in the order of the folds."""
+    return [each for each in scores.evaluations[row] if each is not None]
+
+
+def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
+    """Means, intervals, folds and gains of a strategy, and what its search chose."""
+    members, strategy = _members(scores, row), scores.strategies[row]
+    steps = [repeat * study.protocol.outer_folds + fold for repeat, fold in scores.folds]
+    values = {name: strategy_scores(scores, strategy, name) for name in study.measure_names}
+    values = {name: each for name, each in values.items() if not np.isnan(each).all()}
+    intervals = _estimates(study, scores, row, list(values.values()))
+    for i, measure in enumerate(each for each in study.measures if each.name in values):
+        name, defined = measure.name, ~np.isnan(values[measure.name])
+        scored = values[name][defined]
+        yield name, float(np.mean(scored)), 0
+        if len(scored) > 1:
+            yield f"{name}_std", float(np.std(scored, ddof=1)), 0
+        yield from _interval(name, intervals, i)
+        if measures.is_counted(measure):
+            yield from _pooled_metric(measure.name, measures.function_of(measure, allow=None), members)
+        for step, value in zip(np.array(steps)[defined].tolist(), scored.tolist(), strict=True):
+            yield f"fold/{name}", value, step
+    yield from _gain_metrics(study, scores, row)
+    promised = [each.value for each in members if each.value is not None]
+    if promised:
+        yield f"inner/{study.primary}", float(np.mean(promised)), 0
+    for each in members:
+        if each.threshold is not None:
+            yield "fold/threshold", each.threshold, each.repeat * study.protocol.outer_folds + each.fold
+
+
+def _gain_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
+    """Differences to the baselines, where every fold has a score in both."""
+    strategy, gains = scores.strategies[row], {}
+    names = [n for n in dict.fromkeys((study.primary, *GAIN_MEASURES)) if n in study.measure_names]
+    for baseline in (each for each in BASELINES if each in scores.strategies and each != strategy):
+        for name in names:
+            difference = strategy_scores(scores, strategy, name) - strategy_scores(scores, baseline, name)
+            if not np.isnan(difference).any():
+                gains[f"gain_{baseline}/{name}"] = difference
+    intervals = _estimates(study, scores, row, list(gains.values()))
+    for i, (name, difference) in enumerate(gains.items()):
+        is_timed = scores.dataset in study.time_ordered
+        yield name, float(np.mean(difference) if is_timed else intervals.mean[i]), 0
+        yield from _interval(name, intervals, i)
+
+
+def _estimates(study: Study, scores: FamilyScores, row: int, values: Sequence[np.ndarray]) -> EstimateArray:
+    """Corrected intervals of means over folds; none where a fold is missing or folds follow the time."""
+    matrix = np.array(values, dtype=np.float64).reshape(len(values), len(scores.folds))
+    estimates = estimate_contrasts(matrix, scores.n_train[row], scores.n_test[row], study.claims.alpha)
+    if scores.dataset in study.time_ordered:
+        nothing = np.full(len(values), math.nan)
+        return replace(estimates, low=nothing, high=nothing)
+    return estimates
+
+
+def _interval(name: str, estimates: EstimateArray, i: int) -> Iterator[Metric]:
+    if not math.isnan(estimates.low[i]):
+        yield f"{name}_ci_low", float(estimates.low[i]), 0
+        yield f"{name}_ci_high", float(estimates.high[i]), 0
+
+
+def _pooled_metric(name: str, function: Any, members: Sequence[Evaluation]) -> Iterator[Metric]:
+    """A measure of the counts summed over all folds: descriptive, since each fold chooses its own knobs."""
+    counted = [each.counts for each in members if each.status == "ok" and each.counts]
+    try:
+        value = float(function(*(sum(each[count] for each in counted) for count in ("tn", "fp", "fn", "tp"))))
+    except measures.MeasureFailed:
+        return
+    if math.isfinite(value):
+        yield f"pooled/{name}", value, 0
+
+
+def _cost_metrics(evaluations: Sequence[Evaluation]) -> Iterator[Metric]:
+    yield "seconds", _seconds(evaluations), 0
+    yield "fits", float(sum(each.fits for each in evaluations)), 0
+    for status in ("ok", "failed", "inapplicable"):
+        yield f"n_{status}", float(sum(each.status == status for each in evaluations)), 0
+
+
+def _seconds(evaluations: Sequence[Evaluation]) -> float:
+    return float(sum(each.seconds for each in evaluations))
+
+
+def _cell_params(study: Study, scores: FamilyScores, row: int) -> dict[str, str]:
+    """The requested knobs under their names, and the chosen ones, fold by fold, under ``chosen.*``."""
+    name = scores.strategies[row]
+    strategy = next((each for each in study.strategies if each.name == name), None)
+    learner = next((each for each in study.learners if each.name == scores.learner), None)
+    params = _requested_knobs(strategy) if strategy is not None else {}
+    if learner is not None:
+        params["learner.make"] = json.dumps(learner.make, default=dict)
+    chosen: dict[str, list[str]] = {}
+    for each in _members(scores, row):
+        for knob, value in {**each.params, "threshold": each.threshold}.items():
+            if value is not None:
+                chosen.setdefault(f"chosen.{knob}", []).append(knob_text(value))
+    return params | {knob: ", ".join(values) for knob, values in chosen.items()}
+
+
+def _requested_knobs(strategy: Strategy) -> dict[str, str]:
+    """The fixed value or the space of every knob of a strategy."""
+    params = {}
+    for knob, setting in strategy.knobs.items():
+        value = setting.text() if isinstance(setting, Choice | Interval) else setting
+        params[knob] = value if isinstance(value, str) else json.dumps(value, default=dict)
+    if strategy.calibration != "none":
+        params["calibration"] = strategy.calibration
+    if strategy.sampler is not None:
+        params["sampler"] = str(strategy.sampler["_target_"])
+    return params
+
+
+def _cell_note(study: Study, scores: FamilyScores, row: int, verdict: str, verdict_first: bool) -> str:
+    """The verdict, the headline, failures, and a table of what was chosen in every fold."""
+    members, primary = _members(scores, row), study.primary
+    values = strategy_scores(scores, scores.strategies[row], primary)
+    values = values[~np.isnan(values)]
+    lines = [verdict, ""] if verdict and verdict_first else []
+    if len(values):
+        spread = f" ± {format_score(float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
+        lines.append(f"**{primary} {format_score(float(np.mean(values)))}{spread}** over {len(values)} folds")
+    lines += ["", verdict] if verdict and not verdict_first else []
+    reasons = {each.error for each in members if each.status != "ok" and each.error}
+    lines += ["", *(f"- {reason}" for reason in sorted(reasons))] if reasons else []
+    knobs = list(dict.fromkeys(knob for each in members for knob in each.params))
+    header = ["repeat", "fold", *knobs, "threshold", f"inner {primary}", primary]
+    lines += ["", _table_line(header), _table_line(["---"] * len(header))]
+    for each in members:
+        cells = [*(each.params.get(knob) for knob in knobs), each.threshold, each.value, each.scores.get(primary)]
+        lines.append(_table_line([str(each.repeat), str(each.fold), *map(_short_text, cells)]))
+    lines += ["", f"Intervals cover {percent(study)}: Nadeau and Bengio's corrected t, unadjusted."]
+    return "\n".join(lines).strip()
+
+
+def _short_text(value: Scalar | None) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _table_line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _dataset_input(members: Sequence[Evaluation], spec: Mapping[str, Any]) -> dict[str, str]:
+    """The data set of a cell: imblab's hash of the full table, its source, and the rows of its test parts."""
+    first = members[0]
+    source = {key: spec[key] for key in ("kind", "table", "parent") if key in spec}
+    counted = [each.counts for each in members if each.repeat == first.repeat and each.counts]
+    profile = {
+        "num_rows": sum(sum(each.values()) for each in counted),
+        "num_positives": sum(each["tp"] + each["fn"] for each in counted),
+        "counted_in": "the test parts of one repeat",
+    }
+    return {
+        "name": first.dataset,
+        "digest": first.data_fingerprint[:MAX_DIGEST_CHARACTERS],
+        "source": json.dumps({"sha256": first.data_fingerprint, **source}, default=str),
+        "profile": json.dumps(profile),
+    }
+
+
+def _stable_content(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation without what differs from run to run."""
+    content: dict[str, Any] = json.loads(evaluation.to_json())
+    return {key: value for key, value in content.items() if key != "seconds"}
