@@ -57,7 +57,7 @@ def answered(capsys, name):
 @pytest.mark.parametrize("content", [b"", b"PAR1 not parquet PAR1", b"null"], ids=["empty", "junk", "text"])
 def test_a_study_goes_on_without_its_derived_files(command, content, capsys):
     rows = (HOME / ledger.LEDGER_FILE).read_bytes()
-    for name in (evidence.FILE, SEARCHES, provenance.VERSIONS_FILE):
+    for name in (evidence.EVIDENCE_FILE, SEARCHES, provenance.VERSIONS_FILE):
         assert (HOME / name).exists()
         (HOME / name).write_bytes(content)
     STORE.write_bytes(content * 400)
@@ -74,22 +74,24 @@ def test_a_study_goes_on_without_its_derived_files(command, content, capsys):
 
 
 def test_running_again_makes_the_derived_files_anew(done, capsys):
-    for name in (evidence.FILE, SEARCHES, provenance.VERSIONS_FILE):
+    for name in (evidence.EVIDENCE_FILE, SEARCHES, provenance.VERSIONS_FILE):
         (HOME / name).write_bytes(b"junk")
     code, _, err = answered(capsys, "run")
     assert (code, err.count("is damaged")) == (0, 1 + err.count(SEARCHES))
-    assert evidence.read(HOME / evidence.FILE).equals(evidence.read(done / HOME / evidence.FILE))
+    assert evidence.load_evidence(HOME / evidence.EVIDENCE_FILE).equals(
+        evidence.load_evidence(done / HOME / evidence.EVIDENCE_FILE)
+    )
     code, _, err = answered(capsys, "compare")
     assert (code, "evidence" in err) == (0, False)
 
 
 def test_damaged_evidence_stays_where_nothing_can_take_its_place(capsys):
-    (HOME / evidence.FILE).write_bytes(b"junk, and perhaps somebody can mend it")
+    (HOME / evidence.EVIDENCE_FILE).write_bytes(b"junk, and perhaps somebody can mend it")
     for path in STORE.parent.glob("predictions.sqlite*"):
         path.unlink()
     code, _, err = answered(capsys, "run")
     assert (code, "evidence.parquet' is damaged" in err) == (0, True)
-    assert (HOME / evidence.FILE).read_bytes() == b"junk, and perhaps somebody can mend it"
+    assert (HOME / evidence.EVIDENCE_FILE).read_bytes() == b"junk, and perhaps somebody can mend it"
 
 
 @pytest.mark.parametrize("command", ["compare", "json", "report", "rescore", "export", "sync", "run"])

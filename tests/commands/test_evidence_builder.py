@@ -20,7 +20,7 @@ ASKED = (
     *("protocol=smoke", "protocol.repeats=2"),
 )
 HOME = Path("experiments") / "small"
-FILE = HOME / evidence.FILE
+FILE = HOME / evidence.EVIDENCE_FILE
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def gathered(layout, rows=None, get=None):
 
 
 def test_it_agrees_with_every_row_of_the_ledger():
-    frame = evidence.read(FILE)
+    frame = evidence.load_evidence(FILE)
     rows = {row.key: row for row in ledger.read_evaluations(HOME)}
     areas, counts = evidences.areas(frame), evidences.confusion_table(frame)
     assert len(areas) == len(rows) == 2 * 2 * 3 * 4
@@ -67,7 +67,7 @@ def test_it_agrees_with_every_row_of_the_ledger():
 
 def test_calibration_pools_the_outer_predictions_of_a_repeat(done):
     layout, _ = done
-    frame = evidence.read(FILE)
+    frame = evidence.load_evidence(FILE)
     rows = {row.key: row for row in ledger.read_evaluations(HOME)}
     data = layout.datasets["ecoli3"]
     with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
@@ -81,7 +81,7 @@ def test_calibration_pools_the_outer_predictions_of_a_repeat(done):
 
 
 def test_what_does_not_apply_is_not_there():
-    frame = evidence.read(FILE)
+    frame = evidence.load_evidence(FILE)
     logistic = frame[frame.learner == "logistic"]
     assert set(logistic[logistic.kind == "synthetic"].strategy) == {"smote"}
     assert set(frame[frame.kind == "prior"].learner) == {"logistic"}
@@ -113,9 +113,9 @@ def test_what_the_store_has_lost_stays_as_it_was(done):
 
 
 def test_a_study_that_grows_keeps_its_evidence_and_gains_some():
-    before = evidence.read(FILE)
+    before = evidence.load_evidence(FILE)
     running.run(running.compose(*ASKED[:2], "learner=[logistic]", "strategy=[none,smote_threshold]", *ASKED[4:]))
-    after = evidence.read(FILE)
+    after = evidence.load_evidence(FILE)
     assert set(after.strategy) == {*before.strategy, "smote_threshold"}
     for kind in evidences.KINDS:
         old = evidences.select(before, kind)
@@ -124,7 +124,7 @@ def test_a_study_that_grows_keeps_its_evidence_and_gains_some():
 
 
 def test_facts_of_tables_and_libraries_travel_with_it():
-    facts = evidence.read_facts(FILE)
+    facts = evidence.load_facts(FILE)
     assert set(facts["versions"]) >= {"python", "imblab", "numpy", "sklearn", "imblearn"}
     assert facts["tables"]["ecoli3"]["features"] == 7
     assert facts["system"] == f"{platform.system()} {platform.machine()}"
@@ -135,5 +135,5 @@ def test_without_a_store_there_is_no_evidence(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     asked = ["name=bare", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke"]
     running.command_run([*asked, "tracking=none", "runner.n_jobs=1", "runner.store=false"], [], False)
-    assert not (Path("experiments") / "bare" / evidence.FILE).exists()
+    assert not (Path("experiments") / "bare" / evidence.EVIDENCE_FILE).exists()
     assert "no evidence for curves and calibration" in " ".join(capsys.readouterr().out.split())

@@ -110,8 +110,8 @@ def test_the_rows_of_the_study_are_left_alone():
     assert {p.name: p.read_bytes() for p in HOME.iterdir() if p.is_file()} == before
     assert found.folder == HOME / "rescored" / "mine"
     names = {p.name for p in found.folder.iterdir()}
-    assert names == {ledger.STUDY_FILE, ledger.LEDGER_FILE, ledger.SEARCHES_FILE, evidence.FILE}
-    assert (found.folder / evidence.FILE).read_bytes() == before[evidence.FILE]
+    assert names == {ledger.STUDY_FILE, ledger.LEDGER_FILE, ledger.SEARCHES_FILE, evidence.EVIDENCE_FILE}
+    assert (found.folder / evidence.EVIDENCE_FILE).read_bytes() == before[evidence.EVIDENCE_FILE]
 
 
 def test_twice_is_once():

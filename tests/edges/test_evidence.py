@@ -21,24 +21,24 @@ def frame(n=500, seed=0):
 
 
 def test_it_comes_back_as_it_went(tmp_path):
-    path = tmp_path / evidence.FILE
-    evidence.write(path, frame(), {"versions": {"numpy": "2"}})
-    pd.testing.assert_frame_equal(evidence.read(path), frame())
-    assert evidence.read_facts(path) == {"versions": {"numpy": "2"}}
-    assert [p.name for p in tmp_path.iterdir()] == [evidence.FILE]
+    path = tmp_path / evidence.EVIDENCE_FILE
+    evidence.write_evidence(path, frame(), {"versions": {"numpy": "2"}})
+    pd.testing.assert_frame_equal(evidence.load_evidence(path), frame())
+    assert evidence.load_facts(path) == {"versions": {"numpy": "2"}}
+    assert [p.name for p in tmp_path.iterdir()] == [evidence.EVIDENCE_FILE]
 
 
 def test_nothing_comes_back_as_nothing(tmp_path):
-    path = tmp_path / evidence.FILE
-    assert evidence.read(path) is None
-    assert evidence.read_facts(path) == {}
-    evidence.write(path, empty_frame())
-    assert evidence.read(path).empty
+    path = tmp_path / evidence.EVIDENCE_FILE
+    assert evidence.load_evidence(path) is None
+    assert evidence.load_facts(path) == {}
+    evidence.write_evidence(path, empty_frame())
+    assert evidence.load_evidence(path).empty
 
 
 def test_the_same_frame_gives_the_same_bytes(tmp_path):
     for name, facts in (("a", {"x": 1, "y": 2}), ("b", {"y": 2, "x": 1})):
-        evidence.write(tmp_path / name, frame(), facts)
+        evidence.write_evidence(tmp_path / name, frame(), facts)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -48,32 +48,32 @@ def test_a_row_takes_few_bytes(tmp_path):
     y = (rng.random(3000) < 0.03).astype(np.int64)
     parts = [(("a", "l", f"s{i}", 0), (FoldPredictions(0, y, rng.beta(1, 9, 3000), 0.03),), True) for i in range(40)]
     whole = build_frame(parts)
-    evidence.write(tmp_path / "e", whole)
+    evidence.write_evidence(tmp_path / "e", whole)
     assert (tmp_path / "e").stat().st_size < 5 * len(whole)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 no more", b"x" * 1000])
 def test_damage_is_named_with_the_way_out(tmp_path, content):
-    path = tmp_path / evidence.FILE
+    path = tmp_path / evidence.EVIDENCE_FILE
     path.write_bytes(content)
     with pytest.raises(StudyError, match=r"evidence\.parquet.* is damaged .*Make it again without a fit: imblab run "):
-        evidence.read(path)
+        evidence.load_evidence(path)
     with pytest.raises(StudyError, match=r"is damaged \(its facts: "):
-        evidence.read_facts(path)
+        evidence.load_facts(path)
 
 
 def test_another_edition_is_gathered_anew(tmp_path):
-    path = tmp_path / evidence.FILE
-    evidence.write(path, frame())
+    path = tmp_path / evidence.EVIDENCE_FILE
+    evidence.write_evidence(path, frame())
     table = pq.read_table(path)
-    pq.write_table(table.replace_schema_metadata({evidence.EDITED: b"0"}), path)
-    assert evidence.read(path) is None
+    pq.write_table(table.replace_schema_metadata({evidence.EDITION_KEY: b"0"}), path)
+    assert evidence.load_evidence(path) is None
 
 
 def test_a_file_that_cannot_be_written_says_so(tmp_path):
-    path = tmp_path / "missing" / evidence.FILE
+    path = tmp_path / "missing" / evidence.EVIDENCE_FILE
     with pytest.raises(StudyError, match=r"cannot be written .*Correct its path"):
-        evidence.write(path, frame())
+        evidence.write_evidence(path, frame())
 
 
 # Columns, types and ranges
@@ -81,10 +81,10 @@ def test_a_file_that_cannot_be_written_says_so(tmp_path):
 
 def kept(tmp_path, frame, facts=None):
     """The file as anybody may write it."""
-    stamp = {evidence.EDITED: evidence.EDITION, evidence.FACTS: json.dumps({} if facts is None else facts)}
+    stamp = {evidence.EDITION_KEY: evidence.EDITION, evidence.FACTS_KEY: json.dumps({} if facts is None else facts)}
     plain = pa.Table.from_pandas(frame, preserve_index=False)
-    pq.write_table(plain.replace_schema_metadata(stamp), tmp_path / evidence.FILE)
-    return tmp_path / evidence.FILE
+    pq.write_table(plain.replace_schema_metadata(stamp), tmp_path / evidence.EVIDENCE_FILE)
+    return tmp_path / evidence.EVIDENCE_FILE
 
 
 def good():
@@ -99,7 +99,7 @@ def good():
 
 
 def test_evidence_as_it_is_made_is_read(tmp_path):
-    pd.testing.assert_frame_equal(evidence.read(kept(tmp_path, good())), good(), check_categorical=False)
+    pd.testing.assert_frame_equal(evidence.load_evidence(kept(tmp_path, good())), good(), check_categorical=False)
 
 
 ODD_COLUMNS = {
@@ -128,13 +128,13 @@ def test_a_value_of_another_type_or_range_is_named_with_its_column(tmp_path, col
         frame[column] = [value] * len(frame)
         path = kept(tmp_path, frame)
     with pytest.raises(DerivedFileError, match=rf"is damaged \(column '{column}' .*Make it again without a fit"):
-        evidence.read(path)
+        evidence.load_evidence(path)
 
 
 @pytest.mark.parametrize("column", evidences.COLUMNS)
 def test_a_column_that_is_missing_is_named(tmp_path, column):
     with pytest.raises(DerivedFileError, match=f"column '{column}' is missing"):
-        evidence.read(kept(tmp_path, good().drop(columns=column)))
+        evidence.load_evidence(kept(tmp_path, good().drop(columns=column)))
 
 
 TABLES = {"toy": {"features": 3, "categorical": ["a"], "source": "toy", "missing": {"a": 1}, "cautions": ["few"]}}
@@ -142,7 +142,7 @@ FACTS = {"versions": {"numpy": "2"}, "system": "Linux", "git": {"git.commit": "a
 
 
 def test_facts_as_they_are_made_are_read(tmp_path):
-    found = evidence.read_facts(kept(tmp_path, good(), FACTS))
+    found = evidence.load_facts(kept(tmp_path, good(), FACTS))
     assert json.loads(json.dumps(found)) == FACTS
 
 
@@ -165,5 +165,5 @@ def test_facts_as_they_are_made_are_read(tmp_path):
 def test_facts_of_another_type_are_named(tmp_path, facts, said):
     path = kept(tmp_path, good(), facts)
     with pytest.raises(DerivedFileError, match=said):
-        evidence.read_facts(path)
-    assert evidence.read(path) is not None
+        evidence.load_facts(path)
+    assert evidence.load_evidence(path) is not None

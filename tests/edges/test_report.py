@@ -948,7 +948,7 @@ def test_index_lists_the_studies_somebody_stands_by(small, tmp_path):
 
 def test_evidence_that_is_kept_is_enough(small):
     """Areas from the evidence equal the scores of the ledger."""
-    areas = evidences.areas(evidence.read(small.home / evidence.FILE))
+    areas = evidences.areas(evidence.load_evidence(small.home / evidence.EVIDENCE_FILE))
     rows = {(r.dataset, r.strategy, r.repeat, r.fold): r for r in ledger.read_evaluations(small.home)}
     for r in areas.itertuples():
         assert rows[r.dataset, r.strategy, r.repeat, r.fold].scores["pr_auc"] == pytest.approx(r.pr_auc, abs=1e-12)

@@ -420,7 +420,7 @@ def test_git_of_a_received_folder_runs_nothing(here, capsys):
     for words in (["run", *SMALL, "measures=[mcc]", *RUNNER], ["report", "bad"], ["compare", "bad"]):
         assert main(words) == 0, capsys.readouterr().err
     assert not [*here.rglob("canary")]
-    assert evidence.read_facts(here / "experiments" / "bad" / evidence.FILE)["git"]["git.dirty"] == "true"
+    assert evidence.load_facts(here / "experiments" / "bad" / evidence.EVIDENCE_FILE)["git"]["git.dirty"] == "true"
 
 
 def test_a_study_behind_a_link_is_not_planned(here, capsys, finished):

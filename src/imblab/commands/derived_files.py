@@ -28,7 +28,7 @@ def read_evidence(home: Path) -> pd.DataFrame | None:
     -------
     DataFrame or None
     """
-    return _or_none(lambda: evidence.read(home / evidence.FILE))
+    return _or_none(lambda: evidence.load_evidence(home / evidence.EVIDENCE_FILE))
 
 
 def read_facts(home: Path) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def read_facts(home: Path) -> dict[str, Any]:
     -------
     dict
     """
-    return _or_none(lambda: evidence.read_facts(home / evidence.FILE)) or {}
+    return _or_none(lambda: evidence.load_facts(home / evidence.EVIDENCE_FILE)) or {}
 
 
 def read_origin(home: Path) -> dict[str, str]:
@@ -74,9 +74,9 @@ def damage(home: Path) -> list[str]:
     list of str
         A message for each: what is wrong, and what makes it again.
     """
-    path, found = home / evidence.FILE, []
+    path, found = home / evidence.EVIDENCE_FILE, []
     reads: list[Callable[[], Any]] = [
-        lambda: evidence.read(path) is None or evidence.read_facts(path),
+        lambda: evidence.load_evidence(path) is None or evidence.load_facts(path),
         lambda: provenance.latest_provenance(home),
     ]
     for read in reads:

@@ -48,7 +48,7 @@ def build_evidence(layout: Layout, rows: Iterable[Evaluation], home: Path, get: 
     DataFrame
         What the file holds now.
     """
-    path = home / evidence.FILE
+    path = home / evidence.EVIDENCE_FILE
     old, facts = _read_existing(home)
     known = evidences.folds_by_repeat(old) if old is not None else {}
     scored = {row.key: row for row in rows if row.status == "ok"}
@@ -62,17 +62,17 @@ def build_evidence(layout: Layout, rows: Iterable[Evaluation], home: Path, get: 
         for group, parts in _build_groups(layout, missing, scored, get)
         if len(parts) > len(known.get(group, ()))
     )
-    if new.empty and (old is not None or files.exists(home, evidence.FILE)):
+    if new.empty and (old is not None or files.exists(home, evidence.EVIDENCE_FILE)):
         return evidences.empty_frame() if old is None else old  # a damaged file stays where nothing can take its place
     merged = evidences.merge_frames(evidences.empty_frame() if old is None else old, new)
-    evidence.write(path, merged, _evidence_facts(layout, facts))
+    evidence.write_evidence(path, merged, _evidence_facts(layout, facts))
     return merged
 
 
 def _read_existing(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
     """The evidence that is there and its facts; a damaged file is made anew."""
     try:
-        return evidence.read(home / evidence.FILE), evidence.read_facts(home / evidence.FILE)
+        return evidence.load_evidence(home / evidence.EVIDENCE_FILE), evidence.load_facts(home / evidence.EVIDENCE_FILE)
     except DerivedFileError as error:
         derived_files.say(str(error))
         return None, {}

@@ -18,7 +18,7 @@ from imblab.study import Study
 from imblab.text import count_noun, join_words
 
 #: Files that a report is made from; older studies have no file of searches.
-READ = (ledger.STUDY_FILE, ledger.LEDGER_FILE, ledger.SEARCHES_FILE, evidence.FILE)
+READ = (ledger.STUDY_FILE, ledger.LEDGER_FILE, ledger.SEARCHES_FILE, evidence.EVIDENCE_FILE)
 #: A summary of a study, written by its authors: the index lists the studies that have one.
 WORDS = "README.md"
 _INDEX = """# Studies

@@ -15,30 +15,24 @@ import pyarrow.parquet as pq
 from imblab.analysis.evidence import invalid_reason
 from imblab.edges import files
 from imblab.errors import DerivedFileError, describe
-from imblab.fields import FieldError, check_text, integer_check, list_check, mapping_check, parse_json
+from imblab.fields import check_text, integer_check, list_check, mapping_check, parse_json
 
-FILE = "evidence.parquet"
-#: Raised when the meaning of a row changes: files of another edition are gathered anew.
+EVIDENCE_FILE = "evidence.parquet"
+#: Changes with the meaning of the rows: a file of another edition is built anew.
 EDITION = b"1"
-EDITED, FACTS = b"imblab.edition", b"imblab.facts"
-_NUMBERS = ("x", "y", "z")
+EDITION_KEY, FACTS_KEY = b"imblab.edition", b"imblab.facts"
+_VALUE_COLUMNS = ("x", "y", "z")
 
 
-def write(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | None = None) -> None:
+def write_evidence(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | None = None) -> None:
     """Replace the file in one step.
 
-    Parameters
-    ----------
-    path : Path
-    frame : DataFrame
-        Of :mod:`imblab.analysis.evidence`.
-    facts : mapping, optional
-        JSON that travels with it: ``versions`` by package, ``system``, ``git``, and ``tables``, what is known of every
-        data set.
+    ``frame`` is that of :mod:`imblab.analysis.evidence`. ``facts`` are stored with it as JSON: ``versions`` by package,
+    ``system``, ``git``, and ``tables``, a description of every data set.
     """
     plain = pa.Table.from_pandas(frame, preserve_index=False)
-    table = plain.replace_schema_metadata({EDITED: EDITION, FACTS: json.dumps(facts or {}, sort_keys=True)})
-    texts = [name for name in table.column_names if name not in _NUMBERS]
+    table = plain.replace_schema_metadata({EDITION_KEY: EDITION, FACTS_KEY: json.dumps(facts or {}, sort_keys=True)})
+    texts = [name for name in table.column_names if name not in _VALUE_COLUMNS]
     with files.open_replacement(path.parent, path.name) as stream:
         pq.write_table(
             table,
@@ -47,62 +41,56 @@ def write(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | None = Non
             compression="zstd",
             compression_level=19,
             use_dictionary=texts,
-            column_encoding=dict.fromkeys(_NUMBERS, "BYTE_STREAM_SPLIT"),
+            column_encoding=dict.fromkeys(_VALUE_COLUMNS, "BYTE_STREAM_SPLIT"),
             write_statistics=False,
         )
 
 
-def read(path: Path) -> pd.DataFrame | None:
-    """The frame in the file; None where there is no file, or one of another edition.
+def load_evidence(path: Path) -> pd.DataFrame | None:
+    """Read the frame; None where there is no file, or one of another edition.
 
-    Raises
-    ------
-    DerivedFileError
-        If the file is damaged: what is wrong, and what makes it again.
+    Raises ``DerivedFileError`` for a damaged file, with what is wrong and how to build it again.
     """
     if not files.exists(path.parent, path.name):
         return None
     try:
         with files.open_file(path.parent, path.name) as stream:
             table = pq.read_table(stream)
-        if (table.schema.metadata or {}).get(EDITED) != EDITION:
+        if (table.schema.metadata or {}).get(EDITION_KEY) != EDITION:
             return None
         frame: pd.DataFrame = table.to_pandas()
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
         raise _damaged(path, describe(error)) from error
-    if wrong := invalid_reason(frame):
-        raise _damaged(path, wrong)
+    if reason := invalid_reason(frame):
+        raise _damaged(path, reason)
     return frame
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """What travels with the frame: ``versions`` and ``tables``; nothing where there is no file.
+def load_facts(path: Path) -> dict[str, Any]:
+    """Read the facts that are stored with the frame; empty where there is no file, or one of another edition.
 
-    Raises
-    ------
-    DerivedFileError
-        If they are damaged: which field, with its value and the rule.
+    Raises ``DerivedFileError`` for a damaged file, with the field, its value and the rule.
     """
     if not files.exists(path.parent, path.name):
         return {}
     try:
         with files.open_file(path.parent, path.name) as stream:
-            known = pq.read_schema(stream).metadata or {}
-        if known.get(EDITED) != EDITION:
+            metadata = pq.read_schema(stream).metadata or {}
+        if metadata.get(EDITION_KEY) != EDITION:
             return {}
-        found: dict[str, Any] = _FACTS(parse_json(known.get(FACTS, b"{}").decode()), "")
+        facts: dict[str, Any] = _check_facts(parse_json(metadata.get(FACTS_KEY, b"{}").decode()), "")
     except (OSError, pa.ArrowException, ValueError, RecursionError) as error:
         raise _damaged(path, f"its facts: {describe(error)}") from error
-    return found
+    return facts
 
 
-def _anything(value: Any, field: str) -> Any:
-    """A fact that a newer imblab may have added."""
+def _accept(value: Any, field: str) -> Any:
+    """Accept a fact that a newer imblab may have added."""
     return value
 
 
-_TABLE = mapping_check(
-    _anything,
+_check_columns = mapping_check(
+    _accept,
     {
         "features": integer_check(),
         "categorical": list_check(check_text),
@@ -113,29 +101,28 @@ _TABLE = mapping_check(
 )
 
 
-def _described(value: Any, field: str) -> Any:
-    """What is known of a table, whole."""
-    found = _TABLE(value, field)
+def _check_table(value: Any, field: str) -> Any:
+    table = _check_columns(value, field)
     for key in ("features", "categorical", "missing"):
-        if key not in found:
-            raise FieldError(f"{field}.{key}", "missing", "it is known of every table")
-    return found
+        if key not in table:
+            raise FieldError(f"{field}.{key}", "missing", "every table has it")
+    return table
 
 
-_FACTS = mapping_check(
-    _anything,
+_check_facts = mapping_check(
+    _accept,
     {
         "versions": mapping_check(check_text),
         "system": check_text,
         "git": mapping_check(check_text),
-        "tables": mapping_check(_described),
+        "tables": mapping_check(_check_table),
     },
 )
 
 
 def _damaged(path: Path, what: str) -> DerivedFileError:
     return DerivedFileError(
-        f"the evidence {str(path)!r} is damaged ({what}); it is made from the prediction store, and nothing rests on "
-        f"it but curves, calibration and the descriptions of tables. Make it again without a fit: imblab run "
+        f"evidence {str(path)!r} is damaged ({what}); curves, calibration and descriptions of tables need it, other "
+        f"results do not. Build it again from the prediction store, without a fit: imblab run "
         f"{quote(str(path.parent / 'study.yaml'))}."
     )
