@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from imblab.analysis.evidence import invalid_reason
 from imblab.edges import files
 from imblab.errors import DerivedFileError, describe
-from imblab.fields import check_text, integer_check, list_check, mapping_check, parse_json
+from imblab.fields import FieldError, check_text, integer_check, list_check, mapping_check, parse_json
 
 EVIDENCE_FILE = "evidence.parquet"
 #: Changes with the meaning of the rows: a file of another edition is built anew.
@@ -122,7 +122,7 @@ _check_facts = mapping_check(
 
 def _damaged(path: Path, what: str) -> DerivedFileError:
     return DerivedFileError(
-        f"evidence {str(path)!r} is damaged ({what}); curves, calibration and descriptions of tables need it, other "
-        f"results do not. Build it again from the prediction store, without a fit: imblab run "
+        f"evidence {str(path)!r} is damaged ({what}); it is built from the prediction store, and only curves, calibration "
+        f"and descriptions of tables rest on it. Make it again without a fit: imblab run "
         f"{quote(str(path.parent / 'study.yaml'))}."
     )
