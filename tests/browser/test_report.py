@@ -207,4 +207,4 @@ def test_hostile_names_do_nothing(open_page, tmp_path, page_file):
     )
     for name in ("escaped", "raw"):
         page = open_page((tmp_path / f"{name}.html").as_uri())
-        assert page.title() == "seen: what the evidence allows"
+        assert page.title() == "seen: verdicts"

@@ -27,9 +27,11 @@ class ModelFacts:
     name : str
         The name under which it is registered.
     dataset, learner, strategy : str
+        Coordinates of the strategy that it was fitted with.
     labels : (label, label)
         Negative and positive.
     rows, positives : int
+        Of the table.
     source, fingerprint : str
         Parent data set, and fingerprint of the table.
     columns : mapping of str to str
@@ -39,11 +41,13 @@ class ModelFacts:
     params : mapping
         The chosen knobs.
     threshold : float
+        The threshold chosen on all rows.
     candidates : int
         Number of candidates of the search on all rows.
     selection, form : str
         How the strategy was chosen and how the model is written, one sentence each.
     contains_rows : bool
+        Whether the model stores rows of the table.
     risks : bool
         Whether it gives probabilities, and not decision values only.
     scale : {"probability", "decision_value"}

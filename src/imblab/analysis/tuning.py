@@ -25,7 +25,9 @@ class Candidate:
     Attributes
     ----------
     params : mapping of str to float, int, str or bool
+        Knobs and parameters of the learner.
     value : float
+        The mean.
     is_complete : bool
         Whether every fold that was searched has a score: only then the mean can be compared with others.
     """
@@ -56,6 +58,7 @@ class ChosenKnob:
     Attributes
     ----------
     knob : str
+        Its name.
     values : tuple of (value, count)
         The most frequent first, ties by value.
     n_folds : int

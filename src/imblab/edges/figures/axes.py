@@ -35,6 +35,7 @@ class Scale:
     start, end : float
         Places of the two ends.
     kind : {"linear", "sqrt", "log"}
+        The transformation of the values.
 
     Examples
     --------
@@ -164,9 +165,11 @@ class Figure:
     name : str
         Name of its file, without ending.
     title : str
+        Stands above it.
     description : str
         A sentence for a screen reader.
     width, height : float
+        In units of the drawing.
     body : str
         Markup.
     facts : mapping of str to str

@@ -22,6 +22,7 @@ class Curve:
     Attributes
     ----------
     strategy : str
+        The strategy whose colour and dashes it has.
     x, y : ndarray of shape (n_points,)
         NaN breaks the line.
     low, high : ndarray of shape (n_points,) or None

@@ -27,6 +27,7 @@ class DotRow:
     Attributes
     ----------
     name : str
+        Stands at its left.
     strategy : str
         The strategy whose colour it has.
     middle : float

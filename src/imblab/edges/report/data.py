@@ -76,6 +76,7 @@ class ReportData:
     Attributes
     ----------
     result : StudyResult
+        The study with its evaluations and verdicts.
     evidence : DataFrame or None
     facts : mapping
         What was recorded with the evidence: ``versions``, ``tables``, ``git``, ``system``.
@@ -92,6 +93,7 @@ class ReportData:
     families : list of (str, str)
         Data sets and learners.
     evaluations_of : mapping of Place to list of Evaluation
+        The evaluations by strategy.
     summary_of : mapping of Place to mapping
         Rows of ``summary``.
     census : mapping of str to (int, int)

@@ -64,6 +64,7 @@ class Table:
     header : tuple of (str, str)
         Name and words of every column.
     lines : tuple of Line
+        The rows.
     picks : mapping of str to int
         Numbers by which a reader picks the table as a whole.
     folded : bool
@@ -96,6 +97,7 @@ class Gallery:
     heading, note : str
         The texts above and below them.
     panels : tuple of Panel
+        The figures.
     legend : bool
         Whether the strategies are named above them.
     slider : bool
@@ -129,9 +131,11 @@ class Section:
     name, short : str
         Its anchor, and its name in the contents (by default the title).
     title : str
+        Its heading.
     lead, advice : tuple of str
         Sentences at its beginning, and what to do.
     blocks : tuple of Table or Gallery
+        Its content.
     more : tuple of str
         Sentences at its end.
     """
