@@ -618,12 +618,12 @@ def hostile(source):
             error=HOSTILE,
             notes=(HOSTILE,),
         )
-        for r in source.evaluations
+        for r in source.result.evaluations
     ]
     facts = {"versions": {HOSTILE: HOSTILE}, "tables": {}}
-    summary = renamed(source.summary)
+    summary = renamed(source.result.summary)
     summary["remarks"] = [(HOSTILE,)] * len(summary)
-    verdicts = {"contrasts": renamed(source.contrasts), "sentences": (HOSTILE,), "across": ()}
+    verdicts = {"contrasts": renamed(source.result.contrasts), "sentences": (HOSTILE,), "across": ()}
     return replace(
         source,
         result=replace(source.result, study=study, evaluations=tuple(rows), summary=summary, **verdicts),
@@ -898,21 +898,21 @@ def test_sixty_families_of_fifteen_strategies_stay_small(small):
         for d in sets
         for n in learners
         for i, s in enumerate(names)
-        for r in source.evaluations
+        for r in source.result.evaluations
         if r.dataset == "yeast4" and r.strategy == arms[i % len(arms)]
     ]
     strategies = tuple(
         replace(next(x for x in small.study.strategies if x.name == arms[i % len(arms)]), name=s)
         for i, s in enumerate(names)
     )
-    contrasts = grown(source.contrasts.assign(strategy="none").pipe(_as_arms, arms), [*arm[:2], "a"])
+    contrasts = grown(source.result.contrasts.assign(strategy="none").pipe(_as_arms, arms), [*arm[:2], "a"])
     big = replace(
         source,
         result=replace(
             source.result,
             study=replace(small.study, datasets={d: {} for d in sets}, strategies=strategies),
             evaluations=tuple(rows),
-            summary=grown(source.summary, arm),
+            summary=grown(source.result.summary, arm),
             contrasts=contrasts,
             across=(),
         ),

@@ -116,7 +116,7 @@ def _describe_study(home: Path, args: Sequence[str]) -> str:
     names = (WORDS, report.PAGE_FILE, ledger.STUDY_FILE, ledger.LEDGER_FILE)
     links = join_words(f"[{name}]({quote(folder)}/{name})" for name in names)
     facts = f"Data sets: {join_words(data.datasets)}. Learners: {join_words(data.learners)}."
-    n_evaluations = count_noun(len(data.evaluations), "evaluation")
+    n_evaluations = count_noun(len(data.result.evaluations), "evaluation")
     question = methods.describe_question(data.study)
     return f"## {folder}\n\n{question}\n\n**{verdict}**\n\n{facts} {n_evaluations}; {links}.\n"
 

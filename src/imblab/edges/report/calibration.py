@@ -88,7 +88,7 @@ def balance_section(data: ReportData) -> Section:
     table = strategy_table("balance", "Ratio received, and its effects", header, lines)
     blocks: list[Gallery] = []
     for measure in ("recall", "precision"):
-        if measure in data.summary:
+        if measure in data.result.summary:
             values = {place: float(row[measure]) for place, row in data.summary_of.items()}
             blocks.append(_balance_gallery(data, ratios, values, measure, measure))
     if excess:
@@ -155,7 +155,7 @@ def _correction_table(
     before: Statistics,
     after: Statistics,
 ) -> Table:
-    has_ranking = "pr_auc" in data.summary
+    has_ranking = "pr_auc" in data.result.summary
     lines = []
     for place, reason in reasons.items():
         cells = [text_cell(f"inapplicable: {reason}" if reason else kinds[place])]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from imblab.analysis import evidence
-from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.methods import named
 from imblab.edges.report.elements import Line, Table, TableCell, text_cell
-from imblab.result import Completeness, Evaluation, Family, Place, StudyResult
+from imblab.result import Evaluation, Family, Place, StudyResult
 from imblab.stats.curves import FoldCounts
 from imblab.study import Study
 from imblab.text import join_words
@@ -69,7 +69,7 @@ class EvidenceIndex:
         return {place: values for (k, place), values in self.statistics.items() if k == kind}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ReportData:
     """Everything that a report is made from.
 
@@ -78,6 +78,7 @@ class ReportData:
     result : StudyResult
         The study with its evaluations and verdicts.
     evidence : DataFrame or None
+        See :mod:`imblab.analysis.evidence`.
     facts : mapping
         What was recorded with the evidence: ``versions``, ``tables``, ``git``, ``system``.
     hashes : mapping of str to str
@@ -86,19 +87,6 @@ class ReportData:
         Why the study has no verdict.
     command : str
         The command that makes the study again.
-    study, evaluations, completeness, summary, contrasts, across, sentences
-        Those of the result.
-    datasets, learners, strategies : list of str
-        Those that have an evaluation, in the order of the study.
-    families : list of (str, str)
-        Data sets and learners.
-    evaluations_of : mapping of Place to list of Evaluation
-        The evaluations by strategy.
-    summary_of : mapping of Place to mapping
-        Rows of ``summary``.
-    census : mapping of str to (int, int)
-        Rows and positives that the first repeat tested, by data set.
-    evidence_index : EvidenceIndex
     """
 
     result: StudyResult
@@ -108,44 +96,63 @@ class ReportData:
     exploratory: str | None
     command: str
 
-    study: Study = field(init=False)
-    evaluations: tuple[Evaluation, ...] = field(init=False)
-    completeness: Completeness = field(init=False)
-    summary: pd.DataFrame = field(init=False)
-    contrasts: pd.DataFrame = field(init=False)
-    across: tuple[AcrossDatasets, ...] = field(init=False)
-    sentences: tuple[str, ...] = field(init=False)
-    datasets: list[str] = field(init=False)
-    learners: list[str] = field(init=False)
-    strategies: list[str] = field(init=False)
-    families: list[Family] = field(init=False)
-    evaluations_of: dict[Place, list[Evaluation]] = field(init=False)
-    summary_of: dict[Place, dict[str, Any]] = field(init=False)
-    census: dict[str, tuple[int, int]] = field(init=False)
-    evidence_index: EvidenceIndex = field(init=False)
+    @property
+    def study(self) -> Study:
+        """The study of the result."""
+        return self.result.study
 
-    def __post_init__(self) -> None:
-        result = self.result
-        evaluations_of: dict[Place, list[Evaluation]] = {}
-        for e in result.evaluations:
-            evaluations_of.setdefault((e.dataset, e.learner, e.strategy), []).append(e)
-        summary_of = {(r["dataset"], r["learner"], r["strategy"]): r for r in result.summary.to_dict("records")}
-        declared = result.study.strategy_names
-        evaluated = list(dict.fromkeys(strategy for *_, strategy in evaluations_of))
-        shared = ("study", "evaluations", "completeness", "summary", "contrasts", "across", "sentences")
-        indexed = {
-            **{name: getattr(result, name) for name in shared},
-            "datasets": list(dict.fromkeys(dataset for dataset, *_ in evaluations_of)),
-            "learners": list(dict.fromkeys(learner for _, learner, _ in evaluations_of)),
-            "strategies": [n for n in declared if n in evaluated] + [n for n in evaluated if n not in declared],
-            "families": list(dict.fromkeys((dataset, learner) for dataset, learner, _ in summary_of)),
-            "evaluations_of": evaluations_of,
-            "summary_of": summary_of,
-            "census": _census(result.evaluations),
-            "evidence_index": EvidenceIndex.from_frame(self.evidence),
+    @cached_property
+    def evaluations_of(self) -> dict[Place, list[Evaluation]]:
+        """The evaluations by strategy."""
+        by_place: dict[Place, list[Evaluation]] = {}
+        for e in self.result.evaluations:
+            by_place.setdefault((e.dataset, e.learner, e.strategy), []).append(e)
+        return by_place
+
+    @cached_property
+    def summary_of(self) -> dict[Place, dict[str, Any]]:
+        """The rows of the summary by strategy."""
+        records = self.result.summary.to_dict("records")
+        return {(r["dataset"], r["learner"], r["strategy"]): {str(k): v for k, v in r.items()} for r in records}
+
+    @cached_property
+    def evidence_index(self) -> EvidenceIndex:
+        """The evidence by strategy."""
+        return EvidenceIndex.from_frame(self.evidence)
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """The data sets that have an evaluation, in the order of the study."""
+        return list(dict.fromkeys(dataset for dataset, _, _ in self.evaluations_of))
+
+    @cached_property
+    def learners(self) -> list[str]:
+        """The learners that have an evaluation, in the order of the study."""
+        return list(dict.fromkeys(learner for _, learner, _ in self.evaluations_of))
+
+    @cached_property
+    def strategies(self) -> list[str]:
+        """The strategies that have an evaluation, in the order of the study."""
+        evaluated = dict.fromkeys(strategy for _, _, strategy in self.evaluations_of)
+        declared = [name for name in self.study.strategy_names if name in evaluated]
+        return [*declared, *(name for name in evaluated if name not in declared)]
+
+    @cached_property
+    def families(self) -> list[Family]:
+        """Data sets and learners in the order of the summary."""
+        return list(dict.fromkeys((dataset, learner) for dataset, learner, _ in self.summary_of))
+
+    @cached_property
+    def census(self) -> dict[str, tuple[int, int]]:
+        """Rows and positives that the first repeat tested, by data set."""
+        first = {
+            (e.dataset, e.fold): e for e in reversed(self.result.evaluations) if e.status == "ok" and e.repeat == 0
         }
-        for name, value in indexed.items():
-            object.__setattr__(self, name, value)
+        sizes = dict.fromkeys(self.datasets, (0, 0))
+        for (dataset, _), e in first.items():
+            n, positives = sizes[dataset]
+            sizes[dataset] = n + e.n_test, positives + e.counts.get("tp", 0) + e.counts.get("fn", 0)
+        return sizes
 
     @property
     def primary_label(self) -> str:
@@ -192,17 +199,6 @@ def strategy_table(
 ) -> Table:
     """Make a table whose rows are strategies."""
     return Table(name, caption, (STRATEGY_COLUMN, *columns), tuple(lines), note)
-
-
-def _census(rows: Sequence[Evaluation]) -> dict[str, tuple[int, int]]:
-    census = {row.dataset: (0, 0) for row in rows}
-    counted = set()
-    for row in rows:
-        if row.status == "ok" and row.repeat == 0 and (row.dataset, row.fold) not in counted:
-            counted.add((row.dataset, row.fold))
-            n, positives = census[row.dataset]
-            census[row.dataset] = n + row.n_test, positives + row.counts.get("tp", 0) + row.counts.get("fn", 0)
-    return census
 
 
 def _as_place(names: Sequence[str]) -> Place:

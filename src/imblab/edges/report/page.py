@@ -95,7 +95,7 @@ def _render(data: ReportData, sections: Sequence[Section]) -> str:
     slots = colour_slots(data.strategies)
     return environment.from_string(_read_template("report.html.j2")).render(
         name=data.study.name,
-        title="verdicts" if data.completeness.is_complete else data.completeness.counted,
+        title="verdicts" if data.result.completeness.is_complete else data.result.completeness.counted,
         question=describe_question(data.study),
         sections=sections,
         strategies=[{"name": n, "key": Markup(_legend_key(*slots[n]))} for n in data.strategies],

@@ -30,7 +30,7 @@ _RETRY = "Once its cause is fixed, a failed evaluation is repeated by a run of t
 
 def failures_section(data: ReportData) -> Section:
     """Build the evaluations without scores, and remarks on all others."""
-    without_scores = [row for row in data.evaluations if row.status != "ok"]
+    without_scores = [row for row in data.result.evaluations if row.status != "ok"]
     groups: dict[tuple[str, str, str, str], list[Evaluation]] = {}
     for row in without_scores:
         reason = row.error or "no reason recorded"
@@ -46,9 +46,13 @@ def failures_section(data: ReportData) -> Section:
         lines.append(Line(f"{dataset}/{strategy}/{status}/{i}", cells, picks))
     header = columns(("strategy", "data set, strategy"), "learners", "status", ("cells", "evaluations"), "reason")
     tables = [Table("failures", "Evaluations without scores", header, tuple(lines)), _remark_table(data)]
-    n_scored = len(data.evaluations) - len(without_scores)
-    lead = [f"{n_scored:,} of {count_noun(len(data.evaluations), 'evaluation')} have scores."]
-    lead += [] if data.completeness.is_complete else [f"The design is incomplete: {data.completeness.counted}."]
+    n_scored = len(data.result.evaluations) - len(without_scores)
+    lead = [f"{n_scored:,} of {count_noun(len(data.result.evaluations), 'evaluation')} have scores."]
+    lead += (
+        []
+        if data.result.completeness.is_complete
+        else [f"The design is incomplete: {data.result.completeness.counted}."]
+    )
     lead += ["The others are listed here and never imputed."] if without_scores else []
     lead += [_RETRY] if any(row.status == "failed" for row in without_scores) else []
     title = "Failures and inapplicable strategies"
@@ -81,7 +85,7 @@ def cost_section(data: ReportData) -> Section:
         gain = difference_cell(row["gain_none"])
         lines.append(data.line(place, score_cell(row["seconds"]), *counts, gain))
     header = columns("seconds", "candidates", "fits", ("gain", f"gain in {data.primary_label} over none"))
-    seconds, fits = (data.summary[n].sum() for n in ("seconds", "fits"))
+    seconds, fits = (data.result.summary[n].sum() for n in ("seconds", "fits"))
     lead = (
         f"All evaluations took {format_duration(float(seconds))} of computing time and rest on "
         f"{count_noun(int(fits), 'fit')}.",
@@ -98,7 +102,7 @@ def reproduction_section(data: ReportData) -> Section:
     facts |= {f"version/{name}": (name, versions[name]) for name in sorted(versions)}
     facts |= {f"sha256/{name}": (f"sha256 of {name}", digest) for name, digest in data.hashes.items()}
     for dataset in data.datasets:
-        rows = [row for row in data.evaluations if row.dataset == dataset]
+        rows = [row for row in data.result.evaluations if row.dataset == dataset]
         splits = dict.fromkeys(row.split_fingerprint for row in rows)
         facts[f"data/{dataset}"] = (f"table {dataset}", rows[0].data_fingerprint)
         facts[f"splits/{dataset}"] = (f"outer splits of {dataset}", f"{len(splits)} splits, {_digest(splits)}")
@@ -115,7 +119,7 @@ def reproduction_section(data: ReportData) -> Section:
 
 def _remark_table(data: ReportData) -> Table:
     lines = []
-    for (dataset, learner), rows in data.summary.groupby(["dataset", "learner"], sort=False):
+    for (dataset, learner), rows in data.result.summary.groupby(["dataset", "learner"], sort=False):
         for i, remark in enumerate(list_remarks(rows)):
             cells = text_cell(f"{dataset}, {learner}"), text_cell(typeset_minus(remark))
             lines.append(Line(f"{dataset}/{learner}/{i}", cells, data.picks(str(dataset), str(learner))))
@@ -141,14 +145,14 @@ def _digest(fingerprints: Iterable[str]) -> str:
 
 def _check_splits(data: ReportData) -> Iterator[LeakageCheck]:
     """Whether all were tested on the same rows of the same tables."""
-    folds = {(row.dataset, row.repeat, row.fold) for row in data.evaluations}
-    splits = {(row.dataset, row.repeat, row.fold, row.split_fingerprint) for row in data.evaluations}
+    folds = {(row.dataset, row.repeat, row.fold) for row in data.result.evaluations}
+    splits = {(row.dataset, row.repeat, row.fold, row.split_fingerprint) for row in data.result.evaluations}
     words = f"{len(splits)} outer splits for {len(folds)} folds"
     yield "Every strategy and learner was tested on the same rows.", words, len(splits) == len(folds)
-    tables = {(row.dataset, row.data_fingerprint) for row in data.evaluations}
+    tables = {(row.dataset, row.data_fingerprint) for row in data.result.evaluations}
     words = f"{len(tables)} fingerprints for {len(data.datasets)} data sets"
     yield "All evaluations of a data set use the same table.", words, len(tables) == len(data.datasets)
-    scored = [row for row in data.evaluations if row.status == "ok"]
+    scored = [row for row in data.result.evaluations if row.status == "ok"]
     tested = {(row.dataset, row.repeat, row.fold): row.n_test for row in reversed(scored)}
     sums: dict[str, dict[int, int]] = {}
     for (dataset, repeat, _), n_test in tested.items():
@@ -161,7 +165,7 @@ def _check_splits(data: ReportData) -> Iterator[LeakageCheck]:
 
 def _check_rows(data: ReportData) -> Iterator[LeakageCheck]:
     """Whether learners received their training part, and no score suggests that the answer was known."""
-    scored = [row for row in data.evaluations if row.status == "ok"]
+    scored = [row for row in data.result.evaluations if row.status == "ok"]
     unsampled = [row for row in scored if row.reached and "sampler" not in row.reached]
     n_full = sum(row.reached["negative"] + row.reached["positive"] == row.n_train for row in unsampled)
     words = f"{n_full} of {len(unsampled)} evaluations"

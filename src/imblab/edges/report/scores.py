@@ -43,7 +43,7 @@ def data_section(data: ReportData) -> Section:
     for dataset in data.datasets:
         n, positives = data.census[dataset]
         has_both = 0 < positives < n
-        first = next(row for row in data.evaluations if row.dataset == dataset)
+        first = next(row for row in data.result.evaluations if row.dataset == dataset)
         cells = [
             *(text_cell(dataset), count_cell(n), count_cell(positives)),
             *(score_cell(positives / n if has_both else None), score_cell(data.natural_ratio(dataset))),
@@ -67,13 +67,13 @@ def data_section(data: ReportData) -> Section:
 
 def methods_section(data: ReportData) -> Section:
     """Build the paragraphs on the methods, for a paper."""
-    return Section("methods", "Methods", tuple(describe_methods(data.study, data.completeness.is_complete)))
+    return Section("methods", "Methods", tuple(describe_methods(data.study, data.result.completeness.is_complete)))
 
 
 def scores_section(data: ReportData) -> Section:
     """Build the scores of every strategy, with the intervals of the gains over the baselines."""
     primary = data.study.primary
-    secondary = [m for m in _SECONDARY if m in data.summary and m != primary]
+    secondary = [m for m in _SECONDARY if m in data.result.summary and m != primary]
     header = columns(
         *("strategy", ("mean", named(primary)), "sd"),
         *(("gain_none", "gain over none"), ("gain_none_interval", "interval")),
@@ -93,9 +93,10 @@ def scores_section(data: ReportData) -> Section:
         folded = len(tables) >= MAX_OPEN_BLOCKS
         tables.append(Table(name, f"{dataset}, {learner}", header, tuple(lines), note, picks, folded))
         panels.append(Panel(_draw_fold_scores(data, dataset, learner, name), picks))
+    n_folds = format_range(data.result.summary.folds, "{:d}".format)
     lead = (
-        f"Scores are means over {format_range(data.summary.folds, '{:d}'.format)} outer test folds, with the standard "
-        f"deviation over folds. {_explain_gains(data)}"
+        f"Scores are means over {n_folds} outer test folds, with the standard deviation over folds. "
+        f"{_explain_gains(data)}"
     )
     note = "A dot is the mean, a thin stroke a test fold."
     gallery = Gallery(f"{named(primary)} of every fold", tuple(panels), note=note)
@@ -123,11 +124,11 @@ def _score_cells(row: Mapping[str, Any], secondary: Sequence[str]) -> list[Table
 
 
 def _explain_gains(data: ReportData) -> str:
-    if not data.summary[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None):
+    if not data.result.summary[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None):
         return "Gains over the two baselines have no interval here, so that none was demonstrated."
     text = f"Gains over the two baselines have their corrected {percent(data.study)} interval, unadjusted"
-    if not data.completeness.is_complete:
-        return f"{text}. There are {data.completeness.counted}: these intervals decide nothing."
+    if not data.result.completeness.is_complete:
+        return f"{text}. There are {data.result.completeness.counted}: these intervals decide nothing."
     return f"{text}; intervals that include 0 are not significant."
 
 

@@ -41,14 +41,14 @@ _TONES = {"better": "good", "worse": "bad", "equivalent": "even", "identical": "
 
 def verdict_section(data: ReportData) -> Section:
     """Build the answer; what is missing, while the design is not complete."""
-    completeness, shifted = data.completeness, _shifted_classes(data)
+    completeness, shifted = data.result.completeness, _shifted_classes(data)
     if not completeness.is_complete:
         last = f"This page is exploratory: {data.exploratory}." if data.exploratory else f"Continue: {data.command}"
         lead = (*completeness.sentences(), last, *shifted)
         return Section("verdict", "No verdict yet", lead, (_missing_table(data),), "No verdict yet")
     lead = (*completeness.sentences(), *shifted)
-    if data.contrasts.empty:
-        return Section("verdict", "Verdict", (*completeness.sentences(), *data.sentences, *shifted))
+    if data.result.contrasts.empty:
+        return Section("verdict", "Verdict", (*completeness.sentences(), *data.result.sentences, *shifted))
     primary = _primary_contrasts(data)
     if data.exploratory:
         lead += (f"Everything on this page is exploratory: {data.exploratory}.",)
@@ -58,15 +58,15 @@ def verdict_section(data: ReportData) -> Section:
     if len(primary) <= _MAX_FIRST_ROWS:
         table = _contrast_table(data, _settled_first(primary), "verdict", "Primary contrasts")
         tables.append(replace(table, folded=bool(grids)))
-    sentences = [typeset_minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in data.sentences]
-    advice = [typeset_minus(s) for s in advise(primary, data.study, data.across)]
+    sentences = [typeset_minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in data.result.sentences]
+    advice = [typeset_minus(s) for s in advise(primary, data.study, data.result.across)]
     counts = [_count_verdicts(data, *pair) for pair in pairs]
     return Section("verdict", "Verdict", (*lead, *counts), tuple(tables), "Verdict", tuple(sentences), tuple(advice))
 
 
 def differences_section(data: ReportData) -> Section:
     """Build every declared contrast with its interval and verdict."""
-    title, contrasts = "Paired differences", data.contrasts
+    title, contrasts = "Paired differences", data.result.contrasts
     if contrasts.empty:
         return Section("differences", title, ("The study has no contrast.",))
     tables: list[Table] = []
@@ -83,7 +83,7 @@ def differences_section(data: ReportData) -> Section:
     notes = []
     if contrasts.rope.notna().any():
         notes.append("The shaded strip is the region of practical equivalence.")
-    if contrasts.low.notna().any() and data.completeness.is_complete:
+    if contrasts.low.notna().any() and data.result.completeness.is_complete:
         notes.append("Intervals that include 0 are not significant.")
     gallery = Gallery("Differences and intervals", tuple(panels), note=" ".join(notes), vital=True)
     return Section("differences", title, tuple(_count_contrasts(data)), (gallery, *tables), "Differences")
@@ -92,9 +92,9 @@ def differences_section(data: ReportData) -> Section:
 def ranks_section(data: ReportData) -> Section:
     """Build mean ranks over parent data sets, learner by learner."""
     lead: tuple[str, ...]
-    if not data.completeness.is_complete:
-        lead = (f"Data sets are not compared before the design is complete: {data.completeness.counted}.",)
-    elif not data.across:
+    if not data.result.completeness.is_complete:
+        lead = (f"Data sets are not compared before the design is complete: {data.result.completeness.counted}.",)
+    elif not data.result.across:
         lead = ("All rows come from one parent data set: ranks need two.",)
     else:
         lead = (
@@ -104,11 +104,11 @@ def ranks_section(data: ReportData) -> Section:
         )
     panels = [
         Panel(_draw_mean_ranks(data, item), {"l": data.learners.index(item.learner)})
-        for item in data.across
+        for item in data.result.across
         if len(item.rank_table) > 1 and len(item.parents) > 1
     ]
     galleries = [Gallery("Mean ranks, 1 is best", tuple(panels))] if panels else []
-    tables = [table for item in data.across for table in _across_tables(data, item)]
+    tables = [table for item in data.result.across for table in _across_tables(data, item)]
     return Section("across", "Across data sets", lead, (*galleries, *tables))
 
 
@@ -118,7 +118,7 @@ def _shifted_classes(data: ReportData) -> tuple[str, ...]:
 
 
 def _missing_table(data: ReportData) -> Table:
-    missing, folds = data.completeness.missing, count_cell(data.completeness.folds)
+    missing, folds = data.result.completeness.missing, count_cell(data.result.completeness.folds)
     lines = [
         Line("/".join(place), (text_cell(", ".join(place)), count_cell(n), folds))
         for place, n in list(missing.items())[:_MAX_FIRST_ROWS]
@@ -131,7 +131,7 @@ def _missing_table(data: ReportData) -> Table:
 
 def _primary_contrasts(data: ReportData) -> pd.DataFrame:
     """The contrasts that a study declares, else those that isolate resampling, else all."""
-    contrasts = data.contrasts
+    contrasts = data.result.contrasts
     isolating = [isolates_resampling(data.study, a, b) for a, b in zip(contrasts.a, contrasts.b, strict=True)]
     return contrasts[isolating] if data.study.claims.contrasts is None and any(isolating) else contrasts
 
@@ -190,14 +190,14 @@ def _draw_differences(data: ReportData, family: pd.DataFrame, dataset: str, lear
 
 
 def _count_contrasts(data: ReportData) -> list[str]:
-    contrasts = data.contrasts
+    contrasts = data.result.contrasts
     compared = contrasts[contrasts["mean"].notna()]
     verdicts = Counter(compared.verdict)
     counts = join_words(f"{count_noun(n, 'is', 'are')} {verdict}" for verdict, n in verdicts.items())
     sentences = [
         f"Of {count_noun(len(contrasts), 'contrast')}, {counts or 'none has a verdict'}."
-        if data.completeness.is_complete
-        else f"There are {data.completeness.counted}: differences are shown without a test."
+        if data.result.completeness.is_complete
+        else f"There are {data.result.completeness.counted}: differences are shown without a test."
     ]
     if len(compared) < len(contrasts):
         sentences.append(
@@ -242,7 +242,7 @@ def _contrast_table(
 
 def _across_notes(data: ReportData) -> list[str]:
     learners: dict[str, list[str]] = {}
-    for item in data.across:
+    for item in data.result.across:
         for note in item.notes:
             learners.setdefault(note, []).append(item.learner)
     return [f"{join_words(names)}: {note}." for note, names in learners.items()]
