@@ -122,7 +122,7 @@ _check_facts = mapping_check(
 
 def _damaged(path: Path, what: str) -> DerivedFileError:
     return DerivedFileError(
-        f"evidence {str(path)!r} is damaged ({what}); it is built from the prediction store, and only curves, calibration "
-        f"and descriptions of tables rest on it. Make it again without a fit: imblab run "
+        f"evidence {str(path)!r} is damaged ({what}); it is built from the prediction store, and only curves, "
+        f"calibration and descriptions of tables rest on it. Make it again without a fit: imblab run "
         f"{quote(str(path.parent / 'study.yaml'))}."
     )

@@ -46,13 +46,10 @@ def failures_section(data: ReportData) -> Section:
         lines.append(Line(f"{dataset}/{strategy}/{status}/{i}", cells, picks))
     header = columns(("strategy", "data set, strategy"), "learners", "status", ("cells", "evaluations"), "reason")
     tables = [Table("failures", "Evaluations without scores", header, tuple(lines)), _remark_table(data)]
-    n_scored = len(data.result.evaluations) - len(without_scores)
-    lead = [f"{n_scored:,} of {count_noun(len(data.result.evaluations), 'evaluation')} have scores."]
-    lead += (
-        []
-        if data.result.completeness.is_complete
-        else [f"The design is incomplete: {data.result.completeness.counted}."]
-    )
+    completeness, n_evaluations = data.result.completeness, len(data.result.evaluations)
+    n_scored = n_evaluations - len(without_scores)
+    lead = [f"{n_scored:,} of {count_noun(n_evaluations, 'evaluation')} have scores."]
+    lead += [] if completeness.is_complete else [f"The design is incomplete: {completeness.counted}."]
     lead += ["The others are listed here and never imputed."] if without_scores else []
     lead += [_RETRY] if any(row.status == "failed" for row in without_scores) else []
     title = "Failures and inapplicable strategies"
