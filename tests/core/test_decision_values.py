@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 import imblab
 from imblab.analysis import evidence
 from imblab.core import calibration, design, estimator_specs, evaluate, measures, model, replay, splits
+from imblab.core.evaluate import validation_predictions
 from imblab.core.fitting import FitFailed, fit_predict
 from imblab.core.preparation import PreparedRows
 from imblab.result import Evaluation
@@ -97,14 +98,14 @@ def test_a_search_by_a_ranking_measure_reads_decision_values():
     task = tasks(strategy, "primary=pr_auc")[0]
     row = evaluate.evaluate_cell(task)
     for trial in row.trials:
-        wanted = [average_precision_score(y, d) for y, d in replay.inner_predictions(task, trial.params)]
+        wanted = [average_precision_score(y, d) for y, d in validation_predictions(task, trial.params)]
         assert trial.value == pytest.approx(np.mean(wanted), abs=1e-12)
 
 
 def test_a_grid_acts_on_the_logistic():
     task = tasks(Strategy("t", threshold="tuned"))[0]
     row = evaluate.evaluate_cell(task)
-    inner = replay.inner_predictions(task, row.params)
+    inner = validation_predictions(task, row.params)
     y, d = (np.concatenate(part) for part in zip(*inner, strict=True))
     values = {i / 100: matthews_corrcoef(y, expit(d) >= i / 100) for i in range(1, 100)}
     best = [cut for cut, value in values.items() if value >= max(values.values()) - 1e-12]
@@ -119,7 +120,7 @@ def test_rules_that_look_at_observed_scores_choose_a_decision_value(name):
     more = ("protocol.thresholds=observed",) if name == "observed" else ()
     task = tasks(Strategy("t", threshold=OBSERVED.get(name, "tuned")), *more)[0]
     row = evaluate.evaluate_cell(task)
-    d = np.concatenate([values for _, values in replay.inner_predictions(task, row.params)])
+    d = np.concatenate([values for _, values in validation_predictions(task, row.params)])
     assert row.scale == DECISION_VALUE
     assert row.threshold in d
     assert abs(row.threshold) > 1

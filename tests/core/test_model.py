@@ -199,7 +199,7 @@ def test_categories_that_read_alike_are_refused():
 
 def test_samplers_are_emptied_and_take_no_part():
     made, _ = exported(task(dataset(), "easy_ensemble"))
-    kept = model._find_inside(made, lambda thing: hasattr(type(thing), "_sampling_type"))
+    kept = model._find_samplers(made)
     assert kept
     assert not any(name.endswith("_") for sampler in kept for name in vars(sampler))
 

@@ -13,6 +13,7 @@ from sklearn.datasets import make_classification
 from sklearn.preprocessing import StandardScaler
 
 from imblab.core import design, evaluate, measures, replay, splits
+from imblab.core.evaluate import validation_predictions
 from imblab.core.fitting import FitFailed, FitRequest, fit_predict
 from imblab.core.preparation import PreparedRows
 from imblab.core.replay import MissingPrediction
@@ -89,7 +90,7 @@ def test_a_row_is_scored_on_what_is_asked_again(toy, strategy):
         for trial in row.trials:
             if trial.value is not None:
                 counts = [
-                    measures.counts_at(a, b, trial.threshold) for a, b in replay.inner_predictions(again, trial.params)
+                    measures.counts_at(a, b, trial.threshold) for a, b in validation_predictions(again, trial.params)
                 ]
                 total = sum(counts[1:], counts[0])
                 found = measures.mcc(total.tn, total.fp, total.fn, total.tp)
@@ -103,8 +104,8 @@ def test_what_is_not_kept_is_said(toy):
     again = replace(tasks[0], predict=replay.lookup_only(known.get))
     with pytest.raises(MissingPrediction) as said:
         replay.outer_prediction(again, rows[0])
-    assert isinstance(said.value.atom, FitRequest)
-    again = replace(tasks[0], predict=replay.lookup_only(known.get, {said.value.atom.address: "no"}))
+    assert isinstance(said.value.request, FitRequest)
+    again = replace(tasks[0], predict=replay.lookup_only(known.get, {said.value.request.address: "no"}))
     with pytest.raises(FitFailed, match="no"):
         replay.outer_prediction(again, rows[0])
 

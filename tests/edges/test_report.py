@@ -25,6 +25,7 @@ from imblab.commands import reporting, running
 from imblab.commands.layout import lay_out
 from imblab.commands.results import result_of
 from imblab.core import replay
+from imblab.core.evaluate import validation_predictions
 from imblab.edges import config, evidence, ledger, report, store
 from imblab.edges.report import elements
 from imblab.edges.report.calibration import uncorrected_reason
@@ -129,7 +130,7 @@ def known(small):
             for task in replay.replay_tasks(small.study, data, layout.plans[name], cells, predict):
                 row, split = rows[task.cell.key], task.cell.split
                 inner = {
-                    tuple(t.params.items()): replay.inner_predictions(task, t.params)
+                    tuple(t.params.items()): validation_predictions(task, t.params)
                     for t in row.trials
                     if t.status == "ok"
                 }

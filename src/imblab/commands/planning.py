@@ -1,4 +1,4 @@
-"""What a study would do and what it would cost, before anything runs."""
+"""``imblab plan``: the design of a study, its fits and its cost, before anything runs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from imblab.edges import config, datasets, runner, terminal
 from imblab.errors import ImblabError
 from imblab.overrides import to_shell
 from imblab.stats import paired_tests
-from imblab.study import Learner, Strategy, Study
+from imblab.study import Study
 
-#: Seconds that `imblab plan` spends on timing fits, beyond one a data set and learner.
+#: Seconds that `imblab plan` spends on timing fits, beyond one per data set and learner.
 PILOT_SECONDS = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """What was typed, to write it again for a smaller study.
+    """The arguments of a command, to write it again for a smaller study.
 
     Attributes
     ----------
@@ -41,61 +41,54 @@ class CommandLine:
     config_dirs: tuple[Path, ...] = ()
 
     def on_file(self) -> set[str]:
-        """The names of strategies and learners that a group knows."""
+        """Return the names of strategies and learners in groups."""
         return {name for group in ("strategy", "learner") for name in config.group_options(group, self.config_dirs)}
 
     def line(self, study: Study, smaller: Study) -> str | None:
-        """The command line that runs the smaller study as it stands.
+        """Return the command line that runs the smaller study.
 
-        Parameters
-        ----------
-        study, smaller : Study
-
-        Returns
-        -------
-        str or None
-            None for a resolved study, which is run as it stands, and where the line would ask something else.
+        None for a resolved study, which has no such line, and if the line would describe another study.
         """
         if self.args and self.args[0].endswith((".yaml", ".yml")):
             return None
-        changed = forecast.shrinking_overrides(study, smaller, self.on_file())
-        left = {(g, n.name) for g, items in _members(study) for n in items}
-        gone = {".".join(member) for member in left - {(g, n.name) for g, items in _members(smaller) for n in items}}
+        overrides = forecast.shrinking_overrides(study, smaller, self.on_file())
+        dropped = {".".join(member) for member in _member_names(study) - _member_names(smaller)}
         keys = {arg: arg.partition("=")[0].lstrip("+~") for arg in self.args}
-        words = [arg for arg, key in keys.items() if key not in changed and key.split(".")[0] != "budget"]
-        words = [arg for arg in words if ".".join(keys[arg].split(".")[:2]) not in gone and keys[arg] != "name"]
-        words = [f"name={_free_name(study.name)}", *words, *(f"{key}={value}" for key, value in changed.items())]
+        words = [arg for arg, key in keys.items() if key not in overrides and key.split(".")[0] != "budget"]
+        words = [w for w in words if ".".join(keys[w].split(".")[:2]) not in dropped and keys[w] != "name"]
+        words = [f"name={_free_name(study.name)}", *words, *(f"{key}={value}" for key, value in overrides.items())]
         try:
-            found = parse_request(words, self.config_dirs).study
+            parsed = parse_request(words, self.config_dirs).study
         except ImblabError:
             return None
-        if config.to_mapping(replace(found, name=smaller.name)) != config.to_mapping(smaller):
+        if config.to_mapping(replace(parsed, name=smaller.name)) != config.to_mapping(smaller):
             return None
         folders = [word for folder in self.config_dirs for word in ("--config-dir", str(folder))]
         return to_shell(["imblab", "run", *words, *folders])
 
 
-def _members(study: Study) -> tuple[tuple[str, Sequence[Strategy | Learner]], ...]:
-    return ("strategy", study.strategies), ("learner", study.learners)
+def _member_names(study: Study) -> set[tuple[str, str]]:
+    """Return the group and name of each strategy and learner."""
+    return {("strategy", s.name) for s in study.strategies} | {("learner", n.name) for n in study.learners}
 
 
 def _free_name(name: str) -> str:
-    """The name of a study, or a longer one where its folder asks something else already."""
-    found, number = name, 1
-    while (EXPERIMENTS / found / "study.yaml").exists():
+    """Return the name of a study, or a longer one if its folder holds another study already."""
+    free, number = name, 1
+    while (EXPERIMENTS / free / "study.yaml").exists():
         number += 1
-        found = f"{name[:90]}_{number}"
-    return found
+        free = f"{name[:90]}_{number}"
+    return free
 
 
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
-    """``imblab plan``: what a study would do, before anything runs."""
+    """Run ``imblab plan``."""
     request = parse_request(args, config_dirs, "plan")
     layout = lay_out(request.study)
     for note in () if as_json else layout.code_notes():
         terminal.print_paragraph(note)
-    typed = CommandLine(tuple(datasets.expand_short_form(args, "plan")), tuple(config_dirs))
-    facts = describe_plan(layout, planning_engine(request), request.minutes, typed)
+    command_line = CommandLine(tuple(datasets.expand_short_form(args, "plan")), tuple(config_dirs))
+    facts = describe_plan(layout, planning_engine(request), request.minutes, command_line)
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
     return 0
 
@@ -104,79 +97,75 @@ def describe_plan(
     layout: Layout,
     engine: runner.Engine | None = None,
     minutes: float | None = None,
-    typed: CommandLine | None = None,
+    command_line: CommandLine | None = None,
 ) -> dict[str, Any]:
-    """The design of a study as plain data: cells, fits, parts, what does not apply, how wide intervals will be, cost.
+    """Return the design of a study as plain data for JSON: cells, fits, folds, what is not applicable, cost.
 
     Parameters
     ----------
     layout : Layout
+        The study, laid out.
     engine : Engine, optional
-        With what it would run; a few fits are timed if it is given, and their answers are kept.
+        If given, a few fits are timed, and their predictions are stored.
     minutes : float, optional
-        A budget: the largest smaller study that fits it is proposed where this one does not.
-    typed : Typed, optional
-        What was typed: the smaller study comes with its command line.
-
-    Returns
-    -------
-    dict
-        Fit for JSON.
+        A budget: if this study does not fit it, the largest smaller study that does is proposed.
+    command_line : CommandLine, optional
+        If given, the smaller study comes with its command line.
     """
     study = layout.study
-    found = _forecasts(layout, engine)
+    forecasts = _forecasts(layout, engine)
     return {
         "study": study.name,
         "protocol": asdict(study.protocol) | {"thresholds": len(study.protocol.thresholds)},
         "cells": len(layout.cells),
-        "fits": sum(len(f.fits) for f in found),
-        "spared": sum(f.asked - len(f.fits) for f in found),
-        "known": sum(f.known for f in found),
-        "at_most": any(f.bound for f in found),
+        "fits": sum(len(f.fits) for f in forecasts),
+        "reused": sum(f.predictions - len(f.fits) for f in forecasts),
+        "stored": sum(f.stored for f in forecasts),
+        "at_most": any(f.is_bound for f in forecasts),
         "datasets": [_dataset_facts(layout, name) for name in layout.datasets],
         "learners": [learner.name for learner in study.learners],
         "strategies": list(forecast.strategy_facts(study)),
-        "inapplicable": forecast.summarize_inapplicable(found),
+        "inapplicable": forecast.summarize_inapplicable(forecasts),
         "rebalancing": rebalancing.notes(study),
         "half_width": _half_width(layout),
-        **(_describe_cost(layout, found, engine, minutes, typed) if engine else {}),
+        **(_describe_cost(layout, forecasts, engine, minutes, command_line) if engine else {}),
     }
 
 
 def _describe_cost(
     layout: Layout,
-    found: Sequence[forecast.Forecast],
+    forecasts: Sequence[forecast.Forecast],
     engine: runner.Engine,
     minutes: float | None,
-    typed: CommandLine | None,
+    command_line: CommandLine | None,
 ) -> dict[str, Any]:
-    """Hours and memory, from a few fits that are timed; and what a budget would leave out."""
-    timings = _time_pilot_fits(layout, found, engine)
-    cost = forecast.estimate_cost(found, timings)
+    """Estimate time and memory from a few timed fits, and propose a smaller study if a budget is exceeded."""
+    timings = _time_pilot_fits(layout, forecasts, engine)
+    cost = forecast.estimate_cost(forecasts, timings)
     seconds = forecast.wall_seconds(cost.seconds, engine.n_jobs)
     tables = [8 * data.X.shape[0] * data.X.shape[1] for data in layout.datasets.values()]
     peak = forecast.peak_bytes(tables, layout.study.protocol.outer_folds, engine.n_jobs)
     facts = {"seconds": seconds, "n_jobs": engine.n_jobs, "bytes": peak, "untimed": list(cost.untimed)}
     if minutes is None or seconds <= 60 * minutes:
         return {"price": facts}
-    kept = _without_file(layout.study, typed)
-    fits, smaller, seconds = _propose_smaller(layout, found, timings, engine, 60 * minutes, kept)
-    said = [f"{key}={value}" for key, value in forecast.shrinking_overrides(layout.study, smaller).items()]
-    budget = {"minutes": minutes, "fits": fits, "overrides": said, "seconds": seconds}
-    budget["line"] = typed.line(layout.study, smaller) if typed and said else None
+    kept = _without_file(layout.study, command_line)
+    fits, smaller, seconds = _propose_smaller(layout, forecasts, timings, engine, 60 * minutes, kept)
+    overrides = [f"{key}={value}" for key, value in forecast.shrinking_overrides(layout.study, smaller).items()]
+    budget = {"minutes": minutes, "fits": fits, "overrides": overrides, "seconds": seconds}
+    budget["line"] = command_line.line(layout.study, smaller) if command_line and overrides else None
     return {"price": facts, "budget": budget}
 
 
 def _propose_smaller(
     layout: Layout,
-    found: Sequence[forecast.Forecast],
+    forecasts: Sequence[forecast.Forecast],
     timings: forecast.Timings,
     engine: runner.Engine,
     budget: float,
     kept: Collection[str],
 ) -> tuple[bool, Study, float]:
-    """The first of ever smaller studies that fits a budget, or else the smallest; none holds what does not apply."""
-    study = forecast.drop_inapplicable(layout.study, found)
+    """Return the first of ever smaller studies that fits a budget, or else the smallest, and its seconds."""
+    study = forecast.drop_inapplicable(layout.study, forecasts)
     smaller, seconds = study, math.inf
     for smaller in chain([study], forecast.shrink_study(study, kept)):
         plans = {name: splits.plan(data, smaller.protocol, smaller.seed) for name, data in layout.datasets.items()}
@@ -188,55 +177,57 @@ def _propose_smaller(
     return False, smaller, seconds
 
 
-def _without_file(study: Study, typed: CommandLine | None) -> set[str]:
-    """Strategies and learners that no file describes: a command line cannot leave them out."""
-    if typed is None:
+def _without_file(study: Study, command_line: CommandLine | None) -> set[str]:
+    """Return strategies and learners without a file: a command line cannot leave them out."""
+    if command_line is None:
         return set()
-    return {item.name for _, items in _members(study) for item in items} - typed.on_file()
+    return {name for _, name in _member_names(study)} - command_line.on_file()
 
 
-def _time_pilot_fits(layout: Layout, found: Sequence[forecast.Forecast], engine: runner.Engine) -> forecast.Timings:
+def _time_pilot_fits(layout: Layout, forecasts: Sequence[forecast.Forecast], engine: runner.Engine) -> forecast.Timings:
     """Time one fit per data set, learner and strategy, most fits first, until :data:`PILOT_SECONDS` are spent."""
     timings: dict[tuple[str, str, str], float] = {}
     begin = time.perf_counter()
-    with closing(engine.open_store()) if engine.open_store else nullcontext() as kept:
-        works = _first_evaluators(layout, kept)
+    with closing(engine.open_store()) if engine.open_store else nullcontext() as opened:
+        evaluators = _first_evaluators(layout, opened)
         for rank in range(len(layout.study.strategies)):
-            for (dataset, learner), work in works.items():
-                fits = [f.fits for f in found if (f.dataset, f.learner) == (dataset, learner)]
-                often = Counter(s for each in fits for s, atom in each.values() if atom is not None).most_common()
-                if rank < len(often) and (rank == 0 or time.perf_counter() - begin < PILOT_SECONDS):
-                    strategy = often[rank][0]
-                    atoms = [atom for s, atom in fits[0].values() if s == strategy and atom is not None]
-                    if atoms:
-                        timings[dataset, learner, strategy] = work.time_fit(atoms[len(atoms) // 2])
+            for (dataset, learner), evaluator in evaluators.items():
+                fits = [f.fits for f in forecasts if (f.dataset, f.learner) == (dataset, learner)]
+                counts = Counter(s for group in fits for s, request in group.values() if request is not None)
+                by_count = counts.most_common()
+                if rank < len(by_count) and (rank == 0 or time.perf_counter() - begin < PILOT_SECONDS):
+                    strategy = by_count[rank][0]
+                    requests = [r for s, r in fits[0].values() if s == strategy and r is not None]
+                    if requests:
+                        timings[dataset, learner, strategy] = evaluator.time_fit(requests[len(requests) // 2])
     return timings
 
 
 def _first_evaluators(
-    layout: Layout, kept: runner.PredictionStore | None
+    layout: Layout, opened: runner.PredictionStore | None
 ) -> dict[tuple[str, str], runner.BundleEvaluator]:
-    """The first bundle of every data set and learner, ready to fit."""
-    grounds: dict[str, runner.DatasetContext] = {}
-    works: dict[tuple[str, str], runner.BundleEvaluator] = {}
+    """Make the evaluator of the first bundle of every data set and learner."""
+    contexts: dict[str, runner.DatasetContext] = {}
+    evaluators: dict[tuple[str, str], runner.BundleEvaluator] = {}
     for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
         key = bundle.dataset, bundle.cells[0].learner.name
-        if key not in works:
-            if bundle.dataset not in grounds:
-                grounds[bundle.dataset] = runner.DatasetContext.of(layout.datasets[bundle.dataset], kept)
-            works[key] = runner.BundleEvaluator(bundle, grounds[bundle.dataset])
-    return works
+        if key not in evaluators:
+            if bundle.dataset not in contexts:
+                contexts[bundle.dataset] = runner.DatasetContext.of(layout.datasets[bundle.dataset], opened)
+            evaluators[key] = runner.BundleEvaluator(bundle, contexts[bundle.dataset])
+    return evaluators
 
 
 def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Forecast]:
-    """What every bundle will take, beside what the store knows."""
-    study, found = layout.study, []
-    with closing(engine.open_store()) if engine and engine.open_store else nullcontext() as kept:
-        for bundle in runner.make_bundles(study, layout.plans, layout.cells):
-            work = runner.BundleEvaluator(bundle, runner.DatasetContext(layout.datasets[bundle.dataset], None))
-            tasks = [work.task(cell) for cell in bundle.cells]
-            found.append(forecast.forecast_fits(tasks, work.cache.sharing, kept.get if kept else lambda _: None))
-        return found
+    """Forecast every bundle; predictions in the store need no fit."""
+    forecasts = []
+    with closing(engine.open_store()) if engine and engine.open_store else nullcontext() as opened:
+        for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
+            evaluator = runner.BundleEvaluator(bundle, runner.DatasetContext(layout.datasets[bundle.dataset], None))
+            tasks = [evaluator.task(cell) for cell in bundle.cells]
+            get = opened.get if opened else lambda _: None
+            forecasts.append(forecast.forecast_fits(tasks, evaluator.cache.sharing, get))
+        return forecasts
 
 
 def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
@@ -258,10 +249,10 @@ def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
 
 
 def _half_width(layout: Layout) -> dict[str, Any]:
-    """Half the width of a 95 % interval, in standard deviations of the differences over folds."""
-    found = {}
+    """Return half the width of a 95 % interval, in standard deviations of the differences over folds, by data set."""
+    factors = {}
     for name, plan in layout.plans.items():
         if layout.datasets[name].time is None:
             train, test = [len(s.train) for s in plan], [len(s.test) for s in plan]
-            found[name] = paired_tests.half_width_factor(len(plan), train, test, layout.study.claims.alpha)
-    return found
+            factors[name] = paired_tests.half_width_factor(len(plan), train, test, layout.study.claims.alpha)
+    return factors

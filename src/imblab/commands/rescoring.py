@@ -190,7 +190,7 @@ def _rows(
             try:
                 row = evaluate_cell(task)
             except replay.MissingPrediction as lack:
-                atom = lack.atom
+                atom = lack.request
                 knobs = {**atom.knobs, **({} if atom.weight is None else {"weight": atom.weight})}
                 missing[task.cell.key] = ", ".join(f"{k}={v}" for k, v in knobs.items()) or "no knobs"
                 continue

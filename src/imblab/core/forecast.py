@@ -1,4 +1,4 @@
-"""What a study will do, counted before anything runs: candidates, fits, and what does not apply."""
+"""Forecast of a study before anything runs: candidates, fits, cost, and smaller studies that fit a budget."""
 
 from __future__ import annotations
 
@@ -11,24 +11,30 @@ from imblab.core.evaluate import Task
 from imblab.core.fitting import FitRequest, FitSharing, Prediction
 from imblab.study import Choice, Scalar, Strategy, Study
 
-#: What is known of an address: an answer or nothing.
+#: Returns the stored prediction for an address, or None.
 GetPrediction = Callable[[str], Prediction | None]
+#: Bytes of a process that has imported everything and holds no table.
+EMPTY_PROCESS_BYTES = 220 * 2**20
+#: Copies of its fit rows that a worker holds at the height of a fit: standardised, resampled, and the learner's.
+COPIES_PER_WORKER = 3.0
+#: Seconds until the first worker is ready.
+POOL_START_SECONDS = 3.0
 
 
 class _NotStored(Exception):
-    """An answer that takes a fit."""
+    """Raised for a prediction that needs a fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inapplicable:
-    """A candidate, or a whole cell, that does not apply.
+    """A candidate, or a whole cell, that is not applicable.
 
     Attributes
     ----------
     dataset, learner, strategy : str
     repeat, fold : int
     params : mapping or None
-        None where the strategy does not apply whatever its knobs.
+        None if the strategy is not applicable with any value of its knobs.
     reason : str
     """
 
@@ -41,61 +47,38 @@ class Inapplicable:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Forecast:
     """The work behind cells that share a data set, a learner and their fits.
 
     Attributes
     ----------
     dataset, learner : str
-    fits : mapping of str to (str, FitRequest or None)
-        What will be fitted, by address: for which strategy, and the atom where it is known. An upper bound where
-        candidates depend on the values of others, or where the refit of a winner may be one that is made anyway.
-    asked : int
-        Answers that the cells rest on, each cell by itself.
-    known : int
-        Of those, what the store holds.
-    bound : bool
+    fits : dict of str to (str, FitRequest or None)
+        The fits by address: for which strategy, and the request if it is known. An upper bound if candidates depend on
+        the values of others, or if the refit of a winner may be made anyway.
+    predictions : int
+        Predictions that the cells need, each cell by itself.
+    stored : int
+        Of those, the ones in the prediction store.
+    is_bound : bool
         Whether ``fits`` is an upper bound.
-    refusals : tuple of Refusal
-    applicable : mapping of str to tuple of mapping
-        The params of the candidates that apply in some fold, by strategy; none are listed where a search draws them.
+    inapplicable : list of Inapplicable
+    applicable : dict of str to list of mapping
+        The params of the candidates that apply in some fold, by strategy; none are listed if a search draws them.
     """
 
     dataset: str
     learner: str
-    fits: Mapping[str, tuple[str, FitRequest | None]]
-    asked: int
-    known: int
-    bound: bool
-    refusals: tuple[Inapplicable, ...]
-    applicable: Mapping[str, tuple[Mapping[str, Scalar], ...]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _FitCounter:
-    """A forecast in the making."""
-
-    sharing: FitSharing
-    look_up: GetPrediction
     fits: dict[str, tuple[str, FitRequest | None]] = field(default_factory=dict)
-    asked: int = 0
-    known: int = 0
-    bound: bool = False
-    refusals: list[Inapplicable] = field(default_factory=list)
+    predictions: int = 0
+    stored: int = 0
+    is_bound: bool = False
+    inapplicable: list[Inapplicable] = field(default_factory=list)
     applicable: dict[str, list[Mapping[str, Scalar]]] = field(default_factory=dict)
 
-    def add(self, atom: FitRequest, strategy: str) -> None:
-        """Count one answer that a cell needs."""
-        self.asked += 1
-        if self.look_up(atom.address) is not None:
-            self.known += 1
-            return
-        fitted = self.sharing.fit_for(atom)[0]
-        self.fits.setdefault(fitted.address, (strategy, fitted))
 
-
-def forecast_fits(tasks: Sequence[Task], sharing: FitSharing, look_up: GetPrediction = lambda _: None) -> Forecast:
+def forecast_fits(tasks: Sequence[Task], sharing: FitSharing, get: GetPrediction = lambda _: None) -> Forecast:
     """Count the fits of the cells of one bundle.
 
     Parameters
@@ -103,75 +86,84 @@ def forecast_fits(tasks: Sequence[Task], sharing: FitSharing, look_up: GetPredic
     tasks : sequence of Task
         At least one; their ``predict`` is not called.
     sharing : FitSharing
-    look_up : callable, optional
-        What is known already; nothing by default.
+        Which requests share a fit.
+    get : callable, optional
+        Returns stored predictions; none are stored by default.
 
     Returns
     -------
     Forecast
     """
-    count = _FitCounter(sharing, look_up)
+    forecast = Forecast(tasks[0].cell.dataset, tasks[0].cell.learner.name)
     for task in tasks:
-        _count_task(task, count)
-    cell = tasks[0].cell
-    applicable = {name: tuple(params) for name, params in count.applicable.items()}
-    refused = tuple(count.refusals)
-    return Forecast(
-        cell.dataset, cell.learner.name, count.fits, count.asked, count.known, count.bound, refused, applicable
-    )
+        _count_task(task, forecast, sharing, get)
+    return forecast
 
 
-def _count_task(task: Task, count: _FitCounter) -> None:
-    cell, split = task.cell, task.cell.split
+def _count_task(task: Task, forecast: Forecast, sharing: FitSharing, get: GetPrediction) -> None:
+    cell, strategy = task.cell, task.cell.strategy.name
     if reason := task.inapplicable_reason:
-        count.refusals.append(_inapplicable(task, None, reason))
+        forecast.inapplicable.append(_inapplicable(task, None, reason))
         return
     trials = evaluate.list_candidates(task)
-    count.refusals += [_inapplicable(task, t.params, t.reason or "") for t in trials if t.status == "inapplicable"]
-    applicable = [t for t in trials if t.status == "ok"]
-    if applicable or not trials:
-        known = count.applicable.setdefault(cell.strategy.name, [])
-        known += [t.params for t in applicable if t.params not in known]
-    before = count.asked - count.known
-    for atom in evaluate.inner_requests(task):
-        count.add(atom, cell.strategy.name)
+    forecast.inapplicable += [_inapplicable(task, t.params, t.reason or "") for t in trials if t.status != "ok"]
+    params = [t.params for t in trials if t.status == "ok"]
+    if params or not trials:
+        listed = forecast.applicable.setdefault(strategy, [])
+        listed += [p for p in params if p not in listed]
+    missing = 0
+    for request in evaluate.inner_requests(task):
+        missing += _count_request(request, strategy, forecast, sharing, get)
     if not trials:
-        drawn = (task.study.tuning.n_trials or 0) * len(task.pairs) + 1
-        count.fits |= {f"{cell.key} {i}": (cell.strategy.name, None) for i in range(drawn)}
-        count.asked, count.bound = count.asked + drawn, True
-    elif applicable and (len(applicable) == 1 or count.asked - count.known == before):
-        winner = _known_winner(task, count.look_up)
+        n_drawn = (task.study.tuning.n_trials or 0) * len(task.pairs) + 1
+        forecast.fits |= {f"{cell.key} {i}": (strategy, None) for i in range(n_drawn)}
+        forecast.predictions, forecast.is_bound = forecast.predictions + n_drawn, True
+    elif params and (len(params) == 1 or not missing):
+        winner = _known_winner(task, params[0], get)
         if winner is not None:
-            count.add(task.request(winner, split.train, split.test), cell.strategy.name)
-    elif applicable:
-        count.fits[f"{cell.key} refit"] = (cell.strategy.name, None)
-        count.asked, count.bound = count.asked + 1, True
+            refit = task.request(winner, cell.split.train, cell.split.test)
+            _count_request(refit, strategy, forecast, sharing, get)
+    elif params:
+        forecast.fits[f"{cell.key} refit"] = (strategy, None)
+        forecast.predictions, forecast.is_bound = forecast.predictions + 1, True
 
 
-def _known_winner(task: Task, look_up: GetPrediction) -> Mapping[str, Scalar] | None:
-    """The params of the refit, where they are known: a lone candidate, or every inner answer in the store."""
+def _count_request(
+    request: FitRequest, strategy: str, forecast: Forecast, sharing: FitSharing, get: GetPrediction
+) -> bool:
+    """Count one prediction that a cell needs; returns whether it needs a fit."""
+    forecast.predictions += 1
+    if get(request.address) is not None:
+        forecast.stored += 1
+        return False
+    fitted = sharing.fit_for(request)[0]
+    forecast.fits.setdefault(fitted.address, (strategy, fitted))
+    return True
 
-    def predict(atom: FitRequest) -> Prediction:
-        found = look_up(atom.address)
-        if found is None:
+
+def _known_winner(task: Task, first: Mapping[str, Scalar], get: GetPrediction) -> Mapping[str, Scalar] | None:
+    """Return the params of the refit: chosen from stored predictions, or else the first and only candidate."""
+
+    def predict(request: FitRequest) -> Prediction:
+        prediction = get(request.address)
+        if prediction is None:
             raise _NotStored
-        return found
+        return prediction
 
     try:
         trials = evaluate.tune(replace(task, predict=predict))
     except _NotStored:
-        lone = [t.params for t in evaluate.list_candidates(task) if t.status == "ok"]
-        return lone[0]
-    found = evaluate.best_candidate(task, trials)
-    return found.params if found else None
+        return first
+    winner = evaluate.best_candidate(task, trials)
+    return winner.params if winner else None
 
 
-def summarize_inapplicable(found: Iterable[Forecast]) -> list[dict[str, Any]]:
-    """What does not apply, one entry a cause: how many folds, of which learners."""
+def summarize_inapplicable(forecasts: Iterable[Forecast]) -> list[dict[str, Any]]:
+    """List what is not applicable, one entry per cause, with the number of folds and the learners."""
     causes: dict[tuple[str, str, str], list[Inapplicable]] = {}
-    for refusal in (r for f in found for r in f.refusals):
-        value = ", ".join(f"{k}={v}" for k, v in (refusal.params or {}).items()) or "any value"
-        causes.setdefault((refusal.dataset, refusal.strategy, value), []).append(refusal)
+    for item in (item for forecast in forecasts for item in forecast.inapplicable):
+        value = ", ".join(f"{k}={v}" for k, v in (item.params or {}).items()) or "any value"
+        causes.setdefault((item.dataset, item.strategy, value), []).append(item)
     return [
         {
             "dataset": dataset,
@@ -185,43 +177,35 @@ def summarize_inapplicable(found: Iterable[Forecast]) -> list[dict[str, Any]]:
     ]
 
 
+def _inapplicable(task: Task, params: Mapping[str, Scalar] | None, reason: str) -> Inapplicable:
+    cell, split = task.cell, task.cell.split
+    return Inapplicable(cell.dataset, cell.learner.name, cell.strategy.name, split.repeat, split.fold, params, reason)
+
+
 def strategy_facts(study: Study) -> Iterator[dict[str, Any]]:
-    """The knobs and the number of candidates of every strategy."""
+    """Yield the knobs and the number of candidates of every strategy."""
     for strategy in study.strategies:
-        shown = {name: axis.text() for name, axis in strategy.space.items()}
+        axes = {name: axis.text() for name, axis in strategy.space.items()}
         kind = strategy.calibration if strategy.calibration != "none" else None
         yield {
             "name": strategy.name,
             "candidates": max(_candidate_counts(study, strategy)),
-            "axes": {**shown, **strategy.fixed_knobs, **({"calibration": kind} if kind else {})},
-            "weight": shown.get("weight", strategy.weight),
-            "threshold": shown.get("threshold", strategy.threshold),
+            "axes": {**axes, **strategy.fixed_knobs, **({"calibration": kind} if kind else {})},
+            "weight": axes.get("weight", strategy.weight),
+            "threshold": axes.get("threshold", strategy.threshold),
         }
 
 
 def _candidate_counts(study: Study, strategy: Strategy) -> Iterator[int]:
     for learner in study.learners:
         axes = search.searched_axes(strategy, learner, study.tuning.tune_learner)
-        drawn = bool(axes) and study.tuning.search_method.is_drawn
-        yield (study.tuning.n_trials if drawn else search.grid_size(axes)) or 0
-
-
-def _inapplicable(task: Task, params: Mapping[str, Scalar] | None, reason: str) -> Inapplicable:
-    cell, split = task.cell, task.cell.split
-    return Inapplicable(cell.dataset, cell.learner.name, cell.strategy.name, split.repeat, split.fold, params, reason)
-
-
-#: Bytes of a process that has imported everything and holds no table.
-EMPTY_PROCESS_BYTES = 220 * 2**20
-#: Copies of its fit rows that a worker holds at the height of a fit: standardised, resampled, and the learner's own.
-COPIES_PER_WORKER = 3.0
-#: Seconds until the first worker answers.
-POOL_START_SECONDS = 3.0
+        is_drawn = bool(axes) and study.tuning.search_method.is_drawn
+        yield (study.tuning.n_trials if is_drawn else search.grid_size(axes)) or 0
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a study takes.
+    """The cost of a study.
 
     Attributes
     ----------
@@ -241,77 +225,60 @@ class Cost:
 Timings = Mapping[tuple[str, str, str], float]
 
 
-def estimate_cost(found: Iterable[Forecast], timings: Timings) -> Cost:
-    """Seconds of the fits of a forecast; strategies that were not timed cost what their learner costs on average.
-
-    Parameters
-    ----------
-    found : iterable of Forecast
-    timings : mapping of (str, str, str) to float
-
-    Returns
-    -------
-    Price
+def estimate_cost(forecasts: Iterable[Forecast], timings: Timings) -> Cost:
+    """Estimate the seconds of fits; a strategy that was not timed costs what its learner costs on average.
 
     Examples
     --------
-    >>> one = Forecast("d", "l", {"a": ("none", None), "b": ("smote", None)}, 2, 0, False, ())
-    >>> price([one], {("d", "l", "none"): 0.5}).seconds
+    >>> forecast = Forecast("d", "l", {"a": ("none", None), "b": ("smote", None)})
+    >>> estimate_cost([forecast], {("d", "l", "none"): 0.5}).seconds
     1.0
     """
     fits, seconds, untimed = 0, 0.0, []
-    for forecast in found:
-        own = {s: t for (d, n, s), t in timings.items() if (d, n) == (forecast.dataset, forecast.learner)}
+    for forecast in forecasts:
+        key = forecast.dataset, forecast.learner
+        timed = {strategy: t for (*group, strategy), t in timings.items() if (*group,) == key}
         fits += len(forecast.fits)
-        if not own:
+        if not timed:
             untimed += [f"{forecast.dataset}/{forecast.learner}"] if forecast.fits else []
             continue
-        mean = sum(own.values()) / len(own)
-        seconds += sum(own.get(strategy, mean) for strategy, _ in forecast.fits.values())
+        mean = sum(timed.values()) / len(timed)
+        seconds += sum(timed.get(strategy, mean) for strategy, _ in forecast.fits.values())
     return Cost(fits, seconds, tuple(dict.fromkeys(untimed)))
 
 
 def wall_seconds(seconds: float, n_jobs: int) -> float:
-    """Wall time of so many seconds of fitting over some workers, their start included."""
+    """Return the wall time of seconds of fitting over workers, with the start of the pool."""
     return seconds if n_jobs == 1 else POOL_START_SECONDS + seconds / n_jobs
 
 
 def peak_bytes(table_bytes: Sequence[int], outer_folds: int, n_jobs: int) -> int:
-    """Memory of the whole process tree at its height: the largest table, once, and its fit rows in every worker."""
+    """Return the peak memory of the process tree: the largest table, and copies of its fit rows in every worker."""
     largest = max(table_bytes, default=0)
-    part = largest * (outer_folds - 1) / outer_folds
+    fit_rows = largest * (outer_folds - 1) / outer_folds
     processes = 1 if n_jobs == 1 else n_jobs + 1
-    return int(processes * EMPTY_PROCESS_BYTES + 2 * largest + n_jobs * COPIES_PER_WORKER * part)
+    return int(processes * EMPTY_PROCESS_BYTES + 2 * largest + n_jobs * COPIES_PER_WORKER * fit_rows)
 
 
-def drop_inapplicable(study: Study, found: Iterable[Forecast]) -> Study:
-    """Leave out of a study what applies on none of its tables: strategies, learners, and values of axes.
+def drop_inapplicable(study: Study, forecasts: Iterable[Forecast]) -> Study:
+    """Leave out of a study the strategies, learners and values of axes that are applicable to none of its tables.
 
-    A value that applies in some folds of its tables only goes as well where other values apply in all folds of one:
-    chosen as the last of its axis, it would leave folds without the strategy.
-
-    Parameters
-    ----------
-    study : Study
-    found : iterable of Forecast
-        Of the whole study.
-
-    Returns
-    -------
-    Study
-        The same one if everything applies somewhere, or nothing does.
+    A value that applies in some folds of its tables only goes as well if other values apply in all folds of one:
+    chosen as the last of its axis, it would leave folds without the strategy. The study stays as it is if everything
+    or nothing is applicable.
     """
-    folds: dict[tuple[str, str], list[Mapping[str, tuple[Mapping[str, Scalar], ...]]]] = {}
-    for forecast in found:
+    folds: dict[tuple[str, str], list[Mapping[str, Sequence[Mapping[str, Scalar]]]]] = {}
+    for forecast in forecasts:
         folds.setdefault((forecast.dataset, forecast.learner), []).append(forecast.applicable)
-    learners = {learner for (_, learner), each in folds.items() if any(each)}
+    learners = {learner for (_, learner), of_learner in folds.items() if any(of_learner)}
     anywhere: dict[str, list[Mapping[str, Scalar]]] = {}
     everywhere: dict[str, list[Mapping[str, Scalar]]] = {}
-    for each in folds.values():
-        for name in {name for fold in each for name in fold}:
-            listed = [params for fold in each for params in fold.get(name, ())]
+    for of_learner in folds.values():
+        for name in {name for fold in of_learner for name in fold}:
+            listed = [params for fold in of_learner for params in fold.get(name, ())]
+            in_all = [params for params in listed if all(params in fold.get(name, ()) for fold in of_learner)]
             anywhere.setdefault(name, []).extend(listed)
-            everywhere.setdefault(name, []).extend(p for p in listed if all(p in fold.get(name, ()) for fold in each))
+            everywhere.setdefault(name, []).extend(in_all)
     params = {name: everywhere[name] or listed for name, listed in anywhere.items()}
     if not params:
         return study
@@ -323,7 +290,7 @@ def drop_inapplicable(study: Study, found: Iterable[Forecast]) -> Study:
 
 
 def _keep_applicable_values(strategy: Strategy, candidates: Sequence[Mapping[str, Scalar]]) -> Strategy:
-    """A strategy whose listed axes hold values that some applicable candidate has."""
+    """Restrict listed axes to the values of applicable candidates."""
     space = dict(strategy.space)
     for knob, axis in strategy.space.items():
         used = {params[knob] for params in candidates if knob in params}
@@ -333,15 +300,16 @@ def _keep_applicable_values(strategy: Strategy, candidates: Sequence[Mapping[str
 
 
 def shrink_study(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
-    """Make a study ever smaller.
+    """Yield ever smaller studies.
 
-    Repeats go first, since they narrow intervals without changing what is asked; then values of the longest axes, whose
-    ends stay; then strategies, the last first, but no baseline and not resampling at a chosen threshold, without which
-    nobody can say that resampling helps; then outer folds; then learners, the last first.
+    Repeats go first, since they narrow intervals without changing the question; then values of the longest axes, whose
+    ends stay; then strategies, the last first, but no baseline and not resampling at a tuned threshold, without which
+    it cannot be shown that resampling helps; then outer folds; then learners, the last first.
 
     Parameters
     ----------
     study : Study
+        The study to shrink.
     kept : collection of str, default=()
         Names of strategies and learners that stay; those of declared contrasts do so too.
 
@@ -368,40 +336,32 @@ def shrink_study(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
 
 
 def shrinking_overrides(study: Study, smaller: Study, on_file: Collection[str] = ()) -> dict[str, str]:
-    """The overrides that make a study the smaller one, by their keys.
+    """Return the overrides, by key, that turn a study into the smaller one.
 
-    Parameters
-    ----------
-    study, smaller : Study
-    on_file : collection of str, default=()
-        Names of strategies and learners that groups know; all by default.
-
-    Returns
-    -------
-    dict of str to str
+    ``on_file`` holds the names of strategies and learners in groups; all by default.
 
     Examples
     --------
-    >>> one = Study("s", 0, {}, (), (Strategy("none"), Strategy("smote", space={"k": Choice((3, 5))})), ())
-    >>> overrides(one, replace(one, strategies=(Strategy("none"),)))
+    >>> study = Study("s", 0, {}, (), (Strategy("none"), Strategy("smote", space={"k": Choice((3, 5))})), ())
+    >>> shrinking_overrides(study, replace(study, strategies=(Strategy("none"),)))
     {'strategy': '[none]'}
     """
-    found: dict[str, str] = {}
+    overrides: dict[str, str] = {}
     for name in ("repeats", "outer_folds"):
         if (value := getattr(smaller.protocol, name)) != getattr(study.protocol, name):
-            found[f"protocol.{name}"] = str(value)
+            overrides[f"protocol.{name}"] = str(value)
     for group, before, after in (
         ("strategy", study.strategies, smaller.strategies),
         ("learner", study.learners, smaller.learners),
     ):
         names = [item.name for item in after]
         if names != [item.name for item in before]:
-            found[group] = f"[{','.join(name for name in names if not on_file or name in on_file)}]"
+            overrides[group] = f"[{','.join(name for name in names if not on_file or name in on_file)}]"
     spaces = {strategy.name: strategy.space for strategy in study.strategies}
     for strategy in smaller.strategies:
         changed = {knob: axis for knob, axis in strategy.space.items() if axis != spaces[strategy.name][knob]}
-        found |= {f"strategy.{strategy.name}.space.{knob}": axis.text() for knob, axis in changed.items()}
-    return found
+        overrides |= {f"strategy.{strategy.name}.space.{knob}": axis.text() for knob, axis in changed.items()}
+    return overrides
 
 
 def _is_treated(strategy: Strategy) -> bool:
@@ -409,15 +369,15 @@ def _is_treated(strategy: Strategy) -> bool:
 
 
 def _last_treated(study: Study) -> str | None:
-    """The strategy that treats imbalance in the smallest study: resampling at a tuned threshold where there is one."""
+    """Return the strategy that treats imbalance in the smallest study: preferably resampling at a tuned threshold."""
     treated = [strategy for strategy in study.strategies if _is_treated(strategy)]
     tuned = [s for s in treated if s.sampler is not None and not isinstance(s.threshold, float)]
-    alone = [s for s in tuned if s.weight is None and "weight" not in s.space]
-    return next((s.name for s in (*alone, *tuned, *treated)), None)
+    unweighted = [s for s in tuned if s.weight is None and "weight" not in s.space]
+    return next((s.name for s in (*unweighted, *tuned, *treated)), None)
 
 
 def _longest_axis(study: Study, kept: Collection[str] = ()) -> tuple[str, Choice] | None:
-    """The longest axis of any strategy; None where every axis has one value."""
+    """Return the longest axis of any strategy; None if every axis has one value."""
     axes = [
         (knob, axis)
         for strategy in study.strategies
@@ -429,7 +389,7 @@ def _longest_axis(study: Study, kept: Collection[str] = ()) -> tuple[str, Choice
 
 
 def _thin_axis(study: Study, knob: str, axis: Choice) -> Study:
-    """Half the values of an axis, its ends among them, in every strategy that has it: those share their fits."""
+    """Halve the values of an axis, but for its ends, in every strategy that has it: those share their fits."""
     n = len(axis.values)
     half = (n + 1) // 2
     thinner = Choice(tuple(axis.values[round(i * (n - 1) / max(half - 1, 1))] for i in range(half)))

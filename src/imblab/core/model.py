@@ -1,6 +1,6 @@
-"""A strategy and a learner on all rows of a table, as one estimator that leaves: tune, fit, freeze.
+"""Fit a strategy and a learner on all rows of a table, as one estimator to export.
 
-What leaves must not hold rows of the table: samplers are emptied, and the learner is looked through for classes that
+An exported model must not hold rows of the table: samplers are cleared, and the learner is searched for classes that
 store rows (:mod:`imblab.core.admission`).
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from imblab_model import Preparation, ThresholdClassifier, digest
 
 
 def all_rows_split(dataset: Dataset) -> Split:
-    """All rows as a training part without test rows, in the order in which the outer training parts hold theirs.
+    """Return all rows as a training part without test rows, in the order of the outer training parts.
 
     Its fold is -1, so that with ``protocol.inner: shared`` every outer fold of the first repeat is an inner fold.
     """
@@ -39,7 +39,7 @@ def all_rows_split(dataset: Dataset) -> Split:
 
 
 def choose_params(task: Task) -> tuple[Trial, int]:
-    """The knobs and the threshold for all rows, found as in a cell: the same search on inner folds of all rows.
+    """Choose the knobs and the threshold for all rows, by the same search as in a cell.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ def choose_params(task: Task) -> tuple[Trial, int]:
     Returns
     -------
     winner : Trial
-    judged : int
-        How many distinct candidates there were to judge.
+    n_candidates : int
+        The number of distinct candidates that were judged.
 
     Raises
     ------
     FitFailed
-        If nothing applies or nothing has a value, with the reason.
+        If no candidate applies or none has a value, with the reason.
     """
     if reason := task.inapplicable_reason:
         raise FitFailed(reason)
@@ -70,7 +70,7 @@ def choose_params(task: Task) -> tuple[Trial, int]:
 def fit_model(
     task: Task, params: Mapping[str, Scalar], threshold: float, labels: tuple[Scalar, Scalar]
 ) -> ThresholdClassifier:
-    """The estimator that answers as the kernel does after a fit on all rows, bit for bit; checked on every row.
+    """Fit the estimator that predicts as the kernel does after a fit on all rows, bit for bit; every row is checked.
 
     Parameters
     ----------
@@ -79,37 +79,38 @@ def fit_model(
     params : mapping
         Flat knobs.
     threshold : float
+        The value from which a row is called positive.
     labels : (label, label)
-        What is said for 0 and for 1.
+        The labels of classes 0 and 1.
 
     Returns
     -------
     ThresholdClassifier
-        With samplers emptied of what they saw.
+        With cleared samplers.
 
     Raises
     ------
     FitFailed
-        If the fit raises, or the estimator would answer otherwise than the kernel.
+        If the fit raises, or the estimator predicts differently from the kernel.
     """
     rows, kind = task.cell.split.train, task.cell.strategy.calibration
     if calibration.is_class(kind):
         raise FitFailed(f"calibration {kind!r} is a class of your own, and a model serves without its code")
-    if found := find_crowded_column(task.dataset, rows):
+    if crowded := find_crowded_column(task.dataset, rows):
         raise FitFailed(
-            f"column {found[0]!r} has {found[1]} levels, once those with fewer than {task.dataset.rare} rows are one; "
-            f"one-hot columns are made of at most {MAX_LEVELS} levels"
+            f"column {crowded[0]!r} has {crowded[1]} levels, once those with fewer than {task.dataset.rare} rows are "
+            f"one; one-hot columns are made of at most {MAX_LEVELS} levels"
         )
-    atom = task.request(params, rows, rows)
-    prepared = PreparedRows(task.dataset, rows)
-    with fitting.recorded_warnings():
-        try:
-            learner, y = fitting.fit_learner(atom, prepared)
-            clear_samplers(learner)
-        except BaseException as error:  # any library may raise anything
-            raise FitFailed(f"{type(error).__name__}: {foreign_reason(error)}") from error
-    is_probability = estimator_specs.gives_probabilities(atom.learner)
-    made = ThresholdClassifier(
+    request, prepared = task.request(params, rows, rows), PreparedRows(task.dataset, rows)
+    is_probability = estimator_specs.gives_probabilities(request.learner)
+    try:
+        with fitting.recorded_warnings():
+            learner, y = fitting.fit_learner(request, prepared)
+        clear_samplers(learner)
+        values = fitting.predict_values(learner, request.learner, prepared.transform(rows), {})
+    except BaseException as error:  # any library may raise anything
+        raise FitFailed(f"{type(error).__name__}: {foreign_reason(error)}") from error
+    model = ThresholdClassifier(
         _preparation(task.dataset, prepared, rows),
         learner,
         threshold,
@@ -118,40 +119,29 @@ def fit_model(
         method="predict_proba" if is_probability else "decision_function",
         scale=task.threshold_scale(params),
     )
-    try:
-        values = fitting.predict_values(learner, atom.learner, prepared.transform(rows), {})
-    except BaseException as error:  # any library may raise anything
-        raise FitFailed(f"{type(error).__name__}: {foreign_reason(error)}") from error
     reached = {"negative": int((y == 0).sum()), "positive": int(y.sum())}
-    wanted = evaluate.calibrate_prediction(task, params, Prediction(values, is_probability, reached)).values
-    _check_same_values(made.scores(task.dataset.X.iloc[rows]), wanted)
-    return made
+    expected = evaluate.calibrate_prediction(task, params, Prediction(values, is_probability, reached)).values
+    _check_same_values(model.scores(task.dataset.X.iloc[rows]), expected)
+    return model
 
 
 def clear_samplers(estimator: Any) -> None:
-    """Take from every sampler inside an estimator what it saw: no sampler has a part in an answer."""
-    for sampler in _find_inside(estimator, lambda found: hasattr(type(found), "_sampling_type")):
-        fresh = clone(sampler)
+    """Remove what every sampler inside an estimator has fitted: samplers take no part in predictions."""
+    for sampler in _find_samplers(estimator):
+        unfitted = clone(sampler)
         sampler.__dict__.clear()
-        sampler.__dict__.update(fresh.__dict__)
+        sampler.__dict__.update(unfitted.__dict__)
 
 
 def find_row_keeper(learner: Learner) -> str | None:
-    """The class in a learner that stores the rows it is fitted on, tried on rows that are drawn: before any search.
+    """Find the class in a learner that stores the rows it is fitted on, by a fit of random rows before any search.
 
-    Parameters
-    ----------
-    learner : Learner
-
-    Returns
-    -------
-    str or None
-        See :func:`imblab.core.admission.row_keeper`. None too where the drawn rows cannot be fitted: the real model is
-        looked into later.
+    See :func:`imblab.core.admission.row_keeper`. None also if the random rows cannot be fitted: the real model is
+    checked later.
 
     Examples
     --------
-    >>> keeps_rows(Learner("svm", {"_target_": "sklearn.svm.SVC"}))
+    >>> find_row_keeper(Learner("svm", {"_target_": "sklearn.svm.SVC"}))
     'sklearn.svm.SVC'
     """
     X = np.random.default_rng(0).normal(size=(40, 3))
@@ -164,21 +154,21 @@ def find_row_keeper(learner: Learner) -> str | None:
     return row_keeper(fitted)
 
 
-def _find_inside(estimator: Any, wanted: Callable[[Any], bool]) -> list[Any]:
-    """Everything of a kind that an estimator keeps, however deep: pickling visits it all."""
-    found: dict[int, Any] = {}
+def _find_samplers(estimator: Any) -> list[Any]:
+    """Return every sampler inside an estimator, at any depth: pickling visits all of it."""
+    samplers: dict[int, Any] = {}
 
     class Visitor(pickle.Pickler):
-        def persistent_id(self, thing: Any) -> None:
-            if not isinstance(thing, type) and wanted(thing):
-                found[id(thing)] = thing
+        def persistent_id(self, obj: Any) -> None:
+            if not isinstance(obj, type) and hasattr(type(obj), "_sampling_type"):
+                samplers[id(obj)] = obj
 
     Visitor(io.BytesIO()).dump(estimator)
-    return list(found.values())
+    return list(samplers.values())
 
 
 def _preparation(dataset: Dataset, prepared: PreparedRows, rows: np.ndarray) -> Preparation:
-    """What the kernel does to rows of this table, for rows that come by name."""
+    """Make the kernel's preparation of this table for rows with named columns."""
     numeric = [name for name in dataset.X.columns if name not in dataset.categorical]
     categorical = [name for name in dataset.X.columns if name in dataset.categorical]
     imputer = scaler = None
@@ -186,20 +176,20 @@ def _preparation(dataset: Dataset, prepared: PreparedRows, rows: np.ndarray) -> 
         numbers = dataset.X[numeric].to_numpy(dtype=np.float64)[rows]
         imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(numbers)
         scaler = StandardScaler().fit(imputer.transform(numbers))
-    levels = [np.unique(prepared.X[:, place]) for place in prepared.categorical]
+    levels = [np.unique(prepared.X[:, position]) for position in prepared.categorical]
     rare = None if prepared.rare_levels is None else list(prepared.rare_levels.codes)
     known = []
     for i, name in enumerate(categorical):
-        # What is rare is known by not being known: a level of few rows may say whose they are.
-        grouped = rare is not None and rare[i] is not None
+        # Rare levels are left out, so that unknown means rare: a level of few rows may identify them.
+        has_rare = rare is not None and rare[i] is not None
         codes = enumerate(dataset.X[name].cat.categories)
-        known.append({digest(v): float(c) for c, v in codes if not grouped or c in levels[i]})
+        known.append({digest(v): float(c) for c, v in codes if not has_rare or c in levels[i]})
     fill = prepared.filled.tolist()
     return Preparation(list(dataset.X.columns), categorical, imputer, scaler, known, levels, fill, rare)
 
 
 def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.ndarray) -> dict[str, Any] | None:
-    """The calibration of the strategy as plain values."""
+    """Return the calibration of the strategy as plain values."""
     kind = task.cell.strategy.calibration
     if calibration.corrects_prior(kind):
         weight = params.get("weight")
@@ -219,11 +209,11 @@ def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.n
     return {"kind": kind, "log_odds": calibration.reads_log_odds(make), **calibration.fit_map(kind, folds).keywords}
 
 
-def _check_same_values(found: np.ndarray, wanted: np.ndarray) -> None:
-    """Refuse an estimator that reads the table otherwise than the kernel."""
-    if not np.array_equal(found, wanted):
-        different = int((found != wanted).sum())
+def _check_same_values(values: np.ndarray, expected: np.ndarray) -> None:
+    """Refuse an estimator that reads the table differently from the kernel."""
+    if not np.array_equal(values, expected):
+        different = int((values != expected).sum())
         raise FitFailed(
-            f"the estimator answers otherwise than the study in {different} of {len(found)} rows, by up to "
-            f"{np.abs(found - wanted).max():.2g}; categories that read alike, such as 1 and '1', are one to it"
+            f"the estimator predicts differently from the study in {different} of {len(values)} rows, by up to "
+            f"{np.abs(values - expected).max():.2g}; categories that read alike, such as 1 and '1', are one to it"
         )

@@ -1,4 +1,4 @@
-"""Checks of what samplers and learners give back: what cannot be used is a failed fit with its reason."""
+"""Checks of what samplers and learners return: unusable output is a failed fit with its reason."""
 
 from __future__ import annotations
 
@@ -6,122 +6,127 @@ from typing import Any
 
 import numpy as np
 
-#: How far beyond 0 and 1 floating point may carry a probability; it is cut off there.
+#: How far rounding may carry a probability beyond 0 and 1; it is clipped there.
 ROUNDING = 1e-12
-#: The kinds of number that have a float64: truth values, whole numbers, floats.
-_REAL = "biuf"
+#: The kinds of number that convert to float64: booleans, integers, floats.
+_REAL_KINDS = "biuf"
 
 
 class UnusableOutput(Exception):
-    """Raised where a sampler or a learner gave back what no measure can read; its text is the reason."""
+    """Raised if a sampler or a learner returned what no measure can read; the message is the reason."""
 
 
-def check_proba(learner: Any, given: Any, rows: int) -> np.ndarray:
-    """Return the predicted probabilities of the positive class, or raise with the reason why they are none.
+def check_proba(learner: Any, output: Any, n_rows: int) -> np.ndarray:
+    """Return the predicted probabilities of the positive class from the output of ``predict_proba``.
 
     Parameters
     ----------
     learner : classifier
-        Fitted on labels 0 and 1; the order of its ``classes_`` decides which column is meant.
-    given : array-like
-        What its ``predict_proba`` gave.
-    rows : int
-        Number of rows that it was asked about.
+        Fitted on labels 0 and 1; the order of its ``classes_`` determines the column.
+    output : array-like
+        What its ``predict_proba`` returned.
+    n_rows : int
+        Number of rows to predict.
 
     Returns
     -------
-    ndarray of shape (rows,), float64
-        In [0, 1]; values that rounding carried beyond it by at most 1e-12 are cut off.
+    ndarray of shape (n_rows,), float64
+        In [0, 1]; values that rounding carried beyond it by at most 1e-12 are clipped.
 
     Raises
     ------
     UnusableOutput
-        If the shape is another one than ``(rows, 2)``, or a value is not a finite real number from 0 to 1.
+        If the shape is not ``(n_rows, 2)``, or a value is not a finite real number from 0 to 1.
 
     Examples
     --------
     >>> from sklearn.dummy import DummyClassifier
     >>> learner = DummyClassifier().fit([[0], [0], [0], [0]], [0, 0, 0, 1])
-    >>> probability(learner, learner.predict_proba([[0], [0]]), 2)
+    >>> check_proba(learner, learner.predict_proba([[0], [0]]), 2)
     array([0.25, 0.25])
     """
-    says = f"learner {type(learner).__name__!r} returned"
-    table = _as_real_array(given, says, "probabilities")
-    if table.shape != (rows, 2):
+    subject = f"learner {type(learner).__name__!r} returned"
+    table = _as_real_array(output, subject, "probabilities")
+    if table.shape != (n_rows, 2):
         raise UnusableOutput(
-            f"{says} probabilities of shape {table.shape} for {rows} rows of 2 classes; predict_proba gives shape "
-            f"{(rows, 2)}. Correct its predict_proba, or exclude it."
+            f"{subject} probabilities of shape {table.shape} for {n_rows} rows of 2 classes; predict_proba gives shape "
+            f"{(n_rows, 2)}. Correct its predict_proba, or exclude it."
         )
-    found = _as_float64(table[:, _positive_column(learner)])
-    _check_finite(found, says, "probabilities")
-    outside = (found < 0) | (found > 1)
+    proba = _as_float64(table[:, _positive_column(learner)])
+    _check_finite(proba, subject, "probabilities")
+    outside = (proba < 0) | (proba > 1)
     if outside.any():
-        if ((found < -ROUNDING) | (found > 1 + ROUNDING)).any():
+        if ((proba < -ROUNDING) | (proba > 1 + ROUNDING)).any():
             raise UnusableOutput(
-                f"{says} {np.count_nonzero(outside)} of {rows} probabilities outside 0 to 1 (lowest {found.min():g}, "
-                f"highest {found.max():g}); a probability lies from 0 to 1. Correct its predict_proba, or exclude it."
+                f"{subject} {np.count_nonzero(outside)} of {n_rows} probabilities outside 0 to 1 (lowest "
+                f"{proba.min():g}, highest {proba.max():g}); a probability lies from 0 to 1. Correct its "
+                "predict_proba, or exclude it."
             )
-        found = np.clip(found, 0.0, 1.0)
-    return found
+        proba = np.clip(proba, 0.0, 1.0)
+    return proba
 
 
-def check_decision_value(learner: Any, given: Any, rows: int) -> np.ndarray:
-    """Return decision values that rise with the positive class, or raise with the reason why they are none.
+def check_decision_value(learner: Any, output: Any, n_rows: int) -> np.ndarray:
+    """Return decision values that rise with the positive class from the output of ``decision_function``.
 
     Parameters
     ----------
     learner : classifier
         Fitted on labels 0 and 1. scikit-learn's decision values rise with the second of its ``classes_``.
-    given : array-like
-        What its ``decision_function`` gave.
-    rows : int
-        Number of rows that it was asked about.
+    output : array-like
+        What its ``decision_function`` returned.
+    n_rows : int
+        Number of rows to predict.
 
     Returns
     -------
-    ndarray of shape (rows,), float64
+    ndarray of shape (n_rows,), float64
 
     Raises
     ------
     UnusableOutput
-        If the shape is another one than ``(rows,)``, or a value is not a finite real number.
+        If the shape is not ``(n_rows,)``, or a value is not a finite real number.
 
     Examples
     --------
     >>> from sklearn.linear_model import RidgeClassifier
     >>> learner = RidgeClassifier().fit([[0.0], [1.0]], [0, 1])
-    >>> (decision_value(learner, learner.decision_function([[0.0], [1.0]]), 2) > 0).tolist()
+    >>> (check_decision_value(learner, learner.decision_function([[0.0], [1.0]]), 2) > 0).tolist()
     [False, True]
     """
-    says = f"learner {type(learner).__name__!r} returned"
-    table = _as_real_array(given, says, "decision values")
-    if table.shape != (rows,):
+    subject = f"learner {type(learner).__name__!r} returned"
+    table = _as_real_array(output, subject, "decision values")
+    if table.shape != (n_rows,):
         raise UnusableOutput(
-            f"{says} decision values of shape {table.shape} for {rows} rows; with two classes decision_function gives "
-            f"shape {(rows,)}. Correct its decision_function, or exclude it."
+            f"{subject} decision values of shape {table.shape} for {n_rows} rows; with two classes decision_function "
+            f"gives shape {(n_rows,)}. Correct its decision_function, or exclude it."
         )
-    found = _as_float64(table)
-    _check_finite(found, says, "decision values")
-    # Without classes_ they are taken in their order, as scikit-learn sorts them.
-    return found if getattr(learner, "classes_", None) is None or _positive_column(learner) == 1 else -found
+    values = _as_float64(table)
+    _check_finite(values, subject, "decision values")
+    # Without classes_ they are taken in the order in which scikit-learn sorts them.
+    is_rising = getattr(learner, "classes_", None) is None or _positive_column(learner) == 1
+    return values if is_rising else -values
 
 
-def check_resampled(sampler: Any, given: tuple[Any, Any], y: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows and labels that a learner shall receive, or raise with the reason why it cannot.
+def check_resampled(
+    sampler: Any, output: tuple[Any, Any], y: np.ndarray, n_columns: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and labels for a learner from the output of ``fit_resample``.
 
     Parameters
     ----------
     sampler : sampler
-    given : (array-like, array-like)
-        What its ``fit_resample`` gave.
+        Named in messages.
+    output : (array-like, array-like)
+        What its ``fit_resample`` returned.
     y : ndarray of shape (n_rows,)
-        Labels of the rows that the sampler was given.
-    columns : int
-        Number of columns that it was given.
+        Labels of the rows that the sampler received.
+    n_columns : int
+        Number of columns that it received.
 
     Returns
     -------
-    X : ndarray of shape (n_new, columns), float64, C-ordered
+    X : ndarray of shape (n_new, n_columns), float64, C-ordered
     y : ndarray of shape (n_new,)
 
     Raises
@@ -131,95 +136,100 @@ def check_resampled(sampler: Any, given: tuple[Any, Any], y: np.ndarray, columns
 
     Examples
     --------
-    >>> X, y = resampled(None, ([[1], [2]], [0, 1]), np.array([0, 0, 1]), 1)
+    >>> X, y = check_resampled(None, ([[1], [2]], [0, 1]), np.array([0, 0, 1]), 1)
     >>> X.tolist(), y.tolist()
     ([[1.0], [2.0]], [0, 1])
     """
     name = type(sampler).__name__
-    says, way_out = f"sampler {name!r} returned", "Correct its fit_resample, or choose another sampler."
-    X, labels = _as_real_array(given[0], says, "rows"), _as_real_array(given[1], says, "labels")
-    if X.ndim != 2 or X.shape[1] != columns:
-        raise UnusableOutput(f"{says} rows of shape {X.shape}; it keeps the {columns} columns it was given. {way_out}")
+    subject, way_out = f"sampler {name!r} returned", "Correct its fit_resample, or choose another sampler."
+    X, labels = _as_real_array(output[0], subject, "rows"), _as_real_array(output[1], subject, "labels")
+    if X.ndim != 2 or X.shape[1] != n_columns:
+        raise UnusableOutput(
+            f"{subject} rows of shape {X.shape}; it keeps the {n_columns} columns it was given. {way_out}"
+        )
     if labels.shape != (len(X),):
         raise UnusableOutput(
-            f"{says} {len(X)} rows and labels of shape {labels.shape}; each row has one label. {way_out}"
+            f"{subject} {len(X)} rows and labels of shape {labels.shape}; each row has one label. {way_out}"
         )
-    strange = labels[(labels != 0) & (labels != 1)]
-    if strange.size:
+    unknown = labels[(labels != 0) & (labels != 1)]
+    if unknown.size:
         raise UnusableOutput(
-            f"{says} the label {strange[0]!s} in {strange.size} of {len(labels)} rows; labels are 0 and 1. {way_out}"
+            f"{subject} the label {unknown[0]!s} in {unknown.size} of {len(labels)} rows; labels are 0 and 1. {way_out}"
         )
     X = np.ascontiguousarray(X, dtype=np.float64)
-    bad = np.count_nonzero(~np.isfinite(X))
-    if bad:
-        raise UnusableOutput(f"{says} {bad} of {X.size} values that are not finite; rows hold numbers. {way_out}")
-    rest = f"{name!r} dropped one: change its parameters, or choose another sampler"
-    check_classes(labels, "the sampler left", y, rest)
+    n_bad = np.count_nonzero(~np.isfinite(X))
+    if n_bad:
+        raise UnusableOutput(f"{subject} {n_bad} of {X.size} values that are not finite; rows hold numbers. {way_out}")
+    advice = f"{name!r} dropped one: change its parameters, or choose another sampler"
+    check_classes(labels, "the sampler left", y, advice)
     return X, labels if labels.dtype == y.dtype else labels.astype(y.dtype)
 
 
 def check_classes(
-    labels: np.ndarray, says: str, before: np.ndarray | None = None, way_out: str = "use fewer folds"
+    labels: np.ndarray, subject: str, before: np.ndarray | None = None, way_out: str = "use fewer folds"
 ) -> None:
-    """Refuse the labels of one class alone.
+    """Refuse labels of one class alone.
 
     Parameters
     ----------
     labels : ndarray of shape (n_rows,)
-        What a learner would receive.
-    says : str
-        The begin of the message.
+        Labels for a learner.
+    subject : str
+        The start of the message.
     before : ndarray of shape (n_before,), optional
-        What a sampler was given.
-    way_out : str
+        Labels that the sampler received.
+    way_out : str, default="use fewer folds"
         The end of the message.
 
     Raises
     ------
     UnusableOutput
+        If a class has no row.
     """
     for label, word in ((1, "positive"), (0, "negative")):
         if not (labels == label).any():
-            were = "no" if before is None else f"0 of {np.count_nonzero(before == label)}"
-            raise UnusableOutput(f"{says} {were} {word} rows; a learner needs rows of both classes. {way_out}.")
+            n_rows = "no" if before is None else f"0 of {np.count_nonzero(before == label)}"
+            raise UnusableOutput(f"{subject} {n_rows} {word} rows; a learner needs rows of both classes. {way_out}.")
 
 
-def _as_real_array(given: Any, says: str, what: str) -> np.ndarray:
-    """The array behind an answer; masked values count as missing."""
-    table = np.asarray(given)
-    if table.dtype.kind not in _REAL:
+def _as_real_array(output: Any, subject: str, what: str) -> np.ndarray:
+    """Convert output to an array of real numbers; masked values count as missing."""
+    table = np.asarray(output)
+    if table.dtype.kind not in _REAL_KINDS:
         raise UnusableOutput(
-            f"{says} {what} of type {table.dtype}, where real numbers belong. Correct what it returns, or exclude it."
+            f"{subject} {what} of type {table.dtype}, where real numbers belong. Correct what it returns, or exclude "
+            "it."
         )
-    if np.ma.is_masked(given):
-        return np.ma.filled(np.ma.asarray(given).astype(np.float64), np.nan)
+    if np.ma.is_masked(output):
+        return np.ma.filled(np.ma.asarray(output).astype(np.float64), np.nan)
     return table
 
 
 def _as_float64(values: np.ndarray) -> np.ndarray:
-    """A copy as float64; what is too large for it becomes infinite, which is refused."""
+    """Copy as float64; what is too large for it becomes infinite, which is refused."""
     with np.errstate(over="ignore"):
         return np.array(values, dtype=np.float64)
 
 
 def _positive_column(learner: Any) -> int:
-    """The place of the positive class."""
-    known = getattr(learner, "classes_", None)
-    labels = None if known is None else np.asarray(known).tolist()
+    """Return the position of the positive class."""
+    classes = getattr(learner, "classes_", None)
+    labels = None if classes is None else np.asarray(classes).tolist()
     if labels not in ([0, 1], [1, 0]):
-        found = "has no classes_" if labels is None else f"has the classes {labels}"
+        problem = "has no classes_" if labels is None else f"has the classes {labels}"
         raise UnusableOutput(
-            f"learner {type(learner).__name__!r} {found} after a fit on the labels 0 and 1; classes_ says which column "
-            "is which. Correct its fit, or exclude it."
+            f"learner {type(learner).__name__!r} {problem} after a fit on the labels 0 and 1; classes_ says which "
+            "column is which. Correct its fit, or exclude it."
         )
     return int(labels.index(1))
 
 
-def _check_finite(found: np.ndarray, says: str, what: str) -> None:
-    if np.isfinite(found).all():
+def _check_finite(values: np.ndarray, subject: str, what: str) -> None:
+    if np.isfinite(values).all():
         return
-    missing, endless = np.count_nonzero(np.isnan(found)), np.count_nonzero(np.isinf(found))
-    counts = " and ".join(f"{n} {word}" for n, word in ((missing, "NaN"), (endless, "infinite")) if n)
+    n_missing, n_infinite = np.count_nonzero(np.isnan(values)), np.count_nonzero(np.isinf(values))
+    counts = " and ".join(f"{n} {word}" for n, word in ((n_missing, "NaN"), (n_infinite, "infinite")) if n)
     raise UnusableOutput(
-        f"{says} {counts} of {len(found)} {what}; each must be a finite number. Check its parameters, or exclude it."
+        f"{subject} {counts} of {len(values)} {what}; each must be a finite number. Check its parameters, or exclude "
+        "it."
     )

@@ -1,4 +1,4 @@
-"""Which rows teach and which rows judge: outer and inner splits, made once, before any model exists.
+"""Outer and inner splits, fixed and fingerprinted before any model exists.
 
 The outer pair is train/test, the inner pair fit/validate. Stratified folds by default, stratified group folds with
 groups, growing windows with a time column (design: the numerical contract, rule 2).
@@ -22,9 +22,23 @@ from imblab.study import MAX_LEVELS, Dataset, Protocol, Split, fingerprint
 
 RowPair = tuple[np.ndarray, np.ndarray]
 
-#: Below these numbers of positives a score is dominated by single rows; said, not refused.
+#: Below these numbers of positives single rows dominate a score: a warning, not an error.
 FEW_TEST_POSITIVES = 10
 FEW_TRAIN_POSITIVES = 20
+
+
+def repeat_seed(seed: int, repeat: int) -> int:
+    """Return the random state of one repeat, counted from 0: ``seed + repeat``.
+
+    Everything random in a repeat (splits, samplers, learners, search) gets it, never anything derived from the
+    strategy or the learner, so that strategies share random numbers and their differences are paired.
+
+    Examples
+    --------
+    >>> repeat_seed(7, 2)
+    9
+    """
+    return seed + repeat
 
 
 def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None) -> tuple[Split, ...]:
@@ -33,7 +47,9 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     Parameters
     ----------
     dataset : Dataset
+        Its labels, groups and times determine the folds.
     protocol : Protocol
+        Numbers of folds and repeats, and the gap in time.
     seed : int
         Seed of the study; repeat r shuffles with ``seed + r``.
     key : str, optional
@@ -48,7 +64,7 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     ------
     DataError
         If an outer or inner part lacks a class or a fit part has fewer than two positives; the message holds the
-        largest number of folds that would do. Or if a fit part has too many levels once its rare ones are grouped.
+        largest feasible number of folds. Or if a fit part has too many levels after its rare ones are grouped.
     ConfigError
         If a time column is combined with repeats, groups or shared inner folds.
 
@@ -63,14 +79,14 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     _check_time(dataset, protocol, key)
     try:
         splits = _make_splits(dataset, protocol, seed)
-        fault = _find_unusable_part(dataset, protocol, seed, splits)
+        problem = _find_unusable_part(dataset, protocol, seed, splits)
     except ValueError as error:
-        splits, fault = (), f"the outer folds cannot be made ({error})"
-    if fault:
+        splits, problem = (), f"the outer folds cannot be made ({error})"
+    if problem:
         way_out, overrides = _suggest_folds(dataset, protocol, seed, key)
         raise DataError(
-            f"data set {key!r} cannot carry {_describe_folds(protocol)}: {fault}. Every part needs a row of each "
-            f"class and every fit part two positives. {way_out}",
+            f"data set {key!r} is too small for {protocol.outer_folds} outer x {protocol.inner_folds} inner folds: "
+            f"{problem}. Every part needs a row of each class and every fit part two positives. {way_out}",
             overrides=overrides,
         )
     _check_levels(dataset, protocol, seed, splits, key)
@@ -85,12 +101,15 @@ def inner_pairs(
     Parameters
     ----------
     dataset : Dataset
+        Its labels, groups and times determine the folds.
     protocol : Protocol
+        The number of inner folds, or ``inner == "shared"``.
     seed : int
         Seed of the study.
     split : Split
+        The outer split.
     splits : sequence of Split
-        The whole plan; ``protocol.inner == "shared"`` takes the other outer folds of the same repeat from it.
+        All outer splits; ``protocol.inner == "shared"`` takes the other outer folds of the same repeat from them.
 
     Returns
     -------
@@ -103,86 +122,76 @@ def inner_pairs(
     if dataset.time is not None:
         return tuple(_windows(dataset.time, split.train, protocol.inner_folds, protocol.gap))
     state = repeat_seed(seed, split.repeat)
-    return tuple(_stratified(dataset, split.train, protocol.inner_folds, state))
+    return tuple(_stratified_folds(dataset, split.train, protocol.inner_folds, state))
 
 
 def cautions(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
-    """Say where positives are so few that single rows decide.
-
-    Returns
-    -------
-    tuple of str
-        Whole sentences; empty where all is well.
-    """
+    """Warn, in whole sentences, of parts with so few positives that single rows decide."""
     test = min(int(dataset.y[s.test].sum()) for s in splits)
     train = min(int(dataset.y[s.train].sum()) for s in splits)
-    said = []
+    sentences = []
     if test < FEW_TEST_POSITIVES:
-        said.append(
+        sentences.append(
             f"{dataset.name!r} has a test part with {test} positives; below {FEW_TEST_POSITIVES} a score moves by "
             "whole steps. Use fewer outer folds or more repeats."
         )
     if train < FEW_TRAIN_POSITIVES:
-        said.append(
+        sentences.append(
             f"{dataset.name!r} has an outer training part with {train} positives; below {FEW_TRAIN_POSITIVES} what "
             "is learned and tuned is unstable. Read every difference with that in mind."
         )
-    return tuple(said)
+    return tuple(sentences)
 
 
 def _make_splits(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
     rows = np.arange(len(dataset.y))
-    made = []
+    splits = []
     for repeat in range(protocol.repeats):
         if dataset.time is not None:
             pairs = _windows(dataset.time, rows, protocol.outer_folds, protocol.gap)
         else:
-            pairs = _stratified(dataset, rows, protocol.outer_folds, repeat_seed(seed, repeat))
-        made += [Split(repeat, i, train, test, fingerprint(train, test)) for i, (train, test) in enumerate(pairs)]
-    return tuple(made)
+            pairs = _stratified_folds(dataset, rows, protocol.outer_folds, repeat_seed(seed, repeat))
+        splits += [Split(repeat, i, train, test, fingerprint(train, test)) for i, (train, test) in enumerate(pairs)]
+    return tuple(splits)
 
 
-def _stratified(dataset: Dataset, rows: np.ndarray, folds: int, state: int) -> list[RowPair]:
+def _stratified_folds(dataset: Dataset, rows: np.ndarray, folds: int, state: int) -> list[RowPair]:
     y = dataset.y[rows]
     if dataset.groups is not None:
         fold = assign_group_folds(y, dataset.groups[rows], folds, state)
         return [(rows[fold != i], rows[fold == i]) for i in range(folds)]
     splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=state)
     with warnings.catch_warnings():
-        # "The least populated class ..." is said by the check, with the way out.
+        # "The least populated class ..." becomes an error of the check, with the way out.
         warnings.simplefilter("ignore", UserWarning)
         return [(rows[a], rows[b]) for a, b in splitter.split(np.zeros(len(rows)), y)]
 
 
 def _windows(time: np.ndarray, rows: np.ndarray, folds: int, gap: str | float | None) -> list[RowPair]:
-    """Growing windows: fold i trains on blocks 1..i and judges on block i + 1; equal times stay together."""
+    """Make growing windows: fold i trains on blocks 1..i and tests on block i + 1; equal times stay together."""
     rows = rows[np.argsort(time[rows], kind="stable")]
-    when = time[rows]
-    block = np.searchsorted(when, when, side="left") * (folds + 1) // len(rows)
-    distance = _parse_gap(gap, when)
+    times = time[rows]
+    block = np.searchsorted(times, times, side="left") * (folds + 1) // len(rows)
+    distance = _parse_gap(gap, times)
     pairs = []
     for i in range(1, folds + 1):
         early, late = block < i, block == i
         if late.any() and distance is not None:
-            early &= when + distance <= when[late].min()
+            early &= times + distance <= times[late].min()
         pairs.append((rows[early], rows[late]))
     return pairs
 
 
-def _parse_gap(gap: str | float | None, when: np.ndarray) -> np.timedelta64 | float | None:
+def _parse_gap(gap: str | float | None, times: np.ndarray) -> np.timedelta64 | float | None:
     if gap is None:
         return None
+    is_date = np.issubdtype(times.dtype, np.datetime64)
     try:
-        if np.issubdtype(when.dtype, np.datetime64):
-            distance = pd.Timedelta(gap)
-            if distance < pd.Timedelta(0):
-                raise ValueError("negative")
-            return distance.to_timedelta64()
-        if float(gap) < 0:
+        if (pd.Timedelta(gap).total_seconds() if is_date else float(gap)) < 0:
             raise ValueError("negative")
-        return float(gap)
+        return pd.Timedelta(gap).to_timedelta64() if is_date else float(gap)
     except ValueError as error:
-        kind = "a duration such as '30D'" if np.issubdtype(when.dtype, np.datetime64) else "a number, at least 0"
+        kind = "a duration such as '30D'" if is_date else "a number, at least 0"
         raise ConfigError(
             f"'protocol.gap' is {gap!r}, but the time column needs {kind}. Set protocol.gap accordingly, or to null."
         ) from error
@@ -195,17 +204,17 @@ def _check_levels(dataset: Dataset, protocol: Protocol, seed: int, splits: Seque
     for split in splits:
         pairs = inner_pairs(dataset, protocol, seed, split, splits)
         for fit in (split.train, *(fit for fit, _ in pairs)):
-            if (found := preparation.find_crowded_column(dataset, fit)) is None:
+            if (crowded := preparation.find_crowded_column(dataset, fit)) is None:
                 continue
-            column, n = found
-            least = preparation.smallest_min_rows(dataset, column, np.arange(len(dataset.y)))  # enough for every part
+            column, n = crowded
+            all_rows = np.arange(len(dataset.y))  # enough for every part
+            min_rows = preparation.smallest_min_rows(dataset, column, all_rows)
             raise DataError(
                 f"data set {key!r} has {n} levels in column {column!r} of a fit part of {len(fit)} rows, once those "
-                f"with fewer than {dataset.rare} rows are one; one-hot columns are made of at most "
-                f"{MAX_LEVELS} levels. "
-                f"Set {to_override(f'dataset.{key}.rare', {'min_rows': least})}, or leave the column out with "
-                f"dataset.{key}.drop.",
-                overrides={f"dataset.{key}.rare": {"min_rows": least}},
+                f"with fewer than {dataset.rare} rows are one; one-hot columns are made of at most {MAX_LEVELS} "
+                f"levels. Set {to_override(f'dataset.{key}.rare', {'min_rows': min_rows})}, or leave the column out "
+                f"with dataset.{key}.drop.",
+                overrides={f"dataset.{key}.rare": {"min_rows": min_rows}},
             )
 
 
@@ -230,60 +239,52 @@ def _check_time(dataset: Dataset, protocol: Protocol, key: str) -> None:
 
 
 def _find_unusable_part(dataset: Dataset, protocol: Protocol, seed: int, splits: Sequence[Split]) -> str | None:
-    """The first part that cannot serve, in words."""
+    """Describe the first part with too few rows of a class; None if all are usable."""
     y = dataset.y
     for split in splits:
         where = f"repeat {split.repeat}, fold {split.fold}"
-        fault = _describe_unusable_part(y, split.train, split.test, f"outer {where}", ("training", "test"))
-        if fault:
-            return fault
+        problem = _describe_unusable_pair(y, (split.train, split.test), ("training", "test"), f"outer {where}")
+        if problem:
+            return problem
         try:
             pairs = inner_pairs(dataset, protocol, seed, split, splits)
         except ValueError as error:
             return f"the inner folds of {where} cannot be made ({error})"
-        for j, (fit, validate) in enumerate(pairs):
-            fault = _describe_unusable_part(y, fit, validate, f"inner fold {j} of {where}", ("fit", "validation"))
-            if fault:
-                return fault
+        for j, pair in enumerate(pairs):
+            problem = _describe_unusable_pair(y, pair, ("fit", "validation"), f"inner fold {j} of {where}")
+            if problem:
+                return problem
     return None
 
 
-def _describe_unusable_part(
-    y: np.ndarray, learn: np.ndarray, judge: np.ndarray, where: str, names: tuple[str, str]
-) -> str | None:
-    for rows, name, least in ((learn, names[0], 2), (judge, names[1], 1)):
+def _describe_unusable_pair(y: np.ndarray, pair: RowPair, names: tuple[str, str], where: str) -> str | None:
+    for rows, name, min_positives in zip(pair, names, (2, 1), strict=True):
         positive = int(y[rows].sum())
         negative = len(rows) - positive
-        if positive < least or negative < 1:
+        if positive < min_positives or negative < 1:
             return f"the {name} part of {where} holds {positive} positive and {negative} negative rows"
     return None
 
 
-def _describe_folds(protocol: Protocol) -> str:
-    return f"{protocol.outer_folds} outer x {protocol.inner_folds} inner folds"
-
-
 def _suggest_folds(dataset: Dataset, protocol: Protocol, seed: int, key: str) -> tuple[str, dict[str, int]]:
-    """The largest number of outer (or else of inner) folds that works, in words and as overrides."""
+    """Return the largest feasible number of outer (or else of inner) folds, in words and as overrides."""
     if dataset.groups is not None and len(np.unique(dataset.groups)) < 2 * min(protocol.outer_folds, 2):
         return f"Groups are never split, and these are too few: name another column with dataset.{key}.groups.", {}
     if dataset.time is not None and len(np.unique(dataset.time)) <= protocol.outer_folds:
-        said = "Rows of one time stay together, and there are too few times: name a finer column, or use fewer folds."
-        return said, {}
+        return (
+            "Rows of one time stay together, and there are too few times: name a finer column, or use fewer folds.",
+            {},
+        )
     most = int(dataset.y.sum())  # every test part needs a positive
-    for name in ("outer_folds", "inner_folds"):
-        for folds in range(min(getattr(protocol, name) - 1, most), 1, -1):
-            smaller = replace(protocol, **{name: folds})  # type: ignore[arg-type]
-            if _feasible(dataset, smaller, seed):
-                return f"Set protocol.{name} to at most {folds}.", {f"protocol.{name}": folds}
-    for folds in range(min(protocol.outer_folds - 1, protocol.inner_folds - 1, most), 1, -1):
-        if _feasible(dataset, replace(protocol, outer_folds=folds, inner_folds=folds), seed):
-            said = f"Set protocol.outer_folds and protocol.inner_folds to at most {folds}."
-            return said, {"protocol.outer_folds": folds, "protocol.inner_folds": folds}
+    for names in (("outer_folds",), ("inner_folds",), ("outer_folds", "inner_folds")):
+        for folds in range(min(*(getattr(protocol, name) - 1 for name in names), most), 1, -1):
+            if _is_feasible(dataset, replace(protocol, **dict.fromkeys(names, folds)), seed):  # type: ignore[arg-type]
+                overrides = {f"protocol.{name}": folds for name in names}
+                return f"Set {' and '.join(overrides)} to at most {folds}.", overrides
     return "No number of folds would do: gather more positive rows.", {}
 
 
-def _feasible(dataset: Dataset, protocol: Protocol, seed: int) -> bool:
+def _is_feasible(dataset: Dataset, protocol: Protocol, seed: int) -> bool:
     try:
         splits = _make_splits(dataset, protocol, seed)
     except ValueError:
@@ -291,40 +292,18 @@ def _feasible(dataset: Dataset, protocol: Protocol, seed: int) -> bool:
     return _find_unusable_part(dataset, protocol, seed, splits) is None
 
 
-def repeat_seed(seed: int, repeat: int) -> int:
-    """The random state of one repeat.
-
-    Parameters
-    ----------
-    seed : int
-        The seed of the study.
-    repeat : int
-        Counts from 0.
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
-    >>> of_repeat(7, 2)
-    9
-    """
-    return seed + repeat
-
-
-#: What ``numpy.isclose`` calls equal, which is how scikit-learn compares two folds.
+#: The tolerances of ``numpy.isclose``, with which scikit-learn compares two folds.
 ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE = 1e-8, 1e-5
-#: Assignments that are kept: the forecast, the fits and the evidence of a study ask for the same ones.
-MAX_KEPT_ASSIGNMENTS = 256
+#: The forecast, the fits and the evidence of a study ask for the same assignments.
+MAX_CACHED_ASSIGNMENTS = 256
 _ASSIGNMENTS: dict[str, np.ndarray] = {}
 
 
 def assign_group_folds(y: np.ndarray, groups: np.ndarray, folds: int, state: int) -> np.ndarray:
-    """Give every row the fold in which ``StratifiedGroupKFold(folds, shuffle=True, random_state=state)`` tests it.
+    """Assign each row the fold in which ``StratifiedGroupKFold(folds, shuffle=True, random_state=state)`` tests it.
 
     scikit-learn tries every group in every fold with some fifteen calls of numpy each; here one group is tried in all
-    folds at once. The sums are made in the same order, so that ties fall alike: the folds are the same, bit for bit.
+    folds at once, in a twentieth of the time. The sums are made in the same order, so that the folds are the same.
 
     Parameters
     ----------
@@ -353,12 +332,12 @@ def assign_group_folds(y: np.ndarray, groups: np.ndarray, folds: int, state: int
 
     Examples
     --------
-    >>> assign(np.array([0, 0, 1, 1, 0, 1]), np.array([0, 0, 1, 1, 2, 2]), folds=3, state=0)
+    >>> assign_group_folds(np.array([0, 0, 1, 1, 0, 1]), np.array([0, 0, 1, 1, 2, 2]), folds=3, state=0)
     array([1, 1, 0, 0, 2, 2])
     """
     address = fingerprint(y, groups, [folds, state])
     if address not in _ASSIGNMENTS:
-        if len(_ASSIGNMENTS) >= MAX_KEPT_ASSIGNMENTS:
+        if len(_ASSIGNMENTS) >= MAX_CACHED_ASSIGNMENTS:
             _ASSIGNMENTS.clear()
         _ASSIGNMENTS[address] = _assign_groups(y, groups, folds, state)
     return _ASSIGNMENTS[address]
@@ -394,7 +373,7 @@ def _assign_greedily(counts: np.ndarray, rows_of_label: np.ndarray, folds: int) 
     for group, n_rows in zip(counts, counts.sum(axis=1).tolist(), strict=True):
         shares = np.repeat((per_fold / rows_of_label)[None], folds, axis=0)  # by fold tried, fold, class
         shares[tried, tried] = (per_fold + group) / rows_of_label
-        # numpy.std and numpy.mean, without what they do around the sums.
+        # numpy.std and numpy.mean without their overhead.
         shares -= (np.add.reduce(shares, axis=1) / folds)[:, None]
         shares *= shares
         spreads = np.sqrt(np.add.reduce(shares, axis=1) / folds)
@@ -406,7 +385,7 @@ def _assign_greedily(counts: np.ndarray, rows_of_label: np.ndarray, folds: int) 
 
 
 def _least_uneven_fold(spreads: list[float], rows: list[float]) -> int:
-    """The fold of the smallest spread; of two that are close, one after the other, the one that holds fewer rows."""
+    """Return the fold of the smallest spread; of two successive ones that are close, the one with fewer rows."""
     best = 0
     for fold in range(1, len(spreads)):
         spread, least = spreads[fold], spreads[best]

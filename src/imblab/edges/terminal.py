@@ -339,8 +339,8 @@ def _fit_intervals(header: TextRow, rows: Sequence[TextRow], width: int) -> tupl
 
 
 def _describe_fits(plan: Mapping[str, Any]) -> str:
-    reused = [f"{plan['spared']} shared or known"] if plan.get("spared") else []
-    reused += [f"{plan['known']} in the store"] if plan.get("known") else []
+    reused = [f"{plan['reused']} reused"] if plan.get("reused") else []
+    reused += [f"{plan['stored']} in the store"] if plan.get("stored") else []
     fits = f"{'at most ' if plan.get('at_most') else ''}{plan['fits']} fits"
     return f"{fits} ({', '.join(reused)})" if reused else fits
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from imblab.core import replay
-from imblab.core.evaluate import Task
+from imblab.core.evaluate import Task, validation_predictions
 from imblab.core.fitting import FitFailed
 from imblab.edges import files
 from imblab.edges.mlflow.search_runs import InnerScores, invalid_table_reason, read_inner_scores, search_table
@@ -210,7 +210,7 @@ class StoredPredictions:
 
 def _trial_scores(task: Task, trial: Trial) -> dict[str, float]:
     try:
-        folds = replay.inner_predictions(task, trial.params) if trial.threshold is not None else []
+        folds = validation_predictions(task, trial.params) if trial.threshold is not None else []
     except (replay.MissingPrediction, FitFailed):
         folds = []
     if not folds:
