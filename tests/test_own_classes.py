@@ -254,7 +254,7 @@ SCALE = "def scaled(X):\n    return X * 1\n"
 def anew(packages, **files):
     """Edit a package and begin as a new process does, in which nothing of it is loaded."""
     packages(**files)
-    own_code._KNOWN.clear()
+    own_code._CODE_CACHE.clear()
     for name in [n for n in sys.modules if n.partition(".")[0] == "ownpkg"]:
         del sys.modules[name]
 
@@ -297,7 +297,7 @@ def test_an_edited_class_is_fitted_anew(packages, mine, tmp_path, monkeypatch):
 def test_a_study_whose_class_was_edited_is_not_resumed(packages, mine, tmp_path):
     imblab.run(mine, folder=tmp_path / "s", store_path=None)
     anew(packages, ownpkg__scale=SCALE.replace("* 1", "* 0"))
-    with pytest.raises(StudyError, match=r"3 rows that other code of 'ownpkg.model.Logit' made"):
+    with pytest.raises(StudyError, match=r"3 evaluations that other code of 'ownpkg.model.Logit' made"):
         imblab.run(mine, folder=tmp_path / "s", store_path=None)
     frame = imblab.run(mine, folder=tmp_path / "s", store_path=None, overwrite=True)
     assert frame.mcc.tolist() == [0.0] * 3
@@ -363,7 +363,7 @@ def test_workers_run_the_code_of_their_parent_or_nothing(packages, mine, tmp_pat
 def test_workers_with_other_code_are_replaced_once(study, monkeypatch, answers, ends_well):
     layout, rows, started = lay_out(study), [], []
     waiting = iter([*answers, *[[]] * 10])
-    monkeypatch.setattr(worker.own_code, "agree", lambda code: next(waiting))
+    monkeypatch.setattr(worker.own_code, "adopt_snapshot", lambda code: next(waiting))
     engine = runner.Engine(2, executor=lambda n: started.append(n) or ThreadPoolExecutor(1))
     work = runner.make_bundles(study, layout.plans, layout.cells)
     if not ends_well:

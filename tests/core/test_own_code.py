@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from imblab.core import estimator_specs, own_code
-from imblab.core.own_code import Code, Rests, code_of
+from imblab.core.own_code import Code, CodeDependencies, code_of
 
 MODEL = """
 from sklearn.linear_model import LogisticRegression
@@ -31,13 +31,13 @@ class Mine(LogisticRegression):
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
     """Each test is a process of its own, as far as code is concerned."""
-    monkeypatch.setattr(own_code, "_KNOWN", {})
+    monkeypatch.setattr(own_code, "_CODE_CACHE", {})
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
 
 def forget(*tops):
     """What a new process does not know."""
-    own_code._KNOWN.clear()
+    own_code._CODE_CACHE.clear()
     importlib.invalidate_caches()
     for name in [n for n in sys.modules if n.partition(".")[0] in tops]:
         del sys.modules[name]
@@ -64,7 +64,7 @@ def digest(path):
 )
 def test_what_ships_has_a_version_and_no_code_in_its_address(path):
     assert code_of(path).name == ""
-    assert own_code.rests([{"_target_": path}]) == Rests({}, (), True)
+    assert own_code.code_dependencies([{"_target_": path}]) == CodeDependencies({}, (), True)
 
 
 EDITS = {
@@ -176,7 +176,7 @@ def test_classes_at_any_depth_are_in_an_address(packages):
     packages(mypkg__model=MODEL)
     mine = {"_target_": "mypkg.model.Mine"}
     deep = {"_target_": "sklearn.ensemble.VotingClassifier", "estimators": [["a", {**mine}], ["b", {"c": mine}]]}
-    assert list(own_code.part_of_address([deep, None], ["imblab.core.measures.mcc"])) == ["mypkg.model.Mine"]
+    assert list(own_code.code_names([deep, None], ["imblab.core.measures.mcc"])) == ["mypkg.model.Mine"]
 
 
 # ------------------------------------------------------------------------------------------------------- distributions
@@ -202,15 +202,15 @@ def test_a_version_stands_for_an_installed_distribution(packages):
     install(packages(), "bought", bought__model="from bought import helper\n" + MODEL, bought__helper="A = 1\n")
     assert code_of("bought.model.Mine") == Code(versions=(("bought", "bought-1.0"),))
     # A package that says no version of its own is named by that of its distribution.
-    assert own_code.rests([{"_target_": "bought.model.Mine"}]).versions == ("bought-1.0",)
+    assert own_code.code_dependencies([{"_target_": "bought.model.Mine"}]).versions == ("bought-1.0",)
     nested = {"_target_": "sklearn.a.B", "c": {"_target_": "bought.model.Mine"}}
-    assert own_code.rests([nested, None]).versions == ("bought-1.0",)
+    assert own_code.code_dependencies([nested, None]).versions == ("bought-1.0",)
 
 
 def test_a_version_that_own_code_rests_on_is_named(packages):
     install(packages(), "bought", bought__model="A = 1\n")
     packages(mypkg__model="import bought.model\n" + MODEL)
-    assert own_code.rests([{"_target_": "mypkg.model.Mine"}]).versions == ("bought-1.0",)
+    assert own_code.code_dependencies([{"_target_": "mypkg.model.Mine"}]).versions == ("bought-1.0",)
 
 
 @pytest.mark.parametrize("name", ["model", "helper"])
@@ -246,7 +246,7 @@ def test_a_namespace_that_distributions_share(packages):
 def test_imblab_in_a_checkout_is_known_by_its_version(packages):
     packages(mypkg__model="from imblab.core import measures\n" + MODEL)
     assert "imblab" not in dict(code_of("mypkg.model.Mine").versions)
-    assert set(own_code._KNOWN["mypkg.model.Mine"].modules) == {"mypkg.model"}
+    assert set(own_code._CODE_CACHE["mypkg.model.Mine"].modules) == {"mypkg.model"}
 
 
 # ------------------------------------------------------------------------------------------------------ code that runs
@@ -290,7 +290,7 @@ def test_a_helper_that_was_loaded_anew_alone_is_seen(packages):
     digest("mypkg.model.Mine")
     packages(mypkg__helper="def f():\n    return 2\n")
     importlib.reload(sys.modules["mypkg.helper"])
-    assert "as module 'mypkg.helper' had it before" in code_of("mypkg.model.Mine").unreadable
+    assert "as it was in module 'mypkg.helper' before" in code_of("mypkg.model.Mine").unreadable
     importlib.reload(sys.modules["mypkg.model"])
     assert digest("mypkg.model.Mine")
 
@@ -301,7 +301,7 @@ def test_a_parent_that_was_loaded_anew_alone_is_seen(packages):
     )
     digest("mypkg.model.Mine")
     importlib.reload(sys.modules["mypkg.base"])
-    assert "before it was loaded anew" in code_of("mypkg.model.Mine").unreadable
+    assert "before that was reloaded" in code_of("mypkg.model.Mine").unreadable
 
 
 def test_a_module_that_is_loaded_late_is_followed(packages):
@@ -347,11 +347,11 @@ def test_a_method_from_a_notebook_is_said(packages, monkeypatch):
 
 def test_processes_agree_or_say_where_they_do_not(packages):
     packages(mypkg__model=MODEL, other__model=MODEL)
-    seen = own_code.snapshot(["mypkg.model.Mine", "other.model.Mine", "sklearn.svm.SVC"])
+    seen = own_code.code_snapshot(["mypkg.model.Mine", "other.model.Mine", "sklearn.svm.SVC"])
     assert list(seen) == ["mypkg.model.Mine", "other.model.Mine"]
     packages(mypkg__model=MODEL.replace("X * 1", "X * 0"))
     forget("mypkg", "other")
-    assert own_code.agree(seen) == ["mypkg.model.Mine"]
+    assert own_code.adopt_snapshot(seen) == ["mypkg.model.Mine"]
 
 
 def test_a_path_that_cannot_be_imported_has_no_code():

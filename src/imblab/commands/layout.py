@@ -47,7 +47,7 @@ class Layout:
             Whether failed rows are about to be replaced, so that they may rest on anything.
         """
         tables = {name: data.fingerprint for name, data in self.datasets.items()}
-        code = {c.key: own_code.part_of_address(*design.written(c, self.study)) for c in self.cells}
+        code = {c.key: own_code.code_names(*design.written(c, self.study)) for c in self.cells}
         addresses = {c.key: design.address(c, self.study, self.datasets[c.dataset]) for c in self.cells}
         return Expected(addresses, tables, {key: names for key, names in code.items() if names}, retry_failed)
 
@@ -56,7 +56,7 @@ class Layout:
         return [
             f"{path!r}: {reason}. Its code is not known, so that its predictions are not stored, and no other process "
             "resumes its evaluations."
-            for path, reason in own_code.unreadable(design.code_paths(self.study)).items()
+            for path, reason in own_code.unreadable_code(design.code_paths(self.study)).items()
         ]
 
     def cautions(self, name: str) -> list[str]:

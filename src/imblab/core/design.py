@@ -95,7 +95,7 @@ def address(cell: Cell, study: Study, dataset: Dataset) -> str:
         **({"calibration": set_right} if (set_right := calibration.address_part(strategy, learner)) else {}),
         **({"scores": DECISION_VALUE} if _gives_decision_values(learner, study.tuning.tune_learner) else {}),
         "measures": [[m.name, m.function, m.needs, dict(m.parameters)] for m in study.measures],
-        **({"code": code} if (code := own_code.part_of_address(*written(cell, study))) else {}),
+        **({"code": code} if (code := own_code.code_names(*written(cell, study))) else {}),
     }
     return fingerprint(dataset.fingerprint, cell.split.fingerprint, asked)
 
@@ -115,7 +115,7 @@ def written(cell: Cell, study: Study) -> tuple[list[Make | None], list[str]]:
 def code_paths(study: Study) -> list[str]:
     """List the dotted paths of all classes and functions that a study names."""
     makes = [*(item.make for item in study.learners), *(item.sampler for item in study.strategies)]
-    return own_code.paths(makes, _paths(study, study.strategies))
+    return own_code.code_paths(makes, _paths(study, study.strategies))
 
 
 def _paths(study: Study, strategies: Iterable[Strategy]) -> list[str]:

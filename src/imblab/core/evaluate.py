@@ -486,6 +486,6 @@ def _make_evaluation(task: Task, outcome: _Outcome, fits: int, seconds: float) -
         fits=fits,
         notes=tuple(outcome.notes),
         trials=tuple(outcome.trials),
-        code=own_code.part_of_address(*design.written(cell, task.study)),
+        code=own_code.code_names(*design.written(cell, task.study)),
         scale=task.threshold_scale(winner.params) if winner else PROBABILITY,
     )

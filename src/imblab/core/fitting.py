@@ -82,7 +82,7 @@ class FitRequest:
 
     def __post_init__(self) -> None:
         fit, rows = fingerprint(self.fit), fingerprint(self.rows)
-        code = own_code.rests((self.learner, self.sampler))
+        code = own_code.code_dependencies((self.learner, self.sampler))
         parts = [
             *(self.dataset, fit, rows, self.learner, self.sampler, self.knobs, self.weight, self.seed),
             estimator_specs.library_versions(self.learner),

@@ -1,31 +1,49 @@
-"""Modules as files: where one lies, what it imports, and whether what is loaded of it is what the file says now."""
+"""Modules as files: what a module imports, whether the loaded code is that of the file, which distribution fixes it.
+
+A version says what the code is only if the file is listed in the RECORD of a distribution, with the hash that it has
+now, and the distribution was not installed from a folder or a checkout, whose content changes under one version
+(PEP 376, PEP 610).
+"""
 
 from __future__ import annotations
 
 import ast
+import csv
+import json
 import marshal
 import sys
+import sysconfig
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
+from hashlib import sha256
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 from importlib.util import cache_from_source, resolve_name, source_hash
 from inspect import isclass, isfunction, ismodule
 from modulefinder import ModuleFinder
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import CodeType, FunctionType
 from typing import Any
 
-#: Files that were changed before this process began are those it has loaded.
-_BEGAN = time.time()
+#: When this process began: it has loaded files that were changed before as they are.
+_PROCESS_START = time.time()
 #: Bytes before the code in a ``.pyc``: magic number, flags, and time and size of the source, or a hash of it.
-_HEADER = 16
+_PYC_HEADER_BYTES = 16
+#: Folders of installed packages, which may lie below that of the standard library.
+SITE_FOLDERS = ("site-packages", "dist-packages")
+#: Packages whose ``__version__`` is trusted if there is no RECORD, as after an installation by another tool than pip.
+TRUSTED_PACKAGES = ("sklearn", "imblearn", "lightgbm", "xgboost", "numpy", "scipy")
+#: Names of distributions that differ from those of their packages: searched first.
+DISTRIBUTION_NAMES = {"sklearn": "scikit_learn", "imblearn": "imbalanced_learn"}
+#: Keys of ``direct_url.json`` for a folder and for a checkout.
+EDITABLE_KEYS = ("dir_info", "vcs_info")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Module:
-    """A module that is loaded or could be.
+    """A module that is loaded or could be imported.
 
     Attributes
     ----------
@@ -49,45 +67,45 @@ class Module:
 
     @property
     def is_namespace(self) -> bool:
-        """Whether it is a package without code of its own."""
+        """Whether it is a namespace package, without code."""
         return self.file is None and self.search_path is not None
 
     def is_as_before(self) -> bool:
-        """Whether what is loaded, or would be, is what it was when this was made."""
+        """Return whether what is loaded, or would be, is what it was when this record was made."""
         now = sys.modules.get(self.name)
         if self.loaded is not None:
             return now is self.loaded and getattr(now, "__spec__", None) is self.spec
-        return now is None and self.file is not None and _read(self.file, None) == self.content
+        return now is None and self.file is not None and _file_content(self.file, None) == self.content
 
 
-def located(name: str) -> Module | None:
-    """Find a module without importing it, nor any package around it; None where there is none."""
+def find_module(name: str) -> Module | None:
+    """Find a module without importing it or a package around it; None if there is none."""
     loaded = sys.modules.get(name)
-    spec = _spec(name) if loaded is None else getattr(loaded, "__spec__", None)
+    spec = _find_spec(name) if loaded is None else getattr(loaded, "__spec__", None)
     if loaded is None and spec is None:
         return None
-    where = getattr(loaded, "__file__", None) or (spec.origin if spec is not None and spec.has_location else None)
-    inside = getattr(loaded, "__path__", None) or getattr(spec, "submodule_search_locations", None)
-    file = Path(where) if where else None
-    content = None if file is None else _read(file, getattr(spec, "loader", None))
-    return Module(name, file, content, None if inside is None else tuple(inside), loaded, spec)
+    location = getattr(loaded, "__file__", None) or (spec.origin if spec is not None and spec.has_location else None)
+    folders = getattr(loaded, "__path__", None) or getattr(spec, "submodule_search_locations", None)
+    file = Path(location) if location else None
+    content = None if file is None else _file_content(file, getattr(spec, "loader", None))
+    return Module(name, file, content, None if folders is None else tuple(folders), loaded, spec)
 
 
-def _spec(name: str) -> Any:
-    """The specification of a module that is not loaded; ``importlib.util.find_spec`` would import its parents."""
+def _find_spec(name: str) -> Any:
+    """Return the specification of a module; ``importlib.util.find_spec`` would import its parents."""
     parent = name.rpartition(".")[0]
-    around = located(parent) if parent else None
-    if parent and (around is None or around.search_path is None):
+    package = find_module(parent) if parent else None
+    if parent and (package is None or package.search_path is None):
         return None
-    path = None if around is None or around.search_path is None else list(around.search_path)
+    path = None if package is None or package.search_path is None else list(package.search_path)
     try:
-        found = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
-        return next((spec for spec in found if spec is not None), None)
-    except Exception:  # a finder of other people may raise anything; the import would then fail too
+        specs = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        return next((spec for spec in specs if spec is not None), None)
+    except Exception:  # a finder may raise any exception; the import would then fail too
         return None
 
 
-def _read(file: Path, loader: Any) -> bytes | None:
+def _file_content(file: Path, loader: Any) -> bytes | None:
     try:
         return file.read_bytes()
     except OSError:
@@ -98,24 +116,15 @@ def _read(file: Path, loader: Any) -> bytes | None:
         return None
 
 
-def imports(module: Module, within: str = "") -> list[str]:
-    """List the names of modules that a module imports, also inside its functions and conditions.
+def imported_names(module: Module, within: str = "") -> list[str]:
+    """List the absolute names of modules that a module imports, also inside its functions and conditions.
 
-    Parameters
-    ----------
-    module : Module
-    within : str, optional
-        Only names of this top-level package.
-
-    Returns
-    -------
-    list of str
-        Dotted and absolute. ``from a import b`` gives ``a`` and ``a.b``, whether or not the latter is a module. Names
-        that are computed are not seen.
+    ``from a import b`` gives ``a`` and ``a.b``, whether or not the latter is a module. Names that are computed are not
+    seen. With ``within``, only names of that top-level package are listed.
     """
     package = module.name if module.search_path is not None else module.name.rpartition(".")[0]
     names = []
-    for level, base, parts in _statements(module):
+    for level, base, parts in _import_statements(module):
         try:
             start = resolve_name("." * level + base, package) if level else base
         except ImportError:
@@ -124,33 +133,37 @@ def imports(module: Module, within: str = "") -> list[str]:
     return [name for name in dict.fromkeys(names) if name and (not within or name.partition(".")[0] == within)]
 
 
-def _statements(module: Module) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """Level, module and names of every import."""
-    tree = _tree(module)
+def _import_statements(module: Module) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """Yield level, module and names of every import."""
+    tree = _syntax_tree(module)
     if tree is not None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 yield from ((0, alias.name, ()) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 yield node.level, node.module or "", tuple(alias.name for alias in node.names)
-            elif isinstance(node, ast.Call) and _called(node.func) in ("import_module", "__import__") and node.args:
+            elif (
+                isinstance(node, ast.Call)
+                and _function_name(node.func) in ("import_module", "__import__")
+                and node.args
+            ):
                 name = getattr(node.args[0], "value", None)
                 if isinstance(name, str):
                     yield len(name) - len(name.lstrip(".")), name.lstrip("."), ()
         return
-    for code in _codes(module):
-        for kind, found in ModuleFinder().scan_opcodes(code):
+    for code in _code_objects(module):
+        for kind, operands in ModuleFinder().scan_opcodes(code):
             if kind == "absolute_import":
-                yield 0, found[1], tuple(found[0] or ())
+                yield 0, operands[1], tuple(operands[0] or ())
             elif kind == "relative_import":
-                yield found[0], found[2] or "", tuple(found[1] or ())
+                yield operands[0], operands[2] or "", tuple(operands[1] or ())
     if not _is_python(module) and module.loaded is not None:  # compiled: what it holds of other modules
         held = vars(module.loaded).values()
         for name in {v.__name__ if ismodule(v) else str(getattr(v, "__module__", "")) for v in held}:
             yield 0, name, ()
 
 
-def _called(function: ast.expr) -> str:
+def _function_name(function: ast.expr) -> str:
     return str(getattr(function, "attr", getattr(function, "id", "")))
 
 
@@ -158,7 +171,7 @@ def _is_python(module: Module) -> bool:
     return module.file is not None and module.file.suffix in (".py", ".pyc")
 
 
-def _tree(module: Module) -> ast.Module | None:
+def _syntax_tree(module: Module) -> ast.Module | None:
     if module.file is None or module.file.suffix == ".pyc" or not _is_python(module):
         return None
     try:
@@ -167,28 +180,28 @@ def _tree(module: Module) -> ast.Module | None:
         return None
 
 
-def _codes(module: Module) -> set[CodeType]:
-    """The code of a module's file and of everything in it; empty where it is no Python."""
+def _code_objects(module: Module) -> set[CodeType]:
+    """Return the code objects of a module's file, nested ones included; empty if it is not Python."""
     if not _is_python(module) or module.content is None or module.file is None:
         return set()
     try:
         if module.file.suffix == ".pyc":
-            waiting = [marshal.loads(module.content[_HEADER:])]
+            waiting = [marshal.loads(module.content[_PYC_HEADER_BYTES:])]
         else:
             waiting = [compile(module.content, str(module.file), "exec", dont_inherit=True)]
     except (SyntaxError, ValueError, EOFError, TypeError):
         return set()
-    found: set[CodeType] = set()
+    codes: set[CodeType] = set()
     while waiting:
         code = waiting.pop()
-        found.add(code)
+        codes.add(code)
         waiting += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return found
+    return codes
 
 
 def functions_in(value: Any) -> list[FunctionType]:
-    """List the functions behind a value: wrapped, bound, or of a property."""
-    found: list[FunctionType] = []
+    """List the functions behind a value, such as those that a decorator or a property wraps."""
+    functions: list[FunctionType] = []
     waiting, seen = [value], set()
     while waiting:
         item = waiting.pop()
@@ -196,26 +209,26 @@ def functions_in(value: Any) -> list[FunctionType]:
             continue
         seen.add(id(item))
         if isfunction(item):
-            found.append(item)
+            functions.append(item)
         held = vars(type(item)) if isinstance(item, (property, cached_property, partial)) else ()
         waiting += [getattr(item, name) for name in ("fget", "fset", "fdel", "func") if name in held]
         if isinstance(item, cached_property):
             waiting.append(item.func)
         if isinstance(item, (FunctionType, staticmethod, classmethod)) or hasattr(type(item), "__wrapped__"):
             waiting += [getattr(item, name, None) for name in ("__wrapped__", "__func__")]
-    return found
+    return functions
 
 
-def homes_of_methods(cls: type) -> list[str]:
-    """List the modules in which the functions of a class were written: not that of the class where it was patched."""
+def method_modules(cls: type) -> list[str]:
+    """List the modules in which the functions of a class are written, patched ones included."""
     functions = (f for value in vars(cls).values() for f in functions_in(value))
     return list(dict.fromkeys(str(f.__globals__.get("__name__", "")) for f in functions))
 
 
-def out_of_step(modules: Mapping[str, Module], classes: Iterable[type]) -> str:
-    """Say which loaded module is not what its file says, or holds what another one no longer has; empty for none."""
+def describe_stale_code(modules: Mapping[str, Module], classes: Iterable[type]) -> str:
+    """Say which loaded module differs from its file, or holds an object that another one has replaced; else empty."""
     for name, module in modules.items():
-        if module.loaded is not None and (_is_python(module) and not _is_what_was_loaded(module)):
+        if module.loaded is not None and (_is_python(module) and not _is_file_loaded(module)):
             return f"module {name!r} was changed after it was imported"
     for owner, value in [*_references(modules), *((cls.__name__, cls) for cls in classes)]:
         home = modules.get(str(getattr(value, "__module__", "")))
@@ -223,56 +236,64 @@ def out_of_step(modules: Mapping[str, Module], classes: Iterable[type]) -> str:
             continue
         now = vars(home.loaded).get(value.__qualname__)
         if now is not None and now is not value and type(now) is type(value):
-            return f"{owner!r} holds {value.__qualname__!r} as module {home.name!r} had it before it was loaded anew"
+            return f"{owner!r} holds {value.__qualname__!r} as it was in module {home.name!r} before that was reloaded"
     return ""
 
 
 def _references(modules: Mapping[str, Module]) -> Iterator[tuple[str, Any]]:
-    """Functions and classes that modules took from one another."""
+    """Yield the functions and classes that modules imported from one another."""
     for name, module in modules.items():
         for value in [] if module.loaded is None else list(vars(module.loaded).values()):
             if (isfunction(value) or isclass(value)) and value.__module__ != name:
                 yield name, value
 
 
-def _is_what_was_loaded(module: Module) -> bool:
+def _is_file_loaded(module: Module) -> bool:
     if not isinstance(getattr(module.spec, "loader", None), (SourceFileLoader, SourcelessFileLoader)):
-        # A hook that rewrites code (of pytest, of a type checker): what it loaded equals no file, so that time decides.
-        return not _is_new(module)
-    codes, space = _codes(module), vars(module.loaded)
-    written = (f for f in _functions_of(module.name, space) if f.__globals__ is space)
-    known = all(f.__code__ in codes for f in written if not f.__code__.co_filename.startswith("<"))
-    tree = _tree(module)
-    return known and (tree is None or _holds_constants(tree.body, tree, space, module.name)) and _is_compiled(module)
+        # A hook that rewrites code (of pytest, of a type checker): the loaded code equals no file, so the time decides.
+        return not _is_changed_since_start(module)
+    codes, namespace = _code_objects(module), vars(module.loaded)
+    functions = (f for f in _functions_of(module.name, namespace) if f.__globals__ is namespace)
+    is_same = all(f.__code__ in codes for f in functions if not f.__code__.co_filename.startswith("<"))
+    tree = _syntax_tree(module)
+    return (
+        is_same
+        and (tree is None or _holds_constants(tree.body, tree, namespace, module.name))
+        and _is_cache_current(module)
+    )
 
 
-def _functions_of(name: str, space: Mapping[str, Any]) -> Iterator[FunctionType]:
-    for value in list(space.values()):
+def _functions_of(name: str, namespace: Mapping[str, Any]) -> Iterator[FunctionType]:
+    for value in list(namespace.values()):
         if isclass(value):
-            if value.__module__ == name and space is not vars(value):
+            if value.__module__ == name and namespace is not vars(value):
                 yield from _functions_of(name, {k: v for k, v in vars(value).items() if v is not value})
         else:
             yield from functions_in(value)
 
 
-def _holds_constants(body: Iterable[ast.stmt], tree: ast.Module, space: Mapping[str, Any], name: str) -> bool:
-    """Whether constants that are written once have the value that is written."""
+def _holds_constants(body: Iterable[ast.stmt], tree: ast.Module, namespace: Mapping[str, Any], name: str) -> bool:
+    """Return whether constants that are assigned once have the value in the file."""
     stored = [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)]
     for node in body:
         if isinstance(node, ast.ClassDef):
-            cls = space.get(node.name)
+            cls = namespace.get(node.name)
             if isclass(cls) and cls.__module__ == name and not _holds_constants(node.body, tree, vars(cls), name):
                 return False
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(target, ast.Name) and node.value is not None:
             value = _literal(node.value)
-            if value is not None and stored.count(target.id) == 1 and repr(space.get(target.id, value)) != repr(value):
+            if (
+                value is not None
+                and stored.count(target.id) == 1
+                and repr(namespace.get(target.id, value)) != repr(value)
+            ):
                 return False
     return True
 
 
 def _literal(node: ast.expr) -> Any:
-    """A number, text or truth value that is written out; None for everything else."""
+    """Return the number, text or truth value of a literal; None for everything else."""
     try:
         value = ast.literal_eval(node)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -280,25 +301,118 @@ def _literal(node: ast.expr) -> Any:
     return value if isinstance(value, (bool, int, float, complex, str, bytes)) else None
 
 
-def _is_new(module: Module) -> bool:
-    """Whether a file was changed since this process began."""
+def _is_changed_since_start(module: Module) -> bool:
+    """Return whether the file was changed since this process began."""
     try:
-        return module.file is not None and module.file.stat().st_mtime > _BEGAN
+        return module.file is not None and module.file.stat().st_mtime > _PROCESS_START
     except OSError:
         return False
 
 
-def _is_compiled(module: Module) -> bool:
-    """Whether the compiled file that an import leaves is that of this source, where that is newer than this process."""
+def _is_cache_current(module: Module) -> bool:
+    """Return whether the ``.pyc`` of a module whose source is newer than this process is that of the source."""
     assert module.file is not None
-    if not _is_new(module) or module.file.suffix == ".pyc":
+    if not _is_changed_since_start(module) or module.file.suffix == ".pyc":
         return True
     try:
         now = module.file.stat()
-        head = Path(cache_from_source(str(module.file))).read_bytes()[:_HEADER]
+        head = Path(cache_from_source(str(module.file))).read_bytes()[:_PYC_HEADER_BYTES]
     except (OSError, NotImplementedError):
         return True
     if head[4:8] != b"\0\0\0\0":
         return head[8:16] == source_hash(module.content or b"")
     stamp = (int(now.st_mtime) & 0xFFFFFFFF).to_bytes(4, "little") + (now.st_size & 0xFFFFFFFF).to_bytes(4, "little")
     return head[8:16] == stamp
+
+
+# Distributions
+
+
+def distribution_of(module: str, file: Path, content: bytes) -> str | None:
+    """Return the distribution that fixes the content of a module's file, such as ``"scikit_learn-1.7.2"``.
+
+    None if the file is listed nowhere, was changed after the installation, or belongs to a distribution that was
+    installed from a folder or a checkout.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> path = Path(numpy.__file__)
+    >>> distribution_of("numpy", path, path.read_bytes()) == f"numpy-{numpy.__version__}"
+    True
+    >>> distribution_of("numpy", path, b"changed") is None
+    True
+    """
+    parts = module.split(".")
+    depth = len(parts) if file.name.partition(".")[0] == "__init__" else len(parts) - 1
+    root = file.parents[depth] if depth < len(file.parents) else file.parent
+    relative = file.relative_to(root).as_posix()
+    for folder in _metadata_dist_info_folders(root, parts[0]):
+        if relative in _record_text(folder):
+            same = _record_hash(content) == _recorded_hashes(folder).get(relative)
+            return folder.name.removesuffix(".dist-info") if same and not _is_editable(folder) else None
+    return parts[0] if parts[0] in TRUSTED_PACKAGES and set(SITE_FOLDERS) & set(file.parts) else None
+
+
+def is_standard_library(module: str, file: Path | None) -> bool:
+    """Return whether a module is part of the standard library, which comes with the version of Python.
+
+    Examples
+    --------
+    >>> import json
+    >>> is_standard_library("json", Path(json.__file__)), is_standard_library("json", Path("json.py").resolve())
+    (True, False)
+    """
+    if module.partition(".")[0] not in sys.stdlib_module_names:
+        return False
+    return file is None or (
+        any(file.is_relative_to(p) for p in _standard_folders()) and not set(SITE_FOLDERS) & set(file.parts)
+    )
+
+
+@lru_cache(maxsize=1)
+def _standard_folders() -> tuple[PurePath, ...]:
+    paths = sysconfig.get_paths()
+    return tuple(Path(paths[name]) for name in ("stdlib", "platstdlib"))
+
+
+def _metadata_dist_info_folders(root: Path, package: str) -> list[Path]:
+    """Return the metadata folders next to a package, those named after it first."""
+    name = DISTRIBUTION_NAMES.get(package, package).lower()
+    return sorted(
+        _dist_info_folders(root), key=lambda folder: not folder.name.lower().replace("-", "_").startswith(name)
+    )
+
+
+@lru_cache(maxsize=64)
+def _dist_info_folders(root: Path) -> tuple[Path, ...]:
+    return tuple(sorted(root.glob("*.dist-info")))
+
+
+@lru_cache(maxsize=1024)
+def _record_text(folder: Path) -> str:
+    """Return the text of a RECORD, in which a path is looked for before it is parsed."""
+    try:
+        return (folder / "RECORD").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+@lru_cache(maxsize=64)
+def _recorded_hashes(folder: Path) -> dict[str, str]:
+    rows = csv.reader(_record_text(folder).splitlines())
+    return {row[0]: row[1] for row in rows if len(row) == 3 and row[1]}
+
+
+@lru_cache(maxsize=64)
+def _is_editable(folder: Path) -> bool:
+    """Return whether a distribution was installed from a folder or a checkout."""
+    try:
+        origin = json.loads((folder / "direct_url.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(origin, dict) and any(key in origin for key in EDITABLE_KEYS)
+
+
+def _record_hash(content: bytes) -> str:
+    return f"sha256={urlsafe_b64encode(sha256(content).digest()).rstrip(b'=').decode()}"

@@ -211,7 +211,7 @@ class _PoolRun:
             if bundle.dataset not in paths:
                 paths[bundle.dataset] = write_table(folder, datasets[bundle.dataset], bundle.splits, descriptors)
         self._has_large_table = any(map(is_large_table, paths.values()))
-        code = own_code.snapshot(_imported_paths(bundles))
+        code = own_code.code_snapshot(_imported_paths(bundles))
         # The parts of a bundle exchange predictions through the store alone.
         uses_parts = engine.open_store is not None and not any(item.unreadable for item in code.values())
         parts = -(-JOBS_PER_WORKER * engine.n_jobs // max(len(bundles), 1)) if uses_parts else 0

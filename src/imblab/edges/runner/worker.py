@@ -269,7 +269,7 @@ def is_large_table(path: str) -> bool:
 def run_job(job: WorkerJob) -> JobResult:
     """Fit or evaluate what a job asks for, in this process."""
     exit_with_parent(job.owner)
-    if differing := own_code.agree(job.code):
+    if differing := own_code.adopt_snapshot(job.code):
         raise CodeMismatch(*differing)
     context, plan = load_dataset(job.table_path, job.open_store)
     study, name, learner = job.study, context.dataset.name, job.study.learners[job.learner]
