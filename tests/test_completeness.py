@@ -16,8 +16,9 @@ from mlflow import MlflowClient
 
 import imblab
 from imblab.analysis.completeness import completeness_of, within_design
+from imblab.analysis.selection import select_strategies
 from imblab.cli import main
-from imblab.commands import exporting, reporting, results, running
+from imblab.commands import reporting, results, running
 from imblab.edges import config, ledger, mlflow, report
 from imblab.edges.files import safe_yaml
 from imblab.edges.mlflow.writer import RunWriter
@@ -235,10 +236,10 @@ def test_the_notes_of_mlflow_begin_with_it_and_hold_no_verdict(half):
 def test_nothing_is_chosen_for_export_and_a_named_pair_says_so_on_its_card(half):
     judged = results.result_of(half.study, ledger.read_evaluations(half.home))
     with pytest.raises(
-        StudyError, match="study 'demo' is incomplete: 14 of 24 evaluations are there; nothing is chosen"
+        StudyError, match="study 'demo' is incomplete: 14 of 24 evaluations are there; nothing is selected"
     ):
-        exporting.arms(judged, {"dataset": "ecoli3"})
-    [arm] = exporting.arms(judged, {"learner": "logistic", "strategy": "smote"})
+        select_strategies(judged, {"dataset": "ecoli3"})
+    [arm] = select_strategies(judged, {"learner": "logistic", "strategy": "smote"})
     assert arm.dataset == "ecoli3"
     assert main(["export", "demo", "learner=logistic", "strategy=smote", "tracking=none"]) == 0
     [text] = [p.read_text() for p in half.home.glob("model/ecoli3/**/*") if p.suffix == ".md"]
@@ -375,5 +376,5 @@ def test_of_a_complete_study_nothing_is_said_and_the_best_is_chosen(done, monkey
     home = Path("experiments/demo")
     judged = results.result_of(config.load_request(home / ledger.STUDY_FILE).study, ledger.read_evaluations(home))
     assert judged.completeness.sentences() == ()
-    arm = exporting.arms(judged, {"dataset": "ecoli3"})[0]
+    arm = select_strategies(judged, {"dataset": "ecoli3"})[0]
     assert arm.reason.startswith("Chosen as the best of 4")

@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 
 import imblab_model
 from imblab.analysis.model_card import _code
+from imblab.analysis.selection import select_strategies
 from imblab.cli import main
 from imblab.commands import exporting, results
 from imblab.core import model
@@ -121,7 +122,7 @@ def test_lower_is_better_where_it_is():
     judged = results.result_of(
         replace(found().study, primary="brier"), ledger.read_evaluations(Path("experiments/loans"))
     )
-    [arm] = exporting.arms(judged, {"learner": "logistic"})
+    [arm] = select_strategies(judged, {"learner": "logistic"})
     own = judged.summary[judged.summary.learner == "logistic"].set_index("strategy")
     assert own.loc[arm.strategy, "brier"] == own.brier.min() < own.brier.max()
 
@@ -286,14 +287,14 @@ def test_a_strategy_with_a_missing_fold_does_not_leave():
     rows = [row for row in ledger.read_evaluations(home) if (row.learner, row.fold) != ("logistic", 2)]
     judged = results.result_of(found().study, rows)
     with pytest.raises(StudyError, match="no strategy with a mcc in every fold"):
-        exporting.arms(judged, {"learner": "logistic"})
+        select_strategies(judged, {"learner": "logistic"})
     # A choice among strategies waits for the whole design; a pair that is whole and named may leave.
     with pytest.raises(
-        StudyError, match=r"study 'loans' is incomplete: 15 of 18 evaluations are there; nothing is chosen"
+        StudyError, match=r"study 'loans' is incomplete: 15 of 18 evaluations are there; nothing is selected"
     ):
-        exporting.arms(judged, {})
+        select_strategies(judged, {})
     strategy = found().study.strategies[0].name
-    [arm] = exporting.arms(judged, {"learner": "knn", "strategy": strategy})
+    [arm] = select_strategies(judged, {"learner": "knn", "strategy": strategy})
     assert (arm.learner, arm.strategy) == ("knn", strategy)
 
 
@@ -370,7 +371,7 @@ def test_a_model_is_loaded_without_imblab():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     where, said = json.loads(done.stdout.splitlines()[-1])
     assert Path(where) == folder / "code" / "imblab_model.py"
-    assert len(said) == exporting.EXAMPLES
+    assert len(said) == exporting.EXAMPLE_ROWS
 
 
 @pytest.mark.slow
@@ -407,10 +408,10 @@ def test_a_served_model_answers_as_the_estimator(project):
 
 
 def test_a_study_of_several_data_sets_exports_one_model_each():
-    assert [arm.dataset for arm in exporting.arms(found(), {})] == ["loans_eu"]
+    assert [arm.dataset for arm in select_strategies(found(), {})] == ["loans_eu"]
     doubled = found()
     summary = pd.concat([doubled.summary, doubled.summary.assign(dataset="loans_us")], ignore_index=True)
-    chosen = exporting.arms(replace(doubled, summary=summary), {"strategy": "none"})
+    chosen = select_strategies(replace(doubled, summary=summary), {"strategy": "none"})
     assert [(arm.dataset, arm.strategy) for arm in chosen] == [("loans_eu", "none"), ("loans_us", "none")]
 
 
@@ -419,17 +420,17 @@ def test_a_fit_that_fails_on_all_rows_is_one_message(monkeypatch):
         raise FitFailed("ValueError: no")
 
     monkeypatch.setattr(model, "choose_params", fails)
-    with pytest.raises(FitError, match=r"'loans_eu/logistic/\w+' cannot leave: on all rows of 'loans_eu', ValueError"):
+    with pytest.raises(FitError, match=r"cannot export 'loans_eu/logistic/\w+': on all rows of 'loans_eu', ValueError"):
         exporting.command_export("loans", ("learner=logistic", "tracking=none"), as_json=True)
 
 
 def test_a_table_that_was_in_memory_cannot_be_read_again():
     with pytest.raises(StudyError, match=r"'loans_eu' of study 'loans' was a table in memory"):
-        exporting._laid_out(replace(found().study, datasets={}), "loans_eu")
+        exporting._layout_of_dataset(replace(found().study, datasets={}), "loans_eu")
 
 
 def test_labels_are_as_the_table_has_them():
-    assert exporting._label(("0", "1"), 1) == 1
-    assert exporting._label(("False", "True"), 0) is False
-    assert exporting._label(("01", "1"), 0) == "01"
-    assert exporting._label(("-1", "1"), 0) == -1
+    assert exporting._typed_label(("0", "1"), 1) == 1
+    assert exporting._typed_label(("False", "True"), 0) is False
+    assert exporting._typed_label(("01", "1"), 0) == "01"
+    assert exporting._typed_label(("-1", "1"), 0) == -1

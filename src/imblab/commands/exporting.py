@@ -1,4 +1,4 @@
-"""The winner leaves: the strategy that a study found best, on all rows, as a model that anyone can serve."""
+"""``imblab export``: fits the selected strategy of a study on all rows, and writes or registers it as a model."""
 
 from __future__ import annotations
 
@@ -15,266 +15,209 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from imblab.analysis.model_card import ModelFacts, write_card
+from imblab.analysis.selection import Selection, select_strategies
 from imblab.commands import derived_files, results, syncing
 from imblab.commands.layout import EXPERIMENTS, Layout, lay_out
 from imblab.core import admission, model
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed
 from imblab.edges import config, datasets, ledger, mlflow, runner, store, terminal
-from imblab.errors import ConfigError, FitError, StudyError, presentable, unknown
-from imblab.result import StudyResult, Trial
+from imblab.errors import ConfigError, FitError, StudyError, presentable
+from imblab.result import Evaluation, StudyResult, Trial
 from imblab.study import PROBABILITY, Cell, Dataset, Scalar, Study, fingerprint
 
-#: What chooses among the arms of a study.
-CHOICE = ("dataset", "learner", "strategy")
-#: What is true or false, and what it says.
+#: Keys of the command line that restrict the selection.
+CHOICE_KEYS = ("dataset", "learner", "strategy")
+#: Keys that are true or false, and their rule.
 FLAGS = {
-    "contains_rows": "it says whether a model made of rows may leave, true or false. Write contains_rows=true if "
-    "whoever gets the model may see the rows.",
+    "contains_rows": "it says whether a model that stores training rows may be exported, true or false. Write "
+    "contains_rows=true if everyone who gets the model may see the rows.",
     "champion": "it says whether the alias 'champion' moves to this model, true or false. Write champion=true to serve "
     "it from now on.",
 }
-#: Means closer than this are tied: the first in the order of the study wins.
-TIED = 1e-12
-#: Rows of the example that travels with a model.
-EXAMPLES = 3
+#: Rows of the input example of a model.
+EXAMPLE_ROWS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What shall leave.
+class ExportRequest:
+    """The words after the name of the study.
 
     Attributes
     ----------
     choice : mapping of str to str
         ``dataset``, ``learner`` and ``strategy``, as far as they were named.
     contains_rows : bool
-        Whether a model made of rows may leave.
+        Whether a model that stores training rows may be exported.
     champion : bool
-        Whether the alias moves to what is registered.
-    rest : tuple of str
-        Overrides of how it is run.
+        Whether the alias moves to the registered version.
+    overrides : tuple of str
+        The other words: how it is run.
     """
 
     choice: Mapping[str, str]
     contains_rows: bool
     champion: bool
-    rest: tuple[str, ...]
+    overrides: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """A data set, learner and strategy of a study, and why it leaves."""
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedModel:
+    """A selected strategy, fitted on all rows of its data set.
 
-    dataset: str
-    learner: str
-    strategy: str
-    reason: str
+    Attributes
+    ----------
+    task : Task
+        The cell whose training part is the full table.
+    winner : Trial
+        The chosen candidate.
+    estimator : ThresholdClassifier
+        The fitted model.
+    candidates : int
+        Number of candidates that were judged.
+    row_keeper : str or None
+        The class inside it that stores training rows.
+    """
 
-    @property
-    def key(self) -> str:
-        """The arm in a few words."""
-        return f"{self.dataset}/{self.learner}/{self.strategy}"
+    task: Task
+    winner: Trial
+    estimator: Any
+    candidates: int
+    row_keeper: str | None
 
 
 def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
-    """``imblab export``: choose, fit on all rows, register."""
-    say, show = (_quiet, _quiet) if as_json else (terminal.print_paragraph, terminal.show)
-    wish = wished(args)
+    """``imblab export``: select, fit on all rows, write or register."""
+    say, show = (_print_nothing, _print_nothing) if as_json else (terminal.print_paragraph, terminal.show)
+    wish = parse_export(args)
     home = ledger.find_study(name, EXPERIMENTS)
-    request = config.load_request(home / ledger.STUDY_FILE, wish.rest)
-    found = results.result_of(request.study, ledger.read_evaluations(home))
-    chosen, done = arms(found, wish.choice), []
-    for line in found.completeness.sentences():
+    request = config.load_request(home / ledger.STUDY_FILE, wish.overrides)
+    rows = ledger.read_evaluations(home)
+    result = results.result_of(request.study, rows)
+    selections, exported = select_strategies(result, wish.choice), []
+    for line in result.completeness.sentences():
         say(line)
     if not wish.contains_rows:
-        _refuse_rows(found.study, chosen)
-    _check_place(home, request, wish)
-    for arm in chosen:
-        say(f"{arm.key}: {arm.reason}")
-        made = prepare(home, found, arm, request, wish.contains_rows)
-        done.append(_placed(made, home, arm, request, wish.champion))
-        say(f"{done[-1]['said']} Serve it:")
-        show(f"  {done[-1]['serve']}")  # one line, to be copied
+        _refuse_row_keepers(result.study, selections)
+    _check_target(home, request, wish)
+    for selection in selections:
+        say(f"{selection.key}: {selection.reason}")
+        exported_model = prepare_model(home, result, rows, selection, request, wish.contains_rows)
+        exported.append(_place_model(exported_model, home, selection, request, wish.champion))
+        say(f"{exported[-1]['said']} Serve it:")
+        show(f"  {exported[-1]['serve']}")  # one line, to be copied
     if as_json:
-        terminal.put(json.dumps(done))
+        terminal.put(json.dumps(exported))
     return 0
 
 
-def wished(args: Sequence[str]) -> Wish:
-    """What the words after the name of the study ask for.
-
-    Raises
-    ------
-    ConfigError
-        If ``contains_rows`` or ``champion`` is neither true nor false.
+def parse_export(args: Sequence[str]) -> ExportRequest:
+    """Parse the words after the name of the study.
 
     Examples
     --------
-    >>> wished(["strategy=[smote]", "tracking=none"])
-    Wish(choice={'strategy': 'smote'}, contains_rows=False, champion=False, rest=('tracking=none',))
+    >>> parse_export(["strategy=[smote]", "tracking=none"])
+    ExportRequest(choice={'strategy': 'smote'}, contains_rows=False, champion=False, overrides=('tracking=none',))
     """
     pairs = [(word.partition("=")[0], word.partition("=")[2], word) for word in args]
-    choice = {key: value.strip("[]") for key, value, _ in pairs if key in CHOICE}
-    said = {key: value.lower() for key, value, _ in pairs if key in FLAGS}
-    for key, value in said.items():
+    choice = {key: value.strip("[]") for key, value, _ in pairs if key in CHOICE_KEYS}
+    flags = {key: value.lower() for key, value, _ in pairs if key in FLAGS}
+    for key, value in flags.items():
         if value not in ("true", "false"):
             raise ConfigError(f"{key!r} is {value!r}; {FLAGS[key]}")
-    rest = tuple(word for key, _, word in pairs if key not in (*CHOICE, *FLAGS))
-    return Wish(choice, said.get("contains_rows") == "true", said.get("champion") == "true", rest)
+    overrides = tuple(word for key, _, word in pairs if key not in (*CHOICE_KEYS, *FLAGS))
+    return ExportRequest(choice, flags.get("contains_rows") == "true", flags.get("champion") == "true", overrides)
 
 
-def arms(found: StudyResult, choice: Mapping[str, str]) -> list[Arm]:
-    """For every data set the best arm among those that every fold answered, or the one that was named.
-
-    Parameters
-    ----------
-    found : StudyResult
-    choice : mapping of str to str
-
-    Returns
-    -------
-    list of Arm
-
-    Raises
-    ------
-    StudyError
-        If a name is unknown, no arm has a score in every fold, or one would be chosen from an incomplete design.
-    """
-    summary, primary = found.summary, found.study.primary
-    for kind, name in choice.items():
-        known = list(dict.fromkeys(summary[kind])) if len(summary) else []
-        if name not in known:
-            raise StudyError(unknown(kind if kind != "dataset" else "data set", name, known))
-        summary = summary[summary[kind] == name]
-    whole = summary[(summary.ok == summary.folds) & summary["mean"].notna()] if len(summary) else summary
-    if not len(whole):
-        raise StudyError(
-            f"study {found.study.name!r} has no strategy with a {primary} in every fold among those asked for; a model "
-            f"leaves with its scores. Finish it with imblab run, or see imblab compare {found.study.name}."
-        )
-    if not found.completeness.is_complete and not {"learner", "strategy"} <= set(choice):
-        raise StudyError(
-            f"study {found.study.name!r} is incomplete: {found.completeness.counted} are there; nothing is chosen "
-            "before the design is complete. Finish it with imblab run, or name learner=... and strategy=... to export "
-            "that pair as it stands, which its card says."
-        )
-    return [_best(rows, found.study, choice) for _, rows in whole.groupby("dataset", sort=False)]
-
-
-def _best(rows: pd.DataFrame, study: Study, choice: Mapping[str, str]) -> Arm:
-    measure = next(m for m in study.measures if m.name == study.primary)
-    value = rows["mean"] if measure.greater_is_better else -rows["mean"]
-    row = rows[value.max() - value <= TIED].iloc[0]
-    named = " and ".join(f"{kind} {choice[kind]}" for kind in ("learner", "strategy") if kind in choice)
-    asked = f" with {named}" if named else ""
-    mean = f"mean {study.primary} {row['mean']:.4f}"
-    many = f"the best of {len(rows)} pairs of learner and strategy{asked}, {mean}."
-    reason = f"the one asked for, {mean}." if len(rows) == 1 else many
-    return Arm(row.dataset, row.learner, row.strategy, f"Chosen as {reason}")
-
-
-def prepare(
-    home: Path, found: StudyResult, arm: Arm, request: config.Request, contains_rows: bool
+def prepare_model(
+    home: Path,
+    result: StudyResult,
+    rows: Sequence[Evaluation],
+    selection: Selection,
+    request: config.Request,
+    contains_rows: bool,
 ) -> mlflow.ExportedModel:
-    """Choose the knobs on all rows, fit, look for rows inside, write the card.
+    """Choose the knobs on all rows, fit, look for stored rows, and write the card.
 
-    Parameters
-    ----------
-    home : Path
-        The folder of the study.
-    found : StudyResult
-    arm : Arm
-    request : Request
-    contains_rows : bool
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    FitError
-        If nothing can be fitted on all rows.
-    StudyError
-        If the table is another one than that of the study, or the model would hold rows and may not.
+    FitError if nothing can be fitted on all rows. StudyError if the table is not that of the study, or the model stores
+    training rows and may not.
     """
-    study = request.study
-    layout = _laid_out(study, arm.dataset)
-    data = layout.datasets[arm.dataset]
-    rows = ledger.read_evaluations(home)
-    _check_table(data, {r.data_fingerprint for r in rows if r.dataset == arm.dataset})
-    ledger.check_code(
-        [r for r in rows if (r.dataset, r.learner, r.strategy) == (arm.dataset, arm.learner, arm.strategy)], study.name
-    )
-    labels = (_label(data.classes, 0), _label(data.classes, 1))
+    layout = _layout_of_dataset(request.study, selection.dataset)
+    data = layout.datasets[selection.dataset]
+    _check_table(data, {row.data_fingerprint for row in rows if row.dataset == selection.dataset})
+    place = (selection.dataset, selection.learner, selection.strategy)
+    ledger.check_code([row for row in rows if (row.dataset, row.learner, row.strategy) == place], request.study.name)
     try:
-        task, trial, made, candidates = _fitted(layout, arm, labels, bool(request.runner.get("store", True)))
+        fitted = _fit_on_all_rows(layout, selection, bool(request.runner.get("store", True)))
     except FitFailed as error:
         raise FitError(
-            f"{arm.key!r} cannot leave: on all rows of {arm.dataset!r}, {error}. A model answers exactly as the study "
-            "does. Choose another strategy=... or learner=..., or mend the cause and run the study again."
+            f"cannot export {selection.key!r}: on all rows of {selection.dataset!r}, {error}. A model predicts exactly "
+            "as the study does. Choose another strategy=... or learner=..., or repair the cause and run the study "
+            "again."
         ) from error
-    keeper = admission.row_keeper(made.learner)
-    if keeper is not None and not contains_rows:
-        raise _made_of_rows(arm, keeper)
-    form = mlflow.choose_format(made, (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow)))
-    facts = ModelFacts(
-        name=mlflow.model_name(request.tracking.get("experiment") or study.name, arm.dataset),
-        dataset=arm.dataset,
-        learner=arm.learner,
-        strategy=arm.strategy,
-        labels=labels,
+    if fitted.row_keeper is not None and not contains_rows:
+        raise _stores_rows_error(selection, fitted.row_keeper)
+    packages = (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow))
+    form = mlflow.choose_format(fitted.estimator, packages)
+    name = mlflow.model_name(request.tracking.get("experiment") or request.study.name, selection.dataset)
+    facts = _model_facts(name, data, selection, fitted, form)
+    return mlflow.ExportedModel(
+        name=name,
+        estimator=fitted.estimator,
+        form=form,
+        columns=facts.columns,
+        label=_label_kind(facts.labels),
+        example=_example_rows(data, facts.columns),
+        card=write_card(facts, result, derived_files.read_evidence(home)),
+        tags=_model_tags(facts, result),
+        answers=fingerprint(fitted.estimator.scores(data.X)),
+    )
+
+
+def _fit_on_all_rows(layout: Layout, selection: Selection, use_store: bool) -> FittedModel:
+    """Search, choose and fit as in an outer fold whose training part is the full table."""
+    study, data = layout.study, layout.datasets[selection.dataset]
+    learner = next(each for each in study.learners if each.name == selection.learner)
+    strategy = next(each for each in study.strategies if each.name == selection.strategy)
+    cell = Cell(selection.dataset, learner, strategy, model.all_rows_split(data))
+    kept = store.SqliteStore(store.DEFAULT_PATH.resolve()) if use_store and store.DEFAULT_PATH.exists() else None
+    with closing(kept) if kept is not None else nullcontext(), threadpool_limits(1):
+        bundle = runner.Bundle(study, selection.dataset, layout.plans[selection.dataset], (cell,))
+        task = runner.BundleEvaluator(bundle, runner.DatasetContext.of(data, kept)).task(cell)
+        winner, candidates = model.choose_params(task)
+        assert winner.threshold is not None
+        estimator = model.fit_model(task, winner.params, winner.threshold, _labels(data))
+        return FittedModel(task, winner, estimator, candidates, admission.row_keeper(estimator.learner))
+
+
+def _model_facts(
+    name: str, data: Dataset, selection: Selection, fitted: FittedModel, form: mlflow.ModelFormat
+) -> ModelFacts:
+    params = fitted.winner.params
+    return ModelFacts(
+        name=name,
+        dataset=selection.dataset,
+        learner=selection.learner,
+        strategy=selection.strategy,
+        labels=_labels(data),
         rows=len(data.y),
         positives=int(data.y.sum()),
         source=data.parent,
         fingerprint=data.fingerprint,
-        columns=_columns(data),
-        split_by=tuple(name for name in ("groups", "time") if getattr(data, name) is not None),
-        params=dict(trial.params),
-        threshold=float(trial.threshold or 0.0),
-        candidates=candidates,
-        selection=arm.reason,
+        columns=_column_kinds(data),
+        split_by=tuple(role for role in ("groups", "time") if getattr(data, role) is not None),
+        params=dict(params),
+        threshold=float(fitted.winner.threshold or 0.0),
+        candidates=fitted.candidates,
+        selection=selection.reason,
         form=form.sentence,
-        contains_rows=keeper is not None,
-        risks=task.scale(trial.params) == PROBABILITY,
-        scale=task.threshold_scale(trial.params),
-    )
-    gathered = derived_files.read_evidence(home)
-    text = write_card(facts, found, gathered)
-    return mlflow.ExportedModel(
-        name=facts.name,
-        estimator=made,
-        form=form,
-        columns=facts.columns,
-        label=_kind(labels),
-        example=_example(data, facts.columns),
-        card=text,
-        tags=_tags(facts, found),
-        answers=fingerprint(made.scores(data.X)),
+        contains_rows=fitted.row_keeper is not None,
+        risks=fitted.task.scale(params) == PROBABILITY,
+        scale=fitted.task.threshold_scale(params),
     )
 
 
-def _fitted(layout: Layout, arm: Arm, labels: tuple[Scalar, Scalar], keep: bool) -> tuple[Task, Trial, Any, int]:
-    """The task on all rows, its winner, the estimator, and how many candidates were judged."""
-    study, data = layout.study, layout.datasets[arm.dataset]
-    learner = next(item for item in study.learners if item.name == arm.learner)
-    strategy = next(s for s in study.strategies if s.name == arm.strategy)
-    cell = Cell(arm.dataset, learner, strategy, model.all_rows_split(data))
-    with (
-        closing(store.SqliteStore(store.DEFAULT_PATH.resolve()))
-        if keep and store.DEFAULT_PATH.exists()
-        else nullcontext() as kept,
-        threadpool_limits(1),
-    ):
-        bundle = runner.Bundle(study, arm.dataset, layout.plans[arm.dataset], (cell,))
-        task = runner.BundleEvaluator(bundle, runner.DatasetContext.of(data, kept)).task(cell)
-        trial, judged = model.choose_params(task)
-        assert trial.threshold is not None
-        return task, trial, model.fit_model(task, trial.params, trial.threshold, labels), judged
-
-
-def _check_place(home: Path, request: config.Request, wish: Wish) -> None:
+def _check_target(home: Path, request: config.Request, wish: ExportRequest) -> None:
     """Refuse a place from which no model could be loaded, before anything is fitted."""
     if not request.tracking.get("enabled", True):
         if wish.champion:
@@ -290,56 +233,57 @@ def _check_place(home: Path, request: config.Request, wish: Wish) -> None:
         mlflow.check_model_folder(mlflow.artifact_folder(uri))
 
 
-def _placed(
-    made: mlflow.ExportedModel, home: Path, arm: Arm, request: config.Request, champion: bool = False
+def _place_model(
+    exported: mlflow.ExportedModel, home: Path, selection: Selection, request: config.Request, champion: bool
 ) -> dict[str, Any]:
-    """Register a model, or write it beside the study where nothing is tracked."""
-    facts: dict[str, Any] = {**{kind: getattr(arm, kind) for kind in CHOICE}, "model": made.name, **made.tags}
+    """Register a model, or write it into the folder of the study if nothing is tracked; returns what was done."""
+    facts = {**{kind: getattr(selection, kind) for kind in CHOICE_KEYS}, "model": exported.name, **exported.tags}
     if not request.tracking.get("enabled", True):
-        folder = home / "model" / arm.dataset
-        mlflow.save_model(made, home, f"model/{arm.dataset}")
-        return {**facts, "folder": str(folder), "said": f"Written to {folder}.", "serve": _serve(str(folder))}
+        folder = home / "model" / selection.dataset
+        mlflow.save_model(exported, home, f"model/{selection.dataset}")
+        serve = _serve_command(str(folder))
+        return {**facts, "folder": str(folder), "said": f"Written to {folder}.", "serve": serve}
     uri = str(request.tracking["uri"])
     owner = syncing.experiment_owner(home, request.study, syncing.settle_identity(home), request.tracking)
-    found = mlflow.register_model(made, owner, uri, champion)
+    registration = mlflow.register_model(exported, owner, uri, champion)
     return {
         **facts,
-        "version": found.version,
-        "new": found.is_new,
-        "champion": found.champion,
-        "said": found.sentence,
-        "serve": f"MLFLOW_TRACKING_URI={quote(presentable(uri))} {_serve(found.source)}",
+        "version": registration.version,
+        "new": registration.is_new,
+        "champion": registration.champion,
+        "said": registration.sentence,
+        "serve": f"MLFLOW_TRACKING_URI={quote(presentable(uri))} {_serve_command(registration.source)}",
     }
 
 
-def _quiet(text: str) -> None:
-    """Say nothing: a machine reads."""
+def _print_nothing(text: str) -> None:
+    """Replace what people read: the output is JSON."""
 
 
-def _serve(source: str) -> str:
+def _serve_command(source: str) -> str:
     return f"mlflow models serve -m {quote(source)} --env-manager local"
 
 
-def _refuse_rows(study: Study, chosen: Sequence[Arm]) -> None:
-    """Refuse learners that are made of rows before anything is fitted."""
-    for arm in chosen:
-        learner = next(item for item in study.learners if item.name == arm.learner)
+def _refuse_row_keepers(study: Study, selections: Sequence[Selection]) -> None:
+    """Refuse learners that store training rows, before anything is fitted."""
+    for selection in selections:
+        learner = next(each for each in study.learners if each.name == selection.learner)
         if (keeper := model.find_row_keeper(learner)) is not None:
-            raise _made_of_rows(arm, keeper)
+            raise _stores_rows_error(selection, keeper)
 
 
-def _made_of_rows(arm: Arm, keeper: str) -> StudyError:
-    shipped = keeper.partition(".")[0] in admission.SHIPPED
+def _stores_rows_error(selection: Selection, keeper: str) -> StudyError:
     stores = f"stores training rows in the fitted model ({keeper})"
-    may = f"may store training rows in the fitted model (its class {keeper!r} is not known to store none)"
+    if keeper.partition(".")[0] not in admission.SHIPPED:
+        stores = f"may store training rows in the fitted model (its class {keeper!r} is not known to store none)"
     return StudyError(
-        f"cannot export {arm.key!r}: learner {arm.learner!r} {stores if shipped else may}; a model holds none unless "
+        f"cannot export {selection.key!r}: learner {selection.learner!r} {stores}; a model holds none unless "
         "that is meant. Pass `contains_rows=true` to export it anyway, tagged so, or choose another learner."
     )
 
 
-def _laid_out(study: Study, name: str) -> Layout:
-    """The study with the one data set that is needed."""
+def _layout_of_dataset(study: Study, name: str) -> Layout:
+    """Lay out the study with one of its data sets."""
     specs = {key: spec for key, spec in study.datasets.items() if datasets.name_and_parent(spec, key)[0] == name}
     if not specs:
         raise StudyError(
@@ -349,64 +293,70 @@ def _laid_out(study: Study, name: str) -> Layout:
     return lay_out(replace(study, datasets=specs))
 
 
-def _check_table(data: Dataset, known: set[str]) -> None:
-    if known != {data.fingerprint}:
+def _check_table(data: Dataset, recorded: set[str]) -> None:
+    """Refuse a table that is not the one the evaluations rest on."""
+    if recorded != {data.fingerprint}:
+        hashes = ", ".join(sorted(repr(each[:16]) for each in recorded))
         raise StudyError(
             f"data set {data.name!r} has another content ({data.fingerprint[:16]!r}) than the rows of the study "
-            f"({', '.join(sorted(map(repr, (k[:16] for k in known))))}); scores and model belong to one table. Restore "
-            "the table, or run the study again under another name=..."
+            f"({hashes}); scores and model belong to one table. Restore the table, or run the study again under "
+            "another name=..."
         )
 
 
-def _label(classes: tuple[str, str], which: int) -> Scalar:
-    """A label as the table has it: whole numbers and truth values where both labels read as such, else text."""
-    text = classes[which]
+def _labels(data: Dataset) -> tuple[Scalar, Scalar]:
+    return _typed_label(data.classes, 0), _typed_label(data.classes, 1)
+
+
+def _typed_label(classes: tuple[str, str], index: int) -> Scalar:
+    """A label as in the table: whole numbers and truth values where both labels read as such, else text."""
+    label = classes[index]
     if set(classes) == {"True", "False"}:
-        return text == "True"
-    whole = all(c.removeprefix("-").isdigit() and str(int(c)) == c for c in classes)
-    return int(text) if whole else text
+        return label == "True"
+    are_numbers = all(each.removeprefix("-").isdigit() and str(int(each)) == each for each in classes)
+    return int(label) if are_numbers else label
 
 
-def _kind(labels: tuple[Scalar, Scalar]) -> str:
+def _label_kind(labels: tuple[Scalar, Scalar]) -> str:
     return {bool: "boolean", int: "long"}.get(type(labels[0]), "string")
 
 
-def _columns(data: Dataset) -> dict[str, str]:
-    """The kind of every column: what MLflow shall take for it."""
-    return {name: _kind_of(data.X[name], name in data.categorical) for name in data.X.columns}
+def _column_kinds(data: Dataset) -> dict[str, str]:
+    """The kind of every column in MLflow's signature."""
+    return {name: _column_kind(data.X[name], name in data.categorical) for name in data.X.columns}
 
 
-def _kind_of(column: pd.Series, categorical: bool) -> str:
-    values = list(column.cat.categories) if categorical else list(column.dropna().unique())
-    if categorical and values and all(isinstance(value, (bool, np.bool_)) for value in values):
+def _column_kind(column: pd.Series, is_categorical: bool) -> str:
+    values = list(column.cat.categories) if is_categorical else list(column.dropna().unique())
+    if is_categorical and values and all(isinstance(value, (bool, np.bool_)) for value in values):
         return "boolean"
     if not all(isinstance(value, (int, float, np.number)) for value in values):
         return "string"
     return mlflow.WHOLE_NUMBERS if all(float(value).is_integer() for value in values) else "double"
 
 
-def _example(data: Dataset, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Rows that nobody has: numbers drawn around the mean of their column, categories that do not exist."""
-    draw = np.random.default_rng(0)
-    said: dict[str, Any] = {"string": "example", "double": 0.0, mlflow.WHOLE_NUMBERS: 0, "boolean": False}
-    made = {}
-    for name, kind in columns.items():
+def _example_rows(data: Dataset, kinds: Mapping[str, str]) -> pd.DataFrame:
+    """Synthetic rows: numbers drawn around the mean of their column, categories that do not exist."""
+    rng = np.random.default_rng(0)
+    unseen: dict[str, Any] = {"string": "example", "double": 0.0, mlflow.WHOLE_NUMBERS: 0, "boolean": False}
+    columns = {}
+    for name, kind in kinds.items():
         if name in data.categorical:
-            made[name] = [said[kind]] * EXAMPLES
+            columns[name] = [unseen[kind]] * EXAMPLE_ROWS
         else:
             values = data.X[name].to_numpy()
-            middle, width = (float(np.nan_to_num(f(values))) for f in (np.nanmean, np.nanstd))
-            drawn = draw.normal(middle, width, EXAMPLES)
-            made[name] = [round(v) if kind == mlflow.WHOLE_NUMBERS else float(f"{v:.3g}") for v in drawn]
-    return pd.DataFrame(made)
+            mean, sd = (float(np.nan_to_num(statistic(values))) for statistic in (np.nanmean, np.nanstd))
+            drawn = rng.normal(mean, sd, EXAMPLE_ROWS)
+            columns[name] = [round(v) if kind == mlflow.WHOLE_NUMBERS else float(f"{v:.3g}") for v in drawn]
+    return pd.DataFrame(columns)
 
 
-def _tags(facts: ModelFacts, found: StudyResult) -> dict[str, str]:
-    whole = found.completeness
+def _model_tags(facts: ModelFacts, result: StudyResult) -> dict[str, str]:
+    completeness = result.completeness
     return {
-        "imblab.study": found.study.name,
-        "imblab.complete": str(whole.is_complete).lower(),
-        "imblab.evaluations": f"{whole.evaluated} of {whole.asked}",
+        "imblab.study": result.study.name,
+        "imblab.complete": str(completeness.is_complete).lower(),
+        "imblab.evaluations": f"{completeness.evaluated} of {completeness.asked}",
         **{f"imblab.{kind}": value for kind, value in facts.coordinates.items()},
         "imblab.threshold": f"{facts.threshold!r}",
         "imblab.scale": facts.scale,

@@ -1,0 +1,92 @@
+"""Selection of the strategies that are exported: per data set the best one, or the one that was named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from imblab.errors import StudyError, unknown
+from imblab.result import StudyResult
+
+#: Means that differ by no more are tied: the first in the order of the study is selected.
+MAX_TIED_DIFFERENCE = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A data set, learner and strategy of a study, and why it is exported.
+
+    Attributes
+    ----------
+    dataset, learner, strategy : str
+        Names in the study.
+    reason : str
+        One sentence.
+    """
+
+    dataset: str
+    learner: str
+    strategy: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        """``dataset/learner/strategy``."""
+        return f"{self.dataset}/{self.learner}/{self.strategy}"
+
+
+def select_strategies(result: StudyResult, choice: Mapping[str, str]) -> list[Selection]:
+    """Select for every data set the best learner and strategy with a score in every fold.
+
+    Parameters
+    ----------
+    result : StudyResult
+        The result of the study.
+    choice : mapping of str to str
+        Names that restrict the selection, by ``dataset``, ``learner`` and ``strategy``.
+
+    Returns
+    -------
+    list of Selection
+        In the order of the study.
+
+    Raises
+    ------
+    StudyError
+        If a name is unknown, no strategy has a score in every fold, or the design is incomplete and learner and
+        strategy are not both named.
+    """
+    summary, study = result.summary, result.study
+    for kind, name in choice.items():
+        names = list(dict.fromkeys(summary[kind])) if len(summary) else []
+        if name not in names:
+            raise StudyError(unknown(kind if kind != "dataset" else "data set", name, names))
+        summary = summary[summary[kind] == name]
+    scored = summary[(summary.ok == summary.folds) & summary["mean"].notna()] if len(summary) else summary
+    if not len(scored):
+        raise StudyError(
+            f"study {study.name!r} has no strategy with a {study.primary} in every fold among those asked for; a model "
+            f"is exported with its scores. Finish it with imblab run, or see imblab compare {study.name}."
+        )
+    if not result.completeness.is_complete and not {"learner", "strategy"} <= set(choice):
+        raise StudyError(
+            f"study {study.name!r} is incomplete: {result.completeness.counted} are there; nothing is selected before "
+            "the design is complete. Finish it with imblab run, or name learner=... and strategy=... to export that "
+            "pair as it stands, which its card says."
+        )
+    return [_best(rows, result, choice) for _, rows in scored.groupby("dataset", sort=False)]
+
+
+def _best(rows: pd.DataFrame, result: StudyResult, choice: Mapping[str, str]) -> Selection:
+    measure = result.study.primary_measure
+    value = rows["mean"] if measure.greater_is_better else -rows["mean"]
+    row = rows[value.max() - value <= MAX_TIED_DIFFERENCE].iloc[0]
+    mean = f"mean {measure.name} {row['mean']:.4f}"
+    named = " and ".join(f"{kind} {choice[kind]}" for kind in ("learner", "strategy") if kind in choice)
+    pairs = f"pairs of learner and strategy{f' with {named}' if named else ''}"
+    reason = f"Chosen as the best of {len(rows)} {pairs}, {mean}."
+    if len(rows) == 1:
+        reason = f"Chosen as the one asked for, {mean}."
+    return Selection(row.dataset, row.learner, row.strategy, reason)
