@@ -277,7 +277,7 @@ def test_time_ordered_gains_have_no_interval():
     found = summary(study("none", "smote", timed=True), rows({"none": WAVE, "smote": WAVE * 2 + 1})).iloc[1]
     assert found.gain_none == pytest.approx(1.0)
     assert math.isnan(found.gain_none_low)
-    assert "no interval for the gain over 'none': folds follow the time, so there is no test" in found.remarks
+    assert "no interval for the gain over 'none': folds follow the time, which excludes a test" in found.remarks
 
 
 SENTENCES = {

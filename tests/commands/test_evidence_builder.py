@@ -117,7 +117,7 @@ def test_a_study_that_grows_keeps_its_evidence_and_gains_some():
     running.run(running.compose(*ASKED[:2], "learner=[logistic]", "strategy=[none,smote_threshold]", *ASKED[4:]))
     after = evidence.load_evidence(FILE)
     assert set(after.strategy) == {*before.strategy, "smote_threshold"}
-    for kind in evidences.KINDS:
+    for kind in evidences.EVIDENCE_KINDS:
         old = evidences.select(before, kind)
         same = evidences.select(after[after.strategy != "smote_threshold"], kind)
         assert old[["x", "y", "z"]].equals(same[["x", "y", "z"]])

@@ -654,16 +654,16 @@ def test_hostile_names_stay_words(small):
     ("strategy", "learner", "why"),
     [
         (Strategy("smote", SMOTE, prior_correction="approximate"), Learner("logistic", {}), "no probabilities"),
-        (Strategy("enn", SMOTE), Learner("logistic", {}), "the sampler chooses rows by their position"),
+        (Strategy("enn", SMOTE), Learner("logistic", {}), "SMOTE chooses rows by their features"),
         (
             Strategy("enn", SMOTE, prior_correction="inapplicable"),
             Learner("x", {}),
-            "the sampler chooses rows by their position",
+            "SMOTE chooses rows by their features",
         ),
         (
             Strategy("class_weight", weight=9.0),
             Learner("forest", {}, traits=LearnerTraits(rebalances=True)),
-            "forest balances the classes itself",
+            "learner 'forest' rebalances the classes by itself",
         ),
         (Strategy("isotonic", weight=9.0, calibration="isotonic"), Learner("x", {}), "calibrated already (isotonic)"),
     ],

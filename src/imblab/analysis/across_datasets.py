@@ -19,15 +19,15 @@ from imblab.analysis import paired
 from imblab.analysis.claims import Pair, family, labels, pairs
 from imblab.result import Family, FamilyScores
 from imblab.stats import ranks
-from imblab.stats.paired_tests import TIED, holm
+from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, holm
 from imblab.stats.ranks import MIN_UNITS, FriedmanTest
 from imblab.study import Study
 from imblab.text import count_noun
 
 #: The parent of every data set; one that is not named is its own.
 Parents = Mapping[str, str]
-_COUNTS = ("parents", "wins", "ties", "losses")
-_NUMBERS = ("mean", "median", "p", "p_holm")
+_COUNT_COLUMNS = ("parents", "wins", "ties", "losses")
+_NUMBER_COLUMNS = ("mean", "median", "p", "p_holm")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +129,7 @@ def average_over_parents(means: pd.DataFrame, parents: Parents) -> pd.DataFrame:
 
 
 def too_few_reason(n_parents: int) -> str:
-    """Say why there is no test.
+    """Say why a test needs more parents.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def _compare_learner(
         notes.append(
             too_few_reason(len(units)) if units.shape[1] >= 2 else "there are fewer than two strategies to rank"
         )
-    contrasts = _contrasts(means, learner, study, parents, exploratory)
+    contrasts = _contrasts_over_parents(means, learner, study, parents, exploratory)
     return AcrossDatasets(
         learner, study.primary, tuple(units.index), table, friedman, tuple(cliques), contrasts, tuple(notes)
     )
@@ -228,7 +228,7 @@ def _unjoined_notes(names: Sequence[str], alike: np.ndarray, bars: Sequence[tupl
             )
 
 
-def _contrasts(
+def _contrasts_over_parents(
     means: pd.DataFrame, learner: str, study: Study, parents: Parents, exploratory: Mapping[Pair, str | None]
 ) -> pd.DataFrame:
     claimed, declared = family(study), pairs(study)
@@ -249,10 +249,10 @@ def _contrasts(
         mean, median = (d.mean(), np.median(d)) if d.size else (math.nan, math.nan)
         names = (learner, *pair, study.primary)
         rows.append((*names, d.size, wins, test.ties, losses, mean, median, p[pair], p_holm, verdict, reason))
-    columns = ["learner", "a", "b", "measure", *_COUNTS, *_NUMBERS, "verdict", "reason"]
+    columns = ["learner", "a", "b", "measure", *_COUNT_COLUMNS, *_NUMBER_COLUMNS, "verdict", "reason"]
     # As objects first: pandas would turn the None of a reason into NaN.
     table = pd.DataFrame(rows, columns=columns, dtype=object)
-    return table.astype({**dict.fromkeys(_NUMBERS, "float64"), **dict.fromkeys(_COUNTS, "int64")})
+    return table.astype({**dict.fromkeys(_NUMBER_COLUMNS, "float64"), **dict.fromkeys(_COUNT_COLUMNS, "int64")})
 
 
 def _differences(means: pd.DataFrame, contrasts: Iterable[Pair], parents: Parents) -> dict[Pair, np.ndarray]:
@@ -278,7 +278,7 @@ def _verdict(
 ) -> tuple[str, str | None]:
     if differences.size < MIN_UNITS:
         return "untested", too_few_reason(differences.size)
-    if np.abs(differences).max() <= TIED:
+    if np.abs(differences).max() <= DIFFERENCE_TOLERANCE:
         return "identical", None
     if p_holm <= alpha:
         return ("better" if is_better else "worse"), None

@@ -37,7 +37,7 @@ from imblab.stats.curves import HUNDREDTHS, FoldCounts, expected_average_precisi
 
 COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 COLUMNS = (*COORDINATES, "kind", "name", "x", "y", "z")
-KINDS = ("cut", "chance", "bin", "calibration", "prior", "synthetic")
+EVIDENCE_KINDS = ("cut", "chance", "bin", "calibration", "prior", "synthetic")
 #: The fold of values that pool all folds of a repeat.
 POOLED = -1
 
@@ -158,7 +158,7 @@ def merge_frames(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
         return empty_frame()
     frame = pd.concat(frames, ignore_index=True)
     order = [frame[column].to_numpy() for column in COORDINATES]
-    rank = frame.kind.astype("object").map({kind: i for i, kind in enumerate(KINDS)}).to_numpy()
+    rank = frame.kind.astype("object").map({kind: i for i, kind in enumerate(EVIDENCE_KINDS)}).to_numpy()
     # Stable: the rows of one kind stay as they were built.
     position = pd.DataFrame({i: values for i, values in enumerate([*order, rank])})
     return _with_dtypes(frame.loc[position.sort_values(list(position.columns), kind="stable").index])
@@ -293,10 +293,15 @@ def invalid_reason(frame: pd.DataFrame) -> str | None:
         if frame[column].dtype.kind not in ("iu" if column in COORDINATES else "f"):
             kind = "whole numbers" if column in COORDINATES else "numbers"
             return f"column {column!r} holds {frame[column].dtype}; it must hold {kind}"
+    is_kind = frame.kind.astype("object").isin(EVIDENCE_KINDS).to_numpy()
     conditions: list[tuple[str, np.ndarray, str]] = [
         ("repeat", frame["repeat"].to_numpy() >= 0, "it counts from 0"),
         ("fold", frame.fold.to_numpy() >= POOLED, f"it counts from 0, and is {POOLED} for all folds"),
-        ("kind", frame.kind.astype("object").isin(KINDS).to_numpy(), f"it must be one of {', '.join(KINDS)}"),
+        (
+            "kind",
+            frame.kind.astype("object").isin(EVIDENCE_KINDS).to_numpy(),
+            f"it must be one of {', '.join(EVIDENCE_KINDS)}",
+        ),
     ]
     for column, valid, rule in conditions:
         if not valid.all():

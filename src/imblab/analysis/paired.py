@@ -47,7 +47,7 @@ def estimate_family(scores: FamilyScores, contrasts: Sequence[Pair], study: Stud
             estimates[a, b] = Estimate.untested(math.nan, reason)
         elif scores.dataset in study.time_ordered:
             mean = float((values[a] - values[b]).mean())
-            estimates[a, b] = Estimate.untested(mean, "folds follow the time, so there is no test")
+            estimates[a, b] = Estimate.untested(mean, "folds follow the time, which excludes a test")
     tested = [pair for pair in contrasts if pair not in estimates]
     if tested:
         differences = np.stack([values[a] - values[b] for a, b in tested])

@@ -106,7 +106,7 @@ def function_of(measure: Measure, allow: Sequence[str] | None = ()) -> Callable[
     parameters = json.dumps(dict(measure.parameters), sort_keys=True)
     module, _, name = measure.function.rpartition(".")
     granted = None if allow is None else tuple(entry for entry in allow if entry not in admission.SHIPPED)
-    if granted is not None and not (_lies_in(module, HOMES) or admission.is_allowed(measure.function, granted)):
+    if granted is not None and not (_is_in_packages(module, HOMES) or admission.is_allowed(measure.function, granted)):
         raise _not_allowed(measure, granted)
     key = (measure.name, measure.function, measure.needs, parameters, granted)
     current = getattr(sys.modules.get(module), name, None)
@@ -152,7 +152,7 @@ def _resolve(measure: Measure, parameters: dict[str, Any], granted: tuple[str, .
         key: _bind(measure, function, parameters)
         for key, function in vars(module).items()
         if not key.startswith("_") and callable(function) and not isclass(function)
-        if granted is None or _lies_in(_module_of(function, where), homes)
+        if granted is None or _is_in_packages(_module_of(function, where), homes)
     }
     if name not in functions:
         fitting = [key for key, function in functions.items() if not _unfit_reason(function, measure.needs)]
@@ -166,7 +166,7 @@ def _resolve(measure: Measure, parameters: dict[str, Any], granted: tuple[str, .
     return functions[name]
 
 
-def _lies_in(module: str, packages: Sequence[str]) -> bool:
+def _is_in_packages(module: str, packages: Sequence[str]) -> bool:
     return any(f"{module}.".startswith(f"{package}.") for package in packages)
 
 

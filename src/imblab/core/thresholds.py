@@ -231,7 +231,7 @@ def _counts_by_fold(folds: Sequence[LabelledValues], candidates: np.ndarray) -> 
 
 
 def _objective(rule: Threshold, table: ConfusionCounts, scores: np.ndarray) -> np.ndarray:
-    """What the rule maximises at every candidate; NaN where the candidate may not be chosen."""
+    """Objective of the rule at every candidate; NaN where the candidate may not be chosen."""
     if not isinstance(rule, Mapping):
         return scores
     name, bound = next(iter(rule.items()))

@@ -47,7 +47,7 @@ def write_evidence(path: Path, frame: pd.DataFrame, facts: Mapping[str, Any] | N
 
 
 def load_evidence(path: Path) -> pd.DataFrame | None:
-    """Read the frame; None where there is no file, or one of another edition.
+    """Read the frame; None without a file of this edition.
 
     Raises ``DerivedFileError`` for a damaged file, with what is wrong and how to build it again.
     """
@@ -67,7 +67,7 @@ def load_evidence(path: Path) -> pd.DataFrame | None:
 
 
 def load_facts(path: Path) -> dict[str, Any]:
-    """Read the facts that are stored with the frame; empty where there is no file, or one of another edition.
+    """Read the facts that are stored with the frame; empty without a file of this edition.
 
     Raises ``DerivedFileError`` for a damaged file, with the field, its value and the rule.
     """

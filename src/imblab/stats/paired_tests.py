@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import nctdtrinc, ndtri, stdtr, stdtrit
 
 #: Differences no larger than this are rounding errors: the two numbers are equal.
-TIED = 1e-12
+DIFFERENCE_TOLERANCE = 1e-12
 #: Degrees of freedom above which the noncentral t is taken as normal, since its inverse fails there.
 MAX_NONCENTRAL_DF = 100_000
 
@@ -39,7 +39,7 @@ class Estimate:
     se : float
         Corrected standard error.
     reason : str or None
-        Why there is no interval.
+        Why the interval is missing.
     """
 
     mean: float
@@ -79,7 +79,7 @@ class EstimateArray:
     mean, low, high, p, se : ndarray of float64
     df : ndarray of int64
     reason : ndarray of object
-        A text where there is no interval, else None.
+        A text where the interval is missing, else None.
     """
 
     mean: np.ndarray
@@ -113,7 +113,7 @@ class Posterior:
     ----------
     below, within, above : float or ndarray
         Below minus the half-width of the region of practical equivalence, inside the region, above it. In [0, 1]; NaN
-        where there is no posterior.
+        without a posterior.
     """
 
     below: Any
@@ -171,10 +171,10 @@ def estimate_contrasts(
     complete = (missing == 0) & (n_folds > 0)
     with np.errstate(invalid="ignore"):
         mean = np.where(complete, d.mean(axis=-1) if n_folds else np.nan, np.nan)
-        identical = complete & (np.max(np.abs(d), axis=-1, initial=0.0) <= TIED)
+        identical = complete & (np.max(np.abs(d), axis=-1, initial=0.0) <= DIFFERENCE_TOLERANCE)
         varies = complete & ~identical & (n_folds > 1)
         if n_folds > 1:
-            varies &= np.ptp(d, axis=-1) > TIED
+            varies &= np.ptp(d, axis=-1) > DIFFERENCE_TOLERANCE
     se = np.full(shape, np.nan)
     if varies.any():
         deviation = d.std(axis=-1, ddof=1)
@@ -339,8 +339,8 @@ def detectable(estimates: Estimate | EstimateArray, alpha: float = 0.05, power: 
     ----------
     estimates : Estimate or EstimateArray
     alpha : float, default=0.05
-        Two-sided. In a family of m contrasts alpha / m, which Holm asks of the first, is enough whatever the others
-        show.
+        Two-sided. In a family of m contrasts alpha / m, which Holm asks of the first, is enough for any p-values of
+        the others.
     power : float, default=0.8
         Probability of finding the difference.
 

@@ -24,7 +24,7 @@ from itertools import combinations
 import numpy as np
 from scipy.special import chdtrc, fdtrc
 
-from imblab.stats.paired_tests import TIED, holm
+from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, holm
 
 #: With fewer units no test is made: five differences of one sign have a two-sided p of .0625.
 MIN_UNITS = 6
@@ -98,7 +98,7 @@ def average_ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """
     v = np.asarray(values, dtype=np.float64)
     order = np.argsort(v, kind="stable")
-    starts = np.r_[True, np.diff(v[order]) > TIED]
+    starts = np.r_[True, np.diff(v[order]) > DIFFERENCE_TOLERANCE]
     first = np.flatnonzero(starts)
     last = np.r_[first[1:], v.size]
     ranks = np.empty(v.size)
@@ -155,9 +155,9 @@ def friedman(scores: np.ndarray) -> FriedmanTest:
     statistic = max(0.0, 12 * n / (k * (k + 1)) * float(((ranks.mean(axis=0) - (k + 1) / 2) ** 2).sum()))
     sizes = np.concatenate([np.unique(row, return_counts=True)[1] for row in ranks])
     untied = 1 - float((sizes**3 - sizes).sum()) / (n * (k**3 - k))
-    corrected = statistic / untied if untied > TIED else math.nan
+    corrected = statistic / untied if untied > DIFFERENCE_TOLERANCE else math.nan
     remainder = n * (k - 1) - statistic
-    f = (n - 1) * statistic / remainder if remainder > TIED * n * k else math.inf
+    f = (n - 1) * statistic / remainder if remainder > DIFFERENCE_TOLERANCE * n * k else math.inf
     df, within = k - 1, (k - 1) * (n - 1)
     f_p = 0.0 if math.isinf(f) else float(fdtrc(df, within, f)) if within else math.nan
     p, corrected_p = float(chdtrc(df, statistic)), float(chdtrc(df, corrected))
@@ -189,7 +189,7 @@ def wilcoxon(differences: Sequence[float] | np.ndarray) -> WilcoxonTest:
     (20.0, 1.0, 0.0625)
     """
     d = np.asarray(differences, dtype=np.float64)
-    zero = np.abs(d) <= TIED
+    zero = np.abs(d) <= DIFFERENCE_TOLERANCE
     ranks = average_ranks(np.where(zero, 0.0, np.abs(d)))
     halved = float(ranks[zero].sum()) / 2
     positive, negative = (d > 0) & ~zero, (d < 0) & ~zero

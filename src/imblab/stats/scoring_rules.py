@@ -166,7 +166,7 @@ def recalibration(y: np.ndarray, proba: np.ndarray) -> tuple[float | None, float
     Returns
     -------
     slope, intercept : float or None
-        None where there is no maximum: one class only, one probability only, or classes that a threshold separates.
+        None without a maximum: one class only, one probability only, or classes that a threshold separates.
 
     Examples
     --------

@@ -9,6 +9,7 @@ import numpy as np
 
 from imblab.analysis import tuning
 from imblab.analysis.methods import named
+from imblab.core import calibration
 from imblab.edges.figures import (
     Axes,
     Curve,
@@ -107,11 +108,7 @@ def uncorrected_reason(strategy: Strategy, learner: Learner) -> str:
     """
     if strategy.calibration != "none":
         return f"calibrated already ({strategy.calibration})"
-    if learner.traits.rebalances:
-        return f"{learner.name} balances the classes itself"
-    if strategy.sampler is not None and strategy.prior_correction in (None, "inapplicable"):
-        return "the sampler chooses rows by their position"
-    return "no probabilities"
+    return calibration.prior_inapplicable_reason(strategy, learner) or "no probabilities"
 
 
 def _prior_correction(
