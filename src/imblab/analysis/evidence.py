@@ -297,11 +297,7 @@ def invalid_reason(frame: pd.DataFrame) -> str | None:
     conditions: list[tuple[str, np.ndarray, str]] = [
         ("repeat", frame["repeat"].to_numpy() >= 0, "it counts from 0"),
         ("fold", frame.fold.to_numpy() >= POOLED, f"it counts from 0, and is {POOLED} for all folds"),
-        (
-            "kind",
-            frame.kind.astype("object").isin(EVIDENCE_KINDS).to_numpy(),
-            f"it must be one of {', '.join(EVIDENCE_KINDS)}",
-        ),
+        ("kind", is_kind, f"it must be one of {', '.join(EVIDENCE_KINDS)}"),
     ]
     for column, valid, rule in conditions:
         if not valid.all():
