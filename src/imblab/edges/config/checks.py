@@ -21,7 +21,7 @@ def quote(value: Any) -> str:
 
     Examples
     --------
-    >>> shown("x"), shown({"a": 1})
+    >>> quote("x"), quote({"a": 1})
     ("'x'", "{'a': 1}")
     """
     try:

@@ -47,7 +47,7 @@ def parse_allow(value: Any) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> allowed(["sklearn", "imblearn", "lightgbm", "xgboost", "imblab"])
+    >>> parse_allow(["sklearn", "imblearn", "lightgbm", "xgboost", "imblab"])
     ()
     """
     if not isinstance(value, (list, tuple)) or not all(

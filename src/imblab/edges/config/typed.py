@@ -99,7 +99,7 @@ def quote_as_meant(text: str) -> str | None:
 
     Examples
     --------
-    >>> as_meant("dataset.table.positive=>50K"), as_meant("dataset.table.drop=[id, paid (EUR)]"), as_meant("a=[b")
+    >>> quote_as_meant("dataset.table.positive=>50K"), quote_as_meant("dataset.table.drop=[id, paid (EUR)]"), quote_as_meant("a=[b")
     ('dataset.table.positive=">50K"', 'dataset.table.drop=[id,"paid (EUR)"]', None)
     """
     key, _, value = text.partition("=")
