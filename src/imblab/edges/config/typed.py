@@ -99,8 +99,8 @@ def quote_as_meant(text: str) -> str | None:
 
     Examples
     --------
-    >>> quote_as_meant("dataset.table.positive=>50K"), quote_as_meant("dataset.table.drop=[id, paid (EUR)]"), quote_as_meant("a=[b")
-    ('dataset.table.positive=">50K"', 'dataset.table.drop=[id,"paid (EUR)"]', None)
+    >>> quote_as_meant("dataset.table.positive=>50K"), quote_as_meant("a=[b")
+    ('dataset.table.positive=">50K"', None)
     """
     key, _, value = text.partition("=")
     meant: Any = value
