@@ -668,7 +668,7 @@ def test_hostile_names_stay_words(small):
         (Strategy("isotonic", weight=9.0, calibration="isotonic"), Learner("x", {}), "calibrated already (isotonic)"),
     ],
 )
-def test_why_an_arm_was_not_corrected_is_named(strategy, learner, why):
+def test_the_reason_against_a_correction_is_named(strategy, learner, why):
     assert uncorrected_reason(strategy, learner).startswith(why)
 
 

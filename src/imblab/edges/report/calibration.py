@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,7 +39,6 @@ from imblab.result import Family, Place
 from imblab.study import Learner, Strategy
 from imblab.text import format_range, join_words
 
-Statistics = Mapping[Place, Mapping[str, float]]
 _PROBABILITY_RATIO = "mean probability / prevalence"
 #: Statistics of calibration and their labels.
 _STATISTICS = {
@@ -49,25 +49,49 @@ _STATISTICS = {
 _CORRECTED = ("brier", "log_loss", "mean_risk_ratio")
 
 
+@dataclass(frozen=True, slots=True)
+class PriorCorrection:
+    """The prior correction of one strategy.
+
+    Attributes
+    ----------
+    place : Place
+        The strategy.
+    kind, reason : str
+        ``exact``, ``approximate`` or ``inapplicable`` with the reason; the reason alone.
+    before, after : mapping of str to float
+        Statistics of calibration; ``after`` is empty for an inapplicable one.
+    """
+
+    place: Place
+    kind: str
+    reason: str
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+
 def calibration_section(data: ReportData) -> Section:
     """Build calibration plots and statistics, before and after prior correction."""
     title = "Calibration of the predicted probabilities"
     if data.evidence is None:
         return Section("calibration", title, (MISSING_EVIDENCE,), (), "Calibration")
-    before, after = (data.evidence_index.statistics_of(kind) for kind in ("calibration", "prior"))
-    sentences, corrected = _prior_correction(data, before, after)
+    corrections = _prior_corrections(data)
     lead = (
         "The test predictions of each repeat are pooled and divided into ten bins of equal size; dots on the diagonal "
         "mean that the observed shares equal the predicted probabilities. Axes are on a square-root scale, since most "
         "rows have small probabilities.",
         "Resampling and weights change the prevalence that the learner sees: its probabilities then tend to be too "
         "high.",
-        *sentences,
+        *_describe_corrections(corrections),
     )
     panels = [panel for panel in (_draw_reliability(data, family) for family in data.families) if panel]
     heading = "Observed share against predicted probability"
     note = "Above the diagonal: probabilities too low. Below: too high."
-    blocks = (Gallery(heading, tuple(panels), True, note=note), _statistics_table(data, before), *corrected)
+    blocks = (
+        Gallery(heading, tuple(panels), True, note=note),
+        _statistics_table(data),
+        *_correction_blocks(data, corrections),
+    )
     return Section("calibration", title, lead, blocks, "Calibration")
 
 
@@ -98,6 +122,25 @@ def balance_section(data: ReportData) -> Section:
     return Section("balance", "Over-balancing", lead, (*blocks, table))
 
 
+def _prior_corrections(data: ReportData) -> list[PriorCorrection]:
+    """The strategies whose learner saw another prevalence than the real one, corrected or not."""
+    strategies = {s.name: s for s in data.study.strategies}
+    learners = {n.name: n for n in data.study.learners}
+    before, after = (data.evidence_index.statistics_of(kind) for kind in ("calibration", "prior"))
+    corrections = []
+    for place in data.places():
+        strategy, learner = strategies.get(place[2]), learners.get(place[1])
+        if strategy is None or learner is None or place not in before:
+            continue
+        is_weighted = strategy.weight is not None or "weight" in strategy.space
+        if strategy.sampler is not None or is_weighted or learner.traits.rebalances:
+            reason = "" if place in after else uncorrected_reason(strategy, learner)
+            is_approximate = strategy.sampler is not None and strategy.prior_correction == "approximate"
+            kind = f"inapplicable: {reason}" if reason else "approximate" if is_approximate else "exact"
+            corrections.append(PriorCorrection(place, kind, reason, before[place], after.get(place, {})))
+    return corrections
+
+
 def uncorrected_reason(strategy: Strategy, learner: Learner) -> str:
     """Return why a strategy has no prior correction.
 
@@ -111,98 +154,62 @@ def uncorrected_reason(strategy: Strategy, learner: Learner) -> str:
     return calibration.prior_inapplicable_reason(strategy, learner) or "no probabilities"
 
 
-def _prior_correction(
-    data: ReportData, before: Statistics, after: Statistics
-) -> tuple[list[str], list[Table | Gallery]]:
-    """Sentences, figures and a table on the strategies whose learner saw another prevalence; empty without any."""
-    strategies = {s.name: s for s in data.study.strategies}
-    learners = {n.name: n for n in data.study.learners}
-    reasons = {}
-    for place in data.places():
-        strategy, learner = strategies.get(place[2]), learners.get(place[1])
-        if place in before and strategy and learner and _changes_prevalence(strategy, learner):
-            reasons[place] = "" if place in after else uncorrected_reason(strategy, learner)
-    if not reasons:
-        return [], []
-    corrected = [place for place, reason in reasons.items() if not reason]
-    kinds = {place: "approximate" if _is_approximate(strategies[place[2]]) else "exact" for place in corrected}
-    panels = []
+def _correction_blocks(data: ReportData, corrections: Sequence[PriorCorrection]) -> list[Table | Gallery]:
+    panels, lines = [], []
+    has_ranking = "pr_auc" in data.result.summary
     for family in data.families:
-        panel = _draw_correction(data, family, [p for p in corrected if p[:2] == family], before, after)
-        panels += [panel] if panel else []
+        rows = [
+            DotRow(c.place[2], c.place[2], c.after["brier"], ring=c.before["brier"])
+            for c in corrections
+            if c.place[:2] == family and c.after and "brier" in c.before
+        ]
+        if rows:
+            words = (
+                f"Brier score of {len(rows)} strategies on {' with '.join(family)} before and after prior correction."
+            )
+            name, title = file_name("prior", *family), ", ".join(family)
+            figure = draw_rows(name, title, words, rows, data.strategies, named("brier"))
+            panels.append(Panel(figure, data.picks(*family)))
+    for c in corrections:
+        ranking = [score_cell(data.summary_of[c.place]["pr_auc"])] if has_ranking else []
+        pairs = [score_cell(values.get(name)) for name in _CORRECTED for values in (c.before, c.after)]
+        lines.append(data.line(c.place, text_cell(c.kind), *ranking, *pairs))
+    pairs_header = [p for n in _CORRECTED for p in ((n, f"{_STATISTICS[n]}, before"), (f"prior_{n}", "after"))]
+    ranking_header = [("pr_auc", f"{named('pr_auc')}, before and after")] if has_ranking else []
+    header = columns("correction", *ranking_header, *pairs_header)
     note = "Strategies that differ in the threshold alone have the same probabilities, and so the same row."
     gallery = Gallery("Brier score from before (ring) to after (dot)", tuple(panels), note=note)
-    table = _correction_table(data, reasons, kinds, before, after)
-    return _describe_correction(reasons, kinds, before, after), [*([gallery] if panels else []), table]
+    table = strategy_table("prior", "Before and after prior correction", header, lines)
+    return [*([gallery] if panels else []), table] if lines else []
 
 
-def _changes_prevalence(strategy: Strategy, learner: Learner) -> bool:
-    is_weighted = strategy.weight is not None or "weight" in strategy.space
-    return strategy.sampler is not None or is_weighted or learner.traits.rebalances
-
-
-def _is_approximate(strategy: Strategy) -> bool:
-    return strategy.sampler is not None and strategy.prior_correction == "approximate"
-
-
-def _correction_table(
-    data: ReportData,
-    reasons: Mapping[Place, str],
-    kinds: Mapping[Place, str],
-    before: Statistics,
-    after: Statistics,
-) -> Table:
-    has_ranking = "pr_auc" in data.result.summary
-    lines = []
-    for place, reason in reasons.items():
-        cells = [text_cell(f"inapplicable: {reason}" if reason else kinds[place])]
-        cells += [score_cell(data.summary_of[place]["pr_auc"])] if has_ranking else []
-        for name in _CORRECTED:
-            cells += [score_cell(before[place].get(name)), score_cell(after.get(place, {}).get(name))]
-        lines.append(data.line(place, *cells))
-    pairs = [p for n in _CORRECTED for p in ((n, f"{_STATISTICS[n]}, before"), (f"prior_{n}", "after"))]
-    ranking = [("pr_auc", f"{named('pr_auc')}, before and after")] if has_ranking else []
-    header = columns("correction", *ranking, *pairs)
-    return strategy_table("prior", "Before and after prior correction", header, lines)
-
-
-def _draw_correction(
-    data: ReportData, family: Family, places: Sequence[Place], before: Statistics, after: Statistics
-) -> Panel | None:
-    rows = [DotRow(p[2], p[2], after[p]["brier"], ring=before[p]["brier"]) for p in places if "brier" in before[p]]
-    if not rows:
-        return None
-    words = f"Brier score of {len(rows)} strategies on {' with '.join(family)} before and after prior correction."
-    figure = draw_rows(file_name("prior", *family), ", ".join(family), words, rows, data.strategies, named("brier"))
-    return Panel(figure, data.picks(*family))
-
-
-def _describe_correction(
-    reasons: Mapping[Place, str], kinds: Mapping[Place, str], before: Statistics, after: Statistics
-) -> list[str]:
-    sentences = [
+def _describe_corrections(corrections: Sequence[PriorCorrection]) -> Iterator[str]:
+    if not corrections:
+        return
+    yield (
         "Prior correction is p = a q / (a q + b (1 − q)); a and b are the real shares of positive and of negative rows "
         "over those that the learner received. It keeps the order of the rows, so that PR-AUC and ROC-AUC do not "
         "change; only the probabilities do."
+    )
+    corrected = [c for c in corrections if not c.reason]
+    changes = [
+        c.after["brier"] - c.before["brier"] for c in corrected if math.isfinite(c.before.get("brier", math.nan))
     ]
-    corrected = list(kinds)
-    scored = [p for p in corrected if math.isfinite(before[p].get("brier", math.nan))]
-    changes = [after[p]["brier"] - before[p]["brier"] for p in scored]
-    ratios = [[values[p].get("mean_risk_ratio", math.nan) for p in corrected] for values in (before, after)]
+    ratios = [
+        [values.get("mean_risk_ratio", math.nan) for values in column]
+        for column in ([c.before for c in corrected], [c.after for c in corrected])
+    ]
     if changes and np.isfinite(ratios).all():
         spans = [format_range(values, "{:.2f}".format) for values in ratios]
-        sentences.append(
+        yield (
             f"It lowered the Brier score of {sum(v < 0 for v in changes)} of {len(changes)} strategies that resample "
             f"or weight, and changed their mean probability from {spans[0]} times the prevalence to {spans[1]}."
         )
-    if "approximate" in kinds.values():
-        sentences.append(
-            "It is approximate where a sampler generates rows, which changes the distributions of the classes too."
-        )
-    for reason in dict.fromkeys(filter(None, reasons.values())):
-        names = dict.fromkeys(place[2] for place, text in reasons.items() if text == reason)
-        sentences.append(f"Not applicable to {join_words(names)}: {reason}.")
-    return sentences
+    if any(c.kind == "approximate" for c in corrected):
+        yield "It is approximate where a sampler generates rows, which changes the distributions of the classes too."
+    for reason in dict.fromkeys(c.reason for c in corrections if c.reason):
+        names = dict.fromkeys(c.place[2] for c in corrections if c.reason == reason)
+        yield f"Not applicable to {join_words(names)}: {reason}."
 
 
 def _one_statistic(data: ReportData, kind: str, name: str) -> dict[Place, float]:
@@ -280,7 +287,8 @@ def _draw_reliability(data: ReportData, family: Family) -> Panel | None:
     return Panel(figure, data.picks(*family))
 
 
-def _statistics_table(data: ReportData, statistics: Statistics) -> Table:
+def _statistics_table(data: ReportData) -> Table:
+    statistics = data.evidence_index.statistics_of("calibration")
     names = [n for n in _STATISTICS if any(math.isfinite(values.get(n, math.nan)) for values in statistics.values())]
     lines = [
         data.line(place, *(score_cell(statistics.get(place, {}).get(n)) for n in names)) for place in data.places()
