@@ -266,8 +266,8 @@ def test_the_answer_of_a_row_does_not_depend_on_the_other_rows(name, kind):
 def test_a_weight_is_taken_or_refused_with_the_reason(name):
     weighted = Strategy("class_weight", weight=10.0)
     primary = Measure("mcc", "imblab.core.measures.mcc", "label")
-    reason = design.barrier(weighted, learner(name), table("numeric"), primary)
-    searched = design.barrier(
+    reason = design.cell_inapplicable_reason(weighted, learner(name), table("numeric"), primary)
+    searched = design.cell_inapplicable_reason(
         Strategy("class_weight", space={"weight": Choice((2, 10))}), learner(name), table("numeric"), primary
     )
     assert reason == searched == (f"the fit of learner {name!r} takes no sample_weight" if name in WEIGHTLESS else None)

@@ -333,7 +333,7 @@ def as_bytes(X, y):
 def test_what_measures_distances_says_why_it_does_not_apply_to_categories(name, kind):
     mcc = Measure("mcc", "imblab.core.measures.mcc", "label")
     logistic = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"})
-    reason = design.barrier(strategy(name), logistic, table(kind), mcc)
+    reason = design.cell_inapplicable_reason(strategy(name), logistic, table(kind), mcc)
     if kind == "numeric" or name in (*WITHOUT_SAMPLER, *SMOTES, *RANDOM):
         assert reason is None
     else:

@@ -245,7 +245,7 @@ def task_of(strategy, predict=None, learner=LOGISTIC, primary="mcc", data=None, 
     asked = Protocol(2, INNER)
     study = Study("toy", 5, {}, (learner,), (strategy,), measures(), asked, primary, Tuning(**tuning))
     plan = splits.plan(data, asked, 5)
-    (cell, *_) = design.expand(study, {"toy": plan})
+    (cell, *_) = design.expand_cells(study, {"toy": plan})
     return Task(cell, study, data, splits.inner_pairs(data, asked, 5, cell.split, plan), predict or Oracle())
 
 
@@ -447,7 +447,7 @@ def test_an_approximate_correction_says_so():
 
 def address(strategy, learner=LOGISTIC):
     task = task_of(strategy, learner=learner)
-    return design.address(task.cell, task.study, task.dataset)
+    return design.cell_address(task.cell, task.study, task.dataset)
 
 
 def test_the_calibration_is_part_of_the_address_only_where_there_is_one():

@@ -68,7 +68,7 @@ def tasks(strategy, *more, learner=None, tuning=None):
         return known[atom.address]
 
     plan = splits.plan(data, asked.protocol, asked.seed)
-    return list(replay.replay_tasks(asked, data, plan, design.expand(asked, {"made": plan}), predict))
+    return list(replay.replay_tasks(asked, data, plan, design.expand_cells(asked, {"made": plan}), predict))
 
 
 def folds():
@@ -202,7 +202,7 @@ def test_rows_of_before_are_not_those_of_now(monkeypatch):
 
     def addresses(learner):
         return [
-            design.address(task.cell, task.study, dataset())
+            design.cell_address(task.cell, task.study, dataset())
             for task in tasks(Strategy("none"), learner=learner, tuning=Tuning("grid", tune_learner=True))
         ]
 

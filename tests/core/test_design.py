@@ -14,7 +14,7 @@ from imblearn.under_sampling import NearMiss, RandomUnderSampler
 
 import imblab
 from imblab.core import design, splits
-from imblab.core.design import Part
+from imblab.core.design import ClassCounts
 from imblab.core.estimator_specs import with_traits
 from imblab.study import Choice, Claims, Dataset, Interval, Learner, Protocol, Strategy, Tuning
 
@@ -53,7 +53,7 @@ def question():
 def test_the_design_is_the_cross_product_in_the_order_data_learner_split_strategy():
     study = replace(question(), protocol=Protocol(3, 2, repeats=2))
     plans = {name: splits.plan(table(), study.protocol, 0) for name in ("one", "two")}
-    cells = design.expand(study, plans)
+    cells = design.expand_cells(study, plans)
     expected = [
         f"{data}/{learner}/{strategy}/{repeat}/{fold}"
         for data in ("one", "two")
@@ -70,7 +70,7 @@ def test_parts_are_the_inner_fit_parts_and_the_training_part_counted_by_rarity()
     data = table(60, 45)  # the positive class is the frequent one: a minority is the rarer class
     plan = splits.plan(data, question().protocol, 0)
     pairs = splits.inner_pairs(data, question().protocol, 0, plan[0], plan)
-    found = design.parts(data, plan[0], pairs)
+    found = design.fitted_parts(data, plan[0], pairs)
     assert [part.name for part in found] == ["inner fit part 0", "inner fit part 1", "the outer training part"]
     for part, rows in zip(found, [*(fit for fit, _ in pairs), plan[0].train], strict=True):
         assert (part.minority, part.majority) == ((data.y[rows] == 0).sum(), (data.y[rows] == 1).sum())
@@ -82,7 +82,7 @@ def test_parts_are_the_inner_fit_parts_and_the_training_part_counted_by_rarity()
 def addresses(study, data=None):
     data = data or table()
     plan = splits.plan(data, study.protocol, study.seed)
-    return {cell.key: design.address(cell, study, data) for cell in design.expand(study, {"toy": plan})}
+    return {cell.key: design.cell_address(cell, study, data) for cell in design.expand_cells(study, {"toy": plan})}
 
 
 def changed(study, which, /, **what):
@@ -149,15 +149,20 @@ def test_barriers_are_said_in_words_whatever_the_knobs():
         Strategy("w", weight="balanced"),
         Strategy("w", space={"weight": Choice((2,))}),
     )
-    assert design.barrier(adasyn, LOGISTIC, numeric, mcc) is None
-    assert "ADASYN measures distances" in design.barrier(adasyn, LOGISTIC, mixed, mcc)
-    assert design.barrier(smote, LOGISTIC, mixed, mcc) is None
-    assert "SMOTE measures distances" in design.barrier(smote, LOGISTIC, replace(mixed, X=mixed.X[["b"]]), mcc)
+    assert design.cell_inapplicable_reason(adasyn, LOGISTIC, numeric, mcc) is None
+    assert "ADASYN measures distances" in design.cell_inapplicable_reason(adasyn, LOGISTIC, mixed, mcc)
+    assert design.cell_inapplicable_reason(smote, LOGISTIC, mixed, mcc) is None
+    assert "SMOTE measures distances" in design.cell_inapplicable_reason(
+        smote, LOGISTIC, replace(mixed, X=mixed.X[["b"]]), mcc
+    )
     for weighted in weights:
-        assert design.barrier(weighted, LOGISTIC, numeric, mcc) is None
-        assert design.barrier(weighted, KNN, numeric, mcc) == "the fit of learner 'knn' takes no sample_weight"
-    assert design.barrier(Strategy("none"), SVM, numeric, measures()["pr_auc"]) is None
-    assert "gives decision values only" in design.barrier(Strategy("none"), SVM, numeric, brier)
+        assert design.cell_inapplicable_reason(weighted, LOGISTIC, numeric, mcc) is None
+        assert (
+            design.cell_inapplicable_reason(weighted, KNN, numeric, mcc)
+            == "the fit of learner 'knn' takes no sample_weight"
+        )
+    assert design.cell_inapplicable_reason(Strategy("none"), SVM, numeric, measures()["pr_auc"]) is None
+    assert "gives decision values only" in design.cell_inapplicable_reason(Strategy("none"), SVM, numeric, brier)
 
 
 def sample(cls, minority, majority, ratio, k=None, **more):
@@ -178,7 +183,9 @@ def sample(cls, minority, majority, ratio, k=None, **more):
 def obstacle(cls, minority, majority, ratio, k=None):
     params = {"ratio": ratio} | ({} if k is None else {"k": k})
     text = {"_target_": f"{cls.__module__.rsplit('._', 1)[0]}.{cls.__name__}"}
-    return design.obstacle(params, text, [Part("the outer training part", minority, majority)])
+    return design.candidate_inapplicable_reason(
+        params, text, [ClassCounts("the outer training part", minority, majority)]
+    )
 
 
 counts = {"minority": st.integers(2, 25), "more": st.integers(0, 100)}
@@ -238,27 +245,29 @@ def test_a_combination_is_judged_as_the_over_sampler_inside_it():
 
 def test_the_first_part_that_a_candidate_does_not_suit_is_named_with_its_numbers():
     parts = [
-        Part("inner fit part 0", 12, 100),
-        Part("inner fit part 1", 11, 100),
-        Part("the outer training part", 20, 90),
+        ClassCounts("inner fit part 0", 12, 100),
+        ClassCounts("inner fit part 1", 11, 100),
+        ClassCounts("the outer training part", 20, 90),
     ]
-    assert design.obstacle({"ratio": 0.5, "k": 5}, SMOTE_TEXT, parts) is None
-    said = design.obstacle({"ratio": 0.5, "k": 11}, SMOTE_TEXT, parts)
+    assert design.candidate_inapplicable_reason({"ratio": 0.5, "k": 5}, SMOTE_TEXT, parts) is None
+    said = design.candidate_inapplicable_reason({"ratio": 0.5, "k": 11}, SMOTE_TEXT, parts)
     assert said == "k=11 needs more than 11 minority rows, and inner fit part 1 holds 11"
-    said = design.obstacle({"ratio": 0.2, "k": 5}, SMOTE_TEXT, parts)
+    said = design.candidate_inapplicable_reason({"ratio": 0.2, "k": 5}, SMOTE_TEXT, parts)
     assert said.startswith("ratio=0.2 is")
     assert "0.222 (20 to 90 rows)" in said
     assert said.endswith("the outer training part")
 
 
 def test_without_a_sampler_nothing_stands_in_the_way():
-    assert design.obstacle({"weight": 5}, None, [Part("inner fit part 0", 2, 3)]) is None
-    assert design.obstacle({}, SMOTE_TEXT, [Part("inner fit part 0", 2, 3)]) is None
+    assert design.candidate_inapplicable_reason({"weight": 5}, None, [ClassCounts("inner fit part 0", 2, 3)]) is None
+    assert design.candidate_inapplicable_reason({}, SMOTE_TEXT, [ClassCounts("inner fit part 0", 2, 3)]) is None
     searched = Strategy("s", SMOTE_TEXT, space={"k": Interval(1, 9, integer=True)})
-    assert design.barrier(searched, LOGISTIC, table(), measures()["mcc"]) is None
+    assert design.cell_inapplicable_reason(searched, LOGISTIC, table(), measures()["mcc"]) is None
 
 
 def test_a_ratio_just_above_the_present_one_is_not_called_at_or_below_it():
-    said = design.obstacle({"ratio": 0.205}, SMOTE_TEXT, [Part("the outer training part", 20, 100)])
+    said = design.candidate_inapplicable_reason(
+        {"ratio": 0.205}, SMOTE_TEXT, [ClassCounts("the outer training part", 20, 100)]
+    )
     assert said is not None
     assert "at or below the ratio 0.2 " not in said

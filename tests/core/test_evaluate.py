@@ -38,7 +38,7 @@ def task_of(strategy, predict, learner=LOGISTIC, primary="mcc", tuning=None, **p
     asked = Protocol(2, INNER, **protocol)
     study = Study("toy", 5, {}, (learner,), (strategy,), measures(), asked, primary, tuning or Tuning())
     plan = splits.plan(toy(), asked, 5)
-    (cell, *_) = design.expand(study, {"toy": plan})
+    (cell, *_) = design.expand_cells(study, {"toy": plan})
     return Task(cell, study, toy(), splits.inner_pairs(toy(), asked, 5, cell.split, plan), predict)
 
 
@@ -251,7 +251,7 @@ def test_a_row_names_its_cell_its_rows_and_its_scores():
     row, _, task = answered(searched("tuned", k=(3, 5)), Oracle(lambda atom: SKILL[atom.knobs["k"]]))
     split, y = task.cell.split, toy().y
     assert row.key == task.cell.key == "toy/logistic/smote/0/0"
-    assert row.fingerprint == design.address(task.cell, task.study, toy())
+    assert row.fingerprint == design.cell_address(task.cell, task.study, toy())
     assert (row.data_fingerprint, row.split_fingerprint) == ("toy", split.fingerprint)
     assert (row.n_train, row.n_test) == (len(split.train), len(split.test))
     assert row.reached == {"negative": 1, "positive": 2}

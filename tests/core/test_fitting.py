@@ -492,7 +492,7 @@ def study(protocol, learners, tuning=None):
 
 def answered(question, data):
     plans = {"toy": splits.plan(data, question.protocol, question.seed)}
-    work = runner.make_bundles(question, plans, design.expand(question, plans))
+    work = runner.make_bundles(question, plans, design.expand_cells(question, plans))
     rows = []
     tally = runner.run({"toy": data}, work, runner.Engine(1), [rows.append])
     return {r.key: (dict(r.scores), dict(r.params), r.threshold, r.value) for r in rows}, tally

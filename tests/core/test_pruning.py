@@ -74,7 +74,7 @@ def answered(question, data):
     rows = []
     tally = runner.run(
         {"toy": data},
-        runner.make_bundles(question, plans, design.expand(question, plans)),
+        runner.make_bundles(question, plans, design.expand_cells(question, plans)),
         runner.Engine(1),
         [rows.append],
     )

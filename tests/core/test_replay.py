@@ -57,7 +57,7 @@ def answered(toy, asked):
         return known[atom.address]
 
     plan = splits.plan(toy, asked.protocol, asked.seed)
-    cells = design.expand(asked, {"toy": plan})
+    cells = design.expand_cells(asked, {"toy": plan})
     tasks = list(replay.replay_tasks(asked, toy, plan, cells, predict))
     return tasks, [evaluate.evaluate_cell(task) for task in tasks], known
 

@@ -47,7 +47,7 @@ def study(learners=(LOGISTIC,), strategies=STRATEGIES, **protocol):
 
 def answered(question, data, engine):
     plans = {"toy": splits.plan(data, question.protocol, question.seed)}
-    cells = design.expand(question, plans)
+    cells = design.expand_cells(question, plans)
     rows = []
     tally = runner.run({"toy": data}, runner.make_bundles(question, plans, cells), engine, [rows.append])
     assert len(rows) == len({r.key for r in rows}) == len(cells)
@@ -96,7 +96,7 @@ def test_reused_fits_are_counted_per_run_and_each_evaluation_has_its_seconds(alo
 def test_parts_hold_every_fit_once(inner, parts):
     question, data = study(inner=inner, outer_folds=4), toy()
     plan = splits.plan(data, question.protocol, question.seed)
-    cells = design.expand(question, {"toy": plan})
+    cells = design.expand_cells(question, {"toy": plan})
     for bundle in runner.make_bundles(question, {"toy": plan}, cells):
         work = bundle_evaluator.BundleEvaluator(bundle, bundle_evaluator.DatasetContext.of(data))
         fitted = [

@@ -45,7 +45,7 @@ def answer(question, data, predict=None, on_plan=None):
     """Every row of a study on one table, fits included; ``predict`` may listen or lie."""
     plan = splits.plan(on_plan or data, question.protocol, question.seed)
     rows = []
-    for cell in design.expand(question, {data.name: plan}):
+    for cell in design.expand_cells(question, {data.name: plan}):
         pairs = splits.inner_pairs(on_plan or data, question.protocol, question.seed, cell.split, plan)
         rows.append(evaluate_cell(Task(cell, question, data, pairs, predict or fitting(data))))
     return rows
@@ -69,7 +69,7 @@ def test_permuting_the_labels_of_an_outer_test_fold_changes_no_choice_threshold_
         y[split.test] = rng.permutation(y[split.test])
         assert (y != data.y).any()
         changed = replace(data, y=y)
-        for cell in design.expand(question, {"toy": [split]}):
+        for cell in design.expand_cells(question, {"toy": [split]}):
             # The splits are those of the honest labels: only what is learned and chosen may not move.
             pairs = splits.inner_pairs(data, question.protocol, question.seed, split, plan)
             seen = []
@@ -177,7 +177,7 @@ def test_n_jobs_and_bundles_change_no_bit_and_share_fits():
     question = study([LOGISTIC, TREES])
     alone = scores(answer(question, data))
     plans = {"toy": splits.plan(data, question.protocol, question.seed)}
-    work = runner.make_bundles(question, plans, design.expand(question, plans))
+    work = runner.make_bundles(question, plans, design.expand_cells(question, plans))
     for n_jobs in (1, 2):
         rows = []
         counts = runner.run({"toy": data}, work, runner.Engine(n_jobs), [rows.append])

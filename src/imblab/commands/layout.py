@@ -47,8 +47,8 @@ class Layout:
             Whether failed rows are about to be replaced, so that they may rest on anything.
         """
         tables = {name: data.fingerprint for name, data in self.datasets.items()}
-        code = {c.key: own_code.code_names(*design.written(c, self.study)) for c in self.cells}
-        addresses = {c.key: design.address(c, self.study, self.datasets[c.dataset]) for c in self.cells}
+        code = {c.key: own_code.code_names(*design.specs_and_functions(c, self.study)) for c in self.cells}
+        addresses = {c.key: design.cell_address(c, self.study, self.datasets[c.dataset]) for c in self.cells}
         return Expected(addresses, tables, {key: names for key, names in code.items() if names}, retry_failed)
 
     def code_notes(self) -> list[str]:
@@ -56,7 +56,7 @@ class Layout:
         return [
             f"{path!r}: {reason}. Its code is not known, so that its predictions are not stored, and no other process "
             "resumes its evaluations."
-            for path, reason in own_code.unreadable_code(design.code_paths(self.study)).items()
+            for path, reason in own_code.unreadable_code(design.named_code_paths(self.study)).items()
         ]
 
     def cautions(self, name: str) -> list[str]:
@@ -120,7 +120,7 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
     ConfigError, DataError
         With everything that is wrong with any data set, and with its splits.
     """
-    design.check_texts(study)
+    design.check_plain_parameters(study)
     study = replace(study, learners=tuple(map(estimator_specs.with_traits, study.learners)))
     if not study.datasets and not given:
         known = ", ".join(row["name"] for row in datasets.listing() if row["kind"] == "bundled")
@@ -152,7 +152,7 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
             problems.append(problem)
     if problems:
         raise combined(problems)
-    return Layout(study, loaded, plans, design.expand(study, plans))
+    return Layout(study, loaded, plans, design.expand_cells(study, plans))
 
 
 #: Where studies live, below the current directory.

@@ -169,7 +169,7 @@ def _propose_smaller(
     smaller, seconds = study, math.inf
     for smaller in chain([study], forecast.shrink_study(study, kept)):
         plans = {name: splits.plan(data, smaller.protocol, smaller.seed) for name, data in layout.datasets.items()}
-        cells = design.expand(smaller, plans)
+        cells = design.expand_cells(smaller, plans)
         cost = forecast.estimate_cost(_forecasts(Layout(smaller, layout.datasets, plans, cells), engine), timings)
         seconds = forecast.wall_seconds(cost.seconds, engine.n_jobs)
         if seconds <= budget:

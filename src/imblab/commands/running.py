@@ -322,7 +322,7 @@ def _stops(request: config.Request) -> bool:
 
 def _named_classes(study: Study) -> tuple[str, ...]:
     """The classes and functions that a study in memory names: the caller that wrote it has let them in."""
-    return tuple(design.code_paths(study))
+    return tuple(design.named_code_paths(study))
 
 
 def _logged(observer: syncing.MlflowObserver, name: str) -> str:

@@ -78,9 +78,9 @@ class Task:
         """Why the cell cannot be evaluated with any value of its knobs; None if it can."""
         strategy, learner = self.cell.strategy, self.cell.learner
         positives = int(self.dataset.y[self.cell.split.train].sum())
-        return design.barrier(strategy, learner, self.dataset, self.primary) or calibration.inapplicable_reason(
-            strategy, learner, positives
-        )
+        return design.cell_inapplicable_reason(
+            strategy, learner, self.dataset, self.primary
+        ) or calibration.inapplicable_reason(strategy, learner, positives)
 
     def tuned_learner(self, params: Mapping[str, Scalar]) -> Mapping[str, Any]:
         """Return the specification of the learner with its tuned parameters."""
@@ -229,10 +229,12 @@ def inner_requests(task: Task, fit_fingerprints: Container[str] | None = None) -
 
 def _search_trials(task: Task, judge: search.Judge) -> tuple[Trial, ...]:
     """Run a search in which only applicable candidates are judged."""
-    parts = design.parts(task.dataset, task.cell.split, task.pairs)
+    parts = design.fitted_parts(task.dataset, task.cell.split, task.pairs)
 
     def judge_applicable(params: Mapping[str, Scalar]) -> Trial:
-        reason = design.obstacle(params, task.sampler, parts) or _lost_probabilities_reason(task, params)
+        reason = design.candidate_inapplicable_reason(params, task.sampler, parts) or _lost_probabilities_reason(
+            task, params
+        )
         return Trial(params, None, None, "inapplicable", reason) if reason else judge(params)
 
     fixed, better = task.cell.strategy.fixed_knobs, task.primary.greater_is_better
@@ -475,7 +477,7 @@ def _make_evaluation(task: Task, outcome: _Outcome, fits: int, seconds: float) -
         seconds=seconds,
         status=outcome.status,
         error=outcome.error,
-        fingerprint=design.address(cell, task.study, task.dataset),
+        fingerprint=design.cell_address(cell, task.study, task.dataset),
         data_fingerprint=task.dataset.fingerprint,
         split_fingerprint=cell.split.fingerprint,
         flagged=(counts["tp"] + counts["fp"]) / len(y) if counts else None,
@@ -486,6 +488,6 @@ def _make_evaluation(task: Task, outcome: _Outcome, fits: int, seconds: float) -
         fits=fits,
         notes=tuple(outcome.notes),
         trials=tuple(outcome.trials),
-        code=own_code.code_names(*design.written(cell, task.study)),
+        code=own_code.code_names(*design.specs_and_functions(cell, task.study)),
         scale=task.threshold_scale(winner.params) if winner else PROBABILITY,
     )

@@ -137,7 +137,7 @@ def run(
 def _imported_paths(bundles: Sequence[Bundle]) -> list[str]:
     """List the dotted paths of all classes and functions that bundles use."""
     studies = [study for study, _ in groupby(bundle.study for bundle in bundles)]
-    return list(dict.fromkeys(path for study in studies for path in design.code_paths(study)))
+    return list(dict.fromkeys(path for study in studies for path in design.named_code_paths(study)))
 
 
 def _check_importable(bundles: Sequence[Bundle]) -> None:
