@@ -38,6 +38,8 @@ DOORS = {
     "optuna": {"core.search", "edges.optuna_storage"},
     "hydra": {"edges.config"},
     "omegaconf": {"edges.config"},
+    "pydantic": {"edges.config"},
+    "pydantic_core": {"edges.config"},
     "mlflow": {"edges.mlflow"},
     "joblib": {"edges.runner"},
     "sqlite3": {"edges.store", "edges.mlflow"},

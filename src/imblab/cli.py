@@ -192,7 +192,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     if args.command == "report" and args.index and "=" in (args.name or ""):
         args.name, args.overrides = None, [args.name, *args.overrides]  # --index needs no name
     if args.command == "datasets":
-        args.kind = "datasets"
+        args.kind, args.schema = "datasets", False
     return args
 
 
@@ -298,12 +298,13 @@ COMMANDS = {
                     "help": "learners, strategies, measures, datasets, protocols or studies; all of them by default",
                 },
             ),
+            ("--schema", {"action": "store_true", "help": "print the JSON Schema of their files, or of study.yaml"}),
             _config_dir("groups"),
             _JSON,
         ),
         "listing",
         "command_list",
-        ("kind", "config_dir", "json", "experiments"),
+        ("kind", "config_dir", "json", "experiments", "schema"),
     ),
     "compare": Command(
         "the table and the verdict of a study, again", (_STUDY, _ALLOW, _JSON), "running", "command_compare", _OF_STUDY
@@ -380,6 +381,6 @@ COMMANDS = {
         (_config_dir("groups"), _JSON),
         "listing",
         "command_list",
-        ("kind", "config_dir", "json", "experiments"),
+        ("kind", "config_dir", "json", "experiments", "schema"),
     ),
 }

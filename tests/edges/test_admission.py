@@ -528,7 +528,7 @@ def test_a_number_of_any_length_is_compared_and_shown(value, ask):
     ids=["repeats", "outer", "inner", "trials"],
 )
 def test_a_protocol_has_an_end(section, value, plain):
-    with pytest.raises(ConfigError, match=r"it is a whole number, at least \d and at most \d+"):
+    with pytest.raises(ConfigError, match=r"it is a whole number of \w+ from \d to \d+"):
         config.parse_study({**plain, section: value})
 
 

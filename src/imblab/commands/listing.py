@@ -26,7 +26,9 @@ BUILT_IN = "built in"
 NOT_KNOBS = ("label", "description", "make", "sampler", "prior_correction", "space", "staged", "rebalances")
 
 
-def command_list(kind: str | None, config_dirs: Sequence[Path], as_json: bool, experiments: Path) -> int:
+def command_list(
+    kind: str | None, config_dirs: Sequence[Path], as_json: bool, experiments: Path, as_schema: bool
+) -> int:
     """Print what a study may name, or the studies there are.
 
     Parameters
@@ -38,6 +40,8 @@ def command_list(kind: str | None, config_dirs: Sequence[Path], as_json: bool, e
     as_json : bool
     experiments : Path
         The folder of the studies.
+    as_schema : bool
+        Whether to print the JSON Schema of the files instead; that of ``study.yaml`` without a kind.
 
     Returns
     -------
@@ -45,6 +49,9 @@ def command_list(kind: str | None, config_dirs: Sequence[Path], as_json: bool, e
     """
     if kind is not None and kind not in KINDS:
         raise ConfigError(unknown("list", kind, KINDS))
+    if as_schema:
+        terminal.put(json.dumps(config.json_schema(kind), indent=1))
+        return 0
     lists = {name: KINDS[name](config_dirs, experiments) for name in ([kind] if kind else KINDS)}
     if as_json:
         terminal.put(json.dumps(lists[kind] if kind else lists))

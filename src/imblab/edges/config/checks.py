@@ -66,17 +66,6 @@ def check_name(value: Any, where: str) -> str:
     return value
 
 
-def check_whole_number(value: Any, where: str, least: int, most: int | None = None) -> int:
-    """A whole number from a least one to a largest one."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        end = "" if most is None else f" and at most {most}"
-        raise ConfigError(
-            f"{where!r} is {quote(value)}; it is a whole number, at least {least}{end}. Write for example "
-            f"{where}={max(least, 3)}."
-        )
-    return value
-
-
 def check_flag(value: Any, where: str) -> bool:
     """True or false, and no text that looks true."""
     if not isinstance(value, bool):
@@ -101,35 +90,24 @@ def to_plain_data(value: Any) -> Any:
 
 
 class ErrorCollector:
-    """Tries readers one after the other and keeps their refusals, so that everything wrong is said at once."""
+    """Collects the errors of several readers, so that everything that is wrong is said at once."""
 
     def __init__(self) -> None:
-        self._refusals: list[ConfigError] = []
+        self._errors: list[ConfigError] = []
 
     def attempt(self, reader: Callable[..., Any], *args: Any) -> Any:
-        """Return what a reader returns; None where it refuses.
-
-        Parameters
-        ----------
-        reader : callable
-        *args : object
-
-        Returns
-        -------
-        object
-        """
+        """Return what a reader returns, or None if it raises a ConfigError, which is kept."""
         try:
             return reader(*args)
         except ConfigError as error:
-            self._refusals.append(error)
+            self.add(error)
             return None
 
-    def check(self) -> None:
-        """Raise what was refused, if anything was.
+    def add(self, error: ConfigError) -> None:
+        """Keep an error."""
+        self._errors.append(error)
 
-        Raises
-        ------
-        ConfigError
-        """
-        if self._refusals:
-            raise combined(self._refusals)
+    def check(self) -> None:
+        """Raise the errors that were kept as one, if there are any."""
+        if self._errors:
+            raise combined(self._errors)

@@ -19,26 +19,21 @@ from omegaconf import OmegaConf
 
 from imblab.edges import files as study_files
 from imblab.edges.config import grants, refusals, sweeps
-from imblab.edges.config.checks import check_flag, quote
+from imblab.edges.config.checks import ErrorCollector, quote
 from imblab.edges.config.groups import group_names, group_options, shipped_groups
+from imblab.edges.config.models import RunModel
 from imblab.edges.config.read import parse_study
 from imblab.edges.config.strategies import SEARCHABLE_KNOBS
 from imblab.edges.config.typed import parse_overrides
+from imblab.edges.config.validation import validate
 from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError
 from imblab.study import Study
 
 #: What belongs to a run and not to the question.
 RUNTIME = ("runner", "tracking", "overwrite", *grants.DEFAULTS, "budget")
-#: Worker processes that one run may start: each takes a hundred megabytes before it does anything.
-MAX_JOBS = 512
-#: Seconds or minutes that may be waited for at most: a year of seconds. A timer of the system takes no number at will.
-MAX_DURATION = 31_536_000
 #: Where finished searches are copied: of a run too, though people look for it beside the search.
 STORAGE = "search.storage"
-#: Which runs of a search MLflow shows.
-MAX_NAME = 200
-SEARCHES = ("candidates", "winners", "trials", "none")
 #: Where a strategy or a learner has the values of its knobs.
 FIXABLE = (("strategy", ""), ("strategy", "sampler"), ("learner", "make"))
 #: Keys below which a user may name what the file does not mention.
@@ -119,9 +114,9 @@ def compose_request(
     notes = _settle(composed, asked)
     if composed.get("name") is None:
         composed["name"] = _experiment(asked, config_dirs)
-    study = parse_study(_question(composed), grants.parse_allow(composed.get("allow")))
-    grants.parse_grants(composed)
-    return _request(study, composed, tuple(notes))
+    collector = ErrorCollector()
+    study = collector.attempt(parse_study, _question(composed), grants.parse_allow(composed.get("allow")))
+    return _request(collector, study, composed, notes)
 
 
 def load_request(
@@ -179,18 +174,17 @@ def load_request(
             "learner. Repair the file, or take one that imblab wrote."
         )
     composed = _composed(asked, config_dirs, {})
-    study = parse_study(
-        mapping,
-        grants.parse_allow(composed.get("allow")),
-        sources=grants.parse_grants(composed) if loads_data else None,
-    )
-    denied = None if loads_data else _denied(mapping, composed)
-    return _request(study, composed, (), denied)
+    sources = grants.parse_grants(composed)
+    collector = ErrorCollector()
+    allow = grants.parse_allow(composed.get("allow"))
+    study = collector.attempt(parse_study, mapping, allow, sources if loads_data else None)
+    denied = None if loads_data else _denied(mapping, sources)
+    return _request(collector, study, composed, denied=denied)
 
 
-def _denied(mapping: Mapping[str, Any], composed: Mapping[str, Any]) -> ConfigError | None:
+def _denied(mapping: Mapping[str, Any], sources: Mapping[str, bool]) -> ConfigError | None:
     try:
-        grants.check_sources(mapping, grants.parse_grants(composed))
+        grants.check_sources(mapping, sources)
     except ConfigError as error:
         return error
     return None
@@ -204,76 +198,30 @@ def _question(composed: Mapping[str, Any]) -> dict[str, Any]:
     return question
 
 
-def _storage(composed: Mapping[str, Any]) -> str | None:
-    found = (composed.get("search") or {}).get("storage")
-    if found is not None and not (isinstance(found, str) and found):
-        raise ConfigError(
-            f"{STORAGE!r} is {quote(found)}; it is the address of an Optuna storage or the path of a journal file, or "
-            f"null. Write for example {STORAGE}=searches.log."
-        )
-    return found
-
-
 def _request(
-    study: Study, composed: Mapping[str, Any], notes: tuple[str, ...], denied: ConfigError | None = None
+    collector: ErrorCollector,
+    study: Study | None,
+    composed: Mapping[str, Any],
+    notes: Sequence[str] = (),
+    denied: ConfigError | None = None,
 ) -> Request:
-    runner, tracking = ({**(composed.get(key) or {})} for key in ("runner", "tracking"))
-    tracking["enabled"] = check_flag(tracking.get("enabled", False), "tracking.enabled")
-    if tracking["enabled"] and not (isinstance(tracking.get("uri"), str) and tracking["uri"]):
-        raise ConfigError(
-            f"'tracking.uri' is {tracking.get('uri')!r}; it is the address of an MLflow store. Write for example "
-            "tracking.uri=sqlite:///mlruns/mlflow.db, or tracking=none."
+    """Add how a study is run to it, or refuse everything that is wrong with either."""
+    options = {key: composed[key] for key in RunModel.model_fields if composed.get(key) is not None}
+    run = collector.attempt(validate, RunModel, options)
+    storage = (composed.get("search") or {}).get("storage")
+    if storage is not None and not (isinstance(storage, str) and storage):
+        collector.add(
+            ConfigError(
+                f"{STORAGE!r} is {quote(storage)}; it is the address of an Optuna storage or the path of a journal "
+                f"file, or null. Write for example {STORAGE}=searches.log."
+            )
         )
-    _check_tracking(tracking)
-    for key, default in (("store", True), ("report", True), ("retry_failed", False)):
-        runner[key] = check_flag(runner.get(key, default), f"runner.{key}")
-    _check_runner(runner)
-    overwrite = check_flag(composed.get("overwrite", False), "overwrite")
-    minutes = _positive((composed.get("budget") or {}).get("minutes"), "budget.minutes", "a number of minutes", 10)
+    collector.check()
+    assert study is not None
     allow = grants.parse_allow(composed.get("allow"))
-    return Request(study, runner, tracking, overwrite, allow, notes, minutes, _storage(composed), denied)
-
-
-def _check_tracking(tracking: dict[str, Any]) -> None:
-    name = tracking.get("experiment")
-    if name is not None and not (isinstance(name, str) and name.isprintable() and 0 < len(name.strip()) <= MAX_NAME):
-        raise ConfigError(
-            f"'tracking.experiment' is {quote(name)}; the name of an MLflow experiment has 1 to {MAX_NAME} printable "
-            "characters; null stands for the name of the study. Write for example tracking.experiment=churn-2."
-        )
-    for name, default in (("predictions", True), ("git_diff", False)):
-        tracking[name] = check_flag(tracking.get(name, default), f"tracking.{name}")
-    _positive(tracking.get("timeout"), "tracking.timeout", "a number of seconds", 300)
-    if tracking.get("search", "candidates") not in SEARCHES:
-        raise ConfigError(
-            f"'tracking.search' is {quote(tracking['search'])}; it says which runs stand below each strategy. Write "
-            f"one of {', '.join(SEARCHES)}."
-        )
-
-
-def _check_runner(runner: Mapping[str, Any]) -> None:
-    n_jobs = runner.get("n_jobs")
-    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or not 1 <= n_jobs <= MAX_JOBS):
-        raise ConfigError(
-            f"'runner.n_jobs' is {quote(n_jobs)}; it is a number of worker processes from 1 to {MAX_JOBS:,}, or null "
-            "for all cores. Write for example runner.n_jobs=2."
-        )
-    _positive(runner.get("fit_timeout"), "runner.fit_timeout", "a number of seconds", 60)
-    if runner.get("on_error", "row") not in ("row", "raise"):
-        raise ConfigError(
-            f"'runner.on_error' is {quote(runner['on_error'])}; a failed fit is a row or raises. Write row or raise."
-        )
-
-
-def _positive(value: Any, where: str, what: str, example: int) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= MAX_DURATION:
-        raise ConfigError(
-            f"{where!r} is {quote(value)}; it is {what} above 0 and at most {MAX_DURATION:,}, or null. Write for "
-            f"example {where}={example}."
-        )
-    return float(value)
+    minutes = None if run.budget.minutes is None else float(run.budget.minutes)
+    runner, tracking = run.runner.model_dump(), run.tracking.model_dump()
+    return Request(study, runner, tracking, run.overwrite, allow, tuple(notes), minutes, storage, denied)
 
 
 def _passed(override: Override) -> str:

@@ -1,33 +1,129 @@
-"""Our own small reader: plain mappings into records, every key known by name, every refusal in four parts."""
+"""A study as plain data: parsed from ``study.yaml`` or from what Hydra composed, and written back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
 from imblab.core import measures
-from imblab.edges.config import checks, claims, grants, parameters, sweeps
-from imblab.edges.config.checks import check_flag, is_finite_number, quote
-from imblab.edges.config.checks import check_keys as _known
-from imblab.edges.config.checks import check_name as _name
-from imblab.edges.config.checks import check_whole_number as _whole
-from imblab.edges.config.checks import read_section as _section
+from imblab.edges.config import checks, grants
+from imblab.edges.config.checks import quote
 from imblab.edges.config.checks import to_plain_data as _plain
 from imblab.edges.config.learners import learner_mapping, read_learner
+from imblab.edges.config.models import (
+    DATASET_KEYS,
+    ClaimsModel,
+    LearnerModel,
+    MeasureModel,
+    Name,
+    ProtocolModel,
+    SearchModel,
+    Section,
+    StrategyModel,
+    refusal_of,
+)
 from imblab.edges.config.strategies import read_strategy, strategy_mapping
+from imblab.edges.config.validation import validate
 from imblab.edges.files import safe_yaml
-from imblab.errors import ConfigError, unknown
-from imblab.study import SEARCH_METHODS, Choice, Claims, Interval, Measure, Protocol, Study, Tuning
-from imblab.text import join_words
+from imblab.errors import ConfigError
+from imblab.study import Choice, Claims, Interval, Protocol, Registered, Study
 
-STUDY_KEYS = ("name", "seed", "primary", "dataset", "learner", "strategy", "protocol", "search", "measures", "claims")
-NEEDS = ("label", "probability", "score", "amount")
-#: The largest design: a study is laid out in memory before it runs.
-MAX_FOLDS, MAX_REPEATS, MAX_TRIALS, MAX_CANDIDATES = 1_000, 1_000, 100_000, 1_000_000
+#: The largest grid that is listed before the first fit.
+MAX_CANDIDATES = 1_000_000
 #: The largest random state that scikit-learn takes.
 LAST_SEED = 2**32 - 1
+#: The model of a member of each group whose members stand under their own names.
+MEMBER_MODELS: Mapping[str, type[BaseModel]] = {
+    "learner": LearnerModel,
+    "strategy": StrategyModel,
+    "measures": MeasureModel,
+}
+#: The groups that ``imblab list`` names, by its words.
+GROUPS = {
+    "learners": "learner",
+    "strategies": "strategy",
+    "measures": "measures",
+    "datasets": "dataset",
+    "protocols": "protocol",
+}
+_DATASET_SCHEMA = {
+    "type": "object",
+    "properties": {key: {"description": text} for key, text in DATASET_KEYS.items()},
+    "additionalProperties": False,
+}
+
+
+def _empty_if_none(value: Any) -> Any:
+    return {} if value is None else value
+
+
+class StudyModel(Section):
+    """A study: everything that may change a row or a verdict."""
+
+    name: Name = Field(description="the name under which results are kept", examples=["churn-2"])
+    seed: int = Field(default=0, ge=0, description="a whole number, at least 0", examples=[0])
+    primary: str = Field(default="mcc", description="the name of the measure that is tuned and judged")
+    dataset: Any = Field(default={}, description="the data sets, by name")
+    learner: Any = Field(default={}, description="the learners, by name")
+    strategy: Any = Field(default={}, description="the strategies, by name")
+    protocol: Annotated[ProtocolModel, BeforeValidator(_empty_if_none)] = ProtocolModel()
+    search: Annotated[SearchModel, BeforeValidator(_empty_if_none)] = SearchModel()
+    measures: Any = Field(default={}, description="the measures, by name")
+    claims: Annotated[ClaimsModel, BeforeValidator(_empty_if_none)] = ClaimsModel()
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _name_as_text(cls, value: Any) -> Any:
+        return str(value) if type(value) is int else value
+
+    @field_validator("dataset")
+    @classmethod
+    def _read_datasets(cls, value: Any) -> Any:
+        return _read_members("dataset", value, lambda name, raw: (name, _dataset_spec(name, raw)))
+
+    @field_validator("learner")
+    @classmethod
+    def _read_learners(cls, value: Any, info: ValidationInfo) -> Any:
+        return _read_members("learner", value, lambda name, raw: read_learner(name, raw, info.context or ()))
+
+    @field_validator("strategy")
+    @classmethod
+    def _read_strategies(cls, value: Any, info: ValidationInfo) -> Any:
+        return _read_members("strategy", value, lambda name, raw: read_strategy(name, raw, info.context or ()))
+
+    @field_validator("measures")
+    @classmethod
+    def _read_measures(cls, value: Any, info: ValidationInfo) -> Any:
+        return _read_members(
+            "measures",
+            value,
+            lambda name, raw: validate(MeasureModel, raw, f"measures.{name}").noun(name, info.context or ()),
+        )
+
+
+def _read_members(group: str, value: Any, build: Callable[[str, Any], Any]) -> tuple[Any, ...]:
+    """Build the members of a group, and refuse all that cannot be built at once."""
+    collector = checks.ErrorCollector()
+
+    def read(name: Any, raw: Any) -> Any:
+        checks.check_name(name, group)
+        if group in MEMBER_MODELS:
+            validate(MEMBER_MODELS[group], raw, f"{group}.{name}")
+        return build(name, raw)
+
+    try:
+        members = [
+            collector.attempt(read, name, raw) for name, raw in checks.read_section({group: value}, group).items()
+        ]
+        collector.check()
+    except ConfigError as error:
+        raise refusal_of(error) from None
+    return tuple(members)
 
 
 def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, bool] | None = None) -> Study:
@@ -38,7 +134,7 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
     mapping : mapping
         The content of a ``study.yaml``, or what Hydra composed.
     allow : sequence of str, default=()
-        What may be named in addition to the shipped classes; see :func:`imblab.edges.config.grants.allowed`.
+        What may be named in addition to the shipped classes; see :func:`imblab.edges.config.grants.parse_allow`.
     sources : mapping of str to bool, optional
         What a received study is granted, ``allow_network`` and ``allow_sql``; its data sets are not checked without it.
 
@@ -51,45 +147,72 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
     ConfigError
         For every value that cannot be asked, all of them at once, before anything is loaded.
     """
-    if not isinstance(mapping, Mapping):
-        raise ConfigError(f"'study' is {quote(mapping)}; a study is a mapping. Its keys are {', '.join(STUDY_KEYS)}.")
-    _known(mapping, STUDY_KEYS, "key", "the study")
-    found = checks.ErrorCollector()
-
-    def each(key: str, reader: Callable[..., Any], *more: Any) -> list[Any]:
-        members = found.attempt(_section, mapping, key) or {}
-        return [found.attempt(reader, name, raw, *more) for name, raw in members.items()]
-
-    if sources is not None:
-        found.attempt(grants.check_sources, mapping, sources)
-    learners = each("learner", read_learner, allow)
-    strategies = each("strategy", read_strategy, allow)
-    measured = each("measures", _measure, allow)
-    specs = each("dataset", _named_spec)
-    title = found.attempt(_name, str(name) if type(name := mapping.get("name")) is int else name, "name")
-    seed = found.attempt(_whole, mapping.get("seed", 0), "seed", 0)
-    protocol = found.attempt(_protocol, mapping.get("protocol") or {})
-    tuning = found.attempt(_tuning, mapping.get("search") or {})
-    claimed = found.attempt(claims.read, mapping.get("claims") or {})
-    found.check()
+    collector = checks.ErrorCollector()
+    if sources is not None and isinstance(mapping, Mapping):
+        collector.attempt(grants.check_sources, mapping, sources)
+    model = collector.attempt(validate, StudyModel, mapping, "", tuple(allow))
+    collector.check()
     study = Study(
-        name=title,
-        seed=seed,
-        datasets=dict(specs),
-        learners=tuple(learners),
-        strategies=tuple(strategies),
-        measures=tuple(measured),
-        protocol=protocol,
-        primary=str(mapping.get("primary", "mcc")),
-        tuning=tuning,
-        claims=claimed,
+        name=model.name,
+        seed=model.seed,
+        datasets=dict(model.dataset),
+        learners=model.learner or (),
+        strategies=model.strategy or (),
+        measures=model.measures or (),
+        protocol=model.protocol.noun(),
+        primary=model.primary,
+        tuning=model.search.noun(),
+        claims=model.claims.noun(),
     )
-    _agree(study)
+    _check_agreement(study)
     return study
 
 
-def _named_spec(name: str, raw: Any) -> tuple[str, dict[str, Any]]:
-    return _name(name, "dataset"), _spec(name, raw)
+def json_schema(kind: str | None = None) -> dict[str, Any]:
+    """Return the JSON Schema of the files of a group, or of ``study.yaml``.
+
+    Parameters
+    ----------
+    kind : str, optional
+        A key of :data:`GROUPS`; anything else is ``study.yaml``.
+
+    Returns
+    -------
+    dict
+        In the dialect 2020-12, for editors that complete and check.
+
+    Examples
+    --------
+    >>> json_schema("learners")["additionalProperties"]["$ref"]
+    '#/$defs/LearnerModel'
+    """
+    group = GROUPS.get(kind or "")
+    definitions = {model.__name__: model.model_json_schema() for model in MEMBER_MODELS.values()}
+    definitions["Dataset"] = _DATASET_SCHEMA
+    if group == "protocol":
+        schema = ProtocolModel.model_json_schema()
+    elif group is not None:
+        schema = {"title": group, **_member_schema(group)}
+    else:
+        schema = StudyModel.model_json_schema()
+        for name in (*MEMBER_MODELS, "dataset"):
+            schema["properties"][name] |= _member_schema(name)
+        definitions |= schema["$defs"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
+
+
+def _member_schema(group: str) -> dict[str, Any]:
+    name = MEMBER_MODELS[group].__name__ if group in MEMBER_MODELS else "Dataset"
+    return {"type": "object", "additionalProperties": {"$ref": f"#/$defs/{name}"}}
+
+
+def _dataset_spec(name: str, raw: Any) -> dict[str, Any]:
+    if not isinstance(raw, Mapping):
+        raise ConfigError(
+            f"'dataset.{name}' is {quote(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
+            f"target: ...}}. Describe it, or leave {name!r} out of dataset=[...]."
+        )
+    return safe_yaml.current_spelling(_plain(raw))
 
 
 def to_mapping(study: Study) -> dict[str, Any]:
@@ -139,114 +262,24 @@ def to_mapping(study: Study) -> dict[str, Any]:
             }
             for m in study.measures
         },
-        "claims": claims.to_mapping(study.claims),
+        "claims": _claims_mapping(study.claims),
     }
 
 
-def _given(key: str, value: Any) -> dict[str, Any]:
-    """The entry of a key that may be left out."""
-    return {key: _plain(value)} if value else {}
+def _claims_mapping(claims: Claims) -> dict[str, Any]:
+    mapping: dict[str, Any] = {
+        "contrasts": _plain(claims.contrasts),
+        "alpha": claims.alpha,
+        "rope": _plain(claims.rope),
+    }
+    if claims.registered is not None:
+        mapping["registered"] = {
+            field.name: _plain(getattr(claims.registered, field.name)) for field in fields(Registered)
+        }
+    return mapping
 
 
-def _spec(name: str, raw: Any) -> dict[str, Any]:
-    if not isinstance(raw, Mapping):
-        raise ConfigError(
-            f"'dataset.{name}' is {quote(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
-            f"target: ...}}. Describe it, or leave {name!r} out of dataset=[...]."
-        )
-    return safe_yaml.current_spelling({str(k): _plain(v) for k, v in raw.items()})
-
-
-def _measure(name: str, raw: Any, allow: Sequence[str]) -> Measure:
-    where = f"measures.{_name(name, 'measure')}"
-    _known(raw, ("function", "needs", "greater_is_better", "range", "reference", "parameters"), "key", where)
-    if raw.get("needs") not in NEEDS:
-        raise ConfigError(unknown("value", str(raw.get("needs")), NEEDS, f"for '{where}.needs'"))
-    found = Measure(
-        name,
-        str(raw.get("function")),
-        raw["needs"],
-        check_flag(raw.get("greater_is_better", True), f"{where}.greater_is_better"),
-        _range(raw.get("range"), f"{where}.range"),
-        str(raw.get("reference") or ""),
-        {str(k): _plain(v) for k, v in _section(raw, "parameters", where).items()},
-    )
-    for parameter, value in found.parameters.items():
-        parameters.check_parameter(parameter, value, object, f"{where}.parameters")
-    measures.function_of(found, allow)
-    return found
-
-
-def _range(raw: Any, where: str) -> tuple[float | None, float | None]:
-    ends = [None, None] if raw is None else raw
-    if not isinstance(ends, (list, tuple)) or len(ends) != 2 or not all(v is None or is_finite_number(v) for v in ends):
-        raise ConfigError(
-            f"{where!r} is {quote(raw)}; it is a pair of the lowest and the highest value, null where there is no "
-            "bound. Write for example [0, 1]."
-        )
-    low, high = ends
-    return low, high
-
-
-def _protocol(raw: Any) -> Protocol:
-    _known(raw, tuple(Protocol.__dataclass_fields__), "key", "protocol")
-    default = Protocol()
-    inner = raw.get("inner", default.inner)
-    if inner not in ("own", "shared"):
-        raise ConfigError(unknown("value", str(inner), ("own", "shared"), "for 'protocol.inner'"))
-    cuts = raw.get("thresholds")
-    return Protocol(
-        _whole(raw.get("outer_folds", default.outer_folds), "protocol.outer_folds", 2, MAX_FOLDS),
-        _whole(raw.get("inner_folds", default.inner_folds), "protocol.inner_folds", 2, MAX_FOLDS),
-        _whole(raw.get("repeats", default.repeats), "protocol.repeats", 1, MAX_REPEATS),
-        inner,
-        default.thresholds if cuts is None else sweeps.grid_of(cuts, "protocol.thresholds"),
-        str(raw.get("threshold_measure") or default.threshold_measure),
-        _gap(raw.get("gap")),
-    )
-
-
-def _gap(raw: Any) -> str | float | None:
-    if raw is None or (isinstance(raw, str) and raw) or (is_finite_number(raw) and raw >= 0):
-        return raw  # type: ignore[no-any-return]
-    raise ConfigError(
-        f"'protocol.gap' is {quote(raw)}; it is the least distance between training and test times, a duration or a "
-        "number, at least 0. Write for example protocol.gap=30D, or null."
-    )
-
-
-def _tuning(raw: Any) -> Tuning:
-    _known(raw, tuple(Tuning.__dataclass_fields__), "key", "search")
-    method = raw.get("method", "grid")
-    if method not in SEARCH_METHODS:
-        raise ConfigError(unknown("search method", str(method), tuple(SEARCH_METHODS), "for 'search.method'"))
-    search_method = SEARCH_METHODS[method]
-    trials = raw.get("n_trials")
-    if search_method.is_drawn and trials is None:
-        raise ConfigError(
-            f"'search.n_trials' is not set and the search is {method!r}; a drawn search needs a number of trials. "
-            "Write for example search.n_trials=30."
-        )
-    if trials is not None:
-        trials = _whole(trials, "search.n_trials", 1, MAX_TRIALS)
-        if not search_method.is_drawn:
-            drawn = join_words([m.name for m in SEARCH_METHODS.values() if m.is_drawn], "or")
-            raise ConfigError(
-                f"'search.n_trials' is {trials} and the search is {method!r}, which tries every candidate; only a "
-                f"drawn search has a number of trials. Leave it out, or choose search={drawn}."
-            )
-    tune = check_flag(raw.get("tune_learner", False), "search.tune_learner")
-    prune = check_flag(raw.get("prune", False), "search.prune")
-    if prune and search_method.is_adaptive:
-        others = join_words([m.name for m in SEARCH_METHODS.values() if not m.is_adaptive])
-        raise ConfigError(
-            f"'search.prune' is true and the search is {method!r}, which learns from every value; only {others} can "
-            "leave some out. Set search.prune=false, or choose search=grid."
-        )
-    return Tuning(method, trials, tune, prune)
-
-
-def _agree(study: Study) -> None:
+def _check_agreement(study: Study) -> None:
     """What can be judged only of the whole."""
     for key, what in (("learner", study.learners), ("strategy", study.strategies), ("measures", study.measures)):
         if not what:

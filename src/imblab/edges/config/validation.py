@@ -1,0 +1,114 @@
+"""One formatter of pydantic's errors: every problem at once, each in four parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from imblab.edges.config.checks import quote
+from imblab.errors import ConfigError, combined, unknown
+from imblab.overrides import to_override
+
+Model = TypeVar("Model", bound=BaseModel)
+NAME_RULE = (
+    "names become folders and keys: at most 100 letters, digits, '_', '-', '+', '.', beginning with a letter or digit. "
+    "Choose such a name"
+)
+
+
+def validate(model: type[Model], value: Any, where: str = "", context: Any = None) -> Model:
+    """Build a model from plain data.
+
+    Parameters
+    ----------
+    model : type
+    value : object
+        As parsed from YAML or composed.
+    where : str, default=""
+        The key it stands under.
+    context : object, optional
+        For the validators of the model.
+
+    Returns
+    -------
+    BaseModel
+
+    Raises
+    ------
+    ConfigError
+        With everything that is wrong with it.
+    """
+    try:
+        return model.model_validate(dict(value) if isinstance(value, Mapping) else value, context=context)
+    except ValidationError as error:
+        raise as_config_error(error, model, where) from None
+
+
+def as_config_error(error: ValidationError, model: type[BaseModel], where: str = "") -> ConfigError:
+    """Turn pydantic's error into ours: for each problem the key, its value, the rule and the way out."""
+    problems = []
+    for problem in error.errors(include_url=False):
+        context = problem.get("ctx", {})
+        if problem["type"] == "config_error":
+            problems.append(context["error"])
+        else:
+            problems.append(ConfigError(_describe(problem, context, model, where)))
+    return combined(problems)  # type: ignore[return-value]
+
+
+def _describe(problem: Mapping[str, Any], context: Mapping[str, Any], model: type[BaseModel], where: str) -> str:
+    path, kind = problem["loc"], problem["type"]
+    key = ".".join(part for part in (where, *map(str, path)) if part)
+    value = problem["input"]
+    if kind in ("extra_forbidden", "invalid_key"):
+        section, valid = key.rpartition(".")[0], _model_at(model, path[:-1]).model_fields
+        return unknown("key", str(path[-1]), valid, f"in {section!r}" if section else "in the study")
+    if kind == "literal_error":
+        return unknown("value", str(value)[:80], re.findall(r"'([^']*)'", context["expected"]), f"for {key!r}")
+    if path and path[-1] == "[key]":
+        section = ".".join((where, *map(str, path[:-2]))).strip(".")
+        return f"the key {quote(value)} in {section!r} is not a name; {NAME_RULE}."
+    if kind == "string_pattern_mismatch":
+        return f"{key!r} is {quote(value)}; {NAME_RULE}."
+    field = _field_at(model, path)
+    nested = _nested_model(field.annotation) if field else model
+    if kind in ("model_type", "model_attributes_type") and nested:
+        keys = ", ".join(nested.model_fields)
+        return f"{key or 'study'!r} is {quote(value)}; it must be a mapping. Its keys are {keys}."
+    rule = field.description if field and field.description else "of another type"
+    if kind == "missing":
+        return f"{key!r} is not set; it is {rule}.{_example(key, field)}"
+    return f"{key!r} is {quote(value)}; it is {rule}.{_example(key, field)}"
+
+
+def _example(key: str, field: FieldInfo | None) -> str:
+    if field is None:
+        return " Correct it."
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    examples = [*(field.examples or ()), *([default] if isinstance(default, (int, float, str, bool)) else [])]
+    return f" Write for example {to_override(key, examples[0])}." if examples else " Correct it, or leave it out."
+
+
+def _field_at(model: type[BaseModel], path: Sequence[int | str]) -> FieldInfo | None:
+    """The innermost field on a path; names and positions below a field belong to it."""
+    field, current = None, model
+    for part in path:
+        if current is not None and part in current.model_fields:
+            field = current.model_fields[str(part)]
+            current = _nested_model(field.annotation)  # type: ignore[assignment]
+    return field
+
+
+def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
+    field = _field_at(model, path)
+    return (_nested_model(field.annotation) if field else None) or model
+
+
+def _nested_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _nested_model(part))), None)

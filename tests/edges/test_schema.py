@@ -1,0 +1,113 @@
+"""The JSON Schema of study.yaml and of the groups: it accepts everything that is shipped and no misspelt key."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from imblab.cli import main
+from imblab.edges import config
+from imblab.edges.config.models import DATASET_KEYS
+from imblab.edges.datasets import sources
+from imblab.edges.files import safe_yaml
+
+ROOT = Path(__file__).parents[2]
+KINDS = {
+    "learners": "learner",
+    "strategies": "strategy",
+    "measures": "measures",
+    "datasets": "dataset",
+    "protocols": "protocol",
+}
+FILES = [(kind, path) for kind, group in KINDS.items() for path in sorted((ROOT / "conf" / group).glob("*.yaml"))]
+TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+
+
+def problems(value, schema, root, path="$"):
+    """What a value breaks of a schema, for the words of JSON Schema that ours use."""
+    if "$ref" in schema:
+        yield from problems(value, root["$defs"][schema["$ref"].rpartition("/")[2]], root, path)
+    if "anyOf" in schema and all(list(problems(value, option, root, path)) for option in schema["anyOf"]):
+        yield f"{path}: none of anyOf"
+    if "enum" in schema and value not in schema["enum"]:
+        yield f"{path}: not one of {schema['enum']}"
+    if "const" in schema and value != schema["const"]:
+        yield f"{path}: not {schema['const']}"
+    if "type" in schema:
+        names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        if not any(has_type(value, name) for name in names):
+            yield f"{path}: not {names}"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value < schema.get("minimum", value) or value > schema.get("maximum", value):
+            yield f"{path}: out of bounds"
+        if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
+            yield f"{path}: out of bounds"
+    if isinstance(value, dict) and ("properties" in schema or "additionalProperties" in schema):
+        yield from (f"{path}.{name} is missing" for name in schema.get("required", ()) if name not in value)
+        others = schema.get("additionalProperties", True)
+        for key, item in value.items():
+            known = schema.get("properties", {}).get(key, others)
+            if known is False:
+                yield f"{path}.{key} is not known"
+            elif known is not True:
+                yield from problems(item, known, root, f"{path}.{key}")
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for number, item in enumerate(value):
+            yield from problems(item, schema["items"], root, f"{path}[{number}]")
+
+
+def has_type(value, name):
+    if name in ("number", "integer"):
+        return isinstance(value, int if name == "integer" else (int, float)) and not isinstance(value, bool)
+    return isinstance(value, TYPES[name])
+
+
+def misspelt(content, keep=0):
+    """The same content with a letter more at the end of a key of the innermost known level."""
+    wrong = copy.deepcopy(content)
+    part = next(iter(wrong.values())) if keep else wrong
+    key = next(iter(part))
+    part[f"{key}x"] = part.pop(key)
+    return wrong
+
+
+@pytest.mark.parametrize(("kind", "path"), FILES, ids=[f"{kind}-{path.stem}" for kind, path in FILES])
+def test_every_shipped_file_keeps_to_the_schema_of_its_group(kind, path):
+    schema = json.loads(json.dumps(config.json_schema(kind)))
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert not list(problems(content, schema, schema))
+    assert list(problems(misspelt(content, keep=kind != "protocols"), schema, schema))
+
+
+@pytest.mark.parametrize("name", ["resample_or_not", "smote_ratio"])
+def test_the_committed_studies_keep_to_the_schema(name):
+    schema = config.json_schema()
+    study = safe_yaml.parse_yaml((ROOT / "experiments" / name / "study.yaml").read_bytes())
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert not list(problems(study, schema, schema))
+    assert config.parse_study(study).name == name
+    for section in ("protocol", "search", "claims", "learner", "strategy", "measures", "dataset"):
+        wrong = {**study, section: misspelt(study[section], keep=section in KINDS.values() and section != "protocol")}
+        assert list(problems(wrong, schema, schema)), section
+    assert list(problems({**study, "sede": 1}, schema, schema))
+
+
+def test_every_key_of_the_schema_is_described():
+    for kind in (None, *KINDS):
+        schema = config.json_schema(kind)
+        for part in (schema, *schema["$defs"].values()):
+            for key, field in part.get("properties", {}).items():
+                assert "description" in field or "$ref" in field, key
+
+
+def test_the_schema_knows_the_keys_of_every_kind_of_data_set():
+    assert set(DATASET_KEYS) == {*sources.COMMON_KEYS, *(key for keys in sources.KIND_KEYS.values() for key in keys)}
+
+
+def test_the_command_line_prints_it(capsys):
+    assert main(["list", "learners", "--schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(config.json_schema("learners")))
+    assert main(["list", "--schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "StudyModel"
