@@ -50,59 +50,57 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command = _arguments(words)
     except SystemExit as ended:  # --help, --version, or words that are not understood: argparse has said it
-        raise SystemExit(_flushed(ended.code if isinstance(ended.code, int) else 2)) from None
+        raise SystemExit(_flush(ended.code if isinstance(ended.code, int) else 2)) from None
     from imblab.redaction import hiding, install, tell
 
     install()
     # What is secret in the command line stays out of everything that this process and its libraries say.
     with hiding(*words):
         try:
-            return _flushed(_load(command)())
+            return _flush(_load(command)())
         except BaseException as error:
-            if (text := _explained(error, words)) is None:
+            if (text := _explain_error(error, words)) is None:
                 if tell(error):
                     return 1
                 raise
-            return _ended(text, error)
+            return _report_end(text, error)
 
 
-def _explained(error: BaseException, words: Sequence[str]) -> str | None:
-    """What is said of an error; empty for a reader who has gone, None for a fault of imblab's own."""
+#: What a command says of errors that are not imblab's own; {} stands for the message of the error.
+_FAULTS: dict[type[BaseException], str] = {
+    SystemExit: "was ended from inside (SystemExit: {}); code outside imblab must not do that. Remove its call of "
+    "sys.exit.",
+    MemoryError: "needs more memory than there is ({}); a study holds its tables in memory. Lower runner.n_jobs, or "
+    "use a smaller table.",
+    RecursionError: "was given something nested too deeply ({}); some dozens of levels are read. Write it flatter.",
+    UnicodeError: "met text that is not UTF-8 ({}); names and files are read as UTF-8. Rename the file, or save it as "
+    "UTF-8.",
+}
+
+
+def _explain_error(error: BaseException, words: Sequence[str]) -> str | None:
+    """Return the message for an error: empty for a reader who has gone, None for a fault of imblab's own."""
     from imblab.errors import ImblabError, describe, explain_os_error, presentable
 
-    kept = "Rows that were answered are kept: run the same command again to continue."
-    command = f"'imblab {words[0] if words else ''}'"
-    match error:
-        case ImblabError():
-            between = "\n" if len(error.problems) > 1 else " "
-            line = f"{between}The whole line: `{granting(words, error.grants)}`." if error.grants else ""
-            return f"{type(error).__name__}: {error}{line}"
-        case KeyboardInterrupt():
-            return f"Stopped. {kept}"
-        case BrokenPipeError():  # `imblab datasets | head`
-            return ""
-        case SystemExit():
-            said = f"{command} was ended from inside (SystemExit: {describe(error)}); code outside imblab must not do "
-            return presentable(f"StudyError: {said}that. Remove its call of sys.exit. {kept}")
-        case MemoryError():
-            said = f"{command} needs more memory than there is ({describe(error)}); a study holds its tables in memory."
-            return presentable(f"StudyError: {said} Lower runner.n_jobs, or use a smaller table. {kept}")
-        case RecursionError():
-            said = (
-                f"{command} was given something nested too deeply ({describe(error)}); some dozens of levels are read."
-            )
-            return presentable(f"StudyError: {said} Write it flatter. {kept}")
-        case UnicodeError():
-            said = f"{command} met text that is not UTF-8 ({describe(error)}); names and files are read as UTF-8."
-            return presentable(f"StudyError: {said} Rename the file, or save it as UTF-8. {kept}")
-        case OSError():
-            return f"StudyError: {presentable(explain_os_error(error))}"
-        case RuntimeError(__context__=OSError() as cause) if cause.errno == errno.ELOOP:  # as pathlib tells it
-            return f"StudyError: {presentable(explain_os_error(cause))}"
-    return None
+    kept = "Finished evaluations are kept: run the same command again to continue."
+    if isinstance(error, ImblabError):
+        between = "\n" if len(error.problems) > 1 else " "
+        line = f"{between}The whole line: `{granting(words, error.grants)}`." if error.grants else ""
+        return f"{type(error).__name__}: {error}{line}"
+    if isinstance(error, KeyboardInterrupt):
+        return f"Stopped. {kept}"
+    if isinstance(error, BrokenPipeError):  # `imblab list | head`
+        return ""
+    for kind, text in _FAULTS.items():
+        if isinstance(error, kind):
+            command = f"'imblab {words[0] if words else ''}'"
+            return presentable(f"StudyError: {command} {text.format(describe(error))} {kept}")
+    if isinstance(error, RuntimeError) and getattr(error.__context__, "errno", None) == errno.ELOOP:  # pathlib's loops
+        error = error.__context__ or error
+    return f"StudyError: {presentable(explain_os_error(error))}" if isinstance(error, OSError) else None
 
 
-def _ended(text: str, error: BaseException) -> int:
+def _report_end(text: str, error: BaseException) -> int:
     """Say why a command ends, where that can still be said, and give its exit code."""
     from contextlib import suppress
 
@@ -123,16 +121,16 @@ def _ended(text: str, error: BaseException) -> int:
     return {KeyboardInterrupt: 130, BrokenPipeError: 141}.get(type(error), 2)
 
 
-def _flushed(code: int) -> int:
+def _flush(code: int) -> int:
     """The exit code of a command, once everything that it printed has been taken."""
     try:
         sys.stdout.flush()
     except BrokenPipeError as error:
-        return _ended("", error)
+        return _report_end("", error)
     except OSError as error:
         from imblab.errors import explain_os_error
 
-        return _ended(f"StudyError: {explain_os_error(error, 'standard output', 'written')}", error)
+        return _report_end(f"StudyError: {explain_os_error(error, 'standard output', 'written')}", error)
     return code
 
 
@@ -265,6 +263,8 @@ def _config_dir(what: str) -> Argument:
 
 _STUDY: Argument = ("name", {"help": "the name of the study, a folder below experiments/"})
 _MAYBE_STUDY: Argument = ("name", {**_STUDY[1], "nargs": "?", "default": None})
+_KINDS = "learners, strategies, measures, datasets, protocols or studies; all of them by default"
+_KIND: Argument = ("kind", {"nargs": "?", "metavar": "KIND", "help": _KINDS})
 _JSON: Argument = ("--json", {"action": "store_true", "help": "print for machines"})
 _QUESTION = _overrides("Hydra overrides, or the path of a resolved study.yaml")
 _ALLOW = _overrides("allow=[...] for your own classes")
@@ -289,15 +289,7 @@ COMMANDS = {
     "list": Command(
         "what a study may name: learners, strategies, measures, datasets, protocols; and the studies there are",
         (
-            (
-                "kind",
-                {
-                    "nargs": "?",
-                    "default": None,
-                    "metavar": "KIND",
-                    "help": "learners, strategies, measures, datasets, protocols or studies; all of them by default",
-                },
-            ),
+            _KIND,
             ("--schema", {"action": "store_true", "help": "print the JSON Schema of their files, or of study.yaml"}),
             _config_dir("groups"),
             _JSON,
@@ -361,15 +353,7 @@ COMMANDS = {
     "store": Command(
         "how much the prediction store holds; prune it",
         (
-            (
-                "--prune",
-                {
-                    "type": _megabytes,
-                    "default": None,
-                    "metavar": "MB",
-                    "help": "keep at most so many megabytes, the newest; 0 empties",
-                },
-            ),
+            ("--prune", {"type": _megabytes, "metavar": "MB", "help": "keep at most so many megabytes, the newest"}),
             _JSON,
         ),
         "running",

@@ -234,7 +234,7 @@ def test_ctrl_c_keeps_the_rows_and_the_next_run_completes_them(many, jobs):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.endswith("Stopped. Rows that were answered are kept: run the same command again to continue.\n")
+    assert err.endswith("Stopped. Finished evaluations are kept: run the same command again to continue.\n")
     assert "Traceback" not in out + err
     kept = rows(ledger("many"))
     # One more row may have been on its way when it was stopped.
