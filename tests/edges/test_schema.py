@@ -9,7 +9,7 @@ import yaml
 
 from imblab.cli import main
 from imblab.edges import config
-from imblab.edges.config.models import DATASET_KEYS
+from imblab.edges.config import learners, schema, strategies
 from imblab.edges.datasets import sources
 from imblab.edges.files import safe_yaml
 
@@ -75,35 +75,40 @@ def misspelt(content, keep=0):
 
 @pytest.mark.parametrize(("kind", "path"), FILES, ids=[f"{kind}-{path.stem}" for kind, path in FILES])
 def test_every_shipped_file_keeps_to_the_schema_of_its_group(kind, path):
-    schema = json.loads(json.dumps(config.json_schema(kind)))
+    group = json.loads(json.dumps(config.json_schema(kind)))
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert not list(problems(content, schema, schema))
-    assert list(problems(misspelt(content, keep=kind != "protocols"), schema, schema))
+    assert not list(problems(content, group, group))
+    assert list(problems(misspelt(content, keep=kind != "protocols"), group, group))
 
 
 @pytest.mark.parametrize("name", ["resample_or_not", "smote_ratio"])
 def test_the_committed_studies_keep_to_the_schema(name):
-    schema = config.json_schema()
+    whole = config.json_schema()
     study = safe_yaml.parse_yaml((ROOT / "experiments" / name / "study.yaml").read_bytes())
-    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert not list(problems(study, schema, schema))
+    assert whole["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert not list(problems(study, whole, whole))
     assert config.parse_study(study).name == name
     for section in ("protocol", "search", "claims", "learner", "strategy", "measures", "dataset"):
         wrong = {**study, section: misspelt(study[section], keep=section in KINDS.values() and section != "protocol")}
-        assert list(problems(wrong, schema, schema)), section
-    assert list(problems({**study, "sede": 1}, schema, schema))
+        assert list(problems(wrong, whole, whole)), section
+    assert list(problems({**study, "sede": 1}, whole, whole))
 
 
 def test_every_key_of_the_schema_is_described():
     for kind in (None, *KINDS):
-        schema = config.json_schema(kind)
-        for part in (schema, *schema["$defs"].values()):
+        group = config.json_schema(kind)
+        for part in (group, *group["$defs"].values()):
             for key, field in part.get("properties", {}).items():
                 assert "description" in field or "$ref" in field, key
 
 
-def test_the_schema_knows_the_keys_of_every_kind_of_data_set():
-    assert set(DATASET_KEYS) == {*sources.COMMON_KEYS, *(key for keys in sources.KIND_KEYS.values() for key in keys)}
+def test_the_schema_has_the_keys_that_are_read():
+    assert set(schema.LEARNER_PROPERTIES) == set(learners.LEARNER_KEYS)
+    assert set(schema.STRATEGY_PROPERTIES) == set(strategies.STRATEGY_KEYS)
+    assert set(schema.DATASET_KEYS) == {
+        *sources.COMMON_KEYS,
+        *(key for keys in sources.KIND_KEYS.values() for key in keys),
+    }
 
 
 def test_the_command_line_prints_it(capsys):

@@ -8,7 +8,7 @@ from itertools import product
 from math import prod
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from imblab.core import measures
 from imblab.edges.config import checks, grants
@@ -16,15 +16,12 @@ from imblab.edges.config.checks import quote
 from imblab.edges.config.checks import to_plain_data as _plain
 from imblab.edges.config.learners import learner_mapping, read_learner
 from imblab.edges.config.models import (
-    DATASET_KEYS,
     ClaimsModel,
-    LearnerModel,
     MeasureModel,
     Name,
     ProtocolModel,
     SearchModel,
     Section,
-    StrategyModel,
     refusal_of,
 )
 from imblab.edges.config.strategies import read_strategy, strategy_mapping
@@ -37,25 +34,6 @@ from imblab.study import Choice, Claims, Interval, Protocol, Registered, Study
 MAX_CANDIDATES = 1_000_000
 #: The largest random state that scikit-learn takes.
 LAST_SEED = 2**32 - 1
-#: The model of a member of each group whose members stand under their own names.
-MEMBER_MODELS: Mapping[str, type[BaseModel]] = {
-    "learner": LearnerModel,
-    "strategy": StrategyModel,
-    "measures": MeasureModel,
-}
-#: The groups that ``imblab list`` names, by its words.
-GROUPS = {
-    "learners": "learner",
-    "strategies": "strategy",
-    "measures": "measures",
-    "datasets": "dataset",
-    "protocols": "protocol",
-}
-_DATASET_SCHEMA = {
-    "type": "object",
-    "properties": {key: {"description": text} for key, text in DATASET_KEYS.items()},
-    "additionalProperties": False,
-}
 
 
 def _empty_if_none(value: Any) -> Any:
@@ -112,8 +90,6 @@ def _read_members(group: str, value: Any, build: Callable[[str, Any], Any]) -> t
 
     def read(name: Any, raw: Any) -> Any:
         checks.check_name(name, group)
-        if group in MEMBER_MODELS:
-            validate(MEMBER_MODELS[group], raw, f"{group}.{name}")
         return build(name, raw)
 
     try:
@@ -166,44 +142,6 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
     )
     _check_agreement(study)
     return study
-
-
-def json_schema(kind: str | None = None) -> dict[str, Any]:
-    """Return the JSON Schema of the files of a group, or of ``study.yaml``.
-
-    Parameters
-    ----------
-    kind : str, optional
-        A key of :data:`GROUPS`; anything else is ``study.yaml``.
-
-    Returns
-    -------
-    dict
-        In the dialect 2020-12, for editors that complete and check.
-
-    Examples
-    --------
-    >>> json_schema("learners")["additionalProperties"]["$ref"]
-    '#/$defs/LearnerModel'
-    """
-    group = GROUPS.get(kind or "")
-    definitions = {model.__name__: model.model_json_schema() for model in MEMBER_MODELS.values()}
-    definitions["Dataset"] = _DATASET_SCHEMA
-    if group == "protocol":
-        schema = ProtocolModel.model_json_schema()
-    elif group is not None:
-        schema = {"title": group, **_member_schema(group)}
-    else:
-        schema = StudyModel.model_json_schema()
-        for name in (*MEMBER_MODELS, "dataset"):
-            schema["properties"][name] |= _member_schema(name)
-        definitions |= schema["$defs"]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
-
-
-def _member_schema(group: str) -> dict[str, Any]:
-    name = MEMBER_MODELS[group].__name__ if group in MEMBER_MODELS else "Dataset"
-    return {"type": "object", "additionalProperties": {"$ref": f"#/$defs/{name}"}}
 
 
 def _dataset_spec(name: str, raw: Any) -> dict[str, Any]:
