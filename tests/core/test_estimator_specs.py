@@ -210,3 +210,13 @@ def test_a_specification_is_its_mapping_with_text_and_fingerprint():
     assert spec.fingerprint == fingerprint(make) == fingerprint(spec)
     assert fingerprint([spec, 1]) == fingerprint([make, 1])
     assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+@pytest.mark.parametrize("path", ["imblab.edges.files.remove_tree", "imblab.core.estimator_specs.build_estimator"])
+def test_functions_inside_imblab_are_never_targets(path):
+    for allow in ((), ("imblab",)):
+        error = admission.refusal(path, allow)
+        assert "which is not a class" in str(error)
+        assert error.grants == (), "no line to paste lets it in"
+    with pytest.raises(ConfigError, match="not a class deriving from scikit-learn's BaseEstimator"):
+        estimator_specs.resolve_class(path, (path,))

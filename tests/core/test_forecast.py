@@ -13,6 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import imblab
 from imblab.commands import planning, running
+from imblab.core import forecast
 from imblab.core.estimator_specs import with_traits
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Tuning
 
@@ -165,3 +166,14 @@ def test_shared_inner_folds_are_counted_over_all_splits(fits):
     imblab.evaluate(question, [toy()])
     once, twice = (2 * 2 * (OUTER + inner) for inner in (OUTER * (OUTER - 1) // 2, OUTER * (OUTER - 1)))
     assert once <= sum(fits.values()) <= facts["fits"] <= twice
+
+
+def test_a_pool_starts_before_its_fits_and_every_worker_holds_copies_of_its_rows():
+    assert forecast.wall_seconds(10.0, 1) == 10.0
+    assert forecast.wall_seconds(10.0, 4) == forecast.POOL_START_SECONDS + 2.5 > 2.5
+    table = 1000 * 2**20
+    one, two, three = (forecast.peak_bytes([10, table], 5, n_jobs) for n_jobs in (1, 2, 3))
+    copies = forecast.COPIES_PER_WORKER * table * 4 / 5
+    assert one == forecast.EMPTY_PROCESS_BYTES + 2 * table + copies
+    assert three - two == forecast.EMPTY_PROCESS_BYTES + copies
+    assert two - one == 2 * forecast.EMPTY_PROCESS_BYTES + copies

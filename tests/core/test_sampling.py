@@ -193,3 +193,19 @@ def test_what_imbalanced_learn_refuses_is_refused_in_its_words(knobs):
     with pytest.raises(ValueError) as theirs:
         plainly(SAMPLERS["smote"], X, y, knobs, 0, [])
     assert str(mine.value) == str(theirs.value)
+
+
+@pytest.mark.parametrize("name", ["smote", "adasyn", "random_over", "random_under"])
+def test_a_caller_that_keeps_two_results_keeps_both_unchanged(name):
+    make = SAMPLERS[name]
+    X, y = table("distinct", seed=3)
+    resampler = Resampler(X, y, [], largest_k=5)
+    knobs = [{"ratio": ratio, **({} if name in NO_K else {"k": 5})} for ratio in (0.9, 0.7)]
+    first = resampler.resample(make, knobs[0], 11)
+    before = [part.copy() for part in first]
+    second = resampler.resample(make, knobs[1], 12)
+    assert len(first[1]) != len(second[1])
+    for part, copy in zip(first, before, strict=True):
+        np.testing.assert_array_equal(part, copy)
+    assert not any(np.shares_memory(a, b) for a, b in zip(first, second, strict=True))
+    np.testing.assert_array_equal(X, table("distinct", seed=3)[0])

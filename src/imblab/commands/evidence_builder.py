@@ -1,4 +1,4 @@
-"""Gathering the evidence of a study from the prediction store, at the end of a run: no fit is made."""
+"""Build evidence.parquet from stored predictions at the end of a run; fits nothing."""
 
 from __future__ import annotations
 
@@ -24,53 +24,42 @@ from imblab.errors import DerivedFileError
 from imblab.result import Evaluation
 from imblab.study import Cell, Dataset
 
-#: Bytes of prepared parts kept at once; one part always is.
+#: Bytes of prepared rows cached at once; those of one part always are.
 MAX_OVERLAP_CACHE_BYTES = 64 * 2**20
-Get = Callable[[str], Prediction | None]
 
 
-def build_evidence(layout: Layout, rows: Iterable[Evaluation], home: Path, get: Get) -> pd.DataFrame:
-    """Write what the store can say of the rows of a study beside them.
+def build_evidence(
+    layout: Layout, evaluations: Iterable[Evaluation], home: Path, get: Callable[[str], Prediction | None]
+) -> pd.DataFrame:
+    """Write the stored test predictions of evaluations into the folder of their study, and return the whole file.
 
-    What is there already stays; so does evidence whose predictions are no longer kept.
-
-    Parameters
-    ----------
-    layout : Layout
-    rows : iterable of Evaluation
-    home : Path
-        The folder of the study.
-    get : callable
-        Gives what is known of an address, or None.
-
-    Returns
-    -------
-    DataFrame
-        What the file holds now.
+    Existing evidence stays, also if its predictions are no longer stored. ``get`` returns the stored prediction for an
+    address, or None.
     """
-    path = home / evidence.EVIDENCE_FILE
-    old, facts = _read_existing(home)
-    known = evidences.folds_by_repeat(old) if old is not None else {}
-    scored = {row.key: row for row in rows if row.status == "ok"}
-    wanted: dict[RepeatKey, list[Cell]] = {}
+    old, old_facts = _read_existing(home)
+    existing = evidences.folds_by_repeat(old) if old is not None else {}
+    scored = {evaluation.key: evaluation for evaluation in evaluations if evaluation.status == "ok"}
+    cells_by_key: dict[RepeatKey, list[Cell]] = {}
     for cell in layout.cells:
         if cell.key in scored:
-            wanted.setdefault(_group_of(cell), []).append(cell)
-    missing = {g: cells for g, cells in wanted.items() if {c.split.fold for c in cells} - known.get(g, set())}
+            cells_by_key.setdefault(_repeat_key(cell), []).append(cell)
+    missing = {
+        key: cells for key, cells in cells_by_key.items() if {c.split.fold for c in cells} - existing.get(key, set())
+    }
     new = evidences.build_frame(
-        (group, parts, len(parts) == sum(split.repeat == group[3] for split in layout.plans[group[0]]))
-        for group, parts in _build_groups(layout, missing, scored, get)
-        if len(parts) > len(known.get(group, ()))
+        (key, folds, len(folds) == sum(split.repeat == key[3] for split in layout.plans[key[0]]))
+        for key, folds in _build_folds(layout, missing, scored, get)
+        if len(folds) > len(existing.get(key, ()))
     )
     if new.empty and (old is not None or files.exists(home, evidence.EVIDENCE_FILE)):
-        return evidences.empty_frame() if old is None else old  # a damaged file stays where nothing can take its place
+        return evidences.empty_frame() if old is None else old  # a damaged file stays if nothing can replace it
     merged = evidences.merge_frames(evidences.empty_frame() if old is None else old, new)
-    evidence.write_evidence(path, merged, _evidence_facts(layout, facts))
+    evidence.write_evidence(home / evidence.EVIDENCE_FILE, merged, _evidence_facts(layout, old_facts))
     return merged
 
 
 def _read_existing(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
-    """The evidence that is there and its facts; a damaged file is made anew."""
+    """Return the existing evidence and its facts; a damaged file is built anew."""
     try:
         return evidence.load_evidence(home / evidence.EVIDENCE_FILE), evidence.load_facts(home / evidence.EVIDENCE_FILE)
     except DerivedFileError as error:
@@ -79,86 +68,89 @@ def _read_existing(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
 
 
 def _evidence_facts(layout: Layout, old: Mapping[str, Any]) -> dict[str, Any]:
-    """What a report says of the tables and of the libraries, and cannot know from rows."""
+    """Return what a report says of the tables and the libraries, and cannot know from evaluations."""
     study = layout.study
     makes = [n.make for n in study.learners] + [s.sampler for s in study.strategies if s.sampler]
     words = [word for make in makes for word in estimator_specs.library_versions(make).split()]
-    found = dict(zip(words[::2], words[1::2], strict=True))
-    versions = {**old.get("versions", {}), "python": platform.python_version(), **found}
+    versions = {"python": platform.python_version(), **dict(zip(words[::2], words[1::2], strict=True))}
     tables = {name: _table_facts(data, layout.cautions(name)) for name, data in layout.datasets.items()}
-    made = {"system": f"{platform.system()} {platform.machine()}", "git": provenance.git_state()}
-    return {**made, "versions": versions, "tables": {**old.get("tables", {}), **tables}}
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "git": provenance.git_state(),
+        "versions": {**old.get("versions", {}), **versions},
+        "tables": {**old.get("tables", {}), **tables},
+    }
 
 
 def _table_facts(data: Dataset, cautions: list[str]) -> dict[str, Any]:
     missing = data.X.isna().sum()
     return {
-        **{"features": data.X.shape[1], "categorical": list(data.categorical), "source": data.parent},
-        **{"missing": {str(name): int(n) for name, n in missing[missing > 0].items()}, "cautions": cautions},
+        "features": data.X.shape[1],
+        "categorical": list(data.categorical),
+        "source": data.parent,
+        "missing": {str(name): int(n) for name, n in missing[missing > 0].items()},
+        "cautions": cautions,
     }
 
 
-def _build_groups(
-    layout: Layout, missing: Mapping[RepeatKey, list[Cell]], scored: Mapping[str, Evaluation], get: Get
+def _build_folds(
+    layout: Layout,
+    missing: Mapping[RepeatKey, list[Cell]],
+    scored: Mapping[str, Evaluation],
+    get: Callable[[str], Prediction | None],
 ) -> Iterator[tuple[RepeatKey, list[FoldPredictions]]]:
-    """What is kept of every group that is missing."""
+    """Yield the stored test predictions of every repeat with missing evidence."""
     predict = replay.lookup_only(get)
-    for name in dict.fromkeys(group[0] for group in missing):
+    for name in dict.fromkeys(key[0] for key in missing):
         data, plan = layout.datasets[name], layout.plans[name]
-        samples = _OverlapCache(preparation.feature_arrays(data))
-        cells = [cell for group, members in missing.items() if group[0] == name for cell in members]
+        overlaps = _OverlapCache(preparation.feature_arrays(data))
+        cells = [cell for key, members in missing.items() if key[0] == name for cell in members]
         tasks = replay.replay_tasks(layout.study, data, plan, cells, predict)
-        for group, members in groupby(tasks, key=lambda task: _group_of(task.cell)):
-            parts = [_fold_part(task, scored[task.cell.key], samples) for task in members]
-            yield group, [part for part in parts if part is not None]
+        for key, members in groupby(tasks, key=lambda task: _repeat_key(task.cell)):
+            folds = [_fold_predictions(task, scored[task.cell.key], overlaps) for task in members]
+            yield key, [fold for fold in folds if fold is not None]
 
 
-def _group_of(cell: Cell) -> RepeatKey:
+def _repeat_key(cell: Cell) -> RepeatKey:
     return cell.dataset, cell.learner.name, cell.strategy.name, cell.split.repeat
 
 
-def _fold_part(task: Task, row: Evaluation, samples: _OverlapCache) -> FoldPredictions | None:
-    """The test rows of a cell; None where their prediction is not kept."""
+def _fold_predictions(task: Task, evaluation: Evaluation, overlaps: _OverlapCache) -> FoldPredictions | None:
+    """Return the test predictions of a cell; None if they are not stored."""
     try:
-        prediction = replay.outer_prediction(task, row)
+        prediction = replay.outer_prediction(task, evaluation)
     except (replay.MissingPrediction, FitFailed):
         return None
     split, y = task.cell.split, task.dataset.y
-    atom = task.request(row.params, split.train, split.test)
     return FoldPredictions(
         fold=split.fold,
         y=y[split.test],
         values=prediction.values,
         prevalence=float(y[split.train].mean()),
         is_probability=prediction.is_probability,
-        corrected=replay.prior_corrected(task, row, prediction),
-        synthetic=samples.overlap(atom),
+        corrected=replay.prior_corrected(task, evaluation, prediction),
+        synthetic=overlaps.overlap(task.request(evaluation.params, split.train, split.test)),
     )
 
 
 class _OverlapCache:
-    """Where the rows of samplers fall, each drawn once for all learners and weights.
+    """Locates the synthetic rows of samplers, each drawn once for all learners and weights of a table."""
 
-    Parameters
-    ----------
-    table : Table
-    """
+    def __init__(self, arrays: FeatureArrays) -> None:
+        self._arrays = arrays
+        self._prepared: dict[str, PreparedRows] = {}
+        self._overlaps: dict[str, tuple[float, int] | None] = {}
 
-    def __init__(self, table: FeatureArrays) -> None:
-        self._table = table
-        self._parts: dict[str, PreparedRows] = {}
-        self._known: dict[str, tuple[float, int] | None] = {}
-
-    def overlap(self, atom: FitRequest) -> tuple[float, int] | None:
+    def overlap(self, request: FitRequest) -> tuple[float, int] | None:
         """See :func:`imblab.core.replay.share_nearer_to_majority`."""
-        if atom.sampler is None:
+        if request.sampler is None:
             return None
-        rows = atom.fit_fingerprint
-        key = json.dumps([rows, atom.sampler, atom.knobs, atom.seed], default=dict, sort_keys=True)
-        if key not in self._known:
-            if rows not in self._parts:
-                while sum(part.X.nbytes for part in self._parts.values()) > MAX_OVERLAP_CACHE_BYTES:
-                    self._parts.pop(next(iter(self._parts)))
-                self._parts[rows] = PreparedRows(self._table, atom.fit)
-            self._known[key] = replay.share_nearer_to_majority(atom, self._parts[rows])
-        return self._known[key]
+        rows = request.fit_fingerprint
+        key = json.dumps([rows, request.sampler, request.knobs, request.seed], default=dict, sort_keys=True)
+        if key not in self._overlaps:
+            if rows not in self._prepared:
+                while sum(part.X.nbytes for part in self._prepared.values()) > MAX_OVERLAP_CACHE_BYTES:
+                    self._prepared.pop(next(iter(self._prepared)))
+                self._prepared[rows] = PreparedRows(self._arrays, request.fit)
+            self._overlaps[key] = replay.share_nearer_to_majority(request, self._prepared[rows])
+        return self._overlaps[key]

@@ -14,23 +14,17 @@ from imblab.edges.ledger import Expected
 from imblab.errors import ConfigError, DataError, combined
 from imblab.study import Cell, Dataset, Split, Study, fingerprint
 
-#: The kind of a data set that Python gave, of which no file is known.
+#: The folder of all studies, below the current directory.
+EXPERIMENTS = Path("experiments")
+#: The kind of a data set that Python passed, without a file.
 MEMORY = "memory"
-#: Names that may be keys of a study; see :mod:`imblab.edges.config`.
+#: Names that may be keys of a study.
 KEY_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """A study laid out: its tables, its splits, its cells. Nothing has been fitted.
-
-    Attributes
-    ----------
-    study : Study
-    datasets : mapping of str to Dataset
-    plans : mapping of str to tuple of Split
-    cells : tuple of Cell
-    """
+    """A study with its tables loaded, its outer splits (``plans``) made and its cells listed; nothing is fitted."""
 
     study: Study
     datasets: Mapping[str, Dataset]
@@ -39,12 +33,9 @@ class Layout:
     _cautions: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def expected(self, retry_failed: bool = False) -> Expected:
-        """Say what rows that are there already must rest on.
+        """Return the addresses, tables and code that existing evaluations must match.
 
-        Parameters
-        ----------
-        retry_failed : bool, default=False
-            Whether failed rows are about to be replaced, so that they may rest on anything.
+        With ``retry_failed`` failed evaluations are about to be replaced and may differ.
         """
         tables = {name: data.fingerprint for name, data in self.datasets.items()}
         code = {c.key: own_code.code_names(*design.specs_and_functions(c, self.study)) for c in self.cells}
@@ -52,7 +43,7 @@ class Layout:
         return Expected(addresses, tables, {key: names for key, names in code.items() if names}, retry_failed)
 
     def code_notes(self) -> list[str]:
-        """Say of which classes and functions the code that runs cannot be known, and what follows from it."""
+        """Return one sentence for each class or function whose source cannot be read."""
         return [
             f"{path!r}: {reason}. Its code is not known, so that its predictions are not stored, and no other process "
             "resumes its evaluations."
@@ -60,7 +51,7 @@ class Layout:
         ]
 
     def cautions(self, name: str) -> list[str]:
-        """What a reader should know of a table before anything runs."""
+        """Return warnings about a table and its splits."""
         if name not in self._cautions:
             data, plan = self.datasets[name], self.plans[name]
             self._cautions[name] = [*datasets.dataset_warnings(data, plan), *splits.cautions(data, plan)]
@@ -68,16 +59,7 @@ class Layout:
 
 
 def in_memory(data: Sequence[Dataset]) -> dict[str, dict[str, str]]:
-    """How a study describes tables that Python gave it: they belong to its design, and no file holds them.
-
-    Parameters
-    ----------
-    data : sequence of Dataset
-
-    Returns
-    -------
-    dict of str to dict
-        By a key that may stand in ``study.yaml``.
+    """Describe tables that Python passed, by keys for ``study.yaml``: they belong to the design, and have no file.
 
     Examples
     --------
@@ -85,12 +67,12 @@ def in_memory(data: Sequence[Dataset]) -> dict[str, dict[str, str]]:
     >>> in_memory([Dataset("mine", pd.DataFrame(), np.zeros(0), ("no", "yes"))])
     {'mine': {'kind': 'memory', 'name': 'mine', 'parent': 'mine'}}
     """
-    found = {}
+    described = {}
     for table in data:
         key = table.name if KEY_PATTERN.fullmatch(table.name) else f"memory_{fingerprint(table.name)[:8]}"
         roles = {role: "given" for role in ("groups", "time") if getattr(table, role) is not None}
-        found[key] = {"kind": MEMORY, "name": table.name, "parent": table.parent or table.name, **roles}
-    return found
+        described[key] = {"kind": MEMORY, "name": table.name, "parent": table.parent or table.name, **roles}
+    return described
 
 
 def _check_given(study: str, name: str, given: Mapping[str, Dataset]) -> None:
@@ -103,22 +85,9 @@ def _check_given(study: str, name: str, given: Mapping[str, Dataset]) -> None:
 
 
 def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
-    """Load the tables, make and check the splits, expand the design.
+    """Load the tables, make and check the splits, list the cells.
 
-    Parameters
-    ----------
-    study : Study
-    given : mapping of str to Dataset, optional
-        Tables that are in memory already.
-
-    Returns
-    -------
-    Layout
-
-    Raises
-    ------
-    ConfigError, DataError
-        With everything that is wrong with any data set, and with its splits.
+    ``given`` holds tables in memory, by name. Raises one ConfigError or DataError with all problems of all data sets.
     """
     design.check_plain_parameters(study)
     study = replace(study, learners=tuple(map(estimator_specs.with_traits, study.learners)))
@@ -155,48 +124,34 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
     return Layout(study, loaded, plans, design.expand_cells(study, plans))
 
 
-#: Where studies live, below the current directory.
-EXPERIMENTS = Path("experiments")
-
-
 def parse_request(args: Sequence[str], config_dirs: Sequence[Path], command: str = "run") -> config.Request:
-    """Compose a request from overrides, or read it from a resolved study.
+    """Build the study and its run options from command-line overrides, or from a resolved study.
 
-    Parameters
-    ----------
-    args : sequence of str
-        Hydra overrides; the first may be the path of a ``study.yaml``, and the path of a table with its keys is a
-        study of that table.
-    config_dirs : sequence of Path
-    command : str, default="run"
-        What a line to paste calls.
-
-    Returns
-    -------
-    Request
+    The first override may be the path of a ``study.yaml``; the path of a table with its keys is a study of that table.
+    ``command`` stands in the command lines that messages suggest.
     """
     if args and args[0].endswith((".yaml", ".yml")) and "=" not in args[0]:
         return config.load_request(Path(args[0]), args[1:], config_dirs)
     args = datasets.expand_short_form(args, command)
-    asked = " ".join(args)
-    extra = {f"keel_{n}": {"kind": "keel", "table": n} for n in datasets.keel_names()} if "keel_" in asked else {}
+    names_keel = any("keel_" in arg for arg in args)
+    extra = {f"keel_{n}": {"kind": "keel", "table": n} for n in datasets.keel_names()} if names_keel else {}
     extra |= {f"zenodo_{n}": {"kind": "zenodo", "table": n} for n in datasets.zenodo_names()}
     return config.compose_request(args, config_dirs, extra)
 
 
 def requested_engine(request: config.Request) -> runner.Engine:
-    """The engine that a request asks for."""
-    asked = request.runner
-    kept = store_opener(store.DEFAULT_PATH) if asked.get("store", True) else None
-    return runner.Engine(asked.get("n_jobs") or runner.available_cores(), kept, asked.get("fit_timeout"))
+    """Return the engine that a request asks for."""
+    options = request.runner
+    opener = store_opener(store.DEFAULT_PATH) if options.get("store", True) else None
+    return runner.Engine(options.get("n_jobs") or runner.available_cores(), opener, options.get("fit_timeout"))
 
 
 def planning_engine(request: config.Request) -> runner.Engine:
-    """The engine for a plan: it reads and feeds a store that is there, and makes none."""
-    found = requested_engine(request)
-    return found if store.DEFAULT_PATH.exists() else replace(found, open_store=None)
+    """Return the engine for a plan: it uses an existing store, but creates none."""
+    engine = requested_engine(request)
+    return engine if store.DEFAULT_PATH.exists() else replace(engine, open_store=None)
 
 
 def store_opener(path: str | Path | None) -> Callable[[], runner.PredictionStore] | None:
-    """What opens the prediction store at a path; None for no store."""
+    """Return a function that opens the prediction store at a path; None without a path."""
     return None if path is None else partial(store.SqliteStore, Path(path).resolve())
