@@ -87,7 +87,7 @@ def write_card(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFr
     """
     study = result.study
     strategy = next(s for s in study.strategies if s.name == facts.strategy)
-    lead = " ".join(map(_escape, result.completeness.sentences()))
+    lead = " ".join(map(_escape_markdown, result.completeness.sentences()))
     parts = [
         f"# {facts.name}",
         *([lead] if lead else []),
@@ -245,7 +245,7 @@ def _format_knob(value: Scalar) -> str:
     return f"{value:g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
 
 
-def _escape(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     """A sentence whose names cannot become markup."""
     return "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in text)
 
