@@ -127,7 +127,7 @@ def describe_plan(
         "strategies": list(forecast.strategy_facts(study)),
         "inapplicable": forecast.summarize_inapplicable(forecasts),
         "rebalancing": rebalancing.notes(study),
-        "half_width": _half_width(layout),
+        "half_width": _half_width_factors(layout),
         **(_describe_cost(layout, forecasts, engine, minutes, command_line) if engine else {}),
     }
 
@@ -248,7 +248,7 @@ def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
     return {**facts, "folds": folds, "warnings": layout.cautions(name), "columns": types}
 
 
-def _half_width(layout: Layout) -> dict[str, Any]:
+def _half_width_factors(layout: Layout) -> dict[str, Any]:
     """Return half the width of a 95 % interval, in standard deviations of the differences over folds, by data set."""
     factors = {}
     for name, plan in layout.plans.items():

@@ -257,24 +257,8 @@ def _lost_probabilities_reason(task: Task, params: Mapping[str, Scalar]) -> str 
 def calibrate_prediction(task: Task, params: Mapping[str, Scalar], prediction: Prediction) -> Prediction:
     """Apply the calibration of the strategy to a prediction after a fit on the outer training rows.
 
-    Parameters
-    ----------
-    task : Task
-        Asked for the inner validation predictions if the calibration is learned from them.
-    params : mapping
-        Flat knobs of the winner.
-    prediction : Prediction
-        Of ``task.predict_rows(params, split.train, rows)``, for any rows.
-
-    Returns
-    -------
-    Prediction
-        The same one if the strategy calibrates nothing.
-
-    Raises
-    ------
-    FitFailed
-        If an inner fit fails.
+    A calibration that is learned asks for the inner validation predictions of the winner's ``params``. The prediction
+    is returned as it is if the strategy calibrates nothing. Raises FitFailed if an inner fit fails.
     """
     kind = task.cell.strategy.calibration
     if calibration.corrects_prior(kind):
@@ -289,22 +273,7 @@ def calibrate_prediction(task: Task, params: Mapping[str, Scalar], prediction: P
 def validation_predictions(task: Task, params: Mapping[str, Scalar]) -> list[LabelledValues]:
     """Return labels and calibrated predictions of the inner validation rows of a candidate, fold by fold.
 
-    Parameters
-    ----------
-    task : Task
-        The cell with its inner folds.
-    params : mapping
-        Flat knobs.
-
-    Returns
-    -------
-    list of (y, values)
-        On the scale of :meth:`Task.scale`.
-
-    Raises
-    ------
-    FitFailed
-        If an inner fit fails.
+    The predictions are on the scale of :meth:`Task.scale`. Raises FitFailed if an inner fit fails.
     """
     folds = [_validation_fold(task, params, *pair) for pair in task.pairs]
     return calibration.cross_fit(task.cell.strategy.calibration, folds, task.seed)
@@ -458,10 +427,10 @@ def _make_evaluation(task: Task, outcome: _Outcome, fits: int, seconds: float) -
         values = outcome.prediction.values
         compared, is_probability = task.compared(winner.params, values), task.scale(winner.params) == PROBABILITY
         try:
-            scores, found = measures.score_predictions(
+            scores, confusion = measures.score_predictions(
                 task.study.measures, y, values, winner.threshold, is_probability, amount, compared
             )
-            counts = {name: int(getattr(found, name)) for name in ("tn", "fp", "fn", "tp")}
+            counts = {name: int(getattr(confusion, name)) for name in ("tn", "fp", "fn", "tp")}
         except measures.MeasureFailed as error:
             outcome = _Outcome("failed", str(error), outcome.trials, winner)
     return Evaluation(

@@ -289,25 +289,8 @@ def _read_only(rows: np.ndarray) -> np.ndarray:
 def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any]) -> np.ndarray:
     """Predict the probability of class 1, or the decision value of a learner without probabilities.
 
-    Parameters
-    ----------
-    learner : classifier
-        Fitted on labels 0 and 1.
-    make : mapping
-        The specification that it was built from.
-    X : ndarray of shape (n_rows, n_columns)
-        Prepared rows.
-    stage : mapping
-        Keyword arguments of ``predict_proba``.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,)
-
-    Raises
-    ------
-    UnusableOutput
-        If a value is not a finite number, or a probability lies outside [0, 1].
+    ``make`` is the specification that the learner was built from, ``stage`` holds keyword arguments of
+    ``predict_proba``. Raises UnusableOutput if a value is not finite, or a probability lies outside [0, 1].
     """
     if estimator_specs.gives_probabilities(make):
         return prediction_checks.check_proba(learner, learner.predict_proba(_read_only(X), **stage), len(X))

@@ -41,21 +41,8 @@ def all_rows_split(dataset: Dataset) -> Split:
 def choose_params(task: Task) -> tuple[Trial, int]:
     """Choose the knobs and the threshold for all rows, by the same search as in a cell.
 
-    Parameters
-    ----------
-    task : Task
-        Of a cell whose split is :func:`all_rows_split`.
-
-    Returns
-    -------
-    winner : Trial
-    n_candidates : int
-        The number of distinct candidates that were judged.
-
-    Raises
-    ------
-    FitFailed
-        If no candidate applies or none has a value, with the reason.
+    The task is of a cell whose split is :func:`all_rows_split`. Returns the winner and the number of distinct
+    candidates that were judged. Raises FitFailed if no candidate applies or none has a value.
     """
     if reason := task.inapplicable_reason:
         raise FitFailed(reason)

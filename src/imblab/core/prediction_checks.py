@@ -17,26 +17,10 @@ class UnusableOutput(Exception):
 
 
 def check_proba(learner: Any, output: Any, n_rows: int) -> np.ndarray:
-    """Return the predicted probabilities of the positive class from the output of ``predict_proba``.
+    """Return the float64 probabilities of the positive class from the output of ``predict_proba``.
 
-    Parameters
-    ----------
-    learner : classifier
-        Fitted on labels 0 and 1; the order of its ``classes_`` determines the column.
-    output : array-like
-        What its ``predict_proba`` returned.
-    n_rows : int
-        Number of rows to predict.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), float64
-        In [0, 1]; values that rounding carried beyond it by at most 1e-12 are clipped.
-
-    Raises
-    ------
-    UnusableOutput
-        If the shape is not ``(n_rows, 2)``, or a value is not a finite real number from 0 to 1.
+    The order of the learner's ``classes_`` determines the column. Values that rounding carried beyond [0, 1] by at
+    most 1e-12 are clipped. Raises UnusableOutput if the shape is not ``(n_rows, 2)`` or a value is not a probability.
 
     Examples
     --------
@@ -67,32 +51,10 @@ def check_proba(learner: Any, output: Any, n_rows: int) -> np.ndarray:
 
 
 def check_decision_value(learner: Any, output: Any, n_rows: int) -> np.ndarray:
-    """Return decision values that rise with the positive class from the output of ``decision_function``.
+    """Return float64 decision values that rise with the positive class from the output of ``decision_function``.
 
-    Parameters
-    ----------
-    learner : classifier
-        Fitted on labels 0 and 1. scikit-learn's decision values rise with the second of its ``classes_``.
-    output : array-like
-        What its ``decision_function`` returned.
-    n_rows : int
-        Number of rows to predict.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), float64
-
-    Raises
-    ------
-    UnusableOutput
-        If the shape is not ``(n_rows,)``, or a value is not a finite real number.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import RidgeClassifier
-    >>> learner = RidgeClassifier().fit([[0.0], [1.0]], [0, 1])
-    >>> (check_decision_value(learner, learner.decision_function([[0.0], [1.0]]), 2) > 0).tolist()
-    [False, True]
+    scikit-learn's decision values rise with the second of a learner's ``classes_``. Raises UnusableOutput if the shape
+    is not ``(n_rows,)`` or a value is not a finite real number.
     """
     subject = f"learner {type(learner).__name__!r} returned"
     table = _as_real_array(output, subject, "decision values")
@@ -111,28 +73,10 @@ def check_decision_value(learner: Any, output: Any, n_rows: int) -> np.ndarray:
 def check_resampled(
     sampler: Any, output: tuple[Any, Any], y: np.ndarray, n_columns: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows and labels for a learner from the output of ``fit_resample``.
+    """Return the rows (float64, C-ordered) and labels for a learner from the output of ``fit_resample``.
 
-    Parameters
-    ----------
-    sampler : sampler
-        Named in messages.
-    output : (array-like, array-like)
-        What its ``fit_resample`` returned.
-    y : ndarray of shape (n_rows,)
-        Labels of the rows that the sampler received.
-    n_columns : int
-        Number of columns that it received.
-
-    Returns
-    -------
-    X : ndarray of shape (n_new, n_columns), float64, C-ordered
-    y : ndarray of shape (n_new,)
-
-    Raises
-    ------
-    UnusableOutput
-        If columns, lengths or labels do not fit, a value is not a finite number, or a class has no row left.
+    ``y`` and ``n_columns`` are those that the sampler received. Raises UnusableOutput if columns, lengths or labels do
+    not fit, a value is not a finite number, or a class has no row left.
 
     Examples
     --------
@@ -168,23 +112,9 @@ def check_resampled(
 def check_classes(
     labels: np.ndarray, subject: str, before: np.ndarray | None = None, way_out: str = "use fewer folds"
 ) -> None:
-    """Refuse labels of one class alone.
+    """Refuse labels of one class alone; ``before`` holds the labels that a sampler received.
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n_rows,)
-        Labels for a learner.
-    subject : str
-        The start of the message.
-    before : ndarray of shape (n_before,), optional
-        Labels that the sampler received.
-    way_out : str, default="use fewer folds"
-        The end of the message.
-
-    Raises
-    ------
-    UnusableOutput
-        If a class has no row.
+    Raises UnusableOutput with a message of the subject, the missing class and the way out.
     """
     for label, word in ((1, "positive"), (0, "negative")):
         if not (labels == label).any():

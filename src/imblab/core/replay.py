@@ -32,17 +32,8 @@ class MissingPrediction(Exception):
 def lookup_only(get: Callable[[str], Prediction | None], failures: Mapping[str, str] | None = None) -> Predict:
     """Make a ``predict`` that looks up and never fits.
 
-    Parameters
-    ----------
-    get : callable
-        Returns the stored prediction for an address, or None.
-    failures : mapping of str to str, optional
-        Fits that failed, by address, with the reason; see :func:`recorded_failures`.
-
-    Returns
-    -------
-    callable
-        Raises :class:`MissingPrediction` if nothing is stored, and ``FitFailed`` for a recorded failure.
+    It raises :class:`MissingPrediction` if nothing is stored, and ``FitFailed`` for one of the ``failures``: reasons by
+    address, of :func:`recorded_failures`.
     """
 
     def predict(request: FitRequest) -> Prediction:
@@ -82,25 +73,7 @@ def _text_after(text: str | None, start: str) -> str | None:
 def replay_tasks(
     study: Study, dataset: Dataset, plan: Sequence[Split], cells: Iterable[Cell], predict: Predict
 ) -> Iterator[Task]:
-    """Make the tasks of cells of one data set.
-
-    Parameters
-    ----------
-    study : Study
-        The study that was run.
-    dataset : Dataset
-        The data set of the cells.
-    plan : sequence of Split
-        All outer splits of the data set.
-    cells : iterable of Cell
-        The cells to replay.
-    predict : callable
-        Such as that of :func:`lookup_only`.
-
-    Yields
-    ------
-    Task
-    """
+    """Make the tasks of cells of one data set; ``plan`` holds all its outer splits."""
     pairs: dict[str, tuple[RowPair, ...]] = {}
     for cell in cells:
         key = cell.split.fingerprint
@@ -134,19 +107,7 @@ def share_nearer_to_majority(request: FitRequest, prepared: PreparedRows) -> tup
 
     Euclidean distance between the rows as the learner reads them; a tie counts for the minority. Synthetic are the
     minority rows that equal no real row: copies do not count. Beyond 20 million distances evenly spaced rows represent
-    all.
-
-    Parameters
-    ----------
-    request : FitRequest
-        Its sampler makes the rows.
-    prepared : PreparedRows
-        The prepared rows of ``request.fit``.
-
-    Returns
-    -------
-    tuple of (float, int) or None
-        None without a synthetic row.
+    all. None without a synthetic row.
     """
     if request.sampler is None:
         return None

@@ -59,7 +59,7 @@ class Resampler:
         self._cache = NeighborCache(largest_k)
         self._latest: tuple[tuple[Any, ...], ResampledRows] | None = None
         self._minority: tuple[np.ndarray, str] | None = None
-        self._counts = _count_classes(y)
+        self._counts = _class_counts(y)
         self._neighbors: dict[int, np.ndarray] = {}
 
     def resample(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> ResampledRows:
@@ -208,7 +208,7 @@ def resample_unchecked(sampler: Any, X: np.ndarray, y: np.ndarray) -> ResampledR
     if not isinstance(ratio, float) or kind not in _TARGETS or not hasattr(sampler, "_fit_resample"):
         X, y = sampler.fit_resample(X, y)
         return X, y
-    rare, counts = _count_classes(y)
+    rare, counts = _class_counts(y)
     label, n_rows = _TARGETS[kind](rare, counts, ratio)
     if n_rows <= 0 or (kind == "under-sampling" and n_rows > counts[label]):
         X, y = sampler.fit_resample(X, y)  # it raises, with its own message
@@ -224,7 +224,7 @@ def _is_from_imblearn(sampler: Any) -> bool:
     return type(sampler).__module__.partition(".")[0] == "imblearn"
 
 
-def _count_classes(y: np.ndarray) -> tuple[int, dict[int, int]]:
+def _class_counts(y: np.ndarray) -> tuple[int, dict[int, int]]:
     """Return the rarer label and the rows of both."""
     positive = int(y.sum())
     counts = {1: positive, 0: len(y) - positive}
