@@ -123,8 +123,11 @@ def _candidate_runs(
     study: Study, rows: Sequence[Evaluation], part: str, inner_scores: InnerScores
 ) -> Iterator[RunSpec]:
     """One run per candidate, averaged over the outer folds of a part: all repeats, or one."""
-    for key in dict.fromkeys(_params_key(t.params) for t in rows[0].trials):
-        trials = [(row, i, t) for row in rows for i, t in enumerate(row.trials) if _params_key(t.params) == key]
+    candidates: dict[str, list[tuple[Evaluation, int, Trial]]] = {_params_key(t.params): [] for t in rows[0].trials}
+    for row in rows:
+        for i, trial in enumerate(row.trials):
+            candidates[_params_key(trial.params)].append((row, i, trial))
+    for trials in candidates.values():
         first = {(row.repeat, row.fold): (row, i, t) for row, i, t in reversed(trials)}  # a repeated one counts once
         judged = [item for item in first.values() if item[2].value is not None]
         params = trials[0][2].params

@@ -33,6 +33,7 @@ GAIN_MEASURES = ("mcc", "pr_auc", "recall")
 CURVES = {"curve_mcc": counts.mcc, "curve_precision": counts.precision, "curve_recall": counts.recall}
 #: Every hundredth where the thresholds of rare classes lie, then every second one: each point is a row of the database.
 CURVE_THRESHOLDS = tuple(i / 100 for i in (*range(1, 20), *range(20, 99, 2)))
+PLACE = ["dataset", "learner", "strategy"]
 #: MLflow shows a run in the colour of this tag.
 COLOUR_TAG = "mlflow.runColor"
 #: Characters of a digest that MLflow keeps.
@@ -95,11 +96,11 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
     }
     lead, verdicts = _lead(result, details), _verdicts(result, details)
     runs = [_study_run(result, shared, [*lead, *verdicts.values()], details)]
+    curves = curve_metrics(details.evidence)
     for family, scores in result.scores.items():
-        curves = curve_metrics(details.evidence, *family)
         verdict = verdicts.get(family, " ".join(lead))
         for row, strategy in enumerate(scores.strategies):
-            cell = _cell_run(study, scores, row, shared, curves.get(strategy, ()))
+            cell = _cell_run(study, scores, row, shared, curves.get((*family, strategy), ()))
             note = _cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
             searched = describe_search(study, _members(scores, row), details.inner_scores, details.search)
             runs += [replace(cell, note=note), *(_below(cell, run) for run in searched)]
@@ -112,25 +113,23 @@ def run_colour(study: Study, strategy: str) -> str:
     return STRATEGY_COLOURS[slots.get(strategy, (len(BASELINE_SLOTS), 0))[0]][0]
 
 
-def curve_metrics(frame: pd.DataFrame | None, dataset: str, learner: str) -> dict[str, list[Metric]]:
-    """Threshold curves and calibration statistics of every strategy of a data set and learner.
+def curve_metrics(frame: pd.DataFrame | None) -> dict[tuple[str, ...], list[Metric]]:
+    """Threshold curves and calibration statistics of every data set, learner and strategy.
 
     A curve is the mean over the outer test parts, without a point where it is undefined in all of them. Calibration is
     the mean over repeats.
     """
-    if frame is None:
+    if frame is None or frame.empty:
         return {}
-    frame = frame[(frame.dataset == dataset) & (frame.learner == learner)]
-    if frame.empty:
-        return {}
-    metrics: dict[str, list[Metric]] = {}
-    for name, rows in evidence.confusion_table(frame, CURVE_THRESHOLDS).groupby("strategy", sort=False):
-        metrics[str(name)] = _curve_points(rows)
+    table = evidence.confusion_table(frame, CURVE_THRESHOLDS)
+    metrics: dict[tuple[str, ...], list[Metric]] = {}
+    for cell, rows in table.groupby(PLACE, sort=False, observed=True):
+        metrics[tuple(map(str, cell))] = _curve_points(rows)
     statistics = frame[frame.kind == "calibration"]
-    for place, rows in statistics.groupby(["strategy", "name"], sort=False, observed=True):
-        strategy, name = (str(part) for part in place)
-        if rows.x.notna().any():
-            metrics.setdefault(strategy, []).append((f"calibration/{name}", float(rows.x.mean()), 0))
+    for place, values in statistics.groupby([*PLACE, "name"], sort=False, observed=True).x:
+        *coordinates, name = map(str, place)
+        if values.notna().any():
+            metrics.setdefault(tuple(coordinates), []).append((f"calibration/{name}", float(values.mean()), 0))
     return metrics
 
 
@@ -195,7 +194,7 @@ def _cell_run(
         "imblab.split_fingerprint": splits_of(members),
         ADDRESSES_TAG: addresses_tag(members),
         **({"imblab.rebalances": rebalanced} if rebalanced else {}),
-        "imblab.rows": fingerprint([_stable_content(each) for each in members]),
+        "imblab.rows": _rows_hash(members),
         COLOUR_TAG: run_colour(study, strategy),
     }
     return RunSpec(
@@ -391,7 +390,7 @@ def _dataset_input(members: Sequence[Evaluation], spec: Mapping[str, Any]) -> di
     }
 
 
-def _stable_content(evaluation: Evaluation) -> dict[str, Any]:
-    """An evaluation without what differs from run to run."""
-    content: dict[str, Any] = json.loads(evaluation.to_json())
-    return {key: value for key, value in content.items() if key != "seconds"}
+def _rows_hash(members: Sequence[Evaluation]) -> str:
+    """Hash of what evaluations chose and scored."""
+    names = ("fingerprint", "status", "error", "params", "threshold", "scores", "counts", "value")
+    return fingerprint([[getattr(each, name) for name in names] for each in members])
