@@ -356,7 +356,7 @@ def test_the_database_writes_ahead_and_knows_its_tables(place):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("tracking.search=all", "'tracking.search' is .*all.*; it says which runs .* Write one of candidates, winners"),
+        ("tracking.search=all", "unknown value 'all' for 'tracking.search'. Valid values: candidates, none, trials"),
         ("tracking.timeout=-1", "'tracking.timeout' is -1"),
         ("tracking.predictions=maybe", "'tracking.predictions' is .*maybe"),
         ("tracking.git_diff=perhaps", "'tracking.git_diff' is .*perhaps"),
