@@ -114,9 +114,9 @@ def test_tables_and_learners_that_differ_are_told_apart_what_is_settled_first():
     words = ["inconclusive", "better", "inconclusive", "better", "worse", "worse"]
     rows = [row(ISOLATING, w, dataset=d, learner=n) for w, (d, n) in zip(words, where, strict=True)]
     better, worse, rest, reach = advice_on(*rows)
-    assert better.startswith("With logistic and knn on b: use smote_threshold: ")
-    assert worse.startswith("With tree on all data sets: use threshold and drop smote_threshold: ")
-    assert rest == f"Elsewhere: p{INCONCLUSIVE[1:]}"
+    assert better.startswith("With logistic and knn on b, use smote_threshold: ")
+    assert worse.startswith("With tree on all data sets, use threshold and drop smote_threshold: ")
+    assert rest == f"Elsewhere, p{INCONCLUSIVE[1:]}"
     assert reach.startswith("The smallest difference in MCC that this design detects")
 
 
@@ -131,7 +131,7 @@ def test_what_holds_over_parents_comes_first_and_does_not_hide_the_tables():
     first, second, _ = advice_on(row(ISOLATING, "inconclusive"), across=[found])
     assert first.startswith("For a new table like these, begin with smote_threshold rather than threshold (logistic)")
     assert "8 of 9 parent data sets" in first
-    assert second.startswith("Within each data set: prefer threshold")
+    assert second.startswith("Within each data set, prefer threshold")
     found.contrasts.verdict = "untested"
     assert len(advice_on(row(ISOLATING, "inconclusive"), across=[found])) == 2
 

@@ -135,7 +135,7 @@ def advise(contrasts: pd.DataFrame, study: Study, across: Sequence[AcrossDataset
         what is settled comes first. Last, once for all inconclusive contrasts, what it would take to know more.
     """
     general = list(_advise_for_new_tables(contrasts, across))
-    lead = "Within each data set: " if general else ""
+    lead = "Within each data set, " if general else ""
     groups: dict[tuple[str, str, bool, str], list[pd.DataFrame]] = {}
     for _, rows in contrasts.groupby(["a", "b"], sort=False):
         a, b = str(rows.a.iloc[0]), str(rows.b.iloc[0])
@@ -234,7 +234,7 @@ def _outcomes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     for verdict in settled + unsettled:
         group = rows[verdicts == verdict]
         where = "Elsewhere" if settled and unsettled == [verdict] else _where(group, rows)
-        yield "" if len(settled + unsettled) == 1 else f"{where}: ", verdict, group
+        yield "" if len(settled + unsettled) == 1 else f"{where}, ", verdict, group
 
 
 def _where(group: pd.DataFrame, rows: pd.DataFrame) -> str:

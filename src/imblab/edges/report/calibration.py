@@ -203,7 +203,7 @@ def _describe_corrections(corrections: Sequence[PriorCorrection]) -> Iterator[st
         spans = [format_range(values, "{:.2f}".format) for values in ratios]
         yield (
             f"It lowered the Brier score of {sum(v < 0 for v in changes)} of {len(changes)} strategies that resample "
-            f"or weight, and changed their mean probability from {spans[0]} times the prevalence to {spans[1]}."
+            f"or weight. Their mean probability was {spans[0]} times the prevalence before, and {spans[1]} times after."
         )
     if any(c.kind == "approximate" for c in corrected):
         yield "It is approximate where a sampler generates rows, which changes the distributions of the classes too."

@@ -240,7 +240,7 @@ def _peak_table(data: ReportData, candidates: CandidatesByPlace) -> tuple[Table,
     if losses:
         lead.append(
             f"The inner {data.primary_label} peaked below 1:1 in {sum(v > 0 for v in losses)} of {len(losses)} "
-            f"searches; at 1:1 it was {format_range(losses)} lower than at the peak (median {np.median(losses):.3f})."
+            f"searches; at 1:1 it was {format_range(losses)} worse than at the peak (median {np.median(losses):.3f})."
         )
     return strategy_table("peaks", "Best ratio, compared with 1:1", header, lines), lead
 

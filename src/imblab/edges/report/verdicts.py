@@ -286,7 +286,7 @@ def _across_tables(data: ReportData, across: AcrossDatasets) -> list[Table]:
         *("contrast", ("parents", "parent data sets"), "wins", "ties", "losses"),
         *(("mean", "mean difference"), "median", "p", ("p_holm", "Holm p"), "verdict"),
     )
-    name, caption = file_name("across", learner), f"{learner}: wins over parent data sets"
+    name, caption = file_name("across", learner), f"{learner}: contrasts over parent data sets"
     return [*tables, Table(name, caption, header, tuple(lines), "", picks)] if lines else tables
 
 
