@@ -83,6 +83,7 @@ def function_of(measure: Measure, allow: Sequence[str] | None = ()) -> Callable[
     Parameters
     ----------
     measure : Measure
+        Its ``function`` is a dotted path.
     allow : sequence of str or None, default=()
         Packages, modules and functions that may be named in addition to those of imblab and ``sklearn.metrics``; None
         where the path was checked when the study was read, or the caller wrote it in Python.

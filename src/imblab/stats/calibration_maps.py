@@ -48,6 +48,7 @@ def correct_prior(proba: np.ndarray, share: float, received: float) -> np.ndarra
     Returns
     -------
     ndarray
+        Probabilities p, in the shape of ``proba``.
 
     Examples
     --------
@@ -75,6 +76,7 @@ def received_share(negatives: float, positives: float, weight: float | str | Non
     Returns
     -------
     float
+        In [0, 1].
 
     Examples
     --------
@@ -104,6 +106,7 @@ def fit_sigmoid(scores: np.ndarray, y: np.ndarray) -> CalibrationMap:
     Returns
     -------
     CalibrationMap
+        From scores to probabilities.
 
     Examples
     --------
@@ -148,6 +151,7 @@ def fit_logistic(x: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     Returns
     -------
     slope, level : float
+        Parameters of the curve.
     """
     design = np.column_stack([x, np.ones_like(x)])
 
@@ -185,6 +189,7 @@ def fit_isotonic(scores: np.ndarray, y: np.ndarray) -> CalibrationMap:
     Returns
     -------
     CalibrationMap
+        From scores to probabilities.
 
     Examples
     --------

@@ -34,12 +34,9 @@ def invalid_matrix_reason(costs: object, amounts: bool = False) -> str | None:
     Parameters
     ----------
     costs : object
+        The value to check.
     amounts : bool, default=False
         Whether ``fn`` may be ``amount``.
-
-    Returns
-    -------
-    str or None
 
     Examples
     --------
@@ -82,17 +79,19 @@ def total_cost(costs: CostMatrix, tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndar
 
 
 def expected_cost(tn: Any, fp: Any, fn: Any, tp: Any, costs: CostMatrix) -> np.ndarray:
-    """Mean cost per row under a cost matrix; lower is better, undefined without rows.
+    """Mean cost per row under a cost matrix; lower is better.
 
     Parameters
     ----------
-    tn, fp, fn, tp : int or ndarray of any one shape
+    tn, fp, fn, tp : int or ndarray
+        Confusion counts, of any one shape.
     costs : mapping
         For example ``{fn: 10, fp: 1}``.
 
     Returns
     -------
     ndarray
+        In the shape of the counts; NaN without rows.
 
     Raises
     ------

@@ -138,12 +138,14 @@ def precision_at_prevalence(tn: Any, fp: Any, fn: Any, tp: Any, prevalence: floa
     Parameters
     ----------
     tn, fp, fn, tp : int or ndarray
+        Confusion counts, of any one shape.
     prevalence : float
-        In (0, 1).
+        Positive share of that population, in (0, 1).
 
     Returns
     -------
     ndarray
+        In the shape of the counts.
 
     Examples
     --------
@@ -163,12 +165,14 @@ def f_beta(tn: Any, fp: Any, fn: Any, tp: Any, beta: float = 1.0) -> np.ndarray:
     Parameters
     ----------
     tn, fp, fn, tp : int or ndarray
+        Confusion counts, of any one shape.
     beta : float, default=1.0
         Recall counts ``beta`` times as much as precision.
 
     Returns
     -------
     ndarray
+        In the shape of the counts.
     """
     weighted = (1 + beta**2) * np.asarray(tp, dtype=np.float64)
     return ratio(weighted, weighted + beta**2 * np.asarray(fn, dtype=np.float64) + fp)

@@ -78,14 +78,11 @@ class FoldCounts:
         Parameters
         ----------
         y, values : ndarray of shape (n_rows,)
+            Labels, and predicted probabilities or decision values.
         is_probability : bool, default=True
             Decision values rank the rows themselves; thresholds are compared with ``1 / (1 + exp(-value))``.
         thresholds : sequence of float, default=i/100
             Ascending.
-
-        Returns
-        -------
-        FoldCounts
 
         Examples
         --------
@@ -159,6 +156,7 @@ def ranking_points(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nd
     Returns
     -------
     tp, fp : ndarray of shape (n_distinct,), int64
+        Cumulative counts.
     """
     if not (values[1:] <= values[:-1]).all():  # rows may be sorted already
         order = np.argsort(-values, kind="stable")
@@ -205,6 +203,7 @@ def recall_at(y: np.ndarray, values: np.ndarray, share: float) -> float:
     Parameters
     ----------
     y, values : ndarray of shape (n_rows,)
+        Labels, and predicted probabilities or decision values.
     share : float
         In (0, 1].
 
@@ -240,6 +239,7 @@ def recall_at_precision(y: np.ndarray, values: np.ndarray, level: float) -> floa
     Parameters
     ----------
     y, values : ndarray of shape (n_rows,)
+        Labels, and predicted probabilities or decision values.
     level : float
         In (0, 1].
 
@@ -276,6 +276,7 @@ def expected_average_precision(values: np.ndarray, positives: int) -> float:
     Parameters
     ----------
     values : ndarray of shape (n_rows,)
+        Predicted probabilities or decision values.
     positives : int
         Number of positive rows m.
 
@@ -305,6 +306,7 @@ class MeanCurve:
     Attributes
     ----------
     x : ndarray of shape (n_places,)
+        Recalls, false positive rates or thresholds.
     mean, low, high : ndarray of shape (n_places,)
         Mean, lowest and highest fold; NaN where no fold has a value.
     """
@@ -321,12 +323,14 @@ def mean_precision_recall(folds: Sequence[FoldCounts], recalls: np.ndarray) -> M
     Parameters
     ----------
     folds : sequence of FoldCounts
+        Counts of the test part of every fold.
     recalls : ndarray of shape (n_places,)
         In (0, 1].
 
     Returns
     -------
     MeanCurve
+        At ``recalls``.
 
     Examples
     --------
@@ -343,12 +347,14 @@ def mean_roc(folds: Sequence[FoldCounts], rates: np.ndarray) -> MeanCurve:
     Parameters
     ----------
     folds : sequence of FoldCounts
+        Counts of the test part of every fold.
     rates : ndarray of shape (n_places,)
         False positive rates, in [0, 1].
 
     Returns
     -------
     MeanCurve
+        At ``rates``.
 
     Examples
     --------
@@ -367,6 +373,7 @@ def mean_over_thresholds(
     Parameters
     ----------
     folds : sequence of FoldCounts
+        Counts of the test part of every fold.
     thresholds : ndarray of shape (n_places,)
     function : callable
         ``f(tn, fp, fn, tp)`` on arrays.
@@ -374,6 +381,7 @@ def mean_over_thresholds(
     Returns
     -------
     MeanCurve
+        At ``thresholds``.
     """
     return _average_over_folds(thresholds, [np.asarray(function(*fold.at(thresholds)), dtype=float) for fold in folds])
 

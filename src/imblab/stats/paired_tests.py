@@ -77,7 +77,9 @@ class EstimateArray:
     Attributes
     ----------
     mean, low, high, p, se : ndarray of float64
+        NaN where nothing was estimated.
     df : ndarray of int64
+        Degrees of freedom.
     reason : ndarray of object
         A text where the interval is missing, else None.
     """
@@ -209,6 +211,7 @@ def corrected_t(
     Returns
     -------
     Estimate
+        See :func:`estimate_contrasts` for contrasts without an interval.
 
     Examples
     --------
@@ -227,6 +230,7 @@ def is_equivalent(estimates: Estimate | EstimateArray, rope: ArrayLike, alpha: f
     Parameters
     ----------
     estimates : Estimate or EstimateArray
+        Of one or many contrasts.
     rope : float or ndarray
         Half-width of the region, at least 0; NaN for a measure without one, and then nothing is equivalent.
     alpha : float, default=0.05
@@ -235,6 +239,7 @@ def is_equivalent(estimates: Estimate | EstimateArray, rope: ArrayLike, alpha: f
     Returns
     -------
     bool or ndarray of bool
+        True where equivalence is shown.
 
     References
     ----------
@@ -260,6 +265,7 @@ def posterior(estimates: Estimate | EstimateArray, rope: ArrayLike) -> Posterior
     Parameters
     ----------
     estimates : Estimate or EstimateArray
+        Of one or many contrasts.
     rope : float or ndarray
         Half-width of the region of practical equivalence, at least 0; NaN for a measure without one.
 
@@ -338,6 +344,7 @@ def detectable(estimates: Estimate | EstimateArray, alpha: float = 0.05, power: 
     Parameters
     ----------
     estimates : Estimate or EstimateArray
+        Of one or many contrasts.
     alpha : float, default=0.05
         Two-sided. In a family of m contrasts alpha / m, which Holm asks of the first, is enough for any p-values of
         the others.

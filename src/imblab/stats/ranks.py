@@ -90,6 +90,7 @@ def average_ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (k,)
+        Ranks in [1, k].
 
     Examples
     --------
@@ -112,12 +113,14 @@ def rank_matrix(scores: np.ndarray, greater_is_better: bool = True) -> np.ndarra
     Parameters
     ----------
     scores : ndarray of shape (n_units, k)
+        Score of each strategy on each unit.
     greater_is_better : bool, default=True
         Direction of the measure.
 
     Returns
     -------
     ndarray of shape (n_units, k)
+        Ranks in [1, k].
 
     Examples
     --------
@@ -226,6 +229,7 @@ def nemenyi(k: int, n: int, alpha: float = 0.05) -> float:
     Returns
     -------
     float
+        Difference of mean ranks that is significant at ``alpha``.
 
     Examples
     --------
@@ -244,6 +248,7 @@ def indistinct_pairs(scores: np.ndarray, alpha: float = 0.05) -> np.ndarray:
     Parameters
     ----------
     scores : ndarray of shape (n_units, k)
+        Score of each strategy on each unit.
     alpha : float, default=0.05
         Family-wise error rate.
 

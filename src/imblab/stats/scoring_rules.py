@@ -67,6 +67,7 @@ def calibration_statistics(y: np.ndarray, proba: np.ndarray, prevalence: float |
     Parameters
     ----------
     y, proba : ndarray of shape (n_rows,)
+        Labels and predicted probabilities.
     prevalence : float or ndarray of shape (n_rows,)
         Share of positives in the training rows: the reference forecast.
 
@@ -117,6 +118,7 @@ def quantile_bins(y: np.ndarray, proba: np.ndarray, n_bins: int = N_BINS) -> lis
     Parameters
     ----------
     y, proba : ndarray of shape (n_rows,)
+        Labels and predicted probabilities.
     n_bins : int, default=10
         Number of bins, empty ones included.
 
@@ -162,6 +164,7 @@ def recalibration(y: np.ndarray, proba: np.ndarray) -> tuple[float | None, float
     Parameters
     ----------
     y, proba : ndarray of shape (n_rows,)
+        Labels and predicted probabilities.
 
     Returns
     -------
