@@ -1,4 +1,4 @@
-"""MLflow is the picture of the ledger: the same numbers, once, in the experiment of the study, and never in its way."""
+"""MLflow shows the ledger: the same numbers, once, in the experiment of the study, and never in its way."""
 
 import json
 import os

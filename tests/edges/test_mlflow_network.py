@@ -155,7 +155,7 @@ def run(name, uri, *more, **environment):
     return imblab("run", f"name={name}", *ASKED, "runner.n_jobs=1", f"tracking.uri={uri}", *more, **environment)
 
 
-def picture(uri, name):
+def logged_runs(uri, name):
     """What a server holds of a study, without ids, times and hashes that name the study; nothing twice."""
     from mlflow import MlflowClient
 
@@ -196,7 +196,7 @@ def test_a_slow_server_that_loses_answers_stops_no_study_and_sync_repairs(tmp_pa
             assert door.dropped > 0
         assert there.code == 0, there.err
         assert imblab("sync", "slow", f"tracking.uri={direct}").code == 0
-        assert picture(direct, "slow") == picture(direct, "whole")
+        assert logged_runs(direct, "slow") == logged_runs(direct, "whole")
         again = imblab("sync", "slow", f"tracking.uri={direct}")
         assert "0 runs of study 'slow' were written" in again.out
 
@@ -260,7 +260,7 @@ def test_over_tls_with_mlflows_own_authentication(tmp_path, monkeypatch):
         assert (straight.code, "Not logged" in straight.err) == (0, False), straight.err
         for name, value in {**who, **trusted}.items():
             monkeypatch.setenv(name, value)
-        assert picture(uri, "direct") == picture(uri, "tls")
+        assert logged_runs(uri, "direct") == logged_runs(uri, "tls")
         from mlflow import MlflowClient
 
         client = MlflowClient(uri)

@@ -54,7 +54,7 @@ class Seen:
         (above,) = self.role("study")
         return Path(self.client.download_artifacts(above.info.run_id, name, str(folder)))
 
-    def picture(self):
+    def logged_runs(self):
         """Everything but ids and times."""
         keys = {run.info.run_id: run.data.tags["imblab.key"] for run in self.runs}
         return {
@@ -300,15 +300,15 @@ def test_a_winner_holds_what_was_promised_and_what_came(plain):
     assert winner.params["ratio"] == "0.5"
 
 
-# The same picture from the folder
+# The same runs from the folder
 
 
 @pytest.mark.usefixtures("here")
-def test_sync_paints_the_same_picture_elsewhere(seen, place, capsys):
+def test_sync_writes_the_same_runs_elsewhere(seen, place, capsys):
     assert main(["sync", "tree", "tracking.uri=sqlite:///elsewhere/mlflow.db"]) == 0
     assert f"{len(seen.runs)} runs of study 'tree' were written" in " ".join(capsys.readouterr().out.split())
     other = Seen(place, store="elsewhere/mlflow.db")
-    assert other.picture() == seen.picture()
+    assert other.logged_runs() == seen.logged_runs()
     assert seen.artifact("predictions.parquet", "elsewhere").read_bytes()
     assert other.experiment.tags == seen.experiment.tags | {
         k: v for k, v in other.experiment.tags.items() if k.startswith("mlflow.sharedViewState")
@@ -385,9 +385,9 @@ def test_a_table_that_is_gone_leaves_predictions_as_they_are(seen, monkeypatch, 
         raise DataError("the table is gone. Restore it.")
 
     monkeypatch.setattr(syncing, "lay_out", gone)
-    before = seen.picture()
+    before = seen.logged_runs()
     assert main(["sync", "tree"]) == 0
     said = capsys.readouterr()
     assert "Predictions and inner scores are left as they are: the table is gone" in said.err
     assert "0 runs of study 'tree'" in said.out
-    assert Seen(Path.cwd()).picture() == before
+    assert Seen(Path.cwd()).logged_runs() == before

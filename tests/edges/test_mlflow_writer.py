@@ -109,7 +109,7 @@ def held(name, path="mlruns/mlflow.db"):
     }
 
 
-def picture(runs):
+def logged_runs(runs):
     """The same from the description alone."""
     return {
         run.key: ("FINISHED", dict(run.params), {name: value for name, value, _ in run.metrics}, run.parent)
@@ -117,7 +117,7 @@ def picture(runs):
     }
 
 
-WHOLE = picture(described(*small("cut"), {}))
+WHOLE = logged_runs(described(*small("cut"), {}))
 
 
 @pytest.fixture
@@ -305,7 +305,7 @@ def test_cells_of_a_study_that_was_replaced_are_deleted_and_may_be_restored(plac
     fewer = [row for row in rows if row.strategy != "s2"]
     anew = owner(study, "b" * 16, ("a" * 16,))
     log_rows(study, {}, fewer, place, URI, owner=anew)
-    assert held("over") == picture(described(study, fewer, {}))
+    assert held("over") == logged_runs(described(study, fewer, {}))
     gone = store().get_run(old["toy/logistic/s2"])
     assert (gone.info.lifecycle_stage, gone.data.tags["imblab.stale"]) == ("deleted", "true")
     left = {key for key in old if store().get_run(old[key]).info.lifecycle_stage == "active"}
@@ -365,7 +365,7 @@ def test_eight_processes_write_two_hundred_runs_each_into_a_fresh_file():
     for name in names:
         runs = described(*small(name, strategies=RUNS // 4, candidates=3), {})
         assert len(runs) == 1 + RUNS
-        assert held(name, "fresh/mlflow.db") == picture(runs)
+        assert held(name, "fresh/mlflow.db") == logged_runs(runs)
     assert list(store("fresh/mlflow.db").search_runs(["0"])) == []
 
 
@@ -481,7 +481,7 @@ def test_another_study_of_the_same_name_is_refused_and_finds_a_place_of_its_own(
     assert f"holds another study of '{getpass.getuser()}' on '{socket.gethostname()}' (identity '{MINE}'" in said
     assert "Add tracking.experiment=same-222222 to the command" in said
     logged(study, others, OTHER, experiment="same-222222")
-    assert held("same-222222") == picture(described(study, others, {}))
+    assert held("same-222222") == logged_runs(described(study, others, {}))
     # From then on it is found without being named.
     assert logged(study, others, OTHER) == 0
     logged(study, [], OTHER)
@@ -511,7 +511,7 @@ def test_a_deleted_experiment_of_another_study_stays_deleted():
     assert store().get_experiment(number).lifecycle_stage == "deleted"
     logged(study, rows)
     assert store().get_experiment(number).lifecycle_stage == "active"
-    assert held("gone") == picture(described(study, rows, {}))
+    assert held("gone") == logged_runs(described(study, rows, {}))
 
 
 @pytest.mark.usefixtures("place")
@@ -528,7 +528,7 @@ def test_an_experiment_of_an_older_imblab_is_taken_over_by_the_study_of_its_rows
     assert everything("older") == before
     more = [*rows, *(replace(row, repeat=1) for row in rows)]  # grown since it was logged
     logged(study, more)
-    assert held("older") == picture(described(study, more, {}))
+    assert held("older") == logged_runs(described(study, more, {}))
     assert store().get_experiment(experiment("older")).tags["imblab.identity"] == MINE
     with pytest.raises(StudyError, match="holds another study"):
         logged(study, more, OTHER)
@@ -580,7 +580,7 @@ def test_what_a_copy_has_begun_is_not_taken_from_it():
         logged(study, rows)
         writer.write(runs)
     logged(study, rows)
-    assert held("begun") == picture(runs)
+    assert held("begun") == logged_runs(runs)
 
 
 @pytest.mark.usefixtures("place")

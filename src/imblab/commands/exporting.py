@@ -144,7 +144,7 @@ def prepare_model(
     """
     layout = _layout_of_dataset(request.study, selection.dataset)
     data = layout.datasets[selection.dataset]
-    _check_table(data, {row.data_fingerprint for row in rows if row.dataset == selection.dataset})
+    _check_same_table(data, {row.data_fingerprint for row in rows if row.dataset == selection.dataset})
     place = (selection.dataset, selection.learner, selection.strategy)
     ledger.check_code([row for row in rows if (row.dataset, row.learner, row.strategy) == place], request.study.name)
     try:
@@ -293,7 +293,7 @@ def _layout_of_dataset(study: Study, name: str) -> Layout:
     return lay_out(replace(study, datasets=specs))
 
 
-def _check_table(data: Dataset, recorded: set[str]) -> None:
+def _check_same_table(data: Dataset, recorded: set[str]) -> None:
     """Refuse a table that is not the one the evaluations rest on."""
     if recorded != {data.fingerprint}:
         hashes = ", ".join(sorted(repr(each[:16]) for each in recorded))

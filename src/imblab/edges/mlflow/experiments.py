@@ -37,7 +37,7 @@ class ExperimentOwner:
     study : str
         Name of the study.
     identity : str
-        Hash that identifies the study, whatever its name.
+        Hash that identifies the study under any name.
     former : tuple of str, default=()
         Identities of the studies that it replaced in its folder; their runs belong to it.
     experiment : str or None, default=None
@@ -172,7 +172,7 @@ def _rows_agree(client: Any, experiment: Any, owner: ExperimentOwner) -> bool:
 
 
 def _cell_states(rows: Sequence[Evaluation]) -> Iterator[tuple[str, str, str]]:
-    """What a cell may say of its data and folds, after any number of its evaluations."""
+    """The key, data and folds of every cell, after each number of its evaluations."""
     cells: dict[str, list[Evaluation]] = {}
     for row in sorted(rows, key=lambda row: (row.repeat, row.fold)):
         cells.setdefault(f"{row.dataset}/{row.learner}/{row.strategy}", []).append(row)

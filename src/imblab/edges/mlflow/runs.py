@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from imblab.result import Evaluation
 from imblab.study import fingerprint
 
-#: Metrics that differ between two runs of the same study, and are no part of the content of a run.
+#: Metrics that differ between two runs of the same study, and do not belong to the content of a run.
 VOLATILE_METRICS = ("seconds",)
 #: Fingerprints of the evaluations of a cell, shortened, which tell whether two folders hold the same ones.
 ADDRESSES_TAG, MAX_ADDRESSES = "imblab.addresses", 500

@@ -80,7 +80,7 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
     Returns
     -------
     list of RunSpec
-        Undefined values are left out. There is no verdict before the design is complete: until then notes begin with
+        Undefined values are left out. Before the design is complete notes have no verdict, and begin with
         the number of evaluations that are there, and what is missing.
     """
     details = details or RunDetails()
@@ -102,7 +102,7 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
         for row, strategy in enumerate(scores.strategies):
             cell = _cell_run(study, scores, row, shared, curves.get((*family, strategy), ()))
             note = _cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
-            searched = describe_search(study, _members(scores, row), details.inner_scores, details.search)
+            searched = describe_search(study, _cell_evaluations(scores, row), details.inner_scores, details.search)
             runs += [replace(cell, note=note), *(_below(cell, run) for run in searched)]
     return runs
 
@@ -184,7 +184,7 @@ def _study_run(
 def _cell_run(
     study: Study, scores: FamilyScores, row: int, shared: Mapping[str, str], curves: Sequence[Metric]
 ) -> RunSpec:
-    members, strategy = _members(scores, row), scores.strategies[row]
+    members, strategy = _cell_evaluations(scores, row), scores.strategies[row]
     place = {"dataset": scores.dataset, "learner": scores.learner, "strategy": strategy}
     rebalanced = rebalancing.note(study, scores.learner)
     tags = {
@@ -227,14 +227,14 @@ def _below(cell: RunSpec, run: RunSpec) -> RunSpec:
     )
 
 
-def _members(scores: FamilyScores, row: int) -> list[Evaluation]:
+def _cell_evaluations(scores: FamilyScores, row: int) -> list[Evaluation]:
     """The evaluations of a strategy, in the order of the folds."""
     return [each for each in scores.evaluations[row] if each is not None]
 
 
 def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
     """Means, intervals, folds and gains of a strategy, and what its search chose."""
-    members, strategy = _members(scores, row), scores.strategies[row]
+    members, strategy = _cell_evaluations(scores, row), scores.strategies[row]
     steps = [repeat * study.protocol.outer_folds + fold for repeat, fold in scores.folds]
     values = {name: strategy_scores(scores, strategy, name) for name in study.measure_names}
     values = {name: each for name, each in values.items() if not np.isnan(each).all()}
@@ -245,7 +245,7 @@ def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Met
         yield name, float(np.mean(scored)), 0
         if len(scored) > 1:
             yield f"{name}_std", float(np.std(scored, ddof=1)), 0
-        yield from _interval(name, intervals, i)
+        yield from _interval_metrics(name, intervals, i)
         if measures.is_counted(measure):
             yield from _pooled_metric(measure.name, measures.function_of(measure, allow=None), members)
         for step, value in zip(np.array(steps)[defined].tolist(), scored.tolist(), strict=True):
@@ -272,7 +272,7 @@ def _gain_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metr
     for i, (name, difference) in enumerate(gains.items()):
         is_timed = scores.dataset in study.time_ordered
         yield name, float(np.mean(difference) if is_timed else intervals.mean[i]), 0
-        yield from _interval(name, intervals, i)
+        yield from _interval_metrics(name, intervals, i)
 
 
 def _estimates(study: Study, scores: FamilyScores, row: int, values: Sequence[np.ndarray]) -> EstimateArray:
@@ -285,7 +285,7 @@ def _estimates(study: Study, scores: FamilyScores, row: int, values: Sequence[np
     return estimates
 
 
-def _interval(name: str, estimates: EstimateArray, i: int) -> Iterator[Metric]:
+def _interval_metrics(name: str, estimates: EstimateArray, i: int) -> Iterator[Metric]:
     if not math.isnan(estimates.low[i]):
         yield f"{name}_ci_low", float(estimates.low[i]), 0
         yield f"{name}_ci_high", float(estimates.high[i]), 0
@@ -322,7 +322,7 @@ def _cell_params(study: Study, scores: FamilyScores, row: int) -> dict[str, str]
     if learner is not None:
         params["learner.make"] = json.dumps(learner.make, default=dict)
     chosen: dict[str, list[str]] = {}
-    for each in _members(scores, row):
+    for each in _cell_evaluations(scores, row):
         for knob, value in {**each.params, "threshold": each.threshold}.items():
             if value is not None:
                 chosen.setdefault(f"chosen.{knob}", []).append(knob_text(value))
@@ -344,7 +344,7 @@ def _requested_knobs(strategy: Strategy) -> dict[str, str]:
 
 def _cell_note(study: Study, scores: FamilyScores, row: int, verdict: str, verdict_first: bool) -> str:
     """The verdict, the headline, failures, and a table of what was chosen in every fold."""
-    members, primary = _members(scores, row), study.primary
+    members, primary = _cell_evaluations(scores, row), study.primary
     values = strategy_scores(scores, scores.strategies[row], primary)
     values = values[~np.isnan(values)]
     lines = [verdict, ""] if verdict and verdict_first else []
