@@ -19,6 +19,7 @@ from imblab.analysis.completeness import completeness_of, within_design
 from imblab.analysis.selection import select_strategies
 from imblab.cli import main
 from imblab.commands import reporting, results, running
+from imblab.commands.results import read_result
 from imblab.edges import config, ledger, mlflow, report
 from imblab.edges.files import safe_yaml
 from imblab.edges.mlflow.writer import RunWriter
@@ -150,7 +151,7 @@ def test_evaluated_and_missing_add_up_to_the_design_and_only_the_whole_is_judged
     assert found.evaluated == len(rows)
     assert sum(found.missing.values()) == found.asked - len(rows)
     assert found.is_complete == (len(rows) == len(every()))
-    said = json.dumps(results.as_json(judged)) + results.as_text(judged, width=120)
+    said = json.dumps(results.to_plain_data(judged)) + results.as_text(judged, width=120)
     assert found.is_complete or not WORDS.search(said)
     assert found.is_complete or judged.sentences[0].startswith(f"Incomplete: {len(rows)} of 252 evaluations")
     assert len(said) < 200_000
@@ -201,7 +202,7 @@ def words_of(html):
 
 
 def test_the_report_begins_with_it_and_holds_no_verdict_and_no_advice(half):
-    source = reporting.report_data(half.home, half.study)
+    source = reporting.report_data(half.home, read_result(half.home, half.study))
     first = report.build_sections(source)[0]
     assert first.lead[0] == LEAD
     assert (first.advice, first.more) == ((), ())
@@ -269,7 +270,7 @@ def test_a_finished_study_that_is_extended_is_incomplete_again(done, tmp_path, m
     assert "Missing: 12 evaluations: all of data set yeast6." in out
     # A part of it that is whole, asked for alone, is judged by the whole.
     out = " ".join(printed(capsys, "run", *QUESTION).split())
-    assert "All 24 evaluations that study 'demo' was asked for are there." in out
+    assert "All 24 requested evaluations of study 'demo' are there." in out
     assert "Incomplete: 24 of 36 evaluations are there." in out
     assert not WORDS.search(out)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from imblab.commands import reporting
+from imblab.commands.results import read_result
 from imblab.edges import config, ledger, report
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +21,8 @@ def committed():
 
 @pytest.mark.parametrize("home", committed(), ids=lambda home: home.name)
 def test_a_committed_report_is_a_function_of_its_files(home):
-    files = report.render(reporting.report_data(home, config.load_request(home / ledger.STUDY_FILE).study))
+    result = read_result(home, config.load_request(home / ledger.STUDY_FILE).study)
+    files = report.render(reporting.report_data(home, result))
     assert (home / report.PAGE_FILE).read_text(encoding="utf-8") == files[report.PAGE_FILE]
     assert sum(p.stat().st_size for p in (home / report.PAGE_FILE, home / "evidence.parquet")) < 10_000_000
     assert (home / report.PAGE_FILE).stat().st_size < 5_000_000

@@ -8,6 +8,7 @@ import pytest
 from imblab.analysis import rebalancing
 from imblab.cli import main
 from imblab.commands import reporting, results
+from imblab.commands.results import read_result
 from imblab.edges import config, ledger, mlflow, report
 from imblab.errors import ConfigError
 
@@ -54,7 +55,7 @@ def test_the_plan_says_it(capsys):
 
 def test_the_report_says_it_first_and_under_every_table_of_scores():
     home = Path("experiments/weighted")
-    source = reporting.report_data(home, config.load_request(home / ledger.STUDY_FILE).study)
+    source = reporting.report_data(home, read_result(home, config.load_request(home / ledger.STUDY_FILE).study))
     sections = {section.name: section for section in report.build_sections(source)}
     assert sections["verdict"].lead[0].startswith("Learner 'logistic' weighs or resamples")
     assert next(block.note for block in sections["results"].blocks).startswith(SAID)
@@ -72,7 +73,7 @@ def test_mlflow_says_it_in_the_note_and_in_a_tag():
 def test_a_learner_that_leaves_the_classes_alone_has_no_note(capsys):
     study = config.compose_request(ASKED).study
     assert rebalancing.notes(study) == {}
-    assert "rebalances" not in str(results.as_json(results.result_of(study, []))["rebalancing"])
+    assert "rebalances" not in str(results.to_plain_data(results.result_of(study, []))["rebalancing"])
 
 
 MAKES = {

@@ -160,7 +160,7 @@ def _load(args: argparse.Namespace) -> Callable[[], int]:
         command = COMMANDS[args.command]
         module = import_module(f"imblab.commands.{command.module}")
         args.config_dir = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
-        args.experiments = import_module("imblab.commands.layout").EXPERIMENTS
+        args.experiments = import_module("imblab.edges.ledger").EXPERIMENTS
         return partial(getattr(module, command.function), *(getattr(args, name) for name in command.parameters))
     finally:
         gc.enable()
@@ -299,7 +299,7 @@ COMMANDS = {
         ("kind", "config_dir", "json", "experiments", "schema"),
     ),
     "compare": Command(
-        "the table and the verdict of a study, again", (_STUDY, _ALLOW, _JSON), "running", "command_compare", _OF_STUDY
+        "the table and the verdict of a study, again", (_STUDY, _ALLOW, _JSON), "results", "command_compare", _OF_STUDY
     ),
     "report": Command(
         "the page of a study, with its figures and tables",

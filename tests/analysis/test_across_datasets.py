@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from imblab.analysis import across_datasets
-from imblab.analysis.claims import register
+from imblab.analysis.claims import register_claims
 from imblab.analysis.results import score_arrays
 from imblab.analysis.wording import describe_across
 from imblab.result import Evaluation
@@ -201,7 +201,7 @@ def test_learners_are_compared_each_for_itself():
 
 
 def test_what_came_later_is_exploratory_across_sources_too():
-    kept = register(study("none", "threshold"))
+    kept = register_claims(study("none", "threshold"))
     grown = replace(study(), claims=kept.claims)
     sure = np.arange(8)[:, None] / 100 + np.array([0.0, 0.1, 0.2])
     found = only(sure, grown).contrasts

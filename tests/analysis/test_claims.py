@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imblab.analysis import compare, wording
-from imblab.analysis.claims import family, labels, pairs, register
+from imblab.analysis.claims import claimed_contrasts, declared_contrasts, exploratory_reasons, register_claims
 from imblab.analysis.results import score_arrays
 from imblab.result import Evaluation
 from imblab.stats.paired_tests import corrected_t, detectable, holm
@@ -43,15 +43,15 @@ def contrasts_of(asked, *data, **how):
 
 def test_what_was_claimed_before_the_first_row_is_judged_as_if_nothing_were_on_record():
     asked = study()
-    kept = register(asked)
-    assert kept.claims.registered.contrasts == pairs(asked)
-    assert register(kept) is kept
-    assert set(labels(kept).values()) == {None}
+    kept = register_claims(asked)
+    assert kept.claims.registered.contrasts == declared_contrasts(asked)
+    assert register_claims(kept) is kept
+    assert set(exploratory_reasons(kept).values()) == {None}
     assert contrasts_of(asked).equals(contrasts_of(kept))
 
 
 def test_a_contrast_that_came_later_is_exploratory_and_the_family_stays_what_it_was():
-    first = register(study("none", "threshold", "smote"))
+    first = register_claims(study("none", "threshold", "smote"))
     grown = replace(study(), claims=first.claims)
     found = contrasts_of(grown).set_index(["a", "b"])
     late = [("smote_threshold", "threshold"), ("smote_threshold", "none")]
@@ -65,13 +65,13 @@ def test_a_contrast_that_came_later_is_exploratory_and_the_family_stays_what_it_
 
 
 def test_leaving_claims_out_later_makes_no_test_easier():
-    kept = register(study())
+    kept = register_claims(study())
     only = replace(kept, claims=replace(kept.claims, contrasts=(("threshold", "none"),)))
     narrow, whole = contrasts_of(only), contrasts_of(kept)
     assert len(narrow) == 1
     assert narrow.p_holm[0] == whole.p_holm[whole.a.eq("threshold")].item()
     assert narrow.p_holm[0] == holm(whole.p)[1]
-    assert family(only) == pairs(kept)
+    assert claimed_contrasts(only) == declared_contrasts(kept)
 
 
 CHANGED = {
@@ -83,7 +83,7 @@ CHANGED = {
 
 @pytest.mark.parametrize("reason", CHANGED)
 def test_changed_claims_get_no_verdict_word(reason):
-    kept = register(study())
+    kept = register_claims(study())
     changed = replace(kept, claims=replace(kept.claims, **CHANGED[reason]))
     found = contrasts_of(changed)
     assert set(found.verdict) == {"exploratory"}
@@ -94,21 +94,21 @@ def test_changed_claims_get_no_verdict_word(reason):
 
 
 def test_another_primary_more_repeats_and_a_region_that_came_later():
-    kept = register(study(rope={"f1": 0.1}))
+    kept = register_claims(study(rope={"f1": 0.1}))
     other = replace(kept, primary="f1")
     assert set(contrasts_of(other).reason) == {"the primary measure was mcc before the first row"}
     longer = replace(kept, protocol=Protocol(repeats=2))
     found = contrasts_of(longer, repeats=2)
     assert set(found.reason) == {"the number of repeats was 1 before the first row"}
     wider = replace(kept, claims=replace(kept.claims, rope={"mcc": 0.01}))
-    assert set(labels(wider).values()) == {"the region of mcc was not set before the first row"}
+    assert set(exploratory_reasons(wider).values()) == {"the region of mcc was not set before the first row"}
     # A region of a measure that is not judged touches nothing.
     aside = replace(kept, claims=replace(kept.claims, rope={"f1": 0.2}))
-    assert set(labels(aside).values()) == {None}
+    assert set(exploratory_reasons(aside).values()) == {None}
 
 
 def test_what_follows_the_time_stays_described_and_a_gap_is_still_told():
-    kept = register(study())
+    kept = register_claims(study())
     changed = replace(kept, claims=replace(kept.claims, alpha=0.1))
     assert set(contrasts_of(replace(changed, datasets={"toy": {"time": "day"}})).verdict) == {"descriptive"}
     gone = [e for e in evaluations() if not (e.strategy == "smote" and e.fold == 3)]

@@ -28,7 +28,7 @@ def test_every_fact_has_a_column_and_null_is_nan():
     )
     full = row(params={"k": 3}, scores={"mcc": 0.5, "pr_auc": None}, flagged=0.15, value=0.4, fits=7,
                trials=trials, notes=("odd",))  # fmt: skip
-    frame = table.tidy([full])
+    frame = table.to_frame([full])
     assert frame.columns.tolist() == [*table.FACTS, "mcc", "pr_auc", *table.COUNTS]
     found = frame.iloc[0]
     for name in table.FACTS:
@@ -44,27 +44,27 @@ def test_every_fact_has_a_column_and_null_is_nan():
 
 def test_a_failed_row_stays_with_its_reason():
     gone = row(scores={"mcc": None}, counts={}, threshold=None, status="failed", error="it broke")
-    found = table.tidy([row("smote"), gone]).iloc[1]
+    found = table.to_frame([row("smote"), gone]).iloc[1]
     assert (found.status, found.error) == ("failed", "it broke")
     assert np.isnan([found.mcc, found.threshold, found.tp, found.value]).all()
 
 
 def test_no_rows_are_a_table_without_rows():
-    frame = table.tidy([])
+    frame = table.to_frame([])
     assert frame.empty
     assert frame.columns.tolist() == [*table.FACTS, *table.COUNTS]
 
 
 def test_a_measure_may_not_be_named_like_a_column(snapshot):
     with pytest.raises(StudyError) as error:
-        table.tidy([row(scores={"fold": 0.1})])
+        table.to_frame([row(scores={"fold": 0.1})])
     assert str(error.value) == snapshot
 
 
 @settings(max_examples=30)
 @given(st.permutations([(s, r, f) for s in ("none", "smote") for r in (0, 1) for f in (0, 1, 2)]))
 def test_strategies_keep_their_first_order_and_folds_ascend(cells):
-    frame = table.tidy(row(s, f, repeat=r) for s, r, f in cells)
+    frame = table.to_frame(row(s, f, repeat=r) for s, r, f in cells)
     first = list(dict.fromkeys(s for s, _, _ in cells))
     expected = [(s, r, f) for s in first for r in (0, 1) for f in (0, 1, 2)]
     assert list(zip(frame.strategy, frame["repeat"], frame.fold, strict=True)) == expected
@@ -72,7 +72,7 @@ def test_strategies_keep_their_first_order_and_folds_ascend(cells):
 
 
 def test_the_facts_of_a_table_are_plain_enough_for_json():
-    frame = table.tidy(
+    frame = table.to_frame(
         [row(params={"k": 3}), row("smote", counts={}, status="failed", error="x", scores={"mcc": None})]
     )
     assert json.loads(frame.to_json(orient="records"))[1]["mcc"] is None

@@ -18,6 +18,7 @@ import yaml
 
 import imblab
 from imblab.cli import main
+from imblab.edges.ledger import read_evaluations
 from imblab.errors import StudyError
 from imblab.text import count_noun
 
@@ -94,7 +95,7 @@ def test_a_finished_study_run_again_does_nothing_and_says_so(finished, capsys):
     before = finished.read_bytes(), finished.stat().st_mtime_ns
     assert run(*SMALL) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("All 9 evaluations that study 'small' was asked for are there.\n")
+    assert said.out.startswith("All 9 requested evaluations of study 'small' are there.\n")
     assert said.err == ""
     assert (finished.read_bytes(), finished.stat().st_mtime_ns) == before
 
@@ -107,7 +108,7 @@ def test_an_interrupted_study_continues_to_the_same_ledger(finished, kept, capsy
     assert run(*SMALL) == 0
     said = capsys.readouterr()
     assert said.out.startswith(f"{kept} of 9 evaluations are there; continuing.\n") == (kept > 0)
-    assert said.err.startswith(f"{9 - kept} cells on 1 process\n")
+    assert said.err.startswith(f"{count_noun(9 - kept, 'cell')} on 1 process\n")
     assert finished.read_bytes().splitlines(keepends=True)[:kept] == lines[:kept]
     assert rows() == whole
 
@@ -191,7 +192,7 @@ def test_a_resolved_study_from_a_colleague_gives_the_same_rows(done, capsys):
     assert rows() == rows(done / "ledger.jsonl")
     assert ledger().with_name("study.yaml").read_bytes() == (done / "study.yaml").read_bytes()
     assert run("experiments/small/study.yaml") == 0
-    assert "that study 'small' was asked for are there" in capsys.readouterr().out
+    assert "requested evaluations of study 'small' are there" in capsys.readouterr().out
     assert run("received/theirs.yaml", "seed=1") == 2
     assert "'seed=1' would change the resolved study 'received/theirs.yaml'" in capsys.readouterr().err
 
@@ -205,7 +206,7 @@ def test_edited_data_under_the_same_question_are_refused(capsys):
     frame.assign(a=frame.a.where(frame.index != 7, 0.5)).to_csv("churn.csv", index=False)
     capsys.readouterr()
     assert run(*words) == 2
-    assert "holds 3 rows whose data or question has changed since" in capsys.readouterr().err
+    assert "holds 3 evaluations whose data or question has changed since" in capsys.readouterr().err
     assert ledger("churn").read_bytes() == before
 
 
@@ -322,7 +323,15 @@ def test_only_experiments_and_mlruns_are_left_behind(tmp_path, capfd):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["experiments", "mlruns"]
     assert {p.name for p in Path("experiments").iterdir()} == {".small.lock", ".small.mlflow.lock", "small"}
     kept = {p.name for p in Path("experiments/small").iterdir()}
-    made = {"study.yaml", "ledger.jsonl", "evidence.parquet", "search.parquet", "origin.json", "identity.json"}
+    made = {
+        "study.yaml",
+        "ledger.jsonl",
+        "searches.jsonl",
+        "evidence.parquet",
+        "search.parquet",
+        "origin.json",
+        "identity.json",
+    }
     assert made <= kept <= made | {"README.md", "report.html", "figures", "tables"}
     found = {re.sub("(-wal|-shm|.lock)$", "", p.name) for p in Path("mlruns").iterdir()}
     assert found <= {"artifacts", "mlflow.db", "predictions.sqlite"}
@@ -427,21 +436,21 @@ def test_a_folder_of_ones_own_works_end_to_end(mine, capsys):
     assert "learner 'ridge' gives decision values, not probabilities" in said
     # The resolved study stands alone: it runs without the folder.
     assert run("experiments/ours/study.yaml") == 0
-    assert "All 36 evaluations that study" in capsys.readouterr().out
+    assert "All 36 requested evaluations of study" in capsys.readouterr().out
 
 
 def test_a_folder_that_is_not_there_is_refused(capsys):
     assert main(["plan", *SMALL, "--config-dir", "mine"]) == 2
-    assert "'--config-dir' is 'mine', which is no folder" in capsys.readouterr().err
+    assert "--config-dir 'mine' is not a directory" in capsys.readouterr().err
 
 
 def test_a_learner_of_ones_own_is_tuned_over_its_space(mine):
     words = ("name=tuned", "dataset=[ecoli3]", "learner=[ridge]", "strategy=[threshold]", "protocol=smoke")
     assert main(["run", *words, "search=tpe", "search.n_trials=4", "search.tune_learner=true", *HERE]) == 2
     assert run(*words, "--config-dir", mine, "search=tpe", "search.n_trials=4", "search.tune_learner=true") == 0
-    for row in rows(ledger("tuned")).values():
-        assert len(row["trials"]) == 4
-        assert 0.01 <= row["params"]["learner.alpha"] <= 100
+    for evaluation in read_evaluations(Path("experiments/tuned")):
+        assert len(evaluation.trials) == 4
+        assert 0.01 <= evaluation.params["learner.alpha"] <= 100
 
 
 def test_an_unknown_learner_is_answered_with_the_known_ones_of_both_folders(mine, capsys):
@@ -574,7 +583,7 @@ def test_the_store_is_shown_and_pruned(capsys):
     assert held["predictions"] > 0
     assert held["path"] == "mlruns/predictions.sqlite"
     assert main(["store", "--prune", "0"]) == 0
-    assert f"{held['answers']} were deleted" in " ".join(capsys.readouterr().out.split())
+    assert f"{held['predictions']} were deleted" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(SystemExit, match="2"):
         main(["store", "--prune", "-3"])
     before = rows()

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imblab.analysis.claims import register
+from imblab.analysis.claims import register_claims
 from imblab.edges import config, ledger
 from imblab.edges.ledger.lines import read_evaluation, write_evaluation
 from imblab.errors import ConfigError, StudyError
@@ -546,7 +546,7 @@ def test_a_difference_names_what_came_and_went():
 def registered(question):
     """The question with its claims on record, as a run opens a folder with it."""
     study = config.parse_study(question)
-    return config.to_mapping(register(study))
+    return config.to_mapping(register_claims(study))
 
 
 def test_claims_on_record_come_back_and_stay_whatever_is_claimed_later(registered):
@@ -554,7 +554,9 @@ def test_claims_on_record_come_back_and_stay_whatever_is_claimed_later(registere
     assert config.to_mapping(config.parse_study(ledger.read_study(DEMO))) == registered
     later = deepcopy(registered)
     later["claims"] = {"contrasts": [["none", "smote"]], "alpha": 0.1, "rope": {"mcc": 0.05}}
-    later["claims"]["registered"] = config.to_mapping(register(config.parse_study(later)))["claims"]["registered"]
+    later["claims"]["registered"] = config.to_mapping(register_claims(config.parse_study(later)))["claims"][
+        "registered"
+    ]
     assert later["claims"]["registered"] != registered["claims"]["registered"]
     written(later, row(1))
     found = ledger.read_study(DEMO)["claims"]

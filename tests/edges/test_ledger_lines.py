@@ -82,7 +82,7 @@ def test_every_field_is_valid_or_named(where):
         # What is accepted is valid: it reads again as it is, and everything that is made of rows can be made.
         assert lines.read_evaluation(rows[1].to_json(), RANGES) == rows[1]
         results.as_text(results.result_of(STUDY, [rows[1]]), width=80).encode()
-        assert len(table.tidy([rows[1]])) == 1
+        assert len(table.to_frame([rows[1]])) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import paired
-from imblab.analysis.claims import Pair, family, labels, pairs
+from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts, exploratory_reasons
 from imblab.result import Family, FamilyScores
 from imblab.stats import ranks
 from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, holm
@@ -82,7 +82,7 @@ def compare_over_parents(scores: Mapping[Family, FamilyScores], study: Study, pa
     """
     if len({parents.get(dataset, dataset) for dataset, _ in scores}) < 2:
         return []
-    exploratory, rank = labels(study), {name: i for i, name in enumerate(study.learner_names)}
+    exploratory, rank = exploratory_reasons(study), {name: i for i, name in enumerate(study.learner_names)}
     by_learner: dict[str, list[FamilyScores]] = {}
     for each in scores.values():
         by_learner.setdefault(each.learner, []).append(each)
@@ -231,7 +231,7 @@ def _unjoined_notes(names: Sequence[str], alike: np.ndarray, bars: Sequence[tupl
 def _contrasts_over_parents(
     means: pd.DataFrame, learner: str, study: Study, parents: Parents, exploratory: Mapping[Pair, str | None]
 ) -> pd.DataFrame:
-    claimed, declared = family(study), pairs(study)
+    claimed, declared = claimed_contrasts(study), declared_contrasts(study)
     differences = _differences(means, dict.fromkeys((*declared, *claimed)), parents)
     tests = {pair: ranks.wilcoxon(d) for pair, d in differences.items()}
     p = {pair: tests[pair].p if d.size >= MIN_UNITS else math.nan for pair, d in differences.items()}

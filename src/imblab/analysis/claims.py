@@ -17,7 +17,7 @@ EQUAL_POLICY = ("smote_threshold", "threshold")
 Pair = tuple[str, str]
 
 
-def pairs(study: Study) -> tuple[Pair, ...]:
+def declared_contrasts(study: Study) -> tuple[Pair, ...]:
     """The contrasts of a study: those it declares, or the default ones.
 
     Parameters
@@ -36,7 +36,7 @@ def pairs(study: Study) -> tuple[Pair, ...]:
     return (*first, *against)
 
 
-def register(study: Study) -> Study:
+def register_claims(study: Study) -> Study:
     """The study with what it claims now on record, for the moment before its first row.
 
     Parameters
@@ -51,17 +51,19 @@ def register(study: Study) -> Study:
     claims = study.claims
     if claims.registered is not None:
         return study
-    record = Registered(study.primary, pairs(study), claims.alpha, dict(claims.rope), study.protocol.repeats)
+    record = Registered(
+        study.primary, declared_contrasts(study), claims.alpha, dict(claims.rope), study.protocol.repeats
+    )
     return replace(study, claims=replace(claims, registered=record))
 
 
-def family(study: Study) -> tuple[Pair, ...]:
+def claimed_contrasts(study: Study) -> tuple[Pair, ...]:
     """The contrasts over which p-values are adjusted: those on record, else those asked."""
     record = study.claims.registered
-    return pairs(study) if record is None else record.contrasts
+    return declared_contrasts(study) if record is None else record.contrasts
 
 
-def labels(study: Study) -> Mapping[Pair, str | None]:
+def exploratory_reasons(study: Study) -> Mapping[Pair, str | None]:
     """Say of every declared contrast why it is exploratory; None where it was claimed before the first evaluation.
 
     Parameters
@@ -80,9 +82,9 @@ def labels(study: Study) -> Mapping[Pair, str | None]:
     >>> labels(replace(study, strategies=(*study.strategies, Strategy("adasyn"))))[("adasyn", "none")]
     'the contrast was not claimed before the first row'
     """
-    changed, claimed = _changed(study), set(family(study))
+    changed, claimed = _changed(study), set(claimed_contrasts(study))
     late = "the contrast was not claimed before the first row"
-    return {pair: changed or (None if pair in claimed else late) for pair in pairs(study)}
+    return {pair: changed or (None if pair in claimed else late) for pair in declared_contrasts(study)}
 
 
 def _changed(study: Study) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from imblab.analysis.claims import Pair, family, labels, pairs
+from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts, exploratory_reasons
 from imblab.analysis.paired import Estimates, estimate_all
 from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, detectable, holm, posterior
@@ -62,7 +62,7 @@ def contrasts(
         exploratory or ``incomplete``, else None.
     """
     estimates = estimate_all(scores, study) if estimates is None else estimates
-    exploratory = labels(study)
+    exploratory = exploratory_reasons(study)
     rows = [row for key in scores for row in _tested_family(scores[key], estimates[key], study, exploratory)]
     if incomplete:
         rows = [{**row, **dict.fromkeys(TESTED, math.nan), "verdict": INCOMPLETE, "reason": incomplete} for row in rows]
@@ -113,11 +113,11 @@ def verdict(
 def _tested_family(
     scores: FamilyScores, estimates: Mapping[Pair, Estimate], study: Study, exploratory: Mapping[Pair, str | None]
 ) -> Iterator[dict[str, Any]]:
-    claims, claimed = study.claims, family(study)
+    claims, claimed = study.claims, claimed_contrasts(study)
     by_time, greater_is_better = scores.dataset in study.time_ordered, study.primary_measure.greater_is_better
     adjusted = dict(zip(claimed, holm([estimates[pair].p for pair in claimed]), strict=True))
     rope = claims.rope.get(study.primary, math.nan)
-    for pair in pairs(study):
+    for pair in declared_contrasts(study):
         e, narrow = estimates[pair], estimates[pair].at(2 * claims.alpha)
         p_holm = math.nan if exploratory[pair] else float(adjusted[pair])
         decision, reason = verdict(e, narrow, p_holm, rope, claims.alpha, greater_is_better)

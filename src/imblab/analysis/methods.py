@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imblab.analysis.claims import pairs
+from imblab.analysis.claims import declared_contrasts
 from imblab.study import KNOBS, SAMPLER_PREFIX, Axis, Choice, Interval, Strategy, Study, Threshold
 from imblab.text import count_noun, join_words
 
@@ -44,7 +44,7 @@ def describe_question(study: Study) -> str:
     learners = f" with {join_words(n.name for n in study.learners)}" if study.learners else ""
     measure = named(study.primary)
     samplers = {s.name for s in study.strategies if s.sampler is not None}
-    isolating = [(a, b) for a, b in pairs(study) if a in samplers and b not in samplers and b != "none"]
+    isolating = [(a, b) for a, b in declared_contrasts(study) if a in samplers and b not in samplers and b != "none"]
     if isolating:
         a, b = isolating[0]
         return (
@@ -173,7 +173,7 @@ def _describe_tests(study: Study) -> str:
     claims = study.claims
     rope = claims.rope.get(study.primary)
     timed = _data_sets_with(study, "time")
-    contrasts = join_words(f"{a} − {b}" for a, b in pairs(study))
+    contrasts = join_words(f"{a} − {b}" for a, b in declared_contrasts(study))
     text = f"The contrasts, fixed before the first evaluation, were {contrasts or 'none'}. "
     if timed:
         text += f"Differences on {join_words(timed)}, where folds follow time, are reported without a test. "

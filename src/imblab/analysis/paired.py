@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from imblab.analysis.claims import Pair, family, pairs
+from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts
 from imblab.analysis.methods import named
 from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, estimate_contrasts
@@ -23,7 +23,7 @@ Estimates = Mapping[Family, Mapping[Pair, Estimate]]
 
 def estimate_all(scores: Mapping[Family, FamilyScores], study: Study) -> dict[Family, dict[Pair, Estimate]]:
     """Estimate every contrast of every family once: those asked, those claimed, and the gains over the baselines."""
-    declared = dict.fromkeys((*pairs(study), *family(study)))
+    declared = dict.fromkeys((*declared_contrasts(study), *claimed_contrasts(study)))
     estimates = {}
     for key, each in scores.items():
         gains = ((s, b) for s in each.strategies for b in BASELINES if s != b)

@@ -23,7 +23,7 @@ _FLOATS = ("threshold", "seconds", "flagged", "value", *COUNTS)
 _WHOLE = ("repeat", "fold", "candidates", "fits", "n_train", "n_test")
 
 
-def tidy(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
+def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     """One row an evaluation, sorted by its coordinates.
 
     Parameters

@@ -14,7 +14,7 @@ import pandas as pd
 
 from imblab.analysis import rebalancing
 from imblab.analysis.across_datasets import AcrossDatasets, too_few_reason
-from imblab.analysis.claims import family
+from imblab.analysis.claims import claimed_contrasts
 from imblab.analysis.methods import named
 from imblab.analysis.text_tables import percent
 from imblab.stats.paired_tests import detectable_factor
@@ -278,7 +278,7 @@ def _describe_more_data(tested: pd.DataFrame, study: Study) -> str:
     alone. The spread itself is taken to fall with the root of the positives.
     """
     protocol = study.protocol
-    level, ratio = study.claims.alpha / len(family(study)), 1 / (protocol.outer_folds - 1)
+    level, ratio = study.claims.alpha / len(claimed_contrasts(study)), 1 / (protocol.outer_folds - 1)
     spread = tested.detectable / [detectable_factor(int(n), ratio, level) for n in tested.folds]
     limit = format_range(spread * detectable_factor(_UNLIMITED_FOLDS, ratio, level))
     text = f"Even unlimited repeats could not detect a difference below {limit}."

@@ -17,11 +17,12 @@ from threadpoolctl import threadpool_limits
 from imblab.analysis.model_card import ModelFacts, write_card
 from imblab.analysis.selection import Selection, select_strategies
 from imblab.commands import derived_files, results, syncing
-from imblab.commands.layout import EXPERIMENTS, Layout, lay_out
+from imblab.commands.layout import Layout, lay_out
 from imblab.core import admission, model
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitFailed
 from imblab.edges import config, datasets, ledger, mlflow, runner, store, terminal
+from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ConfigError, FitError, StudyError, presentable
 from imblab.result import Evaluation, StudyResult, Trial
 from imblab.study import PROBABILITY, Cell, Dataset, Scalar, Study, fingerprint

@@ -139,15 +139,14 @@ def _study(home: Path) -> Row:
     facts: Row = {"name": home.name, "changed": changed, "by": NONE, "file": str(home / ledger.STUDY_FILE)}
     try:
         study = config.parse_study(ledger.read_study(home))
-        evaluations = ledger.read_evaluations(home) if rows.exists() else []
-        completeness = results.design_completeness(study, evaluations)
+        result = results.read_result(home, study)
         title, conclusion = _page(home)
         question = title or methods.describe_question(study)
-        answer = conclusion or results.result_of(study, evaluations).sentences[0] if completeness.is_complete else ""
+        answer = conclusion or result.sentences[0] if result.completeness.is_complete else ""
     except ImblabError as error:
         return {**facts, "evaluations": "cannot be read", "question": describe(error), "answer": ""}
     by = derived_files.read_origin(home).get("user") or _owner(home)
-    counted = completeness.counted.removesuffix(" evaluations")
+    counted = result.completeness.counted.removesuffix(" evaluations")
     return {**facts, "by": by, "evaluations": counted, "question": question, "answer": answer}
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from imblab.analysis import rebalancing
-from imblab.commands.layout import EXPERIMENTS, Layout, lay_out, parse_request, planning_engine
+from imblab.commands.layout import Layout, lay_out, parse_request, planning_engine
 from imblab.core import design, forecast, splits
 from imblab.edges import config, datasets, runner, terminal
+from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ImblabError
 from imblab.overrides import to_shell
 from imblab.stats import paired_tests

@@ -10,11 +10,10 @@ from urllib.parse import quote
 
 from imblab.analysis import methods
 from imblab.commands import derived_files
-from imblab.commands.results import result_of
+from imblab.commands.results import read_result
 from imblab.edges import config, evidence, files, ledger, report, terminal
 from imblab.errors import ImblabError, StudyError
 from imblab.result import Completeness, StudyResult
-from imblab.study import Study
 from imblab.text import count_noun, join_words
 
 #: Files that a report is made from; older studies have no file of searches.
@@ -30,20 +29,17 @@ renders its report, `imblab report --index` writes this page.
 """
 
 
-def report_data(
-    home: Path, study: Study, result: StudyResult | None = None, exploratory: str | None = None
-) -> report.ReportData:
-    """Read the folder of a study for its report; ``result`` is that of all its evaluations, where it is built already.
+def report_data(home: Path, result: StudyResult, exploratory: str | None = None) -> report.ReportData:
+    """Read what the report of a folder shows in addition to the result of all its evaluations.
 
     Raises
     ------
     StudyError
         If there is not one evaluation.
     """
-    result = result or result_of(study, ledger.read_evaluations(home))
     if not result.evaluations:
         raise StudyError(
-            f"study {study.name!r} has {result.completeness.counted} in {str(home)!r}; a report needs one. "
+            f"study {result.study.name!r} has {result.completeness.counted} in {str(home)!r}; a report needs one. "
             f"Run it first: imblab run {home / ledger.STUDY_FILE}."
         )
     evidence_frame = derived_files.read_evidence(home)
@@ -57,9 +53,9 @@ def report_data(
     )
 
 
-def write_report(home: Path, study: Study, exploratory: str | None = None) -> Path:
+def write_report(home: Path, result: StudyResult, exploratory: str | None = None) -> Path:
     """Write the report of a folder with its figures and tables; return the path of the page."""
-    report.write_files(home, report.render(report_data(home, study, exploratory=exploratory)))
+    report.write_files(home, report.render(report_data(home, result, exploratory)))
     return home / report.PAGE_FILE
 
 
@@ -94,9 +90,14 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         files.replace(experiments.resolve(), WORDS, build_index(experiments, args).encode())
     else:
         home = ledger.find_study(name, experiments)
-        path = write_report(home, config.load_request(home / ledger.STUDY_FILE, args, loads_data=False).study)
+        path = write_report(home, _read_result(home, args))
     terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.print_paragraph(f"Written: {path}")
     return 0
+
+
+def _read_result(home: Path, args: Sequence[str]) -> StudyResult:
+    study = config.load_request(home / ledger.STUDY_FILE, args, loads_data=False).study
+    return read_result(home, study)
 
 
 def _index_entry(home: Path, args: Sequence[str]) -> str:
@@ -109,8 +110,7 @@ def _index_entry(home: Path, args: Sequence[str]) -> str:
 
 
 def _describe_study(home: Path, args: Sequence[str]) -> str:
-    study = config.load_request(home / ledger.STUDY_FILE, args, loads_data=False).study
-    data = report_data(home, study)
+    data = report_data(home, _read_result(home, args))
     verdict = " ".join(report.verdict_section(data).lead)
     folder = home.name
     names = (WORDS, report.PAGE_FILE, ledger.STUDY_FILE, ledger.LEDGER_FILE)

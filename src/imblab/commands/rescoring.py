@@ -1,7 +1,8 @@
-"""Rescoring: another question on the fits of a study, answered from the prediction store.
+"""``imblab rescore``: another question on the fits of a study, answered from the prediction store.
 
-The same kernel with a ``predict`` that looks up and never fits. Where the change moves winners, the refits that are
-missing are listed, and made only when asked for. Whoever asks now has seen the rows: the answer is exploratory.
+The same kernel runs with a ``predict`` that looks predictions up and never fits. Where the change moves winners, the
+missing refits are listed, and made only on request. The rows were seen before the question was asked: the result is
+exploratory.
 """
 
 from __future__ import annotations
@@ -12,40 +13,45 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from imblab.analysis import rescored, table
+from imblab.analysis import rescored
+from imblab.analysis.table import to_frame
 from imblab.commands import reporting, results, running
 from imblab.commands.evidence_builder import build_evidence
-from imblab.commands.layout import EXPERIMENTS, Layout, lay_out
+from imblab.commands.layout import Layout, lay_out
 from imblab.core import replay
 from imblab.core.evaluate import evaluate_cell
 from imblab.edges import config, files, ledger, runner, store, terminal
+from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import StudyError
 from imblab.result import Evaluation
 from imblab.study import Study
 
-Get = Callable[[str], Any]
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Keys whose differences are described in other words, or not at all.
+UNLISTED_KEYS = ("name:", "measures.", "claims.registered")
+Lookup = Callable[[str], Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rescored:
-    """What rescoring found.
+    """The answer to another question on the fits of a study.
 
     Attributes
     ----------
     study : Study
         The changed question.
     folder : Path
-        Holds it, its rows and its evidence.
+        Where it is kept with its evaluations and their evidence.
     changed : tuple of str
         What differs from the study, as ``key: old -> new``.
     table : DataFrame
-        One row a cell that is answered.
+        One row per evaluation; see :func:`imblab.analysis.table.to_frame`.
     missing : mapping of str to str
-        Cells that need a fit nobody made, with its knobs.
+        Cells that need a fit that the store does not hold, with its knobs.
     """
 
     study: Study
@@ -64,10 +70,11 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
         A folder below ``experiments``.
     *overrides : str
         Such as ``"primary=pr_auc"``, ``"protocol.thresholds=observed"``, ``"costs={fn: 20, fp: 1}"``; ``"label=..."``
-        names the folder, ``"refit=true"`` makes the fits that are missing.
+        names the folder, ``"refit=true"`` makes the missing fits.
     config_dirs : sequence of Path, default=()
+        Further folders with groups.
     n_jobs : int, default=1
-        For refits.
+        Worker processes for refits.
 
     Returns
     -------
@@ -81,78 +88,83 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
         If there is no such study, its data have changed, or the label names another question.
     """
     home = ledger.find_study(name, EXPERIMENTS)
-    mapping = ledger.read_study(home)
-    asked = config.change_study(mapping, overrides, config_dirs)
-    layout, known = lay_out(asked.study), ledger.read_evaluations(home)
-    _check(layout, known, name)
-    ledger.check_code(known, name)
-    folder = home / ledger.RESCORED / asked.label
-    question = config.to_mapping(asked.study)
-    _check_label(folder, question, asked.label)
-    with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
-        rows, missing = _answer(layout, folder, question, kept.get, known)
-    if missing and asked.refit:
-        running.run(asked.study, n_jobs, folder)
-        rows, missing = ledger.read_evaluations(folder), {}
-    return Rescored(asked.study, folder, tuple(_said(mapping, question)), table.tidy(rows), missing)
+    old = ledger.read_study(home)
+    changed = config.change_study(old, overrides, config_dirs)
+    layout, recorded = lay_out(changed.study), ledger.read_evaluations(home, old)
+    _check_tables(layout, recorded, name)
+    ledger.check_code(recorded, name)
+    folder, question = home / ledger.RESCORED / changed.label, config.to_mapping(changed.study)
+    _check_label(folder, question, changed.label)
+    with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as predictions:
+        evaluations, missing = _rescore_cells(layout, folder, question, predictions.get, recorded)
+    if missing and changed.refit:
+        running.run(changed.study, n_jobs, folder)
+        evaluations, missing = ledger.read_evaluations(folder), {}
+    differences = tuple(_describe_differences(old, question))
+    return Rescored(changed.study, folder, differences, to_frame(evaluations), missing)
 
 
 def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
-    """``imblab rescore``: another question on the fits that are there."""
+    """``imblab rescore``: another question on existing fits."""
     begin = time.perf_counter()
-    found = rescore(name, *args, config_dirs=config_dirs, n_jobs=runner.available_cores())
-    study, before = found.study, table.tidy(ledger.read_evaluations(EXPERIMENTS / name))
-    moved = rescored.moves(before, found.table, study.primary)
-    added = rescored.added(before, found.table, [m.name for m in study.measures])
+    answer = rescore(name, *args, config_dirs=config_dirs, n_jobs=runner.available_cores())
+    study, before = answer.study, to_frame(ledger.read_evaluations(EXPERIMENTS / name))
+    moves = rescored.moves(before, answer.table, study.primary)
+    added = rescored.added(before, answer.table, study.measure_names)
     seconds = time.perf_counter() - begin
-    page = reporting.write_report(found.folder, study, "asked after the rows were seen") if len(found.table) else None
-    whole = results.design_completeness(study, ledger.read_evaluations(found.folder))
+    result = results.result_of(study, ledger.read_evaluations(answer.folder))
+    page = None
+    if result.evaluations:
+        page = str(reporting.write_report(answer.folder, result, "asked after the rows were seen"))
     facts = {
-        **{"completeness": whole.to_mapping(), "lead": list(whole.sentences())},
-        **{"study": name, "label": found.folder.name, "primary": study.primary, "exploratory": True},
-        **{"changed": list(found.changed), "answered": len(found.table), "missing": dict(found.missing)},
-        **{"seconds": seconds, "moves": _records(moved), "added": _records(added), "report": page and str(page)},
+        "completeness": result.completeness.to_mapping(),
+        "lead": list(result.completeness.sentences()),
+        "study": name,
+        "label": answer.folder.name,
+        "primary": study.primary,
+        "exploratory": True,
+        "changed": list(answer.changed),
+        "answered": len(answer.table),
+        "missing": dict(answer.missing),
+        "seconds": seconds,
+        "moves": results.records(moves),
+        "added": results.records(added),
+        "report": page,
     }
     terminal.put(json.dumps(facts)) if as_json else terminal.show(terminal.rescored_text(facts))
     return 0
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
-    return found
-
-
-def _said(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """What differs between two questions, measures by name."""
     left_out = [name for name in old["measures"] if name not in new["measures"]]
     if left_out:
         yield f"measures left out: {', '.join(left_out)}"
     for name, measure in new["measures"].items():
-        given = json.dumps(measure["parameters"]) if measure["parameters"] else ""
+        parameters = json.dumps(measure["parameters"]) if measure["parameters"] else ""
         if name not in old["measures"]:
-            yield f"measure added: {name} {given}".rstrip()
+            yield f"measure added: {name} {parameters}".rstrip()
         elif measure != old["measures"][name]:
-            yield f"measure changed: {name} {given}".rstrip()
-    unsaid = ("name:", "measures.", "claims.registered")
-    yield from (line for line in ledger.question_differences(old, new) if not line.startswith(unsaid))
+            yield f"measure changed: {name} {parameters}".rstrip()
+    yield from (line for line in ledger.question_differences(old, new) if not line.startswith(UNLISTED_KEYS))
 
 
-def _check(layout: Layout, rows: Sequence[Evaluation], name: str) -> None:
-    """Refuse tables that are not those of the rows: nothing of them is in the store."""
-    for row in rows:
-        data = layout.datasets.get(row.dataset)
-        if data is not None and data.fingerprint != row.data_fingerprint:
+def _check_tables(layout: Layout, evaluations: Sequence[Evaluation], name: str) -> None:
+    """Refuse tables with another content: the store holds no prediction for them."""
+    for evaluation in evaluations:
+        data, before = layout.datasets.get(evaluation.dataset), evaluation.data_fingerprint
+        if data is not None and data.fingerprint != before:
             raise StudyError(
-                f"data set {row.dataset!r} has changed since study {name!r} was run ({row.data_fingerprint[:12]} then, "
-                f"{data.fingerprint[:12]} now); its predictions belong to the rows of then. Restore the data, or run "
-                "the study anew under another name."
+                f"data set {data.name!r} has changed since study {name!r} was run ({before[:12]} before, "
+                f"{data.fingerprint[:12]} now); its predictions belong to the earlier rows. Restore the data, or run "
+                "the study again under another name."
             )
 
 
 def _check_label(folder: Path, question: Mapping[str, Any], label: str) -> None:
     if not files.exists(folder, ledger.STUDY_FILE):
         return
-    changed = list(_said(ledger.read_study(folder), json.loads(json.dumps(question))))
+    changed = list(_describe_differences(ledger.read_study(folder), json.loads(json.dumps(question))))
     if changed:
         raise StudyError(
             f"label {label!r} holds the answer to another question ({'; '.join(changed[:3])}); one label is one "
@@ -160,38 +172,35 @@ def _check_label(folder: Path, question: Mapping[str, Any], label: str) -> None:
         )
 
 
-def _answer(
-    layout: Layout, folder: Path, question: Mapping[str, Any], get: Get, known: Sequence[Evaluation]
+def _rescore_cells(
+    layout: Layout, folder: Path, question: Mapping[str, Any], lookup: Lookup, recorded: Sequence[Evaluation]
 ) -> tuple[list[Evaluation], dict[str, str]]:
-    """The rows that the store can answer, kept in the folder, and what the others lack."""
+    """Evaluate what the store can answer and keep it in the folder; return it, and what the other cells lack."""
     missing: dict[str, str] = {}
     with ledger.open_study(folder, question, expected=layout.expected(retry_failed=True)) as book:
-        done = {
-            row.key for row in book.evaluations if row.status != "failed"
-        }  # failures are those of the study, as it is now
-        for row in _rows(layout, done, get, {row.key: row for row in known}, missing):
-            book.append(row)
+        # Failures are those of the study as it is now.
+        done = {e.key for e in book.evaluations if e.status != "failed"}
+        for evaluation in _replayed_evaluations(layout, done, lookup, {e.key: e for e in recorded}, missing):
+            book.append(evaluation)
         order = {cell.key: i for i, cell in enumerate(layout.cells)}
-        rows = sorted(book.evaluations, key=lambda row: order[row.key])
-    build_evidence(layout, rows, folder, get)
-    return rows, missing
+        evaluations = sorted(book.evaluations, key=lambda e: order[e.key])
+    build_evidence(layout, evaluations, folder, lookup)
+    return evaluations, missing
 
 
-def _rows(
-    layout: Layout, done: set[str], get: Get, known: Mapping[str, Evaluation], missing: dict[str, str]
+def _replayed_evaluations(
+    layout: Layout, done: set[str], lookup: Lookup, recorded: Mapping[str, Evaluation], missing: dict[str, str]
 ) -> Iterator[Evaluation]:
     failures: dict[str, str] = {}
-    predict = replay.lookup_only(get, failures)
+    predict = replay.lookup_only(lookup, failures)
     for name, data in layout.datasets.items():
         cells = [cell for cell in layout.cells if cell.dataset == name and cell.key not in done]
         for task in replay.replay_tasks(layout.study, data, layout.plans[name], cells, predict):
-            if task.cell.key in known:
-                failures |= replay.recorded_failures(task, known[task.cell.key])
+            if task.cell.key in recorded:
+                failures |= replay.recorded_failures(task, recorded[task.cell.key])
             try:
-                row = evaluate_cell(task)
-            except replay.MissingPrediction as lack:
-                atom = lack.request
-                knobs = {**atom.knobs, **({} if atom.weight is None else {"weight": atom.weight})}
+                yield evaluate_cell(task)
+            except replay.MissingPrediction as error:
+                request = error.request
+                knobs = {**request.knobs, **({} if request.weight is None else {"weight": request.weight})}
                 missing[task.cell.key] = ", ".join(f"{k}={v}" for k, v in knobs.items()) or "no knobs"
-                continue
-            yield row

@@ -1,21 +1,26 @@
-"""The result of a study as commands need it: built under the names of its data sets, and written as text or JSON."""
+"""``imblab compare``, and the result of a study as commands need it: built once, printed as text or JSON."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from imblab.analysis import rebalancing
 from imblab.analysis.across_datasets import AcrossDatasets
-from imblab.analysis.completeness import completeness_of
 from imblab.analysis.results import build_result
-from imblab.edges import datasets, terminal
+from imblab.commands import derived_files
+from imblab.edges import config, datasets, ledger, terminal
+from imblab.edges.ledger import EXPERIMENTS
+from imblab.errors import ConfigError
+from imblab.overrides import granting
 from imblab.result import Completeness, Evaluation, StudyResult
 from imblab.study import Study
+from imblab.text import count_noun
 
 
 def result_of(study: Study, evaluations: Iterable[Evaluation], completeness: Completeness | None = None) -> StudyResult:
@@ -24,11 +29,9 @@ def result_of(study: Study, evaluations: Iterable[Evaluation], completeness: Com
     return build_result(by_dataset_name(study), evaluations, parents, completeness)
 
 
-def design_completeness(study: Study, evaluations: Iterable[Evaluation]) -> Completeness:
-    """Count how much of the design of a study is evaluated."""
-    evaluations = list(evaluations)
-    names = list(by_dataset_name(study).datasets) or list(dict.fromkeys(e.dataset for e in evaluations))
-    return completeness_of(study, names, evaluations)
+def read_result(home: Path, study: Study) -> StudyResult:
+    """Build the result of everything that the folder of a study holds."""
+    return result_of(study, ledger.read_evaluations(home))
 
 
 def by_dataset_name(study: Study) -> Study:
@@ -59,7 +62,54 @@ def as_text(result: StudyResult, steps: Sequence[str] = (), width: int | None = 
     )
 
 
-def as_json(result: StudyResult) -> dict[str, Any]:
+def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
+    """``imblab compare``: the tables and the verdicts of a study."""
+    home = ledger.find_study(name, EXPERIMENTS)
+    request = config.load_request(home / ledger.STUDY_FILE, args, loads_data=False)
+    result = result_of(request.study, ledger.read_evaluations(home))
+    for message in derived_files.damage(home):
+        derived_files.say(message)
+    print_result(result, next_steps(result, home, request.allow), as_json)
+    return 0
+
+
+def print_result(result: StudyResult, steps: Sequence[str], as_json: bool) -> None:
+    """Print a result for people with the next steps, or for machines."""
+    terminal.put(json.dumps(to_plain_data(result))) if as_json else terminal.show(as_text(result, steps))
+
+
+def next_steps(result: StudyResult, home: Path, allow: Sequence[str]) -> list[str]:
+    """Commands that a reader may want next, with what a recorded study must be granted each time."""
+    name = home.relative_to(EXPERIMENTS).as_posix()
+    grants = _required_grants(home, allow)
+    run = (
+        ["rescore", name.split("/")[0], "...", "refit=true"] if "/" in name else ["run", str(home / ledger.STUDY_FILE)]
+    )
+    n_failed = 0 if "/" in name else sum(e.status == "failed" for e in result.evaluations)
+    failed = count_noun(n_failed, "failed evaluation")
+    compare = granting(["compare", name], [grant for grant in grants if "=" not in grant])  # it loads no data
+    return [
+        *([] if result.completeness.is_complete else [f"Continue: {granting(run, grants)}"]),
+        *([f"Try the {failed} again: {granting([*run, ledger.RETRY], grants)}"] if n_failed else []),
+        f"See this again: {compare}",
+        f"Evaluations: {home / ledger.LEDGER_FILE}; the question: {home / ledger.STUDY_FILE}",
+        "Change the question: imblab run experiment=... strategy.smote.space.k=... (see README.md)",
+    ]
+
+
+def _required_grants(home: Path, allow: Sequence[str]) -> tuple[str, ...]:
+    """Overrides that a recorded study needs on the command line each time; ``allow`` is what was granted now."""
+    question = ledger.read_study(home)
+    try:
+        config.check_sources(question, {})
+        if allow:
+            config.parse_study(question, (), sources={})
+    except ConfigError as error:
+        return error.grants
+    return ()
+
+
+def to_plain_data(result: StudyResult) -> dict[str, Any]:
     """The result as plain data; NaN becomes null."""
     return {
         "study": result.study.name,

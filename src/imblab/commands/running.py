@@ -1,6 +1,6 @@
-"""The composition root: one study, read aloud.
+"""``imblab run`` and its Python functions: one study from its overrides to its result.
 
-compose -> load -> plan the splits -> expand the design -> minus what is done -> run -> append -> compare.
+compose -> load -> split -> expand the design -> minus what is evaluated -> run -> append -> result.
 """
 
 from __future__ import annotations
@@ -8,37 +8,38 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from imblab.analysis import table
-from imblab.analysis.claims import register
+from imblab.analysis.claims import register_claims
 from imblab.analysis.completeness import completeness_of
-from imblab.commands import derived_files, reporting, results, syncing
+from imblab.analysis.table import to_frame
+from imblab.commands import reporting, results, syncing
 from imblab.commands.evidence_builder import build_evidence
-from imblab.commands.layout import (
-    EXPERIMENTS,
-    Layout,
-    in_memory,
-    lay_out,
-    parse_request,
-    requested_engine,
-    store_opener,
-)
+from imblab.commands.layout import Layout, in_memory, lay_out, parse_request, requested_engine, store_opener
 from imblab.core import design
 from imblab.edges import config, ledger, mlflow, optuna_storage, runner, store, terminal
-from imblab.errors import ConfigError, FitError, ImblabError, presentable
-from imblab.overrides import granting
-from imblab.result import Completeness, Evaluation
-from imblab.study import Dataset, Study
+from imblab.edges.ledger import EXPERIMENTS
+from imblab.errors import FitError, ImblabError, presentable
+from imblab.result import Evaluation, StudyResult
+from imblab.study import Cell, Dataset, Study
 from imblab.text import count_noun
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class _RunOptions:
+    engine: runner.Engine
+    overwrite: bool = False
+    retry_failed: bool = False
+    stop_at_failure: bool = False
+    say: Callable[[str], None] | None = None  # None: silent
 
 
 def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
@@ -58,7 +59,7 @@ def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
     Raises
     ------
     ConfigError
-        For whatever cannot be asked.
+        For a study that cannot be run.
 
     Examples
     --------
@@ -69,20 +70,20 @@ def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
 
 
 def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.DataFrame:
-    """Answer a study in memory: records in, a tidy table out, nothing written.
+    """Run a study in memory and return its evaluations; nothing is written.
 
     Parameters
     ----------
     study : Study
     data : sequence of Dataset, default=()
-        Tables beside those that ``study.datasets`` names; see :func:`imblab.dataset`.
+        Tables in memory, in addition to those that ``study.datasets`` names; see :func:`imblab.dataset`.
     n_jobs : int, default=1
         Worker processes; changes no number.
 
     Returns
     -------
     DataFrame
-        One row a cell, one column a measure.
+        One row per cell of the design, one column per measure.
 
     Examples
     --------
@@ -90,13 +91,11 @@ def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.
     >>> evaluate(study).status.unique().tolist()
     ['ok']
     """
-    layout = _laid_out(study, data)
-    rows: list[Evaluation] = []
-    runner.run(
-        layout.datasets, runner.make_bundles(study, layout.plans, layout.cells), runner.Engine(n_jobs), [rows.append]
-    )
-    order = {cell.key: i for i, cell in enumerate(layout.cells)}
-    return table.tidy(sorted(rows, key=lambda row: order[row.key]))
+    layout = _lay_out_with_warnings(study, data)
+    evaluations: list[Evaluation] = []
+    bundles = runner.make_bundles(study, layout.plans, layout.cells)
+    runner.run(layout.datasets, bundles, runner.Engine(n_jobs), [evaluations.append])
+    return to_frame(_in_design_order(layout, evaluations))
 
 
 def run(
@@ -119,23 +118,23 @@ def run(
     folder : path, optional
         ``experiments/<name>`` below the current directory by default.
     overwrite : bool, default=False
-        Start over; the old folder is kept aside.
+        Start over; the old folder is kept under another name.
     data : sequence of Dataset, default=()
         Tables in memory.
     tracking_uri : str, optional
         An MLflow store; nothing is logged without it.
     store_path : path or None
-        Where answers of fits are kept for the next study; ``mlruns/predictions.sqlite`` below the current directory by
+        Where predictions are kept for the next study; ``mlruns/predictions.sqlite`` below the current directory by
         default, nowhere if None.
     fit_timeout : float, optional
         Seconds a fit may take; a fit that takes longer is a failed candidate.
     retry_failed : bool, default=False
-        Whether failed evaluations of the folder are tried again; their rows are replaced.
+        Whether failed evaluations of the folder are tried again and replaced.
 
     Returns
     -------
     DataFrame
-        One row a cell of the folder.
+        One row per cell of the design.
 
     Raises
     ------
@@ -143,66 +142,53 @@ def run(
         If the folder answers another question; what differs is named.
     """
     study = replace(study, datasets={**in_memory(data), **study.datasets})
-    layout = _laid_out(study, data)
+    layout = _lay_out_with_warnings(study, data)
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
-    engine = runner.Engine(n_jobs, store_opener(store_path), fit_timeout)
-    asked = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
-    with syncing.observe_run(layout, home, asked, _named_classes(study), engine.open_store) as observer:
-        rows = _carry_out(layout, home, engine, overwrite, retry_failed, observer=observer)
-        if observer is not None:
-            observer.finish()
-    return table.tidy(rows)
-
-
-def _laid_out(study: Study, data: Sequence[Dataset]) -> Layout:
-    """A study laid out, with a warning where its code is not known."""
-    layout = lay_out(study, {d.name: d for d in data})
-    for note in layout.code_notes():
-        warnings.warn(note, UserWarning, stacklevel=3)
-    return layout
+    run_options = _RunOptions(runner.Engine(n_jobs, store_opener(store_path), fit_timeout), overwrite, retry_failed)
+    tracking = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
+    allow = tuple(design.named_code_paths(study))  # the caller that named these classes has let them in
+    with syncing.observe_run(layout, home, tracking, run_options.engine.open_store) as tracker:
+        recorded, evaluations = _complete_study(layout, home, run_options, allow, tracker)
+        if tracker is not None:
+            tracker.completed(results.result_of(recorded, evaluations))
+            tracker.finish()
+    return to_frame(_in_design_order(layout, evaluations))
 
 
 def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
     """``imblab run``: compose, run or resume, log, compare."""
     request = parse_request(args, config_dirs)
     home = EXPERIMENTS / request.study.name
-    if not request.overwrite and (home / ledger.STUDY_FILE).exists():
-        # It is read again at the end, and may hold more than is asked for now.
-        config.parse_study(ledger.read_study(home), request.allow)
+    if not request.overwrite:
+        _check_recorded(home, request)
     layout = lay_out(request.study)
-    say: Callable[[str], None] = (lambda text: None) if as_json else terminal.print_paragraph
-    for note in (
+    notes = (
         *request.notes,
         *layout.code_notes(),
-        *(said for name in layout.datasets for said in layout.cautions(name)),
-    ):
-        say(note)
-    engine, spoken = requested_engine(request), None if as_json else say
-    with syncing.observe_run(layout, home, request.tracking, request.allow, engine.open_store) as observer:
-        retry = bool(request.runner.get("retry_failed"))
-        rows = _carry_out(layout, home, engine, request.overwrite, retry, spoken, _stops(request), observer)
-        kept = config.parse_study(ledger.read_study(home), request.allow)
-        whole = results.design_completeness(kept, ledger.read_evaluations(home))
-        steps = [
-            *_reported(request, home, kept),
-            *_copied(request, rows),
-            *_next_steps(request.study.name, whole, rows),
-        ]
-        if observer is not None:
-            steps = [_logged(observer, request.study.name), *steps]
-    _print_comparison(results.with_record(request.study, kept), rows, steps, as_json, whole)
-    return 0
-
-
-def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
-    """``imblab compare``: the table and the verdict of a study that has rows."""
-    home = ledger.find_study(name, EXPERIMENTS)
-    study = config.load_request(home / ledger.STUDY_FILE, args, loads_data=False).study
-    rows = ledger.read_evaluations(home)
-    whole = results.design_completeness(study, rows)
-    for message in derived_files.damage(home):
-        derived_files.say(message)
-    _print_comparison(study, rows, _next_steps(name, whole, rows), as_json, whole)
+        *(note for name in layout.datasets for note in layout.cautions(name)),
+    )
+    for note in () if as_json else notes:
+        terminal.print_paragraph(note)
+    options = _RunOptions(
+        requested_engine(request),
+        request.overwrite,
+        bool(request.runner.get("retry_failed")),
+        request.runner.get("on_error") == "raise",
+        None if as_json else terminal.print_paragraph,
+    )
+    with syncing.observe_run(layout, home, request.tracking, options.engine.open_store) as tracker:
+        recorded, evaluations = _complete_study(layout, home, options, request.allow, tracker)
+        result = results.result_of(recorded, evaluations)
+        if tracker is not None:
+            tracker.completed(result)
+        steps = []
+        if request.runner.get("report", True):
+            steps.append(f"Open the report: {reporting.write_report(home, result)}")
+        steps += _copy_searches(request, _in_design_order(layout, evaluations))
+        if tracker is not None:
+            steps.insert(0, _finish_tracking(tracker, request.study.name))
+    steps += results.next_steps(result, home, request.allow)
+    results.print_result(_asked_part(layout, result), steps, as_json)
     return 0
 
 
@@ -216,177 +202,164 @@ def command_store(prune: float | None, as_json: bool) -> int:
     if not store.DEFAULT_PATH.exists():
         facts: dict[str, Any] = {"path": str(store.DEFAULT_PATH), "predictions": 0, "bytes": 0}
     else:
-        with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
-            gone = {} if prune is None else {"pruned": kept.prune(int(prune * 2**20))}
-            facts = {**kept.facts(), "path": str(store.DEFAULT_PATH), **gone}
+        with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as predictions:
+            pruned = {} if prune is None else {"pruned": predictions.prune(int(prune * 2**20))}
+            facts = {**predictions.facts(), "path": str(store.DEFAULT_PATH), **pruned}
     terminal.put(json.dumps(facts)) if as_json else terminal.print_paragraph(terminal.store_text(facts))
     return 0
 
 
-def _carry_out(
-    layout: Layout,
-    home: Path,
-    engine: runner.Engine,
-    overwrite: bool,
-    retry_failed: bool = False,
-    say: Callable[[str], None] | None = None,
-    stop_at_failure: bool = False,
-    observer: syncing.MlflowObserver | None = None,
-) -> list[Evaluation]:
-    """Answer what is missing and give every row of the study, in the order of the design."""
+def _lay_out_with_warnings(study: Study, data: Sequence[Dataset]) -> Layout:
+    layout = lay_out(study, {d.name: d for d in data})
+    for note in layout.code_notes():
+        warnings.warn(note, UserWarning, stacklevel=3)
+    return layout
+
+
+def _check_recorded(home: Path, request: config.Request) -> None:
+    """Refuse a folder whose study names more than is asked for now and cannot be read: it is needed at the end."""
+    if (home / ledger.STUDY_FILE).exists():
+        recorded, asked = ledger.read_study(home), config.to_mapping(request.study)
+        sections = [(recorded.get(name), asked[name]) for name in ledger.GROWING_SECTIONS]
+        if any(not isinstance(section, dict) or set(section) - set(names) for section, names in sections):
+            config.parse_study(recorded, request.allow)
+
+
+def _complete_study(
+    layout: Layout, home: Path, options: _RunOptions, allow: Sequence[str], tracker: syncing.MlflowObserver | None
+) -> tuple[Study, list[Evaluation]]:
+    """Run the evaluations that the folder of a study lacks, and build its evidence.
+
+    Returns the study as the folder records it, which may be more than was asked for now, and all its evaluations.
+    """
     syncing.keep_former_identity(home)
-    question, expected = config.to_mapping(register(layout.study)), layout.expected(retry_failed)
-    with ledger.open_study(home, question, overwrite, expected) as book:
-        known = syncing.settle_identity(home, None if book.evaluations else layout)
-        if observer is not None:
-            observer.identified(known)
-        done = {row.key for row in book.evaluations if row.status != "failed" or not retry_failed}
-        todo = [cell for cell in layout.cells if cell.key not in done]
-        if say and not todo:
-            say(f"All {len(layout.cells)} evaluations that study {layout.study.name!r} was asked for are there.")
-        elif say and book.evaluations:
-            again = sum(cell.key in {row.key for row in book.evaluations} for cell in todo)
-            retried = f" {again} failed evaluations are tried again." if again else ""
-            say(f"{len(layout.cells) - len(todo)} of {len(layout.cells)} evaluations are there; continuing.{retried}")
-        if todo and book.evaluations:
+    question = config.to_mapping(register_claims(layout.study))
+    with ledger.open_study(home, question, options.overwrite, layout.expected(options.retry_failed)) as book:
+        identity = syncing.settle_identity(home, None if book.evaluations else layout)
+        missing = _missing_cells(layout, book, options)
+        recorded = _recorded_study(layout, book, allow)
+        if tracker is not None:
+            tracker.identified(identity, book.question, recorded)
+        if missing and book.evaluations:
             reporting.mark_report_outdated(home, completeness_of(layout.study, list(layout.datasets), book.evaluations))
-            if observer is not None:
-                observer.resumed()
-        bars = terminal.progress(len(todo), engine.n_jobs) if say and todo else nullcontext()
-        with _counted_if_stopped(layout, book), bars as bar:
+            if tracker is not None:
+                tracker.resumed()
+        with _completeness_if_stopped(layout, book), _progress_observers(missing, options) as progress:
+            observers = [book.append, *([_raise_failure] if options.stop_at_failure else ())]
+            observers += [*([] if tracker is None else [tracker.evaluated]), *progress]
+            bundles = runner.make_bundles(layout.study, layout.plans, missing)
+            counts = runner.run(layout.datasets, bundles, options.engine, observers)
+    evaluations = _in_design_order(layout, book.evaluations)
+    if options.say is not None:
+        _report_fits(evaluations, {cell.key for cell in missing}, counts, options.say)
+    if options.engine.open_store is not None:
+        with closing(options.engine.open_store()) as predictions:
+            build_evidence(layout, evaluations, home, predictions.get)
+            predictions.prune()
+    elif options.say is not None:
+        options.say("Predictions are not kept (runner.store=false): there is no evidence for curves and calibration.")
+    return recorded, book.evaluations
 
-            def on_row(row: Evaluation) -> None:
-                book.append(row)
-                if stop_at_failure and row.status == "failed":
-                    raise FitError(
-                        f"cell {row.key!r} failed: {row.error}; runner.on_error=raise stops a study there. What is "
-                        f"answered is kept: mend the cause and run again with {ledger.RETRY}, or set "
-                        "runner.on_error=row to go on."
-                    )
-                if observer is not None:
-                    observer.evaluated(row)
-                if bar is not None:
-                    bar.advance(f"{row.dataset}/{row.learner}/{row.strategy}")
 
-            tally = runner.run(layout.datasets, runner.make_bundles(layout.study, layout.plans, todo), engine, [on_row])
-        order = {cell.key: i for i, cell in enumerate(layout.cells)}
-        rows = sorted((row for row in book.evaluations if row.key in order), key=lambda row: order[row.key])
-    if say:
-        new = {cell.key for cell in todo}
-        _account([row for row in rows if row.key in new], tally, say)
-        _report_failures(rows, say)
-    if engine.open_store is not None:
-        with closing(engine.open_store()) as kept:
-            build_evidence(layout, rows, home, kept.get)
-            kept.prune()
-    elif say:
-        say("No prediction is kept (runner.store=false): no evidence for curves and calibration.")
-    if observer is not None:
-        observer.completed()
-    return rows
+def _missing_cells(layout: Layout, book: ledger.Ledger, options: _RunOptions) -> list[Cell]:
+    """The cells without an evaluation, or with a failed one that is tried again."""
+    done = {e.key for e in book.evaluations if e.status != "failed" or not options.retry_failed}
+    missing = [cell for cell in layout.cells if cell.key not in done]
+    if options.say is not None and not missing:
+        options.say(f"All {len(layout.cells):,} requested evaluations of study {layout.study.name!r} are there.")
+    elif options.say is not None and book.evaluations:
+        n_retried = len({e.key for e in book.evaluations} & {cell.key for cell in missing})
+        retried = f" {count_noun(n_retried, 'failed evaluation')} tried again." if n_retried else ""
+        options.say(
+            f"{len(layout.cells) - len(missing):,} of {len(layout.cells):,} evaluations are there; continuing.{retried}"
+        )
+    return missing
 
 
 @contextmanager
-def _counted_if_stopped(layout: Layout, book: ledger.Ledger) -> Iterator[None]:
-    """Say how much is evaluated where a study is stopped, by a person or by an error."""
+def _progress_observers(missing: Sequence[Cell], options: _RunOptions) -> Iterator[list[Callable[[Evaluation], None]]]:
+    is_shown = options.say is not None and missing
+    with terminal.progress(len(missing), options.engine.n_jobs) if is_shown else nullcontext() as bar:
+        yield [] if bar is None else [lambda e: bar.advance(f"{e.dataset}/{e.learner}/{e.strategy}")]
+
+
+def _raise_failure(evaluation: Evaluation) -> None:
+    if evaluation.status == "failed":
+        raise FitError(
+            f"cell {evaluation.key!r} failed: {evaluation.error}; runner.on_error=raise stops a study there. Earlier "
+            f"evaluations are kept: remove the cause and run again with {ledger.RETRY}, or set runner.on_error=row to "
+            "continue after failures."
+        )
+
+
+@contextmanager
+def _completeness_if_stopped(layout: Layout, book: ledger.Ledger) -> Iterator[None]:
+    """Report how much is evaluated where a study is stopped, by a person or by an error."""
     try:
         yield
     except (KeyboardInterrupt, ImblabError):
-        found = completeness_of(layout.study, list(layout.datasets), book.evaluations)
-        terminal.warn("\n".join(found.sentences()))
+        completeness = completeness_of(layout.study, list(layout.datasets), book.evaluations)
+        terminal.warn("\n".join(completeness.sentences()))
         raise
 
 
-def _account(rows: Sequence[Evaluation], counts: runner.FitCounts, say: Callable[[str], None]) -> None:
-    """Say how many models were fitted and how many were reused."""
-    if rows:
-        reused = max(0, sum(row.fits for row in rows) - counts.fitted)
+def _report_fits(
+    evaluations: Sequence[Evaluation], new: set[str], counts: runner.FitCounts, say: Callable[[str], None]
+) -> None:
+    """Report how many models were fitted or reused, every distinct failure once, and how it is tried again."""
+    if new:
+        reused = max(0, sum(e.fits for e in evaluations if e.key in new) - counts.fitted)
         say(
             f"{count_noun(counts.fitted, 'model')} fitted, {reused:,} reused "
             f"({counts.from_store:,} from the prediction store)."
         )
-
-
-def _report_failures(rows: Sequence[Evaluation], say: Callable[[str], None]) -> None:
-    """Every distinct failure once, and how it is tried again."""
-    causes = Counter(row.error or "" for row in rows if row.status == "failed")
+    causes = Counter(e.error or "" for e in evaluations if e.status == "failed")
     for cause, n in causes.most_common():
-        say(f"Failed {n} times: {cause}")
+        say(f"Failed {count_noun(n, 'time')}: {cause}")
     if causes:
-        say(f"Failed evaluations stay failed. Once the cause is mended, add {ledger.RETRY} to try them again.")
+        say(f"Failed evaluations stay failed. Once the cause is removed, add {ledger.RETRY} to try them again.")
 
 
-def _stops(request: config.Request) -> bool:
-    return bool(request.runner.get("on_error") == "raise")
+def _in_design_order(layout: Layout, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """The evaluations of the cells of a layout, in their order."""
+    by_key = {e.key: e for e in evaluations}
+    return [by_key[cell.key] for cell in layout.cells if cell.key in by_key]
 
 
-def _named_classes(study: Study) -> tuple[str, ...]:
-    """The classes and functions that a study in memory names: the caller that wrote it has let them in."""
-    return tuple(design.named_code_paths(study))
+def _recorded_study(layout: Layout, book: ledger.Ledger, allow: Sequence[str]) -> Study:
+    """The study as its folder records it; parsed only where it differs from what is asked for now."""
+    study = register_claims(layout.study)
+    is_asked = book.question == json.loads(json.dumps(config.to_mapping(study)))
+    return study if is_asked else config.parse_study(book.question, allow)
 
 
-def _logged(observer: syncing.MlflowObserver, name: str) -> str:
+def _asked_part(layout: Layout, result: StudyResult) -> StudyResult:
+    """The result of what was asked for now, judged by the record and the completeness of the folder."""
+    keys = {cell.key for cell in layout.cells}
+    part = [e for e in result.evaluations if e.key in keys]
+    study = results.with_record(layout.study, result.study)
+    if len(part) == len(result.evaluations) and study == replace(result.study, datasets=study.datasets):
+        return result
+    return results.result_of(study, part, completeness=result.completeness)
+
+
+def _finish_tracking(tracker: syncing.MlflowObserver, name: str) -> str:
     """Log to MLflow; a store that does not answer never stops a study."""
     try:
-        observer.finish()
+        tracker.finish()
     except ImblabError as error:
         terminal.warn(f"Not logged: {error}")
         return f"Not logged to MLflow, see above; once it answers: imblab sync {name}"
     return "Compare the runs in MLflow: imblab ui"
 
 
-def _reported(request: config.Request, home: Path, kept: Study) -> list[str]:
-    """Write the report of what the folder holds, which may be more than was asked for now."""
-    if not request.runner.get("report", True):
-        return []
-    return [f"Open the report: {reporting.write_report(home, kept)}"]
-
-
-def _copied(request: config.Request, rows: Sequence[Evaluation]) -> list[str]:
-    """Copy finished searches where they were asked for; a storage that does not answer never stops a study."""
+def _copy_searches(request: config.Request, evaluations: Sequence[Evaluation]) -> list[str]:
+    """Copy searches where they were asked for; a storage that does not answer never stops a study."""
     if request.storage is None:
         return []
     try:
-        optuna_storage.copy_searches(request.study, rows, request.storage)
+        optuna_storage.copy_searches(request.study, evaluations, request.storage)
     except ImblabError as error:
         terminal.warn(f"Not copied: {error}")
         return ["The searches were not copied, see above; the same command copies them again"]
     return [f"See the inner searches: optuna-dashboard {quote(presentable(request.storage))}"]
-
-
-def _next_steps(name: str, whole: Completeness, rows: Sequence[Evaluation]) -> list[str]:
-    home = EXPERIMENTS / name
-    needs = _needs(home)
-    words = (
-        ["rescore", name.split("/")[0], "...", "refit=true"] if "/" in name else ["run", str(home / ledger.STUDY_FILE)]
-    )
-    failed = 0 if "/" in name else sum(row.status == "failed" for row in rows)
-    compare = granting(["compare", name], [need for need in needs if "=" not in need])  # it loads no data
-    return [
-        *([] if whole.is_complete else [f"Continue: {granting(words, needs)}"]),
-        *([f"Try the {failed} failed evaluations again: {granting([*words, ledger.RETRY], needs)}"] if failed else []),
-        f"See this again: {compare}",
-        f"Every row: {home / ledger.LEDGER_FILE}; the question: {home / ledger.STUDY_FILE}",
-        "Change the question: imblab run experiment=... strategy.smote.space.k=... (see README.md)",
-    ]
-
-
-def _needs(home: Path) -> tuple[str, ...]:
-    """What a recorded study needs granted on the command line each time, so that the lines to paste run."""
-    try:
-        config.parse_study(ledger.read_study(home), (), sources={})
-    except ConfigError as error:
-        return error.grants
-    return ()
-
-
-def _print_comparison(
-    study: Study,
-    rows: Sequence[Evaluation],
-    steps: Sequence[str],
-    as_json: bool,
-    whole: Completeness,
-) -> None:
-    """Print the comparison of a study, or of the part that was asked for of a whole one."""
-    found = results.result_of(study, rows, completeness=whole)
-    terminal.put(json.dumps(results.as_json(found))) if as_json else terminal.show(results.as_text(found, steps))

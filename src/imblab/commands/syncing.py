@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -28,17 +28,17 @@ StoreOpener = Callable[[], runner.PredictionStore] | None
 
 @contextmanager
 def observe_run(
-    layout: Layout, home: Path, tracking: Mapping[str, Any], allow: Sequence[str], open_store: StoreOpener
+    layout: Layout, home: Path, tracking: Mapping[str, Any], open_store: StoreOpener
 ) -> Iterator[MlflowObserver | None]:
     """Open the MLflow observer of a study that is about to run; None if ``tracking`` is off.
 
-    ``tracking`` is that section of the configuration, ``allow`` what it lets in, and ``open_store`` opens the
-    prediction store. StudyError if the address cannot be an MLflow store.
+    ``tracking`` is that section of the configuration, and ``open_store`` opens the prediction store. StudyError if
+    the address cannot be an MLflow store.
     """
     if not tracking.get("enabled", True):
         yield None
         return
-    observer = MlflowObserver(layout, home, tracking, allow, open_store)
+    observer = MlflowObserver(layout, home, tracking, open_store)
     try:
         yield observer
     finally:
@@ -48,11 +48,9 @@ def observe_run(
 class MlflowObserver:
     """Writes the runs of a study in the background, one call per event of the study; see :func:`observe_run`."""
 
-    def __init__(
-        self, layout: Layout, home: Path, tracking: Mapping[str, Any], allow: Sequence[str], open_store: StoreOpener
-    ) -> None:
+    def __init__(self, layout: Layout, home: Path, tracking: Mapping[str, Any], open_store: StoreOpener) -> None:
         mlflow.check_store_uri(str(tracking["uri"]))
-        self._study, self._home, self._tracking, self._allow = layout.study, home, tracking, allow
+        self._study, self._home, self._tracking = layout.study, home, tracking
         self._replayed = _stored_predictions(layout, open_store)
         self._missing = Counter((cell.dataset, cell.learner.name) for cell in layout.cells)
         self._rows: dict[Family, list[Evaluation]] = {}
@@ -62,14 +60,15 @@ class MlflowObserver:
             partial(mlflow.open_writer, layout.study, home, str(tracking["uri"]), self._wait_for_owner)
         )
 
-    def identified(self, identity: provenance.Identity) -> None:
-        """Receive which study the folder holds, before its first new row.
+    def identified(self, identity: provenance.Identity, question: Mapping[str, Any], recorded: Study) -> None:
+        """Receive which study the folder holds, as ``study.yaml`` and as a record, before its first new row.
 
         Raises
         ------
         ExperimentConflict
             If the experiment belongs to another study, and the store answers soon.
         """
+        self._question, self._recorded = question, recorded
         self._owner.put(experiment_owner(self._home, self._study, identity, self._tracking))
         self._writer.wait_until_open(min(OPEN_WAIT_SECONDS, self._tracking.get("timeout") or OPEN_WAIT_SECONDS))
 
@@ -85,10 +84,11 @@ class MlflowObserver:
         if self._missing[family] == 0:
             self._writer.put(partial(self._begin, self._rows[family]))
 
-    def completed(self, result: StudyResult | None = None) -> None:
-        """Rows and evidence are in the folder: complete the runs, from its result if that is known already."""
+    def completed(self, result: StudyResult) -> None:
+        """Rows and evidence are in the folder, of which this is the result: complete the runs."""
         if self._rows:
             provenance.record_provenance(self._home, bool(self._tracking.get("git_diff", False)))
+        self._evaluations = result.evaluations
         self._writer.put(partial(self._complete, result))
 
     def finish(self) -> None:
@@ -99,7 +99,8 @@ class MlflowObserver:
         StudyError
             If the store does not answer; the rows are safe.
         """
-        self._writer.put(lambda writer: writer.send(_artifacts(self._home, self._tracking, self._replayed)))
+        folder = self._home, self._tracking, self._replayed
+        self._writer.put(lambda writer: writer.send(_artifacts(*folder, self._evaluations)))
         self._writer.close(self._tracking.get("timeout"))
 
     def abandon(self) -> None:
@@ -113,26 +114,17 @@ class MlflowObserver:
             raise StudyError("the study ended before its folder was opened. Run the same command again.")
         return owner
 
-    @cached_property
-    def _question(self) -> tuple[dict[str, Any], Study]:
-        """The content of ``study.yaml``, which does not change once there are rows."""
-        question = ledger.read_study(self._home)
-        return question, config.parse_study(question, self._allow)
-
     def _begin(self, rows: Sequence[Evaluation], writer: mlflow.RunWriter) -> None:
-        question, study = self._question
         if self._replayed is not None:
             self._inner_scores = {**self._inner_scores, **self._replayed.inner_scores(rows)}
         search = str(self._tracking.get("search", "none"))
         details = mlflow.RunDetails(inner_scores=self._inner_scores, search=search, is_running=True)
-        writer.begin(mlflow.describe_runs(results.result_of(study, rows), question, details))
+        writer.begin(mlflow.describe_runs(results.result_of(self._recorded, rows), self._question, details))
 
-    def _complete(self, result: StudyResult | None, writer: mlflow.RunWriter) -> None:
-        question, study = self._question
-        result = result or results.result_of(study, ledger.read_evaluations(self._home))
+    def _complete(self, result: StudyResult, writer: mlflow.RunWriter) -> None:
         repeated = frozenset(row.key for rows in self._rows.values() for row in rows)
         folder = self._home, self._tracking, self._replayed
-        writer.write(_describe_folder(result, question, *folder, self._inner_scores, repeated))
+        writer.write(_describe_folder(result, self._question, *folder, self._inner_scores, repeated))
 
 
 def keep_former_identity(home: Path) -> None:
@@ -190,7 +182,7 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
     # A damaged file of the folder is found before the store is opened.
     result = results.result_of(config.parse_study(question, request.allow), rows)
     runs = _describe_folder(result, question, home, tracking, replayed)
-    artifacts = _artifacts(home, tracking, replayed)
+    artifacts = _artifacts(home, tracking, replayed, rows)
     written = mlflow.log_study(request.study, runs, artifacts, home, str(tracking["uri"]), owner)
     terminal.print_paragraph(f"{written} runs of study {name!r} were written; what was there already is unchanged.")
     return 0
@@ -226,12 +218,15 @@ def _describe_folder(
 
 
 def _artifacts(
-    home: Path, tracking: Mapping[str, Any], replayed: mlflow.StoredPredictions | None
+    home: Path,
+    tracking: Mapping[str, Any],
+    replayed: mlflow.StoredPredictions | None,
+    evaluations: Sequence[Evaluation],
 ) -> list[mlflow.Artifact]:
     """The files of a study, and its predictions if they may be sent."""
     artifacts = mlflow.folder_artifacts(home)
     if tracking.get("predictions", True) and replayed is not None:
-        artifacts.append(replayed.artifact(ledger.read_evaluations(home)))
+        artifacts.append(replayed.artifact(evaluations))
     return artifacts
 
 

@@ -5,6 +5,7 @@ trials of one inner search per line, keyed by the address that the lines of the 
 """
 
 from imblab.edges.ledger.folder import (
+    EXPERIMENTS,
     RESCORED,
     RETRY,
     Expected,
@@ -19,6 +20,7 @@ from imblab.edges.ledger.lines import LEDGER_FILE, SEARCHES_FILE
 from imblab.edges.ledger.question import GROWING_SECTIONS, STUDY_FILE, question_differences, read_study
 
 __all__ = [
+    "EXPERIMENTS",
     "GROWING_SECTIONS",
     "LEDGER_FILE",
     "RESCORED",

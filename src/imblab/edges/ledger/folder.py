@@ -36,6 +36,8 @@ from imblab.study import key_of
 RESCORED = files.RESCORED_FOLDER
 #: Folders below that of a study that hold what imblab writes.
 WRITTEN_FOLDERS = ("figures", "tables", "model", RESCORED)
+#: Where studies live, below the current directory.
+EXPERIMENTS = Path("experiments")
 #: Seconds between two waits for the disk. A killed process loses nothing, a machine without power at most this span.
 SYNC_SECONDS = 1.0
 #: The override that tries failed evaluations again.

@@ -208,6 +208,8 @@ def _as_place(names: Sequence[str]) -> Place:
 
 def _groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[list[str], np.ndarray]]:
     """The x, y and z of the rows that share names, in the order in which these appear."""
+    if frame.empty:
+        return
     number = frame.groupby(list(names), sort=False, observed=True).ngroup().to_numpy()
     order = np.argsort(number, kind="stable")
     starts = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 1))
