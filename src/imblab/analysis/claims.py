@@ -78,8 +78,8 @@ def exploratory_reasons(study: Study) -> Mapping[Pair, str | None]:
     Examples
     --------
     >>> from imblab.study import Strategy
-    >>> study = register(Study("s", 0, {}, (), (Strategy("none"), Strategy("smote")), ()))
-    >>> labels(replace(study, strategies=(*study.strategies, Strategy("adasyn"))))[("adasyn", "none")]
+    >>> study = register_claims(Study("s", 0, {}, (), (Strategy("none"), Strategy("smote")), ()))
+    >>> exploratory_reasons(replace(study, strategies=(*study.strategies, Strategy("adasyn"))))[("adasyn", "none")]
     'the contrast was not claimed before the first row'
     """
     changed, claimed = _changed(study), set(claimed_contrasts(study))

@@ -16,7 +16,7 @@ def moves(before: pd.DataFrame, after: pd.DataFrame, measure: str) -> pd.DataFra
     Parameters
     ----------
     before, after : DataFrame
-        As :func:`imblab.analysis.table.tidy` gives them.
+        As :func:`imblab.analysis.table.to_frame` gives them.
     measure : str
         The primary of the new question.
 

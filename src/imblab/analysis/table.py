@@ -46,7 +46,7 @@ def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     Examples
     --------
     >>> row = Evaluation("toy", "logistic", "none", 0, 0, {}, 0.5, {"mcc": None}, {}, 0.1, "ok", None, "f")
-    >>> tidy([row]).mcc.isna().tolist()
+    >>> to_frame([row]).mcc.isna().tolist()
     [True]
     """
     rows = list(evaluations)

@@ -14,8 +14,6 @@ from imblab.edges.ledger import Expected
 from imblab.errors import ConfigError, DataError, combined
 from imblab.study import Cell, Dataset, Split, Study, fingerprint
 
-#: The folder of all studies, below the current directory.
-EXPERIMENTS = Path("experiments")
 #: The kind of a data set that Python passed, without a file.
 MEMORY = "memory"
 #: Names that may be keys of a study.
