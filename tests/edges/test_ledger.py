@@ -580,9 +580,7 @@ def test_before_the_first_row_the_record_follows_the_claims(registered):
 @pytest.mark.parametrize("damage", [{"primary": "mcc"}, ["mcc"], {}])
 def test_a_damaged_record_is_refused(registered, damage):
     registered["claims"]["registered"] = damage
-    with pytest.raises(
-        ConfigError, match=r"'claims\.registered' is .*; it is what imblab recorded before the first row"
-    ):
+    with pytest.raises(ConfigError, match=r"'claims\.registered[.a-z]*' is "):
         config.parse_study(registered)
 
 
