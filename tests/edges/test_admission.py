@@ -575,5 +575,5 @@ def test_a_text_of_brackets_does_not_end_the_process(ask, wrap):
     """XGBoost reads it with a function that calls itself: 100,000 of them were a SIGSEGV of the whole process."""
     for text in ("[" * 100_000, "[[1,2],[" * 12, '{"a":' * 11):
         refusal = ask(NESTED[wrap]({"_target_": "xgboost.XGBClassifier", "interaction_constraints": text}))
-        assert "brackets stand at most 10 deep" in refusal
+        assert "brackets are nested at most 10 deep" in refusal
     assert ask({"_target_": "xgboost.XGBClassifier", "interaction_constraints": "[[0,1],[2,3]]"}) is None

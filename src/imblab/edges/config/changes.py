@@ -141,7 +141,7 @@ def _measure(name: str, known: Mapping[str, Any], config_dirs: Sequence[Path]) -
 
 def _value(override: Override) -> Any:
     """What was typed: space text as it stands, everything else as Hydra reads it."""
-    if sweeps.is_space(str(override.key_or_group)):
+    if sweeps.is_space_key(str(override.key_or_group)):
         return (override.input_line or "").partition("=")[2].strip("'\"")
     return checks.to_plain_data(override.value())
 

@@ -230,8 +230,8 @@ def _passed(override: Override) -> str:
     key, _, value = text.partition("=")
     bare = key.lstrip("+~")
     prefix = key[: len(key) - len(bare)] or ("++" if OPEN.match(bare) and value else "")
-    if sweeps.is_space(bare) and value and value != "null":
-        return f"{prefix}{bare}={sweeps.quoted(value.strip(chr(39) + chr(34)))}"
+    if sweeps.is_space_key(bare) and value and value != "null":
+        return f"{prefix}{bare}={sweeps.quote_text(value.strip(chr(39) + chr(34)))}"
     return f"{prefix}{bare}={value}" if "=" in text else text
 
 
@@ -255,7 +255,7 @@ def _composed(
     refusals.check_known(asked, kinds, known)
     for name, spec in extra.items():
         ConfigStore.instance().store(group="dataset", name=name, node={name: dict(spec)})
-    path = ",".join(sweeps.quoted(f"file://{folder.resolve()}") for folder in config_dirs)
+    path = ",".join(sweeps.quote_text(f"file://{folder.resolve()}") for folder in config_dirs)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(shipped_groups()), version_base="1.3"):

@@ -1,4 +1,4 @@
-"""Texts that name a class: checked, and built once at the door, so that no fit fails for a spelling."""
+"""Estimator specifications of a configuration: checked, and built once, so that no fit fails for a spelling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imblab.edges.config import parameters
 from imblab.edges.config.checks import ErrorCollector, quote, to_plain_data
 from imblab.errors import ConfigError, foreign_reason, unknown
 
-#: What may begin with an underscore.
+#: The keys that begin with an underscore.
 RESERVED_KEYS = ("_target_", "_mixed_", "_categorical_")
 
 #: Estimators inside one another, and levels of lists and mappings.
@@ -37,17 +37,6 @@ def read_label(raw: Any, where: str) -> str:
 
 def read_spec(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
     """Read ``{_target_: ..., parameter: value}``, nested ones included.
-
-    Parameters
-    ----------
-    raw : object
-    where : str
-        The key it stands under, for messages.
-    allow : sequence of str
-
-    Returns
-    -------
-    dict
 
     Raises
     ------
@@ -79,7 +68,7 @@ def _resolve(path: str, where: str, allow: Sequence[str]) -> type:
 
 
 def _check_depth(raw: Any, where: str) -> None:
-    """Refuse a text that is nested without end, before anything walks through it."""
+    """Refuse a specification that is nested too deep, before anything walks through it."""
     parts = [(raw, 0, 0)]
     while parts:
         value, levels, estimators = parts.pop()
@@ -99,19 +88,7 @@ def _check_reserved(key: str, where: str) -> None:
 
 
 def check_values(estimator: Any, where: str) -> None:
-    """Refuse values that scikit-learn refuses in ``fit``: asked here, no study starts that can only fail.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Those inside it are asked as well.
-    where : str
-        The key it stands under, for messages.
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Refuse values that scikit-learn would refuse in ``fit``, in an estimator and all inside it."""
     check_products(estimator, where)
     for path, inner, _ in walk_estimators(estimator):
         if not hasattr(inner, "_parameter_constraints"):
@@ -127,25 +104,7 @@ def check_values(estimator: Any, where: str) -> None:
 
 
 def check_products(estimator: Any, where: str) -> None:
-    """Refuse sizes that are in order each by itself, and not where they multiply.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Those inside it are multiplied with it.
-    where : str
-        The key it stands under, for messages.
-
-    Raises
-    ------
-    ConfigError
-    """
-    _check_members(estimator, where)
-    _check_degrees(estimator, where)
-
-
-def _check_members(estimator: Any, where: str) -> None:
-    """Refuse ensembles of ensembles whose numbers of members multiply to more than any machine fits."""
+    """Refuse sizes of nested estimators that are too large when they are multiplied: members and degrees."""
     members: dict[str, int] = {}
     for path, inner, given in walk_estimators(estimator):
         outer = max((prefix for prefix in members if path.startswith(prefix)), key=len, default="")
@@ -155,12 +114,8 @@ def _check_members(estimator: Any, where: str) -> None:
                 f"{where!r} is an ensemble of ensembles with {members[path]} members in all; it takes at most "
                 f"{parameters.MAX_MEMBERS}, since more exhausts memory or time. Lower n_estimators."
             )
-
-
-def _check_degrees(estimator: Any, where: str) -> None:
-    """Refuse polynomials of polynomials: their degrees multiply."""
-    given = [found.get("degree") for _, inner, found in walk_estimators(estimator) if _is_polynomial(inner)]
-    degrees = [max(value) if isinstance(value, (list, tuple)) and value else value for value in given]
+    degrees = [given.get("degree") for _, inner, given in walk_estimators(estimator) if _is_polynomial(inner)]
+    degrees = [max(value) if isinstance(value, (list, tuple)) and value else value for value in degrees]
     degree = prod(value for value in degrees if isinstance(value, int))
     if len(degrees) > 1 and degree > parameters.MAX_DEGREE:
         raise ConfigError(
@@ -224,21 +179,17 @@ def _inner_estimators(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def check_spelling(learner: Any, names: Sequence[str], text: Mapping[str, Any], where: str) -> None:
-    """A constructor that takes anything takes a misspelt name too."""
-    if estimator_specs.accepts_any_parameter(text):
-        for name in names:
-            refuse_misspelt(learner, name, where)
-
-
-def refuse_misspelt(learner: Any, name: str, where: str) -> None:
-    """Refuse a name that is none of a learner's parameters but nearly one; its aliases are spelt otherwise."""
-    known = set(type(learner)().get_params())
-    near = get_close_matches(name, known, n=1, cutoff=0.85)
-    if name not in known and near:
-        raise ConfigError(
-            f"'{where}.{name}' is no parameter of {type(learner).__name__}, and nearly {near[0]!r}; a name that it "
-            f"does not know would be ignored. Write {near[0]}."
-        )
+    """Refuse names close to a parameter, if the constructor accepts any name; aliases are spelt otherwise."""
+    if not estimator_specs.accepts_any_parameter(text):
+        return
+    valid = set(type(learner)().get_params())
+    for name in names:
+        near = get_close_matches(name, valid, n=1, cutoff=0.85)
+        if name not in valid and near:
+            raise ConfigError(
+                f"'{where}.{name}' is not a parameter of {type(learner).__name__}; it would be ignored. Did you mean "
+                f"{near[0]!r}? Correct the name."
+            )
 
 
 def is_whole(text: Mapping[str, Any], parameter: str) -> bool:
@@ -251,11 +202,11 @@ def is_whole(text: Mapping[str, Any], parameter: str) -> bool:
 def check_sampler(
     text: Mapping[str, Any], where: str, allow: Sequence[str], knobs: Mapping[str, object] | None = None
 ) -> None:
-    """Refuse what does not resample."""
+    """Refuse a class that does not resample, and values that it refuses."""
     if not hasattr(estimator_specs.resolve_class(text["_target_"], allow), "fit_resample"):
         raise ConfigError(
-            f"{where!r} names {text['_target_']!r}, which has no fit_resample; a sampler is one of imbalanced-learn's "
-            "kind. Name a sampler, or put the class under learner."
+            f"{where!r} names {text['_target_']!r}, which has no fit_resample; a sampler resamples as those of "
+            "imbalanced-learn do. Name a sampler, or put the class under learner."
         )
     check_values(build_checked(text, where, allow, {"ratio": 0.5, "k": 5, "categorical": [0], **(knobs or {})}), where)
 
@@ -263,12 +214,12 @@ def check_sampler(
 def build_checked(
     text: Mapping[str, Any], where: str, allow: Sequence[str], placeholders: Mapping[str, object] | None = None
 ) -> Any:
-    """The object that a text describes; whatever its constructor says against it is a refusal."""
+    """Build an estimator; any exception of its constructor becomes a ConfigError."""
     try:
         return estimator_specs.build_estimator(text, placeholders, allow)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}", grants=error.grants) from error
-    except BaseException as error:  # a constructor may raise anything
+    except BaseException as error:  # a constructor may raise any exception
         raise ConfigError(
             f"{where!r} names {text['_target_']!r}, which cannot be built ({_first_line(error)}); its constructor must "
             "take what is given. Add or correct its parameters."
@@ -286,7 +237,7 @@ def _read_nested(value: Any, where: str, allow: Sequence[str]) -> None:
 
 
 def _labelled_parts(value: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """The parts of a value with their places: ``[name]`` for what follows its name in a list, as steps do."""
+    """Yield the parts of a value with their places: ``[name]`` for items that follow their name in a list, as steps."""
     if isinstance(value, Mapping):
         yield from ((f".{key}", part) for key, part in value.items())
     elif value and isinstance(value[0], str):

@@ -98,8 +98,8 @@ def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
 
 
 def learner_mapping(learner: Learner) -> dict[str, Any]:
-    """Return the mapping that :func:`read_learner` reads as an equal learner; its label is no part of a question."""
-    mapping = {"make": checks.to_plain_data(learner.make), "space": sweeps.text_of(learner.space)}
+    """Return the mapping that :func:`read_learner` reads as an equal learner; the label is left out."""
+    mapping = {"make": checks.to_plain_data(learner.make), "space": sweeps.spaces_to_text(learner.space)}
     if learner.traits.staged:
         mapping["staged"] = checks.to_plain_data(learner.traits.staged)
     if learner.traits.rebalances:

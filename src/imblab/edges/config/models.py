@@ -98,7 +98,7 @@ class ProtocolModel(Section):
     @classmethod
     def _read_thresholds(cls, value: Any) -> Any:
         try:
-            return Protocol().thresholds if value is None else sweeps.grid_of(value, "protocol.thresholds")
+            return Protocol().thresholds if value is None else sweeps.read_thresholds(value, "protocol.thresholds")
         except ConfigError as error:
             raise refusal_of(error) from None
 

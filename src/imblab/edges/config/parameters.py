@@ -1,4 +1,4 @@
-"""Parameters of estimators, one by one: none reaches a file or the network, hides a second one, or is without bound.
+"""Checks of single parameters: none reaches a file or the network, contains a second one, or is without bound.
 
 The rules hold at every depth of a study: for nested estimators, for lists and mappings in a value, and for the values
 of a space, both ends of an interval included.
@@ -88,7 +88,7 @@ MAX_DEGREE = 5
 
 
 def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
-    """Refuse a parameter that reaches further than the rows, or has a size that no machine has.
+    """Refuse a parameter that reaches further than the rows, or has a size that exhausts memory or time.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The values in a value, each under the name that it has where it stands; estimators are checked by themselves."""
+    """Yield the values inside a value, each with its nearest name; nested estimators are checked by themselves."""
     if isinstance(value, Mapping):
         if "_target_" not in value:
             for key, item in value.items():
@@ -145,12 +145,12 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def is_booster(cls: type) -> bool:
-    """Whether a class is one of LightGBM's or XGBoost's, or derives from one."""
+    """Return whether a class is one of LightGBM or XGBoost, or derives from one."""
     return any(base.__module__.partition(".")[0] in ("lightgbm", "xgboost") for base in cls.__mro__)
 
 
 def is_ours_to_check(cls: type) -> bool:
-    """Whether a class is of a shipped package or hands its parameters to a booster; all others are trusted."""
+    """Return whether a class is of a shipped package or derives from a booster; all others are trusted."""
     return cls.__module__.partition(".")[0] in admission.SHIPPED or is_booster(cls)
 
 
@@ -205,19 +205,7 @@ def _check_size(name: str, last: str, value: Any, cls: type, where: str) -> None
 
 
 def member_count(given: Mapping[str, Any], cls: type) -> int:
-    """How many members an ensemble has by its parameters, without those of the estimators inside it.
-
-    Parameters
-    ----------
-    given : mapping
-        Its parameters.
-    cls : type
-        Its class.
-
-    Returns
-    -------
-    int
-        At least 1.
+    """Return the number of members of an ensemble by its parameters, at least 1; nested estimators do not count.
 
     Examples
     --------
@@ -238,7 +226,7 @@ def _at_least_one(value: Any) -> int:
 
 
 def _read_number(value: Any) -> int | float | None:
-    """The number that a value is, or that LightGBM and XGBoost read in a text; it may have any number of digits."""
+    """Return a value as a number, as LightGBM and XGBoost read a text; it may have any number of digits."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -258,18 +246,7 @@ def _check_layers(value: Any, where: str) -> None:
 
 
 def _check_word(name: str, value: Any, where: str) -> None:
-    """Refuse white space and '=' in what LightGBM joins to one line ``name=value name=value``.
-
-    Parameters
-    ----------
-    name : str
-    value : JSON-like
-    where : str
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Refuse white space and '=' in names and values, which LightGBM joins to one line ``name=value name=value``."""
     if any(not text.isprintable() or " " in text or "=" in text for text in _strings([name, value])):
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; a text for a constructor that takes any parameter is one word, "
@@ -277,13 +254,13 @@ def _check_word(name: str, value: Any, where: str) -> None:
         )
     if any(_brackets(text) > MAX_BRACKETS for text in _strings([name, value])):
         raise ConfigError(
-            f"'{where}.{name}' is {quote(value)}; brackets stand at most {MAX_BRACKETS} deep in one another, since "
-            "more ends the process. Write it flatter."
+            f"'{where}.{name}' is {quote(value)}; brackets are nested at most {MAX_BRACKETS} deep, since more ends "
+            "the process. Write it flatter."
         )
 
 
 def _brackets(text: str) -> int:
-    """How deep the brackets of a text stand in one another at most; nothing closes what was not opened."""
+    """Return the depth of nested brackets in a text."""
     depth = deepest = 0
     for character in text:
         depth = depth + 1 if character in "[{(" else max(depth - 1, 0) if character in "]})" else depth

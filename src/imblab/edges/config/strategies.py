@@ -72,14 +72,14 @@ def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
 
 
 def strategy_mapping(strategy: Strategy) -> dict[str, Any]:
-    """Return the mapping that :func:`read_strategy` reads as an equal strategy; its label is no part of a question."""
+    """Return the mapping that :func:`read_strategy` reads as an equal strategy; the label is left out."""
     mapping = {"sampler": checks.to_plain_data(strategy.sampler)}
     if strategy.prior_correction is not None:
         mapping["prior_correction"] = strategy.prior_correction
     mapping |= {knob: checks.to_plain_data(getattr(strategy, knob)) for knob in SEARCHABLE_KNOBS}
     if strategy.calibration != "none":
         mapping["calibration"] = strategy.calibration
-    return {**mapping, "space": sweeps.text_of(strategy.space)}
+    return {**mapping, "space": sweeps.spaces_to_text(strategy.space)}
 
 
 def _read_calibration(
@@ -182,13 +182,11 @@ def _read_sampler_axis(
     is_placed = f"${knob}" in _placeholders(sampler)
     for form in [] if is_placed else _forms(sampler):
         names = estimator_specs.parameter_names(form)
+        places = {name: sampling.knob_parameter(name, names) for name in KNOBS}
         if knob not in names:
-            raise ConfigError(
-                unknown(
-                    "knob", knob, (*SEARCHABLE_KNOBS, *sorted(names)), f"of {form['_target_']!r} in '{where}.space'"
-                )
-            )
-        standing_for = next((n for n in KNOBS if knob == sampling.knob_parameter(n, names)), None)
+            valid = (*SEARCHABLE_KNOBS, *sorted(names - {*places.values(), "random_state"}))
+            raise ConfigError(unknown("knob", knob, valid, f"of {form['_target_']!r} in '{where}.space'"))
+        standing_for = next((name for name, place in places.items() if place == knob), None)
         if standing_for is not None:
             raise ConfigError(
                 f"{key!r} is a space of the parameter that the knob {standing_for!r} stands for; a parameter has one "
@@ -214,7 +212,7 @@ def _read_axis(knob: str, given: Any, where: str) -> Axis:
     for value in axis.values if isinstance(axis, Choice) else (axis.low, axis.high):
         _check_value(knob, value, where)
     if knob == "threshold":
-        sweeps.grid_of(given, where)
+        sweeps.read_thresholds(given, where)
     return axis
 
 

@@ -1,4 +1,4 @@
-"""Spaces in Hydra's own sweep grammar, parsed by Hydra's own parser."""
+"""Spaces in Hydra's sweep grammar, read by Hydra's parser."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from imblab.edges.config.checks import is_finite_number, quote
 from imblab.errors import ConfigError, describe
 from imblab.study import Axis, Choice, Interval, Scalar
 
+#: Examples of the grammar, for messages.
 GRAMMAR = "choice(0.1,0.5), range(1,10,2), interval(1,50) or tag(log,interval(1,50))"
-#: What Hydra's parser says, and what that means.
-PHRASES = {
+#: Messages of Hydra's parser by their pattern, with what is shown instead.
+PARSER_MESSAGES = {
     r"^no viable alternative at input (.*)": r"it does not go on after \1",
     r"^(?:extraneous|mismatched) input (.*)": r"\1 is not expected there",
     r"^token recognition error at: (.*)": r"\1 is not expected there",
 }
-#: A longer axis is a slip of the pen, not a wish.
-MOST = 10_000
+#: Values of a range.
+MAX_RANGE_VALUES = 10_000
 #: Values of a space that a message repeats.
 MAX_SHOWN_VALUES = 20
 
 
 def read_axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -> Axis:
-    """The axis behind a space text or a list of values.
+    """Read the axis of a space text or of a list of values.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def read_axis(given: Any, where: str, integer: bool = False, absolute: bool = Tr
     >>> read_axis("tag(log,interval(1,50))", "strategy.smote.space.k", integer=True)
     Interval(low=1, high=50, log=True, integer=True)
     """
-    parsed = _parsed(given, where)
+    parsed = _parse(given, where)
     tags: set[str] = getattr(parsed, "tags", set()) - {"log"}
     if tags or (isinstance(parsed, (ChoiceSweep, RangeSweep)) and parsed.tags):
         raise ConfigError(
@@ -66,108 +67,89 @@ def read_axis(given: Any, where: str, integer: bool = False, absolute: bool = Tr
             "tag(log,interval(1,50))."
         )
     if isinstance(parsed, IntervalSweep):
-        return _interval(parsed, where, integer)
-    values = _values(parsed, where, given)
+        return _read_interval(parsed, where, integer)
+    values = _listed_values(parsed, where, given)
     if not values:
         raise ConfigError(
             f"{where!r} is {quote(given)}, which holds no value; a space lists at least one. Write for example "
             f"{GRAMMAR}."
         )
     if not all(isinstance(value, (str, bool)) or is_finite_number(value) for value in values):
-        raise _unknown(given, where)
+        raise _not_searchable(given, where)
     _check_distinct(values, where, absolute)
-    if integer:
-        values = [_whole(value, where) for value in values]
-    return Choice(tuple(values))
+    return Choice(tuple(_to_whole_number(value, where) for value in values) if integer else tuple(values))
 
 
-def _check_distinct(values: Sequence[Scalar], where: str, absolute: bool) -> None:
-    """Refuse a value that is listed twice, in whatever spelling: it would be searched and counted twice."""
-    pair = search.find_repeated(values, absolute)
-    if pair is None:
-        return
-    first, second = (_written(Choice((value,)))[7:-1] for value in pair)
-    rest = list(values)
-    # 0.3 stays and 0.30000000000000004 goes, wherever it stands; else the first one stays.
-    odd = pair[len(first) <= len(second)] if type(pair[0]) is type(pair[1]) else pair[1]
-    del rest[max(i for i, value in enumerate(rest) if value is odd)]
-    way_out = f"Write {_written(Choice(tuple(rest)))}" if len(rest) <= MAX_SHOWN_VALUES else "Leave one of them out"
-    raise ConfigError(
-        f"{where!r} lists {first} and {second}, which are one value; equal values, and numbers within 1e-12 of each "
-        f"other, are listed once. {way_out}."
-    )
-
-
-def _parsed(given: Any, where: str) -> Any:
+def _parse(given: Any, where: str) -> Any:
     if not isinstance(given, str):
         return given
     try:
         return OverridesParser.create().parse_override(f"x={given}").value()
     except (HydraException, ValueError, RecursionError) as error:  # a number of thousands of digits, deep brackets
         raise ConfigError(
-            f"{where!r} is {quote(given)}, which is no space ({said(error)}); spaces are written in Hydra's "
-            f"sweep grammar. Write for example {GRAMMAR}."
+            f"{where!r} is {quote(given)}, which is not a space ({describe_parse_error(error)}); spaces are written in "
+            f"Hydra's sweep grammar. Write for example {GRAMMAR}."
         ) from error
 
 
-def said(error: Exception) -> str:
-    """What Hydra's parser found, in words for those who do not write parsers.
+def describe_parse_error(error: Exception) -> str:
+    """Say in plain words what Hydra's parser could not read.
 
     Examples
     --------
-    >>> said(HydraException("no viable alternative at input '[3'"))
+    >>> describe_parse_error(HydraException("no viable alternative at input '[3'"))
     "it does not go on after '[3'"
     """
     if not isinstance(error, HydraException):
         return f"it is longer or deeper than can be read: {describe(error)[:80]}"
     line = str(error).splitlines()[0].partition(" expecting ")[0]
     line = line.partition(" while evaluating ")[2].partition("': ")[2] or line
-    for theirs, ours in PHRASES.items():
-        line = re.sub(theirs, ours, line)
+    for pattern, words in PARSER_MESSAGES.items():
+        line = re.sub(pattern, words, line)
     return line
 
 
-def _values(parsed: Any, where: str, given: Any) -> list[Scalar]:
+def _listed_values(parsed: Any, where: str, given: Any) -> list[Scalar]:
     if isinstance(parsed, RangeSweep):
-        return _range(parsed, where, given)
+        return _range_values(parsed, where, given)
     if isinstance(parsed, ChoiceSweep):
         if parsed.shuffle:
-            raise _unknown(given, where)
+            raise _not_searchable(given, where)
         parsed = parsed.list
     if isinstance(parsed, (str, int, float)):
         return [parsed]
     if isinstance(parsed, Sequence) and all(isinstance(v, (str, int, float)) for v in parsed):
         return list(parsed)
-    raise _unknown(given, where)
+    raise _not_searchable(given, where)
 
 
-def _unknown(given: Any, where: str) -> ConfigError:
+def _not_searchable(given: Any, where: str) -> ConfigError:
     return ConfigError(
-        f"{where!r} is {quote(given)}, which a search cannot walk; a space is a list of plain finite values, a range "
-        f"or an interval. Write for example {GRAMMAR}."
+        f"{where!r} is {quote(given)}, which cannot be searched; a space is a list of plain finite values, a range or "
+        f"an interval. Write for example {GRAMMAR}."
     )
 
 
-def _range(sweep: RangeSweep, where: str, given: Any) -> list[Scalar]:
+def _range_values(sweep: RangeSweep, where: str, given: Any) -> list[Scalar]:
     ends = (sweep.start, sweep.stop, sweep.step)
     if sweep.shuffle or not sweep.step or not all(map(is_finite_number, ends)):
-        raise _unknown(given, where)
-    if (sweep.stop - sweep.start) / sweep.step > MOST:
+        raise _not_searchable(given, where)
+    if (sweep.stop - sweep.start) / sweep.step > MAX_RANGE_VALUES:
         raise ConfigError(
-            f"{where!r} is {quote(given)}, which lists more than {MOST} values; every one of them is tried. Take wider "
-            "steps, or an interval with search=tpe."
+            f"{where!r} is {quote(given)}, which lists more than {MAX_RANGE_VALUES} values; each of them is tried. "
+            "Take wider steps, or an interval with search=tpe."
         )
     # Decimals of the written numbers, so that .1 + .2 is .3; the stop is left out, as Hydra and Python do.
     start, stop, step = (Decimal(str(number)) for number in ends)
     count = max(0, -int((start - stop) // step))
     if start + count * step < stop and step > 0:
         count += 1
-    whole = all(isinstance(number, int) for number in ends)
+    is_whole = all(isinstance(number, int) for number in ends)
     values = [start + i * step for i in range(count) if (start + i * step < stop) == (step > 0)]
-    return [int(v) if whole else round(float(v), 12) for v in values]
+    return [int(v) if is_whole else round(float(v), 12) for v in values]
 
 
-def _interval(sweep: IntervalSweep, where: str, integer: bool) -> Interval:
+def _read_interval(sweep: IntervalSweep, where: str, integer: bool) -> Interval:
     low, high = sweep.start, sweep.end
     log = "log" in sweep.tags
     integer = integer or (isinstance(low, int) and isinstance(high, int))
@@ -182,11 +164,11 @@ def _interval(sweep: IntervalSweep, where: str, integer: bool) -> Interval:
             "Raise it, or drop tag(log)."
         )
     if integer:
-        return Interval(int(_whole(low, where)), int(_whole(high, where)), log, True)
+        return Interval(_to_whole_number(low, where), _to_whole_number(high, where), log, True)
     return Interval(float(low), float(high), log)
 
 
-def _whole(value: Scalar, where: str) -> int:
+def _to_whole_number(value: Scalar, where: str) -> int:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer():
         return int(value)
     raise ConfigError(
@@ -194,19 +176,37 @@ def _whole(value: Scalar, where: str) -> int:
     )
 
 
-def is_space(key: str) -> bool:
-    """Whether a key of the configuration holds space text."""
+def _check_distinct(values: Sequence[Scalar], where: str, absolute: bool) -> None:
+    """Refuse a value that is listed twice, in any spelling: it would be searched and counted twice."""
+    pair = search.find_repeated(values, absolute)
+    if pair is None:
+        return
+    first, second = (axis_to_text(Choice((value,)))[7:-1] for value in pair)
+    # 0.3 stays and 0.30000000000000004 goes, wherever it stands; else the first one stays.
+    odd = pair[len(first) <= len(second)] if type(pair[0]) is type(pair[1]) else pair[1]
+    distinct = list(values)
+    del distinct[max(i for i, value in enumerate(distinct) if value is odd)]
+    is_short = len(distinct) <= MAX_SHOWN_VALUES
+    way_out = f"Write {axis_to_text(Choice(tuple(distinct)))}" if is_short else "Leave one of them out"
+    raise ConfigError(
+        f"{where!r} lists {first} and {second}, which are one value; equal values, and numbers within 1e-12 of each "
+        f"other, are listed once. {way_out}."
+    )
+
+
+def is_space_key(key: str) -> bool:
+    """Return whether a key of the configuration holds space text."""
     return key == "protocol.thresholds" or ".space." in key
 
 
-def grid_of(given: Any, where: str) -> tuple[float, ...] | str:
-    """The cuts of ``protocol.thresholds``: space text, a list of numbers, or ``observed``."""
+def read_thresholds(given: Any, where: str) -> tuple[float, ...] | str:
+    """Read a grid of thresholds: space text, a list of numbers, or ``observed``."""
     if given == "observed":
         return "observed"
-    found = read_axis(given, where)
-    values = found.values if isinstance(found, Choice) else ()
+    axis = read_axis(given, where)
+    values = axis.values if isinstance(axis, Choice) else ()
     numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1]
-    if isinstance(found, Interval) or len(numbers) != len(values) or sorted(set(numbers)) != numbers:
+    if isinstance(axis, Interval) or len(numbers) != len(values) or sorted(set(numbers)) != numbers:
         raise ConfigError(
             f"{where!r} is {quote(given)}; thresholds are listed numbers from 0 to 1 in rising order, or 'observed'. "
             "Write for example range(0.01,1,0.01)."
@@ -214,34 +214,35 @@ def grid_of(given: Any, where: str) -> tuple[float, ...] | str:
     return tuple(float(v) for v in numbers)
 
 
-def text_of(space: Mapping[str, Axis]) -> dict[str, str]:
-    """Axes as the text that gives them back.
+def spaces_to_text(space: Mapping[str, Axis]) -> dict[str, str]:
+    """Write each axis as the text that :func:`read_axis` reads as an equal one.
 
     Examples
     --------
-    >>> text_of({"k": Choice((3, 5)), "solver": Choice(("true", "a, b"))})
+    >>> spaces_to_text({"k": Choice((3, 5)), "solver": Choice(("true", "a, b"))})
     {'k': 'choice(3,5)', 'solver': "choice('true','a, b')"}
     """
-    return {name: _written(found) for name, found in space.items()}
+    return {name: axis_to_text(axis) for name, axis in space.items()}
 
 
-def quoted(text: str) -> str:
-    """A text that Hydra's parser reads as it stands.
+def axis_to_text(axis: Axis) -> str:
+    """Write an axis in Hydra's sweep grammar; texts that would be read as something else are quoted."""
+    if isinstance(axis, Interval) or not any(isinstance(value, str) for value in axis.values):
+        return axis.text()
+    texts = [quote_text(value) if isinstance(value, str) else Choice((value,)).text()[7:-1] for value in axis.values]
+    try:
+        is_plain = read_axis(axis.text(), "space") == axis
+    except ConfigError:
+        is_plain = False
+    return axis.text() if is_plain else f"choice({','.join(texts)})"
+
+
+def quote_text(text: str) -> str:
+    """Quote a text so that Hydra's parser reads it as it stands.
 
     Examples
     --------
-    >>> quoted("a, b")
+    >>> quote_text("a, b")
     "'a, b'"
     """
     return str(QuotedString(text, Quote.single).with_quotes())
-
-
-def _written(found: Axis) -> str:
-    """Texts that would be read as something else are quoted."""
-    if isinstance(found, Interval) or not any(isinstance(value, str) for value in found.values):
-        return found.text()
-    values = [quoted(value) if isinstance(value, str) else Choice((value,)).text()[7:-1] for value in found.values]
-    try:
-        return found.text() if read_axis(found.text(), "space") == found else f"choice({','.join(values)})"
-    except ConfigError:
-        return f"choice({','.join(values)})"

@@ -67,7 +67,7 @@ def parse_override(text: str) -> Override:
         )
     if not key.lstrip("+~"):
         raise ConfigError(f"override {text!r} names no key; overrides are written key=value. Put a key before the '='.")
-    space = sweeps.is_space(key.lstrip("+~"))
+    space = sweeps.is_space_key(key.lstrip("+~"))
     try:
         # Space text is not Hydra's to read: a sweep there would demand --multirun.
         override = _read(f"{key}=null" if space and value else text)
@@ -126,7 +126,7 @@ def _misread(text: str, error: Exception) -> ConfigError:
     if "://" in text:  # the parser quotes the text up to where it stopped, and that may be half of a password
         said, form = "", None
     else:
-        said, form = f" ({sweeps.said(error)})", quote_as_meant(text)
+        said, form = f" ({sweeps.describe_parse_error(error)})", quote_as_meant(text)
     if form is None:
         return ConfigError(
             f"override {text!r} cannot be read{said}; overrides are written key=value in Hydra's grammar. Quote the "
