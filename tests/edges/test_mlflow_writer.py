@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from imblab.cli import main
 from imblab.edges import ledger, mlflow
 from imblab.edges.mlflow import client as clients
 from imblab.edges.mlflow import experiments
+from imblab.edges.mlflow.experiments import ExperimentConflict
 from imblab.edges.mlflow.runs import ADDRESSES_TAG, addresses_of, comparable_addresses
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Trial
@@ -244,6 +246,28 @@ def test_a_slow_store_is_waited_for_so_long_and_no_longer(place):
         work.close(0.5)
     assert time.monotonic() - begin < 5
     ended.set()
+
+
+@pytest.mark.parametrize("error", [StudyError("no answer"), ExperimentConflict("another study")])
+def test_only_the_experiment_of_another_study_stops_a_study_at_its_start(error):
+    def refuse():
+        raise error
+
+    work = mlflow.BackgroundWriter(refuse)
+    stops = isinstance(error, ExperimentConflict)
+    with pytest.raises(ExperimentConflict) if stops else nullcontext():
+        work.wait_until_open(20)
+    with pytest.raises(StudyError, match=str(error)):
+        work.close(20)
+
+
+def test_the_start_of_a_study_waits_for_a_slow_store_so_long_and_no_longer():
+    answered = threading.Event()
+    work = mlflow.BackgroundWriter(lambda: answered.wait(20) and nullcontext())
+    begin = time.monotonic()
+    work.wait_until_open(0.2)
+    assert time.monotonic() - begin < 5
+    answered.set()
 
 
 def test_an_abandoned_writer_ends_and_the_next_one_repairs(place):

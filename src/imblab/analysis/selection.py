@@ -16,15 +16,7 @@ MAX_TIED_DIFFERENCE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A data set, learner and strategy of a study, and why it is exported.
-
-    Attributes
-    ----------
-    dataset, learner, strategy : str
-        Names in the study.
-    reason : str
-        One sentence.
-    """
+    """A data set, learner and strategy of a study, and why it is exported, in one sentence."""
 
     dataset: str
     learner: str
@@ -38,25 +30,10 @@ class Selection:
 
 
 def select_strategies(result: StudyResult, choice: Mapping[str, str]) -> list[Selection]:
-    """Select for every data set the best learner and strategy with a score in every fold.
+    """Select for every data set the best learner and strategy with a score in every fold, in the order of the study.
 
-    Parameters
-    ----------
-    result : StudyResult
-        The result of the study.
-    choice : mapping of str to str
-        Names that restrict the selection, by ``dataset``, ``learner`` and ``strategy``.
-
-    Returns
-    -------
-    list of Selection
-        In the order of the study.
-
-    Raises
-    ------
-    StudyError
-        If a name is unknown, no strategy has a score in every fold, or the design is incomplete and learner and
-        strategy are not both named.
+    ``choice`` restricts the selection by ``dataset``, ``learner`` and ``strategy``. In an incomplete design learner and
+    strategy must both be named.
     """
     summary, study = result.summary, result.study
     for kind, name in choice.items():

@@ -42,19 +42,7 @@ EXAMPLE_ROWS = 3
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """The words after the name of the study.
-
-    Attributes
-    ----------
-    choice : mapping of str to str
-        ``dataset``, ``learner`` and ``strategy``, as far as they were named.
-    contains_rows : bool
-        Whether a model that stores training rows may be exported.
-    champion : bool
-        Whether the alias moves to the registered version.
-    overrides : tuple of str
-        The other words: how it is run.
-    """
+    """The words after the name of the study: a choice among its strategies, the flags, and overrides of the run."""
 
     choice: Mapping[str, str]
     contains_rows: bool
@@ -64,21 +52,7 @@ class ExportRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedModel:
-    """A selected strategy, fitted on all rows of its data set.
-
-    Attributes
-    ----------
-    task : Task
-        The cell whose training part is the full table.
-    winner : Trial
-        The chosen candidate.
-    estimator : ThresholdClassifier
-        The fitted model.
-    candidates : int
-        Number of candidates that were judged.
-    row_keeper : str or None
-        The class inside it that stores training rows.
-    """
+    """A selected strategy, fitted on all rows of its data set; ``row_keeper`` is a class that stores training rows."""
 
     task: Task
     winner: Trial

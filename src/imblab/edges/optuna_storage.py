@@ -36,24 +36,8 @@ def copy_searches(study: Study, rows: Iterable[Evaluation], storage_address: str
     The studies are called ``<study>/<dataset>/<learner>/<strategy>/<repeat>/<fold>``. A complete copy is left alone;
     one that was cut short, or belongs to an evaluation that was repeated since, is written again.
 
-    Parameters
-    ----------
-    study : Study
-    rows : iterable of Evaluation
-        Those in which nothing was searched are skipped.
-    storage_address : str
-        ``postgresql://...``, ``sqlite:///...`` or another address that SQLAlchemy reads; anything without ``://`` is
-        the path of a journal file.
-
-    Returns
-    -------
-    int
-        Number of searches written; 0 the second time.
-
-    Raises
-    ------
-    StudyError
-        If the storage does not answer, or holds a study of that name that imblab did not write.
+    The address is one that SQLAlchemy reads; anything without ``://`` is the path of a journal file. Returns the number
+    of searches written, 0 the second time. A study of that name that imblab did not write is refused.
     """
     if "://" in storage_address:
         check_password_quoting("Optuna storage", storage_address)

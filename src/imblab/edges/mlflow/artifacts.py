@@ -33,16 +33,9 @@ PREDICTION_PLACE = ("dataset", "learner", "strategy", "repeat", "fold", "part", 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An artifact of the run of a study.
+    """An artifact of the run of a study: its path below the run, and the hash of its content, which is sent once.
 
-    Attributes
-    ----------
-    path : str
-        Path below the run.
-    content : str
-        Hash of the content; the same content is not sent twice.
-    write : callable
-        Gives the path of the file, after writing it into the folder it receives; None if there is nothing to send.
+    ``write`` writes it into the folder it receives and gives the path of the file, None if there is nothing to send.
     """
 
     path: str
@@ -115,19 +108,7 @@ def _read_search_table(home: Path, warn: Callable[[str], None]) -> pd.DataFrame 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredPredictions:
-    """The predictions of a study that the prediction store still has.
-
-    Attributes
-    ----------
-    study : Study
-        The question.
-    datasets, plans : mapping
-        Tables and outer splits by the name of a data set.
-    cells : sequence of Cell
-        The cells of the study.
-    open_store : callable
-        Opens the prediction store.
-    """
+    """The predictions of a study that the prediction store still has; tables and splits by the name of a data set."""
 
     study: Study
     datasets: Mapping[str, Dataset]

@@ -53,17 +53,7 @@ REGISTRY_WAY_OUT = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelFormat:
-    """How an estimator is written.
-
-    Attributes
-    ----------
-    name : {"skops", "cloudpickle"}
-        The serialisation library.
-    trusted : tuple of str
-        Types that skops builds, besides those of scikit-learn.
-    reason : str or None
-        Why skops is not used.
-    """
+    """How an estimator is written: "skops" with its trusted types, or "cloudpickle" and why not skops."""
 
     name: str
     trusted: tuple[str, ...] = ()
@@ -126,21 +116,7 @@ class ExportedModel:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """The version of a model at a registry, after an export.
-
-    Attributes
-    ----------
-    name : str
-        Name of the registered model.
-    version : int
-        Version that holds the exported model.
-    is_new : bool
-        Whether this export registered it; an identical model has a version already.
-    champion : int or None
-        Version that has the alias now.
-    sentence : str
-        The outcome, for people.
-    """
+    """The version of a model at a registry after an export, and the version that has the alias now."""
 
     name: str
     version: int
@@ -237,12 +213,8 @@ def _write_model(model: ExportedModel, folder: Path, description: Any = None) ->
 def register_model(model: ExportedModel, owner: ExperimentOwner, uri: str, champion: bool = False) -> Registration:
     """Register a model as a new version, unless an identical one is registered, and move the alias if that is asked.
 
-    The model is logged to the experiment of its study. The first version has the alias in any case.
-
-    Raises
-    ------
-    StudyError
-        If the store does not answer, or experiment or model belong to another study.
+    The model is logged to the experiment of its study. The first version has the alias in any case. An experiment or a
+    model of another study is refused.
     """
     with open_client(uri, REGISTRY_WAY_OUT) as client, locked_store(uri):
         versions = sorted(client.search_model_versions(f"name = '{model.name}'"), key=lambda each: int(each.version))

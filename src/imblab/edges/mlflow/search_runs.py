@@ -22,24 +22,11 @@ _COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 
 
 def describe_search(study: Study, members: Sequence[Evaluation], inner_scores: InnerScores, mode: str) -> list[RunSpec]:
-    """Describe the runs below that of a cell; none where nothing was searched.
+    """Describe the runs below that of a cell, without its coordinates; none where nothing was searched.
 
-    Parameters
-    ----------
-    study : Study
-    members : sequence of Evaluation
-        Those of one data set, learner and strategy.
-    inner_scores : mapping of str to sequence of mapping
-        Scores of the trials on the inner folds, as far as they are known.
-    mode : {"candidates", "winners", "trials", "none"}
-        ``candidates``: where the outer folds of a repeat judged the same candidates, one run per candidate, averaged
-        over these folds (over all repeats where all judged the same); elsewhere ``winners``: one run per outer fold.
-        ``trials``: one run per candidate and outer fold.
-
-    Returns
-    -------
-    list of RunSpec
-        Keys below that of the cell, params without its coordinates.
+    Mode ``candidates``: where the outer folds of a repeat judged the same candidates, one run per candidate, averaged
+    over these folds (over all repeats where all judged the same); elsewhere ``winners``: one run per outer fold.
+    ``trials``: one run per candidate and outer fold. ``none``: no run.
     """
     if mode == "none" or len({_params_key(t.params) for row in members for t in row.trials}) < 2:
         return []

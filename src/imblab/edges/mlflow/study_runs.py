@@ -66,22 +66,10 @@ class RunDetails:
 
 
 def describe_runs(result: StudyResult, question: Mapping[str, Any], details: RunDetails | None = None) -> list[RunSpec]:
-    """Describe the runs of a study; a run follows the one above it.
+    """Describe the runs of a study; a run follows the one above it, and undefined values are left out.
 
-    Parameters
-    ----------
-    result : StudyResult
-        Its data sets under the names that evaluations have.
-    question : mapping
-        The content of ``study.yaml``.
-    details : RunDetails, optional
-        Evidence, inner scores and origin.
-
-    Returns
-    -------
-    list of RunSpec
-        Undefined values are left out. Before the design is complete notes have no verdict, and begin with
-        the number of evaluations that are there, and what is missing.
+    ``question`` is the content of ``study.yaml``. Before the design is complete notes have no verdict, and begin with
+    the number of evaluations that are there, and what is missing.
     """
     details = details or RunDetails()
     study, completeness = result.study, result.completeness

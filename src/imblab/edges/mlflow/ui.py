@@ -37,17 +37,7 @@ LoggedMetrics = Mapping[str, Collection[str]]
 
 @dataclass(frozen=True, slots=True)
 class SavedView:
-    """A saved view of the run table.
-
-    Attributes
-    ----------
-    key : str
-        Its address in links.
-    name : str
-        Its name in the menu.
-    state : mapping
-        Columns, sort, filter and charts, in MLflow's format.
-    """
+    """A saved view of the run table: its key in links, its name in the menu, and the state of MLflow's page."""
 
     key: str
     name: str

@@ -62,13 +62,7 @@ class _StoredRun:
 def log_study(
     study: Study, runs: Sequence[RunSpec], artifacts: Sequence[Artifact], folder: Path, uri: str, owner: ExperimentOwner
 ) -> int:
-    """Write the runs and artifacts of a study at once, and return the number of runs written: 0 the second time.
-
-    Raises
-    ------
-    StudyError
-        If the store does not answer, or the experiment belongs to another study.
-    """
+    """Write the runs and artifacts of a study at once, and return the number of runs written: 0 the second time."""
     with open_writer(study, folder, uri, lambda: owner) as writer:
         writer.write(runs)
         writer.send(artifacts)
@@ -298,13 +292,7 @@ class RunWriter:
         return stored
 
     def _without_newer_copies(self, runs: Sequence[RunSpec]) -> list[RunSpec]:
-        """Leave out cells of which a copy of the folder has logged more evaluations than this folder holds.
-
-        Raises
-        ------
-        StudyError
-            If a copy has logged other evaluations of a cell; nothing is written then.
-        """
+        """Leave out cells of which a copy of the folder has logged more evaluations; other ones are refused."""
         newer = set()
         for run in (run for run in runs if run.role == "cell"):
             mine, theirs = comparable_addresses(addresses_of(run.tags), self._logged_addresses(run.key))
@@ -352,25 +340,13 @@ class BackgroundWriter:
         self._jobs.put(job)
 
     def wait_until_open(self, seconds: float) -> None:
-        """Wait some seconds for the store; one that does not answer, or in time, is an error of :meth:`close` only.
-
-        Raises
-        ------
-        ExperimentConflict
-            If the experiment belongs to another study.
-        """
+        """Wait some seconds for the store, and raise an ExperimentConflict; :meth:`close` raises other errors."""
         self._is_open.wait(seconds)
         if isinstance(self._error, ExperimentConflict):
             raise self._error
 
     def close(self, seconds: float | None = None) -> None:
-        """Wait until every job is done, for some seconds at most.
-
-        Raises
-        ------
-        StudyError
-            If the store did not answer, or not in time.
-        """
+        """Wait until every job is done, for some seconds at most, and raise the error of the store."""
         self._jobs.put(None)
         self._thread.join(seconds)
         if self._thread.is_alive():
