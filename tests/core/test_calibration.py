@@ -6,7 +6,6 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import strategies as st
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
@@ -27,7 +26,6 @@ BAYES = Learner("bayes", {"_target_": "sklearn.naive_bayes.GaussianNB"})
 SVM = with_traits(Learner("svm", {"_target_": "sklearn.svm.SVC"}))
 INNER = 3
 HUNDREDTHS = [i / 100 for i in range(1, 100)]
-shares = st.floats(1e-4, 1 - 1e-4)
 
 
 def drawn(seed, n=300, share=0.2):

@@ -224,12 +224,13 @@ def confusion_table(frame: pd.DataFrame, thresholds: Sequence[float] = HUNDREDTH
     places = np.asarray(thresholds, dtype=np.float64)
     if not np.isin(places, HUNDREDTHS).all():
         raise ValueError(f"thresholds {places.tolist()}: evidence holds the counts at i/100 for i = 1..99 only")
-    cells, counts = [], np.empty((4, 0), dtype=np.int64)
-    if pairs := list(fold_counts(frame)):
-        cells = [cell for cell, _ in pairs for _ in places]
-        counts = np.concatenate([np.stack(tuple(each.at(places))) for _, each in pairs], axis=1).astype(np.int64)
-    table = pd.DataFrame(cells, columns=list(COORDINATES))
-    columns = dict(zip(("tn", "fp", "fn", "tp"), counts, strict=True))
+    pairs = list(fold_counts(frame))
+    counts = np.empty((4, len(pairs), len(places)), dtype=np.int64)
+    for i, (_, each) in enumerate(pairs):
+        counts[:, i] = tuple(each.at(places))
+    cells = pd.DataFrame([cell for cell, _ in pairs], columns=list(COORDINATES))
+    table = cells.loc[cells.index.repeat(len(places))].reset_index(drop=True)
+    columns = dict(zip(("tn", "fp", "fn", "tp"), counts.reshape(4, -1), strict=True))
     return table.assign(threshold=np.tile(places, len(pairs)), **columns)
 
 

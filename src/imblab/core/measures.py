@@ -113,7 +113,7 @@ def function_of(measure: Measure, allow: Sequence[str] | None = ()) -> Callable[
     current = getattr(sys.modules.get(module), name, None)
     target, function = _FUNCTIONS.get(key, (None, None))
     if function is None or target is not current:  # a reload of the module changes the function
-        function = _resolve(measure, json.loads(parameters), granted)
+        function = _resolve_function(measure, json.loads(parameters), granted)
         _FUNCTIONS[key] = getattr(sys.modules.get(module), name), function
     return function
 
@@ -132,7 +132,7 @@ def _not_allowed(measure: Measure, granted: tuple[str, ...]) -> ConfigError:
     )
 
 
-def _resolve(measure: Measure, parameters: dict[str, Any], granted: tuple[str, ...] | None) -> Callable[..., Any]:
+def _resolve_function(measure: Measure, parameters: dict[str, Any], granted: tuple[str, ...] | None) -> Callable[..., Any]:
     path = measure.function
     what = f"measure {measure.name!r} has the function {path[:80]!r}"
     where, _, name = path.rpartition(".")

@@ -101,7 +101,7 @@ _check_columns = mapping_check(
 )
 
 
-def _check_table(value: Any, field: str) -> Any:
+def _check_table_facts(value: Any, field: str) -> Any:
     table = _check_columns(value, field)
     for key in ("features", "categorical", "missing"):
         if key not in table:
@@ -115,7 +115,7 @@ _check_facts = mapping_check(
         "versions": mapping_check(check_text),
         "system": check_text,
         "git": mapping_check(check_text),
-        "tables": mapping_check(_check_table),
+        "tables": mapping_check(_check_table_facts),
     },
 )
 
