@@ -15,7 +15,7 @@ import pandas as pd
 from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts, exploratory_reasons
 from imblab.analysis.paired import Estimates, estimate_all
 from imblab.result import Family, FamilyScores
-from imblab.stats.paired_tests import Estimate, detectable, holm, posterior
+from imblab.stats.paired_tests import Estimate, detectable, holm, is_equivalent, posterior
 from imblab.study import Study
 
 #: The columns of numbers, in their order.
@@ -72,38 +72,24 @@ def contrasts(
     return table.astype({**dict.fromkeys(NUMBERS, "float64"), "folds": "int64"})
 
 
-def verdict(
-    estimate: Estimate, narrow: Estimate, p_holm: float, rope: float, alpha: float, greater_is_better: bool
+def decide(
+    estimate: Estimate, p_holm: float, rope: float, alpha: float, greater_is_better: bool
 ) -> tuple[str, str | None]:
-    """What the evidence allows one to say of a contrast a - b; the first rule that holds.
+    """Return the verdict on a contrast a - b, the first rule that holds, and the reason if it is ``inconclusive``.
 
-    Parameters
-    ----------
-    estimate, narrow : Estimate
-        At 1 - alpha and at 1 - 2 alpha.
-    p_holm : float
-    rope : float
-        Half-width of the region of practical equivalence; NaN for none, and then nothing is equivalent.
-    alpha : float
-    greater_is_better : bool
-
-    Returns
-    -------
-    tuple of (str, str or None)
-        ``identical``, ``equivalent``, ``better``, ``worse`` or ``inconclusive``, and the reason of the last.
+    ``rope`` is the half-width of the region of practical equivalence; NaN for none, and then nothing is equivalent.
 
     Examples
     --------
     >>> from imblab.stats.paired_tests import corrected_t
-    >>> wide = corrected_t([0.1, 0.2, 0.15, 0.12, 0.18], 80, 20)
-    >>> verdict(wide, wide, 0.01, 0.01, 0.05, greater_is_better=True)
+    >>> decide(corrected_t([0.1, 0.2, 0.15, 0.12, 0.18], 80, 20), 0.01, 0.01, 0.05, greater_is_better=True)
     ('better', None)
     """
     if estimate.reason:
         return "inconclusive", estimate.reason
     if estimate.identical:
         return "identical", None
-    if -rope <= narrow.low and narrow.high <= rope:
+    if is_equivalent(estimate, rope, alpha):
         return "equivalent", None
     if p_holm <= alpha:
         return ("better" if (estimate.mean > 0) == greater_is_better else "worse"), None
@@ -120,7 +106,7 @@ def _tested_family(
     for pair in declared_contrasts(study):
         e, narrow = estimates[pair], estimates[pair].at(2 * claims.alpha)
         p_holm = math.nan if exploratory[pair] else float(adjusted[pair])
-        decision, reason = verdict(e, narrow, p_holm, rope, claims.alpha, greater_is_better)
+        decision, reason = decide(e, p_holm, rope, claims.alpha, greater_is_better)
         if by_time and not math.isnan(e.mean):
             decision, reason = "descriptive", None
         elif exploratory[pair]:

@@ -132,7 +132,9 @@ def _not_allowed(measure: Measure, granted: tuple[str, ...]) -> ConfigError:
     )
 
 
-def _resolve_function(measure: Measure, parameters: dict[str, Any], granted: tuple[str, ...] | None) -> Callable[..., Any]:
+def _resolve_function(
+    measure: Measure, parameters: dict[str, Any], granted: tuple[str, ...] | None
+) -> Callable[..., Any]:
     path = measure.function
     what = f"measure {measure.name!r} has the function {path[:80]!r}"
     where, _, name = path.rpartition(".")
