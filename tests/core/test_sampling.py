@@ -209,3 +209,13 @@ def test_a_caller_that_keeps_two_results_keeps_both_unchanged(name):
         np.testing.assert_array_equal(part, copy)
     assert not any(np.shares_memory(a, b) for a, b in zip(first, second, strict=True))
     np.testing.assert_array_equal(X, table("distinct", seed=3)[0])
+
+
+def test_a_part_of_a_result_that_is_kept_keeps_its_memory_and_unused_memory_serves_again():
+    X, y = table("distinct", seed=3)
+    resampler = Resampler(X, y, [], largest_k=5)
+    kept = resampler.resample(SAMPLERS["smote"], {"ratio": 0.9, "k": 5}, 11)[0][-3:]
+    before = kept.copy()
+    memory = {resampler.resample(SAMPLERS["smote"], {"ratio": r, "k": 5}, 12)[0].ctypes.data for r in (0.9, 0.8, 0.7)}
+    np.testing.assert_array_equal(kept, before)
+    assert len(memory) == 1

@@ -42,6 +42,8 @@ class Task:
         Returns the prediction of a fit request, or raises FitFailed.
     requests : dict
         The requests made so far, by params and rows: they are listed first and asked for again later.
+    fingerprints : tuple of (str, str)
+        Of the rows of each pair.
     sampler : mapping or None
         In the form that suits the columns of the table.
     axes : mapping of str to Axis
@@ -54,11 +56,14 @@ class Task:
     pairs: Sequence[RowPair]
     predict: Predict
     requests: dict[tuple[Any, ...], FitRequest] = field(default_factory=dict, repr=False)
+    fingerprints: tuple[tuple[str, str], ...] = field(init=False, repr=False)
     sampler: Mapping[str, Any] | None = field(init=False)
     axes: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         cell = self.cell
+        fingerprints = tuple((fingerprint(fit), fingerprint(validate)) for fit, validate in self.pairs)
+        object.__setattr__(self, "fingerprints", fingerprints)
         object.__setattr__(self, "sampler", sampler_for_columns(cell.strategy.sampler, self.dataset))
         axes = search.searched_axes(cell.strategy, cell.learner, self.study.tuning.tune_learner)
         object.__setattr__(self, "axes", axes)
@@ -103,10 +108,13 @@ class Task:
 
     def request(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> FitRequest:
         """Return the request to fit some rows and to predict others."""
-        key = (*params.items(), fingerprint(fit), fingerprint(rows))
+        known = (f for pair, f in zip(self.pairs, self.fingerprints, strict=True) if pair[0] is fit and pair[1] is rows)
+        fingerprints = next(known, None) or (fingerprint(fit), fingerprint(rows))
+        key, make = (*params.items(), *fingerprints), self.cell.learner.make
         if key not in self.requests:
-            make = self.cell.learner.make
-            self.requests[key] = fitting.fit_request(self.dataset, make, self.sampler, params, self.seed, fit, rows)
+            self.requests[key] = fitting.fit_request(
+                self.dataset, make, self.sampler, params, self.seed, fit, rows, fingerprints
+            )
         return self.requests[key]
 
     def predict_rows(self, params: Mapping[str, Scalar], fit: np.ndarray, rows: np.ndarray) -> Prediction:
@@ -220,7 +228,8 @@ def inner_requests(task: Task, fit_fingerprints: Container[str] | None = None) -
 
     ``fit_fingerprints`` restricts the list to some fit rows.
     """
-    pairs = [p for p in task.pairs if fit_fingerprints is None or fingerprint(p[0]) in fit_fingerprints]
+    is_wanted = [fit_fingerprints is None or key in fit_fingerprints for key, _ in task.fingerprints]
+    pairs = [pair for pair, wanted in zip(task.pairs, is_wanted, strict=True) if wanted]
     if not pairs or task.inapplicable_reason or not _needs_inner_folds(task):
         return []
     params = [trial.params for trial in list_candidates(task) if trial.status == "ok"]

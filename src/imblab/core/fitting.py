@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class FitRequest:
     seed : int
         Random state of sampler and learner.
     fit_fingerprint, rows_fingerprint : str
-        Of ``fit`` and ``rows``.
+        Of ``fit`` and ``rows``; computed unless they are passed as ``fingerprints``.
     address : str
         Hash of everything that determines the prediction, with the versions of the libraries and the source of the
         user's own classes.
@@ -75,13 +75,14 @@ class FitRequest:
     knobs: Mapping[str, Scalar]
     weight: float | str | None
     seed: int
+    fingerprints: InitVar[tuple[str, str] | None] = None
     fit_fingerprint: str = field(init=False)
     rows_fingerprint: str = field(init=False)
     address: str = field(init=False)
     is_storable: bool = field(init=False)
 
-    def __post_init__(self) -> None:
-        fit, rows = fingerprint(self.fit), fingerprint(self.rows)
+    def __post_init__(self, fingerprints: tuple[str, str] | None) -> None:
+        fit, rows = fingerprints or (fingerprint(self.fit), fingerprint(self.rows))
         code = own_code.code_dependencies((self.learner, self.sampler))
         parts = [
             *(self.dataset, fit, rows, self.learner, self.sampler, self.knobs, self.weight, self.seed),
@@ -132,12 +133,17 @@ def fit_request(
     seed: int,
     fit: np.ndarray,
     rows: np.ndarray,
+    fingerprints: tuple[str, str] | None = None,
 ) -> FitRequest:
-    """Make a request from flat params: those of the learner, the knobs of the sampler and the weight."""
+    """Make a request from flat params: those of the learner, the knobs of the sampler and the weight.
+
+    ``fingerprints`` are those of ``fit`` and ``rows``, if they are known.
+    """
     knobs = search.sampler_params(params)
     weight = params.get("weight")
     assert weight is None or isinstance(weight, (int, float, str))
-    return FitRequest(dataset.fingerprint, fit, rows, with_tuned_params(learner, params), sampler, knobs, weight, seed)
+    make = with_tuned_params(learner, params)
+    return FitRequest(dataset.fingerprint, fit, rows, make, sampler, knobs, weight, seed, fingerprints)
 
 
 def with_tuned_params(learner: Make, params: Mapping[str, Scalar]) -> Make:
@@ -345,10 +351,13 @@ class FitSharing:
         validate_rows = self._rows.get(request.fit_fingerprint, {})
         if not validate_rows or (len(validate_rows) == 1 and not self._rounds):
             return request, [(request, {})]
-        others = [rows for key, rows in validate_rows.items() if key != request.rows_fingerprint]
-        served = [request, *(replace(request, rows=rows) for rows in others)]
+        by_rows = {
+            key: replace(request, rows=rows, fingerprints=(request.fit_fingerprint, key))
+            for key, rows in validate_rows.items()
+        }
+        served = [request, *(other for key, other in by_rows.items() if key != request.rows_fingerprint)]
         # The fit has one address, whichever of its requests comes first.
-        fitted = replace(request, rows=next(iter(validate_rows.values())))
+        fitted = next(iter(by_rows.values()))
         if not self._is_staged(request):
             return fitted, [(other, {}) for other in served]
         first = request.learner[self._staged["parameter"]]
@@ -376,7 +385,8 @@ class FitSharing:
         return bool(self._rounds) and all(request.learner.get(name) in allowed for name, allowed in kinds.items())
 
     def _with_rounds(self, request: FitRequest, n: int) -> FitRequest:
-        return replace(request, learner={**request.learner, self._staged["parameter"]: n})
+        fingerprints = request.fit_fingerprint, request.rows_fingerprint
+        return replace(request, learner={**request.learner, self._staged["parameter"]: n}, fingerprints=fingerprints)
 
 
 def shared_rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:

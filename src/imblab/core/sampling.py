@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -61,6 +62,7 @@ class Resampler:
         self._minority: tuple[np.ndarray, str] | None = None
         self._counts = _class_counts(y)
         self._neighbors: dict[int, np.ndarray] = {}
+        self._buffer, self._unused_count = np.empty((0, X.shape[1])), 0
 
     def resample(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> ResampledRows:
         """Return the rows that a learner receives.
@@ -117,9 +119,7 @@ class Resampler:
         random = _random_state(seed)
         drawn = random.randint(low=0, high=neighbors.size, size=n_new)
         steps = random.uniform(size=(n_new, 1))
-        n = len(self._y)
-        X = np.empty((n + n_new, self._X.shape[1]))
-        X[:n] = self._X
+        n, X = len(self._y), self._rows_with_room(n_new)
         for at in range(0, n_new, SMOTE_BLOCK_ROWS):
             block = slice(at, min(at + SMOTE_BLOCK_ROWS, n_new))
             # start + steps * (end - start), in the memory of the new rows.
@@ -128,6 +128,20 @@ class Resampler:
             new *= steps[block]
             new += start
         return X, np.concatenate([self._y, np.full(n_new, label, dtype=self._y.dtype)])
+
+    def _rows_with_room(self, n_new: int) -> np.ndarray:
+        """Return the real rows followed by room for new ones, in memory that no earlier result uses.
+
+        A new copy of the rows for each draw took 8 % of a study of 30,000 rows. Any array that a caller still keeps
+        refers to the buffer, which is then left to it.
+        """
+        n_rows = len(self._y) + n_new
+        if len(self._buffer) < n_rows or sys.getrefcount(self._buffer) > self._unused_count:
+            room = abs(len(self._y) - 2 * int(self._y.sum()))  # for both classes alike
+            self._buffer = np.empty((len(self._y) + max(n_new, room), self._X.shape[1]))
+            self._buffer[: len(self._y)] = self._X
+            self._unused_count = sys.getrefcount(self._buffer)
+        return self._buffer[:n_rows]
 
 
 def sampler_for_columns(sampler: Make | None, dataset: Dataset) -> Make | None:

@@ -18,7 +18,7 @@ from imblab.core.preparation import FeatureArrays, feature_arrays
 from imblab.core.splits import RowPair
 from imblab.edges.runner.prediction_cache import FitGuard, PredictionCache, PredictionStore, unguarded
 from imblab.result import Evaluation
-from imblab.study import Cell, Choice, Dataset, Interval, Learner, Split, Study, fingerprint
+from imblab.study import Cell, Choice, Dataset, Interval, Learner, Split, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class BundleEvaluator:
     def inner_fits(self, part: int, parts: int) -> list[FitRequest]:
         """List at least one request per fit of a part; those on the same rows together, which are prepared once."""
         tasks = [self.task(cell) for cell in self.bundle.cells]
-        fit_rows = dict.fromkeys(fingerprint(fit) for task in tasks for fit, _ in task.pairs)
+        fit_rows = dict.fromkeys(key for task in tasks for key, _ in task.fingerprints)
         # A part takes the stretch between two of `parts` marks on the n-th rows; most parts take nothing of most rows.
         marks = {
             key: [min(max((part + end) * len(fit_rows) - n * parts, 0), parts) for end in (0, 1)]
@@ -160,7 +160,7 @@ class BundleEvaluator:
 
     def time_fit(self, request: FitRequest) -> float:
         """Return the seconds of one fit without the preparation of its rows; the prediction is cached."""
-        self.cache.prepared(request.fit)
+        self.cache.prepared(request)
         begin = time.perf_counter()
         self.cache.get(request)
         return time.perf_counter() - begin

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-
 from imblab.core.fitting import (
     FitFailed,
     FitRequest,
@@ -19,7 +17,6 @@ from imblab.core.fitting import (
     fit_predict_many,
 )
 from imblab.core.preparation import FeatureArrays, PreparedRows
-from imblab.study import fingerprint
 
 PredictionOrFailure = Prediction | FitFailed
 #: Bytes of prepared fit rows kept at once; those of one part always are.
@@ -160,7 +157,7 @@ class PredictionCache:
         rounds = self.sharing.expected_rounds(request) if len(staged) > 1 else None
 
         def fit() -> list[Prediction]:
-            return fit_predict_many(fitted, staged, self.prepared(request.fit), rounds)
+            return fit_predict_many(fitted, staged, self.prepared(request), rounds)
 
         try:
             predictions: list[PredictionOrFailure] = [*self.guard(fitted.address, fit)]
@@ -186,12 +183,12 @@ class PredictionCache:
             self._uncharged[request.address] = 0.0
             self.counts.fitted += 1
 
-    def prepared(self, fit: np.ndarray) -> PreparedRows:
-        """Return the prepared fit rows, made once while they fit into the memory limit."""
-        key = fingerprint(fit)
+    def prepared(self, request: FitRequest) -> PreparedRows:
+        """Return the prepared fit rows of a request, made once while they fit into the memory limit."""
+        key = request.fit_fingerprint
         assert self.arrays is not None, "nothing can be fitted without the arrays of the table"
         if key not in self._prepared:
             while self._prepared and sum(p.X.nbytes for p in self._prepared.values()) * 2 > MAX_PREPARED_BYTES:
                 self._prepared.pop(next(iter(self._prepared)))
-            self._prepared[key] = PreparedRows(self.arrays(), fit, self.largest_k)
+            self._prepared[key] = PreparedRows(self.arrays(), request.fit, self.largest_k)
         return self._prepared[key]
