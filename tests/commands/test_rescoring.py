@@ -189,7 +189,7 @@ def test_the_page_fits_80_columns_and_says_what_changed(capsys):
     assert max(map(len, page.splitlines())) <= 80
     words = " ".join(page.split())
     assert words.startswith("Incomplete: 18 of 30 evaluations are there.")  # the others take fits
-    assert "Exploratory: study 'small' asked again after its rows were seen; no verdict follows." in words
+    assert "Exploratory: study 'small' is scored again after its results were seen, without a verdict." in words
     assert '- primary: "mcc" -> "pr_auc"' in words
     assert '- measure added: precision_at_prevalence {"prevalence": 0.01}' in words
     assert "refit=true makes them" in words
