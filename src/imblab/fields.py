@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Mapping
+from sys import intern
 from typing import Any
 
 Check = Callable[[Any, str], Any]
@@ -175,7 +176,10 @@ def list_check(check: Check) -> Check:
 
 
 def mapping_check(check: Check, by_name: Mapping[str, Check] | None = None) -> Check:
-    """Make the check of a mapping from texts whose values pass ``check``, or the check of their name in ``by_name``."""
+    """Make the check of a mapping from texts whose values pass ``check``, or the check of their name in ``by_name``.
+
+    Names are interned: thousands of records share one copy of each.
+    """
     special = by_name or {}
 
     def check_mapping(value: Any, field: str) -> dict[str, Any]:
@@ -186,7 +190,7 @@ def mapping_check(check: Check, by_name: Mapping[str, Check] | None = None) -> C
             if not key.isascii():
                 check_text(key, field)
             try:
-                checked[key] = special.get(key, check)(item, key)
+                checked[intern(key)] = special.get(key, check)(item, key)
             except FieldError as error:
                 raise error.inside(field) from None
         return checked

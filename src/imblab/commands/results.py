@@ -66,9 +66,10 @@ def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
     """``imblab compare``: the tables and the verdicts of a study."""
     home = ledger.find_study(name, EXPERIMENTS)
     request = config.load_request(home / ledger.STUDY_FILE, args, loads_data=False)
-    result = result_of(request.study, ledger.read_evaluations(home))
+    # Before the evaluations: the memory that evidence takes is free again.
     for message in derived_files.damage(home):
         derived_files.say(message)
+    result = read_result(home, request.study)
     print_result(result, next_steps(result, home, request.allow), as_json)
     return 0
 

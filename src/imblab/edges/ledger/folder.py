@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -264,8 +265,7 @@ def _read_folder(folder: Path, question: Mapping[str, Any]) -> tuple[list[Evalua
     if not files.exists(folder, LEDGER_FILE):
         return [], {}
     path, searches = folder / LEDGER_FILE, _read_searches(folder)
-    lines = files.read_bytes(folder, LEDGER_FILE).split(b"\n")[:-1]
-    by_line, damaged = read_evaluation_lines(lines, measure_ranges(question), searches)
+    by_line, damaged = read_evaluation_lines(_complete_lines(folder, LEDGER_FILE), measure_ranges(question), searches)
     if damaged and not files.exists(folder, SEARCHES_FILE) and any("'search'" in text for text in damaged.values()):
         raise StudyError(
             f"{str(folder / SEARCHES_FILE)!r} is missing, and lines of {str(path)!r} name searches in it; evaluations "
@@ -291,11 +291,18 @@ def _read_folder(folder: Path, question: Mapping[str, Any]) -> tuple[list[Evalua
 def _read_searches(folder: Path) -> dict[str, tuple[Trial, ...]]:
     if not files.exists(folder, SEARCHES_FILE):
         return {}
-    searches, damaged = read_search_lines(files.read_bytes(folder, SEARCHES_FILE).split(b"\n")[:-1])
+    searches, damaged = read_search_lines(_complete_lines(folder, SEARCHES_FILE))
     if damaged:
         command = f"imblab run {shlex.quote(str(folder / STUDY_FILE))}"
         raise StudyError(describe_damage(folder / SEARCHES_FILE, damaged, command))
     return searches
+
+
+def _complete_lines(folder: Path, name: str) -> Iterator[bytes]:
+    """The lines of a file one by one, without half a line at its end."""
+    for line in BytesIO(files.read_bytes(folder, name)):
+        if line.endswith(b"\n"):
+            yield line[:-1]
 
 
 def _readable_question(folder: Path) -> dict[str, Any]:
@@ -309,15 +316,14 @@ def _readable_question(folder: Path) -> dict[str, Any]:
 def _compact(folder: Path) -> None:
     """Keep the last line of each cell, where failed evaluations were tried again, and the searches of those lines."""
     last: dict[str, tuple[bytes, str | None]] = {}
-    for line in files.read_bytes(folder, LEDGER_FILE).split(b"\n")[:-1]:
+    for line in _complete_lines(folder, LEDGER_FILE):
         values = json.loads(line)
         key = key_of(*(values[name] for name in ("dataset", "learner", "strategy", "repeat", "fold")))
         last[key] = line, values.get("search")
     files.replace(folder, LEDGER_FILE, b"".join(line + b"\n" for line, _ in last.values()))
     if files.exists(folder, SEARCHES_FILE):
         named = {address for _, address in last.values()}
-        lines = files.read_bytes(folder, SEARCHES_FILE).split(b"\n")[:-1]
-        kept = [line for line in lines if json.loads(line)["search"] in named]
+        kept = [line for line in _complete_lines(folder, SEARCHES_FILE) if json.loads(line)["search"] in named]
         files.replace(folder, SEARCHES_FILE, b"".join(line + b"\n" for line in kept))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from shlex import quote
+from sys import intern
 from typing import Any, TypeVar
 
 from imblab.fields import (
@@ -88,6 +89,8 @@ EVALUATION_CHECKS: Mapping[str, Check] = {
 }
 #: Fields of a line that an evaluation does not have: the address of its search, and a count of older ledgers.
 LINE_CHECKS: Mapping[str, Check] = {**EVALUATION_CHECKS, "search": check_text, "spared": integer_check(0, MAX_FITS)}
+#: Texts that many evaluations share; one copy of each is kept in memory.
+SHARED_TEXTS = frozenset(("dataset", "learner", "strategy", "status", "data_fingerprint", "split_fingerprint", "scale"))
 #: Fields without a default, but for `error`, which a line leaves out where there is none.
 REQUIRED = tuple(f.name for f in fields(Evaluation))[:13]
 _LINE = record_check(LINE_CHECKS, tuple(name for name in REQUIRED if name != "error"))
@@ -170,6 +173,8 @@ def read_evaluation(line: str | bytes, ranges: Ranges | None = None, searches: S
         raise FieldError("search", quote_value(address), f"it is the address of a line of {SEARCHES_FILE}")
     else:
         values["trials"] = (searches or {})[address]
+    for name in SHARED_TEXTS & values.keys():
+        values[name] = intern(values[name])
     return Evaluation(**{"error": None, **values})
 
 
