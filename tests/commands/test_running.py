@@ -17,8 +17,11 @@ import pytest
 import yaml
 
 import imblab
+from imblab.analysis import compare
 from imblab.cli import main
-from imblab.edges.ledger import read_evaluations
+from imblab.edges import config
+from imblab.edges.config import compose
+from imblab.edges.ledger import folder, read_evaluations
 from imblab.errors import StudyError
 from imblab.text import count_noun
 
@@ -252,6 +255,35 @@ def wait_for(condition, process, seconds=60):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+# Once
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
+def test_a_run_parses_reads_and_tests_once(tmp_path, monkeypatch, again):
+    """The study is parsed, its evaluations are read and its contrasts are tested once in a run."""
+    if again:
+        assert run(*SMALL) == 0
+    calls = Counter()
+
+    def counted(module, name):
+        function = getattr(module, name)
+
+        def count(*args, **kwargs):
+            calls[name] += 1
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, count)
+
+    counted(compose, "parse_study")
+    monkeypatch.setattr(config, "parse_study", compose.parse_study)
+    counted(folder, "read_evaluation_lines")
+    counted(folder, "read_study")
+    counted(compare, "contrasts")
+    assert run(*SMALL) == 0
+    reads = {"read_evaluation_lines": 1, "read_study": 1} if again else {}
+    assert calls == {"parse_study": 1, "contrasts": 1, **reads}
 
 
 # What is printed
