@@ -62,7 +62,7 @@ def test_a_word_as_typed_is_read_or_answered_with_the_form_that_is(word, role):
     try:
         found = config.compose_request([*asked, text]).study
     except ConfigError as refusal:
-        pasted = re.search(r"(?:write|Write|as a text:) (.*)\.$", str(refusal))[1]
+        pasted = re.search(r"(?:write|Write|as text:) (.*)\.$", str(refusal))[1]
         found = config.compose_request([*asked, *shlex.split(pasted)]).study
     assert found.datasets["table"][role] == word
 

@@ -1,4 +1,4 @@
-"""The command line: words in, an exit code out. Whatever is heavy is imported when a command is called."""
+"""The command line: a table of commands. Heavy modules are imported when a command is called."""
 
 from __future__ import annotations
 

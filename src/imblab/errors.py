@@ -1,7 +1,6 @@
-"""What can go wrong, named by who must act.
+"""Exceptions of imblab, by who has to act, and the texts of their messages.
 
-Every message has four parts in one or two sentences: which object (by quoted name), what was found (with the
-value), the rule, and the way out.
+Every message has four parts in one or two sentences: the object (by quoted name), its value, the rule, the way out.
 """
 
 from __future__ import annotations
@@ -51,15 +50,7 @@ MAX_WORD_CHARACTERS = 400
 
 
 def abridged(text: str) -> str:
-    """Text whose long words are cut, with their length: a name of thousands of characters hides what is said of it.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
+    """Cut words of thousands of characters, which would hide the message, and add their length.
 
     Examples
     --------
@@ -75,10 +66,10 @@ def abridged(text: str) -> str:
     return re.sub(rf"\S{{{MAX_WORD_CHARACTERS},}}", cut, text)
 
 
-#: Why the operating system refuses, and the way out, by the number of the error.
+#: The rule and the way out by the number of an error of the operating system.
 _SPACE = ("a file is written whole or not at all, and what was finished before is kept", "Make room")
 _RIGHT = ("this user needs the right to do that", "Change the permissions, or work in another directory,")
-_PLACE = ("a file stands where a folder is needed, or the reverse", "Rename or remove it")
+_PLACE = ("a file is in the place of a folder, or the reverse", "Rename or remove it")
 _OPEN = ("a process may hold so many files open", "Raise the limit with `ulimit -n`, or lower runner.n_jobs,")
 _RULES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _SPACE),
@@ -86,7 +77,7 @@ _RULES = {
     **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY), _PLACE),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), _OPEN),
     errno.ENAMETOOLONG: ("a name has at most 255 bytes and a path 4,096", "Use a shorter one"),
-    errno.ELOOP: ("a link that leads back to itself stands for nothing", "Remove it"),
+    errno.ELOOP: ("a link must not lead back to itself", "Remove it"),
     errno.ENOENT: ("it must exist", "Correct its path"),
     errno.ENOMEM: ("memory is needed for it", "Free memory, or lower runner.n_jobs,"),
 }
@@ -95,16 +86,15 @@ MAX_PATH_CHARACTERS = 200
 
 
 def explain_os_error(error: OSError, name: str = "", act: str = "used") -> str:
-    """Say in four parts what the operating system refused.
+    """Explain in four parts an error of the operating system.
 
     Parameters
     ----------
     error : OSError
-        What it raised.
     name : str, default=""
         The file; the one that the error names by default.
     act : str, default="used"
-        What was tried, as a participle.
+        The attempted act, as a participle.
 
     Returns
     -------
@@ -116,7 +106,7 @@ def explain_os_error(error: OSError, name: str = "", act: str = "used") -> str:
     'a.csv' cannot be written (No space left on device); a file is written whole or not at all, and what was finished \
 before is kept. Make room and run the same command again.
     """
-    rule, way_out = _RULES.get(error.errno or 0, ("it is needed here", "Mend the cause"))
+    rule, way_out = _RULES.get(error.errno or 0, ("it is needed here", "Remove the cause"))
     path = str(name or (error.filename if isinstance(error.filename, str) else "") or "a file")
     short = path if len(path) <= MAX_PATH_CHARACTERS else f"{path[:MAX_PATH_CHARACTERS]}..."
     reason = error.strerror or describe(error)
@@ -124,15 +114,7 @@ before is kept. Make room and run the same command again.
 
 
 def describe(error: BaseException) -> str:
-    r"""The first line of an error, without secrets; its text may itself raise.
-
-    Parameters
-    ----------
-    error : BaseException
-
-    Returns
-    -------
-    str
+    r"""Return the first line of an exception without secrets; its ``__str__`` may itself raise.
 
     Examples
     --------
@@ -143,13 +125,13 @@ def describe(error: BaseException) -> str:
         lines = redact(str(error)).strip().splitlines()
     except (Interruption, KeyboardInterrupt):
         raise
-    except BaseException as second:  # a class of somebody else's
+    except BaseException as second:  # of a class that is not imblab's
         return f"its message cannot be read ({type(second).__name__})"
     return lines[0] if lines else "no message"
 
 
 def foreign_reason(error: BaseException) -> str:
-    """Describe what the code of somebody else raised, be it ``SystemExit`` or its own kind of ``BaseException``.
+    """Describe an exception of code that is not imblab's, also ``SystemExit`` and other ``BaseException``.
 
     Parameters
     ----------
@@ -163,7 +145,7 @@ def foreign_reason(error: BaseException) -> str:
     Raises
     ------
     KeyboardInterrupt, Interruption
-        Where the error is one: they stop a study, whoever raises them.
+        If the error is one of them: both stop a study.
 
     Examples
     --------
@@ -176,7 +158,7 @@ def foreign_reason(error: BaseException) -> str:
 
 
 class Interruption(BaseException):
-    """Ends the code of a learner from outside, such as at a time limit; never an answer of that code."""
+    """Stops the code of a learner from outside, such as at a time limit; never a result of that code."""
 
 
 class ImblabError(Exception):
@@ -187,9 +169,9 @@ class ImblabError(Exception):
     *problems : str
         Each becomes a line; control characters are spelt out, so that a name from a file begins no line of its own.
     overrides : mapping, optional
-        Keys and values that would mend it, for the line that mends several problems at once.
+        Keys and values that correct it, for the line that corrects several problems at once.
     grants : iterable of str, default=()
-        What the user would have to grant on the command line: paths for ``allow``, and overrides such as
+        What the command line has to grant: paths for ``allow``, and overrides such as
         ``allow_network=true``.
     """
 
@@ -214,19 +196,19 @@ def _restored(
 
 
 class ConfigError(ImblabError):
-    """The question is written wrongly: an unknown name, a bad value, a refused target."""
+    """The configuration is wrong: an unknown name, a bad value, a refused class."""
 
 
 class DataError(ImblabError):
-    """The table cannot carry the question: missing column, one class, too few positives."""
+    """The table does not fit the study: a missing column, one class, too few positives."""
 
 
 class StudyError(ImblabError):
-    """The folder of a study contradicts what is asked of it: changed question, missing or foreign rows."""
+    """The folder of a study contradicts the request: another study, missing or foreign evaluations."""
 
 
 class DerivedFileError(StudyError):
-    """A file that is made from the rows of a study is damaged; the rows are not, and the study goes on without it."""
+    """A file made from the evaluations is damaged; the evaluations are not, and the study goes on without it."""
 
 
 class FitError(ImblabError):
@@ -234,7 +216,7 @@ class FitError(ImblabError):
 
 
 def combined(errors: Sequence[ImblabError]) -> ImblabError:
-    """Say everything that is wrong in one error, with one line of overrides that mends what can be mended.
+    """Combine errors into one with all their messages, and one line of overrides for those that have them.
 
     Parameters
     ----------
@@ -267,7 +249,7 @@ def combined(errors: Sequence[ImblabError]) -> ImblabError:
 
 
 def _both(one: Any, other: Any) -> Any:
-    """One value that mends two problems: all columns of two lists, the smaller number of folds, the larger min_rows."""
+    """Merge two corrections: all columns of two lists, the smaller number of folds, the larger min_rows."""
     if isinstance(one, list):
         return [*one, *(item for item in other if item not in one)]
     if isinstance(one, dict):

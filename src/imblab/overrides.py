@@ -1,4 +1,4 @@
-"""Overrides as people paste them: values that Hydra's grammar gives back as they are, quoted for the shell."""
+"""Overrides to paste: values in Hydra's syntax, quoted for the shell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-#: A text that Hydra reads as itself without quotes; words such as ``null`` and ``nan`` are values of other types.
+#: Texts that Hydra reads as they are without quotes; words such as ``null`` and ``nan`` are values of other types.
 PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_./][\w./-]*", re.IGNORECASE | re.ASCII)
 #: A text that begins like this may be read as a number.
 NUMERIC = re.compile(r"\.?\d|\.?(?:inf|nan)$|\.+$", re.IGNORECASE)

@@ -32,7 +32,7 @@ def quote(value: Any) -> str:
 
 
 def check_keys(raw: Any, keys: Iterable[str], kind: str, where: str) -> None:
-    """Refuse what is no mapping, and keys that nobody reads."""
+    """Refuse values that are not mappings, and unknown keys."""
     keys = tuple(keys)
     if not isinstance(raw, Mapping):
         raise ConfigError(
@@ -47,13 +47,13 @@ def check_keys(raw: Any, keys: Iterable[str], kind: str, where: str) -> None:
 
 def read_section(raw: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:
     """The entries below a key, by their names; empty where there are none."""
-    found = raw.get(key)
-    if found is not None and not isinstance(found, Mapping):
+    value = raw.get(key)
+    if value is not None and not isinstance(value, Mapping):
         raise ConfigError(
-            f"{f'{where}.{key}'.lstrip('.')!r} is {quote(found)}; it must be a mapping from names to what they stand "
-            f"for. Write it as {{name: ...}}, or leave it out."
+            f"{f'{where}.{key}'.lstrip('.')!r} is {quote(value)}; it must be a mapping by name. Write it as "
+            f"{{name: ...}}, or leave it out."
         )
-    return found or {}
+    return value or {}
 
 
 def check_name(value: Any, where: str) -> str:

@@ -1,4 +1,4 @@
-"""Composing a request: Hydra's groups and overrides, our rules for spaces and fixed knobs, our messages."""
+"""Requests: composed from groups and overrides by Hydra, or loaded from a resolved study."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
 from imblab.edges import files as study_files
-from imblab.edges.config import grants, refusals, sweeps
+from imblab.edges.config import grants, hydra_overrides, sweeps
 from imblab.edges.config.checks import ErrorCollector, quote
 from imblab.edges.config.groups import group_names, group_options, shipped_groups
+from imblab.edges.config.hydra_overrides import parse_overrides
 from imblab.edges.config.read import parse_study
 from imblab.edges.config.run_models import RunModel
 from imblab.edges.config.strategies import SEARCHABLE_KNOBS
-from imblab.edges.config.typed import parse_overrides
 from imblab.edges.config.validation import validate
 from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError
 from imblab.study import Study
 
-#: What belongs to a run and not to the question.
+#: Keys of a run, which are not part of the study.
 RUNTIME = ("runner", "tracking", "overwrite", *grants.DEFAULTS, "budget")
-#: Where finished searches are copied: of a run too, though people look for it beside the search.
+#: Where finished searches are copied: an option of the run, although it stands in the section of the search.
 STORAGE = "search.storage"
 #: Where a strategy or a learner has the values of its knobs.
 FIXABLE = (("strategy", ""), ("strategy", "sampler"), ("learner", "make"))
-#: Keys below which a user may name what the file does not mention.
+#: Keys below which an override may add what the file does not have.
 OPEN = re.compile(
     r"^(learner\.\w+\.(make|space)\.|strategy\.\w+\.((sampler|space)\.|(calibration|prior_correction)$)"
     r"|dataset\.\w+\.|claims\.rope\.)"
@@ -45,7 +45,7 @@ OPEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A question and how it shall be run.
+    """A study and how it is run.
 
     Attributes
     ----------
@@ -109,11 +109,11 @@ def compose_request(
     ------
     ConfigError
     """
-    asked = parse_overrides(overrides)
-    composed = _composed(asked, config_dirs, extra_datasets or {})
-    notes = _settle(composed, asked)
+    parsed = parse_overrides(overrides)
+    composed = _compose(parsed, config_dirs, extra_datasets or {})
+    notes = _remove_fixed_spaces(composed, parsed)
     if composed.get("name") is None:
-        composed["name"] = _experiment(asked, config_dirs)
+        composed["name"] = _experiment_name(parsed, config_dirs)
     collector = ErrorCollector()
     study = collector.attempt(parse_study, _question(composed), grants.parse_allow(composed.get("allow")))
     return _request(collector, study, composed, notes)
@@ -124,7 +124,7 @@ def load_request(
 ) -> Request:
     """Read a resolved ``study.yaml``; overrides may change how it is run, not what is asked.
 
-    It counts as received, whoever wrote it: what it needs beyond the shipped classes and local tables is granted by
+    Its author does not matter: classes that are not shipped and data sets that connect to a server need a grant by
     ``allow``, ``allow_network`` and ``allow_sql`` among the overrides.
 
     Parameters
@@ -146,10 +146,10 @@ def load_request(
     """
     if not path.is_file():
         raise ConfigError(
-            f"{str(path)!r} is no file; a resolved study is the study.yaml of a study's folder. Correct the path."
+            f"{str(path)!r} is not a file; a resolved study is the study.yaml in a study's folder. Correct the path."
         )
-    asked = parse_overrides(overrides)
-    for override in asked:
+    parsed = parse_overrides(overrides)
+    for override in parsed:
         key = override.key_or_group or ""
         if key.split(".")[0] not in RUNTIME and key != STORAGE:
             raise ConfigError(
@@ -165,7 +165,7 @@ def load_request(
         )
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{str(path)!r} is not YAML ({refusals.describe_yaml_error(error)}); a resolved study is "
+            f"{str(path)!r} is not YAML ({hydra_overrides.describe_yaml_error(error)}); a resolved study is "
             "YAML in UTF-8. Repair the file."
         ) from error
     if not isinstance(mapping, Mapping):
@@ -173,7 +173,7 @@ def load_request(
             f"{str(path)!r} holds {quote(mapping)}; a resolved study is a mapping with keys such as name, dataset and "
             "learner. Repair the file, or take one that imblab wrote."
         )
-    composed = _composed(asked, config_dirs, {})
+    composed = _compose(parsed, config_dirs, {})
     sources = grants.parse_grants(composed)
     collector = ErrorCollector()
     allow = grants.parse_allow(composed.get("allow"))
@@ -191,7 +191,7 @@ def _denied(mapping: Mapping[str, Any], sources: Mapping[str, bool]) -> ConfigEr
 
 
 def _question(composed: Mapping[str, Any]) -> dict[str, Any]:
-    """What is asked, without how it shall be run."""
+    """Return the keys of the study, without how it is run."""
     question = {key: value for key, value in composed.items() if key not in RUNTIME}
     if isinstance(search := question.get("search"), Mapping):
         question["search"] = {key: value for key, value in search.items() if key != "storage"}
@@ -224,8 +224,8 @@ def _request(
     return Request(study, runner, tracking, run.overwrite, allow, tuple(notes), minutes, storage, denied)
 
 
-def _passed(override: Override) -> str:
-    """The override as Hydra shall see it."""
+def _for_hydra(override: Override) -> str:
+    """Write an override as Hydra needs it: space text quoted, keys that a file may lack added."""
     text = override.input_line or ""
     key, _, value = text.partition("=")
     bare = key.lstrip("+~")
@@ -235,51 +235,51 @@ def _passed(override: Override) -> str:
     return f"{prefix}{bare}={value}" if "=" in text else text
 
 
-def _composed(
-    asked: Sequence[Override], config_dirs: Sequence[Path], extra: Mapping[str, Mapping[str, Any]]
+def _compose(
+    overrides: Sequence[Override], config_dirs: Sequence[Path], extra: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     for folder in config_dirs:
         if not folder.is_dir():
             raise ConfigError(
-                f"--config-dir {str(folder)!r} is no folder; it holds your own groups, such as dataset/ and "
+                f"--config-dir {str(folder)!r} is not a directory; it must contain group folders such as learner/ or "
                 "experiment/. Correct the path."
             )
 
-    def known(group: str) -> list[str]:
+    def options_of(group: str) -> list[str]:
         return [*group_options(group, config_dirs), *(extra if group == "dataset" else ())]
 
     kinds = group_names(config_dirs)
-    for override in asked:
+    for override in overrides:
         if override.key_or_group in kinds:
-            refusals.check_choice(override, known(str(override.key_or_group)))
-    refusals.check_known(asked, kinds, known)
+            hydra_overrides.check_choice(override, options_of(str(override.key_or_group)))
+    hydra_overrides.check_known(overrides, kinds, options_of)
     for name, spec in extra.items():
         ConfigStore.instance().store(group="dataset", name=name, node={name: dict(spec)})
     path = ",".join(sweeps.quote_text(f"file://{folder.resolve()}") for folder in config_dirs)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(shipped_groups()), version_base="1.3"):
-            composed = hydra_compose("config", [*(_passed(o) for o in asked), f"hydra.searchpath=[{path}]"])
+            composed = hydra_compose("config", [*(_for_hydra(o) for o in overrides), f"hydra.searchpath=[{path}]"])
         plain = OmegaConf.to_container(composed, resolve=True)
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        raise refusals.unknown_option(group, name, known(group)) from error
-    except Exception as error:  # Hydra raises more than its own kind: whatever it says is explained
-        # Hydra's own words hold overrides as they were typed, passwords included.
-        raise refusals.explain_composition_error(error, asked, known) from None
+        raise hydra_overrides.unknown_option(group, name, options_of(group)) from error
+    except Exception as error:  # Hydra raises exceptions of many classes
+        # Their messages hold overrides as they were typed, passwords included.
+        raise hydra_overrides.explain_composition_error(error, overrides, options_of) from None
     assert isinstance(plain, dict)
-    found = {str(k): v for k, v in plain.items()}
-    if "experiment" in found:
+    mapping = {str(key): value for key, value in plain.items()}
+    if "experiment" in mapping:
         raise ConfigError(
-            f"experiment {_experiment(asked, config_dirs)!r} writes below the key 'experiment'; an experiment speaks "
-            "of the whole study, in a mapping. Begin its file with the line: # @package _global_."
+            f"experiment {_experiment_name(overrides, config_dirs)!r} sets keys below 'experiment'; the file of an "
+            "experiment sets keys of the study itself. Begin its file with the line: # @package _global_."
         )
-    refusals.check_chosen(found, asked, known)
-    return found
+    hydra_overrides.check_chosen(mapping, overrides, options_of)
+    return mapping
 
 
-def _experiment(asked: Sequence[Override], config_dirs: Sequence[Path]) -> str:
-    for override in asked:
+def _experiment_name(overrides: Sequence[Override], config_dirs: Sequence[Path]) -> str:
+    for override in overrides:
         if override.key_or_group == "experiment" and override.value():
             return str(override.value())
     raise ConfigError(
@@ -289,13 +289,12 @@ def _experiment(asked: Sequence[Override], config_dirs: Sequence[Path]) -> str:
     )
 
 
-def _settle(composed: dict[str, Any], asked: Sequence[Override]) -> list[str]:
+def _remove_fixed_spaces(composed: dict[str, Any], overrides: Sequence[Override]) -> list[str]:
     """Remove the spaces of knobs that are fixed on the command line, and return a note for each."""
-    typed = {str(o.key_or_group).lstrip("+~") for o in asked}
+    typed = {str(o.key_or_group).lstrip("+~") for o in overrides}
     notes = []
     for key in sorted(typed):
-        group, _, rest = key.partition(".")
-        name, _, place = rest.partition(".")
+        group, name, place = [*key.split(".", 2), "", ""][:3]
         entry = (composed.get(group) or {}).get(name) if group in ("strategy", "learner") else None
         if not isinstance(entry, dict):
             continue
@@ -317,5 +316,5 @@ def _settle(composed: dict[str, Any], asked: Sequence[Override]) -> list[str]:
 def _check_once(key: str, space: str, typed: Collection[str]) -> None:
     if space in typed:
         raise ConfigError(
-            f"{key!r} is fixed and given a space at once; a knob is fixed or searched. Keep one of {key} and {space}."
+            f"{key!r} is fixed and has a space; a knob is either fixed or searched. Keep one of {key} and {space}."
         )

@@ -1,7 +1,7 @@
-"""What the user grants on the command line: own code by ``allow``, connections by ``allow_network`` and ``allow_sql``.
+"""Grants on the command line: the user's classes by ``allow``, connections by ``allow_network`` and ``allow_sql``.
 
-A study read from a resolved ``study.yaml`` is *received*, no matter who wrote it: what it needs in addition to the
-shipped classes and local tables is granted on the command line, each time. One composed from overrides needs ``allow``.
+A study read from a resolved ``study.yaml`` is *received*, no matter who wrote it: classes that are not shipped and data
+sets that connect to a server must be granted each time. A study composed from overrides needs ``allow`` only.
 """
 
 from __future__ import annotations

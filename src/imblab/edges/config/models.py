@@ -175,7 +175,7 @@ class MeasureModel(Section):
     greater_is_better: bool = Field(default=True, description="true or false: whether a higher value is better")
     range: Any = Field(
         default=(None, None),
-        description="a pair of the lowest and the highest value, null where there is no bound",
+        description="a pair of the lowest and the highest value, null for an end without a bound",
         json_schema_extra={"type": ["array", "null"], "items": {"type": ["number", "null"]}},
         examples=[[0, 1]],
     )
@@ -237,7 +237,7 @@ HALF_WIDTH = "a half-width of the region of practical equivalence, a number of a
 
 
 class RegisteredModel(Section):
-    """What was claimed before the first evaluation, as imblab recorded it."""
+    """The claims before the first evaluation, as imblab recorded them."""
 
     primary: str = Field(description="the name of the primary measure")
     contrasts: list[Contrast] | None = Field(description="the contrasts that were declared")

@@ -154,17 +154,7 @@ def _dataset_spec(name: str, raw: Any) -> dict[str, Any]:
 
 
 def to_mapping(study: Study) -> dict[str, Any]:
-    """The plain data behind a study: ``read(to_mapping(study)) == study``.
-
-    Parameters
-    ----------
-    study : Study
-
-    Returns
-    -------
-    dict
-        Fit for JSON and YAML.
-    """
+    """Return a study as plain data for JSON and YAML: ``parse_study(to_mapping(study)) == study``."""
     protocol = study.protocol
     cuts = protocol.thresholds
     return {
@@ -218,7 +208,7 @@ def _claims_mapping(claims: Claims) -> dict[str, Any]:
 
 
 def _check_agreement(study: Study) -> None:
-    """What can be judged only of the whole."""
+    """Check what concerns several sections of a study."""
     for key, what in (("learner", study.learners), ("strategy", study.strategies), ("measures", study.measures)):
         if not what:
             raise ConfigError(
@@ -247,8 +237,8 @@ def _check_agreement(study: Study) -> None:
     if study.primary not in counted and cut not in counted:
         way_out = f"Choose one of: {', '.join(counted)}" if counted else "Add mcc to measures=[...]"
         raise ConfigError(
-            f"'protocol.threshold_measure' is {cut!r}, which is no measure of counts among those of the study; beside "
-            f"the ranking measure {study.primary!r} it is what a tuned threshold maximises. {way_out}."
+            f"'protocol.threshold_measure' is {cut!r}, which is not computed from counts, or not among the measures of "
+            f"the study; a tuned threshold maximises it, as {study.primary!r} ranks rows. {way_out}."
         )
     for name in study.claims.rope:
         if name not in names and name not in Claims().rope:
@@ -260,8 +250,9 @@ def _check_agreement(study: Study) -> None:
         for name in pair:
             if name not in [s.name for s in study.strategies]:
                 raise ConfigError(
-                    f"'claims.contrasts' names {name!r}, which is no strategy of the study; a contrast compares two of "
-                    f"them. Add it to strategy=[...], or choose among: {', '.join(s.name for s in study.strategies)}."
+                    f"'claims.contrasts' names {name!r}, which is not a strategy of the study; a contrast compares two "
+                    "of them. Add it to strategy=[...], or choose among: "
+                    f"{', '.join(s.name for s in study.strategies)}."
                 )
     if not study.tuning.search_method.is_drawn:
         _no_intervals(study)

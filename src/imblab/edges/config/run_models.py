@@ -35,7 +35,7 @@ class RunnerModel(Section):
 
 
 class TrackingModel(Section):
-    """What is written to MLflow; changes no number."""
+    """The MLflow store and how much is written to it; changes no number."""
 
     enabled: bool = Field(default=False, description="true or false", examples=[True])
     uri: str | None = Field(
@@ -76,7 +76,7 @@ class TrackingModel(Section):
 
 
 class BudgetModel(Section):
-    """What a plan may propose."""
+    """The time that a plan may propose to use."""
 
     minutes: Duration | None = Field(
         default=None, description=f"a number of minutes above 0 and at most {MAX_DURATION:,}, or null", examples=[10]

