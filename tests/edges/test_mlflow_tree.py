@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -298,6 +299,19 @@ def test_a_winner_holds_what_was_promised_and_what_came(plain):
     assert ("inner/mcc", 0.4, 0) in winner.metrics
     assert ("fold/mcc", 0.25, 0) in winner.metrics
     assert winner.params["ratio"] == "0.5"
+
+
+def test_inner_scores_that_the_runner_has_not_flushed_yet_are_looked_up_again(monkeypatch):
+    """A candidate was averaged over the folds whose predictions could be read, for good."""
+    row = next(iter(made("grid")))
+    missing, found = [[{}] * 5, [{"mcc": 0.5}] * 5]
+    answers = [missing, missing, found]
+    replayed = SimpleNamespace(inner_scores=lambda rows: {row.key: answers.pop(0)})
+    monkeypatch.setattr(syncing, "FLUSH_WAIT_SECONDS", 0.0)
+    observer = SimpleNamespace(_replayed=replayed)
+    assert syncing.MlflowObserver._replay_inner_scores(observer, [row]) == ({row.key: found}, True)
+    answers += [missing] * syncing.MAX_FLUSH_WAITS
+    assert syncing.MlflowObserver._replay_inner_scores(observer, [row]) == ({}, False)
 
 
 # The same runs from the folder

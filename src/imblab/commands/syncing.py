@@ -6,6 +6,7 @@ prediction store still has the predictions, it is made from them, without a fit.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ from imblab.study import Study
 
 #: Seconds that the start of a study waits for the store, to learn whether the experiment belongs to another study.
 OPEN_WAIT_SECONDS = 10.0
+#: How often predictions that the runner has not flushed yet are looked up, and the seconds between.
+MAX_FLUSH_WAITS, FLUSH_WAIT_SECONDS = 4, 0.5
 StoreOpener = Callable[[], runner.PredictionStore] | None
 
 
@@ -115,11 +118,26 @@ class MlflowObserver:
         return owner
 
     def _begin(self, rows: Sequence[Evaluation], writer: mlflow.RunWriter) -> None:
-        if self._replayed is not None:
-            self._inner_scores = {**self._inner_scores, **self._replayed.inner_scores(rows)}
-        search = str(self._tracking.get("search", "none"))
+        scores, are_complete = self._replay_inner_scores(rows)
+        self._inner_scores = {**self._inner_scores, **scores}
+        # Candidates without all their scores would have to be written again.
+        search = str(self._tracking.get("search", "none")) if are_complete else "none"
         details = mlflow.RunDetails(inner_scores=self._inner_scores, search=search, is_running=True)
         writer.begin(mlflow.describe_runs(results.result_of(self._recorded, rows), self._question, details))
+
+    def _replay_inner_scores(self, rows: Sequence[Evaluation]) -> tuple[mlflow.InnerScores, bool]:
+        """Inner scores of evaluations with all of them, and whether these are all: the store may flush them later."""
+        scores: dict[str, list[dict[str, float]]] = {}
+        remaining = list(rows)
+        for attempt in range(MAX_FLUSH_WAITS):
+            if self._replayed is None or not remaining:
+                return scores, True
+            if attempt:
+                time.sleep(FLUSH_WAIT_SECONDS)
+            replayed = self._replayed.inner_scores(remaining)
+            remaining = [row for row in remaining if not mlflow.has_all_scores(row, replayed)]
+            scores |= {key: replayed[key] for key in replayed.keys() - {row.key for row in remaining}}
+        return scores, not remaining
 
     def _complete(self, result: StudyResult, writer: mlflow.RunWriter) -> None:
         repeated = frozenset(row.key for rows in self._rows.values() for row in rows)

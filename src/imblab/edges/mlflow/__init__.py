@@ -5,7 +5,13 @@ state. The ledger is the record, so the runs of a study can be written again at 
 """
 
 from imblab.edges.mlflow.addresses import DEFAULT_URI, artifact_folder, check_store_uri, is_database
-from imblab.edges.mlflow.artifacts import Artifact, StoredPredictions, folder_artifacts, update_search_table
+from imblab.edges.mlflow.artifacts import (
+    Artifact,
+    StoredPredictions,
+    folder_artifacts,
+    has_all_scores,
+    update_search_table,
+)
 from imblab.edges.mlflow.client import HTTP_LIMITS
 from imblab.edges.mlflow.experiments import ExperimentOwner
 from imblab.edges.mlflow.models import (
@@ -49,6 +55,7 @@ __all__ = [
     "choose_format",
     "describe_runs",
     "folder_artifacts",
+    "has_all_scores",
     "is_database",
     "log_study",
     "model_name",

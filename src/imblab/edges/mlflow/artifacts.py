@@ -189,6 +189,13 @@ class StoredPredictions:
                     yield by_key[task.cell.key], task
 
 
+def has_all_scores(row: Evaluation, inner_scores: InnerScores) -> bool:
+    """Whether every trial of a search that was judged at a threshold has inner scores, if the search has any."""
+    scores = inner_scores.get(row.key)
+    judged = [i for i, trial in enumerate(row.trials) if trial.value is not None and trial.threshold is not None]
+    return scores is None or all(scores[i] for i in judged)
+
+
 def _trial_scores(task: Task, trial: Trial) -> dict[str, float]:
     try:
         folds = validation_predictions(task, trial.params) if trial.threshold is not None else []
