@@ -74,6 +74,11 @@ class EstimatorSpec(Mapping[str, Any]):
         return fingerprint(self._make)
 
 
+def as_spec(make: Make) -> EstimatorSpec:
+    """Return a mapping as a specification; one that is a specification is returned as it is."""
+    return make if isinstance(make, EstimatorSpec) else EstimatorSpec(make)
+
+
 def spec_text(make: Make) -> str:
     """Return the JSON text of an estimator specification, with sorted keys.
 
