@@ -271,7 +271,9 @@ def fitted(monkeypatch):
     found = []
     bare = prediction_cache.fit_predict_many
     monkeypatch.setattr(
-        prediction_cache, "fit_predict_many", lambda atom, *rest: found.append(atom.address) or bare(atom, *rest)
+        prediction_cache,
+        "fit_predict_many",
+        lambda request, *rest: found.append(request.address) or bare(request, *rest),
     )
     return found
 

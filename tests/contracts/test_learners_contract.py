@@ -77,11 +77,11 @@ def table(kind, n=200, positives=50):
 
 
 def answer(name, data, params=None, seed=0, fit=FIT, rows=ROWS, make=None):
-    atom = fitting.fit_request(
+    request = fitting.fit_request(
         data, make or learner(name).make, None, {**FEW.get(name, {}), **(params or {})}, seed, fit, rows
     )
     with threadpool_limits(1):  # as the runner does
-        return fit_predict(atom, PreparedRows(data, fit))
+        return fit_predict(request, PreparedRows(data, fit))
 
 
 @cache
@@ -129,9 +129,9 @@ def test_it_leaves_the_rows_of_a_part_to_the_next_candidate(name):
     before = shared.X.tobytes()
     for ratio in (1.0, 0.5, 0.8):
         knobs = {**FEW.get(name, {}), "ratio": ratio, "k": 3}
-        atom = fitting.fit_request(data, learner(name).make, make, knobs, 0, FIT, ROWS)
+        request = fitting.fit_request(data, learner(name).make, make, knobs, 0, FIT, ROWS)
         with threadpool_limits(1):
-            found, alone = fit_predict(atom, shared), fit_predict(atom, PreparedRows(data, FIT))
+            found, alone = fit_predict(request, shared), fit_predict(request, PreparedRows(data, FIT))
         np.testing.assert_array_equal(found.values, alone.values)
     assert shared.X.tobytes() == before
 

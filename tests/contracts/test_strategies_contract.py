@@ -139,8 +139,8 @@ def recorder(monkeypatch):
 def received(learner, sampler, data, params, seed):
     """The rows that a learner receives in one fit, and what the prediction says of them."""
     make = sampling.sampler_for_columns(sampler, data)
-    atom = fitting.fit_request(data, learner.make, make, params, seed, FIT, ROWS)
-    found = fit_predict(atom, PreparedRows(data, FIT))
+    request = fitting.fit_request(data, learner.make, make, params, seed, FIT, ROWS)
+    found = fit_predict(request, PreparedRows(data, FIT))
     return *Recorder.received[-1], found.reached
 
 

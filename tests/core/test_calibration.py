@@ -103,15 +103,15 @@ def measures():
 class Oracle:
     """Answers from the labels and noise, and remembers what it was asked."""
 
-    def __init__(self, calibrated=True, fails=lambda atom: False):
+    def __init__(self, calibrated=True, fails=lambda request: False):
         self.calibrated, self.fails, self.asked = calibrated, fails, []
 
-    def __call__(self, atom):
-        self.asked.append(atom)
-        if self.fails(atom):
+    def __call__(self, request):
+        self.asked.append(request)
+        if self.fails(request):
             raise FitFailed("ValueError: made up")
-        noise = np.random.default_rng(int(atom.fit.sum()) % 997).random(len(atom.rows))
-        p = 0.3 * toy().y[atom.rows] + 0.7 * noise * (0.5 + 0.1 * atom.knobs.get("k", 0) % 0.5)
+        noise = np.random.default_rng(int(request.fit.sum()) % 997).random(len(request.rows))
+        p = 0.3 * toy().y[request.rows] + 0.7 * noise * (0.5 + 0.1 * request.knobs.get("k", 0) % 0.5)
         return Prediction(p, self.calibrated, {"negative": 100, "positive": 100}, ())
 
 
@@ -182,7 +182,7 @@ def test_strategies_that_differ_in_calibration_alone_share_every_fit():
     for kind in calibration.CALIBRATIONS:
         oracle = Oracle()
         evaluate.evaluate_cell(task_of(of(kind, "tuned", sampler=SMOTE, k=3, prior_correction="approximate"), oracle))
-        addresses.add(tuple(sorted({atom.address for atom in oracle.asked})))
+        addresses.add(tuple(sorted({request.address for request in oracle.asked})))
     assert len(addresses) == 1
 
 
@@ -201,7 +201,9 @@ def test_without_a_calibration_the_answer_is_the_same_object():
 
 def test_a_failed_inner_fit_fails_the_row_with_its_fold():
     first = task_of(of("sigmoid")).pairs[0][0]
-    row = evaluate.evaluate_cell(task_of(of("sigmoid"), Oracle(fails=lambda atom: np.array_equal(atom.fit, first))))
+    row = evaluate.evaluate_cell(
+        task_of(of("sigmoid"), Oracle(fails=lambda request: np.array_equal(request.fit, first)))
+    )
     assert row.status == "failed"
     assert "inner fold 0: ValueError: made up" in row.error
 

@@ -62,10 +62,10 @@ def tasks(strategy, *more, learner=None, tuning=None):
         asked = replace(asked, learners=(estimator_specs.with_traits(replace(asked.learners[0], **learner)),))
     known, data = {}, dataset()
 
-    def predict(atom):
-        if atom.address not in known:
-            known[atom.address] = fit_predict(atom, PreparedRows(data, atom.fit))
-        return known[atom.address]
+    def predict(request):
+        if request.address not in known:
+            known[request.address] = fit_predict(request, PreparedRows(data, request.fit))
+        return known[request.address]
 
     plan = splits.plan(data, asked.protocol, asked.seed)
     return list(replay.replay_tasks(asked, data, plan, design.expand_cells(asked, {"made": plan}), predict))
@@ -162,8 +162,8 @@ def test_decision_values_near_the_bounds_of_floats_are_calibrated_as_others(kind
     task = tasks(Strategy("c", calibration=kind))[0]
     known = task.predict
 
-    def predict(atom):
-        found = known(atom)
+    def predict(request):
+        found = known(request)
         return replace(found, values=np.tanh(found.values / 50) * unit)
 
     one, other = (evaluate.evaluate_cell(replace(task, predict=p)) for p in (predict, lambda a: small(known(a))))

@@ -43,22 +43,22 @@ def task_of(strategy, predict, learner=LOGISTIC, primary="mcc", tuning=None, **p
 
 
 class Oracle:
-    """Answers atoms from a rule and remembers what it was asked; ``skill`` of a candidate is from 0 to 1."""
+    """Answers requests from a rule and remembers what it was asked; ``skill`` of a candidate is from 0 to 1."""
 
-    def __init__(self, skill=lambda atom: 0.5, calibrated=True, fails=lambda atom: False):
+    def __init__(self, skill=lambda request: 0.5, calibrated=True, fails=lambda request: False):
         self.skill, self.calibrated, self.fails = skill, calibrated, fails
         self.asked = []
 
-    def __call__(self, atom):
-        self.asked.append(atom)
-        if self.fails(atom):
+    def __call__(self, request):
+        self.asked.append(request)
+        if self.fails(request):
             raise FitFailed("ValueError: made up")
-        noise = np.random.default_rng(int(atom.fit.sum()) % 997).random(len(atom.rows))
-        p = self.skill(atom) * toy().y[atom.rows] * 0.6 + 0.4 * noise
+        noise = np.random.default_rng(int(request.fit.sum()) % 997).random(len(request.rows))
+        p = self.skill(request) * toy().y[request.rows] * 0.6 + 0.4 * noise
         return Prediction(p, self.calibrated, {"negative": 1, "positive": 2}, ())
 
     def refits(self, task):
-        return [atom for atom in self.asked if np.array_equal(atom.fit, task.cell.split.train)]
+        return [request for request in self.asked if np.array_equal(request.fit, task.cell.split.train)]
 
 
 def answered(strategy, oracle=None, **how):
@@ -76,10 +76,10 @@ def searched(threshold=0.5, **axes):
 
 def test_a_number_as_threshold_and_nothing_to_search_needs_one_fit():
     row, oracle, task = answered(Strategy("none"))
-    (atom,) = oracle.asked
-    np.testing.assert_array_equal(atom.fit, task.cell.split.train)
-    np.testing.assert_array_equal(atom.rows, task.cell.split.test)
-    assert atom.seed == 5
+    (request,) = oracle.asked
+    np.testing.assert_array_equal(request.fit, task.cell.split.train)
+    np.testing.assert_array_equal(request.rows, task.cell.split.test)
+    assert request.seed == 5
     assert (row.fits, row.threshold, row.value, row.params, len(row.trials)) == (1, 0.5, None, {}, 1)
 
 
@@ -89,9 +89,9 @@ def test_nothing_but_the_training_rows_is_asked_before_the_refit(threshold):
     train, test = set(task.cell.split.train), set(task.cell.split.test)
     *inner, last = oracle.asked
     assert len(inner) == 4 * INNER
-    for atom in inner:
-        assert set(atom.fit) | set(atom.rows) <= train
-        assert not set(atom.fit) & set(atom.rows)
+    for request in inner:
+        assert set(request.fit) | set(request.rows) <= train
+        assert not set(request.fit) & set(request.rows)
     assert (set(last.fit), set(last.rows)) == (train, test)
     assert last.knobs == {"ratio": row.params["ratio"], "k": row.params["k"]}
     assert row.fits == 4 * INNER + 1
@@ -104,7 +104,7 @@ def test_seeds_are_those_of_the_repeat_and_of_nothing_else():
         later = replace(task, cell=replace(task.cell, split=replace(task.cell.split, repeat=4)))
         assert (task.seed, later.seed) == (5, 9)
         evaluate.evaluate_cell(later)
-        assert {atom.seed for atom in later.predict.asked} == {9}
+        assert {request.seed for request in later.predict.asked} == {9}
 
 
 def test_distinct_fits_are_counted_once():
@@ -133,7 +133,7 @@ SKILL = {3: 0.3, 5: 0.8, 7: 0.5}
 
 @pytest.mark.parametrize("threshold", ["tuned", 0.4])
 def test_the_winner_has_the_best_mcc_of_all_inner_rows_taken_together(threshold):
-    oracle = Oracle(lambda atom: SKILL[atom.knobs["k"]])
+    oracle = Oracle(lambda request: SKILL[request.knobs["k"]])
     row, _, task = answered(searched(threshold, k=(3, 5, 7)), oracle)
     cuts = [i / 100 for i in range(1, 100)] if threshold == "tuned" else [threshold]
     for trial in row.trials:
@@ -149,7 +149,7 @@ def test_the_winner_has_the_best_mcc_of_all_inner_rows_taken_together(threshold)
 
 @pytest.mark.parametrize(("primary", "score"), [("pr_auc", average_precision_score), ("brier", brier_score_loss)])
 def test_ranking_measures_and_brier_are_averaged_over_the_folds_and_cut_by_the_threshold_measure(primary, score):
-    oracle = Oracle(lambda atom: SKILL[atom.knobs["k"]])
+    oracle = Oracle(lambda request: SKILL[request.knobs["k"]])
     row, _, task = answered(searched("tuned", k=(3, 5, 7)), oracle, primary=primary)
     for trial in row.trials:
         parts = inner_predictions(task, oracle, trial.params)
@@ -182,7 +182,7 @@ def test_a_strategy_with_its_own_cuts_chooses_among_them():
 def test_a_candidate_that_fails_in_any_inner_fold_is_out_with_its_reason():
     last = task_of(searched("tuned", k=(3, 5)), Oracle()).pairs[-1][0]
     oracle = Oracle(
-        lambda atom: SKILL[atom.knobs["k"]], fails=lambda a: a.knobs["k"] == 5 and np.array_equal(a.fit, last)
+        lambda request: SKILL[request.knobs["k"]], fails=lambda a: a.knobs["k"] == 5 and np.array_equal(a.fit, last)
     )
     row, _, _ = answered(searched("tuned", k=(3, 5)), oracle)
     assert [trial.status for trial in row.trials] == ["ok", "failed"]
@@ -191,7 +191,7 @@ def test_a_candidate_that_fails_in_any_inner_fold_is_out_with_its_reason():
 
 
 def test_if_all_candidates_fail_the_row_is_failed_and_nothing_is_refit():
-    row, oracle, task = answered(searched("tuned", k=(3, 5)), Oracle(fails=lambda atom: True))
+    row, oracle, task = answered(searched("tuned", k=(3, 5)), Oracle(fails=lambda request: True))
     assert (row.status, row.params, row.threshold, row.counts) == ("failed", {}, None, {})
     assert "2 failed" in row.error
     assert "made up" in row.error
@@ -201,11 +201,11 @@ def test_if_all_candidates_fail_the_row_is_failed_and_nothing_is_refit():
 
 def test_if_the_refit_of_the_winner_fails_no_runner_up_takes_its_place():
     train = task_of(Strategy("none"), Oracle()).cell.split.train
-    oracle = Oracle(lambda atom: SKILL[atom.knobs["k"]], fails=lambda atom: np.array_equal(atom.fit, train))
+    oracle = Oracle(lambda request: SKILL[request.knobs["k"]], fails=lambda request: np.array_equal(request.fit, train))
     row, oracle, task = answered(searched("tuned", k=(3, 5)), oracle)
     assert row.status == "failed"
     assert row.error == "the refit of the winner failed: ValueError: made up"
-    assert [atom.knobs for atom in oracle.refits(task)] == [{"k": 5}]
+    assert [request.knobs for request in oracle.refits(task)] == [{"k": 5}]
     assert row.params == {"k": 5}
     assert set(row.scores.values()) == {None}
     assert len(row.trials) == 2
@@ -215,7 +215,7 @@ def test_inapplicable_candidates_are_left_out_and_never_fitted():
     row, oracle, _ = answered(searched("tuned", ratio=(0.1, 0.8), k=(3, 50)))
     assert [trial.status for trial in row.trials] == ["inapplicable", "inapplicable", "ok", "inapplicable"]
     assert all(trial.reason for trial in row.trials if trial.status == "inapplicable")
-    assert {(atom.knobs["ratio"], atom.knobs["k"]) for atom in oracle.asked} == {(0.8, 3)}
+    assert {(request.knobs["ratio"], request.knobs["k"]) for request in oracle.asked} == {(0.8, 3)}
     assert row.params == {"ratio": 0.8, "k": 3}
 
 
@@ -238,7 +238,7 @@ def test_a_cell_without_a_candidate_is_inapplicable_and_costs_nothing(strategy, 
 
 
 def test_a_rule_that_no_cut_meets_is_inapplicable():
-    row, oracle, task = answered(Strategy("t", threshold={"min_precision": 1.0}), Oracle(lambda atom: -0.9))
+    row, oracle, task = answered(Strategy("t", threshold={"min_precision": 1.0}), Oracle(lambda request: -0.9))
     assert row.status == "inapplicable"
     assert "no threshold meets min_precision 1.0" in row.error
     assert oracle.refits(task) == []
@@ -248,14 +248,14 @@ def test_a_rule_that_no_cut_meets_is_inapplicable():
 
 
 def test_a_row_names_its_cell_its_rows_and_its_scores():
-    row, _, task = answered(searched("tuned", k=(3, 5)), Oracle(lambda atom: SKILL[atom.knobs["k"]]))
+    row, _, task = answered(searched("tuned", k=(3, 5)), Oracle(lambda request: SKILL[request.knobs["k"]]))
     split, y = task.cell.split, toy().y
     assert row.key == task.cell.key == "toy/logistic/smote/0/0"
     assert row.fingerprint == design.cell_address(task.cell, task.study, toy())
     assert (row.data_fingerprint, row.split_fingerprint) == ("toy", split.fingerprint)
     assert (row.n_train, row.n_test) == (len(split.train), len(split.test))
     assert row.reached == {"negative": 1, "positive": 2}
-    p = Oracle(lambda atom: SKILL[atom.knobs["k"]])(task.request(row.params, split.train, split.test)).values
+    p = Oracle(lambda request: SKILL[request.knobs["k"]])(task.request(row.params, split.train, split.test)).values
     called = p >= row.threshold
     counts = {"tn": (~called & (y[split.test] == 0)).sum(), "fp": (called & (y[split.test] == 0)).sum()}
     counts |= {"fn": (~called & (y[split.test] == 1)).sum(), "tp": (called & (y[split.test] == 1)).sum()}
@@ -276,7 +276,7 @@ def test_scores_that_claim_no_probability_have_no_brier_and_say_so():
 
 @pytest.mark.parametrize("method", ["random", "qmc", "tpe"])
 def test_a_drawn_search_judges_as_many_candidates_as_it_has_trials(method):
-    oracle = Oracle(lambda atom: SKILL[atom.knobs["k"]])
+    oracle = Oracle(lambda request: SKILL[request.knobs["k"]])
     row, _, _ = answered(searched("tuned", k=(3, 5, 7)), oracle, tuning=Tuning(method, 12))
     assert len(row.trials) == 12
     assert row.params == {"k": 5}

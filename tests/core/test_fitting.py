@@ -91,8 +91,8 @@ def words(values, levels=None):
 
 def run(data, fit, rows, learner=None, sampler=None, seed=0, **params):
     fit, rows = np.asarray(fit), np.asarray(rows)
-    atom = fitting.fit_request(data, learner or RECORDER, sampler, params, seed, fit, rows)
-    return fit_predict(atom, PreparedRows(data, fit))
+    request = fitting.fit_request(data, learner or RECORDER, sampler, params, seed, fit, rows)
+    return fit_predict(request, PreparedRows(data, fit))
 
 
 # ------------------------------------------------------------------------------------------------------ impute, scale
@@ -243,10 +243,10 @@ def test_one_prepared_part_answers_many_atoms_and_is_not_changed_by_them(spied):
     before = shared.X.copy()
     for k, rows in zip((5, 3, 7), parts, strict=True):
         for sampler, knobs in ((SMOTE, {"ratio": 0.9, "k": k}), (OVER, {"ratio": 0.8}), (None, {})):
-            atom = fitting.fit_request(data, RECORDER, sampler, knobs, 4, fit, rows)
-            fit_predict(atom, shared)
+            request = fitting.fit_request(data, RECORDER, sampler, knobs, 4, fit, rows)
+            fit_predict(request, shared)
             together = spied["fit"], spied["predict"]
-            fit_predict(atom, PreparedRows(data, fit))
+            fit_predict(request, PreparedRows(data, fit))
             np.testing.assert_array_equal(together[0][0], spied["fit"][0])
             np.testing.assert_array_equal(together[0][1], spied["fit"][1])
             np.testing.assert_array_equal(together[1], spied["predict"])
@@ -347,23 +347,23 @@ def test_a_learner_that_did_not_converge_says_so():
     assert run(data, range(50), range(50, 60), LOGISTIC).notes == ()
 
 
-# ------------------------------------------------------------------------------------------------------------ the atom
+# ---------------------------------------------------------------------------------------------------------- the request
 
 
 def test_flat_params_go_to_learner_sampler_and_weight():
     data, fit, rows = dataset({"a": np.arange(12.0)}), np.arange(8), np.arange(8, 12)
     params = {"ratio": 0.5, "k": 3, "weight": 2.0, "learner.C": 0.1}
-    atom = fitting.fit_request(data, {**LOGISTIC, "C": 1.0, "max_iter": 50}, SMOTE, params, 5, fit, rows)
-    assert atom.learner == {**LOGISTIC, "C": 0.1, "max_iter": 50}
-    assert (atom.knobs, atom.weight, atom.seed) == ({"ratio": 0.5, "k": 3}, 2.0, 5)
+    request = fitting.fit_request(data, {**LOGISTIC, "C": 1.0, "max_iter": 50}, SMOTE, params, 5, fit, rows)
+    assert request.learner == {**LOGISTIC, "C": 0.1, "max_iter": 50}
+    assert (request.knobs, request.weight, request.seed) == ({"ratio": 0.5, "k": 3}, 2.0, 5)
     assert fitting.fit_request(data, LOGISTIC, None, {}, 0, fit, rows).weight is None
 
 
 def test_the_address_of_an_atom_is_all_that_decides_its_answer():
     fit, rows = np.arange(8), np.arange(8, 12)
-    atom = FitRequest("table", fit, rows, LOGISTIC, SMOTE, {"ratio": 0.5}, 2.0, 0)
+    request = FitRequest("table", fit, rows, LOGISTIC, SMOTE, {"ratio": 0.5}, 2.0, 0)
     assert (
-        atom.address
+        request.address
         == FitRequest("table", fit.copy(), rows.copy(), dict(LOGISTIC), dict(SMOTE), {"ratio": 0.5}, 2.0, 0).address
     )
     others = [
@@ -379,7 +379,7 @@ def test_the_address_of_an_atom_is_all_that_decides_its_answer():
         {"weight": "balanced"},
         {"seed": 1},
     ]
-    addresses = [atom.address, *(replace(atom, **other).address for other in others)]
+    addresses = [request.address, *(replace(request, **other).address for other in others)]
     assert len(set(addresses)) == len(addresses)
 
 
@@ -454,11 +454,13 @@ def test_a_booster_with_many_rounds_answers_for_fewer_to_the_bit(name, more):
     data = toy()
     fit, rows = np.arange(0, 200), np.arange(200, 300)
     sharing = FitSharing(booster, Tuning(tune_learner=True), [(fit, rows)])
-    atom = fit_request(data, booster.make, PLAIN_SMOTE, {"ratio": 0.5, "k": 3, "learner.n_estimators": 7}, 0, fit, rows)
-    fitted, asked = sharing.fit_for(atom)
+    request = fit_request(
+        data, booster.make, PLAIN_SMOTE, {"ratio": 0.5, "k": 3, "learner.n_estimators": 7}, 0, fit, rows
+    )
+    fitted, asked = sharing.fit_for(request)
     assert fitted.learner["n_estimators"] == 40
     assert [a.learner["n_estimators"] for a, _ in asked] == [7, 40, 20]
-    assert asked[0][0].address == atom.address
+    assert asked[0][0].address == request.address
     prepared = PreparedRows(data, fit)
     for (one, _), answer in zip(asked, fit_predict_many(fitted, asked, prepared), strict=True):
         np.testing.assert_array_equal(answer.values, fit_predict(one, prepared).values)
@@ -469,8 +471,8 @@ def test_a_refit_is_fitted_as_it_is_asked():
     data = toy()
     fit, rows = np.arange(0, 200), np.arange(200, 300)
     sharing = FitSharing(booster, Tuning(tune_learner=True), [(fit[:100], fit[100:])])
-    atom = fit_request(data, booster.make, None, {"learner.n_estimators": 7}, 0, fit, rows)
-    assert sharing.fit_for(atom) == (atom, [(atom, {})])
+    request = fit_request(data, booster.make, None, {"learner.n_estimators": 7}, 0, fit, rows)
+    assert sharing.fit_for(request) == (request, [(request, {})])
 
 
 def test_rounds_are_shared_in_grids_of_declared_learners_only():
@@ -514,7 +516,7 @@ def test_shared_inner_folds_give_what_fits_for_each_give(monkeypatch):
     protocol = Protocol(outer_folds=3, inner="shared")
     question = study(protocol, [learner("logistic"), learner("lightgbm")])
     shared, few = answered(question, toy())
-    monkeypatch.setattr(FitSharing, "fit_for", lambda self, atom: (atom, [(atom, {})]))
+    monkeypatch.setattr(FitSharing, "fit_for", lambda self, request: (request, [(request, {})]))
     alone, many = answered(question, toy())
     assert shared == alone
     assert few.fitted < many.fitted
@@ -526,7 +528,7 @@ def test_tuned_rounds_are_one_fit_a_candidate_and_change_no_row(monkeypatch):
     booster = replace(learner("lightgbm"), space=space, make={**learner("lightgbm").make, "min_child_samples": 2})
     question = study(Protocol(outer_folds=3, inner_folds=2), [booster], Tuning(tune_learner=True))
     shared, few = answered(question, toy())
-    monkeypatch.setattr(FitSharing, "fit_for", lambda self, atom: (atom, [(atom, {})]))
+    monkeypatch.setattr(FitSharing, "fit_for", lambda self, request: (request, [(request, {})]))
     alone, many = answered(question, toy())
     assert shared == alone
     inner = 3 * 2 * (1 + 4) * 2

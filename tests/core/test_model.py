@@ -58,7 +58,7 @@ def task_of(study, data):
     plan = splits.plan(data, study.protocol, study.seed)
     cell = Cell(data.name, study.learners[0], study.strategies[0], model.all_rows_split(data))
     pairs = splits.inner_pairs(data, study.protocol, study.seed, cell.split, plan)
-    return Task(cell, study, data, pairs, lambda atom: fitting.fit_predict(atom, PreparedRows(data, atom.fit)))
+    return Task(cell, study, data, pairs, lambda request: fitting.fit_predict(request, PreparedRows(data, request.fit)))
 
 
 def exported(asked, labels=("no", "yes")):
@@ -72,8 +72,8 @@ def test_every_shipped_learner_answers_as_the_kernel_bit_for_bit(learner):
     asked = task(data, learner)
     made, trial = exported(asked)
     rows = np.arange(len(data.y))
-    atom = asked.request(trial.params, rows, rows)
-    [wanted] = fitting.fit_predict_many(atom, [(atom, {})], PreparedRows(data, rows))
+    request = asked.request(trial.params, rows, rows)
+    [wanted] = fitting.fit_predict_many(request, [(request, {})], PreparedRows(data, rows))
     raw = table()
     assert np.array_equal(made.scores(raw), wanted.values)
     p = asked.compared(trial.params, wanted.values)
@@ -216,8 +216,8 @@ def test_rare_levels_leave_as_the_study_groups_them_and_are_not_named():
     asked = task(data)
     made, trial = exported(asked)
     rows = np.arange(len(data.y))
-    atom = asked.request(trial.params, rows, rows)
-    [wanted] = fitting.fit_predict_many(atom, [(atom, {})], PreparedRows(data, rows))
+    request = asked.request(trial.params, rows, rows)
+    [wanted] = fitting.fit_predict_many(request, [(request, {})], PreparedRows(data, rows))
     assert np.array_equal(made.scores(frame), wanted.values)
     # A level of few rows and one that nobody saw are the same to the model, and it knows neither by its digest.
     one, other = (made.preparation.transform(frame.head(1).assign(town=town)) for town in ("village 0", "Atlantis"))

@@ -187,8 +187,8 @@ def _own(monkeypatch):
 def run(sampler=False, learner="AnswersLearner", **given_):
     data, fit, rows = dataset(), np.arange(30), np.arange(30, 40)
     make, text = {"_target_": f"sklearn.dummy.{learner}", **given_}, {"_target_": "sklearn.dummy.AnswersSampler"}
-    atom = fitting.fit_request(data, make, text if sampler else None, {}, 0, fit, rows)
-    return fit_predict(atom, PreparedRows(data, fit))
+    request = fitting.fit_request(data, make, text if sampler else None, {}, 0, fit, rows)
+    return fit_predict(request, PreparedRows(data, fit))
 
 
 def raises(error):
@@ -308,6 +308,6 @@ def test_scikit_learn_copies_where_it_works_in_place():
 def test_a_fit_part_without_positives_is_a_failed_fit():
     data = dataset()
     fit = np.flatnonzero(Y == 0)
-    atom = fitting.fit_request(data, {"_target_": "sklearn.dummy.AnswersLearner"}, None, {}, 0, fit, np.arange(3))
+    request = fitting.fit_request(data, {"_target_": "sklearn.dummy.AnswersLearner"}, None, {}, 0, fit, np.arange(3))
     with pytest.raises(FitFailed, match=r"^the fit part holds no positive rows; a learner needs rows of both classes"):
-        fit_predict(atom, PreparedRows(data, fit))
+        fit_predict(request, PreparedRows(data, fit))

@@ -51,10 +51,10 @@ def answered(toy, asked):
     """A study's tasks and rows, with every answer kept."""
     known = {}
 
-    def predict(atom):
-        if atom.address not in known:
-            known[atom.address] = fit_predict(atom, PreparedRows(toy, atom.fit))
-        return known[atom.address]
+    def predict(request):
+        if request.address not in known:
+            known[request.address] = fit_predict(request, PreparedRows(toy, request.fit))
+        return known[request.address]
 
     plan = splits.plan(toy, asked.protocol, asked.seed)
     cells = design.expand_cells(asked, {"toy": plan})
@@ -145,8 +145,8 @@ def test_where_the_rows_of_smote_fall(toy):
     tasks, rows, _ = answered(toy, asked)
     for task, row in zip(tasks, rows, strict=True):
         train = task.cell.split.train
-        atom = task.request(row.params, train, task.cell.split.test)
-        share, made = replay.share_nearer_to_majority(atom, PreparedRows(toy, train))
+        request = task.request(row.params, train, task.cell.split.test)
+        share, made = replay.share_nearer_to_majority(request, PreparedRows(toy, train))
         X, y = StandardScaler().fit_transform(toy.X.to_numpy()[train]), toy.y[train]
         new, _ = SMOTE(sampling_strategy=1.0, k_neighbors=5, random_state=task.seed).fit_resample(X, y)
         new = new[len(X) :]
@@ -159,10 +159,10 @@ def test_many_distances_are_measured_on_evenly_spaced_rows(toy, monkeypatch):
     asked = study(s={"sampler": SMOTE_TEXT, "ratio": 1.0, "k": 5, "threshold": 0.5})
     tasks, rows, _ = answered(toy, asked)
     train = tasks[0].cell.split.train
-    atom = tasks[0].request(rows[0].params, train, tasks[0].cell.split.test)
-    whole = replay.share_nearer_to_majority(atom, PreparedRows(toy, train))
+    request = tasks[0].request(rows[0].params, train, tasks[0].cell.split.test)
+    whole = replay.share_nearer_to_majority(request, PreparedRows(toy, train))
     monkeypatch.setattr(replay, "MAX_DISTANCES", 60 * len(train))
-    part = replay.share_nearer_to_majority(atom, PreparedRows(toy, train))
+    part = replay.share_nearer_to_majority(request, PreparedRows(toy, train))
     assert part[1] == whole[1]
     assert part[0] == pytest.approx(whole[0], abs=0.2)
 
@@ -172,8 +172,8 @@ def test_copies_are_no_rows_that_were_made(toy, make):
     ratio = {} if make is None else {"ratio": 1.0}
     tasks, rows, _ = answered(toy, study(s={"sampler": make, "threshold": 0.5, **ratio}))
     train = tasks[0].cell.split.train
-    atom = tasks[0].request(rows[0].params, train, tasks[0].cell.split.test)
-    assert replay.share_nearer_to_majority(atom, PreparedRows(toy, train)) is None
+    request = tasks[0].request(rows[0].params, train, tasks[0].cell.split.test)
+    assert replay.share_nearer_to_majority(request, PreparedRows(toy, train)) is None
 
 
 @given(st.integers(1, 3), st.lists(st.integers(-2, 2), min_size=6, max_size=60), st.integers(1, 20))

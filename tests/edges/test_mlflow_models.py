@@ -48,7 +48,7 @@ def estimator(learner="logistic"):
     pairs = splits.inner_pairs(
         data, study.protocol, study.seed, cell.split, splits.plan(data, study.protocol, study.seed)
     )
-    task = Task(cell, study, data, pairs, lambda atom: fitting.fit_predict(atom, PreparedRows(data, atom.fit)))
+    task = Task(cell, study, data, pairs, lambda request: fitting.fit_predict(request, PreparedRows(data, request.fit)))
     return model.fit_model(task, {}, 0.25, (False, True)), frame
 
 

@@ -100,14 +100,14 @@ def test_parts_hold_every_fit_once(inner, parts):
     for bundle in runner.make_bundles(question, {"toy": plan}, cells):
         work = bundle_evaluator.BundleEvaluator(bundle, bundle_evaluator.DatasetContext.of(data))
         fitted = [
-            work.cache.sharing.fit_for(atom)[0].address
+            work.cache.sharing.fit_for(request)[0].address
             for part in range(parts)
-            for atom in work.inner_fits(part, parts)
+            for request in work.inner_fits(part, parts)
         ]
         asked = {
-            work.cache.sharing.fit_for(atom)[0].address
+            work.cache.sharing.fit_for(request)[0].address
             for cell in bundle.cells
-            for atom in evaluate.inner_requests(work.task(cell))
+            for request in evaluate.inner_requests(work.task(cell))
         }
         assert set(fitted) == asked
         assert parts == 1 or len(fitted) == len(asked)

@@ -52,7 +52,7 @@ def answer(question, data, predict=None, on_plan=None):
 
 
 def fitting(data):
-    return lambda atom: fit_predict(atom, PreparedRows(data, atom.fit))
+    return lambda request: fit_predict(request, PreparedRows(data, request.fit))
 
 
 def scores(rows):
@@ -76,9 +76,9 @@ def test_permuting_the_labels_of_an_outer_test_fold_changes_no_choice_threshold_
             for table in (data, changed):
                 given = {}
 
-                def listen(atom, table=table, given=given):
-                    answer = fit_predict(atom, PreparedRows(table, atom.fit))
-                    given[atom.address] = answer.values.tolist()
+                def listen(request, table=table, given=given):
+                    answer = fit_predict(request, PreparedRows(table, request.fit))
+                    given[request.address] = answer.values.tolist()
                     return answer
 
                 row = evaluate_cell(Task(cell, question, table, pairs, listen))
@@ -114,13 +114,13 @@ def test_a_spy_sampler_sees_only_fit_rows(monkeypatch):
     plan = splits.plan(data, question.protocol, question.seed)
     asked = []
 
-    def listen(atom):
+    def listen(request):
         SpySampler.shown.clear()
-        prepared = PreparedRows(data, atom.fit)
-        result = fit_predict(atom, prepared)
+        prepared = PreparedRows(data, request.fit)
+        result = fit_predict(request, prepared)
         raw = SpySampler.shown[0] * prepared._scaling.deviation + prepared._scaling.mean
         ids = np.rint(raw[:, 1]).astype(int)
-        asked.append((set(ids), set(atom.fit.tolist()), set(atom.rows.tolist())))
+        asked.append((set(ids), set(request.fit.tolist()), set(request.rows.tolist())))
         return result
 
     rows = answer(question, data, listen)
@@ -198,9 +198,9 @@ def test_time_ordered_studies_never_look_ahead():
     question = study(gap=4)
     seen = []
 
-    def listen(atom):
-        seen.append((data.time[atom.fit].max(), data.time[atom.rows].min()))
-        return fit_predict(atom, PreparedRows(data, atom.fit))
+    def listen(request):
+        seen.append((data.time[request.fit].max(), data.time[request.rows].min()))
+        return fit_predict(request, PreparedRows(data, request.fit))
 
     assert {r.status for r in answer(question, data, listen)} == {"ok"}
     assert seen
