@@ -10,7 +10,7 @@ from imblab.edges import files
 from imblab.edges.report.calibration import balance_section, calibration_section
 from imblab.edges.report.curves import ranking_section, thresholds_section
 from imblab.edges.report.data import ReportData
-from imblab.edges.report.elements import Section, Table, as_csv, as_latex
+from imblab.edges.report.elements import ReportSection, Table, as_csv, as_latex
 from imblab.edges.report.page import render_page
 from imblab.edges.report.record import cost_section, failures_section, leakage_section, reproduction_section
 from imblab.edges.report.scores import data_section, methods_section, scores_section
@@ -33,7 +33,7 @@ _NOTICE = b'<p class="outdated" role="status" style="border:2px solid;padding:.5
 FIGURES, TABLES = "figures", "tables"
 
 
-def build_sections(data: ReportData) -> list[Section]:
+def build_sections(data: ReportData) -> list[ReportSection]:
     """Return the parts of a report, the verdict first."""
     return [section(data) for section in SECTIONS]
 
@@ -73,7 +73,7 @@ def mark_outdated(folder: Path, sentence: str) -> None:
         files.replace(folder, PAGE_FILE, page.replace(_START, _START + notice, 1))
 
 
-def _other_files(data: ReportData, sections: Sequence[Section]) -> Iterator[tuple[str, str]]:
+def _other_files(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[tuple[str, str]]:
     for block in (block for section in sections for block in section.blocks):
         if isinstance(block, Table):
             yield f"{TABLES}/{block.name}.csv", as_csv(block)

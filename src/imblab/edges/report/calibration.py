@@ -28,7 +28,7 @@ from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,
     Gallery,
     Panel,
-    Section,
+    ReportSection,
     Table,
     columns,
     file_name,
@@ -70,11 +70,11 @@ class PriorCorrection:
     after: Mapping[str, float]
 
 
-def calibration_section(data: ReportData) -> Section:
+def calibration_section(data: ReportData) -> ReportSection:
     """Build calibration plots and statistics, before and after prior correction."""
     title = "Calibration of the predicted probabilities"
     if data.evidence is None:
-        return Section("calibration", title, (MISSING_EVIDENCE,), (), "Calibration")
+        return ReportSection("calibration", title, (MISSING_EVIDENCE,), (), "Calibration")
     corrections = _prior_corrections(data)
     lead = (
         "The test predictions of each repeat are pooled and divided into ten bins of equal size; dots on the diagonal "
@@ -92,10 +92,10 @@ def calibration_section(data: ReportData) -> Section:
         _statistics_table(data),
         *_correction_blocks(data, corrections),
     )
-    return Section("calibration", title, lead, blocks, "Calibration")
+    return ReportSection("calibration", title, lead, blocks, "Calibration")
 
 
-def balance_section(data: ReportData) -> Section:
+def balance_section(data: ReportData) -> ReportSection:
     """Build recall, precision and probabilities against the ratio that the learner received."""
     ratios = {place: tuning.received_ratio(data.evaluations_of[place]) for place in data.places()}
     excess = _one_statistic(data, "calibration", "mean_risk_ratio")
@@ -119,7 +119,7 @@ def balance_section(data: ReportData) -> Section:
     if excess:
         blocks.append(_balance_gallery(data, ratios, excess, _PROBABILITY_RATIO, "risk"))
     lead = tuple(_describe_balance(data, excess, nearer))
-    return Section("balance", "Over-balancing", lead, (*blocks, table))
+    return ReportSection("balance", "Over-balancing", lead, (*blocks, table))
 
 
 def _prior_corrections(data: ReportData) -> list[PriorCorrection]:

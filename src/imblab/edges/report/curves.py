@@ -11,7 +11,7 @@ from imblab.analysis.methods import named
 from imblab.core import measures
 from imblab.edges.figures import Axes, Curve, Figure, Marks, Scale, draw_curves, place_in_plot
 from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
-from imblab.edges.report.elements import Gallery, Panel, Section, Table, columns, file_name, score_cell
+from imblab.edges.report.elements import Gallery, Panel, ReportSection, Table, columns, file_name, score_cell
 from imblab.result import Family
 from imblab.stats.curves import FoldCounts, MeanCurve, mean_over_thresholds, mean_precision_recall, mean_roc
 
@@ -28,11 +28,11 @@ _MAX_VISIBLE_BANDS = 3
 _BASELINES = ("threshold", "none")
 
 
-def ranking_section(data: ReportData) -> Section:
+def ranking_section(data: ReportData) -> ReportSection:
     """Build precision-recall and ROC curves with fold bands and chance lines."""
     title = "Precision-recall and ROC curves"
     if not data.evidence_index.folds:
-        return Section("curves", title, (MISSING_EVIDENCE,), (), "Curves")
+        return ReportSection("curves", title, (MISSING_EVIDENCE,), (), "Curves")
     n_points = _n_points(len(data.evidence_index.folds))
     note = _explain_bands(data)
     lead = (
@@ -45,14 +45,14 @@ def ranking_section(data: ReportData) -> Section:
         Gallery("ROC", _panels(data, partial(_draw_roc, n_points)), True, note=note),
         _area_table(data),
     )
-    return Section("curves", title, (lead,), blocks, "Curves")
+    return ReportSection("curves", title, (lead,), blocks, "Curves")
 
 
-def thresholds_section(data: ReportData) -> Section:
+def thresholds_section(data: ReportData) -> ReportSection:
     """Build measures against the threshold, with a threshold that a reader may move."""
     title = "Effect of the decision threshold"
     if not data.evidence_index.folds:
-        return Section("thresholds", title, (MISSING_EVIDENCE,), (), "Thresholds")
+        return ReportSection("thresholds", title, (MISSING_EVIDENCE,), (), "Thresholds")
     galleries = []
     for i, measure in enumerate(_counted_measures(data)):
         name = named(measure)
@@ -73,7 +73,7 @@ def thresholds_section(data: ReportData) -> Section:
     ]
     if learners := data.decision_value_learners():
         lead.append(f"Decision values d of {learners}, which give no probabilities, are shown as 1 / (1 + exp(-d)).")
-    return Section("thresholds", title, tuple(lead), tuple(galleries), "Thresholds")
+    return ReportSection("thresholds", title, tuple(lead), tuple(galleries), "Thresholds")
 
 
 def _counted_measures(data: ReportData) -> list[str]:

@@ -123,7 +123,7 @@ class Gallery:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ReportSection:
     """A part of the page.
 
     Attributes

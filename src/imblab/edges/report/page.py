@@ -16,7 +16,7 @@ from imblab.edges.figures import STYLE
 from imblab.edges.figures.svg import element
 from imblab.edges.palette import colour_slots, css_variables
 from imblab.edges.report.data import ReportData
-from imblab.edges.report.elements import MAX_OPEN_BLOCKS, MAX_OPEN_ROWS, Gallery, Section, Table
+from imblab.edges.report.elements import MAX_OPEN_BLOCKS, MAX_OPEN_ROWS, Gallery, ReportSection, Table
 
 _TEMPLATES = files("imblab.edges.report")
 #: Characters of a page, and of the frame of one figure.
@@ -25,14 +25,14 @@ _MAX_CHARACTERS, _FRAME_CHARACTERS = 4_800_000, 700
 _MAX_NARROW_WIDTH = 500
 
 
-def render_page(data: ReportData, sections: Sequence[Section]) -> str:
+def render_page(data: ReportData, sections: Sequence[ReportSection]) -> str:
     """Return the report as HTML: no network, no clock, the same sections give the same text."""
     tables_alone = [replace(s, blocks=tuple(b for b in s.blocks if isinstance(b, Table))) for s in sections]
     room = _MAX_CHARACTERS - len(_render(data, tables_alone))
     return _render(data, fit_figures(sections, room))
 
 
-def fit_figures(sections: Sequence[Section], room: int) -> list[Section]:
+def fit_figures(sections: Sequence[ReportSection], room: int) -> list[ReportSection]:
     """Return sections whose figures take at most ``room`` characters.
 
     Galleries that are not vital and not the first of their section are left out first, the largest of them before the
@@ -86,7 +86,7 @@ def _without_figures(block: Table | Gallery) -> Table | Gallery:
     return replace(block, panels=(), note=note, legend=False, slider=False, folded=False)
 
 
-def _render(data: ReportData, sections: Sequence[Section]) -> str:
+def _render(data: ReportData, sections: Sequence[ReportSection]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script, style = _read_template("report.js"), _read_template("report.css")
     for name, dark in (("@LIGHT@", False), ("@DARK@", True)):

@@ -9,7 +9,7 @@ from imblab.analysis.text_tables import list_remarks
 from imblab.edges.report.data import ReportData, strategy_table
 from imblab.edges.report.elements import (
     Line,
-    Section,
+    ReportSection,
     Table,
     columns,
     count_cell,
@@ -28,7 +28,7 @@ LeakageCheck = tuple[str, str, bool]
 _RETRY = "Once its cause is fixed, a failed evaluation is repeated by a run of the study with runner.retry_failed=true."
 
 
-def failures_section(data: ReportData) -> Section:
+def failures_section(data: ReportData) -> ReportSection:
     """Build the evaluations without scores, and remarks on all others."""
     without_scores = [row for row in data.result.evaluations if row.status != "ok"]
     groups: dict[tuple[str, str, str, str], list[Evaluation]] = {}
@@ -53,10 +53,10 @@ def failures_section(data: ReportData) -> Section:
     lead += ["The others are listed here and never imputed."] if without_scores else []
     lead += [_RETRY] if any(row.status == "failed" for row in without_scores) else []
     title = "Failures and inapplicable strategies"
-    return Section("failures", title, tuple(lead), tuple(t for t in tables if t.lines), "Failures")
+    return ReportSection("failures", title, tuple(lead), tuple(t for t in tables if t.lines), "Failures")
 
 
-def leakage_section(data: ReportData) -> Section:
+def leakage_section(data: ReportData) -> ReportSection:
     """Build the checks on leakage that the record allows."""
     checks = [*_check_splits(data), *_check_rows(data)]
     lines = [
@@ -71,10 +71,10 @@ def leakage_section(data: ReportData) -> Section:
         "strategies. These checks repeat what the record allows."
     )
     table = Table("audit", "Checks and cautions", columns("check", "outcome"), tuple(lines))
-    return Section("audit", "Leakage checks", (lead,), (table,))
+    return ReportSection("audit", "Leakage checks", (lead,), (table,))
 
 
-def cost_section(data: ReportData) -> Section:
+def cost_section(data: ReportData) -> ReportSection:
     """Build seconds, fits, and the gain over doing nothing."""
     lines = []
     for place, row in data.summary_of.items():
@@ -89,10 +89,10 @@ def cost_section(data: ReportData) -> Section:
         "A fit that several strategies share is timed once, for the strategy that came first: seconds depend on the "
         "order, the number of fits does not.",
     )
-    return Section("cost", "Cost", lead, (strategy_table("cost", "Cost and gain", header, lines),))
+    return ReportSection("cost", "Cost", lead, (strategy_table("cost", "Cost and gain", header, lines),))
 
 
-def reproduction_section(data: ReportData) -> Section:
+def reproduction_section(data: ReportData) -> ReportSection:
     """Build the command that makes the study again, versions and fingerprints."""
     versions = data.facts.get("versions", {})
     facts = {f"how/{name}": (name, text) for name, text in _environment(data)}
@@ -111,7 +111,7 @@ def reproduction_section(data: ReportData) -> Section:
     lead += [] if versions else ["Versions are recorded with evidence.parquet, which is missing."]
     table = Table("origin", "Versions and fingerprints", columns("what", "value"), tuple(lines))
     title = "Reproduction: command, environment, hashes"
-    return Section("origin", title, tuple(lead), (table,), "Reproduction")
+    return ReportSection("origin", title, tuple(lead), (table,), "Reproduction")
 
 
 def _remark_table(data: ReportData) -> Table:

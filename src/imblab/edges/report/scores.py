@@ -17,7 +17,7 @@ from imblab.edges.report.elements import (
     Gallery,
     Line,
     Panel,
-    Section,
+    ReportSection,
     Table,
     TableCell,
     columns,
@@ -36,7 +36,7 @@ _SECONDARY = ("pr_auc", "recall", "precision", "f1", "mcc", "roc_auc", "brier")
 _COLUMN_FACTS = ("features", "categorical", ("missing", "missing values"))
 
 
-def data_section(data: ReportData) -> Section:
+def data_section(data: ReportData) -> ReportSection:
     """Build the sheet of the data sets."""
     facts: Mapping[str, Any] = data.facts.get("tables", {})
     lines = []
@@ -62,15 +62,17 @@ def data_section(data: ReportData) -> Section:
         "The rarer class is the positive one unless the study names another. Rows and positives are those that were "
         "tested; the natural ratio is positives over negatives, before any resampling."
     )
-    return Section("data", "Data", (lead,), (Table("data", "Data sets", header, tuple(lines)),))
+    return ReportSection("data", "Data", (lead,), (Table("data", "Data sets", header, tuple(lines)),))
 
 
-def methods_section(data: ReportData) -> Section:
+def methods_section(data: ReportData) -> ReportSection:
     """Build the paragraphs on the methods, for a paper."""
-    return Section("methods", "Methods", tuple(describe_methods(data.study, data.result.completeness.is_complete)))
+    return ReportSection(
+        "methods", "Methods", tuple(describe_methods(data.study, data.result.completeness.is_complete))
+    )
 
 
-def scores_section(data: ReportData) -> Section:
+def scores_section(data: ReportData) -> ReportSection:
     """Build the scores of every strategy, with the intervals of the gains over the baselines."""
     primary = data.study.primary
     secondary = [m for m in _SECONDARY if m in data.result.summary and m != primary]
@@ -100,7 +102,7 @@ def scores_section(data: ReportData) -> Section:
     )
     note = "A dot is the mean, a thin stroke a test fold."
     gallery = Gallery(f"{named(primary)} of every fold", tuple(panels), note=note)
-    return Section("results", "Scores by strategy", (lead,), (*tables, gallery), "Scores")
+    return ReportSection("results", "Scores by strategy", (lead,), (*tables, gallery), "Scores")
 
 
 def _column_facts(facts: Mapping[str, Any] | None) -> Sequence[TableCell]:

@@ -26,7 +26,7 @@ from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,
     Gallery,
     Panel,
-    Section,
+    ReportSection,
     Table,
     columns,
     count_cell,
@@ -47,14 +47,14 @@ _DASH_WORDS = ("solid", "dashed", "dotted", "dash-dotted")
 CandidatesByPlace = Mapping[Place, Sequence[tuning.Candidate]]
 
 
-def response_section(data: ReportData) -> Section:
+def response_section(data: ReportData) -> ReportSection:
     """Build the inner scores against ratio, k and weight."""
     title, short = "Inner scores by ratio, k and weight", "Ratio and k"
     searched = {place: tuning.average_candidates(items) for place, items in data.evaluations_of.items()}
     candidates = {place: items for place, items in searched.items() if items}
     knobs = _plotted_knobs(candidate.params for items in candidates.values() for candidate in items)
     if not knobs:
-        return Section("response", title, ("No strategy of this study searched a ratio or a weight.",), (), short)
+        return ReportSection("response", title, ("No strategy of this study searched a ratio or a weight.",), (), short)
     primary = data.primary_label
     blocks: list[Table | Gallery] = []
     for knob in knobs:
@@ -77,7 +77,7 @@ def response_section(data: ReportData) -> Section:
         "These are inner scores: they steer the search on validation folds and do not estimate the test score; the "
         "optimism section says how far off they are."
     )
-    return Section("response", title, tuple(lead), tuple(blocks), short)
+    return ReportSection("response", title, tuple(lead), tuple(blocks), short)
 
 
 def _plotted_knobs(candidates: Iterable[Mapping[str, Scalar]]) -> list[str]:
@@ -94,7 +94,7 @@ def _is_positive(value: Scalar) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
-def optimism_section(data: ReportData) -> Section:
+def optimism_section(data: ReportData) -> ReportSection:
     """Build the inner scores of the winners, compared with their outer scores."""
     title, measure = "Optimism: inner and outer scores", data.primary_label
     primary = data.study.primary_measure
@@ -102,7 +102,7 @@ def optimism_section(data: ReportData) -> Section:
     by_place = {place: tuning.optimism(items, primary.name, pooled) for place, items in data.evaluations_of.items()}
     tuned = {place: item for place, item in by_place.items() if item is not None}
     if not tuned:
-        return Section("optimism", title, ("This study tuned nothing.",), (), "Optimism")
+        return ReportSection("optimism", title, ("This study tuned nothing.",), (), "Optimism")
     rows: dict[Family, list[DotRow]] = {}
     lines = []
     for place, item in tuned.items():
@@ -127,15 +127,15 @@ def optimism_section(data: ReportData) -> Section:
     header = columns("inner", "outer", ("optimism", "inner − outer"), ("cells", "folds"))
     table = strategy_table("optimism", "Inner and outer scores", header, lines)
     gallery = Gallery("From inner (ring) to outer (dot)", tuple(panels))
-    return Section("optimism", title, tuple(lead), (gallery, table), "Optimism")
+    return ReportSection("optimism", title, tuple(lead), (gallery, table), "Optimism")
 
 
-def stability_section(data: ReportData) -> Section:
+def stability_section(data: ReportData) -> ReportSection:
     """Build how often every value of a knob was chosen, and the thresholds over folds."""
     title, thresholds = "Stability of the choices", _threshold_table(data)
     chosen = [(place, knob) for place, items in data.evaluations_of.items() for knob in tuning.chosen_knobs(items)]
     if not chosen and not thresholds.lines:
-        return Section("stability", title, ("This study chose nothing.",), (), "Stability")
+        return ReportSection("stability", title, ("This study chose nothing.",), (), "Stability")
     lines = []
     for place, item in chosen:
         cells = text_cell(item.knob), text_cell(_describe_values(item.values)), score_cell(item.agreement)
@@ -149,7 +149,7 @@ def stability_section(data: ReportData) -> Section:
         lead.append(f"{n_steady} of {len(chosen)} searched knobs took the same value in more than half of their folds.")
     header = columns("knob", ("values", "chosen in folds"), "agreement", ("cells", "folds"))
     tables = [strategy_table("chosen", "Chosen knobs", header, lines), thresholds]
-    return Section("stability", title, tuple(lead), tuple(t for t in tables if t.lines), "Stability")
+    return ReportSection("stability", title, tuple(lead), tuple(t for t in tables if t.lines), "Stability")
 
 
 def _explain_response(data: ReportData, candidates: CandidatesByPlace, knob: str) -> str:

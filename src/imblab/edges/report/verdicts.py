@@ -20,7 +20,7 @@ from imblab.edges.report.elements import (
     Line,
     Panel,
     Picks,
-    Section,
+    ReportSection,
     Table,
     columns,
     count_cell,
@@ -39,16 +39,16 @@ _MAX_FIRST_ROWS = 200
 _TONES = {"better": "good", "worse": "bad", "equivalent": "even", "identical": "even"}
 
 
-def verdict_section(data: ReportData) -> Section:
+def verdict_section(data: ReportData) -> ReportSection:
     """Build the answer; what is missing, while the design is not complete."""
     completeness, shifted = data.result.completeness, _shifted_classes(data)
     if not completeness.is_complete:
         last = f"This page is exploratory: {data.exploratory}." if data.exploratory else f"Continue: {data.command}"
         lead = (*completeness.sentences(), last, *shifted)
-        return Section("verdict", "No verdict yet", lead, (_missing_table(data),), "No verdict yet")
+        return ReportSection("verdict", "No verdict yet", lead, (_missing_table(data),), "No verdict yet")
     lead = (*completeness.sentences(), *shifted)
     if data.result.contrasts.empty:
-        return Section("verdict", "Verdict", (*completeness.sentences(), *data.result.sentences, *shifted))
+        return ReportSection("verdict", "Verdict", (*completeness.sentences(), *data.result.sentences, *shifted))
     primary = _primary_contrasts(data)
     if data.exploratory:
         lead += (f"Everything on this page is exploratory: {data.exploratory}.",)
@@ -61,14 +61,16 @@ def verdict_section(data: ReportData) -> Section:
     sentences = [typeset_minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in data.result.sentences]
     advice = [typeset_minus(s) for s in advise(primary, data.study, data.result.across)]
     counts = [_count_verdicts(data, *pair) for pair in pairs]
-    return Section("verdict", "Verdict", (*lead, *counts), tuple(tables), "Verdict", tuple(sentences), tuple(advice))
+    return ReportSection(
+        "verdict", "Verdict", (*lead, *counts), tuple(tables), "Verdict", tuple(sentences), tuple(advice)
+    )
 
 
-def differences_section(data: ReportData) -> Section:
+def differences_section(data: ReportData) -> ReportSection:
     """Build every declared contrast with its interval and verdict."""
     title, contrasts = "Paired differences", data.result.contrasts
     if contrasts.empty:
-        return Section("differences", title, ("The study has no contrast.",))
+        return ReportSection("differences", title, ("The study has no contrast.",))
     tables: list[Table] = []
     panels: list[Panel] = []
     for dataset, learner in data.families:
@@ -86,10 +88,10 @@ def differences_section(data: ReportData) -> Section:
     if contrasts.low.notna().any() and data.result.completeness.is_complete:
         notes.append("Intervals that include 0 are not significant.")
     gallery = Gallery("Differences and intervals", tuple(panels), note=" ".join(notes), vital=True)
-    return Section("differences", title, tuple(_count_contrasts(data)), (gallery, *tables), "Differences")
+    return ReportSection("differences", title, tuple(_count_contrasts(data)), (gallery, *tables), "Differences")
 
 
-def ranks_section(data: ReportData) -> Section:
+def ranks_section(data: ReportData) -> ReportSection:
     """Build mean ranks over parent data sets, learner by learner."""
     lead: tuple[str, ...]
     if not data.result.completeness.is_complete:
@@ -109,7 +111,7 @@ def ranks_section(data: ReportData) -> Section:
     ]
     galleries = [Gallery("Mean ranks, 1 is best", tuple(panels))] if panels else []
     tables = [table for item in data.result.across for table in _across_tables(data, item)]
-    return Section("across", "Across data sets", lead, (*galleries, *tables))
+    return ReportSection("across", "Across data sets", lead, (*galleries, *tables))
 
 
 def _shifted_classes(data: ReportData) -> tuple[str, ...]:
