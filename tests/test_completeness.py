@@ -286,7 +286,8 @@ def test_a_failure_that_stops_a_study_is_told_with_the_count(half, monkeypatch, 
     failing = replace(rows[0], status="failed", error="it broke")
 
     def stops(datasets, bundles, engine, observers):
-        observers[0](replace(failing, dataset="yeast4", fold=2, strategy="none"))
+        for observe in observers:
+            observe(replace(failing, dataset="yeast4", fold=2, strategy="none"))
 
     monkeypatch.setattr(running.runner, "run", stops)
     assert main(["run", *QUESTION, "runner.on_error=raise"]) == 2

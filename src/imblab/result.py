@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from imblab.study import PROBABILITY, Scalar, Study, fingerprint, key_of
+from imblab.text import count_noun, pluralize
 
 #: Data set and learner: the contrasts of one family are tested together.
 Family = tuple[str, str]
 #: Data set, learner and strategy.
 Place = tuple[str, str, str]
-#: What the three names of a place are.
-KINDS = ("data set", "learner", "strategy")
+#: The three names of a place.
+PLACE_KINDS = ("data set", "learner", "strategy")
 #: Names in one list; the others are counted.
 MAX_LISTED_PLACES = 4
 
@@ -176,7 +177,7 @@ class Completeness:
     failed, inapplicable : int
         Evaluations of the design that have a row without scores: they count as evaluated.
     beyond : mapping of (dataset, learner, strategy) to int
-        Rows that the design does not ask for; nothing is said from them.
+        Evaluations that the design does not ask for; they are left out.
     names : tuple of (tuple of str, tuple of str, tuple of str)
         The data sets, learners and strategies of the design.
     folds : int
@@ -187,8 +188,8 @@ class Completeness:
     >>> from imblab.analysis.completeness import completeness_of
     >>> from imblab.study import Learner, Protocol, Strategy
     >>> study = Study("s", 0, {}, (Learner("knn", {}),), (Strategy("none"),), (), Protocol(outer_folds=3))
-    >>> found = completeness_of(study, ["ecoli3"], [])
-    >>> found.is_complete, found.evaluated, found.asked
+    >>> completeness = completeness_of(study, ["ecoli3"], [])
+    >>> completeness.is_complete, completeness.evaluated, completeness.asked
     (False, 0, 3)
     """
 
@@ -221,53 +222,45 @@ class Completeness:
         return None if self.is_complete else f"{self.counted} are there"
 
     def sentences(self) -> tuple[str, ...]:
-        """What is said before anything else: what is there, what is missing, what was not asked for.
-
-        Returns
-        -------
-        tuple of str
-            Empty for a complete design without a row beyond it.
-        """
-        said = []
+        """Say how much of the design is there, what is missing, and what lies beyond it; empty where all is there."""
+        sentences: list[str] = []
         if not self.is_complete:
-            said.append(f"Incomplete: {self.counted} are there. No verdict before the design is complete.")
-            said.append(f"Missing: {sum(self.missing.values()):,} evaluations: {self._summary()}.")
-            said += self.without_scores()
+            sentences.append(f"Incomplete: {self.counted} are there. No verdict before the design is complete.")
+            sentences.append(f"Missing: {sum(self.missing.values()):,} evaluations: {self._summarise_missing()}.")
+            sentences += self.without_scores()
         if self.beyond:
-            n = sum(self.beyond.values())
-            places = _listed(["/".join(place) for place in self.beyond])
-            said.append(
-                f"{n:,} {'row is' if n == 1 else 'rows are'} beyond the design of study.yaml and left out: {places}."
-            )
-        return tuple(said)
+            rows = count_noun(sum(self.beyond.values()), "row is", "rows are")
+            places = _list_names(["/".join(place) for place in self.beyond])
+            sentences.append(f"{rows} beyond the design of study.yaml and left out: {places}.")
+        return tuple(sentences)
 
     def without_scores(self) -> tuple[str, ...]:
-        """How many evaluations have no scores, in a sentence; none where all have."""
-        counts = [(self.failed, "failed", "failed"), (self.inapplicable, "is not applicable", "are not applicable")]
-        told = " and ".join(f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n)
-        return (f"Evaluations without scores, which count as evaluated: {told}.",) if told else ()
+        """Say how many evaluations have no scores; empty where all have."""
+        counts = [
+            (self.failed, "failed", "failed"),
+            (self.inapplicable, "is not applicable", "are not applicable"),
+        ]
+        parts = " and ".join(count_noun(n, singular, plural) for n, singular, plural in counts if n)
+        return (f"Evaluations without scores, which count as evaluated: {parts}.",) if parts else ()
 
-    def _summary(self) -> str:
-        """The missing evaluations, whole data sets, learners and strategies first, long lists cut with a number."""
-        left, said = dict(self.missing), []
-        for axis, (kind, names) in enumerate(zip(KINDS, self.names, strict=True)):
-            whole = [name for name in names if self._lacks_all(left, axis, name)]
-            if whole:
-                left = {place: n for place, n in left.items() if place[axis] not in whole}
-                plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
-                said.append(
-                    f"all of {kind} {whole[0]}"
-                    if len(whole) == 1
-                    else f"all of {len(whole)} of {len(names)} {plural} ({_listed(whole)})"
-                )
-        if left:
-            said.append(_listed([f"{'/'.join(place)} ({n:,} of {self.folds:,})" for place, n in left.items()]))
-        return "; ".join(said)
+    def _summarise_missing(self) -> str:
+        """Missing data sets, learners and strategies first, then single ones; long lists end with a count."""
+        remaining, parts = dict(self.missing), []
+        for axis, (kind, names) in enumerate(zip(PLACE_KINDS, self.names, strict=True)):
+            missing = [name for name in names if self._is_missing_everywhere(remaining, axis, name)]
+            if not missing:
+                continue
+            remaining = {place: n for place, n in remaining.items() if place[axis] not in missing}
+            kinds = f"{len(missing)} of {len(names)} {pluralize(kind)} ({_list_names(missing)})"
+            parts.append(f"all of {kind} {missing[0]}" if len(missing) == 1 else f"all of {kinds}")
+        if remaining:
+            places = [f"{'/'.join(place)} ({n:,} of {self.folds:,})" for place, n in remaining.items()]
+            parts.append(_list_names(places))
+        return "; ".join(parts)
 
-    def _lacks_all(self, left: Mapping[Place, int], axis: int, name: str) -> bool:
-        """Whether everything that is not said yet of a data set, learner or strategy is missing."""
+    def _is_missing_everywhere(self, remaining: Mapping[Place, int], axis: int, name: str) -> bool:
         places = [place for place in product(*self.names) if place[axis] == name]
-        return any(place in left for place in places) and all(
+        return any(place in remaining for place in places) and all(
             self.missing.get(place, 0) == self.folds for place in places
         )
 
@@ -379,14 +372,7 @@ def _entry(place: Place, n: int) -> dict[str, Any]:
     return {"dataset": place[0], "learner": place[1], "strategy": place[2], "evaluations": n}
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Names, the first few of a long list and how many follow.
-
-    Examples
-    --------
-    >>> _listed(["a", "b"]), _listed(list("abcdefg"))
-    ('a, b', 'a, b, c, d and 3 more')
-    """
+def _list_names(names: Sequence[str]) -> str:
     if len(names) <= MAX_LISTED_PLACES + 1:
         return ", ".join(names)
     return f"{', '.join(names[:MAX_LISTED_PLACES])} and {len(names) - MAX_LISTED_PLACES} more"

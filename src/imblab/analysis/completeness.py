@@ -1,4 +1,4 @@
-"""How much of the design of a study is evaluated, and what is missing; counted from the question, not from the rows."""
+"""Completeness: how much of the design of a study is evaluated, counted from the question."""
 
 from __future__ import annotations
 
@@ -10,19 +10,8 @@ from imblab.result import Completeness, Evaluation, Place
 from imblab.study import Study
 
 
-def completeness_of(study: Study, datasets: Sequence[str], rows: Iterable[Evaluation]) -> Completeness:
-    """Count the evaluations of a design against rows.
-
-    Parameters
-    ----------
-    study : Study
-    datasets : sequence of str
-        The names of its data sets, as rows have them.
-    rows : iterable of Evaluation
-
-    Returns
-    -------
-    Completeness
+def completeness_of(study: Study, datasets: Sequence[str], evaluations: Iterable[Evaluation]) -> Completeness:
+    """Compare evaluations with the design of a study; ``datasets`` are the names that evaluations have.
 
     Examples
     --------
@@ -31,49 +20,36 @@ def completeness_of(study: Study, datasets: Sequence[str], rows: Iterable[Evalua
     >>> print(completeness_of(study, ["ecoli3"], []).sentences()[1])
     Missing: 10 evaluations: all of data set ecoli3.
     """
-    names = (
-        tuple(dict.fromkeys(datasets)),
-        tuple(learner.name for learner in study.learners),
-        tuple(strategy.name for strategy in study.strategies),
-    )
-    folds = study.protocol.repeats * study.protocol.outer_folds
-    there: dict[Place, set[tuple[int, int]]] = {place: set() for place in product(*names)}
+    names = (tuple(dict.fromkeys(datasets)), study.learner_names, study.strategy_names)
+    n_folds = study.protocol.repeats * study.protocol.outer_folds
+    folds: dict[Place, set[tuple[int, int]]] = {place: set() for place in product(*names)}
     beyond: Counter[Place] = Counter()
     statuses: Counter[str] = Counter()
-    for row in rows:
-        place = row.dataset, row.learner, row.strategy
-        if place not in there or not _is_asked(study, row):
+    for each in evaluations:
+        place, fold = (each.dataset, each.learner, each.strategy), (each.repeat, each.fold)
+        if place not in folds or not _is_in_protocol(study, each):
             beyond[place] += 1
-        elif (row.repeat, row.fold) not in there[place]:
-            there[place].add((row.repeat, row.fold))
-            statuses[row.status] += 1
-    missing = {place: folds - len(found) for place, found in there.items() if len(found) < folds}
-    asked = folds * len(there)
-    return Completeness(asked, missing, statuses["failed"], statuses["inapplicable"], dict(beyond), names, folds)
+        elif fold not in folds[place]:
+            folds[place].add(fold)
+            statuses[each.status] += 1
+    missing = {place: n_folds - len(known) for place, known in folds.items() if len(known) < n_folds}
+    n_asked = n_folds * len(folds)
+    return Completeness(n_asked, missing, statuses["failed"], statuses["inapplicable"], dict(beyond), names, n_folds)
 
 
-def within_design(study: Study, datasets: Sequence[str], rows: Iterable[Evaluation]) -> list[Evaluation]:
-    """Rows that the design asks for.
-
-    Parameters
-    ----------
-    study : Study
-    datasets : sequence of str
-    rows : iterable of Evaluation
-
-    Returns
-    -------
-    list of Evaluation
-        In their order.
-    """
-    tables, learners = set(datasets), {learner.name for learner in study.learners}
-    strategies = {strategy.name for strategy in study.strategies}
+def within_design(study: Study, datasets: Sequence[str], evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """Keep the evaluations that the design asks for, in their order."""
+    names = set(datasets), set(study.learner_names), set(study.strategy_names)
     return [
-        row
-        for row in rows
-        if row.dataset in tables and row.learner in learners and row.strategy in strategies and _is_asked(study, row)
+        each
+        for each in evaluations
+        if each.dataset in names[0]
+        and each.learner in names[1]
+        and each.strategy in names[2]
+        and _is_in_protocol(study, each)
     ]
 
 
-def _is_asked(study: Study, row: Evaluation) -> bool:
-    return 0 <= row.repeat < study.protocol.repeats and 0 <= row.fold < study.protocol.outer_folds
+def _is_in_protocol(study: Study, evaluation: Evaluation) -> bool:
+    protocol = study.protocol
+    return 0 <= evaluation.repeat < protocol.repeats and 0 <= evaluation.fold < protocol.outer_folds

@@ -1,4 +1,4 @@
-"""What another question changed: the rows of a study beside those that rescoring gave."""
+"""Rescored studies: what another question changed, compared with the evaluations of the study."""
 
 from __future__ import annotations
 
@@ -6,60 +6,50 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-KEYS = ["dataset", "learner", "strategy", "repeat", "fold"]
-ARM = KEYS[:3]
+STRATEGY_KEYS = ["dataset", "learner", "strategy"]
+CELL_KEYS = [*STRATEGY_KEYS, "repeat", "fold"]
 
 
 def moves(before: pd.DataFrame, after: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Per strategy: the mean of a measure before and after, and in how many folds a winner or a cut moved.
+    """Compare the means of a measure, and count the folds in which a winner or a threshold moved.
 
-    Parameters
-    ----------
-    before, after : DataFrame
-        As :func:`imblab.analysis.table.to_frame` gives them.
-    measure : str
-        The primary of the new question.
-
-    Returns
-    -------
-    DataFrame
-        ``dataset learner strategy folds`` (that both answer), ``before`` and ``after`` over these folds (NaN where
-        the measure was not asked or is undefined in one of them), ``winners`` and ``cuts`` that moved, ``missing``
-        folds that only the old question answers.
+    ``before`` and ``after`` are tables of :func:`imblab.analysis.table.to_frame`, ``measure`` is the primary of the new
+    question. Returns ``dataset learner strategy folds`` (that both answer), ``before`` and ``after`` over these folds
+    (NaN where one of them has no value), ``winners`` and ``cuts`` (thresholds) that moved, and ``missing`` folds that
+    only the old question answers.
     """
-    asked = [*KEYS, "params", "threshold", measure]
-    old, new = before.reindex(columns=asked), after.reindex(columns=asked)
-    both = old.merge(new, on=KEYS, how="left", suffixes=("_before", "_after"), indicator=True)
+    columns = [*CELL_KEYS, "params", "threshold", measure]
+    old, new = before.reindex(columns=columns), after.reindex(columns=columns)
+    merged = old.merge(new, on=CELL_KEYS, how="left", suffixes=("_before", "_after"), indicator=True)
     rows = []
-    for arm, part in both.groupby(ARM, sort=False):
-        there = part[part["_merge"] == "both"]
-        means = {side: _mean(there[f"{measure}_{side}"]) for side in ("before", "after")}
-        winners = (there.params_before != there.params_after).sum()
-        cuts = (there.threshold_before.fillna(-1) != there.threshold_after.fillna(-1)).sum()
-        facts = {"folds": len(there), **means, "winners": int(winners), "cuts": int(cuts)}
-        rows.append({**dict(zip(ARM, arm, strict=True)), **facts, "missing": len(part) - len(there)})
-    return pd.DataFrame(rows, columns=[*ARM, "folds", "before", "after", "winners", "cuts", "missing"])
-
-
-def _mean(values: pd.Series) -> float:
-    """The mean over folds; NaN where one of them has no value."""
-    return float(values.astype("float64").mean(skipna=False))
+    for place, cells in merged.groupby(STRATEGY_KEYS, sort=False):
+        both = cells[cells["_merge"] == "both"]
+        thresholds = both.threshold_before.fillna(-1) != both.threshold_after.fillna(-1)
+        rows.append(
+            {
+                **dict(zip(STRATEGY_KEYS, place, strict=True)),
+                "folds": len(both),
+                "before": _complete_mean(both[f"{measure}_before"]),
+                "after": _complete_mean(both[f"{measure}_after"]),
+                "winners": int((both.params_before != both.params_after).sum()),
+                "cuts": int(thresholds.sum()),
+                "missing": len(cells) - len(both),
+            }
+        )
+    return pd.DataFrame(rows, columns=[*STRATEGY_KEYS, "folds", "before", "after", "winners", "cuts", "missing"])
 
 
 def added(before: pd.DataFrame, after: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Means over folds of the measures that the old question did not have.
+    """Average the measures that the old question did not have: ``dataset learner strategy measure mean``."""
+    new = [name for name in names if name not in before.columns]
+    rows = [
+        (*place, name, _complete_mean(cells[name]))
+        for place, cells in after.groupby(STRATEGY_KEYS, sort=False)
+        for name in new
+    ]
+    return pd.DataFrame(rows, columns=[*STRATEGY_KEYS, "measure", "mean"])
 
-    Parameters
-    ----------
-    before, after : DataFrame
-    names : sequence of str
-        The measures of the new question.
 
-    Returns
-    -------
-    DataFrame
-        ``dataset learner strategy measure mean``; NaN where a fold has no value.
-    """
-    fresh = [name for name in names if name not in before.columns]
-    rows = [(*arm, name, _mean(part[name])) for arm, part in after.groupby(ARM, sort=False) for name in fresh]
-    return pd.DataFrame(rows, columns=[*ARM, "measure", "mean"])
+def _complete_mean(values: pd.Series) -> float:
+    """The mean over folds; NaN where one of them has no value."""
+    return float(values.astype("float64").mean(skipna=False))

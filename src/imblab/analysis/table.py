@@ -1,4 +1,4 @@
-"""The tidy table: one row an evaluation, one column a fact or a measure."""
+"""Evaluations as a table: one row per evaluation, one column per fact or measure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imblab.analysis.summary import candidate_count
 from imblab.errors import StudyError
 from imblab.result import Evaluation
 
-#: The columns every table has, before those of the measures.
+#: The columns before those of the measures.
 FACTS = (
     *("dataset", "learner", "strategy", "repeat", "fold", "status", "threshold", "scale", "params"),
     *("candidates", "fits", "seconds", "n_train", "n_test", "flagged", "value"),
@@ -20,11 +21,11 @@ FACTS = (
 #: The columns after those of the measures.
 COUNTS = ("tn", "fp", "fn", "tp")
 _FLOATS = ("threshold", "seconds", "flagged", "value", *COUNTS)
-_WHOLE = ("repeat", "fold", "candidates", "fits", "n_train", "n_test")
+_INTEGERS = ("repeat", "fold", "candidates", "fits", "n_train", "n_test")
 
 
 def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
-    """One row an evaluation, sorted by its coordinates.
+    """Arrange evaluations as a table, sorted by their coordinates.
 
     Parameters
     ----------
@@ -35,8 +36,8 @@ def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     DataFrame
         The columns of :data:`FACTS`: ``params`` holds mappings, ``candidates`` counts the distinct candidates that were
         judged, ``left_out`` holds ``(status, params, reason)`` of those that did not apply or failed. Then one float
-        column a measure with NaN for null, then ``tn fp fn tp`` with NaN where nothing was scored. Data sets, learners
-        and strategies in the order they first appear, then repeat and fold.
+        column per measure with NaN for null, then ``tn fp fn tp`` with NaN where nothing was scored. Data sets,
+        learners and strategies in the order they first appear, then repeat and fold.
 
     Raises
     ------
@@ -58,14 +59,14 @@ def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
                 "Give the measure another name."
             )
     columns = [*FACTS, *measures, *COUNTS]
-    frame = pd.DataFrame([_record(row) for row in rows], columns=columns, dtype=object)
-    frame = frame.astype({**dict.fromkeys([*_FLOATS, *measures], "float64"), **dict.fromkeys(_WHOLE, "int64")})
-    return _in_order(frame)
+    frame = pd.DataFrame([_table_row(row) for row in rows], columns=columns, dtype=object)
+    frame = frame.astype({**dict.fromkeys([*_FLOATS, *measures], "float64"), **dict.fromkeys(_INTEGERS, "int64")})
+    return _sort_rows(frame)
 
 
-def _record(row: Evaluation) -> dict[str, Any]:
+def _table_row(row: Evaluation) -> dict[str, Any]:
     facts = {name: getattr(row, name) for name in FACTS if name not in ("candidates", "left_out")}
-    facts["candidates"] = sum(trial.status in ("ok", "failed", "pruned") for trial in row.trials)
+    facts["candidates"] = candidate_count(row)
     facts["left_out"] = tuple(
         (trial.status, dict(trial.params), trial.reason)
         for trial in row.trials
@@ -74,7 +75,7 @@ def _record(row: Evaluation) -> dict[str, Any]:
     return {**facts, "params": dict(row.params), **row.scores, **row.counts}
 
 
-def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+def _sort_rows(frame: pd.DataFrame) -> pd.DataFrame:
     rank = {c: {name: i for i, name in enumerate(frame[c].unique())} for c in ("dataset", "learner", "strategy")}
     keys = [frame.fold, frame["repeat"], *(frame[c].map(rank[c]) for c in ("strategy", "learner", "dataset"))]
     order = np.lexsort([k.to_numpy(dtype=np.int64) for k in keys])
