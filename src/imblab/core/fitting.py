@@ -82,6 +82,8 @@ class FitRequest:
     is_storable: bool = field(init=False)
 
     def __post_init__(self, fingerprints: tuple[str, str] | None) -> None:
+        object.__setattr__(self, "learner", estimator_specs.as_spec(self.learner))
+        object.__setattr__(self, "sampler", self.sampler and estimator_specs.as_spec(self.sampler))
         fit, rows = fingerprints or (fingerprint(self.fit), fingerprint(self.rows))
         code = own_code.code_dependencies((self.learner, self.sampler))
         parts = [
