@@ -499,7 +499,7 @@ def test_the_end_of_a_run_and_a_comparison_name_the_way_to_try_again(packages, m
         assert cli.main(list(argv)) == 0
         return " ".join(capsys.readouterr().out.split())
 
-    tell = "Once the cause is mended, add runner.retry_failed=true to try them again."
+    tell = "Once the cause is removed, add runner.retry_failed=true to try them again."
     step = "Try the 3 failed evaluations again: imblab run experiments/s/study.yaml runner.retry_failed=true "
     step += "'allow=[ownpkg.model.Logit]'"
     assert {tell in text and step in text for text in (said("run", *words), said("run", *words))} == {True}
