@@ -70,14 +70,7 @@ def read_query(query: Any, url_env: Any, problems: TableProblems) -> pd.DataFram
 
 
 def without_secrets(text: str, url: URL) -> str:
-    """Return a text of a driver without user, password and options of an address, in any quoting.
-
-    Examples
-    --------
-    >>> from sqlalchemy import make_url
-    >>> without_secrets("no user 'me' with p@ss (p%40ss)", make_url("sqlite://me:p%40ss@/x"))
-    "no user '...' with ... (...)"
-    """
+    """Return a text of a driver without user, password and options of an address, in any quoting."""
     options = [text for value in url.query.values() for text in ((value,) if isinstance(value, str) else value)]
     return without_values(text, [str(url.password or ""), str(url.username or ""), *options])
 

@@ -31,18 +31,9 @@ VERBATIM_ROLES = ("target", "groups", "id", "time")
 class ReadingOptions:
     """How the texts of a file are to be read.
 
-    Attributes
-    ----------
-    roles : mapping of str to str
-        The role of every column that has one: target, groups, time, amount, id, drop, categorical, numeric.
-    missing : collection of str
-        Texts that stand for a missing value, in addition to the empty one.
-    notations : tuple of Notation
-        The possible notations of numbers.
-    separator : str
-        The separator of fields; with a comma, numbers have a decimal point unless a column shows otherwise.
-    comma_example : str
-        Set to the example that showed that decimals follow a comma.
+    ``roles`` has the role of every column that has one, ``missing`` the texts that are missing next to the empty one.
+    Next to a comma as ``separator``, numbers have a decimal point unless a column shows otherwise; ``comma_example`` is
+    set to the example that showed it.
     """
 
     roles: Mapping[str, str]
@@ -64,28 +55,11 @@ class ReadingOptions:
 
 @dataclass(slots=True)
 class TextColumn:
-    """A column of texts on its way to a type.
+    """A column of texts (null where missing) on its way to a type; its role is ``feature`` where it has no other.
 
-    Attributes
-    ----------
-    name, role : str
-        The role is ``feature`` where it has no other.
-    texts : pyarrow array of str
-        Null where missing.
-    floats : ndarray or None
-        The values, where every text is plainly a number with a decimal point.
-    distinct : DistinctTexts or None
-        What the distinct texts can be, where that is not so.
-    codes : ndarray
-        The position of each row's text among the distinct ones, -1 where missing.
-    counts : ndarray
-        The number of rows of each distinct text.
-    notations : tuple of Notation
-        Those in which every text is a number; empty for a column that holds something else.
-    separated : bool
-        Whether some number holds a point or a comma.
-    refused : bool
-        Whether a problem was found.
+    ``floats`` are its values where every text is plainly a number with a decimal point. Otherwise ``distinct`` tells
+    what the distinct texts can be, ``codes`` which of them each row has (-1 where missing), ``counts`` how many rows
+    have it. ``notations`` are those in which every text is a number, and ``separated`` whether one has a point or comma.
     """
 
     name: str
@@ -136,8 +110,10 @@ def retyped_mixed_columns(frame: pd.DataFrame, options: ReadingOptions, problems
         return frame
     texts = [pa.array(frame.iloc[:, i].map(str, na_action="ignore").fillna(""), pa.string()) for i in mixed]
     retyped = typed_frame([frame.columns[i] for i in mixed], texts, options, problems)
-    columns = [retyped.iloc[:, mixed.index(i)] if i in mixed else frame.iloc[:, i] for i in range(frame.shape[1])]
-    return pd.concat(columns, axis=1, keys=range(len(columns))).set_axis(frame.columns, axis=1)
+    frame = frame.copy(deep=False)
+    for position, i in enumerate(mixed):
+        frame.isetitem(i, retyped.iloc[:, position])
+    return frame
 
 
 def _with_nulls(texts: Any, missing: Collection[str]) -> Any:

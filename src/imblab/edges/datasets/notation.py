@@ -65,7 +65,7 @@ class Notation:
     @property
     def grammar(self) -> str:
         """The digits of a number, as a regular expression."""
-        point, group = _escape(self.decimal), _escape(self.thousands)
+        point, group = _escape_characters(self.decimal), _escape_characters(self.thousands)
         grouped = f"[1-9]\\d{{0,2}}(?:[{group}]\\d{{3}})+|" if group else ""
         return f"^(?:(?:{grouped}\\d+)(?:{point}\\d*)?|{point}\\d+)$"
 
@@ -301,7 +301,7 @@ def label_text(value: Any) -> str:
     return str(int(value)) if whole_number else str(value)
 
 
-def _escape(text: str) -> str:
+def _escape_characters(text: str) -> str:
     return "".join(f"\\x{{{ord(c):x}}}" for c in text)
 
 
