@@ -59,7 +59,8 @@ class TextColumn:
 
     ``floats`` are its values where every text is plainly a number with a decimal point. Otherwise ``distinct`` tells
     what the distinct texts can be, ``codes`` which of them each row has (-1 where missing), ``counts`` how many rows
-    have it. ``notations`` are those in which every text is a number, and ``separated`` whether one has a point or comma.
+    have it. ``notations`` are those in which every text is a number, and ``separated`` whether one has a point or a
+    comma.
     """
 
     name: str
