@@ -113,7 +113,7 @@ def retyped_mixed_columns(frame: pd.DataFrame, options: ReadingOptions, problems
     retyped = typed_frame([frame.columns[i] for i in mixed], texts, options, problems)
     frame = frame.copy(deep=False)
     for position, i in enumerate(mixed):
-        frame.isetitem(i, retyped.iloc[:, position])
+        frame.isetitem(i, retyped.iloc[:, position].array)
     return frame
 
 
