@@ -72,7 +72,7 @@ _FAULTS: dict[type[BaseException], str] = {
     "sys.exit.",
     MemoryError: "needs more memory than there is ({}); a study holds its tables in memory. Lower runner.n_jobs, or "
     "use a smaller table.",
-    RecursionError: "was given something nested too deeply ({}); some dozens of levels are read. Write it flatter.",
+    RecursionError: "was given something nested too deeply ({}); some dozens of levels are read. Nest it less deeply.",
     UnicodeError: "met text that is not UTF-8 ({}); names and files are read as UTF-8. Rename the file, or save it as "
     "UTF-8.",
 }

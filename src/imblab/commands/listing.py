@@ -34,7 +34,7 @@ def command_list(
     Parameters
     ----------
     kind : str or None
-        A key of :data:`KINDS`; None prints all of them shortly.
+        A key of :data:`LISTS`; None prints all of them shortly.
     config_dirs : sequence of Path
         Folders with the user's own groups.
     as_json : bool
@@ -47,12 +47,12 @@ def command_list(
     -------
     int
     """
-    if kind is not None and kind not in KINDS:
-        raise ConfigError(unknown("list", kind, KINDS))
+    if kind is not None and kind not in LISTS:
+        raise ConfigError(unknown("list", kind, LISTS))
     if as_schema:
         terminal.put(json.dumps(config.json_schema(kind), indent=1))
         return 0
-    lists = {name: KINDS[name](config_dirs, experiments) for name in ([kind] if kind else KINDS)}
+    lists = {name: LISTS[name](config_dirs, experiments) for name in ([kind] if kind else LISTS)}
     if as_json:
         terminal.put(json.dumps(lists[kind] if kind else lists))
     else:
@@ -86,14 +86,14 @@ def _members(
 def list_learners(config_dirs: Sequence[Path], _: Path) -> list[Row]:
     """Return the learners with their classes and the spaces that ``search.tune_learner=true`` searches."""
     return _members(
-        "learner", config_dirs, lambda content: {"class": _target(content.get("make")), "knobs": _knobs(content)}
+        "learner", config_dirs, lambda content: {"class": _target(content.get("make")), "knobs": _knobs_of(content)}
     )
 
 
 def list_strategies(config_dirs: Sequence[Path], _: Path) -> list[Row]:
     """Return the strategies with their samplers and knobs."""
     return _members(
-        "strategy", config_dirs, lambda content: {"class": _target(content.get("sampler")), "knobs": _knobs(content)}
+        "strategy", config_dirs, lambda content: {"class": _target(content.get("sampler")), "knobs": _knobs_of(content)}
     )
 
 
@@ -103,7 +103,7 @@ def list_measures(config_dirs: Sequence[Path], _: Path) -> list[Row]:
     def facts(content: Mapping[str, Any]) -> Mapping[str, Any]:
         better = "higher" if content.get("greater_is_better", True) else "lower"
         needs = str(content.get("needs", NONE))
-        return {"needs": needs, "better": better, "knobs": _set(content.get("parameters"))}
+        return {"needs": needs, "better": better, "knobs": _defined(content.get("parameters"))}
 
     return _members("measures", config_dirs, facts)
 
@@ -113,7 +113,7 @@ def list_protocols(config_dirs: Sequence[Path], _: Path) -> list[Row]:
     return _members(
         "protocol",
         config_dirs,
-        lambda content: {"knobs": _set({k: content.get(k) for k in ("outer_folds", "inner_folds", "repeats")})},
+        lambda content: {"knobs": _defined({k: content.get(k) for k in ("outer_folds", "inner_folds", "repeats")})},
     )
 
 
@@ -172,15 +172,15 @@ def _target(make: Any) -> str:
     return str(path).rpartition(".")[2] if path else NONE
 
 
-def _knobs(content: Mapping[str, Any]) -> dict[str, Any]:
+def _knobs_of(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the knobs that are fixed, then the spaces of those that are searched."""
     space = content.get("space")
     space = space if isinstance(space, Mapping) else {}
     fixed = {key: value for key, value in content.items() if key not in NOT_KNOBS and key not in space}
-    return _set({key: value for key, value in fixed.items() if value != "none"} | dict(space))
+    return _defined({key: value for key, value in fixed.items() if value != "none"} | dict(space))
 
 
-def _set(values: Any) -> dict[str, Any]:
+def _defined(values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None} if isinstance(values, Mapping) else {}
 
 
@@ -259,8 +259,8 @@ def overview_text(lists: Mapping[str, Sequence[Mapping[str, Any]]], width: int |
     return page.text()
 
 
-#: What can be listed, in the order of the overview.
-KINDS: Mapping[str, Callable[[Sequence[Path], Path], list[Row]]] = {
+#: The lists by name, in the order of the overview.
+LISTS: Mapping[str, Callable[[Sequence[Path], Path], list[Row]]] = {
     "learners": list_learners,
     "strategies": list_strategies,
     "measures": list_measures,

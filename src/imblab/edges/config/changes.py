@@ -89,11 +89,11 @@ def change_study(
         )
     changed = _apply(checks.to_plain_data(mapping), changes, config_dirs)
     allow = grants.parse_allow(checks.to_plain_data(run.get("allow", [])))
-    label = checks.check_name(
+    label = checks.check_member_name(
         str(run["label"]) if "label" in run else _folder_name(changes, 90 - len(mapping["name"])), "label"
     )
     study = parse_study({**changed, "name": f"{mapping['name']}.{label}"}, allow, sources=grants.parse_grants(run))
-    return ChangedStudy(study, label, checks.check_flag(run.get("refit", False), "refit"), allow)
+    return ChangedStudy(study, label, checks.check_boolean(run.get("refit", False), "refit"), allow)
 
 
 def _apply(study: dict[str, Any], changes: Mapping[str, Override], config_dirs: Sequence[Path]) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _apply(study: dict[str, Any], changes: Mapping[str, Override], config_dirs: 
             measure = checks.to_plain_data(_measure_mapping(name, study["measures"], config_dirs))
             study["measures"][name] = {**measure, "parameters": {parameter: checks.to_plain_data(changes[key].value())}}
         else:
-            _set(study, key, _value_of(changes[key]))
+            _assign(study, key, _value_of(changes[key]))
     study["claims"]["registered"] = record
     return study
 
@@ -147,7 +147,7 @@ def _value_of(override: Override) -> Any:
     return checks.to_plain_data(override.value())
 
 
-def _set(study: dict[str, Any], key: str, value: Any) -> None:
+def _assign(study: dict[str, Any], key: str, value: Any) -> None:
     *sections, last = key.split(".")
     place = study
     for section in sections:

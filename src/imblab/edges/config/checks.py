@@ -13,7 +13,7 @@ from imblab.errors import ConfigError, combined, presentable, unknown
 #: Names become folders, keys and addresses of rows.
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 #: Longer values are cut in messages.
-MAX_QUOTED_CHARACTERS = 80
+MAX_VALUE_CHARACTERS = 80
 
 
 def quote(value: Any) -> str:
@@ -28,7 +28,7 @@ def quote(value: Any) -> str:
         text = presentable(repr(value))  # before it is cut: half an address would show its password
     except ValueError:  # Python writes no number of more than 4,300 digits
         return "a number of thousands of digits"
-    return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[: MAX_QUOTED_CHARACTERS - 5].rstrip()} ...{text[-1]}"
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[: MAX_VALUE_CHARACTERS - 5].rstrip()} ...{text[-1]}"
 
 
 def check_keys(raw: Any, keys: Iterable[str], kind: str, where: str) -> None:
@@ -56,7 +56,7 @@ def read_section(raw: Mapping[str, Any], key: str, where: str = "") -> Mapping[s
     return value or {}
 
 
-def check_name(value: Any, where: str) -> str:
+def check_member_name(value: Any, where: str) -> str:
     """A name that can be a folder."""
     if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value):
         raise ConfigError(
@@ -66,7 +66,7 @@ def check_name(value: Any, where: str) -> str:
     return value
 
 
-def check_flag(value: Any, where: str) -> bool:
+def check_boolean(value: Any, where: str) -> bool:
     """True or false, and no text that looks true."""
     if not isinstance(value, bool):
         raise ConfigError(f"{where!r} is {quote(value)}; it is true or false. Write {where}=true or {where}=false.")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.core import admission
-from imblab.edges.config.checks import check_flag, quote
+from imblab.edges.config.checks import check_boolean, quote
 from imblab.errors import ConfigError, combined
 
 #: Overrides that grant something, with what grants nothing.
@@ -137,4 +137,4 @@ def parse_grants(composed: Mapping[str, Any]) -> dict[str, bool]:
     -------
     dict of str to bool
     """
-    return {key: check_flag(composed.get(key, False), key) for key in ("allow_network", "allow_sql")}
+    return {key: check_boolean(composed.get(key, False), key) for key in ("allow_network", "allow_sql")}

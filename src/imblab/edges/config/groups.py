@@ -75,12 +75,12 @@ def read_group(group: str, config_dirs: Sequence[Path] = ()) -> list[GroupMember
     members: dict[str, GroupMember] = {}
     for folder in (*config_dirs[::-1], shipped_groups()):
         for path in sorted((folder / group).glob("*.yaml")):
-            for member in _read_members(group, path, folder == shipped_groups()):
+            for member in _read_group_file(group, path, folder == shipped_groups()):
                 members.setdefault(member.name, member)
     return [members[name] for name in sorted(members)]
 
 
-def _read_members(group: str, path: Path, is_shipped: bool) -> Iterator[GroupMember]:
+def _read_group_file(group: str, path: Path, is_shipped: bool) -> Iterator[GroupMember]:
     try:
         text = path.read_text(encoding="utf-8")
         content = yaml.safe_load(text)

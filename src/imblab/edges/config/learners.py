@@ -79,7 +79,7 @@ def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     ConfigError
         If it is not a classifier, is not admitted, has a value that its class refuses, or splits the rows it receives.
     """
-    where = f"learner.{checks.check_name(name, 'learner')}"
+    where = f"learner.{checks.check_member_name(name, 'learner')}"
     checks.check_keys(raw, LEARNER_KEYS, "key", where)
     make = estimators.read_spec(raw.get("make"), f"{where}.make", allow)
     _check_classifier(make, f"{where}.make", allow)
@@ -87,7 +87,7 @@ def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     given = {str(key): text for key, text in checks.read_section(raw, "space", where).items() if text is not None}
     space = {key: errors.attempt(_read_axis, key, text, make, f"{where}.space", allow) for key, text in given.items()}
     errors.check()
-    is_declared = checks.check_flag(raw.get("rebalances", False), f"{where}.rebalances")
+    is_declared = checks.check_boolean(raw.get("rebalances", False), f"{where}.rebalances")
     traits = LearnerTraits(
         rebalances=is_declared or _rebalances(make, space, allow),
         rebalanced_by=tuple(dict.fromkeys(_rebalancing_parameters(make, space))),

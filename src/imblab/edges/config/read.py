@@ -89,7 +89,7 @@ def _read_members(group: str, value: Any, build: Callable[[str, Any], Any]) -> t
     collector = checks.ErrorCollector()
 
     def read(name: Any, raw: Any) -> Any:
-        checks.check_name(name, group)
+        checks.check_member_name(name, group)
         return build(name, raw)
 
     try:

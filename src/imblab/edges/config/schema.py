@@ -25,7 +25,7 @@ _CLASS = {
     "type": ["object", "null"],
     "properties": {"_target_": {"type": "string", "description": "the dotted path of the class"}},
 }
-_SPACE = {
+_SPACE_SCHEMA = {
     "description": f"what is searched, by name, in Hydra's sweep grammar: {sweeps.GRAMMAR}",
     "type": ["object", "null"],
     "additionalProperties": {"type": ["string", "number", "boolean", "array", "null"]},
@@ -34,7 +34,7 @@ _LABEL = {"description": "what it is, in a few words", "type": "string"}
 LEARNER_PROPERTIES = {
     "label": _LABEL,
     "make": {**_CLASS, "type": "object", "required": ["_target_"]},
-    "space": _SPACE,
+    "space": _SPACE_SCHEMA,
     "staged": {
         "description": "how one fit predicts for fewer rounds: parameter, argument, form, only, made",
         "type": ["object", "null"],
@@ -59,7 +59,7 @@ STRATEGY_PROPERTIES = {
         "description": f"one of {', '.join(calibration.CALIBRATIONS)}, or the path of a class",
         "type": ["string", "object", "null"],
     },
-    "space": _SPACE,
+    "space": _SPACE_SCHEMA,
 }
 #: Keys of the description of a data set; their values are checked when the table is read.
 DATASET_KEYS = {

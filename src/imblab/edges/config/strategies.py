@@ -42,7 +42,7 @@ def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
     ConfigError
         If a knob has a value that it cannot have, or no parameter to stand for.
     """
-    where = f"strategy.{checks.check_name(name, 'strategy')}"
+    where = f"strategy.{checks.check_member_name(name, 'strategy')}"
     checks.check_keys(raw, STRATEGY_KEYS, "key", where)
     sampler = _read_sampler(raw.get("sampler"), f"{where}.sampler", allow)
     given = {str(k): v for k, v in checks.read_section(raw, "space", where).items() if v is not None}
