@@ -103,8 +103,8 @@ def test_every_key_of_the_schema_is_described():
 
 
 def test_the_schema_has_the_keys_that_are_read():
-    assert set(schema.LEARNER_PROPERTIES) == set(learners.LEARNER_KEYS)
-    assert set(schema.STRATEGY_PROPERTIES) == set(strategies.STRATEGY_KEYS)
+    assert set(schema.LEARNER_PROPERTIES) == set(learners.LEARNER_MAPPING_KEYS)
+    assert set(schema.STRATEGY_PROPERTIES) == set(strategies.STRATEGY_MAPPING_KEYS)
     assert set(schema.DATASET_KEYS) == {
         *sources.COMMON_KEYS,
         *(key for keys in sources.KIND_KEYS.values() for key in keys),

@@ -19,7 +19,7 @@ from imblab.errors import ConfigError, combined, unknown
 from imblab.study import Axis, Choice, Learner, LearnerTraits
 
 #: The keys of the mapping.
-LEARNER_KEYS = ("label", "make", "space", "staged", "rebalances")
+LEARNER_MAPPING_KEYS = ("label", "make", "space", "staged", "rebalances")
 #: Arguments of predict_proba that ask a booster for fewer rounds.
 ROUND_ARGUMENTS = ("num_iteration", "iteration_range")
 #: Parameters that weigh or resample the classes, with the values at which they do not: class weights and resampling
@@ -66,7 +66,7 @@ def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     ----------
     name : str
     raw : mapping
-        ``make``, and some of the other :data:`LEARNER_KEYS`.
+        ``make``, and some of the other :data:`LEARNER_MAPPING_KEYS`.
     allow : sequence of str
         See :func:`imblab.edges.config.grants.allowed`.
 
@@ -80,12 +80,14 @@ def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
         If it is not a classifier, is not admitted, has a value that its class refuses, or splits the rows it receives.
     """
     where = f"learner.{checks.check_member_name(name, 'learner')}"
-    checks.check_keys(raw, LEARNER_KEYS, "key", where)
+    checks.check_keys(raw, LEARNER_MAPPING_KEYS, "key", where)
     make = estimators.read_spec(raw.get("make"), f"{where}.make", allow)
     _check_classifier(make, f"{where}.make", allow)
     errors = checks.ErrorCollector()
     given = {str(key): text for key, text in checks.read_section(raw, "space", where).items() if text is not None}
-    space = {key: errors.attempt(_read_axis, key, text, make, f"{where}.space", allow) for key, text in given.items()}
+    space = {
+        key: errors.attempt(_read_learner_axis, key, text, make, f"{where}.space", allow) for key, text in given.items()
+    }
     errors.check()
     is_declared = checks.check_boolean(raw.get("rebalances", False), f"{where}.rebalances")
     traits = LearnerTraits(
@@ -121,7 +123,7 @@ def _check_classifier(make: Mapping[str, Any], where: str, allow: Sequence[str])
     estimators.check_values(learner, where)
 
 
-def _read_axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequence[str]) -> Axis:
+def _read_learner_axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequence[str]) -> Axis:
     """Read one axis of a space; each of its values must be one that the learner accepts."""
     cls = estimator_specs.resolve_class(make["_target_"], allow=None)
     if name not in estimator_specs.parameter_names(make) and not estimator_specs.accepts_any_parameter(make):

@@ -17,7 +17,7 @@ from imblab.study import FITTED_KNOBS, KNOBS, Axis, Choice, Interval, Strategy
 #: The knobs of the table that can have a space.
 SEARCHABLE_KNOBS = tuple(knob.name for knob in KNOBS.values() if knob.rule)
 #: The keys of the mapping.
-STRATEGY_KEYS = ("label", "sampler", "prior_correction", *SEARCHABLE_KNOBS, "calibration", "space")
+STRATEGY_MAPPING_KEYS = ("label", "sampler", "prior_correction", *SEARCHABLE_KNOBS, "calibration", "space")
 #: Keys of a sampler that hold its forms for tables with some and with only categorical columns.
 FORM_KEYS = ("_mixed_", "_categorical_")
 
@@ -29,7 +29,7 @@ def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
     ----------
     name : str
     raw : mapping
-        With some of :data:`STRATEGY_KEYS`.
+        With some of :data:`STRATEGY_MAPPING_KEYS`.
     allow : sequence of str
         See :func:`imblab.edges.config.grants.allowed`.
 
@@ -43,10 +43,12 @@ def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
         If a knob has a value that it cannot have, or no parameter to stand for.
     """
     where = f"strategy.{checks.check_member_name(name, 'strategy')}"
-    checks.check_keys(raw, STRATEGY_KEYS, "key", where)
+    checks.check_keys(raw, STRATEGY_MAPPING_KEYS, "key", where)
     sampler = _read_sampler(raw.get("sampler"), f"{where}.sampler", allow)
     given = {str(k): v for k, v in checks.read_section(raw, "space", where).items() if v is not None}
-    space = {knob: _read_axis(knob, given[knob], f"{where}.space.{knob}") for knob in SEARCHABLE_KNOBS if knob in given}
+    space = {
+        knob: _read_knob_axis(knob, given[knob], f"{where}.space.{knob}") for knob in SEARCHABLE_KNOBS if knob in given
+    }
     fixed = {knob: raw.get(knob) for knob in FITTED_KNOBS if knob not in space and raw.get(knob) is not None}
     for knob, value in fixed.items():
         _check_value(knob, value, f"{where}.{knob}")
@@ -202,7 +204,7 @@ def _read_sampler_axis(
     return axis
 
 
-def _read_axis(knob: str, given: Any, where: str) -> Axis:
+def _read_knob_axis(knob: str, given: Any, where: str) -> Axis:
     axis = sweeps.read_axis(given, where, integer=KNOBS[knob].whole)
     if knob == "threshold" and isinstance(axis, Interval):
         raise ConfigError(
