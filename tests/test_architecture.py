@@ -245,3 +245,14 @@ def test_top_level_is_what_the_design_names():
         for block in lock.replace("\\\n", "").splitlines()
         if block and not block.startswith("#") and "==" in block
     )
+
+
+def test_every_command_of_the_table_is_a_function_with_as_many_parameters():
+    from importlib import import_module
+    from inspect import signature
+
+    from imblab.cli import COMMANDS
+
+    for command in COMMANDS.values():
+        function = getattr(import_module(f"imblab.commands.{command.module}"), command.function)
+        assert len(signature(function).parameters) == len(command.parameters), command.function
