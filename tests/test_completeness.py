@@ -151,7 +151,7 @@ def test_evaluated_and_missing_add_up_to_the_design_and_only_the_whole_is_judged
     assert found.evaluated == len(rows)
     assert sum(found.missing.values()) == found.asked - len(rows)
     assert found.is_complete == (len(rows) == len(every()))
-    said = json.dumps(results.to_plain_data(judged)) + results.as_text(judged, width=120)
+    said = json.dumps(results.result_to_json(judged)) + results.as_text(judged, width=120)
     assert found.is_complete or not WORDS.search(said)
     assert found.is_complete or judged.sentences[0].startswith(f"Incomplete: {len(rows)} of 252 evaluations")
     assert len(said) < 200_000

@@ -73,7 +73,7 @@ def test_mlflow_says_it_in_the_note_and_in_a_tag():
 def test_a_learner_that_leaves_the_classes_alone_has_no_note(capsys):
     study = config.compose_request(ASKED).study
     assert rebalancing.notes(study) == {}
-    assert "rebalances" not in str(results.to_plain_data(results.result_of(study, []))["rebalancing"])
+    assert "rebalances" not in str(results.result_to_json(results.result_of(study, []))["rebalancing"])
 
 
 MAKES = {

@@ -20,7 +20,7 @@ MAX_INTEGER = 2**63 - 1
 #: Relative tolerance at the ends of a range, for sums of rounded numbers.
 RANGE_TOLERANCE = 1e-9
 #: Characters of a value in a message.
-MAX_QUOTED_CHARACTERS = 80
+MAX_VALUE_CHARACTERS = 80
 
 
 class FieldError(ValueError):
@@ -65,7 +65,7 @@ def quote_value(value: Any) -> str:
         quoted = json.dumps(value)
     except (TypeError, ValueError, RecursionError):
         quoted = f"a {type(value).__name__}"
-    return quoted if len(quoted) <= MAX_QUOTED_CHARACTERS else f"{quoted[: MAX_QUOTED_CHARACTERS - 4]} ..."
+    return quoted if len(quoted) <= MAX_VALUE_CHARACTERS else f"{quoted[: MAX_VALUE_CHARACTERS - 4]} ..."
 
 
 def check_text(value: Any, field: str) -> str:

@@ -28,18 +28,18 @@ def note(study: Study, learner: str) -> str | None:
     "learner 'logistic' weighs or resamples the classes by itself (class_weight=balanced): no strategy with it leaves \
 the classes as they are"
     """
-    found = next((each for each in study.learners if each.name == learner and each.traits.rebalances), None)
-    if found is None:
+    rebalancing = next((each for each in study.learners if each.name == learner and each.traits.rebalances), None)
+    if rebalancing is None:
         return None
-    how = join_words(found.traits.rebalanced_by) or str(found.make.get("_target_", "")).rpartition(".")[2]
-    rest = (
+    how = join_words(rebalancing.traits.rebalanced_by) or str(rebalancing.make.get("_target_", "")).rpartition(".")[2]
+    consequence = (
         "with it, 'none' is not an untouched baseline"
         if any(strategy.name == "none" for strategy in study.strategies)
         else "no strategy with it leaves the classes as they are"
     )
-    return f"learner {learner!r} weighs or resamples the classes by itself{f' ({how})' if how else ''}: {rest}"
+    return f"learner {learner!r} weighs or resamples the classes by itself{f' ({how})' if how else ''}: {consequence}"
 
 
 def notes(study: Study) -> dict[str, str]:
-    """The same of all learners of a study that it is true of, by their names."""
-    return {each.name: said for each in study.learners if (said := note(study, each.name)) is not None}
+    """The notes of all learners of a study that rebalance by themselves, by their names."""
+    return {each.name: text for each in study.learners if (text := note(study, each.name)) is not None}

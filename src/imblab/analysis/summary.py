@@ -88,7 +88,7 @@ def _summary(
     for base in BASELINES:
         gain = gains.get(base, Estimate.untested(math.nan, None))
         facts |= {f"gain_{base}": gain.mean, f"gain_{base}_low": gain.low, f"gain_{base}_high": gain.high}
-    facts["knobs"] = _knobs(scored)
+    facts["knobs"] = _describe_knobs(scored)
     thresholds = np.array([e.threshold for e in scored], dtype=np.float64)
     for name, statistic in (("median", np.median), ("low", np.min), ("high", np.max)):
         facts[f"threshold_{name}"] = float(statistic(thresholds)) if scored else math.nan
@@ -157,7 +157,7 @@ def _left_out(scored: Sequence[Evaluation]) -> Iterator[str]:
         yield f"candidate {text}{more} {status} in {n} of {len(scored)} folds: {reason}"
 
 
-def _knobs(scored: Sequence[Evaluation]) -> str:
+def _describe_knobs(scored: Sequence[Evaluation]) -> str:
     """The chosen or fixed knobs over folds: ratio, k, weight, then learner parameters by name."""
     values: dict[str, list[Scalar]] = {}
     for evaluation in scored:

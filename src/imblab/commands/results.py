@@ -76,7 +76,7 @@ def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
 
 def print_result(result: StudyResult, steps: Sequence[str], as_json: bool) -> None:
     """Print a result for people with the next steps, or for machines."""
-    terminal.put(json.dumps(to_plain_data(result))) if as_json else terminal.show(as_text(result, steps))
+    terminal.put(json.dumps(result_to_json(result))) if as_json else terminal.show(as_text(result, steps))
 
 
 def next_steps(result: StudyResult, home: Path, allow: Sequence[str]) -> list[str]:
@@ -110,7 +110,7 @@ def _required_grants(home: Path, allow: Sequence[str]) -> tuple[str, ...]:
     return ()
 
 
-def to_plain_data(result: StudyResult) -> dict[str, Any]:
+def result_to_json(result: StudyResult) -> dict[str, Any]:
     """The result as plain data; NaN becomes null."""
     return {
         "study": result.study.name,

@@ -42,12 +42,12 @@ MAX_SECONDS = 1e9
 MAX_LISTED_LINES, MAX_SCRIPT_LINES = 5, 40
 STATUSES = ("ok", "inapplicable", "failed")
 TRIAL_STATUSES = (*STATUSES, "repeated", "pruned")
-COUNTS = ("tn", "fp", "fn", "tp")
+CONFUSION_COUNTS = ("tn", "fp", "fn", "tp")
 #: Lowest and highest score by measure; None for no bound.
 Ranges = Mapping[str, tuple[float | None, float | None]]
 #: Trials by the address of their search.
 Searches = Mapping[str, tuple[Trial, ...]]
-T = TypeVar("T")
+Line = TypeVar("Line")
 
 _SCORE, _COUNT = nullable(check_number), integer_check()
 TRIAL_CHECKS: Mapping[str, Check] = {
@@ -206,8 +206,8 @@ def read_search_lines(lines: Iterable[bytes]) -> tuple[dict[str, tuple[Trial, ..
     return dict(searches.values()), damaged
 
 
-def _read_lines(lines: Iterable[bytes], read: Callable[[bytes], T]) -> tuple[dict[int, T], dict[int, str]]:
-    values: dict[int, T] = {}
+def _read_lines(lines: Iterable[bytes], read: Callable[[bytes], Line]) -> tuple[dict[int, Line], dict[int, str]]:
+    values: dict[int, Line] = {}
     damaged: dict[int, str] = {}
     for number, line in enumerate(lines, start=1):
         try:
@@ -305,8 +305,8 @@ def _check_ranges(scores: Mapping[str, float | None], ranges: Ranges) -> None:
 def _check_counts(values: Mapping[str, Any]) -> None:
     """Counts of test rows add up to them, and a learner received rows of two classes."""
     counts, reached = values["counts"], values.get("reached", {})
-    if counts and set(counts) != set(COUNTS):
-        raise FieldError("counts", quote_value(counts), f"it has the keys {', '.join(COUNTS)}, or is empty")
+    if counts and set(counts) != set(CONFUSION_COUNTS):
+        raise FieldError("counts", quote_value(counts), f"it has the keys {', '.join(CONFUSION_COUNTS)}, or is empty")
     n_test = values.get("n_test", 0)
     if counts and n_test and sum(counts.values()) != n_test:
         raise FieldError("counts", quote_value(counts), f"it adds up to n_test, which is {n_test}")
