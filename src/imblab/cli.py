@@ -238,6 +238,7 @@ class Command(NamedTuple):
     Attributes
     ----------
     help : str
+        One line for the list of commands.
     arguments : tuple of (str, dict)
         As ``ArgumentParser.add_argument`` takes them.
     module, function : str

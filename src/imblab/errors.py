@@ -25,6 +25,7 @@ def presentable(text: str, keep: str = "") -> str:
     Parameters
     ----------
     text : str
+        From any place: a file, a library, a user.
     keep : str, default=""
         Control characters that stay, such as a line break.
 
@@ -91,6 +92,7 @@ def explain_os_error(error: OSError, name: str = "", act: str = "used") -> str:
     Parameters
     ----------
     error : OSError
+        As the operating system raised it.
     name : str, default=""
         The file; the one that the error names by default.
     act : str, default="used"
@@ -136,6 +138,7 @@ def foreign_reason(error: BaseException) -> str:
     Parameters
     ----------
     error : BaseException
+        As the code raised it.
 
     Returns
     -------

@@ -19,6 +19,7 @@ def to_hydra_syntax(value: Any) -> str:
     Parameters
     ----------
     value : str, number, bool, None, list or mapping
+        Lists and mappings may be nested.
 
     Returns
     -------
@@ -57,7 +58,9 @@ def to_override(key: str, value: Any) -> str:
     Parameters
     ----------
     key : str
+        Dotted, such as ``dataset.table.target``.
     value : str, number, bool, None, list or mapping
+        Written by :func:`to_hydra_syntax`.
 
     Returns
     -------

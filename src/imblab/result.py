@@ -41,7 +41,9 @@ class Trial:
     threshold : float or None
         The threshold at which ``value`` holds.
     status : {"ok", "inapplicable", "failed", "repeated", "pruned"}
+        ``repeated`` takes its value from an equal candidate; ``pruned`` could no longer win.
     reason : str or None
+        Why the candidate has no value; None if it has one.
     fold_thresholds : tuple of float
         The best threshold of each inner fold by itself: their spread shows whether a common threshold is fair.
     at_edge : bool
@@ -69,6 +71,7 @@ class Evaluation:
     Attributes
     ----------
     dataset, learner, strategy : str
+        Names in the study.
     repeat, fold : int
         Count from 0.
     params : mapping
@@ -84,6 +87,7 @@ class Evaluation:
     counts : mapping
         ``tn``, ``fp``, ``fn``, ``tp`` of the test rows.
     status : {"ok", "inapplicable", "failed"}
+        Only ``ok`` evaluations have scores.
     error : str or None
         Why there are no scores.
     fingerprint : str
@@ -95,6 +99,7 @@ class Evaluation:
     value : float or None
         The inner value of the winner; None where nothing was searched.
     n_train, n_test : int
+        Numbers of rows of the outer split.
     reached : mapping
         ``sampler`` (its class), ``negative`` and ``positive`` rows that the learner received in the refit.
     fits : int
@@ -284,6 +289,7 @@ class FamilyScores:
     Attributes
     ----------
     dataset, learner : str
+        Names in the study.
     strategies : tuple of str
         The first axis: strategies with an evaluation, in the order of the study.
     folds : tuple of (int, int)

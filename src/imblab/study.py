@@ -68,6 +68,7 @@ class Dataset:
     Attributes
     ----------
     name : str
+        As it is called in results.
     X : DataFrame of shape (n_rows, n_features)
         Features only, in file order: numeric columns as float64, categorical ones as pandas ``category`` whose
         categories are sorted.
@@ -178,6 +179,7 @@ class Knob:
     Attributes
     ----------
     name : str
+        Among the params of an evaluation.
     place : {"sampler", "fit", "probabilities", "decision"}
         Where it acts. Knobs of the sampler and of the fit need a fit for each value; the others are applied to
         predictions.
@@ -186,6 +188,7 @@ class Knob:
     rule : str
         What its values must be, as a sentence.
     example : str
+        A value that a message may propose.
     low, high : float
         Bounds of its numbers; ``high`` belongs to them.
     includes_low : bool
@@ -276,6 +279,7 @@ class SearchMethod:
     Attributes
     ----------
     name : str
+        As written in ``search.method``.
     sentence : str
         What it does, with ``{n}`` for the number of trials.
     sampler : str
@@ -359,6 +363,7 @@ class Learner:
     Attributes
     ----------
     name : str
+        As it is called in results.
     make : mapping
         ``{"_target_": "sklearn.linear_model.LogisticRegression", "max_iter": 2000}``.
     space : mapping of str to Axis
@@ -383,6 +388,7 @@ class Strategy:
     Attributes
     ----------
     name : str
+        As it is called in results.
     sampler : mapping or None
         ``{"_target_": "imblearn.over_sampling.SMOTE"}``; the texts ``$ratio`` and ``$k`` inside stand for the knobs,
         the keys ``_mixed_`` and ``_categorical_`` hold its form for tables with some and with only categorical columns.
@@ -453,6 +459,7 @@ class Measure:
     Attributes
     ----------
     name : str
+        As it is called in results.
     function : str
         Dotted path. Needs ``label``: ``f(tn, fp, fn, tp)`` on counts (arrays of any shape); ``amount``: ``f(y, called,
         amount)``; else ``f(y, p)``.
@@ -460,6 +467,7 @@ class Measure:
         ``label``: called classes; ``score``: any ranking; ``probability``: values that claim to be probabilities;
         ``amount``: the called class and the amount of every row.
     greater_is_better : bool
+        False for losses.
     range : tuple of float or None
         Lowest and highest value; None where there is no bound.
     reference : str
@@ -484,6 +492,7 @@ class Protocol:
     Attributes
     ----------
     outer_folds, inner_folds, repeats : int
+        Numbers of folds, at least 2, and of repeats of the outer cross-validation, at least 1.
     inner : {"own", "shared"}
         ``shared`` takes the other outer folds as inner folds.
     thresholds : tuple of float or "observed"
@@ -537,11 +546,15 @@ class Registered:
     Attributes
     ----------
     primary : str
+        The measure that is tuned and judged.
     contrasts : tuple of (str, str)
         The family over which p-values are adjusted.
     alpha : float
+        Family-wise error rate of the declared contrasts.
     rope : mapping of str to float
+        Half-width of the region of practical equivalence by measure.
     repeats : int
+        Repeats of the protocol.
     """
 
     primary: str
@@ -561,6 +574,7 @@ class Claims:
         Pairs ``(a, b)`` read as a - b; None stands for ``smote_threshold - threshold`` and each strategy against
         ``none``.
     alpha : float
+        Family-wise error rate of the declared contrasts.
     rope : mapping of str to float
         Half-width of the region of practical equivalence by measure.
     registered : Registered or None
@@ -580,15 +594,21 @@ class Study:
     Attributes
     ----------
     name : str
+        Of its folder and of its MLflow experiment.
     seed : int
+        The one seed: everything random in repeat r gets ``seed + r``.
     datasets : mapping of str to mapping
         How each data set is loaded, by its key.
     learners, strategies, measures : tuple
+        In the order of the tables.
     protocol : Protocol
+        Folds, repeats and thresholds.
     primary : str
         The measure that is tuned and judged.
     tuning : Tuning
+        How the knobs are searched.
     claims : Claims
+        What is fixed before the first evaluation.
     """
 
     name: str

@@ -12,7 +12,9 @@ def note(study: Study, learner: str) -> str | None:
     Parameters
     ----------
     study : Study
+        The study that declares the learner.
     learner : str
+        The name of the learner.
 
     Returns
     -------

@@ -25,6 +25,7 @@ def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Es
     scores : mapping of (str, str) to FamilyScores
         By data set and learner; see :func:`imblab.analysis.results.score_arrays`.
     study : Study
+        Gives the order of strategies, the measures and the claims.
     estimates : mapping, optional
         The estimates of :func:`imblab.analysis.paired.estimate_all`, where they are known already.
 

@@ -30,6 +30,7 @@ def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     Parameters
     ----------
     evaluations : iterable of Evaluation
+        In any order.
 
     Returns
     -------

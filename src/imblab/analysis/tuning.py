@@ -62,6 +62,7 @@ class ChosenKnob:
     values : tuple of (value, count)
         The most frequent first, ties by value.
     n_folds : int
+        Number of folds that chose it.
     """
 
     knob: str

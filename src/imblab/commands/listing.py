@@ -38,6 +38,7 @@ def command_list(
     config_dirs : sequence of Path
         Folders with the user's own groups.
     as_json : bool
+        Whether to print JSON instead of a table.
     experiments : Path
         The folder of the studies.
     as_schema : bool

@@ -36,6 +36,7 @@ class CommandLine:
     args : tuple of str
         Hydra overrides in full, or the path of a resolved study and its overrides.
     config_dirs : tuple of Path
+        Folders with the user's own groups.
     """
 
     args: tuple[str, ...]

@@ -75,6 +75,7 @@ def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.
     Parameters
     ----------
     study : Study
+        As written in Python, or composed by :func:`imblab.compose`.
     data : sequence of Dataset, default=()
         Tables in memory, in addition to those that ``study.datasets`` names; see :func:`imblab.dataset`.
     n_jobs : int, default=1
@@ -114,7 +115,9 @@ def run(
     Parameters
     ----------
     study : Study
+        As written in Python, or composed by :func:`imblab.compose`.
     n_jobs : int, default=1
+        Worker processes; changes no number.
     folder : path, optional
         ``experiments/<name>`` below the current directory by default.
     overwrite : bool, default=False

@@ -47,6 +47,7 @@ def expand_cells(study: Study, plans: Mapping[str, Sequence[Split]]) -> tuple[Ce
     Parameters
     ----------
     study : Study
+        Gives the learners and strategies.
     plans : mapping of str to sequence of Split
         The outer splits by the name of the data set.
 

@@ -34,8 +34,11 @@ class Task:
     Attributes
     ----------
     cell : Cell
+        The element of the design that is evaluated.
     study : Study
+        The study that the cell belongs to.
     dataset : Dataset
+        All rows of the table of the cell.
     pairs : sequence of (ndarray, ndarray)
         Inner (fit, validate) rows.
     predict : callable

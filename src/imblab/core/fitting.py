@@ -166,6 +166,7 @@ def fit_predict(request: FitRequest, prepared: PreparedRows) -> Prediction:
     Parameters
     ----------
     request : FitRequest
+        Rows to fit, rows to predict, specifications and seed.
     prepared : PreparedRows
         The prepared rows of ``request.fit``.
 

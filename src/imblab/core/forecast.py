@@ -32,10 +32,13 @@ class Inapplicable:
     Attributes
     ----------
     dataset, learner, strategy : str
+        Coordinates of the cell.
     repeat, fold : int
+        Outer split of the cell; both count from 0.
     params : mapping or None
         None if the strategy is not applicable with any value of its knobs.
     reason : str
+        A sentence for the plan and the report.
     """
 
     dataset: str
@@ -54,6 +57,7 @@ class Forecast:
     Attributes
     ----------
     dataset, learner : str
+        Names that the cells share.
     fits : dict of str to (str, FitRequest or None)
         The fits by address: for which strategy, and the request if it is known. An upper bound if candidates depend on
         the values of others, or if the refit of a winner may be made anyway.
@@ -64,6 +68,7 @@ class Forecast:
     is_bound : bool
         Whether ``fits`` is an upper bound.
     inapplicable : list of Inapplicable
+        Candidates and cells that are left out, with their reasons.
     applicable : dict of str to list of mapping
         The params of the candidates that apply in some fold, by strategy; none are listed if a search draws them.
     """
@@ -210,6 +215,7 @@ class Cost:
     Attributes
     ----------
     fits : int
+        Number of fits.
     seconds : float
         Of fitting, on one core.
     untimed : tuple of str

@@ -50,6 +50,7 @@ class Module:
     name : str
         Dotted.
     file : Path or None
+        Its source file; None if it has none.
     content : bytes or None
         Of the file; None where it cannot be read.
     search_path : tuple of str or None

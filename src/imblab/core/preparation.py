@@ -36,6 +36,7 @@ class Scaling:
     Attributes
     ----------
     mean, deviation : ndarray of shape (n_columns,)
+        In the units of the columns.
 
     Examples
     --------
@@ -209,6 +210,7 @@ class PreparedRows:
     Parameters
     ----------
     data : Dataset or FeatureArrays
+        The table that the row numbers refer to.
     fit : ndarray of int64
         Row numbers.
     largest_k : int, default=0

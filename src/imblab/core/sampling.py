@@ -79,7 +79,9 @@ class Resampler:
         Returns
         -------
         X : ndarray of shape (n_new, n_columns), float64, C-ordered
+            The real rows that remain, followed by synthetic ones.
         y : ndarray of shape (n_new,)
+            Class indices of these rows.
         """
         key = (estimator_specs.spec_text(make), *knobs.items(), seed)
         if self._latest is None or self._latest[0] != key:

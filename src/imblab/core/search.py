@@ -48,7 +48,9 @@ def searched_axes(strategy: Strategy, learner: Learner, tune_learner: bool) -> d
     Parameters
     ----------
     strategy : Strategy
+        Gives the searched knobs.
     learner : Learner
+        Gives the searched parameters of the classifier.
     tune_learner : bool
         Whether the space of the learner is searched too.
 
@@ -147,6 +149,7 @@ def find_repeated(values: Sequence[Scalar], absolute: bool = True) -> tuple[Scal
     Parameters
     ----------
     values : sequence of float, int, str or bool
+        Of one axis, as listed.
     absolute : bool, default=True
         Whether 1e-12 is a distance. False for parameters that may be smaller: it is a share of the larger one then.
 
@@ -201,6 +204,7 @@ def run_search(
     fixed : mapping
         Knobs that are not searched.
     tuning : Tuning
+        The search method and its number of trials.
     seed : int
         ``seed + repeat`` of the cell.
     greater_is_better : bool

@@ -375,6 +375,7 @@ def mean_over_thresholds(
     folds : sequence of FoldCounts
         Counts of the test part of every fold.
     thresholds : ndarray of shape (n_places,)
+        In any order.
     function : callable
         ``f(tn, fp, fn, tp)`` on arrays.
 

@@ -44,6 +44,7 @@ class ChangedStudy:
     refit : bool
         Whether fits that the store lacks are made.
     allow : tuple of str
+        What the study may name in addition to the shipped classes.
     """
 
     study: Study

@@ -50,8 +50,11 @@ class Request:
     Attributes
     ----------
     study : Study
+        The question.
     runner, tracking : mapping
+        The options of the groups of these names.
     overwrite : bool
+        Whether an existing folder of the study is set aside.
     allow : tuple of str
         What a study may name in addition to the shipped classes.
     notes : tuple of str
@@ -130,9 +133,11 @@ def load_request(
     Parameters
     ----------
     path : Path
+        Of the file.
     overrides : sequence of str, default=()
         Of ``runner``, ``tracking``, ``overwrite``, ``allow``, ``allow_network``, ``allow_sql`` and ``search.storage``.
     config_dirs : sequence of Path, default=()
+        Folders with the user's own groups.
     loads_data : bool, default=True
         Whether the command loads the data sets; false leaves that check to :meth:`Request.check_sources`.
 

@@ -134,6 +134,7 @@ def walk_estimators(estimator: Any, path: str = "", depth: int = 0) -> Iterator[
     Parameters
     ----------
     estimator : object
+        With the parameters ``get_params`` of scikit-learn.
     path : str, default=""
         Of the estimator in the outermost one, with a dot behind it.
     depth : int, default=0

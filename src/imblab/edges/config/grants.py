@@ -132,6 +132,7 @@ def parse_grants(composed: Mapping[str, Any]) -> dict[str, bool]:
     Parameters
     ----------
     composed : mapping
+        The composed configuration.
 
     Returns
     -------

@@ -27,6 +27,7 @@ class GroupMember:
     description : str
         Its ``label`` or ``description``, else the comment that opens the file.
     path : Path
+        Of its YAML file.
     is_shipped : bool
         Whether the file is part of imblab.
     """
@@ -60,6 +61,7 @@ def read_group(group: str, config_dirs: Sequence[Path] = ()) -> list[GroupMember
     Parameters
     ----------
     group : str
+        The folder below ``conf/``, such as ``learner``.
     config_dirs : sequence of Path, default=()
         Folders with the user's own groups.
 

@@ -65,6 +65,7 @@ def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     Parameters
     ----------
     name : str
+        The key of the learner in the study.
     raw : mapping
         ``make``, and some of the other :data:`LEARNER_MAPPING_KEYS`.
     allow : sequence of str

@@ -93,6 +93,7 @@ def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
     Parameters
     ----------
     name : str
+        Of the parameter in the constructor of the estimator.
     value : JSON-like
         As written, or one value of a space.
     cls : type

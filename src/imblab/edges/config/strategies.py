@@ -28,6 +28,7 @@ def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
     Parameters
     ----------
     name : str
+        The key of the strategy in the study.
     raw : mapping
         With some of :data:`STRATEGY_MAPPING_KEYS`.
     allow : sequence of str

@@ -26,6 +26,7 @@ def validate(model: type[Model], value: Any, where: str = "", context: Any = Non
     Parameters
     ----------
     model : type
+        The pydantic model of the section.
     value : object
         As parsed from YAML or composed.
     where : str, default=""

@@ -73,6 +73,7 @@ class Ledger:
     Parameters
     ----------
     folder : Path
+        Of the study.
     question : mapping
         What the folder asks now: the scores of its measures lie within their ranges.
     evaluations : iterable of Evaluation
@@ -244,6 +245,7 @@ def read_evaluations(folder: Path, question: Mapping[str, Any] | None = None) ->
     Parameters
     ----------
     folder : Path
+        Of the study.
     question : mapping, optional
         The content of its ``study.yaml``, where that is read already.
 

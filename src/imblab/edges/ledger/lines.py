@@ -225,6 +225,7 @@ def describe_damage(path: Path, damaged: Mapping[int, str], command: str) -> str
     Parameters
     ----------
     path : Path
+        Of the damaged file.
     damaged : mapping of int to str
         What is wrong by line number; at least one.
     command : str

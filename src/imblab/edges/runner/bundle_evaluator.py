@@ -28,6 +28,7 @@ class Bundle:
     Attributes
     ----------
     study : Study
+        The study of the cells.
     dataset : str
         Its name.
     splits : tuple of Split
@@ -66,9 +67,11 @@ class DatasetContext:
     Attributes
     ----------
     dataset : Dataset
+        The table, loaded once per process.
     arrays : callable or None
         Makes the arrays at the first fit; None where nothing will be fitted.
     store : PredictionStore or None
+        Where predictions are kept; None keeps none.
     """
 
     dataset: Dataset
@@ -87,7 +90,9 @@ class BundleEvaluator:
     Parameters
     ----------
     bundle : Bundle
+        The cells that are evaluated.
     context : DatasetContext
+        The table and the store.
     failed : mapping of str to str, optional
         Fits that must not be tried again, by address, with the reason.
     fitted_ahead : mapping of str to float, optional

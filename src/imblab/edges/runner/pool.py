@@ -107,8 +107,11 @@ def run(
     Parameters
     ----------
     datasets : mapping of str to Dataset
+        By name; every data set that a bundle names.
     bundles : sequence of Bundle
+        In the order in which they are started.
     engine : Engine
+        Processes, store and time limit; changes no number.
     observers : sequence of callable
         Each receives every evaluation, in order, in this process, as soon as its bundle is done. An observer that
         raises stops the run.

@@ -50,7 +50,9 @@ class WorkerJob:
     number, group : int
         Of the job, and of its bundle.
     name : str
+        Of the data set.
     study : Study
+        The study of the cells.
     table_path : str
         Of the shipped table.
     learner : int
@@ -62,9 +64,11 @@ class WorkerJob:
     part : int or None
         Which of the ``parts`` of the inner fits; None evaluates the cells.
     parts : int
+        Number of jobs that the bundle is divided into.
     open_store : bytes
         Pickled.
     fit_timeout : float or None
+        Seconds that a fit may take; None for no limit.
     owner : (str, int)
         Host and process of the run.
     code : mapping of str to Code
