@@ -1,6 +1,8 @@
 """The house: layers point one way, one library has one door, functions and modules stay short."""
 
 import ast
+import re
+import runpy
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -13,23 +15,12 @@ SRC = Path(__file__).parents[1] / "src" / "imblab"
 FILES = {".".join(p.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): p for p in SRC.rglob("*.py")}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
-#: Lower may not know higher. `__init__` only says where names live.
-LAYERS = {
-    "study": 0,
-    "result": 0,
-    "text": 0,
-    "errors": 0,
-    "overrides": 0,
-    "redaction": 0,
-    "seeds": 0,
-    "fields": 0,
-    "evaluations": 0,
-    "stats": 1,
-    "core": 2,
-    "analysis": 2,
-    "edges": 3,
-}
-LAYERS |= {"commands": 4, "cli": 5, "__main__": 6}
+#: The layers stand in the script that draws them, from the top. Lower may not know higher; `core` and `analysis` do not
+#: know each other. `__init__` only says where names live.
+PICTURE = runpy.run_path(str(SRC.parents[1] / "docs" / "draw_layers.py"))
+LAYERS = {name: -height for height, members in enumerate(PICTURE["LAYERS"].values()) for name in members}
+LAYERS["analysis"] = LAYERS["core"]
+NOUNS = LAYERS["study"]
 #: Edges do not import one another, but for these pairs (importer, imported), and the files and colours that all share.
 MAY = {("report", "figures")}
 SHARED_EDGES = {"files", "palette"}
@@ -97,10 +88,9 @@ def test_layers_point_one_way():
             if target == "":  # the version
                 continue
             same = here == there
-            if layer(target) > layer(name) or (layer(target) == layer(name) and not same and layer(name)):
+            inside = same or layer(name) in (NOUNS, LAYERS["cli"])
+            if layer(target) > layer(name) or (layer(target) == layer(name) and not inside):
                 wrong.append(f"{name}:{line} imports {target}")
-            if layer(name) == layer(target) == 0:
-                wrong += [f"{name}:{line} imports {target}"] if name == "study" else []
     assert not wrong, "\n".join(["layers: study < stats < core, analysis < edges < commands < cli", *wrong])
 
 
@@ -198,6 +188,89 @@ def test_functions_stay_short():
     assert not {where: n for where, n in lengths.items() if n > 60}
 
 
+#: The budget of the package. A module or a line beyond it needs a reason in the commit that raises the number.
+MAX_MODULES, MAX_LINES, MAX_SHARED_NAMES = 144, 31_200, 8
+#: A field of ledgers that older versions wrote, which the reader must name.
+OLD_FIELD = '"spared"'
+#: Wordings that readers stumble over, with what to write instead.
+PHRASES = {
+    r"\b[Oo]ne (?:row|text|column|sentence|line|file|run|figure|entry|number|array) an? (?!time)\w+": "per",
+    r"\b(?:is|are|was) no (?!longer|more|less|such|other|better|worse|way)\w+": "is not a",
+    r"\b(?:[Ww]hoever|[Ww]hatever|[Nn]obody|[Ss]omebody)\b": "the caller, any",
+    r'"""What (?:is|was|a|an|the|it|of)\b': "a verb that says the effect",
+    r"\b[Bb]eside\b": "next to, in addition to, compared with",
+    r"\b(?:own|said|made|found|whole|wanted|alone|rest) (?:=|:)": "a noun",
+    r"\b(?:spared|mended?|earned|teach(?:es)?|flatters?)\b": "reused, corrected, ...",
+}
+
+
+def test_packages_do_not_hide_their_modules():
+    """``import imblab.edges.config.read as m`` gives the module, never a function of that name."""
+    hidden = [
+        f"{name}.{alias.asname or alias.name}"
+        for name, path in FILES.items()
+        if path.name == "__init__.py"
+        for node in TREES[name].body
+        if isinstance(node, ast.ImportFrom) and not (node.module or "").endswith(name.rpartition(".")[2])
+        for alias in node.names
+        if (path.parent / f"{alias.asname or alias.name}.py").exists()
+    ]
+    assert not hidden
+
+
+def top_level_names(tree):
+    """Names that a module defines."""
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            yield node.target.id
+
+
+def test_a_name_means_one_thing():
+    places = {}
+    for module, tree in TREES.items():
+        for name in top_level_names(tree):
+            if not name.startswith("__"):
+                places.setdefault(name, set()).add(module)
+    shared = {name: sorted(where) for name, where in places.items() if len(where) > 1}
+    assert len(shared) <= MAX_SHARED_NAMES, shared
+
+
+@pytest.mark.parametrize("pattern", PHRASES, ids=PHRASES.values())
+def test_plain_words(pattern):
+    hits = [
+        f"{name}:{number}: {line.strip()}"
+        for name, path in FILES.items()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if re.search(pattern, line) and OLD_FIELD not in line
+    ]
+    assert not hits, "\n".join([f"write: {PHRASES[pattern]}", *hits])
+
+
+def test_documented_parameters_are_described():
+    bare = []
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and (text := ast.get_docstring(node)):
+                entries = re.finditer(r"^(\w[\w, ]*) : .*\n(.*)", text, re.M)
+                bare += [f"{name}.{node.name}: {m[1]}" for m in entries if not m[2].startswith("    ")]
+    assert not bare, "\n".join(bare)
+
+
+def test_the_package_stays_within_its_budget():
+    lines = sum(path.read_text(encoding="utf-8").count("\n") for path in FILES.values())
+    assert len(FILES) <= MAX_MODULES
+    assert lines <= MAX_LINES
+
+
+def test_the_picture_of_the_layers_is_that_of_the_code():
+    """``python docs/draw_layers.py`` draws it again."""
+    assert PICTURE["PICTURE"].read_text(encoding="utf-8") == PICTURE["draw"]()
+
+
 def test_no_name_decides_in_core():
     """Adding a learner, sampler, data set or measure touches one file: core compares no names of theirs."""
     conf = SRC.parents[1] / "conf"
@@ -235,7 +308,7 @@ def test_top_level_is_what_the_design_names():
     if not top:
         pytest.skip("not a git checkout")
     wanted = {"pyproject.toml", "conf", "src", "experiments", "tests", "mlruns", "README.md"}
-    also = {"benchmarks", "docs", "LICENSE", "CHANGELOG.md", "Makefile", "requirements.lock"}
+    also = {"benchmarks", "docs", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "requirements.lock"}
     assert wanted <= top
     assert {name for name in top if not name.startswith(".")} <= wanted | also
     lock = (root / "requirements.lock").read_text(encoding="utf-8")

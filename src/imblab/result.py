@@ -89,7 +89,7 @@ class Evaluation:
     status : {"ok", "inapplicable", "failed"}
         Only ``ok`` evaluations have scores.
     error : str or None
-        Why there are no scores.
+        The reason for a status other than ``ok``; None otherwise.
     fingerprint : str
         Address of everything that may change the evaluation.
     data_fingerprint, split_fingerprint : str
@@ -223,7 +223,7 @@ class Completeness:
 
     @property
     def reason(self) -> str | None:
-        """Why there is no verdict; None for a complete design."""
+        """Return the reason to withhold verdicts; None for a complete design."""
         return None if self.is_complete else f"{self.counted} are there"
 
     def sentences(self) -> tuple[str, ...]:

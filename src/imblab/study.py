@@ -79,7 +79,7 @@ class Dataset:
     categorical : tuple of str
         Names of the categorical columns of ``X``.
     groups, time, amount, id : ndarray of shape (n_rows,) or None
-        Columns that steer splits, costs or look-ups and are no features.
+        Columns that steer splits, costs or look-ups; they are not features.
     parent : str
         The parent data set; tasks that share one are not independent evidence.
     fingerprint : str
@@ -193,7 +193,7 @@ class Knob:
         Bounds of its numbers; ``high`` belongs to them.
     includes_low : bool
         Whether ``low`` belongs to them.
-    whole : bool
+    is_whole : bool
         Whether its numbers are whole.
     words : tuple of str
         Texts that it may be.
@@ -207,7 +207,7 @@ class Knob:
     low: float = 0.0
     high: float = math.inf
     includes_low: bool = False
-    whole: bool = False
+    is_whole: bool = False
     words: tuple[str, ...] = ()
 
     def accepts(self, value: Any) -> bool:
@@ -223,7 +223,7 @@ class Knob:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > sys.float_info.max:
             return False
         is_inside = self.low < value <= self.high or (self.includes_low and value == self.low)
-        return is_inside and (not self.whole or float(value).is_integer())
+        return is_inside and (not self.is_whole or float(value).is_integer())
 
 
 #: The knobs that every strategy may have, in the declared order. Any other parameter of a sampler's constructor is a
@@ -247,7 +247,7 @@ KNOBS = {
             "5",
             low=1.0,
             includes_low=True,
-            whole=True,
+            is_whole=True,
         ),
         Knob("weight", "fit", (), "a weight is above 0, or 'balanced'", "10", words=("balanced",)),
         Knob("calibration", "probabilities"),
@@ -327,7 +327,7 @@ SEARCH_METHODS = {
 
 @dataclass(frozen=True, slots=True)
 class LearnerTraits:
-    """What is known of a learner before it is fitted; found once, when it is read.
+    """Traits of a learner that are known before it is fitted; found once, when it is read.
 
     Attributes
     ----------
@@ -405,8 +405,8 @@ class Strategy:
     calibration : {"none", "prior", "sigmoid", "isotonic"}
         How the learner's answers become probabilities before a threshold is chosen; it takes no fit of the learner.
     prior_correction : {"exact", "approximate", "inapplicable"} or None
-        Whether the ``prior`` calibration undoes what the sampler does; None where there is no sampler, or none that
-        says so.
+        Whether the ``prior`` calibration undoes what the sampler does; None without a
+        sampler, or if its file does not say.
     label : str
         What it is, in a few words; outside every comparison and address.
     """
@@ -469,7 +469,7 @@ class Measure:
     greater_is_better : bool
         False for losses.
     range : tuple of float or None
-        Lowest and highest value; None where there is no bound.
+        Lowest and highest value; None without a bound.
     reference : str
         Paper or documentation of the formula.
     parameters : mapping
@@ -541,7 +541,7 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What was claimed before the first row; whatever is asked beyond it is exploratory.
+    """Record of the claims made before the first evaluation; results beyond them are exploratory.
 
     Attributes
     ----------
@@ -566,7 +566,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What shall be claimed, fixed before the first row.
+    """Claims of a study, fixed before the first evaluation.
 
     Attributes
     ----------
@@ -578,7 +578,7 @@ class Claims:
     rope : mapping of str to float
         Half-width of the region of practical equivalence by measure.
     registered : Registered or None
-        What a study's folder recorded before its first row; None where there is no record.
+        As the study's folder recorded it before its first evaluation; None without such a record.
     """
 
     contrasts: tuple[tuple[str, str], ...] | None = None

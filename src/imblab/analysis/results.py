@@ -20,7 +20,7 @@ def build_result(
     parents: Mapping[str, str] | None = None,
     completeness: Completeness | None = None,
 ) -> StudyResult:
-    """Build the result of a study; there is no verdict before its design is complete.
+    """Build the result of a study; verdicts are withheld until its design is complete.
 
     Parameters
     ----------

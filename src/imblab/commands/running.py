@@ -260,7 +260,7 @@ def _complete_study(
             build_evidence(layout, evaluations, home, predictions.get)
             predictions.prune()
     elif options.say is not None:
-        options.say("Predictions are not kept (runner.store=false): there is no evidence for curves and calibration.")
+        options.say("Predictions are not kept (runner.store=false): curves and calibration have no evidence.")
     return recorded, book.evaluations
 
 

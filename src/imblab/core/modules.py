@@ -33,7 +33,7 @@ _PROCESS_START = time.time()
 _PYC_HEADER_BYTES = 16
 #: Folders of installed packages, which may lie below that of the standard library.
 SITE_FOLDERS = ("site-packages", "dist-packages")
-#: Packages whose ``__version__`` is trusted if there is no RECORD, as after an installation by another tool than pip.
+#: Packages whose ``__version__`` is trusted without a RECORD, as after an installation by another tool than pip.
 TRUSTED_PACKAGES = ("sklearn", "imblearn", "lightgbm", "xgboost", "numpy", "scipy")
 #: Names of distributions that differ from those of their packages: searched first.
 DISTRIBUTION_NAMES = {"sklearn": "scikit_learn", "imblearn": "imbalanced_learn"}

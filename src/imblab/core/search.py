@@ -144,7 +144,7 @@ def grid_size(axes: Mapping[str, Axis]) -> int | None:
 
 
 def find_repeated(values: Sequence[Scalar], absolute: bool = True) -> tuple[Scalar, Scalar] | None:
-    """Find two listed values that are one: equal, whatever their type, or numbers within 1e-12 of each other.
+    """Find two listed values that are one: equal in any type, or numbers within 1e-12 of each other.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a study folder records about itself: its identity, and the package versions and git state of its rows.
+"""Records of a study folder about itself: its identity, and the package versions and git state of its rows.
 
 The identity is the hash of the resolved study and of the data fingerprints at the first evaluation. It is kept in the
 folder: extending a study does not change it, and a copy of the folder has the same one. Starting over

@@ -150,8 +150,7 @@ def estimate_contrasts(
 
     See Also
     --------
-    corrected_t : The same for one contrast.
-    holm : Adjusts the p-values of a family.
+    corrected_t, holm
 
     References
     ----------

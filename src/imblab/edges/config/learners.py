@@ -157,8 +157,8 @@ def _read_staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any
             "num_iteration, form: count}."
         )
     is_checked = parameters.is_ours_to_check(estimator_specs.resolve_class(make["_target_"], allow=None))
-    argument, made = raw.get("argument"), raw.get("made")
-    is_public = made is None or re.fullmatch(r"[A-Za-z]\w*", str(made))
+    argument, attribute = raw.get("argument"), raw.get("made")
+    is_public = attribute is None or re.fullmatch(r"[A-Za-z]\w*", str(attribute))
     if raw and ((is_checked and argument not in ROUND_ARGUMENTS) or not is_public):
         raise ConfigError(
             f"{where!r} is {checks.quote(dict(raw))}; its argument of predict_proba says how many rounds are asked, "

@@ -256,7 +256,7 @@ def _check_word(name: str, value: Any, where: str) -> None:
     if any(_brackets(text) > MAX_BRACKETS for text in _strings([name, value])):
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; brackets are nested at most {MAX_BRACKETS} deep, since more ends "
-            "the process. Write it flatter."
+            "the process. Write it with fewer brackets."
         )
 
 

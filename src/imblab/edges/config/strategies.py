@@ -206,7 +206,7 @@ def _read_sampler_axis(
 
 
 def _read_knob_axis(knob: str, given: Any, where: str) -> Axis:
-    axis = sweeps.read_axis(given, where, integer=KNOBS[knob].whole)
+    axis = sweeps.read_axis(given, where, integer=KNOBS[knob].is_whole)
     if knob == "threshold" and isinstance(axis, Interval):
         raise ConfigError(
             f"{where!r} is {axis.text()}; thresholds are swept on fits that exist, over listed values. Write "

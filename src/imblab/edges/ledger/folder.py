@@ -47,7 +47,7 @@ RETRY = "runner.retry_failed=true"
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the evaluations of a study must rest on.
+    """Addresses, tables and code that the evaluations of a study must rest on.
 
     Attributes
     ----------

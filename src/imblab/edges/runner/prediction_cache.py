@@ -85,7 +85,7 @@ class PredictionCache:
     largest_k : int
         The largest number of neighbours that a sampler will ask for.
     store : PredictionStore or None
-        Asked after the cache; None if there is no store.
+        Asked after the cache; None without one.
     failed : mapping of str to str
         Fits that failed in another process of this run, by address, with the reason: they are not tried again.
     guard : callable

@@ -77,10 +77,10 @@ def orphaned_rows(database: Path) -> Iterator[list[JournalRow]]:
 
 
 def _pack_row(row: JournalRow) -> bytes:
-    address, values, facts, made = row
+    address, values, facts, timestamp = row
     parts = address.encode(), values or b"", facts.encode()
     lengths = len(parts[0]), -1 if values is None else len(values), len(parts[2])
-    return _ROW.pack(*lengths, made) + b"".join(parts)
+    return _ROW.pack(*lengths, timestamp) + b"".join(parts)
 
 
 def _undamaged_rows(data: bytes) -> list[JournalRow]:
@@ -100,7 +100,7 @@ def _unpack_rows(data: bytes) -> Iterator[JournalRow]:
         if end > len(data):  # cut short: it was never there
             return
         while at < end:
-            first, second, third, made = _ROW.unpack_from(data, at)
+            first, second, third, timestamp = _ROW.unpack_from(data, at)
             at += _ROW.size
             edges = list(accumulate((first, max(second, 0), third), initial=at))
             address, values, facts = (data[a:b] for a, b in pairwise(edges))
@@ -108,6 +108,6 @@ def _unpack_rows(data: bytes) -> Iterator[JournalRow]:
                 address.decode(),
                 None if second < 0 else values,
                 facts.decode(),
-                made if math.isfinite(made) else 0.0,
+                timestamp if math.isfinite(timestamp) else 0.0,
             )
             at = edges[-1]

@@ -53,7 +53,7 @@ _AGES = "SELECT min(made), max(made) FROM answers WHERE typeof(made) = 'real' AN
 #: Failures, which older versions stored, are replaced, and so is a prediction of another number of rows.
 _INSERT = """
 INSERT INTO answers VALUES (?, ?, ?, ?) ON CONFLICT (address)
-DO UPDATE SET p = excluded.p, facts = excluded.facts, made = excluded.made
+DO UPDATE SET p = excluded.p, facts = excluded.facts, "made"=excluded.made
 WHERE answers.p IS NULL OR length(answers.p) <> length(excluded.p)
 """
 #: The files that SQLite keeps for a database.
