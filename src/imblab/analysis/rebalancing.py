@@ -7,7 +7,7 @@ from imblab.text import join_words
 
 
 def note(study: Study, learner: str) -> str | None:
-    """What a reader must know of the baseline with a learner.
+    """Say how a learner rebalances by itself, and what that does to the baseline.
 
     Parameters
     ----------
