@@ -214,6 +214,10 @@ class DerivedFileError(StudyError):
     """A file made from the evaluations is damaged; the evaluations are not, and the study goes on without it."""
 
 
+class FitFailed(Exception):
+    """Raised when a fit fails; the message becomes the evaluation's ``error``."""
+
+
 class FitError(ImblabError):
     """A fit failed and the study was asked to stop there (``runner.on_error=raise``)."""
 

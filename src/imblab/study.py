@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -224,6 +224,17 @@ class Knob:
             return False
         is_inside = self.low < value <= self.high or (self.includes_low and value == self.low)
         return is_inside and (not self.is_whole or float(value).is_integer())
+
+    def parameter_among(self, names: Container[str]) -> str | None:
+        """Return the constructor parameter that the knob stands for, given the names of all; None without one.
+
+        Examples
+        --------
+        >>> KNOBS["k"].parameter_among({"k_neighbors", "kind"}), KNOBS["weight"].parameter_among({"kind"})
+        ('k_neighbors', None)
+        """
+        last = self.parameters[-1] if self.parameters else None
+        return next((name for name in self.parameters if name in names), last)
 
 
 #: The knobs that every strategy may have, in the declared order. Any other parameter of a sampler's constructor is a

@@ -26,9 +26,8 @@ from imblab.analysis.selection import select_strategies
 from imblab.cli import main
 from imblab.commands import exporting, results
 from imblab.core import model
-from imblab.core.fitting import FitFailed
 from imblab.edges import config, ledger, mlflow
-from imblab.errors import ConfigError, FitError, StudyError
+from imblab.errors import ConfigError, FitError, FitFailed, StudyError
 
 CANARY = "KANARIENVOGEL"
 #: A number of many digits, the same in no other place.

@@ -22,7 +22,7 @@ from imblab.core import design, estimator_specs, fitting
 from imblab.core.fitting import fit_predict
 from imblab.core.preparation import PreparedRows
 from imblab.edges.ledger import read_evaluations
-from imblab.errors import ConfigError
+from imblab.errors import ConfigError, FitFailed
 from imblab.study import Choice, Dataset, Measure, Strategy, Tuning
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "learner").glob("*.yaml"))
@@ -194,7 +194,7 @@ def test_gradient_boosting_splits_none_off_where_its_default_would(no_splits):
     found = answer("hist_gradient_boosting", data, fit=fit, rows=rows)
     assert np.isfinite(found.values).all()
     stopping = {key: value for key, value in learner("hist_gradient_boosting").make.items() if key != "early_stopping"}
-    with pytest.raises(fitting.FitFailed, match="split the rows"):
+    with pytest.raises(FitFailed, match="split the rows"):
         answer("", data, fit=fit, rows=rows, make=stopping)
 
 

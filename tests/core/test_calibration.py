@@ -16,7 +16,8 @@ import imblab
 from imblab.core import calibration, design, evaluate, splits
 from imblab.core.estimator_specs import with_traits
 from imblab.core.evaluate import Task
-from imblab.core.fitting import FitFailed, Prediction
+from imblab.core.fitting import Prediction
+from imblab.errors import FitFailed
 from imblab.stats.calibration_maps import correct_prior as corrected
 from imblab.study import Choice, Dataset, Learner, LearnerTraits, Measure, Protocol, Strategy, Study, Tuning
 

@@ -20,8 +20,9 @@ import imblab
 from imblab.analysis import evidence
 from imblab.core import calibration, design, estimator_specs, evaluate, measures, model, replay, splits
 from imblab.core.evaluate import validation_predictions
-from imblab.core.fitting import FitFailed, fit_predict
+from imblab.core.fitting import fit_predict
 from imblab.core.preparation import PreparedRows
+from imblab.errors import FitFailed
 from imblab.result import Evaluation
 from imblab.stats.calibration_maps import fit_sigmoid
 from imblab.study import DECISION_VALUE, PROBABILITY, Cell, Choice, Strategy, Tuning

@@ -12,7 +12,8 @@ import imblab
 from imblab.core import design, evaluate, splits
 from imblab.core.estimator_specs import with_traits
 from imblab.core.evaluate import Task
-from imblab.core.fitting import FitFailed, Prediction
+from imblab.core.fitting import Prediction
+from imblab.errors import FitFailed
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}

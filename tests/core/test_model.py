@@ -14,9 +14,8 @@ import imblab
 from imblab.core import evaluate, fitting, model, splits
 from imblab.core.admission import row_keeper
 from imblab.core.evaluate import Task
-from imblab.core.fitting import FitFailed
 from imblab.core.preparation import PreparedRows
-from imblab.errors import DataError
+from imblab.errors import DataError, FitFailed
 from imblab.study import Cell, Learner
 from imblab_model import digest
 

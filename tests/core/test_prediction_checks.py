@@ -10,9 +10,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
 from imblab.core import fitting, prediction_checks
-from imblab.core.fitting import FitFailed, fit_predict
+from imblab.core.fitting import fit_predict
 from imblab.core.prediction_checks import UnusableOutput
 from imblab.core.preparation import PreparedRows
+from imblab.errors import FitFailed
 from imblab.study import Dataset
 
 ROWS = 10

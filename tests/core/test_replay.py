@@ -14,10 +14,11 @@ from sklearn.preprocessing import StandardScaler
 
 from imblab.core import design, evaluate, measures, replay, splits
 from imblab.core.evaluate import validation_predictions
-from imblab.core.fitting import FitFailed, FitRequest, fit_predict
+from imblab.core.fitting import FitRequest, fit_predict
 from imblab.core.preparation import PreparedRows
 from imblab.core.replay import MissingPrediction
 from imblab.edges import config
+from imblab.errors import FitFailed
 from imblab.study import Dataset, fingerprint
 
 LEARNER = {"make": {"_target_": "sklearn.linear_model.LogisticRegression"}}

@@ -17,10 +17,10 @@ from imblab.commands import derived_files
 from imblab.commands.layout import Layout
 from imblab.core import estimator_specs, preparation, replay
 from imblab.core.evaluate import Task
-from imblab.core.fitting import FitFailed, FitRequest, Prediction
+from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.preparation import FeatureArrays, PreparedRows
 from imblab.edges import evidence, files, provenance
-from imblab.errors import DerivedFileError
+from imblab.errors import DerivedFileError, FitFailed
 from imblab.result import Evaluation
 from imblab.study import Cell, Dataset
 

@@ -20,10 +20,9 @@ from imblab.commands import derived_files, results, syncing
 from imblab.commands.layout import Layout, lay_out
 from imblab.core import admission, model
 from imblab.core.evaluate import Task
-from imblab.core.fitting import FitFailed
 from imblab.edges import config, datasets, ledger, mlflow, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
-from imblab.errors import ConfigError, FitError, StudyError, presentable
+from imblab.errors import ConfigError, FitError, FitFailed, StudyError, presentable
 from imblab.result import Evaluation, StudyResult, Trial
 from imblab.study import PROBABILITY, Cell, Dataset, Scalar, Study, fingerprint
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from scipy.special import logit
 
-from imblab.core import estimator_specs, fitting
-from imblab.errors import foreign_reason
+from imblab.core import estimator_specs
+from imblab.errors import FitFailed, foreign_reason
 from imblab.stats.calibration_maps import CalibrationMap, correct_prior, fit_isotonic, fit_sigmoid, received_share
 from imblab.stats.counts import LabelledValues
 from imblab.study import Learner, Make, Strategy
@@ -79,7 +79,7 @@ def fit_map(kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> Calibr
         with np.errstate(over="ignore", invalid="ignore"):  # `apply_map` checks the result
             return _FITTED[kind](scores, y)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-        raise fitting.FitFailed(f"calibration {kind!r} cannot be fitted: {error}") from error
+        raise FitFailed(f"calibration {kind!r} cannot be fitted: {error}") from error
 
 
 def _fit_class(path: str, scores: np.ndarray, y: np.ndarray, seed: int) -> CalibrationMap:
@@ -88,7 +88,7 @@ def _fit_class(path: str, scores: np.ndarray, y: np.ndarray, seed: int) -> Calib
         estimator.fit(scores.copy(), y.copy())
     except BaseException as error:  # a class may raise any exception
         reason = f"{type(error).__name__}: {foreign_reason(error)}"
-        raise fitting.FitFailed(f"calibration {path!r} cannot be fitted: {reason}") from error
+        raise FitFailed(f"calibration {path!r} cannot be fitted: {reason}") from error
     return partial(_predict_by_class, estimator=estimator, path=path)
 
 
@@ -97,11 +97,11 @@ def _predict_by_class(scores: np.ndarray, *, estimator: Any, path: str) -> np.nd
         proba = np.asarray(estimator.predict(scores.copy()), dtype=np.float64)
     except BaseException as error:  # a class may raise any exception
         reason = f"{type(error).__name__}: {foreign_reason(error)}"
-        raise fitting.FitFailed(f"calibration {path!r} gives no probabilities: {reason}") from error
+        raise FitFailed(f"calibration {path!r} gives no probabilities: {reason}") from error
     outside = np.count_nonzero((proba < 0) | (proba > 1))
     if proba.shape != scores.shape or outside:
         what = f"{outside} outside [0, 1]" if proba.shape == scores.shape else f"the shape {proba.shape}"
-        raise fitting.FitFailed(
+        raise FitFailed(
             f"calibration {path!r} gives {what} for {len(scores)} rows; it must give one probability per row"
         )
     return proba
@@ -113,7 +113,7 @@ def apply_map(learned: CalibrationMap, kind: str, scores: np.ndarray) -> np.ndar
         proba = learned(scores)
     n_bad = np.count_nonzero(~np.isfinite(proba))
     if n_bad:
-        raise fitting.FitFailed(
+        raise FitFailed(
             f"calibration {kind!r} gives {n_bad} of {len(proba)} probabilities that are not finite, from decision "
             "values that are too large. Change the learner, or set calibration=none."
         )

@@ -14,9 +14,10 @@ import numpy as np
 from scipy.special import expit
 
 from imblab.core import calibration, design, estimator_specs, fitting, measures, own_code, search, thresholds
-from imblab.core.fitting import FitFailed, FitRequest, Prediction
+from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.sampling import sampler_for_columns
 from imblab.core.splits import RowPair, repeat_seed
+from imblab.errors import FitFailed
 from imblab.result import Evaluation, Trial
 from imblab.stats.counts import LabelledValues
 from imblab.study import DECISION_VALUE, PROBABILITY, Cell, Dataset, Measure, Scalar, Study, Threshold, fingerprint

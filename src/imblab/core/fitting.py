@@ -23,15 +23,11 @@ from sklearn.utils.class_weight import compute_sample_weight
 from imblab.core import estimator_specs, own_code, prediction_checks, search
 from imblab.core.preparation import PreparedRows
 from imblab.core.splits import RowPair
-from imblab.errors import foreign_reason
+from imblab.errors import FitFailed, foreign_reason
 from imblab.study import DECISION_VALUE, Choice, Dataset, Learner, Make, Scalar, Tuning, fingerprint
 
 #: The time that a library puts in front of its message.
 LOG_TIME = re.compile(r"^\[\d\d:\d\d:\d\d\] ")
-
-
-class FitFailed(Exception):
-    """Raised when a fit fails; the message becomes the evaluation's ``error``."""
 
 
 class MissingRounds(Exception):

@@ -19,9 +19,9 @@ from sklearn.preprocessing import StandardScaler
 from imblab.core import calibration, estimator_specs, evaluate, fitting
 from imblab.core.admission import row_keeper
 from imblab.core.evaluate import Task
-from imblab.core.fitting import FitFailed, Prediction
+from imblab.core.fitting import Prediction
 from imblab.core.preparation import PreparedRows, find_crowded_column
-from imblab.errors import foreign_reason
+from imblab.errors import FitFailed, foreign_reason
 from imblab.result import Trial
 from imblab.stats.calibration_maps import received_share
 from imblab.study import MAX_LEVELS, Dataset, Learner, Scalar, Split, fingerprint

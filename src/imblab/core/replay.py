@@ -8,9 +8,10 @@ import numpy as np
 
 from imblab.core import calibration, splits
 from imblab.core.evaluate import FAILED_FOLD, FAILED_REFIT, Predict, Task, calibrate_prediction
-from imblab.core.fitting import FitFailed, FitRequest, Prediction
+from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.preparation import PreparedRows
 from imblab.core.splits import RowPair
+from imblab.errors import FitFailed
 from imblab.result import Evaluation
 from imblab.stats.calibration_maps import correct_prior, received_share
 from imblab.study import Cell, Dataset, Split, Study

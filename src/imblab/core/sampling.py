@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, cast
@@ -188,13 +188,8 @@ def _is_plain_smote(spec: str, target: str, knobs: tuple[str, ...]) -> bool:
 @lru_cache(maxsize=256)
 def _knob_parameters(spec: str, target: str, knobs: tuple[str, ...]) -> dict[str, str]:
     names = estimator_specs.parameter_names({"_target_": target})
-    return {knob_parameter(knob, names) or knob: f"${knob}" for knob in knobs if f'"${knob}"' not in spec}
-
-
-def knob_parameter(knob: str, names: Container[str]) -> str | None:
-    """Return the parameter that a knob of :data:`imblab.study.KNOBS` stands for; None for any other knob."""
-    parameters = KNOBS[knob].parameters if knob in KNOBS else ()
-    return next((name for name in parameters if name in names), parameters[-1] if parameters else None)
+    placed = (knob for knob in knobs if f'"${knob}"' not in spec)
+    return {(KNOBS[knob].parameter_among(names) if knob in KNOBS else None) or knob: f"${knob}" for knob in placed}
 
 
 def use_neighbor_cache(sampler: Any, cache: NeighborCache) -> None:

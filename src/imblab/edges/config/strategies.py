@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from imblab.core import calibration, estimator_specs, sampling, thresholds
+from imblab.core import calibration, estimator_specs, thresholds
 from imblab.edges.config import checks, estimators, parameters, sweeps
 from imblab.errors import ConfigError, unknown
 from imblab.study import FITTED_KNOBS, KNOBS, Axis, Choice, Interval, Strategy
@@ -185,7 +185,7 @@ def _read_sampler_axis(
     is_placed = f"${knob}" in _placeholders(sampler)
     for form in [] if is_placed else _forms(sampler):
         names = estimator_specs.parameter_names(form)
-        places = {name: sampling.knob_parameter(name, names) for name in KNOBS}
+        places = {name: each.parameter_among(names) for name, each in KNOBS.items()}
         if knob not in names:
             valid = (*SEARCHABLE_KNOBS, *sorted(names - {*places.values(), "random_state"}))
             raise ConfigError(unknown("knob", knob, valid, f"of {form['_target_']!r} in '{where}.space'"))

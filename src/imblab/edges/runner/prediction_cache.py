@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from imblab.core.fitting import (
-    FitFailed,
     FitRequest,
     FitSharing,
     MissingRounds,
@@ -17,6 +16,7 @@ from imblab.core.fitting import (
     fit_predict_many,
 )
 from imblab.core.preparation import FeatureArrays, PreparedRows
+from imblab.errors import FitFailed
 
 PredictionOrFailure = Prediction | FitFailed
 #: Bytes of prepared fit rows kept at once; those of one part always are.

@@ -21,13 +21,13 @@ import joblib
 import numpy as np
 
 from imblab.core import own_code
-from imblab.core.fitting import FitFailed, Prediction
+from imblab.core.fitting import Prediction
 from imblab.core.own_code import Code
 from imblab.core.preparation import feature_arrays
 from imblab.edges.files import locks
 from imblab.edges.runner.bundle_evaluator import Bundle, BundleEvaluator, DatasetContext, single_threaded
 from imblab.edges.runner.prediction_cache import FitCounts, FitGuard, PredictionStore
-from imblab.errors import Interruption
+from imblab.errors import FitFailed, Interruption
 from imblab.result import Evaluation
 from imblab.study import Cell, Dataset, Split, Study
 
