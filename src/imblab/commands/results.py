@@ -65,9 +65,10 @@ def as_text(result: StudyResult, steps: Sequence[str] = (), width: int | None = 
 def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
     """``imblab compare``: the tables and the verdicts of a study."""
     home = ledger.find_study(name, EXPERIMENTS)
+    # First: the memory that evidence takes is free again.
+    damages = derived_files.damage(home)
     request = config.load_request(home / ledger.STUDY_FILE, args, loads_data=False)
-    # Before the evaluations: the memory that evidence takes is free again.
-    for message in derived_files.damage(home):
+    for message in damages:
         derived_files.say(message)
     result = read_result(home, request.study)
     print_result(result, next_steps(result, home, request.allow), as_json)

@@ -58,7 +58,9 @@ def load_evidence(path: Path) -> pd.DataFrame | None:
             table = pq.read_table(stream)
         if (table.schema.metadata or {}).get(EDITION_KEY) != EDITION:
             return None
-        frame: pd.DataFrame = table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+        del table
+        pa.default_memory_pool().release_unused()
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
         raise _damaged(path, describe(error)) from error
     if reason := invalid_reason(frame):
