@@ -14,7 +14,7 @@ test: env ## the suite
 test-all: env ## the suite and the slower proofs
 	$(RUN) pytest -n 2 --dist worksteal
 
-bench: env ## imblab beside the ways of today, about ten minutes
+bench: env ## imblab compared with other ways, about ten minutes
 	$(VENV)/bin/python benchmarks/run.py
 
 lint: env ## style, format and types

@@ -1,4 +1,4 @@
-"""imblab beside the ways of today: same tables, folds and candidates, one machine, one run; `make bench` writes.
+"""imblab compared with the ways of today: same tables, folds and candidates, one machine, one run; `make bench` writes.
 
 The clock runs from the first fit to the last line of the ledger and, where MLflow is written, to the last run there;
 imports, the start of workers and the creation of the database are outside of it, for everyone. Everyone logs to one and
@@ -191,7 +191,7 @@ def compared(search, repeats, uri):
 
 
 def growth():
-    """How cost grows with rows, candidates and strategies: seconds of imblab on one core, logistic on yeast4."""
+    """Growth of the cost with rows, candidates and strategies: seconds of imblab on one core, logistic on yeast4."""
     rows = []
     base = [f"ratio=choice({','.join(str(round(0.1 + 0.02 * i, 2)) for i in range(n))})" for n in (4, 8, 16, 32)]
     cases = [
@@ -226,10 +226,10 @@ def page(rows, grown, apart):
     lines = [
         "# Benchmarks",
         "",
-        f"`make bench`: {REPEATS} repeats (one for 100,000 rows), {os.cpu_count()} cores, one thread a fit. Ratios are",
-        "wall seconds of the peer over those of imblab on the same candidates and folds, median (range) over repeats.",
+        f"`make bench`: {REPEATS} repeats (one for 100,000 rows), {os.cpu_count()} cores, one thread per fit. Ratios",
+        "are wall seconds of the peer over those of imblab on the same candidates and folds, median (range) over repeats.",
         "The share is CPU time inside the learner's `fit` and `predict_proba` over all CPU time, first fit to last",
-        f"line of the ledger. Outside of the clock, once a process: {apart}.",
+        f"line of the ledger. Not timed, once per process: {apart}.",
         "",
         "| table | learner | peer | cand. | fits | peer s | imblab s | one core | two cores | store warm | share |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
@@ -242,8 +242,8 @@ def page(rows, grown, apart):
         lines.append(f"| {name} | {learner} | {peer} | {size} | {times} | {100 * own.share.median():.0f} % |")
     lines += [
         "",
-        "With MLflow, everyone in the same SQLite store: the loop by hand logs a run a trial, imblab its whole tree",
-        "(study, strategy, candidates, curves, artifacts):",
+        "With MLflow, all in the same SQLite store: the hand-written loop logs one run per trial, imblab its",
+        "whole tree (study, strategy, candidates, curves, artifacts):",
         "",
         "| table | learner | peer | peer s | imblab s | one core | two cores |",
         "|---|---|---|--:|--:|--:|--:|",
@@ -253,7 +253,7 @@ def page(rows, grown, apart):
         one, two = (list(own.peer_logged / own[c]) for c in ("ours_logged", "two_logged"))
         seconds = f"{own.peer_logged.median():.1f} | {own.ours_logged.median():.2f}"
         lines.append(f"| {name} | {learner} | {peer} | {seconds} | {spread(one)} x | {spread(two)} x |")
-    lines += ["", "Two cores against one, imblab alone:", ""]
+    lines += ["", "Two cores compared with one, imblab alone:", ""]
     for (name, learner, peer), own in frame.groupby(["table", "learner", "peer"], sort=False):
         lines.append(f"- {name}, {learner}, {peer}: {spread(list(own.ours_wall / own.two_wall))} x")
     lines += ["", "Outer MCC, mean over repeats (peer, imblab):", ""]
@@ -261,7 +261,7 @@ def page(rows, grown, apart):
         lines.append(f"- {name}, {learner}, {peer}: {own.peer_mcc.mean():.3f}, {own.ours_mcc.mean():.3f}")
     lines += [
         "",
-        "How cost grows (logistic on yeast4, one core, best of three):",
+        "Growth of the cost (logistic on yeast4, one core, best of three):",
         "",
         "| axis | n | seconds |",
         "|---|--:|--:|",

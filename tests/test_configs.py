@@ -168,7 +168,7 @@ def test_experiments_are_named_as_their_file_and_hold_both_reference_arms(name):
     assert (named["threshold"].sampler, named["threshold"].threshold) == (None, "tuned")
     for one, other in study.claims.contrasts or ():
         assert {one, other} <= set(named)
-    # Whoever asks for resampling at a tuned cut can tell it from a moved threshold.
+    # Resampling with a tuned threshold can be told from a moved threshold.
     assert study.claims.contrasts is not None or "smote" not in named or "smote_threshold" in named
 
 

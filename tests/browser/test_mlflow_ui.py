@@ -15,7 +15,7 @@ from imblab.cli import main
 from imblab.edges import ledger
 from imblab.edges.mlflow import ui
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 STRATEGIES = ("none", "threshold", "class_weight", "smote", "smote_threshold")
 ASKED = (

@@ -189,6 +189,7 @@ def test_a_name_in_a_card_is_no_markup():
     assert _code("a`|<script>\n\x1b[31m") == "`a'¦<script> [31m`"
 
 
+@pytest.mark.slow
 def test_the_alias_moves_when_asked_and_an_identical_model_is_no_new_version(capsys):
     """The fixture has exported the best logistic regression, which is champion as the first one."""
     [first] = exported(capsys, "learner=logistic")

@@ -350,6 +350,7 @@ tracking.log_study(study, runs, tracking.folder_artifacts(home), home, "sqlite:/
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.slow
 def test_four_processes_that_make_one_store_at_once_all_succeed(place, study, rows):
     for name in ("one", "two", "three"):
         mine = replace(study, name=name)

@@ -68,6 +68,7 @@ def alone():
     return answered(study(), toy(), runner.Engine(1))
 
 
+@pytest.mark.slow
 def test_a_store_and_processes_change_no_row(alone, opener):
     for engine in (runner.Engine(2), runner.Engine(1, opener), runner.Engine(2, opener)):
         rows, _ = answered(study(), toy(), engine)
@@ -152,6 +153,7 @@ def test_drawn_searches_are_fitted_ahead_and_change_no_row(opener):
         assert few.fitted <= sum(row.fits for row in one.values())
 
 
+@pytest.mark.slow
 def test_any_executor_of_the_standard_protocol_will_do(alone, opener):
     made = []
 
@@ -369,6 +371,7 @@ def test_a_keyboard_interrupt_stops_a_study_whoever_raises_it():
 
 
 @pytest.mark.usefixtures("importable")
+@pytest.mark.slow
 def test_a_worker_that_dies_by_accident_costs_nothing_but_time(opener, tmp_path):
     smote = Strategy("smote", SMOTE, space={"ratio": Choice((0.4, 1.0))}, k=3)
     question = study([awkward("die_once", tmp_path / "died")], [Strategy("none"), smote], outer_folds=2)
@@ -379,6 +382,7 @@ def test_a_worker_that_dies_by_accident_costs_nothing_but_time(opener, tmp_path)
 
 
 @pytest.mark.usefixtures("importable")
+@pytest.mark.slow
 def test_where_every_fit_dies_the_cells_are_failed_rows(opener):
     deadly = Learner("deadly", {"_target_": "test_runner.Awkward", "way": "die", "on": 0})
     rows, _ = answered(

@@ -25,8 +25,8 @@ FILES = [(kind, path) for kind, group in KINDS.items() for path in sorted((ROOT 
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
 
 
-def problems(value, schema, root, path="$"):
-    """What a value breaks of a schema, for the words of JSON Schema that ours use."""
+def problems(value, schema, root, path="$"):  # noqa: C901 (one branch per word of the schema)
+    """Return the violations of a schema, for the words of JSON Schema that ours use."""
     if "$ref" in schema:
         yield from problems(value, root["$defs"][schema["$ref"].rpartition("/")[2]], root, path)
     if "anyOf" in schema and all(list(problems(value, option, root, path)) for option in schema["anyOf"]):

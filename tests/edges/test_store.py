@@ -94,6 +94,7 @@ def writer(path, name, n):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_many_processes_write_one_fresh_file(tmp_path):
     path = tmp_path / "p.sqlite"
     running = [writer(path, name, 150) for name in "abcd"]
@@ -115,6 +116,7 @@ for i in range(40):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_open_fresh_files_at_the_same_moment_all_succeed(tmp_path):
     at = str(time.time() + 8)
     running = [subprocess.Popen([sys.executable, "-c", OPENER, str(tmp_path), at]) for _ in range(3)]

@@ -156,6 +156,7 @@ def test_a_killed_study_leaves_no_table_behind(place):
     assert not list(folder.glob("imblab-*"))
 
 
+@pytest.mark.slow
 def test_killed_workers_cost_nothing(place):
     assert finish(place, "quiet")[0] == 0
     process = start(place, "widowed", 2)
@@ -188,6 +189,7 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(place):
     assert ledger(place, "full") == ledger(place, "quiet")
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_answered(place):
     process = start(place, "stopped", 1)
     while len(notes(place, "stopped")) < 5 and process.poll() is None:

@@ -41,7 +41,7 @@ COLUMN_ROLES = ("target", "drop", "categorical", "numeric", "groups", "time", "a
 MIN_RARE_ROWS = 2
 
 
-def dataset(
+def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key of a data set)
     frame: pd.DataFrame,
     target: str,
     *,
