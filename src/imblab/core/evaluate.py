@@ -352,9 +352,8 @@ def _choose_threshold(task: Task, params: Mapping[str, Scalar], folds: Sequence[
     function, compared = measures.function_of(measure, allow=None), _on_threshold_scale(task, params, folds)
     choice = thresholds.choose_threshold(rule, compared, grid, function, measure.greater_is_better, amounts)
     if choice is None:
-        return Trial(
-            params, None, None, "inapplicable", f"no threshold meets {_describe_rule(rule)} on the inner folds"
-        )
+        reason = f"no threshold meets {_describe_rule(rule)} on the inner folds"
+        return Trial(params, None, None, "inapplicable", reason)
     value = choice.value if measures.is_counted(task.primary) else _mean_over_folds(task.primary, folds)
     if value is None and (task.axes or _fixed_threshold(task) is None):
         return Trial(params, None, choice.threshold, "failed", f"{task.primary.name} is undefined on the inner folds")
