@@ -136,4 +136,4 @@ def test_without_a_store_there_is_no_evidence(tmp_path, monkeypatch, capsys):
     asked = ["name=bare", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke"]
     running.command_run([*asked, "tracking=none", "runner.n_jobs=1", "runner.store=false"], [], False)
     assert not (Path("experiments") / "bare" / evidence.EVIDENCE_FILE).exists()
-    assert "no evidence for curves and calibration" in " ".join(capsys.readouterr().out.split())
+    assert "curves and calibration have no evidence" in " ".join(capsys.readouterr().out.split())
