@@ -232,13 +232,13 @@ def _check_agreement(study: Study) -> None:
             "counts or ranks. Choose another primary, and strategy.<name>.threshold={cost: {fn: amount, fp: 1}} to cut "
             "where amounts cost least."
         )
-    cut = study.protocol.threshold_measure
+    measure = study.protocol.threshold_measure
     counted = [m.name for m in study.measures if measures.is_counted(m)]
-    if study.primary not in counted and cut not in counted:
+    if study.primary not in counted and measure not in counted:
         way_out = f"Choose one of: {', '.join(counted)}" if counted else "Add mcc to measures=[...]"
         raise ConfigError(
-            f"'protocol.threshold_measure' is {cut!r}, which is not computed from counts, or not among the measures of "
-            f"the study; a tuned threshold maximises it, as {study.primary!r} ranks rows. {way_out}."
+            f"'protocol.threshold_measure' is {measure!r}, which is not computed from counts, or not among the "
+            f"measures of the study; a tuned threshold maximises it, as {study.primary!r} ranks rows. {way_out}."
         )
     for name in study.claims.rope:
         if name not in names and name not in Claims().rope:
