@@ -131,9 +131,15 @@ def test_facts_of_tables_and_libraries_travel_with_it():
     assert facts["git"] == provenance.git_state()
 
 
-def test_without_a_store_there_is_no_evidence(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "80")
-    asked = ["name=bare", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke"]
-    running.command_run([*asked, "tracking=none", "runner.n_jobs=1", "runner.store=false"], [], False)
-    assert not (Path("experiments") / "bare" / evidence.EVIDENCE_FILE).exists()
-    assert "curves and calibration have no evidence" in " ".join(capsys.readouterr().out.split())
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_predictions_travel_into_the_evidence_without_a_store(n_jobs, monkeypatch):
+    asked = ["dataset=[ecoli3]", "learner=[logistic]", "protocol=smoke", "tracking=none"]
+    # The prior correction reads what the learner received, a sigmoid the inner validation predictions.
+    asked += ["strategy=[none,smote_prior,threshold]", "strategy.threshold.calibration=sigmoid"]
+    for name, kept in (("stored", "true"), ("bare", "false")):
+        running.command_run(
+            [*asked, f"name={name}{n_jobs}", f"runner.n_jobs={n_jobs}", f"runner.store={kept}"], [], True
+        )
+    files = [Path("experiments") / f"{name}{n_jobs}" / evidence.EVIDENCE_FILE for name in ("stored", "bare")]
+    assert evidence.load_evidence(files[0]).equals(evidence.load_evidence(files[1]))
+    assert set(evidence.load_evidence(files[1]).strategy) == {"none", "smote_prior", "threshold"}

@@ -9,7 +9,7 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -22,6 +22,7 @@ from imblab.commands import reporting, results, syncing
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, in_memory, lay_out, parse_request, requested_engine, store_opener
 from imblab.core import design
+from imblab.core.fitting import Prediction
 from imblab.edges import config, ledger, mlflow, optuna_storage, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import FitError, ImblabError, presentable
@@ -251,16 +252,16 @@ def _complete_study(
             observers = [book.append, *([_raise_failure] if options.stop_at_failure else ())]
             observers += [*([] if tracker is None else [tracker.evaluated]), *progress]
             bundles = runner.make_bundles(layout.study, layout.plans, missing)
-            counts = runner.run(layout.datasets, bundles, options.engine, observers)
+            kept: dict[str, Prediction] = {}
+            counts = runner.run(layout.datasets, bundles, options.engine, observers, kept)
     evaluations = _in_design_order(layout, book.evaluations)
     if options.say is not None:
         _report_fits(evaluations, {cell.key for cell in missing}, counts, options.say)
-    if options.engine.open_store is not None:
-        with closing(options.engine.open_store()) as predictions:
-            build_evidence(layout, evaluations, home, predictions.get)
-            predictions.prune()
-    elif options.say is not None:
-        options.say("Predictions are not kept (runner.store=false): curves and calibration have no evidence.")
+    with ExitStack() as stack:
+        stored = stack.enter_context(closing(options.engine.open_store())) if options.engine.open_store else None
+        build_evidence(layout, evaluations, home, lambda key: kept.get(key) or (stored.get(key) if stored else None))
+        if stored is not None:
+            stored.prune()
     return recorded, book.evaluations
 
 

@@ -89,6 +89,15 @@ def outer_prediction(task: Task, evaluation: Evaluation) -> Prediction:
     return calibrate_prediction(task, params, task.predict_rows(params, split.train, split.test))
 
 
+def outer_requests(task: Task, evaluation: Evaluation) -> list[FitRequest]:
+    """List the requests that :func:`outer_prediction` makes; empty for an evaluation without scores."""
+    if evaluation.status != "ok":
+        return []
+    split = task.cell.split
+    inner = task.pairs if calibration.is_learned(task.cell.strategy.calibration) else ()
+    return [task.request(evaluation.params, *pair) for pair in ((split.train, split.test), *inner)]
+
+
 def prior_corrected(task: Task, evaluation: Evaluation, prediction: Prediction) -> np.ndarray | None:
     """Correct test probabilities of :func:`outer_prediction` for the positive share of the training rows.
 

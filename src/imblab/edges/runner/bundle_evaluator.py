@@ -11,9 +11,9 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from imblab.core import estimator_specs, splits
+from imblab.core import estimator_specs, replay, splits
 from imblab.core.evaluate import Task, evaluate_cell, inner_requests
-from imblab.core.fitting import FitRequest, FitSharing, recorded_warnings
+from imblab.core.fitting import FitRequest, FitSharing, Prediction, recorded_warnings
 from imblab.core.preparation import FeatureArrays, feature_arrays
 from imblab.core.splits import RowPair
 from imblab.edges.runner.prediction_cache import FitGuard, PredictionCache, PredictionStore, unguarded
@@ -99,6 +99,11 @@ class BundleEvaluator:
         Seconds of the fits that other processes made for this bundle, by address.
     guard : callable, optional
         Surrounds each fit.
+
+    Attributes
+    ----------
+    outer_predictions : dict of str to Prediction
+        What the evidence needs of the evaluations, by address, as far as no store holds it.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class BundleEvaluator:
         guard: FitGuard = unguarded,
     ) -> None:
         self.bundle, self.context = bundle, context
+        self.outer_predictions: dict[str, Prediction] = {}
         self._tasks: dict[str, Task] = {}
         study, data = bundle.study, context.dataset
         outer = {cell.split.fingerprint: cell.split for cell in bundle.cells}
@@ -175,6 +181,9 @@ class BundleEvaluator:
         for cell in self.bundle.cells:
             begin, ahead = time.perf_counter(), self.cache.seconds_ahead
             evaluation = evaluate_cell(self.task(cell))
+            for request in replay.outer_requests(self.task(cell), evaluation):
+                if self.context.store is None or not request.is_storable:
+                    self.outer_predictions[request.address] = self.cache(request)
             # A fit made ahead is charged to the first evaluation that asks for it.
             seconds = time.perf_counter() - begin + self.cache.seconds_ahead - ahead
             yield replace(evaluation, seconds=seconds)

@@ -20,6 +20,7 @@ from typing import Any
 from joblib.externals.loky import get_reusable_executor
 
 from imblab.core import design, own_code
+from imblab.core.fitting import Prediction
 from imblab.edges.files import locks
 from imblab.edges.runner.bundle_evaluator import Bundle, BundleEvaluator, DatasetContext, single_threaded
 from imblab.edges.runner.prediction_cache import FitCounts, PredictionStore
@@ -100,7 +101,11 @@ class Engine:
 
 
 def run(
-    datasets: Mapping[str, Dataset], bundles: Sequence[Bundle], engine: Engine, observers: Sequence[Observer]
+    datasets: Mapping[str, Dataset],
+    bundles: Sequence[Bundle],
+    engine: Engine,
+    observers: Sequence[Observer],
+    outer_predictions: dict[str, Prediction] | None = None,
 ) -> FitCounts:
     """Evaluate every cell of every bundle.
 
@@ -115,6 +120,9 @@ def run(
     observers : sequence of callable
         Each receives every evaluation, in order, in this process, as soon as its bundle is done. An observer that
         raises stops the run.
+    outer_predictions : dict of str to Prediction, optional
+        Filled, before the observers see an evaluation, with what its evidence needs, by address, as far as no store
+        holds it.
 
     Returns
     -------
@@ -125,13 +133,14 @@ def run(
     StudyError
         If workers keep dying outside of fits; evaluations that were handed over are kept.
     """
+    kept = {} if outer_predictions is None else outer_predictions
     if (engine.n_jobs == 1 or not bundles) and engine.fit_timeout is None:
-        return _run_in_process(datasets, bundles, engine, observers)
+        return _run_in_process(datasets, bundles, engine, observers, kept)
     _check_importable(bundles)
     descriptors: list[int] = []
     try:
         with locks.scratch_folder("run") as folder:
-            return _PoolRun(folder, descriptors, datasets, bundles, engine, observers).run()
+            return _PoolRun(folder, descriptors, datasets, bundles, engine, observers, kept).run()
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
@@ -153,7 +162,11 @@ def _check_importable(bundles: Sequence[Bundle]) -> None:
 
 
 def _run_in_process(
-    datasets: Mapping[str, Dataset], bundles: Sequence[Bundle], engine: Engine, observers: Sequence[Observer]
+    datasets: Mapping[str, Dataset],
+    bundles: Sequence[Bundle],
+    engine: Engine,
+    observers: Sequence[Observer],
+    kept: dict[str, Prediction],
 ) -> FitCounts:
     counts = FitCounts()
     store = engine.open_store() if engine.open_store else None
@@ -168,6 +181,7 @@ def _run_in_process(
                     evaluator = BundleEvaluator(bundle, contexts[bundle.dataset])
                     evaluator.fit_inner_folds()
                     for evaluation in evaluator.evaluations():
+                        kept |= evaluator.outer_predictions
                         _notify(observers, evaluation)
                     counts += evaluator.cache.counts
     finally:
@@ -203,8 +217,9 @@ class _PoolRun:
         bundles: Sequence[Bundle],
         engine: Engine,
         observers: Sequence[Observer],
+        kept: dict[str, Prediction],
     ) -> None:
-        self._engine, self._observers, self._counts = engine, observers, FitCounts()
+        self._engine, self._observers, self._counts, self._kept = engine, observers, FitCounts(), kept
         self._status_files = StatusFiles(folder)
         self._fatal_fits: dict[str, str] = {}
         self._tries: dict[int, int] = {}
@@ -288,6 +303,7 @@ class _PoolRun:
     def _accept(self, job: WorkerJob, result: JobResult) -> WorkerJob | None:
         """Hand evaluations on; returns the evaluating job of a bundle whose last part this was."""
         self._counts += result.counts
+        self._kept |= result.outer_predictions
         for evaluation in result.evaluations:
             _notify(self._observers, evaluation)
         if job.part is None:

@@ -107,12 +107,16 @@ class CodeMismatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """Evaluations, or the seconds of the inner fits made and the reasons of those that failed, by address."""
+    """Evaluations, or the seconds of the inner fits made and the reasons of those that failed, by address.
+
+    ``outer_predictions`` are those of :class:`BundleEvaluator`.
+    """
 
     evaluations: tuple[Evaluation, ...]
     fitted_ahead: Mapping[str, float]
     failures: Mapping[str, str]
     counts: FitCounts
+    outer_predictions: Mapping[str, Prediction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +296,8 @@ def run_job(job: WorkerJob) -> JobResult:
                 evaluator.fit_inner_folds(job.part, job.parts)
                 return JobResult((), cache.new_predictions(), cache.temporary_failures, cache.counts)
             evaluator.fit_inner_folds()
-            return JobResult(tuple(evaluator.evaluations()), {}, {}, cache.counts)
+            evaluations = tuple(evaluator.evaluations())
+            return JobResult(evaluations, {}, {}, cache.counts, evaluator.outer_predictions)
     finally:
         if context.store:  # other processes may ask for what was fitted here
             context.store.flush()
