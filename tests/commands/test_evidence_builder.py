@@ -3,11 +3,12 @@
 import platform
 import shutil
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import brier_score_loss
+from sklearn.metrics import brier_score_loss, matthews_corrcoef
 
 from imblab.analysis import evidence as evidences
 from imblab.commands import evidence_builder, running
@@ -117,10 +118,59 @@ def test_a_study_that_grows_keeps_its_evidence_and_gains_some():
     running.run(running.compose(*ASKED[:2], "learner=[logistic]", "strategy=[none,smote_threshold]", *ASKED[4:]))
     after = evidence.load_evidence(FILE)
     assert set(after.strategy) == {*before.strategy, "smote_threshold"}
-    for kind in evidences.EVIDENCE_KINDS:
+    for kind in set(evidences.EVIDENCE_KINDS) - {"covariance"}:
         old = evidences.select(before, kind)
         same = evidences.select(after[after.strategy != "smote_threshold"], kind)
         assert old[["x", "y", "z"]].equals(same[["x", "y", "z"]])
+    old, new = (evidences.row_covariances(frame, "mcc")["ecoli3", "logistic"] for frame in (before, after))
+    assert {pair: value for pair, value in new.items() if "smote_threshold" not in pair} == old
+    assert {b for a, b in new if a == "smote_threshold"} == set(after.strategy)
+
+
+def test_covariances_are_those_of_leaving_each_row_of_the_table_out(done):
+    """Brute force: every fold scored anew by scikit-learn without each of its rows, on called classes of the store."""
+    layout, _ = done
+    rows, data = {row.key: row for row in ledger.read_evaluations(HOME)}, layout.datasets["ecoli3"]
+    names = ("none", "threshold", "smote")
+    changes = {name: np.zeros(len(data.y)) for name in names}
+    with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
+        cells = [c for c in layout.cells if c.learner.name == "svm" and c.strategy.name in names]
+        plan, predict = layout.plans["ecoli3"], replay.lookup_only(kept.get)
+        for task in replay.replay_tasks(layout.study, data, plan, cells, predict):
+            row, test = rows[task.cell.key], task.cell.split.test
+            d = replay.outer_prediction(task, row).values  # decision values
+            called, y = 1 / (1 + np.exp(-d)) >= row.threshold, data.y[test]
+            score = matthews_corrcoef(y, called)
+            others = (np.arange(len(y)) != i for i in range(len(y)))
+            changes[row.strategy][test] += [score - matthews_corrcoef(y[rest], called[rest]) for rest in others]
+    kept_covariances = evidences.row_covariances(evidence.load_evidence(FILE), "mcc")["ecoli3", "svm"]
+    for a, b in product(names, names):
+        expected = 0.0
+        for label in (0, 1):
+            u, v = (changes[name][data.y == label] / len(plan) for name in (a, b))
+            expected += (len(u) - 1) ** 2 / len(u) * np.cov(u, v)[0, 1]
+        assert kept_covariances[a, b] == pytest.approx(expected, rel=1e-9)
+    assert "brier" not in {
+        name.partition(":")[0]
+        for name in evidences.select(evidence.load_evidence(FILE), "covariance", learner="svm").name
+    }  # decision values
+
+
+def test_a_family_without_all_predictions_has_no_covariance(done):
+    layout, _ = done
+    (HOME / evidence.EVIDENCE_FILE).unlink()
+    with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as kept:
+        seen = []
+
+        def forget(address):
+            seen.append(address)
+            return None if len(seen) == 1 else kept.get(address)
+
+        frame = gathered(layout, get=forget)
+    assert evidences.row_covariances(frame, "mcc")["ecoli3", "svm"]
+    lost = evidences.row_covariances(frame, "mcc")["ecoli3", "logistic"]
+    assert ("threshold", "smote") in lost
+    assert ("none", "smote") not in lost
 
 
 def test_facts_of_tables_and_libraries_travel_with_it():

@@ -16,33 +16,40 @@ kind            name                   x                           y            
                                        correction
 ``synthetic``   ``nearer_to_majority`` share of the synthetic rows number of synthetic     null
                                                                    rows
+``covariance``  ``measure:strategy``   covariance with that        null                    null
+                                       strategy
 =============== ====================== =========================== ======================= =====================
 
-``bin``, ``calibration`` and ``prior`` pool the outer test rows of a repeat and have fold -1; the others belong to one
+``bin``, ``calibration`` and ``prior`` pool the outer test rows of a repeat and have fold -1; ``covariance`` pools all
+repeats and stands at repeat 0, fold -1 (:func:`imblab.stats.row_influence.row_covariance`); the others belong to one
 outer fold. Thresholds are those of :meth:`imblab.stats.curves.FoldCounts.from_predictions`. Those of decision values d
 are ``1 / (1 + exp(-d))``: several of them may be one number where d is large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
+from imblab.result import Family
 from imblab.stats import scoring_rules
 from imblab.stats.curves import HUNDREDTHS, FoldCounts, expected_average_precision
 
 COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 COLUMNS = (*COORDINATES, "kind", "name", "x", "y", "z")
-EVIDENCE_KINDS = ("cut", "chance", "bin", "calibration", "prior", "synthetic")
+EVIDENCE_KINDS = ("cut", "chance", "bin", "calibration", "prior", "synthetic", "covariance")
 #: The fold of values that pool all folds of a repeat.
 POOLED = -1
 
 #: ``(dataset, learner, strategy, repeat)``
 RepeatKey = tuple[str, str, str, int]
+#: Covariance of the mean scores of two strategies that comes from the test rows.
+RowCovariances = dict[tuple[str, str], float]
 #: ``(dataset, learner, strategy, repeat, fold)``
 CellKey = tuple[str, str, str, int, int]
 #: Fold, kind, then the values of name, x, y and z.
@@ -137,22 +144,65 @@ def _one_value(fold: int, kind: str, name: str, x: float | None, y: float | None
     return fold, kind, [name], [nan if x is None else x], [nan if y is None else y], [nan]
 
 
+def covariance_frame(
+    dataset: str, learner: str, strategies: Sequence[str], matrices: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """Build the rows of the covariances of one data set and learner.
+
+    Parameters
+    ----------
+    dataset, learner : str
+        Names.
+    strategies : sequence of str
+        Of the rows and columns of the matrices.
+    matrices : mapping of str to ndarray of shape (n_strategies, n_strategies)
+        By measure, symmetric.
+    """
+    rows = [
+        (dataset, learner, a, 0, POOLED, "covariance", f"{measure}:{b}", float(matrix[i, j]), math.nan, math.nan)
+        for measure, matrix in matrices.items()
+        for i, a in enumerate(strategies)
+        for j, b in enumerate(strategies[i:], i)
+    ]
+    return _with_dtypes(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def row_covariances(frame: pd.DataFrame, measure: str) -> dict[Family, RowCovariances]:
+    """Return the covariances of one measure, by data set and learner, then by the names of both strategies.
+
+    Each pair is there in both orders.
+    """
+    families: dict[Family, RowCovariances] = {}
+    rows = frame.loc[frame.kind == "covariance", ["dataset", "learner", "strategy", "name", "x"]]
+    for dataset, learner, a, name, x in rows.itertuples(index=False, name=None):
+        of, _, b = str(name).partition(":")
+        if of == measure:
+            families.setdefault((str(dataset), str(learner)), {}).update({(str(a), b): float(x), (b, str(a)): float(x)})
+    return families
+
+
 def empty_frame() -> pd.DataFrame:
     """Return evidence without rows."""
     return _with_dtypes(pd.DataFrame({column: [] for column in COLUMNS}))
 
 
 def merge_frames(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Merge evidence into one order, independent of the order of merging; repeats in ``new`` replace those in ``old``.
+    """Merge evidence into one order, independent of the order of merging.
+
+    Repeats in ``new`` replace those in ``old``; so do the covariances of a data set and learner.
 
     Returns
     -------
     DataFrame
         Sorted by data set, learner, strategy, repeat, fold and kind.
     """
-    replaced = set(folds_by_repeat(new))
-    keys = list(COORDINATES[:4])
-    stays = [key not in replaced for key in old[keys].itertuples(index=False, name=None)]
+    replaced, keys = set(folds_by_repeat(new)), list(COORDINATES[:4])
+    is_covariance = (old.kind == "covariance").to_numpy()
+    covered = set(new.loc[new.kind == "covariance", keys[:2]].itertuples(index=False, name=None))
+    stays = [
+        (key[:2] not in covered) if pooled else (key not in replaced)
+        for key, pooled in zip(old[keys].itertuples(index=False, name=None), is_covariance, strict=True)
+    ]
     frames = [frame.astype({c: "object" for c in COORDINATES[:3]}) for frame in (old[stays], new) if len(frame)]
     if not frames:
         return empty_frame()
@@ -268,6 +318,7 @@ _NUMBER_RULES: dict[str, dict[str, tuple[Callable[[np.ndarray], np.ndarray], str
         "x": (_are_shares, "a share lies between 0 and 1"),
         "y": (_are_counts, "synthetic rows are a count, at least 0"),
     },
+    "covariance": {"x": (np.isfinite, "a covariance is a finite number")},
 }
 
 

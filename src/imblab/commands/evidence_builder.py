@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from functools import reduce
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from imblab.analysis import evidence as evidences
@@ -21,8 +24,9 @@ from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.preparation import FeatureArrays, PreparedRows
 from imblab.edges import evidence, files, provenance
 from imblab.errors import DerivedFileError, FitFailed
-from imblab.result import Evaluation
-from imblab.study import Cell, Dataset
+from imblab.result import Evaluation, Family
+from imblab.stats.row_influence import ROW_CHANGES, row_covariance
+from imblab.study import Cell, Dataset, Study
 
 #: Bytes of prepared rows cached at once; those of one part always are.
 MAX_OVERLAP_CACHE_BYTES = 64 * 2**20
@@ -46,16 +50,38 @@ def build_evidence(
     missing = {
         key: cells for key, cells in cells_by_key.items() if {c.split.fold for c in cells} - existing.get(key, set())
     }
+    # The covariance of two strategies takes the predictions of both, so that all of a family are read again.
+    families = {key[:2] for key in missing} | _without_covariance(layout, cells_by_key, old)
+    asked = {key: cells for key, cells in cells_by_key.items() if key[:2] in families}
+    changes = _FamilyChanges(layout.study)
     new = evidences.build_frame(
         (key, folds, len(folds) == sum(split.repeat == key[3] for split in layout.plans[key[0]]))
-        for key, folds in _build_folds(layout, missing, scored, get)
-        if len(folds) > len(existing.get(key, ()))
+        for key, folds in _build_folds(layout, asked, scored, get, set(missing), changes)
+        if key in missing and len(folds) > len(existing.get(key, ()))
     )
+    new = evidences.merge_frames(new, changes.covariances(layout))
     if new.empty and (old is not None or files.exists(home, evidence.EVIDENCE_FILE)):
         return evidences.empty_frame() if old is None else old  # a damaged file stays if nothing can replace it
     merged = evidences.merge_frames(evidences.empty_frame() if old is None else old, new)
     evidence.write_evidence(home / evidence.EVIDENCE_FILE, merged, _evidence_facts(layout, old_facts))
     return merged
+
+
+def _without_covariance(
+    layout: Layout, cells_by_key: Mapping[RepeatKey, list[Cell]], old: pd.DataFrame | None
+) -> set[Family]:
+    """Find the data sets and learners with a complete strategy that their covariances do not hold."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for key, cells in cells_by_key.items():
+        counts[key[:3]] += len(cells)
+    complete: dict[Family, set[str]] = {}
+    for (name, learner, strategy), n in counts.items():
+        data = layout.datasets[name]
+        if n == len(layout.plans[name]) and data.groups is None and data.time is None:
+            complete.setdefault((name, learner), set()).add(strategy)
+    rows = evidences.empty_frame() if old is None else evidences.select(old, "covariance")
+    known = set(rows[["dataset", "learner", "strategy"]].itertuples(index=False, name=None))
+    return {key for key, names in complete.items() if len(names) > 1 and any((*key, n) not in known for n in names)}
 
 
 def _read_existing(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
@@ -95,33 +121,47 @@ def _table_facts(data: Dataset, cautions: list[str]) -> dict[str, Any]:
 
 def _build_folds(
     layout: Layout,
-    missing: Mapping[RepeatKey, list[Cell]],
+    asked: Mapping[RepeatKey, list[Cell]],
     scored: Mapping[str, Evaluation],
     get: Callable[[str], Prediction | None],
+    missing: Container[RepeatKey],
+    changes: _FamilyChanges,
 ) -> Iterator[tuple[RepeatKey, list[FoldPredictions]]]:
-    """Yield the stored test predictions of every repeat with missing evidence."""
+    """Yield the stored test predictions of every repeat; where synthetic rows lie is found for missing ones alone."""
     predict = replay.lookup_only(get)
-    for name in dict.fromkeys(key[0] for key in missing):
+    for name in dict.fromkeys(key[0] for key in asked):
         data, plan = layout.datasets[name], layout.plans[name]
         overlaps = _OverlapCache(preparation.feature_arrays(data))
-        cells = [cell for key, members in missing.items() if key[0] == name for cell in members]
+        cells = [cell for key, members in asked.items() if key[0] == name for cell in members]
         tasks = replay.replay_tasks(layout.study, data, plan, cells, predict)
+        lost: set[Family] = set()
         for key, members in groupby(tasks, key=lambda task: _repeat_key(task.cell)):
-            folds = [_fold_predictions(task, scored[task.cell.key], overlaps) for task in members]
-            yield key, [fold for fold in folds if fold is not None]
+            folds = []
+            for task in members:
+                if key[:2] in lost and key not in missing:
+                    continue  # neither evidence nor a covariance can come of it
+                evaluation = scored[task.cell.key]
+                fold = _fold_predictions(task, evaluation, overlaps if key in missing else None)
+                if fold is not None:
+                    folds.append(fold)
+                    changes.add(task, evaluation, fold)
+                else:
+                    lost.add(key[:2])
+            yield key, folds
 
 
 def _repeat_key(cell: Cell) -> RepeatKey:
     return cell.dataset, cell.learner.name, cell.strategy.name, cell.split.repeat
 
 
-def _fold_predictions(task: Task, evaluation: Evaluation, overlaps: _OverlapCache) -> FoldPredictions | None:
-    """Return the test predictions of a cell; None if they are not stored."""
+def _fold_predictions(task: Task, evaluation: Evaluation, overlaps: _OverlapCache | None) -> FoldPredictions | None:
+    """Return the test predictions of a cell; None if they are not stored. Without overlaps, no synthetic rows."""
     try:
         prediction = replay.outer_prediction(task, evaluation)
     except (replay.MissingPrediction, FitFailed):
         return None
     split, y = task.cell.split, task.dataset.y
+    request = task.request(evaluation.params, split.train, split.test)
     return FoldPredictions(
         fold=split.fold,
         y=y[split.test],
@@ -129,8 +169,45 @@ def _fold_predictions(task: Task, evaluation: Evaluation, overlaps: _OverlapCach
         prevalence=float(y[split.train].mean()),
         is_probability=prediction.is_probability,
         corrected=replay.prior_corrected(task, evaluation, prediction),
-        synthetic=overlaps.overlap(task.request(evaluation.params, split.train, split.test)),
+        synthetic=overlaps.overlap(request) if overlaps else None,
     )
+
+
+class _FamilyChanges:
+    """Sums, by data set, learner, strategy and measure, how much each row changes the scores of its folds."""
+
+    def __init__(self, study: Study) -> None:
+        self._measures = [measure for measure in study.measures if measure.function in ROW_CHANGES]
+        self._sums: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = {}
+        self._folds: Counter[tuple[str, str, str]] = Counter()
+
+    def add(self, task: Task, evaluation: Evaluation, fold: FoldPredictions) -> None:
+        """Add the test rows of one evaluation; rows that form groups or follow the time are not independent."""
+        data, (name, learner, strategy, _) = task.dataset, _repeat_key(task.cell)
+        if data.groups is not None or data.time is not None or evaluation.threshold is None:
+            return
+        by_strategy = self._sums.setdefault((name, learner), {})
+        sums = by_strategy.setdefault(strategy, {m.name: np.zeros(len(data.y)) for m in self._measures})
+        called = task.compared(evaluation.params, fold.values) >= evaluation.threshold
+        for measure in self._measures:
+            is_undefined = measure.needs == "probability" and not fold.is_probability
+            changes = np.nan if is_undefined else ROW_CHANGES[measure.function](fold.y, fold.values, called)
+            sums[measure.name][task.cell.split.test] += changes
+        self._folds[name, learner, strategy] += 1
+
+    def covariances(self, layout: Layout) -> pd.DataFrame:
+        """Return the covariances of the families whose predictions are all there, as evidence."""
+        frames = [evidences.empty_frame()]
+        for (name, learner), by_strategy in self._sums.items():
+            n_folds = len(layout.plans[name])
+            names = [s for s in by_strategy if self._folds[name, learner, s] == n_folds]
+            matrices = {}
+            for measure in (m.name for m in self._measures):
+                changes = np.stack([by_strategy[s][measure] for s in names]) / n_folds if names else np.empty((0, 0))
+                if len(names) > 1 and np.isfinite(changes).all():
+                    matrices[measure] = row_covariance(changes, layout.datasets[name].y)
+            frames.append(evidences.covariance_frame(name, learner, names, matrices))
+        return reduce(evidences.merge_frames, frames)
 
 
 class _OverlapCache:

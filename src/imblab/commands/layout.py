@@ -30,6 +30,12 @@ class Layout:
     cells: tuple[Cell, ...]
     _cautions: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
+    def widened(self, recorded: Study) -> Layout:
+        """Return the layout of all that a folder records of these tables, which may be more than was asked for."""
+        study = replace(recorded, learners=tuple(map(estimator_specs.with_traits, recorded.learners)))
+        plans = {name: splits.plan(data, study.protocol, study.seed) for name, data in self.datasets.items()}
+        return Layout(study, self.datasets, plans, design.expand_cells(study, plans), self._cautions)
+
     def expected(self, retry_failed: bool = False) -> Expected:
         """Return the addresses, tables and code that existing evaluations must match.
 

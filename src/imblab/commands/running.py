@@ -257,9 +257,10 @@ def _complete_study(
     evaluations = _in_design_order(layout, book.evaluations)
     if options.say is not None:
         _report_fits(evaluations, {cell.key for cell in missing}, counts, options.say)
+    full = layout.widened(recorded)
     with ExitStack() as stack:
         stored = stack.enter_context(closing(options.engine.open_store())) if options.engine.open_store else None
-        build_evidence(layout, evaluations, home, lambda key: kept.get(key) or (stored.get(key) if stored else None))
+        build_evidence(full, book.evaluations, home, lambda key: kept.get(key) or (stored.get(key) if stored else None))
         if stored is not None:
             stored.prune()
     return recorded, book.evaluations
