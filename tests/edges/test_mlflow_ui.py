@@ -152,9 +152,9 @@ def test_strategies_have_the_colours_of_the_report(study):
     assert len(names) == 5
     colours = [study_runs.run_colour(study, name) for name in names]
     assert len(set(colours)) == len(colours)
-    slots = palette.colour_slots(names)
-    assert colours == [palette.STRATEGY_COLOURS[slots[name][0]][0] for name in names]
-    assert study_runs.run_colour(study, "elsewhere") in [light for light, _ in palette.STRATEGY_COLOURS[2:]]
+    looks = palette.looks_of(study.strategies, names)
+    assert colours == [palette.line_colour(looks[name]) for name in names]
+    assert study_runs.run_colour(study, "elsewhere") in [light for light, _ in palette.STRATEGY_COLOURS]
 
 
 class Store:

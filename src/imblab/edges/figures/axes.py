@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from imblab.edges.figures.svg import STYLE, coordinate, element, escaped, label, text_width
-from imblab.edges.palette import PAGE_COLOURS, colour_slots, css_variables
+from imblab.edges.figures.svg import STYLE, coordinate, element, escaped, label, markers, text_width
+from imblab.edges.palette import PAGE_COLOURS, Look, css_variables
 
 #: Width of a plot, and the upper end of its drawing area, in units of the drawing.
 WIDTH, TOP = 360.0, 30.0
@@ -176,6 +176,8 @@ class Figure:
         ``data-*`` attributes, from which a page reads values back.
     strategies : tuple of str
         The strategies in the legend of a file.
+    shared : tuple of str
+        The numbers of strategies that one element stands for, such as ``"0 1"``.
     """
 
     name: str
@@ -186,17 +188,18 @@ class Figure:
     body: str
     facts: dict[str, str] = field(default_factory=dict)
     strategies: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
     def inline(self) -> str:
         """Return the figure for a page that has the style sheet."""
         return self._svg(self.body, self.height, {})
 
-    def standalone(self, all_strategies: Sequence[str]) -> str:
+    def standalone(self, looks: Mapping[str, Look]) -> str:
         """Return the figure as a file: with style sheet, background and legend.
 
-        ``all_strategies`` are those of the study, which decide the colours.
+        ``looks`` are those of all strategies of the study, in its order.
         """
-        legend, depth = _legend([n for n in all_strategies if n in self.strategies], all_strategies, self)
+        legend, depth = _legend({n: look for n, look in looks.items() if n in self.strategies}, self)
         style = element("style", f"svg{{{css_variables(dark=False)}}}{STYLE}")
         height = self.height + depth
         background = element("rect", width=self.width, height=height, fill=PAGE_COLOURS["ground"][0])
@@ -211,17 +214,20 @@ class Figure:
         return element("svg", words, heading, body, class_="f", viewBox=box, role="img", **attributes, **facts)
 
 
-def _legend(drawn: list[str], all_strategies: Sequence[str], figure: Figure) -> tuple[str, float]:
+def legend_key(x: float, y: float, look: Look) -> str:
+    """Draw the line and the marker of a strategy, 22 units wide, around a height."""
+    line = element("path", class_=f"line c{look.colour}", d=f"M{coordinate(x)} {coordinate(y)}h22")
+    return line + markers([x + 11], [y], look)
+
+
+def _legend(drawn: Mapping[str, Look], figure: Figure) -> tuple[str, float]:
     """The strategies in rows below a figure, and how much deeper they make it."""
-    slots = colour_slots(all_strategies)
     parts, x, y = [], 0.0, figure.height + 12
-    for name in drawn:
+    for name, look in drawn.items():
         room = min(text_width(name, _FONT_SIZE), figure.width - 40)
         if x and x + room + 38 > figure.width:
             x, y = 0.0, y + 17
-        hue, dash = slots[name]
-        line = f"M{coordinate(x)} {coordinate(y - 4)}h22"
-        parts.append(element("path", class_=f"line c{hue} d{dash}", d=line))
+        parts.append(legend_key(x, y - 4, look))
         parts.append(label(x + 27, y, name, room + 1))
         x += room + 42
     return "".join(parts), (y - figure.height + 8 if drawn else 0.0)

@@ -1,18 +1,20 @@
-"""Plots of curves with bands: one line per strategy."""
+"""Plots of curves with bands: a line per strategy, or one for several that share it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from imblab.edges.figures.axes import TOP, WIDTH, Axes, Figure, Scale
-from imblab.edges.figures.svg import dots, element, label, line_path, text_width
-from imblab.edges.palette import colour_slots
+from imblab.edges.figures.svg import element, escaped, label, line_path, markers, text_width
+from imblab.edges.palette import Look
 
 #: Left and lower margin of the drawing area, and the height of the figure.
 _LEFT, _BOTTOM, _HEIGHT = 40.0, 40.0, 268.0
+#: Size of notes at the ends of lines, and the distance of their baselines.
+_NOTE_SIZE, _NOTE_HEIGHT = 10.0, 13.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,17 +24,17 @@ class Curve:
     Attributes
     ----------
     strategy : str
-        The strategy whose colour and dashes it has.
+        The strategy whose colour and marker it has.
     x, y : ndarray of shape (n_points,)
         NaN breaks the line.
     low, high : ndarray of shape (n_points,) or None
         Ends of the band.
     has_dots, has_line : bool
         Whether every point is marked; whether the points are joined.
-    dash : int or None
-        A dash pattern in place of the strategy's.
     note : str
-        What tells the curve from others of its strategy, such as a value of k.
+        What tells the curve from others of its strategy, such as a value of k; written at the end of a line with dots.
+    shared : tuple of str
+        Further strategies that have the same line.
     has_quiet_band : bool
         Whether the band is hidden until a reader points at the curve.
     """
@@ -44,9 +46,19 @@ class Curve:
     high: np.ndarray | None = None
     has_dots: bool = False
     has_line: bool = True
-    dash: int | None = None
     note: str = ""
+    shared: tuple[str, ...] = ()
     has_quiet_band: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenThreshold:
+    """Where the threshold of a strategy lies in a plot: at (x, y); ``words`` is shown to a reader who points at it."""
+
+    strategy: str
+    x: float
+    y: float
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +73,15 @@ class Marks:
         Whether x = y is drawn.
     threshold : float or None
         Where the threshold that a reader may move begins.
+    chosen : tuple of ChosenThreshold
+        Drawn over the curves with the markers of their strategies; those with NaN are left out.
     """
 
     x: tuple[tuple[float, str], ...] = ()
     y: tuple[tuple[float, str], ...] = ()
     diagonal: bool = False
     threshold: float | None = None
+    chosen: tuple[ChosenThreshold, ...] = ()
 
 
 def place_in_plot(x: Scale, y: Scale) -> tuple[Scale, Scale]:
@@ -83,39 +98,89 @@ def draw_curves(
     description: str,
     axes: Axes,
     curves: Sequence[Curve],
-    all_strategies: Sequence[str],
+    looks: Mapping[str, Look],
     marks: Marks = Marks(),
 ) -> Figure:
     """Draw curves on axes that :func:`place_in_plot` placed.
 
-    ``all_strategies`` are those of the study: they decide colours and the numbers by which a page picks strategies.
+    ``looks`` are those of all strategies of the study; their order gives the numbers by which a page picks strategies.
     """
-    slots, order = colour_slots(all_strategies), {n: i for i, n in enumerate(all_strategies)}
+    order, curves = {name: i for i, name in enumerate(looks)}, merge_equal(curves, looks)
     parts = [axes.draw(), axes.draw_x_marks(marks.x), *(axes.draw_y_mark(value) for value, _ in marks.y)]
     if marks.diagonal:
         parts.append(_draw_diagonal(axes))
+    notes = {id(curve): (x, base) for curve, x, base in _end_labels(axes, curves)}
     for curve in curves:
-        names = f"{curve.strategy} {curve.note}".rstrip()
-        children = _draw_curve(axes, curve, *slots[curve.strategy])
-        parts.append(element("g", *children, data_s=order[curve.strategy], data_n=names))
+        names = f"{', '.join((curve.strategy, *curve.shared))} {curve.note}".rstrip()
+        children = _draw_curve(axes, curve, looks[curve.strategy])
+        if id(curve) in notes:
+            children.append(label(*notes[id(curve)], curve.note, WIDTH, _NOTE_SIZE, class_="note"))
+        parts.append(element("g", *children, data_s=_numbers_of(curve, order), data_n=names))
+    parts += [_draw_chosen(axes, point, looks[point.strategy], order[point.strategy]) for point in marks.chosen]
     parts += [_draw_free_label(axes, value, word, curves, marks) for value, word in marks.y if word]
     facts = {"x": axes.x.described(), "y": axes.y.described()}
     if marks.threshold is not None:
         facts["threshold"] = f"{marks.threshold:g}"
-    strategies = tuple(curve.strategy for curve in curves)
-    return Figure(name, title, description, WIDTH, _HEIGHT, "".join(parts), facts, strategies)
+    strategies = tuple(name for curve in curves for name in (curve.strategy, *curve.shared))
+    shared = tuple(dict.fromkeys(_numbers_of(curve, order) for curve in curves if curve.shared))
+    return Figure(name, title, description, WIDTH, _HEIGHT, "".join(parts), facts, strategies, shared)
 
 
-def _draw_curve(axes: Axes, curve: Curve, hue: int, dash: int) -> list[str]:
-    parts = [_draw_band(axes, curve, hue)]
+def merge_equal(curves: Sequence[Curve], looks: Mapping[str, Look]) -> list[Curve]:
+    """Join the curves of one colour that have the same line, such as those that differ in the threshold alone."""
+    merged: dict[tuple[object, ...], Curve] = {}
+    for curve in curves:
+        band = [None if end is None else end.tobytes() for end in (curve.low, curve.high)]
+        key = (looks[curve.strategy].colour, curve.note, curve.x.tobytes(), curve.y.tobytes(), *band)
+        first = merged.get(key)
+        is_quiet = curve.has_quiet_band and (first is None or first.has_quiet_band)
+        names = () if first is None else (*first.shared, curve.strategy)
+        merged[key] = replace(first or curve, shared=names, has_quiet_band=is_quiet)
+    return list(merged.values())
+
+
+def _numbers_of(curve: Curve, order: Mapping[str, int]) -> str:
+    return " ".join(str(order[name]) for name in (curve.strategy, *curve.shared))
+
+
+def _draw_curve(axes: Axes, curve: Curve, look: Look) -> list[str]:
+    parts = [_draw_band(axes, curve, look.colour)]
     if curve.has_line and len(curve.x) > 1:
-        pattern = dash if curve.dash is None else curve.dash
         d = line_path(axes.x.at(curve.x), axes.y.at(curve.y))
-        parts.append(element("path", class_=f"line c{hue}{f' d{pattern}' if pattern else ''}", d=d))
+        parts.append(element("path", class_=f"line c{look.colour}", d=d))
     if curve.has_dots:
         defined = np.isfinite(curve.y)
-        parts.append(dots(axes.x.at(curve.x[defined]), axes.y.at(curve.y[defined]), class_=f"dots c{hue}"))
+        x, y = axes.x.at(curve.x[defined]), axes.y.at(curve.y[defined])
+        parts.append(markers(x, y, look))
     return parts
+
+
+def _end_labels(axes: Axes, curves: Sequence[Curve]) -> list[tuple[Curve, float, float]]:
+    """Place the notes of joined curves at the ends of their lines, apart from one another: curve, x and baseline."""
+    ends = []
+    for curve in curves:
+        defined = np.flatnonzero(np.isfinite(curve.y))
+        if curve.note and curve.has_line and curve.has_dots and len(defined):
+            x = float(axes.x.at(curve.x[defined[-1]])) + 6
+            y = float(axes.y.at(curve.y[defined[-1]])) + 3
+            ends.append((curve, min(x, WIDTH - text_width(curve.note, _NOTE_SIZE)), y))
+    ends.sort(key=lambda end: end[2])
+    bases = [y for _, _, y in ends]
+    for i in range(1, len(bases)):
+        bases[i] = max(bases[i], bases[i - 1] + _NOTE_HEIGHT)
+    lowest = axes.y.start - 2
+    for i in reversed(range(len(bases))):
+        bases[i] = min(bases[i], lowest)
+        lowest = bases[i] - _NOTE_HEIGHT
+    return [(curve, x, base) for (curve, x, _), base in zip(ends, bases, strict=True)]
+
+
+def _draw_chosen(axes: Axes, point: ChosenThreshold, look: Look, number: int) -> str:
+    if not (np.isfinite(point.x) and np.isfinite(point.y)):
+        return ""
+    x, y = [float(axes.x.at(point.x))], [float(axes.y.at(point.y))]
+    title = element("title", escaped(f"{point.strategy}: {point.words}" if point.words else point.strategy))
+    return element("g", title, markers(x, y, look, "rim"), markers(x, y, look), data_s=number)
 
 
 def _draw_band(axes: Axes, curve: Curve, hue: int) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from imblab.edges.figures.axes import WIDTH, Axes, Figure, Scale, format_tick, scale_around
-from imblab.edges.figures.svg import coordinate, element, escaped, label, shortened, text_width
-from imblab.edges.palette import colour_slots
+from imblab.edges.figures.svg import coordinate, element, escaped, label, markers, shortened, text_width
+from imblab.edges.palette import Look
 
 #: Height of a row, and the largest width of its name.
 _ROW_HEIGHT, _MAX_NAME_WIDTH = 24.0, 168.0
@@ -29,7 +29,7 @@ class DotRow:
     name : str
         Stands at its left.
     strategy : str
-        The strategy whose colour it has.
+        The strategy whose colour and marker it has.
     middle : float
         The filled dot; NaN for none.
     low, high : float
@@ -58,28 +58,29 @@ def draw_rows(
     title: str,
     description: str,
     rows: Sequence[DotRow],
-    all_strategies: Sequence[str],
+    looks: Mapping[str, Look],
     x_label: str,
     reference: float | None = None,
     region: float = math.nan,
+    on_axis: Sequence[float] = (),
 ) -> Figure:
     """Draw rows of dots with whiskers.
 
     ``reference`` is a marked value that is always inside the axis, ``region`` the half-width of a shaded region around
-    it (NaN for none). ``all_strategies`` decide the colours.
+    it (NaN for none). ``looks`` are those of all strategies of the study. ``on_axis`` are further values that the axis
+    holds: figures of one gallery that are given the values of all of them have one common axis.
     """
     left = min(_MAX_NAME_WIDTH, 10 + max((text_width(row.name, 11) for row in rows), default=0.0))
-    values = [v for row in rows for v in row.values()]
+    values = [*on_axis, *(v for row in rows for v in row.values())]
     if reference is not None:
         values += [reference, *([reference - region, reference + region] if math.isfinite(region) else [])]
     bottom = 36 + _ROW_HEIGHT * len(rows)
     scale = scale_around(values, left, WIDTH - 12)
     parts = _draw_background(Axes(scale, Scale(0.0, 1.0, bottom, 30.0), x_label, ""), reference, region)
-    slots, order = colour_slots(all_strategies), {n: i for i, n in enumerate(all_strategies)}
+    order = {name: i for i, name in enumerate(looks)}
     for i, row in enumerate(rows):
         y = 30 + _ROW_HEIGHT * (i + 0.5)
-        hue, _ = slots[row.strategy]
-        children = [*_draw_row_name(row.name, y, left - 8), *_draw_row(row, scale, y, hue)]
+        children = [*_draw_row_name(row.name, y, left - 8), *_draw_row(row, scale, y, looks[row.strategy])]
         parts.append(element("g", *children, data_s=order[row.strategy]))
     # Rows carry their names: a file needs no legend.
     facts = {"rows": str(len({row.strategy for row in rows}))}
@@ -92,7 +93,7 @@ def draw_ranks(
     description: str,
     mean_ranks: Sequence[tuple[str, float]],
     cliques: Sequence[Sequence[str]],
-    all_strategies: Sequence[str],
+    looks: Mapping[str, Look],
 ) -> Figure:
     """Draw the critical-difference diagram (Demsar 2006) of mean ranks, the best at the left.
 
@@ -110,11 +111,11 @@ def draw_ranks(
         d = f"M{ends[0]} {coordinate(axis + 12 + 9 * i)}H{ends[1]}"
         parts.append(element("path", class_="clique", d=d))
     half = math.ceil(len(ordered) / 2)
-    slots, order = colour_slots(all_strategies), {n: i for i, n in enumerate(all_strategies)}
+    order = {name: i for i, name in enumerate(looks)}
     for i, (strategy, rank) in enumerate(ordered):
         row = i if i < half else len(ordered) - 1 - i
         y = below + 14 + _RANK_ROW * row
-        children = _draw_rank(strategy, rank, (_rank_place(rank, last), axis, y), i < half, slots[strategy][0])
+        children = _draw_rank(strategy, rank, (_rank_place(rank, last), axis, y), i < half, looks[strategy])
         parts.append(element("g", *children, data_s=order[strategy]))
     return Figure(name, title, description, _RANK_WIDTH, below + 14 + _RANK_ROW * half, "".join(parts))
 
@@ -172,8 +173,8 @@ def _draw_row_name(name: str, y: float, room: float) -> list[str]:
     return [label(0.0, y - 1.5, first, room), label(0.0, y + 9.5, f"− {second}", room)]
 
 
-def _draw_row(row: DotRow, scale: Scale, y: float, hue: int) -> list[str]:
-    parts = []
+def _draw_row(row: DotRow, scale: Scale, y: float, look: Look) -> list[str]:
+    parts, hue = [], look.colour
     if row.strokes:
         # Thin strokes stay apart where round dots of many folds would cover one another.
         places = [round(float(x), 1) for x in sorted(scale.at(row.strokes))]
@@ -183,9 +184,9 @@ def _draw_row(row: DotRow, scale: Scale, y: float, hue: int) -> list[str]:
         parts.append(_draw_horizontal("whisker", hue, row.low, row.high, scale, y))
     if math.isfinite(row.ring) and math.isfinite(row.middle):
         parts.append(_draw_horizontal("link", hue, row.ring, row.middle, scale, y))
-        parts.append(element("circle", class_=f"dot hollow c{hue}", cx=float(scale.at(row.ring)), cy=y, r=4.0))
+        parts += [markers([float(scale.at(row.ring))], [y], look, kind) for kind in ("dots", "hole")]
     if math.isfinite(row.middle):
-        parts.append(element("circle", class_=f"dot p{hue} c{hue}", cx=float(scale.at(row.middle)), cy=y, r=4.0))
+        parts.append(markers([float(scale.at(row.middle))], [y], look))
     return parts
 
 
@@ -203,23 +204,25 @@ def _draw_rank_axis(y: float, last: int) -> str:
     ticks = "".join(f"M{coordinate(x)} {coordinate(y)}v-6" for x in places.values())
     labels = [label(x, y - 10, str(t), 30, class_="axis m") for t, x in places.items()]
     line = f"M{coordinate(_RANK_SIDE)} {coordinate(y)}H{coordinate(_RANK_WIDTH - _RANK_SIDE)}{ticks}"
-    return element("path", class_="link c1", d=line) + "".join(labels)
+    return element("path", class_="link c0", d=line) + "".join(labels)
 
 
 def _draw_rank(
-    strategy: str, rank: float, place: tuple[float, float, float], is_left: bool, hue: int
-) -> tuple[str, str, str]:
+    strategy: str, rank: float, place: tuple[float, float, float], is_left: bool, look: Look
+) -> tuple[str, str, str, str]:
     """A strategy's name at one side, with a line from its place (x, y of the axis, y of the name)."""
     x, axis, y = place
     end = _RANK_SIDE - 12 if is_left else _RANK_WIDTH - _RANK_SIDE + 12
     line = element(
-        "path", class_=f"link c{hue}", d=f"M{coordinate(x)} {coordinate(axis)}V{coordinate(y)}H{coordinate(end)}"
+        "path",
+        class_=f"link c{look.colour}",
+        d=f"M{coordinate(x)} {coordinate(axis)}V{coordinate(y)}H{coordinate(end)}",
     )
     name = shortened(strategy, _RANK_SIDE - 18 - text_width(f"  {rank:.2f}", 11), 11)
     words = f"{name}  {rank:.2f}" if is_left else f"{rank:.2f}  {name}"
     text = label(end - 5 if is_left else end + 5, y + 4, words, _RANK_SIDE - 18, class_="e" if is_left else None)
     title = element("title", escaped(strategy)) if name != strategy else ""
-    return title, line, text
+    return title, line, markers([x], [axis], look), text
 
 
 def _draw_cell(place: tuple[float, float, float], value: float, shade: float, is_framed: bool) -> list[str]:
@@ -229,7 +232,7 @@ def _draw_cell(place: tuple[float, float, float], value: float, shade: float, is
     title = element("title", format_tick(value))
     parts = [element("rect", title, class_="heat", fill_opacity=coordinate(shade), **box)]
     if is_framed:
-        parts.append(element("rect", class_="grid c1", fill="none", **box))
+        parts.append(element("rect", class_="grid c0", fill="none", **box))
     if width >= 34:
         parts.append(label(x + width / 2, y + 17, f"{value:.3f}", width, 10, class_="m"))
     return parts

@@ -8,11 +8,13 @@ from html import escape
 
 import numpy as np
 
-from imblab.edges.palette import DASHES, STRATEGY_COLOURS
+from imblab.edges.palette import STRATEGY_COLOURS, Look
 
 #: Widths of characters in ems, on the wide side of what common sans-serif fonts have.
 _NARROW, _WIDE = set("iljtfrI.,:;'|!()[] /-"), set("mwMW@%—")
 ELLIPSIS = "…"
+#: Lines (almost) without length whose caps have the shape of each marker: a square cap follows the line's direction.
+_CAPS = ("h0", "l.01.01", "h0")
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 #: The style sheet of every figure, in a page and in a file.
 STYLE = (
@@ -22,15 +24,18 @@ STYLE = (
     "svg.f .mark{stroke:var(--soft);stroke-width:1;stroke-dasharray:3 3;fill:none}"
     "svg.f .note{fill:var(--soft);font-size:.91em;paint-order:stroke;stroke:var(--ground);stroke-width:3px}"
     "svg.f .title{font-weight:600;font-size:1.09em}"
-    "svg.f :is(.line,.whisker,.link,.dot,.dots,.faint,.mark,.grid){vector-effect:non-scaling-stroke}"
+    "svg.f :is(.line,.whisker,.link,.dots,.faint,.mark,.grid){vector-effect:non-scaling-stroke}"
     "svg.f .line{fill:none;stroke-width:1.8;stroke-linejoin:round}svg.f .band{stroke:none;fill-opacity:.09}"
     "svg.f .more{display:none}svg.f g:hover>.more{display:inline}"
-    "svg.f .region{fill:var(--accent);fill-opacity:.1}svg.f .whisker{stroke-width:2}svg.f .dot{stroke-width:1.6}"
-    "svg.f .dots{fill:none;stroke-width:7;stroke-linecap:round}"
-    "svg.f .faint{stroke-width:1.3;stroke-opacity:.6}svg.f .hollow{fill:var(--ground)}svg.f .heat{fill:var(--accent)}"
+    "svg.f .region{fill:var(--accent);fill-opacity:.1}svg.f .whisker{stroke-width:2}"
+    # A marker is a line without length: its cap is its shape, its width its size at any size of the drawing.
+    "svg.f .dots{fill:none;stroke-width:7.5;stroke-linecap:round}"
+    "svg.f :is(.m1,.m2){stroke-linecap:square;stroke-width:6.5}"
+    "svg.f .rim{stroke:var(--ground);stroke-width:10}svg.f .rim:is(.m1,.m2){stroke-width:9}"
+    "svg.f .hole{stroke:var(--ground);stroke-width:4}svg.f .hole:is(.m1,.m2){stroke-width:3.2}"
+    "svg.f .faint{stroke-width:1.3;stroke-opacity:.6}svg.f .heat{fill:var(--accent)}"
     "svg.f .clique{stroke:var(--ink);stroke-width:3.5;stroke-linecap:round}svg.f .link{stroke-width:1.4;fill:none}"
     + "".join(f"svg.f .c{i}{{stroke:var(--s{i})}}svg.f .p{i}{{fill:var(--s{i})}}" for i in range(len(STRATEGY_COLOURS)))
-    + "".join(f"svg.f .d{i}{{stroke-dasharray:{dash}}}" for i, dash in enumerate(DASHES) if dash)
 )
 
 
@@ -66,18 +71,20 @@ def element(name: str, *children: str, **attributes: object) -> str:
     return f"<{name}{given}>{body}</{name}>" if body else f"<{name}{given}/>"
 
 
-def dots(x: Iterable[float], y: Iterable[float], **attributes: object) -> str:
-    """Draw round dots as one element: lines without length, whose width and round caps the style sheet gives.
+def markers(x: Iterable[float], y: Iterable[float], look: Look, kind: str = "dots") -> str:
+    """Draw the markers of a strategy as one element; ``kind`` is ``dots``, or ``rim`` or ``hole`` around and in them.
 
     Examples
     --------
-    >>> dots([1.0, 2.0], [3.0, 4.0], class_="dots")
-    '<path class="dots" d="M1 3h0M2 4h0"/>'
+    >>> markers([1.0, 2.0], [3.0, 4.0], Look(5, 0)), markers([1.0], [3.0], Look(5, 1))
+    ('<path class="dots m0 c5" d="M1 3h0M2 4h0"/>', '<path class="dots m1 c5" d="M1 3l.01.01"/>')
     """
     d = "".join(
-        f"M{coordinate(round(float(a), 1))} {coordinate(round(float(b), 1))}h0" for a, b in zip(x, y, strict=True)
+        f"M{coordinate(round(float(a), 1))} {coordinate(round(float(b), 1))}{_CAPS[look.marker]}"
+        for a, b in zip(x, y, strict=True)
     )
-    return element("path", **attributes, d=d) if d else ""
+    paint = f"c{look.colour}" if kind == "dots" else kind
+    return element("path", class_=f"dots m{look.marker} {paint}", d=d) if d else ""
 
 
 def line_path(x: np.ndarray, y: np.ndarray, decimals: int = 1) -> str:

@@ -20,7 +20,7 @@ from imblab.analysis.text_tables import percent
 from imblab.core import measures
 from imblab.edges.mlflow.runs import ADDRESSES_TAG, Metric, RunSpec, addresses_tag, splits_of
 from imblab.edges.mlflow.search_runs import InnerScores, describe_search, knob_text
-from imblab.edges.palette import BASELINE_SLOTS, STRATEGY_COLOURS, colour_slots
+from imblab.edges.palette import line_colour, looks_of
 from imblab.result import Evaluation, Family, FamilyScores, StudyResult
 from imblab.stats import counts
 from imblab.stats.paired_tests import EstimateArray, estimate_contrasts
@@ -96,9 +96,8 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
 
 
 def run_colour(study: Study, strategy: str) -> str:
-    """The colour of a strategy in the report."""
-    slots = colour_slots(study.strategy_names)
-    return STRATEGY_COLOURS[slots.get(strategy, (len(BASELINE_SLOTS), 0))[0]][0]
+    """The colour of a strategy in the report, paler where the threshold is .5: MLflow draws lines without markers."""
+    return line_colour(looks_of(study.strategies, [strategy])[strategy])
 
 
 def curve_metrics(frame: pd.DataFrame | None) -> dict[tuple[str, ...], list[Metric]]:

@@ -80,4 +80,4 @@ def _other_files(data: ReportData, sections: Sequence[ReportSection]) -> Iterato
             yield f"{TABLES}/{block.name}.tex", as_latex(block)
         else:
             for panel in block.panels:
-                yield f"{FIGURES}/{panel.figure.name}.svg", panel.figure.standalone(data.strategies)
+                yield f"{FIGURES}/{panel.figure.name}.svg", panel.figure.standalone(data.looks)

@@ -168,7 +168,7 @@ def _correction_blocks(data: ReportData, corrections: Sequence[PriorCorrection])
                 f"Brier score of {len(rows)} strategies on {' with '.join(family)} before and after prior correction."
             )
             name, title = file_name("prior", *family), ", ".join(family)
-            figure = draw_rows(name, title, words, rows, data.strategies, named("brier"))
+            figure = draw_rows(name, title, words, rows, data.looks, named("brier"))
             panels.append(Panel(figure, data.picks(*family)))
     for c in corrections:
         ranking = [score_cell(data.summary_of[c.place]["pr_auc"])] if has_ranking else []
@@ -268,7 +268,7 @@ def _draw_balance(
     prevalence = ((1.0, "equal to the prevalence"),) if name == "risk" else ()
     marks = Marks(((natural, f"natural {natural:.2g}"), (1.0, "1:1")), prevalence)
     title = ", ".join(family)
-    return draw_curves(file_name("balance", name, *family), title, words, axes, curves, data.strategies, marks)
+    return draw_curves(file_name("balance", name, *family), title, words, axes, curves, data.looks, marks)
 
 
 def _draw_reliability(data: ReportData, family: Family) -> Panel | None:
@@ -283,7 +283,7 @@ def _draw_reliability(data: ReportData, family: Family) -> Panel | None:
         f"{' with '.join(family)}."
     )
     name, title, marks = file_name("calibration", *family), ", ".join(family), Marks(diagonal=True)
-    figure = draw_curves(name, title, words, axes, curves, data.strategies, marks)
+    figure = draw_curves(name, title, words, axes, curves, data.looks, marks)
     return Panel(figure, data.picks(*family))
 
 

@@ -137,7 +137,7 @@ def _draw(
         )
         for strategy, band in bands.items()
     ]
-    return draw_curves(file_name(kind, *family), ", ".join(family), words, axes, curves, data.strategies, marks)
+    return draw_curves(file_name(kind, *family), ", ".join(family), words, axes, curves, data.looks, marks)
 
 
 def _has_bands(data: ReportData) -> bool:

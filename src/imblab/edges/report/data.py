@@ -12,6 +12,7 @@ import pandas as pd
 
 from imblab.analysis import evidence
 from imblab.analysis.methods import named
+from imblab.edges.palette import Look, looks_of
 from imblab.edges.report.elements import Line, Table, TableCell, text_cell
 from imblab.result import Evaluation, Family, Place, StudyResult
 from imblab.stats.curves import FoldCounts
@@ -136,6 +137,11 @@ class ReportData:
         evaluated = dict.fromkeys(strategy for _, _, strategy in self.evaluations_of)
         declared = [name for name in self.study.strategy_names if name in evaluated]
         return [*declared, *(name for name in evaluated if name not in declared)]
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """How every strategy that has an evaluation is drawn, in the order of the study."""
+        return looks_of(self.study.strategies, self.strategies)
 
     @cached_property
     def families(self) -> list[Family]:

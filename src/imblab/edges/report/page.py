@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 
@@ -12,9 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from imblab.analysis.methods import describe_question
-from imblab.edges.figures import STYLE
+from imblab.edges.figures import STYLE, legend_key
 from imblab.edges.figures.svg import element
-from imblab.edges.palette import colour_slots, css_variables
+from imblab.edges.palette import Look, css_variables
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import MAX_OPEN_BLOCKS, MAX_OPEN_ROWS, Gallery, ReportSection, Table
 
@@ -92,13 +92,15 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> str:
     for name, dark in (("@LIGHT@", False), ("@DARK@", True)):
         style = style.replace(name, css_variables(dark))
     rules = _picking_rules(len(data.strategies), len(data.datasets), len(data.learners))
-    slots = colour_slots(data.strategies)
+    blocks = (block for section in sections for block in section.blocks)
+    panels = [panel for block in blocks if isinstance(block, Gallery) for panel in block.panels]
+    rules += _shared_rules(dict.fromkeys(shared for panel in panels for shared in panel.figure.shared))
     return environment.from_string(_read_template("report.html.j2")).render(
         name=data.study.name,
         title="verdicts" if data.result.completeness.is_complete else data.result.completeness.counted,
         question=describe_question(data.study),
         sections=sections,
-        strategies=[{"name": n, "key": Markup(_legend_key(*slots[n]))} for n in data.strategies],
+        strategies=[{"name": n, "key": Markup(_legend_svg(look))} for n, look in data.looks.items()],
         others=[("d", "Data sets", data.datasets), ("l", "Learners", data.learners)],
         style=Markup(style + STYLE + rules),
         script=Markup(script),
@@ -127,7 +129,7 @@ def _picking_rules(n_strategies: int, n_datasets: int, n_learners: int) -> str:
     page would be matched again, over every element, whenever one of them changes.
     """
     pointed = "".join(
-        f":is(.legend:has([data-s='{i}']:hover)~.grid,.pick:has(label:hover>#s{i})~main) g[data-s='{i}']>.more"
+        f":is(.legend:has([data-s='{i}']:hover)~.grid,.pick:has(label:hover>#s{i})~main) g[data-s~='{i}']>.more"
         "{display:inline}"
         for i in range(n_strategies)
     )
@@ -138,9 +140,18 @@ def _picking_rules(n_strategies: int, n_datasets: int, n_learners: int) -> str:
     )
 
 
-def _legend_key(hue: int, dash: int) -> str:
-    line = element("path", class_=f"line c{hue}{f' d{dash}' if dash else ''}", d="M0 4h24")
-    return element("svg", line, class_="f key", viewBox="0 0 24 8", aria_hidden="true")
+def _shared_rules(shared: Iterable[str]) -> str:
+    """Style rules that hide what stands for several strategies when none of them is picked."""
+    return "".join(
+        ".pick"
+        + "".join(f":has(#s{i}:not(:checked))" for i in numbers.split())
+        + f"~main [data-s='{numbers}']{{display:none}}"
+        for numbers in shared
+    )
+
+
+def _legend_svg(look: Look) -> str:
+    return element("svg", legend_key(1.0, 5.0, look), class_="f key", viewBox="0 0 24 10", aria_hidden="true")
 
 
 def _read_template(name: str) -> str:

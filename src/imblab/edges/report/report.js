@@ -35,7 +35,7 @@ function points(d) {
 function reader(svg) {
   const x = scale(svg.dataset.x), y = scale(svg.dataset.y);
   const lines = [...svg.querySelectorAll("g[data-n]")].map(g => ({
-    name: g.dataset.n, box: boxes[g.dataset.s], points: points(g.querySelector(".line,.dots")?.getAttribute("d") || ""),
+    name: g.dataset.n, picked: g.dataset.s.split(" ").map(i => boxes[i]), points: points(g.querySelector(".line,.dots")?.getAttribute("d") || ""),
   }));
   const cursor = document.createElementNS(SVG, "path"), out = document.createElement("p");
   cursor.setAttribute("class", "cursor");
@@ -48,8 +48,8 @@ function reader(svg) {
     const place = found.place = Math.min(Math.max(p, x.start), x.end);
     cursor.setAttribute("d", `M${place} ${y.start}V${y.end}`);
     const words = [word(`at ${x.of(place).toPrecision(3)}:`)];
-    for (const {name, box, points} of lines) {
-      if (!points.length || !box.checked) continue;
+    for (const {name, picked, points} of lines) {
+      if (!points.length || !picked.some(box => box.checked)) continue;
       const near = points.reduce((a, b) => Math.abs(b[0] - place) < Math.abs(a[0] - place) ? b : a);
       if (Math.abs(near[0] - place) > 12 && points.length > 12) continue;
       words.push(word(`${name} ${y.of(near[1]).toFixed(3).replace("-", "−")}`));

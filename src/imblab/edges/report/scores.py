@@ -11,6 +11,7 @@ from imblab.analysis import rebalancing
 from imblab.analysis.methods import describe_methods, named
 from imblab.analysis.text_tables import percent
 from imblab.edges.figures import DotRow, Figure, draw_rows
+from imblab.edges.palette import EXPLANATION
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,
@@ -100,7 +101,7 @@ def scores_section(data: ReportData) -> ReportSection:
         f"Scores are means over {n_folds} outer test folds, with the standard deviation over folds. "
         f"{_explain_gains(data)}"
     )
-    note = "A dot is the mean, a thin stroke a test fold."
+    note = f"A marker is the mean, a thin stroke a test fold. {EXPLANATION}"
     gallery = Gallery(f"{named(primary)} of every fold", tuple(panels), note=note)
     return ReportSection("results", "Scores by strategy", (lead,), (*tables, gallery), "Scores")
 
@@ -143,4 +144,4 @@ def _draw_fold_scores(data: ReportData, dataset: str, learner: str, name: str) -
         mean = float(pd.Series(values, dtype=float).mean())
         rows.append(DotRow(strategy, strategy, mean, strokes=tuple(values)))
     description = f"Mean and folds of {named(primary)} for {len(rows)} strategies on {dataset} with {learner}."
-    return draw_rows(name, f"{dataset}, {learner}", description, rows, data.strategies, named(primary))
+    return draw_rows(name, f"{dataset}, {learner}", description, rows, data.looks, named(primary))

@@ -42,7 +42,6 @@ from imblab.text import format_range
 _MAX_HEAT_COLUMNS = 14
 #: Values of a knob that a sentence lists.
 _MAX_LISTED_VALUES = 6
-_DASH_WORDS = ("solid", "dashed", "dotted", "dash-dotted")
 #: The candidates of every strategy that searched.
 CandidatesByPlace = Mapping[Place, Sequence[tuning.Candidate]]
 
@@ -113,7 +112,7 @@ def optimism_section(data: ReportData) -> ReportSection:
     for family, items in rows.items():
         words = f"Inner and outer {measure} of {len(items)} tuned strategies on {' with '.join(family)}."
         name = file_name("optimism", *family)
-        figure = draw_rows(name, ", ".join(family), words, items, data.strategies, measure)
+        figure = draw_rows(name, ", ".join(family), words, items, data.looks, measure)
         panels.append(Panel(figure, data.picks(*family)))
     mean = float(np.mean([item.difference for item in tuned.values()]))
     dataset, learner, strategy = largest = max(tuned, key=lambda place: data.sign * tuned[place].difference)
@@ -156,9 +155,9 @@ def _explain_response(data: ReportData, candidates: CandidatesByPlace, knob: str
     if data.study.tuning.search_method.is_drawn:
         return "Each dot is one candidate in one outer fold: candidates differ between folds and are not averaged."
     params = [candidate.params for items in candidates.values() for candidate in items]
-    ks = sorted({p["k"] for p in params if "k" in p and knob in p}, key=_by_size)
-    patterns = ", ".join(f"k {k} {_DASH_WORDS[i % 4]}" for i, k in enumerate(ks))
-    return f"Dots are candidates, averaged over outer folds{f': {patterns}' if len(ks) > 1 else ''}."
+    ks = {p["k"] for p in params if "k" in p and knob in p}
+    named_ks = "; the end of a line names its k" if len(ks) > 1 else ""
+    return f"Markers are candidates, averaged over outer folds{named_ks}."
 
 
 def _draw_response(data: ReportData, candidates: CandidatesByPlace, family: Family, knob: str) -> Panel | None:
@@ -176,7 +175,7 @@ def _draw_response(data: ReportData, candidates: CandidatesByPlace, family: Fami
     axes = Axes(*place_in_plot(x, y), x_label, measure)
     words = f"Inner {data.primary_label} against the {knob} on {title}, by strategy and k."
     name = file_name("response", knob, *family)
-    figure = draw_curves(name, title, words, axes, curves, data.strategies, Marks(x=tuple(marks)))
+    figure = draw_curves(name, title, words, axes, curves, data.looks, Marks(x=tuple(marks)))
     return Panel(figure, data.picks(*family))
 
 
@@ -190,8 +189,8 @@ def _response_curves(data: ReportData, candidates: CandidatesByPlace, place: Pla
         return []
     by_k = tuning.best_along(candidates[place], knob, "k", data.sign > 0)
     return [
-        Curve(strategy, np.array(x), np.array(y), has_dots=True, dash=i % 4, note="" if k is None else f"k {k}")
-        for i, (k, (x, y)) in enumerate(sorted(by_k.items(), key=lambda item: _by_size(item[0])))
+        Curve(strategy, np.array(x), np.array(y), has_dots=True, note="" if k is None or len(by_k) == 1 else f"k {k}")
+        for k, (x, y) in sorted(by_k.items(), key=lambda item: _by_size(item[0]))
     ]
 
 

@@ -188,7 +188,7 @@ def _draw_differences(data: ReportData, family: pd.DataFrame, dataset: str, lear
     ]
     description = f"Differences in {measure} with their intervals on {dataset} with {learner}."
     x_label, region = f"difference in {measure}", float(family.rope.iloc[0])
-    return draw_rows(name, f"{dataset}, {learner}", description, rows, data.strategies, x_label, 0.0, region)
+    return draw_rows(name, f"{dataset}, {learner}", description, rows, data.looks, x_label, 0.0, region)
 
 
 def _count_contrasts(data: ReportData) -> list[str]:
@@ -258,7 +258,7 @@ def _draw_mean_ranks(data: ReportData, across: AcrossDatasets) -> Figure:
         f"Mean ranks of {len(ranks)} strategies over {n_parents} parent data sets with {across.learner}, {bars}."
     )
     title = f"{across.learner}: mean rank over {n_parents} parent data sets"
-    return draw_ranks(file_name("ranks", across.learner), title, description, ranks, across.cliques, data.strategies)
+    return draw_ranks(file_name("ranks", across.learner), title, description, ranks, across.cliques, data.looks)
 
 
 def _across_tables(data: ReportData, across: AcrossDatasets) -> list[Table]:
