@@ -18,10 +18,9 @@ import imblab
 from imblab.analysis.completeness import completeness_of, within_design
 from imblab.analysis.selection import select_strategies
 from imblab.cli import main
-from imblab.commands import reporting, results, running
+from imblab.commands import results, running
 from imblab.commands.results import read_result
-from imblab.edges import config, ledger, mlflow, report
-from imblab.edges.files import safe_yaml
+from imblab.edges import config, files, ledger, mlflow, report
 from imblab.edges.mlflow.writer import RunWriter
 from imblab.errors import StudyError
 from imblab.result import Evaluation
@@ -202,7 +201,7 @@ def words_of(html):
 
 
 def test_the_report_begins_with_it_and_holds_no_verdict_and_no_advice(half):
-    source = reporting.report_data(half.home, read_result(half.home, half.study))
+    source = results.report_data(half.home, read_result(half.home, half.study))
     first = report.build_sections(source)[0]
     assert first.lead[0] == LEAD
     assert (first.advice, first.more) == ((), ())
@@ -214,8 +213,8 @@ def test_the_report_begins_with_it_and_holds_no_verdict_and_no_advice(half):
 
 
 def test_the_index_says_it_and_no_verdict(half):
-    (half.home / reporting.WORDS).write_text("ours")
-    entry = reporting.build_index(Path("experiments")).partition("## demo")[2]
+    (half.home / results.WORDS).write_text("ours")
+    entry = results.build_index(Path("experiments")).partition("## demo")[2]
     assert f"**{LEAD}" in entry
     assert not WORDS.search(entry)
 
@@ -264,7 +263,7 @@ def test_a_finished_study_that_is_extended_is_incomplete_again(done, tmp_path, m
     path = Path("experiments/demo") / ledger.STUDY_FILE
     mapping = yaml.safe_load(path.read_text())
     mapping["dataset"]["yeast6"] = mapping["dataset"]["yeast4"]
-    path.write_text(safe_yaml.to_yaml(mapping))
+    path.write_text(files.to_yaml(mapping))
     out = " ".join(printed(capsys, "compare", "demo").split())
     assert out.startswith("Incomplete: 24 of 36 evaluations are there.")
     assert "Missing: 12 evaluations: all of data set yeast6." in out

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imblab.edges import config
 from imblab.errors import ConfigError
-from imblab.overrides import to_hydra_syntax, to_override, to_shell
+from imblab.text import to_hydra_syntax, to_override, to_shell
 
 WORDS = [
     ">50K", "Kündigung", "a=b", "a b", " positive", "b'true'", 'say "hi"', "it's", "a,b", "f(x)", "[a]", "{a:1}", "a:b",

@@ -19,7 +19,7 @@ from imblab.commands import exporting
 from imblab.commands.layout import lay_out
 from imblab.core import own_code
 from imblab.edges import ledger, runner
-from imblab.edges.runner import prediction_cache, worker
+from imblab.edges.runner import bundle_evaluator, worker
 from imblab.edges.store import SqliteStore
 from imblab.errors import ConfigError, FitError, StudyError
 from imblab.study import Choice, Learner, Measure, Strategy
@@ -139,7 +139,7 @@ def test_a_measure_that_fails_is_a_failed_row(packages, study, name, reason, pri
 CALIBRATORS = """
 import numpy as np
 from sklearn.base import BaseEstimator
-from imblab.stats.calibration_maps import fit_sigmoid
+from imblab.stats.probabilities import fit_sigmoid
 
 class Platt(BaseEstimator):
     def fit(self, score, y):
@@ -269,9 +269,9 @@ def mine(packages, study):
 def fitted(monkeypatch):
     """The addresses of the fits that are made from here on."""
     found = []
-    bare = prediction_cache.fit_predict_many
+    bare = bundle_evaluator.fit_predict_many
     monkeypatch.setattr(
-        prediction_cache,
+        bundle_evaluator,
         "fit_predict_many",
         lambda request, *rest: found.append(request.address) or bare(request, *rest),
     )

@@ -7,7 +7,7 @@ import pytest
 
 from imblab.analysis import rebalancing
 from imblab.cli import main
-from imblab.commands import reporting, results
+from imblab.commands import results
 from imblab.commands.results import read_result
 from imblab.edges import config, ledger, mlflow, report
 from imblab.errors import ConfigError
@@ -55,7 +55,7 @@ def test_the_plan_says_it(capsys):
 
 def test_the_report_says_it_first_and_under_every_table_of_scores():
     home = Path("experiments/weighted")
-    source = reporting.report_data(home, read_result(home, config.load_request(home / ledger.STUDY_FILE).study))
+    source = results.report_data(home, read_result(home, config.load_request(home / ledger.STUDY_FILE).study))
     sections = {section.name: section for section in report.build_sections(source)}
     assert sections["verdict"].lead[0].startswith("Learner 'logistic' weighs or resamples")
     assert next(block.note for block in sections["results"].blocks).startswith(SAID)

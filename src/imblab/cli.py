@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from imblab import __version__
-from imblab.overrides import granting
+from imblab.text import granting
 
 EPILOG = """\
 examples:
@@ -310,7 +310,7 @@ COMMANDS = {
             ("--index", {"action": "store_true", "help": "make experiments/README.md, the list of studies"}),
             _JSON,
         ),
-        "reporting",
+        "results",
         "command_report",
         ("name", "overrides", "json", "index", "experiments"),
     ),

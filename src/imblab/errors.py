@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
-from imblab.overrides import to_override
 from imblab.redaction import ambiguity, hiding, redact
-from imblab.text import pluralize
+from imblab.text import pluralize, to_override
 
 
 def presentable(text: str, keep: str = "") -> str:

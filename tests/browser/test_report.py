@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imblab.commands import reporting, running
+from imblab.commands import results, running
 from imblab.commands.results import read_result
 from imblab.edges import config, ledger, report
 
@@ -76,7 +76,7 @@ def page_file(tmp_path_factory):
     base = tmp_path_factory.mktemp("seen")
     running.run(running.compose(*QUESTION), folder=base / "seen", store_path=base / "p.sqlite")
     study = config.load_request(base / "seen" / ledger.STUDY_FILE).study
-    return reporting.write_report(base / "seen", read_result(base / "seen", study))
+    return results.write_report(base / "seen", read_result(base / "seen", study))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -196,7 +196,7 @@ def test_the_keyboard_reaches_everything(open_page, page_file):
 
 def test_hostile_names_do_nothing(open_page, tmp_path, page_file):
     study = config.load_request(page_file.parent / ledger.STUDY_FILE).study
-    data = reporting.report_data(page_file.parent, read_result(page_file.parent, study))
+    data = results.report_data(page_file.parent, read_result(page_file.parent, study))
     text = report.render(data)[report.PAGE_FILE]
     attack = "&lt;/script&gt;&lt;img src=x onerror=document.title=1&gt;"
     # What an escape that failed would leave behind is stopped by the policy of the page too.

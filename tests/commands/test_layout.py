@@ -10,7 +10,7 @@ import pytest
 from imblab import compose
 from imblab.commands.layout import lay_out
 from imblab.errors import ConfigError, DataError, combined
-from imblab.overrides import to_override
+from imblab.text import to_override
 
 SMALL = ("name=x", "learner=[logistic]", "strategy=[none]", "protocol=smoke")
 

@@ -20,8 +20,9 @@ import imblab
 from imblab.analysis import compare
 from imblab.cli import main
 from imblab.edges import config
+from imblab.edges import ledger as study_ledger
 from imblab.edges.config import compose
-from imblab.edges.ledger import folder, read_evaluations
+from imblab.edges.ledger import read_evaluations
 from imblab.errors import StudyError
 from imblab.text import count_noun
 
@@ -278,11 +279,12 @@ def test_a_run_parses_reads_and_tests_once(tmp_path, monkeypatch, again):
 
     counted(compose, "parse_study")
     monkeypatch.setattr(config, "parse_study", compose.parse_study)
-    counted(folder, "read_evaluation_lines")
-    counted(folder, "read_study")
+    counted(study_ledger, "read_evaluation_lines")
+    counted(study_ledger, "read_study")
     counted(compare, "contrasts")
     assert run(*SMALL) == 0
-    reads = {"read_evaluation_lines": 1, "read_study": 1} if again else {}
+    # The small file of the question is read again to see what is new, and for the grants that the next steps need.
+    reads = {"read_evaluation_lines": 1, "read_study": 3} if again else {"read_study": 2}
     assert calls == {"parse_study": 1, "contrasts": 1, **reads}
 
 

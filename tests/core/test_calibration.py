@@ -13,12 +13,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
 import imblab
-from imblab.core import calibration, design, evaluate, splits
+from imblab.core import decisions, design, evaluate, splits
 from imblab.core.estimator_specs import with_traits
 from imblab.core.evaluate import Task
 from imblab.core.fitting import Prediction
 from imblab.errors import FitFailed
-from imblab.stats.calibration_maps import correct_prior as corrected
+from imblab.stats.probabilities import correct_prior as corrected
 from imblab.study import Choice, Dataset, Learner, LearnerTraits, Measure, Protocol, Strategy, Study, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
@@ -41,7 +41,7 @@ def test_a_weighted_fit_that_is_set_right_comes_near_an_unweighted_one():
     plain = LogisticRegression(C=np.inf).fit(X, y).predict_proba(X)[:, 1]
     weighted = LogisticRegression(C=np.inf).fit(X, y, sample_weight=np.where(y == 1, 19.0, 1.0)).predict_proba(X)[:, 1]
     counts = {"negative": int((y == 0).sum()), "positive": int(y.sum())}
-    right = calibration.correct_fit(weighted, y, counts, 19.0)
+    right = decisions.correct_fit(weighted, y, counts, 19.0)
     assert abs(weighted.mean() / y.mean() - 1) > 2
     assert abs(right.mean() / y.mean() - 1) < 0.1
     assert np.mean(np.abs(right - plain)) < 0.02
@@ -59,8 +59,8 @@ def test_what_is_learned_is_that_of_calibrated_classifier_cv(method, learner):
     peer = CalibratedClassifierCV(FrozenEstimator(fitted), method=method, cv=2, ensemble=False)
     peer.fit(X[300:600], y[300:600])
     p = fitted.predict_proba(X)[:, 1]
-    score = calibration.scores_for_map(p, learner.make)
-    found = calibration.fit_map(method, [(y[300:600], score[300:600])])(score[600:])
+    score = decisions.scores_for_map(p, learner.make)
+    found = decisions.fit_map(method, [(y[300:600], score[300:600])])(score[600:])
     # scikit-learn stops where the gradient is 1e-6; steps are the same function.
     np.testing.assert_allclose(found, peer.predict_proba(X[600:])[:, 1], atol=2e-4 if method == "sigmoid" else 1e-9)
 
@@ -68,22 +68,22 @@ def test_what_is_learned_is_that_of_calibrated_classifier_cv(method, learner):
 def test_cross_fitting_shows_no_fold_its_own_labels():
     folds = [drawn(seed, n=60, share=0.4) for seed in range(3)]
     for kind in ("sigmoid", "isotonic"):
-        found = calibration.cross_fit(kind, folds)
+        found = decisions.cross_fit(kind, folds)
         for j, (y, s) in enumerate(folds):
             others = [folds[i] for i in range(3) if i != j]
-            expected = calibration.fit_map(kind, others)(s)
+            expected = decisions.fit_map(kind, others)(s)
             np.testing.assert_array_equal(found[j][1], expected)
             np.testing.assert_array_equal(found[j][0], y)
             turned = [(1 - y, s) if i == j else fold for i, fold in enumerate(folds)]
-            np.testing.assert_array_equal(calibration.cross_fit(kind, turned)[j][1], expected)
-    assert calibration.cross_fit("none", folds) == folds
+            np.testing.assert_array_equal(decisions.cross_fit(kind, turned)[j][1], expected)
+    assert decisions.cross_fit("none", folds) == folds
 
 
 def test_the_log_odds_of_certain_rows_are_finite_and_in_order():
-    score = calibration.scores_for_map(np.array([0.0, 1e-300, 0.5, 1 - 1e-16, 1.0]), LOGISTIC.make)
+    score = decisions.scores_for_map(np.array([0.0, 1e-300, 0.5, 1 - 1e-16, 1.0]), LOGISTIC.make)
     assert np.isfinite(score).all()
     assert (np.diff(score) >= 0).all()
-    np.testing.assert_array_equal(calibration.scores_for_map(np.array([0.0, 1.0]), BAYES.make), [0.0, 1.0])
+    np.testing.assert_array_equal(decisions.scores_for_map(np.array([0.0, 1.0]), BAYES.make), [0.0, 1.0])
 
 
 # ---------------------------------------------------------------------------------------------- inside a cell
@@ -159,8 +159,8 @@ def test_the_test_rows_are_set_right_by_all_inner_predictions_of_the_winner(kind
     row = evaluate.evaluate_cell(task)
     inner, outer = raw(task)
     y = np.concatenate([toy().y[validate] for _, validate in task.pairs])
-    score = calibration.scores_for_map(np.concatenate(inner), learner.make)
-    p = calibration.fit_map(kind, [(y, score)])(calibration.scores_for_map(outer, learner.make))
+    score = decisions.scores_for_map(np.concatenate(inner), learner.make)
+    p = decisions.fit_map(kind, [(y, score)])(decisions.scores_for_map(outer, learner.make))
     test = toy().y[task.cell.split.test]
     assert row.scores["brier"] == pytest.approx(np.mean((p - test) ** 2), abs=1e-15)
     assert row.counts["tp"] == int(((p >= row.threshold) & (test == 1)).sum())
@@ -180,7 +180,7 @@ def test_a_prior_is_undone_fold_by_fold_before_the_threshold_is_chosen():
 
 def test_strategies_that_differ_in_calibration_alone_share_every_fit():
     addresses = set()
-    for kind in calibration.CALIBRATIONS:
+    for kind in decisions.CALIBRATIONS:
         oracle = Oracle()
         evaluate.evaluate_cell(task_of(of(kind, "tuned", sampler=SMOTE, k=3, prior_correction="approximate"), oracle))
         addresses.add(tuple(sorted({request.address for request in oracle.asked})))
@@ -329,7 +329,7 @@ def address(strategy, learner=LOGISTIC):
 
 
 def test_the_calibration_is_part_of_the_address_only_where_there_is_one():
-    assert len({address(replace(Strategy("s"), calibration=kind)) for kind in calibration.CALIBRATIONS}) == 4
+    assert len({address(replace(Strategy("s"), calibration=kind)) for kind in decisions.CALIBRATIONS}) == 4
     assert address(Strategy("s", prior_correction="exact")) == address(Strategy("s"))
     assert address(Strategy("s"), replace(LOGISTIC, traits=LearnerTraits(rebalances=True))) == address(Strategy("s"))
     assert address(of("prior", prior_correction="exact")) != address(of("prior"))

@@ -18,13 +18,13 @@ from sklearn.preprocessing import StandardScaler
 
 import imblab
 from imblab.analysis import evidence
-from imblab.core import calibration, design, estimator_specs, evaluate, measures, model, replay, splits
+from imblab.core import decisions, design, estimator_specs, evaluate, measures, model, replay, splits
 from imblab.core.evaluate import validation_predictions
 from imblab.core.fitting import fit_predict
 from imblab.core.preparation import PreparedRows
 from imblab.errors import FitFailed
 from imblab.result import Evaluation
-from imblab.stats.calibration_maps import fit_sigmoid
+from imblab.stats.probabilities import fit_sigmoid
 from imblab.study import DECISION_VALUE, PROBABILITY, Cell, Choice, Strategy, Tuning
 
 SGD = "{_target_: sklearn.linear_model.SGDClassifier, alpha: 1e-7}"
@@ -179,7 +179,7 @@ def small(found):
 
 def test_a_calibration_without_a_number_is_a_failed_fit():
     with pytest.raises(FitFailed, match=r"^calibration 'sigmoid' gives 2 of 3 probabilities that are not finite"):
-        calibration.apply_map(lambda s: s, "sigmoid", np.array([np.nan, 0.5, np.inf]))
+        decisions.apply_map(lambda s: s, "sigmoid", np.array([np.nan, 0.5, np.inf]))
 
 
 def test_a_parameter_that_takes_the_probabilities_away_makes_a_candidate_inapplicable_or_changes_its_scale():

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from imblab.core import fitting, prediction_checks
+from imblab.core import fitting
 from imblab.core.fitting import fit_predict
-from imblab.core.prediction_checks import UnusableOutput
 from imblab.core.preparation import PreparedRows
+from imblab.core.sampling import UnusableOutput
 from imblab.errors import FitFailed
 from imblab.study import Dataset
 
@@ -49,16 +49,16 @@ GOOD = np.linspace(0, 1, ROWS)
     ],
 )
 def test_probabilities_are_the_column_of_the_positive_class(given_):
-    found = prediction_checks.check_proba(Fitted(), given_, ROWS)
+    found = fitting.check_proba(Fitted(), given_, ROWS)
     assert (found.dtype, found.shape) == (np.float64, (ROWS,))
     np.testing.assert_array_equal(found, np.asarray(given_)[:, 1].astype(np.float64))
-    reversed_ = prediction_checks.check_proba(Fitted([1, 0]), np.asarray(given_)[:, ::-1], ROWS)
+    reversed_ = fitting.check_proba(Fitted([1, 0]), np.asarray(given_)[:, ::-1], ROWS)
     np.testing.assert_array_equal(reversed_, found)
 
 
 def test_what_rounding_carried_beyond_a_probability_is_cut_off():
     p = np.array([-1e-16, 0.5, 1 + 2e-16])
-    assert prediction_checks.check_proba(Fitted(), two(p), 3).tolist() == [0.0, 0.5, 1.0]
+    assert fitting.check_proba(Fitted(), two(p), 3).tolist() == [0.0, 0.5, 1.0]
 
 
 BAD = {
@@ -85,7 +85,7 @@ BAD = {
 def test_what_is_no_probability_is_said(name):
     given_, said = BAD[name]
     with pytest.raises(UnusableOutput) as error:
-        prediction_checks.check_proba(Fitted(), given_, ROWS)
+        fitting.check_proba(Fitted(), given_, ROWS)
     text = str(error.value)
     assert text.startswith("learner 'Fitted' returned ")
     assert said in text
@@ -105,18 +105,18 @@ def test_what_is_no_probability_is_said(name):
 )
 def test_columns_without_a_class_are_no_probabilities(classes, said):
     with pytest.raises(UnusableOutput) as error:
-        prediction_checks.check_proba(Fitted(classes), two(GOOD), ROWS)
+        fitting.check_proba(Fitted(classes), two(GOOD), ROWS)
     assert str(error.value).startswith(f"learner 'Fitted' {said} after a fit on the labels 0 and 1;")
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30), st.booleans())
 def test_decision_values_keep_every_bit_and_rise_with_the_positive_class(d, is_short):
     d = np.clip(d, -3e38, 3e38).astype(np.float32 if is_short else np.float64)
-    found = prediction_checks.check_decision_value(Fitted(), d, len(d))
+    found = fitting.check_decision_value(Fitted(), d, len(d))
     assert found.dtype == np.float64
     np.testing.assert_array_equal(found, d.astype(np.float64))
-    np.testing.assert_array_equal(prediction_checks.check_decision_value(Fitted([1, 0]), d, len(d)), -found)
-    np.testing.assert_array_equal(prediction_checks.check_decision_value(Fitted(None), d, len(d)), found)
+    np.testing.assert_array_equal(fitting.check_decision_value(Fitted([1, 0]), d, len(d)), -found)
+    np.testing.assert_array_equal(fitting.check_decision_value(Fitted(None), d, len(d)), found)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_decision_values_keep_every_bit_and_rise_with_the_positive_class(d, is_s
 )
 def test_what_is_no_decision_value_is_said(given_, said):
     with pytest.raises(UnusableOutput) as error:
-        prediction_checks.check_decision_value(Fitted(), given_, ROWS)
+        fitting.check_decision_value(Fitted(), given_, ROWS)
     assert str(error.value).startswith("learner 'Fitted' returned ")
     assert said in str(error.value)
 

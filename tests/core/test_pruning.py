@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imblab.core import design, measures, splits, thresholds
+from imblab.core import decisions, design, measures, splits
 from imblab.edges import config, runner
 from imblab.study import Choice, Dataset, Interval, Learner, Protocol, Strategy, Study, Tuning
 
@@ -61,10 +61,10 @@ def test_the_ceiling_is_never_below_what_the_candidate_reaches(seed, name, rule,
         y[:2] = [0, 1]
         folds.append((y, np.round(np.clip(rng.normal(0.3 + 0.3 * y, 0.2), 0, 1), 2)))
     measure = measures.function_of(next(m for m in MEASURES if m.name == name))
-    cut = thresholds.choose_threshold(rule, folds, grid, measure)
+    cut = decisions.choose_threshold(rule, folds, grid, measure)
     for known in (1, 2):
         rest = np.concatenate([y for y, _ in folds[known:]])
-        ceiling = thresholds.best_reachable_value(rule, folds[:known], int(rest.sum()), int((1 - rest).sum()), measure)
+        ceiling = decisions.best_reachable_value(rule, folds[:known], int(rest.sum()), int((1 - rest).sum()), measure)
         if cut is not None and cut.value is not None:
             assert ceiling >= cut.value - 1e-12
 

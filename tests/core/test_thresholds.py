@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from imblab.core import measures, thresholds
-from imblab.core.thresholds import ThresholdChoice, choose_threshold
+from imblab.core import decisions, measures
+from imblab.core.decisions import ThresholdChoice, choose_threshold
 from imblab.errors import ConfigError
 
 GRID = tuple(i / 100 for i in range(1, 100))
@@ -319,7 +319,7 @@ def test_choosing_among_99_cuts_costs_less_than_a_millisecond():
 
 
 def test_the_word_for_outer_rows_never_appears():
-    assert "test" not in inspect.getsource(thresholds).lower()
+    assert "test" not in inspect.getsource(decisions).lower()
 
 
 # ------------------------------------------------------------------------------------------------------------- check
@@ -327,7 +327,7 @@ def test_the_word_for_outer_rows_never_appears():
 
 @pytest.mark.parametrize("rule", [0, 0.5, 1, *RULES, {"cost": {"fn": 0, "fp": 1}}], ids=str)
 def test_a_well_formed_rule_passes(rule):
-    assert thresholds.check_rule(rule, "strategy.desk.threshold") is None
+    assert decisions.check_rule(rule, "strategy.desk.threshold") is None
 
 
 @pytest.mark.parametrize(
@@ -367,5 +367,5 @@ def test_a_well_formed_rule_passes(rule):
 )
 def test_a_malformed_rule_is_refused(rule, snapshot):
     with pytest.raises(ConfigError) as error:
-        thresholds.check_rule(rule, "strategy.desk.threshold")
+        decisions.check_rule(rule, "strategy.desk.threshold")
     assert str(error.value) == snapshot

@@ -16,7 +16,7 @@ from sklearn.utils import Bunch
 
 from imblab.core import splits
 from imblab.edges import datasets
-from imblab.edges.datasets.sources import BUNDLED
+from imblab.edges.datasets import BUNDLED
 from imblab.errors import DataError, ImblabError
 from imblab.study import Protocol
 
@@ -582,7 +582,7 @@ def test_hypothyroid_of_keel_is_refused_and_not_half_read():
 
 
 def test_without_its_package_keel_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr("imblab.edges.datasets.sources.find_spec", lambda name: None)
+    monkeypatch.setattr("imblab.edges.datasets.find_spec", lambda name: None)
     assert datasets.keel_names() == ()
     assert not [row for row in datasets.listing() if row["kind"] == "keel"]
     with pytest.raises(ImblabError, match=r"pip install 'imblab\[keel\]'"):

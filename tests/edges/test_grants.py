@@ -10,9 +10,9 @@ from imblab import cli
 from imblab.commands import running
 from imblab.edges import config
 from imblab.edges.config import grants
-from imblab.edges.runner.pool import loky_executor
+from imblab.edges.runner import loky_executor
 from imblab.errors import ConfigError, combined
-from imblab.overrides import granting
+from imblab.text import granting
 
 SMALL = ("name=x", "dataset=[ecoli3]", "strategy=[none]", "protocol=smoke", "measures=[mcc]")
 MINE = """

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from imblab.analysis.claims import register_claims
 from imblab.edges import config, ledger
-from imblab.edges.ledger.lines import read_evaluation, write_evaluation
+from imblab.edges.ledger.record_files import read_evaluation, write_evaluation
 from imblab.errors import ConfigError, StudyError
 from imblab.result import Evaluation, Trial, search_address
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from imblab.analysis import table
 from imblab.commands import results
 from imblab.edges import ledger
-from imblab.edges.ledger import lines
+from imblab.edges.ledger import record_files
 from imblab.errors import StudyError
 from imblab.fields import FieldError, parse_json
 from imblab.result import Evaluation, Trial
@@ -61,26 +61,26 @@ STUDY = Study(
 
 
 def test_every_field_of_a_record_has_a_check():
-    assert set(lines.EVALUATION_CHECKS) == {f.name for f in fields(Evaluation)}
-    assert set(lines.TRIAL_CHECKS) == {f.name for f in fields(Trial)}
+    assert set(record_files.EVALUATION_CHECKS) == {f.name for f in fields(Evaluation)}
+    assert set(record_files.TRIAL_CHECKS) == {f.name for f in fields(Trial)}
 
 
 def test_a_row_comes_back_equal():
-    assert lines.read_evaluation(ROW.to_json(), RANGES) == ROW
+    assert record_files.read_evaluation(ROW.to_json(), RANGES) == ROW
 
 
 @pytest.mark.parametrize("where", list(places(PLAIN)), ids=lambda where: ".".join(map(str, where)))
 def test_every_field_is_valid_or_named(where):
     for value in ODD:
         line = json.dumps(changed(where, value))
-        rows, damaged = lines.read_evaluation_lines([line.encode()], RANGES)
+        rows, damaged = record_files.read_evaluation_lines([line.encode()], RANGES)
         if damaged:
             # Counts and the number of test rows are compared with one another.
             assert re.match(rf"field '({where[0]}\b|counts|n_test)[^;]*; ", damaged[1]), damaged
             damaged[1].encode()
             continue
         # What is accepted is valid: it reads again as it is, and everything that is made of rows can be made.
-        assert lines.read_evaluation(rows[1].to_json(), RANGES) == rows[1]
+        assert record_files.read_evaluation(rows[1].to_json(), RANGES) == rows[1]
         results.as_text(results.result_of(STUDY, [rows[1]]), width=80).encode()
         assert len(table.to_frame([rows[1]])) == 1
 
@@ -110,39 +110,39 @@ def test_every_field_is_valid_or_named(where):
 )
 def test_what_is_wrong_is_said(where, value, said):
     with pytest.raises(FieldError) as refusal:
-        lines.read_evaluation(json.dumps(changed(where, value)), RANGES)
+        record_files.read_evaluation(json.dumps(changed(where, value)), RANGES)
     assert said in str(refusal.value)
 
 
 def test_a_field_that_is_missing_or_there_twice_is_named():
     line = {key: value for key, value in PLAIN.items() if key != "status"}
     with pytest.raises(FieldError, match="field 'status' is missing; every record has it"):
-        lines.read_evaluation(json.dumps(line))
+        record_files.read_evaluation(json.dumps(line))
     with pytest.raises(FieldError, match="field 'status' is there twice"):
-        lines.read_evaluation(f'{json.dumps(line)[:-1]}, "status": "ok", "status": "failed"}}')
+        record_files.read_evaluation(f'{json.dumps(line)[:-1]}, "status": "ok", "status": "failed"}}')
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
 def test_numbers_are_finite(number):
     with pytest.raises(FieldError, match="finite"):
-        lines.read_evaluation(ROW.to_json().replace("0.37", number))
+        record_files.read_evaluation(ROW.to_json().replace("0.37", number))
 
 
 def test_rounding_is_no_damage():
     line = ROW.to_json().replace('"mcc": 0.25', '"mcc": 1.0000000000000002')
-    assert lines.read_evaluation(line, RANGES).scores["mcc"] > 1
+    assert record_files.read_evaluation(line, RANGES).scores["mcc"] > 1
 
 
 def test_costs_may_be_gains():
     measure = {"range": [0, None], "parameters": {"costs": {"fn": 10, "fp": 1, "tp": -5}}}
-    assert lines.measure_ranges({"measures": {"expected_cost": measure}}) == {"expected_cost": (None, None)}
+    assert record_files.measure_ranges({"measures": {"expected_cost": measure}}) == {"expected_cost": (None, None)}
 
 
 @pytest.mark.parametrize(
     "question", [None, 5, [], {}, {"measures": 5}, {"measures": {"a": {"range": 5}}}, {"measures": {"a": 7}}]
 )
 def test_what_is_no_range_bounds_nothing(question):
-    assert set(lines.measure_ranges(question).values()) <= {(None, None)}
+    assert set(record_files.measure_ranges(question).values()) <= {(None, None)}
 
 
 JSON = st.recursive(
@@ -156,21 +156,21 @@ JSON = st.recursive(
 @given(st.sampled_from(list(places(PLAIN))), JSON)
 def test_any_json_in_any_field_is_a_field_error_or_valid(where, value):
     try:
-        row = lines.read_evaluation(json.dumps(changed(where, value)), RANGES)
+        row = record_files.read_evaluation(json.dumps(changed(where, value)), RANGES)
     except FieldError:
         return
-    assert lines.read_evaluation(row.to_json(), RANGES) == row
+    assert record_files.read_evaluation(row.to_json(), RANGES) == row
 
 
 @settings(max_examples=100)
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_any_bytes_are_a_damaged_line(line):
-    rows, damaged = lines.read_evaluation_lines([ROW.to_json().encode(), line.replace(b"\n", b"")])
+    rows, damaged = record_files.read_evaluation_lines([ROW.to_json().encode(), line.replace(b"\n", b"")])
     assert (list(rows), list(damaged)) == ([1], [2])
 
 
 def test_deep_brackets_and_long_numbers_are_a_damaged_line():
-    _, damaged = lines.read_evaluation_lines([b"[" * 100_000, b'{"dataset": ' + b"9" * 5000 + b"}"])
+    _, damaged = record_files.read_evaluation_lines([b"[" * 100_000, b'{"dataset": ' + b"9" * 5000 + b"}"])
     assert set(damaged) == {1, 2}
     assert all("it is not JSON" in said for said in damaged.values())
 

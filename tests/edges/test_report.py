@@ -21,7 +21,7 @@ from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from imblab.analysis import evidence as evidences
-from imblab.commands import reporting, running
+from imblab.commands import results, running
 from imblab.commands.layout import lay_out
 from imblab.commands.results import read_result, result_of
 from imblab.core import replay
@@ -52,7 +52,7 @@ def small(tmp_path_factory):
     running.run(study, folder=base / "small", store_path=base / "p.sqlite")
     home = base / "small"
     study = config.load_request(home / ledger.STUDY_FILE).study
-    files = report.render(reporting.report_data(home, read_result(home, study)))
+    files = report.render(results.report_data(home, read_result(home, study)))
     return SimpleNamespace(home=home, study=study, files=files, html=files[report.PAGE_FILE], store=base / "p.sqlite")
 
 
@@ -89,7 +89,7 @@ class Page(HTMLParser):
 def numbers(small):
     """Numbers by table, row and column: at full precision from the tables beside the page."""
     found = {}
-    for section in report.build_sections(reporting.report_data(small.home, read_result(small.home, small.study))):
+    for section in report.build_sections(results.report_data(small.home, read_result(small.home, small.study))):
         for table in (b for b in section.blocks if isinstance(b, elements.Table)):
             columns, *rows = csv.reader(io.StringIO(small.files[f"tables/{table.name}.csv"]))
             assert columns == [name for name, _ in table.header]
@@ -550,11 +550,11 @@ def test_the_calibration_plot_is_that_of_scikit_learn(small, known):
 def test_the_same_files_give_the_same_bytes_anywhere(small, tmp_path):
     copied = tmp_path / "small"
     copied.mkdir()
-    for name in reporting.READ:
+    for name in results.READ:
         shutil.copy(small.home / name, copied / name)
-    report.write_files(copied, report.render(reporting.report_data(copied, read_result(copied, small.study))))
+    report.write_files(copied, report.render(results.report_data(copied, read_result(copied, small.study))))
     again = {str(p.relative_to(copied)): p.read_bytes() for p in copied.rglob("*") if p.is_file()}
-    assert {k: v.decode() for k, v in again.items() if k not in reporting.READ} == small.files
+    assert {k: v.decode() for k, v in again.items() if k not in results.READ} == small.files
 
 
 def test_figures_and_tables_of_an_earlier_report_go(small, tmp_path):
@@ -568,7 +568,7 @@ def test_figures_and_tables_of_an_earlier_report_go(small, tmp_path):
 def test_without_evidence_it_says_so(small, tmp_path):
     for name in (ledger.STUDY_FILE, ledger.LEDGER_FILE, ledger.SEARCHES_FILE):
         shutil.copy(small.home / name, tmp_path / name)
-    files = report.render(reporting.report_data(tmp_path, read_result(tmp_path, small.study)))
+    files = report.render(results.report_data(tmp_path, read_result(tmp_path, small.study)))
     assert files[report.PAGE_FILE].count("This needs evidence.parquet, which is missing") == 4
     assert not [name for name in files if name.startswith(("figures/pr-", "figures/roc-", "figures/threshold-"))]
     assert "figures/response-ratio-yeast4-logistic.svg" in files
@@ -576,8 +576,8 @@ def test_without_evidence_it_says_so(small, tmp_path):
 
 def test_no_row_is_refused(small, tmp_path):
     shutil.copy(small.home / ledger.STUDY_FILE, tmp_path / ledger.STUDY_FILE)
-    with pytest.raises(reporting.StudyError, match=r"study 'small' has 0 of 60 evaluations in .*; a report needs one"):
-        reporting.report_data(tmp_path, read_result(tmp_path, small.study))
+    with pytest.raises(results.StudyError, match=r"study 'small' has 0 of 60 evaluations in .*; a report needs one"):
+        results.report_data(tmp_path, read_result(tmp_path, small.study))
 
 
 def test_what_did_not_apply_is_named(small):
@@ -642,7 +642,7 @@ def hostile(source):
 
 
 def test_hostile_names_stay_words(small):
-    files = report.render(hostile(reporting.report_data(small.home, read_result(small.home, small.study))))
+    files = report.render(hostile(results.report_data(small.home, read_result(small.home, small.study))))
     page = Page(files[report.PAGE_FILE])
     assert page.tags["script"] == 1
     assert page.tags["img"] == 0
@@ -679,7 +679,7 @@ def test_the_reason_against_a_correction_is_named(strategy, learner, why):
 
 
 def test_what_the_prior_correction_cannot_undo_is_said_and_left_blank(small):
-    source = reporting.report_data(small.home, read_result(small.home, small.study))
+    source = results.report_data(small.home, read_result(small.home, small.study))
     weighted = {"smote_threshold": replace(small.study.strategies[3], sampler=None, prior_correction=None, weight=9.0)}
     study = replace(small.study, strategies=tuple(weighted.get(s.name, s) for s in small.study.strategies))
     gone = (source.evidence.kind == "prior") & (source.evidence.strategy == "smote")
@@ -697,7 +697,7 @@ def test_what_the_prior_correction_cannot_undo_is_said_and_left_blank(small):
 
 
 def test_verdicts_are_shown_at_a_glance_and_what_is_settled_comes_first(small):
-    source = reporting.report_data(small.home, read_result(small.home, small.study))
+    source = results.report_data(small.home, read_result(small.home, small.study))
     contrasts = source.result.contrasts.copy()
     settled = (contrasts.dataset == "yeast4") & (contrasts.a == "threshold")
     contrasts.loc[settled, "verdict"] = "better"
@@ -717,7 +717,7 @@ def test_verdicts_are_shown_at_a_glance_and_what_is_settled_comes_first(small):
 
 
 def test_what_it_takes_to_make_it_again(small):
-    source = reporting.report_data(small.home, read_result(small.home, small.study))
+    source = results.report_data(small.home, read_result(small.home, small.study))
 
     def shown(**facts):
         files = report.render(replace(source, facts={**source.facts, **facts}))
@@ -729,7 +729,7 @@ def test_what_it_takes_to_make_it_again(small):
     assert found["git tree"] == "uncommitted changes, sha256 of the diff beef"
     assert shown(git={"git.commit": "c0ffee", "git.dirty": "false"})["git tree"] == "clean"
     assert shown(git={})["git commit"].startswith("not recorded")
-    for name in reporting.READ:
+    for name in results.READ:
         assert found[f"sha256 of {name}"] == hashlib.sha256((small.home / name).read_bytes()).hexdigest()
     assert {"python", "imblab", "numpy", "scipy", "sklearn", "imblearn"} <= set(found)
 
@@ -743,7 +743,7 @@ def crafted(folder, study, rows):
     """The report of a ledger written by hand."""
     folder.mkdir()
     (folder / ledger.LEDGER_FILE).write_text("".join(f"{row.to_json()}\n" for row in rows), encoding="utf-8")
-    return report.render(reporting.report_data(folder, read_result(folder, study)))
+    return report.render(results.report_data(folder, read_result(folder, study)))
 
 
 def section(files, name):
@@ -824,7 +824,7 @@ def timed(tmp_path_factory):
     )
     running.run(study, folder=base / "timed", store_path=base / "p.sqlite")
     kept = config.load_request(base / "timed" / ledger.STUDY_FILE).study
-    return report.render(reporting.report_data(base / "timed", read_result(base / "timed", kept)))
+    return report.render(results.report_data(base / "timed", read_result(base / "timed", kept)))
 
 
 def test_folds_that_follow_the_time_are_described_only(timed):
@@ -883,7 +883,7 @@ def test_figures_of_one_family_stand_side_by_side(small, timed):
 
 @pytest.mark.slow
 def test_sixty_families_of_fifteen_strategies_stay_small(small):
-    source = reporting.report_data(small.home, read_result(small.home, small.study))
+    source = results.report_data(small.home, read_result(small.home, small.study))
     arms = [s for s in source.strategies if s != "adasyn"]
     sets, learners, names = (
         [f"table_{i}" for i in range(15)],
@@ -945,10 +945,10 @@ def _as_arms(contrasts, arms):
 def test_index_lists_the_studies_somebody_stands_by(small, tmp_path):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        for file in reporting.READ:
+        for file in results.READ:
             shutil.copy(small.home / file, tmp_path / name / file)
     (tmp_path / "second" / "README.md").write_text("words")
-    text = reporting.build_index(tmp_path)
+    text = results.build_index(tmp_path)
     assert "## second" in text
     assert "## first" not in text
     assert "smote_threshold compared with threshold, its counterpart without resampling, is" in text

@@ -8,10 +8,8 @@ import pytest
 import yaml
 
 from imblab.cli import main
-from imblab.edges import config
+from imblab.edges import config, datasets, files
 from imblab.edges.config import learners, schema, strategies
-from imblab.edges.datasets import sources
-from imblab.edges.files import safe_yaml
 
 ROOT = Path(__file__).parents[2]
 KINDS = {
@@ -84,7 +82,7 @@ def test_every_shipped_file_keeps_to_the_schema_of_its_group(kind, path):
 @pytest.mark.parametrize("name", ["resample_or_not", "smote_ratio"])
 def test_the_committed_studies_keep_to_the_schema(name):
     whole = config.json_schema()
-    study = safe_yaml.parse_yaml((ROOT / "experiments" / name / "study.yaml").read_bytes())
+    study = files.parse_yaml((ROOT / "experiments" / name / "study.yaml").read_bytes())
     assert whole["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert not list(problems(study, whole, whole))
     assert config.parse_study(study).name == name
@@ -106,8 +104,8 @@ def test_the_schema_has_the_keys_that_are_read():
     assert set(schema.LEARNER_PROPERTIES) == set(learners.LEARNER_MAPPING_KEYS)
     assert set(schema.STRATEGY_PROPERTIES) == set(strategies.STRATEGY_MAPPING_KEYS)
     assert set(schema.DATASET_KEYS) == {
-        *sources.COMMON_KEYS,
-        *(key for keys in sources.KIND_KEYS.values() for key in keys),
+        *datasets.COMMON_KEYS,
+        *(key for keys in datasets.KIND_KEYS.values() for key in keys),
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from imblab import compose
 from imblab.cli import main
-from imblab.commands.layout import lay_out
+from imblab.commands.layout import expand_short_form, lay_out
 from imblab.edges import datasets
 from imblab.errors import ConfigError, DataError
 
@@ -118,14 +118,14 @@ def test_the_directory_of_a_study_is_no_table(here):
     (here / "experiments" / "x").mkdir(parents=True)
     (here / "experiments" / "x" / "study.yaml").touch()
     with pytest.raises(ConfigError, match=r"Write imblab run experiments/x/study\.yaml\."):
-        datasets.expand_short_form(["experiments/x"])
+        expand_short_form(["experiments/x"])
 
 
 @pytest.mark.parametrize(
     "words", [["experiment=quickstart"], ["study.yaml"], ["smote"], ["-m"], ["~strategy.none"], [], ["x" * 5000]]
 )
 def test_what_is_no_table_is_left_as_it_is(words):
-    assert datasets.expand_short_form(words) == words
+    assert expand_short_form(words) == words
 
 
 NAMES = [

@@ -21,7 +21,7 @@ from imblab.commands import running
 from imblab.edges import datasets
 from imblab.edges.datasets import table_files
 from imblab.errors import ConfigError, DataError, ImblabError
-from imblab.overrides import to_override
+from imblab.text import to_override
 
 ROWS = 40
 LABELS = ["yes"] * 8 + ["no"] * (ROWS - 8)

@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_auc_score
 
-from imblab.stats.calibration_maps import correct_prior, fit_isotonic, fit_sigmoid, received_share
+from imblab.stats.probabilities import correct_prior, fit_isotonic, fit_sigmoid, received_share
 
 shares = st.floats(1e-4, 1 - 1e-4)
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imblab.core import measures, thresholds
+from imblab.core import decisions, measures
 from imblab.errors import ConfigError
-from imblab.stats import costs
+from imblab.stats import counts as costs
 from imblab.study import Measure
 
 MATRIX = {"fn": 10, "fp": 1.5, "tp": 0.5, "tn": -0.25}
@@ -94,7 +94,7 @@ def test_a_measure_of_amounts_without_amounts_in_its_matrix_is_refused():
 )
 def test_elkans_threshold_is_where_calling_begins_to_pay(fn, fp, tp, tn, p):
     matrix = {"fn": fn, "fp": fp, "tp": tp, "tn": tn}
-    cut = thresholds.resolve_rule({"cost_optimal": matrix})
+    cut = decisions.resolve_rule({"cost_optimal": matrix})
     call, pass_by = p * tp + (1 - p) * fp, p * fn + (1 - p) * tn
     if abs(p - cut) > 1e-9:
         assert (p >= cut) == (call < pass_by)
@@ -134,7 +134,7 @@ def test_the_empirical_rule_pays_least_of_all_observed_cuts(matrix, ties):
         parts = [drawn(seed * 3 + i, ties=ties) for i in range(3)]
         y, p, amount = (np.concatenate(part) for part in zip(*parts, strict=True))
         folds, amounts = [(y, p) for y, p, _ in parts], [amount for *_, amount in parts]
-        found = thresholds.choose_threshold({"cost": matrix}, folds, "observed", measures.mcc, amounts=amounts)
+        found = decisions.choose_threshold({"cost": matrix}, folds, "observed", measures.mcc, amounts=amounts)
         paid = {cut: by_row(y, p, amount, cut, matrix) for cut in np.unique(p).tolist()}
         assert paid[found.threshold] == pytest.approx(min(paid.values()), rel=1e-12)
         for (own_y, own_p, own_amount), cut in zip(parts, found.fold_thresholds, strict=True):

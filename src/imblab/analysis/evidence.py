@@ -37,7 +37,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.result import Family
-from imblab.stats import scoring_rules
+from imblab.stats import probabilities
 from imblab.stats.curves import HUNDREDTHS, FoldCounts, expected_average_precision
 
 COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
@@ -126,7 +126,7 @@ def _fold_blocks(predictions: FoldPredictions) -> Iterator[_Block]:
 def _pooled_blocks(folds: Sequence[FoldPredictions]) -> list[_Block]:
     y, proba = (np.concatenate([getattr(each, name) for each in folds]) for name in ("y", "values"))
     prevalence = np.concatenate([np.full(len(each.y), each.prevalence) for each in folds])
-    bins = scoring_rules.quantile_bins(y, proba)
+    bins = probabilities.quantile_bins(y, proba)
     number, n_rows, summed, positives = (list(column) for column in zip(*bins, strict=True))
     blocks: list[_Block] = [(POOLED, "bin", [str(i) for i in number], n_rows, summed, positives)]
     corrected = [each.corrected for each in folds if each.corrected is not None]
@@ -134,7 +134,7 @@ def _pooled_blocks(folds: Sequence[FoldPredictions]) -> list[_Block]:
     if len(corrected) == len(folds):
         variants["prior"] = np.concatenate(corrected)
     for kind, values in variants.items():
-        statistics = scoring_rules.calibration_statistics(y, values, prevalence)
+        statistics = probabilities.calibration_statistics(y, values, prevalence)
         blocks += [_one_value(POOLED, kind, *item) for item in statistics.items()]
     return blocks
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from imblab.analysis import evidence as evidences
 from imblab.analysis.evidence import FoldPredictions, RepeatKey
-from imblab.commands import derived_files
+from imblab.commands import results
 from imblab.commands.layout import Layout
 from imblab.core import estimator_specs, preparation, replay
 from imblab.core.evaluate import Task
@@ -89,7 +89,7 @@ def _read_existing(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
     try:
         return evidence.load_evidence(home / evidence.EVIDENCE_FILE), evidence.load_facts(home / evidence.EVIDENCE_FILE)
     except DerivedFileError as error:
-        derived_files.say(str(error))
+        results.report_damage(str(error))
         return None, {}
 
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from imblab.analysis.model_card import ModelFacts, write_card
 from imblab.analysis.selection import Selection, select_strategies
-from imblab.commands import derived_files, results, syncing
+from imblab.commands import results, syncing
 from imblab.commands.layout import Layout, lay_out
 from imblab.core import admission, model
 from imblab.core.evaluate import Task
@@ -142,7 +142,7 @@ def prepare_model(
         columns=facts.columns,
         label=_label_kind(facts.labels),
         example=_example_rows(data, facts.columns),
-        card=write_card(facts, result, derived_files.read_evidence(home)),
+        card=write_card(facts, result, results.read_evidence(home)),
         tags=_model_tags(facts, result),
         answers=fingerprint(fitted.estimator.scores(data.X)),
     )

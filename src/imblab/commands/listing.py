@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from imblab.analysis import methods
-from imblab.commands import derived_files, results
+from imblab.commands import results
 from imblab.edges import config, datasets, files, ledger, terminal
 from imblab.errors import ConfigError, ImblabError, describe, unknown
-from imblab.overrides import to_hydra_syntax
+from imblab.text import to_hydra_syntax
 
 Row = dict[str, Any]
 #: Facts in a list of data sets.
@@ -146,7 +146,7 @@ def _study(home: Path) -> Row:
         answer = conclusion or result.sentences[0] if result.completeness.is_complete else ""
     except ImblabError as error:
         return {**facts, "evaluations": "cannot be read", "question": describe(error), "answer": ""}
-    by = derived_files.read_origin(home).get("user") or _owner(home)
+    by = results.read_origin(home).get("user") or _owner(home)
     counted = result.completeness.counted.removesuffix(" evaluations")
     return {**facts, "by": by, "evaluations": counted, "question": question, "answer": answer}
 

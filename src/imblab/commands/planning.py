@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from imblab.analysis import rebalancing
-from imblab.commands.layout import Layout, lay_out, parse_request, planning_engine
+from imblab.commands.layout import Layout, expand_short_form, lay_out, parse_request, planning_engine
 from imblab.core import design, forecast, splits
 from imblab.edges import config, datasets, runner, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ImblabError
-from imblab.overrides import to_shell
 from imblab.stats import paired_tests
 from imblab.study import Study
+from imblab.text import to_shell
 
 #: Seconds that `imblab plan` spends on timing fits, beyond one per data set and learner.
 PILOT_SECONDS = 0.4
@@ -89,7 +89,7 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
     layout = lay_out(request.study)
     for note in () if as_json else layout.code_notes():
         terminal.print_paragraph(note)
-    command_line = CommandLine(tuple(datasets.expand_short_form(args, "plan")), tuple(config_dirs))
+    command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
     facts = describe_plan(layout, planning_engine(request), request.minutes, command_line)
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
     return 0

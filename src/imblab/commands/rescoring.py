@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from imblab.analysis import rescored
 from imblab.analysis.table import to_frame
-from imblab.commands import reporting, results, running
+from imblab.commands import results, running
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, lay_out
 from imblab.core import replay
@@ -115,7 +115,7 @@ def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path],
     result = results.result_of(study, ledger.read_evaluations(answer.folder))
     page = None
     if result.evaluations:
-        page = str(reporting.write_report(answer.folder, result, "asked after the rows were seen"))
+        page = str(results.write_report(answer.folder, result, "asked after the rows were seen"))
     facts = {
         "completeness": result.completeness.to_mapping(),
         "lead": list(result.completeness.sentences()),

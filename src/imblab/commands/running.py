@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from imblab.analysis.claims import register_claims
 from imblab.analysis.completeness import completeness_of
 from imblab.analysis.table import to_frame
-from imblab.commands import reporting, results, syncing
+from imblab.commands import results, syncing
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, in_memory, lay_out, parse_request, requested_engine, store_opener
 from imblab.core import design
@@ -187,7 +187,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
             tracker.completed(result)
         steps = []
         if request.runner.get("report", True):
-            steps.append(f"Open the report: {reporting.write_report(home, result)}")
+            steps.append(f"Open the report: {results.write_report(home, result)}")
         steps += _copy_searches(request, _in_design_order(layout, evaluations))
         if tracker is not None:
             steps.insert(0, _finish_tracking(tracker, request.study.name))
@@ -245,7 +245,7 @@ def _complete_study(
         if tracker is not None:
             tracker.identified(identity, book.question, recorded)
         if missing and book.evaluations:
-            reporting.mark_report_outdated(home, completeness_of(layout.study, list(layout.datasets), book.evaluations))
+            results.mark_report_outdated(home, completeness_of(layout.study, list(layout.datasets), book.evaluations))
             if tracker is not None:
                 tracker.resumed()
         with _completeness_if_stopped(layout, book), _progress_observers(missing, options) as progress:

@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from imblab.commands import derived_files, results
+from imblab.commands import results
 from imblab.commands.layout import Layout, lay_out
 from imblab.edges import config, files, ledger, mlflow, provenance, runner, store, terminal
 from imblab.errors import ImblabError, StudyError
@@ -224,12 +224,12 @@ def _describe_folder(
     repeated: frozenset[str] = frozenset(),
 ) -> list[mlflow.RunSpec]:
     """Describe the runs of a study from its result and the derived files of its folder."""
-    known, warn = inner_scores or {}, derived_files.say
+    known, warn = inner_scores or {}, results.report_damage
     scores = mlflow.update_search_table(home, result.evaluations, known, replayed, warn, repeated)
     details = mlflow.RunDetails(
-        evidence=derived_files.read_evidence(home),
+        evidence=results.read_evidence(home),
         inner_scores=scores,
-        origin=derived_files.read_origin(home),
+        origin=results.read_origin(home),
         search=str(tracking.get("search", "none")),
     )
     return mlflow.describe_runs(result, question, details)

@@ -1,5 +1,5 @@
-"""Cost measures by the path that studies record; the formulas are in :mod:`imblab.stats.costs`."""
+"""Cost measures by the path that studies record; the formulas are in :mod:`imblab.stats.counts`."""
 
-from imblab.stats.costs import amount_cost, expected_cost
+from imblab.stats.counts import amount_cost, expected_cost
 
 __all__ = ["amount_cost", "expected_cost"]

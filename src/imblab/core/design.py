@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from imblab.core import calibration, estimator_specs, own_code, sampling, search, thresholds
+from imblab.core import decisions, estimator_specs, own_code, sampling, search
 from imblab.core.splits import RowPair
 from imblab.errors import ConfigError
 from imblab.study import (
@@ -81,7 +81,7 @@ def cell_address(cell: Cell, study: Study, dataset: Dataset) -> str:
     }
     # Keys that are only there where they say something, so that older addresses hold.
     optional = {
-        "calibration": calibration.address_part(strategy, learner),
+        "calibration": decisions.address_part(strategy, learner),
         "scores": DECISION_VALUE if _may_give_decision_values(learner, study.tuning.tune_learner) else None,
         "code": own_code.code_names(*specs_and_functions(cell, study)),
     }
@@ -110,7 +110,7 @@ def named_code_paths(study: Study) -> list[str]:
 def _function_paths(study: Study, strategies: Iterable[Strategy]) -> list[str]:
     return [
         *(m.function for m in study.measures),
-        *(s.calibration for s in strategies if calibration.is_class(s.calibration)),
+        *(s.calibration for s in strategies if decisions.is_class(s.calibration)),
     ]
 
 
@@ -163,12 +163,12 @@ def cell_inapplicable_reason(strategy: Strategy, learner: Learner, dataset: Data
         return f"{kind} measures distances and has no form for the categorical columns of {dataset.name!r}"
     if "weight" in strategy.knobs and not learner.traits.takes_sample_weight:
         return f"the fit of learner {learner.name!r} takes no sample_weight"
-    if thresholds.needs_amount(strategy.threshold) and dataset.amount is None:
+    if decisions.needs_amount(strategy.threshold) and dataset.amount is None:
         return f"the threshold of {strategy.name!r} costs amounts, and {dataset.name!r} has no amount column"
     needs = {f"primary {primary.name!r}": primary.needs == "probability"}
-    needs |= {f"the threshold of {strategy.name!r}": thresholds.needs_probability(strategy.threshold)}
+    needs |= {f"the threshold of {strategy.name!r}": decisions.needs_probability(strategy.threshold)}
     for what in (name for name, needed in needs.items() if needed):
-        if not calibration.has_probabilities(strategy, learner):
+        if not decisions.has_probabilities(strategy, learner):
             return f"{what} needs probabilities and learner {learner.name!r} gives decision values only"
     return None
 

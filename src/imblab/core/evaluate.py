@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from imblab.core import calibration, design, estimator_specs, fitting, measures, own_code, search, thresholds
+from imblab.core import decisions, design, estimator_specs, fitting, measures, own_code, search
 from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.sampling import sampler_for_columns
 from imblab.core.splits import RowPair, repeat_seed
@@ -89,7 +89,7 @@ class Task:
         positives = int(self.dataset.y[self.cell.split.train].sum())
         return design.cell_inapplicable_reason(
             strategy, learner, self.dataset, self.primary
-        ) or calibration.inapplicable_reason(strategy, learner, positives)
+        ) or decisions.inapplicable_reason(strategy, learner, positives)
 
     def tuned_learner(self, params: Mapping[str, Scalar]) -> Mapping[str, Any]:
         """Return the specification of the learner with its tuned parameters."""
@@ -97,14 +97,14 @@ class Task:
 
     def scale(self, params: Mapping[str, Scalar]) -> str:
         """Return whether calibrated predictions are probabilities or decision values."""
-        is_calibrated = calibration.is_learned(self.cell.strategy.calibration)
+        is_calibrated = decisions.is_learned(self.cell.strategy.calibration)
         if is_calibrated or estimator_specs.gives_probabilities(self.tuned_learner(params)):
             return PROBABILITY
         return DECISION_VALUE
 
     def threshold_scale(self, params: Mapping[str, Scalar]) -> str:
         """Return whether the threshold is compared with probabilities or decision values."""
-        return self.scale(params) if thresholds.uses_observed_values(*_threshold_rule(self)) else PROBABILITY
+        return self.scale(params) if decisions.uses_observed_values(*_threshold_rule(self)) else PROBABILITY
 
     def compared(self, params: Mapping[str, Scalar], values: np.ndarray) -> np.ndarray:
         """Convert values to the scale of the threshold: a decision value d to ``1 / (1 + exp(-d))``."""
@@ -260,8 +260,8 @@ def _lost_probabilities_reason(task: Task, params: Mapping[str, Scalar]) -> str 
         return None
     needs = {
         f"primary {task.primary.name!r}": task.primary.needs == "probability",
-        f"the threshold of {task.cell.strategy.name!r}": thresholds.needs_probability(task.cell.strategy.threshold),
-        "the prior correction": calibration.corrects_prior(task.cell.strategy.calibration),
+        f"the threshold of {task.cell.strategy.name!r}": decisions.needs_probability(task.cell.strategy.threshold),
+        "the prior correction": decisions.corrects_prior(task.cell.strategy.calibration),
     }
     what = next((name for name, needed in needs.items() if needed), None)
     return f"{what} needs probabilities and the learner gives decision values only" if what else None
@@ -274,13 +274,13 @@ def calibrate_prediction(task: Task, params: Mapping[str, Scalar], prediction: P
     is returned as it is if the strategy calibrates nothing. Raises FitFailed if an inner fit fails.
     """
     kind = task.cell.strategy.calibration
-    if calibration.corrects_prior(kind):
+    if decisions.corrects_prior(kind):
         return replace(prediction, values=_correct_prior(task, params, task.cell.split.train, prediction))
-    if not calibration.is_learned(kind):
+    if not decisions.is_learned(kind):
         return prediction
-    fitted_map = calibration.fit_map(kind, [_validation_fold(task, params, *pair) for pair in task.pairs], task.seed)
-    scores = calibration.scores_for_map(prediction.values, task.tuned_learner(params))
-    return replace(prediction, values=calibration.apply_map(fitted_map, kind, scores), is_probability=True)
+    fitted_map = decisions.fit_map(kind, [_validation_fold(task, params, *pair) for pair in task.pairs], task.seed)
+    scores = decisions.scores_for_map(prediction.values, task.tuned_learner(params))
+    return replace(prediction, values=decisions.apply_map(fitted_map, kind, scores), is_probability=True)
 
 
 def validation_predictions(task: Task, params: Mapping[str, Scalar]) -> list[LabelledValues]:
@@ -289,17 +289,17 @@ def validation_predictions(task: Task, params: Mapping[str, Scalar]) -> list[Lab
     The predictions are on the scale of :meth:`Task.scale`. Raises FitFailed if an inner fit fails.
     """
     folds = [_validation_fold(task, params, *pair) for pair in task.pairs]
-    return calibration.cross_fit(task.cell.strategy.calibration, folds, task.seed)
+    return decisions.cross_fit(task.cell.strategy.calibration, folds, task.seed)
 
 
 def _validation_fold(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, validate: np.ndarray) -> LabelledValues:
     """Return labels of an inner fold, and predictions or the scores that a calibration map reads."""
     kind, prediction = task.cell.strategy.calibration, task.predict_rows(params, fit, validate)
     values = prediction.values
-    if calibration.corrects_prior(kind):
+    if decisions.corrects_prior(kind):
         values = _correct_prior(task, params, fit, prediction)
-    if calibration.is_learned(kind):
-        values = calibration.scores_for_map(values, task.tuned_learner(params))
+    if decisions.is_learned(kind):
+        values = decisions.scores_for_map(values, task.tuned_learner(params))
     return task.dataset.y[validate], values
 
 
@@ -307,18 +307,18 @@ def _correct_prior(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, pr
     """Correct a prediction for the class shares that its own fit received."""
     weight = params.get("weight")
     assert weight is None or isinstance(weight, (int, float, str))
-    return calibration.correct_fit(prediction.values, task.dataset.y[fit], prediction.reached, weight)
+    return decisions.correct_fit(prediction.values, task.dataset.y[fit], prediction.reached, weight)
 
 
 def _needs_inner_folds(task: Task) -> bool:
     """Whether a candidate, a threshold or a calibration is chosen on the inner folds."""
-    return bool(task.axes) or _fixed_threshold(task) is None or calibration.is_learned(task.cell.strategy.calibration)
+    return bool(task.axes) or _fixed_threshold(task) is None or decisions.is_learned(task.cell.strategy.calibration)
 
 
 def _value_to_reach(task: Task, judged: Sequence[Trial]) -> float | None:
     """Return the best value so far, which the next candidate must be able to reach; None without pruning."""
     measure = task.primary
-    is_learned = calibration.is_learned(task.cell.strategy.calibration)  # no fold is known before all are
+    is_learned = decisions.is_learned(task.cell.strategy.calibration)  # no fold is known before all are
     if not task.study.tuning.prune or is_learned or not measures.is_monotone(measure):
         return None
     best = search.best_trial(judged, measure.greater_is_better)
@@ -338,7 +338,7 @@ def _judge_candidate(task: Task, params: Mapping[str, Scalar], value_to_reach: f
         except FitFailed as error:
             return Trial(params, None, None, "failed", FAILED_FOLD.format(i, error))
     try:
-        folds = calibration.cross_fit(task.cell.strategy.calibration, folds, task.seed)
+        folds = decisions.cross_fit(task.cell.strategy.calibration, folds, task.seed)
         return _choose_threshold(task, params, folds)
     except (FitFailed, measures.MeasureFailed) as error:
         return Trial(params, None, None, "failed", f"on the inner folds, {error}")
@@ -350,7 +350,7 @@ def _choose_threshold(task: Task, params: Mapping[str, Scalar], folds: Sequence[
     measure, amount = _threshold_measure(task), task.dataset.amount
     amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
     function, compared = measures.function_of(measure, allow=None), _on_threshold_scale(task, params, folds)
-    choice = thresholds.choose_threshold(rule, compared, grid, function, measure.greater_is_better, amounts)
+    choice = decisions.choose_threshold(rule, compared, grid, function, measure.greater_is_better, amounts)
     if choice is None:
         reason = f"no threshold meets {_describe_rule(rule)} on the inner folds"
         return Trial(params, None, None, "inapplicable", reason)
@@ -372,7 +372,7 @@ def _best_reachable_value(task: Task, params: Mapping[str, Scalar], folds: Seque
     remaining = np.concatenate([task.dataset.y[validate] for _, validate in task.pairs[len(folds) :]])
     function, compared = measures.function_of(task.primary, allow=None), _on_threshold_scale(task, params, folds)
     positives = int(remaining.sum())
-    return thresholds.best_reachable_value(
+    return decisions.best_reachable_value(
         _threshold_rule(task)[0], compared, positives, len(remaining) - positives, function
     )
 
@@ -382,7 +382,7 @@ def _threshold_rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
     grid = search.threshold_grid(task.cell.strategy)
     if grid is not None:
         return "tuned", grid
-    return thresholds.resolve_rule(task.cell.strategy.threshold), task.study.protocol.thresholds
+    return decisions.resolve_rule(task.cell.strategy.threshold), task.study.protocol.thresholds
 
 
 def _fixed_threshold(task: Task) -> float | None:
@@ -417,7 +417,7 @@ def _collect_notes(task: Task, winner: Trial, prediction: Prediction) -> list[st
     notes = list(prediction.notes)
     if winner.at_edge:
         notes.append(f"the threshold {winner.threshold:g} is the first or last it could be")
-    if note := calibration.approximation_note(task.cell.strategy):
+    if note := decisions.approximation_note(task.cell.strategy):
         notes.append(note)
     if not prediction.is_probability:
         notes.append(f"learner {task.cell.learner.name!r} gives decision values, not probabilities")

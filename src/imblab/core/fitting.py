@@ -20,12 +20,14 @@ from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 
-from imblab.core import estimator_specs, own_code, prediction_checks, search
+from imblab.core import estimator_specs, own_code, sampling, search
 from imblab.core.preparation import PreparedRows
 from imblab.core.splits import RowPair
 from imblab.errors import FitFailed, foreign_reason
 from imblab.study import DECISION_VALUE, Choice, Dataset, Learner, Make, Scalar, Tuning, fingerprint
 
+#: How far rounding may carry a probability beyond 0 and 1; it is clipped there.
+ROUNDING = 1e-12
 #: The time that a library puts in front of its message.
 LOG_TIME = re.compile(r"^\[\d\d:\d\d:\d\d\] ")
 
@@ -218,7 +220,7 @@ def fit_predict_many(
             values = [predict_values(learner, fitted.learner, prepared.transform(r.rows), s) for r, s in requests]
         except MissingRounds:
             raise
-        except prediction_checks.UnusableOutput as error:
+        except sampling.UnusableOutput as error:
             raise FitFailed(str(error)) from error
         except BaseException as error:  # any library may raise anything: it becomes the evaluation's reason
             raise FitFailed(_failure_reason(error)) from error
@@ -265,7 +267,7 @@ def fit_learner(request: FitRequest, prepared: PreparedRows) -> tuple[Any, np.nd
     """
     if request.sampler is None:
         X, y = prepared.X, prepared.y
-        prediction_checks.check_classes(y, "the fit part holds")
+        sampling.check_classes(y, "the fit part holds")
     else:
         X, y = prepared.resampler.resample(request.sampler, request.knobs, request.seed)
     learner = estimator_specs.build_estimator(request.learner, allow=None, seed=request.seed)
@@ -298,8 +300,8 @@ def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, 
     ``predict_proba``. Raises UnusableOutput if a value is not finite, or a probability lies outside [0, 1].
     """
     if estimator_specs.gives_probabilities(make):
-        return prediction_checks.check_proba(learner, learner.predict_proba(_read_only(X), **stage), len(X))
-    return prediction_checks.check_decision_value(learner, learner.decision_function(_read_only(X)), len(X))
+        return check_proba(learner, learner.predict_proba(_read_only(X), **stage), len(X))
+    return check_decision_value(learner, learner.decision_function(_read_only(X)), len(X))
 
 
 def _reached_counts(request: FitRequest, y: np.ndarray) -> dict[str, Any]:
@@ -407,3 +409,87 @@ def shared_rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
         return ()
     axis = learner.space.get(learner.traits.staged["parameter"])
     return tuple(int(n) for n in axis.values) if isinstance(axis, Choice) else ()
+
+
+def check_proba(learner: Any, output: Any, n_rows: int) -> np.ndarray:
+    """Return the float64 probabilities of the positive class from the output of ``predict_proba``.
+
+    The order of the learner's ``classes_`` determines the column. Values that rounding carried beyond [0, 1] by at
+    most 1e-12 are clipped. Raises UnusableOutput if the shape is not ``(n_rows, 2)`` or a value is not a probability.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> learner = DummyClassifier().fit([[0], [0], [0], [0]], [0, 0, 0, 1])
+    >>> check_proba(learner, learner.predict_proba([[0], [0]]), 2)
+    array([0.25, 0.25])
+    """
+    subject = f"learner {type(learner).__name__!r} returned"
+    table = sampling.as_real_array(output, subject, "probabilities")
+    if table.shape != (n_rows, 2):
+        raise sampling.UnusableOutput(
+            f"{subject} probabilities of shape {table.shape} for {n_rows} rows of 2 classes; predict_proba gives shape "
+            f"{(n_rows, 2)}. Correct its predict_proba, or exclude it."
+        )
+    proba = _as_float64(table[:, _positive_column(learner)])
+    _check_finite(proba, subject, "probabilities")
+    outside = (proba < 0) | (proba > 1)
+    if outside.any():
+        if ((proba < -ROUNDING) | (proba > 1 + ROUNDING)).any():
+            raise sampling.UnusableOutput(
+                f"{subject} {np.count_nonzero(outside)} of {n_rows} probabilities outside 0 to 1 (lowest "
+                f"{proba.min():g}, highest {proba.max():g}); a probability lies from 0 to 1. Correct its "
+                "predict_proba, or exclude it."
+            )
+        proba = np.clip(proba, 0.0, 1.0)
+    return proba
+
+
+def check_decision_value(learner: Any, output: Any, n_rows: int) -> np.ndarray:
+    """Return float64 decision values that rise with the positive class from the output of ``decision_function``.
+
+    scikit-learn's decision values rise with the second of a learner's ``classes_``. Raises UnusableOutput if the shape
+    is not ``(n_rows,)`` or a value is not a finite real number.
+    """
+    subject = f"learner {type(learner).__name__!r} returned"
+    table = sampling.as_real_array(output, subject, "decision values")
+    if table.shape != (n_rows,):
+        raise sampling.UnusableOutput(
+            f"{subject} decision values of shape {table.shape} for {n_rows} rows; with two classes decision_function "
+            f"gives shape {(n_rows,)}. Correct its decision_function, or exclude it."
+        )
+    values = _as_float64(table)
+    _check_finite(values, subject, "decision values")
+    # Without classes_ they are taken in the order in which scikit-learn sorts them.
+    is_rising = getattr(learner, "classes_", None) is None or _positive_column(learner) == 1
+    return values if is_rising else -values
+
+
+def _as_float64(values: np.ndarray) -> np.ndarray:
+    """Copy as float64; what is too large for it becomes infinite, which is refused."""
+    with np.errstate(over="ignore"):
+        return np.array(values, dtype=np.float64)
+
+
+def _positive_column(learner: Any) -> int:
+    """Return the position of the positive class."""
+    classes = getattr(learner, "classes_", None)
+    labels = None if classes is None else np.asarray(classes).tolist()
+    if labels not in ([0, 1], [1, 0]):
+        problem = "has no classes_" if labels is None else f"has the classes {labels}"
+        raise sampling.UnusableOutput(
+            f"learner {type(learner).__name__!r} {problem} after a fit on the labels 0 and 1; classes_ says which "
+            "column is which. Correct its fit, or exclude it."
+        )
+    return int(labels.index(1))
+
+
+def _check_finite(values: np.ndarray, subject: str, what: str) -> None:
+    if np.isfinite(values).all():
+        return
+    n_missing, n_infinite = np.count_nonzero(np.isnan(values)), np.count_nonzero(np.isinf(values))
+    counts = " and ".join(f"{n} {word}" for n, word in ((n_missing, "NaN"), (n_infinite, "infinite")) if n)
+    raise sampling.UnusableOutput(
+        f"{subject} {counts} of {len(values)} {what}; each must be a finite number. Check its parameters, or exclude "
+        "it."
+    )

@@ -38,7 +38,7 @@ from imblab.stats.counts import (
     specificity,
 )
 from imblab.stats.curves import average_precision, precision_at, recall_at, recall_at_precision, roc_auc
-from imblab.stats.scoring_rules import brier, log_loss
+from imblab.stats.probabilities import brier, log_loss
 from imblab.study import Measure
 
 # Studies name these functions by paths such as ``imblab.core.measures.mcc``.

@@ -16,14 +16,14 @@ from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from imblab.core import calibration, estimator_specs, evaluate, fitting
+from imblab.core import decisions, estimator_specs, evaluate, fitting
 from imblab.core.admission import row_keeper
 from imblab.core.evaluate import Task
 from imblab.core.fitting import Prediction
 from imblab.core.preparation import PreparedRows, find_crowded_column
 from imblab.errors import FitFailed, foreign_reason
 from imblab.result import Trial
-from imblab.stats.calibration_maps import received_share
+from imblab.stats.probabilities import received_share
 from imblab.study import MAX_LEVELS, Dataset, Learner, Scalar, Split, fingerprint
 from imblab_model import Preparation, ThresholdClassifier, digest
 
@@ -81,7 +81,7 @@ def fit_model(
         If the fit raises, or the estimator predicts differently from the kernel.
     """
     rows, kind = task.cell.split.train, task.cell.strategy.calibration
-    if calibration.is_class(kind):
+    if decisions.is_class(kind):
         raise FitFailed(f"calibration {kind!r} is a class of your own, and a model serves without its code")
     if crowded := find_crowded_column(task.dataset, rows):
         raise FitFailed(
@@ -178,7 +178,7 @@ def _preparation(dataset: Dataset, prepared: PreparedRows, rows: np.ndarray) -> 
 def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.ndarray) -> dict[str, Any] | None:
     """Return the calibration of the strategy as plain values."""
     kind = task.cell.strategy.calibration
-    if calibration.corrects_prior(kind):
+    if decisions.corrects_prior(kind):
         weight = params.get("weight")
         assert weight is None or isinstance(weight, (int, float, str))
         share = float(task.dataset.y.mean())
@@ -186,14 +186,14 @@ def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.n
         given = received_share(len(received) - positives, positives, weight)
         odds = (1 - share) * given / (share * (1 - given))
         return None if share == given else {"kind": kind, "odds": odds}
-    if not calibration.is_learned(kind):
+    if not decisions.is_learned(kind):
         return None
     make = fitting.with_tuned_params(task.cell.learner.make, params)
     folds = [
-        (task.dataset.y[validate], calibration.scores_for_map(task.predict_rows(params, part, validate).values, make))
+        (task.dataset.y[validate], decisions.scores_for_map(task.predict_rows(params, part, validate).values, make))
         for part, validate in task.pairs
     ]
-    return {"kind": kind, "log_odds": calibration.reads_log_odds(make), **calibration.fit_map(kind, folds).keywords}
+    return {"kind": kind, "log_odds": decisions.reads_log_odds(make), **decisions.fit_map(kind, folds).keywords}
 
 
 def _check_same_values(values: np.ndarray, expected: np.ndarray) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from imblab.core import calibration, splits
+from imblab.core import decisions, splits
 from imblab.core.evaluate import FAILED_FOLD, FAILED_REFIT, Predict, Task, calibrate_prediction
 from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.preparation import PreparedRows
 from imblab.core.splits import RowPair
 from imblab.errors import FitFailed
 from imblab.result import Evaluation
-from imblab.stats.calibration_maps import correct_prior, received_share
+from imblab.stats.probabilities import correct_prior, received_share
 from imblab.study import Cell, Dataset, Split, Study
 
 #: Distances that are measured at most to locate synthetic rows; beyond, evenly spaced rows represent all.
@@ -94,7 +94,7 @@ def outer_requests(task: Task, evaluation: Evaluation) -> list[FitRequest]:
     if evaluation.status != "ok":
         return []
     split = task.cell.split
-    inner = task.pairs if calibration.is_learned(task.cell.strategy.calibration) else ()
+    inner = task.pairs if decisions.is_learned(task.cell.strategy.calibration) else ()
     return [task.request(evaluation.params, *pair) for pair in ((split.train, split.test), *inner)]
 
 
@@ -105,7 +105,7 @@ def prior_corrected(task: Task, evaluation: Evaluation, prediction: Prediction) 
     """
     strategy, learner = task.cell.strategy, task.cell.learner
     is_calibrated = strategy.calibration != "none" or not prediction.is_probability
-    if is_calibrated or calibration.prior_inapplicable_reason(strategy, learner):
+    if is_calibrated or decisions.prior_inapplicable_reason(strategy, learner):
         return None
     share, reached = float(task.dataset.y[task.cell.split.train].mean()), prediction.reached
     received = received_share(reached["negative"], reached["positive"], evaluation.params.get("weight"))

@@ -23,7 +23,7 @@ from sklearn.base import BaseEstimator
 from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
-from imblab.core import estimator_specs, prediction_checks
+from imblab.core import estimator_specs
 from imblab.study import KNOBS, Dataset, Make, Scalar
 
 #: Parameters of over-samplers that count neighbours; each searches one more, the row itself.
@@ -38,6 +38,12 @@ ResampledRows = tuple[np.ndarray, np.ndarray]
 NeighborLists = tuple[np.ndarray, np.ndarray]
 #: A metric, and digests of the rows searched in and of the rows searched for.
 NeighborQuery = tuple[str, str, str]
+#: The kinds of number that convert to float64: booleans, integers, floats.
+_REAL_KINDS = "biuf"
+
+
+class UnusableOutput(Exception):
+    """Raised if a sampler or a learner returned what no measure can read; the message is the reason."""
 
 
 class Resampler:
@@ -100,7 +106,7 @@ class Resampler:
         sampler = estimator_specs.build_estimator(with_knobs(make, knobs), values, allow=None, seed=seed)
         use_neighbor_cache(sampler, self._cache)
         X, y = resample_unchecked(sampler, self._X, self._y)
-        return prediction_checks.check_resampled(sampler, (X, y), self._y, self._X.shape[1])
+        return check_resampled(sampler, (X, y), self._y, self._X.shape[1])
 
     def smote(self, ratio: float, k: int, seed: int) -> ResampledRows | None:
         """Return SMOTE's rows, by the draws of imbalanced-learn in their order; None where it would raise or warn.
@@ -387,3 +393,68 @@ class DenseOneHotEncoder(OneHotEncoder):  # type: ignore[misc]
             return np.asarray(super().inverse_transform(X))
         decoded = [levels[block.argmax(axis=1)] for levels, block in zip(self.categories_, blocks, strict=True)]
         return np.column_stack(decoded)
+
+
+def check_resampled(
+    sampler: Any, output: tuple[Any, Any], y: np.ndarray, n_columns: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows (float64, C-ordered) and labels for a learner from the output of ``fit_resample``.
+
+    ``y`` and ``n_columns`` are those that the sampler received. Raises UnusableOutput if columns, lengths or labels do
+    not fit, a value is not a finite number, or a class has no row left.
+
+    Examples
+    --------
+    >>> X, y = check_resampled(None, ([[1], [2]], [0, 1]), np.array([0, 0, 1]), 1)
+    >>> X.tolist(), y.tolist()
+    ([[1.0], [2.0]], [0, 1])
+    """
+    name = type(sampler).__name__
+    subject, way_out = f"sampler {name!r} returned", "Correct its fit_resample, or choose another sampler."
+    X, labels = as_real_array(output[0], subject, "rows"), as_real_array(output[1], subject, "labels")
+    if X.ndim != 2 or X.shape[1] != n_columns:
+        raise UnusableOutput(
+            f"{subject} rows of shape {X.shape}; it keeps the {n_columns} columns it was given. {way_out}"
+        )
+    if labels.shape != (len(X),):
+        raise UnusableOutput(
+            f"{subject} {len(X)} rows and labels of shape {labels.shape}; each row has one label. {way_out}"
+        )
+    unknown = labels[(labels != 0) & (labels != 1)]
+    if unknown.size:
+        raise UnusableOutput(
+            f"{subject} the label {unknown[0]!s} in {unknown.size} of {len(labels)} rows; labels are 0 and 1. {way_out}"
+        )
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    n_bad = np.count_nonzero(~np.isfinite(X))
+    if n_bad:
+        raise UnusableOutput(f"{subject} {n_bad} of {X.size} values that are not finite; rows hold numbers. {way_out}")
+    advice = f"{name!r} dropped one: change its parameters, or choose another sampler"
+    check_classes(labels, "the sampler left", y, advice)
+    return X, labels if labels.dtype == y.dtype else labels.astype(y.dtype)
+
+
+def check_classes(
+    labels: np.ndarray, subject: str, before: np.ndarray | None = None, way_out: str = "use fewer folds"
+) -> None:
+    """Refuse labels of one class alone; ``before`` holds the labels that a sampler received.
+
+    Raises UnusableOutput with a message of the subject, the missing class and the way out.
+    """
+    for label, word in ((1, "positive"), (0, "negative")):
+        if not (labels == label).any():
+            n_rows = "no" if before is None else f"0 of {np.count_nonzero(before == label)}"
+            raise UnusableOutput(f"{subject} {n_rows} {word} rows; a learner needs rows of both classes. {way_out}.")
+
+
+def as_real_array(output: Any, subject: str, what: str) -> np.ndarray:
+    """Convert output to an array of real numbers; masked values count as missing."""
+    table = np.asarray(output)
+    if table.dtype.kind not in _REAL_KINDS:
+        raise UnusableOutput(
+            f"{subject} {what} of type {table.dtype}, where real numbers belong. Correct what it returns, or exclude "
+            "it."
+        )
+    if np.ma.is_masked(output):
+        return np.ma.filled(np.ma.asarray(output).astype(np.float64), np.nan)
+    return table

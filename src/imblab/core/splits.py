@@ -17,8 +17,8 @@ from sklearn.utils import check_random_state
 
 from imblab.core import preparation
 from imblab.errors import ConfigError, DataError
-from imblab.overrides import to_override
 from imblab.study import MAX_LEVELS, Dataset, Protocol, Split, fingerprint
+from imblab.text import to_override
 
 RowPair = tuple[np.ndarray, np.ndarray]
 

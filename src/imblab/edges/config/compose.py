@@ -26,7 +26,6 @@ from imblab.edges.config.read import parse_study
 from imblab.edges.config.run_models import RunModel
 from imblab.edges.config.strategies import SEARCHABLE_KNOBS
 from imblab.edges.config.validation import validate
-from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError
 from imblab.study import Study
 
@@ -165,8 +164,8 @@ def load_request(
     try:
         # A file that the user names may be a link; the question in the folder of a study may not.
         named = path if path.name == "study.yaml" else path.resolve()
-        mapping = safe_yaml.parse_yaml(
-            study_files.read_bytes(named.parent.resolve(), named.name, max_bytes=safe_yaml.MAX_YAML_BYTES + 1)
+        mapping = study_files.parse_yaml(
+            study_files.read_bytes(named.parent.resolve(), named.name, max_bytes=study_files.MAX_YAML_BYTES + 1)
         )
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(

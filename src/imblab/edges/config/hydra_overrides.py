@@ -18,7 +18,7 @@ from imblab.edges.config import sweeps
 from imblab.edges.config.checks import ErrorCollector, quote
 from imblab.edges.config.groups import MEMBER_KEYS
 from imblab.errors import ConfigError, presentable, unknown
-from imblab.overrides import to_hydra_syntax, to_shell
+from imblab.text import to_hydra_syntax, to_shell
 
 #: How a message calls the options of a group.
 NOUNS = {

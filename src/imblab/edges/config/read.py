@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from imblab.core import measures
+from imblab.edges import files
 from imblab.edges.config import checks, grants
 from imblab.edges.config.checks import quote
 from imblab.edges.config.checks import to_plain_data as _plain
@@ -26,7 +27,6 @@ from imblab.edges.config.models import (
 )
 from imblab.edges.config.strategies import read_strategy, strategy_mapping
 from imblab.edges.config.validation import validate
-from imblab.edges.files import safe_yaml
 from imblab.errors import ConfigError
 from imblab.study import Choice, Claims, Interval, Protocol, Registered, Study
 
@@ -150,7 +150,7 @@ def _dataset_spec(name: str, raw: Any) -> dict[str, Any]:
             f"'dataset.{name}' is {quote(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
             f"target: ...}}. Describe it, or leave {name!r} out of dataset=[...]."
         )
-    return safe_yaml.current_spelling(_plain(raw))
+    return files.current_spelling(_plain(raw))
 
 
 def to_mapping(study: Study) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from imblab.core import calibration
+from imblab.core import decisions
 from imblab.edges.config import sweeps
 from imblab.edges.config.models import MeasureModel, ProtocolModel
 from imblab.edges.config.read import StudyModel
@@ -46,7 +46,7 @@ STRATEGY_PROPERTIES = {
     "sampler": _CLASS,
     "prior_correction": {
         "description": "whether a prior correction undoes the sampler",
-        "enum": [*calibration.CORRECTIONS, None],
+        "enum": [*decisions.CORRECTIONS, None],
     },
     "ratio": {"description": KNOBS["ratio"].rule, "type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
     "k": {"description": KNOBS["k"].rule, "type": ["number", "null"], "minimum": 1},
@@ -56,7 +56,7 @@ STRATEGY_PROPERTIES = {
         "type": ["number", "string", "object"],
     },
     "calibration": {
-        "description": f"one of {', '.join(calibration.CALIBRATIONS)}, or the path of a class",
+        "description": f"one of {', '.join(decisions.CALIBRATIONS)}, or the path of a class",
         "type": ["string", "object", "null"],
     },
     "space": _SPACE_SCHEMA,

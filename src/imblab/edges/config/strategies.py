@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from imblab.core import calibration, estimator_specs, thresholds
+from imblab.core import decisions, estimator_specs
 from imblab.edges.config import checks, estimators, parameters, sweeps
 from imblab.errors import ConfigError, unknown
 from imblab.study import FITTED_KNOBS, KNOBS, Axis, Choice, Interval, Strategy
@@ -58,7 +58,7 @@ def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
     space |= {knob: _read_sampler_axis(knob, given[knob], sampler, where, allow) for knob in further}
     _check_placeholders(sampler, space, f"{where}.sampler")
     threshold = "tuned" if "threshold" in space else raw.get("threshold", 0.5)
-    thresholds.check_rule(threshold, f"{where}.threshold")
+    decisions.check_rule(threshold, f"{where}.threshold")
     kind, correction = _read_calibration(raw, sampler is not None, where, allow)
     return Strategy(
         name,
@@ -92,13 +92,13 @@ def _read_calibration(
     kind, correction = raw.get("calibration") or "none", raw.get("prior_correction")
     if isinstance(kind, Mapping) and [*kind] == ["_target_"]:
         kind = kind["_target_"]
-    if isinstance(kind, str) and calibration.is_class(kind):
+    if isinstance(kind, str) and decisions.is_class(kind):
         _check_calibrator(kind, f"{where}.calibration", allow)
-    elif kind not in calibration.CALIBRATIONS:
-        raise ConfigError(unknown("calibration", str(kind), calibration.CALIBRATIONS, f"in '{where}.calibration'"))
-    if correction is not None and correction not in calibration.CORRECTIONS:
-        raise ConfigError(unknown("value", str(correction), calibration.CORRECTIONS, f"for '{where}.prior_correction'"))
-    if calibration.corrects_prior(kind) and samples and correction is None:
+    elif kind not in decisions.CALIBRATIONS:
+        raise ConfigError(unknown("calibration", str(kind), decisions.CALIBRATIONS, f"in '{where}.calibration'"))
+    if correction is not None and correction not in decisions.CORRECTIONS:
+        raise ConfigError(unknown("value", str(correction), decisions.CORRECTIONS, f"for '{where}.prior_correction'"))
+    if decisions.corrects_prior(kind) and samples and correction is None:
         raise ConfigError(
             f"'{where}.calibration' is {kind!r}, and nothing says whether a prior correction undoes its sampler; exact "
             "is one that copies or drops rows at random, approximate one that makes rows between rows of one class, "
@@ -112,7 +112,7 @@ def _check_calibrator(path: str, where: str, allow: Sequence[str]) -> None:
     if not (hasattr(calibrator, "fit") and hasattr(calibrator, "predict")):
         raise ConfigError(
             f"{where!r} is {path!r}, which has no fit and predict; a calibration learns by fit(score, y) and gives "
-            f"probabilities by predict(score). Name such a class, or one of {', '.join(calibration.CALIBRATIONS)}."
+            f"probabilities by predict(score). Name such a class, or one of {', '.join(decisions.CALIBRATIONS)}."
         )
 
 

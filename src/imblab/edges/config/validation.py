@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from imblab.edges.config.checks import quote
 from imblab.errors import ConfigError, combined, unknown
-from imblab.overrides import to_override
+from imblab.text import to_override
 
 Model = TypeVar("Model", bound=BaseModel)
 NAME_RULE = (

@@ -21,12 +21,14 @@ from imblab.edges.datasets.columns import (
     times,
 )
 from imblab.edges.datasets.inference import ReadingOptions, typed_frame
-from imblab.edges.datasets.notation import COMMA, POINT, label_text
-from imblab.edges.datasets.problems import (
+from imblab.edges.datasets.notation import (
+    COMMA,
+    POINT,
     TableProblems,
     as_list,
     column_named,
     first_names,
+    label_text,
     missing_texts,
     nearest_name,
     yaml_hint,

@@ -12,14 +12,16 @@ import pandas as pd
 from pandas.api.types import infer_dtype
 
 from imblab.edges.datasets.notation import (
+    TableProblems,
     canonical_number,
     date_form,
     is_missing_marker,
     label_text,
+    nearest_name,
     order_of_time,
     parse_times,
+    yaml_hint,
 )
-from imblab.edges.datasets.problems import TableProblems, nearest_name, yaml_hint
 from imblab.study import MAX_LEVELS
 from imblab.text import count_noun, pluralize
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from imblab.edges.datasets.problems import TableProblems
+from imblab.edges.datasets.notation import TableProblems
 from imblab.errors import ConfigError, DataError
 from imblab.redaction import without_values
 

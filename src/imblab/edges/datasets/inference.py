@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 from pandas.api.types import infer_dtype
 
 from imblab.edges.datasets.columns import add_inexact_number
-from imblab.edges.datasets.notation import COMMA, DistinctTexts, Notation, canonical_number
-from imblab.edges.datasets.problems import TableProblems
+from imblab.edges.datasets.notation import COMMA, DistinctTexts, Notation, TableProblems, canonical_number
 from imblab.text import count_noun
 
 #: A column with more distinct numbers than this holds numbers, and its other texts are a question to the user.

@@ -18,8 +18,7 @@ from pyarrow import feather
 
 from imblab.edges.datasets.formats import SEPARATOR_NAMES, DelimitedText, FormatError, read_delimited, read_sheet
 from imblab.edges.datasets.inference import ReadingOptions, retyped_mixed_columns, typed_frame
-from imblab.edges.datasets.notation import COMMA, POINT, Notation
-from imblab.edges.datasets.problems import TableProblems, as_list, column_named, missing_texts
+from imblab.edges.datasets.notation import COMMA, POINT, Notation, TableProblems, as_list, column_named, missing_texts
 from imblab.errors import ConfigError, DataError
 
 #: Endings of text files, and whether they say that tabs separate the fields.

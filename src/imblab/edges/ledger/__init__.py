@@ -1,23 +1,47 @@
-"""The record of a study in one folder: its question, its evaluations and their searches; append-only.
+"""The record of a study in one folder, open for one writer; append-only.
 
 ``study.yaml`` is the resolved question, ``ledger.jsonl`` holds one evaluation per line, and ``searches.jsonl`` the
-trials of one inner search per line, keyed by the address that the lines of the ledger carry.
+trials of one inner search per line, keyed by the address that the lines of the ledger carry. Evaluations are appended
+as complete lines, and read back checked.
 """
 
-from imblab.edges.ledger.folder import (
-    EXPERIMENTS,
-    RESCORED,
-    RETRY,
-    Expected,
-    Ledger,
-    check_code,
-    differing_code,
-    find_study,
-    open_study,
-    read_evaluations,
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from imblab.core import own_code
+from imblab.edges import files
+from imblab.edges.files import locks
+from imblab.edges.ledger.record_files import (
+    GROWING_SECTIONS,
+    LEDGER_FILE,
+    SEARCHES_FILE,
+    STUDY_FILE,
+    describe_damage,
+    extend_question,
+    measure_ranges,
+    question_differences,
+    read_evaluation,
+    read_evaluation_lines,
+    read_search_lines,
+    read_study,
+    write_evaluation,
+    write_search,
+    write_study,
 )
-from imblab.edges.ledger.lines import LEDGER_FILE, SEARCHES_FILE
-from imblab.edges.ledger.question import GROWING_SECTIONS, STUDY_FILE, question_differences, read_study
+from imblab.errors import StudyError
+from imblab.fields import FieldError
+from imblab.result import Evaluation, Trial, search_address
+from imblab.study import key_of
 
 __all__ = [
     "EXPERIMENTS",
@@ -37,3 +61,388 @@ __all__ = [
     "read_evaluations",
     "read_study",
 ]
+
+#: Below the folder of a study: other questions answered from its fits, one folder per label.
+RESCORED = files.RESCORED_FOLDER
+#: Folders below that of a study that hold what imblab writes.
+WRITTEN_FOLDERS = ("figures", "tables", "model", RESCORED)
+#: Where studies live, below the current directory.
+EXPERIMENTS = Path("experiments")
+#: Seconds between two waits for the disk. A killed process loses nothing, a machine without power at most this span.
+SYNC_SECONDS = 1.0
+#: The override that tries failed evaluations again.
+RETRY = "runner.retry_failed=true"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Addresses, tables and code that the evaluations of a study must rest on.
+
+    Attributes
+    ----------
+    addresses : mapping of str to str
+        The fingerprint that the evaluation of every cell must have.
+    tables : mapping of str to str
+        Fingerprints of the data sets by name.
+    code : mapping of str to mapping
+        By cell, what identifies the code of the user's own classes and functions in its address.
+    retry_failed : bool
+        Whether failed evaluations are about to be replaced, so that they may rest on anything.
+    """
+
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    retry_failed: bool = False
+
+
+class Ledger:
+    """The evaluations of one study, open for appending.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    question : mapping
+        What the folder asks now: the scores of its measures lie within their ranges.
+    evaluations : iterable of Evaluation
+        Those that the folder holds already.
+    searches : iterable of str
+        The addresses of the searches that it holds.
+    """
+
+    def __init__(
+        self, folder: Path, question: Mapping[str, Any], evaluations: Iterable[Evaluation], searches: Iterable[str]
+    ) -> None:
+        self.folder, self.question = folder, question
+        self._ranges = measure_ranges(question)
+        self._evaluations = {each.key: each for each in evaluations}
+        self._searches = set(searches)
+        names = (LEDGER_FILE, SEARCHES_FILE) if files.exists(folder, SEARCHES_FILE) else (LEDGER_FILE,)
+        self._files = {name: _LineFile(folder, name) for name in names}
+        self._synced = time.monotonic()
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """The evaluations in the order in which they were made."""
+        return list(self._evaluations.values())
+
+    def append(self, evaluation: Evaluation) -> None:
+        """Write an evaluation, after its search where that is a new one.
+
+        The line outlives this process at once, and the machine within :data:`SYNC_SECONDS` of work. A failed
+        evaluation of the same cell is replaced, and removed from the file when the study is closed.
+
+        Raises
+        ------
+        StudyError
+            If the disk does not take the complete line; a part is cut off when the study is opened again.
+        """
+        address, line = search_address(evaluation.trials), write_evaluation(evaluation)
+        try:
+            read_evaluation(line, self._ranges, {address: evaluation.trials})
+        except FieldError as error:
+            raise StudyError(
+                f"the evaluation {evaluation.key!r} cannot be kept: {error}, and only what can be read again is "
+                "written. For a score of a measure of your own, correct its range: "
+                "measures.<name>.range=[lowest,highest]."
+            ) from error
+        if evaluation.trials and address not in self._searches:
+            if SEARCHES_FILE not in self._files:
+                self._files[SEARCHES_FILE] = _LineFile(self.folder, SEARCHES_FILE)
+            self._files[SEARCHES_FILE].append(write_search(evaluation.trials), evaluation.key)
+            self._searches.add(address)
+        self._files[LEDGER_FILE].append(line, evaluation.key)
+        self._evaluations[evaluation.key] = evaluation
+        if time.monotonic() - self._synced > SYNC_SECONDS:
+            self._sync()
+
+    def check(self, expected: Expected) -> None:
+        """Refuse evaluations that rest on other data, code or questions than those of now.
+
+        Raises
+        ------
+        StudyError
+        """
+        lasting = [e for e in self.evaluations if e.status != "failed" or not expected.retry_failed]
+        foreign = [e for e in lasting if expected.addresses.get(e.key, e.fingerprint) != e.fingerprint]
+        if foreign:
+            what, way_out = _explain_foreign(foreign, expected)
+            raise StudyError(
+                f"{str(self._files[LEDGER_FILE].path)!r} holds {len(foreign)} evaluations {what}, the first "
+                f"{foreign[0].key!r}; an evaluation answers exactly one question. {way_out}, choose another name=..., "
+                "or start over with overwrite=true (the old folder is kept aside)."
+            )
+
+    def close(self) -> None:
+        """Release the files, once the disk has every line, and one evaluation per cell."""
+        try:
+            self._sync()
+            if self._files[LEDGER_FILE].lines > len(self._evaluations):
+                _compact(self.folder)
+        finally:
+            for file in self._files.values():
+                os.close(file.descriptor)
+
+    def _sync(self) -> None:
+        # Searches first: a line of the ledger never names one that the disk does not have.
+        for name in sorted(self._files, reverse=True):
+            self._files[name].sync()
+        self._synced = time.monotonic()
+
+
+class _LineFile:
+    """A file that takes complete lines; half a line, which a killed process left, is cut off when it is opened."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.path, self.descriptor = folder / name, files.open_for_append(folder, name)
+        _cut_torn_line(self.descriptor)
+        self.lines = files.read_bytes(folder, name).count(b"\n")
+
+    def append(self, text: str, key: str) -> None:
+        line = f"{text}\n".encode()
+        try:
+            written = os.write(self.descriptor, line)
+        except OSError as error:
+            raise self._unwritten(f"the evaluation {key!r}", str(error.strerror)) from error
+        if written < len(line):
+            raise self._unwritten(f"the evaluation {key!r}", f"{written} of {len(line)} bytes")
+        self.lines += 1
+
+    def sync(self) -> None:
+        try:
+            os.fsync(self.descriptor)
+        except OSError as error:
+            raise self._unwritten("the last lines", str(error.strerror)) from error
+
+    def _unwritten(self, what: str, reason: str) -> StudyError:
+        return StudyError(
+            f"{what} cannot be written to {str(self.path)!r} ({reason}); a line is written completely or the study "
+            "stops. The evaluations before it are safe: free some space and run the same command again."
+        )
+
+
+@contextmanager
+def open_study(
+    folder: Path, question: Mapping[str, Any], overwrite: bool = False, expected: Expected | None = None
+) -> Iterator[Ledger]:
+    """Open the folder of a study for writing.
+
+    Parameters
+    ----------
+    folder : Path
+        Created where it does not exist.
+    question : mapping
+        The resolved question.
+    overwrite : bool, default=False
+        Start over; an existing folder is renamed to ``<name>~1``, ``~2``, ...
+    expected : Expected, optional
+        What existing evaluations must rest on; see :meth:`Ledger.check`.
+
+    Yields
+    ------
+    Ledger
+
+    Raises
+    ------
+    StudyError
+        If another process is writing, or the folder answers another question.
+    """
+    files.refuse_special_files(folder, WRITTEN_FOLDERS)
+    with _lock_study(folder):
+        if overwrite and folder.exists():
+            folder.rename(files.free_path(folder, "~"))
+        files.make_folder(folder)
+        files.remove_stale_files(folder)
+        question = json.loads(json.dumps(question))
+        old = read_study(folder) if files.exists(folder, STUDY_FILE) else {}
+        evaluations, searches = _read_folder(folder, old)
+        if old and evaluations:
+            question = extend_question(folder.name, old, question)
+        ledger = Ledger(folder, question, evaluations, searches)
+        try:
+            ledger.check(expected or Expected())
+            write_study(folder, question)
+            yield ledger
+        finally:
+            ledger.close()
+
+
+def read_evaluations(folder: Path, question: Mapping[str, Any] | None = None) -> list[Evaluation]:
+    """Read the evaluations of a study with their searches; half a line at the end is not one.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    question : mapping, optional
+        The content of its ``study.yaml``, where that is read already.
+
+    Returns
+    -------
+    list of Evaluation
+        One per cell: the last one where failed evaluations were tried again.
+
+    Raises
+    ------
+    StudyError
+        If another line is damaged, a search is missing, or a cell has two different evaluations.
+    """
+    return _read_folder(folder, _readable_question(folder) if question is None else question)[0]
+
+
+def _read_folder(folder: Path, question: Mapping[str, Any]) -> tuple[list[Evaluation], Mapping[str, tuple[Trial, ...]]]:
+    """The evaluations of a folder, and its searches by address."""
+    if not files.exists(folder, LEDGER_FILE):
+        return [], {}
+    path, searches = folder / LEDGER_FILE, _read_searches(folder)
+    by_line, damaged = read_evaluation_lines(_complete_lines(folder, LEDGER_FILE), measure_ranges(question), searches)
+    if damaged and not files.exists(folder, SEARCHES_FILE) and any("'search'" in text for text in damaged.values()):
+        raise StudyError(
+            f"{str(folder / SEARCHES_FILE)!r} is missing, and lines of {str(path)!r} name searches in it; evaluations "
+            "and searches belong together. Restore the file, or start over with overwrite=true (the old folder is kept "
+            "aside, and fits that the prediction store holds are reused)."
+        )
+    if damaged:
+        raise StudyError(describe_damage(path, damaged, f"imblab run {shlex.quote(str(folder / STUDY_FILE))}"))
+    evaluations: dict[str, Evaluation] = {}
+    for number, evaluation in by_line.items():
+        key = evaluation.key
+        if key in evaluations and evaluations[key].status == "failed":  # it was tried again
+            evaluations[key] = evaluation
+        first = evaluations.setdefault(key, evaluation)
+        if first is not evaluation and first != replace(evaluation, seconds=first.seconds):
+            raise StudyError(
+                f"{str(path)!r} answers the cell {key!r} a second time, and differently, in line {number}; a cell has "
+                "one evaluation. Remove the line that is wrong and run again."
+            )
+    return list(evaluations.values()), searches
+
+
+def _read_searches(folder: Path) -> dict[str, tuple[Trial, ...]]:
+    if not files.exists(folder, SEARCHES_FILE):
+        return {}
+    searches, damaged = read_search_lines(_complete_lines(folder, SEARCHES_FILE))
+    if damaged:
+        command = f"imblab run {shlex.quote(str(folder / STUDY_FILE))}"
+        raise StudyError(describe_damage(folder / SEARCHES_FILE, damaged, command))
+    return searches
+
+
+def _complete_lines(folder: Path, name: str) -> Iterator[bytes]:
+    """The lines of a file one by one, without half a line at its end."""
+    for line in BytesIO(files.read_bytes(folder, name)):
+        if line.endswith(b"\n"):
+            yield line[:-1]
+
+
+def _readable_question(folder: Path) -> dict[str, Any]:
+    """The question of a folder; empty where it cannot be read, which is reported elsewhere."""
+    try:
+        return read_study(folder)
+    except (StudyError, FileNotFoundError):
+        return {}
+
+
+def _compact(folder: Path) -> None:
+    """Keep the last line of each cell, where failed evaluations were tried again, and the searches of those lines."""
+    last: dict[str, tuple[bytes, str | None]] = {}
+    for line in _complete_lines(folder, LEDGER_FILE):
+        values = json.loads(line)
+        key = key_of(*(values[name] for name in ("dataset", "learner", "strategy", "repeat", "fold")))
+        last[key] = line, values.get("search")
+    files.replace(folder, LEDGER_FILE, b"".join(line + b"\n" for line, _ in last.values()))
+    if files.exists(folder, SEARCHES_FILE):
+        named = {address for _, address in last.values()}
+        kept = [line for line in _complete_lines(folder, SEARCHES_FILE) if json.loads(line)["search"] in named]
+        files.replace(folder, SEARCHES_FILE, b"".join(line + b"\n" for line in kept))
+
+
+def find_study(name: str, experiments: Path) -> Path:
+    """Find the folder of a study by its name.
+
+    Raises
+    ------
+    StudyError
+        If there is none; the message lists those there are.
+    """
+    folder = experiments / name
+    if not _is_study_name(name) or not files.exists(folder, STUDY_FILE):
+        names = sorted(p.parent.name for p in experiments.glob(f"*/{STUDY_FILE}") if "~" not in p.parent.name)
+        way_out = "Name one of them, or run yours first." if names else "Run one: imblab run experiment=quickstart."
+        raise StudyError(f"unknown study {name!r}; {str(experiments)!r} holds {', '.join(names) or 'none'}. {way_out}")
+    files.refuse_special_files(folder, WRITTEN_FOLDERS)
+    return folder
+
+
+def differing_code(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """List the classes and functions whose code differs.
+
+    Examples
+    --------
+    >>> differing_code({"mypkg.A": "1", "mypkg.B": "1"}, {"mypkg.A": "2", "mypkg.B": "1"})
+    ['mypkg.A']
+    """
+    return [path for path in dict.fromkeys((*before, *now)) if before.get(path) != now.get(path)]
+
+
+def check_code(evaluations: Iterable[Evaluation], name: str) -> None:
+    """Refuse evaluations of the study ``name`` that were made by other code of the user than would run now.
+
+    Raises
+    ------
+    StudyError
+    """
+    recorded = {pair for evaluation in evaluations for pair in evaluation.code.items()}
+    changed = sorted({path for path, code in recorded if own_code.code_of(path).name != code})
+    if changed:
+        raise StudyError(
+            f"the code of {', '.join(map(repr, changed))} is not the one that study {name!r} was run with; its "
+            "evaluations belong to the earlier code. Restore the code, or run the study under another name=..."
+        )
+
+
+def _explain_foreign(foreign: Sequence[Evaluation], expected: Expected) -> tuple[str, str]:
+    """What has changed since some evaluations were made, and what would restore it."""
+    code = [differing_code(e.code, expected.code.get(e.key, {})) for e in foreign]
+    if not all(code) or any(expected.tables.get(e.dataset) != e.data_fingerprint for e in foreign):
+        return "whose data or question has changed since", "Restore the data"
+    paths = ", ".join(map(repr, dict.fromkeys(path for changed in code for path in changed)))
+    only_failed = all(e.status == "failed" for e in foreign)
+    way_out = f"All of them failed: try them again with {RETRY}" if only_failed else "Restore the code"
+    return f"that other code of {paths} made", way_out
+
+
+def _is_study_name(name: str) -> bool:
+    """Whether a text names a study, or one of its rescorings, and not another place."""
+    parts = name.split("/")
+    plain = all(Path(part).name == part != ".." and len(os.fsencode(part)) < 256 for part in parts)
+    return plain and (len(parts) == 1 or (len(parts) == 3 and parts[1] == RESCORED))
+
+
+def _cut_torn_line(descriptor: int) -> None:
+    end = size = os.fstat(descriptor).st_size
+    while end:
+        begin = max(0, end - 2**16)
+        line_end = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        if line_end >= 0:
+            end = begin + line_end + 1
+            break
+        end = begin
+    if end < size:
+        os.ftruncate(descriptor, end)
+
+
+@contextmanager
+def _lock_study(folder: Path) -> Iterator[None]:
+    """Allow one writer per study, across processes; the lock ends with the process."""
+    try:
+        with locks.lock(folder, f".{folder.name}.lock", wait=False) as stream:
+            stream.truncate(0)
+            stream.write(str(os.getpid()).encode())
+            yield
+    except locks.LockHeld as held:
+        raise StudyError(
+            f"study {folder.name!r} is being run by process {str(held) or 'unknown'}; one process writes its "
+            "evaluations at a time. Wait for it, or choose another name=..."
+        ) from None

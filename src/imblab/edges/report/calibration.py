@@ -10,7 +10,7 @@ import numpy as np
 
 from imblab.analysis import tuning
 from imblab.analysis.methods import named
-from imblab.core import calibration
+from imblab.core import decisions
 from imblab.edges.figures import (
     Axes,
     Curve,
@@ -151,7 +151,7 @@ def uncorrected_reason(strategy: Strategy, learner: Learner) -> str:
     """
     if strategy.calibration != "none":
         return f"calibrated already ({strategy.calibration})"
-    return calibration.prior_inapplicable_reason(strategy, learner) or "no probabilities"
+    return decisions.prior_inapplicable_reason(strategy, learner) or "no probabilities"
 
 
 def _correction_blocks(data: ReportData, corrections: Sequence[PriorCorrection]) -> list[Table | Gallery]:

@@ -25,8 +25,15 @@ from imblab.core.fitting import Prediction
 from imblab.core.own_code import Code
 from imblab.core.preparation import feature_arrays
 from imblab.edges.files import locks
-from imblab.edges.runner.bundle_evaluator import Bundle, BundleEvaluator, DatasetContext, single_threaded
-from imblab.edges.runner.prediction_cache import FitCounts, FitGuard, PredictionStore
+from imblab.edges.runner.bundle_evaluator import (
+    Bundle,
+    BundleEvaluator,
+    DatasetContext,
+    FitCounts,
+    FitGuard,
+    PredictionStore,
+    single_threaded,
+)
 from imblab.errors import FitFailed, Interruption
 from imblab.result import Evaluation
 from imblab.study import Cell, Dataset, Split, Study
