@@ -383,6 +383,9 @@ class Learner:
         Completed by :func:`imblab.core.estimator_specs.with_traits`.
     label : str
         What it is, in a few words; outside every comparison and address.
+    kind : str
+        Which simulated standard error its contrasts may have; see :mod:`imblab.stats.standard_errors`. Outside every
+        comparison and address.
     """
 
     name: str
@@ -390,6 +393,7 @@ class Learner:
     space: Mapping[str, Axis] = field(default_factory=dict)
     traits: LearnerTraits = field(default_factory=LearnerTraits)
     label: str = field(default="", compare=False)
+    kind: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts
 from imblab.analysis.methods import named
 from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, estimate_contrasts
+from imblab.stats.standard_errors import row_level_errors, row_level_rule
 from imblab.study import Study
 
 #: The baselines that every strategy is compared with.
@@ -21,21 +22,33 @@ BASELINES = ("none", "threshold")
 Estimates = Mapping[Family, Mapping[Pair, Estimate]]
 
 
-def estimate_all(scores: Mapping[Family, FamilyScores], study: Study) -> dict[Family, dict[Pair, Estimate]]:
-    """Estimate every contrast of every family once: those asked, those claimed, and the gains over the baselines."""
+def estimate_all(
+    scores: Mapping[Family, FamilyScores],
+    study: Study,
+    covariances: Mapping[Family, Mapping[Pair, float]] | None = None,
+) -> dict[Family, dict[Pair, Estimate]]:
+    """Estimate every contrast of every family once: those asked, those claimed, and the gains over the baselines.
+
+    ``covariances`` are those of the primary measure over test rows; see
+    :func:`imblab.analysis.evidence.row_covariances`.
+    """
     declared = dict.fromkeys((*declared_contrasts(study), *claimed_contrasts(study)))
     estimates = {}
     for key, each in scores.items():
         gains = ((s, b) for s in each.strategies for b in BASELINES if s != b)
-        estimates[key] = estimate_family(each, tuple(dict.fromkeys(chain(declared, gains))), study)
+        contrasts = tuple(dict.fromkeys(chain(declared, gains)))
+        estimates[key] = estimate_family(each, contrasts, study, (covariances or {}).get(key))
     return estimates
 
 
-def estimate_family(scores: FamilyScores, contrasts: Sequence[Pair], study: Study) -> dict[Pair, Estimate]:
-    """Estimate contrasts a - b on the primary measure with their corrected intervals at 1 - ``claims.alpha``.
+def estimate_family(
+    scores: FamilyScores, contrasts: Sequence[Pair], study: Study, covariances: Mapping[Pair, float] | None = None
+) -> dict[Pair, Estimate]:
+    """Estimate contrasts a - b on the primary measure with their intervals at 1 - ``claims.alpha``.
 
     Without a mean, and with the reason, where a fold is missing in either strategy; without an interval where folds
-    follow the time.
+    follow the time. The standard error is that of :mod:`imblab.stats.standard_errors` for the kind of the learner; the
+    corrected t decides all contrasts if the covariance over test rows is missing for one of them.
     """
     names = dict.fromkeys(chain.from_iterable(contrasts))
     values = {name: strategy_scores(scores, name, study.primary) for name in names}
@@ -53,9 +66,31 @@ def estimate_family(scores: FamilyScores, contrasts: Sequence[Pair], study: Stud
         differences = np.stack([values[a] - values[b] for a, b in tested])
         rows = [scores.strategies.index(a) for a, _ in tested]
         n_train, n_test = scores.n_train[rows], scores.n_test[rows]
-        array = estimate_contrasts(differences, n_train, n_test, study.claims.alpha)
+        row_level = _row_level_errors(scores, tested, differences, study, covariances or {})
+        array = estimate_contrasts(differences, n_train, n_test, study.claims.alpha, row_level)
         estimates |= {pair: array[i] for i, pair in enumerate(tested)}
     return estimates
+
+
+def _row_level_errors(
+    scores: FamilyScores,
+    contrasts: Sequence[Pair],
+    differences: np.ndarray,
+    study: Study,
+    covariances: Mapping[Pair, float],
+) -> tuple[np.ndarray, int] | None:
+    """Row-level standard errors and their degrees of freedom; None where the corrected t decides."""
+    n_repeats = len({repeat for repeat, _ in scores.folds})
+    kind = next((learner.kind for learner in study.learners if learner.name == scores.learner), "")
+    rule = row_level_rule(kind, study.primary_measure.function, n_repeats)
+    known = all(pair in covariances for a, b in contrasts for pair in ((a, a), (b, b), (a, b)))
+    if rule is None or not known:
+        return None
+    variances = np.array([covariances[a, a] + covariances[b, b] - 2 * covariances[a, b] for a, b in contrasts])
+    grid = differences.reshape(len(contrasts), n_repeats, -1)  # folds ascend by repeat
+    row = scores.evaluations[scores.strategies.index(contrasts[0][0])]
+    positives = sum(e.counts["tp"] + e.counts["fn"] for e in row if e is not None and e.repeat == scores.folds[0][0])
+    return row_level_errors(grid, variances, rule), positives - 1
 
 
 def strategy_scores(scores: FamilyScores, strategy: str, measure: str) -> np.ndarray:

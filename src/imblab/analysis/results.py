@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from imblab.analysis import across_datasets, compare, paired, wording
+from imblab.analysis.claims import Pair
 from imblab.analysis.completeness import completeness_of, within_design
 from imblab.analysis.summary import summarise
 from imblab.errors import StudyError
@@ -19,6 +20,7 @@ def build_result(
     evaluations: Iterable[Evaluation],
     parents: Mapping[str, str] | None = None,
     completeness: Completeness | None = None,
+    covariances: Mapping[Family, Mapping[Pair, float]] | None = None,
 ) -> StudyResult:
     """Build the result of a study; verdicts are withheld until its design is complete.
 
@@ -33,6 +35,8 @@ def build_result(
         The parent data set of each data set; one that is not named is its own.
     completeness : Completeness, optional
         Of the full study, where ``study`` and ``evaluations`` are a part of it; by default theirs.
+    covariances : mapping of (str, str) to mapping, optional
+        Covariances of the primary measure over test rows; see :func:`imblab.analysis.evidence.row_covariances`.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def build_result(
     completeness = completeness or completeness_of(study, names, evaluations)
     ordered = sort_evaluations(study, within_design(study, names, evaluations))
     scores = score_arrays(study, ordered)
-    estimates = paired.estimate_all(scores, study)
+    estimates = paired.estimate_all(scores, study, covariances)
     contrasts = compare.contrasts(scores, study, estimates, incomplete=completeness.reason)
     summary = summarise(scores, study, estimates)
     across: tuple[across_datasets.AcrossDatasets, ...] = ()

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from scipy.special import nctdtrinc, ndtri, stdtr, stdtrit
 
+from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL
+
 #: Differences no larger than this are rounding errors: the two numbers are equal.
 DIFFERENCE_TOLERANCE = 1e-12
 #: Degrees of freedom above which the noncentral t is taken as normal, since its inverse fails there.
@@ -37,9 +39,11 @@ class Estimate:
     df : int
         Degrees of freedom.
     se : float
-        Corrected standard error.
+        Standard error; see :mod:`imblab.stats.standard_errors`.
     reason : str or None
         Why the interval is missing.
+    estimator : str
+        Which standard error it is.
     """
 
     mean: float
@@ -49,6 +53,7 @@ class Estimate:
     df: int
     se: float
     reason: str | None = None
+    estimator: str = CORRECTED_T
 
     @classmethod
     def untested(cls, mean: float, reason: str | None) -> Estimate:
@@ -80,6 +85,8 @@ class EstimateArray:
         NaN where nothing was estimated.
     df : ndarray of int64
         Degrees of freedom.
+    estimator : str
+        Which standard error all of them have.
     reason : ndarray of object
         A text where the interval is missing, else None.
     """
@@ -91,10 +98,11 @@ class EstimateArray:
     df: np.ndarray
     se: np.ndarray
     reason: np.ndarray
+    estimator: str = CORRECTED_T
 
     def __getitem__(self, index: int | tuple[int, ...]) -> Estimate:
         mean, low, high, p, se = (float(each[index]) for each in (self.mean, self.low, self.high, self.p, self.se))
-        return Estimate(mean, low, high, p, int(self.df[index]), se, self.reason[index])
+        return Estimate(mean, low, high, p, int(self.df[index]), se, self.reason[index], self.estimator)
 
     def at(self, alpha: float) -> EstimateArray:
         """Return the same estimates with intervals that cover 1 - alpha."""
@@ -124,7 +132,11 @@ class Posterior:
 
 
 def estimate_contrasts(
-    differences: np.ndarray, n_train: ArrayLike, n_test: ArrayLike, alpha: float = 0.05
+    differences: np.ndarray,
+    n_train: ArrayLike,
+    n_test: ArrayLike,
+    alpha: float = 0.05,
+    row_level: tuple[np.ndarray, int] | None = None,
 ) -> EstimateArray:
     """Corrected resampled t interval and test of every row of paired differences.
 
@@ -140,6 +152,9 @@ def estimate_contrasts(
         Numbers of training and test rows; shapes must broadcast against ``differences``.
     alpha : float, default=0.05
         The intervals cover 1 - alpha.
+    row_level : tuple of (ndarray, int), optional
+        Standard errors of shape ``differences.shape[:-1]`` and degrees of freedom that replace the corrected ones; see
+        :mod:`imblab.stats.standard_errors`.
 
     Returns
     -------
@@ -176,11 +191,14 @@ def estimate_contrasts(
         varies = complete & ~identical & (n_folds > 1)
         if n_folds > 1:
             varies &= np.ptp(d, axis=-1) > DIFFERENCE_TOLERANCE
-    se = np.full(shape, np.nan)
-    if varies.any():
+    se, n_free, estimator = np.full(shape, np.nan), n_folds - 1, CORRECTED_T
+    if row_level is not None:
+        estimator, n_free = ROW_LEVEL, row_level[1]
+        se = np.where(varies, row_level[0], np.nan)
+    elif varies.any():
         deviation = d.std(axis=-1, ddof=1)
         se = np.where(varies, np.sqrt(_inflation(n_folds, n_train, n_test)) * deviation, np.nan)
-    df = np.where(varies | identical, n_folds - 1, 0)
+    df = np.where(varies | identical, n_free, 0)
     p = 2 * stdtr(df, -np.abs(mean / se))
     reach = se * stdtrit(df, 1 - alpha / 2)
     mean, low, high, p, se = (
@@ -190,7 +208,7 @@ def estimate_contrasts(
     reason = np.full(shape, None, dtype=object)
     for index in zip(*np.nonzero(~(varies | identical)), strict=True):
         reason[index] = _untested_reason(int(missing[index]), n_folds, float(mean[index]))
-    return EstimateArray(mean, low, high, p, df, se, reason)
+    return EstimateArray(mean, low, high, p, df, se, reason, estimator)
 
 
 def corrected_t(

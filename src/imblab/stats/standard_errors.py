@@ -1,0 +1,92 @@
+"""Standard errors of contrasts between strategies, and which of them decides for a kind of learner.
+
+The difference is ``d``, the mean over R repeats of F folds of the score of a minus that of b.
+
+corrected_t
+    ``se**2 = (1/J + n_test/n_train) * s**2`` with J - 1 degrees of freedom, J = R F; ``s**2`` is the sample variance of
+    the J differences (Nadeau and Bengio 2003). It decides wherever nothing else is stated below.
+row_level
+    ``se**2 = rows * W + repeats * B / R`` with P - 1 degrees of freedom. W is the jackknife variance of ``d`` over the
+    test rows (:func:`imblab.stats.row_influence.row_covariance`), B the sample variance of the R means over folds, P
+    the number of positive rows. ``rows`` and ``repeats`` come from the simulation in ``experiments/test_size``.
+
+An estimator decides for a kind of learner and a measure only if its simulated size and coverage keep the bounds of
+docs/statistics.md, which prints them; of those that do, the most powerful decides.
+
+References
+----------
+Nadeau and Bengio (2003), Inference for the generalization error, Machine Learning 52, 239-281.
+Efron and Stein (1981), The jackknife estimate of variance, Annals of Statistics 9, 586-596.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+CORRECTED_T, ROW_LEVEL = "corrected_t", "row_level"
+#: Recorded with the claims of a study before its first evaluation; changes with :data:`ROW_LEVEL_RULES`.
+TABLE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RowLevelRule:
+    """Weights of the two variances of a row-level standard error.
+
+    Attributes
+    ----------
+    rows : float
+        Weight of the variance over test rows.
+    repeats : float
+        Weight of the variance between repeats; unused with one repeat.
+    """
+
+    rows: float
+    repeats: float = 0.0
+
+
+#: By kind of learner and dotted path of the measure's function: the rules for one repeat and for several. Kinds and
+#: measures that are missing have the corrected t.
+ROW_LEVEL_RULES: Mapping[tuple[str, str], tuple[RowLevelRule, RowLevelRule]] = {}
+
+
+def row_level_rule(kind: str, function: str, n_repeats: int) -> RowLevelRule | None:
+    """Return the row-level rule that decides for a kind of learner and a measure; None where the corrected t does.
+
+    Examples
+    --------
+    >>> row_level_rule("a kind that was not simulated", "imblab.core.measures.mcc", 5) is None
+    True
+    """
+    rules = ROW_LEVEL_RULES.get((kind, function))
+    return rules[n_repeats > 1] if rules else None
+
+
+def row_level_errors(differences: np.ndarray, row_variances: np.ndarray, rule: RowLevelRule) -> np.ndarray:
+    """Row-level standard errors of mean differences.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (n_contrasts, n_repeats, n_folds)
+        Scores of a minus those of b.
+    row_variances : ndarray of shape (n_contrasts,)
+        Variance of each mean difference over the test rows.
+    rule : RowLevelRule
+        Weights of the two variances.
+
+    Returns
+    -------
+    ndarray of shape (n_contrasts,), float64
+
+    Examples
+    --------
+    >>> differences = np.array([[[0.1, 0.3], [0.3, 0.5]]])
+    >>> row_level_errors(differences, np.array([0.01]), RowLevelRule(rows=1.0, repeats=1.0)).round(4).tolist()
+    [0.1414]
+    """
+    means = differences.mean(axis=2)
+    n_repeats = means.shape[1]
+    between = means.var(axis=1, ddof=1) / n_repeats if n_repeats > 1 else np.zeros(len(means))
+    return np.asarray(np.sqrt(rule.rows * np.maximum(row_variances, 0.0) + rule.repeats * between))

@@ -1,0 +1,112 @@
+"""The standard error of a contrast: the row-level one where it was simulated and is known for the whole family."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from imblab.analysis import paired
+from imblab.analysis.results import score_arrays
+from imblab.result import Evaluation
+from imblab.stats import standard_errors
+from imblab.stats.paired_tests import corrected_t
+from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL, RowLevelRule
+from imblab.study import Claims, Learner, Measure, Protocol, Strategy, Study
+
+MCC = "imblab.core.measures.mcc"
+NAMES = ("none", "threshold", "smote")
+PAIRS = (("threshold", "none"), ("smote", "none"))
+KEY = ("toy", "logistic")
+
+
+@pytest.fixture(autouse=True)
+def _rules(monkeypatch):
+    rules = {("linear", MCC): (RowLevelRule(2.0), RowLevelRule(1.5, 0.5))}
+    monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", rules)
+
+
+def study(repeats, kind="linear", function=MCC):
+    return Study(
+        "demo",
+        0,
+        {"toy": {}},
+        (Learner("logistic", {}, kind=kind),),
+        tuple(map(Strategy, NAMES)),
+        (Measure("mcc", function, "label"),),
+        Protocol(outer_folds=5, repeats=repeats),
+        claims=Claims(contrasts=PAIRS),
+    )
+
+
+def scores_of(asked, values):
+    """Families of scores from an array of shape (strategies, repeats, folds); each fold has 3 positive rows."""
+    facts = {"status": "ok", "error": None, "fingerprint": "f", "seconds": 1.0, "n_train": 80, "n_test": 20}
+    evaluations = [
+        Evaluation(
+            *(*KEY, name, repeat, fold, {}, 0.5, {"mcc": float(values[i, repeat, fold])}),
+            counts={"tn": 17, "fp": 0, "fn": 1, "tp": 2},
+            split_fingerprint=f"{repeat}/{fold}",
+            **facts,
+        )
+        for i, name in enumerate(NAMES)
+        for repeat in range(values.shape[1])
+        for fold in range(5)
+    ]
+    return score_arrays(asked, evaluations)
+
+
+def covariances(seed=0):
+    root = np.random.default_rng(seed).normal(size=(3, 3)) / 50
+    matrix = root @ root.T
+    return matrix, {KEY: {(a, b): matrix[i, j] for i, a in enumerate(NAMES) for j, b in enumerate(NAMES)}}
+
+
+@pytest.mark.parametrize("repeats", [1, 4])
+def test_the_row_level_error_by_hand(repeats):
+    values = np.random.default_rng(1).normal(0.5, 0.1, (3, repeats, 5))
+    matrix, known = covariances()
+    asked = study(repeats)
+    estimates = paired.estimate_all(scores_of(asked, values), asked, known)[KEY]
+    for a, b in ((1, 0), (2, 0), (2, 1)):
+        difference, contrast = values[a] - values[b], np.eye(3)[a] - np.eye(3)[b]
+        rows = contrast @ matrix @ contrast
+        between = difference.mean(axis=1).var(ddof=1) / repeats if repeats > 1 else 0.0
+        se = math.sqrt(2.0 * rows if repeats == 1 else 1.5 * rows + 0.5 * between)
+        estimate, law = estimates[NAMES[a], NAMES[b]], stats.t(14, difference.mean(), se)
+        assert estimate.estimator == ROW_LEVEL
+        assert (estimate.mean, estimate.se, estimate.df) == (pytest.approx(difference.mean()), pytest.approx(se), 14)
+        assert (estimate.low, estimate.high) == pytest.approx(law.interval(0.95))
+        assert estimate.p == pytest.approx(2 * min(law.cdf(0), law.sf(0)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "drop"),
+    [
+        (study(4), ("smote", "none")),
+        (study(4, kind="other"), None),
+        (study(4, function="imblab.core.measures.recall"), None),
+    ],
+    ids=["one covariance is missing", "a kind that was not simulated", "a measure that was not simulated"],
+)
+def test_the_corrected_t_decides_the_whole_family_elsewhere(asked, drop):
+    values = np.random.default_rng(2).normal(0.5, 0.1, (3, 4, 5))
+    _, known = covariances()
+    known[KEY].pop(drop, None)
+    estimates = paired.estimate_all(scores_of(asked, values), asked, known)[KEY]
+    for a, b in PAIRS:
+        difference = (values[NAMES.index(a)] - values[NAMES.index(b)]).ravel()
+        assert estimates[a, b] == corrected_t(difference, 80, 20)
+        assert estimates[a, b].estimator == CORRECTED_T
+
+
+def test_equal_scores_are_identical_whatever_the_rows_say():
+    values = np.full((3, 4, 5), 0.5)
+    asked = study(4)
+    estimates = paired.estimate_all(scores_of(asked, values), asked, covariances()[1])[KEY]
+    assert all(each.identical and each.p == 1 for each in estimates.values())
+
+
+def test_the_kind_of_a_learner_is_outside_every_comparison():
+    assert Learner("logistic", {}, kind="linear") == replace(Learner("logistic", {}), kind="other")
