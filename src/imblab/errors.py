@@ -28,10 +28,6 @@ def presentable(text: str, keep: str = "") -> str:
     keep : str, default=""
         Control characters that stay, such as a line break.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> presentable("postgresql://me:secret@host/runs")
@@ -96,10 +92,6 @@ def explain_os_error(error: OSError, name: str = "", act: str = "used") -> str:
         The file; the one that the error names by default.
     act : str, default="used"
         The attempted act, as a participle.
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -282,10 +274,6 @@ def unknown(kind: str, name: str, known: Iterable[str], place: str = "", hint: s
         Where it was looked up, with a preposition, such as ``"in 'protocol'"``.
     hint : str, default=""
         A last sentence.
-
-    Returns
-    -------
-    str
 
     Examples
     --------

@@ -222,12 +222,7 @@ def record_check(checks: Mapping[str, Check], required: Collection[str]) -> Chec
 def parse_json(line: str | bytes) -> Any:
     """Parse JSON that holds no NaN, no infinity and no name twice.
 
-    Raises
-    ------
-    FieldError
-        For NaN and infinities, and for a name that stands twice.
-    ValueError
-        For text that is not JSON.
+    Raises FieldError for NaN and infinities, and for a name that stands twice; ValueError for text that is not JSON.
     """
     return json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
 

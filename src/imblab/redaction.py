@@ -42,7 +42,7 @@ _USER_AND_PASSWORD = re.compile(
     # Up to the last '@' of a word, unless that is a path: nothing before its first '/' separates user and password.
     r"(?<=://)(?!/)(?![^\s/@:?#]+[/?#])\S*(?=@)"
     # With blanks in the password; what follows a host is a port.
-    r"|(?<=://)[^\s/@:]*:(?!\d+\b)[^@'\"\n]*(?=@)",
+    r"|(?<=://)[^\s/@:]*:(?!\d+\b)[^@'\"\n]*(?=@)"
 )
 _ASSIGNMENT = re.compile(
     rf"(?P<name>(?<![\w.-]){_SECRET_NAME}=)(?:{_QUOTED_TEXT}|(?:(?!&[\w.-]+=)[^\s'\"])*)", re.IGNORECASE

@@ -241,10 +241,7 @@ class Completeness:
 
     def without_scores(self) -> tuple[str, ...]:
         """Say how many evaluations have no scores; empty where all have."""
-        counts = [
-            (self.failed, "failed", "failed"),
-            (self.inapplicable, "is not applicable", "are not applicable"),
-        ]
+        counts = [(self.failed, "failed", "failed"), (self.inapplicable, "is not applicable", "are not applicable")]
         parts = " and ".join(count_noun(n, singular, plural) for n, singular, plural in counts if n)
         return (f"Evaluations without scores, which count as evaluated: {parts}.",) if parts else ()
 

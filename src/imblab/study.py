@@ -641,10 +641,7 @@ class Study:
     def primary_measure(self) -> Measure:
         """The measure that is tuned and judged.
 
-        Raises
-        ------
-        ValueError
-            If it is not among the measures.
+        Raises ValueError if it is not among the measures.
         """
         for measure in self.measures:
             if measure.name == self.primary:

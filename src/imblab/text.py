@@ -141,10 +141,6 @@ def to_hydra_syntax(value: Any) -> str:
     value : str, number, bool, None, list or mapping
         Lists and mappings may be nested.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> print(to_hydra_syntax("left"), to_hydra_syntax(">50K"), to_hydra_syntax("1"), to_hydra_syntax(1))
@@ -181,10 +177,6 @@ def to_override(key: str, value: Any) -> str:
         Dotted, such as ``dataset.table.target``.
     value : str, number, bool, None, list or mapping
         Written by :func:`to_hydra_syntax`.
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -223,10 +215,6 @@ def granting(words: Sequence[str], grants: Sequence[str]) -> str:
         As typed after ``imblab``.
     grants : sequence of str
         See :class:`imblab.errors.ConfigError`.
-
-    Returns
-    -------
-    str
 
     Examples
     --------

@@ -43,10 +43,6 @@ def command_list(
         The folder of the studies.
     as_schema : bool
         Whether to print the JSON Schema of the files instead; that of ``study.yaml`` without a kind.
-
-    Returns
-    -------
-    int
     """
     if kind is not None and kind not in LISTS:
         raise ConfigError(unknown("list", kind, LISTS))

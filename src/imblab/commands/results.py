@@ -210,10 +210,7 @@ renders its report, `imblab report --index` writes this page.
 def report_data(home: Path, result: StudyResult, exploratory: str | None = None) -> report.ReportData:
     """Read what the report of a folder shows in addition to the result of all its evaluations.
 
-    Raises
-    ------
-    StudyError
-        If there is not one evaluation.
+    Raises StudyError if there is not one evaluation.
     """
     if not result.evaluations:
         raise StudyError(

@@ -66,10 +66,7 @@ class MlflowObserver:
     def identified(self, identity: provenance.Identity, question: Mapping[str, Any], recorded: Study) -> None:
         """Receive which study the folder holds, as ``study.yaml`` and as a record, before its first new row.
 
-        Raises
-        ------
-        ExperimentConflict
-            If the experiment belongs to another study, and the store answers soon.
+        Raises ExperimentConflict if the experiment belongs to another study, and the store answers soon.
         """
         self._question, self._recorded = question, recorded
         self._owner.put(experiment_owner(self._home, self._study, identity, self._tracking))
@@ -97,10 +94,7 @@ class MlflowObserver:
     def finish(self) -> None:
         """Send the files of the folder, and wait until everything is written.
 
-        Raises
-        ------
-        StudyError
-            If the store does not answer; the rows are safe.
+        Raises StudyError if the store does not answer; the rows are safe.
         """
         folder = self._home, self._tracking, self._replayed
         self._writer.put(lambda writer: writer.send(_artifacts(*folder, self._evaluations)))

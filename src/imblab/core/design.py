@@ -50,10 +50,6 @@ def expand_cells(study: Study, plans: Mapping[str, Sequence[Split]]) -> tuple[Ce
         Gives the learners and strategies.
     plans : mapping of str to sequence of Split
         The outer splits by the name of the data set.
-
-    Returns
-    -------
-    tuple of Cell
     """
     return tuple(
         Cell(dataset, learner, strategy, split)
@@ -115,12 +111,7 @@ def _function_paths(study: Study, strategies: Iterable[Strategy]) -> list[str]:
 
 
 def check_plain_parameters(study: Study) -> None:
-    """Refuse learners and samplers whose parameters cannot be written as JSON; all of them are named.
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Refuse learners and samplers whose parameters cannot be written as JSON: a ConfigError names all of them."""
     makes: list[tuple[str, Make | None]] = [(f"learner.{item.name}.make", item.make) for item in study.learners]
     makes += [(f"strategy.{item.name}.sampler", item.sampler) for item in study.strategies]
     objects = [pair for where, make in makes for pair in _find_objects(make, where)]

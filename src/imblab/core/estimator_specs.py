@@ -101,10 +101,6 @@ def resolve_class(path: str, allow: Sequence[str] | None = ()) -> type:
         Packages, modules and classes that may be named in addition to :data:`imblab.core.admission.ADMITTED`; None
         if the path was checked when the study was read.
 
-    Returns
-    -------
-    type
-
     Raises
     ------
     ConfigError
@@ -185,10 +181,6 @@ def build_estimator(
         See :func:`resolve_class`.
     seed : int, optional
         The ``random_state`` of every estimator built that has one.
-
-    Returns
-    -------
-    BaseEstimator
 
     Raises
     ------

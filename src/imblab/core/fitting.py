@@ -168,10 +168,6 @@ def fit_predict(request: FitRequest, prepared: PreparedRows) -> Prediction:
     prepared : PreparedRows
         The prepared rows of ``request.fit``.
 
-    Returns
-    -------
-    Prediction
-
     Raises
     ------
     FitFailed

@@ -94,10 +94,6 @@ def forecast_fits(tasks: Sequence[Task], sharing: FitSharing, get: GetPrediction
         Which requests share a fit.
     get : callable, optional
         Returns stored predictions; none are stored by default.
-
-    Returns
-    -------
-    Forecast
     """
     forecast = Forecast(tasks[0].cell.dataset, tasks[0].cell.learner.name)
     for task in tasks:
@@ -318,10 +314,6 @@ def shrink_study(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
         The study to shrink.
     kept : collection of str, default=()
         Names of strategies and learners that stay; those of declared contrasts do so too.
-
-    Yields
-    ------
-    Study
     """
     while study.protocol.repeats > 1:
         study = replace(study, protocol=replace(study.protocol, repeats=study.protocol.repeats // 2))

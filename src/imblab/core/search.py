@@ -109,10 +109,7 @@ def sampler_params(params: Mapping[str, Scalar]) -> dict[str, Scalar]:
 def grid_candidates(axes: Mapping[str, Axis]) -> list[dict[str, Scalar]]:
     """Return the product of listed axes; the last axis varies fastest, repeated candidates appear once.
 
-    Raises
-    ------
-    TypeError
-        If an axis is an interval (such a configuration is refused before).
+    Raises TypeError if an axis is an interval (such a configuration is refused before).
 
     Examples
     --------

@@ -62,11 +62,7 @@ class FoldCounts:
 
     @classmethod
     def from_predictions(
-        cls,
-        y: np.ndarray,
-        values: np.ndarray,
-        is_probability: bool = True,
-        thresholds: Sequence[float] = HUNDREDTHS,
+        cls, y: np.ndarray, values: np.ndarray, is_probability: bool = True, thresholds: Sequence[float] = HUNDREDTHS
     ) -> FoldCounts:
         """Reduce predictions to the points that both curves need.
 

@@ -12,27 +12,9 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
-from imblab.edges.datasets.columns import (
-    amounts,
-    feature_columns,
-    group_codes,
-    level_texts,
-    read_labels,
-    times,
-)
+from imblab.edges.datasets import notation
+from imblab.edges.datasets.columns import amounts, feature_columns, group_codes, level_texts, read_labels, times
 from imblab.edges.datasets.inference import ReadingOptions, typed_frame
-from imblab.edges.datasets.notation import (
-    COMMA,
-    POINT,
-    TableProblems,
-    as_list,
-    column_named,
-    first_names,
-    label_text,
-    missing_texts,
-    nearest_name,
-    yaml_hint,
-)
 from imblab.errors import DataError
 from imblab.study import Dataset
 from imblab.text import count_noun
@@ -63,7 +45,7 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     missing: Sequence[Any] | str | None = None,
     time_format: str | None = None,
     key: str | None = None,
-    problems: TableProblems | None = None,
+    problems: notation.TableProblems | None = None,
 ) -> Dataset:
     """Make a data set from a table in memory.
 
@@ -115,14 +97,14 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     >>> data.classes, data.y.tolist()
     (('no', 'yes'), [0, 1, 0])
     """
-    problems = problems or TableProblems(name, key)
+    problems = problems or notation.TableProblems(name, key)
     _check_name_and_shape(name, frame, problems)
     # Columns are known by their text: a header 1 is the same on the command line, in CSV and in memory.
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     single = {"target": target, "groups": groups, "time": time, "amount": amount, "id": id}
     several = {"drop": drop, "categorical": categorical, "numeric": numeric}
     roles, lists = _column_roles(frame, single, several, problems)
-    frame = _with_missing_and_numeric(frame, missing_texts(missing), lists["numeric"], lists["drop"], problems)
+    frame = _with_missing_and_numeric(frame, notation.missing_texts(missing), lists["numeric"], lists["drop"], problems)
     min_rows = _rare_min_rows(rare, problems)
     labels = None
     if roles["target"] is not None:
@@ -155,7 +137,7 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     )
 
 
-def _check_name_and_shape(name: Any, frame: Any, problems: TableProblems) -> None:
+def _check_name_and_shape(name: Any, frame: Any, problems: notation.TableProblems) -> None:
     if not isinstance(name, str) or not name.isprintable() or not name.strip(". ") or set(name) & set("/\\"):
         raise problems.error(
             "has a name that cannot be used in file names",
@@ -179,18 +161,22 @@ def _check_name_and_shape(name: Any, frame: Any, problems: TableProblems) -> Non
 
 
 def _column_roles(
-    frame: pd.DataFrame, single: Mapping[str, Any], several: Mapping[str, Any], problems: TableProblems
+    frame: pd.DataFrame, single: Mapping[str, Any], several: Mapping[str, Any], problems: notation.TableProblems
 ) -> tuple[dict[str, str | None], dict[str, list[str]]]:
     """Return the existing columns by role: one or none, and lists of those left out or read as something else."""
     columns = list(frame.columns)
     target = single["target"]
-    problems.dropped = [name for name in map(str, as_list(several["drop"])) if name in columns and name != str(target)]
+    problems.dropped = [
+        name for name in map(str, notation.as_list(several["drop"])) if name in columns and name != str(target)
+    ]
     roles = {role: _single_column(role, value, columns, problems) for role, value in single.items()}
     if target is None or target == "":
         problems.add(
             "has no target", "a study needs the column that holds the labels", f"Set {problems.option('target')}."
         )
-    lists = {role: _existing_columns(role, as_list(value), columns, problems) for role, value in several.items()}
+    lists = {
+        role: _existing_columns(role, notation.as_list(value), columns, problems) for role, value in several.items()
+    }
     played = {role: [column] for role, column in roles.items() if column and role != "target"} | lists
     for role, names in played.items():
         if roles["target"] in names:
@@ -209,7 +195,7 @@ def _column_roles(
     return roles, lists
 
 
-def _single_column(role: str, value: Any, columns: Sequence[str], problems: TableProblems) -> str | None:
+def _single_column(role: str, value: Any, columns: Sequence[str], problems: notation.TableProblems) -> str | None:
     """Return the column of a role; None without one, or if it does not exist."""
     if isinstance(value, (list, tuple, dict, set)):
         example = next((str(v) for v in value if str(v) in columns), columns[0])
@@ -219,34 +205,34 @@ def _single_column(role: str, value: Any, columns: Sequence[str], problems: Tabl
             f"Name one, for example {problems.assign(role, example)}.",
         )
         return None
-    return next(iter(_existing_columns(role, as_list(value), columns, problems, single=True)), None)
+    return next(iter(_existing_columns(role, notation.as_list(value), columns, problems, single=True)), None)
 
 
 def _existing_columns(
-    role: str, values: Sequence[Any], columns: Sequence[str], problems: TableProblems, single: bool = False
+    role: str, values: Sequence[Any], columns: Sequence[str], problems: notation.TableProblems, single: bool = False
 ) -> list[str]:
     """Return the named columns that exist; each other one is a problem, answered with the nearest name."""
-    names = [column_named(value, columns) for value in values]
+    names = [notation.column_named(value, columns) for value in values]
     existing = [name for name in names if name in columns]
     for value, name in zip(values, names, strict=True):
         if name in existing:
             continue
-        nearest = nearest_name(name, columns)
+        nearest = notation.nearest_name(name, columns)
         corrected = nearest if single else [*existing, *([nearest] if nearest and nearest not in existing else [])]
         solution = None if corrected is None else {role: corrected}
         guess = f"Did you mean {nearest!r}? " if nearest else ""
         remedy = "Choose one of them. " if solution is None else f"Set {problems.assign(role, corrected)}. "
         problems.add(
             f"has no column {name!r}, which {problems.option(role)} names",
-            f"its columns are {first_names(columns)}",
-            f"{guess}{remedy}{yaml_hint(value)}".rstrip(),
+            f"its columns are {notation.first_names(columns)}",
+            f"{guess}{remedy}{notation.yaml_hint(value)}".rstrip(),
             solution,
         )
     return existing
 
 
 def _with_missing_and_numeric(
-    frame: pd.DataFrame, missing: list[str], numeric: list[str], dropped: list[str], problems: TableProblems
+    frame: pd.DataFrame, missing: list[str], numeric: list[str], dropped: list[str], problems: notation.TableProblems
 ) -> pd.DataFrame:
     """Return the table with its missing values, and with the texts of numeric columns as numbers."""
     missing_numbers = pd.to_numeric(pd.Series(missing, dtype=object), errors="coerce").dropna().tolist()
@@ -255,8 +241,8 @@ def _with_missing_and_numeric(
     columns = {name: _without_missing(frame[name], texts, missing_numbers) for name in kept}
     for name in numeric:
         if name in columns and not is_numeric_dtype(columns[name]):
-            values = columns[name].map(label_text, na_action="ignore").astype(object)
-            options = ReadingOptions({name: "numeric"}, (), (POINT, COMMA))
+            values = columns[name].map(notation.label_text, na_action="ignore").astype(object)
+            options = ReadingOptions({name: "numeric"}, (), (notation.POINT, notation.COMMA))
             arrays = [pa.array(values.where(values.notna(), None), pa.string())]
             columns[name] = typed_frame([name], arrays, options, problems)[name].set_axis(frame.index)
     changed = {name: column for name, column in columns.items() if column is not frame[name]}
@@ -281,7 +267,7 @@ def _without_missing(column: pd.Series, texts: Collection[str], numbers: Collect
     return column.astype(object).mask(column.isin(replaced)) if replaced else column
 
 
-def _rare_min_rows(rare: Any, problems: TableProblems) -> int | None:
+def _rare_min_rows(rare: Any, problems: notation.TableProblems) -> int | None:
     if rare is None:
         return None
     value = rare.get("min_rows") if isinstance(rare, Mapping) and set(rare) == {"min_rows"} else None
@@ -296,9 +282,9 @@ def _rare_min_rows(rare: Any, problems: TableProblems) -> int | None:
 
 
 def _role_arrays(
-    frame: pd.DataFrame, roles: dict[str, str | None], time_format: str | None, problems: TableProblems
+    frame: pd.DataFrame, roles: dict[str, str | None], time_format: str | None, problems: notation.TableProblems
 ) -> dict[str, np.ndarray | None]:
-    readers: dict[str, Callable[[pd.Series, TableProblems], np.ndarray]] = {
+    readers: dict[str, Callable[[pd.Series, notation.TableProblems], np.ndarray]] = {
         "groups": group_codes,
         "time": partial(times, time_format=time_format),
         "amount": amounts,

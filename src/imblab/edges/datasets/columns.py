@@ -11,17 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype
 
-from imblab.edges.datasets.notation import (
-    TableProblems,
-    canonical_number,
-    date_form,
-    is_missing_marker,
-    label_text,
-    nearest_name,
-    order_of_time,
-    parse_times,
-    yaml_hint,
-)
+from imblab.edges.datasets import notation
 from imblab.study import MAX_LEVELS
 from imblab.text import count_noun, pluralize
 
@@ -42,7 +32,7 @@ def feature_columns(
     frame: pd.DataFrame,
     features: Sequence[str],
     categorical: Collection[str],
-    problems: TableProblems,
+    problems: notation.TableProblems,
     min_rows: int | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the features in file order with their types, and the names of the categorical ones.
@@ -77,17 +67,17 @@ def feature_columns(
 
 def _holds_dates(column: pd.Series, kind: str) -> bool:
     if kind == "string":
-        return date_form(list(column.dropna().unique())) is not None
+        return notation.date_form(list(column.dropna().unique())) is not None
     return kind.startswith("mixed") and any(isinstance(v, (datetime.date, datetime.time)) for v in column)
 
 
-def times(column: pd.Series, problems: TableProblems, time_format: str | None = None) -> np.ndarray:
+def times(column: pd.Series, problems: notation.TableProblems, time_format: str | None = None) -> np.ndarray:
     """Return times as datetime64 in UTC or as float64; a row without a time is a problem."""
     if infer_dtype(column, skipna=True) in NUMBER_KINDS and time_format is None:
         parsed = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan))
         unreadable = ~np.isfinite(parsed.to_numpy())
     else:
-        parsed = parse_times(column, str(column.name), problems, time_format)
+        parsed = notation.parse_times(column, str(column.name), problems, time_format)
         unreadable = parsed.isna().to_numpy()
     if unreadable.any():
         example = next((f" (such as {text!r})" for text in column[unreadable].dropna().map(str)), "")
@@ -97,7 +87,7 @@ def times(column: pd.Series, problems: TableProblems, time_format: str | None = 
     return parsed.to_numpy()
 
 
-def amounts(column: pd.Series, problems: TableProblems) -> np.ndarray:
+def amounts(column: pd.Series, problems: notation.TableProblems) -> np.ndarray:
     """Return amounts as float64; a row without a finite amount is a problem."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     invalid = int((~np.isfinite(values)).sum())
@@ -108,7 +98,7 @@ def amounts(column: pd.Series, problems: TableProblems) -> np.ndarray:
 
 
 def read_labels(
-    column: pd.Series, positive: Any, allow_majority: bool, problems: TableProblems
+    column: pd.Series, positive: Any, allow_majority: bool, problems: notation.TableProblems
 ) -> tuple[np.ndarray, tuple[str, str]] | None:
     """Return the class of each row and the two labels; None after a problem."""
     missing = int(column.isna().sum())
@@ -137,23 +127,23 @@ def read_labels(
     if counts[chosen] > counts[other] and not allow_majority:
         allowed = problems.assign("allow_majority_positive", True)
         problems.add(
-            f"names {label_text(chosen)!r} as positive, which {counts[chosen]} of {len(column)} rows are",
+            f"names {notation.label_text(chosen)!r} as positive, which {counts[chosen]} of {len(column)} rows are",
             "the positive class is the rare one",
-            f"Set {problems.assign('positive', label_text(other))}, or {allowed} to study the frequent class.",
-            {"positive": label_text(other)},
+            f"Set {problems.assign('positive', notation.label_text(other))}, or {allowed} to study the frequent class.",
+            {"positive": notation.label_text(other)},
         )
-    return (column == chosen).to_numpy(dtype=np.int64), (label_text(other), label_text(chosen))
+    return (column == chosen).to_numpy(dtype=np.int64), (notation.label_text(other), notation.label_text(chosen))
 
 
 def _is_same_label(label: Any, given: Any) -> bool:
     """Whether a label is the one that was given; true and false are known in any case."""
-    texts = (label_text(label), label_text(given))
+    texts = (notation.label_text(label), notation.label_text(given))
     folded = {text.lower() for text in texts}
     return texts[0] == texts[1] or (len(folded) == 1 and folded <= {"true", "false"})
 
 
-def _add_class_count(column: pd.Series, labels: Sequence[Any], problems: TableProblems) -> None:
-    listed = ", ".join(repr(label_text(label)) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
+def _add_class_count(column: pd.Series, labels: Sequence[Any], problems: notation.TableProblems) -> None:
+    listed = ", ".join(repr(notation.label_text(label)) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
     problems.add(
         f"has {count_noun(len(labels), 'class')} in {column.name!r} ({listed})",
         "imblab studies two classes",
@@ -164,14 +154,14 @@ def _add_class_count(column: pd.Series, labels: Sequence[Any], problems: TablePr
 
 
 def _add_unknown_positive(
-    column: pd.Series, positive: Any, labels: Sequence[Any], allow_majority: bool, problems: TableProblems
+    column: pd.Series, positive: Any, labels: Sequence[Any], allow_majority: bool, problems: notation.TableProblems
 ) -> None:
     """Add the problem of a label that does not exist; the nearest one, else the rarer one, is proposed."""
     counts = column.value_counts()
-    rows = {label_text(label): counts[label] for label in labels}
+    rows = {notation.label_text(label): counts[label] for label in labels}
     words = YAML_WORDS.get(positive, ()) if isinstance(positive, bool) else ()
     yaml_guess = next((text for text in rows if text.casefold() in words), None)
-    nearest = yaml_guess or nearest_name(str(positive), rows)
+    nearest = yaml_guess or notation.nearest_name(str(positive), rows)
     nearest = nearest or next((text for text in rows if str(positive).strip() in text), None)
     chosen = nearest or min(rows, key=lambda text: rows[text])
     solution: dict[str, Any] = {"positive": chosen}
@@ -184,17 +174,17 @@ def _add_unknown_positive(
     problems.add(
         f"has no label {str(positive)!r} in {column.name!r}",
         f"its labels are {listed}",
-        f"{remedy}. {yaml_hint(positive) if yaml_guess else ''}".rstrip(),
+        f"{remedy}. {notation.yaml_hint(positive) if yaml_guess else ''}".rstrip(),
         solution,
     )
 
 
-def _check_label_texts(column: pd.Series, labels: list[Any], problems: TableProblems) -> None:
+def _check_label_texts(column: pd.Series, labels: list[Any], problems: notation.TableProblems) -> None:
     """Labels are known by their text, so different ones need different texts."""
     mixed = infer_dtype(column, skipna=True).startswith("mixed")
     pair, reason = values_of_one_text(column) if mixed else None, "have the same text or are equal in Python"
     stripped: dict[str, str] = {}
-    for text in map(label_text, labels):
+    for text in map(notation.label_text, labels):
         other = stripped.setdefault(text.strip(), text)
         if other != text:
             pair, reason = f"{other!r} and {text!r}", "differ only by blanks"
@@ -206,7 +196,7 @@ def _check_label_texts(column: pd.Series, labels: list[Any], problems: TableProb
         )
 
 
-def group_codes(column: pd.Series, problems: TableProblems) -> np.ndarray:
+def group_codes(column: pd.Series, problems: notation.TableProblems) -> np.ndarray:
     """Return groups as whole numbers in the order of their values, as scikit-learn numbers them."""
     missing = int(column.isna().sum())
     if missing:
@@ -217,7 +207,7 @@ def group_codes(column: pd.Series, problems: TableProblems) -> np.ndarray:
             f"has the groups {pair} in {column.name!r}", "groups are known by their text", "Write them in one way."
         )
         return np.zeros(len(column), dtype=np.int64)
-    return pd.factorize(order_of_time(column), sort=True)[0].astype(np.int64)
+    return pd.factorize(notation.order_of_time(column), sort=True)[0].astype(np.int64)
 
 
 def values_of_one_text(values: Iterable[Any]) -> str | None:
@@ -230,7 +220,7 @@ def values_of_one_text(values: Iterable[Any]) -> str | None:
     """
     seen: dict[str, tuple[str, Any]] = {}
     for value in values:
-        kind, text = _value_kind(value), label_text(value)
+        kind, text = _value_kind(value), notation.label_text(value)
         if text.lower() in ("true", "false"):
             text = text.lower()
         for key in (text, str(int(value))) if kind == "flag" else (text,):
@@ -249,12 +239,12 @@ def _value_kind(value: Any) -> str:
 def level_texts(levels: Sequence[Any]) -> list[str]:
     """Return the texts of levels for a fingerprint: numbers, and texts that are all numbers, alike."""
     numbers = _levels_as_numbers(levels)
-    return [label_text(level) for level in (levels if numbers is None else numbers)]
+    return [notation.label_text(level) for level in (levels if numbers is None else numbers)]
 
 
 def _levels_as_numbers(levels: Sequence[Any]) -> list[int | float] | None:
     """Return the numbers that distinct texts write, if all of them are different numbers."""
-    parsed = [canonical_number(level) if isinstance(level, str) else None for level in levels]
+    parsed = [notation.canonical_number(level) if isinstance(level, str) else None for level in levels]
     numbers = [number for number in parsed if number is not None]
     return numbers if len(numbers) == len(levels) == len(set(numbers)) else None
 
@@ -265,7 +255,7 @@ def sort_key(value: Any) -> tuple[str, Any]:
     return ("", float(value)) if number else ("text", str(value))
 
 
-def _to_numbers(column: pd.Series, problems: TableProblems) -> np.ndarray:
+def _to_numbers(column: pd.Series, problems: notation.TableProblems) -> np.ndarray:
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     large = np.flatnonzero(np.abs(values) >= 2**53)
     whole_numbers = (v for v in column.iloc[large] if isinstance(v, (int, np.integer)))
@@ -282,7 +272,7 @@ def _to_numbers(column: pd.Series, problems: TableProblems) -> np.ndarray:
     return values
 
 
-def add_inexact_number(name: str, number: Any, problems: TableProblems) -> None:
+def add_inexact_number(name: str, number: Any, problems: notation.TableProblems) -> None:
     """Add the problem of a feature with a whole number that float64 cannot hold."""
     problems.add_for_column(
         name,
@@ -293,12 +283,12 @@ def add_inexact_number(name: str, number: Any, problems: TableProblems) -> None:
     )
 
 
-def _note_missing_markers(name: str, column: pd.Categorical, problems: TableProblems) -> None:
+def _note_missing_markers(name: str, column: pd.Categorical, problems: notation.TableProblems) -> None:
     """Note levels that often stand for a missing value; only the empty text is missing by itself."""
     markers = [
         level
         for level in column.categories
-        if isinstance(level, str) and is_missing_marker(level) and level.strip().lower() not in COMMON_LEVELS
+        if isinstance(level, str) and notation.is_missing_marker(level) and level.strip().lower() not in COMMON_LEVELS
     ]
     if markers:
         rows = dict(zip(column.categories, np.bincount(column.codes[column.codes >= 0]), strict=True))
@@ -310,7 +300,7 @@ def _note_missing_markers(name: str, column: pd.Categorical, problems: TableProb
         )
 
 
-def _to_categorical(column: pd.Series, problems: TableProblems, min_rows: int | None) -> pd.Categorical:
+def _to_categorical(column: pd.Series, problems: notation.TableProblems, min_rows: int | None) -> pd.Categorical:
     name = str(column.name)
     values = column.astype(object).where(column.notna(), None)
     mixed = values.dropna() if infer_dtype(column, skipna=True).startswith(("mixed", "complex")) else ()
@@ -336,7 +326,7 @@ def _to_categorical(column: pd.Series, problems: TableProblems, min_rows: int | 
     return pd.Categorical(values, categories=levels)
 
 
-def _add_many_levels(column: pd.Series, n_levels: int, problems: TableProblems) -> None:
+def _add_many_levels(column: pd.Series, n_levels: int, problems: notation.TableProblems) -> None:
     """Add the problem of too many levels: an identifier is kept apart, rare levels of a category are grouped."""
     name, rows = str(column.name), column.value_counts()
     rule = f"a column is one-hot encoded with at most {MAX_LEVELS} levels"

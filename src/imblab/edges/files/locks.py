@@ -13,15 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from imblab.edges.files import (
-    CREATE_FLAGS,
-    FOLDER_FLAGS,
-    four_part_errors,
-    open_appending,
-    open_file,
-    open_parent,
-    temporary_name,
-)
+from imblab.edges import files
 from imblab.errors import StudyError
 
 #: First characters of the names of folders for large temporary data.
@@ -40,13 +32,13 @@ def lock(path: Path, name: str, wait: bool = True) -> Iterator[BinaryIO]:
     note if another process holds the lock and ``wait`` is false, and StudyError if the lock file is a link.
     """
     lock_path = path.with_name(name)
-    with four_part_errors(lock_path, "locked"):
+    with files.four_part_errors(lock_path, "locked"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open_parent(lock_path, "", "locked") as (parent, last):
-            descriptor = open_appending(parent, last, lock_path)
+        with files.open_parent(lock_path, "", "locked") as (parent, last):
+            descriptor = files.open_appending(parent, last, lock_path)
     with os.fdopen(descriptor, "r+b", buffering=0) as stream:
         try:
-            with four_part_errors(lock_path, "locked"):
+            with files.four_part_errors(lock_path, "locked"):
                 fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except StudyError as error:
             if isinstance(error.__cause__, BlockingIOError):
@@ -59,9 +51,9 @@ def lock(path: Path, name: str, wait: bool = True) -> Iterator[BinaryIO]:
 def create_locked(folder: Path, prefix: str, suffix: str) -> tuple[int, str]:
     """Create a file with random digits in its name, locked until it is closed; return its descriptor and name."""
     name = f"{prefix}{secrets.token_hex(8)}{suffix}"
-    with open_parent(folder, name, "written") as (parent, last):
-        temporary = temporary_name(last)
-        descriptor = os.open(temporary, CREATE_FLAGS, 0o600, dir_fd=parent)
+    with files.open_parent(folder, name, "written") as (parent, last):
+        temporary = files.temporary_name(last)
+        descriptor = os.open(temporary, files.CREATE_FLAGS, 0o600, dir_fd=parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # It gets its name only when it is locked: another process may be looking for unlocked files.
         os.rename(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
@@ -71,7 +63,7 @@ def create_locked(folder: Path, prefix: str, suffix: str) -> tuple[int, str]:
 @contextmanager
 def open_unlocked(folder: Path, name: str) -> Iterator[BinaryIO]:
     """Lock and open a file for reading; raises LockHeld if a living process holds the lock."""
-    with open_file(folder, name) as stream:
+    with files.open_file(folder, name) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -114,7 +106,7 @@ def link_to_unnamed_file(path: Path) -> int | None:
 @contextmanager
 def _lock_folder(folder: Path) -> Iterator[None]:
     """Lock a folder of this user; raises OSError if another process holds it."""
-    descriptor = os.open(folder, FOLDER_FLAGS)
+    descriptor = os.open(folder, files.FOLDER_FLAGS)
     try:
         if os.fstat(descriptor).st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(folder))

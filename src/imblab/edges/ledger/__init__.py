@@ -133,10 +133,7 @@ class Ledger:
         The line outlives this process at once, and the machine within :data:`SYNC_SECONDS` of work. A failed
         evaluation of the same cell is replaced, and removed from the file when the study is closed.
 
-        Raises
-        ------
-        StudyError
-            If the disk does not take the complete line; a part is cut off when the study is opened again.
+        Raises StudyError if the disk does not take the complete line; a part is cut off when the study is opened again.
         """
         address, line = search_address(evaluation.trials), write_evaluation(evaluation)
         try:
@@ -158,12 +155,7 @@ class Ledger:
             self._sync()
 
     def check(self, expected: Expected) -> None:
-        """Refuse evaluations that rest on other data, code or questions than those of now.
-
-        Raises
-        ------
-        StudyError
-        """
+        """Refuse evaluations that rest on other data, code or questions than those of now, by a StudyError."""
         lasting = [e for e in self.evaluations if e.status != "failed" or not expected.retry_failed]
         foreign = [e for e in lasting if expected.addresses.get(e.key, e.fingerprint) != e.fingerprint]
         if foreign:
@@ -238,10 +230,6 @@ def open_study(
         Start over; an existing folder is renamed to ``<name>~1``, ``~2``, ...
     expected : Expected, optional
         What existing evaluations must rest on; see :meth:`Ledger.check`.
-
-    Yields
-    ------
-    Ledger
 
     Raises
     ------
@@ -361,10 +349,7 @@ def _compact(folder: Path) -> None:
 def find_study(name: str, experiments: Path) -> Path:
     """Find the folder of a study by its name.
 
-    Raises
-    ------
-    StudyError
-        If there is none; the message lists those there are.
+    Raises StudyError if there is none; the message lists those there are.
     """
     folder = experiments / name
     if not _is_study_name(name) or not files.exists(folder, STUDY_FILE):
@@ -387,12 +372,7 @@ def differing_code(before: Mapping[str, str], now: Mapping[str, str]) -> list[st
 
 
 def check_code(evaluations: Iterable[Evaluation], name: str) -> None:
-    """Refuse evaluations of the study ``name`` that were made by other code of the user than would run now.
-
-    Raises
-    ------
-    StudyError
-    """
+    """Refuse evaluations of the study ``name`` that were made by other code of the user than would run now."""
     recorded = {pair for evaluation in evaluations for pair in evaluation.code.items()}
     changed = sorted({path for path, code in recorded if own_code.code_of(path).name != code})
     if changed:

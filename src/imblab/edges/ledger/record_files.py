@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from shlex import quote
 from sys import intern
@@ -12,27 +12,9 @@ from typing import Any, TypeVar
 
 import yaml
 
+from imblab import fields
 from imblab.edges import files
 from imblab.errors import StudyError
-from imblab.fields import (
-    MAX_COUNT,
-    Check,
-    FieldError,
-    check_flag,
-    check_name,
-    check_number,
-    check_scalar,
-    check_text,
-    choice_check,
-    integer_check,
-    list_check,
-    mapping_check,
-    nullable,
-    number_check,
-    parse_json,
-    quote_value,
-    record_check,
-)
 from imblab.result import Evaluation, Trial, plain_fields, search_address
 from imblab.study import DECISION_VALUE, PROBABILITY
 
@@ -48,10 +30,7 @@ MAX_LISTED_DIFFERENCES = 8
 def read_study(folder: Path) -> dict[str, Any]:
     """Read the resolved question of a study.
 
-    Raises
-    ------
-    StudyError
-        If the file is not YAML, or not a mapping.
+    Raises StudyError if the file is not YAML, or not a mapping.
     """
     path = str(folder / STUDY_FILE)
     way_out = "it is the question of the study. Restore it, or start over with overwrite=true."
@@ -75,10 +54,7 @@ def write_study(folder: Path, question: Mapping[str, Any]) -> None:
 def extend_question(name: str, old: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     """The question of a folder with evaluations after it is asked again: the old one with what the new one adds.
 
-    Raises
-    ------
-    StudyError
-        If the new question changes what evaluations rest on.
+    Raises StudyError if the new question changes what evaluations rest on.
     """
     changed = _forbidden_changes(old, asked)
     if changed:
@@ -159,52 +135,58 @@ Ranges = Mapping[str, tuple[float | None, float | None]]
 Searches = Mapping[str, tuple[Trial, ...]]
 Line = TypeVar("Line")
 
-_SCORE, _COUNT = nullable(check_number), integer_check()
-TRIAL_CHECKS: Mapping[str, Check] = {
-    "params": mapping_check(check_scalar),
+_SCORE, _COUNT = fields.nullable(fields.check_number), fields.integer_check()
+TRIAL_CHECKS: Mapping[str, fields.Check] = {
+    "params": fields.mapping_check(fields.check_scalar),
     "value": _SCORE,
     "threshold": _SCORE,
-    "status": choice_check(TRIAL_STATUSES),
-    "reason": nullable(check_text),
-    "fold_thresholds": list_check(check_number),
-    "at_edge": check_flag,
+    "status": fields.choice_check(TRIAL_STATUSES),
+    "reason": fields.nullable(fields.check_text),
+    "fold_thresholds": fields.list_check(fields.check_number),
+    "at_edge": fields.check_flag,
 }
-_TRIALS = list_check(record_check(TRIAL_CHECKS, ("params", "value", "threshold")))
-EVALUATION_CHECKS: Mapping[str, Check] = {
-    "dataset": check_name,
-    "learner": check_name,
-    "strategy": check_name,
-    "repeat": integer_check(0, MAX_FOLD),
-    "fold": integer_check(0, MAX_FOLD),
-    "params": mapping_check(check_scalar),
+_TRIALS = fields.list_check(fields.record_check(TRIAL_CHECKS, ("params", "value", "threshold")))
+EVALUATION_CHECKS: Mapping[str, fields.Check] = {
+    "dataset": fields.check_name,
+    "learner": fields.check_name,
+    "strategy": fields.check_name,
+    "repeat": fields.integer_check(0, MAX_FOLD),
+    "fold": fields.integer_check(0, MAX_FOLD),
+    "params": fields.mapping_check(fields.check_scalar),
     "threshold": _SCORE,
-    "scores": mapping_check(_SCORE),
-    "counts": mapping_check(_COUNT),
-    "seconds": number_check(0, MAX_SECONDS),
-    "status": choice_check(STATUSES),
-    "error": nullable(check_text),
-    "fingerprint": check_text,
-    "data_fingerprint": check_text,
-    "split_fingerprint": check_text,
-    "flagged": nullable(number_check(0, 1)),
+    "scores": fields.mapping_check(_SCORE),
+    "counts": fields.mapping_check(_COUNT),
+    "seconds": fields.number_check(0, MAX_SECONDS),
+    "status": fields.choice_check(STATUSES),
+    "error": fields.nullable(fields.check_text),
+    "fingerprint": fields.check_text,
+    "data_fingerprint": fields.check_text,
+    "split_fingerprint": fields.check_text,
+    "flagged": fields.nullable(fields.number_check(0, 1)),
     "value": _SCORE,
     "n_train": _COUNT,
     "n_test": _COUNT,
-    "reached": mapping_check(check_scalar, {"sampler": check_text, "negative": _COUNT, "positive": _COUNT}),
-    "fits": integer_check(0, MAX_FITS),
-    "notes": list_check(check_text),
+    "reached": fields.mapping_check(
+        fields.check_scalar, {"sampler": fields.check_text, "negative": _COUNT, "positive": _COUNT}
+    ),
+    "fits": fields.integer_check(0, MAX_FITS),
+    "notes": fields.list_check(fields.check_text),
     "trials": _TRIALS,
-    "scale": choice_check((PROBABILITY, DECISION_VALUE)),
-    "code": mapping_check(check_text),
+    "scale": fields.choice_check((PROBABILITY, DECISION_VALUE)),
+    "code": fields.mapping_check(fields.check_text),
 }
 #: Fields of a line that an evaluation does not have: the address of its search, and a count of older ledgers.
-LINE_CHECKS: Mapping[str, Check] = {**EVALUATION_CHECKS, "search": check_text, "spared": integer_check(0, MAX_FITS)}
+LINE_CHECKS: Mapping[str, fields.Check] = {
+    **EVALUATION_CHECKS,
+    "search": fields.check_text,
+    "spared": fields.integer_check(0, MAX_FITS),
+}
 #: Texts that many evaluations share; one copy of each is kept in memory.
 SHARED_TEXTS = frozenset(("dataset", "learner", "strategy", "status", "data_fingerprint", "split_fingerprint", "scale"))
 #: Fields without a default, but for `error`, which a line leaves out where there is none.
-REQUIRED = tuple(f.name for f in fields(Evaluation))[:13]
-_LINE = record_check(LINE_CHECKS, tuple(name for name in REQUIRED if name != "error"))
-_SEARCH = record_check({"search": check_text, "trials": _TRIALS}, ("search", "trials"))
+REQUIRED = tuple(f.name for f in dataclass_fields(Evaluation))[:13]
+_LINE = fields.record_check(LINE_CHECKS, tuple(name for name in REQUIRED if name != "error"))
+_SEARCH = fields.record_check({"search": fields.check_text, "trials": _TRIALS}, ("search", "trials"))
 
 
 def write_evaluation(evaluation: Evaluation) -> str:
@@ -248,10 +230,6 @@ def read_evaluation(line: str | bytes, ranges: Ranges | None = None, searches: S
     searches : mapping of str to tuple of Trial, optional
         Trials by the address of their search; see :func:`read_search_lines`.
 
-    Returns
-    -------
-    Evaluation
-
     Raises
     ------
     FieldError
@@ -268,7 +246,7 @@ def read_evaluation(line: str | bytes, ranges: Ranges | None = None, searches: S
     Traceback (most recent call last):
     imblab.fields.FieldError: field 'scores.mcc' is 1000; it is a finite number from -1 to 1
     """
-    values = _LINE(parse_json(line.decode() if isinstance(line, bytes) else line), "")
+    values = _LINE(fields.parse_json(line.decode() if isinstance(line, bytes) else line), "")
     _check_counts(values)
     if ranges:
         _check_ranges(values["scores"], ranges)
@@ -278,9 +256,13 @@ def read_evaluation(line: str | bytes, ranges: Ranges | None = None, searches: S
     if address is None:
         values["trials"] = tuple([Trial(**trial) for trial in values.get("trials", ())])
     elif "trials" in values:
-        raise FieldError("search", quote_value(address), "a line holds its trials or the address of their search")
+        raise fields.FieldError(
+            "search", fields.quote_value(address), "a line holds its trials or the address of their search"
+        )
     elif address not in (searches or {}):
-        raise FieldError("search", quote_value(address), f"it is the address of a line of {SEARCHES_FILE}")
+        raise fields.FieldError(
+            "search", fields.quote_value(address), f"it is the address of a line of {SEARCHES_FILE}"
+        )
     else:
         values["trials"] = (searches or {})[address]
     for name in SHARED_TEXTS & values.keys():
@@ -291,15 +273,14 @@ def read_evaluation(line: str | bytes, ranges: Ranges | None = None, searches: S
 def read_search(line: str | bytes) -> tuple[str, tuple[Trial, ...]]:
     """Read one line of ``searches.jsonl``: the address and the trials, which must belong together.
 
-    Raises
-    ------
-    FieldError, ValueError, RecursionError
-        As :func:`read_evaluation`.
+    Raises FieldError, ValueError, RecursionError as :func:`read_evaluation`.
     """
-    values = _SEARCH(parse_json(line.decode() if isinstance(line, bytes) else line), "")
+    values = _SEARCH(fields.parse_json(line.decode() if isinstance(line, bytes) else line), "")
     trials = tuple([Trial(**trial) for trial in values["trials"]])
     if values["search"] != search_address(trials):
-        raise FieldError("search", quote_value(values["search"]), "it is the fingerprint of the trials of its line")
+        raise fields.FieldError(
+            "search", fields.quote_value(values["search"]), "it is the fingerprint of the trials of its line"
+        )
     return values["search"], trials
 
 
@@ -322,7 +303,7 @@ def _read_lines(lines: Iterable[bytes], read: Callable[[bytes], Line]) -> tuple[
     for number, line in enumerate(lines, start=1):
         try:
             values[number] = read(line)
-        except FieldError as error:
+        except fields.FieldError as error:
             damaged[number] = str(error)
         except (ValueError, RecursionError) as error:
             damaged[number] = f"it is not JSON in UTF-8 ({type(error).__name__})"
@@ -340,10 +321,6 @@ def describe_damage(path: Path, damaged: Mapping[int, str], command: str) -> str
         What is wrong by line number; at least one.
     command : str
         The command that evaluates again what is removed.
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -373,10 +350,6 @@ def measure_ranges(question: Any) -> dict[str, tuple[float | None, float | None]
     question : object
         The content of a ``study.yaml``; what is not a range there is not a bound here.
 
-    Returns
-    -------
-    dict of str to (float or None, float or None)
-
     Examples
     --------
     >>> measure_ranges({"measures": {"mcc": {"range": [-1, 1]}, "mine": {}}})
@@ -401,25 +374,31 @@ def _flagged_share(values: Mapping[str, Any]) -> float | None:
 
 
 def _is_bound(end: Any) -> bool:
-    return end is None or (isinstance(end, (int, float)) and not isinstance(end, bool) and abs(end) <= MAX_COUNT)
+    return end is None or (isinstance(end, (int, float)) and not isinstance(end, bool) and abs(end) <= fields.MAX_COUNT)
 
 
 def _check_ranges(scores: Mapping[str, float | None], ranges: Ranges) -> None:
     for measure, score in scores.items():
         if measure not in ranges:
-            raise FieldError(f"scores.{measure}", "unknown", f"the measures of the study are {', '.join(ranges)}")
+            raise fields.FieldError(
+                f"scores.{measure}", "unknown", f"the measures of the study are {', '.join(ranges)}"
+            )
         low, high = ranges[measure]
         if score is not None and not (low is None or low <= score) & (high is None or score <= high):
-            number_check(low, high)(score, f"scores.{measure}")
+            fields.number_check(low, high)(score, f"scores.{measure}")
 
 
 def _check_counts(values: Mapping[str, Any]) -> None:
     """Counts of test rows add up to them, and a learner received rows of two classes."""
     counts, reached = values["counts"], values.get("reached", {})
     if counts and set(counts) != set(CONFUSION_COUNTS):
-        raise FieldError("counts", quote_value(counts), f"it has the keys {', '.join(CONFUSION_COUNTS)}, or is empty")
+        raise fields.FieldError(
+            "counts", fields.quote_value(counts), f"it has the keys {', '.join(CONFUSION_COUNTS)}, or is empty"
+        )
     n_test = values.get("n_test", 0)
     if counts and n_test and sum(counts.values()) != n_test:
-        raise FieldError("counts", quote_value(counts), f"it adds up to n_test, which is {n_test}")
+        raise fields.FieldError("counts", fields.quote_value(counts), f"it adds up to n_test, which is {n_test}")
     if reached and not {"negative", "positive"} <= set(reached):
-        raise FieldError("reached", quote_value(reached), "it has the keys negative and positive, or is empty")
+        raise fields.FieldError(
+            "reached", fields.quote_value(reached), "it has the keys negative and positive, or is empty"
+        )

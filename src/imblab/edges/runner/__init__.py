@@ -22,6 +22,7 @@ from joblib.externals.loky import get_reusable_executor
 from imblab.core import design, own_code
 from imblab.core.fitting import Prediction
 from imblab.edges.files import locks
+from imblab.edges.runner import worker
 from imblab.edges.runner.bundle_evaluator import (
     Bundle,
     BundleEvaluator,
@@ -30,16 +31,6 @@ from imblab.edges.runner.bundle_evaluator import (
     PredictionStore,
     make_bundles,
     single_threaded,
-)
-from imblab.edges.runner.worker import (
-    CodeMismatch,
-    JobResult,
-    StatusFiles,
-    WorkerJob,
-    is_large_table,
-    make_jobs,
-    run_job,
-    write_table,
 )
 from imblab.errors import ConfigError, StudyError
 from imblab.result import Evaluation
@@ -143,10 +134,6 @@ def run(
         Filled, before the observers see an evaluation, with what its evidence needs, by address, as far as no store
         holds it.
 
-    Returns
-    -------
-    FitCounts
-
     Raises
     ------
     StudyError
@@ -218,7 +205,7 @@ def _notify(observers: Sequence[Observer], evaluation: Evaluation) -> None:
 class _BundleProgress:
     """A bundle under way: jobs that fit its inner folds, then the job that evaluates its cells."""
 
-    evaluate_job: WorkerJob
+    evaluate_job: worker.WorkerJob
     waiting: int
     fitted_ahead: dict[str, float] = field(default_factory=dict)
     #: The store carries no failure from one job to the next.
@@ -239,48 +226,48 @@ class _PoolRun:
         kept: dict[str, Prediction],
     ) -> None:
         self._engine, self._observers, self._counts, self._kept = engine, observers, FitCounts(), kept
-        self._status_files = StatusFiles(folder)
+        self._status_files = worker.StatusFiles(folder)
         self._fatal_fits: dict[str, str] = {}
         self._tries: dict[int, int] = {}
         self._workers_replaced = False
         paths: dict[str, str] = {}
         for bundle in bundles:
             if bundle.dataset not in paths:
-                paths[bundle.dataset] = write_table(folder, datasets[bundle.dataset], bundle.splits, descriptors)
-        self._has_large_table = any(map(is_large_table, paths.values()))
+                paths[bundle.dataset] = worker.write_table(folder, datasets[bundle.dataset], bundle.splits, descriptors)
+        self._has_large_table = any(map(worker.is_large_table, paths.values()))
         code = own_code.code_snapshot(_imported_paths(bundles))
         # The parts of a bundle exchange predictions through the store alone.
         uses_parts = engine.open_store is not None and not any(item.unreadable for item in code.values())
         parts = -(-JOBS_PER_WORKER * engine.n_jobs // max(len(bundles), 1)) if uses_parts else 0
         #: By number, in the order in which they should run.
-        self._pending: dict[int, WorkerJob] = {}
+        self._pending: dict[int, worker.WorkerJob] = {}
         self._progress: dict[int, _BundleProgress] = {}
         for group, bundle in enumerate(bundles):
             # The last bundle comes in smaller parts, so that no worker waits long for the last of them.
             n_parts = parts * LAST_BUNDLE_FACTOR if 0 < group == len(bundles) - 1 else parts
             path = paths[bundle.dataset]
-            jobs = make_jobs(bundle, path, folder, engine.open_store, engine.fit_timeout, n_parts, group, code)
+            jobs = worker.make_jobs(bundle, path, folder, engine.open_store, engine.fit_timeout, n_parts, group, code)
             self._progress[group] = _BundleProgress(jobs[-1], len(jobs) - 1)
             self._pending |= {job.number: job for job in jobs[:-1] or jobs}
 
     def run(self) -> FitCounts:
         """Run all jobs; those that lost their worker run again one at a time."""
-        suspects: list[WorkerJob] = []
+        suspects: list[worker.WorkerJob] = []
         while self._pending or suspects:
             suspects = self._run_round(suspects[:1]) + suspects[1:] if suspects else self._run_round()
         return self._counts
 
-    def _run_round(self, suspect: Sequence[WorkerJob] = ()) -> list[WorkerJob]:
+    def _run_round(self, suspect: Sequence[worker.WorkerJob] = ()) -> list[worker.WorkerJob]:
         """Run all pending jobs, or one suspect, until done or the executor breaks; returns jobs to try one by one."""
         queue, workers = deque(suspect or self._pending.values()), 1 if suspect else self._engine.n_jobs
         self._status_files.clear()
         executor = self._engine.executor(workers)
-        running: dict[Future[JobResult], WorkerJob] = {}
+        running: dict[Future[worker.JobResult], worker.WorkerJob] = {}
         try:
             while queue or running:
                 while queue and len(running) < 2 * workers:
                     job = queue.popleft()
-                    running[executor.submit(run_job, self._with_latest_facts(job))] = job
+                    running[executor.submit(worker.run_job, self._with_latest_facts(job))] = job
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     result = future.result()
@@ -291,7 +278,7 @@ class _PoolRun:
                         self._pending[next_job.number] = next_job
                         if not suspect:  # evaluations come before the fits of the next bundle
                             queue.appendleft(next_job)
-        except CodeMismatch as error:
+        except worker.CodeMismatch as error:
             _kill_workers(executor)
             self._replace_workers(error)
         except BrokenExecutor:
@@ -303,7 +290,7 @@ class _PoolRun:
             executor.shutdown()
         return []
 
-    def _replace_workers(self, error: CodeMismatch) -> None:
+    def _replace_workers(self, error: worker.CodeMismatch) -> None:
         """Try once with fresh workers: those of a long session may hold modules that were reloaded since."""
         if self._workers_replaced:
             raise StudyError(
@@ -313,13 +300,13 @@ class _PoolRun:
             ) from error
         self._workers_replaced = True
 
-    def _with_latest_facts(self, job: WorkerJob) -> WorkerJob:
+    def _with_latest_facts(self, job: worker.WorkerJob) -> worker.WorkerJob:
         progress = self._progress[job.group]
         return job.with_facts(
             {**self._fatal_fits, **progress.failures}, progress.fitted_ahead if job.part is None else {}
         )
 
-    def _accept(self, job: WorkerJob, result: JobResult) -> WorkerJob | None:
+    def _accept(self, job: worker.WorkerJob, result: worker.JobResult) -> worker.WorkerJob | None:
         """Hand evaluations on; returns the evaluating job of a bundle whose last part this was."""
         self._counts += result.counts
         self._kept |= result.outer_predictions
@@ -333,7 +320,7 @@ class _PoolRun:
         progress.waiting -= 1
         return progress.evaluate_job if progress.waiting == 0 else None
 
-    def _diagnose_broken_pool(self, ran_alone: bool, jobs: list[WorkerJob]) -> list[WorkerJob]:
+    def _diagnose_broken_pool(self, ran_alone: bool, jobs: list[worker.WorkerJob]) -> list[worker.WorkerJob]:
         """Find the jobs that lost their worker, and record the fits that are to blame."""
         suspects = []
         by_number = {job.number: job for job in jobs}
@@ -351,7 +338,7 @@ class _PoolRun:
                 suspects.append(by_number[status.number])
         return suspects if suspects or not ran_alone else list(jobs)
 
-    def _count_try(self, job: WorkerJob) -> None:
+    def _count_try(self, job: worker.WorkerJob) -> None:
         """Count a worker that died outside of a fit, which no evaluation can record; stop after several."""
         self._tries[job.number] = self._tries.get(job.number, 0) + 1
         if self._tries[job.number] >= MAX_JOB_TRIES:

@@ -25,15 +25,7 @@ from imblab.core.fitting import Prediction
 from imblab.core.own_code import Code
 from imblab.core.preparation import feature_arrays
 from imblab.edges.files import locks
-from imblab.edges.runner.bundle_evaluator import (
-    Bundle,
-    BundleEvaluator,
-    DatasetContext,
-    FitCounts,
-    FitGuard,
-    PredictionStore,
-    single_threaded,
-)
+from imblab.edges.runner import bundle_evaluator
 from imblab.errors import FitFailed, Interruption
 from imblab.result import Evaluation
 from imblab.study import Cell, Dataset, Split, Study
@@ -122,7 +114,7 @@ class JobResult:
     evaluations: tuple[Evaluation, ...]
     fitted_ahead: Mapping[str, float]
     failures: Mapping[str, str]
-    counts: FitCounts
+    counts: bundle_evaluator.FitCounts
     outer_predictions: Mapping[str, Prediction] = field(default_factory=dict)
 
 
@@ -227,10 +219,10 @@ class FitTimer:
 
 
 def make_jobs(
-    bundle: Bundle,
+    bundle: bundle_evaluator.Bundle,
     table_path: str,
     folder: Path,
-    open_store: Callable[[], PredictionStore] | None,
+    open_store: Callable[[], bundle_evaluator.PredictionStore] | None,
     fit_timeout: float | None,
     parts: int,
     group: int,
@@ -292,12 +284,12 @@ def run_job(job: WorkerJob) -> JobResult:
     status = _StatusWriter(job.folder, job.number)
     timer = FitTimer(job.fit_timeout, status) if job.fit_timeout is not None else None
     try:
-        with single_threaded(learner):
-            guard: FitGuard = timer.guard if timer else status.guard
+        with bundle_evaluator.single_threaded(learner):
+            guard: bundle_evaluator.FitGuard = timer.guard if timer else status.guard
             if is_large_table(job.table_path):
                 guard = trim_after_fit(guard)
-            bundle = Bundle(study, name, plan, cells)
-            evaluator = BundleEvaluator(bundle, context, job.failed, job.fitted_ahead, guard)
+            bundle = bundle_evaluator.Bundle(study, name, plan, cells)
+            evaluator = bundle_evaluator.BundleEvaluator(bundle, context, job.failed, job.fitted_ahead, guard)
             cache = evaluator.cache
             if job.part is not None:
                 evaluator.fit_inner_folds(job.part, job.parts)
@@ -358,7 +350,7 @@ class PageDroppingMemmap(np.memmap):
         return copied
 
 
-def trim_after_fit(guard: FitGuard) -> FitGuard:
+def trim_after_fit(guard: bundle_evaluator.FitGuard) -> bundle_evaluator.FitGuard:
     """Return to the system what a fit leaves with the allocator: hundreds of megabytes if a table is large."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of the GNU library
 
@@ -373,7 +365,7 @@ def trim_after_fit(guard: FitGuard) -> FitGuard:
 
 
 @lru_cache(maxsize=2)
-def load_dataset(path: str, open_store: bytes) -> tuple[DatasetContext, tuple[Split, ...]]:
+def load_dataset(path: str, open_store: bytes) -> tuple[bundle_evaluator.DatasetContext, tuple[Split, ...]]:
     """Map a shipped table into memory and open the store; returns its context and its outer splits."""
     dataset, arrays, plan = joblib.load(path, mmap_mode="r")
     if is_large_table(path) and hasattr(mmap, "MADV_DONTNEED"):
@@ -381,11 +373,11 @@ def load_dataset(path: str, open_store: bytes) -> tuple[DatasetContext, tuple[Sp
         parts = {name: getattr(arrays, name) for name in ("numeric", "codes")}
         mapped = {n: p.view(PageDroppingMemmap) for n, p in parts.items() if isinstance(p, np.memmap)}
         arrays = replace(arrays, **mapped)
-    return DatasetContext(dataset, lambda: arrays, open_worker_store(open_store)), plan
+    return bundle_evaluator.DatasetContext(dataset, lambda: arrays, open_worker_store(open_store)), plan
 
 
 @lru_cache(maxsize=1)
-def open_worker_store(open_store: bytes) -> PredictionStore | None:
+def open_worker_store(open_store: bytes) -> bundle_evaluator.PredictionStore | None:
     """Open the prediction store of this process; None without one."""
     opener: Any = pickle.loads(open_store)  # written by our own parent process
     return None if opener is None else opener()

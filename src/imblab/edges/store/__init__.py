@@ -19,21 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from imblab import fields
 from imblab.core.fitting import Prediction
 from imblab.edges import files
 from imblab.edges.files import locks
 from imblab.edges.store.journal import Journal, JournalRow, orphaned_rows
 from imblab.errors import StudyError, explain_os_error, presentable
-from imblab.fields import (
-    check_flag,
-    check_scalar,
-    check_text,
-    integer_check,
-    list_check,
-    mapping_check,
-    parse_json,
-    record_check,
-)
 
 DEFAULT_PATH = Path("mlruns") / "predictions.sqlite"
 #: A larger file loses its oldest predictions when a study ends.
@@ -266,11 +257,13 @@ def _facts_text(is_probability: bool, reached: tuple[tuple[str, Any], ...], note
     return json.dumps({"calibrated": is_probability, "reached": dict(reached), "notes": list(notes)})
 
 
-_FACTS_FORMAT = record_check(
+_FACTS_FORMAT = fields.record_check(
     {
-        "calibrated": check_flag,
-        "reached": mapping_check(check_scalar, dict.fromkeys(("negative", "positive"), integer_check())),
-        "notes": list_check(check_text),
+        "calibrated": fields.check_flag,
+        "reached": fields.mapping_check(
+            fields.check_scalar, dict.fromkeys(("negative", "positive"), fields.integer_check())
+        ),
+        "notes": fields.list_check(fields.check_text),
     },
     ("calibrated", "reached", "notes"),
 )
@@ -279,7 +272,7 @@ _FACTS_FORMAT = record_check(
 @lru_cache(maxsize=256)
 def _parse_facts(line: str) -> dict[str, Any] | None:
     try:
-        facts: dict[str, Any] = _FACTS_FORMAT(parse_json(line), "")
+        facts: dict[str, Any] = _FACTS_FORMAT(fields.parse_json(line), "")
     except (ValueError, RecursionError):
         return None
     return facts
