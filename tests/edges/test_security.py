@@ -19,7 +19,7 @@ import yaml
 from imblab.cli import main
 from imblab.commands import running
 from imblab.edges import config, evidence, ledger, terminal
-from imblab.edges.config import checks, parameters
+from imblab.edges.config import parameters, validation
 from imblab.errors import ConfigError, ImblabError, StudyError, presentable
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
@@ -634,7 +634,7 @@ def test_what_is_printed_is_presentable(text, shown):
 
 def test_a_value_that_is_cut_shows_no_half_of_a_password():
     address = f"postgresql://{'u' * 40}:secret{'x' * 60}@host/db"
-    assert "secret" not in checks.quote(address)
+    assert "secret" not in validation.quote(address)
 
 
 def test_the_table_of_the_page_is_what_was_tried():

@@ -10,10 +10,11 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from imblab.edges.config import checks, grants, sweeps
+from imblab.edges.config import grants, sweeps
 from imblab.edges.config.groups import read_group
 from imblab.edges.config.hydra_overrides import parse_overrides
 from imblab.edges.config.read import parse_study
+from imblab.edges.config.validation import check_boolean, check_member_name, to_plain_data
 from imblab.errors import ConfigError, unknown
 from imblab.study import Study, fingerprint
 
@@ -88,13 +89,13 @@ def change_study(
         raise ConfigError(
             f"rescoring study {mapping['name']!r} changes nothing; it needs another setting. Use {ALLOWED_CHANGES}."
         )
-    changed = _apply(checks.to_plain_data(mapping), changes, config_dirs)
-    allow = grants.parse_allow(checks.to_plain_data(run.get("allow", [])))
-    label = checks.check_member_name(
+    changed = _apply(to_plain_data(mapping), changes, config_dirs)
+    allow = grants.parse_allow(to_plain_data(run.get("allow", [])))
+    label = check_member_name(
         str(run["label"]) if "label" in run else _folder_name(changes, 90 - len(mapping["name"])), "label"
     )
     study = parse_study({**changed, "name": f"{mapping['name']}.{label}"}, allow, sources=grants.parse_grants(run))
-    return ChangedStudy(study, label, checks.check_boolean(run.get("refit", False), "refit"), allow)
+    return ChangedStudy(study, label, check_boolean(run.get("refit", False), "refit"), allow)
 
 
 def _apply(study: dict[str, Any], changes: Mapping[str, Override], config_dirs: Sequence[Path]) -> dict[str, Any]:
@@ -105,8 +106,11 @@ def _apply(study: dict[str, Any], changes: Mapping[str, Override], config_dirs: 
             study["measures"] = {name: _measure_mapping(name, study["measures"], config_dirs) for name in names}
         elif key in SHORT_OVERRIDES:
             name, parameter = SHORT_OVERRIDES[key]
-            measure = checks.to_plain_data(_measure_mapping(name, study["measures"], config_dirs))
-            study["measures"][name] = {**measure, "parameters": {parameter: checks.to_plain_data(changes[key].value())}}
+            measure = to_plain_data(_measure_mapping(name, study["measures"], config_dirs))
+            study["measures"][name] = {
+                **measure,
+                "parameters": {parameter: to_plain_data(changes[key].value())},
+            }
         else:
             _assign(study, key, _value_of(changes[key]))
     study["claims"]["registered"] = record
@@ -145,7 +149,7 @@ def _value_of(override: Override) -> Any:
     """Return the value as typed: space text as it stands, everything else as Hydra parses it."""
     if sweeps.is_space_key(str(override.key_or_group)):
         return (override.input_line or "").partition("=")[2].strip("'\"")
-    return checks.to_plain_data(override.value())
+    return to_plain_data(override.value())
 
 
 def _assign(study: dict[str, Any], key: str, value: Any) -> None:

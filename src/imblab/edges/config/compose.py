@@ -19,13 +19,12 @@ from omegaconf import OmegaConf
 
 from imblab.edges import files as study_files
 from imblab.edges.config import grants, hydra_overrides, sweeps
-from imblab.edges.config.checks import ErrorCollector, quote
 from imblab.edges.config.groups import group_names, group_options, shipped_groups
 from imblab.edges.config.hydra_overrides import parse_overrides
+from imblab.edges.config.models import RunModel
 from imblab.edges.config.read import parse_study
-from imblab.edges.config.run_models import RunModel
 from imblab.edges.config.strategies import SEARCHABLE_KNOBS
-from imblab.edges.config.validation import validate
+from imblab.edges.config.validation import ErrorCollector, quote, validate
 from imblab.errors import ConfigError
 from imblab.study import Study
 

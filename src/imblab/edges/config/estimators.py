@@ -11,7 +11,7 @@ from typing import Any
 
 from imblab.core import estimator_specs
 from imblab.edges.config import parameters
-from imblab.edges.config.checks import ErrorCollector, quote, to_plain_data
+from imblab.edges.config.validation import ErrorCollector, quote, to_plain_data
 from imblab.errors import ConfigError, foreign_reason, unknown
 
 #: The keys that begin with an underscore.

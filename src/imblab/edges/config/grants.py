@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.core import admission
-from imblab.edges.config.checks import check_boolean, quote
+from imblab.edges.config.validation import check_boolean, quote
 from imblab.errors import ConfigError, combined
 
 #: Overrides that grant something, with what grants nothing.

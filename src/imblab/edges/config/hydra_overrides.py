@@ -15,8 +15,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from imblab.edges.config import sweeps
-from imblab.edges.config.checks import ErrorCollector, quote
 from imblab.edges.config.groups import MEMBER_KEYS
+from imblab.edges.config.validation import ErrorCollector, quote
 from imblab.errors import ConfigError, presentable, unknown
 from imblab.text import to_hydra_syntax, to_shell
 

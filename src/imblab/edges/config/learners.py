@@ -14,7 +14,17 @@ from typing import Any
 from sklearn.base import is_classifier
 
 from imblab.core import estimator_specs
-from imblab.edges.config import checks, estimators, parameters, sweeps
+from imblab.edges.config import estimators, parameters, sweeps
+from imblab.edges.config.validation import (
+    ErrorCollector,
+    check_boolean,
+    check_keys,
+    check_member_name,
+    is_finite_number,
+    quote,
+    read_section,
+    to_plain_data,
+)
 from imblab.errors import ConfigError, combined, unknown
 from imblab.study import Axis, Choice, Learner, LearnerTraits
 
@@ -80,17 +90,17 @@ def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     ConfigError
         If it is not a classifier, is not admitted, has a value that its class refuses, or splits the rows it receives.
     """
-    where = f"learner.{checks.check_member_name(name, 'learner')}"
-    checks.check_keys(raw, LEARNER_MAPPING_KEYS, "key", where)
+    where = f"learner.{check_member_name(name, 'learner')}"
+    check_keys(raw, LEARNER_MAPPING_KEYS, "key", where)
     make = estimators.read_spec(raw.get("make"), f"{where}.make", allow)
     _check_classifier(make, f"{where}.make", allow)
-    errors = checks.ErrorCollector()
-    given = {str(key): text for key, text in checks.read_section(raw, "space", where).items() if text is not None}
+    errors = ErrorCollector()
+    given = {str(key): text for key, text in read_section(raw, "space", where).items() if text is not None}
     space = {
         key: errors.attempt(_read_learner_axis, key, text, make, f"{where}.space", allow) for key, text in given.items()
     }
     errors.check()
-    is_declared = checks.check_boolean(raw.get("rebalances", False), f"{where}.rebalances")
+    is_declared = check_boolean(raw.get("rebalances", False), f"{where}.rebalances")
     traits = LearnerTraits(
         rebalances=is_declared or _rebalances(make, space, allow),
         rebalanced_by=tuple(dict.fromkeys(_rebalancing_parameters(make, space))),
@@ -102,9 +112,9 @@ def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
 
 def learner_mapping(learner: Learner) -> dict[str, Any]:
     """Return the mapping that :func:`read_learner` reads as an equal learner; the label is left out."""
-    mapping = {"make": checks.to_plain_data(learner.make), "space": sweeps.spaces_to_text(learner.space)}
+    mapping = {"make": to_plain_data(learner.make), "space": sweeps.spaces_to_text(learner.space)}
     if learner.traits.staged:
-        mapping["staged"] = checks.to_plain_data(learner.traits.staged)
+        mapping["staged"] = to_plain_data(learner.traits.staged)
     if learner.traits.rebalances:
         mapping["rebalances"] = True
     return mapping
@@ -131,7 +141,7 @@ def _read_learner_axis(name: str, text: Any, make: Mapping[str, Any], where: str
         raise ConfigError(unknown("parameter", name, estimator_specs.parameter_names(make), f"in {where!r}"))
     if name == "random_state":
         raise ConfigError(
-            f"'{where}.random_state' is {checks.quote(text)}; everything random gets the one seed of the "
+            f"'{where}.random_state' is {quote(text)}; everything random gets the one seed of the "
             "study, and seeds are not tuned. Leave it out and set seed=0."
         )
     estimators.check_spelling(estimators.build_checked(make, where, allow), [name], make, where)
@@ -141,7 +151,7 @@ def _read_learner_axis(name: str, text: Any, make: Mapping[str, Any], where: str
         parameters.check_parameter(name, value, cls, where)
         if name.rpartition("__")[2] in SPLIT_PARAMETERS:
             check_splits_nothing(estimators.build_checked({**make, name: value}, where, allow), where, searched=True)
-    if numbers := [value for value in values if checks.is_finite_number(value)]:
+    if numbers := [value for value in values if is_finite_number(value)]:
         largest = estimators.build_checked({**make, name: max(numbers)}, where, allow)
         estimators.check_products(largest, f"{where}.{name}")
     return axis
@@ -149,10 +159,10 @@ def _read_learner_axis(name: str, text: Any, make: Mapping[str, Any], where: str
 
 def _read_staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
     needed = ("parameter", "argument", "form")
-    checks.check_keys(raw, (*needed, "only", "made"), "key", where)
+    check_keys(raw, (*needed, "only", "made"), "key", where)
     if raw and (not set(needed) <= set(raw) or raw["form"] not in ("count", "range")):
         raise ConfigError(
-            f"{where!r} is {checks.quote(dict(raw))}; it names the parameter that counts rounds, the argument of "
+            f"{where!r} is {quote(dict(raw))}; it names the parameter that counts rounds, the argument of "
             "predict_proba and its form, count or range. Write for example {parameter: n_estimators, argument: "
             "num_iteration, form: count}."
         )
@@ -161,10 +171,10 @@ def _read_staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any
     is_public = attribute is None or re.fullmatch(r"[A-Za-z]\w*", str(attribute))
     if raw and ((is_checked and argument not in ROUND_ARGUMENTS) or not is_public):
         raise ConfigError(
-            f"{where!r} is {checks.quote(dict(raw))}; its argument of predict_proba says how many rounds are asked, "
+            f"{where!r} is {quote(dict(raw))}; its argument of predict_proba says how many rounds are asked, "
             f"by {' or '.join(ROUND_ARGUMENTS)}, and `made` is a public attribute. Correct them, or leave {where} out."
         )
-    staged: dict[str, Any] = checks.to_plain_data(raw)
+    staged: dict[str, Any] = to_plain_data(raw)
     return staged
 
 
@@ -250,7 +260,7 @@ def check_splits_nothing(learner: Any, where: str, searched: bool = False) -> No
     """
     refusals = [
         ConfigError(
-            f"'{where}.{path}{name}' is {checks.quote(value)}, with which {type(estimator).__name__} splits the rows "
+            f"'{where}.{path}{name}' is {quote(value)}, with which {type(estimator).__name__} splits the rows "
             "it receives; those hold synthetic rows, and a learner must neither validate nor calibrate on them. "
             f"{_way_out(name, f'{where}.{path}{name}', searched)}."
         )

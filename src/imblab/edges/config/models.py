@@ -22,8 +22,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from imblab.core import measures
-from imblab.edges.config import checks, parameters, sweeps
-from imblab.edges.config.checks import is_finite_number, quote
+from imblab.edges.config import parameters, sweeps, validation
+from imblab.edges.config.validation import is_finite_number, quote
 from imblab.errors import ConfigError, unknown
 from imblab.study import SEARCH_METHODS, Claims, Measure, Protocol, Registered, Tuning
 from imblab.text import join_words
@@ -32,6 +32,10 @@ from imblab.text import join_words
 MAX_FOLDS, MAX_REPEATS, MAX_TRIALS = 1_000, 1_000, 100_000
 #: A year of seconds or minutes: timers of the system take no number at will.
 MAX_DURATION = 31_536_000
+#: Worker processes that one run may start: each takes a hundred megabytes before it does anything.
+MAX_JOBS = 512
+#: Characters of the name of an MLflow experiment.
+MAX_EXPERIMENT_NAME = 200
 
 
 def refusal_of(error: ConfigError) -> PydanticCustomError:
@@ -45,7 +49,7 @@ def _is_within(low: float, high: float, value: Any) -> Any:
     return value
 
 
-Name = Annotated[str, Field(pattern=rf"^{checks.NAME_PATTERN.pattern}$")]
+Name = Annotated[str, Field(pattern=rf"^{validation.NAME_PATTERN.pattern}$")]
 Duration = Annotated[
     float,
     PlainValidator(partial(_is_within, 0, MAX_DURATION + 1)),
@@ -269,3 +273,82 @@ class ClaimsModel(Section):
         contrasts = None if self.contrasts is None else tuple(self.contrasts)
         registered = None if self.registered is None else self.registered.noun()
         return Claims(contrasts, self.alpha, self.rope or {}, registered)
+
+
+class RunnerModel(Section):
+    """How fits are carried out; changes no number."""
+
+    n_jobs: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_JOBS,
+        description=f"a number of worker processes from 1 to {MAX_JOBS}, or null for all cores",
+        examples=[2],
+    )
+    fit_timeout: Duration | None = Field(
+        default=None, description=f"a number of seconds above 0 and at most {MAX_DURATION:,}, or null", examples=[60]
+    )
+    on_error: Literal["row", "raise"] = Field(default="row", description="row or raise")
+    retry_failed: bool = Field(default=False, description="true or false", examples=[True])
+    report: bool = Field(default=True, description="true or false", examples=[True])
+    store: bool = Field(default=True, description="true or false", examples=[True])
+
+
+class TrackingModel(Section):
+    """The MLflow store and how much is written to it; changes no number."""
+
+    enabled: bool = Field(default=False, description="true or false", examples=[True])
+    uri: str | None = Field(
+        default=None, description="the address of an MLflow store", examples=["sqlite:///mlruns/mlflow.db"]
+    )
+    experiment: str | None = Field(
+        default=None,
+        description=f"the name of an MLflow experiment, 1 to {MAX_EXPERIMENT_NAME} printable characters, or null for "
+        "the name of the study",
+        examples=["churn-2"],
+    )
+    search: Literal["candidates", "winners", "trials", "none"] = Field(
+        default="candidates", description="candidates, winners, trials or none"
+    )
+    predictions: bool = Field(default=True, description="true or false", examples=[True])
+    git_diff: bool = Field(default=False, description="true or false", examples=[True])
+    timeout: Duration | None = Field(
+        default=300, description=f"a number of seconds above 0 and at most {MAX_DURATION:,}, or null", examples=[300]
+    )
+
+    @field_validator("experiment")
+    @classmethod
+    def _check_experiment(cls, value: str | None) -> str | None:
+        if value is not None and not (value.isprintable() and 0 < len(value.strip()) <= MAX_EXPERIMENT_NAME):
+            raise ValueError
+        return value
+
+    @model_validator(mode="after")
+    def _check_uri(self) -> Self:
+        if self.enabled and not self.uri:
+            raise refusal_of(
+                ConfigError(
+                    f"'tracking.uri' is {self.uri!r}; it is the address of an MLflow store. Write for example "
+                    "tracking.uri=sqlite:///mlruns/mlflow.db, or tracking=none."
+                )
+            )
+        return self
+
+
+class BudgetModel(Section):
+    """The time that a plan may propose to use."""
+
+    minutes: Duration | None = Field(
+        default=None, description=f"a number of minutes above 0 and at most {MAX_DURATION:,}, or null", examples=[10]
+    )
+
+
+class RunModel(Section):
+    """How a study is run: everything that is not part of the question."""
+
+    runner: RunnerModel = RunnerModel()
+    tracking: TrackingModel = TrackingModel()
+    overwrite: bool = Field(default=False, description="true or false", examples=[True])
+    budget: BudgetModel = BudgetModel()
+    allow_network: bool = Field(default=False, description="true or false", examples=[True])
+    allow_sql: bool = Field(default=False, description="true or false", examples=[True])

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from imblab.core import admission
-from imblab.edges.config.checks import is_finite_number, quote
+from imblab.edges.config.validation import is_finite_number, quote
 from imblab.errors import ConfigError
 
 

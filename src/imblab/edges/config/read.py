@@ -12,9 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from imblab.core import measures
 from imblab.edges import files
-from imblab.edges.config import checks, grants
-from imblab.edges.config.checks import quote
-from imblab.edges.config.checks import to_plain_data as _plain
+from imblab.edges.config import grants, validation
 from imblab.edges.config.learners import learner_mapping, read_learner
 from imblab.edges.config.models import (
     ClaimsModel,
@@ -26,7 +24,8 @@ from imblab.edges.config.models import (
     refusal_of,
 )
 from imblab.edges.config.strategies import read_strategy, strategy_mapping
-from imblab.edges.config.validation import validate
+from imblab.edges.config.validation import quote, validate
+from imblab.edges.config.validation import to_plain_data as _plain
 from imblab.errors import ConfigError
 from imblab.study import Choice, Claims, Interval, Protocol, Registered, Study
 
@@ -86,15 +85,15 @@ class StudyModel(Section):
 
 def _read_members(group: str, value: Any, build: Callable[[str, Any], Any]) -> tuple[Any, ...]:
     """Build the members of a group, and refuse all that cannot be built at once."""
-    collector = checks.ErrorCollector()
+    collector = validation.ErrorCollector()
 
     def read(name: Any, raw: Any) -> Any:
-        checks.check_member_name(name, group)
+        validation.check_member_name(name, group)
         return build(name, raw)
 
     try:
         members = [
-            collector.attempt(read, name, raw) for name, raw in checks.read_section({group: value}, group).items()
+            collector.attempt(read, name, raw) for name, raw in validation.read_section({group: value}, group).items()
         ]
         collector.check()
     except ConfigError as error:
@@ -123,7 +122,7 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
     ConfigError
         For every value that cannot be asked, all of them at once, before anything is loaded.
     """
-    collector = checks.ErrorCollector()
+    collector = validation.ErrorCollector()
     if sources is not None and isinstance(mapping, Mapping):
         collector.attempt(grants.check_sources, mapping, sources)
     model = collector.attempt(validate, StudyModel, mapping, "", tuple(allow))

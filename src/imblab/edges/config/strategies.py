@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from imblab.core import decisions, estimator_specs
-from imblab.edges.config import checks, estimators, parameters, sweeps
+from imblab.edges.config import estimators, parameters, sweeps
+from imblab.edges.config.validation import check_keys, check_member_name, quote, read_section, to_plain_data
 from imblab.errors import ConfigError, unknown
 from imblab.study import FITTED_KNOBS, KNOBS, Axis, Choice, Interval, Strategy
 
@@ -43,10 +44,10 @@ def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
     ConfigError
         If a knob has a value that it cannot have, or no parameter to stand for.
     """
-    where = f"strategy.{checks.check_member_name(name, 'strategy')}"
-    checks.check_keys(raw, STRATEGY_MAPPING_KEYS, "key", where)
+    where = f"strategy.{check_member_name(name, 'strategy')}"
+    check_keys(raw, STRATEGY_MAPPING_KEYS, "key", where)
     sampler = _read_sampler(raw.get("sampler"), f"{where}.sampler", allow)
-    given = {str(k): v for k, v in checks.read_section(raw, "space", where).items() if v is not None}
+    given = {str(k): v for k, v in read_section(raw, "space", where).items() if v is not None}
     space = {
         knob: _read_knob_axis(knob, given[knob], f"{where}.space.{knob}") for knob in SEARCHABLE_KNOBS if knob in given
     }
@@ -76,10 +77,10 @@ def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
 
 def strategy_mapping(strategy: Strategy) -> dict[str, Any]:
     """Return the mapping that :func:`read_strategy` reads as an equal strategy; the label is left out."""
-    mapping = {"sampler": checks.to_plain_data(strategy.sampler)}
+    mapping = {"sampler": to_plain_data(strategy.sampler)}
     if strategy.prior_correction is not None:
         mapping["prior_correction"] = strategy.prior_correction
-    mapping |= {knob: checks.to_plain_data(getattr(strategy, knob)) for knob in SEARCHABLE_KNOBS}
+    mapping |= {knob: to_plain_data(getattr(strategy, knob)) for knob in SEARCHABLE_KNOBS}
     if strategy.calibration != "none":
         mapping["calibration"] = strategy.calibration
     return {**mapping, "space": sweeps.spaces_to_text(strategy.space)}
@@ -154,7 +155,7 @@ def _check_not_fixed(
     fixed = [name for name in parameters_of_knob if sampler.get(name) is not None]
     if fixed and sampler[fixed[0]] != f"${knob}":
         raise ConfigError(
-            f"'{where}.sampler.{fixed[0]}' is {checks.quote(sampler[fixed[0]])} while the knob {knob!r} is set too; "
+            f"'{where}.sampler.{fixed[0]}' is {quote(sampler[fixed[0]])} while the knob {knob!r} is set too; "
             f"the knob is that parameter. Leave it out of the sampler, or leave {key} out."
         )
 
@@ -225,6 +226,6 @@ def _check_value(name: str, value: Any, where: str) -> None:
         return
     searched = ".space." in where
     raise ConfigError(
-        f"{where!r} {'holds' if searched else 'is'} {checks.quote(value)}; {knob.rule}. Write for example "
+        f"{where!r} {'holds' if searched else 'is'} {quote(value)}; {knob.rule}. Write for example "
         f"{f'choice({knob.example})' if searched else knob.example}."
     )

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from hydra.errors import HydraException
 
 from imblab.core import search
-from imblab.edges.config.checks import is_finite_number, quote
+from imblab.edges.config.validation import is_finite_number, quote
 from imblab.errors import ConfigError, describe
 from imblab.study import Axis, Choice, Interval, Scalar
 
