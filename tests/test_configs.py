@@ -107,7 +107,9 @@ def test_a_label_is_no_part_of_the_question_and_is_one_line():
     assert labelled == plain
     assert imblab.compose(*BASE, "strategy.none.threshold=0.4").strategies[0].label == ""
     assert config.to_mapping(labelled) == config.to_mapping(plain)
-    with pytest.raises(imblab.errors.ConfigError, match=r"'strategy\.none\.label' is 5; a label is one line"):
+    with pytest.raises(
+        imblab.errors.ConfigError, match=r"'strategy\.none\.label' is 5; it is a description on one line"
+    ):
         imblab.compose(*BASE, "strategy.none.label=5")
 
 

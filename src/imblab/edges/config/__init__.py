@@ -4,8 +4,7 @@ from imblab.edges.config.changes import ChangedStudy, change_study
 from imblab.edges.config.compose import Request, compose_request, load_request
 from imblab.edges.config.grants import check_sources
 from imblab.edges.config.groups import GroupMember, group_options, read_group
-from imblab.edges.config.read import parse_study, to_mapping
-from imblab.edges.config.schema import json_schema
+from imblab.edges.config.read import json_schema, parse_study, to_mapping
 
 __all__ = [
     "ChangedStudy",

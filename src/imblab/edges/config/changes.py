@@ -13,8 +13,9 @@ from hydra.core.override_parser.types import Override
 from imblab.edges.config import grants, sweeps
 from imblab.edges.config.groups import read_group
 from imblab.edges.config.hydra_overrides import parse_overrides
+from imblab.edges.config.models import RescoreModel
 from imblab.edges.config.read import parse_study
-from imblab.edges.config.validation import check_boolean, check_member_name, to_plain_data
+from imblab.edges.config.validation import to_plain_data, validate
 from imblab.errors import ConfigError, unknown
 from imblab.study import Study, fingerprint
 
@@ -29,6 +30,7 @@ ALLOWED_CHANGES = (
 )
 #: Short overrides, each for a measure with one parameter.
 SHORT_OVERRIDES = {"costs": ("expected_cost", "costs"), "prior": ("precision_at_prevalence", "prevalence")}
+RUN_KEYS = ("allow", *RescoreModel.model_fields)
 MAX_LABEL_CHARACTERS = 60
 
 
@@ -78,7 +80,11 @@ def change_study(
         If an override would change what was fitted, or changes nothing.
     """
     changes = {str(override.key_or_group): override for override in parse_overrides(overrides)}
-    run = {key: changes.pop(key).value() for key in ("refit", "label", *grants.DEFAULTS) if key in changes}
+    typed = {key: to_plain_data(changes.pop(key).value()) for key in RUN_KEYS if key in changes}
+    allow = grants.parse_allow(typed.pop("allow", []))
+    if "label" in typed:
+        typed["label"] = str(typed["label"])
+    run = validate(RescoreModel, typed)
     for key, override in changes.items():
         if key not in SHORT_OVERRIDES and not CHANGES.fullmatch(key):
             raise ConfigError(
@@ -90,12 +96,10 @@ def change_study(
             f"rescoring study {mapping['name']!r} changes nothing; it needs another setting. Use {ALLOWED_CHANGES}."
         )
     changed = _apply(to_plain_data(mapping), changes, config_dirs)
-    allow = grants.parse_allow(to_plain_data(run.get("allow", [])))
-    label = check_member_name(
-        str(run["label"]) if "label" in run else _folder_name(changes, 90 - len(mapping["name"])), "label"
-    )
-    study = parse_study({**changed, "name": f"{mapping['name']}.{label}"}, allow, sources=grants.parse_grants(run))
-    return ChangedStudy(study, label, check_boolean(run.get("refit", False), "refit"), allow)
+    label = run.label or _folder_name(changes, 90 - len(mapping["name"]))
+    name = f"{mapping['name']}.{label}"
+    study = parse_study({**changed, "name": name}, allow, run.model_dump(include={"allow_network", "allow_sql"}))
+    return ChangedStudy(study, label, run.refit, allow)
 
 
 def _apply(study: dict[str, Any], changes: Mapping[str, Override], config_dirs: Sequence[Path]) -> dict[str, Any]:

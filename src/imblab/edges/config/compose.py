@@ -21,15 +21,15 @@ from imblab.edges import files as study_files
 from imblab.edges.config import grants, hydra_overrides, sweeps
 from imblab.edges.config.groups import group_names, group_options, shipped_groups
 from imblab.edges.config.hydra_overrides import parse_overrides
-from imblab.edges.config.models import RunModel
+from imblab.edges.config.models import RunModel, SourcesModel
 from imblab.edges.config.read import parse_study
 from imblab.edges.config.strategies import SEARCHABLE_KNOBS
-from imblab.edges.config.validation import ErrorCollector, quote, validate
+from imblab.edges.config.validation import ErrorCollector, Section, quote, validate
 from imblab.errors import ConfigError
 from imblab.study import Study
 
 #: Keys of a run, which are not part of the study.
-RUNTIME = ("runner", "tracking", "overwrite", *grants.DEFAULTS, "budget")
+RUNTIME = ("runner", "tracking", "overwrite", "allow", "allow_network", "allow_sql", "budget")
 #: Where finished searches are copied: an option of the run, although it stands in the section of the search.
 STORAGE = "search.storage"
 #: Where a strategy or a learner has the values of its knobs.
@@ -115,9 +115,9 @@ def compose_request(
     notes = _remove_fixed_spaces(composed, parsed)
     if composed.get("name") is None:
         composed["name"] = _experiment_name(parsed, config_dirs)
-    collector = ErrorCollector()
-    study = collector.attempt(parse_study, _question(composed), grants.parse_allow(composed.get("allow")))
-    return _request(collector, study, composed, notes)
+    collector, allow = ErrorCollector(), grants.parse_allow(composed.get("allow"))
+    study = collector.attempt(parse_study, _question(composed), allow)
+    return _request(collector, study, composed, allow, notes=tuple(notes))
 
 
 def load_request(
@@ -177,20 +177,15 @@ def load_request(
             "learner. Repair the file, or take one that imblab wrote."
         )
     composed = _compose(parsed, config_dirs, {})
-    sources = grants.parse_grants(composed)
-    collector = ErrorCollector()
-    allow = grants.parse_allow(composed.get("allow"))
+    collector, allow = ErrorCollector(), grants.parse_allow(composed.get("allow"))
+    sources = validate(SourcesModel, _given(SourcesModel, composed)).model_dump()
     study = collector.attempt(parse_study, mapping, allow, sources if loads_data else None)
-    denied = None if loads_data else _denied(mapping, sources)
-    return _request(collector, study, composed, denied=denied)
-
-
-def _denied(mapping: Mapping[str, Any], sources: Mapping[str, bool]) -> ConfigError | None:
+    denied = None
     try:
         grants.check_sources(mapping, sources)
     except ConfigError as error:
-        return error
-    return None
+        denied = error
+    return _request(collector, study, composed, allow, denied=denied)
 
 
 def _question(composed: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,30 +196,22 @@ def _question(composed: Mapping[str, Any]) -> dict[str, Any]:
     return question
 
 
+def _given(model: type[Section], composed: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: composed[key] for key in model.model_fields if composed.get(key) is not None}
+
+
 def _request(
-    collector: ErrorCollector,
-    study: Study | None,
-    composed: Mapping[str, Any],
-    notes: Sequence[str] = (),
-    denied: ConfigError | None = None,
+    collector: ErrorCollector, study: Study | None, composed: Mapping[str, Any], allow: tuple[str, ...], **more: Any
 ) -> Request:
     """Add how a study is run to it, or refuse everything that is wrong with either."""
-    options = {key: composed[key] for key in RunModel.model_fields if composed.get(key) is not None}
+    options = _given(RunModel, composed)
+    options["search"] = {"storage": (composed.get("search") or {}).get("storage")}
     run = collector.attempt(validate, RunModel, options)
-    storage = (composed.get("search") or {}).get("storage")
-    if storage is not None and not (isinstance(storage, str) and storage):
-        collector.add(
-            ConfigError(
-                f"{STORAGE!r} is {quote(storage)}; it is the address of an Optuna storage or the path of a journal "
-                f"file, or null. Write for example {STORAGE}=searches.log."
-            )
-        )
     collector.check()
     assert study is not None
-    allow = grants.parse_allow(composed.get("allow"))
-    minutes = None if run.budget.minutes is None else float(run.budget.minutes)
     runner, tracking = run.runner.model_dump(), run.tracking.model_dump()
-    return Request(study, runner, tracking, run.overwrite, allow, tuple(notes), minutes, storage, denied)
+    run_options = {"minutes": run.budget.minutes, "storage": run.search.storage, **more}
+    return Request(study, runner, tracking, run.overwrite, allow, **run_options)
 
 
 def _for_hydra(override: Override) -> str:
@@ -251,11 +238,7 @@ def _compose(
     def options_of(group: str) -> list[str]:
         return [*group_options(group, config_dirs), *(extra if group == "dataset" else ())]
 
-    kinds = group_names(config_dirs)
-    for override in overrides:
-        if override.key_or_group in kinds:
-            hydra_overrides.check_choice(override, options_of(str(override.key_or_group)))
-    hydra_overrides.check_known(overrides, kinds, options_of)
+    hydra_overrides.check_choices(overrides, group_names(config_dirs), options_of)
     for name, spec in extra.items():
         ConfigStore.instance().store(group="dataset", name=name, node={name: dict(spec)})
     path = ",".join(sweeps.quote_text(f"file://{folder.resolve()}") for folder in config_dirs)

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import prod
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import WithJsonSchema
 
 from imblab.core import estimator_specs
 from imblab.edges.config import parameters
@@ -19,20 +21,16 @@ RESERVED_KEYS = ("_target_", "_mixed_", "_categorical_")
 
 #: Estimators inside one another, and levels of lists and mappings.
 MAX_NESTED, MAX_LEVELS = 10, 50
-#: Characters of the label of a learner or a strategy.
-MAX_LABEL_LENGTH = 100
-
-
-def read_label(raw: Any, where: str) -> str:
-    """Check the label of a learner or strategy: one printable line; empty if there is none."""
-    if raw is None:
-        return ""
-    if not (isinstance(raw, str) and raw.isprintable() and 0 < len(raw.strip()) <= MAX_LABEL_LENGTH):
-        raise ConfigError(
-            f"{where!r} is {quote(raw)}; a label is one line of 1 to {MAX_LABEL_LENGTH} printable characters. Shorten "
-            "it, or leave it out."
-        )
-    return raw.strip()
+Specification = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": ["object", "null"],
+            "properties": {"_target_": {"type": "string", "description": "the dotted path of the class"}},
+        }
+    ),
+]
+SPECIFICATION_RULE = "a class with its parameters: {_target_: dotted.path, parameter: value}"
 
 
 def read_spec(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from imblab.core import admission
-from imblab.edges.config.validation import check_boolean, quote
+from imblab.edges.config.validation import quote
 from imblab.errors import ConfigError, combined
 
-#: Overrides that grant something, with what grants nothing.
-DEFAULTS: dict[str, Any] = {"allow": [], "allow_network": False, "allow_sql": False}
 #: Kinds of data sets that connect to somewhere, what they do, and the override that lets a received study do it.
 CONNECTING = {
     "openml": ("opens a connection to openml.org", "allow_network"),
@@ -124,18 +122,3 @@ def check_sources(mapping: Mapping[str, Any], granted: Mapping[str, Any]) -> Non
             )
     if errors:
         raise combined(errors)
-
-
-def parse_grants(composed: Mapping[str, Any]) -> dict[str, bool]:
-    """Read what the words on the command line grant a received study.
-
-    Parameters
-    ----------
-    composed : mapping
-        The composed configuration.
-
-    Returns
-    -------
-    dict of str to bool
-    """
-    return {key: check_boolean(composed.get(key, False), key) for key in ("allow_network", "allow_sql")}

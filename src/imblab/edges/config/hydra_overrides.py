@@ -6,7 +6,7 @@ A message names the override or the file, what is wrong with it, the rule and th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from imblab.edges.config import sweeps
 from imblab.edges.config.groups import MEMBER_KEYS
 from imblab.edges.config.validation import ErrorCollector, quote
-from imblab.errors import ConfigError, presentable, unknown
+from imblab.errors import ConfigError, combined, presentable, unknown
 from imblab.text import to_hydra_syntax, to_shell
 
 #: How a message calls the options of a group.
@@ -120,34 +120,30 @@ def _parse_error(text: str, error: Exception) -> ConfigError:
     )
 
 
-def check_choice(override: Override, known: Sequence[str]) -> None:
-    """Refuse a choice in a group that is not a name, or several names where one is meant."""
-    group, value = str(override.key_or_group), override.value()
-    names = value if isinstance(value, list) and group in MEMBER_KEYS else [value]
-    if override.is_delete() or all(isinstance(n, str) and n for n in names):
-        return
-    takes_list = group in MEMBER_KEYS
-    example = f"[{','.join(known[:2])}]" if takes_list else (known or ["name"])[0]
-    chosen = "nothing" if value is None else quote(value)
-    raise ConfigError(
-        f"override {quote(override.input_line)} chooses {chosen}; group {group!r} is chosen by "
-        f"{'a list of names' if takes_list else 'one name'}. Write for example {group}={example}, or leave it out."
-    )
-
-
-def check_known(overrides: Sequence[Override], groups: Iterable[str], options: Options) -> None:
-    """Refuse all chosen names that a group does not have, at once."""
+def check_choices(overrides: Sequence[Override], groups: Container[str], options: Options) -> None:
+    """Refuse all choices in a group that are not names, or names that the group does not have, at once."""
     collector = ErrorCollector()
     for override in overrides:
-        group = str(override.key_or_group)
-        if group not in groups or override.is_delete():
-            continue
-        value, known = override.value(), options(group)
-        for name in value if isinstance(value, list) else [value]:
-            # A name with a slash is a file in a folder of the group, which Hydra finds.
-            if isinstance(name, str) and name not in known and "/" not in name:
-                collector.add(unknown_option(group, name, known))
+        if override.key_or_group in groups and not override.is_delete():
+            collector.attempt(_check_choice, override, options(str(override.key_or_group)))
     collector.check()
+
+
+def _check_choice(override: Override, known: Sequence[str]) -> None:
+    group, value = str(override.key_or_group), override.value()
+    takes_list = group in MEMBER_KEYS
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(name, str) and name for name in names) or (isinstance(value, list) and not takes_list):
+        example = f"[{','.join(known[:2])}]" if takes_list else (known or ["name"])[0]
+        chosen = "nothing" if value is None else quote(value)
+        raise ConfigError(
+            f"override {quote(override.input_line)} chooses {chosen}; group {group!r} is chosen by "
+            f"{'a list of names' if takes_list else 'one name'}. Write for example {group}={example}, or leave it out."
+        )
+    # A name with a slash is a file in a folder of the group, which Hydra finds.
+    errors = [unknown_option(group, name, known) for name in names if name not in known and "/" not in name]
+    if errors:
+        raise combined(errors)
 
 
 def check_chosen(composed: Mapping[str, Any], overrides: Sequence[Override], options: Options) -> None:

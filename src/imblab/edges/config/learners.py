@@ -7,29 +7,27 @@ receives real rows only and may cross-validate on them (InstanceHardnessThreshol
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import Field
 from sklearn.base import is_classifier
 
 from imblab.core import estimator_specs
 from imblab.edges.config import estimators, parameters, sweeps
 from imblab.edges.config.validation import (
+    LABEL_RULE,
     ErrorCollector,
-    check_boolean,
-    check_keys,
-    check_member_name,
+    Label,
+    Section,
     is_finite_number,
     quote,
-    read_section,
     to_plain_data,
+    validate,
 )
 from imblab.errors import ConfigError, combined, unknown
-from imblab.study import Axis, Choice, Learner, LearnerTraits
+from imblab.study import Axis, Learner, LearnerTraits
 
-#: The keys of the mapping.
-LEARNER_MAPPING_KEYS = ("label", "make", "space", "staged", "rebalances")
 #: Arguments of predict_proba that ask a booster for fewer rounds.
 ROUND_ARGUMENTS = ("num_iteration", "iteration_range")
 #: Parameters that weigh or resample the classes, with the values at which they do not: class weights and resampling
@@ -69,45 +67,51 @@ UNSPLIT_BY_DEFAULT = ("ClassifierChain", "RegressorChain")
 SPLIT_PARAMETERS = frozenset((*SPLIT_SWITCHES, *BOOSTER_SWITCHES, "cv", "validation_fraction"))
 
 
+class StagedModel(Section):
+    """How one fit predicts for fewer rounds."""
+
+    parameter: str = Field(description="the parameter that counts rounds", examples=["n_estimators"])
+    argument: str = Field(description="the argument of predict_proba", examples=["num_iteration"])
+    form: Literal["count", "range"] = Field(description="count or range", examples=["count"])
+    only: dict[str, Any] | None = Field(default=None, description="parameters and their values with which it is so")
+    made: str | None = Field(
+        default=None, pattern=r"^[A-Za-z]\w*$", description="the public attribute that says how many rounds there are"
+    )
+
+
+class LearnerModel(Section):
+    """A classifier: a class with its parameters, and what is searched."""
+
+    label: Label | None = Field(default=None, description=LABEL_RULE)
+    make: estimators.Specification = Field(default=None, description=estimators.SPECIFICATION_RULE)
+    space: sweeps.Space = Field(default=None, description=sweeps.SPACE_RULE)
+    staged: StagedModel | None = Field(default=None, description="how one fit predicts for fewer rounds")
+    rebalances: bool = Field(
+        default=False, description="true or false: whether it weighs or resamples the classes by itself"
+    )
+
+
 def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
-    """Read a learner.
-
-    Parameters
-    ----------
-    name : str
-        The key of the learner in the study.
-    raw : mapping
-        ``make``, and some of the other :data:`LEARNER_MAPPING_KEYS`.
-    allow : sequence of str
-        See :func:`imblab.edges.config.grants.allowed`.
-
-    Returns
-    -------
-    Learner
-
-    Raises
-    ------
-    ConfigError
-        If it is not a classifier, is not admitted, has a value that its class refuses, or splits the rows it receives.
-    """
-    where = f"learner.{check_member_name(name, 'learner')}"
-    check_keys(raw, LEARNER_MAPPING_KEYS, "key", where)
-    make = estimators.read_spec(raw.get("make"), f"{where}.make", allow)
+    """Read a learner, or refuse what is not a classifier, not admitted, or splits the rows that it receives."""
+    where = f"learner.{name}"
+    model = validate(LearnerModel, raw, where)
+    make = estimators.read_spec(model.make, f"{where}.make", allow)
     _check_classifier(make, f"{where}.make", allow)
     errors = ErrorCollector()
-    given = {str(key): text for key, text in read_section(raw, "space", where).items() if text is not None}
     space = {
-        key: errors.attempt(_read_learner_axis, key, text, make, f"{where}.space", allow) for key, text in given.items()
+        key: errors.attempt(_read_learner_axis, key, text, make, f"{where}.space", allow)
+        for key, text in (model.space or {}).items()
+        if text is not None
     }
     errors.check()
-    is_declared = check_boolean(raw.get("rebalances", False), f"{where}.rebalances")
+    staged = {} if model.staged is None else model.staged.model_dump(exclude_unset=True)
+    _check_staged(staged, make, f"{where}.staged")
     traits = LearnerTraits(
-        rebalances=is_declared or _rebalances(make, space, allow),
+        rebalances=model.rebalances or _rebalances(make, space, allow),
         rebalanced_by=tuple(dict.fromkeys(_rebalancing_parameters(make, space))),
-        staged=_read_staged(raw.get("staged") or {}, make, f"{where}.staged"),
+        staged=staged,
     )
-    learner = Learner(name, make, space, traits, estimators.read_label(raw.get("label"), f"{where}.label"))
-    return estimator_specs.with_traits(learner)
+    return estimator_specs.with_traits(Learner(name, make, space, traits, model.label or ""))
 
 
 def learner_mapping(learner: Learner) -> dict[str, Any]:
@@ -146,7 +150,7 @@ def _read_learner_axis(name: str, text: Any, make: Mapping[str, Any], where: str
         )
     estimators.check_spelling(estimators.build_checked(make, where, allow), [name], make, where)
     axis = sweeps.read_axis(text, f"{where}.{name}", estimators.is_whole(make, name), absolute=False)
-    values = axis.values if isinstance(axis, Choice) else (axis.low, axis.high)
+    values = sweeps.values_of(axis)
     for value in values:
         parameters.check_parameter(name, value, cls, where)
         if name.rpartition("__")[2] in SPLIT_PARAMETERS:
@@ -157,25 +161,13 @@ def _read_learner_axis(name: str, text: Any, make: Mapping[str, Any], where: str
     return axis
 
 
-def _read_staged(raw: Any, make: Mapping[str, Any], where: str) -> dict[str, Any]:
-    needed = ("parameter", "argument", "form")
-    check_keys(raw, (*needed, "only", "made"), "key", where)
-    if raw and (not set(needed) <= set(raw) or raw["form"] not in ("count", "range")):
-        raise ConfigError(
-            f"{where!r} is {quote(dict(raw))}; it names the parameter that counts rounds, the argument of "
-            "predict_proba and its form, count or range. Write for example {parameter: n_estimators, argument: "
-            "num_iteration, form: count}."
-        )
+def _check_staged(staged: Mapping[str, Any], make: Mapping[str, Any], where: str) -> None:
     is_checked = parameters.is_ours_to_check(estimator_specs.resolve_class(make["_target_"], allow=None))
-    argument, attribute = raw.get("argument"), raw.get("made")
-    is_public = attribute is None or re.fullmatch(r"[A-Za-z]\w*", str(attribute))
-    if raw and ((is_checked and argument not in ROUND_ARGUMENTS) or not is_public):
+    if staged and is_checked and staged["argument"] not in ROUND_ARGUMENTS:
         raise ConfigError(
-            f"{where!r} is {quote(dict(raw))}; its argument of predict_proba says how many rounds are asked, "
-            f"by {' or '.join(ROUND_ARGUMENTS)}, and `made` is a public attribute. Correct them, or leave {where} out."
+            f"{where!r} is {quote(staged)}; its argument of predict_proba says how many rounds are asked, "
+            f"by {' or '.join(ROUND_ARGUMENTS)}. Correct it, or leave {where} out."
         )
-    staged: dict[str, Any] = to_plain_data(raw)
-    return staged
 
 
 # Learners that weigh or resample the classes
@@ -240,18 +232,7 @@ def _named_values(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def check_splits_nothing(learner: Any, where: str, searched: bool = False) -> None:
     """Refuse a learner that would validate, calibrate or stop early on rows that a sampler has made.
 
-    Parameters
-    ----------
-    learner : BaseEstimator
-        As built, with all its defaults.
-    where : str
-        The key it stands under, for messages.
-    searched : bool, default=False
-        Whether the parameter takes its value from a space.
-
-    Raises
-    ------
-    ConfigError
+    The learner is as built, with all its defaults; ``searched`` if the parameter takes its value from a space.
 
     Examples
     --------

@@ -6,24 +6,13 @@ A field's description completes the sentence "it is ...": messages and the JSON 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, field_validator, model_validator
 
 from imblab.core import measures
-from imblab.edges.config import parameters, sweeps, validation
-from imblab.edges.config.validation import is_finite_number, quote
+from imblab.edges.config import parameters, sweeps
+from imblab.edges.config.validation import Name, Section, is_finite_number, quote, refusal_of
 from imblab.errors import ConfigError, unknown
 from imblab.study import SEARCH_METHODS, Claims, Measure, Protocol, Registered, Tuning
 from imblab.text import join_words
@@ -37,49 +26,33 @@ MAX_JOBS = 512
 #: Characters of the name of an MLflow experiment.
 MAX_EXPERIMENT_NAME = 200
 
-
-def refusal_of(error: ConfigError) -> PydanticCustomError:
-    """Wrap an error of ours for a validator; :func:`imblab.edges.config.validation.validate` takes it out again."""
-    return PydanticCustomError("config_error", "refused", {"error": error})
-
-
-def _is_within(low: float, high: float, value: Any) -> Any:
-    if not is_finite_number(value) or not low < value < high:
-        raise ValueError
-    return value
+Duration = Annotated[float, Field(gt=0, le=MAX_DURATION)]
+ErrorRate = Annotated[float, Field(gt=0, lt=0.5)]
+HalfWidth = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+ERROR_RATE = "an error rate above 0 and below 0.5"
+HALF_WIDTH = "a half-width of the region of practical equivalence, a number of at least 0"
 
 
-Name = Annotated[str, Field(pattern=rf"^{validation.NAME_PATTERN.pattern}$")]
-Duration = Annotated[
-    float,
-    PlainValidator(partial(_is_within, 0, MAX_DURATION + 1)),
-    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_DURATION}),
-]
-ErrorRate = Annotated[
-    float,
-    PlainValidator(partial(_is_within, 0, 0.5)),
-    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5}),
-]
+def _count(default: int, noun: str, low: int, high: int) -> Any:
+    return Field(default=default, ge=low, le=high, description=f"a whole number of {noun} from {low} to {high}")
 
 
-class Section(BaseModel):
-    """A mapping whose keys are all known; values keep their types."""
+def _flag(default: bool, effect: str = "") -> Any:
+    examples = None if effect else [True]
+    return Field(default=default, description=f"true or false{effect and ': '}{effect}", examples=examples)
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+def _duration(default: float | None, unit: str, example: int) -> Any:
+    rule = f"a number of {unit} above 0 and at most {MAX_DURATION:,}, or null"
+    return Field(default=default, description=rule, examples=[example])
 
 
 class ProtocolModel(Section):
     """How evaluations are gathered."""
 
-    outer_folds: int = Field(
-        default=5, ge=2, le=MAX_FOLDS, description=f"a whole number of folds from 2 to {MAX_FOLDS}"
-    )
-    inner_folds: int = Field(
-        default=3, ge=2, le=MAX_FOLDS, description=f"a whole number of folds from 2 to {MAX_FOLDS}"
-    )
-    repeats: int = Field(
-        default=1, ge=1, le=MAX_REPEATS, description=f"a whole number of repeats from 1 to {MAX_REPEATS}"
-    )
+    outer_folds: int = _count(5, "folds", 2, MAX_FOLDS)
+    inner_folds: int = _count(3, "folds", 2, MAX_FOLDS)
+    repeats: int = _count(1, "repeats", 1, MAX_REPEATS)
     inner: Literal["own", "shared"] = Field(
         default="own", description="own inner folds, or shared: the other outer folds are the inner folds"
     )
@@ -133,17 +106,12 @@ class SearchModel(Section):
     n_trials: int | None = Field(
         default=None, ge=1, le=MAX_TRIALS, description=f"a whole number of trials from 1 to {MAX_TRIALS}", examples=[30]
     )
-    tune_learner: bool = Field(
-        default=False, description="true or false: whether the spaces of the learners are searched too"
-    )
-    prune: bool = Field(
-        default=False, description="true or false: whether to drop candidates that can neither win nor tie"
-    )
+    tune_learner: bool = _flag(False, "whether the spaces of the learners are searched too")
+    prune: bool = _flag(False, "whether to drop candidates that can neither win nor tie")
 
     @model_validator(mode="after")
     def _check_method(self) -> Self:
         method = SEARCH_METHODS[self.method]
-        drawn = join_words((name for name, other in SEARCH_METHODS.items() if other.is_drawn), "or")
         problem = ""
         if method.is_drawn and self.n_trials is None:
             problem = (
@@ -151,6 +119,7 @@ class SearchModel(Section):
                 "trials. Write for example search.n_trials=30."
             )
         elif not method.is_drawn and self.n_trials is not None:
+            drawn = join_words((name for name, other in SEARCH_METHODS.items() if other.is_drawn), "or")
             problem = (
                 f"'search.n_trials' is {self.n_trials} and the search is {method.name!r}, which tries every candidate; "
                 f"only a drawn search has a number of trials. Leave it out, or choose search={drawn}."
@@ -176,7 +145,7 @@ class MeasureModel(Section):
     needs: Literal["label", "probability", "score", "amount"] = Field(
         description="what the function reads: label, probability, score or amount", examples=["label"]
     )
-    greater_is_better: bool = Field(default=True, description="true or false: whether a higher value is better")
+    greater_is_better: bool = _flag(True, "whether a higher value is better")
     range: Any = Field(
         default=(None, None),
         description="a pair of the lowest and the highest value, null for an end without a bound",
@@ -200,13 +169,7 @@ class MeasureModel(Section):
     def noun(self, name: str, allow: Sequence[str]) -> Measure:
         """Build the measure; its function is imported and tried on two rows."""
         measure = Measure(
-            name,
-            self.function,
-            self.needs,
-            self.greater_is_better,
-            self.range,
-            self.reference or "",
-            self.parameters or {},
+            name, **{**dict(self), "reference": self.reference or "", "parameters": self.parameters or {}}
         )
         for parameter, value in measure.parameters.items():
             parameters.check_parameter(parameter, value, object, f"measures.{name}.parameters")
@@ -225,19 +188,11 @@ def _contrast(value: Any) -> tuple[str, str]:
     return str(value[0]), str(value[1])
 
 
-def _half_width(value: Any) -> float:
-    if not is_finite_number(value) or value < 0:
-        raise ValueError
-    return float(value)
-
-
 Contrast = Annotated[
     tuple[str, str],
     PlainValidator(_contrast),
     WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2}),
 ]
-HalfWidth = Annotated[float, PlainValidator(_half_width), WithJsonSchema({"type": "number", "minimum": 0})]
-HALF_WIDTH = "a half-width of the region of practical equivalence, a number of at least 0"
 
 
 class RegisteredModel(Section):
@@ -245,7 +200,7 @@ class RegisteredModel(Section):
 
     primary: str = Field(description="the name of the primary measure")
     contrasts: list[Contrast] | None = Field(description="the contrasts that were declared")
-    alpha: ErrorRate = Field(description="an error rate above 0 and below 0.5", examples=[0.05])
+    alpha: ErrorRate = Field(description=ERROR_RATE, examples=[0.05])
     rope: dict[str, HalfWidth] | None = Field(description=HALF_WIDTH, examples=[0.01])
     repeats: int = Field(ge=1, description="a whole number of repeats, at least 1")
 
@@ -262,7 +217,7 @@ class ClaimsModel(Section):
         description="a list of pairs [a, b] of strategies; null: smote_threshold - threshold, and each against none",
         examples=[[["smote_threshold", "threshold"]]],
     )
-    alpha: ErrorRate = Field(default=0.05, description="an error rate above 0 and below 0.5", examples=[0.05])
+    alpha: ErrorRate = Field(default=0.05, description=ERROR_RATE, examples=[0.05])
     rope: dict[str, HalfWidth] | None = Field(default=None, description=f"{HALF_WIDTH}, by measure", examples=[0.01])
     registered: RegisteredModel | None = Field(
         default=None, description="the record that imblab writes; leave it as it is"
@@ -285,19 +240,17 @@ class RunnerModel(Section):
         description=f"a number of worker processes from 1 to {MAX_JOBS}, or null for all cores",
         examples=[2],
     )
-    fit_timeout: Duration | None = Field(
-        default=None, description=f"a number of seconds above 0 and at most {MAX_DURATION:,}, or null", examples=[60]
-    )
+    fit_timeout: Duration | None = _duration(None, "seconds", 60)
     on_error: Literal["row", "raise"] = Field(default="row", description="row or raise")
-    retry_failed: bool = Field(default=False, description="true or false", examples=[True])
-    report: bool = Field(default=True, description="true or false", examples=[True])
-    store: bool = Field(default=True, description="true or false", examples=[True])
+    retry_failed: bool = _flag(False)
+    report: bool = _flag(True)
+    store: bool = _flag(True)
 
 
 class TrackingModel(Section):
     """The MLflow store and how much is written to it; changes no number."""
 
-    enabled: bool = Field(default=False, description="true or false", examples=[True])
+    enabled: bool = _flag(False)
     uri: str | None = Field(
         default=None, description="the address of an MLflow store", examples=["sqlite:///mlruns/mlflow.db"]
     )
@@ -310,11 +263,9 @@ class TrackingModel(Section):
     search: Literal["candidates", "winners", "trials", "none"] = Field(
         default="candidates", description="candidates, winners, trials or none"
     )
-    predictions: bool = Field(default=True, description="true or false", examples=[True])
-    git_diff: bool = Field(default=False, description="true or false", examples=[True])
-    timeout: Duration | None = Field(
-        default=300, description=f"a number of seconds above 0 and at most {MAX_DURATION:,}, or null", examples=[300]
-    )
+    predictions: bool = _flag(True)
+    git_diff: bool = _flag(False)
+    timeout: Duration | None = _duration(300, "seconds", 300)
 
     @field_validator("experiment")
     @classmethod
@@ -338,17 +289,39 @@ class TrackingModel(Section):
 class BudgetModel(Section):
     """The time that a plan may propose to use."""
 
-    minutes: Duration | None = Field(
-        default=None, description=f"a number of minutes above 0 and at most {MAX_DURATION:,}, or null", examples=[10]
+    minutes: Duration | None = _duration(None, "minutes", 10)
+
+
+class StorageModel(Section):
+    """Where finished searches are copied: an option of the run, although it stands in the section of the search."""
+
+    storage: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the address of an Optuna storage or the path of a journal file, or null",
+        examples=["searches.log"],
     )
 
 
-class RunModel(Section):
+class SourcesModel(Section):
+    """What a received study is granted."""
+
+    allow_network: bool = _flag(False)
+    allow_sql: bool = _flag(False)
+
+
+class RunModel(SourcesModel):
     """How a study is run: everything that is not part of the question."""
 
     runner: RunnerModel = RunnerModel()
     tracking: TrackingModel = TrackingModel()
-    overwrite: bool = Field(default=False, description="true or false", examples=[True])
+    overwrite: bool = _flag(False)
     budget: BudgetModel = BudgetModel()
-    allow_network: bool = Field(default=False, description="true or false", examples=[True])
-    allow_sql: bool = Field(default=False, description="true or false", examples=[True])
+    search: StorageModel = StorageModel()
+
+
+class RescoreModel(SourcesModel):
+    """How a changed study is scored: everything that does not change it."""
+
+    refit: bool = _flag(False)
+    label: Name | None = Field(default=None, description="the name of a folder")

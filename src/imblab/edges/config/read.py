@@ -3,102 +3,135 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict
 from itertools import product
 from math import prod
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, create_model, field_validator
 
 from imblab.core import measures
 from imblab.edges import files
-from imblab.edges.config import grants, validation
-from imblab.edges.config.learners import learner_mapping, read_learner
-from imblab.edges.config.models import (
-    ClaimsModel,
-    MeasureModel,
-    Name,
-    ProtocolModel,
-    SearchModel,
-    Section,
-    refusal_of,
-)
-from imblab.edges.config.strategies import read_strategy, strategy_mapping
-from imblab.edges.config.validation import quote, validate
-from imblab.edges.config.validation import to_plain_data as _plain
+from imblab.edges.config import grants
+from imblab.edges.config.learners import LearnerModel, learner_mapping, read_learner
+from imblab.edges.config.models import ClaimsModel, MeasureModel, ProtocolModel, SearchModel
+from imblab.edges.config.strategies import StrategyModel, read_strategy, strategy_mapping
+from imblab.edges.config.validation import ErrorCollector, Name, Section, quote, refusal_of, to_plain_data, validate
 from imblab.errors import ConfigError
-from imblab.study import Choice, Claims, Interval, Protocol, Registered, Study
+from imblab.study import Choice, Claims, Interval, Protocol, Study
 
 #: The largest grid that is listed before the first fit.
 MAX_CANDIDATES = 1_000_000
 #: The largest random state that scikit-learn takes.
 LAST_SEED = 2**32 - 1
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+#: Keys of the description of a data set; their values are checked when the table is read.
+DATASET_KEYS = {
+    "kind": "table, sql, openml, keel, zenodo or bundled",
+    "name": "its name in results",
+    "parent": "the parent data set: tasks that share one share rows",
+    "source": "the old spelling of parent",
+    "positive": "the label of the positive class; the rarest by default",
+    "allow_majority_positive": "true if the more frequent class is meant to be positive",
+    "target": "the column that holds the labels",
+    "drop": "columns to leave out",
+    "categorical": "columns of numbers that are categories",
+    "numeric": "columns of text that are numbers",
+    "groups": "the column whose values must not span folds",
+    "time": "the column that orders the rows",
+    "amount": "the column of amounts for costs",
+    "id": "the column that identifies a row",
+    "rare": "{min_rows: m}: levels with fewer rows in a fit part become one level",
+    "missing": "texts that stand for a missing value",
+    "time_format": "how times are written, such as %d/%m/%Y",
+    "path": "the path of the file",
+    "sep": "the separator of the fields",
+    "decimal": "the decimal mark",
+    "thousands": "the separator of thousands",
+    "encoding": "the encoding of the file",
+    "sheet": "the sheet of a workbook",
+    "query": "one statement that reads, with ORDER BY",
+    "url_env": "the environment variable that holds the SQLAlchemy address",
+    "table": "the table of a collection",
+    "data_id": "the number of the data set at OpenML",
+    "version": "the version of the name at OpenML",
+}
+DatasetModel = create_model(
+    "DatasetModel",
+    __base__=Section,
+    **{key: (Any, Field(default=None, description=text)) for key, text in DATASET_KEYS.items()},  # type: ignore[call-overload]
+)
 
 
-def _empty_if_none(value: Any) -> Any:
-    return {} if value is None else value
+def _read_dataset(name: str, raw: Any, allow: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(raw, Mapping):
+        raise ConfigError(
+            f"'dataset.{name}' is {quote(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
+            f"target: ...}}. Describe it, or leave {name!r} out of dataset=[...]."
+        )
+    return files.current_spelling(to_plain_data(raw))
+
+
+def _read_measure(name: str, raw: Any, allow: Sequence[str]) -> Any:
+    return validate(MeasureModel, raw, f"measures.{name}").noun(name, allow)
+
+
+#: The groups whose members a study holds by name, with the readers of a member.
+READERS: dict[str, Callable[[str, Any, Sequence[str]], Any]] = {
+    "dataset": _read_dataset,
+    "learner": read_learner,
+    "strategy": read_strategy,
+    "measures": _read_measure,
+}
+#: The words of ``imblab list`` with what the files of their groups hold.
+FILES_OF_GROUPS: dict[str, Any] = {
+    "learners": dict[str, LearnerModel],
+    "strategies": dict[str, StrategyModel],
+    "measures": dict[str, MeasureModel],
+    "datasets": dict[str, DatasetModel],  # type: ignore[valid-type]
+    "protocols": ProtocolModel,
+}
+
+
+def _or_empty(schema: Any = Any) -> BeforeValidator:
+    return BeforeValidator(lambda value: {} if value is None else value, json_schema_input_type=schema)
 
 
 class StudyModel(Section):
     """A study: everything that may change a row or a verdict."""
 
-    name: Name = Field(description="the name under which results are kept", examples=["churn-2"])
+    name: Annotated[Name, BeforeValidator(lambda value: str(value) if type(value) is int else value)] = Field(
+        description="the name under which results are kept", examples=["churn-2"]
+    )
     seed: int = Field(default=0, ge=0, description="a whole number, at least 0", examples=[0])
     primary: str = Field(default="mcc", description="the name of the measure that is tuned and judged")
-    dataset: Any = Field(default={}, description="the data sets, by name")
-    learner: Any = Field(default={}, description="the learners, by name")
-    strategy: Any = Field(default={}, description="the strategies, by name")
-    protocol: Annotated[ProtocolModel, BeforeValidator(_empty_if_none)] = ProtocolModel()
-    search: Annotated[SearchModel, BeforeValidator(_empty_if_none)] = SearchModel()
-    measures: Any = Field(default={}, description="the measures, by name")
-    claims: Annotated[ClaimsModel, BeforeValidator(_empty_if_none)] = ClaimsModel()
+    dataset: Annotated[dict[Name, Any], _or_empty(FILES_OF_GROUPS["datasets"])] = Field(
+        default={}, description="a mapping of the data sets by name"
+    )
+    learner: Annotated[dict[Name, Any], _or_empty(FILES_OF_GROUPS["learners"])] = Field(
+        default={}, description="a mapping of the learners by name"
+    )
+    strategy: Annotated[dict[Name, Any], _or_empty(FILES_OF_GROUPS["strategies"])] = Field(
+        default={}, description="a mapping of the strategies by name"
+    )
+    protocol: Annotated[ProtocolModel, _or_empty(ProtocolModel)] = ProtocolModel()
+    search: Annotated[SearchModel, _or_empty(SearchModel)] = SearchModel()
+    measures: Annotated[dict[Name, Any], _or_empty(FILES_OF_GROUPS["measures"])] = Field(
+        default={}, description="a mapping of the measures by name"
+    )
+    claims: Annotated[ClaimsModel, _or_empty(ClaimsModel)] = ClaimsModel()
 
-    @field_validator("name", mode="before")
+    @field_validator(*READERS)
     @classmethod
-    def _name_as_text(cls, value: Any) -> Any:
-        return str(value) if type(value) is int else value
-
-    @field_validator("dataset")
-    @classmethod
-    def _read_datasets(cls, value: Any) -> Any:
-        return _read_members("dataset", value, lambda name, raw: (name, _dataset_spec(name, raw)))
-
-    @field_validator("learner")
-    @classmethod
-    def _read_learners(cls, value: Any, info: ValidationInfo) -> Any:
-        return _read_members("learner", value, lambda name, raw: read_learner(name, raw, info.context or ()))
-
-    @field_validator("strategy")
-    @classmethod
-    def _read_strategies(cls, value: Any, info: ValidationInfo) -> Any:
-        return _read_members("strategy", value, lambda name, raw: read_strategy(name, raw, info.context or ()))
-
-    @field_validator("measures")
-    @classmethod
-    def _read_measures(cls, value: Any, info: ValidationInfo) -> Any:
-        return _read_members(
-            "measures",
-            value,
-            lambda name, raw: validate(MeasureModel, raw, f"measures.{name}").noun(name, info.context or ()),
-        )
-
-
-def _read_members(group: str, value: Any, build: Callable[[str, Any], Any]) -> tuple[Any, ...]:
-    """Build the members of a group, and refuse all that cannot be built at once."""
-    collector = validation.ErrorCollector()
-
-    def read(name: Any, raw: Any) -> Any:
-        validation.check_member_name(name, group)
-        return build(name, raw)
-
-    try:
-        members = [
-            collector.attempt(read, name, raw) for name, raw in validation.read_section({group: value}, group).items()
-        ]
-        collector.check()
-    except ConfigError as error:
-        raise refusal_of(error) from None
-    return tuple(members)
+    def _read_members(cls, members: dict[str, Any], info: ValidationInfo) -> Any:
+        """Build the members of a group, and refuse all that cannot be built at once."""
+        collector, read = ErrorCollector(), READERS[str(info.field_name)]
+        built = {name: collector.attempt(read, name, raw, info.context or ()) for name, raw in members.items()}
+        try:
+            collector.check()
+        except ConfigError as error:
+            raise refusal_of(error) from None
+        return built
 
 
 def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, bool] | None = None) -> Study:
@@ -122,18 +155,18 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
     ConfigError
         For every value that cannot be asked, all of them at once, before anything is loaded.
     """
-    collector = validation.ErrorCollector()
+    collector = ErrorCollector()
     if sources is not None and isinstance(mapping, Mapping):
         collector.attempt(grants.check_sources, mapping, sources)
-    model = collector.attempt(validate, StudyModel, mapping, "", tuple(allow))
+    model: Any = collector.attempt(validate, StudyModel, mapping, "", tuple(allow))
     collector.check()
     study = Study(
         name=model.name,
         seed=model.seed,
-        datasets=dict(model.dataset),
-        learners=model.learner or (),
-        strategies=model.strategy or (),
-        measures=model.measures or (),
+        datasets=model.dataset,
+        learners=tuple(model.learner.values()),
+        strategies=tuple(model.strategy.values()),
+        measures=tuple(model.measures.values()),
         protocol=model.protocol.noun(),
         primary=model.primary,
         tuning=model.search.noun(),
@@ -143,67 +176,53 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
     return study
 
 
-def _dataset_spec(name: str, raw: Any) -> dict[str, Any]:
-    if not isinstance(raw, Mapping):
-        raise ConfigError(
-            f"'dataset.{name}' is {quote(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
-            f"target: ...}}. Describe it, or leave {name!r} out of dataset=[...]."
-        )
-    return files.current_spelling(_plain(raw))
-
-
 def to_mapping(study: Study) -> dict[str, Any]:
     """Return a study as plain data for JSON and YAML: ``parse_study(to_mapping(study)) == study``."""
-    protocol = study.protocol
-    cuts = protocol.thresholds
-    return {
-        "name": study.name,
-        "seed": study.seed,
-        "primary": study.primary,
-        "dataset": {name: dict(spec) for name, spec in study.datasets.items()},
-        "learner": {learner.name: learner_mapping(learner) for learner in study.learners},
-        "strategy": {strategy.name: strategy_mapping(strategy) for strategy in study.strategies},
-        "protocol": {
-            "outer_folds": protocol.outer_folds,
-            "inner_folds": protocol.inner_folds,
-            "repeats": protocol.repeats,
-            "inner": protocol.inner,
-            "thresholds": "range(0.01,1,0.01)" if cuts == Protocol().thresholds else _plain(cuts),
-            "threshold_measure": protocol.threshold_measure,
-            "gap": protocol.gap,
-        },
-        "search": {
-            "method": study.tuning.method,
-            "n_trials": study.tuning.n_trials,
-            "tune_learner": study.tuning.tune_learner,
-            "prune": study.tuning.prune,
-        },
-        "measures": {
-            m.name: {
-                "function": m.function,
-                "needs": m.needs,
-                "greater_is_better": m.greater_is_better,
-                "range": list(m.range),
-                "reference": m.reference,
-                "parameters": _plain(m.parameters),
-            }
-            for m in study.measures
-        },
-        "claims": _claims_mapping(study.claims),
-    }
-
-
-def _claims_mapping(claims: Claims) -> dict[str, Any]:
-    mapping: dict[str, Any] = {
-        "contrasts": _plain(claims.contrasts),
-        "alpha": claims.alpha,
-        "rope": _plain(claims.rope),
-    }
-    if claims.registered is not None:
-        mapping["registered"] = {
-            field.name: _plain(getattr(claims.registered, field.name)) for field in fields(Registered)
+    protocol = asdict(study.protocol)
+    if study.protocol.thresholds == Protocol().thresholds:
+        protocol["thresholds"] = "range(0.01,1,0.01)"
+    claims = asdict(study.claims)
+    if study.claims.registered is None:
+        del claims["registered"]
+    mapping: dict[str, Any] = to_plain_data(
+        {
+            "name": study.name,
+            "seed": study.seed,
+            "primary": study.primary,
+            "dataset": study.datasets,
+            "learner": {learner.name: learner_mapping(learner) for learner in study.learners},
+            "strategy": {strategy.name: strategy_mapping(strategy) for strategy in study.strategies},
+            "protocol": protocol,
+            "search": asdict(study.tuning),
+            "measures": {
+                m.name: {key: value for key, value in asdict(m).items() if key != "name"} for m in study.measures
+            },
+            "claims": claims,
         }
+    )
     return mapping
+
+
+def json_schema(kind: str | None = None) -> dict[str, Any]:
+    """Return the JSON Schema of the files of a group, or of ``study.yaml``.
+
+    Parameters
+    ----------
+    kind : str, optional
+        A key of :data:`FILES_OF_GROUPS`; anything else is ``study.yaml``.
+
+    Returns
+    -------
+    dict
+        In the dialect 2020-12.
+
+    Examples
+    --------
+    >>> json_schema("learners")["additionalProperties"]["$ref"]
+    '#/$defs/LearnerModel'
+    """
+    schema = TypeAdapter(FILES_OF_GROUPS.get(kind or "", StudyModel)).json_schema()
+    return {"$schema": DIALECT, "$defs": {}, **schema}
 
 
 def _check_agreement(study: Study) -> None:

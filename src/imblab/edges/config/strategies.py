@@ -9,58 +9,70 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from imblab.core import decisions, estimator_specs
 from imblab.edges.config import estimators, parameters, sweeps
-from imblab.edges.config.validation import check_keys, check_member_name, quote, read_section, to_plain_data
+from imblab.edges.config.validation import LABEL_RULE, Label, Section, quote, to_plain_data, validate
 from imblab.errors import ConfigError, unknown
-from imblab.study import FITTED_KNOBS, KNOBS, Axis, Choice, Interval, Strategy
+from imblab.study import FITTED_KNOBS, KNOBS, Axis, Interval, Strategy
 
 #: The knobs of the table that can have a space.
 SEARCHABLE_KNOBS = tuple(knob.name for knob in KNOBS.values() if knob.rule)
-#: The keys of the mapping.
-STRATEGY_MAPPING_KEYS = ("label", "sampler", "prior_correction", *SEARCHABLE_KNOBS, "calibration", "space")
 #: Keys of a sampler that hold its forms for tables with some and with only categorical columns.
 FORM_KEYS = ("_mixed_", "_categorical_")
 
 
+def _knob(name: str, schema: dict[str, Any]) -> Any:
+    return Field(default=None, description=KNOBS[name].rule, json_schema_extra=schema)
+
+
+class StrategyModel(Section):
+    """A treatment of imbalance: a sampler, a weight, a calibration and a threshold, and what is searched."""
+
+    label: Label | None = Field(default=None, description=LABEL_RULE)
+    sampler: estimators.Specification = Field(default=None, description=estimators.SPECIFICATION_RULE)
+    prior_correction: Any = Field(
+        default=None,
+        description="whether a prior correction undoes the sampler",
+        json_schema_extra={"enum": [*decisions.CORRECTIONS, None]},
+    )
+    ratio: Any = _knob("ratio", {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1})
+    k: Any = _knob("k", {"type": ["number", "null"], "minimum": 1})
+    weight: Any = _knob("weight", {"type": ["number", "string", "null"]})
+    threshold: Any = Field(
+        default=0.5,
+        description="a number from 0 to 1, tuned, or one rule such as {alert_rate: 0.01}",
+        json_schema_extra={"type": ["number", "string", "object"]},
+    )
+    calibration: Any = Field(
+        default=None,
+        description=f"one of {', '.join(decisions.CALIBRATIONS)}, or the path of a class",
+        json_schema_extra={"type": ["string", "object", "null"]},
+    )
+    space: sweeps.Space = Field(default=None, description=sweeps.SPACE_RULE)
+
+
 def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
-    """Read a strategy.
-
-    Parameters
-    ----------
-    name : str
-        The key of the strategy in the study.
-    raw : mapping
-        With some of :data:`STRATEGY_MAPPING_KEYS`.
-    allow : sequence of str
-        See :func:`imblab.edges.config.grants.allowed`.
-
-    Returns
-    -------
-    Strategy
-
-    Raises
-    ------
-    ConfigError
-        If a knob has a value that it cannot have, or no parameter to stand for.
-    """
-    where = f"strategy.{check_member_name(name, 'strategy')}"
-    check_keys(raw, STRATEGY_MAPPING_KEYS, "key", where)
-    sampler = _read_sampler(raw.get("sampler"), f"{where}.sampler", allow)
-    given = {str(k): v for k, v in read_section(raw, "space", where).items() if v is not None}
+    """Read a strategy, or refuse a knob with a value that it cannot have, or no parameter to stand for."""
+    where = f"strategy.{name}"
+    model = validate(StrategyModel, raw, where)
+    values = dict(model)
+    sampler = _read_sampler(model.sampler, f"{where}.sampler", allow)
+    given = {knob: text for knob, text in (model.space or {}).items() if text is not None}
     space = {
         knob: _read_knob_axis(knob, given[knob], f"{where}.space.{knob}") for knob in SEARCHABLE_KNOBS if knob in given
     }
-    fixed = {knob: raw.get(knob) for knob in FITTED_KNOBS if knob not in space and raw.get(knob) is not None}
+    fixed = {knob: values[knob] for knob in FITTED_KNOBS if knob not in space and values[knob] is not None}
     for knob, value in fixed.items():
         _check_value(knob, value, f"{where}.{knob}")
     _check_places(sampler, {**fixed, **space}, where)
     further = sorted(given.keys() - {*SEARCHABLE_KNOBS})
     space |= {knob: _read_sampler_axis(knob, given[knob], sampler, where, allow) for knob in further}
     _check_placeholders(sampler, space, f"{where}.sampler")
-    threshold = "tuned" if "threshold" in space else raw.get("threshold", 0.5)
+    threshold = "tuned" if "threshold" in space else model.threshold
     decisions.check_rule(threshold, f"{where}.threshold")
-    kind, correction = _read_calibration(raw, sampler is not None, where, allow)
+    kind, correction = _read_calibration(model, sampler is not None, where, allow)
     return Strategy(
         name,
         sampler,
@@ -71,7 +83,7 @@ def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
         k=int(fixed["k"]) if "k" in fixed else None,
         calibration=kind,
         prior_correction=correction,
-        label=estimators.read_label(raw.get("label"), f"{where}.label"),
+        label=model.label or "",
     )
 
 
@@ -86,11 +98,9 @@ def strategy_mapping(strategy: Strategy) -> dict[str, Any]:
     return {**mapping, "space": sweeps.spaces_to_text(strategy.space)}
 
 
-def _read_calibration(
-    raw: Mapping[str, Any], samples: bool, where: str, allow: Sequence[str]
-) -> tuple[str, str | None]:
+def _read_calibration(model: StrategyModel, samples: bool, where: str, allow: Sequence[str]) -> tuple[str, str | None]:
     """Return the calibration, and whether a prior correction undoes the sampler."""
-    kind, correction = raw.get("calibration") or "none", raw.get("prior_correction")
+    kind, correction = model.calibration or "none", model.prior_correction
     if isinstance(kind, Mapping) and [*kind] == ["_target_"]:
         kind = kind["_target_"]
     if isinstance(kind, str) and decisions.is_class(kind):
@@ -199,7 +209,7 @@ def _read_sampler_axis(
     _check_not_fixed(sampler, [knob], knob, key, where)
     cls = estimator_specs.resolve_class(sampler["_target_"], allow=None)
     axis = sweeps.read_axis(given, key, estimators.is_whole(sampler, knob), absolute=False)
-    for value in axis.values if isinstance(axis, Choice) else (axis.low, axis.high):
+    for value in sweeps.values_of(axis):
         parameters.check_parameter(knob, value, cls, f"{where}.space")
         for form in _forms(sampler):
             estimators.check_sampler(form if is_placed else {**form, knob: value}, key, allow, {knob: value})
@@ -213,7 +223,7 @@ def _read_knob_axis(knob: str, given: Any, where: str) -> Axis:
             f"{where!r} is {axis.text()}; thresholds are swept on fits that exist, over listed values. Write "
             "range(0.05,1,0.05), or threshold=tuned."
         )
-    for value in axis.values if isinstance(axis, Choice) else (axis.low, axis.high):
+    for value in sweeps.values_of(axis):
         _check_value(knob, value, where)
     if knob == "threshold":
         sweeps.read_thresholds(given, where)

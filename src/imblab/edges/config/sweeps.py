@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
+from pydantic import WithJsonSchema
 
 from imblab.core import search
 from imblab.edges.config.validation import is_finite_number, quote
@@ -18,6 +19,17 @@ from imblab.study import Axis, Choice, Interval, Scalar
 
 #: Examples of the grammar, for messages.
 GRAMMAR = "choice(0.1,0.5), range(1,10,2), interval(1,50) or tag(log,interval(1,50))"
+#: A space of a configuration: texts of the grammar by the names of knobs or parameters.
+Space = Annotated[
+    dict[str, Any] | None,
+    WithJsonSchema(
+        {
+            "type": ["object", "null"],
+            "additionalProperties": {"type": ["string", "number", "boolean", "array", "null"]},
+        }
+    ),
+]
+SPACE_RULE = f"what is searched, by name, in Hydra's sweep grammar: {GRAMMAR}"
 #: Messages of Hydra's parser by their pattern, with what is shown instead.
 PARSER_MESSAGES = {
     r"^no viable alternative at input (.*)": r"it does not go on after \1",
@@ -31,26 +43,10 @@ MAX_SHOWN_VALUES = 20
 
 
 def read_axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -> Axis:
-    """Read the axis of a space text or of a list of values.
+    """Read the axis of a space text (``choice(...)``, ``tag(log,interval(...))``, ...) or of a list of values.
 
-    Parameters
-    ----------
-    given : str, number or sequence
-        ``choice(...)``, ``range(...)``, ``interval(...)``, ``tag(log,...)``, ``int(...)``; a list is a choice.
-    where : str
-        The key it stands under, for messages.
-    integer : bool, default=False
-        Whether the parameter takes whole numbers only.
-    absolute : bool, default=True
-        Whether numbers within 1e-12 are one value, rather than within that share of themselves.
-
-    Returns
-    -------
-    Choice or Interval
-
-    Raises
-    ------
-    ConfigError
+    ``where`` is the key it stands under; ``integer`` if the parameter takes whole numbers only; ``absolute`` if numbers
+    within 1e-12 are one value, rather than within that share of themselves.
 
     Examples
     --------
@@ -78,6 +74,11 @@ def read_axis(given: Any, where: str, integer: bool = False, absolute: bool = Tr
         raise _not_searchable(given, where)
     _check_distinct(values, where, absolute)
     return Choice(tuple(_to_whole_number(value, where) for value in values) if integer else tuple(values))
+
+
+def values_of(axis: Axis) -> tuple[Any, ...]:
+    """Return the listed values of an axis, or the ends of an interval."""
+    return axis.values if isinstance(axis, Choice) else (axis.low, axis.high)
 
 
 def _parse(given: Any, where: str) -> Any:

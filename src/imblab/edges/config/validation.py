@@ -5,24 +5,46 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from imblab.errors import ConfigError, combined, presentable, unknown
 from imblab.text import to_override
 
-Model = TypeVar("Model", bound=BaseModel)
+#: Names become folders, keys and addresses of rows.
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$"
 NAME_RULE = (
     "names become folders and keys: at most 100 letters, digits, '_', '-', '+', '.', beginning with a letter or digit. "
     "Choose such a name"
 )
-#: Names become folders, keys and addresses of rows.
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
 #: Longer values are cut in messages.
 MAX_VALUE_CHARACTERS = 80
+#: Characters of the label of a learner or a strategy.
+MAX_LABEL_LENGTH = 100
+
+
+class Section(BaseModel):
+    """A mapping whose keys are all known; values keep their types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _check_label(label: str) -> str:
+    if not (label.isprintable() and 0 < len(label.strip()) <= MAX_LABEL_LENGTH):
+        raise ValueError
+    return label.strip()
+
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Label = Annotated[str, AfterValidator(_check_label)]
+LABEL_RULE = f"a description on one line of 1 to {MAX_LABEL_LENGTH} printable characters"
 
 
 def quote(value: Any) -> str:
@@ -38,48 +60,6 @@ def quote(value: Any) -> str:
     except ValueError:  # Python writes no number of more than 4,300 digits
         return "a number of thousands of digits"
     return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[: MAX_VALUE_CHARACTERS - 5].rstrip()} ...{text[-1]}"
-
-
-def check_keys(raw: Any, keys: Iterable[str], kind: str, where: str) -> None:
-    """Refuse values that are not mappings, and unknown keys."""
-    keys = tuple(keys)
-    if not isinstance(raw, Mapping):
-        raise ConfigError(
-            f"{where!r} is {quote(raw)}; it must be a mapping. Write it with some of the keys {', '.join(keys)}."
-        )
-    for key in raw:
-        if key not in keys:
-            raise ConfigError(
-                unknown(kind, str(key), keys, "in the study" if where == "the study" else f"in {where!r}")
-            )
-
-
-def read_section(raw: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:
-    """The entries below a key, by their names; empty where there are none."""
-    value = raw.get(key)
-    if value is not None and not isinstance(value, Mapping):
-        raise ConfigError(
-            f"{f'{where}.{key}'.lstrip('.')!r} is {quote(value)}; it must be a mapping by name. Write it as "
-            f"{{name: ...}}, or leave it out."
-        )
-    return value or {}
-
-
-def check_member_name(value: Any, where: str) -> str:
-    """A name that can be a folder."""
-    if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value):
-        raise ConfigError(
-            f"{where!r} is {quote(value)}; names become folders and keys: at most 100 letters, digits, '_', '-', '+', "
-            "'.', beginning with a letter or digit. Choose such a name."
-        )
-    return value
-
-
-def check_boolean(value: Any, where: str) -> bool:
-    """True or false, and no text that looks true."""
-    if not isinstance(value, bool):
-        raise ConfigError(f"{where!r} is {quote(value)}; it is true or false. Write {where}=true or {where}=false.")
-    return value
 
 
 def is_finite_number(value: Any) -> bool:
@@ -109,12 +89,8 @@ class ErrorCollector:
         try:
             return reader(*args)
         except ConfigError as error:
-            self.add(error)
+            self._errors.append(error)
             return None
-
-    def add(self, error: ConfigError) -> None:
-        """Keep an error."""
-        self._errors.append(error)
 
     def check(self) -> None:
         """Raise the errors that were kept as one, if there are any."""
@@ -122,70 +98,51 @@ class ErrorCollector:
             raise combined(self._errors)
 
 
+def refusal_of(error: ConfigError) -> PydanticCustomError:
+    """Wrap an error of ours for a validator of a model; :func:`validate` takes it out again."""
+    return PydanticCustomError("config_error", "refused", {"error": error})
+
+
 def validate(model: type[Model], value: Any, where: str = "", context: Any = None) -> Model:
-    """Build a model from plain data.
+    """Build a model from plain data, or raise one ConfigError with everything that is wrong with them.
 
-    Parameters
-    ----------
-    model : type
-        The pydantic model of the section.
-    value : object
-        As parsed from YAML or composed.
-    where : str, default=""
-        The key it stands under.
-    context : object, optional
-        For the validators of the model.
-
-    Returns
-    -------
-    BaseModel
-
-    Raises
-    ------
-    ConfigError
-        With everything that is wrong with it.
+    ``where`` is the key they stand under; ``context`` is for the validators of the model.
     """
     try:
         return model.model_validate(dict(value) if isinstance(value, Mapping) else value, context=context)
     except ValidationError as error:
-        raise as_config_error(error, model, where) from None
+        problems = error.errors(include_url=False)
+    raise combined([_explain(problem, model, where) for problem in problems])
 
 
-def as_config_error(error: ValidationError, model: type[BaseModel], where: str = "") -> ConfigError:
-    """Turn pydantic's error into ours: for each problem the key, its value, the rule and the way out."""
-    problems = []
-    for problem in error.errors(include_url=False):
-        context = problem.get("ctx", {})
-        if problem["type"] == "config_error":
-            problems.append(context["error"])
-        else:
-            problems.append(ConfigError(_describe(problem, context, model, where)))
-    return combined(problems)  # type: ignore[return-value]
-
-
-def _describe(problem: Mapping[str, Any], context: Mapping[str, Any], model: type[BaseModel], where: str) -> str:
-    path, kind = problem["loc"], problem["type"]
+def _explain(problem: Mapping[str, Any], model: type[BaseModel], where: str) -> ConfigError:
+    """Return the error for a problem that pydantic found: the key, its value, the rule and the way out."""
+    path, kind, value = problem["loc"], problem["type"], problem["input"]
+    if kind == "config_error":
+        error: ConfigError = problem["ctx"]["error"]
+        return error
     key = ".".join(part for part in (where, *map(str, path)) if part)
-    value = problem["input"]
+    section = key.rpartition(".")[0]
     if kind in ("extra_forbidden", "invalid_key"):
-        section, valid = key.rpartition(".")[0], _model_at(model, path[:-1]).model_fields
-        return unknown("key", str(path[-1]), valid, f"in {section!r}" if section else "in the study")
+        parent = _field_at(model, path[:-1])
+        valid = ((_nested_model(parent.annotation) if parent else None) or model).model_fields
+        return ConfigError(unknown("key", str(path[-1]), valid, f"in {section!r}" if section else "in the study"))
     if kind == "literal_error":
-        return unknown("value", str(value)[:80], re.findall(r"'([^']*)'", context["expected"]), f"for {key!r}")
+        values = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        return ConfigError(unknown("value", str(value)[:MAX_VALUE_CHARACTERS], values, f"for {key!r}"))
     if path and path[-1] == "[key]":
-        section = ".".join((where, *map(str, path[:-2]))).strip(".")
-        return f"the key {quote(value)} in {section!r} is not a name; {NAME_RULE}."
-    if kind == "string_pattern_mismatch":
-        return f"{key!r} is {quote(value)}; {NAME_RULE}."
+        section = section.removesuffix(f".{value}")
+        return ConfigError(f"the key {quote(value)} in {section!r} is not a name; {NAME_RULE}.")
+    if kind == "string_pattern_mismatch" and problem["ctx"]["pattern"] == NAME_PATTERN:
+        return ConfigError(f"{key!r} is {quote(value)}; {NAME_RULE}.")
     field = _field_at(model, path)
     nested = _nested_model(field.annotation) if field else model
     if kind in ("model_type", "model_attributes_type") and nested:
         keys = ", ".join(nested.model_fields)
-        return f"{key or 'study'!r} is {quote(value)}; it must be a mapping. Its keys are {keys}."
-    rule = field.description if field and field.description else "of another type"
-    if kind == "missing":
-        return f"{key!r} is not set; it is {rule}.{_example(key, field)}"
-    return f"{key!r} is {quote(value)}; it is {rule}.{_example(key, field)}"
+        return ConfigError(f"{key or 'study'!r} is {quote(value)}; it must be a mapping. Its keys are {keys}.")
+    found = "not set" if kind == "missing" else quote(value)
+    rule = (field.description if field else None) or "of another type"
+    return ConfigError(f"{key!r} is {found}; it is {rule}.{_example(key, field)}")
 
 
 def _example(key: str, field: FieldInfo | None) -> str:
@@ -204,11 +161,6 @@ def _field_at(model: type[BaseModel], path: Sequence[int | str]) -> FieldInfo | 
             field = current.model_fields[str(part)]
             current = _nested_model(field.annotation)  # type: ignore[assignment]
     return field
-
-
-def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
-    field = _field_at(model, path)
-    return (_nested_model(field.annotation) if field else None) or model
 
 
 def _nested_model(annotation: Any) -> type[BaseModel] | None:
