@@ -106,8 +106,13 @@ def _apply(study: dict[str, Any], changes: Mapping[str, Override], config_dirs: 
     record = _claims_on_record(study)
     for key in sorted(changes, key=lambda key: key != "measures"):
         if key == "measures":
-            names = _measure_names(changes[key])
-            study["measures"] = {name: _measure_mapping(name, study["measures"], config_dirs) for name in names}
+            names = changes[key].value()
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ConfigError(
+                    f"override {changes[key].input_line!r} lists no names; measures are listed. Write for example "
+                    "measures=[mcc,pr_auc,f2]."
+                )
+            study["measures"] = {str(name): _measure_mapping(name, study["measures"], config_dirs) for name in names}
         elif key in SHORT_OVERRIDES:
             name, parameter = SHORT_OVERRIDES[key]
             measure = to_plain_data(_measure_mapping(name, study["measures"], config_dirs))
@@ -127,16 +132,6 @@ def _claims_on_record(study: Mapping[str, Any]) -> dict[str, Any]:
     record = {"primary": study["primary"], "alpha": claims["alpha"], "rope": dict(claims["rope"])}
     record["repeats"] = study["protocol"]["repeats"]
     return {**(claims.get("registered") or record), "contrasts": []}
-
-
-def _measure_names(override: Override) -> list[str]:
-    names = override.value()
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(
-            f"override {override.input_line!r} lists no names; measures are listed. Write for example "
-            "measures=[mcc,pr_auc,f2]."
-        )
-    return [str(name) for name in names]
 
 
 def _measure_mapping(name: str, known: Mapping[str, Any], config_dirs: Sequence[Path]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,9 +160,9 @@ def load_request(
                 f"is run as it stands. Only {', '.join((*RUNTIME, STORAGE))} may be set; edit a copy to ask something "
                 "else."
             )
+    # A file that the user names may be a link; the question in the folder of a study may not.
+    named = path if path.name == "study.yaml" else path.resolve()
     try:
-        # A file that the user names may be a link; the question in the folder of a study may not.
-        named = path if path.name == "study.yaml" else path.resolve()
         mapping = study_files.parse_yaml(
             study_files.read_bytes(named.parent.resolve(), named.name, max_bytes=study_files.MAX_YAML_BYTES + 1)
         )
@@ -292,15 +292,12 @@ def _remove_fixed_spaces(composed: dict[str, Any], overrides: Sequence[Override]
         value = (entry.get(holder) or {}).get(knob) if holder else entry.get(knob)
         if group == "strategy" and value is None:
             continue
-        _check_once(key, f"{group}.{name}.space.{knob}", typed)
+        space = f"{group}.{name}.space.{knob}"
+        if space in typed:
+            raise ConfigError(
+                f"{key!r} is fixed and has a space; a knob is either fixed or searched. Keep one of {key} and {space}."
+            )
         is_searched = group == "strategy" or (composed.get("search") or {}).get("tune_learner")
         if (entry.get("space") or {}).pop(knob, None) is not None and is_searched:
             notes.append(f"{key} is fixed to {value}: its space is removed.")
     return notes
-
-
-def _check_once(key: str, space: str, typed: Collection[str]) -> None:
-    if space in typed:
-        raise ConfigError(
-            f"{key!r} is fixed and has a space; a knob is either fixed or searched. Keep one of {key} and {space}."
-        )

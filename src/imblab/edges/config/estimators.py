@@ -36,10 +36,7 @@ SPECIFICATION_RULE = "a class with its parameters: {_target_: dotted.path, param
 def read_spec(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
     """Read ``{_target_: ..., parameter: value}``, nested ones included.
 
-    Raises
-    ------
-    ConfigError
-        If it names no class, one that is not admitted, or a parameter that reaches too far; all of them at once.
+    Refuses what names no class, one that is not admitted, or a parameter that reaches too far; all of them at once.
     """
     if not isinstance(raw, Mapping) or not isinstance(raw.get("_target_"), str):
         raise ConfigError(
@@ -129,19 +126,7 @@ def _is_polynomial(estimator: Any) -> bool:
 def walk_estimators(estimator: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
     """Walk through an estimator and all estimators inside it.
 
-    Parameters
-    ----------
-    estimator : object
-        With the parameters ``get_params`` of scikit-learn.
-    path : str, default=""
-        Of the estimator in the outermost one, with a dot behind it.
-    depth : int, default=0
-        Number of estimators around it.
-
-    Yields
-    ------
-    (str, object, mapping)
-        The path, the estimator and its own parameters; none for a class of the user's that does not tell them.
+    Yields the path, the estimator and its own parameters; none for a class of the user's that does not tell them.
 
     Examples
     --------
@@ -163,18 +148,12 @@ def walk_estimators(estimator: Any, path: str = "", depth: int = 0) -> Iterator[
 
 
 def _inner_estimators(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the estimators in a value; those in a list by the names before them, or by their positions."""
+    """Yield the estimators in a value with their places."""
     if hasattr(value, "get_params") and not isinstance(value, type):
         yield name, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _inner_estimators(f"{name}.{key}", item)
-    elif isinstance(value, (list, tuple)) and value and isinstance(value[0], str):
-        for item in value[1:]:
-            yield from _inner_estimators(f"{name.rpartition('[')[0]}[{value[0]}]", item)
-    elif isinstance(value, (list, tuple)):
-        for number, item in enumerate(value):
-            yield from _inner_estimators(f"{name}[{number}]", item)
+    elif isinstance(value, (Mapping, list, tuple)):
+        for label, part in _labelled_parts(value):
+            yield from _inner_estimators(f"{name}{label}", part)
 
 
 def check_spelling(learner: Any, names: Sequence[str], text: Mapping[str, Any], where: str) -> None:

@@ -29,19 +29,7 @@ CONNECTING = {
 def parse_allow(value: Any) -> tuple[str, ...]:
     """Read the value of ``allow``, and let packages of the current folder be imported if it names one.
 
-    Parameters
-    ----------
-    value : list of str
-        Packages, modules, and paths of classes or functions; they add to the shipped classes.
-
-    Returns
-    -------
-    tuple of str
-        Without the names of whole shipped packages, which add nothing.
-
-    Raises
-    ------
-    ConfigError
+    Returns the packages, modules, and paths of classes or functions that add to the shipped classes.
 
     Examples
     --------
@@ -56,19 +44,14 @@ def parse_allow(value: Any) -> tuple[str, ...]:
             "addition to the shipped ones. Write for example allow=[mypackage]."
         )
     entries = tuple(dict.fromkeys(entry for entry in value if entry not in admission.SHIPPED))
-    import_from_current_folder(entries)
+    _import_from_current_folder(entries)
     return entries
 
 
-def import_from_current_folder(allow: Sequence[str]) -> None:
+def _import_from_current_folder(allow: Sequence[str]) -> None:
     """Append the current folder to the path of imports if a package of ``allow`` lies there and nowhere else.
 
     Worker processes take the path over from the process that starts them.
-
-    Parameters
-    ----------
-    allow : sequence of str
-        As :func:`allowed` returns it.
     """
     folder = os.getcwd()
     tops = {entry.partition(".")[0] for entry in allow}

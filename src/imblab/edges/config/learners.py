@@ -41,19 +41,9 @@ NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
     "fit_prior": (None, True),
 }
 #: Parameters that hold a part of the rows back, or want one, as soon as they are set to anything but off.
-SPLIT_SWITCHES = (
-    "early_stopping",
-    "early_stopping_round",
-    "early_stopping_rounds",
-    "probability",
-    "validation_split",
-    "validation_size",
-    "validation_data",
-    "validation_sets",
-    "valid_sets",
-    "eval_set",
-    "eval_fraction",
-    "train_split",
+SPLIT_SWITCHES = parameters.words(
+    "early_stopping early_stopping_round early_stopping_rounds probability validation_split validation_size "
+    "validation_data validation_sets valid_sets eval_set eval_fraction train_split"
 )
 #: For a booster, further names of the rounds without a gain after which it stops, and what may stop it.
 BOOSTER_SWITCHES = ("n_iter_no_change", "callbacks")
@@ -150,20 +140,19 @@ def _read_learner_axis(name: str, text: Any, make: Mapping[str, Any], where: str
         )
     estimators.check_spelling(estimators.build_checked(make, where, allow), [name], make, where)
     axis = sweeps.read_axis(text, f"{where}.{name}", estimators.is_whole(make, name), absolute=False)
-    values = sweeps.values_of(axis)
-    for value in values:
+    for value in sweeps.values_of(axis):
         parameters.check_parameter(name, value, cls, where)
         if name.rpartition("__")[2] in SPLIT_PARAMETERS:
             check_splits_nothing(estimators.build_checked({**make, name: value}, where, allow), where, searched=True)
-    if numbers := [value for value in values if is_finite_number(value)]:
+    if numbers := [value for value in sweeps.values_of(axis) if is_finite_number(value)]:
         largest = estimators.build_checked({**make, name: max(numbers)}, where, allow)
         estimators.check_products(largest, f"{where}.{name}")
     return axis
 
 
 def _check_staged(staged: Mapping[str, Any], make: Mapping[str, Any], where: str) -> None:
-    is_checked = parameters.is_ours_to_check(estimator_specs.resolve_class(make["_target_"], allow=None))
-    if staged and is_checked and staged["argument"] not in ROUND_ARGUMENTS:
+    cls = estimator_specs.resolve_class(make["_target_"], allow=None)
+    if staged and parameters.is_ours_to_check(cls) and staged["argument"] not in ROUND_ARGUMENTS:
         raise ConfigError(
             f"{where!r} is {quote(staged)}; its argument of predict_proba says how many rounds are asked, "
             f"by {' or '.join(ROUND_ARGUMENTS)}. Correct it, or leave {where} out."
@@ -174,15 +163,11 @@ def _check_staged(staged: Mapping[str, Any], make: Mapping[str, Any], where: str
 
 
 def shifts_classes(parameter: str, value: Any) -> bool:
-    """Return whether a parameter of a learner weighs or resamples the classes.
-
-    Nested parameters are named as in scikit-learn, such as ``estimator__class_weight``.
+    """Return whether a parameter of a learner, named as in scikit-learn, weighs or resamples the classes.
 
     Examples
     --------
-    >>> shifts_classes("svc__class_weight", "balanced"), shifts_classes("scale_pos_weight", 1.0)
-    (True, False)
-    >>> shifts_classes("is_unbalance", True), shifts_classes("class_weight", {0: 1, 1: 1})
+    >>> shifts_classes("svc__class_weight", "balanced"), shifts_classes("class_weight", {0: 1, 1: 1})
     (True, False)
     """
     name = parameter.rpartition("__")[2]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from imblab.core import admission
@@ -16,13 +16,14 @@ from imblab.edges.config.validation import is_finite_number, quote
 from imblab.errors import ConfigError
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """Split a list of names."""
     return frozenset(text.split())
 
 
 #: Parameters with which an estimator reads or writes files or opens a port: a cache is unpickled, LightGBM trains over
 #: the network, and reads what its many names for a file say.
-REACHING_PARAMETERS = _words("""
+REACHING_PARAMETERS = words("""
 memory client config config_file convert_model convert_model_file data train train_data train_data_file
 data_filename valid valid_data valid_data_file valid_filenames test test_data test_data_file
 forcedbins_filename forcedsplits_filename fs forced_splits forced_splits_file forced_splits_filename
@@ -32,11 +33,11 @@ machine_list mlist machines workers nodes num_machines num_machine local_listen_
 parser_config_file save_binary is_save_binary is_save_binary_file snapshot_freq save_period
 """)
 #: Parameters that take a function or an object, which a study cannot hold.
-FUNCTION_PARAMETERS = _words("func inverse_func kw_args inv_kw_args score_func pooling_func callback callbacks kwargs")
+FUNCTION_PARAMETERS = words("func inverse_func kw_args inv_kw_args score_func pooling_func callback callbacks kwargs")
 #: Seeds under other names; everything random gets the one seed of the study.
-SEED_PARAMETERS = _words("random_state seed random_seed")
+SEED_PARAMETERS = words("random_state seed random_seed")
 #: Parameters whose value stands in the place of a row's: numbers only, so that no text of a study becomes a row.
-CELL_PARAMETERS = _words("fill_value missing_values constant unknown_value encoded_missing_value categories")
+CELL_PARAMETERS = words("fill_value missing_values constant unknown_value encoded_missing_value categories")
 #: Texts that are looked up or filled in, with what they may be.
 TEXT_PATTERNS = {"importance_getter": r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", "verbose_feature_names_out": r"[\w.]*"}
 #: Types of what a preprocessing class returns.
@@ -48,17 +49,18 @@ MAX_THREADS = 64
 MAX_ROUNDS = 100_000
 #: Members of an ensemble of ensembles, multiplied; and what counts them, under all names of the libraries.
 MAX_MEMBERS = 1_000_000
-MEMBER_PARAMETERS = _words(
-    "n_estimators num_iterations num_iteration n_iter num_tree num_trees num_round num_rounds nrounds"
-) | (_words("num_boost_round iterations max_iter"))
+ROUND_PARAMETERS = (
+    "n_estimators num_iterations num_iteration n_iter num_tree num_trees num_round num_rounds nrounds num_boost_round "
+    "iterations"
+)
+MEMBER_PARAMETERS = words(f"{ROUND_PARAMETERS} max_iter")
 FOREST_PARAMETER = "num_parallel_tree"
 #: The largest number that each parameter takes: beyond it a process runs out of memory or threads, or does not end.
 MAX_SIZES = {
     name: size
     for size, names in {
         MAX_THREADS: "n_jobs num_threads num_thread nthread nthreads n_threads threads thread",
-        MAX_ROUNDS: "n_estimators num_iterations num_iteration n_iter num_tree num_trees num_round num_rounds nrounds "
-        "num_boost_round iterations",
+        MAX_ROUNDS: ROUND_PARAMETERS,
         10_000_000: "max_iter max_fun max_iter_predict transform_max_iter iterated_power n_iter_no_change "
         "max_no_improvement max_doc_update_iter fresh_restarts_max_iter sampling_strategy max_samples",
         1_000_000: "n_quantiles",
@@ -68,7 +70,7 @@ MAX_SIZES = {
         1_000: "n_init n_restarts_optimizer n_knots code_size num_class num_classes",
         100: "degree sample_steps",
     }.items()
-    for name in _words(names)
+    for name in words(names)
 }
 #: Classes for which a parameter counts something else than its name says elsewhere.
 MAX_SIZES_OF = {
@@ -90,20 +92,7 @@ MAX_DEGREE = 5
 def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
     """Refuse a parameter that reaches further than the rows, or has a size that exhausts memory or time.
 
-    Parameters
-    ----------
-    name : str
-        Of the parameter in the constructor of the estimator.
-    value : JSON-like
-        As written, or one value of a space.
-    cls : type
-        The class that takes it.
-    where : str
-        The key of the mapping it stands in, for messages.
-
-    Raises
-    ------
-    ConfigError
+    ``name`` and ``value`` as written, or one value of a space; ``cls`` takes it; ``where`` is the mapping's key.
 
     Examples
     --------
@@ -119,7 +108,7 @@ def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
                 f"'{where}.{part}' is {quote(leaf)}; everything random gets the one seed of the study. Leave it "
                 "out and set seed=0."
             )
-        if is_ours_to_check(cls):
+        if is_ours_to_check(cls) and leaf is not None:
             _check_reach(part, last, leaf, where)
             _check_content(part, last, leaf, where)
         _check_size(part, last, leaf, cls, where)
@@ -131,18 +120,14 @@ def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Yield the values inside a value, each with its nearest name; nested estimators are checked by themselves."""
-    if isinstance(value, Mapping):
-        if "_target_" not in value:
-            for key, item in value.items():
-                # A key of a mapping may be a parameter's name, or a class label below the name of the mapping.
-                yield from _leaves(str(key) if isinstance(key, str) and key.isidentifier() else name, item)
-        yield name, value
+    if isinstance(value, Mapping) and "_target_" not in value:
+        for key, item in value.items():
+            # A key of a mapping may be a parameter's name, or a class label below the name of the mapping.
+            yield from _leaves(key if isinstance(key, str) and key.isidentifier() else name, item)
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _leaves(name, item)
-        yield name, value
-    else:
-        yield name, value
+    yield name, value
 
 
 def is_booster(cls: type) -> bool:
@@ -156,12 +141,12 @@ def is_ours_to_check(cls: type) -> bool:
 
 
 def _check_reach(name: str, last: str, value: Any, where: str) -> None:
-    if last in REACHING_PARAMETERS and value is not None:
+    if last in REACHING_PARAMETERS:
         raise ConfigError(
             f"'{where}.{name}' is set, with which an estimator reaches files or the network; it works on the rows it "
             "is given and on nothing else. Leave it out."
         )
-    if last in FUNCTION_PARAMETERS and value is not None:
+    if last in FUNCTION_PARAMETERS:
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; it takes a function or an object, which "
             "a study cannot hold. Leave it out, or write a class of your own and name its package in `allow`."
@@ -169,7 +154,7 @@ def _check_reach(name: str, last: str, value: Any, where: str) -> None:
 
 
 def _check_content(name: str, last: str, value: Any, where: str) -> None:
-    if last == "dtype" and value is not None and value not in NUMERIC_TYPES:
+    if last == "dtype" and value not in NUMERIC_TYPES:
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; rows are numbers. Write one of {', '.join(NUMERIC_TYPES)}, or leave "
             "it out."
@@ -179,11 +164,8 @@ def _check_content(name: str, last: str, value: Any, where: str) -> None:
             f"'{where}.{name}' is {quote(value)}; it stands in the place of a value of a row, and rows are numbers. "
             "Write a number, or leave it out."
         )
-    if (
-        last in TEXT_PATTERNS
-        and isinstance(value, str)
-        and (not re.fullmatch(TEXT_PATTERNS[last], value) or "__" in value)
-    ):
+    pattern = TEXT_PATTERNS.get(last)
+    if pattern and isinstance(value, str) and (not re.fullmatch(pattern, value) or "__" in value):
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; a study holds no text that is looked up or filled in. Leave it out."
         )
@@ -248,12 +230,13 @@ def _check_layers(value: Any, where: str) -> None:
 
 def _check_word(name: str, value: Any, where: str) -> None:
     """Refuse white space and '=' in names and values, which LightGBM joins to one line ``name=value name=value``."""
-    if any(not text.isprintable() or " " in text or "=" in text for text in _strings([name, value])):
+    texts = [*_strings([name, value])]
+    if any(not text.isprintable() or " " in text or "=" in text for text in texts):
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; a text for a constructor that takes any parameter is one word, "
             "without blanks and '='. Write it as one word, or as a list."
         )
-    if any(_brackets(text) > MAX_BRACKETS for text in _strings([name, value])):
+    if any(_brackets(text) > MAX_BRACKETS for text in texts):
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; brackets are nested at most {MAX_BRACKETS} deep, since more ends "
             "the process. Write it with fewer brackets."
@@ -262,19 +245,15 @@ def _check_word(name: str, value: Any, where: str) -> None:
 
 def _brackets(text: str) -> int:
     """Return the depth of nested brackets in a text."""
-    depth = deepest = 0
-    for character in text:
-        depth = depth + 1 if character in "[{(" else max(depth - 1, 0) if character in "]})" else depth
-        deepest = max(deepest, depth)
-    return deepest
+    steps = ((character in "[{(") - (character in "]})") for character in text)
+    return max(accumulate(steps, lambda depth, step: max(depth + step, 0), initial=0))
 
 
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _strings([str(key), item])
+        yield from _strings([*map(str, value), *value.values()])
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _strings(item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -100,13 +101,7 @@ def parse_hydra_override(text: str) -> Override:
 
 
 def describe_parse_error(error: Exception) -> str:
-    """Return what Hydra's parser found, in plain words.
-
-    Examples
-    --------
-    >>> describe_parse_error(HydraException("no viable alternative at input '[3'"))
-    "it does not go on after '[3'"
-    """
+    """Return what Hydra's parser found, in plain words."""
     if not isinstance(error, HydraException):
         return f"it is longer or deeper than can be read: {describe(error)[:80]}"
     line = str(error).splitlines()[0].partition(" expecting ")[0]
@@ -148,11 +143,9 @@ def _range_values(sweep: RangeSweep, where: str, given: Any) -> list[Scalar]:
         )
     # Decimals of the written numbers, so that .1 + .2 is .3; the stop is left out, as Hydra and Python do.
     start, stop, step = (Decimal(str(number)) for number in ends)
-    count = max(0, -int((start - stop) // step))
-    if start + count * step < stop and step > 0:
-        count += 1
+    count = max(0, math.ceil((stop - start) / step))
     is_whole = all(isinstance(number, int) for number in ends)
-    values = [start + i * step for i in range(count) if (start + i * step < stop) == (step > 0)]
+    values = [start + i * step for i in range(count)]
     return [int(v) if is_whole else round(float(v), 12) for v in values]
 
 
@@ -222,18 +215,18 @@ def read_thresholds(given: Any, where: str) -> tuple[float, ...] | str:
 
 
 def spaces_to_text(space: Mapping[str, Axis]) -> dict[str, str]:
-    """Write each axis as the text that :func:`read_axis` reads as an equal one.
-
-    Examples
-    --------
-    >>> spaces_to_text({"k": Choice((3, 5)), "solver": Choice(("true", "a, b"))})
-    {'k': 'choice(3,5)', 'solver': "choice('true','a, b')"}
-    """
+    """Write each axis as :func:`axis_to_text` does."""
     return {name: axis_to_text(axis) for name, axis in space.items()}
 
 
 def axis_to_text(axis: Axis) -> str:
-    """Write an axis in Hydra's sweep grammar; texts that would be read as something else are quoted."""
+    """Write an axis as the text that :func:`read_axis` reads as an equal one; texts are quoted where they must be.
+
+    Examples
+    --------
+    >>> axis_to_text(Choice((3, 5))), axis_to_text(Choice(("true", "a, b")))
+    ('choice(3,5)', "choice('true','a, b')")
+    """
     if isinstance(axis, Interval) or not any(isinstance(value, str) for value in axis.values):
         return axis.text()
     texts = [quote_text(value) if isinstance(value, str) else Choice((value,)).text()[7:-1] for value in axis.values]
@@ -245,11 +238,5 @@ def axis_to_text(axis: Axis) -> str:
 
 
 def quote_text(text: str) -> str:
-    """Quote a text so that Hydra's parser reads it as it stands.
-
-    Examples
-    --------
-    >>> quote_text("a, b")
-    "'a, b'"
-    """
+    """Quote a text so that Hydra's parser reads it as it stands."""
     return str(QuotedString(text, Quote.single).with_quotes())
