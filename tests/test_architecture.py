@@ -205,7 +205,7 @@ PHRASES = {
 
 
 def test_packages_do_not_hide_their_modules():
-    """``import imblab.edges.config.read as m`` gives the module, never a function of that name."""
+    """``import imblab.edges.config.studies as m`` gives the module, never a function of that name."""
     hidden = [
         f"{name}.{alias.asname or alias.name}"
         for name, path in FILES.items()

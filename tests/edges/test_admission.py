@@ -20,7 +20,7 @@ from sklearn.utils import all_estimators
 from imblab.commands import running
 from imblab.core import admission, estimator_specs
 from imblab.edges import config
-from imblab.edges.config import learners, parameters
+from imblab.edges.config import members, parameters
 from imblab.errors import ConfigError
 
 LOGISTIC = {"_target_": "sklearn.linear_model.LogisticRegression"}
@@ -425,7 +425,7 @@ def test_every_class_that_can_hold_rows_back_is_known():
 
 def splitting_names(learner):
     try:
-        learners.check_splits_nothing(learner, "x")
+        members.check_splits_nothing(learner, "x")
     except ConfigError as error:
         return str(error)
     return ""

@@ -9,8 +9,8 @@ import yaml
 from imblab import cli
 from imblab.commands import running
 from imblab.edges import config
-from imblab.edges.config import grants
-from imblab.edges.runner import loky_executor
+from imblab.edges.config import command_line
+from imblab.edges.runner.pool import loky_executor
 from imblab.errors import ConfigError, combined
 from imblab.text import granting
 
@@ -66,7 +66,7 @@ def test_the_current_folder_comes_last_and_only_for_what_lies_there(here):
     (here / "json.py").write_text("raise SystemExit")
     before = [*sys.path]
     for allow in (["numpy"], ["json"], ["not_there"], []):
-        assert grants.parse_allow(allow) == tuple(allow)
+        assert command_line.parse_allow(allow) == tuple(allow)
         assert sys.path == before
 
 
@@ -91,7 +91,7 @@ def test_workers_and_every_command_know_a_class_of_the_current_folder(here):
 @pytest.mark.parametrize("value", ["mine", {"a": 1}, [1], ["../mine"], ["mine; ls"], [""], ["a" * 300], None])
 def test_what_is_no_list_of_names_is_refused(value):
     with pytest.raises(ConfigError, match=r"'allow' is .*Write for example allow=\[mypackage\]"):
-        grants.parse_allow(value)
+        command_line.parse_allow(value)
 
 
 KINDS = {"openml": "allow_network", "zenodo": "allow_network", "sql": "allow_sql"}
@@ -169,6 +169,6 @@ def test_workers_that_live_on_import_from_where_their_parent_does(here):
     """A Python session runs one study, then one with a class of the current folder, on the same number of workers."""
     workers = loky_executor(2)
     assert str(here) not in workers.submit(eval, "__import__('sys').path").result()
-    grants.parse_allow(["mylogits"])
+    command_line.parse_allow(["mylogits"])
     for _ in range(2):
         assert loky_executor(2).submit(eval, "__import__('mylogits').__name__").result() == "mylogits"

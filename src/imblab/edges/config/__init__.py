@@ -1,10 +1,8 @@
 """Configuration: compose a request with Hydra, and build a study from plain data."""
 
-from imblab.edges.config.changes import ChangedStudy, change_study
-from imblab.edges.config.compose import Request, compose_request, load_request
-from imblab.edges.config.grants import check_sources
-from imblab.edges.config.groups import GroupMember, group_options, read_group
-from imblab.edges.config.read import json_schema, parse_study, to_mapping
+from imblab.edges.config.command_line import GroupMember, check_sources, group_options, read_group
+from imblab.edges.config.requests import ChangedStudy, Request, change_study, compose_request, load_request
+from imblab.edges.config.studies import json_schema, parse_study, to_mapping
 
 __all__ = [
     "ChangedStudy",

@@ -7,9 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import prod
-from typing import Annotated, Any
-
-from pydantic import WithJsonSchema
+from typing import Any
 
 from imblab.core import estimator_specs
 from imblab.edges.config import parameters
@@ -21,16 +19,6 @@ RESERVED_KEYS = ("_target_", "_mixed_", "_categorical_")
 
 #: Estimators inside one another, and levels of lists and mappings.
 MAX_NESTED, MAX_LEVELS = 10, 50
-Specification = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "type": ["object", "null"],
-            "properties": {"_target_": {"type": "string", "description": "the dotted path of the class"}},
-        }
-    ),
-]
-SPECIFICATION_RULE = "a class with its parameters: {_target_: dotted.path, parameter: value}"
 
 
 def read_spec(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:

@@ -10,11 +10,22 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, field_validator, model_validator
 
-from imblab.core import measures
-from imblab.edges.config import parameters, sweeps
-from imblab.edges.config.validation import Name, Section, is_finite_number, quote, refusal_of
+from imblab.core import decisions, measures
+from imblab.edges.config import parameters
+from imblab.edges.config.validation import (
+    LABEL_RULE,
+    SPACE_RULE,
+    Label,
+    Name,
+    Section,
+    Space,
+    is_finite_number,
+    quote,
+    read_thresholds,
+    refusal_of,
+)
 from imblab.errors import ConfigError, unknown
-from imblab.study import SEARCH_METHODS, Claims, Measure, Protocol, Registered, Tuning
+from imblab.study import KNOBS, SEARCH_METHODS, Claims, Measure, Protocol, Registered, Tuning
 from imblab.text import join_words
 
 #: The largest design: a study is laid out in memory before it runs.
@@ -31,6 +42,17 @@ ErrorRate = Annotated[float, Field(gt=0, lt=0.5)]
 HalfWidth = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ERROR_RATE = "an error rate above 0 and below 0.5"
 HALF_WIDTH = "a half-width of the region of practical equivalence, a number of at least 0"
+
+Specification = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": ["object", "null"],
+            "properties": {"_target_": {"type": "string", "description": "the dotted path of the class"}},
+        }
+    ),
+]
+SPECIFICATION_RULE = "a class with its parameters: {_target_: dotted.path, parameter: value}"
 
 
 def _count(default: int, noun: str, low: int, high: int) -> Any:
@@ -75,7 +97,7 @@ class ProtocolModel(Section):
     @classmethod
     def _read_thresholds(cls, value: Any) -> Any:
         try:
-            return Protocol().thresholds if value is None else sweeps.read_thresholds(value, "protocol.thresholds")
+            return Protocol().thresholds if value is None else read_thresholds(value, "protocol.thresholds")
         except ConfigError as error:
             raise refusal_of(error) from None
 
@@ -175,6 +197,60 @@ class MeasureModel(Section):
             parameters.check_parameter(parameter, value, object, f"measures.{name}.parameters")
         measures.function_of(measure, allow)
         return measure
+
+
+class StagedModel(Section):
+    """How one fit predicts for fewer rounds."""
+
+    parameter: str = Field(description="the parameter that counts rounds", examples=["n_estimators"])
+    argument: str = Field(description="the argument of predict_proba", examples=["num_iteration"])
+    form: Literal["count", "range"] = Field(description="count or range", examples=["count"])
+    only: dict[str, Any] | None = Field(default=None, description="parameters and their values with which it is so")
+    made: str | None = Field(
+        default=None, pattern=r"^[A-Za-z]\w*$", description="the public attribute that says how many rounds there are"
+    )
+
+
+class LearnerModel(Section):
+    """A classifier: a class with its parameters, and what is searched."""
+
+    label: Label | None = Field(default=None, description=LABEL_RULE)
+    make: Specification = Field(default=None, description=SPECIFICATION_RULE)
+    space: Space = Field(default=None, description=SPACE_RULE)
+    staged: StagedModel | None = Field(default=None, description="how one fit predicts for fewer rounds")
+    rebalances: bool = Field(
+        default=False, description="true or false: whether it weighs or resamples the classes by itself"
+    )
+
+
+def _knob(name: str, schema: dict[str, Any]) -> Any:
+    return Field(default=None, description=KNOBS[name].rule, json_schema_extra=schema)
+
+
+class StrategyModel(Section):
+    """A treatment of imbalance: a sampler, a weight, a calibration and a threshold, and what is searched."""
+
+    label: Label | None = Field(default=None, description=LABEL_RULE)
+    sampler: Specification = Field(default=None, description=SPECIFICATION_RULE)
+    prior_correction: Any = Field(
+        default=None,
+        description="whether a prior correction undoes the sampler",
+        json_schema_extra={"enum": [*decisions.CORRECTIONS, None]},
+    )
+    ratio: Any = _knob("ratio", {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1})
+    k: Any = _knob("k", {"type": ["number", "null"], "minimum": 1})
+    weight: Any = _knob("weight", {"type": ["number", "string", "null"]})
+    threshold: Any = Field(
+        default=0.5,
+        description="a number from 0 to 1, tuned, or one rule such as {alert_rate: 0.01}",
+        json_schema_extra={"type": ["number", "string", "object"]},
+    )
+    calibration: Any = Field(
+        default=None,
+        description=f"one of {', '.join(decisions.CALIBRATIONS)}, or the path of a class",
+        json_schema_extra={"type": ["string", "object", "null"]},
+    )
+    space: Space = Field(default=None, description=SPACE_RULE)
 
 
 def _contrast(value: Any) -> tuple[str, str]:

@@ -87,6 +87,31 @@ MAX_LAYERS = 100
 MAX_BRACKETS = 10
 #: Degrees of polynomials of polynomials, multiplied.
 MAX_DEGREE = 5
+#: Parameters that weigh or resample the classes, with the values at which they do not: class weights and resampling
+#: ensembles of scikit-learn and imbalanced-learn, class priors, XGBoost, LightGBM and its aliases.
+NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("class_weight", "sampling_strategy", "priors", "class_prior"), (None,)),
+    **dict.fromkeys(("is_unbalance", "unbalance", "unbalanced_sets"), (None, False)),
+    **dict.fromkeys(("scale_pos_weight", "pos_bagging_fraction", "neg_bagging_fraction"), (None, 1)),
+    **dict.fromkeys(("pos_sub_row", "pos_subsample", "pos_bagging"), (None, 1)),
+    **dict.fromkeys(("neg_sub_row", "neg_subsample", "neg_bagging"), (None, 1)),
+    "fit_prior": (None, True),
+}
+#: Parameters that hold a part of the rows back, or want one, as soon as they are set to anything but off.
+SPLIT_SWITCHES = words(
+    "early_stopping early_stopping_round early_stopping_rounds probability validation_split validation_size "
+    "validation_data validation_sets valid_sets eval_set eval_fraction train_split"
+)
+#: For a booster, further names of the rounds without a gain after which it stops, and what may stop it.
+BOOSTER_SWITCHES = ("n_iter_no_change", "callbacks")
+#: Values that switch a parameter off.
+OFF_VALUES = (None, False, "", "false", "False", "deprecated", "warn")
+#: Values of `cv` that split nothing; None is scikit-learn's own five folds.
+UNSPLIT_VALUES = ("prefit",)
+#: Classes whose `cv=None` splits nothing.
+UNSPLIT_BY_DEFAULT = ("ClassifierChain", "RegressorChain")
+#: Parameters by which a learner is judged: an estimator.
+SPLIT_PARAMETERS = frozenset((*SPLIT_SWITCHES, *BOOSTER_SWITCHES, "cv", "validation_fraction"))
 
 
 def check_parameter(name: str, value: Any, cls: type, where: str) -> None:
@@ -257,3 +282,48 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _strings(item)
+
+
+def shifts_classes(parameter: str, value: Any) -> bool:
+    """Return whether a parameter of a learner, named as in scikit-learn, weighs or resamples the classes.
+
+    Examples
+    --------
+    >>> shifts_classes("svc__class_weight", "balanced"), shifts_classes("class_weight", {0: 1, 1: 1})
+    (True, False)
+    """
+    name = parameter.rpartition("__")[2]
+    if name not in NEUTRAL_VALUES:
+        return False
+    if name == "class_weight" and isinstance(value, Mapping):
+        weights = (float(weight) if isinstance(weight, (int, float)) else weight for weight in value.values())
+        return len(set(map(str, weights))) > 1
+    # A flag that is set is not a factor of 1, though Python calls them equal.
+    return not any(
+        value is neutral or (type(value) is not bool and value == neutral) for neutral in NEUTRAL_VALUES[name]
+    )
+
+
+def splits_rows(name: str, value: Any, given: Mapping[str, Any], estimator: Any) -> bool:
+    """Return whether a parameter makes an estimator split or validate, by its class and its other parameters."""
+    last, kinds = name.rpartition("__")[2], {base.__name__ for base in type(estimator).__mro__}
+    if last == "cv":
+        return not (value in UNSPLIT_VALUES or (value is None and not kinds.isdisjoint(UNSPLIT_BY_DEFAULT)))
+    if "XGBModel" in kinds and last == "early_stopping_rounds":
+        return value is not None  # 0 asks for rows to validate on as well
+    if last in SPLIT_SWITCHES or (last in BOOSTER_SWITCHES and is_booster(type(estimator))):
+        return not _is_off(value)
+    if "validation_fraction" not in given or "early_stopping" in given:
+        return False
+    # Gradient boosting holds a fraction back once n_iter_no_change is set; a class without any switch always does.
+    return (last == "n_iter_no_change" and value is not None) or (
+        last == "validation_fraction" and "n_iter_no_change" not in given and not _is_off(value)
+    )
+
+
+def _is_off(value: Any) -> bool:
+    if isinstance(value, str) and value.lstrip("-").isdigit():
+        value = int(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value <= 0
+    return any(value is off or (isinstance(value, str) and value == off) for off in OFF_VALUES)

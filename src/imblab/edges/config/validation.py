@@ -1,4 +1,7 @@
-"""Single values and whole sections of a configuration: what they must be, and the error that says so in four parts."""
+"""Single values, spaces and sections of a configuration: what they must be, and the error that says so in four parts.
+
+Spaces are written in Hydra's sweep grammar and read by Hydra's parser.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,19 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.errors import HydraException
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from imblab.errors import ConfigError, combined, presentable, unknown
+from imblab.core import search
+from imblab.errors import ConfigError, combined, describe, presentable, unknown
+from imblab.study import Axis, Choice, Interval, Scalar
 from imblab.text import to_override
 
 #: Names become folders, keys and addresses of rows.
@@ -167,3 +176,227 @@ def _nested_model(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for part in get_args(annotation) if (model := _nested_model(part))), None)
+
+
+#: Examples of the grammar, for messages.
+GRAMMAR = "choice(0.1,0.5), range(1,10,2), interval(1,50) or tag(log,interval(1,50))"
+#: A space of a configuration: texts of the grammar by the names of knobs or parameters.
+Space = Annotated[
+    dict[str, Any] | None,
+    WithJsonSchema(
+        {
+            "type": ["object", "null"],
+            "additionalProperties": {"type": ["string", "number", "boolean", "array", "null"]},
+        }
+    ),
+]
+SPACE_RULE = f"what is searched, by name, in Hydra's sweep grammar: {GRAMMAR}"
+#: Messages of Hydra's parser by their pattern, with what is shown instead.
+PARSER_MESSAGES = {
+    r"^no viable alternative at input (.*)": r"it does not go on after \1",
+    r"^(?:extraneous|mismatched) input (.*)": r"\1 is not expected there",
+    r"^token recognition error at: (.*)": r"\1 is not expected there",
+}
+#: Values of a range.
+MAX_RANGE_VALUES = 10_000
+#: Values of a space that a message repeats.
+MAX_SHOWN_VALUES = 20
+
+
+def read_axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -> Axis:
+    """Read the axis of a space text (``choice(...)``, ``tag(log,interval(...))``, ...) or of a list of values.
+
+    ``where`` is the key it stands under; ``integer`` if the parameter takes whole numbers only; ``absolute`` if numbers
+    within 1e-12 are one value, rather than within that share of themselves.
+
+    Examples
+    --------
+    >>> read_axis("range(0.1,0.4,0.1)", "strategy.smote.space.ratio")
+    Choice(values=(0.1, 0.2, 0.3))
+    >>> read_axis("tag(log,interval(1,50))", "strategy.smote.space.k", integer=True)
+    Interval(low=1, high=50, log=True, integer=True)
+    """
+    parsed = _parse(given, where)
+    tags: set[str] = getattr(parsed, "tags", set()) - {"log"}
+    if tags or (isinstance(parsed, (ChoiceSweep, RangeSweep)) and parsed.tags):
+        raise ConfigError(
+            f"{where!r} is {quote(given)}; the only tag is log, and it goes with an interval. Write for example "
+            "tag(log,interval(1,50))."
+        )
+    if isinstance(parsed, IntervalSweep):
+        return _read_interval(parsed, where, integer)
+    values = _listed_values(parsed, where, given)
+    if not values:
+        raise ConfigError(
+            f"{where!r} is {quote(given)}, which holds no value; a space lists at least one. Write for example "
+            f"{GRAMMAR}."
+        )
+    if not all(isinstance(value, (str, bool)) or is_finite_number(value) for value in values):
+        raise _not_searchable(given, where)
+    _check_distinct(values, where, absolute)
+    return Choice(tuple(_to_whole_number(value, where) for value in values) if integer else tuple(values))
+
+
+def values_of(axis: Axis) -> tuple[Any, ...]:
+    """Return the listed values of an axis, or the ends of an interval."""
+    return axis.values if isinstance(axis, Choice) else (axis.low, axis.high)
+
+
+def _parse(given: Any, where: str) -> Any:
+    if not isinstance(given, str):
+        return given
+    try:
+        return parse_hydra_override(f"x={given}").value()
+    except (HydraException, ValueError, RecursionError) as error:  # a number of thousands of digits, deep brackets
+        raise ConfigError(
+            f"{where!r} is {quote(given)}, which is not a space ({describe_parse_error(error)}); spaces are written in "
+            f"Hydra's sweep grammar. Write for example {GRAMMAR}."
+        ) from error
+
+
+def parse_hydra_override(text: str) -> Override:
+    """Parse an override with Hydra's parser; the only call of it."""
+    override: Override = OverridesParser.create().parse_override(text)
+    return override
+
+
+def describe_parse_error(error: Exception) -> str:
+    """Return what Hydra's parser found, in plain words."""
+    if not isinstance(error, HydraException):
+        return f"it is longer or deeper than can be read: {describe(error)[:80]}"
+    line = str(error).splitlines()[0].partition(" expecting ")[0]
+    line = line.partition(" while evaluating ")[2].partition("': ")[2] or line
+    for pattern, words in PARSER_MESSAGES.items():
+        line = re.sub(pattern, words, line)
+    return line
+
+
+def _listed_values(parsed: Any, where: str, given: Any) -> list[Scalar]:
+    if isinstance(parsed, RangeSweep):
+        return _range_values(parsed, where, given)
+    if isinstance(parsed, ChoiceSweep):
+        if parsed.shuffle:
+            raise _not_searchable(given, where)
+        parsed = parsed.list
+    if isinstance(parsed, (str, int, float)):
+        return [parsed]
+    if isinstance(parsed, Sequence) and all(isinstance(v, (str, int, float)) for v in parsed):
+        return list(parsed)
+    raise _not_searchable(given, where)
+
+
+def _not_searchable(given: Any, where: str) -> ConfigError:
+    return ConfigError(
+        f"{where!r} is {quote(given)}, which cannot be searched; a space is a list of plain finite values, a range or "
+        f"an interval. Write for example {GRAMMAR}."
+    )
+
+
+def _range_values(sweep: RangeSweep, where: str, given: Any) -> list[Scalar]:
+    ends = (sweep.start, sweep.stop, sweep.step)
+    if sweep.shuffle or not sweep.step or not all(map(is_finite_number, ends)):
+        raise _not_searchable(given, where)
+    if (sweep.stop - sweep.start) / sweep.step > MAX_RANGE_VALUES:
+        raise ConfigError(
+            f"{where!r} is {quote(given)}, which lists more than {MAX_RANGE_VALUES} values; each of them is tried. "
+            "Take wider steps, or an interval with search=tpe."
+        )
+    # Decimals of the written numbers, so that .1 + .2 is .3; the stop is left out, as Hydra and Python do.
+    start, stop, step = (Decimal(str(number)) for number in ends)
+    count = max(0, math.ceil((stop - start) / step))
+    is_whole = all(isinstance(number, int) for number in ends)
+    values = [start + i * step for i in range(count)]
+    return [int(v) if is_whole else round(float(v), 12) for v in values]
+
+
+def _read_interval(sweep: IntervalSweep, where: str, integer: bool) -> Interval:
+    low, high = sweep.start, sweep.end
+    log = "log" in sweep.tags
+    integer = integer or (isinstance(low, int) and isinstance(high, int))
+    if not (is_finite_number(low) and is_finite_number(high) and low < high):
+        raise ConfigError(
+            f"{where!r} is interval({low:g},{high:g}); the low end lies below the high end, and both are finite. "
+            "Correct the ends."
+        )
+    if log and low <= 0:
+        raise ConfigError(
+            f"{where!r} has the log interval from {low:g}; a logarithm needs a low end above 0. "
+            "Raise it, or drop tag(log)."
+        )
+    if integer:
+        return Interval(_to_whole_number(low, where), _to_whole_number(high, where), log, True)
+    return Interval(float(low), float(high), log)
+
+
+def _to_whole_number(value: Scalar, where: str) -> int:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer():
+        return int(value)
+    raise ConfigError(
+        f"{where!r} holds {quote(value)}; this parameter takes whole numbers only. Write for example choice(3,5)."
+    )
+
+
+def _check_distinct(values: Sequence[Scalar], where: str, absolute: bool) -> None:
+    """Refuse a value that is listed twice, in any spelling: it would be searched and counted twice."""
+    pair = search.find_repeated(values, absolute)
+    if pair is None:
+        return
+    first, second = (axis_to_text(Choice((value,)))[7:-1] for value in pair)
+    # 0.3 stays and 0.30000000000000004 goes, wherever it stands; else the first one stays.
+    odd = pair[len(first) <= len(second)] if type(pair[0]) is type(pair[1]) else pair[1]
+    distinct = list(values)
+    del distinct[max(i for i, value in enumerate(distinct) if value is odd)]
+    is_short = len(distinct) <= MAX_SHOWN_VALUES
+    way_out = f"Write {axis_to_text(Choice(tuple(distinct)))}" if is_short else "Leave one of them out"
+    raise ConfigError(
+        f"{where!r} lists {first} and {second}, which are one value; equal values, and numbers within 1e-12 of each "
+        f"other, are listed once. {way_out}."
+    )
+
+
+def is_space_key(key: str) -> bool:
+    """Return whether a key of the configuration holds space text."""
+    return key == "protocol.thresholds" or ".space." in key
+
+
+def read_thresholds(given: Any, where: str) -> tuple[float, ...] | str:
+    """Read a grid of thresholds: space text, a list of numbers, or ``observed``."""
+    if given == "observed":
+        return "observed"
+    axis = read_axis(given, where)
+    values = axis.values if isinstance(axis, Choice) else ()
+    numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1]
+    if isinstance(axis, Interval) or len(numbers) != len(values) or sorted(set(numbers)) != numbers:
+        raise ConfigError(
+            f"{where!r} is {quote(given)}; thresholds are listed numbers from 0 to 1 in rising order, or 'observed'. "
+            "Write for example range(0.01,1,0.01)."
+        )
+    return tuple(float(v) for v in numbers)
+
+
+def spaces_to_text(space: Mapping[str, Axis]) -> dict[str, str]:
+    """Write each axis as :func:`axis_to_text` does."""
+    return {name: axis_to_text(axis) for name, axis in space.items()}
+
+
+def axis_to_text(axis: Axis) -> str:
+    """Write an axis as the text that :func:`read_axis` reads as an equal one; texts are quoted where they must be.
+
+    Examples
+    --------
+    >>> axis_to_text(Choice((3, 5))), axis_to_text(Choice(("true", "a, b")))
+    ('choice(3,5)', "choice('true','a, b')")
+    """
+    if isinstance(axis, Interval) or not any(isinstance(value, str) for value in axis.values):
+        return axis.text()
+    texts = [quote_text(value) if isinstance(value, str) else Choice((value,)).text()[7:-1] for value in axis.values]
+    try:
+        is_plain = read_axis(axis.text(), "space") == axis
+    except ConfigError:
+        is_plain = False
+    return axis.text() if is_plain else f"choice({','.join(texts)})"
+
+
+def quote_text(text: str) -> str:
+    """Quote a text so that Hydra's parser reads it as it stands."""
+    return str(QuotedString(text, Quote.single).with_quotes())

@@ -1,4 +1,4 @@
-"""Requests: composed from groups and overrides by Hydra, or loaded from a resolved study."""
+"""Requests: composed from groups and overrides by Hydra, loaded from a resolved study, or changed for rescoring."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
 from imblab.edges import files as study_files
-from imblab.edges.config import grants, hydra_overrides, sweeps
-from imblab.edges.config.groups import group_names, group_options, shipped_groups
-from imblab.edges.config.hydra_overrides import parse_overrides
-from imblab.edges.config.models import RunModel, SourcesModel
-from imblab.edges.config.read import parse_study
-from imblab.edges.config.strategies import SEARCHABLE_KNOBS
-from imblab.edges.config.validation import ErrorCollector, Section, quote, validate
-from imblab.errors import ConfigError
-from imblab.study import Study
+from imblab.edges.config import command_line, validation
+from imblab.edges.config.command_line import group_names, group_options, parse_overrides, read_group, shipped_groups
+from imblab.edges.config.members import SEARCHABLE_KNOBS
+from imblab.edges.config.models import RescoreModel, RunModel, SourcesModel
+from imblab.edges.config.studies import parse_study
+from imblab.edges.config.validation import ErrorCollector, Section, quote, to_plain_data, validate
+from imblab.errors import ConfigError, unknown
+from imblab.study import Study, fingerprint
 
 #: Keys of a run, which are not part of the study.
 RUNTIME = ("runner", "tracking", "overwrite", "allow", "allow_network", "allow_sql", "budget")
@@ -115,7 +114,7 @@ def compose_request(
     notes = _remove_fixed_spaces(composed, parsed)
     if composed.get("name") is None:
         composed["name"] = _experiment_name(parsed, config_dirs)
-    collector, allow = ErrorCollector(), grants.parse_allow(composed.get("allow"))
+    collector, allow = ErrorCollector(), command_line.parse_allow(composed.get("allow"))
     study = collector.attempt(parse_study, _question(composed), allow)
     return _request(collector, study, composed, allow, notes=tuple(notes))
 
@@ -168,7 +167,7 @@ def load_request(
         )
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{str(path)!r} is not YAML ({hydra_overrides.describe_yaml_error(error)}); a resolved study is "
+            f"{str(path)!r} is not YAML ({command_line.describe_yaml_error(error)}); a resolved study is "
             "YAML in UTF-8. Repair the file."
         ) from error
     if not isinstance(mapping, Mapping):
@@ -177,12 +176,12 @@ def load_request(
             "learner. Repair the file, or take one that imblab wrote."
         )
     composed = _compose(parsed, config_dirs, {})
-    collector, allow = ErrorCollector(), grants.parse_allow(composed.get("allow"))
+    collector, allow = ErrorCollector(), command_line.parse_allow(composed.get("allow"))
     sources = validate(SourcesModel, _given(SourcesModel, composed)).model_dump()
     study = collector.attempt(parse_study, mapping, allow, sources if loads_data else None)
     denied = None
     try:
-        grants.check_sources(mapping, sources)
+        command_line.check_sources(mapping, sources)
     except ConfigError as error:
         denied = error
     return _request(collector, study, composed, allow, denied=denied)
@@ -220,8 +219,8 @@ def _for_hydra(override: Override) -> str:
     key, _, value = text.partition("=")
     bare = key.lstrip("+~")
     prefix = key[: len(key) - len(bare)] or ("++" if OPEN.match(bare) and value else "")
-    if sweeps.is_space_key(bare) and value and value != "null":
-        return f"{prefix}{bare}={sweeps.quote_text(value.strip(chr(39) + chr(34)))}"
+    if validation.is_space_key(bare) and value and value != "null":
+        return f"{prefix}{bare}={validation.quote_text(value.strip(chr(39) + chr(34)))}"
     return f"{prefix}{bare}={value}" if "=" in text else text
 
 
@@ -238,10 +237,10 @@ def _compose(
     def options_of(group: str) -> list[str]:
         return [*group_options(group, config_dirs), *(extra if group == "dataset" else ())]
 
-    hydra_overrides.check_choices(overrides, group_names(config_dirs), options_of)
+    command_line.check_choices(overrides, group_names(config_dirs), options_of)
     for name, spec in extra.items():
         ConfigStore.instance().store(group="dataset", name=name, node={name: dict(spec)})
-    path = ",".join(sweeps.quote_text(f"file://{folder.resolve()}") for folder in config_dirs)
+    path = ",".join(validation.quote_text(f"file://{folder.resolve()}") for folder in config_dirs)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(shipped_groups()), version_base="1.3"):
@@ -249,10 +248,10 @@ def _compose(
         plain = OmegaConf.to_container(composed, resolve=True)
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        raise hydra_overrides.unknown_option(group, name, options_of(group)) from error
+        raise command_line.unknown_option(group, name, options_of(group)) from error
     except Exception as error:  # Hydra raises exceptions of many classes
         # Their messages hold overrides as they were typed, passwords included.
-        raise hydra_overrides.explain_composition_error(error, overrides, options_of) from None
+        raise command_line.explain_composition_error(error, overrides, options_of) from None
     assert isinstance(plain, dict)
     mapping = {str(key): value for key, value in plain.items()}
     if "experiment" in mapping:
@@ -260,7 +259,7 @@ def _compose(
             f"experiment {_experiment_name(overrides, config_dirs)!r} sets keys below 'experiment'; the file of an "
             "experiment sets keys of the study itself. Begin its file with the line: # @package _global_."
         )
-    hydra_overrides.check_chosen(mapping, overrides, options_of)
+    command_line.check_chosen(mapping, overrides, options_of)
     return mapping
 
 
@@ -301,3 +300,155 @@ def _remove_fixed_spaces(composed: dict[str, Any], overrides: Sequence[Override]
         if (entry.get("space") or {}).pop(knob, None) is not None and is_searched:
             notes.append(f"{key} is fixed to {value}: its space is removed.")
     return notes
+
+
+#: What may be changed; everything else is another study.
+CHANGES = re.compile(
+    r"measures|measures\.\w+\.parameters(\.\w+)?|primary|protocol\.(thresholds|threshold_measure)"
+    r"|claims\.(contrasts|alpha|rope(\.\w+)?)|strategy\.\w+\.(threshold|space\.threshold|calibration)"
+)
+ALLOWED_CHANGES = (
+    "measures=[...], primary=..., protocol.thresholds=..., protocol.threshold_measure=..., claims.*, costs={fn: ..., "
+    "fp: ...}, prior=..., strategy.<name>.threshold=... and strategy.<name>.calibration=..."
+)
+#: Short overrides, each for a measure with one parameter.
+SHORT_OVERRIDES = {"costs": ("expected_cost", "costs"), "prior": ("precision_at_prevalence", "prevalence")}
+RUN_KEYS = ("allow", *RescoreModel.model_fields)
+MAX_LABEL_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedStudy:
+    """A study with other measures, thresholds or costs, and how to score it.
+
+    Attributes
+    ----------
+    study : Study
+        Named ``<name>.<label>``; nothing in it was claimed before the first row.
+    label : str
+        Its folder below ``rescored``.
+    refit : bool
+        Whether fits that the store lacks are made.
+    allow : tuple of str
+        What the study may name in addition to the shipped classes.
+    """
+
+    study: Study
+    label: str
+    refit: bool
+    allow: tuple[str, ...]
+
+
+def change_study(
+    mapping: Mapping[str, Any], overrides: Sequence[str], config_dirs: Sequence[Path] = ()
+) -> ChangedStudy:
+    """Change a resolved question.
+
+    Parameters
+    ----------
+    mapping : mapping
+        The content of a ``study.yaml``.
+    overrides : sequence of str
+        As typed: :data:`ALLOWED_CHANGES`, ``refit``, ``label``, ``allow``, ``allow_network`` and ``allow_sql``.
+    config_dirs : sequence of Path, default=()
+        Folders with measures of one's own.
+
+    Returns
+    -------
+    Change
+
+    Raises
+    ------
+    ConfigError
+        If an override would change what was fitted, or changes nothing.
+    """
+    changes = {str(override.key_or_group): override for override in parse_overrides(overrides)}
+    typed = {key: to_plain_data(changes.pop(key).value()) for key in RUN_KEYS if key in changes}
+    allow = command_line.parse_allow(typed.pop("allow", []))
+    if "label" in typed:
+        typed["label"] = str(typed["label"])
+    run = validate(RescoreModel, typed)
+    for key, override in changes.items():
+        if key not in SHORT_OVERRIDES and not CHANGES.fullmatch(key):
+            raise ConfigError(
+                f"override {override.input_line!r} would change the fits of study {mapping['name']!r}; rescoring "
+                f"fits nothing else. Use {ALLOWED_CHANGES}, or run another study."
+            )
+    if not changes:
+        raise ConfigError(
+            f"rescoring study {mapping['name']!r} changes nothing; it needs another setting. Use {ALLOWED_CHANGES}."
+        )
+    changed = _apply(to_plain_data(mapping), changes, config_dirs)
+    label = run.label or _folder_name(changes, 90 - len(mapping["name"]))
+    name = f"{mapping['name']}.{label}"
+    study = parse_study({**changed, "name": name}, allow, run.model_dump(include={"allow_network", "allow_sql"}))
+    return ChangedStudy(study, label, run.refit, allow)
+
+
+def _apply(study: dict[str, Any], changes: Mapping[str, Override], config_dirs: Sequence[Path]) -> dict[str, Any]:
+    record = _claims_on_record(study)
+    for key in sorted(changes, key=lambda key: key != "measures"):
+        if key == "measures":
+            names = changes[key].value()
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ConfigError(
+                    f"override {changes[key].input_line!r} lists no names; measures are listed. Write for example "
+                    "measures=[mcc,pr_auc,f2]."
+                )
+            study["measures"] = {str(name): _measure_mapping(name, study["measures"], config_dirs) for name in names}
+        elif key in SHORT_OVERRIDES:
+            name, parameter = SHORT_OVERRIDES[key]
+            measure = to_plain_data(_measure_mapping(name, study["measures"], config_dirs))
+            study["measures"][name] = {
+                **measure,
+                "parameters": {parameter: to_plain_data(changes[key].value())},
+            }
+        else:
+            _assign(study, key, _value_of(changes[key]))
+    study["claims"]["registered"] = record
+    return study
+
+
+def _claims_on_record(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claims on record without their contrasts: results computed after seeing the data are exploratory."""
+    claims = study["claims"]
+    record = {"primary": study["primary"], "alpha": claims["alpha"], "rope": dict(claims["rope"])}
+    record["repeats"] = study["protocol"]["repeats"]
+    return {**(claims.get("registered") or record), "contrasts": []}
+
+
+def _measure_mapping(name: str, known: Mapping[str, Any], config_dirs: Sequence[Path]) -> Any:
+    """Return the mapping of a measure of the study, else of its file."""
+    if name in known:
+        return known[name]
+    members = {member.name: member.content for member in read_group("measures", config_dirs)}
+    if name not in members:
+        raise ConfigError(unknown("measure", name, {*known, *members}))
+    return members[name]
+
+
+def _value_of(override: Override) -> Any:
+    """Return the value as typed: space text as it stands, everything else as Hydra parses it."""
+    if validation.is_space_key(str(override.key_or_group)):
+        return (override.input_line or "").partition("=")[2].strip("'\"")
+    return to_plain_data(override.value())
+
+
+def _assign(study: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    place = study
+    for section in sections:
+        if section not in place:
+            raise ConfigError(unknown("name", section, place, f"in {key!r}"))
+        place = place[section]
+    place[last] = value
+    if sections[:1] == ["strategy"] and last == "threshold" and sections[-1] != "space":
+        place["space"].pop("threshold", None)  # a knob is fixed or searched
+
+
+def _folder_name(changes: Mapping[str, Override], room: int) -> str:
+    """Return a folder name made from the changes; a digest replaces its end if it is too long."""
+    typed = " ".join(sorted(str(override.input_line) for override in changes.values()))
+    slug = re.sub(r"[^A-Za-z0-9_.+]+", "-", typed).strip("-.+_")
+    length = max(8, min(MAX_LABEL_CHARACTERS, room))
+    return slug if len(slug) <= length else f"{slug[: length - 7].rstrip('-.+_')}-{fingerprint(typed)[:6]}"

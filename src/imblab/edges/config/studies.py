@@ -11,11 +11,21 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, create_model, field_validator
 
 from imblab.core import measures
-from imblab.edges import files
-from imblab.edges.config import grants
-from imblab.edges.config.learners import LearnerModel, learner_mapping, read_learner
-from imblab.edges.config.models import ClaimsModel, MeasureModel, ProtocolModel, SearchModel
-from imblab.edges.config.strategies import StrategyModel, read_strategy, strategy_mapping
+from imblab.edges.config import command_line
+from imblab.edges.config.members import (
+    learner_mapping,
+    read_learner,
+    read_strategy,
+    strategy_mapping,
+)
+from imblab.edges.config.models import (
+    ClaimsModel,
+    LearnerModel,
+    MeasureModel,
+    ProtocolModel,
+    SearchModel,
+    StrategyModel,
+)
 from imblab.edges.config.validation import ErrorCollector, Name, Section, quote, refusal_of, to_plain_data, validate
 from imblab.errors import ConfigError
 from imblab.study import Choice, Claims, Interval, Protocol, Study
@@ -142,7 +152,7 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
     mapping : mapping
         The content of a ``study.yaml``, or what Hydra composed.
     allow : sequence of str, default=()
-        What may be named in addition to the shipped classes; see :func:`imblab.edges.config.grants.parse_allow`.
+        What may be named in addition to the shipped classes; see :func:`imblab.edges.config.command_line.parse_allow`.
     sources : mapping of str to bool, optional
         What a received study is granted, ``allow_network`` and ``allow_sql``; its data sets are not checked without it.
 
@@ -157,7 +167,7 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
     """
     collector = ErrorCollector()
     if sources is not None and isinstance(mapping, Mapping):
-        collector.attempt(grants.check_sources, mapping, sources)
+        collector.attempt(command_line.check_sources, mapping, sources)
     model: Any = collector.attempt(validate, StudyModel, mapping, "", tuple(allow))
     collector.check()
     study = Study(

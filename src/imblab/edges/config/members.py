@@ -1,4 +1,8 @@
-"""A strategy from its mapping: a sampler, its ratio and k, a weight, a calibration, a threshold, and what is searched.
+"""Learners and strategies from their mappings.
+
+Learners that split or validate on the rows that they receive are refused: those rows hold synthetic ones. A learner is
+judged by what the parameters of its class do, in itself and in every estimator inside it. A sampler of a strategy
+receives real rows only and may cross-validate on them (InstanceHardnessThreshold does).
 
 A knob of :data:`imblab.study.KNOBS` is checked by its row of the table. Any other key of a space is a parameter of the
 sampler's constructor, and is checked as that class's parameter.
@@ -6,51 +10,178 @@ sampler's constructor, and is checked as that class's parameter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
+from sklearn.base import is_classifier
 
 from imblab.core import decisions, estimator_specs
-from imblab.edges.config import estimators, parameters, sweeps
-from imblab.edges.config.validation import LABEL_RULE, Label, Section, quote, to_plain_data, validate
-from imblab.errors import ConfigError, unknown
-from imblab.study import FITTED_KNOBS, KNOBS, Axis, Interval, Strategy
+from imblab.edges.config import estimators, parameters, validation
+from imblab.edges.config.models import LearnerModel, StrategyModel
+from imblab.edges.config.validation import (
+    ErrorCollector,
+    is_finite_number,
+    quote,
+    to_plain_data,
+    validate,
+)
+from imblab.errors import ConfigError, combined, unknown
+from imblab.study import FITTED_KNOBS, KNOBS, Axis, Interval, Learner, LearnerTraits, Strategy
+
+#: Arguments of predict_proba that ask a booster for fewer rounds.
+ROUND_ARGUMENTS = ("num_iteration", "iteration_range")
+
+
+def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
+    """Read a learner, or refuse what is not a classifier, not admitted, or splits the rows that it receives."""
+    where = f"learner.{name}"
+    model = validate(LearnerModel, raw, where)
+    make = estimators.read_spec(model.make, f"{where}.make", allow)
+    _check_classifier(make, f"{where}.make", allow)
+    errors = ErrorCollector()
+    space = {
+        key: errors.attempt(_read_learner_axis, key, text, make, f"{where}.space", allow)
+        for key, text in (model.space or {}).items()
+        if text is not None
+    }
+    errors.check()
+    staged = {} if model.staged is None else model.staged.model_dump(exclude_unset=True)
+    _check_staged(staged, make, f"{where}.staged")
+    traits = LearnerTraits(
+        rebalances=model.rebalances or _rebalances(make, space, allow),
+        rebalanced_by=tuple(dict.fromkeys(_rebalancing_parameters(make, space))),
+        staged=staged,
+    )
+    return estimator_specs.with_traits(Learner(name, make, space, traits, model.label or ""))
+
+
+def learner_mapping(learner: Learner) -> dict[str, Any]:
+    """Return the mapping that :func:`read_learner` reads as an equal learner; the label is left out."""
+    mapping = {"make": to_plain_data(learner.make), "space": validation.spaces_to_text(learner.space)}
+    if learner.traits.staged:
+        mapping["staged"] = to_plain_data(learner.traits.staged)
+    if learner.traits.rebalances:
+        mapping["rebalances"] = True
+    return mapping
+
+
+def _check_classifier(make: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
+    """Refuse anything but a classifier whose values its class and an honest study accept."""
+    learner = estimators.build_checked(make, where, allow)
+    check_splits_nothing(learner, where)
+    predicts = hasattr(learner, "predict_proba") or hasattr(learner, "decision_function")
+    if not is_classifier(learner) or not predicts:
+        raise ConfigError(
+            f"{where!r} names {make['_target_']!r}, which is not a classifier with predict_proba or decision_function; "
+            "a learner ranks the rows of two classes. Name a classifier, or put a sampler under strategy."
+        )
+    estimators.check_spelling(learner, [name for name in make if not name.startswith("_")], make, where)
+    estimators.check_values(learner, where)
+
+
+def _read_learner_axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequence[str]) -> Axis:
+    """Read one axis of a space; each of its values must be one that the learner accepts."""
+    cls = estimator_specs.resolve_class(make["_target_"], allow=None)
+    if name not in estimator_specs.parameter_names(make) and not estimator_specs.accepts_any_parameter(make):
+        raise ConfigError(unknown("parameter", name, estimator_specs.parameter_names(make), f"in {where!r}"))
+    if name == "random_state":
+        raise ConfigError(
+            f"'{where}.random_state' is {quote(text)}; everything random gets the one seed of the "
+            "study, and seeds are not tuned. Leave it out and set seed=0."
+        )
+    estimators.check_spelling(estimators.build_checked(make, where, allow), [name], make, where)
+    axis = validation.read_axis(text, f"{where}.{name}", estimators.is_whole(make, name), absolute=False)
+    for value in validation.values_of(axis):
+        parameters.check_parameter(name, value, cls, where)
+        if name.rpartition("__")[2] in parameters.SPLIT_PARAMETERS:
+            check_splits_nothing(estimators.build_checked({**make, name: value}, where, allow), where, searched=True)
+    if numbers := [value for value in validation.values_of(axis) if is_finite_number(value)]:
+        largest = estimators.build_checked({**make, name: max(numbers)}, where, allow)
+        estimators.check_products(largest, f"{where}.{name}")
+    return axis
+
+
+def _check_staged(staged: Mapping[str, Any], make: Mapping[str, Any], where: str) -> None:
+    cls = estimator_specs.resolve_class(make["_target_"], allow=None)
+    if staged and parameters.is_ours_to_check(cls) and staged["argument"] not in ROUND_ARGUMENTS:
+        raise ConfigError(
+            f"{where!r} is {quote(staged)}; its argument of predict_proba says how many rounds are asked, "
+            f"by {' or '.join(ROUND_ARGUMENTS)}. Correct it, or leave {where} out."
+        )
+
+
+# Learners that weigh or resample the classes
+
+
+def _rebalances(make: Mapping[str, Any], space: Mapping[str, Any], allow: Sequence[str]) -> bool:
+    """Return whether a learner shifts the positive share by a parameter that is set, by default or in its space."""
+    learner = estimator_specs.build_estimator(make, None, allow)
+    is_searched = any(name.rpartition("__")[2] in parameters.NEUTRAL_VALUES for name in space)
+    values = [item for _, _, given in estimators.walk_estimators(learner) for item in given.items()]
+    return is_searched or any(parameters.shifts_classes(name, value) for name, value in values)
+
+
+def _rebalancing_parameters(make: Mapping[str, Any], space: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the parameters that shift the positive share, as far as the learner's mapping names them."""
+    for name, value in _named_values(make):
+        if parameters.shifts_classes(name, value):
+            yield f"{name.rpartition('__')[2]}={value}"
+    for name in space:
+        if name.rpartition("__")[2] in parameters.NEUTRAL_VALUES:
+            yield f"{name} is searched"
+
+
+def _named_values(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and name.rpartition("__")[2] not in parameters.NEUTRAL_VALUES:
+        for key, item in value.items():
+            yield from _named_values(item, str(key))
+    elif isinstance(value, (list, tuple)) and name not in parameters.NEUTRAL_VALUES:
+        for item in value:
+            yield from _named_values(item)
+    else:
+        yield name, value
+
+
+# Learners that split the rows they receive
+
+
+def check_splits_nothing(learner: Any, where: str, searched: bool = False) -> None:
+    """Refuse a learner that would validate, calibrate or stop early on rows that a sampler has made.
+
+    The learner is as built, with all its defaults; ``searched`` if the parameter takes its value from a space.
+
+    Examples
+    --------
+    >>> from sklearn.svm import SVC
+    >>> check_splits_nothing(SVC(), "learner.svm.make")
+    """
+    refusals = [
+        ConfigError(
+            f"'{where}.{path}{name}' is {quote(value)}, with which {type(estimator).__name__} splits the rows "
+            "it receives; those hold synthetic rows, and a learner must neither validate nor calibrate on them. "
+            f"{_way_out(name, f'{where}.{path}{name}', searched)}."
+        )
+        for path, estimator, given in estimators.walk_estimators(learner)
+        for name, value in given.items()
+        if parameters.splits_rows(name, value, given, estimator)
+    ]
+    if refusals:
+        raise combined(refusals)
+
+
+def _way_out(name: str, place: str, searched: bool) -> str:
+    if name == "cv" and not searched:
+        ways = "a strategy calibrates by its calibration=sigmoid, a study searches by search.tune_learner=true"
+        return f"Choose a learner without cv; {ways}"
+    off = "false" if name in ("early_stopping", "probability") and not searched else "null"
+    change = f"Set {name}: {off} there" if "[" in place else f"Set {place}={off}"
+    return f"{change}, or choose a learner without it"
+
 
 #: The knobs of the table that can have a space.
 SEARCHABLE_KNOBS = tuple(knob.name for knob in KNOBS.values() if knob.rule)
 #: Keys of a sampler that hold its forms for tables with some and with only categorical columns.
 FORM_KEYS = ("_mixed_", "_categorical_")
-
-
-def _knob(name: str, schema: dict[str, Any]) -> Any:
-    return Field(default=None, description=KNOBS[name].rule, json_schema_extra=schema)
-
-
-class StrategyModel(Section):
-    """A treatment of imbalance: a sampler, a weight, a calibration and a threshold, and what is searched."""
-
-    label: Label | None = Field(default=None, description=LABEL_RULE)
-    sampler: estimators.Specification = Field(default=None, description=estimators.SPECIFICATION_RULE)
-    prior_correction: Any = Field(
-        default=None,
-        description="whether a prior correction undoes the sampler",
-        json_schema_extra={"enum": [*decisions.CORRECTIONS, None]},
-    )
-    ratio: Any = _knob("ratio", {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1})
-    k: Any = _knob("k", {"type": ["number", "null"], "minimum": 1})
-    weight: Any = _knob("weight", {"type": ["number", "string", "null"]})
-    threshold: Any = Field(
-        default=0.5,
-        description="a number from 0 to 1, tuned, or one rule such as {alert_rate: 0.01}",
-        json_schema_extra={"type": ["number", "string", "object"]},
-    )
-    calibration: Any = Field(
-        default=None,
-        description=f"one of {', '.join(decisions.CALIBRATIONS)}, or the path of a class",
-        json_schema_extra={"type": ["string", "object", "null"]},
-    )
-    space: sweeps.Space = Field(default=None, description=sweeps.SPACE_RULE)
 
 
 def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
@@ -95,7 +226,7 @@ def strategy_mapping(strategy: Strategy) -> dict[str, Any]:
     mapping |= {knob: to_plain_data(getattr(strategy, knob)) for knob in SEARCHABLE_KNOBS}
     if strategy.calibration != "none":
         mapping["calibration"] = strategy.calibration
-    return {**mapping, "space": sweeps.spaces_to_text(strategy.space)}
+    return {**mapping, "space": validation.spaces_to_text(strategy.space)}
 
 
 def _read_calibration(model: StrategyModel, samples: bool, where: str, allow: Sequence[str]) -> tuple[str, str | None]:
@@ -208,8 +339,8 @@ def _read_sampler_axis(
             )
     _check_not_fixed(sampler, [knob], knob, key, where)
     cls = estimator_specs.resolve_class(sampler["_target_"], allow=None)
-    axis = sweeps.read_axis(given, key, estimators.is_whole(sampler, knob), absolute=False)
-    for value in sweeps.values_of(axis):
+    axis = validation.read_axis(given, key, estimators.is_whole(sampler, knob), absolute=False)
+    for value in validation.values_of(axis):
         parameters.check_parameter(knob, value, cls, f"{where}.space")
         for form in _forms(sampler):
             estimators.check_sampler(form if is_placed else {**form, knob: value}, key, allow, {knob: value})
@@ -217,16 +348,16 @@ def _read_sampler_axis(
 
 
 def _read_knob_axis(knob: str, given: Any, where: str) -> Axis:
-    axis = sweeps.read_axis(given, where, integer=KNOBS[knob].is_whole)
+    axis = validation.read_axis(given, where, integer=KNOBS[knob].is_whole)
     if knob == "threshold" and isinstance(axis, Interval):
         raise ConfigError(
             f"{where!r} is {axis.text()}; thresholds are swept on fits that exist, over listed values. Write "
             "range(0.05,1,0.05), or threshold=tuned."
         )
-    for value in sweeps.values_of(axis):
+    for value in validation.values_of(axis):
         _check_value(knob, value, where)
     if knob == "threshold":
-        sweeps.read_thresholds(given, where)
+        validation.read_thresholds(given, where)
     return axis
 
 

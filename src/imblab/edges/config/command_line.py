@@ -1,12 +1,23 @@
-"""Overrides as typed, parsed by Hydra, and the errors of parsing and composing in our words.
+"""What is typed: overrides, the groups whose options they choose, and what they grant.
 
-A message names the override or the file, what is wrong with it, the rule and the way out.
+Overrides are parsed by Hydra; errors of parsing and composing are told in our words: the override or the file, what is
+wrong with it, the rule and the way out. A study read from a resolved ``study.yaml`` is *received*, no matter who wrote
+it: classes that are not shipped and data sets that connect to a server must be granted each time. A study composed from
+overrides needs ``allow`` only.
 """
 
 from __future__ import annotations
 
+import importlib
+import os
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
+import sys
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from importlib.resources import files
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,11 +25,192 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from imblab.edges.config import sweeps
-from imblab.edges.config.groups import MEMBER_KEYS
+from imblab.core import admission
+from imblab.edges.config import validation
 from imblab.edges.config.validation import ErrorCollector, quote
 from imblab.errors import ConfigError, combined, presentable, unknown
 from imblab.text import to_hydra_syntax, to_shell
+
+#: Groups whose files put their members under their own key, with the key that every member has.
+MEMBER_KEYS = {"dataset": "kind", "learner": "make", "strategy": "sampler", "measures": "function"}
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """One option of a group, as its file describes it.
+
+    Attributes
+    ----------
+    name : str
+        The name by which it is chosen.
+    content : mapping
+        The content of the file; empty if the file cannot be read.
+    description : str
+        Its ``label`` or ``description``, else the comment that opens the file.
+    path : Path
+        Of its YAML file.
+    is_shipped : bool
+        Whether the file is part of imblab.
+    """
+
+    name: str
+    content: Mapping[str, Any]
+    description: str
+    path: Path
+    is_shipped: bool
+
+
+def shipped_groups() -> Path:
+    """Return the folder of the shipped groups: ``conf`` of the checkout if there is one, else of the package."""
+    inside = Path(str(files("imblab"))) / "conf"
+    return inside if inside.is_dir() else Path(str(files("imblab"))).parents[1] / "conf"
+
+
+def group_names(config_dirs: Sequence[Path] = ()) -> set[str]:
+    """Return the names of the groups."""
+    return {p.name for folder in (shipped_groups(), *config_dirs) for p in folder.iterdir() if p.is_dir()}
+
+
+def group_options(group: str, config_dirs: Sequence[Path] = ()) -> list[str]:
+    """Return the names of the options that a group has as files."""
+    return sorted({p.stem for folder in (shipped_groups(), *config_dirs) for p in (folder / group).glob("*.yaml")})
+
+
+def read_group(group: str, config_dirs: Sequence[Path] = ()) -> list[GroupMember]:
+    """Read all files of a group, by name; a later folder replaces what an earlier one has.
+
+    Parameters
+    ----------
+    group : str
+        The folder below ``conf/``, such as ``learner``.
+    config_dirs : sequence of Path, default=()
+        Folders with the user's own groups.
+
+    Returns
+    -------
+    list of GroupMember
+
+    Examples
+    --------
+    >>> next(member.content["needs"] for member in read_group("measures") if member.name == "brier")
+    'probability'
+    """
+    members: dict[str, GroupMember] = {}
+    for folder in (*config_dirs[::-1], shipped_groups()):
+        for path in sorted((folder / group).glob("*.yaml")):
+            for member in _read_group_file(group, path, folder == shipped_groups()):
+                members.setdefault(member.name, member)
+    return [members[name] for name in sorted(members)]
+
+
+def _read_group_file(group: str, path: Path, is_shipped: bool) -> Iterator[GroupMember]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        yield GroupMember(path.stem, {}, "this file cannot be read", path, is_shipped)
+        return
+    content = content if isinstance(content, Mapping) else {}
+    members = content if group in MEMBER_KEYS else {path.stem: content}
+    for name, value in members.items():
+        if isinstance(value, Mapping):
+            words = value.get("label") or value.get("description") or _opening_comment(text)
+            yield GroupMember(str(name), value, str(words), path, is_shipped)
+
+
+def _opening_comment(text: str) -> str:
+    lines = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.lstrip("# ") for line in lines if not line.startswith("# @package"))
+
+
+#: Kinds of data sets that connect to somewhere, what they do, and the override that lets a received study do it.
+CONNECTING = {
+    "openml": ("opens a connection to openml.org", "allow_network"),
+    "zenodo": ("opens a connection to zenodo.org", "allow_network"),
+    "sql": ("opens a connection to a database", "allow_sql"),
+}
+
+
+def parse_allow(value: Any) -> tuple[str, ...]:
+    """Read the value of ``allow``, and let packages of the current folder be imported if it names one.
+
+    Returns the packages, modules, and paths of classes or functions that add to the shipped classes.
+
+    Examples
+    --------
+    >>> parse_allow(["sklearn", "imblearn", "lightgbm", "xgboost", "imblab"])
+    ()
+    """
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(entry, str) and admission.ALLOW_ENTRY.fullmatch(entry) for entry in value
+    ):
+        raise ConfigError(
+            f"'allow' is {quote(value)}; it lists packages, modules or classes of yours that a study may name, in "
+            "addition to the shipped ones. Write for example allow=[mypackage]."
+        )
+    entries = tuple(dict.fromkeys(entry for entry in value if entry not in admission.SHIPPED))
+    _import_from_current_folder(entries)
+    return entries
+
+
+def _import_from_current_folder(allow: Sequence[str]) -> None:
+    """Append the current folder to the path of imports if a package of ``allow`` lies there and nowhere else.
+
+    Worker processes take the path over from the process that starts them.
+    """
+    folder = os.getcwd()
+    tops = {entry.partition(".")[0] for entry in allow}
+    if folder in sys.path or not any(_lies_in(top, folder) and not _is_importable(top) for top in tops):
+        return
+    sys.path.append(folder)  # at the end: a file in this folder takes the place of no installed package
+    importlib.invalidate_caches()
+
+
+def _lies_in(top: str, folder: str) -> bool:
+    return Path(folder, f"{top}.py").is_file() or Path(folder, top).is_dir()
+
+
+def _is_importable(top: str) -> bool:
+    """Whether a package is found without the current folder; a module in memory counts."""
+    return top in sys.modules or PathFinder.find_spec(top) is not None
+
+
+def check_sources(mapping: Mapping[str, Any], granted: Mapping[str, Any]) -> None:
+    """Refuse the data sets of a received study that connect to somewhere, unless that is granted.
+
+    Parameters
+    ----------
+    mapping : mapping
+        The content of a ``study.yaml``.
+    granted : mapping
+        ``allow_network`` and ``allow_sql``, true or false.
+
+    Raises
+    ------
+    ConfigError
+        One for all of them; its ``grants`` are the overrides that are missing.
+
+    Examples
+    --------
+    >>> check_sources({"dataset": {"adult": {"kind": "openml"}}}, {"allow_network": True})
+    """
+    datasets = mapping.get("dataset")
+    errors = []
+    for name, spec in datasets.items() if isinstance(datasets, Mapping) else ():
+        kind = str(spec.get("kind")) if isinstance(spec, Mapping) else ""
+        does, word = CONNECTING.get(kind, ("", ""))
+        if word and not granted.get(word, False):
+            errors.append(
+                ConfigError(
+                    f"data set {str(name)!r} of the received study has the kind {kind!r}, which {does}; a study read "
+                    f"from a file connects to nothing unless that is granted. If you trust it, add `{word}=true` on "
+                    "your own command line.",
+                    grants=(f"{word}=true",),
+                )
+            )
+    if errors:
+        raise combined(errors)
+
 
 #: How a message calls the options of a group.
 NOUNS = {
@@ -64,10 +256,10 @@ def parse_override(text: str) -> Override:
         )
     if not key.lstrip("+~"):
         raise ConfigError(f"override {text!r} names no key; overrides are written key=value. Put a key before the '='.")
-    space = sweeps.is_space_key(key.lstrip("+~"))
+    space = validation.is_space_key(key.lstrip("+~"))
     try:
         # Space text is not Hydra's to read: a sweep there would demand --multirun.
-        override = sweeps.parse_hydra_override(f"{key}=null" if space and value else text)
+        override = validation.parse_hydra_override(f"{key}=null" if space and value else text)
     except UNREADABLE as error:
         raise _parse_error(text, error) from None
     override.input_line = text
@@ -92,7 +284,7 @@ def quote_as_meant(text: str) -> str | None:
         meant = [word.strip() for word in value[1:-1].split(",")]
     quoted = f"{key}={to_hydra_syntax(meant)}"
     try:
-        parsed = sweeps.parse_hydra_override(quoted).value()
+        parsed = validation.parse_hydra_override(quoted).value()
     except UNREADABLE:
         return None
     return quoted if parsed == meant or "${" in value else None
@@ -102,7 +294,7 @@ def _parse_error(text: str, error: Exception) -> ConfigError:
     if "://" in text:  # the parser quotes the text up to where it stopped, and that may be half of a password
         reason, quoted = "", None
     else:
-        reason, quoted = f" ({sweeps.describe_parse_error(error)})", quote_as_meant(text)
+        reason, quoted = f" ({validation.describe_parse_error(error)})", quote_as_meant(text)
     rule = "overrides are written key=value in Hydra's grammar. Quote the value for the shell, as in "
     way_out = "'strategy.smote.space.k=choice(3,5)'"
     if quoted is not None:
