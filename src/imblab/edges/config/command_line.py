@@ -77,18 +77,7 @@ def group_options(group: str, config_dirs: Sequence[Path] = ()) -> list[str]:
 
 
 def read_group(group: str, config_dirs: Sequence[Path] = ()) -> list[GroupMember]:
-    """Read all files of a group, by name; a later folder replaces what an earlier one has.
-
-    Parameters
-    ----------
-    group : str
-        The folder below ``conf/``, such as ``learner``.
-    config_dirs : sequence of Path, default=()
-        Folders with the user's own groups.
-
-    Returns
-    -------
-    list of GroupMember
+    """Read all files of a group, by name; a later folder of the user's own replaces what an earlier one has.
 
     Examples
     --------
@@ -178,38 +167,27 @@ def _is_importable(top: str) -> bool:
 def check_sources(mapping: Mapping[str, Any], granted: Mapping[str, Any]) -> None:
     """Refuse the data sets of a received study that connect to somewhere, unless that is granted.
 
-    Parameters
-    ----------
-    mapping : mapping
-        The content of a ``study.yaml``.
-    granted : mapping
-        ``allow_network`` and ``allow_sql``, true or false.
-
-    Raises
-    ------
-    ConfigError
-        One for all of them; its ``grants`` are the overrides that are missing.
+    ``granted`` holds ``allow_network`` and ``allow_sql``; the error names the overrides that are missing in ``grants``.
 
     Examples
     --------
     >>> check_sources({"dataset": {"adult": {"kind": "openml"}}}, {"allow_network": True})
     """
     datasets = mapping.get("dataset")
-    errors = []
+    errors = ErrorCollector()
     for name, spec in datasets.items() if isinstance(datasets, Mapping) else ():
-        kind = str(spec.get("kind")) if isinstance(spec, Mapping) else ""
-        does, word = CONNECTING.get(kind, ("", ""))
-        if word and not granted.get(word, False):
-            errors.append(
-                ConfigError(
-                    f"data set {str(name)!r} of the received study has the kind {kind!r}, which {does}; a study read "
-                    f"from a file connects to nothing unless that is granted. If you trust it, add `{word}=true` on "
-                    "your own command line.",
-                    grants=(f"{word}=true",),
-                )
-            )
-    if errors:
-        raise combined(errors)
+        errors.attempt(_check_source, str(name), str(spec.get("kind")) if isinstance(spec, Mapping) else "", granted)
+    errors.check()
+
+
+def _check_source(name: str, kind: str, granted: Mapping[str, Any]) -> None:
+    does, word = CONNECTING.get(kind, ("", ""))
+    if word and not granted.get(word, False):
+        raise ConfigError(
+            f"data set {name!r} of the received study has the kind {kind!r}, which {does}; a study read from a file "
+            f"connects to nothing unless that is granted. If you trust it, add `{word}=true` on your own command line.",
+            grants=(f"{word}=true",),
+        )
 
 
 #: How a message calls the options of a group.

@@ -37,7 +37,8 @@ def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     where = f"learner.{name}"
     model = validate(LearnerModel, raw, where)
     make = estimators.read_spec(model.make, f"{where}.make", allow)
-    _check_classifier(make, f"{where}.make", allow)
+    estimator = estimators.build_checked(make, f"{where}.make", allow)
+    _check_classifier(estimator, make, f"{where}.make")
     errors = ErrorCollector()
     space = {
         key: errors.attempt(_read_learner_axis, key, text, make, f"{where}.space", allow)
@@ -48,7 +49,7 @@ def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
     staged = {} if model.staged is None else model.staged.model_dump(exclude_unset=True)
     _check_staged(staged, make, f"{where}.staged")
     traits = LearnerTraits(
-        rebalances=model.rebalances or _rebalances(make, space, allow),
+        rebalances=model.rebalances or _rebalances(estimator, space),
         rebalanced_by=tuple(dict.fromkeys(_rebalancing_parameters(make, space))),
         staged=staged,
     )
@@ -65,9 +66,8 @@ def learner_mapping(learner: Learner) -> dict[str, Any]:
     return mapping
 
 
-def _check_classifier(make: Mapping[str, Any], where: str, allow: Sequence[str]) -> None:
+def _check_classifier(learner: Any, make: Mapping[str, Any], where: str) -> None:
     """Refuse anything but a classifier whose values its class and an honest study accept."""
-    learner = estimators.build_checked(make, where, allow)
     check_splits_nothing(learner, where)
     predicts = hasattr(learner, "predict_proba") or hasattr(learner, "decision_function")
     if not is_classifier(learner) or not predicts:
@@ -91,11 +91,12 @@ def _read_learner_axis(name: str, text: Any, make: Mapping[str, Any], where: str
         )
     estimators.check_spelling(estimators.build_checked(make, where, allow), [name], make, where)
     axis = validation.read_axis(text, f"{where}.{name}", estimators.is_whole(make, name), absolute=False)
-    for value in validation.values_of(axis):
+    values = validation.values_of(axis)
+    for value in values:
         parameters.check_parameter(name, value, cls, where)
         if name.rpartition("__")[2] in parameters.SPLIT_PARAMETERS:
             check_splits_nothing(estimators.build_checked({**make, name: value}, where, allow), where, searched=True)
-    if numbers := [value for value in validation.values_of(axis) if is_finite_number(value)]:
+    if numbers := [value for value in values if is_finite_number(value)]:
         largest = estimators.build_checked({**make, name: max(numbers)}, where, allow)
         estimators.check_products(largest, f"{where}.{name}")
     return axis
@@ -110,12 +111,8 @@ def _check_staged(staged: Mapping[str, Any], make: Mapping[str, Any], where: str
         )
 
 
-# Learners that weigh or resample the classes
-
-
-def _rebalances(make: Mapping[str, Any], space: Mapping[str, Any], allow: Sequence[str]) -> bool:
+def _rebalances(learner: Any, space: Mapping[str, Any]) -> bool:
     """Return whether a learner shifts the positive share by a parameter that is set, by default or in its space."""
-    learner = estimator_specs.build_estimator(make, None, allow)
     is_searched = any(name.rpartition("__")[2] in parameters.NEUTRAL_VALUES for name in space)
     values = [item for _, _, given in estimators.walk_estimators(learner) for item in given.items()]
     return is_searched or any(parameters.shifts_classes(name, value) for name, value in values)
@@ -140,9 +137,6 @@ def _named_values(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             yield from _named_values(item)
     else:
         yield name, value
-
-
-# Learners that split the rows they receive
 
 
 def check_splits_nothing(learner: Any, where: str, searched: bool = False) -> None:
@@ -303,11 +297,7 @@ def _check_not_fixed(
 
 def _placeholders(value: Any) -> set[str]:
     """Return the texts such as ``$k`` in a sampler."""
-    if isinstance(value, Mapping):
-        return set().union(*map(_placeholders, value.values()))
-    if isinstance(value, (list, tuple)):
-        return set().union(*map(_placeholders, value))
-    return {value} if estimator_specs.is_placeholder(value) else set()
+    return {text for text in parameters.strings_in(value) if estimator_specs.is_placeholder(text)}
 
 
 def _check_placeholders(sampler: Mapping[str, Any] | None, space: Iterable[str], where: str) -> None:

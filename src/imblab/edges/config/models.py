@@ -25,7 +25,7 @@ from imblab.edges.config.validation import (
     refusal_of,
 )
 from imblab.errors import ConfigError, unknown
-from imblab.study import KNOBS, SEARCH_METHODS, Claims, Measure, Protocol, Registered, Tuning
+from imblab.study import KNOBS, SEARCH_METHODS, Claims, Measure, Protocol, Registered
 from imblab.text import join_words
 
 #: The largest design: a study is laid out in memory before it runs.
@@ -43,16 +43,14 @@ HalfWidth = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ERROR_RATE = "an error rate above 0 and below 0.5"
 HALF_WIDTH = "a half-width of the region of practical equivalence, a number of at least 0"
 
-Specification = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "type": ["object", "null"],
-            "properties": {"_target_": {"type": "string", "description": "the dotted path of the class"}},
-        }
-    ),
-]
 SPECIFICATION_RULE = "a class with its parameters: {_target_: dotted.path, parameter: value}"
+TARGET_SCHEMA = {"type": "string", "description": "the dotted path of the class"}
+
+
+def _field(rule: str, default: Any = None, example: Any = None, **schema: Any) -> Any:
+    """Describe a key whose value may be left out; ``schema`` adds to what pydantic says of it in JSON Schema."""
+    examples = None if example is None else [example]
+    return Field(default=default, description=rule, examples=examples, json_schema_extra=schema or None)
 
 
 def _count(default: int, noun: str, low: int, high: int) -> Any:
@@ -60,13 +58,11 @@ def _count(default: int, noun: str, low: int, high: int) -> Any:
 
 
 def _flag(default: bool, effect: str = "") -> Any:
-    examples = None if effect else [True]
-    return Field(default=default, description=f"true or false{effect and ': '}{effect}", examples=examples)
+    return _field(f"true or false{effect and ': '}{effect}", default, None if effect else True)
 
 
 def _duration(default: float | None, unit: str, example: int) -> Any:
-    rule = f"a number of {unit} above 0 and at most {MAX_DURATION:,}, or null"
-    return Field(default=default, description=rule, examples=[example])
+    return _field(f"a number of {unit} above 0 and at most {MAX_DURATION:,}, or null", default, example)
 
 
 class ProtocolModel(Section):
@@ -75,22 +71,19 @@ class ProtocolModel(Section):
     outer_folds: int = _count(5, "folds", 2, MAX_FOLDS)
     inner_folds: int = _count(3, "folds", 2, MAX_FOLDS)
     repeats: int = _count(1, "repeats", 1, MAX_REPEATS)
-    inner: Literal["own", "shared"] = Field(
-        default="own", description="own inner folds, or shared: the other outer folds are the inner folds"
+    inner: Literal["own", "shared"] = _field(
+        "own inner folds, or shared: the other outer folds are the inner folds", "own"
     )
     thresholds: Any = Field(
         default=Protocol().thresholds,
         description="the thresholds to try, as space text; or observed",
         json_schema_extra={"type": ["string", "array", "null"], "default": "range(0.01,1,0.01)"},
     )
-    threshold_measure: str = Field(
-        default="mcc", description="the measure that a tuned threshold maximises", examples=["mcc"]
-    )
-    gap: Any = Field(
-        default=None,
-        description="the least distance between training and test times: a duration, a number of at least 0, or null",
-        examples=["30D"],
-        json_schema_extra={"type": ["string", "number", "null"]},
+    threshold_measure: str = _field("the measure that a tuned threshold maximises", "mcc")
+    gap: Any = _field(
+        "the least distance between training and test times: a duration, a number of at least 0, or null",
+        example="30D",
+        type=["string", "number", "null"],
     )
 
     @field_validator("thresholds")
@@ -108,10 +101,6 @@ class ProtocolModel(Section):
             return value
         raise ValueError
 
-    def noun(self) -> Protocol:
-        """Build the protocol."""
-        return Protocol(**dict(self))
-
 
 def _search_method(name: str) -> str:
     if name not in SEARCH_METHODS:
@@ -122,8 +111,8 @@ def _search_method(name: str) -> str:
 class SearchModel(Section):
     """How the inner search chooses candidates."""
 
-    method: Annotated[str, AfterValidator(_search_method), WithJsonSchema({"enum": list(SEARCH_METHODS)})] = Field(
-        default="grid", description="a search method"
+    method: Annotated[str, AfterValidator(_search_method), WithJsonSchema({"enum": list(SEARCH_METHODS)})] = _field(
+        "a search method", "grid"
     )
     n_trials: int | None = Field(
         default=None, ge=1, le=MAX_TRIALS, description=f"a whole number of trials from 1 to {MAX_TRIALS}", examples=[30]
@@ -155,10 +144,6 @@ class SearchModel(Section):
             raise refusal_of(ConfigError(problem))
         return self
 
-    def noun(self) -> Tuning:
-        """Build the settings of the search."""
-        return Tuning(**dict(self))
-
 
 class MeasureModel(Section):
     """A measure: a number that says how good predictions are."""
@@ -168,16 +153,15 @@ class MeasureModel(Section):
         description="what the function reads: label, probability, score or amount", examples=["label"]
     )
     greater_is_better: bool = _flag(True, "whether a higher value is better")
-    range: Any = Field(
-        default=(None, None),
-        description="a pair of the lowest and the highest value, null for an end without a bound",
-        json_schema_extra={"type": ["array", "null"], "items": {"type": ["number", "null"]}},
-        examples=[[0, 1]],
+    range: Any = _field(
+        "a pair of the lowest and the highest value, null for an end without a bound",
+        (None, None),
+        [0, 1],
+        type=["array", "null"],
+        items={"type": ["number", "null"]},
     )
-    reference: str | None = Field(default=None, description="the paper or documentation of the formula, as text")
-    parameters: dict[str, Any] | None = Field(
-        default=None, description="a mapping of further arguments of the function", examples=[{"beta": 2.0}]
-    )
+    reference: str | None = _field("the paper or documentation of the formula, as text")
+    parameters: dict[str, Any] | None = _field("a mapping of further arguments of the function", example={"beta": 2.0})
 
     @field_validator("range")
     @classmethod
@@ -205,52 +189,38 @@ class StagedModel(Section):
     parameter: str = Field(description="the parameter that counts rounds", examples=["n_estimators"])
     argument: str = Field(description="the argument of predict_proba", examples=["num_iteration"])
     form: Literal["count", "range"] = Field(description="count or range", examples=["count"])
-    only: dict[str, Any] | None = Field(default=None, description="parameters and their values with which it is so")
-    made: str | None = Field(
-        default=None, pattern=r"^[A-Za-z]\w*$", description="the public attribute that says how many rounds there are"
+    only: dict[str, Any] | None = _field("parameters and their values with which it is so")
+    made: Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")] | None = _field(
+        "the public attribute that says how many rounds there are"
     )
 
 
 class LearnerModel(Section):
     """A classifier: a class with its parameters, and what is searched."""
 
-    label: Label | None = Field(default=None, description=LABEL_RULE)
-    make: Specification = Field(default=None, description=SPECIFICATION_RULE)
-    space: Space = Field(default=None, description=SPACE_RULE)
-    staged: StagedModel | None = Field(default=None, description="how one fit predicts for fewer rounds")
-    rebalances: bool = Field(
-        default=False, description="true or false: whether it weighs or resamples the classes by itself"
-    )
-
-
-def _knob(name: str, schema: dict[str, Any]) -> Any:
-    return Field(default=None, description=KNOBS[name].rule, json_schema_extra=schema)
+    label: Label | None = _field(LABEL_RULE)
+    make: Any = _field(SPECIFICATION_RULE, type=["object", "null"], properties={"_target_": TARGET_SCHEMA})
+    space: Space = _field(SPACE_RULE)
+    staged: StagedModel | None = _field("how one fit predicts for fewer rounds")
+    rebalances: bool = _flag(False, "whether it weighs or resamples the classes by itself")
 
 
 class StrategyModel(Section):
     """A treatment of imbalance: a sampler, a weight, a calibration and a threshold, and what is searched."""
 
-    label: Label | None = Field(default=None, description=LABEL_RULE)
-    sampler: Specification = Field(default=None, description=SPECIFICATION_RULE)
-    prior_correction: Any = Field(
-        default=None,
-        description="whether a prior correction undoes the sampler",
-        json_schema_extra={"enum": [*decisions.CORRECTIONS, None]},
+    label: Label | None = _field(LABEL_RULE)
+    sampler: Any = _field(SPECIFICATION_RULE, type=["object", "null"], properties={"_target_": TARGET_SCHEMA})
+    prior_correction: Any = _field("whether a prior correction undoes the sampler", enum=[*decisions.CORRECTIONS, None])
+    ratio: Any = _field(KNOBS["ratio"].rule, type=["number", "null"], exclusiveMinimum=0, maximum=1)
+    k: Any = _field(KNOBS["k"].rule, type=["number", "null"], minimum=1)
+    weight: Any = _field(KNOBS["weight"].rule, type=["number", "string", "null"])
+    threshold: Any = _field(
+        "a number from 0 to 1, tuned, or one rule such as {alert_rate: 0.01}", 0.5, type=["number", "string", "object"]
     )
-    ratio: Any = _knob("ratio", {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1})
-    k: Any = _knob("k", {"type": ["number", "null"], "minimum": 1})
-    weight: Any = _knob("weight", {"type": ["number", "string", "null"]})
-    threshold: Any = Field(
-        default=0.5,
-        description="a number from 0 to 1, tuned, or one rule such as {alert_rate: 0.01}",
-        json_schema_extra={"type": ["number", "string", "object"]},
+    calibration: Any = _field(
+        f"one of {', '.join(decisions.CALIBRATIONS)}, or the path of a class", type=["string", "object", "null"]
     )
-    calibration: Any = Field(
-        default=None,
-        description=f"one of {', '.join(decisions.CALIBRATIONS)}, or the path of a class",
-        json_schema_extra={"type": ["string", "object", "null"]},
-    )
-    space: Space = Field(default=None, description=SPACE_RULE)
+    space: Space = _field(SPACE_RULE)
 
 
 def _contrast(value: Any) -> tuple[str, str]:
@@ -288,16 +258,13 @@ class RegisteredModel(Section):
 class ClaimsModel(Section):
     """What shall be claimed, fixed before the first evaluation."""
 
-    contrasts: list[Contrast] | None = Field(
-        default=None,
-        description="a list of pairs [a, b] of strategies; null: smote_threshold - threshold, and each against none",
-        examples=[[["smote_threshold", "threshold"]]],
+    contrasts: list[Contrast] | None = _field(
+        "a list of pairs [a, b] of strategies; null: smote_threshold - threshold, and each against none",
+        example=[["smote_threshold", "threshold"]],
     )
-    alpha: ErrorRate = Field(default=0.05, description=ERROR_RATE, examples=[0.05])
-    rope: dict[str, HalfWidth] | None = Field(default=None, description=f"{HALF_WIDTH}, by measure", examples=[0.01])
-    registered: RegisteredModel | None = Field(
-        default=None, description="the record that imblab writes; leave it as it is"
-    )
+    alpha: ErrorRate = _field(ERROR_RATE, 0.05)
+    rope: dict[str, HalfWidth] | None = _field(f"{HALF_WIDTH}, by measure", example=0.01)
+    registered: RegisteredModel | None = _field("the record that imblab writes; leave it as it is")
 
     def noun(self) -> Claims:
         """Build the claims."""
@@ -317,7 +284,7 @@ class RunnerModel(Section):
         examples=[2],
     )
     fit_timeout: Duration | None = _duration(None, "seconds", 60)
-    on_error: Literal["row", "raise"] = Field(default="row", description="row or raise")
+    on_error: Literal["row", "raise"] = _field("row or raise", "row")
     retry_failed: bool = _flag(False)
     report: bool = _flag(True)
     store: bool = _flag(True)
@@ -327,17 +294,14 @@ class TrackingModel(Section):
     """The MLflow store and how much is written to it; changes no number."""
 
     enabled: bool = _flag(False)
-    uri: str | None = Field(
-        default=None, description="the address of an MLflow store", examples=["sqlite:///mlruns/mlflow.db"]
+    uri: str | None = _field("the address of an MLflow store", example="sqlite:///mlruns/mlflow.db")
+    experiment: str | None = _field(
+        f"the name of an MLflow experiment, 1 to {MAX_EXPERIMENT_NAME} printable characters, or null for the name of "
+        "the study",
+        example="churn-2",
     )
-    experiment: str | None = Field(
-        default=None,
-        description=f"the name of an MLflow experiment, 1 to {MAX_EXPERIMENT_NAME} printable characters, or null for "
-        "the name of the study",
-        examples=["churn-2"],
-    )
-    search: Literal["candidates", "winners", "trials", "none"] = Field(
-        default="candidates", description="candidates, winners, trials or none"
+    search: Literal["candidates", "winners", "trials", "none"] = _field(
+        "candidates, winners, trials or none", "candidates"
     )
     predictions: bool = _flag(True)
     git_diff: bool = _flag(False)
@@ -371,11 +335,8 @@ class BudgetModel(Section):
 class StorageModel(Section):
     """Where finished searches are copied: an option of the run, although it stands in the section of the search."""
 
-    storage: str | None = Field(
-        default=None,
-        min_length=1,
-        description="the address of an Optuna storage or the path of a journal file, or null",
-        examples=["searches.log"],
+    storage: Annotated[str, Field(min_length=1)] | None = _field(
+        "the address of an Optuna storage or the path of a journal file, or null", example="searches.log"
     )
 
 
@@ -400,4 +361,4 @@ class RescoreModel(SourcesModel):
     """How a changed study is scored: everything that does not change it."""
 
     refit: bool = _flag(False)
-    label: Name | None = Field(default=None, description="the name of a folder")
+    label: Name | None = _field("the name of a folder")

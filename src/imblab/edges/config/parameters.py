@@ -110,7 +110,7 @@ OFF_VALUES = (None, False, "", "false", "False", "deprecated", "warn")
 UNSPLIT_VALUES = ("prefit",)
 #: Classes whose `cv=None` splits nothing.
 UNSPLIT_BY_DEFAULT = ("ClassifierChain", "RegressorChain")
-#: Parameters by which a learner is judged: an estimator.
+#: Parameters by which :func:`splits_rows` judges an estimator.
 SPLIT_PARAMETERS = frozenset((*SPLIT_SWITCHES, *BOOSTER_SWITCHES, "cv", "validation_fraction"))
 
 
@@ -255,7 +255,7 @@ def _check_layers(value: Any, where: str) -> None:
 
 def _check_word(name: str, value: Any, where: str) -> None:
     """Refuse white space and '=' in names and values, which LightGBM joins to one line ``name=value name=value``."""
-    texts = [*_strings([name, value])]
+    texts = [*strings_in([name, value])]
     if any(not text.isprintable() or " " in text or "=" in text for text in texts):
         raise ConfigError(
             f"'{where}.{name}' is {quote(value)}; a text for a constructor that takes any parameter is one word, "
@@ -274,14 +274,15 @@ def _brackets(text: str) -> int:
     return max(accumulate(steps, lambda depth, step: max(depth + step, 0), initial=0))
 
 
-def _strings(value: Any) -> Iterator[str]:
+def strings_in(value: Any) -> Iterator[str]:
+    """Yield the texts inside a value, keys of mappings included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        yield from _strings([*map(str, value), *value.values()])
+        yield from strings_in([*map(str, value), *value.values()])
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _strings(item)
+            yield from strings_in(item)
 
 
 def shifts_classes(parameter: str, value: Any) -> bool:

@@ -387,24 +387,26 @@ def change_study(
 
 def _apply(study: dict[str, Any], changes: Mapping[str, Override], config_dirs: Sequence[Path]) -> dict[str, Any]:
     record = _claims_on_record(study)
+    known = {member.name: to_plain_data(member.content) for member in read_group("measures", config_dirs)}
+    known |= study["measures"]
     for key in sorted(changes, key=lambda key: key != "measures"):
+        value = to_plain_data(changes[key].value())
         if key == "measures":
-            names = changes[key].value()
-            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
                 raise ConfigError(
                     f"override {changes[key].input_line!r} lists no names; measures are listed. Write for example "
                     "measures=[mcc,pr_auc,f2]."
                 )
-            study["measures"] = {str(name): _measure_mapping(name, study["measures"], config_dirs) for name in names}
+            if missing := [name for name in value if name not in known]:
+                raise ConfigError(unknown("measure", missing[0], known))
+            study["measures"] = {str(name): known[name] for name in value}
         elif key in SHORT_OVERRIDES:
             name, parameter = SHORT_OVERRIDES[key]
-            measure = to_plain_data(_measure_mapping(name, study["measures"], config_dirs))
-            study["measures"][name] = {
-                **measure,
-                "parameters": {parameter: to_plain_data(changes[key].value())},
-            }
+            study["measures"][name] = {**known[name], "parameters": {parameter: value}}
+        elif validation.is_space_key(key):  # its text stands as typed
+            _assign(study, key, (changes[key].input_line or "").partition("=")[2].strip("'\""))
         else:
-            _assign(study, key, _value_of(changes[key]))
+            _assign(study, key, value)
     study["claims"]["registered"] = record
     return study
 
@@ -415,23 +417,6 @@ def _claims_on_record(study: Mapping[str, Any]) -> dict[str, Any]:
     record = {"primary": study["primary"], "alpha": claims["alpha"], "rope": dict(claims["rope"])}
     record["repeats"] = study["protocol"]["repeats"]
     return {**(claims.get("registered") or record), "contrasts": []}
-
-
-def _measure_mapping(name: str, known: Mapping[str, Any], config_dirs: Sequence[Path]) -> Any:
-    """Return the mapping of a measure of the study, else of its file."""
-    if name in known:
-        return known[name]
-    members = {member.name: member.content for member in read_group("measures", config_dirs)}
-    if name not in members:
-        raise ConfigError(unknown("measure", name, {*known, *members}))
-    return members[name]
-
-
-def _value_of(override: Override) -> Any:
-    """Return the value as typed: space text as it stands, everything else as Hydra parses it."""
-    if validation.is_space_key(str(override.key_or_group)):
-        return (override.input_line or "").partition("=")[2].strip("'\"")
-    return to_plain_data(override.value())
 
 
 def _assign(study: dict[str, Any], key: str, value: Any) -> None:

@@ -28,7 +28,7 @@ from imblab.edges.config.models import (
 )
 from imblab.edges.config.validation import ErrorCollector, Name, Section, quote, refusal_of, to_plain_data, validate
 from imblab.errors import ConfigError
-from imblab.study import Choice, Claims, Interval, Protocol, Study
+from imblab.study import Choice, Claims, Interval, Protocol, Study, Tuning
 
 #: The largest grid that is listed before the first fit.
 MAX_CANDIDATES = 1_000_000
@@ -177,9 +177,9 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
         learners=tuple(model.learner.values()),
         strategies=tuple(model.strategy.values()),
         measures=tuple(model.measures.values()),
-        protocol=model.protocol.noun(),
+        protocol=Protocol(**dict(model.protocol)),
         primary=model.primary,
-        tuning=model.search.noun(),
+        tuning=Tuning(**dict(model.search)),
         claims=model.claims.noun(),
     )
     _check_agreement(study)
@@ -248,13 +248,13 @@ def _check_agreement(study: Study) -> None:
             f"'seed' is {study.seed}; repeat r is seeded with seed + r, which may be at most {LAST_SEED}. Write for "
             "example seed=0."
         )
-    names = [m.name for m in study.measures]
+    names = study.measure_names
     if study.primary not in names:
         raise ConfigError(
             f"'primary' is {study.primary!r}, which is not among the measures of the study; what is tuned and judged "
             f"is measured. Add it to measures=[...], or choose one of: {', '.join(names)}."
         )
-    if next(m.needs for m in study.measures if m.name == study.primary) == "amount":
+    if study.primary_measure.needs == "amount":
         raise ConfigError(
             f"'primary' is {study.primary!r}, which reads the amount of every row; what is tuned and judged is made of "
             "counts or ranks. Choose another primary, and strategy.<name>.threshold={cost: {fn: amount, fp: 1}} to cut "
@@ -268,20 +268,16 @@ def _check_agreement(study: Study) -> None:
             f"'protocol.threshold_measure' is {measure!r}, which is not computed from counts, or not among the "
             f"measures of the study; a tuned threshold maximises it, as {study.primary!r} ranks rows. {way_out}."
         )
-    for name in study.claims.rope:
-        if name not in names and name not in Claims().rope:
-            raise ConfigError(
-                f"'claims.rope' names {name!r}, which is not among the measures of the study; a region belongs to a "
-                f"measure. Add it to measures=[...], or choose among: {', '.join(names)}."
-            )
-    for pair in study.claims.contrasts or ():
-        for name in pair:
-            if name not in [s.name for s in study.strategies]:
-                raise ConfigError(
-                    f"'claims.contrasts' names {name!r}, which is not a strategy of the study; a contrast compares two "
-                    "of them. Add it to strategy=[...], or choose among: "
-                    f"{', '.join(s.name for s in study.strategies)}."
-                )
+    for name in (name for name in study.claims.rope if name not in (*names, *Claims().rope)):
+        raise ConfigError(
+            f"'claims.rope' names {name!r}, which is not among the measures of the study; a region belongs to a "
+            f"measure. Add it to measures=[...], or choose among: {', '.join(names)}."
+        )
+    for name in (n for pair in study.claims.contrasts or () for n in pair if n not in study.strategy_names):
+        raise ConfigError(
+            f"'claims.contrasts' names {name!r}, which is not a strategy of the study; a contrast compares two of "
+            f"them. Add it to strategy=[...], or choose among: {', '.join(study.strategy_names)}."
+        )
     if not study.tuning.search_method.is_drawn:
         _no_intervals(study)
         _check_candidates(study)
