@@ -22,7 +22,6 @@ from typing import Any
 
 import yaml
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from imblab.core import admission
@@ -200,8 +199,6 @@ NOUNS = {
 }
 
 Options = Callable[[str], list[str]]
-#: What Hydra's parser raises; for numbers of thousands of digits and deep brackets these are errors of Python.
-UNREADABLE = (HydraException, ValueError, RecursionError)
 #: Keys of a data set whose value is one word, even if it looks like a number.
 ONE_WORD = re.compile(r"\+*dataset\.[^.]+\.(target|positive|groups|time|amount|id|parent|source|name|path|sheet|sep)")
 
@@ -238,7 +235,7 @@ def parse_override(text: str) -> Override:
     try:
         # Space text is not Hydra's to read: a sweep there would demand --multirun.
         override = validation.parse_hydra_override(f"{key}=null" if space and value else text)
-    except UNREADABLE as error:
+    except validation.UNREADABLE as error:
         raise _parse_error(text, error) from None
     override.input_line = text
     if not space and override.is_sweep_override():
@@ -263,7 +260,7 @@ def quote_as_meant(text: str) -> str | None:
     quoted = f"{key}={to_hydra_syntax(meant)}"
     try:
         parsed = validation.parse_hydra_override(quoted).value()
-    except UNREADABLE:
+    except validation.UNREADABLE:
         return None
     return quoted if parsed == meant or "${" in value else None
 

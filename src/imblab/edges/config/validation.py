@@ -191,6 +191,9 @@ Space = Annotated[
     ),
 ]
 SPACE_RULE = f"what is searched, by name, in Hydra's sweep grammar: {GRAMMAR}"
+NOT_SEARCHABLE = ", which cannot be searched; a space is a list of plain finite values, a range or an interval"
+#: What Hydra's parser raises; for numbers of thousands of digits and deep brackets these are errors of Python.
+UNREADABLE = (HydraException, ValueError, RecursionError)
 #: Messages of Hydra's parser by their pattern, with what is shown instead.
 PARSER_MESSAGES = {
     r"^no viable alternative at input (.*)": r"it does not go on after \1",
@@ -219,20 +222,15 @@ def read_axis(given: Any, where: str, integer: bool = False, absolute: bool = Tr
     parsed = _parse(given, where)
     tags: set[str] = getattr(parsed, "tags", set()) - {"log"}
     if tags or (isinstance(parsed, (ChoiceSweep, RangeSweep)) and parsed.tags):
-        raise ConfigError(
-            f"{where!r} is {quote(given)}; the only tag is log, and it goes with an interval. Write for example "
-            "tag(log,interval(1,50))."
-        )
+        rule = "; the only tag is log, and it goes with an interval"
+        raise _not_a_space(given, where, rule, "Write for example tag(log,interval(1,50))")
     if isinstance(parsed, IntervalSweep):
         return _read_interval(parsed, where, integer)
     values = _listed_values(parsed, where, given)
     if not values:
-        raise ConfigError(
-            f"{where!r} is {quote(given)}, which holds no value; a space lists at least one. Write for example "
-            f"{GRAMMAR}."
-        )
+        raise _not_a_space(given, where, ", which holds no value; a space lists at least one")
     if not all(isinstance(value, (str, bool)) or is_finite_number(value) for value in values):
-        raise _not_searchable(given, where)
+        raise _not_a_space(given, where)
     _check_distinct(values, where, absolute)
     return Choice(tuple(_to_whole_number(value, where) for value in values) if integer else tuple(values))
 
@@ -247,11 +245,9 @@ def _parse(given: Any, where: str) -> Any:
         return given
     try:
         return parse_hydra_override(f"x={given}").value()
-    except (HydraException, ValueError, RecursionError) as error:  # a number of thousands of digits, deep brackets
-        raise ConfigError(
-            f"{where!r} is {quote(given)}, which is not a space ({describe_parse_error(error)}); spaces are written in "
-            f"Hydra's sweep grammar. Write for example {GRAMMAR}."
-        ) from error
+    except UNREADABLE as error:
+        rule = f", which is not a space ({describe_parse_error(error)}); spaces are written in Hydra's sweep grammar"
+        raise _not_a_space(given, where, rule) from error
 
 
 def parse_hydra_override(text: str) -> Override:
@@ -274,33 +270,28 @@ def describe_parse_error(error: Exception) -> str:
 def _listed_values(parsed: Any, where: str, given: Any) -> list[Scalar]:
     if isinstance(parsed, RangeSweep):
         return _range_values(parsed, where, given)
-    if isinstance(parsed, ChoiceSweep):
-        if parsed.shuffle:
-            raise _not_searchable(given, where)
+    if isinstance(parsed, ChoiceSweep) and not parsed.shuffle:
         parsed = parsed.list
     if isinstance(parsed, (str, int, float)):
         return [parsed]
     if isinstance(parsed, Sequence) and all(isinstance(v, (str, int, float)) for v in parsed):
         return list(parsed)
-    raise _not_searchable(given, where)
+    raise _not_a_space(given, where)
 
 
-def _not_searchable(given: Any, where: str) -> ConfigError:
-    return ConfigError(
-        f"{where!r} is {quote(given)}, which cannot be searched; a space is a list of plain finite values, a range or "
-        f"an interval. Write for example {GRAMMAR}."
-    )
+def _not_a_space(
+    given: Any, where: str, rule: str = NOT_SEARCHABLE, way_out: str = f"Write for example {GRAMMAR}"
+) -> ConfigError:
+    return ConfigError(f"{where!r} is {quote(given)}{rule}. {way_out}.")
 
 
 def _range_values(sweep: RangeSweep, where: str, given: Any) -> list[Scalar]:
     ends = (sweep.start, sweep.stop, sweep.step)
     if sweep.shuffle or not sweep.step or not all(map(is_finite_number, ends)):
-        raise _not_searchable(given, where)
+        raise _not_a_space(given, where)
     if (sweep.stop - sweep.start) / sweep.step > MAX_RANGE_VALUES:
-        raise ConfigError(
-            f"{where!r} is {quote(given)}, which lists more than {MAX_RANGE_VALUES} values; each of them is tried. "
-            "Take wider steps, or an interval with search=tpe."
-        )
+        rule = f", which lists more than {MAX_RANGE_VALUES} values; each of them is tried"
+        raise _not_a_space(given, where, rule, "Take wider steps, or an interval with search=tpe")
     # Decimals of the written numbers, so that .1 + .2 is .3; the stop is left out, as Hydra and Python do.
     start, stop, step = (Decimal(str(number)) for number in ends)
     count = max(0, math.ceil((stop - start) / step))
@@ -364,13 +355,11 @@ def read_thresholds(given: Any, where: str) -> tuple[float, ...] | str:
     if given == "observed":
         return "observed"
     axis = read_axis(given, where)
-    values = axis.values if isinstance(axis, Choice) else ()
+    values = values_of(axis)
     numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1]
     if isinstance(axis, Interval) or len(numbers) != len(values) or sorted(set(numbers)) != numbers:
-        raise ConfigError(
-            f"{where!r} is {quote(given)}; thresholds are listed numbers from 0 to 1 in rising order, or 'observed'. "
-            "Write for example range(0.01,1,0.01)."
-        )
+        rule = "; thresholds are listed numbers from 0 to 1 in rising order, or 'observed'"
+        raise _not_a_space(given, where, rule, "Write for example range(0.01,1,0.01)")
     return tuple(float(v) for v in numbers)
 
 
