@@ -1,4 +1,4 @@
-"""What is typed: overrides, the groups whose options they choose, and what they grant.
+"""The command line: overrides, the groups whose options they choose, and what they grant.
 
 Overrides are parsed by Hydra; errors of parsing and composing are told in our words: the override or the file, what is
 wrong with it, the rule and the way out. A study read from a resolved ``study.yaml`` is *received*, no matter who wrote
@@ -148,19 +148,16 @@ def _import_from_current_folder(allow: Sequence[str]) -> None:
     """
     folder = os.getcwd()
     tops = {entry.partition(".")[0] for entry in allow}
-    if folder in sys.path or not any(_lies_in(top, folder) and not _is_importable(top) for top in tops):
+    if folder in sys.path or not any(_lies_only_in(folder, top) for top in tops):
         return
     sys.path.append(folder)  # at the end: a file in this folder takes the place of no installed package
     importlib.invalidate_caches()
 
 
-def _lies_in(top: str, folder: str) -> bool:
-    return Path(folder, f"{top}.py").is_file() or Path(folder, top).is_dir()
-
-
-def _is_importable(top: str) -> bool:
-    """Whether a package is found without the current folder; a module in memory counts."""
-    return top in sys.modules or PathFinder.find_spec(top) is not None
+def _lies_only_in(folder: str, top: str) -> bool:
+    """Whether a package is in a folder, and not found without it; a module in memory counts as found."""
+    is_there = Path(folder, f"{top}.py").is_file() or Path(folder, top).is_dir()
+    return is_there and top not in sys.modules and PathFinder.find_spec(top) is None
 
 
 def check_sources(mapping: Mapping[str, Any], granted: Mapping[str, Any]) -> None:

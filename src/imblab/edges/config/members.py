@@ -18,13 +18,7 @@ from sklearn.base import is_classifier
 from imblab.core import decisions, estimator_specs
 from imblab.edges.config import estimators, parameters, validation
 from imblab.edges.config.models import LearnerModel, StrategyModel
-from imblab.edges.config.validation import (
-    ErrorCollector,
-    is_finite_number,
-    quote,
-    to_plain_data,
-    validate,
-)
+from imblab.edges.config.validation import ErrorCollector, is_finite_number, quote, to_plain_data, validate
 from imblab.errors import ConfigError, combined, unknown
 from imblab.study import FITTED_KNOBS, KNOBS, Axis, Interval, Learner, LearnerTraits, Strategy
 

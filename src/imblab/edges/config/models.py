@@ -22,7 +22,7 @@ from imblab.edges.config.validation import (
     is_finite_number,
     quote,
     read_thresholds,
-    refusal_of,
+    refusal,
 )
 from imblab.errors import ConfigError, unknown
 from imblab.study import KNOBS, SEARCH_METHODS, Claims, Measure, Protocol, Registered
@@ -92,7 +92,7 @@ class ProtocolModel(Section):
         try:
             return Protocol().thresholds if value is None else read_thresholds(value, "protocol.thresholds")
         except ConfigError as error:
-            raise refusal_of(error) from None
+            raise refusal(error) from None
 
     @field_validator("gap")
     @classmethod
@@ -104,7 +104,7 @@ class ProtocolModel(Section):
 
 def _search_method(name: str) -> str:
     if name not in SEARCH_METHODS:
-        raise refusal_of(ConfigError(unknown("search method", name, SEARCH_METHODS, "for 'search.method'")))
+        raise refusal(unknown("search method", name, SEARCH_METHODS, "for 'search.method'"))
     return name
 
 
@@ -141,7 +141,7 @@ class SearchModel(Section):
                 "search that is not adaptive can drop candidates. Set search.prune=false, or choose search=grid."
             )
         if problem:
-            raise refusal_of(ConfigError(problem))
+            raise refusal(problem)
         return self
 
 
@@ -225,11 +225,9 @@ class StrategyModel(Section):
 
 def _contrast(value: Any) -> tuple[str, str]:
     if not isinstance(value, list) or len(value) != 2 or value[0] == value[1]:
-        raise refusal_of(
-            ConfigError(
-                f"'claims.contrasts' holds {quote(value)}; a contrast is a pair [a, b] of two strategies, read as a - "
-                "b. Write for example [[smote_threshold, threshold]]."
-            )
+        raise refusal(
+            f"'claims.contrasts' holds {quote(value)}; a contrast is a pair [a, b] of two strategies, read as a - b. "
+            "Write for example [[smote_threshold, threshold]]."
         )
     return str(value[0]), str(value[1])
 
@@ -317,11 +315,9 @@ class TrackingModel(Section):
     @model_validator(mode="after")
     def _check_uri(self) -> Self:
         if self.enabled and not self.uri:
-            raise refusal_of(
-                ConfigError(
-                    f"'tracking.uri' is {self.uri!r}; it is the address of an MLflow store. Write for example "
-                    "tracking.uri=sqlite:///mlruns/mlflow.db, or tracking=none."
-                )
+            raise refusal(
+                f"'tracking.uri' is {self.uri!r}; it is the address of an MLflow store. Write for example "
+                "tracking.uri=sqlite:///mlruns/mlflow.db, or tracking=none."
             )
         return self
 
@@ -341,7 +337,7 @@ class StorageModel(Section):
 
 
 class SourcesModel(Section):
-    """What a received study is granted."""
+    """Grants for a received study."""
 
     allow_network: bool = _flag(False)
     allow_sql: bool = _flag(False)

@@ -11,13 +11,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, create_model, field_validator
 
 from imblab.core import measures
+from imblab.edges import files
 from imblab.edges.config import command_line
-from imblab.edges.config.members import (
-    learner_mapping,
-    read_learner,
-    read_strategy,
-    strategy_mapping,
-)
+from imblab.edges.config.members import learner_mapping, read_learner, read_strategy, strategy_mapping
 from imblab.edges.config.models import (
     ClaimsModel,
     LearnerModel,
@@ -26,7 +22,7 @@ from imblab.edges.config.models import (
     SearchModel,
     StrategyModel,
 )
-from imblab.edges.config.validation import ErrorCollector, Name, Section, quote, refusal_of, to_plain_data, validate
+from imblab.edges.config.validation import ErrorCollector, Name, Section, quote, refusal, to_plain_data, validate
 from imblab.errors import ConfigError
 from imblab.study import Choice, Claims, Interval, Protocol, Study, Tuning
 
@@ -140,7 +136,7 @@ class StudyModel(Section):
         try:
             collector.check()
         except ConfigError as error:
-            raise refusal_of(error) from None
+            raise refusal(error) from None
         return built
 
 

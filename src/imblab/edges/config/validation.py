@@ -107,8 +107,9 @@ class ErrorCollector:
             raise combined(self._errors)
 
 
-def refusal_of(error: ConfigError) -> PydanticCustomError:
-    """Wrap an error of ours for a validator of a model; :func:`validate` takes it out again."""
+def refusal(problem: str | ConfigError) -> PydanticCustomError:
+    """Wrap an error for a validator of a model; :func:`validate` takes it out again."""
+    error = ConfigError(problem) if isinstance(problem, str) else problem
     return PydanticCustomError("config_error", "refused", {"error": error})
 
 
@@ -149,9 +150,9 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel], where: str) -> 
     if kind in ("model_type", "model_attributes_type") and nested:
         keys = ", ".join(nested.model_fields)
         return ConfigError(f"{key or 'study'!r} is {quote(value)}; it must be a mapping. Its keys are {keys}.")
-    found = "not set" if kind == "missing" else quote(value)
+    shown = "not set" if kind == "missing" else quote(value)
     rule = (field.description if field else None) or "of another type"
-    return ConfigError(f"{key!r} is {found}; it is {rule}.{_example(key, field)}")
+    return ConfigError(f"{key!r} is {shown}; it is {rule}.{_example(key, field)}")
 
 
 def _example(key: str, field: FieldInfo | None) -> str:
