@@ -11,6 +11,7 @@ from imblab.cli import main
 from imblab.edges import config
 from imblab.edges.datasets import sources
 from imblab.edges.files import safe_yaml
+from imblab.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 KINDS = {
@@ -114,3 +115,29 @@ def test_the_command_line_prints_it(capsys):
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(config.json_schema("learners")))
     assert main(["list", "--schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "StudyModel"
+
+
+def test_problems_of_several_members_are_said_at_once():
+    study = safe_yaml.parse_yaml((ROOT / "experiments" / "smote_ratio" / "study.yaml").read_bytes())
+    wrong = {"a": {"make": {"_target_": "sklearn.svm.SVC"}, "rebalances": "yes", "label": "x" * 101}, "b c": {}, 5: 1}
+    with pytest.raises(ConfigError) as refusal:
+        config.parse_study({**study, "learner": wrong, "strategy": [1]})
+    assert [problem.split("; ")[0] for problem in refusal.value.problems] == [
+        f"'learner.a.label' is '{'x' * 74} ...'",
+        "'learner.a.rebalances' is 'yes'",
+        "the key 'b c' in 'learner' is not a name",
+        "the key 5 in 'learner' is not a name",
+        "'strategy' is [1]",
+    ]
+
+
+def test_a_stage_names_its_form_and_a_public_attribute():
+    study = safe_yaml.parse_yaml((ROOT / "experiments" / "smote_ratio" / "study.yaml").read_bytes())
+    staged = {"parameter": "n_estimators", "argument": "num_iteration", "form": "odd", "made": "__class__"}
+    with pytest.raises(ConfigError) as refusal:
+        config.parse_study({**study, "learner": {"a": {"make": {"_target_": "sklearn.svm.SVC"}, "staged": staged}}})
+    assert refusal.value.problems == (
+        "unknown value 'odd' for 'learner.a.staged.form'. Valid values: count, range.",
+        "'learner.a.staged.made' is '__class__'; it is the public attribute that says how many rounds there are. "
+        "Correct it, or leave it out.",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import product
@@ -22,7 +23,17 @@ from imblab.edges.config.models import (
     SearchModel,
     StrategyModel,
 )
-from imblab.edges.config.validation import ErrorCollector, Name, Section, quote, refusal, to_plain_data, validate
+from imblab.edges.config.validation import (
+    NAME_PATTERN,
+    NAME_RULE,
+    ErrorCollector,
+    Name,
+    Section,
+    quote,
+    refusal,
+    to_plain_data,
+    validate,
+)
 from imblab.errors import ConfigError
 from imblab.study import Choice, Claims, Interval, Protocol, Study, Tuning
 
@@ -111,28 +122,34 @@ class StudyModel(Section):
     )
     seed: int = Field(default=0, ge=0, description="a whole number, at least 0", examples=[0])
     primary: str = Field(default="mcc", description="the name of the measure that is tuned and judged")
-    dataset: Annotated[dict[Name, Any], _or_empty(FILES_OF_GROUPS["datasets"])] = Field(
-        default={}, description="a mapping of the data sets by name"
+    dataset: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["datasets"])] = Field(
+        default={}, description="a mapping of the data sets by name, as in {name: ...}"
     )
-    learner: Annotated[dict[Name, Any], _or_empty(FILES_OF_GROUPS["learners"])] = Field(
-        default={}, description="a mapping of the learners by name"
+    learner: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["learners"])] = Field(
+        default={}, description="a mapping of the learners by name, as in {name: ...}"
     )
-    strategy: Annotated[dict[Name, Any], _or_empty(FILES_OF_GROUPS["strategies"])] = Field(
-        default={}, description="a mapping of the strategies by name"
+    strategy: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["strategies"])] = Field(
+        default={}, description="a mapping of the strategies by name, as in {name: ...}"
     )
     protocol: Annotated[ProtocolModel, _or_empty(ProtocolModel)] = ProtocolModel()
     search: Annotated[SearchModel, _or_empty(SearchModel)] = SearchModel()
-    measures: Annotated[dict[Name, Any], _or_empty(FILES_OF_GROUPS["measures"])] = Field(
-        default={}, description="a mapping of the measures by name"
+    measures: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["measures"])] = Field(
+        default={}, description="a mapping of the measures by name, as in {name: ...}"
     )
     claims: Annotated[ClaimsModel, _or_empty(ClaimsModel)] = ClaimsModel()
 
     @field_validator(*READERS)
     @classmethod
-    def _read_members(cls, members: dict[str, Any], info: ValidationInfo) -> Any:
+    def _read_members(cls, members: dict[Any, Any], info: ValidationInfo) -> Any:
         """Build the members of a group, and refuse all that cannot be built at once."""
-        collector, read = ErrorCollector(), READERS[str(info.field_name)]
-        built = {name: collector.attempt(read, name, raw, info.context or ()) for name, raw in members.items()}
+        collector, group = ErrorCollector(), str(info.field_name)
+
+        def read(name: Any, raw: Any) -> Any:
+            if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
+                raise ConfigError(f"the key {quote(name)} in {group!r} is not a name; {NAME_RULE}.")
+            return READERS[group](name, raw, info.context or ())
+
+        built = {name: collector.attempt(read, name, raw) for name, raw in members.items()}
         try:
             collector.check()
         except ConfigError as error:

@@ -191,7 +191,7 @@ Space = Annotated[
         }
     ),
 ]
-SPACE_RULE = f"what is searched, by name, in Hydra's sweep grammar: {GRAMMAR}"
+SPACE_RULE = f"a mapping of what is searched, by name, in Hydra's sweep grammar: {GRAMMAR}"
 NOT_SEARCHABLE = ", which cannot be searched; a space is a list of plain finite values, a range or an interval"
 #: What Hydra's parser raises; for numbers of thousands of digits and deep brackets these are errors of Python.
 UNREADABLE = (HydraException, ValueError, RecursionError)
