@@ -20,8 +20,9 @@ import imblab
 from imblab.analysis import compare
 from imblab.cli import main
 from imblab.edges import config
+from imblab.edges import ledger as study_ledger
 from imblab.edges.config import requests
-from imblab.edges.ledger import folder, read_evaluations
+from imblab.edges.ledger import read_evaluations
 from imblab.errors import StudyError
 from imblab.text import count_noun
 
@@ -278,8 +279,8 @@ def test_a_run_parses_reads_and_tests_once(tmp_path, monkeypatch, again):
 
     counted(requests, "parse_study")
     monkeypatch.setattr(config, "parse_study", requests.parse_study)
-    counted(folder, "read_evaluation_lines")
-    counted(folder, "read_study")
+    counted(study_ledger, "read_evaluation_lines")
+    counted(study_ledger, "read_study")
     counted(compare, "contrasts")
     assert run(*SMALL) == 0
     # The small file of the question is read again to see what is new, and for the grants that the next steps need.

@@ -8,9 +8,7 @@ import pytest
 import yaml
 
 from imblab.cli import main
-from imblab.edges import config
-from imblab.edges.datasets import sources
-from imblab.edges.files import safe_yaml
+from imblab.edges import config, datasets, files
 from imblab.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -105,8 +103,8 @@ def test_every_key_of_the_schema_is_described():
 def test_the_schema_has_the_keys_that_are_read():
     definitions = config.json_schema()["$defs"]
     assert set(definitions["DatasetModel"]["properties"]) == {
-        *sources.COMMON_KEYS,
-        *(key for keys in sources.KIND_KEYS.values() for key in keys),
+        *datasets.COMMON_KEYS,
+        *(key for keys in datasets.KIND_KEYS.values() for key in keys),
     }
 
 
@@ -118,7 +116,7 @@ def test_the_command_line_prints_it(capsys):
 
 
 def test_problems_of_several_members_are_said_at_once():
-    study = safe_yaml.parse_yaml((ROOT / "experiments" / "smote_ratio" / "study.yaml").read_bytes())
+    study = files.parse_yaml((ROOT / "experiments" / "smote_ratio" / "study.yaml").read_bytes())
     wrong = {"a": {"make": {"_target_": "sklearn.svm.SVC"}, "rebalances": "yes", "label": "x" * 101}, "b c": {}, 5: 1}
     with pytest.raises(ConfigError) as refusal:
         config.parse_study({**study, "learner": wrong, "strategy": [1]})
@@ -132,7 +130,7 @@ def test_problems_of_several_members_are_said_at_once():
 
 
 def test_a_stage_names_its_form_and_a_public_attribute():
-    study = safe_yaml.parse_yaml((ROOT / "experiments" / "smote_ratio" / "study.yaml").read_bytes())
+    study = files.parse_yaml((ROOT / "experiments" / "smote_ratio" / "study.yaml").read_bytes())
     staged = {"parameter": "n_estimators", "argument": "num_iteration", "form": "odd", "made": "__class__"}
     with pytest.raises(ConfigError) as refusal:
         config.parse_study({**study, "learner": {"a": {"make": {"_target_": "sklearn.svm.SVC"}, "staged": staged}}})
