@@ -309,6 +309,154 @@ class FamilyScores:
     n_test: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class KnobChoice:
+    """The value of a knob that most outer folds chose; ``imblab export`` chooses it once more, on all rows.
+
+    Attributes
+    ----------
+    name : str
+        As among the params of an evaluation, or ``threshold``.
+    value : float, int, str or bool
+        The most frequent value; of equally frequent ones the lowest number or the first text.
+    folds, of : int
+        How many folds chose it, of how many that have the knob.
+    low, high : float or None
+        The range over folds; None for texts.
+    """
+
+    name: str
+    value: Scalar
+    folds: int
+    of: int
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendedStrategy:
+    """A learner and a strategy to use, on one data set or over all of them; a decision, not a verdict.
+
+    Attributes
+    ----------
+    dataset : str or None
+        None over all data sets.
+    learner, strategy : str or None
+        None without a recommendation.
+    reason : str or None
+        Why there is none; None where there is one.
+    label : str
+        The strategy in a few words.
+    mean, best_mean : float or None
+        Mean of the primary measure of the recommended pair, and of the one with the best mean.
+    best : tuple of (str, str) or None
+        Learner and strategy with the best mean of the candidates.
+    margin : float or None
+        How far the mean may lie from the best one.
+    margin_source : {"one standard error", "the region of practical equivalence"}
+        The standard error of the paired difference, or what takes its place.
+    kept : tuple of (str, str)
+        The pairs within their margins, in declared order; simplicity decides among them.
+    scores : mapping of str to float
+        Means of the primary measure, MCC, PR-AUC, recall and precision, as far as the study has them.
+    knobs : tuple of KnobChoice
+        What the folds chose; empty over several data sets.
+    units : int
+        Folds, or parent data sets, that the means are over.
+    """
+
+    dataset: str | None
+    learner: str | None
+    strategy: str | None
+    reason: str | None = None
+    label: str = ""
+    mean: float | None = None
+    best: tuple[str, str] | None = None
+    best_mean: float | None = None
+    margin: float | None = None
+    margin_source: str = ""
+    kept: tuple[tuple[str, str], ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    knobs: tuple[KnobChoice, ...] = ()
+    units: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What to use, everywhere; see :func:`imblab.analysis.recommendation.recommend`.
+
+    Attributes
+    ----------
+    families : mapping of (dataset, learner) to RecommendedStrategy
+        In the order of the study.
+    datasets : mapping of str to RecommendedStrategy
+        The choice over learners.
+    learners : mapping of str to RecommendedStrategy
+        The choice over data sets, learner by learner.
+    overall : RecommendedStrategy
+        The choice over data sets and learners.
+    provisional : str or None
+        How much of the design is evaluated, while evaluations are missing; None for a complete design.
+    """
+
+    families: Mapping[Family, RecommendedStrategy]
+    datasets: Mapping[str, RecommendedStrategy]
+    learners: Mapping[str, RecommendedStrategy]
+    overall: RecommendedStrategy
+    provisional: str | None = None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The same as plain data, for machines."""
+        return {
+            "overall": plain_fields(self.overall),
+            "provisional": self.provisional,
+            "datasets": [plain_fields(each) for each in self.datasets.values()],
+            "learners": [plain_fields(each) for each in self.learners.values()],
+            "families": [plain_fields(each) for each in self.families.values()],
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """The answer of a study in words, made once for terminal, report, MLflow and Python.
+
+    Attributes
+    ----------
+    headline : str
+        One sentence on the primary contrast over all data sets.
+    recommendation : tuple of str
+        What to use, with its scores; first the sentence that may stand alone.
+    findings : tuple of str
+        At most three further results.
+    limits : tuple of str
+        What the data cannot tell, and what would.
+    primary : DataFrame
+        The primary contrasts, rows of ``StudyResult.contrasts``: by mean difference from the lowest to the highest,
+        those without one last. May be empty.
+    sides : (str, str)
+        What a negative and what a positive difference favours, for the ends of an axis.
+    missing : tuple of str
+        Evaluations that are missing, failed or not applicable.
+    checks : tuple of str
+        What was checked, and what calls for caution.
+    """
+
+    headline: str
+    recommendation: tuple[str, ...]
+    findings: tuple[str, ...]
+    limits: tuple[str, ...]
+    primary: pd.DataFrame
+    sides: tuple[str, str]
+    missing: tuple[str, ...]
+    checks: tuple[str, ...]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The sentences as plain data, for machines; the primary contrasts by their names."""
+        names = ("headline", "recommendation", "findings", "limits", "sides", "missing", "checks")
+        primary = [dict(row) for row in self.primary[["dataset", "learner", "a", "b"]].to_dict("records")]
+        return {**{name: _plain_data(getattr(self, name)) for name in names}, "primary": primary}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyResult:
     """The result of a study, built once and handed to terminal, report, MLflow and Python.
@@ -328,6 +476,10 @@ class StudyResult:
         :func:`imblab.analysis.compare.contrasts`.
     summary : DataFrame
         One row per data set, learner and strategy; see :func:`imblab.analysis.summary.summarise`.
+    recommendation : Recommendation
+        What to use, on every data set and overall.
+    answer : Answer
+        The answer in words.
     across : tuple of Across
         One per learner, over parent data sets; see :mod:`imblab.analysis.across_datasets`. Empty for fewer than two
         parent data sets, and before the design is complete.
@@ -341,6 +493,8 @@ class StudyResult:
     scores: Mapping[Family, FamilyScores]
     contrasts: pd.DataFrame
     summary: pd.DataFrame
+    recommendation: Recommendation
+    answer: Answer
     across: tuple[Any, ...] = ()
     sentences: tuple[str, ...] = ()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from fractions import Fraction
 
 from imblab.analysis.claims import declared_contrasts
 from imblab.study import KNOBS, SAMPLER_PREFIX, Axis, Choice, Interval, Strategy, Study, Threshold
@@ -18,6 +20,20 @@ _MEASURE_LABELS = {
     "g_mean": "G-mean",
     "brier": "Brier score",
 }
+#: Kinds of samplers by the names of their classes; others go by the name of the class.
+_SAMPLER_LABELS = {
+    "RandomOverSampler": "random over-sampling",
+    "RandomUnderSampler": "random under-sampling",
+    "BorderlineSMOTE": "Borderline SMOTE",
+    "SVMSMOTE": "SVM SMOTE",
+    "KMeansSMOTE": "k-means SMOTE",
+    "SMOTENC": "SMOTE",
+    "SMOTEN": "SMOTE",
+    "SMOTETomek": "SMOTE with Tomek links",
+    "SMOTEENN": "SMOTE with edited nearest neighbours",
+}
+#: The highest denominator of a ratio that is written as 1:4 or 2:5.
+_MAX_DENOMINATOR = 20
 
 
 def named(measure: str) -> str:
@@ -82,6 +98,61 @@ def describe_strategy(strategy: Strategy) -> str:
     if strategy.calibration != "none":
         parts.append(f"{strategy.calibration} calibration")
     return ", ".join(parts)
+
+
+def short_label(strategy: Strategy) -> str:
+    """Return the label of a strategy, or the same from its knobs.
+
+    Examples
+    --------
+    >>> smote = {"_target_": "imblearn.over_sampling.SMOTE"}
+    >>> short_label(Strategy("smote_1_threshold", smote, threshold="tuned", ratio=1.0))
+    'SMOTE 1:1, tuned threshold'
+    >>> short_label(Strategy("none")), short_label(Strategy("threshold", threshold="tuned"))
+    ('No treatment, threshold .5', 'Tuned threshold')
+    """
+    if strategy.label:
+        return strategy.label
+    parts = _name_treatments(strategy)
+    text = ", ".join([*(parts or ([] if _is_moved(strategy) else ["no treatment"])), _name_threshold(strategy)])
+    return text[0].upper() + text[1:]
+
+
+def name_sampler(strategy: Strategy) -> str:
+    """Return the kind of sampler of a strategy that has one, such as ``random over-sampling``.
+
+    Examples
+    --------
+    >>> name_sampler(Strategy("s", {"_target_": "imblearn.over_sampling.RandomOverSampler"}))
+    'random over-sampling'
+    """
+    assert strategy.sampler is not None
+    name = str(strategy.sampler["_target_"]).rpartition(".")[2]
+    return _SAMPLER_LABELS.get(name, name)
+
+
+def describe_use(strategy: Strategy, without: str = "") -> str:
+    """Return what someone who uses a strategy does, as the object of *use*; ``without`` names what it is to do without.
+
+    Examples
+    --------
+    >>> describe_use(Strategy("threshold", threshold="tuned"), without="SMOTE")
+    'a tuned threshold without SMOTE'
+    >>> describe_use(Strategy("smote", {"_target_": "imblearn.over_sampling.SMOTE"}, threshold="tuned"))
+    'SMOTE and a tuned threshold'
+    >>> describe_use(Strategy("none"), without="resampling")
+    'the classes as they are, at a threshold of .5'
+    """
+    parts = [_with_article(text) for text in _name_treatments(strategy)]
+    threshold = strategy.knobs["threshold"]
+    if threshold == 0.5:
+        use = f"{join_words(parts) or 'the classes as they are,'} at a threshold of .5"
+        return f"{use}, without {without}" if parts and without and strategy.sampler is None else use
+    named_value = f"a threshold of {_format_short(threshold)}" if isinstance(threshold, (int, float)) else ""
+    parts.append(named_value or _with_article(_name_threshold(strategy)))
+    if not without or strategy.sampler is not None:
+        return join_words(parts)
+    return f"{join_words(parts)}{',' if len(parts) > 1 else ''} without {without}"
 
 
 def _describe_design(study: Study) -> str:
@@ -227,3 +298,44 @@ def _describe_axis(axis: Axis) -> str:
     if isinstance(axis, Choice):
         return "of " + ", ".join(f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in axis.values)
     return f"between {axis.low:g} and {axis.high:g}{' on a log scale' if axis.log else ''}"
+
+
+def _is_moved(strategy: Strategy) -> bool:
+    return strategy.knobs["threshold"] != 0.5
+
+
+def _name_treatments(strategy: Strategy) -> list[str]:
+    """Name sampler, weight and calibration, as far as a strategy has them."""
+    parts = []
+    if strategy.sampler is not None:
+        ratio = strategy.knobs.get("ratio")
+        parts.append(f"{name_sampler(strategy)}{f' {_format_ratio(ratio)}' if isinstance(ratio, (int, float)) else ''}")
+    weight = strategy.knobs.get("weight")
+    if weight is not None:
+        kind = "tuned" if isinstance(weight, Choice | Interval) else "balanced" if weight == "balanced" else ""
+        parts.append(f"{kind} class weight" if kind else f"class weight {_format_setting(weight)}")
+    if strategy.calibration != "none":
+        name = strategy.calibration.rpartition(".")[2]
+        parts.append(f"{name} {'correction' if name == 'prior' else 'calibration'}")
+    return parts
+
+
+def _name_threshold(strategy: Strategy) -> str:
+    if "threshold" in strategy.space:
+        return "tuned threshold"
+    rule = strategy.threshold
+    return f"threshold {_format_short(rule)}" if isinstance(rule, (int, float)) else _describe_threshold(strategy)
+
+
+def _format_ratio(ratio: float) -> str:
+    fraction = Fraction(ratio).limit_denominator(_MAX_DENOMINATOR)
+    is_exact = math.isclose(float(fraction), ratio, rel_tol=1e-9)
+    return f"{fraction.numerator}:{fraction.denominator}" if is_exact else f"ratio {_format_short(ratio)}"
+
+
+def _format_short(value: float) -> str:
+    return f"{value:g}".removeprefix("0") or "0"
+
+
+def _with_article(text: str) -> str:
+    return f"a {text}" if text.startswith(("tuned", "balanced", "class weight", "threshold")) else text

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from imblab.analysis import across_datasets, compare, paired, wording
+from imblab.analysis.answer import answer_study
 from imblab.analysis.claims import Pair
 from imblab.analysis.completeness import completeness_of, within_design
+from imblab.analysis.recommendation import recommend
 from imblab.analysis.summary import summarise
 from imblab.errors import StudyError
 from imblab.result import Completeness, Evaluation, Family, FamilyScores, StudyResult
@@ -64,12 +66,17 @@ def build_result(
     contrasts = compare.contrasts(scores, study, estimates, incomplete=completeness.reason)
     summary = summarise(scores, study, estimates)
     across: tuple[across_datasets.AcrossDatasets, ...] = ()
+    parents = parents or {}
     sentences = completeness.sentences()
     if completeness.is_complete:
-        across = tuple(across_datasets.compare_over_parents(scores, study, parents or {}))
+        across = tuple(across_datasets.compare_over_parents(scores, study, parents))
         verdicts = wording.describe_contrasts(contrasts, study)
         sentences = (*verdicts, *(wording.describe_across(each, study) for each in across)) or sentences
-    return StudyResult(study, tuple(ordered), completeness, scores, contrasts, summary, across, sentences)
+    advice = recommend(scores, study, contrasts, parents, across, completeness.reason, covariances)
+    answer = answer_study(study, contrasts, completeness, advice, across)
+    return StudyResult(
+        study, tuple(ordered), completeness, scores, contrasts, summary, advice, answer, across, sentences
+    )
 
 
 def sort_evaluations(study: Study, evaluations: Iterable[Evaluation]) -> list[Evaluation]:

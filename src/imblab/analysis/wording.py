@@ -1,4 +1,4 @@
-"""Verdicts as sentences, and what to do next: made here once for the terminal, the report and MLflow.
+"""Verdicts as sentences, and what a design can detect: made here once for the terminal, the report and MLflow.
 
 *Resampling helps* is said only of a contrast whose strategies share a moving threshold policy, a weight and a
 calibration: SMOTE at .5 compared with nothing at .5 is a moved threshold in disguise.
@@ -7,7 +7,7 @@ calibration: SMOTE at .5 compared with nothing at .5 is a moved threshold in dis
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -21,37 +21,6 @@ from imblab.stats.paired_tests import detectable_factor
 from imblab.study import Strategy, Study
 from imblab.text import count_noun, format_difference, format_p_value, format_range, format_two_digits, join_words
 
-#: Advice by the verdict of a contrast a - b whose strategies differ in the sampler alone.
-RESAMPLING_ADVICE = {
-    "better": "Use {a}: with the same threshold rule, resampling improved the score.",
-    "worse": "Use {b} and drop {a}: with the same threshold rule, resampling lowered the score.",
-    "equivalent": "Use {b} and drop {a}: {b} is simpler, and the difference is too small to matter (within ±{rope:g}).",
-    "identical": "Use {b} and drop {a}: {b} is simpler, and the scores are the same in every fold.",
-    "inconclusive": "Prefer {b} to {a}: it is simpler, and no gain of {a} was demonstrated.",
-    "untested": "Nothing could be tested: {reason}. Until this is fixed, prefer {b}, which is simpler.",
-    "descriptive": "Prefer {b}, which is simpler, unless {a} did better in every period: a test is not possible, "
-    "because the folds follow time.",
-    "exploratory": "This is a hint only: declare {a} − {b} in a new study, before its first evaluation.",
-}
-#: Advice by the verdict of a contrast whose strategies differ in more than the sampler.
-GENERAL_ADVICE = {
-    **RESAMPLING_ADVICE,
-    "better": "Use {a} rather than {b}; the contrast does not show which of its parts helped.",
-    "worse": "Keep {b}: {a} scored worse.",
-    "equivalent": "Keep {b}: the difference to {a} is too small to matter (within ±{rope:g}).",
-    "identical": "Keep {b}: the scores of {a} are the same in every fold.",
-    "inconclusive": "Keep {b}: no gain of {a} was demonstrated.",
-    "untested": "Nothing could be tested: {reason}. Until this is fixed, keep {b} rather than {a}.",
-    "descriptive": "Keep {b} unless {a} did better in every period: a test is not possible, because the folds follow "
-    "time.",
-}
-#: Advice for a new table, by verdicts over parent data sets.
-_NEW_TABLE_ADVICE = {
-    "better": "For a new table like these, begin with {a} rather than {b} ({learner}): it won on {wins} of {parents} "
-    "parent data sets, more than chance explains.",
-    "worse": "For a new table like these, begin with {b} rather than {a} ({learner}): {a} lost on {losses} of "
-    "{parents} parent data sets, more than chance explains.",
-}
 #: Verdicts that settle a contrast, in the order in which they are told.
 SETTLED = ("better", "worse", "equivalent", "identical")
 #: Repeats from which on more of them say little new: they shuffle the same rows.
@@ -124,32 +93,17 @@ def isolates_resampling(study: Study, a: str, b: str) -> bool:
     return _policy(first) == _policy(second) and not isinstance(_policy(first)[0], (int, float))
 
 
-def advise(contrasts: pd.DataFrame, study: Study, across: Sequence[AcrossDatasets] = ()) -> list[str]:
-    """Return what to do, given the verdicts on the contrasts that decide.
-
-    Returns
-    -------
-    list of str
-        What holds over parent data sets comes first. Then one text for all contrasts with one strategy that came out
-        alike; where the verdicts on one contrast differ, one text per verdict, which names its learners and data sets;
-        what is settled comes first. Last, once for all inconclusive contrasts, what it would take to know more.
-    """
-    general = list(_advise_for_new_tables(contrasts, across))
-    lead = "Within each data set, " if general else ""
-    groups: dict[tuple[str, str, bool, str], list[pd.DataFrame]] = {}
-    for _, rows in contrasts.groupby(["a", "b"], sort=False):
-        a, b = str(rows.a.iloc[0]), str(rows.b.iloc[0])
-        for where, verdict, group in _outcomes(rows):
-            groups.setdefault((b, verdict, isolates_resampling(study, a, b), where), []).append(group)
-    settled = {pair for pair, rows in contrasts.groupby(["a", "b"]) if rows.verdict.isin(SETTLED).any()}
-    # A pair of which something is settled comes first, with what is not settled of it right after.
-    order = sorted(groups, key=lambda key: (groups[key][0].a.iloc[0], key[0]) not in settled)
-    texts = []
-    for key in order:
-        _, verdict, is_isolating, where = key
-        text, prefix = _advice_text(pd.concat(groups[key]), verdict, is_isolating), where or lead
-        texts.append(f"{prefix}{text[0].lower()}{text[1:]}" if prefix else text)
-    return [*general, *texts, *_describe_power(contrasts[contrasts.verdict == "inconclusive"], study)]
+def describe_power(rows: pd.DataFrame, study: Study) -> Iterator[str]:
+    """Yield the smallest differences that a design detects, and what it takes to detect smaller ones."""
+    tested = rows[rows.detectable.notna()].sort_values("detectable", kind="stable")
+    if tested.empty:
+        return
+    ends = [tested.iloc[0]] if len(tested) == 1 else [tested.iloc[0], tested.iloc[-1]]
+    smallest = " to ".join(f"{r.detectable:.3f} ({r.dataset}, {r.learner})" for r in ends)
+    yield (
+        f"The smallest difference in {named(study.primary)} that this design detects with 80 % power is {smallest}; "
+        f"smaller ones cannot be ruled out. {_describe_more_data(tested, study)}"
+    )
 
 
 def _policy(strategy: Strategy) -> tuple[Any, Any, str]:
@@ -214,61 +168,6 @@ def _verdict_clauses(rows: pd.DataFrame) -> str:
 def _wins_and_losses(row: pd.Series[Any]) -> str:
     p_value = "" if math.isnan(row.p_holm) else f", Holm p {format_p_value(row.p_holm)}"
     return f"won {row.wins}, tied {row.ties}, lost {row.losses}{p_value}"
-
-
-def _advise_for_new_tables(contrasts: pd.DataFrame, across: Sequence[AcrossDatasets]) -> Iterator[str]:
-    pairs = set(zip(contrasts.a, contrasts.b, strict=True))
-    for item in across:
-        for row in item.contrasts.to_dict("records"):
-            if (row["a"], row["b"]) in pairs and row["verdict"] in _NEW_TABLE_ADVICE:
-                facts = {str(key): value for key, value in row.items()}
-                yield _NEW_TABLE_ADVICE[row["verdict"]].format(**{**facts, "learner": item.learner})
-
-
-def _outcomes(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """The verdicts on one contrast with where they hold; ``untested`` without a test."""
-    untested = (rows.verdict == "inconclusive") & rows.p.isna()
-    verdicts = rows.verdict.mask(untested, "untested")
-    settled = [v for v in SETTLED if (verdicts == v).any()]
-    unsettled = [v for v in dict.fromkeys(verdicts) if v not in SETTLED]
-    for verdict in settled + unsettled:
-        group = rows[verdicts == verdict]
-        where = "Elsewhere" if settled and unsettled == [verdict] else _where(group, rows)
-        yield "" if len(settled + unsettled) == 1 else f"{where}, ", verdict, group
-
-
-def _where(group: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """The learners and data sets of some rows of a contrast: learners with the same data sets stand together."""
-    some, every = (
-        {str(n): tuple(map(str, part.dataset)) for n, part in frame.groupby("learner", sort=False)}
-        for frame in (group, rows)
-    )
-    parts = []
-    for datasets in dict.fromkeys(some.values()):
-        learners = [n for n, names in some.items() if names == datasets]
-        has_all = len(datasets) > 1 and all(datasets == every[n] for n in learners)
-        parts.append(f"with {join_words(learners)} on {'all data sets' if has_all else join_words(datasets)}")
-    text = "; ".join(parts)
-    return text[0].upper() + text[1:]
-
-
-def _advice_text(rows: pd.DataFrame, verdict: str, is_isolating: bool) -> str:
-    rule = (RESAMPLING_ADVICE if is_isolating else GENERAL_ADVICE)[verdict]
-    a, b = join_words(dict.fromkeys(rows.a)), rows.b.iloc[0]
-    return rule.format(a=a, b=b, rope=rows.rope.iloc[0], reason="; ".join(list_reasons(rows)))
-
-
-def _describe_power(rows: pd.DataFrame, study: Study) -> Iterator[str]:
-    """The smallest detectable differences, and what it takes to detect smaller ones."""
-    tested = rows[rows.detectable.notna()].sort_values("detectable", kind="stable")
-    if tested.empty:
-        return
-    ends = [tested.iloc[0]] if len(tested) == 1 else [tested.iloc[0], tested.iloc[-1]]
-    smallest = " to ".join(f"{r.detectable:.3f} ({r.dataset}, {r.learner})" for r in ends)
-    yield (
-        f"The smallest difference in {named(study.primary)} that this design detects with 80 % power is {smallest}; "
-        f"smaller ones cannot be ruled out. {_describe_more_data(tested, study)}"
-    )
 
 
 def _describe_more_data(tested: pd.DataFrame, study: Study) -> str:

@@ -171,6 +171,8 @@ def result_to_json(result: StudyResult) -> dict[str, Any]:
         "summary": records(result.summary),
         "contrasts": records(result.contrasts),
         "sentences": list(result.sentences),
+        "answer": result.answer.to_mapping(),
+        "recommendation": result.recommendation.to_mapping(),
         "across": [_across_as_json(each) for each in result.across],
     }
 

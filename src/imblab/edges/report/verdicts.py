@@ -11,7 +11,7 @@ import pandas as pd
 from imblab.analysis import rebalancing
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.methods import named
-from imblab.analysis.wording import SETTLED, advise, isolates_resampling, list_reasons
+from imblab.analysis.wording import SETTLED, isolates_resampling, list_reasons
 from imblab.edges.figures import DotRow, Figure, draw_ranks, draw_rows
 from imblab.edges.report.data import STRATEGY_COLUMN, ReportData
 from imblab.edges.report.elements import (
@@ -59,7 +59,8 @@ def verdict_section(data: ReportData) -> ReportSection:
         table = _contrast_table(data, _settled_first(primary), "verdict", "Primary contrasts")
         tables.append(replace(table, folded=bool(grids)))
     sentences = [typeset_minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in data.result.sentences]
-    advice = [typeset_minus(s) for s in advise(primary, data.study, data.result.across)]
+    answer = data.result.answer
+    advice = [typeset_minus(s) for s in (*answer.recommendation, *answer.findings, *answer.limits)]
     counts = [_count_verdicts(data, *pair) for pair in pairs]
     return ReportSection(
         "verdict", "Verdict", (*lead, *counts), tuple(tables), "Verdict", tuple(sentences), tuple(advice)

@@ -1,0 +1,264 @@
+"""The answer in words: whole answers as people read them, and their numbers by plain numpy."""
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from imblab.analysis.claims import register_claims
+from imblab.analysis.results import build_result
+from imblab.commands.results import read_result
+from imblab.edges import config, ledger
+from imblab.result import Evaluation
+from imblab.study import Choice, Claims, Learner, LearnerTraits, Measure, Protocol, Strategy, Study
+
+ROOT = Path(__file__).parents[2]
+SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
+STRATEGIES = (
+    Strategy("none"),
+    Strategy("threshold", threshold="tuned"),
+    Strategy("smote", SMOTE, space={"ratio": Choice((0.1, 0.5))}, k=5),
+    Strategy("smote_threshold", SMOTE, threshold="tuned", space={"ratio": Choice((0.1, 0.5))}, k=5),
+)
+WAVE = np.array([0.02, -0.01, 0.015, -0.02, -0.005])
+#: The mean and the spread of smote_threshold - threshold that give a verdict.
+EFFECTS = {"better": (0.1, 1), "worse": (-0.1, 1), "equivalent": (0.001, 0.05), "inconclusive": (0.02, 3)}
+
+
+def study(*datasets, learners=("logistic",), strategies=STRATEGIES, timed=False, needs="label", **claims):
+    tables = {name: {"time": "day"} if timed else {} for name in datasets}
+    measures = (Measure("mcc", "m", needs), Measure("recall", "m", "label"), Measure("precision", "m", "label"))
+    made = tuple(Learner(name, {}) for name in learners)
+    claims = {"rope": {"mcc": 0.02}, **claims}
+    return Study("demo", 0, tables, made, strategies, measures, Protocol(), claims=Claims(**claims))
+
+
+def rows(dataset, verdict="inconclusive", learner="logistic", strategies=STRATEGIES):
+    """Five folds of each strategy; smote_threshold differs from threshold so that the verdict follows."""
+    mean, spread = EFFECTS[verdict]
+    base = np.linspace(0.3, 0.5, 5)
+    values = {"none": base - 0.15, "threshold": base, "smote": base - 0.01 + WAVE, "weight": base - 0.02 - WAVE}
+    values["smote_threshold"] = base + mean + spread * WAVE
+    values["smote_1"] = base - 0.05 - WAVE
+    return [
+        Evaluation(
+            dataset, learner, s.name, 0, fold, {"ratio": 0.1 if fold else 0.5, "k": 5} if s.sampler else {},
+            0.5 if s.threshold == 0.5 else 0.1 + fold / 100,
+            {"mcc": float(value), "recall": float(value) + 0.1, "precision": None if fold == 2 else 0.5},
+            {"tn": 70, "fp": 5, "fn": 2, "tp": 3}, 1.0, "ok", None, "f",
+            split_fingerprint=str(fold), n_train=80, n_test=20,
+        )
+        for s in strategies
+        for fold, value in enumerate(values[s.name])
+    ]  # fmt: skip
+
+
+def answer(asked, evaluations, parents=None):
+    return build_result(asked, evaluations, parents).answer
+
+
+def only(verdict, **more):
+    return answer(study("toy", **more), rows("toy", verdict))
+
+
+# Whole answers.
+
+
+@pytest.mark.parametrize("name", ["smote_ratio", "resample_or_not"])
+def test_the_committed_studies(name, snapshot):
+    home = ROOT / "experiments" / name
+    result = read_result(home, config.load_request(home / ledger.STUDY_FILE, loads_data=False).study)
+    assert result.answer.to_mapping() == snapshot
+    assert result.recommendation.to_mapping()["overall"] == snapshot
+
+
+def test_a_study_with_every_verdict(snapshot):
+    asked = study(*EFFECTS, learners=("logistic", "knn"))
+    evaluations = [e for name in EFFECTS for n in asked.learner_names for e in rows(name, name, n)]
+    assert answer(asked, evaluations).to_mapping() == snapshot
+
+
+def test_a_study_without_baselines(snapshot):
+    strategies = (STRATEGIES[2], replace(STRATEGIES[2], name="smote_1", ratio=1.0, space={}))
+    asked = study("toy", strategies=strategies, contrasts=(("smote_1", "smote"),))
+    assert answer(asked, rows("toy", strategies=strategies)).to_mapping() == snapshot
+
+
+def test_an_incomplete_study(snapshot):
+    asked = study("toy", "zoo")
+    assert answer(asked, [*rows("toy"), *rows("zoo")[:7]]).to_mapping() == snapshot
+
+
+# Headlines.
+
+
+@pytest.mark.parametrize(
+    ("verdict", "headline"),
+    [
+        ("better", "Once the threshold is tuned, SMOTE was shown to help on toy."),
+        ("worse", "Once the threshold is tuned, SMOTE was shown to harm on toy."),
+        ("equivalent", "Once the threshold is tuned, SMOTE makes no difference that matters (within ±0.02) on toy."),
+        ("inconclusive", "Once the threshold is tuned, SMOTE was not shown to help on toy."),
+    ],
+)
+def test_one_data_set_and_one_learner(verdict, headline):
+    found = only(verdict)
+    assert found.headline == headline
+    assert found.primary.verdict.tolist() == [verdict]
+
+
+def test_counts_come_with_what_chance_would_give():
+    asked = study("a", "b", "c", learners=("logistic", "knn"))
+    verdicts = {("a", "logistic"): "better", ("a", "knn"): "better", ("b", "knn"): "worse"}
+    evaluations = [
+        e for d in "abc" for n in asked.learner_names for e in rows(d, verdicts.get((d, n), "inconclusive"), n)
+    ]
+    found = answer(asked, evaluations)
+    assert found.headline == (
+        "Once the threshold is tuned, SMOTE was shown to help on 1 and to harm on 1 of 3 data sets (better in 2 and "
+        "worse in 1 of 6 comparisons; chance alone gives up to 0.3)."
+    )
+    assert found.primary["mean"].is_monotonic_increasing
+
+
+def test_what_does_not_matter_somewhere_is_said():
+    asked = study("a", "b")
+    found = answer(asked, [*rows("a", "equivalent"), *rows("b")])
+    assert found.headline == (
+        "Once the threshold is tuned, SMOTE was not shown to help on any of 2 data sets; in 1 of 2 comparisons it "
+        "makes no difference that matters (within ±0.02)."
+    )
+
+
+def test_folds_that_follow_the_time_have_no_test():
+    found = answer(study("toy", timed=True), rows("toy", "better"))
+    assert found.headline == (
+        "Once the threshold is tuned, SMOTE changed MCC by +0.100 on toy; no test is possible, because the folds "
+        "follow the time."
+    )
+    assert found.recommendation[0] == "Use SMOTE and a tuned threshold (strategy `smote_threshold`)."
+
+
+def test_what_is_exploratory_has_no_verdict():
+    registered = register_claims(study("toy"))
+    changed = replace(registered, claims=replace(registered.claims, alpha=0.1))
+    found = answer(changed, rows("toy", "better"))
+    assert found.headline == (
+        "Exploratory, without a verdict: once the threshold is tuned, SMOTE changed MCC by +0.100 on toy."
+    )
+
+
+def test_without_a_primary_contrast():
+    found = answer(study("toy", strategies=STRATEGIES[:1] + STRATEGIES[2:3]), rows("toy", strategies=STRATEGIES[::2]))
+    assert found.headline == (
+        "No primary contrast: whether SMOTE helps cannot be said, because no strategy without a sampler shares its "
+        "tuned threshold, weight and calibration."
+    )
+    assert found.primary.empty
+    weighted = (*STRATEGIES[:2], Strategy("weight", weight="balanced"))
+    found = answer(study("toy", strategies=weighted), rows("toy", strategies=weighted))
+    assert found.headline == "No primary contrast, since no strategy resamples; of 3 strategies, use a tuned threshold."
+
+
+def test_what_failed_could_not_be_compared():
+    evaluations = [
+        replace(e, status="failed", error="no") if e.strategy == "smote_threshold" else e for e in rows("toy")
+    ]
+    found = answer(study("toy"), evaluations)
+    assert found.headline == (
+        "Once the threshold is tuned, SMOTE could not be compared with no resampling: smote_threshold cannot be "
+        "compared (no MCC in 5 of 5 folds: 5 failed)."
+    )
+    assert found.missing == ("Evaluations without scores, which count as evaluated: 5 failed.",)
+
+
+def test_without_an_evaluation():
+    found = answer(study("toy"), [])
+    assert found.headline == "Study 'demo' has no evaluation yet."
+    assert found.recommendation == (
+        "So far, while 0 of 20 evaluations are there: No recommendation: it has no evaluation.",
+    )
+
+
+def test_several_samplers_are_resampling():
+    other = replace(STRATEGIES[3], name="smote_1", sampler={"_target_": "imblearn.over_sampling.ADASYN"})
+    strategies = (*STRATEGIES, other)
+    asked = study("toy", strategies=strategies, contrasts=(("smote_threshold", "threshold"), ("smote_1", "threshold")))
+    assert "is tuned, resampling was " in answer(asked, rows("toy", strategies=strategies)).headline
+
+
+def test_a_loss_turns_the_sides_round():
+    asked = study("toy")
+    assert answer(asked, rows("toy")).sides == ("favours no SMOTE", "favours SMOTE")
+    lower = replace(asked, measures=tuple(replace(m, greater_is_better=False) for m in asked.measures))
+    found = answer(lower, rows("toy", "better"))
+    assert found.sides == ("favours SMOTE", "favours no SMOTE")
+    assert found.headline == "Once the threshold is tuned, SMOTE was shown to harm on toy."
+    # A gain is now a decrease: no interval of an increase rules out less than none.
+    assert "rule out a gain" not in " ".join(found.recommendation) or "in 1 of 1" in " ".join(found.recommendation)
+
+
+def test_a_learner_that_rebalances_is_a_caution():
+    asked = study("toy")
+    traits = LearnerTraits(rebalances=True, rebalanced_by=("class_weight=balanced",))
+    asked = replace(asked, learners=(Learner("logistic", {}, traits=traits),))
+    assert any("weighs or resamples the classes by itself" in text for text in answer(asked, rows("toy")).checks)
+
+
+def test_no_sentence_has_a_gap():
+    for asked, evaluations in (
+        (study(*EFFECTS), [e for name in EFFECTS for e in rows(name, name)]),
+        (study("toy", timed=True), rows("toy")),
+        (study("toy", rope={}), rows("toy")),
+    ):
+        found = answer(asked, evaluations)
+        text = " ".join([found.headline, *found.recommendation, *found.findings, *found.limits, *found.checks])
+        assert not re.search(r"\bnan\b|\bNone\b|\binf\b|  |\.\.|\( |``", text), text
+
+
+# Numbers, by hand.
+
+
+def test_the_numbers_of_the_committed_study_by_hand():
+    home = ROOT / "experiments" / "smote_ratio"
+    asked = config.load_request(home / ledger.STUDY_FILE, loads_data=False).study
+    found = read_result(home, asked).answer
+    evaluations = ledger.read_evaluations(home)
+    facts = [
+        ((e.dataset, e.learner), e.strategy, (e.repeat, e.fold), *map(e.scores.get, ("mcc", "recall")))
+        for e in evaluations
+    ]
+    frame = pd.DataFrame(facts, columns=["place", "strategy", "fold", "mcc", "recall"])
+    mcc = frame.pivot(index=["place", "fold"], columns="strategy", values="mcc")
+    recall = frame.pivot(index=["place", "fold"], columns="strategy", values="recall")
+
+    def differences(a, b):
+        return (mcc[a] - mcc[b]).groupby(level="place", sort=False)
+
+    def said(low, high):
+        return f"{low:+.3f} to {high:+.3f}"
+
+    text = " ".join([*found.recommendation, *found.findings])
+    d = differences("smote_threshold", "threshold")
+    assert f"differs from it by {said(d.mean().min(), d.mean().max())} MCC" in text
+    high = d.mean() + stats.t.ppf(0.975, 24) * np.sqrt((1 / 25 + 0.25) * d.var(ddof=1))
+    n = [int((high < gain).sum()) for gain in (0.05, 0.1)]
+    assert f"above 0.05 in {n[0]} and above 0.1 in {n[1]} of 12 comparisons" in text
+    d = differences("smote", "none").mean()
+    assert f"Compared with doing nothing at a threshold of .5, SMOTE changed MCC by {said(d.min(), d.max())}" in text
+    for a, b, words in (
+        ("smote_1", "smote", "at a threshold of .5"),
+        ("smote_1_threshold", "smote_threshold", "with a tuned threshold"),
+    ):
+        d = differences(a, b).mean()
+        assert f"by {said(d.min(), d.max())} {words}" in text
+    logistic = [place for place in dict.fromkeys(frame.place) if place[1] == "logistic"]
+    for table, name in ((mcc, "MCC"), (recall, "recall")):
+        mean = table["threshold"].groupby(level="place").mean()[logistic].mean()
+        assert f"{name} {mean:.3f}" in found.recommendation[1]
+    assert math.isclose(found.primary["mean"].min(), differences("smote_threshold", "threshold").mean().min())
