@@ -430,7 +430,7 @@ def test_a_table_that_was_in_memory_cannot_be_read_again():
 
 
 def test_labels_are_as_the_table_has_them():
-    assert exporting._typed_label(("0", "1"), 1) == 1
-    assert exporting._typed_label(("False", "True"), 0) is False
-    assert exporting._typed_label(("01", "1"), 0) == "01"
-    assert exporting._typed_label(("-1", "1"), 0) == -1
+    assert exporting._typed_labels(("0", "1"))[1] == 1
+    assert exporting._typed_labels(("False", "True"))[0] is False
+    assert exporting._typed_labels(("01", "1"))[0] == "01"
+    assert exporting._typed_labels(("-1", "1"))[0] == -1

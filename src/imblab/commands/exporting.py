@@ -160,7 +160,7 @@ def _fit_on_all_rows(layout: Layout, selection: Selection, use_store: bool) -> F
         task = runner.BundleEvaluator(bundle, runner.DatasetContext.of(data, kept)).task(cell)
         winner, candidates = model.choose_params(task)
         assert winner.threshold is not None
-        estimator = model.fit_model(task, winner.params, winner.threshold, _labels(data))
+        estimator = model.fit_model(task, winner.params, winner.threshold, _typed_labels(data.classes))
         return FittedModel(task, winner, estimator, candidates, admission.row_keeper(estimator.learner))
 
 
@@ -173,7 +173,7 @@ def _model_facts(
         dataset=selection.dataset,
         learner=selection.learner,
         strategy=selection.strategy,
-        labels=_labels(data),
+        labels=_typed_labels(data.classes),
         rows=len(data.y),
         positives=int(data.y.sum()),
         source=data.parent,
@@ -278,17 +278,13 @@ def _check_same_table(data: Dataset, recorded: set[str]) -> None:
         )
 
 
-def _labels(data: Dataset) -> tuple[Scalar, Scalar]:
-    return _typed_label(data.classes, 0), _typed_label(data.classes, 1)
-
-
-def _typed_label(classes: tuple[str, str], index: int) -> Scalar:
-    """A label as in the table: whole numbers and truth values where both labels read as such, else text."""
-    label = classes[index]
-    if set(classes) == {"True", "False"}:
-        return label == "True"
+def _typed_labels(classes: tuple[str, str]) -> tuple[Scalar, Scalar]:
+    """The labels as in the table: whole numbers and truth values where both read as such, else text."""
+    first, second = classes
+    if {first, second} == {"True", "False"}:
+        return first == "True", second == "True"
     are_numbers = all(each.removeprefix("-").isdigit() and str(int(each)) == each for each in classes)
-    return int(label) if are_numbers else label
+    return (int(first), int(second)) if are_numbers else (first, second)
 
 
 def _label_kind(labels: tuple[Scalar, Scalar]) -> str:

@@ -17,6 +17,8 @@ from imblab.errors import ConfigError, ImblabError, describe, unknown
 from imblab.text import to_hydra_syntax
 
 Row = dict[str, Any]
+#: Makes a list from the folders with the user's own groups and the folder of the studies.
+Lister = Callable[[Sequence[Path], Path], list[Row]]
 #: Facts in a list of data sets.
 DATA_SET_COLUMNS = ("name", "rows", "features", "positives", "ratio", "categorical", "missing", "source")
 #: What is not known or not there.
@@ -66,10 +68,9 @@ def _text(lists: Mapping[str, Sequence[Row]]) -> str:
     return members_text(rows)
 
 
-def _members(
-    group: str, config_dirs: Sequence[Path], facts: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-) -> list[Row]:
-    return [
+def _list_members(group: str, facts: Callable[[Mapping[str, Any]], Row]) -> Lister:
+    """Make the function that lists the options of a group, with facts of the content of each."""
+    return lambda config_dirs, _: [
         {
             "name": member.name,
             "description": member.description or NONE,
@@ -80,38 +81,13 @@ def _members(
     ]
 
 
-def list_learners(config_dirs: Sequence[Path], _: Path) -> list[Row]:
-    """Return the learners with their classes and the spaces that ``search.tune_learner=true`` searches."""
-    return _members(
-        "learner", config_dirs, lambda content: {"class": _target(content.get("make")), "knobs": _knobs_of(content)}
-    )
+def _measure_facts(content: Mapping[str, Any]) -> Row:
+    better = "higher" if content.get("greater_is_better", True) else "lower"
+    return {"needs": str(content.get("needs", NONE)), "better": better, "knobs": _defined(content.get("parameters"))}
 
 
-def list_strategies(config_dirs: Sequence[Path], _: Path) -> list[Row]:
-    """Return the strategies with their samplers and knobs."""
-    return _members(
-        "strategy", config_dirs, lambda content: {"class": _target(content.get("sampler")), "knobs": _knobs_of(content)}
-    )
-
-
-def list_measures(config_dirs: Sequence[Path], _: Path) -> list[Row]:
-    """Return the measures, what they read, and which of their values are better."""
-
-    def facts(content: Mapping[str, Any]) -> Mapping[str, Any]:
-        better = "higher" if content.get("greater_is_better", True) else "lower"
-        needs = str(content.get("needs", NONE))
-        return {"needs": needs, "better": better, "knobs": _defined(content.get("parameters"))}
-
-    return _members("measures", config_dirs, facts)
-
-
-def list_protocols(config_dirs: Sequence[Path], _: Path) -> list[Row]:
-    """Return the protocols with their numbers of folds and repeats."""
-    return _members(
-        "protocol",
-        config_dirs,
-        lambda content: {"knobs": _defined({k: content.get(k) for k in ("outer_folds", "inner_folds", "repeats")})},
-    )
+def _protocol_facts(content: Mapping[str, Any]) -> Row:
+    return {"knobs": _defined({key: content.get(key) for key in ("outer_folds", "inner_folds", "repeats")})}
 
 
 def list_datasets(config_dirs: Sequence[Path], _: Path) -> list[Row]:
@@ -164,9 +140,10 @@ def _page(home: Path) -> tuple[str, str]:
     return title.lstrip("# "), re.split(r"(?<=[.;])\s", first)[0].rstrip(";")
 
 
-def _target(make: Any) -> str:
+def _class_and_knobs(content: Mapping[str, Any], role: str) -> Row:
+    make = content.get(role)
     path = make.get("_target_") if isinstance(make, Mapping) else None
-    return str(path).rpartition(".")[2] if path else NONE
+    return {"class": str(path).rpartition(".")[2] if path else NONE, "knobs": _knobs_of(content)}
 
 
 def _knobs_of(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,11 +234,11 @@ def overview_text(lists: Mapping[str, Sequence[Mapping[str, Any]]], width: int |
 
 
 #: The lists by name, in the order of the overview.
-LISTS: Mapping[str, Callable[[Sequence[Path], Path], list[Row]]] = {
-    "learners": list_learners,
-    "strategies": list_strategies,
-    "measures": list_measures,
+LISTS: Mapping[str, Lister] = {
+    "learners": _list_members("learner", lambda content: _class_and_knobs(content, "make")),
+    "strategies": _list_members("strategy", lambda content: _class_and_knobs(content, "sampler")),
+    "measures": _list_members("measures", _measure_facts),
     "datasets": list_datasets,
-    "protocols": list_protocols,
+    "protocols": _list_members("protocol", _protocol_facts),
     "studies": list_studies,
 }
