@@ -19,10 +19,10 @@ from typing import Any
 
 from joblib.externals.loky import get_reusable_executor
 
+import imblab.edges.runner.worker as worker
 from imblab.core import design, own_code
 from imblab.core.fitting import Prediction
 from imblab.edges.files import locks
-from imblab.edges.runner import worker
 from imblab.edges.runner.bundle_evaluator import (
     Bundle,
     BundleEvaluator,
