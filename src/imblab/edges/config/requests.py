@@ -75,12 +75,7 @@ class Request:
     denied: ConfigError | None = None
 
     def check_sources(self) -> None:
-        """Refuse to load data sets that connect to somewhere, where the study was received and that is not granted.
-
-        Raises
-        ------
-        ConfigError
-        """
+        """Refuse to load data sets that connect to somewhere, where the study was received and that is not granted."""
         if self.denied is not None:
             raise self.denied
 
@@ -100,14 +95,6 @@ def compose_request(
         Folders with a user's own groups and experiments.
     extra_datasets : mapping, optional
         Data sets that are known by name without a file.
-
-    Returns
-    -------
-    Request
-
-    Raises
-    ------
-    ConfigError
     """
     parsed = parse_overrides(overrides)
     composed = _compose(parsed, config_dirs, extra_datasets or {})
@@ -137,14 +124,6 @@ def load_request(
         Folders with the user's own groups.
     loads_data : bool, default=True
         Whether the command loads the data sets; false leaves that check to :meth:`Request.check_sources`.
-
-    Returns
-    -------
-    Request
-
-    Raises
-    ------
-    ConfigError
     """
     if not path.is_file():
         raise ConfigError(
@@ -352,10 +331,6 @@ def change_study(
         As typed: :data:`ALLOWED_CHANGES`, ``refit``, ``label``, ``allow``, ``allow_network`` and ``allow_sql``.
     config_dirs : sequence of Path, default=()
         Folders with measures of one's own.
-
-    Returns
-    -------
-    Change
 
     Raises
     ------

@@ -13,16 +13,8 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, create
 
 from imblab.core import measures
 from imblab.edges import files
-from imblab.edges.config import command_line
+from imblab.edges.config import command_line, models
 from imblab.edges.config.members import learner_mapping, read_learner, read_strategy, strategy_mapping
-from imblab.edges.config.models import (
-    ClaimsModel,
-    LearnerModel,
-    MeasureModel,
-    ProtocolModel,
-    SearchModel,
-    StrategyModel,
-)
 from imblab.edges.config.validation import (
     NAME_PATTERN,
     NAME_RULE,
@@ -90,7 +82,7 @@ def _read_dataset(name: str, raw: Any, allow: Sequence[str]) -> dict[str, Any]:
 
 
 def _read_measure(name: str, raw: Any, allow: Sequence[str]) -> Any:
-    return validate(MeasureModel, raw, f"measures.{name}").noun(name, allow)
+    return validate(models.MeasureModel, raw, f"measures.{name}").noun(name, allow)
 
 
 #: The groups whose members a study holds by name, with the readers of a member.
@@ -102,11 +94,11 @@ READERS: dict[str, Callable[[str, Any, Sequence[str]], Any]] = {
 }
 #: The words of ``imblab list`` with what the files of their groups hold.
 FILES_OF_GROUPS: dict[str, Any] = {
-    "learners": dict[str, LearnerModel],
-    "strategies": dict[str, StrategyModel],
-    "measures": dict[str, MeasureModel],
+    "learners": dict[str, models.LearnerModel],
+    "strategies": dict[str, models.StrategyModel],
+    "measures": dict[str, models.MeasureModel],
     "datasets": dict[str, DatasetModel],  # type: ignore[valid-type]
-    "protocols": ProtocolModel,
+    "protocols": models.ProtocolModel,
 }
 
 
@@ -131,12 +123,12 @@ class StudyModel(Section):
     strategy: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["strategies"])] = Field(
         default={}, description="a mapping of the strategies by name, as in {name: ...}"
     )
-    protocol: Annotated[ProtocolModel, _or_empty(ProtocolModel)] = ProtocolModel()
-    search: Annotated[SearchModel, _or_empty(SearchModel)] = SearchModel()
+    protocol: Annotated[models.ProtocolModel, _or_empty(models.ProtocolModel)] = models.ProtocolModel()
+    search: Annotated[models.SearchModel, _or_empty(models.SearchModel)] = models.SearchModel()
     measures: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["measures"])] = Field(
         default={}, description="a mapping of the measures by name, as in {name: ...}"
     )
-    claims: Annotated[ClaimsModel, _or_empty(ClaimsModel)] = ClaimsModel()
+    claims: Annotated[models.ClaimsModel, _or_empty(models.ClaimsModel)] = models.ClaimsModel()
 
     @field_validator(*READERS)
     @classmethod
@@ -168,10 +160,6 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
         What may be named in addition to the shipped classes; see :func:`imblab.edges.config.command_line.parse_allow`.
     sources : mapping of str to bool, optional
         What a received study is granted, ``allow_network`` and ``allow_sql``; its data sets are not checked without it.
-
-    Returns
-    -------
-    Study
 
     Raises
     ------
