@@ -1,0 +1,63 @@
+"""The rules that ship are those that the simulation of the repository allows; its learners are scikit-learn's."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
+
+from imblab.stats import standard_errors
+from imblab.stats.standard_errors import RowLevelRule
+
+HOME = Path(__file__).parents[2] / "experiments" / "test_size"
+
+
+@pytest.fixture
+def simulation(monkeypatch):
+    monkeypatch.syspath_prepend(str(HOME))
+    for name in ("simulate", "learners", "tabulate"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import simulate
+
+    return simulate
+
+
+def test_the_rules_are_those_of_the_simulation():
+    decided = json.loads((HOME / "rules.json").read_text(encoding="utf-8"))["rules"]
+    shipped = {
+        (kind, f"imblab.core.measures.{name}"): tuple(RowLevelRule(*numbers) for numbers in rules)
+        for kind, by_measure in decided.items()
+        for name, rules in by_measure.items()
+    }
+    assert dict(standard_errors.ROW_LEVEL_RULES) == shipped
+
+
+def test_the_learners_of_the_simulation_are_those_of_scikit_learn(simulation):
+    rng = np.random.default_rng(0)
+    X, y = simulation.draw(rng, 40, 160)
+    new, _ = simulation.draw(rng, 40, 160)
+    copies = rng.integers(1, 4, len(y)).astype(np.float64)
+    rows = np.repeat(np.arange(len(y)), copies.astype(int))
+    logistic = LogisticRegression(tol=1e-10, max_iter=5000).fit(X, y, sample_weight=copies)
+    tree = DecisionTreeClassifier(random_state=0).fit(X, y, sample_weight=copies)
+    witnesses = {
+        "logistic": logistic.predict_proba(new)[:, 1],
+        "knn": KNeighborsClassifier().fit(X[rows], y[rows]).predict_proba(new)[:, 1],
+        "decision_tree": tree.predict_proba(new.astype(np.float32))[:, 1],
+    }
+    for kind, expected in witnesses.items():
+        np.testing.assert_allclose(simulation.LEARNERS[kind](X, y, copies, 0)(new), expected, atol=1e-6, err_msg=kind)
+
+
+def test_a_sample_is_a_function_of_its_number(simulation):
+    scenario = simulation.Scenario("logistic", 500, 50)
+    first, again = (simulation.simulate_sample(scenario, 900) for _ in range(2))
+    pd.testing.assert_frame_equal(pd.DataFrame(first), pd.DataFrame(again))
+    assert {row["contrast"] for row in first} == {"under", "column"}
+    assert {row["folds"] for row in first} == {5.0, 25.0}
+    assert all(row["w_change"] > 0 and row["s2"] > 0 for row in first)
