@@ -26,8 +26,7 @@ from imblab.edges.mlflow.models import (
     register_model,
     save_model,
 )
-from imblab.edges.mlflow.runs import RunSpec
-from imblab.edges.mlflow.search_runs import InnerScores
+from imblab.edges.mlflow.runs import InnerScores, RunSpec
 from imblab.edges.mlflow.study_runs import CURVE_THRESHOLDS, RunDetails, describe_runs
 from imblab.edges.mlflow.ui import serve, ui_command
 from imblab.edges.mlflow.writer import BackgroundWriter, RunWriter, log_study, open_writer

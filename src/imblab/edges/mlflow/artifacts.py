@@ -17,7 +17,7 @@ import pyarrow as pa
 from imblab.core import replay
 from imblab.core.evaluate import Task, validation_predictions
 from imblab.edges import files
-from imblab.edges.mlflow.search_runs import InnerScores, invalid_table_reason, read_inner_scores, search_table
+from imblab.edges.mlflow.runs import InnerScores, invalid_table_reason, read_inner_scores, search_table
 from imblab.errors import FitFailed, describe
 from imblab.result import Evaluation, Trial
 from imblab.stats import counts, curves

@@ -1,13 +1,22 @@
-"""Runs as values: what one MLflow run shall hold, how long it lasts, and which evaluations a cell's run rests on."""
+"""Runs as values: what one MLflow run shall hold, how long it lasts, which evaluations a cell's run rests on.
+
+Those of inner searches are described here: one run per candidate, winner or trial, and all trials as one table.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
 
-from imblab.result import Evaluation
-from imblab.study import fingerprint
+import numpy as np
+import pandas as pd
+
+from imblab.result import Evaluation, Trial
+from imblab.study import FITTED_KNOBS, Scalar, Study, fingerprint
 
 #: Metrics that differ between two runs of the same study, and do not belong to the content of a run.
 VOLATILE_METRICS = ("seconds",)
@@ -17,6 +26,11 @@ ADDRESSES_TAG, MAX_ADDRESSES = "imblab.addresses", 500
 FAILED_MARK = "!"
 #: Key, value and step.
 Metric = tuple[str, float, int]
+#: Scores of a candidate on the inner folds, in addition to the value of the primary measure.
+INNER_MEASURES = ("mcc", "pr_auc", "recall")
+#: By the key of an evaluation, one mapping of scores per trial.
+InnerScores = Mapping[str, Sequence[Mapping[str, float]]]
+_COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +150,182 @@ def comparable_addresses(mine: frozenset[str], theirs: frozenset[str]) -> tuple[
     failed = [{a.removesuffix(FAILED_MARK) for a in side if a.endswith(FAILED_MARK)} for side in (mine, theirs)]
     every = [frozenset(address.removesuffix(FAILED_MARK) for address in side) for side in (mine, theirs)]
     return every[0] - (failed[0] - every[1]), every[1] - (failed[1] - every[0])
+
+
+def describe_search(study: Study, members: Sequence[Evaluation], inner_scores: InnerScores, mode: str) -> list[RunSpec]:
+    """Describe the runs below that of a cell, without its coordinates; none where nothing was searched.
+
+    Mode ``candidates``: where the outer folds of a repeat judged the same candidates, one run per candidate, averaged
+    over these folds (over all repeats where all judged the same); elsewhere ``winners``: one run per outer fold.
+    ``trials``: one run per candidate and outer fold. ``none``: no run.
+    """
+    if mode == "none" or len({_params_key(t.params) for row in members for t in row.trials}) < 2:
+        return []
+    if mode == "trials":
+        return [_trial_run(study, row, i, t, inner_scores) for row in members for i, t in enumerate(row.trials)]
+    parts = _same_candidates(members) if mode == "candidates" else None
+    if parts is None:
+        return [run for row in members if (run := _winner_run(study, row, inner_scores)) is not None]
+    return [run for name, rows in parts for run in _candidate_runs(study, rows, name, inner_scores)]
+
+
+def knob_text(value: Scalar) -> str:
+    """A value of a knob as text, numbers in the short form."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def search_table(rows: Sequence[Evaluation], inner_scores: InnerScores) -> pd.DataFrame:
+    """Every trial of every search, one row each.
+
+    The columns are ``dataset learner strategy repeat fold trial status params`` (JSON) ``ratio k weight threshold value
+    chosen``, the known scores of :data:`INNER_MEASURES`, and ``reason``.
+    """
+    records = []
+    for row in rows:
+        scores = inner_scores.get(row.key, ())
+        for i, trial in enumerate(row.trials):
+            knobs = {knob: trial.params.get(knob) for knob in FITTED_KNOBS}
+            trial_scores = scores[i] if i < len(scores) else {}
+            records.append(
+                {
+                    **{name: getattr(row, name) for name in _COORDINATES},
+                    **{"trial": i, "status": trial.status, "params": json.dumps(dict(trial.params))},
+                    **{knob: None if value is None else str(value) for knob, value in knobs.items()},
+                    **{"threshold": trial.threshold, "value": trial.value, "chosen": _is_chosen(row, trial)},
+                    **{f"inner_{name}": trial_scores.get(name) for name in INNER_MEASURES},
+                    "reason": trial.reason,
+                }
+            )
+    numbers = ("threshold", "value", *(f"inner_{name}" for name in INNER_MEASURES))
+    columns = [*_COORDINATES, "trial", "status", "params", *FITTED_KNOBS]
+    frame = pd.DataFrame(records, columns=[*columns, *numbers[:2], "chosen", *numbers[2:], "reason"])
+    return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+def read_inner_scores(frame: pd.DataFrame, rows: Sequence[Evaluation]) -> dict[str, list[dict[str, float]]]:
+    """The inner scores of some evaluations in a table of :func:`search_table`."""
+    inner_scores: dict[str, list[dict[str, float]]] = {}
+    columns = [*_COORDINATES, *(f"inner_{name}" for name in INNER_MEASURES)]
+    for values in frame[columns].itertuples(index=False, name=None):
+        key, scores = "/".join(map(str, values[:5])), zip(INNER_MEASURES, values[5:], strict=True)
+        inner_scores.setdefault(key, []).append({name: score for name, score in scores if score == score})
+    return {row.key: inner_scores[row.key] for row in rows if any(inner_scores.get(row.key, ()))}
+
+
+def invalid_table_reason(frame: pd.DataFrame) -> str | None:
+    """Say what differs in a frame from a table of :func:`search_table`; None if it can be read."""
+    for column in _COORDINATES:
+        if column not in frame:
+            return f"column {column!r} is missing"
+    for column in (f"inner_{name}" for name in INNER_MEASURES):
+        if column not in frame or frame[column].dtype.kind != "f" or np.isinf(frame[column]).any():
+            return f"column {column!r} is missing, or holds more than finite numbers"
+    return None
+
+
+def _same_candidates(members: Sequence[Evaluation]) -> list[tuple[str, list[Evaluation]]] | None:
+    """Evaluations that judged the same candidates: all, or those of each repeat; None where folds of one differ."""
+    repeats: dict[int, list[Evaluation]] = {}
+    for row in members:
+        if row.trials:
+            repeats.setdefault(row.repeat, []).append(row)
+    judged = {n: {frozenset(_params_key(t.params) for t in row.trials) for row in rows} for n, rows in repeats.items()}
+    if any(len(candidates) > 1 for candidates in judged.values()):
+        return None
+    if len({next(iter(candidates)) for candidates in judged.values()}) == 1:
+        return [("all", [row for row in members if row.trials])]
+    return [(str(n), rows) for n, rows in repeats.items()]
+
+
+def _candidate_runs(
+    study: Study, rows: Sequence[Evaluation], part: str, inner_scores: InnerScores
+) -> Iterator[RunSpec]:
+    """One run per candidate, averaged over the outer folds of a part: all repeats, or one."""
+    candidates: dict[str, list[tuple[Evaluation, int, Trial]]] = {_params_key(t.params): [] for t in rows[0].trials}
+    for row in rows:
+        for i, trial in enumerate(row.trials):
+            candidates[_params_key(trial.params)].append((row, i, trial))
+    for trials in candidates.values():
+        first = {(row.repeat, row.fold): (row, i, t) for row, i, t in reversed(trials)}  # a repeated one counts once
+        judged = [item for item in first.values() if item[2].value is not None]
+        params = trials[0][2].params
+        scores = [_inner_metrics(study, *item, inner_scores) for item in judged]
+        names = dict.fromkeys(name for each in scores for name in each)
+        metrics = {name: float(np.mean([each[name] for each in scores if name in each])) for name in names}
+        metrics["n_folds"] = float(len(judged))
+        metrics["n_chosen"] = float(sum(_is_chosen(row, trial) for row, _, trial in first.values()))
+        thresholds = [t.threshold for _, _, t in judged if t.threshold is not None]
+        suffix = "" if part == "all" else f" (repeat {part})"
+        yield RunSpec(
+            f"{part}/{fingerprint(dict(params))[:8]}",
+            f"{_params_name(params)}{suffix}",
+            "candidate",
+            None,
+            {"imblab.repeat": part, "imblab.status": _candidate_status(t for _, _, t in trials)},
+            _run_params(params, float(median(thresholds)) if thresholds else None),
+            tuple((name, value, 0) for name, value in metrics.items()),
+        )
+
+
+def _candidate_status(trials: Iterable[Trial]) -> str:
+    """``ok`` where a candidate was judged in any fold, else why not."""
+    statuses = [trial.status for trial in trials]
+    return "ok" if {"ok", "repeated"} & set(statuses) else statuses[0]
+
+
+def _winner_run(study: Study, row: Evaluation, inner_scores: InnerScores) -> RunSpec | None:
+    winner = next(((i, t) for i, t in enumerate(row.trials) if _is_chosen(row, t)), None)
+    if winner is None:
+        return None
+    step = row.repeat * study.protocol.outer_folds + row.fold
+    inner = tuple((name, value, 0) for name, value in _inner_metrics(study, row, *winner, inner_scores).items())
+    outer = tuple((f"fold/{name}", value, step) for name, value in row.scores.items() if value is not None)
+    return RunSpec(
+        f"{row.repeat}/{row.fold}",
+        f"repeat {row.repeat} fold {row.fold}: {_params_name(row.params)}",
+        "winner",
+        None,
+        {"imblab.repeat": str(row.repeat), "imblab.fold": str(row.fold)},
+        _run_params(row.params, row.threshold),
+        (*inner, *outer),
+        seconds=row.seconds,
+    )
+
+
+def _trial_run(study: Study, row: Evaluation, i: int, trial: Trial, inner_scores: InnerScores) -> RunSpec:
+    tags = {"imblab.repeat": str(row.repeat), "imblab.fold": str(row.fold), "imblab.status": trial.status}
+    return RunSpec(
+        f"{row.repeat}/{row.fold}/{i}",
+        f"repeat {row.repeat} fold {row.fold} trial {i}: {_params_name(trial.params)}",
+        "trial",
+        None,
+        {**tags, **({"imblab.reason": trial.reason} if trial.reason else {})},
+        _run_params(trial.params, trial.threshold),
+        tuple((name, value, 0) for name, value in _inner_metrics(study, row, i, trial, inner_scores).items()),
+    )
+
+
+def _inner_metrics(study: Study, row: Evaluation, i: int, trial: Trial, inner_scores: InnerScores) -> dict[str, float]:
+    """The scores of a trial on the inner folds, with the threshold at which they hold."""
+    scores = inner_scores.get(row.key, ())
+    metrics = {f"inner/{name}": value for name, value in (scores[i] if i < len(scores) else {}).items()}
+    metrics |= {f"inner/{study.primary}": trial.value} if trial.value is not None else {}
+    return metrics | ({"inner/threshold": trial.threshold} if trial.threshold is not None else {})
+
+
+def _is_chosen(row: Evaluation, trial: Trial) -> bool:
+    """Whether a trial is the one that was refit; a repeated one is not."""
+    return (trial.status, dict(trial.params), trial.threshold) == ("ok", dict(row.params), row.threshold)
+
+
+def _run_params(params: Mapping[str, Scalar], threshold: float | None) -> dict[str, str]:
+    knobs: dict[str, Any] = {**params, **({} if threshold is None else {"threshold": threshold})}
+    return {name: knob_text(value) for name, value in knobs.items()}
+
+
+def _params_name(params: Mapping[str, Scalar]) -> str:
+    return " ".join(f"{name}={knob_text(value)}" for name, value in params.items()) or "no knobs"
+
+
+def _params_key(params: Mapping[str, Scalar]) -> str:
+    return json.dumps(dict(params), sort_keys=True)

@@ -18,8 +18,16 @@ from imblab.analysis import evidence, rebalancing
 from imblab.analysis.paired import BASELINES, strategy_scores
 from imblab.analysis.text_tables import percent
 from imblab.core import measures
-from imblab.edges.mlflow.runs import ADDRESSES_TAG, Metric, RunSpec, addresses_tag, splits_of
-from imblab.edges.mlflow.search_runs import InnerScores, describe_search, knob_text
+from imblab.edges.mlflow.runs import (
+    ADDRESSES_TAG,
+    InnerScores,
+    Metric,
+    RunSpec,
+    addresses_tag,
+    describe_search,
+    knob_text,
+    splits_of,
+)
 from imblab.edges.palette import line_colour, looks_of
 from imblab.result import Evaluation, Family, FamilyScores, StudyResult
 from imblab.stats import counts
