@@ -284,7 +284,7 @@ def test_a_failure_that_stops_a_study_is_told_with_the_count(half, monkeypatch, 
     rows = ledger.read_evaluations(half.home)
     failing = replace(rows[0], status="failed", error="it broke")
 
-    def stops(datasets, bundles, engine, observers):
+    def stops(datasets, bundles, engine, observers, *_):
         for observe in observers:
             observe(replace(failing, dataset="yeast4", fold=2, strategy="none"))
 
@@ -299,7 +299,7 @@ def test_the_page_of_a_study_that_is_added_to_says_so_until_it_is_made_again(don
     monkeypatch.chdir(tmp_path)
     page, before = Path("experiments/demo/report.html"), (done / "experiments/demo/report.html").read_bytes()
 
-    def stops(datasets, bundles, engine, observers):
+    def stops(datasets, bundles, engine, observers, *_):
         raise KeyboardInterrupt
 
     more = [word.replace("ecoli3,yeast4", "ecoli3,yeast4,yeast6") for word in QUESTION]
@@ -333,7 +333,7 @@ def test_mlflow_says_at_once_that_a_study_is_added_to(tmp_path, monkeypatch):
     assert (tags["imblab.complete"], tags["imblab.evaluations"]) == ("true", "6 of 6")
     asked = threading.Event()
 
-    def stops(datasets, bundles, engine, observers):
+    def stops(datasets, bundles, engine, observers, *_):
         assert asked.wait(60)
         raise KeyboardInterrupt
 
