@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -30,3 +31,44 @@ def packages(tmp_path, monkeypatch):
     for name in [n for n in sys.modules if n not in before]:
         if str(getattr(sys.modules[name], "__file__", None) or folder).startswith(str(folder)):
             del sys.modules[name]
+
+
+#: What the scores of a sample look like.
+SAMPLE_KINDS = ("continuous", "tied", "constant", "two", "tiny", "extreme", "neighbours")
+
+
+def _draw_sample(seed, kind="continuous", n=None):
+    """Labels with both classes and scores of one kind."""
+    rng = np.random.default_rng(seed)
+    n = n or int(rng.integers(5, 200))
+    y = (rng.random(n) < rng.choice([0.05, 0.3, 0.8])).astype(np.int64)
+    y[rng.permutation(n)[:2]] = [0, 1]
+    p = np.clip(rng.beta(1, 3, n) + 0.2 * y, 0, 1)
+    kinds = {
+        "continuous": p,
+        "tied": np.round(p, 1),
+        "constant": np.full(n, 0.5),
+        "two": (p > 0.3).astype(np.float64),
+        "tiny": p * 1e-13,
+        "extreme": np.where(p > 0.4, 1 - p * 1e-15, p * 1e-17),
+        "neighbours": 0.5 + rng.integers(-2, 3, n) * np.spacing(0.5),
+    }
+    return y, kinds[kind]
+
+
+@pytest.fixture(scope="session")
+def draw_sample():
+    """Draw labels with both classes and scores: ``y, p = draw_sample(seed, kind, n)``."""
+    return _draw_sample
+
+
+@pytest.fixture(params=SAMPLE_KINDS)
+def sample_kind(request):
+    """Name every kind of scores that :func:`draw_sample` draws."""
+    return request.param
+
+
+@pytest.fixture(params=[(seed, kind) for seed in range(12) for kind in SAMPLE_KINDS], ids=lambda p: f"{p[0]}-{p[1]}")
+def sample(request):
+    """Labels with both classes and scores, of every kind."""
+    return _draw_sample(*request.param)

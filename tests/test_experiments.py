@@ -1,6 +1,8 @@
 """Every report that is committed is what its three files give, byte for byte; the index lists the same studies."""
 
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,45 @@ def test_the_index_is_made_from_the_committed_studies():
     assert (ROOT / "experiments" / results.WORDS).read_text(encoding="utf-8") == results.build_index(
         ROOT / "experiments"
     )
+
+
+@pytest.mark.parametrize("home", committed(), ids=lambda home: home.name)
+def test_a_study_that_is_read_back_equals_the_one_that_is_run(home):
+    question = ledger.read_study(home)
+    assert config.parse_study(question, is_recorded=True) == config.parse_study(question)
+
+
+READ_BACK = """
+import sys
+from imblab.cli import main
+assert main(["compare", "smote_ratio"]) == 0
+assert main(["report", "smote_ratio"]) == 0
+print([name for name in sys.modules if name.split(".")[0] in ("imblearn", "mlflow", "optuna", "_pytest")])
+"""
+
+
+@pytest.mark.slow
+def test_no_sampler_is_imported_where_a_study_is_only_read_back(tmp_path):
+    shutil.copytree(ROOT / "experiments" / "smote_ratio", tmp_path / "experiments" / "smote_ratio")
+    ended = subprocess.run([sys.executable, "-c", READ_BACK], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines()[-1:] == ["[]"], ended.stderr
+
+
+# The peak of this process alone: that of getrusage counts the process that started it.
+PEAK = """
+import sys
+from imblab.cli import main
+assert main(sys.argv[1:]) == 0
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from Linux's /proc")
+@pytest.mark.parametrize("command", ["compare", "report"])
+def test_eight_thousand_evaluations_are_read_in_less_than_300_megabytes(command, tmp_path):
+    shutil.copytree(ROOT / "experiments" / "resample_or_not", tmp_path / "experiments" / "resample_or_not")
+    words = [sys.executable, "-c", PEAK, command, "resample_or_not"]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    peak = int(ended.stdout.split("VmHWM:")[1].split()[0]) / 1024
+    assert peak < 300

@@ -355,8 +355,6 @@ class LearnerTraits:
         ``predict_proba``, ``form`` (``count``: the number; ``range``: from 0 to it), ``only`` (parameters and their
         values with which it is so), ``made`` (the attribute that says how many rounds there are). Empty
         where it cannot.
-    stores_rows : bool
-        Whether one of its classes keeps rows of the table once it is fitted, or is not known to keep none.
     """
 
     gives_probabilities: bool = True
@@ -364,7 +362,6 @@ class LearnerTraits:
     rebalances: bool = False
     rebalanced_by: tuple[str, ...] = ()
     staged: Mapping[str, Any] = field(default_factory=dict)
-    stores_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,3 +149,16 @@ def test_nothing_is_a_frame_too():
 def test_counts_at_other_thresholds_are_refused():
     with pytest.raises(ValueError, match=r"i/100"):
         evidence.confusion_table(built(sample(0)), [0.123])
+
+
+GROUPS = st.lists(st.tuples(st.sampled_from(["b", "a", None]), st.integers(-1, 3)), max_size=30)
+
+
+@given(GROUPS)
+def test_rows_are_grouped_in_the_order_in_which_their_values_appear(rows):
+    frame = pd.DataFrame(rows, columns=["name", "fold"]).astype({"name": "category", "fold": "int16"})
+    order, first = evidence.group_rows(frame, ["name", "fold"])
+    by_value = {}
+    for position, row in enumerate(rows):
+        by_value.setdefault(row, []).append(position)
+    assert [part.tolist() for part in np.split(order, first[1:]) if len(part)] == list(by_value.values())

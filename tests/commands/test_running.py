@@ -261,11 +261,13 @@ def wait_for(condition, process, seconds=60):
 # Once
 
 
+@pytest.mark.parametrize("tracking", ["none", "sqlite"])
 @pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
-def test_a_run_parses_reads_and_tests_once(tmp_path, monkeypatch, again):
-    """The study is parsed, its evaluations are read and its contrasts are tested once in a run."""
+def test_a_run_parses_reads_and_tests_once(tmp_path, monkeypatch, again, tracking):
+    """The study is parsed, its evaluations are read and its contrasts are tested once in a run, with MLflow too."""
+    words = ["run", *SMALL, "runner.n_jobs=1", f"tracking={tracking}", "learner=[logistic,decision_tree]"]
     if again:
-        assert run(*SMALL) == 0
+        assert main(words) == 0
     calls = Counter()
 
     def counted(module, name):
@@ -281,11 +283,11 @@ def test_a_run_parses_reads_and_tests_once(tmp_path, monkeypatch, again):
     monkeypatch.setattr(config, "parse_study", requests.parse_study)
     counted(study_ledger, "read_evaluation_lines")
     counted(study_ledger, "read_study")
-    counted(compare, "contrasts")
-    assert run(*SMALL) == 0
+    counted(compare, "_tested_family")
+    assert main(words) == 0
     # The small file of the question is read again to see what is new, and for the grants that the next steps need.
     reads = {"read_evaluation_lines": 1, "read_study": 3} if again else {"read_study": 2}
-    assert calls == {"parse_study": 1, "contrasts": 1, **reads}
+    assert calls == {"parse_study": 1, "_tested_family": 2, **reads}
 
 
 # What is printed
@@ -535,6 +537,14 @@ def test_what_does_not_apply_is_a_row_and_the_table_says_so(capsys):
     assert statuses == {("none", "ok"): 3, ("threshold", "ok"): 3, ("smote", "inapplicable"): 3}
     assert "smote: inapplicable in 3 of 3 folds: " in said
     assert "0/3" in said
+
+
+def test_a_plan_says_that_a_fixed_knob_has_no_space_any_more(capsys):
+    note = "strategy.smote.ratio is fixed to 0.05: its space is removed.\n"
+    assert main(["plan", *SMALL, "strategy.smote.ratio=0.05"]) == 0
+    assert capsys.readouterr().out.startswith(note)
+    assert main(["plan", *SMALL, "strategy.smote.ratio=0.05", "--json"]) == 0
+    assert note not in capsys.readouterr().out
 
 
 def test_a_failing_fit_is_a_row_and_the_table_says_so(capsys):

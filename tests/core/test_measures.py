@@ -17,38 +17,15 @@ HOME = "imblab.core.measures."
 EXACT = {"rtol": 0, "atol": 1e-12}
 
 
-def draw(seed, kind="continuous", n=None):
-    """Labels with both classes and scores of one kind."""
-    rng = np.random.default_rng(seed)
-    n = n or int(rng.integers(5, 200))
-    y = (rng.random(n) < rng.choice([0.05, 0.3, 0.8])).astype(np.int64)
-    y[rng.permutation(n)[:2]] = [0, 1]
-    p = np.clip(rng.beta(1, 3, n) + 0.2 * y, 0, 1)
-    kinds = {
-        "continuous": p,
-        "tied": np.round(p, 1),
-        "constant": np.full(n, 0.5),
-        "two": (p > 0.3).astype(np.float64),
-        "tiny": p * 1e-13,
-        "extreme": np.where(p > 0.4, 1 - p * 1e-15, p * 1e-17),
-        "neighbours": 0.5 + rng.integers(-2, 3, n) * np.spacing(0.5),
-    }
-    return y, kinds[kind]
-
-
-KINDS = ("continuous", "tied", "constant", "two", "tiny", "extreme", "neighbours")
-SAMPLES = [(seed, kind) for seed in range(12) for kind in KINDS]
-
-
 # --------------------------------------------------------------------------------------------------------- function_of
 
 
-def test_a_path_becomes_a_function_with_its_parameters():
+def test_a_path_becomes_a_function_with_its_parameters(draw_sample):
     f2 = Measure("f2", HOME + "f_beta", "label", parameters={"beta": 2.0})
     assert measures.function_of(f2)(5, 1, 2, 3) == measures.f_beta(5, 1, 2, 3, beta=2.0)
     assert measures.function_of(Measure("mcc", HOME + "mcc", "label")) is measures.mcc
     halved = Measure("halved", "sklearn.metrics.roc_auc_score", "score", parameters={"max_fpr": 0.5})
-    y, p = draw(4)
+    y, p = draw_sample(4)
     assert measures.function_of(halved)(y, p) == sk.roc_auc_score(y, p, max_fpr=0.5)
 
 
@@ -112,9 +89,8 @@ ASKED = (
 )
 
 
-@pytest.mark.parametrize(("seed", "kind"), SAMPLES)
-def test_scoring_in_one_pass_gives_what_each_measure_gives(seed, kind):
-    y, p = draw(seed, kind)
+def test_scoring_in_one_pass_gives_what_each_measure_gives(sample):
+    y, p = sample
     kept = y.copy(), p.copy()
     scores, counts = measures.score_predictions(ASKED, y, p, 0.3, True)
     called = (p >= 0.3).astype(int)
@@ -130,8 +106,8 @@ def test_scoring_in_one_pass_gives_what_each_measure_gives(seed, kind):
     np.testing.assert_array_equal(p, kept[1])
 
 
-def test_undefined_is_null_and_the_row_is_json():
-    y, p = draw(2)
+def test_undefined_is_null_and_the_row_is_json(draw_sample):
+    y, p = draw_sample(2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         scores, _ = measures.score_predictions(ASKED[:5], np.zeros_like(y), p, 2.0, True)
@@ -140,22 +116,22 @@ def test_undefined_is_null_and_the_row_is_json():
     assert {type(v) for v in scores.values()} == {float, type(None)}
 
 
-def test_scores_that_are_no_probabilities_leave_probability_measures_null():
-    y, p = draw(2)
+def test_scores_that_are_no_probabilities_leave_probability_measures_null(draw_sample):
+    y, p = draw_sample(2)
     scores, _ = measures.score_predictions(ASKED, y, 10 * p, 5.0, False)
     assert [name for name, value in scores.items() if value is None] == ["brier"]
     assert scores == {**measures.score_predictions(ASKED, y, p, 0.5, True)[0], "brier": None}
 
 
-def test_only_label_measures_depend_on_the_threshold():
-    y, p = draw(5)
+def test_only_label_measures_depend_on_the_threshold(draw_sample):
+    y, p = draw_sample(5)
     low, high = (measures.score_predictions(ASKED, y, p, cut, True)[0] for cut in (0.2, 0.6))
     changed = {m.name for m in ASKED if low[m.name] != high[m.name]}
     assert changed == {m.name for m in ASKED if measures.is_counted(m)} == {"mcc", "precision"}
 
 
-def test_a_measure_that_is_worst_first_is_scored_as_it_is():
-    y, p = draw(6)
+def test_a_measure_that_is_worst_first_is_scored_as_it_is(draw_sample):
+    y, p = draw_sample(6)
     assert measures.score_predictions([replace(ASKED[4], greater_is_better=True)], y, p, 0.5, True)[0]["brier"] > 0
 
 

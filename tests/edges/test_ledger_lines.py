@@ -220,3 +220,22 @@ def test_what_cannot_be_read_again_is_not_written(tmp_path):
     ):
         book.append(replace(ROW, scores={"mine": 1.5}))
     assert ledger.read_evaluations(tmp_path / "own") == []
+
+
+def test_equal_parts_of_lines_are_one_object():
+    """Thousands of evaluations hold a few hundred different params, counts of rows and notes."""
+    rows = [ROW, replace(ROW, fold=2), replace(ROW, fold=3, params={"ratio": 0.5, "k": 3.0, "flag": True})]
+    read, damaged = record_files.read_evaluation_lines(row.to_json().encode() for row in rows)
+    assert (list(read.values()), damaged) == (rows, {})
+    first, second, third = read.values()
+    for name in ("params", "reached", "notes"):
+        assert getattr(first, name) is getattr(second, name)
+    assert first.trials[0].params is second.trials[0].params
+    assert [type(each.params["k"]) for each in (first, third)] == [int, float]
+
+
+def test_more_different_parts_than_are_remembered_are_read(monkeypatch):
+    monkeypatch.setattr(record_files, "MAX_SHARED_PARTS", 2)
+    rows = [replace(ROW, fold=fold, params={"k": fold}) for fold in range(5)]
+    read, _ = record_files.read_evaluation_lines(row.to_json().encode() for row in rows)
+    assert list(read.values()) == rows

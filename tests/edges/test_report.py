@@ -56,6 +56,10 @@ def small(tmp_path_factory):
     return SimpleNamespace(home=home, study=study, files=files, html=files[report.PAGE_FILE], store=base / "p.sqlite")
 
 
+def evidence_of(small):
+    return evidence.load_evidence(small.home / evidence.EVIDENCE_FILE)
+
+
 class Page(HTMLParser):
     """The words of every cell, by table; tags and attributes."""
 
@@ -552,15 +556,15 @@ def test_the_same_files_give_the_same_bytes_anywhere(small, tmp_path):
     copied.mkdir()
     for name in results.READ:
         shutil.copy(small.home / name, copied / name)
-    report.write_files(copied, report.render(results.report_data(copied, read_result(copied, small.study))))
+    report.write_files(copied, report.render_files(results.report_data(copied, read_result(copied, small.study))))
     again = {str(p.relative_to(copied)): p.read_bytes() for p in copied.rglob("*") if p.is_file()}
     assert {k: v.decode() for k, v in again.items() if k not in results.READ} == small.files
 
 
 def test_figures_and_tables_of_an_earlier_report_go(small, tmp_path):
-    report.write_files(tmp_path, {"report.html": "x", "tables/old.csv": "x"})
+    report.write_files(tmp_path, [("tables/old.csv", b"x"), ("report.html", b"x")])
     (tmp_path / "tables" / "mine.txt").write_text("x")
-    report.write_files(tmp_path, small.files)
+    report.write_files(tmp_path, [(name, text.encode()) for name, text in small.files.items()])
     assert not (tmp_path / "tables" / "old.csv").exists()
     assert (tmp_path / "tables" / "mine.txt").exists()
 
@@ -599,7 +603,7 @@ def test_tables_beside_the_page(small):
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&{{7*7}}"
 
 
-def hostile(source):
+def hostile(source, frame):
     """A source in which every name from data and configuration is an attack."""
 
     def renamed(frame):
@@ -634,7 +638,7 @@ def hostile(source):
     return replace(
         source,
         result=replace(source.result, study=study, evaluations=tuple(rows), summary=summary, **verdicts),
-        evidence=renamed(source.evidence),
+        evidence=report.EvidenceIndex.from_frame(renamed(frame)),
         facts=facts,
         exploratory=HOSTILE,
         command=HOSTILE,
@@ -642,7 +646,8 @@ def hostile(source):
 
 
 def test_hostile_names_stay_words(small):
-    files = report.render(hostile(results.report_data(small.home, read_result(small.home, small.study))))
+    source = results.report_data(small.home, read_result(small.home, small.study))
+    files = report.render(hostile(source, evidence_of(small)))
     page = Page(files[report.PAGE_FILE])
     assert page.tags["script"] == 1
     assert page.tags["img"] == 0
@@ -682,9 +687,10 @@ def test_what_the_prior_correction_cannot_undo_is_said_and_left_blank(small):
     source = results.report_data(small.home, read_result(small.home, small.study))
     weighted = {"smote_threshold": replace(small.study.strategies[3], sampler=None, prior_correction=None, weight=9.0)}
     study = replace(small.study, strategies=tuple(weighted.get(s.name, s) for s in small.study.strategies))
-    gone = (source.evidence.kind == "prior") & (source.evidence.strategy == "smote")
+    frame = evidence_of(small)
+    gone = (frame.kind == "prior") & (frame.strategy == "smote")
     result = replace(source.result, study=study)
-    files = report.render(replace(source, result=result, evidence=source.evidence[~gone]))
+    files = report.render(replace(source, result=result, evidence=report.EvidenceIndex.from_frame(frame[~gone])))
     header, *lines = csv.reader(io.StringIO(files["tables/prior.csv"]))
     kinds = {line[0]: dict(zip(header, line, strict=True)) for line in lines}
     assert {name.split(", ")[2] for name in kinds} == {"smote", "smote_threshold"}
@@ -917,6 +923,7 @@ def test_sixty_families_of_fifteen_strategies_stay_small(small):
         for i, s in enumerate(names)
     )
     contrasts = grown(source.result.contrasts.assign(strategy="none").pipe(_as_arms, arms), [*arm[:2], "a"])
+    frame = grown(evidence_of(small), arm)
     big = replace(
         source,
         result=replace(
@@ -927,7 +934,7 @@ def test_sixty_families_of_fifteen_strategies_stay_small(small):
             contrasts=contrasts,
             across=(),
         ),
-        evidence=evidences.merge_frames(evidences.empty_frame(), grown(source.evidence, arm)),
+        evidence=report.EvidenceIndex.from_frame(evidences.merge_frames(evidences.empty_frame(), frame)),
     )
     files = report.render(big)
     page = files[report.PAGE_FILE]

@@ -18,29 +18,6 @@ HOME = "imblab.core.measures."
 EXACT = {"rtol": 0, "atol": 1e-12}
 
 
-def draw(seed, kind="continuous", n=None):
-    """Labels with both classes and scores of one kind."""
-    rng = np.random.default_rng(seed)
-    n = n or int(rng.integers(5, 200))
-    y = (rng.random(n) < rng.choice([0.05, 0.3, 0.8])).astype(np.int64)
-    y[rng.permutation(n)[:2]] = [0, 1]
-    p = np.clip(rng.beta(1, 3, n) + 0.2 * y, 0, 1)
-    kinds = {
-        "continuous": p,
-        "tied": np.round(p, 1),
-        "constant": np.full(n, 0.5),
-        "two": (p > 0.3).astype(np.float64),
-        "tiny": p * 1e-13,
-        "extreme": np.where(p > 0.4, 1 - p * 1e-15, p * 1e-17),
-        "neighbours": 0.5 + rng.integers(-2, 3, n) * np.spacing(0.5),
-    }
-    return y, kinds[kind]
-
-
-KINDS = ("continuous", "tied", "constant", "two", "tiny", "extreme", "neighbours")
-SAMPLES = [(seed, kind) for seed in range(12) for kind in KINDS]
-
-
 @st.composite
 def rankings(draw, max_size=40):
     """Both classes, and scores on a coarse lattice so that ties are common."""
@@ -55,9 +32,8 @@ tables = st.tuples(*[st.integers(0, 10**6)] * 4)
 # ------------------------------------------------------------------------------------------------------------- counts
 
 
-@pytest.mark.parametrize(("seed", "kind"), SAMPLES)
-def test_counts_are_those_of_a_loop_and_of_scikit_learn(seed, kind):
-    y, p = draw(seed, kind)
+def test_counts_are_those_of_a_loop_and_of_scikit_learn(sample):
+    y, p = sample
     cuts = np.concatenate([p[:5], np.nextafter(p[:5], 2), np.nextafter(p[:5], -2), [0.0, 0.5, 1.0, -1.0, 2.0]])
     found = measures.counts_at(y, p, cuts)
     for i, cut in enumerate(cuts):
@@ -69,8 +45,8 @@ def test_counts_are_those_of_a_loop_and_of_scikit_learn(seed, kind):
 PLACES = ((0, False), (0, True), (1, False), (1, True))
 
 
-def test_counts_keep_the_shape_and_order_of_the_thresholds():
-    y, p = draw(3)
+def test_counts_keep_the_shape_and_order_of_the_thresholds(draw_sample):
+    y, p = draw_sample(3)
     cuts = np.array([[0.9, 0.1, 0.5], [0.2, 0.2, 0.7]])
     found = measures.counts_at(y, p, cuts)
     assert found.tp.shape == (2, 3)
@@ -80,8 +56,8 @@ def test_counts_keep_the_shape_and_order_of_the_thresholds():
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float64])
-def test_counts_do_not_depend_on_the_type_of_the_labels(dtype):
-    y, p = draw(1, "tied")
+def test_counts_do_not_depend_on_the_type_of_the_labels(dtype, draw_sample):
+    y, p = draw_sample(1, "tied")
     assert measures.counts_at(y.astype(dtype), p, 0.3) == measures.counts_at(y, p, 0.3)
 
 
@@ -95,8 +71,8 @@ def test_counts_of_two_sets_of_rows_add_up(one, other):
     np.testing.assert_array_equal(both.tn + both.fp + both.fn + both.tp, len(one[0]) + len(other[0]))
 
 
-def test_counts_and_mcc_of_99_cuts_cost_less_than_a_millisecond():
-    y, p = draw(0, n=300)
+def test_counts_and_mcc_of_99_cuts_cost_less_than_a_millisecond(draw_sample):
+    y, p = draw_sample(0, n=300)
     cuts = np.arange(1, 100) / 100
 
     def once():
@@ -121,11 +97,10 @@ WITNESS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", WITNESS)
-def test_label_measures_are_scikit_learns_at_every_cut(name, kind):
+def test_label_measures_are_scikit_learns_at_every_cut(name, sample_kind, draw_sample):
     for seed in range(6):
-        y, p = draw(seed, kind)
+        y, p = draw_sample(seed, sample_kind)
         cuts = np.array([0.0, 0.05, 0.3, 0.5, 0.7, 1.0, 2.0])
         found = measures.counts_at(y, p, cuts)
         values = getattr(measures, name)(found.tn, found.fp, found.fn, found.tp)
@@ -136,9 +111,9 @@ def test_label_measures_are_scikit_learns_at_every_cut(name, kind):
 
 
 @pytest.mark.parametrize("beta", [0.5, 1.0, 2.0, 3])
-def test_f_beta_is_scikit_learns(beta):
+def test_f_beta_is_scikit_learns(beta, draw_sample):
     for seed in range(20):
-        y, p = draw(seed)
+        y, p = draw_sample(seed)
         called = (p >= 0.4).astype(int)
         found = measures.counts_at(y, p, 0.4)
         expected = sk.fbeta_score(y, called, beta=beta, zero_division=np.nan)
@@ -221,9 +196,8 @@ def test_f1_is_the_harmonic_mean_and_balanced_accuracy_bounds_g_mean(counts):
 # ------------------------------------------------------------------------------------------------------ score measures
 
 
-@pytest.mark.parametrize(("seed", "kind"), SAMPLES)
-def test_ranking_measures_are_scikit_learns(seed, kind):
-    y, p = draw(seed, kind)
+def test_ranking_measures_are_scikit_learns(sample):
+    y, p = sample
     assert measures.average_precision(y, p) == pytest.approx(sk.average_precision_score(y, p), rel=0, abs=1e-12)
     assert measures.roc_auc(y, p) == pytest.approx(sk.roc_auc_score(y, p), rel=0, abs=1e-12)
     precision, recall, _ = sk.precision_recall_curve(y, p)
@@ -232,9 +206,8 @@ def test_ranking_measures_are_scikit_learns(seed, kind):
         assert measures.recall_at_precision(y, p, level) == pytest.approx(reached.max(initial=0.0), rel=0, abs=1e-12)
 
 
-@pytest.mark.parametrize(("seed", "kind"), SAMPLES)
-def test_probability_measures_are_scikit_learns(seed, kind):
-    y, p = draw(seed, kind)
+def test_probability_measures_are_scikit_learns(sample):
+    y, p = sample
     assert measures.brier(y, p) == pytest.approx(sk.brier_score_loss(y, p), rel=0, abs=1e-12)
     assert measures.log_loss(y, p) == pytest.approx(sk.log_loss(y, p), rel=0, abs=1e-12)
 

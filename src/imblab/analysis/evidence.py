@@ -96,10 +96,7 @@ def build_frame(repeats: Iterable[tuple[RepeatKey, Sequence[FoldPredictions], bo
         Data set, learner, strategy and repeat; their folds; whether these are all folds of the repeat, without which
         nothing is pooled.
 
-    Returns
-    -------
-    DataFrame
-        In the order of :func:`merge_frames`.
+    The frame is in the order of :func:`merge_frames`.
     """
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
     for key, folds, is_complete in repeats:
@@ -191,10 +188,7 @@ def merge_frames(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
     Repeats in ``new`` replace those in ``old``; so do the covariances of a data set and learner.
 
-    Returns
-    -------
-    DataFrame
-        Sorted by data set, learner, strategy, repeat, fold and kind.
+    The order is by data set, learner, strategy, repeat, fold and kind.
     """
     replaced, keys = set(folds_by_repeat(new)), list(COORDINATES[:4])
     is_covariance = (old.kind == "covariance").to_numpy()
@@ -231,15 +225,31 @@ def select(frame: pd.DataFrame, kind: str, **where: str) -> pd.DataFrame:
     return frame[mask].reset_index(drop=True)
 
 
+def group_rows(frame: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Group the rows that share values, in the order in which these appear.
+
+    Returns the positions of the rows, group by group, and where each group begins among them.
+    """
+    number = np.zeros(len(frame), dtype=np.int64)
+    for name in names:
+        codes, values = pd.factorize(frame[name])
+        number = number * (len(values) + 1) + codes + 1  # a missing value has the code -1
+    _, appearance, group = np.unique(number, return_index=True, return_inverse=True)
+    rank = np.empty_like(appearance)
+    rank[np.argsort(appearance)] = np.arange(len(appearance))
+    number = rank[group]
+    order = np.argsort(number, kind="stable")
+    return order, np.searchsorted(number[order], np.arange(len(appearance)))
+
+
 def fold_counts(frame: pd.DataFrame) -> Iterator[tuple[CellKey, FoldCounts]]:
     """Yield the coordinates and the counts of every outer fold, in the order of the frame."""
-    rows = select(frame, "cut")
-    number = rows.groupby(list(COORDINATES), sort=False, observed=True).ngroup().to_numpy()
-    order = np.argsort(number, kind="stable")
-    first = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 1))
-    x, fp, tp = (rows[name].to_numpy()[order] for name in ("x", "y", "z"))
+    rows = np.flatnonzero(frame.kind == "cut")
+    order, first = group_rows(frame[list(COORDINATES)].iloc[rows], COORDINATES)
+    rows = rows[order]
+    x, fp, tp = (frame[name].to_numpy()[rows] for name in ("x", "y", "z"))
     python_types = {**dict.fromkeys(COORDINATES[:3], "object"), "repeat": "int64", "fold": "int64"}
-    cells = rows.iloc[order[first]][list(COORDINATES)].astype(python_types)
+    cells = frame.iloc[rows[first]][list(COORDINATES)].astype(python_types)
     bounds = pairwise([*first, len(x)])
     for cell, (begin, end) in zip(cells.itertuples(index=False, name=None), bounds, strict=True):
         points = x[begin:end], fp[begin:end], tp[begin:end]
@@ -249,10 +259,7 @@ def fold_counts(frame: pd.DataFrame) -> Iterator[tuple[CellKey, FoldCounts]]:
 def areas(frame: pd.DataFrame) -> pd.DataFrame:
     """Compute the areas under both curves of every outer fold.
 
-    Returns
-    -------
-    DataFrame
-        ``dataset learner strategy repeat fold pr_auc roc_auc``: average precision, and the area with ties half.
+    The columns are ``dataset learner strategy repeat fold pr_auc roc_auc``: average precision, the area with ties half.
     """
     rows = [(*cell, *counts.areas()) for cell, counts in fold_counts(frame)]
     return pd.DataFrame(rows, columns=[*COORDINATES, "pr_auc", "roc_auc"])
@@ -261,15 +268,8 @@ def areas(frame: pd.DataFrame) -> pd.DataFrame:
 def confusion_table(frame: pd.DataFrame, thresholds: Sequence[float] = HUNDREDTHS) -> pd.DataFrame:
     """Tabulate the confusion counts of every outer fold at hundredths.
 
-    Returns
-    -------
-    DataFrame
-        ``dataset learner strategy repeat fold threshold tn fp fn tp``, whole numbers, folds in the order of the frame.
-
-    Raises
-    ------
-    ValueError
-        For any other threshold: its counts are not kept.
+    The columns are ``dataset learner strategy repeat fold threshold tn fp fn tp``, folds are in the order of the frame.
+    ValueError for any other threshold: its counts are not kept.
     """
     places = np.asarray(thresholds, dtype=np.float64)
     if not np.isin(places, HUNDREDTHS).all():
@@ -325,10 +325,7 @@ _NUMBER_RULES: dict[str, dict[str, tuple[Callable[[np.ndarray], np.ndarray], str
 def invalid_reason(frame: pd.DataFrame) -> str | None:
     """Say what is wrong with a frame that was read from a file: the first invalid column, row, value and its rule.
 
-    Returns
-    -------
-    str or None
-        None if the frame is evidence.
+    None if the frame is evidence.
 
     Examples
     --------

@@ -23,6 +23,7 @@ def build_result(
     parents: Mapping[str, str] | None = None,
     completeness: Completeness | None = None,
     covariances: Mapping[Family, Mapping[Pair, float]] | None = None,
+    is_running: bool = False,
 ) -> StudyResult:
     """Build the result of a study; verdicts are withheld until its design is complete.
 
@@ -39,10 +40,8 @@ def build_result(
         Of the full study, where ``study`` and ``evaluations`` are a part of it; by default theirs.
     covariances : mapping of (str, str) to mapping, optional
         Covariances of the primary measure over test rows; see :func:`imblab.analysis.evidence.row_covariances`.
-
-    Returns
-    -------
-    StudyResult
+    is_running : bool, default=False
+        Whether evaluations are still being added: nothing is tested then, and contrasts and summary are empty.
 
     Raises
     ------
@@ -60,23 +59,20 @@ def build_result(
     # A study made in Python before its tables were part of study.yaml names no data set.
     names = list(study.datasets) or list(dict.fromkeys(e.dataset for e in evaluations))
     completeness = completeness or completeness_of(study, names, evaluations)
-    ordered = sort_evaluations(study, within_design(study, names, evaluations))
-    scores = score_arrays(study, ordered)
+    ordered = tuple(sort_evaluations(study, within_design(study, names, evaluations)))
+    arrays, sentences, parents = score_arrays(study, ordered), completeness.sentences(), parents or {}
+    scores = {} if is_running else arrays  # what is tested
     estimates = paired.estimate_all(scores, study, covariances)
     contrasts = compare.contrasts(scores, study, estimates, incomplete=completeness.reason)
     summary = summarise(scores, study, estimates)
     across: tuple[across_datasets.AcrossDatasets, ...] = ()
-    parents = parents or {}
-    sentences = completeness.sentences()
-    if completeness.is_complete:
+    if completeness.is_complete and not is_running:
         across = tuple(across_datasets.compare_over_parents(scores, study, parents))
         verdicts = wording.describe_contrasts(contrasts, study)
         sentences = (*verdicts, *(wording.describe_across(each, study) for each in across)) or sentences
     advice = recommend(scores, study, contrasts, parents, across, completeness.reason, covariances)
     answer = answer_study(study, contrasts, completeness, advice, across)
-    return StudyResult(
-        study, tuple(ordered), completeness, scores, contrasts, summary, advice, answer, across, sentences
-    )
+    return StudyResult(study, ordered, completeness, arrays, contrasts, summary, advice, answer, across, sentences)
 
 
 def sort_evaluations(study: Study, evaluations: Iterable[Evaluation]) -> list[Evaluation]:

@@ -54,10 +54,6 @@ def spread(values: Sequence[Scalar]) -> str:
     values : sequence of float, int, str or bool
         At least one.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> spread([0.5, 0.25, 0.5, 1.0, 0.5]), spread([5, 5]), spread(["balanced", 10, 10])

@@ -87,7 +87,7 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
     """Run ``imblab plan``."""
     request = parse_request(args, config_dirs, "plan")
     layout = lay_out(request.study)
-    for note in () if as_json else layout.code_notes():
+    for note in () if as_json else (*request.notes, *layout.code_notes()):
         terminal.print_paragraph(note)
     command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
     facts = describe_plan(layout, planning_engine(request), request.minutes, command_line)

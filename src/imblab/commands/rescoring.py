@@ -76,10 +76,6 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     n_jobs : int, default=1
         Worker processes for refits.
 
-    Returns
-    -------
-    Rescored
-
     Raises
     ------
     ConfigError

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -209,30 +209,53 @@ renders its report, `imblab report --index` writes this page.
 """
 
 
-def report_data(home: Path, result: StudyResult, exploratory: str | None = None) -> report.ReportData:
-    """Read what the report of a folder shows in addition to the result of all its evaluations.
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportFiles:
+    """Evidence, its facts and the hashes of the files of a folder, for its report; see :func:`report_data`."""
 
-    Raises StudyError if there is not one evaluation.
+    evidence: report.EvidenceIndex | None
+    facts: Mapping[str, Any]
+    hashes: Mapping[str, str]
+
+
+def read_report_files(home: Path) -> ReportFiles:
+    """Read the evidence of a folder, and the hashes of its files."""
+    frame = read_evidence(home)
+    return ReportFiles(
+        None if frame is None else report.EvidenceIndex.from_frame(frame),
+        {} if frame is None else read_facts(home),
+        {n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
+    )
+
+
+def report_data(
+    home: Path, result: StudyResult, exploratory: str | None = None, source: ReportFiles | None = None
+) -> report.ReportData:
+    """Build the data of the report of a folder from the result of all its evaluations.
+
+    ``source`` is that of :func:`read_report_files`, where it was called. StudyError if there is not one evaluation.
     """
     if not result.evaluations:
         raise StudyError(
             f"study {result.study.name!r} has {result.completeness.counted} in {str(home)!r}; a report needs one. "
             f"Run it first: imblab run {home / ledger.STUDY_FILE}."
         )
-    evidence_frame = read_evidence(home)
+    source = source or read_report_files(home)
     return report.ReportData(
         result=result,
-        evidence=evidence_frame,
-        facts={} if evidence_frame is None else read_facts(home),
-        hashes={n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
+        evidence=source.evidence,
+        facts=source.facts,
+        hashes=source.hashes,
         exploratory=exploratory,
         command=f"imblab run {_relative_folder(home)}/{ledger.STUDY_FILE}",
     )
 
 
-def write_report(home: Path, result: StudyResult, exploratory: str | None = None) -> Path:
+def write_report(
+    home: Path, result: StudyResult, exploratory: str | None = None, source: ReportFiles | None = None
+) -> Path:
     """Write the report of a folder with its figures and tables; return the path of the page."""
-    report.write_files(home, report.render(report_data(home, result, exploratory)))
+    report.write_files(home, report.render_files(report_data(home, result, exploratory, source)))
     return home / report.PAGE_FILE
 
 
@@ -267,7 +290,8 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         files.replace(experiments.resolve(), WORDS, build_index(experiments, args).encode())
     else:
         home = ledger.find_study(name, experiments)
-        path = write_report(home, _read_result(home, args))
+        source = read_report_files(home)  # first: the memory that this takes is free again
+        path = write_report(home, _read_result(home, args), source=source)
     terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.print_paragraph(f"Written: {path}")
     return 0
 

@@ -53,10 +53,6 @@ def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
     config_dirs : sequence of path, default=()
         Further folders with groups and experiments.
 
-    Returns
-    -------
-    Study
-
     Raises
     ------
     ConfigError

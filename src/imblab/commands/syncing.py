@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from imblab.analysis.results import build_result
 from imblab.commands import results
 from imblab.commands.layout import Layout, lay_out
 from imblab.edges import config, files, ledger, mlflow, provenance, runner, store, terminal
@@ -117,7 +118,9 @@ class MlflowObserver:
         # Candidates without all their scores would have to be written again.
         search = str(self._tracking.get("search", "none")) if are_complete else "none"
         details = mlflow.RunDetails(inner_scores=self._inner_scores, search=search, is_running=True)
-        writer.begin(mlflow.describe_runs(results.result_of(self._recorded, rows), self._question, details))
+        # Contrasts are tested once, after the last fit.
+        so_far = build_result(results.by_dataset_name(self._recorded), rows, is_running=True)
+        writer.begin(mlflow.describe_runs(so_far, self._question, details))
 
     def _replay_inner_scores(self, rows: Sequence[Evaluation]) -> tuple[mlflow.InnerScores, bool]:
         """Inner scores of evaluations with all of them, and whether these are all: the store may flush them later."""

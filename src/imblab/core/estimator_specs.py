@@ -321,7 +321,6 @@ def with_traits(learner: Learner) -> Learner:
         learner.traits,
         gives_probabilities=gives_probabilities(learner.make),
         takes_sample_weight=takes_weight,
-        stores_rows=not admission.CLASSES_WITHOUT_ROWS.issuperset(class_paths(learner.make)),
     )
     return replace(learner, traits=traits)
 

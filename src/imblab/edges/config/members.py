@@ -15,7 +15,7 @@ from typing import Any
 
 from sklearn.base import is_classifier
 
-from imblab.core import decisions, estimator_specs
+from imblab.core import admission, decisions, estimator_specs
 from imblab.edges.config import estimators, parameters, validation
 from imblab.edges.config.models import LearnerModel, StrategyModel
 from imblab.edges.config.validation import ErrorCollector, is_finite_number, quote, to_plain_data, validate
@@ -172,12 +172,16 @@ SEARCHABLE_KNOBS = tuple(knob.name for knob in KNOBS.values() if knob.rule)
 FORM_KEYS = ("_mixed_", "_categorical_")
 
 
-def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
-    """Read a strategy, or refuse a knob with a value that it cannot have, or no parameter to stand for."""
+def read_strategy(name: str, raw: Any, allow: Sequence[str], is_recorded: bool = False) -> Strategy:
+    """Read a strategy, or refuse a knob with a value that it cannot have, or no parameter to stand for.
+
+    A shipped sampler that ``is_recorded``, and only read back, is not imported: that takes 20 MB.
+    """
     where = f"strategy.{name}"
     model = validate(StrategyModel, raw, where)
     values = dict(model)
-    sampler = _read_sampler(model.sampler, f"{where}.sampler", allow)
+    was_checked = is_recorded and _is_shipped(model.sampler)
+    sampler = to_plain_data(model.sampler) if was_checked else _read_sampler(model.sampler, f"{where}.sampler", allow)
     given = {knob: text for knob, text in (model.space or {}).items() if text is not None}
     space = {
         knob: _read_knob_axis(knob, given[knob], f"{where}.space.{knob}") for knob in SEARCHABLE_KNOBS if knob in given
@@ -185,7 +189,8 @@ def read_strategy(name: str, raw: Any, allow: Sequence[str]) -> Strategy:
     fixed = {knob: values[knob] for knob in FITTED_KNOBS if knob not in space and values[knob] is not None}
     for knob, value in fixed.items():
         _check_value(knob, value, f"{where}.{knob}")
-    _check_places(sampler, {**fixed, **space}, where)
+    if not was_checked:
+        _check_places(sampler, {**fixed, **space}, where)
     further = sorted(given.keys() - {*SEARCHABLE_KNOBS})
     space |= {knob: _read_sampler_axis(knob, given[knob], sampler, where, allow) for knob in further}
     _check_placeholders(sampler, space, f"{where}.sampler")
@@ -253,6 +258,12 @@ def _read_sampler(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any] 
     for form in _forms(sampler):
         estimators.check_sampler(estimators.read_spec(form, where, allow), where, allow)
     return sampler
+
+
+def _is_shipped(sampler: Any) -> bool:
+    """Whether a sampler names only classes that every study may name."""
+    is_spec = isinstance(sampler, Mapping) and "_target_" in sampler
+    return is_spec and admission.ADMITTED.issuperset(estimator_specs.class_paths(sampler))
 
 
 def _forms(sampler: Mapping[str, Any]) -> list[Mapping[str, Any]]:

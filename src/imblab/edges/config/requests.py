@@ -123,7 +123,8 @@ def load_request(
     config_dirs : sequence of Path, default=()
         Folders with the user's own groups.
     loads_data : bool, default=True
-        Whether the command loads the data sets; false leaves that check to :meth:`Request.check_sources`.
+        Whether the command loads the data sets; false leaves that check to :meth:`Request.check_sources`, and the study
+        is only read back; see :func:`imblab.edges.config.studies.parse_study`.
     """
     if not path.is_file():
         raise ConfigError(
@@ -157,7 +158,7 @@ def load_request(
     composed = _compose(parsed, config_dirs, {})
     collector, allow = ErrorCollector(), command_line.parse_allow(composed.get("allow"))
     sources = validate(SourcesModel, _given(SourcesModel, composed)).model_dump()
-    study = collector.attempt(parse_study, mapping, allow, sources if loads_data else None)
+    study = collector.attempt(parse_study, mapping, allow, sources if loads_data else None, not loads_data)
     denied = None
     try:
         command_line.check_sources(mapping, sources)

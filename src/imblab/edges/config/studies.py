@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Annotated, Any
@@ -135,11 +136,13 @@ class StudyModel(Section):
     def _read_members(cls, members: dict[Any, Any], info: ValidationInfo) -> Any:
         """Build the members of a group, and refuse all that cannot be built at once."""
         collector, group = ErrorCollector(), str(info.field_name)
+        allow, is_recorded = info.context or ((), False)
+        readers = READERS | ({"strategy": partial(read_strategy, is_recorded=True)} if is_recorded else {})
 
         def read(name: Any, raw: Any) -> Any:
             if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
                 raise ConfigError(f"the key {quote(name)} in {group!r} is not a name; {NAME_RULE}.")
-            return READERS[group](name, raw, info.context or ())
+            return readers[group](name, raw, allow)
 
         built = {name: collector.attempt(read, name, raw) for name, raw in members.items()}
         try:
@@ -149,7 +152,9 @@ class StudyModel(Section):
         return built
 
 
-def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, bool] | None = None) -> Study:
+def parse_study(
+    mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, bool] | None = None, is_recorded: bool = False
+) -> Study:
     """Build a study from plain data.
 
     Parameters
@@ -160,6 +165,8 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
         What may be named in addition to the shipped classes; see :func:`imblab.edges.config.command_line.parse_allow`.
     sources : mapping of str to bool, optional
         What a received study is granted, ``allow_network`` and ``allow_sql``; its data sets are not checked without it.
+    is_recorded : bool, default=False
+        Whether the study is only read back: shipped samplers are not imported, and their parameters not checked again.
 
     Raises
     ------
@@ -169,7 +176,7 @@ def parse_study(mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, b
     collector = ErrorCollector()
     if sources is not None and isinstance(mapping, Mapping):
         collector.attempt(command_line.check_sources, mapping, sources)
-    model: Any = collector.attempt(validate, StudyModel, mapping, "", tuple(allow))
+    model: Any = collector.attempt(validate, StudyModel, mapping, "", (tuple(allow), is_recorded))
     collector.check()
     study = Study(
         name=model.name,

@@ -82,10 +82,6 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     problems : TableProblems, optional
         Problems found while the table was read; they are raised with those found here.
 
-    Returns
-    -------
-    Dataset
-
     Raises
     ------
     DataError

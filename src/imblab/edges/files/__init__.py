@@ -17,7 +17,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -127,19 +127,21 @@ def replace(folder: Path, name: str, content: bytes) -> None:
         stream.write(content)
 
 
-def replace_all(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write several derived files; none is replaced before all of them are written."""
+def replace_all(folder: Path, contents: Iterable[tuple[str, bytes]]) -> set[str]:
+    """Write several derived files by name, none before all are complete, and return their names."""
     temporaries: dict[str, str] = {}
     try:
-        for name, content in contents.items():
+        for name, content in contents:
             with open_parent(folder, name, "written") as (parent, last):
                 temporaries[name], descriptor = _create_temporary(parent, last, folder / name)
                 with os.fdopen(descriptor, "wb") as stream:
                     stream.write(content)
+        written = set(temporaries)
         for name, temporary in [*temporaries.items()]:
             with open_parent(folder, name, "written") as (parent, last):
                 os.replace(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
             del temporaries[name]
+        return written
     finally:
         for name, temporary in temporaries.items():
             with suppress(OSError, StudyError), open_parent(folder, name, "removed") as (parent, _):

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -319,8 +318,10 @@ def _read_searches(folder: Path) -> dict[str, tuple[Trial, ...]]:
 
 def _complete_lines(folder: Path, name: str) -> Iterator[bytes]:
     """The lines of a file one by one, without half a line at its end."""
-    for line in BytesIO(files.read_bytes(folder, name)):
-        if line.endswith(b"\n"):
+    with files.open_file(folder, name) as stream:
+        for line in stream:
+            if not line.endswith(b"\n"):
+                return  # another process may be about to write the other half
             yield line[:-1]
 
 

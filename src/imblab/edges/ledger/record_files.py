@@ -183,6 +183,8 @@ LINE_CHECKS: Mapping[str, fields.Check] = {
 }
 #: Texts that many evaluations share; one copy of each is kept in memory.
 SHARED_TEXTS = frozenset(("dataset", "learner", "strategy", "status", "data_fingerprint", "split_fingerprint", "scale"))
+#: Mappings and lists that many evaluations share, and how many different ones are remembered.
+SHARED_PARTS, MAX_SHARED_PARTS = frozenset(("params", "reached", "notes")), 1000
 #: Fields without a default, but for `error`, which a line leaves out where there is none.
 REQUIRED = tuple(f.name for f in dataclass_fields(Evaluation))[:13]
 _LINE = fields.record_check(LINE_CHECKS, tuple(name for name in REQUIRED if name != "error"))
@@ -218,7 +220,12 @@ def write_search(trials: Sequence[Trial]) -> str:
     return json.dumps(line, allow_nan=False, separators=(",", ":"))
 
 
-def read_evaluation(line: str | bytes, ranges: Ranges | None = None, searches: Searches | None = None) -> Evaluation:
+def read_evaluation(
+    line: str | bytes,
+    ranges: Ranges | None = None,
+    searches: Searches | None = None,
+    shared: dict[str, Any] | None = None,
+) -> Evaluation:
     """Read one line of a ledger, of this form or of the one before it, which held the trials of the search.
 
     Parameters
@@ -229,6 +236,8 @@ def read_evaluation(line: str | bytes, ranges: Ranges | None = None, searches: S
         Lowest and highest score of every measure of the study; see :func:`measure_ranges`.
     searches : mapping of str to tuple of Trial, optional
         Trials by the address of their search; see :func:`read_search_lines`.
+    shared : dict of str to object, optional
+        Params, reached rows and notes of earlier lines by their text: equal ones become one object, new ones are added.
 
     Raises
     ------
@@ -254,7 +263,8 @@ def read_evaluation(line: str | bytes, ranges: Ranges | None = None, searches: S
     values.setdefault("flagged", _flagged_share(values))
     address = values.pop("search", None)
     if address is None:
-        values["trials"] = tuple([Trial(**trial) for trial in values.get("trials", ())])
+        trials = values.get("trials", ())
+        values["trials"] = tuple([Trial(**{**t, "params": _share(t["params"], shared)}) for t in trials])
     elif "trials" in values:
         raise fields.FieldError(
             "search", fields.quote_value(address), "a line holds its trials or the address of their search"
@@ -267,6 +277,8 @@ def read_evaluation(line: str | bytes, ranges: Ranges | None = None, searches: S
         values["trials"] = (searches or {})[address]
     for name in SHARED_TEXTS & values.keys():
         values[name] = intern(values[name])
+    for name in SHARED_PARTS & values.keys():
+        values[name] = _share(values[name], shared)
     return Evaluation(**{"error": None, **values})
 
 
@@ -288,7 +300,8 @@ def read_evaluation_lines(
     lines: Iterable[bytes], ranges: Ranges | None = None, searches: Searches | None = None
 ) -> tuple[dict[int, Evaluation], dict[int, str]]:
     """Read the lines of a ledger: evaluations, and what is wrong with damaged lines, by line number from 1."""
-    return _read_lines(lines, lambda line: read_evaluation(line, ranges, searches))
+    shared: dict[str, Any] = {}
+    return _read_lines(lines, lambda line: read_evaluation(line, ranges, searches, shared))
 
 
 def read_search_lines(lines: Iterable[bytes]) -> tuple[dict[str, tuple[Trial, ...]], dict[int, str]]:
@@ -366,6 +379,14 @@ def measure_ranges(question: Any) -> dict[str, tuple[float | None, float | None]
         if isinstance(ends, (list, tuple)) and len(ends) == 2 and all(map(_is_bound, ends)) and not has_costs:
             ranges[str(key)] = (ends[0], ends[1])
     return ranges
+
+
+def _share(part: Any, shared: dict[str, Any] | None) -> Any:
+    """Return the equal part of an earlier line in place of this one; equal in type too, as 1 and 1.0 are not."""
+    if shared is None:
+        return part
+    text = repr(part)
+    return shared.setdefault(text, part) if len(shared) < MAX_SHARED_PARTS else shared.get(text, part)
 
 
 def _flagged_share(values: Mapping[str, Any]) -> float | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 
 from imblab.edges import files
 from imblab.edges.report.calibration import balance_section, calibration_section
 from imblab.edges.report.curves import ranking_section, thresholds_section
-from imblab.edges.report.data import ReportData
+from imblab.edges.report.data import EvidenceIndex, ReportData
 from imblab.edges.report.elements import ReportSection, Table, as_csv, as_latex
 from imblab.edges.report.page import render_page
 from imblab.edges.report.record import cost_section, failures_section, leakage_section, reproduction_section
@@ -17,7 +17,17 @@ from imblab.edges.report.scores import data_section, methods_section, scores_sec
 from imblab.edges.report.tuning import optimism_section, response_section, stability_section
 from imblab.edges.report.verdicts import differences_section, ranks_section, verdict_section
 
-__all__ = ["PAGE_FILE", "ReportData", "build_sections", "mark_outdated", "render", "verdict_section", "write_files"]
+__all__ = [
+    "PAGE_FILE",
+    "EvidenceIndex",
+    "ReportData",
+    "build_sections",
+    "mark_outdated",
+    "render",
+    "render_files",
+    "verdict_section",
+    "write_files",
+]
 
 PAGE_FILE = "report.html"
 #: The parts of a report, in their order.
@@ -38,28 +48,32 @@ def build_sections(data: ReportData) -> list[ReportSection]:
     return [section(data) for section in SECTIONS]
 
 
-def render(data: ReportData) -> dict[str, str]:
-    """Return every file of a report by its path in the study's folder.
+def render_files(data: ReportData) -> Iterator[tuple[str, bytes]]:
+    """Yield ``figures/*.svg``, ``tables/*.csv``, ``tables/*.tex`` and, since it names them, ``report.html`` last.
 
-    These are ``report.html``, ``figures/*.svg``, ``tables/*.csv`` and ``tables/*.tex``; the same data gives the same
-    bytes.
+    The same data gives the same bytes.
     """
     sections = build_sections(data)
-    return {PAGE_FILE: render_page(data, sections), **dict(_other_files(data, sections))}
+    for name, text in _other_files(data, sections):
+        yield name, text.encode()
+    yield PAGE_FILE, render_page(data, sections)
 
 
-def write_files(folder: Path, rendered: dict[str, str]) -> None:
+def render(data: ReportData) -> dict[str, str]:
+    """Return the texts of :func:`render_files` by path."""
+    return {name: content.decode() for name, content in render_files(data)}
+
+
+def write_files(folder: Path, rendered: Iterable[tuple[str, bytes]]) -> None:
     """Write the files of a report; figures and tables of an earlier one are removed once the new page is written."""
     files.refuse_special_files(folder, (FIGURES, TABLES))
     for name in (FIGURES, TABLES):
         files.make_folder(folder, name)
         files.remove_stale_files(folder, name)
-    # The page is replaced last: it names the other files.
-    names = sorted(rendered, key=lambda name: name == PAGE_FILE)
-    files.replace_all(folder, {name: rendered[name].encode() for name in names})
+    written = files.replace_all(folder, rendered)
     for name in (FIGURES, TABLES):
         for old in files.file_names(folder, name):
-            if old not in rendered and old.endswith((".svg", ".csv", ".tex")):
+            if old not in written and old.endswith((".svg", ".csv", ".tex")):
                 files.remove(folder, old)
 
 

@@ -47,13 +47,11 @@ class EvidenceIndex:
     bins: Mapping[Place, np.ndarray]
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame | None) -> EvidenceIndex:
-        """Read the frame of :mod:`imblab.analysis.evidence`; empty for None."""
+    def from_frame(cls, frame: pd.DataFrame) -> EvidenceIndex:
+        """Read the frame of :mod:`imblab.analysis.evidence`."""
         folds: dict[Place, list[FoldCounts]] = {}
         statistics: dict[tuple[str, Place], dict[str, float]] = {}
         bins: dict[Place, dict[int, np.ndarray]] = {}
-        if frame is None:
-            return cls(folds, statistics, {})
         for (dataset, learner, strategy, _, _), counts in evidence.fold_counts(frame):
             folds.setdefault((dataset, learner, strategy), []).append(counts)
         coordinates = ("dataset", "learner", "strategy", "name")
@@ -78,8 +76,8 @@ class ReportData:
     ----------
     result : StudyResult
         The study with its evaluations and verdicts.
-    evidence : DataFrame or None
-        See :mod:`imblab.analysis.evidence`.
+    evidence : EvidenceIndex or None
+        None for a study without evidence.
     facts : mapping
         What was recorded with the evidence: ``versions``, ``tables``, ``git``, ``system``.
     hashes : mapping of str to str
@@ -91,7 +89,7 @@ class ReportData:
     """
 
     result: StudyResult
-    evidence: pd.DataFrame | None
+    evidence: EvidenceIndex | None
     facts: Mapping[str, Any]
     hashes: Mapping[str, str]
     exploratory: str | None
@@ -116,10 +114,10 @@ class ReportData:
         records = self.result.summary.to_dict("records")
         return {(r["dataset"], r["learner"], r["strategy"]): {str(k): v for k, v in r.items()} for r in records}
 
-    @cached_property
+    @property
     def evidence_index(self) -> EvidenceIndex:
-        """The evidence by strategy."""
-        return EvidenceIndex.from_frame(self.evidence)
+        """The evidence by strategy; empty for a study without evidence."""
+        return EvidenceIndex({}, {}, {}) if self.evidence is None else self.evidence
 
     @cached_property
     def datasets(self) -> list[str]:
@@ -216,9 +214,7 @@ def _groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[list[str], np.nd
     """The x, y and z of the rows that share names, in the order in which these appear."""
     if frame.empty:
         return
-    number = frame.groupby(list(names), sort=False, observed=True).ngroup().to_numpy()
-    order = np.argsort(number, kind="stable")
-    starts = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 1))
+    order, starts = evidence.group_rows(frame, names)
     values = frame[["x", "y", "z"]].to_numpy()[order]
     keys = frame.iloc[order[starts]][list(names)].astype(str).itertuples(index=False, name=None)
     for key, part in zip(keys, np.split(values, starts[1:]), strict=True):

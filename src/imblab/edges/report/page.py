@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
 
@@ -25,11 +25,12 @@ _MAX_CHARACTERS, _FRAME_CHARACTERS = 4_800_000, 700
 _MAX_NARROW_WIDTH = 500
 
 
-def render_page(data: ReportData, sections: Sequence[ReportSection]) -> str:
-    """Return the report as HTML: no network, no clock, the same sections give the same text."""
+def render_page(data: ReportData, sections: Sequence[ReportSection]) -> bytes:
+    """Return the report as HTML in UTF-8: no network, no clock, the same sections give the same bytes."""
     tables_alone = [replace(s, blocks=tuple(b for b in s.blocks if isinstance(b, Table))) for s in sections]
-    room = _MAX_CHARACTERS - len(_render(data, tables_alone))
-    return _render(data, fit_figures(sections, room))
+    room = _MAX_CHARACTERS - sum(map(len, _render(data, tables_alone)))
+    # Encoded part by part: one character beyond Latin-1 doubles the size of a text.
+    return b"".join(part.encode() for part in _render(data, fit_figures(sections, room)))
 
 
 def fit_figures(sections: Sequence[ReportSection], room: int) -> list[ReportSection]:
@@ -86,7 +87,7 @@ def _without_figures(block: Table | Gallery) -> Table | Gallery:
     return replace(block, panels=(), note=note, legend=False, slider=False, folded=False)
 
 
-def _render(data: ReportData, sections: Sequence[ReportSection]) -> str:
+def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str]:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script, style = _read_template("report.js"), _read_template("report.css")
     for name, dark in (("@LIGHT@", False), ("@DARK@", True)):
@@ -95,7 +96,7 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> str:
     blocks = (block for section in sections for block in section.blocks)
     panels = [panel for block in blocks if isinstance(block, Gallery) for panel in block.panels]
     rules += _shared_rules(dict.fromkeys(shared for panel in panels for shared in panel.figure.shared))
-    return environment.from_string(_read_template("report.html.j2")).render(
+    return environment.from_string(_read_template("report.html.j2")).generate(
         name=data.study.name,
         title="verdicts" if data.result.completeness.is_complete else data.result.completeness.counted,
         question=describe_question(data.study),
