@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imblab.analysis import evidence as evidences
 from imblab.cli import main
 from imblab.commands import rescoring, running
 from imblab.edges import config, evidence, ledger, store
@@ -111,7 +112,12 @@ def test_the_rows_of_the_study_are_left_alone():
     assert found.folder == HOME / "rescored" / "mine"
     names = {p.name for p in found.folder.iterdir()}
     assert names == {ledger.STUDY_FILE, ledger.LEDGER_FILE, ledger.SEARCHES_FILE, evidence.EVIDENCE_FILE}
-    assert (found.folder / evidence.EVIDENCE_FILE).read_bytes() == before[evidence.EVIDENCE_FILE]
+    old, new = (evidence.load_evidence(folder / evidence.EVIDENCE_FILE) for folder in (HOME, found.folder))
+    # Covariances are those of the measures that were asked for.
+    assert evidences.row_covariances(new, "mcc") == evidences.row_covariances(old, "mcc") != {}
+    assert evidences.row_covariances(new, "pr_auc") == {}
+    old, new = (frame[frame.kind != "covariance"].astype({"name": str}) for frame in (old, new))
+    assert old.reset_index(drop=True).equals(new.reset_index(drop=True))
 
 
 def test_twice_is_once():
