@@ -372,10 +372,10 @@ def test_tables_in_memory_belong_to_the_design(tmp_path, monkeypatch):
     assert main(["run", str(home / ledger.STUDY_FILE), "tracking=none"]) == 2
 
 
-def test_of_a_complete_study_nothing_is_said_and_the_best_is_chosen(done, monkeypatch):
+def test_of_a_complete_study_nothing_is_said_and_the_recommended_one_is_chosen(done, monkeypatch):
     monkeypatch.chdir(done)
     home = Path("experiments/demo")
     judged = results.result_of(config.load_request(home / ledger.STUDY_FILE).study, ledger.read_evaluations(home))
     assert judged.completeness.sentences() == ()
     arm = select_strategies(judged, {"dataset": "ecoli3"})[0]
-    assert arm.reason.startswith("Chosen as the best of 4")
+    assert arm.reason.startswith("Chosen as the recommended one of 4")

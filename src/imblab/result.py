@@ -357,6 +357,8 @@ class RecommendedStrategy:
         The standard error of the paired difference, or what takes its place.
     kept : tuple of (str, str)
         The pairs within their margins, in declared order; simplicity decides among them.
+    left_out : tuple of str
+        Strategies that lack a score in some fold, and are not candidates.
     scores : mapping of str to float
         Means of the primary measure, MCC, PR-AUC, recall and precision, as far as the study has them.
     knobs : tuple of KnobChoice
@@ -376,6 +378,7 @@ class RecommendedStrategy:
     margin: float | None = None
     margin_source: str = ""
     kept: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[str, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     knobs: tuple[KnobChoice, ...] = ()
     units: int = 0

@@ -174,7 +174,10 @@ def test_what_failed_could_not_be_compared():
         "Once the threshold is tuned, SMOTE could not be compared with no resampling: smote_threshold cannot be "
         "compared (no MCC in 5 of 5 folds: 5 failed)."
     )
-    assert found.missing == ("Evaluations without scores, which count as evaluated: 5 failed.",)
+    assert found.missing == (
+        "Evaluations without scores, which count as evaluated: 5 failed.",
+        "Not among the candidates of the recommendation, since a score is missing somewhere: `smote_threshold`.",
+    )
 
 
 def test_without_an_evaluation():

@@ -71,7 +71,7 @@ def answer_study(
         limits=tuple(limits),
         primary=primary.sort_values("mean", kind="stable", na_position="last"),
         sides=_name_sides(primary, study),
-        missing=tuple(_list_missing(primary, completeness)),
+        missing=tuple(_list_missing(primary, completeness, recommendation)),
         checks=tuple(_list_checks(study, completeness)),
     )
 
@@ -98,6 +98,8 @@ def count_verdicts(rows: pd.DataFrame, verdicts: Sequence[str], alpha: float) ->
 
 def select_primary(contrasts: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Keep the contrasts that answer whether resampling helps: those whose strategies differ in the sampler alone."""
+    if "family" in contrasts:
+        return contrasts[contrasts.family == "primary"]
     pairs = zip(contrasts.a, contrasts.b, strict=True)
     return contrasts.loc[[isolates_resampling(study, a, b) for a, b in pairs]]
 
@@ -329,11 +331,15 @@ def _conclude_over_parents(primary: pd.DataFrame, across: Sequence[AcrossDataset
                 )
 
 
-def _list_missing(primary: pd.DataFrame, completeness: Completeness) -> Iterator[str]:
+def _list_missing(primary: pd.DataFrame, completeness: Completeness, recommendation: Recommendation) -> Iterator[str]:
     yield from completeness.sentences()[1:] if not completeness.is_complete else completeness.without_scores()
     n = int((primary.verdict == "not applicable").sum())
     if n:
         yield f"{count_noun(n, 'primary contrast is', 'primary contrasts are')} not applicable and in no family."
+    left_out = recommendation.overall.left_out
+    if left_out and recommendation.overall.strategy is not None:
+        names = join_words(f"`{name}`" for name in left_out)
+        yield f"Not among the candidates of the recommendation, since a score is missing somewhere: {names}."
 
 
 def _list_checks(study: Study, completeness: Completeness) -> Iterator[str]:

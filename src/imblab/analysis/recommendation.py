@@ -153,7 +153,8 @@ def _recommend_family(
 
     candidates = _drop_worse(complete, contrasts[is_family])
     chosen = _choose(scores.dataset, scores.learner, candidates, study, errors, why)
-    return _with_fold_facts(chosen, scores, study)
+    left_out = tuple(name for name, reason in missing.items() if reason)
+    return _with_fold_facts(replace(chosen, left_out=left_out), scores, study)
 
 
 def _recommend_dataset(
@@ -190,7 +191,8 @@ def _recommend_learner(
     if contrasts is not None:
         candidates = _drop_worse(candidates, contrasts)
     why = "no strategy has a score in every fold of every data set"
-    return _choose(None, learner, candidates, study, _parent_errors, why)
+    left_out = tuple(name for name in study.strategy_names if name not in means.columns)
+    return replace(_choose(None, learner, candidates, study, _parent_errors, why), left_out=left_out)
 
 
 def _choose_pair(
@@ -211,7 +213,8 @@ def _choose_pair(
     ]
     reasons = dict.fromkeys(each.reason for each in each_of if each.reason)
     why = "; ".join(list(reasons)[:_MAX_REASONS]) or "it has no evaluation"
-    return _choose(dataset, None, candidates, study, errors, why, counts_knobs=False)
+    chosen = _choose(dataset, None, candidates, study, errors, why, counts_knobs=False)
+    return replace(chosen, left_out=next((r.left_out for r in each_of if r.learner == chosen.learner), ()))
 
 
 def _choose(

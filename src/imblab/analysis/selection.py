@@ -1,4 +1,4 @@
-"""Selection of the strategies that are exported: per data set the best one, or the one that was named."""
+"""Selection of the strategies that are exported: per data set the recommended one, or the one that was named."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Selection:
 
 
 def select_strategies(result: StudyResult, choice: Mapping[str, str]) -> list[Selection]:
-    """Select for every data set the best learner and strategy with a score in every fold, in the order of the study.
+    """Select for every data set the recommended learner and strategy, in the order of the study.
 
-    ``choice`` restricts the selection by ``dataset``, ``learner`` and ``strategy``. In an incomplete design learner and
-    strategy must both be named.
+    ``choice`` restricts the selection by ``dataset``, ``learner`` and ``strategy``; with a strategy named, the learner
+    with the best mean is selected. In an incomplete design learner and strategy must both be named.
     """
     summary, study = result.summary, result.study
     for kind, name in choice.items():
@@ -59,11 +59,16 @@ def select_strategies(result: StudyResult, choice: Mapping[str, str]) -> list[Se
 def _best(rows: pd.DataFrame, result: StudyResult, choice: Mapping[str, str]) -> Selection:
     measure = result.study.primary_measure
     value = rows["mean"] if measure.greater_is_better else -rows["mean"]
-    row = rows[value.max() - value <= MAX_TIED_DIFFERENCE].iloc[0]
+    row, how = rows[value.max() - value <= MAX_TIED_DIFFERENCE].iloc[0], "Chosen as the best"
+    if "strategy" not in choice:
+        advice, how = result.recommendation, "Chosen as the recommended one"
+        dataset = str(row.dataset)
+        chosen = advice.families[dataset, choice["learner"]] if "learner" in choice else advice.datasets[dataset]
+        row = rows[(rows.learner == chosen.learner) & (rows.strategy == chosen.strategy)].iloc[0]
     mean = f"mean {measure.name} {row['mean']:.4f}"
     named = " and ".join(f"{kind} {choice[kind]}" for kind in ("learner", "strategy") if kind in choice)
     pairs = f"pairs of learner and strategy{f' with {named}' if named else ''}"
-    reason = f"Chosen as the best of {len(rows)} {pairs}, {mean}."
+    reason = f"{how} of {len(rows)} {pairs}, {mean}."
     if len(rows) == 1:
         reason = f"Chosen as the one asked for, {mean}."
     return Selection(row.dataset, row.learner, row.strategy, reason)
