@@ -560,13 +560,19 @@ class Registered:
     primary : str
         The measure that is tuned and judged.
     contrasts : tuple of (str, str)
-        The family over which p-values are adjusted.
+        All contrasts that were claimed.
     alpha : float
         Family-wise error rate of the declared contrasts.
     rope : mapping of str to float
         Half-width of the region of practical equivalence by measure.
     repeats : int
         Repeats of the protocol.
+    primary_contrasts : tuple of (str, str) or None
+        Those of ``contrasts`` that form the primary family, the others the secondary one. None in records that were
+        made when all contrasts were one family: their p-values are adjusted over all.
+    seen_before : mapping of str to tuple of str
+        By data set the other studies of the folder that had evaluations on the same rows; without data sets that
+        none had used.
     """
 
     primary: str
@@ -574,29 +580,39 @@ class Registered:
     alpha: float
     rope: Mapping[str, float]
     repeats: int
+    primary_contrasts: tuple[tuple[str, str], ...] | None = None
+    seen_before: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
     """Claims of a study, fixed before the first evaluation.
 
+    A contrast is a pair ``(a, b)`` of strategies, read as a - b.
+
     Attributes
     ----------
     contrasts : tuple of (str, str) or None
-        Pairs ``(a, b)`` read as a - b; None stands for ``smote_threshold - threshold`` and each strategy against
-        ``none``.
+        The older spelling, without ``primary`` and ``secondary``: all contrasts; those that follow the rule of
+        :func:`imblab.analysis.claims.primary_contrasts` are primary, the others secondary.
     alpha : float
-        Family-wise error rate of the declared contrasts.
+        Family-wise error rate of each of the two families.
     rope : mapping of str to float
         Half-width of the region of practical equivalence by measure.
     registered : Registered or None
         As the study's folder recorded it before its first evaluation; None without such a record.
+    primary : tuple of (str, str) or None
+        The contrasts of the headline; None for those of the rule.
+    secondary : tuple of (str, str) or None
+        All others; None for each strategy against ``none``.
     """
 
     contrasts: tuple[tuple[str, str], ...] | None = None
     alpha: float = 0.05
-    rope: Mapping[str, float] = field(default_factory=lambda: {"mcc": 0.01, "pr_auc": 0.01})
+    rope: Mapping[str, float] = field(default_factory=lambda: {"mcc": 0.02, "pr_auc": 0.02})
     registered: Registered | None = None
+    primary: tuple[tuple[str, str], ...] | None = None
+    secondary: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from imblab.analysis import across_datasets
+from imblab.analysis import across_datasets, paired
 from imblab.analysis.claims import register_claims
 from imblab.analysis.results import score_arrays
 from imblab.analysis.wording import describe_across
 from imblab.result import Evaluation
 from imblab.stats import ranks
-from imblab.stats.paired_tests import holm
+from imblab.stats.meta_analysis import mean_effect
+from imblab.stats.paired_tests import equivalence_p, holm
 from imblab.study import Claims, Learner, Measure, Protocol, Strategy, Study
 
 NAMES = ("none", "threshold", "smote")
@@ -107,7 +108,8 @@ def test_fewer_than_six_sources_are_not_tested_and_it_is_said(n):
     said = f"no test over {n} parent data sets: it takes 6, since even 5 differences of one sign have p = 0.062"
     assert said in found.notes
     assert set(found.contrasts.reason) == {said}
-    assert describe_across(found, study()) == f"across {n} parent data sets, logistic: {said}."
+    short = said.replace(f" over {n} parent data sets", "")
+    assert describe_across(found, study()) == f"across {n} parent data sets, logistic: {short}."
     assert found.rank_table.mean_rank.sum() == pytest.approx(6)
 
 
@@ -126,8 +128,67 @@ def test_better_and_worse_follow_the_direction_of_the_measure():
         assert found.contrasts.wins.tolist() == won
         best = "threshold" if higher else "smote"
         assert found.rank_table.strategy[0] == best
-        said = f"threshold - none (won {won[0]}, tied 0, lost {8 - won[0]}, Holm p 0.016) is {words[0]}"
+        first, second = ("threshold", "none") if words[0] == "better" else ("none", "threshold")
+        said = f"the signed ranks favour {first} over {second} (Holm p 0.016; it won on 8 of 8)"
         assert said in describe_across(found, study())
+
+
+def noisy(scores, spread, tasks=TASKS, seed=0):
+    """Evaluations whose fold differences vary, so that every task has a standard error."""
+    rng = np.random.default_rng(seed)
+    made = evaluations(scores, tasks=tasks)
+    noise = {(e.dataset, e.strategy): float(rng.normal(0, spread)) for e in made}
+    return [replace(e, scores={"mcc": e.scores["mcc"] + (-1) ** e.fold * noise[e.dataset, e.strategy]}) for e in made]
+
+
+def test_the_effect_is_that_of_a_random_effects_model_over_parents():
+    scores, parents = random_scores(), {"t1": "t0"}
+    made = noisy(scores, 0.05)
+    (found,) = across(study(), made, parents)
+    families = score_arrays(study(), made)
+    row, estimates = found.contrasts.iloc[0], paired.estimate_all(families, study())
+    d = scores[:, 1] - scores[:, 0]
+    se = np.array([estimates[task, "logistic"]["threshold", "none"].se for task in TASKS])
+    units, errors = (np.r_[v[:2].mean(), v[2:]] for v in (d, se))
+    expected = mean_effect(units, errors)
+    assert row.parents == 7
+    names = ("effect", "effect_se", "effect_low", "effect_high", "effect_deviation")
+    estimate = expected.estimate
+    values = (estimate.mean, estimate.se, estimate.low, estimate.high, expected.deviation)
+    assert row[list(names)].tolist() == pytest.approx(list(values))
+    assert (row.prediction_low, row.prediction_high) == pytest.approx(
+        (expected.prediction_low, expected.prediction_high)
+    )
+    assert row.p_equivalence == pytest.approx(equivalence_p(estimate, 0.02))
+    np.testing.assert_allclose(found.contrasts.p_equivalence_holm, holm(found.contrasts.p_equivalence))
+    assert row.below + row.within + row.above == pytest.approx(1)
+
+
+def test_a_small_effect_over_parents_is_equivalent_and_says_its_interval():
+    rng = np.random.default_rng(1)
+    base = rng.normal(0.5, 0.1, (8, 1))
+    scores = base + np.array([0.0, 0.0, 0.3]) + rng.normal(0, 0.002, (8, 3)) * [1, 1, 0]
+    (found,) = across(study(), noisy(scores, 0.002))
+    assert found.contrasts.verdict.tolist() == ["equivalent", "better"]
+    row = found.contrasts.iloc[0]
+    said = describe_across(found, study())
+    assert "threshold and none are equivalent within ±0.02 (mean threshold - none " in said
+    assert f"90 % interval {row.equivalence_low:+.3f} to {row.equivalence_high:+.3f}" in said
+    assert "the signed ranks favour smote over none (Holm p 0.016; it won on 8 of 8; mean smote - none +0.3" in said
+    assert "chance" not in said
+    # Without a region nothing is equivalent.
+    (bare,) = across(study(rope={}), noisy(scores, 0.002))
+    assert bare.contrasts.verdict.tolist() == ["inconclusive", "better"]
+    assert bare.contrasts[["p_equivalence", "within"]].isna().all(axis=None)
+
+
+def test_what_applies_to_no_data_set_is_in_no_family():
+    gone = {"status": "inapplicable", "error": "no form for categories", "scores": {}}
+    made = [replace(e, **gone) if e.strategy == "smote" else e for e in evaluations(random_scores())]
+    (found,) = across(study(), made)
+    assert found.contrasts.verdict.tolist()[1] == "not applicable"
+    assert found.contrasts.p_holm[0] == found.contrasts.p[0]
+    assert found.contrasts.family_size[0] == 1
 
 
 def test_identical_arms_and_what_too_few_sources_can_never_show():
@@ -271,4 +332,7 @@ def test_a_larger_alpha_never_takes_a_decision_back(grid):
     scores, tasks = np.array(grid) / 16, [f"t{i}" for i in range(len(grid))]
     verdicts = [only(scores, study(alpha=a), tasks=tasks).contrasts.verdict.tolist() for a in (0.01, 0.05, 0.2)]
     for strict, loose in pairwise(verdicts):
-        assert all(s in ("inconclusive", t) for s, t in zip(strict, loose, strict=True))
+        assert all(
+            s in ("inconclusive", t) or (s == "equivalent" and t in ("better", "worse"))
+            for s, t in zip(strict, loose, strict=True)
+        )

@@ -191,7 +191,7 @@ def test_without_an_evaluation():
 def test_several_samplers_are_resampling():
     other = replace(STRATEGIES[3], name="smote_1", sampler={"_target_": "imblearn.over_sampling.ADASYN"})
     strategies = (*STRATEGIES, other)
-    asked = study("toy", strategies=strategies, contrasts=(("smote_threshold", "threshold"), ("smote_1", "threshold")))
+    asked = study("toy", strategies=strategies, primary=(("smote_threshold", "threshold"), ("smote_1", "threshold")))
     assert "is tuned, resampling was " in answer(asked, rows("toy", strategies=strategies)).headline
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from imblab.analysis import compare, wording
+from imblab.analysis.claims import isolates_resampling
 from imblab.analysis.results import score_arrays
 from imblab.analysis.summary import summarise
-from imblab.analysis.wording import isolates_resampling
 from imblab.result import Evaluation, Trial
 from imblab.stats.paired_tests import corrected_t, holm
 from imblab.study import Choice, Claims, Learner, Measure, Protocol, Strategy, Study
@@ -41,7 +41,9 @@ def rows(scores, primary="mcc", folds=5, learner="logistic", dataset="toy"):
     made = []
     for name, values in scores.items():
         for i, value in enumerate(values):
-            facts = {"scores": {primary: None if value is None else float(value), "other": 0.5}, "counts": {}}
+            # Equal scores have equal counts.
+            counts = {"tn": 0, "fp": 0, "fn": 0, "tp": 0 if value is None else 1 + hash(float(value)) % 97}
+            facts = {"scores": {primary: None if value is None else float(value), "other": 0.5}, "counts": counts}
             facts |= {"status": "ok", "error": None, "fingerprint": "f", "split_fingerprint": str(i), "seconds": 2.0}
             made.append(
                 Evaluation(dataset, learner, name, i // folds, i % folds, {}, 0.5, **facts, n_train=80, n_test=20)
@@ -82,14 +84,18 @@ def test_numbers_of_a_contrast_are_those_of_the_test_by_hand():
         assert (row.equivalence_low, row.equivalence_high) == pytest.approx(law.interval(0.90), rel=1e-9)
         p.append(2 * stats.t(4).sf(abs(d.mean() / se)))
     np.testing.assert_allclose(found.p, p, rtol=1e-9)
-    np.testing.assert_allclose(found.p_holm, holm(p), rtol=1e-9)
+    # One primary contrast, and a family of the three others.
+    np.testing.assert_allclose(found.p_holm, [p[0], *holm(p[1:])], rtol=1e-9)
+    assert found.family.tolist() == ["primary"] + ["secondary"] * 3
+    assert found.family_size.tolist() == [1, 3, 3, 3]
+    np.testing.assert_allclose(found.q, stats.false_discovery_control(p), rtol=1e-9)
     assert (found.folds == 5).all()
 
 
 def test_the_verdicts_in_their_order():
     base = np.linspace(0.3, 0.5, 5)
     assert only({"a": base, "b": base}).verdict == "identical"
-    assert only({"a": base + WAVE / 50 + 0.004, "b": base}).verdict == "equivalent"
+    assert only({"a": base + WAVE / 2 + 0.002, "b": base}, rope={"mcc": 0.05}).verdict == "equivalent"
     assert only({"a": base + WAVE + 0.2, "b": base}).verdict == "better"
     assert only({"a": base + WAVE - 0.2, "b": base}).verdict == "worse"
     found = only({"a": base + WAVE, "b": base})
@@ -102,13 +108,82 @@ def test_the_verdicts_in_their_order():
     )
 
 
-def test_a_small_sure_difference_is_equivalent_before_it_is_better():
+def test_a_small_sure_difference_is_better_by_less_than_the_region():
     base = np.linspace(0.3, 0.5, 5)
     scores = {"a": base + WAVE / 100 + 0.005, "b": base}
-    assert only(scores).p < 0.01
-    assert only(scores).verdict == "equivalent"
-    assert only(scores, rope={}).verdict == "better"
-    assert math.isnan(only(scores, rope={}).rope)
+    found = only(scores)
+    assert found.p < 0.01
+    assert found.verdict == "better"
+    assert compare.describe_verdict(found, 0.05) == "better by less than ±0.02"
+    assert compare.describe_verdict(only(scores, rope={"mcc": 0.001}), 0.05) == "better"
+    bare = only(scores, rope={})
+    assert compare.describe_verdict(bare, 0.05) == "better"
+    assert np.isnan([bare.rope, bare.p_equivalence, bare.p_equivalence_holm]).all()
+
+
+def test_equivalence_is_adjusted_within_its_family():
+    base = np.linspace(0.3, 0.5, 5)
+    scores = {"a": base + WAVE, "b": base + WAVE / 4, "c": base + WAVE[::-1] / 4, "d": base}
+    asked = study(*scores, contrasts=(("a", "d"), ("b", "d"), ("c", "d")), rope={"mcc": 0.015})
+    found = judged(scores, asked)
+    np.testing.assert_allclose(found.p_equivalence_holm, holm(found.p_equivalence))
+    assert found.p_equivalence[1] < found.p_equivalence_holm[1] == pytest.approx(3 * found.p_equivalence[1])
+    # Alone it is equivalent; among three it is not.
+    tight = {"contrasts": (("b", "d"),), "rope": {"mcc": 0.008}}
+    assert judged(scores, study(*scores, **tight)).verdict.tolist() == ["equivalent"]
+    tight["contrasts"] = (("a", "d"), ("b", "d"), ("c", "d"))
+    assert judged(scores, study(*scores, **tight)).verdict[1] == "inconclusive"
+
+
+def test_what_never_applies_is_in_no_family():
+    rng = np.random.default_rng(5)
+    scores = {name: rng.normal(0.5, 0.1, 5) for name in ("none", "threshold", "adasyn", "smote")}
+    asked = study(*scores)
+    made = rows(scores)
+    whole = contrasts(asked, made)
+    gone = {"status": "inapplicable", "error": "ADASYN has no form for categories", "scores": {}, "counts": {}}
+    without = [replace(e, **gone) if e.strategy == "adasyn" else e for e in made]
+    found = contrasts(asked, without)
+    assert found.verdict[1] == "not applicable"
+    assert found.reason[1] == "'adasyn' is not applicable: ADASYN has no form for categories"
+    assert np.isnan(found.loc[1, ["p", "p_holm", "q", "p_equivalence_holm"]].astype(float)).all()
+    others = [0, 2]
+    assert found.family_size[others].tolist() == [2, 2]
+    np.testing.assert_allclose(found.p_holm[others], holm(whole.p[others]))
+    np.testing.assert_allclose(found.q[others], stats.false_discovery_control(whole.p[others]))
+    # One fold that applies, or a rule that no threshold met after fits, leaves it in its family.
+    for some in (
+        [*without[:10], made[10], *without[11:]],
+        [replace(e, fits=3) if e.strategy == "adasyn" else e for e in without],
+    ):
+        stays = contrasts(asked, some)
+        assert stays.verdict[1] == "inconclusive"
+        assert stays.family_size.tolist() == [3] * 3
+        np.testing.assert_allclose(stays.p_holm[others], holm([*whole.p[others], 1.0])[:2])
+
+
+def test_equal_scores_without_equal_decisions_are_not_identical():
+    base = np.linspace(0.3, 0.5, 5)
+    made = rows({"a": base, "b": base})
+    asked = study("a", "b", contrasts=(("a", "b"),))
+    other = [replace(e, counts={**e.counts, "tn": 5}) if e.key == made[2].key else e for e in made]
+    silent = [replace(e, counts={"tn": 90, "fp": 0, "fn": 10, "tp": 0}) for e in made]
+    for evaluations, reason in (
+        (other, "MCC is equal in every fold, but the confusion counts differ"),
+        (silent, "MCC is equal in every fold, since no row is called positive"),
+    ):
+        found = contrasts(asked, evaluations).iloc[0]
+        assert (found.verdict, found.reason, found["mean"]) == ("inconclusive", reason, 0)
+        assert math.isnan(found.p)
+    # A ranking measure calls no row positive.
+    ranking = replace(asked, measures=(Measure("mcc", "m", "score"),))
+    assert contrasts(ranking, silent).verdict.tolist() == ["identical"]
+
+
+def test_what_chance_would_give_counts_what_was_tested():
+    found = judged({name: WAVE * i for i, name in enumerate(ARMS)}, study(*ARMS))
+    assert compare.expected_by_chance(found, 0.05) == pytest.approx(0.2)
+    assert compare.expected_by_chance(found[found.family == "primary"], 0.1) == pytest.approx(0.1)
 
 
 def test_better_follows_the_direction_of_the_measure():

@@ -26,7 +26,11 @@ def test_paragraphs_follow_the_configuration(study):
     assert "SMOTE (ratio of 0.1, 0.25, 0.5, 1, k of 3, 5), tuned threshold" in said
     assert "every candidate of the grid was tried" in said
     assert "alpha 0.05" in said
-    assert "within ±0.01 when the corrected 90 % interval" in said
+    assert "Primary, a strategy that resamples and its counterpart that does not: smote_threshold − threshold." in said
+    assert "Secondary: threshold − none, class_weight − none, smote − none and smote_threshold − none." in said
+    assert "expected difference in MCC over training sets of this size from this population" in said
+    assert "over the primary contrasts, and over the secondary ones, of a data set and learner" in said
+    assert "equivalent within ±0.02 when two one-sided tests" in said
     assert "repeated" not in said
 
 

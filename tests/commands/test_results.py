@@ -38,8 +38,9 @@ def test_a_run_records_its_claims_before_the_first_row(done):
         "primary": "mcc",
         "contrasts": [["threshold", "none"]],
         "alpha": 0.05,
-        "rope": {"mcc": 0.01, "pr_auc": 0.01},
+        "rope": {"mcc": 0.02, "pr_auc": 0.02},
         "repeats": 1,
+        "primary_contrasts": [],
     }
 
 
@@ -54,7 +55,7 @@ def test_json_holds_the_contrasts_and_what_is_said_across_sources(capsys):
     (row,) = across["contrasts"]
     assert row["mean"] == pytest.approx((means["ecoli3"] + (means["yeast4"] + means["yeast6"]) / 2) / 2)
     assert row["verdict"] == "untested"
-    assert found["sentences"][-1].startswith("across 2 parent data sets, logistic: no test over 2")
+    assert found["sentences"][-1].startswith("across 2 parent data sets, logistic: no test: it takes 6")
 
 
 def test_the_terminal_says_why_there_is_no_test(capsys):

@@ -196,24 +196,31 @@ def expected_scores(study, known):
 
 def expected_differences(study, known):
     found = {}
-    asked = [(a, b) for a, b in result_of(study, []).study.claims.registered.contrasts]
+    record = result_of(study, []).study.claims.registered
+    asked, first = [(a, b) for a, b in record.contrasts], list(record.primary_contrasts)
+    assert first == asked[:1]
     for d, n in dict.fromkeys(arm[:2] for arm in known):
         tested = {(a, b): corrected(known[d, n, a], known[d, n, b]) for a, b in asked if (d, n, a) in known}
         p = {pair: 2 * stats.t.sf(abs(m / se), df) for pair, (m, se, df) in tested.items()}
-        order = sorted(p, key=p.get)
-        holm, worst = {}, 0.0
-        for i, pair in enumerate(order):
-            worst = max(worst, min(1.0, (len(asked) - i) * p[pair]))
-            holm[pair] = worst
+        holm = {}
+        # What does not apply is in no family.
+        families = [[pair for pair in family if pair in p] for family in (first, asked[1:])]
+        for family in families:
+            worst = 0.0
+            for i, pair in enumerate(sorted(family, key=p.get)):
+                worst = max(worst, min(1.0, (len(family) - i) * p[pair]))
+                holm[pair] = worst
         for (a, b), (mean, se, df) in tested.items():
             reach = se * stats.t.ppf(0.975, df)
             law = stats.t(df, loc=mean, scale=se)
             values = {"mean": mean, "low": mean - reach, "high": mean + reach, "p": p[a, b], "p_holm": holm[a, b]}
-            values |= {"below": law.cdf(-0.01), "within": law.cdf(0.01) - law.cdf(-0.01), "above": law.sf(0.01)}
-            values["detectable"] = detectable(se, df, 0.05 / len(asked))
+            values |= {"below": law.cdf(-0.02), "within": law.cdf(0.02) - law.cdf(-0.02), "above": law.sf(0.02)}
+            values["detectable"] = detectable(se, df, 0.05 / len(families[(a, b) not in first]))
             tables = [elements.file_name("differences", d, n)] + (["verdict"] if (a, b) == asked[0] else [])
             found |= {(t, f"{d}/{n}/{a} - {b}", k): (v,) for t in tables for k, v in values.items()}
-    return found
+    every = {key[:2]: v[0] for key, v in found.items() if key[2] == "p" and key[0] != "verdict"}
+    q = dict(zip((row for _, row in every), stats.false_discovery_control(list(every.values())), strict=True))
+    return found | {(t, row, "q"): (q[row],) for t, row, k in found if k == "p"}
 
 
 def detectable(se, df, alpha):

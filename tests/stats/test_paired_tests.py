@@ -14,12 +14,13 @@ from sklearn.svm import SVC
 
 from imblab.stats.paired_tests import (
     Estimate,
+    benjamini_hochberg,
     corrected_t,
     detectable,
+    equivalence_p,
     estimate_contrasts,
     half_width_factor,
     holm,
-    is_equivalent,
     posterior,
 )
 
@@ -186,7 +187,33 @@ def test_many_contrasts_at_once_are_bit_for_bit_those_one_by_one(n_folds):
         assert repr(narrow[i]) == repr(single.at(0.1))
         np.testing.assert_array_equal(power[i], detectable(single, 0.01))
         np.testing.assert_array_equal(within[i], posterior(single, 0.01).within)
-        assert is_equivalent(together, 0.03)[i] == is_equivalent(single, 0.03)
+        np.testing.assert_array_equal(equivalence_p(together, 0.03)[i], equivalence_p(single, 0.03))
+
+
+@given(LISTS, st.sampled_from([0.0, 0.05, 0.3]), st.sampled_from([0.01, 0.05, 0.2]))
+def test_equivalence_is_two_one_sided_tests_and_the_narrow_interval_inside_the_region(differences, rope, alpha):
+    estimate = corrected_t(differences, 80, 20)
+    p = float(equivalence_p(estimate, rope))
+    assert math.isnan(equivalence_p(estimate, math.nan))
+    if estimate.reason or estimate.identical:
+        assert math.isnan(p) if estimate.reason else p == 0
+        return
+    law = stats.t(estimate.df, loc=0, scale=estimate.se)
+    assert p == pytest.approx(max(law.sf(estimate.mean + rope), law.cdf(estimate.mean - rope)), rel=1e-9)
+    narrow = estimate.at(2 * alpha)
+    if abs(p - alpha) > 1e-9:
+        assert (p <= alpha) == (-rope <= narrow.low and narrow.high <= rope)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_false_discovery_rates_are_those_of_scipy(p):
+    np.testing.assert_allclose(benjamini_hochberg(p), stats.false_discovery_control(p), rtol=1e-12, atol=1e-300)
+
+
+def test_a_contrast_without_a_test_counts_for_the_false_discovery_rate():
+    found = benjamini_hochberg([0.01, math.nan, 0.02])
+    np.testing.assert_allclose(found, [0.03, math.nan, 0.03])
+    assert benjamini_hochberg([]).size == 0
 
 
 def test_families_are_adjusted_row_by_row():

@@ -3,6 +3,7 @@
 import math
 from itertools import product
 
+import baycomp
 import numpy as np
 import pandas as pd
 import pytest
@@ -219,3 +220,31 @@ def test_scikit_posthocs_agrees():
     np.fill_diagonal(alike, True)
     np.testing.assert_array_equal(ranks.indistinct_pairs(free), alike)
     assert 2 < alike.sum() < 16
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("rope", [0.0, 0.02])
+def test_the_bayesian_signed_rank_test_is_that_of_baycomp(seed, rope):
+    d = np.random.default_rng(seed).normal(0.01 * seed, 0.03, 6 + seed)
+    found = ranks.signed_rank_posterior(d, rope)
+    # baycomp: below is the probability that its first argument is better by more than the region.
+    expected = baycomp.SignedRankTest.probs(np.zeros(d.size), d, rope, nsamples=20_000, random_state=1)
+    shares = (found.below, found.within, found.above) if rope else (found.below, found.above)
+    # Two samples of 20,000: five standard errors of their difference at most.
+    assert shares == pytest.approx(expected, abs=5 * math.sqrt(0.5 / 20_000))
+    assert sum((found.below, found.within, found.above)) == pytest.approx(1)
+
+
+def test_without_a_region_or_differences_the_signed_ranks_say_nothing():
+    assert math.isnan(ranks.signed_rank_posterior([0.1] * 6, math.nan).within)
+    none = ranks.signed_rank_posterior([0.0] * 6, 0.01)
+    assert (none.below, none.within, none.above) == (0, 1, 0)
+
+
+@laws
+@given(st.lists(st.floats(-0.2, 0.2).map(lambda v: round(v, 3)), min_size=6, max_size=10), st.integers(0, 10**6))
+def test_the_posterior_turns_with_the_differences_and_repeats_itself(d, seed):
+    one, other = ranks.signed_rank_posterior(d, 0.01), ranks.signed_rank_posterior(np.negative(d), 0.01)
+    assert one == ranks.signed_rank_posterior(d, 0.01)
+    # Ties of the largest weight go to the lower part; they have no probability in a continuous draw.
+    assert (one.below, one.within, one.above) == pytest.approx((other.above, other.within, other.below), abs=1e-3)

@@ -8,7 +8,7 @@ strategies, and named.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,18 +16,12 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import paired
-from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts, exploratory_reasons
+from imblab.analysis.claims import Pair
+from imblab.analysis.parent_contrasts import Parents, average_over_parents, contrasts_over_parents, too_few_reason
 from imblab.result import Family, FamilyScores
 from imblab.stats import ranks
-from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, holm
 from imblab.stats.ranks import MIN_UNITS, FriedmanTest
 from imblab.study import Study
-from imblab.text import count_noun
-
-#: The parent of every data set; one that is not named is its own.
-Parents = Mapping[str, str]
-_COUNT_COLUMNS = ("parents", "wins", "ties", "losses")
-_NUMBER_COLUMNS = ("mean", "median", "p", "p_holm")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +42,13 @@ class AcrossDatasets:
         Neighbours in the rank table without a significant difference: Wilcoxon's test, Holm over all pairs.
     contrasts : DataFrame
         ``learner a b measure``; ``parents`` on which both strategies are complete, ``wins ties losses`` of a over b,
-        ``mean`` and ``median`` of a - b, ``p`` and ``p_holm`` of Wilcoxon's test, ``verdict``, ``reason``.
+        ``mean`` and ``median`` of a - b, ``p`` and ``p_holm`` of Wilcoxon's test; the mean ``effect`` of a
+        random-effects model with ``effect_se``, ``effect_low`` and ``effect_high`` at 1 - alpha, ``effect_deviation``
+        between parents, ``prediction_low`` and ``prediction_high`` for a further parent, ``equivalence_low`` and
+        ``equivalence_high`` at 1 - 2 alpha; ``p_equivalence`` and ``p_equivalence_holm`` of two one-sided tests of the
+        effect; ``below within above``, the Bayesian signed-rank probabilities, which decide nothing; ``verdict``,
+        ``reason``, ``family``, ``family_size``. Tests and effects are NaN below six parents, effects also where a data
+        set has no standard error.
     notes : tuple of str
         What was left out, and what was not tested.
     """
@@ -63,7 +63,9 @@ class AcrossDatasets:
     notes: tuple[str, ...]
 
 
-def compare_over_parents(scores: Mapping[Family, FamilyScores], study: Study, parents: Parents) -> list[AcrossDatasets]:
+def compare_over_parents(
+    scores: Mapping[Family, FamilyScores], study: Study, parents: Parents, estimates: paired.Estimates | None = None
+) -> list[AcrossDatasets]:
     """Compare the strategies of each learner over parent data sets.
 
     Parameters
@@ -74,6 +76,8 @@ def compare_over_parents(scores: Mapping[Family, FamilyScores], study: Study, pa
         Its claims are the family of contrasts.
     parents : mapping of str to str
         The parent of every data set; one that is not named is its own.
+    estimates : mapping, optional
+        The estimates of :func:`imblab.analysis.paired.estimate_all`, where they are known already.
 
     Returns
     -------
@@ -82,12 +86,13 @@ def compare_over_parents(scores: Mapping[Family, FamilyScores], study: Study, pa
     """
     if len({parents.get(dataset, dataset) for dataset, _ in scores}) < 2:
         return []
-    exploratory, rank = exploratory_reasons(study), {name: i for i, name in enumerate(study.learner_names)}
+    estimates = paired.estimate_all(scores, study) if estimates is None else estimates
+    rank = {name: i for i, name in enumerate(study.learner_names)}
     by_learner: dict[str, list[FamilyScores]] = {}
     for each in scores.values():
         by_learner.setdefault(each.learner, []).append(each)
     return [
-        _compare_learner(by_learner[learner], learner, study, parents, exploratory)
+        _compare_learner(by_learner[learner], learner, study, parents, estimates)
         for learner in sorted(by_learner, key=lambda name: rank.get(name, len(rank)))
     ]
 
@@ -116,36 +121,12 @@ def dataset_means(families: Sequence[FamilyScores], study: Study) -> tuple[pd.Da
     return pd.DataFrame.from_dict(means, orient="index", columns=names), missing
 
 
-def average_over_parents(means: pd.DataFrame, parents: Parents) -> pd.DataFrame:
-    """Average the data sets of each parent, in the order in which parents appear.
-
-    Examples
-    --------
-    >>> means = pd.DataFrame({"none": [0.2, 0.4, 0.9]}, index=["yeast4", "yeast6", "ecoli3"])
-    >>> average_over_parents(means, {"yeast4": "yeast", "yeast6": "yeast"}).none.round(3).to_dict()
-    {'yeast': 0.3, 'ecoli3': 0.9}
-    """
-    return means.groupby([parents.get(name, name) for name in means.index], sort=False).mean()
-
-
-def too_few_reason(n_parents: int) -> str:
-    """Say why a test needs more parents.
-
-    Examples
-    --------
-    >>> too_few_reason(2)
-    'no test over 2 parent data sets: it takes 6, since even 5 differences of one sign have p = 0.062'
-    """
-    parents = count_noun(n_parents, "parent data set")
-    return f"no test over {parents}: it takes {MIN_UNITS}, since even 5 differences of one sign have p = 0.062"
-
-
 def _compare_learner(
     families: Sequence[FamilyScores],
     learner: str,
     study: Study,
     parents: Parents,
-    exploratory: Mapping[Pair, str | None],
+    estimates: paired.Estimates,
 ) -> AcrossDatasets:
     means, missing = dataset_means(families, study)
     complete, notes = _complete_block(means, missing, parents)
@@ -164,7 +145,7 @@ def _compare_learner(
         notes.append(
             too_few_reason(len(units)) if units.shape[1] >= 2 else "there are fewer than two strategies to rank"
         )
-    contrasts = _contrasts_over_parents(means, learner, study, parents, exploratory)
+    contrasts = contrasts_over_parents(families, means, study, parents, estimates)
     return AcrossDatasets(
         learner, study.primary, tuple(units.index), table, friedman, tuple(cliques), contrasts, tuple(notes)
     )
@@ -226,66 +207,3 @@ def _unjoined_notes(names: Sequence[str], alike: np.ndarray, bars: Sequence[tupl
                 f"no bar joins {names[i]} and {names[j]}, although their difference is not significant: strategies "
                 "between them differ"
             )
-
-
-def _contrasts_over_parents(
-    means: pd.DataFrame, learner: str, study: Study, parents: Parents, exploratory: Mapping[Pair, str | None]
-) -> pd.DataFrame:
-    claimed, declared = claimed_contrasts(study), declared_contrasts(study)
-    differences = _differences(means, dict.fromkeys((*declared, *claimed)), parents)
-    tests = {pair: ranks.wilcoxon(d) for pair, d in differences.items()}
-    p = {pair: tests[pair].p if d.size >= MIN_UNITS else math.nan for pair, d in differences.items()}
-    adjusted = dict(zip(claimed, holm([p[pair] for pair in claimed]), strict=True))
-    greater_is_better = study.primary_measure.greater_is_better
-    rows = []
-    for pair in declared:
-        d, test = differences[pair], tests[pair]
-        p_holm = math.nan if exploratory[pair] else float(adjusted[pair])
-        wins, losses = (test.wins, test.losses) if greater_is_better else (test.losses, test.wins)
-        is_better = (test.plus > test.minus) == greater_is_better
-        verdict, reason = _verdict(d, is_better, p_holm, study.claims.alpha, len(claimed))
-        if exploratory[pair]:
-            verdict, reason = "exploratory", exploratory[pair]
-        mean, median = (d.mean(), np.median(d)) if d.size else (math.nan, math.nan)
-        names = (learner, *pair, study.primary)
-        rows.append((*names, d.size, wins, test.ties, losses, mean, median, p[pair], p_holm, verdict, reason))
-    columns = ["learner", "a", "b", "measure", *_COUNT_COLUMNS, *_NUMBER_COLUMNS, "verdict", "reason"]
-    # As objects first: pandas would turn the None of a reason into NaN.
-    table = pd.DataFrame(rows, columns=columns, dtype=object)
-    return table.astype({**dict.fromkeys(_NUMBER_COLUMNS, "float64"), **dict.fromkeys(_COUNT_COLUMNS, "int64")})
-
-
-def _differences(means: pd.DataFrame, contrasts: Iterable[Pair], parents: Parents) -> dict[Pair, np.ndarray]:
-    """The first minus the second strategy on every parent that has a data set on which both are complete."""
-    complete = {name: means[name].notna().to_numpy() for name in means.columns}
-    averages: dict[bytes, dict[str, np.ndarray]] = {}
-    differences = {}
-    for a, b in contrasts:
-        if not {a, b} <= complete.keys():
-            differences[a, b] = np.empty(0)
-            continue
-        both = complete[a] & complete[b]
-        if both.tobytes() not in averages:
-            table = average_over_parents(means[both], parents)
-            averages[both.tobytes()] = {name: table[name].to_numpy(dtype=np.float64) for name in table.columns}
-        average = averages[both.tobytes()]
-        differences[a, b] = average[a] - average[b]
-    return differences
-
-
-def _verdict(
-    differences: np.ndarray, is_better: bool, p_holm: float, alpha: float, n_contrasts: int
-) -> tuple[str, str | None]:
-    if differences.size < MIN_UNITS:
-        return "untested", too_few_reason(differences.size)
-    if np.abs(differences).max() <= DIFFERENCE_TOLERANCE:
-        return "identical", None
-    if p_holm <= alpha:
-        return ("better" if is_better else "worse"), None
-    smallest = 2.0 ** (1 - differences.size) * n_contrasts
-    limit = ""
-    if smallest > alpha:
-        limit = (
-            f"; {differences.size} parent data sets and {n_contrasts} contrasts cannot reach less than {smallest:.3g}"
-        )
-    return "inconclusive", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}{limit}"

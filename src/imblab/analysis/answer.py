@@ -9,10 +9,11 @@ import pandas as pd
 
 from imblab.analysis import rebalancing
 from imblab.analysis.across_datasets import AcrossDatasets
+from imblab.analysis.claims import PRIMARY
 from imblab.analysis.methods import describe_use, name_sampler, named
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.text_tables import percent
-from imblab.analysis.wording import describe_power, isolates_resampling, list_reasons
+from imblab.analysis.wording import describe_power, list_reasons
 from imblab.result import Answer, Completeness, KnobChoice, Recommendation, RecommendedStrategy
 from imblab.study import Strategy, Study
 from imblab.text import count_noun, format_difference, format_p_value, format_score, join_words
@@ -56,7 +57,7 @@ def answer_study(
     Answer
         Every count of verdicts comes with the number that chance would give.
     """
-    primary = select_primary(contrasts, study)
+    primary = select_primary(contrasts)
     findings: list[str] = []
     limits: list[str] = []
     if completeness.is_complete:
@@ -96,12 +97,9 @@ def count_verdicts(rows: pd.DataFrame, verdicts: Sequence[str], alpha: float) ->
     return f"{words} of {count_noun(len(rows), 'comparison')}; chance alone gives up to {alpha * len(rows):.2g}"
 
 
-def select_primary(contrasts: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Keep the contrasts that answer whether resampling helps: those whose strategies differ in the sampler alone."""
-    if "family" in contrasts:
-        return contrasts[contrasts.family == "primary"]
-    pairs = zip(contrasts.a, contrasts.b, strict=True)
-    return contrasts.loc[[isolates_resampling(study, a, b) for a, b in pairs]]
+def select_primary(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Keep the primary contrasts, which answer whether resampling helps."""
+    return contrasts.loc[contrasts.family == PRIMARY]
 
 
 def write_headline(

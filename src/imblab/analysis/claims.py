@@ -1,6 +1,8 @@
 """Claims: what was declared before the first evaluation gets a verdict, what was chosen later is exploratory.
 
-A contrast, an error rate or a region that was chosen after the evaluations were seen gets numbers and no verdict.
+Contrasts form two families. A *primary* contrast compares a strategy that resamples with its counterpart that does not;
+all other declared contrasts are *secondary*. A contrast, an error rate or a region that was chosen after the first
+evaluation gets numbers and no verdict.
 """
 
 from __future__ import annotations
@@ -8,37 +10,119 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
+from typing import Any
 
-from imblab.study import Registered, Study
+from imblab.study import Registered, Strategy, Study
 
 #: The default primary contrast: SMOTE compared with its counterpart without resampling.
 EQUAL_POLICY = ("smote_threshold", "threshold")
+#: The names of the two families.
+PRIMARY, SECONDARY = "primary", "secondary"
+#: Measures that read the called classes, and with them a threshold.
+_DECISION_NEEDS = ("label", "amount")
 Pair = tuple[str, str]
 
 
+def primary_contrasts(study: Study) -> tuple[Pair, ...]:
+    """List the primary contrasts that a study declares, or those of the rule.
+
+    By the rule it is ``smote_threshold - threshold`` or, without it, every pair that :func:`isolates_resampling`, in
+    the order of the strategies. Among ``claims.contrasts``, the older spelling, the same rule chooses.
+
+    Examples
+    --------
+    >>> smote = {"_target_": "imblearn.over_sampling.SMOTE"}
+    >>> strategies = (Strategy("none"), Strategy("cut", threshold="tuned"), Strategy("both", smote, threshold="tuned"))
+    >>> primary_contrasts(Study("s", 0, {}, (), strategies, ()))
+    (('both', 'cut'),)
+    """
+    claims = study.claims
+    if claims.primary is not None:
+        return claims.primary
+    if claims.contrasts is not None:
+        return _choose_primary(study, claims.contrasts)
+    return _choose_primary(study, tuple(product(study.strategy_names, study.strategy_names)))
+
+
+def secondary_contrasts(study: Study) -> tuple[Pair, ...]:
+    """List the secondary contrasts that a study declares, or each strategy against ``none``; without primary ones."""
+    claims, names, primary = study.claims, study.strategy_names, primary_contrasts(study)
+    declared = claims.secondary
+    if declared is None and claims.primary is None:
+        declared = claims.contrasts
+    if declared is None:
+        declared = tuple((name, "none") for name in names if name != "none") if "none" in names else ()
+    return tuple(pair for pair in declared if pair not in primary)
+
+
 def declared_contrasts(study: Study) -> tuple[Pair, ...]:
-    """List the contrasts that a study declares, or the default ones: equal threshold policy, then all against none."""
-    if study.claims.contrasts is not None:
-        return tuple((a, b) for a, b in study.claims.contrasts)
-    names = study.strategy_names
-    first = [EQUAL_POLICY] if set(EQUAL_POLICY) <= set(names) else []
-    against = [(name, "none") for name in names if name != "none"] if "none" in names else []
-    return (*first, *against)
+    """List all contrasts that a study declares: primary ones first, or in the order of ``claims.contrasts``."""
+    claims = study.claims
+    if claims.contrasts is not None and claims.primary is None and claims.secondary is None:
+        return claims.contrasts
+    return (*primary_contrasts(study), *secondary_contrasts(study))
+
+
+def claimed_families(study: Study) -> tuple[tuple[Pair, ...], ...]:
+    """List the families over which p-values are adjusted: those on record, else primary and secondary contrasts.
+
+    One family for a record that was made when all contrasts were one.
+    """
+    record = study.claims.registered
+    if record is None:
+        return primary_contrasts(study), secondary_contrasts(study)
+    if record.primary_contrasts is None:
+        return (record.contrasts,)
+    return record.primary_contrasts, tuple(c for c in record.contrasts if c not in record.primary_contrasts)
 
 
 def claimed_contrasts(study: Study) -> tuple[Pair, ...]:
-    """List the contrasts over which p-values are adjusted: those on record, else those declared."""
+    """List the contrasts that can have a verdict: those on record, else those declared."""
     record = study.claims.registered
     return declared_contrasts(study) if record is None else record.contrasts
 
 
-def register_claims(study: Study) -> Study:
-    """Put what a study claims now on record, unless a record exists already."""
+def family_names(study: Study) -> dict[Pair, str]:
+    """Return the family of every declared and claimed contrast, ``primary`` or ``secondary``."""
+    record = study.claims.registered
+    primary = primary_contrasts(study)
+    if record is not None:
+        recorded = record.primary_contrasts
+        recorded = _choose_primary(study, record.contrasts) if recorded is None else recorded
+        primary = (*recorded, *(pair for pair in primary if pair not in record.contrasts))
+    pairs = (*declared_contrasts(study), *claimed_contrasts(study))
+    return {pair: PRIMARY if pair in primary else SECONDARY for pair in pairs}
+
+
+def isolates_resampling(study: Study, a: str, b: str) -> bool:
+    """Whether strategies a and b differ in the sampler alone, so that a - b may be a primary contrast.
+
+    Only a has a sampler; weight, calibration and threshold rule are equal. The threshold must be chosen by scores
+    rather than fixed, unless the primary measure reads no threshold: SMOTE at .5 compared with nothing at .5 is a moved
+    threshold in disguise. False for strategies that are not in the study.
+    """
+    strategies = {s.name: s for s in study.strategies}
+    if a not in strategies or b not in strategies:
+        return False
+    first, second = strategies[a], strategies[b]
+    if first.sampler is None or second.sampler is not None or _policy(first) != _policy(second):
+        return False
+    needs = next((m.needs for m in study.measures if m.name == study.primary), _DECISION_NEEDS[0])
+    return needs not in _DECISION_NEEDS or not isinstance(_policy(first)[0], (int, float))
+
+
+def register_claims(study: Study, seen_before: Mapping[str, tuple[str, ...]] | None = None) -> Study:
+    """Put what a study claims now on record, unless a record exists already.
+
+    ``seen_before`` are the other studies with evaluations on the same rows, by data set.
+    """
     claims = study.claims
     if claims.registered is not None:
         return study
     rope, repeats = dict(claims.rope), study.protocol.repeats
-    record = Registered(study.primary, declared_contrasts(study), claims.alpha, rope, repeats)
+    declared, primary = declared_contrasts(study), primary_contrasts(study)
+    record = Registered(study.primary, declared, claims.alpha, rope, repeats, primary, dict(seen_before or {}))
     return replace(study, claims=replace(claims, registered=record))
 
 
@@ -49,7 +133,6 @@ def exploratory_reasons(study: Study) -> Mapping[Pair, str | None]:
 
     Examples
     --------
-    >>> from imblab.study import Strategy
     >>> study = register_claims(Study("s", 0, {}, (), (Strategy("none"), Strategy("smote")), ()))
     >>> exploratory_reasons(replace(study, strategies=(*study.strategies, Strategy("adasyn"))))[("adasyn", "none")]
     'the contrast was not claimed before the first row'
@@ -57,6 +140,19 @@ def exploratory_reasons(study: Study) -> Mapping[Pair, str | None]:
     changed, claimed = _describe_late_changes(study), set(claimed_contrasts(study))
     late = "the contrast was not claimed before the first row"
     return {pair: changed or (None if pair in claimed else late) for pair in declared_contrasts(study)}
+
+
+def _choose_primary(study: Study, contrasts: tuple[Pair, ...]) -> tuple[Pair, ...]:
+    """The default primary contrast if it is among some contrasts, else all that isolate resampling."""
+    if EQUAL_POLICY in contrasts and isolates_resampling(study, *EQUAL_POLICY):
+        return (EQUAL_POLICY,)
+    return tuple(pair for pair in contrasts if isolates_resampling(study, *pair))
+
+
+def _policy(strategy: Strategy) -> tuple[Any, Any, str]:
+    """Everything but the sampler that changes decisions: threshold, weight and calibration."""
+    threshold = strategy.space.get("threshold", strategy.threshold)
+    return threshold, strategy.space.get("weight", strategy.weight), strategy.calibration
 
 
 def _describe_late_changes(study: Study) -> str | None:

@@ -1,32 +1,49 @@
-"""Contrasts: every declared difference between two strategies, with its test and its verdict.
+"""Contrasts: every declared difference between two strategies, with its tests and its verdict.
 
-A family is the contrasts of one data set and learner on the primary measure. Strategies are compared on the same folds
-only: a fold that is missing in either one makes the contrast inconclusive.
+The contrasts of one data set and learner on the primary measure form two families, primary and secondary; p-values are
+adjusted within each. Strategies are compared on the same folds only: a fold that is missing in either one makes the
+contrast inconclusive.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts, exploratory_reasons
-from imblab.analysis.paired import Estimates, estimate_all
+from imblab.analysis.claims import (
+    Pair,
+    claimed_families,
+    declared_contrasts,
+    exploratory_reasons,
+    family_names,
+)
+from imblab.analysis.methods import named
+from imblab.analysis.paired import Estimates, estimate_all, not_applicable_reason
 from imblab.result import Family, FamilyScores
-from imblab.stats.paired_tests import Estimate, detectable, holm, is_equivalent, posterior
+from imblab.stats.paired_tests import Estimate, benjamini_hochberg, detectable, equivalence_p, holm, posterior
 from imblab.study import Study
 
 #: The columns of numbers, in their order.
 NUMBERS = (
     *("mean", "low", "high", "equivalence_low", "equivalence_high", "p", "p_holm", "detectable", "rope"),
-    *("below", "within", "above"),
+    *("below", "within", "above", "se", "df", "p_equivalence", "p_equivalence_holm", "q"),
 )
 #: The columns that hold the result of a test or a posterior: empty before the design is complete.
-TESTED = ("equivalence_low", "equivalence_high", "p", "p_holm", "detectable", "below", "within", "above")
+TESTED = (
+    *("equivalence_low", "equivalence_high", "p", "p_holm", "detectable", "below", "within", "above"),
+    *("p_equivalence", "p_equivalence_holm", "q"),
+)
+#: The columns of names and words, and how many contrasts share the family.
+_FIRST_COLUMNS, _LAST_COLUMNS = ("dataset", "learner", "a", "b", "measure", "folds"), ("verdict", "reason")
+_FAMILY_COLUMNS = ("family", "family_size", "estimator")
 #: The verdict before every evaluation of the design is there.
 INCOMPLETE = "incomplete"
+#: The verdict where one of the strategies cannot be applied to the data set and learner; it is in no family.
+NOT_APPLICABLE = "not applicable"
 
 
 def contrasts(
@@ -54,83 +71,192 @@ def contrasts(
     -------
     DataFrame
         ``dataset learner a b measure folds``; ``mean`` of a - b; ``low`` and ``high`` at 1 - alpha;
-        ``equivalence_low`` and ``equivalence_high`` at 1 - 2 alpha; ``p``, ``p_holm`` over the family, NaN for what is
-        exploratory; ``detectable``, the smallest difference the design would have found (80 % power, alpha divided by
-        the size of the family); ``rope`` (NaN for a measure without one); ``below within above``, the posterior
-        probabilities of :func:`.posterior`, which decide nothing; ``verdict``, *better* meaning
-        that a is better than b, whichever way the measure points; ``reason`` where the verdict is inconclusive,
-        exploratory or ``incomplete``, else None.
+        ``equivalence_low`` and ``equivalence_high`` at 1 - 2 alpha, none of them adjusted; ``p``, ``p_holm`` over the
+        family, NaN for what is exploratory or has no test; ``detectable``, the smallest difference the design would
+        have found (80 % power, alpha divided by the size of the family); ``rope`` (NaN for a measure without one);
+        ``below within above``, the posterior probabilities of :func:`.posterior`, which decide nothing; ``se`` and
+        ``df`` of the estimate; ``p_equivalence`` of two one-sided tests, and adjusted by Holm over the family
+        ``p_equivalence_holm``; ``q``, Benjamini and Hochberg's adjustment of ``p`` over all contrasts of the study,
+        which decides nothing; ``verdict``, *better* meaning that a is better than b, whichever way the measure points;
+        ``reason`` where the verdict is inconclusive, not applicable, exploratory or ``incomplete``, else None;
+        ``family`` (``primary`` or ``secondary``), ``family_size`` without what is not applicable, ``estimator`` of
+        ``se``.
     """
     estimates = estimate_all(scores, study) if estimates is None else estimates
-    exploratory = exploratory_reasons(study)
-    rows = [row for key in scores for row in _tested_family(scores[key], estimates[key], study, exploratory)]
+    claims = _Claimed.of(study)
+    rows = [row for key in scores for row in _test_contrasts(scores[key], estimates[key], study, claims)]
+    tested = [row for row in rows if row["verdict"] not in ("exploratory", "descriptive", NOT_APPLICABLE)]
+    for row, q in zip(tested, benjamini_hochberg([row["p"] for row in tested]), strict=True):
+        row["q"] = float(q)
     if incomplete:
         rows = [{**row, **dict.fromkeys(TESTED, math.nan), "verdict": INCOMPLETE, "reason": incomplete} for row in rows]
-    columns = ["dataset", "learner", "a", "b", "measure", "folds", *NUMBERS, "verdict", "reason"]
+    columns = [*_FIRST_COLUMNS, *NUMBERS, *_LAST_COLUMNS, *_FAMILY_COLUMNS]
     # As objects first: pandas would turn the None of a reason into NaN.
     table = pd.DataFrame(rows, columns=columns, dtype=object)
-    return table.astype({**dict.fromkeys(NUMBERS, "float64"), "folds": "int64"})
+    return table.astype({**dict.fromkeys(NUMBERS, "float64"), "folds": "int64", "family_size": "int64"})
+
+
+def expected_by_chance(contrasts: pd.DataFrame, alpha: float) -> float:
+    """Return how many of some contrasts would be called better or worse if no strategies differed: at most alpha each.
+
+    Examples
+    --------
+    >>> round(expected_by_chance(pd.DataFrame({"p": [0.2, 0.01, math.nan], "q": [0.2, 0.02, math.nan]}), 0.05), 2)
+    0.1
+    """
+    return alpha * int((contrasts.p.notna() & contrasts.q.notna()).sum())
+
+
+def describe_verdict(row: Mapping[Any, Any] | pd.Series[Any], alpha: float) -> str:
+    """Return the verdict on a contrast; with the region where a difference was shown and lies within it.
+
+    Examples
+    --------
+    >>> describe_verdict({"verdict": "better", "p_equivalence_holm": 0.01, "rope": 0.02}, 0.05)
+    'better by less than ±0.02'
+    """
+    is_small = row["verdict"] in ("better", "worse") and row["p_equivalence_holm"] <= alpha
+    return f"{row['verdict']} by less than ±{row['rope']:g}" if is_small else str(row["verdict"])
 
 
 def decide(
-    estimate: Estimate, p_holm: float, rope: float, alpha: float, greater_is_better: bool
+    estimate: Estimate, p_holm: float, p_equivalence: float, alpha: float, greater_is_better: bool
 ) -> tuple[str, str | None]:
     """Return the verdict on a contrast a - b, the first rule that holds, and the reason if it is ``inconclusive``.
 
-    ``rope`` is the half-width of the region of practical equivalence; NaN for none, and then nothing is equivalent.
+    Both p-values are adjusted over the family; that of equivalence is NaN without a region.
 
     Examples
     --------
     >>> from imblab.stats.paired_tests import corrected_t
-    >>> decide(corrected_t([0.1, 0.2, 0.15, 0.12, 0.18], 80, 20), 0.01, 0.01, 0.05, greater_is_better=True)
+    >>> decide(corrected_t([0.1, 0.2, 0.15, 0.12, 0.18], 80, 20), 0.01, 1.0, 0.05, greater_is_better=True)
     ('better', None)
     """
     if estimate.reason:
         return "inconclusive", estimate.reason
     if estimate.identical:
         return "identical", None
-    if is_equivalent(estimate, rope, alpha):
-        return "equivalent", None
     if p_holm <= alpha:
         return ("better" if (estimate.mean > 0) == greater_is_better else "worse"), None
+    if p_equivalence <= alpha:
+        return "equivalent", None
     return "inconclusive", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}"
 
 
-def _tested_family(
-    scores: FamilyScores, estimates: Mapping[Pair, Estimate], study: Study, exploratory: Mapping[Pair, str | None]
-) -> Iterator[dict[str, Any]]:
-    claims, claimed = study.claims, claimed_contrasts(study)
-    by_time, greater_is_better = scores.dataset in study.time_ordered, study.primary_measure.greater_is_better
-    adjusted = dict(zip(claimed, holm([estimates[pair].p for pair in claimed]), strict=True))
-    rope = claims.rope.get(study.primary, math.nan)
-    for pair in declared_contrasts(study):
-        e, narrow = estimates[pair], estimates[pair].at(2 * claims.alpha)
-        p_holm = math.nan if exploratory[pair] else float(adjusted[pair])
-        decision, reason = decide(e, p_holm, rope, claims.alpha, greater_is_better)
-        if by_time and not math.isnan(e.mean):
-            decision, reason = "descriptive", None
-        elif exploratory[pair]:
-            decision, reason = "exploratory", "; ".join(filter(None, (exploratory[pair], e.reason)))
-        bayes = posterior(e, rope)
-        yield {
-            "dataset": scores.dataset,
-            "learner": scores.learner,
-            "a": pair[0],
-            "b": pair[1],
-            "measure": study.primary,
-            "folds": len(scores.folds),
-            "mean": e.mean,
-            "low": e.low,
-            "high": e.high,
-            "equivalence_low": narrow.low,
-            "equivalence_high": narrow.high,
-            "p": e.p,
-            "p_holm": p_holm,
-            "detectable": detectable(e, claims.alpha / (1 if exploratory[pair] else len(claimed))),
-            "rope": rope,
-            "below": bayes.below,
-            "within": bayes.within,
-            "above": bayes.above,
-            "verdict": decision,
-            "reason": reason,
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """The contrasts of a study with their families, found once."""
+
+    declared: tuple[Pair, ...]
+    families: tuple[tuple[Pair, ...], ...]
+    names: Mapping[Pair, str]
+    exploratory: Mapping[Pair, str | None]
+
+    @classmethod
+    def of(cls, study: Study) -> _Claimed:
+        return cls(declared_contrasts(study), claimed_families(study), family_names(study), exploratory_reasons(study))
+
+    def reasons_of(self, scores: FamilyScores) -> dict[Pair, str]:
+        """Why contrasts are not applicable to a data set and learner; without those that are."""
+        names = {name for pair in self.names for name in pair}
+        absent = {name: reason for name in names if (reason := not_applicable_reason(scores, name))}
+        return {
+            pair: "; ".join(absent[name] for name in pair if name in absent)
+            for pair in self.names
+            if absent.keys() & set(pair)
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Adjusted:
+    """The adjusted p-values of a contrast, and how many contrasts they are adjusted over."""
+
+    p: float = math.nan
+    p_equivalence: float = math.nan
+    family_size: int = 1
+
+
+def _test_contrasts(
+    scores: FamilyScores, estimates: Mapping[Pair, Estimate], study: Study, claims: _Claimed
+) -> Iterator[dict[str, Any]]:
+    """Test the declared contrasts of one data set and learner."""
+    absent, rope = claims.reasons_of(scores), study.claims.rope.get(study.primary, math.nan)
+    verified = {pair: _check_identity(estimates[pair], scores, pair, study) for pair in claims.names}
+    adjusted = _adjust(claims.families, verified, absent, rope)
+    by_time = scores.dataset in study.time_ordered
+    for pair in claims.declared:
+        e, late = verified[pair], claims.exploratory[pair]
+        after = _Adjusted() if late else adjusted.get(pair, _Adjusted())
+        row = _describe_test(e, after, study.claims.alpha, rope)
+        verdict, reason = decide(
+            e, after.p, after.p_equivalence, study.claims.alpha, study.primary_measure.greater_is_better
+        )
+        if pair in absent:
+            verdict, reason = NOT_APPLICABLE, absent[pair]
+        elif by_time and not math.isnan(e.mean):
+            verdict, reason = "descriptive", None
+        elif late:
+            verdict, reason = "exploratory", "; ".join(filter(None, (late, e.reason)))
+        place = (scores.dataset, scores.learner, *pair, study.primary, len(scores.folds))
+        yield {
+            **dict(zip(_FIRST_COLUMNS, place, strict=True)),
+            **row,
+            **dict(zip(_LAST_COLUMNS, (verdict, reason), strict=True)),
+            **dict(zip(_FAMILY_COLUMNS, (claims.names[pair], after.family_size, e.estimator), strict=True)),
+        }
+
+
+def _adjust(
+    families: tuple[tuple[Pair, ...], ...], estimates: Mapping[Pair, Estimate], absent: Mapping[Pair, str], rope: float
+) -> dict[Pair, _Adjusted]:
+    """Adjust the p-values of difference and of equivalence within each family; what is not applicable is in none."""
+    adjusted = {}
+    for family in families:
+        members = [pair for pair in family if pair not in absent]
+        p = holm([estimates[pair].p for pair in members])
+        p_equivalence = holm([float(equivalence_p(estimates[pair], rope)) for pair in members])
+        for pair, difference, equivalence in zip(members, p, p_equivalence, strict=True):
+            adjusted[pair] = _Adjusted(float(difference), float(equivalence), len(members))
+    return adjusted
+
+
+def _describe_test(e: Estimate, after: _Adjusted, alpha: float, rope: float) -> dict[str, float]:
+    """The numbers of one contrast; ``q`` is filled in for all contrasts together."""
+    narrow, bayes = e.at(2 * alpha), posterior(e, rope)
+    return {
+        "mean": e.mean,
+        "low": e.low,
+        "high": e.high,
+        "equivalence_low": narrow.low,
+        "equivalence_high": narrow.high,
+        "p": e.p,
+        "p_holm": after.p,
+        "detectable": float(detectable(e, alpha / after.family_size)),
+        "rope": rope,
+        "below": bayes.below,
+        "within": bayes.within,
+        "above": bayes.above,
+        "se": e.se,
+        "df": e.df if e.df else math.nan,
+        "p_equivalence": float(equivalence_p(e, rope)),
+        "p_equivalence_holm": after.p_equivalence,
+        "q": math.nan,
+    }
+
+
+def _check_identity(estimate: Estimate, scores: FamilyScores, pair: Pair, study: Study) -> Estimate:
+    """Withhold a test where scores are equal in every fold, but the decisions are not, or no row was called positive.
+
+    Equal values of a measure of decisions may hide unequal decisions, and strategies that call no row positive agree
+    without having shown anything.
+    """
+    if not estimate.identical or study.primary_measure.needs != "label":
+        return estimate
+    first, second = (scores.evaluations[scores.strategies.index(name)] for name in pair)
+    counts = [(dict(a.counts), dict(b.counts)) for a, b in zip(first, second, strict=True) if a and b]
+    measure = named(study.primary)
+    if any(a != b for a, b in counts):
+        return Estimate.untested(0.0, f"{measure} is equal in every fold, but the confusion counts differ")
+    if not any(a.get("tp", 0) + a.get("fp", 0) for a, _ in counts):
+        return Estimate.untested(0.0, f"{measure} is equal in every fold, since no row is called positive")
+    return estimate

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from fractions import Fraction
 
-from imblab.analysis.claims import declared_contrasts
+from imblab.analysis.claims import claimed_families, declared_contrasts, primary_contrasts, secondary_contrasts
 from imblab.study import KNOBS, SAMPLER_PREFIX, Axis, Choice, Interval, Strategy, Study, Threshold
 from imblab.text import count_noun, join_words
 
@@ -244,8 +244,14 @@ def _describe_tests(study: Study) -> str:
     claims = study.claims
     rope = claims.rope.get(study.primary)
     timed = _data_sets_with(study, "time")
-    contrasts = join_words(f"{a} − {b}" for a, b in declared_contrasts(study))
-    text = f"The contrasts, fixed before the first evaluation, were {contrasts or 'none'}. "
+    primary, secondary = (
+        join_words(f"{a} − {b}" for a, b in pairs) for pairs in (primary_contrasts(study), secondary_contrasts(study))
+    )
+    text = (
+        "Contrasts were fixed before the first evaluation. Primary, a strategy that resamples and its counterpart that "
+        f"does not: {primary or 'none'}. Secondary: {secondary or 'none'}. The quantity of interest is the expected "
+        f"difference in {named(study.primary)} over training sets of this size from this population. "
+    )
     if timed:
         text += f"Differences on {join_words(timed)}, where folds follow time, are reported without a test. "
     last = "Failed and inapplicable evaluations were never imputed."
@@ -253,14 +259,21 @@ def _describe_tests(study: Study) -> str:
         return text + last
     text += (
         "Paired differences were judged by the corrected resampled t-test (Nadeau and Bengio 2003), two-sided p-values "
-        f"adjusted by Holm's method over the contrasts of a data set and learner, at alpha {claims.alpha:g}. "
+        f"adjusted by Holm's method over {_describe_families(study)} of a data set and learner, at alpha "
+        f"{claims.alpha:g}. Contrasts with a strategy that does not apply belong to no family. "
     )
     if rope is not None:
         text += (
-            f"Two strategies are called equivalent within ±{rope:g} when the corrected {100 * (1 - 2 * claims.alpha):g}"
-            " % interval lies inside that region. "
+            f"Where no difference was shown, two strategies are called equivalent within ±{rope:g} when two one-sided "
+            "tests, adjusted in the same way, show it. "
         )
     return f"{text}Intervals are not adjusted for multiplicity. {last}"
+
+
+def _describe_families(study: Study) -> str:
+    if len(claimed_families(study)) == 1:
+        return "all contrasts"
+    return "the primary contrasts, and over the secondary ones,"
 
 
 def _data_sets_with(study: Study, role: str) -> list[str]:

@@ -101,6 +101,19 @@ def strategy_scores(scores: FamilyScores, strategy: str, measure: str) -> np.nda
     return row
 
 
+def not_applicable_reason(scores: FamilyScores, strategy: str) -> str | None:
+    """Say why a strategy cannot be applied to a data set and learner; None if any of its folds was tried.
+
+    Only what the folds show before the first fit counts: a rule that no threshold meets is a result.
+    """
+    if strategy not in scores.strategies:
+        return None
+    row = scores.evaluations[scores.strategies.index(strategy)]
+    if not all(e is not None and e.status == "inapplicable" and not e.fits for e in row):
+        return None
+    return f"{strategy!r} is not applicable: {next(e.error for e in row if e is not None)}"
+
+
 def missing_reason(scores: FamilyScores, strategy: str, measure: str) -> str | None:
     """Say how many folds of a strategy have no score and why; None if every fold has one."""
     missing = np.flatnonzero(np.isnan(strategy_scores(scores, strategy, measure)))

@@ -67,7 +67,7 @@ def build_result(
     summary = summarise(scores, study, estimates)
     across: tuple[across_datasets.AcrossDatasets, ...] = ()
     if completeness.is_complete and not is_running:
-        across = tuple(across_datasets.compare_over_parents(scores, study, parents))
+        across = tuple(across_datasets.compare_over_parents(scores, study, parents, estimates))
         verdicts = wording.describe_contrasts(contrasts, study)
         sentences = (*verdicts, *(wording.describe_across(each, study) for each in across)) or sentences
     advice = recommend(scores, study, contrasts, parents, across, completeness.reason, covariances)

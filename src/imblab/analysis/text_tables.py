@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from imblab.analysis.across_datasets import AcrossDatasets
+from imblab.analysis.claims import PRIMARY, SECONDARY
+from imblab.analysis.compare import describe_verdict
 from imblab.analysis.methods import named
 from imblab.study import Study
 from imblab.text import count_noun, format_difference, format_duration, format_p_value, format_score
@@ -65,7 +68,7 @@ def list_remarks(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def contrast_table(contrasts: pd.DataFrame) -> TextTable:
+def contrast_table(contrasts: pd.DataFrame, study: Study) -> TextTable:
     """Return the tests of one data set and learner; no rows where nothing was tested.
 
     ``detectable`` is the smallest difference that the design detects; the last three columns are the posterior
@@ -76,7 +79,8 @@ def contrast_table(contrasts: pd.DataFrame) -> TextTable:
         return header, []
     return header, [
         [
-            *(f"{row.a} - {row.b}", format_p_value(row.p_holm), row.verdict, format_score(row.detectable)),
+            *(f"{row.a} - {row.b}", format_p_value(row.p_holm), describe_verdict(row, study.claims.alpha)),
+            format_score(row.detectable),
             *("-" if math.isnan(p) else f"{p:.2f}" for p in (row.below, row.within, row.above)),
         ]
         for _, row in contrasts.iterrows()
@@ -89,7 +93,7 @@ def explain_tables(contrasts: pd.DataFrame, study: Study) -> list[str]:
     if contrasts.p.isna().all():
         return sentences
     sentences.append(
-        f"Holm p: adjusted over the claimed contrasts of a data set and learner, alpha {study.claims.alpha:g}. "
+        f"Holm p: adjusted over a family of contrasts of a data set and learner, alpha {study.claims.alpha:g}. "
         "detectable: the smallest difference that the design detects with 80 % power."
     )
     rope = contrasts.rope.iloc[0]
@@ -99,6 +103,34 @@ def explain_tables(contrasts: pd.DataFrame, study: Study) -> list[str]:
             f"below, within and above ±{rope:g}; it does not decide the verdict."
         )
     return sentences
+
+
+def list_families(contrasts: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    """Return the primary and the secondary contrasts of a plan, one line per family, or why none is primary.
+
+    Examples
+    --------
+    >>> facts = {"contrast": "smote - none", "family": "primary", "applicable": 3, "families": 4}
+    >>> list_families([facts])
+    ['primary: smote - none (applies to 3 of 4 data sets and learners).']
+    """
+    lines = []
+    for family in (PRIMARY, SECONDARY) if contrasts is not None else ():
+        names = [
+            facts["contrast"]
+            if facts["applicable"] == facts["families"]
+            else f"{facts['contrast']} (applies to {facts['applicable']} of {facts['families']} data sets and learners)"
+            for facts in contrasts or ()
+            if facts["family"] == family
+        ]
+        if names:
+            lines.append(f"{family}: {', '.join(names)}.")
+        elif family == PRIMARY:
+            lines.append(
+                "no primary contrast: no strategy with a sampler has a counterpart without one that has the same "
+                "weight, calibration and tuned threshold, as smote_threshold and threshold have."
+            )
+    return lines
 
 
 def list_exploratory(contrasts: pd.DataFrame) -> list[str]:

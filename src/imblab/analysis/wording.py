@@ -7,20 +7,24 @@ calibration: SMOTE at .5 compared with nothing at .5 is a moved threshold in dis
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from imblab.analysis import rebalancing
-from imblab.analysis.across_datasets import AcrossDatasets, too_few_reason
-from imblab.analysis.claims import claimed_contrasts
+from imblab.analysis.across_datasets import AcrossDatasets
+from imblab.analysis.claims import PRIMARY, isolates_resampling
+from imblab.analysis.compare import NOT_APPLICABLE, describe_verdict, expected_by_chance
 from imblab.analysis.methods import named
 from imblab.analysis.text_tables import percent
 from imblab.stats.paired_tests import detectable_factor
-from imblab.study import Strategy, Study
+from imblab.stats.ranks import MIN_UNITS
+from imblab.study import Study
 from imblab.text import count_noun, format_difference, format_p_value, format_range, format_two_digits, join_words
 
+#: Verdicts over parent data sets that have a clause of their own.
+_SHOWN_OVER_PARENTS = ("better", "worse", "equivalent")
 #: Verdicts that settle a contrast, in the order in which they are told.
 SETTLED = ("better", "worse", "equivalent", "identical")
 #: Repeats from which on more of them say little new: they shuffle the same rows.
@@ -48,11 +52,14 @@ def describe_across(across: AcrossDatasets, study: Study) -> str:
     if rows.empty:
         return f"{lead}the study has no contrast."
     if (rows.verdict == "untested").all():
-        return f"{lead}{too_few_reason(n_parents)}."
+        return f"{lead}no test: it takes {MIN_UNITS}, since even 5 differences of one sign have p = 0.062."
     clauses = []
     for verdict, group in rows.groupby("verdict", sort=False):
-        pairs = [f"{r.a} - {r.b} ({_wins_and_losses(r)})" for _, r in group.iterrows()]
-        clauses.append(f"{join_words(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}")
+        if verdict in _SHOWN_OVER_PARENTS:
+            clauses += [_describe_shown(row, study) for row in group.to_dict("records")]
+        else:
+            pairs = [f"{r.a} - {r.b} ({_wins_and_losses(r)})" for _, r in group.iterrows()]
+            clauses.append(f"{join_words(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}")
     note = rebalancing.note(study, across.learner)
     return f"{lead}{', '.join(clauses)}{f'; {note}' if note else ''}."
 
@@ -68,8 +75,24 @@ def describe_missing_scores(rows: pd.DataFrame) -> list[str]:
     """
     strategies: dict[str, list[str]] = {}
     for _, row in rows[rows["mean"].isna()].iterrows():
-        strategies.setdefault(str(row.reason).replace(f"{row.a!r} has ", "", 1), []).append(str(row.a))
+        reason = str(row.reason).replace(f"{row.a!r} has ", "", 1).replace(f"{row.a!r} is ", "", 1)
+        strategies.setdefault(reason, []).append(str(row.a))
     return [f"{join_words(names)} cannot be compared ({reason})" for reason, names in strategies.items()]
+
+
+def describe_chance(contrasts: pd.DataFrame, study: Study) -> str:
+    """Return how many of some contrasts chance would call better or worse if no strategies differed.
+
+    Empty where none was tested.
+
+    Examples
+    --------
+    >>> tested = pd.DataFrame({"p": [0.2] * 12, "q": [0.2] * 12})
+    >>> describe_chance(tested, Study("s", 0, {}, (), (), ()))
+    ' (by chance at most 0.6 better or worse)'
+    """
+    expected = expected_by_chance(contrasts, study.claims.alpha)
+    return f" (by chance at most {expected:.2g} better or worse)" if expected else ""
 
 
 def list_reasons(rows: pd.DataFrame) -> list[str]:
@@ -77,20 +100,6 @@ def list_reasons(rows: pd.DataFrame) -> list[str]:
     compared = rows[rows["mean"].notna()]
     reasons = [r for r in compared.reason if isinstance(r, str) and not r.startswith("Holm-adjusted")]
     return [*dict.fromkeys(reasons), *describe_missing_scores(rows)]
-
-
-def isolates_resampling(study: Study, a: str, b: str) -> bool:
-    """Whether strategies a and b differ in the sampler alone, and their threshold is chosen rather than fixed.
-
-    Only a may have a sampler. False for strategies that are not in the study.
-    """
-    strategies = {s.name: s for s in study.strategies}
-    if a not in strategies or b not in strategies:
-        return False
-    first, second = strategies[a], strategies[b]
-    if first.sampler is None or second.sampler is not None:
-        return False
-    return _policy(first) == _policy(second) and not isinstance(_policy(first)[0], (int, float))
 
 
 def describe_power(rows: pd.DataFrame, study: Study) -> Iterator[str]:
@@ -106,22 +115,15 @@ def describe_power(rows: pd.DataFrame, study: Study) -> Iterator[str]:
     )
 
 
-def _policy(strategy: Strategy) -> tuple[Any, Any, str]:
-    """Everything but the sampler that changes decisions: threshold, weight and calibration."""
-    threshold = strategy.space.get("threshold", strategy.threshold)
-    return threshold, strategy.space.get("weight", strategy.weight), strategy.calibration
-
-
 def _clauses(rows: pd.DataFrame, study: Study) -> Iterator[str]:
     isolating = [isolates_resampling(study, a, b) for a, b in zip(rows.a, rows.b, strict=True)]
-    level = f"{percent(study)} interval"
     for _, row in rows[isolating].iterrows():
-        yield _resampling_clause(row, level)
-    if not any(isolating) and any(s.sampler is not None for s in study.strategies):
-        yield "no contrast isolates resampling, as smote_threshold - threshold would"
+        yield _resampling_clause(row, study)
+    if not (rows.family == PRIMARY).any():
+        yield "no primary contrast, as smote_threshold - threshold would be"
     others = rows[[not i for i in isolating]]
     for base, against in others.groupby("b", sort=False):
-        yield f"compared with {base}, {_verdict_clauses(against)}"
+        yield f"compared with {base}, {_verdict_clauses(against, study.claims.alpha)}"
     absent = [repr(n) for n in ("none", "threshold") if n not in {s.name for s in study.strategies}]
     if absent:
         yield f"the study has no baseline {' and no '.join(absent)}"
@@ -129,11 +131,13 @@ def _clauses(rows: pd.DataFrame, study: Study) -> Iterator[str]:
         yield note
 
 
-def _resampling_clause(row: pd.Series[Any], level: str) -> str:
-    without = f"{row.b}, its counterpart without resampling"
+def _resampling_clause(row: pd.Series[Any], study: Study) -> str:
+    without, level = f"{row.b}, its counterpart without resampling", f"{percent(study)} interval"
+    difference = describe_verdict(row, study.claims.alpha).partition(" by ")[2]
+    size = f", by {difference}" if difference else ""
     clause = {
-        "better": f"resampling helps: {row.a} is better than {without}",
-        "worse": f"resampling harms: {row.a} is worse than {without}",
+        "better": f"resampling helps: {row.a} is better than {without}{size}",
+        "worse": f"resampling harms: {row.a} is worse than {without}{size}",
         "equivalent": f"resampling makes no difference that matters: {row.a} is equivalent within ±{row.rope:g} to "
         f"{without}",
         "identical": f"resampling changes nothing: {row.a} has the same {named(row.measure)} in every fold as "
@@ -141,8 +145,10 @@ def _resampling_clause(row: pd.Series[Any], level: str) -> str:
         "inconclusive": f"the effect of resampling is inconclusive: {row.a} compared with {without}",
         "exploratory": f"{row.a} compared with {without}, is exploratory and has no verdict: {row.reason}",
         "descriptive": f"{row.a} compared with {without}, is reported without a test, because the folds follow time",
+        NOT_APPLICABLE: f"{row.a} cannot be compared with {without}: {row.reason}",
     }[row.verdict]
-    is_told = row.verdict == "identical" or (row.verdict == "exploratory" and math.isnan(row["mean"]))
+    is_told = row.verdict in ("identical", NOT_APPLICABLE)
+    is_told |= row.verdict == "exploratory" and math.isnan(row["mean"])
     return clause if is_told else f"{clause} ({_numbers(row, level)})"
 
 
@@ -156,13 +162,34 @@ def _numbers(row: pd.Series[Any], level: str) -> str:
     return f"{mean}, {level} {format_difference(row.low)} to {format_difference(row.high)}, {p_value}"
 
 
-def _verdict_clauses(rows: pd.DataFrame) -> str:
+def _verdict_clauses(rows: pd.DataFrame, alpha: float) -> str:
     """Strategies by verdict, with their mean difference; those without one by what is missing."""
-    clauses = []
-    for verdict, group in rows[rows["mean"].notna()].groupby("verdict", sort=False):
+    clauses, compared = [], rows[rows["mean"].notna()]
+    words = pd.Series([describe_verdict(row, alpha) for row in compared.to_dict("records")], compared.index, dtype=str)
+    for verdict, group in compared.groupby(words, sort=False):
         names = [f"{r.a} ({format_difference(r['mean'])})" for _, r in group.iterrows()]
         clauses.append(f"{join_words(names)} {'is' if len(names) == 1 else 'are'} {verdict}")
     return ", ".join([*clauses, *describe_missing_scores(rows)])
+
+
+def _describe_shown(row: Mapping[Any, Any], study: Study) -> str:
+    """Which strategy the signed ranks favour over parents, or that two are equivalent."""
+    effect, low, high = "effect", "effect_low", "effect_high"
+    if row["verdict"] == "equivalent":
+        low, high = "equivalence_low", "equivalence_high"
+        level, rope = f"{100 * (1 - 2 * study.claims.alpha):g} %", study.claims.rope[study.primary]
+        text = f"{row['a']} and {row['b']} are equivalent within ±{rope:g} ("
+    else:
+        is_first, level = row["verdict"] == "better", percent(study)
+        names = (row["a"], row["b"]) if is_first else (row["b"], row["a"])
+        won = row["wins"] if is_first else row["losses"]
+        text = f"the signed ranks favour {names[0]} over {names[1]} (Holm p {format_p_value(row['p_holm'])}; "
+        text += f"it won on {won} of {row['parents']}"
+        if math.isnan(row[effect]):
+            return f"{text})"
+        text += "; "
+    numbers = [format_difference(row[name]) for name in (effect, low, high)]
+    return f"{text}mean {row['a']} - {row['b']} {numbers[0]}, {level} interval {numbers[1]} to {numbers[2]})"
 
 
 def _wins_and_losses(row: pd.Series[Any]) -> str:
@@ -177,18 +204,23 @@ def _describe_more_data(tested: pd.DataFrame, study: Study) -> str:
     alone. The spread itself is taken to fall with the root of the positives.
     """
     protocol = study.protocol
-    level, ratio = study.claims.alpha / len(claimed_contrasts(study)), 1 / (protocol.outer_folds - 1)
-    spread = tested.detectable / [detectable_factor(int(n), ratio, level) for n in tested.folds]
-    limit = format_range(spread * detectable_factor(_UNLIMITED_FOLDS, ratio, level))
+    levels, ratio = study.claims.alpha / tested.family_size, 1 / (protocol.outer_folds - 1)
+
+    def factors(n_folds: Iterable[int]) -> list[float]:
+        return [detectable_factor(n, ratio, level) for n, level in zip(n_folds, levels, strict=True)]
+
+    spread = tested.detectable / factors(map(int, tested.folds))
+    limit = format_range(spread * factors([_UNLIMITED_FOLDS] * len(tested)))
     text = f"Even unlimited repeats could not detect a difference below {limit}."
     if protocol.repeats < _ENOUGH_REPEATS:
         n_folds = _ENOUGH_REPEATS * protocol.outer_folds
-        better = format_range(spread * detectable_factor(n_folds, ratio, level))
+        better = format_range(spread * factors([n_folds] * len(tested)))
         text = f"With {_ENOUGH_REPEATS} repeats it would be {better}. {text}"
     times = (tested.detectable / tested.rope) ** 2
     if times.notna().all() and times.min() > 1:
         text += (
             f" Detecting ±{tested.rope.iloc[0]:g}, the smallest difference that matters, takes about "
-            f"{format_range(times, format_two_digits)} times as many positives."
+            f"{format_range(times, format_two_digits)} times as many positives, if the spread of the fold differences "
+            "falls with the root of their number."
         )
     return text

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.analysis import rebalancing
+from imblab.analysis.claims import declared_contrasts, family_names
 from imblab.commands.layout import Layout, expand_short_form, lay_out, parse_request, planning_engine
 from imblab.core import design, forecast, splits
 from imblab.edges import config, datasets, runner, terminal
@@ -128,6 +129,7 @@ def describe_plan(
         "learners": [learner.name for learner in study.learners],
         "strategies": list(forecast.strategy_facts(study)),
         "inapplicable": forecast.summarize_inapplicable(forecasts),
+        "contrasts": _contrast_facts(study, forecasts),
         "rebalancing": rebalancing.notes(study),
         "half_width": _half_width_factors(layout),
         **(_describe_cost(layout, forecasts, engine, minutes, command_line) if engine else {}),
@@ -248,6 +250,21 @@ def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
     if data.rare is not None:
         types["rare"] = f"levels with fewer than {data.rare} rows in a fit part are one level there"
     return {**facts, "folds": folds, "warnings": layout.cautions(name), "columns": types}
+
+
+def _contrast_facts(study: Study, forecasts: Sequence[forecast.Forecast]) -> list[dict[str, Any]]:
+    """List the declared contrasts with their families, and on how many data sets and learners they apply."""
+    applied = {(f.dataset, f.learner, name) for f in forecasts for name in f.applicable}
+    places, names = {(f.dataset, f.learner) for f in forecasts}, family_names(study)
+    return [
+        {
+            "contrast": f"{a} - {b}",
+            "family": names[a, b],
+            "applicable": sum((*place, a) in applied and (*place, b) in applied for place in places),
+            "families": len(places),
+        }
+        for a, b in declared_contrasts(study)
+    ]
 
 
 def _half_width_factors(layout: Layout) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from imblab.core import evaluate, search
@@ -321,7 +322,9 @@ def shrink_study(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
     while (longest := _longest_axis(study, kept)) is not None:
         study = _thin_axis(study, *longest)
         yield study
-    stay = {*kept, *(name for pair in study.claims.contrasts or () for name in pair), _last_treated(study)}
+    claims = study.claims
+    declared = chain(claims.contrasts or (), claims.primary or (), claims.secondary or ())
+    stay = {*kept, *chain.from_iterable(declared), _last_treated(study)}
     for strategy in reversed([s for s in study.strategies if _is_treated(s) and s.name not in stay]):
         study = replace(study, strategies=tuple(s for s in study.strategies if s is not strategy))
         yield study

@@ -104,7 +104,7 @@ def comparison_text(
         page.add_table(*_fit_intervals(*text_tables.score_table(rows, study), page.width))
         page.add_table(*text_tables.choice_table(rows))
         page.add_lines(text_tables.list_remarks(rows))
-        page.add_table(*text_tables.contrast_table(family))
+        page.add_table(*text_tables.contrast_table(family, study))
         page.add_lines(text_tables.list_exploratory(family))
     for item in across:
         parents = count_noun(len(item.parents), "parent data set")
@@ -139,6 +139,7 @@ def plan_text(plan: Mapping[str, Any], width: int | None = None) -> str:
     header = ["strategy", ">cand.", "weight", "threshold", "knobs"]
     page.add_table(header, map(_strategy_row, plan.get("strategies", ())))
     page.add_list("Not applicable, left out there", _list_inapplicable(plan.get("inapplicable", ())))
+    page.add_list("Contrasts", text_tables.list_families(plan.get("contrasts")))
     if plan.get("half_width"):
         factors = ", ".join(f"{name} {factor:.2f}" for name, factor in plan["half_width"].items())
         page.add(

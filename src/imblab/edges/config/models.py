@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from imblab.core import decisions, measures
 from imblab.edges.config import parameters
@@ -223,11 +231,11 @@ class StrategyModel(Section):
     space: Space = _field(SPACE_RULE)
 
 
-def _contrast(value: Any) -> tuple[str, str]:
+def _contrast(value: Any, info: ValidationInfo) -> tuple[str, str]:
     if not isinstance(value, list) or len(value) != 2 or value[0] == value[1]:
         raise refusal(
-            f"'claims.contrasts' holds {quote(value)}; a contrast is a pair [a, b] of two strategies, read as a - b. "
-            "Write for example [[smote_threshold, threshold]]."
+            f"'claims.{info.field_name}' holds {quote(value)}; a contrast is a pair [a, b] of two strategies, read as "
+            "a - b. Write for example [[smote_threshold, threshold]]."
         )
     return str(value[0]), str(value[1])
 
@@ -247,17 +255,34 @@ class RegisteredModel(Section):
     alpha: ErrorRate = Field(description=ERROR_RATE, examples=[0.05])
     rope: dict[str, HalfWidth] | None = Field(description=HALF_WIDTH, examples=[0.01])
     repeats: int = Field(ge=1, description="a whole number of repeats, at least 1")
+    primary_contrasts: list[Contrast] | None = Field(
+        default=None, description="those of the contrasts that are primary; null: all were one family"
+    )
+    seen_before: dict[str, list[str]] = Field(
+        default_factory=dict, description="the other studies with evaluations on the same rows, by data set"
+    )
 
     def noun(self) -> Registered:
         """Build the record."""
-        return Registered(self.primary, tuple(self.contrasts or ()), self.alpha, self.rope or {}, self.repeats)
+        primary = None if self.primary_contrasts is None else tuple(self.primary_contrasts)
+        seen_before = {name: tuple(studies) for name, studies in self.seen_before.items()}
+        contrasts, rope = tuple(self.contrasts or ()), self.rope or {}
+        return Registered(self.primary, contrasts, self.alpha, rope, self.repeats, primary, seen_before)
 
 
 class ClaimsModel(Section):
     """What shall be claimed, fixed before the first evaluation."""
 
+    primary: list[Contrast] | None = _field(
+        "a list of pairs [a, b] of strategies that differ in the sampler alone; null: smote_threshold - threshold, or "
+        "else every such pair",
+        example=[["smote_threshold", "threshold"]],
+    )
+    secondary: list[Contrast] | None = _field(
+        "a list of pairs [a, b] of strategies; null: each against none", example=[["smote", "none"]]
+    )
     contrasts: list[Contrast] | None = _field(
-        "a list of pairs [a, b] of strategies; null: smote_threshold - threshold, and each against none",
+        "the older spelling: a list of all pairs [a, b], primary and secondary ones",
         example=[["smote_threshold", "threshold"]],
     )
     alpha: ErrorRate = _field(ERROR_RATE, 0.05)
@@ -266,9 +291,11 @@ class ClaimsModel(Section):
 
     def noun(self) -> Claims:
         """Build the claims."""
-        contrasts = None if self.contrasts is None else tuple(self.contrasts)
+        contrasts, primary, secondary = (
+            None if pairs is None else tuple(pairs) for pairs in (self.contrasts, self.primary, self.secondary)
+        )
         registered = None if self.registered is None else self.registered.noun()
-        return Claims(contrasts, self.alpha, self.rope or {}, registered)
+        return Claims(contrasts, self.alpha, self.rope or {}, registered, primary, secondary)
 
 
 class RunnerModel(Section):

@@ -285,7 +285,7 @@ def _remove_fixed_spaces(composed: dict[str, Any], overrides: Sequence[Override]
 #: What may be changed; everything else is another study.
 CHANGES = re.compile(
     r"measures|measures\.\w+\.parameters(\.\w+)?|primary|protocol\.(thresholds|threshold_measure)"
-    r"|claims\.(contrasts|alpha|rope(\.\w+)?)|strategy\.\w+\.(threshold|space\.threshold|calibration)"
+    r"|claims\.(primary|secondary|contrasts|alpha|rope(\.\w+)?)|strategy\.\w+\.(threshold|space\.threshold|calibration)"
 )
 ALLOWED_CHANGES = (
     "measures=[...], primary=..., protocol.thresholds=..., protocol.threshold_measure=..., claims.*, costs={fn: ..., "
@@ -392,7 +392,7 @@ def _claims_on_record(study: Mapping[str, Any]) -> dict[str, Any]:
     claims = study["claims"]
     record = {"primary": study["primary"], "alpha": claims["alpha"], "rope": dict(claims["rope"])}
     record["repeats"] = study["protocol"]["repeats"]
-    return {**(claims.get("registered") or record), "contrasts": []}
+    return {**(claims.get("registered") or record), "contrasts": [], "primary_contrasts": []}
 
 
 def _assign(study: dict[str, Any], key: str, value: Any) -> None:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from math import prod
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo, create_model, field_validator
 
+from imblab.analysis.claims import isolates_resampling
 from imblab.core import measures
 from imblab.edges import files
 from imblab.edges.config import command_line, models
@@ -199,9 +200,7 @@ def to_mapping(study: Study) -> dict[str, Any]:
     protocol = asdict(study.protocol)
     if study.protocol.thresholds == Protocol().thresholds:
         protocol["thresholds"] = "range(0.01,1,0.01)"
-    claims = asdict(study.claims)
-    if study.claims.registered is None:
-        del claims["registered"]
+    claims = _claims_mapping(study.claims)
     mapping: dict[str, Any] = to_plain_data(
         {
             "name": study.name,
@@ -281,14 +280,51 @@ def _check_agreement(study: Study) -> None:
             f"'claims.rope' names {name!r}, which is not among the measures of the study; a region belongs to a "
             f"measure. Add it to measures=[...], or choose among: {', '.join(names)}."
         )
-    for name in (n for pair in study.claims.contrasts or () for n in pair if n not in study.strategy_names):
-        raise ConfigError(
-            f"'claims.contrasts' names {name!r}, which is not a strategy of the study; a contrast compares two of "
-            f"them. Add it to strategy=[...], or choose among: {', '.join(study.strategy_names)}."
-        )
+    _check_contrasts(study)
     if not study.tuning.search_method.is_drawn:
         _no_intervals(study)
         _check_candidates(study)
+
+
+def _claims_mapping(claims: Claims) -> dict[str, Any]:
+    """Return the claims; the older spelling where it was used, and a record as it was written."""
+    mapping = asdict(claims)
+    record = mapping.pop("registered")
+    order = ("primary", "secondary", "contrasts", "alpha", "rope")
+    mapping = {key: mapping[key] for key in order if key != "contrasts" or claims.contrasts is not None}
+    if record is None:
+        return mapping
+    later: dict[str, Any] = {"primary_contrasts": None, "seen_before": {}}
+    return {**mapping, "registered": {k: v for k, v in record.items() if k not in later or v != later[k]}}
+
+
+def _check_contrasts(study: Study) -> None:
+    """Check that contrasts name strategies, that primary ones follow their rule, and that one spelling is used."""
+    claims, names = study.claims, study.strategy_names
+    spellings = {"contrasts": claims.contrasts, "primary": claims.primary, "secondary": claims.secondary}
+    for key, pairs in spellings.items():
+        for name in (n for n in chain.from_iterable(pairs or ()) if n not in names):
+            raise ConfigError(
+                f"'claims.{key}' names {name!r}, which is not a strategy of the study; a contrast compares two of "
+                f"them. Add it to strategy=[...], or choose among: {', '.join(names)}."
+            )
+    if claims.contrasts is not None and (claims.primary is not None or claims.secondary is not None):
+        raise ConfigError(
+            "'claims.contrasts' and 'claims.primary' or 'claims.secondary' are both set; contrasts are declared in one "
+            "spelling. Leave out claims.contrasts, the older one."
+        )
+    for a, b in claims.primary or ():
+        if not isolates_resampling(study, a, b):
+            raise ConfigError(
+                f"'claims.primary' holds [{a}, {b}], which differ in more than the sampler, or have a fixed threshold; "
+                "a primary contrast compares a strategy with a sampler and one without, both with the same weight, "
+                "calibration and chosen threshold. Move it to claims.secondary."
+            )
+    for a, b in (pair for pair in claims.primary or () if pair in (claims.secondary or ())):
+        raise ConfigError(
+            f"'claims.primary' and 'claims.secondary' both hold [{a}, {b}]; a contrast belongs to one family. Leave "
+            "it out of claims.secondary."
+        )
 
 
 def _no_intervals(study: Study) -> None:

@@ -98,7 +98,7 @@ def _forbidden_changes(old: Mapping[str, Any], asked: Mapping[str, Any]) -> list
 def _fixed_part(question: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """A question without what may grow: members the other does not have, the repeats, the record of claims."""
     fixed = {key: value for key, value in question.items() if key not in GROWING_SECTIONS}
-    fixed["claims"] = {k: v for k, v in question["claims"].items() if k != REGISTERED}
+    fixed["claims"] = {k: v for k, v in question["claims"].items() if k != REGISTERED and v is not None}
     fixed["protocol"] = {k: v for k, v in question["protocol"].items() if k != "repeats"}
     for section in GROWING_SECTIONS:
         fixed[section] = {name: value for name, value in question[section].items() if name in other[section]}

@@ -10,8 +10,10 @@ import pandas as pd
 
 from imblab.analysis import rebalancing
 from imblab.analysis.across_datasets import AcrossDatasets
+from imblab.analysis.claims import PRIMARY, isolates_resampling
+from imblab.analysis.compare import NOT_APPLICABLE, describe_verdict
 from imblab.analysis.methods import named
-from imblab.analysis.wording import SETTLED, isolates_resampling, list_reasons
+from imblab.analysis.wording import SETTLED, describe_chance, list_reasons
 from imblab.edges.figures import DotRow, Figure, draw_ranks, draw_rows
 from imblab.edges.report.data import STRATEGY_COLUMN, ReportData
 from imblab.edges.report.elements import (
@@ -35,6 +37,14 @@ from imblab.text import count_noun, format_range, join_words
 
 #: Rows of a table that comes before anything else.
 _MAX_FIRST_ROWS = 200
+#: Columns of the mean effect over parent data sets.
+_EFFECT_HEADINGS = {
+    "effect": "mean effect",
+    "effect_low": "from",
+    "effect_high": "to",
+    "prediction_low": "a further one from",
+    "prediction_high": "to",
+}
 #: CSS classes of verdicts.
 _TONES = {"better": "good", "worse": "bad", "equivalent": "even", "identical": "even"}
 
@@ -133,10 +143,10 @@ def _missing_table(data: ReportData) -> Table:
 
 
 def _primary_contrasts(data: ReportData) -> pd.DataFrame:
-    """The contrasts that a study declares, else those that isolate resampling, else all."""
+    """The primary contrasts; all that are declared in the older spelling, or where none is primary."""
     contrasts = data.result.contrasts
-    isolating = [isolates_resampling(data.study, a, b) for a, b in zip(contrasts.a, contrasts.b, strict=True)]
-    return contrasts[isolating] if data.study.claims.contrasts is None and any(isolating) else contrasts
+    is_primary = contrasts.family == PRIMARY
+    return contrasts[is_primary] if data.study.claims.contrasts is None and is_primary.any() else contrasts
 
 
 def _settled_first(contrasts: pd.DataFrame) -> pd.DataFrame:
@@ -174,7 +184,8 @@ def _count_verdicts(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -
     ends = [difference_cell(f(means)).text for f in (min, max)] if len(means) else []
     size = f" The difference lies between {ends[0]} and {ends[1]}." if len(set(ends)) > 1 else ""
     comparisons = count_noun(len(contrasts), "comparison")
-    return f"{a} compared with {b}{counterpart} is {counts} of {comparisons}.{size}"
+    chance = describe_chance(contrasts, data.study) if len(contrasts) > 1 else ""
+    return f"{a} compared with {b}{counterpart} is {counts} of {comparisons}{chance}.{size}"
 
 
 def _draw_differences(data: ReportData, family: pd.DataFrame, dataset: str, learner: str, name: str) -> Figure:
@@ -197,15 +208,22 @@ def _count_contrasts(data: ReportData) -> list[str]:
     compared = contrasts[contrasts["mean"].notna()]
     verdicts = Counter(compared.verdict)
     counts = join_words(f"{count_noun(n, 'is', 'are')} {verdict}" for verdict, n in verdicts.items())
+    chance = describe_chance(contrasts, data.study)
     sentences = [
-        f"Of {count_noun(len(contrasts), 'contrast')}, {counts or 'none has a verdict'}."
+        f"Of {count_noun(len(contrasts), 'contrast')}, {counts or 'none has a verdict'}{chance}."
         if data.result.completeness.is_complete
         else f"There are {data.result.completeness.counted}: differences are shown without a test."
     ]
-    if len(compared) < len(contrasts):
+    n_absent = int((contrasts.verdict == NOT_APPLICABLE).sum())
+    if n_absent:
         sentences.append(
-            f"{len(contrasts) - len(compared)} could not be compared, since a strategy has no score in some folds: "
-            "missing scores are never imputed."
+            f"{count_noun(n_absent, 'contrast is', 'contrasts are')} not applicable, since a strategy does not apply "
+            "there; they belong to no family."
+        )
+    if n_missing := len(contrasts) - len(compared) - n_absent:
+        sentences.append(
+            f"{n_missing} could not be compared, since a strategy has no score in some folds: missing scores are never "
+            "imputed."
         )
     detectable = contrasts.detectable.dropna()
     if len(detectable):
@@ -222,7 +240,7 @@ def _contrast_table(
     """Contrasts with tests and posterior; without ``picks`` of the table, its rows name data set and learner."""
     header = columns(
         *("contrast", "verdict", ("mean", "difference"), ("low", "from"), ("high", "to"), "p", ("p_holm", "Holm p")),
-        *("detectable", ("below", "P(below)"), ("within", "P(within)"), ("above", "P(above)")),
+        *("q", "detectable", ("below", "P(below)"), ("within", "P(within)"), ("above", "P(above)")),
     )
     lines = []
     for row in contrasts.to_dict("records"):
@@ -232,9 +250,10 @@ def _contrast_table(
             pair = f"{dataset}, {learner}: {pair}"
             line_picks |= data.picks(dataset, learner)
         cells = (
-            *(text_cell(pair), text_cell(row["verdict"], _TONES.get(row["verdict"], ""))),
+            text_cell(pair),
+            text_cell(describe_verdict(row, data.study.claims.alpha), _TONES.get(row["verdict"], "")),
             *(difference_cell(row[n]) for n in ("mean", "low", "high")),
-            *(p_value_cell(row[n]) for n in ("p", "p_holm")),
+            *(p_value_cell(row[n]) for n in ("p", "p_holm", "q")),
             *(score_cell(row[n]) for n in ("detectable", "below", "within", "above")),
         )
         lines.append(Line(f"{dataset}/{learner}/{row['a']} - {row['b']}", cells, line_picks))
@@ -283,11 +302,15 @@ def _across_tables(data: ReportData, across: AcrossDatasets) -> list[Table]:
             *(difference_cell(row[n]) for n in ("mean", "median")),
             *(p_value_cell(row[n]) for n in ("p", "p_holm")),
             text_cell(row["verdict"], _TONES.get(row["verdict"], "")),
+            *(difference_cell(row[n]) for n in _EFFECT_HEADINGS),
+            *(score_cell(row[n]) for n in ("below", "within", "above")),
         )
         lines.append(Line(f"{learner}/{row['a']} - {row['b']}", cells))
     header = columns(
         *("contrast", ("parents", "parent data sets"), "wins", "ties", "losses"),
         *(("mean", "mean difference"), "median", "p", ("p_holm", "Holm p"), "verdict"),
+        *_EFFECT_HEADINGS.items(),
+        *(("below", "P(below)"), ("within", "P(within)"), ("above", "P(above)")),
     )
     name, caption = file_name("across", learner), f"{learner}: contrasts over parent data sets"
     return [*tables, Table(name, caption, header, tuple(lines), "", picks)] if lines else tables

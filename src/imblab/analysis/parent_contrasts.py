@@ -1,0 +1,185 @@
+"""Contrasts over independent parent data sets: the signed ranks decide, the mean effect says how large it is.
+
+Parents are the units. The effect of a unit is the mean difference over its tasks on which both strategies are complete,
+its standard error the mean of theirs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imblab.analysis import paired
+from imblab.analysis.claims import Pair, claimed_families, declared_contrasts, exploratory_reasons, family_names
+from imblab.analysis.compare import NOT_APPLICABLE
+from imblab.result import FamilyScores
+from imblab.stats import ranks
+from imblab.stats.meta_analysis import mean_effect
+from imblab.stats.paired_tests import equivalence_p, holm
+from imblab.stats.ranks import MIN_UNITS
+from imblab.study import Study
+from imblab.text import count_noun
+
+#: The parent of every data set; one that is not named is its own.
+Parents = Mapping[str, str]
+_COUNT_COLUMNS = ("parents", "wins", "ties", "losses")
+_EFFECT_COLUMNS = (
+    *("effect", "effect_se", "effect_low", "effect_high", "effect_deviation", "prediction_low", "prediction_high"),
+    *("equivalence_low", "equivalence_high", "p_equivalence", "p_equivalence_holm", "below", "within", "above"),
+)
+_NUMBER_COLUMNS = ("mean", "median", "p", "p_holm", *_EFFECT_COLUMNS)
+_COLUMNS = (
+    *("learner", "a", "b", "measure", *_COUNT_COLUMNS, *_NUMBER_COLUMNS),
+    *("verdict", "reason", "family", "family_size"),
+)
+
+
+def contrasts_over_parents(
+    families: Sequence[FamilyScores],
+    means: pd.DataFrame,
+    study: Study,
+    parents: Parents,
+    estimates: paired.Estimates,
+) -> pd.DataFrame:
+    """Test every declared contrast of one learner over the parents on which both of its strategies are complete.
+
+    Parameters
+    ----------
+    families : sequence of FamilyScores
+        The data sets of one learner.
+    means : DataFrame of shape (n_datasets, n_strategies)
+        Mean scores; NaN where a fold has none.
+    study : Study
+        Its claims are the families of contrasts.
+    parents : mapping of str to str
+        The parent of every data set; one that is not named is its own.
+    estimates : mapping
+        The estimates of :func:`imblab.analysis.paired.estimate_all`, whose standard errors weigh the parents.
+
+    Returns
+    -------
+    DataFrame
+        See ``AcrossDatasets.contrasts``.
+    """
+    names, exploratory, alpha = family_names(study), exploratory_reasons(study), study.claims.alpha
+    absent = {p for p in names if all(any(paired.not_applicable_reason(each, n) for n in p) for each in families)}
+    units = {pair: _unit_effects(pair, families, means, parents, estimates) for pair in names}
+    tests = {pair: _test_units(each, study) for pair, each in units.items()}
+    adjusted = _adjust_over_parents(claimed_families(study), tests, absent)
+    rows = []
+    for pair in declared_contrasts(study):
+        row = {"learner": families[0].learner, "a": pair[0], "b": pair[1], "measure": study.primary, **tests[pair]}
+        row |= {"p_holm": math.nan, "p_equivalence_holm": math.nan, "family": names[pair], "family_size": 1}
+        if pair in absent:
+            row |= {"verdict": NOT_APPLICABLE, "reason": "one of the two strategies applies to none of the data sets"}
+        elif exploratory[pair]:
+            row |= {"verdict": "exploratory", "reason": exploratory[pair]}
+        else:
+            row |= adjusted[pair]
+            is_better = (row["ranks_above"] > 0) == study.primary_measure.greater_is_better
+            row["verdict"], row["reason"] = _decide(row, is_better, alpha)
+        rows.append(row)
+    # As objects first: pandas would turn the None of a reason into NaN.
+    table = pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
+    counts = dict.fromkeys((*_COUNT_COLUMNS, "family_size"), "int64")
+    return table.astype({**dict.fromkeys(_NUMBER_COLUMNS, "float64"), **counts})
+
+
+def average_over_parents(means: pd.DataFrame, parents: Parents) -> pd.DataFrame:
+    """Average the data sets of each parent, in the order in which parents appear.
+
+    Examples
+    --------
+    >>> means = pd.DataFrame({"none": [0.2, 0.4, 0.9]}, index=["yeast4", "yeast6", "ecoli3"])
+    >>> average_over_parents(means, {"yeast4": "yeast", "yeast6": "yeast"}).none.round(3).to_dict()
+    {'yeast': 0.3, 'ecoli3': 0.9}
+    """
+    return means.groupby([parents.get(name, name) for name in means.index], sort=False).mean()
+
+
+def too_few_reason(n_parents: int) -> str:
+    """Say why a test needs more parents.
+
+    Examples
+    --------
+    >>> too_few_reason(2)
+    'no test over 2 parent data sets: it takes 6, since even 5 differences of one sign have p = 0.062'
+    """
+    parents = count_noun(n_parents, "parent data set")
+    return f"no test over {parents}: it takes {MIN_UNITS}, since even 5 differences of one sign have p = 0.062"
+
+
+def _unit_effects(
+    pair: Pair, families: Sequence[FamilyScores], means: pd.DataFrame, parents: Parents, estimates: paired.Estimates
+) -> pd.DataFrame:
+    """``difference`` and ``se`` of every parent with a data set on which both strategies are complete."""
+    if not set(pair) <= set(means.columns):
+        return pd.DataFrame({"difference": [], "se": []}, dtype=float)
+    tasks = means[list(pair)].assign(se=[estimates[each.dataset, each.learner][pair].se for each in families])
+    units = average_over_parents(tasks[tasks[list(pair)].notna().all(axis=1)], parents)
+    return pd.DataFrame({"difference": units[pair[0]] - units[pair[1]], "se": units.se})
+
+
+def _test_units(units: pd.DataFrame, study: Study) -> dict[str, Any]:
+    """The numbers of one contrast that are not adjusted; tests and effects are NaN below six units."""
+    d, alpha = units.difference.to_numpy(dtype=np.float64), study.claims.alpha
+    test, rope = ranks.wilcoxon(d), study.claims.rope.get(study.primary, math.nan)
+    wins, losses = (test.wins, test.losses) if study.primary_measure.greater_is_better else (test.losses, test.wins)
+    mean, median = (d.mean(), np.median(d)) if d.size else (math.nan, math.nan)
+    numbers = {"parents": d.size, "wins": wins, "ties": test.ties, "losses": losses, "mean": mean, "median": median}
+    numbers |= {"ranks_above": test.plus - test.minus, "p": math.nan, **dict.fromkeys(_EFFECT_COLUMNS, math.nan)}
+    if d.size < MIN_UNITS:
+        return numbers
+    effect, bayes = mean_effect(d, units.se.to_numpy(), alpha), ranks.signed_rank_posterior(d, rope)
+    estimate, narrow = effect.estimate, effect.estimate.at(2 * alpha)
+    return numbers | {
+        "p": test.p,
+        "effect": estimate.mean,
+        "effect_se": estimate.se,
+        "effect_low": estimate.low,
+        "effect_high": estimate.high,
+        "effect_deviation": effect.deviation,
+        "prediction_low": effect.prediction_low,
+        "prediction_high": effect.prediction_high,
+        "equivalence_low": narrow.low,
+        "equivalence_high": narrow.high,
+        "p_equivalence": float(equivalence_p(estimate, rope)),
+        "below": bayes.below,
+        "within": bayes.within,
+        "above": bayes.above,
+    }
+
+
+def _adjust_over_parents(
+    families: Sequence[Sequence[Pair]], tests: Mapping[Pair, Mapping[str, Any]], absent: set[Pair]
+) -> dict[Pair, dict[str, Any]]:
+    """Adjust the p-values of the signed ranks and of equivalence within each family."""
+    adjusted = {}
+    for family in families:
+        members = [pair for pair in family if pair not in absent]
+        p, p_equivalence = (holm([tests[pair][name] for pair in members]) for name in ("p", "p_equivalence"))
+        for pair, difference, equivalence in zip(members, p, p_equivalence, strict=True):
+            adjusted[pair] = {"p_holm": float(difference), "p_equivalence_holm": float(equivalence)}
+            adjusted[pair]["family_size"] = len(members)
+    return adjusted
+
+
+def _decide(row: Mapping[str, Any], is_better: bool, alpha: float) -> tuple[str, str | None]:
+    n_parents, n_contrasts, p_holm = row["parents"], row["family_size"], row["p_holm"]
+    if n_parents < MIN_UNITS:
+        return "untested", too_few_reason(n_parents)
+    if row["ties"] == n_parents:
+        return "identical", None
+    if p_holm <= alpha:
+        return ("better" if is_better else "worse"), None
+    if row["p_equivalence_holm"] <= alpha:
+        return "equivalent", None
+    smallest = 2.0 ** (1 - n_parents) * n_contrasts
+    limit = ""
+    if smallest > alpha:
+        limit = f"; {n_parents} parent data sets and {n_contrasts} contrasts cannot reach less than {smallest:.3g}"
+    return "inconclusive", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}{limit}"
