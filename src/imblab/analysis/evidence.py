@@ -183,21 +183,27 @@ def empty_frame() -> pd.DataFrame:
     return _with_dtypes(pd.DataFrame({column: [] for column in COLUMNS}))
 
 
-def merge_frames(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+def merge_frames(old: pd.DataFrame, *new: pd.DataFrame) -> pd.DataFrame:
     """Merge evidence into one order, independent of the order of merging.
 
     Repeats in ``new`` replace those in ``old``; so do the covariances of a data set and learner.
 
     The order is by data set, learner, strategy, repeat, fold and kind.
     """
-    replaced, keys = set(folds_by_repeat(new)), list(COORDINATES[:4])
-    is_covariance = (old.kind == "covariance").to_numpy()
-    covered = set(new.loc[new.kind == "covariance", keys[:2]].itertuples(index=False, name=None))
-    stays = [
-        (key[:2] not in covered) if pooled else (key not in replaced)
-        for key, pooled in zip(old[keys].itertuples(index=False, name=None), is_covariance, strict=True)
-    ]
-    frames = [frame.astype({c: "object" for c in COORDINATES[:3]}) for frame in (old[stays], new) if len(frame)]
+    if len(old):
+        keys, is_covariance = list(COORDINATES[:4]), (old.kind == "covariance").to_numpy()
+        replaced = {key for frame in new for key in folds_by_repeat(frame)}
+        covered = {
+            key
+            for frame in new
+            for key in frame.loc[frame.kind == "covariance", keys[:2]].itertuples(index=False, name=None)
+        }
+        stays = [
+            (key[:2] not in covered) if pooled else (key not in replaced)
+            for key, pooled in zip(old[keys].itertuples(index=False, name=None), is_covariance, strict=True)
+        ]
+        old = old[stays]
+    frames = [frame.astype({c: "object" for c in COORDINATES[:3]}) for frame in (old, *new) if len(frame)]
     if not frames:
         return empty_frame()
     frame = pd.concat(frames, ignore_index=True)

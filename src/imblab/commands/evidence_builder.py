@@ -6,7 +6,6 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from functools import reduce
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -59,10 +58,10 @@ def build_evidence(
         for key, folds in _build_folds(layout, asked, scored, get, set(missing), changes)
         if key in missing and len(folds) > len(existing.get(key, ()))
     )
-    new = evidences.merge_frames(new, changes.covariances(layout))
-    if new.empty and (old is not None or files.exists(home, evidence.EVIDENCE_FILE)):
+    covariances = changes.covariances(layout)
+    if new.empty and covariances.empty and (old is not None or files.exists(home, evidence.EVIDENCE_FILE)):
         return evidences.empty_frame() if old is None else old  # a damaged file stays if nothing can replace it
-    merged = evidences.merge_frames(evidences.empty_frame() if old is None else old, new)
+    merged = evidences.merge_frames(evidences.empty_frame() if old is None else old, new, covariances)
     evidence.write_evidence(home / evidence.EVIDENCE_FILE, merged, _evidence_facts(layout, old_facts))
     return merged
 
@@ -197,7 +196,7 @@ class _FamilyChanges:
 
     def covariances(self, layout: Layout) -> pd.DataFrame:
         """Return the covariances of the families whose predictions are all there, as evidence."""
-        frames = [evidences.empty_frame()]
+        frames = []
         for (name, learner), by_strategy in self._sums.items():
             n_folds = len(layout.plans[name])
             names = [s for s in by_strategy if self._folds[name, learner, s] == n_folds]
@@ -207,7 +206,7 @@ class _FamilyChanges:
                 if len(names) > 1 and np.isfinite(changes).all():
                     matrices[measure] = row_covariance(changes, layout.datasets[name].y)
             frames.append(evidences.covariance_frame(name, learner, names, matrices))
-        return reduce(evidences.merge_frames, frames)
+        return evidences.merge_frames(evidences.empty_frame(), *frames)
 
 
 class _OverlapCache:
