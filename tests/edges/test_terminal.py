@@ -13,7 +13,7 @@ from rich.console import Console
 
 from imblab.analysis.results import build_result
 from imblab.analysis.wording import describe_contrasts
-from imblab.commands import listing
+from imblab.commands import listing, plan_text
 from imblab.edges import terminal
 from imblab.result import Evaluation, Trial
 from imblab.study import Choice, Learner, Measure, Protocol, Strategy, Study
@@ -152,13 +152,13 @@ PLAN = {
 
 
 def test_a_plan_at_80_columns(snapshot):
-    text = terminal.plan_text(PLAN, 80)
+    text = plan_text.plan_text(PLAN, 80)
     assert longest(text) <= 80
     assert text == snapshot
 
 
 def test_a_plan_needs_no_more_than_its_counts():
-    text = terminal.plan_text({"study": "demo", "cells": 1, "fits": 2}, 80)
+    text = plan_text.plan_text({"study": "demo", "cells": 1, "fits": 2}, 80)
     assert text.startswith("Study 'demo': 1 evaluation, 2 fits.")
 
 

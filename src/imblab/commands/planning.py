@@ -15,6 +15,7 @@ from typing import Any
 
 from imblab.analysis import rebalancing
 from imblab.analysis.claims import declared_contrasts, family_names
+from imblab.commands import plan_text
 from imblab.commands.layout import Layout, expand_short_form, lay_out, parse_request, planning_engine
 from imblab.core import design, forecast, splits
 from imblab.edges import config, datasets, runner, terminal
@@ -92,7 +93,7 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
         terminal.print_paragraph(note)
     command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
     facts = describe_plan(layout, planning_engine(request), request.minutes, command_line)
-    terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(terminal.plan_text(facts))
+    terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(plan_text.plan_text(facts))
     return 0
 
 
