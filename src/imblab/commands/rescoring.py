@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imblab.analysis import rescored
+from imblab.analysis.methods import named
 from imblab.analysis.table import to_frame
 from imblab.commands import results, running
 from imblab.commands.evidence_builder import build_evidence
@@ -27,6 +28,7 @@ from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import StudyError
 from imblab.result import Evaluation
 from imblab.study import Study
+from imblab.text import count_noun, format_difference, format_score, join_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +129,7 @@ def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path],
         "added": results.records(added),
         "report": page,
     }
-    terminal.put(json.dumps(facts)) if as_json else terminal.show(terminal.rescored_text(facts))
+    terminal.put(json.dumps(facts)) if as_json else terminal.show(rescored_text(facts))
     return 0
 
 
@@ -200,3 +202,52 @@ def _replayed_evaluations(
                 request = error.request
                 knobs = {**request.knobs, **({} if request.weight is None else {"weight": request.weight})}
                 missing[task.cell.key] = ", ".join(f"{k}={v}" for k, v in knobs.items()) or "no knobs"
+
+
+def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
+    """Return what other thresholds, measures or costs changed on the same fits, and what is missing.
+
+    ``facts`` hold ``study label primary changed answered seconds report``; ``lead``, how much of the design is
+    evaluated; ``missing``, knobs by cell; ``moves`` and ``added``, lists of mappings as the rows that
+    :mod:`imblab.analysis.rescored` gives.
+    """
+    page, missing, name = terminal.Page(width), facts["missing"], f"{facts['study']}/rescored/{facts['label']}"
+    for line in facts.get("lead", ()):
+        page.add(line)
+    page.add(f"Exploratory: study {facts['study']!r} is scored again after its results were seen, without a verdict.")
+    for line in facts["changed"]:
+        page.add(line, "- ", "  ")
+    n_cells = facts["answered"] + len(missing)
+    page.add(f"{facts['answered']} of {count_noun(n_cells, 'evaluation')} in {facts['seconds']:.1f} s.")
+    page.add("")
+    for family in dict.fromkeys((row["dataset"], row["learner"]) for row in facts["moves"]):
+        _add_rescored_family(page, facts, *family)
+    page.add("Winners, thresholds: folds in which another candidate or another threshold was chosen.")
+    if missing:
+        examples = join_words((f"{key} ({knobs})" for key, knobs in missing.items()), limit=7)
+        page.add(f"Evaluations that need new fits: {len(missing)}, {examples}. refit=true makes them.")
+    page.add("")
+    steps = [f"All measures: imblab compare {name}", f"Evaluations: experiments/{name}"]
+    page.add_list("Next steps", [*([f"Open the report: {facts['report']}"] if facts["report"] else []), *steps])
+    return page.text()
+
+
+def _add_rescored_family(page: terminal.Page, facts: Mapping[str, Any], dataset: str, learner: str) -> None:
+    moves, added = (
+        [row for row in facts[name] if (row["dataset"], row["learner"]) == (dataset, learner)]
+        for name in ("moves", "added")
+    )
+    page.add(f"{dataset}, {learner}: {named(facts['primary'])}, mean over the folds that both have")
+    header = ["strategy", ">before", ">after", ">change", ">winners", ">thresholds", ">missing"]
+    page.add_table(header, map(_rescored_row, moves))
+    for measure in dict.fromkeys(row["measure"] for row in added):
+        means = [f"{row['strategy']} {format_score(row['mean'])}" for row in added if row["measure"] == measure]
+        page.add(f"{named(measure)}: {', '.join(means)}", "  ", "    ")
+    page.add("")
+
+
+def _rescored_row(row: Mapping[str, Any]) -> list[str]:
+    before, after = row["before"], row["after"]
+    change = None if before is None or after is None else after - before
+    scores = (format_score(before), format_score(after), format_difference(change))
+    return [row["strategy"], *scores, *(str(row[key] or "") for key in ("winners", "cuts", "missing"))]
