@@ -505,7 +505,7 @@ def test_the_end_of_a_run_and_a_comparison_name_the_way_to_try_again(packages, m
     assert {tell in text and step in text for text in (said("run", *words), said("run", *words))} == {True}
     assert step in said("compare", "s", "allow=[ownpkg]")
     again = said("compare", "s", "allow=[ownpkg.model.Logit]")
-    assert "See this again: imblab compare s 'allow=[ownpkg.model.Logit]'" in again
+    assert "All tables: imblab compare s --full 'allow=[ownpkg.model.Logit]'" in again
     assert cli.main(["run", *words, "runner.on_error=raise", "runner.retry_failed=true"]) == 2
     assert "run again with runner.retry_failed=true" in capsys.readouterr().err
     anew(packages, ownpkg__model=LOGIT)

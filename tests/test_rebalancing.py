@@ -33,7 +33,7 @@ def _there(done, monkeypatch):
 
 
 def test_compare_says_it_under_the_table_and_in_the_verdict(capsys):
-    assert main(["compare", "weighted"]) == 0
+    assert main(["compare", "weighted", "--full"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert out.count(SAID) == 2
     assert out.index(SAID) < out.index("Verdicts") < out.rindex(SAID)

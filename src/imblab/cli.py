@@ -300,7 +300,18 @@ COMMANDS = {
         ("kind", "config_dir", "json", "experiments", "schema"),
     ),
     "compare": Command(
-        "the table and the verdict of a study, again", (_STUDY, _ALLOW, _JSON), "results", "command_compare", _OF_STUDY
+        "the answer of a study, again, on one screen; its tables with --full",
+        (
+            _STUDY,
+            _ALLOW,
+            ("--full", {"action": "store_true", "help": "print every table"}),
+            ("--family", {"metavar": "DATASET/LEARNER", "help": "print the tables of one data set and learner"}),
+            ("--measure", {"help": "show another measure of the study, exploratory"}),
+            _JSON,
+        ),
+        "results",
+        "command_compare",
+        (*_OF_STUDY, "full", "family", "measure"),
     ),
     "report": Command(
         "the page of a study, with its figures and tables",

@@ -1,10 +1,12 @@
 """Verdicts composed: what is on record in the folder decides, sources come from the configuration, JSON is plain."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
 
+from imblab.analysis.answer_page import MAX_SCREEN_LINES
 from imblab.cli import main
 from imblab.edges import ledger
 
@@ -59,7 +61,7 @@ def test_json_holds_the_contrasts_and_what_is_said_across_sources(capsys):
 
 
 def test_the_terminal_says_why_there_is_no_test(capsys):
-    assert main(["compare", "demo"]) == 0
+    assert main(["compare", "demo", "--full"]) == 0
     out = capsys.readouterr().out
     assert "Across 2 parent data sets, logistic: MCC" in out
     assert "no test over 2" in out
@@ -76,8 +78,57 @@ def test_claims_changed_by_hand_or_on_the_command_line_are_exploratory(done, cap
     question.write_text(before)
     asked = ["run", "name=demo", "dataset=[ecoli3,yeast4,yeast6]", *WORDS]
     assert main([*asked, "claims.alpha=0.2"]) == 0
-    assert "exploratory: alpha was 0.05 before the first row" in capsys.readouterr().out
+    assert "Exploratory: alpha was 0.05 before the first row" in capsys.readouterr().out
     assert main(asked) == 0
-    assert "exploratory" not in capsys.readouterr().out
+    assert "xploratory" not in capsys.readouterr().out
     assert question.read_text() == before
     assert (done / ledger.LEDGER_FILE).read_bytes() == rows
+
+
+def page(capsys, *words):
+    assert main(["compare", "demo", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_compare_prints_one_screen_and_full_prints_every_table(capsys):
+    screen, full = page(capsys), page(capsys, "--full")
+    assert screen.count("\n") <= MAX_SCREEN_LINES
+    assert screen.split("\n")[0] == full.split("\n")[0]
+    assert "imblab compare demo --full" in screen
+    assert "mean ± sd" not in screen
+    assert full.count("mean ± sd over") == 3
+
+
+def test_one_family_is_named_by_its_data_set_and_learner(capsys):
+    one = page(capsys, "--family", "yeast4/logistic")
+    assert one.count("mean ± sd over") == 1
+    assert "yeast4, logistic: use " in one
+    assert "yeast6" not in one
+    assert page(capsys, "--family", "yeast4") == one
+    assert main(["compare", "demo", "--family", "yeast5"]) == 2
+    assert "unknown family 'yeast5' in study 'demo'. Did you mean 'yeast6'?" in capsys.readouterr().err
+
+
+def test_another_measure_is_exploratory(capsys):
+    screen = page(capsys, "--measure", "recall")
+    assert screen.startswith("Recall is exploratory: the study claims MCC, and MCC alone has verdicts.")
+    assert "The recommendation rests on MCC" in screen
+    rows = json.loads(page(capsys, "--measure", "recall", "--json"))["contrasts"]
+    assert {row["verdict"] for row in rows} == {"exploratory"}
+    assert {row["measure"] for row in rows} == {"recall"}
+    assert main(["compare", "demo", "--measure", "recal"]) == 2
+    assert "Did you mean 'recall'?" in capsys.readouterr().err
+
+
+COMMITTED = Path(__file__).parents[2] / "experiments"
+
+
+@pytest.mark.parametrize("name", ["resample_or_not", "smote_ratio"])
+def test_the_answer_of_a_committed_study(name, monkeypatch, capsys, snapshot):
+    monkeypatch.chdir(COMMITTED.parent)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["compare", name]) == 0
+    text = capsys.readouterr().out
+    assert text.count("\n") <= MAX_SCREEN_LINES
+    assert max(map(len, text.split("\n"))) <= 80
+    assert text == snapshot

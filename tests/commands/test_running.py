@@ -151,8 +151,8 @@ def test_what_is_added_extends_a_study_and_changes_no_line(finished):
 def test_a_narrower_question_shows_its_part_and_compare_shows_all(finished, capsys):
     before = finished.read_bytes()
     assert run(*SMALL, "strategy=[none,threshold]") == 0
-    assert "smote  " not in capsys.readouterr().out
-    assert main(["compare", "small"]) == 0
+    assert "smote" not in capsys.readouterr().out.partition("Next steps")[0]
+    assert main(["compare", "small", "--full"]) == 0
     assert "\nsmote  " in capsys.readouterr().out
     assert finished.read_bytes() == before
 
@@ -454,8 +454,9 @@ def mine():
 def test_a_folder_of_ones_own_works_end_to_end(mine, capsys):
     """Overrides before and after the option, a name from the experiment's file, inapplicable cells said."""
     assert main(["run", "experiment=ours", "--config-dir", mine, *HERE]) == 0
-    text = capsys.readouterr().out
     found = rows(ledger("ours"))
+    assert main(["compare", "ours", "--full"]) == 0
+    text = capsys.readouterr().out
     assert len(found) == 36
     asked = yaml.safe_load(ledger("ours").with_name("study.yaml").read_text())
     assert (asked["name"], asked["seed"]) == ("ours", 3)
@@ -504,7 +505,7 @@ def test_a_table_is_called_as_its_file_unless_it_is_named(capsys):
     assert {row["dataset"] for row in rows(ledger("own")).values()} == {"churn"}
     assert run("name=named", *words, "dataset.table.name=customers") == 0
     assert {row["dataset"] for row in rows(ledger("named")).values()} == {"customers"}
-    assert "customers, logistic: MCC" in capsys.readouterr().out
+    assert "\ncustomers  No treatment, threshold .5" in capsys.readouterr().out
     for one, other in zip(rows(ledger("own")).values(), rows(ledger("named")).values(), strict=True):
         assert one["scores"] == other["scores"]
 
@@ -533,6 +534,9 @@ def test_what_does_not_apply_is_a_row_and_the_table_says_so(capsys):
     assert run(*SMALL, "strategy.smote.ratio=0.05") == 0
     out, said = (text := capsys.readouterr().out), " ".join(text.split())
     assert out.startswith("strategy.smote.ratio is fixed to 0.05: its space is removed.\n")
+    assert "Evaluations without scores, which count as evaluated: 3 are not applicable." in said
+    assert main(["compare", "small", "--full"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
     statuses = Counter((row["strategy"], row["status"]) for row in rows().values())
     assert statuses == {("none", "ok"): 3, ("threshold", "ok"): 3, ("smote", "inapplicable"): 3}
     assert "smote: inapplicable in 3 of 3 folds: " in said
@@ -552,6 +556,7 @@ def test_a_failing_fit_is_a_row_and_the_table_says_so(capsys):
     assert run(*words, "learner.knn.make.n_neighbors=9999") == 0
     statuses = Counter((row["learner"], row["status"]) for row in rows(ledger("broken")).values())
     assert statuses == {("knn", "failed"): 3, ("decision_tree", "ok"): 3}
+    assert main(["compare", "broken", "--full"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "failed in 3 of 3 folds: " in said
     assert "Expected n_neighbors <= n_samples_fit" in said

@@ -213,3 +213,52 @@ def test_what_cannot_be_encoded_does_not_stop_a_study(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout", out)
     terminal.show("mean ± sd")
     assert out.getvalue() == "mean ? sd\n"
+
+
+ANSWER = [
+    "SMOTE was shown to help on 1 of 2 data sets.",
+    "",
+    "a  +0.1  better",
+    "b  +0.0  1 worse of 8",
+    "",
+    "Next steps",
+]
+
+
+def on_a_terminal(monkeypatch, **variables):
+    """What a terminal gets for an answer."""
+    out = StringIO()
+    out.isatty = lambda: True
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout", out)
+    terminal.show_answer(lambda width: [*ANSWER, f"{width} columns"])
+    return out.getvalue()
+
+
+def test_a_terminal_gets_the_headline_bold_and_verdicts_in_colour(monkeypatch):
+    text = on_a_terminal(monkeypatch)
+    assert text.startswith(f"\x1b[1m{ANSWER[0]}\x1b[0m\n")
+    assert "\x1b[32mbetter\x1b[0m\n" in text
+    assert "\x1b[31m1 worse\x1b[0m of 8\n" in text
+    assert text.endswith("Next steps\n80 columns\n")
+    assert "\x1b" not in text.split("\n")[-2]
+
+
+def test_no_color_leaves_the_bold_headline(monkeypatch):
+    text = on_a_terminal(monkeypatch, NO_COLOR="1")
+    assert text.startswith(f"\x1b[1m{ANSWER[0]}\x1b[0m\n")
+    assert not re.search(r"\x1b\[3\d", text)
+
+
+@pytest.mark.parametrize(("columns", "width"), [("40", 60), ("60", 60), ("100", 100), ("200", 120)])
+def test_an_answer_has_the_width_of_the_terminal(monkeypatch, columns, width):
+    assert f"{width} columns" in on_a_terminal(monkeypatch, COLUMNS=columns)
+
+
+def test_output_that_is_no_terminal_has_neither_bold_nor_colour(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal.show_answer(lambda width: [*ANSWER, "\x1b[31mred"])
+    assert capsys.readouterr().out == "\n".join([*ANSWER, r"\x1b[31mred", ""])

@@ -134,6 +134,15 @@ def list_limits(rows: pd.DataFrame, study: Study) -> list[str]:
     return [*reasons, *describe_power(rows[rows.verdict == "inconclusive"], study)]
 
 
+def describe_choice(chosen: RecommendedStrategy, study: Study) -> str:
+    """Return one sentence on what to use on one data set with one learner, with its scores."""
+    where = f"{chosen.dataset}, {chosen.learner}"
+    if chosen.strategy is None:
+        return f"{where}: no recommendation, because {chosen.reason}."
+    scores = join_words(f"{named(name)} {format_score(value)}" for name, value in chosen.scores.items())
+    return f"{where}: use {describe_use(_strategy(study, chosen.strategy))} (strategy `{chosen.strategy}`): {scores}."
+
+
 def _headline_without_contrast(study: Study, recommendation: Recommendation) -> str:
     if any(s.sampler is not None for s in study.strategies):
         subject = _name_treatment(study, study.strategy_names)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from imblab.analysis import across_datasets, compare, paired, wording
-from imblab.analysis.answer import answer_study
-from imblab.analysis.claims import Pair
+from imblab.analysis.answer import answer_study, describe_choice, write_headline
+from imblab.analysis.claims import Pair, register_claims
 from imblab.analysis.completeness import completeness_of, within_design
+from imblab.analysis.methods import named
 from imblab.analysis.recommendation import recommend
 from imblab.analysis.summary import summarise
 from imblab.errors import StudyError
@@ -73,6 +76,71 @@ def build_result(
     advice = recommend(scores, study, contrasts, parents, across, completeness.reason, covariances)
     answer = answer_study(study, contrasts, completeness, advice, across)
     return StudyResult(study, ordered, completeness, arrays, contrasts, summary, advice, answer, across, sentences)
+
+
+def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str] | None = None) -> StudyResult:
+    """Return a result by another measure of the study, exploratory: with means and intervals, without a verdict.
+
+    Parameters
+    ----------
+    result : StudyResult
+        The recommendation stays: it rests on the primary measure.
+    measure : str
+        One of the measures of the study; the primary one changes nothing.
+    parents : mapping of str to str, optional
+        As for :func:`build_result`.
+    """
+    if measure == result.study.primary:
+        return result
+    study = replace(register_claims(result.study), primary=measure)
+    estimates = paired.estimate_all(result.scores, study)
+    contrasts = compare.contrasts(result.scores, study, estimates, incomplete=result.completeness.reason)
+    across = result.across and tuple(
+        across_datasets.compare_over_parents(result.scores, study, parents or {}, estimates)
+    )
+    claimed = named(result.study.primary)
+    name = named(measure)
+    headline = (
+        f"{name[:1].upper()}{name[1:]} is exploratory: the study claims {claimed}, and {claimed} alone has verdicts."
+    )
+    advice = f"The recommendation rests on {claimed}: {result.answer.recommendation[0]}"
+    return replace(
+        result,
+        study=study,
+        contrasts=contrasts,
+        summary=summarise(result.scores, study, estimates),
+        across=across,
+        sentences=tuple(wording.describe_contrasts(contrasts, study)),
+        answer=replace(result.answer, headline=headline, recommendation=(advice,), findings=(), limits=()),
+    )
+
+
+def select_families(result: StudyResult, families: Collection[Family]) -> StudyResult:
+    """Return the part of a result that concerns some data sets and learners; nothing is tested again."""
+    kept = {family: scores for family, scores in result.scores.items() if family in families}
+
+    def part(table: pd.DataFrame) -> pd.DataFrame:
+        return table.loc[[pair in kept for pair in zip(table.dataset, table.learner, strict=True)]]
+
+    contrasts, primary = part(result.contrasts), part(result.answer.primary)
+    answer = replace(
+        result.answer,
+        headline=write_headline(primary, result.study, result.completeness, result.recommendation),
+        recommendation=tuple(describe_choice(result.recommendation.families[f], result.study) for f in kept),
+        findings=(),
+        limits=(),
+        primary=primary,
+    )
+    return replace(
+        result,
+        evaluations=tuple(e for e in result.evaluations if (e.dataset, e.learner) in kept),
+        scores=kept,
+        contrasts=contrasts,
+        summary=part(result.summary),
+        answer=answer,
+        across=(),
+        sentences=tuple(wording.describe_contrasts(contrasts, result.study)) if result.sentences else (),
+    )
 
 
 def sort_evaluations(study: Study, evaluations: Iterable[Evaluation]) -> list[Evaluation]:

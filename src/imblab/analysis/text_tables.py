@@ -35,8 +35,16 @@ def score_table(rows: pd.DataFrame, study: Study) -> TextTable:
     level = percent(study)
     header = ["strategy", "mean ± sd", f"gain over none [{level}]", f"over threshold [{level}]"]
     return header, [
-        [row.strategy, _mean_and_sd(row), _gain(row, "none"), _gain(row, "threshold")] for _, row in rows.iterrows()
+        [row.strategy, _mean_and_sd(row), format_gain(row, "none"), format_gain(row, "threshold")]
+        for _, row in rows.iterrows()
     ]
+
+
+def format_gain(row: pd.Series[Any], baseline: str) -> str:
+    """Return the gain of a row of a summary over a baseline, with its interval in brackets if there is one."""
+    mean, low, high = (row[f"gain_{baseline}{end}"] for end in ("", "_low", "_high"))
+    interval = "" if math.isnan(low) else f" [{format_difference(low)}, {format_difference(high)}]"
+    return f"{format_difference(mean)}{interval}"
 
 
 def choice_table(rows: pd.DataFrame) -> TextTable:
@@ -186,12 +194,6 @@ def percent(study: Study) -> str:
 
 def _mean_and_sd(row: pd.Series[Any]) -> str:
     return format_score(row["mean"]) if math.isnan(row.sd) else f"{format_score(row['mean'])} ± {format_score(row.sd)}"
-
-
-def _gain(row: pd.Series[Any], baseline: str) -> str:
-    mean, low, high = (row[f"gain_{baseline}{end}"] for end in ("", "_low", "_high"))
-    interval = "" if math.isnan(low) else f" [{format_difference(low)}, {format_difference(high)}]"
-    return f"{format_difference(mean)}{interval}"
 
 
 def _threshold_range(row: pd.Series[Any]) -> str:

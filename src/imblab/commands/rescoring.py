@@ -227,7 +227,7 @@ def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
         examples = join_words((f"{key} ({knobs})" for key, knobs in missing.items()), limit=7)
         page.add(f"Evaluations that need new fits: {len(missing)}, {examples}. refit=true makes them.")
     page.add("")
-    steps = [f"All measures: imblab compare {name}", f"Evaluations: experiments/{name}"]
+    steps = [f"All tables: imblab compare {name} --full", f"Evaluations: experiments/{name}"]
     page.add_list("Next steps", [*([f"Open the report: {facts['report']}"] if facts["report"] else []), *steps])
     return page.text()
 

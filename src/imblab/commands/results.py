@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -18,11 +19,12 @@ import pandas as pd
 
 from imblab.analysis import methods, rebalancing
 from imblab.analysis.across_datasets import AcrossDatasets
-from imblab.analysis.results import build_result
+from imblab.analysis.answer_page import answer_lines
+from imblab.analysis.results import build_result, explore_measure, select_families
 from imblab.edges import config, datasets, evidence, files, ledger, provenance, report, terminal
 from imblab.edges.ledger import EXPERIMENTS
-from imblab.errors import ConfigError, DerivedFileError, ImblabError, StudyError
-from imblab.result import Completeness, Evaluation, StudyResult
+from imblab.errors import ConfigError, DerivedFileError, ImblabError, StudyError, unknown
+from imblab.result import Completeness, Evaluation, Family, StudyResult
 from imblab.study import Study
 from imblab.text import count_noun, granting, join_words
 
@@ -75,8 +77,11 @@ def _or_none(read: Callable[[], T]) -> T | None:
 
 def result_of(study: Study, evaluations: Iterable[Evaluation], completeness: Completeness | None = None) -> StudyResult:
     """Build the result of a study; see :func:`imblab.analysis.results.build_result`."""
-    parents = dict(datasets.name_and_parent(spec, key) for key, spec in study.datasets.items())
-    return build_result(by_dataset_name(study), evaluations, parents, completeness)
+    return build_result(by_dataset_name(study), evaluations, _parents(study), completeness)
+
+
+def _parents(study: Study) -> dict[str, str]:
+    return dict(datasets.name_and_parent(spec, key) for key, spec in study.datasets.items())
 
 
 def read_result(home: Path, study: Study) -> StudyResult:
@@ -97,9 +102,10 @@ def with_record(study: Study, recorded: Study) -> Study:
 
 
 def as_text(result: StudyResult, steps: Sequence[str] = (), width: int | None = None) -> str:
-    """The page for the terminal."""
-    completeness = result.completeness
+    """Return every table of a result, after its headline and recommendation."""
+    completeness, answer = result.completeness, result.answer
     verdicts = (*result.sentences, *completeness.without_scores()) if completeness.is_complete else ()
+    lead = (answer.headline, *answer.recommendation) if len(result.evaluations) else ()
     return terminal.comparison_text(
         result.summary,
         result.contrasts,
@@ -108,12 +114,14 @@ def as_text(result: StudyResult, steps: Sequence[str] = (), width: int | None = 
         steps,
         width,
         across=result.across,
-        lead=completeness.sentences(),
+        lead=tuple(dict.fromkeys((*lead[:1], *completeness.sentences(), *lead[1:]))),
     )
 
 
-def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
-    """``imblab compare``: the tables and the verdicts of a study."""
+def command_compare(
+    name: str, args: Sequence[str], as_json: bool, is_full: bool, family: str | None, measure: str | None
+) -> int:
+    """Run ``imblab compare``: the answer of a study, or its tables."""
     home = ledger.find_study(name, EXPERIMENTS)
     # First: the memory that evidence takes is free again.
     damages = damage(home)
@@ -121,17 +129,45 @@ def command_compare(name: str, args: Sequence[str], as_json: bool) -> int:
     for message in damages:
         report_damage(message)
     result = read_result(home, request.study)
-    print_result(result, next_steps(result, home, request.allow), as_json)
+    steps = next_steps(result, home, request.allow)
+    if family is not None:
+        result = select_families(result, _find_families(result, family))
+    if measure is not None:
+        result = _by_measure(result, measure)
+    print_result(result, steps, as_json, is_full or family is not None)
     return 0
 
 
-def print_result(result: StudyResult, steps: Sequence[str], as_json: bool) -> None:
-    """Print a result for people with the next steps, or for machines."""
-    terminal.put(json.dumps(result_to_json(result))) if as_json else terminal.show(as_text(result, steps))
+def print_result(result: StudyResult, steps: Sequence[str], as_json: bool, is_full: bool = False) -> None:
+    """Print the answer of a result or all its tables for people, with the next steps; or everything for machines."""
+    if as_json:
+        terminal.put(json.dumps(result_to_json(result)))
+    elif is_full:
+        terminal.show(as_text(result, steps))
+    else:
+        terminal.show_answer(partial(answer_lines, result, steps=steps))
 
 
-def next_steps(result: StudyResult, home: Path, allow: Sequence[str]) -> list[str]:
-    """Commands that a reader may want next, with what a recorded study must be granted each time."""
+def _by_measure(result: StudyResult, measure: str) -> StudyResult:
+    if measure not in result.study.measure_names:
+        raise StudyError(unknown("measure", measure, result.study.measure_names, f"in study {result.study.name!r}"))
+    return explore_measure(result, measure, _parents(result.study))
+
+
+def _find_families(result: StudyResult, text: str) -> list[Family]:
+    """Return the data sets and learners that ``DATASET/LEARNER`` names, or ``DATASET`` with all its learners."""
+    families = [family for family in result.families if text in ("/".join(family), family[0])]
+    if not families:
+        known = dict.fromkeys([*(name for name, _ in result.families), *map("/".join, result.families)])
+        raise StudyError(unknown("family", text, known, f"in study {result.study.name!r}"))
+    return families
+
+
+def next_steps(result: StudyResult, home: Path, allow: Sequence[str], outputs: Sequence[str] = ()) -> list[str]:
+    """List what a reader may want next, the most important first, with what a recorded study must be granted each time.
+
+    ``outputs`` are steps to what a run has just written.
+    """
     name = home.relative_to(EXPERIMENTS).as_posix()
     grants = _required_grants(home, allow)
     run = (
@@ -139,14 +175,23 @@ def next_steps(result: StudyResult, home: Path, allow: Sequence[str]) -> list[st
     )
     n_failed = 0 if "/" in name else sum(e.status == "failed" for e in result.evaluations)
     failed = count_noun(n_failed, "failed evaluation")
-    compare = granting(["compare", name], [grant for grant in grants if "=" not in grant])  # it loads no data
+    allowed = [grant for grant in grants if "=" not in grant]  # it loads no data
+    family = "/".join(next(iter(result.families), ("DATASET", "LEARNER")))
     return [
         *([] if result.completeness.is_complete else [f"Continue: {granting(run, grants)}"]),
         *([f"Try the {failed} again: {granting([*run, ledger.RETRY], grants)}"] if n_failed else []),
-        f"See this again: {compare}",
+        *outputs,
+        f"All tables: {granting(['compare', name, '--full'], allowed)}",
+        f"One data set and learner: {granting(['compare', name, '--family', family], allowed)}",
+        f"Another measure: {granting(['compare', name, '--measure', _other_measure(result.study)], allowed)}",
         f"Evaluations: {home / ledger.LEDGER_FILE}; the question: {home / ledger.STUDY_FILE}",
         "Change the question: imblab run experiment=... strategy.smote.space.k=... (see README.md)",
     ]
+
+
+def _other_measure(study: Study) -> str:
+    others = [name for name in study.measure_names if name != study.primary]
+    return "recall" if "recall" in others else next(iter(others), study.primary)
 
 
 def _required_grants(home: Path, allow: Sequence[str]) -> tuple[str, ...]:

@@ -181,13 +181,13 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         result = results.result_of(recorded, evaluations)
         if tracker is not None:
             tracker.completed(result)
-        steps = []
+        outputs: list[str] = []
         if request.runner.get("report", True):
-            steps.append(f"Open the report: {results.write_report(home, result)}")
-        steps += _copy_searches(request, _in_design_order(layout, evaluations))
+            outputs.append(f"Open the report: {results.write_report(home, result)}")
         if tracker is not None:
-            steps.insert(0, _finish_tracking(tracker, request.study.name))
-    steps += results.next_steps(result, home, request.allow)
+            outputs.append(_finish_tracking(tracker, request.study.name))
+        outputs += _copy_searches(request, _in_design_order(layout, evaluations))
+    steps = results.next_steps(result, home, request.allow, outputs)
     results.print_result(_asked_part(layout, result), steps, as_json)
     return 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import StringIO
 from textwrap import fill
@@ -29,6 +29,9 @@ from imblab.study import Study
 from imblab.text import count_noun, format_duration
 
 MIN_WIDTH, MAX_WIDTH = 80, 120
+#: A narrower terminal breaks the lines of an answer.
+MIN_ANSWER_WIDTH = 60
+VERDICT_COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "identical": "cyan"}
 #: Longer names are folded in tables.
 MAX_NAME_WIDTH = 28
 #: Lines that a run prints without a terminal.
@@ -59,6 +62,29 @@ def put(text: str) -> None:
         raise
     except OSError as error:
         raise StudyError(explain_os_error(error, "standard output", "written")) from error
+
+
+def show_answer(lines_of: Callable[[int], Sequence[str]]) -> None:
+    """Print the answer of a study; a terminal gets its first paragraph bold and verdicts in colour.
+
+    Without colour where ``NO_COLOR`` is set, without either where the output is not a terminal.
+
+    Parameters
+    ----------
+    lines_of : callable
+        Returns the lines for a number of columns.
+    """
+    console = Console()
+    text = presentable("\n".join(lines_of(max(MIN_ANSWER_WIDTH, min(console.width, MAX_WIDTH)))), keep="\n")
+    if not console.is_terminal or console.is_dumb_terminal:
+        return show(text)
+    styled = Text(text)
+    styled.stylize("bold", 0, len(text.partition("\n\n")[0]))
+    for verdict, colour in VERDICT_COLOURS.items():
+        styled.highlight_regex(rf"(?m)(?<=  )(\d+ )?\b{verdict}\b(?= of \d+$|, \d|$)", colour)
+    with console.capture() as captured:
+        console.print(styled, soft_wrap=True)
+    put(captured.get().rstrip("\n").encode(console.encoding, "replace").decode(console.encoding))
 
 
 def warn(text: str) -> None:
