@@ -573,6 +573,11 @@ class Registered:
     seen_before : mapping of str to tuple of str
         By data set the other studies of the folder that had evaluations on the same rows; without data sets that
         none had used.
+    kinds : mapping of str to str
+        Kind of each learner that has one, which chooses the standard error of its contrasts.
+    table : int
+        Version of the table of standard errors (:mod:`imblab.stats.standard_errors`) that decides; 0 in records
+        without one: the corrected t.
     """
 
     primary: str
@@ -582,6 +587,8 @@ class Registered:
     repeats: int
     primary_contrasts: tuple[tuple[str, str], ...] | None = None
     seen_before: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    table: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """The standard error of a contrast: the row-level one where it was simulated and is known for the whole family."""
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from scipy import stats
 
 from imblab.analysis import paired
 from imblab.analysis.results import score_arrays
+from imblab.cli import main
 from imblab.result import Evaluation
 from imblab.stats import standard_errors
 from imblab.stats.paired_tests import corrected_t
@@ -110,3 +113,19 @@ def test_equal_scores_are_identical_whatever_the_rows_say():
 
 def test_the_kind_of_a_learner_is_outside_every_comparison():
     assert Learner("logistic", {}, kind="linear") == replace(Learner("logistic", {}), kind="other")
+
+
+def test_a_run_rests_on_what_was_recorded_before_its_first_evaluation(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", {("logistic", MCC): (RowLevelRule(2.0), RowLevelRule(2.0))})
+    asked = ["name=rows", "dataset=[ecoli3]", "learner=[logistic,svm]", "strategy=[none,threshold]", "protocol=smoke"]
+    assert main(["run", *asked, "tracking=none", "runner.n_jobs=1", "--json"]) == 0
+    contrasts = json.loads(capsys.readouterr().out)["contrasts"]
+    assert [c["estimator"] for c in contrasts] == [ROW_LEVEL, CORRECTED_T]  # support vector machines were not simulated
+    assert main(["compare", "rows", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["contrasts"] == contrasts
+    record = Path("experiments/rows/study.yaml")
+    assert "table: 1" in record.read_text()
+    record.write_text(record.read_text().replace("table: 1", "table: 0"))
+    assert main(["compare", "rows", "--json"]) == 0
+    assert {c["estimator"] for c in json.loads(capsys.readouterr().out)["contrasts"]} == {CORRECTED_T}

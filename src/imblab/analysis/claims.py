@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+from imblab.stats.standard_errors import TABLE_VERSION
 from imblab.study import Registered, Strategy, Study
 
 #: The default primary contrast: SMOTE compared with its counterpart without resampling.
@@ -122,7 +123,10 @@ def register_claims(study: Study, seen_before: Mapping[str, tuple[str, ...]] | N
         return study
     rope, repeats = dict(claims.rope), study.protocol.repeats
     declared, primary = declared_contrasts(study), primary_contrasts(study)
-    record = Registered(study.primary, declared, claims.alpha, rope, repeats, primary, dict(seen_before or {}))
+    kinds = {learner.name: learner.kind for learner in study.learners if learner.kind}
+    record = Registered(
+        *(study.primary, declared, claims.alpha, rope, repeats, primary, dict(seen_before or {})), kinds, TABLE_VERSION
+    )
     return replace(study, claims=replace(claims, registered=record))
 
 

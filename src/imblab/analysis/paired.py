@@ -13,7 +13,7 @@ from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts
 from imblab.analysis.methods import named
 from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, estimate_contrasts
-from imblab.stats.standard_errors import row_level_errors, row_level_rule
+from imblab.stats.standard_errors import TABLE_VERSION, RowLevelRule, row_level_errors, row_level_rule
 from imblab.study import Study
 
 #: The baselines that every strategy is compared with.
@@ -72,6 +72,20 @@ def estimate_family(
     return estimates
 
 
+def reads_covariances(study: Study) -> bool:
+    """Whether a contrast of the study may rest on covariances over test rows."""
+    return any(_row_level_rule(study, learner.name, study.protocol.repeats) for learner in study.learners)
+
+
+def _row_level_rule(study: Study, learner: str, n_repeats: int) -> RowLevelRule | None:
+    """The row-level rule of a learner: of its kind as recorded before the first evaluation, if there is a record."""
+    record = study.claims.registered
+    kinds = {each.name: each.kind for each in study.learners} if record is None else record.kinds
+    if record is not None and record.table != TABLE_VERSION:
+        return None
+    return row_level_rule(kinds.get(learner, ""), study.primary_measure.function, n_repeats)
+
+
 def _row_level_errors(
     scores: FamilyScores,
     contrasts: Sequence[Pair],
@@ -81,8 +95,7 @@ def _row_level_errors(
 ) -> tuple[np.ndarray, int] | None:
     """Row-level standard errors and their degrees of freedom; None where the corrected t decides."""
     n_repeats = len({repeat for repeat, _ in scores.folds})
-    kind = next((learner.kind for learner in study.learners if learner.name == scores.learner), "")
-    rule = row_level_rule(kind, study.primary_measure.function, n_repeats)
+    rule = _row_level_rule(study, scores.learner, n_repeats)
     known = all(pair in covariances for a, b in contrasts for pair in ((a, a), (b, b), (a, b)))
     if rule is None or not known:
         return None

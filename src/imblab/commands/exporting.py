@@ -67,7 +67,7 @@ def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     home = ledger.find_study(name, EXPERIMENTS)
     request = config.load_request(home / ledger.STUDY_FILE, wish.overrides)
     rows = ledger.read_evaluations(home)
-    result = results.result_of(request.study, rows)
+    result = results.result_of(request.study, rows, home=home)
     selections, exported = select_strategies(result, wish.choice), []
     for line in result.completeness.sentences():
         say(line)

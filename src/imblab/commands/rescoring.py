@@ -110,7 +110,7 @@ def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path],
     moves = rescored.moves(before, answer.table, study.primary)
     added = rescored.added(before, answer.table, study.measure_names)
     seconds = time.perf_counter() - begin
-    result = results.result_of(study, ledger.read_evaluations(answer.folder))
+    result = results.read_result(answer.folder, study)
     page = None
     if result.evaluations:
         page = str(results.write_report(answer.folder, result, "asked after the rows were seen"))

@@ -20,6 +20,8 @@ import pandas as pd
 from imblab.analysis import methods, rebalancing
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.answer_page import answer_lines
+from imblab.analysis.evidence import row_covariances
+from imblab.analysis.paired import reads_covariances
 from imblab.analysis.results import build_result, explore_measure, select_families
 from imblab.edges import config, datasets, evidence, files, ledger, provenance, report, terminal
 from imblab.edges.ledger import EXPERIMENTS
@@ -75,9 +77,20 @@ def _or_none(read: Callable[[], T]) -> T | None:
         return None
 
 
-def result_of(study: Study, evaluations: Iterable[Evaluation], completeness: Completeness | None = None) -> StudyResult:
-    """Build the result of a study; see :func:`imblab.analysis.results.build_result`."""
-    return build_result(by_dataset_name(study), evaluations, _parents(study), completeness)
+def result_of(
+    study: Study,
+    evaluations: Iterable[Evaluation],
+    completeness: Completeness | None = None,
+    home: Path | None = None,
+) -> StudyResult:
+    """Build the result of a study; see :func:`imblab.analysis.results.build_result`.
+
+    ``home`` is the folder whose evidence holds the covariances that standard errors may rest on.
+    """
+    covariances = None
+    if home is not None and reads_covariances(study) and (frame := read_evidence(home)) is not None:
+        covariances = row_covariances(frame, study.primary)
+    return build_result(by_dataset_name(study), evaluations, _parents(study), completeness, covariances)
 
 
 def _parents(study: Study) -> dict[str, str]:
@@ -86,7 +99,7 @@ def _parents(study: Study) -> dict[str, str]:
 
 def read_result(home: Path, study: Study) -> StudyResult:
     """Build the result of everything that the folder of a study holds."""
-    return result_of(study, ledger.read_evaluations(home))
+    return result_of(study, ledger.read_evaluations(home), home=home)
 
 
 def by_dataset_name(study: Study) -> Study:

@@ -150,7 +150,7 @@ def run(
     with syncing.observe_run(layout, home, tracking, run_options.engine.open_store) as tracker:
         recorded, evaluations = _complete_study(layout, home, run_options, allow, tracker)
         if tracker is not None:
-            tracker.completed(results.result_of(recorded, evaluations))
+            tracker.completed(results.result_of(recorded, evaluations, home=home))
             tracker.finish()
     return to_frame(_in_design_order(layout, evaluations))
 
@@ -178,7 +178,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     )
     with syncing.observe_run(layout, home, request.tracking, options.engine.open_store) as tracker:
         recorded, evaluations = _complete_study(layout, home, options, request.allow, tracker)
-        result = results.result_of(recorded, evaluations)
+        result = results.result_of(recorded, evaluations, home=home)
         if tracker is not None:
             tracker.completed(result)
         outputs: list[str] = []
@@ -188,7 +188,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
             outputs.append(_finish_tracking(tracker, request.study.name))
         outputs += _copy_searches(request, _in_design_order(layout, evaluations))
     steps = results.next_steps(result, home, request.allow, outputs)
-    results.print_result(_asked_part(layout, result), steps, as_json)
+    results.print_result(_asked_part(layout, result, home), steps, as_json)
     return 0
 
 
@@ -334,14 +334,14 @@ def _recorded_study(layout: Layout, book: ledger.Ledger, allow: Sequence[str]) -
     return study if is_asked else config.parse_study(book.question, allow)
 
 
-def _asked_part(layout: Layout, result: StudyResult) -> StudyResult:
+def _asked_part(layout: Layout, result: StudyResult, home: Path) -> StudyResult:
     """The result of what was asked for now, judged by the record and the completeness of the folder."""
     keys = {cell.key for cell in layout.cells}
     part = [e for e in result.evaluations if e.key in keys]
     study = results.with_record(layout.study, result.study)
     if len(part) == len(result.evaluations) and study == replace(result.study, datasets=study.datasets):
         return result
-    return results.result_of(study, part, completeness=result.completeness)
+    return results.result_of(study, part, result.completeness, home)
 
 
 def _finish_tracking(tracker: syncing.MlflowObserver, name: str) -> str:

@@ -195,7 +195,7 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
         )
     owner = experiment_owner(home, request.study, settle_identity(home), tracking)
     # A damaged file of the folder is found before the store is opened.
-    result = results.result_of(request.study, rows)
+    result = results.result_of(request.study, rows, home=home)
     runs = _describe_folder(result, question, home, tracking, replayed)
     artifacts = _artifacts(home, tracking, replayed, rows)
     written = mlflow.log_study(request.study, runs, artifacts, home, str(tracking["uri"]), owner)

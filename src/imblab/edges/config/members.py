@@ -47,11 +47,11 @@ def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
         rebalanced_by=tuple(dict.fromkeys(_rebalancing_parameters(make, space))),
         staged=staged,
     )
-    return estimator_specs.with_traits(Learner(name, make, space, traits, model.label or ""))
+    return estimator_specs.with_traits(Learner(name, make, space, traits, model.label or "", model.kind or ""))
 
 
 def learner_mapping(learner: Learner) -> dict[str, Any]:
-    """Return the mapping that :func:`read_learner` reads as an equal learner; the label is left out."""
+    """Return the mapping that :func:`read_learner` reads as an equal learner; label and kind are left out."""
     mapping = {"make": to_plain_data(learner.make), "space": validation.spaces_to_text(learner.space)}
     if learner.traits.staged:
         mapping["staged"] = to_plain_data(learner.traits.staged)

@@ -211,6 +211,7 @@ class LearnerModel(Section):
     space: Space = _field(SPACE_RULE)
     staged: StagedModel | None = _field("how one fit predicts for fewer rounds")
     rebalances: bool = _flag(False, "whether it weighs or resamples the classes by itself")
+    kind: Name | None = _field("the kind of learner that chooses the standard error of its contrasts")
 
 
 class StrategyModel(Section):
@@ -262,12 +263,16 @@ class RegisteredModel(Section):
         default_factory=dict, description="the other studies with evaluations on the same rows, by data set"
     )
 
+    kinds: dict[str, str] = Field(default_factory=dict, description="the kind of each learner that has one")
+    table: int = Field(default=0, ge=0, description="the version of the table of standard errors; 0: the corrected t")
+
     def noun(self) -> Registered:
         """Build the record."""
         primary = None if self.primary_contrasts is None else tuple(self.primary_contrasts)
         seen_before = {name: tuple(studies) for name, studies in self.seen_before.items()}
         contrasts, rope = tuple(self.contrasts or ()), self.rope or {}
-        return Registered(self.primary, contrasts, self.alpha, rope, self.repeats, primary, seen_before)
+        facts = (self.primary, contrasts, self.alpha, rope, self.repeats, primary, seen_before)
+        return Registered(*facts, self.kinds, self.table)
 
 
 class ClaimsModel(Section):

@@ -294,7 +294,7 @@ def _claims_mapping(claims: Claims) -> dict[str, Any]:
     mapping = {key: mapping[key] for key in order if key != "contrasts" or claims.contrasts is not None}
     if record is None:
         return mapping
-    later: dict[str, Any] = {"primary_contrasts": None, "seen_before": {}}
+    later: dict[str, Any] = {"primary_contrasts": None, "seen_before": {}, "kinds": {}, "table": 0}
     return {**mapping, "registered": {k: v for k, v in record.items() if k not in later or v != later[k]}}
 
 
