@@ -866,7 +866,7 @@ def test_candidates_of_a_tpe_search_are_dots_that_nobody_joined(timed):
     smote = re.search(r'<g [^>]*data-n="smote">(.*?)</g>', figure)[1]
     assert len(re.findall("M", smote)) == 3 * 4
     assert 'class="line' not in smote
-    assert "Each dot is one candidate in one outer fold" in section(timed, "response")
+    assert "Each marker is one candidate in one outer fold" in section(timed, "response")
     assert not [name for name in timed if name.startswith("figures/map-") or name == "tables/peaks.csv"]
 
 
@@ -977,3 +977,32 @@ def test_evidence_that_is_kept_is_enough(small):
     rows = {(r.dataset, r.strategy, r.repeat, r.fold): r for r in ledger.read_evaluations(small.home)}
     for r in areas.itertuples():
         assert rows[r.dataset, r.strategy, r.repeat, r.fold].scores["pr_auc"] == pytest.approx(r.pr_auc, abs=1e-12)
+
+
+def test_figures_of_a_gallery_have_one_axis_that_holds_every_band(small):
+    for kind in ("pr", "roc", "threshold-mcc", "threshold-precision"):
+        figures = [text for name, text in small.files.items() if name.startswith(f"figures/{kind}-")]
+        assert len(figures) == len(small.study.datasets) * len(small.study.learners) > 1
+        axes = {re.search(r' data-y="([^"]+)"', figure)[1] for figure in figures}
+        assert len(axes) == 1
+        low, high, start, end = (float(v) for v in axes.pop().split()[:4])
+        bands = [d for figure in figures for d in re.findall(r'class="band[^"]*" d="([^"]+)z"', figure)]
+        heights = np.concatenate([places(d)[:, 1] for d in bands])
+        assert low <= 0 < high <= 1
+        # A band that reaches the end of the axis reaches the end of the measure.
+        assert heights.min() >= end - 0.2
+        assert high == 1 or heights.min() > end
+        assert heights.max() <= start + 0.2
+
+
+def test_chosen_thresholds_are_marked_where_the_scores_say(small):
+    header, *lines = csv.reader(io.StringIO(small.files["tables/scores-yeast4-logistic.csv"]))
+    scores = {line[0]: dict(zip(header, line, strict=True)) for line in lines}
+    found = dict(re.findall(r"<title>(\w+): (recall [^<]+)</title>", small.files["figures/pr-yeast4-logistic.svg"]))
+    assert set(found) >= {"none", "threshold", "smote", "smote_threshold"}
+    for name, words in found.items():
+        recall, precision = (float(v) for v in re.findall(r"[\d.]+", words))
+        assert recall == pytest.approx(float(scores[name]["recall"]), abs=0.00051)
+        assert precision == pytest.approx(float(scores[name]["precision"]), abs=0.00051)
+    curve = small.files["figures/threshold-mcc-yeast4-logistic.svg"]
+    assert "<title>none: threshold 0.50</title>" in curve

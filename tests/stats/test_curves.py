@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from imblab.stats import curves
+from imblab.stats import counts, curves
 
 
 def drawn(seed, n=120, share=0.2, digits=2):
@@ -63,7 +63,7 @@ def test_precision_at_a_recall_is_that_of_the_highest_cut_that_reaches_it(seed):
     assert curves.mean_precision_recall([as_fold(y, p)], grid).mean == pytest.approx(want)
 
 
-def test_a_band_spans_its_folds():
+def test_a_band_holds_the_middle_half_of_its_folds():
     folds = [as_fold(*drawn(seed)) for seed in range(5)]
     grid = np.arange(1, 100) / 100
     alone = np.array(
@@ -71,8 +71,8 @@ def test_a_band_spans_its_folds():
     )
     band = curves.mean_over_thresholds(folds, grid, lambda tn, fp, fn, tp: tp / (tp + fn))
     assert band.mean == pytest.approx(alone.mean(axis=0))
-    assert band.low == pytest.approx(alone.min(axis=0))
-    assert band.high == pytest.approx(alone.max(axis=0))
+    assert band.low == pytest.approx(np.sort(alone, axis=0)[1])
+    assert band.high == pytest.approx(np.sort(alone, axis=0)[3])
 
 
 def test_where_no_fold_has_a_value_there_is_none():
@@ -131,3 +131,58 @@ def test_without_positives_there_is_no_chance(rows, positives):
 
 def test_a_single_row():
     assert curves.expected_average_precision(np.zeros(1), 1) == 1.0
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 500))
+def test_net_benefit_is_that_of_counting_the_rows(seed):
+    y, p = drawn(seed, digits=4)
+    cuts = np.arange(1, 100) / 100
+    found = curves.mean_net_benefit([as_fold(y, p)], cuts).mean
+    want = [np.mean((p >= t) & (y == 1)) - np.mean((p >= t) & (y == 0)) * t / (1 - t) for t in cuts]
+    assert found == pytest.approx(want)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 500))
+def test_net_benefit_is_the_prevalence_less_the_cost_of_what_a_threshold_weighs(seed):
+    """A missed positive costs 1, a false alarm t / (1 - t) (Elkan 2001, equation 2)."""
+    y, p = drawn(seed)
+    for t in (0.1, 0.25, 0.5, 0.9):
+        at = as_fold(y, p).at(t)
+        cost = counts.total_cost({"fn": 1, "fp": t / (1 - t)}, *at)
+        assert curves.net_benefit(at, t) == pytest.approx(y.mean() - cost / len(y))
+
+
+def test_net_benefit_of_a_perfect_ranking_and_of_calling_all():
+    y = np.array([1, 1, 0, 0, 0, 0, 0, 0])
+    cuts = np.arange(1, 100) / 100
+    fold = as_fold(y, y.astype(float))
+    assert curves.mean_net_benefit([fold], cuts).mean == pytest.approx(np.full(99, 0.25))
+    assert curves.mean_net_benefit([as_fold(y, np.ones(8))], cuts).mean == pytest.approx(
+        curves.net_benefit_of_all([fold], cuts)
+    )
+    assert curves.net_benefit_of_all([fold], np.array([0.25])) == pytest.approx([0.0])
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 500), st.sampled_from([1, 2, 6]))
+def test_gain_is_the_expected_share_of_positives_among_the_first_rows(seed, digits):
+    y, p = drawn(seed, digits=digits)
+    shares = np.linspace(0.01, 1, 37)
+    want = []
+    for share in shares:
+        room, hits = share * len(y), 0.0
+        for value in np.unique(p)[::-1]:  # rows that tie are taken in part
+            part = np.clip(room / np.sum(p == value), 0, 1)
+            hits += part * np.sum(y[p == value])
+            room -= part * np.sum(p == value)
+        want.append(hits / y.sum())
+    assert curves.mean_gain([as_fold(y, p)], shares).mean == pytest.approx(want)
+    assert curves.recall_at(y, p, 0.1) == pytest.approx(curves.mean_gain([as_fold(y, p)], np.array([0.1])).mean[0])
+
+
+def test_the_gain_of_a_random_order_is_the_share():
+    fold = as_fold(np.array([0, 1, 0, 0]), np.full(4, 0.5))
+    shares = np.linspace(0, 1, 9)
+    assert curves.mean_gain([fold], shares).mean == pytest.approx(shares)

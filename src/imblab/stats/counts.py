@@ -104,6 +104,18 @@ def ratio(numerator: Any, denominator: Any) -> np.ndarray:
     return np.asarray(np.divide(numerator, denominator, out=out, where=denominator != 0))
 
 
+def alerts_per_thousand(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
+    """Rows that are called positive among 1,000 rows: ``1000 (fp + tp) / n``; NaN without rows.
+
+    Examples
+    --------
+    >>> alerts_per_thousand(970, 20, 2, 8).item()
+    28.0
+    """
+    called = np.asarray(fp, dtype=np.float64) + tp
+    return ratio(1000 * called, called + tn + fn)
+
+
 def mcc(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
     """Matthews correlation coefficient, in [-1, 1]; 0 where a row or column of the confusion matrix is empty.
 

@@ -1,4 +1,4 @@
-"""Precision-recall and ROC curves: areas, measures of a ranking, and means over folds.
+"""Precision-recall, ROC, gain and decision curves: areas, measures of a ranking, and means over folds.
 
 ``y`` holds 0 and 1, ``values`` finite predicted probabilities or decision values, both of shape (n_rows,). A curve has
 one point per distinct value, from the highest down; nothing is interpolated between the points of a precision-recall
@@ -13,6 +13,8 @@ scores, ECIR, 414-421.
 Bestgen (2015), Exact expected average precision of the random baseline, Prague Bulletin of Mathematical Linguistics
 103, 131-138.
 Fawcett (2006), An introduction to ROC analysis, Pattern Recognition Letters 27, 861-874.
+Vickers and Elkin (2006), Decision curve analysis: a novel method for evaluating prediction models, Medical Decision
+Making 26, 565-574.
 """
 
 from __future__ import annotations
@@ -126,6 +128,12 @@ class FoldCounts:
         x, y = np.append(0.0, self.fp) / self.negatives, np.append(0.0, self.tp) / self.positives
         # Both ends of a rise at one rate are points of the curve: before it the lower one counts, at it the higher one.
         return np.asarray(np.interp(false_positive_rates, x, y))
+
+    def recall_at_share(self, shares: np.ndarray) -> np.ndarray:
+        """Expected recall when the top share of the rows is inspected, as :func:`recall_at`; NaN without positives."""
+        # Between two kept points no positive is gained, or rows tie: the expectation is linear in both cases.
+        called, tp = np.append(0.0, self.fp + self.tp), np.append(0.0, self.tp)
+        return ratio(np.interp(shares * (self.negatives + self.positives), called, tp), self.positives)
 
     def areas(self) -> tuple[float, float]:
         """Areas under the precision-recall and the ROC curve."""
@@ -303,8 +311,11 @@ class MeanCurve:
     ----------
     x : ndarray of shape (n_places,)
         Recalls, false positive rates or thresholds.
-    mean, low, high : ndarray of shape (n_places,)
-        Mean, lowest and highest fold; NaN where no fold has a value.
+    mean : ndarray of shape (n_places,)
+        Mean over folds; NaN where no fold has a value.
+    low, high : ndarray of shape (n_places,)
+        First and third quartile of the folds: between them lies the middle half. Linear between two folds, as the
+        default of NumPy.
     """
 
     x: np.ndarray
@@ -383,8 +394,92 @@ def mean_over_thresholds(
     return _average_over_folds(thresholds, [np.asarray(function(*fold.at(thresholds)), dtype=float) for fold in folds])
 
 
+def net_benefit(counts: ConfusionCounts, threshold: Any) -> np.ndarray:
+    """Net benefit of calling positive at a threshold (Vickers and Elkin 2006): true positives per row, less false ones.
+
+    ``tp / n - fp / n * t / (1 - t)``: to act from a probability t on means that one false positive costs t / (1 - t) of
+    what one true positive is worth. With the prevalence m, calling nothing has a net benefit of 0, calling all rows one
+    of ``m - (1 - m) t / (1 - t)``, and none can exceed m.
+
+    Parameters
+    ----------
+    counts : ConfusionCounts
+        At the threshold.
+    threshold : float or ndarray
+        In [0, 1).
+
+    Returns
+    -------
+    ndarray
+        NaN without rows.
+
+    Examples
+    --------
+    >>> net_benefit(ConfusionCounts(tn=80, fp=10, fn=2, tp=8), 0.2).item()
+    0.055
+    """
+    odds = np.asarray(threshold, dtype=float) / (1 - np.asarray(threshold, dtype=float))
+    return ratio(counts.tp - counts.fp * odds, sum(counts))
+
+
+def mean_net_benefit(folds: Sequence[FoldCounts], thresholds: np.ndarray) -> MeanCurve:
+    """Decision curve: mean net benefit over folds at thresholds, which need probabilities on the scale of the costs.
+
+    Parameters
+    ----------
+    folds : sequence of FoldCounts
+        Counts of the test part of every fold.
+    thresholds : ndarray of shape (n_places,)
+        In [0, 1). Between the thresholds for which the counts were kept, false positives may be too few.
+
+    Returns
+    -------
+    MeanCurve
+        At ``thresholds``.
+
+    Examples
+    --------
+    >>> fold = FoldCounts.from_points([0.9, 0.5], [0, 1], [1, 2], 6, 2)
+    >>> mean_net_benefit([fold], np.array([0.5, 0.8])).mean.tolist()
+    [0.125, 0.125]
+    """
+    return _average_over_folds(thresholds, [net_benefit(fold.at(thresholds), thresholds) for fold in folds])
+
+
+def net_benefit_of_all(folds: Sequence[FoldCounts], thresholds: np.ndarray) -> np.ndarray:
+    """Mean net benefit over folds of calling every row positive, at thresholds in [0, 1)."""
+    everything = [ConfusionCounts(0.0, fold.negatives, 0.0, fold.positives) for fold in folds]
+    values = [net_benefit(counts, thresholds) for counts in everything]
+    return np.asarray(np.mean(values, axis=0))
+
+
+def mean_gain(folds: Sequence[FoldCounts], shares: np.ndarray) -> MeanCurve:
+    """Cumulative gain: mean recall over folds when the top share of the rows is inspected.
+
+    Parameters
+    ----------
+    folds : sequence of FoldCounts
+        Counts of the test part of every fold.
+    shares : ndarray of shape (n_places,)
+        In [0, 1].
+
+    Returns
+    -------
+    MeanCurve
+        At ``shares``; a random order gives the shares themselves.
+
+    Examples
+    --------
+    >>> fold = FoldCounts.from_points([0.9, 0.5], [1, 2], [1, 2], 2, 2)
+    >>> mean_gain([fold], np.array([0.0, 0.5, 0.75])).mean.tolist()
+    [0.0, 0.5, 0.75]
+    """
+    return _average_over_folds(shares, [fold.recall_at_share(shares) for fold in folds])
+
+
 def _average_over_folds(x: np.ndarray, values: Sequence[np.ndarray]) -> MeanCurve:
     table = np.asarray(values, dtype=float)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a place without any value is NaN
-        return MeanCurve(x, np.nanmean(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0))
+        low, high = np.nanquantile(table, [0.25, 0.75], axis=0)
+        return MeanCurve(x, np.nanmean(table, axis=0), low, high)

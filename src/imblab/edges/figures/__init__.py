@@ -1,6 +1,6 @@
 """Figures as SVG text: small, the same bytes everywhere, readable without scripts, in light and dark, on paper."""
 
-from imblab.edges.figures.axes import Axes, Figure, Scale, legend_key, scale_around
+from imblab.edges.figures.axes import Axes, Figure, Scale, legend_key, same_spans, scale_around
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
 from imblab.edges.figures.row_plot import DotRow, draw_heat_map, draw_ranks, draw_rows
 from imblab.edges.figures.svg import STYLE
@@ -20,5 +20,6 @@ __all__ = [
     "draw_rows",
     "legend_key",
     "place_in_plot",
+    "same_spans",
     "scale_around",
 ]

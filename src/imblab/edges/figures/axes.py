@@ -85,6 +85,22 @@ def scale_around(
     return Scale(low - reach, high + reach, start, end, kind)
 
 
+def same_spans(groups: Sequence[np.ndarray], margin: float = 0.08) -> list[tuple[float, float]]:
+    """Return one range per group of values, each around its values and all of the length that the widest one needs.
+
+    Slopes in figures with such axes can be compared, although their levels differ. NaN is left out.
+
+    Examples
+    --------
+    >>> [tuple(round(end, 2) for end in ends) for ends in same_spans([np.array([0.1, 0.3]), np.array([0.8, 0.9])])]
+    [(0.08, 0.32), (0.73, 0.97)]
+    """
+    finite = [values[np.isfinite(values)] for values in groups]
+    ends = [(float(v.min()), float(v.max())) if v.size else (0.0, 0.0) for v in finite]
+    length = max((high - low for low, high in ends), default=0.0) * (1 + 2 * margin) or 0.1
+    return [((low + high - length) / 2, (low + high + length) / 2) for low, high in ends]
+
+
 def format_tick(value: float) -> str:
     """Write a tick in few characters.
 

@@ -157,18 +157,20 @@ def uncorrected_reason(strategy: Strategy, learner: Learner) -> str:
 def _correction_blocks(data: ReportData, corrections: Sequence[PriorCorrection]) -> list[Table | Gallery]:
     panels, lines = [], []
     has_ranking = "pr_auc" in data.result.summary
+    both = [c for c in corrections if c.after and "brier" in c.before]
+    on_axis = [values["brier"] for c in both for values in (c.before, c.after)]
     for family in data.families:
         rows = [
             DotRow(c.place[2], c.place[2], c.after["brier"], ring=c.before["brier"])
-            for c in corrections
-            if c.place[:2] == family and c.after and "brier" in c.before
+            for c in both
+            if c.place[:2] == family
         ]
         if rows:
             words = (
                 f"Brier score of {len(rows)} strategies on {' with '.join(family)} before and after prior correction."
             )
             name, title = file_name("prior", *family), ", ".join(family)
-            figure = draw_rows(name, title, words, rows, data.looks, named("brier"))
+            figure = draw_rows(name, title, words, rows, data.looks, named("brier"), on_axis=on_axis)
             panels.append(Panel(figure, data.picks(*family)))
     for c in corrections:
         ranking = [score_cell(data.summary_of[c.place]["pr_auc"])] if has_ranking else []

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from imblab.analysis.methods import named
 from imblab.core import measures
-from imblab.edges.figures import Axes, Curve, Figure, Marks, Scale, draw_curves, place_in_plot
+from imblab.edges.figures import Axes, ChosenThreshold, Curve, Figure, Marks, Scale, draw_curves, place_in_plot
 from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
 from imblab.edges.report.elements import Gallery, Panel, ReportSection, Table, columns, file_name, score_cell
-from imblab.result import Family
+from imblab.result import Family, Place
+from imblab.stats import counts
 from imblab.stats.curves import FoldCounts, MeanCurve, mean_over_thresholds, mean_precision_recall, mean_roc
+from imblab.study import DECISION_VALUE
 
-FoldsByStrategy = Mapping[str, Sequence[FoldCounts]]
+#: Mean curves by strategy.
+Bands = Mapping[str, MeanCurve]
 #: Characters that the curves of a report may take together, and that one point takes.
 _MAX_CHARACTERS, _CHARACTERS_PER_POINT = 2_400_000, 11
 _MIN_POINTS, _MAX_POINTS = 20, 99
@@ -26,6 +31,36 @@ _MAX_BANDS = 240
 #: Strategies up to which all bands are visible; else those of one baseline and of the best other strategy are.
 _MAX_VISIBLE_BANDS = 3
 _BASELINES = ("threshold", "none")
+#: Share of the axis below which the curves of a panel are so low that the axis gets a square-root scale.
+_SQRT_BELOW = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class FigureKind:
+    """A kind of figure of mean curves.
+
+    Attributes
+    ----------
+    name : str
+        Beginning of the names of its files.
+    labels : (str, str)
+        Of the x and the y axis.
+    average : callable
+        The mean curve of the folds of one strategy.
+    mark : callable
+        The description and the marks of a figure, from its family and its curves.
+    note : str
+        Stands below the gallery.
+    y : Scale or None
+        The y axis; None for the one that holds all curves.
+    """
+
+    name: str
+    labels: tuple[str, str]
+    average: Callable[[Sequence[FoldCounts]], MeanCurve]
+    mark: Callable[[Family, Bands], tuple[str, Marks]]
+    note: str = ""
+    y: Scale | None = None
 
 
 def ranking_section(data: ReportData) -> ReportSection:
@@ -33,7 +68,6 @@ def ranking_section(data: ReportData) -> ReportSection:
     title = "Precision-recall and ROC curves"
     if not data.evidence_index.folds:
         return ReportSection("curves", title, (MISSING_EVIDENCE,), (), "Curves")
-    n_points = _n_points(len(data.evidence_index.folds))
     note = _explain_bands(data)
     lead = (
         "How well each strategy ranks the rows, at any threshold. Two strategies that differ in the threshold alone "
@@ -41,8 +75,8 @@ def ranking_section(data: ReportData) -> ReportSection:
         "the share of positives."
     )
     blocks = (
-        Gallery("Precision against recall", _panels(data, partial(_draw_pr, n_points)), True, note=note, vital=True),
-        Gallery("ROC", _panels(data, partial(_draw_roc, n_points)), True, note=note),
+        _gallery(data, "Precision against recall", _precision_recall(data), note, legend=True, vital=True),
+        _gallery(data, "ROC", _roc(data), note, legend=True),
         _area_table(data),
     )
     return ReportSection("curves", title, (lead,), blocks, "Curves")
@@ -57,12 +91,13 @@ def thresholds_section(data: ReportData) -> ReportSection:
     for i, measure in enumerate(_counted_measures(data)):
         name = named(measure)
         is_first = i == 0
-        gallery = Gallery(
+        gallery = _gallery(
+            data,
             f"{name[0].upper()}{name[1:]} against the threshold",
-            _panels(data, partial(_draw_against_threshold, measure)),
+            _against_threshold(data, measure),
+            f"{_explain_bands(data)} Markers are median thresholds." if is_first else "",
             legend=is_first,
             slider=is_first,
-            note=_explain_bands(data) if is_first else "",
             folded=not is_first and len(data.families) > 4,
             vital=is_first,
         )
@@ -83,48 +118,77 @@ def _counted_measures(data: ReportData) -> list[str]:
     return [name for name in dict.fromkeys((first, "precision", "recall")) if name in counted]
 
 
-def _panels(data: ReportData, draw: Callable[[ReportData, Family, FoldsByStrategy], Figure]) -> tuple[Panel, ...]:
-    panels = []
+def _gallery(
+    data: ReportData,
+    heading: str,
+    kind: FigureKind,
+    note: str = "",
+    **options: bool,
+) -> Gallery:
+    """Draw one figure per data set and learner, all with the same axes."""
+    bands: dict[Family, dict[str, MeanCurve]] = {}
     for family in data.families:
         places = [place for place in data.places(*family) if place in data.evidence_index.folds]
-        folds = {place[2]: data.evidence_index.folds[place] for place in places}
-        if folds:
-            panels.append(Panel(draw(data, family, folds), data.picks(*family)))
-    return tuple(panels)
+        if places:
+            bands[family] = {place[2]: kind.average(data.evidence_index.folds[place]) for place in places}
+    y = _common_scale(data, bands.values()) if kind.y is None else kind.y
+    panels = tuple(
+        Panel(_draw(data, kind, family, by_strategy, y), data.picks(*family)) for family, by_strategy in bands.items()
+    )
+    axes = " The vertical axis is common to these figures and has a square-root scale." if y.kind == "sqrt" else ""
+    return Gallery(heading, panels, note=f"{note} {kind.note}{axes}".strip(), **options)
 
 
-def _draw_pr(n_points: int, data: ReportData, family: Family, folds: FoldsByStrategy) -> Figure:
-    grid = np.linspace(0.01, 1.0, n_points)
-    shares = [f.positives / (f.positives + f.negatives) for by_fold in folds.values() for f in by_fold]
-    chance = float(np.mean(shares))
-    bands = {s: mean_precision_recall(by_fold, grid) for s, by_fold in folds.items()}
-    axes = Axes(*place_in_plot(_unit_scale(), _score_scale(bands)), "recall", "precision")
-    words = f"Precision against recall of {len(folds)} strategies on {' with '.join(family)}; chance is {chance:.3f}."
-    return _draw(data, "pr", family, words, axes, bands, Marks(y=((chance, f"chance {chance:.3f}"),)))
+def _precision_recall(data: ReportData) -> FigureKind:
+    def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
+        folds = [fold for s in bands for fold in data.evidence_index.folds[(*family, s)]]
+        chance = float(np.mean([f.positives / (f.positives + f.negatives) for f in folds]))
+        points = _chosen_points(data, family, bands, counts.recall, counts.precision, ("recall", "precision"))
+        words = (
+            f"Precision against recall of {len(bands)} strategies on {' with '.join(family)}; chance is {chance:.3f}."
+        )
+        return words, Marks(y=((chance, f"chance {chance:.3f}"),), chosen=points)
+
+    grid = np.linspace(0.01, 1.0, _n_points(len(data.evidence_index.folds)))
+    note = "Markers are mean recall and precision at the chosen thresholds; they need not lie on the mean curve."
+    return FigureKind("pr", ("recall", "precision"), lambda folds: mean_precision_recall(folds, grid), mark, note)
 
 
-def _draw_roc(n_points: int, data: ReportData, family: Family, folds: FoldsByStrategy) -> Figure:
-    grid = np.linspace(0.0, 1.0, n_points) ** 2  # closer points where few negatives are called
-    bands = {s: mean_roc(by_fold, grid) for s, by_fold in folds.items()}
-    axes = Axes(*place_in_plot(_unit_scale(), _unit_scale()), "false positive rate", "true positive rate")
-    words = f"ROC curves of {len(folds)} strategies on {' with '.join(family)}; the diagonal is chance."
-    return _draw(data, "roc", family, words, axes, bands, Marks(diagonal=True))
+def _roc(data: ReportData) -> FigureKind:
+    def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
+        rates = ("false positive rate", "true positive rate")
+        points = _chosen_points(data, family, bands, _false_positive_rate, counts.recall, rates)
+        words = f"ROC curves of {len(bands)} strategies on {' with '.join(family)}; the diagonal is chance."
+        return words, Marks(diagonal=True, chosen=points)
+
+    # Closer points where few negatives are called.
+    grid = np.linspace(0.0, 1.0, _n_points(len(data.evidence_index.folds))) ** 2
+    labels = ("false positive rate", "true positive rate")
+    note = "Markers are the mean rates at the chosen thresholds."
+    return FigureKind("roc", labels, lambda folds: mean_roc(folds, grid), mark, note, _unit_scale())
 
 
-def _draw_against_threshold(measure: str, data: ReportData, family: Family, folds: FoldsByStrategy) -> Figure:
+def _against_threshold(data: ReportData, measure: str) -> FigureKind:
+    def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
+        points = []
+        for strategy, band in bands.items():
+            chosen = _median_threshold(data, (*family, strategy))
+            y = float(np.interp(chosen, band.x, band.mean)) if band.x[0] <= chosen <= band.x[-1] else math.nan
+            points.append(ChosenThreshold(strategy, chosen, y, f"threshold {chosen:.2f}"))
+        words = f"{named(measure)} against the threshold of {len(bands)} strategies on {' with '.join(family)}."
+        return words, Marks(threshold=0.5, chosen=tuple(points))
+
     n_points = _n_points(len(data.families) * len(data.strategies))
     step = next(s for s in (1, 2, 4, 5) if 99 / s <= n_points or s == 5)
     grid = np.arange(step, 100, step) / 100
     function = measures.function_of(next(m for m in data.study.measures if m.name == measure), allow=None)
-    bands = {s: mean_over_thresholds(by_fold, grid, function) for s, by_fold in folds.items()}
-    axes = Axes(*place_in_plot(_unit_scale(), _score_scale(bands)), "threshold", named(measure))
-    words = f"{named(measure)} against the threshold of {len(folds)} strategies on {' with '.join(family)}."
-    return _draw(data, f"threshold-{measure}", family, words, axes, bands, Marks(threshold=0.5))
+    labels = ("threshold", named(measure))
+    return FigureKind(f"threshold-{measure}", labels, lambda folds: mean_over_thresholds(folds, grid, function), mark)
 
 
-def _draw(
-    data: ReportData, kind: str, family: Family, words: str, axes: Axes, bands: Mapping[str, MeanCurve], marks: Marks
-) -> Figure:
+def _draw(data: ReportData, kind: FigureKind, family: Family, bands: Bands, y: Scale) -> Figure:
+    words, marks = kind.mark(family, bands)
+    axes = Axes(*place_in_plot(_unit_scale(), y), *kind.labels)
     has_bands, visible = _has_bands(data), _visible_bands(data, family, bands)
     curves = [
         Curve(
@@ -137,14 +201,49 @@ def _draw(
         )
         for strategy, band in bands.items()
     ]
-    return draw_curves(file_name(kind, *family), ", ".join(family), words, axes, curves, data.looks, marks)
+    return draw_curves(file_name(kind.name, *family), ", ".join(family), words, axes, curves, data.looks, marks)
+
+
+def _chosen_points(
+    data: ReportData,
+    family: Family,
+    strategies: Iterable[str],
+    x: Callable[..., np.ndarray],
+    y: Callable[..., np.ndarray],
+    labels: tuple[str, str],
+) -> tuple[ChosenThreshold, ...]:
+    """Two mean measures of counts over folds, at the thresholds that each strategy chose."""
+    points = []
+    for strategy in strategies:
+        means = []
+        for function in (x, y):
+            rows = [row for row in data.evaluations_of[(*family, strategy)] if row.status == "ok" and row.counts]
+            values = np.array([float(function(*(row.counts[n] for n in ("tn", "fp", "fn", "tp")))) for row in rows])
+            means.append(float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else math.nan)
+        words = ", ".join(f"{label} {value:.3f}" for label, value in zip(labels, means, strict=True))
+        points.append(ChosenThreshold(strategy, means[0], means[1], words))
+    return tuple(points)
+
+
+def _false_positive_rate(tn: int, fp: int, fn: int, tp: int) -> np.ndarray:
+    return 1 - counts.specificity(tn, fp, fn, tp)
+
+
+def _median_threshold(data: ReportData, place: Place) -> float:
+    """The median threshold over folds, on the scale of probabilities; NaN without one."""
+    values = [
+        float(expit(row.threshold)) if row.scale == DECISION_VALUE else float(row.threshold)
+        for row in data.evaluations_of[place]
+        if row.status == "ok" and row.threshold is not None
+    ]
+    return float(np.median(values)) if values else math.nan
 
 
 def _has_bands(data: ReportData) -> bool:
     return len(data.families) * len(data.strategies) <= _MAX_BANDS
 
 
-def _visible_bands(data: ReportData, family: Family, bands: Mapping[str, MeanCurve]) -> set[str]:
+def _visible_bands(data: ReportData, family: Family, bands: Bands) -> set[str]:
     if len(bands) <= _MAX_VISIBLE_BANDS:
         return set(bands)
     means = {s: data.sign * data.summary_of[(*family, s)]["mean"] for s in bands}
@@ -157,7 +256,7 @@ def _visible_bands(data: ReportData, family: Family, bands: Mapping[str, MeanCur
 def _explain_bands(data: ReportData) -> str:
     if not _has_bands(data):
         return "Mean over folds."
-    text = "Lines are means over folds; a band spans the lowest to the highest fold."
+    text = "Lines are means over folds; a band holds the middle half of the folds (first to third quartile)."
     if len(data.strategies) <= _MAX_VISIBLE_BANDS:
         return text
     baseline = next((s for s in _BASELINES if s in data.strategies), "no baseline")
@@ -186,12 +285,17 @@ def _n_points(n_curves: int) -> int:
     return int(min(_MAX_POINTS, max(_MIN_POINTS, _MAX_CHARACTERS / (max(n_curves, 1) * 5 * per_point))))
 
 
-def _score_scale(bands: Mapping[str, MeanCurve]) -> Scale:
-    """An axis from 0, or the lowest mean below it, to the first round value above every mean."""
-    means = np.concatenate([band.mean for band in bands.values()])
-    high = float(np.nanmax(means, initial=0.0))
-    end = next((e for e in _AXIS_ENDS if e >= 1.05 * high), 1.0)
-    return Scale(min(0.0, float(np.nanmin(means, initial=0.0))), end, 0.0, 1.0)
+def _common_scale(data: ReportData, families: Iterable[Bands]) -> Scale:
+    """An axis that holds every mean and band, from 0 or the lowest value below it to a round value.
+
+    Square roots keep the curves of a data set readable that lie far below those of another one.
+    """
+    names = ("mean", "low", "high") if _has_bands(data) else ("mean",)
+    values = [np.concatenate([getattr(b, n) for b in bands.values() for n in names]) for bands in families]
+    tops = [float(np.nanmax(v, initial=0.0)) for v in values] or [1.0]
+    low = min(0.0, *(float(np.nanmin(v, initial=0.0)) for v in values), 0.0)
+    end = next((e for e in _AXIS_ENDS if e >= max(tops)), max(tops))
+    return Scale(low, end, 0.0, 1.0, "sqrt" if low == 0.0 and min(tops) < _SQRT_BELOW * end else "linear")
 
 
 def _unit_scale() -> Scale:

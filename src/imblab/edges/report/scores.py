@@ -10,7 +10,7 @@ import pandas as pd
 from imblab.analysis import rebalancing
 from imblab.analysis.methods import describe_methods, named
 from imblab.analysis.text_tables import percent
-from imblab.edges.figures import DotRow, Figure, draw_rows
+from imblab.edges.figures import DotRow, draw_rows
 from imblab.edges.palette import EXPLANATION
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import (
@@ -85,6 +85,8 @@ def scores_section(data: ReportData) -> ReportSection:
     )
     tables: list[Table] = []
     panels: list[Panel] = []
+    rows = {family: _fold_rows(data, *family) for family in data.families}
+    on_axis = [value for items in rows.values() for row in items for value in row.values()]
     for dataset, learner in data.families:
         picks = data.picks(dataset, learner)
         lines = [
@@ -95,7 +97,10 @@ def scores_section(data: ReportData) -> ReportSection:
         name, note = file_name("scores", dataset, learner), rebalancing.note(data.study, learner) or ""
         folded = len(tables) >= MAX_OPEN_BLOCKS
         tables.append(Table(name, f"{dataset}, {learner}", header, tuple(lines), note, picks, folded))
-        panels.append(Panel(_draw_fold_scores(data, dataset, learner, name), picks))
+        words = f"Mean and folds of {named(primary)} for {len(lines)} strategies on {dataset} with {learner}."
+        title, family_rows = f"{dataset}, {learner}", rows[dataset, learner]
+        figure = draw_rows(name, title, words, family_rows, data.looks, named(primary), on_axis=on_axis)
+        panels.append(Panel(figure, picks))
     n_folds = format_range(data.result.summary.folds, "{:d}".format)
     lead = (
         f"Scores are means over {n_folds} outer test folds, with the standard deviation over folds. "
@@ -135,7 +140,7 @@ def _explain_gains(data: ReportData) -> str:
     return f"{text}; intervals that include 0 are not significant."
 
 
-def _draw_fold_scores(data: ReportData, dataset: str, learner: str, name: str) -> Figure:
+def _fold_rows(data: ReportData, dataset: str, learner: str) -> list[DotRow]:
     primary = data.study.primary
     rows = []
     for strategy in (s for s in data.strategies if (dataset, learner, s) in data.evaluations_of):
@@ -143,5 +148,4 @@ def _draw_fold_scores(data: ReportData, dataset: str, learner: str, name: str) -
         values = [float(score) for row in scored if (score := row.scores.get(primary)) is not None]
         mean = float(pd.Series(values, dtype=float).mean())
         rows.append(DotRow(strategy, strategy, mean, strokes=tuple(values)))
-    description = f"Mean and folds of {named(primary)} for {len(rows)} strategies on {dataset} with {learner}."
-    return draw_rows(name, f"{dataset}, {learner}", description, rows, data.looks, named(primary))
+    return rows

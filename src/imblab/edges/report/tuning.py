@@ -15,10 +15,12 @@ from imblab.edges.figures import (
     Curve,
     DotRow,
     Marks,
+    Scale,
     draw_curves,
     draw_heat_map,
     draw_rows,
     place_in_plot,
+    same_spans,
     scale_around,
 )
 from imblab.edges.report.data import ReportData, strategy_table
@@ -40,6 +42,8 @@ from imblab.study import SAMPLER_PREFIX, Scalar, in_declared_order
 from imblab.text import format_range
 
 _MAX_HEAT_COLUMNS = 14
+#: How the vertical axes of a gallery of curves against a knob are made.
+SAME_SPANS = "All vertical axes are equally long; each begins where its data set needs it."
 #: Values of a knob that a sentence lists.
 _MAX_LISTED_VALUES = 6
 #: The candidates of every strategy that searched.
@@ -57,7 +61,7 @@ def response_section(data: ReportData) -> ReportSection:
     primary = data.primary_label
     blocks: list[Table | Gallery] = []
     for knob in knobs:
-        panels = tuple(p for p in (_draw_response(data, candidates, family, knob) for family in data.families) if p)
+        panels = _response_panels(data, candidates, knob)
         if panels:
             note = _explain_response(data, candidates, knob)
             heading = f"Inner {primary} against the {knob}"
@@ -109,10 +113,11 @@ def optimism_section(data: ReportData) -> ReportSection:
         scores = score_cell(item.inner), score_cell(item.outer), difference_cell(item.difference)
         lines.append(data.line(place, *scores, count_cell(item.n_folds)))
     panels = []
+    on_axis = [value for items in rows.values() for row in items for value in row.values()]
     for family, items in rows.items():
         words = f"Inner and outer {measure} of {len(items)} tuned strategies on {' with '.join(family)}."
         name = file_name("optimism", *family)
-        figure = draw_rows(name, ", ".join(family), words, items, data.looks, measure)
+        figure = draw_rows(name, ", ".join(family), words, items, data.looks, measure, on_axis=on_axis)
         panels.append(Panel(figure, data.picks(*family)))
     mean = float(np.mean([item.difference for item in tuned.values()]))
     dataset, learner, strategy = largest = max(tuned, key=lambda place: data.sign * tuned[place].difference)
@@ -153,23 +158,40 @@ def stability_section(data: ReportData) -> ReportSection:
 
 def _explain_response(data: ReportData, candidates: CandidatesByPlace, knob: str) -> str:
     if data.study.tuning.search_method.is_drawn:
-        return "Each dot is one candidate in one outer fold: candidates differ between folds and are not averaged."
+        return (
+            "Each marker is one candidate in one outer fold: candidates differ between folds and are not averaged. "
+            f"{SAME_SPANS}"
+        )
     params = [candidate.params for items in candidates.values() for candidate in items]
     ks = {p["k"] for p in params if "k" in p and knob in p}
     named_ks = "; the end of a line names its k" if len(ks) > 1 else ""
-    return f"Markers are candidates, averaged over outer folds{named_ks}."
+    return f"Markers are candidates, averaged over outer folds{named_ks}. {SAME_SPANS}"
 
 
-def _draw_response(data: ReportData, candidates: CandidatesByPlace, family: Family, knob: str) -> Panel | None:
-    curves = [c for s in data.strategies for c in _response_curves(data, candidates, (*family, s), knob)]
-    if not curves:
-        return None
+def _response_panels(data: ReportData, candidates: CandidatesByPlace, knob: str) -> tuple[Panel, ...]:
+    curves = {
+        family: [c for s in data.strategies for c in _response_curves(data, candidates, (*family, s), knob)]
+        for family in data.families
+    }
+    drawn = {family: items for family, items in curves.items() if items}
+    x = np.concatenate([c.x for items in drawn.values() for c in items]) if drawn else np.array([])
+    spans = same_spans([np.concatenate([c.y for c in items]) for items in drawn.values()])
+    return tuple(
+        _draw_response(data, family, items, knob, (x, span))
+        for (family, items), span in zip(drawn.items(), spans, strict=True)
+    )
+
+
+def _draw_response(
+    data: ReportData, family: Family, curves: Sequence[Curve], knob: str, ends: tuple[np.ndarray, tuple[float, float]]
+) -> Panel:
     marks: list[tuple[float, str]] = []
     natural = data.natural_ratio(family[0]) if knob == "ratio" else None
     if natural is not None:
         marks = [(natural, f"natural {natural:.2g}"), (1.0, "1:1")]
-    x = scale_around([*np.concatenate([c.x for c in curves]), *(value for value, _ in marks)], 0.0, 1.0, "log")
-    y = scale_around(np.concatenate([c.y for c in curves]), 0.0, 1.0, margin=0.15)
+    naturals = [r for d in data.datasets if knob == "ratio" and (r := data.natural_ratio(d)) is not None]
+    x = scale_around([*ends[0], *naturals, *(value for value, _ in marks)], 0.0, 1.0, "log")
+    y = Scale(*ends[1], 0.0, 1.0)
     title, measure = ", ".join(family), f"inner {data.primary_label}"
     x_label = "ratio of minority to majority rows" if knob == "ratio" else knob
     axes = Axes(*place_in_plot(x, y), x_label, measure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -84,6 +85,7 @@ def differences_section(data: ReportData) -> ReportSection:
         return ReportSection("differences", title, ("The study has no contrast.",))
     tables: list[Table] = []
     panels: list[Panel] = []
+    on_axis = contrasts[["mean", "low", "high"]].to_numpy(dtype=float).ravel().tolist()
     for dataset, learner in data.families:
         family = contrasts[(contrasts.dataset == dataset) & (contrasts.learner == learner)]
         if family.empty:
@@ -92,7 +94,7 @@ def differences_section(data: ReportData) -> ReportSection:
         table = _contrast_table(data, family, name, f"{dataset}, {learner}", picks)
         tables.append(replace(table, folded=len(tables) >= MAX_OPEN_BLOCKS))
         if family["mean"].notna().any():
-            panels.append(Panel(_draw_differences(data, family, dataset, learner, name), picks))
+            panels.append(Panel(_draw_differences(data, family, (name, f"{dataset}, {learner}"), on_axis), picks))
     notes = []
     if contrasts.rope.notna().any():
         notes.append("The shaded strip is the region of practical equivalence.")
@@ -188,7 +190,9 @@ def _count_verdicts(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -
     return f"{a} compared with {b}{counterpart} is {counts} of {comparisons}{chance}.{size}"
 
 
-def _draw_differences(data: ReportData, family: pd.DataFrame, dataset: str, learner: str, name: str) -> Figure:
+def _draw_differences(
+    data: ReportData, family: pd.DataFrame, name_and_title: tuple[str, str], on_axis: Sequence[float]
+) -> Figure:
     measure = data.primary_label
     rows = [
         DotRow(
@@ -198,9 +202,10 @@ def _draw_differences(data: ReportData, family: pd.DataFrame, dataset: str, lear
         )
         for r in family[family["mean"].notna()].to_dict("records")
     ]
-    description = f"Differences in {measure} with their intervals on {dataset} with {learner}."
+    name, title = name_and_title
+    description = f"Differences in {measure} with their intervals on {title.replace(', ', ' with ')}."
     x_label, region = f"difference in {measure}", float(family.rope.iloc[0])
-    return draw_rows(name, f"{dataset}, {learner}", description, rows, data.looks, x_label, 0.0, region)
+    return draw_rows(name, title, description, rows, data.looks, x_label, 0.0, region, on_axis)
 
 
 def _count_contrasts(data: ReportData) -> list[str]:
