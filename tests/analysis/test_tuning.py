@@ -7,6 +7,7 @@ import pytest
 
 from imblab.analysis import tuning
 from imblab.result import Evaluation, Trial
+from imblab.study import Choice, Strategy
 
 
 def row(fold, values, chosen, strategy="smote", **more):
@@ -70,3 +71,19 @@ def test_the_received_ratio_counts_weights():
     assert tuning.received_ratio([plain, balanced]) == pytest.approx((0.25 + 1) / 2)
     assert math.isnan(tuning.received_ratio([]))
     assert np.isfinite(tuning.received_ratio([plain]))
+
+
+def test_a_ladder_of_ratios_is_found_by_its_knobs_alone():
+    sampler, other = {"_target_": "x.Sampler"}, {"_target_": "x.Other"}
+    strategies = [
+        Strategy("z", threshold="tuned"),
+        Strategy("a", sampler, ratio=1.0, k=5),
+        Strategy("b", sampler, ratio=0.1, k=5),
+        Strategy("c", sampler, ratio=0.5, k=3),
+        Strategy("d", other, ratio=0.5, k=5),
+        Strategy("e", sampler, ratio=0.2, k=5, threshold="tuned"),
+        Strategy("f", sampler, ratio=0.4, k=5, threshold="tuned"),
+        Strategy("g", sampler, k=5, space={"ratio": Choice((0.1, 0.5))}),
+    ]
+    found = {tuple(item.by_ratio.items()): item.without for item in tuning.ratio_ladders(strategies)}
+    assert found == {((0.1, "b"), (1.0, "a")): "", ((0.2, "e"), (0.4, "f")): "z"}

@@ -289,3 +289,56 @@ def test_a_quiet_band_waits_for_a_reader():
     shown = [e.attrib["class"].split()[0::2] for e in bands if "band" in e.attrib.get("class", "")]
     assert shown == [["band"], ["band", "more"]]
     assert "svg.f .more{display:none}" in figures.STYLE
+
+
+def forest(rows, sides=("favours a", "favours b")):
+    return figures.draw_forest("f", "t", "d", rows, LOOKS, "difference", sides, 0.02)
+
+
+def test_a_forest_goes_from_the_lowest_difference_to_the_highest():
+    random = np.random.default_rng(0)
+    means = random.normal(0, 0.1, 12)
+    rows = [figures.ForestRow(f"d{i}", "l", "smote", m, m - 0.1, m + 0.1, "better") for i, m in enumerate(means)]
+    rows.append(figures.ForestRow("missing", "l", "smote", np.nan))
+    root = ET.fromstring(forest(rows).inline())
+    words = [e.text for e in root.iter() if e.tag.endswith("text") and (e.text or "").endswith(", l")]
+    assert words == [f"d{i}, l" for i in np.argsort(means)]
+    assert "missing" not in forest(rows).body
+    whiskers = [e.attrib["d"] for e in root.iter() if e.attrib.get("class", "").startswith("whisker")]
+    ends = np.array([re.findall(r"-?[\d.]+", d) for d in whiskers], dtype=float)[:, [0, 2]]
+    assert np.diff(ends, axis=1) == pytest.approx(np.full((12, 1), np.diff(ends, axis=1)[0, 0]), abs=0.02)
+    assert ends.min() > 0
+    assert ends.max() < 600
+
+
+@pytest.mark.parametrize(
+    ("verdict", "hole", "point"),
+    [("better", 0, 0), ("worse", 0, 0), ("equivalent", 1, 1), ("identical", 1, 1), ("inconclusive", 1, 0)],
+)
+def test_the_fill_of_a_marker_is_the_verdict(verdict, hole, point):
+    body = forest([figures.ForestRow("d", "l", "smote", 0.1, 0.0, 0.2, verdict)]).body
+    assert (body.count(" hole"), body.count(" point")) == (hole, point)
+
+
+def test_many_contrasts_share_a_line_per_data_set():
+    rows = [figures.ForestRow(f"d{i}", f"l{j}", "smote", 0.01 * i + j / 1000) for i in range(15) for j in range(3)]
+    figure = forest(rows)
+    assert figure.facts["rows"] == "15"
+    assert figure.body.count("<title>") == 45
+    assert forest(rows[:40]).facts["rows"] == "40"
+
+
+def test_the_title_of_a_file_lies_over_its_background():
+    for figure in every():
+        drawn = [e for e in ET.fromstring(figure.standalone(LOOKS)) if e.tag.endswith(("rect", "text"))]
+        assert drawn[0].tag.endswith("rect")
+        assert drawn[1].attrib["class"] == "title"
+
+
+def test_axes_of_one_span_hold_their_values():
+    groups = [np.array([0.1, np.nan, 0.3]), np.array([0.8, 0.85]), np.array([np.nan])]
+    spans = figures.same_spans(groups)
+    assert {round(high - low, 12) for low, high in spans} == {round(spans[0][1] - spans[0][0], 12)}
+    for values, (low, high) in zip(groups[:2], spans, strict=False):
+        assert low < np.nanmin(values)
+        assert np.nanmax(values) < high

@@ -5,17 +5,69 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from imblab.analysis.summary import candidate_count
 from imblab.result import Evaluation
-from imblab.study import Scalar, in_declared_order
+from imblab.study import Scalar, Strategy, in_declared_order
 
 #: Values of a knob and scores at them.
 Points = tuple[list[float], list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class RatioLadder:
+    """Strategies that differ in a fixed ratio alone.
+
+    Attributes
+    ----------
+    first : Strategy
+        The one with the lowest ratio.
+    by_ratio : mapping of float to str
+        Their names, by ascending ratio; two or more.
+    without : str
+        The strategy that differs in having no sampler; empty if the study has none.
+    """
+
+    first: Strategy
+    by_ratio: Mapping[float, str]
+    without: str
+
+
+def ratio_ladders(strategies: Sequence[Strategy]) -> list[RatioLadder]:
+    """Find the strategies that differ in a fixed ratio alone, by their knobs.
+
+    Examples
+    --------
+    >>> some = [Strategy(f"r{r}", {"_target_": "x.Sampler"}, ratio=r) for r in (0.5, 0.1)]
+    >>> ladder = ratio_ladders([Strategy("none"), *some])[0]
+    >>> ladder.by_ratio, ladder.without
+    ({0.1: 'r0.1', 0.5: 'r0.5'}, 'none')
+    """
+
+    def rest(s: Strategy) -> Strategy:
+        return replace(s, name="", label="", ratio=None)
+
+    def bare(s: Strategy) -> Strategy:
+        return replace(rest(s), sampler=None, k=None, prior_correction=None)
+
+    fixed = [s for s in strategies if s.sampler is not None and s.ratio is not None and "ratio" not in s.space]
+    groups: list[list[Strategy]] = []
+    for strategy in sorted(fixed, key=lambda s: s.ratio or 0.0):
+        group = next((g for g in groups if rest(g[0]) == rest(strategy)), None)
+        groups.append([strategy]) if group is None else group.append(strategy)
+    return [
+        RatioLadder(
+            group[0],
+            {float(s.ratio or 0.0): s.name for s in group},
+            next((s.name for s in strategies if s.sampler is None and bare(s) == bare(group[0])), ""),
+        )
+        for group in groups
+        if len({s.ratio for s in group}) > 1
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from imblab.edges.figures.axes import Axes, Figure, Scale, legend_key, same_spans, scale_around
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
-from imblab.edges.figures.row_plot import DotRow, draw_heat_map, draw_ranks, draw_rows
+from imblab.edges.figures.row_plot import DotRow, ForestRow, draw_forest, draw_heat_map, draw_ranks, draw_rows
 from imblab.edges.figures.svg import STYLE
 
 __all__ = [
@@ -12,9 +12,11 @@ __all__ = [
     "Curve",
     "DotRow",
     "Figure",
+    "ForestRow",
     "Marks",
     "Scale",
     "draw_curves",
+    "draw_forest",
     "draw_heat_map",
     "draw_ranks",
     "draw_rows",

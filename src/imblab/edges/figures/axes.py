@@ -208,7 +208,7 @@ class Figure:
 
     def inline(self) -> str:
         """Return the figure for a page that has the style sheet."""
-        return self._svg(self.body, self.height, {})
+        return self._svg("", self.body, self.height, {})
 
     def standalone(self, looks: Mapping[str, Look]) -> str:
         """Return the figure as a file: with style sheet, background and legend.
@@ -220,14 +220,14 @@ class Figure:
         height = self.height + depth
         background = element("rect", width=self.width, height=height, fill=PAGE_COLOURS["ground"][0])
         attributes = {"xmlns": "http://www.w3.org/2000/svg", "width": self.width, "height": height}
-        return self._svg(style + background + self.body + legend, height, attributes) + "\n"
+        return self._svg(style + background, self.body + legend, height, attributes) + "\n"
 
-    def _svg(self, body: str, height: float, attributes: dict[str, object]) -> str:
+    def _svg(self, ground: str, body: str, height: float, attributes: dict[str, object]) -> str:
         box = f"0 0 {coordinate(self.width)} {coordinate(height)}"
         words = element("title", escaped(self.title)) + element("desc", escaped(self.description))
         heading = label(0.0, 13.0, self.title, self.width, 12.5, class_="title")
         facts = {f"data_{key}": value for key, value in self.facts.items()}
-        return element("svg", words, heading, body, class_="f", viewBox=box, role="img", **attributes, **facts)
+        return element("svg", words, ground, heading, body, class_="f", viewBox=box, role="img", **attributes, **facts)
 
 
 def legend_key(x: float, y: float, look: Look) -> str:

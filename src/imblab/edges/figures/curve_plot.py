@@ -160,7 +160,7 @@ def _end_labels(axes: Axes, curves: Sequence[Curve]) -> list[tuple[Curve, float,
     ends = []
     for curve in curves:
         defined = np.flatnonzero(np.isfinite(curve.y))
-        if curve.note and curve.has_line and curve.has_dots and len(defined):
+        if curve.note and curve.has_line and len(defined):
             x = float(axes.x.at(curve.x[defined[-1]])) + 6
             y = float(axes.y.at(curve.y[defined[-1]])) + 3
             ends.append((curve, min(x, WIDTH - text_width(curve.note, _NOTE_SIZE)), y))

@@ -14,6 +14,9 @@ from imblab.edges.palette import Look
 
 #: Height of a row, and the largest width of its name.
 _ROW_HEIGHT, _MAX_NAME_WIDTH = 24.0, 168.0
+#: Width of a forest of contrasts, its names and lines, the distance of contrasts in one line, and their largest number
+#: up to which each has a line.
+FOREST_WIDTH, _MAX_FOREST_NAME, _FOREST_ROW, _FOREST_STEP, MAX_FOREST_ROWS = 600.0, 200.0, 19.0, 7.0, 40
 #: Width of a rank diagram, of the names at its sides, and the height of a row of names.
 _RANK_WIDTH, _RANK_SIDE, _RANK_ROW = 640.0, 190.0, 20.0
 #: Height of the cells of a heat map, the width of its row names, and the darkest shade on which words are readable.
@@ -51,6 +54,96 @@ class DotRow:
     def values(self) -> list[float]:
         """Return every value that must be inside the axis."""
         return [v for v in (self.middle, self.low, self.high, self.ring, *self.strokes) if math.isfinite(v)]
+
+
+@dataclass(frozen=True, slots=True)
+class ForestRow:
+    """One contrast with its interval.
+
+    Attributes
+    ----------
+    dataset, learner : str
+        Its name.
+    strategy : str
+        The strategy whose colour and marker it has.
+    mean, low, high : float
+        Difference and interval; NaN for none.
+    verdict : str
+        Fills the marker: fully for ``better`` and ``worse``, with a point for ``equivalent`` and ``identical``, not at
+        all for any other.
+    """
+
+    dataset: str
+    learner: str
+    strategy: str
+    mean: float
+    low: float = math.nan
+    high: float = math.nan
+    verdict: str = ""
+
+
+def draw_forest(
+    name: str,
+    title: str,
+    description: str,
+    rows: Sequence[ForestRow],
+    looks: Mapping[str, Look],
+    x_label: str,
+    sides: tuple[str, str],
+    region: float = math.nan,
+) -> Figure:
+    """Draw contrasts with their intervals on one axis, from the lowest difference to the highest.
+
+    More than 40 contrasts share one line per data set, by the mean of its differences. ``sides`` say what a negative
+    and what a positive difference favours; ``region`` is the half-width of the shaded region around 0, NaN for none.
+    """
+    lines = _forest_lines([row for row in rows if math.isfinite(row.mean)])
+    ends = [-region, region] if math.isfinite(region) else []
+    values = [0.0, *ends, *(v for _, items in lines for r in items for v in (r.mean, r.low, r.high))]
+    left = min(_MAX_FOREST_NAME, 12 + max((text_width(word, 11) for word, _ in lines), default=0.0))
+    heights = [max(_FOREST_ROW, 6.0 + _FOREST_STEP * len(items)) for _, items in lines]
+    bottom = 36 + sum(heights)
+    scale = scale_around(values, left, FOREST_WIDTH - 12)
+    parts = _draw_background(Axes(scale, Scale(0.0, 1.0, bottom, 30.0), x_label, ""), 0.0, region)
+    order, top = {strategy: i for i, strategy in enumerate(looks)}, 30.0
+    for (word, items), height in zip(lines, heights, strict=True):
+        first = top + height / 2 - _FOREST_STEP * (len(items) - 1) / 2
+        parts.append(label(left - 8, top + height / 2 + 4, word, left - 8, class_="e"))
+        for i, row in enumerate(items):
+            children = _draw_contrast(row, scale, first + _FOREST_STEP * i, looks[row.strategy])
+            parts.append(element("g", *children, data_s=order[row.strategy]))
+        top += height
+    half = (scale.end - scale.start) / 2 - 4
+    parts.append(label(scale.start, bottom + 48, f"← {sides[0]}", half, class_="axis"))
+    parts.append(label(scale.end, bottom + 48, f"{sides[1]} →", half, class_="axis e"))
+    facts = {"rows": str(len(lines))}
+    return Figure(name, title, description, FOREST_WIDTH, bottom + 56, "".join(parts), facts)
+
+
+def _forest_lines(rows: Sequence[ForestRow]) -> list[tuple[str, list[ForestRow]]]:
+    """The names of the lines of a forest with their contrasts."""
+    ordered = sorted(rows, key=lambda row: row.mean)
+    if len(ordered) <= MAX_FOREST_ROWS:
+        return [(f"{row.dataset}, {row.learner}", [row]) for row in ordered]
+    groups: dict[str, list[ForestRow]] = {}
+    for row in ordered:
+        groups.setdefault(row.dataset, []).append(row)
+    return sorted(groups.items(), key=lambda group: sum(row.mean for row in group[1]) / len(group[1]))
+
+
+def _draw_contrast(row: ForestRow, scale: Scale, y: float, look: Look) -> list[str]:
+    numbers = [f"{v:+.3f}".replace("-", "−") for v in (row.mean, row.low, row.high)]
+    interval = f", {numbers[1]} to {numbers[2]}" if math.isfinite(row.low) else ""
+    words = f"{row.dataset}, {row.learner}: {numbers[0]}{interval}, {row.verdict}"
+    parts, x = [element("title", escaped(words))], [float(scale.at(row.mean))]
+    if math.isfinite(row.low):
+        parts.append(_draw_horizontal("whisker", look.colour, row.low, row.high, scale, y))
+    parts += [markers(x, [y], look, "rim"), markers(x, [y], look)]
+    if row.verdict not in ("better", "worse"):
+        parts.append(markers(x, [y], look, "hole"))
+    if row.verdict in ("equivalent", "identical"):
+        parts.append(markers(x, [y], look, "point"))
+    return parts
 
 
 def draw_rows(

@@ -33,6 +33,7 @@ STYLE = (
     "svg.f :is(.m1,.m2){stroke-linecap:square;stroke-width:6.5}"
     "svg.f .rim{stroke:var(--ground);stroke-width:10}svg.f .rim:is(.m1,.m2){stroke-width:9}"
     "svg.f .hole{stroke:var(--ground);stroke-width:4}svg.f .hole:is(.m1,.m2){stroke-width:3.2}"
+    "svg.f .point{stroke-width:2.2!important}"
     "svg.f .faint{stroke-width:1.3;stroke-opacity:.6}svg.f .heat{fill:var(--accent)}"
     "svg.f .clique{stroke:var(--ink);stroke-width:3.5;stroke-linecap:round}svg.f .link{stroke-width:1.4;fill:none}"
     + "".join(f"svg.f .c{i}{{stroke:var(--s{i})}}svg.f .p{i}{{fill:var(--s{i})}}" for i in range(len(STRATEGY_COLOURS)))
@@ -72,7 +73,7 @@ def element(name: str, *children: str, **attributes: object) -> str:
 
 
 def markers(x: Iterable[float], y: Iterable[float], look: Look, kind: str = "dots") -> str:
-    """Draw the markers of a strategy as one element; ``kind`` is ``dots``, or ``rim`` or ``hole`` around and in them.
+    """Draw the markers of a strategy as one element; ``kind`` is ``dots``, or ``rim``, ``hole`` or ``point``.
 
     Examples
     --------
@@ -83,7 +84,7 @@ def markers(x: Iterable[float], y: Iterable[float], look: Look, kind: str = "dot
         f"M{coordinate(round(float(a), 1))} {coordinate(round(float(b), 1))}{_CAPS[look.marker]}"
         for a, b in zip(x, y, strict=True)
     )
-    paint = f"c{look.colour}" if kind == "dots" else kind
+    paint = kind if kind in ("rim", "hole") else f"c{look.colour}" if kind == "dots" else f"c{look.colour} {kind}"
     return element("path", class_=f"dots m{look.marker} {paint}", d=d) if d else ""
 
 

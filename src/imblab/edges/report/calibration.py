@@ -35,6 +35,7 @@ from imblab.edges.report.elements import (
     score_cell,
     text_cell,
 )
+from imblab.edges.report.scores import ratio_galleries
 from imblab.result import Family, Place
 from imblab.study import Learner, Strategy
 from imblab.text import format_range, join_words
@@ -111,7 +112,7 @@ def balance_section(data: ReportData) -> ReportSection:
         ("nearer", "synthetic rows nearer to the majority"),
     )
     table = strategy_table("balance", "Ratio received, and its effects", header, lines)
-    blocks: list[Gallery] = []
+    blocks = list(ratio_galleries(data, {_PROBABILITY_RATIO: excess}))
     for measure in ("recall", "precision"):
         if measure in data.result.summary:
             values = {place: float(row[measure]) for place, row in data.summary_of.items()}

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from imblab.analysis import rebalancing
+from imblab.analysis import rebalancing, tuning
 from imblab.analysis.methods import describe_methods, named
 from imblab.analysis.text_tables import percent
-from imblab.edges.figures import DotRow, draw_rows
+from imblab.edges.figures import (
+    Axes,
+    ChosenThreshold,
+    Curve,
+    DotRow,
+    Figure,
+    ForestRow,
+    Marks,
+    Scale,
+    draw_curves,
+    draw_forest,
+    draw_rows,
+    place_in_plot,
+    same_spans,
+    scale_around,
+)
 from imblab.edges.palette import EXPLANATION
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import (
@@ -29,6 +46,8 @@ from imblab.edges.report.elements import (
     score_cell,
     text_cell,
 )
+from imblab.result import Family, Place
+from imblab.study import Strategy
 from imblab.text import format_range
 
 #: Measures shown next to the primary one, as far as the study has them.
@@ -149,3 +168,107 @@ def _fold_rows(data: ReportData, dataset: str, learner: str) -> list[DotRow]:
         mean = float(pd.Series(values, dtype=float).mean())
         rows.append(DotRow(strategy, strategy, mean, strokes=tuple(values)))
     return rows
+
+
+def ratio_galleries(data: ReportData, further: Mapping[str, Mapping[Place, float]]) -> Iterator[Gallery]:
+    """Build test scores against the ratio of strategies that differ in it alone, one line per threshold rule.
+
+    ``further`` are values by what they are called and by strategy, drawn after the measures.
+    """
+    ladders = tuning.ratio_ladders([s for s in data.study.strategies if s.name in data.strategies])
+    names = dict.fromkeys((data.study.primary, "recall", "precision"))
+    scores = {m: {p: float(row[m]) for p, row in data.summary_of.items() if m in row} for m in names}
+    scores[data.study.primary] = {p: float(row["mean"]) for p, row in data.summary_of.items()}
+    for measure, values in {**scores, **further}.items() if ladders else ():
+        is_first, word = measure == data.study.primary, measure if measure in further else named(measure)
+        families = {f: lines for f in data.families if (lines := _ratio_lines(data, ladders, values, f))}
+        spans = same_spans([np.array([y for _, points in lines for _, _, y in points]) for lines in families.values()])
+        panels = tuple(
+            Panel(_draw_ratios(data, family, lines, (measure, word), span), data.picks(*family))
+            for (family, lines), span in zip(families.items(), spans, strict=True)
+        )
+        note = f"Leftmost: without the sampler. All vertical axes are equally long, at different levels. {EXPLANATION}"
+        if panels:
+            heading = f"How much resampling? Test {word} against the ratio"
+            yield Gallery(heading, panels, note=note if is_first else "", folded=not is_first, vital=is_first)
+
+
+def _ratio_lines(
+    data: ReportData, ladders: Sequence[tuning.RatioLadder], values: Mapping[Place, float], family: Family
+) -> list[tuple[tuning.RatioLadder, list[tuple[str, float, float]]]]:
+    """The strategies of every ladder with ratio and score; the one without a sampler at the natural ratio."""
+    natural = data.natural_ratio(family[0])
+    lines = []
+    for ladder in ladders:
+        named_ratios = [(ladder.without, natural), *((name, ratio) for ratio, name in ladder.by_ratio.items())]
+        points = [
+            (name, ratio, values[(*family, name)])
+            for name, ratio in named_ratios
+            if ratio is not None and math.isfinite(values.get((*family, name), math.nan))
+        ]
+        lines += [(ladder, points)] if len(points) > 1 else []
+    return lines
+
+
+def _draw_ratios(
+    data: ReportData,
+    family: Family,
+    lines: Sequence[tuple[tuning.RatioLadder, list[tuple[str, float, float]]]],
+    measure: tuple[str, str],
+    span: tuple[float, float],
+) -> Figure:
+    naturals = [ratio for d in data.datasets if (ratio := data.natural_ratio(d)) is not None]
+    # Above 1 there is room for the names at the ends of the lines.
+    x = scale_around([*naturals, 1.7], 0.0, 1.0, "log")
+    axes = Axes(*place_in_plot(x, Scale(*span, 0.0, 1.0)), "ratio (minority : majority)", measure[1])
+    curves = [
+        Curve(
+            points[-1][0],
+            np.array([ratio for _, ratio, _ in points]),
+            np.array([score for _, _, score in points]),
+            note=_name_rule(ladder.first),
+        )
+        for ladder, points in lines
+    ]
+    chosen = [
+        ChosenThreshold(name, ratio, y, f"ratio {ratio:.2g}, {measure[1]} {y:.3f}")
+        for _, points in lines
+        for name, ratio, y in points
+    ]
+    title, words = ", ".join(family), f"Test {measure[1]} against the ratio on {' with '.join(family)}."
+    name, marks = file_name("ratio", measure[0], *family), Marks(chosen=tuple(chosen))
+    return draw_curves(name, title, words, axes, curves, data.looks, marks)
+
+
+def _name_rule(strategy: Strategy) -> str:
+    rule = strategy.threshold
+    return (
+        f"at {rule:g}".replace("0.", ".") if isinstance(rule, (int, float)) else "tuned" if rule == "tuned" else "rule"
+    )
+
+
+def forest_gallery(panels: Sequence[Panel]) -> list[Gallery]:
+    """Build the gallery of primary contrasts; none without a panel."""
+    note = (
+        "Full markers are better or worse, markers with a point equivalent, hollow ones inconclusive. The shaded strip "
+        "is the region of practical equivalence."
+    )
+    return [Gallery("Primary contrasts", tuple(panels), note=note, vital=True)] if panels else []
+
+
+def draw_forest_panel(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -> Panel | None:
+    """The primary contrasts of two strategies over data sets and learners; None for fewer than two."""
+    rows = [
+        ForestRow(r["dataset"], r["learner"], a, float(r["mean"]), float(r["low"]), float(r["high"]), r["verdict"])
+        for r in contrasts[contrasts["mean"].notna()].to_dict("records")
+    ]
+    if len(rows) < 2 or a not in data.looks:
+        return None
+    answer, label_of = data.result.answer, {s.name: s.label or s.name for s in data.study.strategies}
+    is_answer = set(zip(answer.primary.a, answer.primary.b, strict=True)) == {(a, b)}
+    sides = answer.sides if is_answer else (f"favours {b}", f"favours {a}")[:: data.sign]
+    title = f"{label_of.get(a, a)} − {label_of.get(b, b)}"
+    words = f"Differences in {data.primary_label} with intervals: {len(rows)} contrasts of {a} and {b}."
+    x_label, region = f"difference in {data.primary_label}", float(contrasts.rope.iloc[0])
+    name = file_name("forest", a, b)
+    return Panel(draw_forest(name, title, words, rows, data.looks, x_label, (sides[0], sides[1]), region))

@@ -34,6 +34,7 @@ from imblab.edges.report.elements import (
     text_cell,
     typeset_minus,
 )
+from imblab.edges.report.scores import draw_forest_panel, forest_gallery
 from imblab.text import count_noun, format_range, join_words
 
 #: Rows of a table that comes before anything else.
@@ -66,6 +67,7 @@ def verdict_section(data: ReportData) -> ReportSection:
     pairs = [(str(a), str(b), rows) for (a, b), rows in primary.groupby(["a", "b"], sort=False)]
     grids = [_verdict_grid(data, *pair) for pair in pairs] if len(data.families) > 1 else []
     tables = list(grids)
+    forests = [panel for pair in pairs if (panel := draw_forest_panel(data, *pair))]
     if len(primary) <= _MAX_FIRST_ROWS:
         table = _contrast_table(data, _settled_first(primary), "verdict", "Primary contrasts")
         tables.append(replace(table, folded=bool(grids)))
@@ -74,7 +76,13 @@ def verdict_section(data: ReportData) -> ReportSection:
     advice = [typeset_minus(s) for s in (*answer.recommendation, *answer.findings, *answer.limits)]
     counts = [_count_verdicts(data, *pair) for pair in pairs]
     return ReportSection(
-        "verdict", "Verdict", (*lead, *counts), tuple(tables), "Verdict", tuple(sentences), tuple(advice)
+        "verdict",
+        "Verdict",
+        (*lead, *counts),
+        (*forest_gallery(forests), *tables),
+        "Verdict",
+        tuple(sentences),
+        tuple(advice),
     )
 
 
