@@ -15,6 +15,7 @@ import imblab
 from imblab.commands import planning, running
 from imblab.core import forecast
 from imblab.core.estimator_specs import with_traits
+from imblab.result import Evaluation
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Tuning
 
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
@@ -177,3 +178,34 @@ def test_a_pool_starts_before_its_fits_and_every_worker_holds_copies_of_its_rows
     assert one == forecast.EMPTY_PROCESS_BYTES + 2 * table + copies
     assert three - two == forecast.EMPTY_PROCESS_BYTES + copies
     assert two - one == 2 * forecast.EMPTY_PROCESS_BYTES + copies
+
+
+def timed(dataset, learner, seconds):
+    return Evaluation(dataset, learner, "none", 0, 0, {}, 0.5, {}, {}, seconds, "ok", None, "f")
+
+
+def test_the_time_left_follows_data_sets_and_learners():
+    """Eight cells of a quick and a slow learner on two tables, the second of three times the size."""
+    cells = [(dataset, learner) for dataset in "ab" for learner in ("quick", "slow") for _ in range(2)]
+    left = forecast.RemainingTime(cells, {"a": 100, "b": 300})
+    for learner, seconds in (("quick", 1.0), ("slow", 10.0)):
+        for _ in range(2):
+            left.count(timed("a", learner, seconds))
+    # One process: 22 s made, 2 x 3 + 2 x 30 are left. Two processes take half of both.
+    assert left.seconds_left(elapsed=22.0) == pytest.approx(66.0)
+    assert left.seconds_left(elapsed=11.0) == pytest.approx(33.0)
+    left.count(timed("b", "quick", 5.0))
+    assert left.seconds_left(elapsed=27.0) == pytest.approx(5.0 + 60.0)
+
+
+def test_the_time_left_of_a_learner_that_was_not_seen_is_that_of_the_others():
+    left = forecast.RemainingTime([("a", "quick"), ("a", "slow")], {"a": 100})
+    left.count(timed("a", "quick", 2.0))
+    assert left.seconds_left(elapsed=2.0) == pytest.approx(2.0)
+
+
+def test_a_continued_run_knows_the_seconds_of_its_former_evaluations():
+    left = forecast.RemainingTime([("a", "quick"), ("a", "slow")], {"a": 100}, [timed("a", "slow", 9.0)])
+    assert left.seconds_left(elapsed=1.0) == 0.0
+    left.count(timed("a", "quick", 1.0))
+    assert left.seconds_left(elapsed=1.0) == pytest.approx(9.0)

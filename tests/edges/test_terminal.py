@@ -182,7 +182,7 @@ def test_a_log_gets_at_most_twenty_lines(total):
     out = StringIO()
     with terminal.progress(total, 2, Console(file=out, force_terminal=False, width=80)) as bar:
         for i in range(total):
-            bar.advance(f"yeast4/logistic/smote/0/{i}")
+            bar.advance(f"yeast4/logistic/smote/0/{i}", 60.0 * (total - 1 - i))
     lines = out.getvalue().strip().split("\n")
     assert len(lines) <= 20
     assert lines[0] == f"{total:,} {'cell' if total == 1 else 'cells'} on 2 processes"
@@ -194,11 +194,12 @@ def test_a_terminal_gets_a_bar_that_fits():
     out = StringIO()
     with terminal.progress(3, 1, Console(file=out, force_terminal=True, width=80, color_system=None)) as bar:
         for i in range(3):
-            bar.advance(f"a_data_set_with_a_long_name/learner/strategy/0/{i}")
+            bar.advance(f"a_data_set_with_a_long_name/learner/strategy/0/{i}", 5400.0)
         bar.note("cell [0] failed")
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "\n", out.getvalue()).replace("\r", "\n")
     assert longest(text) <= 80
     assert "3/3" in text
+    assert "1.5 h left" in text
     assert "cell [0] failed" in text
 
 

@@ -6,10 +6,11 @@ compose -> load -> split -> expand the design -> minus what is evaluated -> run 
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -21,7 +22,7 @@ from imblab.analysis.table import to_frame
 from imblab.commands import results, syncing
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, in_memory, lay_out, parse_request, requested_engine, store_opener
-from imblab.core import design
+from imblab.core import design, forecast
 from imblab.core.fitting import Prediction
 from imblab.edges import config, ledger, mlflow, optuna_storage, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
@@ -244,7 +245,7 @@ def _complete_study(
             results.mark_report_outdated(home, completeness_of(layout.study, list(layout.datasets), book.evaluations))
             if tracker is not None:
                 tracker.resumed()
-        with _completeness_if_stopped(layout, book), _progress_observers(missing, options) as progress:
+        with _completeness_if_stopped(layout, book), _progress_observers(layout, missing, book, options) as progress:
             observers = [book.append, *([_raise_failure] if options.stop_at_failure else ())]
             observers += [*([] if tracker is None else [tracker.evaluated]), *progress]
             bundles = runner.make_bundles(layout.study, layout.plans, missing)
@@ -278,10 +279,24 @@ def _missing_cells(layout: Layout, book: ledger.Ledger, options: _RunOptions) ->
 
 
 @contextmanager
-def _progress_observers(missing: Sequence[Cell], options: _RunOptions) -> Iterator[list[Callable[[Evaluation], None]]]:
-    is_shown = options.say is not None and missing
-    with terminal.progress(len(missing), options.engine.n_jobs) if is_shown else nullcontext() as bar:
-        yield [] if bar is None else [lambda e: bar.advance(f"{e.dataset}/{e.learner}/{e.strategy}")]
+def _progress_observers(
+    layout: Layout, missing: Sequence[Cell], book: ledger.Ledger, options: _RunOptions
+) -> Iterator[list[Callable[[Evaluation], None]]]:
+    """Give an observer that moves the progress bar, if one is shown."""
+    if options.say is None or not missing:
+        yield []
+        return
+    sizes = {name: data.X.size for name, data in layout.datasets.items()}
+    remaining = forecast.RemainingTime([(c.dataset, c.learner.name) for c in missing], sizes, book.evaluations)
+    begin = time.monotonic()
+
+    def advance(evaluation: Evaluation) -> None:
+        remaining.count(evaluation)
+        name = f"{evaluation.dataset}/{evaluation.learner}/{evaluation.strategy}"
+        bar.advance(name, remaining.seconds_left(time.monotonic() - begin))
+
+    with terminal.progress(len(missing), options.engine.n_jobs) as bar:
+        yield [advance]
 
 
 def _raise_failure(evaluation: Evaluation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -10,6 +11,7 @@ from typing import Any
 from imblab.core import evaluate, search
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitRequest, FitSharing, Prediction
+from imblab.result import Evaluation
 from imblab.study import Choice, Scalar, Strategy, Study
 
 #: Returns the stored prediction for an address, or None.
@@ -253,6 +255,56 @@ def estimate_cost(forecasts: Iterable[Forecast], timings: Timings) -> Cost:
 def wall_seconds(seconds: float, n_jobs: int) -> float:
     """Return the wall time of seconds of fitting over workers, with the start of the pool."""
     return seconds if n_jobs == 1 else POOL_START_SECONDS + seconds / n_jobs
+
+
+class RemainingTime:
+    """Estimate of the time that a run still takes, from the seconds of its evaluations by data set and learner.
+
+    An evaluation of a data set and learner that has none yet costs what those of its learner cost per value of their
+    tables; one of a learner that has none, what all evaluations cost.
+
+    Parameters
+    ----------
+    cells : iterable of (str, str)
+        Data set and learner of every cell to evaluate.
+    sizes : mapping of str to float
+        Values of the table of every data set: rows times columns.
+    known : iterable of Evaluation, default=()
+        Evaluations made before.
+
+    Examples
+    --------
+    >>> remaining = RemainingTime([("a", "knn")] * 2 + [("b", "knn")], {"a": 10, "b": 20})
+    >>> remaining.seconds_left(elapsed=0.0)
+    0.0
+    """
+
+    def __init__(
+        self, cells: Iterable[tuple[str, str]], sizes: Mapping[str, float], known: Iterable[Evaluation] = ()
+    ) -> None:
+        self._cells, self._sizes, self._done = Counter(cells), sizes, 0.0
+        self._seen: dict[tuple[str, str], list[float]] = {}
+        for evaluation in known:
+            self._seen.setdefault((evaluation.dataset, evaluation.learner), []).append(evaluation.seconds)
+
+    def count(self, evaluation: Evaluation) -> None:
+        """Count an evaluation of this run."""
+        key = evaluation.dataset, evaluation.learner
+        self._cells[key] -= 1
+        self._done += evaluation.seconds
+        self._seen.setdefault(key, []).append(evaluation.seconds)
+
+    def seconds_left(self, elapsed: float) -> float:
+        """Return the seconds left after some that have elapsed; processes at work are seen from what they made."""
+        work = sum(n * self._seconds_each(key) for key, n in self._cells.items() if n > 0)
+        return elapsed * work / self._done if self._done > 0 else 0.0
+
+    def _seconds_each(self, key: tuple[str, str]) -> float:
+        if key in self._seen:
+            return sum(self._seen[key]) / len(self._seen[key])
+        like = [other for other in self._seen if other[1] == key[1] and other[0] in self._sizes] or list(self._seen)
+        values = sum(self._sizes.get(dataset, 1.0) * len(self._seen[dataset, learner]) for dataset, learner in like)
+        return self._sizes.get(key[0], 1.0) * sum(sum(self._seen[other]) for other in like) / max(values, 1.0)
 
 
 def peak_bytes(table_bytes: Sequence[int], outer_folds: int, n_jobs: int) -> int:

@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 import pandas as pd
 from rich import box
 from rich.console import Console, JustifyMethod
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -78,13 +78,18 @@ def show_answer(lines_of: Callable[[int], Sequence[str]]) -> None:
     text = presentable("\n".join(lines_of(max(MIN_ANSWER_WIDTH, min(console.width, MAX_WIDTH)))), keep="\n")
     if not console.is_terminal or console.is_dumb_terminal:
         return show(text)
+    with console.capture() as captured:
+        console.print(style_answer(text), soft_wrap=True)
+    put(captured.get().rstrip("\n").encode(console.encoding, "replace").decode(console.encoding))
+
+
+def style_answer(text: str) -> Text:
+    """Return the text of an answer with its first paragraph bold and verdicts in colour."""
     styled = Text(text)
     styled.stylize("bold", 0, len(text.partition("\n\n")[0]))
     for verdict, colour in VERDICT_COLOURS.items():
         styled.highlight_regex(rf"(?m)(?<=  )(\d+ )?\b{verdict}\b(?= of \d+$|, \d|$)", colour)
-    with console.capture() as captured:
-        console.print(styled, soft_wrap=True)
-    put(captured.get().rstrip("\n").encode(console.encoding, "replace").decode(console.encoding))
+    return styled
 
 
 def warn(text: str) -> None:
@@ -164,14 +169,14 @@ def store_text(facts: Mapping[str, Any]) -> str:
 def progress(total: int, n_jobs: int, console: Console | None = None) -> Iterator[_ProgressBar | _ProgressLog]:
     """Report on standard error while ``total`` cells are evaluated: a bar, or a few lines without a terminal.
 
-    Of what is yielded, ``advance(name)`` counts one cell and ``note(text)`` prints a line.
+    Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line.
     """
     console = console or Console(file=cast("IO[str]", _StandardError()), highlight=False, markup=False)
     if not console.is_terminal:
         yield _ProgressLog(total, n_jobs, console)
         return
-    name, left = TextColumn("{task.description}", markup=False), TextColumn("left")
-    columns = [name, BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), left, TimeRemainingColumn()]
+    name, left = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[left]}", markup=False)
+    columns = [name, BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), left]
     with Progress(*columns, console=console) as bar:
         yield _ProgressBar(bar, total, n_jobs)
 
@@ -203,11 +208,12 @@ class _ProgressBar:
     """A bar on a terminal."""
 
     def __init__(self, bar: Progress, total: int, n_jobs: int) -> None:
-        self._bar, self._task = bar, bar.add_task(count_noun(n_jobs, "process"), total=total)
+        self._bar, self._task = bar, bar.add_task(count_noun(n_jobs, "process"), total=total, left="")
 
-    def advance(self, name: str) -> None:
+    def advance(self, name: str, seconds_left: float) -> None:
         # The bar and the times take 50 columns of 80.
-        self._bar.update(self._task, advance=1, description=name if len(name) <= 30 else f"...{name[-27:]}")
+        name = name if len(name) <= 30 else f"...{name[-27:]}"
+        self._bar.update(self._task, advance=1, description=name, left=f"{format_duration(seconds_left)} left")
 
     def note(self, text: str) -> None:
         self._bar.console.print(presentable(text), markup=False, highlight=False)
@@ -220,13 +226,12 @@ class _ProgressLog:
         self._total, self._done, self._begin, self._console = total, 0, time.monotonic(), console
         self.note(f"{count_noun(total, 'cell')} on {count_noun(n_jobs, 'process')}")
 
-    def advance(self, name: str) -> None:
+    def advance(self, name: str, seconds_left: float) -> None:
         before, self._done = self._done, self._done + 1
         if self._done * (MAX_LOG_LINES - 1) // self._total == before * (MAX_LOG_LINES - 1) // self._total:
             return
         spent = time.monotonic() - self._begin
-        left = spent / self._done * (self._total - self._done)
-        times = f"{format_duration(spent)} spent, about {format_duration(left)} left"
+        times = f"{format_duration(spent)} spent, about {format_duration(seconds_left)} left"
         self.note(f"{self._done}/{self._total} {name}, {times}")
 
     def note(self, text: str) -> None:
