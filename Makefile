@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: demo test test-all bench lint env
+.PHONY: demo test test-all bench lint pictures env
 
 demo: env ## a real nested study: resampling, class weights and thresholds on two tables
 	$(RUN) imblab run experiment=quickstart
@@ -21,6 +21,9 @@ lint: env ## style, format and types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+
+pictures: env ## the pictures of the documentation that come from code and committed studies
+	$(VENV)/bin/python docs/draw_pictures.py
 
 env: $(VENV)/installed
 

@@ -1,6 +1,7 @@
 """Verdicts composed: what is on record in the folder decides, sources come from the configuration, JSON is plain."""
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,11 @@ def test_the_answer_of_a_committed_study(name, monkeypatch, capsys, snapshot):
     assert text.count("\n") <= MAX_SCREEN_LINES
     assert max(map(len, text.split("\n"))) <= 80
     assert text == snapshot
+
+
+def test_the_picture_of_the_terminal_is_that_of_the_committed_study():
+    """``make pictures`` draws it again."""
+    pictures = runpy.run_path(str(COMMITTED.parent / "docs" / "draw_pictures.py"))
+    text = pictures["draw_terminal"]()
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "").replace("https://www.textualize.io", "")
+    assert pictures["PICTURE"].read_text(encoding="utf-8") == text
