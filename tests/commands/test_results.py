@@ -44,6 +44,8 @@ def test_a_run_records_its_claims_before_the_first_row(done):
         "rope": {"mcc": 0.02, "pr_auc": 0.02},
         "repeats": 1,
         "primary_contrasts": [],
+        "kinds": {"logistic": "logistic"},
+        "table": 1,
     }
 
 
