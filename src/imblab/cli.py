@@ -282,10 +282,15 @@ COMMANDS = {
     ),
     "plan": Command(
         "print what a study would do: cells, fits, parts, what does not apply",
-        (_QUESTION, _config_dir("groups and experiments"), _JSON),
+        (
+            _QUESTION,
+            _config_dir("groups and experiments"),
+            _JSON,
+            ("--full", {"action": "store_true", "help": "print the details of every data set and family"}),
+        ),
         "planning",
         "command_plan",
-        _RUN,
+        (*_RUN, "full"),
     ),
     "list": Command(
         "what a study may name: learners, strategies, measures, datasets, protocols; and the studies there are",

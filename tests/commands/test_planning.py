@@ -182,3 +182,40 @@ def test_overrides_say_what_differs():
         "learner": "[logistic]",
         "strategy.smote.space.ratio": "choice(0.5)",
     }
+
+
+def test_a_plan_says_what_can_be_found_and_takes_the_spread_of_evaluations_on_record(here, capsys):
+    words = ["name=t", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote_threshold]"]
+    words += ["strategy.smote_threshold.space.ratio=choice(0.5)", "strategy.smote_threshold.space.k=choice(5)"]
+
+    def families(*changes):
+        assert main(["plan", *words, *changes, "--json"]) == 0
+        return {facts["family"]: facts for facts in json.loads(capsys.readouterr().out)["power"]}
+
+    before = families()["primary"]
+    assert before["spread"]["folds"] == 0
+    assert before["detectable_low"] < before["detectable"] < before["detectable_high"]
+    assert main(["run", *words, "tracking=none"]) == 0
+    with Path("experiments/t/ledger.jsonl").open("a") as ledger:
+        ledger.write('{"fingerprint": "abc", "scores": null}\nhalf a li')
+    Path("experiments/other").mkdir()
+    capsys.readouterr()
+    after = families("name=other_name")["primary"]
+    rows = [json.loads(line) for line in Path("experiments/t/ledger.jsonl").read_text().splitlines()[:-2]]
+    scores = {(r["strategy"], r["fold"]): r["scores"]["mcc"] for r in rows}
+    differences = [scores["smote_threshold", f] - scores["threshold", f] for f in range(5)]
+    assert after["spread"]["folds"] == 5
+    assert after["spread"]["center"] == pytest.approx(np.std(differences, ddof=1))
+    assert families("seed=7")["primary"]["spread"]["folds"] == 0, "other folds are not on record"
+
+
+def test_the_families_of_a_plan_without_a_record_are_printed_with_full(here, capsys):
+    words = ["name=t", "dataset=[ecoli3]", "learner=[logistic,knn]", "strategy=[none,threshold,class_weight]"]
+    assert main(["plan", *words, "--full"]) == 0
+    text = capsys.readouterr().out
+    assert "Every data set, learner and family" in text
+    assert "planned from the shipped studies" in text
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("ecoli3 ") and "secondary" in line] == [
+        "logistic",
+        "knn",
+    ]

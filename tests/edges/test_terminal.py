@@ -147,7 +147,31 @@ PLAN = {
             "learners": ["logistic"],
         },
     ],
-    "half_width": {"yeast4": 1.8625},
+    "protocol": {"repeats": 1, "outer_folds": 5},
+    "measure": "mcc",
+    "contrasts": [{"contrast": "smote_threshold - none", "family": "secondary", "applicable": 2, "families": 2}],
+    "power": [
+        {
+            "dataset": "yeast4",
+            "learner": learner,
+            "family": "secondary",
+            "contrasts": 1,
+            "reason": None,
+            "detectable_sd": 2.523,
+            "equivalence_sd": 2.4,
+            "spread": {"center": center, "low": 0.05, "high": 0.15, "folds": 0},
+            "detectable": 2.523 * center,
+            "detectable_low": 0.126,
+            "detectable_high": 0.378,
+            "equivalence": 2.4 * center,
+            "region": 0.02,
+            "is_reached": False,
+            "repeats_needed": None,
+            "folds_needed": None,
+            "positives_needed": 7_344,
+        }
+        for learner, center in (("logistic", 0.09), ("lightgbm", 0.1))
+    ],
 }
 
 

@@ -2,41 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imblab.analysis import text_tables
+from imblab.analysis.claims import PRIMARY, SECONDARY
+from imblab.analysis.methods import named
 from imblab.edges import terminal
-from imblab.text import count_noun, format_duration
+from imblab.stats.power import spread_range
+from imblab.text import count_noun, format_duration, join_words
+
+#: Data sets up to this number are described in full.
+MAX_DESCRIBED = 5
+#: Lines of a plan of more data sets, without ``--full``.
+MAX_LINES = 40
 
 
-def plan_text(plan: Mapping[str, Any], width: int | None = None) -> str:
-    """Return what a study would do.
+def plan_text(plan: Mapping[str, Any], width: int | None = None, full: bool = False) -> str:
+    """Return what a study would do: its cost, what is wrong with it, its data sets and what it can show.
 
-    ``plan`` holds ``study cells fits``; ``learners``, a list of names; ``datasets``, ``strategies`` and
-    ``inapplicable``, lists of mappings; ``half_width``, a number by name. Keys that are absent are left out.
+    Parameters
+    ----------
+    plan : mapping
+        ``study cells fits measure``; ``learners``, a list of names; ``datasets``, ``strategies``, ``inapplicable``,
+        ``contrasts`` and ``power``, lists of mappings. Keys that are absent are left out.
+    width : int, optional
+        Columns; those of the terminal by default.
+    full : bool, default=False
+        Whether more than five data sets are described in full, and the power of every family is listed.
     """
+    tables = plan.get("datasets", ())
+    if full or len(tables) <= MAX_DESCRIBED:
+        return _write_page(plan, width, len(tables), is_short=False, full=full)
+    shown = len(tables)
+    text = _write_page(plan, width, shown, is_short=True)
+    while shown > 1 and (excess := text.count("\n") + 1 - MAX_LINES) > 0:
+        shown = max(shown - (excess + 1) // 2, 1)  # a long name takes two lines
+        text = _write_page(plan, width, shown, is_short=True)
+    return text
+
+
+def _write_page(plan: Mapping[str, Any], width: int | None, shown: int, is_short: bool, full: bool = False) -> str:
     page = terminal.Page(width)
     page.add(f"Study {plan['study']!r}: {count_noun(plan['cells'], 'evaluation')}, {_describe_fits(plan)}.")
-    page.add(f"Learners: {', '.join(plan.get('learners', ()))}")
     if "price" in plan:
         _add_price(page, plan["price"], plan.get("budget"))
+    learners = f"Learners: {', '.join(plan.get('learners', ()))}"
+    if is_short:
+        if problems := list(_list_problems_shortly(plan)):
+            page.add(" ".join(problems))
+        page.add(f"{learners}. Strategies: {join_words(facts['name'] for facts in plan.get('strategies', ()))}.")
+        _add_data_set_lines(page, plan, shown)
+        return page.text()
+    page.add_list("Please note", list(_list_problems(plan)))
+    page.add(learners)
     page.add("")
     for dataset in plan.get("datasets", ()):
         _add_dataset(page, dataset)
-    page.add_list("Baseline", [f"{text}." for text in plan.get("rebalancing", {}).values()])
     page.add("Strategies")
     header = ["strategy", ">cand.", "weight", "threshold", "knobs"]
     page.add_table(header, map(_strategy_row, plan.get("strategies", ())))
-    page.add_list("Not applicable, left out there", _list_inapplicable(plan.get("inapplicable", ())))
     page.add_list("Contrasts", text_tables.list_families(plan.get("contrasts")))
-    if plan.get("half_width"):
-        factors = ", ".join(f"{name} {factor:.2f}" for name, factor in plan["half_width"].items())
-        page.add(
-            f"Half-width of a corrected interval, in standard deviations of the differences: {factors}. "
-            "nested_5x3 is for looking, repeated_5x5x3 for claims."
-        )
+    if full and plan.get("power"):
+        page.add("Every data set, learner and family")
+        header = ["data set", "learner", "family", ">finds", ">region", "equivalent"]
+        page.add_table(header, map(_family_row, plan["power"]), fold=("data set", "learner"))
+    if plan.get("power"):
+        _add_data_set_lines(page, plan, shown)
     return page.text()
+
+
+def _list_problems(plan: Mapping[str, Any]) -> Iterator[str]:
+    """Warnings about data sets and learners, and what is left out."""
+    for dataset in plan.get("datasets", ()):
+        yield from dataset.get("warnings", ())
+    yield from (f"{text}." for text in plan.get("rebalancing", {}).values())
+    yield from (f"Not applicable, left out: {line}" for line in _list_inapplicable(plan.get("inapplicable", ())))
+
+
+def _list_problems_shortly(plan: Mapping[str, Any]) -> Iterator[str]:
+    """The same in a few sentences, without the details."""
+    if not any(facts["family"] == PRIMARY for facts in plan.get("contrasts", ())):
+        yield "No primary contrast."
+    if plan.get("rebalancing"):
+        yield f"Learners that rebalance by themselves: {join_words(plan['rebalancing'], limit=3)}."
+    warned = [dataset["name"] for dataset in plan["datasets"] if dataset.get("warnings")]
+    places = list(dict.fromkeys(str(facts["dataset"]) for facts in plan.get("inapplicable", ())))
+    if warned or places:
+        notes = [f"notes on {count_noun(len(warned), 'data set')}"] if warned else []
+        notes += [f"what is not applicable on {count_noun(len(places), 'data set')}"] if places else []
+        yield f"With --full: {' and '.join(notes)}."
+
+
+def _add_data_set_lines(page: terminal.Page, plan: Mapping[str, Any], shown: int) -> None:
+    """Add one line per data set, with what its contrasts can show, and the assumptions."""
+    families = plan.get("power", ())
+    family = PRIMARY if any(facts["family"] == PRIMARY for facts in families) else SECONDARY
+    judged = [facts for facts in families if facts["family"] == family]
+    region = next((f"within ±{facts['region']:g}" for facts in judged if facts["region"] is not None), "equivalent")
+    rows = [
+        _data_set_row(dataset, [facts for facts in judged if facts["dataset"] == dataset["name"]])
+        for dataset in plan["datasets"][:shown]
+    ]
+    header = ["data set", ">positives / fold", ">finds", region]
+    page.add_table(header, rows, fold=("data set",))
+    if len(plan["datasets"]) > shown:
+        page.add(f"and {len(plan['datasets']) - shown} more: --full")
+    page.add(" ".join(_describe_assumptions(plan, family, judged, region)))
+
+
+def _data_set_row(dataset: Mapping[str, Any], families: Sequence[Mapping[str, Any]]) -> terminal.TextRow:
+    """The line of a data set: that of the learner whose differences are hardest to find."""
+    fewest = min((fold["test_pos"] for fold in dataset.get("folds", ())), default=None)
+    tested = [facts for facts in families if facts["reason"] is None]
+    shown = ["no test" if families else "-", "-"]
+    if tested:
+        hardest = max(tested, key=lambda facts: facts["detectable"] or facts["detectable_sd"])
+        shown = [_describe_detectable(hardest), _describe_way(hardest)]
+    return [dataset["name"], f"{dataset['positives']:,} / {terminal.format_cell(fewest)}", *shown]
+
+
+def _describe_detectable(facts: Mapping[str, Any]) -> str:
+    """The detectable difference with its range, or in standard deviations where no spread is known."""
+    if facts["detectable"] is None:
+        return f"{facts['detectable_sd']:.1f} sd"
+    return f"{facts['detectable']:.2f} [{facts['detectable_low']:.2f}, {facts['detectable_high']:.2f}]"
+
+
+def _describe_way(facts: Mapping[str, Any]) -> str:
+    """The least change of a design that shows equivalence: more repeats, other folds, more positives."""
+    if facts["is_reached"]:
+        return "as it is"
+    ways = ((facts[f"{key}_needed"], key) for key in ("repeats", "folds", "positives"))
+    return next((f"{float(f'{count:.2g}'):,.0f} {key}" for count, key in ways if count is not None), "-")
+
+
+def _family_row(facts: Mapping[str, Any]) -> terminal.TextRow:
+    place = [facts["dataset"], facts["learner"], facts["family"]]
+    if facts["reason"] is not None:
+        return [*place, "no test", "-", "-"]
+    region = facts["equivalence"]
+    smallest = f"{facts['equivalence_sd']:.1f} sd" if region is None else f"±{region:.2f}"
+    return [*place, _describe_detectable(facts), smallest, _describe_way(facts)]
+
+
+def _describe_assumptions(
+    plan: Mapping[str, Any], family: str, families: Sequence[Mapping[str, Any]], region: str
+) -> Iterator[str]:
+    tested = [facts for facts in families if facts["reason"] is None]
+    if not tested:
+        return
+    yield (
+        f"finds: difference in {named(plan['measure'])} of a {family} contrast, 80 % power, corrected t, Holm's first "
+        f"step. {region}: what shows equivalence, 80 % power at no difference."
+    )
+    folds = {facts["spread"]["folds"] for facts in tested if facts["spread"]}
+    if folds:
+        origins = ["planned from the shipped studies"] if 0 in folds else []
+        origins += [f"observed in {join_words(map(str, sorted(folds - {0})))} folds on record"] if folds - {0} else []
+        yield f"Spread of the differences: {' or '.join(origins)}."
+    protocol = plan["protocol"]
+    n_folds = protocol["repeats"] * protocol["outer_folds"]
+    low, high = spread_range(n_folds)
+    yield (
+        f"Computed after {n_folds} folds, such a figure is {low:.2f} to {high:.2f} times the true one in nine of ten "
+        "studies."
+    )
 
 
 def _describe_fits(plan: Mapping[str, Any]) -> str:
@@ -74,7 +205,6 @@ def _add_dataset(page: terminal.Page, dataset: Mapping[str, Any]) -> None:
     ]
     header = [">folds", ">train rows", ">positives", ">test rows", ">positives"]
     page.add_table(header, ([str(sizes.count(size)), *map(str, size)] for size in dict.fromkeys(sizes)))
-    page.add_list("Note", dataset.get("warnings", ()))
 
 
 def _strategy_row(facts: Mapping[str, Any]) -> terminal.TextRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -13,12 +13,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from imblab.analysis import rebalancing
+from imblab.analysis import planned_power, rebalancing
 from imblab.analysis.claims import declared_contrasts, family_names
 from imblab.commands import plan_text
 from imblab.commands.layout import Layout, expand_short_form, lay_out, parse_request, planning_engine
 from imblab.core import design, forecast, splits
-from imblab.edges import config, datasets, runner, terminal
+from imblab.edges import config, datasets, ledger, runner, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ImblabError
 from imblab.stats import paired_tests
@@ -85,15 +85,15 @@ def _free_name(name: str) -> str:
     return free
 
 
-def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
-    """Run ``imblab plan``."""
+def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool, full: bool = False) -> int:
+    """Run ``imblab plan``; with ``full``, the details of every data set and family are printed."""
     request = parse_request(args, config_dirs, "plan")
     layout = lay_out(request.study)
     for note in () if as_json else (*request.notes, *layout.code_notes()):
         terminal.print_paragraph(note)
     command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
     facts = describe_plan(layout, planning_engine(request), request.minutes, command_line)
-    terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(plan_text.plan_text(facts))
+    terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(plan_text.plan_text(facts, full=full))
     return 0
 
 
@@ -133,6 +133,8 @@ def describe_plan(
         "contrasts": _contrast_facts(study, forecasts),
         "rebalancing": rebalancing.notes(study),
         "half_width": _half_width_factors(layout),
+        "measure": study.primary,
+        "power": _power_facts(layout, forecasts),
         **(_describe_cost(layout, forecasts, engine, minutes, command_line) if engine else {}),
     }
 
@@ -266,6 +268,42 @@ def _contrast_facts(study: Study, forecasts: Sequence[forecast.Forecast]) -> lis
         }
         for a, b in declared_contrasts(study)
     ]
+
+
+def _power_facts(layout: Layout, forecasts: Sequence[forecast.Forecast]) -> list[dict[str, Any]]:
+    """Describe what the families of every data set and learner can show."""
+    applicable: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for each in forecasts:
+        applicable[each.dataset, each.learner] |= each.applicable.keys()
+    recorded = _recorded_scores(layout)
+    sizes = {name: _fold_sizes(layout, name) for name in layout.datasets}
+    return [
+        asdict(family)
+        for place, names in applicable.items()
+        for family in planned_power.plan_power(layout.study, place, sizes[place[0]], names, recorded.get(place))
+    ]
+
+
+def _fold_sizes(layout: Layout, name: str) -> planned_power.FoldSizes:
+    data, plan = layout.datasets[name], layout.plans[name]
+    repeats = len({split.repeat for split in plan})
+    train, test = (sum(len(rows) for rows in parts) for parts in ([s.train for s in plan], [s.test for s in plan]))
+    positives = sum(int(data.y[split.test].sum()) for split in plan) / len(plan)
+    return planned_power.FoldSizes(repeats, len(plan) // repeats, test / train, positives, data.time is not None)
+
+
+def _recorded_scores(layout: Layout) -> dict[tuple[str, str], dict[str, dict[tuple[int, int], float]]]:
+    """Find scores of these very cells in the studies of this directory, by data set and learner."""
+    if not any(EXPERIMENTS.glob(f"*/{ledger.LEDGER_FILE}")):
+        return {}
+    addresses = {c.key: design.cell_address(c, layout.study, layout.datasets[c.dataset]) for c in layout.cells}
+    known = ledger.find_scores(EXPERIMENTS, set(addresses.values()), layout.study.primary)
+    recorded: dict[tuple[str, str], dict[str, dict[tuple[int, int], float]]] = {}
+    for cell in layout.cells:
+        if addresses[cell.key] in known:
+            scores = recorded.setdefault((cell.dataset, cell.learner.name), {}).setdefault(cell.strategy.name, {})
+            scores[cell.split.repeat, cell.split.fold] = known[addresses[cell.key]]
+    return recorded
 
 
 def _half_width_factors(layout: Layout) -> dict[str, Any]:

@@ -266,8 +266,9 @@ def calibration_statistics(y: np.ndarray, proba: np.ndarray, prevalence: float |
     Returns
     -------
     dict of str to float or None
-        By the names of :data:`STATISTICS`. With fewer than 100 rows of either class ``ece``, ``slope`` and
-        ``intercept`` are None.
+        By the names of :data:`STATISTICS`: ``slope`` and ``intercept`` are estimated together, ``observed_expected`` is
+        calibration in the large, positives over summed probability. With fewer than 100 rows of either class
+        ``ece``, ``slope`` and ``intercept`` are None.
 
     Examples
     --------
@@ -350,7 +351,8 @@ def recalibration(y: np.ndarray, proba: np.ndarray) -> tuple[float | None, float
     """Slope and intercept of the recalibration ``logit P(y = 1) = intercept + slope logit proba``.
 
     Both at once by maximum likelihood (Cox 1958). A slope below 1 means that probabilities are too extreme, above 1
-    that they are not extreme enough; with a slope of 1 an intercept below 0 means that they are too high.
+    that they are not extreme enough; with a slope of 1 an intercept below 0 means that they are too high. With another
+    slope it is not calibration in the large, which compares the mean probability with the share of positives.
     Probabilities of 0 and 1 are moved inside by 1e-8.
 
     Parameters

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ __all__ = [
     "Ledger",
     "check_code",
     "differing_code",
+    "find_scores",
     "find_study",
     "open_study",
     "question_differences",
@@ -71,6 +73,8 @@ EXPERIMENTS = Path("experiments")
 SYNC_SECONDS = 1.0
 #: The override that tries failed evaluations again.
 RETRY = "runner.retry_failed=true"
+#: The address of an evaluation in its line.
+_ADDRESS = re.compile(rb'"fingerprint": ?"([0-9a-f]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +363,22 @@ def find_study(name: str, experiments: Path) -> Path:
         raise StudyError(f"unknown study {name!r}; {str(experiments)!r} holds {', '.join(names) or 'none'}. {way_out}")
     files.refuse_special_files(folder, WRITTEN_FOLDERS)
     return folder
+
+
+def find_scores(experiments: Path, addresses: Container[str], measure: str) -> dict[str, float]:
+    """Find scores of evaluations by their addresses in the ledgers of all studies.
+
+    Returns scores by address. Lines that cannot be read are left out; they are reported when their study is opened.
+    """
+    scores: dict[str, float] = {}
+    for path in sorted(experiments.glob(f"*/{LEDGER_FILE}")):
+        with suppress(StudyError, OSError):
+            for line in _complete_lines(path.parent, LEDGER_FILE):
+                match = _ADDRESS.search(line)
+                if match and (address := match[1].decode()) in addresses:
+                    with suppress(ValueError, TypeError, KeyError):
+                        scores[address] = float(json.loads(line)["scores"][measure])
+    return scores
 
 
 def differing_code(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,216 @@
+"""Power of every family of a study before its fits: what it can find, and what equivalence would need."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imblab.analysis.claims import PRIMARY, SECONDARY, Pair, claimed_families, family_names
+from imblab.stats import power
+from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, detectable_factor
+from imblab.study import Study
+
+#: Folds of a contrast that must be evaluated before its spread is taken from them.
+MIN_OBSERVED_FOLDS = 5
+#: The most repeats and outer folds that are considered as a way to equivalence.
+MAX_REPEATS, MAX_OUTER_FOLDS = 100, 20
+#: Scores of the primary measure by strategy, repeat and fold.
+ObservedScores = Mapping[str, Mapping[tuple[int, int], float]]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldSizes:
+    """Outer folds of a data set.
+
+    Attributes
+    ----------
+    repeats, per_repeat : int
+        Number of repeats, and of test parts in each.
+    ratio : float
+        Test rows over training rows.
+    positives : float
+        Positive rows per test part.
+    is_timed : bool
+        Whether the folds follow the time, which excludes a test.
+    """
+
+    repeats: int
+    per_repeat: int
+    ratio: float
+    positives: float
+    is_timed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FoldSpread:
+    """Standard deviation of the fold differences of a family.
+
+    Attributes
+    ----------
+    center, low, high : float
+        A value and its range. Planned: the median and the middle four fifths of the committed studies. Observed: the
+        root mean square over contrasts, and its 90 % interval by the chi distribution.
+    folds : int
+        Folds it was observed in; 0 for a planned one.
+    """
+
+    center: float
+    low: float
+    high: float
+    folds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyPower:
+    """Power of the contrasts of a data set and learner; differences are in units of the primary measure.
+
+    Attributes
+    ----------
+    dataset, learner, family : str
+        The place, and ``primary`` or ``secondary``.
+    contrasts : int
+        Contrasts over which p-values are adjusted.
+    reason : str or None
+        Why nothing is tested; everything below is None then.
+    detectable_sd, equivalence_sd : float or None
+        Detectable difference and smallest region, in standard deviations of the fold differences.
+    spread : FoldSpread or None
+        None where nothing was observed and no planned value is known for the measure.
+    detectable, detectable_low, detectable_high : float or None
+        True difference that is found with 80 % power at the first step of Holm's method, and its range by the spread.
+    equivalence : float or None
+        Half-width of the smallest region within which 80 % of such studies show equivalence of equal strategies.
+    region : float or None
+        The half-width that is claimed.
+    is_reached : bool
+        Whether ``equivalence`` is at most ``region``.
+    repeats_needed, folds_needed, positives_needed : int or None
+        What each by itself would reach it with; None where it cannot, or is not needed.
+    """
+
+    dataset: str
+    learner: str
+    family: str
+    contrasts: int
+    reason: str | None = None
+    detectable_sd: float | None = None
+    equivalence_sd: float | None = None
+    spread: FoldSpread | None = None
+    detectable: float | None = None
+    detectable_low: float | None = None
+    detectable_high: float | None = None
+    equivalence: float | None = None
+    region: float | None = None
+    is_reached: bool = False
+    repeats_needed: int | None = None
+    folds_needed: int | None = None
+    positives_needed: int | None = None
+
+
+def plan_power(
+    study: Study,
+    place: tuple[str, str],
+    sizes: FoldSizes,
+    applicable: Collection[str],
+    scores: ObservedScores | None = None,
+) -> Iterator[FamilyPower]:
+    """Yield the power of the families of one data set and learner.
+
+    Parameters
+    ----------
+    study : Study
+        The question.
+    place : (str, str)
+        Data set and learner.
+    sizes : FoldSizes
+        Outer folds of the data set.
+    applicable : collection of str
+        Strategies that apply there; contrasts of others are in no family.
+    scores : mapping, optional
+        Scores on these folds that are on record.
+    """
+    names = family_names(study)
+    for claimed in claimed_families(study):
+        contrasts = [pair for pair in claimed if set(pair) <= set(applicable)]
+        for family in (PRIMARY, SECONDARY):
+            members = [pair for pair in contrasts if names[pair] == family]
+            if members:
+                spread = observed_spread(scores or {}, members) or _planned_spread(study, family, sizes.positives)
+                yield _estimate_power(study, (*place, family), len(contrasts), sizes, spread)
+
+
+def observed_spread(scores: ObservedScores, contrasts: Sequence[Pair]) -> FoldSpread | None:
+    """Pool the spread of the fold differences over contrasts; None where too few folds are on record.
+
+    Contrasts whose differences do not vary are left out.
+
+    Examples
+    --------
+    >>> a, b = ({(0, f): value for f, value in enumerate(values)} for values in ([1, 2, 3, 4, 5], [0, 2, 2, 4, 4]))
+    >>> spread = observed_spread({"a": a, "b": b}, [("a", "b")])
+    >>> round(spread.center, 3), round(spread.low, 3), round(spread.high, 3)
+    (0.548, 0.356, 1.299)
+    """
+    variances, n_folds = [], []
+    for a, b in contrasts:
+        folds = sorted(scores.get(a, {}).keys() & scores.get(b, {}).keys())
+        differences = np.array([scores[a][fold] - scores[b][fold] for fold in folds])
+        if len(folds) >= MIN_OBSERVED_FOLDS and differences.std() > DIFFERENCE_TOLERANCE:
+            variances.append(differences.var(ddof=1))
+            n_folds.append(len(folds))
+    if not variances:
+        return None
+    center, (low, high) = math.sqrt(np.mean(variances)), power.spread_range(min(n_folds))
+    return FoldSpread(center, center / high, center / low, min(n_folds))
+
+
+def _planned_spread(study: Study, family: str, positives: float) -> FoldSpread | None:
+    planned = power.PLANNED_SPREADS.get((study.primary_measure.function, family))
+    if planned is None or not positives:
+        return None
+    root = math.sqrt(positives)
+    return FoldSpread(planned.center / root, planned.low / root, planned.high / root)
+
+
+def _estimate_power(
+    study: Study, place: tuple[str, str, str], n_contrasts: int, sizes: FoldSizes, spread: FoldSpread | None
+) -> FamilyPower:
+    n_folds, level = sizes.repeats * sizes.per_repeat, study.claims.alpha / n_contrasts
+    if sizes.is_timed or n_folds < 2:
+        reason = "folds follow the time" if sizes.is_timed else "there is one test part"
+        return FamilyPower(*place, n_contrasts, f"no test, since {reason}")
+    factor = detectable_factor(n_folds, sizes.ratio, level)
+    smallest = power.equivalence_factor(n_folds, sizes.ratio, level)
+    if spread is None:
+        return FamilyPower(*place, n_contrasts, None, factor, smallest)
+    differences = (factor * spread.center, factor * spread.low, factor * spread.high)
+    region, equivalence = study.claims.rope.get(study.primary), smallest * spread.center
+    is_reached = region is not None and equivalence <= region
+    needs = (None,) * 3 if is_reached or not region else _find_ways(sizes, spread.center, region, level)
+    return FamilyPower(
+        *place, n_contrasts, None, factor, smallest, spread, *differences, equivalence, region, is_reached, *needs
+    )
+
+
+def _find_ways(sizes: FoldSizes, spread: float, region: float, level: float) -> tuple[int | None, int | None, int]:
+    """Repeats, folds and positives that would each show equivalence within a region.
+
+    The spread falls with the root of the positives per test part, and so rises with the number of folds.
+    """
+
+    def is_shown(repeats: int, per_repeat: int, ratio: float) -> bool:
+        factor = power.equivalence_factor(repeats * per_repeat, ratio, level)
+        return factor * spread * math.sqrt(per_repeat / sizes.per_repeat) <= region
+
+    more = range(sizes.repeats + 1, MAX_REPEATS + 1)
+    enough = bisect_left(more, True, key=lambda n: is_shown(n, sizes.per_repeat, sizes.ratio))
+    repeats = more[enough] if enough < len(more) else None
+    finer = range(sizes.per_repeat + 1, MAX_OUTER_FOLDS + 1)
+    folds = next((n for n in finer if is_shown(sizes.repeats, n, 1 / (n - 1))), None)
+    now = power.equivalence_factor(sizes.repeats * sizes.per_repeat, sizes.ratio, level) * spread
+    n_positives = sizes.positives * sizes.per_repeat
+    return repeats, folds, math.ceil(n_positives * (now / region) ** 2)

@@ -1,0 +1,168 @@
+"""Power of a design before its first fit: regions of equivalence, planned spreads, and how certain the figures are.
+
+All figures rest on the corrected t; see :func:`imblab.stats.paired_tests.corrected_t`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import chdtri, ndtr, ndtri, stdtrit
+
+from imblab.stats.paired_tests import MAX_NONCENTRAL_DF
+
+#: Points of the distribution of the estimated spread over which :func:`equivalence_power` averages.
+N_POINTS = 1_000
+#: Share of studies whose figures lie in a stated range.
+RANGE_COVERAGE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSpread:
+    """Standard deviation of fold differences times the root of the positives per test fold.
+
+    Attributes
+    ----------
+    center : float
+        Median over the families of the committed studies.
+    low, high : float
+        Their tenth and ninetieth percentile.
+    """
+
+    center: float
+    low: float
+    high: float
+
+
+#: By dotted path of the measure's function and family of contrasts, from the ledgers in ``experiments/``: the spread of
+#: a data set and learner is the root mean square over the contrasts of its family. A test derives the numbers again.
+PLANNED_SPREADS: Mapping[tuple[str, str], PlannedSpread] = {
+    ("imblab.core.measures.mcc", "primary"): PlannedSpread(0.25, 0.14, 0.48),
+    ("imblab.core.measures.mcc", "secondary"): PlannedSpread(0.34, 0.15, 0.48),
+    ("imblab.core.measures.average_precision", "primary"): PlannedSpread(0.14, 0.05, 0.27),
+    ("imblab.core.measures.average_precision", "secondary"): PlannedSpread(0.16, 0.08, 0.30),
+}
+
+
+def spread_range(n_folds: int, coverage: float = RANGE_COVERAGE) -> tuple[float, float]:
+    """Range of an estimated standard deviation, as multiples of the true one.
+
+    The variance of J independent normal differences, divided by the true one, is chi-square with J - 1 degrees of
+    freedom over J - 1. Every figure that is proportional to the estimate has the same range: the detectable
+    difference, and the width of an interval. One correlation common to all folds does not change the range; repeats
+    use the same rows again, and with them it is wider.
+
+    Parameters
+    ----------
+    n_folds : int
+        J, folds times repeats.
+    coverage : float, default=0.9
+        Share of studies whose estimate lies in the range; the others are split evenly.
+
+    Returns
+    -------
+    low, high : float
+        (0, inf) for fewer than two folds.
+
+    References
+    ----------
+    Cochran (1934), The distribution of quadratic forms in a normal system, Proceedings of the Cambridge Philosophical
+    Society 30, 178-191.
+
+    Examples
+    --------
+    >>> [round(limit, 2) for limit in spread_range(5)], [round(limit, 2) for limit in spread_range(25)]
+    ([0.42, 1.54], [0.76, 1.23])
+    """
+    if n_folds < 2:
+        return 0.0, math.inf
+    tails = (1 + coverage) / 2, (1 - coverage) / 2  # chdtri takes the upper tail
+    low, high = (math.sqrt(float(chdtri(n_folds - 1, tail)) / (n_folds - 1)) for tail in tails)
+    return low, high
+
+
+def equivalence_power(region: float, df: int, alpha: float = 0.05) -> float:
+    """Probability that two one-sided tests show equivalence where the strategies do not differ.
+
+    They do so when ``|mean| + t(1 - alpha, df) se`` is at most the half-width of the region. With z = mean over its
+    true standard error, normal, and u = se over the true one, the root of a chi-square over df, the probability is the
+    mean over u of ``2 Phi(region - t u) - 1``, where that is positive.
+
+    Parameters
+    ----------
+    region : float
+        Half-width of the region of practical equivalence, in true standard errors.
+    df : int
+        Degrees of freedom, at least 1.
+    alpha : float, default=0.05
+        Level of each of the two tests.
+
+    References
+    ----------
+    Schuirmann (1987), A comparison of the two one-sided tests procedure and the power approach, Journal of
+    Pharmacokinetics and Biopharmaceutics 15, 657-680.
+
+    Examples
+    --------
+    >>> [round(equivalence_power(region, 24), 2) for region in (1.0, 3.0, 10.0)]
+    [0.0, 0.8, 1.0]
+    """
+    critical = _critical_t(df, alpha)
+    return float(np.maximum(2 * ndtr(region - critical * _spread_points(df)) - 1, 0.0).mean())
+
+
+def equivalence_factor(n_folds: int, ratio: float, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The smallest region in which a design shows equivalence, in standard deviations of the fold differences.
+
+    Parameters
+    ----------
+    n_folds : int
+        Folds times repeats.
+    ratio : float
+        Test rows over training rows, 1 / (folds - 1) in k-fold cross-validation.
+    alpha : float, default=0.05
+        Level of each of the two one-sided tests; alpha / m for the first of m contrasts by Holm.
+    power : float, default=0.8
+        Probability of showing it where the strategies do not differ.
+
+    Returns
+    -------
+    float
+        Half-width of the region; infinite for fewer than two folds.
+
+    Examples
+    --------
+    >>> [round(equivalence_factor(n_folds, 0.25), 2) for n_folds in (5, 25, 10**6)]
+    [2.4, 1.62, 1.46]
+    """
+    if n_folds < 2:
+        return math.inf
+    return math.sqrt(1 / n_folds + ratio) * _region_in_errors(n_folds - 1, alpha, power)
+
+
+@lru_cache(maxsize=1_000)
+def _region_in_errors(df: int, alpha: float, power: float) -> float:
+    """The region at which :func:`equivalence_power` is ``power``."""
+    low, high = 0.0, 2 * (_critical_t(df, alpha) + 10)
+    while equivalence_power(high, df, alpha) < power:
+        high *= 2
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if equivalence_power(middle, df, alpha) >= power else (middle, high)
+    return high
+
+
+@lru_cache(maxsize=100)
+def _spread_points(df: int) -> np.ndarray:
+    """Equally likely values of an estimated standard deviation over the true one."""
+    if df > MAX_NONCENTRAL_DF:
+        return np.ones(1)
+    return np.asarray(np.sqrt(chdtri(df, (np.arange(N_POINTS) + 0.5) / N_POINTS) / df))
+
+
+def _critical_t(df: int, alpha: float) -> float:
+    return float(stdtrit(df, 1 - alpha)) if df <= MAX_NONCENTRAL_DF else float(ndtri(1 - alpha))
