@@ -283,11 +283,11 @@ def test_a_run_parses_reads_and_tests_once(tmp_path, monkeypatch, again, trackin
     monkeypatch.setattr(config, "parse_study", requests.parse_study)
     counted(study_ledger, "read_evaluation_lines")
     counted(study_ledger, "read_study")
-    counted(compare, "_tested_family")
+    counted(compare, "_test_contrasts")
     assert main(words) == 0
     # The small file of the question is read again to see what is new, and for the grants that the next steps need.
     reads = {"read_evaluation_lines": 1, "read_study": 3} if again else {"read_study": 2}
-    assert calls == {"parse_study": 1, "_tested_family": 2, **reads}
+    assert calls == {"parse_study": 1, "_test_contrasts": 2, **reads}
 
 
 # What is printed
