@@ -55,6 +55,7 @@ def test_a_further_knob_of_a_sampler_is_one_line_of_its_file(here, capsys):
     assert main(["plan", *WORDS, "--config-dir", "conf", "tracking=none"]) == 0
     assert "m_neighbors choice(5, 10)" in " ".join(capsys.readouterr().out.split())
     assert main(["run", *WORDS, "--config-dir", "conf", "runner.n_jobs=1"]) == 0
+    assert main(["compare", "b", "--full"]) == 0
     assert "sampler.m_neighbors" in capsys.readouterr().out
     rows = [row for row in ledger.read_evaluations(Path("experiments/b")) if row.strategy == "borderline"]
     assert list(rows[0].params) == ["ratio", "k", "sampler.m_neighbors"]
