@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from imblab.cli import main
 from imblab.edges import ledger
-from imblab.edges.mlflow import ui
+from imblab.edges.mlflow import views
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -99,7 +99,7 @@ def inside(page, shown):
 
 
 def test_the_run_table_shows_the_scores_of_every_strategy_the_best_first(open_page, keep, server, experiment, cells):
-    page = open_page(ui.view_link(server, experiment, ui.STRATEGIES_VIEW), width=1440, height=640)
+    page = open_page(views.view_link(server, experiment, views.STRATEGIES_VIEW), width=1440, height=640)
     page.get_by_text("5 matching runs").wait_for()
     shown = numbers(page, "mcc")
     keep(page, "mlflow-table")
@@ -117,20 +117,20 @@ def test_the_run_table_shows_the_scores_of_every_strategy_the_best_first(open_pa
 
 
 def test_the_menu_of_views_leads_from_the_strategies_to_the_search(open_page, server, experiment, candidates):
-    page = open_page(ui.view_link(server, experiment, ui.STRATEGIES_VIEW))
+    page = open_page(views.view_link(server, experiment, views.STRATEGIES_VIEW))
     page.get_by_text("5 matching runs").wait_for()
     page.get_by_test_id("saved-views-trigger").click()
     page.get_by_role("menuitem").filter(has_text="Search").first.click()
     page.get_by_text(f"{len(candidates)} matching runs").wait_for()
     assert page.get_by_test_id("search-box").input_value() == "tags.`imblab.role` = 'candidate'"
-    assert f"viewStateShareKey={ui.SEARCH_VIEW}" in page.url
+    assert f"viewStateShareKey={views.SEARCH_VIEW}" in page.url
     values = [value for text in column(page, "metrics.`inner/mcc`") if (value := text) != "-"]
     assert [float(v) for v in values] == sorted((float(v) for v in values), reverse=True)
     assert set(column(page, "params.`strategy`")) == {"class_weight", "smote", "smote_threshold"}
 
 
 def test_five_strategies_stand_side_by_side_in_the_compare_view(open_page, keep, server, experiment, cells):
-    page = open_page(ui.view_link(server, experiment, ui.STRATEGIES_VIEW), width=1700, height=1400)
+    page = open_page(views.view_link(server, experiment, views.STRATEGIES_VIEW), width=1700, height=1400)
     page.get_by_text("5 matching runs").wait_for()
     assert len(numbers(page, "mcc")) == 5
     for box in page.locator(".ag-row .ag-checkbox-input").all():
@@ -165,7 +165,7 @@ def compared(page, metric):
 
 
 def test_threshold_curves_lie_over_one_another(open_page, keep, server, experiment, cells):
-    page = open_page(ui.view_link(server, experiment, ui.STRATEGIES_VIEW, charts=True), width=1440, height=1120)
+    page = open_page(views.view_link(server, experiment, views.STRATEGIES_VIEW, charts=True), width=1440, height=1120)
     page.get_by_text("5 matching runs").wait_for()
     heads = sections(page)
     assert heads[:4] == [
@@ -195,7 +195,7 @@ def test_threshold_curves_lie_over_one_another(open_page, keep, server, experime
 
 
 def test_parallel_coordinates_run_over_the_knobs_and_mcc(open_page, keep, server, experiment, candidates):
-    page = open_page(ui.view_link(server, experiment, ui.SEARCH_VIEW, charts=True), width=1440, height=1720)
+    page = open_page(views.view_link(server, experiment, views.SEARCH_VIEW, charts=True), width=1440, height=1720)
     page.get_by_text(f"{len(candidates)} matching runs").wait_for()
     plots = page.locator(".parcoords")
     plots.first.wait_for()
@@ -233,11 +233,11 @@ def test_the_report_renders_inside_mlflow(open_page, keep, place, server, client
 
 def test_a_saved_view_comes_back_as_it_was_written(client, experiment):
     tags = client.get_experiment(experiment).tags
-    found = {key: ui.decode_view(key, value) for key, value in tags.items() if key.startswith(ui.VIEW_TAG_PREFIX)}
-    assert [view.key for view in found.values()] == [ui.STRATEGIES_VIEW, ui.SEARCH_VIEW]
+    found = {key: views.decode_view(key, value) for key, value in tags.items() if key.startswith(views.VIEW_TAG_PREFIX)}
+    assert [view.key for view in found.values()] == [views.STRATEGIES_VIEW, views.SEARCH_VIEW]
     for key, view in found.items():
-        assert ui.encode_view(view, 7)[0] == key
-        assert ui.decode_view(*ui.encode_view(view, 7)) == view
+        assert views.encode_view(view, 7)[0] == key
+        assert views.decode_view(*views.encode_view(view, 7)) == view
 
 
 def test_imblab_ui_prints_where_the_study_is_compared_and_stays_light(open_page, port, answering, place, cells):
@@ -272,7 +272,7 @@ def test_five_thousand_runs_open_sorted_within_seconds(open_page, keep, serve, p
     seconds = []
     for _ in range(2):  # the second profile finds a server that is warm
         began = time.monotonic()
-        page = open_page(ui.view_link(server, experiment, ui.STRATEGIES_VIEW))
+        page = open_page(views.view_link(server, experiment, views.STRATEGIES_VIEW))
         page.get_by_text("100 matching runs").wait_for()
         shown = numbers(page, "mcc")
         seconds.append(time.monotonic() - began)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imblab.edges import config, palette
-from imblab.edges.mlflow import study_runs, ui
+from imblab.edges.mlflow import study_runs, ui, views
 from imblab.errors import StudyError
 
 CELL = {
@@ -35,7 +35,7 @@ def study():
 
 
 class Client:
-    """Of MLflow's client, what :func:`ui.save` calls."""
+    """Of MLflow's client, what :func:`views.save` calls."""
 
     def __init__(self):
         self.tags, self.writes = {}, 0
@@ -69,7 +69,7 @@ def named(view):
 
 
 def test_a_study_has_a_view_of_its_strategies_and_one_of_its_search(study):
-    strategies, search = ui.saved_views(study, LOGGED)
+    strategies, search = views.saved_views(study, LOGGED)
     assert strategies.state["searchFilter"] == "tags.`imblab.role` = 'cell'"
     assert (strategies.state["orderByKey"], strategies.state["orderByAsc"]) == ("metrics.`mcc`", False)
     assert strategies.state["selectedColumns"][:3] == ["metrics.`mcc`", "metrics.`pr_auc`", "metrics.`recall`"]
@@ -82,19 +82,19 @@ def test_a_study_has_a_view_of_its_strategies_and_one_of_its_search(study):
 
 
 def test_only_what_is_logged_has_a_column_or_a_chart(study):
-    for view, role in zip(ui.saved_views(study, LOGGED), ("cell", "candidate"), strict=True):
+    for view, role in zip(views.saved_views(study, LOGGED), ("cell", "candidate"), strict=True):
         assert named(view) <= LOGGED[role]
     bare = {"cell": CELL, "winner": {"inner/mcc"}}
-    strategies, search = ui.saved_views(study, bare)
+    strategies, search = views.saved_views(study, bare)
     assert named(strategies) <= CELL
     assert sections(strategies, True) == ["Scores", "Trade-offs"]
     assert search.state["searchFilter"] == "tags.`imblab.role` = 'winner'"
     assert named(search) == {"inner/mcc"}
-    assert [view.key for view in ui.saved_views(study, {"cell": CELL})] == [ui.STRATEGIES_VIEW]
+    assert [view.key for view in views.saved_views(study, {"cell": CELL})] == [views.STRATEGIES_VIEW]
 
 
 def test_the_charts_that_mlflow_makes_of_every_metric_are_closed(study):
-    strategies, _ = ui.saved_views(study, LOGGED)
+    strategies, _ = views.saved_views(study, LOGGED)
     assert set(sections(strategies, False)) == {"Model metrics", "fold", "pooled", "gain_none", "gain_threshold"}
     ours = sections(strategies, True)
     assert {chart["metricSectionId"] for chart in charts(strategies)} == set(ours)
@@ -105,27 +105,27 @@ def test_the_charts_that_mlflow_makes_of_every_metric_are_closed(study):
 
 def test_a_loss_is_sorted_from_the_least():
     study = config.compose_request(["experiment=quickstart", "primary=brier"]).study
-    strategies, search = ui.saved_views(study, {"cell": {"brier"}, "candidate": {"inner/brier"}})
+    strategies, search = views.saved_views(study, {"cell": {"brier"}, "candidate": {"inner/brier"}})
     assert (strategies.state["orderByKey"], strategies.state["orderByAsc"]) == ("metrics.`brier`", True)
     assert (search.state["orderByKey"], search.state["orderByAsc"]) == ("metrics.`inner/brier`", True)
 
 
 def test_saving_twice_writes_once_and_the_strategies_stand_first(study, monkeypatch):
     client = Client()
-    ui.save_views(client, "1", study, LOGGED)
+    views.save_views(client, "1", study, LOGGED)
     assert client.writes == 2
-    ui.save_views(client, "1", study, LOGGED)
+    views.save_views(client, "1", study, LOGGED)
     assert client.writes == 2
     assert all(len(value) < 20_000 for value in client.tags.values())  # MLflow's limit of an experiment tag
     created = {key: json.loads(value)["createdAt"] for key, value in client.tags.items()}
-    assert max(created, key=created.get) == ui.VIEW_TAG_PREFIX + ui.STRATEGIES_VIEW
-    assert [ui.decode_view(key, value) for key, value in client.tags.items()] == ui.saved_views(study, LOGGED)
+    assert max(created, key=created.get) == views.VIEW_TAG_PREFIX + views.STRATEGIES_VIEW
+    assert [views.decode_view(key, value) for key, value in client.tags.items()] == views.saved_views(study, LOGGED)
 
 
 def test_a_release_of_mlflow_that_was_not_seen_gets_no_view(study, monkeypatch):
     client = Client()
-    monkeypatch.setattr(ui, "version", lambda name: "4.0.1")
-    ui.save_views(client, "1", study, LOGGED)
+    monkeypatch.setattr(views, "version", lambda name: "4.0.1")
+    views.save_views(client, "1", study, LOGGED)
     assert client.writes == 0
 
 
@@ -138,9 +138,9 @@ json_values = st.recursive(
 
 @given(st.text(), st.text(), st.dictionaries(st.text(), json_values, max_size=4), st.integers(0, 2**53))
 def test_whatever_a_view_holds_comes_back(key, name, state, created):
-    view = ui.SavedView(key, name, state)
-    assert ui.decode_view(*ui.encode_view(view, created)) == view
-    held, value = ui.encode_view(view, created)
+    view = views.SavedView(key, name, state)
+    assert views.decode_view(*views.encode_view(view, created)) == view
+    held, value = views.encode_view(view, created)
     # What MLflow's page asks of the envelope: a text, a number and a text.
     envelope = json.loads(value)
     assert held == "mlflow.sharedViewState." + key
@@ -178,7 +178,9 @@ HERE = "http://127.0.0.1:5000"
 
 
 def test_the_page_of_the_newest_study_is_found_and_that_of_a_named_one():
-    saved = Store(**{ui.VIEW_TAG_PREFIX + ui.STRATEGIES_VIEW: "{}", ui.VIEW_TAG_PREFIX + ui.SEARCH_VIEW: "{}"})
+    saved = Store(
+        **{views.VIEW_TAG_PREFIX + views.STRATEGIES_VIEW: "{}", views.VIEW_TAG_PREFIX + views.SEARCH_VIEW: "{}"}
+    )
     page = f"{HERE}/#/experiments/2/runs?workflowType=machine_learning&viewStateShareKey"
     assert ui.study_pages(saved, HERE, None, "here") == [
         f"Strategies of b: {page}=imblab-strategies",

@@ -18,7 +18,7 @@ from typing import Any
 
 from imblab.edges.files import locks
 from imblab.edges.mlflow import experiments as owners
-from imblab.edges.mlflow import ui
+from imblab.edges.mlflow import views
 from imblab.edges.mlflow.artifacts import Artifact
 from imblab.edges.mlflow.client import analyze_tables, locked_study, open_client
 from imblab.edges.mlflow.experiments import ExperimentConflict, ExperimentOwner
@@ -146,7 +146,7 @@ class RunWriter:
         logged: dict[str, set[str]] = {}
         for run in runs:
             logged.setdefault(run.role, set()).update(mlflow_name(name) for name, _, _ in run.metrics)
-        ui.save_views(self._client, self._experiment, self._study, logged)
+        views.save_views(self._client, self._experiment, self._study, logged)
         self._describe_experiment(runs[0])
 
     def send(self, artifacts: Sequence[Artifact]) -> None:
