@@ -362,10 +362,11 @@ COMMANDS = {
             ("name", {"nargs": "?", "default": None, "help": "the study to open; the newest by default"}),
             ("--uri", {"default": None, "help": "another store, such as sqlite:///shared/mlflow.db"}),
             ("--port", {"type": _port, "default": None, "help": "5000 by default, or the next free one"}),
+            ("--no-browser", {"action": "store_true", "help": "print the addresses and open none"}),
         ),
         "running",
         "command_ui",
-        ("name", "uri", "port"),
+        ("name", "uri", "port", "no_browser"),
     ),
     "store": Command(
         "how much the prediction store holds; prune it",

@@ -116,6 +116,32 @@ def test_the_run_table_shows_the_scores_of_every_strategy_the_best_first(open_pa
     assert page.get_by_test_id("search-box").input_value() == "tags.`imblab.role` = 'cell'"
 
 
+def test_the_answer_shows_the_recommended_strategy_with_its_verdict(open_page, keep, server, experiment, cells):
+    page = open_page(views.view_link(server, experiment, views.ANSWER_VIEW), width=1440, height=600)
+    page.get_by_text("1 matching run").wait_for()
+    (recommended,) = [run for run in cells.values() if run.data.tags["imblab.recommended"] != "no"]
+    assert column(page, "tags.`imblab.recommended`") == ["on this data set"]
+    assert column(page, "tags.`imblab.verdict`") == [recommended.data.tags["imblab.verdict"]]
+    assert numbers(page, "mcc") == [recommended.data.metrics["mcc"]]
+    for name in ("tags.`imblab.verdict`", "metrics.`mcc`", "metrics.`mcc_ci_low`", "metrics.`mcc_ci_high`"):
+        assert inside(page, page.locator(f".ag-header-cell[col-id='{name}']"))
+    keep(page, "mlflow-answer")
+
+
+def test_a_folded_description_on_the_landing_page_leads_to_the_answer(open_page, keep, server, client, experiment):
+    page = open_page(f"{server}/#/experiments/{experiment}", width=1440, height=600)
+    # MLflow shows a tip over the page at a first visit.
+    page.add_locator_handler(page.get_by_role("button", name="Got it"), lambda tip: tip.click())
+    headline = client.get_experiment(experiment).tags["mlflow.note.content"].split("**")[1]
+    page.get_by_text(headline).first.wait_for()
+    assert inside(page, page.get_by_text(headline).first)
+    keep(page, "mlflow-landing")
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Answer", exact=True).first.click()
+    opened.value.get_by_text("1 matching run").wait_for()
+    assert f"viewStateShareKey={views.ANSWER_VIEW}" in opened.value.url
+
+
 def test_the_menu_of_views_leads_from_the_strategies_to_the_search(open_page, server, experiment, candidates):
     page = open_page(views.view_link(server, experiment, views.STRATEGIES_VIEW))
     page.get_by_text("5 matching runs").wait_for()
@@ -234,20 +260,20 @@ def test_the_report_renders_inside_mlflow(open_page, keep, place, server, client
 def test_a_saved_view_comes_back_as_it_was_written(client, experiment):
     tags = client.get_experiment(experiment).tags
     found = {key: views.decode_view(key, value) for key, value in tags.items() if key.startswith(views.VIEW_TAG_PREFIX)}
-    assert [view.key for view in found.values()] == [views.STRATEGIES_VIEW, views.SEARCH_VIEW]
+    assert [view.key for view in found.values()] == [views.ANSWER_VIEW, views.STRATEGIES_VIEW, views.SEARCH_VIEW]
     for key, view in found.items():
         assert views.encode_view(view, 7)[0] == key
         assert views.decode_view(*views.encode_view(view, 7)) == view
 
 
 def test_imblab_ui_prints_where_the_study_is_compared_and_stays_light(open_page, port, answering, place, cells):
-    command = [sys.executable, "-m", "imblab", "ui", "seen", "--port", str(port)]
+    command = [sys.executable, "-m", "imblab", "ui", "seen", "--port", str(port), "--no-browser"]
     with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
-            said = [process.stdout.readline() for _ in range(3)]
+            said = [process.stdout.readline() for _ in range(4)]
             assert said[0].startswith("MLflow starts on http://127.0.0.1:")
             links = dict(line.strip().split(" of seen: ") for line in said[1:])
-            assert list(links) == ["Strategies", "Search"]
+            assert list(links) == ["Answer", "Strategies", "Search"]
             answering(links["Strategies"].partition("#")[0], process)
             page = open_page(links["Strategies"])
             page.get_by_text("5 matching runs").wait_for()

@@ -104,7 +104,7 @@ def test_one_run_for_the_study_and_one_for_each_strategy_below_it(client):
     assert len(runs_of(client, "small")) == ALL == 4 + len(below)
     # Pages show the newest first: the strategies of a study in its order.
     shown = [run.info.run_name for run in runs_of(client, "small") if run.data.tags["imblab.role"] == "cell"]
-    assert shown == [f"{name} (ecoli3, logistic)" for name in STRATEGIES]
+    assert shown == list(STRATEGIES)  # what all share is left out
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

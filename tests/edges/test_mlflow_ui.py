@@ -18,6 +18,8 @@ CELL = {
     "pr_auc",
     "recall",
     "precision",
+    "rank/mcc",
+    "alerts_per_1000",
     "seconds",
     "fits",
     "fold/mcc",
@@ -26,7 +28,11 @@ CELL = {
 CURVES = {"curve_mcc", "curve_precision", "curve_recall"}
 GAINS = {"gain_none/mcc", "gain_threshold/mcc"}
 INNER = {"inner/mcc", "inner/pr_auc", "inner/recall", "n_chosen", "n_folds"}
-LOGGED = {"study": {"fits"}, "cell": CELL | CURVES | GAINS, "candidate": INNER}
+METRICS = {"study": {"fits"}, "cell": CELL | CURVES | GAINS, "candidate": INNER}
+SEARCHED = ("class_weight", "smote", "smote_threshold")
+ONE = ("yeast4", "logistic")
+LOGGED = views.LoggedRuns(METRICS, (ONE,), {ONE: SEARCHED})
+FAMILIES = tuple((dataset, learner) for dataset in ("yeast4", "hypothyroid") for learner in ("logistic", "lightgbm"))
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,9 @@ class Client:
         self.tags[key] = value
         self.writes += 1
 
+    def delete_experiment_tag(self, _, key):
+        del self.tags[key]
+
 
 def charts(view):
     return view.state["compareRunCharts"]
@@ -68,12 +77,20 @@ def named(view):
     return found
 
 
-def test_a_study_has_a_view_of_its_strategies_and_one_of_its_search(study):
-    strategies, search = views.saved_views(study, LOGGED)
+def test_a_study_has_views_of_its_answer_its_strategies_and_its_search(study):
+    answer, strategies, search = views.saved_views(study, LOGGED)
+    assert answer.state["searchFilter"] == "tags.`imblab.role` = 'cell' AND tags.`imblab.recommended` != 'no'"
+    # With a sort by the start, MLflow would show the rows below the run of the study.
+    assert answer.state["orderByKey"] == "params.`dataset`"
+    shown = [column.split("`")[1] for column in answer.state["selectedColumns"]]
+    assert shown == [
+        "imblab.recommended", "imblab.verdict", "mcc", "mcc_ci_low", "mcc_ci_high", "gain_threshold/mcc", "recall",
+        "precision", "alerts_per_1000", "pr_auc",
+    ]  # fmt: skip
     assert strategies.state["searchFilter"] == "tags.`imblab.role` = 'cell'"
     assert (strategies.state["orderByKey"], strategies.state["orderByAsc"]) == ("metrics.`mcc`", False)
-    assert strategies.state["selectedColumns"][:3] == ["metrics.`mcc`", "metrics.`pr_auc`", "metrics.`recall`"]
-    assert search.state["searchFilter"] == "tags.`imblab.role` = 'candidate'"
+    assert strategies.state["selectedColumns"][:2] == ["metrics.`rank/mcc`", "metrics.`mcc`"]
+    assert search.state["searchFilter"].startswith("tags.`imblab.role` = 'candidate'")
     parallel = [chart for chart in charts(search) if chart["type"] == "PARALLEL"]
     # A run without a value on an axis is not drawn: knobs that are searched together share a chart, the richest first.
     assert [chart["selectedParams"] for chart in parallel] == [["ratio", "k"], ["weight"]]
@@ -81,21 +98,62 @@ def test_a_study_has_a_view_of_its_strategies_and_one_of_its_search(study):
     assert all(chart["selectedMetrics"][-1] == "inner/mcc" for chart in parallel)
 
 
+def test_several_data_sets_and_learners_have_views_of_their_own(study):
+    searched = {family: SEARCHED for family in FAMILIES[1:]} | {FAMILIES[3]: ("class_weight",)}
+    found = views.saved_views(study, views.LoggedRuns(METRICS, FAMILIES, searched))
+    assert [view.name for view in found[:5]] == [
+        "Answer",
+        "Strategies",
+        "Strategies: yeast4, logistic",
+        "Strategies: yeast4, lightgbm",
+        "Search: yeast4, lightgbm",
+    ]
+    assert len(found) == 2 + 4 + 3
+    assert len({view.key for view in found}) == len(found)
+    last = found[-1]
+    conditions = last.state["searchFilter"].split(" AND ")
+    assert conditions == [
+        "tags.`imblab.role` = 'candidate'",
+        "tags.`imblab.dataset` = 'hypothyroid'",
+        "tags.`imblab.learner` = 'lightgbm'",
+    ]
+    # Only what was searched there has a chart.
+    assert [c["selectedParams"] for c in charts(last) if c["type"] == "PARALLEL"] == [["weight"]]
+    many = views.LoggedRuns(METRICS, [(f"d{i}", "logistic") for i in range(200)], {})
+    assert len(views.saved_views(study, many)) == 2 + views.MAX_FAMILIES
+
+
+def test_every_run_is_charted_and_every_column_has_a_width(study):
+    for view in views.saved_views(study, LOGGED):
+        assert view.state["runsHiddenMode"] == "SHOW_ALL"
+        assert set(view.state["columnWidths"]) == set(view.state["columnOrder"])
+        assert set(view.state["selectedColumns"]) < set(view.state["columnOrder"])
+        assert all(width > 7 * len(c.split("`")[-2]) for c, width in view.state["columnWidths"].items() if "`" in c)
+
+
 def test_only_what_is_logged_has_a_column_or_a_chart(study):
-    for view, role in zip(views.saved_views(study, LOGGED), ("cell", "candidate"), strict=True):
-        assert named(view) <= LOGGED[role]
-    bare = {"cell": CELL, "winner": {"inner/mcc"}}
-    strategies, search = views.saved_views(study, bare)
-    assert named(strategies) <= CELL
+    for view, role in zip(views.saved_views(study, LOGGED), ("cell", "cell", "candidate"), strict=True):
+        assert named(view) <= METRICS[role]
+    bare = views.LoggedRuns({"cell": CELL, "winner": {"inner/mcc"}}, (ONE,), {ONE: SEARCHED})
+    answer, strategies, search = views.saved_views(study, bare)
+    assert named(answer) | named(strategies) <= CELL
     assert sections(strategies, True) == ["Scores", "Trade-offs"]
-    assert search.state["searchFilter"] == "tags.`imblab.role` = 'winner'"
+    assert search.state["searchFilter"].startswith("tags.`imblab.role` = 'winner'")
     assert named(search) == {"inner/mcc"}
-    assert [view.key for view in views.saved_views(study, {"cell": CELL})] == [views.STRATEGIES_VIEW]
+    without = views.saved_views(study, views.LoggedRuns({"cell": CELL}, (ONE,)))
+    assert [view.key for view in without] == [views.ANSWER_VIEW, views.STRATEGIES_VIEW]
 
 
 def test_the_charts_that_mlflow_makes_of_every_metric_are_closed(study):
-    strategies, _ = views.saved_views(study, LOGGED)
-    assert set(sections(strategies, False)) == {"Model metrics", "fold", "pooled", "gain_none", "gain_threshold"}
+    _, strategies, _ = views.saved_views(study, LOGGED)
+    assert set(sections(strategies, False)) == {
+        "Model metrics",
+        "fold",
+        "pooled",
+        "gain_none",
+        "gain_threshold",
+        "rank",
+    }
     ours = sections(strategies, True)
     assert {chart["metricSectionId"] for chart in charts(strategies)} == set(ours)
     names = [section["name"] for section in strategies.state["compareRunSections"]]
@@ -105,27 +163,31 @@ def test_the_charts_that_mlflow_makes_of_every_metric_are_closed(study):
 
 def test_a_loss_is_sorted_from_the_least():
     study = config.compose_request(["experiment=quickstart", "primary=brier"]).study
-    strategies, search = views.saved_views(study, {"cell": {"brier"}, "candidate": {"inner/brier"}})
+    logged = views.LoggedRuns({"cell": {"brier"}, "candidate": {"inner/brier"}}, (ONE,), {ONE: SEARCHED})
+    _, strategies, search = views.saved_views(study, logged)
     assert (strategies.state["orderByKey"], strategies.state["orderByAsc"]) == ("metrics.`brier`", True)
     assert (search.state["orderByKey"], search.state["orderByAsc"]) == ("metrics.`inner/brier`", True)
 
 
-def test_saving_twice_writes_once_and_the_strategies_stand_first(study, monkeypatch):
+def test_saving_twice_writes_once_and_the_answer_stands_first(study):
     client = Client()
+    client.tags[views.VIEW_TAG_PREFIX + "imblab-search-gone"] = client.tags[views.VIEW_TAG_PREFIX + "mine"] = "{}"
+    found = views.save_views(client, "1", study, LOGGED)
+    assert client.writes == 3
+    assert views.VIEW_TAG_PREFIX + "imblab-search-gone" not in client.tags
+    assert client.tags.pop(views.VIEW_TAG_PREFIX + "mine") == "{}"
     views.save_views(client, "1", study, LOGGED)
-    assert client.writes == 2
-    views.save_views(client, "1", study, LOGGED)
-    assert client.writes == 2
+    assert client.writes == 3
     assert all(len(value) < 20_000 for value in client.tags.values())  # MLflow's limit of an experiment tag
     created = {key: json.loads(value)["createdAt"] for key, value in client.tags.items()}
-    assert max(created, key=created.get) == views.VIEW_TAG_PREFIX + views.STRATEGIES_VIEW
-    assert [views.decode_view(key, value) for key, value in client.tags.items()] == views.saved_views(study, LOGGED)
+    assert max(created, key=created.get) == views.VIEW_TAG_PREFIX + views.ANSWER_VIEW
+    assert [views.decode_view(key, value) for key, value in client.tags.items()] == found
 
 
 def test_a_release_of_mlflow_that_was_not_seen_gets_no_view(study, monkeypatch):
     client = Client()
     monkeypatch.setattr(views, "version", lambda name: "4.0.1")
-    views.save_views(client, "1", study, LOGGED)
+    assert views.save_views(client, "1", study, LOGGED) == []
     assert client.writes == 0
 
 
@@ -183,12 +245,12 @@ def test_the_page_of_the_newest_study_is_found_and_that_of_a_named_one():
     )
     page = f"{HERE}/#/experiments/2/runs?workflowType=machine_learning&viewStateShareKey"
     assert ui.study_pages(saved, HERE, None, "here") == [
-        f"Strategies of b: {page}=imblab-strategies",
-        f"Search of b: {page}=imblab-search",
+        ("Strategies of b", f"{page}=imblab-strategies"),
+        ("Search of b", f"{page}=imblab-search"),
     ]
-    assert all("/experiments/1/" in line for line in ui.study_pages(saved, HERE, "a", "here"))
+    assert all("/experiments/1/" in link for _, link in ui.study_pages(saved, HERE, "a", "here"))
     # Views are optional: without them, the plain table.
-    plain = f"Runs of a: {HERE}/#/experiments/1/runs?workflowType=machine_learning"
+    plain = ("Runs of a", f"{HERE}/#/experiments/1/runs?workflowType=machine_learning")
     assert ui.study_pages(Store(), HERE, "a", "here") == [plain]
 
 

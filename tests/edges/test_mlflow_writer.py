@@ -356,6 +356,33 @@ def test_only_the_files_that_runs_are_written_to_are_spared_the_wait_for_the_dis
     assert kept == [1, 2]  # NORMAL, FULL
 
 
+def test_a_rank_that_other_runs_change_is_updated_in_place(place):
+    study, rows = small("ranked", strategies=3)
+    first = [row for row in rows if row.strategy != "s2"]
+    log_rows(study, {}, first, place, URI)
+    before = ids("ranked")
+    assert [held("ranked")[f"toy/logistic/s{i}"][2]["rank/mcc"] for i in range(2)] == [2, 1]
+    log_rows(study, {}, rows, place, URI, owner=owner(study))
+    assert {key: ids("ranked")[key] for key in before} == before
+    assert [held("ranked")[f"toy/logistic/s{i}"][2]["rank/mcc"] for i in range(3)] == [3, 2, 1]
+    # A second change counts too, and the way back.
+    for shown, expected in ((first, [2, 1]), (rows, [3, 2])):
+        log_rows(study, {}, shown, place, URI, owner=owner(study))
+        assert [held("ranked")[f"toy/logistic/s{i}"][2]["rank/mcc"] for i in range(2)] == expected
+    assert log_rows(study, {}, rows, place, URI, owner=owner(study)) == 0
+
+
+def test_the_description_of_the_experiment_links_to_the_answer(place):
+    study, rows = small("linked")
+    log_rows(study, {}, rows, place, URI)
+    held_by = store().get_experiment(experiment("linked"))
+    note = held_by.tags["mlflow.note.content"]
+    link = re.match(r"\[Answer\]\(#/experiments/(\d+)/runs\?(.*?)\): \*\*", note)
+    assert link[1] == held_by.experiment_id
+    assert "viewStateShareKey=imblab-answer" in link[2]
+    assert note.endswith(described(study, rows)[0].note.partition("\n\n")[2])
+
+
 PROCESSES, RUNS = 8, 200
 AT_ONCE = """
 import pickle, sys, time

@@ -193,9 +193,9 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     return 0
 
 
-def command_ui(name: str | None, uri: str | None, port: int | None) -> int:
-    """``imblab ui``: MLflow on this project's store, or on another one, on loopback, at the view of a study."""
-    return mlflow.serve(uri or mlflow.DEFAULT_URI, port, terminal.show, name)
+def command_ui(name: str | None, uri: str | None, port: int | None, no_browser: bool) -> int:
+    """``imblab ui``: MLflow on this project's store, or on another one, on loopback, at the answer of a study."""
+    return mlflow.serve(uri or mlflow.DEFAULT_URI, port, terminal.show, name, opens_browser=not no_browser)
 
 
 def command_store(prune: float | None, as_json: bool) -> int:

@@ -19,12 +19,15 @@ from imblab.core.evaluate import Task, validation_predictions
 from imblab.edges import files
 from imblab.edges.mlflow.runs import InnerScores, invalid_table_reason, read_inner_scores, search_table
 from imblab.errors import FitFailed, describe
+from imblab.fields import check_text, mapping_check, parse_json
 from imblab.result import Evaluation, Trial
 from imblab.stats import counts, curves
 from imblab.study import Cell, Dataset, Split, Study, fingerprint
 
 #: Endings of the files in a study's folder that are sent.
 ARTIFACT_SUFFIXES = (".yaml", ".jsonl", ".json", ".parquet", ".html", ".diff")
+#: Holds the hashes of the artifacts that a run has.
+FILES_TAG = "imblab.files"
 SEARCH_FILE, PREDICTIONS_FILE = "search.parquet", "predictions.parquet"
 #: Columns that say where a prediction belongs.
 PREDICTION_PLACE = ("dataset", "learner", "strategy", "repeat", "fold", "part", "inner_fold")
@@ -59,6 +62,15 @@ def _copy_file(folder: Path, name: str, place: Path) -> Path:
     path = place / name.rpartition("/")[2]
     path.write_bytes(files.read_bytes(folder, name, single_link=True))
     return path
+
+
+def sent_files(tag: str) -> dict[str, str]:
+    """Hashes of the artifacts that a run has, from its tag; none if it was overwritten, and all are sent again."""
+    try:
+        hashes: dict[str, str] = mapping_check(check_text)(parse_json(tag), FILES_TAG)
+    except (ValueError, RecursionError):
+        return {}
+    return hashes
 
 
 def update_search_table(

@@ -20,6 +20,8 @@ from imblab.study import FITTED_KNOBS, Scalar, Study, fingerprint
 
 #: Metrics that differ between two runs of the same study, and do not belong to the content of a run.
 VOLATILE_METRICS = ("seconds",)
+#: Begins the name of a metric that other runs decide: it is updated in a run whose content stays.
+RANK_PREFIX = "rank/"
 #: Fingerprints of the evaluations of a cell, shortened, which tell whether two folders hold the same ones.
 ADDRESSES_TAG, MAX_ADDRESSES = "imblab.addresses", 500
 #: Follows the fingerprint of a failed evaluation: a retry with changed code has another fingerprint.
@@ -72,9 +74,14 @@ class RunSpec:
 
     @property
     def content(self) -> str:
-        """Hash of everything that cannot be changed once a run is written; tags and note can."""
-        metrics = [m for m in self.metrics if m[0] not in VOLATILE_METRICS]
+        """Hash of everything that cannot be changed once a run is written; tags, note and ranks can."""
+        metrics = [m for m in self.metrics if m[0] not in VOLATILE_METRICS and not m[0].startswith(RANK_PREFIX)]
         return fingerprint([self.name, self.role, self.params, metrics, self.data])
+
+    @property
+    def ranks(self) -> dict[str, float]:
+        """The metrics that other runs decide."""
+        return {name: value for name, value, _ in self.metrics if name.startswith(RANK_PREFIX)}
 
     def extends(self, begun: RunSpec) -> bool:
         """Whether this run holds everything of one that was begun, and perhaps more metrics."""
@@ -122,6 +129,18 @@ def run_offsets(runs: Sequence[RunSpec]) -> dict[str, int]:
 def mlflow_name(name: str) -> str:
     """A name in the characters that MLflow accepts: letters, digits, ``_ - . / :`` and blanks."""
     return re.sub(r"[^\w\-./: ]", "_", name)
+
+
+def distinguishing_names(study: Study, dataset: str, learner: str) -> list[str]:
+    """The data set and the learner, as far as a study has several: MLflow cuts long names of runs and views.
+
+    Examples
+    --------
+    >>> from imblab.study import Learner
+    >>> distinguishing_names(Study("s", 0, {"a": {}, "b": {}}, (Learner("knn", {}),), (), ()), "a", "knn")
+    ['a']
+    """
+    return [*([dataset] if len(study.datasets) != 1 else []), *([learner] if len(study.learners) != 1 else [])]
 
 
 def cell_of(key: str) -> str:

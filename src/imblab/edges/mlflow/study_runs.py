@@ -16,24 +16,32 @@ import pandas as pd
 
 from imblab.analysis import evidence, rebalancing
 from imblab.analysis.paired import BASELINES, strategy_scores
-from imblab.analysis.text_tables import percent
 from imblab.core import measures
+from imblab.edges.mlflow.notes import (
+    answer_tags,
+    cell_note,
+    leading_sentences,
+    rank_strategies,
+    study_note,
+    verdict_sentences,
+)
 from imblab.edges.mlflow.runs import (
     ADDRESSES_TAG,
+    RANK_PREFIX,
     InnerScores,
     Metric,
     RunSpec,
     addresses_tag,
     describe_search,
+    distinguishing_names,
     knob_text,
     splits_of,
 )
 from imblab.edges.palette import line_colour, looks_of
-from imblab.result import Evaluation, Family, FamilyScores, StudyResult
+from imblab.result import Evaluation, FamilyScores, StudyResult
 from imblab.stats import counts
 from imblab.stats.paired_tests import EstimateArray, estimate_contrasts
-from imblab.study import Choice, Interval, Scalar, Strategy, Study, fingerprint
-from imblab.text import format_score
+from imblab.study import Choice, Interval, Strategy, Study, fingerprint
 
 #: Measures whose gains over the baselines are logged, in addition to the primary one.
 GAIN_MEASURES = ("mcc", "pr_auc", "recall")
@@ -90,14 +98,17 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
         **details.origin,
         **({"mlflow.source.git.commit": commit} if commit else {}),
     }
-    lead, verdicts = _lead(result, details), _verdicts(result, details)
-    runs = [_study_run(result, shared, [*lead, *verdicts.values()], details)]
-    curves = curve_metrics(details.evidence)
+    lead, verdicts = leading_sentences(result, details.is_running), verdict_sentences(result, details.is_running)
+    runs = [_study_run(result, shared, study_note(result, lead, verdicts, details.is_running), details)]
+    curves, answers = curve_metrics(details.evidence), {} if details.is_running else answer_tags(result)
     for family, scores in result.scores.items():
         verdict = verdicts.get(family, " ".join(lead))
+        ranks = {} if details.is_running else rank_strategies(scores, study)
         for row, strategy in enumerate(scores.strategies):
-            cell = _cell_run(study, scores, row, shared, curves.get((*family, strategy), ()))
-            note = _cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
+            tags = {**shared, **answers.get((*family, strategy), {})}
+            rank = [(f"{RANK_PREFIX}{study.primary}", float(ranks[strategy]), 0)] if strategy in ranks else []
+            cell = _cell_run(study, scores, row, tags, [*rank, *curves.get((*family, strategy), ())])
+            note = cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
             searched = describe_search(study, _cell_evaluations(scores, row), details.inner_scores, details.search)
             runs += [replace(cell, note=note), *(_below(cell, run) for run in searched)]
     return runs
@@ -141,26 +152,7 @@ def _curve_points(rows: pd.DataFrame) -> list[Metric]:
     return points
 
 
-def _lead(result: StudyResult, details: RunDetails) -> list[str]:
-    """The sentences before the verdicts."""
-    completeness = result.completeness
-    if details.is_running:
-        return [f"Running: no verdict before all {completeness.asked:,} evaluations of the design are there."]
-    notes = rebalancing.notes(result.study).values() if completeness.is_complete else ()
-    return [*completeness.sentences(), *map("{}.".format, notes)]
-
-
-def _verdicts(result: StudyResult, details: RunDetails) -> dict[Family, str]:
-    """The verdict of each data set and learner with a contrast, once the design is complete."""
-    if details.is_running or not result.completeness.is_complete or result.contrasts.empty:
-        return {}
-    families = result.contrasts[["dataset", "learner"]].drop_duplicates().itertuples(index=False, name=None)
-    return dict(zip(families, result.sentences, strict=False))
-
-
-def _study_run(
-    result: StudyResult, shared: Mapping[str, str], sentences: Sequence[str], details: RunDetails
-) -> RunSpec:
+def _study_run(result: StudyResult, shared: Mapping[str, str], note: str, details: RunDetails) -> RunSpec:
     study, protocol, completeness = result.study, result.study.protocol, result.completeness
     evaluated = "running" if details.is_running else completeness.evaluated
     tags = {
@@ -170,14 +162,12 @@ def _study_run(
         "imblab.protocol": f"{protocol.repeats} x {protocol.outer_folds} outer, {protocol.inner_folds} inner folds",
         "imblab.search": study.tuning.method,
     }
-    title = f"**{study.name}**: {study.primary} by nested cross-validation"
-    note = "\n".join([title, "", *(f"- {sentence}" for sentence in sentences)])
     metrics, seconds = tuple(_cost_metrics(result.evaluations)), _seconds(result.evaluations)
     return RunSpec("", study.name, "study", None, tags, {}, metrics, note, seconds=seconds)
 
 
 def _cell_run(
-    study: Study, scores: FamilyScores, row: int, shared: Mapping[str, str], curves: Sequence[Metric]
+    study: Study, scores: FamilyScores, row: int, shared: Mapping[str, str], further: Sequence[Metric]
 ) -> RunSpec:
     members, strategy = _cell_evaluations(scores, row), scores.strategies[row]
     place = {"dataset": scores.dataset, "learner": scores.learner, "strategy": strategy}
@@ -194,13 +184,12 @@ def _cell_run(
     }
     return RunSpec(
         "/".join(place.values()),
-        # MLflow cuts long names: what differs comes first.
-        f"{strategy} ({scores.dataset}, {scores.learner})",
+        ", ".join([strategy, *distinguishing_names(study, scores.dataset, scores.learner)]),
         "cell",
         "",
         tags,
         place | _cell_params(study, scores, row),
-        (*_score_metrics(study, scores, row), *_cost_metrics(members), *curves),
+        (*_score_metrics(study, scores, row), *_cost_metrics(members), *_alert_metric(members), *further),
         data=_dataset_input(members, study.datasets.get(scores.dataset, {})),
         seconds=_seconds(members),
     )
@@ -304,6 +293,13 @@ def _cost_metrics(evaluations: Sequence[Evaluation]) -> Iterator[Metric]:
         yield f"n_{status}", float(sum(each.status == status for each in evaluations)), 0
 
 
+def _alert_metric(evaluations: Sequence[Evaluation]) -> Iterator[Metric]:
+    """Rows per 1,000 that are called positive: the mean over the outer test parts."""
+    shares = [each.flagged for each in evaluations if each.status == "ok" and each.flagged is not None]
+    if shares:
+        yield "alerts_per_1000", 1000 * float(np.mean(shares)), 0
+
+
 def _seconds(evaluations: Sequence[Evaluation]) -> float:
     return float(sum(each.seconds for each in evaluations))
 
@@ -335,36 +331,6 @@ def _requested_knobs(strategy: Strategy) -> dict[str, str]:
     if strategy.sampler is not None:
         params["sampler"] = str(strategy.sampler["_target_"])
     return params
-
-
-def _cell_note(study: Study, scores: FamilyScores, row: int, verdict: str, verdict_first: bool) -> str:
-    """The verdict, the headline, failures, and a table of what was chosen in every fold."""
-    members, primary = _cell_evaluations(scores, row), study.primary
-    values = strategy_scores(scores, scores.strategies[row], primary)
-    values = values[~np.isnan(values)]
-    lines = [verdict, ""] if verdict and verdict_first else []
-    if len(values):
-        spread = f" ± {format_score(float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
-        lines.append(f"**{primary} {format_score(float(np.mean(values)))}{spread}** over {len(values)} folds")
-    lines += ["", verdict] if verdict and not verdict_first else []
-    reasons = {each.error for each in members if each.status != "ok" and each.error}
-    lines += ["", *(f"- {reason}" for reason in sorted(reasons))] if reasons else []
-    knobs = list(dict.fromkeys(knob for each in members for knob in each.params))
-    header = ["repeat", "fold", *knobs, "threshold", f"inner {primary}", primary]
-    lines += ["", _table_line(header), _table_line(["---"] * len(header))]
-    for each in members:
-        cells = [*(each.params.get(knob) for knob in knobs), each.threshold, each.value, each.scores.get(primary)]
-        lines.append(_table_line([str(each.repeat), str(each.fold), *map(_short_text, cells)]))
-    lines += ["", f"Intervals cover {percent(study)}: Nadeau and Bengio's corrected t, unadjusted."]
-    return "\n".join(lines).strip()
-
-
-def _short_text(value: Scalar | None) -> str:
-    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _table_line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _dataset_input(members: Sequence[Evaluation], spec: Mapping[str, Any]) -> dict[str, str]:

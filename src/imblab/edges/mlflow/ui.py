@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from imblab.edges.mlflow import browser
 from imblab.edges.mlflow.addresses import absolute_uri, artifact_folder, check_servable, file_uri
 from imblab.edges.mlflow.client import connect, locked_store, quiet_environment
 from imblab.edges.mlflow.experiments import ROLE_TAG, STUDY_TAG
@@ -15,19 +16,25 @@ from imblab.edges.mlflow.views import VIEW_NAMES, VIEW_TAG_PREFIX, view_link
 from imblab.errors import StudyError, presentable, storage_errors
 
 
-def serve(uri: str, port: int | None, say: Callable[[str], None], study: str | None = None) -> NoReturn:
+def serve(
+    uri: str, port: int | None, say: Callable[[str], None], study: str | None = None, opens_browser: bool = False
+) -> NoReturn:
     """Replace this process with a server of MLflow's pages on loopback, until it is interrupted.
 
     ``port`` is the first free one from 5000 on by default. ``say`` receives the address of the server, and those of the
-    saved views of ``study``, the newest by default.
+    saved views of ``study``, the newest by default. The first of them is opened in the browser if ``opens_browser`` is
+    set and there is a display.
     """
     check_servable(uri)
     free_port = _free_port(port)
+    server = f"http://127.0.0.1:{free_port}"
     way_out = "its runs are what the page shows. Start the database, or name another store with --uri."
     with storage_errors("MLflow store", uri, way_out), locked_store(uri):
-        pages = study_pages(connect(uri), f"http://127.0.0.1:{free_port}", study, presentable(uri))
+        pages = study_pages(connect(uri), server, study, presentable(uri))
     command, environment = ui_command(uri, free_port)
-    say("\n".join([f"MLflow starts on http://127.0.0.1:{free_port} (Ctrl-C ends it)", *pages]))
+    say("\n".join([f"MLflow starts on {server} (Ctrl-C ends it)", *(f"{name}: {page}" for name, page in pages)]))
+    if opens_browser and browser.can_open_browser():
+        browser.open_when_ready(pages[0][1] if pages else server)
     # The server keeps the process id, so Ctrl-C ends it with exit code 0.
     os.execve(command[0], command, {**os.environ, **environment})
 
@@ -46,8 +53,10 @@ def ui_command(uri: str, port: int) -> tuple[list[str], dict[str, str]]:
     return command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **store, **quiet_environment()}
 
 
-def study_pages(client: Any, server: str, name: str | None, store: str) -> list[str]:
+def study_pages(client: Any, server: str, name: str | None, store: str) -> list[tuple[str, str]]:
     """A title and an address for each saved view of a study, or for the plain run table where none is saved.
+
+    Views of a single data set and learner are left out; the menu of views lists them.
 
     ``name`` is that of the study or of its experiment, None for the newest study; ``store`` is shown in the message if
     no such study is logged. A store without a study gives an empty list.
@@ -67,7 +76,7 @@ def study_pages(client: Any, server: str, name: str | None, store: str) -> list[
     experiment = experiments[runs[0].info.experiment_id]
     saved = [(title, key) for key, title in VIEW_NAMES.items() if VIEW_TAG_PREFIX + key in experiment.tags]
     links = saved or [("Runs", "")]
-    return [f"{title} of {experiment.name}: {view_link(server, experiment.experiment_id, key)}" for title, key in links]
+    return [(f"{title} of {experiment.name}", view_link(server, experiment.experiment_id, key)) for title, key in links]
 
 
 def _free_port(port: int | None) -> int:

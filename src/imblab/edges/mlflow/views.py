@@ -8,24 +8,59 @@ shows its default table for a view that it cannot read.
 from __future__ import annotations
 
 import json
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
+from imblab.edges.mlflow.notes import NOT_RECOMMENDED, RECOMMENDED_TAG, VERDICT_TAG
+from imblab.edges.mlflow.runs import RANK_PREFIX, RunSpec, distinguishing_names, mlflow_name
+from imblab.result import Family
 from imblab.study import Study
 
 VIEW_TAG_PREFIX = "mlflow.sharedViewState."
 #: The release of MLflow in whose pages the views were tested, and the version of the format that is written.
-TESTED_RELEASE, FORMAT_VERSION = "3.17.", 1
-#: Keys of the views, in tags and links.
-STRATEGIES_VIEW, SEARCH_VIEW = "imblab-strategies", "imblab-search"
-#: Names of the views in MLflow's menu.
-VIEW_NAMES = {STRATEGIES_VIEW: "Strategies", SEARCH_VIEW: "Search"}
+TESTED_RELEASE, FORMAT_VERSION = "3.17.", 2
+#: Begins the keys of imblab's views, in tags and links.
+KEY_PREFIX = "imblab-"
+ANSWER_VIEW, STRATEGIES_VIEW, SEARCH_VIEW = f"{KEY_PREFIX}answer", f"{KEY_PREFIX}strategies", f"{KEY_PREFIX}search"
+#: Names of the views in MLflow's menu; views of one data set and learner begin with these.
+VIEW_NAMES = {ANSWER_VIEW: "Answer", STRATEGIES_VIEW: "Strategies", SEARCH_VIEW: "Search"}
+#: Data sets and learners that have views of their own; MLflow reads all views with every page.
+MAX_FAMILIES = 24
+#: Begins the state of a view that is compressed.
+PACKED_PREFIX = "deflate;"
 SHOWN_MEASURES = ("mcc", "pr_auc", "recall", "precision")
-#: Keys of metrics by the role of the runs that hold them; other metrics get no column and no chart.
-LoggedMetrics = Mapping[str, Collection[str]]
+#: Widths of columns in pixels, by name and by the kind of what is not named; a longer title makes a column wider.
+RUN_NAME_COLUMN, CREATED_COLUMN = "attributes.`Run Name`", "runDateAndNestInfo"
+COLUMN_WIDTHS = {RUN_NAME_COLUMN: 220, CREATED_COLUMN: 100, f"tags.`{VERDICT_TAG}`": 280, "params.`strategy`": 150}
+LEAST_WIDTHS = {"metrics": 80, "params": 90, "tags": 140}
+#: Heights of a chart of bars in pixels.
+MIN_BARS_HEIGHT, MAX_BARS_HEIGHT = 320, 760
+#: Pixels of a character of a title, and around it.
+CHARACTER_WIDTH, TITLE_MARGIN = 7, 28
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRuns:
+    """The metrics of a study's runs, and where they are; other metrics get neither column nor chart.
+
+    Attributes
+    ----------
+    metrics : mapping of str to collection of str
+        Keys of metrics by the role of the runs that hold them.
+    families : sequence of (str, str)
+        Data sets and learners with a cell, in the order of the study.
+    searched : mapping of (str, str) to sequence of str
+        Strategies with candidates, winners or trials, by data set and learner.
+    """
+
+    metrics: Mapping[str, Collection[str]]
+    families: Sequence[Family] = ()
+    searched: Mapping[Family, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +72,38 @@ class SavedView:
     state: Mapping[str, Any]
 
 
-def saved_views(study: Study, logged: LoggedMetrics) -> list[SavedView]:
+def logged_runs(runs: Sequence[RunSpec]) -> LoggedRuns:
+    """Collect what the runs of a study hold."""
+    metrics: dict[str, set[str]] = {}
+    families: dict[Family, None] = {}
+    searched: dict[Family, dict[str, None]] = {}
+    for run in runs:
+        metrics.setdefault(run.role, set()).update(mlflow_name(name) for name, _, _ in run.metrics)
+        if run.role != "study":
+            family = run.params["dataset"], run.params["learner"]
+            families[family] = None
+            if run.role != "cell":
+                searched.setdefault(family, {})[run.params["strategy"]] = None
+    return LoggedRuns(metrics, tuple(families), {family: tuple(names) for family, names in searched.items()})
+
+
+def saved_views(study: Study, logged: LoggedRuns) -> list[SavedView]:
     """The views of a study.
 
-    :data:`STRATEGIES_VIEW` has cell runs by the primary measure, threshold curves, precision against recall and gains.
-    :data:`SEARCH_VIEW` has candidates by their inner value, with parallel coordinates over the knobs; it is left out
-    where no search was logged.
+    :data:`ANSWER_VIEW` has a row per data set and learner: the recommended strategy. :data:`STRATEGIES_VIEW` has cell
+    runs by the primary measure, threshold curves, precision against recall and gains. :data:`SEARCH_VIEW` has
+    candidates by their inner value, with parallel coordinates over the knobs, where a search was logged. A study of
+    several data sets or learners has the latter two for each of them: colours then show strategies and knobs, not
+    data sets.
     """
-    searched_role = next((role for role in ("candidate", "winner", "trial") if logged.get(role)), None)
-    views = [_strategies_view(study, logged)]
-    return views + ([_search_view(study, logged, searched_role)] if searched_role else [])
+    role = next((role for role in ("candidate", "winner", "trial") if logged.metrics.get(role)), "")
+    views = [_answer_view(study, logged), _strategies_view(study, logged, None)]
+    if len(logged.families) <= 1:
+        return views + [_search_view(study, logged, role, family) for family in logged.searched]
+    for family in logged.families[:MAX_FAMILIES]:
+        views.append(_strategies_view(study, logged, family))
+        views += [_search_view(study, logged, role, family)] if family in logged.searched else []
+    return views
 
 
 def encode_view(view: SavedView, created: int) -> tuple[str, str]:
@@ -58,25 +115,36 @@ def encode_view(view: SavedView, created: int) -> tuple[str, str]:
     SavedView(key='mine', name='Mine', state={'orderByAsc': False})
     """
     state = json.dumps(dict(view.state), separators=(",", ":"))
-    envelope = {"name": view.name, "createdAt": created, "imblab": FORMAT_VERSION, "state": state}
+    packed = PACKED_PREFIX + b64encode(zlib.compress(state.encode("utf-8"), 9)).decode("ascii")
+    envelope = {"name": view.name, "createdAt": created, "imblab": FORMAT_VERSION, "state": packed}
     return VIEW_TAG_PREFIX + view.key, json.dumps(envelope, separators=(",", ":"))
 
 
 def decode_view(key: str, value: str) -> SavedView:
     """Read a view from the tag that holds it."""
     envelope = json.loads(value)
-    return SavedView(key.removeprefix(VIEW_TAG_PREFIX), str(envelope["name"]), json.loads(envelope["state"]))
+    state = zlib.decompress(b64decode(str(envelope["state"]).removeprefix(PACKED_PREFIX)))
+    return SavedView(key.removeprefix(VIEW_TAG_PREFIX), str(envelope["name"]), json.loads(state))
 
 
-def save_views(client: Any, experiment_id: str, study: Study, logged: LoggedMetrics) -> None:
-    """Write the views of a study to its experiment, where they are missing or differ."""
+def save_views(client: Any, experiment_id: str, study: Study, logged: LoggedRuns) -> list[SavedView]:
+    """Write the views of a study to its experiment, where they are missing or differ, and return them.
+
+    Views that imblab wrote and the study has no more are deleted. For a release of MLflow that was not tested, none is
+    written.
+    """
     if not version("mlflow").startswith(TESTED_RELEASE):
-        return
-    experiment = client.get_experiment(experiment_id)
-    for rank, view in enumerate(saved_views(study, logged)):
+        return []
+    experiment, views = client.get_experiment(experiment_id), saved_views(study, logged)
+    for rank, view in enumerate(views):
         key, value = encode_view(view, (experiment.creation_time or 0) - rank)
         if experiment.tags.get(key) != value:
             client.set_experiment_tag(experiment_id, key, value)
+    kept = {VIEW_TAG_PREFIX + view.key for view in views}
+    for key in list(experiment.tags):
+        if key.startswith(VIEW_TAG_PREFIX + KEY_PREFIX) and key not in kept:
+            client.delete_experiment_tag(experiment_id, key)
+    return views
 
 
 def view_link(server: str, experiment_id: str, key: str, charts: bool = False) -> str:
@@ -93,36 +161,59 @@ def view_link(server: str, experiment_id: str, key: str, charts: bool = False) -
     return f"{server}/#/experiments/{experiment_id}/runs?{'&'.join(query)}"
 
 
-def _strategies_view(study: Study, logged: LoggedMetrics) -> SavedView:
-    available, primary = logged.get("cell", ()), study.primary
+def _answer_view(study: Study, logged: LoggedRuns) -> SavedView:
+    available, primary = logged.metrics.get("cell", ()), study.primary
+    gains = [name for name in (f"gain_{baseline}/{primary}" for baseline in ("threshold", "none")) if name in available]
+    metrics = [primary, f"{primary}_ci_low", f"{primary}_ci_high", *gains[:1]]
+    metrics += ["recall", "precision", "alerts_per_1000", *SHOWN_MEASURES]
+    columns = _columns("tags", (RECOMMENDED_TAG, VERDICT_TAG))
+    columns += _columns("metrics", [name for name in dict.fromkeys(metrics) if name in available])
+    bars = [_bar_chart(name) for name in (primary, *gains[:1]) if name in available]
+    sections = [
+        _section("Recommended strategies", bars, columns=2, height=_bars_height(len(logged.families))),
+        _section("Trade-offs", [_scatter_chart("recall", "precision")], columns=2),
+    ]
+    # MLflow would show rows by their start below the run of the study.
+    state = _page_state("cell", ("params.`dataset`", True), columns, sections, logged)
+    state["searchFilter"] += f" AND tags.`{RECOMMENDED_TAG}` != '{NOT_RECOMMENDED}'"
+    return SavedView(ANSWER_VIEW, VIEW_NAMES[ANSWER_VIEW], state)
+
+
+def _strategies_view(study: Study, logged: LoggedRuns, family: Family | None) -> SavedView:
+    available, primary = logged.metrics.get("cell", ()), study.primary
     scores = list(dict.fromkeys((primary, *SHOWN_MEASURES)))
-    gains = [f"gain_{baseline}/{primary}" for baseline in ("none", "threshold")]
+    gains = [f"gain_{baseline}/{primary}" for baseline in ("threshold", "none")]
+    height = _bars_height(len(study.strategies) * (len(logged.families) if family is None else 1))
     curves = [
         _line_chart("curve_mcc"),
         _line_chart("curve_precision", "curve_recall"),
         _line_chart("curve_precision", against="curve_recall"),
     ]
     sections = [
-        _section("Scores", [_bar_chart(name) for name in scores[:3] if name in available], height=320),
+        _section("Scores", [_bar_chart(name) for name in scores[:3] if name in available], height=height),
         _section("Thresholds (step = threshold x 1000)", curves if "curve_mcc" in available else []),
-        _section("Gains over the baselines", [_bar_chart(n) for n in gains if n in available], columns=2, height=320),
+        _section(
+            "Gains over the baselines", [_bar_chart(n) for n in gains if n in available], columns=2, height=height
+        ),
         _section("Trade-offs", [_scatter_chart("recall", "precision"), _scatter_chart("seconds", primary)], columns=2),
     ]
-    metrics = (*scores, f"{primary}_ci_low", f"{primary}_ci_high", *gains, "seconds", "fits")
+    metrics = [f"{RANK_PREFIX}{primary}", primary, f"{primary}_ci_low", f"{primary}_ci_high", *scores[1:]]
+    metrics += ["alerts_per_1000", *gains, "seconds", "fits"]
     columns = _columns("metrics", [name for name in metrics if name in available])
-    columns += _columns("params", ("strategy", "learner", "dataset"))
-    state = _page_state("cell", (primary, _is_loss(study)), columns, sections, logged)
-    return SavedView(STRATEGIES_VIEW, VIEW_NAMES[STRATEGIES_VIEW], {**state, "runsHiddenMode": "FIRST_20_RUNS"})
+    columns += _columns("tags", (RECOMMENDED_TAG, VERDICT_TAG))
+    state = _page_state("cell", (f"metrics.`{primary}`", _is_loss(study)), columns, sections, logged, family)
+    return _view_of_family(STRATEGIES_VIEW, study, family, state)
 
 
-def _search_view(study: Study, logged: LoggedMetrics, role: str) -> SavedView:
+def _search_view(study: Study, logged: LoggedRuns, role: str, family: Family) -> SavedView:
     """Parallel coordinates leave out runs without a value on an axis: each set of searched knobs has its own chart.
 
     Lines are coloured by the last axis, the primary measure.
     """
-    available, primary = logged[role], f"inner/{study.primary}"
+    available, primary = logged.metrics[role], f"inner/{study.primary}"
     scores = [n for n in dict.fromkeys((primary, *(f"inner/{n}" for n in SHOWN_MEASURES))) if n in available][:3]
-    searched = dict.fromkeys(tuple(strategy.axes) for strategy in study.strategies)
+    strategies = [each for each in study.strategies if each.name in logged.searched[family]]
+    searched = dict.fromkeys(tuple(strategy.axes) for strategy in strategies)
     knobs = [*dict.fromkeys(knob for names in searched for knob in names), "threshold"]
     parallel = [
         _chart("PARALLEL", selectedParams=list(names), selectedMetrics=scores[::-1], showAllRuns=True)
@@ -131,11 +222,21 @@ def _search_view(study: Study, logged: LoggedMetrics, role: str) -> SavedView:
     ]
     scatter = [_scatter_chart(knob, primary, "PARAM") for knob in knobs[:-1]]
     sections = [_section("Knobs and scores", parallel, columns=1, height=400), _section("One knob", scatter)]
-    knobs += ["calibration"] if any(s.calibration != "none" for s in study.strategies) else []
+    knobs += ["calibration"] if any(s.calibration != "none" for s in strategies) else []
     metrics = [name for name in (*scores, "n_chosen", "n_folds") if name in available]
-    columns = [*_columns("metrics", metrics), *_columns("params", ("strategy", *knobs, "learner", "dataset"))]
-    state = _page_state(role, (primary, _is_loss(study)), columns, sections, logged)
-    return SavedView(SEARCH_VIEW, VIEW_NAMES[SEARCH_VIEW], state)
+    columns = [*_columns("params", ("strategy", *knobs)), *_columns("metrics", metrics)]
+    is_only = len(logged.families) <= 1
+    sort = (f"metrics.`{primary}`", _is_loss(study))
+    state = _page_state(role, sort, columns, sections, logged, None if is_only else family)
+    return _view_of_family(SEARCH_VIEW, study, None if is_only else family, state)
+
+
+def _view_of_family(key: str, study: Study, family: Family | None, state: Mapping[str, Any]) -> SavedView:
+    """Name a view after its data set and learner."""
+    if family is None:
+        return SavedView(key, VIEW_NAMES[key], state)
+    names = ", ".join(distinguishing_names(study, *family) or family)
+    return SavedView("-".join([key, *family]), f"{VIEW_NAMES[key]}: {names}", state)
 
 
 def _is_loss(study: Study) -> bool:
@@ -147,24 +248,30 @@ def _page_state(
     sort: tuple[str, bool],
     columns: Sequence[str],
     sections: Sequence[Mapping[str, Any]],
-    logged: LoggedMetrics,
+    logged: LoggedRuns,
+    family: Family | None = None,
 ) -> dict[str, Any]:
-    """The complete state of MLflow's page, in which every field is required; ``sort`` is a metric and its direction."""
+    """The complete state of MLflow's page, in which every field is required; ``sort`` is a column and its direction.
+
+    Rows are those of a role, of one data set and learner where ``family`` is given.
+    """
     sections = [section for section in sections if section["charts"]]
     # MLflow makes a chart of every metric; these sections come last and closed.
-    prefixes = sorted({key.rpartition("/")[0] for key in logged.get(role, ())})
+    prefixes = sorted({key.rpartition("/")[0] for key in logged.metrics.get(role, ())})
     folded = [_section(name or "Model metrics", display=False) for name in prefixes]
+    conditions = {"role": role, **({} if family is None else dict(zip(("dataset", "learner"), family, strict=True)))}
+    shown = [RUN_NAME_COLUMN, *columns, CREATED_COLUMN]
     return {
-        "searchFilter": f"tags.`imblab.role` = '{role}'",
-        "orderByKey": f"metrics.`{sort[0]}`",
+        "searchFilter": " AND ".join(f"tags.`imblab.{name}` = '{value}'" for name, value in conditions.items()),
+        "orderByKey": sort[0],
         "orderByAsc": sort[1],
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
         "selectedColumns": list(columns),
-        "columnOrder": ["attributes.`Run Name`", *columns],
-        "columnWidths": {},
+        "columnOrder": shown,
+        "columnWidths": {column: _width(column) for column in shown},
         "runsExpanded": {},
         "runsPinned": [],
         "runsHidden": [],
@@ -188,6 +295,14 @@ def _columns(kind: str, names: Sequence[str]) -> list[str]:
     return [f"{kind}.`{name}`" for name in names]
 
 
+def _width(column: str) -> int:
+    """The width of a column in pixels."""
+    if column in COLUMN_WIDTHS:
+        return COLUMN_WIDTHS[column]
+    kind, _, name = column.partition(".")
+    return max(LEAST_WIDTHS[kind], CHARACTER_WIDTH * len(name.strip("`")) + TITLE_MARGIN)
+
+
 def _section(
     name: str, charts: Sequence[Mapping[str, Any]] = (), columns: int = 3, height: int = 360, display: bool = True
 ) -> dict[str, Any]:
@@ -198,6 +313,11 @@ def _section(
 
 def _chart(kind: str, **options: Any) -> dict[str, Any]:
     return {"type": kind, "deleted": False, "isGenerated": False, "runsCountToCompare": 100, **options}
+
+
+def _bars_height(bars: int) -> int:
+    """The height of a chart in pixels at which its bars can be told apart."""
+    return min(max(MIN_BARS_HEIGHT, 180 + 16 * bars), MAX_BARS_HEIGHT)
 
 
 def _bar_chart(metric: str) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from typing import Any
 from imblab.edges.files import locks
 from imblab.edges.mlflow import experiments as owners
 from imblab.edges.mlflow import views
-from imblab.edges.mlflow.artifacts import Artifact
+from imblab.edges.mlflow.artifacts import FILES_TAG, Artifact, sent_files
 from imblab.edges.mlflow.client import analyze_tables, locked_study, open_client
 from imblab.edges.mlflow.experiments import ExperimentConflict, ExperimentOwner
+from imblab.edges.mlflow.notes import link_answer
 from imblab.edges.mlflow.runs import (
     Metric,
     RunSpec,
@@ -33,15 +34,16 @@ from imblab.edges.mlflow.runs import (
     run_offsets,
 )
 from imblab.errors import StudyError
-from imblab.fields import check_text, mapping_check, parse_json
 from imblab.redaction import redact
 from imblab.study import Study
 
-PARENT_TAG, KEY_TAG, FILES_TAG = "mlflow.parentRunId", "imblab.key", "imblab.files"
+PARENT_TAG, KEY_TAG = "mlflow.parentRunId", "imblab.key"
 #: Roles of the runs that imblab writes and may delete.
 ROLES = ("study", "cell", "candidate", "winner", "trial")
 #: MLflow's limits: entries of a batch, and parameters among them; characters of a parameter and of a tag.
 MAX_BATCH_ENTRIES, MAX_BATCH_PARAMS, MAX_TEXT_CHARACTERS = 1000, 100, 5000
+#: Saved views that the description of an experiment links to.
+MAX_LINKS = 2
 WRITER_WAY_OUT = (
     "runs are written there next to a study. The rows are safe in the ledger: `imblab sync {}` writes the rest."
 )
@@ -57,6 +59,7 @@ class _StoredRun:
     tags: Mapping[str, str]
     start: int
     end: int
+    ranks: Mapping[str, float]
 
 
 def log_study(
@@ -143,16 +146,13 @@ class RunWriter:
             else:
                 start = self._spans[run.parent][0] + offsets[run.key]
                 self._write_run(run, start, start + lengths[run.key])
-        logged: dict[str, set[str]] = {}
-        for run in runs:
-            logged.setdefault(run.role, set()).update(mlflow_name(name) for name, _, _ in run.metrics)
-        views.save_views(self._client, self._experiment, self._study, logged)
-        self._describe_experiment(runs[0])
+        saved = views.save_views(self._client, self._experiment, self._study, views.logged_runs(runs))
+        self._describe_experiment(runs[0], saved)
 
     def send(self, artifacts: Sequence[Artifact]) -> None:
         """Send the artifacts that the run of the study does not hold yet."""
         run_id = self._ids[""]
-        sent = _sent_files(self._client.get_run(run_id).data.tags.get(FILES_TAG, "{}"))
+        sent = sent_files(self._client.get_run(run_id).data.tags.get(FILES_TAG, "{}"))
         before = dict(sent)
         with locks.scratch_folder("sent") as folder:
             for artifact in (each for each in artifacts if sent.get(each.path) != each.content[:8]):
@@ -170,9 +170,10 @@ class RunWriter:
             self._stored[run.key] = replace(stored, tags={**stored.tags, **changed})
         self._describe_experiment(run)
 
-    def _describe_experiment(self, run: RunSpec) -> None:
-        """Make the note of the study that of its experiment too."""
-        note = run.note[:MAX_TEXT_CHARACTERS]
+    def _describe_experiment(self, run: RunSpec, saved: Sequence[views.SavedView] = ()) -> None:
+        """Make the note of the study that of its experiment too, with links to its first saved views."""
+        links = {view.name: views.view_link("", self._experiment, view.key).lstrip("/") for view in saved[:MAX_LINKS]}
+        note = link_answer(run.note, links)[:MAX_TEXT_CHARACTERS]
         if self._client.get_experiment(self._experiment).tags.get(owners.NOTE_TAG) != note:
             self._client.set_experiment_tag(self._experiment, owners.NOTE_TAG, note)
 
@@ -206,10 +207,13 @@ class RunWriter:
         self._end_run(run, start, end)
 
     def _update_tags(self, run: RunSpec, stored: _StoredRun, start: int, end: int) -> None:
-        """Update the tags and the end of a run with the same content."""
+        """Update the tags, the ranks and the end of a run with the same content."""
         self._ids[run.key] = stored.run_id
-        if changed := self._changed_tags(run, run.content, stored):
-            self._log_batch(stored.run_id, (), {}, changed, end)
+        changed = self._changed_tags(run, run.content, stored)
+        ranks = [(name, rank, 0) for name, rank in run.ranks.items() if stored.ranks.get(name) != rank]
+        if changed or ranks:
+            # The latest value counts.
+            self._log_batch(stored.run_id, ranks, {}, changed, max(_now(), stored.end + 1))
         if stored.end != end:
             self._end_run(run, start, end)
         else:
@@ -229,7 +233,9 @@ class RunWriter:
 
     def _remember(self, run: RunSpec, content: str) -> None:
         tags = self._tags(run, content)
-        self._stored[run.key] = _StoredRun(self._ids[run.key], run.role, content, tags, *self._spans[run.key])
+        self._stored[run.key] = _StoredRun(
+            self._ids[run.key], run.role, content, tags, *self._spans[run.key], run.ranks
+        )
 
     def _tags(self, run: RunSpec, content: str) -> dict[str, str]:
         """All tags of a run but those of the user; a run without a content is begun only."""
@@ -285,7 +291,7 @@ class RunWriter:
             if (is_finished or role == "study") and (key or "") not in stored:
                 content = tags.get(owners.CONTENT_TAG, "") if is_finished else ""
                 span = (int(info.start_time or 0), int(info.end_time or 0))
-                stored[key or ""] = _StoredRun(str(info.run_id), role, content, tags, *span)
+                stored[key or ""] = _StoredRun(str(info.run_id), role, content, tags, *span, run.data.metrics)
             elif is_finished or tags.get(owners.WRITER_TAG) in (None, self._user_tags[owners.WRITER_TAG]):
                 # An unfinished run of another folder with the same study is for that folder to finish.
                 self._client.delete_run(info.run_id)
@@ -375,12 +381,3 @@ class BackgroundWriter:
 
 def _now() -> int:
     return int(time.time() * 1000)
-
-
-def _sent_files(tag: str) -> dict[str, str]:
-    """Hashes of the artifacts that a run holds; none if the tag was overwritten, and all are sent again."""
-    try:
-        hashes: dict[str, str] = mapping_check(check_text)(parse_json(tag), FILES_TAG)
-    except (ValueError, RecursionError):
-        return {}
-    return hashes
