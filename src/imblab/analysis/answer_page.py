@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from textwrap import wrap
@@ -26,6 +27,7 @@ MIN_NAME_COLUMNS = 26
 MAX_HEADER_CHARACTERS = 12
 #: The ends of a sentence and of a name that were cut.
 _CUT, _ELLIPSIS = " ...", "…"
+_SENTENCE_END = re.compile(r"(?<=[a-z0-9)`]\.) (?=[A-Z`])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def _share_room(sections: dict[str, _Section], order: Sequence[str], room: int, 
 
 def _paragraph_within(sentences: Sequence[str], width: int, limit: int) -> list[str]:
     """Wrap as many sentences as fit some lines; a first one that is too long for them is cut."""
+    sentences = [part for text in sentences for part in _SENTENCE_END.split(text)]
     lines = _cut_at(_wrap(sentences[0], width), limit, width)
     for n in range(2, len(sentences) + 1):
         longer = _wrap(" ".join(sentences[:n]), width)
