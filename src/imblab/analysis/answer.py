@@ -13,7 +13,7 @@ from imblab.analysis.claims import PRIMARY
 from imblab.analysis.methods import describe_use, name_sampler, named
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.text_tables import percent
-from imblab.analysis.wording import describe_power, list_reasons
+from imblab.analysis.wording import append_seen_rows, describe_power, list_reasons
 from imblab.result import Answer, Completeness, KnobChoice, Recommendation, RecommendedStrategy
 from imblab.study import Strategy, Study
 from imblab.text import count_noun, format_difference, format_p_value, format_score, join_words
@@ -116,13 +116,14 @@ def write_headline(
     decided = primary[primary.verdict.isin(DECIDED)]
     compared = decided[decided["mean"].notna()]
     if len(compared):
-        return _capitalise(f"{lead}{subject} {_tell_verdicts(compared, decided, study.claims.alpha)}.")
+        verdicts = _tell_verdicts(compared, decided, study.claims.alpha)
+        return _capitalise(f"{lead}{subject} {verdicts}{append_seen_rows(study, compared.dataset)}.")
     compared = primary[primary["mean"].notna()]
     if compared.empty:
         reasons = "; ".join(list_reasons(primary))
         return _capitalise(f"{lead}{subject} could not be compared with no resampling: {reasons}.")
     change = f"{lead}{subject} changed {named(study.primary)} by {_format_changes(compared)}"
-    where = _name_datasets(compared)
+    where = f"{_name_datasets(compared)}{append_seen_rows(study, compared.dataset)}"
     if (compared.verdict == "exploratory").all():
         return f"Exploratory, without a verdict: {change} {where}."
     return _capitalise(f"{change} {where}; no test is possible, because the folds follow the time.")

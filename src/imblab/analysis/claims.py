@@ -8,18 +8,21 @@ evaluation gets numbers and no verdict.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from imblab.stats.standard_errors import TABLE_VERSION
 from imblab.study import Registered, Strategy, Study
+from imblab.text import count_noun, join_words
 
 #: The default primary contrast: SMOTE compared with its counterpart without resampling.
 EQUAL_POLICY = ("smote_threshold", "threshold")
 #: The names of the two families.
 PRIMARY, SECONDARY = "primary", "secondary"
+#: Data sets and studies that a sentence names.
+_MAX_NAMES = 3
 #: Measures that read the called classes, and with them a threshold.
 _DECISION_NEEDS = ("label", "amount")
 Pair = tuple[str, str]
@@ -144,6 +147,52 @@ def exploratory_reasons(study: Study) -> Mapping[Pair, str | None]:
     changed, claimed = _describe_late_changes(study), set(claimed_contrasts(study))
     late = "the contrast was not claimed before the first row"
     return {pair: changed or (None if pair in claimed else late) for pair in declared_contrasts(study)}
+
+
+def describe_seen_rows(study: Study, datasets: Iterable[str]) -> str:
+    """Say in which other studies the rows of some data sets were seen before; empty where they were in none.
+
+    Examples
+    --------
+    >>> study = register_claims(Study("s", 0, {"toy": {}}, (), (), ()), {"toy": ("first",)})
+    >>> describe_seen_rows(study, ["toy"])
+    "these rows were seen before, in study 'first'"
+    >>> describe_seen_rows(study, ["toy", "other"])
+    "the rows of toy were seen before, in study 'first'"
+    """
+    record, names = study.claims.registered, list(dict.fromkeys(datasets))
+    seen = {name: record.seen_before[name] for name in names if record and record.seen_before.get(name)}
+    if not seen:
+        return ""
+    rows = "these rows"
+    if len(seen) < len(names):
+        some = join_words(seen) if len(seen) <= _MAX_NAMES else f"{len(seen)} of {len(names)} data sets"
+        rows = f"the rows of {some}"
+    studies = dict.fromkeys(chain.from_iterable(seen.values()))
+    listed = join_words(map(repr, studies), limit=_MAX_NAMES)
+    return f"{rows} were seen before, in {'study' if len(studies) == 1 else 'studies'} {listed}"
+
+
+def describe_before_fits(study: Study, datasets: Iterable[str]) -> list[str]:
+    """Say before anything is fitted what the record of a study will make of its verdicts: rows seen, repeats added.
+
+    Examples
+    --------
+    >>> study = register_claims(Study("s", 0, {}, (), (), ()))
+    >>> describe_before_fits(replace(study, protocol=replace(study.protocol, repeats=5)), [])
+    ["Study 's' was claimed with 1 repeat: the added repeats make every contrast exploratory, with numbers and without \
+verdicts. To keep verdicts, ask with 5 repeats under a new name=..."]
+    """
+    record, notes = study.claims.registered, []
+    if seen := describe_seen_rows(study, datasets):
+        notes.append(f"{seen[0].upper()}{seen[1:]}: every verdict on them says so.")
+    if record is not None and study.protocol.repeats > record.repeats:
+        notes.append(
+            f"Study {study.name!r} was claimed with {count_noun(record.repeats, 'repeat')}: the added repeats make "
+            "every contrast exploratory, with numbers and without verdicts. To keep verdicts, ask with "
+            f"{study.protocol.repeats} repeats under a new name=..."
+        )
+    return notes
 
 
 def _choose_primary(study: Study, contrasts: tuple[Pair, ...]) -> tuple[Pair, ...]:

@@ -6,7 +6,13 @@ import math
 from collections.abc import Mapping
 from fractions import Fraction
 
-from imblab.analysis.claims import claimed_families, declared_contrasts, primary_contrasts, secondary_contrasts
+from imblab.analysis.claims import (
+    claimed_families,
+    declared_contrasts,
+    describe_seen_rows,
+    primary_contrasts,
+    secondary_contrasts,
+)
 from imblab.study import KNOBS, SAMPLER_PREFIX, Axis, Choice, Interval, Strategy, Study, Threshold
 from imblab.text import count_noun, join_words
 
@@ -252,6 +258,8 @@ def _describe_tests(study: Study) -> str:
         f"does not: {primary or 'none'}. Secondary: {secondary or 'none'}. The quantity of interest is the expected "
         f"difference in {named(study.primary)} over training sets of this size from this population. "
     )
+    if seen := describe_seen_rows(study, study.datasets):
+        text += f"{seen[0].upper()}{seen[1:]}, before this one was asked. "
     if timed:
         text += f"Differences on {join_words(timed)}, where folds follow time, are reported without a test. "
     last = "Failed and inapplicable evaluations were never imputed."

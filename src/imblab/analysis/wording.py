@@ -14,7 +14,7 @@ import pandas as pd
 
 from imblab.analysis import rebalancing
 from imblab.analysis.across_datasets import AcrossDatasets
-from imblab.analysis.claims import PRIMARY, isolates_resampling
+from imblab.analysis.claims import PRIMARY, describe_seen_rows, isolates_resampling
 from imblab.analysis.compare import NOT_APPLICABLE, describe_verdict, expected_by_chance
 from imblab.analysis.methods import named
 from imblab.analysis.text_tables import percent
@@ -41,7 +41,16 @@ def describe_contrasts(contrasts: pd.DataFrame, study: Study) -> list[str]:
     if contrasts.empty:
         return [f"Study {study.name!r} has no contrast to judge: it needs two strategies, one of them 'none'."]
     families = contrasts.groupby(["dataset", "learner"], sort=False)
-    return [f"{dataset}, {learner}: {'; '.join(_clauses(rows, study))}." for (dataset, learner), rows in families]
+    return [
+        f"{dataset}, {learner}: {'; '.join(_clauses(rows, study))}{append_seen_rows(study, [str(dataset)])}."
+        for (dataset, learner), rows in families
+    ]
+
+
+def append_seen_rows(study: Study, datasets: Iterable[str]) -> str:
+    """Return in parentheses, for the end of a sentence with a verdict, that its rows were seen before."""
+    seen = describe_seen_rows(study, datasets)
+    return f" ({seen})" if seen else ""
 
 
 def describe_across(across: AcrossDatasets, study: Study) -> str:
@@ -61,7 +70,7 @@ def describe_across(across: AcrossDatasets, study: Study) -> str:
             pairs = [f"{r.a} - {r.b} ({_wins_and_losses(r)})" for _, r in group.iterrows()]
             clauses.append(f"{join_words(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}")
     note = rebalancing.note(study, across.learner)
-    return f"{lead}{', '.join(clauses)}{f'; {note}' if note else ''}."
+    return f"{lead}{', '.join(clauses)}{f'; {note}' if note else ''}{append_seen_rows(study, study.datasets)}."
 
 
 def describe_missing_scores(rows: pd.DataFrame) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from imblab.analysis import planned_power, rebalancing
 from imblab.analysis.claims import declared_contrasts, family_names
-from imblab.commands import plan_text
+from imblab.commands import plan_text, seen_rows
 from imblab.commands.layout import Layout, expand_short_form, lay_out, parse_request, planning_engine
 from imblab.core import design, forecast, splits
 from imblab.edges import config, datasets, ledger, runner, terminal
@@ -89,10 +89,13 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
     """Run ``imblab plan``; with ``full``, the details of every data set and family are printed."""
     request = parse_request(args, config_dirs, "plan")
     layout = lay_out(request.study)
-    for note in () if as_json else (*request.notes, *layout.code_notes()):
+    question = seen_rows.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
+    before = seen_rows.notes_before_fits(layout, question)
+    for note in () if as_json else (*request.notes, *layout.code_notes(), *before):
         terminal.print_paragraph(note)
     command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
     facts = describe_plan(layout, planning_engine(request), request.minutes, command_line)
+    facts |= {"before_fits": before, "seen_before": seen_rows.recorded_seen(question)}
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(plan_text.plan_text(facts, full=full))
     return 0
 

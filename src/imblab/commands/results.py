@@ -229,6 +229,7 @@ def result_to_json(result: StudyResult) -> dict[str, Any]:
         "summary": records(result.summary),
         "contrasts": records(result.contrasts),
         "sentences": list(result.sentences),
+        "seen_before": dict(record.seen_before) if (record := result.study.claims.registered) else {},
         "answer": result.answer.to_mapping(),
         "recommendation": result.recommendation.to_mapping(),
         "across": [_across_as_json(each) for each in result.across],

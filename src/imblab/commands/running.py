@@ -22,6 +22,7 @@ from imblab.analysis.table import to_frame
 from imblab.commands import results, syncing
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, in_memory, lay_out, parse_request, requested_engine, store_opener
+from imblab.commands.seen_rows import find_seen_before, notes_before_fits, recorded_seen
 from imblab.core import design, forecast
 from imblab.core.fitting import Prediction
 from imblab.edges import config, ledger, mlflow, optuna_storage, runner, store, terminal
@@ -234,11 +235,14 @@ def _complete_study(
     Returns the study as the folder records it, which may be more than was asked for now, and all its evaluations.
     """
     syncing.keep_former_identity(home)
-    question = config.to_mapping(register_claims(layout.study))
+    question = config.to_mapping(register_claims(layout.study, find_seen_before(home, layout.datasets)))
     with ledger.open_study(home, question, options.overwrite, layout.expected(options.retry_failed)) as book:
         identity = syncing.settle_identity(home, None if book.evaluations else layout)
         missing = _missing_cells(layout, book, options)
         recorded = _recorded_study(layout, book, allow)
+        if missing and options.say is not None:
+            for note in notes_before_fits(layout, book.question):
+                options.say(note)
         if tracker is not None:
             tracker.identified(identity, book.question, recorded)
         if missing and book.evaluations:
@@ -344,7 +348,7 @@ def _in_design_order(layout: Layout, evaluations: Iterable[Evaluation]) -> list[
 
 def _recorded_study(layout: Layout, book: ledger.Ledger, allow: Sequence[str]) -> Study:
     """The study as its folder records it; parsed only where it differs from what is asked for now."""
-    study = register_claims(layout.study)
+    study = register_claims(layout.study, recorded_seen(book.question))
     is_asked = book.question == json.loads(json.dumps(config.to_mapping(study)))
     return study if is_asked else config.parse_study(book.question, allow)
 

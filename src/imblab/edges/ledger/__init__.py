@@ -55,6 +55,7 @@ __all__ = [
     "Ledger",
     "check_code",
     "differing_code",
+    "extend_question",
     "find_scores",
     "find_study",
     "open_study",
@@ -249,7 +250,8 @@ def open_study(
         old = read_study(folder) if files.exists(folder, STUDY_FILE) else {}
         evaluations, searches = _read_folder(folder, old)
         if old and evaluations:
-            question = extend_question(folder.name, old, question)
+            evaluated = {each.dataset for each in evaluations if each.status == "ok"}
+            question = extend_question(folder.name, old, question, evaluated)
         ledger = Ledger(folder, question, evaluations, searches)
         try:
             ledger.check(expected or Expected())

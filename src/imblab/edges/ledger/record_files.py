@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from shlex import quote
@@ -23,6 +23,8 @@ STUDY_FILE = "study.yaml"
 GROWING_SECTIONS = ("dataset", "learner", "strategy")
 #: The key of ``claims`` under which the folder keeps what was claimed before its first evaluation.
 REGISTERED = "registered"
+#: The key of that record with the other studies that had evaluations on the same rows, by data set.
+SEEN_BEFORE = "seen_before"
 #: Differences that a message lists.
 MAX_LISTED_DIFFERENCES = 8
 
@@ -51,8 +53,13 @@ def write_study(folder: Path, question: Mapping[str, Any]) -> None:
         files.replace(folder, STUDY_FILE, content)
 
 
-def extend_question(name: str, old: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+def extend_question(
+    name: str, old: Mapping[str, Any], asked: Mapping[str, Any], evaluated: Collection[str] = ()
+) -> dict[str, Any]:
     """The question of a folder with evaluations after it is asked again: the old one with what the new one adds.
+
+    The record of claims stays; studies that had seen the rows of a data set are added where none of ``evaluated``, the
+    data sets with evaluations, is that data set.
 
     Raises StudyError if the new question changes what evaluations rest on.
     """
@@ -68,7 +75,12 @@ def extend_question(name: str, old: Mapping[str, Any], asked: Mapping[str, Any])
     for section in GROWING_SECTIONS:
         extended[section] = {**old[section], **asked[section]}
     if REGISTERED in old["claims"]:
-        extended["claims"] = {**asked["claims"], REGISTERED: old["claims"][REGISTERED]}
+        record = old["claims"][REGISTERED]
+        seen = (asked["claims"].get(REGISTERED) or {}).get(SEEN_BEFORE) or {}
+        added = {dataset: studies for dataset, studies in seen.items() if dataset not in evaluated}
+        if record and (added := {**added, **(record.get(SEEN_BEFORE) or {})}):
+            record = {**record, SEEN_BEFORE: added}
+        extended["claims"] = {**asked["claims"], REGISTERED: record}
     repeats = max(old["protocol"]["repeats"], asked["protocol"]["repeats"])
     extended["protocol"] = {**asked["protocol"], "repeats": repeats}
     return extended

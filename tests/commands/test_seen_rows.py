@@ -1,0 +1,144 @@
+"""Rows that another study has evaluations on: said with every verdict and before the fits, and never a verdict less."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import imblab
+from imblab.analysis.claims import register_claims
+from imblab.cli import main
+from imblab.commands.seen_rows import find_seen_before
+from imblab.edges import config, datasets, ledger
+from imblab.edges.ledger.record_files import extend_question
+
+SMALL = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke", "measures=[mcc]")
+HERE = ("tracking=none", "runner.n_jobs=1", "runner.report=false")
+SEEN = "these rows were seen before, in study 'first'"
+
+
+def run(name, *words):
+    assert main(["run", f"name={name}", *SMALL, *HERE, *words]) == 0
+
+
+def record(name):
+    return ledger.read_study(Path("experiments") / name)["claims"]["registered"]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """The folder of experiments with one finished study."""
+    home = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        run("first")
+    return home
+
+
+@pytest.fixture
+def _here(first, tmp_path, monkeypatch):
+    shutil.copytree(first, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("COLUMNS", "400")
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_second_study_of_the_same_rows_says_so_in_plan_run_compare_and_report(capsys):
+    assert "seen_before" not in record("first")
+    assert main(["plan", "name=second", *SMALL]) == 0
+    assert "These rows were seen before, in study 'first'" in capsys.readouterr().out
+    assert main(["plan", "name=second", *SMALL, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["seen_before"] == {"ecoli3": ["first"]}
+    run("second", "runner.report=true")
+    said = capsys.readouterr().out
+    assert said.index("These rows were seen before, in study 'first'") < said.index("fitted")
+    assert record("second")["seen_before"] == {"ecoli3": ["first"]}
+    assert main(["compare", "second", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["seen_before"] == {"ecoli3": ["first"]}
+    assert all(sentence.endswith(f"({SEEN}).") for sentence in result["sentences"])
+    assert main(["compare", "first", "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)
+    assert before["seen_before"] == {}
+    assert "seen before" not in json.dumps(before["sentences"])
+    assert result["contrasts"] == before["contrasts"]
+    page = Path("experiments/second/report.html").read_text(encoding="utf-8")
+    assert page.count("rows were seen before, in study") >= 2
+
+
+@pytest.mark.usefixtures("_here")
+def test_resuming_and_starting_over_are_not_seen(capsys):
+    run("first", "strategy=[none,threshold,class_weight]")
+    run("first", "overwrite=true")
+    assert "seen_before" not in record("first")
+    assert "seen before" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_here")
+@pytest.mark.parametrize("name", ["smote_ratio", "quickstart", "old~1"])
+def test_shipped_studies_and_folders_kept_aside_do_not_count(name):
+    Path("experiments/first").rename(Path("experiments") / name)
+    assert (
+        find_seen_before(
+            Path("experiments/second"),
+            {"ecoli3": datasets.read_dataset({"kind": "bundled", "name": "ecoli3"}, "ecoli3")},
+        )
+        == {}
+    )
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_data_set_that_is_added_later_is_looked_up_and_an_entry_is_never_removed():
+    run("mine", "dataset=[yeast4]", "strategy=[none]")
+    assert "seen_before" not in record("mine")
+    run("mine", "dataset=[yeast4,ecoli3]", "strategy=[none]")
+    assert record("mine")["seen_before"] == {"ecoli3": ["first"]}
+    shutil.rmtree("experiments/first")
+    run("other", "dataset=[yeast4]", "strategy=[none]")
+    run("mine", "dataset=[yeast4,ecoli3]", "strategy=[none]")
+    assert record("mine")["seen_before"] == {"ecoli3": ["first"]}
+
+
+def test_an_entry_is_added_only_where_the_study_has_no_evaluation():
+    study = imblab.compose("name=s", *SMALL)
+    old, new = (
+        json.loads(json.dumps(config.to_mapping(register_claims(study, seen))))
+        for seen in ({"a": ("x",)}, {"a": ("y",), "b": ("y",), "c": ("y",)})
+    )
+    extended = extend_question("s", old, new, evaluated={"a", "b"})
+    assert extended["claims"]["registered"]["seen_before"] == {"a": ["x"], "c": ["y"]}
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_damaged_folder_is_skipped_and_named(capsys):
+    table = {"ecoli3": datasets.read_dataset({"kind": "bundled", "name": "ecoli3"}, "ecoli3")}
+    shutil.copytree("experiments/first", "experiments/worse")
+    path = Path("experiments/worse/ledger.jsonl")
+    path.write_text("nonsense\n" + path.read_text())
+    assert find_seen_before(Path("experiments/second"), table) == {"ecoli3": ("first",)}
+    assert "line 1 of 'experiments/worse/ledger.jsonl' is not an evaluation" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_here")
+def test_failed_evaluations_show_nothing_of_the_rows():
+    path = Path("experiments/first/ledger.jsonl")
+    path.write_text(path.read_text().replace('"status":"ok"', '"status":"failed"'))
+    assert (
+        find_seen_before(
+            Path("experiments/x"), {"e": datasets.read_dataset({"kind": "bundled", "name": "ecoli3"}, "ecoli3")}
+        )
+        == {}
+    )
+
+
+@pytest.mark.usefixtures("_here")
+def test_repeats_that_are_added_later_are_said_before_the_fits(capsys):
+    sentence = "Study 'first' was claimed with 1 repeat: the added repeats make every contrast exploratory"
+    assert main(["plan", "name=first", *SMALL, "protocol.repeats=2"]) == 0
+    assert sentence in capsys.readouterr().out
+    run("first", "protocol.repeats=2")
+    said = capsys.readouterr().out
+    assert said.index(sentence) < said.index("fitted")
+    assert main(["plan", "name=new", *SMALL, "protocol.repeats=2"]) == 0
+    assert "added repeats" not in capsys.readouterr().out
