@@ -22,6 +22,7 @@ from imblab.study import Dataset
 #: A question as small as it can be; whatever a case adds to it is what is wrong.
 SMALL = ("name=bad", "learner=[logistic]", "strategy=[smote]", "protocol=smoke", "measures=[mcc]")
 ON = (*SMALL, "dataset=[ecoli3]")
+PAIRS = (*ON, "strategy=[none,threshold,smote,smote_threshold]")
 
 
 def table(rows=60, positives=12, **columns):
@@ -301,6 +302,13 @@ QUESTIONS = {
     "unknown-strategy-in-a-contrast": (*ON, "claims.contrasts=[[smote,none]]"),
     "half-a-contrast": (*ON, "claims.contrasts=[[smote]]"),
     "contrast-with-itself": (*ON, "claims.contrasts=[[smote,smote]]"),
+    "unknown-strategy-in-a-primary-contrast": (*PAIRS, "claims.primary=[[smote_treshold,threshold]]"),
+    "primary-contrast-with-a-fixed-threshold": (*PAIRS, "claims.primary=[[smote,none]]"),
+    "primary-contrast-with-two-thresholds": (*PAIRS, "claims.primary=[[smote_threshold,none]]"),
+    "both-spellings-of-contrasts": (*PAIRS, "claims.contrasts=[[smote,none]]", "claims.secondary=[[smote,none]]"),
+    "contrast-in-both-families": (
+        *(*PAIRS, "claims.primary=[[smote_threshold,threshold]]", "claims.secondary=[[smote_threshold,threshold]]"),
+    ),
     "alpha-of-0": (*ON, "claims.alpha=0"),
     "negative-rope": (*ON, "claims.rope.mcc=-0.01"),
     "rope-of-an-unknown-measure": (*ON, "claims.rope.mc=0.01"),
