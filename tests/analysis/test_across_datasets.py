@@ -191,12 +191,30 @@ def test_what_applies_to_no_data_set_is_in_no_family():
     assert found.contrasts.family_size[0] == 1
 
 
+def test_equal_means_of_unequal_folds_are_not_identical():
+    scores = random_scores(8)
+    scores[:, 1] = scores[:, 0]
+    rows = [
+        replace(e, scores={"mcc": e.scores["mcc"] + (-1) ** e.fold / 256}) if e.strategy == "threshold" else e
+        for e in evaluations(scores)
+    ]
+    (found,) = across(study(), rows)
+    row = found.contrasts.iloc[0]
+    assert row.ties == 8
+    assert row.effect_low < 0 < row.effect_high
+    assert row.verdict in ("equivalent", "inconclusive")
+
+
 def test_identical_arms_and_what_too_few_sources_can_never_show():
     scores = random_scores(6)
     scores[:, 1] = scores[:, 0]
     found = only(scores, tasks=TASKS[:6])
     assert found.contrasts.verdict.tolist()[0] == "identical"
     assert found.contrasts.ties.tolist()[0] == 6
+    # No width is made up for an identity, although units have a least standard error where they differ.
+    ends = ["effect", "effect_se", "effect_low", "effect_high", "prediction_low", "prediction_high", "equivalence_high"]
+    assert found.contrasts[ends].iloc[0].tolist() == [0.0] * len(ends)
+    assert "threshold - none (won 0, tied 6, lost 0, Holm p 1.000) is identical" in describe_across(found, study())
     sure = np.arange(6)[:, None] / 100 + np.array([0.0, 0.1, 0.2])
     found = only(sure, tasks=TASKS[:6])
     assert found.contrasts.verdict.tolist() == ["inconclusive"] * 2

@@ -68,7 +68,14 @@ def test_a_unit_without_variance_does_not_decide_alone():
     found = mean_effect([0.0, 0.1, 0.2], [0.0, 0.01, 0.01])
     assert found.deviation > 0.05
     assert found.estimate.mean == pytest.approx(0.1, abs=0.01)
-    assert mean_effect([0.0] * 3, [0.0] * 3).estimate.se == pytest.approx(MIN_STANDARD_ERROR / math.sqrt(3))
+    assert mean_effect([0.1] * 3, [0.0] * 3).estimate.se == pytest.approx(MIN_STANDARD_ERROR / math.sqrt(3))
+
+
+def test_an_identity_has_no_width():
+    found = mean_effect([0.0, 1e-17, -1e-17], [0.0] * 3)
+    assert found.estimate.identical
+    assert (found.estimate.low, found.estimate.high, found.estimate.p) == (0.0, 0.0, 1.0)
+    assert (found.deviation, found.prediction_low, found.prediction_high) == (0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("units", [[], [(0.1, 0.1)], [(0.1, 0.1), (0.2, math.nan)], [(math.nan, 0.1), (0.2, 0.1)]])

@@ -172,7 +172,7 @@ def _decide(row: Mapping[str, Any], is_better: bool, alpha: float) -> tuple[str,
     n_parents, n_contrasts, p_holm = row["parents"], row["family_size"], row["p_holm"]
     if n_parents < MIN_UNITS:
         return "untested", too_few_reason(n_parents)
-    if row["ties"] == n_parents:
+    if row["ties"] == n_parents and not row["effect_se"] > 0:  # means may also be equal where folds differ
         return "identical", None
     if p_holm <= alpha:
         return ("better" if is_better else "worse"), None

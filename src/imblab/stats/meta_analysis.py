@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from imblab.stats.paired_tests import Estimate
+from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, Estimate
 
 #: Standard errors below this are raised to it, so that a unit without visible variance keeps a finite weight.
 MIN_STANDARD_ERROR = 1e-6
@@ -58,7 +58,8 @@ def mean_effect(
     Returns
     -------
     MeanEffect
-        All NaN for fewer than two units, and if any value is missing.
+        All NaN for fewer than two units, and if any value is missing. Effects that are all 0 within 1e-12, with
+        standard errors of 0, are an identity: everything is 0 and p is 1, as over the folds of one data set.
 
     References
     ----------
@@ -83,6 +84,8 @@ def mean_effect(
     df = y.size - 1
     if df < 1 or not np.isfinite(np.concatenate([y, se])).all():
         return MeanEffect(Estimate.untested(math.nan, "the effects have no standard errors"), *[math.nan] * 3)
+    if np.abs(y).max() <= DIFFERENCE_TOLERANCE and not se.any():
+        return MeanEffect(Estimate(0.0, 0.0, 0.0, 1.0, df, 0.0, estimator="random_effects"), 0.0, 0.0, 0.0)
     variances = np.maximum(se, MIN_STANDARD_ERROR) ** 2
     between = _paule_mandel(y, variances)
     weights = 1 / (variances + between)
