@@ -13,7 +13,7 @@ from imblab.analysis.claims import PRIMARY
 from imblab.analysis.methods import describe_use, name_sampler, named
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.text_tables import percent
-from imblab.analysis.wording import append_seen_rows, describe_power, list_reasons
+from imblab.analysis.wording import append_seen_rows, describe_chance, describe_power, list_reasons
 from imblab.result import Answer, Completeness, KnobChoice, Recommendation, RecommendedStrategy
 from imblab.study import Strategy, Study
 from imblab.text import count_noun, format_difference, format_p_value, format_score, join_words
@@ -84,7 +84,7 @@ def count_verdicts(rows: pd.DataFrame, verdicts: Sequence[str], alpha: float) ->
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"verdict": ["better", "inconclusive", "inconclusive"]})
+    >>> rows = pd.DataFrame({"verdict": ["better", "inconclusive", "inconclusive"], "p": 0.1, "q": 0.1})
     >>> count_verdicts(rows, ("better", "worse"), alpha=0.05)
     'better in 1 of 3 comparisons; chance alone gives up to 0.15'
     """
@@ -94,7 +94,7 @@ def count_verdicts(rows: pd.DataFrame, verdicts: Sequence[str], alpha: float) ->
     words = (
         join_words(f"{verdict} in {n}" for verdict, n in counts.items() if n) or f"{join_words(verdicts, 'or')} in none"
     )
-    return f"{words} of {count_noun(len(rows), 'comparison')}; chance alone gives up to {alpha * len(rows):.2g}"
+    return f"{words} of {count_noun(len(rows), 'comparison')}{describe_chance(rows, alpha)}"
 
 
 def select_primary(contrasts: pd.DataFrame) -> pd.DataFrame:

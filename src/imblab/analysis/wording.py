@@ -89,19 +89,18 @@ def describe_missing_scores(rows: pd.DataFrame) -> list[str]:
     return [f"{join_words(names)} cannot be compared ({reason})" for reason, names in strategies.items()]
 
 
-def describe_chance(contrasts: pd.DataFrame, study: Study) -> str:
-    """Return how many of some contrasts chance would call better or worse if no strategies differed.
+def describe_chance(contrasts: pd.DataFrame, alpha: float) -> str:
+    """Return how many of some contrasts chance alone would call better or worse, as the end of a sentence on them.
 
     Empty where none was tested.
 
     Examples
     --------
-    >>> tested = pd.DataFrame({"p": [0.2] * 12, "q": [0.2] * 12})
-    >>> describe_chance(tested, Study("s", 0, {}, (), (), ()))
-    ' (by chance at most 0.6 better or worse)'
+    >>> describe_chance(pd.DataFrame({"p": [0.2] * 12, "q": [0.2] * 12}), alpha=0.05)
+    '; chance alone gives up to 0.6'
     """
-    expected = expected_by_chance(contrasts, study.claims.alpha)
-    return f" (by chance at most {expected:.2g} better or worse)" if expected else ""
+    expected = expected_by_chance(contrasts, alpha)
+    return f"; chance alone gives up to {expected:.2g}" if expected else ""
 
 
 def list_reasons(rows: pd.DataFrame) -> list[str]:

@@ -194,8 +194,13 @@ def _count_verdicts(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -
     ends = [difference_cell(f(means)).text for f in (min, max)] if len(means) else []
     size = f" The difference lies between {ends[0]} and {ends[1]}." if len(set(ends)) > 1 else ""
     comparisons = count_noun(len(contrasts), "comparison")
-    chance = describe_chance(contrasts, data.study) if len(contrasts) > 1 else ""
+    chance = _describe_chance(data, contrasts) if len(contrasts) > 1 else ""
     return f"{a} compared with {b}{counterpart} is {counts} of {comparisons}{chance}.{size}"
+
+
+def _describe_chance(data: ReportData, contrasts: pd.DataFrame) -> str:
+    chance = describe_chance(contrasts, data.study.claims.alpha)
+    return chance and f"{chance} better or worse"
 
 
 def _draw_differences(
@@ -221,7 +226,7 @@ def _count_contrasts(data: ReportData) -> list[str]:
     compared = contrasts[contrasts["mean"].notna()]
     verdicts = Counter(compared.verdict)
     counts = join_words(f"{count_noun(n, 'is', 'are')} {verdict}" for verdict, n in verdicts.items())
-    chance = describe_chance(contrasts, data.study)
+    chance = _describe_chance(data, contrasts)
     sentences = [
         f"Of {count_noun(len(contrasts), 'contrast')}, {counts or 'none has a verdict'}{chance}."
         if data.result.completeness.is_complete
