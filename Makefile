@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python -m
 
 .PHONY: demo test test-all bench lint pictures env
 
-demo: env ## a real nested study: resampling, class weights and thresholds on two tables
+demo: env ## a real nested study: resampling, class weights and thresholds on three tables
 	$(RUN) imblab run experiment=quickstart
 
 test: env ## the suite

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imblab.analysis.answer_page import MAX_SCREEN_LINES
+from imblab.analysis.answer_page import MAX_SCREEN_LINES, answer_lines
 from imblab.cli import main
+from imblab.commands import results, running
 from imblab.edges import ledger
 
 WORDS = ("learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke", "tracking=none", "runner.n_jobs=1")
@@ -143,3 +144,18 @@ def test_the_picture_of_the_terminal_is_that_of_the_committed_study():
     text = pictures["draw_terminal"]()
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "").replace("https://www.textualize.io", "")
     assert pictures["PICTURE"].read_text(encoding="utf-8") == text
+
+
+def test_the_readme_shows_what_the_demo_prints():
+    """The evaluations of the demo are part of a committed study."""
+    study = running.compose("experiment=quickstart")
+    shared = {(d, n, s) for d in study.datasets for n in study.learner_names for s in study.strategy_names}
+    evaluations = ledger.read_evaluations(COMMITTED / "resample_or_not")
+    result = results.result_of(study, [e for e in evaluations if (e.dataset, e.learner, e.strategy) in shared])
+    assert result.completeness.is_complete
+    lines = answer_lines(result, 80)
+    table = "\n".join(lines[: 1 + next(i for i, line in enumerate(lines) if line.startswith("Verdict on"))])
+    assert f"```text\n{table}\n```" in (COMMITTED.parent / "README.md").read_text(encoding="utf-8")
+    assert result.recommendation.overall.strategy == "none"
+    primary = result.answer.primary.set_index("dataset").verdict
+    assert dict(primary) == {"yeast6": "inconclusive", "hypothyroid": "equivalent", "page_blocks0": "equivalent"}

@@ -37,7 +37,8 @@ FAMILIES = tuple((dataset, learner) for dataset in ("yeast4", "hypothyroid") for
 
 @pytest.fixture(scope="module")
 def study():
-    return config.compose_request(["experiment=quickstart"]).study
+    words = ["experiment=quickstart", "dataset=[yeast4,hypothyroid]", "learner=[logistic,lightgbm]"]
+    return config.compose_request(words).study
 
 
 class Client:
