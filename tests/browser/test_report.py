@@ -1,5 +1,6 @@
 """The report in a real browser: three widths, light and dark, on paper, with scripts off; screenshots are kept."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_it_can_be_read_at_every_width(open_page, keep, page_file, width, name, 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(UNREADABLE) == []
     assert page.evaluate(MISPLACED) == []
-    assert page.locator("#verdict table").first.is_visible()
+    assert page.locator("#results table").is_visible()
     smallest = page.evaluate(
         "Math.min(...[...document.querySelectorAll('main svg.f:not(.key) text')].filter(t => t.checkVisibility())"
         ".map(t => t.getBoundingClientRect().height))"
@@ -109,42 +110,134 @@ def test_it_prints(open_page, keep, page_file, tmp_path):
     assert (tmp_path / "report.pdf").stat().st_size > 50_000
 
 
+#: Pages of a PDF, which Chromium writes one object each.
+PAGES = re.compile(rb"/Type\s*/Page\b")
+
+
+@pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
+def test_answer_scores_and_methods_are_printed_on_six_pages(open_page, file, tmp_path):
+    page = open_page(file.as_uri(), width=680)
+    page.emulate_media(media="print")
+    shown = "[...document.querySelectorAll('section')].filter(s => s.checkVisibility()).map(s => s.id)"
+    assert {"verdict", "results", "methods"} <= set(page.evaluate(shown)) <= {"verdict", "results", "ratio", "methods"}
+    page.pdf(path=tmp_path / "report.pdf", format="A4")
+    assert 2 <= len(PAGES.findall((tmp_path / "report.pdf").read_bytes())) <= 6
+
+
+@pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
+def test_the_first_screen_holds_the_answer_and_nothing_to_operate(open_page, keep, file):
+    page = open_page(file.as_uri(), width=1280, height=900)
+    keep(page, f"first-screen-{file.parent.name}")
+    box = page.locator("#verdict").bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 900
+    assert page.locator("#verdict").locator("button, input, select").count() == 0
+    assert page.locator("#verdict svg.f").count() == 1
+    assert page.locator("#verdict .tiles dt").all_inner_texts() == ["MCC", "PR-AUC", "recall", "precision"]
+
+
 def test_it_works_with_scripts_off(open_page, keep, page_file):
     page = open_page(page_file.as_uri(), width=1280, java_script_enabled=False)
     keep(page, "report-no-scripts")
     figures = page.locator("main svg.f path.line:visible")
+    page.locator("summary", has_text="Operating view").click()
     assert figures.count() > 20
     assert not page.locator(".threshold").first.is_visible()
     drawn = page.locator("#thresholds [data-n='smote']:visible").count()
     assert drawn > 0
-    page.get_by_role("checkbox", name="smote", exact=True).uncheck()
+    page.locator(".menu summary", has_text="Strategies").click()
+    page.get_by_role("checkbox", name="SMOTE, threshold .5", exact=True).uncheck()
     assert page.locator("#thresholds [data-n='smote']:visible").count() == 0
     assert page.locator("#thresholds [data-n='smote_threshold']:visible").count() == drawn
+    page.locator(".menu summary", has_text="Data sets").click()
     page.get_by_role("checkbox", name="yeast4").uncheck()
     assert page.locator("#thresholds [data-n='smote_threshold']:visible").count() < drawn
+
+
+def test_an_address_opens_its_section_with_scripts_off(open_page, page_file):
+    page = open_page(f"{page_file.as_uri()}#calibration", width=1280, java_script_enabled=False)
+    assert page.locator("#calibration svg.f").first.is_visible()
+    assert not page.locator("#optimism svg.f").first.is_visible()
+
+
+def test_the_filter_is_kept_in_the_address(open_page, page_file):
+    page = open_page(page_file.as_uri(), width=1280)
+    page.locator(".menu summary", has_text="Strategies").click()
+    page.get_by_role("button", name="only smote", exact=True).click()
+    assert page.url.endswith("#s=smote")
+    rows = page.locator("#results tbody tr:visible")
+    assert rows.count() == 2
+    page.get_by_role("button", name="none").first.click()
+    assert rows.count() == 0
+    page.get_by_role("button", name="all").first.click()
+    assert "s=" not in page.url
+    page = open_page(f"{page_file.as_uri()}#calibration&s=none,smote&d=yeast4", width=1280)
+    assert page.locator("#results tbody tr:visible").count() == 2
+    assert page.locator("#calibration figure svg.f").nth(1).is_visible()
+    assert page.locator(".menu output").all_inner_texts() == ["2 of 6", "1 of 2"]
+
+
+def test_scores_are_sorted_searched_and_copied(open_page, page_file):
+    page = open_page(page_file.as_uri(), width=1280)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    rows = page.locator("#results tbody tr:visible")
+    mcc = "[...document.querySelectorAll('#results tbody tr')].map(r => r.cells[3].textContent.replace('−', '-'))"
+    page.locator("#results thead button", has_text="MCC").click()
+    values = [float(v) for v in page.evaluate(mcc) if v != "–"]
+    assert values == sorted(values, reverse=True)
+    page.locator("#results thead button", has_text="MCC").click()
+    values = [float(v) for v in page.evaluate(mcc) if v != "–"]
+    assert values == sorted(values)
+    page.locator("#results .tools input").fill("yeast4 smote_threshold")
+    assert rows.count() == 1
+    for name, beginning in (
+        ("CSV", "data set,learner,strategy,MCC,"),
+        ("Markdown", "| data set | learner | strategy | MCC |"),
+        ("LaTeX", r"\begin{tabular}{lll"),
+    ):
+        page.locator("#results .tools button", has_text=name).click()
+        page.locator("#results .tools output", has_text="1 rows copied").wait_for()
+        text = page.evaluate("navigator.clipboard.readText()")
+        assert text.startswith(beginning)
+        assert "SMOTE, tuned threshold" in text
+
+
+def test_a_strategy_stands_out_everywhere_at_once(open_page, page_file):
+    page = open_page(page_file.as_uri(), width=1280)
+    page.locator("summary", has_text="Operating view").click()
+    page.locator("#thresholds .legend [data-s='1']").first.hover()
+    faint = (
+        "[...document.querySelectorAll('#thresholds svg.f g[data-s]')].every(g => (getComputedStyle(g).opacity === '1')"
+    )
+    assert page.evaluate(f"{faint} === g.dataset.s.split(' ').includes('1'))")
 
 
 def test_a_reader_moves_the_cut_and_points(open_page, keep, page_file):
     said = []
     page = open_page(page_file.as_uri(), width=1280)
     page.on("console", lambda message: said.append(message.text))
-    slider = page.locator("#thresholds .threshold input")
-    slider.focus()
-    assert "at 0.500" in page.locator("#thresholds .read").first.inner_text()
+    page.locator("summary", has_text="Operating view").click()
+    page.locator("#thresholds .threshold input").focus()
+    assert "at a threshold of 0.50" in page.locator("#thresholds .at caption").inner_text()
     page.keyboard.press("ArrowRight")
     assert page.locator("#thresholds .threshold output").inner_text() == "0.51"
-    assert all("at 0.510" in text for text in page.locator("#thresholds .read").all_inner_texts())
+    assert "at a threshold of 0.51" in page.locator("#thresholds .at caption").inner_text()
+    assert page.locator("#thresholds .at tbody tr").count() > 2
+    page.locator("summary", has_text="ROC").click()
     figure = page.locator("#curves svg.f[data-x]").first
     figure.scroll_into_view_if_needed()
-    box = figure.bounding_box()
+    box, height = figure.bounding_box(), page.evaluate("document.documentElement.scrollHeight")
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
-    words = page.locator("#curves .read").first.inner_text()
+    words = page.locator(".tip").inner_text()
     assert words.startswith("at 0.4")
-    assert "smote" in words
+    assert "SMOTE" in words
+    assert page.evaluate("document.documentElement.scrollHeight") == height
     figure.focus()
     page.keyboard.press("ArrowLeft")
-    assert page.locator("#curves .read").first.inner_text() != words
+    assert page.locator(".tip").inner_text() != words
     keep(page, "report-pointing")
+    page.keyboard.press("Escape")
+    assert not page.locator(".tip").is_visible()
     assert not said
 
 
@@ -154,19 +247,21 @@ def test_the_largest_reports_open_and_answer_a_reader(open_page, keep, file, scr
     """Seconds, not minutes: a script or a selector that asks for a new layout at every figure fails here."""
     page = open_page(file.as_uri(), width=1280, height=900, timeout=15_000, java_script_enabled=scripts)
     keep(page, f"{file.parent.name}-{'on' if scripts else 'off'}")
-    figure = page.locator("#results svg.f").first
+    page.locator("summary", has_text="Scores of every fold").click()
+    figure = page.locator("#folds svg.f").first
     row = figure.locator("g[data-s='1']")
     figure.scroll_into_view_if_needed()
     assert row.is_visible()
+    page.locator(".menu summary", has_text="Strategies").click()
     page.locator("#s1").uncheck()
     row.wait_for(state="hidden", timeout=5_000)
     page.locator("#s1").check()
     row.wait_for(state="visible", timeout=5_000)
     if scripts:
-        slider = page.locator("#thresholds .threshold input")
-        slider.focus()
+        page.locator("summary", has_text="Operating view").click()
+        page.locator("#thresholds .threshold input").focus()
         page.keyboard.press("ArrowRight")
-        page.locator("#thresholds .read", has_text="at 0.510").first.wait_for(timeout=5_000)
+        page.locator("#thresholds .at caption", has_text="at a threshold of 0.51").wait_for(timeout=5_000)
 
 
 @pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
@@ -183,7 +278,7 @@ def test_the_contents_lead_to_their_sections(open_page, file):
 def test_the_keyboard_reaches_everything(open_page, page_file):
     page = open_page(page_file.as_uri(), width=1280)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the verdict"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the scores"
     reachable = (
         "[...document.querySelectorAll('a, input, summary, .scroll, svg.f[data-x]')].filter(e => e.checkVisibility())"
         ".every(e => e.tabIndex >= 0)"

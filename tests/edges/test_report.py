@@ -74,12 +74,12 @@ class Page(HTMLParser):
         self.tags[tag] += 1
         self.attributes += attrs
         if tag == "table":
-            self._rows = self.tables.setdefault(given["data-t"], [])
+            self._rows = self.tables.setdefault(given["data-t"], []) if "data-t" in given else []
         elif tag == "tr":
             self._rows.append([])
         elif tag in ("td", "th"):
-            self._rows[-1].append("")
-        self._cells = self._rows[-1] if tag in ("td", "th") else None
+            self._rows[-1].append(given.get("title", ""))  # the words of the file, where the page shows a label
+        self._cells = self._rows[-1] if tag in ("td", "th") and "title" not in given else None
 
     def handle_endtag(self, tag):
         self._cells = None
@@ -178,7 +178,7 @@ def expected_scores(study, known):
     found = {}
     for arm, cells in known.items():
         d, n, _ = arm
-        where = (elements.file_name("scores", d, n), "/".join(arm))
+        where = ("scores", "/".join(arm))
         values = mean_scores(cells, "mcc")
         found[(*where, "mean")], found[(*where, "sd")] = (values.mean(),), (values.std(ddof=1),)
         for m in ("pr_auc", "recall", "precision", "f1", "roc_auc", "brier"):
@@ -239,6 +239,11 @@ def expected_risks(study, known):
         areas = {"pr_auc": mean_scores(cells, "pr_auc").mean(), "roc_auc": mean_scores(cells, "roc_auc").mean()}
         areas["chance"] = np.mean([shuffled(c.y, c.p) for c in cells])
         found |= {("areas", row, k): (v,) for k, v in areas.items()}
+        matrices = np.array([metrics.confusion_matrix(c.y, c.p >= c.row.threshold, normalize="all") for c in cells])
+        (tn, fp), (fn, tp) = 1000 * matrices.mean(axis=0)
+        counted = {"tn": tn, "fp": fp, "fn": fn, "tp": tp, "alerts": tp + fp}
+        counted["threshold"] = np.median([c.row.threshold for c in cells])
+        found |= {("counts", row, k): (v,) for k, v in counted.items()}
         by_repeat = defaultdict(list)
         for c in cells:
             by_repeat[c.row.repeat].append(c)
@@ -336,8 +341,9 @@ def expected_record(study, known, rows):
         found |= {("data", d, k): (v,) for k, v in values.items()}
     for arm, own in rows.items():
         row = "/".join(arm)
-        seconds = sum(r.seconds for r in own)
-        values = {"seconds": seconds, "fits": sum(r.fits for r in own)}
+        values = {"fits": sum(r.fits for r in own)}
+        seconds = found.get(("seconds", "/".join(arm[:2]), "seconds"), (0.0,))[0] + sum(r.seconds for r in own)
+        found["seconds", "/".join(arm[:2]), "seconds"] = (seconds,)
         values["candidates"] = max(sum(t.status in ("ok", "failed", "pruned") for t in r.trials) for r in own)
         if arm in known and arm[2] != "none":
             values["gain"] = corrected(known[arm], known[(*arm[:2], "none")])[0]
@@ -597,13 +603,13 @@ def test_what_did_not_apply_is_named(small):
 
 
 def test_tables_beside_the_page(small):
-    rows = list(csv.reader(io.StringIO(small.files["tables/scores-yeast4-logistic.csv"])))
-    assert rows[0][:3] == ["strategy", "mean", "sd"]
-    exact = numbers(small)["scores-yeast4-logistic", "yeast4/logistic/smote", "mean"]
-    assert float(next(r for r in rows if r[0] == "smote")[1]) == exact[0]
-    tex = small.files["tables/scores-yeast4-logistic.tex"]
+    rows = list(csv.reader(io.StringIO(small.files["tables/scores.csv"])))
+    assert rows[0][:5] == ["dataset", "learner", "strategy", "mean", "sd"]
+    exact = numbers(small)["scores", "yeast4/logistic/smote", "mean"]
+    assert float(next(r for r in rows if r[:3] == ["yeast4", "logistic", "smote"])[3]) == exact[0]
+    tex = small.files["tables/scores.tex"]
     assert tex.count(r"\\") == len(rows)
-    assert r"smote\_threshold & " in tex
+    assert r"yeast4 & logistic & SMOTE, tuned threshold & " in tex
     assert r"\toprule" in tex
 
 
@@ -793,9 +799,10 @@ def test_ranks_over_eight_tables_are_drawn_and_tested(small, tmp_path):
     assert shown == pytest.approx(expected.to_dict(), abs=0.005)
     assert figure.count('class="clique"') == 1
     assert "Friedman" in section(files, "across")
-    assert "Across 8 parent data sets, logistic" in section(files, "verdict")
-    assert "Over 8 parent data sets with logistic, `smote_threshold` is better than `threshold`" in section(
-        files, "verdict"
+    assert "Across 8 parent data sets, logistic" in section(files, "differences")
+    assert (
+        "Over 8 parent data sets with logistic, <code>smote_threshold</code> is better than <code>threshold</code>"
+        in section(files, "verdict")
     )
 
 
@@ -843,9 +850,8 @@ def timed(tmp_path_factory):
 
 
 def test_folds_that_follow_the_time_are_described_only(timed):
-    verdict = section(timed, "verdict")
-    assert "descriptive in 1 of 1 comparison" in verdict
-    assert "(strategy `" in verdict
+    assert "descriptive in 1 of 1 comparison" in section(timed, "differences")
+    assert "(strategy <code>" in section(timed, "verdict")
     assert "Folds followed time" in section(timed, "methods")
     assert "Differences on days, where folds follow time, are reported without a test" in section(timed, "methods")
     assert "have no interval here" in section(timed, "results")
@@ -879,8 +885,8 @@ def bands(text, shown):
 
 def test_bands_are_few_and_the_caption_says_which(small):
     figure = small.files["figures/pr-yeast4-logistic.svg"]
-    _, *lines = csv.reader(io.StringIO(small.files["tables/scores-yeast4-logistic.csv"]))
-    means = {line[0]: float(line[1]) for line in lines if line[1]}
+    _, *lines = csv.reader(io.StringIO(small.files["tables/scores.csv"]))
+    means = {line[2]: float(line[3]) for line in lines if line[0] == "yeast4" and line[3]}
     best = max((s for s in means if s not in ("none", "threshold")), key=means.get)
     assert set(bands(figure, True)) >= {"threshold", best}
     assert set(bands(figure, False)) == set(means) - set(bands(figure, True))
@@ -889,11 +895,10 @@ def test_bands_are_few_and_the_caption_says_which(small):
 
 
 def test_figures_of_one_family_stand_side_by_side(small, timed):
-    assert section(timed, "thresholds").count('class="beside"') == 3
-    assert 'class="grid three"' in section(timed, "thresholds")
-    assert section(timed, "curves").count('class="grid two"') == 1
+    assert section(timed, "thresholds").count('class="beside"') == 4
+    assert section(timed, "curves").count('class="grid three"') == 1
     assert 'class="beside"' not in section(small.files, "thresholds")
-    assert section(small.files, "thresholds").count('class="grid two"') == 3
+    assert section(small.files, "thresholds").count('class="grid two"') == 5
 
 
 @pytest.mark.slow
@@ -967,7 +972,8 @@ def test_index_lists_the_studies_somebody_stands_by(small, tmp_path):
     text = results.build_index(tmp_path)
     assert "## second" in text
     assert "## first" not in text
-    assert "smote_threshold compared with threshold, its counterpart without resampling, is" in text
+    answer = read_result(small.home, small.study).answer
+    assert f"**{answer.headline} {answer.recommendation[0]}**" in text
     assert "[report.html](second/report.html)" in text
 
 
@@ -996,8 +1002,8 @@ def test_figures_of_a_gallery_have_one_axis_that_holds_every_band(small):
 
 
 def test_chosen_thresholds_are_marked_where_the_scores_say(small):
-    header, *lines = csv.reader(io.StringIO(small.files["tables/scores-yeast4-logistic.csv"]))
-    scores = {line[0]: dict(zip(header, line, strict=True)) for line in lines}
+    header, *lines = csv.reader(io.StringIO(small.files["tables/scores.csv"]))
+    scores = {line[2]: dict(zip(header, line, strict=True)) for line in lines if line[0] == "yeast4"}
     found = dict(re.findall(r"<title>(\w+): (recall [^<]+)</title>", small.files["figures/pr-yeast4-logistic.svg"]))
     assert set(found) >= {"none", "threshold", "smote", "smote_threshold"}
     for name, words in found.items():

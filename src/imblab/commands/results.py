@@ -371,7 +371,8 @@ def _index_entry(home: Path, args: Sequence[str]) -> str:
 
 def _describe_study(home: Path, args: Sequence[str]) -> str:
     data = report_data(home, _read_result(home, args))
-    verdict = " ".join(report.verdict_section(data).lead)
+    answer = data.result.answer
+    verdict = " ".join((answer.headline, *answer.recommendation[:1]))
     folder = home.name
     names = (WORDS, report.PAGE_FILE, ledger.STUDY_FILE, ledger.LEDGER_FILE)
     links = join_words(f"[{name}]({quote(folder)}/{name})" for name in names)

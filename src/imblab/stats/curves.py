@@ -481,5 +481,7 @@ def _average_over_folds(x: np.ndarray, values: Sequence[np.ndarray]) -> MeanCurv
     table = np.asarray(values, dtype=float)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a place without any value is NaN
-        low, high = np.nanquantile(table, [0.25, 0.75], axis=0)
-        return MeanCurve(x, np.nanmean(table, axis=0), low, high)
+        quartiles, has_gap = np.quantile(table, [0.25, 0.75], axis=0), np.isnan(table).any(axis=0)
+        if has_gap.any():  # nanquantile goes place by place
+            quartiles[:, has_gap] = np.nanquantile(table[:, has_gap], [0.25, 0.75], axis=0)
+        return MeanCurve(x, np.nanmean(table, axis=0), *quartiles)

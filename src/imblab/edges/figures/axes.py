@@ -59,7 +59,8 @@ class Scale:
     def ticks(self) -> list[float]:
         """Return three to seven round values inside the axis."""
         if self.kind == "sqrt":
-            return [t for t in _SQRT_TICKS if self.low <= t <= self.high]
+            size = max(1.0, self.high)  # shares, or numbers per so many
+            return [t * size for t in _SQRT_TICKS if self.low <= t * size <= self.high]
         return _decades(self.low, self.high) if self.kind == "log" else _round_values(self.low, self.high)
 
     def described(self) -> str:

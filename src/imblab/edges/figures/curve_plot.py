@@ -73,6 +73,8 @@ class Marks:
         Whether x = y is drawn.
     threshold : float or None
         Where the threshold that a reader may move begins.
+    lines : tuple of (ndarray, ndarray)
+        Dashed lines of reference, by their x and y.
     chosen : tuple of ChosenThreshold
         Drawn over the curves with the markers of their strategies; those with NaN are left out.
     """
@@ -81,6 +83,7 @@ class Marks:
     y: tuple[tuple[float, str], ...] = ()
     diagonal: bool = False
     threshold: float | None = None
+    lines: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
     chosen: tuple[ChosenThreshold, ...] = ()
 
 
@@ -109,6 +112,7 @@ def draw_curves(
     parts = [axes.draw(), axes.draw_x_marks(marks.x), *(axes.draw_y_mark(value) for value, _ in marks.y)]
     if marks.diagonal:
         parts.append(_draw_diagonal(axes))
+    parts += [element("path", class_="mark", d=line_path(axes.x.at(x), axes.y.at(y))) for x, y in marks.lines]
     notes = {id(curve): (x, base) for curve, x, base in _end_labels(axes, curves)}
     for curve in curves:
         names = f"{', '.join((curve.strategy, *curve.shared))} {curve.note}".rstrip()

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from imblab.edges import files
 from imblab.edges.report.calibration import balance_section, calibration_section
-from imblab.edges.report.curves import ranking_section, thresholds_section
+from imblab.edges.report.curves import operating_section, ranking_section
 from imblab.edges.report.data import EvidenceIndex, ReportData
 from imblab.edges.report.elements import ReportSection, Table, as_csv, as_latex
 from imblab.edges.report.page import render_page
 from imblab.edges.report.record import cost_section, failures_section, leakage_section, reproduction_section
-from imblab.edges.report.scores import data_section, methods_section, scores_section
+from imblab.edges.report.scores import data_section, folds_section, methods_section, ratio_section, scores_section
 from imblab.edges.report.tuning import optimism_section, response_section, stability_section
 from imblab.edges.report.verdicts import differences_section, ranks_section, verdict_section
 
@@ -25,16 +25,16 @@ __all__ = [
     "mark_outdated",
     "render",
     "render_files",
-    "verdict_section",
     "write_files",
 ]
 
 PAGE_FILE = "report.html"
 #: The parts of a report, in their order.
 SECTIONS = (
-    *(verdict_section, data_section, methods_section, scores_section, differences_section, ranks_section),
-    *(ranking_section, thresholds_section, response_section, calibration_section, balance_section),
-    *(optimism_section, stability_section, failures_section, leakage_section, cost_section, reproduction_section),
+    *(verdict_section, scores_section, ratio_section, operating_section, differences_section, ranks_section),
+    *(folds_section, ranking_section, calibration_section, balance_section, response_section),
+    *(optimism_section, stability_section, methods_section, data_section, failures_section, leakage_section),
+    *(cost_section, reproduction_section),
 )
 #: Where the text of a page begins, and how a notice begins that the page is outdated.
 _START = b"<main>"

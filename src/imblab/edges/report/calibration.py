@@ -35,16 +35,15 @@ from imblab.edges.report.elements import (
     score_cell,
     text_cell,
 )
-from imblab.edges.report.scores import ratio_galleries
+from imblab.edges.report.scores import PROBABILITY_RATIO
 from imblab.result import Family, Place
 from imblab.study import Learner, Strategy
 from imblab.text import format_range, join_words
 
-_PROBABILITY_RATIO = "mean probability / prevalence"
 #: Statistics of calibration and their labels.
 _STATISTICS = {
     **{"brier": "Brier", "brier_skill": "Brier skill", "log_loss": "log loss", "ece": "ECE", "slope": "slope"},
-    **{"intercept": "intercept", "observed_expected": "observed / expected", "mean_risk_ratio": _PROBABILITY_RATIO},
+    **{"intercept": "intercept", "observed_expected": "observed / expected", "mean_risk_ratio": PROBABILITY_RATIO},
 }
 #: Statistics that prior correction changes.
 _CORRECTED = ("brier", "log_loss", "mean_risk_ratio")
@@ -108,17 +107,17 @@ def balance_section(data: ReportData) -> ReportSection:
         cells = score_cell(ratio), *scores, score_cell(excess.get(place)), score_cell(nearer.get(place))
         lines.append(data.line(place, *cells))
     header = columns(
-        *(("received", "ratio received"), "recall", "precision", ("risk", _PROBABILITY_RATIO)),
+        *(("received", "ratio received"), "recall", "precision", ("risk", PROBABILITY_RATIO)),
         ("nearer", "synthetic rows nearer to the majority"),
     )
     table = strategy_table("balance", "Ratio received, and its effects", header, lines)
-    blocks = list(ratio_galleries(data, {_PROBABILITY_RATIO: excess}))
+    blocks: list[Gallery] = []
     for measure in ("recall", "precision"):
         if measure in data.result.summary:
             values = {place: float(row[measure]) for place, row in data.summary_of.items()}
             blocks.append(_balance_gallery(data, ratios, values, measure, measure))
     if excess:
-        blocks.append(_balance_gallery(data, ratios, excess, _PROBABILITY_RATIO, "risk"))
+        blocks.append(_balance_gallery(data, ratios, excess, PROBABILITY_RATIO, "risk"))
     lead = tuple(_describe_balance(data, excess, nearer))
     return ReportSection("balance", "Over-balancing", lead, (*blocks, table))
 
@@ -162,7 +161,7 @@ def _correction_blocks(data: ReportData, corrections: Sequence[PriorCorrection])
     on_axis = [values["brier"] for c in both for values in (c.before, c.after)]
     for family in data.families:
         rows = [
-            DotRow(c.place[2], c.place[2], c.after["brier"], ring=c.before["brier"])
+            DotRow(data.label_of[c.place[2]], c.place[2], c.after["brier"], ring=c.before["brier"])
             for c in both
             if c.place[:2] == family
         ]

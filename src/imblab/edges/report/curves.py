@@ -16,13 +16,22 @@ from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_tabl
 from imblab.edges.report.elements import Gallery, Panel, ReportSection, Table, columns, file_name, score_cell
 from imblab.result import Family, Place
 from imblab.stats import counts
-from imblab.stats.curves import FoldCounts, MeanCurve, mean_over_thresholds, mean_precision_recall, mean_roc
+from imblab.stats.curves import (
+    FoldCounts,
+    MeanCurve,
+    mean_gain,
+    mean_net_benefit,
+    mean_over_thresholds,
+    mean_precision_recall,
+    mean_roc,
+    net_benefit_of_all,
+)
 from imblab.study import DECISION_VALUE
 
 #: Mean curves by strategy.
 Bands = Mapping[str, MeanCurve]
 #: Characters that the curves of a report may take together, and that one point takes.
-_MAX_CHARACTERS, _CHARACTERS_PER_POINT = 2_400_000, 11
+_MAX_CHARACTERS, _CHARACTERS_PER_POINT = 1_800_000, 11
 _MIN_POINTS, _MAX_POINTS = 20, 99
 #: Where an axis of scores may end.
 _AXIS_ENDS = (0.1, 0.2, 0.5, 1.0)
@@ -33,6 +42,12 @@ _MAX_VISIBLE_BANDS = 3
 _BASELINES = ("threshold", "none")
 #: Share of the axis below which the curves of a panel are so low that the axis gets a square-root scale.
 _SQRT_BELOW = 0.25
+#: Kinds of figures of curves, which share the characters that they may take.
+_N_KINDS = 8
+#: The measure that is not one of a study, and its axis.
+_ALERTS, _ALERT_AXIS = "alerts per 1,000 rows", Scale(0.0, 1000.0, 0.0, 1.0, "sqrt")
+#: Where the axis of net benefit ends.
+_LOWEST_BENEFIT = -0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,10 @@ class FigureKind:
         Stands below the gallery.
     y : Scale or None
         The y axis; None for the one that holds all curves.
+    x : Scale or None
+        The x axis; None for one from 0 to 1.
+    needs_probabilities : bool
+        Whether learners with decision values are left out.
     """
 
     name: str
@@ -61,36 +80,18 @@ class FigureKind:
     mark: Callable[[Family, Bands], tuple[str, Marks]]
     note: str = ""
     y: Scale | None = None
+    x: Scale | None = None
+    needs_probabilities: bool = False
 
 
-def ranking_section(data: ReportData) -> ReportSection:
-    """Build precision-recall and ROC curves with fold bands and chance lines."""
-    title = "Precision-recall and ROC curves"
+def operating_section(data: ReportData) -> ReportSection:
+    """Build the operating view: precision-recall curves with the chosen thresholds, counts, a threshold to move."""
+    title = "Operating view: thresholds, counts and alerts"
     if not data.evidence_index.folds:
-        return ReportSection("curves", title, (MISSING_EVIDENCE,), (), "Curves")
-    note = _explain_bands(data)
-    lead = (
-        "How well each strategy ranks the rows, at any threshold. Two strategies that differ in the threshold alone "
-        "have the same curves. The dashed line is chance: under imbalance a random ranking has a precision equal to "
-        "the share of positives."
-    )
-    blocks = (
-        _gallery(data, "Precision against recall", _precision_recall(data), note, legend=True, vital=True),
-        _gallery(data, "ROC", _roc(data), note, legend=True),
-        _area_table(data),
-    )
-    return ReportSection("curves", title, (lead,), blocks, "Curves")
-
-
-def thresholds_section(data: ReportData) -> ReportSection:
-    """Build measures against the threshold, with a threshold that a reader may move."""
-    title = "Effect of the decision threshold"
-    if not data.evidence_index.folds:
-        return ReportSection("thresholds", title, (MISSING_EVIDENCE,), (), "Thresholds")
+        return ReportSection("thresholds", title, (MISSING_EVIDENCE,), (_count_table(data),), "Operating view")
     galleries = []
-    for i, measure in enumerate(_counted_measures(data)):
-        name = named(measure)
-        is_first = i == 0
+    for i, measure in enumerate((*_counted_measures(data), _ALERTS)):
+        name, is_first = _ALERTS if measure == _ALERTS else named(measure), i == 0
         gallery = _gallery(
             data,
             f"{name[0].upper()}{name[1:]} against the threshold",
@@ -103,12 +104,37 @@ def thresholds_section(data: ReportData) -> ReportSection:
         )
         galleries.append(gallery)
     lead = [
-        "Test scores if one threshold were used for all folds: a row is called positive when its probability reaches "
-        "it. These curves are computed on test rows and choose nothing; thresholds were chosen on inner folds."
+        "Markers are the thresholds that inner folds chose. Curves against the threshold show test scores if one "
+        "threshold were used for all folds: a row is called positive when its probability reaches it. They are "
+        "computed on test rows and choose nothing."
     ]
     if learners := data.decision_value_learners():
         lead.append(f"Decision values d of {learners}, which give no probabilities, are shown as 1 / (1 + exp(-d)).")
-    return ReportSection("thresholds", title, tuple(lead), tuple(galleries), "Thresholds")
+    note = _explain_bands(data)
+    first = _gallery(data, "Precision against recall", _precision_recall(data), note, legend=True, vital=True)
+    return ReportSection("thresholds", title, tuple(lead), (first, _count_table(data), *galleries), "Operating view")
+
+
+def ranking_section(data: ReportData) -> ReportSection:
+    """Build ROC curves, cumulative gain and net benefit, with the areas under the curves."""
+    title, short = "ROC, cumulative gain and net benefit", "Curves"
+    if not data.evidence_index.folds:
+        return ReportSection("curves", title, (MISSING_EVIDENCE,), (), short)
+    note = _explain_bands(data)
+    lead = (
+        "How well each strategy ranks the rows, at any threshold. Two strategies that differ in the threshold alone "
+        "have the same curves. The dashed diagonal is chance.",
+        "Net benefit (Vickers and Elkin 2006) is what acting from a threshold on is worth, if one false alert costs "
+        "t / (1 - t) of one positive that is found; 1 is to find all of them without a false alert, 0 is to do "
+        "nothing, and the dashed line is to act on every row.",
+    )
+    blocks = (
+        _gallery(data, "ROC", _roc(data), note, legend=True),
+        _gallery(data, "Cumulative gain", _gain(data), folded=len(data.families) > 4),
+        _gallery(data, "Net benefit per positive row", _benefit(data), folded=len(data.families) > 4),
+        _area_table(data),
+    )
+    return ReportSection("curves", title, lead, tuple(b for b in blocks if isinstance(b, Table) or b.panels), short)
 
 
 def _counted_measures(data: ReportData) -> list[str]:
@@ -127,7 +153,10 @@ def _gallery(
 ) -> Gallery:
     """Draw one figure per data set and learner, all with the same axes."""
     bands: dict[Family, dict[str, MeanCurve]] = {}
+    probable = {n.name for n in data.study.learners if n.traits.gives_probabilities}
     for family in data.families:
+        if kind.needs_probabilities and family[1] not in probable:
+            continue
         places = [place for place in data.places(*family) if place in data.evidence_index.folds]
         if places:
             bands[family] = {place[2]: kind.average(data.evidence_index.folds[place]) for place in places}
@@ -168,6 +197,43 @@ def _roc(data: ReportData) -> FigureKind:
     return FigureKind("roc", labels, lambda folds: mean_roc(folds, grid), mark, note, _unit_scale())
 
 
+def _gain(data: ReportData) -> FigureKind:
+    def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
+        words = f"Recall when a share of the rows is inspected, of {len(bands)} strategies on {' with '.join(family)}."
+        return words, Marks(diagonal=True)
+
+    grid = np.linspace(0.0, 1.0, _n_points(len(data.evidence_index.folds))) ** 2
+    labels = ("share of the rows inspected, the most probable first", "recall")
+    return FigureKind("gain", labels, lambda folds: mean_gain(folds, grid), mark, "", _unit_scale())
+
+
+def _benefit(data: ReportData) -> FigureKind:
+    """Net benefit over prevalence, so that data sets have one axis; not of learners without probabilities."""
+    grid = np.unique(np.round(np.linspace(0.1, 0.95**0.5, min(40, _n_points(len(data.evidence_index.folds)))) ** 2, 2))
+
+    def per_positive(folds: Sequence[FoldCounts], values: np.ndarray) -> np.ndarray:
+        return values / float(np.mean([f.positives / (f.positives + f.negatives) for f in folds]))
+
+    def average(folds: Sequence[FoldCounts]) -> MeanCurve:
+        curve = mean_net_benefit(folds, grid)
+        return MeanCurve(grid, *(per_positive(folds, v) for v in (curve.mean, curve.low, curve.high)))
+
+    def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
+        folds = data.evidence_index.folds[(*family, next(iter(bands)))]
+        everything = per_positive(folds, net_benefit_of_all(folds, grid))
+        inside = everything >= _LOWEST_BENEFIT
+        words = f"Net benefit over prevalence of {len(bands)} strategies on {' with '.join(family)}."
+        return words, Marks(y=((0.0, ""),), lines=((grid[inside], everything[inside]),))
+
+    y = Scale(_LOWEST_BENEFIT, 1.0, 0.0, 1.0)
+    x = Scale(0.01, 1.0, 0.0, 1.0, "sqrt")
+    labels = ("threshold", "net benefit / prevalence")
+    note = f"Lines below {_LOWEST_BENEFIT:g} are drawn there; below 0, acting costs more than it gains.".replace(
+        "-", "−"
+    )
+    return FigureKind("benefit", labels, average, mark, note, y, x, True)
+
+
 def _against_threshold(data: ReportData, measure: str) -> FigureKind:
     def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
         points = []
@@ -175,20 +241,27 @@ def _against_threshold(data: ReportData, measure: str) -> FigureKind:
             chosen = _median_threshold(data, (*family, strategy))
             y = float(np.interp(chosen, band.x, band.mean)) if band.x[0] <= chosen <= band.x[-1] else math.nan
             points.append(ChosenThreshold(strategy, chosen, y, f"threshold {chosen:.2f}"))
-        words = f"{named(measure)} against the threshold of {len(bands)} strategies on {' with '.join(family)}."
+        words = f"{label} against the threshold of {len(bands)} strategies on {' with '.join(family)}."
         return words, Marks(threshold=0.5, chosen=tuple(points))
 
     n_points = _n_points(len(data.families) * len(data.strategies))
     step = next(s for s in (1, 2, 4, 5) if 99 / s <= n_points or s == 5)
     grid = np.arange(step, 100, step) / 100
-    function = measures.function_of(next(m for m in data.study.measures if m.name == measure), allow=None)
-    labels = ("threshold", named(measure))
-    return FigureKind(f"threshold-{measure}", labels, lambda folds: mean_over_thresholds(folds, grid, function), mark)
+    function: Callable[..., np.ndarray] = counts.alerts_per_thousand
+    y: Scale | None = _ALERT_AXIS
+    if measure != _ALERTS:
+        function, y = measures.function_of(next(m for m in data.study.measures if m.name == measure), allow=None), None
+    name, label = ("alerts", _ALERTS) if measure == _ALERTS else (measure, named(measure))
+
+    def average(folds: Sequence[FoldCounts]) -> MeanCurve:
+        return mean_over_thresholds(folds, grid, function)
+
+    return FigureKind(f"threshold-{name}", ("threshold", label), average, mark, y=y)
 
 
 def _draw(data: ReportData, kind: FigureKind, family: Family, bands: Bands, y: Scale) -> Figure:
     words, marks = kind.mark(family, bands)
-    axes = Axes(*place_in_plot(_unit_scale(), y), *kind.labels)
+    axes = Axes(*place_in_plot(kind.x or _unit_scale(), y), *kind.labels)
     has_bands, visible = _has_bands(data), _visible_bands(data, family, bands)
     curves = [
         Curve(
@@ -266,6 +339,27 @@ def _explain_bands(data: ReportData) -> str:
     )
 
 
+def _count_table(data: ReportData) -> Table:
+    """Confusion counts per 1,000 test rows at the chosen thresholds, means over folds."""
+    lines = []
+    for place in data.places():
+        rows = [row for row in data.evaluations_of[place] if row.status == "ok" and row.counts]
+        if rows:
+            cells = np.array([[row.counts[n] for n in ("tn", "fp", "fn", "tp")] for row in rows], dtype=float)
+            tn, fp, fn, tp = (1000 * cells / cells.sum(axis=1, keepdims=True)).mean(axis=0)
+            values = (_median_threshold(data, place), tp + fp, tp, fp, fn, tn)
+            lines.append(data.line(place, *(score_cell(float(v)) for v in values)))
+    names = (
+        ("alerts", "alerts"),
+        ("tp", "true alerts"),
+        ("fp", "false alerts"),
+        ("fn", "missed"),
+        ("tn", "left alone"),
+    )
+    header = columns(("threshold", "median threshold"), *names)
+    return strategy_table("counts", "Alerts and confusion counts per 1,000 rows", header, lines)
+
+
 def _area_table(data: ReportData) -> Table:
     chance = data.evidence_index.statistics_of("chance")
     lines = []
@@ -282,7 +376,7 @@ def _area_table(data: ReportData) -> Table:
 def _n_points(n_curves: int) -> int:
     """How many points a curve may have so that all of them fit the page."""
     per_point = _CHARACTERS_PER_POINT * (3 if n_curves <= _MAX_BANDS else 1)
-    return int(min(_MAX_POINTS, max(_MIN_POINTS, _MAX_CHARACTERS / (max(n_curves, 1) * 5 * per_point))))
+    return int(min(_MAX_POINTS, max(_MIN_POINTS, _MAX_CHARACTERS / (max(n_curves, 1) * _N_KINDS * per_point))))
 
 
 def _common_scale(data: ReportData, families: Iterable[Bands]) -> Scale:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import evidence
-from imblab.analysis.methods import named
+from imblab.analysis.methods import named, short_label
 from imblab.edges.palette import Look, looks_of
 from imblab.edges.report.elements import Line, Table, TableCell, text_cell
 from imblab.result import Evaluation, Family, Place, StudyResult
@@ -142,6 +143,14 @@ class ReportData:
         return looks_of(self.study.strategies, self.strategies)
 
     @cached_property
+    def label_of(self) -> dict[str, str]:
+        """The labels of strategies, with the name where another strategy has the same label."""
+        declared = {s.name: s for s in self.study.strategies}
+        labels = {name: short_label(declared[name]) if name in declared else name for name in self.strategies}
+        counts = Counter(labels.values())
+        return {name: text if counts[text] == 1 else f"{text} ({name})" for name, text in labels.items()}
+
+    @cached_property
     def families(self) -> list[Family]:
         """Data sets and learners in the order of the summary."""
         return list(dict.fromkeys((dataset, learner) for dataset, learner, _ in self.summary_of))
@@ -191,7 +200,16 @@ class ReportData:
     def line(self, place: Place, *cells: TableCell, note: str = "") -> Line:
         """Make a row of a table about one strategy."""
         key = "/".join((*place, note) if note else place)
-        return Line(key, (text_cell(", ".join(place)), *cells), self.picks(*place))
+        words = ", ".join((*place[:2], self.label_of[place[2]]))
+        return Line(key, (text_cell(words, plain=", ".join(place)), *cells), self.picks(*place))
+
+    def strategy_cell(self, strategy: str) -> TableCell:
+        """Make the cell of a strategy: its label, and its name in files."""
+        return text_cell(self.label_of.get(strategy, strategy), plain=strategy)
+
+    def pair(self, a: str, b: str) -> str:
+        """Return what the page calls a contrast."""
+        return f"{self.label_of.get(a, a)} − {self.label_of.get(b, b)}"
 
     def decision_value_learners(self) -> str:
         """Return the learners that give decision values and no probabilities, as a list in a sentence."""

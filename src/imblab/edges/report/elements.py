@@ -29,11 +29,24 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """One cell of a table: its text, the number behind it (two for an interval, none for words), and a CSS class."""
+    """One cell of a table.
+
+    Attributes
+    ----------
+    text : str
+        What the page shows.
+    value : float, (float, float) or None
+        The number behind it, two for an interval; None for words.
+    tone : str
+        A CSS class.
+    plain : str
+        The words of a file, where the page shows others: the name of what has a label.
+    """
 
     text: str
     value: float | tuple[float, float] | None = None
     tone: str = ""
+    plain: str = ""
 
     @property
     def exact(self) -> str:
@@ -44,11 +57,15 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of a table; its first cell is its header, ``key`` is ``dataset/learner/strategy`` or another address."""
+    """One row of a table; its first cell is its header, ``key`` is ``dataset/learner/strategy`` or another address.
+
+    A minor one is not printed.
+    """
 
     key: str
     cells: tuple[TableCell, ...]
     picks: Picks = field(default_factory=dict)
+    is_minor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +86,8 @@ class Table:
         Numbers by which a reader picks the table as a whole.
     folded : bool
         Whether a reader must open it.
+    is_sortable : bool
+        Whether a reader may sort, search and copy it; it is never folded for its length.
     """
 
     name: str
@@ -78,6 +97,7 @@ class Table:
     note: str = ""
     picks: Picks = field(default_factory=dict)
     folded: bool = False
+    is_sortable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +152,16 @@ class ReportSection:
         Its anchor, and its name in the contents (by default the title).
     title : str
         Its heading.
-    lead, advice : tuple of str
-        Sentences at its beginning, and what to do.
+    lead : tuple of str
+        Sentences at its beginning.
     blocks : tuple of Table or Gallery
         Its content.
     more : tuple of str
         Sentences at its end.
+    is_open : bool
+        Whether it is open before a reader opens it.
+    is_printed : bool
+        Whether it is printed where it is folded.
     """
 
     name: str
@@ -146,7 +170,8 @@ class ReportSection:
     blocks: tuple[Table | Gallery, ...] = ()
     short: str = ""
     more: tuple[str, ...] = ()
-    advice: tuple[str, ...] = ()
+    is_open: bool = False
+    is_printed: bool = False
 
 
 def columns(*names: str | tuple[str, str]) -> tuple[tuple[str, str], ...]:
@@ -186,9 +211,9 @@ def count_cell(value: float) -> TableCell:
     return TableCell(DASH if math.isnan(value) else f"{int(value):,}".replace(",", "\u202f"), float(value))
 
 
-def text_cell(text: object, tone: str = "") -> TableCell:
-    """Make a cell of words; a dash for none."""
-    return TableCell(str(text) or DASH, None, tone)
+def text_cell(text: object, tone: str = "", plain: str = "") -> TableCell:
+    """Make a cell of words, others in files where ``plain`` holds some; a dash for none."""
+    return TableCell(str(text) or DASH, None, tone, "" if plain == text else plain)
 
 
 def file_name(*parts: str) -> str:
@@ -219,7 +244,7 @@ def as_csv(table: Table) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([name for name, _ in table.header])
     for line in table.lines:
-        writer.writerow([_inert(c.text) if c.value is None else c.exact for c in line.cells])
+        writer.writerow([_inert(c.plain or c.text) if c.value is None else c.exact for c in line.cells])
     return stream.getvalue()
 
 

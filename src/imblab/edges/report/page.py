@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from imblab.analysis.methods import describe_question
+from imblab.analysis.methods import describe_question, named
 from imblab.edges.figures import STYLE, legend_key
 from imblab.edges.figures.svg import element
 from imblab.edges.palette import Look, css_variables
 from imblab.edges.report.data import ReportData
-from imblab.edges.report.elements import MAX_OPEN_BLOCKS, MAX_OPEN_ROWS, Gallery, ReportSection, Table
+from imblab.edges.report.elements import MAX_OPEN_BLOCKS, MAX_OPEN_ROWS, Gallery, ReportSection, Table, typeset_minus
+from imblab.text import count_noun, format_score
 
 _TEMPLATES = files("imblab.edges.report")
 #: Characters of a page, and of the frame of one figure.
 _MAX_CHARACTERS, _FRAME_CHARACTERS = 4_800_000, 700
 #: Width of a figure, in units of its drawing, up to which another one fits next to it.
 _MAX_NARROW_WIDTH = 500
+#: How the sentence of a recommendation begins whose scores the page shows as a list.
+_SCORES_SENTENCE = "It scores "
 
 
 def render_page(data: ReportData, sections: Sequence[ReportSection]) -> bytes:
@@ -96,13 +100,27 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
     blocks = (block for section in sections for block in section.blocks)
     panels = [panel for block in blocks if isinstance(block, Gallery) for panel in block.panels]
     rules += _shared_rules(dict.fromkeys(shared for panel in panels for shared in panel.figure.shared))
+    strategies = [
+        {"name": n, "label": data.label_of[n], "key": Markup(_legend_svg(look))} for n, look in data.looks.items()
+    ]
+    others = [
+        (letter, what, [{"name": n, "label": n, "key": ""} for n in names])
+        for letter, what, names in (("d", "Data sets", data.datasets), ("l", "Learners", data.learners))
+    ]
+    environment.filters["prose"] = _prose
+    scores = data.result.recommendation.overall.scores
+    reasons = [s for s in data.result.answer.recommendation[1:] if not (scores and s.startswith(_SCORES_SENTENCE))]
     return environment.from_string(_read_template("report.html.j2")).generate(
         name=data.study.name,
         title="verdicts" if data.result.completeness.is_complete else data.result.completeness.counted,
         question=describe_question(data.study),
+        facts=_describe_design(data),
+        answer=data.result.answer,
+        tiles=[(named(name), format_score(value)) for name, value in scores.items()],
+        reasons=reasons,
         sections=sections,
-        strategies=[{"name": n, "key": Markup(_legend_svg(look))} for n, look in data.looks.items()],
-        others=[("d", "Data sets", data.datasets), ("l", "Learners", data.learners)],
+        strategies=strategies,
+        choices=[("s", "Strategies", strategies), *others],
         style=Markup(style + STYLE + rules),
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
@@ -112,6 +130,29 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
         group_blocks=group_blocks,
         svg=lambda figure: Markup(figure.inline()),
     )
+
+
+def _describe_design(data: ReportData) -> str:
+    """The design of a study in one line."""
+    study = data.study
+    protocol, claims = study.protocol, study.claims
+    repeats = f"{protocol.repeats} × " if protocol.repeats > 1 else ""
+    sizes = " × ".join(
+        count_noun(len(names), noun)
+        for names, noun in ((data.datasets, "data set"), (data.learners, "learner"), (data.strategies, "strategy"))
+    )
+    declared = data.exploratory is None and claims.registered is not None
+    parts = (
+        *(f"imblab study {study.name}", sizes, f"{repeats}{protocol.outer_folds}-fold nested cross-validation"),
+        f"main score {data.primary_label}",
+        "contrasts declared beforehand" if declared else "exploratory",
+    )
+    return " · ".join(parts)
+
+
+def _prose(sentence: str) -> Markup:
+    """A sentence for the page: minus signs, and names between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(typeset_minus(sentence)))))
 
 
 def _is_narrow(block: Table | Gallery) -> bool:
@@ -130,12 +171,12 @@ def _picking_rules(n_strategies: int, n_datasets: int, n_learners: int) -> str:
     page would be matched again, over every element, whenever one of them changes.
     """
     pointed = "".join(
-        f":is(.legend:has([data-s='{i}']:hover)~.grid,.pick:has(label:hover>#s{i})~main) g[data-s~='{i}']>.more"
+        f":is(.legend:has([data-s='{i}']:hover)~.grid,.pick:has(label:hover>#s{i})~.rest) g[data-s~='{i}']>.more"
         "{display:inline}"
         for i in range(n_strategies)
     )
     return pointed + "".join(
-        f".pick:has(#{letter}{i}:not(:checked))~main [data-{letter}='{i}']{{display:none}}"
+        f".pick:has(#{letter}{i}:not(:checked))~.rest [data-{letter}='{i}']{{display:none}}"
         for letter, n in (("s", n_strategies), ("d", n_datasets), ("l", n_learners))
         for i in range(n)
     )
@@ -146,7 +187,7 @@ def _shared_rules(shared: Iterable[str]) -> str:
     return "".join(
         ".pick"
         + "".join(f":has(#s{i}:not(:checked))" for i in numbers.split())
-        + f"~main [data-s='{numbers}']{{display:none}}"
+        + f"~.rest [data-s='{numbers}']{{display:none}}"
         for numbers in shared
     )
 

@@ -75,21 +75,28 @@ def leakage_section(data: ReportData) -> ReportSection:
 
 
 def cost_section(data: ReportData) -> ReportSection:
-    """Build seconds, fits, and the gain over doing nothing."""
+    """Build the fits that every strategy rests on, and the time of every data set and learner."""
     lines = []
     for place, row in data.summary_of.items():
-        counts = (count_cell(row[n]) for n in ("candidates", "fits"))
         gain = difference_cell(row["gain_none"])
-        lines.append(data.line(place, score_cell(row["seconds"]), *counts, gain))
-    header = columns("seconds", "candidates", "fits", ("gain", f"gain in {data.primary_label} over none"))
-    seconds, fits = (data.result.summary[n].sum() for n in ("seconds", "fits"))
+        lines.append(data.line(place, *(count_cell(row[n]) for n in ("candidates", "fits")), gain))
+    header = columns("candidates", "fits", ("gain", f"gain in {data.primary_label} over none"))
+    times = data.result.summary.groupby(["dataset", "learner"], sort=False).seconds.sum()
+    seconds = [
+        Line(f"{d}/{n}", (text_cell(d), text_cell(n), score_cell(times[d, n])), data.picks(d, n))
+        for d, n in data.families
+    ]
+    total, fits = float(times.sum()), int(data.result.summary.fits.sum())
     lead = (
-        f"All evaluations took {format_duration(float(seconds))} of computing time and rest on "
-        f"{count_noun(int(fits), 'fit')}.",
-        "A fit that several strategies share is timed once, for the strategy that came first: seconds depend on the "
-        "order, the number of fits does not.",
+        f"All evaluations took {format_duration(total)} of computing time and rest on {count_noun(fits, 'fit')}.",
+        "Every strategy is charged for all fits that its evaluations rest on, also for those that another strategy "
+        "shares. A shared fit is timed once, so that time is told by data set and learner.",
     )
-    return ReportSection("cost", "Cost", lead, (strategy_table("cost", "Cost and gain", header, lines),))
+    tables = (
+        strategy_table("cost", "Fits and gain", header, lines),
+        Table("seconds", "Computing time", columns(("dataset", "data set"), "learner", "seconds"), tuple(seconds)),
+    )
+    return ReportSection("cost", "Cost", lead, tables, "Cost")
 
 
 def reproduction_section(data: ReportData) -> ReportSection:

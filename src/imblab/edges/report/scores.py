@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import rebalancing, tuning
-from imblab.analysis.methods import describe_methods, named
+from imblab.analysis.methods import describe_methods, name_sampler, named
 from imblab.analysis.text_tables import percent
 from imblab.edges.figures import (
     Axes,
@@ -31,7 +31,6 @@ from imblab.edges.figures import (
 from imblab.edges.palette import EXPLANATION
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import (
-    MAX_OPEN_BLOCKS,
     Gallery,
     Line,
     Panel,
@@ -50,8 +49,13 @@ from imblab.result import Family, Place
 from imblab.study import Strategy
 from imblab.text import format_range
 
+#: What the mean predicted probability over the prevalence is called.
+PROBABILITY_RATIO = "mean probability / prevalence"
 #: Measures shown next to the primary one, as far as the study has them.
 _SECONDARY = ("pr_auc", "recall", "precision", "f1", "mcc", "roc_auc", "brier")
+#: Rows of the table of scores that are printed, and what they are where there are more.
+_MAX_PRINTED_ROWS = 200
+_PRINTED = "the recommended strategies, those of the primary contrasts and the baselines"
 #: Facts of the columns of a table, recorded with the evidence.
 _COLUMN_FACTS = ("features", "categorical", ("missing", "missing values"))
 
@@ -73,14 +77,20 @@ def data_section(data: ReportData) -> ReportSection:
         ]
         lines.append(Line(dataset, tuple(cells), data.picks(dataset)))
     header = columns(
-        *(("dataset", "data set"), "rows", "positives", ("share", "positive share"), ("odds", "natural ratio")),
+        *(
+            ("dataset", "data set"),
+            "rows",
+            "positives",
+            ("share", "positive share"),
+            ("odds", "positives over negatives"),
+        ),
         *(_COLUMN_FACTS if facts else ()),
         *(("n_train", "training rows, first fold"), ("n_test", "test rows, first fold")),
         *(("parent", "parent data set"), "fingerprint"),
     )
     lead = (
         "The rarer class is the positive one unless the study names another. Rows and positives are those that were "
-        "tested; the natural ratio is positives over negatives, before any resampling."
+        "tested; positives over negatives is what resampling begins with."
     )
     return ReportSection("data", "Data", (lead,), (Table("data", "Data sets", header, tuple(lines)),))
 
@@ -88,46 +98,82 @@ def data_section(data: ReportData) -> ReportSection:
 def methods_section(data: ReportData) -> ReportSection:
     """Build the paragraphs on the methods, for a paper."""
     return ReportSection(
-        "methods", "Methods", tuple(describe_methods(data.study, data.result.completeness.is_complete))
+        "methods",
+        "Methods",
+        tuple(describe_methods(data.study, data.result.completeness.is_complete)),
+        is_printed=True,
     )
 
 
 def scores_section(data: ReportData) -> ReportSection:
-    """Build the scores of every strategy, with the intervals of the gains over the baselines."""
+    """Build the table of the scores of all strategies, with the intervals of the gains over the baselines."""
     primary = data.study.primary
     secondary = [m for m in _SECONDARY if m in data.result.summary and m != primary]
     header = columns(
-        *("strategy", ("mean", named(primary)), "sd"),
+        *(("dataset", "data set"), "learner", "strategy", ("mean", named(primary)), "sd"),
         *(("gain_none", "gain over none"), ("gain_none_interval", "interval")),
         *(("gain_threshold", "gain over threshold"), ("gain_threshold_interval", "interval")),
         *((m, named(m)) for m in secondary),
     )
-    tables: list[Table] = []
-    panels: list[Panel] = []
-    rows = {family: _fold_rows(data, *family) for family in data.families}
-    on_axis = [value for items in rows.values() for row in items for value in row.values()]
-    for dataset, learner in data.families:
-        picks = data.picks(dataset, learner)
-        lines = [
-            Line("/".join(place), tuple(_score_cells(row, secondary)), {"s": data.strategies.index(place[2])})
-            for place, row in data.summary_of.items()
-            if place[:2] == (dataset, learner)
-        ]
-        name, note = file_name("scores", dataset, learner), rebalancing.note(data.study, learner) or ""
-        folded = len(tables) >= MAX_OPEN_BLOCKS
-        tables.append(Table(name, f"{dataset}, {learner}", header, tuple(lines), note, picks, folded))
-        words = f"Mean and folds of {named(primary)} for {len(lines)} strategies on {dataset} with {learner}."
-        title, family_rows = f"{dataset}, {learner}", rows[dataset, learner]
-        figure = draw_rows(name, title, words, family_rows, data.looks, named(primary), on_axis=on_axis)
-        panels.append(Panel(figure, picks))
+    printed = _printed_places(data)
+    lines = [
+        Line("/".join(place), tuple(_score_cells(data, row, secondary)), data.picks(*place), place not in printed)
+        for place, row in data.summary_of.items()
+    ]
+    notes = [text for learner in data.learners if (text := rebalancing.note(data.study, learner))]
+    if len(printed) < len(lines):
+        notes.append(f"Printed are {len(printed)} of {len(lines)} rows: {_PRINTED}. All are in tables/scores.csv")
+    caption = f"Scores of {len(lines)} strategies by data set and learner"
+    table = Table("scores", caption, header, tuple(lines), "; ".join(notes), is_sortable=True)
     n_folds = format_range(data.result.summary.folds, "{:d}".format)
     lead = (
         f"Scores are means over {n_folds} outer test folds, with the standard deviation over folds. "
         f"{_explain_gains(data)}"
     )
+    return ReportSection("results", "Scores by strategy", (lead,), (table,), "Scores", is_open=True, is_printed=True)
+
+
+def folds_section(data: ReportData) -> ReportSection:
+    """Build the figures of the scores of every fold."""
+    primary = data.study.primary
+    rows = {family: _fold_rows(data, *family) for family in data.families}
+    on_axis = [value for items in rows.values() for row in items for value in row.values()]
+    panels = []
+    for family, items in rows.items():
+        name, title = file_name("scores", *family), ", ".join(family)
+        words = f"Mean and folds of {named(primary)} for {len(items)} strategies on {' with '.join(family)}."
+        figure = draw_rows(name, title, words, items, data.looks, named(primary), on_axis=on_axis)
+        panels.append(Panel(figure, data.picks(*family)))
     note = f"A marker is the mean, a thin stroke a test fold. {EXPLANATION}"
     gallery = Gallery(f"{named(primary)} of every fold", tuple(panels), note=note)
-    return ReportSection("results", "Scores by strategy", (lead,), (*tables, gallery), "Scores")
+    return ReportSection("folds", "Scores of every fold", (), (gallery,), "Folds")
+
+
+def ratio_section(data: ReportData) -> ReportSection:
+    """Build test scores against the ratio of strategies that differ in it alone."""
+    statistics = data.evidence_index.statistics_of("calibration")
+    excess = {place: values["mean_risk_ratio"] for place, values in statistics.items() if "mean_risk_ratio" in values}
+    blocks = tuple(_ratio_galleries(data, {PROBABILITY_RATIO: excess}))
+    samplers = {name_sampler(s) for s in data.study.strategies if s.sampler is not None and s.ratio is not None}
+    subject = samplers.pop() if len(samplers) == 1 else "resampling"
+    lead = (
+        "Ratio is minority : majority after resampling, as a number: 1 is a balanced table."
+        if blocks
+        else "No two strategies of this study differ in a fixed ratio alone."
+    )
+    return ReportSection("ratio", f"How much {subject}?", (lead,), blocks, f"How much {subject}?", is_open=bool(blocks))
+
+
+def _printed_places(data: ReportData) -> set[Place]:
+    """The rows of the table of scores that paper has room for: all, else those that a reader needs first."""
+    places = list(data.summary_of)
+    if len(places) <= _MAX_PRINTED_ROWS:
+        return set(places)
+    primary, recommendation = data.result.answer.primary, data.result.recommendation
+    needed = {"none", "threshold", *primary.a, *primary.b}
+    chosen = {(*family, each.strategy) for family, each in recommendation.families.items()}
+    some = {place for place in places if place[2] in needed or place in chosen}
+    return some if len(some) <= _MAX_PRINTED_ROWS else set(list(dict.fromkeys(p for p in places if p in chosen)))
 
 
 def _column_facts(facts: Mapping[str, Any] | None) -> Sequence[TableCell]:
@@ -142,8 +188,9 @@ def _parent(data: ReportData, dataset: str) -> str:
     return str(facts.get("source") or data.study.datasets.get(dataset, {}).get("parent") or "")
 
 
-def _score_cells(row: Mapping[str, Any], secondary: Sequence[str]) -> list[TableCell]:
-    cells = [text_cell(row["strategy"]), score_cell(row["mean"]), score_cell(row["sd"])]
+def _score_cells(data: ReportData, row: Mapping[str, Any], secondary: Sequence[str]) -> list[TableCell]:
+    cells = [text_cell(row["dataset"]), text_cell(row["learner"]), data.strategy_cell(row["strategy"])]
+    cells += [score_cell(row["mean"]), score_cell(row["sd"])]
     for baseline in ("none", "threshold"):
         cells.append(difference_cell(row[f"gain_{baseline}"]))
         cells.append(interval_cell(row[f"gain_{baseline}_low"], row[f"gain_{baseline}_high"]))
@@ -166,11 +213,11 @@ def _fold_rows(data: ReportData, dataset: str, learner: str) -> list[DotRow]:
         scored = (row for row in data.evaluations_of[dataset, learner, strategy] if row.status == "ok")
         values = [float(score) for row in scored if (score := row.scores.get(primary)) is not None]
         mean = float(pd.Series(values, dtype=float).mean())
-        rows.append(DotRow(strategy, strategy, mean, strokes=tuple(values)))
+        rows.append(DotRow(data.label_of[strategy], strategy, mean, strokes=tuple(values)))
     return rows
 
 
-def ratio_galleries(data: ReportData, further: Mapping[str, Mapping[Place, float]]) -> Iterator[Gallery]:
+def _ratio_galleries(data: ReportData, further: Mapping[str, Mapping[Place, float]]) -> Iterator[Gallery]:
     """Build test scores against the ratio of strategies that differ in it alone, one line per threshold rule.
 
     ``further`` are values by what they are called and by strategy, drawn after the measures.
@@ -189,7 +236,7 @@ def ratio_galleries(data: ReportData, further: Mapping[str, Mapping[Place, float
         )
         note = f"Leftmost: without the sampler. All vertical axes are equally long, at different levels. {EXPLANATION}"
         if panels:
-            heading = f"How much resampling? Test {word} against the ratio"
+            heading = f"Test {word} against the ratio"
             yield Gallery(heading, panels, note=note if is_first else "", folded=not is_first, vital=is_first)
 
 
@@ -247,28 +294,28 @@ def _name_rule(strategy: Strategy) -> str:
     )
 
 
-def forest_gallery(panels: Sequence[Panel]) -> list[Gallery]:
-    """Build the gallery of primary contrasts; none without a panel."""
-    note = (
-        "Full markers are better or worse, markers with a point equivalent, hollow ones inconclusive. The shaded strip "
-        "is the region of practical equivalence."
-    )
-    return [Gallery("Primary contrasts", tuple(panels), note=note, vital=True)] if panels else []
-
-
-def draw_forest_panel(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -> Panel | None:
-    """The primary contrasts of two strategies over data sets and learners; None for fewer than two."""
+def forest_gallery(data: ReportData) -> Iterator[Gallery]:
+    """Every primary contrast on one axis; nothing where there is none with a difference."""
+    answer, looks = data.result.answer, data.looks
+    primary = answer.primary[answer.primary["mean"].notna() & answer.primary.a.isin(list(looks))]
+    if primary.empty:
+        return
+    pairs = dict.fromkeys(zip(primary.a, primary.b, strict=True))
     rows = [
-        ForestRow(r["dataset"], r["learner"], a, float(r["mean"]), float(r["low"]), float(r["high"]), r["verdict"])
-        for r in contrasts[contrasts["mean"].notna()].to_dict("records")
+        ForestRow(
+            r["dataset"] if len(pairs) == 1 else f"{data.pair(r['a'], r['b'])}: {r['dataset']}",
+            *(r["learner"], r["a"], float(r["mean"]), float(r["low"]), float(r["high"]), r["verdict"]),
+        )
+        for r in primary.to_dict("records")
     ]
-    if len(rows) < 2 or a not in data.looks:
-        return None
-    answer, label_of = data.result.answer, {s.name: s.label or s.name for s in data.study.strategies}
-    is_answer = set(zip(answer.primary.a, answer.primary.b, strict=True)) == {(a, b)}
-    sides = answer.sides if is_answer else (f"favours {b}", f"favours {a}")[:: data.sign]
-    title = f"{label_of.get(a, a)} − {label_of.get(b, b)}"
-    words = f"Differences in {data.primary_label} with intervals: {len(rows)} contrasts of {a} and {b}."
-    x_label, region = f"difference in {data.primary_label}", float(contrasts.rope.iloc[0])
-    name = file_name("forest", a, b)
-    return Panel(draw_forest(name, title, words, rows, data.looks, x_label, (sides[0], sides[1]), region))
+    region, title = float(primary.rope.iloc[0]), "Primary contrasts"
+    if len(pairs) == 1:
+        title = data.pair(*next(iter(pairs)))
+    words = f"Differences in {data.primary_label} with intervals: {len(rows)} primary contrasts, from the lowest."
+    figure = draw_forest(
+        "forest", title, words, rows, looks, f"difference in {data.primary_label}", answer.sides, region
+    )
+    interval = f"with {percent(data.study)} interval" if primary.low.notna().any() else "without interval"
+    strip = f" The shaded strip is the region of practical equivalence, ±{region:g}." if math.isfinite(region) else ""
+    note = f"Full markers are better or worse, markers with a point equivalent, hollow ones inconclusive.{strip}"
+    yield Gallery(f"Every primary contrast {interval}", (Panel(figure),), note=note, vital=True)

@@ -109,7 +109,7 @@ def optimism_section(data: ReportData) -> ReportSection:
     rows: dict[Family, list[DotRow]] = {}
     lines = []
     for place, item in tuned.items():
-        rows.setdefault(place[:2], []).append(DotRow(place[2], place[2], item.outer, ring=item.inner))
+        rows.setdefault(place[:2], []).append(DotRow(data.label_of[place[2]], place[2], item.outer, ring=item.inner))
         scores = score_cell(item.inner), score_cell(item.outer), difference_cell(item.difference)
         lines.append(data.line(place, *scores, count_cell(item.n_folds)))
     panels = []

@@ -34,7 +34,7 @@ from imblab.edges.report.elements import (
     text_cell,
     typeset_minus,
 )
-from imblab.edges.report.scores import draw_forest_panel, forest_gallery
+from imblab.edges.report.scores import forest_gallery
 from imblab.text import count_noun, format_range, join_words
 
 #: Rows of a table that comes before anything else.
@@ -52,55 +52,43 @@ _TONES = {"better": "good", "worse": "bad", "equivalent": "even", "identical": "
 
 
 def verdict_section(data: ReportData) -> ReportSection:
-    """Build the answer; what is missing, while the design is not complete."""
+    """Build remarks and figure of the first screen, to which the template adds the answer.
+
+    While evaluations are missing, a folded table lists them in place of the figure.
+    """
     completeness, shifted = data.result.completeness, _shifted_classes(data)
     if not completeness.is_complete:
         last = f"This page is exploratory: {data.exploratory}." if data.exploratory else f"Continue: {data.command}"
-        lead = (*completeness.sentences(), last, *shifted)
-        return ReportSection("verdict", "No verdict yet", lead, (_missing_table(data),), "No verdict yet")
+        return ReportSection(
+            "verdict", "No verdict yet", (*completeness.sentences()[1:], last, *shifted), (_missing_table(data),)
+        )
     lead = (*completeness.sentences(), *shifted)
-    if data.result.contrasts.empty:
-        return ReportSection("verdict", "Verdict", (*completeness.sentences(), *data.result.sentences, *shifted))
-    primary = _primary_contrasts(data)
     if data.exploratory:
         lead += (f"Everything on this page is exploratory: {data.exploratory}.",)
-    pairs = [(str(a), str(b), rows) for (a, b), rows in primary.groupby(["a", "b"], sort=False)]
-    grids = [_verdict_grid(data, *pair) for pair in pairs] if len(data.families) > 1 else []
-    tables = list(grids)
-    forests = [panel for pair in pairs if (panel := draw_forest_panel(data, *pair))]
-    if len(primary) <= _MAX_FIRST_ROWS:
-        table = _contrast_table(data, _settled_first(primary), "verdict", "Primary contrasts")
-        tables.append(replace(table, folded=bool(grids)))
-    sentences = [typeset_minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in data.result.sentences]
-    answer = data.result.answer
-    advice = [typeset_minus(s) for s in (*answer.recommendation, *answer.findings, *answer.limits)]
-    counts = [_count_verdicts(data, *pair) for pair in pairs]
-    return ReportSection(
-        "verdict",
-        "Verdict",
-        (*lead, *counts),
-        (*forest_gallery(forests), *tables),
-        "Verdict",
-        tuple(sentences),
-        tuple(advice),
-    )
+    return ReportSection("verdict", "Verdict", lead, tuple(forest_gallery(data)))
 
 
 def differences_section(data: ReportData) -> ReportSection:
-    """Build every declared contrast with its interval and verdict."""
-    title, contrasts = "Paired differences", data.result.contrasts
+    """Build the verdicts at a glance, then every declared contrast with its interval and verdict."""
+    title, contrasts = "Contrasts and verdicts", data.result.contrasts
     if contrasts.empty:
-        return ReportSection("differences", title, ("The study has no contrast.",))
+        return ReportSection(
+            "differences", title, ("The study has no contrast.", *data.result.sentences), (), "Contrasts"
+        )
+    lead = _count_contrasts(data)
     tables: list[Table] = []
     panels: list[Panel] = []
+    if data.result.completeness.is_complete:
+        lead, tables = _verdicts_at_a_glance(data, lead)
     on_axis = contrasts[["mean", "low", "high"]].to_numpy(dtype=float).ravel().tolist()
+    n_open = len(tables) + MAX_OPEN_BLOCKS
     for dataset, learner in data.families:
         family = contrasts[(contrasts.dataset == dataset) & (contrasts.learner == learner)]
         if family.empty:
             continue
         name, picks = file_name("differences", dataset, learner), data.picks(dataset, learner)
         table = _contrast_table(data, family, name, f"{dataset}, {learner}", picks)
-        tables.append(replace(table, folded=len(tables) >= MAX_OPEN_BLOCKS))
+        tables.append(replace(table, folded=len(tables) >= n_open))
         if family["mean"].notna().any():
             panels.append(Panel(_draw_differences(data, family, (name, f"{dataset}, {learner}"), on_axis), picks))
     notes = []
@@ -109,7 +97,20 @@ def differences_section(data: ReportData) -> ReportSection:
     if contrasts.low.notna().any() and data.result.completeness.is_complete:
         notes.append("Intervals that include 0 are not significant.")
     gallery = Gallery("Differences and intervals", tuple(panels), note=" ".join(notes), vital=True)
-    return ReportSection("differences", title, tuple(_count_contrasts(data)), (gallery, *tables), "Differences")
+    sentences = [typeset_minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in data.result.sentences]
+    more = tuple(sentences) if data.result.completeness.is_complete else ()
+    return ReportSection("differences", title, tuple(lead), (gallery, *tables), "Contrasts", more)
+
+
+def _verdicts_at_a_glance(data: ReportData, lead: Sequence[str]) -> tuple[list[str], list[Table]]:
+    """The numbers of verdicts by primary contrast, before further sentences, and their tables."""
+    primary = _primary_contrasts(data)
+    pairs = [(str(a), str(b), rows) for (a, b), rows in primary.groupby(["a", "b"], sort=False)]
+    tables = [_verdict_grid(data, *pair) for pair in pairs] if len(data.families) > 1 else []
+    if len(primary) <= _MAX_FIRST_ROWS:
+        table = _contrast_table(data, _settled_first(primary), "verdict", "Primary contrasts")
+        tables.append(replace(table, folded=bool(tables)))
+    return [*(_count_verdicts(data, *pair) for pair in pairs), *lead], tables
 
 
 def ranks_section(data: ReportData) -> ReportSection:
@@ -184,7 +185,7 @@ def _verdict_grid(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -> 
         if any((d, n) in cells for n in data.learners)
     ]
     header = columns(("dataset", "data set"), *data.learners)
-    return Table(file_name("verdict", a, b), f"{a} − {b}", header, tuple(lines))
+    return Table(file_name("verdict", a, b), data.pair(a, b), header, tuple(lines))
 
 
 def _count_verdicts(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -> str:
@@ -195,7 +196,8 @@ def _count_verdicts(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -
     size = f" The difference lies between {ends[0]} and {ends[1]}." if len(set(ends)) > 1 else ""
     comparisons = count_noun(len(contrasts), "comparison")
     chance = _describe_chance(data, contrasts) if len(contrasts) > 1 else ""
-    return f"{a} compared with {b}{counterpart} is {counts} of {comparisons}{chance}.{size}"
+    first, second = data.label_of.get(a, a), data.label_of.get(b, b)
+    return f"{first} compared with {second}{counterpart} is {counts} of {comparisons}{chance}.{size}"
 
 
 def _describe_chance(data: ReportData, contrasts: pd.DataFrame) -> str:
@@ -209,7 +211,7 @@ def _draw_differences(
     measure = data.primary_label
     rows = [
         DotRow(
-            f"{r['a']} − {r['b']}",
+            data.pair(r["a"], r["b"]),
             r["a"] if r["a"] in data.strategies else data.strategies[0],
             *(r[name] for name in ("mean", "low", "high")),
         )
@@ -262,13 +264,14 @@ def _contrast_table(
     )
     lines = []
     for row in contrasts.to_dict("records"):
-        dataset, learner, pair = row["dataset"], row["learner"], f"{row['a']} − {row['b']}"
+        dataset, learner = row["dataset"], row["learner"]
+        pair, plain = data.pair(row["a"], row["b"]), f"{row['a']} − {row['b']}"
         line_picks = {"s": data.strategies.index(row["a"])} if row["a"] in data.strategies else {}
         if picks is None:
-            pair = f"{dataset}, {learner}: {pair}"
+            pair, plain = (f"{dataset}, {learner}: {text}" for text in (pair, plain))
             line_picks |= data.picks(dataset, learner)
         cells = (
-            text_cell(pair),
+            text_cell(pair, plain=plain),
             text_cell(describe_verdict(row, data.study.claims.alpha), _TONES.get(row["verdict"], "")),
             *(difference_cell(row[n]) for n in ("mean", "low", "high")),
             *(p_value_cell(row[n]) for n in ("p", "p_holm", "q")),
@@ -304,7 +307,7 @@ def _across_tables(data: ReportData, across: AcrossDatasets) -> list[Table]:
     lines = [
         Line(
             f"{learner}/{row['strategy']}",
-            (text_cell(row["strategy"]), score_cell(row["mean_rank"]), score_cell(row["mean"])),
+            (data.strategy_cell(row["strategy"]), score_cell(row["mean_rank"]), score_cell(row["mean"])),
             {"s": data.strategies.index(row["strategy"])},
         )
         for row in across.rank_table.to_dict("records")
@@ -315,7 +318,7 @@ def _across_tables(data: ReportData, across: AcrossDatasets) -> list[Table]:
     lines = []
     for row in across.contrasts.to_dict("records"):
         cells = (
-            text_cell(f"{row['a']} − {row['b']}"),
+            text_cell(data.pair(row["a"], row["b"]), plain=f"{row['a']} − {row['b']}"),
             *(count_cell(row[n]) for n in ("parents", "wins", "ties", "losses")),
             *(difference_cell(row[n]) for n in ("mean", "median")),
             *(p_value_cell(row[n]) for n in ("p", "p_holm")),
