@@ -314,7 +314,9 @@ def write_report(
     home: Path, result: StudyResult, exploratory: str | None = None, source: ReportFiles | None = None
 ) -> Path:
     """Write the report of a folder with its figures and tables; return the path of the page."""
-    report.write_files(home, report.render_files(report_data(home, result, exploratory, source)))
+    rendered = report.render_files(report_data(home, result, exploratory, source))
+    del source  # no reference keeps the evidence in memory while the page is written
+    report.write_files(home, rendered)
     return home / report.PAGE_FILE
 
 
@@ -349,8 +351,8 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         files.replace(experiments.resolve(), WORDS, build_index(experiments, args).encode())
     else:
         home = ledger.find_study(name, experiments)
-        source = read_report_files(home)  # first: the memory that this takes is free again
-        path = write_report(home, _read_result(home, args), source=source)
+        sources = [read_report_files(home)]  # first: the memory that this takes is free again
+        path = write_report(home, _read_result(home, args), source=sources.pop())
     terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.print_paragraph(f"Written: {path}")
     return 0
 

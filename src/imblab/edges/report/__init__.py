@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def render_files(data: ReportData) -> Iterator[tuple[str, bytes]]:
     The same data gives the same bytes.
     """
     sections = build_sections(data)
+    data = replace(data, evidence=None)  # its memory is free for the page
     for name, text in _other_files(data, sections):
         yield name, text.encode()
     yield PAGE_FILE, render_page(data, sections)
