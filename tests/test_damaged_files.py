@@ -10,7 +10,7 @@ import pytest
 
 from imblab.cli import main
 from imblab.edges import evidence, ledger, provenance
-from imblab.edges.mlflow.writer import _sent_files
+from imblab.edges.mlflow.artifacts import sent_files
 
 ASKED = ("name=small", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke")
 HERE = ("runner.n_jobs=1",)
@@ -135,4 +135,4 @@ def test_an_answer_to_other_rows_is_fitted_again(done, capsys):
 
 @pytest.mark.parametrize("tag", ["", "null", "[]", "5", '{"a": 1}', "{", "[" * 100_000, '{"a": "b"}'])
 def test_the_tag_of_sent_files_is_text_or_nothing(tag):
-    assert _sent_files(tag) == ({"a": "b"} if tag == '{"a": "b"}' else {})
+    assert sent_files(tag) == ({"a": "b"} if tag == '{"a": "b"}' else {})

@@ -43,7 +43,11 @@ from imblab.text import format_range, join_words
 #: Statistics of calibration and their labels.
 _STATISTICS = {
     **{"brier": "Brier", "brier_skill": "Brier skill", "log_loss": "log loss", "ece": "ECE", "slope": "slope"},
-    **{"intercept": "intercept", "observed_expected": "observed / expected", "mean_risk_ratio": PROBABILITY_RATIO},
+    **{
+        "intercept": "intercept (with slope)",
+        "observed_expected": "observed / expected",
+        "mean_risk_ratio": PROBABILITY_RATIO,
+    },
 }
 #: Statistics that prior correction changes.
 _CORRECTED = ("brier", "log_loss", "mean_risk_ratio")
@@ -297,7 +301,8 @@ def _statistics_table(data: ReportData) -> Table:
     ]
     note = (
         "Means over repeats. Brier skill is relative to always predicting the training prevalence; slope, intercept "
-        "and ECE need 100 rows of either class."
+        "(of the fit that has the slope) and ECE need 100 rows of either class. Calibration in the large is observed / "
+        "expected."
     )
     header = columns(*((n, _STATISTICS[n]) for n in names))
     return strategy_table("calibration", "Calibration", header, lines, note)
