@@ -96,7 +96,7 @@ def plain_answer(name, kind):
 def test_a_file_holds_the_one_learner_of_its_name_in_full(path):
     ((name, raw),) = yaml.safe_load(path.read_text(encoding="utf-8")).items()
     assert name == path.stem == learner(name).name
-    assert {"label", "make", "space"} <= set(raw) <= {"label", "make", "space", "staged", "rebalances"}
+    assert {"label", "make", "space"} <= set(raw) <= {"label", "kind", "make", "space", "staged", "rebalances"}
     balances = name in ("balanced_random_forest", "easy_ensemble")
     assert raw.get("rebalances", False) is learner(name).traits.rebalances is balances
     assert dict(learner(name).make) == raw["make"]

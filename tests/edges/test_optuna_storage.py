@@ -74,6 +74,7 @@ def test_the_question_and_the_rows_do_not_know_of_the_storage(here):
     assert main([*RUN, "name=with", "search.storage=searches.log"]) == 0
     assert rows_without_seconds(Path("experiments/with")) == rows_without_seconds(Path("experiments/without"))
     questions = [yaml.safe_load(Path(f"experiments/{n}/study.yaml").read_text()) for n in ("with", "without")]
+    assert questions[0]["claims"]["registered"].pop("seen_before") == {"ecoli3": ["without"]}
     assert {**questions[0], "name": ""} == {**questions[1], "name": ""}
     for path in (p for p in Path("experiments/with").rglob("*") if p.is_file()):
         assert b"searches.log" not in path.read_bytes()
