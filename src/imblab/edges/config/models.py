@@ -211,7 +211,7 @@ class LearnerModel(Section):
     space: Space = _field(SPACE_RULE)
     staged: StagedModel | None = _field("how one fit predicts for fewer rounds")
     rebalances: bool = _flag(False, "whether it weighs or resamples the classes by itself")
-    kind: Name | None = _field("the kind of learner that chooses the standard error of its contrasts")
+    kind: Name | None = _field("a name such as logistic: the kind that chooses the standard error of its contrasts")
 
 
 class StrategyModel(Section):
