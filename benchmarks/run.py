@@ -36,7 +36,7 @@ from imblab.edges import ledger, runner
 matplotlib.use("Agg")
 HERE = Path(__file__).parent
 LEARNERS = {
-    "logistic": lambda seed: LogisticRegression(max_iter=2000, random_state=seed),
+    "logistic": lambda seed: LogisticRegression(solver="newton-cholesky", random_state=seed),
     "lightgbm": lambda seed: LGBMClassifier(n_jobs=1, verbosity=-1, random_state=seed),
 }
 REPEATS = int(os.environ.get("REPEATS", "5"))

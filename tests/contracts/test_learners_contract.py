@@ -30,7 +30,7 @@ NAMES = [path.stem for path in FILES]
 every = pytest.mark.parametrize("name", NAMES)
 tables = pytest.mark.parametrize("kind", ["numeric", "mixed"])
 
-#: All that may be said beside the class: one thread, silence, enough iterations, no validation on synthetic rows.
+#: All that may be said beside the class: one thread, silence, a solver, no validation on synthetic rows.
 DECLARED = {
     "balanced_random_forest": {"n_jobs": 1},
     "decision_tree": {},
@@ -38,7 +38,7 @@ DECLARED = {
     "hist_gradient_boosting": {"early_stopping": False},
     "knn": {"n_jobs": 1},
     "lightgbm": {"n_jobs": 1, "verbosity": -1},
-    "logistic": {"max_iter": 2000},
+    "logistic": {"solver": "newton-cholesky"},
     "random_forest": {"n_jobs": 1},
     "svm": {},
     "xgboost": {"n_jobs": 1, "verbosity": 0},
@@ -113,7 +113,7 @@ def test_it_is_the_library_s_default_but_for_what_is_declared(name):
     make = learner(name).make
     declared = DECLARED[name]
     assert {key: value for key, value in make.items() if key != "_target_"} == declared
-    assert set(declared) <= {"n_jobs", "verbosity", "verbose", "max_iter", "early_stopping"}
+    assert set(declared) <= {"n_jobs", "verbosity", "verbose", "solver", "early_stopping"}
     default = estimator_specs.resolve_class(make["_target_"])().get_params()
     built = estimator_specs.build_estimator(make).get_params()
     np.testing.assert_equal(built, {**default, **declared})

@@ -4,7 +4,7 @@ This file imports nothing of imblab. It is the numerical contract (section 5 of 
 slowly and as plainly as possible: loops over splits, candidates and inner folds, and scikit-learn's own function for
 every metric. Whoever wants to know what a number in a ledger means may read it here; whoever doubts one may run it.
 
-    rows = study(X, y, learner=lambda seed: LogisticRegression(max_iter=2000, random_state=seed),
+    rows = study(X, y, learner=lambda seed: LogisticRegression(solver="newton-cholesky", random_state=seed),
                  strategy={"sampler": smote, "ratios": [0.25, 0.5], "ks": [3, 5], "threshold": "tuned"}, seed=7)
 
 ``X`` is a DataFrame (columns of a number type are numeric, all others categorical), ``y`` an array of 0 and 1.

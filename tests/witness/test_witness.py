@@ -204,7 +204,7 @@ def test_plain_agrees_with_an_imblearn_pipeline():
     rows = plain.study(X, y, learner=LEARNERS["logistic"], strategy=strategy, seed=3)
     for row, (train, test) in zip(rows, StratifiedKFold(5, shuffle=True, random_state=3).split(X, y), strict=True):
         sampler = SMOTE(sampling_strategy=0.5, k_neighbors=3, random_state=3)
-        model = make_pipeline(StandardScaler(), sampler, LogisticRegression(max_iter=2000))
+        model = make_pipeline(StandardScaler(), sampler, LogisticRegression(solver="newton-cholesky"))
         called = model.fit(X.iloc[train], y[train]).predict(X.iloc[test])
         assert row["scores"]["mcc"] == pytest.approx(matthews_corrcoef(y[test], called), abs=TOLERANCE)
         assert row["value"] is None
@@ -226,7 +226,7 @@ def test_plain_agrees_with_a_column_transformer_on_gaps_and_categories():
     )
     X = X.astype({"colour": object}).where(X.notna() | (X.columns != "colour"), None)
     for row, (train, test) in zip(rows, StratifiedKFold(5, shuffle=True, random_state=3).split(X, y), strict=True):
-        model = make_plain_pipeline(columns, LogisticRegression(max_iter=2000)).fit(X.iloc[train], y[train])
+        model = make_plain_pipeline(columns, LogisticRegression(solver="newton-cholesky")).fit(X.iloc[train], y[train])
         brier = np.mean((model.predict_proba(X.iloc[test])[:, 1] - y[test]) ** 2)
         assert row["scores"]["brier"] == pytest.approx(brier, abs=1e-9)
 
@@ -241,7 +241,7 @@ def test_shared_inner_folds_are_the_other_outer_folds():
     folds = [test for _, test in StratifiedKFold(3, shuffle=True, random_state=0).split(X, y)]
     values = []
     for fit, validate in ((folds[1], folds[2]), (folds[2], folds[1])):  # of outer fold 0
-        model = make_plain_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        model = make_plain_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky"))
         weight = np.where(y[fit] == 1, float(rows[0]["params"]["weight"]), 1.0)
         model.fit(X.iloc[fit], y[fit], logisticregression__sample_weight=weight)
         values.append(plain.SCORE["roc_auc"](y[validate], model.predict_proba(X.iloc[validate])[:, 1]))
@@ -268,7 +268,7 @@ def xgboost(seed):
 
 
 LEARNERS = {
-    "logistic": lambda seed: LogisticRegression(max_iter=2000, random_state=seed),
+    "logistic": lambda seed: LogisticRegression(solver="newton-cholesky", random_state=seed),
     "random_forest": lambda seed: RandomForestClassifier(n_estimators=20, n_jobs=1, random_state=seed),
     "lightgbm": lightgbm,
     "xgboost": xgboost,
