@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
@@ -45,10 +46,12 @@ def test_the_learners_of_the_simulation_are_those_of_scikit_learn(simulation):
     rows = np.repeat(np.arange(len(y)), copies.astype(int))
     logistic = LogisticRegression(tol=1e-10, max_iter=5000).fit(X, y, sample_weight=copies)
     tree = DecisionTreeClassifier(random_state=0).fit(X, y, sample_weight=copies)
+    forest = RandomForestClassifier(50, random_state=0).fit(X[rows].astype(np.float32), y[rows])
     witnesses = {
         "logistic": logistic.predict_proba(new)[:, 1],
         "knn": KNeighborsClassifier().fit(X[rows], y[rows]).predict_proba(new)[:, 1],
         "decision_tree": tree.predict_proba(new.astype(np.float32))[:, 1],
+        "random_forest": forest.predict_proba(new.astype(np.float32))[:, 1],
     }
     for kind, expected in witnesses.items():
         np.testing.assert_allclose(simulation.LEARNERS[kind](X, y, copies, 0)(new), expected, atol=1e-6, err_msg=kind)
