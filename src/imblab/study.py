@@ -571,8 +571,7 @@ class Registered:
         Those of ``contrasts`` that form the primary family, the others the secondary one. None in records that were
         made when all contrasts were one family: their p-values are adjusted over all.
     seen_before : mapping of str to tuple of str
-        By data set the other studies of the folder that had evaluations on the same rows; without data sets that
-        none had used.
+        By data set the other studies that had evaluations on the same rows; without data sets that none had used.
     kinds : mapping of str to str
         Kind of each learner that has one, which chooses the standard error of its contrasts.
     table : int
@@ -612,6 +611,8 @@ class Claims:
         The contrasts of the headline; None for those of the rule.
     secondary : tuple of (str, str) or None
         All others; None for each strategy against ``none``.
+    seen_before : tuple of str
+        Names of studies that used the rows of every data set before, in addition to those of the folder.
     """
 
     contrasts: tuple[tuple[str, str], ...] | None = None
@@ -620,6 +621,7 @@ class Claims:
     registered: Registered | None = None
     primary: tuple[tuple[str, str], ...] | None = None
     secondary: tuple[tuple[str, str], ...] | None = None
+    seen_before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,19 @@ def test_a_second_study_of_the_same_rows_says_so_in_plan_run_compare_and_report(
 
 
 @pytest.mark.usefixtures("_here")
+def test_studies_kept_elsewhere_are_named_by_hand(capsys):
+    assert main(["plan", "name=second", *SMALL, "claims.seen_before=[pilot,first]"]) == 0
+    assert "These rows were seen before, in studies 'first' and 'pilot'" in capsys.readouterr().out
+    study = register_claims(imblab.compose("name=s", *SMALL, "claims.seen_before=[pilot]"))
+    assert study.claims.registered.seen_before == {"ecoli3": ("pilot",)}
+    mapping = config.to_mapping(study)
+    assert mapping["claims"]["seen_before"] == ["pilot"]
+    assert "seen_before" not in config.to_mapping(imblab.compose("name=s", *SMALL))["claims"]
+    assert main(["plan", "name=second", *SMALL, "claims.seen_before=pilot study"]) == 2
+    assert "'claims.seen_before'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_here")
 def test_resuming_and_starting_over_are_not_seen(capsys):
     run("first", "strategy=[none,threshold,class_weight]")
     run("first", "overwrite=true")

@@ -119,17 +119,19 @@ def isolates_resampling(study: Study, a: str, b: str) -> bool:
 def register_claims(study: Study, seen_before: Mapping[str, tuple[str, ...]] | None = None) -> Study:
     """Put what a study claims now on record, unless a record exists already.
 
-    ``seen_before`` are the other studies with evaluations on the same rows, by data set.
+    ``seen_before`` are the other studies with evaluations on the same rows, by data set; those that the claims name
+    are added to every data set.
     """
     claims = study.claims
     if claims.registered is not None:
         return study
+    known = seen_before or {}
+    named = {name: dict.fromkeys((*known.get(name, ()), *claims.seen_before)) for name in (*study.datasets, *known)}
+    seen = {name: tuple(studies) for name, studies in named.items() if studies}
     rope, repeats = dict(claims.rope), study.protocol.repeats
     declared, primary = declared_contrasts(study), primary_contrasts(study)
     kinds = {learner.name: learner.kind for learner in study.learners if learner.kind}
-    record = Registered(
-        *(study.primary, declared, claims.alpha, rope, repeats, primary, dict(seen_before or {})), kinds, TABLE_VERSION
-    )
+    record = Registered(*(study.primary, declared, claims.alpha, rope, repeats, primary, seen), kinds, TABLE_VERSION)
     return replace(study, claims=replace(claims, registered=record))
 
 

@@ -292,6 +292,7 @@ class ClaimsModel(Section):
     )
     alpha: ErrorRate = _field(ERROR_RATE, 0.05)
     rope: dict[str, HalfWidth] | None = _field(f"{HALF_WIDTH}, by measure", example=0.01)
+    seen_before: list[Name] = _field("names of studies that used these rows before, in addition to those found", [])
     registered: RegisteredModel | None = _field("the record that imblab writes; leave it as it is")
 
     def noun(self) -> Claims:
@@ -300,7 +301,8 @@ class ClaimsModel(Section):
             None if pairs is None else tuple(pairs) for pairs in (self.contrasts, self.primary, self.secondary)
         )
         registered = None if self.registered is None else self.registered.noun()
-        return Claims(contrasts, self.alpha, self.rope or {}, registered, primary, secondary)
+        seen = tuple(self.seen_before)
+        return Claims(contrasts, self.alpha, self.rope or {}, registered, primary, secondary, seen)
 
 
 class RunnerModel(Section):

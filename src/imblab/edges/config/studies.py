@@ -290,8 +290,9 @@ def _claims_mapping(claims: Claims) -> dict[str, Any]:
     """Return the claims; the older spelling where it was used, and a record as it was written."""
     mapping = asdict(claims)
     record = mapping.pop("registered")
-    order = ("primary", "secondary", "contrasts", "alpha", "rope")
-    mapping = {key: mapping[key] for key in order if key != "contrasts" or claims.contrasts is not None}
+    order = ("primary", "secondary", "contrasts", "alpha", "rope", "seen_before")
+    left_out = {"contrasts": None, "seen_before": ()}
+    mapping = {key: mapping[key] for key in order if key not in left_out or mapping[key] != left_out[key]}
     if record is None:
         return mapping
     later: dict[str, Any] = {"primary_contrasts": None, "seen_before": {}, "kinds": {}, "table": 0}
