@@ -137,18 +137,74 @@ def complete_kinds(table: pd.DataFrame) -> set[str]:
     return {kind for kind, all_ in wanted.items() if all(have.get(tuple(s), 0) >= s.samples for s in all_)}
 
 
-def decide(summary: pd.DataFrame, kinds: set[str]) -> dict[str, dict[str, list[list[float]]]]:
-    """Choose the most powerful row-level rule within the bounds, by kind and measure, for one and several repeats."""
-    rules: dict[str, dict[str, list[list[float]]]] = {}
+#: By kind and measure: the weights of the rules for one repeat and for several; None where the corrected t decides.
+Rules = dict[str, dict[str, list[list[float] | None]]]
+
+
+def decide(summary: pd.DataFrame, kinds: set[str]) -> Rules:
+    """Choose the most powerful estimator within the bounds, by kind and measure, for one and for several repeats."""
+    rules: Rules = {}
     is_allowed = (summary.size_high <= MAX_POOLED_SIZE) & (summary.worst_size <= MAX_SIZE)
     is_allowed &= (summary.coverage >= MIN_POOLED_COVERAGE) & (summary.worst_coverage >= MIN_COVERAGE)
-    for (kind, measure), part in summary[is_allowed].groupby(["kind", "measure"]):
-        best = [part[part.repeats == n].sort_values("power", kind="stable").tail(1) for n in (1, 5)]
-        names = [each.estimator.iloc[0] for each in best if len(each)]
-        if kind in kinds and len(names) == 2 and all(name.startswith("row_level") for name in names):
-            numbers = [[float(x) for x in name.split()[1:]] for name in names]
-            rules.setdefault(str(kind), {})[FUNCTIONS[str(measure)]] = numbers
+    may_decide = summary.estimator.str.startswith("row_level") | (summary.estimator == "corrected_t")
+    for (kind, measure), part in summary[is_allowed & may_decide & summary.kind.isin(kinds)].groupby(
+        ["kind", "measure"], sort=False
+    ):
+        best = [part[part.repeats == n].sort_values("power", kind="stable").estimator.tolist()[-1:] for n in (1, 5)]
+        chosen = [weights(names[0]) if names else None for names in best]
+        if any(chosen):
+            rules.setdefault(str(kind), {})[FUNCTIONS[str(measure)]] = chosen
     return rules
+
+
+def weights(estimator: str) -> list[float] | None:
+    """The weights of a row-level rule, as its name has them; None for another estimator."""
+    return [float(x) for x in estimator.split()[1:]] if estimator.startswith("row_level") else None
+
+
+def markdown(summary: pd.DataFrame, rules: Rules) -> list[str]:
+    """Lines of the table of docs/statistics.md: the standard error that decides on MCC, and the corrected t."""
+    lines = [
+        "| kind | repeats | standard error | size (bound) | highest | coverage | lowest | stated / real | power |",
+        "|---|--:|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for (kind, repeats), part in summary[summary.measure == "mcc"].groupby(["kind", "repeats"], sort=False):
+        rule = rules.get(str(kind), {}).get("mcc", [None, None])[repeats > 1]
+        rows = part.set_index("estimator")
+        for words, name in ((_formula(rule), _name(rule)), ("corrected t", "corrected_t")):
+            if name not in rows.index:
+                continue
+            row = rows.loc[name]
+            facts = f"{row['size']:.3f} ({row.size_high:.3f}) | {row.worst_size:.3f} | {row.coverage:.3f} | "
+            facts += f"{row.worst_coverage:.3f} | {row.null_se_over_sd:.2f} | {row.power:.2f}"
+            lines.append(f"| `{kind}` | {repeats} | {words} | {facts} |")
+    return lines
+
+
+def rule_lines(rules: Rules) -> list[str]:
+    """Lines of the table of all rules, by kind and measure, for one repeat and for several."""
+    measures = list(FUNCTIONS.values())
+    lines = ["| kind | " + " | ".join(f"`{name}`" for name in measures) + " |", "|---|" + "---|" * len(measures)]
+    for kind, by_measure in rules.items():
+        words = ("; ".join(_formula(rule) for rule in by_measure.get(name, [None, None])) for name in measures)
+        lines.append(f"| `{kind}` | " + " | ".join(words) + " |")
+    return lines
+
+
+def _name(rule: list[float] | None) -> str:
+    return f"row_level {rule[0]:g} {rule[1]:g}" if rule else ""
+
+
+def _formula(rule: list[float] | None) -> str:
+    """A rule as a formula, such as ``1.5 W + B/R``; a dash for none."""
+    if rule is None:
+        return "-"
+    parts = [
+        (f"{weight:g} " if weight != 1 else "") + part
+        for weight, part in zip(rule, ("W", "B/R"), strict=True)
+        if weight
+    ]
+    return " + ".join(parts)
 
 
 def main() -> None:
@@ -158,11 +214,12 @@ def main() -> None:
     summary = summarise(table)
     kinds = complete_kinds(table)
     rules = decide(summary, kinds)
-    chosen = {f"row_level {a:g} {b:g}" for by in rules.values() for both in by.values() for a, b in both}
+    chosen = {_name(rule) for by_measure in rules.values() for both in by_measure.values() for rule in both}
     kept = table[table.estimator.isin(chosen.union(SHOWN))]
     kept.round(5).to_csv(HERE / "results.csv", index=False)
     summary.round(4).to_csv(HERE / "summary.csv", index=False)
     (HERE / "rules.json").write_text(json.dumps({"complete": sorted(kinds), "rules": rules}, indent=1) + "\n")
+    print("\n".join(["for docs/statistics.md:", *markdown(summary.round(4), rules), "", *rule_lines(rules), ""]))
     print(f"complete: {sorted(kinds)}; rules: {rules}")
     print(
         table[table.contrast == "under"].groupby(["kind", "n", "positives"]).samples.min().unstack([1, 2]).to_string()

@@ -1,6 +1,7 @@
 """The rules that ship are those that the simulation of the repository allows; its learners are scikit-learn's."""
 
 import json
+import runpy
 import sys
 from pathlib import Path
 
@@ -31,11 +32,30 @@ def simulation(monkeypatch):
 def test_the_rules_are_those_of_the_simulation():
     decided = json.loads((HOME / "rules.json").read_text(encoding="utf-8"))["rules"]
     shipped = {
-        (kind, f"imblab.core.measures.{name}"): tuple(RowLevelRule(*numbers) for numbers in rules)
+        (kind, f"imblab.core.measures.{name}"): tuple(weights and RowLevelRule(*weights) for weights in rules)
         for kind, by_measure in decided.items()
         for name, rules in by_measure.items()
     }
     assert dict(standard_errors.ROW_LEVEL_RULES) == shipped
+
+
+@pytest.mark.usefixtures("simulation")
+def test_the_tables_of_the_documentation_are_those_of_the_simulation():
+    import tabulate
+
+    page = (HOME.parents[1] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    decided = json.loads((HOME / "rules.json").read_text(encoding="utf-8"))
+    assert "\n".join(tabulate.markdown(pd.read_csv(HOME / "summary.csv"), decided["rules"])) in page
+    assert "\n".join(tabulate.rule_lines(decided["rules"])) in page
+    table, summary = tabulate.tabulate(), pd.read_csv(HOME / "summary.csv")
+    pd.testing.assert_frame_equal(tabulate.summarise(table).round(4), summary, check_dtype=False)
+    assert sorted(tabulate.complete_kinds(table)) == decided["complete"]
+    assert tabulate.decide(summary, set(decided["complete"])) == decided["rules"]
+
+
+def test_the_picture_of_the_documentation_is_that_of_the_simulation():
+    pictures = runpy.run_path(str(HOME.parents[1] / "docs" / "draw_pictures.py"))
+    assert pictures["STANDARD_ERRORS"].read_text(encoding="utf-8") == pictures["draw_standard_errors"]()
 
 
 def test_the_learners_of_the_simulation_are_those_of_scikit_learn(simulation):

@@ -47,9 +47,9 @@ class RowLevelRule:
     repeats: float = 0.0
 
 
-#: By kind of learner and dotted path of the measure's function: the rules for one repeat and for several. Kinds and
-#: measures that are missing have the corrected t.
-ROW_LEVEL_RULES: Mapping[tuple[str, str], tuple[RowLevelRule, RowLevelRule]] = {}
+#: By kind of learner and dotted path of the measure's function: the rules for one repeat and for several, None for the
+#: corrected t, which kinds and measures that are missing have too.
+ROW_LEVEL_RULES: Mapping[tuple[str, str], tuple[RowLevelRule | None, RowLevelRule | None]] = {}
 
 
 def row_level_rule(kind: str, function: str, n_repeats: int) -> RowLevelRule | None:
