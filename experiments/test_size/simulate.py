@@ -5,7 +5,7 @@ already is not drawn again, so it may be stopped at any time. ``tabulate.py`` pa
 
 A sample is a table of n rows with a fixed number of positives. Each strategy is scored by 5 x 5-fold cross-validation
 with inner folds shared (``protocol.inner: shared``) and a threshold tuned for MCC, as imblab does it; one repeat is the
-first of the five. The contrasts are:
+first of the five, three are the first three. The contrasts are:
 
 over, under, smote
     Null: random over-sampling, random under-sampling or SMOTE with two seeds. The strategies are exchangeable.
@@ -223,9 +223,9 @@ def score(y: np.ndarray, folds: np.ndarray, outer: Outer) -> dict[str, tuple[np.
 
 
 def compare(y: np.ndarray, a: Scored, b: Scored) -> Iterator[dict[str, float]]:
-    """The parts of every standard error, for one repeat and for all of them."""
+    """The parts of every standard error, for one repeat, for three and for all of them."""
     difference, change = a[0] - b[0], a[1] - b[1]
-    for repeats in (1, len(difference)):
+    for repeats in (1, 3, len(difference)):
         d = difference[:repeats]
         yield {
             "folds": float(d.size),
@@ -343,7 +343,8 @@ def simulate_sample(scenario: Scenario, number: int) -> list[dict[str, Any]]:
                 row = {"sample": number, "contrast": name, "measure": measure, **parts}
                 if truth and name in ("column", "weight"):
                     row["truth"] = truth[a][measure] - truth[b][measure]
-                if measure == "mcc" and parts["folds"] > FOLDS and number < N_TRUTH and name in ("under", "column"):
+                is_whole = measure == "mcc" and parts["folds"] == FOLDS * REPEATS
+                if is_whole and number < N_TRUTH and name in ("under", "column"):
                     row["low"], row["high"] = bootstrap_interval(y, folds, outer[a], outer[b], seed)
                     if name == "under":
                         row["p_5x2"] = five_by_two(scenario, (a, b), X, y, seed)

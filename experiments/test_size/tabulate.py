@@ -18,6 +18,8 @@ NULL = ("over", "under", "smote")
 #: Bounds of an estimator that may decide: the upper Wilson bound of the pooled size and the size in any scenario at
 #: .05, pooled coverage and coverage in any scenario at .95.
 MAX_POOLED_SIZE, MAX_SIZE, MIN_POOLED_COVERAGE, MIN_COVERAGE = 0.06, 0.075, 0.93, 0.92
+#: Samples below which a scenario counts in the pooled figures only.
+MIN_SAMPLES = 300
 ROWS, REPEATS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0), (0.0, 0.5, 1.0, 2.0)
 #: Estimators whose figures are kept for every scenario, in addition to those that decide.
 SHOWN = ("plain_t", "corrected_t", "row_level 1 0", "row_level 1 1", "bootstrap", "5x2cv_F")
@@ -63,9 +65,8 @@ def standard_errors(frame: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, floa
             yield f"row_level {rows:g} {repeats:g}", np.sqrt(variance), frame.positives - 1
 
 
-def evaluate(frame: pd.DataFrame, is_null: bool) -> Iterator[dict[str, float | str]]:
+def evaluate(frame: pd.DataFrame, truth: float) -> Iterator[dict[str, float | str]]:
     """Yield rejections, coverage and width of every estimator in the samples of one scenario and contrast."""
-    truth = 0.0 if is_null else float(frame.truth.mean())
     deviation = float(frame.effect.std(ddof=1))
     for name, se, df in standard_errors(frame):
         reach = np.asarray(stats.t.ppf(0.975, df)) * se
@@ -95,11 +96,13 @@ def tabulate() -> pd.DataFrame:
     rows = []
     for path in sorted((HERE / "samples").glob("*.parquet")):
         frame = pd.read_parquet(path).astype({"contrast": str, "measure": str})
-        for key, part in frame.groupby(["contrast", "measure", "n", "positives", "folds"]):
-            contrast, measure, n, positives, folds = key
+        for key, part in frame.groupby(["contrast", "measure", "n", "positives"]):
+            contrast, measure, n, positives = key
+            truth = 0.0 if contrast in NULL else float(part.truth.mean())
             facts = {"kind": path.stem, "contrast": contrast, "measure": measure, "n": n, "positives": positives}
-            facts |= {"repeats": int(folds) // FOLDS, "samples": len(part)}
-            rows += [{**facts, **row} for row in evaluate(part, contrast in NULL)]
+            for folds, each in part.groupby("folds"):
+                whole = {**facts, "repeats": int(folds) // FOLDS, "samples": len(each)}
+                rows += [{**whole, **row} for row in evaluate(each, truth)]
     return pd.DataFrame(rows)
 
 
@@ -116,21 +119,27 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
         null, known = (part[part.contrast.isin(NULL) == flag] for flag in (True, False))
         row = dict(zip(("kind", "measure", "repeats", "estimator"), key, strict=True))
         if len(null):
-            rate = null.rejected / null.samples
             low, high = wilson(null.rejected.sum(), null.samples.sum())
             row |= {"size": null.rejected.sum() / null.samples.sum(), "size_low": low, "size_high": high}
-            row |= {"worst_size": rate.max(), "null_se_over_sd": null.se_over_sd.mean()}
+            row |= {"worst_size": _rates(null, "rejected").max(), "null_se_over_sd": null.se_over_sd.mean()}
         if len(known):
             total = known.samples.sum()
-            row |= {"coverage": known.covered.sum() / total, "worst_coverage": (known.covered / known.samples).min()}
+            row |= {"coverage": known.covered.sum() / total, "worst_coverage": _rates(known, "covered").min()}
             row |= {"power": known.rejected.sum() / total, "known_se_over_sd": known.se_over_sd.mean()}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
+def _rates(scenarios: pd.DataFrame, column: str) -> pd.Series:
+    """Rates of the scenarios that have enough samples for a bound of their own."""
+    enough = scenarios[scenarios.samples >= MIN_SAMPLES]
+    return enough[column] / enough.samples
+
+
 def complete_kinds(table: pd.DataFrame) -> set[str]:
     """Kinds of which every scenario has its samples."""
-    have = table[table.contrast == "under"].groupby(["kind", "n", "positives"]).samples.min()
+    whole = table[(table.contrast == "under") & (table.estimator == "corrected_t") & (table.repeats != 3)]
+    have = whole.groupby(["kind", "n", "positives"]).samples.min()
     wanted: dict[str, list[Scenario]] = {}
     for scenario in scenarios():
         wanted.setdefault(scenario.kind, []).append(scenario)
@@ -142,15 +151,19 @@ Rules = dict[str, dict[str, list[list[float] | None]]]
 
 
 def decide(summary: pd.DataFrame, kinds: set[str]) -> Rules:
-    """Choose the most powerful estimator within the bounds, by kind and measure, for one and for several repeats."""
+    """Choose the most powerful estimator within the bounds, by kind and measure, for one and for several repeats.
+
+    For several, it keeps the bounds with three and with five repeats, and power is that with five.
+    """
     rules: Rules = {}
     is_allowed = (summary.size_high <= MAX_POOLED_SIZE) & (summary.worst_size <= MAX_SIZE)
     is_allowed &= (summary.coverage >= MIN_POOLED_COVERAGE) & (summary.worst_coverage >= MIN_COVERAGE)
     may_decide = summary.estimator.str.startswith("row_level") | (summary.estimator == "corrected_t")
-    for (kind, measure), part in summary[is_allowed & may_decide & summary.kind.isin(kinds)].groupby(
-        ["kind", "measure"], sort=False
-    ):
-        best = [part[part.repeats == n].sort_values("power", kind="stable").estimator.tolist()[-1:] for n in (1, 5)]
+    candidates = summary[is_allowed & may_decide & summary.kind.isin(kinds)]
+    for (kind, measure), part in candidates.groupby(["kind", "measure"], sort=False):
+        with_three = set(part[part.repeats == 3].estimator)
+        one, several = part[part.repeats == 1], part[(part.repeats == 5) & part.estimator.isin(with_three)]
+        best = [each.sort_values("power", kind="stable").estimator.tolist()[-1:] for each in (one, several)]
         chosen = [weights(names[0]) if names else None for names in best]
         if any(chosen):
             rules.setdefault(str(kind), {})[FUNCTIONS[str(measure)]] = chosen
@@ -221,9 +234,8 @@ def main() -> None:
     (HERE / "rules.json").write_text(json.dumps({"complete": sorted(kinds), "rules": rules}, indent=1) + "\n")
     print("\n".join(["for docs/statistics.md:", *markdown(summary.round(4), rules), "", *rule_lines(rules), ""]))
     print(f"complete: {sorted(kinds)}; rules: {rules}")
-    print(
-        table[table.contrast == "under"].groupby(["kind", "n", "positives"]).samples.min().unstack([1, 2]).to_string()
-    )
+    drawn = table[(table.contrast == "under") & (table.estimator == "corrected_t")]
+    print(drawn.groupby(["kind", "n", "positives"]).samples.max().unstack([1, 2]).to_string())
 
 
 if __name__ == "__main__":
