@@ -116,6 +116,11 @@ def test_another_primary_more_repeats_and_a_region_that_came_later():
     longer = replace(kept, protocol=Protocol(repeats=2))
     found = contrasts_of(longer, repeats=2)
     assert set(found.reason) == {"the number of repeats was 1 before the first row"}
+    # Fewer are chosen by their results just as well.
+    planned = register_claims(replace(study(rope={"f1": 0.1}), protocol=Protocol(repeats=2)))
+    found = contrasts_of(replace(planned, protocol=Protocol(repeats=1)))
+    assert set(found.verdict) == {"exploratory"}
+    assert set(found.reason) == {"the number of repeats was 2 before the first row"}
     wider = replace(kept, claims=replace(kept.claims, rope={"mcc": 0.01}))
     assert set(exploratory_reasons(wider).values()) == {"the region of mcc was not set before the first row"}
     # A region of a measure that is not judged touches nothing.

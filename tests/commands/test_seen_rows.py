@@ -155,3 +155,16 @@ def test_repeats_that_are_added_later_are_said_before_the_fits(capsys):
     assert said.index(sentence) < said.index("fitted")
     assert main(["plan", "name=new", *SMALL, "protocol.repeats=2"]) == 0
     assert "added repeats" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_here")
+def test_fewer_repeats_than_were_claimed_are_exploratory_and_said_in_the_plan(capsys):
+    run("twice", "protocol.repeats=2")
+    capsys.readouterr()
+    assert main(["plan", "name=twice", *SMALL, "protocol.repeats=1"]) == 0
+    said = capsys.readouterr().out
+    assert "Study 'twice' was claimed with 2 repeats: with 1 repeat every contrast is exploratory" in said
+    assert main(["run", "name=twice", *SMALL, *HERE, "protocol.repeats=1", "--json"]) == 0
+    assert {c["verdict"] for c in json.loads(capsys.readouterr().out)["contrasts"]} == {"exploratory"}
+    assert main(["compare", "twice", "--json"]) == 0
+    assert "exploratory" not in {c["verdict"] for c in json.loads(capsys.readouterr().out)["contrasts"]}

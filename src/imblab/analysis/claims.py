@@ -176,7 +176,7 @@ def describe_seen_rows(study: Study, datasets: Iterable[str]) -> str:
 
 
 def describe_before_fits(study: Study, datasets: Iterable[str]) -> list[str]:
-    """Say before anything is fitted what the record of a study will make of its verdicts: rows seen, repeats added.
+    """Say before anything is fitted what the record of a study will make of its verdicts: rows seen, other repeats.
 
     Examples
     --------
@@ -188,11 +188,15 @@ verdicts. To keep verdicts, ask with 5 repeats under a new name=..."]
     record, notes = study.claims.registered, []
     if seen := describe_seen_rows(study, datasets):
         notes.append(f"{seen[0].upper()}{seen[1:]}: every verdict on them says so.")
-    if record is not None and study.protocol.repeats > record.repeats:
+    repeats = study.protocol.repeats
+    if record is not None and repeats != record.repeats:
+        asked = count_noun(repeats, "repeat")
+        effect = (
+            "the added repeats make every contrast" if repeats > record.repeats else f"with {asked} every contrast is"
+        )
         notes.append(
-            f"Study {study.name!r} was claimed with {count_noun(record.repeats, 'repeat')}: the added repeats make "
-            "every contrast exploratory, with numbers and without verdicts. To keep verdicts, ask with "
-            f"{study.protocol.repeats} repeats under a new name=..."
+            f"Study {study.name!r} was claimed with {count_noun(record.repeats, 'repeat')}: {effect} exploratory, with "
+            f"numbers and without verdicts. To keep verdicts, ask with {asked} under a new name=..."
         )
     return notes
 
@@ -223,6 +227,6 @@ def _describe_late_changes(study: Study) -> str | None:
     width, before = (rope.get(study.primary, math.nan) for rope in (claims.rope, record.rope))
     if width != before and not (math.isnan(width) and math.isnan(before)):
         changes.append(f"the region of {study.primary} was {'not set' if math.isnan(before) else f'±{before:g}'}")
-    if study.protocol.repeats > record.repeats:
+    if study.protocol.repeats != record.repeats:
         changes.append(f"the number of repeats was {record.repeats}")
     return f"{' and '.join(changes)} before the first row" if changes else None
