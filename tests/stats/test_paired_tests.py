@@ -1,6 +1,8 @@
 """Paired tests against the published example, baycomp, scipy's own t, and Holm by brute force."""
 
 import math
+import warnings
+from dataclasses import replace
 
 import baycomp
 import numpy as np
@@ -117,6 +119,26 @@ def test_what_cannot_be_tested_says_why(differences, mean, reason):
     assert found.mean == pytest.approx(mean, nan_ok=True)
     assert np.isnan([found.low, found.high, found.p, found.se]).all()
     assert not found.identical
+
+
+@pytest.mark.parametrize("se", [0.0, 1e-18, 1e-12])
+def test_a_row_level_error_of_zero_is_no_identity_where_differences_vary(se):
+    differences = np.array([[0.10, 0.11, 0.10, 0.12, 0.11], [0.0] * 5, [0.10, 0.11, 0.10, 0.12, 0.11]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = estimate_contrasts(differences, 80, 20, row_level=(np.array([se, se, 0.01]), 19))
+    first = found[0]
+    assert not first.identical
+    assert first.mean == pytest.approx(0.108)
+    assert first.reason == "the differences vary, but their standard error over test rows is 0: no test"
+    assert np.isnan([first.low, first.high, first.p, first.se, equivalence_p(first, 0.2)]).all()
+    assert found.identical.tolist() == [False, True, False]
+    assert found[2].df == 19
+
+
+def test_a_mean_outside_the_region_is_not_equivalent_however_small_its_standard_error():
+    estimate = corrected_t([0.1, 0.0, 0.2, 0.1, 0.1], 80, 20)
+    assert equivalence_p(replace(estimate, se=0.0), [0.05, 0.1, 0.2]).tolist() == [1.0, 0.0, 0.0]
 
 
 def test_half_width_of_the_shipped_protocols():

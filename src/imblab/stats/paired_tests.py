@@ -160,8 +160,8 @@ def estimate_contrasts(
     -------
     EstimateArray
         Of shape ``differences.shape[:-1]``. Zero with p = 1 and the interval [0, 0] if all differences are zero.
-        Without an interval, and with a reason, if a fold is missing, if there is one fold only, or if all differences
-        are one other number.
+        Without an interval, and with a reason, if a fold is missing, if there is one fold only, if all differences
+        are one other number, or if they vary and the row-level standard error is 0 (within 1e-12).
 
     See Also
     --------
@@ -191,9 +191,11 @@ def estimate_contrasts(
         varies = complete & ~identical & (n_folds > 1)
         if n_folds > 1:
             varies &= np.ptp(d, axis=-1) > DIFFERENCE_TOLERANCE
-    se, n_free, estimator = np.full(shape, np.nan), n_folds - 1, CORRECTED_T
+    se, n_free, estimator, is_flat = np.full(shape, np.nan), n_folds - 1, CORRECTED_T, np.zeros(shape, dtype=bool)
     if row_level is not None:
         estimator, n_free = ROW_LEVEL, row_level[1]
+        is_flat = varies & ~(np.asarray(row_level[0]) > DIFFERENCE_TOLERANCE)
+        varies &= ~is_flat
         se = np.where(varies, row_level[0], np.nan)
     elif varies.any():
         deviation = d.std(axis=-1, ddof=1)
@@ -207,7 +209,11 @@ def estimate_contrasts(
     )
     reason = np.full(shape, None, dtype=object)
     for index in zip(*np.nonzero(~(varies | identical)), strict=True):
-        reason[index] = _untested_reason(int(missing[index]), n_folds, float(mean[index]))
+        reason[index] = (
+            "the differences vary, but their standard error over test rows is 0: no test"
+            if is_flat[index]
+            else _untested_reason(int(missing[index]), n_folds, float(mean[index]))
+        )
     return EstimateArray(mean, low, high, p, df, se, reason, estimator)
 
 
@@ -256,7 +262,8 @@ def equivalence_p(estimates: Estimate | EstimateArray, rope: ArrayLike) -> Any:
     Returns
     -------
     float or ndarray
-        In [0, 1]. 0 if all differences are zero; NaN without a region, or where the estimate has no interval.
+        In [0, 1]. With a standard error of 0, 0 for a mean within the region and 1 outside it; NaN without a region,
+        or where the estimate has no interval.
 
     References
     ----------
@@ -272,7 +279,8 @@ def equivalence_p(estimates: Estimate | EstimateArray, rope: ArrayLike) -> Any:
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.maximum(stdtr(estimates.df, -(half_width + mean) / se), stdtr(estimates.df, (mean - half_width) / se))
     undefined = np.isnan(half_width) | np.isnan(se)
-    return np.where(undefined, np.nan, np.where(se == 0, 0.0, p))[()]
+    exact = np.where(np.abs(mean) <= half_width, 0.0, 1.0)
+    return np.where(undefined, np.nan, np.where(se == 0, exact, p))[()]
 
 
 def posterior(estimates: Estimate | EstimateArray, rope: ArrayLike) -> Posterior:
