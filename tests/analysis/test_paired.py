@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from imblab.analysis import paired
+from imblab.analysis.claims import register_claims
 from imblab.analysis.results import score_arrays
 from imblab.cli import main
 from imblab.result import Evaluation
@@ -26,8 +27,9 @@ KEY = ("toy", "logistic")
 
 @pytest.fixture(autouse=True)
 def _rules(monkeypatch):
-    rules = {("linear", MCC): (RowLevelRule(2.0), RowLevelRule(1.5, 0.5))}
+    rules = {1: {}, 2: {("linear", MCC): (RowLevelRule(2.0), RowLevelRule(1.5, 0.5))}}
     monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", rules)
+    monkeypatch.setattr(paired, "TABLE_VERSION", 2)
 
 
 def study(repeats, kind="linear", function=MCC):
@@ -111,13 +113,24 @@ def test_equal_scores_are_identical_whatever_the_rows_say():
     assert all(each.identical and each.p == 1 for each in estimates.values())
 
 
+@pytest.mark.parametrize(("table", "expected"), [(0, CORRECTED_T), (1, CORRECTED_T), (2, ROW_LEVEL), (3, CORRECTED_T)])
+def test_a_recorded_study_keeps_the_rules_of_its_version(table, expected):
+    values = np.random.default_rng(3).normal(0.5, 0.1, (3, 4, 5))
+    asked = register_claims(study(4))
+    record = replace(asked.claims.registered, table=table)
+    asked = replace(asked, claims=replace(asked.claims, registered=record))
+    estimates = paired.estimate_all(scores_of(asked, values), asked, covariances()[1])[KEY]
+    assert {each.estimator for each in estimates.values()} == {expected}
+
+
 def test_the_kind_of_a_learner_is_outside_every_comparison():
     assert Learner("logistic", {}, kind="linear") == replace(Learner("logistic", {}), kind="other")
 
 
 def test_a_run_rests_on_what_was_recorded_before_its_first_evaluation(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", {("logistic", MCC): (RowLevelRule(2.0), RowLevelRule(2.0))})
+    rules = {1: {("logistic", MCC): (RowLevelRule(2.0), RowLevelRule(2.0))}}
+    monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", rules)
     asked = ["name=rows", "dataset=[ecoli3]", "learner=[logistic,svm]", "strategy=[none,threshold]", "protocol=smoke"]
     assert main(["run", *asked, "tracking=none", "runner.n_jobs=1", "--json"]) == 0
     contrasts = json.loads(capsys.readouterr().out)["contrasts"]

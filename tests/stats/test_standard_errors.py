@@ -29,14 +29,27 @@ def simulation(monkeypatch):
     return simulate
 
 
-def test_the_rules_are_those_of_the_simulation():
+def test_the_newest_rules_are_those_of_the_simulation():
     decided = json.loads((HOME / "rules.json").read_text(encoding="utf-8"))["rules"]
-    shipped = {
+    simulated = {
         (kind, f"imblab.core.measures.{name}"): tuple(weights and RowLevelRule(*weights) for weights in rules)
         for kind, by_measure in decided.items()
         for name, rules in by_measure.items()
     }
-    assert dict(standard_errors.ROW_LEVEL_RULES) == shipped
+    assert max(standard_errors.ROW_LEVEL_RULES) == standard_errors.TABLE_VERSION
+    assert dict(standard_errors.ROW_LEVEL_RULES[standard_errors.TABLE_VERSION]) == simulated
+
+
+def test_a_version_that_studies_have_recorded_never_changes():
+    """Version 1 was recorded before any rule was decided; rules of the simulation are a version of their own."""
+    assert dict(standard_errors.ROW_LEVEL_RULES[1]) == {}
+
+
+def test_a_rule_is_that_of_its_version(monkeypatch):
+    rules = {1: {}, 2: {("linear", "m"): (RowLevelRule(2.0), None)}}
+    monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", rules)
+    found = [standard_errors.row_level_rule(version, "linear", "m", n) for version in range(4) for n in (1, 5)]
+    assert found == [None] * 4 + [RowLevelRule(2.0), None] + [None] * 2
 
 
 @pytest.mark.usefixtures("simulation")

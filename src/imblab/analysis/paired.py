@@ -81,9 +81,8 @@ def _row_level_rule(study: Study, learner: str, n_repeats: int) -> RowLevelRule 
     """The row-level rule of a learner: of its kind as recorded before the first evaluation, if there is a record."""
     record = study.claims.registered
     kinds = {each.name: each.kind for each in study.learners} if record is None else record.kinds
-    if record is not None and record.table != TABLE_VERSION:
-        return None
-    return row_level_rule(kinds.get(learner, ""), study.primary_measure.function, n_repeats)
+    version = TABLE_VERSION if record is None else record.table
+    return row_level_rule(version, kinds.get(learner, ""), study.primary_measure.function, n_repeats)
 
 
 def _row_level_errors(

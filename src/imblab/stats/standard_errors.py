@@ -27,8 +27,6 @@ from dataclasses import dataclass
 import numpy as np
 
 CORRECTED_T, ROW_LEVEL = "corrected_t", "row_level"
-#: Recorded with the claims of a study before its first evaluation; changes with :data:`ROW_LEVEL_RULES`.
-TABLE_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +47,24 @@ class RowLevelRule:
 
 #: By kind of learner and dotted path of the measure's function: the rules for one repeat and for several, None for the
 #: corrected t, which kinds and measures that are missing have too.
-ROW_LEVEL_RULES: Mapping[tuple[str, str], tuple[RowLevelRule | None, RowLevelRule | None]] = {}
+RowLevelRules = Mapping[tuple[str, str], tuple[RowLevelRule | None, RowLevelRule | None]]
+#: By version. Studies rest on the version that they recorded: new rules are a new version, and none is ever changed.
+ROW_LEVEL_RULES: Mapping[int, RowLevelRules] = {1: {}}
+#: The newest version, recorded with the claims of a study before its first evaluation.
+TABLE_VERSION = max(ROW_LEVEL_RULES)
 
 
-def row_level_rule(kind: str, function: str, n_repeats: int) -> RowLevelRule | None:
+def row_level_rule(version: int, kind: str, function: str, n_repeats: int) -> RowLevelRule | None:
     """Return the row-level rule that decides for a kind of learner and a measure; None where the corrected t does.
+
+    It does in versions that are not in :data:`ROW_LEVEL_RULES`: those of a newer imblab, and 0, which is no version.
 
     Examples
     --------
-    >>> row_level_rule("a kind that was not simulated", "imblab.core.measures.mcc", 5) is None
+    >>> row_level_rule(1, "a kind that was not simulated", "imblab.core.measures.mcc", 5) is None
     True
     """
-    rules = ROW_LEVEL_RULES.get((kind, function))
+    rules = ROW_LEVEL_RULES.get(version, {}).get((kind, function))
     return rules[n_repeats > 1] if rules else None
 
 
