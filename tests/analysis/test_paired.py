@@ -32,7 +32,7 @@ def _rules(monkeypatch):
     monkeypatch.setattr(paired, "TABLE_VERSION", 2)
 
 
-def study(repeats, kind="linear", function=MCC):
+def study(repeats, kind="linear", function=MCC, folds=5):
     return Study(
         "demo",
         0,
@@ -40,24 +40,24 @@ def study(repeats, kind="linear", function=MCC):
         (Learner("logistic", {}, kind=kind),),
         tuple(map(Strategy, NAMES)),
         (Measure("mcc", function, "label"),),
-        Protocol(outer_folds=5, repeats=repeats),
+        Protocol(outer_folds=folds, repeats=repeats),
         claims=Claims(contrasts=PAIRS),
     )
 
 
-def scores_of(asked, values):
-    """Families of scores from an array of shape (strategies, repeats, folds); each fold has 3 positive rows."""
+def scores_of(asked, values, positives=4, negatives=16):
+    """Families of scores from an array of shape (strategies, repeats, folds), with so many rows in each fold."""
     facts = {"status": "ok", "error": None, "fingerprint": "f", "seconds": 1.0, "n_train": 80, "n_test": 20}
     evaluations = [
         Evaluation(
             *(*KEY, name, repeat, fold, {}, 0.5, {"mcc": float(values[i, repeat, fold])}),
-            counts={"tn": 17, "fp": 0, "fn": 1, "tp": 2},
+            counts={"tn": negatives, "fp": 0, "fn": 1, "tp": positives - 1},
             split_fingerprint=f"{repeat}/{fold}",
             **facts,
         )
         for i, name in enumerate(NAMES)
         for repeat in range(values.shape[1])
-        for fold in range(5)
+        for fold in range(values.shape[2])
     ]
     return score_arrays(asked, evaluations)
 
@@ -79,9 +79,9 @@ def test_the_row_level_error_by_hand(repeats):
         rows = contrast @ matrix @ contrast
         between = difference.mean(axis=1).var(ddof=1) / repeats if repeats > 1 else 0.0
         se = math.sqrt(2.0 * rows if repeats == 1 else 1.5 * rows + 0.5 * between)
-        estimate, law = estimates[NAMES[a], NAMES[b]], stats.t(14, difference.mean(), se)
+        estimate, law = estimates[NAMES[a], NAMES[b]], stats.t(19, difference.mean(), se)
         assert estimate.estimator == ROW_LEVEL
-        assert (estimate.mean, estimate.se, estimate.df) == (pytest.approx(difference.mean()), pytest.approx(se), 14)
+        assert (estimate.mean, estimate.se, estimate.df) == (pytest.approx(difference.mean()), pytest.approx(se), 19)
         assert (estimate.low, estimate.high) == pytest.approx(law.interval(0.95))
         assert estimate.p == pytest.approx(2 * min(law.cdf(0), law.sf(0)))
 
@@ -104,6 +104,35 @@ def test_the_corrected_t_decides_the_whole_family_elsewhere(asked, drop):
         difference = (values[NAMES.index(a)] - values[NAMES.index(b)]).ravel()
         assert estimates[a, b] == corrected_t(difference, 80, 20)
         assert estimates[a, b].estimator == CORRECTED_T
+
+
+@pytest.mark.parametrize(
+    ("repeats", "folds", "positives", "expected"),
+    [
+        (1, 5, 4, ROW_LEVEL),
+        (2, 5, 4, CORRECTED_T),
+        (3, 5, 4, ROW_LEVEL),
+        (1, 3, 7, CORRECTED_T),
+        (1, 10, 2, CORRECTED_T),
+        (4, 5, 3, CORRECTED_T),
+    ],
+    ids=["one repeat", "two repeats", "three repeats", "three folds", "ten folds", "15 positive rows"],
+)
+def test_a_rule_decides_only_where_it_was_simulated(repeats, folds, positives, expected):
+    values = np.random.default_rng(4).normal(0.5, 0.1, (3, repeats, folds))
+    asked = study(repeats, folds=folds)
+    estimates = paired.estimate_all(scores_of(asked, values, positives), asked, covariances()[1])[KEY]
+    assert {each.estimator for each in estimates.values()} == {expected}
+
+
+def test_degrees_of_freedom_are_those_of_the_rarer_class():
+    """The user may name the class of the majority as the positive one."""
+    values = np.random.default_rng(5).normal(0.5, 0.1, (3, 1, 5))
+    asked, known = study(1), covariances()[1]
+    estimates = paired.estimate_all(scores_of(asked, values, positives=16, negatives=5), asked, known)[KEY]
+    assert {(each.estimator, each.df) for each in estimates.values()} == {(ROW_LEVEL, 24)}
+    estimates = paired.estimate_all(scores_of(asked, values, positives=16, negatives=3), asked, known)[KEY]
+    assert {each.estimator for each in estimates.values()} == {CORRECTED_T}
 
 
 def test_equal_scores_are_identical_whatever_the_rows_say():
@@ -131,7 +160,8 @@ def test_a_run_rests_on_what_was_recorded_before_its_first_evaluation(tmp_path, 
     monkeypatch.chdir(tmp_path)
     rules = {1: {("logistic", MCC): (RowLevelRule(2.0), RowLevelRule(2.0))}}
     monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", rules)
-    asked = ["name=rows", "dataset=[ecoli3]", "learner=[logistic,svm]", "strategy=[none,threshold]", "protocol=smoke"]
+    protocol = ["protocol=smoke", "protocol.outer_folds=5"]
+    asked = ["name=rows", "dataset=[ecoli3]", "learner=[logistic,svm]", "strategy=[none,threshold]", *protocol]
     assert main(["run", *asked, "tracking=none", "runner.n_jobs=1", "--json"]) == 0
     contrasts = json.loads(capsys.readouterr().out)["contrasts"]
     assert [c["estimator"] for c in contrasts] == [ROW_LEVEL, CORRECTED_T]  # support vector machines were not simulated

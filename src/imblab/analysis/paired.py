@@ -13,7 +13,7 @@ from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts
 from imblab.analysis.methods import named
 from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, estimate_contrasts
-from imblab.stats.standard_errors import TABLE_VERSION, RowLevelRule, row_level_errors, row_level_rule
+from imblab.stats.standard_errors import TABLE_VERSION, RowLevelRule, is_simulated, row_level_errors, row_level_rule
 from imblab.study import Study
 
 #: The baselines that every strategy is compared with.
@@ -95,14 +95,23 @@ def _row_level_errors(
     """Row-level standard errors and their degrees of freedom; None where the corrected t decides."""
     n_repeats = len({repeat for repeat, _ in scores.folds})
     rule = _row_level_rule(study, scores.learner, n_repeats)
+    n_rarer = _count_rarer_rows(scores, contrasts[0][0])
     known = all(pair in covariances for a, b in contrasts for pair in ((a, a), (b, b), (a, b)))
-    if rule is None or not known:
+    if rule is None or not known or not is_simulated(len(scores.folds) // n_repeats, n_repeats, n_rarer):
         return None
     variances = np.array([covariances[a, a] + covariances[b, b] - 2 * covariances[a, b] for a, b in contrasts])
     grid = differences.reshape(len(contrasts), n_repeats, -1)  # folds ascend by repeat
-    row = scores.evaluations[scores.strategies.index(contrasts[0][0])]
-    positives = sum(e.counts["tp"] + e.counts["fn"] for e in row if e is not None and e.repeat == scores.folds[0][0])
-    return row_level_errors(grid, variances, rule), positives - 1
+    return row_level_errors(grid, variances, rule), n_rarer - 1
+
+
+def _count_rarer_rows(scores: FamilyScores, strategy: str) -> int:
+    """Rows of the rarer class in the table, by the counts of one repeat of a strategy with an evaluation in each fold.
+
+    The positive class is the rarer one unless the user named another.
+    """
+    row = scores.evaluations[scores.strategies.index(strategy)]
+    first = [e.counts for e in row if e is not None and e.repeat == scores.folds[0][0]]
+    return min(sum(counts.get(n, 0) for counts in first for n in names) for names in (("tn", "fp"), ("fn", "tp")))
 
 
 def strategy_scores(scores: FamilyScores, strategy: str, measure: str) -> np.ndarray:

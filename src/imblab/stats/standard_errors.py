@@ -8,10 +8,12 @@ corrected_t
 row_level
     ``se**2 = rows * W + repeats * B / R`` with P - 1 degrees of freedom. W is the jackknife variance of ``d`` over the
     test rows (:func:`imblab.stats.row_influence.row_covariance`), B the sample variance of the R means over folds, P
-    the number of positive rows. ``rows`` and ``repeats`` come from the simulation in ``experiments/test_size``.
+    the number of rows of the rarer class. ``rows`` and ``repeats`` come from the simulation in
+    ``experiments/test_size``.
 
 An estimator decides for a kind of learner and a measure only if its simulated size and coverage keep the bounds of
-docs/statistics.md, which prints them; of those that do, the most powerful decides.
+docs/statistics.md, which prints them, and only for designs like those that were simulated; of those that do, the most
+powerful decides.
 
 References
 ----------
@@ -27,6 +29,8 @@ from dataclasses import dataclass
 import numpy as np
 
 CORRECTED_T, ROW_LEVEL = "corrected_t", "row_level"
+#: What was simulated: the outer folds of a repeat, the fewest repeats of several, the fewest rows of the rarer class.
+SIMULATED_FOLDS, MIN_SEVERAL_REPEATS, MIN_RARER_ROWS = 5, 3, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,25 @@ def row_level_rule(version: int, kind: str, function: str, n_repeats: int) -> Ro
     """
     rules = ROW_LEVEL_RULES.get(version, {}).get((kind, function))
     return rules[n_repeats > 1] if rules else None
+
+
+def is_simulated(n_folds: int, n_repeats: int, n_rarer: int) -> bool:
+    """Whether a design is like those that were simulated; a rule decides for no other.
+
+    Parameters
+    ----------
+    n_folds, n_repeats : int
+        Outer folds of a repeat, and repeats.
+    n_rarer : int
+        Rows of the rarer class in the table.
+
+    Examples
+    --------
+    >>> is_simulated(5, 1, 20), is_simulated(5, 2, 20), is_simulated(10, 1, 20), is_simulated(5, 3, 19)
+    (True, False, False, False)
+    """
+    has_repeats = n_repeats == 1 or n_repeats >= MIN_SEVERAL_REPEATS
+    return n_folds == SIMULATED_FOLDS and has_repeats and n_rarer >= MIN_RARER_ROWS
 
 
 def row_level_errors(differences: np.ndarray, row_variances: np.ndarray, rule: RowLevelRule) -> np.ndarray:
