@@ -62,16 +62,16 @@ def scores_of(asked, values, positives=4, negatives=16):
     return score_arrays(asked, evaluations)
 
 
-def covariances(seed=0):
+def covariances(n_folds, seed=0):
     root = np.random.default_rng(seed).normal(size=(3, 3)) / 50
     matrix = root @ root.T
-    return matrix, {KEY: {(a, b): matrix[i, j] for i, a in enumerate(NAMES) for j, b in enumerate(NAMES)}}
+    return matrix, {KEY: {n_folds: {(a, b): matrix[i, j] for i, a in enumerate(NAMES) for j, b in enumerate(NAMES)}}}
 
 
 @pytest.mark.parametrize("repeats", [1, 4])
 def test_the_row_level_error_by_hand(repeats):
     values = np.random.default_rng(1).normal(0.5, 0.1, (3, repeats, 5))
-    matrix, known = covariances()
+    matrix, known = covariances(5 * repeats)
     asked = study(repeats)
     estimates = paired.estimate_all(scores_of(asked, values), asked, known)[KEY]
     for a, b in ((1, 0), (2, 0), (2, 1)):
@@ -97,13 +97,22 @@ def test_the_row_level_error_by_hand(repeats):
 )
 def test_the_corrected_t_decides_the_whole_family_elsewhere(asked, drop):
     values = np.random.default_rng(2).normal(0.5, 0.1, (3, 4, 5))
-    _, known = covariances()
-    known[KEY].pop(drop, None)
+    _, known = covariances(20)
+    known[KEY][20].pop(drop, None)
     estimates = paired.estimate_all(scores_of(asked, values), asked, known)[KEY]
     for a, b in PAIRS:
         difference = (values[NAMES.index(a)] - values[NAMES.index(b)]).ravel()
         assert estimates[a, b] == corrected_t(difference, 80, 20)
         assert estimates[a, b].estimator == CORRECTED_T
+
+
+@pytest.mark.parametrize("n_folds", [15, 25])
+def test_covariances_over_other_folds_decide_nothing(n_folds):
+    """Repeats were added after the evidence was built, or fewer are asked for than it was built from."""
+    values = np.random.default_rng(6).normal(0.5, 0.1, (3, 4, 5))
+    asked = study(4)
+    estimates = paired.estimate_all(scores_of(asked, values), asked, covariances(n_folds)[1])[KEY]
+    assert {each.estimator for each in estimates.values()} == {CORRECTED_T}
 
 
 @pytest.mark.parametrize(
@@ -121,14 +130,14 @@ def test_the_corrected_t_decides_the_whole_family_elsewhere(asked, drop):
 def test_a_rule_decides_only_where_it_was_simulated(repeats, folds, positives, expected):
     values = np.random.default_rng(4).normal(0.5, 0.1, (3, repeats, folds))
     asked = study(repeats, folds=folds)
-    estimates = paired.estimate_all(scores_of(asked, values, positives), asked, covariances()[1])[KEY]
+    estimates = paired.estimate_all(scores_of(asked, values, positives), asked, covariances(repeats * folds)[1])[KEY]
     assert {each.estimator for each in estimates.values()} == {expected}
 
 
 def test_degrees_of_freedom_are_those_of_the_rarer_class():
     """The user may name the class of the majority as the positive one."""
     values = np.random.default_rng(5).normal(0.5, 0.1, (3, 1, 5))
-    asked, known = study(1), covariances()[1]
+    asked, known = study(1), covariances(5)[1]
     estimates = paired.estimate_all(scores_of(asked, values, positives=16, negatives=5), asked, known)[KEY]
     assert {(each.estimator, each.df) for each in estimates.values()} == {(ROW_LEVEL, 24)}
     estimates = paired.estimate_all(scores_of(asked, values, positives=16, negatives=3), asked, known)[KEY]
@@ -138,7 +147,7 @@ def test_degrees_of_freedom_are_those_of_the_rarer_class():
 def test_equal_scores_are_identical_whatever_the_rows_say():
     values = np.full((3, 4, 5), 0.5)
     asked = study(4)
-    estimates = paired.estimate_all(scores_of(asked, values), asked, covariances()[1])[KEY]
+    estimates = paired.estimate_all(scores_of(asked, values), asked, covariances(20)[1])[KEY]
     assert all(each.identical and each.p == 1 for each in estimates.values())
 
 
@@ -148,7 +157,7 @@ def test_a_recorded_study_keeps_the_rules_of_its_version(table, expected):
     asked = register_claims(study(4))
     record = replace(asked.claims.registered, table=table)
     asked = replace(asked, claims=replace(asked.claims, registered=record))
-    estimates = paired.estimate_all(scores_of(asked, values), asked, covariances()[1])[KEY]
+    estimates = paired.estimate_all(scores_of(asked, values), asked, covariances(20)[1])[KEY]
     assert {each.estimator for each in estimates.values()} == {expected}
 
 

@@ -122,7 +122,7 @@ def test_a_study_that_grows_keeps_its_evidence_and_gains_some():
         old = evidences.select(before, kind)
         same = evidences.select(after[after.strategy != "smote_threshold"], kind)
         assert old[["x", "y", "z"]].equals(same[["x", "y", "z"]])
-    old, new = (evidences.row_covariances(frame, "mcc")["ecoli3", "logistic"] for frame in (before, after))
+    old, new = (evidences.row_covariances(frame, "mcc")["ecoli3", "logistic"][6] for frame in (before, after))
     assert {pair: value for pair, value in new.items() if "smote_threshold" not in pair} == old
     assert {b for a, b in new if a == "smote_threshold"} == set(after.strategy)
 
@@ -143,7 +143,7 @@ def test_covariances_are_those_of_leaving_each_row_of_the_table_out(done):
             score = matthews_corrcoef(y, called)
             others = (np.arange(len(y)) != i for i in range(len(y)))
             changes[row.strategy][test] += [score - matthews_corrcoef(y[rest], called[rest]) for rest in others]
-    kept_covariances = evidences.row_covariances(evidence.load_evidence(FILE), "mcc")["ecoli3", "svm"]
+    kept_covariances = evidences.row_covariances(evidence.load_evidence(FILE), "mcc")["ecoli3", "svm"][len(plan)]
     for a, b in product(names, names):
         expected = 0.0
         for label in (0, 1):
@@ -168,9 +168,32 @@ def test_a_family_without_all_predictions_has_no_covariance(done):
 
         frame = gathered(layout, get=forget)
     assert evidences.row_covariances(frame, "mcc")["ecoli3", "svm"]
-    lost = evidences.row_covariances(frame, "mcc")["ecoli3", "logistic"]
+    lost = evidences.row_covariances(frame, "mcc")["ecoli3", "logistic"][6]
     assert ("threshold", "smote") in lost
     assert ("none", "smote") not in lost
+
+
+@pytest.mark.parametrize("is_stored", [True, False], ids=["predictions are stored", "predictions are gone"])
+def test_a_covariance_belongs_to_the_folds_of_its_means(done, is_stored):
+    key = ("ecoli3", "logistic")
+    assert set(evidences.row_covariances(evidence.load_evidence(FILE), "mcc")[key]) == {6}
+    if not is_stored:
+        store.DEFAULT_PATH.unlink()
+    running.run(running.compose(*ASKED[:2], "learner=[logistic]", *ASKED[3:5], "protocol.repeats=3"))
+    longer = evidences.row_covariances(evidence.load_evidence(FILE), "mcc")[key]
+    assert set(longer) == {9 if is_stored else 6}
+
+
+def test_covariances_of_an_older_file_do_not_name_their_folds_and_are_built_anew(done):
+    layout, _ = done
+    frame, whole = evidence.load_evidence(FILE), FILE.read_bytes()
+    frame.loc[frame.kind == "covariance", "y"] = np.nan
+    evidence.write_evidence(FILE, frame, evidence.load_facts(FILE))
+    assert evidences.row_covariances(frame, "mcc") == {}
+    gathered(layout, get=lambda address: None)
+    assert evidences.row_covariances(evidence.load_evidence(FILE), "mcc") == {}
+    gathered(layout)
+    assert FILE.read_bytes() == whole
 
 
 def test_facts_of_tables_and_libraries_travel_with_it():

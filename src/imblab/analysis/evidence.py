@@ -16,7 +16,7 @@ kind            name                   x                           y            
                                        correction
 ``synthetic``   ``nearer_to_majority`` share of the synthetic rows number of synthetic     null
                                                                    rows
-``covariance``  ``measure:strategy``   covariance with that        null                    null
+``covariance``  ``measure:strategy``   covariance with that        folds that it pools     null
                                        strategy
 =============== ====================== =========================== ======================= =====================
 
@@ -48,8 +48,8 @@ POOLED = -1
 
 #: ``(dataset, learner, strategy, repeat)``
 RepeatKey = tuple[str, str, str, int]
-#: Covariance of the mean scores of two strategies that comes from the test rows.
-RowCovariances = dict[tuple[str, str], float]
+#: Covariances of the mean scores of two strategies that come from the test rows, by the number of folds of the means.
+RowCovariances = dict[int, dict[tuple[str, str], float]]
 #: ``(dataset, learner, strategy, repeat, fold)``
 CellKey = tuple[str, str, str, int, int]
 #: Fold, kind, then the values of name, x, y and z.
@@ -142,7 +142,7 @@ def _one_value(fold: int, kind: str, name: str, x: float | None, y: float | None
 
 
 def covariance_frame(
-    dataset: str, learner: str, strategies: Sequence[str], matrices: Mapping[str, np.ndarray]
+    dataset: str, learner: str, strategies: Sequence[str], matrices: Mapping[str, np.ndarray], n_folds: int
 ) -> pd.DataFrame:
     """Build the rows of the covariances of one data set and learner.
 
@@ -154,9 +154,11 @@ def covariance_frame(
         Of the rows and columns of the matrices.
     matrices : mapping of str to ndarray of shape (n_strategies, n_strategies)
         By measure, symmetric.
+    n_folds : int
+        Folds of all repeats, over which the scores are means.
     """
     rows = [
-        (dataset, learner, a, 0, POOLED, "covariance", f"{measure}:{b}", float(matrix[i, j]), math.nan, math.nan)
+        (dataset, learner, a, 0, POOLED, "covariance", f"{measure}:{b}", float(matrix[i, j]), float(n_folds), math.nan)
         for measure, matrix in matrices.items()
         for i, a in enumerate(strategies)
         for j, b in enumerate(strategies[i:], i)
@@ -165,16 +167,19 @@ def covariance_frame(
 
 
 def row_covariances(frame: pd.DataFrame, measure: str) -> dict[Family, RowCovariances]:
-    """Return the covariances of one measure, by data set and learner, then by the names of both strategies.
+    """Return the covariances of one measure, by data set and learner, then by number of folds and pair of strategies.
 
-    Each pair is there in both orders.
+    Each pair is there in both orders. Rows without a number of folds, which older files have, are left out.
     """
     families: dict[Family, RowCovariances] = {}
-    rows = frame.loc[frame.kind == "covariance", ["dataset", "learner", "strategy", "name", "x"]]
-    for dataset, learner, a, name, x in rows.itertuples(index=False, name=None):
+    rows = frame.loc[
+        (frame.kind == "covariance") & frame.y.notna(), ["dataset", "learner", "strategy", "name", "x", "y"]
+    ]
+    for dataset, learner, a, name, x, n_folds in rows.itertuples(index=False, name=None):
         of, _, b = str(name).partition(":")
         if of == measure:
-            families.setdefault((str(dataset), str(learner)), {}).update({(str(a), b): float(x), (b, str(a)): float(x)})
+            by_pair = families.setdefault((str(dataset), str(learner)), {}).setdefault(int(n_folds), {})
+            by_pair |= {(str(a), b): float(x), (b, str(a)): float(x)}
     return families
 
 
@@ -324,7 +329,10 @@ _NUMBER_RULES: dict[str, dict[str, tuple[Callable[[np.ndarray], np.ndarray], str
         "x": (_are_shares, "a share lies between 0 and 1"),
         "y": (_are_counts, "synthetic rows are a count, at least 0"),
     },
-    "covariance": {"x": (np.isfinite, "a covariance is a finite number")},
+    "covariance": {
+        "x": (np.isfinite, "a covariance is a finite number"),
+        "y": (lambda y: np.isnan(y) | _are_counts(y), "folds are a count, at least 0, or missing"),
+    },
 }
 
 

@@ -10,6 +10,7 @@ from itertools import chain
 import numpy as np
 
 from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts
+from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import named
 from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, estimate_contrasts
@@ -25,7 +26,7 @@ Estimates = Mapping[Family, Mapping[Pair, Estimate]]
 def estimate_all(
     scores: Mapping[Family, FamilyScores],
     study: Study,
-    covariances: Mapping[Family, Mapping[Pair, float]] | None = None,
+    covariances: Mapping[Family, RowCovariances] | None = None,
 ) -> dict[Family, dict[Pair, Estimate]]:
     """Estimate every contrast of every family once: those asked, those claimed, and the gains over the baselines.
 
@@ -42,13 +43,14 @@ def estimate_all(
 
 
 def estimate_family(
-    scores: FamilyScores, contrasts: Sequence[Pair], study: Study, covariances: Mapping[Pair, float] | None = None
+    scores: FamilyScores, contrasts: Sequence[Pair], study: Study, covariances: RowCovariances | None = None
 ) -> dict[Pair, Estimate]:
     """Estimate contrasts a - b on the primary measure with their intervals at 1 - ``claims.alpha``.
 
     Without a mean, and with the reason, where a fold is missing in either strategy; without an interval where folds
     follow the time. The standard error is that of :mod:`imblab.stats.standard_errors` for the kind of the learner; the
-    corrected t decides all contrasts if the covariance over test rows is missing for one of them.
+    corrected t decides all contrasts if the covariance over test rows, of means over these folds, is missing for one of
+    them.
     """
     names = dict.fromkeys(chain.from_iterable(contrasts))
     values = {name: strategy_scores(scores, name, study.primary) for name in names}
@@ -66,7 +68,9 @@ def estimate_family(
         differences = np.stack([values[a] - values[b] for a, b in tested])
         rows = [scores.strategies.index(a) for a, _ in tested]
         n_train, n_test = scores.n_train[rows], scores.n_test[rows]
-        row_level = _row_level_errors(scores, tested, differences, study, covariances or {})
+        row_level = _row_level_errors(
+            scores, tested, differences, study, (covariances or {}).get(len(scores.folds), {})
+        )
         array = estimate_contrasts(differences, n_train, n_test, study.claims.alpha, row_level)
         estimates |= {pair: array[i] for i, pair in enumerate(tested)}
     return estimates

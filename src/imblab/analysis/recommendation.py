@@ -17,7 +17,7 @@ import pandas as pd
 
 from imblab.analysis import paired
 from imblab.analysis.across_datasets import AcrossDatasets, dataset_means
-from imblab.analysis.claims import Pair
+from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import short_label
 from imblab.analysis.parent_contrasts import Parents, average_over_parents
 from imblab.result import Evaluation, Family, FamilyScores, KnobChoice, Recommendation, RecommendedStrategy
@@ -54,7 +54,7 @@ def recommend(
     parents: Parents | None = None,
     across: Iterable[AcrossDatasets] = (),
     provisional: str | None = None,
-    covariances: Mapping[Family, Mapping[Pair, float]] | None = None,
+    covariances: Mapping[Family, RowCovariances] | None = None,
 ) -> Recommendation:
     """Recommend one strategy for every data set and learner, for every data set, and over all data sets.
 
@@ -134,7 +134,7 @@ def knobs_in_use(strategy: Strategy) -> int:
 
 
 def _recommend_family(
-    scores: FamilyScores, study: Study, contrasts: pd.DataFrame, covariances: Mapping[Pair, float] | None
+    scores: FamilyScores, study: Study, contrasts: pd.DataFrame, covariances: RowCovariances | None
 ) -> RecommendedStrategy:
     """Recommend a strategy for one data set and learner."""
     is_family = (contrasts.dataset == scores.dataset) & (contrasts.learner == scores.learner)

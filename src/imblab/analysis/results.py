@@ -10,8 +10,9 @@ import pandas as pd
 
 from imblab.analysis import across_datasets, compare, paired, wording
 from imblab.analysis.answer import answer_study, describe_choice, write_headline
-from imblab.analysis.claims import Pair, register_claims
+from imblab.analysis.claims import register_claims
 from imblab.analysis.completeness import completeness_of, within_design
+from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import named
 from imblab.analysis.recommendation import recommend
 from imblab.analysis.summary import summarise
@@ -25,7 +26,7 @@ def build_result(
     evaluations: Iterable[Evaluation],
     parents: Mapping[str, str] | None = None,
     completeness: Completeness | None = None,
-    covariances: Mapping[Family, Mapping[Pair, float]] | None = None,
+    covariances: Mapping[Family, RowCovariances] | None = None,
     is_running: bool = False,
 ) -> StudyResult:
     """Build the result of a study; verdicts are withheld until its design is complete.

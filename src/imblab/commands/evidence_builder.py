@@ -69,7 +69,7 @@ def build_evidence(
 def _without_covariance(
     layout: Layout, cells_by_key: Mapping[RepeatKey, list[Cell]], old: pd.DataFrame | None
 ) -> set[Family]:
-    """Find the data sets and learners with a complete strategy that their covariances do not hold."""
+    """Find the data sets and learners with a complete strategy that their covariances over all folds do not hold."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for key, cells in cells_by_key.items():
         counts[key[:3]] += len(cells)
@@ -79,8 +79,12 @@ def _without_covariance(
         if n == len(layout.plans[name]) and data.groups is None and data.time is None:
             complete.setdefault((name, learner), set()).add(strategy)
     rows = evidences.empty_frame() if old is None else evidences.select(old, "covariance")
-    known = set(rows[["dataset", "learner", "strategy"]].itertuples(index=False, name=None))
-    return {key for key, names in complete.items() if len(names) > 1 and any((*key, n) not in known for n in names)}
+    known = set(rows[["dataset", "learner", "strategy", "y"]].itertuples(index=False, name=None))
+    return {
+        key
+        for key, names in complete.items()
+        if len(names) > 1 and any((*key, name, len(layout.plans[key[0]])) not in known for name in names)
+    }
 
 
 def _read_existing(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
@@ -205,7 +209,7 @@ class _FamilyChanges:
                 changes = np.stack([by_strategy[s][measure] for s in names]) / n_folds if names else np.empty((0, 0))
                 if len(names) > 1 and np.isfinite(changes).all():
                     matrices[measure] = row_covariance(changes, layout.datasets[name].y)
-            frames.append(evidences.covariance_frame(name, learner, names, matrices))
+            frames.append(evidences.covariance_frame(name, learner, names, matrices, n_folds))
         return evidences.merge_frames(evidences.empty_frame(), *frames)
 
 
