@@ -144,6 +144,34 @@ def test_degrees_of_freedom_are_those_of_the_rarer_class():
     assert {each.estimator for each in estimates.values()} == {CORRECTED_T}
 
 
+def test_a_strategy_in_no_claimed_contrast_does_not_choose_the_standard_error():
+    values = np.random.default_rng(7).normal(0.5, 0.1, (3, 4, 5))
+    asked = replace(study(4), claims=Claims(contrasts=PAIRS[:1]))
+    _, known = covariances(20)
+    by_pair = known[KEY][20]
+    known[KEY][20] = {pair: value for pair, value in by_pair.items() if "smote" not in pair}
+    scores = scores_of(asked, values)
+    estimates = paired.estimate_all(scores, asked, known)[KEY]
+    assert estimates["threshold", "none"].estimator == ROW_LEVEL
+    assert (
+        estimates["threshold", "none"]
+        == paired.estimate_all(scores, asked, covariances(20)[1])[KEY]["threshold", "none"]
+    )
+    gain = (values[2] - values[0]).ravel()
+    assert estimates["smote", "none"] == corrected_t(gain, 80, 20)
+    # What the recommendation asks for rests on the same choice.
+    again = paired.estimate_family(scores[KEY], [("smote", "threshold"), ("none", "threshold")], asked, known[KEY])
+    assert [each.estimator for each in again.values()] == [CORRECTED_T, ROW_LEVEL]
+
+
+def test_a_claimed_contrast_without_covariances_takes_them_from_every_standard_error():
+    values = np.random.default_rng(8).normal(0.5, 0.1, (3, 4, 5))
+    asked, (_, known) = study(4), covariances(20)
+    known[KEY][20].pop(("smote", "none"))
+    again = paired.estimate_family(scores_of(asked, values)[KEY], [("threshold", "none")], asked, known[KEY])
+    assert again["threshold", "none"].estimator == CORRECTED_T
+
+
 def test_equal_scores_are_identical_whatever_the_rows_say():
     values = np.full((3, 4, 5), 0.5)
     asked = study(4)

@@ -48,9 +48,9 @@ def estimate_family(
     """Estimate contrasts a - b on the primary measure with their intervals at 1 - ``claims.alpha``.
 
     Without a mean, and with the reason, where a fold is missing in either strategy; without an interval where folds
-    follow the time. The standard error is that of :mod:`imblab.stats.standard_errors` for the kind of the learner; the
-    corrected t decides all contrasts if the covariance over test rows, of means over these folds, is missing for one of
-    them.
+    follow the time. The standard error is that of :mod:`imblab.stats.standard_errors` for the kind of the learner. The
+    corrected t decides all contrasts of the data set and learner if the covariance over test rows, of means over these
+    folds, is missing for a claimed one; it decides a contrast that was not claimed if its own is missing.
     """
     names = dict.fromkeys(chain.from_iterable(contrasts))
     values = {name: strategy_scores(scores, name, study.primary) for name in names}
@@ -64,16 +64,20 @@ def estimate_family(
             mean = float((values[a] - values[b]).mean())
             estimates[a, b] = Estimate.untested(mean, "folds follow the time, which excludes a test")
     tested = [pair for pair in contrasts if pair not in estimates]
-    if tested:
-        differences = np.stack([values[a] - values[b] for a, b in tested])
-        rows = [scores.strategies.index(a) for a, _ in tested]
-        n_train, n_test = scores.n_train[rows], scores.n_test[rows]
-        row_level = _row_level_errors(
-            scores, tested, differences, study, (covariances or {}).get(len(scores.folds), {})
-        )
-        array = estimate_contrasts(differences, n_train, n_test, study.claims.alpha, row_level)
-        estimates |= {pair: array[i] for i, pair in enumerate(tested)}
-    return estimates
+    known = (covariances or {}).get(len(scores.folds), {})
+    rule = _family_rule(scores, study, known)
+    by_rows = [pair for pair in tested if rule and _has_covariances(pair, known)]
+    for pairs in (by_rows, [pair for pair in tested if pair not in by_rows]):
+        if pairs:
+            differences = np.stack([values[a] - values[b] for a, b in pairs])
+            rows = [scores.strategies.index(a) for a, _ in pairs]
+            n_train, n_test = scores.n_train[rows], scores.n_test[rows]
+            row_level = (
+                _row_level_errors(scores, pairs, differences, known, rule) if rule and pairs is by_rows else None
+            )
+            array = estimate_contrasts(differences, n_train, n_test, study.claims.alpha, row_level)
+            estimates |= {pair: array[i] for i, pair in enumerate(pairs)}
+    return {pair: estimates[pair] for pair in contrasts}
 
 
 def reads_covariances(study: Study) -> bool:
@@ -89,23 +93,40 @@ def _row_level_rule(study: Study, learner: str, n_repeats: int) -> RowLevelRule 
     return row_level_rule(version, kinds.get(learner, ""), study.primary_measure.function, n_repeats)
 
 
+def _family_rule(scores: FamilyScores, study: Study, covariances: Mapping[Pair, float]) -> RowLevelRule | None:
+    """The row-level rule of a data set and learner, or None where the corrected t decides.
+
+    It does for all contrasts if the covariances of a claimed one are missing, of those that can be tested. Strategies
+    in no claimed contrast have no say.
+    """
+    n_repeats = len({repeat for repeat, _ in scores.folds})
+    rule = _row_level_rule(study, scores.learner, n_repeats)
+    if rule is None:
+        return None
+    complete = [name for name in scores.strategies if missing_reason(scores, name, study.primary) is None]
+    claimed = [pair for pair in claimed_contrasts(study) if set(pair) <= set(complete)]
+    n_rarer = _count_rarer_rows(scores, complete[0]) if complete else 0
+    decides = is_simulated(len(scores.folds) // n_repeats, n_repeats, n_rarer)
+    return rule if decides and all(_has_covariances(pair, covariances) for pair in claimed) else None
+
+
+def _has_covariances(pair: Pair, covariances: Mapping[Pair, float]) -> bool:
+    a, b = pair
+    return {(a, a), (b, b), (a, b)} <= covariances.keys()
+
+
 def _row_level_errors(
     scores: FamilyScores,
     contrasts: Sequence[Pair],
     differences: np.ndarray,
-    study: Study,
     covariances: Mapping[Pair, float],
-) -> tuple[np.ndarray, int] | None:
-    """Row-level standard errors and their degrees of freedom; None where the corrected t decides."""
-    n_repeats = len({repeat for repeat, _ in scores.folds})
-    rule = _row_level_rule(study, scores.learner, n_repeats)
-    n_rarer = _count_rarer_rows(scores, contrasts[0][0])
-    known = all(pair in covariances for a, b in contrasts for pair in ((a, a), (b, b), (a, b)))
-    if rule is None or not known or not is_simulated(len(scores.folds) // n_repeats, n_repeats, n_rarer):
-        return None
+    rule: RowLevelRule,
+) -> tuple[np.ndarray, int]:
+    """Row-level standard errors and their degrees of freedom."""
     variances = np.array([covariances[a, a] + covariances[b, b] - 2 * covariances[a, b] for a, b in contrasts])
+    n_repeats = len({repeat for repeat, _ in scores.folds})
     grid = differences.reshape(len(contrasts), n_repeats, -1)  # folds ascend by repeat
-    return row_level_errors(grid, variances, rule), n_rarer - 1
+    return row_level_errors(grid, variances, rule), _count_rarer_rows(scores, contrasts[0][0]) - 1
 
 
 def _count_rarer_rows(scores: FamilyScores, strategy: str) -> int:
