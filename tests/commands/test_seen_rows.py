@@ -124,6 +124,39 @@ def test_an_entry_is_added_only_where_the_study_has_no_evaluation():
 
 
 @pytest.mark.usefixtures("_here")
+def test_the_kind_of_a_learner_that_is_added_is_on_record_before_its_first_evaluation():
+    run("mine", "learner=[logistic]", "strategy=[none]")
+    assert record("mine")["kinds"] == {"logistic": "logistic"}
+    run("mine", "learner=[logistic,knn]", "strategy=[none]")
+    assert record("mine")["kinds"] == {"logistic": "logistic", "knn": "knn"}
+    run("mine", "learner=[logistic]", "strategy=[none]")
+    assert record("mine")["kinds"] == {"logistic": "logistic", "knn": "knn"}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        ({"kinds": {"logistic": "old"}, "table": 1}, {"logistic": "old", "knn": "new"}),
+        ({"table": 1}, {"knn": "new"}),
+        ({}, None),
+    ],
+    ids=["a recorded kind stays", "a learner without a kind stays without one", "a record without rules"],
+)
+def test_a_kind_is_added_only_for_a_learner_that_the_record_did_not_know(recorded, expected):
+    one, two = (
+        json.loads(
+            json.dumps(config.to_mapping(register_claims(imblab.compose("name=s", *SMALL, f"learner=[{names}]"))))
+        )
+        for names in ("logistic", "logistic,knn")
+    )
+    one["claims"]["registered"] = {**one["claims"]["registered"], "kinds": {}, "table": 0, **recorded}
+    two["claims"]["registered"]["kinds"] = {"logistic": "new", "knn": "new"}
+    record = extend_question("s", one, two)["claims"]["registered"]
+    assert record["kinds"] == (expected or {})
+    assert record["table"] == recorded.get("table", 0)
+
+
+@pytest.mark.usefixtures("_here")
 def test_a_damaged_folder_is_skipped_and_named(capsys):
     table = {"ecoli3": datasets.read_dataset({"kind": "bundled", "name": "ecoli3"}, "ecoli3")}
     shutil.copytree("experiments/first", "experiments/worse")

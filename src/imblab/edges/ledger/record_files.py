@@ -25,6 +25,8 @@ GROWING_SECTIONS = ("dataset", "learner", "strategy")
 REGISTERED = "registered"
 #: The key of that record with the other studies that had evaluations on the same rows, by data set.
 SEEN_BEFORE = "seen_before"
+#: The keys of that record with the kinds of learners, and with the version of the rules that read them.
+KINDS, TABLE = "kinds", "table"
 #: Differences that a message lists.
 MAX_LISTED_DIFFERENCES = 8
 
@@ -59,7 +61,7 @@ def extend_question(
     """The question of a folder with evaluations after it is asked again: the old one with what the new one adds.
 
     The record of claims stays; studies that had seen the rows of a data set are added where none of ``evaluated``, the
-    data sets with evaluations, is that data set.
+    data sets with evaluations, is that data set, and so is the kind of a learner that the old question does not have.
 
     Raises StudyError if the new question changes what evaluations rest on.
     """
@@ -76,14 +78,26 @@ def extend_question(
         extended[section] = {**old[section], **asked[section]}
     if REGISTERED in old["claims"]:
         record = old["claims"][REGISTERED]
-        seen = (asked["claims"].get(REGISTERED) or {}).get(SEEN_BEFORE) or {}
-        added = {dataset: studies for dataset, studies in seen.items() if dataset not in evaluated}
-        if record and (added := {**added, **(record.get(SEEN_BEFORE) or {})}):
-            record = {**record, SEEN_BEFORE: added}
+        if record:
+            record = _extend_record(record, asked["claims"].get(REGISTERED) or {}, old["learner"], evaluated)
         extended["claims"] = {**asked["claims"], REGISTERED: record}
     repeats = max(old["protocol"]["repeats"], asked["protocol"]["repeats"])
     extended["protocol"] = {**asked["protocol"], "repeats": repeats}
     return extended
+
+
+def _extend_record(
+    record: Mapping[str, Any], asked: Mapping[str, Any], learners: Collection[str], evaluated: Collection[str]
+) -> dict[str, Any]:
+    """A record of claims with what was not known when it was made: rows that were seen before, kinds of new learners.
+
+    A record without rules for kinds stays without kinds.
+    """
+    seen = {dataset: studies for dataset, studies in (asked.get(SEEN_BEFORE) or {}).items() if dataset not in evaluated}
+    kinds = {name: kind for name, kind in (asked.get(KINDS) or {}).items() if name not in learners}
+    added = {SEEN_BEFORE: seen, KINDS: kinds if record.get(TABLE) else {}}
+    merged = {key: {**values, **(record.get(key) or {})} for key, values in added.items()}
+    return {**record, **{key: values for key, values in merged.items() if values}}
 
 
 def question_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
