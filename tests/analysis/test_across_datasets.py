@@ -23,6 +23,7 @@ from imblab.study import Claims, Learner, Measure, Protocol, Strategy, Study
 NAMES = ("none", "threshold", "smote")
 TASKS = tuple(f"t{i}" for i in range(8))
 FOLDS = 2
+COUNTS = {"tn": 17, "fp": 0, "fn": 1, "tp": 2}
 
 
 def study(*names, higher=True, learners=("logistic",), **claims):
@@ -36,7 +37,7 @@ def evaluations(scores, names=NAMES, tasks=TASKS, learner="logistic", missing=()
     """``scores``: one row a task, one column a strategy; its two folds lie around it."""
     return [
         Evaluation(
-            task, learner, name, 0, fold, {}, 0.5, {"mcc": float(scores[i][j]) + (-1) ** fold / 64}, {}, 1.0,
+            task, learner, name, 0, fold, {}, 0.5, {"mcc": float(scores[i][j]) + (-1) ** fold / 64}, COUNTS, 1.0,
             "failed" if (task, name, fold) in missing else "ok", None, "f", split_fingerprint=f"{task}-{fold}",
             n_train=80, n_test=20,
         )
@@ -180,6 +181,59 @@ def test_a_small_effect_over_parents_is_equivalent_and_says_its_interval():
     (bare,) = across(study(rope={}), noisy(scores, 0.002))
     assert bare.contrasts.verdict.tolist() == ["inconclusive", "better"]
     assert bare.contrasts[["p_equivalence", "within"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.002], ids=["an identical parent", "a parent that is known precisely"])
+def test_one_parent_without_a_difference_shows_no_equivalence_of_all(spread):
+    """With its own standard error it would have all the weight."""
+    gains = np.array([0.04, -0.01, 0.06, 0.02, 0.05, -0.03, 0.05, 0.0])
+    scores = 0.5 + np.column_stack([np.zeros(8), gains, np.zeros(8)])
+    rows = [
+        replace(e, scores={"mcc": e.scores["mcc"] + (-1) ** e.fold * (0.04 if e.dataset != "t7" else spread)})
+        if e.strategy == "threshold"
+        else e
+        for e in evaluations(scores)
+    ]
+    row = across(study(), rows)[0].contrasts.iloc[0]
+    assert row.verdict == "inconclusive"
+    assert row.p_equivalence > 0.05
+    narrow = stats.t(7, gains.mean(), stats.sem(gains)).interval(0.9)
+    assert row.equivalence_low <= narrow[0] + 1e-12
+    assert row.equivalence_high >= narrow[1] - 1e-12
+    assert not -0.02 <= row.equivalence_low <= row.equivalence_high <= 0.02
+
+
+@pytest.mark.parametrize("other", [{}, {"tn": 16, "fp": 1}], ids=["no row is called positive", "other counts"])
+def test_equal_scores_without_equal_decisions_are_not_identical_over_parents(other):
+    scores = random_scores(7)
+    scores[:, 1] = scores[:, 0]
+    empty = {"tn": 17, "fp": 0, "fn": 3, "tp": 0}
+    rows = [
+        replace(e, counts={**empty, **(other if e.strategy == "threshold" else {})})
+        for e in evaluations(scores, tasks=TASKS[:7])
+    ]
+    row = across(study(), rows)[0].contrasts.iloc[0]
+    assert (row.verdict, row.ties) == ("inconclusive", 7)
+    assert math.isnan(row.effect)
+    # One parent is enough: it has no standard error.
+    rows = [e if e.dataset == "t0" else replace(e, counts=COUNTS) for e in rows]
+    assert across(study(), rows)[0].contrasts.verdict.iloc[0] == "inconclusive"
+
+
+def test_a_parent_has_no_standard_error_where_one_of_its_tasks_has_none():
+    rows = noisy(random_scores(), 0.05)
+    made = [
+        replace(
+            e, scores={"mcc": next(x for x in rows if x.key == e.key.replace("threshold", "none")).scores["mcc"] + 0.2}
+        )
+        if (e.dataset, e.strategy) == ("t7", "threshold")
+        else e
+        for e in rows
+    ]
+    row = across(study(), made, {"t7": "t0"})[0].contrasts.iloc[0]
+    assert row.parents == 7
+    assert row.mean == row.mean
+    assert np.isnan([row.effect, row.effect_se, row.p_equivalence]).all()
 
 
 def test_what_applies_to_no_data_set_is_in_no_family():

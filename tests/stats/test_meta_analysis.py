@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
-from imblab.stats.meta_analysis import MIN_STANDARD_ERROR, mean_effect
+from imblab.stats.meta_analysis import MIN_STANDARD_ERROR, mean_effect, unweighted_mean
+from imblab.stats.paired_tests import equivalence_p
 
 UNITS = st.lists(
     st.tuples(st.floats(-0.5, 0.5).map(lambda v: round(v, 4)), st.floats(0.002, 0.2)), min_size=2, max_size=15
@@ -64,11 +65,30 @@ def test_units_that_agree_have_no_variance_between_them():
     assert (found.prediction_low, found.prediction_high) == (found.estimate.low, found.estimate.high)
 
 
-def test_a_unit_without_variance_does_not_decide_alone():
-    found = mean_effect([0.0, 0.1, 0.2], [0.0, 0.01, 0.01])
-    assert found.deviation > 0.05
-    assert found.estimate.mean == pytest.approx(0.1, abs=0.01)
-    assert mean_effect([0.1] * 3, [0.0] * 3).estimate.se == pytest.approx(MIN_STANDARD_ERROR / math.sqrt(3))
+def test_a_unit_without_variance_takes_the_median_of_the_others():
+    effects = [0.04, -0.01, 0.06, 0.02, 0.05, -0.03, 0.05, 0.0]
+    found = mean_effect(effects, [0.05] * 7 + [0.0])
+    expected = mean_effect(effects, [0.05] * 8)
+    assert found.estimate == expected.estimate
+    assert equivalence_p(found.estimate, 0.01) > 0.5
+    spread = mean_effect(effects, [0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, MIN_STANDARD_ERROR])
+    assert spread.estimate == mean_effect(effects, [0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.05]).estimate
+
+
+@pytest.mark.parametrize("errors", [[0.0] * 3, [0.0, 0.0, 0.01]])
+def test_fewer_than_two_standard_errors_give_no_effect(errors):
+    found = mean_effect([0.1, 0.1, 0.2], errors)
+    assert np.isnan([found.estimate.mean, found.estimate.se, found.deviation]).all()
+    assert found.estimate.reason == "fewer than two effects have a standard error above 0"
+
+
+@given(UNITS)
+def test_the_unweighted_mean_is_that_of_a_plain_t(units):
+    y = np.array([effect for effect, _ in units])
+    found = unweighted_mean(y)
+    assert found.mean == pytest.approx(y.mean())
+    assert found.df == len(y) - 1
+    assert found.se == pytest.approx(stats.sem(y), abs=1e-15)
 
 
 def test_an_identity_has_no_width():

@@ -181,7 +181,7 @@ def _test_contrasts(
 ) -> Iterator[dict[str, Any]]:
     """Test the declared contrasts of one data set and learner."""
     absent, rope = claims.reasons_of(scores), study.claims.rope.get(study.primary, math.nan)
-    verified = {pair: _check_identity(estimates[pair], scores, pair, study) for pair in claims.names}
+    verified = {pair: check_identity(estimates[pair], scores, pair, study) for pair in claims.names}
     adjusted = _adjust(claims.families, verified, absent, rope)
     by_time = scores.dataset in study.time_ordered
     for pair in claims.declared:
@@ -244,7 +244,7 @@ def _describe_test(e: Estimate, after: _Adjusted, alpha: float, rope: float) -> 
     }
 
 
-def _check_identity(estimate: Estimate, scores: FamilyScores, pair: Pair, study: Study) -> Estimate:
+def check_identity(estimate: Estimate, scores: FamilyScores, pair: Pair, study: Study) -> Estimate:
     """Withhold a test where scores are equal in every fold, but the decisions are not, or no row was called positive.
 
     Equal values of a measure of decisions may hide unequal decisions, and strategies that call no row positive agree

@@ -1,7 +1,7 @@
 """Contrasts over independent parent data sets: the signed ranks decide, the mean effect says how large it is.
 
 Parents are the units. The effect of a unit is the mean difference over its tasks on which both strategies are complete,
-its standard error the mean of theirs.
+its standard error the mean of theirs, missing if one of them is.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import pandas as pd
 
 from imblab.analysis import paired
 from imblab.analysis.claims import Pair, claimed_families, declared_contrasts, exploratory_reasons, family_names
-from imblab.analysis.compare import NOT_APPLICABLE
+from imblab.analysis.compare import NOT_APPLICABLE, check_identity
 from imblab.result import FamilyScores
 from imblab.stats import ranks
-from imblab.stats.meta_analysis import mean_effect
+from imblab.stats.meta_analysis import mean_effect, unweighted_mean
 from imblab.stats.paired_tests import equivalence_p, holm
 from imblab.stats.ranks import MIN_UNITS
 from imblab.study import Study
@@ -67,7 +67,7 @@ def contrasts_over_parents(
     """
     names, exploratory, alpha = family_names(study), exploratory_reasons(study), study.claims.alpha
     absent = {p for p in names if all(any(paired.not_applicable_reason(each, n) for n in p) for each in families)}
-    units = {pair: _unit_effects(pair, families, means, parents, estimates) for pair in names}
+    units = {pair: _unit_effects(pair, families, means, study, parents, estimates) for pair in names}
     tests = {pair: _test_units(each, study) for pair, each in units.items()}
     adjusted = _adjust_over_parents(claimed_families(study), tests, absent)
     rows = []
@@ -90,7 +90,7 @@ def contrasts_over_parents(
 
 
 def average_over_parents(means: pd.DataFrame, parents: Parents) -> pd.DataFrame:
-    """Average the data sets of each parent, in the order in which parents appear.
+    """Average the data sets of each parent, in the order in which parents appear; NaN where one of them is.
 
     Examples
     --------
@@ -98,7 +98,8 @@ def average_over_parents(means: pd.DataFrame, parents: Parents) -> pd.DataFrame:
     >>> average_over_parents(means, {"yeast4": "yeast", "yeast6": "yeast"}).none.round(3).to_dict()
     {'yeast': 0.3, 'ecoli3': 0.9}
     """
-    return means.groupby([parents.get(name, name) for name in means.index], sort=False).mean()
+    groups = means.groupby([parents.get(name, name) for name in means.index], sort=False)
+    return groups.mean().where(groups.count().eq(groups.size(), axis=0))
 
 
 def too_few_reason(n_parents: int) -> str:
@@ -114,14 +115,27 @@ def too_few_reason(n_parents: int) -> str:
 
 
 def _unit_effects(
-    pair: Pair, families: Sequence[FamilyScores], means: pd.DataFrame, parents: Parents, estimates: paired.Estimates
+    pair: Pair,
+    families: Sequence[FamilyScores],
+    means: pd.DataFrame,
+    study: Study,
+    parents: Parents,
+    estimates: paired.Estimates,
 ) -> pd.DataFrame:
-    """``difference`` and ``se`` of every parent with a data set on which both strategies are complete."""
+    """``difference``, ``se``, ``identical`` of every parent with a data set on which both strategies are complete."""
     if not set(pair) <= set(means.columns):
-        return pd.DataFrame({"difference": [], "se": []}, dtype=float)
-    tasks = means[list(pair)].assign(se=[estimates[each.dataset, each.learner][pair].se for each in families])
-    units = average_over_parents(tasks[tasks[list(pair)].notna().all(axis=1)], parents)
-    return pd.DataFrame({"difference": units[pair[0]] - units[pair[1]], "se": units.se})
+        return pd.DataFrame({"difference": [], "se": [], "identical": []}, dtype=float)
+    complete = means[list(pair)].notna().all(axis=1).to_numpy()
+    tasks, known = (
+        means.loc[complete, list(pair)],
+        [each for each, is_there in zip(families, complete, strict=True) if is_there],
+    )
+    checked = [check_identity(estimates[each.dataset, each.learner][pair], each, pair, study) for each in known]
+    tasks = tasks.assign(se=[e.se for e in checked], identical=[float(e.identical) for e in checked])
+    units = average_over_parents(tasks, parents)
+    return pd.DataFrame(
+        {"difference": units[pair[0]] - units[pair[1]], "se": units.se, "identical": units.identical == 1}
+    )
 
 
 def _test_units(units: pd.DataFrame, study: Study) -> dict[str, Any]:
@@ -132,10 +146,12 @@ def _test_units(units: pd.DataFrame, study: Study) -> dict[str, Any]:
     mean, median = (d.mean(), np.median(d)) if d.size else (math.nan, math.nan)
     numbers = {"parents": d.size, "wins": wins, "ties": test.ties, "losses": losses, "mean": mean, "median": median}
     numbers |= {"ranks_above": test.plus - test.minus, "p": math.nan, **dict.fromkeys(_EFFECT_COLUMNS, math.nan)}
+    numbers["all_identical"] = bool(units.identical.all())
     if d.size < MIN_UNITS:
         return numbers
     effect, bayes = mean_effect(d, units.se.to_numpy(), alpha), ranks.signed_rank_posterior(d, rope)
-    estimate, narrow = effect.estimate, effect.estimate.at(2 * alpha)
+    estimate, plain = effect.estimate, unweighted_mean(d, alpha)
+    narrow = [each.at(2 * alpha) for each in (estimate, plain)]
     return numbers | {
         "p": test.p,
         "effect": estimate.mean,
@@ -145,9 +161,9 @@ def _test_units(units: pd.DataFrame, study: Study) -> dict[str, Any]:
         "effect_deviation": effect.deviation,
         "prediction_low": effect.prediction_low,
         "prediction_high": effect.prediction_high,
-        "equivalence_low": narrow.low,
-        "equivalence_high": narrow.high,
-        "p_equivalence": float(equivalence_p(estimate, rope)),
+        "equivalence_low": float(np.min([each.low for each in narrow])),
+        "equivalence_high": float(np.max([each.high for each in narrow])),
+        "p_equivalence": float(np.max([equivalence_p(each, rope) for each in (estimate, plain)])),
         "below": bayes.below,
         "within": bayes.within,
         "above": bayes.above,
@@ -172,7 +188,7 @@ def _decide(row: Mapping[str, Any], is_better: bool, alpha: float) -> tuple[str,
     n_parents, n_contrasts, p_holm = row["parents"], row["family_size"], row["p_holm"]
     if n_parents < MIN_UNITS:
         return "untested", too_few_reason(n_parents)
-    if row["ties"] == n_parents and not row["effect_se"] > 0:  # means may also be equal where folds differ
+    if row["all_identical"]:  # means may also be equal where folds or decisions differ
         return "identical", None
     if p_holm <= alpha:
         return ("better" if is_better else "worse"), None

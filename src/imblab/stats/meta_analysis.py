@@ -11,7 +11,7 @@ from scipy.special import stdtr, stdtrit
 
 from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, Estimate
 
-#: Standard errors below this are raised to it, so that a unit without visible variance keeps a finite weight.
+#: A unit whose standard error is at most this has no visible variance.
 MIN_STANDARD_ERROR = 1e-6
 #: Steps of Newton's method; it converges quadratically, a few are enough.
 _MAX_STEPS = 100
@@ -51,14 +51,16 @@ def mean_effect(
     Parameters
     ----------
     effects, standard_errors : array-like of shape (K,)
-        One per unit; standard errors are at least :data:`MIN_STANDARD_ERROR`.
+        One per unit. A unit without visible variance (at most :data:`MIN_STANDARD_ERROR`) takes the median of the
+        others' standard errors: with its own it would have all the weight.
     alpha : float, default=0.05
         The intervals cover 1 - alpha.
 
     Returns
     -------
     MeanEffect
-        All NaN for fewer than two units, and if any value is missing. Effects that are all 0 within 1e-12, with
+        All NaN for fewer than two units, if any value is missing, and if fewer than two units have visible variance.
+        Effects that are all 0 within 1e-12, with
         standard errors of 0, are an identity: everything is 0 and p is 1, as over the folds of one data set.
 
     References
@@ -86,7 +88,11 @@ def mean_effect(
         return MeanEffect(Estimate.untested(math.nan, "the effects have no standard errors"), *[math.nan] * 3)
     if np.abs(y).max() <= DIFFERENCE_TOLERANCE and not se.any():
         return MeanEffect(Estimate(0.0, 0.0, 0.0, 1.0, df, 0.0, estimator="random_effects"), 0.0, 0.0, 0.0)
-    variances = np.maximum(se, MIN_STANDARD_ERROR) ** 2
+    is_visible = se > MIN_STANDARD_ERROR
+    if is_visible.sum() < 2:
+        reason = "fewer than two effects have a standard error above 0"
+        return MeanEffect(Estimate.untested(math.nan, reason), *[math.nan] * 3)
+    variances = np.where(is_visible, se, np.median(se[is_visible])) ** 2
     between = _paule_mandel(y, variances)
     weights = 1 / (variances + between)
     mean = float(weights @ y / weights.sum())
@@ -97,6 +103,30 @@ def mean_effect(
     p = 2 * float(stdtr(df, -abs(mean) / error))
     estimate = Estimate(mean, mean - reach, mean + reach, p, df, error, estimator="random_effects")
     return MeanEffect(estimate, math.sqrt(between), mean - further, mean + further)
+
+
+def unweighted_mean(effects: Sequence[float] | np.ndarray, alpha: float = 0.05) -> Estimate:
+    """Mean of effects with equal weights, Student's t with K - 1 degrees of freedom.
+
+    It does not ask how well each effect is known, so that no unit decides alone.
+
+    Parameters
+    ----------
+    effects : array-like of shape (K,)
+        One per unit, at least two.
+    alpha : float, default=0.05
+        The interval covers 1 - alpha.
+
+    Examples
+    --------
+    >>> estimate = unweighted_mean([0.10, 0.02, 0.05, -0.01, 0.08, 0.04])
+    >>> [round(v, 3) for v in (estimate.mean, estimate.low, estimate.high)]
+    [0.047, 0.005, 0.089]
+    """
+    y = np.asarray(effects, dtype=np.float64)
+    df, mean, error = y.size - 1, float(y.mean()), float(y.std(ddof=1)) / math.sqrt(y.size)
+    p = 2 * float(stdtr(df, -abs(mean) / error)) if error else math.nan
+    return Estimate(mean, math.nan, math.nan, p, df, error, estimator="unweighted").at(alpha)
 
 
 def _paule_mandel(y: np.ndarray, variances: np.ndarray) -> float:
