@@ -359,6 +359,8 @@ class RecommendedStrategy:
         The pairs within their margins, in declared order; simplicity decides among them.
     left_out : tuple of str
         Strategies that lack a score in some fold, and are not candidates.
+    passed_over : tuple of str
+        Strategies with a better mean than all candidates that a verdict calls worse than another one.
     scores : mapping of str to float
         Means of the primary measure, MCC, PR-AUC, recall and precision, as far as the study has them.
     knobs : tuple of KnobChoice
@@ -379,6 +381,7 @@ class RecommendedStrategy:
     margin_source: str = ""
     kept: tuple[tuple[str, str], ...] = ()
     left_out: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     knobs: tuple[KnobChoice, ...] = ()
     units: int = 0

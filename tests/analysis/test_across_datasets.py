@@ -13,6 +13,7 @@ from scipy import stats
 from imblab.analysis import across_datasets, paired
 from imblab.analysis.claims import register_claims
 from imblab.analysis.results import score_arrays
+from imblab.analysis.text_tables import across_contrast_table
 from imblab.analysis.wording import describe_across
 from imblab.result import Evaluation
 from imblab.stats import ranks
@@ -234,6 +235,19 @@ def test_a_parent_has_no_standard_error_where_one_of_its_tasks_has_none():
     assert row.parents == 7
     assert row.mean == row.mean
     assert np.isnan([row.effect, row.effect_se, row.p_equivalence]).all()
+
+
+@pytest.mark.parametrize(("gain", "favoured"), [(0.005, "threshold over none"), (-0.005, "none over threshold")])
+def test_a_difference_within_the_region_is_called_small(gain, favoured):
+    rng = np.random.default_rng(1)
+    scores = rng.normal(0.5, 0.1, (8, 1)) + np.array([0.0, gain, 0.3])
+    (found,) = across(study(), noisy(scores, 0.001))
+    assert found.contrasts.rope.tolist() == [0.02, 0.02]
+    header, rows = across_contrast_table(found, study())
+    assert rows[0][header.index("verdict")] == f"{'better' if gain > 0 else 'worse'} by less than ±0.02"
+    said = describe_across(found, study())
+    assert f"the signed ranks favour {favoured}, by less than ±0.02 (Holm p 0.016; it won on 8 of 8; mean" in said
+    assert "smote over none (Holm p" in said
 
 
 def test_what_applies_to_no_data_set_is_in_no_family():

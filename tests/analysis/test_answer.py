@@ -28,6 +28,8 @@ STRATEGIES = (
 WAVE = np.array([0.02, -0.01, 0.015, -0.02, -0.005])
 #: The mean and the spread of smote_threshold - threshold that give a verdict.
 EFFECTS = {"better": (0.1, 1), "worse": (-0.1, 1), "equivalent": (0.001, 0.05), "inconclusive": (0.02, 3)}
+#: The same for a difference that is shown and lies within the region.
+SMALL_EFFECTS = {"a little better": (0.01, 0.1), "a little worse": (-0.01, 0.1)}
 
 
 def study(*datasets, learners=("logistic",), strategies=STRATEGIES, timed=False, needs="label", **claims):
@@ -40,7 +42,7 @@ def study(*datasets, learners=("logistic",), strategies=STRATEGIES, timed=False,
 
 def rows(dataset, verdict="inconclusive", learner="logistic", strategies=STRATEGIES):
     """Five folds of each strategy; smote_threshold differs from threshold so that the verdict follows."""
-    mean, spread = EFFECTS[verdict]
+    mean, spread = {**EFFECTS, **SMALL_EFFECTS}[verdict]
     base = np.linspace(0.3, 0.5, 5)
     values = {"none": base - 0.15, "threshold": base, "smote": base - 0.01 + WAVE, "weight": base - 0.02 - WAVE}
     values["smote_threshold"] = base + mean + spread * WAVE
@@ -56,6 +58,16 @@ def rows(dataset, verdict="inconclusive", learner="logistic", strategies=STRATEG
         for s in strategies
         for fold, value in enumerate(values[s.name])
     ]  # fmt: skip
+
+
+def shifted(evaluations, by, strategy="smote_threshold"):
+    """The same evaluations with other scores of one strategy: no two data sets have the same difference."""
+    return [
+        replace(e, scores={**e.scores, "mcc": e.scores["mcc"] + (-1) ** ord(e.dataset[0]) * by})
+        if e.strategy == strategy
+        else e
+        for e in evaluations
+    ]
 
 
 def answer(asked, evaluations, parents=None):
@@ -135,6 +147,43 @@ def test_what_does_not_matter_somewhere_is_said():
     )
 
 
+def test_a_difference_within_the_region_is_called_small():
+    found = only("a little better")
+    assert found.headline == "Once the threshold is tuned, SMOTE was shown to help by less than ±0.02 on toy."
+    assert only("a little worse").headline.endswith("SMOTE was shown to harm by less than ±0.02 on toy.")
+    found = answer(study("a", "b", "c"), [*rows("a", "a little better"), *rows("b", "better"), *rows("c")])
+    assert found.headline == (
+        "Once the threshold is tuned, SMOTE was shown to help on 2 of 3 data sets (better in 1 and better by less than "
+        "±0.02 in 1 of 3 comparisons; chance alone gives up to 0.15)."
+    )
+    assert "(better by less than ±0.02)" in " ".join(only("a little better").recommendation)
+
+
+def test_what_does_not_matter_elsewhere_is_said_next_to_what_was_shown():
+    found = answer(study("a", "b", "c"), [*rows("a", "better"), *rows("b", "equivalent"), *rows("c", "equivalent")])
+    assert found.headline == (
+        "Once the threshold is tuned, SMOTE was shown to help on 1 of 3 data sets (better in 1 of 3 comparisons; "
+        "chance alone gives up to 0.15); in 2 of 3 comparisons it makes no difference that matters (within ±0.02)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        (
+            "equivalent",
+            "smote_threshold and threshold are equivalent within ±0.02 (mean smote_threshold - threshold +0",
+        ),
+        ("worse", "the signed ranks favour threshold over smote_threshold (Holm p 0.031; it won on 6 of 6; mean"),
+    ],
+)
+def test_over_parents_it_says_which_test_showed_it(verdict, words):
+    asked = study(*"abcdef")
+    found = answer(asked, [e for name in "abcdef" for e in shifted(rows(name, verdict), ord(name) / 1e4)])
+    assert any(text.startswith(f"Over 6 parent data sets with logistic, {words}") for text in found.findings)
+    assert "Wilcoxon" not in " ".join(found.findings)
+
+
 def test_folds_that_follow_the_time_have_no_test():
     found = answer(study("toy", timed=True), rows("toy", "better"))
     assert found.headline == (
@@ -150,6 +199,20 @@ def test_what_is_exploratory_has_no_verdict():
     found = answer(changed, rows("toy", "better"))
     assert found.headline == (
         "Exploratory, without a verdict: once the threshold is tuned, SMOTE changed MCC by +0.100 on toy."
+    )
+
+
+def test_what_is_exploratory_rules_nothing_out():
+    registered = register_claims(study("a", "b"))
+    changed = replace(registered, claims=replace(registered.claims, alpha=0.1))
+    found = answer(changed, [*rows("a"), *rows("b")])
+    assert "differs from it by +0.020 MCC." in " ".join(found.recommendation)
+    assert "rule out" not in " ".join(found.recommendation)
+    timed = replace(changed, datasets={"a": {"time": "day"}, "b": {}})
+    found = answer(timed, [*rows("a", "better"), *rows("b")])
+    assert found.headline == (
+        "Once the threshold is tuned, SMOTE changed MCC by +0.020 to +0.100 on 2 data sets; no test is possible on a, "
+        "because the folds follow the time; the other comparisons are exploratory, without a verdict."
     )
 
 

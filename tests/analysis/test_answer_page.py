@@ -104,6 +104,19 @@ def test_two_lines_for_a_data_set_and_learner(snapshot):
     assert "\n".join(lines) == snapshot
 
 
+@pytest.mark.parametrize("n_datasets", [1, 9])
+def test_a_difference_within_the_region_is_called_small(n_datasets):
+    study = study_of(names("data", n_datasets), ["logistic"])
+    wave = [0.0001, -0.0001, 0.0]
+    evaluations = [
+        replace(e, scores={**e.scores, "mcc": 0.5 + (0.01 + wave[e.fold] if e.strategy == "smote_threshold" else 0)})
+        for e in evaluations_of(study)
+    ]
+    lines = answer_lines(build_result(study, evaluations), 80)
+    check(lines, 80)
+    assert sum(line.endswith("  better by less than ±0.02") for line in lines) == n_datasets
+
+
 def test_a_narrow_terminal_keeps_names_scores_and_verdicts(snapshot):
     result = result_of(["yeast4", "abalone19"], ["logistic", "random_forest"])
     assert "\n".join(answer_lines(result, 60, STEPS[:3])) == snapshot

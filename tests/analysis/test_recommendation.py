@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from imblab.analysis import recommendation
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.results import build_result
 from imblab.commands.results import read_result
@@ -104,6 +105,46 @@ def test_what_a_verdict_calls_worse_is_not_recommended():
     assert result.contrasts.verdict.tolist() == ["better"]
     found = result.recommendation.overall
     assert (found.strategy, found.kept) == ("smote", (("logistic", "smote"),))
+
+
+def by_rank(n=11):
+    """SMOTE is a little worse on all parents but the last, where it is far better."""
+    names = [f"d{i}" for i in range(n + 1)]
+    base = np.linspace(0.2, 0.4, 5)
+    asked = study(names, strategies=(STRATEGIES[0], STRATEGIES[3]))
+    gains = [*(-0.02 - i / 1e4 for i in range(n)), 0.7]
+    evaluations = [
+        row
+        for name, gain in zip(names, gains, strict=True)
+        for row in rows({"none": base, "smote": base + gain + WAVE}, name)
+    ]
+    return asked, evaluations
+
+
+def test_a_better_mean_that_a_verdict_calls_worse_is_named():
+    result = build_result(*by_rank())
+    assert result.across[0].contrasts.verdict.tolist() == ["worse"]
+    found = result.recommendation.overall
+    assert (found.strategy, found.passed_over) == ("none", ("smote",))
+    assert (
+        "No other strategy with a score in every fold, apart from `smote`, which a verdict calls worse than another "
+        "one, has a better mean MCC." in result.answer.recommendation
+    )
+    base = np.linspace(0.3, 0.5, 5)
+    found = recommend({"none": base, "smote": base - 0.03 + WAVE / 10})
+    assert (found.strategy, found.passed_over) == ("none", ())
+
+
+def test_verdicts_in_a_circle_leave_no_candidate_and_say_so():
+    base = np.linspace(0.3, 0.5, 5)
+    asked = study(strategies=STRATEGIES[:2])
+    result = build_result(asked, rows({"none": base, "threshold": base + 0.1 + WAVE / 10}))
+    circle = pd.concat([result.contrasts, result.contrasts.assign(verdict="worse")])
+    found = recommendation.recommend(result.scores, asked, circle).overall
+    assert (found.strategy, found.reason) == (
+        None,
+        "verdicts call every strategy with a score in every fold worse than another one",
+    )
 
 
 def test_lower_is_better_for_a_loss():

@@ -113,6 +113,8 @@ def test_verdicts_are_told_from_the_side_of_the_strategy(cells):
         ),
         ("t", [("s", "t", "better"), ("u", "t", "equivalent")], "worse than s; equivalent to u"),
         ("s", [("s", "t", "not applicable")], "not applicable against t"),
+        ("s", [("s", "t", "better by less than ±0.02")], "better than t by less than ±0.02"),
+        ("t", [("s", "t", "better by less than ±0.02")], "worse than s by less than ±0.02"),
         ("none", [], ""),
     ],
 )

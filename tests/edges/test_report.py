@@ -735,6 +735,23 @@ def test_verdicts_are_shown_at_a_glance_and_what_is_settled_comes_first(small):
     assert lines[0][1].startswith("inconclusive ")
 
 
+def test_a_difference_within_the_region_is_called_small_on_every_table(small):
+    source = results.report_data(small.home, read_result(small.home, small.study))
+    contrasts = source.result.contrasts.copy()
+    contrasts.loc[:, ["verdict", "p_equivalence_holm", "rope"]] = ["worse", 0.01, 0.02]
+    primary = source.result.answer.primary.copy()
+    primary.loc[:, ["verdict", "p_equivalence_holm", "rope"]] = ["worse", 0.01, 0.02]
+    result = replace(source.result, contrasts=contrasts, answer=replace(source.result.answer, primary=primary))
+    files, small_one = report.render(replace(source, result=result)), "worse by less than ±0.02"
+    _, *lines = csv.reader(io.StringIO(files["tables/verdict.csv"]))
+    assert {line[1] for line in lines} == {small_one}
+    _, *lines = csv.reader(io.StringIO(files["tables/verdict-smote_threshold-threshold.csv"]))
+    assert all(re.fullmatch(r"worse [−+][\d.]+, by less than ±0\.02", line[1]) for line in lines)
+    assert f"is {small_one} in 2 of 2 comparisons" in section(files, "differences")
+    assert files["figures/forest.svg"].count(f", {small_one}</title>") == len(primary)
+    assert not re.search(r'class="[^"]*\bhole\b', files["figures/forest.svg"])
+
+
 def test_what_it_takes_to_make_it_again(small):
     source = results.report_data(small.home, read_result(small.home, small.study))
 
@@ -801,9 +818,28 @@ def test_ranks_over_eight_tables_are_drawn_and_tested(small, tmp_path):
     assert "Friedman" in section(files, "across")
     assert "Across 8 parent data sets, logistic" in section(files, "differences")
     assert (
-        "Over 8 parent data sets with logistic, <code>smote_threshold</code> is better than <code>threshold</code>"
-        in section(files, "verdict")
+        "Over 8 parent data sets with logistic, the signed ranks favour smote_threshold over threshold (Holm p 0.008; "
+        "it won on 8 of 8)." in section(files, "verdict")
     )
+
+
+def test_the_first_screen_says_that_a_recommended_sampler_was_not_shown_to_help(small, tmp_path):
+    level = {"none": 0.0, "threshold": 0.2, "smote": 0.0, "smote_threshold": 0.29}
+    rows = [
+        replace(r, scores={"mcc": level[r.strategy] + 0.05 * (-1) ** (r.repeat + r.fold) * ("_" in r.strategy)})
+        for r in ledger.read_evaluations(small.home)
+        if r.strategy in level
+    ]
+    study = replace(
+        small.study,
+        strategies=tuple(s for s in small.study.strategies if s.name in level),
+        claims=replace(small.study.claims, registered=None),
+    )
+    page = crafted(tmp_path / "caveat", study, rows)["report.html"]
+    first_screen = page.partition('<section id="verdict"')[2].partition("<details>")[0]
+    assert "(strategy <code>smote_threshold</code>)" in first_screen
+    assert "was not shown to help on any of 2 data sets" in first_screen
+    assert "No primary contrast shows that its resampling helps" in first_screen
 
 
 def test_failed_fits_are_named_and_never_drawn(small, tmp_path):

@@ -46,9 +46,9 @@ class AcrossDatasets:
         random-effects model with ``effect_se``, ``effect_low`` and ``effect_high`` at 1 - alpha, ``effect_deviation``
         between parents, ``prediction_low`` and ``prediction_high`` for a further parent, ``equivalence_low`` and
         ``equivalence_high`` at 1 - 2 alpha; ``p_equivalence`` and ``p_equivalence_holm`` of two one-sided tests of the
-        effect; ``below within above``, the Bayesian signed-rank probabilities, which decide nothing; ``verdict``,
-        ``reason``, ``family``, ``family_size``. Tests and effects are NaN below six parents, effects also where a data
-        set has no standard error.
+        effect, within ``rope``; ``below within above``, the Bayesian signed-rank probabilities, which decide nothing;
+        ``verdict``, ``reason``, ``family``, ``family_size``. Tests and effects are NaN below six parents, effects also
+        where a data set has no standard error.
     notes : tuple of str
         What was left out, and what was not tested.
     """

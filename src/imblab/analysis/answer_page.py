@@ -9,6 +9,7 @@ from textwrap import wrap
 
 import pandas as pd
 
+from imblab.analysis.compare import describe_verdict
 from imblab.analysis.methods import named
 from imblab.analysis.paired import BASELINES
 from imblab.analysis.recommendation import NAMED_SCORES
@@ -265,8 +266,9 @@ def _verdict(result: StudyResult, family: Family) -> str:
     """Return the verdict on the primary contrasts of a data set and learner, in few words."""
     contrasts, pairs = result.contrasts, _primary_pairs(result)
     rows = contrasts[(contrasts.dataset == family[0]) & (contrasts.learner == family[1])]
-    named_pairs = zip(rows.a, rows.b, rows.verdict, strict=True)
-    return summarize_verdicts(verdict for a, b, verdict in named_pairs if (a, b) in pairs)
+    alpha = result.study.claims.alpha
+    primary = (row for row in rows.to_dict("records") if (row["a"], row["b"]) in pairs)
+    return summarize_verdicts(describe_verdict(row, alpha) for row in primary)
 
 
 def summarize_verdicts(verdicts: Iterable[str]) -> str:
@@ -278,12 +280,15 @@ def summarize_verdicts(verdicts: Iterable[str]) -> str:
     ('worse', '1 better of 2', '-')
     >>> summarize_verdicts(["inconclusive", "equivalent"])
     '1 equivalent of 2'
+    >>> summarize_verdicts(["better", "better by less than ±0.02", "inconclusive"])
+    '1 better, 1 better by less than ±0.02 of 3'
     """
     items = list(verdicts)
     if len(set(items)) <= 1:
         return items[0] if items else "-"
-    for told in (("better", "worse"), ("equivalent", "identical"), tuple(dict.fromkeys(items))[:1]):
-        if parts := [f"{items.count(verdict)} {verdict}" for verdict in told if verdict in items]:
+    for told in (("better", "worse"), ("equivalent", "identical"), tuple(items[:1])):
+        words = sorted({item for item in items if item.partition(" by ")[0] in told})
+        if parts := [f"{items.count(word)} {word}" for word in words]:
             break
     return f"{', '.join(parts)} of {len(items)}"
 

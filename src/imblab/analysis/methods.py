@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from imblab.analysis.claims import (
@@ -74,6 +74,25 @@ def describe_question(study: Study) -> str:
             "what do both gain over no treatment?"
         )
     return f"On {where}{learners}: how do {join_words(s.name for s in study.strategies)} compare by {measure}?"
+
+
+def strategy_named(study: Study, name: str) -> Strategy:
+    """Return a strategy of a study by its name."""
+    return next(s for s in study.strategies if s.name == name)
+
+
+def name_treatment(study: Study, names: Iterable[str]) -> str:
+    """Return the name of the sampler that some strategies share, or *resampling*.
+
+    Examples
+    --------
+    >>> strategies = (Strategy("none"), Strategy("both", {"_target_": "imblearn.over_sampling.SMOTE"}))
+    >>> name_treatment(Study("s", 0, {}, (), strategies, ()), ["none", "both"])
+    'SMOTE'
+    """
+    chosen = set(names)
+    samplers = {name_sampler(s) for s in study.strategies if s.name in chosen and s.sampler is not None}
+    return samplers.pop() if len(samplers) == 1 else "resampling"
 
 
 def describe_methods(study: Study, judged: bool = True) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import evidence, rebalancing
+from imblab.analysis.compare import describe_verdict
 from imblab.analysis.text_tables import percent
 from imblab.result import StudyResult
 from imblab.stats.paired_tests import corrected_t
@@ -173,7 +174,8 @@ def _describe_contrasts(facts: ModelFacts, result: StudyResult) -> Iterator[str]
         interval = "" if math.isnan(row.low) else f" ({row.low:+.4f} to {row.high:+.4f})"
         reason = f" ({row.reason})" if row.reason else ""
         difference = f"{row.measure}: {row['mean']:+.4f}{interval}"
-        lines.append(f"- {_code(row.a)} - {_code(row.b)}, {difference}, **{row.verdict}**{reason}")
+        verdict = describe_verdict(row, result.study.claims.alpha)
+        lines.append(f"- {_code(row.a)} - {_code(row.b)}, {difference}, **{verdict}**{reason}")
     yield "## Compared with the other strategies"
     yield "\n".join(lines)
 

@@ -31,7 +31,7 @@ _EFFECT_COLUMNS = (
     *("effect", "effect_se", "effect_low", "effect_high", "effect_deviation", "prediction_low", "prediction_high"),
     *("equivalence_low", "equivalence_high", "p_equivalence", "p_equivalence_holm", "below", "within", "above"),
 )
-_NUMBER_COLUMNS = ("mean", "median", "p", "p_holm", *_EFFECT_COLUMNS)
+_NUMBER_COLUMNS = ("mean", "median", "p", "p_holm", "rope", *_EFFECT_COLUMNS)
 _COLUMNS = (
     *("learner", "a", "b", "measure", *_COUNT_COLUMNS, *_NUMBER_COLUMNS),
     *("verdict", "reason", "family", "family_size"),
@@ -145,6 +145,7 @@ def _test_units(units: pd.DataFrame, study: Study) -> dict[str, Any]:
     wins, losses = (test.wins, test.losses) if study.primary_measure.greater_is_better else (test.losses, test.wins)
     mean, median = (d.mean(), np.median(d)) if d.size else (math.nan, math.nan)
     numbers = {"parents": d.size, "wins": wins, "ties": test.ties, "losses": losses, "mean": mean, "median": median}
+    numbers["rope"] = rope
     numbers |= {"ranks_above": test.plus - test.minus, "p": math.nan, **dict.fromkeys(_EFFECT_COLUMNS, math.nan)}
     numbers["all_identical"] = bool(units.identical.all())
     if d.size < MIN_UNITS:

@@ -28,6 +28,8 @@ from imblab.study import Scalar, Strategy, Study, in_declared_order
 NAMED_SCORES = ("mcc", "pr_auc", "recall", "precision")
 #: Reasons that are listed where nothing can be recommended.
 _MAX_REASONS = 3
+#: Why nothing can be recommended where verdicts run in a circle.
+_ALL_WORSE = "verdicts call every strategy with a score in every fold worse than another one"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +147,7 @@ def _recommend_family(
         if missing[s.name] is None
     ]
     reasons = [reason for reason in missing.values() if reason]
-    why = f"no strategy has a score in every fold: {'; '.join(reasons[:_MAX_REASONS])}"
+    why = _ALL_WORSE if complete else f"no strategy has a score in every fold: {'; '.join(reasons[:_MAX_REASONS])}"
 
     def errors(best: _Candidate, others: Sequence[_Candidate]) -> np.ndarray:
         pairs = [(best.strategy.name, each.strategy.name) for each in others]
@@ -155,7 +157,8 @@ def _recommend_family(
     candidates = _drop_worse(complete, contrasts[is_family])
     chosen = _choose(scores.dataset, scores.learner, candidates, study, errors, why)
     left_out = tuple(name for name, reason in missing.items() if reason)
-    return _with_fold_facts(replace(chosen, left_out=left_out), scores, study)
+    passed_over = _passed_over(complete, candidates, study)
+    return _with_fold_facts(replace(chosen, left_out=left_out, passed_over=passed_over), scores, study)
 
 
 def _recommend_dataset(
@@ -188,12 +191,12 @@ def _recommend_learner(
     learner: str, means: pd.DataFrame, study: Study, contrasts: pd.DataFrame | None
 ) -> RecommendedStrategy:
     """Recommend a strategy for one learner, given its means over parent data sets (parents x complete strategies)."""
-    candidates = [_Candidate(learner, s, means[s.name].to_numpy()) for s in study.strategies if s.name in means.columns]
-    if contrasts is not None:
-        candidates = _drop_worse(candidates, contrasts)
-    why = "no strategy has a score in every fold of every data set"
+    complete = [_Candidate(learner, s, means[s.name].to_numpy()) for s in study.strategies if s.name in means.columns]
+    candidates = complete if contrasts is None else _drop_worse(complete, contrasts)
+    why = _ALL_WORSE if complete else "no strategy has a score in every fold of every data set"
     left_out = tuple(name for name in study.strategy_names if name not in means.columns)
-    return replace(_choose(None, learner, candidates, study, _parent_errors, why), left_out=left_out)
+    chosen = _choose(None, learner, candidates, study, _parent_errors, why)
+    return replace(chosen, left_out=left_out, passed_over=_passed_over(complete, candidates, study))
 
 
 def _choose_pair(
@@ -282,6 +285,15 @@ def _drop_worse(candidates: Sequence[_Candidate], contrasts: pd.DataFrame) -> li
         if verdict == ("worse" if loser == a else "better") and winner in names
     }
     return [each for each in candidates if each.strategy.name not in worse]
+
+
+def _passed_over(complete: Sequence[_Candidate], candidates: Sequence[_Candidate], study: Study) -> tuple[str, ...]:
+    """Name the strategies that are not candidates, although their mean is better than that of each candidate."""
+    sign = 1.0 if study.primary_measure.greater_is_better else -1.0
+    means = {each.strategy.name: sign * float(each.values.mean()) for each in complete}
+    names = {each.strategy.name for each in candidates}
+    best = max((means[name] for name in names), default=math.inf)
+    return tuple(name for name, mean in means.items() if name not in names and mean > best + DIFFERENCE_TOLERANCE)
 
 
 def _parent_errors(best: _Candidate, others: Sequence[_Candidate]) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import across_datasets, compare, paired, wording
-from imblab.analysis.answer import answer_study, describe_choice, write_headline
+from imblab.analysis.advice import describe_choice
+from imblab.analysis.answer import answer_study, write_headline
 from imblab.analysis.claims import register_claims
 from imblab.analysis.completeness import completeness_of, within_design
 from imblab.analysis.evidence import RowCovariances

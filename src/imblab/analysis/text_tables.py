@@ -158,13 +158,13 @@ def rank_table(across: AcrossDatasets) -> TextTable:
     ]
 
 
-def across_contrast_table(across: AcrossDatasets) -> TextTable:
+def across_contrast_table(across: AcrossDatasets, study: Study) -> TextTable:
     """Return the contrasts over parent data sets; ``w-t-l`` counts those that a wins, ties and loses."""
-    header = ["contrast", ">parents", ">w-t-l", ">median", ">Holm p", "verdict"]
+    header, alpha = ["contrast", ">parents", ">w-t-l", ">median", ">Holm p", "verdict"], study.claims.alpha
     return header, [
         [
             *(f"{row.a} - {row.b}", str(row.parents), f"{row.wins}-{row.ties}-{row.losses}"),
-            *(format_difference(row["median"]), format_p_value(row.p_holm), row.verdict),
+            *(format_difference(row["median"]), format_p_value(row.p_holm), describe_verdict(row, alpha)),
         ]
         for _, row in across.contrasts.iterrows()
     ]

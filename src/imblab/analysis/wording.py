@@ -7,7 +7,7 @@ calibration: SMOTE at .5 compared with nothing at .5 is a moved threshold in dis
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -24,7 +24,9 @@ from imblab.study import Study
 from imblab.text import count_noun, format_difference, format_p_value, format_range, format_two_digits, join_words
 
 #: Verdicts over parent data sets that have a clause of their own.
-_SHOWN_OVER_PARENTS = ("better", "worse", "equivalent")
+SHOWN_OVER_PARENTS = ("better", "worse", "equivalent")
+#: Verdicts that rest on a test.
+DECIDED = ("better", "worse", "equivalent", "identical", "inconclusive")
 #: Verdicts that settle a contrast, in the order in which they are told.
 SETTLED = ("better", "worse", "equivalent", "identical")
 #: Repeats from which on more of them say little new: they shuffle the same rows.
@@ -64,13 +66,37 @@ def describe_across(across: AcrossDatasets, study: Study) -> str:
         return f"{lead}no test: it takes {MIN_UNITS}, since even 5 differences of one sign have p = 0.062."
     clauses = []
     for verdict, group in rows.groupby("verdict", sort=False):
-        if verdict in _SHOWN_OVER_PARENTS:
-            clauses += [_describe_shown(row, study) for row in group.to_dict("records")]
+        if verdict in SHOWN_OVER_PARENTS:
+            clauses += [describe_shown(row, study) for row in group.to_dict("records")]
         else:
             pairs = [f"{r.a} - {r.b} ({_wins_and_losses(r)})" for _, r in group.iterrows()]
             clauses.append(f"{join_words(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}")
     note = rebalancing.note(study, across.learner)
     return f"{lead}{', '.join(clauses)}{f'; {note}' if note else ''}{append_seen_rows(study, study.datasets)}."
+
+
+def describe_shown(row: Mapping[Any, Any], study: Study) -> str:
+    """Return which strategy the signed ranks favour over parent data sets, or that two are equivalent.
+
+    ``row`` is one of ``AcrossDatasets.contrasts`` whose verdict is better, worse or equivalent.
+    """
+    effect, low, high = "effect", "effect_low", "effect_high"
+    if row["verdict"] == "equivalent":
+        low, high = "equivalence_low", "equivalence_high"
+        level, rope = f"{100 * (1 - 2 * study.claims.alpha):g} %", study.claims.rope[study.primary]
+        text = f"{row['a']} and {row['b']} are equivalent within ±{rope:g} ("
+    else:
+        is_first, level = row["verdict"] == "better", percent(study)
+        names = (row["a"], row["b"]) if is_first else (row["b"], row["a"])
+        won = row["wins"] if is_first else row["losses"]
+        size = describe_verdict(row, study.claims.alpha).partition(" by ")[2]
+        text = f"the signed ranks favour {names[0]} over {names[1]}{f', by {size}' if size else ''} "
+        text += f"(Holm p {format_p_value(row['p_holm'])}; it won on {won} of {row['parents']}"
+        if math.isnan(row[effect]):
+            return f"{text})"
+        text += "; "
+    numbers = [format_difference(row[name]) for name in (effect, low, high)]
+    return f"{text}mean {row['a']} - {row['b']} {numbers[0]}, {level} interval {numbers[1]} to {numbers[2]})"
 
 
 def describe_missing_scores(rows: pd.DataFrame) -> list[str]:
@@ -101,6 +127,46 @@ def describe_chance(contrasts: pd.DataFrame, alpha: float) -> str:
     """
     expected = expected_by_chance(contrasts, alpha)
     return f"; chance alone gives up to {expected:.2g}" if expected else ""
+
+
+def count_verdicts(rows: pd.DataFrame, verdicts: Sequence[str], alpha: float) -> str:
+    """Return how many contrasts have some verdicts, of how many, and the number that chance alone would give.
+
+    Of one contrast the verdict is returned.
+
+    Examples
+    --------
+    >>> facts = {"p": 0.1, "q": 0.1, "p_equivalence_holm": [0.5, 0.01, 0.9], "rope": 0.02}
+    >>> rows = pd.DataFrame({"verdict": ["better", "better", "inconclusive"], **facts})
+    >>> count_verdicts(rows, ("better", "worse"), alpha=0.05)
+    'better in 1 and better by less than ±0.02 in 1 of 3 comparisons; chance alone gives up to 0.15'
+    """
+    words = [describe_verdict(row, alpha) for row in rows.to_dict("records")]
+    if len(words) == 1:
+        return words[0]
+    told = sorted({word for word, verdict in zip(words, rows.verdict, strict=True) if verdict in verdicts}, key=len)
+    ordered = [word for verdict in verdicts for word in told if word.startswith(verdict)]
+    counts = join_words(f"{word} in {words.count(word)}" for word in ordered)
+    counts = counts or f"{join_words(verdicts, 'or')} in none"
+    return f"{counts} of {count_noun(len(rows), 'comparison')}{describe_chance(rows, alpha)}"
+
+
+def append_counts(rows: pd.DataFrame, study: Study) -> str:
+    """Return in parentheses how many of some contrasts are better or worse; empty where none rests on a test."""
+    decided = rows[rows.verdict.isin(DECIDED)]
+    return f" ({count_verdicts(decided, ('better', 'worse'), study.claims.alpha)})" if len(decided) else ""
+
+
+def format_changes(rows: pd.DataFrame) -> str:
+    """Return the lowest and the highest mean difference of some contrasts.
+
+    Examples
+    --------
+    >>> format_changes(pd.DataFrame({"mean": [0.1, -0.02, 0.05]}))
+    '-0.020 to +0.100'
+    """
+    low, high = (format_difference(f(rows["mean"])) for f in (min, max))
+    return low if low == high else f"{low} to {high}"
 
 
 def list_reasons(rows: pd.DataFrame) -> list[str]:
@@ -178,26 +244,6 @@ def _verdict_clauses(rows: pd.DataFrame, alpha: float) -> str:
         names = [f"{r.a} ({format_difference(r['mean'])})" for _, r in group.iterrows()]
         clauses.append(f"{join_words(names)} {'is' if len(names) == 1 else 'are'} {verdict}")
     return ", ".join([*clauses, *describe_missing_scores(rows)])
-
-
-def _describe_shown(row: Mapping[Any, Any], study: Study) -> str:
-    """Which strategy the signed ranks favour over parents, or that two are equivalent."""
-    effect, low, high = "effect", "effect_low", "effect_high"
-    if row["verdict"] == "equivalent":
-        low, high = "equivalence_low", "equivalence_high"
-        level, rope = f"{100 * (1 - 2 * study.claims.alpha):g} %", study.claims.rope[study.primary]
-        text = f"{row['a']} and {row['b']} are equivalent within ±{rope:g} ("
-    else:
-        is_first, level = row["verdict"] == "better", percent(study)
-        names = (row["a"], row["b"]) if is_first else (row["b"], row["a"])
-        won = row["wins"] if is_first else row["losses"]
-        text = f"the signed ranks favour {names[0]} over {names[1]} (Holm p {format_p_value(row['p_holm'])}; "
-        text += f"it won on {won} of {row['parents']}"
-        if math.isnan(row[effect]):
-            return f"{text})"
-        text += "; "
-    numbers = [format_difference(row[name]) for name in (effect, low, high)]
-    return f"{text}mean {row['a']} - {row['b']} {numbers[0]}, {level} interval {numbers[1]} to {numbers[2]})"
 
 
 def _wins_and_losses(row: pd.Series[Any]) -> str:

@@ -88,7 +88,7 @@ def style_answer(text: str) -> Text:
     styled = Text(text)
     styled.stylize("bold", 0, len(text.partition("\n\n")[0]))
     for verdict, colour in VERDICT_COLOURS.items():
-        styled.highlight_regex(rf"(?m)(?<=  )(\d+ )?\b{verdict}\b(?= of \d+$|, \d|$)", colour)
+        styled.highlight_regex(rf"(?m)(?<=  )(\d+ )?\b{verdict}\b(?= by less than| of \d+$|, \d|$)", colour)
     return styled
 
 
@@ -141,7 +141,7 @@ def comparison_text(
         parents = count_noun(len(item.parents), "parent data set")
         page.add(f"Across {parents}, {item.learner}: {named(item.measure)}, tasks of one parent averaged")
         page.add_table(*text_tables.rank_table(item))
-        page.add_table(*text_tables.across_contrast_table(item))
+        page.add_table(*text_tables.across_contrast_table(item, study))
         page.add_lines(text_tables.describe_rank_tests(item))
     for line in text_tables.explain_tables(contrasts, study):
         page.add(line)

@@ -139,7 +139,7 @@ def _draw_contrast(row: ForestRow, scale: Scale, y: float, look: Look) -> list[s
     if math.isfinite(row.low):
         parts.append(_draw_horizontal("whisker", look.colour, row.low, row.high, scale, y))
     parts += [markers(x, [y], look, "rim"), markers(x, [y], look)]
-    if row.verdict not in ("better", "worse"):
+    if row.verdict.partition(" by ")[0] not in ("better", "worse"):
         parts.append(markers(x, [y], look, "hole"))
     if row.verdict in ("equivalent", "identical"):
         parts.append(markers(x, [y], look, "point"))

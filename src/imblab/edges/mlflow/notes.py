@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from imblab.analysis import rebalancing
+from imblab.analysis.compare import describe_verdict
 from imblab.analysis.paired import missing_reason, strategy_scores
 from imblab.analysis.text_tables import percent
 from imblab.result import Family, FamilyScores, Place, StudyResult
@@ -30,15 +31,15 @@ def answer_tags(result: StudyResult) -> dict[Place, dict[str, str]]:
     first one is better. A strategy without a primary contrast tells those of its data set and learner.
     """
     primary: dict[Family, list[tuple[str, str, str]]] = {}
-    for row in result.answer.primary[["dataset", "learner", "a", "b", "verdict"]].to_dict("records"):
-        dataset, learner, a, b, verdict = map(str, row.values())
-        primary.setdefault((dataset, learner), []).append((a, b, verdict))
+    for row in result.answer.primary.to_dict("records"):
+        told = str(row["a"]), str(row["b"]), describe_verdict(row, result.study.claims.alpha)
+        primary.setdefault((str(row["dataset"]), str(row["learner"])), []).append(told)
     tags = {}
     for family, scores in result.scores.items():
         for strategy in scores.strategies:
-            told = _tell_verdict(strategy, primary.get(family, []))
+            verdict = _tell_verdict(strategy, primary.get(family, []))
             recommended = {RECOMMENDED_TAG: _recommended(result, *family, strategy)}
-            tags[(*family, strategy)] = recommended | ({VERDICT_TAG: told} if told else {})
+            tags[(*family, strategy)] = recommended | ({VERDICT_TAG: verdict} if verdict else {})
     return tags
 
 
@@ -133,7 +134,7 @@ def _recommended(result: StudyResult, dataset: str, learner: str, strategy: str)
 def _tell_verdict(strategy: str, contrasts: Sequence[tuple[str, str, str]]) -> str:
     """Tell the verdicts of contrasts (a, b, verdict) from the side of a strategy; empty without a contrast."""
     phrases = [
-        _phrase_verdict(verdict, b) if strategy == a else _phrase_verdict(_MIRRORED.get(verdict, verdict), a)
+        _phrase_verdict(verdict, b) if strategy == a else _phrase_verdict(verdict, a, is_mirrored=True)
         for a, b, verdict in contrasts
         if strategy in (a, b)
     ]
@@ -143,8 +144,10 @@ def _tell_verdict(strategy: str, contrasts: Sequence[tuple[str, str, str]]) -> s
     return f"{len(contrasts)} contrasts: {join_words(f'{n} {verdict}' for verdict, n in counts.items())}"
 
 
-def _phrase_verdict(verdict: str, other: str) -> str:
-    return f"{verdict} {_PREPOSITIONS.get(verdict, 'against')} {other}"
+def _phrase_verdict(verdict: str, other: str, is_mirrored: bool = False) -> str:
+    word, *size = verdict.partition(" by ")
+    word = _MIRRORED.get(word, word) if is_mirrored else word
+    return f"{word} {_PREPOSITIONS.get(word, 'against')} {other}{''.join(size)}"
 
 
 def _short_text(value: Scalar | None) -> str:

@@ -14,6 +14,8 @@ from imblab.edges.figures import Figure
 from imblab.text import format_difference, format_p_value, format_score
 
 DASH = "–"
+#: CSS classes of verdicts.
+_TONES = {"better": "good", "worse": "bad", "equivalent": "even", "identical": "even"}
 #: Figures or tables of one kind, and rows of a table, that are shown at once; the others are folded.
 MAX_OPEN_BLOCKS, MAX_OPEN_ROWS = 6, 24
 #: Numbers of the data set, learner and strategy (``d``, ``l``, ``s``) by which a reader picks what is shown.
@@ -214,6 +216,11 @@ def count_cell(value: float) -> TableCell:
 def text_cell(text: object, tone: str = "", plain: str = "") -> TableCell:
     """Make a cell of words, others in files where ``plain`` holds some; a dash for none."""
     return TableCell(str(text) or DASH, None, tone, "" if plain == text else plain)
+
+
+def verdict_cell(verdict: str) -> TableCell:
+    """Make a cell of a verdict, in the tone of its first word."""
+    return text_cell(verdict, _TONES.get(verdict.partition(" ")[0], ""))
 
 
 def file_name(*parts: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import rebalancing, tuning
+from imblab.analysis.compare import describe_verdict
 from imblab.analysis.methods import describe_methods, name_sampler, named
 from imblab.analysis.text_tables import percent
 from imblab.edges.figures import (
@@ -304,7 +305,8 @@ def forest_gallery(data: ReportData) -> Iterator[Gallery]:
     rows = [
         ForestRow(
             r["dataset"] if len(pairs) == 1 else f"{data.pair(r['a'], r['b'])}: {r['dataset']}",
-            *(r["learner"], r["a"], float(r["mean"]), float(r["low"]), float(r["high"]), r["verdict"]),
+            *(r["learner"], r["a"], float(r["mean"]), float(r["low"]), float(r["high"])),
+            describe_verdict(r, data.study.claims.alpha),
         )
         for r in primary.to_dict("records")
     ]

@@ -33,6 +33,7 @@ from imblab.edges.report.elements import (
     score_cell,
     text_cell,
     typeset_minus,
+    verdict_cell,
 )
 from imblab.edges.report.scores import forest_gallery
 from imblab.text import count_noun, format_range, join_words
@@ -47,8 +48,6 @@ _EFFECT_HEADINGS = {
     "prediction_low": "a further one from",
     "prediction_high": "to",
 }
-#: CSS classes of verdicts.
-_TONES = {"better": "good", "worse": "bad", "equivalent": "even", "identical": "even"}
 
 
 def verdict_section(data: ReportData) -> ReportSection:
@@ -177,8 +176,10 @@ def _verdict_grid(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -> 
     """The verdicts on one contrast: one row per data set, one column per learner."""
     cells = {}
     for row in contrasts.to_dict("records"):
-        text = "not tested" if math.isnan(row["mean"]) else f"{row['verdict']} {difference_cell(row['mean']).text}"
-        cells[row["dataset"], row["learner"]] = text_cell(text, _TONES.get(row["verdict"], ""))
+        verdict, by, region = describe_verdict(row, data.study.claims.alpha).partition(" by ")
+        size = difference_cell(row["mean"]).text
+        text = "not tested" if math.isnan(row["mean"]) else f"{verdict} {size}{by and f', by {region}'}"
+        cells[row["dataset"], row["learner"]] = verdict_cell(text)
     lines = [
         Line(d, (text_cell(d), *(cells.get((d, n), text_cell("")) for n in data.learners)), data.picks(d))
         for d in data.datasets
@@ -189,7 +190,7 @@ def _verdict_grid(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -> 
 
 
 def _count_verdicts(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -> str:
-    counts = join_words(f"{verdict} in {n}" for verdict, n in Counter(contrasts.verdict).items())
+    counts = join_words(f"{verdict} in {n}" for verdict, n in _tally_verdicts(data, contrasts).items())
     counterpart = ", its counterpart without resampling," if isolates_resampling(data.study, a, b) else ""
     means = contrasts["mean"].dropna()
     ends = [difference_cell(f(means)).text for f in (min, max)] if len(means) else []
@@ -198,6 +199,10 @@ def _count_verdicts(data: ReportData, a: str, b: str, contrasts: pd.DataFrame) -
     chance = _describe_chance(data, contrasts) if len(contrasts) > 1 else ""
     first, second = data.label_of.get(a, a), data.label_of.get(b, b)
     return f"{first} compared with {second}{counterpart} is {counts} of {comparisons}{chance}.{size}"
+
+
+def _tally_verdicts(data: ReportData, contrasts: pd.DataFrame) -> Counter[str]:
+    return Counter(describe_verdict(row, data.study.claims.alpha) for row in contrasts.to_dict("records"))
 
 
 def _describe_chance(data: ReportData, contrasts: pd.DataFrame) -> str:
@@ -226,8 +231,8 @@ def _draw_differences(
 def _count_contrasts(data: ReportData) -> list[str]:
     contrasts = data.result.contrasts
     compared = contrasts[contrasts["mean"].notna()]
-    verdicts = Counter(compared.verdict)
-    counts = join_words(f"{count_noun(n, 'is', 'are')} {verdict}" for verdict, n in verdicts.items())
+    tally = _tally_verdicts(data, compared)
+    counts = join_words(f"{count_noun(n, 'is', 'are')} {verdict}" for verdict, n in tally.items())
     chance = _describe_chance(data, contrasts)
     sentences = [
         f"Of {count_noun(len(contrasts), 'contrast')}, {counts or 'none has a verdict'}{chance}."
@@ -272,7 +277,7 @@ def _contrast_table(
             line_picks |= data.picks(dataset, learner)
         cells = (
             text_cell(pair, plain=plain),
-            text_cell(describe_verdict(row, data.study.claims.alpha), _TONES.get(row["verdict"], "")),
+            verdict_cell(describe_verdict(row, data.study.claims.alpha)),
             *(difference_cell(row[n]) for n in ("mean", "low", "high")),
             *(p_value_cell(row[n]) for n in ("p", "p_holm", "q")),
             *(score_cell(row[n]) for n in ("detectable", "below", "within", "above")),
@@ -322,7 +327,7 @@ def _across_tables(data: ReportData, across: AcrossDatasets) -> list[Table]:
             *(count_cell(row[n]) for n in ("parents", "wins", "ties", "losses")),
             *(difference_cell(row[n]) for n in ("mean", "median")),
             *(p_value_cell(row[n]) for n in ("p", "p_holm")),
-            text_cell(row["verdict"], _TONES.get(row["verdict"], "")),
+            verdict_cell(describe_verdict(row, data.study.claims.alpha)),
             *(difference_cell(row[n]) for n in _EFFECT_HEADINGS),
             *(score_cell(row[n]) for n in ("below", "within", "above")),
         )

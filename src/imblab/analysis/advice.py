@@ -1,0 +1,150 @@
+"""The recommendation in sentences: what to use, by which steps of the rule, and how far it is from its counterpart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from imblab.analysis.across_datasets import AcrossDatasets
+from imblab.analysis.claims import PRIMARY
+from imblab.analysis.methods import describe_use, name_treatment, named, strategy_named
+from imblab.analysis.text_tables import percent
+from imblab.analysis.wording import DECIDED, append_counts, format_changes
+from imblab.result import KnobChoice, Recommendation, RecommendedStrategy
+from imblab.study import Study
+from imblab.text import count_noun, format_score, join_words
+
+#: Sizes of a gain that the intervals may rule out, of measures with a region of practical equivalence.
+_GAINS = (0.05, 0.1)
+#: Further recommendations that a sentence lists.
+_MAX_PLACES = 3
+
+
+def describe_choice(chosen: RecommendedStrategy, study: Study) -> str:
+    """Return one sentence on what to use on one data set with one learner, with its scores."""
+    where = f"{chosen.dataset}, {chosen.learner}"
+    if chosen.strategy is None:
+        return f"{where}: no recommendation, because {chosen.reason}."
+    scores = join_words(f"{named(name)} {format_score(value)}" for name, value in chosen.scores.items())
+    return (
+        f"{where}: use {describe_use(strategy_named(study, chosen.strategy))} (strategy `{chosen.strategy}`): {scores}."
+    )
+
+
+def describe_recommendation(
+    primary: pd.DataFrame, study: Study, recommendation: Recommendation, across: Sequence[AcrossDatasets]
+) -> Iterator[str]:
+    """Yield what to use, its scores, why, how far it is from its counterpart, and what the folds chose.
+
+    ``primary`` are the primary contrasts of the study, ``across`` the verdicts over parent data sets. The first
+    sentence may stand alone; the third one holds the reasons, with a caution where no contrast shows a gain by the
+    sampler.
+    """
+    overall = recommendation.overall
+    so_far = "" if recommendation.provisional is None else f"So far, while {recommendation.provisional}: "
+    if overall.strategy is None or overall.learner is None:
+        yield f"{so_far}No recommendation: {overall.reason}."
+        return
+    samplers = [s.name for s in study.strategies if s.sampler is not None]
+    without = name_treatment(study, samplers) if samplers else ""
+    chosen = {each.strategy for each in recommendation.learners.values() if each.strategy is not None}
+    learner = f", with the learner {overall.learner}" if len(study.learners) > 1 else ""
+    if learner and len(recommendation.learners) > 1 and len(chosen) == 1:
+        learner = f"; of the learners, {overall.learner} scores best with it"
+    use = describe_use(strategy_named(study, overall.strategy), without)
+    yield f"{so_far}Use {use} (strategy `{overall.strategy}`){learner}."
+    scores = join_words(f"{named(name)} {format_score(value)}" for name, value in overall.scores.items())
+    unit = "fold" if overall.dataset is not None else "parent data set"
+    yield f"It scores {scores} (means over {count_noun(overall.units, unit)})."
+    if recommendation.provisional is None:
+        reasons, tested = [*_justify(recommendation, study)], [primary, *(each.contrasts for each in across)]
+        is_shown = any(
+            ((rows.family == PRIMARY) & (rows.verdict == "better") & (rows.a == overall.strategy)).any()
+            for rows in tested
+        )
+        if strategy_named(study, overall.strategy).sampler is not None and not is_shown:
+            # In the paragraph of the reasons, which every first screen shows.
+            reasons.append(
+                "No primary contrast shows that its resampling helps: the choice rests on mean scores alone."
+            )
+        yield " ".join(reasons)
+        yield from _compare_with_counterpart(primary, study, overall.strategy)
+    yield from _describe_elsewhere(recommendation)
+    if overall.knobs:
+        knobs = join_words(map(_describe_knob, overall.knobs))
+        yield f"Chosen by most folds: {knobs}. `imblab export` chooses them once more, on all rows."
+    yield "Choosing by these scores makes them slightly optimistic."
+
+
+def _justify(recommendation: Recommendation, study: Study) -> Iterator[str]:
+    """Say by which steps of the rule a strategy was recommended, among those of its learner and over learners."""
+    overall = recommendation.overall
+    assert overall.learner is not None
+    first = recommendation.learners[overall.learner]
+    if first.best == (first.learner, first.strategy):
+        learner = " with that learner" if len(study.learners) > 1 else ""
+        others = "with a score in every fold"
+        if first.passed_over:
+            names = join_words(f"`{name}`" for name in first.passed_over)
+            others = f"{others}, apart from {names}, which a verdict calls worse than another one,"
+        yield f"No other strategy {others} has a better mean {named(study.primary)}{learner}."
+    else:
+        yield f"{_describe_margin(first, study)}, and `{overall.strategy}` is simpler."
+    if overall.best is not None and overall.best[0] != overall.learner:
+        yield f"{_describe_margin(overall, study)}, but it resamples."
+
+
+def _describe_margin(chosen: RecommendedStrategy, study: Study) -> str:
+    assert chosen.best is not None
+    learner = f" with {chosen.best[0]}" if len(study.learners) > 1 else ""
+    mean = f"mean {named(study.primary)} of {format_score(chosen.best_mean)}"
+    margin = f"{chosen.margin_source} ({format_score(chosen.margin)})"
+    return f"`{chosen.best[1]}`{learner} has a {mean}, better by no more than {margin}"
+
+
+def _compare_with_counterpart(primary: pd.DataFrame, study: Study, strategy: str) -> Iterator[str]:
+    """Say how far the recommended strategy is from its counterpart, and which gains by resampling are ruled out."""
+    rows = primary[((primary.b == strategy) | (primary.a == strategy)) & primary["mean"].notna()]
+    if rows.empty:
+        return
+    subject, size = name_treatment(study, rows.a), f"{format_changes(rows)} {named(study.primary)}"
+    others = join_words(f"`{name}`" for name in dict.fromkeys((*rows.a, *rows.b)) if name != strategy)
+    relation = f"It differs from {others}, the same without {subject}, by"
+    if (rows.b == strategy).all():
+        verb = "differs" if rows.a.nunique() == 1 else "differ"
+        relation = f"{others}, the same with {subject}, {verb} from it by"
+    text = f"{relation} {size}{append_counts(rows, study)}."
+    decided = rows[rows.verdict.isin(DECIDED)]
+    tops = (decided.high if study.primary_measure.greater_is_better else -decided.low).dropna()
+    if len(tops) and study.primary in study.claims.rope:
+        excluded = [f"above {gain:g} in {int((tops < gain).sum())}" for gain in _GAINS]
+        text += (
+            f" The {percent(study)} intervals rule out a gain by {subject} {join_words(excluded)} of "
+            f"{count_noun(len(decided), 'comparison')}."
+        )
+    yield text
+
+
+def _describe_elsewhere(recommendation: Recommendation) -> Iterator[str]:
+    """Name the data sets whose own recommendation differs from the one over all."""
+    overall = recommendation.overall
+    if overall.dataset is not None:
+        return
+    places: dict[tuple[str | None, str | None], list[str]] = {}
+    for dataset, each in recommendation.datasets.items():
+        if each.strategy is not None and (each.learner, each.strategy) != (overall.learner, overall.strategy):
+            places.setdefault((each.learner, each.strategy), []).append(dataset)
+    n = sum(map(len, places.values()))
+    if len(places) > _MAX_PLACES:
+        yield f"By data set the recommendation differs on {n} of {len(recommendation.datasets)}."
+    elif places:
+        parts = [f"`{strategy}` with {learner} on {join_words(names)}" for (learner, strategy), names in places.items()]
+        yield f"By data set the recommendation differs: {'; '.join(parts)}."
+
+
+def _describe_knob(knob: KnobChoice) -> str:
+    text = isinstance(knob.value, (int, float)) and not isinstance(knob.value, bool)
+    value = f"{knob.value:g}" if text else str(knob.value)
+    spread = f", {knob.low:g} to {knob.high:g}" if knob.low != knob.high else ""
+    return f"{knob.name} {value} ({knob.folds} of {count_noun(knob.of, 'fold')}{spread})"
