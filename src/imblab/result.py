@@ -353,8 +353,10 @@ class RecommendedStrategy:
         Learner and strategy with the best mean of the candidates.
     margin : float or None
         How far the mean may lie from the best one.
-    margin_source : {"one standard error", "the region of practical equivalence"}
-        The standard error of the paired difference, or what takes its place.
+    margin_source : str
+        What the margin is: one standard error of the paired difference (the one that decides contrasts, or by name
+        ``one standard error of the corrected t`` between learners on a data set), or
+        ``the region of practical equivalence`` in its place.
     kept : tuple of (str, str)
         The pairs within their margins, in declared order; simplicity decides among them.
     left_out : tuple of str
@@ -442,7 +444,7 @@ class Answer:
     sides : (str, str)
         What a negative and what a positive difference favours, for the ends of an axis.
     missing : tuple of str
-        Evaluations that are missing, failed or not applicable.
+        Evaluations that are missing, failed or not applicable, and what the record lacks.
     checks : tuple of str
         What was checked, and what calls for caution.
     """

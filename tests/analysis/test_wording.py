@@ -30,7 +30,8 @@ def study(repeats=1):
 def row(detectable=0.3216, folds=5):
     facts = {"a": "smote_threshold", "b": "threshold", "verdict": "inconclusive", "p": 0.2, "folds": folds}
     return {"dataset": "toy", "learner": "logistic", **facts, "mean": 0.05, "detectable": detectable, "rope": 0.01} | {
-        "family_size": 4
+        "family_size": 4,
+        "estimator": "corrected_t",
     }
 
 

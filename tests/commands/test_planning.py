@@ -190,7 +190,9 @@ def test_a_plan_says_what_can_be_found_and_takes_the_spread_of_evaluations_on_re
 
     def families(*changes):
         assert main(["plan", *words, *changes, "--json"]) == 0
-        return {facts["family"]: facts for facts in json.loads(capsys.readouterr().out)["power"]}
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["estimator"] == "corrected_t"  # of the widths and of the power
+        return {each["family"]: each for each in facts["power"]}
 
     before = families()["primary"]
     assert before["spread"]["folds"] == 0

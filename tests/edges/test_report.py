@@ -611,6 +611,10 @@ def test_tables_beside_the_page(small):
     assert tex.count(r"\\") == len(rows)
     assert r"yeast4 & logistic & SMOTE, tuned threshold & " in tex
     assert r"\toprule" in tex
+    header, *rows = csv.reader(io.StringIO(small.files["tables/differences-yeast4-logistic.csv"]))
+    assert {row[header.index("estimator")] for row in rows if row[header.index("mean")]} == {"corrected t"}
+    contrasts = section(small.files, "differences")
+    assert contrasts.count("Intervals and tests rest on the corrected t (Nadeau and Bengio 2003).") == 1
 
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&{{7*7}}"

@@ -31,6 +31,8 @@ from imblab.text import count_noun, join_words
 
 #: Further findings.
 _MAX_FINDINGS = 3
+#: Data sets with learners that a caution names.
+_MAX_LISTED_PAIRS = 3
 
 
 def answer_study(
@@ -75,7 +77,7 @@ def answer_study(
         limits=tuple(limits),
         primary=primary.sort_values("mean", kind="stable", na_position="last"),
         sides=_name_sides(primary, study),
-        missing=tuple(_list_missing(primary, completeness, recommendation)),
+        missing=(*_list_missing(primary, completeness, recommendation), *_list_missing_covariances(contrasts)),
         checks=tuple(_list_checks(study, completeness)),
     )
 
@@ -236,6 +238,19 @@ def _list_checks(study: Study, completeness: Completeness) -> Iterator[str]:
         if not any(words(s) for s in study.strategies):
             yield f"Caution: the study has no baseline with {name}."
     yield from (f"Caution: {text}." for text in rebalancing.notes(study).values())
+
+
+def _list_missing_covariances(contrasts: pd.DataFrame) -> Iterator[str]:
+    """Say where the corrected t decides because something is missing in the record."""
+    rows = contrasts[contrasts.estimator_reason.notna()]
+    pairs = dict.fromkeys(zip(rows.dataset, rows.learner, strict=True))
+    if pairs:
+        names = join_words(f"{dataset} with {learner}" for dataset, learner in pairs)
+        where = f"on {names}" if len(pairs) <= _MAX_LISTED_PAIRS else f"in {len(pairs)} pairs of data set and learner"
+        yield (
+            f"{_capitalise(where)} the corrected t decides, because {rows.estimator_reason.iloc[0]}. Running the study "
+            "again adds them as long as its predictions are stored."
+        )
 
 
 def _is_nothing(strategy: Strategy) -> bool:

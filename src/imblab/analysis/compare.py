@@ -22,10 +22,12 @@ from imblab.analysis.claims import (
     family_names,
 )
 from imblab.analysis.methods import named
-from imblab.analysis.paired import Estimates, estimate_all, not_applicable_reason
+from imblab.analysis.paired import Estimates, corrected_t_reason, estimate_all, not_applicable_reason
 from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, benjamini_hochberg, detectable, equivalence_p, holm, posterior
+from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL
 from imblab.study import Study
+from imblab.text import count_noun, join_words
 
 #: The columns of numbers, in their order.
 NUMBERS = (
@@ -39,7 +41,15 @@ TESTED = (
 )
 #: The columns of names and words, and how many contrasts share the family.
 _FIRST_COLUMNS, _LAST_COLUMNS = ("dataset", "learner", "a", "b", "measure", "folds"), ("verdict", "reason")
-_FAMILY_COLUMNS = ("family", "family_size", "estimator")
+_FAMILY_COLUMNS = ("family", "family_size", "estimator", "estimator_reason")
+#: Standard errors in the words of a table, and of a sentence.
+ESTIMATOR_LABELS = {CORRECTED_T: "corrected t", ROW_LEVEL: "row-level"}
+_ESTIMATOR_NAMES = {
+    CORRECTED_T: "the corrected t (Nadeau and Bengio 2003)",
+    ROW_LEVEL: "row-level standard errors",
+}
+#: Data sets with learners that a sentence on standard errors names.
+_MAX_NAMED_PAIRS = 3
 #: The verdict before every evaluation of the design is there.
 INCOMPLETE = "incomplete"
 #: The verdict where one of the strategies cannot be applied to the data set and learner; it is in no family.
@@ -80,7 +90,7 @@ def contrasts(
         which decides nothing; ``verdict``, *better* meaning that a is better than b, whichever way the measure points;
         ``reason`` where the verdict is inconclusive, not applicable, exploratory or ``incomplete``, else None;
         ``family`` (``primary`` or ``secondary``), ``family_size`` without what is not applicable, ``estimator`` of
-        ``se``.
+        ``se``, ``estimator_reason`` where it is not the one of the learner's kind, else None.
     """
     estimates = estimate_all(scores, study) if estimates is None else estimates
     claims = _Claimed.of(study)
@@ -119,6 +129,39 @@ def describe_verdict(row: Mapping[Any, Any] | pd.Series[Any], alpha: float) -> s
     return f"{row['verdict']} by less than ±{row['rope']:g}" if is_small else str(row["verdict"])
 
 
+def estimator_places(contrasts: pd.DataFrame) -> dict[str, str]:
+    """Return where each standard error decides: learners, or data sets with learners; an empty text for everywhere.
+
+    Contrasts without a standard error are left out.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"dataset": "toy", "learner": ["knn", "svm"], "se": 0.1})
+    >>> estimator_places(rows.assign(estimator=["row_level", "corrected_t"]))
+    {'row_level': 'with knn', 'corrected_t': 'with svm'}
+    """
+    return {str(estimator): place for (estimator,), place in _places_by(contrasts, "estimator").items()}
+
+
+def describe_estimators(contrasts: pd.DataFrame) -> list[str]:
+    """Return which standard error intervals and tests rest on: one sentence, or one for each that decides somewhere.
+
+    Empty where no contrast has one.
+
+    Examples
+    --------
+    >>> facts = {"dataset": "toy", "learner": "knn", "se": 0.1, "estimator_reason": None}
+    >>> describe_estimators(pd.DataFrame([{**facts, "estimator": "row_level"}]))
+    ['Intervals and tests rest on row-level standard errors.']
+    """
+    sentences = []
+    for (estimator, reason), place in _places_by(contrasts, "estimator", "estimator_reason").items():
+        where = f"{place[:1].upper()}{place[1:]}, intervals" if place else "Intervals"
+        why = f", because {reason}" if reason else ""
+        sentences.append(f"{where} and tests rest on {_ESTIMATOR_NAMES[estimator]}{why}.")
+    return sentences
+
+
 def decide(
     estimate: Estimate, p_holm: float, p_equivalence: float, alpha: float, greater_is_better: bool
 ) -> tuple[str, str | None]:
@@ -141,6 +184,29 @@ def decide(
     if p_equivalence <= alpha:
         return "equivalent", None
     return "inconclusive", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}"
+
+
+def _places_by(contrasts: pd.DataFrame, *columns: str) -> dict[tuple[Any, ...], str]:
+    """Where each combination of values of some columns holds; see :func:`estimator_places`."""
+    rows = contrasts[contrasts.se.notna()]
+    families: dict[tuple[Any, ...], dict[tuple[str, str], None]] = {}
+    names = [rows[name] for name in columns]
+    for family, key in zip(zip(rows.dataset, rows.learner, strict=True), zip(*names, strict=True), strict=True):
+        families.setdefault(key, {})[family] = None
+    if len(families) == 1:
+        return dict.fromkeys(families, "")
+    learners = {key: dict.fromkeys(learner for _, learner in members) for key, members in families.items()}
+    is_by_learner = sum(map(len, learners.values())) == len({name for each in learners.values() for name in each})
+    n_families = sum(map(len, families.values()))
+    places = {}
+    for key, members in families.items():
+        if is_by_learner:
+            places[key] = f"with {join_words(learners[key])}"
+        elif len(members) > _MAX_NAMED_PAIRS:
+            places[key] = f"in {len(members)} of {count_noun(n_families, 'pair')} of data set and learner"
+        else:
+            places[key] = f"on {join_words(f'{dataset} with {learner}' for dataset, learner in members)}"
+    return places
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +264,12 @@ def _test_contrasts(
         elif late:
             verdict, reason = "exploratory", "; ".join(filter(None, (late, e.reason)))
         place = (scores.dataset, scores.learner, *pair, study.primary, len(scores.folds))
+        chosen = e.estimator, corrected_t_reason(scores, e, study)
         yield {
             **dict(zip(_FIRST_COLUMNS, place, strict=True)),
             **row,
             **dict(zip(_LAST_COLUMNS, (verdict, reason), strict=True)),
-            **dict(zip(_FAMILY_COLUMNS, (claims.names[pair], after.family_size, e.estimator), strict=True)),
+            **dict(zip(_FAMILY_COLUMNS, (claims.names[pair], after.family_size, *chosen), strict=True)),
         }
 
 

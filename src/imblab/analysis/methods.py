@@ -13,6 +13,7 @@ from imblab.analysis.claims import (
     primary_contrasts,
     secondary_contrasts,
 )
+from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL
 from imblab.study import KNOBS, SAMPLER_PREFIX, Axis, Choice, Interval, Strategy, Study, Threshold
 from imblab.text import count_noun, join_words
 
@@ -37,6 +38,14 @@ _SAMPLER_LABELS = {
     "SMOTEN": "SMOTE",
     "SMOTETomek": "SMOTE with Tomek links",
     "SMOTEENN": "SMOTE with edited nearest neighbours",
+}
+#: Tests by the name of their standard error.
+_TESTS = {
+    CORRECTED_T: "the corrected resampled t-test (Nadeau and Bengio 2003)",
+    ROW_LEVEL: (
+        "t-tests with row-level standard errors (the jackknife over test rows, Efron and Stein 1981, and the variance "
+        "between repeats, with weights from a simulation of the kind of learner)"
+    ),
 }
 #: The highest denominator of a ratio that is written as 1:4 or 2:5.
 _MAX_DENOMINATOR = 20
@@ -95,15 +104,19 @@ def name_treatment(study: Study, names: Iterable[str]) -> str:
     return samplers.pop() if len(samplers) == 1 else "resampling"
 
 
-def describe_methods(study: Study, judged: bool = True) -> list[str]:
-    """Return paragraphs on design, strategies, tuning and scoring; and on the tests, where contrasts were judged."""
+def describe_methods(study: Study, judged: bool = True, estimators: Mapping[str, str] | None = None) -> list[str]:
+    """Return paragraphs on design, strategies, tuning and scoring; and on the tests, where contrasts were judged.
+
+    ``estimators`` are those of :func:`imblab.analysis.compare.estimator_places`: the standard errors that decide, with
+    their places; the corrected t by default.
+    """
     paragraphs = [
         _describe_design(study),
         _describe_strategies(study),
         _describe_tuning(study),
         _describe_scoring(study),
     ]
-    return [*paragraphs, _describe_tests(study)] if judged else paragraphs
+    return [*paragraphs, _describe_tests(study, estimators or {CORRECTED_T: ""})] if judged else paragraphs
 
 
 def describe_strategy(strategy: Strategy) -> str:
@@ -265,7 +278,7 @@ def _describe_scoring(study: Study) -> str:
     )
 
 
-def _describe_tests(study: Study) -> str:
+def _describe_tests(study: Study, estimators: Mapping[str, str]) -> str:
     claims = study.claims
     rope = claims.rope.get(study.primary)
     timed = _data_sets_with(study, "time")
@@ -285,7 +298,7 @@ def _describe_tests(study: Study) -> str:
     if timed and len(timed) == len(study.datasets):
         return text + last
     text += (
-        "Paired differences were judged by the corrected resampled t-test (Nadeau and Bengio 2003), two-sided p-values "
+        f"Paired differences were judged by {_name_tests(estimators)}, two-sided p-values "
         f"adjusted by Holm's method over {_describe_families(study)} of a data set and learner, at alpha "
         f"{claims.alpha:g}. Contrasts with a strategy that does not apply belong to no family. "
     )
@@ -295,6 +308,12 @@ def _describe_tests(study: Study) -> str:
             "tests, adjusted in the same way, show it. "
         )
     return f"{text}Intervals are not adjusted for multiplicity. {last}"
+
+
+def _name_tests(estimators: Mapping[str, str]) -> str:
+    """Name the tests that were used, with the places of each where there are several."""
+    tests = [f"{_TESTS[name]}{place and f' {place}'}" for name, place in estimators.items()]
+    return ", and by ".join(tests)
 
 
 def _describe_families(study: Study) -> str:

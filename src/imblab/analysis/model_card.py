@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import evidence, rebalancing
-from imblab.analysis.compare import describe_verdict
+from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.text_tables import percent
 from imblab.result import StudyResult
 from imblab.stats.paired_tests import corrected_t
@@ -178,6 +178,8 @@ def _describe_contrasts(facts: ModelFacts, result: StudyResult) -> Iterator[str]
         lines.append(f"- {_code(row.a)} - {_code(row.b)}, {difference}, **{verdict}**{reason}")
     yield "## Compared with the other strategies"
     yield "\n".join(lines)
+    if estimators := describe_estimators(rows):
+        yield " ".join(estimators)
 
 
 def _describe_calibration(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFrame | None) -> Iterator[str]:

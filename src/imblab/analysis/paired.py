@@ -14,7 +14,14 @@ from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import named
 from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, estimate_contrasts
-from imblab.stats.standard_errors import TABLE_VERSION, RowLevelRule, is_simulated, row_level_errors, row_level_rule
+from imblab.stats.standard_errors import (
+    CORRECTED_T,
+    TABLE_VERSION,
+    RowLevelRule,
+    is_simulated,
+    row_level_errors,
+    row_level_rule,
+)
 from imblab.study import Study
 
 #: The baselines that every strategy is compared with.
@@ -80,6 +87,19 @@ def estimate_family(
     return {pair: estimates[pair] for pair in contrasts}
 
 
+def corrected_t_reason(scores: FamilyScores, estimate: Estimate, study: Study) -> str | None:
+    """Say why the corrected t decides although there is a row-level rule for the learner; None where that is not so.
+
+    Data sets with groups and folds that follow the time have no covariances over test rows.
+    """
+    spec = study.datasets.get(scores.dataset, {})
+    if estimate.estimator != CORRECTED_T or math.isnan(estimate.se) or spec.get("groups") or spec.get("time"):
+        return None
+    if _design_rule(scores, study) is None:
+        return None
+    return "the record lacks covariances of these folds over test rows"
+
+
 def reads_covariances(study: Study) -> bool:
     """Whether a contrast of the study may rest on covariances over test rows."""
     return any(_row_level_rule(study, learner.name, study.protocol.repeats) for learner in study.learners)
@@ -93,21 +113,29 @@ def _row_level_rule(study: Study, learner: str, n_repeats: int) -> RowLevelRule 
     return row_level_rule(version, kinds.get(learner, ""), study.primary_measure.function, n_repeats)
 
 
+def _design_rule(scores: FamilyScores, study: Study) -> RowLevelRule | None:
+    """The row-level rule of a data set and learner, if its design is like those that were simulated."""
+    n_repeats = len({repeat for repeat, _ in scores.folds})
+    rule = _row_level_rule(study, scores.learner, n_repeats)
+    complete = rule and next((n for n in scores.strategies if missing_reason(scores, n, study.primary) is None), None)
+    if not complete:
+        return None
+    n_rarer = _count_rarer_rows(scores, complete)
+    return rule if is_simulated(len(scores.folds) // n_repeats, n_repeats, n_rarer) else None
+
+
 def _family_rule(scores: FamilyScores, study: Study, covariances: Mapping[Pair, float]) -> RowLevelRule | None:
     """The row-level rule of a data set and learner, or None where the corrected t decides.
 
     It does for all contrasts if the covariances of a claimed one are missing, of those that can be tested. Strategies
     in no claimed contrast have no say.
     """
-    n_repeats = len({repeat for repeat, _ in scores.folds})
-    rule = _row_level_rule(study, scores.learner, n_repeats)
+    rule = _design_rule(scores, study)
     if rule is None:
         return None
-    complete = [name for name in scores.strategies if missing_reason(scores, name, study.primary) is None]
-    claimed = [pair for pair in claimed_contrasts(study) if set(pair) <= set(complete)]
-    n_rarer = _count_rarer_rows(scores, complete[0]) if complete else 0
-    decides = is_simulated(len(scores.folds) // n_repeats, n_repeats, n_rarer)
-    return rule if decides and all(_has_covariances(pair, covariances) for pair in claimed) else None
+    complete = {name for name in scores.strategies if missing_reason(scores, name, study.primary) is None}
+    claimed = [pair for pair in claimed_contrasts(study) if set(pair) <= complete]
+    return rule if all(_has_covariances(pair, covariances) for pair in claimed) else None
 
 
 def _has_covariances(pair: Pair, covariances: Mapping[Pair, float]) -> bool:

@@ -26,6 +26,8 @@ from imblab.study import Scalar, Strategy, Study, in_declared_order
 
 #: Measures that a recommendation names next to the primary one, as far as the study has them.
 NAMED_SCORES = ("mcc", "pr_auc", "recall", "precision")
+#: What a margin is, where there is a standard error.
+ONE_STANDARD_ERROR = "one standard error"
 #: Reasons that are listed where nothing can be recommended.
 _MAX_REASONS = 3
 #: Why nothing can be recommended where verdicts run in a circle.
@@ -65,9 +67,10 @@ def recommend(
     one with the fewest knobs in use is recommended (see :func:`knobs_in_use`), then one without a sampler, then the one
     with the better mean, then the first in declared order. Without a standard error (one split, folds that
     follow the time), the region of practical equivalence takes its place, or 0 without one. Over learners, candidates
-    are the recommended pairs and the number of knobs does not count. Over data sets, scores are means over parent data
-    sets, of strategies that are complete on all data sets; the standard error is that over parents, which takes two.
-    For a study with one data set the recommendation over data sets is that of its data set.
+    are the recommended pairs, the number of knobs does not count, and on a data set the standard error is that of the
+    corrected t. Over data sets, scores are means over parent data sets, of strategies that are complete on all data
+    sets; the standard error is that over parents, which takes two. For a study with one data set the recommendation
+    over data sets is that of its data set.
 
     Parameters
     ----------
@@ -167,7 +170,10 @@ def _recommend_dataset(
     scores: Mapping[Family, FamilyScores],
     study: Study,
 ) -> RecommendedStrategy:
-    """Choose among the recommendations of the learners on one data set."""
+    """Choose among the recommendations of the learners on one data set.
+
+    The corrected t is the standard error: no covariance over test rows is known between learners.
+    """
 
     def values(learner: str, strategy: str) -> np.ndarray:
         return paired.strategy_scores(scores[dataset, learner], strategy, study.primary)
@@ -181,7 +187,7 @@ def _recommend_dataset(
         return estimate_contrasts(differences, family.n_train[row], family.n_test[row], study.claims.alpha).se
 
     of_learners = [families[dataset, n] for n in study.learner_names if (dataset, n) in families]
-    chosen = _choose_pair(dataset, of_learners, study, values, errors)
+    chosen = _choose_pair(dataset, of_learners, study, values, errors, "one standard error of the corrected t")
     if chosen.learner is None:
         return chosen
     return _with_fold_facts(chosen, scores[dataset, chosen.learner], study)
@@ -205,6 +211,7 @@ def _choose_pair(
     study: Study,
     values: Callable[[str, str], np.ndarray],
     errors: _Errors,
+    margin_source: str = ONE_STANDARD_ERROR,
 ) -> RecommendedStrategy:
     """Choose among the recommendations of the learners; the number of knobs does not count. A single one stays."""
     strategies, each_of = {s.name: s for s in study.strategies}, list(of_learners)
@@ -218,6 +225,8 @@ def _choose_pair(
     reasons = dict.fromkeys(each.reason for each in each_of if each.reason)
     why = "; ".join(list(reasons)[:_MAX_REASONS]) or "it has no evaluation"
     chosen = _choose(dataset, None, candidates, study, errors, why, counts_knobs=False)
+    if chosen.margin_source == ONE_STANDARD_ERROR:
+        chosen = replace(chosen, margin_source=margin_source)
     return replace(chosen, left_out=next((r.left_out for r in each_of if r.learner == chosen.learner), ()))
 
 
@@ -258,7 +267,7 @@ def _choose(
         best=candidates[best].pair,
         best_mean=sign * values[best],
         margin=float(margins[chosen]),
-        margin_source="the region of practical equivalence" if is_region[chosen] else "one standard error",
+        margin_source="the region of practical equivalence" if is_region[chosen] else ONE_STANDARD_ERROR,
         kept=tuple(candidates[i].pair for i in kept),
         units=candidates[chosen].values.size,
     )

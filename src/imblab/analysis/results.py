@@ -74,7 +74,8 @@ def build_result(
     if completeness.is_complete and not is_running:
         across = tuple(across_datasets.compare_over_parents(scores, study, parents, estimates))
         verdicts = wording.describe_contrasts(contrasts, study)
-        sentences = (*verdicts, *(wording.describe_across(each, study) for each in across)) or sentences
+        verdicts += [wording.describe_across(each, study) for each in across]
+        sentences = (*verdicts, *compare.describe_estimators(contrasts)) or sentences
     advice = recommend(scores, study, contrasts, parents, across, completeness.reason, covariances)
     answer = answer_study(study, contrasts, completeness, advice, across)
     return StudyResult(study, ordered, completeness, arrays, contrasts, summary, advice, answer, across, sentences)
@@ -112,7 +113,7 @@ def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str
         contrasts=contrasts,
         summary=summarise(result.scores, study, estimates),
         across=across,
-        sentences=tuple(wording.describe_contrasts(contrasts, study)),
+        sentences=(*wording.describe_contrasts(contrasts, study), *compare.describe_estimators(contrasts)),
         answer=replace(result.answer, headline=headline, recommendation=(advice,), findings=(), limits=()),
     )
 

@@ -34,10 +34,10 @@ def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Es
     DataFrame
         ``mean`` and ``sd`` (ddof 1) of the primary measure over the folds that have a score; how many ``folds`` there
         should be and how many are ``ok``, ``failed``, ``inapplicable`` and ``missing``; ``gain_none`` and
-        ``gain_threshold`` with ``_low`` and ``_high``, the corrected interval at 1 - ``claims.alpha``, unadjusted, NaN
-        where the strategy or a fold is missing; the ``knobs`` chosen, in words; ``threshold_median``, ``_low`` and
-        ``_high``; the largest number of ``candidates`` of a fold; ``fits``, ``seconds``; ``remarks``, a
-        tuple of str; then every measure as its mean and ``<measure>_std``.
+        ``gain_threshold`` with ``_low`` and ``_high``, the interval at 1 - ``claims.alpha`` by the standard error
+        that decides the contrasts, unadjusted, NaN where the strategy or a fold is missing; the ``knobs`` chosen, in
+        words; ``threshold_median``, ``_low`` and ``_high``; the largest number of ``candidates`` of a fold; ``fits``,
+        ``seconds``; ``remarks``, a tuple of str; then every measure as its mean and ``<measure>_std``.
     """
     estimates = estimate_all(scores, study) if estimates is None else estimates
     rows = [

@@ -10,8 +10,9 @@ import pandas as pd
 
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY, SECONDARY
-from imblab.analysis.compare import describe_verdict
+from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.methods import named
+from imblab.stats.standard_errors import ROW_LEVEL
 from imblab.study import Study
 from imblab.text import count_noun, format_difference, format_duration, format_p_value, format_score
 
@@ -97,17 +98,18 @@ def contrast_table(contrasts: pd.DataFrame, study: Study) -> TextTable:
 
 def explain_tables(contrasts: pd.DataFrame, study: Study) -> list[str]:
     """Return how the tables of a study are read, one sentence per point; tests are explained where there are any."""
-    sentences = [f"Intervals: Nadeau-Bengio corrected {percent(study)}, unadjusted."]
-    if contrasts.p.isna().all():
-        return sentences
+    sentences = [f"Intervals: {percent(study)}, unadjusted."]
+    if contrasts.p.isna().all():  # otherwise the verdicts say it
+        return [*sentences, *describe_estimators(contrasts)]
     sentences.append(
         f"Holm p: adjusted over a family of contrasts of a data set and learner, alpha {study.claims.alpha:g}. "
         "detectable: the smallest difference that the design detects with 80 % power."
     )
-    rope = contrasts.rope.iloc[0]
+    rope, has_rows = contrasts.rope.iloc[0], contrasts.estimator.eq(ROW_LEVEL).any()
     if not math.isnan(rope):
+        posterior = "posterior t with that standard error" if has_rows else "Bayesian correlated t"
         sentences.append(
-            f"P(-), P(=), P(+): probability (Bayesian correlated t) that the difference in {named(study.primary)} lies "
+            f"P(-), P(=), P(+): probability ({posterior}) that the difference in {named(study.primary)} lies "
             f"below, within and above ±{rope:g}; it does not decide the verdict."
         )
     return sentences

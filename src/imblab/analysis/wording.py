@@ -20,6 +20,7 @@ from imblab.analysis.methods import named
 from imblab.analysis.text_tables import percent
 from imblab.stats.paired_tests import detectable_factor
 from imblab.stats.ranks import MIN_UNITS
+from imblab.stats.standard_errors import CORRECTED_T
 from imblab.study import Study
 from imblab.text import count_noun, format_difference, format_p_value, format_range, format_two_digits, join_words
 
@@ -183,10 +184,10 @@ def describe_power(rows: pd.DataFrame, study: Study) -> Iterator[str]:
         return
     ends = [tested.iloc[0]] if len(tested) == 1 else [tested.iloc[0], tested.iloc[-1]]
     smallest = " to ".join(f"{r.detectable:.3f} ({r.dataset}, {r.learner})" for r in ends)
-    yield (
-        f"The smallest difference in {named(study.primary)} that this design detects with 80 % power is {smallest}; "
-        f"smaller ones cannot be ruled out. {_describe_more_data(tested, study)}"
+    detects = (
+        f"The smallest difference in {named(study.primary)} that this design detects with 80 % power is {smallest}"
     )
+    yield f"{detects}; smaller ones cannot be ruled out. {_describe_more_data(tested, study)}".rstrip()
 
 
 def _clauses(rows: pd.DataFrame, study: Study) -> Iterator[str]:
@@ -252,29 +253,40 @@ def _wins_and_losses(row: pd.Series[Any]) -> str:
 
 
 def _describe_more_data(tested: pd.DataFrame, study: Study) -> str:
-    """What more repeats and more positives would detect, the spread of the fold differences taken as it was seen.
+    """What more repeats and more positives would detect.
 
-    The corrected standard error holds ``1/J + n_test/n_train`` (Nadeau and Bengio 2003): repeats lower the first part
-    alone. The spread itself is taken to fall with the root of the positives.
+    What more repeats do is known of the corrected t alone: its standard error holds ``1/J + n_test/n_train`` (Nadeau
+    and Bengio 2003), and they lower the first part, the spread of the fold differences taken as it was seen. The
+    standard error itself is taken to fall with the root of the positives.
     """
+    corrected = tested[tested.estimator == CORRECTED_T]
+    sentences = [_describe_more_repeats(corrected, study, len(corrected) < len(tested))] if len(corrected) else []
+    times = (tested.detectable / tested.rope) ** 2
+    if times.notna().all() and times.min() > 1:
+        spread = "the spread of the fold differences falls" if len(corrected) == len(tested) else "standard errors fall"
+        sentences.append(
+            f"Detecting ±{tested.rope.iloc[0]:g}, the smallest difference that matters, takes about "
+            f"{format_range(times, format_two_digits)} times as many positives, if {spread} with the root of their "
+            "number."
+        )
+    return " ".join(sentences)
+
+
+def _describe_more_repeats(corrected: pd.DataFrame, study: Study, is_part: bool) -> str:
+    """What five and unlimited repeats would detect; ``is_part`` if other contrasts have other standard errors."""
     protocol = study.protocol
-    levels, ratio = study.claims.alpha / tested.family_size, 1 / (protocol.outer_folds - 1)
+    levels, ratio = study.claims.alpha / corrected.family_size, 1 / (protocol.outer_folds - 1)
 
     def factors(n_folds: Iterable[int]) -> list[float]:
         return [detectable_factor(n, ratio, level) for n, level in zip(n_folds, levels, strict=True)]
 
-    spread = tested.detectable / factors(map(int, tested.folds))
-    limit = format_range(spread * factors([_UNLIMITED_FOLDS] * len(tested)))
-    text = f"Even unlimited repeats could not detect a difference below {limit}."
+    spread = corrected.detectable / factors(map(int, corrected.folds))
+    limit = format_range(spread * factors([_UNLIMITED_FOLDS] * len(corrected)))
+    lead, sentences = "where the corrected t decides, " if is_part else "", []
     if protocol.repeats < _ENOUGH_REPEATS:
         n_folds = _ENOUGH_REPEATS * protocol.outer_folds
-        better = format_range(spread * factors([n_folds] * len(tested)))
-        text = f"With {_ENOUGH_REPEATS} repeats it would be {better}. {text}"
-    times = (tested.detectable / tested.rope) ** 2
-    if times.notna().all() and times.min() > 1:
-        text += (
-            f" Detecting ±{tested.rope.iloc[0]:g}, the smallest difference that matters, takes about "
-            f"{format_range(times, format_two_digits)} times as many positives, if the spread of the fold differences "
-            "falls with the root of their number."
-        )
-    return text
+        better = format_range(spread * factors([n_folds] * len(corrected)))
+        sentences.append(f"{lead}with {_ENOUGH_REPEATS} repeats it would be {better}.")
+        lead = "there, " if is_part else ""
+    sentences.append(f"{lead}even unlimited repeats could not detect a difference below {limit}.")
+    return " ".join(f"{text[:1].upper()}{text[1:]}" for text in sentences)

@@ -22,6 +22,7 @@ from imblab.edges import config, datasets, ledger, runner, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ImblabError
 from imblab.stats import paired_tests
+from imblab.stats.standard_errors import CORRECTED_T
 from imblab.study import Study
 from imblab.text import to_shell
 
@@ -135,6 +136,7 @@ def describe_plan(
         "inapplicable": forecast.summarize_inapplicable(forecasts),
         "contrasts": _contrast_facts(study, forecasts),
         "rebalancing": rebalancing.notes(study),
+        "estimator": CORRECTED_T,  # of half_width and power: row-level standard errors need predictions
         "half_width": _half_width_factors(layout),
         "measure": study.primary,
         "power": _power_facts(layout, forecasts),

@@ -26,7 +26,7 @@ ArrayLike = Sequence[float] | np.ndarray | float
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean difference with its corrected interval and test.
+    """A mean difference with its interval and test.
 
     Attributes
     ----------
@@ -284,11 +284,11 @@ def equivalence_p(estimates: Estimate | EstimateArray, rope: ArrayLike) -> Any:
 
 
 def posterior(estimates: Estimate | EstimateArray, rope: ArrayLike) -> Posterior:
-    """Bayesian correlated t-test: probabilities of a difference below, within and above the region of equivalence.
+    """Bayesian t-test: probabilities of a difference below, within and above the region of equivalence.
 
-    Under the matching prior the posterior of the mean difference is Student's t with ``J - 1`` degrees of freedom,
-    centred at the mean of the J differences, and its scale is the corrected standard error of
-    :func:`estimate_contrasts`. It is reported next to a verdict and decides nothing.
+    Under the matching prior the posterior of the mean difference is Student's t, centred at the mean of the
+    differences; its scale and its degrees of freedom are those of the estimate. With the corrected standard error it is
+    the Bayesian correlated t-test (J - 1 degrees of freedom). It is reported next to a verdict and decides nothing.
 
     Parameters
     ----------
@@ -401,9 +401,9 @@ def detectable(estimates: Estimate | EstimateArray, alpha: float = 0.05, power: 
     A difference D is found when ``|mean| / se`` exceeds the critical value ``c = t(1 - alpha/2, df)``. With a true
     difference D the ratio ``mean / se`` follows the noncentral t with df degrees of freedom and noncentrality
     ``D / se``, and D is found with the stated power when that distribution leaves ``1 - power`` below c. So D is the
-    noncentrality with ``F(c; df, D / se) = 1 - power``, times the corrected standard error; the far tail, below ``-c``,
-    is negligible. For more than a few folds ``(c + t(power, df)) * se`` is close to it. It rests on the observed
-    variance: it describes the design, not the difference that was observed.
+    noncentrality with ``F(c; df, D / se) = 1 - power``, times the standard error of the estimate; the far tail, below
+    ``-c``, is negligible. For more than a few folds ``(c + t(power, df)) * se`` is close to it. It rests on the
+    observed variance: it describes the design, not the difference that was observed.
 
     Parameters
     ----------

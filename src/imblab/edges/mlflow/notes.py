@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from imblab.analysis import rebalancing
-from imblab.analysis.compare import describe_verdict
+from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.paired import missing_reason, strategy_scores
 from imblab.analysis.text_tables import percent
 from imblab.result import Family, FamilyScores, Place, StudyResult
@@ -118,8 +118,16 @@ def cell_note(study: Study, scores: FamilyScores, row: int, verdict: str, verdic
     for each in members:
         cells = [*(each.params.get(knob) for knob in knobs), each.threshold, each.value, each.scores.get(primary)]
         lines.append(_table_line([str(each.repeat), str(each.fold), *map(_short_text, cells)]))
-    lines += ["", f"Intervals cover {percent(study)}: Nadeau and Bengio's corrected t, unadjusted."]
+    lines += ["", f"Intervals cover {percent(study)}, unadjusted: Nadeau and Bengio's corrected t for means of scores."]
     return "\n".join(lines).strip()
+
+
+def describe_gain_intervals(result: StudyResult, family: Family) -> str:
+    """Say which standard error gains in the primary measure have on a data set with a learner; empty without one."""
+    contrasts = result.contrasts
+    rows = contrasts[(contrasts.dataset == family[0]) & (contrasts.learner == family[1])]
+    sentences = describe_estimators(rows)
+    return f"Gains in {result.study.primary}: {sentences[0][:1].lower()}{sentences[0][1:]}" if sentences else ""
 
 
 def _recommended(result: StudyResult, dataset: str, learner: str, strategy: str) -> str:

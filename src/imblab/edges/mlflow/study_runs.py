@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from imblab.core import measures
 from imblab.edges.mlflow.notes import (
     answer_tags,
     cell_note,
+    describe_gain_intervals,
     leading_sentences,
     rank_strategies,
     study_note,
@@ -38,7 +40,7 @@ from imblab.edges.mlflow.runs import (
     splits_of,
 )
 from imblab.edges.palette import line_colour, looks_of
-from imblab.result import Evaluation, FamilyScores, StudyResult
+from imblab.result import Evaluation, FamilyScores, Place, StudyResult
 from imblab.stats import counts
 from imblab.stats.paired_tests import EstimateArray, estimate_contrasts
 from imblab.study import Choice, Interval, Strategy, Study, fingerprint
@@ -101,14 +103,18 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
     lead, verdicts = leading_sentences(result, details.is_running), verdict_sentences(result, details.is_running)
     runs = [_study_run(result, shared, study_note(result, lead, verdicts, details.is_running), details)]
     curves, answers = curve_metrics(details.evidence), {} if details.is_running else answer_tags(result)
+    gains = {} if details.is_running else _primary_gain_intervals(result)
     for family, scores in result.scores.items():
         verdict = verdicts.get(family, " ".join(lead))
         ranks = {} if details.is_running else rank_strategies(scores, study)
+        gain_note = "" if details.is_running else describe_gain_intervals(result, family)
         for row, strategy in enumerate(scores.strategies):
             tags = {**shared, **answers.get((*family, strategy), {})}
             rank = [(f"{RANK_PREFIX}{study.primary}", float(ranks[strategy]), 0)] if strategy in ranks else []
-            cell = _cell_run(study, scores, row, tags, [*rank, *curves.get((*family, strategy), ())])
+            further = *rank, *gains.get((*family, strategy), ()), *curves.get((*family, strategy), ())
+            cell = _cell_run(study, scores, row, tags, further)
             note = cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
+            note = f"{note} {gain_note}".rstrip()
             searched = describe_search(study, _cell_evaluations(scores, row), details.inner_scores, details.search)
             runs += [replace(cell, note=note), *(_below(cell, run) for run in searched)]
     return runs
@@ -244,7 +250,7 @@ def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Met
 
 
 def _gain_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
-    """Differences to the baselines, where every fold has a score in both."""
+    """Differences to the baselines, where every fold has a score in both; see :func:`_primary_gain_intervals`."""
     strategy, gains = scores.strategies[row], {}
     names = [n for n in dict.fromkeys((study.primary, *GAIN_MEASURES)) if n in study.measure_names]
     for baseline in (each for each in BASELINES if each in scores.strategies and each != strategy):
@@ -256,7 +262,22 @@ def _gain_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metr
     for i, (name, difference) in enumerate(gains.items()):
         is_timed = scores.dataset in study.time_ordered
         yield name, float(np.mean(difference) if is_timed else intervals.mean[i]), 0
-        yield from _interval_metrics(name, intervals, i)
+        if name.partition("/")[2] != study.primary:
+            yield from _interval_metrics(name, intervals, i)
+
+
+def _primary_gain_intervals(result: StudyResult) -> dict[Place, list[Metric]]:
+    """Intervals of the gains in the primary measure, by data set, learner and strategy: those of the result.
+
+    Their standard errors may need all evaluations. They are added at the end, so that a run never shows two of them.
+    """
+    metrics: dict[Place, list[Metric]] = {}
+    for row, baseline, end in product(result.summary.to_dict("records"), BASELINES, ("low", "high")):
+        value = float(row[f"gain_{baseline}_{end}"])
+        if not math.isnan(value):
+            place = str(row["dataset"]), str(row["learner"]), str(row["strategy"])
+            metrics.setdefault(place, []).append((f"gain_{baseline}/{result.study.primary}_ci_{end}", value, 0))
+    return metrics
 
 
 def _estimates(study: Study, scores: FamilyScores, row: int, values: Sequence[np.ndarray]) -> EstimateArray:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import rebalancing, tuning
-from imblab.analysis.compare import describe_verdict
+from imblab.analysis.compare import describe_verdict, estimator_places
 from imblab.analysis.methods import describe_methods, name_sampler, named
 from imblab.analysis.text_tables import percent
 from imblab.edges.figures import (
@@ -101,7 +101,9 @@ def methods_section(data: ReportData) -> ReportSection:
     return ReportSection(
         "methods",
         "Methods",
-        tuple(describe_methods(data.study, data.result.completeness.is_complete)),
+        tuple(
+            describe_methods(data.study, data.result.completeness.is_complete, estimator_places(data.result.contrasts))
+        ),
         is_printed=True,
     )
 
@@ -201,7 +203,7 @@ def _score_cells(data: ReportData, row: Mapping[str, Any], secondary: Sequence[s
 def _explain_gains(data: ReportData) -> str:
     if not data.result.summary[["gain_none_low", "gain_threshold_low"]].notna().any(axis=None):
         return "Gains over the two baselines have no interval here, so that none was demonstrated."
-    text = f"Gains over the two baselines have their corrected {percent(data.study)} interval, unadjusted"
+    text = f"Gains over the two baselines have their {percent(data.study)} interval, unadjusted"
     if not data.result.completeness.is_complete:
         return f"{text}. There are {data.result.completeness.counted}: these intervals decide nothing."
     return f"{text}; intervals that include 0 are not significant."

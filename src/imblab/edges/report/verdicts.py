@@ -12,7 +12,7 @@ import pandas as pd
 from imblab.analysis import rebalancing
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY, isolates_resampling
-from imblab.analysis.compare import NOT_APPLICABLE, describe_verdict
+from imblab.analysis.compare import ESTIMATOR_LABELS, NOT_APPLICABLE, describe_estimators, describe_verdict
 from imblab.analysis.methods import named
 from imblab.analysis.wording import SETTLED, describe_chance, list_reasons
 from imblab.edges.figures import DotRow, Figure, draw_ranks, draw_rows
@@ -96,9 +96,11 @@ def differences_section(data: ReportData) -> ReportSection:
     if contrasts.low.notna().any() and data.result.completeness.is_complete:
         notes.append("Intervals that include 0 are not significant.")
     gallery = Gallery("Differences and intervals", tuple(panels), note=" ".join(notes), vital=True)
-    sentences = [typeset_minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in data.result.sentences]
-    more = tuple(sentences) if data.result.completeness.is_complete else ()
-    return ReportSection("differences", title, tuple(lead), (gallery, *tables), "Contrasts", more)
+    lead = [*lead, *(estimators := describe_estimators(contrasts))]
+    more = [s for s in data.result.sentences if s not in estimators]
+    sentences = [typeset_minus(s[0].upper() + s[1:] if s.startswith("across") else s) for s in more]
+    told = tuple(sentences) if data.result.completeness.is_complete else ()
+    return ReportSection("differences", title, tuple(lead), (gallery, *tables), "Contrasts", told)
 
 
 def _verdicts_at_a_glance(data: ReportData, lead: Sequence[str]) -> tuple[list[str], list[Table]]:
@@ -266,6 +268,7 @@ def _contrast_table(
     header = columns(
         *("contrast", "verdict", ("mean", "difference"), ("low", "from"), ("high", "to"), "p", ("p_holm", "Holm p")),
         *("q", "detectable", ("below", "P(below)"), ("within", "P(within)"), ("above", "P(above)")),
+        ("estimator", "standard error"),
     )
     lines = []
     for row in contrasts.to_dict("records"):
@@ -281,6 +284,7 @@ def _contrast_table(
             *(difference_cell(row[n]) for n in ("mean", "low", "high")),
             *(p_value_cell(row[n]) for n in ("p", "p_holm", "q")),
             *(score_cell(row[n]) for n in ("detectable", "below", "within", "above")),
+            text_cell("" if math.isnan(row["se"]) else ESTIMATOR_LABELS[row["estimator"]]),
         )
         lines.append(Line(f"{dataset}/{learner}/{row['a']} - {row['b']}", cells, line_picks))
     shifted = [rebalancing.note(data.study, learner) for learner in dict.fromkeys(contrasts.learner)]
