@@ -7,7 +7,7 @@ import pytest
 
 from imblab.analysis import compare, model_card
 from imblab.analysis.methods import describe_methods
-from imblab.analysis.results import build_result, explore_measure
+from imblab.analysis.results import build_result, explore_measure, select_families
 from imblab.analysis.text_tables import explain_tables
 from imblab.edges import mlflow, terminal
 from imblab.result import Evaluation
@@ -91,6 +91,7 @@ def test_one_sentence_each_where_learners_differ():
     text = terminal.comparison_text(result.summary, result.contrasts, result.sentences, result.study, width=200)
     assert all(sentence in text for sentence in result.sentences[-2:])
     assert "corrected" not in text.replace(result.sentences[-1], "")
+    assert select_families(result, [("zoo", "logistic")]).sentences[1:] == (ROWS,)
 
 
 def test_data_sets_are_named_where_a_learner_has_both():

@@ -113,7 +113,7 @@ def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str
         contrasts=contrasts,
         summary=summarise(result.scores, study, estimates),
         across=across,
-        sentences=(*wording.describe_contrasts(contrasts, study), *compare.describe_estimators(contrasts)),
+        sentences=_describe_tests_of(contrasts, study),
         answer=replace(result.answer, headline=headline, recommendation=(advice,), findings=(), limits=()),
     )
 
@@ -126,6 +126,7 @@ def select_families(result: StudyResult, families: Collection[Family]) -> StudyR
         return table.loc[[pair in kept for pair in zip(table.dataset, table.learner, strict=True)]]
 
     contrasts, primary = part(result.contrasts), part(result.answer.primary)
+    sentences = _describe_tests_of(contrasts, result.study) if result.sentences else ()
     answer = replace(
         result.answer,
         headline=write_headline(primary, result.study, result.completeness, result.recommendation),
@@ -142,8 +143,13 @@ def select_families(result: StudyResult, families: Collection[Family]) -> StudyR
         summary=part(result.summary),
         answer=answer,
         across=(),
-        sentences=tuple(wording.describe_contrasts(contrasts, result.study)) if result.sentences else (),
+        sentences=sentences,
     )
+
+
+def _describe_tests_of(contrasts: pd.DataFrame, study: Study) -> tuple[str, ...]:
+    """The verdicts on contrasts in sentences, and which standard error they rest on."""
+    return *wording.describe_contrasts(contrasts, study), *compare.describe_estimators(contrasts)
 
 
 def sort_evaluations(study: Study, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
