@@ -168,7 +168,9 @@ def test_a_part_of_a_result_keeps_its_numbers():
     rows = result.contrasts[(result.contrasts.dataset == "b") & (result.contrasts.learner == "knn")]
     assert part.contrasts.equals(rows)
     assert part.answer.recommendation[0].startswith("b, knn: use ")
-    assert part.sentences == tuple(text for text in result.sentences if text.startswith("b, knn: "))
+    verdict, estimator = part.sentences
+    assert [verdict] == [text for text in result.sentences if text.startswith("b, knn: ")]
+    assert estimator == "Intervals and tests rest on the corrected t (Nadeau and Bengio 2003)."
 
 
 def test_a_strategy_that_does_not_score_gives_no_recommendation():

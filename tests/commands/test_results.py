@@ -61,7 +61,8 @@ def test_json_holds_the_contrasts_and_what_is_said_across_sources(capsys):
     (row,) = across["contrasts"]
     assert row["mean"] == pytest.approx((means["ecoli3"] + (means["yeast4"] + means["yeast6"]) / 2) / 2)
     assert row["verdict"] == "untested"
-    assert found["sentences"][-1].startswith("across 2 parent data sets, logistic: no test: it takes 6")
+    assert found["sentences"][-2].startswith("across 2 parent data sets, logistic: no test: it takes 6")
+    assert found["sentences"][-1].startswith("Intervals and tests rest on the corrected t")
 
 
 def test_the_terminal_says_why_there_is_no_test(capsys):

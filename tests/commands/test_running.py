@@ -349,7 +349,8 @@ def test_json_holds_the_numbers_of_the_ledger(finished, capsys):
     against = {(c["a"], c["b"]): c for c in found["contrasts"]}
     gain = np.mean(values["smote"]) - np.mean(values["none"])
     assert against[("smote", "none")]["mean"] == pytest.approx(gain, abs=1e-9)
-    assert len(found["sentences"]) == 1
+    assert len(found["sentences"]) == 2
+    assert found["sentences"][1] == "Intervals and tests rest on the corrected t (Nadeau and Bengio 2003)."
 
 
 def test_only_experiments_and_mlruns_are_left_behind(tmp_path, capfd):

@@ -57,7 +57,9 @@ def test_a_second_study_of_the_same_rows_says_so_in_plan_run_compare_and_report(
     assert main(["compare", "second", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["seen_before"] == {"ecoli3": ["first"]}
-    assert all(sentence.endswith(f"({SEEN}).") for sentence in result["sentences"])
+    *verdicts, estimator = result["sentences"]
+    assert all(sentence.endswith(f"({SEEN}).") for sentence in verdicts)
+    assert estimator.startswith("Intervals and tests rest on")
     assert main(["compare", "first", "--json"]) == 0
     before = json.loads(capsys.readouterr().out)
     assert before["seen_before"] == {}

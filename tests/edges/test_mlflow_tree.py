@@ -176,9 +176,10 @@ def test_a_curve_holds_the_score_at_every_cut(seen, rows, tmp_path):
 
 
 def test_the_description_holds_the_verdict_and_what_was_chosen(seen, rows, study):
-    (sentence,) = results.result_of(study, rows).sentences
+    sentence, estimator = results.result_of(study, rows).sentences
     note = seen.cell("smote_threshold").data.tags["mlflow.note.content"]
     assert sentence in note
+    assert f"Gains in mcc: {estimator[0].lower()}{estimator[1:]}" in note
     assert "| repeat | fold | ratio | k | threshold | inner mcc | mcc |" in note
     row = next(r for r in rows if (r.strategy, r.fold) == ("smote_threshold", 1))
     assert f"| 0 | 1 | {row.params['ratio']:.4g} | 3 | {row.threshold:.4g} |" in note
