@@ -34,7 +34,7 @@ LACKS = "because the record lacks covariances of these folds over test rows"
 @pytest.fixture(autouse=True)
 def _rules(monkeypatch):
     rules = {("linear", MCC): (RowLevelRule(1.0), RowLevelRule(1.0, 1.0))}
-    monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", rules)
+    monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", {1: rules})
 
 
 def study_of(*learners, datasets=("toy",), **parts):
@@ -64,7 +64,7 @@ def covariances_of(study, scale=0.005):
     root = scale * np.random.default_rng(0).normal(size=(3, 3))
     matrix = root @ root.T
     known = {(a, b): float(matrix[i, j]) for i, a in enumerate(NAMES) for j, b in enumerate(NAMES)}
-    return {(dataset, learner.name): known for dataset in study.datasets for learner in study.learners}
+    return {(dataset, learner.name): {5: known} for dataset in study.datasets for learner in study.learners}
 
 
 def result_of(*learners, is_known=True, n_rows=None, scale=0.005, **parts):

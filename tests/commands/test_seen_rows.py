@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 import imblab
 from imblab.analysis.claims import register_claims
@@ -90,17 +91,30 @@ def test_resuming_and_starting_over_are_not_seen(capsys):
     assert "seen before" not in capsys.readouterr().out
 
 
+def ecoli3():
+    return {"ecoli3": datasets.read_dataset({"kind": "bundled", "name": "ecoli3"}, "ecoli3")}
+
+
 @pytest.mark.usefixtures("_here")
-@pytest.mark.parametrize("name", ["smote_ratio", "quickstart", "old~1"])
-def test_shipped_studies_and_folders_kept_aside_do_not_count(name):
+def test_a_folder_kept_aside_does_not_count():
+    Path("experiments/first").rename(Path("experiments/old~1"))
+    assert find_seen_before(Path("experiments/second"), ecoli3()) == {}
+
+
+@pytest.mark.usefixtures("_here")
+@pytest.mark.parametrize("name", ["smote_ratio", "quickstart"])
+def test_another_question_under_the_name_of_a_shipped_study_counts(name):
     Path("experiments/first").rename(Path("experiments") / name)
-    assert (
-        find_seen_before(
-            Path("experiments/second"),
-            {"ecoli3": datasets.read_dataset({"kind": "bundled", "name": "ecoli3"}, "ecoli3")},
-        )
-        == {}
-    )
+    assert find_seen_before(Path("experiments/second"), ecoli3()) == {"ecoli3": (name,)}
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_shipped_study_does_not_count():
+    home = Path("experiments/smote_ratio")
+    Path("experiments/first").rename(home)
+    question = json.loads(json.dumps(config.to_mapping(imblab.compose("experiment=smote_ratio"))))
+    (home / "study.yaml").write_text(yaml.safe_dump(question), encoding="utf-8")
+    assert find_seen_before(Path("experiments/second"), ecoli3()) == {}
 
 
 @pytest.mark.usefixtures("_here")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.analysis.claims import describe_before_fits, register_claims
-from imblab.commands.layout import Layout
+from imblab.commands.layout import Layout, parse_request
 from imblab.edges import config, files, ledger, terminal
 from imblab.errors import ImblabError, StudyError
 from imblab.fields import parse_json
@@ -67,9 +67,11 @@ def find_seen_before(home: Path, tables: Mapping[str, Dataset]) -> dict[str, tup
     shipped = {member.name for member in config.read_group("experiment") if member.is_shipped}
     found: dict[str, set[str]] = {}
     for folder in sorted(path.parent for path in home.parent.glob(f"*/{ledger.LEDGER_FILE}")):
-        if folder.name == home.name or "~" in folder.name or folder.name in shipped:
+        if folder.name == home.name or "~" in folder.name:
             continue
         try:
+            if folder.name in shipped and _asks_what_ships(folder):
+                continue
             found[folder.name] = find_tables(folder, fingerprints)
         except (ImblabError, OSError) as error:
             terminal.warn(f"Skipped, while looking for studies of the same rows: {error}")
@@ -78,6 +80,14 @@ def find_seen_before(home: Path, tables: Mapping[str, Dataset]) -> dict[str, tup
         for name, table in tables.items()
     }
     return {name: studies for name, studies in seen.items() if studies}
+
+
+def _asks_what_ships(folder: Path) -> bool:
+    """Whether a study asks what the shipped experiment of its name asks, and no other question under that name."""
+    asked = ledger.read_study(folder)
+    ships = config.to_mapping(parse_request([f"experiment={folder.name}"], []).study)
+    is_same_data = asked["dataset"] == json.loads(json.dumps(ships["dataset"]))
+    return is_same_data and all(set(asked[part]) == set(ships[part]) for part in ("learner", "strategy"))
 
 
 def plan_question(layout: Layout, home: Path, overwrite: bool = False) -> dict[str, Any]:
