@@ -68,8 +68,8 @@ def draw_terminal() -> str:
 def draw_standard_errors(folder: Path = SIMULATION) -> str:
     """Return size, coverage and width of standard errors of MCC in the simulation as SVG."""
     summary = pd.read_csv(folder / "summary.csv")
-    rules = json.loads((folder / "rules.json").read_text(encoding="utf-8"))["rules"]
-    kinds = list(dict.fromkeys(summary.kind))
+    decided = json.loads((folder / "rules.json").read_text(encoding="utf-8"))
+    rules, kinds = decided["rules"], decided["complete"]
     left, width, row, gap = 96.0, 190.0, 22.0, 26.0
     height, parts = row * len(kinds), []
     for i, repeats in enumerate((1, 5)):
