@@ -34,7 +34,7 @@ LACKS = "because the record lacks covariances of these folds over test rows"
 @pytest.fixture(autouse=True)
 def _rules(monkeypatch):
     rules = {("linear", MCC): (RowLevelRule(1.0), RowLevelRule(1.0, 1.0))}
-    monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", {1: rules})
+    monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", {standard_errors.TABLE_VERSION: rules})
 
 
 def study_of(*learners, datasets=("toy",), **parts):

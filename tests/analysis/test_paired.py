@@ -195,7 +195,7 @@ def test_the_kind_of_a_learner_is_outside_every_comparison():
 
 def test_a_run_rests_on_what_was_recorded_before_its_first_evaluation(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    rules = {1: {("logistic", MCC): (RowLevelRule(2.0), RowLevelRule(2.0))}}
+    rules = {standard_errors.TABLE_VERSION: {("logistic", MCC): (RowLevelRule(2.0), RowLevelRule(2.0))}}
     monkeypatch.setattr(standard_errors, "ROW_LEVEL_RULES", rules)
     protocol = ["protocol=smoke", "protocol.outer_folds=5"]
     asked = ["name=rows", "dataset=[ecoli3]", "learner=[logistic,svm]", "strategy=[none,threshold]", *protocol]
@@ -205,7 +205,8 @@ def test_a_run_rests_on_what_was_recorded_before_its_first_evaluation(tmp_path, 
     assert main(["compare", "rows", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["contrasts"] == contrasts
     record = Path("experiments/rows/study.yaml")
-    assert "table: 1" in record.read_text()
-    record.write_text(record.read_text().replace("table: 1", "table: 0"))
+    newest = f"table: {standard_errors.TABLE_VERSION}"
+    assert newest in record.read_text()
+    record.write_text(record.read_text().replace(newest, "table: 1"))
     assert main(["compare", "rows", "--json"]) == 0
     assert {c["estimator"] for c in json.loads(capsys.readouterr().out)["contrasts"]} == {CORRECTED_T}

@@ -104,5 +104,5 @@ def test_a_sample_is_a_function_of_its_number(simulation):
     first, again = (simulation.simulate_sample(scenario, 900) for _ in range(2))
     pd.testing.assert_frame_equal(pd.DataFrame(first), pd.DataFrame(again))
     assert {row["contrast"] for row in first} == {"under", "column"}
-    assert {row["folds"] for row in first} == {5.0, 25.0}
+    assert {row["folds"] for row in first} == {5.0, 15.0, 25.0}
     assert all(row["w_change"] > 0 and row["s2"] > 0 for row in first)

@@ -78,7 +78,8 @@ TABLE_VERSION = max(ROW_LEVEL_RULES)
 def row_level_rule(version: int, kind: str, function: str, n_repeats: int) -> RowLevelRule | None:
     """Return the row-level rule that decides for a kind of learner and a measure; None where the corrected t does.
 
-    It does in versions that are not in :data:`ROW_LEVEL_RULES`: those of a newer imblab, and 0, which is no version.
+    It does in versions that are not in :data:`ROW_LEVEL_RULES`: those of a newer imblab, and 0, the mark of a
+    record without one.
 
     Examples
     --------
