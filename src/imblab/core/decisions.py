@@ -25,6 +25,7 @@ from imblab.errors import ConfigError, FitFailed, foreign_reason, unknown
 from imblab.stats.counts import (
     ConfusionCounts,
     LabelledValues,
+    best_threshold_index,
     counts_at,
     invalid_matrix_reason,
     missed_amounts,
@@ -226,8 +227,6 @@ CountMeasure = Callable[..., np.ndarray]
 #: The candidates of ``tuned``: numbers, or ``observed`` for the distinct values of the inner folds.
 ThresholdGrid = tuple[float, ...] | str
 
-#: Values of a measure closer than this are tied.
-VALUE_TOLERANCE = 1e-12
 THRESHOLD_RULES = ("alert_rate", "min_precision", "min_recall", "cost", "cost_optimal")
 
 
@@ -347,11 +346,11 @@ def choose_threshold(
         objective = -total_cost(rule["cost"], table.tn, table.fp, np.stack(missed), table.tp)
     else:
         objective = _objective(rule, table, scores if greater_is_better else -scores)
-    index = _best_index(objective[-1], candidates)
+    index = best_threshold_index(objective[-1], candidates)
     if index is None:
         return None
     of_folds = [
-        _best_index(_at_observed(row, candidates, values) if is_observed else row, candidates)
+        best_threshold_index(_at_observed(row, candidates, values) if is_observed else row, candidates)
         for row, (_, values) in zip(objective, folds, strict=False)
     ]
     at_edge = len(candidates) > 1 and index in (0, len(candidates) - 1)
@@ -453,18 +452,6 @@ def _at_observed(objective: np.ndarray, candidates: np.ndarray, values: np.ndarr
     index = np.searchsorted(candidates, values)
     restricted[index] = objective[index]
     return restricted
-
-
-def _best_index(objective: np.ndarray, candidates: np.ndarray) -> int | None:
-    """The candidate with the largest objective; ties go to the one nearest 0.5, then to the lower one."""
-    largest = np.fmax.reduce(objective)
-    if np.isnan(largest):
-        return None
-    tied = np.flatnonzero(largest - objective <= VALUE_TOLERANCE)
-    if len(tied) > 1:
-        # `tied` ascends and argmin takes the first: the lower of two that are equally near.
-        tied = tied[np.argmin(np.round(np.abs(candidates[tied] - 0.5), 12), keepdims=True)]
-    return int(tied[0])
 
 
 def _finite_or_none(value: float) -> float | None:

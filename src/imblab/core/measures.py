@@ -23,12 +23,26 @@ import numpy as np
 
 from imblab.core import admission
 from imblab.errors import ConfigError, foreign_reason, unknown
+from imblab.stats.class_predictions import class_brier, class_log_loss, macro_of_columns, scores_per_class
+from imblab.stats.confusion import (
+    class_accuracy,
+    class_counts,
+    class_mcc,
+    expected_class_cost,
+    largest_class_share,
+    macro_of_counts,
+    macro_precision,
+    macro_recall,
+    recall_g_mean,
+)
 from imblab.stats.counts import (
     ConfusionCounts,
     accuracy,
     accuracy_baseline,
+    amount_cost,
     balanced_accuracy,
     counts_at,
+    expected_cost,
     f_beta,
     g_mean,
     mcc,
@@ -44,6 +58,7 @@ from imblab.study import Measure
 # Studies name these functions by paths such as ``imblab.core.measures.mcc``.
 __all__ = [
     "HOMES",
+    "TWO_CLASSES_ONLY",
     "ConfusionCounts",
     "MeasureFailed",
     "accuracy",
@@ -51,6 +66,7 @@ __all__ = [
     "average_precision",
     "balanced_accuracy",
     "brier",
+    "class_function_of",
     "counts_at",
     "f_beta",
     "function_of",
@@ -59,6 +75,7 @@ __all__ = [
     "is_monotone",
     "log_loss",
     "mcc",
+    "per_class_function_of",
     "precision",
     "precision_at",
     "precision_at_prevalence",
@@ -233,6 +250,95 @@ def is_monotone(measure: Measure) -> bool:
     """Whether correcting a call never lowers a measure of counts, so that its best reachable value is known."""
     function = function_of(measure, allow=None)
     return is_counted(measure) and measure.greater_is_better and getattr(function, "func", function) in _MONOTONE
+
+
+#: Measures of more than two classes, by the function for two: those that are not the mean over classes of that
+#: function, each class against the rest.
+_CLASS_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    mcc: class_mcc,
+    precision: macro_precision,
+    g_mean: recall_g_mean,
+    balanced_accuracy: macro_recall,
+    accuracy: class_accuracy,
+    accuracy_baseline: largest_class_share,
+    expected_cost: expected_class_cost,
+    brier: class_brier,
+    log_loss: class_log_loss,
+}
+#: Of those, the ones that have a value per class.
+_PER_CLASS = {precision}
+_TOP_SHARE = "it inspects the rows of one positive class from the highest score down"
+#: Measures without a form for more than two classes, with the reason.
+TWO_CLASSES_ONLY: dict[Callable[..., Any], str] = {
+    precision_at_prevalence: "it reads one prevalence, that of the positive class",
+    precision_at: _TOP_SHARE,
+    recall_at: _TOP_SHARE,
+    recall_at_precision: "it reads one level of precision, that of the positive class",
+    amount_cost: "the amount of a row is the cost of one kind of wrong call, a missed positive",
+}
+
+
+def class_function_of(measure: Measure) -> Callable[..., Any]:
+    """Return the function of a measure for more than two classes, with its parameters bound.
+
+    Parameters
+    ----------
+    measure : Measure
+        Whose path was checked when the study was read.
+
+    Returns
+    -------
+    callable
+        ``f(matrices)`` on confusion matrices of shape (..., n_classes, n_classes), giving the leading shape, if the
+        measure needs labels; else ``f(y, values)`` with values of shape (n_rows, n_classes), giving one number. For a
+        function from outside imblab it is the mean over classes, each class against the rest.
+
+    Raises
+    ------
+    ConfigError
+        If the measure is for two classes only.
+
+    Examples
+    --------
+    >>> f1 = Measure("f1", "imblab.core.measures.f_beta", "label")
+    >>> class_function_of(f1)(np.array([[4, 0, 0], [1, 1, 0], [0, 0, 2]])).round(4).item()
+    0.8519
+    """
+    target = _target_of(measure)
+    if reason := TWO_CLASSES_ONLY.get(target) or ("it reads amounts" if measure.needs == "amount" else None):
+        raise ConfigError(
+            f"measure {measure.name!r} is for two classes only, because {reason}. Leave it out of the measures."
+        )
+    if target in _CLASS_FUNCTIONS:
+        return partial(_CLASS_FUNCTIONS[target], **measure.parameters)
+    macro = macro_of_counts if is_counted(measure) else macro_of_columns
+    return partial(macro, function=function_of(measure, allow=None))
+
+
+def per_class_function_of(measure: Measure) -> Callable[..., Any] | None:
+    """Return the function that gives the values of a measure by class, each class against the rest; None without any.
+
+    Its arguments are those of :func:`class_function_of`; its result has one more axis, of length n_classes.
+
+    Examples
+    --------
+    >>> recall = Measure("recall", "imblab.core.measures.recall", "label")
+    >>> per_class_function_of(recall)(np.array([[4, 0, 0], [1, 1, 0], [0, 0, 2]])).tolist()
+    [1.0, 0.5, 1.0]
+    """
+    target = _target_of(measure)
+    if target in TWO_CLASSES_ONLY or (target in _CLASS_FUNCTIONS and target not in _PER_CLASS):
+        return None
+    function = function_of(measure, allow=None)
+    if is_counted(measure):
+        return lambda matrices: function(*class_counts(matrices))
+    return partial(scores_per_class, function=function)
+
+
+def _target_of(measure: Measure) -> Any:
+    """The function of a measure as it is written, without its parameters; the path was checked before."""
+    module, _, name = measure.function.rpartition(".")
+    return getattr(sys.modules.get(module) or import_module(module), name)
 
 
 def is_counted(measure: Measure) -> bool:

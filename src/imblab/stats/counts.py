@@ -31,6 +31,8 @@ import numpy as np
 
 #: Labels and predictions of the same rows, both of shape (n_rows,).
 LabelledValues = tuple[np.ndarray, np.ndarray]
+#: Values of a measure closer than this are tied.
+VALUE_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,36 @@ def counts_at(y: np.ndarray, values: np.ndarray, thresholds: Any) -> ConfusionCo
     thresholds = np.asarray(thresholds, dtype=np.float64)
     fn, tn = np.searchsorted(positives, thresholds), np.searchsorted(negatives, thresholds)
     return ConfusionCounts(tn, len(negatives) - tn, fn, len(positives) - fn)
+
+
+def best_threshold_index(objective: np.ndarray, thresholds: np.ndarray) -> int | None:
+    """Position of the threshold with the largest objective; ties go to the one nearest 0.5, then to the lower one.
+
+    Parameters
+    ----------
+    objective : ndarray of shape (n_thresholds,)
+        NaN where a threshold may not be chosen; values within 1e-12 of the largest are tied.
+    thresholds : ndarray of shape (n_thresholds,)
+        Ascending.
+
+    Returns
+    -------
+    int or None
+        None where every objective is NaN.
+
+    Examples
+    --------
+    >>> best_threshold_index(np.array([0.3, 0.9, np.nan, 0.9]), np.array([0.1, 0.4, 0.5, 0.7]))
+    1
+    """
+    largest = np.fmax.reduce(objective)
+    if np.isnan(largest):
+        return None
+    tied = np.flatnonzero(largest - objective <= VALUE_TOLERANCE)
+    if len(tied) > 1:
+        # `tied` ascends and argmin takes the first: the lower of two that are equally near.
+        tied = tied[np.argmin(np.round(np.abs(thresholds[tied] - 0.5), 12), keepdims=True)]
+    return int(tied[0])
 
 
 def ratio(numerator: Any, denominator: Any) -> np.ndarray:

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from imblab.stats import counts
+from imblab.stats.class_predictions import brier_losses
+from imblab.stats.confusion import class_mcc, confusion_matrices, macro_precision, macro_recall
 
 #: ``f(tn, fp, fn, tp)`` on counts of any one shape.
 CountFunction = Callable[..., np.ndarray]
@@ -53,6 +55,67 @@ def count_changes(function: CountFunction, y: np.ndarray, called: np.ndarray) ->
     table = np.bincount(cell, minlength=4).astype(np.float64)
     without = function(*np.maximum(table - np.eye(4), 0.0).T)
     return np.asarray((function(*table) - without)[cell])
+
+
+def matrix_changes(
+    function: Callable[[np.ndarray], np.ndarray], y: np.ndarray, decided: np.ndarray, n_classes: int
+) -> np.ndarray:
+    """Change of a function of the confusion matrix of several classes without each row.
+
+    Parameters
+    ----------
+    function : callable
+        ``f(matrices)`` on matrices of shape (..., n_classes, n_classes), giving their leading shape.
+    y, decided : ndarray of shape (n_rows,)
+        True and decided classes, 0 .. n_classes - 1.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        The score of all rows minus the score without the row; NaN where one of them is undefined.
+
+    Examples
+    --------
+    >>> y, decided = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 1, 0, 2, 0])
+    >>> matrix_changes(macro_recall, y, decided, 3).round(3).tolist()
+    [0.0, 0.0, 0.167, -0.167, 0.167, -0.167]
+    """
+    matrix = confusion_matrices(y, decided, n_classes)
+    cells, cell = np.unique(np.asarray(y, dtype=np.int64) * n_classes + decided, return_inverse=True)
+    without = np.repeat(matrix[None], len(cells), axis=0)
+    without[np.arange(len(cells)), cells // n_classes, cells % n_classes] -= 1
+    return np.asarray((function(matrix) - function(without))[cell])
+
+
+def macro_changes(
+    changes: Callable[[np.ndarray, np.ndarray], np.ndarray], y: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    """Change of a macro measure of a ranking without each row: the mean over classes, each class against the rest.
+
+    Parameters
+    ----------
+    changes : callable
+        ``f(y, values)`` for labels 0 and 1, such as :func:`average_precision_changes`.
+    y : ndarray of shape (n_rows,)
+        True classes.
+    values : ndarray of shape (n_rows, n_classes)
+        Predicted probabilities or decision values.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN where the change is undefined for one class.
+
+    Examples
+    --------
+    >>> y, values = np.array([0, 1, 0, 1]), np.array([[0.9, 0.1], [0.5, 0.5], [0.1, 0.9], [0.3, 0.7]])
+    >>> macro_changes(roc_auc_changes, y, values).tolist()
+    [0.5, 0.0, -0.5, 0.0]
+    """
+    n_classes = values.shape[1]
+    return np.asarray(np.mean([changes((y == c).astype(np.int64), values[:, c]) for c in range(n_classes)], axis=0))
 
 
 def average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -150,7 +213,7 @@ def row_covariance(changes: np.ndarray, y: np.ndarray) -> np.ndarray:
     changes : ndarray of shape (n_strategies, n_rows)
         Change of the mean over folds and repeats without each row of the table.
     y : ndarray of shape (n_rows,)
-        Labels, at least two rows of each class.
+        Labels of two or more classes, at least two rows of each.
 
     Returns
     -------
@@ -164,7 +227,7 @@ def row_covariance(changes: np.ndarray, y: np.ndarray) -> np.ndarray:
     [[0.05, 0.01], [0.01, 0.01]]
     """
     covariance = np.zeros((len(changes), len(changes)))
-    for label in (0, 1):
+    for label in np.unique(y):
         part = changes[:, np.asarray(y) == label]
         centred = part - part.mean(axis=1, keepdims=True)
         covariance += (part.shape[1] - 1) / part.shape[1] * (centred @ centred.T)
@@ -182,4 +245,19 @@ ROW_CHANGES: Mapping[str, RowChanges] = {
     "imblab.core.measures.average_precision": lambda y, values, called: average_precision_changes(y, values),
     "imblab.core.measures.roc_auc": lambda y, values, called: roc_auc_changes(y, values),
     "imblab.core.measures.brier": lambda y, values, called: mean_changes((values - y) ** 2),
+}
+
+#: The same for more than two classes: ``f(y, values, decided)`` with values of shape (n_rows, n_classes) and decided
+#: classes. Shown next to the corrected t, which decides there.
+CLASS_ROW_CHANGES: Mapping[str, RowChanges] = {
+    "imblab.core.measures.mcc": lambda y, values, decided: matrix_changes(class_mcc, y, decided, values.shape[1]),
+    "imblab.core.measures.recall": lambda y, values, decided: matrix_changes(macro_recall, y, decided, values.shape[1]),
+    "imblab.core.measures.precision": lambda y, values, decided: matrix_changes(
+        macro_precision, y, decided, values.shape[1]
+    ),
+    "imblab.core.measures.average_precision": lambda y, values, decided: macro_changes(
+        average_precision_changes, y, values
+    ),
+    "imblab.core.measures.roc_auc": lambda y, values, decided: macro_changes(roc_auc_changes, y, values),
+    "imblab.core.measures.brier": lambda y, values, decided: mean_changes(brier_losses(y, values)),
 }
