@@ -24,7 +24,9 @@ from imblab.core import estimator_specs, own_code, sampling, search
 from imblab.core.preparation import PreparedRows
 from imblab.core.splits import RowPair
 from imblab.errors import FitFailed, foreign_reason
+from imblab.stats.class_weights import power_weights
 from imblab.study import DECISION_VALUE, Choice, Dataset, Learner, Make, Scalar, Tuning, fingerprint
+from imblab.weights import BALANCED, computed_weight, weight_power
 
 #: How far rounding may carry a probability beyond 0 and 1; it is clipped there.
 ROUNDING = 1e-12
@@ -52,8 +54,8 @@ class FitRequest:
         In the form that suits the columns of the table.
     knobs : mapping
         Searched parameters of the sampler, such as ``ratio`` and ``k``.
-    weight : float, "balanced" or None
-        Weight of a positive relative to a negative row.
+    weight : float, "balanced", a text such as "power 0.5", or None
+        As it is computed: see :func:`imblab.weights.computed_weight`.
     seed : int
         Random state of sampler and learner.
     fit_fingerprint, rows_fingerprint : str
@@ -110,7 +112,7 @@ class Prediction:
     is_probability : bool
         Which of the two ``values`` are.
     reached : mapping
-        ``negative`` and ``positive`` rows that the learner received, and the ``sampler`` class.
+        See :func:`reached_counts`.
     notes : tuple of str
         Remarks on the fit, such as missing convergence.
     """
@@ -140,7 +142,7 @@ def fit_request(
     ``fingerprints`` are those of ``fit`` and ``rows``, if they are known.
     """
     knobs = search.sampler_params(params)
-    weight = params.get("weight")
+    weight = computed_weight(params.get("weight"))
     assert weight is None or isinstance(weight, (int, float, str))
     make = with_tuned_params(learner, params)
     return FitRequest(dataset.fingerprint, fit, rows, make, sampler, knobs, weight, seed, fingerprints)
@@ -222,7 +224,10 @@ def fit_predict_many(
             raise FitFailed(_failure_reason(error)) from error
         has_converged = not any(issubclass(w.category, ConvergenceWarning) for w in recorded)
     notes = (*prepared.notes, *(() if has_converged else ("the learner did not converge",)))
-    reached, is_probability = _reached_counts(fitted, y), estimator_specs.gives_probabilities(fitted.learner)
+    reached, is_probability = (
+        reached_counts(fitted, y, len(prepared.classes)),
+        estimator_specs.gives_probabilities(fitted.learner),
+    )
     return [Prediction(v, is_probability, reached, notes) for v in values]
 
 
@@ -263,7 +268,7 @@ def fit_learner(request: FitRequest, prepared: PreparedRows) -> tuple[Any, np.nd
     """
     if request.sampler is None:
         X, y = prepared.X, prepared.y
-        sampling.check_classes(y, "the fit part holds")
+        sampling.check_classes(y, "the fit part holds", classes=prepared.classes)
     else:
         X, y = prepared.resampler.resample(request.sampler, request.knobs, request.seed)
     learner = estimator_specs.build_estimator(request.learner, allow=None, seed=request.seed)
@@ -277,8 +282,11 @@ def fit_learner(request: FitRequest, prepared: PreparedRows) -> tuple[Any, np.nd
 def _sample_weights(weight: float | str | None, y: np.ndarray) -> dict[str, np.ndarray]:
     if weight is None:
         return {}
-    if weight == "balanced":
-        return {"sample_weight": compute_sample_weight("balanced", y)}
+    if weight == BALANCED:
+        return {"sample_weight": compute_sample_weight(BALANCED, y)}
+    power = weight_power(weight)
+    if power is not None:
+        return {"sample_weight": power_weights(np.bincount(y), power)[y]}
     return {"sample_weight": np.where(y == 1, float(weight), 1.0)}
 
 
@@ -300,10 +308,29 @@ def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, 
     return check_decision_value(learner, learner.decision_function(_read_only(X)), len(X))
 
 
-def _reached_counts(request: FitRequest, y: np.ndarray) -> dict[str, Any]:
-    positive = int(np.count_nonzero(y))
-    counts: dict[str, Any] = {"negative": len(y) - positive, "positive": positive}
-    return counts if request.sampler is None else {"sampler": request.sampler["_target_"].rsplit(".", 1)[-1], **counts}
+def reached_counts(request: FitRequest, y: np.ndarray, n_classes: int) -> dict[str, Any]:
+    """Return how many rows of each class a learner received, as an evaluation records it.
+
+    Parameters
+    ----------
+    request : FitRequest
+        Names the sampler.
+    y : ndarray of shape (n_rows,)
+        Class indices of the rows that the learner received.
+    n_classes : int
+        At least 2.
+
+    Returns
+    -------
+    dict
+        ``negative`` and ``positive``, with more than two classes ``classes``: a tuple of the counts by class index. In
+        front of them the name of the ``sampler`` class, where there is one.
+    """
+    counts = np.bincount(y, minlength=n_classes).tolist()
+    names: dict[str, Any] = {"classes": tuple(counts)}
+    if n_classes == 2:
+        names = dict(zip(("negative", "positive"), counts, strict=True))
+    return names if request.sampler is None else {"sampler": request.sampler["_target_"].rsplit(".", 1)[-1], **names}
 
 
 def _failure_reason(error: BaseException) -> str:
