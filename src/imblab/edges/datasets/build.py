@@ -13,8 +13,9 @@ import pyarrow as pa
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from imblab.edges.datasets import notation
-from imblab.edges.datasets.columns import amounts, feature_columns, group_codes, level_texts, read_labels, times
+from imblab.edges.datasets.columns import amounts, feature_columns, group_codes, level_texts, times
 from imblab.edges.datasets.inference import ReadingOptions, typed_frame
+from imblab.edges.datasets.labels import read_labels
 from imblab.errors import DataError
 from imblab.study import Dataset
 from imblab.text import count_noun
