@@ -131,7 +131,9 @@ def _add_data_set_lines(page: terminal.Page, plan: Mapping[str, Any], shown: int
     page.add_table(header, rows, fold=("data set",))
     if len(plan["datasets"]) > shown:
         page.add(f"and {len(plan['datasets']) - shown} more: --full")
-    page.add(" ".join(_describe_assumptions(plan, family, judged, region)))
+    if assumptions := list(_describe_assumptions(plan, family, judged, region)):
+        page.add(" ".join(assumptions))
+        page.add("")
 
 
 def _data_set_row(dataset: Mapping[str, Any], families: Sequence[Mapping[str, Any]]) -> terminal.TextRow:
@@ -270,7 +272,6 @@ def _describe_counts(counts: int | Sequence[int]) -> str:
 
 def _add_class_lines(page: terminal.Page, datasets: Sequence[Mapping[str, Any]], listed: int | None) -> None:
     """Add one table of the rarest classes of all data sets with more than two."""
-    page.add("")
     rows: list[terminal.TextRow] = []
     left_out = 0
     for dataset in (facts for facts in datasets if "class_rows" in facts):

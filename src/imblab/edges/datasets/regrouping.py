@@ -163,11 +163,10 @@ def _assign_classes(
                 f"Choose another label in {problems.option('merge')}.",
             )
     names = {name for name in class_of.values() if name is not None}
-    stripped = {name.strip(): name for name in sorted(names)}
-    for name in sorted(names):
-        if groups and stripped[name.strip()] != name and name in (*groups, stripped[name.strip()]):
+    for name in groups:
+        if alike := [other for other in names if other != name and other.strip() == name.strip()]:
             problems.add(
-                f"has the classes {name!r} and {stripped[name.strip()]!r} after merging, which differ only by blanks",
+                f"has the classes {name!r} and {alike[0]!r} after merging, which differ only by blanks",
                 "classes are known by their text",
                 f"Choose another label in {problems.option('merge')}.",
             )
