@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from imblab import compose
-from imblab.commands.layout import lay_out
+from imblab.commands.layout import lay_out, parse_request
 from imblab.errors import ConfigError, DataError, combined
 from imblab.text import to_override
 
@@ -191,23 +191,42 @@ def test_more_classes_are_laid_out_for_a_plan_and_refused_for_a_run(snapshot):
 
 def test_merges_are_typed_as_they_are_proposed():
     """Each proposal is a line for a shell: what it is pasted into has the classes that it says."""
-    study = compose(*SMALL, *own(t=(sites((40, 30, 2, 2)),)))
+    study = compose(*SMALL, *own(t=(sites((40, 30, 3, 3)),)))
     with pytest.raises(DataError) as said:
         lay_out(study, only_planned=True)
     (word,) = to_shell_free(said.value)
     assert word == "dataset.t.merge={other:[mit,vac]}"
     assert f"'{word}'" in str(said.value)
-    words = own(t=(sites((40, 30, 2, 2)),))
-    assert lay_out(compose(*SMALL, *words, word, "protocol.inner_folds=3"), only_planned=True).datasets["t"].merged
+    words = own(t=(sites((40, 30, 3, 3)),))
+    assert lay_out(compose(*SMALL, *words, word), only_planned=True).datasets["t"].merged
     left_out = lay_out(compose(*SMALL, *words, "dataset.t.drop_classes=[mit,vac]")).datasets["t"]
     assert left_out.classes == ("cyt", "nuc")
 
 
+def test_a_merge_of_a_file_is_replaced_by_the_one_that_is_proposed(tmp_path):
+    """A mapping on the command line adds to that of a file: what it takes over is left there without labels."""
+    sites((40, 30, 3, 3)).to_parquet("t.parquet")
+    (tmp_path / "mine" / "dataset").mkdir(parents=True)
+    text = "t: {kind: table, path: t.parquet, target: left, merge: {few: [mit]}}"
+    (tmp_path / "mine" / "dataset" / "t.yaml").write_text(text)
+    words, folders = (*SMALL, "dataset=t", "protocol.inner_folds=3"), [tmp_path / "mine"]
+    with pytest.raises(DataError) as said:
+        lay_out(
+            parse_request([*words, "dataset.t.merge={rare:[vac]}", "protocol.outer_folds=4"], folders).study,
+            only_planned=True,
+        )
+    assert said.value.overrides == {"dataset.t.merge": {"few": [], "rare": [], "other": ["mit", "vac"]}}
+    words = [*words, "protocol.outer_folds=4", *to_shell_free(said.value)]
+    assert lay_out(parse_request(words, folders).study, only_planned=True).datasets["t"].merged == {
+        "other": ("mit", "vac")
+    }
+
+
 def test_labels_with_odd_characters_are_merged_as_proposed():
-    frame = sites((40, 30, 2, 2)).replace({"left": {"mit": "b'1'", "vac": " >50K, y"}})
+    frame = sites((40, 30, 3, 3)).replace({"left": {"mit": "b'1'", "vac": " >50K, y"}})
     with pytest.raises(DataError) as said:
         lay_out(compose(*SMALL, *own(t=(frame,))), only_planned=True)
-    words = [*own(t=(frame,)), *to_shell_free(said.value), "protocol.inner_folds=3"]
+    words = [*own(t=(frame,)), *to_shell_free(said.value)]
     data = lay_out(compose(*SMALL, *words), only_planned=True).datasets["t"]
     assert sorted(data.merged["other"]) == sorted(["b'1'", " >50K, y"])
 

@@ -46,10 +46,11 @@ def test_a_merge_joins_whole_classes_and_keeps_the_merges_made_already(groups, t
     classes = [*merged, *sorted(set("uvwxyz") - taken), "a", "b"]
     chosen = {classes[i % len(classes)] for i in together}
     result = merged_classes(classes, merged, chosen, name)
-    (new,) = set(result) - (set(merged) - chosen)
+    (new,) = {label for label, members in result.items() if members} - (set(merged) - chosen)
     assert new not in set(classes) - chosen
     assert sorted(result[new]) == sorted(label for c in chosen for label in merged.get(c, (c,)))
     assert all(result[kept] == list(merged[kept]) for kept in set(merged) - chosen)
+    assert all(result[gone] == [] for gone in set(merged) & chosen - {new})
 
 
 @pytest.mark.parametrize(("classes", "name"), [(["other"], "other_2"), (["other", "other_2"], "other_3")])

@@ -155,6 +155,12 @@ def test_a_merge_may_keep_a_label_or_join_one():
     assert data.notes == ("has 'pox' (12 rows) and 'vac' (6 rows) merged into the class 'few'",)
 
 
+@pytest.mark.parametrize("nothing", [None, {}, {"few": []}, {"few": None}])
+def test_a_merge_without_labels_is_none(nothing):
+    assert read(table(), merge=nothing).fingerprint == read(table()).fingerprint
+    assert read(table(), merge=nothing).merged == {}
+
+
 def test_flags_are_named_in_any_case():
     frame = table({True: 30, False: 20, "unknown": 10})
     assert rows_of(read(frame, drop_classes=["true"])) == {"False": 20, "unknown": 10}
@@ -171,7 +177,6 @@ WRONG = {
     "several-unknown": {"merge": {"a": ["vacc"], "b": ["nucc", "mit"]}},
     "truth-value": {"drop_classes": [False]},
     "no-mapping": {"merge": ["vac", "pox"]},
-    "empty-group": {"merge": {"other": []}},
     "no-name": {"merge": {" ": ["vac", "pox"]}},
     "mapping-to-drop": {"drop_classes": {"vac": True}},
     "merged-twice": {"merge": {"a": ["vac", "pox"], "b": ["pox"]}},

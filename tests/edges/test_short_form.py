@@ -101,10 +101,10 @@ def test_columns_of_two_meanings_do_not_hide_what_could_be_the_target():
 def test_a_table_without_a_column_of_two_values_may_have_more_classes():
     frame = table().drop(columns=["left", "member"]).assign(grade=list("abc") * 20)
     frame.to_csv("data/t.csv", index=False)
-    with pytest.raises(ConfigError, match=r"Columns with few values: 'grade' \(a 20, b 20, c 20\)\..* target=grade`"):
+    with pytest.raises(ConfigError, match=r"Columns with few values: 'grade' \(a 20, b 20, c 20\)\..*target=grade`"):
         compose("data/t.csv")
     frame.drop(columns="grade").to_csv("data/t.csv", index=False)
-    with pytest.raises(ConfigError, match=r"None of its 2 columns has from two to 10 values\..* target=COLUMN`"):
+    with pytest.raises(ConfigError, match=r"None of its 2 columns has from two to 10 values\..*target=COLUMN`"):
         compose("data/t.csv")
 
 

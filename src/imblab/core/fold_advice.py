@@ -59,8 +59,8 @@ def too_few_rows_error(
     if dropped := _suggest_dropped(dataset, protocol, small, is_feasible):
         changes: dict[str, object] = {"drop_classes": dropped}
         if any(dataset.classes[i] in dataset.merged for i in small):
-            names = set(dataset.merged) - {dataset.classes[i] for i in small}
-            changes["merge"] = {name: list(dataset.merged[name]) for name in sorted(names)} or None
+            emptied = {dataset.classes[i] for i in small}
+            changes["merge"] = {name: [] if name in emptied else list(old) for name, old in dataset.merged.items()}
         words = [to_override(f"dataset.{key}.{name}", value) for name, value in changes.items()]
         ways.append(f"leave out classes: {' '.join(words)}")
     folds = folds or f"No number of folds would do: gather more rows of {dataset.classes[-1]!r}."
