@@ -106,12 +106,12 @@ def _check_evaluable(data: Dataset, key: str) -> None:
     if is_evaluable(data):
         return
     meant = data.classes[-1]
-    rest = merged_classes(data.classes, data.merged, data.classes[:-1], "rest")
+    overrides = {f"dataset.{key}.merge": merged_classes(data.classes, data.merged, data.classes[:-1], "rest")}
     raise DataError(
         f"data set {key!r} has {len(data.classes)} classes ({join_words(map(repr, data.classes))}); tables with more "
         f"than two can be loaded and planned, but not evaluated yet. To study {meant!r} against the rest: "
-        f"{to_override(f'dataset.{key}.merge', rest)}",
-        overrides={f"dataset.{key}.merge": rest},
+        f"{to_override(*next(iter(overrides.items())))}",
+        overrides=overrides,
     )
 
 
