@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imblab.core.classes import class_rows
 from imblab.edges.datasets.notation import label_text
 from imblab.study import Dataset, Split
 from imblab.text import count_noun, join_words
@@ -27,8 +28,10 @@ TARGET_NAMES = (
 )
 #: Columns that a message lists as possible targets.
 MAX_LISTED_TARGETS = 6
-#: Values of a column of which one class against the others may be meant.
+#: Values of a column that may be the classes where no target is named.
 MAX_CLASSES = 10
+#: Labels of a possible target that a message shows.
+MAX_SHOWN_LABELS = 3
 #: Smaller tables are not searched for identifiers.
 MIN_IDENTIFIER_ROWS = 20
 
@@ -36,21 +39,25 @@ MIN_IDENTIFIER_ROWS = 20
 def dataset_facts(dataset: Dataset) -> dict[str, Any]:
     """Return the column types and counts of a data set.
 
-    ``ratio`` is negatives to positives; ``categorical`` has numbers of levels, ``missing`` numbers of missing values.
+    ``ratio`` is negatives to positives; with more than two classes it is rows of the largest to rows of the smallest
+    class, and ``class_rows`` takes the place of ``positives``. ``categorical`` has numbers of levels, ``missing``
+    numbers of missing values.
     """
-    X, positives = dataset.X, int(dataset.y.sum())
+    X, rows = dataset.X, class_rows(dataset).tolist()
     return {
         "name": dataset.name,
         "rows": len(X),
         "features": X.shape[1],
-        "positives": positives,
-        "ratio": (len(X) - positives) / positives,
+        **({"positives": rows[1]} if len(rows) == 2 else {"class_rows": rows}),
+        "ratio": rows[0] / rows[-1],
         "classes": list(dataset.classes),
         "numeric": [c for c in X.columns if c not in dataset.categorical],
         "categorical": {c: len(X[c].cat.categories) for c in dataset.categorical},
         "missing": {str(c): int(n) for c, n in X.isna().sum().items() if n},
         "parent": dataset.parent,
         **({"rare": {"min_rows": dataset.rare}} if dataset.rare is not None else {}),
+        **({"merged": {name: list(labels) for name, labels in dataset.merged.items()}} if dataset.merged else {}),
+        **({"dropped_classes": list(dataset.dropped_classes)} if dataset.dropped_classes else {}),
         "fingerprint": dataset.fingerprint,
     }
 
@@ -137,28 +144,32 @@ def _is_identifier(column: pd.Series) -> bool:
 
 
 def _separates_classes(column: pd.Series, y: np.ndarray) -> bool:
+    """Whether no level, or no range of numbers, holds rows of two classes."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return not set(column[y == 1]) & set(column[y == 0])
-    values = column.to_numpy()
-    positive, negative = values[y == 1], values[y == 0]
-    return bool(positive.min() > negative.max() or positive.max() < negative.min())
+        return not (pd.Series(y).groupby(column.cat.codes.to_numpy()).nunique() > 1).any()
+    ranges = pd.Series(column.to_numpy()).groupby(y).agg(["min", "max"]).sort_values("min").to_numpy()
+    return bool((ranges[1:, 0] > ranges[:-1, 1]).all())
 
 
 @dataclass(frozen=True, slots=True)
 class TargetCandidate:
-    """A column that could hold the labels, with its two labels and their rows, the rarer one first."""
+    """A column that could hold the labels, with its labels and their rows, the rarest one first."""
 
     column: str
     labels: tuple[tuple[str, int], ...]
 
     def __str__(self) -> str:
-        return f"{self.column!r} ({', '.join(f'{label} {rows}' for label, rows in self.labels)})"
+        shown = [f"{label} {rows}" for label, rows in self.labels]
+        if len(shown) > MAX_SHOWN_LABELS:
+            shown = [*shown[:MAX_SHOWN_LABELS], f"{len(shown) - MAX_SHOWN_LABELS} more labels"]
+        return f"{self.column!r} ({', '.join(shown)})"
 
 
 def target_candidates(frame: pd.DataFrame, table: str = "") -> list[TargetCandidate]:
-    """Find the columns of two values, the likeliest target first: by their name, missing values, position and rows.
+    """Find the columns that could hold the labels, the likeliest first: by name, values, gaps, position and rows.
 
-    ``table`` is the name of the table: ``churn.csv`` has its labels in ``churn``.
+    They are the columns of two values and those of a few more whose name is that of a target; without any, all columns
+    of a few values. ``table`` is the name of the table: ``churn.csv`` has its labels in ``churn``.
 
     Examples
     --------
@@ -174,34 +185,27 @@ def target_candidates(frame: pd.DataFrame, table: str = "") -> list[TargetCandid
         except TypeError:  # lists in cells
             continue
         rows = rows[rows > 0]
-        if len(rows) != 2:
+        if not 2 <= len(rows) <= MAX_CLASSES or 2 < len(rows) == len(column):
             continue
         labels = tuple((label_text(label), int(n)) for label, n in sorted(rows.items(), key=lambda item: item[1]))
         rank = (
             not _is_target_name(str(name), table.lower()),
+            len(rows) > 2,
             bool(column.isna().any()),
             position not in (0, frame.shape[1] - 1),
             labels[0][1] / int(rows.sum()),
         )
         ranked.append((rank, TargetCandidate(str(name), labels)))
-    return [candidate for _, candidate in sorted(ranked, key=lambda item: item[0])]
+    likely = [item for item in ranked if not (item[0][0] and item[0][1])]
+    return [candidate for _, candidate in sorted(likely or ranked, key=lambda item: item[0])]
 
 
 def describe_targets(candidates: Sequence[TargetCandidate], frame: pd.DataFrame) -> str:
     """Describe in a sentence which columns could be the target."""
-    if candidates:
-        return f"Columns with two values: {join_words(map(str, candidates), limit=MAX_LISTED_TARGETS)}."
-    nearest: list[str] = []
-    for name in frame.columns:
-        try:
-            n_values = int(frame[name].nunique())
-        except TypeError:  # lists in cells
-            continue
-        nearest += [f"{str(name)!r} ({n_values} values)"] if 2 < n_values <= MAX_CLASSES else []
-    hint = f"; closest are {', '.join(nearest[:MAX_LISTED_TARGETS])}" if nearest else ""
-    return (
-        f"None of its {frame.shape[1]} columns has two values{hint}. Make one that holds one class against the others."
-    )
+    if not candidates:
+        return f"None of its {frame.shape[1]} columns has from two to {MAX_CLASSES} values."
+    values = "two values" if all(len(candidate.labels) == 2 for candidate in candidates) else "few values"
+    return f"Columns with {values}: {join_words(map(str, candidates), limit=MAX_LISTED_TARGETS)}."
 
 
 def _is_target_name(name: str, table: str) -> bool:
