@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imblab.analysis.answer_page import MAX_SCREEN_LINES, answer_lines
+from imblab.analysis.answer_page import MAX_SCREEN_LINES
 from imblab.cli import main
 from imblab.commands import results, running
 from imblab.edges import ledger
@@ -147,16 +147,16 @@ def test_the_picture_of_the_terminal_is_that_of_the_committed_study():
     assert pictures["PICTURE"].read_text(encoding="utf-8") == text
 
 
-def test_the_readme_shows_what_the_demo_prints():
-    """The evaluations of the demo are part of a committed study."""
-    study = running.compose("experiment=quickstart")
-    shared = {(d, n, s) for d in study.datasets for n in study.learner_names for s in study.strategy_names}
-    evaluations = ledger.read_evaluations(COMMITTED / "resample_or_not")
-    result = results.result_of(study, [e for e in evaluations if (e.dataset, e.learner, e.strategy) in shared])
-    assert result.completeness.is_complete
-    lines = answer_lines(result, 80)
-    table = "\n".join(lines[: 1 + next(i for i, line in enumerate(lines) if line.startswith("Verdict on"))])
+@pytest.mark.slow
+def test_the_readme_shows_what_the_demo_prints(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["run", "experiment=quickstart", "tracking=none", "runner.n_jobs=2"]) == 0
+    printed = capsys.readouterr().out
+    table = printed[printed.index("Once the threshold") : printed.index("Across 3 parent data sets")].rstrip()
     assert f"```text\n{table}\n```" in (COMMITTED.parent / "README.md").read_text(encoding="utf-8")
+    result = results.read_result(ledger.EXPERIMENTS / "quickstart", running.compose("experiment=quickstart"))
     assert result.recommendation.overall.strategy == "none"
+    assert set(result.contrasts.estimator) == {"row_level"}
     primary = result.answer.primary.set_index("dataset").verdict
     assert dict(primary) == {"yeast6": "inconclusive", "hypothyroid": "equivalent", "page_blocks0": "equivalent"}
