@@ -63,7 +63,7 @@ MAX_LEVELS = 100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """A table with one binary target.
+    """A table with its classes.
 
     Attributes
     ----------
@@ -73,9 +73,11 @@ class Dataset:
         Features only, in file order: numeric columns as float64, categorical ones as pandas ``category`` whose
         categories are sorted.
     y : ndarray of shape (n_rows,), int64
-        1 for the positive class, 0 for the other.
+        The class of each row. With two classes 1 is the positive one, the rarer unless another was named; with more,
+        classes are numbered by falling frequency in the whole table, ties by label as text: 0 is the most frequent
+        class, the last the rarest.
     classes : tuple of str
-        The labels behind 0 and 1, as text.
+        The label of each class, as text, by its number; two or more.
     categorical : tuple of str
         Names of the categorical columns of ``X``.
     groups, time, amount, id : ndarray of shape (n_rows,) or None
@@ -88,12 +90,16 @@ class Dataset:
         What was decided when the table was read, such as its separator; shown with its warnings.
     rare : int or None
         Levels of a categorical column with fewer rows than this in a fit part are one level there; None keeps them.
+    merged : mapping of str to tuple of str
+        Labels that are one class, by the label of that class; empty if none were merged.
+    dropped_classes : tuple of str
+        Labels whose rows were left out.
     """
 
     name: str
     X: pd.DataFrame
     y: np.ndarray
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
     categorical: tuple[str, ...] = ()
     groups: np.ndarray | None = None
     time: np.ndarray | None = None
@@ -103,6 +109,8 @@ class Dataset:
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
     rare: int | None = None
+    merged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dropped_classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

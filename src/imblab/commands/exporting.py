@@ -278,7 +278,7 @@ def _check_same_table(data: Dataset, recorded: set[str]) -> None:
         )
 
 
-def _typed_labels(classes: tuple[str, str]) -> tuple[Scalar, Scalar]:
+def _typed_labels(classes: tuple[str, ...]) -> tuple[Scalar, Scalar]:
     """The labels as in the table: whole numbers and truth values where both read as such, else text."""
     first, second = classes
     if {first, second} == {"True", "False"}:

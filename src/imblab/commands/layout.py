@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from imblab.core import design, estimator_specs, own_code, splits
+from imblab.core.classes import merged_classes
 from imblab.edges import config, datasets, runner, store
 from imblab.edges.datasets import COMMON_KEYS, likely_targets
 from imblab.edges.datasets.table_files import FILE_OPTIONS, is_table, table_name
 from imblab.edges.ledger import Expected
 from imblab.errors import ConfigError, DataError, combined
 from imblab.study import Cell, Dataset, Split, Study, fingerprint
-from imblab.text import to_hydra_syntax, to_shell
+from imblab.text import join_words, to_hydra_syntax, to_override, to_shell
 
 #: The kind of a data set that Python passed, without a file.
 MEMORY = "memory"
@@ -92,10 +93,33 @@ def _check_given(study: str, name: str, given: Mapping[str, Dataset]) -> None:
         )
 
 
-def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
+def is_evaluable(data: Dataset) -> bool:
+    """Whether a table can be evaluated: those with two classes can, those with more can only be planned so far.
+
+    To be deleted, with what asks it, once the kernel takes more than two classes.
+    """
+    return len(data.classes) == 2
+
+
+def _check_evaluable(data: Dataset, key: str) -> None:
+    """Refuse a table that can only be planned; deleted together with :func:`is_evaluable`."""
+    if is_evaluable(data):
+        return
+    meant = data.classes[-1]
+    rest = merged_classes(data.classes, data.merged, data.classes[:-1], "rest")
+    raise DataError(
+        f"data set {key!r} has {len(data.classes)} classes ({join_words(map(repr, data.classes))}); tables with more "
+        f"than two can be loaded and planned, but not evaluated yet. To study {meant!r} against the rest: "
+        f"{to_override(f'dataset.{key}.merge', rest)}",
+        overrides={f"dataset.{key}.merge": rest},
+    )
+
+
+def lay_out(study: Study, given: Mapping[str, Dataset] | None = None, only_planned: bool = False) -> Layout:
     """Load the tables, make and check the splits, list the cells.
 
-    ``given`` holds tables in memory, by name. Raises one ConfigError or DataError with all problems of all data sets.
+    ``given`` holds tables in memory, by name. Raises one ConfigError or DataError with all problems of all data sets;
+    a table that cannot be evaluated is one of them unless the study is ``only_planned``.
     """
     design.check_plain_parameters(study)
     study = replace(study, learners=tuple(map(estimator_specs.with_traits, study.learners)))
@@ -125,6 +149,8 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
     for name, data in loaded.items():
         try:
             plans[name] = splits.plan(data, study.protocol, study.seed, keys[name])
+            if not only_planned:
+                _check_evaluable(data, keys[name])
         except (ConfigError, DataError) as problem:
             problems.append(problem)
     if problems:
@@ -168,7 +194,10 @@ def store_opener(path: str | Path | None) -> Callable[[], runner.PredictionStore
 #: Keys of a table that may be typed without ``dataset.table.``; ``name`` is the name of the study.
 SHORT_KEYS = {*COMMON_KEYS, *FILE_OPTIONS} - {"kind", "name"}
 #: Keys of a table that hold lists or mappings, written in Hydra's grammar; every other value is one word.
-STRUCTURED_KEYS = ("drop", "categorical", "numeric", "missing", "rare", "allow_majority_positive")
+STRUCTURED_KEYS = (
+    *("drop", "categorical", "numeric", "missing", "rare", "allow_majority_positive"),
+    *("merge", "drop_classes"),
+)
 MAX_NAME_CHARACTERS = 100
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from imblab.analysis import text_tables
@@ -14,8 +15,10 @@ from imblab.text import count_noun, format_duration, join_words
 
 #: Data sets up to this number are described in full.
 MAX_DESCRIBED = 5
-#: Lines of a plan of more data sets, without ``--full``.
+#: Lines of a plan of more data sets, or of tables with more than two classes, without ``--full``.
 MAX_LINES = 40
+#: Rarest classes that a table lists, from most to fewest, until a plan has few enough lines; None lists all.
+LISTED_CLASSES = (None, 10, 6, 3)
 
 
 def plan_text(plan: Mapping[str, Any], width: int | None = None, full: bool = False) -> str:
@@ -29,20 +32,38 @@ def plan_text(plan: Mapping[str, Any], width: int | None = None, full: bool = Fa
     width : int, optional
         Columns; those of the terminal by default.
     full : bool, default=False
-        Whether more than five data sets are described in full, and the power of every family is listed.
+        Whether more than five data sets, and all classes of each, are described in full, and the power of every family
+        is listed.
     """
     tables = plan.get("datasets", ())
-    if full or len(tables) <= MAX_DESCRIBED:
-        return _write_page(plan, width, len(tables), is_short=False, full=full)
-    shown = len(tables)
-    text = _write_page(plan, width, shown, is_short=True)
-    while shown > 1 and (excess := text.count("\n") + 1 - MAX_LINES) > 0:
+    shown, has_classes = len(tables), any("class_rows" in dataset for dataset in tables)
+    is_described = shown <= MAX_DESCRIBED
+    if full or (is_described and not has_classes):
+        return _write_page(plan, width, shown, is_short=False, full=full)
+    for is_short, listed in product((False, True) if is_described else (True,), LISTED_CLASSES if has_classes else ()):
+        text = _write_page(plan, width, shown, is_short=is_short, listed=listed)
+        if _excess_lines(text) <= 0:
+            return text
+    text = _write_page(plan, width, shown, is_short=True, listed=0)
+    while shown > 1 and (excess := _excess_lines(text)) > 0:
         shown = max(shown - (excess + 1) // 2, 1)  # a long name takes two lines
-        text = _write_page(plan, width, shown, is_short=True)
+        text = _write_page(plan, width, shown, is_short=True, listed=0)
     return text
 
 
-def _write_page(plan: Mapping[str, Any], width: int | None, shown: int, is_short: bool, full: bool = False) -> str:
+def _excess_lines(text: str) -> int:
+    return text.count("\n") + 1 - MAX_LINES
+
+
+def _write_page(
+    plan: Mapping[str, Any],
+    width: int | None,
+    shown: int,
+    is_short: bool,
+    full: bool = False,
+    listed: int | None = None,
+) -> str:
+    """Write the page with so many data sets, and so many of the rarest classes of each; None lists all classes."""
     page = terminal.Page(width)
     page.add(f"Study {plan['study']!r}: {count_noun(plan['cells'], 'evaluation')}, {_describe_fits(plan)}.")
     if "price" in plan:
@@ -53,12 +74,13 @@ def _write_page(plan: Mapping[str, Any], width: int | None, shown: int, is_short
             page.add(" ".join(problems))
         page.add(f"{learners}. Strategies: {join_words(facts['name'] for facts in plan.get('strategies', ()))}.")
         _add_data_set_lines(page, plan, shown)
+        _add_class_lines(page, plan["datasets"], listed)
         return page.text()
     page.add_list("Please note", list(_list_problems(plan)))
     page.add(learners)
     page.add("")
     for dataset in plan.get("datasets", ()):
-        _add_dataset(page, dataset)
+        _add_dataset(page, dataset, listed)
     page.add("Strategies")
     header = ["strategy", ">cand.", "weight", "threshold", "knobs"]
     page.add_table(header, map(_strategy_row, plan.get("strategies", ())))
@@ -104,7 +126,8 @@ def _add_data_set_lines(page: terminal.Page, plan: Mapping[str, Any], shown: int
         _data_set_row(dataset, [facts for facts in judged if facts["dataset"] == dataset["name"]])
         for dataset in plan["datasets"][:shown]
     ]
-    header = ["data set", ">positives / fold", ">finds", region]
+    has_classes = any("class_rows" in dataset for dataset in plan["datasets"])
+    header = ["data set", ">rarest / fold" if has_classes else ">positives / fold", ">finds", region]
     page.add_table(header, rows, fold=("data set",))
     if len(plan["datasets"]) > shown:
         page.add(f"and {len(plan['datasets']) - shown} more: --full")
@@ -113,13 +136,21 @@ def _add_data_set_lines(page: terminal.Page, plan: Mapping[str, Any], shown: int
 
 def _data_set_row(dataset: Mapping[str, Any], families: Sequence[Mapping[str, Any]]) -> terminal.TextRow:
     """The line of a data set: that of the learner whose differences are hardest to find."""
-    fewest = min((fold["test_pos"] for fold in dataset.get("folds", ())), default=None)
+    rarest, fewest = _rarest_class_rows(dataset)
     tested = [facts for facts in families if facts["reason"] is None]
     shown = ["no test" if families else "-", "-"]
     if tested:
         hardest = max(tested, key=lambda facts: facts["detectable"] or facts["detectable_sd"])
         shown = [_describe_detectable(hardest), _describe_way(hardest)]
-    return [dataset["name"], f"{dataset['positives']:,} / {terminal.format_cell(fewest)}", *shown]
+    return [dataset["name"], f"{rarest:,} / {terminal.format_cell(fewest)}", *shown]
+
+
+def _rarest_class_rows(dataset: Mapping[str, Any]) -> tuple[int, int | None]:
+    """Rows of the positive or the rarest class in the table, and in the test part with the fewest of them."""
+    folds = dataset.get("folds", ())
+    if "class_rows" in dataset:
+        return dataset["class_rows"][-1], min((fold["test_class_rows"][-1] for fold in folds), default=None)
+    return dataset["positives"], min((fold["test_pos"] for fold in folds), default=None)
 
 
 def _describe_detectable(facts: Mapping[str, Any]) -> str:
@@ -193,18 +224,63 @@ def _add_price(page: terminal.Page, price: Mapping[str, Any], budget: Mapping[st
         page.add("Change these in a copy of the file that describes the study, and run the copy.")
 
 
-def _add_dataset(page: terminal.Page, dataset: Mapping[str, Any]) -> None:
+def _add_dataset(page: terminal.Page, dataset: Mapping[str, Any], listed: int | None) -> None:
+    has_classes = "class_rows" in dataset
+    noun = f"{len(dataset['class_rows'])} classes" if has_classes else f"{dataset['positives']} positives"
     page.add(
-        f"{dataset['name']}: {dataset['rows']} rows, {dataset['features']} features, {dataset['positives']} positives "
+        f"{dataset['name']}: {dataset['rows']} rows, {dataset['features']} features, {noun} "
         f"(1 to {dataset['ratio']:.3g})"
     )
     for kind, columns in (dataset.get("columns") or {}).items():
         page.add(f"{kind}: {terminal.format_cell(columns)}", "  ", "    ")
+    if has_classes:
+        _add_class_table(page, dataset, listed)
+        return
     sizes = [
         tuple(fold[name] for name in ("train", "train_pos", "test", "test_pos")) for fold in dataset.get("folds", ())
     ]
     header = [">folds", ">train rows", ">positives", ">test rows", ">positives"]
     page.add_table(header, ([str(sizes.count(size)), *map(str, size)] for size in dict.fromkeys(sizes)))
+
+
+def _add_class_table(page: terminal.Page, dataset: Mapping[str, Any], listed: int | None) -> None:
+    """Add a row per class, the most frequent first: its rows in the table, in a training and in a test part."""
+    rows = _class_table_rows(dataset)
+    left_out = 0 if listed is None else max(len(rows) - listed, 0)
+    sums = [dataset["rows"], *([fold[name] for fold in dataset["folds"]] for name in ("train", "test"))]
+    rows = [["all", *map(_describe_counts, sums)], *rows[left_out:]]
+    page.add_table(["class", ">rows", ">training part", ">test part"], rows)
+    if left_out:
+        page.add(f"and {count_noun(left_out, 'more frequent class')}: --full")
+        page.add("")
+
+
+def _class_table_rows(dataset: Mapping[str, Any]) -> list[terminal.TextRow]:
+    folds = dataset["folds"]
+    parts = (zip(*(fold[name] for fold in folds), strict=True) for name in ("train_class_rows", "test_class_rows"))
+    columns = zip(dataset["classes"], dataset["class_rows"], *parts, strict=True)
+    return [[label, *map(_describe_counts, counts)] for label, *counts in columns]
+
+
+def _describe_counts(counts: int | Sequence[int]) -> str:
+    """A count, or the range of several: 92-93."""
+    low, high = (counts, counts) if isinstance(counts, int) else (min(counts), max(counts))
+    return f"{low:,}" if low == high else f"{low:,}-{high:,}"
+
+
+def _add_class_lines(page: terminal.Page, datasets: Sequence[Mapping[str, Any]], listed: int | None) -> None:
+    """Add one table of the rarest classes of all data sets with more than two."""
+    page.add("")
+    rows: list[terminal.TextRow] = []
+    left_out = 0
+    for dataset in (facts for facts in datasets if "class_rows" in facts):
+        classes = _class_table_rows(dataset)
+        shown = classes if listed is None else classes[len(classes) - min(listed, len(classes)) :]
+        left_out += len(classes) - len(shown)
+        rows += [[dataset["name"] if i == 0 else "", *row] for i, row in enumerate(shown)]
+    page.add_table(["data set", "class", ">rows", ">training part", ">test part"], rows)
+    if left_out:
+        page.add(f"and {count_noun(left_out, 'more frequent class' if rows else 'class')}: --full")
 
 
 def _strategy_row(facts: Mapping[str, Any]) -> terminal.TextRow:

@@ -16,13 +16,14 @@ from typing import Any
 from imblab.analysis import planned_power, rebalancing
 from imblab.analysis.claims import declared_contrasts, family_names
 from imblab.commands import plan_text, seen_rows
-from imblab.commands.layout import Layout, expand_short_form, lay_out, parse_request, planning_engine
+from imblab.commands.layout import Layout, expand_short_form, is_evaluable, lay_out, parse_request, planning_engine
 from imblab.core import design, forecast, splits
+from imblab.core.classes import class_rows
 from imblab.edges import config, datasets, ledger, runner, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ImblabError
 from imblab.stats import paired_tests
-from imblab.study import Study
+from imblab.study import Dataset, Split, Study
 from imblab.text import to_shell
 
 #: Seconds that `imblab plan` spends on timing fits, beyond one per data set and learner.
@@ -88,7 +89,7 @@ def _free_name(name: str) -> str:
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool, full: bool = False) -> int:
     """Run ``imblab plan``; with ``full``, the details of every data set and family are printed."""
     request = parse_request(args, config_dirs, "plan")
-    layout = lay_out(request.study)
+    layout = lay_out(request.study, only_planned=True)
     question = seen_rows.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
     before = seen_rows.notes_before_fits(layout, question)
     for note in () if as_json else (*request.notes, *layout.code_notes(), *before):
@@ -213,13 +214,18 @@ def _time_pilot_fits(layout: Layout, forecasts: Sequence[forecast.Forecast], eng
     return timings
 
 
+def _evaluable_bundles(layout: Layout) -> list[runner.Bundle]:
+    bundles = runner.make_bundles(layout.study, layout.plans, layout.cells)
+    return [bundle for bundle in bundles if is_evaluable(layout.datasets[bundle.dataset])]
+
+
 def _first_evaluators(
     layout: Layout, opened: runner.PredictionStore | None
 ) -> dict[tuple[str, str], runner.BundleEvaluator]:
     """Make the evaluator of the first bundle of every data set and learner."""
     contexts: dict[str, runner.DatasetContext] = {}
     evaluators: dict[tuple[str, str], runner.BundleEvaluator] = {}
-    for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
+    for bundle in _evaluable_bundles(layout):
         key = bundle.dataset, bundle.cells[0].learner.name
         if key not in evaluators:
             if bundle.dataset not in contexts:
@@ -232,7 +238,7 @@ def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Fo
     """Forecast every bundle; predictions in the store need no fit."""
     forecasts = []
     with closing(engine.open_store()) if engine and engine.open_store else nullcontext() as opened:
-        for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
+        for bundle in _evaluable_bundles(layout):
             evaluator = runner.BundleEvaluator(bundle, runner.DatasetContext(layout.datasets[bundle.dataset], None))
             tasks = [evaluator.task(cell) for cell in bundle.cells]
             get = opened.get if opened else lambda _: None
@@ -243,19 +249,24 @@ def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Fo
 def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
     data, plan = layout.datasets[name], layout.plans[name]
     facts = datasets.dataset_facts(data)
-    folds = [
-        {
-            "train": len(s.train),
-            "train_pos": int(data.y[s.train].sum()),
-            "test": len(s.test),
-            "test_pos": int(data.y[s.test].sum()),
-        }
-        for s in plan
-    ]
+    folds = [_fold_facts(data, split) for split in plan]
     types = {"numeric": len(facts["numeric"]), "categorical": facts["categorical"], "missing": facts["missing"]}
     if data.rare is not None:
         types["rare"] = f"levels with fewer than {data.rare} rows in a fit part are one level there"
-    return {**facts, "folds": folds, "warnings": layout.cautions(name), "columns": types}
+    warnings = list(layout.cautions(name))
+    if not is_evaluable(data):
+        warnings.append(f"{name!r} has {len(data.classes)} classes; more than two are planned, but not evaluated yet.")
+    return {**facts, "folds": folds, "warnings": warnings, "columns": types}
+
+
+def _fold_facts(data: Dataset, split: Split) -> dict[str, Any]:
+    """Return the rows of both parts: positives of two classes, a list by class of more."""
+    facts: dict[str, Any] = {}
+    for name, rows in (("train", split.train), ("test", split.test)):
+        counts = class_rows(data, rows).tolist()
+        facts |= {name: len(rows)}
+        facts |= {f"{name}_pos": counts[1]} if len(counts) == 2 else {f"{name}_class_rows": counts}
+    return facts
 
 
 def _contrast_facts(study: Study, forecasts: Sequence[forecast.Forecast]) -> list[dict[str, Any]]:

@@ -7,22 +7,23 @@ groups, growing windows with a time column (design: the numerical contract, rule
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import check_random_state
 
-from imblab.core import preparation
+from imblab.core import fold_advice, preparation
+from imblab.core.classes import class_rows
 from imblab.errors import ConfigError, DataError
 from imblab.study import MAX_LEVELS, Dataset, Protocol, Split, fingerprint
-from imblab.text import to_override
+from imblab.text import join_words, to_override
 
 RowPair = tuple[np.ndarray, np.ndarray]
 
-#: Below these numbers of positives single rows dominate a score: a warning, not an error.
+#: Below these numbers of positives, or of rows of any of more classes, single rows dominate a score: a warning.
 FEW_TEST_POSITIVES = 10
 FEW_TRAIN_POSITIVES = 20
 
@@ -63,8 +64,10 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     Raises
     ------
     DataError
-        If an outer or inner part lacks a class or a fit part has fewer than two positives; the message holds the
-        largest feasible number of folds. Or if a fit part has too many levels after its rare ones are grouped.
+        If an outer or inner part lacks a class or a fit part has fewer than two positives (with more than two classes:
+        than two rows of any class); the message holds the largest feasible number of folds, and with more than two
+        classes those that can be merged or left out. Or if a fit part has too many levels after its rare ones are
+        grouped.
     ConfigError
         If a time column is combined with repeats, groups or shared inner folds.
 
@@ -82,8 +85,12 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
         problem = _find_unusable_part(dataset, protocol, seed, splits)
     except ValueError as error:
         splits, problem = (), f"the outer folds cannot be made ({error})"
+    is_feasible = partial(_is_feasible, seed=seed)
+    if problem and len(dataset.classes) > 2:
+        small = _small_classes(dataset, protocol, seed, splits)
+        raise fold_advice.too_few_rows_error(dataset, protocol, key, problem, small, is_feasible)
     if problem:
-        way_out, overrides = _suggest_folds(dataset, protocol, seed, key)
+        way_out, overrides = fold_advice.suggest_folds(dataset, protocol, key, is_feasible)
         raise DataError(
             f"data set {key!r} is too small for {protocol.outer_folds} outer x {protocol.inner_folds} inner folds: "
             f"{problem}. Every part needs a row of each class and every fit part two positives. {way_out}",
@@ -126,7 +133,12 @@ def inner_pairs(
 
 
 def cautions(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
-    """Warn, in whole sentences, of parts with so few positives that single rows decide."""
+    """Warn, in whole sentences, of parts with so few positives that single rows decide.
+
+    With more than two classes it is one sentence on the rows of all of them.
+    """
+    if len(dataset.classes) > 2:
+        return _class_cautions(dataset, splits)
     test = min(int(dataset.y[s.test].sum()) for s in splits)
     train = min(int(dataset.y[s.train].sum()) for s in splits)
     sentences = []
@@ -141,6 +153,31 @@ def cautions(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
             "is learned and tuned is unstable. Read every difference with that in mind."
         )
     return tuple(sentences)
+
+
+def _class_cautions(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
+    """Warn in one sentence of the classes with few rows in a test part or in an outer training part."""
+    findings = []
+    for parts, enough, where, effect in (
+        ([s.test for s in splits], FEW_TEST_POSITIVES, "a test part", "a score moves by whole steps"),
+        (
+            [s.train for s in splits],
+            FEW_TRAIN_POSITIVES,
+            "an outer training part",
+            "what is learned and tuned is unstable",
+        ),
+    ):
+        fewest = np.min([class_rows(dataset, part) for part in parts], axis=0)
+        few = [f"{fewest[i]} of {dataset.classes[i]!r}" for i in np.flatnonzero(fewest < enough)[::-1]]
+        if few:
+            findings.append(
+                f"{join_words(few, limit=fold_advice.MAX_LISTED_CLASSES)} in {where} (below {enough} {effect})"
+            )
+    if not findings:
+        return ()
+    return (
+        f"{dataset.name!r} has few rows of some classes: {'; '.join(findings)}. Use fewer outer folds, or `merge`.",
+    )
 
 
 def _make_splits(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
@@ -240,48 +277,54 @@ def _check_time(dataset: Dataset, protocol: Protocol, key: str) -> None:
 
 def _find_unusable_part(dataset: Dataset, protocol: Protocol, seed: int, splits: Sequence[Split]) -> str | None:
     """Describe the first part with too few rows of a class; None if all are usable."""
-    y = dataset.y
+    try:
+        for rows, name, where, min_rows in _list_parts(dataset, protocol, seed, splits):
+            counts = class_rows(dataset, rows)
+            if (counts >= min_rows).all():
+                continue
+            if len(counts) == 2:
+                return f"the {name} part of {where} holds {counts[1]} positive and {counts[0]} negative rows"
+            rarest = int(np.flatnonzero(counts < min_rows)[-1])
+            held = f"{counts[rarest]} row" if counts[rarest] else "no row"
+            return f"the {name} part of {where} holds {held} of {dataset.classes[rarest]!r}"
+    except ValueError as error:
+        return f"the inner folds of {error.__notes__[0]} cannot be made ({error})"
+    return None
+
+
+def _list_parts(
+    dataset: Dataset, protocol: Protocol, seed: int, splits: Sequence[Split]
+) -> Iterator[tuple[np.ndarray, str, str, np.ndarray]]:
+    """List the rows of every outer and inner part, its name, where it is, and the rows that each class needs there.
+
+    Raises ValueError, with a note on the outer split, where inner folds cannot be made.
+    """
+    n_classes = len(dataset.classes)
+    one = np.ones(n_classes, dtype=np.int64)
+    fit = one + 1 if n_classes > 2 else np.array([1, 2])
     for split in splits:
         where = f"repeat {split.repeat}, fold {split.fold}"
-        problem = _describe_unusable_pair(y, (split.train, split.test), ("training", "test"), f"outer {where}")
-        if problem:
-            return problem
+        yield split.train, "training", f"outer {where}", fit
+        yield split.test, "test", f"outer {where}", one
         try:
             pairs = inner_pairs(dataset, protocol, seed, split, splits)
         except ValueError as error:
-            return f"the inner folds of {where} cannot be made ({error})"
-        for j, pair in enumerate(pairs):
-            problem = _describe_unusable_pair(y, pair, ("fit", "validation"), f"inner fold {j} of {where}")
-            if problem:
-                return problem
-    return None
+            error.add_note(where)
+            raise
+        for j, (fit_rows, validation_rows) in enumerate(pairs):
+            yield fit_rows, "fit", f"inner fold {j} of {where}", fit
+            yield validation_rows, "validation", f"inner fold {j} of {where}", one
 
 
-def _describe_unusable_pair(y: np.ndarray, pair: RowPair, names: tuple[str, str], where: str) -> str | None:
-    for rows, name, min_positives in zip(pair, names, (2, 1), strict=True):
-        positive = int(y[rows].sum())
-        negative = len(rows) - positive
-        if positive < min_positives or negative < 1:
-            return f"the {name} part of {where} holds {positive} positive and {negative} negative rows"
-    return None
-
-
-def _suggest_folds(dataset: Dataset, protocol: Protocol, seed: int, key: str) -> tuple[str, dict[str, int]]:
-    """Return the largest feasible number of outer (or else of inner) folds, in words and as overrides."""
-    if dataset.groups is not None and len(np.unique(dataset.groups)) < 2 * min(protocol.outer_folds, 2):
-        return f"Groups are never split, and these are too few: name another column with dataset.{key}.groups.", {}
-    if dataset.time is not None and len(np.unique(dataset.time)) <= protocol.outer_folds:
-        return (
-            "Rows of one time stay together, and there are too few times: name a finer column, or use fewer folds.",
-            {},
-        )
-    most = int(dataset.y.sum())  # every test part needs a positive
-    for names in (("outer_folds",), ("inner_folds",), ("outer_folds", "inner_folds")):
-        for folds in range(min(*(getattr(protocol, name) - 1 for name in names), most), 1, -1):
-            if _is_feasible(dataset, replace(protocol, **dict.fromkeys(names, folds)), seed):  # type: ignore[arg-type]
-                overrides = {f"protocol.{name}": folds for name in names}
-                return f"Set {' and '.join(overrides)} to at most {folds}.", overrides
-    return "No number of folds would do: gather more positive rows.", {}
+def _small_classes(dataset: Dataset, protocol: Protocol, seed: int, splits: Sequence[Split]) -> list[int]:
+    """Return the classes with too few rows in some part; the rarest one where folds cannot be made at all."""
+    small = np.zeros(len(dataset.classes), dtype=bool)
+    try:
+        for rows, _, _, min_rows in _list_parts(dataset, protocol, seed, splits):
+            small |= class_rows(dataset, rows) < min_rows
+    except ValueError:
+        small[-1] = True
+    return np.flatnonzero(small).tolist()
 
 
 def _is_feasible(dataset: Dataset, protocol: Protocol, seed: int) -> bool:

@@ -44,7 +44,7 @@ __all__ = [
 Spec = Mapping[str, Any]
 #: Keys of every data set.
 COMMON_KEYS = (
-    *("kind", "name", "parent", "source", "positive", "allow_majority_positive"),
+    *("kind", "name", "parent", "source", "positive", "allow_majority_positive", "merge", "drop_classes"),
     *("rare", "missing", "time_format", *COLUMN_ROLES),
 )
 #: Further keys by kind.
@@ -123,6 +123,8 @@ def read_dataset(spec: Spec, key: str) -> Dataset:
         positive=spec.get("positive"),
         rare=spec.get("rare"),
         allow_majority_positive=allow_majority,
+        merge=spec.get("merge"),
+        drop_classes=spec.get("drop_classes"),
         missing=spec.get("missing"),
         time_format=spec.get("time_format"),
         key=key,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,9 @@ import pyarrow as pa
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from imblab.edges.datasets import notation
-from imblab.edges.datasets.columns import amounts, feature_columns, group_codes, level_texts, read_labels, times
+from imblab.edges.datasets.columns import amounts, feature_columns, group_codes, level_texts, times
 from imblab.edges.datasets.inference import ReadingOptions, typed_frame
+from imblab.edges.datasets.labels import LabelOptions, Labels, read_labels
 from imblab.errors import DataError
 from imblab.study import Dataset
 from imblab.text import count_noun
@@ -42,6 +44,8 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     rare: Mapping[str, int] | None = None,
     source: str | None = None,
     allow_majority_positive: bool = False,
+    merge: Mapping[str, Sequence[Any]] | None = None,
+    drop_classes: Sequence[Any] | str | None = None,
     missing: Sequence[Any] | str | None = None,
     time_format: str | None = None,
     key: str | None = None,
@@ -54,11 +58,12 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     frame : DataFrame of shape (n_rows, n_columns)
         Features, labels and other columns; one row per example.
     target : str
-        The column of labels: two values of any type.
+        The column of labels: two or more values of any type. With more than two, classes are numbered by falling
+        frequency: 0 is the most frequent class, the last the rarest.
     name : str, default="table"
         Name of the data set in results and messages.
     positive : label, optional
-        The label of the positive class; the rarer one by default.
+        The label of the positive class of two; the rarer one by default.
     drop, categorical, numeric : str or sequence of str, optional
         Columns to leave out; columns to read as categories, of any type; columns of texts to read as numbers.
     groups, time, amount, id : str, optional
@@ -73,6 +78,10 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
         The old name of ``parent``.
     allow_majority_positive : bool, default=False
         Whether the positive class may be the more frequent one.
+    merge : mapping of label to sequence of labels, optional
+        ``{"other": ["a", "b"]}``: the labels a and b become one class, called other.
+    drop_classes : label or sequence of labels, optional
+        Labels whose rows are left out, as if the table did not have them.
     missing : value or sequence of values, optional
         Texts and numbers that stand for a missing value, in every column; an empty text always does.
     time_format : str, optional
@@ -92,6 +101,10 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     >>> data = dataset(pd.DataFrame({"a": [1, 2, 3], "left": ["no", "yes", "no"]}), "left", name="churn")
     >>> data.classes, data.y.tolist()
     (('no', 'yes'), [0, 1, 0])
+    >>> frame = pd.DataFrame({"a": range(7), "site": ["cyt", "nuc", "cyt", "mit", "cyt", "nuc", "mit"]})
+    >>> data = dataset(frame, "site", name="sites")
+    >>> data.classes, data.y.tolist()
+    (('cyt', 'mit', 'nuc'), [0, 2, 0, 1, 0, 2, 1])
     """
     problems = problems or notation.TableProblems(name, key)
     _check_name_and_shape(name, frame, problems)
@@ -102,9 +115,8 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     roles, lists = _column_roles(frame, single, several, problems)
     frame = _with_missing_and_numeric(frame, notation.missing_texts(missing), lists["numeric"], lists["drop"], problems)
     min_rows = _rare_min_rows(rare, problems)
-    labels = None
-    if roles["target"] is not None:
-        labels = read_labels(frame[roles["target"]], positive, allow_majority_positive, problems)
+    options = LabelOptions(positive, allow_majority_positive, merge, drop_classes)
+    frame, labels = _labelled_rows(frame, roles["target"], options, problems)
     others = {*lists["drop"], *roles.values()}
     features = [column for column in frame.columns if column not in others]
     if not features:
@@ -117,20 +129,32 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     arrays = _role_arrays(frame, roles, time_format, problems)
     problems.raise_all()
     assert labels is not None  # a table without labels was refused
-    y, classes = labels
     min_rows = min_rows if categories else None
     return Dataset(
         name=name,
         X=X,
-        y=y,
-        classes=classes,
+        y=labels.y,
+        classes=labels.classes,
         categorical=tuple(categories),
         **arrays,
         parent=parent or source or name,
-        fingerprint=_content_hash(X, y, arrays, min_rows),
+        fingerprint=_content_hash(X, labels.y, arrays, min_rows),
         notes=tuple(problems.notes),
         rare=min_rows,
+        merged=labels.merged,
+        dropped_classes=labels.dropped,
     )
+
+
+def _labelled_rows(
+    frame: pd.DataFrame, target: str | None, options: LabelOptions, problems: notation.TableProblems
+) -> tuple[pd.DataFrame, Labels | None]:
+    """Return the rows that are studied and their classes; the whole table and None after a problem."""
+    labels = None if target is None else read_labels(frame[target], options, problems)
+    if labels is None or not labels.dropped:
+        return frame, labels
+    kept = labels.y >= 0
+    return frame[kept].reset_index(drop=True), replace(labels, y=labels.y[kept])
 
 
 def _check_name_and_shape(name: Any, frame: Any, problems: notation.TableProblems) -> None:
@@ -145,7 +169,7 @@ def _check_name_and_shape(name: Any, frame: Any, problems: notation.TableProblem
             f"is given as {type(frame).__name__}", "a table is a pandas DataFrame", "Wrap it in pandas.DataFrame."
         )
     if len(frame) == 0:
-        raise problems.error("holds 0 rows", "a study needs rows of two classes", "Check where it comes from.")
+        raise problems.error("holds 0 rows", "a study needs rows of at least two classes", "Check where it comes from.")
     names = frame.columns.map(str)
     repeated = names[names.duplicated()].unique().tolist()
     if repeated:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imblab.core.classes import class_rows
 from imblab.edges.datasets.notation import label_text
 from imblab.study import Dataset, Split
 from imblab.text import count_noun, join_words
@@ -36,21 +37,25 @@ MIN_IDENTIFIER_ROWS = 20
 def dataset_facts(dataset: Dataset) -> dict[str, Any]:
     """Return the column types and counts of a data set.
 
-    ``ratio`` is negatives to positives; ``categorical`` has numbers of levels, ``missing`` numbers of missing values.
+    ``ratio`` is negatives to positives; with more than two classes it is rows of the largest to rows of the smallest
+    class, and ``class_rows`` takes the place of ``positives``. ``categorical`` has numbers of levels, ``missing``
+    numbers of missing values.
     """
-    X, positives = dataset.X, int(dataset.y.sum())
+    X, rows = dataset.X, class_rows(dataset).tolist()
     return {
         "name": dataset.name,
         "rows": len(X),
         "features": X.shape[1],
-        "positives": positives,
-        "ratio": (len(X) - positives) / positives,
+        **({"positives": rows[1]} if len(rows) == 2 else {"class_rows": rows}),
+        "ratio": rows[0] / rows[-1],
         "classes": list(dataset.classes),
         "numeric": [c for c in X.columns if c not in dataset.categorical],
         "categorical": {c: len(X[c].cat.categories) for c in dataset.categorical},
         "missing": {str(c): int(n) for c, n in X.isna().sum().items() if n},
         "parent": dataset.parent,
         **({"rare": {"min_rows": dataset.rare}} if dataset.rare is not None else {}),
+        **({"merged": {name: list(labels) for name, labels in dataset.merged.items()}} if dataset.merged else {}),
+        **({"dropped_classes": list(dataset.dropped_classes)} if dataset.dropped_classes else {}),
         "fingerprint": dataset.fingerprint,
     }
 
@@ -137,11 +142,11 @@ def _is_identifier(column: pd.Series) -> bool:
 
 
 def _separates_classes(column: pd.Series, y: np.ndarray) -> bool:
+    """Whether no level, or no range of numbers, holds rows of two classes."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return not set(column[y == 1]) & set(column[y == 0])
-    values = column.to_numpy()
-    positive, negative = values[y == 1], values[y == 0]
-    return bool(positive.min() > negative.max() or positive.max() < negative.min())
+        return not (pd.Series(y).groupby(column.cat.codes.to_numpy()).nunique() > 1).any()
+    ranges = pd.Series(column.to_numpy()).groupby(y).agg(["min", "max"]).sort_values("min").to_numpy()
+    return bool((ranges[1:, 0] > ranges[:-1, 1]).all())
 
 
 @dataclass(frozen=True, slots=True)
