@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imblab.weights import BALANCED, weight_power
+
 #: A knob or a tuned parameter: a number, a text such as ``"balanced"``, a flag.
 Scalar = float | int | str | bool
 #: A threshold: a number, ``"tuned"``, or one rule such as ``{"alert_rate": 0.01}``.
@@ -205,6 +207,8 @@ class Knob:
         Whether its numbers are whole.
     words : tuple of str
         Texts that it may be.
+    is_weight : bool
+        Whether it may also be a text of :func:`imblab.weights.power_weight`.
     """
 
     name: str
@@ -217,6 +221,7 @@ class Knob:
     includes_low: bool = False
     is_whole: bool = False
     words: tuple[str, ...] = ()
+    is_weight: bool = False
 
     def accepts(self, value: Any) -> bool:
         """Return whether a value follows the rule.
@@ -227,7 +232,7 @@ class Knob:
         (True, False, False)
         """
         if isinstance(value, str):
-            return value in self.words
+            return value in self.words or (self.is_weight and weight_power(value) is not None)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > sys.float_info.max:
             return False
         is_inside = self.low < value <= self.high or (self.includes_low and value == self.low)
@@ -268,7 +273,15 @@ KNOBS = {
             includes_low=True,
             is_whole=True,
         ),
-        Knob("weight", "fit", (), "a weight is above 0, or 'balanced'", "10", words=("balanced",)),
+        Knob(
+            "weight",
+            "fit",
+            (),
+            "a weight is a number above 0, 'balanced', or {power: a} with a number a of at least 0",
+            "10",
+            words=(BALANCED,),
+            is_weight=True,
+        ),
         Knob("calibration", "probabilities"),
         Knob("threshold", "decision", (), "a threshold lies from 0 to 1", "0.5", high=1.0, includes_low=True),
     )
@@ -412,8 +425,9 @@ class Strategy:
     sampler : mapping or None
         ``{"_target_": "imblearn.over_sampling.SMOTE"}``; the texts ``$ratio`` and ``$k`` inside stand for the knobs,
         the keys ``_mixed_`` and ``_categorical_`` hold its form for tables with some and with only categorical columns.
-    weight : float, "balanced" or None
-        Weight of a positive relative to a negative row.
+    weight : float, "balanced", a text such as "power 0.5", or None
+        Weight of a positive relative to a negative row, for two classes; ``balanced`` gives every class the same total,
+        ``power a`` weighs a row of class c by n_c^-a, the weights having mean 1: see :mod:`imblab.weights`.
     threshold : float, "tuned" or mapping
         A row is called positive iff p >= threshold.
     space : mapping of str to Axis

@@ -213,12 +213,17 @@ def fit_and_predict(matrix, n_numeric, y, fit, rows, *, learner, sampler, weight
         return np.ascontiguousarray(np.hstack([part[:, :n_numeric], one_hot.transform(part[:, n_numeric:])]))
 
     model = learner(seed).set_params(**params)
-    if weight is None:
+    if weight in (None, "power 0"):
         weights = np.ones(len(y_fit))
         model.fit(final(X_fit), y_fit)
     else:
-        weights = np.where(y_fit == 1, float(weight), 1.0) if weight != "balanced" else None
-        weights = compute_sample_weight("balanced", y_fit) if weights is None else weights
+        if weight in ("balanced", "power 1"):
+            weights = compute_sample_weight("balanced", y_fit)
+        elif isinstance(weight, str):  # "power a": n_c to the power -a, with mean 1
+            weights = np.bincount(y_fit)[y_fit] ** -float(weight.removeprefix("power "))
+            weights /= weights.mean()
+        else:
+            weights = np.where(y_fit == 1, float(weight), 1.0)
         model.fit(final(X_fit), y_fit, sample_weight=weights)
     asked = final(prepared["rows"])
     if hasattr(model, "predict_proba"):

@@ -498,6 +498,43 @@ def test_rare_levels_are_grouped_inside_the_fold_as_by_the_witness(rare_ledger, 
     assert_same(rare_ledger, witness, dataset, learner, strategy)
 
 
+#: Powers of the class counts; 1 is ``balanced``, 0 is no weight.
+POWERS = Case(
+    (
+        "strategy.class_weight.space.weight=choice({power: 0.5},{power: 1},{power: 0},3)",
+        "strategy.weight_threshold.weight={power: 0.75}",
+        "strategy.smote_weight_threshold.space.weight=[{power: 1.5},{power: 0.25}]",
+        "strategy.smote_weight_threshold.calibration=prior",
+    ),
+    ("yeast4",),
+    ("logistic", "lightgbm"),
+    {
+        "class_weight": {"weights": ["power 0.5", "power 1", "power 0", 3]},
+        "weight_threshold": {"weights": ["power 0.75"], "threshold": "tuned"},
+        "smote_weight_threshold": {
+            "sampler": plain.smote,
+            "ratios": [0.25, 0.5],
+            "ks": [3],
+            "weights": ["power 1.5", "power 0.25"],
+            "threshold": "tuned",
+            "calibration": "prior",
+        },
+    },
+    {"outer_folds": 3, "inner_folds": 2},
+)
+
+
+def test_powers_of_the_class_counts_are_those_of_the_witness(tmp_path):
+    typed = [text for text in POWERS.typed() if "weight=" not in text or "power:" in text]
+    ledger = ledger_rows(tmp_path, [*typed, "protocol=smoke"])
+    table, y = bundled("yeast4")
+    for learner in POWERS.learners:
+        for strategy, knobs in POWERS.strategies.items():
+            witness = by_witness(table, y, LEARNERS[learner], knobs, POWERS.given)
+            assert {row["status"] for row in witness} == {"ok"}
+            assert_same(ledger, witness, "yeast4", learner, strategy)
+
+
 CALIBRATED = {
     "none": {"calibration": "sigmoid"},
     "class_weight": {"weights": [2, 10, "balanced"], "calibration": "prior"},

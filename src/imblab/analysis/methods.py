@@ -15,6 +15,7 @@ from imblab.analysis.claims import (
 )
 from imblab.study import KNOBS, SAMPLER_PREFIX, Axis, Choice, Interval, Strategy, Study, Threshold
 from imblab.text import count_noun, join_words
+from imblab.weights import BALANCED, weight_power
 
 #: Names of measures that are more than their words.
 _MEASURE_LABELS = {
@@ -96,10 +97,12 @@ def describe_strategy(strategy: Strategy) -> str:
     'SMOTE (ratio 0.5, k 5), threshold 0.5'
     >>> describe_strategy(Strategy("threshold", threshold="tuned"))
     'no resampling, tuned threshold'
+    >>> describe_strategy(Strategy("weights", weight="power 0.5"))
+    'no resampling, class weights of power 0.5, threshold 0.5'
     """
     parts = [_describe_sampler(strategy)]
     if "weight" in strategy.knobs:
-        parts.append(f"weight of a positive row {_format_setting(strategy.knobs['weight'])}")
+        parts.append(_describe_weight(strategy.knobs["weight"]))
     parts.append(_describe_threshold(strategy))
     if strategy.calibration != "none":
         parts.append(f"{strategy.calibration} calibration")
@@ -300,6 +303,18 @@ def _describe_sampler(strategy: Strategy) -> str:
     return f"{name} ({', '.join(knobs)})" if knobs else name
 
 
+def _describe_weight(weight: Axis | Threshold) -> str:
+    values = weight.values if isinstance(weight, Choice) else (weight,)
+    if not any(_is_power(value) for value in values):
+        return f"weight of a positive row {_format_setting(weight)}"
+    return f"class weights {'' if isinstance(weight, Choice) else 'of '}{_format_setting(weight)}"
+
+
+def _is_power(weight: object) -> bool:
+    """Whether a weight is the text of a power."""
+    return weight != BALANCED and weight_power(weight) is not None
+
+
 def _describe_threshold(strategy: Strategy) -> str:
     rule = strategy.threshold
     if "threshold" in strategy.space:
@@ -333,8 +348,9 @@ def _name_treatments(strategy: Strategy) -> list[str]:
         parts.append(f"{name_sampler(strategy)}{f' {_format_ratio(ratio)}' if isinstance(ratio, (int, float)) else ''}")
     weight = strategy.knobs.get("weight")
     if weight is not None:
-        kind = "tuned" if isinstance(weight, Choice | Interval) else "balanced" if weight == "balanced" else ""
-        parts.append(f"{kind} class weight" if kind else f"class weight {_format_setting(weight)}")
+        kind = "tuned" if isinstance(weight, Choice | Interval) else BALANCED if weight == BALANCED else ""
+        value = f"of {weight}" if _is_power(weight) else _format_setting(weight)
+        parts.append(f"{kind} class weight" if kind else f"class weight {value}")
     if strategy.calibration != "none":
         name = strategy.calibration.rpartition(".")[2]
         parts.append(f"{name} {'correction' if name == 'prior' else 'calibration'}")

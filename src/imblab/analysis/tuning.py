@@ -13,6 +13,7 @@ import numpy as np
 from imblab.analysis.summary import candidate_count
 from imblab.result import Evaluation
 from imblab.study import Scalar, Strategy, in_declared_order
+from imblab.weights import weight_power
 
 #: Values of a knob and scores at them.
 Points = tuple[list[float], list[float]]
@@ -206,7 +207,8 @@ def chosen_knobs(evaluations: Iterable[Evaluation]) -> list[ChosenKnob]:
 def received_ratio(evaluations: Sequence[Evaluation]) -> float:
     """Return positives over negatives that the learner received, weights included, averaged over folds.
 
-    The weight ``balanced`` gives both classes the same total, which is the ratio 1. NaN where nothing was recorded.
+    The weight ``balanced`` gives both classes the same total, which is the ratio 1; a power a gives the ratio of the
+    counts to the power 1 - a. NaN where nothing was recorded.
 
     Examples
     --------
@@ -219,8 +221,11 @@ def received_ratio(evaluations: Sequence[Evaluation]) -> float:
     for evaluation in evaluations:
         if evaluation.status == "ok" and evaluation.reached.get("negative"):
             weight, reached = evaluation.params.get("weight", 1.0), evaluation.reached
-            is_balanced = weight == "balanced"
-            ratios.append(1.0 if is_balanced else float(weight) * reached["positive"] / reached["negative"])
+            power = weight_power(weight)
+            if power is None:
+                ratios.append(float(weight) * reached["positive"] / reached["negative"])
+            else:
+                ratios.append((reached["positive"] / reached["negative"]) ** (1 - power))
     return float(np.mean(ratios)) if ratios else math.nan
 
 

@@ -22,6 +22,7 @@ from scipy.special import logit
 
 from imblab.core import estimator_specs
 from imblab.errors import ConfigError, FitFailed, foreign_reason, unknown
+from imblab.stats.class_weights import relative_weight
 from imblab.stats.counts import (
     ConfusionCounts,
     LabelledValues,
@@ -38,6 +39,7 @@ from imblab.stats.counts import (
 )
 from imblab.stats.probabilities import CalibrationMap, correct_prior, fit_isotonic, fit_sigmoid, received_share
 from imblab.study import Learner, Make, Strategy, Threshold
+from imblab.weights import BALANCED, computed_weight, weight_power
 
 #: What `Strategy.calibration` may be, in addition to the dotted path of a class; see :func:`is_class`.
 CALIBRATIONS = ("none", "prior", "sigmoid", "isotonic")
@@ -82,7 +84,22 @@ def correct_fit(
     """Correct the probabilities of one fit for the class counts ``reached`` by sampling and for the weight."""
     positives = int(np.sum(y_fit))
     share = received_share(len(y_fit) - positives, positives)
-    return correct_prior(proba, share, received_share(reached["negative"], reached["positive"], weight))
+    return correct_prior(proba, share, weighted_share(reached["negative"], reached["positive"], weight))
+
+
+def weighted_share(negatives: float, positives: float, weight: float | str | None) -> float:
+    """Return the positive share of the rows that a learner received, with any weight of a strategy.
+
+    Examples
+    --------
+    >>> weighted_share(90, 10, "power 0.5"), weighted_share(90, 10, None)
+    (0.25, 0.1)
+    """
+    weight = computed_weight(weight)
+    power = weight_power(weight)
+    if power is not None and weight != BALANCED:
+        weight = relative_weight(negatives, positives, power)
+    return received_share(negatives, positives, weight)
 
 
 def fit_map(kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> CalibrationMap:

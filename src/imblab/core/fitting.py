@@ -24,7 +24,9 @@ from imblab.core import estimator_specs, own_code, sampling, search
 from imblab.core.preparation import PreparedRows
 from imblab.core.splits import RowPair
 from imblab.errors import FitFailed, foreign_reason
+from imblab.stats.class_weights import power_weights
 from imblab.study import DECISION_VALUE, Choice, Dataset, Learner, Make, Scalar, Tuning, fingerprint
+from imblab.weights import BALANCED, computed_weight, weight_power
 
 #: How far rounding may carry a probability beyond 0 and 1; it is clipped there.
 ROUNDING = 1e-12
@@ -52,8 +54,8 @@ class FitRequest:
         In the form that suits the columns of the table.
     knobs : mapping
         Searched parameters of the sampler, such as ``ratio`` and ``k``.
-    weight : float, "balanced" or None
-        Weight of a positive relative to a negative row.
+    weight : float, "balanced", a text such as "power 0.5", or None
+        As it is computed: see :func:`imblab.weights.computed_weight`.
     seed : int
         Random state of sampler and learner.
     fit_fingerprint, rows_fingerprint : str
@@ -140,7 +142,7 @@ def fit_request(
     ``fingerprints`` are those of ``fit`` and ``rows``, if they are known.
     """
     knobs = search.sampler_params(params)
-    weight = params.get("weight")
+    weight = computed_weight(params.get("weight"))
     assert weight is None or isinstance(weight, (int, float, str))
     make = with_tuned_params(learner, params)
     return FitRequest(dataset.fingerprint, fit, rows, make, sampler, knobs, weight, seed, fingerprints)
@@ -277,8 +279,11 @@ def fit_learner(request: FitRequest, prepared: PreparedRows) -> tuple[Any, np.nd
 def _sample_weights(weight: float | str | None, y: np.ndarray) -> dict[str, np.ndarray]:
     if weight is None:
         return {}
-    if weight == "balanced":
-        return {"sample_weight": compute_sample_weight("balanced", y)}
+    if weight == BALANCED:
+        return {"sample_weight": compute_sample_weight(BALANCED, y)}
+    power = weight_power(weight)
+    if power is not None:
+        return {"sample_weight": power_weights(np.bincount(y), power)[y]}
     return {"sample_weight": np.where(y == 1, float(weight), 1.0)}
 
 

@@ -23,7 +23,6 @@ from imblab.core.fitting import Prediction
 from imblab.core.preparation import PreparedRows, find_crowded_column
 from imblab.errors import FitFailed, foreign_reason
 from imblab.result import Trial
-from imblab.stats.probabilities import received_share
 from imblab.study import MAX_LEVELS, Dataset, Learner, Scalar, Split, fingerprint
 from imblab_model import Preparation, ThresholdClassifier, digest
 
@@ -183,7 +182,7 @@ def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.n
         assert weight is None or isinstance(weight, (int, float, str))
         share = float(task.dataset.y.mean())
         positives = int(received.sum())
-        given = received_share(len(received) - positives, positives, weight)
+        given = decisions.weighted_share(len(received) - positives, positives, weight)
         odds = (1 - share) * given / (share * (1 - given))
         return None if share == given else {"kind": kind, "odds": odds}
     if not decisions.is_learned(kind):

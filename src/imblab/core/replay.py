@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from imblab.core.preparation import PreparedRows
 from imblab.core.splits import RowPair
 from imblab.errors import FitFailed
 from imblab.result import Evaluation
-from imblab.stats.probabilities import correct_prior, received_share
+from imblab.stats.probabilities import correct_prior
 from imblab.study import Cell, Dataset, Split, Study
 
 #: Distances that are measured at most to locate synthetic rows; beyond, evenly spaced rows represent all.
@@ -108,7 +109,8 @@ def prior_corrected(task: Task, evaluation: Evaluation, prediction: Prediction) 
     if is_calibrated or decisions.prior_inapplicable_reason(strategy, learner):
         return None
     share, reached = float(task.dataset.y[task.cell.split.train].mean()), prediction.reached
-    received = received_share(reached["negative"], reached["positive"], evaluation.params.get("weight"))
+    weight: Any = evaluation.params.get("weight")
+    received = decisions.weighted_share(reached["negative"], reached["positive"], weight)
     return correct_prior(prediction.values, share, received)
 
 

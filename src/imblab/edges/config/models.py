@@ -222,7 +222,7 @@ class StrategyModel(Section):
     prior_correction: Any = _field("whether a prior correction undoes the sampler", enum=[*decisions.CORRECTIONS, None])
     ratio: Any = _field(KNOBS["ratio"].rule, type=["number", "null"], exclusiveMinimum=0, maximum=1)
     k: Any = _field(KNOBS["k"].rule, type=["number", "null"], minimum=1)
-    weight: Any = _field(KNOBS["weight"].rule, type=["number", "string", "null"])
+    weight: Any = _field(KNOBS["weight"].rule, type=["number", "string", "object", "null"])
     threshold: Any = _field(
         "a number from 0 to 1, tuned, or one rule such as {alert_rate: 0.01}", 0.5, type=["number", "string", "object"]
     )

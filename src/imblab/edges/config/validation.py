@@ -207,11 +207,18 @@ MAX_RANGE_VALUES = 10_000
 MAX_SHOWN_VALUES = 20
 
 
-def read_axis(given: Any, where: str, integer: bool = False, absolute: bool = True) -> Axis:
+def read_axis(
+    given: Any,
+    where: str,
+    integer: bool = False,
+    absolute: bool = True,
+    read_value: Callable[[Any], Any] | None = None,
+) -> Axis:
     """Read the axis of a space text (``choice(...)``, ``tag(log,interval(...))``, ...) or of a list of values.
 
     ``where`` is the key it stands under; ``integer`` if the parameter takes whole numbers only; ``absolute`` if numbers
-    within 1e-12 are one value, rather than within that share of themselves.
+    within 1e-12 are one value, rather than within that share of themselves. ``read_value`` turns a listed mapping into
+    a text, or returns it as it is.
 
     Examples
     --------
@@ -227,7 +234,7 @@ def read_axis(given: Any, where: str, integer: bool = False, absolute: bool = Tr
         raise _not_a_space(given, where, rule, "Write for example tag(log,interval(1,50))")
     if isinstance(parsed, IntervalSweep):
         return _read_interval(parsed, where, integer)
-    values = _listed_values(parsed, where, given)
+    values = _listed_values(parsed, where, given, read_value or (lambda value: value))
     if not values:
         raise _not_a_space(given, where, ", which holds no value; a space lists at least one")
     if not all(isinstance(value, (str, bool)) or is_finite_number(value) for value in values):
@@ -268,15 +275,15 @@ def describe_parse_error(error: Exception) -> str:
     return line
 
 
-def _listed_values(parsed: Any, where: str, given: Any) -> list[Scalar]:
+def _listed_values(parsed: Any, where: str, given: Any, read_value: Callable[[Any], Any]) -> list[Scalar]:
     if isinstance(parsed, RangeSweep):
         return _range_values(parsed, where, given)
     if isinstance(parsed, ChoiceSweep) and not parsed.shuffle:
         parsed = parsed.list
-    if isinstance(parsed, (str, int, float)):
-        return [parsed]
-    if isinstance(parsed, Sequence) and all(isinstance(v, (str, int, float)) for v in parsed):
-        return list(parsed)
+    is_list = isinstance(parsed, Sequence) and not isinstance(parsed, str)
+    values = [read_value(value) if isinstance(value, Mapping) else value for value in (parsed if is_list else [parsed])]
+    if all(isinstance(value, (str, int, float)) for value in values):
+        return values
     raise _not_a_space(given, where)
 
 
