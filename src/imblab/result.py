@@ -101,7 +101,8 @@ class Evaluation:
     n_train, n_test : int
         Numbers of rows of the outer split.
     reached : mapping
-        ``sampler`` (its class), ``negative`` and ``positive`` rows that the learner received in the refit.
+        Rows that the learner received in the refit: ``negative`` and ``positive``, with more than two classes
+        ``classes``, a tuple of the counts by class index; and ``sampler``, its class, where there is one.
     fits : int
         Fits that the evaluation rests on, whether made for it or shared with others.
     seconds : float
@@ -166,7 +167,15 @@ class Evaluation:
         trials = tuple(
             Trial(**{**t, "fold_thresholds": tuple(t.get("fold_thresholds", ()))}) for t in raw.pop("trials", ())
         )
+        if "classes" in raw.get("reached", ()):
+            raw["reached"]["classes"] = tuple(raw["reached"]["classes"])
         return cls(**{**raw, "notes": tuple(raw.get("notes", ())), "trials": trials})
+
+    @property
+    def n_received(self) -> int:
+        """Rows that the learner received in the refit; 0 where they were not recorded."""
+        counts = self.reached.get("classes") or [self.reached.get(name, 0) for name in ("negative", "positive")]
+        return int(sum(counts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imblearn.combine import SMOTEENN
 from imblearn.over_sampling import ADASYN, SMOTE, SMOTEN, SMOTENC, SVMSMOTE, BorderlineSMOTE, RandomOverSampler
-from imblearn.under_sampling import NearMiss, RandomUnderSampler
+from imblearn.under_sampling import EditedNearestNeighbours, NearMiss, RandomUnderSampler, TomekLinks
 
 import imblab
 from imblab.core import design, splits
+from imblab.core.class_targets import class_targets
 from imblab.core.design import ClassCounts
 from imblab.core.estimator_specs import with_traits
-from imblab.study import Choice, Claims, Dataset, Interval, Learner, Protocol, Strategy, Tuning
+from imblab.study import Choice, Claims, Dataset, Interval, Learner, Protocol, Split, Strategy, Tuning
 
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"}, {"C": Choice((0.1, 1.0))})
 KNN = with_traits(Learner("knn", {"_target_": "sklearn.neighbors.KNeighborsClassifier"}))
@@ -184,7 +185,7 @@ def obstacle(cls, minority, majority, ratio, k=None):
     params = {"ratio": ratio} | ({} if k is None else {"k": k})
     text = {"_target_": f"{cls.__module__.rsplit('._', 1)[0]}.{cls.__name__}"}
     return design.candidate_inapplicable_reason(
-        params, text, [ClassCounts("the outer training part", minority, majority)]
+        params, text, [ClassCounts("the outer training part", (majority, minority))]
     )
 
 
@@ -245,9 +246,9 @@ def test_a_combination_is_judged_as_the_over_sampler_inside_it():
 
 def test_the_first_part_that_a_candidate_does_not_suit_is_named_with_its_numbers():
     parts = [
-        ClassCounts("inner fit part 0", 12, 100),
-        ClassCounts("inner fit part 1", 11, 100),
-        ClassCounts("the outer training part", 20, 90),
+        ClassCounts("inner fit part 0", (100, 12)),
+        ClassCounts("inner fit part 1", (100, 11)),
+        ClassCounts("the outer training part", (90, 20)),
     ]
     assert design.candidate_inapplicable_reason({"ratio": 0.5, "k": 5}, SMOTE_TEXT, parts) is None
     said = design.candidate_inapplicable_reason({"ratio": 0.5, "k": 11}, SMOTE_TEXT, parts)
@@ -259,15 +260,103 @@ def test_the_first_part_that_a_candidate_does_not_suit_is_named_with_its_numbers
 
 
 def test_without_a_sampler_nothing_stands_in_the_way():
-    assert design.candidate_inapplicable_reason({"weight": 5}, None, [ClassCounts("inner fit part 0", 2, 3)]) is None
-    assert design.candidate_inapplicable_reason({}, SMOTE_TEXT, [ClassCounts("inner fit part 0", 2, 3)]) is None
+    assert design.candidate_inapplicable_reason({"weight": 5}, None, [ClassCounts("inner fit part 0", (3, 2))]) is None
+    assert design.candidate_inapplicable_reason({}, SMOTE_TEXT, [ClassCounts("inner fit part 0", (3, 2))]) is None
     searched = Strategy("s", SMOTE_TEXT, space={"k": Interval(1, 9, integer=True)})
     assert design.cell_inapplicable_reason(searched, LOGISTIC, table(), measures()["mcc"]) is None
 
 
+LABELS = ("cyt", "nuc", "mit", "erl")
+
+
+def several(sampler, *rows, **params):
+    """The reason for a candidate in a part with these rows of four classes."""
+    text = {"_target_": f"{sampler.__module__.rsplit('._', 1)[0]}.{sampler.__name__}"}
+    return design.candidate_inapplicable_reason(params, text, [ClassCounts("inner fit part 1", rows, LABELS)])
+
+
+@pytest.mark.parametrize("sampler", [SMOTE, BorderlineSMOTE, SVMSMOTE, ADASYN, RandomOverSampler, SMOTEENN])
+def test_with_more_classes_a_ratio_applies_where_it_raises_any_class(sampler):
+    assert several(sampler, 90, 40, 20, 12, ratio=0.2) is None
+    assert several(sampler, 90, 40, 20, 12, ratio=0.14) == (
+        "ratio=0.14 adds no row: the ratio of 'erl' to 'cyt' is 0.133 (12 to 90 rows) in inner fit part 1"
+    )
+    assert several(sampler, 20, 20, 20, 20, ratio=1.0) is not None
+
+
+@pytest.mark.parametrize("sampler", [RandomUnderSampler, NearMiss])
+def test_with_more_classes_a_ratio_applies_where_it_cuts_any_class(sampler):
+    assert several(sampler, 90, 40, 20, 12, ratio=0.14) is None
+    assert several(sampler, 12, 40, 20, 90, ratio=0.13) == (
+        "ratio=0.13 drops no row: the ratio of 'cyt' to 'erl' is 0.133 (12 to 90 rows) in inner fit part 1"
+    )
+
+
+@pytest.mark.parametrize("sampler", [SMOTE, SMOTENC, ADASYN, SMOTEENN, NearMiss])
+def test_with_more_classes_k_is_below_the_rarest_that_is_raised_and_the_reason_names_it(sampler):
+    assert several(sampler, 90, 40, 20, 12, ratio=0.5, k=11) is None
+    assert several(sampler, 90, 12, 20, 40, ratio=0.5, k=12) == (
+        "k=12 needs more than 12 rows of class 'nuc', and inner fit part 1 holds 12"
+    )
+    assert several(sampler, 90, 12, 12, 40, k=12).count("'mit'") == 1  # the last of equals
+
+
+def test_with_more_classes_cleaning_has_no_ratio_and_searches_among_all_rows():
+    assert several(TomekLinks, 90, 40, 20, 2, ratio=0.01) is None
+    assert several(EditedNearestNeighbours, 90, 40, 20, 2, k=3) is None
+
+
+@given(
+    rows=st.lists(st.integers(2, 30), min_size=3, max_size=5),
+    ratio=st.floats(0.01, 1) | st.sampled_from([0.25, 0.5, 1.0]),
+    k=st.integers(1, 32),
+)
+def test_with_more_classes_smote_is_inapplicable_exactly_where_imbalanced_learn_refuses_or_makes_no_row(rows, ratio, k):
+    y = np.repeat(np.arange(len(rows)), rows)
+    X = np.random.default_rng(0).normal(size=(len(y), 2))
+    counts = ClassCounts("the outer training part", tuple(rows), (*LABELS, "pox"))
+    asked = class_targets(rows, ratio, "over-sampling")
+    try:
+        _, found = SMOTE(sampling_strategy=asked, k_neighbors=k, random_state=0).fit_resample(X, y)
+        works = len(found) > len(y)
+    except ValueError:
+        works = False
+    reason = design.candidate_inapplicable_reason({"ratio": ratio, "k": k}, SMOTE_TEXT, [counts])
+    assert (reason is None) == works
+
+
+def test_a_number_as_a_weight_is_refused_for_more_than_two_classes_with_the_override_to_paste():
+    strategies = (
+        Strategy("none"),
+        Strategy("fixed", weight=7.5),
+        Strategy("searched", space={"weight": Choice(("balanced", 2, "power 0.5"))}),
+        Strategy("drawn", space={"weight": Interval(1.0, 50.0)}),
+        Strategy("fine", weight="power 0.5"),
+        Strategy("listed", space={"weight": Choice(("balanced", "power 2"))}),
+    )
+    study = replace(question(), strategies=strategies)
+    assert design.number_weight_problems(study, table()) == []
+    data = replace(table(), y=np.arange(60) % 4, classes=LABELS)
+    said = [str(problem) for problem in design.number_weight_problems(study, data)]
+    assert [text.split("'")[1] for text in said] == ["fixed", "searched", "drawn"]
+    assert said[0] == (
+        "strategy 'fixed' has the weight 7.5, and data set 'toy' has 4 classes; a number is the weight of a positive "
+        "row, with two classes. Write strategy.fixed.weight=balanced, or 'strategy.fixed.weight={power:0.5}'."
+    )
+    assert said[1].endswith("Write 'strategy.searched.space.weight=choice(balanced,{power:0.5})'.")
+
+
+def test_parts_of_several_classes_count_each_of_them():
+    data = replace(table(), y=np.arange(60) % 4, classes=LABELS)
+    split = Split(0, 0, np.arange(40), np.arange(40, 60), "f")
+    parts = design.fitted_parts(data, split, [(np.arange(0, 40, 4), np.arange(1, 40, 4))])
+    assert [part.counts for part in parts] == [(10, 0, 0, 0), (10, 10, 10, 10)]
+    assert {part.classes for part in parts} == {LABELS}
+
+
 def test_a_ratio_just_above_the_present_one_is_not_called_at_or_below_it():
     said = design.candidate_inapplicable_reason(
-        {"ratio": 0.205}, SMOTE_TEXT, [ClassCounts("the outer training part", 20, 100)]
+        {"ratio": 0.205}, SMOTE_TEXT, [ClassCounts("the outer training part", (100, 20))]
     )
     assert said is not None
     assert "at or below the ratio 0.2 " not in said

@@ -69,6 +69,13 @@ def test_a_row_comes_back_equal():
     assert record_files.read_evaluation(ROW.to_json(), RANGES) == ROW
 
 
+def test_the_rows_received_of_more_than_two_classes_come_back_equal():
+    row = replace(ROW, reached={"sampler": "SMOTE", "classes": (106, 12, 4)})
+    assert record_files.read_evaluation(row.to_json(), RANGES) == row == Evaluation.from_json(row.to_json())
+    assert (row.n_received, replace(row, reached={"negative": 9, "positive": 2}).n_received) == (122, 11)
+    assert replace(row, reached={}).n_received == 0
+
+
 @pytest.mark.parametrize("where", list(places(PLAIN)), ids=lambda where: ".".join(map(str, where)))
 def test_every_field_is_valid_or_named(where):
     for value in ODD:
@@ -101,7 +108,9 @@ def test_every_field_is_valid_or_named(where):
         (("trials",), {"a": 1}, "field 'trials' is {\"a\": 1}; it is a list"),
         (("trials", 0, "value"), [], "field 'trials[0].value' is []; it is a finite number"),
         (("trials", 0, "vaule"), 1, "field 'trials[0].vaule' is unknown; the fields are params, value"),
-        (("reached",), {"positive": 5}, "it has the keys negative and positive, or is empty"),
+        (("reached",), {"positive": 5}, "it has the keys negative and positive, or classes, or is empty"),
+        (("reached",), {"classes": [5, -1, 2]}, "field 'reached.classes[1]' is -1; it is a whole number from 0"),
+        (("reached",), {"classes": 7}, "field 'reached.classes' is 7; it is a list"),
         (("dataset",), "../x", "it is a name, without '/' and control characters"),
         (("notes",), ["\ud800"], "field 'notes[0]' is \"\\ud800\"; it is a text without halves of characters"),
         (("scale",), "logit", "it is one of probability, decision_value"),

@@ -39,6 +39,14 @@ def test_an_answer_comes_back_to_the_bit(store):
     assert store.get("b") is None
 
 
+def test_the_rows_received_of_more_than_two_classes_come_back(store, tmp_path):
+    given = Prediction(np.array([0.25, 0.5]), True, {"sampler": "SMOTE", "classes": (106, 12, 4)})
+    store.put([("a", given)])
+    store.close()
+    with contextlib.closing(SqliteStore(tmp_path / "mlruns" / "p.sqlite")) as again:
+        assert again.get("a").reached == given.reached
+
+
 def test_a_failure_that_an_older_version_kept_is_no_answer(tmp_path):
     path = tmp_path / "p.sqlite"
     SqliteStore(path).close()

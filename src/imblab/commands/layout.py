@@ -153,6 +153,7 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None, only_plann
                 _check_evaluable(data, keys[name])
         except (ConfigError, DataError) as problem:
             problems.append(problem)
+        problems += design.number_weight_problems(study, data)
     if problems:
         raise combined(problems)
     return Layout(study, loaded, plans, design.expand_cells(study, plans))

@@ -7,13 +7,14 @@ as "none".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from imblab.core import decisions, estimator_specs, own_code, sampling, search
+from imblab.core.class_targets import CLEANING, OVER_SAMPLING, class_targets
 from imblab.core.splits import RowPair
 from imblab.errors import ConfigError
 from imblab.study import (
@@ -30,15 +31,42 @@ from imblab.study import (
     Study,
     fingerprint,
 )
+from imblab.text import to_override, to_shell
 
 
 @dataclass(frozen=True, slots=True)
 class ClassCounts:
-    """Class counts of a set of rows on which something is fitted."""
+    """Class counts of a set of rows on which something is fitted.
+
+    Attributes
+    ----------
+    name : str
+        What the rows are, for messages.
+    counts : tuple of int
+        Rows of each class.
+    classes : tuple of str
+        The labels behind the class indices; they are named where there are more than two.
+    """
 
     name: str
-    minority: int
-    majority: int
+    counts: tuple[int, ...]
+    classes: tuple[str, ...] = ("negative", "positive")
+
+    @property
+    def minority(self) -> int:
+        """Rows of the rarest class."""
+        return min(self.counts)
+
+    @property
+    def majority(self) -> int:
+        """Rows of the most frequent class."""
+        return max(self.counts)
+
+    @property
+    def extremes(self) -> tuple[str, str]:
+        """The labels of the rarest and of the most frequent class; of equally frequent ones the last and the first."""
+        last = len(self.counts) - 1 - self.counts[::-1].index(self.minority)
+        return self.classes[last], self.classes[self.counts.index(self.majority)]
 
 
 def expand_cells(study: Study, plans: Mapping[str, Sequence[Split]]) -> tuple[Cell, ...]:
@@ -134,17 +162,55 @@ def _find_objects(value: Any, where: str) -> list[tuple[str, Any]]:
     return [(where, value)]
 
 
+def number_weight_problems(study: Study, dataset: Dataset) -> list[ConfigError]:
+    """Return an error for every strategy that weighs positive rows by a number, for a table of more than two classes.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = Dataset("yeast", pd.DataFrame(), np.zeros(0), ("cyt", "nuc", "erl"))
+    >>> study = Study("s", 0, {}, (), (Strategy("w", weight=5.0), Strategy("b", weight="balanced")), ())
+    >>> [str(problem).partition(";")[0] for problem in number_weight_problems(study, table)]
+    ["strategy 'w' has the weight 5, and data set 'yeast' has 3 classes"]
+    """
+    strategies: tuple[Strategy, ...] = () if len(dataset.classes) == 2 else study.strategies
+    return [
+        ConfigError(
+            f"strategy {strategy.name!r} has the weight {number:g}, and data set {dataset.name!r} has "
+            f"{len(dataset.classes)} classes; a number is the weight of a positive row, with two classes. Write "
+            f"{_without_number(strategy)}."
+        )
+        for strategy in strategies
+        if (number := _number_among_weights(strategy)) is not None
+    ]
+
+
+def _number_among_weights(strategy: Strategy) -> float | None:
+    """Return the first number that the weight of a strategy is or may be."""
+    axis = strategy.space.get("weight")
+    values = (strategy.weight,) if axis is None else axis.values if isinstance(axis, Choice) else (axis.low,)
+    return next((value for value in values if isinstance(value, (int, float))), None)
+
+
+def _without_number(strategy: Strategy) -> str:
+    """Write overrides that give a strategy a weight for any number of classes."""
+    place = f"strategy.{strategy.name}"
+    if "weight" in strategy.space:
+        return to_shell([f"{place}.space.weight=choice(balanced,{{power:0.5}})"])
+    return f"{to_override(f'{place}.weight', 'balanced')}, or {to_override(f'{place}.weight', {'power': 0.5})}"
+
+
 def fitted_parts(dataset: Dataset, split: Split, pairs: Iterable[RowPair]) -> tuple[ClassCounts, ...]:
     """Count the classes of every inner fit part and of the outer training rows: a candidate must suit them all."""
     parts = [(f"inner fit part {i}", fit) for i, (fit, _) in enumerate(pairs)]
     return tuple(
-        _count_classes(name, dataset.y[rows]) for name, rows in (*parts, ("the outer training part", split.train))
+        _count_classes(name, dataset.y[rows], dataset.classes)
+        for name, rows in (*parts, ("the outer training part", split.train))
     )
 
 
-def _count_classes(name: str, y: np.ndarray) -> ClassCounts:
-    positive = int(y.sum())
-    return ClassCounts(name, min(positive, len(y) - positive), max(positive, len(y) - positive))
+def _count_classes(name: str, y: np.ndarray, classes: tuple[str, ...]) -> ClassCounts:
+    return ClassCounts(name, tuple(np.bincount(y, minlength=len(classes)).tolist()), classes)
 
 
 def cell_inapplicable_reason(strategy: Strategy, learner: Learner, dataset: Dataset, primary: Measure) -> str | None:
@@ -171,41 +237,43 @@ def candidate_inapplicable_reason(
 
     Examples
     --------
-    >>> smote, part = {"_target_": "imblearn.over_sampling.SMOTE"}, ClassCounts("inner fit part 0", 5, 100)
+    >>> smote, part = {"_target_": "imblearn.over_sampling.SMOTE"}, ClassCounts("inner fit part 0", (100, 5))
     >>> candidate_inapplicable_reason({"k": 5}, smote, [part])
     'k=5 needs more than 5 minority rows, and inner fit part 0 holds 5'
     >>> candidate_inapplicable_reason({"ratio": 0.05}, smote, [part])
     'ratio=0.05 is at or below the ratio 0.05 (5 to 100 rows) already there in inner fit part 0'
+    >>> part = ClassCounts("inner fit part 0", (100, 40, 5), ("cyt", "nuc", "erl"))
+    >>> candidate_inapplicable_reason({"k": 5}, smote, [part])
+    "k=5 needs more than 5 rows of class 'erl', and inner fit part 0 holds 5"
     """
     if sampler is None:
         return None
-    cls: Any = estimator_specs.resolve_class(sampler["_target_"], allow=None)
-    is_reachable = _IS_REACHABLE.get(getattr(cls, "_sampling_type", ""))  # a user's class need not declare its type
+    kind, ratio, k = estimator_specs.sampling_type(sampler), params.get("ratio"), params.get("k")
     for part in parts:
-        ratio, k = params.get("ratio"), params.get("k")
-        if isinstance(ratio, (int, float)) and is_reachable is not None and not is_reachable(part, ratio):
-            present = f"{part.minority / part.majority:.3g} ({part.minority} to {part.majority} rows)"
-            if ratio > part.minority / part.majority:
-                return (
-                    f"ratio={ratio:g} is less than one row away from the ratio {present} already there in {part.name}"
-                )
-            return f"ratio={ratio:g} is at or below the ratio {present} already there in {part.name}"
-        if isinstance(k, (int, float)) and k >= part.minority:
-            return f"k={k} needs more than {k} minority rows, and {part.name} holds {part.minority}"
+        # None: a user's class need not declare its kind.
+        targets = class_targets(part.counts, ratio, kind) if isinstance(ratio, (int, float)) else None
+        if isinstance(ratio, (int, float)) and targets == {}:
+            return _describe_ratio(ratio, part, kind)
+        if isinstance(k, (int, float)) and k >= part.minority and _is_bounded(kind, part):
+            rows = "minority rows" if len(part.counts) == 2 else f"rows of class {part.extremes[0]!r}"
+            return f"k={k} needs more than {k} {rows}, and {part.name} holds {part.minority}"
     return None
 
 
-def _can_oversample(part: ClassCounts, ratio: float) -> bool:
-    """imbalanced-learn makes ``int(n_majority * ratio - n_minority)`` rows and refuses to make none."""
-    return int(part.majority * ratio - part.minority) >= 1
+def _is_bounded(kind: str, part: ClassCounts) -> bool:
+    """Whether k must be below the rarest class: it is raised wherever any is, and NearMiss measures distances to it.
+
+    Cleaning searches among all rows; with two classes the bound holds for it too.
+    """
+    return kind != CLEANING or len(part.counts) == 2
 
 
-def _can_undersample(part: ClassCounts, ratio: float) -> bool:
-    return int(part.minority / ratio) < part.majority
-
-
-#: By the sampling type that imbalanced-learn declares; cleaning samplers have no ratio.
-_IS_REACHABLE: dict[str, Callable[[ClassCounts, float], bool]] = {
-    "over-sampling": _can_oversample,
-    "under-sampling": _can_undersample,
-}
+def _describe_ratio(ratio: float, part: ClassCounts, kind: str) -> str:
+    """Say that a ratio changes no class of a part."""
+    present = f"{part.minority / part.majority:.3g} ({part.minority} to {part.majority} rows)"
+    if len(part.counts) > 2:
+        (rarest, largest), verb = part.extremes, "adds" if kind == OVER_SAMPLING else "drops"
+        return f"ratio={ratio:g} {verb} no row: the ratio of {rarest!r} to {largest!r} is {present} in {part.name}"
+    if ratio > part.minority / part.majority:
+        return f"ratio={ratio:g} is less than one row away from the ratio {present} already there in {part.name}"
+    return f"ratio={ratio:g} is at or below the ratio {present} already there in {part.name}"

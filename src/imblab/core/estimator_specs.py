@@ -293,6 +293,17 @@ def gives_probabilities(make: Make) -> bool:
     return has_method(make, "predict_proba")
 
 
+def sampling_type(make: Make) -> str:
+    """Return the kind that the class of a sampler declares as imbalanced-learn's do; a user's class need not.
+
+    Examples
+    --------
+    >>> sampling_type({"_target_": "imblearn.combine.SMOTEENN"}), sampling_type({"_target_": "sklearn.svm.SVC"})
+    ('over-sampling', '')
+    """
+    return str(getattr(resolve_class(make["_target_"], allow=None), "_sampling_type", ""))
+
+
 def takes_sample_weight(make: Make) -> bool:
     """Return whether a learner's ``fit`` has a ``sample_weight``."""
     return _takes_sample_weight(resolve_class(make["_target_"], allow=None))

@@ -112,7 +112,7 @@ class Prediction:
     is_probability : bool
         Which of the two ``values`` are.
     reached : mapping
-        ``negative`` and ``positive`` rows that the learner received, and the ``sampler`` class.
+        See :func:`reached_counts`.
     notes : tuple of str
         Remarks on the fit, such as missing convergence.
     """
@@ -224,7 +224,10 @@ def fit_predict_many(
             raise FitFailed(_failure_reason(error)) from error
         has_converged = not any(issubclass(w.category, ConvergenceWarning) for w in recorded)
     notes = (*prepared.notes, *(() if has_converged else ("the learner did not converge",)))
-    reached, is_probability = _reached_counts(fitted, y), estimator_specs.gives_probabilities(fitted.learner)
+    reached, is_probability = (
+        reached_counts(fitted, y, len(prepared.classes)),
+        estimator_specs.gives_probabilities(fitted.learner),
+    )
     return [Prediction(v, is_probability, reached, notes) for v in values]
 
 
@@ -265,7 +268,7 @@ def fit_learner(request: FitRequest, prepared: PreparedRows) -> tuple[Any, np.nd
     """
     if request.sampler is None:
         X, y = prepared.X, prepared.y
-        sampling.check_classes(y, "the fit part holds")
+        sampling.check_classes(y, "the fit part holds", classes=prepared.classes)
     else:
         X, y = prepared.resampler.resample(request.sampler, request.knobs, request.seed)
     learner = estimator_specs.build_estimator(request.learner, allow=None, seed=request.seed)
@@ -305,10 +308,29 @@ def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, 
     return check_decision_value(learner, learner.decision_function(_read_only(X)), len(X))
 
 
-def _reached_counts(request: FitRequest, y: np.ndarray) -> dict[str, Any]:
-    positive = int(np.count_nonzero(y))
-    counts: dict[str, Any] = {"negative": len(y) - positive, "positive": positive}
-    return counts if request.sampler is None else {"sampler": request.sampler["_target_"].rsplit(".", 1)[-1], **counts}
+def reached_counts(request: FitRequest, y: np.ndarray, n_classes: int) -> dict[str, Any]:
+    """Return how many rows of each class a learner received, as an evaluation records it.
+
+    Parameters
+    ----------
+    request : FitRequest
+        Names the sampler.
+    y : ndarray of shape (n_rows,)
+        Class indices of the rows that the learner received.
+    n_classes : int
+        At least 2.
+
+    Returns
+    -------
+    dict
+        ``negative`` and ``positive``, with more than two classes ``classes``: a tuple of the counts by class index. In
+        front of them the name of the ``sampler`` class, where there is one.
+    """
+    counts = np.bincount(y, minlength=n_classes).tolist()
+    names: dict[str, Any] = {"classes": tuple(counts)}
+    if n_classes == 2:
+        names = dict(zip(("negative", "positive"), counts, strict=True))
+    return names if request.sampler is None else {"sampler": request.sampler["_target_"].rsplit(".", 1)[-1], **names}
 
 
 def _failure_reason(error: BaseException) -> str:

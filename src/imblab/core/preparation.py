@@ -178,6 +178,8 @@ class FeatureArrays:
         Levels with fewer fit rows than this are grouped.
     n_levels : tuple of int
         Of each column of ``codes``.
+    classes : tuple of str
+        The labels behind the class indices.
     """
 
     numeric: np.ndarray
@@ -187,6 +189,7 @@ class FeatureArrays:
     gaps: np.ndarray
     rare: int | None = None
     n_levels: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ("negative", "positive")
 
 
 def feature_arrays(dataset: Dataset) -> FeatureArrays:
@@ -201,7 +204,8 @@ def feature_arrays(dataset: Dataset) -> FeatureArrays:
         numbers[:, i] = dataset.X[name].to_numpy(dtype=np.float64)
     gaps = np.concatenate([np.isnan(part).any(axis=0) for part in (numbers, codes)])
     n_levels = tuple(len(dataset.X[c].cat.categories) for c in coded)
-    return FeatureArrays(numbers, codes, (*numeric, *coded), dataset.y, gaps, dataset.rare, n_levels)
+    names = (*numeric, *coded)
+    return FeatureArrays(numbers, codes, names, dataset.y, gaps, dataset.rare, n_levels, dataset.classes)
 
 
 class PreparedRows:
@@ -222,6 +226,8 @@ class PreparedRows:
         Numeric columns first in file order, then categorical ones as codes.
     y : ndarray of shape (n_fit,)
         Class indices.
+    classes : tuple of str
+        The labels behind the class indices.
     categorical : list of int
         Positions of the categorical columns in ``X``.
     notes : tuple of str
@@ -238,7 +244,7 @@ class PreparedRows:
         self._arrays = arrays = data if isinstance(data, FeatureArrays) else feature_arrays(data)
         self._n_numeric = arrays.numeric.shape[1]
         self.categorical = list(range(self._n_numeric, len(arrays.names)))
-        self.y = arrays.y[fit]
+        self.y, self.classes = arrays.y[fit], arrays.classes
         self.X = self._take(fit)
         self.notes = self._describe_empty_columns()
         numeric, codes = self.X[:, : self._n_numeric], self.X[:, self._n_numeric :]
@@ -256,7 +262,7 @@ class PreparedRows:
             self.rare_levels.apply(codes)
         self.finite = bool(np.isfinite(self.X).all())
         self._levels = [np.unique(self.X[:, column]) for column in self.categorical]
-        self.resampler = Resampler(self.X, self.y, self.categorical, largest_k)
+        self.resampler = Resampler(self.X, self.y, self.categorical, largest_k, self.classes)
         self._transformed: list[tuple[np.ndarray, np.ndarray]] = []
 
     def transform(self, rows: np.ndarray) -> np.ndarray:

@@ -24,7 +24,9 @@ from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
 from imblab.core import estimator_specs
+from imblab.core.class_targets import OVER_SAMPLING, class_targets
 from imblab.study import KNOBS, Dataset, Make, Scalar
+from imblab.text import join_words
 
 #: Parameters of over-samplers that count neighbours; each searches one more, the row itself.
 NEIGHBOR_PARAMETERS = ("k_neighbors", "n_neighbors", "m_neighbors")
@@ -59,15 +61,24 @@ class Resampler:
         Positions of the coded columns.
     largest_k : int, default=0
         The largest k that will be asked for: its neighbour lists serve every smaller one.
+    classes : sequence of str, default=("negative", "positive")
+        The labels behind the class indices, for messages.
     """
 
-    def __init__(self, X: np.ndarray, y: np.ndarray, categorical: Sequence[int], largest_k: int = 0) -> None:
-        self._X, self._y, self._categorical = X, y, list(categorical)
+    def __init__(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        categorical: Sequence[int],
+        largest_k: int = 0,
+        classes: Sequence[str] = ("negative", "positive"),
+    ) -> None:
+        self._X, self._y, self._categorical, self._classes = X, y, list(categorical), tuple(classes)
         self._cache = NeighborCache(largest_k)
         self._latest: tuple[tuple[Any, ...], ResampledRows] | None = None
-        self._minority: tuple[np.ndarray, str] | None = None
-        self._counts = _class_counts(y)
-        self._neighbors: dict[int, np.ndarray] = {}
+        self._counts = np.bincount(y, minlength=len(classes)).tolist()
+        self._class_rows: dict[int, tuple[np.ndarray, str]] = {}
+        self._neighbors: dict[tuple[int, int], np.ndarray] = {}
         self._buffer, self._unused_count = np.empty((0, X.shape[1])), 0
 
     def resample(self, make: Make, knobs: Mapping[str, Scalar], seed: int) -> ResampledRows:
@@ -102,40 +113,62 @@ class Resampler:
             if resampled is not None:
                 return resampled
         # None: the specification was checked when the study was read.
-        values = {**knobs, "categorical": self._categorical}
+        values: dict[str, Any] = {**knobs, "categorical": self._categorical}
+        targets = self._dictionary(make, knobs)
+        if targets is not None:
+            values["ratio"] = targets
         sampler = estimator_specs.build_estimator(with_knobs(make, knobs), values, allow=None, seed=seed)
         use_neighbor_cache(sampler, self._cache)
-        X, y = resample_unchecked(sampler, self._X, self._y)
-        return check_resampled(sampler, (X, y), self._y, self._X.shape[1])
+        X, y = resample_unchecked(sampler, self._X, self._y, targets)
+        return check_resampled(sampler, (X, y), self._y, self._X.shape[1], self._classes)
+
+    def _dictionary(self, make: Make, knobs: Mapping[str, Scalar]) -> dict[int, int] | None:
+        """Return what a ratio asks for where a float cannot say it: with more than two classes."""
+        ratio = knobs.get("ratio")
+        if len(self._classes) == 2 or not isinstance(ratio, (int, float)):
+            return None
+        targets = class_targets(self._counts, ratio, estimator_specs.sampling_type(make))
+        if targets == {}:  # imbalanced-learn would return the rows as they are
+            raise UnusableOutput(
+                f"ratio={ratio:g} changes no class of {self._counts} rows; a ratio adds or drops at least one row. "
+                "Choose another ratio."
+            )
+        return targets
 
     def smote(self, ratio: float, k: int, seed: int) -> ResampledRows | None:
         """Return SMOTE's rows, by the draws of imbalanced-learn in their order; None where it would raise or warn.
 
         Chawla et al. 2002, *Journal of Artificial Intelligence Research* 16, 321-357.
         """
-        rare, counts = self._counts
-        label, n_new = _oversampling_target(rare, counts, ratio)
-        if n_new <= 0 or k >= counts[label]:
+        targets = class_targets(self._counts, ratio, OVER_SAMPLING)
+        if not targets or any(k >= self._counts[label] for label in targets):
             return None
-        if self._minority is None:
+        n_new = {label: n - self._counts[label] for label, n in targets.items()}
+        X, end = self._rows_with_room(sum(n_new.values())), len(self._y)
+        for label, n in n_new.items():
+            self._draw_smote(label, k, seed, X[end : end + n])
+            end += n
+        return X, np.concatenate([self._y, np.repeat(np.array([*n_new], dtype=self._y.dtype), [*n_new.values()])])
+
+    def _draw_smote(self, label: int, k: int, seed: int, new_rows: np.ndarray) -> None:
+        """Fill the new rows of a class; each class begins with the same random state, as in imbalanced-learn."""
+        if label not in self._class_rows:
             rows = self._X[self._y == label]
-            self._minority = rows, _content_digest(rows)
-        base, digest = self._minority
-        if k not in self._neighbors:
-            self._neighbors[k] = self._cache.query(base, base, k + 1, digest=digest)[1][:, 1:].ravel()
-        neighbors = self._neighbors[k]
-        random = _random_state(seed)
+            self._class_rows[label] = rows, _content_digest(rows)
+        base, digest = self._class_rows[label]
+        if (label, k) not in self._neighbors:
+            self._neighbors[label, k] = self._cache.query(base, base, k + 1, digest=digest)[1][:, 1:].ravel()
+        neighbors = self._neighbors[label, k]
+        random, n_new = _random_state(seed), len(new_rows)
         drawn = random.randint(low=0, high=neighbors.size, size=n_new)
         steps = random.uniform(size=(n_new, 1))
-        n, X = len(self._y), self._rows_with_room(n_new)
         for at in range(0, n_new, SMOTE_BLOCK_ROWS):
             block = slice(at, min(at + SMOTE_BLOCK_ROWS, n_new))
             # start + steps * (end - start), in the memory of the new rows.
-            start, new = base.take(drawn[block] // k, axis=0), X[n:][block]
+            start, new = base.take(drawn[block] // k, axis=0), new_rows[block]
             np.subtract(base.take(neighbors.take(drawn[block]), axis=0), start, out=new)
             new *= steps[block]
             new += start
-        return X, np.concatenate([self._y, np.full(n_new, label, dtype=self._y.dtype)])
 
     def _rows_with_room(self, n_new: int) -> np.ndarray:
         """Return the real rows followed by room for new ones, in memory that no earlier result uses.
@@ -145,7 +178,7 @@ class Resampler:
         """
         n_rows = len(self._y) + n_new
         if len(self._buffer) < n_rows or sys.getrefcount(self._buffer) > self._unused_count:
-            room = abs(len(self._y) - 2 * int(self._y.sum()))  # for both classes alike
+            room = max(self._counts) * len(self._counts) - len(self._y)  # for all classes alike
             self._buffer = np.empty((len(self._y) + max(n_new, room), self._X.shape[1]))
             self._buffer[: len(self._y)] = self._X
             self._unused_count = sys.getrefcount(self._buffer)
@@ -205,32 +238,36 @@ def use_neighbor_cache(sampler: Any, cache: NeighborCache) -> None:
     for name, value in sampler.get_params(deep=False).items():
         if hasattr(value, "fit_resample"):
             use_neighbor_cache(value, cache)
-        elif name in NEIGHBOR_PARAMETERS and isinstance(value, int) and sampler._sampling_type == "over-sampling":
+        elif name in NEIGHBOR_PARAMETERS and isinstance(value, int) and sampler._sampling_type == OVER_SAMPLING:
             setattr(sampler, name, CachedNearestNeighbors(value + 1, cache))
         elif name == "categorical_encoder" and value is None and "categorical_features" in sampler.get_params(False):
             setattr(sampler, name, DenseOneHotEncoder(handle_unknown="ignore", dtype=np.float64))
 
 
-def resample_unchecked(sampler: Any, X: np.ndarray, y: np.ndarray) -> ResampledRows:
+def resample_unchecked(
+    sampler: Any, X: np.ndarray, y: np.ndarray, targets: Mapping[int, int] | None = None
+) -> ResampledRows:
     """Resample rows that were checked when the table was loaded.
 
-    ``fit_resample`` checks its input and turns a ratio into counts, then calls ``_fit_resample``; for a float ratio the
-    counts are known (design: the numerical contract, rule 5), so that the inner method is called at once. A class from
-    outside imbalanced-learn is called by its public method, with its own copy of the rows: it may write into them.
+    ``fit_resample`` checks its input and turns a ratio into counts, then calls ``_fit_resample``; for a float ratio of
+    two classes, and for a dictionary of our own, ``targets``, the counts are known (design: the numerical contract,
+    rule 5), so that the inner method is called at once. A class from outside imbalanced-learn is called by its public
+    method, with its own copy of the rows: it may write into them.
     """
     if not _is_from_imblearn(sampler):
         X, y = sampler.fit_resample(X.copy(), y.copy())
         return X, y
-    ratio, kind = getattr(sampler, "sampling_strategy", None), getattr(sampler, "_sampling_type", None)
-    if not isinstance(ratio, float) or kind not in _TARGETS or not hasattr(sampler, "_fit_resample"):
-        X, y = sampler.fit_resample(X, y)
-        return X, y
-    rare, counts = _class_counts(y)
-    label, n_rows = _TARGETS[kind](rare, counts, ratio)
-    if n_rows <= 0 or (kind == "under-sampling" and n_rows > counts[label]):
+    ratio, kind = getattr(sampler, "sampling_strategy", None), getattr(sampler, "_sampling_type", "")
+    counts = np.bincount(y, minlength=2).tolist()
+    if isinstance(ratio, float) and len(counts) == 2:
+        targets = class_targets(counts, ratio, kind)
+    elif ratio is not targets:
+        targets = None
+    if not targets or not hasattr(sampler, "_fit_resample"):
         X, y = sampler.fit_resample(X, y)  # it raises, with its own message
         return X, y
-    sampler.sampling_strategy_ = {label: n_rows}
+    is_over = kind == OVER_SAMPLING
+    sampler.sampling_strategy_ = {label: n - counts[label] if is_over else n for label, n in targets.items()}
     sampler.n_features_in_ = X.shape[1]
     X, y = sampler._fit_resample(X, y)[:2]
     return X, y
@@ -241,24 +278,6 @@ def _is_from_imblearn(sampler: Any) -> bool:
     return type(sampler).__module__.partition(".")[0] == "imblearn"
 
 
-def _class_counts(y: np.ndarray) -> tuple[int, dict[int, int]]:
-    """Return the rarer label and the rows of both."""
-    positive = int(y.sum())
-    counts = {1: positive, 0: len(y) - positive}
-    return (1 if counts[1] <= counts[0] else 0), counts
-
-
-def _oversampling_target(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int]:
-    """Return the minority label and the number of rows to make."""
-    return rare, int(counts[1 - rare] * ratio - counts[rare])
-
-
-def _undersampling_target(rare: int, counts: Mapping[int, int], ratio: float) -> tuple[int, int]:
-    """Return the majority label and the number of rows to keep."""
-    return 1 - rare, int(counts[rare] / ratio)
-
-
-_TARGETS = {"over-sampling": _oversampling_target, "under-sampling": _undersampling_target}
 _RANDOM_STATE = np.random.RandomState()
 
 
@@ -396,7 +415,11 @@ class DenseOneHotEncoder(OneHotEncoder):  # type: ignore[misc]
 
 
 def check_resampled(
-    sampler: Any, output: tuple[Any, Any], y: np.ndarray, n_columns: int
+    sampler: Any,
+    output: tuple[Any, Any],
+    y: np.ndarray,
+    n_columns: int,
+    classes: Sequence[str] = ("negative", "positive"),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows (float64, C-ordered) and labels for a learner from the output of ``fit_resample``.
 
@@ -420,31 +443,46 @@ def check_resampled(
         raise UnusableOutput(
             f"{subject} {len(X)} rows and labels of shape {labels.shape}; each row has one label. {way_out}"
         )
-    unknown = labels[(labels != 0) & (labels != 1)]
+    unknown = labels[(labels < 0) | ~(labels < len(classes)) | (np.floor(labels) != labels)]
     if unknown.size:
+        joint = "and" if len(classes) == 2 else "to"
         raise UnusableOutput(
-            f"{subject} the label {unknown[0]!s} in {unknown.size} of {len(labels)} rows; labels are 0 and 1. {way_out}"
+            f"{subject} the label {unknown[0]!s} in {unknown.size} of {len(labels)} rows; labels are 0 {joint} "
+            f"{len(classes) - 1}. {way_out}"
         )
     X = np.ascontiguousarray(X, dtype=np.float64)
     n_bad = np.count_nonzero(~np.isfinite(X))
     if n_bad:
         raise UnusableOutput(f"{subject} {n_bad} of {X.size} values that are not finite; rows hold numbers. {way_out}")
+    labels = labels if labels.dtype == y.dtype else labels.astype(y.dtype)
     advice = f"{name!r} dropped one: change its parameters, or choose another sampler"
-    check_classes(labels, "the sampler left", y, advice)
-    return X, labels if labels.dtype == y.dtype else labels.astype(y.dtype)
+    check_classes(labels, "the sampler left", y, advice, classes)
+    return X, labels
 
 
 def check_classes(
-    labels: np.ndarray, subject: str, before: np.ndarray | None = None, way_out: str = "use fewer folds"
+    labels: np.ndarray,
+    subject: str,
+    before: np.ndarray | None = None,
+    way_out: str = "use fewer folds",
+    classes: Sequence[str] = ("negative", "positive"),
 ) -> None:
-    """Refuse labels of one class alone; ``before`` holds the labels that a sampler received.
+    """Refuse labels that lack a class; ``before`` holds the labels that a sampler received.
 
-    Raises UnusableOutput with a message of the subject, the missing class and the way out.
+    Raises UnusableOutput with a message of the subject, the missing classes and the way out.
     """
-    for label, word in ((1, "positive"), (0, "negative")):
-        if not (labels == label).any():
-            n_rows = "no" if before is None else f"0 of {np.count_nonzero(before == label)}"
-            raise UnusableOutput(f"{subject} {n_rows} {word} rows; a learner needs rows of both classes. {way_out}.")
+    counts = np.bincount(labels, minlength=len(classes))
+    if counts.all():
+        return
+    missing = [int(label) for label in np.flatnonzero(counts == 0)]
+    received = None if before is None else np.bincount(before, minlength=len(classes))
+    rows = {label: "no" if received is None else f"0 of {received[label]}" for label in missing}
+    if len(classes) == 2:
+        label = missing[-1]
+        word, rule = ("negative", "positive")[label], "rows of both classes"
+        raise UnusableOutput(f"{subject} {rows[label]} {word} rows; a learner needs {rule}. {way_out}.")
+    names = join_words(f"{n} rows of class {classes[label]!r}" for label, n in rows.items())
+    raise UnusableOutput(f"{subject} {names}; a learner needs rows of every class. {way_out}.")
 
 
 def as_real_array(output: Any, subject: str, what: str) -> np.ndarray:

@@ -179,7 +179,8 @@ EVALUATION_CHECKS: Mapping[str, fields.Check] = {
     "n_train": _COUNT,
     "n_test": _COUNT,
     "reached": fields.mapping_check(
-        fields.check_scalar, {"sampler": fields.check_text, "negative": _COUNT, "positive": _COUNT}
+        fields.check_scalar,
+        {"sampler": fields.check_text, "negative": _COUNT, "positive": _COUNT, "classes": fields.list_check(_COUNT)},
     ),
     "fits": fields.integer_check(0, MAX_FITS),
     "notes": fields.list_check(fields.check_text),
@@ -422,7 +423,7 @@ def _check_ranges(scores: Mapping[str, float | None], ranges: Ranges) -> None:
 
 
 def _check_counts(values: Mapping[str, Any]) -> None:
-    """Counts of test rows add up to them, and a learner received rows of two classes."""
+    """Counts of test rows add up to them, and a learner received rows of two classes or more."""
     counts, reached = values["counts"], values.get("reached", {})
     if counts and set(counts) != set(CONFUSION_COUNTS):
         raise fields.FieldError(
@@ -431,7 +432,7 @@ def _check_counts(values: Mapping[str, Any]) -> None:
     n_test = values.get("n_test", 0)
     if counts and n_test and sum(counts.values()) != n_test:
         raise fields.FieldError("counts", fields.quote_value(counts), f"it adds up to n_test, which is {n_test}")
-    if reached and not {"negative", "positive"} <= set(reached):
+    if reached and not {"negative", "positive"} <= set(reached) and "classes" not in reached:
         raise fields.FieldError(
-            "reached", fields.quote_value(reached), "it has the keys negative and positive, or is empty"
+            "reached", fields.quote_value(reached), "it has the keys negative and positive, or classes, or is empty"
         )

@@ -171,7 +171,7 @@ def _check_rows(data: ReportData) -> Iterator[LeakageCheck]:
     """Whether learners received their training part, and no score suggests that the answer was known."""
     scored = [row for row in data.result.evaluations if row.status == "ok"]
     unsampled = [row for row in scored if row.reached and "sampler" not in row.reached]
-    n_full = sum(row.reached["negative"] + row.reached["positive"] == row.n_train for row in unsampled)
+    n_full = sum(row.n_received == row.n_train for row in unsampled)
     words = f"{n_full} of {len(unsampled)} evaluations"
     yield "Without a sampler a learner received exactly its training rows.", words, n_full == len(unsampled)
     n_suspicious = sum((row.scores.get("roc_auc") or 0.0) >= _SUSPICIOUS_ROC_AUC for row in scored)

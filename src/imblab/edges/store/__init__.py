@@ -261,7 +261,11 @@ _FACTS_FORMAT = fields.record_check(
     {
         "calibrated": fields.check_flag,
         "reached": fields.mapping_check(
-            fields.check_scalar, dict.fromkeys(("negative", "positive"), fields.integer_check())
+            fields.check_scalar,
+            {
+                **dict.fromkeys(("negative", "positive"), fields.integer_check()),
+                "classes": fields.list_check(fields.integer_check()),
+            },
         ),
         "notes": fields.list_check(fields.check_text),
     },
