@@ -77,6 +77,12 @@ def test_tables_and_plan_name_them(capsys):
     )
 
 
+def test_fixing_one_removes_the_space_with_a_note():
+    assert config.compose_request([*ASKED, FIXED]).notes == (
+        "strategy.class_weight.weight is fixed to {power:0.5}: its space is removed.",
+    )
+
+
 def test_the_space_that_a_plan_shows_can_be_typed():
     typed = imblab.compose(*ASKED, "strategy.weight_threshold.space.weight=choice(power 0.5,power 1,power 0,5)")
     assert typed.strategies[3] == imblab.compose(*ASKED, SEARCHED).strategies[3]

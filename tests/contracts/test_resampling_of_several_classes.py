@@ -1,6 +1,7 @@
 """More than two classes: the rows that a learner receives are those of plain imbalanced-learn with a dictionary."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -128,6 +129,13 @@ def knobs_of(name, ratio, k):
 def assert_rows(found, expected):
     np.testing.assert_array_equal(found[1], expected[1])
     assert np.ascontiguousarray(found[0]).tobytes() == np.ascontiguousarray(expected[0]).tobytes()
+
+
+def test_every_sampler_of_the_shipped_strategies_is_compared():
+    names = [path.stem for path in (Path(__file__).parents[2] / "conf" / "strategy").glob("*.yaml")]
+    others = [name for name in names if name not in PLAIN and sampler_of(name) is not None]
+    assert len(others) == 3
+    assert all(sampler_of(name) == sampler_of("smote") for name in others)
 
 
 @pytest.mark.parametrize("seed", [0, 7])

@@ -26,6 +26,7 @@ from imblab.edges.config.studies import parse_study
 from imblab.edges.config.validation import ErrorCollector, Section, quote, to_plain_data, validate
 from imblab.errors import ConfigError, unknown
 from imblab.study import Study, fingerprint
+from imblab.text import to_hydra_syntax
 
 #: Keys of a run, which are not part of the study.
 RUNTIME = ("runner", "tracking", "overwrite", "allow", "allow_network", "allow_sql", "budget")
@@ -278,7 +279,7 @@ def _remove_fixed_spaces(composed: dict[str, Any], overrides: Sequence[Override]
             )
         is_searched = group == "strategy" or (composed.get("search") or {}).get("tune_learner")
         if (entry.get("space") or {}).pop(knob, None) is not None and is_searched:
-            notes.append(f"{key} is fixed to {value}: its space is removed.")
+            notes.append(f"{key} is fixed to {to_hydra_syntax(value)}: its space is removed.")
     return notes
 
 
