@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from imblab import compose
-from imblab.commands.layout import lay_out
+from imblab.commands.layout import lay_out, parse_request
 from imblab.errors import ConfigError, DataError, combined
 from imblab.text import to_override
 
@@ -166,3 +166,74 @@ def test_a_word_that_yaml_reads_as_a_truth_value_is_to_be_quoted(tmp_path, writt
     )
     (group / "mine.yaml").write_text(text.replace(f"positive: {written}", f'positive: "{label}"'))
     assert lay_out(compose(*asked, config_dirs=["conf"])).datasets["mine"].y.sum() == 12
+
+
+# More than two classes ------------------------------------------------------------------------------------------------
+
+
+def sites(n=(40, 30, 20, 12), **columns):
+    rng = np.random.default_rng(0)
+    left = np.repeat(["cyt", "nuc", "mit", "vac"][: len(n)], n)
+    return pd.DataFrame({"a": rng.normal(size=len(left)).round(3), "left": left, **columns})
+
+
+def test_more_classes_are_laid_out_for_a_plan_and_refused_for_a_run(snapshot):
+    """To be deleted with :func:`imblab.commands.layout.is_evaluable`."""
+    study = compose(*SMALL, *own(t=(sites(),), u=(table(),)))
+    layout = lay_out(study, only_planned=True)
+    assert layout.datasets["t"].classes == ("cyt", "nuc", "mit", "vac")
+    assert len(layout.cells) == 2 * len(layout.plans["t"])
+    with pytest.raises(DataError) as said:
+        lay_out(study)
+    assert str(said.value) == snapshot
+    assert lay_out(compose(*SMALL, *own(t=(sites(),), u=(table(),)), *to_shell_free(said.value))).cells
+
+
+def test_merges_are_typed_as_they_are_proposed():
+    """Each proposal is a line for a shell: what it is pasted into has the classes that it says."""
+    study = compose(*SMALL, *own(t=(sites((40, 30, 3, 3)),)))
+    with pytest.raises(DataError) as said:
+        lay_out(study, only_planned=True)
+    (word,) = to_shell_free(said.value)
+    assert word == "dataset.t.merge={other:[mit,vac]}"
+    assert f"'{word}'" in str(said.value)
+    words = own(t=(sites((40, 30, 3, 3)),))
+    assert lay_out(compose(*SMALL, *words, word), only_planned=True).datasets["t"].merged
+    left_out = lay_out(compose(*SMALL, *words, "dataset.t.drop_classes=[mit,vac]")).datasets["t"]
+    assert left_out.classes == ("cyt", "nuc")
+
+
+def test_a_merge_of_a_file_is_replaced_by_the_one_that_is_proposed(tmp_path):
+    """A mapping on the command line adds to that of a file: what it takes over is left there without labels."""
+    sites((40, 30, 3, 3)).to_parquet("t.parquet")
+    (tmp_path / "mine" / "dataset").mkdir(parents=True)
+    text = "t: {kind: table, path: t.parquet, target: left, merge: {few: [mit]}}"
+    (tmp_path / "mine" / "dataset" / "t.yaml").write_text(text)
+    words, folders = (*SMALL, "dataset=t", "protocol.inner_folds=3"), [tmp_path / "mine"]
+    with pytest.raises(DataError) as said:
+        lay_out(
+            parse_request([*words, "dataset.t.merge={rare:[vac]}", "protocol.outer_folds=4"], folders).study,
+            only_planned=True,
+        )
+    assert said.value.overrides == {"dataset.t.merge": {"few": [], "rare": [], "other": ["mit", "vac"]}}
+    words = [*words, "protocol.outer_folds=4", *to_shell_free(said.value)]
+    assert lay_out(parse_request(words, folders).study, only_planned=True).datasets["t"].merged == {
+        "other": ("mit", "vac")
+    }
+
+
+def test_labels_with_odd_characters_are_merged_as_proposed():
+    frame = sites((40, 30, 3, 3)).replace({"left": {"mit": "b'1'", "vac": " >50K, y"}})
+    with pytest.raises(DataError) as said:
+        lay_out(compose(*SMALL, *own(t=(frame,))), only_planned=True)
+    words = [*own(t=(frame,)), *to_shell_free(said.value)]
+    data = lay_out(compose(*SMALL, *words), only_planned=True).datasets["t"]
+    assert sorted(data.merged["other"]) == sorted(["b'1'", " >50K, y"])
+
+
+def test_the_short_form_takes_merge_and_drop_classes(tmp_path):
+    sites().to_csv("t.csv", index=False)
+    words = ("t.csv", "target=left", "merge={few: [mit,vac]}", "drop_classes=[nuc]", *SMALL[1:])
+    data = lay_out(compose(*words)).datasets["t"]
+    assert (data.classes, data.dropped_classes) == (("cyt", "few"), ("nuc",))
+    assert lay_out(compose("t.csv", "target=left", "drop_classes=nuc", *SMALL[1:]), only_planned=True).cells

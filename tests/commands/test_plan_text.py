@@ -78,3 +78,60 @@ def test_up_to_five_tables_are_described_and_what_is_wrong_comes_before_them():
 def test_a_line_says_what_is_found_and_what_equivalence_needs(changes, words):
     lines = plan_text(plan(1, **changes), 80).splitlines()
     assert any(words in line for line in lines if line.startswith("keel_ecoli_0_1_3_7_vs_2_0  "))
+
+
+def class_facts(name, n_classes, label="class"):
+    """A table with more than two classes, in five folds whose parts differ by a row."""
+    rows = [40 * (n_classes - i) + 5 for i in range(n_classes)]
+    folds = []
+    for fold in range(5):
+        test = [n // 5 + (fold < n % 5 + 1) for n in rows]
+        train = [n - t for n, t in zip(rows, test, strict=True)]
+        folds.append({"train": sum(train), "train_class_rows": train, "test": sum(test), "test_class_rows": test})
+    classes = [f"{label}_{i}" for i in range(n_classes)]
+    facts = {"rows": sum(rows), "features": 4, "class_rows": rows, "classes": classes, "ratio": rows[0] / rows[-1]}
+    return {"name": name, **facts, "folds": folds, "warnings": [f"{name!r} has few rows of some classes."]}
+
+
+def with_classes(*tables, n_pairs=0):
+    made = plan(n_pairs)
+    made["strategies"] = made["strategies"][:6]
+    made["datasets"] = [*made["datasets"], *(class_facts(f"table_{i}", n) for i, n in enumerate(tables))]
+    return made
+
+
+def test_a_table_of_more_classes_has_a_row_per_class():
+    lines = plan_text(with_classes(4), 80).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("class "))
+    assert lines[start - 1] == "table_0: 420 rows, 4 features, 4 classes (1 to 3.67)"
+    assert lines[start].split("  ")[0] == "class"
+    assert [line.split() for line in lines[start + 2 : start + 7]] == [
+        ["all", "420", "332-336", "84-88"],
+        ["class_0", "165", "131-132", "33-34"],
+        ["class_1", "125", "99-100", "25-26"],
+        ["class_2", "85", "67-68", "17-18"],
+        ["class_3", "45", "35-36", "9-10"],
+    ]
+
+
+@pytest.mark.parametrize("tables", [(3,), (10,), (20,), (100,), (10, 6, 5), (5, 5, 5, 5, 5), (20,) * 6, (8,) * 30])
+@pytest.mark.parametrize("n_pairs", [0, 1, 8])
+def test_a_plan_with_more_classes_has_at_most_forty_lines_and_the_rarest_classes(tables, n_pairs):
+    lines = plan_text(with_classes(*tables, n_pairs=n_pairs), 80).splitlines()
+    assert len(lines) <= MAX_LINES
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    if len(tables) <= 5:
+        assert all(f"class_{n - 1} " in text for n in tables), "the rarest class is always there"
+    if text.count("class_") < sum(tables):
+        assert "--full" in text
+    everything = plan_text(with_classes(*tables, n_pairs=n_pairs), 80, full=True)
+    assert everything.count("class_") == sum(tables)
+
+
+def test_next_to_more_classes_a_table_of_two_shows_its_rarer_one():
+    lines = plan_text(with_classes(10, 6, 5, n_pairs=3), 80).splitlines()
+    header = next(line for line in lines if line.startswith("data set"))
+    assert "rarest / fold" in header
+    assert any(line.split()[:4] == ["table_0", "45", "/", "9"] for line in lines)
+    assert any(line.startswith("keel_") and "20 / 4" in line for line in lines)

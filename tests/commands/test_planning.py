@@ -219,3 +219,27 @@ def test_the_families_of_a_plan_without_a_record_are_printed_with_full(here, cap
         "logistic",
         "knn",
     ]
+
+
+def test_tables_of_more_classes_are_planned_with_a_row_per_class_and_not_run_yet(capsys):
+    """The refusal goes with :func:`imblab.commands.layout.is_evaluable`."""
+    words = ["name=many", "dataset=[glass,car,ecoli3]", "learner=[logistic]", "strategy=[none,smote_threshold]"]
+    assert main(["plan", *words]) == 0
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) <= 40
+    rows = {tuple(line.split()) for line in text.splitlines()}
+    assert ("5", "13", "10-11", "2-3") in rows
+    assert ("vgood", "65", "52", "13") in rows
+    assert main(["plan", *words, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    glass, car, _ = facts["datasets"]
+    assert dict(zip(glass["classes"], glass["class_rows"], strict=True)) == {
+        "2": 76, "1": 70, "7": 29, "3": 17, "5": 13, "6": 9
+    }  # fmt: skip
+    assert [sum(fold["test_class_rows"][-1] for fold in facts["folds"]) for facts in (glass, car)] == [9, 65]
+    assert facts["fits"] > 0, "the table of two classes is planned as ever"
+    assert main(["run", *words]) == 2
+    refusal = capsys.readouterr().err
+    assert "data set 'glass' has 6 classes" in refusal
+    assert "data set 'car' has 4 classes" in refusal
+    assert "ecoli3" not in refusal

@@ -1,6 +1,8 @@
 """Splits: the rule itself, by scikit-learn's own splitters and by brute force."""
 
 import warnings
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from imblab.core import splits
+from imblab.core.classes import number_classes
 from imblab.core.splits import assign_group_folds
 from imblab.errors import ConfigError, DataError
 from imblab.study import Dataset, Protocol
@@ -195,3 +198,107 @@ def test_an_assignment_is_made_once(monkeypatch):
     first = assign_group_folds(y, groups, 4, 77)
     monkeypatch.setattr(splits, "_assign_groups", None)
     assert assign_group_folds(y, groups, 4, 77) is first
+
+
+# More than two classes ------------------------------------------------------------------------------------------------
+
+
+def many(*rows, **columns):
+    """A table with so many rows of each class, shuffled."""
+    y = np.random.default_rng(3).permutation(np.repeat(np.arange(len(rows)), rows))
+    names = tuple(f"class_{i}" for i in range(len(rows)))
+    return Dataset("toy", pd.DataFrame({"a": np.arange(float(len(y)))}), y.astype(np.int64), names, **columns)
+
+
+def test_splits_of_more_classes_are_those_of_scikit_learn():
+    data, protocol = many(60, 30, 15, 12), Protocol(outer_folds=4, inner_folds=3, repeats=2)
+    plan = splits.plan(data, protocol, seed=7)
+    for repeat in range(2):
+        folds = StratifiedKFold(4, shuffle=True, random_state=7 + repeat).split(data.X, data.y)
+        for split, (train, test) in zip(plan[4 * repeat :], folds, strict=False):
+            np.testing.assert_array_equal(split.train, train)
+            np.testing.assert_array_equal(split.test, test)
+            inner = StratifiedKFold(3, shuffle=True, random_state=7 + repeat).split(train, data.y[train])
+            pairs = splits.inner_pairs(data, protocol, 7, split, plan)
+            for (fit, validate), (a, b) in zip(pairs, inner, strict=True):
+                np.testing.assert_array_equal(fit, train[a])
+                np.testing.assert_array_equal(validate, train[b])
+
+
+@given(
+    rows=st.lists(st.integers(1, 14), min_size=3, max_size=6),
+    outer=st.integers(2, 5),
+    inner=st.integers(2, 4),
+    how=st.sampled_from(["plain", "groups", "time", "shared"]),
+    seed=st.integers(0, 5),
+)
+def test_a_plan_of_more_classes_has_every_class_in_every_part_or_is_refused(rows, outer, inner, how, seed):
+    """What is said to do does, and what was planned has each class in every part, two rows of it in every fit part."""
+    rows = sorted(rows, reverse=True)
+    n = sum(rows)
+    columns = {"groups": {"groups": np.arange(n) % max(n // 2, 1)}, "time": {"time": np.arange(float(n))}}.get(how, {})
+    protocol = Protocol(outer_folds=outer, inner_folds=inner, inner="shared" if how == "shared" else "own")
+    data = many(*rows, **columns)
+    try:
+        plan = splits.plan(data, protocol, seed)
+    except DataError as error:
+        for key, value in error.overrides.items():
+            section, _, name = key.rpartition(".")
+            if section == "protocol":
+                protocol = replace(protocol, **{name: value})
+            else:
+                assert name == "merge"
+                (together,) = value.values()
+                left = ["other" if data.classes[c] in together else data.classes[c] for c in data.y]
+                classes = number_classes(Counter(left))
+                data = replace(data, y=np.array([classes.index(label) for label in left]), classes=classes)
+        if not error.overrides:
+            return
+        plan = splits.plan(data, protocol, seed)
+    n_classes = len(data.classes)
+    for split in plan:
+        pairs = splits.inner_pairs(data, protocol, seed, split, plan)
+        for part in (split.test, *(validate for _, validate in pairs)):
+            assert np.bincount(data.y[part], minlength=n_classes).min() >= 1
+        for part in (split.train, *(fit for fit, _ in pairs)):
+            assert np.bincount(data.y[part], minlength=n_classes).min() >= (2 if n_classes > 2 else 1)
+
+
+REFUSED = {
+    "fewer-folds": (many(60, 40, 7), Protocol(outer_folds=10)),
+    "more-inner-folds": (many(60, 40, 5), Protocol(outer_folds=3, inner_folds=2)),
+    "merge-with-the-next": (many(60, 40, 20, 2), Protocol()),
+    "two-small-ones": (many(60, 40, 3, 2), Protocol()),
+    "merged-before": (
+        replace(many(60, 40, 3, 2), merged={"class_2": ("x", "y")}, dropped_classes=("z",)),
+        Protocol(),
+    ),
+    "nothing-does": (many(8, 1, 1), Protocol()),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_classes_with_too_few_rows_are_named_with_what_to_do(what, snapshot):
+    data, protocol = REFUSED[what]
+    with pytest.raises(DataError) as said:
+        splits.plan(data, protocol, seed=0)
+    assert (str(said.value), said.value.overrides) == snapshot
+
+
+def test_a_caution_on_more_classes_is_one_line_with_all_of_them(snapshot):
+    data = many(200, 60, 40, 20)
+    (said,) = splits.cautions(data, splits.plan(data, Protocol(), seed=0))
+    assert said == snapshot
+    enough = many(200, 60, 50)
+    assert splits.cautions(enough, splits.plan(enough, Protocol(), seed=0)) == ()
+
+
+def test_two_classes_need_one_negative_row_where_more_need_two_of_each():
+    """Rule 10 for two classes: two positives in a fit part, one row of the other class."""
+    y = np.zeros(12, dtype=np.int64)
+    y[:9] = 1
+    pair = Dataset("toy", pd.DataFrame({"a": np.arange(12.0)}), y, ("no", "yes"))
+    splits.plan(pair, Protocol(outer_folds=3, inner_folds=2), seed=0)
+    more = replace(pair, y=np.where(np.arange(12) < 3, 2, np.arange(12) % 2), classes=("a", "b", "c"))
+    with pytest.raises(DataError, match=r"holds 1 row of 'c'"):
+        splits.plan(more, Protocol(outer_folds=3, inner_folds=2), seed=0)

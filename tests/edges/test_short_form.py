@@ -98,10 +98,13 @@ def test_columns_of_two_meanings_do_not_hide_what_could_be_the_target():
         compose("data/churn.csv")
 
 
-def test_a_table_without_a_column_of_two_values_says_what_is_nearest():
+def test_a_table_without_a_column_of_two_values_may_have_more_classes():
     frame = table().drop(columns=["left", "member"]).assign(grade=list("abc") * 20)
     frame.to_csv("data/t.csv", index=False)
-    with pytest.raises(ConfigError, match=r"None of its 3 columns has two values; closest are 'grade' \(3 values\)"):
+    with pytest.raises(ConfigError, match=r"Columns with few values: 'grade' \(a 20, b 20, c 20\)\..*target=grade`"):
+        compose("data/t.csv")
+    frame.drop(columns="grade").to_csv("data/t.csv", index=False)
+    with pytest.raises(ConfigError, match=r"None of its 2 columns has from two to 10 values\..*target=COLUMN`"):
         compose("data/t.csv")
 
 
@@ -135,6 +138,10 @@ NAMES = [
     ({"sex": ["m", "f"] * 5, "smoker": ["no"] * 9 + ["yes"]}, "", "smoker"),
     ({"sex": ["m", "f"], "HasFraudLabel": ["n", "y"]}, "", "HasFraudLabel"),
     ({"member": [0, 1], "loan": [0, 1], "age": [1, 2]}, "loan", "loan"),
+    ({"sex": ["m", "f"] * 3, "Class": ["a", "b", "c"] * 2}, "", "Class"),
+    ({"site": ["a", "b", "c"] * 2, "sex": ["m", "f"] * 3}, "", "sex"),
+    ({"target": ["a", "b", "c"] * 2, "status": ["m", "f"] * 3}, "", "status"),
+    ({"site": ["a", "b", "c"] * 2, "age": range(6)}, "", "site"),
 ]
 
 

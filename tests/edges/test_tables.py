@@ -786,6 +786,8 @@ def tables_of_the_page(here):
     calls.to_csv("calls.tsv.gz", index=False, sep="\t")
     days = pd.Series(pd.date_range("2024-01-01", periods=60).strftime("%d/%m/%Y")).sample(frac=1, random_state=0)
     calls.assign(day=days.to_numpy()).to_csv("visits.tsv.gz", index=False, sep="\t")
+    sites = ["CYT"] * 20 + ["NUC"] * 12 + ["MIT"] * 8 + ["ME2"] * 8 + ["POX"] * 6 + ["ERL"] * 6
+    frame.drop(columns="left").assign(site=sites).to_csv("cells.csv", index=False)
     with pd.ExcelWriter("survey.xlsx") as book:
         frame.to_excel(book, sheet_name="2024", index=False)
         frame.to_excel(book, sheet_name="2023", index=False)
@@ -800,9 +802,9 @@ def test_every_command_of_the_page_runs(command, tables_of_the_page, monkeypatch
     study = running.compose(*words, "learner=[logistic]", "strategy=[none]", "protocol=smoke")
     [(key, spec)] = study.datasets.items()
     data = datasets.read_dataset(spec, key)
-    assert len(data.X) == 60
+    assert len(data.X) == (54 if data.dropped_classes else 60)
     assert (data.time is not None) == ("time=day" in command)
-    assert running.lay_out(study).cells
+    assert running.lay_out(study, only_planned="cells.csv" in command).cells
 
 
 def test_the_page_names_every_option():
@@ -815,5 +817,7 @@ def test_the_page_names_every_option():
         "time_format",
         "url_env",
         "positive",
+        "merge",
+        "drop_classes",
     ):
         assert re.search(rf"\b{option}\b", page), option

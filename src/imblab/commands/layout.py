@@ -283,7 +283,7 @@ def _no_target_error(path: str, name: str, overrides: Sequence[str], command: st
     target = f"dataset.table.target={to_hydra_syntax(columns[0] if columns else 'COLUMN')}"
     line = to_shell(["imblab", command, *overrides[:place], target, *overrides[place:]])
     return ConfigError(
-        f"table {path!r} has no target; a study needs the column that holds the labels, with two values. {sentence} "
+        f"table {path!r} has no target; a study needs the column that holds the labels. {sentence} "
         f"The whole line: `{line}`."
     )
 

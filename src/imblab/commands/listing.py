@@ -14,7 +14,7 @@ from imblab.analysis import methods
 from imblab.commands import results
 from imblab.edges import config, datasets, files, ledger, terminal
 from imblab.errors import ConfigError, ImblabError, describe, unknown
-from imblab.text import to_hydra_syntax
+from imblab.text import count_noun, to_hydra_syntax
 
 Row = dict[str, Any]
 #: Makes a list from the folders with the user's own groups and the folder of the studies.
@@ -162,7 +162,7 @@ def data_sets_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) 
     """Return what can be loaded: a table of the data sets whose facts are known, the names of all others by kind.
 
     ``rows`` have ``name`` and ``kind``; those that have ``rows`` are tabled, with the :data:`DATA_SET_COLUMNS` they
-    have.
+    have; one with more than two classes has their number in place of its positives.
 
     Examples
     --------
@@ -170,7 +170,11 @@ def data_sets_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) 
     keel (2): keel_iris0, keel_wdbc
     """
     page = terminal.Page(width)
-    described = [row for row in rows if "rows" in row]
+    described = [
+        row if "class_rows" not in row else {**row, "positives": count_noun(row["classes"], "class")}
+        for row in rows
+        if "rows" in row
+    ]
     keys = [key for key in DATA_SET_COLUMNS if any(key in row for row in described)]
     header = [key if key in ("name", "source") else f">{key}" for key in keys]
     page.add_table(header, ([terminal.format_cell(row.get(key)) for key in keys] for row in described))

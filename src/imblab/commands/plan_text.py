@@ -18,7 +18,7 @@ MAX_DESCRIBED = 5
 #: Lines of a plan of more data sets, or of tables with more than two classes, without ``--full``.
 MAX_LINES = 40
 #: Rarest classes that a table lists, from most to fewest, until a plan has few enough lines; None lists all.
-LISTED_CLASSES = (None, 10, 6, 3)
+LISTED_CLASSES = (None, 10, 6, 3, 1)
 
 
 def plan_text(plan: Mapping[str, Any], width: int | None = None, full: bool = False) -> str:
@@ -131,7 +131,9 @@ def _add_data_set_lines(page: terminal.Page, plan: Mapping[str, Any], shown: int
     page.add_table(header, rows, fold=("data set",))
     if len(plan["datasets"]) > shown:
         page.add(f"and {len(plan['datasets']) - shown} more: --full")
-    page.add(" ".join(_describe_assumptions(plan, family, judged, region)))
+    if assumptions := list(_describe_assumptions(plan, family, judged, region)):
+        page.add(" ".join(assumptions))
+        page.add("")
 
 
 def _data_set_row(dataset: Mapping[str, Any], families: Sequence[Mapping[str, Any]]) -> terminal.TextRow:
@@ -270,7 +272,6 @@ def _describe_counts(counts: int | Sequence[int]) -> str:
 
 def _add_class_lines(page: terminal.Page, datasets: Sequence[Mapping[str, Any]], listed: int | None) -> None:
     """Add one table of the rarest classes of all data sets with more than two."""
-    page.add("")
     rows: list[terminal.TextRow] = []
     left_out = 0
     for dataset in (facts for facts in datasets if "class_rows" in facts):
@@ -278,7 +279,7 @@ def _add_class_lines(page: terminal.Page, datasets: Sequence[Mapping[str, Any]],
         shown = classes if listed is None else classes[len(classes) - min(listed, len(classes)) :]
         left_out += len(classes) - len(shown)
         rows += [[dataset["name"] if i == 0 else "", *row] for i, row in enumerate(shown)]
-    page.add_table(["data set", "class", ">rows", ">training part", ">test part"], rows)
+    page.add_table(["data set", "class", ">rows", ">training part", ">test part"], rows, fold=("class",))
     if left_out:
         page.add(f"and {count_noun(left_out, 'more frequent class' if rows else 'class')}: --full")
 

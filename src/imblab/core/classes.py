@@ -78,7 +78,8 @@ def merged_classes(
     Returns
     -------
     dict of str to list of str
-        What ``dataset.<name>.merge`` has to be; labels in the order of the classes.
+        What ``dataset.<name>.merge`` has to be; labels in the order of the classes. Merges that are part of the new one
+        are left without labels: on a command line a mapping adds to that of a file, and so takes them away.
 
     Examples
     --------
@@ -86,6 +87,8 @@ def merged_classes(
     {'other': ['c', 'd']}
     >>> merged_classes(["a", "other", "b"], {"other": ["c", "d"]}, ["other", "b"])
     {'other': ['c', 'd', 'b']}
+    >>> merged_classes(["a", "few", "b"], {"few": ["c", "d"]}, ["few", "b"])
+    {'few': [], 'other': ['c', 'd', 'b']}
     """
     others = {label for label in classes if label not in together}
     free, number = name, 1
@@ -93,4 +96,4 @@ def merged_classes(
         number += 1
         free = f"{name}_{number}"
     labels = [label for known in classes if known in together for label in merged.get(known, (known,))]
-    return {**{new: list(old) for new, old in merged.items() if new not in together}, free: labels}
+    return {**{new: [] if new in together else list(old) for new, old in merged.items()}, free: labels}

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from imblab.core.classes import class_rows, merged_classes
+from imblab.core.classes import class_rows, merged_classes, number_classes
 from imblab.errors import DataError
 from imblab.study import Dataset, Protocol
 from imblab.text import count_noun, join_words, to_override
 
 #: Whether every part of the splits of a table has enough rows of each class.
 Feasible = Callable[[Dataset, Protocol], bool]
+#: The largest number of inner folds that is proposed in place of a smaller one.
+MAX_INNER_FOLDS = 5
 #: Classes that a message lists.
 MAX_LISTED_CLASSES = 8
 
@@ -48,12 +50,20 @@ def too_few_rows_error(
     noun = "class" if len(small) == 1 else "classes"
     named = f"{noun} {join_words(listed, limit=MAX_LISTED_CLASSES)}: " if small else ""
     folds, overrides = suggest_folds(dataset, protocol, key, is_feasible)
+    if small and not overrides:
+        folds, overrides = _suggest_more_inner_folds(dataset, protocol, is_feasible)
     ways, regrouped = [folds.removesuffix(".")] if overrides or not small else [], {}
     if together := _suggest_merge(dataset, protocol, small, is_feasible):
         regrouped[f"dataset.{key}.merge"] = merged_classes(dataset.classes, dataset.merged, together)
         ways.append(f"merge classes: {to_override(*next(iter(regrouped.items())))}")
     if dropped := _suggest_dropped(dataset, protocol, small, is_feasible):
-        ways.append(f"leave out classes: {to_override(f'dataset.{key}.drop_classes', dropped)}")
+        changes: dict[str, object] = {"drop_classes": dropped}
+        if any(dataset.classes[i] in dataset.merged for i in small):
+            emptied = {dataset.classes[i] for i in small}
+            changes["merge"] = {name: [] if name in emptied else list(old) for name, old in dataset.merged.items()}
+        words = [to_override(f"dataset.{key}.{name}", value) for name, value in changes.items()]
+        ways.append(f"leave out classes: {' '.join(words)}")
+    folds = folds or f"No number of folds would do: gather more rows of {dataset.classes[-1]!r}."
     way_out = ". Or ".join(ways) if ways else folds.removesuffix(".")
     return DataError(
         f"data set {key!r} is too small for {protocol.outer_folds} outer x {protocol.inner_folds} inner folds: {named}"
@@ -83,32 +93,49 @@ def suggest_folds(dataset: Dataset, protocol: Protocol, key: str, is_feasible: F
     return f"No number of folds would do: gather more {what}.", {}
 
 
+def _suggest_more_inner_folds(
+    dataset: Dataset, protocol: Protocol, is_feasible: Feasible
+) -> tuple[str, dict[str, int]]:
+    """Return the least larger number of inner folds that would do: fit parts grow with it."""
+    for folds in range(protocol.inner_folds + 1, MAX_INNER_FOLDS + 1):
+        if is_feasible(dataset, replace(protocol, inner_folds=folds)):
+            return f"Set protocol.inner_folds={folds}.", {"protocol.inner_folds": folds}
+    return "", {}
+
+
 def _suggest_merge(dataset: Dataset, protocol: Protocol, small: Sequence[int], is_feasible: Feasible) -> list[str]:
     """Return the classes that are large enough as one: those too small, and as many of the rarest as it takes."""
     others = [i for i in reversed(range(len(dataset.classes))) if i not in small]
     for extra in range(max(2 - len(small), 0), len(others)):
-        together = sorted([*small, *others[:extra]])
-        kept = others[extra:]
-        number = np.full(len(dataset.classes), len(kept))
-        number[kept] = np.arange(len(kept))
-        labels = [dataset.classes[i] for i in together]
-        merged = replace(dataset, y=number[dataset.y], classes=(*(dataset.classes[i] for i in kept), labels[0]))
-        if is_feasible(merged, protocol):
-            return labels
+        together = [dataset.classes[i] for i in sorted([*small, *others[:extra]])]
+        (name,) = set(merged_classes(dataset.classes, {}, together))
+        if is_feasible(_regrouped(dataset, [name if c in together else c for c in dataset.classes]), protocol):
+            return together
     return []
+
+
+def _regrouped(dataset: Dataset, labels: Sequence[str | None]) -> Dataset:
+    """Return a table, without its features, whose classes have other labels; rows of a class without one are left out.
+
+    Classes are numbered as when the table is read: folds of groups depend on it.
+    """
+    rows: dict[str, int] = {}
+    for label, n in zip(labels, class_rows(dataset).tolist(), strict=True):
+        if label is not None:
+            rows[label] = rows.get(label, 0) + n
+    classes = number_classes(rows)
+    y = np.array([-1 if label is None else classes.index(label) for label in labels])[dataset.y]
+    kept = np.flatnonzero(y >= 0)
+    roles = {role: values[kept] for role in ("groups", "time") if (values := getattr(dataset, role)) is not None}
+    return replace(dataset, y=y[kept], classes=classes, **roles)
 
 
 def _suggest_dropped(dataset: Dataset, protocol: Protocol, small: Sequence[int], is_feasible: Feasible) -> list[str]:
     """Return the labels to leave out, those left out already among them; none if that would not do."""
-    kept = [i for i in range(len(dataset.classes)) if i not in small]
-    if len(kept) < 2:
+    if len(dataset.classes) - len(small) < 2:
         return []
-    number = np.full(len(dataset.classes), -1)
-    number[kept] = np.arange(len(kept))
-    rows = np.flatnonzero(number[dataset.y] >= 0)
-    roles = {role: values[rows] for role in ("groups", "time") if (values := getattr(dataset, role)) is not None}
-    classes = tuple(dataset.classes[i] for i in kept)
-    if not is_feasible(replace(dataset, y=number[dataset.y][rows], classes=classes, **roles), protocol):
+    kept = [None if i in small else label for i, label in enumerate(dataset.classes)]
+    if not is_feasible(_regrouped(dataset, kept), protocol):
         return []
     labels = [label for i in small for label in dataset.merged.get(dataset.classes[i], (dataset.classes[i],))]
     return [*dataset.dropped_classes, *labels]

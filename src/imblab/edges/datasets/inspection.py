@@ -28,8 +28,10 @@ TARGET_NAMES = (
 )
 #: Columns that a message lists as possible targets.
 MAX_LISTED_TARGETS = 6
-#: Values of a column of which one class against the others may be meant.
+#: Values of a column that may be the classes where no target is named.
 MAX_CLASSES = 10
+#: Labels of a possible target that a message shows.
+MAX_SHOWN_LABELS = 3
 #: Smaller tables are not searched for identifiers.
 MIN_IDENTIFIER_ROWS = 20
 
@@ -151,19 +153,23 @@ def _separates_classes(column: pd.Series, y: np.ndarray) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TargetCandidate:
-    """A column that could hold the labels, with its two labels and their rows, the rarer one first."""
+    """A column that could hold the labels, with its labels and their rows, the rarest one first."""
 
     column: str
     labels: tuple[tuple[str, int], ...]
 
     def __str__(self) -> str:
-        return f"{self.column!r} ({', '.join(f'{label} {rows}' for label, rows in self.labels)})"
+        shown = [f"{label} {rows}" for label, rows in self.labels]
+        if len(shown) > MAX_SHOWN_LABELS:
+            shown = [*shown[:MAX_SHOWN_LABELS], f"{len(shown) - MAX_SHOWN_LABELS} more labels"]
+        return f"{self.column!r} ({', '.join(shown)})"
 
 
 def target_candidates(frame: pd.DataFrame, table: str = "") -> list[TargetCandidate]:
-    """Find the columns of two values, the likeliest target first: by their name, missing values, position and rows.
+    """Find the columns that could hold the labels, the likeliest first: by name, values, gaps, position and rows.
 
-    ``table`` is the name of the table: ``churn.csv`` has its labels in ``churn``.
+    They are the columns of two values and those of a few more whose name is that of a target; without any, all columns
+    of a few values. ``table`` is the name of the table: ``churn.csv`` has its labels in ``churn``.
 
     Examples
     --------
@@ -179,34 +185,27 @@ def target_candidates(frame: pd.DataFrame, table: str = "") -> list[TargetCandid
         except TypeError:  # lists in cells
             continue
         rows = rows[rows > 0]
-        if len(rows) != 2:
+        if not 2 <= len(rows) <= MAX_CLASSES or 2 < len(rows) == len(column):
             continue
         labels = tuple((label_text(label), int(n)) for label, n in sorted(rows.items(), key=lambda item: item[1]))
         rank = (
             not _is_target_name(str(name), table.lower()),
+            len(rows) > 2,
             bool(column.isna().any()),
             position not in (0, frame.shape[1] - 1),
             labels[0][1] / int(rows.sum()),
         )
         ranked.append((rank, TargetCandidate(str(name), labels)))
-    return [candidate for _, candidate in sorted(ranked, key=lambda item: item[0])]
+    likely = [item for item in ranked if not (item[0][0] and item[0][1])]
+    return [candidate for _, candidate in sorted(likely or ranked, key=lambda item: item[0])]
 
 
 def describe_targets(candidates: Sequence[TargetCandidate], frame: pd.DataFrame) -> str:
     """Describe in a sentence which columns could be the target."""
-    if candidates:
-        return f"Columns with two values: {join_words(map(str, candidates), limit=MAX_LISTED_TARGETS)}."
-    nearest: list[str] = []
-    for name in frame.columns:
-        try:
-            n_values = int(frame[name].nunique())
-        except TypeError:  # lists in cells
-            continue
-        nearest += [f"{str(name)!r} ({n_values} values)"] if 2 < n_values <= MAX_CLASSES else []
-    hint = f"; closest are {', '.join(nearest[:MAX_LISTED_TARGETS])}" if nearest else ""
-    return (
-        f"None of its {frame.shape[1]} columns has two values{hint}. Make one that holds one class against the others."
-    )
+    if not candidates:
+        return f"None of its {frame.shape[1]} columns has from two to {MAX_CLASSES} values."
+    values = "two values" if all(len(candidate.labels) == 2 for candidate in candidates) else "few values"
+    return f"Columns with {values}: {join_words(map(str, candidates), limit=MAX_LISTED_TARGETS)}."
 
 
 def _is_target_name(name: str, table: str) -> bool:

@@ -66,13 +66,16 @@ def regroup_labels(
 
 
 def _read_merge(merge: Any, rows: Mapping[str, int], problems: notation.TableProblems) -> dict[str, list[Any]]:
-    """Return what is merged, by the new label; a value that is no such mapping is a problem."""
+    """Return what is merged, by the new label; a value that is no such mapping is a problem.
+
+    A new label without any that it replaces takes away a merge of a file, and is left out.
+    """
     if merge is None:
         return {}
     groups = {}
     if isinstance(merge, Mapping):
         groups = {notation.label_text(name): notation.as_list(values) for name, values in merge.items()}
-    if not isinstance(merge, Mapping) or not all(name.strip() and values for name, values in groups.items()):
+    if not isinstance(merge, Mapping) or not all(name.strip() for name in groups):
         rarest = list(number_classes(rows))[-2:]
         problems.add(
             f"has the value {merge!r} for merge",
@@ -80,7 +83,7 @@ def _read_merge(merge: Any, rows: Mapping[str, int], problems: notation.TablePro
             f"Write for example {problems.assign('merge', {'other': rarest})}.",
         )
         return {}
-    return groups
+    return {name: values for name, values in groups.items() if values}
 
 
 def _read_dropped(dropped: Any, rows: Mapping[str, int], problems: notation.TableProblems) -> list[Any]:
@@ -163,11 +166,10 @@ def _assign_classes(
                 f"Choose another label in {problems.option('merge')}.",
             )
     names = {name for name in class_of.values() if name is not None}
-    stripped = {name.strip(): name for name in sorted(names)}
-    for name in sorted(names):
-        if groups and stripped[name.strip()] != name and name in (*groups, stripped[name.strip()]):
+    for name in groups:
+        if alike := [other for other in names if other != name and other.strip() == name.strip()]:
             problems.add(
-                f"has the classes {name!r} and {stripped[name.strip()]!r} after merging, which differ only by blanks",
+                f"has the classes {name!r} and {alike[0]!r} after merging, which differ only by blanks",
                 "classes are known by their text",
                 f"Choose another label in {problems.option('merge')}.",
             )
