@@ -60,6 +60,11 @@ class Trial:
     fold_thresholds: tuple[float, ...] = ()
     at_edge: bool = False
 
+    @property
+    def single_threshold(self) -> float | None:
+        """The threshold of two classes; None with more."""
+        return _single(self.threshold)
+
 
 def search_address(trials: Iterable[Trial]) -> str:
     """The address of an inner search: the fingerprint of its trials, which evaluations with the same ones share."""
@@ -155,6 +160,11 @@ class Evaluation:
     def key(self) -> str:
         """Address of the cell that was evaluated."""
         return key_of(self.dataset, self.learner, self.strategy, self.repeat, self.fold)
+
+    @property
+    def single_threshold(self) -> float | None:
+        """The threshold of two classes; None with more."""
+        return _single(self.threshold)
 
     def to_json(self) -> str:
         """One line of JSON; :meth:`from_json` gives the equal record back.
@@ -533,6 +543,10 @@ def plain_fields(record: Any, without_defaults: bool = False) -> dict[str, Any]:
         if not without_defaults or value != default:
             plain[each.name] = _plain_data(value)
     return plain
+
+
+def _single(threshold: ThresholdValue | None) -> float | None:
+    return None if isinstance(threshold, tuple) else threshold
 
 
 def _with_tuples(raw: Mapping[str, Any]) -> dict[str, Any]:

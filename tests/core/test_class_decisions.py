@@ -1,17 +1,18 @@
 """Decisions between more than two classes, and that two classes through them are decided as two classes are."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix, matthews_corrcoef
 
-from imblab.core import decisions, task_decisions
+from imblab.core import decisions, design, task_decisions
 from imblab.core.class_decisions import SeveralClassDecisions, rule_problem
 from imblab.core.task_decisions import TwoClassDecisions, decision_problems
 from imblab.errors import ConfigError
-from imblab.study import Choice, Dataset, Learner, LearnerTraits, Measure, Protocol, Strategy, Study
+from imblab.study import Cell, Choice, Dataset, Learner, LearnerTraits, Measure, Protocol, Split, Strategy, Study
 
 MCC = Measure("mcc", "imblab.core.measures.mcc", "label")
 HUNDREDTHS = Protocol().thresholds
@@ -286,3 +287,18 @@ def test_a_map_reads_the_log_odds_of_each_column():
     _, p = sample(8)
     scores = decisions.scores_for_map(p, {"_target_": "sklearn.linear_model.LogisticRegression"})
     np.testing.assert_allclose(1 / (1 + np.exp(-scores)), p, atol=1e-12)
+
+
+def test_the_class_that_a_rule_names_is_in_the_address_and_no_other_label():
+    """Labels of equal rows may be exchanged: the rule then holds for another class, and its evaluations are others."""
+    table = Dataset("toy", pd.DataFrame({"a": np.arange(9.0)}), np.repeat([0, 1, 2], 3), ABC, fingerprint="f")
+    split = Split(0, 0, np.arange(6), np.arange(6, 9), "s")
+    study = Study("s", 0, {}, (), (), (MCC,))
+
+    def address(rule, classes):
+        cell = Cell("toy", Learner("l", {"_target_": "sklearn.svm.SVC"}), Strategy("desk", threshold=rule), split)
+        return design.cell_address(cell, study, replace(table, classes=classes))
+
+    named = {"min_recall": {"class": "b", "value": 0.5}}
+    assert address(named, ABC) == address(named, ("z", "b", "c")) != address(named, ("b", "a", "c"))
+    assert address("tuned", ABC) == address("tuned", ("b", "a", "c"))

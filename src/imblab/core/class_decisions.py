@@ -61,6 +61,8 @@ def rule_problem(rule: Threshold, grid: ThresholdGrid, classes: Sequence[str]) -
     """
     if isinstance(rule, (int, float)):
         return None if 0 < rule < 1 else f"{rule:g} is not above 0 and below 1, as the threshold of a class is"
+    name: str
+    value: Any
     name, value = next(iter(rule.items())) if isinstance(rule, Mapping) else (rule, None)
     if name == "cost_optimal":
         return invalid_class_costs_reason(value, len(classes))
@@ -123,7 +125,7 @@ class SeveralClassDecisions:
             return replace(fixed, value=value if math.isfinite(value) else None)
         assert not isinstance(grid, str)
         best = choose_class_thresholds(folds, grid, function, measure.greater_is_better, self._bound(rule))
-        return best and ThresholdChoice(best.thresholds, best.value, bool(best.at_edge))
+        return None if best is None else ThresholdChoice(best.thresholds, best.value, bool(best.at_edge))
 
     def best_reachable_value(
         self, rule: Threshold, folds: Sequence[LabelledValues], remaining: np.ndarray, measure: Measure

@@ -489,6 +489,19 @@ def two_class_problem(rule: Threshold) -> str | None:
     return None
 
 
+def named_class(rule: Threshold, classes: Sequence[str]) -> list[int]:
+    """Return the index of the class that a rule names, as the one item of a list; empty where it names none.
+
+    Examples
+    --------
+    >>> named_class({"min_recall": {"class": "c", "value": 0.5}}, ("a", "b", "c")), named_class(0.5, ("a", "b", "c"))
+    ([2], [])
+    """
+    value = next(iter(rule.values())) if isinstance(rule, Mapping) else None
+    label = str(value["class"]) if isinstance(value, Mapping) and "class" in value else None
+    return [index for index, known in enumerate(classes) if known == label]
+
+
 def describe_rule(rule: Threshold) -> str:
     """Write a rule in a few words.
 
