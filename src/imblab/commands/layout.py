@@ -99,12 +99,12 @@ def _check_two_classes(data: Dataset, key: str) -> None:
     if len(data.classes) == 2:
         return
     meant = data.classes[-1]
-    rest = merged_classes(data.classes, data.merged, data.classes[:-1], "rest")
+    overrides = {f"dataset.{key}.merge": merged_classes(data.classes, data.merged, data.classes[:-1], "rest")}
     raise DataError(
         f"data set {key!r} has {len(data.classes)} classes ({join_words(map(repr, data.classes))}); "
         f"{TWO_CLASSES_RULE}. In Python, imblab.evaluate and imblab.run evaluate more. To study {meant!r} against the "
-        f"rest: {to_override(f'dataset.{key}.merge', rest)}",
-        overrides={f"dataset.{key}.merge": rest},
+        f"rest: {to_override(*next(iter(overrides.items())))}",
+        overrides=overrides,
     )
 
 

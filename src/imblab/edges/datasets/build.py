@@ -117,8 +117,7 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     min_rows = _rare_min_rows(rare, problems)
     options = LabelOptions(positive, allow_majority_positive, merge, drop_classes)
     frame, labels = _labelled_rows(frame, roles["target"], options, problems)
-    others = {*lists["drop"], *roles.values()}
-    features = [column for column in frame.columns if column not in others]
+    features = [column for column in frame.columns if column not in {*lists["drop"], *roles.values()}]
     if not features:
         problems.add(
             f"has no feature left of its {count_noun(frame.shape[1], 'column')}",

@@ -194,8 +194,7 @@ def _add_positive_of_many(
     match = next((name for name in class_rows if is_same_label(name, positive)), None)
     meant = match or notation.nearest_name(str(positive), class_rows) or number_classes(class_rows)[-1]
     others = [name for name in class_rows if name != meant]
-    rest = merged_classes(list(class_rows), merged, others, "rest")
-    solution = {"positive": meant, "merge": rest}
+    solution = {"positive": meant, "merge": merged_classes(list(class_rows), merged, others, "rest")}
     separator = ", " if problems.key is None else " "
     named = f"names {str(positive)!r} as positive" + ("" if match else f", which {column!r} does not hold,")
     problems.add(
