@@ -296,6 +296,7 @@ def test_a_row_of_two_classes_says_nothing_of_classes():
         ({"confusion": [[40, 2, 0], [3, 37, 0], [20, 2, -2]]}, "confusion"),
         ({"counts": {"tn": 100, "fp": 1, "fn": 2, "tp": 3}}, "counts"),
         ({"threshold": [0.5, 0.37]}, "threshold"),
+        ({"threshold": 0.5}, "threshold"),
         ({"threshold": [0.5, 0.37, 1.5]}, "threshold"),
         ({"class_scores": {"recall": [1.0, 0.5]}}, "class_scores.recall"),
         ({"class_scores": {"recall": [1.0, 0.5, 1.5]}}, "scores.recall"),
@@ -309,3 +310,21 @@ def test_a_row_of_more_than_two_classes_agrees_with_itself(change, field):
     line = json.dumps({**json.loads(CLASS_ROW.to_json()), **change})
     with pytest.raises(FieldError, match=f"field '{field}"):
         record_files.read_evaluation(line, CLASS_RANGES)
+
+
+@pytest.mark.parametrize(
+    "where", list(places(json.loads(CLASS_ROW.to_json()))), ids=lambda where: ".".join(map(str, where))
+)
+def test_every_field_of_a_row_of_several_classes_is_valid_or_named(where):
+    for value in ODD:
+        line = json.loads(CLASS_ROW.to_json())
+        place = line
+        for key in where[:-1]:
+            place = place[key]
+        place[where[-1]] = value
+        rows, damaged = record_files.read_evaluation_lines([json.dumps(line).encode()], CLASS_RANGES)
+        if damaged:
+            assert re.match(r"field '[a-z]", damaged[1]), damaged
+            continue
+        assert record_files.read_evaluation(rows[1].to_json(), CLASS_RANGES) == rows[1]
+        assert len(table.to_frame([rows[1]])) == 1

@@ -85,7 +85,7 @@ def build_result(
 
 
 def _check_two_classes_of(study: Study, evaluations: Iterable[Evaluation]) -> None:
-    several = dict.fromkeys(repr(e.dataset) for e in evaluations if e.confusion)
+    several = dict.fromkeys(repr(e.dataset) for e in evaluations if e.confusion or isinstance(e.threshold, tuple))
     if several:
         raise StudyError(
             f"study {study.name!r} has evaluations of more than two classes, on {join_words(several)}; "

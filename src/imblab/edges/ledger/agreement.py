@@ -37,8 +37,13 @@ def check_classes(values: Mapping[str, Any]) -> None:
         raise fields.FieldError("confusion", fields.quote_value(confusion), f"it adds up to n_test, which is {n_test}")
     if confusion and values["counts"]:
         raise fields.FieldError("counts", fields.quote_value(values["counts"]), "it is empty next to confusion")
-    if confusion and isinstance(threshold := values["threshold"], tuple) and len(threshold) != n_classes:
-        rule = f"it has one threshold for each of {n_classes} classes"
+    threshold = values["threshold"]
+    if isinstance(threshold, tuple):
+        is_fitting = not values["counts"] and len(threshold) >= 3 and (not confusion or len(threshold) == n_classes)
+    else:
+        is_fitting = threshold is None or not confusion
+    if not is_fitting:
+        rule = "it is a number with two classes, and a list of one per class with more"
         raise fields.FieldError("threshold", fields.quote_value(threshold), rule)
     for name, scores in values.get("class_scores", {}).items():
         if len(scores) != n_classes:
