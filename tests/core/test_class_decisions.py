@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix, matthews_corrcoef
 
-from imblab.core import decisions, design, task_decisions
+from imblab.core import decisions, design, measures, task_decisions
 from imblab.core.class_decisions import SeveralClassDecisions, rule_problem
 from imblab.core.task_decisions import TwoClassDecisions, decision_problems
 from imblab.errors import ConfigError
@@ -302,3 +302,20 @@ def test_the_class_that_a_rule_names_is_in_the_address_and_no_other_label():
     named = {"min_recall": {"class": "b", "value": 0.5}}
     assert address(named, ABC) == address(named, ("z", "b", "c")) != address(named, ("b", "a", "c"))
     assert address("tuned", ABC) == address("tuned", ("b", "a", "c"))
+
+
+def test_a_matrix_of_costs_is_a_measure_of_several_classes_and_refused_for_two():
+    y, p = sample(9)
+    cost = measure("cost", function="costs.expected_cost", costs=COSTS)
+    assert measures.function_of(cost) is not None  # what a configuration asks
+    fields = SeveralClassDecisions(ABC).score((cost,), 0.5, (0.5, 0.5, 0.5), y, p, p, True, None)
+    matrix = confusion_matrix(y, p.argmax(axis=1))
+    assert fields["scores"]["cost"] == pytest.approx(np.sum(matrix * np.array(COSTS)) / len(y))
+    study = Study("s", 0, {}, (), (), (cost,), primary="cost")
+    tables = {n: Dataset("t", pd.DataFrame(), np.zeros(0, dtype=int), tuple("abcd"[:n])) for n in (2, 3, 4)}
+    assert not list(decision_problems(study, tables[3]))
+    (of_two,), (of_four,) = ([str(each) for each in decision_problems(study, tables[n])] for n in (2, 4))
+    assert of_two.startswith("measure 'cost' has a matrix of costs, and data set 't' has 2 classes; with two classes")
+    assert "a cost matrix of 4 classes is a list of 4 rows" in of_four
+    with pytest.raises(ConfigError, match="fails on two rows"):
+        measures.function_of(measure("cost", function="costs.expected_cost", costs=[[0, 1], [0]]))

@@ -181,7 +181,8 @@ def _resolve_function(
         fitting = [key for key, function in functions.items() if not _unfit_reason(function, measure.needs)]
         near = get_close_matches(name, fitting, n=12, cutoff=0)
         raise ConfigError(f"{what}: {unknown('measure function', name, near)}")
-    if reason := _unfit_reason(functions[name], measure.needs):
+    reason = _unfit_reason(functions[name], measure.needs)
+    if reason and not has_class_costs(measure):
         raise ConfigError(
             f"{what} with parameters {parameters}, which fails on two rows ({reason}); the function of a measure that "
             f"needs {measure.needs!r} is {_SIGNATURES[measure.needs]}. Correct its function, needs or parameters."
@@ -333,6 +334,19 @@ def two_classes_only_reason(measure: Measure, n_classes: int | None = None) -> s
         return reason
     reads_costs = n_classes is not None and _CLASS_FUNCTIONS.get(target) is expected_class_cost
     return invalid_class_costs_reason(measure.parameters.get("costs"), n_classes) if reads_costs else None
+
+
+def has_class_costs(measure: Measure) -> bool:
+    """Whether a measure reads a matrix of costs, one for each pair of classes: its function is for several classes.
+
+    Examples
+    --------
+    >>> costs = {"costs": [[0, 1, 1], [5, 0, 1], [5, 1, 0]]}
+    >>> has_class_costs(Measure("cost", "imblab.core.costs.expected_cost", "label", parameters=costs))
+    True
+    """
+    reads_costs = _CLASS_FUNCTIONS.get(_target_of(measure)) is expected_class_cost
+    return reads_costs and invalid_class_costs_reason(measure.parameters.get("costs")) is None
 
 
 def per_class_function_of(measure: Measure) -> Callable[..., Any] | None:

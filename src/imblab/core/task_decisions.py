@@ -197,8 +197,17 @@ classes. Write for example strategy.desk.threshold=tuned.
                 f"strategy {strategy.name!r} has the threshold {strategy.threshold!r}, and data set {dataset.name!r} "
                 f"has {n_classes} classes; {reason}. Write for example {way_out}."
             )
-    if n_classes > 2:
-        yield from _measure_problems(study, dataset)
+    yield from _measure_problems(study, dataset) if n_classes > 2 else _cost_problems(study, dataset)
+
+
+def _cost_problems(study: Study, dataset: Dataset) -> Iterator[ConfigError]:
+    """Yield an error for every measure that costs pairs of classes, for a table of two classes."""
+    for measure in filter(measures.has_class_costs, study.measures):
+        costs = to_override(f"measures.{measure.name}.parameters.costs", {"fn": 10, "fp": 1})
+        yield ConfigError(
+            f"measure {measure.name!r} has a matrix of costs, and data set {dataset.name!r} has 2 classes; with two "
+            f"classes the costs of fn, fp, tp and tn are named. Write for example {costs}."
+        )
 
 
 def _measure_problems(study: Study, dataset: Dataset) -> Iterator[ConfigError]:
