@@ -60,7 +60,7 @@ def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
                 f"measure {name!r} has the name of a column of the result table; a column holds one thing. "
                 "Give the measure another name."
             )
-    by_class = list(dict.fromkeys(name for row in rows for name in _class_columns(row)))
+    by_class = list(dict.fromkeys(name for row in rows for name in _columns_by_class(row)))
     columns = [*FACTS, *measures, *COUNTS, *by_class]
     frame = pd.DataFrame([_table_row(row) for row in rows], columns=columns, dtype=object)
     floats = [*_FLOATS, *measures, *by_class]
@@ -78,10 +78,10 @@ def _table_row(row: Evaluation) -> dict[str, Any]:
         for trial in row.trials
         if trial.status in ("failed", "inapplicable")
     )
-    return {**facts, "params": dict(row.params), **row.scores, **row.counts, **_class_columns(row)}
+    return {**facts, "params": dict(row.params), **row.scores, **row.counts, **_columns_by_class(row)}
 
 
-def _class_columns(row: Evaluation) -> dict[str, float | None]:
+def _columns_by_class(row: Evaluation) -> dict[str, float | None]:
     return {f"{name}/class_{c}": v for name, values in row.class_scores.items() for c, v in enumerate(values)}
 
 

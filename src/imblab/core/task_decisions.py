@@ -1,4 +1,4 @@
-"""What the kernel asks of decisions, and the implementation for the number of classes of a table, chosen once."""
+"""The decisions that the kernel asks for: a protocol, and its implementation for the number of classes of a table."""
 
 from __future__ import annotations
 

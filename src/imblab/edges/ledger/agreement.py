@@ -26,7 +26,7 @@ def check_counts(values: Mapping[str, Any]) -> None:
         )
 
 
-def check_classes(values: Mapping[str, Any]) -> None:
+def check_class_fields(values: Mapping[str, Any]) -> None:
     """Raise FieldError unless all that has a value per class, with more than two, has as many, and rows add up."""
     confusion, n_test = values.get("confusion", ()), values.get("n_test", 0)
     n_classes = len(confusion)

@@ -14,7 +14,7 @@ import yaml
 
 from imblab import fields
 from imblab.edges import files
-from imblab.edges.ledger.agreement import check_classes, check_counts
+from imblab.edges.ledger.agreement import check_class_fields, check_counts
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Trial, plain_fields, search_address
 from imblab.study import DECISION_VALUE, PROBABILITY
@@ -284,7 +284,7 @@ def read_evaluation(
     """
     values = _LINE(fields.parse_json(line.decode() if isinstance(line, bytes) else line), "")
     check_counts(values)
-    check_classes(values)
+    check_class_fields(values)
     if ranges:
         _check_ranges(values["scores"], ranges, is_of_classes=bool(values.get("confusion")))
         for index in range(len(values.get("confusion", ()))):
