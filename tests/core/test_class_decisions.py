@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import confusion_matrix, matthews_corrcoef
 
 from imblab.core import decisions, design, measures, task_decisions
@@ -319,3 +320,22 @@ def test_a_matrix_of_costs_is_a_measure_of_several_classes_and_refused_for_two()
     assert "a cost matrix of 4 classes is a list of 4 rows" in of_four
     with pytest.raises(ConfigError, match="fails on two rows"):
         measures.function_of(measure("cost", function="costs.expected_cost", costs=[[0, 1], [0]]))
+
+
+def test_a_function_from_outside_is_the_mean_over_classes_against_the_rest():
+    y, p = sample(10)
+    ours, theirs = measure("ours", "score", "measures.average_precision"), "sklearn.metrics.average_precision_score"
+    fields = SeveralClassDecisions(ABC).score(
+        (ours, Measure("theirs", theirs, "score")), 0.5, (0.5, 0.5, 0.5), y, p, p, True, None
+    )
+    np.testing.assert_allclose(*fields["class_scores"].values(), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(*fields["scores"].values(), rtol=0, atol=1e-12)
+
+
+def test_a_calibration_from_outside_is_fitted_once_per_class():
+    y, p = sample(11)
+    between, path = SeveralClassDecisions(ABC), "sklearn.isotonic.IsotonicRegression"
+    found = decisions.apply_map(between.fit_map(path, [(y, p)]), path, p)
+    columns = [IsotonicRegression().fit(p[:, c], y == c).predict(p[:, c]) for c in range(3)]
+    total = np.sum(columns, axis=0)
+    np.testing.assert_allclose(found[:, 1], columns[1] / total, rtol=0, atol=1e-12)
