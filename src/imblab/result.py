@@ -24,6 +24,8 @@ Family = tuple[str, str]
 Place = tuple[str, str, str]
 #: The three names of a place.
 PLACE_KINDS = ("data set", "learner", "strategy")
+#: The threshold of two classes; those of more, by class.
+ThresholdValue = float | tuple[float, ...]
 #: Names in one list; the others are counted.
 MAX_LISTED_PLACES = 4
 
@@ -38,8 +40,8 @@ class Trial:
         Flat knobs: ``ratio``, ``k``, ``weight``, ``learner.<parameter>``.
     value : float or None
         The summed-count or averaged value of the primary measure; None where there is none.
-    threshold : float or None
-        The threshold at which ``value`` holds.
+    threshold : float, tuple of float or None
+        The threshold at which ``value`` holds; with more than two classes one per class.
     status : {"ok", "inapplicable", "failed", "repeated", "pruned"}
         ``repeated`` takes its value from an equal candidate; ``pruned`` could no longer win.
     reason : str or None
@@ -52,11 +54,16 @@ class Trial:
 
     params: Mapping[str, Scalar]
     value: float | None
-    threshold: float | None
+    threshold: ThresholdValue | None
     status: str = "ok"
     reason: str | None = None
     fold_thresholds: tuple[float, ...] = ()
     at_edge: bool = False
+
+    @property
+    def single_threshold(self) -> float | None:
+        """The threshold of two classes; None with more."""
+        return _single(self.threshold)
 
 
 def search_address(trials: Iterable[Trial]) -> str:
@@ -77,15 +84,15 @@ class Evaluation:
     params : mapping
         The chosen or fixed knobs, flat: ``ratio``, ``k``, ``weight`` (absent where the strategy has none) and
         ``learner.<parameter>``.
-    threshold : float or None
-        The threshold that was used.
+    threshold : float, tuple of float or None
+        The threshold that was used; with more than two classes one per class, None if costs decide.
     scale : {"probability", "decision_value"}
         What the threshold is compared with: the predicted probability (``1 / (1 + exp(-d))`` of a learner without
         probabilities), or the decision value d itself.
     scores : mapping of str to float or None
-        One value per measure; None where it is undefined.
+        One value per measure, the one over all classes; None where it is undefined.
     counts : mapping
-        ``tn``, ``fp``, ``fn``, ``tp`` of the test rows.
+        ``tn``, ``fp``, ``fn``, ``tp`` of the test rows; empty with more than two classes.
     status : {"ok", "inapplicable", "failed"}
         Only ``ok`` evaluations have scores.
     error : str or None
@@ -95,7 +102,7 @@ class Evaluation:
     data_fingerprint, split_fingerprint : str
         Of the table and of the outer split.
     flagged : float or None
-        Share of the test rows that were predicted positive.
+        Share of the test rows that were predicted positive; None with more than two classes.
     value : float or None
         The inner value of the winner; None where nothing was searched.
     n_train, n_test : int
@@ -114,6 +121,11 @@ class Evaluation:
     code : mapping of str to str
         What identifies the code of the user's own classes and functions, by dotted path; see
         :mod:`imblab.core.own_code`. Empty where versions say everything.
+    class_scores : mapping of str to tuple of float or None
+        With more than two classes the values of a measure by class, each class against the rest; None where one is
+        undefined.
+    confusion : tuple of tuple of int
+        With more than two classes the test rows by true class, and in each row by decided class.
     """
 
     dataset: str
@@ -122,7 +134,7 @@ class Evaluation:
     repeat: int
     fold: int
     params: Mapping[str, Scalar]
-    threshold: float | None
+    threshold: ThresholdValue | None
     scores: Mapping[str, float | None]
     counts: Mapping[str, int]
     seconds: float
@@ -141,35 +153,41 @@ class Evaluation:
     trials: tuple[Trial, ...] = ()
     scale: str = PROBABILITY
     code: Mapping[str, str] = field(default_factory=dict)
+    class_scores: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    confusion: tuple[tuple[int, ...], ...] = ()
 
     @property
     def key(self) -> str:
         """Address of the cell that was evaluated."""
         return key_of(self.dataset, self.learner, self.strategy, self.repeat, self.fold)
 
+    @property
+    def single_threshold(self) -> float | None:
+        """The threshold of two classes; None with more."""
+        return _single(self.threshold)
+
     def to_json(self) -> str:
         """One line of JSON; :meth:`from_json` gives the equal record back.
 
-        ``scale`` is left out where it is ``probability``, and ``code`` where there is none, so that such lines read as
-        they did before there was another.
+        ``scale`` is left out where it is ``probability``, and ``code``, ``class_scores`` and ``confusion`` where they
+        are empty, so that such lines read as they did before there was another.
         """
         line = plain_fields(self)
         if self.scale == PROBABILITY:
             del line["scale"]
-        if not self.code:
-            del line["code"]
+        for name in ("code", "class_scores", "confusion"):
+            if not line[name]:
+                del line[name]
         return json.dumps(line, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> Evaluation:
         """The record behind a line that :meth:`to_json` wrote."""
         raw = json.loads(line)
-        trials = tuple(
-            Trial(**{**t, "fold_thresholds": tuple(t.get("fold_thresholds", ()))}) for t in raw.pop("trials", ())
-        )
-        if "classes" in raw.get("reached", ()):
-            raw["reached"]["classes"] = tuple(raw["reached"]["classes"])
-        return cls(**{**raw, "notes": tuple(raw.get("notes", ())), "trials": trials})
+        trials = tuple(Trial(**_with_tuples(trial)) for trial in raw.pop("trials", ()))
+        for name in {"reached", "class_scores"} & raw.keys():
+            raw[name] = _with_tuples(raw[name])
+        return cls(**{**_with_tuples(raw), "trials": trials})
 
     @property
     def n_received(self) -> int:
@@ -530,6 +548,19 @@ def plain_fields(record: Any, without_defaults: bool = False) -> dict[str, Any]:
         if not without_defaults or value != default:
             plain[each.name] = _plain_data(value)
     return plain
+
+
+def _single(threshold: ThresholdValue | None) -> float | None:
+    return None if isinstance(threshold, tuple) else threshold
+
+
+def _with_tuples(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Values read from JSON as a record holds them: a tuple for each list, at any depth of lists."""
+
+    def to_tuple(value: Any) -> Any:
+        return tuple(map(to_tuple, value)) if isinstance(value, list) else value
+
+    return {key: to_tuple(value) for key, value in raw.items()}
 
 
 def _plain_data(value: Any) -> Any:

@@ -76,3 +76,18 @@ def test_the_facts_of_a_table_are_plain_enough_for_json():
         [row(params={"k": 3}), row("smote", counts={}, status="failed", error="x", scores={"mcc": None})]
     )
     assert json.loads(frame.to_json(orient="records"))[1]["mcc"] is None
+
+
+def test_more_than_two_classes_have_columns_by_class_and_thresholds_as_tuples():
+    several = Evaluation(
+        "toy", "knn", "none", 0, 0, {}, (0.5, 0.2, 0.1), {"recall": 0.5}, {}, 0.1, "ok", None, "f",
+        class_scores={"recall": (1.0, 0.5, None)}, confusion=((3, 0, 0), (1, 1, 0), (0, 0, 0)),
+    )  # fmt: skip
+    two = Evaluation("two", "knn", "none", 0, 0, {}, 0.5, {"recall": 0.25}, {}, 0.1, "ok", None, "f")
+    frame = table.to_frame([several, two])
+    assert list(frame.columns[-3:]) == ["recall/class_0", "recall/class_1", "recall/class_2"]
+    assert frame.threshold.tolist() == [(0.5, 0.2, 0.1), 0.5]
+    assert frame["recall/class_1"].tolist()[0] == 0.5
+    assert frame.loc[1, ["recall/class_0", "tn"]].isna().all()
+    assert "recall/class_0" not in table.to_frame([two])
+    assert table.to_frame([two]).threshold.dtype == float

@@ -136,6 +136,28 @@ def test_it_leaves_the_rows_of_a_part_to_the_next_candidate(name):
     assert shared.X.tobytes() == before
 
 
+@cache
+def four_classes(n=200):
+    """Overlapping classes from half of the rows to a twentieth."""
+    rng = np.random.default_rng(3)
+    y = rng.permutation(np.repeat([0, 1, 2, 3], [n // 2, n // 4, n // 5, n // 20]))
+    X = pd.DataFrame({"a": rng.normal(size=n) + 2 * (y == 1), "b": rng.normal(size=n) + 2 * (y > 1) + 2 * (y == 3)})
+    return Dataset("four", X, y, ("a", "b", "c", "d"), fingerprint=f"four-{n}")
+
+
+@every
+def test_it_gives_a_column_for_each_of_several_classes(name):
+    data = four_classes()
+    found = answer(name, data)
+    assert found.values.shape == (len(ROWS), 4)
+    assert found.reached == {"classes": tuple(np.bincount(data.y[FIT]).tolist())}
+    if found.is_probability:  # a library may give float32
+        np.testing.assert_allclose(found.values.sum(axis=1), 1, atol=1e-6)
+    decided, labels = found.values.argmax(axis=1), data.y[ROWS]
+    assert np.mean([np.mean(decided[labels == c] == c) for c in range(4)]) > 0.4
+    np.testing.assert_array_equal(answer(name, data).values, found.values)
+
+
 # ------------------------------------------------------------------------------------- no learner splits its rows
 
 

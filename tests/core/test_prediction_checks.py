@@ -312,3 +312,50 @@ def test_a_fit_part_without_positives_is_a_failed_fit():
     request = fitting.fit_request(data, {"_target_": "sklearn.dummy.AnswersLearner"}, None, {}, 0, fit, np.arange(3))
     with pytest.raises(FitFailed, match=r"^the fit part holds no positive rows; a learner needs rows of both classes"):
         fit_predict(request, PreparedRows(data, fit))
+
+
+THREE = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.25, 0.5, 0.2]])
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_columns_of_several_classes_are_in_the_order_of_the_classes(order):
+    """The third row sums to .95: nothing is renormalised."""
+    columns = THREE[:, list(order)]
+    found = fitting.check_proba(Fitted(order), np.asfortranarray(columns), 3, 3)
+    np.testing.assert_array_equal(found, THREE)
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(fitting.check_decision_value(Fitted(order), columns, 3, 3), THREE)
+    np.testing.assert_array_equal(fitting.check_decision_value(Fitted(None), THREE, 3, 3), THREE)
+
+
+@pytest.mark.parametrize(
+    ("check", "classes", "output", "reason"),
+    [
+        (fitting.check_proba, (0, 1, 2), THREE[:, :2], "probabilities of shape (3, 2) for 3 rows of 3 classes"),
+        (fitting.check_proba, (0, 1), THREE, "has the classes [0, 1] after a fit on the labels 0 to 2"),
+        (fitting.check_proba, (0, 1, 3), THREE, "has the classes [0, 1, 3] after a fit on the labels 0 to 2"),
+        (fitting.check_proba, (0, 1, 2), THREE + 1, "9 of 9 probabilities outside 0 to 1"),
+        (fitting.check_proba, (0, 1, 2), THREE * np.nan, "9 NaN of 9 probabilities"),
+        (
+            fitting.check_decision_value,
+            (0, 1, 2),
+            THREE[:, 0],
+            "decision values of shape (3,) for 3 rows; with 3 classes decision_function gives shape (3, 3)",
+        ),
+    ],
+)
+def test_other_output_of_several_classes_is_a_failed_fit(check, classes, output, reason):
+    with pytest.raises(UnusableOutput) as error:
+        check(Fitted(classes), output, 3, 3)
+    assert reason in str(error.value)
+
+
+def test_a_fit_on_three_classes_predicts_three_columns():
+    y = np.repeat([0, 1, 2], [20, 12, 8])
+    table = Dataset("toy", pd.DataFrame({"a": np.arange(40.0) % 7, "b": y * 1.0}), y, ("a", "b", "c"))
+    fit, rows = np.arange(0, 40, 2), np.arange(1, 40, 2)
+    learner = {"_target_": "sklearn.linear_model.LogisticRegression"}
+    found = fit_predict(fitting.FitRequest("t", fit, rows, learner, None, {}, None, 0), PreparedRows(table, fit))
+    assert (found.values.shape, found.is_probability) == ((20, 3), True)
+    np.testing.assert_allclose(found.values.sum(axis=1), 1)
+    assert found.reached == {"classes": (10, 6, 4)}

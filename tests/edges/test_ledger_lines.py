@@ -16,7 +16,7 @@ from imblab.edges import ledger
 from imblab.edges.ledger import record_files
 from imblab.errors import StudyError
 from imblab.fields import FieldError, parse_json
-from imblab.result import Evaluation, Trial
+from imblab.result import Evaluation, Trial, search_address
 from imblab.study import Learner, Measure, Strategy, Study
 
 RANGES = {"mcc": (-1, 1), "log_loss": (0, None)}
@@ -248,3 +248,83 @@ def test_more_different_parts_than_are_remembered_are_read(monkeypatch):
     rows = [replace(ROW, fold=fold, params={"k": fold}) for fold in range(5)]
     read, _ = record_files.read_evaluation_lines(row.to_json().encode() for row in rows)
     assert list(read.values()) == rows
+
+
+CLASS_RANGES = record_files.measure_ranges(
+    {
+        "measures": {
+            "mcc": {"function": "imblab.core.measures.mcc", "range": [-1, 1]},
+            "recall": {"function": "imblab.core.measures.recall", "range": [0, 1]},
+            "brier": {"function": "imblab.core.measures.brier", "range": [0, 1]},
+            "accuracy_baseline": {"function": "imblab.core.measures.accuracy_baseline", "range": [0.5, 1]},
+        }
+    }
+)
+CLASS_ROW = replace(
+    ROW,
+    threshold=(0.5, 0.37, 0.02),
+    scores={"mcc": 0.25, "recall": None, "brier": 1.25, "accuracy_baseline": 0.4},
+    counts={},
+    flagged=None,
+    reached={"classes": (90, 30, 4)},
+    class_scores={"recall": (1.0, 0.5, None)},
+    confusion=((40, 2, 0), (3, 37, 0), (20, 2, 2)),
+    trials=(replace(TRIALS[0], threshold=(0.5, 0.37, 0.02), fold_thresholds=()), TRIALS[1]),
+)
+
+
+def test_a_row_of_more_than_two_classes_comes_back_equal():
+    line = record_files.write_evaluation(CLASS_ROW)
+    address = search_address(CLASS_ROW.trials)
+    assert record_files.read_evaluation(line, CLASS_RANGES, {address: CLASS_ROW.trials}) == CLASS_ROW
+    assert Evaluation.from_json(CLASS_ROW.to_json()) == CLASS_ROW
+    search = record_files.write_search(CLASS_ROW.trials)
+    assert record_files.read_search(search) == (address, CLASS_ROW.trials)
+
+
+def test_a_row_of_two_classes_says_nothing_of_classes():
+    for line in (record_files.write_evaluation(ROW), ROW.to_json()):
+        assert not {"class_scores", "confusion"} & json.loads(line).keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"confusion": [[40, 2], [3, 61]]}, "confusion"),
+        ({"confusion": [[40, 2, 0], [3, 37, 0], [20, 2, 1]]}, "confusion"),
+        ({"confusion": [[40, 2, 0], [3, 37, 0], [20, 4]]}, "confusion"),
+        ({"confusion": [[40, 2, 0], [3, 37, 0], [20, 2, -2]]}, "confusion"),
+        ({"counts": {"tn": 100, "fp": 1, "fn": 2, "tp": 3}}, "counts"),
+        ({"threshold": [0.5, 0.37]}, "threshold"),
+        ({"threshold": 0.5}, "threshold"),
+        ({"threshold": [0.5, 0.37, 1.5]}, "threshold"),
+        ({"class_scores": {"recall": [1.0, 0.5]}}, "class_scores.recall"),
+        ({"class_scores": {"recall": [1.0, 0.5, 1.5]}}, "scores.recall"),
+        ({"class_scores": {"other": [1.0, 0.5, 0.5]}}, "scores.other"),
+        ({"scores": {"brier": 2.5}}, "scores.brier"),
+        ({"confusion": [], "class_scores": {}, "scores": {"brier": 1.25}}, "scores.brier"),
+    ],
+    ids=str,
+)
+def test_a_row_of_more_than_two_classes_agrees_with_itself(change, field):
+    line = json.dumps({**json.loads(CLASS_ROW.to_json()), **change})
+    with pytest.raises(FieldError, match=f"field '{field}"):
+        record_files.read_evaluation(line, CLASS_RANGES)
+
+
+@pytest.mark.parametrize(
+    "where", list(places(json.loads(CLASS_ROW.to_json()))), ids=lambda where: ".".join(map(str, where))
+)
+def test_every_field_of_a_row_of_several_classes_is_valid_or_named(where):
+    for value in ODD:
+        line = json.loads(CLASS_ROW.to_json())
+        place = line
+        for key in where[:-1]:
+            place = place[key]
+        place[where[-1]] = value
+        rows, damaged = record_files.read_evaluation_lines([json.dumps(line).encode()], CLASS_RANGES)
+        if damaged:
+            assert re.match(r"field '[a-z]", damaged[1]), damaged
+            continue
+        assert record_files.read_evaluation(rows[1].to_json(), CLASS_RANGES) == rows[1]
+        assert len(table.to_frame([rows[1]])) == 1

@@ -47,6 +47,28 @@ def test_the_rows_received_of_more_than_two_classes_come_back(store, tmp_path):
         assert again.get("a").reached == given.reached
 
 
+def test_predictions_of_several_classes_keep_their_columns(store, tmp_path):
+    values = np.random.default_rng(0).random((5, 3))
+    store.put([("a", Prediction(values, True, {"classes": (4, 2, 1)}))])
+    np.testing.assert_array_equal(store.get("a").values, values)
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlruns" / "p.sqlite")) as base, base:
+        # 14 numbers are no rows of three
+        base.execute("INSERT INTO answers SELECT 'b', substr(p, 1, 14 * 8), facts, made FROM answers")
+    with contextlib.closing(SqliteStore(tmp_path / "mlruns" / "p.sqlite")) as again:
+        np.testing.assert_array_equal(again.get("a").values, values)
+        assert again.get("b") is None
+
+
+def test_the_bytes_of_two_classes_say_nothing_of_columns(store, tmp_path):
+    store.put([("a", Prediction(np.array([0.25, 0.5]), True, {"negative": 4, "positive": 3}))])
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlruns" / "p.sqlite")) as base:
+        p, facts = base.execute("SELECT p, facts FROM answers").fetchone()
+    assert p == np.array([0.25, 0.5], dtype="<f8").tobytes()
+    assert facts == '{"calibrated": true, "reached": {"negative": 4, "positive": 3}, "notes": []}'
+
+
 def test_a_failure_that_an_older_version_kept_is_no_answer(tmp_path):
     path = tmp_path / "p.sqlite"
     SqliteStore(path).close()

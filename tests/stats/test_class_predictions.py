@@ -8,9 +8,9 @@ from sklearn import metrics as sk
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.class_weight import compute_sample_weight
 
 from imblab.stats import class_predictions, curves, probabilities
+from imblab.stats.class_weights import power_weights
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 
@@ -109,47 +109,9 @@ def test_a_ranking_without_a_class_is_null():
         assert np.isnan(class_predictions.macro_of_columns(y, proba, function))
 
 
-# ------------------------------------------------------------------------------------------------------------ weights
+# ------------------------------------------------------------------------------------------------------------- priors
 
 class_sizes = st.lists(st.integers(1, 10**6), min_size=2, max_size=12).map(np.array)
-
-
-@given(st.lists(st.integers(1, 60), min_size=2, max_size=9))
-def test_power_1_is_balanced_to_the_last_bit(sizes):
-    y = np.repeat(np.arange(len(sizes)), sizes)
-    found = class_predictions.class_weights(np.array(sizes), 1)
-    np.testing.assert_array_equal(found[y], compute_sample_weight("balanced", y))
-    np.testing.assert_array_equal(found, class_predictions.class_weights(np.array(sizes), 1.0))
-
-
-@given(class_sizes, st.floats(0.01, 3))
-def test_weights_are_powers_of_the_counts_with_mean_1_over_the_rows(sizes, power):
-    found = class_predictions.class_weights(sizes, power)
-    assert np.sum(sizes * found) / sizes.sum() == pytest.approx(1, rel=1e-12)
-    np.testing.assert_allclose(found / found[0], (sizes / sizes[0]) ** -power, rtol=1e-12)
-
-
-@given(class_sizes)
-def test_weights_pass_from_none_to_balanced_without_a_step(sizes):
-    assert class_predictions.class_weights(sizes, 0) is None
-    assert class_predictions.class_weights(sizes, 0.0) is None
-    np.testing.assert_allclose(class_predictions.class_weights(sizes, 1e-12), 1, rtol=1e-10)
-    nearly = class_predictions.class_weights(sizes, 1 - 1e-13)
-    np.testing.assert_allclose(nearly, class_predictions.class_weights(sizes, 1), rtol=1e-11)
-
-
-@pytest.mark.parametrize("power", [-0.5, float("nan"), 200])
-def test_powers_without_weights_are_refused(power):
-    with pytest.raises(ValueError, match=r"power is .*; it must be at least 0"):
-        class_predictions.class_weights(np.array([1000, 10]), power)
-
-
-def test_a_class_without_a_row_has_no_weight():
-    with pytest.raises(ValueError, match=r"class 1 has no row"):
-        class_predictions.class_weights(np.array([5, 0, 2]), 1)
-
-
-# ------------------------------------------------------------------------------------------------------------- priors
 
 
 @given(predictions(), st.integers(0, 1000))
@@ -178,7 +140,7 @@ def test_the_prior_correction_of_two_classes_is_theirs(values, share, received):
 @given(class_sizes, st.sampled_from([0.5, 1, 1.5]))
 def test_received_shares_are_weighted_counts(sizes, power):
     np.testing.assert_allclose(class_predictions.received_class_shares(sizes), sizes / sizes.sum(), **EXACT)
-    weights = class_predictions.class_weights(sizes, power)
+    weights = power_weights(sizes, power)
     found = class_predictions.received_class_shares(sizes, weights)
     np.testing.assert_allclose(found, sizes ** (1.0 - power) / np.sum(sizes ** (1.0 - power)), rtol=1e-12)
     assert found.sum() == pytest.approx(1)

@@ -37,8 +37,9 @@ def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     DataFrame
         The columns of :data:`FACTS`: ``params`` holds mappings, ``candidates`` counts the distinct candidates that were
         judged, ``left_out`` holds ``(status, params, reason)`` of those that did not apply or failed. Then one float
-        column per measure with NaN for null, then ``tn fp fn tp`` with NaN where nothing was scored. Data sets,
-        learners and strategies in the order they first appear, then repeat and fold.
+        column per measure with NaN for null, then ``tn fp fn tp`` with NaN where nothing was scored. With more than two
+        classes the columns ``<measure>/class_<index>`` follow, and ``threshold`` holds tuples. Data sets, learners and
+        strategies in the order they first appear, then repeat and fold.
 
     Raises
     ------
@@ -59,9 +60,13 @@ def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
                 f"measure {name!r} has the name of a column of the result table; a column holds one thing. "
                 "Give the measure another name."
             )
-    columns = [*FACTS, *measures, *COUNTS]
+    by_class = list(dict.fromkeys(name for row in rows for name in _columns_by_class(row)))
+    columns = [*FACTS, *measures, *COUNTS, *by_class]
     frame = pd.DataFrame([_table_row(row) for row in rows], columns=columns, dtype=object)
-    frame = frame.astype({**dict.fromkeys([*_FLOATS, *measures], "float64"), **dict.fromkeys(_INTEGERS, "int64")})
+    floats = [*_FLOATS, *measures, *by_class]
+    if any(isinstance(row.threshold, tuple) for row in rows):
+        floats.remove("threshold")
+    frame = frame.astype({**dict.fromkeys(floats, "float64"), **dict.fromkeys(_INTEGERS, "int64")})
     return _sort_rows(frame)
 
 
@@ -73,7 +78,11 @@ def _table_row(row: Evaluation) -> dict[str, Any]:
         for trial in row.trials
         if trial.status in ("failed", "inapplicable")
     )
-    return {**facts, "params": dict(row.params), **row.scores, **row.counts}
+    return {**facts, "params": dict(row.params), **row.scores, **row.counts, **_columns_by_class(row)}
+
+
+def _columns_by_class(row: Evaluation) -> dict[str, float | None]:
+    return {f"{name}/class_{c}": v for name, values in row.class_scores.items() for c, v in enumerate(values)}
 
 
 def _sort_rows(frame: pd.DataFrame) -> pd.DataFrame:

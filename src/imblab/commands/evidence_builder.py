@@ -36,15 +36,15 @@ def build_evidence(
 ) -> pd.DataFrame:
     """Write the stored test predictions of evaluations into the folder of their study, and return the whole file.
 
-    Existing evidence stays, also if its predictions are no longer stored. ``get`` returns the stored prediction for an
-    address, or None.
+    Predictions of more than two classes are left out. Existing evidence stays, also if its predictions are no longer
+    stored. ``get`` returns the stored prediction for an address, or None.
     """
     old, old_facts = _read_existing(home)
     existing = evidences.folds_by_repeat(old) if old is not None else {}
     scored = {evaluation.key: evaluation for evaluation in evaluations if evaluation.status == "ok"}
     cells_by_key: dict[RepeatKey, list[Cell]] = {}
     for cell in layout.cells:
-        if cell.key in scored:
+        if cell.key in scored and len(layout.datasets[cell.dataset].classes) == 2:
             cells_by_key.setdefault(_repeat_key(cell), []).append(cell)
     missing = {
         key: cells for key, cells in cells_by_key.items() if {c.split.fold for c in cells} - existing.get(key, set())
@@ -187,11 +187,11 @@ class _FamilyChanges:
     def add(self, task: Task, evaluation: Evaluation, fold: FoldPredictions) -> None:
         """Add the test rows of one evaluation; rows that form groups or follow the time are not independent."""
         data, (name, learner, strategy, _) = task.dataset, _repeat_key(task.cell)
-        if data.groups is not None or data.time is not None or evaluation.threshold is None:
+        if data.groups is not None or data.time is not None or evaluation.single_threshold is None:
             return
         by_strategy = self._sums.setdefault((name, learner), {})
         sums = by_strategy.setdefault(strategy, {m.name: np.zeros(len(data.y)) for m in self._measures})
-        called = task.compared(evaluation.params, fold.values) >= evaluation.threshold
+        called = task.compared(evaluation.params, fold.values) >= evaluation.single_threshold
         for measure in self._measures:
             is_undefined = measure.needs == "probability" and not fold.is_probability
             changes = np.nan if is_undefined else ROW_CHANGES[measure.function](fold.y, fold.values, called)

@@ -159,8 +159,8 @@ def _fit_on_all_rows(layout: Layout, selection: Selection, use_store: bool) -> F
         bundle = runner.Bundle(study, selection.dataset, layout.plans[selection.dataset], (cell,))
         task = runner.BundleEvaluator(bundle, runner.DatasetContext.of(data, kept)).task(cell)
         winner, candidates = model.choose_params(task)
-        assert winner.threshold is not None
-        estimator = model.fit_model(task, winner.params, winner.threshold, _typed_labels(data.classes))
+        assert winner.single_threshold is not None
+        estimator = model.fit_model(task, winner.params, winner.single_threshold, _typed_labels(data.classes))
         return FittedModel(task, winner, estimator, candidates, admission.row_keeper(estimator.learner))
 
 
@@ -181,7 +181,7 @@ def _model_facts(
         columns=_column_kinds(data),
         split_by=tuple(role for role in ("groups", "time") if getattr(data, role) is not None),
         params=dict(params),
-        threshold=float(fitted.winner.threshold or 0.0),
+        threshold=float(fitted.winner.single_threshold or 0.0),
         candidates=fitted.candidates,
         selection=selection.reason,
         form=form.sentence,

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from imblab.core import design, estimator_specs, own_code, splits
+from imblab.analysis.results import TWO_CLASSES_RULE
+from imblab.core import design, estimator_specs, own_code, splits, task_decisions
 from imblab.core.classes import merged_classes
 from imblab.edges import config, datasets, runner, store
 from imblab.edges.datasets import COMMON_KEYS, likely_targets
@@ -93,33 +94,25 @@ def _check_given(study: str, name: str, given: Mapping[str, Dataset]) -> None:
         )
 
 
-def is_evaluable(data: Dataset) -> bool:
-    """Whether a table can be evaluated: those with two classes can, those with more can only be planned so far.
-
-    To be deleted, with what asks it, once the kernel takes more than two classes.
-    """
-    return len(data.classes) == 2
-
-
-def _check_evaluable(data: Dataset, key: str) -> None:
-    """Refuse a table that can only be planned; deleted together with :func:`is_evaluable`."""
-    if is_evaluable(data):
+def _check_two_classes(data: Dataset, key: str) -> None:
+    """Refuse a table whose results cannot be read; deleted with :data:`imblab.analysis.results.TWO_CLASSES_RULE`."""
+    if len(data.classes) == 2:
         return
     meant = data.classes[-1]
     overrides = {f"dataset.{key}.merge": merged_classes(data.classes, data.merged, data.classes[:-1], "rest")}
     raise DataError(
-        f"data set {key!r} has {len(data.classes)} classes ({join_words(map(repr, data.classes))}); tables with more "
-        f"than two can be loaded and planned, but not evaluated yet. To study {meant!r} against the rest: "
-        f"{to_override(*next(iter(overrides.items())))}",
+        f"data set {key!r} has {len(data.classes)} classes ({join_words(map(repr, data.classes))}); "
+        f"{TWO_CLASSES_RULE}. In Python, imblab.evaluate and imblab.run evaluate more. To study {meant!r} against the "
+        f"rest: {to_override(*next(iter(overrides.items())))}",
         overrides=overrides,
     )
 
 
-def lay_out(study: Study, given: Mapping[str, Dataset] | None = None, only_planned: bool = False) -> Layout:
+def lay_out(study: Study, given: Mapping[str, Dataset] | None = None, reads_results: bool = True) -> Layout:
     """Load the tables, make and check the splits, list the cells.
 
     ``given`` holds tables in memory, by name. Raises one ConfigError or DataError with all problems of all data sets;
-    a table that cannot be evaluated is one of them unless the study is ``only_planned``.
+    a table of more than two classes is one of them if the command ``reads_results``.
     """
     design.check_plain_parameters(study)
     study = replace(study, learners=tuple(map(estimator_specs.with_traits, study.learners)))
@@ -149,11 +142,11 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None, only_plann
     for name, data in loaded.items():
         try:
             plans[name] = splits.plan(data, study.protocol, study.seed, keys[name])
-            if not only_planned:
-                _check_evaluable(data, keys[name])
+            if reads_results:
+                _check_two_classes(data, keys[name])
         except (ConfigError, DataError) as problem:
             problems.append(problem)
-        problems += design.number_weight_problems(study, data)
+        problems += [*design.number_weight_problems(study, data), *task_decisions.decision_problems(study, data)]
     if problems:
         raise combined(problems)
     return Layout(study, loaded, plans, design.expand_cells(study, plans))

@@ -15,8 +15,9 @@ from typing import Any
 
 from imblab.analysis import planned_power, rebalancing
 from imblab.analysis.claims import declared_contrasts, family_names
+from imblab.analysis.results import TWO_CLASSES_RULE
 from imblab.commands import plan_text, seen_rows
-from imblab.commands.layout import Layout, expand_short_form, is_evaluable, lay_out, parse_request, planning_engine
+from imblab.commands.layout import Layout, expand_short_form, lay_out, parse_request, planning_engine
 from imblab.core import design, forecast, splits
 from imblab.core.classes import class_rows
 from imblab.edges import config, datasets, ledger, runner, terminal
@@ -90,7 +91,7 @@ def _free_name(name: str) -> str:
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool, full: bool = False) -> int:
     """Run ``imblab plan``; with ``full``, the details of every data set and family are printed."""
     request = parse_request(args, config_dirs, "plan")
-    layout = lay_out(request.study, only_planned=True)
+    layout = lay_out(request.study, reads_results=False)
     question = seen_rows.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
     before = seen_rows.notes_before_fits(layout, question)
     for note in () if as_json else (*request.notes, *layout.code_notes(), *before):
@@ -216,18 +217,13 @@ def _time_pilot_fits(layout: Layout, forecasts: Sequence[forecast.Forecast], eng
     return timings
 
 
-def _evaluable_bundles(layout: Layout) -> list[runner.Bundle]:
-    bundles = runner.make_bundles(layout.study, layout.plans, layout.cells)
-    return [bundle for bundle in bundles if is_evaluable(layout.datasets[bundle.dataset])]
-
-
 def _first_evaluators(
     layout: Layout, opened: runner.PredictionStore | None
 ) -> dict[tuple[str, str], runner.BundleEvaluator]:
     """Make the evaluator of the first bundle of every data set and learner."""
     contexts: dict[str, runner.DatasetContext] = {}
     evaluators: dict[tuple[str, str], runner.BundleEvaluator] = {}
-    for bundle in _evaluable_bundles(layout):
+    for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
         key = bundle.dataset, bundle.cells[0].learner.name
         if key not in evaluators:
             if bundle.dataset not in contexts:
@@ -240,7 +236,7 @@ def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Fo
     """Forecast every bundle; predictions in the store need no fit."""
     forecasts = []
     with closing(engine.open_store()) if engine and engine.open_store else nullcontext() as opened:
-        for bundle in _evaluable_bundles(layout):
+        for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
             evaluator = runner.BundleEvaluator(bundle, runner.DatasetContext(layout.datasets[bundle.dataset], None))
             tasks = [evaluator.task(cell) for cell in bundle.cells]
             get = opened.get if opened else lambda _: None
@@ -256,8 +252,8 @@ def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
     if data.rare is not None:
         types["rare"] = f"levels with fewer than {data.rare} rows in a fit part are one level there"
     warnings = list(layout.cautions(name))
-    if not is_evaluable(data):
-        warnings.append(f"{name!r} has {len(data.classes)} classes; more than two are planned, but not evaluated yet.")
+    if len(data.classes) > 2:
+        warnings.append(f"{name!r} has {len(data.classes)} classes; {TWO_CLASSES_RULE}.")
     return {**facts, "folds": folds, "warnings": warnings, "columns": types}
 
 

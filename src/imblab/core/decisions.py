@@ -1,5 +1,7 @@
 """Calibration and threshold rules: from the predictions of the inner folds to probabilities and calls, without a fit.
 
+The functions on predictions are for two classes; :mod:`imblab.core.class_decisions` is for more.
+
 Calibration ``prior`` corrects the predictions of each fit for the positive share that the fit received. ``sigmoid``,
 ``isotonic`` and the user's own classes are fitted to inner validation predictions: the map of fold j to those of the
 other folds, the map of the outer rows to all of them. The formulas are in :mod:`imblab.stats.probabilities`.
@@ -23,6 +25,7 @@ from scipy.special import logit
 from imblab.core import estimator_specs
 from imblab.errors import ConfigError, FitFailed, foreign_reason, unknown
 from imblab.stats.class_weights import relative_weight
+from imblab.stats.confusion import invalid_class_costs_reason
 from imblab.stats.counts import (
     ConfusionCounts,
     LabelledValues,
@@ -109,6 +112,11 @@ def fit_map(kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> Calibr
     ``random_state``. Raises ``FitFailed`` if scores are too large for floats, and for any exception of a class.
     """
     y, scores = (np.concatenate(part) for part in zip(*folds, strict=True))
+    return fit_scores(kind, scores, y, seed)
+
+
+def fit_scores(kind: str, scores: np.ndarray, y: np.ndarray, seed: int = 0) -> CalibrationMap:
+    """Fit one map to scores and labels of shape (n_rows,); see :func:`fit_map`."""
     if is_class(kind):
         return _fit_class(kind, scores, y, seed)
     try:
@@ -150,20 +158,25 @@ def apply_map(learned: CalibrationMap, kind: str, scores: np.ndarray) -> np.ndar
     n_bad = np.count_nonzero(~np.isfinite(proba))
     if n_bad:
         raise FitFailed(
-            f"calibration {kind!r} gives {n_bad} of {len(proba)} probabilities that are not finite, from decision "
+            f"calibration {kind!r} gives {n_bad} of {proba.size} probabilities that are not finite, from decision "
             "values that are too large. Change the learner, or set calibration=none."
         )
     return proba
 
 
-def cross_fit(kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> list[LabelledValues]:
-    """Map the scores of every fold, of at least two, by the map that is fitted to the others; see :func:`fit_map`.
+def cross_fit(
+    kind: str,
+    folds: Sequence[LabelledValues],
+    seed: int = 0,
+    fit: Callable[[str, Sequence[LabelledValues], int], CalibrationMap] = fit_map,
+) -> list[LabelledValues]:
+    """Map the scores of every fold, of at least two, by the map that ``fit`` makes of the others.
 
     Folds stay as they are where nothing is fitted.
     """
     if not is_learned(kind):
         return list(folds)
-    maps = [fit_map(kind, [*folds[:j], *folds[j + 1 :]], seed) for j in range(len(folds))]
+    maps = [fit(kind, [*folds[:j], *folds[j + 1 :]], seed) for j in range(len(folds))]
     return [(y, apply_map(learned, kind, scores)) for learned, (y, scores) in zip(maps, folds, strict=True)]
 
 
@@ -244,6 +257,8 @@ CountMeasure = Callable[..., np.ndarray]
 #: The candidates of ``tuned``: numbers, or ``observed`` for the distinct values of the inner folds.
 ThresholdGrid = tuple[float, ...] | str
 
+#: The rules that name a class, as ``{class: LABEL, value: v}``, where there are more than two.
+CLASS_RULES = ("min_precision", "min_recall")
 THRESHOLD_RULES = ("alert_rate", "min_precision", "min_recall", "cost", "cost_optimal")
 
 
@@ -253,8 +268,8 @@ class ThresholdChoice:
 
     Attributes
     ----------
-    threshold : float
-        On the scale of the predictions.
+    threshold : float, tuple of float or None
+        On the scale of the predictions; with more than two classes one per class, None for a decision by costs.
     value : float or None
         The measure of the summed counts; None where undefined.
     at_edge : bool
@@ -263,7 +278,7 @@ class ThresholdChoice:
         The best threshold of each fold by itself.
     """
 
-    threshold: float
+    threshold: float | tuple[float, ...] | None
     value: float | None
     at_edge: bool = False
     fold_thresholds: tuple[float, ...] = ()
@@ -428,16 +443,78 @@ def _check_mapping(rule: Mapping[str, Any], where: str) -> None:
     name, value = next(iter(rule.items()))
     if name not in THRESHOLD_RULES:
         raise ConfigError(unknown("threshold rule", str(name), THRESHOLD_RULES, f"in {where!r}"))
-    if name in ("cost", "cost_optimal"):
+    reason: str | None
+    if _is_for_several_classes(name, value):
+        reason, example = _class_rule_reason(name, value), "{class: LABEL, value: 0.5}"
+        example = "[[0, 1, 1], [5, 0, 1], [5, 1, 0]]" if name == "cost_optimal" else example
+    elif name in ("cost", "cost_optimal"):
         reason = invalid_matrix_reason(value, amounts=name == "cost")
         if reason is None and name == "cost_optimal":
             reason = no_optimum_reason(value)
         example = "{fn: 10, fp: 1}"
     else:
-        is_share = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
-        reason, example = None if is_share else "a share must lie in (0, 1]", "0.5"
+        reason, example = None if _is_share(value) else "a share must lie in (0, 1]", "0.5"
     if reason:
         raise ConfigError(f"{where!r} has {name}={value!r}; {reason}. Write for example {where}={{{name}: {example}}}.")
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
+
+
+def _is_for_several_classes(name: str, value: object) -> bool:
+    """Whether a rule is written for more than two classes."""
+    return isinstance(value, Mapping if name in CLASS_RULES else (list, tuple))
+
+
+def _class_rule_reason(name: str, value: Any) -> str | None:
+    if name == "cost_optimal":
+        return invalid_class_costs_reason(value)
+    if name not in CLASS_RULES:
+        return "it takes no list"
+    is_bound = set(value) == {"class", "value"} and isinstance(value["class"], (str, int)) and _is_share(value["value"])
+    return None if is_bound else "with more than two classes it has a class and a value in (0, 1]"
+
+
+def two_class_problem(rule: Threshold) -> str | None:
+    """Return why two classes cannot be decided between by a threshold rule, or None.
+
+    Examples
+    --------
+    >>> two_class_problem({"min_recall": {"class": "fraud", "value": 0.5}})
+    'a rule that names a class, or has a matrix of costs, is for more than two classes'
+    """
+    if isinstance(rule, Mapping) and _is_for_several_classes(*next(iter(rule.items()))):
+        return "a rule that names a class, or has a matrix of costs, is for more than two classes"
+    return None
+
+
+def named_class(rule: Threshold, classes: Sequence[str]) -> list[int]:
+    """Return the index of the class that a rule names, as the one item of a list; empty where it names none.
+
+    Examples
+    --------
+    >>> named_class({"min_recall": {"class": "c", "value": 0.5}}, ("a", "b", "c")), named_class(0.5, ("a", "b", "c"))
+    ([2], [])
+    """
+    value = next(iter(rule.values())) if isinstance(rule, Mapping) else None
+    label = str(value["class"]) if isinstance(value, Mapping) and "class" in value else None
+    return [index for index, known in enumerate(classes) if known == label]
+
+
+def describe_rule(rule: Threshold) -> str:
+    """Write a rule in a few words.
+
+    Examples
+    --------
+    >>> describe_rule({"min_recall": 0.5}), describe_rule({"min_recall": {"class": "fraud", "value": 0.5}})
+    ('min_recall 0.5', "min_recall 0.5 of class 'fraud'")
+    """
+    if not isinstance(rule, Mapping):
+        return str(rule)
+    name, value = next(iter(rule.items()))
+    is_bound = name in CLASS_RULES and isinstance(value, Mapping)
+    return f"{name} {value['value']} of class {str(value['class'])!r}" if is_bound else f"{name} {value}"
 
 
 def _counts_by_fold(folds: Sequence[LabelledValues], candidates: np.ndarray) -> ConfusionCounts:

@@ -106,6 +106,7 @@ def cell_address(cell: Cell, study: Study, dataset: Dataset) -> str:
     # Keys that are only there where they say something, so that older addresses hold.
     optional = {
         "calibration": decisions.address_part(strategy, learner),
+        "class": decisions.named_class(strategy.threshold, dataset.classes),
         "scores": DECISION_VALUE if _may_give_decision_values(learner, study.tuning.tune_learner) else None,
         "code": own_code.code_names(*specs_and_functions(cell, study)),
     }

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from imblab.core import decisions, design, estimator_specs, fitting, measures, own_code, search
+from imblab.core import decisions, design, estimator_specs, fitting, measures, own_code, search, task_decisions
 from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.sampling import sampler_for_columns
 from imblab.core.splits import RowPair, repeat_seed
@@ -52,6 +52,8 @@ class Task:
         In the form that suits the columns of the table.
     axes : mapping of str to Axis
         The searched parameters; empty without a search.
+    decisions : ClassDecisions
+        How predictions are calibrated, decided and scored, for the number of classes of the table.
     """
 
     cell: Cell
@@ -63,6 +65,7 @@ class Task:
     fingerprints: tuple[tuple[str, str], ...] = field(init=False, repr=False)
     sampler: Mapping[str, Any] | None = field(init=False)
     axes: Mapping[str, Any] = field(init=False)
+    decisions: task_decisions.ClassDecisions = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         cell = self.cell
@@ -71,6 +74,7 @@ class Task:
         object.__setattr__(self, "sampler", sampler_for_columns(cell.strategy.sampler, self.dataset))
         axes = search.searched_axes(cell.strategy, cell.learner, self.study.tuning.tune_learner)
         object.__setattr__(self, "axes", axes)
+        object.__setattr__(self, "decisions", task_decisions.decisions_between(self.dataset.classes))
 
     @property
     def seed(self) -> int:
@@ -86,10 +90,9 @@ class Task:
     def inapplicable_reason(self) -> str | None:
         """Why the cell cannot be evaluated with any value of its knobs; None if it can."""
         strategy, learner = self.cell.strategy, self.cell.learner
-        positives = int(self.dataset.y[self.cell.split.train].sum())
         return design.cell_inapplicable_reason(
             strategy, learner, self.dataset, self.primary
-        ) or decisions.inapplicable_reason(strategy, learner, positives)
+        ) or self.decisions.inapplicable_reason(strategy, learner, self.dataset.y[self.cell.split.train])
 
     def tuned_learner(self, params: Mapping[str, Scalar]) -> Mapping[str, Any]:
         """Return the specification of the learner with its tuned parameters."""
@@ -104,7 +107,7 @@ class Task:
 
     def threshold_scale(self, params: Mapping[str, Scalar]) -> str:
         """Return whether the threshold is compared with probabilities or decision values."""
-        return self.scale(params) if decisions.uses_observed_values(*_threshold_rule(self)) else PROBABILITY
+        return self.scale(params) if self.decisions.uses_observed_values(*_threshold_rule(self)) else PROBABILITY
 
     def compared(self, params: Mapping[str, Scalar], values: np.ndarray) -> np.ndarray:
         """Convert values to the scale of the threshold: a decision value d to ``1 / (1 + exp(-d))``."""
@@ -278,7 +281,7 @@ def calibrate_prediction(task: Task, params: Mapping[str, Scalar], prediction: P
         return replace(prediction, values=_correct_prior(task, params, task.cell.split.train, prediction))
     if not decisions.is_learned(kind):
         return prediction
-    fitted_map = decisions.fit_map(kind, [_validation_fold(task, params, *pair) for pair in task.pairs], task.seed)
+    fitted_map = task.decisions.fit_map(kind, [_validation_fold(task, params, *pair) for pair in task.pairs], task.seed)
     scores = decisions.scores_for_map(prediction.values, task.tuned_learner(params))
     return replace(prediction, values=decisions.apply_map(fitted_map, kind, scores), is_probability=True)
 
@@ -289,7 +292,11 @@ def validation_predictions(task: Task, params: Mapping[str, Scalar]) -> list[Lab
     The predictions are on the scale of :meth:`Task.scale`. Raises FitFailed if an inner fit fails.
     """
     folds = [_validation_fold(task, params, *pair) for pair in task.pairs]
-    return decisions.cross_fit(task.cell.strategy.calibration, folds, task.seed)
+    return _cross_fit(task, folds)
+
+
+def _cross_fit(task: Task, folds: Sequence[LabelledValues]) -> list[LabelledValues]:
+    return decisions.cross_fit(task.cell.strategy.calibration, folds, task.seed, task.decisions.fit_map)
 
 
 def _validation_fold(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, validate: np.ndarray) -> LabelledValues:
@@ -307,12 +314,12 @@ def _correct_prior(task: Task, params: Mapping[str, Scalar], fit: np.ndarray, pr
     """Correct a prediction for the class shares that its own fit received."""
     weight = params.get("weight")
     assert weight is None or isinstance(weight, (int, float, str))
-    return decisions.correct_fit(prediction.values, task.dataset.y[fit], prediction.reached, weight)
+    return task.decisions.correct_fit(prediction.values, task.dataset.y[fit], prediction.reached, weight)
 
 
 def _needs_inner_folds(task: Task) -> bool:
     """Whether a candidate, a threshold or a calibration is chosen on the inner folds."""
-    return bool(task.axes) or _fixed_threshold(task) is None or decisions.is_learned(task.cell.strategy.calibration)
+    return bool(task.axes) or _fixed_choice(task) is None or decisions.is_learned(task.cell.strategy.calibration)
 
 
 def _value_to_reach(task: Task, judged: Sequence[Trial]) -> float | None:
@@ -326,8 +333,9 @@ def _value_to_reach(task: Task, judged: Sequence[Trial]) -> float | None:
 
 
 def _judge_candidate(task: Task, params: Mapping[str, Scalar], value_to_reach: float | None) -> Trial:
-    if not _needs_inner_folds(task):
-        return Trial(params, None, _fixed_threshold(task))
+    fixed = _fixed_choice(task)
+    if fixed is not None and not _needs_inner_folds(task):
+        return Trial(params, None, fixed.threshold)
     folds: list[LabelledValues] = []
     for i, (fit, validate) in enumerate(task.pairs):
         lowest = None if value_to_reach is None or not folds else value_to_reach - search.TIE_TOLERANCE
@@ -338,7 +346,7 @@ def _judge_candidate(task: Task, params: Mapping[str, Scalar], value_to_reach: f
         except FitFailed as error:
             return Trial(params, None, None, "failed", FAILED_FOLD.format(i, error))
     try:
-        folds = decisions.cross_fit(task.cell.strategy.calibration, folds, task.seed)
+        folds = _cross_fit(task, folds)
         return _choose_threshold(task, params, folds)
     except (FitFailed, measures.MeasureFailed) as error:
         return Trial(params, None, None, "failed", f"on the inner folds, {error}")
@@ -349,13 +357,12 @@ def _choose_threshold(task: Task, params: Mapping[str, Scalar], folds: Sequence[
     rule, grid = _threshold_rule(task)
     measure, amount = _threshold_measure(task), task.dataset.amount
     amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
-    function, compared = measures.function_of(measure, allow=None), _on_threshold_scale(task, params, folds)
-    choice = decisions.choose_threshold(rule, compared, grid, function, measure.greater_is_better, amounts)
+    choice = task.decisions.choose_threshold(rule, _on_threshold_scale(task, params, folds), grid, measure, amounts)
     if choice is None:
-        reason = f"no threshold meets {_describe_rule(rule)} on the inner folds"
+        reason = f"no threshold meets {decisions.describe_rule(rule)} on the inner folds"
         return Trial(params, None, None, "inapplicable", reason)
-    value = choice.value if measures.is_counted(task.primary) else _mean_over_folds(task.primary, folds)
-    if value is None and (task.axes or _fixed_threshold(task) is None):
+    value = choice.value if measures.is_counted(task.primary) else _mean_over_folds(task, folds)
+    if value is None and (task.axes or _fixed_choice(task) is None):
         return Trial(params, None, choice.threshold, "failed", f"{task.primary.name} is undefined on the inner folds")
     return Trial(params, value, choice.threshold, fold_thresholds=choice.fold_thresholds, at_edge=choice.at_edge)
 
@@ -370,11 +377,8 @@ def _on_threshold_scale(
 def _best_reachable_value(task: Task, params: Mapping[str, Scalar], folds: Sequence[LabelledValues]) -> float:
     """Return the best value a candidate can still have: every row of the remaining folds classified correctly."""
     remaining = np.concatenate([task.dataset.y[validate] for _, validate in task.pairs[len(folds) :]])
-    function, compared = measures.function_of(task.primary, allow=None), _on_threshold_scale(task, params, folds)
-    positives = int(remaining.sum())
-    return decisions.best_reachable_value(
-        _threshold_rule(task)[0], compared, positives, len(remaining) - positives, function
-    )
+    compared = _on_threshold_scale(task, params, folds)
+    return task.decisions.best_reachable_value(_threshold_rule(task)[0], compared, remaining, task.primary)
 
 
 def _threshold_rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
@@ -382,13 +386,12 @@ def _threshold_rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
     grid = search.threshold_grid(task.cell.strategy)
     if grid is not None:
         return "tuned", grid
-    return decisions.resolve_rule(task.cell.strategy.threshold), task.study.protocol.thresholds
+    return task.decisions.resolve_rule(task.cell.strategy.threshold), task.study.protocol.thresholds
 
 
-def _fixed_threshold(task: Task) -> float | None:
-    """Return the threshold if it is known before any fit."""
-    rule = _threshold_rule(task)[0]
-    return float(rule) if isinstance(rule, (int, float)) else None
+def _fixed_choice(task: Task) -> decisions.ThresholdChoice | None:
+    """Return the choice of a threshold that is known before any fit."""
+    return task.decisions.fixed_choice(_threshold_rule(task)[0])
 
 
 def _threshold_measure(task: Task) -> Measure:
@@ -398,8 +401,8 @@ def _threshold_measure(task: Task) -> Measure:
     return next(m for m in task.study.measures if m.name == task.study.protocol.threshold_measure)
 
 
-def _mean_over_folds(measure: Measure, folds: Sequence[LabelledValues]) -> float | None:
-    function = measures.function_of(measure, allow=None)
+def _mean_over_folds(task: Task, folds: Sequence[LabelledValues]) -> float | None:
+    function = task.decisions.function_of(task.primary)
     mean = float(np.mean([function(y, values) for y, values in folds]))
     return mean if np.isfinite(mean) else None
 
@@ -416,7 +419,7 @@ def _reason_without_winner(trials: Sequence[Trial]) -> tuple[str, str]:
 def _collect_notes(task: Task, winner: Trial, prediction: Prediction) -> list[str]:
     notes = list(prediction.notes)
     if winner.at_edge:
-        notes.append(f"the threshold {winner.threshold:g} is the first or last it could be")
+        notes.append(task.decisions.describe_edge(winner.threshold, _threshold_rule(task)[1]))
     if note := decisions.approximation_note(task.cell.strategy):
         notes.append(note)
     if not prediction.is_probability:
@@ -426,23 +429,16 @@ def _collect_notes(task: Task, winner: Trial, prediction: Prediction) -> list[st
     return notes
 
 
-def _describe_rule(rule: Threshold) -> str:
-    return ", ".join(f"{k} {v}" for k, v in rule.items()) if isinstance(rule, Mapping) else str(rule)
-
-
 def _make_evaluation(task: Task, outcome: _Outcome, fits: int, seconds: float) -> Evaluation:
     cell, winner, y = task.cell, outcome.winner, task.dataset.y[task.cell.split.test]
     amount = None if task.dataset.amount is None else task.dataset.amount[cell.split.test]
-    scores: dict[str, float | None] = {m.name: None for m in task.study.measures}
-    counts: dict[str, int] = {}
-    if outcome.prediction is not None and winner is not None and winner.threshold is not None:
-        values = outcome.prediction.values
+    scored: dict[str, Any] = {"scores": {m.name: None for m in task.study.measures}, "counts": {}}
+    if outcome.prediction is not None and winner is not None:
+        values, threshold, rule = outcome.prediction.values, winner.threshold, _threshold_rule(task)[0]
         compared, is_probability = task.compared(winner.params, values), task.scale(winner.params) == PROBABILITY
+        of_study = task.study.measures
         try:
-            scores, confusion = measures.score_predictions(
-                task.study.measures, y, values, winner.threshold, is_probability, amount, compared
-            )
-            counts = {name: int(getattr(confusion, name)) for name in ("tn", "fp", "fn", "tp")}
+            scored |= task.decisions.score(of_study, rule, threshold, y, values, compared, is_probability, amount)
         except measures.MeasureFailed as error:
             outcome = _Outcome("failed", str(error), outcome.trials, winner)
     return Evaluation(
@@ -453,15 +449,12 @@ def _make_evaluation(task: Task, outcome: _Outcome, fits: int, seconds: float) -
         fold=cell.split.fold,
         params=dict(winner.params) if winner else {},
         threshold=winner.threshold if winner else None,
-        scores=scores,
-        counts=counts,
         seconds=seconds,
         status=outcome.status,
         error=outcome.error,
         fingerprint=design.cell_address(cell, task.study, task.dataset),
         data_fingerprint=task.dataset.fingerprint,
         split_fingerprint=cell.split.fingerprint,
-        flagged=(counts["tp"] + counts["fp"]) / len(y) if counts else None,
         value=winner.value if winner else None,
         n_train=len(cell.split.train),
         n_test=len(y),
@@ -471,4 +464,5 @@ def _make_evaluation(task: Task, outcome: _Outcome, fits: int, seconds: float) -
         trials=tuple(outcome.trials),
         code=own_code.code_names(*design.specs_and_functions(cell, task.study)),
         scale=task.threshold_scale(winner.params) if winner else PROBABILITY,
+        **scored,
     )

@@ -107,8 +107,9 @@ class Prediction:
 
     Attributes
     ----------
-    values : ndarray of shape (n_rows,)
-        Predicted probability of the positive class; the decision value of a learner without probabilities.
+    values : ndarray of shape (n_rows,), or (n_rows, n_classes) with more than two classes
+        Predicted probability of the positive class, or of each class; the decision values of a learner without
+        probabilities.
     is_probability : bool
         Which of the two ``values`` are.
     reached : mapping
@@ -215,7 +216,8 @@ def fit_predict_many(
             learner, y = fit_learner(fitted, prepared)
             if expected_rounds and getattr(learner, expected_rounds[0]) != expected_rounds[1]:
                 raise MissingRounds
-            values = [predict_values(learner, fitted.learner, prepared.transform(r.rows), s) for r, s in requests]
+            make, n_classes = fitted.learner, len(prepared.classes)
+            values = [predict_values(learner, make, prepared.transform(r.rows), s, n_classes) for r, s in requests]
         except MissingRounds:
             raise
         except sampling.UnusableOutput as error:
@@ -224,10 +226,7 @@ def fit_predict_many(
             raise FitFailed(_failure_reason(error)) from error
         has_converged = not any(issubclass(w.category, ConvergenceWarning) for w in recorded)
     notes = (*prepared.notes, *(() if has_converged else ("the learner did not converge",)))
-    reached, is_probability = (
-        reached_counts(fitted, y, len(prepared.classes)),
-        estimator_specs.gives_probabilities(fitted.learner),
-    )
+    reached, is_probability = reached_counts(fitted, y, n_classes), estimator_specs.gives_probabilities(make)
     return [Prediction(v, is_probability, reached, notes) for v in values]
 
 
@@ -297,15 +296,35 @@ def _read_only(rows: np.ndarray) -> np.ndarray:
     return view
 
 
-def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any]) -> np.ndarray:
-    """Predict the probability of class 1, or the decision value of a learner without probabilities.
+def predict_values(learner: Any, make: Make, X: np.ndarray, stage: Mapping[str, Any], n_classes: int = 2) -> np.ndarray:
+    """Predict the probabilities of a learner, or the decision values of one without probabilities.
 
-    ``make`` is the specification that the learner was built from, ``stage`` holds keyword arguments of
-    ``predict_proba``. Raises UnusableOutput if a value is not finite, or a probability lies outside [0, 1].
+    Parameters
+    ----------
+    learner : classifier
+        Fitted on the labels 0 to n_classes - 1.
+    make : mapping
+        The specification that it was built from.
+    X : ndarray of shape (n_rows, n_columns)
+        Encoded rows.
+    stage : mapping
+        Keyword arguments of ``predict_proba``.
+    n_classes : int, default=2
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,) or (n_rows, n_classes), float64
+        Of class 1 with two classes, else one column per class in their order; see :class:`Prediction`.
+
+    Raises
+    ------
+    UnusableOutput
+        If the shape or the classes are others, a value is not finite, or a probability lies outside [0, 1].
     """
     if estimator_specs.gives_probabilities(make):
-        return check_proba(learner, learner.predict_proba(_read_only(X), **stage), len(X))
-    return check_decision_value(learner, learner.decision_function(_read_only(X)), len(X))
+        return check_proba(learner, learner.predict_proba(_read_only(X), **stage), len(X), n_classes)
+    return check_decision_value(learner, learner.decision_function(_read_only(X)), len(X), n_classes)
 
 
 def reached_counts(request: FitRequest, y: np.ndarray, n_classes: int) -> dict[str, Any]:
@@ -434,11 +453,12 @@ def shared_rounds(learner: Learner, tuning: Tuning) -> tuple[int, ...]:
     return tuple(int(n) for n in axis.values) if isinstance(axis, Choice) else ()
 
 
-def check_proba(learner: Any, output: Any, n_rows: int) -> np.ndarray:
-    """Return the float64 probabilities of the positive class from the output of ``predict_proba``.
+def check_proba(learner: Any, output: Any, n_rows: int, n_classes: int = 2) -> np.ndarray:
+    """Return float64 probabilities from the output of ``predict_proba``: of the positive class, or of each of several.
 
-    The order of the learner's ``classes_`` determines the column. Values that rounding carried beyond [0, 1] by at
-    most 1e-12 are clipped. Raises UnusableOutput if the shape is not ``(n_rows, 2)`` or a value is not a probability.
+    The order of the learner's ``classes_`` determines the columns. Values that rounding carried beyond [0, 1] by at
+    most 1e-12 are clipped; rows are not renormalised. Raises UnusableOutput if the shape is not ``(n_rows,
+    n_classes)`` or a value is not a probability.
 
     Examples
     --------
@@ -449,18 +469,19 @@ def check_proba(learner: Any, output: Any, n_rows: int) -> np.ndarray:
     """
     subject = f"learner {type(learner).__name__!r} returned"
     table = sampling.as_real_array(output, subject, "probabilities")
-    if table.shape != (n_rows, 2):
+    if table.shape != (n_rows, n_classes):
         raise sampling.UnusableOutput(
-            f"{subject} probabilities of shape {table.shape} for {n_rows} rows of 2 classes; predict_proba gives shape "
-            f"{(n_rows, 2)}. Correct its predict_proba, or exclude it."
+            f"{subject} probabilities of shape {table.shape} for {n_rows} rows of {n_classes} classes; predict_proba "
+            f"gives shape {(n_rows, n_classes)}. Correct its predict_proba, or exclude it."
         )
-    proba = _as_float64(table[:, _positive_column(learner)])
+    columns = _class_columns(learner, n_classes)
+    proba = _as_float64(table[:, columns[1] if n_classes == 2 else columns])
     _check_finite(proba, subject, "probabilities")
     outside = (proba < 0) | (proba > 1)
     if outside.any():
         if ((proba < -ROUNDING) | (proba > 1 + ROUNDING)).any():
             raise sampling.UnusableOutput(
-                f"{subject} {np.count_nonzero(outside)} of {n_rows} probabilities outside 0 to 1 (lowest "
+                f"{subject} {np.count_nonzero(outside)} of {proba.size} probabilities outside 0 to 1 (lowest "
                 f"{proba.min():g}, highest {proba.max():g}); a probability lies from 0 to 1. Correct its "
                 "predict_proba, or exclude it."
             )
@@ -468,43 +489,47 @@ def check_proba(learner: Any, output: Any, n_rows: int) -> np.ndarray:
     return proba
 
 
-def check_decision_value(learner: Any, output: Any, n_rows: int) -> np.ndarray:
-    """Return float64 decision values that rise with the positive class from the output of ``decision_function``.
+def check_decision_value(learner: Any, output: Any, n_rows: int, n_classes: int = 2) -> np.ndarray:
+    """Return float64 decision values that rise with their class from the output of ``decision_function``.
 
-    scikit-learn's decision values rise with the second of a learner's ``classes_``. Raises UnusableOutput if the shape
-    is not ``(n_rows,)`` or a value is not a finite real number.
+    With two classes they are those of the positive one: scikit-learn's rise with the second of a learner's
+    ``classes_``. With more there is one column per class. Raises UnusableOutput if the shape is not ``(n_rows,)`` or
+    ``(n_rows, n_classes)``, or a value is not a finite real number.
     """
     subject = f"learner {type(learner).__name__!r} returned"
     table = sampling.as_real_array(output, subject, "decision values")
-    if table.shape != (n_rows,):
+    shape, count = ((n_rows,), "two") if n_classes == 2 else ((n_rows, n_classes), str(n_classes))
+    if table.shape != shape:
         raise sampling.UnusableOutput(
-            f"{subject} decision values of shape {table.shape} for {n_rows} rows; with two classes decision_function "
-            f"gives shape {(n_rows,)}. Correct its decision_function, or exclude it."
+            f"{subject} decision values of shape {table.shape} for {n_rows} rows; with {count} classes "
+            f"decision_function gives shape {shape}. Correct its decision_function, or exclude it."
         )
-    values = _as_float64(table)
-    _check_finite(values, subject, "decision values")
     # Without classes_ they are taken in the order in which scikit-learn sorts them.
-    is_rising = getattr(learner, "classes_", None) is None or _positive_column(learner) == 1
-    return values if is_rising else -values
+    is_sorted = getattr(learner, "classes_", None) is None
+    columns = list(range(n_classes)) if is_sorted else _class_columns(learner, n_classes)
+    values = _as_float64(table if n_classes == 2 else table[:, columns])
+    _check_finite(values, subject, "decision values")
+    return -values if columns == [1, 0] else values
 
 
 def _as_float64(values: np.ndarray) -> np.ndarray:
     """Copy as float64; what is too large for it becomes infinite, which is refused."""
     with np.errstate(over="ignore"):
-        return np.array(values, dtype=np.float64)
+        return np.array(values, dtype=np.float64, order="C")
 
 
-def _positive_column(learner: Any) -> int:
-    """Return the position of the positive class."""
+def _class_columns(learner: Any, n_classes: int) -> list[int]:
+    """Return the position of each class among the ``classes_`` of a learner."""
     classes = getattr(learner, "classes_", None)
     labels = None if classes is None else np.asarray(classes).tolist()
-    if labels not in ([0, 1], [1, 0]):
+    if labels is None or len(labels) != n_classes or not all(c in labels for c in range(n_classes)):
         problem = "has no classes_" if labels is None else f"has the classes {labels}"
+        fitted = "0 and 1" if n_classes == 2 else f"0 to {n_classes - 1}"
         raise sampling.UnusableOutput(
-            f"learner {type(learner).__name__!r} {problem} after a fit on the labels 0 and 1; classes_ says which "
+            f"learner {type(learner).__name__!r} {problem} after a fit on the labels {fitted}; classes_ says which "
             "column is which. Correct its fit, or exclude it."
         )
-    return int(labels.index(1))
+    return [labels.index(c) for c in range(n_classes)]
 
 
 def _check_finite(values: np.ndarray, subject: str, what: str) -> None:
@@ -513,6 +538,6 @@ def _check_finite(values: np.ndarray, subject: str, what: str) -> None:
     n_missing, n_infinite = np.count_nonzero(np.isnan(values)), np.count_nonzero(np.isinf(values))
     counts = " and ".join(f"{n} {word}" for n, word in ((n_missing, "NaN"), (n_infinite, "infinite")) if n)
     raise sampling.UnusableOutput(
-        f"{subject} {counts} of {len(values)} {what}; each must be a finite number. Check its parameters, or exclude "
+        f"{subject} {counts} of {values.size} {what}; each must be a finite number. Check its parameters, or exclude "
         "it."
     )

@@ -29,6 +29,7 @@ from imblab.stats.confusion import (
     class_counts,
     class_mcc,
     expected_class_cost,
+    invalid_class_costs_reason,
     largest_class_share,
     macro_of_counts,
     macro_precision,
@@ -83,8 +84,10 @@ __all__ = [
     "recall_at",
     "recall_at_precision",
     "roc_auc",
+    "score_class_predictions",
     "score_predictions",
     "specificity",
+    "two_classes_only_reason",
 ]
 #: Where the functions of measures may live without being allowed.
 HOMES = ("imblab.core.measures", "imblab.core.costs", "sklearn.metrics")
@@ -178,7 +181,8 @@ def _resolve_function(
         fitting = [key for key, function in functions.items() if not _unfit_reason(function, measure.needs)]
         near = get_close_matches(name, fitting, n=12, cutoff=0)
         raise ConfigError(f"{what}: {unknown('measure function', name, near)}")
-    if reason := _unfit_reason(functions[name], measure.needs):
+    reason = _unfit_reason(functions[name], measure.needs)
+    if reason and not has_class_costs(measure):
         raise ConfigError(
             f"{what} with parameters {parameters}, which fails on two rows ({reason}); the function of a measure that "
             f"needs {measure.needs!r} is {_SIGNATURES[measure.needs]}. Correct its function, needs or parameters."
@@ -304,15 +308,45 @@ def class_function_of(measure: Measure) -> Callable[..., Any]:
     >>> class_function_of(f1)(np.array([[4, 0, 0], [1, 1, 0], [0, 0, 2]])).round(4).item()
     0.8519
     """
-    target = _target_of(measure)
-    if reason := TWO_CLASSES_ONLY.get(target) or ("it reads amounts" if measure.needs == "amount" else None):
+    if reason := two_classes_only_reason(measure):
         raise ConfigError(
             f"measure {measure.name!r} is for two classes only, because {reason}. Leave it out of the measures."
         )
+    target = _target_of(measure)
     if target in _CLASS_FUNCTIONS:
         return partial(_CLASS_FUNCTIONS[target], **measure.parameters)
     macro = macro_of_counts if is_counted(measure) else macro_of_columns
     return partial(macro, function=function_of(measure, allow=None))
+
+
+def two_classes_only_reason(measure: Measure, n_classes: int | None = None) -> str | None:
+    """Return why a measure has no form for more than two classes, or for this number of them; None if it has one.
+
+    Examples
+    --------
+    >>> costs = {"costs": {"fn": 10, "fp": 1}}
+    >>> cost = Measure("cost", "imblab.core.costs.expected_cost", "label", parameters=costs)
+    >>> two_classes_only_reason(cost, 3)
+    'a cost matrix of 3 classes is a list of 3 rows by true class, of 3 costs each by decided class'
+    """
+    target = _target_of(measure)
+    if reason := TWO_CLASSES_ONLY.get(target) or ("it reads amounts" if measure.needs == "amount" else None):
+        return reason
+    reads_costs = n_classes is not None and _CLASS_FUNCTIONS.get(target) is expected_class_cost
+    return invalid_class_costs_reason(measure.parameters.get("costs"), n_classes) if reads_costs else None
+
+
+def has_class_costs(measure: Measure) -> bool:
+    """Whether a measure reads a matrix of costs, one for each pair of classes: its function is for several classes.
+
+    Examples
+    --------
+    >>> costs = {"costs": [[0, 1, 1], [5, 0, 1], [5, 1, 0]]}
+    >>> has_class_costs(Measure("cost", "imblab.core.costs.expected_cost", "label", parameters=costs))
+    True
+    """
+    reads_costs = _CLASS_FUNCTIONS.get(_target_of(measure)) is expected_class_cost
+    return reads_costs and invalid_class_costs_reason(measure.parameters.get("costs")) is None
 
 
 def per_class_function_of(measure: Measure) -> Callable[..., Any] | None:
@@ -377,6 +411,60 @@ def score_predictions(
         "amount": None if amount is None else (y, compared >= threshold, amount),
     }
     return {m.name: _finite_score(function_of(m, allow=None), arguments[m.needs]) for m in measures}, counts
+
+
+def score_class_predictions(
+    measures: Sequence[Measure], y: np.ndarray, values: np.ndarray, matrix: np.ndarray, is_probability: bool
+) -> tuple[dict[str, float | None], dict[str, tuple[float | None, ...]]]:
+    """Compute every measure of predictions for more than two classes, and its values by class.
+
+    Parameters
+    ----------
+    measures : sequence of Measure
+        Those without a form for so many classes are None.
+    y : ndarray of shape (n_rows,)
+        True classes.
+    values : ndarray of shape (n_rows, n_classes)
+        Probabilities or decision values.
+    matrix : ndarray of shape (n_classes, n_classes)
+        Confusion matrix of the decided rows.
+    is_probability : bool
+        Which of the two ``values`` are.
+
+    Returns
+    -------
+    scores : dict of str to float or None
+        By measure; None as in :func:`score_predictions`, and where a macro measure is undefined for one class.
+    class_scores : dict of str to tuple of float or None
+        By measure, each class against the rest, for the measures that have values by class.
+
+    Raises
+    ------
+    MeasureFailed
+        If a function from outside imblab fails.
+
+    Examples
+    --------
+    >>> recall = Measure("recall", "imblab.core.measures.recall", "label")
+    >>> matrix = np.array([[4, 0, 0], [1, 1, 0], [0, 0, 2]])
+    >>> scores, class_scores = score_class_predictions([recall], np.zeros(0), np.zeros((0, 3)), matrix, True)
+    >>> round(scores["recall"], 4), class_scores
+    (0.8333, {'recall': (1.0, 0.5, 1.0)})
+    """
+    ranked = (y, values)
+    arguments = {"label": (matrix,), "score": ranked, "probability": ranked if is_probability else None}
+    scores: dict[str, float | None] = {}
+    class_scores: dict[str, tuple[float | None, ...]] = {}
+    for measure in measures:
+        given = arguments.get(measure.needs)
+        if given is None or two_classes_only_reason(measure, len(matrix)):
+            scores[measure.name] = None
+            continue
+        scores[measure.name] = _finite_score(class_function_of(measure), given)
+        if (by_class := per_class_function_of(measure)) is not None:
+            listed = np.asarray(by_class(*given)).tolist()
+            class_scores[measure.name] = tuple(value if np.isfinite(value) else None for value in listed)
+    return scores, class_scores
 
 
 def _finite_score(function: Callable[..., Any], arguments: tuple[Any, ...] | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Predictions of several classes: ranking measures, scoring rules, class weights, prior correction, calibration maps.
+"""Predictions of several classes: ranking measures, scoring rules, prior correction, calibration maps.
 
 ``y`` holds classes 0 .. n_classes - 1, of shape (n_rows,); ``proba`` and ``values`` have one column per class. Rows of
 ``proba`` need not sum to exactly 1; nothing is renormalised unless this is said. A ranking measure takes each class
@@ -14,8 +14,6 @@ Zadrozny and Elkan (2002), Transforming classifier scores into accurate multicla
 one map per class, normalised.
 Saerens, Latinne and Decaestecker (2002), Adjusting the outputs of a classifier to new a priori probabilities, Neural
 Computation 14, 21-41.
-King and Zeng (2001), Logistic regression in rare events data, Political Analysis 9, 137-163: balanced weights.
-Mahajan et al. (2018), Exploring the limits of weakly supervised pretraining, ECCV: square roots of inverse counts.
 """
 
 from __future__ import annotations
@@ -94,50 +92,6 @@ def log_losses(y: np.ndarray, proba: np.ndarray) -> np.ndarray:
     return np.asarray(-np.log(np.clip(proba[np.arange(len(y)), y], eps, 1 - eps)))
 
 
-def class_weights(counts: np.ndarray, power: float) -> np.ndarray | None:
-    """Weights of the classes that are a power of their counts, ``n_c^(-power)``, with mean 1 over the rows.
-
-    A power of 0 gives no weights, 1 every class the same total (scikit-learn's ``balanced``, to the last bit), .5 lies
-    between, above 1 the rarer class has the larger total.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n_classes,)
-        Number of rows per class, at least 1 each.
-    power : float
-        At least 0.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,), float64, or None
-        None where ``power`` is 0: the learner receives no weights.
-
-    Raises
-    ------
-    ValueError
-        If a class has no row, or the power is below 0 or so large that a weight is 0 in floats.
-
-    Examples
-    --------
-    >>> class_weights(np.array([90, 9, 1]), 1).round(3).tolist(), class_weights(np.array([4, 1]), 0.5).tolist()
-    ([0.37, 3.704, 33.333], [0.8333333333333334, 1.6666666666666667])
-    """
-    counts = np.asarray(counts, dtype=np.float64)
-    if counts.min() < 1:
-        absent = int(np.argmin(counts))
-        raise ValueError(f"counts is {counts.tolist()}; class {absent} has no row, and each class needs one")
-    if power == 0:
-        return None
-    if power == 1:
-        return np.asarray(counts.sum() / (len(counts) * counts))
-    raw = counts ** -float(power)
-    if not power > 0 or raw.min() < np.finfo(np.float64).tiny:
-        raise ValueError(
-            f"power is {power!r}; it must be at least 0 and so small that every weight is above 0. Use for example 0.5"
-        )
-    return np.asarray(raw * (counts.sum() / np.sum(counts * raw)))
-
-
 def received_class_shares(counts: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """The shares of the classes among the rows that a learner received, weights included.
 
@@ -146,7 +100,7 @@ def received_class_shares(counts: np.ndarray, weights: np.ndarray | None = None)
     counts : ndarray of shape (n_classes,)
         Numbers of rows after sampling.
     weights : ndarray of shape (n_classes,) or None, default=None
-        See :func:`class_weights`.
+        See :func:`imblab.stats.class_weights.power_weights`.
 
     Returns
     -------

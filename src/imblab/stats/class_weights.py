@@ -1,4 +1,10 @@
-"""Class weights that fall with a power of the class count."""
+"""Class weights that fall with a power of the class count.
+
+References
+----------
+King and Zeng (2001), Logistic regression in rare events data, Political Analysis 9, 137-163: balanced weights.
+Mahajan et al. (2018), Exploring the limits of weakly supervised pretraining, ECCV: square roots of inverse counts.
+"""
 
 from __future__ import annotations
 

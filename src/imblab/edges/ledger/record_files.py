@@ -14,6 +14,7 @@ import yaml
 
 from imblab import fields
 from imblab.edges import files
+from imblab.edges.ledger.agreement import check_class_fields, check_counts
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Trial, plain_fields, search_address
 from imblab.study import DECISION_VALUE, PROBABILITY
@@ -154,18 +155,29 @@ MAX_SECONDS = 1e9
 MAX_LISTED_LINES, MAX_SCRIPT_LINES = 5, 40
 STATUSES = ("ok", "inapplicable", "failed")
 TRIAL_STATUSES = (*STATUSES, "repeated", "pruned")
-CONFUSION_COUNTS = ("tn", "fp", "fn", "tp")
-#: Lowest and highest score by measure; None for no bound.
-Ranges = Mapping[str, tuple[float | None, float | None]]
+#: Lowest and highest score by measure, None for no bound; followed by those of more than two classes if they differ.
+Ranges = Mapping[str, tuple[float | None, ...]]
+#: Ranges with more than two classes of the measures that have another one then, by their functions.
+CLASS_RANGES = {"imblab.core.measures.brier": (0, 2), "imblab.core.measures.accuracy_baseline": (0, 1)}
 #: Trials by the address of their search.
 Searches = Mapping[str, tuple[Trial, ...]]
 Line = TypeVar("Line")
 
 _SCORE, _COUNT = fields.nullable(fields.check_number), fields.integer_check()
+
+
+def _check_threshold(value: Any, field: str) -> float | tuple[float, ...]:
+    """Check the threshold of two classes, or the list of those of more."""
+    check: fields.Check = fields.list_check(fields.number_check(0, 1)) if type(value) is list else fields.check_number
+    threshold: float | tuple[float, ...] = check(value, field)
+    return threshold
+
+
+_THRESHOLD = fields.nullable(_check_threshold)
 TRIAL_CHECKS: Mapping[str, fields.Check] = {
     "params": fields.mapping_check(fields.check_scalar),
     "value": _SCORE,
-    "threshold": _SCORE,
+    "threshold": _THRESHOLD,
     "status": fields.choice_check(TRIAL_STATUSES),
     "reason": fields.nullable(fields.check_text),
     "fold_thresholds": fields.list_check(fields.check_number),
@@ -179,7 +191,7 @@ EVALUATION_CHECKS: Mapping[str, fields.Check] = {
     "repeat": fields.integer_check(0, MAX_FOLD),
     "fold": fields.integer_check(0, MAX_FOLD),
     "params": fields.mapping_check(fields.check_scalar),
-    "threshold": _SCORE,
+    "threshold": _THRESHOLD,
     "scores": fields.mapping_check(_SCORE),
     "counts": fields.mapping_check(_COUNT),
     "seconds": fields.number_check(0, MAX_SECONDS),
@@ -201,6 +213,8 @@ EVALUATION_CHECKS: Mapping[str, fields.Check] = {
     "trials": _TRIALS,
     "scale": fields.choice_check((PROBABILITY, DECISION_VALUE)),
     "code": fields.mapping_check(fields.check_text),
+    "class_scores": fields.mapping_check(fields.list_check(_SCORE)),
+    "confusion": fields.list_check(fields.list_check(_COUNT)),
 }
 #: Fields of a line that an evaluation does not have: the address of its search, and a count of older ledgers.
 LINE_CHECKS: Mapping[str, fields.Check] = {
@@ -259,7 +273,7 @@ def read_evaluation(
     ----------
     line : str or bytes
         JSON, as :func:`write_evaluation` or :meth:`imblab.result.Evaluation.to_json` writes it.
-    ranges : mapping of str to (float or None, float or None), optional
+    ranges : mapping of str to tuple of float or None, optional
         Lowest and highest score of every measure of the study; see :func:`measure_ranges`.
     searches : mapping of str to tuple of Trial, optional
         Trials by the address of their search; see :func:`read_search_lines`.
@@ -283,9 +297,13 @@ def read_evaluation(
     imblab.fields.FieldError: field 'scores.mcc' is 1000; it is a finite number from -1 to 1
     """
     values = _LINE(fields.parse_json(line.decode() if isinstance(line, bytes) else line), "")
-    _check_counts(values)
+    check_counts(values)
+    check_class_fields(values)
     if ranges:
-        _check_ranges(values["scores"], ranges)
+        _check_ranges(values["scores"], ranges, is_of_classes=bool(values.get("confusion")))
+        for index in range(len(values.get("confusion", ()))):
+            of_class = {name: scores[index] for name, scores in values.get("class_scores", {}).items()}
+            _check_ranges(of_class, ranges, is_of_classes=True)
     values.pop("spared", None)
     values.setdefault("flagged", _flagged_share(values))
     address = values.pop("search", None)
@@ -382,8 +400,8 @@ def describe_damage(path: Path, damaged: Mapping[int, str], command: str) -> str
     return f"{str(path)!r} has {what}. Every field of every line is checked. {way_out}, and run again: {command}."
 
 
-def measure_ranges(question: Any) -> dict[str, tuple[float | None, float | None]]:
-    """The ranges of the measures of a study, as far as its question has them.
+def measure_ranges(question: Any) -> dict[str, tuple[float | None, ...]]:
+    """The ranges of the measures of a study, as far as its question has them; see :data:`Ranges`.
 
     Parameters
     ----------
@@ -396,7 +414,7 @@ def measure_ranges(question: Any) -> dict[str, tuple[float | None, float | None]
     {'mcc': (-1, 1), 'mine': (None, None)}
     """
     measures = question.get("measures") if isinstance(question, Mapping) else None
-    ranges: dict[str, tuple[float | None, float | None]] = {}
+    ranges: dict[str, tuple[float | None, ...]] = {}
     for key, measure in measures.items() if isinstance(measures, Mapping) else ():
         ends = measure.get("range") if isinstance(measure, Mapping) else None
         # Costs may be gains: the range of a measure does not hold for a matrix that the user chose.
@@ -404,7 +422,7 @@ def measure_ranges(question: Any) -> dict[str, tuple[float | None, float | None]
         has_costs = isinstance(parameters, Mapping) and "costs" in parameters
         ranges[str(key)] = (None, None)
         if isinstance(ends, (list, tuple)) and len(ends) == 2 and all(map(_is_bound, ends)) and not has_costs:
-            ranges[str(key)] = (ends[0], ends[1])
+            ranges[str(key)] = (ends[0], ends[1], *CLASS_RANGES.get(str(measure.get("function")), ()))
     return ranges
 
 
@@ -425,28 +443,12 @@ def _is_bound(end: Any) -> bool:
     return end is None or (isinstance(end, (int, float)) and not isinstance(end, bool) and abs(end) <= fields.MAX_COUNT)
 
 
-def _check_ranges(scores: Mapping[str, float | None], ranges: Ranges) -> None:
+def _check_ranges(scores: Mapping[str, float | None], ranges: Ranges, is_of_classes: bool) -> None:
     for measure, score in scores.items():
         if measure not in ranges:
             raise fields.FieldError(
                 f"scores.{measure}", "unknown", f"the measures of the study are {', '.join(ranges)}"
             )
-        low, high = ranges[measure]
+        low, high = ranges[measure][-2:] if is_of_classes else ranges[measure][:2]
         if score is not None and not (low is None or low <= score) & (high is None or score <= high):
             fields.number_check(low, high)(score, f"scores.{measure}")
-
-
-def _check_counts(values: Mapping[str, Any]) -> None:
-    """Counts of test rows add up to them, and a learner received rows of two classes or more."""
-    counts, reached = values["counts"], values.get("reached", {})
-    if counts and set(counts) != set(CONFUSION_COUNTS):
-        raise fields.FieldError(
-            "counts", fields.quote_value(counts), f"it has the keys {', '.join(CONFUSION_COUNTS)}, or is empty"
-        )
-    n_test = values.get("n_test", 0)
-    if counts and n_test and sum(counts.values()) != n_test:
-        raise fields.FieldError("counts", fields.quote_value(counts), f"it adds up to n_test, which is {n_test}")
-    if reached and not {"negative", "positive"} <= set(reached) and "classes" not in reached:
-        raise fields.FieldError(
-            "reached", fields.quote_value(reached), "it has the keys negative and positive, or classes, or is empty"
-        )

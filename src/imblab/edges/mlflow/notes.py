@@ -116,7 +116,12 @@ def cell_note(study: Study, scores: FamilyScores, row: int, verdict: str, verdic
     header = ["repeat", "fold", *knobs, "threshold", f"inner {primary}", primary]
     lines += ["", _table_line(header), _table_line(["---"] * len(header))]
     for each in members:
-        cells = [*(each.params.get(knob) for knob in knobs), each.threshold, each.value, each.scores.get(primary)]
+        cells = [
+            *(each.params.get(knob) for knob in knobs),
+            each.single_threshold,
+            each.value,
+            each.scores.get(primary),
+        ]
         lines.append(_table_line([str(each.repeat), str(each.fold), *map(_short_text, cells)]))
     lines += ["", f"Intervals cover {percent(study)}, unadjusted: Nadeau and Bengio's corrected t for means of scores."]
     return "\n".join(lines).strip()

@@ -273,7 +273,7 @@ def _candidate_runs(
         metrics = {name: float(np.mean([each[name] for each in scores if name in each])) for name in names}
         metrics["n_folds"] = float(len(judged))
         metrics["n_chosen"] = float(sum(_is_chosen(row, trial) for row, _, trial in first.values()))
-        thresholds = [t.threshold for _, _, t in judged if t.threshold is not None]
+        thresholds = [t.single_threshold for _, _, t in judged if t.single_threshold is not None]
         suffix = "" if part == "all" else f" (repeat {part})"
         yield RunSpec(
             f"{part}/{fingerprint(dict(params))[:8]}",
@@ -305,7 +305,7 @@ def _winner_run(study: Study, row: Evaluation, inner_scores: InnerScores) -> Run
         "winner",
         None,
         {"imblab.repeat": str(row.repeat), "imblab.fold": str(row.fold)},
-        _run_params(row.params, row.threshold),
+        _run_params(row.params, row.single_threshold),
         (*inner, *outer),
         seconds=row.seconds,
     )
@@ -319,7 +319,7 @@ def _trial_run(study: Study, row: Evaluation, i: int, trial: Trial, inner_scores
         "trial",
         None,
         {**tags, **({"imblab.reason": trial.reason} if trial.reason else {})},
-        _run_params(trial.params, trial.threshold),
+        _run_params(trial.params, trial.single_threshold),
         tuple((name, value, 0) for name, value in _inner_metrics(study, row, i, trial, inner_scores).items()),
     )
 
@@ -329,7 +329,7 @@ def _inner_metrics(study: Study, row: Evaluation, i: int, trial: Trial, inner_sc
     scores = inner_scores.get(row.key, ())
     metrics = {f"inner/{name}": value for name, value in (scores[i] if i < len(scores) else {}).items()}
     metrics |= {f"inner/{study.primary}": trial.value} if trial.value is not None else {}
-    return metrics | ({"inner/threshold": trial.threshold} if trial.threshold is not None else {})
+    return metrics | ({"inner/threshold": trial.single_threshold} if trial.single_threshold is not None else {})
 
 
 def _is_chosen(row: Evaluation, trial: Trial) -> bool:

@@ -245,8 +245,8 @@ def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Met
     if promised:
         yield f"inner/{study.primary}", float(np.mean(promised)), 0
     for each in members:
-        if each.threshold is not None:
-            yield "fold/threshold", each.threshold, each.repeat * study.protocol.outer_folds + each.fold
+        if each.single_threshold is not None:
+            yield "fold/threshold", each.single_threshold, each.repeat * study.protocol.outer_folds + each.fold
 
 
 def _gain_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
@@ -335,7 +335,7 @@ def _cell_params(study: Study, scores: FamilyScores, row: int) -> dict[str, str]
         params["learner.make"] = json.dumps(learner.make, default=dict)
     chosen: dict[str, list[str]] = {}
     for each in _cell_evaluations(scores, row):
-        for knob, value in {**each.params, "threshold": each.threshold}.items():
+        for knob, value in {**each.params, "threshold": each.single_threshold}.items():
             if value is not None:
                 chosen.setdefault(f"chosen.{knob}", []).append(knob_text(value))
     return params | {knob: ", ".join(values) for knob, values in chosen.items()}

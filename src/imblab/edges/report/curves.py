@@ -305,9 +305,9 @@ def _false_positive_rate(tn: int, fp: int, fn: int, tp: int) -> np.ndarray:
 def _median_threshold(data: ReportData, place: Place) -> float:
     """The median threshold over folds, on the scale of probabilities; NaN without one."""
     values = [
-        float(expit(row.threshold)) if row.scale == DECISION_VALUE else float(row.threshold)
+        float(expit(row.single_threshold)) if row.scale == DECISION_VALUE else float(row.single_threshold)
         for row in data.evaluations_of[place]
-        if row.status == "ok" and row.threshold is not None
+        if row.status == "ok" and row.single_threshold is not None
     ]
     return float(np.median(values)) if values else math.nan
 

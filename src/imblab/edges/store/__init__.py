@@ -248,13 +248,17 @@ def _suggest_repair(error: str) -> str:
 
 
 def _to_columns(prediction: Prediction) -> tuple[bytes, str]:
-    facts = _facts_text(prediction.is_probability, tuple(prediction.reached.items()), prediction.notes)
+    columns = None if prediction.values.ndim == 1 else prediction.values.shape[1]
+    facts = _facts_text(prediction.is_probability, tuple(prediction.reached.items()), prediction.notes, columns)
     return np.ascontiguousarray(prediction.values, dtype="<f8").tobytes(), facts
 
 
 @lru_cache(maxsize=256)
-def _facts_text(is_probability: bool, reached: tuple[tuple[str, Any], ...], notes: tuple[str, ...]) -> str:
-    return json.dumps({"calibrated": is_probability, "reached": dict(reached), "notes": list(notes)})
+def _facts_text(
+    is_probability: bool, reached: tuple[tuple[str, Any], ...], notes: tuple[str, ...], columns: int | None
+) -> str:
+    facts = {"calibrated": is_probability, "reached": dict(reached), "notes": list(notes)}
+    return json.dumps(facts if columns is None else {**facts, "columns": columns})
 
 
 _FACTS_FORMAT = fields.record_check(
@@ -268,6 +272,8 @@ _FACTS_FORMAT = fields.record_check(
             },
         ),
         "notes": fields.list_check(fields.check_text),
+        # Of predictions with one column per class; those of two classes are one.
+        "columns": fields.integer_check(3),
     },
     ("calibrated", "reached", "notes"),
 )
@@ -291,6 +297,10 @@ def _from_columns(p: Any, facts_text: Any) -> Prediction | None:
         return None
     if facts["calibrated"] and not (values.min() >= 0 and values.max() <= 1):
         return None
+    if columns := facts.get("columns"):
+        if len(values) % columns:
+            return None
+        values = values.reshape(-1, columns)
     return Prediction(values, facts["calibrated"], dict(facts["reached"]), facts["notes"])
 
 

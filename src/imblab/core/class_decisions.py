@@ -1,0 +1,196 @@
+"""Decisions between more than two classes: calibration, thresholds and scores, as :mod:`imblab.core.decisions` for two.
+
+A row is decided to be of the class c with the largest ``(1 - t_c) / t_c`` times its probability, with one threshold t_c
+per class; ties go to the rarer class. The thresholds of a strategy are a number, which every class but the most
+frequent one has, or are chosen on the inner folds by coordinate ascent. ``{"cost_optimal": matrix}`` decides by the
+least expected cost, without thresholds. The formulas are in :mod:`imblab.stats.class_thresholds` and
+:mod:`imblab.stats.class_predictions`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from imblab.core import decisions, measures
+from imblab.core.decisions import MIN_POSITIVES, ThresholdChoice, ThresholdGrid
+from imblab.stats.class_predictions import correct_class_priors, fit_one_against_rest, received_class_shares
+from imblab.stats.class_thresholds import (
+    START_THRESHOLD,
+    ClassBound,
+    choose_class_thresholds,
+    decide_by_costs,
+    decide_by_thresholds,
+    repeat_threshold,
+)
+from imblab.stats.class_weights import power_weights
+from imblab.stats.confusion import confusion_matrices, invalid_class_costs_reason
+from imblab.stats.counts import LabelledValues, precision, recall
+from imblab.stats.probabilities import CalibrationMap
+from imblab.study import Learner, Measure, Strategy, Threshold
+from imblab.text import join_words
+from imblab.weights import computed_weight, weight_power
+
+#: The functions that bounds of a class are on, by the rule.
+BOUND_FUNCTIONS: dict[str, Callable[..., Any]] = {"min_recall": recall, "min_precision": precision}
+
+
+def rule_problem(rule: Threshold, grid: ThresholdGrid, classes: Sequence[str]) -> str | None:
+    """Return why more than two classes cannot be decided between by a threshold rule, or None.
+
+    Parameters
+    ----------
+    rule : float, "tuned" or mapping
+        The rule, with its costs unresolved.
+    grid : tuple of float or "observed"
+        The thresholds that it may choose from.
+    classes : sequence of str
+        The label of each class.
+
+    Examples
+    --------
+    >>> rule_problem("tuned", (0.25, 0.5), ("a", "b", "c")) is None
+    True
+    >>> rule_problem({"min_recall": {"class": "d", "value": 0.5}}, (0.5,), ("a", "b", "c"))
+    "'d' is not one of the classes 'a', 'b' and 'c'"
+    """
+    if isinstance(rule, (int, float)):
+        return None if 0 < rule < 1 else f"{rule:g} is not above 0 and below 1, as the threshold of a class is"
+    name: str
+    value: Any
+    name, value = next(iter(rule.items())) if isinstance(rule, Mapping) else (rule, None)
+    if name == "cost_optimal":
+        return invalid_class_costs_reason(value, len(classes))
+    if name in BOUND_FUNCTIONS and not isinstance(value, Mapping):
+        return f"with more than two classes {name} names the class that it holds for"
+    if name in BOUND_FUNCTIONS and str(value["class"]) not in classes:
+        return f"{str(value['class'])!r} is not one of the classes {join_words(map(repr, classes))}"
+    if name not in ("tuned", *BOUND_FUNCTIONS):
+        return f"{name} is for two classes"
+    if isinstance(grid, str):
+        return f"thresholds that are {grid} are for two classes"
+    if START_THRESHOLD not in grid or not 0 < min(grid) <= max(grid) < 1:
+        return "thresholds of classes lie above 0 and below 1, and 0.5, where their search starts, is among them"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class SeveralClassDecisions:
+    """Calibrate, decide and score predictions of shape (n_rows, n_classes); see :class:`ClassDecisions`.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The label of each class.
+    """
+
+    classes: tuple[str, ...]
+
+    def function_of(self, measure: Measure) -> Callable[..., Any]:
+        """Return the form of a measure for more than two classes."""
+        return measures.class_function_of(measure)
+
+    def resolve_rule(self, rule: Threshold) -> Threshold:
+        """Return the rule: there is nothing to resolve."""
+        return rule
+
+    def fixed_choice(self, rule: Threshold) -> ThresholdChoice | None:
+        """Return the thresholds of a number; none, which is a choice too, of a rule that decides by costs."""
+        if isinstance(rule, (int, float)):
+            return ThresholdChoice(repeat_threshold(rule, len(self.classes)), None)
+        return ThresholdChoice(None, None) if decisions.needs_probability(rule) else None
+
+    def uses_observed_values(self, rule: Threshold, grid: ThresholdGrid) -> bool:
+        """Return False: thresholds are compared with probabilities, or logistic functions of decision values."""
+        return False
+
+    def choose_threshold(
+        self,
+        rule: Threshold,
+        folds: Sequence[LabelledValues],
+        grid: ThresholdGrid,
+        measure: Measure,
+        amounts: Sequence[np.ndarray] = (),
+    ) -> ThresholdChoice | None:
+        """Choose the thresholds of all classes by a rule; None if none meet it, or the measure is undefined there."""
+        function, fixed = self.function_of(measure), self.fixed_choice(rule)
+        if fixed is not None:
+            matrices = [self._count(rule, fixed.threshold, y, values) for y, values in folds]
+            value = float(function(np.sum(matrices, axis=0)))
+            return replace(fixed, value=value if math.isfinite(value) else None)
+        assert not isinstance(grid, str)
+        best = choose_class_thresholds(folds, grid, function, measure.greater_is_better, self._bound(rule))
+        return None if best is None else ThresholdChoice(best.thresholds, best.value, bool(best.at_edge))
+
+    def best_reachable_value(
+        self, rule: Threshold, folds: Sequence[LabelledValues], remaining: np.ndarray, measure: Measure
+    ) -> float:
+        """Return infinity: no bound is known, so that no candidate is dropped before its last fold."""
+        return math.inf
+
+    def correct_fit(
+        self, proba: np.ndarray, y_fit: np.ndarray, reached: Mapping[str, Any], weight: float | str | None
+    ) -> np.ndarray:
+        """Correct the probabilities of one fit for the class counts ``reached`` by sampling and for the weight."""
+        shares = received_class_shares(np.bincount(y_fit, minlength=len(self.classes)))
+        counts, power = np.array(reached["classes"]), weight_power(computed_weight(weight))
+        weights = None if power is None else power_weights(counts, power)
+        return correct_class_priors(proba, shares, received_class_shares(counts, weights))
+
+    def fit_map(self, kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> CalibrationMap:
+        """Fit one map per class to the labels and scores of several folds, each class against the rest."""
+        y, scores = (np.concatenate(part) for part in zip(*folds, strict=True))
+        return fit_one_against_rest(partial(decisions.fit_scores, kind, seed=seed), scores, y)
+
+    def inapplicable_reason(self, strategy: Strategy, learner: Learner, y_train: np.ndarray) -> str | None:
+        """Return why the calibration of a strategy cannot be made on an outer training part, or None."""
+        counts = np.bincount(y_train, minlength=len(self.classes))
+        kind, needed, rarest = strategy.calibration, MIN_POSITIVES.get(strategy.calibration, 0), int(counts.argmin())
+        if counts[rarest] < needed:
+            return (
+                f"calibration {kind} needs {needed} training rows of each class, and the outer training part holds "
+                f"{counts[rarest]} of {self.classes[rarest]!r}"
+            )
+        return decisions.prior_inapplicable_reason(strategy, learner) if decisions.corrects_prior(kind) else None
+
+    def score(
+        self,
+        of_study: Sequence[Measure],
+        rule: Threshold,
+        threshold: Any,
+        y: np.ndarray,
+        values: np.ndarray,
+        compared: np.ndarray,
+        is_probability: bool,
+        amount: np.ndarray | None,
+    ) -> dict[str, Any]:
+        """Score the predictions of test rows: the fields ``scores``, ``class_scores`` and ``confusion``."""
+        matrix = self._count(rule, threshold, y, compared)
+        scores, class_scores = measures.score_class_predictions(of_study, y, values, matrix, is_probability)
+        return {"scores": scores, "class_scores": class_scores, "confusion": tuple(map(tuple, matrix.tolist()))}
+
+    def describe_edge(self, threshold: Any, grid: ThresholdGrid) -> str:
+        """Say whose thresholds are the first or last they could be."""
+        names = [repr(label) for label, t in zip(self.classes, threshold, strict=True) if t in (grid[0], grid[-1])]
+        noun, verb = ("threshold", "is") if len(names) == 1 else ("thresholds", "are")
+        return f"the {noun} of {join_words(names)} {verb} the first or last it could be"
+
+    def _count(self, rule: Threshold, threshold: Any, y: np.ndarray, compared: np.ndarray) -> np.ndarray:
+        """Decide rows and count them by true and decided class."""
+        if threshold is None:
+            assert isinstance(rule, Mapping)
+            decided = decide_by_costs(compared, rule["cost_optimal"])
+        else:
+            decided = decide_by_thresholds(compared, threshold)
+        return confusion_matrices(y, decided, len(self.classes))
+
+    def _bound(self, rule: Threshold) -> ClassBound | None:
+        if not isinstance(rule, Mapping):
+            return None
+        name, value = next(iter(rule.items()))
+        return ClassBound(BOUND_FUNCTIONS[name], self.classes.index(str(value["class"])), value["value"])

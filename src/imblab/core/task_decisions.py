@@ -1,0 +1,224 @@
+"""The decisions that the kernel asks for: a protocol, and its implementation for the number of classes of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from imblab.core import class_decisions, decisions, measures, search
+from imblab.core.class_decisions import SeveralClassDecisions
+from imblab.core.decisions import ThresholdChoice, ThresholdGrid
+from imblab.errors import ConfigError
+from imblab.stats.counts import LabelledValues
+from imblab.stats.probabilities import CalibrationMap
+from imblab.study import Dataset, Learner, Measure, Strategy, Study, Threshold
+from imblab.text import to_override, to_shell
+
+
+class ClassDecisions(Protocol):
+    """How the predictions of a table are calibrated, decided and scored.
+
+    Labels and predictions of a fold are a pair ``(y, values)``: values of shape (n_rows,) with two classes, else
+    (n_rows, n_classes). A threshold is a number with two classes, else a tuple with one per class.
+    """
+
+    def function_of(self, measure: Measure) -> Callable[..., Any]:
+        """Return the function of a measure for these classes."""
+
+    def resolve_rule(self, rule: Threshold) -> Threshold:
+        """Resolve what needs no prediction."""
+
+    def fixed_choice(self, rule: Threshold) -> ThresholdChoice | None:
+        """Return the threshold, without a value, if it is known before any prediction; else None."""
+
+    def uses_observed_values(self, rule: Threshold, grid: ThresholdGrid) -> bool:
+        """Whether a rule chooses among observed predictions, so that the threshold is on their scale."""
+
+    def choose_threshold(
+        self,
+        rule: Threshold,
+        folds: Sequence[LabelledValues],
+        grid: ThresholdGrid,
+        measure: Measure,
+        amounts: Sequence[np.ndarray] = (),
+    ) -> ThresholdChoice | None:
+        """Choose a threshold by a rule on the inner folds; None if none meets it."""
+
+    def best_reachable_value(
+        self, rule: Threshold, folds: Sequence[LabelledValues], remaining: np.ndarray, measure: Measure
+    ) -> float:
+        """Return the best value that is still possible when some folds and the labels of the remaining are known."""
+
+    def correct_fit(
+        self, proba: np.ndarray, y_fit: np.ndarray, reached: Mapping[str, Any], weight: float | str | None
+    ) -> np.ndarray:
+        """Correct the probabilities of one fit for the class shares that it received."""
+
+    def fit_map(self, kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> CalibrationMap:
+        """Fit a calibration to the labels and scores of several folds."""
+
+    def inapplicable_reason(self, strategy: Strategy, learner: Learner, y_train: np.ndarray) -> str | None:
+        """Return why the calibration of a strategy cannot be made on an outer training part, or None."""
+
+    def score(
+        self,
+        of_study: Sequence[Measure],
+        rule: Threshold,
+        threshold: Any,
+        y: np.ndarray,
+        values: np.ndarray,
+        compared: np.ndarray,
+        is_probability: bool,
+        amount: np.ndarray | None,
+    ) -> dict[str, Any]:
+        """Score predictions by every measure, and decide them; the result are fields of an evaluation."""
+
+    def describe_edge(self, threshold: Any, grid: ThresholdGrid) -> str:
+        """Say that a threshold is the first or last it could be."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwoClassDecisions:
+    """Decide by one threshold which rows are positive, by the functions of :mod:`imblab.core.decisions`."""
+
+    def function_of(self, measure: Measure) -> Callable[..., Any]:
+        """Return the function of a measure as it is."""
+        return measures.function_of(measure, allow=None)
+
+    def resolve_rule(self, rule: Threshold) -> Threshold:
+        """Turn costs into the threshold of least expected cost."""
+        return decisions.resolve_rule(rule)
+
+    def fixed_choice(self, rule: Threshold) -> ThresholdChoice | None:
+        """Return the threshold of a rule that is a number."""
+        return ThresholdChoice(float(rule), None) if isinstance(rule, (int, float)) else None
+
+    def uses_observed_values(self, rule: Threshold, grid: ThresholdGrid) -> bool:
+        """Whether a rule chooses among observed predictions."""
+        return decisions.uses_observed_values(rule, grid)
+
+    def choose_threshold(
+        self,
+        rule: Threshold,
+        folds: Sequence[LabelledValues],
+        grid: ThresholdGrid,
+        measure: Measure,
+        amounts: Sequence[np.ndarray] = (),
+    ) -> ThresholdChoice | None:
+        """Choose the threshold by a rule; see :func:`imblab.core.decisions.choose_threshold`."""
+        function, is_better = self.function_of(measure), measure.greater_is_better
+        return decisions.choose_threshold(rule, folds, grid, function, is_better, amounts)
+
+    def best_reachable_value(
+        self, rule: Threshold, folds: Sequence[LabelledValues], remaining: np.ndarray, measure: Measure
+    ) -> float:
+        """Return the value with all remaining rows called correctly."""
+        positives = int(remaining.sum())
+        function = self.function_of(measure)
+        return decisions.best_reachable_value(rule, folds, positives, len(remaining) - positives, function)
+
+    def correct_fit(
+        self, proba: np.ndarray, y_fit: np.ndarray, reached: Mapping[str, Any], weight: float | str | None
+    ) -> np.ndarray:
+        """Correct the probabilities of one fit for the positive share that it received."""
+        return decisions.correct_fit(proba, y_fit, reached, weight)
+
+    def fit_map(self, kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> CalibrationMap:
+        """Fit one map; see :func:`imblab.core.decisions.fit_map`."""
+        return decisions.fit_map(kind, folds, seed)
+
+    def inapplicable_reason(self, strategy: Strategy, learner: Learner, y_train: np.ndarray) -> str | None:
+        """Return why a calibration cannot be made with the positives of an outer training part, or None."""
+        return decisions.inapplicable_reason(strategy, learner, int(y_train.sum()))
+
+    def score(
+        self,
+        of_study: Sequence[Measure],
+        rule: Threshold,
+        threshold: Any,
+        y: np.ndarray,
+        values: np.ndarray,
+        compared: np.ndarray,
+        is_probability: bool,
+        amount: np.ndarray | None,
+    ) -> dict[str, Any]:
+        """Score the predictions of test rows: the fields ``scores``, ``counts`` and ``flagged``."""
+        scores, confusion = measures.score_predictions(of_study, y, values, threshold, is_probability, amount, compared)
+        counts = {name: int(getattr(confusion, name)) for name in ("tn", "fp", "fn", "tp")}
+        return {"scores": scores, "counts": counts, "flagged": (counts["tp"] + counts["fp"]) / len(y)}
+
+    def describe_edge(self, threshold: Any, grid: ThresholdGrid) -> str:
+        """Say that the threshold is at the edge."""
+        return f"the threshold {threshold:g} is the first or last it could be"
+
+
+def decisions_between(classes: Sequence[str]) -> ClassDecisions:
+    """Return the decisions for the number of classes of a table.
+
+    Examples
+    --------
+    >>> decisions_between(("no", "yes")), decisions_between(("a", "b", "c"))
+    (TwoClassDecisions(), SeveralClassDecisions(classes=('a', 'b', 'c')))
+    """
+    return TwoClassDecisions() if len(classes) == 2 else SeveralClassDecisions(tuple(classes))
+
+
+def decision_problems(study: Study, dataset: Dataset) -> Iterator[ConfigError]:
+    """Yield an error for every threshold rule and tuned measure that is not for the number of classes of a table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = Dataset("yeast", pd.DataFrame(), np.zeros(0), ("cyt", "nuc", "erl"))
+    >>> mcc = Measure("mcc", "imblab.core.measures.mcc", "label")
+    >>> study = Study("s", 0, {}, (), (Strategy("desk", threshold={"alert_rate": 0.1}),), (mcc,))
+    >>> print(next(decision_problems(study, table)))
+    strategy 'desk' has the threshold {'alert_rate': 0.1}, and data set 'yeast' has 3 classes; alert_rate is for two \
+classes. Write for example strategy.desk.threshold=tuned.
+    """
+    n_classes = len(dataset.classes)
+    for strategy in study.strategies:
+        listed = search.threshold_grid(strategy)
+        grid = study.protocol.thresholds if listed is None else listed
+        if n_classes == 2:
+            reason = decisions.two_class_problem(strategy.threshold)
+        else:
+            reason = class_decisions.rule_problem(strategy.threshold, grid, dataset.classes)
+        if reason:
+            place = f"strategy.{strategy.name}.threshold"
+            way_out = to_override(place, "tuned")
+            if strategy.threshold == "tuned":
+                key = f"strategy.{strategy.name}.space.threshold" if listed else "protocol.thresholds"
+                way_out = to_shell([f"{key}=range(0.01,1,0.01)"])
+            yield ConfigError(
+                f"strategy {strategy.name!r} has the threshold {strategy.threshold!r}, and data set {dataset.name!r} "
+                f"has {n_classes} classes; {reason}. Write for example {way_out}."
+            )
+    yield from _measure_problems(study, dataset) if n_classes > 2 else _cost_problems(study, dataset)
+
+
+def _cost_problems(study: Study, dataset: Dataset) -> Iterator[ConfigError]:
+    """Yield an error for every measure that costs pairs of classes, for a table of two classes."""
+    for measure in filter(measures.has_class_costs, study.measures):
+        costs = to_override(f"measures.{measure.name}.parameters.costs", {"fn": 10, "fp": 1})
+        yield ConfigError(
+            f"measure {measure.name!r} has a matrix of costs, and data set {dataset.name!r} has 2 classes; with two "
+            f"classes the costs of fn, fp, tp and tn are named. Write for example {costs}."
+        )
+
+
+def _measure_problems(study: Study, dataset: Dataset) -> Iterator[ConfigError]:
+    """Yield an error for the primary or the threshold measure if it has no form for more than two classes."""
+    tuned = [("primary", study.primary_measure)]
+    if not measures.is_counted(study.primary_measure):
+        named = study.protocol.threshold_measure
+        tuned += [("protocol.threshold_measure", m) for m in study.measures if m.name == named]
+    for key, measure in tuned:
+        if reason := measures.two_classes_only_reason(measure, len(dataset.classes)):
+            yield ConfigError(
+                f"{key!r} is {measure.name!r}, and data set {dataset.name!r} has {len(dataset.classes)} classes; the "
+                f"measure cannot be tuned there, because {reason}. Write for example {to_override(key, 'mcc')}."
+            )
