@@ -252,7 +252,8 @@ def test_the_report_renders_inside_mlflow(open_page, keep, place, server, client
     keep(page, "mlflow-report")
     said = frame.locator("body").inner_text()
     assert "seen" in said
-    assert all(name in said for name in STRATEGIES)
+    whole = frame.locator("body").text_content()  # with what is folded
+    assert all(name in whole for name in STRATEGIES)
     best = max(_means(ledger.read_evaluations(place / "experiments/seen")).values())
     assert f"{best:.3f}" in said
 

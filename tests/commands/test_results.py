@@ -11,6 +11,7 @@ from imblab.analysis.answer_page import MAX_SCREEN_LINES
 from imblab.cli import main
 from imblab.commands import results, running
 from imblab.edges import ledger
+from imblab.stats.standard_errors import TABLE_VERSION
 
 WORDS = ("learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke", "tracking=none", "runner.n_jobs=1")
 
@@ -46,7 +47,7 @@ def test_a_run_records_its_claims_before_the_first_row(done):
         "repeats": 1,
         "primary_contrasts": [],
         "kinds": {"logistic": "logistic"},
-        "table": 1,
+        "table": TABLE_VERSION,
     }
 
 

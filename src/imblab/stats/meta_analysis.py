@@ -121,7 +121,7 @@ def unweighted_mean(effects: Sequence[float] | np.ndarray, alpha: float = 0.05) 
     --------
     >>> estimate = unweighted_mean([0.10, 0.02, 0.05, -0.01, 0.08, 0.04])
     >>> [round(v, 3) for v in (estimate.mean, estimate.low, estimate.high)]
-    [0.047, 0.005, 0.089]
+    [0.047, 0.005, 0.088]
     """
     y = np.asarray(effects, dtype=np.float64)
     df, mean, error = y.size - 1, float(y.mean()), float(y.std(ddof=1)) / math.sqrt(y.size)
