@@ -35,7 +35,7 @@ def lightgbm(seed):
 
 
 LEARNERS = {
-    "logistic": lambda seed: LogisticRegression(max_iter=2000, random_state=seed),
+    "logistic": lambda seed: LogisticRegression(solver="newton-cholesky", random_state=seed),
     "decision_tree": lambda seed: DecisionTreeClassifier(random_state=seed),
     "knn": lambda seed: KNeighborsClassifier(n_jobs=1),
     "lightgbm": lightgbm,
