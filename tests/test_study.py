@@ -128,7 +128,7 @@ def test_a_scale_is_written_where_it_is_not_that_of_probabilities():
 LATER = (
     "code",
     *("data_fingerprint", "split_fingerprint", "flagged", "value", "n_train", "n_test", "reached", "fits"),
-    *("notes", "trials", "scale", "code"),
+    *("notes", "trials", "scale", "class_scores", "confusion"),
 )
 
 
