@@ -30,7 +30,7 @@ NAMES = [path.stem for path in FILES]
 every = pytest.mark.parametrize("name", NAMES)
 tables = pytest.mark.parametrize("kind", ["numeric", "mixed"])
 
-#: All that may be said beside the class: one thread, silence, a solver, no validation on synthetic rows.
+#: All that may be set in addition to the class: one thread, silence, a solver, no validation on synthetic rows.
 DECLARED = {
     "balanced_random_forest": {"n_jobs": 1},
     "decision_tree": {},

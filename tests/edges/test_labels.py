@@ -256,7 +256,7 @@ def test_a_column_that_tells_all_classes_apart_is_warned_of(column, is_told):
 
 
 def test_the_table_keeps_its_labels_for_others_to_read():
-    """Whoever reads ``y`` with ``classes`` has the labels of the file again."""
+    """``classes`` at the indices in ``y`` are the labels of the file."""
     frame = table({1: 30, 2: 20, 3: 10})
     data = read(frame)
     assert Counter(data.classes[c] for c in data.y) == Counter(map(str, frame.left))
