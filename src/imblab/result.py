@@ -26,6 +26,8 @@ Place = tuple[str, str, str]
 PLACE_KINDS = ("data set", "learner", "strategy")
 #: The threshold of two classes; those of more, by class.
 ThresholdValue = float | tuple[float, ...]
+#: The counts of two classes by true class, and among these by decided class.
+_COUNTS_BY_CLASS = (("tn", "fp"), ("fn", "tp"))
 #: Names in one list; the others are counted.
 MAX_LISTED_PLACES = 4
 
@@ -165,6 +167,20 @@ class Evaluation:
     def single_threshold(self) -> float | None:
         """The threshold of two classes; None with more."""
         return _single(self.threshold)
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The test rows by true and by decided class, of shape (n_classes, n_classes); 2 x 0 where nothing was scored.
+
+        Examples
+        --------
+        >>> counts = {"tn": 90, "fp": 2, "fn": 3, "tp": 5}
+        >>> Evaluation("d", "l", "s", 0, 0, {}, 0.5, {}, counts, 0.1, "ok", None, "f").matrix.tolist()
+        [[90, 2], [3, 5]]
+        """
+        if self.confusion:
+            return np.array(self.confusion)
+        return np.array([[self.counts[name] for name in names if name in self.counts] for names in _COUNTS_BY_CLASS])
 
     def to_json(self) -> str:
         """One line of JSON; :meth:`from_json` gives the equal record back.
@@ -334,6 +350,11 @@ class FamilyScores:
     evaluations: tuple[tuple[Evaluation | None, ...], ...]
     n_train: np.ndarray
     n_test: np.ndarray
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes of the data set; 2 where no evaluation has scores."""
+        return next((len(e.matrix) for row in self.evaluations for e in row if e is not None and e.status == "ok"), 2)
 
 
 @dataclass(frozen=True, slots=True)

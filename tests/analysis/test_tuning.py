@@ -43,8 +43,8 @@ def test_a_curve_leaves_out_what_is_missing_somewhere():
 
 
 def test_optimism_of_a_measure_of_counts_rests_on_summed_counts():
-    def recall(tn, fp, fn, tp):
-        return tp / (tp + fn)
+    def recall(matrices):
+        return matrices[..., 1, 1] / matrices[..., 1, :].sum(axis=-1)
 
     rows = [ROWS[0], row(1, {(0.5, 3): 0.6}, (0.5, 3), counts={"tn": 90, "fp": 0, "fn": 0, "tp": 95})]
     optimism = tuning.optimism(rows, "mcc", recall)

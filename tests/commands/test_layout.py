@@ -177,28 +177,23 @@ def sites(n=(40, 30, 20, 12), **columns):
     return pd.DataFrame({"a": rng.normal(size=len(left)).round(3), "left": left, **columns})
 
 
-def test_more_classes_are_laid_out_for_a_plan_and_refused_for_a_run(snapshot):
-    """To be deleted with :data:`imblab.analysis.results.TWO_CLASSES_RULE`."""
+def test_tables_of_two_and_of_more_classes_are_laid_out_together():
     study = compose(*SMALL, *own(t=(sites(),), u=(table(),)))
-    layout = lay_out(study, reads_results=False)
+    layout = lay_out(study)
     assert layout.datasets["t"].classes == ("cyt", "nuc", "mit", "vac")
     assert len(layout.cells) == 2 * len(layout.plans["t"])
-    with pytest.raises(DataError) as said:
-        lay_out(study)
-    assert str(said.value) == snapshot
-    assert lay_out(compose(*SMALL, *own(t=(sites(),), u=(table(),)), *to_shell_free(said.value))).cells
 
 
 def test_merges_are_typed_as_they_are_proposed():
     """Each proposal is a line for a shell: what it is pasted into has the classes that it says."""
     study = compose(*SMALL, *own(t=(sites((40, 30, 3, 3)),)))
     with pytest.raises(DataError) as said:
-        lay_out(study, reads_results=False)
+        lay_out(study)
     (word,) = to_shell_free(said.value)
     assert word == "dataset.t.merge={other:[mit,vac]}"
     assert f"'{word}'" in str(said.value)
     words = own(t=(sites((40, 30, 3, 3)),))
-    assert lay_out(compose(*SMALL, *words, word), reads_results=False).datasets["t"].merged
+    assert lay_out(compose(*SMALL, *words, word)).datasets["t"].merged
     left_out = lay_out(compose(*SMALL, *words, "dataset.t.drop_classes=[mit,vac]")).datasets["t"]
     assert left_out.classes == ("cyt", "nuc")
 
@@ -213,21 +208,18 @@ def test_a_merge_of_a_file_is_replaced_by_the_one_that_is_proposed(tmp_path):
     with pytest.raises(DataError) as said:
         lay_out(
             parse_request([*words, "dataset.t.merge={rare:[vac]}", "protocol.outer_folds=4"], folders).study,
-            reads_results=False,
         )
     assert said.value.overrides == {"dataset.t.merge": {"few": [], "rare": [], "other": ["mit", "vac"]}}
     words = [*words, "protocol.outer_folds=4", *to_shell_free(said.value)]
-    assert lay_out(parse_request(words, folders).study, reads_results=False).datasets["t"].merged == {
-        "other": ("mit", "vac")
-    }
+    assert lay_out(parse_request(words, folders).study).datasets["t"].merged == {"other": ("mit", "vac")}
 
 
 def test_labels_with_odd_characters_are_merged_as_proposed():
     frame = sites((40, 30, 3, 3)).replace({"left": {"mit": "b'1'", "vac": " >50K, y"}})
     with pytest.raises(DataError) as said:
-        lay_out(compose(*SMALL, *own(t=(frame,))), reads_results=False)
+        lay_out(compose(*SMALL, *own(t=(frame,))))
     words = [*own(t=(frame,)), *to_shell_free(said.value)]
-    data = lay_out(compose(*SMALL, *words), reads_results=False).datasets["t"]
+    data = lay_out(compose(*SMALL, *words)).datasets["t"]
     assert sorted(data.merged["other"]) == sorted(["b'1'", " >50K, y"])
 
 
@@ -236,4 +228,4 @@ def test_the_short_form_takes_merge_and_drop_classes(tmp_path):
     words = ("t.csv", "target=left", "merge={few: [mit,vac]}", "drop_classes=[nuc]", *SMALL[1:])
     data = lay_out(compose(*words)).datasets["t"]
     assert (data.classes, data.dropped_classes) == (("cyt", "few"), ("nuc",))
-    assert lay_out(compose("t.csv", "target=left", "drop_classes=nuc", *SMALL[1:]), reads_results=False).cells
+    assert lay_out(compose("t.csv", "target=left", "drop_classes=nuc", *SMALL[1:])).cells

@@ -804,7 +804,7 @@ def test_every_command_of_the_page_runs(command, tables_of_the_page, monkeypatch
     data = datasets.read_dataset(spec, key)
     assert len(data.X) == (54 if data.dropped_classes else 60)
     assert (data.time is not None) == ("time=day" in command)
-    assert running.lay_out(study, reads_results="cells.csv" not in command).cells
+    assert running.lay_out(study).cells
 
 
 def test_the_page_names_every_option():

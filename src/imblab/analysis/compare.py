@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from imblab.analysis.claims import (
@@ -314,16 +315,17 @@ def _describe_test(e: Estimate, after: _Adjusted, alpha: float, rope: float) -> 
 def check_identity(estimate: Estimate, scores: FamilyScores, pair: Pair, study: Study) -> Estimate:
     """Withhold a test where scores are equal in every fold, but the decisions are not, or no row was called positive.
 
-    Equal values of a measure of decisions may hide unequal decisions, and strategies that call no row positive agree
-    without having shown anything.
+    Equal values of a measure of decisions may hide unequal decisions, and strategies that call no row positive, or
+    give every row the most frequent class, agree without having shown anything.
     """
     if not estimate.identical or study.primary_measure.needs != "label":
         return estimate
     first, second = (scores.evaluations[scores.strategies.index(name)] for name in pair)
-    counts = [(dict(a.counts), dict(b.counts)) for a, b in zip(first, second, strict=True) if a and b]
+    counts = [(a.matrix, b.matrix) for a, b in zip(first, second, strict=True) if a and b]
     measure = named(study.primary)
-    if any(a != b for a, b in counts):
+    if any(not np.array_equal(a, b) for a, b in counts):
         return Estimate.untested(0.0, f"{measure} is equal in every fold, but the confusion counts differ")
-    if not any(a.get("tp", 0) + a.get("fp", 0) for a, _ in counts):
-        return Estimate.untested(0.0, f"{measure} is equal in every fold, since no row is called positive")
+    if not any(a[:, 1:].any() for a, _ in counts):
+        called = "called positive" if scores.n_classes == 2 else "given another class than the most frequent one"
+        return Estimate.untested(0.0, f"{measure} is equal in every fold, since no row is {called}")
     return estimate

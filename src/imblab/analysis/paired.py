@@ -117,6 +117,8 @@ def _design_rule(scores: FamilyScores, study: Study) -> RowLevelRule | None:
     """The row-level rule of a data set and learner, if its design is like those that were simulated."""
     n_repeats = len({repeat for repeat, _ in scores.folds})
     rule = _row_level_rule(study, scores.learner, n_repeats)
+    if scores.n_classes > 2:
+        return None
     complete = rule and next((n for n in scores.strategies if missing_reason(scores, n, study.primary) is None), None)
     if not complete:
         return None
@@ -163,8 +165,8 @@ def _count_rarer_rows(scores: FamilyScores, strategy: str) -> int:
     The positive class is the rarer one unless the user named another.
     """
     row = scores.evaluations[scores.strategies.index(strategy)]
-    first = [e.counts for e in row if e is not None and e.repeat == scores.folds[0][0]]
-    return min(sum(counts.get(n, 0) for counts in first for n in names) for names in (("tn", "fp"), ("fn", "tp")))
+    first = [e.matrix for e in row if e is not None and e.repeat == scores.folds[0][0]]
+    return int(np.sum(first, axis=(0, 2)).min())
 
 
 def strategy_scores(scores: FamilyScores, strategy: str, measure: str) -> np.ndarray:

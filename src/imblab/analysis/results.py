@@ -20,10 +20,6 @@ from imblab.analysis.summary import summarise
 from imblab.errors import StudyError
 from imblab.result import Completeness, Evaluation, Family, FamilyScores, StudyResult
 from imblab.study import Study, key_of
-from imblab.text import join_words
-
-#: The rule that evaluations of more than two classes break, until all that reads results takes them.
-TWO_CLASSES_RULE = "contrasts, reports, MLflow runs and exported models are of two classes so far"
 
 
 def build_result(
@@ -55,8 +51,7 @@ def build_result(
     Raises
     ------
     StudyError
-        If evaluations of one fold rest on different splits, a cell has two evaluations, or some are of more than two
-        classes.
+        If evaluations of one fold rest on different splits, or a cell has two evaluations.
 
     Examples
     --------
@@ -66,7 +61,6 @@ def build_result(
     'Incomplete: 0 of 5 evaluations are there. No verdict before the design is complete.'
     """
     evaluations = list(evaluations)
-    _check_two_classes_of(study, evaluations)
     # A study made in Python before its tables were part of study.yaml names no data set.
     names = list(study.datasets) or list(dict.fromkeys(e.dataset for e in evaluations))
     completeness = completeness or completeness_of(study, names, evaluations)
@@ -85,16 +79,6 @@ def build_result(
     advice = recommend(scores, study, contrasts, parents, across, completeness.reason, covariances)
     answer = answer_study(study, contrasts, completeness, advice, across)
     return StudyResult(study, ordered, completeness, arrays, contrasts, summary, advice, answer, across, sentences)
-
-
-def _check_two_classes_of(study: Study, evaluations: Iterable[Evaluation]) -> None:
-    several = dict.fromkeys(repr(e.dataset) for e in evaluations if e.confusion or isinstance(e.threshold, tuple))
-    if several:
-        raise StudyError(
-            f"study {study.name!r} has evaluations of more than two classes, on {join_words(several)}; "
-            f"{TWO_CLASSES_RULE}. Read them by imblab.run(...) or from ledger.jsonl, or ask on two classes with "
-            "dataset.<name>.merge, under another name."
-        )
 
 
 def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str] | None = None) -> StudyResult:

@@ -174,8 +174,8 @@ def scatter(evaluations: Iterable[Evaluation], knob: str) -> Points:
 def optimism(evaluations: Iterable[Evaluation], primary: str, pooled: Callable[..., Any] | None) -> Optimism | None:
     """Compare the inner score of the winners with the outer score of the same kind.
 
-    ``pooled`` is the function ``f(tn, fp, fn, tp)`` of a measure of counts: inner scores are computed from counts
-    summed over folds, so the outer counts of a repeat are summed too; a mean of fold scores would differ without any
+    ``pooled`` is the function of confusion matrices of a measure of labels: inner scores are computed from matrices
+    summed over folds, so the outer ones of a repeat are summed too; a mean of fold scores would differ without any
     optimism. None for other measures, which are averaged over folds on both sides. Returns None where nothing was
     tuned.
     """
@@ -232,7 +232,6 @@ def received_ratio(evaluations: Sequence[Evaluation]) -> float:
 def _pooled_score(evaluations: Iterable[Evaluation], function: Callable[..., Any]) -> float:
     sums: dict[int, np.ndarray] = {}
     for e in evaluations:
-        counts = np.array([e.counts[name] for name in ("tn", "fp", "fn", "tp")])
-        sums[e.repeat] = sums.get(e.repeat, 0) + counts
-    by_repeat = np.array([sums[repeat] for repeat in sorted(sums)])
-    return float(np.asarray(function(*by_repeat.T), dtype=float).mean())
+        sums[e.repeat] = sums.get(e.repeat, 0) + e.matrix
+    by_repeat = np.stack([sums[repeat] for repeat in sorted(sums)])
+    return float(np.asarray(function(by_repeat), dtype=float).mean())

@@ -9,16 +9,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from imblab.analysis.results import TWO_CLASSES_RULE
 from imblab.core import design, estimator_specs, own_code, splits, task_decisions
-from imblab.core.classes import merged_classes
 from imblab.edges import config, datasets, runner, store
 from imblab.edges.datasets import COMMON_KEYS, likely_targets
 from imblab.edges.datasets.table_files import FILE_OPTIONS, is_table, table_name
 from imblab.edges.ledger import Expected
 from imblab.errors import ConfigError, DataError, combined
 from imblab.study import Cell, Dataset, Split, Study, fingerprint
-from imblab.text import join_words, to_hydra_syntax, to_override, to_shell
+from imblab.text import to_hydra_syntax, to_shell
 
 #: The kind of a data set that Python passed, without a file.
 MEMORY = "memory"
@@ -94,25 +92,10 @@ def _check_given(study: str, name: str, given: Mapping[str, Dataset]) -> None:
         )
 
 
-def _check_two_classes(data: Dataset, key: str) -> None:
-    """Refuse a table whose results cannot be read; deleted with :data:`imblab.analysis.results.TWO_CLASSES_RULE`."""
-    if len(data.classes) == 2:
-        return
-    meant = data.classes[-1]
-    overrides = {f"dataset.{key}.merge": merged_classes(data.classes, data.merged, data.classes[:-1], "rest")}
-    raise DataError(
-        f"data set {key!r} has {len(data.classes)} classes ({join_words(map(repr, data.classes))}); "
-        f"{TWO_CLASSES_RULE}. In Python, imblab.evaluate and imblab.run evaluate more. To study {meant!r} against the "
-        f"rest: {to_override(*next(iter(overrides.items())))}",
-        overrides=overrides,
-    )
-
-
-def lay_out(study: Study, given: Mapping[str, Dataset] | None = None, reads_results: bool = True) -> Layout:
+def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
     """Load the tables, make and check the splits, list the cells.
 
-    ``given`` holds tables in memory, by name. Raises one ConfigError or DataError with all problems of all data sets;
-    a table of more than two classes is one of them if the command ``reads_results``.
+    ``given`` holds tables in memory, by name. Raises one ConfigError or DataError with all problems of all data sets.
     """
     design.check_plain_parameters(study)
     study = replace(study, learners=tuple(map(estimator_specs.with_traits, study.learners)))
@@ -142,8 +125,6 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None, reads_resu
     for name, data in loaded.items():
         try:
             plans[name] = splits.plan(data, study.protocol, study.seed, keys[name])
-            if reads_results:
-                _check_two_classes(data, keys[name])
         except (ConfigError, DataError) as problem:
             problems.append(problem)
         problems += [*design.number_weight_problems(study, data), *task_decisions.decision_problems(study, data)]

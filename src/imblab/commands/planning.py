@@ -15,7 +15,6 @@ from typing import Any
 
 from imblab.analysis import planned_power, rebalancing
 from imblab.analysis.claims import declared_contrasts, family_names
-from imblab.analysis.results import TWO_CLASSES_RULE
 from imblab.commands import plan_text, seen_rows
 from imblab.commands.layout import Layout, expand_short_form, lay_out, parse_request, planning_engine
 from imblab.core import design, forecast, splits
@@ -91,7 +90,7 @@ def _free_name(name: str) -> str:
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool, full: bool = False) -> int:
     """Run ``imblab plan``; with ``full``, the details of every data set and family are printed."""
     request = parse_request(args, config_dirs, "plan")
-    layout = lay_out(request.study, reads_results=False)
+    layout = lay_out(request.study)
     question = seen_rows.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
     before = seen_rows.notes_before_fits(layout, question)
     for note in () if as_json else (*request.notes, *layout.code_notes(), *before):
@@ -251,10 +250,7 @@ def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
     types = {"numeric": len(facts["numeric"]), "categorical": facts["categorical"], "missing": facts["missing"]}
     if data.rare is not None:
         types["rare"] = f"levels with fewer than {data.rare} rows in a fit part are one level there"
-    warnings = list(layout.cautions(name))
-    if len(data.classes) > 2:
-        warnings.append(f"{name!r} has {len(data.classes)} classes; {TWO_CLASSES_RULE}.")
-    return {**facts, "folds": folds, "warnings": warnings, "columns": types}
+    return {**facts, "folds": folds, "warnings": list(layout.cautions(name)), "columns": types}
 
 
 def _fold_facts(data: Dataset, split: Split) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.
     >>> evaluate(study).status.unique().tolist()
     ['ok']
     """
-    layout = _lay_out_with_warnings(study, data, reads_results=False)
+    layout = _lay_out_with_warnings(study, data)
     evaluations: list[Evaluation] = []
     bundles = runner.make_bundles(study, layout.plans, layout.cells)
     runner.run(layout.datasets, bundles, runner.Engine(n_jobs), [evaluations.append])
@@ -144,7 +144,7 @@ def run(
         If the folder answers another question; what differs is named.
     """
     study = replace(study, datasets={**in_memory(data), **study.datasets})
-    layout = _lay_out_with_warnings(study, data, reads_results=bool(tracking_uri))
+    layout = _lay_out_with_warnings(study, data)
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
     run_options = _RunOptions(runner.Engine(n_jobs, store_opener(store_path), fit_timeout), overwrite, retry_failed)
     tracking = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
@@ -211,8 +211,8 @@ def command_store(prune: float | None, as_json: bool) -> int:
     return 0
 
 
-def _lay_out_with_warnings(study: Study, data: Sequence[Dataset], reads_results: bool) -> Layout:
-    layout = lay_out(study, {d.name: d for d in data}, reads_results)
+def _lay_out_with_warnings(study: Study, data: Sequence[Dataset]) -> Layout:
+    layout = lay_out(study, {d.name: d for d in data})
     for note in layout.code_notes():
         warnings.warn(note, UserWarning, stacklevel=3)
     return layout

@@ -75,6 +75,7 @@ __all__ = [
     "is_counted",
     "is_monotone",
     "log_loss",
+    "matrix_function_of",
     "mcc",
     "per_class_function_of",
     "precision",
@@ -317,6 +318,24 @@ def class_function_of(measure: Measure) -> Callable[..., Any]:
         return partial(_CLASS_FUNCTIONS[target], **measure.parameters)
     macro = macro_of_counts if is_counted(measure) else macro_of_columns
     return partial(macro, function=function_of(measure, allow=None))
+
+
+def matrix_function_of(measure: Measure) -> Callable[[np.ndarray], Any]:
+    """Return a measure of labels as a function of confusion matrices of any number of classes.
+
+    Examples
+    --------
+    >>> recall = matrix_function_of(Measure("recall", "imblab.core.measures.recall", "label"))
+    >>> float(recall(np.array([[5, 1], [1, 3]]))), float(recall(np.array([[4, 0, 0], [1, 1, 0], [0, 0, 2]])))
+    (0.75, 0.8333333333333334)
+    """
+
+    def compute(matrices: np.ndarray) -> Any:
+        if matrices.shape[-1] > 2:
+            return class_function_of(measure)(matrices)
+        return function_of(measure, allow=None)(*np.moveaxis(matrices.reshape(*matrices.shape[:-2], 4), -1, 0))
+
+    return compute
 
 
 def two_classes_only_reason(measure: Measure, n_classes: int | None = None) -> str | None:

@@ -101,7 +101,7 @@ def optimism_section(data: ReportData) -> ReportSection:
     """Build the inner scores of the winners, compared with their outer scores."""
     title, measure = "Optimism: inner and outer scores", data.primary_label
     primary = data.study.primary_measure
-    pooled = measures.function_of(primary, allow=None) if measures.is_counted(primary) else None
+    pooled = measures.matrix_function_of(primary) if measures.is_counted(primary) else None
     by_place = {place: tuning.optimism(items, primary.name, pooled) for place, items in data.evaluations_of.items()}
     tuned = {place: item for place, item in by_place.items() if item is not None}
     if not tuned:
