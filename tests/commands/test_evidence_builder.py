@@ -200,6 +200,7 @@ def test_facts_of_tables_and_libraries_travel_with_it():
     facts = evidence.load_facts(FILE)
     assert set(facts["versions"]) >= {"python", "imblab", "numpy", "sklearn", "imblearn"}
     assert facts["tables"]["ecoli3"]["features"] == 7
+    assert "classes" not in facts["tables"]["ecoli3"]  # two of them need no list
     assert facts["system"] == f"{platform.system()} {platform.machine()}"
     assert facts["git"] == provenance.git_state()
 

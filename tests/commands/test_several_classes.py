@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import matthews_corrcoef
 
 from imblab.cli import main
-from imblab.commands import results
-from imblab.edges import config, ledger
+from imblab.commands import layout, results
+from imblab.edges import config, evidence, ledger
 
 WORDS = (
     "name=sites",
@@ -36,6 +36,11 @@ def read(home):
     return results.read_result(home, study)
 
 
+def read_dataset(home):
+    study = config.load_request(home / ledger.STUDY_FILE, [], loads_data=False).study
+    return layout.lay_out(study).datasets["glass"]
+
+
 def test_a_study_of_several_classes_ends_with_contrasts_and_a_recommendation(home):
     result = read(home)
     assert result.completeness.is_complete
@@ -60,3 +65,10 @@ def test_the_answer_and_the_report_are_there(home, monkeypatch, capsys):
     assert len(text.splitlines()) <= 40
     assert "glass, logistic" in text
     assert "optimism" in (home / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_classes_travel_with_the_evidence_in_their_order(home):
+    data = read_dataset(home)
+    facts = evidence.load_facts(home / evidence.EVIDENCE_FILE)["tables"]["glass"]
+    assert tuple(facts["classes"]) == data.classes
+    assert "rare" in facts["classes"]

@@ -113,13 +113,15 @@ def _evidence_facts(layout: Layout, old: Mapping[str, Any]) -> dict[str, Any]:
 
 def _table_facts(data: Dataset, cautions: list[str]) -> dict[str, Any]:
     missing = data.X.isna().sum()
-    return {
+    facts: dict[str, Any] = {
         "features": data.X.shape[1],
         "categorical": list(data.categorical),
         "source": data.parent,
         "missing": {str(name): int(n) for name, n in missing[missing > 0].items()},
         "cautions": cautions,
     }
+    # Two classes are a positive one and the others, for a report.
+    return {**facts, "classes": list(data.classes)} if len(data.classes) > 2 else facts
 
 
 def _build_folds(

@@ -110,6 +110,7 @@ _check_columns = mapping_check(
         "source": check_text,
         "missing": mapping_check(integer_check()),
         "cautions": list_check(check_text),
+        "classes": list_check(check_text),
     },
 )
 
