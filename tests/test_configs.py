@@ -184,11 +184,11 @@ def test_experiments_are_named_as_their_file_and_hold_both_reference_arms(name):
 @of("experiment")
 def test_an_experiment_can_be_asked_in_another_way(name):
     study = comes_back(
-        imblab.compose(f"experiment={name}", "learner=[knn]", "seed=3", "strategy.smote.space.k=choice(3)")
+        imblab.compose(f"experiment={name}", "learner=[knn]", "seed=3", "strategy.smote_threshold.space.k=choice(3)")
     )
     assert [item.name for item in study.learners] == ["knn"]
     assert study.seed == 3
-    assert {s.name: s for s in study.strategies}["smote"].space["k"] == Choice((3,))
+    assert {s.name: s for s in study.strategies}["smote_threshold"].space["k"] == Choice((3,))
 
 
 @pytest.mark.parametrize("name", imblab.__all__)
