@@ -15,6 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from imblab.stats import standard_errors
 from imblab.stats.standard_errors import RowLevelRule
+from imblab.study import fingerprint
 
 HOME = Path(__file__).parents[2] / "experiments" / "test_size"
 
@@ -41,8 +42,12 @@ def test_the_newest_rules_are_those_of_the_simulation():
 
 
 def test_a_version_that_studies_have_recorded_never_changes():
-    """Version 1 was recorded before any rule was decided; rules of the simulation are a version of their own."""
+    """Version 1 was recorded before any rule was decided; version 2 before random forests were simulated."""
     assert dict(standard_errors.ROW_LEVEL_RULES[1]) == {}
+    rules = sorted(
+        (kind, function, repr(pair)) for (kind, function), pair in standard_errors.ROW_LEVEL_RULES[2].items()
+    )
+    assert fingerprint(rules) == "f166272ea185a6c6"
 
 
 def test_a_rule_is_that_of_its_version(monkeypatch):

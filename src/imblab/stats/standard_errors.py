@@ -52,25 +52,28 @@ class RowLevelRule:
 #: By kind of learner and dotted path of the measure's function: the rules for one repeat and for several, None for the
 #: corrected t, which kinds and measures that are missing have too.
 RowLevelRules = Mapping[tuple[str, str], tuple[RowLevelRule | None, RowLevelRule | None]]
-#: By version. Studies rest on the version that they recorded: new rules are a new version, and none is ever changed.
-ROW_LEVEL_RULES: Mapping[int, RowLevelRules] = {
-    1: {},
-    2: {
-        ("decision_tree", "imblab.core.measures.mcc"): (RowLevelRule(1.5), RowLevelRule(1.5, 1)),
-        ("decision_tree", "imblab.core.measures.average_precision"): (RowLevelRule(1.25), RowLevelRule(1.5, 0.5)),
-        ("decision_tree", "imblab.core.measures.roc_auc"): (RowLevelRule(1.25), RowLevelRule(1.25, 1)),
-        ("knn", "imblab.core.measures.mcc"): (RowLevelRule(1.5), RowLevelRule(1.5, 1)),
-        ("knn", "imblab.core.measures.average_precision"): (RowLevelRule(1.25), RowLevelRule(1.5, 0.5)),
-        ("knn", "imblab.core.measures.roc_auc"): (RowLevelRule(1.5), RowLevelRule(2)),
-        ("lightgbm", "imblab.core.measures.brier"): (None, RowLevelRule(2.5, 2)),
-        ("lightgbm", "imblab.core.measures.mcc"): (RowLevelRule(2), RowLevelRule(1.5, 1)),
-        ("lightgbm", "imblab.core.measures.average_precision"): (RowLevelRule(1.25), RowLevelRule(1.5)),
-        ("lightgbm", "imblab.core.measures.roc_auc"): (RowLevelRule(2), RowLevelRule(2, 2)),
-        ("logistic", "imblab.core.measures.mcc"): (RowLevelRule(3), RowLevelRule(1.25, 1)),
-        ("logistic", "imblab.core.measures.average_precision"): (RowLevelRule(1.25), RowLevelRule(1.25)),
-        ("logistic", "imblab.core.measures.roc_auc"): (RowLevelRule(2), RowLevelRule(2)),
-    },
+_WITHOUT_FORESTS: RowLevelRules = {
+    ("decision_tree", "imblab.core.measures.mcc"): (RowLevelRule(1.5), RowLevelRule(1.5, 1)),
+    ("decision_tree", "imblab.core.measures.average_precision"): (RowLevelRule(1.25), RowLevelRule(1.5, 0.5)),
+    ("decision_tree", "imblab.core.measures.roc_auc"): (RowLevelRule(1.25), RowLevelRule(1.25, 1)),
+    ("knn", "imblab.core.measures.mcc"): (RowLevelRule(1.5), RowLevelRule(1.5, 1)),
+    ("knn", "imblab.core.measures.average_precision"): (RowLevelRule(1.25), RowLevelRule(1.5, 0.5)),
+    ("knn", "imblab.core.measures.roc_auc"): (RowLevelRule(1.5), RowLevelRule(2)),
+    ("lightgbm", "imblab.core.measures.brier"): (None, RowLevelRule(2.5, 2)),
+    ("lightgbm", "imblab.core.measures.mcc"): (RowLevelRule(2), RowLevelRule(1.5, 1)),
+    ("lightgbm", "imblab.core.measures.average_precision"): (RowLevelRule(1.25), RowLevelRule(1.5)),
+    ("lightgbm", "imblab.core.measures.roc_auc"): (RowLevelRule(2), RowLevelRule(2, 2)),
+    ("logistic", "imblab.core.measures.mcc"): (RowLevelRule(3), RowLevelRule(1.25, 1)),
+    ("logistic", "imblab.core.measures.average_precision"): (RowLevelRule(1.25), RowLevelRule(1.25)),
+    ("logistic", "imblab.core.measures.roc_auc"): (RowLevelRule(2), RowLevelRule(2)),
 }
+_RANDOM_FORESTS: RowLevelRules = {
+    ("random_forest", "imblab.core.measures.mcc"): (RowLevelRule(1.5), RowLevelRule(1.25, 1)),
+    ("random_forest", "imblab.core.measures.average_precision"): (RowLevelRule(1.25), RowLevelRule(1.25, 0.5)),
+    ("random_forest", "imblab.core.measures.roc_auc"): (RowLevelRule(2), RowLevelRule(2)),
+}
+#: By version. Studies rest on the version that they recorded: new rules are a new version, and none is ever changed.
+ROW_LEVEL_RULES: Mapping[int, RowLevelRules] = {1: {}, 2: _WITHOUT_FORESTS, 3: {**_WITHOUT_FORESTS, **_RANDOM_FORESTS}}
 #: The newest version, recorded with the claims of a study before its first evaluation.
 TABLE_VERSION = max(ROW_LEVEL_RULES)
 
