@@ -186,6 +186,18 @@ def to_override(key: str, value: Any) -> str:
     return to_shell([f"{key}={to_hydra_syntax(value)}"])
 
 
+def code_span(text: Any) -> str:
+    """Write a name as Markdown code, which neither ends its table cell nor becomes markup.
+
+    Examples
+    --------
+    >>> print(code_span("a|b"))
+    `a¦b`
+    """
+    plain = " ".join(str(text).split()).replace("`", "'").replace("|", "¦")
+    return f"`{''.join(c for c in plain if c.isprintable())}`"
+
+
 def to_shell(words: Iterable[str]) -> str:
     r"""Join words so that a shell gives them back one by one.
 

@@ -21,13 +21,13 @@ import sklearn
 from mlflow import MlflowClient
 
 import imblab_model
-from imblab.analysis.model_card import _code
 from imblab.analysis.selection import select_strategies
 from imblab.cli import main
 from imblab.commands import exporting, results
 from imblab.core import model
 from imblab.edges import config, ledger, mlflow
 from imblab.errors import ConfigError, FitError, FitFailed, StudyError
+from imblab.text import code_span
 
 CANARY = "KANARIENVOGEL"
 #: A number of many digits, the same in no other place.
@@ -189,7 +189,7 @@ def test_the_card_says_what_was_measured_and_what_not_to_do():
 
 
 def test_a_name_in_a_card_is_no_markup():
-    assert _code("a`|<script>\n\x1b[31m") == "`a'¦<script> [31m`"
+    assert code_span("a`|<script>\n\x1b[31m") == "`a'¦<script> [31m`"
 
 
 @pytest.mark.slow

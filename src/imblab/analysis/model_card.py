@@ -16,7 +16,7 @@ from imblab.analysis.text_tables import percent
 from imblab.result import StudyResult
 from imblab.stats.paired_tests import corrected_t
 from imblab.study import DECISION_VALUE, PROBABILITY, Scalar, Strategy
-from imblab.text import count_noun, format_range
+from imblab.text import code_span, count_noun, format_range
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,9 +92,9 @@ def write_card(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFr
     parts = [
         f"# {facts.name}",
         *([lead] if lead else []),
-        f"Predicts {_code(facts.labels[1])} for a row of {_code(facts.dataset)} whose {_compared_value(facts)} is at "
-        f"or above **{facts.threshold:g}**, else {_code(facts.labels[0])}: {_code(facts.learner)} with the strategy "
-        f"{_code(facts.strategy)}, from the study {_code(study.name)}. {facts.selection}",
+        f"Predicts {code_span(facts.labels[1])} for a row of {code_span(facts.dataset)} whose {_compared_value(facts)} "
+        f"is at or above **{facts.threshold:g}**, else {code_span(facts.labels[0])}: {code_span(facts.learner)} with "
+        f"the strategy {code_span(facts.strategy)}, from the study {code_span(study.name)}. {facts.selection}",
         *_describe_data(facts, result),
         *_describe_knobs(facts, result),
         *_describe_scores(facts, result),
@@ -112,13 +112,13 @@ def _describe_data(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
     follow = f", kept together or in order by {' and '.join(facts.split_by)}" if facts.split_by else ""
     yield "## Data and folds"
     yield (
-        f"{count_noun(facts.rows, 'row')} of {_code(facts.source)}, {facts.positives:,} of them positive "
-        f"({facts.positives / facts.rows:.2%}); content {_code(facts.fingerprint[:16])}. Evaluated on "
+        f"{count_noun(facts.rows, 'row')} of {code_span(facts.source)}, {facts.positives:,} of them positive "
+        f"({facts.positives / facts.rows:.2%}); content {code_span(facts.fingerprint[:16])}. Evaluated on "
         f"{protocol.outer_folds} outer folds x {count_noun(protocol.repeats, 'repeat')}{follow}, tuned on "
         f"{protocol.inner_folds} inner folds of each training part, seed {study.seed}. Then fitted on all rows: no row "
         "is left to evaluate this model itself."
     )
-    lines = [f"| {_code(name)} | {kind} |" for name, kind in facts.columns.items()]
+    lines = [f"| {code_span(name)} | {kind} |" for name, kind in facts.columns.items()]
     yield "\n".join(["| column | type |", "|---|---|", *lines])
 
 
@@ -175,7 +175,7 @@ def _describe_contrasts(facts: ModelFacts, result: StudyResult) -> Iterator[str]
         reason = f" ({row.reason})" if row.reason else ""
         difference = f"{row.measure}: {row['mean']:+.4f}{interval}"
         verdict = describe_verdict(row, result.study.claims.alpha)
-        lines.append(f"- {_code(row.a)} - {_code(row.b)}, {difference}, **{verdict}**{reason}")
+        lines.append(f"- {code_span(row.a)} - {code_span(row.b)}, {difference}, **{verdict}**{reason}")
     yield "## Compared with the other strategies"
     yield "\n".join(lines)
     if estimators := describe_estimators(rows):
@@ -185,7 +185,7 @@ def _describe_contrasts(facts: ModelFacts, result: StudyResult) -> Iterator[str]
 def _describe_calibration(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFrame | None) -> Iterator[str]:
     yield "## Calibration"
     if not facts.risks:
-        yield f"None: {_code(facts.learner)} gives decision values, which rank rows and are not probabilities."
+        yield f"None: {code_span(facts.learner)} gives decision values, which rank rows and are not probabilities."
         return
     if evidence_frame is not None:
         statistics = evidence.select(evidence_frame, "calibration", **facts.coordinates)
@@ -252,9 +252,3 @@ def _format_knob(value: Scalar) -> str:
 def _escape_markdown(text: str) -> str:
     """A sentence whose names cannot become markup."""
     return "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in text)
-
-
-def _code(text: Any) -> str:
-    """A name as code: it neither ends its table cell nor becomes markup."""
-    plain = " ".join(str(text).split()).replace("`", "'").replace("|", "¦")
-    return f"`{''.join(c for c in plain if c.isprintable())}`"
