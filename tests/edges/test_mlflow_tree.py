@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from threading import get_ident
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn.metrics import average_precision_score, matthews_corrcoef, precisio
 from imblab.analysis.results import build_result
 from imblab.cli import main
 from imblab.commands import results, syncing
+from imblab.commands.layout import lay_out
 from imblab.edges import config, ledger, mlflow
 from imblab.errors import ConfigError, DataError
 from imblab.result import Evaluation, Trial
@@ -406,3 +408,23 @@ def test_a_table_that_is_gone_leaves_predictions_as_they_are(seen, monkeypatch, 
     assert "Predictions and inner scores are left as they are: the table is gone" in said.err
     assert "0 runs of study 'tree'" in said.out
     assert Seen(Path.cwd()).logged_runs() == before
+
+
+def test_an_error_on_the_way_closes_the_store_in_its_thread(study, rows, tmp_path):
+    """Left open in a suspended generator, SQLite would complain when another thread disposes of it."""
+    events = []
+
+    class Store:
+        def get(self, address):
+            raise RuntimeError("a fault")
+
+        def close(self):
+            events.append(get_ident())
+
+    design = lay_out(study)
+    replayed = mlflow.StoredPredictions(study, design.datasets, design.plans, design.cells, Store)
+    for use in (replayed.inner_scores, lambda all_rows: replayed.artifact(all_rows).write(tmp_path)):
+        with pytest.raises(RuntimeError, match="a fault") as caught:
+            use(rows)
+        # The traceback still holds every frame.
+        assert (events.pop(), events, caught.type) == (get_ident(), [], RuntimeError)

@@ -56,6 +56,7 @@ class MlflowObserver:
         mlflow.check_store_uri(str(tracking["uri"]))
         self._study, self._home, self._tracking = layout.study, home, tracking
         self._replayed = _stored_predictions(layout, open_store)
+        self._classes = {name: data.classes for name, data in layout.datasets.items() if len(data.classes) > 2}
         self._missing = Counter((cell.dataset, cell.learner.name) for cell in layout.cells)
         self._rows: dict[Family, list[Evaluation]] = {}
         self._inner_scores: mlflow.InnerScores = {}
@@ -117,7 +118,9 @@ class MlflowObserver:
         self._inner_scores = {**self._inner_scores, **scores}
         # Candidates without all their scores would have to be written again.
         search = str(self._tracking.get("search", "none")) if are_complete else "none"
-        details = mlflow.RunDetails(inner_scores=self._inner_scores, search=search, is_running=True)
+        details = mlflow.RunDetails(
+            inner_scores=self._inner_scores, search=search, is_running=True, classes=self._classes
+        )
         # Contrasts are tested once, after the last fit.
         so_far = build_result(results.by_dataset_name(self._recorded), rows, is_running=True)
         writer.begin(mlflow.describe_runs(so_far, self._question, details))
@@ -222,12 +225,14 @@ def _describe_folder(
 ) -> list[mlflow.RunSpec]:
     """Describe the runs of a study from its result and the derived files of its folder."""
     known, warn = inner_scores or {}, results.report_damage
+    tables = results.read_facts(home).get("tables", {})
     scores = mlflow.update_search_table(home, result.evaluations, known, replayed, warn, repeated)
     details = mlflow.RunDetails(
         evidence=results.read_evidence(home),
         inner_scores=scores,
         origin=results.read_origin(home),
         search=str(tracking.get("search", "none")),
+        classes={name: facts["classes"] for name, facts in tables.items() if "classes" in facts},
     )
     return mlflow.describe_runs(result, question, details)
 

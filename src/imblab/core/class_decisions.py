@@ -19,7 +19,12 @@ import numpy as np
 
 from imblab.core import decisions, measures
 from imblab.core.decisions import MIN_POSITIVES, ThresholdChoice, ThresholdGrid
-from imblab.stats.class_predictions import correct_class_priors, fit_one_against_rest, received_class_shares
+from imblab.stats.class_predictions import (
+    correct_class_priors,
+    fit_one_against_rest,
+    macro_of_columns,
+    received_class_shares,
+)
 from imblab.stats.class_thresholds import (
     START_THRESHOLD,
     ClassBound,
@@ -29,8 +34,9 @@ from imblab.stats.class_thresholds import (
     repeat_threshold,
 )
 from imblab.stats.class_weights import power_weights
-from imblab.stats.confusion import confusion_matrices, invalid_class_costs_reason
+from imblab.stats.confusion import class_mcc, confusion_matrices, invalid_class_costs_reason, macro_recall
 from imblab.stats.counts import LabelledValues, precision, recall
+from imblab.stats.curves import average_precision
 from imblab.stats.probabilities import CalibrationMap
 from imblab.study import Learner, Measure, Strategy, Threshold
 from imblab.text import join_words
@@ -173,6 +179,14 @@ class SeveralClassDecisions:
         matrix = self._count(rule, threshold, y, compared)
         scores, class_scores = measures.score_class_predictions(of_study, y, values, matrix, is_probability)
         return {"scores": scores, "class_scores": class_scores, "confusion": tuple(map(tuple, matrix.tolist()))}
+
+    def score_folds(
+        self, rule: Threshold, threshold: Any, folds: Sequence[LabelledValues], compared: Sequence[LabelledValues]
+    ) -> dict[str, float]:
+        """Score the predictions of several folds together, at one threshold per class or by costs."""
+        total = np.sum([self._count(rule, threshold, y, values) for y, values in compared], axis=0)
+        areas = [macro_of_columns(y, values, average_precision) for y, values in folds]
+        return {"mcc": float(class_mcc(total)), "pr_auc": float(np.mean(areas)), "recall": float(macro_recall(total))}
 
     def describe_edge(self, threshold: Any, grid: ThresholdGrid) -> str:
         """Say whose thresholds are the first or last they could be."""

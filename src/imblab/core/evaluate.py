@@ -295,6 +295,13 @@ def validation_predictions(task: Task, params: Mapping[str, Scalar]) -> list[Lab
     return _cross_fit(task, folds)
 
 
+def candidate_scores(task: Task, trial: Trial) -> dict[str, float]:
+    """Score a candidate on the inner folds: ``mcc``, ``pr_auc`` and ``recall``. Raises FitFailed if a fit fails."""
+    folds = validation_predictions(task, trial.params)
+    compared = _on_threshold_scale(task, trial.params, folds)
+    return task.decisions.score_folds(_threshold_rule(task)[0], trial.threshold, folds, compared)
+
+
 def _cross_fit(task: Task, folds: Sequence[LabelledValues]) -> list[LabelledValues]:
     return decisions.cross_fit(task.cell.strategy.calibration, folds, task.seed, task.decisions.fit_map)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +14,8 @@ from imblab.core import class_decisions, decisions, measures, search
 from imblab.core.class_decisions import SeveralClassDecisions
 from imblab.core.decisions import ThresholdChoice, ThresholdGrid
 from imblab.errors import ConfigError
-from imblab.stats.counts import LabelledValues
+from imblab.stats.counts import LabelledValues, counts_at, mcc, recall
+from imblab.stats.curves import average_precision
 from imblab.stats.probabilities import CalibrationMap
 from imblab.study import Dataset, Learner, Measure, Strategy, Study, Threshold
 from imblab.text import to_override, to_shell
@@ -75,6 +78,14 @@ class ClassDecisions(Protocol):
         amount: np.ndarray | None,
     ) -> dict[str, Any]:
         """Score predictions by every measure, and decide them; the result are fields of an evaluation."""
+
+    def score_folds(
+        self, rule: Threshold, threshold: Any, folds: Sequence[LabelledValues], compared: Sequence[LabelledValues]
+    ) -> dict[str, float]:
+        """Compute ``mcc`` and ``recall`` of counts summed over folds, and the mean ``pr_auc`` of the folds.
+
+        ``compared`` are the folds on the scale of the threshold.
+        """
 
     def describe_edge(self, threshold: Any, grid: ThresholdGrid) -> str:
         """Say that a threshold is the first or last it could be."""
@@ -150,9 +161,22 @@ class TwoClassDecisions:
         counts = {name: int(getattr(confusion, name)) for name in ("tn", "fp", "fn", "tp")}
         return {"scores": scores, "counts": counts, "flagged": (counts["tp"] + counts["fp"]) / len(y)}
 
+    def score_folds(
+        self, rule: Threshold, threshold: Any, folds: Sequence[LabelledValues], compared: Sequence[LabelledValues]
+    ) -> dict[str, float]:
+        """Score the predictions of several folds together, at one threshold."""
+        total = reduce(add, [counts_at(y, values, threshold) for y, values in compared])
+        areas = [average_precision(*_ranked(y, values)) for y, values in folds]
+        return {"mcc": float(mcc(*total)), "pr_auc": float(np.mean(areas)), "recall": float(recall(*total))}
+
     def describe_edge(self, threshold: Any, grid: ThresholdGrid) -> str:
         """Say that the threshold is at the edge."""
         return f"the threshold {threshold:g} is the first or last it could be"
+
+
+def _ranked(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-values, kind="stable")
+    return y[order], values[order]
 
 
 def decisions_between(classes: Sequence[str]) -> ClassDecisions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -15,13 +15,13 @@ import pandas as pd
 import pyarrow as pa
 
 from imblab.core import replay
-from imblab.core.evaluate import Task, validation_predictions
+from imblab.core.evaluate import Task, candidate_scores
+from imblab.core.fitting import Prediction
 from imblab.edges import files
 from imblab.edges.mlflow.runs import InnerScores, invalid_table_reason, read_inner_scores, search_table
 from imblab.errors import FitFailed, describe
 from imblab.fields import check_text, mapping_check, parse_json
 from imblab.result import Evaluation, Trial
-from imblab.stats import counts, curves
 from imblab.study import Cell, Dataset, Split, Study, fingerprint
 
 #: Endings of the files in a study's folder that are sent.
@@ -134,7 +134,8 @@ class StoredPredictions:
         ``pr_auc`` is the mean over inner folds, as the search itself judges.
         """
         searched = [row for row in rows if sum(trial.value is not None for trial in row.trials) > 1]
-        return {row.key: [_trial_scores(task, trial) for trial in row.trials] for row, task in self._replayed(searched)}
+        with self._replayed(searched) as pairs:
+            return {row.key: [_trial_scores(task, trial) for trial in row.trials] for row, task in pairs}
 
     def artifact(self, rows: Sequence[Evaluation]) -> Artifact:
         """The predictions of the test parts, and of the winner's inner folds, as an artifact."""
@@ -145,13 +146,14 @@ class StoredPredictions:
         """Write row numbers, labels and predictions; neither ids nor features.
 
         ``p`` is the predicted probability. A learner without one has a ``decision_value`` in its place, in a column
-        that exists only if a learner needs it.
+        that exists only if a learner needs it. More than two classes have one such column per class, ``p_0``, ...
         """
-        parts = list(self._predictions([row for row in rows if row.status == "ok"]))
+        with self._replayed([row for row in rows if row.status == "ok"]) as pairs:
+            parts = [part for row, task in pairs for part in _task_predictions(row, task)]
         if not parts:
             return None
-        places, *arrays = zip(*parts, strict=True)
-        lengths = [len(numbers) for numbers in arrays[0]]
+        places, numbers, labels, tables = zip(*parts, strict=True)
+        lengths = [len(each) for each in numbers]
         columns: dict[str, Any] = {}
         for name, values in zip(PREDICTION_PLACE, zip(*places, strict=True), strict=True):
             codes, categories = pd.factorize(np.array(values))
@@ -159,9 +161,8 @@ class StoredPredictions:
             columns[name] = (
                 pd.Categorical.from_codes(repeated, pd.Index(categories)) if is_text else categories[repeated]
             )
-        values_of = dict(zip(("row", "y", "p", "decision_value"), arrays, strict=True))
-        columns |= {name: np.concatenate(each) for name, each in values_of.items()}
-        if np.isnan(columns["decision_value"]).all():
+        columns |= {"row": np.concatenate(numbers), "y": np.concatenate(labels), **_join_columns(tables, lengths)}
+        if "decision_value" in columns and np.isnan(columns["decision_value"]).all():
             del columns["decision_value"]
         path = folder / PREDICTIONS_FILE
         # Probabilities are all different: looking for equal ones takes longer than writing them.
@@ -169,25 +170,12 @@ class StoredPredictions:
         pd.DataFrame(columns).to_parquet(path, index=False, use_dictionary=dictionary, compression="zstd")
         return path
 
-    def _predictions(
-        self, rows: Sequence[Evaluation]
-    ) -> Iterator[tuple[tuple[Any, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        for row, task in self._replayed(rows):
-            split, y = task.cell.split, task.dataset.y
-            parts = [("test", -1, split.train, split.test)]
-            parts += [("inner", i, fit, validate) for i, (fit, validate) in enumerate(task.pairs)]
-            for part, inner_fold, fit, predicted in parts:
-                try:
-                    prediction = task.predict_rows(row.params, fit, predicted)
-                except (replay.MissingPrediction, FitFailed):
-                    continue
-                place = (row.dataset, row.learner, row.strategy, row.repeat, row.fold, part, inner_fold)
-                absent = np.full(len(predicted), np.nan)
-                pair = (prediction.values, absent) if prediction.is_probability else (absent, prediction.values)
-                yield place, predicted, y[predicted].astype(np.int8), *pair
+    @contextmanager
+    def _replayed(self, rows: Sequence[Evaluation]) -> Iterator[Iterator[tuple[Evaluation, Task]]]:
+        """Open the store for evaluations with their tasks; those without a cell are left out.
 
-    def _replayed(self, rows: Sequence[Evaluation]) -> Iterator[tuple[Evaluation, Task]]:
-        """Evaluations with their tasks, answered from the store only; those without a cell are left out."""
+        A context, so that an error on the way closes the store in the thread that opened it.
+        """
         by_key = {row.key: row for row in rows}
         cells: dict[str, list[Cell]] = {}
         for cell in self.cells:
@@ -195,35 +183,56 @@ class StoredPredictions:
                 cells.setdefault(cell.dataset, []).append(cell)
         with closing(self.open_store()) as kept:
             predict = replay.lookup_only(kept.get)
-            for name, members in cells.items():
-                for task in replay.replay_tasks(self.study, self.datasets[name], self.plans[name], members, predict):
-                    yield by_key[task.cell.key], task
+            yield (
+                (by_key[task.cell.key], task)
+                for name, members in cells.items()
+                for task in replay.replay_tasks(self.study, self.datasets[name], self.plans[name], members, predict)
+            )
+
+
+def _task_predictions(
+    row: Evaluation, task: Task
+) -> Iterator[tuple[tuple[Any, ...], np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
+    """Yield place, row numbers, labels and columns of the stored predictions for the test part and the inner folds."""
+    split, y = task.cell.split, task.dataset.y
+    parts = [("test", -1, split.train, split.test)]
+    parts += [("inner", i, fit, validate) for i, (fit, validate) in enumerate(task.pairs)]
+    for part, inner_fold, fit, predicted in parts:
+        try:
+            prediction = task.predict_rows(row.params, fit, predicted)
+        except (replay.MissingPrediction, FitFailed):
+            continue
+        place = (row.dataset, row.learner, row.strategy, row.repeat, row.fold, part, inner_fold)
+        yield place, predicted, y[predicted].astype(np.int8), _value_columns(prediction)
+
+
+def _value_columns(prediction: Prediction) -> dict[str, np.ndarray]:
+    values, kinds = prediction.values, ("p", "decision_value")
+    kind = kinds[0] if prediction.is_probability else kinds[1]
+    if values.ndim > 1:
+        return {f"{kind}_{index}": column for index, column in enumerate(values.T)}
+    return {name: values if name == kind else np.full(len(values), np.nan) for name in kinds}
+
+
+def _join_columns(parts: Sequence[Mapping[str, np.ndarray]], lengths: Sequence[int]) -> dict[str, np.ndarray]:
+    """Concatenate columns; a part without one of them has no value there."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    pairs = list(zip(parts, lengths, strict=True))
+    return {name: np.concatenate([part.get(name, np.full(n, np.nan)) for part, n in pairs]) for name in names}
 
 
 def has_all_scores(row: Evaluation, inner_scores: InnerScores) -> bool:
-    """Whether every trial of a search that was judged at a threshold has inner scores, if the search has any."""
+    """Whether every trial of a search that has a value has inner scores, if the search has any."""
     scores = inner_scores.get(row.key)
-    judged = [i for i, trial in enumerate(row.trials) if trial.value is not None and trial.threshold is not None]
+    judged = [i for i, trial in enumerate(row.trials) if trial.value is not None]
     return scores is None or all(scores[i] for i in judged)
 
 
 def _trial_scores(task: Task, trial: Trial) -> dict[str, float]:
-    try:
-        folds = validation_predictions(task, trial.params) if trial.threshold is not None else []
-    except (replay.MissingPrediction, FitFailed):
-        folds = []
-    if not folds:
+    if trial.threshold is None and trial.value is None:
         return {}
-    confusion = [counts.counts_at(y, task.compared(trial.params, values), trial.threshold) for y, values in folds]
-    total = sum(confusion[1:], confusion[0])
-    scores = {
-        "mcc": float(counts.mcc(*total)),
-        "pr_auc": float(np.mean([curves.average_precision(*_ranked(y, values)) for y, values in folds])),
-        "recall": float(counts.recall(*total)),
-    }
+    try:
+        scores = candidate_scores(task, trial)
+    except (replay.MissingPrediction, FitFailed):
+        return {}
     return {name: value for name, value in scores.items() if np.isfinite(value)}
-
-
-def _ranked(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(-values, kind="stable")
-    return y[order], values[order]

@@ -11,7 +11,7 @@ from imblab.analysis import rebalancing
 from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.paired import missing_reason, strategy_scores
 from imblab.analysis.text_tables import percent
-from imblab.result import Family, FamilyScores, Place, StudyResult
+from imblab.result import Family, FamilyScores, Place, StudyResult, ThresholdValue
 from imblab.study import Scalar, Study
 from imblab.text import format_score, join_words
 
@@ -118,7 +118,7 @@ def cell_note(study: Study, scores: FamilyScores, row: int, verdict: str, verdic
     for each in members:
         cells = [
             *(each.params.get(knob) for knob in knobs),
-            each.single_threshold,
+            _threshold_text(each.threshold),
             each.value,
             each.scores.get(primary),
         ]
@@ -161,6 +161,11 @@ def _phrase_verdict(verdict: str, other: str, is_mirrored: bool = False) -> str:
     word, *size = verdict.partition(" by ")
     word = _MIRRORED.get(word, word) if is_mirrored else word
     return f"{word} {_PREPOSITIONS.get(word, 'against')} {other}{''.join(size)}"
+
+
+def _threshold_text(threshold: ThresholdValue | None) -> Scalar | None:
+    """A threshold, or those of several classes in their order."""
+    return ", ".join(map(_short_text, threshold)) if isinstance(threshold, tuple) else threshold
 
 
 def _short_text(value: Scalar | None) -> str:

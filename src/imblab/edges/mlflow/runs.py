@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from imblab.result import Evaluation, Trial
+from imblab.result import Evaluation, ThresholdValue, Trial
 from imblab.study import FITTED_KNOBS, Scalar, Study, fingerprint
 
 #: Metrics that differ between two runs of the same study, and do not belong to the content of a run.
@@ -188,6 +187,21 @@ def describe_search(study: Study, members: Sequence[Evaluation], inner_scores: I
     return [run for name, rows in parts for run in _candidate_runs(study, rows, name, inner_scores)]
 
 
+def threshold_values(threshold: ThresholdValue | None) -> dict[str, float]:
+    """Name a threshold, or those of several classes.
+
+    Examples
+    --------
+    >>> threshold_values(0.25), threshold_values((0.5, 0.25)), threshold_values(None)
+    ({'threshold': 0.25}, {'threshold/class_0': 0.5, 'threshold/class_1': 0.25}, {})
+    """
+    if threshold is None:
+        return {}
+    if isinstance(threshold, tuple):
+        return {f"threshold/class_{index}": value for index, value in enumerate(threshold)}
+    return {"threshold": threshold}
+
+
 def knob_text(value: Scalar) -> str:
     """A value of a knob as text, numbers in the short form."""
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -197,7 +211,8 @@ def search_table(rows: Sequence[Evaluation], inner_scores: InnerScores) -> pd.Da
     """Every trial of every search, one row each.
 
     The columns are ``dataset learner strategy repeat fold trial status params`` (JSON) ``ratio k weight threshold value
-    chosen``, the known scores of :data:`INNER_MEASURES`, and ``reason``.
+    chosen``, the known scores of :data:`INNER_MEASURES`, and ``reason``; where there are more than two classes also
+    ``thresholds``, those of the classes (JSON), in place of ``threshold``.
     """
     records = []
     for row in rows:
@@ -210,15 +225,22 @@ def search_table(rows: Sequence[Evaluation], inner_scores: InnerScores) -> pd.Da
                     **{name: getattr(row, name) for name in _COORDINATES},
                     **{"trial": i, "status": trial.status, "params": json.dumps(dict(trial.params))},
                     **{knob: None if value is None else str(value) for knob, value in knobs.items()},
-                    **{"threshold": trial.threshold, "value": trial.value, "chosen": _is_chosen(row, trial)},
+                    **{"threshold": trial.single_threshold, "value": trial.value, "chosen": _is_chosen(row, trial)},
                     **{f"inner_{name}": trial_scores.get(name) for name in INNER_MEASURES},
                     "reason": trial.reason,
+                    "thresholds": json.dumps(trial.threshold) if isinstance(trial.threshold, tuple) else None,
                 }
             )
     numbers = ("threshold", "value", *(f"inner_{name}" for name in INNER_MEASURES))
     columns = [*_COORDINATES, "trial", "status", "params", *FITTED_KNOBS]
-    frame = pd.DataFrame(records, columns=[*columns, *numbers[:2], "chosen", *numbers[2:], "reason"])
+    columns += [*numbers[:2], "chosen", *numbers[2:], "reason"]
+    frame = pd.DataFrame(records, columns=[*columns, *(["thresholds"] if _has_classes(rows) else [])])
     return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+def _has_classes(rows: Sequence[Evaluation]) -> bool:
+    """Whether a search chose thresholds of more than two classes."""
+    return any(isinstance(trial.threshold, tuple) for row in rows for trial in row.trials)
 
 
 def read_inner_scores(frame: pd.DataFrame, rows: Sequence[Evaluation]) -> dict[str, list[dict[str, float]]]:
@@ -273,7 +295,8 @@ def _candidate_runs(
         metrics = {name: float(np.mean([each[name] for each in scores if name in each])) for name in names}
         metrics["n_folds"] = float(len(judged))
         metrics["n_chosen"] = float(sum(_is_chosen(row, trial) for row, _, trial in first.values()))
-        thresholds = [t.single_threshold for _, _, t in judged if t.single_threshold is not None]
+        thresholds = [threshold_values(trial.threshold) for _, _, trial in judged if trial.threshold is not None]
+        names_of = thresholds[0] if thresholds else {}
         suffix = "" if part == "all" else f" (repeat {part})"
         yield RunSpec(
             f"{part}/{fingerprint(dict(params))[:8]}",
@@ -281,7 +304,7 @@ def _candidate_runs(
             "candidate",
             None,
             {"imblab.repeat": part, "imblab.status": _candidate_status(t for _, _, t in trials)},
-            _run_params(params, float(median(thresholds)) if thresholds else None),
+            _run_params(params, {name: float(median(each[name] for each in thresholds)) for name in names_of}),
             tuple((name, value, 0) for name, value in metrics.items()),
         )
 
@@ -305,7 +328,7 @@ def _winner_run(study: Study, row: Evaluation, inner_scores: InnerScores) -> Run
         "winner",
         None,
         {"imblab.repeat": str(row.repeat), "imblab.fold": str(row.fold)},
-        _run_params(row.params, row.single_threshold),
+        _run_params(row.params, threshold_values(row.threshold)),
         (*inner, *outer),
         seconds=row.seconds,
     )
@@ -319,7 +342,7 @@ def _trial_run(study: Study, row: Evaluation, i: int, trial: Trial, inner_scores
         "trial",
         None,
         {**tags, **({"imblab.reason": trial.reason} if trial.reason else {})},
-        _run_params(trial.params, trial.single_threshold),
+        _run_params(trial.params, threshold_values(trial.threshold)),
         tuple((name, value, 0) for name, value in _inner_metrics(study, row, i, trial, inner_scores).items()),
     )
 
@@ -329,7 +352,7 @@ def _inner_metrics(study: Study, row: Evaluation, i: int, trial: Trial, inner_sc
     scores = inner_scores.get(row.key, ())
     metrics = {f"inner/{name}": value for name, value in (scores[i] if i < len(scores) else {}).items()}
     metrics |= {f"inner/{study.primary}": trial.value} if trial.value is not None else {}
-    return metrics | ({"inner/threshold": trial.single_threshold} if trial.single_threshold is not None else {})
+    return metrics | {f"inner/{name}": value for name, value in threshold_values(trial.threshold).items()}
 
 
 def _is_chosen(row: Evaluation, trial: Trial) -> bool:
@@ -337,9 +360,8 @@ def _is_chosen(row: Evaluation, trial: Trial) -> bool:
     return (trial.status, dict(trial.params), trial.threshold) == ("ok", dict(row.params), row.threshold)
 
 
-def _run_params(params: Mapping[str, Scalar], threshold: float | None) -> dict[str, str]:
-    knobs: dict[str, Any] = {**params, **({} if threshold is None else {"threshold": threshold})}
-    return {name: knob_text(value) for name, value in knobs.items()}
+def _run_params(params: Mapping[str, Scalar], thresholds: Mapping[str, float]) -> dict[str, str]:
+    return {name: knob_text(value) for name, value in {**params, **thresholds}.items()}
 
 
 def _params_name(params: Mapping[str, Scalar]) -> str:

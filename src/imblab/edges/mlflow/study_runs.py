@@ -18,6 +18,7 @@ import pandas as pd
 from imblab.analysis import evidence, rebalancing
 from imblab.analysis.paired import BASELINES, strategy_scores
 from imblab.core import measures
+from imblab.edges.mlflow.class_runs import class_metrics, class_profile, class_table, class_tags
 from imblab.edges.mlflow.notes import (
     answer_tags,
     cell_note,
@@ -38,12 +39,13 @@ from imblab.edges.mlflow.runs import (
     distinguishing_names,
     knob_text,
     splits_of,
+    threshold_values,
 )
 from imblab.edges.palette import line_colour, looks_of
 from imblab.result import Evaluation, FamilyScores, Place, StudyResult
 from imblab.stats import counts
 from imblab.stats.paired_tests import EstimateArray, estimate_contrasts
-from imblab.study import Choice, Interval, Strategy, Study, fingerprint
+from imblab.study import Choice, Interval, Measure, Strategy, Study, fingerprint
 
 #: Measures whose gains over the baselines are logged, in addition to the primary one.
 GAIN_MEASURES = ("mcc", "pr_auc", "recall")
@@ -74,6 +76,8 @@ class RunDetails:
         Which runs are written below those of the cells.
     is_running : bool
         Whether the study is running: notes have no verdict then.
+    classes : mapping of str to sequence of str
+        The labels of the data sets with more than two classes, by class index.
     """
 
     evidence: pd.DataFrame | None = None
@@ -81,6 +85,7 @@ class RunDetails:
     origin: Mapping[str, str] = field(default_factory=dict)
     search: str = "candidates"
     is_running: bool = False
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def describe_runs(result: StudyResult, question: Mapping[str, Any], details: RunDetails | None = None) -> list[RunSpec]:
@@ -109,13 +114,15 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
         ranks = {} if details.is_running else rank_strategies(scores, study)
         gain_note = "" if details.is_running else describe_gain_intervals(result, family)
         for row, strategy in enumerate(scores.strategies):
-            tags = {**shared, **answers.get((*family, strategy), {})}
+            labels = details.classes.get(scores.dataset, ())
+            tags = {**shared, **class_tags(labels), **answers.get((*family, strategy), {})}
             rank = [(f"{RANK_PREFIX}{study.primary}", float(ranks[strategy]), 0)] if strategy in ranks else []
             further = *rank, *gains.get((*family, strategy), ()), *curves.get((*family, strategy), ())
             cell = _cell_run(study, scores, row, tags, further)
             note = cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
-            note = f"{note} {gain_note}".rstrip()
-            searched = describe_search(study, _cell_evaluations(scores, row), details.inner_scores, details.search)
+            members = _cell_evaluations(scores, row)
+            note = "\n\n".join(filter(None, [f"{note} {gain_note}".rstrip(), class_table(members, labels)]))
+            searched = describe_search(study, members, details.inner_scores, details.search)
             runs += [replace(cell, note=note), *(_below(cell, run) for run in searched)]
     return runs
 
@@ -195,7 +202,13 @@ def _cell_run(
         "",
         tags,
         place | _cell_params(study, scores, row),
-        (*_score_metrics(study, scores, row), *_cost_metrics(members), *_alert_metric(members), *further),
+        (
+            *_score_metrics(study, scores, row),
+            *class_metrics(study, members),
+            *_cost_metrics(members),
+            *_alert_metric(members),
+            *further,
+        ),
         data=_dataset_input(members, study.datasets.get(scores.dataset, {})),
         seconds=_seconds(members),
     )
@@ -237,7 +250,7 @@ def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Met
             yield f"{name}_std", float(np.std(scored, ddof=1)), 0
         yield from _interval_metrics(name, intervals, i)
         if measures.is_counted(measure):
-            yield from _pooled_metric(measure.name, measures.function_of(measure, allow=None), members)
+            yield from _pooled_metric(measure, members)
         for step, value in zip(np.array(steps)[defined].tolist(), scored.tolist(), strict=True):
             yield f"fold/{name}", value, step
     yield from _gain_metrics(study, scores, row)
@@ -245,8 +258,8 @@ def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Met
     if promised:
         yield f"inner/{study.primary}", float(np.mean(promised)), 0
     for each in members:
-        if each.single_threshold is not None:
-            yield "fold/threshold", each.single_threshold, each.repeat * study.protocol.outer_folds + each.fold
+        for name, value in threshold_values(each.threshold).items():
+            yield f"fold/{name}", value, each.repeat * study.protocol.outer_folds + each.fold
 
 
 def _gain_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
@@ -296,15 +309,15 @@ def _interval_metrics(name: str, estimates: EstimateArray, i: int) -> Iterator[M
         yield f"{name}_ci_high", float(estimates.high[i]), 0
 
 
-def _pooled_metric(name: str, function: Any, members: Sequence[Evaluation]) -> Iterator[Metric]:
+def _pooled_metric(measure: Measure, members: Sequence[Evaluation]) -> Iterator[Metric]:
     """A measure of the counts summed over all folds: descriptive, since each fold chooses its own knobs."""
-    counted = [each.counts for each in members if each.status == "ok" and each.counts]
+    counted = [each.matrix for each in members if each.status == "ok" and (each.counts or each.confusion)]
     try:
-        value = float(function(*(sum(each[count] for each in counted) for count in ("tn", "fp", "fn", "tp"))))
+        value = float(measures.matrix_function_of(measure)(np.sum(counted, axis=0))) if counted else math.nan
     except measures.MeasureFailed:
         return
     if math.isfinite(value):
-        yield f"pooled/{name}", value, 0
+        yield f"pooled/{measure.name}", value, 0
 
 
 def _cost_metrics(evaluations: Sequence[Evaluation]) -> Iterator[Metric]:
@@ -335,9 +348,8 @@ def _cell_params(study: Study, scores: FamilyScores, row: int) -> dict[str, str]
         params["learner.make"] = json.dumps(learner.make, default=dict)
     chosen: dict[str, list[str]] = {}
     for each in _cell_evaluations(scores, row):
-        for knob, value in {**each.params, "threshold": each.single_threshold}.items():
-            if value is not None:
-                chosen.setdefault(f"chosen.{knob}", []).append(knob_text(value))
+        for knob, value in {**each.params, **threshold_values(each.threshold)}.items():
+            chosen.setdefault(f"chosen.{knob}", []).append(knob_text(value))
     return params | {knob: ", ".join(values) for knob, values in chosen.items()}
 
 
@@ -358,12 +370,15 @@ def _dataset_input(members: Sequence[Evaluation], spec: Mapping[str, Any]) -> di
     """The data set of a cell: imblab's hash of the full table, its source, and the rows of its test parts."""
     first = members[0]
     source = {key: spec[key] for key in ("kind", "table", "parent") if key in spec}
-    counted = [each.counts for each in members if each.repeat == first.repeat and each.counts]
-    profile = {
+    of_repeat = [each for each in members if each.repeat == first.repeat]
+    counted = [each.counts for each in of_repeat if each.counts]
+    profile: dict[str, Any] = {
         "num_rows": sum(sum(each.values()) for each in counted),
         "num_positives": sum(each["tp"] + each["fn"] for each in counted),
-        "counted_in": "the test parts of one repeat",
     }
+    if matrices := [each.matrix for each in of_repeat if each.confusion]:
+        profile = class_profile(matrices)
+    profile["counted_in"] = "the test parts of one repeat"
     return {
         "name": first.dataset,
         "digest": first.data_fingerprint[:MAX_DIGEST_CHARACTERS],
@@ -375,4 +390,5 @@ def _dataset_input(members: Sequence[Evaluation], spec: Mapping[str, Any]) -> di
 def _rows_hash(members: Sequence[Evaluation]) -> str:
     """Hash of what evaluations chose and scored."""
     names = ("fingerprint", "status", "error", "params", "threshold", "scores", "counts", "value")
-    return fingerprint([[getattr(each, name) for name in names] for each in members])
+    by_class = [[each.class_scores, each.confusion] for each in members if each.confusion]
+    return fingerprint([*([getattr(each, name) for name in names] for each in members), *by_class])

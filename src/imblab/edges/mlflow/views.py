@@ -34,6 +34,8 @@ MAX_FAMILIES = 24
 #: Begins the state of a view that is compressed.
 PACKED_PREFIX = "deflate;"
 SHOWN_MEASURES = ("mcc", "pr_auc", "recall", "precision")
+#: Begins the keys of the recall of classes, and the rarest ones that have a column and a chart.
+CLASS_RECALL, MAX_CLASS_CHARTS = "recall/class_", 3
 #: Widths of columns in pixels, by name and by the kind of what is not named; a longer title makes a column wider.
 RUN_NAME_COLUMN, CREATED_COLUMN = "attributes.`Run Name`", "runDateAndNestInfo"
 COLUMN_WIDTHS = {RUN_NAME_COLUMN: 220, CREATED_COLUMN: 100, f"tags.`{VERDICT_TAG}`": 280, "params.`strategy`": 150}
@@ -56,11 +58,19 @@ class LoggedRuns:
         Data sets and learners with a cell, in the order of the study.
     searched : mapping of (str, str) to sequence of str
         Strategies with candidates, winners or trials, by data set and learner.
+    classes : mapping of (str, str) to int
+        Number of classes by data set and learner, where there are more than two.
     """
 
     metrics: Mapping[str, Collection[str]]
     families: Sequence[Family] = ()
     searched: Mapping[Family, Sequence[str]] = field(default_factory=dict)
+    classes: Mapping[Family, int] = field(default_factory=dict)
+
+    def rarest(self, family: Family | None) -> list[str]:
+        """Keys of the recall of the rarest classes, the rarest first: of a family, or of the one with most classes."""
+        counts = [n for key, n in self.classes.items() if family in (None, key)]
+        return [f"{CLASS_RECALL}{index}" for index in range(max(counts, default=0) - 1, 0, -1)][:MAX_CLASS_CHARTS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +87,17 @@ def logged_runs(runs: Sequence[RunSpec]) -> LoggedRuns:
     metrics: dict[str, set[str]] = {}
     families: dict[Family, None] = {}
     searched: dict[Family, dict[str, None]] = {}
+    classes: dict[Family, int] = {}
     for run in runs:
         metrics.setdefault(run.role, set()).update(mlflow_name(name) for name, _, _ in run.metrics)
         if run.role != "study":
             family = run.params["dataset"], run.params["learner"]
             families[family] = None
+            if n_classes := len({name for name, _, _ in run.metrics if name.startswith(CLASS_RECALL)}):
+                classes[family] = max(n_classes, classes.get(family, 0))
             if run.role != "cell":
                 searched.setdefault(family, {})[run.params["strategy"]] = None
-    return LoggedRuns(metrics, tuple(families), {family: tuple(names) for family, names in searched.items()})
+    return LoggedRuns(metrics, tuple(families), {family: tuple(names) for family, names in searched.items()}, classes)
 
 
 def saved_views(study: Study, logged: LoggedRuns) -> list[SavedView]:
@@ -165,7 +178,7 @@ def _answer_view(study: Study, logged: LoggedRuns) -> SavedView:
     available, primary = logged.metrics.get("cell", ()), study.primary
     gains = [name for name in (f"gain_{baseline}/{primary}" for baseline in ("threshold", "none")) if name in available]
     metrics = [primary, f"{primary}_ci_low", f"{primary}_ci_high", *gains[:1]]
-    metrics += ["recall", "precision", "alerts_per_1000", *SHOWN_MEASURES]
+    metrics += ["recall", *logged.rarest(None), "precision", "alerts_per_1000", *SHOWN_MEASURES]
     columns = _columns("tags", (RECOMMENDED_TAG, VERDICT_TAG))
     columns += _columns("metrics", [name for name in dict.fromkeys(metrics) if name in available])
     bars = [_bar_chart(name) for name in (primary, *gains[:1]) if name in available]
@@ -183,6 +196,7 @@ def _strategies_view(study: Study, logged: LoggedRuns, family: Family | None) ->
     available, primary = logged.metrics.get("cell", ()), study.primary
     scores = list(dict.fromkeys((primary, *SHOWN_MEASURES)))
     gains = [f"gain_{baseline}/{primary}" for baseline in ("threshold", "none")]
+    rarest = logged.rarest(family)
     height = _bars_height(len(study.strategies) * (len(logged.families) if family is None else 1))
     curves = [
         _line_chart("curve_mcc"),
@@ -191,6 +205,7 @@ def _strategies_view(study: Study, logged: LoggedRuns, family: Family | None) ->
     ]
     sections = [
         _section("Scores", [_bar_chart(name) for name in scores[:3] if name in available], height=height),
+        _section("Recall of the rarest classes", [_bar_chart(name) for name in rarest], height=height),
         _section("Thresholds (step = threshold x 1000)", curves if "curve_mcc" in available else []),
         _section(
             "Gains over the baselines", [_bar_chart(n) for n in gains if n in available], columns=2, height=height
@@ -198,7 +213,7 @@ def _strategies_view(study: Study, logged: LoggedRuns, family: Family | None) ->
         _section("Trade-offs", [_scatter_chart("recall", "precision"), _scatter_chart("seconds", primary)], columns=2),
     ]
     metrics = [f"{RANK_PREFIX}{primary}", primary, f"{primary}_ci_low", f"{primary}_ci_high", *scores[1:]]
-    metrics += ["alerts_per_1000", *gains, "seconds", "fits"]
+    metrics += [*rarest, "alerts_per_1000", *gains, "seconds", "fits"]
     columns = _columns("metrics", [name for name in metrics if name in available])
     columns += _columns("tags", (RECOMMENDED_TAG, VERDICT_TAG))
     state = _page_state("cell", (f"metrics.`{primary}`", _is_loss(study)), columns, sections, logged, family)
