@@ -1,5 +1,6 @@
 """Every report that is committed is what its three files give, byte for byte; the index lists the same studies."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,21 @@ def test_a_committed_report_is_a_function_of_its_files(home):
     assert (home / report.PAGE_FILE).read_text(encoding="utf-8") == files[report.PAGE_FILE]
     assert sum(p.stat().st_size for p in (home / report.PAGE_FILE, home / "evidence.parquet")) < 10_000_000
     assert (home / report.PAGE_FILE).stat().st_size < 5_000_000
+
+
+def test_the_documentation_names_the_columns_that_paper_keeps():
+    """``docs/report.md`` lists what the style sheet leaves on paper of the table of scores."""
+    style = (Path(report.__file__).parent / "report.css").read_text(encoding="utf-8")
+    (first_hidden,) = re.findall(r"\.sortable :is\(th,td\):nth-child\(n\+(\d+)\)\{display:none\}", style)
+    page = (ROOT / "experiments" / "smote_ratio" / report.PAGE_FILE).read_text(encoding="utf-8")
+    head = re.search(r'class="sortable.*?</thead>', page, re.DOTALL)[0]
+    names = [re.sub("<[^>]+>", "", cell).strip() for cell in re.findall(r"<th.*?</th>", head, re.DOTALL)]
+    kept, left_out = names[: int(first_hidden) - 1], names[int(first_hidden) - 1 :]
+    assert (len(kept), kept[-3:], left_out) == (12, ["PR-AUC", "recall", "precision"], ["F1", "ROC-AUC", "Brier score"])
+    told = " ".join((ROOT / "docs" / "report.md").read_text(encoding="utf-8").split())
+    assert "The table of scores has its first twelve columns on paper" in told
+    assert "three further measures (PR-AUC, recall and precision, if MCC is primary)" in told
+    assert "such as F1, ROC-AUC and Brier score, are on the screen" in told
 
 
 def test_the_index_is_made_from_the_committed_studies():
