@@ -390,3 +390,9 @@ def test_where_every_fit_dies_the_cells_are_failed_rows(opener):
     )
     assert {r.status for r in rows.values()} == {"failed"}
     assert all("the worker process died in this fit" in r.error for r in rows.values())
+
+
+def test_a_process_that_ended_before_its_first_status_is_no_suspect(tmp_path):
+    (tmp_path / "status-1").touch()
+    (tmp_path / "status-2").write_text(f"{7:8d}|{'abc':16s}|{'late':4s}")
+    assert worker.StatusFiles(tmp_path).read() == [worker.WorkerStatus(7, "abc", late=True)]

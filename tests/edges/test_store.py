@@ -291,6 +291,31 @@ def test_a_full_disk_is_said_and_nothing_is_half_there(store):
     assert store.facts()["predictions"] == 21
 
 
+class Interrupted:
+    """A database in which Ctrl-C comes between the rows of a transaction and its end."""
+
+    def __init__(self, base):
+        self._base = base
+
+    def __getattr__(self, name):
+        return getattr(self._base, name)
+
+    def executemany(self, *words):
+        self._base.executemany(*words)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_within_a_transaction_stays_ctrl_c_and_loses_nothing(store, monkeypatch):
+    store.put([("a", prediction())])
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_base", Interrupted(store._base))
+        with pytest.raises(KeyboardInterrupt):
+            store.flush()
+    store.close()
+    with closing(SqliteStore(store.path)) as again:
+        assert again.get("a") is not None
+
+
 def test_the_next_process_takes_over_what_a_dead_one_had_not_handed_in(tmp_path):
     path = tmp_path / "p.sqlite"
     process = writer(path, "a", 7)

@@ -142,7 +142,8 @@ class StatusFiles:
         """Return the status of every process that was at work."""
         statuses = []
         for path in sorted(self._folder.glob("status-*")):
-            number, address, late = path.read_text().split("|")
+            # A process that was ended while it made its file has written nothing.
+            number, address, late = (path.read_text() or "||").split("|")
             if number.strip():
                 statuses.append(WorkerStatus(int(number), address.strip(), late.strip() == "late"))
         return statuses

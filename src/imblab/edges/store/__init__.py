@@ -179,6 +179,10 @@ class SqliteStore:
             ) from error
         except sqlite3.DatabaseError as error:
             self._continue_without(error)
+        except BaseException:  # Ctrl-C: closing the store writes the rows in a transaction of its own
+            with suppress(sqlite3.Error):
+                self._base.execute("ROLLBACK")
+            raise
 
     def facts(self) -> dict[str, Any]:
         """Return ``path``, ``predictions``, ``bytes``, and the ages of the oldest and newest in days."""
