@@ -13,7 +13,7 @@ from scipy import stats
 from imblab.analysis import across_datasets, paired
 from imblab.analysis.claims import register_claims
 from imblab.analysis.results import score_arrays
-from imblab.analysis.text_tables import across_contrast_table
+from imblab.analysis.text_tables import across_contrast_table, describe_rank_tests, list_missing_effects
 from imblab.analysis.wording import describe_across
 from imblab.result import Evaluation
 from imblab.stats import ranks
@@ -235,6 +235,7 @@ def test_a_parent_has_no_standard_error_where_one_of_its_tasks_has_none():
     assert row.parents == 7
     assert row.mean == row.mean
     assert np.isnan([row.effect, row.effect_se, row.p_equivalence]).all()
+    assert "1 of 7 parent data sets has no standard error (t0: " in row.effect_reason
 
 
 @pytest.mark.parametrize(("gain", "favoured"), [(0.005, "threshold over none"), (-0.005, "none over threshold")])
@@ -286,10 +287,37 @@ def test_identical_arms_and_what_too_few_sources_can_never_show():
     sure = np.arange(6)[:, None] / 100 + np.array([0.0, 0.1, 0.2])
     found = only(sure, tasks=TASKS[:6])
     assert found.contrasts.verdict.tolist() == ["inconclusive"] * 2
-    assert (
-        found.contrasts.reason[0]
-        == "Holm-adjusted p 0.0625 > 0.05; 6 parent data sets and 2 contrasts cannot reach less than 0.0625"
+    constant = "t0, t1, t2, t3, t4 and t5: all 2 differences are +0.1: no variance to test with"
+    untested = f"equivalence was not tested, since 6 of 6 parent data sets have no standard error ({constant})"
+    limit = "6 parent data sets and 2 contrasts cannot reach less than 0.0625"
+    assert found.contrasts.reason[0] == f"Holm-adjusted p 0.0625 > 0.05; {limit}; {untested}"
+
+
+def test_a_missing_effect_is_named_with_the_parents_and_the_reason():
+    scores = random_scores(7)
+    scores[:, 1] = scores[:, 0]
+    silent = {"t1", "t4"}
+    rows = [
+        replace(e, counts={"tn": 17, "fp": 0, "fn": 3, "tp": 0} if e.dataset in silent else COUNTS)
+        for e in evaluations(scores, tasks=TASKS[:7])
+    ]
+    (found,) = across(study("none", "threshold"), rows)
+    missing = (
+        "equivalence was not tested, since 2 of 7 parent data sets have no standard error (t1 and t4: MCC is equal in "
+        "every fold, since no row is called positive)"
     )
+    row = found.contrasts.iloc[0]
+    assert (row.verdict, row.reason) == ("inconclusive", f"Holm-adjusted p 1 > 0.05; {missing}")
+    assert row.effect_reason == missing
+    assert f"(won 0, tied 7, lost 0, Holm p 1.000) is inconclusive; {missing}." in describe_across(found, study())
+    assert f"threshold - none: {missing}" in describe_rank_tests(found)
+
+
+def test_a_contrast_with_an_effect_has_no_reason_against_one():
+    rows = noisy(random_scores(), 0.05)
+    (found,) = across(study(), rows)
+    assert found.contrasts.effect_reason.isna().all()
+    assert list_missing_effects(found) == []
 
 
 def test_a_task_with_a_gap_is_left_out_for_all_arms_and_named():

@@ -48,7 +48,7 @@ class AcrossDatasets:
         ``equivalence_high`` at 1 - 2 alpha; ``p_equivalence`` and ``p_equivalence_holm`` of two one-sided tests of the
         effect, within ``rope``; ``below within above``, the Bayesian signed-rank probabilities, which decide nothing;
         ``verdict``, ``reason``, ``family``, ``family_size``. Tests and effects are NaN below six parents, effects also
-        where a data set has no standard error.
+        where ``effect_reason`` says why.
     notes : tuple of str
         What was left out, and what was not tested.
     """

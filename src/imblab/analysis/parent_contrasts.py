@@ -18,14 +18,16 @@ from imblab.analysis.claims import Pair, claimed_families, declared_contrasts, e
 from imblab.analysis.compare import NOT_APPLICABLE, check_identity
 from imblab.result import FamilyScores
 from imblab.stats import ranks
-from imblab.stats.meta_analysis import mean_effect, unweighted_mean
+from imblab.stats.meta_analysis import MIN_STANDARD_ERROR, mean_effect, unweighted_mean
 from imblab.stats.paired_tests import equivalence_p, holm
 from imblab.stats.ranks import MIN_UNITS
 from imblab.study import Study
-from imblab.text import count_noun
+from imblab.text import count_noun, join_words
 
 #: The parent of every data set; one that is not named is its own.
 Parents = Mapping[str, str]
+#: Reasons in one message; the others are counted.
+MAX_LISTED_REASONS = 3
 _COUNT_COLUMNS = ("parents", "wins", "ties", "losses")
 _EFFECT_COLUMNS = (
     *("effect", "effect_se", "effect_low", "effect_high", "effect_deviation", "prediction_low", "prediction_high"),
@@ -34,7 +36,7 @@ _EFFECT_COLUMNS = (
 _NUMBER_COLUMNS = ("mean", "median", "p", "p_holm", "rope", *_EFFECT_COLUMNS)
 _COLUMNS = (
     *("learner", "a", "b", "measure", *_COUNT_COLUMNS, *_NUMBER_COLUMNS),
-    *("verdict", "reason", "family", "family_size"),
+    *("verdict", "reason", "effect_reason", "family", "family_size"),
 )
 
 
@@ -122,9 +124,12 @@ def _unit_effects(
     parents: Parents,
     estimates: paired.Estimates,
 ) -> pd.DataFrame:
-    """``difference``, ``se``, ``identical`` of every parent with a data set on which both strategies are complete."""
+    """``difference``, ``se``, ``reason``, ``identical`` of each parent with a data set where both are complete.
+
+    ``reason`` says why ``se`` is missing; it is empty elsewhere.
+    """
     if not set(pair) <= set(means.columns):
-        return pd.DataFrame({"difference": [], "se": [], "identical": []}, dtype=float)
+        return pd.DataFrame({"difference": [], "se": [], "identical": [], "reason": []}, dtype=float)
     complete = means[list(pair)].notna().all(axis=1).to_numpy()
     tasks, known = (
         means.loc[complete, list(pair)],
@@ -133,9 +138,11 @@ def _unit_effects(
     checked = [check_identity(estimates[each.dataset, each.learner][pair], each, pair, study) for each in known]
     tasks = tasks.assign(se=[e.se for e in checked], identical=[float(e.identical) for e in checked])
     units = average_over_parents(tasks, parents)
-    return pd.DataFrame(
-        {"difference": units[pair[0]] - units[pair[1]], "se": units.se, "identical": units.identical == 1}
-    )
+    reasons: dict[str, list[str]] = {}
+    for name, estimate in zip(tasks.index, checked, strict=True):
+        reasons.setdefault(parents.get(name, name), []).extend([estimate.reason] if estimate.reason else [])
+    numbers = {"difference": units[pair[0]] - units[pair[1]], "se": units.se, "identical": units.identical == 1}
+    return pd.DataFrame({**numbers, "reason": ["; ".join(dict.fromkeys(reasons[name])) for name in units.index]})
 
 
 def _test_units(units: pd.DataFrame, study: Study) -> dict[str, Any]:
@@ -147,7 +154,7 @@ def _test_units(units: pd.DataFrame, study: Study) -> dict[str, Any]:
     numbers = {"parents": d.size, "wins": wins, "ties": test.ties, "losses": losses, "mean": mean, "median": median}
     numbers["rope"] = rope
     numbers |= {"ranks_above": test.plus - test.minus, "p": math.nan, **dict.fromkeys(_EFFECT_COLUMNS, math.nan)}
-    numbers["all_identical"] = bool(units.identical.all())
+    numbers |= {"all_identical": bool(units.identical.all()), "effect_reason": None}
     if d.size < MIN_UNITS:
         return numbers
     effect, bayes = mean_effect(d, units.se.to_numpy(), alpha), ranks.signed_rank_posterior(d, rope)
@@ -155,6 +162,7 @@ def _test_units(units: pd.DataFrame, study: Study) -> dict[str, Any]:
     narrow = [each.at(2 * alpha) for each in (estimate, plain)]
     return numbers | {
         "p": test.p,
+        "effect_reason": _no_effect_reason(units) if math.isnan(estimate.mean) else None,
         "effect": estimate.mean,
         "effect_se": estimate.se,
         "effect_low": estimate.low,
@@ -169,6 +177,19 @@ def _test_units(units: pd.DataFrame, study: Study) -> dict[str, Any]:
         "within": bayes.within,
         "above": bayes.above,
     }
+
+
+def _no_effect_reason(units: pd.DataFrame) -> str:
+    """Say why parents have no mean effect, and what does not follow."""
+    unknown = units[units.se.isna()]
+    why = f"fewer than two parent data sets have a standard error above {MIN_STANDARD_ERROR:g}"
+    if len(unknown):
+        places = [f"{join_words(rows.index)}: {reason}" for reason, rows in unknown.groupby("reason", sort=False)]
+        if len(places) > MAX_LISTED_REASONS:
+            places[MAX_LISTED_REASONS:] = [count_noun(len(places) - MAX_LISTED_REASONS, "other reason")]
+        verb = "has" if len(unknown) == 1 else "have"
+        why = f"{len(unknown)} of {len(units)} parent data sets {verb} no standard error ({'; '.join(places)})"
+    return f"equivalence was not tested, since {why}"
 
 
 def _adjust_over_parents(
@@ -199,4 +220,5 @@ def _decide(row: Mapping[str, Any], is_better: bool, alpha: float) -> tuple[str,
     limit = ""
     if smallest > alpha:
         limit = f"; {n_parents} parent data sets and {n_contrasts} contrasts cannot reach less than {smallest:.3g}"
-    return "inconclusive", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}{limit}"
+    untested = f"; {row['effect_reason']}" if row["effect_reason"] else ""
+    return "inconclusive", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}{limit}{untested}"

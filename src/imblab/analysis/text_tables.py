@@ -186,7 +186,13 @@ def describe_rank_tests(across: AcrossDatasets) -> list[str]:
         )
         cliques = "; ".join(", ".join(clique) for clique in across.cliques)
         sentences.append(f"no significant difference by Wilcoxon's test, Holm over all pairs: {cliques or 'none'}")
-    return [*sentences, *across.notes, *list_exploratory(across.contrasts)]
+    return [*sentences, *across.notes, *list_exploratory(across.contrasts), *list_missing_effects(across)]
+
+
+def list_missing_effects(across: AcrossDatasets) -> list[str]:
+    """Return why contrasts over parent data sets have no mean effect, each reason once, led by its contrasts."""
+    missing = across.contrasts[across.contrasts.effect_reason.notna()]
+    return [f"{_pairs(rows)}: {reason}" for reason, rows in missing.groupby("effect_reason", sort=False)]
 
 
 def percent(study: Study) -> str:

@@ -69,9 +69,11 @@ def describe_across(across: AcrossDatasets, study: Study) -> str:
     for verdict, group in rows.groupby("verdict", sort=False):
         if verdict in SHOWN_OVER_PARENTS:
             clauses += [describe_shown(row, study) for row in group.to_dict("records")]
-        else:
-            pairs = [f"{r.a} - {r.b} ({_wins_and_losses(r)})" for _, r in group.iterrows()]
-            clauses.append(f"{join_words(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}")
+            continue
+        for reason, alike in group.groupby(group.effect_reason.fillna(""), sort=False):
+            pairs = [f"{r.a} - {r.b} ({_wins_and_losses(r)})" for _, r in alike.iterrows()]
+            limit = f"; {reason}" if reason and verdict == "inconclusive" else ""
+            clauses.append(f"{join_words(pairs)} {'is' if len(pairs) == 1 else 'are'} {verdict}{limit}")
     note = rebalancing.note(study, across.learner)
     return f"{lead}{', '.join(clauses)}{f'; {note}' if note else ''}{append_seen_rows(study, study.datasets)}."
 

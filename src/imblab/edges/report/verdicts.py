@@ -14,6 +14,7 @@ from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY, isolates_resampling
 from imblab.analysis.compare import ESTIMATOR_LABELS, NOT_APPLICABLE, describe_estimators, describe_verdict
 from imblab.analysis.methods import named
+from imblab.analysis.text_tables import list_missing_effects
 from imblab.analysis.wording import SETTLED, describe_chance, list_reasons
 from imblab.edges.figures import DotRow, Figure, draw_ranks, draw_rows
 from imblab.edges.report.data import STRATEGY_COLUMN, ReportData
@@ -343,7 +344,8 @@ def _across_tables(data: ReportData, across: AcrossDatasets) -> list[Table]:
         *(("below", "P(below)"), ("within", "P(within)"), ("above", "P(above)")),
     )
     name, caption = file_name("across", learner), f"{learner}: contrasts over parent data sets"
-    return [*tables, Table(name, caption, header, tuple(lines), "", picks)] if lines else tables
+    note = ". ".join(typeset_minus(text) for text in list_missing_effects(across))
+    return [*tables, Table(name, caption, header, tuple(lines), f"{note}." if note else "", picks)] if lines else tables
 
 
 def _describe_friedman(across: AcrossDatasets) -> str:
