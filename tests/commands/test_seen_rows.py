@@ -2,8 +2,12 @@
 
 import json
 import shutil
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -204,6 +208,44 @@ def test_repeats_that_are_added_later_are_said_before_the_fits(capsys):
     assert said.index(sentence) < said.index("fitted")
     assert main(["plan", "name=new", *SMALL, "protocol.repeats=2"]) == 0
     assert "added repeats" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_here")
+def test_python_warns_of_what_the_command_line_says_before_the_fits():
+    asked = imblab.compose("name=first", *SMALL, "protocol.repeats=2")
+    with pytest.warns(UserWarning, match="the added repeats make every contrast exploratory") as warned:
+        imblab.run(asked)
+    assert {Path(w.filename) for w in warned} == {Path(__file__)}
+    with pytest.warns(UserWarning, match="These rows were seen before, in study 'first'"):
+        imblab.run(imblab.compose("name=second", *SMALL))
+    with warnings.catch_warnings():  # nothing is fitted any more
+        warnings.filterwarnings("error", "These rows were seen before")
+        imblab.run(imblab.compose("name=second", *SMALL))
+
+
+@pytest.mark.usefixtures("_here")
+def test_python_warns_of_a_doubtful_table():
+    data = datasets.read_dataset({"kind": "bundled", "name": "ecoli3"}, "ecoli3")
+    twice = replace(data, X=pd.concat([data.X] * 2, ignore_index=True), y=np.tile(data.y, 2), name="twice")
+    study = replace(imblab.compose("name=twice", *SMALL), datasets={})
+    for ask in (imblab.evaluate, imblab.run):
+        with pytest.warns(UserWarning, match="'twice'.*repeat") as warned:
+            ask(study, data=[twice])
+        assert {Path(w.filename) for w in warned} == {Path(__file__)}
+
+
+@pytest.mark.usefixtures("_here")
+def test_the_output_for_machines_holds_what_is_said_before_the_fits(capsys):
+    words = [*SMALL, "strategy.smote.ratio=0.5", "strategy=[none,smote]"]
+    assert main(["plan", "name=second", *words, "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)["before_fits"]
+    assert main(["run", "name=second", *words, *HERE, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["before_fits"]
+    assert said == planned
+    assert [text.partition(",")[0] for text in said] == [
+        "strategy.smote.ratio is fixed to 0.5: its space is removed.",
+        "These rows were seen before",
+    ]
 
 
 @pytest.mark.usefixtures("_here")

@@ -58,6 +58,10 @@ class Layout:
             for path, reason in own_code.unreadable_code(design.named_code_paths(self.study)).items()
         ]
 
+    def notes(self) -> list[str]:
+        """Return what is said of the study before its fits: code that cannot be read, warnings about tables."""
+        return [*self.code_notes(), *(text for name in self.datasets for text in self.cautions(name))]
+
     def cautions(self, name: str) -> list[str]:
         """Return warnings about a table and its splits."""
         if name not in self._cautions:

@@ -92,8 +92,8 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
     request = parse_request(args, config_dirs, "plan")
     layout = lay_out(request.study)
     question = seen_rows.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
-    before = seen_rows.notes_before_fits(layout, question)
-    for note in () if as_json else (*request.notes, *layout.code_notes(), *before):
+    before = [*request.notes, *layout.code_notes(), *seen_rows.notes_before_fits(layout, question)]
+    for note in () if as_json else before:
         terminal.print_paragraph(note)
     command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
     facts = describe_plan(layout, planning_engine(request), request.minutes, command_line)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -36,9 +37,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: Receives each note on a study, from Python as a warning in the line that called :func:`run` or :func:`evaluate`.
+_warn_caller = partial(warnings.warn, category=UserWarning, stacklevel=3)
+
+
 @dataclass(frozen=True, slots=True)
 class _RunOptions:
     engine: runner.Engine
+    note: Callable[[str], None]  # what is said before the fits
     overwrite: bool = False
     retry_failed: bool = False
     stop_at_failure: bool = False
@@ -84,6 +90,11 @@ def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.
     -------
     DataFrame
         One row per cell of the design, one column per measure.
+
+    Warns
+    -----
+    UserWarning
+        For code that cannot be read, and for what is doubtful in a table or its folds, as ``imblab run`` prints it.
 
     Examples
     --------
@@ -142,11 +153,18 @@ def run(
     ------
     StudyError
         If the folder answers another question; what differs is named.
+
+    Warns
+    -----
+    UserWarning
+        What ``imblab run`` prints before the fits: code that cannot be read, what is doubtful in a table or its folds,
+        rows seen before, another number of repeats than was claimed.
     """
     study = replace(study, datasets={**in_memory(data), **study.datasets})
     layout = _lay_out_with_warnings(study, data)
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
-    run_options = _RunOptions(runner.Engine(n_jobs, store_opener(store_path), fit_timeout), overwrite, retry_failed)
+    engine = runner.Engine(n_jobs, store_opener(store_path), fit_timeout)
+    run_options = _RunOptions(engine, _warn_caller, overwrite, retry_failed)
     tracking = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
     allow = tuple(design.named_code_paths(study))  # the caller that named these classes has let them in
     with syncing.observe_run(layout, home, tracking, run_options.engine.open_store) as tracker:
@@ -164,15 +182,13 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     if not request.overwrite:
         _check_recorded(home, request)
     layout = lay_out(request.study)
-    notes = (
-        *request.notes,
-        *layout.code_notes(),
-        *(note for name in layout.datasets for note in layout.cautions(name)),
-    )
-    for note in () if as_json else notes:
-        terminal.print_paragraph(note)
+    before_fits: list[str] = []
+    note = before_fits.append if as_json else terminal.print_paragraph
+    for text in (*request.notes, *layout.notes()):
+        note(text)
     options = _RunOptions(
         requested_engine(request),
+        note,
         request.overwrite,
         bool(request.runner.get("retry_failed")),
         request.runner.get("on_error") == "raise",
@@ -190,7 +206,11 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
             outputs.append(_finish_tracking(tracker, request.study.name))
         outputs += _copy_searches(request, _in_design_order(layout, evaluations))
     steps = results.next_steps(result, home, request.allow, outputs)
-    results.print_result(_asked_part(layout, result, home), steps, as_json)
+    asked = _asked_part(layout, result, home)
+    if as_json:
+        terminal.put(json.dumps({**results.result_to_json(asked), "before_fits": before_fits}))
+    else:
+        results.print_result(asked, steps, as_json=False)
     return 0
 
 
@@ -213,8 +233,8 @@ def command_store(prune: float | None, as_json: bool) -> int:
 
 def _lay_out_with_warnings(study: Study, data: Sequence[Dataset]) -> Layout:
     layout = lay_out(study, {d.name: d for d in data})
-    for note in layout.code_notes():
-        warnings.warn(note, UserWarning, stacklevel=3)
+    for note in layout.notes():
+        _warn_caller(note)
     return layout
 
 
@@ -240,9 +260,8 @@ def _complete_study(
         identity = syncing.settle_identity(home, None if book.evaluations else layout)
         missing = _missing_cells(layout, book, options)
         recorded = _recorded_study(layout, book, allow)
-        if missing and options.say is not None:
-            for note in notes_before_fits(layout, book.question):
-                options.say(note)
+        for note in notes_before_fits(layout, book.question) if missing else ():
+            options.note(note)
         if tracker is not None:
             tracker.identified(identity, book.question, recorded)
         if missing and book.evaluations:
