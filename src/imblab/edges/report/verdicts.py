@@ -296,7 +296,7 @@ def _contrast_table(
 def _across_notes(data: ReportData) -> list[str]:
     learners: dict[str, list[str]] = {}
     for item in data.result.across:
-        for note in item.notes:
+        for note in (*item.notes, *list_missing_effects(item)):
             learners.setdefault(note, []).append(item.learner)
     return [f"{join_words(names)}: {note}." for note, names in learners.items()]
 
@@ -344,8 +344,7 @@ def _across_tables(data: ReportData, across: AcrossDatasets) -> list[Table]:
         *(("below", "P(below)"), ("within", "P(within)"), ("above", "P(above)")),
     )
     name, caption = file_name("across", learner), f"{learner}: contrasts over parent data sets"
-    note = ". ".join(typeset_minus(text) for text in list_missing_effects(across))
-    return [*tables, Table(name, caption, header, tuple(lines), f"{note}." if note else "", picks)] if lines else tables
+    return [*tables, Table(name, caption, header, tuple(lines), "", picks)] if lines else tables
 
 
 def _describe_friedman(across: AcrossDatasets) -> str:
