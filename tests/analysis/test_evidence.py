@@ -1,5 +1,7 @@
 """Evidence: what is kept makes curves, areas and counts exact, in one order, whichever was gathered first."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,11 +116,46 @@ def test_scores_that_are_no_risks_are_not_judged_as_risks():
 
 def test_prior_and_synthetic_where_they_apply():
     part = sample(0)
-    frame = built(FoldPredictions(0, part.y, part.values, 0.1, corrected=part.values / 2, synthetic=(0.25, 80)))
+    frame = built(
+        FoldPredictions(
+            0, part.y, part.values, 0.1, corrected=part.values / 2, synthetic={"nearer_to_majority": (0.25, 80)}
+        )
+    )
     prior = evidence.select(frame, "prior", name="brier")
     assert prior.x.item() == pytest.approx(brier_score_loss(part.y, part.values / 2), rel=1e-12)
     rows = evidence.select(frame, "synthetic")
     assert rows[["name", "x", "y"]].to_numpy().tolist() == [["nearer_to_majority", 0.25, 80.0]]
+
+
+def class_sample(seed, n=600, n_classes=4, fold=0):
+    rng = np.random.default_rng(seed)
+    y = np.append(np.arange(n_classes), rng.choice(n_classes, n - n_classes, p=[0.7, 0.2, 0.08, 0.02]))
+    values = np.round(rng.dirichlet(np.full(n_classes, 0.5), n) + 0.5 * np.eye(n_classes)[y] * rng.random((n, 1)), 3)
+    return FoldPredictions(fold, y, values, math.nan, synthetic={"3": (0.5, 40)})
+
+
+def test_precision_of_each_class_is_that_of_its_curve_at_the_kept_recalls():
+    part = class_sample(0)
+    frame, recalls = built(part), np.array(evidence.CLASS_RECALLS)
+    assert set(frame.kind) == {"class_cut", "synthetic"}
+    assert len(frame) <= 1 + 4 * (1 + len(recalls))
+    classes = {c: counts for _, c, counts in evidence.class_fold_counts(frame)}
+    assert list(classes) == [0, 1, 2, 3]
+    for c, counts in classes.items():
+        precision, recall, _ = precision_recall_curve(part.y == c, part.values[:, c])
+        # The highest threshold that reaches a recall is the last point that does.
+        last = [np.flatnonzero(recall >= r - 1e-9)[-1] for r in recalls]
+        np.testing.assert_allclose(counts.precision_at_recall(recalls), precision[last], atol=1e-12)
+        assert (counts.positives, counts.negatives) == (np.sum(part.y == c), np.sum(part.y != c))
+
+
+def test_folds_of_several_classes_have_no_counts_of_two():
+    frame = built(class_sample(0), class_sample(1, fold=1))
+    assert evidence.areas(frame).empty
+    assert evidence.folds_by_repeat(frame) == {GROUP: {0, 1}}
+    assert evidence.invalid_reason(frame) is None
+    odd = frame.assign(name=frame.name.astype("object").replace("2", "rare").astype("category"))
+    assert evidence.invalid_reason(odd).endswith("classes are numbered")
 
 
 def test_any_order_of_gathering_gives_the_same_frame():

@@ -156,6 +156,27 @@ def test_where_the_rows_of_smote_fall(toy):
         assert 0 < share < 1
 
 
+def test_where_the_rows_of_smote_fall_among_several_classes():
+    """Against imbalanced-learn and every distance."""
+    rng = np.random.default_rng(4)
+    y = np.repeat([0, 1, 2], [120, 40, 14])
+    X = pd.DataFrame(rng.normal(size=(len(y), 3)) + y[:, None], columns=["a", "b", "c"])
+    table = Dataset("three", X, y, ("large", "small", "rare"), fingerprint="f")
+    asked = study(s={"sampler": SMOTE_TEXT, "ratio": 0.5, "k": 3, "threshold": 0.5})
+    tasks, rows, _ = answered(table, asked)
+    train = tasks[0].cell.split.train
+    request = tasks[0].request(rows[0].params, train, tasks[0].cell.split.test)
+    shares = replay.shares_nearer_to_another_class(request, PreparedRows(table, train))
+    real, labels = StandardScaler().fit_transform(X.to_numpy()[train]), y[train]
+    half = int(0.5 * np.sum(labels == 0))
+    targets = {c: half for c in (1, 2) if half > np.sum(labels == c)}
+    new, made = SMOTE(sampling_strategy=targets, k_neighbors=3, random_state=tasks[0].seed).fit_resample(real, labels)
+    new, made = new[len(real) :], made[len(real) :]
+    nearest = labels[cdist(new, real).argmin(axis=1)]
+    assert shares == {c: (float(np.mean(nearest[made == c] != c)), int(np.sum(made == c))) for c in targets}
+    assert all(0 < share < 1 for share, _ in shares.values())
+
+
 def test_many_distances_are_measured_on_evenly_spaced_rows(toy, monkeypatch):
     asked = study(s={"sampler": SMOTE_TEXT, "ratio": 1.0, "k": 5, "threshold": 0.5})
     tasks, rows, _ = answered(toy, asked)

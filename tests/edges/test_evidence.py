@@ -17,7 +17,15 @@ from imblab.errors import DerivedFileError, StudyError
 def frame(n=500, seed=0):
     rng = np.random.default_rng(seed)
     y = (rng.random(n) < 0.3).astype(np.int64)
-    return build_frame([(("a", "l", "s", 0), (FoldPredictions(0, y, rng.random(n), 0.3, synthetic=(0.1, 9)),), True)])
+    return build_frame(
+        [
+            (
+                ("a", "l", "s", 0),
+                (FoldPredictions(0, y, rng.random(n), 0.3, synthetic={"nearer_to_majority": (0.1, 9)}),),
+                True,
+            )
+        ]
+    )
 
 
 def test_it_comes_back_as_it_went(tmp_path):

@@ -8,6 +8,8 @@ kind            name                   x                           y            
 =============== ====================== =========================== ======================= =====================
 ``cut``         null                   threshold (p >= x is        false positives         true positives
                                        positive)
+``class_cut``   class                  threshold of the class      false positives         true positives
+                                       against the rest
 ``chance``      ``pr_auc``             expected value of a random  null                    null
                                        ranking
 ``bin``         number of the bin      rows                        sum of probabilities    positives
@@ -15,11 +17,13 @@ kind            name                   x                           y            
 ``prior``       statistic              value after prior           null                    null
                                        correction
 ``synthetic``   ``nearer_to_majority`` share of the synthetic rows number of synthetic     null
-                                                                   rows
+                or class                                           rows
 ``covariance``  ``measure:strategy``   covariance with that        folds that it pools     null
                                        strategy
 =============== ====================== =========================== ======================= =====================
 
+With more than two classes there are ``class_cut``, with the points that precision at :data:`CLASS_RECALLS` needs,
+``synthetic`` by class, the share that is nearer to another class, and ``covariance``; a class is its index as text.
 ``bin``, ``calibration`` and ``prior`` pool the outer test rows of a repeat and have fold -1; ``covariance`` pools all
 repeats and stands at repeat 0, fold -1 (:func:`imblab.stats.row_influence.row_covariance`); the others belong to one
 outer fold. Thresholds are those of :meth:`imblab.stats.curves.FoldCounts.from_predictions`. Those of decision values d
@@ -30,8 +34,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +47,15 @@ from imblab.stats.curves import HUNDREDTHS, FoldCounts, expected_average_precisi
 
 COORDINATES = ("dataset", "learner", "strategy", "repeat", "fold")
 COLUMNS = (*COORDINATES, "kind", "name", "x", "y", "z")
-EVIDENCE_KINDS = ("cut", "chance", "bin", "calibration", "prior", "synthetic", "covariance")
+EVIDENCE_KINDS = ("cut", "class_cut", "chance", "bin", "calibration", "prior", "synthetic", "covariance")
+#: The name of the share of synthetic rows with two classes.
+NEARER_TO_MAJORITY = "nearer_to_majority"
+#: Recalls at which the precision of a class against the rest is kept.
+CLASS_RECALLS = tuple(i / 50 for i in range(1, 51))
+#: Kinds that every fold with predictions has.
+_COUNTED = ("cut", "class_cut")
+#: Kinds whose names are whole numbers.
+_NUMBERED = {"bin": "bins are numbered", "class_cut": "classes are numbered"}
 #: The fold of values that pool all folds of a repeat.
 POOLED = -1
 
@@ -65,17 +78,17 @@ class FoldPredictions:
     fold : int
         Number of the fold.
     y : ndarray of shape (n_test,)
-        Labels.
-    values : ndarray of shape (n_test,)
+        Labels, or classes.
+    values : ndarray of shape (n_test,), or (n_test, n_classes) with more than two classes
         Predicted probabilities, or decision values.
     prevalence : float
-        Share of positives in the outer training rows.
+        Share of positives in the outer training rows; unused with more than two classes.
     is_probability : bool
         Which of the two ``values`` are.
     corrected : ndarray of shape (n_test,) or None
         ``values`` after prior correction, where that applies.
-    synthetic : tuple of (float, int) or None
-        Share of the synthetic rows that are nearer to the majority, and their number.
+    synthetic : mapping of str to (float, int)
+        Share of the synthetic rows that are nearer to the majority or another class, and their number, by name.
     """
 
     fold: int
@@ -84,7 +97,7 @@ class FoldPredictions:
     prevalence: float
     is_probability: bool = True
     corrected: np.ndarray | None = None
-    synthetic: tuple[float, int] | None = None
+    synthetic: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
 
 def build_frame(repeats: Iterable[tuple[RepeatKey, Sequence[FoldPredictions], bool]]) -> pd.DataFrame:
@@ -101,7 +114,7 @@ def build_frame(repeats: Iterable[tuple[RepeatKey, Sequence[FoldPredictions], bo
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
     for key, folds, is_complete in repeats:
         blocks = [block for predictions in folds for block in _fold_blocks(predictions)]
-        if is_complete and folds and all(predictions.is_probability for predictions in folds):
+        if is_complete and folds and all(each.is_probability and each.values.ndim == 1 for each in folds):
             blocks += _pooled_blocks(folds)
         for fold, kind, names, *values in blocks:
             for column, value in zip((*COORDINATES, "kind"), (*key, fold, kind), strict=True):
@@ -113,11 +126,20 @@ def build_frame(repeats: Iterable[tuple[RepeatKey, Sequence[FoldPredictions], bo
 
 def _fold_blocks(predictions: FoldPredictions) -> Iterator[_Block]:
     fold, y, values = predictions.fold, predictions.y, predictions.values
-    counts = FoldCounts.from_predictions(y, values, predictions.is_probability)
-    yield fold, "cut", [None] * len(counts.tp), counts.thresholds.tolist(), counts.fp.tolist(), counts.tp.tolist()
-    yield _one_value(fold, "chance", "pr_auc", expected_average_precision(values, int(y.sum())))
-    if predictions.synthetic is not None:
-        yield _one_value(fold, "synthetic", "nearer_to_majority", *predictions.synthetic)
+    if values.ndim == 1:
+        counts = FoldCounts.from_predictions(y, values, predictions.is_probability)
+        yield _count_block(fold, "cut", None, counts)
+        yield _one_value(fold, "chance", "pr_auc", expected_average_precision(values, int(y.sum())))
+    else:
+        for c, column in enumerate(values.T):
+            counts = FoldCounts.from_predictions((y == c).astype(np.int64), column, predictions.is_probability)
+            yield _count_block(fold, "class_cut", str(c), counts.thinned(len(CLASS_RECALLS)))
+    for name, item in predictions.synthetic.items():
+        yield _one_value(fold, "synthetic", name, *item)
+
+
+def _count_block(fold: int, kind: str, name: str | None, counts: FoldCounts) -> _Block:
+    return fold, kind, [name] * len(counts.tp), counts.thresholds.tolist(), counts.fp.tolist(), counts.tp.tolist()
 
 
 def _pooled_blocks(folds: Sequence[FoldPredictions]) -> list[_Block]:
@@ -222,7 +244,7 @@ def merge_frames(old: pd.DataFrame, *new: pd.DataFrame) -> pd.DataFrame:
 def folds_by_repeat(frame: pd.DataFrame) -> dict[RepeatKey, set[int]]:
     """Return the folds that have counts, by data set, learner, strategy and repeat."""
     folds: dict[RepeatKey, set[int]] = {}
-    cells = frame.loc[frame.kind == "cut", list(COORDINATES)].drop_duplicates()
+    cells = frame.loc[frame.kind.isin(_COUNTED), list(COORDINATES)].drop_duplicates()
     for dataset, learner, strategy, repeat, fold in cells.itertuples(index=False, name=None):
         folds.setdefault((str(dataset), str(learner), str(strategy), int(repeat)), set()).add(int(fold))
     return folds
@@ -255,12 +277,29 @@ def group_rows(frame: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, n
 
 def fold_counts(frame: pd.DataFrame) -> Iterator[tuple[CellKey, FoldCounts]]:
     """Yield the coordinates and the counts of every outer fold, in the order of the frame."""
-    rows = np.flatnonzero(frame.kind == "cut")
-    order, first = group_rows(frame[list(COORDINATES)].iloc[rows], COORDINATES)
+    for (*cell, _), counts in _counted_folds(frame, "cut"):
+        dataset, learner, strategy, repeat, fold = cell
+        yield (dataset, learner, strategy, repeat, fold), counts
+
+
+def class_fold_counts(frame: pd.DataFrame) -> Iterator[tuple[CellKey, int, FoldCounts]]:
+    """Yield the coordinates, the class and its counts against the rest, of every outer fold of more than two classes.
+
+    The counts give the precision at :data:`CLASS_RECALLS`; areas would not be exact.
+    """
+    for (*cell, c), counts in _counted_folds(frame, "class_cut"):
+        dataset, learner, strategy, repeat, fold = cell
+        yield (dataset, learner, strategy, repeat, fold), int(c), counts
+
+
+def _counted_folds(frame: pd.DataFrame, kind: str) -> Iterator[tuple[tuple[Any, ...], FoldCounts]]:
+    """Yield coordinates and name, and the counts, in the order of the frame."""
+    rows, names = np.flatnonzero(frame.kind == kind), (*COORDINATES, "name")
+    order, first = group_rows(frame[list(names)].iloc[rows], names)
     rows = rows[order]
     x, fp, tp = (frame[name].to_numpy()[rows] for name in ("x", "y", "z"))
-    python_types = {**dict.fromkeys(COORDINATES[:3], "object"), "repeat": "int64", "fold": "int64"}
-    cells = frame.iloc[rows[first]][list(COORDINATES)].astype(python_types)
+    python_types = {**dict.fromkeys((*COORDINATES[:3], "name"), "object"), "repeat": "int64", "fold": "int64"}
+    cells = frame.iloc[rows[first]][list(names)].astype(python_types)
     bounds = pairwise([*first, len(x)])
     for cell, (begin, end) in zip(cells.itertuples(index=False, name=None), bounds, strict=True):
         points = x[begin:end], fp[begin:end], tp[begin:end]
@@ -311,12 +350,13 @@ def _are_shares(values: np.ndarray) -> np.ndarray:
 
 
 #: Condition and rule of the numbers of a kind, by column; a column that is not named may hold any number.
+_COUNT_RULES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
+    "x": (np.isfinite, "a threshold is a finite number"),
+    "y": (_are_counts, "false positives are a count, at least 0"),
+    "z": (_are_counts, "true positives are a count, at least 0"),
+}
 _NUMBER_RULES: dict[str, dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]]] = {
-    "cut": {
-        "x": (np.isfinite, "a threshold is a finite number"),
-        "y": (_are_counts, "false positives are a count, at least 0"),
-        "z": (_are_counts, "true positives are a count, at least 0"),
-    },
+    **dict.fromkeys(_COUNTED, _COUNT_RULES),
     "chance": {"x": (_are_shares, "an expected average precision lies between 0 and 1")},
     "bin": {
         "x": (_are_counts, "rows are a count, at least 0"),
@@ -386,13 +426,13 @@ def _invalid_number_reason(frame: pd.DataFrame) -> str | None:
             valid = condition(frame[column].to_numpy(dtype=np.float64)[rows])
             if not valid.all():
                 return _invalid_value(frame, column, int(rows[np.argmin(valid)]), rule)
-    names, bins = frame.name.astype("object").to_numpy(), np.flatnonzero(kinds == "bin")
-    numbered = {name: isinstance(name, str) and name.isdecimal() and name.isascii() for name in set(names[bins])}
-    if all(numbered.values()):
-        return None
-    return _invalid_value(
-        frame, "name", next(int(row) for row in bins if not numbered[names[row]]), "bins are numbered"
-    )
+    names = frame.name.astype("object").to_numpy()
+    for kind, rule in _NUMBERED.items():
+        rows = np.flatnonzero(kinds == kind)
+        numbered = {name: isinstance(name, str) and name.isdecimal() and name.isascii() for name in set(names[rows])}
+        if not all(numbered.values()):
+            return _invalid_value(frame, "name", next(int(row) for row in rows if not numbered[names[row]]), rule)
+    return None
 
 
 def _invalid_value(frame: pd.DataFrame, column: str, row: int, rule: str) -> str:

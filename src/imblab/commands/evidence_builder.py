@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -20,11 +21,11 @@ from imblab.commands.layout import Layout
 from imblab.core import estimator_specs, preparation, replay
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitRequest, Prediction
-from imblab.core.preparation import FeatureArrays, PreparedRows
+from imblab.core.preparation import PreparedRows
 from imblab.edges import evidence, files, provenance
 from imblab.errors import DerivedFileError, FitFailed
 from imblab.result import Evaluation, Family
-from imblab.stats.row_influence import ROW_CHANGES, row_covariance
+from imblab.stats.row_influence import row_covariance
 from imblab.study import Cell, Dataset, Study
 
 #: Bytes of prepared rows cached at once; those of one part always are.
@@ -36,15 +37,15 @@ def build_evidence(
 ) -> pd.DataFrame:
     """Write the stored test predictions of evaluations into the folder of their study, and return the whole file.
 
-    Predictions of more than two classes are left out. Existing evidence stays, also if its predictions are no longer
-    stored. ``get`` returns the stored prediction for an address, or None.
+    Existing evidence stays, also if its predictions are no longer stored. ``get`` returns the stored prediction for an
+    address, or None.
     """
     old, old_facts = _read_existing(home)
     existing = evidences.folds_by_repeat(old) if old is not None else {}
     scored = {evaluation.key: evaluation for evaluation in evaluations if evaluation.status == "ok"}
     cells_by_key: dict[RepeatKey, list[Cell]] = {}
     for cell in layout.cells:
-        if cell.key in scored and len(layout.datasets[cell.dataset].classes) == 2:
+        if cell.key in scored:
             cells_by_key.setdefault(_repeat_key(cell), []).append(cell)
     missing = {
         key: cells for key, cells in cells_by_key.items() if {c.split.fold for c in cells} - existing.get(key, set())
@@ -136,7 +137,7 @@ def _build_folds(
     predict = replay.lookup_only(get)
     for name in dict.fromkeys(key[0] for key in asked):
         data, plan = layout.datasets[name], layout.plans[name]
-        overlaps = _OverlapCache(preparation.feature_arrays(data))
+        overlaps = _OverlapCache(data)
         cells = [cell for key, members in asked.items() if key[0] == name for cell in members]
         tasks = replay.replay_tasks(layout.study, data, plan, cells, predict)
         lost: set[Family] = set()
@@ -167,14 +168,15 @@ def _fold_predictions(task: Task, evaluation: Evaluation, overlaps: _OverlapCach
         return None
     split, y = task.cell.split, task.dataset.y
     request = task.request(evaluation.params, split.train, split.test)
+    has_two = len(task.dataset.classes) == 2
     return FoldPredictions(
         fold=split.fold,
         y=y[split.test],
         values=prediction.values,
-        prevalence=float(y[split.train].mean()),
+        prevalence=float(y[split.train].mean()) if has_two else math.nan,
         is_probability=prediction.is_probability,
-        corrected=replay.prior_corrected(task, evaluation, prediction),
-        synthetic=overlaps.overlap(request) if overlaps else None,
+        corrected=replay.prior_corrected(task, evaluation, prediction) if has_two else None,
+        synthetic=overlaps.overlap(request) if overlaps else {},
     )
 
 
@@ -182,21 +184,24 @@ class _FamilyChanges:
     """Sums, by data set, learner, strategy and measure, how much each row changes the scores of its folds."""
 
     def __init__(self, study: Study) -> None:
-        self._measures = [measure for measure in study.measures if measure.function in ROW_CHANGES]
+        self._measures = study.measures
         self._sums: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = {}
         self._folds: Counter[tuple[str, str, str]] = Counter()
 
     def add(self, task: Task, evaluation: Evaluation, fold: FoldPredictions) -> None:
         """Add the test rows of one evaluation; rows that form groups or follow the time are not independent."""
         data, (name, learner, strategy, _) = task.dataset, _repeat_key(task.cell)
-        if data.groups is not None or data.time is not None or evaluation.single_threshold is None:
+        if data.groups is not None or data.time is not None:
             return
+        changes_of = task.decisions.row_changes
+        measures = [measure for measure in self._measures if measure.function in changes_of]
         by_strategy = self._sums.setdefault((name, learner), {})
-        sums = by_strategy.setdefault(strategy, {m.name: np.zeros(len(data.y)) for m in self._measures})
-        called = task.compared(evaluation.params, fold.values) >= evaluation.single_threshold
-        for measure in self._measures:
+        sums = by_strategy.setdefault(strategy, {m.name: np.zeros(len(data.y)) for m in measures})
+        rule = task.decisions.resolve_rule(task.cell.strategy.threshold)
+        decided = task.decisions.decide(rule, evaluation.threshold, task.compared(evaluation.params, fold.values))
+        for measure in measures:
             is_undefined = measure.needs == "probability" and not fold.is_probability
-            changes = np.nan if is_undefined else ROW_CHANGES[measure.function](fold.y, fold.values, called)
+            changes = np.nan if is_undefined else changes_of[measure.function](fold.y, fold.values, decided)
             sums[measure.name][task.cell.split.test] += changes
         self._folds[name, learner, strategy] += 1
 
@@ -207,7 +212,7 @@ class _FamilyChanges:
             n_folds = len(layout.plans[name])
             names = [s for s in by_strategy if self._folds[name, learner, s] == n_folds]
             matrices = {}
-            for measure in (m.name for m in self._measures):
+            for measure in next(iter(by_strategy.values())):
                 changes = np.stack([by_strategy[s][measure] for s in names]) / n_folds if names else np.empty((0, 0))
                 if len(names) > 1 and np.isfinite(changes).all():
                     matrices[measure] = row_covariance(changes, layout.datasets[name].y)
@@ -218,15 +223,15 @@ class _FamilyChanges:
 class _OverlapCache:
     """Locates the synthetic rows of samplers, each drawn once for all learners and weights of a table."""
 
-    def __init__(self, arrays: FeatureArrays) -> None:
-        self._arrays = arrays
+    def __init__(self, data: Dataset) -> None:
+        self._arrays, self._has_two_classes = preparation.feature_arrays(data), len(data.classes) == 2
         self._prepared: dict[str, PreparedRows] = {}
-        self._overlaps: dict[str, tuple[float, int] | None] = {}
+        self._overlaps: dict[str, dict[str, tuple[float, int]]] = {}
 
-    def overlap(self, request: FitRequest) -> tuple[float, int] | None:
-        """See :func:`imblab.core.replay.share_nearer_to_majority`."""
+    def overlap(self, request: FitRequest) -> Mapping[str, tuple[float, int]]:
+        """Return the shares of :mod:`imblab.core.replay` by the names that the evidence gives them."""
         if request.sampler is None:
-            return None
+            return {}
         rows = request.fit_fingerprint
         key = json.dumps([rows, request.sampler, request.knobs, request.seed], default=dict, sort_keys=True)
         if key not in self._overlaps:
@@ -234,5 +239,11 @@ class _OverlapCache:
                 while sum(part.X.nbytes for part in self._prepared.values()) > MAX_OVERLAP_CACHE_BYTES:
                     self._prepared.pop(next(iter(self._prepared)))
                 self._prepared[rows] = PreparedRows(self._arrays, request.fit)
-            self._overlaps[key] = replay.share_nearer_to_majority(request, self._prepared[rows])
+            self._overlaps[key] = self._locate(request, self._prepared[rows])
         return self._overlaps[key]
+
+    def _locate(self, request: FitRequest, prepared: PreparedRows) -> dict[str, tuple[float, int]]:
+        if self._has_two_classes:
+            share = replay.share_nearer_to_majority(request, prepared)
+            return {} if share is None else {evidences.NEARER_TO_MAJORITY: share}
+        return {str(c): share for c, share in replay.shares_nearer_to_another_class(request, prepared).items()}

@@ -38,6 +38,7 @@ from imblab.stats.confusion import class_mcc, confusion_matrices, invalid_class_
 from imblab.stats.counts import LabelledValues, precision, recall
 from imblab.stats.curves import average_precision
 from imblab.stats.probabilities import CalibrationMap
+from imblab.stats.row_influence import CLASS_ROW_CHANGES, RowChanges
 from imblab.study import Learner, Measure, Strategy, Threshold
 from imblab.text import join_words
 from imblab.weights import computed_weight, weight_power
@@ -164,6 +165,18 @@ class SeveralClassDecisions:
             )
         return decisions.prior_inapplicable_reason(strategy, learner) if decisions.corrects_prior(kind) else None
 
+    @property
+    def row_changes(self) -> Mapping[str, RowChanges]:
+        """Measures of several classes whose change without each row is known."""
+        return CLASS_ROW_CHANGES
+
+    def decide(self, rule: Threshold, threshold: Any, compared: np.ndarray) -> np.ndarray:
+        """Decide the class of rows by thresholds, or by the costs of a rule that has none."""
+        if threshold is None:
+            assert isinstance(rule, Mapping)
+            return decide_by_costs(compared, rule["cost_optimal"])
+        return decide_by_thresholds(compared, threshold)
+
     def score(
         self,
         of_study: Sequence[Measure],
@@ -196,12 +209,7 @@ class SeveralClassDecisions:
 
     def _count(self, rule: Threshold, threshold: Any, y: np.ndarray, compared: np.ndarray) -> np.ndarray:
         """Decide rows and count them by true and decided class."""
-        if threshold is None:
-            assert isinstance(rule, Mapping)
-            decided = decide_by_costs(compared, rule["cost_optimal"])
-        else:
-            decided = decide_by_thresholds(compared, threshold)
-        return confusion_matrices(y, decided, len(self.classes))
+        return confusion_matrices(y, self.decide(rule, threshold, compared), len(self.classes))
 
     def _bound(self, rule: Threshold) -> ClassBound | None:
         if not isinstance(rule, Mapping):

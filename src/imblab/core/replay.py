@@ -125,13 +125,31 @@ def share_nearer_to_majority(request: FitRequest, prepared: PreparedRows) -> tup
         return None
     X, y = prepared.resampler.resample(request.sampler, request.knobs, request.seed)
     rare = int(2 * prepared.y.sum() <= len(prepared.y))
-    real, minority_rows = prepared.encode(prepared.X), prepared.encode(X[y == rare])
-    synthetic = minority_rows[~_find_copies(minority_rows, real)]
+    real = prepared.encode(prepared.X)
+    return _share_nearer_to_others(prepared.encode(X[y == rare]), real, prepared.y == rare)
+
+
+def shares_nearer_to_another_class(request: FitRequest, prepared: PreparedRows) -> dict[int, tuple[float, int]]:
+    """Return for every class the share of its synthetic rows whose nearest real row is of another class.
+
+    As :func:`share_nearer_to_majority`, with the number of synthetic rows; classes without one are left out.
+    """
+    if request.sampler is None:
+        return {}
+    X, y = prepared.resampler.resample(request.sampler, request.knobs, request.seed)
+    real = prepared.encode(prepared.X)
+    shares = {int(c): _share_nearer_to_others(prepared.encode(X[y == c]), real, prepared.y == c) for c in np.unique(y)}
+    return {c: share for c, share in shares.items() if share is not None}
+
+
+def _share_nearer_to_others(rows: np.ndarray, real: np.ndarray, is_same: np.ndarray) -> tuple[float, int] | None:
+    """Return the share of the rows that are synthetic and nearer to a real row of another class, and their number."""
+    synthetic = rows[~_find_copies(rows, real)]
     if not len(synthetic):
         return None
     sample = synthetic[:: max(1, -(-len(synthetic) * len(real) // MAX_DISTANCES))]
-    minority, majority = (_nearest_distances(real, prepared.y == label, sample) for label in (rare, 1 - rare))
-    return float(np.mean(majority < minority)), len(synthetic)
+    same, others = (_nearest_distances(real, mask, sample) for mask in (is_same, ~is_same))
+    return float(np.mean(others < same)), len(synthetic)
 
 
 def _find_copies(rows: np.ndarray, originals: np.ndarray) -> np.ndarray:

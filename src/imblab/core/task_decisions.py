@@ -17,6 +17,7 @@ from imblab.errors import ConfigError
 from imblab.stats.counts import LabelledValues, counts_at, mcc, recall
 from imblab.stats.curves import average_precision
 from imblab.stats.probabilities import CalibrationMap
+from imblab.stats.row_influence import ROW_CHANGES, RowChanges
 from imblab.study import Dataset, Learner, Measure, Strategy, Study, Threshold
 from imblab.text import to_override, to_shell
 
@@ -65,6 +66,13 @@ class ClassDecisions(Protocol):
 
     def inapplicable_reason(self, strategy: Strategy, learner: Learner, y_train: np.ndarray) -> str | None:
         """Return why the calibration of a strategy cannot be made on an outer training part, or None."""
+
+    @property
+    def row_changes(self) -> Mapping[str, RowChanges]:
+        """Measures whose change without each row is known, by the dotted path of their function."""
+
+    def decide(self, rule: Threshold, threshold: Any, compared: np.ndarray) -> np.ndarray:
+        """Return the decided class of rows, or with two classes whether they are called positive."""
 
     def score(
         self,
@@ -144,6 +152,15 @@ class TwoClassDecisions:
     def inapplicable_reason(self, strategy: Strategy, learner: Learner, y_train: np.ndarray) -> str | None:
         """Return why a calibration cannot be made with the positives of an outer training part, or None."""
         return decisions.inapplicable_reason(strategy, learner, int(y_train.sum()))
+
+    @property
+    def row_changes(self) -> Mapping[str, RowChanges]:
+        """Measures whose standard errors were simulated."""
+        return ROW_CHANGES
+
+    def decide(self, rule: Threshold, threshold: Any, compared: np.ndarray) -> np.ndarray:
+        """Call the rows positive that reach the threshold."""
+        return np.asarray(compared >= threshold)
 
     def score(
         self,

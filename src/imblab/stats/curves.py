@@ -103,6 +103,19 @@ class FoldCounts:
         shortened = _shorten_thresholds(scale, kept, np.asarray(thresholds))
         return cls(shortened, called[kept] - tp[kept], tp[kept], called[0] - tp[0], tp[0])
 
+    def thinned(self, n_recalls: int) -> FoldCounts:
+        """Keep the points that :meth:`precision_at_recall` needs at recalls ``i / n_recalls``, and the lowest one.
+
+        Examples
+        --------
+        >>> counts = FoldCounts.from_points([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 2], [1, 2, 2, 3], 2, 3)
+        >>> counts.thinned(1).thresholds.tolist(), counts.thinned(3).thresholds.tolist()
+        ([0.6], [0.9, 0.8, 0.6])
+        """
+        at = np.searchsorted(self.tp, _whole_positives(np.arange(1, n_recalls + 1) / n_recalls, self.positives))
+        kept = np.unique(np.append(at, len(self.tp) - 1))
+        return FoldCounts(self.thresholds[kept], self.fp[kept], self.tp[kept], self.negatives, self.positives)
+
     def at(self, thresholds: Any) -> ConfusionCounts:
         """Confusion counts at thresholds: those of the lowest point that is not below.
 
@@ -118,8 +131,7 @@ class FoldCounts:
 
     def precision_at_recall(self, recalls: np.ndarray) -> np.ndarray:
         """Precision at the highest threshold that reaches each recall; NaN where none does."""
-        # A recall is a whole number of positives; rounding must not ask for one more.
-        needed = np.ceil(recalls * self.positives - 1e-9)
+        needed = _whole_positives(recalls, self.positives)
         at = np.minimum(np.searchsorted(self.tp, needed), len(self.tp) - 1)
         return np.asarray(np.where(self.tp[at] >= needed, self.tp[at] / (self.tp[at] + self.fp[at]), np.nan))
 
@@ -138,6 +150,11 @@ class FoldCounts:
     def areas(self) -> tuple[float, float]:
         """Areas under the precision-recall and the ROC curve."""
         return _precision_recall_area(self.tp, self.fp), _roc_area(self.tp, self.fp)
+
+
+def _whole_positives(recalls: np.ndarray, positives: float) -> np.ndarray:
+    """The least number of true positives that reaches each recall; rounding must not ask for one more."""
+    return np.asarray(np.ceil(recalls * positives - 1e-9))
 
 
 def _shorten_thresholds(distinct: np.ndarray, kept: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
