@@ -1,4 +1,4 @@
-"""The two classes of exported models: column preparation, and a fitted classifier with its threshold.
+"""The classes of exported models: column preparation, and a fitted classifier with its threshold or thresholds.
 
 This module travels with every exported model and imports nothing of imblab, so a model is loaded and served without
 it. Nothing here can be fitted: a model predicts as it was exported.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,39 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         return table.set_axis(list(self.features), axis=1)
 
 
-class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class FrozenClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """What exported classifiers share: they read named columns, and neither fitting nor cloning changes them."""
+
+    preparation: Preparation
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns that are read."""
+        return len(self.preparation.features)
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of the columns that are read."""
+        return np.array(self.preparation.features, dtype=object)
+
+    def fit(self, X: Any = None, y: Any = None) -> Any:
+        """Return the model unchanged: it is frozen."""
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_clone__(self) -> Any:
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
+        tags._skip_test = True
+        return tags
+
+
+class ThresholdClassifier(FrozenClassifier):
     """A fitted binary classifier with its threshold, frozen like scikit-learn's ``FrozenEstimator``.
 
     ``fit`` changes nothing and a clone is the model itself, so that it can stand inside scikit-learn's tools.
@@ -204,20 +237,6 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def threshold_(self) -> float:
         """The threshold that ``predict`` uses."""
         return self.threshold
-
-    @property
-    def n_features_in_(self) -> int:
-        """Number of columns that are read."""
-        return len(self.preparation.features)
-
-    @property
-    def feature_names_in_(self) -> np.ndarray:
-        """Names of the columns that are read."""
-        return np.array(self.preparation.features, dtype=object)
-
-    def fit(self, X: Any = None, y: Any = None) -> ThresholdClassifier:
-        """Return the model unchanged: it is frozen."""
-        return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class, in the order of ``classes_``.
@@ -299,9 +318,7 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ndarray of shape (n_rows,)
         """
         prepared = self.preparation.transform(X)
-        with warnings.catch_warnings():
-            # LightGBM names the columns of bare arrays and then misses the names.
-            warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+        with _ignored_name_warnings():
             return self._calibrate(self._learner_output(prepared))
 
     def _learner_output(self, prepared: np.ndarray) -> np.ndarray:
@@ -327,21 +344,207 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if calibration["kind"] == "prior":
             with np.errstate(divide="ignore"):
                 return np.asarray(1 / (1 + calibration["odds"] * ((1 - output) / output)))
-        score = logit(np.clip(output, *INSIDE)) if calibration["log_odds"] else output
-        if calibration["kind"] == "sigmoid":
-            standardised = (score - calibration["centre"]) / calibration["width"]
-            return np.asarray(expit(calibration["slope"] * standardised + calibration["level"]))
-        return np.asarray(calibration["learned"].predict(score), dtype=np.float64)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def __sklearn_clone__(self) -> ThresholdClassifier:
-        return self
+        return _map_scores(_map_input(output, calibration), calibration)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
-        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
-        tags._skip_test = True
         return tags
+
+
+class MulticlassThresholdClassifier(FrozenClassifier):
+    """A fitted classifier of more than two classes with a threshold per class, or with costs.
+
+    ``fit`` changes nothing and a clone is the model itself, so that it can stand inside scikit-learn's tools.
+
+    Parameters
+    ----------
+    preparation : Preparation
+        Turns rows into the array that the learner reads.
+    learner : classifier
+        Fitted on the class indices 0 to n_classes - 1.
+    labels : sequence of label
+        The labels by class index, as in the table: the most frequent class first, the rarest last.
+    thresholds : sequence of float or None
+        By class index, in (0, 1). A row is decided for the class with the largest ``(1 - t) / t`` times its
+        probability; ties go to the rarer class. None where costs decide.
+    costs : sequence of sequence of float or None
+        ``costs[i][j]`` is the cost of deciding for class j where i is true. A row is decided for the class of least
+        expected cost; ties go to the rarer class.
+    calibration : mapping or None
+        Turns the learner's output into probabilities: ``{"kind": "prior", "factors": ...}`` with a factor per class, or
+        ``{"kind": "sigmoid" or "isotonic", "log_odds": ..., "maps": ...}`` with the values of a map per class, each
+        class against the rest, as in :class:`ThresholdClassifier`. Rows are normalised.
+    method : {"predict_proba", "decision_function"}
+        Method of the learner that is called.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted as everywhere in scikit-learn: another order than that of ``labels``.
+    thresholds_ : dict of label to float
+        The thresholds that ``predict`` uses; empty where costs decide.
+    n_features_in_ : int
+        Number of columns that are read.
+    feature_names_in_ : ndarray of str
+        Names of the columns that are read.
+    """
+
+    def __init__(
+        self,
+        preparation: Preparation,
+        learner: Any,
+        labels: Sequence[Any],
+        thresholds: Sequence[float] | None,
+        costs: Sequence[Sequence[float]] | None = None,
+        calibration: Mapping[str, Any] | None = None,
+        method: str = "predict_proba",
+    ) -> None:
+        self.preparation = preparation
+        self.learner = learner
+        self.labels = labels
+        self.thresholds = thresholds
+        self.costs = costs
+        self.calibration = calibration
+        self.method = method
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted."""
+        return np.array(sorted(self.labels))
+
+    @property
+    def thresholds_(self) -> dict[Any, float]:
+        """The thresholds that ``predict`` uses, by label."""
+        return {} if self.thresholds is None else dict(zip(self.labels, self.thresholds, strict=True))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict labels by the thresholds or the costs.
+
+        Parameters
+        ----------
+        X : DataFrame, or array-like of shape (n_rows, n_features)
+            See :meth:`Preparation.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+        """
+        values = self.scores(X)
+        values = np.asarray(expit(values)) if self._has_decision_values() else values
+        if self.thresholds is None:
+            table = np.asarray(self.costs, dtype=np.float64)
+            risks = np.zeros((len(values), table.shape[1]))
+            for true in range(len(table)):  # class by class: a matrix product may round a row by its place
+                risks += values[:, true, None] * table[true]
+            preferred = -risks
+        else:
+            limits = np.asarray(self.thresholds, dtype=np.float64)
+            preferred = values * ((1 - limits) / limits)
+        # The last one of equals is the rarer class.
+        decided = preferred.shape[1] - 1 - np.argmax(preferred[:, ::-1], axis=1)
+        return np.asarray(np.array(self.labels)[decided])
+
+    @available_if(lambda self: not self._has_decision_values())  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict the probability of each class, in the order of ``classes_``; only for models with probabilities.
+
+        Parameters
+        ----------
+        X : DataFrame, or array-like of shape (n_rows, n_features)
+            See :meth:`Preparation.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+        """
+        return self._sorted_columns(self.scores(X))
+
+    @available_if(lambda self: self._has_decision_values())  # type: ignore[untyped-decorator]
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Predict a decision value per class, in the order of ``classes_``; only for models without probabilities.
+
+        Parameters
+        ----------
+        X : DataFrame, or array-like of shape (n_rows, n_features)
+            See :meth:`Preparation.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+        """
+        return self._sorted_columns(self.scores(X))
+
+    def scores(self, X: Any) -> np.ndarray:
+        """Predict what ranks rows: the calibrated probability of each class, or its decision value.
+
+        Parameters
+        ----------
+        X : DataFrame, or array-like of shape (n_rows, n_features)
+            See :meth:`Preparation.transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+            In the order of ``labels``.
+        """
+        prepared = self.preparation.transform(X)
+        with _ignored_name_warnings():
+            return self._calibrate(self._learner_output(prepared))
+
+    def _learner_output(self, prepared: np.ndarray) -> np.ndarray:
+        """Probabilities or decision values of prepared rows by class index, before calibration."""
+        known = list(getattr(self.learner, "classes_", range(len(self.labels))))
+        columns = [known.index(index) for index in range(len(self.labels))]
+        output = np.asarray(getattr(self.learner, self.method)(prepared))
+        values = np.array(output[:, columns], dtype=np.float64, order="C")
+        return np.clip(values, 0.0, 1.0) if self.method == "predict_proba" else values
+
+    def _has_decision_values(self) -> bool:
+        """Whether the model gives no probabilities."""
+        learned = self.calibration is not None and self.calibration["kind"] != "prior"
+        return self.method == "decision_function" and not learned
+
+    def _calibrate(self, output: np.ndarray) -> np.ndarray:
+        calibration = self.calibration
+        if calibration is None:
+            return output
+        if calibration["kind"] == "prior":
+            return _normalise_rows(output * np.asarray(calibration["factors"]))
+        scores = _map_input(output, calibration)
+        maps = enumerate(calibration["maps"])
+        columns = [_map_scores(scores[:, c], {**learned, "kind": calibration["kind"]}) for c, learned in maps]
+        return _normalise_rows(np.column_stack(columns))
+
+    def _sorted_columns(self, values: np.ndarray) -> np.ndarray:
+        """Columns by class index in the order of ``classes_``."""
+        labels = list(self.labels)
+        return values[:, [labels.index(label) for label in sorted(labels)]]
+
+
+@contextmanager
+def _ignored_name_warnings() -> Iterator[None]:
+    """Ignore that LightGBM names the columns of bare arrays and then misses the names."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+        yield
+
+
+def _map_input(output: np.ndarray, calibration: Mapping[str, Any]) -> np.ndarray:
+    """What a calibration map reads: the log-odds of the learner's probability, or its output."""
+    return np.asarray(logit(np.clip(output, *INSIDE))) if calibration["log_odds"] else output
+
+
+def _map_scores(scores: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
+    """Probabilities by the sigmoid or isotonic map of one class."""
+    if learned["kind"] == "sigmoid":
+        standardised = (scores - learned["centre"]) / learned["width"]
+        return np.asarray(expit(learned["slope"] * standardised + learned["level"]))
+    return np.asarray(learned["learned"].predict(scores), dtype=np.float64)
+
+
+def _normalise_rows(values: np.ndarray) -> np.ndarray:
+    """Divide each row by its sum; a row that sums to 0 gets equal values."""
+    totals = values.sum(axis=1, keepdims=True)
+    uniform = np.full(values.shape, 1 / values.shape[1])
+    return np.asarray(np.divide(values, totals, out=uniform, where=totals != 0))

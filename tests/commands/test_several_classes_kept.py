@@ -1,6 +1,9 @@
-"""A study of several classes outside its report: in MLflow."""
+"""A study of several classes outside its report: in MLflow, as an exported model, rescored."""
 
+import importlib.util
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -8,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
+from sklearn.model_selection import StratifiedKFold
 
 from imblab.cli import main
-from imblab.commands import layout
+from imblab.commands import layout, rescoring, running
 from imblab.edges import config, ledger
 from imblab.edges.mlflow import views
 
@@ -26,6 +31,7 @@ WORDS = (
     "protocol.outer_folds=3",
     "protocol.inner_folds=3",
     "protocol.repeats=1",
+    "protocol.thresholds=range(0.05,1,0.05)",
     "runner.n_jobs=1",
 )
 CLASSES = range(6)
@@ -152,3 +158,138 @@ def test_views_show_the_recall_of_the_rarest_classes():
 def test_a_second_sync_writes_nothing(capsys):
     assert main(["sync", "panes"]) == 0
     assert "0 runs of study 'panes' were written" in capsys.readouterr().out
+
+
+def export(capsys, *words):
+    capsys.readouterr()
+    assert main(["export", "panes", "strategy=smote_threshold", *words, "--json"]) == 0
+    [done] = json.loads(capsys.readouterr().out)
+    return done
+
+
+def load_plain():
+    """The witness in plain scikit-learn and imbalanced-learn; see tests/witness."""
+    path = Path(__file__).parents[1] / "witness" / "plain_classes.py"
+    spec = importlib.util.spec_from_file_location("imblab_plain_classes", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_exported_model_predicts_as_plain_scikit_learn_and_imbalanced_learn(capsys):
+    done, plain = export(capsys), load_plain()
+    import mlflow
+    from mlflow.pyfunc import load_model
+    from mlflow.pyfunc.scoring_server import invocations  # answers the requests of `mlflow models serve`
+
+    mlflow.set_tracking_uri(f"sqlite:///{Path('mlruns/mlflow.db').resolve()}")
+    served = load_model(f"models:/{done['model']}@champion")
+    data = layout.lay_out(load_study()).datasets["glass"]
+    X, y, rows, seed = data.X.to_numpy(dtype=float), data.y, np.arange(len(data.y)), load_study().seed
+    inner = StratifiedKFold(3, shuffle=True, random_state=seed).split(X, y)
+
+    def learner(random_state):
+        return LogisticRegression(solver="newton-cholesky", random_state=random_state)
+
+    strategy = {"sampler": plain.smote, "ratios": [0.5, 1.0], "ks": [1], "threshold": "tuned"}
+    trials = list(
+        plain.judged(X, y, rows, list(inner), learner, strategy, seed, list(load_study().protocol.thresholds))
+    )
+    (ratio, k, _), thresholds, _ = max(trials, key=lambda trial: trial[2])
+    proba, _ = plain.fit_and_predict(X, y, rows, rows, learner(seed), plain.smote(ratio, k, seed, y), None)
+    labels = np.array([int(label) for label in data.classes])
+    predicted = served.predict(data.X)
+    assert predicted.tolist() == labels[plain.decide(proba, thresholds)].tolist()
+    assert predicted.dtype.kind == "i"
+    assert json.loads(done["imblab.params"]) == {"ratio": ratio, "k": k}
+    assert json.loads(done["imblab.threshold"]) == thresholds
+    assert json.loads(done["imblab.classes"]) == labels.tolist()
+    body = json.dumps({"dataframe_split": json.loads(data.X.to_json(orient="split", index=False, double_precision=15))})
+    answer = invocations(body, "application/json", served, served.metadata.get_input_schema())
+    assert json.loads(answer.response)["predictions"] == predicted.tolist()
+    made = served.get_raw_model()
+    assert made.classes_.tolist() == sorted(labels)
+    assert made.predict_proba(data.X) == pytest.approx(proba[:, np.argsort(labels)], abs=1e-12)
+
+
+def test_an_export_again_is_the_same_model(capsys):
+    first, second = export(capsys), export(capsys)
+    assert (second["version"], second["new"]) == (first["version"], False)
+
+
+def test_the_card_has_a_row_per_class(capsys):
+    done = export(capsys, "tracking=none")
+    card = Path(done["folder"], "README.md").read_text(encoding="utf-8")
+    data, rows = layout.lay_out(load_study()).datasets["glass"], load_rows()
+    thresholds = json.loads(done["imblab.threshold"])
+    assert "214 rows of `glass` in 6 classes; content" in card
+    assert "the class with the largest (1 - t) / t times its probability" in card
+    for index, (label, n_rows) in enumerate(zip(data.classes, np.bincount(data.y), strict=True)):
+        chosen = [row.threshold[index] for row in rows]
+        ends = f"{min(chosen):g}" if min(chosen) == max(chosen) else f"{min(chosen):g} to {max(chosen):g}"
+        recall = np.mean([row.class_scores["recall"][index] for row in rows])
+        line = f"| `{label}` | {n_rows} | {n_rows / 214:.2%} | {thresholds[index]:g} | {ends} | {recall:.3f} | "
+        assert line in card
+    assert "`predict` gives labels by the thresholds, `predict_proba` a probability per class" in card
+    assert "positive" not in card
+    [(low, high)] = re.findall(r"\| accuracy_baseline \| [\d.]+ \| [\d.]+ \| ([\d.]+) to ([\d.]+) \|", card)
+    assert float(low) < max(np.bincount(data.y)) / 214 < float(high)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["primary=pr_auc", "measures=[mcc,pr_auc,f2,recall]"],
+        [
+            "strategy.none.threshold={cost_optimal: [[0,1,1,1,1,1],[5,0,1,1,1,1],[5,1,0,1,1,1],[5,1,1,0,1,1],"
+            "[5,1,1,1,0,1],[9,1,1,1,1,0]]}",
+            "strategy.smote_threshold.threshold={min_recall: {class: '3', value: 0.3}}",
+            "strategy.threshold.calibration=sigmoid",
+            "protocol.thresholds=range(0.1,1.0,0.1)",
+        ],
+    ],
+    ids=["ranking", "rules"],
+)
+def test_rescoring_gives_what_the_changed_study_gives_from_scratch(changes, tmp_path):
+    found = rescoring.rescore("panes", *changes, f"label={len(changes)}")
+    words = [word for word in WORDS if not word.startswith(("name=", "runner.", *(c.split("=")[0] for c in changes)))]
+    running.run(running.compose("name=scratch", *words, *changes), folder=tmp_path / "scratch", store_path=None)
+    expected = by_key(tmp_path / "scratch")
+    rows = by_key(found.folder)
+    assert rows == {key: row for key, row in expected.items() if key not in found.missing}
+    assert set(rows) | set(found.missing) == set(expected)
+    assert by_key(rescoring.rescore("panes", *changes, f"label={len(changes)}", "refit=true").folder) == expected
+
+
+def by_key(folder):
+    return {row.key: replace(row, seconds=0.0) for row in ledger.read_evaluations(folder)}
+
+
+def test_lists_and_indexes_name_the_study(capsys):
+    (Path("experiments/panes") / "README.md").write_text("# Panes of glass\n", encoding="utf-8")
+    assert main(["report", "--index"]) == 0
+    index = Path("experiments/README.md").read_text(encoding="utf-8")
+    assert "## panes" in index
+    assert "Data sets: glass. Learners: logistic. 9 evaluations" in index
+    assert main(["list", "studies"]) == 0
+    assert "9 of 9" in capsys.readouterr().out
+    assert main(["store"]) == 0
+    assert "the predictions of" in capsys.readouterr().out
+
+
+def test_rescoring_says_what_moved_and_refuses_rules_for_two_classes(capsys):
+    assert main(["rescore", "panes", "protocol.thresholds=range(0.25,1.0,0.25)", "label=few", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    moved = {row["strategy"]: row["cuts"] for row in facts["moves"]}
+    few = {row.key: row.threshold for row in ledger.read_evaluations(Path("experiments/panes/rescored/few"))}
+    assert moved["none"] == 0
+    assert moved["threshold"] == sum(few[row.key] != row.threshold for row in load_rows("threshold")) > 0
+    assert main(["rescore", "panes", "strategy.none.threshold={alert_rate: 0.1}"]) == 2
+    assert "data set 'glass' has 6 classes; alert_rate is for two classes" in " ".join(capsys.readouterr().err.split())
+    costs = "costs=[[0,1,1,1,1,1],[5,0,1,1,1,1],[5,1,0,1,1,1],[5,1,1,0,1,1],[5,1,1,1,0,1],[9,1,1,1,1,0]]"
+    found = rescoring.rescore("panes", costs, "label=money")
+    matrix = np.array(json.loads(costs.partition("=")[2]))
+    by_cell = {row.key: row for row in ledger.read_evaluations(found.folder)}
+    assert len(by_cell) == 9
+    for row in by_cell.values():
+        assert row.scores["expected_cost"] == pytest.approx((row.matrix * matrix).sum() / row.n_test, rel=1e-12)

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import evidence, rebalancing
+from imblab.analysis.card_decisions import CardDecisions, describe_decisions
 from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.text_tables import percent
-from imblab.result import StudyResult
+from imblab.result import Evaluation, StudyResult, ThresholdValue
 from imblab.stats.paired_tests import corrected_t
 from imblab.study import DECISION_VALUE, PROBABILITY, Scalar, Strategy
-from imblab.text import code_span, count_noun, format_range
+from imblab.text import code_span, count_noun
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,10 +30,10 @@ class ModelFacts:
         The name under which it is registered.
     dataset, learner, strategy : str
         Coordinates of the strategy that it was fitted with.
-    labels : (label, label)
-        Negative and positive.
-    rows, positives : int
-        Of the table.
+    labels : sequence of label
+        By class index: negative and positive, or from the most frequent class to the rarest.
+    class_rows : sequence of int
+        Rows of the table by class index.
     source, fingerprint : str
         Parent data set, and fingerprint of the table.
     columns : mapping of str to str
@@ -41,8 +42,8 @@ class ModelFacts:
         ``groups`` or ``time`` where the folds follow them.
     params : mapping
         The chosen knobs.
-    threshold : float
-        The threshold chosen on all rows.
+    threshold : float, tuple of float or None
+        The threshold chosen on all rows; with more than two classes one per class, None if costs decide.
     candidates : int
         Number of candidates of the search on all rows.
     selection, form : str
@@ -59,15 +60,14 @@ class ModelFacts:
     dataset: str
     learner: str
     strategy: str
-    labels: tuple[Scalar, Scalar]
-    rows: int
-    positives: int
+    labels: tuple[Scalar, ...]
+    class_rows: tuple[int, ...]
     source: str
     fingerprint: str
     columns: Mapping[str, str]
     split_by: tuple[str, ...]
     params: Mapping[str, Scalar]
-    threshold: float
+    threshold: ThresholdValue | None
     candidates: int
     selection: str
     form: str
@@ -80,9 +80,14 @@ class ModelFacts:
         """Data set, learner and strategy."""
         return {"dataset": self.dataset, "learner": self.learner, "strategy": self.strategy}
 
+    @property
+    def decisions(self) -> CardDecisions:
+        """The sentences for its number of classes."""
+        return describe_decisions(self.labels, self.class_rows, self.threshold)
+
 
 def write_card(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFrame | None) -> str:
-    """Return the card; it holds no value of any cell of the table, except the two labels.
+    """Return the card; it holds no value of any cell of the table, except the labels.
 
     Where evaluations are missing, the card says so first and holds no verdict.
     """
@@ -92,11 +97,11 @@ def write_card(facts: ModelFacts, result: StudyResult, evidence_frame: pd.DataFr
     parts = [
         f"# {facts.name}",
         *([lead] if lead else []),
-        f"Predicts {code_span(facts.labels[1])} for a row of {code_span(facts.dataset)} whose {_compared_value(facts)} "
-        f"is at or above **{facts.threshold:g}**, else {code_span(facts.labels[0])}: {code_span(facts.learner)} with "
-        f"the strategy {code_span(facts.strategy)}, from the study {code_span(study.name)}. {facts.selection}",
+        f"{facts.decisions.lead(facts.dataset, _compared_value(facts))}: {code_span(facts.learner)} with the strategy "
+        f"{code_span(facts.strategy)}, from the study {code_span(study.name)}. {facts.selection}",
         *_describe_data(facts, result),
         *_describe_knobs(facts, result),
+        *facts.decisions.class_section(_scored_members(facts, result)),
         *_describe_scores(facts, result),
         *(_describe_contrasts(facts, result) if result.completeness.is_complete else ()),
         *_describe_calibration(facts, result, evidence_frame),
@@ -112,8 +117,8 @@ def _describe_data(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
     follow = f", kept together or in order by {' and '.join(facts.split_by)}" if facts.split_by else ""
     yield "## Data and folds"
     yield (
-        f"{count_noun(facts.rows, 'row')} of {code_span(facts.source)}, {facts.positives:,} of them positive "
-        f"({facts.positives / facts.rows:.2%}); content {code_span(facts.fingerprint[:16])}. Evaluated on "
+        f"{count_noun(sum(facts.class_rows), 'row')} of {code_span(facts.source)}{facts.decisions.rows()}; content "
+        f"{code_span(facts.fingerprint[:16])}. Evaluated on "
         f"{protocol.outer_folds} outer folds x {count_noun(protocol.repeats, 'repeat')}{follow}, tuned on "
         f"{protocol.inner_folds} inner folds of each training part, seed {study.seed}. Then fitted on all rows: no row "
         "is left to evaluate this model itself."
@@ -123,18 +128,17 @@ def _describe_data(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
 
 
 def _describe_knobs(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
-    summary = _summary_row(facts, result)
-    low, high = summary.threshold_low, summary.threshold_high
+    summary, decisions, members = _summary_row(facts, result), facts.decisions, _scored_members(facts, result)
     knobs = ", ".join(f"{name} {_format_knob(value)}" for name, value in facts.params.items()) or "no knob"
     yield "## Knobs"
-    if facts.candidates <= 1 and low == high == facts.threshold:
-        yield f"{knobs}, threshold {facts.threshold:g}: as the strategy fixes them."
+    if facts.candidates <= 1 and decisions.is_fixed(members):
+        yield f"{knobs}, {decisions.threshold()}: as the strategy fixes them."
         return
     yield (
-        f"{knobs}, threshold {facts.threshold:g}: chosen on all rows as in every fold of the study, by the same search "
+        f"{knobs}, {decisions.threshold()}: chosen on all rows as in every fold of the study, by the same search "
         f"({result.study.tuning.method}, {count_noun(facts.candidates, 'candidate')}) on inner folds of all rows, by "
-        f"{result.study.primary}. The outer folds chose {summary.knobs or 'no knob'}, threshold "
-        f"{format_range((low, high), '{:g}'.format)}."
+        f"{result.study.primary}. The outer folds chose {summary.knobs or 'no knob'}, "
+        f"{decisions.fold_thresholds(members)}."
     )
 
 
@@ -149,8 +153,11 @@ def _describe_scores(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
             lines.append(f"| {measure.name} | undefined in {int(np.isnan(values).sum())} folds | | |")
             continue
         estimate = corrected_t(values, family.n_train[row], family.n_test[row], study.claims.alpha)
-        low, high = (-math.inf if measure.range[0] is None else measure.range[0], measure.range[1])
-        ends = max(estimate.low, low), min(estimate.high, math.inf if high is None else high)
+        low, high = facts.decisions.range_of(measure)
+        ends = (
+            max(estimate.low, -math.inf if low is None else low),
+            min(estimate.high, math.inf if high is None else high),
+        )
         is_tested = not estimate.reason and "time" not in facts.split_by
         interval = f"{ends[0]:.4f} to {ends[1]:.4f}" if is_tested else ""
         lines.append(f"| {measure.name} | {estimate.mean:.4f} | {values.std(ddof=1):.4f} | {interval} |")
@@ -199,16 +206,13 @@ def _describe_calibration(facts: ModelFacts, result: StudyResult, evidence_frame
     names = [m.name for m in result.study.measures if m.needs == "probability" and m.name in family.values]
     means_by_name = {name: family.values[name][row].mean() for name in names}
     text = ", ".join(f"{name} {value:.4f}" for name, value in means_by_name.items() if not math.isnan(value))
-    yield f"Mean over outer folds: {text or 'not measured'}. The predictions of the study are not stored."
+    yield f"Mean over outer folds: {text or 'not measured'}.{facts.decisions.no_statistics()}"
 
 
 def _list_limits(facts: ModelFacts, strategy: Strategy, rebalancing_note: str | None) -> Iterator[str]:
     if rebalancing_note:
         yield f"Comparisons with a model of unchanged classes: {rebalancing_note}."
-    yield (
-        f"Rows of another population, or with another share of positives than about {facts.positives / facts.rows:.2%}:"
-        " precision and calibration change with that share, and the threshold was chosen for this one."
-    )
+    yield f"Rows of another population, or with {facts.decisions.population()}"
     is_weighted = bool(strategy.weight) or "weight" in strategy.space
     if not facts.risks:
         yield "As a probability: its decision values rank rows and are not probabilities."
@@ -222,13 +226,10 @@ def _list_limits(facts: ModelFacts, strategy: Strategy, rebalancing_note: str | 
 
 
 def _describe_use(facts: ModelFacts) -> Iterator[str]:
-    scores = "`decision_function` gives values that rank the rows"
-    if facts.risks:
-        scores = "`predict_proba` gives probabilities in the order of `classes_`"
     rows = " **It contains rows of its table.**" if facts.contains_rows else " It contains no row of its table."
     yield "## Use"
     yield (
-        f"`predict` gives labels by the threshold, {scores}. Columns are read by name; missing values are imputed, and "
+        f"{facts.decisions.use(facts.risks)}. Columns are read by name; missing values are imputed, and "
         f"an unknown category is encoded as zeros. Categories are stored as digests. {facts.form}{rows}"
     )
 
@@ -243,6 +244,13 @@ def _summary_row(facts: ModelFacts, result: StudyResult) -> pd.Series[Any]:
     frame = result.summary
     is_strategy = np.logical_and.reduce([frame[name] == value for name, value in facts.coordinates.items()])
     return frame[is_strategy].iloc[0]
+
+
+def _scored_members(facts: ModelFacts, result: StudyResult) -> list[Evaluation]:
+    """The evaluations of the strategy that have scores."""
+    family = result.scores[facts.dataset, facts.learner]
+    members = family.evaluations[family.strategies.index(facts.strategy)]
+    return [each for each in members if each is not None and each.status == "ok"]
 
 
 def _format_knob(value: Scalar) -> str:

@@ -159,8 +159,7 @@ def _fit_on_all_rows(layout: Layout, selection: Selection, use_store: bool) -> F
         bundle = runner.Bundle(study, selection.dataset, layout.plans[selection.dataset], (cell,))
         task = runner.BundleEvaluator(bundle, runner.DatasetContext.of(data, kept)).task(cell)
         winner, candidates = model.choose_params(task)
-        assert winner.single_threshold is not None
-        estimator = model.fit_model(task, winner.params, winner.single_threshold, _typed_labels(data.classes))
+        estimator = model.fit_model(task, winner.params, winner.threshold, _typed_labels(data.classes))
         return FittedModel(task, winner, estimator, candidates, admission.row_keeper(estimator.learner))
 
 
@@ -174,14 +173,13 @@ def _model_facts(
         learner=selection.learner,
         strategy=selection.strategy,
         labels=_typed_labels(data.classes),
-        rows=len(data.y),
-        positives=int(data.y.sum()),
+        class_rows=tuple(np.bincount(data.y, minlength=len(data.classes)).tolist()),
         source=data.parent,
         fingerprint=data.fingerprint,
         columns=_column_kinds(data),
         split_by=tuple(role for role in ("groups", "time") if getattr(data, role) is not None),
         params=dict(params),
-        threshold=float(fitted.winner.single_threshold or 0.0),
+        threshold=fitted.winner.threshold,
         candidates=fitted.candidates,
         selection=selection.reason,
         form=form.sentence,
@@ -278,16 +276,21 @@ def _check_same_table(data: Dataset, recorded: set[str]) -> None:
         )
 
 
-def _typed_labels(classes: tuple[str, ...]) -> tuple[Scalar, Scalar]:
-    """The labels as in the table: whole numbers and truth values where both read as such, else text."""
-    first, second = classes
-    if {first, second} == {"True", "False"}:
-        return first == "True", second == "True"
+def _typed_labels(classes: tuple[str, ...]) -> tuple[Scalar, ...]:
+    """The labels as in the table: whole numbers and truth values where all read as such, else text.
+
+    Examples
+    --------
+    >>> _typed_labels(("2", "10", "-1")), _typed_labels(("2", "10", "rare"))
+    ((2, 10, -1), ('2', '10', 'rare'))
+    """
+    if set(classes) == {"True", "False"}:
+        return tuple(each == "True" for each in classes)
     are_numbers = all(each.removeprefix("-").isdigit() and str(int(each)) == each for each in classes)
-    return (int(first), int(second)) if are_numbers else (first, second)
+    return tuple(map(int, classes)) if are_numbers else classes
 
 
-def _label_kind(labels: tuple[Scalar, Scalar]) -> str:
+def _label_kind(labels: tuple[Scalar, ...]) -> str:
     return {bool: "boolean", int: "long"}.get(type(labels[0]), "string")
 
 
@@ -323,15 +326,18 @@ def _example_rows(data: Dataset, kinds: Mapping[str, str]) -> pd.DataFrame:
 
 def _model_tags(facts: ModelFacts, result: StudyResult) -> dict[str, str]:
     completeness = result.completeness
+    class_tags = {"imblab.positive": str(facts.labels[1])}
+    if len(facts.labels) > 2:
+        class_tags = {"imblab.classes": json.dumps(facts.labels)}
     return {
         "imblab.study": result.study.name,
         "imblab.complete": str(completeness.is_complete).lower(),
         "imblab.evaluations": f"{completeness.evaluated} of {completeness.asked}",
         **{f"imblab.{kind}": value for kind, value in facts.coordinates.items()},
-        "imblab.threshold": f"{facts.threshold!r}",
+        "imblab.threshold": json.dumps(facts.threshold),
         "imblab.scale": facts.scale,
         "imblab.params": json.dumps(dict(facts.params)),
-        "imblab.positive": str(facts.labels[1]),
+        **class_tags,
         "imblab.data_fingerprint": facts.fingerprint,
         "imblab.contains_rows": str(facts.contains_rows).lower(),
     }

@@ -39,9 +39,10 @@ from imblab.stats.counts import LabelledValues, precision, recall
 from imblab.stats.curves import average_precision
 from imblab.stats.probabilities import CalibrationMap
 from imblab.stats.row_influence import CLASS_ROW_CHANGES, RowChanges
-from imblab.study import Learner, Measure, Strategy, Threshold
+from imblab.study import Learner, Measure, Scalar, Strategy, Threshold
 from imblab.text import join_words
 from imblab.weights import computed_weight, weight_power
+from imblab_model import FrozenClassifier, MulticlassThresholdClassifier
 
 #: The functions that bounds of a class are on, by the rule.
 BOUND_FUNCTIONS: dict[str, Callable[..., Any]] = {"min_recall": recall, "min_precision": precision}
@@ -144,10 +145,7 @@ class SeveralClassDecisions:
         self, proba: np.ndarray, y_fit: np.ndarray, reached: Mapping[str, Any], weight: float | str | None
     ) -> np.ndarray:
         """Correct the probabilities of one fit for the class counts ``reached`` by sampling and for the weight."""
-        shares = received_class_shares(np.bincount(y_fit, minlength=len(self.classes)))
-        counts, power = np.array(reached["classes"]), weight_power(computed_weight(weight))
-        weights = None if power is None else power_weights(counts, power)
-        return correct_class_priors(proba, shares, received_class_shares(counts, weights))
+        return correct_class_priors(proba, *self._shares(y_fit, np.array(reached["classes"]), weight))
 
     def fit_map(self, kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> CalibrationMap:
         """Fit one map per class to the labels and scores of several folds, each class against the rest."""
@@ -201,6 +199,32 @@ class SeveralClassDecisions:
         areas = [macro_of_columns(y, values, average_precision) for y, values in folds]
         return {"mcc": float(class_mcc(total)), "pr_auc": float(np.mean(areas)), "recall": float(macro_recall(total))}
 
+    def prior_values(
+        self, y_fit: np.ndarray, y_received: np.ndarray, weight: float | str | None
+    ) -> dict[str, Any] | None:
+        """Return a factor per class."""
+        counts = np.bincount(y_received, minlength=len(self.classes))
+        shares, received = self._shares(y_fit, counts, weight)
+        return None if np.array_equal(shares, received) else {"factors": shares / received}
+
+    def map_values(self, fitted: CalibrationMap) -> dict[str, Any]:
+        """Return the values of one map per class."""
+        return {"maps": [dict(learned.keywords) for learned in fitted.keywords["maps"]]}
+
+    def build_model(
+        self,
+        parts: Mapping[str, Any],
+        labels: Sequence[Scalar],
+        rule: Threshold,
+        threshold: Any,
+        scale: str,
+    ) -> FrozenClassifier:
+        """Build a classifier with one threshold per class, or with costs."""
+        costs = rule["cost_optimal"] if threshold is None and isinstance(rule, Mapping) else None
+        costs = None if costs is None else [[float(cost) for cost in row] for row in costs]
+        thresholds = None if threshold is None else list(threshold)
+        return MulticlassThresholdClassifier(**parts, labels=list(labels), thresholds=thresholds, costs=costs)
+
     def describe_edge(self, threshold: Any, grid: ThresholdGrid) -> str:
         """Say whose thresholds are the first or last they could be."""
         names = [repr(label) for label, t in zip(self.classes, threshold, strict=True) if t in (grid[0], grid[-1])]
@@ -210,6 +234,15 @@ class SeveralClassDecisions:
     def _count(self, rule: Threshold, threshold: Any, y: np.ndarray, compared: np.ndarray) -> np.ndarray:
         """Decide rows and count them by true and decided class."""
         return confusion_matrices(y, self.decide(rule, threshold, compared), len(self.classes))
+
+    def _shares(
+        self, y_fit: np.ndarray, counts: np.ndarray, weight: float | str | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of the classes among the rows of a fit, and among those that the learner received, as weighted."""
+        power = weight_power(computed_weight(weight))
+        weights = None if power is None else power_weights(counts, power)
+        shares = received_class_shares(np.bincount(y_fit, minlength=len(self.classes)))
+        return shares, received_class_shares(counts, weights)
 
     def _bound(self, rule: Threshold) -> ClassBound | None:
         if not isinstance(rule, Mapping):

@@ -107,7 +107,7 @@ class Task:
 
     def threshold_scale(self, params: Mapping[str, Scalar]) -> str:
         """Return whether the threshold is compared with probabilities or decision values."""
-        return self.scale(params) if self.decisions.uses_observed_values(*_threshold_rule(self)) else PROBABILITY
+        return self.scale(params) if self.decisions.uses_observed_values(*threshold_rule(self)) else PROBABILITY
 
     def compared(self, params: Mapping[str, Scalar], values: np.ndarray) -> np.ndarray:
         """Convert values to the scale of the threshold: a decision value d to ``1 / (1 + exp(-d))``."""
@@ -299,7 +299,7 @@ def candidate_scores(task: Task, trial: Trial) -> dict[str, float]:
     """Score a candidate on the inner folds: ``mcc``, ``pr_auc`` and ``recall``. Raises FitFailed if a fit fails."""
     folds = validation_predictions(task, trial.params)
     compared = _on_threshold_scale(task, trial.params, folds)
-    return task.decisions.score_folds(_threshold_rule(task)[0], trial.threshold, folds, compared)
+    return task.decisions.score_folds(threshold_rule(task)[0], trial.threshold, folds, compared)
 
 
 def _cross_fit(task: Task, folds: Sequence[LabelledValues]) -> list[LabelledValues]:
@@ -361,7 +361,7 @@ def _judge_candidate(task: Task, params: Mapping[str, Scalar], value_to_reach: f
 
 def _choose_threshold(task: Task, params: Mapping[str, Scalar], folds: Sequence[LabelledValues]) -> Trial:
     """Choose the threshold of a candidate and compute its value."""
-    rule, grid = _threshold_rule(task)
+    rule, grid = threshold_rule(task)
     measure, amount = _threshold_measure(task), task.dataset.amount
     amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
     choice = task.decisions.choose_threshold(rule, _on_threshold_scale(task, params, folds), grid, measure, amounts)
@@ -385,10 +385,10 @@ def _best_reachable_value(task: Task, params: Mapping[str, Scalar], folds: Seque
     """Return the best value a candidate can still have: every row of the remaining folds classified correctly."""
     remaining = np.concatenate([task.dataset.y[validate] for _, validate in task.pairs[len(folds) :]])
     compared = _on_threshold_scale(task, params, folds)
-    return task.decisions.best_reachable_value(_threshold_rule(task)[0], compared, remaining, task.primary)
+    return task.decisions.best_reachable_value(threshold_rule(task)[0], compared, remaining, task.primary)
 
 
-def _threshold_rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
+def threshold_rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
     """Return the threshold rule of the strategy and the thresholds it may choose from."""
     grid = search.threshold_grid(task.cell.strategy)
     if grid is not None:
@@ -398,7 +398,7 @@ def _threshold_rule(task: Task) -> tuple[Threshold, tuple[float, ...] | str]:
 
 def _fixed_choice(task: Task) -> decisions.ThresholdChoice | None:
     """Return the choice of a threshold that is known before any fit."""
-    return task.decisions.fixed_choice(_threshold_rule(task)[0])
+    return task.decisions.fixed_choice(threshold_rule(task)[0])
 
 
 def _threshold_measure(task: Task) -> Measure:
@@ -426,7 +426,7 @@ def _reason_without_winner(trials: Sequence[Trial]) -> tuple[str, str]:
 def _collect_notes(task: Task, winner: Trial, prediction: Prediction) -> list[str]:
     notes = list(prediction.notes)
     if winner.at_edge:
-        notes.append(task.decisions.describe_edge(winner.threshold, _threshold_rule(task)[1]))
+        notes.append(task.decisions.describe_edge(winner.threshold, threshold_rule(task)[1]))
     if note := decisions.approximation_note(task.cell.strategy):
         notes.append(note)
     if not prediction.is_probability:
@@ -441,7 +441,7 @@ def _make_evaluation(task: Task, outcome: _Outcome, fits: int, seconds: float) -
     amount = None if task.dataset.amount is None else task.dataset.amount[cell.split.test]
     scored: dict[str, Any] = {"scores": {m.name: None for m in task.study.measures}, "counts": {}}
     if outcome.prediction is not None and winner is not None:
-        values, threshold, rule = outcome.prediction.values, winner.threshold, _threshold_rule(task)[0]
+        values, threshold, rule = outcome.prediction.values, winner.threshold, threshold_rule(task)[0]
         compared, is_probability = task.compared(winner.params, values), task.scale(winner.params) == PROBABILITY
         of_study = task.study.measures
         try:

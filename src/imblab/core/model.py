@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,9 @@ from imblab.core.evaluate import Task
 from imblab.core.fitting import Prediction
 from imblab.core.preparation import PreparedRows, find_crowded_column
 from imblab.errors import FitFailed, foreign_reason
-from imblab.result import Trial
+from imblab.result import ThresholdValue, Trial
 from imblab.study import MAX_LEVELS, Dataset, Learner, Scalar, Split, fingerprint
-from imblab_model import Preparation, ThresholdClassifier, digest
+from imblab_model import FrozenClassifier, Preparation, digest
 
 
 def all_rows_split(dataset: Dataset) -> Split:
@@ -47,15 +47,15 @@ def choose_params(task: Task) -> tuple[Trial, int]:
         raise FitFailed(reason)
     trials = evaluate.tune(task)
     winner = evaluate.best_candidate(task, trials)
-    if winner is None or winner.threshold is None:
+    if winner is None:
         reasons = dict.fromkeys(t.reason for t in trials if t.reason)
         raise FitFailed("no candidate has a value: " + "; ".join(list(reasons)[:3]))
     return winner, sum(t.status in ("ok", "failed", "pruned") for t in trials)
 
 
 def fit_model(
-    task: Task, params: Mapping[str, Scalar], threshold: float, labels: tuple[Scalar, Scalar]
-) -> ThresholdClassifier:
+    task: Task, params: Mapping[str, Scalar], threshold: ThresholdValue | None, labels: Sequence[Scalar]
+) -> FrozenClassifier:
     """Fit the estimator that predicts as the kernel does after a fit on all rows, bit for bit; every row is checked.
 
     Parameters
@@ -64,14 +64,14 @@ def fit_model(
         Of a cell whose split is :func:`all_rows_split`.
     params : mapping
         Flat knobs.
-    threshold : float
-        The value from which a row is called positive.
-    labels : (label, label)
-        The labels of classes 0 and 1.
+    threshold : float, tuple of float or None
+        The value from which a row is called positive; with more than two classes one per class, None if costs decide.
+    labels : sequence of label
+        By class index.
 
     Returns
     -------
-    ThresholdClassifier
+    ThresholdClassifier or MulticlassThresholdClassifier
         With cleared samplers.
 
     Raises
@@ -93,21 +93,23 @@ def fit_model(
         with fitting.recorded_warnings():
             learner, y = fitting.fit_learner(request, prepared)
         clear_samplers(learner)
-        values = fitting.predict_values(learner, request.learner, prepared.transform(rows), {})
+        values = fitting.predict_values(learner, request.learner, prepared.transform(rows), {}, len(labels))
     except BaseException as error:  # any library may raise anything
         raise FitFailed(f"{type(error).__name__}: {foreign_reason(error)}") from error
-    model = ThresholdClassifier(
-        _preparation(task.dataset, prepared, rows),
-        learner,
-        threshold,
-        *labels,
-        calibration=_calibration_values(task, params, y),
-        method="predict_proba" if is_probability else "decision_function",
-        scale=task.threshold_scale(params),
-    )
-    reached = {"negative": int((y == 0).sum()), "positive": int(y.sum())}
+    parts = {
+        "preparation": _preparation(task.dataset, prepared, rows),
+        "learner": learner,
+        "calibration": _calibration_values(task, params, y),
+        "method": "predict_proba" if is_probability else "decision_function",
+    }
+    rule, _ = evaluate.threshold_rule(task)
+    model = task.decisions.build_model(parts, labels, rule, threshold, task.threshold_scale(params))
+    reached = fitting.reached_counts(request, y, len(labels))
     expected = evaluate.calibrate_prediction(task, params, Prediction(values, is_probability, reached)).values
-    _check_same_values(model.scores(task.dataset.X.iloc[rows]), expected)
+    X = task.dataset.X.iloc[rows]
+    _check_same_values(model.scores(X), expected)
+    decided = task.decisions.decide(rule, threshold, task.compared(params, expected))
+    _check_same_values(model.predict(X), np.array(labels)[decided.astype(np.int64)])
     return model
 
 
@@ -180,11 +182,8 @@ def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.n
     if decisions.corrects_prior(kind):
         weight = params.get("weight")
         assert weight is None or isinstance(weight, (int, float, str))
-        share = float(task.dataset.y.mean())
-        positives = int(received.sum())
-        given = decisions.weighted_share(len(received) - positives, positives, weight)
-        odds = (1 - share) * given / (share * (1 - given))
-        return None if share == given else {"kind": kind, "odds": odds}
+        values = task.decisions.prior_values(task.dataset.y, received, weight)
+        return None if values is None else {"kind": kind, **values}
     if not decisions.is_learned(kind):
         return None
     make = fitting.with_tuned_params(task.cell.learner.make, params)
@@ -192,14 +191,16 @@ def _calibration_values(task: Task, params: Mapping[str, Scalar], received: np.n
         (task.dataset.y[validate], decisions.scores_for_map(task.predict_rows(params, part, validate).values, make))
         for part, validate in task.pairs
     ]
-    return {"kind": kind, "log_odds": decisions.reads_log_odds(make), **decisions.fit_map(kind, folds).keywords}
+    learned = task.decisions.map_values(task.decisions.fit_map(kind, folds))
+    return {"kind": kind, "log_odds": decisions.reads_log_odds(make), **learned}
 
 
 def _check_same_values(values: np.ndarray, expected: np.ndarray) -> None:
     """Refuse an estimator that reads the table differently from the kernel."""
     if not np.array_equal(values, expected):
-        different = int((values != expected).sum())
+        is_other = (values != expected).reshape(len(values), -1).any(axis=1)
+        size = f", by up to {np.abs(values - expected).max():.2g}" if values.dtype.kind == "f" else ""
         raise FitFailed(
-            f"the estimator predicts differently from the study in {different} of {len(values)} rows, by up to "
-            f"{np.abs(values - expected).max():.2g}; categories that read alike, such as 1 and '1', are one to it"
+            f"the estimator predicts differently from the study in {int(is_other.sum())} of {len(values)} rows{size}; "
+            "categories that read alike, such as 1 and '1', are one to it"
         )

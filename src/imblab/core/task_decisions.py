@@ -18,8 +18,9 @@ from imblab.stats.counts import LabelledValues, counts_at, mcc, recall
 from imblab.stats.curves import average_precision
 from imblab.stats.probabilities import CalibrationMap
 from imblab.stats.row_influence import ROW_CHANGES, RowChanges
-from imblab.study import Dataset, Learner, Measure, Strategy, Study, Threshold
+from imblab.study import Dataset, Learner, Measure, Scalar, Strategy, Study, Threshold
 from imblab.text import to_override, to_shell
+from imblab_model import FrozenClassifier, ThresholdClassifier
 
 
 class ClassDecisions(Protocol):
@@ -93,6 +94,27 @@ class ClassDecisions(Protocol):
         """Compute ``mcc`` and ``recall`` of counts summed over folds, and the mean ``pr_auc`` of the folds.
 
         ``compared`` are the folds on the scale of the threshold.
+        """
+
+    def prior_values(
+        self, y_fit: np.ndarray, y_received: np.ndarray, weight: float | str | None
+    ) -> dict[str, Any] | None:
+        """Return the correction of one fit for the class shares that it received as plain values; None for none."""
+
+    def map_values(self, fitted: CalibrationMap) -> dict[str, Any]:
+        """Return what a calibration map has learned as plain values."""
+
+    def build_model(
+        self,
+        parts: Mapping[str, Any],
+        labels: Sequence[Scalar],
+        rule: Threshold,
+        threshold: Any,
+        scale: str,
+    ) -> FrozenClassifier:
+        """Build the estimator to export from its fitted parts and the labels by class index.
+
+        ``parts`` are ``preparation``, ``learner``, ``calibration`` and ``method``, ``scale`` is that of the threshold.
         """
 
     def describe_edge(self, threshold: Any, grid: ThresholdGrid) -> str:
@@ -185,6 +207,33 @@ class TwoClassDecisions:
         total = reduce(add, [counts_at(y, values, threshold) for y, values in compared])
         areas = [average_precision(*_ranked(y, values)) for y, values in folds]
         return {"mcc": float(mcc(*total)), "pr_auc": float(np.mean(areas)), "recall": float(recall(*total))}
+
+    def prior_values(
+        self, y_fit: np.ndarray, y_received: np.ndarray, weight: float | str | None
+    ) -> dict[str, Any] | None:
+        """Return the factor of the odds against the positive class."""
+        share, positives = float(y_fit.mean()), int(y_received.sum())
+        given = decisions.weighted_share(len(y_received) - positives, positives, weight)
+        odds = (1 - share) * given / (share * (1 - given))
+        return None if share == given else {"odds": odds}
+
+    def map_values(self, fitted: CalibrationMap) -> dict[str, Any]:
+        """Return the values of one map."""
+        return dict(fitted.keywords)
+
+    def build_model(
+        self,
+        parts: Mapping[str, Any],
+        labels: Sequence[Scalar],
+        rule: Threshold,
+        threshold: Any,
+        scale: str,
+    ) -> FrozenClassifier:
+        """Build a classifier with one threshold."""
+        negative, positive = labels
+        return ThresholdClassifier(
+            **parts, threshold=float(threshold), negative=negative, positive=positive, scale=scale
+        )
 
     def describe_edge(self, threshold: Any, grid: ThresholdGrid) -> str:
         """Say that the threshold is at the edge."""

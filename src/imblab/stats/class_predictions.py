@@ -26,6 +26,12 @@ import numpy as np
 
 from imblab.stats.probabilities import CalibrationMap
 
+#: Lowest and highest value with more than two classes of the measures that have others then, by their functions.
+CLASS_RANGES: dict[str, tuple[float, float]] = {
+    "imblab.core.measures.brier": (0, 2),
+    "imblab.core.measures.accuracy_baseline": (0, 1),
+}
+
 
 def scores_per_class(y: np.ndarray, values: np.ndarray, function: Callable[..., Any]) -> np.ndarray:
     """Compute a measure of two classes for each class against the rest.

@@ -17,6 +17,7 @@ from imblab.edges import files
 from imblab.edges.ledger.agreement import check_class_fields, check_counts
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Trial, plain_fields, search_address
+from imblab.stats.class_predictions import CLASS_RANGES
 from imblab.study import DECISION_VALUE, PROBABILITY
 
 STUDY_FILE = "study.yaml"
@@ -157,8 +158,6 @@ STATUSES = ("ok", "inapplicable", "failed")
 TRIAL_STATUSES = (*STATUSES, "repeated", "pruned")
 #: Lowest and highest score by measure, None for no bound; followed by those of more than two classes if they differ.
 Ranges = Mapping[str, tuple[float | None, ...]]
-#: Ranges with more than two classes of the measures that have another one then, by their functions.
-CLASS_RANGES = {"imblab.core.measures.brier": (0, 2), "imblab.core.measures.accuracy_baseline": (0, 1)}
 #: Trials by the address of their search.
 Searches = Mapping[str, tuple[Trial, ...]]
 Line = TypeVar("Line")

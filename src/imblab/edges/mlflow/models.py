@@ -38,7 +38,10 @@ CARD_FILE = "README.md"
 #: Packages that every exported model needs.
 REQUIRED_PACKAGES = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 #: Trusted types outside the packages of a study: they hold values only.
-VALUE_TYPES = ("numpy.dtype", "collections.OrderedDict", "imblab_model.Preparation", "imblab_model.ThresholdClassifier")
+VALUE_TYPES = (
+    *("numpy.dtype", "collections.OrderedDict", "imblab_model.Preparation"),
+    *("imblab_model.ThresholdClassifier", "imblab_model.MulticlassThresholdClassifier"),
+)
 #: The kind of a column of whole numbers only. MLflow takes neither 3 for a double nor 3.0 for a long, so the signature
 #: leaves such a column open.
 WHOLE_NUMBERS = "whole"
@@ -78,7 +81,7 @@ class ExportedModel:
     ----------
     name : str
         Name of the registered model.
-    estimator : ThresholdClassifier
+    estimator : ThresholdClassifier or MulticlassThresholdClassifier
         Fitted on all rows of the data set.
     form : ModelFormat
         How it is written.
