@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from imblab.analysis import recommendation
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.results import build_result
-from imblab.commands.results import read_result
+from imblab.commands.results import read_evidence, read_result
 from imblab.edges import config, ledger
 from imblab.result import Evaluation, KnobChoice
 from imblab.study import Choice, Claims, Learner, Measure, Protocol, Strategy, Study
@@ -309,6 +309,25 @@ def choose(options, n_knobs, samplers, margins, by_knobs=True):
     return min(kept, key=lambda i: (n_knobs[i] if by_knobs else 0, samplers[i], -round(options[i], 11), i))
 
 
+#: Weights of the variance over test rows for MCC, and of that between repeats, by learner.
+ROW_LEVEL_WEIGHTS = {"logistic": (1.25, 1), "knn": (1.5, 1), "decision_tree": (1.5, 1), "lightgbm": (1.5, 1)}
+
+
+def row_level_error(d, variance, learner):
+    """The standard error of a mean difference; ``d`` has an index of repeat and fold."""
+    means = d.groupby(level="repeat").mean()
+    rows, repeats = ROW_LEVEL_WEIGHTS[learner]
+    return math.sqrt(rows * max(variance, 0) + repeats * means.var(ddof=1) / len(means))
+
+
+def row_covariances(home):
+    frame = read_evidence(home)
+    frame = frame[(frame.kind == "covariance") & frame.name.str.startswith("mcc:")]
+    places = zip(frame.dataset, frame.learner, frame.strategy, frame.name.str.removeprefix("mcc:"), strict=True)
+    known = dict(zip(places, frame.x, strict=True))
+    return known | {(dataset, learner, b, a): value for (dataset, learner, a, b), value in known.items()}
+
+
 @pytest.mark.parametrize("name", ["smote_ratio", "resample_or_not"])
 def test_the_committed_studies_by_hand(name):
     home = ROOT / "experiments" / name
@@ -321,7 +340,7 @@ def test_the_committed_studies_by_hand(name):
     frame.columns = ["dataset", "learner", "strategy", "repeat", "fold", "mcc", "n_train", "n_test"]
     n_knobs = {s.name: knobs_in_use(s) for s in asked.strategies}
     samples = {s.name: s.sampler is not None for s in asked.strategies}
-    n_folds = asked.protocol.repeats * asked.protocol.outer_folds
+    n_folds, covariances = asked.protocol.repeats * asked.protocol.outer_folds, row_covariances(home)
     chosen = {}
     for (dataset, learner), family in frame.groupby(["dataset", "learner"], sort=False):
         table = family.pivot(index=["repeat", "fold"], columns="strategy", values="mcc").reindex(columns=list(n_knobs))
@@ -329,14 +348,18 @@ def test_the_committed_studies_by_hand(name):
         ratio = family.n_test.mean() / family.n_train.mean()
         contrasts = result.contrasts[(result.contrasts.dataset == dataset) & (result.contrasts.learner == learner)]
         worse = {*contrasts[contrasts.verdict == "worse"].a, *contrasts[contrasts.verdict == "better"].b}
-        names, values = zip(*((n, table[n].to_numpy()) for n in table if n not in worse), strict=True)
+        names, values = zip(*((n, table[n]) for n in table if n not in worse), strict=True)
 
-        def margins(best, values=values, ratio=ratio):
-            return [math.sqrt((1 / n_folds + ratio) * (values[best] - v).var(ddof=1)) for v in values]
+        def margins(best, place=(dataset, learner), names=names, values=values):
+            def variance(a, b):
+                return sum(covariances[(*place, x, y)] * s for x, y, s in ((a, a, 1), (b, b, 1), (a, b, -2)))
+
+            pairs = zip(names, values, strict=True)
+            return [row_level_error(values[best] - v, variance(names[best], n), place[1]) for n, v in pairs]
 
         means = [v.mean() for v in values]
         pick = choose(means, [n_knobs[n] for n in names], [samples[n] for n in names], margins)
-        chosen[dataset, learner] = names[pick], values[pick], ratio
+        chosen[dataset, learner] = names[pick], values[pick].to_numpy(), ratio
         assert result.recommendation.families[dataset, learner].strategy == names[pick]
     for dataset in dict.fromkeys(d for d, _ in chosen):
         learners = [n for n in asked.learner_names if (dataset, n) in chosen]
