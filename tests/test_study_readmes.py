@@ -116,3 +116,52 @@ def test_smote_ratio_states_peaks_and_probabilities(ratio):
     assert f"lowers it to {short(corrected, sign=False)} again" in text
     assert f"PR-AUC changes by {short(min(changes), 2)} to {short(max(changes), 2)}" in text
     assert all(math.isfinite(value) for value in shares.values())
+
+
+@pytest.fixture(scope="module")
+def strategies():
+    return read("resample_or_not")
+
+
+def test_resample_or_not_states_its_verdicts(strategies):
+    text, result = strategies
+    primary = pick(result.contrasts, "smote_threshold", "threshold")
+    counts = verdicts(primary)
+    assert (
+        f"*equivalent* in {counts['equivalent']} and *inconclusive* in {counts['inconclusive']} of {len(primary)}"
+        in text
+    )
+    assert f"median difference {short(primary['mean'].median())}, from {span(primary['mean'])})" in text
+    logistic = next(each for each in result.across if each.learner == "logistic")
+    (row,) = pick(logistic.contrasts, "smote_threshold", "threshold").to_dict("records")
+    interval = f"{short(row['equivalence_low'])} to {short(row['equivalence_high'])}"
+    assert row["verdict"] == "equivalent"
+    assert f"with logistic regression ({short(row['effect'])}, 90 % interval {interval})" in text
+    assert f"detected a difference of {short(result.contrasts.detectable.median(), 2, sign=False)} in MCC" in text
+
+
+def test_resample_or_not_states_what_differs_from_no_treatment(strategies):
+    text, result = strategies
+    rows = result.contrasts[(result.contrasts.b == "none") & (result.contrasts.family == "secondary")]
+    counts = verdicts(rows)
+    n_tested = len(rows) - counts["not applicable"]
+    better, worse = rows[rows.verdict == "better"], rows[rows.verdict == "worse"]
+    logistic = better[(better.learner == "logistic") & better.dataset.isin(["abalone19", "wine_red4"])]
+    assert f"{len(better)} of {n_tested} comparisons are *better*; {len(logistic)} of them are logistic" in text
+    others = better.drop(logistic.index)
+    assert (len(others), set(others.a), set(others.dataset)) == (3, {"random_under"}, {"abalone19", "wine_red4"})
+    is_sampled = logistic.a.map({s.name: s.sampler is not None for s in result.study.strategies})
+    for part, words in ((logistic[~is_sampled], "class weight gains "), (logistic[is_sampled], "samplers ")):
+        ends = [short(f(part["mean"]), 2, sign=False) for f in (min, max)]
+        assert words + " to ".join(ends) in text
+    near_miss = worse[worse.a == "near_miss"]["mean"]
+    assert (
+        f"in {['', 'one', 'two', 'three', 'four'][len(near_miss)]} comparisons ({short(max(near_miss), 2)} to " in text
+    )
+    assert f"{short(min(near_miss), 2)})" in text
+    trees = verdicts(rows[(rows.a == "threshold") & (rows.learner == "decision_tree")])
+    assert trees == {"identical": 6, "equivalent": 2}
+    said = f"{counts['equivalent']} comparisons are *equivalent*, {counts['identical']} *identical* and "
+    assert f"{said}{counts['not applicable']} not applicable" in text
+    chance = result.study.claims.alpha * n_tested
+    assert f"at most {chance:.1f} better or worse, and {len(better) + len(worse)} are" in text
