@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imblab.commands.results import read_evidence, read_result
+from imblab.commands.results import read_evidence, read_facts, read_result
 from imblab.edges import config, ledger
 from imblab.edges.report.data import EvidenceIndex
 
@@ -165,3 +165,61 @@ def test_resample_or_not_states_what_differs_from_no_treatment(strategies):
     assert f"{said}{counts['not applicable']} not applicable" in text
     chance = result.study.claims.alpha * n_tested
     assert f"at most {chance:.1f} better or worse, and {len(better) + len(worse)} are" in text
+
+
+@pytest.fixture(scope="module")
+def classes():
+    return read("multiclass")
+
+
+def test_multiclass_states_its_verdicts(classes):
+    text, result = classes
+    rows = result.contrasts.set_index(["a", "b", "dataset", "learner"])
+
+    def mean(a, b, dataset, verdict, learner="logistic"):
+        row = rows.loc[(a, b, dataset, learner)]
+        assert row.verdict == verdict
+        return short(row["mean"])
+
+    worst = [mean("smote_1", "none", name, "worse") for name in ("yeast", "page_blocks")]
+    assert f"on yeast ({worst[0]} in MCC) and page_blocks ({worst[1]})" in text
+    mild = [mean("smote_1", "smote_0.25", name, "worse") for name in ("yeast", "page_blocks")]
+    assert f"the mild ratio .25 ({mild[0]} and {mild[1]})" in text
+    assert f"not seen on ecoli ({mean('smote_1', 'none', 'ecoli', 'inconclusive')})" in text
+    trees = rows.loc[("smote_1", "none")].xs("decision_tree", level="learner")
+    assert set(trees.verdict) == {"inconclusive"}
+    assert f"with decision trees ({span(trees['mean'])}, *inconclusive*)" in text
+    primary = rows.loc[("smote_threshold", "threshold")]
+    assert verdicts(primary) == {"inconclusive": 5, "equivalent": 1}
+    assert primary.loc[("page_blocks", "logistic")].verdict == "equivalent"
+    assert f"no resampling by {span(primary['mean'])} (*equivalent*" in text
+    gain = result.summary.set_index(["dataset", "learner", "strategy"]).gain_none[
+        "page_blocks", "logistic", "threshold"
+    ]
+    assert f"gains {short(gain)} on page_blocks" in text
+
+
+def test_multiclass_states_recall_precision_and_crossed_borders(classes):
+    text, result = classes
+    labels = read_facts(EXPERIMENTS / "multiclass")["tables"]
+
+    def by_class(dataset, strategy, measure, label):
+        scores = result.scores[dataset, "logistic"]
+        number = labels[dataset]["classes"].index(label)
+        rows = scores.evaluations[scores.strategies.index(strategy)]
+        values = [row.class_scores[measure][number] for row in rows]
+        return short(np.mean([value for value in values if value is not None]), 2, sign=False)
+
+    recall = [by_class("yeast", name, "recall", "VAC") for name in ("none", "smote_1")]
+    precision = by_class("yeast", "smote_1", "precision", "VAC")
+    assert f"recall of VAC rises from {recall[0]} to {recall[1]} at a precision of {precision}" in text
+    frequent = [by_class("yeast", name, "recall", "CYT") for name in ("none", "smote_1")]
+    assert labels["yeast"]["classes"][0] == "CYT"
+    assert f"falls from {frequent[0]} to {frequent[1]}" in text
+    rare = [by_class("page_blocks", name, "precision", "5") for name in ("none", "smote_1")]
+    assert f"the precision of class 5 falls from {rare[0]} to {rare[1]}" in text
+    frame = read_evidence(EXPERIMENTS / "multiclass")
+    number = str(labels["yeast"]["classes"].index("VAC"))
+    is_vac = (frame.kind == "synthetic") & (frame.dataset == "yeast") & (frame.strategy == "smote_1")
+    share = frame[is_vac & (frame.name == number) & (frame.learner == "logistic")].x.mean()
+    assert f"synthetic rows of VAC {short(share, 2, sign=False)} lie nearer to a row of another class" in text
