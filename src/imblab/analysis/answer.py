@@ -66,9 +66,9 @@ def answer_study(
     findings: list[str] = []
     limits: list[str] = []
     if completeness.is_complete:
+        findings += _conclude_over_parents(primary, across, study)
         findings += _compare_with_nothing(contrasts, study)
         findings += _compare_full_ratio(contrasts, study)
-        findings += _conclude_over_parents(primary, across, study)
         limits += list_limits(primary if len(primary) else contrasts, study)
     return Answer(
         headline=write_headline(primary, study, completeness, recommendation),
