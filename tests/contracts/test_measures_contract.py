@@ -1,5 +1,6 @@
 """What every measure of conf/measures promises, whatever it computes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 import yaml
 
 from imblab.core import measures
+from imblab.edges.ledger.record_files import CLASS_RANGES
+from imblab.stats.confusion import confusion_matrices
 from imblab.study import Measure
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -19,8 +22,8 @@ def load(path):
 
 FILES = sorted((CONF / "measures").glob("*.yaml"))
 MEASURES = [load(path) for path in FILES]
-#: Measures whose parameters a study or a rescoring says.
-BY_REQUEST = {"precision_at_prevalence", "expected_cost", "amount_cost"}
+#: Measures that a study or a rescoring names, with their parameters where they have any.
+BY_REQUEST = {"recall_min", "precision_at_prevalence", "expected_cost", "amount_cost"}
 every = pytest.mark.parametrize("measure", MEASURES, ids=lambda m: m.name)
 
 
@@ -80,6 +83,7 @@ def test_with_both_classes_only_precision_without_calls_is_undefined(measure):
 NO_POSITIVES = {
     "recall",
     "g_mean",
+    "recall_min",
     "balanced_accuracy",
     "pr_auc",
     "roc_auc",
@@ -88,7 +92,7 @@ NO_POSITIVES = {
     "recall_at_precision_90",
     "precision_at_prevalence",
 }
-NO_NEGATIVES = {"specificity", "g_mean", "balanced_accuracy", "roc_auc", "precision_at_prevalence"}
+NO_NEGATIVES = {"specificity", "g_mean", "recall_min", "balanced_accuracy", "roc_auc", "precision_at_prevalence"}
 
 
 @pytest.mark.parametrize(
@@ -153,3 +157,135 @@ def test_a_measure_of_counts_scores_many_cuts_at_once(measure):
     for place in np.ndindex(2, 2):
         single = value(measure, y, p, cuts[place])
         np.testing.assert_equal(values[place], np.nan if single is None else single)
+
+
+# ------------------------------------------------------------------------------------------- more than two classes
+
+COSTS = [[0, 1, 2, 3], [4, 0, 1, 1], [5, 1, 0, 1], [9, 2, 1, 0]]
+OF_CLASSES = [
+    replace(m, parameters={"costs": COSTS}) if m.name == "expected_cost" else m
+    for m in MEASURES
+    if m.name == "expected_cost" or measures.two_classes_only_reason(m) is None
+]
+of_classes = pytest.mark.parametrize("measure", OF_CLASSES, ids=lambda m: m.name)
+
+
+def class_rows(seed, counts=(120, 50, 20, 10)):
+    """Labels of four classes with probabilities that know them, are tied, know nothing, are right and are wrong."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.repeat(np.arange(4), counts))
+    p = np.exp(rng.normal(size=(len(y), 4)) + np.eye(4)[y])
+    p /= p.sum(axis=1, keepdims=True)
+    return y, [p, np.round(p, 1), np.full_like(p, 0.25), np.eye(4)[y], np.eye(4)[(y + 1) % 4]]
+
+
+def class_value(measure, y, p, probability=True):
+    """The value over all classes, and those by class."""
+    matrix = confusion_matrices(y, p.argmax(axis=1), 4)
+    scores, by_class = measures.score_class_predictions([measure], y, p, matrix, probability)
+    return scores[measure.name], by_class.get(measure.name, ())
+
+
+def test_measures_of_one_positive_class_are_null_with_more_and_no_others():
+    y, (p, *_) = class_rows(1)
+    left_out = {m.name for m in MEASURES} - {m.name for m in OF_CLASSES}
+    assert left_out == {
+        *("recall_at_1pct", "precision_at_1pct", "recall_at_precision_90", "precision_at_prevalence", "amount_cost")
+    }
+    for measure in MEASURES:
+        if measure.name in left_out:
+            assert class_value(measure, y, p) == (None, ())
+
+
+@of_classes
+def test_the_value_of_several_classes_lies_in_the_declared_range(measure):
+    low, high = (b if b is not None else np.inf for b in measure.range)
+    low, high = CLASS_RANGES.get(measure.function, (low, high))
+    for seed, counts in enumerate([(120, 50, 20, 10), (5, 5, 5, 5), (40, 1, 1, 1)]):
+        y, predictions = class_rows(seed, counts)
+        for p in predictions:
+            found, by_class = class_value(measure, y, p)
+            assert all(low <= v <= high for v in (found, *by_class) if v is not None)
+            assert found is not None or None in by_class
+
+
+@of_classes
+def test_a_perfect_prediction_of_several_classes_reaches_the_better_end_and_none_beats_it(measure):
+    y, predictions = class_rows(3)
+    values = [class_value(measure, y, p)[0] for p in predictions]
+    if measure.name == "accuracy_baseline":
+        assert set(values) == {120 / 200}
+        return
+    end = measure.range[1] if measure.greater_is_better else measure.range[0]
+    assert values[3] == pytest.approx(end, rel=0, abs=0 if measure.needs != "probability" else 1e-15)
+    sign = 1 if measure.greater_is_better else -1
+    assert all(sign * v < sign * values[3] for v in (*values[:3], values[4]))
+
+
+@of_classes
+def test_the_order_of_rows_of_several_classes_changes_nothing(measure):
+    y, predictions = class_rows(5)
+    order = np.random.default_rng(8).permutation(len(y))
+    for p in predictions:
+        expected, found = class_value(measure, y, p), class_value(measure, y[order], p[order])
+        if measure.needs == "probability":  # sums of floats depend on their order in the last bits
+            assert found == (pytest.approx(expected[0], rel=1e-13), expected[1])
+        else:
+            assert found == expected
+
+
+@of_classes
+def test_scores_of_several_classes_that_are_no_probabilities_are_judged_where_none_is_needed(measure):
+    y, (p, *_) = class_rows(6)
+    found = class_value(measure, y, p, probability=False)
+    assert found == ((None, ()) if measure.needs == "probability" else class_value(measure, y, p))
+
+
+@of_classes
+def test_a_measure_of_several_classes_scores_many_confusion_matrices_at_once(measure):
+    if not measures.is_counted(measure):
+        assert measure.needs in ("score", "probability")
+        return
+    y, predictions = class_rows(7)
+    matrices = confusion_matrices(y, np.stack([p.argmax(axis=1) for p in predictions[:4]]).reshape(2, 2, -1), 4)
+    values = measures.class_function_of(measure)(matrices)
+    assert values.shape == (2, 2)
+    for place, p in zip(np.ndindex(2, 2), predictions, strict=False):
+        single, by_class = class_value(measure, y, p)
+        np.testing.assert_equal(values[place], np.nan if single is None else single)
+        if by_class:
+            listed = measures.per_class_function_of(measure)(matrices)[place].tolist()
+            assert [None if np.isnan(v) else v for v in listed] == list(by_class)
+
+
+#: Without rows of a class these are null; all others are of the rows that there are.
+NULL_WITHOUT_A_CLASS = {"recall", "f2", "f1", "g_mean", "recall_min", "balanced_accuracy", "pr_auc", "roc_auc"}
+
+
+@of_classes
+def test_a_measure_of_several_classes_without_rows_of_a_class_is_null(measure):
+    y, (p, *_) = class_rows(9)
+    y, p = y[y != 3], p[y != 3]
+    p[:, 3] = 0
+    found, by_class = class_value(measure, y, p)
+    assert (found is None) == (measure.name in NULL_WITHOUT_A_CLASS)
+    assert by_class == () or (by_class[3] is None) == (measure.name in {*NULL_WITHOUT_A_CLASS, "precision"})
+    assert None not in by_class[:3]
+
+
+@of_classes
+def test_with_two_classes_the_form_for_several_has_the_value_of_the_form_for_two(measure):
+    """But for those that are a mean over classes there, of the positive class here, or a sum of squares."""
+    if measure.name == "expected_cost":
+        measure = replace(measure, parameters={"costs": [[0, 1], [10, 0]]})
+        two = replace(measure, parameters={"costs": {"fn": 10, "fp": 1}})
+    else:
+        two = measure
+    y, p = rows(11)[0]
+    both = np.column_stack([1 - p, p])
+    matrix = confusion_matrices(y, (p >= 0.5).astype(int), 2)
+    scores, by_class = measures.score_class_predictions([measure], y, both, matrix, True)
+    expected = value(two, y, p)
+    of_all = scores[measure.name] / (2 if measure.name == "brier" else 1)
+    found = by_class[measure.name][1] if by_class else of_all
+    assert found == pytest.approx(expected, rel=1e-12)

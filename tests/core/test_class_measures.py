@@ -54,6 +54,7 @@ WITNESSES = {
     ),
     "balanced_accuracy": (lambda y, p, d: sk.balanced_accuracy_score(y, d), None),
     "g_mean": (lambda y, p, d: np.prod(sk.recall_score(y, d, average=None)) ** (1 / 3), None),
+    "recall_min": (lambda y, p, d: sk.recall_score(y, d, average=None).min(), None),
     "accuracy": (lambda y, p, d: sk.accuracy_score(y, d), None),
     "accuracy_baseline": (lambda y, p, d: 0.6, None),
     "expected_cost": (lambda y, p, d: np.mean(np.array(COSTS)[y, d]), None),

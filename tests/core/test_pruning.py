@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from imblab.core import decisions, design, measures, splits
 from imblab.edges import config, runner
-from imblab.study import Choice, Dataset, Interval, Learner, Protocol, Strategy, Study, Tuning
+from imblab.study import Choice, Dataset, Interval, Learner, Measure, Protocol, Strategy, Study, Tuning
 
 MEASURES = config.compose_request(["name=x", "dataset=[ecoli3]"]).study.measures
+MEASURES += (Measure("recall_min", "imblab.core.measures.recall_min", "label"),)
 COUNTED = [m for m in MEASURES if measures.is_monotone(m)]
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression", "max_iter": 2000})
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
@@ -30,7 +31,8 @@ def toy(seed):
 
 def test_the_measures_that_may_be_bounded_are_those_of_counts():
     assert {m.name for m in COUNTED} == {
-        *("mcc", "recall", "precision", "f1", "f2", "specificity", "g_mean", "balanced_accuracy", "accuracy")
+        *("mcc", "recall", "precision", "f1", "f2", "specificity", "g_mean", "balanced_accuracy", "accuracy"),
+        "recall_min",
     }
 
 
@@ -49,7 +51,7 @@ def test_putting_a_wrong_call_right_never_lowers_it(measure):
 @settings(max_examples=80)
 @given(
     seed=st.integers(0, 10_000),
-    name=st.sampled_from(["mcc", "f1", "balanced_accuracy", "recall"]),
+    name=st.sampled_from(["mcc", "f1", "balanced_accuracy", "recall", "recall_min"]),
     rule=st.sampled_from([0.5, "tuned", {"alert_rate": 0.2}, {"min_recall": 0.5}, {"cost": {"fn": 5, "fp": 1}}]),
     grid=st.sampled_from([tuple(i / 10 for i in range(1, 10)), "observed"]),
 )

@@ -95,7 +95,10 @@ MACRO = {
         partial(confusion.macro_of_counts, function=counts.specificity),
         lambda y, d, labels: np.mean([sk.recall_score(y != c, d != c) for c in labels]),
     ),
-    "recall_min": (confusion.recall_min, lambda y, d, labels: sk.recall_score(y, d, labels=labels, average=None).min()),
+    "class_recall_min": (
+        confusion.class_recall_min,
+        lambda y, d, labels: sk.recall_score(y, d, labels=labels, average=None).min(),
+    ),
     "recall_g_mean": (confusion.recall_g_mean, lambda y, d, labels: geometric_mean_score(y, d, labels=labels)),
     "balanced_accuracy": (confusion.macro_recall, lambda y, d, labels: sk.balanced_accuracy_score(y, d)),
     "class_accuracy": (confusion.class_accuracy, lambda y, d, labels: sk.accuracy_score(y, d)),
@@ -165,7 +168,7 @@ def test_with_two_classes_the_values_are_those_of_two_classes_to_the_last_bit(tn
     for found, expected in pairs:
         np.testing.assert_array_equal(found, expected)
     smaller = np.minimum(counts.recall(*table), counts.specificity(*table))
-    np.testing.assert_array_equal(confusion.recall_min(matrix), smaller)
+    np.testing.assert_array_equal(confusion.class_recall_min(matrix), smaller)
 
 
 @example(np.outer([30_000, 20_000, 1_001], [10_007, 3_001, 997]) + np.diag([1, 0, 0]))  # all but independent
@@ -193,7 +196,7 @@ def test_a_macro_value_is_null_where_one_class_is_and_precision_counts_a_class_n
     absent = np.array([[5, 0, 0], [1, 3, 0], [0, 0, 0]])  # class 2 has no row and is never decided
     with warnings.catch_warnings(action="error"):
         assert np.isnan(confusion.macro_recall(absent))
-        assert np.isnan(confusion.recall_min(absent))
+        assert np.isnan(confusion.class_recall_min(absent))
         assert np.isnan(confusion.recall_g_mean(absent))
         assert np.isnan(confusion.macro_of_counts(absent, counts.f_beta))
         assert confusion.class_mcc(absent) > 0.7

@@ -91,6 +91,7 @@ WITNESS = {
     "f_beta": lambda y, c: sk.f1_score(y, c, zero_division=np.nan),
     "specificity": lambda y, c: sk.recall_score(y, c, pos_label=0, zero_division=np.nan),
     "g_mean": lambda y, c: geometric_mean_score(y, c, average="binary"),
+    "recall_min": lambda y, c: sk.recall_score(y, c, average=None, labels=[0, 1], zero_division=np.nan).min(),
     "balanced_accuracy": sk.balanced_accuracy_score,
     "accuracy": sk.accuracy_score,
     "accuracy_baseline": lambda y, c: sk.accuracy_score(y, np.full(len(y), np.argmax(np.bincount(y, minlength=2)))),
@@ -122,10 +123,10 @@ def test_f_beta_is_scikit_learns(beta, draw_sample):
 
 
 UNDEFINED = {
-    (5, 0, 0, 0): {"recall", "precision", "f_beta", "g_mean", "balanced_accuracy"},
-    (3, 2, 0, 0): {"recall", "g_mean", "balanced_accuracy"},
-    (0, 0, 3, 2): {"specificity", "g_mean", "balanced_accuracy"},
-    (0, 0, 5, 0): {"specificity", "precision", "g_mean", "balanced_accuracy"},
+    (5, 0, 0, 0): {"recall", "precision", "f_beta", "g_mean", "recall_min", "balanced_accuracy"},
+    (3, 2, 0, 0): {"recall", "g_mean", "recall_min", "balanced_accuracy"},
+    (0, 0, 3, 2): {"specificity", "g_mean", "recall_min", "balanced_accuracy"},
+    (0, 0, 5, 0): {"specificity", "precision", "g_mean", "recall_min", "balanced_accuracy"},
     (4, 0, 1, 0): {"precision"},
     (0, 4, 0, 1): set(),
     (0, 0, 0, 0): set(WITNESS) - {"mcc"},

@@ -28,6 +28,7 @@ from imblab.stats.confusion import (
     class_accuracy,
     class_counts,
     class_mcc,
+    class_recall_min,
     expected_class_cost,
     invalid_class_costs_reason,
     largest_class_share,
@@ -50,6 +51,7 @@ from imblab.stats.counts import (
     precision,
     precision_at_prevalence,
     recall,
+    recall_min,
     specificity,
 )
 from imblab.stats.curves import average_precision, precision_at, recall_at, recall_at_precision, roc_auc
@@ -84,6 +86,7 @@ __all__ = [
     "recall",
     "recall_at",
     "recall_at_precision",
+    "recall_min",
     "roc_auc",
     "score_class_predictions",
     "score_predictions",
@@ -248,7 +251,7 @@ def _unfit_reason(function: Callable[..., Any], needs: str) -> str | None:
 
 
 #: Functions that never fall when a wrong call is corrected.
-_MONOTONE = {mcc, recall, precision, specificity, f_beta, g_mean, balanced_accuracy, accuracy}
+_MONOTONE = {mcc, recall, precision, specificity, f_beta, g_mean, recall_min, balanced_accuracy, accuracy}
 
 
 def is_monotone(measure: Measure) -> bool:
@@ -263,6 +266,7 @@ _CLASS_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     mcc: class_mcc,
     precision: macro_precision,
     g_mean: recall_g_mean,
+    recall_min: class_recall_min,
     balanced_accuracy: macro_recall,
     accuracy: class_accuracy,
     accuracy_baseline: largest_class_share,

@@ -173,12 +173,12 @@ def macro_recall(matrices: np.ndarray) -> np.ndarray:
     return macro_of_counts(matrices, recall)
 
 
-def recall_min(matrices: np.ndarray) -> np.ndarray:
+def class_recall_min(matrices: np.ndarray) -> np.ndarray:
     """Recall of the class with the lowest one; undefined where a class is absent.
 
     Examples
     --------
-    >>> recall_min(np.array([[9, 1, 0], [1, 3, 0], [0, 1, 1]])).item()
+    >>> class_recall_min(np.array([[9, 1, 0], [1, 3, 0], [0, 1, 1]])).item()
     0.5
     """
     return np.asarray(np.min(recall(*class_counts(matrices)), axis=-1))

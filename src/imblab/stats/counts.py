@@ -235,6 +235,17 @@ def g_mean(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
     return np.asarray(np.sqrt(recall(tn, fp, fn, tp) * specificity(tn, fp, fn, tp)))
 
 
+def recall_min(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
+    """Recall of the class with the lower one: the lower of recall and specificity; undefined where a class is absent.
+
+    Examples
+    --------
+    >>> recall_min(90, 10, 2, 8).item()
+    0.8
+    """
+    return np.asarray(np.minimum(recall(tn, fp, fn, tp), specificity(tn, fp, fn, tp)))
+
+
 def balanced_accuracy(tn: Any, fp: Any, fn: Any, tp: Any) -> np.ndarray:
     """Mean of recall and specificity; undefined where a class is absent."""
     return np.asarray((recall(tn, fp, fn, tp) + specificity(tn, fp, fn, tp)) / 2)
