@@ -49,7 +49,8 @@ class Trial:
     reason : str or None
         Why the candidate has no value; None if it has one.
     fold_thresholds : tuple of float
-        The best threshold of each inner fold by itself: their spread shows whether a common threshold is fair.
+        The best threshold of each inner fold by itself: their spread shows whether a common threshold is fair. Empty
+        with more than two classes, where the thresholds of one fold are a local optimum on very few rows.
     at_edge : bool
         Whether the threshold is the first or last one that was allowed.
     """

@@ -1,5 +1,6 @@
 """More than two classes: the rows that a learner receives are those of plain imbalanced-learn with a dictionary."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -187,6 +188,27 @@ def test_random_sampling_reads_any_columns(name, kind):
     data = table(kind)
     found = received(sampler_of(name), data, {"ratio": 0.5}, 4)
     assert_rows(found, plain_rows(PLAIN[name](dictionary(name, 0.5), None, 4), data))
+
+
+@pytest.mark.parametrize("kind", ["numeric", "mixed"])
+def test_a_study_of_all_strategies_runs_and_says_what_does_not_apply(kind):
+    names = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "strategy").glob("*.yaml"))
+    weighted = [f"strategy.{name}.weight=balanced" for name in names if "weight" in name]
+    few = [f"strategy.{name}.k=3" for name in names if (sampler_of(name) or {}) and name not in WITHOUT_K]
+    study = imblab.compose(
+        *("name=x", "dataset=[ecoli3]", "learner=[decision_tree]", f"strategy=[{','.join(names)}]", "protocol=smoke"),
+        *weighted,
+        *few,
+    )
+    rows = imblab.evaluate(replace(study, datasets={}), [table(kind)])
+    assert len(rows) == 3 * len(names)
+    forms = {"smote", "smote_threshold", "smote_weight_threshold", "smote_prior"}
+    left_out = {*PLAIN} - {*WITHOUT_K, *forms} if kind == "mixed" else set()
+    left_out |= {"isotonic_threshold"}  # fewer than 50 training rows of a class
+    assert set(rows.strategy[rows.status == "inapplicable"]) == left_out
+    # Edited nearest neighbours may delete a class; ADASYN may find no neighbours of another class.
+    assert set(rows.strategy[rows.status == "failed"]) <= {"smote_enn", "adasyn"}
+    assert rows.mcc.notna().equals(rows.status == "ok")
 
 
 @pytest.mark.parametrize("tied", [False, True])

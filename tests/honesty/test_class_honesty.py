@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator
 
 import imblab
 from imblab.commands import results
-from imblab.core import design, splits
+from imblab.core import design, estimator_specs, splits
 from imblab.core.evaluate import Task, evaluate_cell
 from imblab.core.fitting import fit_predict
 from imblab.core.preparation import PreparedRows
@@ -79,6 +80,51 @@ def test_permuting_the_labels_of_an_outer_test_fold_changes_no_choice_threshold_
             assert row.status == "ok", row.error
             seen.append((row.params, row.threshold, row.value, row.trials, given))
         assert seen[0] == seen[1]
+
+
+class SpySampler(BaseEstimator):
+    """Keeps every row it is shown and resamples nothing."""
+
+    _sampling_type = "clean-sampling"
+    shown: list = []  # noqa: RUF012
+
+    def fit_resample(self, X, y):
+        SpySampler.shown.append(np.array(X))
+        return X, y
+
+
+def test_no_test_row_enters_a_sampler(monkeypatch):
+    """The column ``b`` is the number of the row, scaled in every part."""
+    real = estimator_specs.resolve_class
+    monkeypatch.setattr(
+        estimator_specs,
+        "resolve_class",
+        lambda path, *a, **k: SpySampler if path == "spy.SpySampler" else real(path, *a, **k),
+    )
+    data = toy()
+    data = replace(data, X=data.X.assign(b=np.arange(float(len(data.y)))))
+    asked = []
+
+    def listen(request):
+        SpySampler.shown.clear()
+        prepared = PreparedRows(data, request.fit)
+        found = fit_predict(request, prepared)
+        numbers = SpySampler.shown[0] * prepared._scaling.deviation + prepared._scaling.mean
+        asked.append((set(np.rint(numbers[:, 1]).astype(int)), set(request.fit.tolist()), set(request.rows.tolist())))
+        return found
+
+    spied = [
+        Strategy("spy", {"_target_": "spy.SpySampler"}, threshold="tuned"),
+        Strategy("sigmoid", {"_target_": "spy.SpySampler"}, calibration="sigmoid"),
+    ]
+    for task in tasks(study(strategies=spied), data, listen):
+        asked.clear()
+        assert evaluate_cell(task).status == "ok"
+        assert len(asked) >= 2 + 1
+        for seen, fit, predicted in asked:
+            assert seen == fit
+            assert not seen & predicted
+            assert not seen & set(task.cell.split.test.tolist())
 
 
 def test_shuffled_labels_score_at_chance():

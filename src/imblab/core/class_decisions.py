@@ -138,7 +138,10 @@ class SeveralClassDecisions:
     def best_reachable_value(
         self, rule: Threshold, folds: Sequence[LabelledValues], remaining: np.ndarray, measure: Measure
     ) -> float:
-        """Return infinity: no bound is known, so that no candidate is dropped before its last fold."""
+        """Return infinity, so that no candidate is dropped before its last fold.
+
+        With the remaining rows decided correctly R_K is no bound: it may fall when a wrong decision is corrected.
+        """
         return math.inf
 
     def correct_fit(
