@@ -21,6 +21,8 @@ import imblab
 HERE = Path(__file__).parent
 TOLERANCE = 1e-12
 VALUES = [i / 10 for i in range(1, 10)]
+#: The measures that are scored by default, and one that a study names.
+MEASURES = [m.name for m in imblab.compose("name=x", "dataset=[ecoli3]").measures] + ["recall_min"]
 PROTOCOL = {"outer_folds": 3, "inner_folds": 2, "seed": 7, "thresholds": VALUES}
 
 _spec = importlib.util.spec_from_file_location("imblab_witness_plain_classes", HERE / "plain_classes.py")
@@ -47,6 +49,22 @@ STRATEGIES = {
     "smote_threshold": {"sampler": plain.smote, "ratios": [0.3, 1.0], "ks": [3], "threshold": "tuned"},
 }
 TABLES = {"three": (0.65, 0.22, 0.13), "four": (0.5, 0.24, 0.16, 0.1)}
+#: For the tables with categorical columns: calibrations, shared inner folds, a learner without probabilities.
+CALIBRATED = {
+    "smote_threshold": STRATEGIES["smote_threshold"],
+    "sigmoid": {"threshold": "tuned", "calibration": "sigmoid"},
+    "isotonic": {"threshold": "tuned", "calibration": "isotonic"},
+    "prior": {"sampler": plain.smote, "ratios": [0.9], "ks": [3], "threshold": 0.4, "calibration": "prior"},
+    "weighted_prior": {"weights": ["balanced", "power 0.5"], "calibration": "prior"},
+}
+CALIBRATED_OVERRIDES = (
+    "strategy=[smote_threshold]", "protocol.inner=shared", "strategy.smote_threshold.k=3",
+    "strategy.smote_threshold.space.ratio=choice(0.3,1.0)",
+    "+strategy.sigmoid={threshold:tuned,calibration:sigmoid}",
+    "+strategy.isotonic={threshold:tuned,calibration:isotonic}",
+    "+strategy.prior={sampler:${strategy.smote_threshold.sampler},ratio:0.9,k:3,threshold:0.4,calibration:prior,prior_correction:approximate}",
+    "+strategy.weighted_prior={calibration:prior,space:{weight:'choice(balanced,{power:0.5})'}}",
+)  # fmt: skip
 RULES = {
     "bound": {"threshold": {"min_recall": {"class": 2, "value": 0.7}}},
     "costs": {"threshold": {"cost_optimal": [[0, 1, 2], [4, 0, 1], [9, 2, 0]]}},
@@ -54,8 +72,32 @@ RULES = {
 }
 
 
+def mixed():
+    """Columns of both kinds with gaps and a rare level, and rows enough for isotonic calibration."""
+    rng = np.random.default_rng(8)
+    y = rng.permutation(np.repeat([0, 1, 2], [165, 120, 81]))
+    frame = pd.DataFrame({
+        "color": rng.choice(["blue", "green", "red", None], len(y)), "a": rng.normal(size=len(y)) + y,
+        "size": np.array(["big", "mid", "tiny", "tiny", "odd"])[np.minimum(y + rng.integers(0, 3, len(y)), 4)],
+        "b": rng.normal(size=len(y)) + (y == 1),
+    })  # fmt: skip
+    frame.loc[rng.random(len(y)) < 0.03, "b"] = np.nan
+    return frame, y
+
+
+def words():
+    """Categorical columns alone: SMOTE becomes SMOTEN; a rarest class with too few rows for isotonic calibration."""
+    rng = np.random.default_rng(9)
+    y = rng.permutation(np.repeat([0, 1, 2, 3], [90, 50, 36, 24]))
+    levels = {"color": 5, "doors": 3, "safety": 4}
+    noisy = {name: (y + rng.integers(0, 3, len(y))) % n for name, n in levels.items()}
+    return pd.DataFrame({name: [f"{name} {code}" for code in codes] for name, codes in noisy.items()}), y
+
+
 def table(name):
     """Numeric columns with gaps and noisy labels, the classes from the most frequent to the rarest."""
+    if name in CATEGORICAL:
+        return CATEGORICAL[name]()
     X, y = make_classification(
         150, 5, n_informative=4, n_redundant=0, n_classes=len(TABLES[name]), n_clusters_per_class=1,
         weights=list(TABLES[name]), flip_y=0.05, class_sep=0.8, random_state=3,
@@ -65,9 +107,13 @@ def table(name):
     return X, np.argsort(order)[y]
 
 
+CATEGORICAL = {"mixed": mixed, "words": words}
+
+
 def data_set(name):
     X, y = table(name)
-    frame = pd.DataFrame(X, columns=list("abcde")).assign(kind=[f"class {label}" for label in y])
+    frame = X if name in CATEGORICAL else pd.DataFrame(X, columns=list("abcde"))
+    frame = frame.assign(kind=[f"class {label}" for label in y])
     data = imblab.dataset(frame, "kind", name=name)
     np.testing.assert_array_equal(data.y, y)
     return data
@@ -77,17 +123,17 @@ def ledger_rows(folder, names, *overrides):
     """Run a study in Python in one process, and read the lines of its ledger."""
     study = imblab.compose(
         "name=w", "seed=7", "dataset=[ecoli3]", "protocol.outer_folds=3", "protocol.inner_folds=2",
-        "protocol.thresholds=range(0.1,1,0.1)", *overrides,
+        "protocol.thresholds=range(0.1,1,0.1)", f"measures=[{','.join(MEASURES)}]", *overrides,
     )  # fmt: skip
     imblab.run(replace(study, datasets={}), folder=folder, data=[data_set(name) for name in names], store_path=None)
     rows = [json.loads(line) for line in (folder / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
     return {(r["dataset"], r["learner"], r["strategy"], r["fold"]): r for r in rows}
 
 
-def assert_same(ledger, dataset, learner, strategy, make, asked):
+def assert_same(ledger, dataset, learner, strategy, make, asked, inner="own"):
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        witness = plain.study(*table(dataset), learner=make, strategy=asked, **PROTOCOL)
+        witness = plain.study(*table(dataset), learner=make, strategy=asked, **PROTOCOL, inner=inner)
     assert len(witness) == 3
     for row in witness:
         theirs = ledger[dataset, learner, strategy, row["fold"]]
@@ -137,6 +183,19 @@ def test_the_ascent_by_hand():
     assert plain.ascend(y, p, [0.2, 0.5], lambda y, decided: False) is None
 
 
+def test_calibration_by_hand():
+    y = np.array([0, 1, 2])
+    p = np.array([[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.1, 0.2, 0.7]])
+    np.testing.assert_allclose(plain.teach("isotonic", [(y, p)])(p), np.eye(3), atol=1e-15)
+    np.testing.assert_allclose(plain.sum_to_one(np.array([[0.0, 0.0], [1.0, 3.0]])), [[0.5, 0.5], [0.25, 0.75]])
+    # Six, three and one row were raised to six each: a row that says nothing has the shares of the data again.
+    labels = np.repeat([0, 1, 2], [6, 3, 1])
+    undone = plain.undo_priors(np.full((1, 3), 1 / 3), labels, [6, 6, 6], None)
+    np.testing.assert_allclose(undone, [[0.6, 0.3, 0.1]], atol=1e-15)
+    np.testing.assert_allclose(plain.undo_priors(np.full((1, 3), 1 / 3), labels, [6, 3, 1], "balanced"), undone)
+    assert plain.undo_priors(p, labels, [6, 3, 1], None) is p
+
+
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory):
     return ledger_rows(
@@ -152,6 +211,31 @@ def ledger(tmp_path_factory):
 @pytest.mark.parametrize("dataset", TABLES)
 def test_a_ledger_of_several_classes_equals_the_witness(ledger, dataset, learner, strategy):
     assert_same(ledger, dataset, learner, strategy, LEARNERS[learner], STRATEGIES[strategy])
+
+
+@pytest.fixture(scope="module", params=["mixed", pytest.param("words", marks=pytest.mark.slow)])
+def calibrated(request, tmp_path_factory):
+    """The name of a table, and its ledger."""
+    return request.param, ledger_rows(
+        tmp_path_factory.mktemp(request.param) / "w", [request.param], f"learner=[{','.join((*LEARNERS, 'svm'))}]",
+        "learner.lightgbm.make.n_estimators=10", *CALIBRATED_OVERRIDES,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", CALIBRATED)
+@pytest.mark.parametrize("learner", [*LEARNERS, "svm"])
+def test_categories_calibrations_and_shared_inner_folds_equal_the_witness(calibrated, learner, strategy):
+    make = LEARNERS.get(learner, lambda seed: SVC(random_state=seed))
+    assert_same(calibrated[1], calibrated[0], learner, strategy, make, CALIBRATED[strategy], "shared")
+
+
+def test_what_cannot_be_calibrated_is_inapplicable_in_ledger_and_witness_alike(calibrated):
+    name, rows = calibrated
+    left_out = {key[1:3] for key, row in rows.items() if row["status"] == "inapplicable"}
+    expected = {("svm", "prior"), ("svm", "weighted_prior"), ("knn", "weighted_prior")}
+    few = {(learner, "isotonic") for learner in (*LEARNERS, "svm")} if name == "words" else set()
+    assert left_out == expected | few
+    assert {row["status"] for row in rows.values()} == {"ok", "inapplicable"}
 
 
 @pytest.fixture(scope="module")
