@@ -156,6 +156,27 @@ def test_it_gives_a_column_for_each_of_several_classes(name):
     decided, labels = found.values.argmax(axis=1), data.y[ROWS]
     assert np.mean([np.mean(decided[labels == c] == c) for c in range(4)]) > 0.4
     np.testing.assert_array_equal(answer(name, data).values, found.values)
+    order = np.append(np.random.default_rng(0).permutation(len(ROWS)), [7, 7])
+    np.testing.assert_allclose(answer(name, data, rows=ROWS[order]).values, found.values[order], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - WEIGHTLESS))
+def test_the_weight_of_several_classes_raises_the_rarest_and_a_power_of_zero_is_none(name):
+    data, room = four_classes(), {"learner.min_samples_leaf": 5} if name in ROOM else {}
+    none = answer(name, data, room).values
+    np.testing.assert_array_equal(answer(name, data, {**room, "weight": "power 0"}).values, none)
+    half, whole = (answer(name, data, {**room, "weight": f"power {power}"}).values for power in (0.5, 1))
+    np.testing.assert_array_equal(answer(name, data, {**room, "weight": "balanced"}).values, whole)
+    assert len({each.tobytes() for each in (none, half, whole)}) == 3
+    if name not in DRAWING:  # those draw other rows by weight, and five rows of the rarest class are few
+        assert none[:, 3].mean() < half[:, 3].mean() < whole[:, 3].mean()
+
+
+@every
+def test_every_value_of_its_space_can_be_fitted_to_several_classes(name):
+    for parameter, axis in learner(name).space.items():
+        for value in ends(axis):
+            assert np.isfinite(answer(name, four_classes(), {f"learner.{parameter}": value}).values).all()
 
 
 # ------------------------------------------------------------------------------------- no learner splits its rows
@@ -208,6 +229,11 @@ def test_the_guard_catches_learners_that_do(no_splits, culprit):
 def test_it_learns_from_every_row_it_receives_and_splits_none_off(no_splits, name, kind):
     found = answer(name, table(kind))
     np.testing.assert_array_equal(found.values, plain_answer(name, kind).values)
+
+
+@every
+def test_it_splits_none_of_the_rows_of_several_classes_off(no_splits, name):
+    assert np.isfinite(answer(name, four_classes()).values).all()
 
 
 def test_gradient_boosting_splits_none_off_where_its_default_would(no_splits):
@@ -343,7 +369,7 @@ def test_a_value_that_cannot_be_written_down_is_refused_before_anything_runs(val
 # ------------------------------------------------------------------------------------------------------ one fit, fewer
 
 
-def by_rounds(name, order, tmp_path, monkeypatch, **make):
+def by_rounds(name, order, tmp_path, monkeypatch, data=None, **make):
     """A study over numbers of rounds, by few fits and by one each: its rows, and how many fits each took."""
     cls, rounds = estimator_specs.resolve_class(learner(name).make["_target_"]), []
     real = cls.fit
@@ -369,7 +395,7 @@ def by_rounds(name, order, tmp_path, monkeypatch, **make):
         folder = tmp_path / ("staged" if staged else "plain")
         folder.mkdir()
         monkeypatch.chdir(folder)  # whatever is remembered between studies is not shared by these two
-        imblab.run(study, folder="study", data=[table("mixed")])
+        imblab.run(study, folder="study", data=[data or table("mixed")])
         rows = read_evaluations(Path("study"))
         answers.append([(row.key, row.trials, row.params, row.threshold, row.scores, row.status) for row in rows])
         fits.append(len(rounds))
@@ -387,6 +413,14 @@ def test_one_fit_that_answers_for_fewer_rounds_gives_the_bits_of_fits_of_fewer_r
     name, order, tmp_path, monkeypatch
 ):
     (few, each), fits = by_rounds(name, order, tmp_path, monkeypatch)
+    assert few == each
+    assert len({trial.value for trial in few[0][1]}) == 3, "the number of rounds is seen"
+    assert fits[0] < fits[1]
+
+
+@pytest.mark.parametrize("name", STAGED)
+def test_one_fit_answers_for_fewer_rounds_with_several_classes_too(name, tmp_path, monkeypatch):
+    (few, each), fits = by_rounds(name, (5, 20, 10), tmp_path, monkeypatch, data=four_classes())
     assert few == each
     assert len({trial.value for trial in few[0][1]}) == 3, "the number of rounds is seen"
     assert fits[0] < fits[1]
