@@ -140,7 +140,8 @@ class SeveralClassDecisions:
     ) -> float:
         """Return infinity, so that no candidate is dropped before its last fold.
 
-        With the remaining rows decided correctly R_K is no bound: it may fall when a wrong decision is corrected.
+        The value with the remaining rows decided correctly does not bound R_K, which may fall when a wrong decision is
+        corrected.
         """
         return math.inf
 
