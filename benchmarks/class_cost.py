@@ -85,7 +85,7 @@ def measured(clock, study, data):
 
 def main():
     """Print the table."""
-    warnings.simplefilter("ignore", UserWarning)  # the methods of the learners are watched, and the rarest class is small
+    warnings.simplefilter("ignore", UserWarning)  # watched methods, and a small rarest class
     clock = Clock()
     print(f"{N_ROWS:,} rows, medians of {REPEATS} repeats, CPU seconds on one core")
     print("| learner | classes | fits | learner s | imblab s | ratio | ratio to that of 2 classes |")
