@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from imblab.analysis.text_tables import list_remarks
-from imblab.edges.report.data import ReportData, strategy_table
+from imblab.edges.report.data import STRATEGY_COLUMN, ReportData, strategy_table
 from imblab.edges.report.elements import (
     Line,
     ReportSection,
@@ -23,6 +23,8 @@ from imblab.text import count_noun, format_duration, join_words
 
 #: A ROC-AUC that suggests that a column contains the answer.
 _SUSPICIOUS_ROC_AUC = 0.9999
+#: Rows of a table that comes before anything else.
+MAX_FIRST_ROWS = 200
 #: A check, its outcome in words, whether it passed.
 LeakageCheck = tuple[str, str, bool]
 _RETRY = "Once its cause is fixed, a failed evaluation is repeated by a run of the study with runner.retry_failed=true."
@@ -97,6 +99,19 @@ def cost_section(data: ReportData) -> ReportSection:
         Table("seconds", "Computing time", columns(("dataset", "data set"), "learner", "seconds"), tuple(seconds)),
     )
     return ReportSection("cost", "Cost", lead, tables, "Cost")
+
+
+def missing_table(data: ReportData) -> Table:
+    """Build the table of the missing evaluations, as far as it fits a first screen."""
+    missing, folds = data.result.completeness.missing, count_cell(data.result.completeness.folds)
+    lines = [
+        Line("/".join(place), (text_cell(", ".join(place)), count_cell(n), folds))
+        for place, n in list(missing.items())[:MAX_FIRST_ROWS]
+    ]
+    n_more = len(missing) - len(lines)
+    note = f"{n_more:,} more have missing evaluations." if n_more else ""
+    header = columns(STRATEGY_COLUMN, "missing", ("asked", "of"))
+    return Table("missing", "Missing evaluations", header, tuple(lines), note)
 
 
 def reproduction_section(data: ReportData) -> ReportSection:

@@ -17,7 +17,7 @@ from imblab.analysis.methods import named
 from imblab.analysis.text_tables import list_missing_effects
 from imblab.analysis.wording import SETTLED, describe_chance, list_reasons
 from imblab.edges.figures import DotRow, Figure, draw_ranks, draw_rows
-from imblab.edges.report.data import STRATEGY_COLUMN, ReportData
+from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,
     Gallery,
@@ -36,11 +36,10 @@ from imblab.edges.report.elements import (
     typeset_minus,
     verdict_cell,
 )
+from imblab.edges.report.record import MAX_FIRST_ROWS, missing_table
 from imblab.edges.report.scores import forest_gallery
 from imblab.text import count_noun, format_range, join_words
 
-#: Rows of a table that comes before anything else.
-_MAX_FIRST_ROWS = 200
 #: Columns of the mean effect over parent data sets.
 _EFFECT_HEADINGS = {
     "effect": "mean effect",
@@ -60,7 +59,7 @@ def verdict_section(data: ReportData) -> ReportSection:
     if not completeness.is_complete:
         last = f"This page is exploratory: {data.exploratory}." if data.exploratory else f"Continue: {data.command}"
         return ReportSection(
-            "verdict", "No verdict yet", (*completeness.sentences()[1:], last, *shifted), (_missing_table(data),)
+            "verdict", "No verdict yet", (*completeness.sentences()[1:], last, *shifted), (missing_table(data),)
         )
     lead = (*completeness.sentences(), *shifted)
     if data.exploratory:
@@ -109,7 +108,7 @@ def _verdicts_at_a_glance(data: ReportData, lead: Sequence[str]) -> tuple[list[s
     primary = _primary_contrasts(data)
     pairs = [(str(a), str(b), rows) for (a, b), rows in primary.groupby(["a", "b"], sort=False)]
     tables = [_verdict_grid(data, *pair) for pair in pairs] if len(data.families) > 1 else []
-    if len(primary) <= _MAX_FIRST_ROWS:
+    if len(primary) <= MAX_FIRST_ROWS:
         table = _contrast_table(data, _settled_first(primary), "verdict", "Primary contrasts")
         tables.append(replace(table, folded=bool(tables)))
     return [*(_count_verdicts(data, *pair) for pair in pairs), *lead], tables
@@ -141,18 +140,6 @@ def ranks_section(data: ReportData) -> ReportSection:
 def _shifted_classes(data: ReportData) -> tuple[str, ...]:
     """Learners with which all strategies change the balance of the classes."""
     return tuple(f"{note[0].upper()}{note[1:]}." for note in rebalancing.notes(data.study).values())
-
-
-def _missing_table(data: ReportData) -> Table:
-    missing, folds = data.result.completeness.missing, count_cell(data.result.completeness.folds)
-    lines = [
-        Line("/".join(place), (text_cell(", ".join(place)), count_cell(n), folds))
-        for place, n in list(missing.items())[:_MAX_FIRST_ROWS]
-    ]
-    n_more = len(missing) - len(lines)
-    note = f"{n_more:,} more have missing evaluations." if n_more else ""
-    header = columns(STRATEGY_COLUMN, "missing", ("asked", "of"))
-    return Table("missing", "Missing evaluations", header, tuple(lines), note)
 
 
 def _primary_contrasts(data: ReportData) -> pd.DataFrame:
