@@ -366,8 +366,9 @@ class KnobChoice:
     ----------
     name : str
         As among the params of an evaluation, or ``threshold``.
-    value : float, int, str or bool
-        The most frequent value; of equally frequent ones the lowest number or the first text.
+    value : float, int, str, bool or tuple of float
+        The most frequent value; of equally frequent ones the lowest number or the first text. The thresholds of more
+        than two classes are medians over folds.
     folds, of : int
         How many folds chose it, of how many that have the knob.
     low, high : float or None
@@ -375,7 +376,7 @@ class KnobChoice:
     """
 
     name: str
-    value: Scalar
+    value: Scalar | tuple[float, ...]
     folds: int
     of: int
     low: float | None = None
@@ -454,6 +455,8 @@ class Recommendation:
         The choice over data sets and learners.
     provisional : str or None
         How much of the design is evaluated, while evaluations are missing; None for a complete design.
+    classes : mapping of str to tuple of str
+        The labels of data sets with more than two classes, in class order.
     """
 
     families: Mapping[Family, RecommendedStrategy]
@@ -461,6 +464,12 @@ class Recommendation:
     learners: Mapping[str, RecommendedStrategy]
     overall: RecommendedStrategy
     provisional: str | None = None
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def has_two_classes(self) -> bool:
+        """Whether a data set has two classes, so that a threshold is one number."""
+        return not self.datasets.keys() <= self.classes.keys()
 
     def to_mapping(self) -> dict[str, Any]:
         """The same as plain data, for machines."""
@@ -542,6 +551,9 @@ class StudyResult:
         parent data sets, and before the design is complete.
     sentences : tuple of str
         The verdicts in words; before the design is complete, what is missing.
+    row_errors : mapping of (str, str) to mapping of (str, str) to float
+        With more than two classes the standard errors of contrasts over test rows, as far as they are known: shown next
+        to those of the corrected t, which decide.
     """
 
     study: Study
@@ -554,6 +566,12 @@ class StudyResult:
     answer: Answer
     across: tuple[Any, ...] = ()
     sentences: tuple[str, ...] = ()
+    row_errors: Mapping[Family, Mapping[tuple[str, str], float]] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> Mapping[str, tuple[str, ...]]:
+        """The labels of data sets with more than two classes, in class order."""
+        return self.recommendation.classes
 
     @property
     def families(self) -> tuple[Family, ...]:

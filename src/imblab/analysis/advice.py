@@ -8,6 +8,7 @@ import pandas as pd
 
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY
+from imblab.analysis.classes import format_thresholds
 from imblab.analysis.methods import describe_use, name_treatment, named, strategy_named
 from imblab.analysis.text_tables import percent
 from imblab.analysis.wording import DECIDED, append_counts, format_changes
@@ -21,14 +22,15 @@ _GAINS = (0.05, 0.1)
 _MAX_PLACES = 3
 
 
-def describe_choice(chosen: RecommendedStrategy, study: Study) -> str:
+def describe_choice(chosen: RecommendedStrategy, study: Study, has_two_classes: bool = True) -> str:
     """Return one sentence on what to use on one data set with one learner, with its scores."""
     where = f"{chosen.dataset}, {chosen.learner}"
     if chosen.strategy is None:
         return f"{where}: no recommendation, because {chosen.reason}."
     scores = join_words(f"{named(name)} {format_score(value)}" for name, value in chosen.scores.items())
     return (
-        f"{where}: use {describe_use(strategy_named(study, chosen.strategy))} (strategy `{chosen.strategy}`): {scores}."
+        f"{where}: use {describe_use(strategy_named(study, chosen.strategy), '', has_two_classes)} (strategy "
+        f"`{chosen.strategy}`): {scores}."
     )
 
 
@@ -52,7 +54,7 @@ def describe_recommendation(
     learner = f", with the learner {overall.learner}" if len(study.learners) > 1 else ""
     if learner and len(recommendation.learners) > 1 and len(chosen) == 1:
         learner = f"; of the learners, {overall.learner} scores best with it"
-    use = describe_use(strategy_named(study, overall.strategy), without)
+    use = describe_use(strategy_named(study, overall.strategy), without, recommendation.has_two_classes)
     yield f"{so_far}Use {use} (strategy `{overall.strategy}`){learner}."
     scores = join_words(f"{named(name)} {format_score(value)}" for name, value in overall.scores.items())
     unit = "fold" if overall.dataset is not None else "parent data set"
@@ -72,7 +74,8 @@ def describe_recommendation(
         yield from _compare_with_counterpart(primary, study, overall.strategy)
     yield from _describe_elsewhere(recommendation)
     if overall.knobs:
-        knobs = join_words(map(_describe_knob, overall.knobs))
+        labels = recommendation.classes.get(overall.dataset or "", ())
+        knobs = join_words(_describe_knob(knob, labels) for knob in overall.knobs)
         yield f"Chosen by most folds: {knobs}. `imblab export` chooses them once more, on all rows."
     yield "Choosing by these scores makes them slightly optimistic."
 
@@ -143,7 +146,10 @@ def _describe_elsewhere(recommendation: Recommendation) -> Iterator[str]:
         yield f"By data set the recommendation differs: {'; '.join(parts)}."
 
 
-def _describe_knob(knob: KnobChoice) -> str:
+def _describe_knob(knob: KnobChoice, labels: Sequence[str]) -> str:
+    if isinstance(knob.value, tuple):
+        folds = count_noun(knob.of, "fold")
+        return f"thresholds {format_thresholds(labels, knob.value)} (medians over {folds})"
     text = isinstance(knob.value, (int, float)) and not isinstance(knob.value, bool)
     value = f"{knob.value:g}" if text else str(knob.value)
     spread = f", {knob.low:g} to {knob.high:g}" if knob.low != knob.high else ""

@@ -12,7 +12,7 @@ from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.advice import describe_recommendation
 from imblab.analysis.claims import PRIMARY
 from imblab.analysis.compare import describe_verdict
-from imblab.analysis.methods import describe_use, name_treatment, named, strategy_named
+from imblab.analysis.methods import MOST_PROBABLE, describe_use, name_treatment, named, strategy_named
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.wording import (
     DECIDED,
@@ -66,9 +66,10 @@ def answer_study(
     findings: list[str] = []
     limits: list[str] = []
     if completeness.is_complete:
+        has_two_classes = recommendation.has_two_classes
         findings += _conclude_over_parents(primary, across, study)
-        findings += _compare_with_nothing(contrasts, study)
-        findings += _compare_full_ratio(contrasts, study)
+        findings += _compare_with_nothing(contrasts, study, has_two_classes)
+        findings += _compare_full_ratio(contrasts, study, has_two_classes)
         limits += list_limits(primary if len(primary) else contrasts, study)
     return Answer(
         headline=write_headline(primary, study, completeness, recommendation),
@@ -97,7 +98,10 @@ def write_headline(
         return f"Incomplete: {completeness.counted} are there. No verdict before the design is complete."
     if primary.empty:
         return _headline_without_contrast(study, recommendation)
-    lead, subject = _name_condition(primary, study), name_treatment(study, primary.a)
+    lead, subject = (
+        _name_condition(primary, study, recommendation.has_two_classes),
+        name_treatment(study, primary.a),
+    )
     decided = primary[primary.verdict.isin(DECIDED)]
     compared = decided[decided["mean"].notna()]
     if len(compared):
@@ -133,7 +137,7 @@ def _headline_without_contrast(study: Study, recommendation: Recommendation) -> 
     best = recommendation.overall
     if best.strategy is None:
         return "No primary contrast: no strategy of the study resamples."
-    use = describe_use(strategy_named(study, best.strategy))
+    use = describe_use(strategy_named(study, best.strategy), "", recommendation.has_two_classes)
     others = count_noun(len(study.strategies), "strategy")
     return f"No primary contrast, since no strategy resamples; of {others}, use {use}."
 
@@ -166,7 +170,7 @@ def _small_size(rows: pd.DataFrame, alpha: float) -> str:
     return f" by {sizes.pop()}" if len(sizes) == 1 and "" not in sizes else ""
 
 
-def _compare_with_nothing(contrasts: pd.DataFrame, study: Study) -> Iterator[str]:
+def _compare_with_nothing(contrasts: pd.DataFrame, study: Study, has_two_classes: bool) -> Iterator[str]:
     """Compare resampling alone, and a tuned threshold alone, with the strategy that has no knob in use."""
     single = [s for s in study.strategies if knobs_in_use(s) == 1]
     nothing = [s.name for s in study.strategies if not knobs_in_use(s)]
@@ -179,10 +183,10 @@ def _compare_with_nothing(contrasts: pd.DataFrame, study: Study) -> Iterator[str
         if len(part)
     ]
     if len(sampled):
-        yield f"Compared with doing nothing at a threshold of .5, {'; '.join(parts)}."
+        yield f"Compared with doing nothing{' at a threshold of .5' if has_two_classes else ''}, {'; '.join(parts)}."
 
 
-def _compare_full_ratio(contrasts: pd.DataFrame, study: Study) -> Iterator[str]:
+def _compare_full_ratio(contrasts: pd.DataFrame, study: Study, has_two_classes: bool) -> Iterator[str]:
     """Compare resampling up to 1:1 with the same sampler at a chosen or lower ratio, by threshold."""
     strategies = {s.name: s for s in study.strategies}
     parts = []
@@ -198,6 +202,8 @@ def _compare_full_ratio(contrasts: pd.DataFrame, study: Study) -> Iterator[str]:
         if (rows := rows[rows["mean"].notna()]).empty:
             continue
         where = "with a tuned threshold" if is_moved else "at a threshold of .5"
+        if not has_two_classes:
+            where = "with tuned thresholds" if is_moved else f"deciding for the {MOST_PROBABLE}"
         parts.append(f"by {format_changes(rows)} {where}{append_counts(rows, study)}")
     if parts:
         yield f"Going on to a ratio of 1:1 changed {named(study.primary)} {'; '.join(parts)}."
@@ -269,11 +275,11 @@ def _name_sides(primary: pd.DataFrame, study: Study) -> tuple[str, str]:
     return sides if study.primary_measure.greater_is_better else (sides[1], sides[0])
 
 
-def _name_condition(primary: pd.DataFrame, study: Study) -> str:
+def _name_condition(primary: pd.DataFrame, study: Study, has_two_classes: bool) -> str:
     """Say what both strategies of the primary contrasts share, as the opening of a sentence."""
     rules = [strategy_named(study, name).knobs["threshold"] for name in dict.fromkeys(primary.a)]
     if all(rule == "tuned" for rule in rules):
-        return "once the threshold is tuned, "
+        return "once the threshold is tuned, " if has_two_classes else "once the thresholds are tuned, "
     return "" if all(isinstance(rule, (int, float)) for rule in rules) else "with the same threshold rule, "
 
 

@@ -9,8 +9,9 @@ from textwrap import wrap
 
 import pandas as pd
 
+from imblab.analysis.classes import describe_recalls
 from imblab.analysis.compare import describe_verdict
-from imblab.analysis.methods import named
+from imblab.analysis.methods import MOST_PROBABLE, named
 from imblab.analysis.paired import BASELINES
 from imblab.analysis.recommendation import NAMED_SCORES
 from imblab.analysis.text_tables import format_gain, list_exploratory, percent
@@ -80,13 +81,15 @@ def answer_lines(result: StudyResult, width: int, steps: Sequence[str] = ()) -> 
         "headline": (_Section(incomplete or [answer.headline], 2, 5, is_paragraph=False), 0),
         "use": (_Section(answer.recommendation if table else answer.recommendation[:1], 3, 8), 1),
         "legend": (_Section(list(_explain_table(result)), 1, 2), 2),
-        "across": (_Section(list(_across_sentences(result)), 1, 3), 4),
+        "classes": (_Section(list(describe_recalls(result)), 0, 8, is_paragraph=False), 4),
+        "across": (_Section(list(_across_sentences(result)), 1, 3), 5),
         "missing": (_Section([*exploratory, *missing], 1, 4), 3),
-        "limits": (_Section([*cautions, *answer.limits], 0, 5), 7),
-        "findings": (_Section(answer.findings, 0, 4), 6),
-        "steps": (_Section(steps, 4, 8, "Next steps"), 5),
+        "limits": (_Section([*cautions, *answer.limits], 0, 5), 8),
+        "findings": (_Section(answer.findings, 0, 4), 7),
+        "steps": (_Section(steps, 4, 8, "Next steps"), 6),
     }
-    groups = (("headline",), ("use",), ("table", "legend"), ("across", "missing", "findings", "limits"), ("steps",))
+    below = ("classes", "across", "missing", "findings", "limits")
+    groups = (("headline",), ("use",), ("table", "legend"), below, ("steps",))
     room = MAX_SCREEN_LINES - len(table) - (len(groups) - 1)
     shares = _share_room({name: section for name, (section, _) in sections.items()}, _ranks(sections), room, width)
     blocks = {name: section.lines(width, shares[name]) for name, (section, _) in sections.items()} | {"table": table}
@@ -219,7 +222,8 @@ def _family_lines(result: StudyResult, width: int) -> list[str]:
 
 def _abbreviate(label: str) -> str:
     """Shorten the label of a strategy: ``SMOTE, tuned threshold`` to ``SMOTE, tuned``."""
-    return label.replace(", tuned threshold", ", tuned").replace(", threshold ", ", at ")
+    shorter = label.replace(", tuned threshold", ", tuned").replace(", threshold ", ", at ")
+    return shorter.replace(f", {MOST_PROBABLE}", ", at .5")
 
 
 def _dataset_lines(result: StudyResult, width: int) -> list[str]:

@@ -48,6 +48,8 @@ _TESTS = {
         "between repeats, with weights from a simulation of the kind of learner)"
     ),
 }
+#: How a label ends whose threshold is .5, and what that is with more than two classes.
+_HALF, MOST_PROBABLE = ", threshold .5", "most probable class"
 #: The highest denominator of a ratio that is written as 1:4 or 2:5.
 _MAX_DENOMINATOR = 20
 
@@ -105,17 +107,23 @@ def name_treatment(study: Study, names: Iterable[str]) -> str:
     return samplers.pop() if len(samplers) == 1 else "resampling"
 
 
-def describe_methods(study: Study, judged: bool = True, estimators: Mapping[str, str] | None = None) -> list[str]:
+def describe_methods(
+    study: Study,
+    judged: bool = True,
+    estimators: Mapping[str, str] | None = None,
+    n_classes: Mapping[str, int] | None = None,
+) -> list[str]:
     """Return paragraphs on design, strategies, tuning and scoring; and on the tests, where contrasts were judged.
 
     ``estimators`` are those of :func:`imblab.analysis.compare.estimator_places`: the standard errors that decide, with
-    their places; the corrected t by default.
+    their places; the corrected t by default. ``n_classes`` are the numbers of classes of data sets with more than two.
     """
     paragraphs = [
         _describe_design(study),
         _describe_strategies(study),
         _describe_tuning(study),
         _describe_scoring(study),
+        *([_describe_classes(n_classes)] if n_classes else []),
     ]
     return [*paragraphs, _describe_tests(study, estimators or {CORRECTED_T: ""})] if judged else paragraphs
 
@@ -141,8 +149,10 @@ def describe_strategy(strategy: Strategy) -> str:
     return ", ".join(parts)
 
 
-def short_label(strategy: Strategy) -> str:
+def short_label(strategy: Strategy, has_two_classes: bool = True) -> str:
     """Return the label of a strategy, or the same from its knobs.
+
+    With more than two classes a threshold of .5 for each decides for the most probable one, which the label says.
 
     Examples
     --------
@@ -152,11 +162,14 @@ def short_label(strategy: Strategy) -> str:
     >>> short_label(Strategy("none")), short_label(Strategy("threshold", threshold="tuned"))
     ('No treatment, threshold .5', 'Tuned threshold')
     """
-    if strategy.label:
-        return strategy.label
-    parts = _name_treatments(strategy)
-    text = ", ".join([*(parts or ([] if _is_moved(strategy) else ["no treatment"])), _name_threshold(strategy)])
-    return text[0].upper() + text[1:]
+    text = strategy.label
+    if not text:
+        parts = _name_treatments(strategy)
+        text = ", ".join([*(parts or ([] if _is_moved(strategy) else ["no treatment"])), _name_threshold(strategy)])
+    text = text[0].upper() + text[1:] if not strategy.label else text
+    if has_two_classes or _is_moved(strategy) or not text.endswith(_HALF):
+        return text
+    return f"{text.removesuffix(_HALF)}, {MOST_PROBABLE}"
 
 
 def name_sampler(strategy: Strategy) -> str:
@@ -172,7 +185,7 @@ def name_sampler(strategy: Strategy) -> str:
     return _SAMPLER_LABELS.get(name, name)
 
 
-def describe_use(strategy: Strategy, without: str = "") -> str:
+def describe_use(strategy: Strategy, without: str = "", has_two_classes: bool = True) -> str:
     """Return what someone who uses a strategy does, as the object of *use*; ``without`` names what it is to do without.
 
     Examples
@@ -183,13 +196,19 @@ def describe_use(strategy: Strategy, without: str = "") -> str:
     'SMOTE and a tuned threshold'
     >>> describe_use(Strategy("none"), without="resampling")
     'the classes as they are, at a threshold of .5'
+    >>> describe_use(Strategy("none"), has_two_classes=False)
+    'the classes as they are, and decide for the most probable one'
     """
     parts = [_with_article(text) for text in _name_treatments(strategy)]
     threshold = strategy.knobs["threshold"]
     if threshold == 0.5:
         use = f"{join_words(parts) or 'the classes as they are,'} at a threshold of .5"
+        if not has_two_classes:
+            use = f"{join_words(parts) or 'the classes as they are'}, and decide for the most probable one"
         return f"{use}, without {without}" if parts and without and strategy.sampler is None else use
     named_value = f"a threshold of {_format_short(threshold)}" if isinstance(threshold, (int, float)) else ""
+    if threshold == "tuned" and not has_two_classes:
+        named_value = "a tuned threshold per class"
     parts.append(named_value or _with_article(_name_threshold(strategy)))
     if not without or strategy.sampler is not None:
         return join_words(parts)
@@ -278,6 +297,17 @@ def _describe_scoring(study: Study) -> str:
     return (
         f"The primary measure was {named(study.primary)}{secondary}. Scores are means over outer test folds; a measure "
         "whose denominator is 0 is left undefined, never 0."
+    )
+
+
+def _describe_classes(n_classes: Mapping[str, int]) -> str:
+    names = join_words(f"{name}: {n}" for name, n in n_classes.items())
+    return (
+        f"With more than two classes ({names}) a ratio raises every smaller class to that share of the largest one, or "
+        "cuts every larger one accordingly. A row is decided for the class with the largest (1 − t) / t times its "
+        "probability, with one threshold t per class; tuned thresholds are chosen by coordinate ascent from .5, a "
+        "local optimum. MCC is Gorodkin's (2004) R_K; ranking measures, recall, precision and F1 are means over all "
+        "classes, each against the rest."
     )
 
 

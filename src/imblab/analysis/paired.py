@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import numpy as np
+import pandas as pd
 
 from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts
 from imblab.analysis.evidence import RowCovariances
@@ -87,6 +88,24 @@ def estimate_family(
     return {pair: estimates[pair] for pair in contrasts}
 
 
+def row_errors(
+    scores: Mapping[Family, FamilyScores], contrasts: pd.DataFrame, covariances: Mapping[Family, RowCovariances]
+) -> dict[Family, dict[Pair, float]]:
+    """Return the standard errors over test rows of contrasts of more than two classes, as far as they are known.
+
+    The square root of the jackknife variance of the mean difference (:func:`.row_influence.row_covariance`), without
+    the weights of a simulation, which there is for two classes only.
+    """
+    errors: dict[Family, dict[Pair, float]] = {}
+    for dataset, learner, a, b in zip(contrasts.dataset, contrasts.learner, contrasts.a, contrasts.b, strict=True):
+        family = scores[dataset, learner]
+        known = covariances.get((dataset, learner), {}).get(len(family.folds), {})
+        if family.n_classes > 2 and _has_covariances((a, b), known):
+            variance = _row_variances([(a, b)], known)[0]
+            errors.setdefault((dataset, learner), {})[a, b] = math.sqrt(max(variance, 0.0))
+    return errors
+
+
 def corrected_t_reason(scores: FamilyScores, estimate: Estimate, study: Study) -> str | None:
     """Say why the corrected t decides although there is a row-level rule for the learner; None where that is not so.
 
@@ -153,10 +172,15 @@ def _row_level_errors(
     rule: RowLevelRule,
 ) -> tuple[np.ndarray, int]:
     """Row-level standard errors and their degrees of freedom."""
-    variances = np.array([covariances[a, a] + covariances[b, b] - 2 * covariances[a, b] for a, b in contrasts])
+    variances = _row_variances(contrasts, covariances)
     n_repeats = len({repeat for repeat, _ in scores.folds})
     grid = differences.reshape(len(contrasts), n_repeats, -1)  # folds ascend by repeat
     return row_level_errors(grid, variances, rule), _count_rarer_rows(scores, contrasts[0][0]) - 1
+
+
+def _row_variances(contrasts: Sequence[Pair], covariances: Mapping[Pair, float]) -> np.ndarray:
+    """Variances of mean differences over test rows."""
+    return np.array([covariances[a, a] + covariances[b, b] - 2 * covariances[a, b] for a, b in contrasts])
 
 
 def _count_rarer_rows(scores: FamilyScores, strategy: str) -> int:

@@ -17,8 +17,9 @@ import pandas as pd
 
 from imblab.analysis import paired
 from imblab.analysis.across_datasets import AcrossDatasets, dataset_means
+from imblab.analysis.classes import median_thresholds
 from imblab.analysis.evidence import RowCovariances
-from imblab.analysis.methods import short_label
+from imblab.analysis.methods import short_label, strategy_named
 from imblab.analysis.parent_contrasts import Parents, average_over_parents
 from imblab.result import Evaluation, Family, FamilyScores, KnobChoice, Recommendation, RecommendedStrategy
 from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, estimate_contrasts
@@ -59,6 +60,7 @@ def recommend(
     across: Iterable[AcrossDatasets] = (),
     provisional: str | None = None,
     covariances: Mapping[Family, RowCovariances] | None = None,
+    classes: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Recommendation:
     """Recommend one strategy for every data set and learner, for every data set, and over all data sets.
 
@@ -88,6 +90,8 @@ def recommend(
         How much of the design is evaluated, where evaluations are missing.
     covariances : mapping of (str, str) to mapping, optional
         Covariances of the primary measure over test rows, as for :func:`imblab.analysis.paired.estimate_all`.
+    classes : mapping of str to tuple of str, optional
+        The labels of data sets with more than two classes, in class order.
 
     Returns
     -------
@@ -102,7 +106,8 @@ def recommend(
     by_dataset = {each: _recommend_dataset(each, families, scores, study) for each in datasets}
     if len(datasets) == 1:
         by_learner = {learner: families[datasets[0], learner] for learner in learners}
-        return Recommendation(families, by_dataset, by_learner, by_dataset[datasets[0]], provisional)
+        only = Recommendation(families, by_dataset, by_learner, by_dataset[datasets[0]], provisional, classes or {})
+        return _name_by_classes(only, study)
     verdicts = {each.learner: each.contrasts for each in across}
     units = {
         learner: _complete_means(
@@ -117,7 +122,10 @@ def recommend(
         for name, each in (*by_learner.items(), ("", overall))
     }
     by_learner = {name: replace(each, scores=over_parents[name]) for name, each in by_learner.items()}
-    return Recommendation(families, by_dataset, by_learner, replace(overall, scores=over_parents[""]), provisional)
+    overall = replace(overall, scores=over_parents[""])
+    return _name_by_classes(
+        Recommendation(families, by_dataset, by_learner, overall, provisional, classes or {}), study
+    )
 
 
 def knobs_in_use(strategy: Strategy) -> int:
@@ -135,6 +143,27 @@ def knobs_in_use(strategy: Strategy) -> int:
             strategy.calibration != "none",
             strategy.knobs["threshold"] != 0.5,
         )
+    )
+
+
+def _name_by_classes(recommendation: Recommendation, study: Study) -> Recommendation:
+    """Label strategies by the number of classes they decide between."""
+    if not recommendation.classes:
+        return recommendation
+    strategies, everywhere = {s.name: s for s in study.strategies}, recommendation.has_two_classes
+
+    def named(each: RecommendedStrategy) -> RecommendedStrategy:
+        if each.strategy is None:
+            return each
+        has_two = everywhere if each.dataset is None else each.dataset not in recommendation.classes
+        return replace(each, label=short_label(strategies[each.strategy], has_two))
+
+    return replace(
+        recommendation,
+        families={key: named(each) for key, each in recommendation.families.items()},
+        datasets={key: named(each) for key, each in recommendation.datasets.items()},
+        learners={key: named(each) for key, each in recommendation.learners.items()},
+        overall=named(recommendation.overall),
     )
 
 
@@ -333,11 +362,9 @@ def _with_fold_facts(chosen: RecommendedStrategy, scores: FamilyScores, study: S
     if chosen.strategy is None:
         return chosen
     row = scores.evaluations[scores.strategies.index(chosen.strategy)]
-    return replace(
-        chosen,
-        scores=_mean_scores(scores, chosen.strategy, study),
-        knobs=tuple(_chosen_knobs([each for each in row if each is not None])),
-    )
+    evaluations = [each for each in row if each is not None]
+    knobs = [*_chosen_knobs(evaluations), *_chosen_thresholds(evaluations, strategy_named(study, chosen.strategy))]
+    return replace(chosen, scores=_mean_scores(scores, chosen.strategy, study), knobs=tuple(knobs))
 
 
 def _mean_scores(scores: FamilyScores, strategy: str, study: Study) -> dict[str, float]:
@@ -366,13 +393,13 @@ def _mean_scores_over_parents(
 
 
 def _chosen_knobs(evaluations: Sequence[Evaluation]) -> Iterator[KnobChoice]:
-    """Yield the most frequent value of every knob, the threshold last."""
+    """Yield the most frequent value of every knob, the threshold of two classes last."""
     values: dict[str, list[Scalar]] = {}
     for evaluation in evaluations:
         for name, value in evaluation.params.items():
             values.setdefault(name, []).append(value)
     ordered: dict[str, list[Any]] = {name: values[name] for name in in_declared_order(values)}
-    if thresholds := [each.threshold for each in evaluations if each.threshold is not None]:
+    if thresholds := [each.single_threshold for each in evaluations if each.single_threshold is not None]:
         ordered["threshold"] = thresholds
     for name, items in ordered.items():
         is_number = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in items)
@@ -381,3 +408,11 @@ def _chosen_knobs(evaluations: Sequence[Evaluation]) -> Iterator[KnobChoice]:
         value = min((v for v, n in counts.items() if n == most), key=None if is_number else str)
         low, high = (float(min(items)), float(max(items))) if is_number else (None, None)
         yield KnobChoice(name, value, most, len(items), low, high)
+
+
+def _chosen_thresholds(evaluations: Sequence[Evaluation], strategy: Strategy) -> Iterator[KnobChoice]:
+    """Yield the median thresholds of more than two classes, where they are chosen."""
+    medians = median_thresholds(evaluations)
+    if medians and not isinstance(strategy.knobs["threshold"], (int, float)):
+        n_folds = len([each for each in evaluations if each.threshold is not None])
+        yield KnobChoice("threshold", medians, n_folds, n_folds)

@@ -12,6 +12,7 @@ from imblab.analysis import across_datasets, compare, paired, wording
 from imblab.analysis.advice import describe_choice
 from imblab.analysis.answer import answer_study, write_headline
 from imblab.analysis.claims import register_claims
+from imblab.analysis.classes import class_labels
 from imblab.analysis.completeness import completeness_of, within_design
 from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import named
@@ -29,6 +30,7 @@ def build_result(
     completeness: Completeness | None = None,
     covariances: Mapping[Family, RowCovariances] | None = None,
     is_running: bool = False,
+    classes: Mapping[str, Sequence[str]] | None = None,
 ) -> StudyResult:
     """Build the result of a study; verdicts are withheld until its design is complete.
 
@@ -47,6 +49,8 @@ def build_result(
         Covariances of the primary measure over test rows; see :func:`imblab.analysis.evidence.row_covariances`.
     is_running : bool, default=False
         Whether evaluations are still being added: nothing is tested then, and contrasts and summary are empty.
+    classes : mapping of str to sequence of str, optional
+        The labels of data sets with more than two classes, in class order; by default their indices.
 
     Raises
     ------
@@ -76,9 +80,12 @@ def build_result(
         verdicts = wording.describe_contrasts(contrasts, study)
         verdicts += [wording.describe_across(each, study) for each in across]
         sentences = (*verdicts, *compare.describe_estimators(contrasts)) or sentences
-    advice = recommend(scores, study, contrasts, parents, across, completeness.reason, covariances)
+    labels, rows = class_labels(arrays.values(), classes), paired.row_errors(scores, contrasts, covariances or {})
+    advice = recommend(scores, study, contrasts, parents, across, completeness.reason, covariances, labels)
     answer = answer_study(study, contrasts, completeness, advice, across)
-    return StudyResult(study, ordered, completeness, arrays, contrasts, summary, advice, answer, across, sentences)
+    return StudyResult(
+        study, ordered, completeness, arrays, contrasts, summary, advice, answer, across, sentences, rows
+    )
 
 
 def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str] | None = None) -> StudyResult:
@@ -114,6 +121,7 @@ def explore_measure(result: StudyResult, measure: str, parents: Mapping[str, str
         summary=summarise(result.scores, study, estimates),
         across=across,
         sentences=_describe_tests_of(contrasts, study),
+        row_errors={},
         answer=replace(result.answer, headline=headline, recommendation=(advice,), findings=(), limits=()),
     )
 
@@ -130,7 +138,9 @@ def select_families(result: StudyResult, families: Collection[Family]) -> StudyR
     answer = replace(
         result.answer,
         headline=write_headline(primary, result.study, result.completeness, result.recommendation),
-        recommendation=tuple(describe_choice(result.recommendation.families[f], result.study) for f in kept),
+        recommendation=tuple(
+            describe_choice(result.recommendation.families[f], result.study, f[0] not in result.classes) for f in kept
+        ),
         findings=(),
         limits=(),
         primary=primary,

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY, SECONDARY
+from imblab.analysis.classes import evaluations_of, mean_counts, recall_table
 from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.methods import named
+from imblab.result import Family, StudyResult
 from imblab.stats.standard_errors import ROW_LEVEL
 from imblab.study import Study
 from imblab.text import count_noun, format_difference, format_duration, format_p_value, format_score
 
+#: What the two standard errors of contrasts of more than two classes are.
+ROW_ERRORS_NOTE = (
+    "SE: the standard error of the corrected t, which decides. Row-level SE: the jackknife over test rows, to compare; "
+    "no simulation has shown yet that it may decide with more than two classes."
+)
 #: A header and its rows; a column whose name begins with ``>`` is set to the right.
 TextTable = tuple[list[str], list[list[str]]]
 
@@ -77,6 +85,59 @@ def list_remarks(rows: pd.DataFrame) -> list[str]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class ClassTables:
+    """What tables of one data set with more than two classes and one learner show in addition.
+
+    Attributes
+    ----------
+    recalls : TextTable
+        Recall by class; see :func:`recalls_text_table`.
+    row_errors : mapping of (str, str) to float
+        Standard errors of contrasts over test rows.
+    """
+
+    recalls: TextTable
+    row_errors: Mapping[tuple[str, str], float]
+
+
+def class_tables(result: StudyResult) -> dict[Family, ClassTables]:
+    """Return what data sets with more than two classes show in addition, by data set and learner."""
+    families = [family for family in result.recommendation.families if family[0] in result.classes]
+    return {f: ClassTables(recalls_text_table(result, f), result.row_errors.get(f, {})) for f in families}
+
+
+def recalls_text_table(result: StudyResult, family: Family) -> TextTable:
+    """Return the recall of each class, the rarest first; no rows with two classes.
+
+    The difference is that between the last strategy and ``none``.
+    """
+    labels = result.classes.get(family[0])
+    names, recalls = recall_table(result, family) if labels else ([], {})
+    header = ["class", ">rows", *(f">{name}" for name in names), ">difference"]
+    if not labels or not names:
+        return header, []
+    rows = mean_counts(evaluations_of(result, family, names[-1])).sum(axis=1)
+    difference = recalls[names[-1]] - recalls[names[0]]
+    return header, [
+        [
+            *(labels[c], f"{rows[c]:.0f}", *(format_score(float(recalls[name][c])) for name in names)),
+            format_difference(float(difference[c])),
+        ]
+        for c in reversed(range(len(labels)))
+    ]
+
+
+def row_error_table(contrasts: pd.DataFrame, row_errors: Mapping[tuple[str, str], float]) -> TextTable:
+    """Return standard errors over test rows next to those that decide; no rows where none is known."""
+    header = ["contrast", ">difference", ">SE", ">row-level SE"]
+    return header, [
+        [f"{row.a} - {row.b}", format_difference(row["mean"]), format_score(row.se), format_score(error)]
+        for _, row in contrasts.iterrows()
+        if (error := row_errors.get((row.a, row.b))) is not None
+    ]
+
+
 def contrast_table(contrasts: pd.DataFrame, study: Study) -> TextTable:
     """Return the tests of one data set and learner; no rows where nothing was tested.
 
@@ -96,7 +157,7 @@ def contrast_table(contrasts: pd.DataFrame, study: Study) -> TextTable:
     ]
 
 
-def explain_tables(contrasts: pd.DataFrame, study: Study) -> list[str]:
+def explain_tables(contrasts: pd.DataFrame, study: Study, has_row_errors: bool = False) -> list[str]:
     """Return how the tables of a study are read, one sentence per point; tests are explained where there are any."""
     sentences = [f"Intervals: {percent(study)}, unadjusted."]
     if contrasts.p.isna().all():  # otherwise the verdicts say it
@@ -105,6 +166,8 @@ def explain_tables(contrasts: pd.DataFrame, study: Study) -> list[str]:
         f"Holm p: adjusted over a family of contrasts of a data set and learner, alpha {study.claims.alpha:g}. "
         "detectable: the smallest difference that the design detects with 80 % power."
     )
+    if has_row_errors:
+        sentences.append(ROW_ERRORS_NOTE)
     rope, has_rows = contrasts.rope.iloc[0], contrasts.estimator.eq(ROW_LEVEL).any()
     if not math.isnan(rope):
         posterior = "posterior t with that standard error" if has_rows else "Bayesian correlated t"

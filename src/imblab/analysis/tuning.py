@@ -208,7 +208,8 @@ def received_ratio(evaluations: Sequence[Evaluation]) -> float:
     """Return positives over negatives that the learner received, weights included, averaged over folds.
 
     The weight ``balanced`` gives both classes the same total, which is the ratio 1; a power a gives the ratio of the
-    counts to the power 1 - a. NaN where nothing was recorded.
+    counts to the power 1 - a. With more than two classes it is the smallest over the largest class, each with its
+    weights. NaN where nothing was recorded.
 
     Examples
     --------
@@ -219,8 +220,11 @@ def received_ratio(evaluations: Sequence[Evaluation]) -> float:
     """
     ratios = []
     for evaluation in evaluations:
-        if evaluation.status == "ok" and evaluation.reached.get("negative"):
-            weight, reached = evaluation.params.get("weight", 1.0), evaluation.reached
+        weight, reached = evaluation.params.get("weight", 1.0), evaluation.reached
+        if evaluation.status == "ok" and reached.get("classes"):
+            totals = np.asarray(reached["classes"], dtype=np.float64) ** (1 - (weight_power(weight) or 0.0))
+            ratios.append(float(totals.min() / totals.max()))
+        elif evaluation.status == "ok" and reached.get("negative"):
             power = weight_power(weight)
             if power is None:
                 ratios.append(float(weight) * reached["positive"] / reached["negative"])

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from imblab.analysis import methods, rebalancing
+from imblab.analysis import methods, rebalancing, text_tables
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.evidence import row_covariances
@@ -85,12 +85,17 @@ def result_of(
 ) -> StudyResult:
     """Build the result of a study; see :func:`imblab.analysis.results.build_result`.
 
-    ``home`` is the folder whose evidence holds the covariances that standard errors may rest on.
+    ``home`` is the folder whose evidence holds the covariances that standard errors may rest on, and the labels of
+    more than two classes.
     """
-    covariances = None
-    if home is not None and reads_covariances(study) and (frame := read_evidence(home)) is not None:
+    evaluations = tuple(evaluations)
+    covariances, classes, has_several = None, {}, any(e.confusion for e in evaluations)
+    needs_evidence = has_several or reads_covariances(study)
+    if home is not None and needs_evidence and (frame := read_evidence(home)) is not None:
         covariances = row_covariances(frame, study.primary)
-    return build_result(by_dataset_name(study), evaluations, _parents(study), completeness, covariances)
+        classes = {name: table.get("classes", ()) for name, table in read_facts(home).get("tables", {}).items()}
+    named = by_dataset_name(study)
+    return build_result(named, evaluations, _parents(study), completeness, covariances, classes=classes)
 
 
 def _parents(study: Study) -> dict[str, str]:
@@ -128,6 +133,7 @@ def as_text(result: StudyResult, steps: Sequence[str] = (), width: int | None = 
         width,
         across=result.across,
         lead=tuple(dict.fromkeys((*lead[:1], *completeness.sentences(), *lead[1:]))),
+        classes=text_tables.class_tables(result),
     )
 
 

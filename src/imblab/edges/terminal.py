@@ -25,6 +25,7 @@ from imblab.analysis import text_tables
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.methods import named
 from imblab.errors import StudyError, explain_os_error, presentable
+from imblab.result import Family
 from imblab.study import Study
 from imblab.text import count_noun, format_duration
 
@@ -115,11 +116,12 @@ def comparison_text(
     width: int | None = None,
     across: Sequence[AcrossDatasets] = (),
     lead: Sequence[str] = (),
+    classes: Mapping[Family, text_tables.ClassTables] | None = None,
 ) -> str:
     """Return the last page of a study: tables by data set and learner, over parent data sets, verdicts, next steps.
 
     ``lead`` comes before anything else: how much of the design is evaluated, what is missing. ``width`` is that of
-    the terminal by default, 80 columns at least.
+    the terminal by default, 80 columns at least. ``classes`` are those of :func:`.text_tables.class_tables`.
     """
     page = Page(width)
     for line in lead:
@@ -135,7 +137,13 @@ def comparison_text(
         page.add_table(*_fit_intervals(*text_tables.score_table(rows, study), page.width))
         page.add_table(*text_tables.choice_table(rows))
         page.add_lines(text_tables.list_remarks(rows))
+        by_class = (classes or {}).get((str(dataset), str(learner)))
+        if by_class is not None:
+            page.add("Recall by class")
+            page.add_table(*by_class.recalls)
         page.add_table(*text_tables.contrast_table(family, study))
+        if by_class is not None:
+            page.add_table(*text_tables.row_error_table(family, by_class.row_errors))
         page.add_lines(text_tables.list_exploratory(family))
     for item in across:
         parents = count_noun(len(item.parents), "parent data set")
@@ -143,7 +151,7 @@ def comparison_text(
         page.add_table(*text_tables.rank_table(item))
         page.add_table(*text_tables.across_contrast_table(item, study))
         page.add_lines(text_tables.describe_rank_tests(item))
-    for line in text_tables.explain_tables(contrasts, study):
+    for line in text_tables.explain_tables(contrasts, study, any(c.row_errors for c in (classes or {}).values())):
         page.add(line)
     page.add("")
     page.add_list("Verdicts", sentences)
