@@ -4,7 +4,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from sklearn.metrics import matthews_corrcoef
+from sklearn.metrics import confusion_matrix, matthews_corrcoef
 
 from imblab.analysis import evidence as evidences
 from imblab.cli import main
@@ -110,12 +110,68 @@ def test_covariances_are_those_of_leaving_each_row_out(home):
     assert found["threshold", "threshold"] == pytest.approx(expected[1, 1], rel=1e-9)
 
 
+def table(home, name):
+    lines = (home / "tables" / f"{name}.csv").read_text(encoding="utf-8").splitlines()
+    header, *rows = [line.split(",") for line in lines]
+    return {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}
+
+
+def test_the_report_shows_every_class(home):
+    page, labels = (home / "report.html").read_text(encoding="utf-8"), read_dataset(home).classes
+    assert 'id="classes"' in page
+    assert page.count('type="radio"') == len(labels) == 5
+    for absent in ("thresholds", "curves", "calibration"):  # they are for two classes
+        assert f'<section id="{absent}"' not in page
+    recalls = {name: np.mean([shares(e).diagonal() for e in read(home).evaluations if e.strategy == name], axis=0)
+               for name in ("none", "threshold")}  # fmt: skip
+    rows = table(home, "class-recall-glass-logistic")
+    assert list(rows) == list(reversed(labels))
+    for c, label in enumerate(labels):
+        for name, values in recalls.items():
+            assert float(rows[label][f"recall_{name}"]) == pytest.approx(values[c], abs=1e-11)
+    thresholds = [e.threshold for e in read(home).evaluations if e.strategy == "threshold"]
+    found = table(home, "class-thresholds-glass-logistic")
+    assert [float(found[label]["threshold"]) for label in labels] == np.median(thresholds, axis=0).tolist()
+    assert set(table(home, "class-synthetic-glass-logistic")) <= set(labels[1:])
+    assert {path.name for path in (home / "figures").glob("confusion-*")} > {"confusion-glass-logistic-none.svg"}
+
+
+def shares(evaluation):
+    true, decided = np.divmod(np.repeat(np.arange(25), evaluation.matrix.ravel()), 5)
+    return confusion_matrix(true, decided, normalize="true")
+
+
+def test_the_data_sheet_names_the_rarest_class(home):
+    row, data = table(home, "data")["glass"], read_dataset(home)
+    counts = np.bincount(data.y)
+    assert (row["classes"], row["rarest"], row["positives"]) == ("5", data.classes[-1], str(counts[-1]))
+    assert float(row["odds"]) == pytest.approx(counts[-1] / counts[0], rel=1e-9)
+
+
+def test_the_row_level_standard_error_stands_next_to_the_one_that_decides(home, monkeypatch, capsys):
+    monkeypatch.chdir(home.parent.parent)
+    result, frame = read(home), evidence.load_evidence(home / evidence.EVIDENCE_FILE)
+    assert set(result.contrasts.estimator) == {"corrected_t"}
+    covariance = evidences.row_covariances(frame, "mcc")["glass", "logistic"][3]
+    errors = result.row_errors["glass", "logistic"]
+    a, b = "smote_threshold", "threshold"
+    assert errors[a, b] == pytest.approx((covariance[a, a] + covariance[b, b] - 2 * covariance[a, b]) ** 0.5, rel=1e-12)
+    row = table(home, "differences-glass-logistic")[f"{a} − {b}"]
+    assert float(row["row_se"]) == pytest.approx(errors[a, b], rel=1e-11)
+    assert main(["compare", "sites", "--full"]) == 0
+    text = capsys.readouterr().out
+    assert "row-level SE" in text
+    assert "Recall by class" in text
+
+
 def test_the_answer_and_the_report_are_there(home, monkeypatch, capsys):
     monkeypatch.chdir(home.parent.parent)
     assert main(["compare", "sites"]) == 0
     text = capsys.readouterr().out
     assert len(text.splitlines()) <= 40
     assert "glass, logistic" in text
+    assert "(0.5, 0.5" not in text
+    assert "threshold of .5" not in text
     assert "optimism" in (home / "report.html").read_text(encoding="utf-8")
 
 

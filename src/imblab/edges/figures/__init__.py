@@ -2,7 +2,15 @@
 
 from imblab.edges.figures.axes import Axes, Figure, Scale, legend_key, same_spans, scale_around
 from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
-from imblab.edges.figures.row_plot import DotRow, ForestRow, draw_forest, draw_heat_map, draw_ranks, draw_rows
+from imblab.edges.figures.row_plot import (
+    DotRow,
+    ForestRow,
+    draw_confusion,
+    draw_forest,
+    draw_heat_map,
+    draw_ranks,
+    draw_rows,
+)
 from imblab.edges.figures.svg import STYLE
 
 __all__ = [
@@ -15,6 +23,7 @@ __all__ = [
     "ForestRow",
     "Marks",
     "Scale",
+    "draw_confusion",
     "draw_curves",
     "draw_forest",
     "draw_heat_map",

@@ -21,6 +21,8 @@ FOREST_WIDTH, _MAX_FOREST_NAME, _FOREST_ROW, _FOREST_STEP, MAX_FOREST_ROWS = 600
 _RANK_WIDTH, _RANK_SIDE, _RANK_ROW = 640.0, 190.0, 20.0
 #: Height of the cells of a heat map, the width of its row names, and the darkest shade on which words are readable.
 _CELL_HEIGHT, _HEAT_LEFT, _DARKEST = 26.0, 38.0, 0.42
+#: Room for the labels of classes, and the least side of a cell of a confusion matrix, and of one with its share.
+_MAX_CLASS_NAME, _MIN_CELL, _MIN_WRITTEN_CELL = 96.0, 15.0, 26.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,53 @@ def draw_heat_map(
     return Figure(name, title, description, WIDTH, bottom + 38, "".join(parts))
 
 
+def draw_confusion(
+    name: str, title: str, description: str, shares: np.ndarray, counts: np.ndarray, labels: Sequence[str]
+) -> Figure:
+    """Draw a confusion matrix as shades, the rarest class first; a cell says its share and, pointed at, its rows.
+
+    Parameters
+    ----------
+    shares : ndarray of shape (n_classes, n_classes)
+        Rows by true class that sum to 1; cells that are 0 or NaN are left empty.
+    counts : ndarray of shape (n_classes, n_classes)
+        Rows that were decided so.
+    labels : sequence of str
+        Of the classes.
+    """
+    order, n = list(reversed(range(len(labels)))), len(labels)
+    longest = min(_MAX_CLASS_NAME, max(text_width(word, 11) for word in labels))
+    left = longest + 12
+    side = max(_MIN_CELL, (WIDTH - left - 4) / n)
+    height = min(side, _CELL_HEIGHT)
+    bottom, right = 36 + height * n, left + side * n
+    parts = [label(0.0, 26.0, "true class", 120, class_="axis")]
+    for i, true in enumerate(order):
+        y = 36 + height * i
+        parts.append(label(left - 6, y + height / 2 + 4, labels[true], longest + 1, class_="axis e"))
+        for j in np.flatnonzero(shares[true, order] > 0).tolist():
+            share, rows = float(shares[true, order[j]]), (counts[true, order[j]], counts[true].sum())
+            words = f"{labels[true]} decided {labels[order[j]]}: {share:.3f}, {rows[0]:.4g} of {rows[1]:.4g} rows"
+            parts += _draw_share((left + side * j, y, side, height), share, words)
+    d = "".join(
+        f"M{coordinate(left + side * i)} {coordinate(36 + height * i)}h{coordinate(side)}v{coordinate(height)}"
+        f"h{coordinate(-side)}z"
+        for i in range(n)
+    )
+    parts.append(element("path", class_="grid c0", d=d))
+    is_wide = all(text_width(word, 11) <= side - 2 for word in labels)
+    below = 14.0 if is_wide else longest + 6
+    for j, decided in enumerate(order):
+        x, y = left + side * (j + 0.5), bottom + (14 if is_wide else 6)
+        if is_wide:
+            parts.append(label(x, y, labels[decided], side, class_="axis m"))
+        else:
+            turn = f"rotate(-90 {coordinate(x + 4)} {coordinate(y)})"
+            parts.append(label(x + 4, y, labels[decided], longest + 1, class_="axis e", transform=turn))
+    parts.append(label((left + right) / 2, bottom + below + 16, "decided class", 300, class_="axis m"))
+    return Figure(name, title, description, max(WIDTH, right + 4), bottom + below + 22, "".join(parts))
+
+
 def _draw_background(axes: Axes, reference: float | None, region: float) -> list[str]:
     upright = f" {coordinate(axes.y.start)}V{coordinate(axes.y.end)}"
     d = "".join(f"M{coordinate(float(axes.x.at(value)))}{upright}" for value in axes.x.ticks())
@@ -316,6 +365,17 @@ def _draw_rank(
     text = label(end - 5 if is_left else end + 5, y + 4, words, _RANK_SIDE - 18, class_="e" if is_left else None)
     title = element("title", escaped(strategy)) if name != strategy else ""
     return title, line, markers([x], [axis], look), text
+
+
+def _draw_share(place: tuple[float, float, float, float], share: float, words: str) -> list[str]:
+    """A cell of a confusion matrix at (x, y, width, height)."""
+    x, y, width, height = place
+    box = {"x": x + 0.5, "y": y + 0.5, "width": width - 1, "height": height - 1, "rx": 2.0}
+    shade = coordinate(0.04 + (_DARKEST - 0.04) * share)
+    parts = [element("rect", element("title", escaped(words)), class_="heat", fill_opacity=shade, **box)]
+    if width >= _MIN_WRITTEN_CELL:
+        parts.append(label(x + width / 2, y + height / 2 + 4, f"{share:.2f}", width, 10, class_="m"))
+    return parts
 
 
 def _draw_cell(place: tuple[float, float, float], value: float, shade: float, is_framed: bool) -> list[str]:

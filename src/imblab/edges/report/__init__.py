@@ -9,6 +9,7 @@ from pathlib import Path
 
 from imblab.edges import files
 from imblab.edges.report.calibration import balance_section, calibration_section
+from imblab.edges.report.classes import classes_section
 from imblab.edges.report.curves import operating_section, ranking_section
 from imblab.edges.report.data import EvidenceIndex, ReportData
 from imblab.edges.report.elements import ReportSection, Table, as_csv, as_latex
@@ -32,7 +33,8 @@ __all__ = [
 PAGE_FILE = "report.html"
 #: The parts of a report, in their order.
 SECTIONS = (
-    *(verdict_section, scores_section, ratio_section, operating_section, differences_section, ranks_section),
+    *(verdict_section, scores_section, classes_section, ratio_section, operating_section, differences_section),
+    ranks_section,
     *(folds_section, ranking_section, calibration_section, balance_section, response_section),
     *(optimism_section, stability_section, methods_section, data_section, failures_section, leakage_section),
     *(cost_section, reproduction_section),
@@ -46,7 +48,7 @@ FIGURES, TABLES = "figures", "tables"
 
 def build_sections(data: ReportData) -> list[ReportSection]:
     """Return the parts of a report, the verdict first."""
-    return [section(data) for section in SECTIONS]
+    return [part for part in (section(data) for section in SECTIONS) if part is not None]
 
 
 def render_files(data: ReportData) -> Iterator[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imblab.analysis import tuning
+from imblab.analysis.evidence import NEARER_TO_MAJORITY
 from imblab.analysis.methods import named
 from imblab.core import decisions
 from imblab.edges.figures import (
@@ -74,8 +75,13 @@ class PriorCorrection:
     after: Mapping[str, float]
 
 
-def calibration_section(data: ReportData) -> ReportSection:
-    """Build calibration plots and statistics, before and after prior correction."""
+def calibration_section(data: ReportData) -> ReportSection | None:
+    """Build calibration plots and statistics, before and after prior correction.
+
+    None where every data set has more than two classes.
+    """
+    if not data.has_two_classes:
+        return None
     title = "Calibration of the predicted probabilities"
     if data.evidence is None:
         return ReportSection("calibration", title, (MISSING_EVIDENCE,), (), "Calibration")
@@ -87,6 +93,7 @@ def calibration_section(data: ReportData) -> ReportSection:
         "Resampling and weights change the prevalence that the learner sees: its probabilities then tend to be too "
         "high.",
         *_describe_corrections(corrections),
+        *data.not_for_classes(),
     )
     panels = [panel for panel in (_draw_reliability(data, family) for family in data.families) if panel]
     heading = "Observed share against predicted probability"
@@ -103,7 +110,7 @@ def balance_section(data: ReportData) -> ReportSection:
     """Build recall, precision and probabilities against the ratio that the learner received."""
     ratios = {place: tuning.received_ratio(data.evaluations_of[place]) for place in data.places()}
     excess = _one_statistic(data, "calibration", "mean_risk_ratio")
-    nearer = _one_statistic(data, "synthetic", "nearer_to_majority")
+    nearer = _one_statistic(data, "synthetic", NEARER_TO_MAJORITY) | _mean_over_classes(data)
     lines = []
     for place, ratio in ratios.items():
         row = data.summary_of[place]
@@ -112,7 +119,7 @@ def balance_section(data: ReportData) -> ReportSection:
         lines.append(data.line(place, *cells))
     header = columns(
         *(("received", "ratio received"), "recall", "precision", ("risk", PROBABILITY_RATIO)),
-        ("nearer", "synthetic rows nearer to the majority"),
+        ("nearer", f"synthetic rows nearer to {'another class, mean' if data.classes else 'the majority'}"),
     )
     table = strategy_table("balance", "Ratio received, and its effects", header, lines)
     blocks: list[Gallery] = []
@@ -223,11 +230,24 @@ def _one_statistic(data: ReportData, kind: str, name: str) -> dict[Place, float]
     return {place: values[name] for place, values in statistics.items() if name in values}
 
 
+def _mean_over_classes(data: ReportData) -> dict[Place, float]:
+    """Means over classes of the share of synthetic rows nearer to another class; of data sets with more than two."""
+    statistics = data.evidence_index.statistics_of("synthetic")
+    return {
+        place: float(np.mean(list(values.values()))) for place, values in statistics.items() if place[0] in data.classes
+    }
+
+
 def _describe_balance(data: ReportData, excess: Mapping[Place, float], nearer: Mapping[Place, float]) -> list[str]:
     sentences = [
         "Ratio received is positives over negatives in the rows the learner was fitted on, weights included. At a "
         "fixed threshold, going towards 1:1 usually raises recall, lowers precision and inflates the probabilities."
     ]
+    if data.classes:
+        sentences.append(
+            "With more than two classes it is the smallest over the largest class, and recall and precision are means "
+            "over classes."
+        )
     finite = {place: value for place, value in excess.items() if math.isfinite(value)}
     if finite:
         dataset, learner, strategy = largest = max(finite, key=lambda place: finite[place])
@@ -237,7 +257,9 @@ def _describe_balance(data: ReportData, excess: Mapping[Place, float], nearer: M
         )
     if nearer:
         shares = format_range(nearer.values(), "{:.0%}".format)
-        sentences.append(f"Of the synthetic rows, {shares} were nearer to a real majority row than to a minority row.")
+        where = "a real majority row than to a minority row"
+        where = "a real row of another class than to one of their own" if data.classes else where
+        sentences.append(f"Of the synthetic rows, {shares} were nearer to {where}.")
     return sentences if data.evidence is not None else [*sentences, MISSING_EVIDENCE]
 
 
@@ -268,7 +290,8 @@ def _draw_balance(
         return None
     x = scale_around([natural, 1.0, *(ratios[p] for p in places)], 0.0, 1.0, "log")
     y = Scale(0.0, max(1.0, *(1.1 * values[p] for p in places)), 0.0, 1.0)
-    axes = Axes(*place_in_plot(x, y), "ratio received (positives / negatives)", label)
+    shares = "smallest / largest class" if family[0] in data.classes else "positives / negatives"
+    axes = Axes(*place_in_plot(x, y), f"ratio received ({shares})", label)
     curves = [Curve(p[2], np.array([ratios[p]]), np.array([values[p]]), has_dots=True) for p in places]
     words = f"{label} against the ratio received by {len(places)} strategies on {' with '.join(family)}."
     prevalence = ((1.0, "equal to the prevalence"),) if name == "risk" else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -84,8 +85,13 @@ class FigureKind:
     needs_probabilities: bool = False
 
 
-def operating_section(data: ReportData) -> ReportSection:
-    """Build the operating view: precision-recall curves with the chosen thresholds, counts, a threshold to move."""
+def operating_section(data: ReportData) -> ReportSection | None:
+    """Build the operating view: precision-recall curves with the chosen thresholds, counts, a threshold to move.
+
+    None where every data set has more than two classes.
+    """
+    if not data.has_two_classes:
+        return None
     title = "Operating view: thresholds, counts and alerts"
     if not data.evidence_index.folds:
         return ReportSection("thresholds", title, (MISSING_EVIDENCE,), (_count_table(data),), "Operating view")
@@ -108,6 +114,7 @@ def operating_section(data: ReportData) -> ReportSection:
         "threshold were used for all folds: a row is called positive when its probability reaches it. They are "
         "computed on test rows and choose nothing."
     ]
+    lead += data.not_for_classes()
     if learners := data.decision_value_learners():
         lead.append(f"Decision values d of {learners}, which give no probabilities, are shown as 1 / (1 + exp(-d)).")
     note = _explain_bands(data)
@@ -115,8 +122,13 @@ def operating_section(data: ReportData) -> ReportSection:
     return ReportSection("thresholds", title, tuple(lead), (first, _count_table(data), *galleries), "Operating view")
 
 
-def ranking_section(data: ReportData) -> ReportSection:
-    """Build ROC curves, cumulative gain and net benefit, with the areas under the curves."""
+def ranking_section(data: ReportData) -> ReportSection | None:
+    """Build ROC curves, cumulative gain and net benefit, with the areas under the curves.
+
+    None where every data set has more than two classes.
+    """
+    if not data.has_two_classes:
+        return None
     title, short = "ROC, cumulative gain and net benefit", "Curves"
     if not data.evidence_index.folds:
         return ReportSection("curves", title, (MISSING_EVIDENCE,), (), short)
@@ -127,6 +139,7 @@ def ranking_section(data: ReportData) -> ReportSection:
         "Net benefit (Vickers and Elkin 2006) is what acting from a threshold on is worth, if one false alert costs "
         "t / (1 - t) of one positive that is found; 1 is to find all of them without a false alert, 0 is to do "
         "nothing, and the dashed line is to act on every row.",
+        *data.not_for_classes(),
     )
     blocks = (
         _gallery(data, "ROC", _roc(data), note, legend=True),
@@ -149,7 +162,7 @@ def _gallery(
     heading: str,
     kind: FigureKind,
     note: str = "",
-    **options: bool,
+    **options: Any,
 ) -> Gallery:
     """Draw one figure per data set and learner, all with the same axes."""
     bands: dict[Family, dict[str, MeanCurve]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -41,11 +41,14 @@ class EvidenceIndex:
         NaN where one of the values is missing.
     bins : mapping of Place to ndarray of shape (n_bins, 3)
         Rows, sum of probabilities and positives, summed over repeats.
+    class_folds : mapping of Place to mapping of int to list of FoldCounts
+        With more than two classes the counts of each class against the rest, of every outer fold.
     """
 
     folds: Mapping[Place, list[FoldCounts]]
     statistics: Mapping[tuple[str, Place], Mapping[str, float]]
     bins: Mapping[Place, np.ndarray]
+    class_folds: Mapping[Place, Mapping[int, list[FoldCounts]]] = field(default_factory=dict)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> EvidenceIndex:
@@ -57,12 +60,16 @@ class EvidenceIndex:
             folds.setdefault((dataset, learner, strategy), []).append(counts)
         coordinates = ("dataset", "learner", "strategy", "name")
         is_bin = frame.kind == "bin"
-        for (kind, *place, name), values in _groups(frame[~is_bin & (frame.kind != "cut")], "kind", *coordinates):
+        class_folds: dict[Place, dict[int, list[FoldCounts]]] = {}
+        for (dataset, learner, strategy, _, _), c, counts in evidence.class_fold_counts(frame):
+            class_folds.setdefault((dataset, learner, strategy), {}).setdefault(c, []).append(counts)
+        is_counted = frame.kind.isin(("cut", "class_cut"))
+        for (kind, *place, name), values in _groups(frame[~is_bin & ~is_counted], "kind", *coordinates):
             statistics.setdefault((kind, _as_place(place)), {})[name] = float(values[:, 0].mean())
         for (*place, name), values in _groups(frame[is_bin], *coordinates):
             bins.setdefault(_as_place(place), {})[int(name)] = values.sum(axis=0)
         arrays = {place: np.array([by_name[i] for i in sorted(by_name)]) for place, by_name in bins.items()}
-        return cls(folds, statistics, arrays)
+        return cls(folds, statistics, arrays, class_folds)
 
     def statistics_of(self, kind: str) -> dict[Place, Mapping[str, float]]:
         """Return the statistics of one kind by strategy."""
@@ -146,7 +153,8 @@ class ReportData:
     def label_of(self) -> dict[str, str]:
         """The labels of strategies, with the name where another strategy has the same label."""
         declared = {s.name: s for s in self.study.strategies}
-        labels = {name: short_label(declared[name]) if name in declared else name for name in self.strategies}
+        two = self.result.recommendation.has_two_classes
+        labels = {name: short_label(declared[name], two) if name in declared else name for name in self.strategies}
         counts = Counter(labels.values())
         return {name: text if counts[text] == 1 else f"{text} ({name})" for name, text in labels.items()}
 
@@ -155,17 +163,26 @@ class ReportData:
         """Data sets and learners in the order of the summary."""
         return list(dict.fromkeys((dataset, learner) for dataset, learner, _ in self.summary_of))
 
+    @property
+    def classes(self) -> Mapping[str, tuple[str, ...]]:
+        """The labels of data sets with more than two classes, in class order."""
+        return self.result.classes
+
+    @property
+    def has_two_classes(self) -> bool:
+        """Whether a data set has two classes."""
+        return self.result.recommendation.has_two_classes
+
     @cached_property
-    def census(self) -> dict[str, tuple[int, int]]:
-        """Rows and positives that the first repeat tested, by data set."""
+    def class_rows(self) -> dict[str, np.ndarray]:
+        """Rows of each class that the first repeat tested, by data set; zeros without an evaluation with scores."""
         first = {
             (e.dataset, e.fold): e for e in reversed(self.result.evaluations) if e.status == "ok" and e.repeat == 0
         }
-        sizes = dict.fromkeys(self.datasets, (0, 0))
+        rows = {name: np.zeros(len(self.classes.get(name, ())) or 2, dtype=np.int64) for name in self.datasets}
         for (dataset, _), e in first.items():
-            n, positives = sizes[dataset]
-            sizes[dataset] = n + e.n_test, positives + e.counts.get("tp", 0) + e.counts.get("fn", 0)
-        return sizes
+            rows[dataset] = rows[dataset] + e.matrix.sum(axis=1)
+        return rows
 
     @property
     def primary_label(self) -> str:
@@ -188,9 +205,14 @@ class ReportData:
         ]
 
     def natural_ratio(self, dataset: str) -> float | None:
-        """Return positives over negatives before any resampling; None where a class is missing."""
-        n, positives = self.census[dataset]
-        return positives / (n - positives) if 0 < positives < n else None
+        """Return positives over negatives before any resampling; None where a class is missing.
+
+        With more than two classes the smallest over the largest one.
+        """
+        rows = self.class_rows[dataset]
+        if not rows.all():
+            return None
+        return float(rows[1] / rows[0] if len(rows) == 2 else rows.min() / rows.max())
 
     def picks(self, dataset: str, learner: str = "", strategy: str = "") -> dict[str, int]:
         """Return the numbers by which a reader picks a data set, a learner and a strategy."""
@@ -210,6 +232,12 @@ class ReportData:
     def pair(self, a: str, b: str) -> str:
         """Return what the page calls a contrast."""
         return f"{self.label_of.get(a, a)} − {self.label_of.get(b, b)}"
+
+    def not_for_classes(self) -> tuple[str, ...]:
+        """Say in a sentence which data sets a section for two classes leaves out; empty where it has all."""
+        if not self.classes:
+            return ()
+        return (f"This section is for two classes; not in it, with more: {join_words(self.classes)}.",)
 
     def decision_value_learners(self) -> str:
         """Return the learners that give decision values and no probabilities, as a list in a sentence."""

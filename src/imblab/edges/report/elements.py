@@ -128,6 +128,9 @@ class Gallery:
         Whether a reader must open it.
     vital : bool
         Whether it is among the last to be left out of a page that would be too large.
+    choices : tuple of (int, str)
+        Numbers and words of what a reader chooses one of, the first by default: shown are the panels with that number
+        among their picks, under the letter ``k``.
     """
 
     heading: str
@@ -137,6 +140,7 @@ class Gallery:
     note: str = ""
     folded: bool = False
     vital: bool = False
+    choices: tuple[tuple[int, str], ...] = ()
 
     @property
     def drawn(self) -> list[str]:

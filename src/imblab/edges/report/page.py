@@ -25,6 +25,12 @@ _TEMPLATES = files("imblab.edges.report")
 _MAX_CHARACTERS, _FRAME_CHARACTERS = 4_800_000, 700
 #: Width of a figure, in units of its drawing, up to which another one fits next to it.
 _MAX_NARROW_WIDTH = 500
+#: The look of what a reader chooses one of.
+_CHOICE_STYLE = (
+    ".choice{display:flex;flex-wrap:wrap;gap:.15rem .9rem;border:0;margin:0 0 .75rem;padding:0;font-size:.875rem}"
+    ".choice legend{float:left;color:var(--soft);padding:0 .9rem 0 0}.choice label{overflow-wrap:anywhere}"
+    ".choice input{accent-color:var(--accent);margin:0 .3rem 0 0}@media print{.choice{display:none}}"
+)
 #: How the sentence of a recommendation begins whose scores the page shows as a list.
 _SCORES_SENTENCE = "It scores "
 
@@ -88,7 +94,7 @@ def _without_figures(block: Table | Gallery) -> Table | Gallery:
         f"These {len(block.panels)} figures are in the folder figures/ next to this page, which they would make too "
         "large."
     )
-    return replace(block, panels=(), note=note, legend=False, slider=False, folded=False)
+    return replace(block, panels=(), note=note, legend=False, slider=False, folded=False, choices=())
 
 
 def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str]:
@@ -97,8 +103,9 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
     for name, dark in (("@LIGHT@", False), ("@DARK@", True)):
         style = style.replace(name, css_variables(dark))
     rules = _picking_rules(len(data.strategies), len(data.datasets), len(data.learners))
-    blocks = (block for section in sections for block in section.blocks)
-    panels = [panel for block in blocks if isinstance(block, Gallery) for panel in block.panels]
+    galleries = [block for section in sections for block in section.blocks if isinstance(block, Gallery)]
+    panels = [panel for block in galleries for panel in block.panels]
+    rules += _choice_rules([i for block in galleries for i, _ in block.choices])
     rules += _shared_rules(dict.fromkeys(shared for panel in panels for shared in panel.figure.shared))
     strategies = [
         {"name": n, "label": data.label_of[n], "key": Markup(_legend_svg(look))} for n, look in data.looks.items()
@@ -190,6 +197,12 @@ def _shared_rules(shared: Iterable[str]) -> str:
         + f"~.rest [data-s='{numbers}']{{display:none}}"
         for numbers in shared
     )
+
+
+def _choice_rules(numbers: Sequence[int]) -> str:
+    """Style rules that show the panels of the chosen number, without a script; empty where nothing is chosen."""
+    hidden = "".join(f".choice:has(#k{i}:not(:checked))~.grid [data-k='{i}']{{display:none}}" for i in numbers)
+    return _CHOICE_STYLE + hidden if numbers else ""
 
 
 def _legend_svg(look: Look) -> str:

@@ -57,6 +57,12 @@ _SECONDARY = ("pr_auc", "recall", "precision", "f1", "mcc", "roc_auc", "brier")
 #: Rows of the table of scores that are printed, and what they are where there are more.
 _MAX_PRINTED_ROWS = 200
 _PRINTED = "the recommended strategies, those of the primary contrasts and the baselines"
+#: Columns on the classes of a data set: with two classes everywhere, and otherwise.
+_POSITIVE_COLUMNS = ("positives", ("share", "positive share"), ("odds", "positives over negatives"))
+_CLASS_COLUMNS = (
+    *("classes", ("rarest", "rarest class"), ("positives", "rows of the rarest or positive class")),
+    *(("share", "their share"), ("odds", "ratio to the largest class")),
+)
 #: Facts of the columns of a table, recorded with the evidence.
 _COLUMN_FACTS = ("features", "categorical", ("missing", "missing values"))
 
@@ -66,11 +72,14 @@ def data_section(data: ReportData) -> ReportSection:
     facts: Mapping[str, Any] = data.facts.get("tables", {})
     lines = []
     for dataset in data.datasets:
-        n, positives = data.census[dataset]
+        class_rows, labels = data.class_rows[dataset], data.classes.get(dataset)
+        n, positives = class_rows.sum(), class_rows[-1]
         has_both = 0 < positives < n
         first = next(row for row in data.result.evaluations if row.dataset == dataset)
         cells = [
-            *(text_cell(dataset), count_cell(n), count_cell(positives)),
+            *(text_cell(dataset), count_cell(n)),
+            *((count_cell(len(class_rows)), text_cell(labels[-1] if labels else "")) if data.classes else ()),
+            count_cell(positives),
             *(score_cell(positives / n if has_both else None), score_cell(data.natural_ratio(dataset))),
             *(_column_facts(facts.get(dataset)) if facts else ()),
             *(count_cell(first.n_train), count_cell(first.n_test), text_cell(_parent(data, dataset))),
@@ -78,13 +87,8 @@ def data_section(data: ReportData) -> ReportSection:
         ]
         lines.append(Line(dataset, tuple(cells), data.picks(dataset)))
     header = columns(
-        *(
-            ("dataset", "data set"),
-            "rows",
-            "positives",
-            ("share", "positive share"),
-            ("odds", "positives over negatives"),
-        ),
+        *(("dataset", "data set"), "rows"),
+        *(_CLASS_COLUMNS if data.classes else _POSITIVE_COLUMNS),
         *(_COLUMN_FACTS if facts else ()),
         *(("n_train", "training rows, first fold"), ("n_test", "test rows, first fold")),
         *(("parent", "parent data set"), "fingerprint"),
@@ -93,19 +97,19 @@ def data_section(data: ReportData) -> ReportSection:
         "The rarer class is the positive one unless the study names another. Rows and positives are those that were "
         "tested; positives over negatives is what resampling begins with."
     )
+    if data.classes:
+        lead = (
+            "Rows are those that were tested. With two classes the rarer one is positive unless the study names "
+            "another; the ratio, which resampling begins with, is that of the rarest to the largest class."
+        )
     return ReportSection("data", "Data", (lead,), (Table("data", "Data sets", header, tuple(lines)),))
 
 
 def methods_section(data: ReportData) -> ReportSection:
     """Build the paragraphs on the methods, for a paper."""
-    return ReportSection(
-        "methods",
-        "Methods",
-        tuple(
-            describe_methods(data.study, data.result.completeness.is_complete, estimator_places(data.result.contrasts))
-        ),
-        is_printed=True,
-    )
+    estimators, n_classes = estimator_places(data.result.contrasts), {n: len(c) for n, c in data.classes.items()}
+    paragraphs = describe_methods(data.study, data.result.completeness.is_complete, estimators, n_classes)
+    return ReportSection("methods", "Methods", tuple(paragraphs), is_printed=True)
 
 
 def scores_section(data: ReportData) -> ReportSection:

@@ -14,7 +14,7 @@ from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY, isolates_resampling
 from imblab.analysis.compare import ESTIMATOR_LABELS, NOT_APPLICABLE, describe_estimators, describe_verdict
 from imblab.analysis.methods import named
-from imblab.analysis.text_tables import list_missing_effects
+from imblab.analysis.text_tables import ROW_ERRORS_NOTE, list_missing_effects
 from imblab.analysis.wording import SETTLED, describe_chance, list_reasons
 from imblab.edges.figures import DotRow, Figure, draw_ranks, draw_rows
 from imblab.edges.report.data import ReportData
@@ -258,6 +258,9 @@ def _contrast_table(
         *("q", "detectable", ("below", "P(below)"), ("within", "P(within)"), ("above", "P(above)")),
         ("estimator", "standard error"),
     )
+    families = set(zip(contrasts.dataset, contrasts.learner, strict=True))
+    errors = {family: of for family, of in data.result.row_errors.items() if family in families}
+    header += columns(("se", "SE"), ("row_se", "row-level SE")) if errors else ()
     lines = []
     for row in contrasts.to_dict("records"):
         dataset, learner = row["dataset"], row["learner"]
@@ -274,9 +277,13 @@ def _contrast_table(
             *(score_cell(row[n]) for n in ("detectable", "below", "within", "above")),
             text_cell("" if math.isnan(row["se"]) else ESTIMATOR_LABELS[row["estimator"]]),
         )
+        if errors:
+            row_error = errors.get((dataset, learner), {}).get((row["a"], row["b"]))
+            cells = *cells, score_cell(row["se"]), score_cell(row_error)
         lines.append(Line(f"{dataset}/{learner}/{row['a']} - {row['b']}", cells, line_picks))
     shifted = [rebalancing.note(data.study, learner) for learner in dict.fromkeys(contrasts.learner)]
     note = "; ".join([*list_reasons(contrasts), *(text for text in shifted if text)])
+    note = f"{note} {ROW_ERRORS_NOTE}".strip() if errors else note
     return Table(name, caption, header, tuple(lines), typeset_minus(note), picks or {})
 
 
