@@ -2,7 +2,8 @@
 
 ``docs/layers.svg`` comes from the imports, ``docs/terminal.svg`` from ``imblab compare smote_ratio`` and
 ``docs/standard-errors.svg`` from ``experiments/test_size``. Tests compare them with the committed files.
-``docs/nested.svg`` is drawn by hand, ``docs/images`` holds screenshots of MLflow.
+``docs/images`` holds pictures of MLflow, which ``draw_mlflow.py`` takes with Chromium where they are stale.
+``docs/nested.svg`` is drawn by hand.
 """
 
 from __future__ import annotations
@@ -106,3 +107,4 @@ if __name__ == "__main__":
     STANDARD_ERRORS.write_text(draw_standard_errors(), encoding="utf-8")
     runpy.run_path(str(Path(__file__).with_name("draw_layers.py")), run_name="__main__")
     PICTURE.write_text(draw_terminal(), encoding="utf-8")
+    runpy.run_path(str(Path(__file__).with_name("draw_mlflow.py")), run_name="__main__")

@@ -29,6 +29,24 @@ def chromium():
     return next((found for name in names if (found := shutil.which(name))), None)
 
 
+def open_context(browser, width, height, **how):
+    """A fresh profile that stays on this machine, and the list of other addresses that its pages asked for."""
+    strangers = []
+
+    def stay_here(route):
+        if route.request.url.startswith(("http://127.0.0.1", "file:", "data:", "blob:", "about:")):
+            route.continue_()
+        else:
+            strangers.append(route.request.url)
+            route.abort()
+
+    context = browser.new_context(viewport={"width": width, "height": height}, **how)
+    # MLflow opens its assistant at a first visit, over a quarter of the page.
+    context.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
+    context.route("**/*", stay_here)
+    return context, strangers
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, driven by playwright; skipped with the reason where it is absent."""
@@ -48,30 +66,19 @@ def open_page(browser):
 
     Addresses other than loopback and files are refused, and any that a page asks for fails the test.
     """
-    contexts, strangers = [], []
-
-    def stay_here(route):
-        if route.request.url.startswith(("http://127.0.0.1", "file:", "data:", "blob:", "about:")):
-            route.continue_()
-        else:
-            strangers.append(route.request.url)
-            route.abort()
+    contexts = []
 
     def opened(url, width=1440, height=1000, timeout=60_000, **how):
-        context = browser.new_context(viewport={"width": width, "height": height}, **how)
-        # MLflow opens its assistant at a first visit, over a quarter of the page.
-        context.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
-        context.route("**/*", stay_here)
-        contexts.append(context)
-        page = context.new_page()
+        contexts.append(open_context(browser, width, height, **how))
+        page = contexts[-1][0].new_page()
         page.set_default_timeout(timeout)
         page.goto(url)
         return page
 
     yield opened
-    for context in contexts:
+    for context, _ in contexts:
         context.close()
-    assert not strangers
+    assert not [address for _, strangers in contexts for address in strangers]
 
 
 @pytest.fixture

@@ -1,6 +1,10 @@
 """Saved views are values: they come back as they were written, fit their tag and show only what is logged."""
 
 import json
+import re
+import runpy
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +13,10 @@ from hypothesis import strategies as st
 
 from imblab.edges import config, palette
 from imblab.edges.mlflow import study_runs, ui, views
+from imblab.edges.mlflow.runs import RunSpec
 from imblab.errors import StudyError
 
+ROOT = Path(__file__).parents[2]
 CELL = {
     "mcc",
     "mcc_ci_low",
@@ -262,3 +268,37 @@ def test_a_study_that_is_not_logged_is_named_with_those_that_are():
     assert "study 'c' is not in the MLflow store 'sqlite:///mlruns/mlflow.db'" in said
     assert "['a', 'b']" in said
     assert "imblab run name=c" in said
+
+
+def test_the_pictures_of_the_readme_show_the_committed_study():
+    """``make pictures`` takes them again; a browser is not needed to see that they are stale."""
+    drawing = runpy.run_path(str(ROOT / "docs" / "draw_mlflow.py"))
+    record = json.loads(drawing["RECORD"].read_text(encoding="utf-8"))
+    images = record.pop("images")
+    assert images == drawing["image_hashes"]()
+    now = drawing["describe"](*drawing["pictures"]())
+    stale = [name for name in now if now[name] != record[name]]
+    assert not stale, f"the pictures of MLflow are stale ({', '.join(stale)} changed): run make pictures"
+    assert list(images) == sorted(record["pictures"])
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"docs/images/([\w-]+)\.png", readme)) == list(images)
+    assert all(picture["rows"] for picture in record["pictures"].values())
+
+
+def test_a_picture_is_stale_once_a_cell_or_the_view_is_another():
+    drawing = runpy.run_path(str(ROOT / "docs" / "draw_mlflow.py"))
+    run = RunSpec("a", "smote", "cell", "", {"imblab.verdict": "equivalent"}, metrics=(("mcc", 0.5, 0),))
+    state = {"selectedColumns": ["metrics.`mcc`", "tags.`imblab.verdict`"], "compareRunSections": []}
+    state["searchFilter"] = "tags.`imblab.role` = 'cell' AND tags.`imblab.verdict` != 'no'"
+    view = views.SavedView("imblab-answer", "Answer", state)
+    assert drawing["_rows"](view, [run, replace(run, role="study"), replace(run, tags={})]) == [run]
+    picture = drawing["Picture"]("mlflow-answer", view, [run], False, 600, ".ag-row", 1)
+    others = [
+        replace(picture, rows=[replace(run, metrics=(("mcc", 0.6, 0),))]),
+        replace(picture, rows=[replace(run, tags={"imblab.verdict": "inconclusive"})]),
+        replace(picture, view=replace(view, state={**state, "orderByAsc": True})),
+    ]
+    assert len({json.dumps(each.describe()) for each in (picture, *others)}) == 4
+    assert picture.describe()["columns"] == ["mcc", "imblab.verdict"]
+    nearly = replace(picture, rows=[replace(run, metrics=(("mcc", 0.5 + 1e-12, 0),))])
+    assert nearly.describe() == picture.describe()  # another machine may differ in the last digits
