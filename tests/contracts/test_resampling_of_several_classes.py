@@ -190,6 +190,7 @@ def test_random_sampling_reads_any_columns(name, kind):
     assert_rows(found, plain_rows(PLAIN[name](dictionary(name, 0.5), None, 4), data))
 
 
+@pytest.mark.filterwarnings("ignore:.* few rows of some classes:UserWarning")
 @pytest.mark.parametrize("kind", ["numeric", "mixed"])
 def test_a_study_of_all_strategies_runs_and_says_what_does_not_apply(kind):
     names = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "strategy").glob("*.yaml"))

@@ -15,7 +15,6 @@ from imblab.core.evaluate import Task, evaluate_cell
 from imblab.core.fitting import fit_predict
 from imblab.core.preparation import PreparedRows
 from imblab.edges import ledger
-from imblab.errors import DataError, StudyError
 from imblab.result import Evaluation
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study
 
@@ -179,12 +178,11 @@ def test_what_is_not_for_so_many_classes_is_refused_before_a_fit():
     assert "strategy 'w' has the weight 5, and data set 'toy' has 3 classes" in str(error.value)
 
 
-def test_results_of_more_than_two_classes_are_refused_in_one_sentence(tmp_path):
-    question, data = study(strategies=STRATEGIES[:1]), toy()
-    imblab.run(question, folder=tmp_path / "toy", data=[data], store_path=None)
+def test_results_of_a_table_in_memory_are_read_back(tmp_path):
+    question, data = study(strategies=STRATEGIES[:2]), toy()
+    rows = imblab.run(question, folder=tmp_path / "toy", data=[data], store_path=None)
     recorded = json.loads(json.dumps(ledger.read_study(tmp_path / "toy")))
     assert recorded["dataset"] == {"toy": {"kind": "memory", "name": "toy", "parent": "toy"}}
-    with pytest.raises(StudyError, match="evaluations of more than two classes, on 'toy'; contrasts, reports, MLflow"):
-        results.read_result(tmp_path / "toy", question)
-    with pytest.raises(DataError, match="contrasts, reports, MLflow runs and exported models are of two classes"):
-        imblab.run(question, folder=tmp_path / "u", data=[data], tracking_uri=f"sqlite:///{tmp_path}/m.db")
+    result = results.read_result(tmp_path / "toy", question)
+    assert [row.scores["mcc"] for row in result.evaluations] == rows.mcc.tolist()
+    assert all(np.shape(row.confusion) == (3, 3) for row in result.evaluations)
