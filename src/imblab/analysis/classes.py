@@ -154,8 +154,12 @@ def describe_changes(labels: Sequence[str], difference: np.ndarray) -> str:
     --------
     >>> describe_changes(("a", "b", "c"), np.array([-0.1, 0.0, 0.25]))
     'finds more rows of 1 and fewer of 1 of 3 classes; recall changes most for c (+0.250) and a (-0.100)'
+    >>> describe_changes(("a", "b", "c"), np.zeros(3))
+    'finds as many rows of each of 3 classes'
     """
     gained, lost = int((difference > 0).sum()), int((difference < 0).sum())
+    if not gained and not lost:
+        return f"finds as many rows of each of {count_noun(len(labels), 'class', 'classes')}"
     finite = np.where(np.isfinite(difference), difference, 0.0)
     ends = dict.fromkeys((int(finite.argmax()) if gained else -1, int(finite.argmin()) if lost else -1))
     named = [f"{labels[c]} ({format_difference(float(difference[c]))})" for c in ends if c >= 0]
