@@ -185,18 +185,21 @@ def test_the_exported_model_predicts_as_plain_scikit_learn_and_imbalanced_learn(
     mlflow.set_tracking_uri(f"sqlite:///{Path('mlruns/mlflow.db').resolve()}")
     served = load_model(f"models:/{done['model']}@champion")
     data = layout.lay_out(load_study()).datasets["glass"]
-    X, y, rows, seed = data.X.to_numpy(dtype=float), data.y, np.arange(len(data.y)), load_study().seed
-    inner = StratifiedKFold(3, shuffle=True, random_state=seed).split(X, y)
+    table, y, rows, seed = plain.as_matrix(data.X), data.y, np.arange(len(data.y)), load_study().seed
+    inner = StratifiedKFold(3, shuffle=True, random_state=seed).split(table[0], y)
 
     def learner(random_state):
         return LogisticRegression(solver="newton-cholesky", random_state=random_state)
 
     strategy = {"sampler": plain.smote, "ratios": [0.5, 1.0], "ks": [1], "threshold": "tuned"}
     trials = list(
-        plain.judged(X, y, rows, list(inner), learner, strategy, seed, list(load_study().protocol.thresholds))
+        plain.judged(table, y, rows, list(inner), learner, strategy, seed, list(load_study().protocol.thresholds))
     )
-    (ratio, k, _), thresholds, _ = max(trials, key=lambda trial: trial[2])
-    proba, _ = plain.fit_and_predict(X, y, rows, rows, learner(seed), plain.smote(ratio, k, seed, y), None)
+    best = max(trials, key=lambda trial: trial["value"])
+    (ratio, k, _), thresholds = best["candidate"], best["threshold"]
+    proba, _ = plain.fit_and_predict(
+        table, y, rows, rows, learner(seed), plain.smote(ratio, k, seed, y, table[1]), None
+    )
     labels = np.array([int(label) for label in data.classes])
     predicted = served.predict(data.X)
     assert predicted.tolist() == labels[plain.decide(proba, thresholds)].tolist()
