@@ -257,17 +257,32 @@ def test_the_largest_reports_open_and_answer_a_reader(open_page, keep, file, scr
     row.wait_for(state="hidden", timeout=5_000)
     page.locator("#s1").check()
     row.wait_for(state="visible", timeout=5_000)
-    if scripts:
+    if page.locator("#classes").count():
+        choose_classes(page)
+    elif scripts:
         page.locator("summary", has_text="Operating view").click()
         page.locator("#thresholds .threshold input").focus()
         page.keyboard.press("ArrowRight")
         page.locator("#thresholds .at caption", has_text="at a threshold of 0.51").wait_for(timeout=5_000)
 
 
+def choose_classes(page):
+    """One class of the first data set at a time, the rarest first; the control is no script."""
+    choices = page.locator("#classes .choice").first.locator("input")
+    figures = page.locator("#classes .choice ~ .grid").first.locator("figure")
+    assert choices.first.is_checked()
+    for i in (0, 1, choices.count() - 1):
+        choices.nth(i).check()
+        number = choices.nth(i).get_attribute("id").removeprefix("k")
+        shown = figures.evaluate_all("all => all.filter(f => f.checkVisibility()).map(f => f.dataset.k)")
+        assert set(shown) == {number}
+
+
 @pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
 def test_the_contents_lead_to_their_sections(open_page, file):
     page = open_page(file.as_uri(), width=1280, height=900)
-    for name in ("results", "curves", "calibration", "origin"):
+    of_two = ("classes",) if page.locator("#classes").count() else ("curves", "calibration")
+    for name in ("results", *of_two, "origin"):
         page.click(f"nav a[href='#{name}']")
         page.wait_for_timeout(300)
         top = page.evaluate(f"document.getElementById('{name}').getBoundingClientRect().top")

@@ -61,17 +61,11 @@ def classes_section(data: ReportData) -> ReportSection | None:
         *(typeset_minus(text) for text in _describe_recall_changes(data, families)),
     ]
     tables = [_recall_table(data, family) for family in families]
-    matrices = tuple(panel for family in families for panel in _confusion_panels(data, family))
-    note = (
-        "Rows are true classes, columns decided ones; a row sums to 1. A cell says its share and, pointed at, its "
-        "rows: means over folds, rows per repeat. Next to the baseline is the recommended strategy, or the best of the "
-        "others where the baseline is recommended."
-    )
     by_class = [gallery for name in data.classes if (gallery := _class_gallery(data, name, families)) is not None]
     further = [_class_threshold_table, _synthetic_table]
     blocks: list[Table | Gallery] = [
         *_folded(tables),
-        Gallery("Confusion matrices", matrices, note=note),
+        *_confusion_galleries(data, families),
         *by_class,
         *(table for build in further for table in _folded([build(data, family) for family in families])),
     ]
@@ -163,6 +157,19 @@ def _class_table(
     lines = [Line(f"{'/'.join(family)}/{c}", (text_cell(labels[c]), *cells[c])) for c in sorted(cells, reverse=True)]
     title = f"{caption}: {', '.join(family)}"
     return Table(file_name(name, *family), title, header, tuple(lines), note, data.picks(*family))
+
+
+def _confusion_galleries(data: ReportData, families: Sequence[Family]) -> Iterator[Gallery]:
+    """Matrices side by side, one gallery per data set and learner; those beyond the first ones are folded."""
+    note = (
+        "Rows are true classes, columns decided ones; a row sums to 1. A cell says its share and, pointed at, its "
+        "rows: means over folds, rows per repeat. Next to the baseline is the recommended strategy, or the best of the "
+        "others where the baseline is recommended."
+    )
+    for i, family in enumerate(families):
+        if panels := tuple(_confusion_panels(data, family)):
+            heading, is_folded = f"Confusion matrices: {', '.join(family)}", 2 * i >= MAX_OPEN_BLOCKS
+            yield Gallery(heading, panels, note="" if i else note, folded=is_folded)
 
 
 def _confusion_panels(data: ReportData, family: Family) -> Iterator[Panel]:

@@ -29,7 +29,8 @@ _MAX_NARROW_WIDTH = 500
 _CHOICE_STYLE = (
     ".choice{display:flex;flex-wrap:wrap;gap:.15rem .9rem;border:0;margin:0 0 .75rem;padding:0;font-size:.875rem}"
     ".choice legend{float:left;color:var(--soft);padding:0 .9rem 0 0}.choice label{overflow-wrap:anywhere}"
-    ".choice input{accent-color:var(--accent);margin:0 .3rem 0 0}@media print{.choice{display:none}}"
+    ".choice input{accent-color:var(--accent);margin:0 .3rem 0 0}"
+    "@media print{.choice,.part:has(>#classes){display:none}}"
 )
 #: How the sentence of a recommendation begins whose scores the page shows as a list.
 _SCORES_SENTENCE = "It scores "
