@@ -194,6 +194,7 @@ def row_covariances(frame: pd.DataFrame, measure: str) -> dict[Family, RowCovari
     Each pair is there in both orders. Rows without a number of folds, which older files have, are left out.
     """
     families: dict[Family, RowCovariances] = {}
+    names: dict[str, str] = {}  # one object per name, however many pairs have it
     rows = frame.loc[
         (frame.kind == "covariance") & frame.y.notna(), ["dataset", "learner", "strategy", "name", "x", "y"]
     ]
@@ -201,7 +202,8 @@ def row_covariances(frame: pd.DataFrame, measure: str) -> dict[Family, RowCovari
         of, _, b = str(name).partition(":")
         if of == measure:
             by_pair = families.setdefault((str(dataset), str(learner)), {}).setdefault(int(n_folds), {})
-            by_pair |= {(str(a), b): float(x), (b, str(a)): float(x)}
+            a, b = (names.setdefault(str(each), str(each)) for each in (a, b))
+            by_pair[a, b] = by_pair[b, a] = float(x)
     return families
 
 

@@ -94,6 +94,7 @@ def result_of(
     if home is not None and needs_evidence and (frame := read_evidence(home)) is not None:
         covariances = row_covariances(frame, study.primary)
         classes = {name: table.get("classes", ()) for name, table in read_facts(home).get("tables", {}).items()}
+        del frame  # megabytes that the result does not need
     named = by_dataset_name(study)
     return build_result(named, evaluations, _parents(study), completeness, covariances, classes=classes)
 
@@ -289,8 +290,14 @@ def read_report_files(home: Path) -> ReportFiles:
     return ReportFiles(
         None if frame is None else report.EvidenceIndex.from_frame(frame),
         {} if frame is None else read_facts(home),
-        {n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
+        {name: _hash_file(home, name) for name in READ if files.exists(home, name)},
     )
+
+
+def _hash_file(home: Path, name: str) -> str:
+    """The SHA-256 of a file, which is not read into memory as a whole."""
+    with files.open_file(home, name) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def report_data(

@@ -63,8 +63,9 @@ class EvidenceIndex:
         class_folds: dict[Place, dict[int, list[FoldCounts]]] = {}
         for (dataset, learner, strategy, _, _), c, counts in evidence.class_fold_counts(frame):
             class_folds.setdefault((dataset, learner, strategy), {}).setdefault(c, []).append(counts)
-        is_counted = frame.kind.isin(("cut", "class_cut"))
-        for (kind, *place, name), values in _groups(frame[~is_bin & ~is_counted], "kind", *coordinates):
+        # Covariances are read with the result; as statistics they would be the largest part of the index.
+        is_other = is_bin | frame.kind.isin(("cut", "class_cut", "covariance"))
+        for (kind, *place, name), values in _groups(frame[~is_other], "kind", *coordinates):
             statistics.setdefault((kind, _as_place(place)), {})[name] = float(values[:, 0].mean())
         for (*place, name), values in _groups(frame[is_bin], *coordinates):
             bins.setdefault(_as_place(place), {})[int(name)] = values.sum(axis=0)
