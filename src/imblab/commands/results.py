@@ -290,14 +290,8 @@ def read_report_files(home: Path) -> ReportFiles:
     return ReportFiles(
         None if frame is None else report.EvidenceIndex.from_frame(frame),
         {} if frame is None else read_facts(home),
-        {name: _hash_file(home, name) for name in READ if files.exists(home, name)},
+        {n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
     )
-
-
-def _hash_file(home: Path, name: str) -> str:
-    """The SHA-256 of a file, which is not read into memory as a whole."""
-    with files.open_file(home, name) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def report_data(
