@@ -21,9 +21,9 @@ PICTURE = runpy.run_path(str(SRC.parents[1] / "docs" / "draw_layers.py"))
 LAYERS = {name: -height for height, members in enumerate(PICTURE["LAYERS"].values()) for name in members}
 LAYERS["analysis"] = LAYERS["core"]
 NOUNS = LAYERS["study"]
-#: Edges do not import one another, but for these pairs (importer, imported), and the files and colours that all share.
+#: Edges do not import one another, but for these pairs (importer, imported), and what all share.
 MAY = {("report", "figures")}
-SHARED_EDGES = {"files", "palette"}
+SHARED_EDGES = {"files", "memory", "palette"}
 #: Where a library may be imported; whoever names it elsewhere goes through the door.
 DOORS = {
     "optuna": {"core.search", "edges.optuna_storage"},
@@ -189,7 +189,7 @@ def test_functions_stay_short():
 
 
 #: The budget of the package. A module or a line beyond it needs a reason in the commit that raises the number.
-MAX_MODULES, MAX_LINES, MAX_SHARED_NAMES = 152, 40_300, 8
+MAX_MODULES, MAX_LINES, MAX_SHARED_NAMES = 153, 40_450, 8
 #: A field of ledgers that older versions wrote, which the reader must name.
 OLD_FIELD = '"spared"'
 #: Wordings that readers stumble over, with what to write instead.

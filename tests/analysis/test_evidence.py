@@ -199,3 +199,27 @@ def test_rows_are_grouped_in_the_order_in_which_their_values_appear(rows):
     for position, row in enumerate(rows):
         by_value.setdefault(row, []).append(position)
     assert [part.tolist() for part in np.split(order, first[1:]) if len(part)] == list(by_value.values())
+
+
+PAIRS = st.dictionaries(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), st.floats(-1, 1), max_size=10)
+
+
+@given(PAIRS)
+def test_a_covariance_is_known_in_both_orders_and_no_other_is(drawn):
+    upper = {(a, b): value for (a, b), value in drawn.items() if a <= b}
+    covariances = evidence.PairCovariances(upper)
+    assert covariances == {pair: value for (a, b), value in upper.items() for pair in ((a, b), (b, a))}
+    for pair in [(a, b) for a in "abcd" for b in "abcd" if (a, b) not in covariances]:
+        with pytest.raises(KeyError):
+            covariances[pair]
+
+
+def test_the_counts_of_a_fold_do_not_depend_on_the_order_of_its_points():
+    frame = built(sample(1), sample(2, fold=1))
+    shuffled = frame.sample(frac=1.0, random_state=0)
+    in_order, in_any = (
+        {cell: (c.thresholds.tolist(), c.fp.tolist(), c.tp.tolist()) for cell, c in evidence.fold_counts(each)}
+        for each in (frame, shuffled)
+    )
+    assert in_order == in_any
+    assert all(np.all(np.diff(thresholds) <= 0) for thresholds, _, _ in in_order.values())

@@ -30,7 +30,7 @@ def no_remains(folder):
 ACTS = {
     "read": lambda folder, name: files.read_bytes(folder, name),
     "replace": lambda folder, name: files.replace(folder, name, b"new"),
-    "replace_all": lambda folder, name: files.replace_all(folder, [("fine.txt", b"fine"), (name, b"new")]),
+    "replace_all": lambda folder, name: files.replace_all(folder, [("fine.txt", [b"fi", b"ne"]), (name, [b"new"])]),
     "append": lambda folder, name: os.close(files.open_for_append(folder, name)),
 }
 
@@ -198,10 +198,10 @@ def test_a_disk_that_is_full_costs_no_byte(study, monkeypatch, fault, call):
 def test_several_files_change_together_or_not_at_all(study):
     (study / "tables" / "z.csv").mkdir()
     with pytest.raises(StudyError, match="is a folder"):
-        files.replace_all(study, [("tables/a.csv", b"new"), ("tables/z.csv", b"new")])
+        files.replace_all(study, [("tables/a.csv", [b"new"]), ("tables/z.csv", [b"new"])])
     assert (study / "tables" / "a.csv").read_bytes() == b"old"
     assert no_remains(study)
-    files.replace_all(study, [("tables/a.csv", b"new"), ("tables/b.csv", b"new")])
+    files.replace_all(study, [("tables/a.csv", [b"new"]), ("tables/b.csv", [b"new"])])
     assert (study / "tables" / "a.csv").read_bytes() == b"new"
 
 

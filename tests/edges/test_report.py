@@ -575,9 +575,9 @@ def test_the_same_files_give_the_same_bytes_anywhere(small, tmp_path):
 
 
 def test_figures_and_tables_of_an_earlier_report_go(small, tmp_path):
-    report.write_files(tmp_path, [("tables/old.csv", b"x"), ("report.html", b"x")])
+    report.write_files(tmp_path, [("tables/old.csv", [b"x"]), ("report.html", [b"x"])])
     (tmp_path / "tables" / "mine.txt").write_text("x")
-    report.write_files(tmp_path, [(name, text.encode()) for name, text in small.files.items()])
+    report.write_files(tmp_path, [(name, [text.encode()]) for name, text in small.files.items()])
     assert not (tmp_path / "tables" / "old.csv").exists()
     assert (tmp_path / "tables" / "mine.txt").exists()
 

@@ -35,8 +35,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +60,7 @@ POOLED = -1
 #: ``(dataset, learner, strategy, repeat)``
 RepeatKey = tuple[str, str, str, int]
 #: Covariances of the mean scores of two strategies that come from the test rows, by the number of folds of the means.
-RowCovariances = dict[int, dict[tuple[str, str], float]]
+RowCovariances = Mapping[int, Mapping[tuple[str, str], float]]
 #: ``(dataset, learner, strategy, repeat, fold)``
 CellKey = tuple[str, str, str, int, int]
 #: Fold, kind, then the values of name, x, y and z.
@@ -188,23 +186,65 @@ def covariance_frame(
     return _with_dtypes(pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
+class PairCovariances(Mapping[tuple[str, str], float]):
+    """Covariances by pair of strategies, in both orders; as one matrix, since a dict takes forty times the memory.
+
+    Parameters
+    ----------
+    upper : mapping of (str, str) to float
+        Each pair in one order.
+    """
+
+    __slots__ = ("_is_known", "_matrix", "_position")
+
+    def __init__(self, upper: Mapping[tuple[str, str], float]) -> None:
+        names = dict.fromkeys(name for pair in upper for name in pair)
+        self._position = {name: i for i, name in enumerate(names)}
+        self._matrix = np.zeros((len(names), len(names)))
+        self._is_known = np.zeros(self._matrix.shape, dtype=bool)
+        for (a, b), value in upper.items():
+            i, j = self._position[a], self._position[b]
+            self._matrix[i, j] = self._matrix[j, i] = value
+            self._is_known[i, j] = self._is_known[j, i] = True
+
+    def __getitem__(self, pair: tuple[str, str]) -> float:
+        """Return the covariance of a pair; KeyError where there is none."""
+        place = self._position[pair[0]], self._position[pair[1]]
+        if not self._is_known[place]:
+            raise KeyError(pair)
+        return float(self._matrix[place])
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        names = list(self._position)
+        return ((names[i], names[j]) for i, j in np.argwhere(self._is_known))
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._is_known))
+
+
 def row_covariances(frame: pd.DataFrame, measure: str) -> dict[Family, RowCovariances]:
     """Return the covariances of one measure, by data set and learner, then by number of folds and pair of strategies.
 
-    Each pair is there in both orders. Rows without a number of folds, which older files have, are left out.
+    Rows without a number of folds, which older files have, are left out.
     """
-    families: dict[Family, RowCovariances] = {}
-    names: dict[str, str] = {}  # one object per name, however many pairs have it
-    rows = frame.loc[
-        (frame.kind == "covariance") & frame.y.notna(), ["dataset", "learner", "strategy", "name", "x", "y"]
-    ]
-    for dataset, learner, a, name, x, n_folds in rows.itertuples(index=False, name=None):
-        of, _, b = str(name).partition(":")
+    families: dict[Family, dict[int, dict[tuple[str, str], float]]] = {}
+    rows = frame.loc[(frame.kind == "covariance") & frame.y.notna()]
+    texts = (_shared_texts(rows[column]) for column in ("dataset", "learner", "strategy", "name"))
+    for dataset, learner, a, name, x, n_folds in zip(*texts, rows.x, rows.y, strict=True):
+        of, _, b = name.partition(":")
         if of == measure:
-            by_pair = families.setdefault((str(dataset), str(learner)), {}).setdefault(int(n_folds), {})
-            a, b = (names.setdefault(str(each), str(each)) for each in (a, b))
-            by_pair[a, b] = by_pair[b, a] = float(x)
-    return families
+            families.setdefault((dataset, learner), {}).setdefault(int(n_folds), {})[a, b] = float(x)
+    return {
+        family: {n_folds: PairCovariances(upper) for n_folds, upper in by_folds.items()}
+        for family, by_folds in families.items()
+    }
+
+
+def _shared_texts(column: pd.Series) -> Iterator[str]:
+    """Yield the texts of a column, one object per text, however many rows have it."""
+    codes, values = pd.factorize(column)
+    texts = [str(value) for value in values]
+    return (texts[code] for code in codes)
 
 
 def empty_frame() -> pd.DataFrame:
@@ -277,11 +317,60 @@ def group_rows(frame: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, n
     return order, np.searchsorted(number[order], np.arange(len(appearance)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CountsOfFolds:
+    """The counts of all folds as three arrays, from which those of a fold are taken when they are asked for.
+
+    One object per fold would take several times the memory.
+
+    Attributes
+    ----------
+    cells : list of (CellKey, str)
+        Coordinates of each fold, in the order of the frame, and its class, which is unused with two classes.
+    bounds : ndarray of shape (n_folds + 1,)
+        Where the points of each fold begin.
+    thresholds, fp, tp : ndarray of shape (n_points,)
+        By fold, then from the highest threshold down.
+    """
+
+    cells: list[tuple[CellKey, str]]
+    bounds: np.ndarray
+    thresholds: np.ndarray
+    fp: np.ndarray
+    tp: np.ndarray
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, kind: str) -> CountsOfFolds:
+        """Read the rows of the kind ``cut`` or ``class_cut``."""
+        rows, names = np.flatnonzero(frame.kind == kind), (*COORDINATES, "name")
+        order, first = group_rows(frame[list(names)].iloc[rows], names)
+        rows = rows[order]
+        x, fp, tp = (frame[name].to_numpy()[rows] for name in ("x", "y", "z"))
+        python_types = {**dict.fromkeys((*COORDINATES[:3], "name"), "object"), "repeat": "int64", "fold": "int64"}
+        cells = frame.iloc[rows[first]][list(names)].astype(python_types)
+        bounds = np.append(first, len(x))
+        falling = np.lexsort((-x, np.repeat(np.arange(len(first)), np.diff(bounds))))  # points come in any order
+        keys: list[tuple[CellKey, str]] = [
+            ((dataset, learner, strategy, repeat, fold), c)
+            for dataset, learner, strategy, repeat, fold, c in cells.itertuples(index=False, name=None)
+        ]
+        return cls(keys, bounds, x[falling], fp[falling], tp[falling])
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def __getitem__(self, i: int) -> FoldCounts:
+        """Return the counts of one fold."""
+        points = slice(self.bounds[i], self.bounds[i + 1])
+        fp, tp = self.fp[points], self.tp[points]
+        return FoldCounts(self.thresholds[points], fp, tp, float(fp.max()), float(tp.max()))
+
+
 def fold_counts(frame: pd.DataFrame) -> Iterator[tuple[CellKey, FoldCounts]]:
     """Yield the coordinates and the counts of every outer fold, in the order of the frame."""
-    for (*cell, _), counts in _counted_folds(frame, "cut"):
-        dataset, learner, strategy, repeat, fold = cell
-        yield (dataset, learner, strategy, repeat, fold), counts
+    counts = CountsOfFolds.from_frame(frame, "cut")
+    for i, (cell, _) in enumerate(counts.cells):
+        yield cell, counts[i]
 
 
 def class_fold_counts(frame: pd.DataFrame) -> Iterator[tuple[CellKey, int, FoldCounts]]:
@@ -289,23 +378,9 @@ def class_fold_counts(frame: pd.DataFrame) -> Iterator[tuple[CellKey, int, FoldC
 
     The counts give the precision at :data:`CLASS_RECALLS`; areas would not be exact.
     """
-    for (*cell, c), counts in _counted_folds(frame, "class_cut"):
-        dataset, learner, strategy, repeat, fold = cell
-        yield (dataset, learner, strategy, repeat, fold), int(c), counts
-
-
-def _counted_folds(frame: pd.DataFrame, kind: str) -> Iterator[tuple[tuple[Any, ...], FoldCounts]]:
-    """Yield coordinates and name, and the counts, in the order of the frame."""
-    rows, names = np.flatnonzero(frame.kind == kind), (*COORDINATES, "name")
-    order, first = group_rows(frame[list(names)].iloc[rows], names)
-    rows = rows[order]
-    x, fp, tp = (frame[name].to_numpy()[rows] for name in ("x", "y", "z"))
-    python_types = {**dict.fromkeys((*COORDINATES[:3], "name"), "object"), "repeat": "int64", "fold": "int64"}
-    cells = frame.iloc[rows[first]][list(names)].astype(python_types)
-    bounds = pairwise([*first, len(x)])
-    for cell, (begin, end) in zip(cells.itertuples(index=False, name=None), bounds, strict=True):
-        points = x[begin:end], fp[begin:end], tp[begin:end]
-        yield cell, FoldCounts.from_points(*points, points[1].max(), points[2].max())
+    counts = CountsOfFolds.from_frame(frame, "class_cut")
+    for i, (cell, c) in enumerate(counts.cells):
+        yield cell, int(c), counts[i]
 
 
 def areas(frame: pd.DataFrame) -> pd.DataFrame:

@@ -20,10 +20,10 @@ import pandas as pd
 from imblab.analysis import methods, rebalancing, text_tables
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.answer_page import answer_lines
-from imblab.analysis.evidence import row_covariances
+from imblab.analysis.evidence import RowCovariances, row_covariances
 from imblab.analysis.paired import reads_covariances
 from imblab.analysis.results import build_result, explore_measure, select_families
-from imblab.edges import config, datasets, evidence, files, ledger, provenance, report, terminal
+from imblab.edges import config, datasets, evidence, files, ledger, memory, provenance, report, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ConfigError, DerivedFileError, ImblabError, StudyError, unknown
 from imblab.result import Completeness, Evaluation, Family, StudyResult
@@ -82,21 +82,30 @@ def result_of(
     evaluations: Iterable[Evaluation],
     completeness: Completeness | None = None,
     home: Path | None = None,
+    source: ReportFiles | None = None,
 ) -> StudyResult:
     """Build the result of a study; see :func:`imblab.analysis.results.build_result`.
 
     ``home`` is the folder whose evidence holds the covariances that standard errors may rest on, and the labels of
-    more than two classes.
+    more than two classes; ``source`` is that of :func:`read_report_files`, where it was called.
     """
     evaluations = tuple(evaluations)
-    covariances, classes, has_several = None, {}, any(e.confusion for e in evaluations)
-    needs_evidence = has_several or reads_covariances(study)
-    if home is not None and needs_evidence and (frame := read_evidence(home)) is not None:
-        covariances = row_covariances(frame, study.primary)
-        classes = {name: table.get("classes", ()) for name, table in read_facts(home).get("tables", {}).items()}
-        del frame  # megabytes that the result does not need
+    covariances: Mapping[Family, RowCovariances] | None = None
+    facts: Mapping[str, Any] = {}
+    if source is not None:
+        covariances, facts = source.covariances, source.facts
+    elif home is not None and (any(e.confusion for e in evaluations) or reads_covariances(study)):
+        covariances = read_covariances(home, study)
+        facts = {} if covariances is None else read_facts(home)
+    classes = {name: table.get("classes", ()) for name, table in facts.get("tables", {}).items()}
     named = by_dataset_name(study)
     return build_result(named, evaluations, _parents(study), completeness, covariances, classes=classes)
+
+
+def read_covariances(home: Path, study: Study) -> dict[Family, RowCovariances] | None:
+    """Read the covariances of the primary measure; None where the folder has no evidence."""
+    frame = read_evidence(home)
+    return None if frame is None else row_covariances(frame, study.primary)
 
 
 def _parents(study: Study) -> dict[str, str]:
@@ -277,18 +286,23 @@ renders its report, `imblab report --index` writes this page.
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReportFiles:
-    """Evidence, its facts and the hashes of the files of a folder, for its report; see :func:`report_data`."""
+    """Evidence, its facts and the hashes of the files of a folder, for its report; see :func:`report_data`.
+
+    ``covariances`` are what :func:`result_of` needs of the evidence, which is read once for both.
+    """
 
     evidence: report.EvidenceIndex | None
+    covariances: Mapping[Family, RowCovariances] | None
     facts: Mapping[str, Any]
     hashes: Mapping[str, str]
 
 
-def read_report_files(home: Path) -> ReportFiles:
+def read_report_files(home: Path, study: Study) -> ReportFiles:
     """Read the evidence of a folder, and the hashes of its files."""
     frame = read_evidence(home)
     return ReportFiles(
         None if frame is None else report.EvidenceIndex.from_frame(frame),
+        None if frame is None else row_covariances(frame, study.primary),
         {} if frame is None else read_facts(home),
         {n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
     )
@@ -306,7 +320,7 @@ def report_data(
             f"study {result.study.name!r} has {result.completeness.counted} in {str(home)!r}; a report needs one. "
             f"Run it first: imblab run {home / ledger.STUDY_FILE}."
         )
-    source = source or read_report_files(home)
+    source = source or read_report_files(home, result.study)
     return report.ReportData(
         result=result,
         evidence=source.evidence,
@@ -358,15 +372,17 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         files.replace(experiments.resolve(), WORDS, build_index(experiments, args).encode())
     else:
         home = ledger.find_study(name, experiments)
-        sources = [read_report_files(home)]  # first: the memory that this takes is free again
-        path = write_report(home, _read_result(home, args), source=sources.pop())
+        study = _read_study(home, args)
+        sources = [read_report_files(home, study)]  # first: the memory that this takes is free again
+        memory.trim()
+        result = result_of(study, ledger.read_evaluations(home), source=sources[0])
+        path = write_report(home, result, source=sources.pop())
     terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.print_paragraph(f"Written: {path}")
     return 0
 
 
-def _read_result(home: Path, args: Sequence[str]) -> StudyResult:
-    study = config.load_request(home / ledger.STUDY_FILE, args, loads_data=False).study
-    return read_result(home, study)
+def _read_study(home: Path, args: Sequence[str]) -> Study:
+    return config.load_request(home / ledger.STUDY_FILE, args, loads_data=False).study
 
 
 def _index_entry(home: Path, args: Sequence[str]) -> str:
@@ -379,7 +395,9 @@ def _index_entry(home: Path, args: Sequence[str]) -> str:
 
 
 def _describe_study(home: Path, args: Sequence[str]) -> str:
-    data = report_data(home, _read_result(home, args))
+    study = _read_study(home, args)
+    source = read_report_files(home, study)
+    data = report_data(home, result_of(study, ledger.read_evaluations(home), source=source), source=source)
     answer = data.result.answer
     verdict = " ".join((answer.headline, *answer.recommendation[:1]))
     folder = home.name

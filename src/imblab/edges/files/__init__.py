@@ -127,15 +127,18 @@ def replace(folder: Path, name: str, content: bytes) -> None:
         stream.write(content)
 
 
-def replace_all(folder: Path, contents: Iterable[tuple[str, bytes]]) -> set[str]:
-    """Write several derived files by name, none before all are complete, and return their names."""
+def replace_all(folder: Path, contents: Iterable[tuple[str, Iterable[bytes]]]) -> set[str]:
+    """Write several derived files by name, none before all are complete, and return their names.
+
+    The content of a file comes in parts, so that a large one is never in memory at once.
+    """
     temporaries: dict[str, str] = {}
     try:
-        for name, content in contents:
+        for name, parts in contents:
             with open_parent(folder, name, "written") as (parent, last):
                 temporaries[name], descriptor = _create_temporary(parent, last, folder / name)
                 with os.fdopen(descriptor, "wb") as stream:
-                    stream.write(content)
+                    stream.writelines(parts)
         written = set(temporaries)
         for name, temporary in [*temporaries.items()]:
             with open_parent(folder, name, "written") as (parent, last):

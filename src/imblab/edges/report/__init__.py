@@ -51,24 +51,24 @@ def build_sections(data: ReportData) -> list[ReportSection]:
     return [part for part in (section(data) for section in SECTIONS) if part is not None]
 
 
-def render_files(data: ReportData) -> Iterator[tuple[str, bytes]]:
+def render_files(data: ReportData) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Yield ``figures/*.svg``, ``tables/*.csv``, ``tables/*.tex`` and, since it names them, ``report.html`` last.
 
-    The same data gives the same bytes.
+    The content of a file comes in parts. The same data gives the same bytes.
     """
     sections = build_sections(data)
     data = replace(data, evidence=None)  # its memory is free for the page
     for name, text in _other_files(data, sections):
-        yield name, text.encode()
+        yield name, [text.encode()]
     yield PAGE_FILE, render_page(data, sections)
 
 
 def render(data: ReportData) -> dict[str, str]:
     """Return the texts of :func:`render_files` by path."""
-    return {name: content.decode() for name, content in render_files(data)}
+    return {name: b"".join(parts).decode() for name, parts in render_files(data)}
 
 
-def write_files(folder: Path, rendered: Iterable[tuple[str, bytes]]) -> None:
+def write_files(folder: Path, rendered: Iterable[tuple[str, Iterable[bytes]]]) -> None:
     """Write the files of a report; figures and tables of an earlier one are removed once the new page is written."""
     files.refuse_special_files(folder, (FIGURES, TABLES))
     for name in (FIGURES, TABLES):

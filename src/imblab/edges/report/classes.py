@@ -251,7 +251,7 @@ def _draw_precision(data: ReportData, family: Family, c: int) -> Figure | None:
     grid = _RECALLS if is_full else _RECALLS[1::2]
     curves, points, chances = [], [], []
     for name in dict.fromkeys(classes.compared_strategies(data.result, family)):
-        folds = data.evidence_index.class_folds.get((*family, name), {}).get(c, [])
+        folds = data.evidence_index.class_folds.get(((*family, name), c), [])
         if not folds:
             continue
         mean = mean_precision_recall(folds, grid)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import evidence
+from imblab.analysis.evidence import CellKey, CountsOfFolds, group_rows
 from imblab.analysis.methods import named, short_label
 from imblab.edges.palette import Look, looks_of
 from imblab.edges.report.elements import Line, Table, TableCell, text_cell
@@ -20,12 +20,36 @@ from imblab.stats.curves import FoldCounts
 from imblab.study import Study
 from imblab.text import join_words
 
+_Key = TypeVar("_Key")
+
 #: The first column of a table whose rows are strategies.
 STRATEGY_COLUMN = ("strategy", "data set, learner, strategy")
 MISSING_EVIDENCE = (
     "This needs evidence.parquet, which is missing: it is written at the end of a run, from the prediction store. "
     "Run the study again where the store still has its predictions; no model is fitted then."
 )
+
+
+class _FoldsByKey(Mapping[_Key, list[FoldCounts]]):
+    """The counts of the outer folds that share a key, made from their arrays whenever they are asked for."""
+
+    def __init__(self, counts: CountsOfFolds, key_of: Callable[[CellKey, str], _Key]) -> None:
+        self._counts = counts
+        self._folds: dict[_Key, list[int]] = {}
+        for i, cell in enumerate(counts.cells):
+            self._folds.setdefault(key_of(*cell), []).append(i)
+
+    def __getitem__(self, key: _Key) -> list[FoldCounts]:
+        return [self._counts[i] for i in self._folds[key]]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._folds
+
+    def __iter__(self) -> Iterator[_Key]:
+        return iter(self._folds)
+
+    def __len__(self) -> int:
+        return len(self._folds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,28 +65,24 @@ class EvidenceIndex:
         NaN where one of the values is missing.
     bins : mapping of Place to ndarray of shape (n_bins, 3)
         Rows, sum of probabilities and positives, summed over repeats.
-    class_folds : mapping of Place to mapping of int to list of FoldCounts
+    class_folds : mapping of (Place, int) to list of FoldCounts
         With more than two classes the counts of each class against the rest, of every outer fold.
     """
 
     folds: Mapping[Place, list[FoldCounts]]
     statistics: Mapping[tuple[str, Place], Mapping[str, float]]
     bins: Mapping[Place, np.ndarray]
-    class_folds: Mapping[Place, Mapping[int, list[FoldCounts]]] = field(default_factory=dict)
+    class_folds: Mapping[tuple[Place, int], list[FoldCounts]] = field(default_factory=dict)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> EvidenceIndex:
         """Read the frame of :mod:`imblab.analysis.evidence`."""
-        folds: dict[Place, list[FoldCounts]] = {}
         statistics: dict[tuple[str, Place], dict[str, float]] = {}
         bins: dict[Place, dict[int, np.ndarray]] = {}
-        for (dataset, learner, strategy, _, _), counts in evidence.fold_counts(frame):
-            folds.setdefault((dataset, learner, strategy), []).append(counts)
         coordinates = ("dataset", "learner", "strategy", "name")
         is_bin = frame.kind == "bin"
-        class_folds: dict[Place, dict[int, list[FoldCounts]]] = {}
-        for (dataset, learner, strategy, _, _), c, counts in evidence.class_fold_counts(frame):
-            class_folds.setdefault((dataset, learner, strategy), {}).setdefault(c, []).append(counts)
+        folds = _FoldsByKey(CountsOfFolds.from_frame(frame, "cut"), lambda cell, _: cell[:3])
+        class_folds = _FoldsByKey(CountsOfFolds.from_frame(frame, "class_cut"), lambda cell, c: (cell[:3], int(c)))
         # Covariances are read with the result; as statistics they would be the largest part of the index.
         is_other = is_bin | frame.kind.isin(("cut", "class_cut", "covariance"))
         for (kind, *place, name), values in _groups(frame[~is_other], "kind", *coordinates):
@@ -261,7 +281,7 @@ def _groups(frame: pd.DataFrame, *names: str) -> Iterator[tuple[list[str], np.nd
     """The x, y and z of the rows that share names, in the order in which these appear."""
     if frame.empty:
         return
-    order, starts = evidence.group_rows(frame, names)
+    order, starts = group_rows(frame, names)
     values = frame[["x", "y", "z"]].to_numpy()[order]
     keys = frame.iloc[order[starts]][list(names)].astype(str).itertuples(index=False, name=None)
     for key, part in zip(keys, np.split(values, starts[1:]), strict=True):

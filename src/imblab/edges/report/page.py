@@ -36,12 +36,11 @@ _CHOICE_STYLE = (
 _SCORES_SENTENCE = "It scores "
 
 
-def render_page(data: ReportData, sections: Sequence[ReportSection]) -> bytes:
-    """Return the report as HTML in UTF-8: no network, no clock, the same sections give the same bytes."""
+def render_page(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[bytes]:
+    """Yield the parts of the report as HTML in UTF-8: no network, no clock, the same sections give the same bytes."""
     tables_alone = [replace(s, blocks=tuple(b for b in s.blocks if isinstance(b, Table))) for s in sections]
     room = _MAX_CHARACTERS - sum(map(len, _render(data, tables_alone)))
-    # Encoded part by part: one character beyond Latin-1 doubles the size of a text.
-    return b"".join(part.encode() for part in _render(data, fit_figures(sections, room)))
+    yield from (part.encode() for part in _render(data, fit_figures(sections, room)))
 
 
 def fit_figures(sections: Sequence[ReportSection], room: int) -> list[ReportSection]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import pickle
@@ -24,6 +23,7 @@ from imblab.core import own_code
 from imblab.core.fitting import Prediction
 from imblab.core.own_code import Code
 from imblab.core.preparation import feature_arrays
+from imblab.edges import memory
 from imblab.edges.files import locks
 from imblab.edges.runner import bundle_evaluator
 from imblab.errors import FitFailed, Interruption
@@ -352,15 +352,13 @@ class PageDroppingMemmap(np.memmap):
 
 
 def trim_after_fit(guard: bundle_evaluator.FitGuard) -> bundle_evaluator.FitGuard:
-    """Return to the system what a fit leaves with the allocator: hundreds of megabytes if a table is large."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of the GNU library
+    """Return to the system what a fit leaves with the allocator."""
 
     def trimming(address: str, fit: Callable[[], list[Prediction]]) -> list[Prediction]:
         try:
             return guard(address, fit)
         finally:
-            if trim is not None:
-                trim(0)
+            memory.trim()
 
     return trimming
 
