@@ -12,7 +12,7 @@ test: env ## the suite
 	$(RUN) pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: env ## the suite and the slower proofs
-	$(RUN) pytest -n 2 --dist worksteal
+	$(RUN) pytest -n 2 --dist worksteal --durations=40
 
 bench: env ## imblab compared with other ways, about ten minutes
 	$(VENV)/bin/python benchmarks/run.py

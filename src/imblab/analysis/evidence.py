@@ -331,6 +331,8 @@ class CountsOfFolds:
         Where the points of each fold begin.
     thresholds, fp, tp : ndarray of shape (n_points,)
         By fold, then from the highest threshold down.
+    negatives, positives : ndarray of shape (n_folds,)
+        Rows of each class.
     """
 
     cells: list[tuple[CellKey, str]]
@@ -338,6 +340,8 @@ class CountsOfFolds:
     thresholds: np.ndarray
     fp: np.ndarray
     tp: np.ndarray
+    negatives: np.ndarray
+    positives: np.ndarray
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, kind: str) -> CountsOfFolds:
@@ -354,7 +358,8 @@ class CountsOfFolds:
             ((dataset, learner, strategy, repeat, fold), c)
             for dataset, learner, strategy, repeat, fold, c in cells.itertuples(index=False, name=None)
         ]
-        return cls(keys, bounds, x[falling], fp[falling], tp[falling])
+        totals = (np.maximum.reduceat(v, first) if len(first) else np.empty(0) for v in (fp, tp))
+        return cls(keys, bounds, x[falling], fp[falling], tp[falling], *totals)
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -362,8 +367,8 @@ class CountsOfFolds:
     def __getitem__(self, i: int) -> FoldCounts:
         """Return the counts of one fold."""
         points = slice(self.bounds[i], self.bounds[i + 1])
-        fp, tp = self.fp[points], self.tp[points]
-        return FoldCounts(self.thresholds[points], fp, tp, float(fp.max()), float(tp.max()))
+        totals = float(self.negatives[i]), float(self.positives[i])
+        return FoldCounts(self.thresholds[points], self.fp[points], self.tp[points], *totals)
 
 
 def fold_counts(frame: pd.DataFrame) -> Iterator[tuple[CellKey, FoldCounts]]:
