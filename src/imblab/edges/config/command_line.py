@@ -341,6 +341,11 @@ def explain_composition_error(error: Exception, overrides: Sequence[Override], o
             f"a file of the groups is not YAML ({describe_yaml_error(error)}); every option of a group is a YAML file "
             "in UTF-8. Repair the file."
         )
+    if missing := re.search(r"Missing mandatory value: ([\w.]+)", str(error)):
+        key = missing[1]
+        return ConfigError(
+            f"{key!r} has no value; the experiment needs one from you, as its file says. Add {key}=... to the command."
+        )
     cause = error.__cause__ or error
     key, parent = str(getattr(cause, "full_key", "") or ""), getattr(cause, "parent_node", None)
     override = _find_override(str(error), key, overrides)

@@ -30,6 +30,8 @@ from imblab.text import to_hydra_syntax
 
 #: Keys of a run, which are not part of the study.
 RUNTIME = ("runner", "tracking", "overwrite", "allow", "allow_network", "allow_sql", "budget")
+#: The folder of the tables of an experiment, where they are not bundled: its paths begin with ``${data_dir}``.
+DATA_DIR = "data_dir"
 #: Where finished searches are copied: an option of the run, although it stands in the section of the search.
 STORAGE = "search.storage"
 #: Where a strategy or a learner has the values of its knobs.
@@ -170,7 +172,7 @@ def load_request(
 
 def _question(composed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys of the study, without how it is run."""
-    question = {key: value for key, value in composed.items() if key not in RUNTIME}
+    question = {key: value for key, value in composed.items() if key not in (*RUNTIME, DATA_DIR)}
     if isinstance(search := question.get("search"), Mapping):
         question["search"] = {key: value for key, value in search.items() if key != "storage"}
     return question

@@ -68,6 +68,7 @@ DATASET_KEYS = {
     "table": "the table of a collection",
     "data_id": "the number of the data set at OpenML",
     "version": "the version of the name at OpenML",
+    "fingerprint": "the first digits, eight or more, of the fingerprint that its content must have",
 }
 DatasetModel = create_model(
     "DatasetModel",

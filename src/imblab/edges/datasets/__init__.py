@@ -45,7 +45,7 @@ Spec = Mapping[str, Any]
 #: Keys of every data set.
 COMMON_KEYS = (
     *("kind", "name", "parent", "source", "positive", "allow_majority_positive", "merge", "drop_classes"),
-    *("rare", "missing", "time_format", *COLUMN_ROLES),
+    *("rare", "missing", "time_format", "fingerprint", *COLUMN_ROLES),
 )
 #: Further keys by kind.
 KIND_KEYS = {
@@ -135,10 +135,28 @@ def read_dataset(spec: Spec, key: str) -> Dataset:
         problems=problems,
         **roles,
     )
+    _check_fingerprint(loaded, spec.get("fingerprint"), key)
     del frame
     # Return the memory of the raw table to the system: for a large one as much again as its features.
     pyarrow.default_memory_pool().release_unused()
     return loaded
+
+
+def _check_fingerprint(loaded: Dataset, expected: Any, key: str) -> None:
+    """Refuse a table with other content than the study says."""
+    if expected is None:
+        return
+    if not isinstance(expected, str) or not re.fullmatch(r"[0-9a-f]{8,64}", expected):
+        raise ConfigError(
+            f"'dataset.{key}.fingerprint' is {expected!r}; it is text of 8 to 64 digits from 0 to f, the first of the "
+            f"fingerprint of the content. Write it in quotes; this table has '{loaded.fingerprint[:16]}'."
+        )
+    if not loaded.fingerprint.startswith(expected):
+        raise DataError(
+            f"data set {loaded.name!r} has the fingerprint {loaded.fingerprint[:16]!r} with {len(loaded.y):,} rows; "
+            f"the study was written for the content {expected!r}. Take the file that the study names, or leave out "
+            f"dataset.{key}.fingerprint to study another content."
+        )
 
 
 def name_and_parent(spec: Spec, key: str) -> tuple[str, str]:
