@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from imblab.core import splits
+from imblab.core import group_folds, splits
 from imblab.core.classes import number_classes
-from imblab.core.splits import assign_group_folds
+from imblab.core.group_folds import assign_group_folds
 from imblab.errors import ConfigError, DataError
 from imblab.study import Dataset, Protocol
 
@@ -196,7 +196,7 @@ def test_ties_fall_as_in_scikit_learn(size):
 def test_an_assignment_is_made_once(monkeypatch):
     y, groups = np.arange(40) % 2, np.arange(40) // 4
     first = assign_group_folds(y, groups, 4, 77)
-    monkeypatch.setattr(splits, "_assign_groups", None)
+    monkeypatch.setattr(group_folds, "_assign_groups", None)
     assert assign_group_folds(y, groups, 4, 77) is first
 
 
