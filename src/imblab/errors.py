@@ -247,11 +247,13 @@ def combined(errors: Sequence[ImblabError]) -> ImblabError:
 
 
 def _both(one: Any, other: Any) -> Any:
-    """Merge two corrections: all columns of two lists, the smaller number of folds, the larger min_rows."""
+    """Merge two corrections: all columns of two lists, the smaller number of folds, the larger share or min_rows."""
     if isinstance(one, list):
         return [*one, *(item for item in other if item not in one)]
     if isinstance(one, dict):
         return {key: max(value, other[key]) for key, value in one.items()}
+    if isinstance(one, float):
+        return max(one, other)
     return min(one, other) if isinstance(one, int) else one
 
 

@@ -229,8 +229,8 @@ class Completeness:
         Evaluations that the design does not ask for; they are left out.
     names : tuple of (tuple of str, tuple of str, tuple of str)
         The data sets, learners and strategies of the design.
-    folds : int
-        Evaluations of one data set, learner and strategy.
+    folds : mapping of str to int
+        Evaluations of one learner and strategy, by data set.
 
     Examples
     --------
@@ -248,7 +248,7 @@ class Completeness:
     inapplicable: int
     beyond: Mapping[Place, int]
     names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-    folds: int
+    folds: Mapping[str, int]
 
     @property
     def evaluated(self) -> int:
@@ -300,14 +300,14 @@ class Completeness:
             kinds = f"{len(missing)} of {len(names)} {pluralize(kind)} ({_list_names(missing)})"
             parts.append(f"all of {kind} {missing[0]}" if len(missing) == 1 else f"all of {kinds}")
         if remaining:
-            places = [f"{'/'.join(place)} ({n:,} of {self.folds:,})" for place, n in remaining.items()]
+            places = [f"{'/'.join(place)} ({n:,} of {self.folds[place[0]]:,})" for place, n in remaining.items()]
             parts.append(_list_names(places))
         return "; ".join(parts)
 
     def _is_missing_everywhere(self, remaining: Mapping[Place, int], axis: int, name: str) -> bool:
         places = [place for place in product(*self.names) if place[axis] == name]
         return any(place in remaining for place in places) and all(
-            self.missing.get(place, 0) == self.folds for place in places
+            self.missing.get(place, 0) == self.folds[place[0]] for place in places
         )
 
     def to_mapping(self) -> dict[str, Any]:

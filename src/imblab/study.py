@@ -84,6 +84,10 @@ class Dataset:
         Names of the categorical columns of ``X``.
     groups, time, amount, id : ndarray of shape (n_rows,) or None
         Columns that steer splits, costs or look-ups; they are not features.
+    folds : ndarray of shape (n_rows,), int64, or None
+        The outer fold in which each row is tested, from 0 on, where the table says so.
+    fold_names : tuple of str
+        The value behind each of those folds; empty without them.
     parent : str
         The parent data set; tasks that share one are not independent evidence.
     fingerprint : str
@@ -113,6 +117,8 @@ class Dataset:
     rare: int | None = None
     merged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dropped_classes: tuple[str, ...] = ()
+    folds: np.ndarray | None = None
+    fold_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -526,7 +532,7 @@ class Protocol:
     Attributes
     ----------
     outer_folds, inner_folds, repeats : int
-        Numbers of folds, at least 2, and of repeats of the outer cross-validation, at least 1.
+        Numbers of folds, at least 2, and of repeats of the outer splits, at least 1.
     inner : {"own", "shared"}
         ``shared`` takes the other outer folds as inner folds.
     thresholds : tuple of float or "observed"
@@ -535,6 +541,8 @@ class Protocol:
         What ``tuned`` maximises where the primary is a ranking measure.
     gap : str, float or None
         Least distance between training and test times in time-ordered studies.
+    test_size : float or None
+        Hold-out: the share of the rows that each repeat tests, in one test part. ``outer_folds`` is not used then.
     """
 
     outer_folds: int = 5
@@ -544,6 +552,7 @@ class Protocol:
     thresholds: tuple[float, ...] | str = tuple(i / 100 for i in range(1, 100))
     threshold_measure: str = "mcc"
     gap: str | float | None = None
+    test_size: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

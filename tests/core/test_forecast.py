@@ -173,7 +173,7 @@ def test_a_pool_starts_before_its_fits_and_every_worker_holds_copies_of_its_rows
     assert forecast.wall_seconds(10.0, 1) == 10.0
     assert forecast.wall_seconds(10.0, 4) == forecast.POOL_START_SECONDS + 2.5 > 2.5
     table = 1000 * 2**20
-    one, two, three = (forecast.peak_bytes([10, table], 5, n_jobs) for n_jobs in (1, 2, 3))
+    one, two, three = (forecast.peak_bytes([10, table], 0.8, n_jobs) for n_jobs in (1, 2, 3))
     copies = forecast.COPIES_PER_WORKER * table * 4 / 5
     assert one == forecast.EMPTY_PROCESS_BYTES + 2 * table + copies
     assert three - two == forecast.EMPTY_PROCESS_BYTES + copies

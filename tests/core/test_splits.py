@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from imblab.core import group_folds, splits
+from imblab.core import fold_advice, group_folds, splits
 from imblab.core.classes import number_classes
 from imblab.core.group_folds import assign_group_folds
 from imblab.errors import ConfigError, DataError
@@ -144,12 +144,12 @@ def test_clashing_wishes_about_time_are_refused(columns, protocol, snapshot):
 
 def test_cautions_name_the_numbers():
     few = table(labels(200, 15))
-    said = splits.cautions(few, splits.plan(few, Protocol(), seed=0))
+    said = fold_advice.cautions(few, splits.plan(few, Protocol(), seed=0))
     assert len(said) == 2
     assert "3 positives" in said[0]
     assert "12 positives" in said[1]
     many = table(labels(400, 100))
-    assert splits.cautions(many, splits.plan(many, Protocol(), seed=0)) == ()
+    assert fold_advice.cautions(many, splits.plan(many, Protocol(), seed=0)) == ()
 
 
 def reference(y, groups, folds, state):
@@ -287,10 +287,10 @@ def test_classes_with_too_few_rows_are_named_with_what_to_do(what, snapshot):
 
 def test_a_caution_on_more_classes_is_one_line_with_all_of_them(snapshot):
     data = many(200, 60, 40, 20)
-    (said,) = splits.cautions(data, splits.plan(data, Protocol(), seed=0))
+    (said,) = fold_advice.cautions(data, splits.plan(data, Protocol(), seed=0))
     assert said == snapshot
     enough = many(200, 60, 50)
-    assert splits.cautions(enough, splits.plan(enough, Protocol(), seed=0)) == ()
+    assert fold_advice.cautions(enough, splits.plan(enough, Protocol(), seed=0)) == ()
 
 
 def test_two_classes_need_one_negative_row_where_more_need_two_of_each():

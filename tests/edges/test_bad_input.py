@@ -67,6 +67,11 @@ FILES = {
     "rare.csv": table(positives=7),
     "single.csv": table(positives=2),
     "ordered.csv": table(when=range(60)),
+    "folds.csv": table(part=list("abcd") * 15, group=list(range(30)) * 2, when=range(60)),
+    "unfolded.csv": table(part=[*last("a", None, 30), *last("b", None, 30)]),
+    "onefold.csv": table(part="a"),
+    "emptyfold.csv": table(part=["a"] * 20 + ["b"] * 20 + ["c"] * 20),
+    "manyfolds.csv": table(rows=1_200, positives=400, part=range(1_200)),
 }
 
 
@@ -167,6 +172,11 @@ TABLES = {
     "unreadable-time": own("times.csv", "dataset.table.time=when"),
     "infinite-time": own("endless.csv", "dataset.table.time=when"),
     "missing-group": own("groups.csv", "dataset.table.groups=team"),
+    "unknown-folds": own("folds.csv", "dataset.table.folds=parts"),
+    "missing-fold": own("unfolded.csv", "dataset.table.folds=part"),
+    "one-fold": own("onefold.csv", "dataset.table.folds=part"),
+    "a-fold-per-row": own("manyfolds.csv", "dataset.table.folds=part"),
+    "folds-of-the-target": own("folds.csv", "dataset.table.folds=left"),
     "bad-amount": own("amounts.csv", "dataset.table.amount=euro"),
     "name-with-a-slash": own("good.csv", "dataset.table.name='a/b'"),
     "unknown-keel-table": (*SMALL, "dataset=keel", "dataset.keel.table=yeast44"),
@@ -327,6 +337,16 @@ QUESTIONS = {
     "tracking-is-a-word": (*ON, "tracking.enabled=maybe"),
     "tracking-nowhere": (*ON, "tracking.uri=null"),
     "allow-is-one-word": (*ON, "allow=sklearn"),
+    "hold-out-of-nothing": (*ON, "protocol=holdout", "protocol.test_size=0"),
+    "hold-out-of-everything": (*ON, "protocol=holdout", "protocol.test_size=1"),
+    "hold-out-below-nothing": (*ON, "protocol=holdout", "protocol.test_size=-0.3"),
+    "hold-out-of-a-number-of-rows": (*ON, "protocol=holdout", "protocol.test_size=200"),
+    "hold-out-in-words": (*ON, "protocol=holdout", "protocol.test_size=a third"),
+    "hold-out-and-folds": (*ON, "protocol=holdout", "protocol.outer_folds=4"),
+    "folds-and-hold-out": (*ON, "protocol.test_size=0.3"),
+    "neither-folds-nor-hold-out": (*ON, "protocol.outer_folds=null"),
+    "number-of-predefined-folds-in-words": (*ON, "dataset.ecoli3.n_folds=three"),
+    "outer-folds-and-predefined-folds": own("folds.csv", "dataset.table.folds=part", "protocol.outer_folds=4"),
     "threshold-measure-misspelt": (*ON, "measures=[pr_auc,mcc]", "primary=pr_auc", "protocol.threshold_measure=mc"),
     "config-dir-nowhere": (*ON, "--config-dir", "nowhere"),
 }
@@ -342,6 +362,23 @@ FEASIBILITY = {
     "time-and-shared-inner-folds": own("ordered.csv", "dataset.table.time=when", "protocol.inner=shared"),
     "time-and-groups": own("ordered.csv", "dataset.table.time=when", "dataset.table.groups=a"),
     "gap-without-time": (*ON, "protocol.gap=30D"),
+    "hold-out-with-too-few-positives": own("single.csv", "protocol=holdout"),
+    "hold-out-that-is-too-small": own("rare.csv", "protocol=holdout", "protocol.test_size=0.02"),
+    "hold-out-and-shared-inner-folds": (*ON, "protocol=holdout", "protocol.inner=shared"),
+    "hold-out-in-time-and-repeats": own(
+        "ordered.csv", "dataset.table.time=when", "protocol=holdout", "protocol.repeats=2"
+    ),
+    "hold-out-and-predefined-folds": own("folds.csv", "dataset.table.folds=part", "protocol=holdout"),
+    "predefined-folds-and-repeats": own("folds.csv", "dataset.table.folds=part", "protocol=repeated_3x5x3"),
+    "predefined-folds-and-time": own("folds.csv", "dataset.table.folds=part", "dataset.table.time=when"),
+    "predefined-folds-that-cut-groups": own("folds.csv", "dataset.table.folds=part", "dataset.table.groups=group"),
+    "predefined-folds-without-positives": own("emptyfold.csv", "dataset.table.folds=part"),
+    "predefined-folds-and-much-else": own(
+        "folds.csv",
+        *("dataset.table.folds=part", "dataset.table.time=when", "dataset.table.groups=group"),
+        *("protocol=holdout", "protocol.inner=shared", "protocol.repeats=3"),
+    ),
+    "number-of-predefined-folds-that-is-wrong": own("folds.csv", "dataset.table.folds=part", "dataset.table.n_folds=3"),
     "gap-of-days-between-numbers": own("ordered.csv", "dataset.table.time=when", "protocol.gap=30D"),
 }
 
@@ -590,7 +627,19 @@ def test_a_damaged_description_of_a_table_is_refused_in_our_words_or_loaded(here
     put("good.csv")
     spec = {"kind": "table", "path": "good.csv", "target": "left"}
     refusals = {}
-    for key in ("kind", "path", "name", "source", "positive", "target", "drop", "categorical", "groups", "time"):
+    for key in (
+        "kind",
+        "path",
+        "name",
+        "source",
+        "positive",
+        "target",
+        "drop",
+        "categorical",
+        "groups",
+        "folds",
+        "time",
+    ):
         for value in (*ODD, "a", ["a"], ["a", "b"], "yes"):
             found, refusal = answer(datasets.read_dataset, {**spec, key: value}, "mine")
             if refusal is None:
@@ -599,7 +648,8 @@ def test_a_damaged_description_of_a_table_is_refused_in_our_words_or_loaded(here
             else:
                 check_law(refusal)
                 refusals[key] = refusals.get(key, 0) + 1
-    assert set(refusals) == {"kind", "path", "name", "positive", "target", "drop", "categorical", "groups", "time"}
+    roles = {"target", "drop", "categorical", "groups", "folds", "time"}
+    assert set(refusals) == {"kind", "path", "name", "positive", *roles}
 
 
 KEYS = st.sampled_from(["seed", "name", "learner", "dataset", "protocol", "strategy.smote.k", "strategy.smote.space.k"])

@@ -11,6 +11,7 @@ every metric. Whoever wants to know what a number in a ledger means may read it 
 """
 
 import warnings
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -38,7 +39,7 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, StratifiedKFold, train_test_split
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import has_fit_parameter
@@ -145,6 +146,30 @@ def split_by_time(rows, time, folds, gap=None):
             learn = learn[time[judge].min() - time[learn] >= gap]
         parts.append((learn, judge))
     return parts
+
+
+def hold_out(y, share, seed, groups=None, time=None, gap=None):
+    """One part to learn from and one to judge on."""
+    rows = np.arange(len(y))
+    if time is not None:
+        strictly_before = np.array([np.sum(time < moment) for moment in time])
+        late = strictly_before >= (1 - Fraction(str(share))) * len(y)
+        order = np.argsort(time, kind="stable")
+        learn, judge = order[~late[order]], order[late[order]]
+        if gap is not None:
+            learn = learn[time[judge].min() - time[learn] >= gap]
+        return learn, judge
+    if groups is not None:
+        cv = StratifiedGroupKFold(max(2, round(1 / share)), shuffle=True, random_state=seed)
+        return next(iter(cv.split(rows, y, groups)))
+    learn, judge = train_test_split(np.arange(len(y)), test_size=share, stratify=y, random_state=seed)
+    return np.sort(learn), np.sort(judge)
+
+
+def split_by_column(folds):
+    """The values of a column, sorted, are the folds."""
+    number_of = {value: number for number, value in enumerate(sorted(set(folds)))}
+    return list(PredefinedSplit([number_of[value] for value in folds]).split())
 
 
 # ------------------------------------------------------------------------------------------------------------ one fit
@@ -410,6 +435,8 @@ def study(
     groups=None,
     time=None,
     gap=None,
+    test_size=None,
+    folds=None,
     inner="own",
     tune=None,
     rare=None,
@@ -430,6 +457,10 @@ def study(
     thresholds : list or "observed"
         What ``"tuned"`` chooses from.
     groups, time, gap : array, array, difference of two times
+    test_size : float
+        A hold-out of that share in place of outer folds.
+    folds : array
+        The outer fold of every row in place of outer folds that are drawn.
     inner : {"own", "shared"}
     tune : dict of str to list
         Learner parameters that are searched.
@@ -496,10 +527,15 @@ def study(
     result = []
     for repeat in range(repeats):
         state = seed + repeat
-        outer = split(np.arange(len(y)), y, outer_folds, state, groups, time, gap)
+        if folds is not None:
+            outer = split_by_column(folds)
+        elif test_size is not None:
+            outer = [hold_out(y, test_size, state, groups, time, gap)]
+        else:
+            outer = split(np.arange(len(y)), y, outer_folds, state, groups, time, gap)
         for fold, (train, test) in enumerate(outer):
             if inner == "shared":
-                others = [outer[j][1] for j in range(outer_folds) if j != fold]
+                others = [outer[j][1] for j in range(len(outer)) if j != fold]
                 pairs = [(train[~np.isin(train, validate)], validate) for validate in others]
             else:
                 pairs = split(train, y, inner_folds, state, groups, time, gap)

@@ -758,6 +758,47 @@ STEERED = {
 }
 
 
+#: Hold-outs and predefined folds: what is typed, the role and column, and the same for the witness.
+OUTER = {
+    "hold_out": (("protocol=holdout", "protocol.repeats=2"), None, {"test_size": 0.3, "repeats": 2}),
+    "hold_out_of_groups": (
+        ("protocol=holdout", "protocol.test_size=0.2", "protocol.inner_folds=2"),
+        ("groups", "customer"),
+        {"test_size": 0.2, "inner_folds": 2},
+    ),
+    "hold_out_in_time": (
+        ("protocol=holdout", "protocol.test_size=0.29", "protocol.gap=6"),
+        ("time", "day"),
+        {"test_size": 0.29, "gap": 6},
+    ),
+    "predefined_folds": ((), ("folds", "site"), {}),
+    "predefined_folds_shared": (("protocol.inner=shared",), ("folds", "week"), {"inner": "shared"}),
+}
+
+
+@pytest.mark.parametrize("name", OUTER)
+def test_hold_outs_and_predefined_folds_equal_the_witness(tmp_path, name):
+    typed, steer, given = OUTER[name]
+    role, column = steer or (None, None)
+    table = steered_table(1200)
+    table["site"] = np.random.default_rng(1).choice(["b", "a", "D", "c"], len(table))
+    table["week"] = np.random.default_rng(2).choice([10, 2, 33], len(table))
+    table.to_csv(tmp_path / "shops.csv", index=False)
+    table = pd.read_csv(tmp_path / "shops.csv")
+    others = ["customer", "name", "day", "date", "site", "week"]
+    overrides = [
+        *typed,
+        *("dataset=table", "dataset.table.path=shops.csv", "dataset.table.target=fraud"),
+        *([] if steer is None else [f"dataset.table.{role}={column}"]),
+        f"dataset.table.drop=[{','.join(c for c in others if c != column)}]",
+    ]
+    strategies = {"none": {}, "smote_threshold": {**TUNED["smote_threshold"], "ratios": [0.5, 1.0], "ks": [3]}}
+    case = Case(tuple(overrides), (None,), ("logistic",), strategies)
+    given = given if steer is None else {**given, role: table[column].to_numpy()}
+    ledger = ledger_rows(tmp_path, case.typed())
+    assert_same_study(ledger, "shops", table.drop(columns=others), case, given)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STEERED)
 def test_ledger_equals_witness_on_a_table_of_ones_own(tmp_path, name):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -10,6 +11,7 @@ from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY
 from imblab.analysis.classes import format_thresholds
 from imblab.analysis.methods import describe_use, name_treatment, named, strategy_named
+from imblab.analysis.outer_splits import count_test_parts
 from imblab.analysis.text_tables import percent
 from imblab.analysis.wording import DECIDED, append_counts, format_changes
 from imblab.result import KnobChoice, Recommendation, RecommendedStrategy
@@ -57,8 +59,10 @@ def describe_recommendation(
     use = describe_use(strategy_named(study, overall.strategy), without, recommendation.has_two_classes)
     yield f"{so_far}Use {use} (strategy `{overall.strategy}`){learner}."
     scores = join_words(f"{named(name)} {format_score(value)}" for name, value in overall.scores.items())
-    unit = "fold" if overall.dataset is not None else "parent data set"
-    yield f"It scores {scores} (means over {count_noun(overall.units, unit)})."
+    units = count_noun(overall.units, "parent data set")
+    if overall.dataset is not None:
+        units = count_test_parts(study, overall.dataset, overall.units)
+    yield f"It scores {scores} (means over {units})."
     if recommendation.provisional is None:
         reasons, tested = [*_justify(recommendation, study)], [primary, *(each.contrasts for each in across)]
         is_shown = any(
@@ -75,8 +79,10 @@ def describe_recommendation(
     yield from _describe_elsewhere(recommendation)
     if overall.knobs:
         labels = recommendation.classes.get(overall.dataset or "", ())
-        knobs = join_words(_describe_knob(knob, labels) for knob in overall.knobs)
-        yield f"Chosen by most folds: {knobs}. `imblab export` chooses them once more, on all rows."
+        count = partial(count_test_parts, study, overall.dataset or "")
+        knobs = join_words(_describe_knob(knob, labels, count) for knob in overall.knobs)
+        parts = count(2).partition(" ")[2]
+        yield f"Chosen by most {parts}: {knobs}. `imblab export` chooses them once more, on all rows."
     yield "Choosing by these scores makes them slightly optimistic."
 
 
@@ -146,11 +152,11 @@ def _describe_elsewhere(recommendation: Recommendation) -> Iterator[str]:
         yield f"By data set the recommendation differs: {'; '.join(parts)}."
 
 
-def _describe_knob(knob: KnobChoice, labels: Sequence[str]) -> str:
+def _describe_knob(knob: KnobChoice, labels: Sequence[str], count: Callable[[int], str]) -> str:
+    """Describe what the test parts chose; ``count`` writes a number of them."""
     if isinstance(knob.value, tuple):
-        folds = count_noun(knob.of, "fold")
-        return f"thresholds {format_thresholds(labels, knob.value)} (medians over {folds})"
+        return f"thresholds {format_thresholds(labels, knob.value)} (medians over {count(knob.of)})"
     text = isinstance(knob.value, (int, float)) and not isinstance(knob.value, bool)
     value = f"{knob.value:g}" if text else str(knob.value)
     spread = f", {knob.low:g} to {knob.high:g}" if knob.low != knob.high else ""
-    return f"{knob.name} {value} ({knob.folds} of {count_noun(knob.of, 'fold')}{spread})"
+    return f"{knob.name} {value} ({knob.folds} of {count(knob.of)}{spread})"

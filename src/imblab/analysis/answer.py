@@ -13,6 +13,7 @@ from imblab.analysis.advice import describe_recommendation
 from imblab.analysis.claims import PRIMARY
 from imblab.analysis.compare import describe_verdict
 from imblab.analysis.methods import MOST_PROBABLE, describe_use, name_treatment, named, strategy_named
+from imblab.analysis.outer_splits import ONE_TEST_PART, untested_reason
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.wording import (
     DECIDED,
@@ -118,12 +119,19 @@ def write_headline(
     timed = compared[compared.verdict == "descriptive"]
     untested = "no test is possible" if len(timed) == len(compared) else f"no test is possible {_name_datasets(timed)}"
     others = "" if len(timed) == len(compared) else "; the other comparisons are exploratory, without a verdict"
-    return _capitalise(f"{change} {where}; {untested}, because the folds follow the time{others}.")
+    reasons = join_words(dict.fromkeys(filter(None, (untested_reason(study, name) for name in timed.dataset))))
+    return _capitalise(f"{change} {where}; {untested}, because {reasons}{others}.")
 
 
 def list_limits(rows: pd.DataFrame, study: Study) -> list[str]:
     """Return what some contrasts could not tell, and what would."""
     reasons = [f"{_capitalise(reason)}." for reason in list_reasons(rows[rows.verdict == "inconclusive"])]
+    single = [name for name in dict.fromkeys(rows.dataset) if untested_reason(study, name) == ONE_TEST_PART]
+    if single:
+        reasons.append(
+            f"A hold-out of one repeat has no interval and no test ({join_words(single)}): ask with "
+            "protocol.repeats=10 under a new name=..."
+        )
     return [*reasons, *describe_power(rows[rows.verdict == "inconclusive"], study)]
 
 
@@ -238,7 +246,10 @@ def _list_missing(primary: pd.DataFrame, completeness: Completeness, recommendat
 
 
 def _list_checks(study: Study, completeness: Completeness) -> Iterator[str]:
-    folds = count_noun(completeness.folds, "outer fold")
+    counts, noun = sorted(set(completeness.folds.values())), "outer fold"
+    if study.protocol.test_size is not None:
+        noun = "hold-out"
+    folds = count_noun(counts[-1], noun) if len(counts) == 1 else f"{counts[0]} to {count_noun(counts[-1], noun)}"
     yield f"All strategies were scored on the same {folds} of a data set, on rows that they never saw."
     for name, words in (("no treatment", _is_nothing), ("a tuned threshold alone", _is_moved_alone)):
         if not any(words(s) for s in study.strategies):

@@ -23,6 +23,7 @@ from imblab.analysis.claims import (
     family_names,
 )
 from imblab.analysis.methods import named
+from imblab.analysis.outer_splits import untested_reason
 from imblab.analysis.paired import Estimates, corrected_t_reason, estimate_all, not_applicable_reason
 from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, benjamini_hochberg, detectable, equivalence_p, holm, posterior
@@ -250,7 +251,7 @@ def _test_contrasts(
     absent, rope = claims.reasons_of(scores), study.claims.rope.get(study.primary, math.nan)
     verified = {pair: check_identity(estimates[pair], scores, pair, study) for pair in claims.names}
     adjusted = _adjust(claims.families, verified, absent, rope)
-    by_time = scores.dataset in study.time_ordered
+    is_untested = untested_reason(study, scores.dataset) is not None
     for pair in claims.declared:
         e, late = verified[pair], claims.exploratory[pair]
         after = _Adjusted() if late else adjusted.get(pair, _Adjusted())
@@ -260,7 +261,7 @@ def _test_contrasts(
         )
         if pair in absent:
             verdict, reason = NOT_APPLICABLE, absent[pair]
-        elif by_time and not math.isnan(e.mean):
+        elif is_untested and not math.isnan(e.mean):
             verdict, reason = "descriptive", None
         elif late:
             verdict, reason = "exploratory", "; ".join(filter(None, (late, e.reason)))

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import product
 
+from imblab.analysis.outer_splits import count_outer_folds
 from imblab.result import Completeness, Evaluation, Place
 from imblab.study import Study
 
 
 def completeness_of(study: Study, datasets: Sequence[str], evaluations: Iterable[Evaluation]) -> Completeness:
-    """Compare evaluations with the design of a study; ``datasets`` are the names that evaluations have.
+    """Compare evaluations with the design of a study, whose data sets are under the names that evaluations have.
+
+    ``datasets`` are those of its data sets that count.
 
     Examples
     --------
@@ -21,7 +24,7 @@ def completeness_of(study: Study, datasets: Sequence[str], evaluations: Iterable
     Missing: 10 evaluations: all of data set ecoli3.
     """
     names = (tuple(dict.fromkeys(datasets)), study.learner_names, study.strategy_names)
-    n_folds = study.protocol.repeats * study.protocol.outer_folds
+    n_folds = {name: study.protocol.repeats * count_outer_folds(study, name) for name in names[0]}
     folds: dict[Place, set[tuple[int, int]]] = {place: set() for place in product(*names)}
     beyond: Counter[Place] = Counter()
     statuses: Counter[str] = Counter()
@@ -32,8 +35,10 @@ def completeness_of(study: Study, datasets: Sequence[str], evaluations: Iterable
         elif fold not in folds[place]:
             folds[place].add(fold)
             statuses[each.status] += 1
-    missing = {place: n_folds - len(known) for place, known in folds.items() if len(known) < n_folds}
-    n_asked = n_folds * len(folds)
+    missing = {
+        place: n_folds[place[0]] - len(known) for place, known in folds.items() if len(known) < n_folds[place[0]]
+    }
+    n_asked = sum(n_folds[place[0]] for place in folds)
     return Completeness(n_asked, missing, statuses["failed"], statuses["inapplicable"], dict(beyond), names, n_folds)
 
 
@@ -51,5 +56,5 @@ def within_design(study: Study, datasets: Sequence[str], evaluations: Iterable[E
 
 
 def _is_in_protocol(study: Study, evaluation: Evaluation) -> bool:
-    protocol = study.protocol
-    return 0 <= evaluation.repeat < protocol.repeats and 0 <= evaluation.fold < protocol.outer_folds
+    n_folds = count_outer_folds(study, evaluation.dataset)
+    return 0 <= evaluation.repeat < study.protocol.repeats and 0 <= evaluation.fold < n_folds

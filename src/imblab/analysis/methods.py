@@ -13,9 +13,10 @@ from imblab.analysis.claims import (
     primary_contrasts,
     secondary_contrasts,
 )
+from imblab.analysis.outer_splits import data_sets_with, describe_design, untested_reason
 from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL
 from imblab.study import KNOBS, SAMPLER_PREFIX, Axis, Choice, Interval, Strategy, Study, Threshold
-from imblab.text import count_noun, join_words
+from imblab.text import join_words
 from imblab.weights import BALANCED, weight_power
 
 #: Names of measures that are more than their words.
@@ -119,7 +120,7 @@ def describe_methods(
     their places; the corrected t by default. ``n_classes`` are the numbers of classes of data sets with more than two.
     """
     paragraphs = [
-        _describe_design(study),
+        describe_design(study),
         _describe_strategies(study),
         _describe_tuning(study),
         _describe_scoring(study),
@@ -215,31 +216,6 @@ def describe_use(strategy: Strategy, without: str = "", has_two_classes: bool = 
     return f"{join_words(parts)}{',' if len(parts) > 1 else ''} without {without}"
 
 
-def _describe_design(study: Study) -> str:
-    protocol = study.protocol
-    timed, grouped = _data_sets_with(study, "time"), _data_sets_with(study, "groups")
-    inner = (
-        "The other outer folds served as inner folds"
-        if protocol.inner == "shared"
-        else f"Each outer training part was split again into {protocol.inner_folds} inner folds"
-    )
-    stratified = f", stratified and shuffled with random state {study.seed} + r in repeat r"
-    shuffled = "" if len(timed) == len(study.datasets) else stratified
-    repeated = f", repeated {protocol.repeats} times" if protocol.repeats > 1 else ""
-    text = (
-        f"The study compared {count_noun(len(study.strategies), 'strategy')} for class imbalance on "
-        f"{count_noun(len(study.datasets), 'data set')} ({join_words(study.datasets)}) with "
-        f"{count_noun(len(study.learners), 'learner')} ({join_words(n.name for n in study.learners)}) by "
-        f"{protocol.outer_folds}-fold nested cross-validation{repeated}{shuffled}. {inner}. All strategies used the "
-        "same folds and the same random numbers, so that their differences are paired."
-    )
-    if grouped:
-        text += f" Rows of one group were kept in one fold ({join_words(grouped)})."
-    if timed:
-        text += f" Folds followed time, each trained on the blocks before its test block ({join_words(timed)})."
-    return text
-
-
 def _describe_strategies(study: Study) -> str:
     strategies = "; ".join(f"{s.name}: {describe_strategy(s)}" for s in study.strategies)
     return (
@@ -294,8 +270,9 @@ def _describe_threshold_grid(study: Study) -> str:
 def _describe_scoring(study: Study) -> str:
     others = [named(m.name) for m in study.measures if m.name != study.primary]
     secondary = f"; {join_words(others)} {'were' if len(others) > 1 else 'was'} reported in addition" if others else ""
+    parts = "outer test folds" if study.protocol.test_size is None else "hold-outs"
     return (
-        f"The primary measure was {named(study.primary)}{secondary}. Scores are means over outer test folds; a measure "
+        f"The primary measure was {named(study.primary)}{secondary}. Scores are means over {parts}; a measure "
         "whose denominator is 0 is left undefined, never 0."
     )
 
@@ -314,7 +291,8 @@ def _describe_classes(n_classes: Mapping[str, int]) -> str:
 def _describe_tests(study: Study, estimators: Mapping[str, str]) -> str:
     claims = study.claims
     rope = claims.rope.get(study.primary)
-    timed = _data_sets_with(study, "time")
+    timed = data_sets_with(study, "time")
+    single = [name for name in study.datasets if name not in timed and untested_reason(study, name)]
     primary, secondary = (
         join_words(f"{a} − {b}" for a, b in pairs) for pairs in (primary_contrasts(study), secondary_contrasts(study))
     )
@@ -327,8 +305,10 @@ def _describe_tests(study: Study, estimators: Mapping[str, str]) -> str:
         text += f"{seen[0].upper()}{seen[1:]}, before this one was asked. "
     if timed:
         text += f"Differences on {join_words(timed)}, where folds follow time, are reported without a test. "
+    if single:
+        text += f"Differences on {join_words(single)}, with one test part, are reported without a test. "
     last = "Failed and inapplicable evaluations were never imputed."
-    if timed and len(timed) == len(study.datasets):
+    if study.datasets and len(timed) + len(single) == len(study.datasets):
         return text + last
     text += (
         f"Paired differences were judged by {_name_tests(estimators)}, two-sided p-values "
@@ -353,10 +333,6 @@ def _describe_families(study: Study) -> str:
     if len(claimed_families(study)) == 1:
         return "all contrasts"
     return "the primary contrasts, and over the secondary ones,"
-
-
-def _data_sets_with(study: Study, role: str) -> list[str]:
-    return [name for name, spec in study.datasets.items() if spec.get(role)]
 
 
 def _describe_sampler(strategy: Strategy) -> str:

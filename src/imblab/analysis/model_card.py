@@ -13,10 +13,11 @@ import pandas as pd
 from imblab.analysis import evidence, rebalancing
 from imblab.analysis.card_decisions import CardDecisions, describe_decisions
 from imblab.analysis.compare import describe_estimators, describe_verdict
+from imblab.analysis.outer_splits import count_outer_folds, predefined_folds
 from imblab.analysis.text_tables import percent
 from imblab.result import Evaluation, StudyResult, ThresholdValue
 from imblab.stats.paired_tests import corrected_t
-from imblab.study import DECISION_VALUE, PROBABILITY, Scalar, Strategy
+from imblab.study import DECISION_VALUE, PROBABILITY, Scalar, Strategy, Study
 from imblab.text import code_span, count_noun
 
 
@@ -119,12 +120,22 @@ def _describe_data(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
     yield (
         f"{count_noun(sum(facts.class_rows), 'row')} of {code_span(facts.source)}{facts.decisions.rows()}; content "
         f"{code_span(facts.fingerprint[:16])}. Evaluated on "
-        f"{protocol.outer_folds} outer folds x {count_noun(protocol.repeats, 'repeat')}{follow}, tuned on "
+        f"{_name_test_parts(facts, study)}{follow}, tuned on "
         f"{protocol.inner_folds} inner folds of each training part, seed {study.seed}. Then fitted on all rows: no row "
         "is left to evaluate this model itself."
     )
     lines = [f"| {code_span(name)} | {kind} |" for name, kind in facts.columns.items()]
     yield "\n".join(["| column | type |", "|---|---|", *lines])
+
+
+def _name_test_parts(facts: ModelFacts, study: Study) -> str:
+    """Name the test parts of the study on the data set of a model."""
+    protocol = study.protocol
+    if facts.dataset in predefined_folds(study):
+        return f"{count_outer_folds(study, facts.dataset)} predefined outer folds"
+    if protocol.test_size is not None:
+        return f"{count_noun(protocol.repeats, 'hold-out')} of {100 * protocol.test_size:g} % of the rows"
+    return f"{protocol.outer_folds} outer folds x {count_noun(protocol.repeats, 'repeat')}"
 
 
 def _describe_knobs(facts: ModelFacts, result: StudyResult) -> Iterator[str]:

@@ -13,6 +13,7 @@ import pandas as pd
 from imblab.analysis.claims import Pair, claimed_contrasts, declared_contrasts
 from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import named
+from imblab.analysis.outer_splits import predefined_folds, untested_reason
 from imblab.result import Family, FamilyScores
 from imblab.stats.paired_tests import Estimate, estimate_contrasts
 from imblab.stats.standard_errors import (
@@ -56,9 +57,10 @@ def estimate_family(
     """Estimate contrasts a - b on the primary measure with their intervals at 1 - ``claims.alpha``.
 
     Without a mean, and with the reason, where a fold is missing in either strategy; without an interval where folds
-    follow the time. The standard error is that of :mod:`imblab.stats.standard_errors` for the kind of the learner. The
-    corrected t decides all contrasts of the data set and learner if the covariance over test rows, of means over these
-    folds, is missing for a claimed one; it decides a contrast that was not claimed if its own is missing.
+    follow the time or there is one test part. The standard error is that of :mod:`imblab.stats.standard_errors` for the
+    kind of the learner. The corrected t decides all contrasts of the data set and learner if the covariance over test
+    rows, of means over these folds, is missing for a claimed one; it decides a contrast that was not claimed if its own
+    is missing.
     """
     names = dict.fromkeys(chain.from_iterable(contrasts))
     values = {name: strategy_scores(scores, name, study.primary) for name in names}
@@ -68,9 +70,9 @@ def estimate_family(
         if missing[a] or missing[b]:
             reason = "; ".join(dict.fromkeys(filter(None, (missing[a], missing[b]))))
             estimates[a, b] = Estimate.untested(math.nan, reason)
-        elif scores.dataset in study.time_ordered:
+        elif why := untested_reason(study, scores.dataset):
             mean = float((values[a] - values[b]).mean())
-            estimates[a, b] = Estimate.untested(mean, "folds follow the time, which excludes a test")
+            estimates[a, b] = Estimate.untested(mean, f"{why.removeprefix('the ')}, which excludes a test")
     tested = [pair for pair in contrasts if pair not in estimates]
     known = (covariances or {}).get(len(scores.folds), {})
     rule = _family_rule(scores, study, known)
@@ -109,7 +111,7 @@ def row_errors(
 def corrected_t_reason(scores: FamilyScores, estimate: Estimate, study: Study) -> str | None:
     """Say why the corrected t decides although there is a row-level rule for the learner; None where that is not so.
 
-    Data sets with groups and folds that follow the time have no covariances over test rows.
+    Data sets with groups, predefined folds and folds that follow the time have no covariances over test rows.
     """
     spec = study.datasets.get(scores.dataset, {})
     if estimate.estimator != CORRECTED_T or math.isnan(estimate.se) or spec.get("groups") or spec.get("time"):
@@ -136,7 +138,7 @@ def _design_rule(scores: FamilyScores, study: Study) -> RowLevelRule | None:
     """The row-level rule of a data set and learner, if its design is like those that were simulated."""
     n_repeats = len({repeat for repeat, _ in scores.folds})
     rule = _row_level_rule(study, scores.learner, n_repeats)
-    if scores.n_classes > 2:
+    if scores.n_classes > 2 or scores.dataset in predefined_folds(study):
         return None
     complete = rule and next((n for n in scores.strategies if missing_reason(scores, n, study.primary) is None), None)
     if not complete:

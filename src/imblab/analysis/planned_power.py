@@ -36,6 +36,8 @@ class FoldSizes:
         Positive rows per test part.
     is_timed : bool
         Whether the folds follow the time, which excludes a test.
+    is_predefined : bool
+        Whether a column says which folds there are, so that there can be neither more repeats nor other folds.
     """
 
     repeats: int
@@ -43,6 +45,7 @@ class FoldSizes:
     ratio: float
     positives: float
     is_timed: bool = False
+    is_predefined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,18 +202,21 @@ def _estimate_power(
 def _find_ways(sizes: FoldSizes, spread: float, region: float, level: float) -> tuple[int | None, int | None, int]:
     """Repeats, folds and positives that would each show equivalence within a region.
 
-    The spread falls with the root of the positives per test part, and so rises with the number of folds.
+    The spread falls with the root of the positives per test part, and so rises with the number of folds. A hold-out,
+    with one test part per repeat, stays one.
     """
+    is_holdout = sizes.per_repeat == 1
 
     def is_shown(repeats: int, per_repeat: int, ratio: float) -> bool:
         factor = power.equivalence_factor(repeats * per_repeat, ratio, level)
         return factor * spread * math.sqrt(per_repeat / sizes.per_repeat) <= region
 
-    more = range(sizes.repeats + 1, MAX_REPEATS + 1)
+    more = range(sizes.repeats + 1, sizes.repeats + 1 if sizes.is_predefined else MAX_REPEATS + 1)
     enough = bisect_left(more, True, key=lambda n: is_shown(n, sizes.per_repeat, sizes.ratio))
     repeats = more[enough] if enough < len(more) else None
-    finer = range(sizes.per_repeat + 1, MAX_OUTER_FOLDS + 1)
+    finer = range(sizes.per_repeat + 1, 0 if is_holdout or sizes.is_predefined else MAX_OUTER_FOLDS + 1)
     folds = next((n for n in finer if is_shown(sizes.repeats, n, 1 / (n - 1))), None)
     now = power.equivalence_factor(sizes.repeats * sizes.per_repeat, sizes.ratio, level) * spread
-    n_positives = sizes.positives * sizes.per_repeat
+    # A hold-out tests a part of the positives.
+    n_positives = sizes.positives * ((1 + sizes.ratio) / sizes.ratio if is_holdout else sizes.per_repeat)
     return repeats, folds, math.ceil(n_positives * (now / region) ** 2)

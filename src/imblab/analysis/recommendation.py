@@ -20,6 +20,7 @@ from imblab.analysis.across_datasets import AcrossDatasets, dataset_means
 from imblab.analysis.classes import median_thresholds
 from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import short_label, strategy_named
+from imblab.analysis.outer_splits import untested_reason
 from imblab.analysis.parent_contrasts import Parents, average_over_parents
 from imblab.result import Evaluation, Family, FamilyScores, KnobChoice, Recommendation, RecommendedStrategy
 from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, estimate_contrasts
@@ -208,7 +209,7 @@ def _recommend_dataset(
         return paired.strategy_scores(scores[dataset, learner], strategy, study.primary)
 
     def errors(best: _Candidate, others: Sequence[_Candidate]) -> np.ndarray:
-        if dataset in study.time_ordered:
+        if untested_reason(study, dataset):
             return np.full(len(others), math.nan)
         family = scores[dataset, best.learner]
         row = family.strategies.index(best.strategy.name)

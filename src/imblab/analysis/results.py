@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from imblab.analysis.classes import class_labels
 from imblab.analysis.completeness import completeness_of, within_design
 from imblab.analysis.evidence import RowCovariances
 from imblab.analysis.methods import named
+from imblab.analysis.outer_splits import count_outer_folds
 from imblab.analysis.recommendation import recommend
 from imblab.analysis.summary import summarise
 from imblab.errors import StudyError
@@ -194,10 +196,16 @@ def score_arrays(study: Study, evaluations: Iterable[Evaluation]) -> dict[Family
     for evaluation in ordered:
         family = families.setdefault((evaluation.dataset, evaluation.learner), {})
         family.setdefault(evaluation.strategy, {})[evaluation.repeat, evaluation.fold] = evaluation
-    protocol = study.protocol
-    design = {(repeat, fold) for repeat in range(protocol.repeats) for fold in range(protocol.outer_folds)}
     measures = list(dict.fromkeys(name for evaluation in ordered for name in evaluation.scores))
-    return {family: _family_scores(*family, cells, design, measures) for family, cells in families.items()}
+    return {
+        (dataset, learner): _family_scores(dataset, learner, cells, _design_folds(study, dataset), measures)
+        for (dataset, learner), cells in families.items()
+    }
+
+
+def _design_folds(study: Study, dataset: str) -> set[tuple[int, int]]:
+    """The repeats and folds that the design has on a data set."""
+    return set(product(range(study.protocol.repeats), range(count_outer_folds(study, dataset))))
 
 
 def _family_scores(

@@ -14,10 +14,11 @@ from imblab.analysis.claims import PRIMARY, SECONDARY
 from imblab.analysis.classes import evaluations_of, mean_counts, recall_table
 from imblab.analysis.compare import describe_estimators, describe_verdict
 from imblab.analysis.methods import named
+from imblab.analysis.outer_splits import count_outer_folds, count_test_parts
 from imblab.result import Family, StudyResult
 from imblab.stats.standard_errors import ROW_LEVEL
 from imblab.study import Study
-from imblab.text import count_noun, format_difference, format_duration, format_p_value, format_score
+from imblab.text import format_difference, format_duration, format_p_value, format_score
 
 #: What the two standard errors of contrasts of more than two classes are.
 ROW_ERRORS_NOTE = (
@@ -30,9 +31,10 @@ TextTable = tuple[list[str], list[list[str]]]
 
 def family_heading(rows: pd.DataFrame, study: Study) -> str:
     """Name the data set and learner of some rows of a summary, the measure and the folds."""
-    folds = count_noun(int(rows.folds.max()), "fold")
+    dataset = rows.dataset.iloc[0]
+    folds = count_test_parts(study, dataset, int(rows.folds.max()))
     repeats = study.protocol.repeats
-    over = folds if repeats == 1 else f"{folds} of {repeats} repeats"
+    over = folds if repeats == 1 or count_outer_folds(study, dataset) == 1 else f"{folds} of {repeats} repeats"
     return f"{rows.dataset.iloc[0]}, {rows.learner.iloc[0]}: {named(study.primary)}, mean ± sd over {over}"
 
 

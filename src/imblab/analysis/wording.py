@@ -17,6 +17,7 @@ from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.claims import PRIMARY, describe_seen_rows, isolates_resampling
 from imblab.analysis.compare import NOT_APPLICABLE, describe_verdict, expected_by_chance
 from imblab.analysis.methods import named
+from imblab.analysis.outer_splits import predefined_folds, untested_reason
 from imblab.analysis.text_tables import percent
 from imblab.stats.paired_tests import detectable_factor
 from imblab.stats.ranks import MIN_UNITS
@@ -221,7 +222,8 @@ def _resampling_clause(row: pd.Series[Any], study: Study) -> str:
         f"{without}",
         "inconclusive": f"the effect of resampling is inconclusive: {row.a} compared with {without}",
         "exploratory": f"{row.a} compared with {without}, is exploratory and has no verdict: {row.reason}",
-        "descriptive": f"{row.a} compared with {without}, is reported without a test, because the folds follow time",
+        "descriptive": f"{row.a} compared with {without}, is reported without a test, because "
+        f"{untested_reason(study, row.dataset)}",
         NOT_APPLICABLE: f"{row.a} cannot be compared with {without}: {row.reason}",
     }[row.verdict]
     is_told = row.verdict in ("identical", NOT_APPLICABLE)
@@ -262,7 +264,8 @@ def _describe_more_data(tested: pd.DataFrame, study: Study) -> str:
     standard error itself is taken to fall with the root of the positives.
     """
     corrected = tested[tested.estimator == CORRECTED_T]
-    sentences = [_describe_more_repeats(corrected, study, len(corrected) < len(tested))] if len(corrected) else []
+    repeatable = corrected[~corrected.dataset.isin(predefined_folds(study))]
+    sentences = [_describe_more_repeats(repeatable, study, len(repeatable) < len(tested))] if len(repeatable) else []
     times = (tested.detectable / tested.rope) ** 2
     if times.notna().all() and times.min() > 1:
         spread = "the spread of the fold differences falls" if len(corrected) == len(tested) else "standard errors fall"
@@ -276,8 +279,9 @@ def _describe_more_data(tested: pd.DataFrame, study: Study) -> str:
 
 def _describe_more_repeats(corrected: pd.DataFrame, study: Study, is_part: bool) -> str:
     """What five and unlimited repeats would detect; ``is_part`` if other contrasts have other standard errors."""
-    protocol = study.protocol
-    levels, ratio = study.claims.alpha / corrected.family_size, 1 / (protocol.outer_folds - 1)
+    protocol, size = study.protocol, study.protocol.test_size
+    levels = study.claims.alpha / corrected.family_size
+    ratio = 1 / (protocol.outer_folds - 1) if size is None else size / (1 - size)
 
     def factors(n_folds: Iterable[int]) -> list[float]:
         return [detectable_factor(n, ratio, level) for n, level in zip(n_folds, levels, strict=True)]
@@ -286,7 +290,7 @@ def _describe_more_repeats(corrected: pd.DataFrame, study: Study, is_part: bool)
     limit = format_range(spread * factors([_UNLIMITED_FOLDS] * len(corrected)))
     lead, sentences = "where the corrected t decides, " if is_part else "", []
     if protocol.repeats < _ENOUGH_REPEATS:
-        n_folds = _ENOUGH_REPEATS * protocol.outer_folds
+        n_folds = _ENOUGH_REPEATS * (protocol.outer_folds if size is None else 1)
         better = format_range(spread * factors([n_folds] * len(corrected)))
         sentences.append(f"{lead}with {_ENOUGH_REPEATS} repeats it would be {better}.")
         lead = "there, " if is_part else ""

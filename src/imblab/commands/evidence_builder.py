@@ -77,7 +77,7 @@ def _without_covariance(
     complete: dict[Family, set[str]] = {}
     for (name, learner, strategy), n in counts.items():
         data = layout.datasets[name]
-        if n == len(layout.plans[name]) and data.groups is None and data.time is None:
+        if n == len(layout.plans[name]) and _has_row_covariances(layout.study, data):
             complete.setdefault((name, learner), set()).add(strategy)
     rows = evidences.empty_frame() if old is None else evidences.select(old, "covariance")
     known = set(rows[["dataset", "learner", "strategy", "y"]].itertuples(index=False, name=None))
@@ -86,6 +86,11 @@ def _without_covariance(
         for key, names in complete.items()
         if len(names) > 1 and any((*key, name, len(layout.plans[key[0]])) not in known for name in names)
     }
+
+
+def _has_row_covariances(study: Study, data: Dataset) -> bool:
+    """Whether each repeat tests every row once, in random folds, and rows are independent."""
+    return study.protocol.test_size is None and data.folds is None and data.groups is None and data.time is None
 
 
 def _read_existing(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
@@ -184,14 +189,14 @@ class _FamilyChanges:
     """Sums, by data set, learner, strategy and measure, how much each row changes the scores of its folds."""
 
     def __init__(self, study: Study) -> None:
-        self._measures = study.measures
+        self._study, self._measures = study, study.measures
         self._sums: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = {}
         self._folds: Counter[tuple[str, str, str]] = Counter()
 
     def add(self, task: Task, evaluation: Evaluation, fold: FoldPredictions) -> None:
-        """Add the test rows of one evaluation; rows that form groups or follow the time are not independent."""
+        """Add the test rows of one evaluation, unless their covariance decides nothing."""
         data, (name, learner, strategy, _) = task.dataset, _repeat_key(task.cell)
-        if data.groups is not None or data.time is not None:
+        if not _has_row_covariances(self._study, data):
             return
         changes_of = task.decisions.row_changes
         measures = [measure for measure in self._measures if measure.function in changes_of]

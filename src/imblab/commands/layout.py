@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from imblab.core import design, estimator_specs, own_code, splits, task_decisions
+from imblab.core import design, estimator_specs, fold_advice, own_code, splits, task_decisions
 from imblab.edges import config, datasets, runner, store
 from imblab.edges.datasets import COMMON_KEYS, likely_targets
 from imblab.edges.datasets.table_files import FILE_OPTIONS, is_table, table_name
@@ -66,7 +67,10 @@ class Layout:
         """Return warnings about a table and its splits."""
         if name not in self._cautions:
             data, plan = self.datasets[name], self.plans[name]
-            self._cautions[name] = [*datasets.dataset_warnings(data, plan), *splits.cautions(data, plan)]
+            self._cautions[name] = [
+                *datasets.dataset_warnings(data, plan),
+                *fold_advice.cautions(data, plan, self.study.protocol.test_size),
+            ]
         return self._cautions[name]
 
 
@@ -82,7 +86,7 @@ def in_memory(data: Sequence[Dataset]) -> dict[str, dict[str, str]]:
     described = {}
     for table in data:
         key = table.name if KEY_PATTERN.fullmatch(table.name) else f"memory_{fingerprint(table.name)[:8]}"
-        roles = {role: "given" for role in ("groups", "time") if getattr(table, role) is not None}
+        roles = {role: "given" for role in ("groups", "folds", "time") if getattr(table, role) is not None}
         described[key] = {"kind": MEMORY, "name": table.name, "parent": table.parent or table.name, **roles}
     return described
 
@@ -132,9 +136,37 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
         except (ConfigError, DataError) as problem:
             problems.append(problem)
         problems += [*design.number_weight_problems(study, data), *task_decisions.decision_problems(study, data)]
+    problems += _fold_number_problems(study, loaded)
     if problems:
-        raise combined(problems)
+        raise combined(list({str(problem): problem for problem in problems}.values()))
+    study = with_fold_numbers(study, loaded)
     return Layout(study, loaded, plans, design.expand_cells(study, plans))
+
+
+def _fold_number_problems(study: Study, loaded: Mapping[str, Dataset]) -> Iterator[ConfigError]:
+    """Find recorded numbers of predefined folds that are not those of the tables."""
+    for key, spec in study.datasets.items():
+        data, recorded = loaded.get(datasets.name_and_parent(spec, key)[0]), spec.get("n_folds")
+        if data is not None and recorded not in (None, len(data.fold_names)):
+            counted = f"its column of folds has {len(data.fold_names)} values"
+            yield ConfigError(
+                f"'dataset.{key}.n_folds' is {recorded!r}, but {counted}; imblab counts and records the values of that "
+                "column. Restore the table, or leave n_folds out."
+            )
+
+
+def with_fold_numbers(study: Study, loaded: Mapping[str, Dataset]) -> Study:
+    """Record how many predefined folds each table has: the design is counted without the tables afterwards."""
+    specs: dict[str, Mapping[str, Any]] = {}
+    for key, spec in study.datasets.items():
+        data = loaded.get(datasets.name_and_parent(spec, key)[0])
+        specs[key] = {**spec, "n_folds": len(data.fold_names)} if data and data.fold_names else spec
+    return replace(study, datasets=specs)
+
+
+def without_fold_numbers(study: Study) -> dict[str, dict[str, Any]]:
+    """Return how the data sets of a study are loaded, as they were typed."""
+    return {key: {name: v for name, v in spec.items() if name != "n_folds"} for key, spec in study.datasets.items()}
 
 
 def parse_request(args: Sequence[str], config_dirs: Sequence[Path], command: str = "run") -> config.Request:
@@ -171,7 +203,7 @@ def store_opener(path: str | Path | None) -> Callable[[], runner.PredictionStore
 
 
 #: Keys of a table that may be typed without ``dataset.table.``; ``name`` is the name of the study.
-SHORT_KEYS = {*COMMON_KEYS, *FILE_OPTIONS} - {"kind", "name"}
+SHORT_KEYS = {*COMMON_KEYS, *FILE_OPTIONS} - {"kind", "name", "n_folds"}
 #: Keys of a table that hold lists or mappings, written in Hydra's grammar; every other value is one word.
 STRUCTURED_KEYS = (
     *("drop", "categorical", "numeric", "missing", "rare", "allow_majority_positive"),

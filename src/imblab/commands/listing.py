@@ -87,7 +87,9 @@ def _measure_facts(content: Mapping[str, Any]) -> Row:
 
 
 def _protocol_facts(content: Mapping[str, Any]) -> Row:
-    return {"knobs": _defined({key: content.get(key) for key in ("outer_folds", "inner_folds", "repeats")})}
+    return {
+        "knobs": _defined({key: content.get(key) for key in ("outer_folds", "test_size", "inner_folds", "repeats")})
+    }
 
 
 def list_datasets(config_dirs: Sequence[Path], _: Path) -> list[Row]:

@@ -194,8 +194,8 @@ def _describe_assumptions(
         origins = ["planned from the shipped studies"] if 0 in folds else []
         origins += [f"observed in {join_words(map(str, sorted(folds - {0})))} folds on record"] if folds - {0} else []
         yield f"Spread of the differences: {' or '.join(origins)}."
-    protocol = plan["protocol"]
-    n_folds = protocol["repeats"] * protocol["outer_folds"]
+    places = {facts["dataset"] for facts in tested}
+    n_folds = min(len(dataset["folds"]) for dataset in plan["datasets"] if dataset["name"] in places)
     low, high = spread_range(n_folds)
     yield (
         f"Computed after {n_folds} folds, such a figure is {low:.2f} to {high:.2f} times the true one in nine of ten "
@@ -235,6 +235,8 @@ def _add_dataset(page: terminal.Page, dataset: Mapping[str, Any], listed: int | 
     )
     for kind, columns in (dataset.get("columns") or {}).items():
         page.add(f"{kind}: {terminal.format_cell(columns)}", "  ", "    ")
+    if names := dataset.get("fold_names"):
+        page.add(f"predefined outer folds: {join_words(names)}", "  ", "    ")
     if has_classes:
         _add_class_table(page, dataset, listed)
         return

@@ -16,7 +16,14 @@ from typing import Any
 from imblab.analysis import planned_power, rebalancing
 from imblab.analysis.claims import declared_contrasts, family_names
 from imblab.commands import plan_text, seen_rows
-from imblab.commands.layout import Layout, expand_short_form, lay_out, parse_request, planning_engine
+from imblab.commands.layout import (
+    Layout,
+    expand_short_form,
+    lay_out,
+    parse_request,
+    planning_engine,
+    without_fold_numbers,
+)
 from imblab.core import design, forecast, splits
 from imblab.core.classes import class_rows
 from imblab.edges import config, datasets, ledger, runner, terminal
@@ -67,7 +74,8 @@ class CommandLine:
             parsed = parse_request(words, self.config_dirs).study
         except ImblabError:
             return None
-        if config.to_mapping(replace(parsed, name=smaller.name)) != config.to_mapping(smaller):
+        asked = config.to_mapping(replace(smaller, datasets=without_fold_numbers(smaller)))
+        if config.to_mapping(replace(parsed, name=smaller.name)) != asked:
             return None
         folders = [word for folder in self.config_dirs for word in ("--config-dir", str(folder))]
         return to_shell(["imblab", "run", *words, *folders])
@@ -157,7 +165,8 @@ def _describe_cost(
     cost = forecast.estimate_cost(forecasts, timings)
     seconds = forecast.wall_seconds(cost.seconds, engine.n_jobs)
     tables = [8 * data.X.shape[0] * data.X.shape[1] for data in layout.datasets.values()]
-    peak = forecast.peak_bytes(tables, layout.study.protocol.outer_folds, engine.n_jobs)
+    shares = (len(s.train) / len(layout.datasets[name].y) for name, plan in layout.plans.items() for s in plan)
+    peak = forecast.peak_bytes(tables, max(shares), engine.n_jobs)
     facts = {"seconds": seconds, "n_jobs": engine.n_jobs, "bytes": peak, "untimed": list(cost.untimed)}
     if minutes is None or seconds <= 60 * minutes:
         return {"price": facts}
@@ -297,7 +306,8 @@ def _fold_sizes(layout: Layout, name: str) -> planned_power.FoldSizes:
     repeats = len({split.repeat for split in plan})
     train, test = (sum(len(rows) for rows in parts) for parts in ([s.train for s in plan], [s.test for s in plan]))
     positives = sum(int(data.y[split.test].sum()) for split in plan) / len(plan)
-    return planned_power.FoldSizes(repeats, len(plan) // repeats, test / train, positives, data.time is not None)
+    is_timed, is_predefined = data.time is not None, data.folds is not None
+    return planned_power.FoldSizes(repeats, len(plan) // repeats, test / train, positives, is_timed, is_predefined)
 
 
 def _recorded_scores(layout: Layout) -> dict[tuple[str, str], dict[str, dict[tuple[int, int], float]]]:
@@ -318,7 +328,7 @@ def _half_width_factors(layout: Layout) -> dict[str, Any]:
     """Return half the width of a 95 % interval, in standard deviations of the differences over folds, by data set."""
     factors = {}
     for name, plan in layout.plans.items():
-        if layout.datasets[name].time is None:
+        if layout.datasets[name].time is None and len(plan) > 1:
             train, test = [len(s.train) for s in plan], [len(s.test) for s in plan]
             factors[name] = paired_tests.half_width_factor(len(plan), train, test, layout.study.claims.alpha)
     return factors

@@ -265,7 +265,8 @@ def _complete_study(
         if tracker is not None:
             tracker.identified(identity, book.question, recorded)
         if missing and book.evaluations:
-            results.mark_report_outdated(home, completeness_of(layout.study, list(layout.datasets), book.evaluations))
+            named = results.by_dataset_name(layout.study)
+            results.mark_report_outdated(home, completeness_of(named, list(layout.datasets), book.evaluations))
             if tracker is not None:
                 tracker.resumed()
         with _completeness_if_stopped(layout, book), _progress_observers(layout, missing, book, options) as progress:
@@ -337,7 +338,7 @@ def _completeness_if_stopped(layout: Layout, book: ledger.Ledger) -> Iterator[No
     try:
         yield
     except (KeyboardInterrupt, ImblabError):
-        completeness = completeness_of(layout.study, list(layout.datasets), book.evaluations)
+        completeness = completeness_of(results.by_dataset_name(layout.study), list(layout.datasets), book.evaluations)
         terminal.warn("\n".join(completeness.sentences()))
         raise
 

@@ -91,13 +91,16 @@ def expand_cells(study: Study, plans: Mapping[str, Sequence[Split]]) -> tuple[Ce
 def cell_address(cell: Cell, study: Study, dataset: Dataset) -> str:
     """Return the hash of everything that may change the evaluation of a cell; claims and other cells are left out."""
     strategy, learner, protocol = cell.strategy, cell.learner, study.protocol
+    has_outer_folds = protocol.test_size is None and dataset.folds is None
     content = {
         "seed": study.seed + cell.split.repeat,
         "learner": learner.make,
         "axes": {n: a.text() for n, a in search.searched_axes(strategy, learner, study.tuning.tune_learner).items()},
         "knobs": [strategy.sampler, strategy.ratio, strategy.k, strategy.weight, strategy.threshold],
         "cuts": search.threshold_grid(strategy),
-        "protocol": [protocol.outer_folds, protocol.inner_folds, protocol.inner, protocol.gap],
+        "protocol": [
+            *(protocol.outer_folds if has_outer_folds else None, protocol.inner_folds, protocol.inner, protocol.gap)
+        ],
         "thresholds": [protocol.thresholds, protocol.threshold_measure],
         "search": [study.tuning.method, study.tuning.n_trials, study.tuning.prune],
         "primary": study.primary,

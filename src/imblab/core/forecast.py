@@ -307,10 +307,13 @@ class RemainingTime:
         return self._sizes.get(key[0], 1.0) * sum(sum(self._seen[other]) for other in like) / max(values, 1.0)
 
 
-def peak_bytes(table_bytes: Sequence[int], outer_folds: int, n_jobs: int) -> int:
-    """Return the peak memory of the process tree: the largest table, and copies of its fit rows in every worker."""
+def peak_bytes(table_bytes: Sequence[int], train_share: float, n_jobs: int) -> int:
+    """Return the peak memory of the process tree: the largest table, and copies of its fit rows in every worker.
+
+    ``train_share`` is the largest share of its rows that a training part has.
+    """
     largest = max(table_bytes, default=0)
-    fit_rows = largest * (outer_folds - 1) / outer_folds
+    fit_rows = largest * train_share
     processes = 1 if n_jobs == 1 else n_jobs + 1
     return int(processes * EMPTY_PROCESS_BYTES + 2 * largest + n_jobs * COPIES_PER_WORKER * fit_rows)
 
@@ -368,7 +371,9 @@ def shrink_study(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
     kept : collection of str, default=()
         Names of strategies and learners that stay; those of declared contrasts do so too.
     """
-    while study.protocol.repeats > 1:
+    # A hold-out of one repeat has no test.
+    fewest = 1 if study.protocol.test_size is None else 2
+    while study.protocol.repeats > fewest:
         study = replace(study, protocol=replace(study.protocol, repeats=study.protocol.repeats // 2))
         yield study
     while (longest := _longest_axis(study, kept)) is not None:
@@ -380,7 +385,8 @@ def shrink_study(study: Study, kept: Collection[str] = ()) -> Iterator[Study]:
     for strategy in reversed([s for s in study.strategies if _is_treated(s) and s.name not in stay]):
         study = replace(study, strategies=tuple(s for s in study.strategies if s is not strategy))
         yield study
-    if study.protocol.outer_folds > 3:
+    are_predefined = bool(study.datasets) and all(spec.get("folds") for spec in study.datasets.values())
+    if study.protocol.test_size is None and study.protocol.outer_folds > 3 and not are_predefined:
         study = replace(study, protocol=replace(study.protocol, outer_folds=3))
         yield study
     for learner in reversed([item for item in study.learners[1:] if item.name not in kept]):

@@ -1,31 +1,33 @@
 """Outer and inner splits, fixed and fingerprinted before any model exists.
 
 The outer pair is train/test, the inner pair fit/validate. Stratified folds by default, stratified group folds with
-groups, growing windows with a time column (design: the numerical contract, rule 2).
+groups, growing windows with a time column; one test part per repeat in a hold-out, and the folds of a column where the
+table has them (design: the numerical contract, rule 2).
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from imblab.core import fold_advice, preparation
 from imblab.core.classes import class_rows
 from imblab.core.group_folds import assign_group_folds
-from imblab.errors import ConfigError, DataError
+from imblab.errors import ConfigError, DataError, combined
 from imblab.study import MAX_LEVELS, Dataset, Protocol, Split, fingerprint
-from imblab.text import join_words, to_override
+from imblab.text import count_noun, join_words, to_override
 
 RowPair = tuple[np.ndarray, np.ndarray]
 
-#: Below these numbers of positives, or of rows of any of more classes, single rows dominate a score: a warning.
-FEW_TEST_POSITIVES = 10
-FEW_TRAIN_POSITIVES = 20
+#: Folds that a message lists.
+MAX_LISTED_FOLDS = 8
 
 
 def repeat_seed(seed: int, repeat: int) -> int:
@@ -48,9 +50,9 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     Parameters
     ----------
     dataset : Dataset
-        Its labels, groups and times determine the folds.
+        Its labels, groups, times and predefined folds determine the folds.
     protocol : Protocol
-        Numbers of folds and repeats, and the gap in time.
+        Numbers of folds and repeats, the share of a hold-out, and the gap in time.
     seed : int
         Seed of the study; repeat r shuffles with ``seed + r``.
     key : str, optional
@@ -59,7 +61,7 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     Returns
     -------
     tuple of Split
-        ``repeats * outer_folds`` splits, repeat by repeat.
+        The splits of each repeat, repeat by repeat: ``outer_folds``, one of a hold-out, or the predefined ones.
 
     Raises
     ------
@@ -67,9 +69,10 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
         If an outer or inner part lacks a class or a fit part has fewer than two positives (with more than two classes:
         than two rows of any class); the message holds the largest feasible number of folds, and with more than two
         classes those that can be merged or left out. Or if a fit part has too many levels after its rare ones are
-        grouped.
+        grouped, or a group spans predefined folds.
     ConfigError
-        If a time column is combined with repeats, groups or shared inner folds.
+        If a time column is combined with repeats, groups or shared inner folds, predefined folds with a time column,
+        repeats or a hold-out, or a hold-out with shared inner folds: everything at once.
 
     Examples
     --------
@@ -77,23 +80,28 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     >>> toy = Dataset("toy", pd.DataFrame({"a": np.arange(40.0)}), np.repeat([0, 1], [30, 10]), ("no", "yes"))
     >>> [len(s.test) for s in plan(toy, Protocol(outer_folds=5, inner_folds=2), seed=0)]
     [8, 8, 8, 8, 8]
+    >>> [len(s.test) for s in plan(toy, Protocol(test_size=0.25, inner_folds=2, repeats=2), seed=0)]
+    [10, 10]
     """
     key = dataset.name if key is None else key
-    _check_time(dataset, protocol, key)
+    if clashes := [*_find_clashes(dataset, protocol, key), *_find_spanning_groups(dataset, key)]:
+        raise combined(clashes)
     try:
         splits = _make_splits(dataset, protocol, seed)
         problem = _find_unusable_part(dataset, protocol, seed, splits)
     except ValueError as error:
         splits, problem = (), f"the outer folds cannot be made ({error})"
     is_feasible = partial(_is_feasible, seed=seed)
+    if problem and (lacking := _find_lacking_folds(dataset)):
+        problem = lacking
     if problem and len(dataset.classes) > 2:
         small = _small_classes(dataset, protocol, seed, splits)
         raise fold_advice.too_few_rows_error(dataset, protocol, key, problem, small, is_feasible)
     if problem:
         way_out, overrides = fold_advice.suggest_folds(dataset, protocol, key, is_feasible)
         raise DataError(
-            f"data set {key!r} is too small for {protocol.outer_folds} outer x {protocol.inner_folds} inner folds: "
-            f"{problem}. Every part needs a row of each class and every fit part two positives. {way_out}",
+            f"data set {key!r} is too small for {fold_advice.describe_design(dataset, protocol)}: {problem}. Every "
+            f"part needs a row of each class and every fit part two positives. {way_out}",
             overrides=overrides,
         )
     _check_levels(dataset, protocol, seed, splits, key)
@@ -132,64 +140,46 @@ def inner_pairs(
     return tuple(_stratified_folds(dataset, split.train, protocol.inner_folds, state))
 
 
-def cautions(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
-    """Warn, in whole sentences, of parts with so few positives that single rows decide.
-
-    With more than two classes it is one sentence on the rows of all of them.
-    """
-    if len(dataset.classes) > 2:
-        return _class_cautions(dataset, splits)
-    test = min(int(dataset.y[s.test].sum()) for s in splits)
-    train = min(int(dataset.y[s.train].sum()) for s in splits)
-    sentences = []
-    if test < FEW_TEST_POSITIVES:
-        sentences.append(
-            f"{dataset.name!r} has a test part with {test} positives; below {FEW_TEST_POSITIVES} a score moves by "
-            "whole steps. Use fewer outer folds or more repeats."
-        )
-    if train < FEW_TRAIN_POSITIVES:
-        sentences.append(
-            f"{dataset.name!r} has an outer training part with {train} positives; below {FEW_TRAIN_POSITIVES} what "
-            "is learned and tuned is unstable. Read every difference with that in mind."
-        )
-    return tuple(sentences)
-
-
-def _class_cautions(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
-    """Warn in one sentence of the classes with few rows in a test part or in an outer training part."""
-    findings = []
-    for parts, enough, where, effect in (
-        ([s.test for s in splits], FEW_TEST_POSITIVES, "a test part", "a score moves by whole steps"),
-        (
-            [s.train for s in splits],
-            FEW_TRAIN_POSITIVES,
-            "an outer training part",
-            "what is learned and tuned is unstable",
-        ),
-    ):
-        fewest = np.min([class_rows(dataset, part) for part in parts], axis=0)
-        few = [f"{fewest[i]} of {dataset.classes[i]!r}" for i in np.flatnonzero(fewest < enough)[::-1]]
-        if few:
-            findings.append(
-                f"{join_words(few, limit=fold_advice.MAX_LISTED_CLASSES)} in {where} (below {enough} {effect})"
-            )
-    if not findings:
-        return ()
-    return (
-        f"{dataset.name!r} has few rows of some classes: {'; '.join(findings)}. Use fewer outer folds, or `merge`.",
-    )
-
-
 def _make_splits(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
     rows = np.arange(len(dataset.y))
     splits = []
     for repeat in range(protocol.repeats):
-        if dataset.time is not None:
-            pairs = _windows(dataset.time, rows, protocol.outer_folds, protocol.gap)
-        else:
-            pairs = _stratified_folds(dataset, rows, protocol.outer_folds, repeat_seed(seed, repeat))
+        pairs = _outer_pairs(dataset, protocol, rows, repeat_seed(seed, repeat))
         splits += [Split(repeat, i, train, test, fingerprint(train, test)) for i, (train, test) in enumerate(pairs)]
     return tuple(splits)
+
+
+def _outer_pairs(dataset: Dataset, protocol: Protocol, rows: np.ndarray, state: int) -> list[RowPair]:
+    if dataset.folds is not None:
+        return [(rows[dataset.folds != i], rows[dataset.folds == i]) for i in range(len(dataset.fold_names))]
+    if protocol.test_size is not None:
+        return [_hold_out(dataset, rows, protocol.test_size, protocol.gap, state)]
+    if dataset.time is not None:
+        return _windows(dataset.time, rows, protocol.outer_folds, protocol.gap)
+    return _stratified_folds(dataset, rows, protocol.outer_folds, state)
+
+
+def _hold_out(dataset: Dataset, rows: np.ndarray, test_size: float, gap: str | float | None, state: int) -> RowPair:
+    """Hold out a share of the rows: the latest ones, one fold of whole groups, or stratified ones."""
+    if dataset.time is not None:
+        return _latest_rows(dataset.time, rows, test_size, gap)
+    if dataset.groups is not None:
+        return _stratified_folds(dataset, rows, max(2, round(1 / test_size)), state)[0]
+    train, test = train_test_split(rows, test_size=test_size, stratify=dataset.y, random_state=state)
+    return np.sort(train), np.sort(test)
+
+
+def _latest_rows(time: np.ndarray, rows: np.ndarray, test_size: float, gap: str | float | None) -> RowPair:
+    """Hold out the rows that have at least the other share of all rows strictly before them, in time order."""
+    rows = rows[np.argsort(time[rows], kind="stable")]
+    times = time[rows]
+    # Exact: 1 - 0.7 is not 0.3 in floating point, and a row would change sides.
+    first = math.ceil((1 - Fraction(repr(float(test_size)))) * len(rows))
+    late = np.searchsorted(times, times, side="left") >= first
+    early, distance = ~late, _parse_gap(gap, times)
+    if late.any() and distance is not None:
+        early &= times + distance <= times[late].min()
+    return rows[early], rows[late]
 
 
 def _stratified_folds(dataset: Dataset, rows: np.ndarray, folds: int, state: int) -> list[RowPair]:
@@ -255,24 +245,79 @@ def _check_levels(dataset: Dataset, protocol: Protocol, seed: int, splits: Seque
             )
 
 
-def _check_time(dataset: Dataset, protocol: Protocol, key: str) -> None:
-    if dataset.time is None:
-        if protocol.gap is not None:
-            raise ConfigError(
-                f"'protocol.gap' is {protocol.gap!r}, but data set {key!r} has no time column; a gap is a distance in "
-                f"time. Name the column with dataset.{key}.time, or set protocol.gap=null."
-            )
-        return
-    clashes = {
-        f"protocol.repeats={protocol.repeats}": protocol.repeats > 1,
-        "groups": dataset.groups is not None,
-        "protocol.inner=shared": protocol.inner == "shared",
-    }
-    for clash in (name for name, present in clashes.items() if present):
-        raise ConfigError(
-            f"data set {key!r} is ordered by time and {clash} was asked; time-ordered splits are made once, "
-            "from growing windows, without groups or shared inner folds. Drop one of the two."
+def _find_clashes(dataset: Dataset, protocol: Protocol, key: str) -> Iterator[ConfigError]:
+    """Find the settings that exclude each other on a data set."""
+    if dataset.time is None and protocol.gap is not None:
+        yield ConfigError(
+            f"'protocol.gap' is {protocol.gap!r}, but data set {key!r} has no time column; a gap is a distance in "
+            f"time. Name the column with dataset.{key}.time, or set protocol.gap=null."
         )
+    is_holdout, is_shared = protocol.test_size is not None, protocol.inner == "shared"
+    if dataset.time is not None and dataset.folds is None:
+        clashes = {
+            f"protocol.repeats={protocol.repeats}": protocol.repeats > 1,
+            "groups": dataset.groups is not None,
+            "protocol.inner=shared": is_shared and not is_holdout,
+        }
+        how = "of the latest rows" if is_holdout else "from growing windows"
+        for clash in (name for name, present in clashes.items() if present):
+            yield ConfigError(
+                f"data set {key!r} is ordered by time and {clash} was asked; time-ordered splits are made once, "
+                f"{how}, without groups or shared inner folds. Drop one of the two."
+            )
+    if is_holdout and is_shared:
+        yield ConfigError(
+            f"'protocol.inner' is 'shared' and 'protocol.test_size' is {protocol.test_size:g}; a hold-out has one test "
+            "part, so that there are no other outer folds to share. Set protocol.inner=own."
+        )
+    if dataset.folds is None:
+        return
+    remedies = {
+        f"protocol.repeats={protocol.repeats}": (protocol.repeats > 1, "Set protocol.repeats=1"),
+        f"protocol.test_size={protocol.test_size}": (is_holdout, "Choose protocol=nested_5x3"),
+        f"dataset.{key}.time": (dataset.time is not None, f"Set dataset.{key}.time=null"),
+    }
+    for clash, remedy in ((name, remedy) for name, (present, remedy) in remedies.items() if present):
+        yield ConfigError(
+            f"data set {key!r} has predefined folds and {clash} was asked; the column of folds alone says which rows "
+            f"are tested, once each. {remedy}, or set dataset.{key}.folds=null."
+        )
+
+
+def _find_spanning_groups(dataset: Dataset, key: str) -> Iterator[DataError]:
+    """Find groups with rows in several predefined folds."""
+    if dataset.folds is None or dataset.groups is None:
+        return
+    pairs = np.unique(np.column_stack([dataset.groups, dataset.folds]), axis=0)
+    groups, n_folds = np.unique(pairs[:, 0], return_counts=True)
+    if len(spanning := groups[n_folds > 1]):
+        rows = np.flatnonzero(dataset.groups == spanning[0])
+        names = dict.fromkeys(_fold_name(dataset, int(fold)) for fold in dataset.folds[rows])
+        yield DataError(
+            f"data set {key!r} has {count_noun(len(spanning), 'group')} with rows in several predefined folds, the "
+            f"first in {join_words(names, limit=MAX_LISTED_FOLDS)}; rows of one group are tested together. Correct the "
+            f"column of folds, or set dataset.{key}.groups=null."
+        )
+
+
+def _find_lacking_folds(dataset: Dataset) -> str | None:
+    """Describe all predefined folds that lack a class."""
+    if dataset.folds is None:
+        return None
+    findings = []
+    for fold in range(len(dataset.fold_names)):
+        rows = np.flatnonzero(dataset.folds == fold)
+        lacking = [dataset.classes[c] for c in np.flatnonzero(class_rows(dataset, rows) == 0)]
+        if lacking:
+            held = f"{count_noun(len(rows), 'row')}, none of {join_words(map(repr, lacking), 'or')}"
+            findings.append(f"{_fold_name(dataset, fold)} ({held})")
+    if not findings:
+        return None
+    return f"a test part lacks a class in {join_words(findings, limit=MAX_LISTED_FOLDS)}"
+
+
+def _fold_name(dataset: Dataset, fold: int) -> str:
+    return f"fold {dataset.fold_names[fold]!r}" if dataset.fold_names else f"fold {fold}"
 
 
 def _find_unusable_part(dataset: Dataset, protocol: Protocol, seed: int, splits: Sequence[Split]) -> str | None:
@@ -303,7 +348,7 @@ def _list_parts(
     one = np.ones(n_classes, dtype=np.int64)
     fit = one + 1 if n_classes > 2 else np.array([1, 2])
     for split in splits:
-        where = f"repeat {split.repeat}, fold {split.fold}"
+        where = f"repeat {split.repeat}, {_fold_name(dataset, split.fold)}"
         yield split.train, "training", f"outer {where}", fit
         yield split.test, "test", f"outer {where}", one
         try:

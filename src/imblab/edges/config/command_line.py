@@ -197,7 +197,9 @@ NOUNS = {
 
 Options = Callable[[str], list[str]]
 #: Keys of a data set whose value is one word, even if it looks like a number.
-ONE_WORD = re.compile(r"\+*dataset\.[^.]+\.(target|positive|groups|time|amount|id|parent|source|name|path|sheet|sep)")
+ONE_WORD = re.compile(
+    r"\+*dataset\.[^.]+\.(target|positive|groups|folds|time|amount|id|parent|source|name|path|sheet|sep)"
+)
 
 
 def parse_overrides(texts: Sequence[str]) -> list[Override]:

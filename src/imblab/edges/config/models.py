@@ -66,7 +66,7 @@ def flag(default: bool, effect: str = "") -> Any:
 class ProtocolModel(Section):
     """How evaluations are gathered."""
 
-    outer_folds: int = _count(5, "folds", 2, MAX_FOLDS)
+    outer_folds: int | None = _count(5, "folds", 2, MAX_FOLDS)
     inner_folds: int = _count(3, "folds", 2, MAX_FOLDS)
     repeats: int = _count(1, "repeats", 1, MAX_REPEATS)
     inner: Literal["own", "shared"] = option(
@@ -83,6 +83,32 @@ class ProtocolModel(Section):
         example="30D",
         type=["string", "number", "null"],
     )
+    test_size: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="the share of the rows that a hold-out tests, above 0 and below 1, or null for folds",
+        examples=[0.3],
+    )
+
+    @model_validator(mode="after")
+    def _check_folds(self) -> Self:
+        if self.test_size is None and self.outer_folds is None:
+            raise refusal(
+                "'protocol.outer_folds' is null; without a number of folds a study tests a share of the rows. Choose "
+                "protocol=holdout, or write for example protocol.outer_folds=5."
+            )
+        if self.test_size is not None and self.outer_folds is not None and "outer_folds" in self.model_fields_set:
+            raise refusal(
+                f"'protocol.outer_folds' is {self.outer_folds} and 'protocol.test_size' is {self.test_size:g}; rows "
+                "are tested in folds or in a hold-out. Choose protocol=holdout, where protocol.outer_folds is null, or "
+                "set protocol.test_size=null."
+            )
+        return self
+
+    def noun(self) -> Protocol:
+        """Build the protocol; a hold-out has no number of folds."""
+        return Protocol(**{key: value for key, value in dict(self).items() if (key, value) != ("outer_folds", None)})
 
     @field_validator("thresholds")
     @classmethod

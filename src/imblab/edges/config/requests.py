@@ -106,6 +106,8 @@ def compose_request(
         composed["name"] = _experiment_name(parsed, config_dirs)
     collector, allow = ErrorCollector(), command_line.parse_allow(composed.get("allow"))
     study = collector.attempt(parse_study, _question(composed), allow)
+    if study is not None:
+        collector.attempt(_check_outer_folds, parsed, study)
     return _request(collector, study, composed, allow, notes=tuple(notes))
 
 
@@ -168,6 +170,17 @@ def load_request(
     except ConfigError as error:
         denied = error
     return _request(collector, study, composed, allow, denied=denied)
+
+
+def _check_outer_folds(overrides: Sequence[Override], study: Study) -> None:
+    """Refuse a number of outer folds that was typed where the folds of every data set are predefined."""
+    typed = [o.input_line for o in overrides if str(o.key_or_group).lstrip("+~") == "protocol.outer_folds"]
+    if typed and study.datasets and all(spec.get("folds") for spec in study.datasets.values()):
+        names = ", ".join(f"dataset.{key}.folds" for key in study.datasets)
+        raise ConfigError(
+            f"override {typed[0]!r} has no effect: {names} says in which outer fold each row is tested. Leave one of "
+            "the two out."
+        )
 
 
 def _question(composed: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,8 @@ DATASET_KEYS = {
     "categorical": "columns of numbers that are categories",
     "numeric": "columns of text that are numbers",
     "groups": "the column whose values must not span folds",
+    "folds": "the column whose values are the outer folds",
+    "n_folds": "the number of those values, as imblab records it; leave it out",
     "time": "the column that orders the rows",
     "amount": "the column of amounts for costs",
     "id": "the column that identifies a row",
@@ -82,6 +84,12 @@ def _read_dataset(name: str, raw: Any, allow: Sequence[str]) -> dict[str, Any]:
         raise ConfigError(
             f"'dataset.{name}' is {quote(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
             f"target: ...}}. Describe it, or leave {name!r} out of dataset=[...]."
+        )
+    n_folds = raw.get("n_folds")
+    if n_folds is not None and (isinstance(n_folds, bool) or not isinstance(n_folds, int) or n_folds < 2):
+        raise ConfigError(
+            f"'dataset.{name}.n_folds' is {quote(n_folds)}; it is the number of values in the column of folds, which "
+            "imblab counts and records. Leave it out."
         )
     return files.current_spelling(to_plain_data(raw))
 
@@ -189,7 +197,7 @@ def parse_study(
         learners=tuple(model.learner.values()),
         strategies=tuple(model.strategy.values()),
         measures=tuple(model.measures.values()),
-        protocol=Protocol(**dict(model.protocol)),
+        protocol=model.protocol.noun(),
         primary=model.primary,
         tuning=Tuning(**dict(model.search)),
         claims=model.claims.noun(),
@@ -203,6 +211,10 @@ def to_mapping(study: Study) -> dict[str, Any]:
     protocol = asdict(study.protocol)
     if study.protocol.thresholds == Protocol().thresholds:
         protocol["thresholds"] = "range(0.01,1,0.01)"
+    if study.protocol.test_size is None:
+        del protocol["test_size"]  # studies on record do not have it
+    else:
+        protocol["outer_folds"] = None
     claims = _claims_mapping(study.claims)
     mapping: dict[str, Any] = to_plain_data(
         {

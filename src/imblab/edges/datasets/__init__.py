@@ -45,7 +45,7 @@ Spec = Mapping[str, Any]
 #: Keys of every data set.
 COMMON_KEYS = (
     *("kind", "name", "parent", "source", "positive", "allow_majority_positive", "merge", "drop_classes"),
-    *("rare", "missing", "time_format", "fingerprint", *COLUMN_ROLES),
+    *("rare", "missing", "time_format", "fingerprint", "n_folds", *COLUMN_ROLES),
 )
 #: Further keys by kind.
 KIND_KEYS = {

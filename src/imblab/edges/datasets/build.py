@@ -14,7 +14,7 @@ import pyarrow as pa
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from imblab.edges.datasets import notation
-from imblab.edges.datasets.columns import amounts, feature_columns, group_codes, level_texts, times
+from imblab.edges.datasets.columns import amounts, feature_columns, fold_codes, group_codes, level_texts, times
 from imblab.edges.datasets.inference import ReadingOptions, typed_frame
 from imblab.edges.datasets.labels import LabelOptions, Labels, read_labels
 from imblab.errors import DataError
@@ -22,7 +22,7 @@ from imblab.study import Dataset
 from imblab.text import count_noun
 
 #: The roles of columns that are not features, and the ways to read features.
-COLUMN_ROLES = ("target", "drop", "categorical", "numeric", "groups", "time", "amount", "id")
+COLUMN_ROLES = ("target", "drop", "categorical", "numeric", "groups", "folds", "time", "amount", "id")
 #: The smallest ``rare.min_rows`` with an effect.
 MIN_RARE_ROWS = 2
 
@@ -37,6 +37,7 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     categorical: Sequence[str] | str | None = None,
     numeric: Sequence[str] | str | None = None,
     groups: str | None = None,
+    folds: str | None = None,
     time: str | None = None,
     amount: str | None = None,
     id: str | None = None,
@@ -66,9 +67,9 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
         The label of the positive class of two; the rarer one by default.
     drop, categorical, numeric : str or sequence of str, optional
         Columns to leave out; columns to read as categories, of any type; columns of texts to read as numbers.
-    groups, time, amount, id : str, optional
-        Columns that are not features: rows of one group stay together, rows are split by time, costs are weighted by
-        the amount, the identifier is kept for look-up.
+    groups, folds, time, amount, id : str, optional
+        Columns that are not features: rows of one group stay together, rows of one fold are tested together, rows are
+        split by time, costs are weighted by the amount, the identifier is kept for look-up.
     parent : str, optional
         The parent data set, whose rows this one shares with others; the name by default.
     rare : mapping, optional
@@ -110,22 +111,17 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     _check_name_and_shape(name, frame, problems)
     # Columns are known by their text: a header 1 is the same on the command line, in CSV and in memory.
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
-    single = {"target": target, "groups": groups, "time": time, "amount": amount, "id": id}
+    single = {"target": target, "groups": groups, "folds": folds, "time": time, "amount": amount, "id": id}
     several = {"drop": drop, "categorical": categorical, "numeric": numeric}
     roles, lists = _column_roles(frame, single, several, problems)
     frame = _with_missing_and_numeric(frame, notation.missing_texts(missing), lists["numeric"], lists["drop"], problems)
     min_rows = _rare_min_rows(rare, problems)
     options = LabelOptions(positive, allow_majority_positive, merge, drop_classes)
     frame, labels = _labelled_rows(frame, roles["target"], options, problems)
-    features = [column for column in frame.columns if column not in {*lists["drop"], *roles.values()}]
-    if not features:
-        problems.add(
-            f"has no feature left of its {count_noun(frame.shape[1], 'column')}",
-            "a learner needs at least one",
-            f"Shorten {problems.option('drop')}.",
-        )
+    features = _feature_names(frame, {*lists["drop"], *roles.values()}, problems)
     X, categories = feature_columns(frame, features, lists["categorical"], problems, min_rows)
     arrays = _role_arrays(frame, roles, time_format, problems)
+    arrays["folds"], fold_names = _predefined_folds(frame, roles["folds"], problems)
     problems.raise_all()
     assert labels is not None  # a table without labels was refused
     min_rows = min_rows if categories else None
@@ -142,7 +138,26 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
         rare=min_rows,
         merged=labels.merged,
         dropped_classes=labels.dropped,
+        fold_names=fold_names,
     )
+
+
+def _feature_names(frame: pd.DataFrame, others: Collection[str | None], problems: notation.TableProblems) -> list[str]:
+    """Return the columns that are features; none is a problem."""
+    features = [column for column in frame.columns if column not in others]
+    if not features:
+        problems.add(
+            f"has no feature left of its {count_noun(frame.shape[1], 'column')}",
+            "a learner needs at least one",
+            f"Shorten {problems.option('drop')}.",
+        )
+    return features
+
+
+def _predefined_folds(
+    frame: pd.DataFrame, column: str | None, problems: notation.TableProblems
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    return (None, ()) if column is None else fold_codes(frame[column], problems)
 
 
 def _labelled_rows(
@@ -332,7 +347,7 @@ def _content_hash(
             column = column.cat.codes
         digest.update(np.ascontiguousarray(column.to_numpy(dtype=np.float64)).tobytes())
     digest.update(y.tobytes())
-    for role in ("groups", "time", "amount"):
+    for role in ("groups", "time", "amount", "folds"):
         if (values := arrays[role]) is not None:
             digest.update(role.encode() + np.ascontiguousarray(values).tobytes())
     if min_rows is not None:

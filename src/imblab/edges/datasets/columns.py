@@ -22,6 +22,10 @@ PROPOSED_MIN_ROWS = (20, 50, 100, 200, 500, 1000)
 #: What pandas infers of values; the dtype of a column says too little (decimals and dates of Parquet are objects).
 NUMBER_KINDS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty")
 DATE_KINDS = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "time")
+#: The largest number of predefined folds; more values are those of an identifier or a number.
+MAX_PREDEFINED_FOLDS = 1_000
+#: The fold of scikit-learn's PredefinedSplit for rows that are in every training part and in no test part.
+NEVER_TESTED = "-1"
 #: Missing markers that are levels as often as not.
 COMMON_LEVELS = ("unknown", "missing")
 
@@ -97,16 +101,44 @@ def amounts(column: pd.Series, problems: notation.TableProblems) -> np.ndarray:
 
 def group_codes(column: pd.Series, problems: notation.TableProblems) -> np.ndarray:
     """Return groups as whole numbers in the order of their values, as scikit-learn numbers them."""
+    return _number_values(column, problems, "groups", "group", "grouped splits need the group of every row")[0]
+
+
+def fold_codes(column: pd.Series, problems: notation.TableProblems) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return predefined folds as whole numbers in the order of their values, and the text of each value."""
+    rule = "predefined folds say of every row in which fold it is tested"
+    codes, values = _number_values(column, problems, "folds", "fold", rule)
+    names = tuple(map(notation.label_text, values))
+    n_missing = int(column.isna().sum())
+    if names and not n_missing and not 2 <= len(names) <= MAX_PREDEFINED_FOLDS:
+        shown = f", {names[0]!r}," if len(names) == 1 else ""
+        problems.add(
+            f"has {count_noun(len(names), 'value')}{shown} in column {column.name!r} of folds",
+            f"predefined folds are 2 to {MAX_PREDEFINED_FOLDS:,}, one value each",
+            f"Name another column with {problems.option('folds')}, or do without: {problems.assign('folds', None)}.",
+        )
+    if NEVER_TESTED in names:
+        problems.notes.append(
+            f"has the value {NEVER_TESTED} in column {column.name!r} of folds: it is a fold like any other (in "
+            "scikit-learn's PredefinedSplit its rows are never tested)"
+        )
+    return codes, names
+
+
+def _number_values(
+    column: pd.Series, problems: notation.TableProblems, role: str, noun: str, rule: str
+) -> tuple[np.ndarray, Sequence[Any]]:
+    """Number the values of a role in their order, and return these values."""
     missing = int(column.isna().sum())
     if missing:
-        rule = "grouped splits need the group of every row"
-        problems.add_incomplete("groups", missing, f"a group in {column.name!r}", rule)
+        problems.add_incomplete(role, missing, f"a {noun} in {column.name!r}", rule)
     if infer_dtype(column).startswith("mixed") and (pair := values_of_one_text(column)):
         problems.add(
-            f"has the groups {pair} in {column.name!r}", "groups are known by their text", "Write them in one way."
+            f"has the {role} {pair} in {column.name!r}", f"{role} are known by their text", "Write them in one way."
         )
-        return np.zeros(len(column), dtype=np.int64)
-    return pd.factorize(notation.order_of_time(column), sort=True)[0].astype(np.int64)
+        return np.zeros(len(column), dtype=np.int64), ()
+    codes, values = pd.factorize(notation.order_of_time(column), sort=True)
+    return codes.astype(np.int64), list(values)
 
 
 def values_of_one_text(values: Iterable[Any]) -> str | None:

@@ -23,7 +23,7 @@ MAX_LISTED_TEXTS = 5
 #: Digits of a whole number; a longer one is text, since no float holds it and Python reads 4,300 at most.
 MAX_DIGITS = 300
 #: Roles whose values are taken as they are, except for plain numbers.
-VERBATIM_ROLES = ("target", "groups", "id", "time")
+VERBATIM_ROLES = ("target", "groups", "folds", "id", "time")
 
 
 @dataclass(slots=True)

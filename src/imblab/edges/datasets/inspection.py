@@ -57,6 +57,7 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
         "parent": dataset.parent,
         **({"rare": {"min_rows": dataset.rare}} if dataset.rare is not None else {}),
         **({"merged": {name: list(labels) for name, labels in dataset.merged.items()}} if dataset.merged else {}),
+        **({"fold_names": list(dataset.fold_names)} if dataset.fold_names else {}),
         **({"dropped_classes": list(dataset.dropped_classes)} if dataset.dropped_classes else {}),
         "fingerprint": dataset.fingerprint,
     }

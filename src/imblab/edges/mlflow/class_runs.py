@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from imblab.analysis.outer_splits import count_outer_folds
 from imblab.edges.mlflow.runs import Metric, threshold_values
 from imblab.result import Evaluation
 from imblab.study import Study
@@ -34,7 +35,11 @@ def class_metrics(study: Study, members: Sequence[Evaluation]) -> Iterator[Metri
             if defined:
                 yield f"{name}/class_{index}", float(np.mean([value for _, value in defined])), 0
             for each, value in defined:
-                yield f"fold/{name}/class_{index}", value, each.repeat * study.protocol.outer_folds + each.fold
+                yield (
+                    f"fold/{name}/class_{index}",
+                    value,
+                    each.repeat * count_outer_folds(study, each.dataset) + each.fold,
+                )
     for name, value in _median_thresholds(scored).items():
         yield name, value, 0
 

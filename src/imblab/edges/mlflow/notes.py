@@ -9,6 +9,7 @@ import numpy as np
 
 from imblab.analysis import rebalancing
 from imblab.analysis.compare import describe_estimators, describe_verdict
+from imblab.analysis.outer_splits import describe_kind
 from imblab.analysis.paired import missing_reason, strategy_scores
 from imblab.analysis.text_tables import percent
 from imblab.result import Family, FamilyScores, Place, StudyResult, ThresholdValue
@@ -74,7 +75,7 @@ def verdict_sentences(result: StudyResult, is_running: bool) -> dict[Family, str
 def study_note(result: StudyResult, lead: Sequence[str], verdicts: Mapping[Family, str], is_running: bool) -> str:
     """Describe a study: its answer in one paragraph, which is all that a folded page shows, then details."""
     study, answer = result.study, result.answer
-    title = f"**{study.name}**: {study.primary} by nested cross-validation"
+    title = f"**{study.name}**: {study.primary} by {describe_kind(study)}"
     if is_running:
         return "\n\n".join([lead[0], title])
     advice = list(answer.recommendation)

@@ -14,6 +14,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
+from imblab.analysis.outer_splits import count_outer_folds
 from imblab.result import Evaluation, ThresholdValue, Trial
 from imblab.study import FITTED_KNOBS, Scalar, Study, fingerprint
 
@@ -319,7 +320,7 @@ def _winner_run(study: Study, row: Evaluation, inner_scores: InnerScores) -> Run
     winner = next(((i, t) for i, t in enumerate(row.trials) if _is_chosen(row, t)), None)
     if winner is None:
         return None
-    step = row.repeat * study.protocol.outer_folds + row.fold
+    step = row.repeat * count_outer_folds(study, row.dataset) + row.fold
     inner = tuple((name, value, 0) for name, value in _inner_metrics(study, row, *winner, inner_scores).items())
     outer = tuple((f"fold/{name}", value, step) for name, value in row.scores.items() if value is not None)
     return RunSpec(

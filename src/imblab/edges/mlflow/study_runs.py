@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import evidence, rebalancing
+from imblab.analysis.outer_splits import count_outer_folds, describe_protocol, untested_reason
 from imblab.analysis.paired import BASELINES, strategy_scores
 from imblab.core import measures
 from imblab.edges.mlflow.class_runs import class_metrics, class_profile, class_table, class_tags
@@ -166,13 +167,13 @@ def _curve_points(rows: pd.DataFrame) -> list[Metric]:
 
 
 def _study_run(result: StudyResult, shared: Mapping[str, str], note: str, details: RunDetails) -> RunSpec:
-    study, protocol, completeness = result.study, result.study.protocol, result.completeness
+    study, completeness = result.study, result.completeness
     evaluated = "running" if details.is_running else completeness.evaluated
     tags = {
         **shared,
         "imblab.evaluations": f"{evaluated} of {completeness.asked}",
         "imblab.seed": str(study.seed),
-        "imblab.protocol": f"{protocol.repeats} x {protocol.outer_folds} outer, {protocol.inner_folds} inner folds",
+        "imblab.protocol": describe_protocol(study),
         "imblab.search": study.tuning.method,
     }
     metrics, seconds = tuple(_cost_metrics(result.evaluations)), _seconds(result.evaluations)
@@ -238,7 +239,8 @@ def _cell_evaluations(scores: FamilyScores, row: int) -> list[Evaluation]:
 def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
     """Means, intervals, folds and gains of a strategy, and what its search chose."""
     members, strategy = _cell_evaluations(scores, row), scores.strategies[row]
-    steps = [repeat * study.protocol.outer_folds + fold for repeat, fold in scores.folds]
+    n_folds = count_outer_folds(study, scores.dataset)
+    steps = [repeat * n_folds + fold for repeat, fold in scores.folds]
     values = {name: strategy_scores(scores, strategy, name) for name in study.measure_names}
     values = {name: each for name, each in values.items() if not np.isnan(each).all()}
     intervals = _estimates(study, scores, row, list(values.values()))
@@ -259,7 +261,7 @@ def _score_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Met
         yield f"inner/{study.primary}", float(np.mean(promised)), 0
     for each in members:
         for name, value in threshold_values(each.threshold).items():
-            yield f"fold/{name}", value, each.repeat * study.protocol.outer_folds + each.fold
+            yield f"fold/{name}", value, each.repeat * n_folds + each.fold
 
 
 def _gain_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metric]:
@@ -273,8 +275,8 @@ def _gain_metrics(study: Study, scores: FamilyScores, row: int) -> Iterator[Metr
                 gains[f"gain_{baseline}/{name}"] = difference
     intervals = _estimates(study, scores, row, list(gains.values()))
     for i, (name, difference) in enumerate(gains.items()):
-        is_timed = scores.dataset in study.time_ordered
-        yield name, float(np.mean(difference) if is_timed else intervals.mean[i]), 0
+        is_untested = untested_reason(study, scores.dataset) is not None
+        yield name, float(np.mean(difference) if is_untested else intervals.mean[i]), 0
         if name.partition("/")[2] != study.primary:
             yield from _interval_metrics(name, intervals, i)
 
@@ -294,10 +296,10 @@ def _primary_gain_intervals(result: StudyResult) -> dict[Place, list[Metric]]:
 
 
 def _estimates(study: Study, scores: FamilyScores, row: int, values: Sequence[np.ndarray]) -> EstimateArray:
-    """Corrected intervals of means over folds; none where a fold is missing or folds follow the time."""
+    """Corrected intervals of means over folds; none where a fold is missing or differences have no test."""
     matrix = np.array(values, dtype=np.float64).reshape(len(values), len(scores.folds))
     estimates = estimate_contrasts(matrix, scores.n_train[row], scores.n_test[row], study.claims.alpha)
-    if scores.dataset in study.time_ordered:
+    if untested_reason(study, scores.dataset):
         nothing = np.full(len(values), math.nan)
         return replace(estimates, low=nothing, high=nothing)
     return estimates

@@ -16,6 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from imblab.analysis.outer_splits import describe_kind
 from imblab.edges.files import locks
 from imblab.edges.mlflow import experiments as owners
 from imblab.edges.mlflow import views
@@ -276,7 +277,7 @@ class RunWriter:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(data["name"], data["digest"], "imblab", redact(data["source"]), profile=data["profile"])
-        tag = InputTag("mlflow.data.context", "nested cross-validation")
+        tag = InputTag("mlflow.data.context", describe_kind(self._study))
         self._client.log_inputs(run_id, [DatasetInput(dataset, [tag])])
 
     def _read_runs(self) -> dict[str, _StoredRun]:

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from imblab.analysis.methods import describe_question, named
+from imblab.analysis.outer_splits import describe_splits
 from imblab.edges.figures import STYLE, legend_key
 from imblab.edges.figures.svg import element
 from imblab.edges.palette import Look, css_variables
@@ -142,15 +143,14 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
 def _describe_design(data: ReportData) -> str:
     """The design of a study in one line."""
     study = data.study
-    protocol, claims = study.protocol, study.claims
-    repeats = f"{protocol.repeats} × " if protocol.repeats > 1 else ""
+    claims = study.claims
     sizes = " × ".join(
         count_noun(len(names), noun)
         for names, noun in ((data.datasets, "data set"), (data.learners, "learner"), (data.strategies, "strategy"))
     )
     declared = data.exploratory is None and claims.registered is not None
     parts = (
-        *(f"imblab study {study.name}", sizes, f"{repeats}{protocol.outer_folds}-fold nested cross-validation"),
+        *(f"imblab study {study.name}", sizes, describe_splits(study)),
         f"main score {data.primary_label}",
         "contrasts declared beforehand" if declared else "exploratory",
     )

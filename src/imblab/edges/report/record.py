@@ -103,9 +103,9 @@ def cost_section(data: ReportData) -> ReportSection:
 
 def missing_table(data: ReportData) -> Table:
     """Build the table of the missing evaluations, as far as it fits a first screen."""
-    missing, folds = data.result.completeness.missing, count_cell(data.result.completeness.folds)
+    missing, folds = data.result.completeness.missing, data.result.completeness.folds
     lines = [
-        Line("/".join(place), (text_cell(", ".join(place)), count_cell(n), folds))
+        Line("/".join(place), (text_cell(", ".join(place)), count_cell(n), count_cell(folds[place[0]])))
         for place, n in list(missing.items())[:MAX_FIRST_ROWS]
     ]
     n_more = len(missing) - len(lines)

@@ -133,10 +133,8 @@ def scores_section(data: ReportData) -> ReportSection:
     caption = f"Scores of {len(lines)} strategies by data set and learner"
     table = Table("scores", caption, header, tuple(lines), "; ".join(notes), is_sortable=True)
     n_folds = format_range(data.result.summary.folds, "{:d}".format)
-    lead = (
-        f"Scores are means over {n_folds} outer test folds, with the standard deviation over folds. "
-        f"{_explain_gains(data)}"
-    )
+    parts = "outer test folds" if data.study.protocol.test_size is None else "test parts"
+    lead = f"Scores are means over {n_folds} {parts}, with the standard deviation over folds. {_explain_gains(data)}"
     return ReportSection("results", "Scores by strategy", (lead,), (table,), "Scores", is_open=True, is_printed=True)
 
 
