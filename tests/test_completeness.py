@@ -103,6 +103,8 @@ def test_evaluations_are_counted_from_the_design():
         "Missing: 4 evaluations: d6/logistic/weight (4 of 6).",
     )
     assert completeness_of(STUDY, list(STUDY.datasets), every()).sentences() == ()
+    one = completeness_of(STUDY, list(STUDY.datasets), every()[:-1]).sentences()[1]
+    assert one == "Missing: 1 evaluation: d6/logistic/weight (1 of 6)."
 
 
 def test_whole_data_sets_learners_and_strategies_are_named_once_and_long_lists_are_cut():

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import yaml
 
 from imblab.cli import main
 from imblab.edges import evidence, ledger, provenance
@@ -83,6 +84,16 @@ def test_running_again_makes_the_derived_files_anew(done, capsys):
     )
     code, _, err = answered(capsys, "compare")
     assert (code, "evidence" in err) == (0, False)
+
+
+@pytest.mark.parametrize("command", ["compare", "json"])
+def test_damaged_evidence_is_said_once_with_what_rests_on_it(command, capsys):
+    question = yaml.safe_load((HOME / ledger.STUDY_FILE).read_text())
+    assert question["claims"]["registered"]["table"] > 1  # its standard errors rest on evidence
+    (HOME / evidence.EVIDENCE_FILE).write_bytes(b"junk")
+    code, _, err = answered(capsys, command)
+    assert (code, err.count("is damaged")) == (0, 1)
+    assert "no row-level standard errors, so that the corrected t decides" in err
 
 
 def test_damaged_evidence_stays_where_nothing_can_take_its_place(capsys):

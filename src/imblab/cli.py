@@ -255,7 +255,7 @@ class Command(NamedTuple):
 
 
 def _overrides(text: str) -> Argument:
-    return "overrides", {"nargs": "*", "metavar": "KEY=VALUE", "help": text}
+    return "overrides", {"nargs": "*", "default": [], "metavar": "KEY=VALUE", "help": text}
 
 
 def _config_dir(what: str) -> Argument:

@@ -275,7 +275,8 @@ class Completeness:
         sentences: list[str] = []
         if not self.is_complete:
             sentences.append(f"Incomplete: {self.counted} are there. No verdict before the design is complete.")
-            sentences.append(f"Missing: {sum(self.missing.values()):,} evaluations: {self._summarise_missing()}.")
+            n_missing = count_noun(sum(self.missing.values()), "evaluation")
+            sentences.append(f"Missing: {n_missing}: {self._summarise_missing()}.")
             sentences += self.without_scores()
         if self.beyond:
             rows = count_noun(sum(self.beyond.values()), "row is", "rows are")

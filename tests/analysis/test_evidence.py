@@ -139,7 +139,8 @@ def test_precision_of_each_class_is_that_of_its_curve_at_the_kept_recalls():
     frame, recalls = built(part), np.array(evidence.CLASS_RECALLS)
     assert set(frame.kind) == {"class_cut", "synthetic"}
     assert len(frame) <= 1 + 4 * (1 + len(recalls))
-    classes = {c: counts for _, c, counts in evidence.class_fold_counts(frame)}
+    of_folds = evidence.CountsOfFolds.from_frame(frame, "class_cut")
+    classes = {int(c): of_folds[i] for i, (_, c) in enumerate(of_folds.cells)}
     assert list(classes) == [0, 1, 2, 3]
     for c, counts in classes.items():
         precision, recall, _ = precision_recall_curve(part.y == c, part.values[:, c])

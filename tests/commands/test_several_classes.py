@@ -65,10 +65,11 @@ def test_scores_are_those_of_the_recorded_confusion_matrices(home):
 
 def test_the_evidence_holds_a_curve_per_class_of_every_evaluation(home):
     frame, recalls = evidence.load_evidence(home / evidence.EVIDENCE_FILE), np.array(evidences.CLASS_RECALLS)
-    assert {cell for cell, _, _ in evidences.class_fold_counts(frame)} == {
+    of_folds = evidences.CountsOfFolds.from_frame(frame, "class_cut")
+    assert {cell for cell, _ in of_folds.cells} == {
         (e.dataset, e.learner, e.strategy, e.repeat, e.fold) for e in read(home).evaluations
     }
-    curves = {(cell[2:], c): counts for cell, c, counts in evidences.class_fold_counts(frame)}
+    curves = {(cell[2:], int(c)): of_folds[i] for i, (cell, c) in enumerate(of_folds.cells)}
     for e in read(home).evaluations:
         for c, (row, pr_auc) in enumerate(zip(e.confusion, e.class_scores["pr_auc"], strict=True)):
             counts = curves[(e.strategy, e.repeat, e.fold), c]

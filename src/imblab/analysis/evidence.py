@@ -345,7 +345,7 @@ class CountsOfFolds:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, kind: str) -> CountsOfFolds:
-        """Read the rows of the kind ``cut`` or ``class_cut``."""
+        """Read the rows of the kind ``cut``, or ``class_cut``: precision at :data:`CLASS_RECALLS`, no exact areas."""
         rows, names = np.flatnonzero(frame.kind == kind), (*COORDINATES, "name")
         order, first = group_rows(frame[list(names)].iloc[rows], names)
         rows = rows[order]
@@ -376,16 +376,6 @@ def fold_counts(frame: pd.DataFrame) -> Iterator[tuple[CellKey, FoldCounts]]:
     counts = CountsOfFolds.from_frame(frame, "cut")
     for i, (cell, _) in enumerate(counts.cells):
         yield cell, counts[i]
-
-
-def class_fold_counts(frame: pd.DataFrame) -> Iterator[tuple[CellKey, int, FoldCounts]]:
-    """Yield the coordinates, the class and its counts against the rest, of every outer fold of more than two classes.
-
-    The counts give the precision at :data:`CLASS_RECALLS`; areas would not be exact.
-    """
-    counts = CountsOfFolds.from_frame(frame, "class_cut")
-    for i, (cell, c) in enumerate(counts.cells):
-        yield cell, int(c), counts[i]
 
 
 def areas(frame: pd.DataFrame) -> pd.DataFrame:

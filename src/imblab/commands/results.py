@@ -9,7 +9,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,20 +48,39 @@ def read_origin(home: Path) -> dict[str, str]:
     return _or_none(lambda: provenance.latest_provenance(home)) or {}
 
 
-def damage(home: Path) -> list[str]:
-    """List the derived files of a study that are damaged: what is wrong, and what makes each again."""
-    path = home / evidence.EVIDENCE_FILE
-    reads: list[Callable[[], Any]] = [
-        lambda: evidence.load_evidence(path) is None or evidence.load_facts(path),
-        lambda: provenance.latest_provenance(home),
-    ]
-    messages = []
-    for read in reads:
-        try:
-            read()
-        except DerivedFileError as error:
-            messages.append(str(error))
-    return messages
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordFiles:
+    """What a folder holds in addition to evaluations, read once for a result and its report.
+
+    ``covariances`` and ``facts`` are what :func:`result_of` needs of the evidence; None and empty where it is missing
+    or damaged. ``evidence`` and the ``hashes`` of the files are for a report.
+    """
+
+    covariances: Mapping[Family, RowCovariances] | None
+    facts: Mapping[str, Any]
+    evidence: report.EvidenceIndex | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_record_files(home: Path, study: Study) -> RecordFiles:
+    """Read what the result of a study needs of its evidence; a damaged file is reported."""
+    return _covariances_and_facts(home, study, read_evidence(home))
+
+
+def read_report_files(home: Path, study: Study) -> RecordFiles:
+    """Read also what its report needs."""
+    frame = read_evidence(home)
+    return replace(
+        _covariances_and_facts(home, study, frame),
+        evidence=None if frame is None else report.EvidenceIndex.from_frame(frame),
+        hashes={n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
+    )
+
+
+def _covariances_and_facts(home: Path, study: Study, frame: pd.DataFrame | None) -> RecordFiles:
+    if frame is None:
+        return RecordFiles(None, {})
+    return RecordFiles(row_covariances(frame, study.primary), read_facts(home))
 
 
 def report_damage(message: str) -> None:
@@ -82,30 +101,21 @@ def result_of(
     evaluations: Iterable[Evaluation],
     completeness: Completeness | None = None,
     home: Path | None = None,
-    source: ReportFiles | None = None,
+    source: RecordFiles | None = None,
 ) -> StudyResult:
     """Build the result of a study; see :func:`imblab.analysis.results.build_result`.
 
     ``home`` is the folder whose evidence holds the covariances that standard errors may rest on, and the labels of
-    more than two classes; ``source`` is that of :func:`read_report_files`, where it was called.
+    more than two classes; ``source`` is what was read of it, where that was done before.
     """
     evaluations = tuple(evaluations)
-    covariances: Mapping[Family, RowCovariances] | None = None
-    facts: Mapping[str, Any] = {}
-    if source is not None:
-        covariances, facts = source.covariances, source.facts
-    elif home is not None and (any(e.confusion for e in evaluations) or reads_covariances(study)):
-        covariances = read_covariances(home, study)
-        facts = {} if covariances is None else read_facts(home)
-    classes = {name: table.get("classes", ()) for name, table in facts.get("tables", {}).items()}
+    if source is None and home is not None and (any(e.confusion for e in evaluations) or reads_covariances(study)):
+        source = read_record_files(home, study)
+    tables = {} if source is None else source.facts.get("tables", {})
+    classes = {name: table.get("classes", ()) for name, table in tables.items()}
+    covariances = None if source is None else source.covariances
     named = by_dataset_name(study)
     return build_result(named, evaluations, _parents(study), completeness, covariances, classes=classes)
-
-
-def read_covariances(home: Path, study: Study) -> dict[Family, RowCovariances] | None:
-    """Read the covariances of the primary measure; None where the folder has no evidence."""
-    frame = read_evidence(home)
-    return None if frame is None else row_covariances(frame, study.primary)
 
 
 def _parents(study: Study) -> dict[str, str]:
@@ -152,12 +162,11 @@ def command_compare(
 ) -> int:
     """Run ``imblab compare``: the answer of a study, or its tables."""
     home = ledger.find_study(name, EXPERIMENTS)
-    # First: the memory that evidence takes is free again.
-    damages = damage(home)
     request = config.load_request(home / ledger.STUDY_FILE, args, loads_data=False)
-    for message in damages:
-        report_damage(message)
-    result = read_result(home, request.study)
+    source = read_record_files(home, request.study)
+    memory.trim()
+    read_origin(home)  # says whether it is damaged
+    result = result_of(request.study, ledger.read_evaluations(home), source=source)
     steps = next_steps(result, home, request.allow)
     if family is not None:
         result = select_families(result, _find_families(result, family))
@@ -284,32 +293,8 @@ renders its report, `imblab report --index` writes this page.
 """
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ReportFiles:
-    """Evidence, its facts and the hashes of the files of a folder, for its report; see :func:`report_data`.
-
-    ``covariances`` are what :func:`result_of` needs of the evidence, which is read once for both.
-    """
-
-    evidence: report.EvidenceIndex | None
-    covariances: Mapping[Family, RowCovariances] | None
-    facts: Mapping[str, Any]
-    hashes: Mapping[str, str]
-
-
-def read_report_files(home: Path, study: Study) -> ReportFiles:
-    """Read the evidence of a folder, and the hashes of its files."""
-    frame = read_evidence(home)
-    return ReportFiles(
-        None if frame is None else report.EvidenceIndex.from_frame(frame),
-        None if frame is None else row_covariances(frame, study.primary),
-        {} if frame is None else read_facts(home),
-        {n: hashlib.sha256(files.read_bytes(home, n)).hexdigest() for n in READ if files.exists(home, n)},
-    )
-
-
 def report_data(
-    home: Path, result: StudyResult, exploratory: str | None = None, source: ReportFiles | None = None
+    home: Path, result: StudyResult, exploratory: str | None = None, source: RecordFiles | None = None
 ) -> report.ReportData:
     """Build the data of the report of a folder from the result of all its evaluations.
 
@@ -332,7 +317,7 @@ def report_data(
 
 
 def write_report(
-    home: Path, result: StudyResult, exploratory: str | None = None, source: ReportFiles | None = None
+    home: Path, result: StudyResult, exploratory: str | None = None, source: RecordFiles | None = None
 ) -> Path:
     """Write the report of a folder with its figures and tables; return the path of the page."""
     rendered = report.render_files(report_data(home, result, exploratory, source))

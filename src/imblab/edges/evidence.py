@@ -136,7 +136,7 @@ _check_facts = mapping_check(
 
 def _damaged(path: Path, what: str) -> DerivedFileError:
     return DerivedFileError(
-        f"evidence {str(path)!r} is damaged ({what}); it is built from the prediction store, and only curves, "
-        f"calibration and descriptions of tables rest on it. Make it again without a fit: imblab run "
-        f"{quote(str(path.parent / 'study.yaml'))}."
+        f"evidence {str(path)!r} is damaged ({what}); it is built from the prediction store. Without it there are no "
+        f"curves, no calibration and no row-level standard errors, so that the corrected t decides. Make it again "
+        f"without a fit: imblab run {quote(str(path.parent / 'study.yaml'))}."
     )

@@ -56,13 +56,6 @@ class FoldCounts:
     positives: float
 
     @classmethod
-    def from_points(cls, thresholds: Any, fp: Any, tp: Any, negatives: float, positives: float) -> FoldCounts:
-        """Sort points that are given in any order."""
-        t, f, p = (np.asarray(v, dtype=float) for v in (thresholds, fp, tp))
-        order = np.argsort(-t, kind="stable")
-        return cls(t[order], f[order], p[order], float(negatives), float(positives))
-
-    @classmethod
     def from_predictions(
         cls, y: np.ndarray, values: np.ndarray, is_probability: bool = True, thresholds: Sequence[float] = HUNDREDTHS
     ) -> FoldCounts:
@@ -108,7 +101,7 @@ class FoldCounts:
 
         Examples
         --------
-        >>> counts = FoldCounts.from_points([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 2], [1, 2, 2, 3], 2, 3)
+        >>> counts = FoldCounts(*np.array([[0.9, 0.8, 0.7, 0.6], [0, 0, 1, 2], [1, 2, 2, 3]]), 2, 3)
         >>> counts.thinned(1).thresholds.tolist(), counts.thinned(3).thresholds.tolist()
         ([0.6], [0.9, 0.8, 0.6])
         """
@@ -121,7 +114,7 @@ class FoldCounts:
 
         Examples
         --------
-        >>> counts = FoldCounts.from_points([0.9, 0.5], [0, 1], [1, 2], 5, 2).at(np.array([0.6, 0.95]))
+        >>> counts = FoldCounts(*np.array([[0.9, 0.5], [0, 1], [1, 2]]), 5, 2).at(np.array([0.6, 0.95]))
         >>> [c.tolist() for c in counts]
         [[5.0, 5.0], [0.0, 0.0], [1.0, 2.0], [1.0, 0.0]]
         """
@@ -358,7 +351,7 @@ def mean_precision_recall(folds: Sequence[FoldCounts], recalls: np.ndarray) -> M
 
     Examples
     --------
-    >>> fold = FoldCounts.from_points([0.9, 0.5], [1, 1], [1, 2], 5, 2)
+    >>> fold = FoldCounts(*np.array([[0.9, 0.5], [1, 1], [1, 2]]), 5, 2)
     >>> mean_precision_recall([fold], np.array([0.5, 1.0])).mean.round(3).tolist()
     [0.5, 0.667]
     """
@@ -382,7 +375,7 @@ def mean_roc(folds: Sequence[FoldCounts], rates: np.ndarray) -> MeanCurve:
 
     Examples
     --------
-    >>> fold = FoldCounts.from_points([0.9, 0.5, 0.4], [0, 4, 4], [1, 1, 2], 4, 2)
+    >>> fold = FoldCounts(*np.array([[0.9, 0.5, 0.4], [0, 4, 4], [1, 1, 2]]), 4, 2)
     >>> mean_roc([fold], np.array([0.0, 0.99, 1.0])).mean.tolist()
     [0.5, 0.5, 1.0]
     """
@@ -456,7 +449,7 @@ def mean_net_benefit(folds: Sequence[FoldCounts], thresholds: np.ndarray) -> Mea
 
     Examples
     --------
-    >>> fold = FoldCounts.from_points([0.9, 0.5], [0, 1], [1, 2], 6, 2)
+    >>> fold = FoldCounts(*np.array([[0.9, 0.5], [0, 1], [1, 2]]), 6, 2)
     >>> mean_net_benefit([fold], np.array([0.5, 0.8])).mean.tolist()
     [0.125, 0.125]
     """
@@ -487,7 +480,7 @@ def mean_gain(folds: Sequence[FoldCounts], shares: np.ndarray) -> MeanCurve:
 
     Examples
     --------
-    >>> fold = FoldCounts.from_points([0.9, 0.5], [1, 2], [1, 2], 2, 2)
+    >>> fold = FoldCounts(*np.array([[0.9, 0.5], [1, 2], [1, 2]]), 2, 2)
     >>> mean_gain([fold], np.array([0.0, 0.5, 0.75])).mean.tolist()
     [0.0, 0.5, 0.75]
     """

@@ -38,7 +38,7 @@ from imblab.edges.ledger.record_files import (
     write_search,
     write_study,
 )
-from imblab.errors import StudyError
+from imblab.errors import StudyError, unknown
 from imblab.fields import FieldError
 from imblab.result import Evaluation, Trial, search_address
 from imblab.study import key_of
@@ -361,8 +361,8 @@ def find_study(name: str, experiments: Path) -> Path:
     folder = experiments / name
     if not _is_study_name(name) or not files.exists(folder, STUDY_FILE):
         names = sorted(p.parent.name for p in experiments.glob(f"*/{STUDY_FILE}") if "~" not in p.parent.name)
-        way_out = "Name one of them, or run yours first." if names else "Run one: imblab run experiment=quickstart."
-        raise StudyError(f"unknown study {name!r}; {str(experiments)!r} holds {', '.join(names) or 'none'}. {way_out}")
+        way_out = "Or run yours first." if names else "Run one: imblab run experiment=quickstart."
+        raise StudyError(unknown("study", name, names, f"in {str(experiments)!r}", way_out))
     files.refuse_special_files(folder, WRITTEN_FOLDERS)
     return folder
 
