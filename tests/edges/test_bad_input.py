@@ -319,6 +319,8 @@ QUESTIONS = {
     "unknown-strategy-in-a-primary-contrast": (*PAIRS, "claims.primary=[[smote_treshold,threshold]]"),
     "primary-contrast-with-a-fixed-threshold": (*PAIRS, "claims.primary=[[smote,none]]"),
     "primary-contrast-with-two-thresholds": (*PAIRS, "claims.primary=[[smote_threshold,none]]"),
+    "primary-contrast-the-wrong-way-round": (*PAIRS, "claims.primary=[[threshold,smote_threshold]]"),
+    "a-contrast-twice": (*PAIRS, "claims.secondary=[[smote,none],[none,smote]]"),
     "both-spellings-of-contrasts": (*PAIRS, "claims.contrasts=[[smote,none]]", "claims.secondary=[[smote,none]]"),
     "contrast-in-both-families": (
         *(*PAIRS, "claims.primary=[[smote_threshold,threshold]]", "claims.secondary=[[smote_threshold,threshold]]"),

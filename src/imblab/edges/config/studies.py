@@ -331,16 +331,25 @@ def _check_contrasts(study: Study) -> None:
         )
     for a, b in claims.primary or ():
         if not isolates_resampling(study, a, b):
-            raise ConfigError(
-                f"'claims.primary' holds [{a}, {b}], which differ in more than the sampler, or have a fixed threshold; "
-                "a primary contrast compares a strategy with a sampler and one without, both with the same weight, "
-                "calibration and chosen threshold. Move it to claims.secondary."
+            reason, way_out = (
+                ("in this order", f"Write [{b}, {a}]")
+                if isolates_resampling(study, b, a)
+                else ("which differ in more than the sampler, or have a fixed threshold", "Move it to claims.secondary")
             )
-    for a, b in (pair for pair in claims.primary or () if pair in (claims.secondary or ())):
-        raise ConfigError(
-            f"'claims.primary' and 'claims.secondary' both hold [{a}, {b}]; a contrast belongs to one family. Leave "
-            "it out of claims.secondary."
-        )
+            raise ConfigError(
+                f"'claims.primary' holds [{a}, {b}], {reason}; a primary contrast compares a strategy with a sampler "
+                f"and one without, both with the same weight, calibration and chosen threshold. {way_out}."
+            )
+    declared: dict[frozenset[str], str] = {}
+    for key in ("primary", "secondary"):
+        for a, b in spellings[key] or ():
+            text, pair = f"'claims.{key}' holds [{a}, {b}]", frozenset((a, b))
+            if pair in declared:
+                raise ConfigError(
+                    f"{declared[pair]}, and {text}; a contrast is declared once, since each one makes the tests of its "
+                    f"family stricter. Leave it out of claims.{key}."
+                )
+            declared[pair] = text
 
 
 def _no_intervals(study: Study) -> None:
