@@ -50,7 +50,7 @@ def read_origin(home: Path) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordFiles:
-    """What a folder holds in addition to evaluations, read once for a result and its report.
+    """The files of a folder in addition to its evaluations, read once for a result and its report.
 
     ``covariances`` and ``facts`` are what :func:`result_of` needs of the evidence; None and empty where it is missing
     or damaged. ``evidence`` and the ``hashes`` of the files are for a report.
