@@ -239,3 +239,15 @@ def test_tables_of_more_classes_are_planned_with_a_row_per_class(capsys):
     }  # fmt: skip
     assert [sum(fold["test_class_rows"][-1] for fold in facts["folds"]) for facts in (glass, car)] == [9, 65]
     assert facts["fits"] > 0
+
+
+def test_the_power_of_more_classes_counts_rows_and_not_class_numbers(capsys):
+    """The spread falls with the root of the rows outside the most frequent class; labels in another order are equal."""
+    words = ["name=many", "dataset=[glass]", "learner=[logistic]", "strategy=[none,threshold,smote_threshold]"]
+    assert main(["plan", *words, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    (primary,) = [family for family in facts["power"] if family["family"] == "primary"]
+    minority = (70 + 29 + 17 + 13 + 9) / 5
+    assert primary["spread"]["center"] == pytest.approx(0.25 / minority**0.5)
+    assert main(["plan", *words]) == 0
+    assert "minority rows" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from imblab.analysis.claims import PRIMARY, SECONDARY, primary_contrasts, second
 from imblab.edges import config, ledger
 from imblab.stats.paired_tests import detectable_factor
 from imblab.stats.power import (
+    CLASS_PLANNED_SPREADS,
     PLANNED_SPREADS,
     equivalence_factor,
     equivalence_power,
@@ -68,7 +69,10 @@ def test_the_range_holds_nine_of_ten_estimated_spreads(n_folds):
 
 
 def family_spreads(folder, measure):
-    """Spread times the root of the positives per test fold, by family of contrasts, of every data set and learner."""
+    """Spread times the root of the positives per test fold, by family of contrasts, of every data set and learner.
+
+    With more than two classes the rows outside class 0, the most frequent one, take the place of the positives.
+    """
     study, found = config.parse_study(ledger.read_study(folder)), {PRIMARY: [], SECONDARY: []}
     cells = defaultdict(lambda: defaultdict(dict))
     positives = defaultdict(list)
@@ -76,7 +80,8 @@ def family_spreads(folder, measure):
         row = json.loads(line)
         if row["status"] == "ok":
             cells[row["dataset"], row["learner"]][row["strategy"]][row["repeat"], row["fold"]] = row["scores"][measure]
-            positives[row["dataset"]].append(row["counts"]["tp"] + row["counts"]["fn"])
+            minority = sum(map(sum, row["confusion"][1:])) if "confusion" in row else None
+            positives[row["dataset"]].append(minority or row["counts"]["tp"] + row["counts"]["fn"])
     for (dataset, _), scores in cells.items():
         n_folds = max(map(len, scores.values()))
         for family, contrasts in ((PRIMARY, primary_contrasts(study)), (SECONDARY, secondary_contrasts(study))):
@@ -87,19 +92,25 @@ def family_spreads(folder, measure):
     return found
 
 
+@pytest.mark.parametrize(
+    ("spreads", "studies"),
+    [(PLANNED_SPREADS, ("smote_ratio", "resample_or_not")), (CLASS_PLANNED_SPREADS, ("multiclass",))],
+    ids=["two classes", "more classes"],
+)
 @pytest.mark.parametrize(("measure", "function"), [("mcc", "mcc"), ("pr_auc", "average_precision")])
-def test_planned_spreads_are_those_of_the_committed_ledgers(measure, function):
+def test_planned_spreads_are_those_of_the_committed_ledgers(measure, function, spreads, studies):
     """If the studies were asked again, write the numbers of the message to the table and to docs/statistics.md."""
-    parts = [family_spreads(EXPERIMENTS / name, measure) for name in ("smote_ratio", "resample_or_not")]
+    parts = [family_spreads(EXPERIMENTS / name, measure) for name in studies]
     for family in (PRIMARY, SECONDARY):
-        planned = PLANNED_SPREADS[f"imblab.core.measures.{function}", family]
+        planned = spreads[f"imblab.core.measures.{function}", family]
         derived = np.quantile([value for part in parts for value in part[family]], [0.5, 0.1, 0.9])
         assert derived == pytest.approx([planned.center, planned.low, planned.high], abs=0.03), (measure, family)
 
 
 def test_the_documentation_states_the_planned_spreads():
     page = (EXPERIMENTS.parent / "docs" / "statistics.md").read_text(encoding="utf-8")
-    for name, function in (("MCC", "mcc"), ("PR-AUC", "average_precision")):
-        planned = [PLANNED_SPREADS[f"imblab.core.measures.{function}", family] for family in (PRIMARY, SECONDARY)]
-        cells = [f"{p.center:.2f} ({p.low:.2f} to {p.high:.2f})".replace("0.", ".") for p in planned]
-        assert f"| {name} | {cells[0]} | {cells[1]} |" in page
+    for spreads, classes in ((PLANNED_SPREADS, ""), (CLASS_PLANNED_SPREADS, ", more than two classes")):
+        for name, function in (("MCC", "mcc"), ("PR-AUC", "average_precision")):
+            planned = [spreads[f"imblab.core.measures.{function}", family] for family in (PRIMARY, SECONDARY)]
+            cells = [f"{p.center:.2f} ({p.low:.2f} to {p.high:.2f})".replace("0.", ".") for p in planned]
+            assert f"| {name}{classes} | {cells[0]} | {cells[1]} |" in page

@@ -33,11 +33,13 @@ class FoldSizes:
     ratio : float
         Test rows over training rows.
     positives : float
-        Positive rows per test part.
+        Positive rows per test part; with more than two classes its minority rows, those outside the most frequent class.
     is_timed : bool
         Whether the folds follow the time, which excludes a test.
     is_predefined : bool
         Whether a column says which folds there are, so that there can be neither more repeats nor other folds.
+    n_classes : int
+        Number of classes.
     """
 
     repeats: int
@@ -46,6 +48,7 @@ class FoldSizes:
     positives: float
     is_timed: bool = False
     is_predefined: bool = False
+    n_classes: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ def plan_power(
         for family in (PRIMARY, SECONDARY):
             members = [pair for pair in contrasts if names[pair] == family]
             if members:
-                spread = observed_spread(scores or {}, members) or _planned_spread(study, family, sizes.positives)
+                spread = observed_spread(scores or {}, members) or _planned_spread(study, family, sizes)
                 yield _estimate_power(study, (*place, family), len(contrasts), sizes, spread)
 
 
@@ -171,11 +174,12 @@ def observed_spread(scores: ObservedScores, contrasts: Sequence[Pair]) -> FoldSp
     return FoldSpread(center, center / high, center / low, min(n_folds))
 
 
-def _planned_spread(study: Study, family: str, positives: float) -> FoldSpread | None:
-    planned = power.PLANNED_SPREADS.get((study.primary_measure.function, family))
-    if planned is None or not positives:
+def _planned_spread(study: Study, family: str, sizes: FoldSizes) -> FoldSpread | None:
+    spreads = power.PLANNED_SPREADS if sizes.n_classes == 2 else power.CLASS_PLANNED_SPREADS
+    planned = spreads.get((study.primary_measure.function, family))
+    if planned is None or not sizes.positives:
         return None
-    root = math.sqrt(positives)
+    root = math.sqrt(sizes.positives)
     return FoldSpread(planned.center / root, planned.low / root, planned.high / root)
 
 

@@ -88,7 +88,9 @@ def _write_page(
     if full and plan.get("power"):
         page.add("Every data set, learner and family")
         header = ["data set", "learner", "family", ">finds", ">region", "equivalent"]
-        page.add_table(header, map(_family_row, plan["power"]), fold=("data set", "learner"))
+        several = {dataset["name"] for dataset in plan["datasets"] if "class_rows" in dataset}
+        rows = [_family_row(facts, facts["dataset"] in several) for facts in plan["power"]]
+        page.add_table(header, rows, fold=("data set", "learner"))
     if plan.get("power"):
         _add_data_set_lines(page, plan, shown)
     return page.text()
@@ -143,7 +145,7 @@ def _data_set_row(dataset: Mapping[str, Any], families: Sequence[Mapping[str, An
     shown = ["no test" if families else "-", "-"]
     if tested:
         hardest = max(tested, key=lambda facts: facts["detectable"] or facts["detectable_sd"])
-        shown = [_describe_detectable(hardest), _describe_way(hardest)]
+        shown = [_describe_detectable(hardest), _describe_way(hardest, "class_rows" in dataset)]
     return [dataset["name"], f"{rarest:,} / {terminal.format_cell(fewest)}", *shown]
 
 
@@ -162,21 +164,25 @@ def _describe_detectable(facts: Mapping[str, Any]) -> str:
     return f"{facts['detectable']:.2f} [{facts['detectable_low']:.2f}, {facts['detectable_high']:.2f}]"
 
 
-def _describe_way(facts: Mapping[str, Any]) -> str:
-    """The least change of a design that shows equivalence: more repeats, other folds, more positives."""
+def _describe_way(facts: Mapping[str, Any], has_classes: bool) -> str:
+    """The least change of a design that shows equivalence: more repeats, other folds, more positives or minority rows.
+
+    ``has_classes`` says whether there are more than two classes.
+    """
     if facts["is_reached"]:
         return "as it is"
-    ways = ((facts[f"{key}_needed"], key) for key in ("repeats", "folds", "positives"))
-    return next((f"{float(f'{count:.2g}'):,.0f} {key}" for count, key in ways if count is not None), "-")
+    nouns = {"repeats": "repeats", "folds": "folds", "positives": "minority rows" if has_classes else "positives"}
+    ways = ((facts[f"{key}_needed"], noun) for key, noun in nouns.items())
+    return next((f"{float(f'{count:.2g}'):,.0f} {noun}" for count, noun in ways if count is not None), "-")
 
 
-def _family_row(facts: Mapping[str, Any]) -> terminal.TextRow:
+def _family_row(facts: Mapping[str, Any], has_classes: bool) -> terminal.TextRow:
     place = [facts["dataset"], facts["learner"], facts["family"]]
     if facts["reason"] is not None:
         return [*place, "no test", "-", "-"]
     region = facts["equivalence"]
     smallest = f"{facts['equivalence_sd']:.1f} sd" if region is None else f"±{region:.2f}"
-    return [*place, _describe_detectable(facts), smallest, _describe_way(facts)]
+    return [*place, _describe_detectable(facts), smallest, _describe_way(facts, has_classes)]
 
 
 def _describe_assumptions(
@@ -189,6 +195,8 @@ def _describe_assumptions(
         f"finds: difference in {named(plan['measure'])} of a {family} contrast, 80 % power, corrected t, Holm's first "
         f"step. {region}: what shows equivalence, 80 % power at no difference."
     )
+    if any("class_rows" in dataset for dataset in plan["datasets"]):
+        yield "Minority rows: those outside the most frequent class."
     folds = {facts["spread"]["folds"] for facts in tested if facts["spread"]}
     if folds:
         origins = ["planned from the shipped studies"] if 0 in folds else []

@@ -305,9 +305,10 @@ def _fold_sizes(layout: Layout, name: str) -> planned_power.FoldSizes:
     data, plan = layout.datasets[name], layout.plans[name]
     repeats = len({split.repeat for split in plan})
     train, test = (sum(len(rows) for rows in parts) for parts in ([s.train for s in plan], [s.test for s in plan]))
-    positives = sum(int(data.y[split.test].sum()) for split in plan) / len(plan)
+    minority = sum(int(class_rows(data, split.test)[1:].sum()) for split in plan) / len(plan)
+    folds = (repeats, len(plan) // repeats, test / train)
     is_timed, is_predefined = data.time is not None, data.folds is not None
-    return planned_power.FoldSizes(repeats, len(plan) // repeats, test / train, positives, is_timed, is_predefined)
+    return planned_power.FoldSizes(*folds, minority, is_timed, is_predefined, len(data.classes))
 
 
 def _recorded_scores(layout: Layout) -> dict[tuple[str, str], dict[str, dict[tuple[int, int], float]]]:

@@ -23,7 +23,7 @@ RANGE_COVERAGE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class PlannedSpread:
-    """Standard deviation of fold differences times the root of the positives per test fold.
+    """Standard deviation of fold differences times the root of the positives, or minority rows, per test fold.
 
     Attributes
     ----------
@@ -45,6 +45,14 @@ PLANNED_SPREADS: Mapping[tuple[str, str], PlannedSpread] = {
     ("imblab.core.measures.mcc", "secondary"): PlannedSpread(0.34, 0.15, 0.48),
     ("imblab.core.measures.average_precision", "primary"): PlannedSpread(0.14, 0.05, 0.27),
     ("imblab.core.measures.average_precision", "secondary"): PlannedSpread(0.16, 0.08, 0.30),
+}
+#: The same for more than two classes, from the study ``multiclass``: times the root of the minority rows per test fold,
+#: which are those outside the most frequent class.
+CLASS_PLANNED_SPREADS: Mapping[tuple[str, str], PlannedSpread] = {
+    ("imblab.core.measures.mcc", "primary"): PlannedSpread(0.25, 0.15, 0.44),
+    ("imblab.core.measures.mcc", "secondary"): PlannedSpread(0.29, 0.23, 0.47),
+    ("imblab.core.measures.average_precision", "primary"): PlannedSpread(0.34, 0.08, 0.63),
+    ("imblab.core.measures.average_precision", "secondary"): PlannedSpread(0.33, 0.10, 0.52),
 }
 
 
