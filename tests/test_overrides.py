@@ -93,3 +93,23 @@ def test_everything_that_was_typed_wrongly_is_said_at_once():
 def test_a_command_is_split_as_it_was_joined():
     words = ["imblab", "run", "name=a b", "learner=[knn,svm]", "it's", ""]
     assert shlex.split(to_shell(words)) == words
+
+
+def test_a_rule_or_a_matrix_of_costs_takes_the_place_of_what_a_file_has(tmp_path):
+    """Costs of two classes are a mapping and those of more a list, which Hydra does not merge."""
+    costs, words = [[0, 1, 1], [5, 0, 1], [5, 1, 0]], ["name=x", "dataset=table", "dataset.table.path=a.csv"]
+    (tmp_path / "strategy").mkdir()
+    file = "desk: {sampler: null, ratio: null, k: null, weight: null, threshold: {cost_optimal: {fn: 9, fp: 1}}}"
+    (tmp_path / "strategy" / "desk.yaml").write_text(file)
+    words += ["measures=[mcc,expected_cost]", "strategy=[desk]"]
+    study = config.compose_request(words, [tmp_path]).study
+    assert study.strategies[0].threshold == {"cost_optimal": {"fn": 9, "fp": 1}}
+    overrides = [to_override("measures.expected_cost.parameters.costs", costs)]
+    overrides += [to_override("strategy.desk.threshold", {"cost_optimal": costs})]
+    study = config.compose_request([*words, *shlex.split(" ".join(overrides))], [tmp_path]).study
+    assert study.strategies[0].threshold == {"cost_optimal": costs}
+    assert study.measures[1].parameters == {"costs": costs}
+    study = config.compose_request([*words, "strategy.desk.threshold={min_recall:0.5}"], [tmp_path]).study
+    assert study.strategies[0].threshold == {"min_recall": 0.5}
+    study = config.compose_request([*words, "strategy.desk.threshold.cost_optimal.fn=5"], [tmp_path]).study
+    assert study.strategies[0].threshold == {"cost_optimal": {"fn": 5, "fp": 1}}

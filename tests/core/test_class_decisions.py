@@ -84,7 +84,7 @@ def test_a_rule_of_classes_is_checked_where_it_is_written(rule, where):
     with pytest.raises(ConfigError) as error:
         decisions.check_rule(rule, "strategy.desk.threshold")
     assert where in str(error.value)
-    assert "Write for example strategy.desk.threshold={" in str(error.value)
+    assert "Write for example 'strategy.desk.threshold={" in str(error.value)
 
 
 def test_rules_of_classes_pass_where_they_are_written_and_are_refused_for_two():
@@ -115,6 +115,12 @@ def test_every_rule_and_tuned_measure_that_does_not_fit_a_table_is_an_error_of_f
     assert texts[3].startswith("'protocol.threshold_measure' is 'cost'")
     (text,) = map(str, decision_problems(study, Dataset("two", pd.DataFrame(), np.zeros(0, dtype=int), ("n", "y"))))
     assert text.startswith("strategy 'named'")
+    assert text.endswith("Write for example 'strategy.named.threshold={min_recall:0.5}'.")
+    desk = replace(study, strategies=(Strategy("desk", threshold={"min_recall": 0.7}),), primary="mcc")
+    (text, *_) = map(
+        str, decision_problems(desk, Dataset("t", pd.DataFrame(), np.zeros(0, dtype=int), ("a", "b c", "d")))
+    )
+    assert text.endswith("Write for example 'strategy.desk.threshold={min_recall:{class:d,value:0.7}}'.")
 
 
 # ------------------------------------------------------------------------------------------------- what is decided
@@ -318,6 +324,10 @@ def test_a_matrix_of_costs_is_a_measure_of_several_classes_and_refused_for_two()
     (of_two,), (of_four,) = ([str(each) for each in decision_problems(study, tables[n])] for n in (2, 4))
     assert of_two.startswith("measure 'cost' has a matrix of costs, and data set 't' has 2 classes; with two classes")
     assert "a cost matrix of 4 classes is a list of 4 rows" in of_four
+    assert "'measures.cost.parameters.costs=[[0,1,1,1],[1,0,1,1],[1,1,0,1],[5,5,5,0]]'" in of_four
+    other = replace(study, measures=(measure("mcc"), cost), primary="mcc")
+    (of_four,) = map(str, decision_problems(other, tables[4]))
+    assert of_four.startswith("measure 'cost' has a matrix of costs, and data set 't' has 4 classes; a cost matrix of")
     with pytest.raises(ConfigError, match="fails on two rows"):
         measures.function_of(measure("cost", function="costs.expected_cost", costs=[[0, 1], [0]]))
 

@@ -46,6 +46,8 @@ from imblab_model import FrozenClassifier, MulticlassThresholdClassifier
 
 #: The functions that bounds of a class are on, by the rule.
 BOUND_FUNCTIONS: dict[str, Callable[..., Any]] = {"min_recall": recall, "min_precision": precision}
+#: Classes up to which a message holds a matrix of costs.
+MAX_LISTED_COSTS = 6
 
 
 def rule_problem(rule: Threshold, grid: ThresholdGrid, classes: Sequence[str]) -> str | None:
@@ -85,6 +87,34 @@ def rule_problem(rule: Threshold, grid: ThresholdGrid, classes: Sequence[str]) -
     if START_THRESHOLD not in grid or not 0 < min(grid) <= max(grid) < 1:
         return "thresholds of classes lie above 0 and below 1, and 0.5, where their search starts, is among them"
     return None
+
+
+def similar_rule(rule: Threshold, classes: Sequence[str]) -> Threshold:
+    """Return a rule for these classes, of the same kind as far as there is one.
+
+    Examples
+    --------
+    >>> similar_rule({"min_recall": 0.7}, ("a", "b", "c"))
+    {'min_recall': {'class': 'c', 'value': 0.7}}
+    >>> similar_rule({"min_recall": {"class": "c", "value": 0.7}}, ("no", "yes"))
+    {'min_recall': 0.7}
+    >>> similar_rule({"cost_optimal": {"fn": 5, "fp": 1}}, ("a", "b", "c")), similar_rule({"alert_rate": 0.1}, "abc")
+    ({'cost_optimal': [[0, 1, 1], [1, 0, 1], [5, 5, 0]]}, 'tuned')
+    """
+    name, value = next(iter(rule.items())) if isinstance(rule, Mapping) else (str(rule), None)
+    has_two = len(classes) == 2
+    if name in BOUND_FUNCTIONS:
+        bound = value["value"] if isinstance(value, Mapping) else value
+        return {name: bound if has_two else {"class": classes[-1], "value": bound}}
+    costs = similar_costs(len(classes)) if name == "cost_optimal" and not has_two else None
+    return "tuned" if costs is None else {name: costs}
+
+
+def similar_costs(n_classes: int) -> list[list[float]] | None:
+    """Return a cost matrix of so many classes for a message; None where it would be long."""
+    if n_classes > MAX_LISTED_COSTS:
+        return None
+    return [[0 if i == j else 5 if i == n_classes - 1 else 1 for j in range(n_classes)] for i in range(n_classes)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from imblab.stats.counts import (
 )
 from imblab.stats.probabilities import CalibrationMap, correct_prior, fit_isotonic, fit_sigmoid, received_share
 from imblab.study import Learner, Make, Strategy, Threshold
+from imblab.text import to_override
 from imblab.weights import BALANCED, computed_weight, weight_power
 
 #: What `Strategy.calibration` may be, in addition to the dotted path of a class; see :func:`is_class`.
@@ -444,18 +445,20 @@ def _check_mapping(rule: Mapping[str, Any], where: str) -> None:
     if name not in THRESHOLD_RULES:
         raise ConfigError(unknown("threshold rule", str(name), THRESHOLD_RULES, f"in {where!r}"))
     reason: str | None
+    example: Any
     if _is_for_several_classes(name, value):
-        reason, example = _class_rule_reason(name, value), "{class: LABEL, value: 0.5}"
-        example = "[[0, 1, 1], [5, 0, 1], [5, 1, 0]]" if name == "cost_optimal" else example
+        reason, example = _class_rule_reason(name, value), {"class": "LABEL", "value": 0.5}
+        example = [[0, 1, 1], [5, 0, 1], [5, 1, 0]] if name == "cost_optimal" else example
     elif name in ("cost", "cost_optimal"):
         reason = invalid_matrix_reason(value, amounts=name == "cost")
         if reason is None and name == "cost_optimal":
             reason = no_optimum_reason(value)
-        example = "{fn: 10, fp: 1}"
+        example = {"fn": 10, "fp": 1}
     else:
-        reason, example = None if _is_share(value) else "a share must lie in (0, 1]", "0.5"
+        reason, example = None if _is_share(value) else "a share must lie in (0, 1]", 0.5
     if reason:
-        raise ConfigError(f"{where!r} has {name}={value!r}; {reason}. Write for example {where}={{{name}: {example}}}.")
+        way_out = to_override(where, {name: example})
+        raise ConfigError(f"{where!r} has {name}={value!r}; {reason}. Write for example {way_out}.")
 
 
 def _is_share(value: object) -> bool:

@@ -355,7 +355,7 @@ def two_classes_only_reason(measure: Measure, n_classes: int | None = None) -> s
     target = _target_of(measure)
     if reason := TWO_CLASSES_ONLY.get(target) or ("it reads amounts" if measure.needs == "amount" else None):
         return reason
-    reads_costs = n_classes is not None and _CLASS_FUNCTIONS.get(target) is expected_class_cost
+    reads_costs = n_classes is not None and reads_class_costs(measure)
     return invalid_class_costs_reason(measure.parameters.get("costs"), n_classes) if reads_costs else None
 
 
@@ -368,8 +368,12 @@ def has_class_costs(measure: Measure) -> bool:
     >>> has_class_costs(Measure("cost", "imblab.core.costs.expected_cost", "label", parameters=costs))
     True
     """
-    reads_costs = _CLASS_FUNCTIONS.get(_target_of(measure)) is expected_class_cost
-    return reads_costs and invalid_class_costs_reason(measure.parameters.get("costs")) is None
+    return reads_class_costs(measure) and invalid_class_costs_reason(measure.parameters.get("costs")) is None
+
+
+def reads_class_costs(measure: Measure) -> bool:
+    """Whether a measure has a form that reads a matrix of costs."""
+    return _CLASS_FUNCTIONS.get(_target_of(measure)) is expected_class_cost
 
 
 def per_class_function_of(measure: Measure) -> Callable[..., Any] | None:

@@ -279,7 +279,7 @@ classes. Write for example strategy.desk.threshold=tuned.
             reason = class_decisions.rule_problem(strategy.threshold, grid, dataset.classes)
         if reason:
             place = f"strategy.{strategy.name}.threshold"
-            way_out = to_override(place, "tuned")
+            way_out = to_override(place, class_decisions.similar_rule(strategy.threshold, dataset.classes))
             if strategy.threshold == "tuned":
                 key = f"strategy.{strategy.name}.space.threshold" if listed else "protocol.thresholds"
                 way_out = to_shell([f"{key}=range(0.01,1,0.01)"])
@@ -301,14 +301,33 @@ def _cost_problems(study: Study, dataset: Dataset) -> Iterator[ConfigError]:
 
 
 def _measure_problems(study: Study, dataset: Dataset) -> Iterator[ConfigError]:
-    """Yield an error for the primary or the threshold measure if it has no form for more than two classes."""
+    """Yield an error for the primary or the threshold measure if it has no form for more than two classes.
+
+    So is one for a matrix of costs that is of another number of classes, in any measure.
+    """
+    n_classes = len(dataset.classes)
     tuned = [("primary", study.primary_measure)]
     if not measures.is_counted(study.primary_measure):
         named = study.protocol.threshold_measure
         tuned += [("protocol.threshold_measure", m) for m in study.measures if m.name == named]
     for key, measure in tuned:
-        if reason := measures.two_classes_only_reason(measure, len(dataset.classes)):
+        if reason := measures.two_classes_only_reason(measure, n_classes):
             yield ConfigError(
-                f"{key!r} is {measure.name!r}, and data set {dataset.name!r} has {len(dataset.classes)} classes; the "
-                f"measure cannot be tuned there, because {reason}. Write for example {to_override(key, 'mcc')}."
+                f"{key!r} is {measure.name!r}, and data set {dataset.name!r} has {n_classes} classes; the measure "
+                f"cannot be tuned there, because {reason}. {_other_measure(key, measure, n_classes)}"
             )
+    for measure in study.measures:
+        reason = measures.two_classes_only_reason(measure, n_classes) if measures.has_class_costs(measure) else None
+        if reason and measure not in dict(tuned).values():
+            yield ConfigError(
+                f"measure {measure.name!r} has a matrix of costs, and data set {dataset.name!r} has {n_classes} "
+                f"classes; {reason}. {_other_measure('', measure, n_classes)}"
+            )
+
+
+def _other_measure(key: str, measure: Measure, n_classes: int) -> str:
+    """Propose a matrix of costs, or else another measure for a key."""
+    costs = class_decisions.similar_costs(n_classes) if measures.reads_class_costs(measure) else None
+    if costs is not None:
+        return f"Write for example {to_override(f'measures.{measure.name}.parameters.costs', costs)}."
+    return f"Write for example {to_override(key, 'mcc')}." if key else "Correct the matrix."

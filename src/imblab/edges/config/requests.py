@@ -42,6 +42,9 @@ OPEN = re.compile(
     r"|dataset\.\w+\.|claims\.rope\.)"
 )
 
+#: Keys whose value an override replaces whole: a mapping and a matrix of costs, or two rules, cannot be merged.
+REPLACED = re.compile(r"^(measures\.\w+\.parameters\.\w+=\[|strategy\.\w+\.threshold=)")
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -209,15 +212,19 @@ def _request(
     return Request(study, runner, tracking, run.overwrite, allow, **run_options)
 
 
-def _for_hydra(override: Override) -> str:
-    """Write an override as Hydra needs it: space text quoted, keys that a file may lack added."""
+def _for_hydra(override: Override) -> list[str]:
+    """Write an override as Hydra needs it: space text quoted, keys that a file may lack added.
+
+    One that replaces a value whole is two overrides, the first of which removes that value.
+    """
     text = override.input_line or ""
     key, _, value = text.partition("=")
     bare = key.lstrip("+~")
     prefix = key[: len(key) - len(bare)] or ("++" if OPEN.match(bare) and value else "")
     if validation.is_space_key(bare) and value and value != "null":
-        return f"{prefix}{bare}={validation.quote_text(value.strip(chr(39) + chr(34)))}"
-    return f"{prefix}{bare}={value}" if "=" in text else text
+        return [f"{prefix}{bare}={validation.quote_text(value.strip(chr(39) + chr(34)))}"]
+    removed = [f"{prefix}{bare}=null"] if not prefix and REPLACED.match(text) else []
+    return [*removed, f"{prefix}{bare}={value}" if "=" in text else text]
 
 
 def _compose(
@@ -240,7 +247,8 @@ def _compose(
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(shipped_groups()), version_base="1.3"):
-            composed = hydra_compose("config", [*(_for_hydra(o) for o in overrides), f"hydra.searchpath=[{path}]"])
+            words = [word for override in overrides for word in _for_hydra(override)]
+            composed = hydra_compose("config", [*words, f"hydra.searchpath=[{path}]"])
         plain = OmegaConf.to_container(composed, resolve=True)
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
