@@ -32,6 +32,14 @@ def test_a_class_has_its_rows_thresholds_and_scores():
     assert lead.startswith("Predicts for a row of `d` the class with the largest (1 - t) / t times its probability")
 
 
+def test_decision_values_and_equal_thresholds_are_one_sentence():
+    compared = "decision value d, as 1 / (1 + exp(-d)),"
+    lead = describe_decisions(LABELS, ROWS, (0.5, 0.3, 0.1)).lead("d", compared)
+    assert "times its decision value d, as 1 / (1 + exp(-d)), where t is the threshold" in lead
+    lead = describe_decisions(LABELS, ROWS, (0.5, 0.5, 0.5)).lead("d", "probability")
+    assert lead == "Predicts for a row of `d` the class with the largest probability; ties go to the rarer class"
+
+
 def test_costs_have_no_thresholds():
     card = describe_decisions(LABELS, ROWS, None)
     members = [evaluation(None)]

@@ -9,6 +9,7 @@ from sklearn.metrics import confusion_matrix, precision_score, recall_score
 from imblab.analysis import advice, answer_page, classes, tuning
 from imblab.analysis.methods import describe_use, short_label
 from imblab.analysis.results import build_result
+from imblab.analysis.text_tables import choice_table
 from imblab.result import Evaluation, KnobChoice
 from imblab.study import Learner, Measure, Protocol, Strategy, Study
 
@@ -94,6 +95,11 @@ def test_thresholds_are_named_by_class_where_they_are_tuned():
         3,
     )
     assert advice._describe_knob(knob, LABELS) == "thresholds rare 0.3, small 0.2, others 0.5 (medians over 3 folds)"
+
+
+def test_the_table_of_choices_has_the_range_of_thresholds_over_classes_and_folds():
+    header, rows = choice_table(result().summary)
+    assert [cells[header.index("threshold")] for cells in rows] == ["0.5", "0.1-0.5", "0.5"]
 
 
 @pytest.mark.parametrize(

@@ -127,10 +127,13 @@ class SeveralClassCard:
 
     def lead(self, dataset: str, compared: str) -> str:
         """Name the rule."""
+        value = compared.removesuffix(",")
         if self._thresholds is None:
             rule = "the class of least expected cost, by the costs of the strategy"
+        elif set(self._thresholds) == {0.5}:
+            rule = f"the class with the largest {value}"
         else:
-            rule = f"the class with the largest (1 - t) / t times its {compared}, where t is the threshold of the class"
+            rule = f"the class with the largest (1 - t) / t times its {value}, where t is the threshold of the class"
         return f"Predicts for a row of {code_span(dataset)} {rule}; ties go to the rarer class"
 
     def rows(self) -> str:

@@ -191,9 +191,10 @@ def _describe_contrasts(facts: ModelFacts, result: StudyResult) -> Iterator[str]
     for _, row in rows.iterrows():
         interval = "" if math.isnan(row.low) else f" ({row.low:+.4f} to {row.high:+.4f})"
         reason = f" ({row.reason})" if row.reason else ""
-        difference = f"{row.measure}: {row['mean']:+.4f}{interval}"
+        difference = "" if math.isnan(row["mean"]) else f" {row['mean']:+.4f}{interval},"
         verdict = describe_verdict(row, result.study.claims.alpha)
-        lines.append(f"- {code_span(row.a)} - {code_span(row.b)}, {difference}, **{verdict}**{reason}")
+        pair = f"{code_span(row.a)} - {code_span(row.b)}, {row.measure}:"
+        lines.append(f"- {pair}{difference} **{verdict}**{reason}")
     yield "## Compared with the other strategies"
     yield "\n".join(lines)
     if estimators := describe_estimators(rows):

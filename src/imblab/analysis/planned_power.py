@@ -33,7 +33,7 @@ class FoldSizes:
     ratio : float
         Test rows over training rows.
     positives : float
-        Positive rows per test part; with more than two classes its minority rows, those outside the most frequent class.
+        Positive rows per test part; with more than two classes the rows outside the most frequent class.
     is_timed : bool
         Whether the folds follow the time, which excludes a test.
     is_predefined : bool

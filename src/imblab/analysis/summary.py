@@ -36,9 +36,9 @@ def summarise(scores: Mapping[Family, FamilyScores], study: Study, estimates: Es
         should be and how many are ``ok``, ``failed``, ``inapplicable`` and ``missing``; ``gain_none`` and
         ``gain_threshold`` with ``_low`` and ``_high``, the interval at 1 - ``claims.alpha`` by the standard error
         that decides the contrasts, unadjusted, NaN where the strategy or a fold is missing; the ``knobs`` chosen, in
-        words; ``threshold_median``, ``_low`` and ``_high``, NaN with more than two classes; the largest number of
-        ``candidates`` of a fold; ``fits``, ``seconds``; ``remarks``, a tuple of str; then every measure as its mean and
-        ``<measure>_std``.
+        words; ``threshold_median``, NaN with more than two classes, ``threshold_low`` and ``threshold_high``, over
+        folds and classes; the largest number of ``candidates`` of a fold; ``fits``, ``seconds``; ``remarks``, a tuple
+        of str; then every measure as its mean and ``<measure>_std``.
     """
     estimates = estimate_all(scores, study) if estimates is None else estimates
     rows = [
@@ -87,9 +87,7 @@ def _summary(
         gain = gains.get(base, Estimate.untested(math.nan, None))
         facts |= {f"gain_{base}": gain.mean, f"gain_{base}_low": gain.low, f"gain_{base}_high": gain.high}
     facts["knobs"] = _describe_knobs(scored)
-    thresholds = np.array([math.nan if (t := e.single_threshold) is None else t for e in scored])
-    for name, statistic in (("median", np.median), ("low", np.min), ("high", np.max)):
-        facts[f"threshold_{name}"] = float(statistic(thresholds)) if scored else math.nan
+    facts |= _threshold_facts(scored)
     facts |= {"candidates": max(candidate_count(e) for e in evaluations), "fits": sum(e.fits for e in evaluations)}
     facts |= {"seconds": float(np.sum([e.seconds for e in evaluations]))}
     remarks = [note] if (note := rebalancing.note(study, scores.learner)) else []
@@ -97,6 +95,15 @@ def _summary(
     for measure in (name for name in study.measure_names if name in moments):
         facts[measure], facts[f"{measure}_std"] = moments[measure]
     return facts
+
+
+def _threshold_facts(scored: Sequence[Evaluation]) -> dict[str, float]:
+    """The median threshold of folds, which several classes have not in common, and the lowest and highest one."""
+    single = [math.nan if (t := e.single_threshold) is None else t for e in scored]
+    every = [t for e in scored if isinstance(e.threshold, tuple) for t in e.threshold] or single
+    values = {"median": single, "low": every, "high": every}
+    statistics = {"median": np.median, "low": np.min, "high": np.max}
+    return {f"threshold_{name}": float(statistics[name](values[name])) if values[name] else math.nan for name in values}
 
 
 def candidate_count(evaluation: Evaluation) -> int:

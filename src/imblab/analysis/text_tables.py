@@ -270,12 +270,15 @@ def _mean_and_sd(row: pd.Series[Any]) -> str:
 
 
 def _threshold_range(row: pd.Series[Any]) -> str:
-    """The threshold used: one, or the median and the range over folds."""
+    """The threshold used: one, or the median and the range over folds; of several classes the range over both."""
     low, middle, high = (row[f"threshold_{end}"] for end in ("low", "median", "high"))
-    if math.isnan(middle):
+    if math.isnan(low):
         return "-"
+    if low == high:
+        return f"{low:.3g}"
     between = " to " if low < 0 else "-"  # a decision value may be negative
-    return f"{middle:.3g}" if low == high else f"{middle:.3g} ({low:.3g}{between}{high:.3g})"
+    ends = f"{low:.3g}{between}{high:.3g}"
+    return ends if math.isnan(middle) else f"{middle:.3g} ({ends})"
 
 
 def _pairs(rows: pd.DataFrame) -> str:
