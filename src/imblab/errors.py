@@ -324,6 +324,10 @@ def check_password_quoting(kind: str, address: str) -> None:
         )
 
 
+#: Exceptions that say that code is wrong, not that a connection failed.
+CODE_ERRORS = (AssertionError, AttributeError, LookupError, NameError, TypeError)
+
+
 @contextmanager
 def storage_errors(kind: str, address: str, way_out: str) -> Iterator[None]:
     """Turn any exception of a library, a driver or the network into one message without a password.
@@ -343,5 +347,6 @@ def storage_errors(kind: str, address: str, way_out: str) -> Iterator[None]:
         except ImblabError:
             raise
         except Exception as error:
-            reason = f"does not answer ({brief_reason(error)})"
+            problem = "met an error of imblab or a library" if isinstance(error, CODE_ERRORS) else "does not answer"
+            reason = f"{problem} ({brief_reason(error)})"
             raise StudyError(f"the {kind} {presentable(address)!r} {reason}; {way_out}") from None

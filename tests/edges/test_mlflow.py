@@ -23,7 +23,7 @@ from mlflow.entities import ViewType
 from imblab.cli import main
 from imblab.commands import results
 from imblab.edges import config, ledger, mlflow, provenance
-from imblab.errors import StudyError, brief_reason
+from imblab.errors import StudyError, brief_reason, storage_errors
 from imblab.study import Measure
 
 ASKED = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote]", "protocol=smoke")
@@ -549,3 +549,11 @@ def test_a_study_logs_to_a_server_and_tells_it_no_password(place, tmp_path, monk
 )
 def test_an_error_is_told_by_its_cause_without_a_password(said, kept):
     assert brief_reason(ValueError(said)) == kept
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(TypeError("float + str"), "met an error of imblab"), (OSError("refused"), "does not answer")]
+)
+def test_an_error_of_code_is_not_told_as_a_connection_that_failed(error, words):
+    with pytest.raises(StudyError, match=words), storage_errors("MLflow store", "sqlite:///a.db", "the rows are safe."):
+        raise error

@@ -935,9 +935,9 @@ def test_bands_are_few_and_the_caption_says_which(small):
 
 
 def test_figures_of_one_family_stand_side_by_side(small, timed):
-    assert section(timed, "thresholds").count('class="beside"') == 4
+    assert section(timed, "thresholds").count('class="tile"') == 4
     assert section(timed, "curves").count('class="grid three"') == 1
-    assert 'class="beside"' not in section(small.files, "thresholds")
+    assert 'class="tile"' not in section(small.files, "thresholds")
     assert section(small.files, "thresholds").count('class="grid two"') == 5
 
 
