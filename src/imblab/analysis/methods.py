@@ -13,7 +13,7 @@ from imblab.analysis.claims import (
     primary_contrasts,
     secondary_contrasts,
 )
-from imblab.analysis.outer_splits import data_sets_with, describe_design, untested_reason
+from imblab.analysis.outer_splits import data_sets_with, describe_outer_splits, untested_reason
 from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL
 from imblab.study import KNOBS, SAMPLER_PREFIX, Axis, Choice, Interval, Strategy, Study, Threshold
 from imblab.text import join_words
@@ -120,7 +120,7 @@ def describe_methods(
     their places; the corrected t by default. ``n_classes`` are the numbers of classes of data sets with more than two.
     """
     paragraphs = [
-        describe_design(study),
+        describe_outer_splits(study),
         _describe_strategies(study),
         _describe_tuning(study),
         _describe_scoring(study),

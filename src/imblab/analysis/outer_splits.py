@@ -101,7 +101,7 @@ def _count_predefined(study: Study) -> str:
     return join_words(f"{name}: {count_outer_folds(study, name)}" for name in names)
 
 
-def describe_design(study: Study) -> str:
+def describe_outer_splits(study: Study) -> str:
     """Return a paragraph on strategies, tables and splits, for a paper."""
     protocol = study.protocol
     timed, grouped = data_sets_with(study, "time"), data_sets_with(study, "groups")

@@ -101,9 +101,10 @@ def _threshold_facts(scored: Sequence[Evaluation]) -> dict[str, float]:
     """The median threshold of folds, which several classes have not in common, and the lowest and highest one."""
     single = [math.nan if (t := e.single_threshold) is None else t for e in scored]
     every = [t for e in scored if isinstance(e.threshold, tuple) for t in e.threshold] or single
-    values = {"median": single, "low": every, "high": every}
-    statistics = {"median": np.median, "low": np.min, "high": np.max}
-    return {f"threshold_{name}": float(statistics[name](values[name])) if values[name] else math.nan for name in values}
+    if not single:
+        return dict.fromkeys(("threshold_median", "threshold_low", "threshold_high"), math.nan)
+    lowest, highest = float(np.min(every)), float(np.max(every))
+    return {"threshold_median": float(np.median(single)), "threshold_low": lowest, "threshold_high": highest}
 
 
 def candidate_count(evaluation: Evaluation) -> int:
