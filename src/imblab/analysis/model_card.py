@@ -13,7 +13,7 @@ import pandas as pd
 from imblab.analysis import evidence, rebalancing
 from imblab.analysis.card_decisions import CardDecisions, describe_decisions
 from imblab.analysis.compare import describe_estimators, describe_verdict
-from imblab.analysis.outer_splits import count_outer_folds, predefined_folds
+from imblab.analysis.outer_splits import count_outer_folds, count_test_parts, predefined_folds
 from imblab.analysis.text_tables import percent
 from imblab.result import Evaluation, StudyResult, ThresholdValue
 from imblab.stats.paired_tests import corrected_t
@@ -156,7 +156,8 @@ def _describe_knobs(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
 def _describe_scores(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
     study, family = result.study, result.scores[facts.dataset, facts.learner]
     row = family.strategies.index(facts.strategy)
-    yield f"## Scores on rows never seen, mean over {int(_summary_row(facts, result).ok)} outer folds"
+    parts = count_test_parts(study, facts.dataset, int(_summary_row(facts, result).ok)).replace("fold", "outer fold")
+    yield f"## Scores on rows never seen, mean over {parts}"
     lines = [f"| measure | mean | sd | {percent(study)} interval |", "|---|---|---|---|"]
     for measure in study.measures:
         values = family.values[measure.name][row] if measure.name in family.values else np.full(1, math.nan)
@@ -171,8 +172,12 @@ def _describe_scores(facts: ModelFacts, result: StudyResult) -> Iterator[str]:
         )
         is_tested = not estimate.reason and "time" not in facts.split_by
         interval = f"{ends[0]:.4f} to {ends[1]:.4f}" if is_tested else ""
-        lines.append(f"| {measure.name} | {estimate.mean:.4f} | {values.std(ddof=1):.4f} | {interval} |")
+        sd = f"{values.std(ddof=1):.4f}" if len(values) > 1 else ""
+        lines.append(f"| {measure.name} | {estimate.mean:.4f} | {sd} | {interval} |")
     yield "\n".join(lines)
+    if len(family.folds) == 1:
+        yield "One test part has no interval. Scores by which the strategy was chosen are optimistic to that extent."
+        return
     yield (
         "Intervals are corrected for the rows that training parts share (Nadeau and Bengio 2003) and not adjusted for "
         "the number of measures; they end where the measure does. They belong to the procedure refitted on each "

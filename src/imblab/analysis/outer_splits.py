@@ -119,6 +119,7 @@ def describe_outer_splits(study: Study) -> str:
         splits = f"a hold-out of {100 * (protocol.test_size or 0):g} % of the rows"
     elif predefined and len(predefined) == len(study.datasets):
         splits = "nested cross-validation on predefined outer folds"
+        inner += "" if protocol.inner == "shared" else f", stratified and shuffled with random state {study.seed}"
     text = (
         f"The study compared {count_noun(len(study.strategies), 'strategy')} for class imbalance on "
         f"{count_noun(len(study.datasets), 'data set')} ({join_words(study.datasets)}) with "
