@@ -135,7 +135,7 @@ def test_what_follows_the_time_stays_described_and_a_gap_is_still_told():
     gone = [e for e in evaluations() if not (e.strategy == "smote" and e.fold == 3)]
     row = compare.contrasts(score_arrays(changed, gone), changed).set_index("a").loc["smote"]
     assert row.verdict == "exploratory"
-    assert row.reason == "alpha was 0.05 before the first row; 'smote' has no MCC in 1 of 5 folds: 1 no row"
+    assert row.reason == "alpha was 0.05 before the first row; 'smote' has no MCC in 1 of 5 folds: 1 missing"
 
 
 def test_the_detectable_difference_by_hand():

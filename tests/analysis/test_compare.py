@@ -229,7 +229,7 @@ def test_a_fold_missing_in_either_arm_leaves_it_inconclusive(status):
 def test_folds_that_nobody_has_answered_yet_are_missing_too():
     found = only({"a": WAVE[:4] + 1, "b": WAVE[:4] * 2})
     assert found.verdict == "inconclusive"
-    assert found.reason == "; ".join(f"{arm!r} has no MCC in 1 of 5 folds: 1 no row" for arm in "ab")
+    assert found.reason == "; ".join(f"{arm!r} has no MCC in 1 of 5 folds: 1 missing" for arm in "ab")
 
 
 def test_time_ordered_studies_are_described_and_not_tested():

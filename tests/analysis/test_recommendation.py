@@ -167,6 +167,17 @@ def test_a_strategy_without_a_score_in_every_fold_is_no_candidate():
     )
 
 
+def test_without_a_candidate_with_any_learner_the_first_reason_is_told_and_the_others_are_counted():
+    learners, gap = ("logistic", "knn", "svm"), np.array([math.nan, 0.1, 0.2, 0.3, 0.4])
+    asked = study(learners=learners, strategies=STRATEGIES[:1])
+    folds = [(learner, np.roll(gap, i)[: 5 - i]) for i, learner in enumerate(learners)]
+    found = build_result(asked, [row for name, values in folds for row in rows({"none": values}, learner=name)])
+    assert found.recommendation.overall.reason == (
+        "no strategy has a score in every fold: 'none' has no MCC in 1 of 5 folds: 1 undefined (logistic; nor is there "
+        "one with 2 other learners)"
+    )
+
+
 def test_while_evaluations_are_missing_only_complete_strategies_are_recommended_and_it_says_so():
     base = np.linspace(0.3, 0.5, 5)
     asked = study(strategies=STRATEGIES[:2])

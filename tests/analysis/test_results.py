@@ -74,8 +74,8 @@ def test_pairs_are_matched_by_fold_not_by_position():
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([row("b", 0)], "'b' has no MCC in 1 of 2 folds: 1 no row"),
-        ([], "'b' has no MCC in 2 of 2 folds: 2 no row"),
+        ([row("b", 0)], "'b' has no MCC in 1 of 2 folds: 1 missing"),
+        ([], "'b' has no MCC in 2 of 2 folds: 2 missing"),
         ([row("b", 0, status="failed"), row("b", 1)], "'b' has no MCC in 1 of 2 folds: 1 failed"),
         ([row("b", 0, None), row("b", 1, status="inapplicable")],
          "'b' has no MCC in 2 of 2 folds: 1 undefined, 1 inapplicable"),

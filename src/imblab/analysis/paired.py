@@ -223,7 +223,7 @@ def missing_reason(scores: FamilyScores, strategy: str, measure: str) -> str | N
         return None
     is_known = strategy in scores.strategies
     row = scores.evaluations[scores.strategies.index(strategy)] if is_known else (None,) * len(scores.folds)
-    statuses = [evaluation.status if (evaluation := row[fold]) is not None else "no row" for fold in missing]
+    statuses = [evaluation.status if (evaluation := row[fold]) is not None else "missing" for fold in missing]
     counts = Counter("undefined" if status == "ok" else status for status in statuses)
     what = ", ".join(f"{n} {status}" for status, n in counts.items())
     return f"{strategy!r} has no {named(measure)} in {missing.size} of {len(row)} folds: {what}"

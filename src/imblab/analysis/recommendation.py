@@ -25,6 +25,7 @@ from imblab.analysis.parent_contrasts import Parents, average_over_parents
 from imblab.result import Evaluation, Family, FamilyScores, KnobChoice, Recommendation, RecommendedStrategy
 from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, estimate_contrasts
 from imblab.study import Scalar, Strategy, Study, in_declared_order
+from imblab.text import count_noun
 
 #: Measures that a recommendation names next to the primary one, as far as the study has them.
 NAMED_SCORES = ("mcc", "pr_auc", "recall", "precision")
@@ -252,8 +253,10 @@ def _choose_pair(
         for each in each_of
         if each.learner is not None and each.strategy is not None
     ]
-    reasons = dict.fromkeys(each.reason for each in each_of if each.reason)
-    why = "; ".join(list(reasons)[:_MAX_REASONS]) or "it has no evaluation"
+    reasons = [(each.reason, each.learner) for each in each_of if each.reason] or [("there is no evaluation yet", None)]
+    why = reasons[0][0]
+    if len({reason for reason, _ in reasons}) > 1:
+        why = f"{why} ({reasons[0][1]}; nor is there one with {count_noun(len(reasons) - 1, 'other learner')})"
     chosen = _choose(dataset, None, candidates, study, errors, why, counts_knobs=False)
     if chosen.margin_source == ONE_STANDARD_ERROR:
         chosen = replace(chosen, margin_source=margin_source)

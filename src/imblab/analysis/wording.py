@@ -108,14 +108,15 @@ def describe_missing_scores(rows: pd.DataFrame) -> list[str]:
 
     Examples
     --------
-    >>> why = [f"{name!r} has no MCC in 5 of 5 folds: 5 failed" for name in ("adasyn", "svm")]
-    >>> describe_missing_scores(pd.DataFrame({"a": ["adasyn", "svm"], "mean": [math.nan, math.nan], "reason": why}))
+    >>> names = ["adasyn", "svm", "svm"]
+    >>> why = [f"{name!r} has no MCC in 5 of 5 folds: 5 failed" for name in names]
+    >>> describe_missing_scores(pd.DataFrame({"a": names, "mean": math.nan, "reason": why}))
     ['adasyn and svm cannot be compared (no MCC in 5 of 5 folds: 5 failed)']
     """
-    strategies: dict[str, list[str]] = {}
+    strategies: dict[str, dict[str, None]] = {}
     for _, row in rows[rows["mean"].isna()].iterrows():
         reason = str(row.reason).replace(f"{row.a!r} has ", "", 1).replace(f"{row.a!r} is ", "", 1)
-        strategies.setdefault(reason, []).append(str(row.a))
+        strategies.setdefault(reason, {})[str(row.a)] = None
     return [f"{join_words(names)} cannot be compared ({reason})" for reason, names in strategies.items()]
 
 
