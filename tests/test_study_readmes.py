@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imblab import compose
 from imblab.commands.results import read_evidence, read_facts, read_result
 from imblab.edges import config, ledger
 from imblab.edges.report.data import EvidenceIndex
@@ -223,3 +224,24 @@ def test_multiclass_states_recall_precision_and_crossed_borders(classes):
     is_vac = (frame.kind == "synthetic") & (frame.dataset == "yeast") & (frame.strategy == "smote_1")
     share = frame[is_vac & (frame.name == number) & (frame.learner == "logistic")].x.mean()
     assert f"synthetic rows of VAC {short(share, 2, sign=False)} lie nearer to a row of another class" in text
+
+
+DEMO = r"(?:--family |models:/quickstart-|quickstart dataset=)(\w+)(?:[/ ](?:learner=)?(\w+))?"
+
+
+def test_the_pages_name_tables_and_learners_of_the_demo():
+    demo = compose("experiment=quickstart")
+    pages = [EXPERIMENTS.parent / "README.md", *sorted((EXPERIMENTS.parent / "docs").glob("*.md"))]
+    named = [found for page in pages for found in re.findall(DEMO, page.read_text(encoding="utf-8"))]
+    assert len(named) > 4
+    assert {dataset for dataset, _ in named} <= set(demo.datasets)
+    assert {learner for _, learner in named if learner} <= set(demo.learner_names)
+
+
+def test_the_readme_asks_another_question_of_the_demo_under_another_name():
+    """The same name would be refused after the demo, or take its verdicts away."""
+    text = (EXPERIMENTS.parent / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^imblab run experiment=quickstart (.*?)(?:  +#.*)?$", text, re.MULTILINE)
+    changed = [words for words in commands if re.search(r"strategy\.|search=|protocol=", words)]
+    assert len(changed) == 3
+    assert all(words.startswith("name=") for words in changed)

@@ -247,7 +247,7 @@ def test_without_an_evaluation():
     found = answer(study("toy"), [])
     assert found.headline == "Study 'demo' has no evaluation yet."
     assert found.recommendation == (
-        "So far, while 0 of 20 evaluations are there: No recommendation: there is no evaluation yet.",
+        "So far, while 0 of 20 evaluations are there: No recommendation: no evaluation is there yet.",
     )
 
 

@@ -253,7 +253,7 @@ def _choose_pair(
         for each in each_of
         if each.learner is not None and each.strategy is not None
     ]
-    reasons = [(each.reason, each.learner) for each in each_of if each.reason] or [("there is no evaluation yet", None)]
+    reasons = [(each.reason, each.learner) for each in each_of if each.reason] or [("no evaluation is there yet", None)]
     why = reasons[0][0]
     if len({reason for reason, _ in reasons}) > 1:
         why = f"{why} ({reasons[0][1]}; nor is there one with {count_noun(len(reasons) - 1, 'other learner')})"

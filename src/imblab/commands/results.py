@@ -50,7 +50,7 @@ def read_origin(home: Path) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordFiles:
-    """The files of a folder in addition to its evaluations, read once for a result and its report.
+    """Evidence of a folder and hashes of its files, read once for a result and its report.
 
     ``covariances`` and ``facts`` are what :func:`result_of` needs of the evidence; None and empty where it is missing
     or damaged. ``evidence`` and the ``hashes`` of the files are for a report.
@@ -223,7 +223,7 @@ def next_steps(result: StudyResult, home: Path, allow: Sequence[str], outputs: S
         f"One data set and learner: {granting(['compare', name, '--family', family], allowed)}",
         f"Another measure: {granting(['compare', name, '--measure', _other_measure(result.study)], allowed)}",
         f"Evaluations: {home / ledger.LEDGER_FILE}; the question: {home / ledger.STUDY_FILE}",
-        "Change the question: imblab run experiment=... strategy.smote.space.k=... (see README.md)",
+        "Change the question: imblab run experiment=... name=... strategy.smote.space.k=... (see README.md)",
     ]
 
 
