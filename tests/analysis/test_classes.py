@@ -94,7 +94,8 @@ def test_thresholds_are_named_by_class_where_they_are_tuned():
         3,
         3,
     )
-    assert advice._describe_knob(knob, LABELS) == "thresholds rare 0.3, small 0.2, others 0.5 (medians over 3 folds)"
+    words = "thresholds 'rare' 0.3, 'small' 0.2, others 0.5 (medians over 3 folds)"
+    assert advice._describe_knob(knob, LABELS) == words
 
 
 def test_the_table_of_choices_has_the_range_of_thresholds_over_classes_and_folds():
@@ -128,4 +129,4 @@ def test_the_screen_says_the_recall_of_the_rarest_classes():
     chosen = built.recommendation.families["toy", "knn"].strategy
     recalls = classes.class_recalls([e for e in built.evaluations if e.strategy == chosen])
     assert f"Recall by class of toy by `{chosen}`" in text
-    assert f"rare {recalls[2]:.3f} (" in text
+    assert f"'rare' {recalls[2]:.3f} (" in text

@@ -141,7 +141,7 @@ def describe_recalls(result: StudyResult) -> Iterator[str]:
             continue
         recalls = [class_recalls(items) for items in rows]
         rarest = list(reversed(range(len(labels))))[:MAX_NAMED_CLASSES]
-        parts = [f"{labels[c]} {format_score(recalls[0][c])} ({format_score(recalls[1][c])})" for c in rarest]
+        parts = [f"{labels[c]!r} {format_score(recalls[0][c])} ({format_score(recalls[1][c])})" for c in rarest]
         which = "Recall by class" if len(parts) == len(labels) else f"Recall of the {len(parts)} rarest classes"
         where = ", ".join(family) if len(result.study.learners) > 1 else family[0]
         yield f"{which} of {where} by `{first}` (by `{second}`): {', '.join(parts)}."
@@ -153,7 +153,7 @@ def describe_changes(labels: Sequence[str], difference: np.ndarray) -> str:
     Examples
     --------
     >>> describe_changes(("a", "b", "c"), np.array([-0.1, 0.0, 0.25]))
-    'finds more rows of 1 and fewer of 1 of 3 classes; recall changes most for c (+0.250) and a (-0.100)'
+    "finds more rows of 1 and fewer of 1 of 3 classes; recall changes most for 'c' (+0.250) and 'a' (-0.100)"
     >>> describe_changes(("a", "b", "c"), np.zeros(3))
     'finds as many rows of each of 3 classes'
     """
@@ -162,7 +162,7 @@ def describe_changes(labels: Sequence[str], difference: np.ndarray) -> str:
         return f"finds as many rows of each of {count_noun(len(labels), 'class', 'classes')}"
     finite = np.where(np.isfinite(difference), difference, 0.0)
     ends = dict.fromkeys((int(finite.argmax()) if gained else -1, int(finite.argmin()) if lost else -1))
-    named = [f"{labels[c]} ({format_difference(float(difference[c]))})" for c in ends if c >= 0]
+    named = [f"{labels[c]!r} ({format_difference(float(difference[c]))})" for c in ends if c >= 0]
     most = f"; recall changes most for {join_words(named)}" if named else ""
     return f"finds more rows of {gained} and fewer of {lost} of {count_noun(len(labels), 'class', 'classes')}{most}"
 
@@ -173,14 +173,14 @@ def format_thresholds(labels: Sequence[str], thresholds: Sequence[float]) -> str
     Examples
     --------
     >>> format_thresholds(("a", "b", "c"), (0.5, 0.25, 0.1))
-    'c 0.1, b 0.25, others 0.5'
+    "'c' 0.1, 'b' 0.25, others 0.5"
     >>> format_thresholds(("a", "b", "c"), (0.5, 0.5, 0.5))
     '0.5 for every class'
     """
     moved = [c for c in reversed(range(len(labels))) if thresholds[c] != 0.5]
     if not moved:
         return "0.5 for every class"
-    parts = [f"{labels[c]} {thresholds[c]:.3g}" for c in moved[:MAX_NAMED_CLASSES]]
+    parts = [f"{labels[c]!r} {thresholds[c]:.3g}" for c in moved[:MAX_NAMED_CLASSES]]
     if more := len(moved) - len(parts):
         parts.append(f"{more} more")
     return ", ".join([*parts, *(["others 0.5"] if len(moved) < len(labels) else [])])

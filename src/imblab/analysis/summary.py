@@ -99,12 +99,13 @@ def _summary(
 
 def _threshold_facts(scored: Sequence[Evaluation]) -> dict[str, float]:
     """The median threshold of folds, which several classes have not in common, and the lowest and highest one."""
-    single = [math.nan if (t := e.single_threshold) is None else t for e in scored]
+    single = [math.nan if (t := e.single_threshold) is None else t for e in scored] or [math.nan]
     every = [t for e in scored if isinstance(e.threshold, tuple) for t in e.threshold] or single
-    if not single:
-        return dict.fromkeys(("threshold_median", "threshold_low", "threshold_high"), math.nan)
-    lowest, highest = float(np.min(every)), float(np.max(every))
-    return {"threshold_median": float(np.median(single)), "threshold_low": lowest, "threshold_high": highest}
+    return {
+        "threshold_median": float(np.median(single)),
+        "threshold_low": float(np.min(every)),
+        "threshold_high": float(np.max(every)),
+    }
 
 
 def candidate_count(evaluation: Evaluation) -> int:

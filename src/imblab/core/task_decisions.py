@@ -314,18 +314,18 @@ def _measure_problems(study: Study, dataset: Dataset) -> Iterator[ConfigError]:
         if reason := measures.two_classes_only_reason(measure, n_classes):
             yield ConfigError(
                 f"{key!r} is {measure.name!r}, and data set {dataset.name!r} has {n_classes} classes; the measure "
-                f"cannot be tuned there, because {reason}. {_propose_instead(key, measure, n_classes)}"
+                f"cannot be tuned there, because {reason}. {_similar_measure(key, measure, n_classes)}"
             )
     for measure in study.measures:
         reason = measures.two_classes_only_reason(measure, n_classes) if measures.has_class_costs(measure) else None
         if reason and measure not in dict(tuned).values():
             yield ConfigError(
                 f"measure {measure.name!r} has a matrix of costs, and data set {dataset.name!r} has {n_classes} "
-                f"classes; {reason}. {_propose_instead('', measure, n_classes)}"
+                f"classes; {reason}. {_similar_measure('', measure, n_classes)}"
             )
 
 
-def _propose_instead(key: str, measure: Measure, n_classes: int) -> str:
+def _similar_measure(key: str, measure: Measure, n_classes: int) -> str:
     """Propose a matrix of costs, or else another measure for a key."""
     costs = class_decisions.similar_costs(n_classes) if measures.reads_class_costs(measure) else None
     if costs is not None:
