@@ -95,7 +95,7 @@ def test_thresholds_are_named_by_class_where_they_are_tuned():
         3,
     )
     words = "thresholds 'rare' 0.3, 'small' 0.2, others 0.5 (medians over 3 folds)"
-    assert advice._describe_knob(knob, LABELS) == words
+    assert advice._describe_knob(knob, LABELS, "{} folds".format) == words
 
 
 def test_the_table_of_choices_has_the_range_of_thresholds_over_classes_and_folds():
