@@ -325,25 +325,17 @@ def test_with_more_classes_smote_is_inapplicable_exactly_where_imbalanced_learn_
     assert (reason is None) == works
 
 
-def test_a_number_as_a_weight_is_refused_for_more_than_two_classes_with_the_override_to_paste():
-    strategies = (
-        Strategy("none"),
-        Strategy("fixed", weight=7.5),
-        Strategy("searched", space={"weight": Choice(("balanced", 2, "power 0.5"))}),
-        Strategy("drawn", space={"weight": Interval(1.0, 50.0)}),
-        Strategy("fine", weight="power 0.5"),
-        Strategy("listed", space={"weight": Choice(("balanced", "power 2"))}),
+@pytest.mark.parametrize("weight", [2, 7.5])
+def test_a_number_as_a_weight_is_for_two_classes_and_a_rule_for_any_number(weight):
+    two, four = ClassCounts("inner fit part 0", (40, 10)), ClassCounts("inner fit part 0", (40, 10, 8, 6), LABELS)
+    assert design.candidate_inapplicable_reason({"weight": weight}, None, [two]) is None
+    reason = design.candidate_inapplicable_reason({"weight": weight}, SMOTE_TEXT, [four])
+    assert reason == (
+        f"weight={weight:g} is that of a positive row, and there are 4 classes; weigh them by "
+        "balanced or {power: 0.5}"
     )
-    study = replace(question(), strategies=strategies)
-    assert design.number_weight_problems(study, table()) == []
-    data = replace(table(), y=np.arange(60) % 4, classes=LABELS)
-    said = [str(problem) for problem in design.number_weight_problems(study, data)]
-    assert [text.split("'")[1] for text in said] == ["fixed", "searched", "drawn"]
-    assert said[0] == (
-        "strategy 'fixed' has the weight 7.5, and data set 'toy' has 4 classes; a number is the weight of a positive "
-        "row, with two classes. Write strategy.fixed.weight=balanced, or 'strategy.fixed.weight={power:0.5}'."
-    )
-    assert said[1].endswith("Write 'strategy.searched.space.weight=choice(balanced,{power:0.5})'.")
+    for rule in ("balanced", "power 0.5", None):
+        assert design.candidate_inapplicable_reason({"weight": rule}, None, [four]) is None
 
 
 def test_parts_of_several_classes_count_each_of_them():

@@ -172,10 +172,22 @@ def test_strategies_that_differ_in_the_threshold_alone_rank_alike():
 
 
 def test_what_is_not_for_so_many_classes_is_refused_before_a_fit():
-    question = study(strategies=[Strategy("desk", threshold={"alert_rate": 0.1}), Strategy("w", weight=5.0)])
-    with pytest.raises(Exception, match="alert_rate is for two classes") as error:
+    question = study(strategies=[Strategy("desk", threshold={"alert_rate": 0.1})])
+    with pytest.raises(Exception, match="alert_rate is for two classes"):
         imblab.evaluate(question, [toy()])
-    assert "strategy 'w' has the weight 5, and data set 'toy' has 3 classes" in str(error.value)
+
+
+def test_of_the_weights_only_numbers_do_not_apply_to_so_many_classes():
+    """So that the default strategies can be asked of any table."""
+    weights = Choice((2, "balanced", 10, "power 0.5"))
+    strategies = [Strategy("none"), Strategy("w", weight=5.0), Strategy("searched", space={"weight": weights})]
+    data = toy()
+    rows = [evaluate_cell(task) for task in tasks(study(strategies=strategies), data, fitting(data))]
+    assert {row.status for row in rows if row.strategy == "w"} == {"inapplicable"}
+    assert all("weight=5 is that of a positive row, and there are 3 classes" in row.error for row in rows if row.error)
+    for row in (row for row in rows if row.strategy == "searched"):
+        assert [trial.status for trial in row.trials] == ["inapplicable", "ok", "inapplicable", "ok"]
+        assert row.params["weight"] in ("balanced", "power 0.5")
 
 
 def test_results_of_a_table_in_memory_are_read_back(tmp_path):

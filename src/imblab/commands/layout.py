@@ -135,7 +135,7 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
             plans[name] = splits.plan(data, study.protocol, study.seed, keys[name])
         except (ConfigError, DataError) as problem:
             problems.append(problem)
-        problems += [*design.number_weight_problems(study, data), *task_decisions.decision_problems(study, data)]
+        problems += task_decisions.decision_problems(study, data)
     problems += _fold_number_problems(study, loaded)
     if problems:
         raise combined(list({str(problem): problem for problem in problems}.values()))

@@ -31,7 +31,6 @@ from imblab.study import (
     Study,
     fingerprint,
 )
-from imblab.text import to_override, to_shell
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,44 +165,6 @@ def _find_objects(value: Any, where: str) -> list[tuple[str, Any]]:
     return [(where, value)]
 
 
-def number_weight_problems(study: Study, dataset: Dataset) -> list[ConfigError]:
-    """Return an error for every strategy that weighs positive rows by a number, for a table of more than two classes.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> table = Dataset("yeast", pd.DataFrame(), np.zeros(0), ("cyt", "nuc", "erl"))
-    >>> study = Study("s", 0, {}, (), (Strategy("w", weight=5.0), Strategy("b", weight="balanced")), ())
-    >>> [str(problem).partition(";")[0] for problem in number_weight_problems(study, table)]
-    ["strategy 'w' has the weight 5, and data set 'yeast' has 3 classes"]
-    """
-    strategies: tuple[Strategy, ...] = () if len(dataset.classes) == 2 else study.strategies
-    return [
-        ConfigError(
-            f"strategy {strategy.name!r} has the weight {number:g}, and data set {dataset.name!r} has "
-            f"{len(dataset.classes)} classes; a number is the weight of a positive row, with two classes. Write "
-            f"{_without_number(strategy)}."
-        )
-        for strategy in strategies
-        if (number := _number_among_weights(strategy)) is not None
-    ]
-
-
-def _number_among_weights(strategy: Strategy) -> float | None:
-    """Return the first number that the weight of a strategy is or may be."""
-    axis = strategy.space.get("weight")
-    values = (strategy.weight,) if axis is None else axis.values if isinstance(axis, Choice) else (axis.low,)
-    return next((value for value in values if isinstance(value, (int, float))), None)
-
-
-def _without_number(strategy: Strategy) -> str:
-    """Write overrides that give a strategy a weight for any number of classes."""
-    place = f"strategy.{strategy.name}"
-    if "weight" in strategy.space:
-        return to_shell([f"{place}.space.weight=choice(balanced,{{power:0.5}})"])
-    return f"{to_override(f'{place}.weight', 'balanced')}, or {to_override(f'{place}.weight', {'power': 0.5})}"
-
-
 def fitted_parts(dataset: Dataset, split: Split, pairs: Iterable[RowPair]) -> tuple[ClassCounts, ...]:
     """Count the classes of every inner fit part and of the outer training rows: a candidate must suit them all."""
     parts = [(f"inner fit part {i}", fit) for i, (fit, _) in enumerate(pairs)]
@@ -249,7 +210,15 @@ def candidate_inapplicable_reason(
     >>> part = ClassCounts("inner fit part 0", (100, 40, 5), ("cyt", "nuc", "erl"))
     >>> candidate_inapplicable_reason({"k": 5}, smote, [part])
     "k=5 needs more than 5 rows of class 'erl', and inner fit part 0 holds 5"
+    >>> candidate_inapplicable_reason({"weight": 10}, None, [part])
+    'weight=10 is that of a positive row, and there are 3 classes; weigh them by balanced or {power: 0.5}'
     """
+    parts, weight = list(parts), params.get("weight")
+    if isinstance(weight, (int, float)) and (n_classes := max(len(part.counts) for part in parts)) > 2:
+        return (
+            f"weight={weight:g} is that of a positive row, and there are {n_classes} classes; weigh them by "
+            "balanced or {power: 0.5}"
+        )
     if sampler is None:
         return None
     kind, ratio, k = estimator_specs.sampling_type(sampler), params.get("ratio"), params.get("k")
