@@ -246,11 +246,11 @@ def _list_missing(primary: pd.DataFrame, completeness: Completeness, recommendat
 
 
 def _list_checks(study: Study, completeness: Completeness) -> Iterator[str]:
-    counts, noun = sorted(set(completeness.folds.values())), "outer fold"
-    if study.protocol.test_size is not None:
-        noun = "hold-out"
-    folds = count_noun(counts[-1], noun) if len(counts) == 1 else f"{counts[0]} to {count_noun(counts[-1], noun)}"
-    yield f"All strategies were scored on the same {folds} of a data set, on rows that they never saw."
+    noun = "outer fold" if study.protocol.test_size is None else "hold-out"
+    if counts := set(completeness.folds.values()):
+        least = f"{min(counts)} to " if len(counts) > 1 else ""
+        folds = f"{least}{count_noun(max(counts), noun)}"
+        yield f"All strategies were scored on the same {folds} of a data set, on rows that they never saw."
     for name, words in (("no treatment", _is_nothing), ("a tuned threshold alone", _is_moved_alone)):
         if not any(words(s) for s in study.strategies):
             yield f"Caution: the study has no baseline with {name}."
