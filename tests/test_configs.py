@@ -13,7 +13,7 @@ import yaml
 import imblab
 from imblab.analysis.methods import short_label
 from imblab.edges import config, datasets
-from imblab.study import Choice, Interval
+from imblab.study import Choice, Interval, Protocol
 
 CONF = Path(__file__).parents[1] / "conf"
 BASE = ("name=x", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]")
@@ -135,7 +135,7 @@ def test_protocols(name):
     study = comes_back(imblab.compose(*BASE, f"protocol={name}"))
     for key, value in raw("protocol", name).items():
         if key != "thresholds":
-            assert getattr(study.protocol, key) == value
+            assert getattr(study.protocol, key) == (getattr(Protocol(), key) if value is None else value)
     assert study.protocol.thresholds == tuple(i / 100 for i in range(1, 100))
 
 
