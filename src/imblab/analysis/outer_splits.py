@@ -34,6 +34,7 @@ def untested_reason(study: Study, dataset: str) -> str | None:
 
     Examples
     --------
+    >>> from imblab.study import Protocol
     >>> untested_reason(Study("s", 0, {"a": {}}, (), (), (), Protocol(test_size=0.3)), "a")
     'there is one test part'
     """
@@ -61,6 +62,7 @@ def describe_splits(study: Study) -> str:
 
     Examples
     --------
+    >>> from imblab.study import Protocol
     >>> describe_splits(Study("s", 0, {}, (), (), (), Protocol(repeats=3)))
     '3 × 5-fold nested cross-validation'
     >>> describe_splits(Study("s", 0, {}, (), (), (), Protocol(test_size=0.3, repeats=10)))
