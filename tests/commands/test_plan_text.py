@@ -1,5 +1,6 @@
 """The text of a plan: its price first, one line per data set beyond five, details on request."""
 
+import re
 from dataclasses import asdict, replace
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from imblab.analysis.planned_power import FamilyPower, FoldSpread
 from imblab.commands.plan_text import MAX_LINES, plan_text
 
+CLASS_ROW = re.compile(r"^class_\d+ +\d[\d,]* +[\d,]+(?:-[\d,]+)? ", re.MULTILINE)
+CLASS_IN_FOLDS = re.compile(r"^class_\d+ +\d[\d,]* \+ ", re.MULTILINE)
 PRICE = {"seconds": 360.0, "n_jobs": 2, "bytes": 2**30, "untimed": []}
 FAMILY = FamilyPower(
     "a", "logistic", "primary", 1, None, 2.5, 2.4, FoldSpread(0.1, 0.05, 0.2), 0.25, 0.125, 0.5, 0.24, 0.02
@@ -87,7 +90,8 @@ def class_facts(name, n_classes, label="class"):
     for fold in range(5):
         test = [n // 5 + (fold < n % 5 + 1) for n in rows]
         train = [n - t for n, t in zip(rows, test, strict=True)]
-        folds.append({"train": sum(train), "train_class_rows": train, "test": sum(test), "test_class_rows": test})
+        parts = {"train": sum(train), "train_class_rows": train, "test": sum(test), "test_class_rows": test}
+        folds.append({"repeat": 0, "fold": fold, **parts})
     classes = [f"{label}_{i}" for i in range(n_classes)]
     facts = {"rows": sum(rows), "features": 4, "class_rows": rows, "classes": classes, "ratio": rows[0] / rows[-1]}
     return {"name": name, **facts, "folds": folds, "warnings": [f"{name!r} has few rows of some classes."]}
@@ -114,6 +118,35 @@ def test_a_table_of_more_classes_has_a_row_per_class():
     ]
 
 
+def test_with_full_every_fold_has_the_rows_of_each_class():
+    made = with_classes(4)
+    lines = plan_text(made, 80, full=True).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("training + test"))
+    assert lines[start].split()[3:] == [word for i in range(5) for word in ("fold", str(i))]
+    folds = made["datasets"][0]["folds"]
+    for number in range(4):
+        cells = [f"{f['train_class_rows'][number]} + {f['test_class_rows'][number]}" for f in folds]
+        assert " ".join(lines[start + 2 + number].split()) == f"class_{number} {' '.join(cells)}"
+
+
+def test_with_repeats_the_tables_of_folds_say_which_and_keep_to_the_width():
+    made = with_classes(6)
+    folds = made["datasets"][0]["folds"]
+    made["datasets"][0]["folds"] = [{**fold, "repeat": repeat} for repeat in range(3) for fold in folds]
+    text = plan_text(made, 80, full=True)
+    assert all(text.count(f"repeat {repeat}, fold {fold}") == 1 for repeat in range(3) for fold in range(5))
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_names_of_predefined_folds_and_labels_of_any_length_are_shown():
+    made = with_classes(3)
+    made["datasets"][0] |= {"fold_names": [f"centre {i} " + "x" * 20 * i for i in range(5)]}
+    made["datasets"][0]["classes"] = ["a" * 100, "b", "c d " * 30]
+    text = plan_text(made, 80, full=True)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.replace("\n", "").replace(" ", "").count("x") >= 200
+
+
 @pytest.mark.parametrize("tables", [(3,), (10,), (20,), (100,), (10, 6, 5), (5, 5, 5, 5, 5), (20,) * 6, (8,) * 30])
 @pytest.mark.parametrize("n_pairs", [0, 1, 8])
 def test_a_plan_with_more_classes_has_at_most_forty_lines_and_the_rarest_classes(tables, n_pairs):
@@ -126,7 +159,10 @@ def test_a_plan_with_more_classes_has_at_most_forty_lines_and_the_rarest_classes
     if text.count("class_") < sum(tables):
         assert "--full" in text
     everything = plan_text(with_classes(*tables, n_pairs=n_pairs), 80, full=True)
-    assert everything.count("class_") == sum(tables)
+    described, per_fold = (pattern.findall(everything) for pattern in (CLASS_ROW, CLASS_IN_FOLDS))
+    assert len(described) == sum(tables)
+    assert len(per_fold) >= sum(tables)
+    assert max(map(len, everything.splitlines())) <= 80
 
 
 def test_next_to_more_classes_a_table_of_two_shows_its_rarer_one():

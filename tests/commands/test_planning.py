@@ -231,9 +231,15 @@ def test_tables_of_more_classes_are_planned_with_a_row_per_class(capsys):
     rows = {tuple(line.split()) for line in text.splitlines()}
     assert ("5", "13", "10-11", "2-3") in rows
     assert ("vgood", "65", "52", "13") in rows
+    assert main(["plan", *words, "--full"]) == 0
+    everything = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
     assert main(["plan", *words, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     glass, car, _ = facts["datasets"]
+    for each in (glass, car):
+        for i, label in enumerate(each["classes"]):
+            cells = [f"{f['train_class_rows'][i]:,} + {f['test_class_rows'][i]:,}" for f in each["folds"]]
+            assert f"{label} {' '.join(cells)}" in everything
     assert dict(zip(glass["classes"], glass["class_rows"], strict=True)) == {
         "2": 76, "1": 70, "7": 29, "3": 17, "5": 13, "6": 9
     }  # fmt: skip

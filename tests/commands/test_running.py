@@ -305,7 +305,9 @@ def test_a_plan_prints_cells_and_fits_and_writes_nothing(tmp_path, done, capsys)
     facts = strictly(capsys.readouterr().out)
     assert (facts["cells"], facts["fits"], facts["reused"]) == (9, fits, asked - fits)
     assert [s["name"] for s in facts["strategies"]] == ["none", "threshold", "smote"]
-    assert facts["datasets"][0]["folds"][0] == {"train": 224, "train_pos": 24, "test": 112, "test_pos": 11}
+    assert facts["datasets"][0]["folds"][0] == {
+        "repeat": 0, "fold": 0, "train": 224, "train_pos": 24, "test": 112, "test_pos": 11
+    }  # fmt: skip
     assert list(tmp_path.iterdir()) == []
 
 

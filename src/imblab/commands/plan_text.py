@@ -32,8 +32,8 @@ def plan_text(plan: Mapping[str, Any], width: int | None = None, full: bool = Fa
     width : int, optional
         Columns; those of the terminal by default.
     full : bool, default=False
-        Whether more than five data sets, and all classes of each, are described in full, and the power of every family
-        is listed.
+        Whether more than five data sets, and all classes of each in every outer fold, are described in full, and the
+        power of every family is listed.
     """
     tables = plan.get("datasets", ())
     shown, has_classes = len(tables), any("class_rows" in dataset for dataset in tables)
@@ -81,6 +81,8 @@ def _write_page(
     page.add("")
     for dataset in plan.get("datasets", ()):
         _add_dataset(page, dataset, listed)
+        if full and "class_rows" in dataset:
+            _add_fold_tables(page, dataset)
     page.add("Strategies")
     header = ["strategy", ">cand.", "weight", "threshold", "knobs"]
     page.add_table(header, map(_strategy_row, plan.get("strategies", ())))
@@ -272,6 +274,22 @@ def _class_table_rows(dataset: Mapping[str, Any]) -> list[terminal.TextRow]:
     parts = (zip(*(fold[name] for fold in folds), strict=True) for name in ("train_class_rows", "test_class_rows"))
     columns = zip(dataset["classes"], dataset["class_rows"], *parts, strict=True)
     return [[label, *map(_describe_counts, counts)] for label, *counts in columns]
+
+
+def _add_fold_tables(page: terminal.Page, dataset: Mapping[str, Any]) -> None:
+    """Add a row per class with its rows in both parts of every outer fold, as many folds in a table as fit a line."""
+    labels, folds = ["training + test", *dataset["classes"]], dataset["folds"]
+    has_repeats, columns = any(fold["repeat"] for fold in folds), []
+    for fold in folds:
+        name = dataset["fold_names"][fold["fold"]] if dataset.get("fold_names") else fold["fold"]
+        counts = zip(fold["train_class_rows"], fold["test_class_rows"], strict=True)
+        cells = [f"{train:,} + {test:,}" for train, test in counts]
+        columns.append([f">repeat {fold['repeat']}, fold {name}" if has_repeats else f">fold {name}", *cells])
+    room = page.width - min(max(map(len, labels)), terminal.MAX_NAME_WIDTH)
+    n_abreast = max(room // (max(len(cell) for column in columns for cell in column) + 1), 1)
+    for start in range(0, len(columns), n_abreast):
+        header, *rows = zip(labels, *columns[start : start + n_abreast], strict=True)
+        page.add_table(header, rows, fold=[name.lstrip(">") for name in header] + list(header))
 
 
 def _describe_counts(counts: int | Sequence[int]) -> str:

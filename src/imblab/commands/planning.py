@@ -264,7 +264,7 @@ def _dataset_facts(layout: Layout, name: str) -> dict[str, Any]:
 
 def _fold_facts(data: Dataset, split: Split) -> dict[str, Any]:
     """Return the rows of both parts: positives of two classes, a list by class of more."""
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"repeat": split.repeat, "fold": split.fold}
     for name, rows in (("train", split.train), ("test", split.test)):
         counts = class_rows(data, rows).tolist()
         facts |= {name: len(rows)}
