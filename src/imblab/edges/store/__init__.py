@@ -7,22 +7,18 @@ A damaged file is set aside, since it only saves time.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from imblab import fields
 from imblab.core.fitting import Prediction
 from imblab.edges import files
 from imblab.edges.files import locks
+from imblab.edges.store.columns import from_columns, to_columns
 from imblab.edges.store.journal import Journal, JournalRow, orphaned_rows
 from imblab.errors import StudyError, explain_os_error, presentable
 
@@ -62,6 +58,7 @@ class SqliteStore:
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = SqliteStore(Path(folder) / "p.sqlite")
     ...     store.put([("a1", Prediction(np.array([0.25]), True, {"positive": 3}))])
@@ -101,7 +98,7 @@ class SqliteStore:
         rows = [(a, *self._waiting[a]) for a in addresses if a in self._waiting]
         for at in range(0, len(addresses), _MAX_SQL_ADDRESSES):
             rows += self._select(addresses[at : at + _MAX_SQL_ADDRESSES])
-        predictions = {address: _from_columns(p, facts) for address, p, facts in rows if p is not None}
+        predictions = {address: from_columns(p, facts) for address, p, facts in rows if p is not None}
         for address, prediction in predictions.items():
             if prediction is None:
                 self._waiting.pop(address, None)
@@ -141,7 +138,7 @@ class SqliteStore:
         They survive the process at once; other processes see them after :meth:`flush`, at most a second later.
         """
         now = time.time()
-        rows = [(address, *_to_columns(prediction), now) for address, prediction in predictions]
+        rows = [(address, *to_columns(prediction), now) for address, prediction in predictions]
         if not rows or self._is_damaged:
             return
         if not self._journal.append(rows):
@@ -249,63 +246,6 @@ def _suggest_repair(error: str) -> str:
     if "full" in error or "I/O" in error:
         return "Make room on the disk and run the same command again."
     return "Delete it (nothing is lost but time), or free the disk."
-
-
-def _to_columns(prediction: Prediction) -> tuple[bytes, str]:
-    columns = None if prediction.values.ndim == 1 else prediction.values.shape[1]
-    facts = _facts_text(prediction.is_probability, tuple(prediction.reached.items()), prediction.notes, columns)
-    return np.ascontiguousarray(prediction.values, dtype="<f8").tobytes(), facts
-
-
-@lru_cache(maxsize=256)
-def _facts_text(
-    is_probability: bool, reached: tuple[tuple[str, Any], ...], notes: tuple[str, ...], columns: int | None
-) -> str:
-    facts = {"calibrated": is_probability, "reached": dict(reached), "notes": list(notes)}
-    return json.dumps(facts if columns is None else {**facts, "columns": columns})
-
-
-_FACTS_FORMAT = fields.record_check(
-    {
-        "calibrated": fields.check_flag,
-        "reached": fields.mapping_check(
-            fields.check_scalar,
-            {
-                **dict.fromkeys(("negative", "positive"), fields.integer_check()),
-                "classes": fields.list_check(fields.integer_check()),
-            },
-        ),
-        "notes": fields.list_check(fields.check_text),
-        # Of predictions with one column per class; those of two classes are one.
-        "columns": fields.integer_check(3),
-    },
-    ("calibrated", "reached", "notes"),
-)
-
-
-@lru_cache(maxsize=256)
-def _parse_facts(line: str) -> dict[str, Any] | None:
-    try:
-        facts: dict[str, Any] = _FACTS_FORMAT(fields.parse_json(line), "")
-    except (ValueError, RecursionError):
-        return None
-    return facts
-
-
-def _from_columns(p: Any, facts_text: Any) -> Prediction | None:
-    """Return the prediction in a row; None if the row is damaged."""
-    if type(p) is not bytes or type(facts_text) is not str or not p or len(p) % 8:
-        return None
-    facts, values = _parse_facts(facts_text), np.frombuffer(p, dtype="<f8")
-    if facts is None or not np.isfinite(values).all():
-        return None
-    if facts["calibrated"] and not (values.min() >= 0 and values.max() <= 1):
-        return None
-    if columns := facts.get("columns"):
-        if len(values) % columns:
-            return None
-        values = values.reshape(-1, columns)
-    return Prediction(values, facts["calibrated"], dict(facts["reached"]), facts["notes"])
 
 
 def warn_about_store(message: str) -> None:
