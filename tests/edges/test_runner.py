@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from imblab.core import design, evaluate, splits
 from imblab.edges import config, runner
-from imblab.edges.runner import bundle_evaluator, worker
+from imblab.edges.runner import bundle_evaluator, pools, worker
 from imblab.edges.store import SqliteStore
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
@@ -195,18 +195,17 @@ def test_the_pages_of_a_large_table_are_given_back_and_no_row_changes(words, ope
 
 
 def test_a_shipped_table_has_no_name_that_could_outlive_the_run(tmp_path):
-    data, kept = toy(), []
+    data = toy()
     plan = splits.plan(data, study().protocol, 0)
-    path = worker.write_table(tmp_path, data, plan, kept)
-    assert worker.write_table(tmp_path, data, plan, kept) == path
+    pool = pools.LocalPool(2, pools.loky_executor, tmp_path, None)
+    path = pool.send(data, plan)
     if not os.path.exists("/proc/self/fd"):
         pytest.skip("a table lies in a named file where the system has no other way")
     assert [p.is_symlink() for p in tmp_path.iterdir()] == [True]
     read = "import joblib, sys; print(joblib.load(sys.argv[1], mmap_mode='r')[1].numeric.sum())"
     said = subprocess.run([sys.executable, "-c", read, path], capture_output=True, text=True, check=True).stdout
     assert float(said) == pytest.approx(float(np.sum(data.X.to_numpy())))
-    [descriptor] = kept
-    os.close(descriptor)
+    pool.end(now=False)
     assert not os.path.exists(path)
 
 
@@ -395,4 +394,4 @@ def test_where_every_fit_dies_the_cells_are_failed_rows(opener):
 def test_a_process_that_ended_before_its_first_status_is_no_suspect(tmp_path):
     (tmp_path / "status-1").touch()
     (tmp_path / "status-2").write_text(f"{7:8d}|{'abc':16s}|{'late':4s}")
-    assert worker.StatusFiles(tmp_path).read() == [worker.WorkerStatus(7, "abc", late=True)]
+    assert pools.StatusFiles(tmp_path).read() == {7: pools.WorkerStatus(7, "abc", late=True)}

@@ -204,7 +204,7 @@ def test_markup_and_ranges_are_left_alone():
 @pytest.mark.parametrize("total", [1, 7, 50, 1234])
 def test_a_log_gets_at_most_twenty_lines(total):
     out = StringIO()
-    with terminal.progress(total, 2, Console(file=out, force_terminal=False, width=80)) as bar:
+    with terminal.progress(total, "2 processes", Console(file=out, force_terminal=False, width=80)) as bar:
         for i in range(total):
             bar.advance(f"yeast4/logistic/smote/0/{i}", 60.0 * (total - 1 - i))
     lines = out.getvalue().strip().split("\n")
@@ -216,7 +216,7 @@ def test_a_log_gets_at_most_twenty_lines(total):
 
 def test_a_terminal_gets_a_bar_that_fits():
     out = StringIO()
-    with terminal.progress(3, 1, Console(file=out, force_terminal=True, width=80, color_system=None)) as bar:
+    with terminal.progress(3, "1 process", Console(file=out, force_terminal=True, width=80, color_system=None)) as bar:
         for i in range(3):
             bar.advance(f"a_data_set_with_a_long_name/learner/strategy/0/{i}", 5400.0)
         bar.note("cell [0] failed")

@@ -188,12 +188,21 @@ def requested_engine(request: config.Request) -> runner.Engine:
     """Return the engine that a request asks for."""
     options = request.runner
     opener = store_opener(store.DEFAULT_PATH) if options.get("store", True) else None
-    return runner.Engine(options.get("n_jobs") or runner.available_cores(), opener, options.get("fit_timeout"))
+    cluster, n_jobs = None, options.get("n_jobs") or runner.available_cores()
+    given = [f"runner.{key}={options[key]}" for key in ("address", "shared") if options.get(key) is not None]
+    if given and options.get("engine") != "dask":
+        raise ConfigError(
+            f"{given[0]!r} is about workers of Dask, and 'runner' is 'local'. Write runner=dask {' '.join(given)}."
+        )
+    if options.get("engine") == "dask":
+        cluster = runner.Cluster(options.get("address"), options.get("shared"))
+        n_jobs = options.get("n_jobs") or (runner.MAX_JOBS if cluster.address else n_jobs)
+    return runner.Engine(n_jobs, opener, options.get("fit_timeout"), cluster=cluster)
 
 
 def planning_engine(request: config.Request) -> runner.Engine:
-    """Return the engine for a plan: it uses an existing store, but creates none."""
-    engine = requested_engine(request)
+    """Return the engine for a plan: it uses an existing store, but creates none, and connects to no cluster."""
+    engine = replace(requested_engine(request), n_jobs=request.runner.get("n_jobs") or runner.available_cores())
     return engine if store.DEFAULT_PATH.exists() else replace(engine, open_store=None)
 
 

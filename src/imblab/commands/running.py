@@ -184,10 +184,11 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     layout = lay_out(request.study)
     before_fits: list[str] = []
     note = before_fits.append if as_json else terminal.print_paragraph
-    for text in (*request.notes, *layout.notes()):
+    engine = requested_engine(request)
+    for text in (*request.notes, *layout.notes(), *(engine.cluster.notes() if engine.cluster else ())):
         note(text)
     options = _RunOptions(
-        requested_engine(request),
+        engine,
         note,
         request.overwrite,
         bool(request.runner.get("retry_failed")),
@@ -319,7 +320,7 @@ def _progress_observers(
         name = f"{evaluation.dataset}/{evaluation.learner}/{evaluation.strategy}"
         bar.advance(name, remaining.seconds_left(time.monotonic() - begin))
 
-    with terminal.progress(len(missing), options.engine.n_jobs) as bar:
+    with terminal.progress(len(missing), options.engine.workers) as bar:
         yield [advance]
 
 

@@ -12,7 +12,7 @@ from imblab.core import evaluate, search
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitRequest, FitSharing, Prediction
 from imblab.result import Evaluation
-from imblab.study import Choice, Scalar, Strategy, Study
+from imblab.study import Choice, Learner, Scalar, Strategy, Study
 
 #: Returns the stored prediction for an address, or None.
 GetPrediction = Callable[[str], Prediction | None]
@@ -193,18 +193,18 @@ def strategy_facts(study: Study) -> Iterator[dict[str, Any]]:
         kind = strategy.calibration if strategy.calibration != "none" else None
         yield {
             "name": strategy.name,
-            "candidates": max(_candidate_counts(study, strategy)),
+            "candidates": max(count_candidates(study, strategy, learner) for learner in study.learners),
             "axes": {**axes, **strategy.fixed_knobs, **({"calibration": kind} if kind else {})},
             "weight": axes.get("weight", strategy.weight),
             "threshold": axes.get("threshold", strategy.threshold),
         }
 
 
-def _candidate_counts(study: Study, strategy: Strategy) -> Iterator[int]:
-    for learner in study.learners:
-        axes = search.searched_axes(strategy, learner, study.tuning.tune_learner)
-        is_drawn = bool(axes) and study.tuning.search_method.is_drawn
-        yield (study.tuning.n_trials if is_drawn else search.grid_size(axes)) or 0
+def count_candidates(study: Study, strategy: Strategy, learner: Learner) -> int:
+    """Return the number of candidates of a strategy with a learner; 0 if it is known while they are drawn only."""
+    axes = search.searched_axes(strategy, learner, study.tuning.tune_learner)
+    is_drawn = bool(axes) and study.tuning.search_method.is_drawn
+    return (study.tuning.n_trials if is_drawn else search.grid_size(axes)) or 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,19 +174,19 @@ def store_text(facts: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def progress(total: int, n_jobs: int, console: Console | None = None) -> Iterator[_ProgressBar | _ProgressLog]:
+def progress(total: int, workers: str, console: Console | None = None) -> Iterator[_ProgressBar | _ProgressLog]:
     """Report on standard error while ``total`` cells are evaluated: a bar, or a few lines without a terminal.
 
     Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line.
     """
     console = console or Console(file=cast("IO[str]", _StandardError()), highlight=False, markup=False)
     if not console.is_terminal:
-        yield _ProgressLog(total, n_jobs, console)
+        yield _ProgressLog(total, workers, console)
         return
     name, left = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[left]}", markup=False)
     columns = [name, BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), left]
     with Progress(*columns, console=console) as bar:
-        yield _ProgressBar(bar, total, n_jobs)
+        yield _ProgressBar(bar, total, workers)
 
 
 class _StandardError:
@@ -215,8 +215,8 @@ class _StandardError:
 class _ProgressBar:
     """A bar on a terminal."""
 
-    def __init__(self, bar: Progress, total: int, n_jobs: int) -> None:
-        self._bar, self._task = bar, bar.add_task(count_noun(n_jobs, "process"), total=total, left="")
+    def __init__(self, bar: Progress, total: int, workers: str) -> None:
+        self._bar, self._task = bar, bar.add_task(workers, total=total, left="")
 
     def advance(self, name: str, seconds_left: float) -> None:
         # The bar and the times take 50 columns of 80.
@@ -230,9 +230,9 @@ class _ProgressBar:
 class _ProgressLog:
     """Plain lines in a log."""
 
-    def __init__(self, total: int, n_jobs: int, console: Console) -> None:
+    def __init__(self, total: int, workers: str, console: Console) -> None:
         self._total, self._done, self._begin, self._console = total, 0, time.monotonic(), console
-        self.note(f"{count_noun(total, 'cell')} on {count_noun(n_jobs, 'process')}")
+        self.note(f"{count_noun(total, 'cell')} on {workers}")
 
     def advance(self, name: str, seconds_left: float) -> None:
         before, self._done = self._done, self._done + 1

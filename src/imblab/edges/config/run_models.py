@@ -33,6 +33,9 @@ class RunnerModel(Section):
         description=f"a number of worker processes from 1 to {MAX_JOBS}, or null for all cores",
         examples=[2],
     )
+    engine: Literal["local", "dask"] = option("local or dask: the kind of workers", "local")
+    address: str | None = option("the address of a Dask scheduler, or null", example="tcp://127.0.0.1:8786")
+    shared: str | None = option("a folder that all workers share, or null", example="/srv/shared")
     fit_timeout: Duration | None = _duration(None, "seconds", 60)
     on_error: Literal["row", "raise"] = option("row or raise", "row")
     retry_failed: bool = flag(False)

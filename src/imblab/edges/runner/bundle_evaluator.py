@@ -5,7 +5,7 @@ predictions: in memory, then in the store, then by a fit.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache, partial
@@ -42,11 +42,12 @@ def unguarded(address: str, fit: Callable[[], list[Prediction]]) -> list[Predict
     return fit()
 
 
-class PredictionStore(Protocol):
-    """Keeps predictions beyond the life of a process."""
+class Predictions(Protocol):
+    """Predictions that a bundle may use and adds to."""
 
-    def get(self, address: str) -> Prediction | None:
-        """Return the stored prediction for an address, or None."""
+    @property
+    def is_lasting(self) -> bool:
+        """Whether what is put there can still be read when the evidence is built."""
 
     def get_many(self, addresses: Sequence[str]) -> Mapping[str, Prediction]:
         """Return the stored predictions among many addresses."""
@@ -54,14 +55,43 @@ class PredictionStore(Protocol):
     def put(self, predictions: Iterable[tuple[str, Prediction]]) -> None:
         """Store predictions by their addresses."""
 
+
+class PredictionStore(Predictions, Protocol):
+    """Keeps predictions beyond the life of a process; one process at a time writes it."""
+
+    def is_empty(self) -> bool:
+        """Whether nothing is stored."""
+
+    def get(self, address: str) -> Prediction | None:
+        """Return the stored prediction for an address, or None."""
+
     def flush(self) -> None:
         """Make everything stored visible to other processes."""
+
+    def journal_opener(self) -> Callable[[], PredictionJournal]:
+        """Return an opener of journals for other processes of this machine; it can be pickled."""
+
+    def adopt_journals(self) -> Mapping[str, Prediction]:
+        """Store what is in the journals of processes that died, and return it."""
+
+    def remove_journal(self, name: str) -> None:
+        """Delete a journal whose predictions are stored."""
 
     def prune(self) -> int:
         """Delete the oldest predictions until the store fits its size limit. Returns the number deleted."""
 
     def close(self) -> None:
         """Close the store."""
+
+
+class PredictionJournal(Protocol):
+    """Keeps the predictions of a job in a file until the run has stored them."""
+
+    def put(self, predictions: Iterable[tuple[str, Prediction]]) -> None:
+        """Append predictions by their addresses."""
+
+    def release(self) -> str | None:
+        """End writing; returns the name of the file, which stays, or None if there is none."""
 
 
 @dataclass(slots=True)
@@ -96,7 +126,7 @@ class PredictionCache:
         Which requests share a fit.
     largest_k : int
         The largest number of neighbours that a sampler will ask for.
-    store : PredictionStore or None
+    store : Predictions or None
         Asked after the cache; None without one.
     failed : mapping of str to str
         Fits that failed in another process of this run, by address, with the reason: they are not tried again.
@@ -111,7 +141,7 @@ class PredictionCache:
     arrays: Callable[[], FeatureArrays] | None
     sharing: FitSharing
     largest_k: int
-    store: PredictionStore | None = None
+    store: Predictions | None = None
     failed: Mapping[str, str] = field(default_factory=dict)
     guard: FitGuard = unguarded
     counts: FitCounts = field(default_factory=FitCounts)
@@ -141,6 +171,10 @@ class PredictionCache:
     def new_predictions(self) -> dict[str, float]:
         """Return the seconds, by address, of the fits that no evaluation has asked for yet."""
         return dict(self._uncharged)
+
+    def fetched(self) -> dict[str, Prediction]:
+        """Return the predictions that are known so far, by address."""
+        return {address: p for address, p in self._predictions.items() if isinstance(p, Prediction)}
 
     def get_many(self, addresses: Sequence[str]) -> None:
         """Fetch predictions from the store in one query, before they are asked for one by one."""
@@ -256,16 +290,16 @@ class DatasetContext:
         The table, loaded once per process.
     arrays : callable or None
         Makes the arrays at the first fit; None where nothing will be fitted.
-    store : PredictionStore or None
+    store : Predictions or None
         Where predictions are kept; None keeps none.
     """
 
     dataset: Dataset
     arrays: Callable[[], FeatureArrays] | None
-    store: PredictionStore | None = None
+    store: Predictions | None = None
 
     @classmethod
-    def of(cls, dataset: Dataset, store: PredictionStore | None = None) -> DatasetContext:
+    def of(cls, dataset: Dataset, store: Predictions | None = None) -> DatasetContext:
         """Make the context of a data set in memory."""
         return cls(dataset, cache(partial(feature_arrays, dataset)), store)
 
@@ -321,15 +355,14 @@ class BundleEvaluator:
             self._tasks[cell.key] = Task(cell, self.bundle.study, self.context.dataset, pairs, self.cache)
         return self._tasks[cell.key]
 
-    def fit_inner_folds(self, part: int = 0, parts: int = 1) -> None:
+    def fit_inner_folds(self, part: int = 0, parts: int = 1, skipped: Container[str] = ()) -> None:
         """Fit what the cells will certainly ask of their inner folds, fold by fold, or one part of it.
 
-        Fits nothing where candidates must be judged one after the other.
+        Fits nothing where candidates must be judged one after the other, and no address that is ``skipped``.
         """
-        tuning = self.bundle.study.tuning
-        if tuning.search_method.is_adaptive or tuning.prune:
+        if not can_fit_ahead(self.bundle.study):
             return
-        requests = self.inner_fits(part, parts)
+        requests = [request for request in self.inner_fits(part, parts) if request.address not in skipped]
         self.cache.get_many([request.address for request in requests])
         with recorded_warnings():
             for request in requests:
@@ -365,14 +398,22 @@ class BundleEvaluator:
     def evaluations(self) -> Iterator[Evaluation]:
         """Evaluate the cells, in the order of the bundle."""
         for cell in self.bundle.cells:
-            begin, ahead = time.perf_counter(), self.cache.seconds_ahead
-            evaluation = evaluate_cell(self.task(cell))
-            for request in replay.outer_requests(self.task(cell), evaluation):
-                if self.context.store is None or not request.is_storable:
-                    self.outer_predictions[request.address] = self.cache(request)
-            # A fit made ahead is charged to the first evaluation that asks for it.
-            seconds = time.perf_counter() - begin + self.cache.seconds_ahead - ahead
-            yield replace(evaluation, seconds=seconds)
+            yield self.evaluate(cell)
+
+    def evaluate(self, cell: Cell) -> Evaluation:
+        """Evaluate one cell; a fit made ahead is charged to the first evaluation that asks for it."""
+        begin, ahead = time.perf_counter(), self.cache.seconds_ahead
+        evaluation = evaluate_cell(self.task(cell))
+        for request in replay.outer_requests(self.task(cell), evaluation):
+            if self.context.store is None or not (self.context.store.is_lasting and request.is_storable):
+                self.outer_predictions[request.address] = self.cache(request)
+        seconds = time.perf_counter() - begin + self.cache.seconds_ahead - ahead
+        return replace(evaluation, seconds=seconds)
+
+
+def can_fit_ahead(study: Study) -> bool:
+    """Whether inner fits are known before any candidate is judged."""
+    return not (study.tuning.search_method.is_adaptive or study.tuning.prune)
 
 
 def single_threaded(learner: Learner) -> AbstractContextManager[Any]:

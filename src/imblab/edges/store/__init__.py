@@ -10,8 +10,9 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from imblab.core.fitting import Prediction
 from imblab.edges import files
 from imblab.edges.files import locks
 from imblab.edges.store.columns import from_columns, to_columns
-from imblab.edges.store.journal import Journal, JournalRow, orphaned_rows
+from imblab.edges.store.journal import JobJournal, Journal, JournalRow, orphaned_rows
 from imblab.errors import StudyError, explain_os_error, presentable
 
 DEFAULT_PATH = Path("mlruns") / "predictions.sqlite"
@@ -68,6 +69,8 @@ class SqliteStore:
     ([0.25], {'positive': 3})
     """
 
+    is_lasting = True
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._is_damaged = False
@@ -81,10 +84,35 @@ class SqliteStore:
             self._rows: list[JournalRow] = []
             self._waiting: dict[str, tuple[bytes | None, str]] = {}
             self._flushed = time.time()
-            for rows in orphaned_rows(path):
-                self._insert(rows)
+            self.adopt_journals()
         except sqlite3.DatabaseError as error:
             raise self._unusable(error, "opened") from error
+
+    def is_empty(self) -> bool:
+        """Whether nothing is stored."""
+        if self._rows or self._is_damaged:
+            return not self._rows
+        try:
+            return self._base.execute("SELECT 1 FROM answers LIMIT 1").fetchone() is None
+        except sqlite3.DatabaseError as error:
+            self._continue_without(error)
+            return True
+
+    def journal_opener(self) -> Callable[[], JobJournal]:
+        """Return an opener of journals for other processes of this machine; it can be pickled."""
+        return partial(JobJournal, self.path)
+
+    def adopt_journals(self) -> dict[str, Prediction]:
+        """Store what is in the journals of processes that died, and return it."""
+        adopted: dict[str, Prediction | None] = {}
+        for rows in orphaned_rows(self.path):
+            self._insert(rows)
+            adopted |= {address: from_columns(p, facts) for address, p, facts, _ in rows}
+        return {address: prediction for address, prediction in adopted.items() if prediction is not None}
+
+    def remove_journal(self, name: str) -> None:
+        """Delete a journal whose predictions are stored."""
+        files.remove(self.path.parent.resolve(), name)
 
     def get(self, address: str) -> Prediction | None:
         """Return the stored prediction for an address, or None."""

@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+from imblab.core.fitting import Prediction
 from imblab.edges import files
 from imblab.edges.files import locks
+from imblab.edges.store.columns import to_columns
 
 #: Address, values as bytes, facts as JSON, time.
 JournalRow = tuple[str, bytes | None, str, float]
@@ -61,8 +64,38 @@ class Journal:
         """Remove the file, once the database holds its rows."""
         if self._name is not None:
             files.remove(self._folder, self._name)
+            self.release()
+
+    def release(self) -> str | None:
+        """Unlock the file and leave it to another process; returns its name, or None if there is none."""
+        name = self._name
+        if name is not None:
             os.close(self._file)
             self._name, self._end = None, 0
+        return name
+
+
+class JobJournal:
+    """The predictions of one job in a worker, until the run has them: it ends with the job, its file does not.
+
+    Parameters
+    ----------
+    database : Path
+        Of the store that the run writes.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._journal = Journal(database)
+
+    def put(self, predictions: Iterable[tuple[str, Prediction]]) -> None:
+        """Append predictions by their addresses; on a full disk they are kept by the run alone."""
+        now = time.time()
+        if rows := [(address, *to_columns(prediction), now) for address, prediction in predictions]:
+            self._journal.append(rows)
+
+    def release(self) -> str | None:
+        """End writing; returns the name of the file, which stays, or None if there is none."""
+        return self._journal.release()
 
 
 def orphaned_rows(database: Path) -> Iterator[list[JournalRow]]:

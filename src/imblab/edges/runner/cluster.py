@@ -1,0 +1,321 @@
+"""A pool of workers by Dask's ``distributed``: an existing scheduler, or one that is started on loopback.
+
+A table travels as a file once per host, where it is cached by its content and mapped into memory; or it lies in a
+folder that all hosts share.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from imblab.edges import files
+from imblab.edges.runner import worker
+from imblab.edges.runner.dask_worker import (
+    TABLES,
+    ForeignWorker,
+    TableMissing,
+    differences,
+    environment,
+    file_digest,
+    receive_chunk,
+    run_on_worker,
+    table_state,
+)
+from imblab.edges.runner.pools import Outcome, WorkerLost
+from imblab.edges.runner.worker import Job, JobResult
+from imblab.errors import ConfigError, StudyError
+from imblab.study import Dataset, Split
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: Bytes of a table that travel in one message.
+CHUNK_BYTES = 16 * 2**20
+#: Seconds to wait for a scheduler, and for its first worker.
+CONNECT_SECONDS, WORKER_SECONDS = 20, 120
+#: Seconds between two counts of the workers.
+COUNT_SECONDS = 2.0
+#: Bytes of a job above which Dask would advise to send its data by other means.
+LARGE_JOB_BYTES = 2**40
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where workers are.
+
+    Attributes
+    ----------
+    address : str or None
+        ``tcp://host:port``, ``tls://host:port`` or ``file:`` with the path of a scheduler file; None starts workers on
+        this machine that listen on loopback alone.
+    shared : str or None
+        A folder that this machine and all workers share, for tables; None sends tables.
+    """
+
+    address: str | None = None
+    shared: str | None = None
+
+    def __post_init__(self) -> None:
+        if find_spec("distributed") is None:
+            raise ConfigError(
+                "'runner' is 'dask', and the package distributed is not installed; it speaks to Dask's workers. "
+                "Install it with: pip install 'imblab[cluster]'."
+            )
+        if self.address is not None and not self.address.startswith(("tcp://", "tls://", "file:")):
+            raise ConfigError(
+                f"'runner.address' is {self.address!r}; it is the address of a Dask scheduler. Write for example "
+                "runner.address=tcp://127.0.0.1:8786, runner.address=tls://HOST:8786 or "
+                "runner.address=file:scheduler.json."
+            )
+        if self.shared is not None and not Path(self.shared).is_dir():
+            raise ConfigError(
+                f"'runner.shared' is {self.shared!r}, which is not a directory here; it is a folder that all workers "
+                "see under the same path. Make it, or leave runner.shared out: tables are sent then."
+            )
+
+    def scheduler(self) -> str | None:
+        """Return the address of the scheduler; a scheduler file is read."""
+        if self.address is None or not self.address.startswith("file:"):
+            return self.address
+        path = Path(self.address.removeprefix("file:"))
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["address"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"'runner.address' names the file {str(path)!r}, which cannot be read as a scheduler file ({error}); "
+                "`dask scheduler --scheduler-file` writes it. Start the scheduler first, or correct the path."
+            ) from error
+
+    def notes(self) -> list[str]:
+        """Say what a connection without encryption means, where one leaves this machine."""
+        address = self.scheduler() or ""
+        host = address.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+        if not address.startswith("tcp://") or host in ("localhost", "::1") or host.startswith("127."):
+            return []
+        return [
+            f"'runner.address' is {address!r}: messages are neither encrypted nor authenticated. All who reach that "
+            "port can read the tables and run code on the workers and here. Use tls:// (docs/cluster.md), or a "
+            "network of your own."
+        ]
+
+
+class DaskPool:
+    """Workers of a Dask scheduler.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Where they are.
+    n_jobs : int
+        Workers to start on this machine; jobs at once on an existing cluster.
+    packages : sequence of str
+        Top-level packages of the learners and samplers of the run.
+    folder : Path
+        For tables before they are sent; it ends with the run.
+    """
+
+    loses_all = False
+
+    def __init__(self, cluster: Cluster, n_jobs: int, packages: Sequence[str], folder: Path) -> None:
+        self._cluster, self._n_jobs, self._folder = cluster, n_jobs, folder
+        self._topic = f"imblab-{secrets.token_hex(8)}"
+        self._environment = environment(tuple(packages))
+        self._packages = tuple(packages)
+        self._running: dict[Future[JobResult], Job] = {}
+        self._counted, self._n_workers = -COUNT_SECONDS, 0
+        #: The client, and the cluster if it is of this run; None until a job needs workers.
+        self._connection: tuple[Client, Any] | None = None
+
+    @property
+    def _client(self) -> Client:
+        return self._connect()
+
+    def _connect(self) -> Client:
+        """Return the client; the first time connect it and check the workers."""
+        if self._connection is None:
+            self._connection = connect_to_workers(self._cluster, self._n_jobs)
+            self._check_workers()
+        return self._connection[0]
+
+    @property
+    def width(self) -> int:
+        """Number of workers that there are, as far as they may be used; counted every few seconds."""
+        if self._connection is None:
+            return 1
+        if monotonic() > self._counted + COUNT_SECONDS:
+            self._counted, self._n_workers = monotonic(), len(self._workers())
+        return min(self._n_jobs, self._n_workers)
+
+    def _workers(self) -> Mapping[str, Mapping[str, Any]]:
+        workers: Mapping[str, Mapping[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
+        return workers
+
+    def _check_workers(self) -> None:
+        """Refuse workers with several threads, or with other versions than this process."""
+        workers = self._workers()
+        found = self._client.run(environment, self._packages, on_error="return")
+        problems = [
+            f"worker {address!r} on host {facts['host']!r}: {problem}"
+            for address, facts in workers.items()
+            for problem in differences(self._environment, found.get(address), facts["nthreads"])
+        ]
+        if problems:
+            raise StudyError(*map(_refusal, problems))
+
+    def send(self, dataset: Dataset, plan: Sequence[Split]) -> str:
+        """Write a table to a file named by its content; it travels when a host lacks it."""
+        self._connect()  # workers are counted before the first bundle is divided
+        path = self._folder / f"new-{secrets.token_hex(8)}"
+        worker.write_table(path, dataset, tuple(plan))
+        name = f"{file_digest(path)}.joblib"
+        if self._cluster.shared is None:
+            path.rename(self._folder / name)
+            return name
+        shared = Path(self._cluster.shared).resolve() / TABLES
+        shared.mkdir(exist_ok=True)
+        if not (shared / name).exists():
+            with files.replacement_path(shared / name) as copy:
+                shutil.copyfile(path, copy)
+        path.unlink()
+        return str(shared / name)
+
+    def submit(self, job: Job) -> None:
+        """Start a job as soon as a worker is free."""
+        submit = self._client.get_executor(pure=False).submit
+        self._running[submit(run_on_worker, job, self._environment, self._packages, self._topic)] = job
+
+    def outcomes(self) -> list[tuple[Job, Outcome]]:
+        """Wait for a job; returns all that have ended."""
+        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        return [(self._running[future], self._outcome(future, self._running.pop(future))) for future in done]
+
+    def _outcome(self, future: Future[JobResult], job: Job) -> Outcome:
+        from distributed import KilledWorker
+
+        try:
+            return future.result()
+        except worker.WorkerNotReady as error:
+            return error
+        except KilledWorker:
+            return self._loss(job)
+        except CancelledError as error:
+            raise StudyError(
+                f"the connection to the Dask scheduler {self._cluster.scheduler() or 'of this run'!r} was lost; a "
+                "study sends its jobs through it, and evaluations already written are safe. Start the scheduler again "
+                "and run the same command: it continues where it stood."
+            ) from error
+
+    def _loss(self, job: Job) -> WorkerLost:
+        """Find the last fit that a lost job reported."""
+        events = [event for _, event in self._client.get_events(self._topic) if event["job"] == job.number]
+        if not events:
+            return WorkerLost(None)
+        return WorkerLost(events[-1]["fit"], events[-1]["late"])
+
+    def make_ready(self, error: worker.WorkerNotReady) -> None:
+        """Send a table to the hosts that lack it; refuse workers with other code."""
+        if isinstance(error, TableMissing):
+            self._deliver(*error.args)
+        elif isinstance(error, ForeignWorker):
+            host, *problems = error.args
+            raise StudyError(*(_refusal(f"a worker on host {host!r}: {problem}") for problem in problems)) from error
+        else:
+            raise StudyError(
+                f"{', '.join(map(repr, error.args))}: a worker loads other code than this process runs; all "
+                "evaluations of a study rest on one code. Put the same files into the import path of the workers and "
+                "start them anew."
+            ) from error
+
+    def _deliver(self, name: str, address: str) -> None:
+        """Send a table to one worker of every host that lacks it, unless it has come to this one meanwhile."""
+        if os.sep in name:
+            raise StudyError(
+                f"worker {address!r} does not see the table {name!r}; 'runner.shared' is a folder that all workers see "
+                "under the same path. Mount it there, or leave runner.shared out: tables are sent then."
+            )
+        if all(has for _, has in self._client.run(table_state, name, workers=[address]).values()):
+            return
+        states = self._client.run(table_state, name, on_error="ignore")
+        targets = [*{host: worker_address for worker_address, (host, has) in states.items() if not has}.values()]
+        token = secrets.token_hex(8)
+        for offset, chunk, is_last in _chunks(self._folder / name):
+            self._client.run(receive_chunk, name, token, offset, chunk, is_last, workers=targets)
+
+    def end(self, now: bool) -> None:
+        """Give up jobs under way and close the connection; workers of this run end."""
+        if self._connection is None:
+            return
+        client, local = self._connection
+        with suppress(Exception):  # the scheduler may be gone, and the error of the run is what counts
+            for future in self._running:
+                future.cancel()
+            client.close(timeout=5 if now else None)
+        if local is not None:
+            with suppress(Exception):
+                local.close(timeout=10)
+
+
+def connect_to_workers(cluster: Cluster, n_jobs: int) -> tuple[Client, Any]:
+    """Connect to a scheduler with at least one worker; returns the client, and the cluster if it was started here."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    dask.config.set({"distributed.admin.large-graph-warning-threshold": LARGE_JOB_BYTES})
+    address = cluster.scheduler()
+    if address is None:
+        with dask.config.set({"distributed.scheduler.allowed-failures": 0, "distributed.worker.daemon": True}):
+            local = LocalCluster(
+                n_workers=n_jobs,
+                threads_per_worker=1,
+                memory_limit=0,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
+                silence_logs=50,
+            )
+        return Client(local, set_as_default=False), local
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # versions are compared by this module
+            client = Client(address, set_as_default=False, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, ImportError) as error:
+        raise StudyError(
+            f"the Dask scheduler {address!r} does not answer within {CONNECT_SECONDS} s ({type(error).__name__}); jobs "
+            "are sent through it. Start it with `dask scheduler`, or correct runner.address."
+        ) from error
+    try:
+        client.wait_for_workers(1, timeout=WORKER_SECONDS)
+    except Exception as error:
+        client.close()
+        raise StudyError(
+            f"the Dask scheduler {address!r} has 0 workers after {WORKER_SECONDS} s; a study needs at least one. Start "
+            f"one with `dask worker {address} --nthreads 1`."
+        ) from error
+    return client, None
+
+
+def _chunks(path: Path) -> Iterator[tuple[int, bytes, bool]]:
+    size, offset = path.stat().st_size, 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield offset, chunk, offset + len(chunk) == size
+            offset += len(chunk)
+
+
+def _refusal(problem: str) -> str:
+    return (
+        f"{problem}; every row of a study rests on equal versions, and on one thread per worker. Install the same "
+        "there (pip install 'imblab[cluster]' at these versions), start it with --nthreads 1, or stop that worker."
+    )

@@ -1,0 +1,275 @@
+"""What a run asks of its worker processes, and the pool of processes on this machine.
+
+A pool is sent tables and jobs, says how wide it is, and ends. The standard executors of ``concurrent.futures`` carry
+the local one, loky by default.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any, Protocol
+
+from joblib.externals.loky import get_reusable_executor
+
+from imblab.edges.files import locks
+from imblab.edges.runner import worker
+from imblab.edges.runner.bundle_evaluator import PredictionJournal
+from imblab.edges.runner.worker import Job, JobResult
+from imblab.errors import StudyError
+from imblab.study import Dataset, Split
+
+#: How often a worker looks whether its parent is gone.
+PATROL_SECONDS = 0.1
+
+
+class WorkerLost(Exception):
+    """Given instead of the result of a job whose worker died.
+
+    Parameters
+    ----------
+    fit : str or None
+        Address of the fit that it was making; empty outside of a fit, None if that is not known.
+    is_late : bool
+        Whether the fit had taken longer than its limit.
+    has_begun : bool
+        Whether the job had begun; it is innocent otherwise.
+    """
+
+    def __init__(self, fit: str | None, is_late: bool = False, has_begun: bool = True) -> None:
+        super().__init__(fit)
+        self.fit, self.is_late, self.has_begun = fit, is_late, has_begun
+
+
+Outcome = JobResult | WorkerLost | worker.WorkerNotReady
+
+
+class WorkerPool(Protocol):
+    """Worker processes of a run, here or elsewhere.
+
+    Attributes
+    ----------
+    loses_all : bool
+        Whether the death of one worker loses the jobs of all.
+    """
+
+    loses_all: bool
+
+    @property
+    def width(self) -> int:
+        """Number of jobs that run at once."""
+
+    def send(self, dataset: Dataset, plan: Sequence[Split]) -> str:
+        """Make a table and its outer splits available to workers; returns its name for jobs."""
+
+    def submit(self, job: Job) -> None:
+        """Start a job as soon as a worker is free."""
+
+    def outcomes(self) -> list[tuple[Job, Outcome]]:
+        """Wait for a job that was submitted; returns all that have ended since. Other exceptions stop the run."""
+
+    def make_ready(self, error: worker.WorkerNotReady) -> None:
+        """Let workers take a job that one of them turned away; raises StudyError if that cannot be."""
+
+    def end(self, now: bool) -> None:
+        """End the pool; ``now`` gives up jobs under way. An error of the run is under way then: it raises none."""
+
+
+def loky_executor(workers: int) -> Executor:
+    """Start worker processes that live on between studies and end with their parent; one thread each."""
+    env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # Workers keep the import path of their start; another path starts new ones.
+    arguments = tuple(sys.path), os.getpid()
+    executor: Executor = get_reusable_executor(
+        max_workers=workers, timeout=60, env=env, initializer=_begin_worker, initargs=arguments
+    )
+    return executor
+
+
+def _begin_worker(path: Sequence[str], parent: int) -> None:
+    """Let a worker import from where its parent imports, such as the current folder, and end it with its parent."""
+    sys.path[:] = path
+    is_child = os.getppid() == parent
+
+    def watch() -> None:
+        while process_is_alive(parent) and (os.getppid() == parent or not is_child):
+            time.sleep(PATROL_SECONDS)
+        os._exit(76)  # an orphan would fit what the next run fits too
+
+    if not process_is_alive(parent):  # it died before this process had anything to do
+        os._exit(76)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def process_is_alive(pid: int) -> bool:
+    """Whether a process runs on this machine; a zombie does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """The job and the fit that a process was working on, and whether the fit's time was up."""
+
+    number: int
+    address: str
+    late: bool
+
+
+class StatusFiles:
+    """One small file per process that says what it works on, so that its death can be diagnosed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def clear(self) -> None:
+        """Delete all status files."""
+        for path in self._folder.glob("status-*"):
+            path.unlink(missing_ok=True)
+
+    def read(self) -> dict[int, WorkerStatus]:
+        """Return the status of every process that was at work, by the number of its job."""
+        statuses = {}
+        for path in sorted(self._folder.glob("status-*")):
+            # A process that was ended while it made its file has written nothing.
+            number, address, late = (path.read_text() or "||").split("|")
+            if number.strip():
+                statuses[int(number)] = WorkerStatus(int(number), address.strip(), late.strip() == "late")
+        return statuses
+
+
+def run_with_status(folder: str, open_journal: Callable[[], PredictionJournal] | None, job: Job) -> JobResult:
+    """Run a job with its fits in the status file of this process: one system call per fit."""
+    file = os.open(Path(folder) / f"status-{os.getpid()}", os.O_WRONLY | os.O_CREAT, 0o600)
+
+    def report(address: str, late: bool) -> None:
+        os.pwrite(file, f"{job.number:12d}|{address:16s}|{'late' if late else '':4s}".encode(), 0)
+
+    report("", False)
+    try:
+        return worker.run_job(job, job.table, report, open_journal)
+    finally:
+        os.pwrite(file, f"{'':12s}|{'':16s}|{'':4s}".encode(), 0)
+        os.close(file)
+
+
+class LocalPool:
+    """Processes of this machine, by an executor that may break and is then made anew.
+
+    Parameters
+    ----------
+    n_jobs : int
+        Number of processes.
+    make_executor : callable
+        Makes an executor with a number of workers.
+    folder : Path
+        For tables and status files; it ends with the run.
+    open_journal : callable or None
+        Opens a journal in a worker; None without a store.
+    """
+
+    loses_all = True
+
+    def __init__(
+        self,
+        n_jobs: int,
+        make_executor: Callable[[int], Executor],
+        folder: Path,
+        open_journal: Callable[[], PredictionJournal] | None,
+    ) -> None:
+        self.width, self._make_executor, self._folder = n_jobs, make_executor, folder
+        self._run: Callable[[Job], JobResult] = partial(run_with_status, str(folder), open_journal)
+        self._executor: Executor | None = None
+        self._statuses = StatusFiles(folder)
+        self._running: dict[Future[JobResult], Job] = {}
+        #: Jobs that no executor has any more.
+        self._returned: list[Job] = []
+        self._descriptors: list[int] = []
+        self._has_large_table = self._was_replaced = False
+
+    def send(self, dataset: Dataset, plan: Sequence[Split]) -> str:
+        """Write a table to a file without a name of its own, so that a killed process leaves nothing behind."""
+        path = self._folder / f"{len(self._descriptors)}-{dataset.fingerprint[:32]}.joblib"
+        if (descriptor := locks.link_to_unnamed_file(path)) is not None:
+            self._descriptors.append(descriptor)
+        worker.write_table(path, dataset, tuple(plan))
+        self._has_large_table |= worker.is_large_table(str(path))
+        return str(path)
+
+    def submit(self, job: Job) -> None:
+        """Start a job as soon as a worker is free."""
+        if self._executor is None:
+            self._statuses.clear()
+            self._executor = self._make_executor(self.width)
+        try:
+            self._running[self._executor.submit(self._run, job)] = job
+        except BrokenExecutor:  # a worker died since the last look
+            self._returned.append(job)
+
+    def outcomes(self) -> list[tuple[Job, Outcome]]:
+        """Wait for a job; after the death of a worker for all, since all are lost or done by then."""
+        returned: list[tuple[Job, Outcome]] = [(job, WorkerLost(None, has_begun=False)) for job in self._returned]
+        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        if any(isinstance(future.exception(), BrokenExecutor) for future in done):
+            done, _ = wait(self._running)
+            self._executor = None
+        statuses = self._statuses.read() if self._executor is None else {}
+        self._returned.clear()
+        return [*returned, *((job, _outcome(future, statuses.get(job.number))) for future, job in self._pop(done))]
+
+    def _pop(self, done: Iterable[Future[JobResult]]) -> list[tuple[Future[JobResult], Job]]:
+        return [(future, self._running.pop(future)) for future in done]
+
+    def make_ready(self, error: worker.WorkerNotReady) -> None:
+        """Try once with fresh workers: those of a long session may hold modules that were reloaded since."""
+        if self._executor is None:  # they are fresh
+            return
+        if self._was_replaced:
+            raise StudyError(
+                f"{', '.join(map(repr, error.args))}: worker processes load other code than this process runs; all "
+                "evaluations of a study rest on one code. Restart Python (or load the module anew with "
+                "importlib.reload) and run again, or use one process: runner.n_jobs=1."
+            ) from error
+        _shut_down(self._executor)
+        self._executor, self._was_replaced = None, True
+        self._returned += self._running.values()
+        self._running.clear()
+
+    def end(self, now: bool) -> None:
+        """End the workers if asked to, or if the evidence needs the memory that their allocators hold."""
+        if self._executor is not None and now:
+            _shut_down(self._executor)
+        elif self._executor is not None and self._has_large_table:
+            self._executor.shutdown()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+
+
+def _outcome(future: Future[JobResult], status: WorkerStatus | None) -> Outcome:
+    error = future.exception()
+    if isinstance(error, worker.WorkerNotReady):
+        return error
+    if not isinstance(error, BrokenExecutor):
+        return future.result()
+    return WorkerLost(None, has_begun=False) if status is None else WorkerLost(status.address, status.late)
+
+
+def _shut_down(executor: Executor) -> None:
+    """End the workers now; an executor of others may lack a keyword, which must not hide the error under way."""
+    accepted = signature(executor.shutdown).parameters
+    options: dict[str, Any] = {name: True for name in ("kill_workers", "cancel_futures") if name in accepted}
+    executor.shutdown(wait=False, **options)
