@@ -369,14 +369,18 @@ COMMANDS = {
         ("name", "uri", "port", "no_browser"),
     ),
     "store": Command(
-        "how much the prediction store holds; prune it",
+        "how much the prediction store holds; prune it, or merge another one into it",
         (
             ("--prune", {"type": _megabytes, "metavar": "MB", "help": "keep at most so many megabytes, the newest"}),
+            (
+                "--merge",
+                {"metavar": "FILE", "help": "take over the predictions of another store"},
+            ),
             _JSON,
         ),
         "running",
         "command_store",
-        ("prune", "json"),
+        ("prune", "merge", "json"),
     ),
     "datasets": Command(
         "the same as: imblab list datasets",

@@ -4,6 +4,7 @@ import functools
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -12,16 +13,17 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from imblab.core import design, splits
 from imblab.edges import config, runner
 from imblab.edges.store import SqliteStore
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
 
-pytest.importorskip("distributed")
+Client = pytest.importorskip("distributed").Client
 
 MEASURES = config.compose_request(["name=x", "dataset=[ecoli3]"]).study.measures
-LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression", "max_iter": 2000})
+LOGISTIC = Learner("logistic", {"_target_": f"sklearn.linear_model.{LogisticRegression.__name__}", "max_iter": 2000})
 TREE = Learner("tree", {"_target_": "sklearn.tree.DecisionTreeClassifier", "max_depth": 4})
 SVM = Learner("svm", {"_target_": "sklearn.svm.LinearSVC"})
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
@@ -80,9 +82,12 @@ class Dask:
 
     def __init__(self, folder, workers=2, *, nanny=True):
         self.file, self.folder, self.processes = folder / "scheduler.json", folder, []
-        self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
+        self.start_scheduler()
         for n in range(workers):
             self.start_worker(n, nanny=nanny)
+
+    def start_scheduler(self):
+        self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
 
     def start_worker(self, n, *more, nanny=True):
         home = self.folder / f"host{n}"
@@ -91,13 +96,25 @@ class Dask:
         self.start(*words, "--local-directory", str(home), "--nanny" if nanny else "--no-nanny", *more)
 
     def start(self, kind, *words):
-        env = os.environ | {"PYTHONPATH": os.pathsep.join([p for p in sys.path if p])}
+        env = os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *filter(None, sys.path)])}
         command = [sys.executable, "-m", "distributed.cli.dask_" + ("scheduler" if kind == "scheduler" else "worker")]
         with open(self.folder / f"log{len(self.processes)}", "wb") as log:
             process = subprocess.Popen(
                 [*command, "--scheduler-file", str(self.file), *words], env=env, stdout=log, stderr=log
             )
         self.processes.append(process)
+
+    def wait(self):
+        """Until the scheduler has written its file."""
+        while not self.file.exists():
+            assert all(process.poll() is None for process in self.processes[:1]), self.folder
+            time.sleep(0.05)
+
+    def ready(self, workers):
+        """Until so many workers are there."""
+        self.wait()
+        with Client(scheduler_file=str(self.file), set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=120)
 
     def engine(self, opener=None, fit_timeout=None, **options):
         return runner.Engine(512, opener, fit_timeout, cluster=runner.Cluster(f"file:{self.file}", **options))
@@ -113,10 +130,7 @@ class Dask:
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory):
     cluster = Dask(tmp_path_factory.mktemp("dask"))
-    import time
-
-    while not cluster.file.exists():
-        time.sleep(0.05)
+    cluster.wait()
     yield cluster
     cluster.stop()
 

@@ -357,3 +357,27 @@ def test_it_holds_answers_and_nothing_else(store):
     columns = [row[1] for row in sqlite3.connect(store.path).execute("PRAGMA table_info(answers)")]
     assert columns == ["address", "p", "facts", "made"]
     assert time.time() - store.path.stat().st_mtime < 60
+
+
+def test_another_store_is_merged(tmp_path):
+    first, second = (SqliteStore(tmp_path / name) for name in ("a.sqlite", "b.sqlite"))
+    first.put([("x", Prediction(np.array([0.1]), True, {})), ("y", Prediction(np.array([0.2]), True, {}))])
+    second.put([("y", Prediction(np.array([0.9]), True, {})), ("z", Prediction(np.array([0.3]), True, {}))])
+    second.flush()
+    second._base.execute("INSERT INTO answers VALUES ('bad', x'00', '{}', 1.0)")
+    assert first.merge(second.path) == 1
+    assert [first.get(a).values[0] for a in "xyz"] == [0.1, 0.2, 0.3]
+    assert first.get("bad") is None
+    assert first.merge(second.path) == 0
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, None])
+def test_a_file_that_is_not_a_store_is_not_merged(tmp_path, content):
+    store, other = SqliteStore(tmp_path / "a.sqlite"), tmp_path / "b.sqlite"
+    if content is not None:
+        other.write_bytes(content)
+    with pytest.raises(StudyError, match="cannot be merged"):
+        store.merge(other)
+    store.close()

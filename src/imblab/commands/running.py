@@ -220,14 +220,15 @@ def command_ui(name: str | None, uri: str | None, port: int | None, no_browser: 
     return mlflow.serve(uri or mlflow.DEFAULT_URI, port, terminal.show, name, opens_browser=not no_browser)
 
 
-def command_store(prune: float | None, as_json: bool) -> int:
-    """``imblab store``: what the prediction store holds; with a bound, less of it."""
-    if not store.DEFAULT_PATH.exists():
+def command_store(prune: float | None, merge: str | None, as_json: bool) -> int:
+    """``imblab store``: what the prediction store holds; with another store, more of it; with a bound, less."""
+    if merge is None and not store.DEFAULT_PATH.exists():
         facts: dict[str, Any] = {"path": str(store.DEFAULT_PATH), "predictions": 0, "bytes": 0}
     else:
         with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as predictions:
+            merged = {} if merge is None else {"merged": predictions.merge(Path(merge))}
             pruned = {} if prune is None else {"pruned": predictions.prune(int(prune * 2**20))}
-            facts = {**predictions.facts(), "path": str(store.DEFAULT_PATH), **pruned}
+            facts = {**predictions.facts(), "path": str(store.DEFAULT_PATH), **merged, **pruned}
     terminal.put(json.dumps(facts)) if as_json else terminal.print_paragraph(terminal.store_text(facts))
     return 0
 

@@ -169,8 +169,9 @@ def store_text(facts: Mapping[str, Any]) -> str:
     """
     fits = count_noun(facts["predictions"], "fit")
     age = f", the oldest {facts['oldest_days']:.1f} days old" if "oldest_days" in facts else ""
+    merged = f" {facts['merged']} are new from the other store." if "merged" in facts else ""
     pruned = f" {facts['pruned']} were deleted; a study that needs them fits again." if "pruned" in facts else ""
-    return f"{facts['path']} holds the predictions of {fits} in {facts['bytes'] / 2**20:.1f} MB{age}.{pruned}"
+    return f"{facts['path']} holds the predictions of {fits} in {facts['bytes'] / 2**20:.1f} MB{age}.{merged}{pruned}"
 
 
 @contextmanager

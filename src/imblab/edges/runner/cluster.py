@@ -165,7 +165,7 @@ class DaskPool:
     def _check_workers(self) -> None:
         """Refuse workers with several threads, or with other versions than this process."""
         workers = self._workers()
-        found = self._client.run(environment, self._packages, on_error="return")
+        found = self._ask_workers(self._client)
         problems = [
             f"worker {address!r} on host {facts['host']!r}: {problem}"
             for address, facts in workers.items()
@@ -173,6 +173,11 @@ class DaskPool:
         ]
         if problems:
             raise StudyError(*map(_refusal, problems))
+
+    def _ask_workers(self, client: Client) -> Mapping[str, Any]:
+        """Return the versions on every worker, or why they cannot be told."""
+        found: Mapping[str, Any] = client.run(environment, self._packages, on_error="return")
+        return found
 
     def send(self, dataset: Dataset, plan: Sequence[Split]) -> str:
         """Write a table to a file named by its content; it travels when a host lacks it."""
@@ -267,7 +272,7 @@ class DaskPool:
                 local.close(timeout=10)
 
 
-def connect_to_workers(cluster: Cluster, n_jobs: int) -> tuple[Client, Any]:
+def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_SECONDS) -> tuple[Client, Any]:
     """Connect to a scheduler with at least one worker; returns the client, and the cluster if it was started here."""
     import dask
     from distributed import Client, LocalCluster
@@ -289,10 +294,10 @@ def connect_to_workers(cluster: Cluster, n_jobs: int) -> tuple[Client, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # versions are compared by this module
-            client = Client(address, set_as_default=False, timeout=CONNECT_SECONDS)
+            client = Client(address, set_as_default=False, timeout=seconds)
     except (OSError, ValueError, ImportError) as error:
         raise StudyError(
-            f"the Dask scheduler {address!r} does not answer within {CONNECT_SECONDS} s ({type(error).__name__}); jobs "
+            f"the Dask scheduler {address!r} does not answer within {seconds:g} s ({type(error).__name__}); jobs "
             "are sent through it. Start it with `dask scheduler`, or correct runner.address."
         ) from error
     try:

@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -208,6 +208,28 @@ class SqliteStore:
             with suppress(sqlite3.Error):
                 self._base.execute("ROLLBACK")
             raise
+
+    def merge(self, other: Path) -> int:
+        """Take over the predictions of another store that this one lacks; damaged ones stay there.
+
+        Returns their number. StudyError if the file is not a store.
+        """
+        self.flush()
+        try:
+            source = sqlite3.connect(f"{other.resolve().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)
+            with closing(source):
+                _check_database(source, other)
+                before = self._base.total_changes
+                rows = source.execute("SELECT address, p, facts, made FROM answers WHERE p IS NOT NULL")
+                while chunk := rows.fetchmany(_MAX_SQL_ADDRESSES):
+                    self._insert([row for row in chunk if from_columns(row[1], row[2]) is not None])
+        except sqlite3.DatabaseError as error:
+            raise StudyError(
+                f"{str(other)!r} cannot be merged ({error}); it is the file of a prediction store, such as "
+                "mlruns/predictions.sqlite of another machine. Correct the path, or copy the file again once no run "
+                "writes it."
+            ) from error
+        return self._base.total_changes - before
 
     def facts(self) -> dict[str, Any]:
         """Return ``path``, ``predictions``, ``bytes``, and the ages of the oldest and newest in days."""

@@ -1,0 +1,256 @@
+"""Dask's workers: what becomes of a study when processes are killed, versions differ or tables are far away."""
+
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from imblab.core import splits
+from imblab.edges import ledger, runner
+from imblab.edges.runner import cluster, dask_worker
+from imblab.edges.store import SqliteStore
+from imblab.errors import ConfigError, StudyError
+
+pytest.importorskip("distributed")
+HERE = os.path.dirname(__file__)
+sys.path.append(HERE)
+
+import test_engines_contract as contract  # noqa: E402
+import test_runner as failing  # noqa: E402
+from test_engines_contract import Dask  # noqa: E402
+
+SLOW = pytest.mark.slow
+
+
+@pytest.fixture
+def dask(tmp_path):
+    made = Dask(tmp_path)
+    made.wait()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def opener(tmp_path):
+    return functools.partial(SqliteStore, tmp_path / "p.sqlite")
+
+
+def slowed(seconds, killed=()):
+    """Rows of a learner that takes its time, so that there is a moment to kill something."""
+    learner = contract.Learner("slow", {"_target_": "test_cluster.Slow", "seconds": seconds})
+    return contract.ask([learner], contract.STRATEGIES[:4], outer_folds=3)
+
+
+class Slow(contract.LogisticRegression):
+    """Waits before it learns."""
+
+    def __init__(self, seconds=0.0):
+        super().__init__(max_iter=2000)
+        self.seconds = seconds
+
+    def fit(self, X, y, sample_weight=None):
+        time.sleep(self.seconds)
+        return super().fit(X, y, sample_weight)
+
+
+def kill(*pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@SLOW
+@pytest.mark.parametrize("victim", ["worker", "nanny"])
+def test_a_killed_worker_or_nanny_costs_nothing_but_time(dask, opener, victim):
+    question, data = slowed(0.05), contract.table()
+    expected, _ = contract.answers(slowed(0.05), data, runner.Engine(1))
+    nanny = dask.processes[1]
+
+    def strike():
+        children = psutil.Process(nanny.pid).children(recursive=True)
+        kill(*(child.pid for child in children if victim == "worker"), *([nanny.pid] if victim == "nanny" else ()))
+
+    timers = [threading.Timer(seconds, strike) for seconds in (1.0, *((6.0,) if victim == "worker" else ()))]
+    dask.ready(2)
+    for timer in timers:
+        timer.start()
+    try:
+        rows, _ = contract.answers(question, data, dask.engine(opener))
+    finally:
+        for timer in timers:
+            timer.cancel()
+    assert rows == expected
+
+
+@SLOW
+def test_a_lost_scheduler_is_said_and_the_same_run_continues(dask, opener):
+    question, data, rows = slowed(0.05), contract.table(), []
+    plans = {"toy": splits.plan(data, question.protocol, question.seed)}
+    bundles = runner.make_bundles(question, plans, contract.design.expand_cells(question, plans))
+
+    def stop_it(row):
+        rows.append(row)
+        kill(dask.processes[0].pid)
+
+    with pytest.raises(StudyError, match=r"connection to the Dask scheduler .* was lost; .* safe\. Start .* again"):
+        runner.run({"toy": data}, bundles, dask.engine(opener), [stop_it])
+    assert rows
+    dask.file.unlink()
+    dask.start_scheduler()
+    dask.start_worker(5)
+    dask.wait()
+    again, counts = contract.answers(question, data, dask.engine(opener))
+    expected, alone = contract.answers(question, data, runner.Engine(1))
+    assert again == expected
+    assert counts.fitted < alone.fitted
+
+
+@SLOW
+@pytest.mark.parametrize("way", ["die", "wait", "block"])
+def test_a_fit_that_kills_or_hangs_is_a_failed_candidate(dask, opener, way, monkeypatch):
+    monkeypatch.syspath_prepend(HERE)
+    smote = contract.Strategy("smote", contract.SMOTE, space={"ratio": contract.Choice((0.4, 1.0))}, k=3)
+    question = failing.study([failing.awkward(way)], [contract.Strategy("none"), smote], outer_folds=2)
+    limit = None if way == "die" else 1.0
+    rows, _ = failing.answered(question, failing.toy(), dask.engine(opener, limit))
+    assert {row.status for row in rows.values()} == {"ok"}
+    reasons = failing.bad_rows(rows)
+    assert len(reasons) == 2
+    expected = "the worker process died in this fit" if way == "die" else "took longer than runner.fit_timeout=1 s"
+    assert all(expected in reason for reason in reasons)
+
+
+@SLOW
+def test_a_table_travels_once_to_each_host_and_is_kept_there(dask, opener, tmp_path):
+    dask.ready(2)
+    question, data = contract.QUESTIONS["grid"]
+    expected, _ = contract.expected("grid")
+    rows, _ = contract.answers(question, data, dask.engine())
+    tables = sorted(tmp_path.glob("host*/**/*.joblib"))
+    assert {path.relative_to(tmp_path).parts[0] for path in tables} == {"host0", "host1"}
+    before = [path.stat().st_ino for path in tables]
+    again, _ = contract.answers(question, data, dask.engine())
+    assert [path.stat().st_ino for path in sorted(tmp_path.glob("host*/**/*.joblib"))] == before
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    from_shared, _ = contract.answers(question, data, dask.engine(shared=str(shared)))
+    assert len([*shared.glob("**/*.joblib")]) == 1
+    assert rows == again == from_shared == expected
+
+
+@SLOW
+def test_workers_with_other_versions_or_several_threads_are_refused(dask, monkeypatch):
+    actual = dask_worker.environment
+    monkeypatch.setattr(cluster, "environment", lambda packages: actual(packages) | {"numpy": "0.1"})
+    # Workers report what they have; this process pretends.
+    monkeypatch.setattr(cluster.DaskPool, "_ask_workers", lambda pool, client: client.run(actual, pool._packages))
+    with pytest.raises(StudyError, match=r"on host '127\.0\.0\.1': numpy is '.*' there and '0\.1' here"):
+        contract.answers(*contract.QUESTIONS["grid"], dask.engine())
+    monkeypatch.undo()
+    dask.start_worker(7, "--nthreads", "2")
+    dask.ready(3)
+    with pytest.raises(StudyError, match="it runs 2 jobs at once"):
+        contract.answers(*contract.QUESTIONS["grid"], dask.engine())
+
+
+@SLOW
+def test_only_loopback_listens(dask, opener):
+    dask.ready(2)
+    seen = set()
+
+    def look(process):
+        for each in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                seen.update(c.laddr.ip for c in each.net_connections() if c.status == psutil.CONN_LISTEN)
+
+    for process in dask.processes:
+        look(psutil.Process(process.pid))
+    pool = cluster.DaskPool(runner.Cluster(), 1, (), opener.args[0].parent)
+    pool._connect()
+    look(psutil.Process())
+    pool.end(now=False)
+    assert seen == {"127.0.0.1"}
+
+
+def test_addresses_that_cannot_be_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"'runner\.address' is 'host:1'"):
+        runner.Cluster("host:1")
+    with pytest.raises(ConfigError, match="cannot be read as a scheduler file"):
+        runner.Cluster(f"file:{tmp_path / 'none.json'}").scheduler()
+    with pytest.raises(ConfigError, match="which is not a directory here"):
+        runner.Cluster("tcp://127.0.0.1:1", str(tmp_path / "none"))
+    with pytest.raises(StudyError, match=r"'tcp://127\.0\.0\.1:9' does not answer"):
+        cluster.connect_to_workers(runner.Cluster("tcp://127.0.0.1:9"), 1, seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_said"),
+    [
+        ("tcp://10.1.2.3:8786", True),
+        ("tls://10.1.2.3:8786", False),
+        ("tcp://127.0.0.1:8786", False),
+        ("tcp://[::1]:8786", False),
+    ],
+)
+def test_what_plain_tcp_means_is_said_off_loopback(address, is_said):
+    notes = runner.Cluster(address).notes()
+    assert len(notes) == is_said
+    assert all("neither encrypted nor authenticated" in note for note in notes)
+
+
+def test_tables_that_were_not_used_for_longest_leave_the_cache(tmp_path):
+    for n in range(4):
+        path = tmp_path / f"{n}.joblib"
+        path.write_bytes(b"x" * 100)
+        os.utime(path, (n, n))
+    dask_worker.prune_tables(tmp_path, 250)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2.joblib", "3.joblib"]
+
+
+def test_versions_are_compared_by_name():
+    here = dask_worker.environment(("sklearn",))
+    assert dask_worker.differences(here, here, 1) == []
+    there = here | {"numpy": "0.1", "Python": "2.7"}
+    assert [text.split(" is ")[0] for text in dask_worker.differences(here, there, 1)] == ["Python", "numpy"]
+    assert "cannot be imported" in dask_worker.differences(here, ImportError("no imblab"), 1)[0]
+    assert dask_worker.differences(here, here, 4) == ["it runs 4 jobs at once in one process"]
+
+
+@SLOW
+def test_the_commands_of_the_page_run_as_they_stand(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    section = page.partition("## A scheduler with two workers")[2]
+    *services, study = section.partition("```console\n")[2].partition("```")[0].splitlines()
+    path = os.pathsep.join(filter(None, [str(Path(runner.__file__).parents[3]), os.environ.get("PYTHONPATH")]))
+    started = []
+
+    def start(line):
+        # Any free port, so that two runs of this test do not meet.
+        words = line.replace(":8787", ":0").replace("--port 8786", "--port 0").split()
+        command, env = [sys.executable, "-m", *words], os.environ | {"PYTHONPATH": path}
+        with open(tmp_path / "log", "ab") as log:
+            return subprocess.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=log)
+
+    try:
+        for line in services:
+            started.append(start(line))
+            while not (tmp_path / "scheduler.json").exists():
+                assert started[0].poll() is None
+                time.sleep(0.05)
+        for _ in range(2):  # the workers live on after the first run
+            run = start(study)
+            assert run.wait(timeout=300) == 0, (tmp_path / "log").read_text()
+    finally:
+        for process in started:
+            kill(*(child.pid for child in psutil.Process(process.pid).children(recursive=True)), process.pid)
+            process.wait()
+    rows = ledger.read_evaluations(tmp_path / "experiments" / "wide")
+    assert {row.status for row in rows} == {"ok"}
