@@ -372,10 +372,7 @@ COMMANDS = {
         "how much the prediction store holds; prune it, or merge another one into it",
         (
             ("--prune", {"type": _megabytes, "metavar": "MB", "help": "keep at most so many megabytes, the newest"}),
-            (
-                "--merge",
-                {"metavar": "FILE", "help": "take over the predictions of another store"},
-            ),
+            ("--merge", {"metavar": "FILE", "help": "take over the predictions of another store"}),
             _JSON,
         ),
         "running",

@@ -29,6 +29,7 @@ from imblab.edges.runner.dask_worker import (
     differences,
     environment,
     file_digest,
+    loss_of,
     receive_chunk,
     run_on_worker,
     table_state,
@@ -133,7 +134,8 @@ class DaskPool:
         self._topic = f"imblab-{secrets.token_hex(8)}"
         self._environment = environment(tuple(packages))
         self._packages = tuple(packages)
-        self._running: dict[Future[JobResult], Job] = {}
+        self._running: dict[Future[JobResult], tuple[Job, str]] = {}
+        self._n_submitted = 0
         self._counted, self._n_workers = -COUNT_SECONDS, 0
         #: The client, and the cluster if it is of this run; None until a job needs workers.
         self._connection: tuple[Client, Any] | None = None
@@ -198,36 +200,32 @@ class DaskPool:
 
     def submit(self, job: Job) -> None:
         """Start a job as soon as a worker is free."""
+        self._n_submitted += 1
+        topic = f"{self._topic}-{self._n_submitted}"
         submit = self._client.get_executor(pure=False).submit
-        self._running[submit(run_on_worker, job, self._environment, self._packages, self._topic)] = job
+        self._running[submit(run_on_worker, job, self._environment, self._packages, topic)] = job, topic
 
     def outcomes(self) -> list[tuple[Job, Outcome]]:
         """Wait for a job; returns all that have ended."""
         done, _ = wait(self._running, return_when=FIRST_COMPLETED)
-        return [(self._running[future], self._outcome(future, self._running.pop(future))) for future in done]
+        ended = [(future, *self._running.pop(future)) for future in done]
+        return [(job, self._outcome(future, topic)) for future, job, topic in ended]
 
-    def _outcome(self, future: Future[JobResult], job: Job) -> Outcome:
+    def _outcome(self, future: Future[JobResult], topic: str) -> Outcome:
         from distributed import KilledWorker
 
         try:
             return future.result()
-        except worker.WorkerNotReady as error:
+        except (worker.WorkerNotReady, WorkerLost) as error:
             return error
         except KilledWorker:
-            return self._loss(job)
+            return loss_of(self._client.get_events(topic)) or WorkerLost(None)
         except CancelledError as error:
             raise StudyError(
                 f"the connection to the Dask scheduler {self._cluster.scheduler() or 'of this run'!r} was lost; a "
                 "study sends its jobs through it, and evaluations already written are safe. Start the scheduler again "
                 "and run the same command: it continues where it stood."
             ) from error
-
-    def _loss(self, job: Job) -> WorkerLost:
-        """Find the last fit that a lost job reported."""
-        events = [event for _, event in self._client.get_events(self._topic) if event["job"] == job.number]
-        if not events:
-            return WorkerLost(None)
-        return WorkerLost(events[-1]["fit"], events[-1]["late"])
 
     def make_ready(self, error: worker.WorkerNotReady) -> None:
         """Send a table to the hosts that lack it; refuse workers with other code."""

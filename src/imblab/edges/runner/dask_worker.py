@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from importlib import metadata
@@ -16,6 +16,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from imblab.edges.runner import worker
+from imblab.edges.runner.pools import WorkerLost
 from imblab.edges.runner.worker import Job, JobResult
 from imblab.errors import StudyError
 
@@ -43,6 +44,7 @@ class ForeignWorker(worker.WorkerNotReady):
 def run_on_worker(job: Job, expected: Mapping[str, str], packages: tuple[str, ...], topic: str) -> JobResult:
     """Run a job in a worker of Dask, if its versions are those of the run and its host has the table."""
     from distributed import get_worker
+    from distributed.utils import sync
 
     dask_worker: Worker = get_worker()
     if problems := differences(expected, environment(packages), dask_worker.state.nthreads):
@@ -51,14 +53,28 @@ def run_on_worker(job: Job, expected: Mapping[str, str], packages: tuple[str, ..
     if not path.exists():
         raise TableMissing(job.table, dask_worker.address)
     os.utime(path)
+    # Dask gives a job whose worker died to another one several times: from the second on each fit is reported.
+    reports = sync(dask_worker.loop, dask_worker.scheduler.events, topic=topic)
+    if (loss := loss_of(reports)) is not None and loss.fit:
+        raise loss
+    is_suspect = job.is_suspect or bool(reports)
 
     def report(fit: str, late: bool) -> None:
-        if late or job.is_suspect:
-            dask_worker.log_event(topic, {"job": job.number, "fit": fit, "late": late})
-            sleep(REPORT_SECONDS)
+        dask_worker.log_event(topic, {"fit": fit, "late": late, "suspect": is_suspect})
+        sleep(REPORT_SECONDS)
 
     report("", False)
-    return worker.run_job(job, str(path), report)
+    return worker.run_job(job, str(path), lambda fit, late: report(fit, late) if late or is_suspect else None)
+
+
+def loss_of(reports: Sequence[tuple[float, Mapping[str, Any]]]) -> WorkerLost | None:
+    """Return how a job lost its worker, from what it reported; None if it has not begun."""
+    if not reports:
+        return None
+    last = reports[-1][1]
+    # One that is not suspect reports its beginning alone.
+    is_known = last["late"] or last["suspect"]
+    return WorkerLost(last["fit"] if is_known else None, last["late"], is_repeated=last["suspect"])
 
 
 def tables_folder(dask_worker: Worker) -> Path:

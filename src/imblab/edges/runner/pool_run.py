@@ -229,7 +229,7 @@ class PoolRun:
         for n, (job, loss) in enumerate(lost):
             if loss.is_late and loss.fit:
                 self._fatal_fits[loss.fit] = lateness_reason(self._fit_timeout)
-            elif loss.fit and job.is_suspect:
+            elif loss.fit and (job.is_suspect or loss.is_repeated):
                 self._fatal_fits[loss.fit] = "the worker process died in this fit, twice (out of memory?)"
             elif loss.fit == "" or (loss.fit is None and job.is_suspect) or not (has_witness or n):
                 self._count_try(job)

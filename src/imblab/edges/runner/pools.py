@@ -42,11 +42,15 @@ class WorkerLost(Exception):
         Whether the fit had taken longer than its limit.
     has_begun : bool
         Whether the job had begun; it is innocent otherwise.
+    is_repeated : bool
+        Whether it had lost a worker before, in this submission.
     """
 
-    def __init__(self, fit: str | None, is_late: bool = False, has_begun: bool = True) -> None:
-        super().__init__(fit)
-        self.fit, self.is_late, self.has_begun = fit, is_late, has_begun
+    def __init__(
+        self, fit: str | None, is_late: bool = False, has_begun: bool = True, is_repeated: bool = False
+    ) -> None:
+        super().__init__(fit, is_late, has_begun, is_repeated)
+        self.fit, self.is_late, self.has_begun, self.is_repeated = fit, is_late, has_begun, is_repeated
 
 
 Outcome = JobResult | WorkerLost | worker.WorkerNotReady
