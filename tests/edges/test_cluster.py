@@ -43,7 +43,7 @@ def opener(tmp_path):
     return functools.partial(SqliteStore, tmp_path / "p.sqlite")
 
 
-def slowed(seconds, killed=()):
+def slowed(seconds):
     """Rows of a learner that takes its time, so that there is a moment to kill something."""
     learner = contract.Learner("slow", {"_target_": "test_cluster.Slow", "seconds": seconds})
     return contract.ask([learner], contract.STRATEGIES[:4], outer_folds=3)
@@ -76,6 +76,7 @@ def test_a_killed_worker_or_nanny_costs_nothing_but_time(dask, opener, victim):
 
     def strike():
         children = psutil.Process(nanny.pid).children(recursive=True)
+        children = [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
         kill(*(child.pid for child in children if victim == "worker"), *([nanny.pid] if victim == "nanny" else ()))
 
     timers = [threading.Timer(seconds, strike) for seconds in (1.0, *((6.0,) if victim == "worker" else ()))]
