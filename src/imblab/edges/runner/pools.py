@@ -1,4 +1,4 @@
-"""What a run asks of its worker processes, and the pool of processes on this machine.
+"""The protocol between a run and its worker processes, and the pool of processes on this machine.
 
 A pool is sent tables and jobs, says how wide it is, and ends. The standard executors of ``concurrent.futures`` carry
 the local one, loky by default.
