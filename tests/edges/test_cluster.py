@@ -2,7 +2,9 @@
 
 import contextlib
 import functools
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,7 +101,7 @@ def test_a_lost_scheduler_is_said_and_the_same_run_continues(dask, opener):
 
     def stop_it(row):
         rows.append(row)
-        kill(dask.processes[0].pid)
+        kill(dask.scheduler.pid)
 
     with pytest.raises(StudyError, match=r"connection to the Dask scheduler .* was lost; .* safe\. Start .* again"):
         runner.run({"toy": data}, bundles, dask.engine(opener), [stop_it])
@@ -112,6 +114,23 @@ def test_a_lost_scheduler_is_said_and_the_same_run_continues(dask, opener):
     expected, alone = contract.answers(question, data, runner.Engine(1))
     assert again == expected
     assert counts.fitted < alone.fitted
+
+
+@SLOW
+def test_workers_that_all_end_stop_the_run_after_a_while(dask, opener, monkeypatch):
+    monkeypatch.setattr(cluster, "MAX_IDLE_SECONDS", 1)
+    question, data, rows = slowed(0.05), contract.table(), []
+    plans = {"toy": splits.plan(data, question.protocol, question.seed)}
+    bundles = runner.make_bundles(question, plans, contract.design.expand_cells(question, plans))
+
+    def end_workers(row):
+        rows.append(row)
+        for process in dask.processes[1:]:
+            kill(process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True)))
+
+    with pytest.raises(StudyError, match=r"has had 0 workers for 1 s; .* safe\. Start workers"):
+        runner.run({"toy": data}, bundles, dask.engine(opener), [end_workers])
+    assert rows
 
 
 @SLOW
@@ -145,6 +164,92 @@ def test_a_table_travels_once_to_each_host_and_is_kept_there(dask, opener, tmp_p
     from_shared, _ = contract.answers(question, data, dask.engine(shared=str(shared)))
     assert len([*shared.glob("**/*.joblib")]) == 1
     assert rows == again == from_shared == expected
+
+
+class Host:
+    """A host of its own on this machine: network, host name and mounts, by namespaces of the kernel."""
+
+    def __init__(self, name, folder):
+        self.folder, self.processes = folder / name, []
+        self.folder.mkdir()
+        self.holder = subprocess.Popen(["unshare", "--net", "--uts", "--mount", "sleep", "600"])
+        while os.readlink(f"/proc/{self.holder.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
+            assert self.holder.poll() is None
+            time.sleep(0.01)
+        self.call("hostname", name)
+        self.call("ip", "link", "set", "lo", "up")
+
+    def words(self, *words):
+        return ["nsenter", "--target", str(self.holder.pid), "--net", "--uts", "--mount", "--", *words]
+
+    def call(self, *words):
+        subprocess.run(self.words(*words), check=True, capture_output=True)
+
+    def start(self, *words):
+        env = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(Path(runner.__file__).parents[3]), *filter(None, sys.path)])
+        }
+        command = self.words("env", "-C", str(self.folder), sys.executable, "-m", *words)
+        with open(self.folder / f"log{len(self.processes)}", "wb") as log:
+            process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def stop(self):
+        for process in self.processes:
+            running = process.poll() is None
+            kill(*(child.pid for child in psutil.Process(process.pid).children(recursive=True)) if running else ())
+            process.kill()
+            process.wait()
+        kill(self.holder.pid)
+        self.holder.wait()
+
+
+@pytest.fixture
+def two_hosts(tmp_path):
+    """Two hosts that reach each other by a cable, 10.77.0.1 and 10.77.0.2, and see no file of each other."""
+    tools = all(shutil.which(name) for name in ("unshare", "nsenter", "ip", "hostname", "mount"))
+    if not tools or subprocess.run(["unshare", "--net", "--uts", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("this machine does not allow namespaces")
+    hosts = [Host(name, tmp_path) for name in ("one", "two")]
+    try:
+        one, two = hosts
+        one.call("ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", str(two.holder.pid))
+        for number, host, other in ((1, one, two), (2, two, one)):
+            host.call("ip", "addr", "add", f"10.77.0.{number}/24", "dev", "cable")
+            host.call("ip", "link", "set", "cable", "up")
+            host.call("mount", "-t", "tmpfs", "tmpfs", str(other.folder))
+        yield hosts
+    finally:
+        for host in hosts:
+            host.stop()
+
+
+@SLOW
+def test_two_hosts_give_the_rows_of_one_process(two_hosts, tmp_path):
+    one, two = two_hosts
+    closed = ("--dashboard-address", "127.0.0.1:0")
+    one.start("dask", "scheduler", "--host", "10.77.0.1", "--port", "8786", *closed)
+    for number, host in enumerate(two_hosts, 1):
+        home = str(host.folder / "scratch")
+        words = ("tcp://10.77.0.1:8786", "--nthreads", "1", "--host", f"10.77.0.{number}", "--local-directory", home)
+        host.start("dask", "worker", *words, *closed)
+    study = ["imblab", "run", "dataset=[ecoli3]", "learner=[logistic]", "protocol=smoke", "tracking=none"]
+    alone = one.start(*study, "name=alone", "runner.n_jobs=1")
+    assert alone.wait(timeout=300) == 0
+    wide = one.start(*study, "name=wide", "runner=dask", "runner.address=tcp://10.77.0.1:8786", "runner.store=false")
+    assert wide.wait(timeout=300) == 0, "".join(path.read_text() for path in sorted(one.folder.glob("log*")))
+    assert "neither encrypted nor authenticated" in " ".join((one.folder / "log3").read_text().split())
+    lines = [
+        [json.loads(line) | {"seconds": 0, "fitted": 0, "reused": 0} for line in path.read_text().splitlines()]
+        for path in (one.folder / "experiments" / name / "ledger.jsonl" for name in ("alone", "wide"))
+    ]
+    found = [{(row["strategy"], row["fold"]): row for row in rows} for rows in lines]
+    assert found[0] == found[1]
+    assert len(found[0]) == 15
+    # The other host cannot see this folder but through its own mounts.
+    tables = subprocess.run(two.words("find", str(two.folder), "-name", "*.joblib"), capture_output=True, text=True)
+    assert len(tables.stdout.split()) == 1
 
 
 @SLOW

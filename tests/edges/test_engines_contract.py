@@ -87,7 +87,9 @@ class Dask:
             self.start_worker(n, nanny=nanny)
 
     def start_scheduler(self):
-        self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
+        self.scheduler = self.start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"
+        )
 
     def start_worker(self, n, *more, nanny=True):
         home = self.folder / f"host{n}"
@@ -103,11 +105,12 @@ class Dask:
                 [*command, "--scheduler-file", str(self.file), *words], env=env, stdout=log, stderr=log
             )
         self.processes.append(process)
+        return process
 
     def wait(self):
         """Until the scheduler has written its file."""
         while not self.file.exists():
-            assert all(process.poll() is None for process in self.processes[:1]), self.folder
+            assert self.scheduler.poll() is None, self.folder
             time.sleep(0.05)
 
     def ready(self, workers):

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 16 * 2**20
 #: Seconds to wait for a scheduler, and for its first worker.
 CONNECT_SECONDS, WORKER_SECONDS = 20, 120
+#: Seconds that a run waits for a worker after the last one has gone.
+MAX_IDLE_SECONDS = 600
 #: Seconds between two counts of the workers.
 COUNT_SECONDS = 2.0
 #: Bytes of a job above which Dask would advise to send its data by other means.
@@ -171,6 +173,7 @@ class DaskPool:
         problems = [
             f"worker {address!r} on host {facts['host']!r}: {problem}"
             for address, facts in workers.items()
+            if not isinstance(found.get(address), OSError)  # it is gone; the next one is asked before its first job
             for problem in differences(self._environment, found.get(address), facts["nthreads"])
         ]
         if problems:
@@ -206,8 +209,18 @@ class DaskPool:
         self._running[submit(run_on_worker, job, self._environment, self._packages, topic)] = job, topic
 
     def outcomes(self) -> list[tuple[Job, Outcome]]:
-        """Wait for a job; returns all that have ended."""
-        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        """Wait for a job; returns all that have ended. A scheduler that stays without workers stops the run."""
+        done, last_seen = set[Future[JobResult]](), monotonic()
+        while not done:
+            done, _ = wait(self._running, timeout=COUNT_SECONDS, return_when=FIRST_COMPLETED)
+            if not done and self._workers():
+                last_seen = monotonic()
+            elif not done and monotonic() > last_seen + MAX_IDLE_SECONDS:
+                raise StudyError(
+                    f"the Dask scheduler {self._cluster.scheduler() or 'of this run'!r} has had 0 workers for "
+                    f"{MAX_IDLE_SECONDS} s; a study needs at least one, and evaluations already written are safe. "
+                    "Start workers and run the same command: it continues where it stood."
+                )
         ended = [(future, *self._running.pop(future)) for future in done]
         return [(job, self._outcome(future, topic)) for future, job, topic in ended]
 
