@@ -361,7 +361,7 @@ def test_workers_run_the_code_of_their_parent_or_nothing(packages, mine, tmp_pat
         imblab.evaluate(mine, n_jobs=2)
 
 
-@pytest.mark.parametrize(("answers", "ends_well"), [([["a.B"], []], True), ([["a.B"], ["a.B"]], False)])
+@pytest.mark.parametrize(("answers", "ends_well"), [([["a.B"], []], True), ([["a.B"]] * 10, False)])
 def test_workers_with_other_code_are_replaced_once(study, monkeypatch, answers, ends_well):
     layout, rows, started = lay_out(study), [], []
     waiting = iter([*answers, *[[]] * 10])

@@ -169,20 +169,20 @@ class DaskPool:
     def _check_workers(self) -> None:
         """Refuse workers with several threads, or with other versions than this process."""
         workers = self._workers()
-        found = self._ask_workers(self._client)
+        versions = self._ask_workers(self._client)
         problems = [
             f"worker {address!r} on host {facts['host']!r}: {problem}"
             for address, facts in workers.items()
-            if not isinstance(found.get(address), OSError)  # it is gone; the next one is asked before its first job
-            for problem in differences(self._environment, found.get(address), facts["nthreads"])
+            if not isinstance(versions.get(address), OSError)  # it is gone; the next one is asked before its first job
+            for problem in differences(self._environment, versions.get(address), facts["nthreads"])
         ]
         if problems:
             raise StudyError(*map(_refusal, problems))
 
     def _ask_workers(self, client: Client) -> Mapping[str, Any]:
         """Return the versions on every worker, or why they cannot be told."""
-        found: Mapping[str, Any] = client.run(environment, self._packages, on_error="return")
-        return found
+        versions: Mapping[str, Any] = client.run(environment, self._packages, on_error="return")
+        return versions
 
     def send(self, dataset: Dataset, plan: Sequence[Split]) -> str:
         """Write a table to a file named by its content; it travels when a host lacks it."""

@@ -131,8 +131,8 @@ def file_digest(path: Path) -> str:
 def environment(packages: tuple[str, ...]) -> dict[str, str]:
     """Return the versions in this process that decide about numbers, by name, and the digest of our code."""
     by_package = metadata.packages_distributions()
-    own = {distribution for package in packages for distribution in by_package.get(package, ())}
-    versions = {name: _version(name) for name in sorted({*NUMERICAL_DISTRIBUTIONS, *own})}
+    installed = {distribution for package in packages for distribution in by_package.get(package, ())}
+    versions = {name: _version(name) for name in sorted({*NUMERICAL_DISTRIBUTIONS, *installed})}
     return {"Python": python_version(), **versions, "the code of imblab": _own_digest()}
 
 

@@ -230,6 +230,8 @@ class LocalPool:
         done, _ = wait(self._running, return_when=FIRST_COMPLETED)
         if any(isinstance(future.exception(), BrokenExecutor) for future in done):
             done, _ = wait(self._running)
+            if self._executor is not None:
+                self._executor.shutdown()  # its other workers are being killed; until then they hold their journals
             self._executor = None
         statuses = self._statuses.read() if self._executor is None else {}
         self._returned.clear()

@@ -133,7 +133,7 @@ class _JobPredictions:
     """The predictions that came with a job, and those that it makes."""
 
     def __init__(self, job: Job, journal: bundle_evaluator.PredictionJournal | None) -> None:
-        self.is_lasting, self.made = job.returns_predictions, dict[str, Prediction]()
+        self.is_lasting, self.fitted = job.returns_predictions, dict[str, Prediction]()
         self._known, self._journal = job.known, journal
 
     def get_many(self, addresses: Sequence[str]) -> dict[str, Prediction]:
@@ -144,7 +144,7 @@ class _JobPredictions:
         """Keep predictions to be returned, and in the journal, if there is one."""
         rows = [*predictions]
         if self.is_lasting:
-            self.made |= rows
+            self.fitted |= rows
         if self._journal is not None:
             self._journal.put(rows)
 
@@ -220,11 +220,11 @@ def _run(job: Job, path: str, report: Report, store: _JobPredictions) -> JobResu
         if job.part is not None:
             evaluator.fit_inner_folds(job.part, job.parts, job.skipped)
             ahead, failures = cache.new_predictions(), cache.temporary_failures
-            return JobResult((), ahead, failures, cache.counts, predictions=store.made)
+            return JobResult((), ahead, failures, cache.counts, predictions=store.fitted)
         evaluator.fit_inner_folds()
         evaluations = tuple(evaluator.evaluations())
-        made, outer = store.made, evaluator.outer_predictions
-        return JobResult(evaluations, {}, {}, cache.counts, predictions=made, outer_predictions=outer)
+        fitted, outer = store.fitted, evaluator.outer_predictions
+        return JobResult(evaluations, {}, {}, cache.counts, predictions=fitted, outer_predictions=outer)
 
 
 class PageDroppingMemmap(np.memmap):

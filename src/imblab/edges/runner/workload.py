@@ -88,9 +88,9 @@ class Workload:
 
     def _seconds_per_fit(self, kind: Kind) -> float:
         """As measured; else as its learner took per value of other tables; else as all did; else a constant."""
-        own = self._measured.get(kind)
-        if own is not None and own.fits:
-            return own.seconds / own.fits
+        measured = self._measured.get(kind)
+        if measured is not None and measured.fits:
+            return measured.seconds / measured.fits
         size = self._sizes.get(kind[0], 1)
         for like in ([k for k in self._measured if k[1] == kind[1]], self._measured):
             values = sum(self._measured[k].fits * self._sizes.get(k[0], 1) for k in like)
