@@ -163,14 +163,18 @@ def test_runners_say_how_a_study_is_run_and_change_no_question(name):
     assert config.compose_request([*BASE, f"runner={name}", "runner.n_jobs=2"]).runner["n_jobs"] == 2
 
 
+#: Experiments that take their tables from a folder of the user's.
+WITH_FOLDER = {"balancing_the_scales": ["data_dir=tables"]}
+
+
 @of("experiment")
 def test_experiments_are_named_as_their_file_and_hold_both_reference_arms(name):
-    study = comes_back(imblab.compose(f"experiment={name}"))
+    study = comes_back(imblab.compose(f"experiment={name}", *WITH_FOLDER.get(name, ())))
     mapping = config.to_mapping(study)
     # YAML is the form in which a folder keeps its question.
     assert config.parse_study(yaml.safe_load(yaml.safe_dump(mapping, sort_keys=False))) == study
     assert study.name == name
-    assert set(study.datasets) <= bundled()
+    assert name in WITH_FOLDER or set(study.datasets) <= bundled()
     assert {"none", "threshold"} <= {s.name for s in study.strategies}
     named = {s.name: s for s in study.strategies}
     assert (named["none"].sampler, named["none"].threshold, named["none"].weight) == (None, 0.5, None)
@@ -184,11 +188,21 @@ def test_experiments_are_named_as_their_file_and_hold_both_reference_arms(name):
 @of("experiment")
 def test_an_experiment_can_be_asked_in_another_way(name):
     study = comes_back(
-        imblab.compose(f"experiment={name}", "learner=[knn]", "seed=3", "strategy.smote_threshold.space.k=choice(3)")
+        imblab.compose(
+            f"experiment={name}",
+            *WITH_FOLDER.get(name, ()),
+            "learner=[knn]",
+            "strategy=[none,threshold,smote_threshold]",
+            "seed=3",
+            "strategy.smote_threshold.space.k=choice(3)",
+        )
     )
     assert [item.name for item in study.learners] == ["knn"]
     assert study.seed == 3
-    assert {s.name: s for s in study.strategies}["smote_threshold"].space["k"] == Choice((3,))
+    named = {s.name: s for s in study.strategies}
+    assert named["smote_threshold"].space["k"] == Choice((3,))
+    on_file = {path.stem for path in files("strategy")}
+    assert named.keys() & on_file == {"none", "threshold", "smote_threshold"}
 
 
 @pytest.mark.parametrize("name", imblab.__all__)

@@ -32,9 +32,12 @@ tables = pytest.mark.parametrize("kind", ["numeric", "mixed"])
 
 #: All that may be set in addition to the class: one thread, silence, a solver, no validation on synthetic rows.
 DECLARED = {
+    "adaboost": {},
+    "bagging": {"n_jobs": 1},
     "balanced_random_forest": {"n_jobs": 1},
     "decision_tree": {},
     "easy_ensemble": {"n_jobs": 1},
+    "extra_trees": {"n_jobs": 1},
     "hist_gradient_boosting": {"early_stopping": False},
     "knn": {"n_jobs": 1},
     "lightgbm": {"n_jobs": 1, "verbosity": -1},
@@ -46,11 +49,16 @@ DECLARED = {
 #: Learners whose fit takes no sample_weight.
 WEIGHTLESS = {"easy_ensemble", "knn"}
 #: Learners that draw rows: another seed is another answer.
-DRAWING = {"balanced_random_forest", "easy_ensemble", "random_forest"}
+DRAWING = {"adaboost", "bagging", "balanced_random_forest", "easy_ensemble", "extra_trees", "random_forest"}
 #: Trees grown until their leaves are pure answer 0 or 1 whatever the weight; with room in the leaves it is seen.
 ROOM = {"balanced_random_forest": {"learner.min_samples_leaf": 10}, "decision_tree": {"learner.min_samples_leaf": 10}}
 #: Fewer members than the default: what is promised does not depend on their number, and boosted ones are slow.
-FEW = {"easy_ensemble": {"learner.n_estimators": 2}, "balanced_random_forest": {"learner.n_estimators": 30}}
+FEW = {
+    "adaboost": {"learner.n_estimators": 10},
+    "balanced_random_forest": {"learner.n_estimators": 30},
+    "easy_ensemble": {"learner.n_estimators": 2},
+    "extra_trees": {"learner.n_estimators": 10},
+}
 
 FIT, ROWS = np.arange(0, 200, 2), np.arange(1, 200, 2)
 

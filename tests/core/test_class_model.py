@@ -19,7 +19,16 @@ from imblab.stats.class_thresholds import decide_by_costs, decide_by_thresholds
 from imblab.study import Cell
 
 LEARNERS = sorted(p.stem for p in (Path(__file__).parents[2] / "conf" / "learner").glob("*.yaml"))
-ENSEMBLES = ("balanced_random_forest", "easy_ensemble", "lightgbm", "random_forest", "xgboost")
+ENSEMBLES = (
+    "adaboost",
+    "bagging",
+    "balanced_random_forest",
+    "easy_ensemble",
+    "extra_trees",
+    "lightgbm",
+    "random_forest",
+    "xgboost",
+)
 SPACE = ("strategy.smote_threshold.space.ratio=choice(0.5)", "strategy.smote_threshold.space.k=choice(3)")
 #: By falling frequency; sorted as numbers they stand in another order.
 LABELS = (10, 2, -1, 7)

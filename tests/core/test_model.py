@@ -21,7 +21,16 @@ from imblab_model import digest
 
 LEARNERS = sorted(p.stem for p in (Path(__file__).parents[2] / "conf" / "learner").glob("*.yaml"))
 MADE_OF_ROWS = ("knn", "svm")
-ENSEMBLES = ("balanced_random_forest", "easy_ensemble", "lightgbm", "random_forest", "xgboost")
+ENSEMBLES = (
+    "adaboost",
+    "bagging",
+    "balanced_random_forest",
+    "easy_ensemble",
+    "extra_trees",
+    "lightgbm",
+    "random_forest",
+    "xgboost",
+)
 SPACE = ("strategy.smote_threshold.space.ratio=choice(0.5)", "strategy.smote_threshold.space.k=choice(3)")
 
 

@@ -309,14 +309,32 @@ def check_chosen(composed: Mapping[str, Any], overrides: Sequence[Override], opt
         group, name = [*str(override.key_or_group).split("."), ""][:2]
         members = composed.get(group)
         member = members.get(name) if group in MEMBER_KEYS and isinstance(members, Mapping) else None
-        if not isinstance(member, Mapping):
-            continue
-        make = member.get("make", {}) if group == "learner" else None
-        headless = isinstance(make, Mapping) and "_target_" not in make
-        # A member without a file may be described on the command line, and so may the one table.
-        on_file = name in options(group) and (group, name) != ("dataset", "table")
-        if headless or (on_file and MEMBER_KEYS[group] not in member):
+        if isinstance(member, Mapping) and (_is_headless(group, member) or _is_unchosen(group, name, member, options)):
             raise _not_chosen(group, name, override, options)
+
+
+def leave_out_unchosen(composed: Mapping[str, Any], options: Options) -> None:
+    """Remove what an experiment changes in members that were not chosen: ``experiment=... learner=[knn]``."""
+    for members, group in ((composed.get(group), group) for group in MEMBER_KEYS):
+        if isinstance(members, dict):
+            unchosen = [
+                name
+                for name, member in members.items()
+                if isinstance(member, Mapping) and _is_unchosen(group, name, member, options)
+            ]
+            for name in unchosen:
+                del members[name]
+
+
+def _is_headless(group: str, member: Mapping[str, Any]) -> bool:
+    make = member.get("make", {}) if group == "learner" else None
+    return isinstance(make, Mapping) and "_target_" not in make
+
+
+def _is_unchosen(group: str, name: str, member: Mapping[str, Any], options: Options) -> bool:
+    """Whether a member has a file that was not chosen; the one table may be described without it."""
+    is_on_file = name in options(group) and (group, name) != ("dataset", "table")
+    return is_on_file and (MEMBER_KEYS[group] not in member or _is_headless(group, member))
 
 
 def unknown_option(group: str, name: str, known: Sequence[str]) -> ConfigError:

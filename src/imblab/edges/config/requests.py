@@ -264,6 +264,7 @@ def _compose(
             "experiment sets keys of the study itself. Begin its file with the line: # @package _global_."
         )
     command_line.check_chosen(mapping, overrides, options_of)
+    command_line.leave_out_unchosen(mapping, options_of)
     return mapping
 
 
