@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from imblab import compose
@@ -224,6 +225,102 @@ def test_multiclass_states_recall_precision_and_crossed_borders(classes):
     is_vac = (frame.kind == "synthetic") & (frame.dataset == "yeast") & (frame.strategy == "smote_1")
     share = frame[is_vac & (frame.name == number) & (frame.learner == "logistic")].x.mean()
     assert f"synthetic rows of VAC {short(share, 2, sign=False)} lie nearer to a row of another class" in text
+
+
+SCALES = EXPERIMENTS / "balancing_the_scales"
+#: Tables whose published positive class is the majority.
+SWAPPED = ("climate_simulation_crashes", "thoracic_surgery")
+PUBLISHED = ("none", "class_weight", "threshold", "smote")
+
+
+@pytest.fixture(scope="module")
+def scales():
+    return read("balancing_the_scales")
+
+
+@pytest.fixture(scope="module")
+def compared(scales):
+    """Means over folds: ours, and those published, of the learners and strategies that both have."""
+    _, result = scales
+    rows = [
+        {"dataset": dataset, "learner": learner, "strategy": name} | {m: v[i].mean() for m, v in scores.values.items()}
+        for (dataset, learner), scores in result.scores.items()
+        for i, name in enumerate(scores.strategies)
+    ]
+    published = pd.read_csv(SCALES / "published.csv").replace({"gradient_boosting": "hist_gradient_boosting"})
+    both = pd.DataFrame(rows).merge(published, on=["dataset", "learner", "strategy"], suffixes=("", "_published"))
+    return both[~both.dataset.isin(SWAPPED)], pd.DataFrame(rows)
+
+
+def test_balancing_the_scales_states_its_verdicts(scales):
+    text, result = scales
+    over_tables = {each.learner: pick(each.contrasts, "smote_threshold", "threshold").iloc[0] for each in result.across}
+    groups = {}
+    for learner, row in over_tables.items():
+        groups.setdefault(row.verdict, []).append(learner)
+    effects = [over_tables[name].effect for name in groups["equivalent"]]
+    assert f"with {len(groups['equivalent'])} of {len(over_tables)} learners (effects {span(effects)})" in text
+    worse = [short(over_tables[name].effect) for name in groups["worse"]]
+    assert f"*worse* with `{'` and `'.join(groups['worse'])}` ({' and '.join(worse)})" in text
+    (unclear,) = groups["inconclusive"]
+    row = over_tables[unclear]
+    interval = f"{short(row.equivalence_low)} to {short(row.equivalence_high)}"
+    assert f"*inconclusive* with `{unclear}` ({short(row.effect)}, 90 % interval {interval})" in text
+    primary = pick(result.contrasts, "smote_threshold", "threshold")
+    counts = verdicts(primary)
+    assert f"{counts['better']} of {len(primary)} comparisons are *better*, {counts['worse']} *worse*" in text
+    assert (
+        f"{counts['equivalent']} *equivalent*, {counts['identical']} *identical* and {counts['inconclusive']}" in text
+    )
+    assert f"chance alone gives up to {result.study.claims.alpha * len(primary):g} better or worse" in text
+    gains = {each.learner: pick(each.contrasts, "threshold", "none").iloc[0] for each in result.across}
+    n_better = sum(row.verdict == "better" for row in gains.values())
+    assert f"a tuned threshold is *better* with {n_better} of {len(gains)} learners" in text
+    most = sorted(gains, key=lambda name: -gains[name].effect)[:3]
+    first, second, third = (f"`{name}` ({short(gains[name].effect)})" for name in most)
+    assert f"most with {first}, {second} and {third}" in text
+    prior = [pick(each.contrasts, "smote_prior", "none").iloc[0].verdict for each in result.across]
+    assert f"*worse* than no treatment with {prior.count('worse')} of them" in text
+
+
+def test_balancing_the_scales_has_the_published_scores_next_to_ours(scales, compared):
+    text, result = scales
+    both, ours = compared
+    ours = ours[~ours.dataset.isin(SWAPPED)]
+    assert both.dataset.nunique() == 28
+    means = both.groupby(["learner", "strategy"])[["f1_published", "f1"]].mean()
+    tuned = ours[ours.strategy == "smote_threshold"].groupby("learner").f1.mean()
+    for learner in result.study.learners:
+        cells = [means.loc[(learner.name, s), column] for column in ("f1_published", "f1") for s in PUBLISHED]
+        numbers = " | ".join(short(value, sign=False) for value in (*cells, tuned[learner.name]))
+        assert f"| `{learner.name}` | {numbers} |" in text
+    overall = both.groupby("strategy")[["f1_published", "f1"]].mean()
+    cells = [overall.loc[s, column] for column in ("f1_published", "f1") for s in PUBLISHED]
+    assert f"| all | {' | '.join(short(value, sign=False) for value in (*cells, tuned.mean()))} |" in text
+
+
+def test_balancing_the_scales_states_where_both_agree_and_where_not(scales, compared):
+    text, _ = scales
+    both, _ = compared
+    linear = [group.f1.corr(group.f1_published) for _, group in both.groupby("strategy")]
+    assert f"correlate at {short(min(linear), 2, sign=False)} to {short(max(linear), 2, sign=False)}" in text
+    means = both.groupby(["learner", "strategy"])[["f1_published", "f1"]].mean()
+    for column in ("f1_published", "f1"):
+        assert means[column].groupby("strategy").mean().idxmax() == "threshold"
+        assert means[column].groupby("strategy").mean().idxmin() == "none"
+    winners = pd.DataFrame({column: means[column].unstack().idxmax(axis=1) for column in means})
+    n_same = int((winners == "threshold").all(axis=1).sum())
+    assert f"is the best with {n_same} of {len(winners)} learners in both, SMOTE with `svm` in both" in text
+    assert (winners.loc["svm"] == "smote").all()
+    overall = both.groupby("strategy")[["f1_published", "f1"]].mean()
+    assert round(overall.f1["class_weight"], 2) == round(overall.f1["smote"], 2)
+    assert overall.f1_published["class_weight"] < overall.f1_published["smote"] - 0.01
+    gains = (means.f1 - means.f1_published).round(2)
+    assert [gains[name, "class_weight"] for name in ("random_forest", "svm")] == [0.08, 0.08]
+    assert gains["logistic", "smote"] == 0.05
+    above = (both.pr_auc_trapezoid - both.pr_auc).groupby(both.learner).mean()
+    assert f"it is {short(above.pop('decision_tree'), 2, sign=False)} above the average precision" in text
+    assert f"for other learners at most {short(above.abs().max(), 2, sign=False)} away" in text
 
 
 DEMO = r"(?:--family |models:/quickstart-|quickstart dataset=)(\w+)(?:[/ ](?:learner=)?(\w+))?"

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from imblab.analysis import answer as answers
 from imblab.analysis.claims import register_claims
 from imblab.analysis.results import build_result
 from imblab.commands.results import read_evidence, read_result
@@ -182,6 +183,35 @@ def test_over_parents_it_says_which_test_showed_it(verdict, words):
     found = answer(asked, [e for name in "abcdef" for e in shifted(rows(name, verdict), ord(name) / 1e4)])
     assert any(text.startswith(f"Over 6 parent data sets with logistic, {words}") for text in found.findings)
     assert "Wilcoxon" not in " ".join(found.findings)
+
+
+def test_more_contrasts_than_can_be_told_are_told_over_parents(monkeypatch):
+    monkeypatch.setattr(answers, "MAX_TOLD_CONTRASTS", 5)
+    learners = ("logistic", "knn")
+    made = [
+        row
+        for name in "abcdef"
+        for learner, verdict in zip(learners, ("equivalent", "worse"), strict=True)
+        for row in shifted(rows(name, verdict, learner), ord(name) / 1e4)
+    ]
+    result = build_result(study(*"abcdef", learners=learners), made)
+    effects = [item.contrasts.set_index(["a", "b"]).effect["smote_threshold", "threshold"] for item in result.across]
+    numbers = sorted(effects)
+    assert result.answer.headline == (
+        "Once the threshold is tuned, SMOTE makes no difference that matters (within ±0.02) with logistic and is worse "
+        f"with knn, over 6 parent data sets (mean differences in MCC {numbers[0]:+.3f} to {numbers[1]:+.3f})."
+    )
+
+
+@pytest.mark.parametrize(("n", "is_told"), [(6, True), (5, False)])
+def test_one_learner_has_its_interval_and_too_few_parents_are_told_one_by_one(monkeypatch, n, is_told):
+    monkeypatch.setattr(answers, "MAX_TOLD_CONTRASTS", 4)
+    names = "abcdef"[:n]
+    made = [e for name in names for e in shifted(rows(name, "worse"), ord(name) / 1e4)]
+    headline = answer(study(*names), made).headline
+    assert ("is worse with logistic, over 6 parent data sets (mean difference in MCC -0" in headline) is is_told
+    assert (", 95 % interval -0" in headline) is is_told
+    assert ("was shown to harm on 5 of 5 data sets" in headline) is not is_told
 
 
 def test_folds_that_follow_the_time_have_no_test():

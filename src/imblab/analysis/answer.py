@@ -15,6 +15,7 @@ from imblab.analysis.compare import describe_verdict
 from imblab.analysis.methods import MOST_PROBABLE, describe_use, name_treatment, named, strategy_named
 from imblab.analysis.outer_splits import ONE_TEST_PART, untested_reason
 from imblab.analysis.recommendation import knobs_in_use
+from imblab.analysis.text_tables import percent
 from imblab.analysis.wording import (
     DECIDED,
     SHOWN_OVER_PARENTS,
@@ -28,10 +29,12 @@ from imblab.analysis.wording import (
 )
 from imblab.result import Answer, Completeness, Recommendation
 from imblab.study import Strategy, Study
-from imblab.text import count_noun, join_words
+from imblab.text import count_noun, format_difference, format_range, join_words
 
 #: Further findings.
 _MAX_FINDINGS = 3
+#: Primary contrasts that are told one by one; more of them are told over parent data sets, where these were compared.
+MAX_TOLD_CONTRASTS = 60
 #: Data sets with learners that a caution names.
 _MAX_LISTED_PAIRS = 3
 
@@ -73,7 +76,7 @@ def answer_study(
         findings += _compare_full_ratio(contrasts, study, has_two_classes)
         limits += list_limits(primary if len(primary) else contrasts, study)
     return Answer(
-        headline=write_headline(primary, study, completeness, recommendation),
+        headline=write_headline(primary, study, completeness, recommendation, across),
         recommendation=tuple(describe_recommendation(primary, study, recommendation, across)),
         findings=tuple(findings[:_MAX_FINDINGS]),
         limits=tuple(limits),
@@ -89,8 +92,23 @@ def select_primary(contrasts: pd.DataFrame) -> pd.DataFrame:
     return contrasts.loc[contrasts.family == PRIMARY]
 
 
+def select_over_parents(primary: pd.DataFrame, across: Sequence[AcrossDatasets]) -> pd.DataFrame:
+    """Return the primary contrasts over parent data sets with an effect, where single ones are too many to be told.
+
+    One row per pair and learner, with the columns of :attr:`.AcrossDatasets.contrasts`; empty where there are at most
+    :data:`MAX_TOLD_CONTRASTS` primary contrasts.
+    """
+    pairs = set(zip(primary.a, primary.b, strict=True)) if len(primary) > MAX_TOLD_CONTRASTS else set()
+    rows = [row for item in across for row in item.contrasts.to_dict("records") if (row["a"], row["b"]) in pairs]
+    return pd.DataFrame([row for row in rows if not math.isnan(row["effect"])])
+
+
 def write_headline(
-    primary: pd.DataFrame, study: Study, completeness: Completeness, recommendation: Recommendation
+    primary: pd.DataFrame,
+    study: Study,
+    completeness: Completeness,
+    recommendation: Recommendation,
+    across: Sequence[AcrossDatasets] = (),
 ) -> str:
     """Return one sentence on the primary contrasts over all data sets and learners."""
     if not completeness.evaluated:
@@ -103,6 +121,9 @@ def write_headline(
         _name_condition(primary, study, recommendation.has_two_classes),
         name_treatment(study, primary.a),
     )
+    if len(over_parents := select_over_parents(primary, across)):
+        verdicts = _tell_over_parents(over_parents, study)
+        return _capitalise(f"{lead}{subject} {verdicts}{append_seen_rows(study, primary.dataset)}.")
     decided = primary[primary.verdict.isin(DECIDED)]
     compared = decided[decided["mean"].notna()]
     if len(compared):
@@ -170,6 +191,27 @@ def _tell_verdicts(compared: pd.DataFrame, decided: pd.DataFrame, alpha: float) 
         text = f"was shown {counts} of {count_noun(n_datasets, 'data set')}"
     counted = "" if len(decided) == 1 else f" ({count_verdicts(decided, ('better', 'worse'), alpha)})"
     return f"{text}{counted}{some}"
+
+
+def _tell_over_parents(rows: pd.DataFrame, study: Study) -> str:
+    """Say with which learners the treatment makes a difference over parent data sets, and how large it is."""
+    region, groups = study.claims.rope.get(study.primary), dict[str, list[str]]()
+    has_one_pair = len(rows[["a", "b"]].drop_duplicates()) == 1
+    for row in sorted(rows.to_dict("records"), key=lambda row: row["verdict"] != "equivalent"):
+        groups.setdefault(describe_verdict(row, study.claims.alpha), []).append(row["learner"])
+    parts = []
+    for verdict, learners in groups.items():
+        is_named = has_one_pair and (len(learners) <= _MAX_LISTED_PAIRS or len(rows) == 1)
+        noun = "learner" if has_one_pair else "comparison"
+        where = join_words(learners) if is_named else f"{len(learners)} of {count_noun(len(rows), noun)}"
+        what = f"is {verdict}" if verdict != "equivalent" else f"makes no difference that matters (within ±{region:g})"
+        parts.append(f"{what} {'with' if has_one_pair else 'in'} {where}")
+    size = f"{'differences' if len(rows) > 1 else 'difference'} in {named(study.primary)}"
+    size += f" {format_range(rows.effect, format_difference)}"
+    if len(rows) == 1:
+        low, high = (format_difference(float(rows[name].iloc[0])) for name in ("effect_low", "effect_high"))
+        size += f", {percent(study)} interval {low} to {high}"
+    return f"{join_words(parts)}, over {count_noun(int(rows.parents.max()), 'parent data set')} (mean {size})"
 
 
 def _small_size(rows: pd.DataFrame, alpha: float) -> str:

@@ -65,7 +65,7 @@ class ForestRow:
     Attributes
     ----------
     dataset, learner : str
-        Its name.
+        Their names; without a data set for an effect over parent data sets.
     strategy : str
         The strategy whose colour and marker it has.
     mean, low, high : float
@@ -82,6 +82,11 @@ class ForestRow:
     low: float = math.nan
     high: float = math.nan
     verdict: str = ""
+
+    @property
+    def place(self) -> str:
+        """Data set and learner, as a label has them."""
+        return ", ".join(filter(None, (self.dataset, self.learner)))
 
 
 def draw_forest(
@@ -126,7 +131,7 @@ def _forest_lines(rows: Sequence[ForestRow]) -> list[tuple[str, list[ForestRow]]
     """The names of the lines of a forest with their contrasts."""
     ordered = sorted(rows, key=lambda row: row.mean)
     if len(ordered) <= MAX_FOREST_ROWS:
-        return [(f"{row.dataset}, {row.learner}", [row]) for row in ordered]
+        return [(row.place, [row]) for row in ordered]
     groups: dict[str, list[ForestRow]] = {}
     for row in ordered:
         groups.setdefault(row.dataset, []).append(row)
@@ -136,7 +141,7 @@ def _forest_lines(rows: Sequence[ForestRow]) -> list[tuple[str, list[ForestRow]]
 def _draw_contrast(row: ForestRow, scale: Scale, y: float, look: Look) -> list[str]:
     numbers = [f"{v:+.3f}".replace("-", "−") for v in (row.mean, row.low, row.high)]
     interval = f", {numbers[1]} to {numbers[2]}" if math.isfinite(row.low) else ""
-    words = f"{row.dataset}, {row.learner}: {numbers[0]}{interval}, {row.verdict}"
+    words = f"{row.place}: {numbers[0]}{interval}, {row.verdict}"
     parts, x = [element("title", escaped(words))], [float(scale.at(row.mean))]
     if math.isfinite(row.low):
         parts.append(_draw_horizontal("whisker", look.colour, row.low, row.high, scale, y))

@@ -48,13 +48,13 @@ def fit_figures(sections: Sequence[ReportSection], room: int) -> list[ReportSect
     """Return sections whose figures take at most ``room`` characters.
 
     Galleries that are not vital and not the first of their section are left out first, the largest of them before the
-    others. They keep their heading and say where their figures are.
+    others; that of the first screen stays. They keep their heading and say where their figures are.
     """
     sizes = {
         (i, j): sum(len(panel.figure.body) + _FRAME_CHARACTERS for panel in block.panels)
         for i, section in enumerate(sections)
         for j, block in enumerate(section.blocks)
-        if isinstance(block, Gallery)
+        if isinstance(block, Gallery) and i > 0
     }
     first = {i: min(j for k, j in sizes if k == i) for i, _ in sizes}
 
@@ -91,10 +91,8 @@ def is_numeric(table: Table, column: int) -> bool:
 
 def _without_figures(block: Table | Gallery) -> Table | Gallery:
     assert isinstance(block, Gallery)
-    note = (
-        f"These {len(block.panels)} figures are in the folder figures/ next to this page, which they would make too "
-        "large."
-    )
+    figures = count_noun(len(block.panels), "figure is", "figures are")
+    note = f"{figures} in the folder figures/ next to this page, which would be too large with them."
     return replace(block, panels=(), note=note, legend=False, slider=False, folded=False, choices=())
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import rebalancing, tuning
+from imblab.analysis.answer import select_over_parents
 from imblab.analysis.compare import describe_verdict, estimator_places
 from imblab.analysis.methods import describe_methods, name_sampler, named
 from imblab.analysis.text_tables import percent
@@ -65,6 +66,9 @@ _CLASS_COLUMNS = (
 )
 #: Facts of the columns of a table, recorded with the evidence.
 _COLUMN_FACTS = ("features", "categorical", ("missing", "missing values"))
+
+#: Columns of a mean with its interval, of one data set and over parent data sets.
+_DIFFERENCE, _EFFECT = ("mean", "low", "high"), ("effect", "effect_low", "effect_high")
 
 
 def data_section(data: ReportData) -> ReportSection:
@@ -300,28 +304,35 @@ def _name_rule(strategy: Strategy) -> str:
 
 
 def forest_gallery(data: ReportData) -> Iterator[Gallery]:
-    """Every primary contrast on one axis; nothing where there is none with a difference."""
+    """Every primary contrast on one axis, over parent data sets if they are many; nothing without a difference."""
     answer, looks = data.result.answer, data.looks
     primary = answer.primary[answer.primary["mean"].notna() & answer.primary.a.isin(list(looks))]
     if primary.empty:
         return
-    pairs = dict.fromkeys(zip(primary.a, primary.b, strict=True))
-    rows = [
-        ForestRow(
-            r["dataset"] if len(pairs) == 1 else f"{data.pair(r['a'], r['b'])}: {r['dataset']}",
-            *(r["learner"], r["a"], float(r["mean"]), float(r["low"]), float(r["high"])),
-            describe_verdict(r, data.study.claims.alpha),
-        )
-        for r in primary.to_dict("records")
-    ]
+    over_parents = select_over_parents(answer.primary, data.result.across)
+    many = len(over_parents) > 0
+    shown = over_parents.sort_values("effect", kind="stable") if many else primary
+    pairs = dict.fromkeys(zip(shown.a, shown.b, strict=True))
+    rows = []
+    for r in shown.to_dict("records"):
+        names = [data.pair(r["a"], r["b"])] * (len(pairs) > 1) + ([] if many else [r["dataset"]])
+        mean, low, high = (float(r[column]) for column in (_EFFECT if many else _DIFFERENCE))
+        verdict = describe_verdict(r, data.study.claims.alpha)
+        rows.append(ForestRow(": ".join(names), r["learner"], r["a"], mean, low, high, verdict))
     region, title = float(primary.rope.iloc[0]), "Primary contrasts"
     if len(pairs) == 1:
         title = data.pair(*next(iter(pairs)))
+    if many:
+        title += f", over {int(shown.parents.max())} parent data sets"
     words = f"Differences in {data.primary_label} with intervals: {len(rows)} primary contrasts, from the lowest."
     figure = draw_forest(
         "forest", title, words, rows, looks, f"difference in {data.primary_label}", answer.sides, region
     )
-    interval = f"with {percent(data.study)} interval" if primary.low.notna().any() else "without interval"
+    interval = f"with {percent(data.study)} interval" if many or primary.low.notna().any() else "without interval"
     strip = f" The shaded strip is the region of practical equivalence, ±{region:g}." if math.isfinite(region) else ""
     note = f"Full markers are better or worse, markers with a point equivalent, hollow ones inconclusive.{strip}"
-    yield Gallery(f"Every primary contrast {interval}", (Panel(figure),), note=note, vital=True)
+    heading = f"Every primary contrast {interval}"
+    if many:
+        heading = f"Mean effects over parent data sets {interval}"
+        note += f" The {len(primary)} contrasts of single data sets are under Contrasts."
+    yield Gallery(heading, (Panel(figure),), note=note, vital=True)
