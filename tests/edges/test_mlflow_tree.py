@@ -219,6 +219,7 @@ def test_candidates_hold_the_means_of_the_search(seen, rows, study):
         assert run.data.metrics["n_folds"] == len(judged)
         if not judged:
             assert run.data.tags["imblab.status"] == "inapplicable"
+            assert "already there" in run.data.tags["imblab.reason"]
             continue
         assert run.data.metrics["inner/mcc"] == pytest.approx(mean(t.value for t in judged))
         assert run.data.metrics["inner/threshold"] == pytest.approx(mean(t.threshold for t in judged))
@@ -272,8 +273,7 @@ def plain():
         (list(made("grid", (0, 1))), "candidates", {"candidate": 5}),
         (list(made("random", (0, 1))), "candidates", {"candidate": 10}),
         (list(made("tpe", differ=True)), "candidates", {"winner": 3}),
-        (list(made("grid")), "winners", {"winner": 3}),
-        (list(made("tpe", (0, 1), differ=True)), "trials", {"trial": 30}),
+        (list(made("grid")), "table", {}),
         (list(made("grid")), "none", {}),
     ],
 )
@@ -297,7 +297,7 @@ def test_candidates_say_what_sets_their_probabilities_right(plain):
 
 
 def test_a_winner_holds_what_was_promised_and_what_came(plain):
-    runs = described(plain, list(made("tpe", differ=True)), "winners")
+    runs = described(plain, list(made("tpe", differ=True)))
     winner = runs[2]
     assert ("inner/mcc", 0.4, 0) in winner.metrics
     assert ("fold/mcc", 0.25, 0) in winner.metrics
@@ -315,6 +315,111 @@ def test_inner_scores_that_the_runner_has_not_flushed_yet_are_looked_up_again(mo
     assert syncing.MlflowObserver._replay_inner_scores(observer, [row]) == ({row.key: found}, True)
     answers += [missing] * syncing.MAX_FLUSH_WAITS
     assert syncing.MlflowObserver._replay_inner_scores(observer, [row]) == ({}, False)
+
+
+# Many candidates
+
+
+def count_planned(*words):
+    """The runs below the strategies of a study, of which nothing was run."""
+    study = config.compose_request(["name=many", "dataset=[ecoli3]", "learner=[logistic]", *words]).study
+    return mlflow.choose_candidate_log(study, "auto")
+
+
+@pytest.mark.parametrize(
+    ("words", "n_runs"),
+    [
+        (("strategy=[none,threshold]",), 0),
+        (("strategy=[none,smote,smote_threshold]", "strategy.smote.space.ratio=choice(.5,1)"), 2 * 2 + 4 * 2),
+        (("strategy=[smote]", "protocol.repeats=3"), 8),
+        (("strategy=[smote]", "protocol.repeats=3", "search=random", "search.n_trials=7"), 21),
+        (("strategy=[smote]", "protocol.repeats=3", "search=tpe", "search.n_trials=7"), 21),
+        (("strategy=[smote]", "protocol.repeats=3", "search=tpe", "search.n_trials=12"), 15),
+        (("strategy=[smote]", "protocol=holdout", "search=tpe", "search.n_trials=12", "protocol.repeats=4"), 4),
+        (("strategy=[smote]", "dataset=[ecoli3,yeast4]", "learner=[logistic,knn]"), 4 * 8),
+        (("strategy=[none]", "search.tune_learner=true", "learner.logistic.space.C=choice(.1,1,10)"), 3),
+    ],
+)
+def test_runs_below_strategies_are_counted_before_anything_runs(words, n_runs):
+    assert count_planned(*words).n_runs == n_runs
+
+
+def test_more_than_5000_candidates_are_tables_and_fewer_are_runs():
+    few = count_planned(
+        "strategy=[smote]", "strategy.smote.space.k=range(1,51,1)", "strategy.smote.space.ratio=range(.01,1.005,.01)"
+    )
+    assert (few.n_runs, few.mode, few.note) == (5000, "candidates", "")
+    many = count_planned(
+        "strategy=[smote]", "strategy.smote.space.k=range(1,52,1)", "strategy.smote.space.ratio=range(.01,1.005,.01)"
+    )
+    assert (many.n_runs, many.mode) == (5100, "table")
+    assert "5,100 candidates, more than 5,000" in many.note
+
+
+@pytest.fixture
+def few_runs(monkeypatch):
+    """The study of this module has more candidates than are logged as runs."""
+    monkeypatch.setattr("imblab.edges.mlflow.candidates.MAX_CANDIDATE_RUNS", 3)
+
+
+@pytest.mark.usefixtures("here", "few_runs")
+def test_many_candidates_of_a_study_are_one_table_per_data_set_and_learner(place, tmp_path, capsys):
+    """A run and a sync of the same folder write the same, and the table says what the runs would say."""
+    assert main(["run", "name=wide", *ASKED[1:], "tracking.uri=sqlite:///wide/mlflow.db"]) == 0
+    assert "4 candidates, more than 3" in " ".join(capsys.readouterr().out.split())
+    found = Seen(place, "wide", "wide/mlflow.db")
+    assert not found.role("candidate")
+    (above,) = found.role("study")
+    assert above.data.tags["imblab.candidates"] == "table"
+    assert "4 candidates, more than 3" in above.data.tags["mlflow.note.content"]
+
+    assert main(["sync", "wide", "tracking.uri=sqlite:///again/mlflow.db"]) == 0
+    assert "4 candidates, more than 3" in " ".join(capsys.readouterr().out.split())
+    other = Seen(place, "wide", "again/mlflow.db")
+    assert other.logged_runs() == found.logged_runs()
+    tables = [
+        seen.artifact("candidates/ecoli3/logistic.csv", tmp_path / str(i)) for i, seen in enumerate((found, other))
+    ]
+    assert tables[0].read_bytes() == tables[1].read_bytes()
+
+    assert main(["sync", "wide", "tracking.uri=sqlite:///runs/mlflow.db", "tracking.search=candidates"]) == 0
+    runs = {run.data.params["ratio"]: run for run in Seen(place, "wide", "runs/mlflow.db").role("candidate")}
+    frame = pd.read_csv(tables[0])
+    assert frame["inner/mcc"].dropna().is_monotonic_decreasing
+    assert len(frame) == len(runs) == 4
+    for row in frame.to_dict("records"):
+        run = runs[f"{row['ratio']:g}"]
+        assert {name: row[name] for name in run.data.metrics} == run.data.metrics
+        assert f"{row['k']:g}" == run.data.params["k"]
+        assert row["status"] == run.data.tags["imblab.status"]
+        assert (row["status"] != "ok") == isinstance(row["reason"], str)
+        assert (row["dataset"], row["learner"], row["strategy"]) == ("ecoli3", "logistic", "smote_threshold")
+
+
+@pytest.mark.usefixtures("here", "few_runs")
+def test_who_asks_for_runs_gets_them_however_many():
+    assert main(["sync", "tree", "tracking.uri=sqlite:///asked/mlflow.db", "tracking.search=candidates"]) == 0
+    assert len(Seen(Path(), store="asked/mlflow.db").role("candidate")) == 4
+
+
+def test_a_table_of_searches_whose_folds_differ_has_a_row_per_fold(plain, tmp_path):
+    asked = replace(plain, strategies=(Strategy("smote", calibration="isotonic"),))
+    (artifact,) = mlflow.candidate_tables(build_result(asked, list(made("tpe", differ=True))), {})
+    (table,) = artifact.write(tmp_path).rglob("*.csv")
+    frame = pd.read_csv(table)
+    assert frame.fold.tolist() == [0, 1, 2]
+    assert frame.calibration.unique().tolist() == ["isotonic"]
+    assert frame["inner/mcc"].tolist() == pytest.approx([0.4] * 3)
+    assert mlflow.candidate_tables(build_result(plain, []), {}) == []
+
+
+@pytest.mark.parametrize("former", ["winners", "trials"])
+def test_former_values_are_read_as_candidates_and_said(former):
+    request = config.compose_request([*ASKED, f"tracking.search={former}"])
+    assert request.tracking["search"] == "candidates"
+    (note,) = (note for note in request.notes if "tracking.search" in note)
+    assert former in note
+    assert "search.parquet" in note
 
 
 # The same runs from the folder
@@ -336,14 +441,11 @@ def test_sync_writes_the_same_runs_elsewhere(seen, place, capsys):
 def test_another_way_to_show_the_search_takes_the_place_of_the_last(place):
     uri = "tracking.uri=sqlite:///modes/mlflow.db"
     assert main(["sync", "tree", uri]) == 0
-    for mode, roles in (
-        ("trials", {"trial": 12}),
-        ("winners", {"winner": 3}),
-        ("none", {}),
-        ("candidates", {"candidate": 4}),
-    ):
+    for mode, roles in (("table", {}), ("candidates", {"candidate": 4}), ("none", {}), ("auto", {"candidate": 4})):
         assert main(["sync", "tree", uri, f"tracking.search={mode}"]) == 0
         found = Seen(place, store="modes/mlflow.db")
+        (above,) = found.role("study")
+        assert above.data.tags["imblab.candidates"] == {"candidates": "runs", "auto": "runs"}.get(mode, mode)
         below = [run.data.tags["imblab.role"] for run in found.runs]
         assert {role: below.count(role) for role in set(below)} == {"study": 1, "cell": 3, **roles}
 
@@ -373,7 +475,10 @@ def test_the_database_writes_ahead_and_knows_its_tables(place):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("tracking.search=all", "unknown value 'all' for 'tracking.search'. Valid values: candidates, none, trials"),
+        (
+            "tracking.search=all",
+            "unknown value 'all' for 'tracking.search'. Valid values: auto, candidates, none, table",
+        ),
         ("tracking.timeout=-1", "'tracking.timeout' is -1"),
         ("tracking.predictions=maybe", "'tracking.predictions' is .*maybe"),
         ("tracking.git_diff=perhaps", "'tracking.git_diff' is .*perhaps"),

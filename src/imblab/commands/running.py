@@ -165,7 +165,7 @@ def run(
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
     engine = runner.Engine(n_jobs, store_opener(store_path), fit_timeout)
     run_options = _RunOptions(engine, _warn_caller, overwrite, retry_failed)
-    tracking = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "candidates"}
+    tracking = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "auto"}
     allow = tuple(design.named_code_paths(study))  # the caller that named these classes has let them in
     with syncing.observe_run(layout, home, tracking, run_options.engine.open_store) as tracker:
         recorded, evaluations = _complete_study(layout, home, run_options, allow, tracker)
@@ -262,10 +262,12 @@ def _complete_study(
         identity = syncing.settle_identity(home, None if book.evaluations else layout)
         missing = _missing_cells(layout, book, options)
         recorded = _recorded_study(layout, book, allow)
-        for note in notes_before_fits(layout, book.question) if missing else ():
-            options.note(note)
+        for text in notes_before_fits(layout, book.question) if missing else ():
+            options.note(text)
         if tracker is not None:
-            tracker.identified(identity, book.question, recorded)
+            note = tracker.identified(identity, book.question, recorded)
+            if note and options.say is not None:
+                options.say(note)
         if missing and book.evaluations:
             named = results.by_dataset_name(layout.study)
             results.mark_report_outdated(home, completeness_of(named, list(layout.datasets), book.evaluations))

@@ -60,19 +60,23 @@ class MlflowObserver:
         self._missing = Counter((cell.dataset, cell.learner.name) for cell in layout.cells)
         self._rows: dict[Family, list[Evaluation]] = {}
         self._inner_scores: mlflow.InnerScores = {}
+        self._tables: list[mlflow.Artifact] = []
         self._owner: SimpleQueue[mlflow.ExperimentOwner | None] = SimpleQueue()
         self._writer = mlflow.BackgroundWriter(
             partial(mlflow.open_writer, layout.study, home, str(tracking["uri"]), self._wait_for_owner)
         )
 
-    def identified(self, identity: provenance.Identity, question: Mapping[str, Any], recorded: Study) -> None:
+    def identified(self, identity: provenance.Identity, question: Mapping[str, Any], recorded: Study) -> str:
         """Receive which study the folder holds, as ``study.yaml`` and as a record, before its first new row.
 
-        Raises ExperimentConflict if the experiment belongs to another study, and the store answers soon.
+        Returns a sentence if there are tables in place of runs because of their number, else nothing. Raises
+        ExperimentConflict if the experiment belongs to another study, and the store answers soon.
         """
         self._question, self._recorded = question, recorded
+        self._log = mlflow.choose_candidate_log(recorded, str(self._tracking["search"]))
         self._owner.put(experiment_owner(self._home, self._study, identity, self._tracking))
         self._writer.wait_until_open(min(OPEN_WAIT_SECONDS, self._tracking.get("timeout") or OPEN_WAIT_SECONDS))
+        return self._log.note
 
     def resumed(self) -> None:
         """A study with rows is continued: its verdict in MLflow may not hold any more."""
@@ -99,7 +103,7 @@ class MlflowObserver:
         Raises StudyError if the store does not answer; the rows are safe.
         """
         folder = self._home, self._tracking, self._replayed
-        self._writer.put(lambda writer: writer.send(_artifacts(*folder, self._evaluations)))
+        self._writer.put(lambda writer: writer.send([*_artifacts(*folder, self._evaluations), *self._tables]))
         self._writer.close(self._tracking.get("timeout"))
 
     def abandon(self) -> None:
@@ -117,7 +121,7 @@ class MlflowObserver:
         scores, are_complete = self._replay_inner_scores(rows)
         self._inner_scores = {**self._inner_scores, **scores}
         # Candidates without all their scores would have to be written again.
-        search = str(self._tracking.get("search", "none")) if are_complete else "none"
+        search = self._log.mode if are_complete else "none"
         details = mlflow.RunDetails(
             inner_scores=self._inner_scores, search=search, is_running=True, classes=self._classes
         )
@@ -141,8 +145,9 @@ class MlflowObserver:
 
     def _complete(self, result: StudyResult, writer: mlflow.RunWriter) -> None:
         repeated = frozenset(row.key for rows in self._rows.values() for row in rows)
-        folder = self._home, self._tracking, self._replayed
-        writer.write(_describe_folder(result, self._question, *folder, self._inner_scores, repeated))
+        known = self._replayed, self._inner_scores, repeated
+        runs, self._tables = _describe_folder(result, self._question, self._home, self._log, *known)
+        writer.write(runs)
 
 
 def keep_former_identity(home: Path) -> None:
@@ -199,8 +204,11 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
     owner = experiment_owner(home, request.study, settle_identity(home), tracking)
     # A damaged file of the folder is found before the store is opened.
     result = results.result_of(request.study, rows, home=home)
-    runs = _describe_folder(result, question, home, tracking, replayed)
-    artifacts = _artifacts(home, tracking, replayed, rows)
+    log = mlflow.choose_candidate_log(request.study, str(tracking["search"]))
+    if log.note:
+        terminal.print_paragraph(log.note)
+    runs, tables = _describe_folder(result, question, home, log, replayed)
+    artifacts = [*_artifacts(home, tracking, replayed, rows), *tables]
     written = mlflow.log_study(request.study, runs, artifacts, home, str(tracking["uri"]), owner)
     terminal.print_paragraph(f"{written} runs of study {name!r} were written; what was there already is unchanged.")
     return 0
@@ -218,12 +226,12 @@ def _describe_folder(
     result: StudyResult,
     question: Mapping[str, Any],
     home: Path,
-    tracking: Mapping[str, Any],
+    log: mlflow.CandidateLog,
     replayed: mlflow.StoredPredictions | None,
     inner_scores: mlflow.InnerScores | None = None,
     repeated: frozenset[str] = frozenset(),
-) -> list[mlflow.RunSpec]:
-    """Describe the runs of a study from its result and the derived files of its folder."""
+) -> tuple[list[mlflow.RunSpec], list[mlflow.Artifact]]:
+    """Describe the runs of a study, and tables in place of some, from its result and the files of its folder."""
     known, warn = inner_scores or {}, results.report_damage
     tables = results.read_facts(home).get("tables", {})
     scores = mlflow.update_search_table(home, result.evaluations, known, replayed, warn, repeated)
@@ -231,10 +239,12 @@ def _describe_folder(
         evidence=results.read_evidence(home),
         inner_scores=scores,
         origin=results.read_origin(home),
-        search=str(tracking.get("search", "none")),
+        search=log.mode,
+        remarks=[log.note] if log.note else [],
         classes={name: facts["classes"] for name, facts in tables.items() if "classes" in facts},
     )
-    return mlflow.describe_runs(result, question, details)
+    candidates = mlflow.candidate_tables(result, scores) if log.mode == "table" else []
+    return mlflow.describe_runs(result, question, details), candidates
 
 
 def _artifacts(

@@ -200,6 +200,11 @@ def strategy_facts(study: Study) -> Iterator[dict[str, Any]]:
         }
 
 
+def is_searched(study: Study, strategy: Strategy, learner: Learner) -> bool:
+    """Whether a strategy with a learner has parameters to search."""
+    return bool(search.searched_axes(strategy, learner, study.tuning.tune_learner))
+
+
 def count_candidates(study: Study, strategy: Strategy, learner: Learner) -> int:
     """Return the number of candidates of a strategy with a learner; 0 if it is known while they are drawn only."""
     axes = search.searched_axes(strategy, learner, study.tuning.tune_learner)

@@ -21,7 +21,7 @@ from imblab.edges import files as study_files
 from imblab.edges.config import command_line, validation
 from imblab.edges.config.command_line import group_names, group_options, parse_overrides, read_group, shipped_groups
 from imblab.edges.config.members import SEARCHABLE_KNOBS
-from imblab.edges.config.run_models import RescoreModel, RunModel, SourcesModel
+from imblab.edges.config.run_models import RescoreModel, RunModel, SourcesModel, former_value_notes
 from imblab.edges.config.studies import parse_study
 from imblab.edges.config.validation import ErrorCollector, Section, quote, to_plain_data, validate
 from imblab.errors import ConfigError, unknown
@@ -209,6 +209,7 @@ def _request(
     assert study is not None
     runner, tracking = run.runner.model_dump(), run.tracking.model_dump()
     run_options = {"minutes": run.budget.minutes, "storage": run.search.storage, **more}
+    run_options["notes"] = (*run_options.get("notes", ()), *former_value_notes(options))
     return Request(study, runner, tracking, run.overwrite, allow, **run_options)
 
 

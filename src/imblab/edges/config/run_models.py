@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -13,6 +14,8 @@ from imblab.edges.config.validation import Name, Section, refusal
 MAX_DURATION = 31_536_000
 #: Worker processes that one run may start: each takes a hundred megabytes before it does anything.
 MAX_JOBS = 512
+#: Values of ``tracking.search`` that older versions had: more runs of what is a row of a table now.
+FORMER_SEARCH_VALUES = ("winners", "trials")
 #: Characters of the name of an MLflow experiment.
 MAX_EXPERIMENT_NAME = 200
 
@@ -53,12 +56,17 @@ class TrackingModel(Section):
         "the study",
         example="churn-2",
     )
-    search: Literal["candidates", "winners", "trials", "none"] = option(
-        "candidates, winners, trials or none", "candidates"
+    search: Literal["auto", "candidates", "table", "none"] = option(
+        "auto, candidates, table or none: how the candidates of searches are logged", "auto"
     )
     predictions: bool = flag(True)
     git_diff: bool = flag(False)
     timeout: Duration | None = _duration(300, "seconds", 300)
+
+    @field_validator("search", mode="before")
+    @classmethod
+    def _read_former_value(cls, value: Any) -> Any:
+        return "candidates" if value in FORMER_SEARCH_VALUES else value
 
     @field_validator("experiment")
     @classmethod
@@ -75,6 +83,17 @@ class TrackingModel(Section):
                 "tracking.uri=sqlite:///mlruns/mlflow.db, or tracking=none."
             )
         return self
+
+
+def former_value_notes(options: Mapping[str, Any]) -> list[str]:
+    """Say how the options of a run are read where only older versions had their value."""
+    value = (options.get("tracking") or {}).get("search")
+    if value not in FORMER_SEARCH_VALUES:
+        return []
+    return [
+        f"tracking.search={value} is read as tracking.search=candidates: a cell shows what its folds chose, and every "
+        "trial of every fold is a row of the artifact search.parquet."
+    ]
 
 
 class BudgetModel(Section):

@@ -12,6 +12,7 @@ from imblab.edges.mlflow.artifacts import (
     has_all_scores,
     update_search_table,
 )
+from imblab.edges.mlflow.candidates import CandidateLog, candidate_tables, choose_candidate_log
 from imblab.edges.mlflow.client import HTTP_LIMITS
 from imblab.edges.mlflow.experiments import ExperimentOwner
 from imblab.edges.mlflow.models import (
@@ -40,6 +41,7 @@ __all__ = [
     "WHOLE_NUMBERS",
     "Artifact",
     "BackgroundWriter",
+    "CandidateLog",
     "ExperimentOwner",
     "ExportedModel",
     "InnerScores",
@@ -49,8 +51,10 @@ __all__ = [
     "RunWriter",
     "StoredPredictions",
     "artifact_folder",
+    "candidate_tables",
     "check_model_folder",
     "check_store_uri",
+    "choose_candidate_log",
     "choose_format",
     "describe_runs",
     "folder_artifacts",

@@ -1,13 +1,13 @@
 """Runs as values: what one MLflow run shall hold, how long it lasts, which evaluations a cell's run rests on.
 
-Those of inner searches are described here: one run per candidate, winner or trial, and all trials as one table.
+Those of inner searches are described here: one run per candidate or winner, and all trials as one table.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -45,7 +45,7 @@ class RunSpec:
         Address below the study; empty for the run of the study itself.
     name : str
         Name in MLflow's lists.
-    role : {"study", "cell", "candidate", "winner", "trial"}
+    role : {"study", "cell", "candidate", "winner"}
         Kind of run.
     parent : str or None
         Key of the run above.
@@ -171,18 +171,15 @@ def comparable_addresses(mine: frozenset[str], theirs: frozenset[str]) -> tuple[
     return every[0] - (failed[0] - every[1]), every[1] - (failed[1] - every[0])
 
 
-def describe_search(study: Study, members: Sequence[Evaluation], inner_scores: InnerScores, mode: str) -> list[RunSpec]:
+def describe_search(study: Study, members: Sequence[Evaluation], inner_scores: InnerScores) -> list[RunSpec]:
     """Describe the runs below that of a cell, without its coordinates; none where nothing was searched.
 
-    Mode ``candidates``: where the outer folds of a repeat judged the same candidates, one run per candidate, averaged
-    over these folds (over all repeats where all judged the same); elsewhere ``winners``: one run per outer fold.
-    ``trials``: one run per candidate and outer fold. ``none``: no run.
+    Where the outer folds of a repeat judged the same candidates there is one run per candidate, averaged over these
+    folds (over all repeats where all judged the same); elsewhere one run per outer fold, with its best candidate.
     """
-    if mode == "none" or len({_params_key(t.params) for row in members for t in row.trials}) < 2:
+    if len({_params_key(t.params) for row in members for t in row.trials}) < 2:
         return []
-    if mode == "trials":
-        return [_trial_run(study, row, i, t, inner_scores) for row in members for i, t in enumerate(row.trials)]
-    parts = _same_candidates(members) if mode == "candidates" else None
+    parts = _same_candidates(members)
     if parts is None:
         return [run for row in members if (run := _winner_run(study, row, inner_scores)) is not None]
     return [run for name, rows in parts for run in _candidate_runs(study, rows, name, inner_scores)]
@@ -304,16 +301,18 @@ def _candidate_runs(
             f"{_params_name(params)}{suffix}",
             "candidate",
             None,
-            {"imblab.repeat": part, "imblab.status": _candidate_status(t for _, _, t in trials)},
+            {"imblab.repeat": part, **_candidate_state([t for _, _, t in trials])},
             _run_params(params, {name: float(median(each[name] for each in thresholds)) for name in names_of}),
             tuple((name, value, 0) for name, value in metrics.items()),
         )
 
 
-def _candidate_status(trials: Iterable[Trial]) -> str:
-    """``ok`` where a candidate was judged in any fold, else why not."""
-    statuses = [trial.status for trial in trials]
-    return "ok" if {"ok", "repeated"} & set(statuses) else statuses[0]
+def _candidate_state(trials: Sequence[Trial]) -> dict[str, str]:
+    """Tags of a candidate: its status, ``ok`` where it was judged in any fold, and why it was not."""
+    if {"ok", "repeated"} & {trial.status for trial in trials}:
+        return {"imblab.status": "ok"}
+    first = trials[0]
+    return {"imblab.status": first.status, **({"imblab.reason": first.reason} if first.reason else {})}
 
 
 def _winner_run(study: Study, row: Evaluation, inner_scores: InnerScores) -> RunSpec | None:
@@ -332,19 +331,6 @@ def _winner_run(study: Study, row: Evaluation, inner_scores: InnerScores) -> Run
         _run_params(row.params, threshold_values(row.threshold)),
         (*inner, *outer),
         seconds=row.seconds,
-    )
-
-
-def _trial_run(study: Study, row: Evaluation, i: int, trial: Trial, inner_scores: InnerScores) -> RunSpec:
-    tags = {"imblab.repeat": str(row.repeat), "imblab.fold": str(row.fold), "imblab.status": trial.status}
-    return RunSpec(
-        f"{row.repeat}/{row.fold}/{i}",
-        f"repeat {row.repeat} fold {row.fold} trial {i}: {_params_name(trial.params)}",
-        "trial",
-        None,
-        {**tags, **({"imblab.reason": trial.reason} if trial.reason else {})},
-        _run_params(trial.params, threshold_values(trial.threshold)),
-        tuple((name, value, 0) for name, value in _inner_metrics(study, row, i, trial, inner_scores).items()),
     )
 
 

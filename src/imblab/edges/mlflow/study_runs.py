@@ -73,8 +73,10 @@ class RunDetails:
         By the key of an evaluation, one mapping per trial: ``mcc``, ``pr_auc``, ``recall`` on the inner folds.
     origin : mapping of str to str
         Tags with the versions and the commit that the evaluations were made with.
-    search : {"candidates", "winners", "trials", "none"}
-        Which runs are written below those of the cells.
+    search : {"candidates", "table", "none"}
+        How candidates are logged: only ``candidates`` are runs below those of the cells.
+    remarks : sequence of str
+        Sentences for the description of the study.
     is_running : bool
         Whether the study is running: notes have no verdict then.
     classes : mapping of str to sequence of str
@@ -85,6 +87,7 @@ class RunDetails:
     inner_scores: InnerScores = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
     search: str = "candidates"
+    remarks: Sequence[str] = ()
     is_running: bool = False
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -107,7 +110,8 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
         **({"mlflow.source.git.commit": commit} if commit else {}),
     }
     lead, verdicts = leading_sentences(result, details.is_running), verdict_sentences(result, details.is_running)
-    runs = [_study_run(result, shared, study_note(result, lead, verdicts, details.is_running), details)]
+    note = study_note(result, [*lead, *details.remarks], verdicts, details.is_running)
+    runs = [_study_run(result, shared, note, details)]
     curves, answers = curve_metrics(details.evidence), {} if details.is_running else answer_tags(result)
     gains = {} if details.is_running else _primary_gain_intervals(result)
     for family, scores in result.scores.items():
@@ -123,7 +127,8 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
             note = cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
             members = _cell_evaluations(scores, row)
             note = "\n\n".join(filter(None, [f"{note} {gain_note}".rstrip(), class_table(members, labels)]))
-            searched = describe_search(study, members, details.inner_scores, details.search)
+            are_runs = details.search == "candidates"
+            searched = describe_search(study, members, details.inner_scores) if are_runs else ()
             runs += [replace(cell, note=note), *(_below(cell, run) for run in searched)]
     return runs
 
@@ -176,6 +181,8 @@ def _study_run(result: StudyResult, shared: Mapping[str, str], note: str, detail
         "imblab.protocol": describe_protocol(study),
         "imblab.search": study.tuning.method,
     }
+    if not details.is_running:
+        tags["imblab.candidates"] = "runs" if details.search == "candidates" else details.search
     metrics, seconds = tuple(_cost_metrics(result.evaluations)), _seconds(result.evaluations)
     return RunSpec("", study.name, "study", None, tags, {}, metrics, note, seconds=seconds)
 

@@ -57,7 +57,7 @@ class LoggedRuns:
     families : sequence of (str, str)
         Data sets and learners with a cell, in the order of the study.
     searched : mapping of (str, str) to sequence of str
-        Strategies with candidates, winners or trials, by data set and learner.
+        Strategies with candidates or winners, by data set and learner.
     classes : mapping of (str, str) to int
         Number of classes by data set and learner, where there are more than two.
     """
@@ -109,7 +109,7 @@ def saved_views(study: Study, logged: LoggedRuns) -> list[SavedView]:
     several data sets or learners has the latter two for each of them: colours then show strategies and knobs, not
     data sets.
     """
-    role = next((role for role in ("candidate", "winner", "trial") if logged.metrics.get(role)), "")
+    role = next((role for role in ("candidate", "winner") if logged.metrics.get(role)), "")
     views = [_answer_view(study, logged), _strategies_view(study, logged, None)]
     if len(logged.families) <= 1:
         return views + [_search_view(study, logged, role, family) for family in logged.searched]

@@ -39,7 +39,7 @@ from imblab.redaction import redact
 from imblab.study import Study
 
 PARENT_TAG, KEY_TAG = "mlflow.parentRunId", "imblab.key"
-#: Roles of the runs that imblab writes and may delete.
+#: Roles of the runs that imblab writes, or wrote formerly, and may delete.
 ROLES = ("study", "cell", "candidate", "winner", "trial")
 #: MLflow's limits: entries of a batch, and parameters among them; characters of a parameter and of a tag.
 MAX_BATCH_ENTRIES, MAX_BATCH_PARAMS, MAX_TEXT_CHARACTERS = 1000, 100, 5000
