@@ -8,7 +8,6 @@ A damaged file is set aside, since it only saves time.
 from __future__ import annotations
 
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -18,23 +17,18 @@ from typing import Any
 
 from imblab.core.fitting import Prediction
 from imblab.edges import files
-from imblab.edges.files import locks
 from imblab.edges.store.columns import from_columns, to_columns
+from imblab.edges.store.database import LOCK_SECONDS, check_database, open_database, warn_about_store
 from imblab.edges.store.journal import JobJournal, Journal, JournalRow, orphaned_rows
-from imblab.errors import StudyError, explain_os_error, presentable
+from imblab.errors import StudyError, explain_os_error
 
 DEFAULT_PATH = Path("mlruns") / "predictions.sqlite"
 #: A larger file loses its oldest predictions when a study ends.
 MAX_STORE_BYTES = 4 * 2**30
 #: Seconds after which predictions in the journal enter the database.
 FLUSH_SECONDS = 0.5
-#: Seconds to wait for another process.
-LOCK_SECONDS = 60
 #: Addresses in one query; SQLite accepts 999 at least.
 _MAX_SQL_ADDRESSES = 500
-#: The one table, and the types of its columns.
-TABLE_COLUMNS = {"address": "TEXT", "p": "BLOB", "facts": "TEXT", "made": "REAL"}
-_CREATE_TABLE = "CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)"
 #: Bytes of a prediction, roughly.
 _SIZE = "coalesce(length(p), 0) + coalesce(length(facts), 0) + 200"
 _AGES = "SELECT min(made), max(made) FROM answers WHERE typeof(made) = 'real' AND abs(made) < 1e11"
@@ -44,8 +38,6 @@ INSERT INTO answers VALUES (?, ?, ?, ?) ON CONFLICT (address)
 DO UPDATE SET p = excluded.p, facts = excluded.facts, "made"=excluded.made
 WHERE answers.p IS NULL OR length(answers.p) <> length(excluded.p)
 """
-#: The files that SQLite keeps for a database.
-_FILE_ENDINGS = ("", "-wal", "-shm")
 
 
 class SqliteStore:
@@ -218,7 +210,7 @@ class SqliteStore:
         try:
             source = sqlite3.connect(f"{other.resolve().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)
             with closing(source):
-                _check_database(source, other)
+                check_database(source, other)
                 before = self._base.total_changes
                 rows = source.execute("SELECT address, p, facts, made FROM answers WHERE p IS NOT NULL")
                 while chunk := rows.fetchmany(_MAX_SQL_ADDRESSES):
@@ -296,92 +288,3 @@ def _suggest_repair(error: str) -> str:
     if "full" in error or "I/O" in error:
         return "Make room on the disk and run the same command again."
     return "Delete it (nothing is lost but time), or free the disk."
-
-
-def warn_about_store(message: str) -> None:
-    """Print a message about the store on standard error."""
-    print(presentable(message), file=sys.stderr)
-
-
-def open_database(path: Path) -> sqlite3.Connection:
-    """Open the database of predictions; a damaged one is set aside and replaced by a fresh one.
-
-    Raises StudyError if the file is a database of another program, and sqlite3.OperationalError if it cannot be opened
-    or written.
-    """
-    for _ in range(2):
-        seen = _file_identity(path)
-        try:
-            return _open_connection(path)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            damage = str(error)
-        _set_aside(path, seen, damage)
-    return _open_connection(path)
-
-
-def _open_connection(path: Path) -> sqlite3.Connection:
-    """Connect to the file, created if need be; if several processes create it at once, the others wait."""
-    base = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
-    begin = time.monotonic()
-    while True:
-        try:
-            # Before anything is written: a database of another program stays as it is.
-            _check_database(base, path)
-            # Without a commit to disk each time: a killed process loses nothing, a dead machine at most the last fits.
-            # Pages that hold a prediction of some hundred rows whole.
-            for line in ("page_size=16384", "journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=67108864"):
-                base.execute(f"PRAGMA {line}")
-            base.execute(_CREATE_TABLE)
-            return base
-        except sqlite3.OperationalError as error:
-            # The change to WAL does not wait for a lock by itself.
-            if "locked" not in str(error) or time.monotonic() - begin > LOCK_SECONDS:
-                base.close()
-                raise
-            time.sleep(0.02)
-        except BaseException:
-            base.close()
-            raise
-
-
-def _check_database(base: sqlite3.Connection, path: Path) -> None:
-    """Refuse a database of another program; a table of other columns counts as damaged, a fresh file has none yet."""
-    query = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
-    names = [str(name) for (name,) in base.execute(query)]
-    if not names:
-        return
-    if "answers" not in names:
-        raise StudyError(
-            f"the prediction store {str(path)!r} is the database of another program (it holds {', '.join(names[:3])}); "
-            "the store is a file of its own. Move that file away, or run with runner.store=false."
-        )
-    columns = {str(row[1]): str(row[2]) for row in base.execute("PRAGMA table_info(answers)")}
-    if len(names) > 1:
-        raise sqlite3.DatabaseError(f"it holds {', '.join(names[:3])}")
-    if columns != TABLE_COLUMNS:
-        raise sqlite3.DatabaseError(f"its predictions have the columns {', '.join(columns)}")
-
-
-def _file_identity(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_dev, stat.st_ino
-
-
-def _set_aside(path: Path, seen: tuple[int, int] | None, damage: str) -> None:
-    """Rename a damaged file; if another process was quicker, its fresh one stays."""
-    with locks.lock(path, f".{path.name}.lock"):
-        if seen is None or _file_identity(path) != seen:
-            return
-        aside = files.free_path(path, ".damaged-")
-        for ending in _FILE_ENDINGS:
-            if (old := path.with_name(path.name + ending)).exists():
-                old.rename(aside.with_name(aside.name + ending))
-    warn_about_store(
-        f"The prediction store {str(path)!r} is damaged ({damage}); it only saves time, and is set aside as "
-        f"{aside.name!r}. A fresh one is made: missing predictions are fitted again."
-    )
