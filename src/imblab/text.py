@@ -103,6 +103,17 @@ def format_duration(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
+def format_bytes(size: float) -> str:
+    """Format bytes in a unit for people to read.
+
+    Examples
+    --------
+    >>> format_bytes(3 * 2**20), format_bytes(6.5 * 2**30), format_bytes(100)
+    ('3.0 MB', '6.5 GB', '0.0 MB')
+    """
+    return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.1f} MB"
+
+
 def format_range(values: Iterable[float], form: Callable[[float], str] = "{:.3f}".format) -> str:
     """Write the lowest and the highest of some values, or the one text of both.
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from imblab.core.fitting import Prediction
-from imblab.edges.store import SqliteStore
+from imblab.edges.store import MAX_STORE_BYTES, SqliteStore, stored_bytes
 from imblab.errors import StudyError
+from imblab.study import fingerprint
 
 
 @pytest.fixture
@@ -103,6 +104,72 @@ def test_it_is_bounded_oldest_first(store):
     assert store.prune(2 * 2**20) == 0
     assert store.prune(0) == after["predictions"]
     assert store.facts()["predictions"] == 0
+
+
+@pytest.mark.parametrize("n_values", [40, 300, 1000, 1500, 2020, 2030, 2100, 5000])
+def test_the_bytes_of_predictions_are_known_before(n_values, tmp_path):
+    """Within a tenth, above and below the size at which a row has pages of its own."""
+    path = tmp_path / "p.sqlite"
+    with closing(SqliteStore(path)) as store:
+        store.put((fingerprint(i), prediction(n_values, i)) for i in range(400))
+    assert stored_bytes({n_values: 400}) == pytest.approx(path.stat().st_size, rel=0.1)
+
+
+@pytest.fixture
+def small_limit(monkeypatch):
+    """A limit of 2 MB, and a disk with 10 GB free."""
+    monkeypatch.setattr("imblab.edges.store.MAX_STORE_BYTES", 2 * 2**20)
+    monkeypatch.setattr("imblab.edges.store.free_bytes", lambda path: 10 * 2**30)
+    return 2 * 2**20
+
+
+def fill(store, n=300):
+    store.put((f"{i:04d}", prediction(2000, i)) for i in range(n))
+    store.flush()
+
+
+def test_without_more_need_the_limit_stays_and_the_oldest_go(store, small_limit):
+    fill(store)
+    assert store.raise_limit(small_limit // 2) == store.limit() == store.facts()["limit"] == small_limit
+    assert store.prune() > 0
+    assert store.size() <= small_limit
+
+
+def test_the_limit_follows_a_study_and_stays(store, small_limit, tmp_path):
+    fill(store)
+    needed = store.size()
+    limit = store.raise_limit(needed)
+    assert 0.9 * limit >= needed > small_limit
+    assert store.raise_limit(needed // 2) == store.limit() == limit
+    store.close()
+    with closing(SqliteStore(tmp_path / "mlruns" / "p.sqlite")) as again:
+        assert again.prune() == 0
+        assert again.facts()["limit"] >= limit
+        # What is asked for by hand holds from then on, but never below the limit of every store.
+        assert again.prune(needed // 2) > 0
+        assert again.limit() == pytest.approx(max(needed // 2, small_limit), abs=2**20)
+        again.prune(0)
+        assert again.limit() == small_limit
+
+
+def test_a_full_disk_bounds_the_limit(store, small_limit, monkeypatch):
+    monkeypatch.setattr("imblab.edges.store.free_bytes", lambda path: 3 * 2**30)
+    assert store.raise_limit(9 * 2**30) == pytest.approx(2 * 2**30, abs=2**20)
+    monkeypatch.setattr("imblab.edges.store.free_bytes", lambda path: 0)
+    assert store.raise_limit(9 * 2**30) == store.limit()
+
+
+def test_a_merged_store_keeps_its_limit(store, small_limit, tmp_path):
+    with closing(SqliteStore(tmp_path / "other.sqlite")) as other:
+        other.put([("a", prediction())])
+        limit = other.raise_limit(5 * 2**30)
+    assert store.limit() == small_limit
+    store.merge(tmp_path / "other.sqlite")
+    assert store.limit() == pytest.approx(limit, abs=2**20)
+
+
+def test_the_limit_of_every_store_is_four_gigabytes(store):
+    assert store.limit() == store.facts()["limit"] == MAX_STORE_BYTES == 4 * 2**30
 
 
 WRITER = """

@@ -9,9 +9,10 @@ from typing import Any
 from imblab.analysis import text_tables
 from imblab.analysis.claims import PRIMARY, SECONDARY
 from imblab.analysis.methods import named
+from imblab.commands.footprint import describe_limit
 from imblab.edges import terminal
 from imblab.stats.power import spread_range
-from imblab.text import count_noun, format_duration, join_words
+from imblab.text import count_noun, format_bytes, format_duration, join_words
 
 #: Data sets up to this number are described in full.
 MAX_DESCRIBED = 5
@@ -225,6 +226,8 @@ def _add_price(page: terminal.Page, price: Mapping[str, Any], budget: Mapping[st
     page.add(f"About {format_duration(price['seconds'])} on {processes}, {memory}, estimated from a few fits.")
     if price["untimed"]:
         page.add(f"Not timed, and not included: {', '.join(price['untimed'])}.")
+    if sentences := list(_describe_footprint(price)):
+        page.add(" ".join(sentences))
     if not budget:
         return
     page.add(f"That is more than budget.minutes={budget['minutes']:g}.")
@@ -234,6 +237,18 @@ def _add_price(page: terminal.Page, price: Mapping[str, Any], budget: Mapping[st
         page.add_unbroken(f"To run it:\n{budget['line']}")
     elif budget["overrides"]:
         page.add("Change these in a copy of the file that describes the study, and run the copy.")
+
+
+def _describe_footprint(price: Mapping[str, Any]) -> Iterator[str]:
+    """Say what the prediction store and MLflow will hold."""
+    if kept := price.get("store"):
+        limit_sentence = describe_limit(kept)
+        yield limit_sentence or (
+            f"Prediction store: about {format_bytes(kept['bytes'])}, of at most {format_bytes(kept['limit'])}."
+        )
+    if logged := price.get("mlflow"):
+        tables = f", and {logged['candidates']:,} candidates in tables" if logged["search"] == "table" else ""
+        yield f"MLflow: at most {count_noun(logged['runs'], 'run')}{tables}."
 
 
 def _add_dataset(page: terminal.Page, dataset: Mapping[str, Any], listed: int | None) -> None:

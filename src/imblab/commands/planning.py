@@ -15,7 +15,7 @@ from typing import Any
 
 from imblab.analysis import planned_power, rebalancing
 from imblab.analysis.claims import declared_contrasts, family_names
-from imblab.commands import plan_text, seen_rows
+from imblab.commands import footprint, plan_text, seen_rows
 from imblab.commands.layout import (
     Layout,
     expand_short_form,
@@ -106,6 +106,7 @@ def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool
     command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
     facts = describe_plan(layout, planning_engine(request), request.minutes, command_line)
     facts |= {"before_fits": before, "seen_before": seen_rows.recorded_seen(question)}
+    facts["price"] |= footprint.describe_footprint(layout, request)
     terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(plan_text.plan_text(facts, full=full))
     return 0
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from imblab.analysis.claims import register_claims
 from imblab.analysis.completeness import completeness_of
 from imblab.analysis.table import to_frame
-from imblab.commands import results, syncing
+from imblab.commands import footprint, results, syncing
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, in_memory, lay_out, parse_request, requested_engine, store_opener
 from imblab.commands.seen_rows import find_seen_before, notes_before_fits, recorded_seen
@@ -223,7 +223,8 @@ def command_ui(name: str | None, uri: str | None, port: int | None, no_browser: 
 def command_store(prune: float | None, merge: str | None, as_json: bool) -> int:
     """``imblab store``: what the prediction store holds; with another store, more of it; with a bound, less."""
     if merge is None and not store.DEFAULT_PATH.exists():
-        facts: dict[str, Any] = {"path": str(store.DEFAULT_PATH), "predictions": 0, "bytes": 0}
+        nothing = {"predictions": 0, "bytes": 0, "limit": store.MAX_STORE_BYTES}
+        facts: dict[str, Any] = {"path": str(store.DEFAULT_PATH), **nothing}
     else:
         with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as predictions:
             merged = {} if merge is None else {"merged": predictions.merge(Path(merge))}
@@ -273,6 +274,9 @@ def _complete_study(
             results.mark_report_outdated(home, completeness_of(named, list(layout.datasets), book.evaluations))
             if tracker is not None:
                 tracker.resumed()
+        sentence = footprint.raise_store_limit(layout, options.engine.open_store) if missing else None
+        if sentence and options.say is not None:
+            options.say(sentence)
         with _completeness_if_stopped(layout, book), _progress_observers(layout, missing, book, options) as progress:
             observers = [book.append, *([_raise_failure] if options.stop_at_failure else ())]
             observers += [*([] if tracker is None else [tracker.evaluated]), *progress]

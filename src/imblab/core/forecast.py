@@ -145,6 +145,38 @@ def _count_request(
     return True
 
 
+def count_stored(tasks: Sequence[Task]) -> Counter[int]:
+    """Count the predictions that the cells of one learner and outer split rest on, by the number of their values.
+
+    Predictions that cells share count once. An upper bound: the winners of several strategies may share a refit.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        At least one; their ``predict`` is not called.
+    """
+    inner: set[str] = set()
+    refits: set[str] = set()
+    for task in tasks:
+        if task.inapplicable_reason is not None:
+            continue
+        cell, trials = task.cell, evaluate.list_candidates(task)
+        params = [trial.params for trial in trials if trial.status == "ok"]
+        # The other inner folds ask for as many.
+        inner |= {request.address for request in evaluate.inner_requests(task, {task.fingerprints[0][0]})}
+        if not trials:
+            inner |= {f"{cell.key} {i}" for i in range(task.study.tuning.n_trials or 0)}
+        if len(params) == 1:
+            refits.add(task.request(params[0], cell.split.train, cell.split.test).address)
+        elif params or not trials:
+            refits.add(cell.key)
+    n_classes, counts = len(tasks[0].dataset.classes), Counter[int]()
+    parts = [(len(validate), len(inner)) for _, validate in tasks[0].pairs]
+    for n_rows, count in (*parts, (len(tasks[0].cell.split.test), len(refits))):
+        counts[n_rows * (1 if n_classes == 2 else n_classes)] += count
+    return +counts
+
+
 def _known_winner(task: Task, first: Mapping[str, Scalar], get: GetPrediction) -> Mapping[str, Scalar] | None:
     """Return the params of the refit: chosen from stored predictions, or else the first and only candidate."""
 

@@ -27,7 +27,7 @@ from imblab.analysis.methods import named
 from imblab.errors import StudyError, explain_os_error, presentable
 from imblab.result import Family
 from imblab.study import Study
-from imblab.text import count_noun, format_duration
+from imblab.text import count_noun, format_bytes, format_duration
 
 MIN_WIDTH, MAX_WIDTH = 80, 120
 #: A narrower terminal breaks the lines of an answer.
@@ -164,14 +164,16 @@ def store_text(facts: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> print(store_text({"path": "mlruns/p.sqlite", "predictions": 2, "bytes": 3 * 2**20, "oldest_days": 1.24}))
-    mlruns/p.sqlite holds the predictions of 2 fits in 3.0 MB, the oldest 1.2 days old.
+    >>> facts = {"path": "mlruns/p.sqlite", "predictions": 2, "bytes": 3 * 2**20, "limit": 2**32, "oldest_days": 1.24}
+    >>> print(store_text(facts))
+    mlruns/p.sqlite holds the predictions of 2 fits in 3.0 MB of at most 4.0 GB, the oldest 1.2 days old.
     """
     fits = count_noun(facts["predictions"], "fit")
     age = f", the oldest {facts['oldest_days']:.1f} days old" if "oldest_days" in facts else ""
     merged = f" {facts['merged']} are new from the other store." if "merged" in facts else ""
     pruned = f" {facts['pruned']} were deleted; a study that needs them fits again." if "pruned" in facts else ""
-    return f"{facts['path']} holds the predictions of {fits} in {facts['bytes'] / 2**20:.1f} MB{age}.{merged}{pruned}"
+    size = f"{format_bytes(facts['bytes'])} of at most {format_bytes(facts['limit'])}"
+    return f"{facts['path']} holds the predictions of {fits} in {size}{age}.{merged}{pruned}"
 
 
 @contextmanager

@@ -208,7 +208,7 @@ def _request(
     collector.check()
     assert study is not None
     runner, tracking = run.runner.model_dump(), run.tracking.model_dump()
-    run_options = {"minutes": run.budget.minutes, "storage": run.search.storage, **more}
+    run_options: dict[str, Any] = {"minutes": run.budget.minutes, "storage": run.search.storage, **more}
     run_options["notes"] = (*run_options.get("notes", ()), *former_value_notes(options))
     return Request(study, runner, tracking, run.overwrite, allow, **run_options)
 

@@ -77,6 +77,12 @@ class PredictionStore(Predictions, Protocol):
     def remove_journal(self, name: str) -> None:
         """Delete a journal whose predictions are stored."""
 
+    def limit(self) -> int:
+        """Return the bytes beyond which the oldest predictions are deleted."""
+
+    def raise_limit(self, needed: int) -> int:
+        """Raise the size limit for a study whose predictions need some bytes. Returns the limit."""
+
     def prune(self) -> int:
         """Delete the oldest predictions until the store fits its size limit. Returns the number deleted."""
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,33 @@ from imblab.edges import files
 from imblab.edges.store.columns import from_columns, to_columns
 from imblab.edges.store.database import LOCK_SECONDS, check_database, open_database, warn_about_store
 from imblab.edges.store.journal import JobJournal, Journal, JournalRow, orphaned_rows
+from imblab.edges.store.limits import (
+    KEPT_SHARE,
+    MAX_STORE_BYTES,
+    MAX_STUDY_BYTES,
+    free_bytes,
+    raised_limit,
+    stored_bytes,
+)
 from imblab.errors import StudyError, explain_os_error
 
+__all__ = [
+    "DEFAULT_PATH",
+    "MAX_STORE_BYTES",
+    "MAX_STUDY_BYTES",
+    "SqliteStore",
+    "free_bytes",
+    "raised_limit",
+    "stored_bytes",
+]
+
 DEFAULT_PATH = Path("mlruns") / "predictions.sqlite"
-#: A larger file loses its oldest predictions when a study ends.
-MAX_STORE_BYTES = 4 * 2**30
 #: Seconds after which predictions in the journal enter the database.
 FLUSH_SECONDS = 0.5
 #: Addresses in one query; SQLite accepts 999 at least.
 _MAX_SQL_ADDRESSES = 500
+#: Bytes in which the file keeps a raised limit, and the largest number of them.
+_LIMIT_UNIT, _MAX_LIMIT = 2**20, 2**31 - 1
 #: Bytes of a prediction, roughly.
 _SIZE = "coalesce(length(p), 0) + coalesce(length(facts), 0) + 200"
 _AGES = "SELECT min(made), max(made) FROM answers WHERE typeof(made) = 'real' AND abs(made) < 1e11"
@@ -202,7 +221,7 @@ class SqliteStore:
             raise
 
     def merge(self, other: Path) -> int:
-        """Take over the predictions of another store that this one lacks; damaged ones stay there.
+        """Take over the predictions of another store that this one lacks, and its limit; damaged ones stay there.
 
         Returns their number. StudyError if the file is not a store.
         """
@@ -215,6 +234,8 @@ class SqliteStore:
                 rows = source.execute("SELECT address, p, facts, made FROM answers WHERE p IS NOT NULL")
                 while chunk := rows.fetchmany(_MAX_SQL_ADDRESSES):
                     self._insert([row for row in chunk if from_columns(row[1], row[2]) is not None])
+                if (limit := source.execute("PRAGMA user_version").fetchone()[0] * _LIMIT_UNIT) > self.limit():
+                    self._set_limit(limit)
         except sqlite3.DatabaseError as error:
             raise StudyError(
                 f"{str(other)!r} cannot be merged ({error}); it is the file of a prediction store, such as "
@@ -224,24 +245,57 @@ class SqliteStore:
         return self._base.total_changes - before
 
     def facts(self) -> dict[str, Any]:
-        """Return ``path``, ``predictions``, ``bytes``, and the ages of the oldest and newest in days."""
+        """Return ``path``, ``predictions``, ``bytes``, ``limit``, and the ages of the oldest and newest in days."""
         self.flush()
         with self._damage_as_error():
             (count,) = self._base.execute("SELECT count(*) FROM answers").fetchone()
             first, last = self._base.execute(_AGES).fetchone()
         now = time.time()
         ages = {} if first is None else {"oldest_days": (now - first) / 86400, "newest_days": (now - last) / 86400}
-        return {"path": str(self.path), "predictions": count, "bytes": self.size(), **ages}
+        return {"path": str(self.path), "predictions": count, "bytes": self.size(), "limit": self.limit(), **ages}
 
     def size(self) -> int:
         """Return the bytes of the file and its log."""
         parts = [self.path, self.path.with_name(f"{self.path.name}-wal")]
         return sum(part.stat().st_size for part in parts if part.exists())
 
-    def prune(self, max_bytes: int = MAX_STORE_BYTES) -> int:
-        """Delete the oldest predictions until the file fits a size; 0 empties it. Returns the number deleted."""
+    def limit(self) -> int:
+        """Return the bytes beyond which the oldest predictions are deleted when a study ends."""
+        with self._damage_as_error():
+            (raised,) = self._base.execute("PRAGMA user_version").fetchone()
+        return max(MAX_STORE_BYTES, int(raised) * _LIMIT_UNIT)
+
+    def raise_limit(self, needed: int) -> int:
+        """Raise the limit for a study whose predictions need some bytes, as far as the disk is free.
+
+        Returns the limit. It stays until :meth:`prune` is given a size.
+        """
         self.flush()
-        if self.size() <= max_bytes or self._is_damaged:
+        before = self.limit()
+        limit = raised_limit(needed, before, self.size(), free_bytes(self.path))
+        if limit > before and not self._is_damaged:
+            self._set_limit(limit)
+        return self.limit()
+
+    def _set_limit(self, limit: int) -> None:
+        """Keep a limit in the header of the file, where older versions read nothing."""
+        with self._damage_as_error():
+            self._base.execute(f"PRAGMA user_version = {min(ceil(limit / _LIMIT_UNIT), _MAX_LIMIT)}")
+
+    def prune(self, max_bytes: int | None = None) -> int:
+        """Delete the oldest predictions until the file fits a size, its limit by default; 0 empties it.
+
+        A raised limit is lowered to the size. Returns the number deleted.
+        """
+        self.flush()
+        if self._is_damaged:
+            return 0
+        limit = self.limit()
+        if max_bytes is None:
+            max_bytes = limit
+        elif max_bytes < limit > MAX_STORE_BYTES:
+            self._set_limit(max_bytes)
+        if self.size() <= max_bytes:
             return 0
         with self._damage_as_error():
             return self._delete_oldest(max_bytes)
@@ -261,8 +315,7 @@ class SqliteStore:
 
     def _delete_oldest(self, max_bytes: int) -> int:
         (held,) = self._base.execute(f"SELECT coalesce(sum({_SIZE}), 0) FROM answers").fetchone()
-        # A little more than asked, so that the next study does not have to prune again.
-        excess = held if max_bytes == 0 else max(0, held - int(0.9 * max_bytes))
+        excess = held if max_bytes == 0 else max(0, held - int(KEPT_SHARE * max_bytes))
         deleted = 0
         for rowid, size in self._base.execute(f"SELECT rowid, {_SIZE} FROM answers ORDER BY made, rowid").fetchall():
             if excess <= 0:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from imblab.edges import files
 from imblab.edges.files import locks
+from imblab.edges.store.limits import PAGE_BYTES
 from imblab.errors import StudyError, presentable
 
 #: Seconds to wait for another process.
@@ -53,7 +54,12 @@ def _open_connection(path: Path) -> sqlite3.Connection:
             check_database(base, path)
             # Without a commit to disk each time: a killed process loses nothing, a dead machine at most the last fits.
             # Pages that hold a prediction of some hundred rows whole.
-            for line in ("page_size=16384", "journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=67108864"):
+            for line in (
+                f"page_size={PAGE_BYTES}",
+                "journal_mode=WAL",
+                "synchronous=NORMAL",
+                "journal_size_limit=67108864",
+            ):
                 base.execute(f"PRAGMA {line}")
             base.execute(_CREATE_TABLE)
             return base

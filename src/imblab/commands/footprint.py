@@ -1,0 +1,101 @@
+"""Estimates of what a study will hold in the prediction store and in MLflow, before anything runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from imblab.commands.layout import Layout
+from imblab.core import forecast, replay
+from imblab.edges import config, mlflow, runner, store
+from imblab.study import Study
+from imblab.text import format_bytes
+
+
+def estimate_stored_bytes(layout: Layout) -> int:
+    """Estimate the bytes of all predictions of a study in the prediction store."""
+    return store.stored_bytes(count_predictions(layout))
+
+
+def count_predictions(layout: Layout) -> Counter[int]:
+    """Count the predictions of a study, at most, by the number of their values.
+
+    Those of the first outer split of every data set and learner are counted and multiplied.
+    """
+    predict, totals = replay.lookup_only(lambda _: None), Counter[int]()
+    for name, cells in groupby(layout.cells, key=lambda cell: cell.dataset):
+        data, plan = layout.datasets[name], layout.plans[name]
+        first = [cell for cell in cells if cell.split is plan[0]]
+        tasks = replay.replay_tasks(layout.study, data, plan, first, predict)
+        for _, members in groupby(tasks, key=lambda task: task.cell.learner.name):
+            for n_values, count in forecast.count_stored(list(members)).items():
+                totals[n_values] += len(plan) * count
+    return totals
+
+
+def raise_store_limit(layout: Layout, open_store: Callable[[], runner.PredictionStore] | None) -> str | None:
+    """Raise the limit of the prediction store to what a study needs, and say so; None where nothing changes."""
+    needed = estimate_stored_bytes(layout) if open_store is not None else 0
+    if open_store is None or needed <= store.MAX_STUDY_BYTES:
+        return None
+    with closing(open_store()) as opened:
+        before = opened.limit()
+        limit = opened.raise_limit(needed)
+    return describe_limit({"bytes": needed, "limit": limit, "former_limit": before})
+
+
+def describe_limit(facts: Mapping[str, Any]) -> str | None:
+    """Say how the limit of the prediction store follows a study, or why it cannot; None where it stays.
+
+    Examples
+    --------
+    >>> describe_limit({"bytes": 6 * 2**30, "limit": 7 * 2**30, "former_limit": 4 * 2**30})
+    'The limit of the prediction store rises from 4.0 GB to 7.0 GB, since the study needs about 6.0 GB.'
+    """
+    needed, limit, former = facts["bytes"], facts["limit"], facts["former_limit"]
+    if needed > limit:
+        return (
+            f"The predictions of the study need about {format_bytes(needed)}, and the prediction store has room for "
+            f"{format_bytes(limit)} on this disk: a rescore would fit the oldest again. Free the disk, ask for fewer "
+            "candidates, or keep no predictions: runner.store=false."
+        )
+    if limit > former:
+        rise = f"rises from {format_bytes(former)} to {format_bytes(limit)}"
+        return f"The limit of the prediction store {rise}, since the study needs about {format_bytes(needed)}."
+    return None
+
+
+def describe_footprint(layout: Layout, request: config.Request) -> dict[str, Any]:
+    """Return what a study will hold, as plain data for JSON; parts that are turned off are left out.
+
+    ``store`` has the ``bytes`` of its predictions, the ``limit`` that the store will have and its ``former_limit``,
+    what it ``holds`` and what is ``free`` on the disk; ``mlflow`` has the number of ``runs`` at most, and how many
+    ``candidates`` are logged as ``search`` says.
+    """
+    facts: dict[str, Any] = {}
+    if request.runner.get("store", True):
+        facts["store"] = _store_facts(estimate_stored_bytes(layout), store.DEFAULT_PATH)
+    if request.tracking.get("enabled", True):
+        facts["mlflow"] = mlflow_facts(layout.study, str(request.tracking["search"]))
+    return facts
+
+
+def _store_facts(needed: int, path: Path) -> dict[str, int]:
+    limit, size, free = store.MAX_STORE_BYTES, 0, store.free_bytes(path)
+    if path.exists():
+        with closing(store.SqliteStore(path.resolve())) as opened:
+            limit, size = opened.limit(), opened.size()
+    raised = store.raised_limit(needed, limit, size, free)
+    return {"bytes": needed, "limit": raised, "former_limit": limit, "holds": size, "free": free}
+
+
+def mlflow_facts(study: Study, search: str) -> dict[str, Any]:
+    """Return the number of runs of a study in MLflow, and how its candidates are logged."""
+    log = mlflow.choose_candidate_log(study, search)
+    cells = len(study.datasets) * len(study.learners) * len(study.strategies)
+    below = log.n_runs if log.mode == "candidates" else 0
+    return {"runs": 1 + cells + below, "candidates": log.n_runs, "search": log.mode}
