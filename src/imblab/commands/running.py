@@ -28,6 +28,7 @@ from imblab.core import design, forecast
 from imblab.core.fitting import Prediction
 from imblab.edges import config, ledger, mlflow, optuna_storage, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
+from imblab.edges.provenance.environment import record_environment
 from imblab.errors import FitError, ImblabError, presentable
 from imblab.result import Evaluation, StudyResult
 from imblab.study import Cell, Dataset, Study
@@ -42,13 +43,30 @@ _warn_caller = partial(warnings.warn, category=UserWarning, stacklevel=3)
 
 
 @dataclass(frozen=True, slots=True)
-class _RunOptions:
+class RunOptions:
+    """How the evaluations of a study are made; see :func:`complete_study`.
+
+    Attributes
+    ----------
+    engine : Engine
+        Processes, store and time limit.
+    note : callable
+        Receives what is said before the fits.
+    overwrite, retry_failed, stop_at_failure : bool
+        Whether the folder is set aside, failed evaluations are tried again, and the first failure stops the study.
+    say : callable or None
+        Receives what is said of the fits; None is silent.
+    builds_evidence : bool
+        Whether evidence is built of the evaluations.
+    """
+
     engine: runner.Engine
-    note: Callable[[str], None]  # what is said before the fits
+    note: Callable[[str], None]
     overwrite: bool = False
     retry_failed: bool = False
     stop_at_failure: bool = False
-    say: Callable[[str], None] | None = None  # None: silent
+    say: Callable[[str], None] | None = None
+    builds_evidence: bool = True
 
 
 def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
@@ -164,11 +182,11 @@ def run(
     layout = _lay_out_with_warnings(study, data)
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
     engine = runner.Engine(n_jobs, store_opener(store_path), fit_timeout)
-    run_options = _RunOptions(engine, _warn_caller, overwrite, retry_failed)
+    run_options = RunOptions(engine, _warn_caller, overwrite, retry_failed)
     tracking = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "auto"}
     allow = tuple(design.named_code_paths(study))  # the caller that named these classes has let them in
     with syncing.observe_run(layout, home, tracking, run_options.engine.open_store) as tracker:
-        recorded, evaluations = _complete_study(layout, home, run_options, allow, tracker)
+        recorded, evaluations = complete_study(layout, home, run_options, allow, tracker)
         if tracker is not None:
             tracker.completed(results.result_of(recorded, evaluations, home=home))
             tracker.finish()
@@ -187,7 +205,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
     engine = requested_engine(request)
     for text in (*request.notes, *layout.notes(), *(engine.cluster.notes() if engine.cluster else ())):
         note(text)
-    options = _RunOptions(
+    options = RunOptions(
         engine,
         note,
         request.overwrite,
@@ -196,7 +214,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         None if as_json else terminal.print_paragraph,
     )
     with syncing.observe_run(layout, home, request.tracking, options.engine.open_store) as tracker:
-        recorded, evaluations = _complete_study(layout, home, options, request.allow, tracker)
+        recorded, evaluations = complete_study(layout, home, options, request.allow, tracker)
         result = results.result_of(recorded, evaluations, home=home)
         if tracker is not None:
             tracker.completed(result)
@@ -250,8 +268,12 @@ def _check_recorded(home: Path, request: config.Request) -> None:
             config.parse_study(recorded, request.allow)
 
 
-def _complete_study(
-    layout: Layout, home: Path, options: _RunOptions, allow: Sequence[str], tracker: syncing.MlflowObserver | None
+def complete_study(
+    layout: Layout,
+    home: Path,
+    options: RunOptions,
+    allow: Sequence[str] = (),
+    tracker: syncing.MlflowObserver | None = None,
 ) -> tuple[Study, list[Evaluation]]:
     """Run the evaluations that the folder of a study lacks, and build its evidence.
 
@@ -262,6 +284,8 @@ def _complete_study(
     with ledger.open_study(home, question, options.overwrite, layout.expected(options.retry_failed)) as book:
         identity = syncing.settle_identity(home, None if book.evaluations else layout)
         missing = _missing_cells(layout, book, options)
+        if missing:
+            record_environment(home, design.named_code_paths(layout.study))
         recorded = _recorded_study(layout, book, allow)
         for text in notes_before_fits(layout, book.question) if missing else ():
             options.note(text)
@@ -286,6 +310,8 @@ def _complete_study(
     evaluations = _in_design_order(layout, book.evaluations)
     if options.say is not None:
         _report_fits(evaluations, {cell.key for cell in missing}, counts, options.say)
+    if not options.builds_evidence:
+        return recorded, book.evaluations
     full = layout.widened(recorded)
     with ExitStack() as stack:
         stored = stack.enter_context(closing(options.engine.open_store())) if options.engine.open_store else None
@@ -295,7 +321,7 @@ def _complete_study(
     return recorded, book.evaluations
 
 
-def _missing_cells(layout: Layout, book: ledger.Ledger, options: _RunOptions) -> list[Cell]:
+def _missing_cells(layout: Layout, book: ledger.Ledger, options: RunOptions) -> list[Cell]:
     """The cells without an evaluation, or with a failed one that is tried again."""
     done = {e.key for e in book.evaluations if e.status != "failed" or not options.retry_failed}
     missing = [cell for cell in layout.cells if cell.key not in done]
@@ -312,7 +338,7 @@ def _missing_cells(layout: Layout, book: ledger.Ledger, options: _RunOptions) ->
 
 @contextmanager
 def _progress_observers(
-    layout: Layout, missing: Sequence[Cell], book: ledger.Ledger, options: _RunOptions
+    layout: Layout, missing: Sequence[Cell], book: ledger.Ledger, options: RunOptions
 ) -> Iterator[list[Callable[[Evaluation], None]]]:
     """Give an observer that moves the progress bar, if one is shown."""
     if options.say is None or not missing:

@@ -1,0 +1,241 @@
+"""The environment of evaluations: Python, packages, processor and locale, recorded in the folder of their study.
+
+``environment.json`` names neither a user, nor a machine, nor a path. Its packages are those that imblab and the classes
+of the study need, each with its version: a lock from which the environment can be made again.
+"""
+
+from __future__ import annotations
+
+import json
+import locale
+import platform
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.linalg  # noqa: F401 (loads the linear algebra that threadpoolctl describes)
+from threadpoolctl import threadpool_info
+
+from imblab.edges import files
+from imblab.edges.provenance import RECORDED_PACKAGES
+from imblab.errors import DerivedFileError, describe
+from imblab.fields import check_text, list_check, mapping_check, parse_json, record_check
+
+ENVIRONMENT_FILE, MAX_ENVIRONMENT_BYTES = "environment.json", 2**22
+LOCALE_CATEGORIES = ("LC_CTYPE", "LC_COLLATE", "LC_NUMERIC", "LC_TIME")
+#: Begins the requirement of a distribution.
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+#: Distributions by the package that evidence and estimator specifications name.
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "imblearn": "imbalanced-learn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where evaluations were made, as far as it can change a number.
+
+    Attributes
+    ----------
+    python, system : str
+        Such as ``"CPython 3.11.9"`` and ``"Linux x86_64"``; empty where an older record does not say.
+    processor : mapping of str to str
+        ``blas``: the libraries of linear algebra and the kind of processor that they chose; ``simd``: the extensions
+        that numpy uses.
+    locale : mapping of str to str
+        By category, and the ``encoding`` of text.
+    packages : mapping of str to str
+        Versions by the name of the distribution, which is in lower case with hyphens.
+    """
+
+    python: str = ""
+    system: str = ""
+    processor: Mapping[str, str] = field(default_factory=dict)
+    locale: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+    def requirements(self) -> list[str]:
+        """Return the lock: one pinned requirement per package, without imblab.
+
+        Examples
+        --------
+        >>> Environment(packages={"numpy": "2.4.6", "imblab": "0.1.0"}).requirements()
+        ['numpy==2.4.6']
+        """
+        return [f"{name}=={version}" for name, version in self.packages.items() if name != "imblab"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What differs between the environment of a record and that of now.
+
+    Attributes
+    ----------
+    kind : {"version", "machine", "locale"}
+        Versions of Python and packages, the system and its processor, or the locale.
+    name : str
+        Such as ``"numpy"``, ``"processor.blas"`` or ``"LC_NUMERIC"``.
+    recorded, now : str
+        Both values; empty for a package that is not there.
+    """
+
+    kind: str
+    name: str
+    recorded: str
+    now: str
+
+
+def current_environment(code_paths: Iterable[str] = ()) -> Environment:
+    """Describe the environment of this process; ``code_paths`` are the classes and functions of a study.
+
+    Examples
+    --------
+    >>> current_environment().packages["imblab"]
+    '0.1.0'
+    """
+    roots = (*RECORDED_PACKAGES, *(distribution_name(path) for path in code_paths))
+    libraries = {
+        f"{each['internal_api']} {each.get('version')} {each.get('architecture') or ''}".strip()
+        for each in threadpool_info()
+        if each["user_api"] == "blas"
+    }
+    simd: Any = np.show_config(mode="dicts")
+    categories = {name: locale.setlocale(getattr(locale, name)) for name in LOCALE_CATEGORIES}
+    return Environment(
+        f"{platform.python_implementation()} {platform.python_version()}",
+        f"{platform.system()} {platform.machine()}",
+        {
+            "blas": ", ".join(sorted(libraries)),
+            "simd": " ".join((simd or {}).get("SIMD Extensions", {}).get("found", ())),
+        },
+        {**categories, "encoding": sys.getdefaultencoding()},
+        _versions(tuple(sorted(set(roots)))),
+    )
+
+
+def record_environment(folder: Path, code_paths: Iterable[str] = ()) -> Environment:
+    """Record in the folder of a study the environment that its next rows are made in; earlier ones stay."""
+    now = current_environment(code_paths)
+    try:
+        earlier = list(read_environments(folder))
+    except DerivedFileError:
+        damaged = files.read_bytes(folder, ENVIRONMENT_FILE, max_bytes=MAX_ENVIRONMENT_BYTES)
+        files.replace(folder, f"{ENVIRONMENT_FILE}.damaged", damaged)
+        earlier = []
+    if now not in earlier:
+        content = json.dumps([asdict(each) for each in (*earlier, now)], indent=1) + "\n"
+        files.replace(folder, ENVIRONMENT_FILE, content.encode())
+    return now
+
+
+def read_environments(folder: Path) -> tuple[Environment, ...]:
+    """Read the environments of a study, in the order of their first row; empty where none is recorded.
+
+    Raises DerivedFileError for a damaged file, with the field, its value and the rule.
+    """
+    if not files.exists(folder, ENVIRONMENT_FILE):
+        return ()
+    try:
+        content = parse_json(files.read_bytes(folder, ENVIRONMENT_FILE, max_bytes=MAX_ENVIRONMENT_BYTES))
+        records: Sequence[Mapping[str, Any]] = list_check(_check_environment)(content, "")
+    except (ValueError, RecursionError) as error:
+        raise DerivedFileError(
+            f"{str(folder / ENVIRONMENT_FILE)!r} is damaged ({describe(error)}); it lists the environments that rows "
+            "were made in, and no score depends on it. Restore it; without it evaluations are compared bit for bit."
+        ) from error
+    return tuple(Environment(**record) for record in records)
+
+
+def environment_of_facts(facts: Mapping[str, Any]) -> Environment | None:
+    """Return what the facts of older evidence say of the environment; None where they say nothing.
+
+    Examples
+    --------
+    >>> environment_of_facts({"system": "Linux x86_64", "versions": {"python": "3.11.7", "sklearn": "1.9.1"}})
+    Environment(python='3.11.7', system='Linux x86_64', processor={}, locale={}, packages={'scikit-learn': '1.9.1'})
+    """
+    versions: dict[str, str] = dict(facts.get("versions", {}))
+    if not versions:
+        return None
+    python = versions.pop("python", "")
+    packages = {_DISTRIBUTIONS.get(name, name): value for name, value in versions.items()}
+    return Environment(python, facts.get("system", ""), packages=packages)
+
+
+def changes(recorded: Environment, now: Environment) -> list[Change]:
+    """List what differs, as far as the record says it; packages on which no number rests are left out.
+
+    Examples
+    --------
+    >>> before, after = Environment("3.11.7", packages={"numpy": "1"}), Environment("3.11.7", packages={"numpy": "2"})
+    >>> changes(before, after)
+    [Change(kind='version', name='numpy', recorded='1', now='2')]
+    """
+    pairs: list[tuple[str, str, str, str]] = [("machine", "system", recorded.system, now.system)]
+    is_short = " " not in recorded.python  # older evidence names the version alone
+    pairs.append(("version", "python", recorded.python, now.python.rpartition(" ")[2] if is_short else now.python))
+    numeric = [name for name in recorded.packages if name in _numeric_packages(recorded)]
+    pairs += [("version", name, recorded.packages[name], now.packages.get(name, "")) for name in numeric]
+    pairs += [("machine", f"processor.{n}", value, now.processor.get(n, "")) for n, value in recorded.processor.items()]
+    pairs += [("locale", name, value, now.locale.get(name, "")) for name, value in recorded.locale.items()]
+    return [Change(*pair) for pair in pairs if pair[2] and pair[2] != pair[3]]
+
+
+def _numeric_packages(environment: Environment) -> set[str]:
+    """The packages that numbers may rest on: those that fit and score, and all that is not a dependency of imblab."""
+    return {*RECORDED_PACKAGES, "xgboost-cpu"} | (set(environment.packages) - set(_versions(("imblab",))))
+
+
+def distribution_name(path: str) -> str:
+    """Return the distribution of the package of a dotted path; the package itself for code without one.
+
+    Examples
+    --------
+    >>> distribution_name("sklearn.linear_model.LogisticRegression"), distribution_name("mypkg.Mine")
+    ('scikit-learn', 'mypkg')
+    """
+    package = path.partition(".")[0]
+    name = _DISTRIBUTIONS.get(package, package)
+    with suppress(PackageNotFoundError):
+        return _normalized(distribution(name).name)
+    return _normalized(_installed_distributions().get(package, [package])[0])
+
+
+@cache
+def _installed_distributions() -> Mapping[str, list[str]]:
+    """All distributions by package, which takes a second to find."""
+    return packages_distributions()
+
+
+@cache
+def _versions(roots: tuple[str, ...]) -> dict[str, str]:
+    """The installed versions of distributions and of everything that they need, without their extras."""
+    versions: dict[str, str] = {}
+    waiting = [_normalized(name) for name in roots]
+    while waiting:
+        name = waiting.pop()
+        if name in versions:
+            continue
+        try:
+            installed = distribution(name)
+        except PackageNotFoundError:  # an optional package, or one of another system
+            continue
+        versions[name] = installed.version
+        needed = [text for text in installed.requires or () if "extra ==" not in text]
+        waiting += [_normalized(match[0]) for text in needed if (match := _REQUIREMENT.match(text))]
+    return dict(sorted(versions.items()))
+
+
+def _normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+_TEXTS = mapping_check(check_text)
+_check_environment = record_check(
+    {"python": check_text, "system": check_text, "processor": _TEXTS, "locale": _TEXTS, "packages": _TEXTS}, ()
+)
