@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from imblab.commands import results
+from imblab.commands.reproducing import reproduce
 from imblab.commands.results import read_result
 from imblab.edges import config, ledger, report
+from imblab.errors import DataError
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,6 +52,27 @@ def test_the_index_is_made_from_the_committed_studies():
     assert (ROOT / "experiments" / results.WORDS).read_text(encoding="utf-8") == results.build_index(
         ROOT / "experiments"
     )
+
+
+#: Kinds of data sets that come with imblab or with a package of its development environment.
+AT_HAND = {"bundled", "keel"}
+
+
+@pytest.mark.parametrize("home", committed(), ids=lambda home: home.name)
+def test_a_committed_study_comes_back_from_its_record(home):
+    """All lines by their addresses and counts, and up to three evaluations by fits: the quickest of each learner."""
+    kinds = {spec.get("kind", "table") for spec in ledger.read_study(home)["dataset"].values()}
+    if not kinds <= AT_HAND:
+        with pytest.raises(DataError, match="is not at hand"):
+            reproduce(home, subset=1)
+        return
+    quickest = {}
+    for row in sorted(ledger.read_evaluations(home), key=lambda row: row.seconds):
+        quickest.setdefault(row.learner, row.key)
+    answer = reproduce(home, "runner.n_jobs=1", cells=list(quickest.values())[:3])
+    assert answer.differences == ()
+    assert len(answer.repeated) == min(3, len(quickest))
+    assert answer.recorded == answer.asked
 
 
 @pytest.mark.parametrize("home", committed(), ids=lambda home: home.name)

@@ -25,8 +25,10 @@ _HOME = {
     "compose": "commands.running",
     "dataset": "edges.datasets",
     "evaluate": "commands.running",
+    "reproduce": "commands.reproducing",
     "rescore": "commands.rescoring",
     "run": "commands.running",
+    "verify": "commands.verifying",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -437,3 +438,106 @@ def test_labels_are_as_the_table_has_them():
     assert exporting._typed_labels(("False", "True"))[0] is False
     assert exporting._typed_labels(("01", "1"))[0] == "01"
     assert exporting._typed_labels(("-1", "1"))[0] == -1
+
+
+def verified(capsys, *words):
+    capsys.readouterr()
+    status = main(["verify", "loans", *words, "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_an_exported_model_is_verified(capsys):
+    status, (answer,) = verified(capsys, "version=1")
+    assert (status, answer["same"], answer["differences"], answer["versions"]) == (0, True, [], [])
+    assert (answer["rows"], answer["largest_difference"]) == (120, 0.0)
+    assert answer["model"] == "models:/loans-loans_eu/1"
+    assert main(["verify", "loans", "version=1"]) == 0
+    assert "the same knobs and threshold, and 120 rows scored the same bit for bit" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+@pytest.fixture
+def saved(capsys):
+    """A model in the folder of the study; the folder goes afterwards."""
+    exported(capsys, "learner=logistic", "strategy=threshold", "tracking=none")
+    folder = Path("experiments/loans/model/loans_eu")
+    yield folder
+    shutil.rmtree(folder.parent)
+
+
+def test_a_changed_threshold_or_coefficient_of_a_model_is_found(saved, capsys):
+    import skops.io
+
+    path = saved / "model.skops"
+    content = path.read_bytes()
+    assert verified(capsys, "tracking=none")[0] == 0
+    types = skops.io.get_untrusted_types(data=content)
+    estimator = skops.io.loads(content, trusted=types)
+    estimator.threshold += 0.2
+    skops.io.dump(estimator, path)
+    status, (answer,) = verified(capsys, "tracking=none")
+    assert (status, answer["differences"][0]["field"]) == (1, "estimator.threshold")
+    assert {each["field"] for each in answer["differences"]} <= {"estimator.threshold", "predictions"}
+    estimator = skops.io.loads(content, trusted=types)
+    estimator.learner.coef_ += 1e-9
+    skops.io.dump(estimator, path)
+    status, (answer,) = verified(capsys, "tracking=none")
+    assert (status, [each["field"] for each in answer["differences"]]) == (1, ["scores"])
+    lines = (saved / "requirements.txt").read_text().splitlines()
+    (saved / "requirements.txt").write_text("\n".join("numpy==1.0" if "numpy" in line else line for line in lines))
+    status, (answer,) = verified(capsys, "tracking=none")
+    assert (status, answer["versions"]) == (0, [f"numpy 1.0 -> {np.__version__}"])
+    assert 0 < answer["largest_difference"] < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("imblab.threshold: '", "imblab.threshold: '0.", "threshold"),
+        ("imblab.params: '{}'", "imblab.params: '{\"k\": 3}'", "params"),
+    ],
+)
+def test_changed_tags_of_a_model_are_found(saved, old, new, field, capsys):
+    path = saved / "MLmodel"
+    text = path.read_text()
+    assert old in text
+    path.write_text(re.sub(re.escape(old) + r"[\d.]*", new, text) if field == "threshold" else text.replace(old, new))
+    status, (answer,) = verified(capsys, "tracking=none")
+    assert (status, answer["differences"][0]["field"].partition(".")[0]) == (1, field)
+
+
+def test_changed_classes_of_a_model_are_found_and_not_run(saved, capsys):
+    (saved / "code" / "imblab_model.py").write_text("raise SystemExit('run')\n")
+    status, (answer,) = verified(capsys, "tracking=none")
+    assert (status, [each["field"] for each in answer["differences"]]) == (1, ["code"])
+
+
+def test_a_model_that_cannot_be_verified_ends_with_two(saved, capsys):
+    description, model_file = (saved / "MLmodel").read_text(), (saved / "model.skops").read_bytes()
+    (saved / "MLmodel").write_text(
+        description.replace("serialization_format: skops", "serialization_format: cloudpickle")
+    )
+    assert main(["verify", "loans", "tracking=none"]) == 2
+    assert "which runs code when it is loaded" in capsys.readouterr().err
+    (saved / "MLmodel").write_text(description.replace("imblab.strategy: threshold", "imblab.strategy: treshold"))
+    assert main(["verify", "loans", "tracking=none"]) == 2
+    assert "Did you mean 'threshold'?" in capsys.readouterr().err
+    (saved / "MLmodel").write_text(description)
+    (saved / "model.skops").write_bytes(model_file[:-90])
+    assert main(["verify", "loans", "tracking=none"]) == 2
+    assert "cannot be read (" in capsys.readouterr().err
+    (saved / "requirements.txt").unlink()
+    assert main(["verify", "loans", "tracking=none"]) == 2
+    assert "does not hold a model that imblab exported" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_is_said(capsys):
+    shutil.rmtree("experiments/loans/model", ignore_errors=True)
+    for words in (["tracking=none"], ["version=99"], ["dataset=other"]):
+        assert main(["verify", "loans", *words]) == 2
+        assert "has no exported model there" in capsys.readouterr().err
+    assert main(["verify", "loans", "tracking.uri=sqlite:///none.db"]) == 2
+    assert "does not exist, seen from this directory" in capsys.readouterr().err
+    assert main(["verify", "loans", "runs_code=maybe"]) == 2
+    assert "'runs_code' is 'maybe'" in capsys.readouterr().err

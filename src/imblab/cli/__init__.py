@@ -32,12 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 where all went well, 2 for a question that cannot be asked, a file that cannot be used or a machine that
-        refuses, 130 after Ctrl-C, 141 where the reader of the output has gone.
+        refuses, 130 after Ctrl-C, 141 where the reader of the output has gone; 1 where ``imblab reproduce`` finds a
+        difference.
     """
     words = [*(sys.argv[1:] if argv is None else argv)]
     _open_streams()
     try:
         command = parse_arguments(words)
+        command.words = words
     except SystemExit as ended:  # --help, --version, or words that are not understood: argparse has said it
         raise SystemExit(_flush(ended.code if isinstance(ended.code, int) else 2)) from None
     from imblab.redaction import hiding, install, tell
@@ -150,6 +152,7 @@ def _load(args: argparse.Namespace) -> Callable[[], int]:
         module = import_module(f"imblab.commands.{command.module}")
         args.config_dir = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
         args.experiments = import_module("imblab.edges.ledger").EXPERIMENTS
+        args.options = dict(vars(args))
         return partial(getattr(module, command.function), *(getattr(args, name) for name in command.parameters))
     finally:
         gc.enable()

@@ -16,6 +16,7 @@ examples:
   imblab run experiments/quickstart/study.yaml
   imblab compare quickstart
   imblab rescore quickstart primary=pr_auc
+  imblab reproduce quickstart
   imblab list strategies
 """
 
@@ -64,6 +65,13 @@ def _port(text: str) -> int:
     return value
 
 
+def _tolerance(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number; it is a tolerance such as 1e-6") from None
+
+
 def _megabytes(text: str) -> float:
     value = float(text) if text.replace(".", "", 1).isdecimal() and len(text) < 20 else -1.0
     if value < 0:
@@ -87,7 +95,8 @@ class Command(NamedTuple):
     module, function : str
         Imported when the command is called, so that the command line starts quickly.
     parameters : tuple of str
-        The parsed arguments that the function takes, in its order; ``experiments`` is the folder of the studies.
+        The parsed arguments that the function takes, in its order; ``experiments`` is the folder of the studies,
+        ``options`` are all of them by name.
     """
 
     help: str
@@ -191,6 +200,32 @@ COMMANDS = {
         "exporting",
         "command_export",
         _OF_STUDY,
+    ),
+    "verify": Command(
+        "fit an exported model again: the same threshold, the same predictions",
+        (_STUDY, _overrides("dataset=, version=, tracking.uri=, tracking=none, runs_code=true"), _JSON),
+        "verifying",
+        "command_verify",
+        _OF_STUDY,
+    ),
+    "reproduce": Command(
+        "run evaluations again from the record of a study, and compare bit for bit",
+        (
+            ("name", {"metavar": "STUDY", "help": "a name, study.yaml, ledger.jsonl, or the id of an MLflow run"}),
+            _overrides("such as allow=[...], runner.n_jobs=2, tracking.uri=... of the run"),
+            ("--subset", {"type": int, "metavar": "N", "help": "draw so many evaluations; 20 by default"}),
+            ("--seed", {"type": int, "default": 0, "help": "of the draw; 0 by default"}),
+            ("--all", {"action": "store_true", "help": "run all evaluations again, and compare the evidence"}),
+            ("--cell", {"action": "append", "metavar": "ADDRESS", "help": "run this evaluation again"}),
+            ("--table", {"action": "append", "metavar": "NAME=PATH", "help": "where the file of a data set is now"}),
+            ("--tolerance", {"type": _tolerance, "default": 1e-6, "help": "where versions or the processor differ"}),
+            ("--folder", {"metavar": "DIR", "help": "keep the new evaluations in this fresh folder"}),
+            ("--env", {"action": "store_true", "help": "make the recorded environment (uv or pip), and run in it"}),
+            _JSON,
+        ),
+        "reproducing",
+        "command_reproduce",
+        (*_OF_STUDY[:2], "options", "json"),
     ),
     "sync": Command(
         "fill an MLflow store from the folder of a study, as often as you like",

@@ -116,13 +116,8 @@ def prepare_model(
     FitError if nothing can be fitted on all rows. StudyError if the table is not that of the study, or the model stores
     training rows and may not.
     """
-    layout = _layout_of_dataset(request.study, selection.dataset)
-    data = layout.datasets[selection.dataset]
-    _check_same_table(data, {row.data_fingerprint for row in rows if row.dataset == selection.dataset})
-    place = (selection.dataset, selection.learner, selection.strategy)
-    ledger.check_code([row for row in rows if (row.dataset, row.learner, row.strategy) == place], request.study.name)
     try:
-        fitted = _fit_on_all_rows(layout, selection, bool(request.runner.get("store", True)))
+        data, fitted = fit_selected(request.study, rows, selection, bool(request.runner.get("store", True)))
     except FitFailed as error:
         raise FitError(
             f"cannot export {selection.key!r}: on all rows of {selection.dataset!r}, {error}. A model predicts exactly "
@@ -146,6 +141,21 @@ def prepare_model(
         tags=_model_tags(facts, result),
         answers=fingerprint(fitted.estimator.scores(data.X)),
     )
+
+
+def fit_selected(
+    study: Study, rows: Sequence[Evaluation], selection: Selection, use_store: bool
+) -> tuple[Dataset, FittedModel]:
+    """Choose the knobs of a selected strategy on all rows and fit it; return the table too.
+
+    FitFailed if nothing can be fitted on all rows. StudyError if table or code are not those of the study.
+    """
+    layout = _layout_of_dataset(study, selection.dataset)
+    data = layout.datasets[selection.dataset]
+    _check_same_table(data, {row.data_fingerprint for row in rows if row.dataset == selection.dataset})
+    place = (selection.dataset, selection.learner, selection.strategy)
+    ledger.check_code([row for row in rows if (row.dataset, row.learner, row.strategy) == place], study.name)
+    return data, _fit_on_all_rows(layout, selection, use_store)
 
 
 def _fit_on_all_rows(layout: Layout, selection: Selection, use_store: bool) -> FittedModel:

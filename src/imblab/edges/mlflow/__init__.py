@@ -14,6 +14,14 @@ from imblab.edges.mlflow.artifacts import (
 )
 from imblab.edges.mlflow.candidates import CandidateLog, candidate_tables, choose_candidate_log
 from imblab.edges.mlflow.client import HTTP_LIMITS
+from imblab.edges.mlflow.downloads import (
+    RUN_COORDINATES,
+    SavedModel,
+    fetch_models,
+    fetch_record,
+    load_estimator,
+    read_model,
+)
 from imblab.edges.mlflow.experiments import ExperimentOwner
 from imblab.edges.mlflow.models import (
     CARD_FILE,
@@ -38,6 +46,7 @@ __all__ = [
     "CURVE_THRESHOLDS",
     "DEFAULT_URI",
     "HTTP_LIMITS",
+    "RUN_COORDINATES",
     "WHOLE_NUMBERS",
     "Artifact",
     "BackgroundWriter",
@@ -49,6 +58,7 @@ __all__ = [
     "RunDetails",
     "RunSpec",
     "RunWriter",
+    "SavedModel",
     "StoredPredictions",
     "artifact_folder",
     "candidate_tables",
@@ -57,12 +67,16 @@ __all__ = [
     "choose_candidate_log",
     "choose_format",
     "describe_runs",
+    "fetch_models",
+    "fetch_record",
     "folder_artifacts",
     "has_all_scores",
     "is_database",
+    "load_estimator",
     "log_study",
     "model_name",
     "open_writer",
+    "read_model",
     "register_model",
     "save_model",
     "serve",

@@ -222,7 +222,7 @@ def register_model(model: ExportedModel, owner: ExperimentOwner, uri: str, champ
     with open_client(uri, REGISTRY_WAY_OUT) as client, locked_store(uri):
         versions = sorted(client.search_model_versions(f"name = '{model.name}'"), key=lambda each: int(each.version))
         _check_model_owner(versions, model, owner)
-        before = _champion_version(client, model.name)
+        before = champion_version(client, model.name)
         same = [each for each in versions if each.tags.get(CONTENT_TAG) == model.content and each.status == "READY"]
         number = int(same[-1].version) if same else _log_and_register(client, model, owner, uri)
         if (before is None and not versions) or (champion and (before is None or int(before.version) != number)):
@@ -284,7 +284,7 @@ def _check_model_owner(versions: Sequence[Any], model: ExportedModel, owner: Exp
             )
 
 
-def _champion_version(client: Any, name: str) -> Any:
+def champion_version(client: Any, name: str) -> Any:
     """The version that has the alias, or None."""
     from mlflow.exceptions import MlflowException
 
