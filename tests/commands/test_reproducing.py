@@ -19,7 +19,7 @@ import imblab
 from imblab.analysis.reproduction import CAUSES, evaluation_differences, evidence_differences, flat_fields
 from imblab.cli import main
 from imblab.commands.reproducing import EvaluationChoice
-from imblab.edges import evidence, ledger
+from imblab.edges import evidence, files, ledger
 from imblab.edges.provenance import environment
 from imblab.errors import ConfigError, DataError, StudyError
 from imblab.result import Evaluation
@@ -169,7 +169,7 @@ def test_a_line_beyond_the_design_is_found_with_a_subset():
 @pytest.mark.parametrize("change", [{"seed": 1}, {"primary": "f1"}])
 def test_a_changed_question_is_found_with_a_subset(change):
     path = HOME / ledger.STUDY_FILE
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+    path.write_text(files.to_yaml(yaml.safe_load(path.read_text()) | change))
     answer = again(subset=1)
     assert len({each.key for each in answer.differences}) == 9
     assert answer.repeated == ()
@@ -180,8 +180,8 @@ def test_changed_claims_are_said():
     assert again(subset=1).is_first_question
     path = HOME / ledger.STUDY_FILE
     question = yaml.safe_load(path.read_text())
-    question["claims"]["alpha"] = 0.5
-    path.write_text(yaml.safe_dump(question))
+    question["claims"]["alpha"] = 0.2
+    path.write_text(files.to_yaml(question))
     answer = again(subset=1)
     assert (answer.is_first_question, answer.is_same) == (False, True)
     (HOME / "identity.json").unlink()
@@ -431,7 +431,7 @@ def test_tables_that_are_not_at_hand_are_all_named_at_once(table):
     path = Path("experiments/churn/study.yaml")
     question = yaml.safe_load(path.read_text())
     question["dataset"]["other"] = {**question["dataset"]["table"], "path": "other.csv"}
-    path.write_text(yaml.safe_dump(question))
+    path.write_text(files.to_yaml(question))
     Path("churn.csv").unlink()
     with pytest.raises(DataError, match=r"(?s)2 problems:.*'churn.csv'.*'other.csv'"):
         again(study="churn")

@@ -182,20 +182,24 @@ def evidence_differences(
     ``name`` is that of the file; the difference counts the rows that only one of them has.
     """
     values = ["x", "y", "z"]
-    texts = [column for column in recorded.columns if column not in values]
-    # The order of categories is that in which a file first names them.
-    plain = [frame.astype(dict.fromkeys(texts, "object")) for frame in (recorded, now)]
-    before, after = (frame.sort_values([*texts, *values], ignore_index=True) for frame in plain)
+    places = [column for column in recorded.columns if column not in values]
+    before, after = (_sorted_rows(frame, places, values) for frame in (recorded, now))
     if before.equals(after):
         return []
-    same_places = len(before) == len(after) and before[texts].astype(str).equals(after[texts].astype(str))
-    if tolerance is not None and same_places:
+    if tolerance is not None and before[places].equals(after[places]):
         near = np.isclose(before[values], after[values], rtol=tolerance, atol=tolerance, equal_nan=True)
         if near.all():
             return []
-    keys = [frame.astype(str).agg("|".join, axis=1).value_counts() for frame in (before, after)]
-    lost, added = (int((a.sub(b, fill_value=0)).clip(lower=0).sum()) for a, b in (keys, reversed(keys)))
+    rows = [pd.util.hash_pandas_object(frame, index=False).value_counts() for frame in (before, after)]
+    lost, added = (int(a.sub(b, fill_value=0).clip(lower=0).sum()) for a, b in (rows, rows[::-1]))
     return [Difference("evidence", name, "rows", f"{lost} of {len(before)}", f"{added} of {len(after)}")]
+
+
+def _sorted_rows(frame: pd.DataFrame, places: list[str], values: list[str]) -> pd.DataFrame:
+    """Sort evidence by its texts, not by the order in which a file first names them."""
+    texts = [column for column in places if frame[column].dtype.kind not in "iuf"]
+    plain = frame.astype(dict.fromkeys(texts, "object")).fillna(dict.fromkeys(texts, ""))
+    return plain.sort_values([*places, *values], ignore_index=True)
 
 
 def _flat_items(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
