@@ -68,6 +68,11 @@ class RunOptions:
     say: Callable[[str], None] | None = None
     builds_evidence: bool = True
 
+    def tell(self, sentence: str | None) -> None:
+        """Say a sentence about the run, if there is one, unless the run is silent."""
+        if sentence and self.say is not None:
+            self.say(sentence)
+
 
 def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
     """Compose a study from the configuration, as the command line does.
@@ -289,18 +294,13 @@ def complete_study(
         recorded = _recorded_study(layout, book, allow)
         for text in notes_before_fits(layout, book.question) if missing else ():
             options.note(text)
-        if tracker is not None:
-            note = tracker.identified(identity, book.question, recorded)
-            if note and options.say is not None:
-                options.say(note)
+        options.tell(None if tracker is None else tracker.identified(identity, book.question, recorded))
+        options.tell(footprint.raise_store_limit(layout, options.engine.open_store) if missing else None)
         if missing and book.evaluations:
             named = results.by_dataset_name(layout.study)
             results.mark_report_outdated(home, completeness_of(named, list(layout.datasets), book.evaluations))
             if tracker is not None:
                 tracker.resumed()
-        sentence = footprint.raise_store_limit(layout, options.engine.open_store) if missing else None
-        if sentence and options.say is not None:
-            options.say(sentence)
         with _completeness_if_stopped(layout, book), _progress_observers(layout, missing, book, options) as progress:
             observers = [book.append, *([_raise_failure] if options.stop_at_failure else ())]
             observers += [*([] if tracker is None else [tracker.evaluated]), *progress]
