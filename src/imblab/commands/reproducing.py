@@ -86,7 +86,7 @@ class EvaluationChoice:
         Examples
         --------
         >>> EvaluationChoice(subset=2, seed=1).choose(["a", "b", "c", "d"], [])
-        ['b', 'd']
+        ['b', 'c']
         """
         for cell in self.cells:
             if cell not in recorded:
