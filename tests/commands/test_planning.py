@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_info
 
 from imblab import compose
 from imblab.cli import main
 from imblab.commands import planning
 from imblab.commands.layout import lay_out
-from imblab.core import forecast
-from imblab.edges import config
+from imblab.core import fitting, forecast, splits
+from imblab.core.evaluate import inner_requests
+from imblab.edges import config, runner
 from imblab.study import Choice
 
 
@@ -257,3 +259,74 @@ def test_the_power_of_more_classes_counts_rows_and_not_class_numbers(capsys):
     assert primary["spread"]["center"] == pytest.approx(0.25 / minority**0.5)
     assert main(["plan", *words]) == 0
     assert "minority rows" in capsys.readouterr().out
+
+
+# Each thing once
+
+WIDE = ("name=wide", "dataset=[ecoli3]", "learner=[logistic,decision_tree,knn]", "protocol=smoke")
+
+
+def wide(*words):
+    return lay_out(compose(*WIDE, "strategy=[none,threshold,smote,smote_threshold]", *words))
+
+
+@pytest.mark.parametrize("inner", ["own", "shared"])
+def test_inner_folds_are_made_once_per_outer_split_whatever_the_number_of_learners(inner, monkeypatch):
+    layout = wide(f"protocol.inner={inner}")
+    real, calls = splits.inner_pairs, []
+    monkeypatch.setattr(splits, "inner_pairs", lambda *args: calls.append(args[3]) or real(*args))
+    planning._forecasts(layout, None)
+    assert len(calls) == len({id(split) for split in calls}) == 3
+
+
+def test_strategies_of_a_bundle_share_their_requests(monkeypatch):
+    real, made = fitting.fit_request, []
+    monkeypatch.setattr(fitting, "fit_request", lambda *args: made.append(real(*args)) or made[-1])
+    planning._forecasts(wide(), None)
+    assert len(made) == len({request.address for request in made}) > 100
+
+
+def test_values_that_are_equal_and_written_differently_keep_their_addresses():
+    """Sharing them would give the second strategy the address of the first one's value, in some orders of cells."""
+    layout = wide("strategy.smote.space.ratio=choice(1)", "strategy.smote_threshold.space.ratio=choice(1.0)")
+    (first, *_) = runner.make_bundles(layout.study, layout.plans, layout.cells)
+    evaluator = runner.BundleEvaluator(first, runner.DatasetContext(layout.datasets["ecoli3"], None))
+    found = {cell.strategy.name: inner_requests(evaluator.task(cell)) for cell in first.cells}
+    apart = {name: {r.address for r in requests} for name, requests in found.items()}
+    alone = {}
+    for cell in first.cells:
+        task = runner.BundleEvaluator(first, runner.DatasetContext(layout.datasets["ecoli3"], None)).task(cell)
+        alone[cell.strategy.name] = {r.address for r in inner_requests(task)}
+    assert apart == alone
+
+
+def test_requests_are_kept_for_one_bundle_of_every_data_set_and_learner():
+    found = planning._forecasts(wide(), None)
+    kept = [each for each in found if any(request is not None for _, request in each.fits.values())]
+    assert [each.learner for each in kept] == ["logistic", "decision_tree", "knn"]
+    assert len(found) == 9
+    assert len({frozenset(strategy for strategy, _ in each.fits.values()) for each in found}) == 1
+
+
+def test_a_timed_fit_has_one_thread_as_in_a_run(monkeypatch):
+    layout, threads, real = wide(), set(), fitting.fit_learner
+
+    def fit_learner(*args):
+        threads.update(pool["num_threads"] for pool in threadpool_info())
+        return real(*args)
+
+    monkeypatch.setattr(fitting, "fit_learner", fit_learner)
+    assert planning._time_pilot_fits(layout, planning._forecasts(layout, None), runner.Engine(1))
+    assert threads == {1}
+
+
+def test_a_family_is_timed_where_its_first_split_is_stored():
+    layout = wide()
+    found = planning._forecasts(layout, None)
+    first = next(each for each in found if each.learner == "knn")
+    first.fits = {address: (strategy, None) for address, (strategy, _) in first.fits.items()}
+    second = [each for each in planning._forecasts(replace(layout, cells=layout.cells[-4:]), None)]
+    timings = planning._time_pilot_fits(layout, [*found, *second], runner.Engine(1))
+    assert {(dataset, learner) for dataset, learner, _ in timings} == {
+        ("ecoli3", name) for name in ("logistic", "decision_tree", "knn")
+    }

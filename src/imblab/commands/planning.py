@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -26,9 +26,11 @@ from imblab.commands.layout import (
 )
 from imblab.core import design, forecast, splits
 from imblab.core.classes import class_rows
+from imblab.core.fitting import FitRequest
 from imblab.edges import config, datasets, ledger, runner, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ImblabError
+from imblab.result import Family
 from imblab.stats import paired_tests
 from imblab.stats.standard_errors import CORRECTED_T
 from imblab.study import Dataset, Split, Study
@@ -208,48 +210,81 @@ def _without_file(study: Study, command_line: CommandLine | None) -> set[str]:
 
 
 def _time_pilot_fits(layout: Layout, forecasts: Sequence[forecast.Forecast], engine: runner.Engine) -> forecast.Timings:
-    """Time one fit per data set, learner and strategy, most fits first, until :data:`PILOT_SECONDS` are spent."""
-    timings: dict[tuple[str, str, str], float] = {}
-    begin = time.perf_counter()
+    """Time one fit per data set, learner and strategy, most fits first, until :data:`PILOT_SECONDS` are spent.
+
+    One per data set and learner is timed in any case.
+    """
+    requests, timings = _pilot_requests(forecasts), dict[tuple[str, str, str], float]()
+    end = time.perf_counter() + PILOT_SECONDS
+    evaluators: dict[Family, runner.BundleEvaluator] = {}
+
+    def time_fit(family: Family, rank: int, evaluator: runner.BundleEvaluator) -> None:
+        if rank < len(requests.get(family, ())):
+            strategy, request = requests[family][rank]
+            timings[(*family, strategy)] = evaluator.time_fit(request)
+
     with closing(engine.open_store()) if engine.open_store else nullcontext() as opened:
-        evaluators = _first_evaluators(layout, opened)
-        for rank in range(len(layout.study.strategies)):
-            for (dataset, learner), evaluator in evaluators.items():
-                fits = [f.fits for f in forecasts if (f.dataset, f.learner) == (dataset, learner)]
-                counts = Counter(s for group in fits for s, request in group.values() if request is not None)
-                by_count = counts.most_common()
-                if rank < len(by_count) and (rank == 0 or time.perf_counter() - begin < PILOT_SECONDS):
-                    strategy = by_count[rank][0]
-                    requests = [r for s, r in fits[0].values() if s == strategy and r is not None]
-                    if requests:
-                        timings[dataset, learner, strategy] = evaluator.time_fit(requests[len(requests) // 2])
+        for family, evaluator in _first_evaluators(layout, opened):
+            time_fit(family, 0, evaluator)
+            if time.perf_counter() < end:  # otherwise its arrays are not needed any more
+                evaluators[family] = evaluator
+        for rank in range(1, len(layout.study.strategies)):
+            for family, evaluator in evaluators.items():
+                if time.perf_counter() < end:
+                    time_fit(family, rank, evaluator)
     return timings
+
+
+def _pilot_requests(forecasts: Sequence[forecast.Forecast]) -> dict[Family, list[tuple[str, FitRequest]]]:
+    """Return one request per strategy of every data set and learner, most fits first."""
+    chosen: dict[Family, list[tuple[str, FitRequest]]] = {}
+    for each in forecasts:
+        by_strategy: defaultdict[str, list[FitRequest]] = defaultdict(list)
+        for strategy, request in each.fits.values():
+            if request is not None:
+                by_strategy[strategy].append(request)
+        if by_strategy and (each.dataset, each.learner) not in chosen:
+            ranked = sorted(by_strategy.items(), key=lambda item: -len(item[1]))
+            chosen[each.dataset, each.learner] = [(name, listed[len(listed) // 2]) for name, listed in ranked]
+    return chosen
 
 
 def _first_evaluators(
     layout: Layout, opened: runner.PredictionStore | None
-) -> dict[tuple[str, str], runner.BundleEvaluator]:
-    """Make the evaluator of the first bundle of every data set and learner."""
-    contexts: dict[str, runner.DatasetContext] = {}
-    evaluators: dict[tuple[str, str], runner.BundleEvaluator] = {}
+) -> Iterator[tuple[Family, runner.BundleEvaluator]]:
+    """Yield the evaluator of the first bundle of every data set and learner, data set by data set."""
+    context, families = None, set[Family]()
     for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
-        key = bundle.dataset, bundle.cells[0].learner.name
-        if key not in evaluators:
-            if bundle.dataset not in contexts:
-                contexts[bundle.dataset] = runner.DatasetContext.of(layout.datasets[bundle.dataset], opened)
-            evaluators[key] = runner.BundleEvaluator(bundle, contexts[bundle.dataset])
-    return evaluators
+        family = bundle.dataset, bundle.cells[0].learner.name
+        if family in families:
+            continue
+        families.add(family)
+        if context is None or context.dataset is not layout.datasets[bundle.dataset]:
+            context = runner.DatasetContext.of(layout.datasets[bundle.dataset], opened)
+        yield family, runner.BundleEvaluator(bundle, context)
 
 
 def _forecasts(layout: Layout, engine: runner.Engine | None) -> list[forecast.Forecast]:
-    """Forecast every bundle; predictions in the store need no fit."""
+    """Forecast every bundle; predictions in the store need no fit.
+
+    Requests, which hold rows, are kept for one bundle of every data set and learner: a fit of each is timed.
+    """
     forecasts = []
+    timed: set[Family] = set()
+    context = None
     with closing(engine.open_store()) if engine and engine.open_store else nullcontext() as opened:
         for bundle in runner.make_bundles(layout.study, layout.plans, layout.cells):
-            evaluator = runner.BundleEvaluator(bundle, runner.DatasetContext(layout.datasets[bundle.dataset], None))
+            if context is None or context.dataset is not layout.datasets[bundle.dataset]:
+                context = runner.DatasetContext(layout.datasets[bundle.dataset], None, inner_folds={})
+            evaluator = runner.BundleEvaluator(bundle, context)
             tasks = [evaluator.task(cell) for cell in bundle.cells]
             get = opened.get if opened else lambda _: None
+            family = bundle.dataset, bundle.cells[0].learner.name
             forecasts.append(forecast.forecast_fits(tasks, evaluator.cache.sharing, get))
+            if family in timed:
+                forecasts[-1].forget_requests()
+            elif any(request is not None for _, request in forecasts[-1].fits.values()):
+                timed.add(family)
         return forecasts
 
 

@@ -16,7 +16,7 @@ from scipy.special import expit
 from imblab.core import decisions, design, estimator_specs, fitting, measures, own_code, search, task_decisions
 from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.sampling import sampler_for_columns
-from imblab.core.splits import RowPair, repeat_seed
+from imblab.core.splits import InnerFolds, RowPair, repeat_seed
 from imblab.errors import FitFailed
 from imblab.result import Evaluation, Trial
 from imblab.stats.counts import LabelledValues
@@ -45,7 +45,8 @@ class Task:
     predict : callable
         Returns the prediction of a fit request, or raises FitFailed.
     requests : dict
-        The requests made so far, by params and rows: they are listed first and asked for again later.
+        The requests made so far, by sampler, params, seed and rows: they are listed first and asked for again later.
+        Tasks of one learner and table may share it.
     fingerprints : tuple of (str, str)
         Of the rows of each pair.
     sampler : mapping or None
@@ -69,9 +70,10 @@ class Task:
 
     def __post_init__(self) -> None:
         cell = self.cell
-        fingerprints = tuple((fingerprint(fit), fingerprint(validate)) for fit, validate in self.pairs)
-        object.__setattr__(self, "fingerprints", fingerprints)
-        object.__setattr__(self, "sampler", sampler_for_columns(cell.strategy.sampler, self.dataset))
+        folds = self.pairs if isinstance(self.pairs, InnerFolds) else InnerFolds(self.pairs)
+        object.__setattr__(self, "fingerprints", folds.fingerprints)
+        sampler = sampler_for_columns(cell.strategy.sampler, self.dataset)
+        object.__setattr__(self, "sampler", None if sampler is None else estimator_specs.as_spec(sampler))
         axes = search.searched_axes(cell.strategy, cell.learner, self.study.tuning.tune_learner)
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "decisions", task_decisions.decisions_between(self.dataset.classes))
@@ -117,7 +119,9 @@ class Task:
         """Return the request to fit some rows and to predict others."""
         known = (f for pair, f in zip(self.pairs, self.fingerprints, strict=True) if pair[0] is fit and pair[1] is rows)
         fingerprints = next(known, None) or (fingerprint(fit), fingerprint(rows))
-        key, make = (*params.items(), *fingerprints), self.cell.learner.make
+        sampler, make = "" if self.sampler is None else estimator_specs.spec_text(self.sampler), self.cell.learner.make
+        # 1 and 1.0 are different values of an address.
+        key = (sampler, repr([*params.items()]), self.seed, *fingerprints)
         if key not in self.requests:
             self.requests[key] = fitting.fit_request(
                 self.dataset, make, self.sampler, params, self.seed, fit, rows, fingerprints
@@ -230,16 +234,18 @@ def best_candidate(task: Task, trials: Sequence[Trial]) -> Trial | None:
     return best or single
 
 
-def inner_requests(task: Task, fit_fingerprints: Container[str] | None = None) -> list[FitRequest]:
+def inner_requests(
+    task: Task, fit_fingerprints: Container[str] | None = None, trials: Sequence[Trial] | None = None
+) -> list[FitRequest]:
     """List the requests that :func:`tune` will make, fold by fold, as far as they are known before anything is fitted.
 
-    ``fit_fingerprints`` restricts the list to some fit rows.
+    ``fit_fingerprints`` restricts the list to some fit rows; ``trials`` are those of :func:`list_candidates`, if known.
     """
     is_wanted = [fit_fingerprints is None or key in fit_fingerprints for key, _ in task.fingerprints]
     pairs = [pair for pair, wanted in zip(task.pairs, is_wanted, strict=True) if wanted]
     if not pairs or task.inapplicable_reason or not _needs_inner_folds(task):
         return []
-    params = [trial.params for trial in list_candidates(task) if trial.status == "ok"]
+    params = [trial.params for trial in (list_candidates(task) if trials is None else trials) if trial.status == "ok"]
     return [task.request(p, fit, validate) for fit, validate in pairs for p in params]
 
 

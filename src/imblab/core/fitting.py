@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
@@ -22,7 +22,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from imblab.core import estimator_specs, own_code, sampling, search
 from imblab.core.preparation import PreparedRows
-from imblab.core.splits import RowPair
+from imblab.core.splits import InnerFolds, RowPair
 from imblab.errors import FitFailed, foreign_reason
 from imblab.stats.class_weights import power_weights
 from imblab.study import DECISION_VALUE, Choice, Dataset, Learner, Make, Scalar, Tuning, fingerprint
@@ -370,16 +370,25 @@ class FitSharing:
         Its ``staged`` mapping declares how earlier boosting rounds are asked for.
     tuning : Tuning
         Stages are shared in grids alone.
-    pairs : iterable of (ndarray, ndarray)
+    pairs : sequence of (ndarray, ndarray)
         All inner (fit, validate) pairs of the bundle.
+    fingerprints : sequence of (str, str), optional
+        Of both parts of each pair, if they are known.
     """
 
-    def __init__(self, learner: Learner, tuning: Tuning, pairs: Iterable[RowPair]) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        tuning: Tuning,
+        pairs: Sequence[RowPair],
+        fingerprints: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
+        keys = fingerprints or InnerFolds(pairs).fingerprints
         self._rows: dict[str, dict[str, np.ndarray]] = {}
-        for validate_fingerprint, fit, validate in sorted(
-            ((fingerprint(validate), fit, validate) for fit, validate in pairs), key=lambda item: item[0]
+        for (fit_key, validate_key), (_, validate) in sorted(
+            zip(keys, pairs, strict=True), key=lambda item: item[0][1]
         ):
-            self._rows.setdefault(fingerprint(fit), {})[validate_fingerprint] = validate
+            self._rows.setdefault(fit_key, {})[validate_key] = validate
         self._staged = learner.traits.staged
         self._rounds = shared_rounds(learner, tuning)
         self._cached: dict[str, tuple[FitRequest, list[StagedRequest]]] = {}
@@ -395,13 +404,18 @@ class FitSharing:
         if not validate_rows or (len(validate_rows) == 1 and not self._rounds):
             return request, [(request, {})]
         by_rows = {
-            key: replace(request, rows=rows, fingerprints=(request.fit_fingerprint, key))
+            key: request
+            if key == request.rows_fingerprint
+            else replace(request, rows=rows, fingerprints=(request.fit_fingerprint, key))
             for key, rows in validate_rows.items()
         }
         served = [request, *(other for key, other in by_rows.items() if key != request.rows_fingerprint)]
         # The fit has one address, whichever of its requests comes first.
         fitted = next(iter(by_rows.values()))
         if not self._is_staged(request):
+            for given in served[1:]:
+                others = [other for other in by_rows.values() if other is not given]
+                self._cached[given.address] = fitted, [(other, {}) for other in (given, *others)]
             return fitted, [(other, {}) for other in served]
         first = request.learner[self._staged["parameter"]]
         rounds = [first, *(n for n in self._rounds if n != first)]

@@ -11,7 +11,7 @@ from typing import Any
 from imblab.core import evaluate, search
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitRequest, FitSharing, Prediction
-from imblab.result import Evaluation
+from imblab.result import Evaluation, Family
 from imblab.study import Choice, Learner, Scalar, Strategy, Study
 
 #: Returns the stored prediction for an address, or None.
@@ -85,6 +85,10 @@ class Forecast:
     inapplicable: list[Inapplicable] = field(default_factory=list)
     applicable: dict[str, list[Mapping[str, Scalar]]] = field(default_factory=dict)
 
+    def forget_requests(self) -> None:
+        """Drop the requests of the fits, which hold rows; what is counted stays."""
+        self.fits = {address: (strategy, None) for address, (strategy, _) in self.fits.items()}
+
 
 def forecast_fits(tasks: Sequence[Task], sharing: FitSharing, get: GetPrediction = lambda _: None) -> Forecast:
     """Count the fits of the cells of one bundle.
@@ -114,9 +118,10 @@ def _count_task(task: Task, forecast: Forecast, sharing: FitSharing, get: GetPre
     params = [t.params for t in trials if t.status == "ok"]
     if params or not trials:
         listed = forecast.applicable.setdefault(strategy, [])
-        listed += [p for p in params if p not in listed]
+        if listed != params:  # as in the other splits of the bundle
+            listed += [p for p in params if p not in listed]
     missing = 0
-    for request in evaluate.inner_requests(task):
+    for request in evaluate.inner_requests(task, trials=trials):
         missing += _count_request(request, strategy, forecast, sharing, get)
     if not trials:
         n_drawn = (task.study.tuning.n_trials or 0) * len(task.pairs) + 1
@@ -163,7 +168,8 @@ def count_stored(tasks: Sequence[Task]) -> Counter[int]:
         cell, trials = task.cell, evaluate.list_candidates(task)
         params = [trial.params for trial in trials if trial.status == "ok"]
         # The other inner folds ask for as many.
-        inner |= {request.address for request in evaluate.inner_requests(task, {task.fingerprints[0][0]})}
+        requests = evaluate.inner_requests(task, {task.fingerprints[0][0]}, trials)
+        inner |= {request.address for request in requests}
         if not trials:
             inner |= {f"{cell.key} {i}" for i in range(task.study.tuning.n_trials or 0)}
         if len(params) == 1:
@@ -277,9 +283,11 @@ def estimate_cost(forecasts: Iterable[Forecast], timings: Timings) -> Cost:
     1.0
     """
     fits, seconds, untimed = 0, 0.0, []
+    by_family: dict[Family, dict[str, float]] = {}
+    for (dataset, learner, strategy), measured in timings.items():
+        by_family.setdefault((dataset, learner), {})[strategy] = measured
     for forecast in forecasts:
-        key = forecast.dataset, forecast.learner
-        timed = {strategy: t for (*group, strategy), t in timings.items() if (*group,) == key}
+        timed = by_family.get((forecast.dataset, forecast.learner), {})
         fits += len(forecast.fits)
         if not timed:
             untimed += [f"{forecast.dataset}/{forecast.learner}"] if forecast.fits else []

@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,15 @@ RowPair = tuple[np.ndarray, np.ndarray]
 
 #: Folds that a message lists.
 MAX_LISTED_FOLDS = 8
+
+
+class InnerFolds(tuple[RowPair, ...]):
+    """The (fit, validate) row pairs of one outer split; their fingerprints are computed once."""
+
+    @cached_property
+    def fingerprints(self) -> tuple[tuple[str, str], ...]:
+        """Return the fingerprints of both parts of every pair."""
+        return tuple((fingerprint(fit), fingerprint(validate)) for fit, validate in self)
 
 
 def repeat_seed(seed: int, repeat: int) -> int:
@@ -108,9 +117,7 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     return splits
 
 
-def inner_pairs(
-    dataset: Dataset, protocol: Protocol, seed: int, split: Split, splits: Sequence[Split]
-) -> tuple[RowPair, ...]:
+def inner_pairs(dataset: Dataset, protocol: Protocol, seed: int, split: Split, splits: Sequence[Split]) -> InnerFolds:
     """Split the training rows of one outer split into (fit, validate) pairs.
 
     Parameters
@@ -128,16 +135,16 @@ def inner_pairs(
 
     Returns
     -------
-    tuple of (ndarray, ndarray)
-        Row numbers of the table; no row of ``split.test`` is among them.
+    InnerFolds
+        A tuple of (ndarray, ndarray): row numbers of the table; no row of ``split.test`` is among them.
     """
     if protocol.inner == "shared":
         others = [s.test for s in splits if s.repeat == split.repeat and s.fold != split.fold]
-        return tuple((np.setdiff1d(split.train, part, assume_unique=True), part) for part in others)
+        return InnerFolds((np.setdiff1d(split.train, part, assume_unique=True), part) for part in others)
     if dataset.time is not None:
-        return tuple(_windows(dataset.time, split.train, protocol.inner_folds, protocol.gap))
+        return InnerFolds(_windows(dataset.time, split.train, protocol.inner_folds, protocol.gap))
     state = repeat_seed(seed, split.repeat)
-    return tuple(_stratified_folds(dataset, split.train, protocol.inner_folds, state))
+    return InnerFolds(_stratified_folds(dataset, split.train, protocol.inner_folds, state))
 
 
 def _make_splits(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:

@@ -25,7 +25,7 @@ from imblab.core.fitting import (
     recorded_warnings,
 )
 from imblab.core.preparation import FeatureArrays, PreparedRows, feature_arrays
-from imblab.core.splits import RowPair
+from imblab.core.splits import InnerFolds
 from imblab.errors import FitFailed
 from imblab.result import Evaluation
 from imblab.study import Cell, Choice, Dataset, Interval, Learner, Split, Study
@@ -298,11 +298,14 @@ class DatasetContext:
         Makes the arrays at the first fit; None where nothing will be fitted.
     store : Predictions or None
         Where predictions are kept; None keeps none.
+    inner_folds : dict of str to InnerFolds, or None
+        Filled with the inner folds by outer split, where many bundles share them; None makes them for each bundle.
     """
 
     dataset: Dataset
     arrays: Callable[[], FeatureArrays] | None
     store: Predictions | None = None
+    inner_folds: dict[str, InnerFolds] | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, store: Predictions | None = None) -> DatasetContext:
@@ -343,14 +346,16 @@ class BundleEvaluator:
         self.bundle, self.context = bundle, context
         self.outer_predictions: dict[str, Prediction] = {}
         self._tasks: dict[str, Task] = {}
+        self._requests: dict[tuple[Any, ...], FitRequest] = {}
         study, data = bundle.study, context.dataset
         outer = {cell.split.fingerprint: cell.split for cell in bundle.cells}
-        self._pairs: dict[str, tuple[RowPair, ...]] = {
-            key: splits.inner_pairs(data, study.protocol, study.seed, split, bundle.splits)
-            for key, split in outer.items()
-        }
+        known = {} if context.inner_folds is None else context.inner_folds
+        for key in outer.keys() - known.keys():
+            known[key] = splits.inner_pairs(data, study.protocol, study.seed, outer[key], bundle.splits)
+        self._pairs = {key: known[key] for key in outer}
         all_pairs = [pair for pairs in self._pairs.values() for pair in pairs]
-        sharing = FitSharing(bundle.cells[0].learner, study.tuning, all_pairs)
+        fingerprints = [keys for pairs in self._pairs.values() for keys in pairs.fingerprints]
+        sharing = FitSharing(bundle.cells[0].learner, study.tuning, all_pairs, fingerprints)
         self.cache = PredictionCache(context.arrays, sharing, largest_k(study), context.store, failed or {}, guard)
         self.cache.announce(fitted_ahead or {})
 
@@ -358,7 +363,8 @@ class BundleEvaluator:
         """Return what the kernel reads of a cell."""
         if cell.key not in self._tasks:
             pairs = self._pairs[cell.split.fingerprint]
-            self._tasks[cell.key] = Task(cell, self.bundle.study, self.context.dataset, pairs, self.cache)
+            study, data = self.bundle.study, self.context.dataset
+            self._tasks[cell.key] = Task(cell, study, data, pairs, self.cache, self._requests)
         return self._tasks[cell.key]
 
     def fit_inner_folds(self, part: int = 0, parts: int = 1, skipped: Container[str] = ()) -> None:
