@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import check_random_state
 
 from imblab.study import fingerprint
@@ -108,3 +109,21 @@ def _least_uneven_fold(spreads: list[float], rows: list[float]) -> int:
         if spread < least or (close and rows[fold] < rows[best]):
             best = fold
     return best
+
+
+def identical_row_ids(X: pd.DataFrame) -> np.ndarray:
+    """Return the same number for rows with the same values, from 0 on.
+
+    Rows are hashed first: a group-by over all columns of all rows takes three times the memory of the table.
+    """
+    hashed = np.zeros(len(X), dtype=np.uint64)
+    for name in X.columns:
+        column = X[name].cat.codes if isinstance(X[name].dtype, pd.CategoricalDtype) else X[name]
+        values = column.to_numpy(dtype=np.float64) + 0.0  # one zero, one NaN
+        values[np.isnan(values)] = np.nan
+        hashed = hashed * np.uint64(1_000_003) ^ pd.util.hash_array(values)
+    suspects = pd.Series(hashed).duplicated(keep=False).to_numpy()
+    ids = np.cumsum(~suspects) - 1
+    suspect_ids = X[suspects].groupby(list(X.columns), dropna=False, sort=False, observed=True).ngroup().to_numpy()
+    ids[suspects] = suspect_ids + int((~suspects).sum())
+    return ids

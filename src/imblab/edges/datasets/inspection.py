@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.core.classes import class_rows
+from imblab.core.group_folds import identical_row_ids
 from imblab.edges.datasets.notation import label_text
 from imblab.study import Dataset, Split
 from imblab.text import count_noun, join_words
@@ -74,7 +75,7 @@ def dataset_warnings(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ..
 
 
 def _duplicate_findings(dataset: Dataset, splits: Sequence[Split]) -> Iterator[str]:
-    row_ids = _identical_row_ids(dataset.X)
+    row_ids = identical_row_ids(dataset.X)
     extra = int((np.bincount(row_ids) - 1).sum())
     if not extra:
         return
@@ -92,24 +93,6 @@ def _duplicate_findings(dataset: Dataset, splits: Sequence[Split]) -> Iterator[s
     if contradicting:
         rows = count_noun(contradicting, "row")
         yield f"has {rows} with identical features and different labels (label noise)."
-
-
-def _identical_row_ids(X: pd.DataFrame) -> np.ndarray:
-    """Return the same number for rows with the same values, from 0 on.
-
-    Rows are hashed first: a group-by over all columns of all rows takes three times the memory of the table.
-    """
-    hashed = np.zeros(len(X), dtype=np.uint64)
-    for name in X.columns:
-        column = X[name].cat.codes if isinstance(X[name].dtype, pd.CategoricalDtype) else X[name]
-        values = column.to_numpy(dtype=np.float64) + 0.0  # one zero, one NaN
-        values[np.isnan(values)] = np.nan
-        hashed = hashed * np.uint64(1_000_003) ^ pd.util.hash_array(values)
-    suspects = pd.Series(hashed).duplicated(keep=False).to_numpy()
-    ids = np.cumsum(~suspects) - 1
-    suspect_ids = X[suspects].groupby(list(X.columns), dropna=False, sort=False, observed=True).ngroup().to_numpy()
-    ids[suspects] = suspect_ids + int((~suspects).sum())
-    return ids
 
 
 def _column_findings(dataset: Dataset) -> Iterator[str]:
