@@ -11,10 +11,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Audit": "findings",
     "Choice": "study",
     "Claims": "study",
     "Dataset": "study",
     "Evaluation": "result",
+    "Finding": "findings",
     "Interval": "study",
     "Learner": "study",
     "Measure": "study",
@@ -22,6 +24,7 @@ _HOME = {
     "Strategy": "study",
     "Study": "study",
     "Tuning": "study",
+    "audit": "commands.auditing",
     "compose": "commands.running",
     "dataset": "edges.datasets",
     "evaluate": "commands.running",

@@ -7,18 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from imblab import __version__
-
-EPILOG = """\
-examples:
-  imblab run experiment=quickstart
-  imblab plan experiment=quickstart 'strategy.smote.space.k=choice(3,5,9)'
-  imblab run data/churn.csv target=left
-  imblab run experiments/quickstart/study.yaml
-  imblab compare quickstart
-  imblab rescore quickstart primary=pr_auc
-  imblab reproduce quickstart
-  imblab list strategies
-"""
+from imblab.cli.option_texts import AUDIT_ARGUMENTS, EXAMPLES
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -43,13 +32,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="imblab",
         description="The lab bench for imbalanced classification: nested, paired studies of resampling,\n"
         "class weights and decision thresholds.",
-        epilog=EPILOG,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"imblab {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        epilog = EPILOG if name in ("run", "plan") else None
+        epilog = EXAMPLES if name in ("run", "plan") else None
         subparser = subparsers.add_parser(
             name, help=command.help, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
         )
@@ -169,6 +158,13 @@ COMMANDS = {
         "results",
         "command_compare",
         (*_OF_STUDY, "full", "family", "measure"),
+    ),
+    "audit": Command(
+        "is an evaluation of yours honest? chance control, leakage, duplicates; exit status 1 if a check fails",
+        (*AUDIT_ARGUMENTS, _JSON),
+        "audit_command",
+        "command_audit",
+        ("options",),
     ),
     "report": Command(
         "the page of a study, with its figures and tables",

@@ -177,14 +177,17 @@ def store_text(facts: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def progress(total: int, workers: str, console: Console | None = None) -> Iterator[_ProgressBar | _ProgressLog]:
+def progress(
+    total: int, workers: str, console: Console | None = None, noun: str = "cell"
+) -> Iterator[_ProgressBar | _ProgressLog]:
     """Report on standard error while ``total`` cells are evaluated: a bar, or a few lines without a terminal.
 
-    Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line.
+    Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line. ``noun`` says
+    what is counted.
     """
     console = console or Console(file=cast("IO[str]", _StandardError()), highlight=False, markup=False)
     if not console.is_terminal:
-        yield _ProgressLog(total, workers, console)
+        yield _ProgressLog(total, workers, console, noun)
         return
     name, left = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[left]}", markup=False)
     columns = [name, BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), left]
@@ -233,9 +236,9 @@ class _ProgressBar:
 class _ProgressLog:
     """Plain lines in a log."""
 
-    def __init__(self, total: int, workers: str, console: Console) -> None:
+    def __init__(self, total: int, workers: str, console: Console, noun: str = "cell") -> None:
         self._total, self._done, self._begin, self._console = total, 0, time.monotonic(), console
-        self.note(f"{count_noun(total, 'cell')} on {workers}")
+        self.note(f"{count_noun(total, noun)} on {workers}")
 
     def advance(self, name: str, seconds_left: float) -> None:
         before, self._done = self._done, self._done + 1

@@ -137,14 +137,14 @@ def parse_allow(value: Any) -> tuple[str, ...]:
             "addition to the shipped ones. Write for example allow=[mypackage]."
         )
     entries = tuple(dict.fromkeys(entry for entry in value if entry not in admission.SHIPPED))
-    _import_from_current_folder(entries)
+    import_from_current_folder(entries)
     return entries
 
 
-def _import_from_current_folder(allow: Sequence[str]) -> None:
+def import_from_current_folder(allow: Sequence[str]) -> None:
     """Append the current folder to the path of imports if a package of ``allow`` lies there and nowhere else.
 
-    Worker processes take the path over from the process that starts them.
+    ``allow`` lists dotted paths. Worker processes take the path over from the process that starts them.
     """
     folder = os.getcwd()
     tops = {entry.partition(".")[0] for entry in allow}

@@ -22,6 +22,7 @@ from imblab.edges.datasets.notation import TableProblems, first_names
 from imblab.edges.datasets.table_files import (
     FILE_OPTIONS,
     first_line,
+    read_cells,
     read_table_file,
     table_name,
     with_one_type_per_column,
@@ -31,12 +32,14 @@ from imblab.study import Dataset
 from imblab.text import to_override
 
 __all__ = [
+    "TableProblems",
     "dataset",
     "dataset_facts",
     "dataset_warnings",
     "keel_names",
     "listing",
     "name_and_parent",
+    "read_cells",
     "read_dataset",
     "zenodo_names",
 ]

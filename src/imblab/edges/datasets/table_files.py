@@ -118,6 +118,21 @@ def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems
     return with_one_type_per_column(frame, spec, problems) if ending in EXCEL_ENDINGS else frame
 
 
+def read_cells(path: Path, problems: TableProblems) -> tuple[pd.DataFrame, str]:
+    """Read the cells of a table as they are written, with the separator of its fields.
+
+    A table that is not a text file has the types of its columns, and a comma for a separator. Raises DataError as
+    :func:`read_table_file` does, which reads the file first.
+    """
+    frame = read_table_file(path, {}, problems)
+    ending, compression = _endings(path)
+    if ending not in TEXT_ENDINGS:
+        return frame, ","
+    text = read_delimited(_unpack(_existing_file(path, problems), compression), TEXT_ENDINGS[ending])
+    columns = [pd.Series(column.to_pylist(), dtype=object) for column in text.columns]
+    return pd.concat(columns, axis=1, keys=text.names), text.separator
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of the error of a library."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

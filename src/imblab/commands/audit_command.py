@@ -1,0 +1,152 @@
+"""``imblab audit``: load what is audited and its table, and print the findings."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imblab.commands.auditing import AuditRequest, Meter, check_request, run_audit
+from imblab.core.audited_scores import AuditTable, audit_table
+from imblab.edges import datasets, scripts, terminal
+from imblab.edges.config.command_line import import_from_current_folder
+from imblab.errors import ConfigError, DataError, foreign_reason
+from imblab.findings import Audit
+from imblab.text import count_noun, join_words
+
+#: What may be audited.
+FORMS = ("script", "function", "estimator")
+
+
+def command_audit(options: Mapping[str, Any]) -> int:
+    """``imblab audit``: a program, a function or an estimator on a table in a file."""
+    form = _form_of(options)
+    meter = Meter(says=not options["json"])
+    result = (_audit_script if form == "script" else _audit_object)(options, form, meter)
+    terminal.put(json.dumps(result.to_mapping())) if options["json"] else terminal.show(str(result))
+    return result.exit_status
+
+
+def _form_of(options: Mapping[str, Any]) -> str:
+    """Return what is audited: ``script``, ``function`` or ``estimator``."""
+    named = [form for form in FORMS if options[form]]
+    problems = []
+    if len(named) != 1:
+        problems.append(
+            f"'imblab audit' names {join_words(f'--{form}' for form in named) or 'nothing to audit'}; it audits one of "
+            "a program, a function (X, y) -> score and an estimator. Write --script 'python evaluate.py {table}', "
+            "--function mypackage.module:evaluate or --estimator mypackage.module:pipeline."
+        )
+    for name in ("data", "target"):
+        if not options[name]:
+            problems.append(
+                f"'imblab audit' has no --{name}; a table and its column of labels are needed. Write --data table.csv "
+                "--target COLUMN."
+            )
+    if problems:
+        raise ConfigError(*problems)
+    return named[0]
+
+
+def _load_table(options: Mapping[str, Any]) -> Any:
+    """Load the table of an audit as a data set."""
+    keys = ("target", "positive", "groups", "time")
+    spec = {"kind": "table", "path": options["data"], **{key: options[key] for key in keys if options[key] is not None}}
+    return datasets.read_dataset(spec, "table")
+
+
+def _request_of(subject: Any, options: Mapping[str, Any]) -> AuditRequest:
+    names = ("measure", "chance", "claimed", "permutations", "seed")
+    return check_request(subject, **{name: options[name] for name in names}, cv=options["folds"])
+
+
+def _audit_object(options: Mapping[str, Any], form: str, meter: Meter) -> Audit:
+    """Audit a function or an estimator that a module holds."""
+    subject = load_subject(options[form], is_estimator=form == "estimator")
+    request = _request_of(subject, options)
+    data = _load_table(options)
+    table = audit_table(data.X, data.y, len(data.classes) - 1, data.groups, data.time)
+    return run_audit(subject, table, request, meter)
+
+
+def _audit_script(options: Mapping[str, Any], form: str, meter: Meter) -> Audit:
+    """Audit a program that reads a table from a file."""
+    request = _request_of(_program, options)
+    script = scripts.Script(options["script"], options["timeout"])
+    script.words("")
+    data, path = _load_table(options), Path(options["data"])
+    cells, separator = datasets.read_cells(path, datasets.TableProblems(data.name, "table"))
+    cells = cells.set_axis([str(name) for name in cells.columns], axis=1)
+    if len(cells) != len(data.y):
+        raise DataError(
+            f"data set {data.name!r} has {count_noun(len(cells), 'row')}, of which {len(data.y)} have a label; a "
+            "program is given all of them. Leave the other rows out of the file."
+        )
+    X, y = (
+        cells.drop(columns=options["target"]),
+        cells[options["target"]].to_numpy(dtype=object),
+    )
+    kept = tuple(options[role] for role in ("groups", "time") if options[role])
+    labels = np.array([str(label) for label in y], dtype=object)
+    positive = _label_of(labels, data.y == len(data.classes) - 1)
+    checked = audit_table(X, labels, positive, data.groups, data.time)
+    table = AuditTable(X, labels, checked.classes, data.groups, data.time, data.X, kept)
+    place = list(cells.columns).index(options["target"])
+    with scripts.script_evaluation(script, data.name, options["target"], place, separator) as evaluate:
+        return run_audit(evaluate, table, request, meter, repr(options["script"]))
+
+
+def _label_of(labels: np.ndarray, is_positive: np.ndarray) -> Any:
+    """Return the positive label as the file writes it."""
+    return labels[np.flatnonzero(is_positive)[0]]
+
+
+def _program(X: Any, y: Any) -> float:
+    """Stand for a program where the arguments are checked."""
+    return math.nan
+
+
+def load_subject(path: str, is_estimator: bool) -> Any:
+    """Import an estimator or a function as ``module:name``; a module may lie in the current folder.
+
+    Parameters
+    ----------
+    path : str
+        Such as ``mypackage.module:pipeline``.
+    is_estimator : bool
+        A class, or a function without arguments, is called to give the estimator.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be imported.
+
+    Examples
+    --------
+    >>> load_subject("sklearn.linear_model:LogisticRegression", is_estimator=True)
+    LogisticRegression()
+    """
+    option = "--estimator" if is_estimator else "--function"
+    module, _, name = path.partition(":")
+    if not name:
+        raise ConfigError(
+            f"{option} is {path!r}; it is a module and a name in it. Write {option} mypackage.module:NAME."
+        )
+    import_from_current_folder([module])
+    try:
+        subject: Any = import_module(module)
+        for part in name.split("."):
+            subject = getattr(subject, part)
+        if is_estimator and (isinstance(subject, type) or not hasattr(subject, "fit")):
+            subject = subject()
+    except Exception as error:  # the user's module may raise anything
+        raise ConfigError(
+            f"{option} {path!r} cannot be loaded ({type(error).__name__}: {foreign_reason(error)}); the module is "
+            "imported, also from the current folder, and the name is looked up in it. Correct the path or the module."
+        ) from error
+    return subject

@@ -1,0 +1,210 @@
+"""Run a program of the user on a table in a temporary file, and read the score that it prints last."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imblab.core.audited_scores import EvaluationFailed
+from imblab.errors import ConfigError, explain_os_error
+from imblab.text import format_duration
+
+#: Stands for the path of the table in a command.
+TABLE_PLACE = "{table}"
+#: A number at the end of a line, with a percent sign perhaps.
+LAST_NUMBER = re.compile(r"(?:^|[^\w.])([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%?)[\s)\].,;]*$")
+#: Characters of the output of a program that a message shows.
+MAX_OUTPUT_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A program that reads a table, named as ``{table}``, and prints a score last.
+
+    Attributes
+    ----------
+    command : str
+        As typed in a shell; words are split, no shell is started.
+    timeout : float
+        Seconds after which a run is stopped.
+    """
+
+    command: str
+    timeout: float
+
+    def words(self, table: str) -> list[str]:
+        """Return the words of the command with the path of a table.
+
+        Raises
+        ------
+        ConfigError
+            If the command cannot be split into words, or does not name the table.
+
+        Examples
+        --------
+        >>> Script("python evaluate.py {table} --fast", 60).words("a.csv")
+        ['python', 'evaluate.py', 'a.csv', '--fast']
+        """
+        try:
+            words = shlex.split(self.command)
+        except ValueError as error:
+            raise ConfigError(
+                f"--script {self.command!r} cannot be split into words ({error}); it is written as in a shell. Close "
+                "its quotes."
+            ) from None
+        if not any(TABLE_PLACE in word for word in words):
+            raise ConfigError(
+                f"--script {self.command!r} does not hold {TABLE_PLACE}; the program must read the table that it is "
+                f"given. Write for example --script 'python evaluate.py {TABLE_PLACE}'."
+            )
+        return [word.replace(TABLE_PLACE, table) for word in words]
+
+    def run(self, table: Path) -> float:
+        """Run the program on a table and return its score.
+
+        Raises
+        ------
+        EvaluationFailed
+            If it ends with an error, takes too long, or prints no number last.
+        ConfigError
+            If it cannot be started.
+        """
+        output, errors, code = self._finish(self._start(self.words(str(table))))
+        if code:
+            last = (errors.strip() or output.strip() or "no output").splitlines()[-1]
+            raise EvaluationFailed(
+                f"it ended with the exit status {code} ({last[:MAX_OUTPUT_CHARACTERS]})",
+                "A program that gives a score ends with 0. Run it on the table by hand and correct it.",
+            )
+        return read_score(output)
+
+    def _start(self, words: list[str]) -> subprocess.Popen[str]:
+        try:
+            return subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,  # so that what the program starts ends with it
+            )
+        except OSError as error:
+            raise ConfigError(f"--script {self.command!r}: {explain_os_error(error, words[0], 'started')}") from error
+
+    def _finish(self, process: subprocess.Popen[str]) -> tuple[str, str, int]:
+        try:
+            output, errors = process.communicate(timeout=self.timeout)
+        except subprocess.TimeoutExpired:
+            _end_with_children(process)
+            raise EvaluationFailed(
+                f"it did not end within {format_duration(self.timeout)}",
+                "A run may take --timeout seconds. Raise --timeout, or audit a smaller table.",
+            ) from None
+        except BaseException:  # Ctrl-C: nothing goes on behind the user's back
+            _end_with_children(process)
+            raise
+        return output, errors, process.returncode
+
+
+def _end_with_children(process: subprocess.Popen[str]) -> None:
+    with suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
+    process.communicate()
+
+
+def read_score(output: str) -> float:
+    r"""Return the number at the end of the last line of a program's output; a percentage is divided by 100.
+
+    Raises
+    ------
+    EvaluationFailed
+        If there is none.
+
+    Examples
+    --------
+    >>> read_score("fold 1: 0.8\nmean F1 = 0.83\n"), read_score("accuracy: 83.5 %")
+    (0.83, 0.835)
+    """
+    lines = [line for line in output.splitlines() if line.strip()]
+    match = LAST_NUMBER.search(lines[-1]) if lines else None
+    score = float(match[1]) / (100 if match[2] else 1) if match else math.nan
+    if not math.isfinite(score):
+        last = f"its last line is {lines[-1].strip()[:MAX_OUTPUT_CHARACTERS]!r}" if lines else "it printed nothing"
+        raise EvaluationFailed(
+            f"it printed no number last ({last})",
+            "The score is the number at the end of the last line. Print the score last, to standard output.",
+        )
+    return score
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScriptEvaluation:
+    """Writes a table as CSV, runs a program on it, and gives its score: ``(X, y) -> score``.
+
+    Attributes
+    ----------
+    script : Script
+        The program.
+    path : Path
+        Where each table is written in turn.
+    target : str
+        The column of labels.
+    place : int
+        Its place among the columns.
+    separator : str
+        Between fields, as in the user's file.
+    """
+
+    script: Script
+    path: Path
+    target: str
+    place: int
+    separator: str
+
+    def __call__(self, X: pd.DataFrame, y: np.ndarray) -> float:
+        """Run the program on a table."""
+        table = X.copy()
+        table.insert(self.place, self.target, y)
+        table.to_csv(self.path, index=False, sep=self.separator)
+        return self.script.run(self.path)
+
+
+@contextmanager
+def script_evaluation(script: Script, name: str, target: str, place: int, separator: str) -> Iterator[Any]:
+    """Give a program a folder for its tables, which is removed afterwards.
+
+    Parameters
+    ----------
+    script : Script
+        The program.
+    name : str
+        The name of the table's file, without an ending.
+    target : str
+        The column of labels.
+    place : int
+        Its place among the columns.
+    separator : str
+        Between fields.
+
+    Yields
+    ------
+    ScriptEvaluation
+    """
+    script.words("")  # what is wrong with the command is said before anything is written
+    with TemporaryDirectory(prefix="imblab-audit-") as folder:
+        yield ScriptEvaluation(script, Path(folder) / f"{name}.csv", target, place, separator)
