@@ -151,8 +151,8 @@ def _load(args: argparse.Namespace) -> Callable[[], int]:
         command = COMMANDS[args.command]
         module = import_module(f"imblab.commands.{command.module}")
         args.config_dir = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
-        args.options = dict(vars(args))
         args.experiments = import_module("imblab.edges.ledger").EXPERIMENTS
+        args.options = dict(vars(args))
         return partial(getattr(module, command.function), *(getattr(args, name) for name in command.parameters))
     finally:
         gc.enable()
