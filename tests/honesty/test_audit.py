@@ -29,7 +29,7 @@ FAST_PERMUTATIONS = 10
 MAX_FALSE_ALARMS = 15
 KNN = KNeighborsClassifier(3)
 FOREST = RandomForestClassifier(3, max_depth=6, random_state=0)
-BOOSTING = HistGradientBoostingClassifier(max_iter=8, min_samples_leaf=3, early_stopping=False)
+BOOSTING = HistGradientBoostingClassifier(max_iter=4, min_samples_leaf=3, early_stopping=False)
 LOGISTIC = LogisticRegression()
 
 
