@@ -248,9 +248,13 @@ def test_the_largest_reports_open_and_answer_a_reader(open_page, keep, file, scr
     page = open_page(file.as_uri(), width=1280, height=900, timeout=15_000, java_script_enabled=scripts)
     keep(page, f"{file.parent.name}-{'on' if scripts else 'off'}")
     page.locator("summary", has_text="Scores of every fold").click()
-    figure = page.locator("#folds svg.f").first
-    row = figure.locator("g[data-s='1']")
-    figure.scroll_into_view_if_needed()
+    has_figures = page.locator("#folds svg.f").count() > 0
+    if has_figures:
+        row = page.locator("#folds svg.f").first.locator("g[data-s='1']")
+    else:  # the page would be too large with them
+        assert "figures are in the folder figures/" in page.locator("#folds").inner_text()
+        row = page.locator("#results tr[data-s='1']").first
+    row.scroll_into_view_if_needed()
     assert row.is_visible()
     page.locator(".menu summary", has_text="Strategies").click()
     page.locator("#s1").uncheck()
@@ -259,7 +263,7 @@ def test_the_largest_reports_open_and_answer_a_reader(open_page, keep, file, scr
     row.wait_for(state="visible", timeout=5_000)
     if page.locator("#classes").count():
         choose_classes(page)
-    elif scripts:
+    elif scripts and has_figures:
         page.locator("summary", has_text="Operating view").click()
         page.locator("#thresholds .threshold input").focus()
         page.keyboard.press("ArrowRight")

@@ -55,9 +55,8 @@ from imblab.text import format_range
 PROBABILITY_RATIO = "mean probability / prevalence"
 #: Measures shown next to the primary one, as far as the study has them.
 _SECONDARY = ("pr_auc", "recall", "precision", "f1", "mcc", "roc_auc", "brier")
-#: Rows of the table of scores that are printed, and what they are where there are more.
+#: Rows of the table of scores that are printed.
 _MAX_PRINTED_ROWS = 200
-_PRINTED = "the recommended strategies, those of the primary contrasts and the baselines"
 #: Columns on the classes of a data set: with two classes everywhere, and otherwise.
 _POSITIVE_COLUMNS = ("positives", ("share", "positive share"), ("odds", "positives over negatives"))
 _CLASS_COLUMNS = (
@@ -126,14 +125,14 @@ def scores_section(data: ReportData) -> ReportSection:
         *(("gain_threshold", "gain over threshold"), ("gain_threshold_interval", "interval")),
         *((m, named(m)) for m in secondary),
     )
-    printed = _printed_places(data)
+    printed, what = _printed_places(data)
     lines = [
         Line("/".join(place), tuple(_score_cells(data, row, secondary)), data.picks(*place), place not in printed)
         for place, row in data.summary_of.items()
     ]
     notes = [text for learner in data.learners if (text := rebalancing.note(data.study, learner))]
     if len(printed) < len(lines):
-        notes.append(f"Printed are {len(printed)} of {len(lines)} rows: {_PRINTED}. All are in tables/scores.csv")
+        notes.append(f"Printed are {len(printed)} of {len(lines)} rows: {what}. All are in tables/scores.csv")
     caption = f"Scores of {len(lines)} strategies by data set and learner"
     table = Table("scores", caption, header, tuple(lines), "; ".join(notes), is_sortable=True)
     n_folds = format_range(data.result.summary.folds, "{:d}".format)
@@ -173,16 +172,23 @@ def ratio_section(data: ReportData) -> ReportSection:
     return ReportSection("ratio", f"How much {subject}?", (lead,), blocks, f"How much {subject}?", is_open=bool(blocks))
 
 
-def _printed_places(data: ReportData) -> set[Place]:
-    """The rows of the table of scores that paper has room for: all, else those that a reader needs first."""
-    places = list(data.summary_of)
-    if len(places) <= _MAX_PRINTED_ROWS:
-        return set(places)
+def _printed_places(data: ReportData) -> tuple[set[Place], str]:
+    """Return the rows of the table of scores that paper has room for, and what they are if they are not all."""
     primary, recommendation = data.result.answer.primary, data.result.recommendation
     needed = {"none", "threshold", *primary.a, *primary.b}
     chosen = {(*family, each.strategy) for family, each in recommendation.families.items()}
-    some = {place for place in places if place[2] in needed or place in chosen}
-    return some if len(some) <= _MAX_PRINTED_ROWS else set(list(dict.fromkeys(p for p in places if p in chosen)))
+    best = {(name, str(each.learner), each.strategy) for name, each in recommendation.datasets.items()}
+    places = set(data.summary_of)
+    choices = (
+        (places, ""),
+        (
+            {place for place in places if place[2] in needed or place in chosen},
+            "the recommended strategies, those of the primary contrasts and the baselines",
+        ),
+        (places & chosen, "the recommended strategy of every data set and learner"),
+        (places & best, "the recommended strategy of every data set"),
+    )
+    return next((choice for choice in choices if len(choice[0]) <= _MAX_PRINTED_ROWS), choices[-1])
 
 
 def _column_facts(facts: Mapping[str, Any] | None) -> Sequence[TableCell]:
