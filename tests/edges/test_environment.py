@@ -98,3 +98,12 @@ def test_an_older_record_is_compared_as_far_as_it_goes(now):
     assert change == Change("version", "imbalanced-learn", "0.1", version("imbalanced-learn"))
     assert environment.environment_of_facts({}) is None
     assert environment.changes(Environment(), now) == []
+
+
+def test_packages_of_older_evidence_are_named_by_the_distribution_that_holds_them():
+    """XGBoost is installed as ``xgboost-cpu``; evidence names the package that is imported."""
+    facts = {"system": "Linux x86_64", "versions": {"python": "3.11.7", "xgboost": "3.2.0", "nobody_has_it": "1"}}
+    recorded = environment.environment_of_facts(facts)
+    (installed,) = [name for name in ("xgboost", "xgboost-cpu") if name in recorded.packages]
+    assert recorded.packages == {installed: "3.2.0", "nobody-has-it": "1"}
+    assert version(installed)

@@ -163,7 +163,7 @@ def environment_of_facts(facts: Mapping[str, Any]) -> Environment | None:
     if not versions:
         return None
     python = versions.pop("python", "")
-    packages = {_DISTRIBUTIONS.get(name, name): value for name, value in versions.items()}
+    packages = {distribution_name(name): value for name, value in versions.items()}  # they name importable packages
     return Environment(python, facts.get("system", ""), packages=packages)
 
 
