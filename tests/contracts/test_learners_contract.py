@@ -49,7 +49,7 @@ DECLARED = {
 #: Learners whose fit takes no sample_weight.
 WEIGHTLESS = {"easy_ensemble", "knn"}
 #: Learners that draw rows: another seed is another answer.
-DRAWING = {"adaboost", "bagging", "balanced_random_forest", "easy_ensemble", "extra_trees", "random_forest"}
+DRAWING = {"bagging", "balanced_random_forest", "easy_ensemble", "extra_trees", "random_forest"}
 #: Trees grown until their leaves are pure answer 0 or 1 whatever the weight; with room in the leaves it is seen.
 ROOM = {"balanced_random_forest": {"learner.min_samples_leaf": 10}, "decision_tree": {"learner.min_samples_leaf": 10}}
 #: Fewer members than the default: what is promised does not depend on their number, and boosted ones are slow.
