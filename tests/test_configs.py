@@ -192,7 +192,7 @@ def test_an_experiment_can_be_asked_in_another_way(name):
             f"experiment={name}",
             *WITH_FOLDER.get(name, ()),
             "learner=[knn]",
-            "strategy=[none,threshold,smote_threshold]",
+            "strategy=[none,threshold,smote,smote_threshold]",
             "seed=3",
             "strategy.smote_threshold.space.k=choice(3)",
         )
@@ -202,7 +202,7 @@ def test_an_experiment_can_be_asked_in_another_way(name):
     named = {s.name: s for s in study.strategies}
     assert named["smote_threshold"].space["k"] == Choice((3,))
     on_file = {path.stem for path in files("strategy")}
-    assert named.keys() & on_file == {"none", "threshold", "smote_threshold"}
+    assert named.keys() & on_file == {"none", "threshold", "smote", "smote_threshold"}
 
 
 @pytest.mark.parametrize("name", imblab.__all__)
