@@ -93,6 +93,8 @@ class PoolRun:
         #: Whether the store may hold predictions of a bundle that has not begun.
         self._may_be_known = store is not None and not store.is_empty()
         self._workload = Workload(bundles, {name: data.X.size for name, data in datasets.items()})
+        #: The fits under way when workers died, and the jobs that had a fit in which a worker died twice.
+        self._fits_at_death, self._blamed_jobs = set[str](), set[int]()
         self._tables: dict[str, str] = {}
         self._progress: dict[int, _Progress] = {}
         self._ready, self._suspects = deque[Job](), deque[Job]()
@@ -229,7 +231,8 @@ class PoolRun:
         for n, (job, loss) in enumerate(lost):
             if loss.is_late and loss.fit:
                 self._fatal_fits[loss.fit] = lateness_reason(self._fit_timeout)
-            elif loss.fit and (job.is_suspect or loss.is_repeated):
+            elif loss.fit and (loss.is_repeated or (job.is_suspect and self._is_to_blame(job, loss.fit))):
+                self._blamed_jobs.add(job.number)
                 self._fatal_fits[loss.fit] = "the worker process died in this fit, twice (out of memory?)"
             elif loss.fit == "" or (loss.fit is None and job.is_suspect) or not (has_witness or n):
                 self._count_try(job)
@@ -238,6 +241,11 @@ class PoolRun:
                 self._suspects.append(replace(job, is_suspect=True))
             else:
                 self._ready.appendleft(job)
+        self._fits_at_death |= {loss.fit for _, loss in lost if loss.fit}
+
+    def _is_to_blame(self, job: Job, fit: str) -> bool:
+        """Whether a worker died in this fit before, or the job has had such a fit: another death may be an accident."""
+        return fit in self._fits_at_death or job.number in self._blamed_jobs
 
     def _count_try(self, job: Job) -> None:
         """Count a worker that died outside of a fit, which no evaluation can record; stop after several."""
