@@ -24,6 +24,8 @@ from imblab.text import count_noun, format_score
 _TEMPLATES = files("imblab.edges.report")
 #: Characters of a page, and of the frame of one figure.
 _MAX_CHARACTERS, _FRAME_CHARACTERS = 4_800_000, 700
+#: Lines of a table on a page that is too large with all of its tables.
+_MAX_LINES = 1_000
 #: Width of a figure, in units of its drawing, up to which another one fits next to it.
 _MAX_NARROW_WIDTH = 500
 #: The look of what a reader chooses one of.
@@ -39,9 +41,38 @@ _SCORES_SENTENCE = "It scores "
 
 def render_page(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[bytes]:
     """Yield the parts of the report as HTML in UTF-8: no network, no clock, the same sections give the same bytes."""
+    room = _room_next_to_tables(data, sections)
+    if room >= 0:
+        fitted = fit_figures(sections, room)
+    else:
+        sections = [_without_long_tables(section) for section in sections]
+        room = _room_next_to_tables(data, sections)
+        fitted = fit_figures(sections, room)
+        # The frames of so many figures are larger than is reckoned with.
+        while (excess := _size(data, fitted) - _MAX_CHARACTERS) > 0 and room > 0:
+            room -= excess
+            fitted = fit_figures(sections, room)
+    yield from (part.encode() for part in _render(data, fitted))
+
+
+def _room_next_to_tables(data: ReportData, sections: Sequence[ReportSection]) -> int:
     tables_alone = [replace(s, blocks=tuple(b for b in s.blocks if isinstance(b, Table))) for s in sections]
-    room = _MAX_CHARACTERS - sum(map(len, _render(data, tables_alone)))
-    yield from (part.encode() for part in _render(data, fit_figures(sections, room)))
+    return _MAX_CHARACTERS - _size(data, tables_alone)
+
+
+def _size(data: ReportData, sections: Sequence[ReportSection]) -> int:
+    """Return the bytes of a page."""
+    return sum(len(part.encode()) for part in _render(data, sections))
+
+
+def _without_long_tables(section: ReportSection) -> ReportSection:
+    """Return a section without its folded and its long tables, and say where they are; what is printed stays."""
+    kept = [b for b in section.blocks if isinstance(b, Gallery) or not (b.folded or len(b.lines) > _MAX_LINES)]
+    if section.is_printed or len(kept) == len(section.blocks):
+        return section
+    tables = count_noun(len(section.blocks) - len(kept), "table is", "tables are")
+    note = f"{tables} in the folder tables/ next to this page, which would be too large with them."
+    return replace(section, blocks=tuple(kept), lead=(*section.lead, note))
 
 
 def fit_figures(sections: Sequence[ReportSection], room: int) -> list[ReportSection]:
