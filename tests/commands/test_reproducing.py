@@ -236,7 +236,7 @@ def _places(value, path=()):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_other_field_of_a_line_is_compared(done, data):
-    """Whatever is changed in a row or in the trials of its search, the row does not come back, or cannot be read."""
+    """After any change to a row or to the trials of its search the row does not come back, or cannot be read."""
     shutil.rmtree(HOME)
     shutil.copytree(done, HOME)
     name = data.draw(st.sampled_from([ledger.LEDGER_FILE, ledger.LEDGER_FILE, ledger.SEARCHES_FILE]))

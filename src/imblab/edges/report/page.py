@@ -22,8 +22,8 @@ from imblab.edges.report.elements import MAX_OPEN_BLOCKS, MAX_OPEN_ROWS, Gallery
 from imblab.text import count_noun, format_score
 
 _TEMPLATES = files("imblab.edges.report")
-#: Characters of a page, and of the frame of one figure.
-_MAX_CHARACTERS, _FRAME_CHARACTERS = 4_800_000, 700
+#: Bytes of a page, and of the frame of one figure.
+_MAX_BYTES, _FRAME_BYTES = 4_800_000, 700
 #: Lines of a table on a page that is too large with all of its tables.
 _MAX_LINES = 1_000
 #: Width of a figure, in units of its drawing, up to which another one fits next to it.
@@ -49,7 +49,7 @@ def render_page(data: ReportData, sections: Sequence[ReportSection]) -> Iterator
         room = _room_next_to_tables(data, sections)
         fitted = fit_figures(sections, room)
         # The frames of so many figures are larger than is reckoned with.
-        while (excess := _size(data, fitted) - _MAX_CHARACTERS) > 0 and room > 0:
+        while (excess := _size(data, fitted) - _MAX_BYTES) > 0 and room > 0:
             room -= excess
             fitted = fit_figures(sections, room)
     yield from (part.encode() for part in _render(data, fitted))
@@ -57,7 +57,7 @@ def render_page(data: ReportData, sections: Sequence[ReportSection]) -> Iterator
 
 def _room_next_to_tables(data: ReportData, sections: Sequence[ReportSection]) -> int:
     tables_alone = [replace(s, blocks=tuple(b for b in s.blocks if isinstance(b, Table))) for s in sections]
-    return _MAX_CHARACTERS - _size(data, tables_alone)
+    return _MAX_BYTES - _size(data, tables_alone)
 
 
 def _size(data: ReportData, sections: Sequence[ReportSection]) -> int:
@@ -76,13 +76,13 @@ def _without_long_tables(section: ReportSection) -> ReportSection:
 
 
 def fit_figures(sections: Sequence[ReportSection], room: int) -> list[ReportSection]:
-    """Return sections whose figures take at most ``room`` characters.
+    """Return sections whose figures take at most ``room`` bytes.
 
     Galleries that are not vital and not the first of their section are left out first, the largest of them before the
     others; that of the first screen stays. They keep their heading and say where their figures are.
     """
     sizes = {
-        (i, j): sum(len(panel.figure.body) + _FRAME_CHARACTERS for panel in block.panels)
+        (i, j): sum(len(panel.figure.body) + _FRAME_BYTES for panel in block.panels)
         for i, section in enumerate(sections)
         for j, block in enumerate(section.blocks)
         if isinstance(block, Gallery) and i > 0
