@@ -190,9 +190,10 @@ def check_request(
     elif is_estimator and name not in CHANCE_LEVELS:
         problems.append(unknown("measure", name, CHANCE_LEVELS, "for an estimator"))
     elif not is_estimator and name not in CHANCE_LEVELS and chance is None:
+        lead = f"the measure is {name!r}" if name else "no measure is named"
         problems.append(
-            f"the measure is {name!r}; the chance level of this one is not known, only of {known}. Name one of them, "
-            "or state the score without information (--chance 0.5, chance=0.5)."
+            f"{lead}; the chance level of a score is known for {known} alone. Name one of them (--measure f1), or "
+            "state the score without information (--chance 0.5, chance=0.5)."
         )
     if not isinstance(permutations, int) or permutations < 2:
         problems.append(f"permutations is {permutations!r}; a mean and its error need at least 2. Pass 20.")
