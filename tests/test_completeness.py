@@ -326,7 +326,7 @@ def test_mlflow_says_at_once_that_a_study_is_added_to(tmp_path, monkeypatch):
     assert main(["run", *few]) == 0
 
     def seen():
-        client = MlflowClient(mlflow.DEFAULT_URI)
+        client = MlflowClient(f"sqlite:///{tmp_path / 'mlruns/mlflow.db'}")
         experiment = client.get_experiment_by_name("demo")
         runs = client.search_runs([experiment.experiment_id], "tags.`imblab.role` = 'study'")
         return runs[0].data.tags, experiment.tags["mlflow.note.content"]

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -37,7 +38,7 @@ def test_the_store_and_mlflow_hold_what_was_planned(capsys):
     size = store.DEFAULT_PATH.stat().st_size
     # Two strategies may choose the same winner, whose refit is one prediction then.
     assert size / 1.05 < price["store"]["bytes"] < 1.25 * size
-    client = MlflowClient("sqlite:///mlruns/mlflow.db")
+    client = MlflowClient(f"sqlite:///{Path('mlruns/mlflow.db').resolve()}")
     experiment = client.get_experiment_by_name("held").experiment_id
     runs = client.search_runs([experiment], max_results=1000)
     assert price["mlflow"] == {"runs": len(runs), "candidates": len(runs) - 1 - 8, "search": "candidates"}

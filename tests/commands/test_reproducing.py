@@ -493,7 +493,7 @@ def test_a_run_of_mlflow_is_reproduced_from_its_artifacts(capsys):
     assert main(["run", *words]) == 0
     from mlflow import MlflowClient
 
-    client = MlflowClient("sqlite:///mlruns/mlflow.db")
+    client = MlflowClient(f"sqlite:///{Path('mlruns/mlflow.db').resolve()}")
     (experiment,) = client.search_experiments(filter_string="name = 'small'")
     runs = {run.data.tags["imblab.role"]: run for run in client.search_runs([experiment.experiment_id])}
     cell = next(
