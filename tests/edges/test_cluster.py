@@ -297,6 +297,20 @@ def test_addresses_that_cannot_be_are_refused(tmp_path):
         cluster.connect_to_workers(runner.Cluster("tcp://127.0.0.1:9"), 1, seconds=1)
 
 
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_a_tls_address_without_certificates_is_refused(content, tmp_path):
+    import dask
+
+    files = {key: str(tmp_path / f"{key}.pem") for key in ("ca-file", "cert", "key")}
+    for path in files.values() if content is not None else ():
+        Path(path).write_text(content)
+    tls = "distributed.comm.tls."
+    named = {tls + "ca-file": files["ca-file"], tls + "client.cert": files["cert"], tls + "client.key": files["key"]}
+    refused = pytest.raises(ConfigError, match=r"'runner\.address' is 'tls://h:1'; .* needs a certificate")
+    with dask.config.set(named if content is not None else {}), refused:
+        cluster.connect_to_workers(runner.Cluster("tls://h:1"), 1)
+
+
 @pytest.mark.parametrize(
     ("address", "is_said"),
     [
@@ -330,33 +344,66 @@ def test_versions_are_compared_by_name():
     assert dask_worker.differences(here, here, 4) == ["it runs 4 jobs at once in one process"]
 
 
-@SLOW
-def test_the_commands_of_the_page_run_as_they_stand(tmp_path):
+def console_lines(heading, number=0):
+    """Return the lines of a block of commands of docs/cluster.md."""
     page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
-    section = page.partition("## A scheduler with two workers")[2]
-    *services, study = section.partition("```console\n")[2].partition("```")[0].splitlines()
+    return page.partition(f"## {heading}\n")[2].split("```console\n")[number + 1].partition("```")[0].splitlines()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that starts a command of the page and returns its process; all of them are ended."""
     path = os.pathsep.join(filter(None, [str(Path(runner.__file__).parents[3]), os.environ.get("PYTHONPATH")]))
     started = []
 
-    def start(line):
+    def start_command(line, **variables):
         # Any free port, so that two runs of this test do not meet.
         words = line.replace(":8787", ":0").replace("--port 8786", "--port 0").split()
-        command, env = [sys.executable, "-m", *words], os.environ | {"PYTHONPATH": path}
+        command, env = [sys.executable, "-m", *words], os.environ | {"PYTHONPATH": path} | variables
         with open(tmp_path / "log", "ab") as log:
-            return subprocess.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=log)
+            started.append(subprocess.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=log))
+        while "scheduler" in words[:2] and not (tmp_path / "scheduler.json").exists():
+            assert started[-1].poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+        return started[-1]
 
-    try:
-        for line in services:
-            started.append(start(line))
-            while not (tmp_path / "scheduler.json").exists():
-                assert started[0].poll() is None
-                time.sleep(0.05)
-        for _ in range(2):  # the workers live on after the first run
-            run = start(study)
-            assert run.wait(timeout=300) == 0, (tmp_path / "log").read_text()
-    finally:
-        for process in started:
+    yield start_command
+    for process in started:
+        if process.poll() is None:
             kill(*(child.pid for child in psutil.Process(process.pid).children(recursive=True)), process.pid)
-            process.wait()
+        process.wait()
+
+
+@SLOW
+def test_the_commands_of_the_page_run_as_they_stand(start, tmp_path):
+    *services, study = console_lines("A scheduler with two workers")
+    for line in services:
+        start(line)
+    for _ in range(2):  # the workers live on after the first run
+        assert start(study).wait(timeout=300) == 0, (tmp_path / "log").read_text()
     rows = ledger.read_evaluations(tmp_path / "experiments" / "wide")
     assert {row.status for row in rows} == {"ok"}
+
+
+@SLOW
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate of the page")
+def test_the_commands_with_certificates_run_and_nothing_else_connects(start, tmp_path):
+    certificate, scheduler, worker = console_lines("Who may connect")
+    *exports, study = console_lines("Who may connect", 1)
+    variables = dict(word.split("=", 1) for line in exports for word in line.removeprefix("export ").split())
+    subprocess.run(certificate.split(), cwd=tmp_path, check=True, capture_output=True)
+    start(f"{scheduler} --host 127.0.0.1 --port 0 --scheduler-file scheduler.json")
+    address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
+    assert address.startswith("tls://127.0.0.1:")
+    start(worker.replace("tls://HOST:8786", address) + " --host 127.0.0.1 --dashboard-address 127.0.0.1:0")
+    few = "name=safe dataset=[ecoli3] learner=[logistic] protocol=smoke tracking=none"
+    study = study.replace("tls://HOST:8786", address).replace("experiment=quickstart", few)
+    assert start(study, **variables).wait(timeout=300) == 0, (tmp_path / "log").read_text()
+    assert {row.status for row in ledger.read_evaluations(tmp_path / "experiments" / "safe")} == {"ok"}
+    # Without the certificates, or unencrypted; another table, because answers of the store need no worker.
+    for strange in (study, study.replace("tls://", "tcp://")):
+        (tmp_path / "log").write_text("")
+        run = start(strange.replace("name=safe dataset=[ecoli3]", "name=strange dataset=[yeast4]"))
+        assert run.wait(timeout=300) == 2, (tmp_path / "log").read_text()
+        assert "runner.address" in (tmp_path / "log").read_text()
+    assert not ledger.read_evaluations(tmp_path / "experiments" / "strange")

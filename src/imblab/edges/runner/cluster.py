@@ -36,7 +36,7 @@ from imblab.edges.runner.dask_worker import (
 )
 from imblab.edges.runner.pools import Outcome, WorkerLost
 from imblab.edges.runner.worker import Job, JobResult
-from imblab.errors import ConfigError, StudyError
+from imblab.errors import ConfigError, StudyError, foreign_reason
 from imblab.study import Dataset, Split
 
 if TYPE_CHECKING:
@@ -302,14 +302,16 @@ def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_S
                 silence_logs=50,
             )
         return Client(local, set_as_default=False), local
+    _check_certificates(address)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # versions are compared by this module
             client = Client(address, set_as_default=False, timeout=seconds)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise StudyError(
-            f"the Dask scheduler {address!r} does not answer within {seconds:g} s ({type(error).__name__}); jobs "
-            "are sent through it. Start it with `dask scheduler`, or correct runner.address."
+            f"the Dask scheduler {address!r} does not answer within {seconds:g} s ({type(error).__name__}: "
+            f"{foreign_reason(error)}); jobs are sent through it. Start it with `dask scheduler`, or correct "
+            "runner.address (tcp:// and tls:// are different schedulers; tls:// needs certificates of one authority)."
         ) from error
     try:
         client.wait_for_workers(1, timeout=WORKER_SECONDS)
@@ -320,6 +322,24 @@ def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_S
             f"one with `dask worker {address} --nthreads 1`."
         ) from error
     return client, None
+
+
+def _check_certificates(address: str) -> None:
+    """Raise an error if the address needs certificates and Dask's configuration names none that can be read."""
+    if not address.startswith("tls://"):
+        return
+    from distributed.security import Security
+
+    try:
+        problem = "" if Security().get_connection_args("client").get("ssl_context") else "it names none"
+    except (OSError, ValueError) as error:  # a file is missing, or is no certificate
+        problem = f"{type(error).__name__}: {foreign_reason(error)}"
+    if problem:
+        raise ConfigError(
+            f"'runner.address' is {address!r}; such a connection needs a certificate, its key and their authority from "
+            f"Dask's configuration ({problem}). Set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and "
+            "__CLIENT__KEY (docs/cluster.md)."
+        )
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, bytes, bool]]:
