@@ -1,9 +1,12 @@
 """Tables that an experiment takes from a folder of the user's, and the content that it expects there."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from sklearn.model_selection import StratifiedKFold
 
+from imblab.commands.layout import lay_out
 from imblab.core import splits
 from imblab.edges import config, datasets
 from imblab.errors import ConfigError, DataError
@@ -66,3 +69,17 @@ def test_outer_folds_are_those_of_scikit_learn_on_the_labels_as_they_stand(folde
     found = [split.test.tolist() for split in splits.plan(data, request.study.protocol, request.study.seed)]
     folds = StratifiedKFold(5, shuffle=True, random_state=123).split(labels, labels)
     assert found == [test.tolist() for _, test in folds]
+
+
+def test_a_folder_that_does_not_exist_is_said_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    specs = {name: {"kind": "table", "path": f"nowhere/{name}.csv", "target": "y"} for name in "abc"}
+    specs["alone"] = {"kind": "table", "path": "elsewhere/alone.csv", "target": "y"}
+    study = config.compose_request(["experiment=quickstart"]).study
+    with pytest.raises(DataError) as refused:
+        lay_out(replace(study, datasets=specs))
+    text = str(refused.value)
+    assert text.count("nowhere") == 1
+    assert "2 problems" in text
+    assert "the folder 'nowhere' of 3 data sets (a, b and c) does not exist" in text
+    assert "data set 'alone' has the path 'elsewhere/alone.csv', which is not a file" in text

@@ -17,7 +17,7 @@ from imblab.edges.datasets.table_files import FILE_OPTIONS, is_table, table_name
 from imblab.edges.ledger import Expected
 from imblab.errors import ConfigError, DataError, combined
 from imblab.study import Cell, Dataset, Split, Study, fingerprint
-from imblab.text import to_hydra_syntax, to_shell
+from imblab.text import count_noun, join_words, to_hydra_syntax, to_shell
 
 #: The kind of a data set that Python passed, without a file.
 MEMORY = "memory"
@@ -114,7 +114,11 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
             f"{known}, or dataset=table dataset.table.path=... dataset.table.target=..."
         )
     loaded, keys, problems = dict(given or {}), {name: name for name in given or {}}, []
+    unread = datasets.missing_folders(study.datasets)
+    problems += [_folder_problem(folder, found) for folder, found in unread.items()]
     for key, spec in study.datasets.items():
+        if any(key in found for found in unread.values()):
+            continue
         try:
             name = datasets.name_and_parent(spec, key)[0]
             if spec.get("kind") == MEMORY:
@@ -141,6 +145,15 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
         raise combined(list({str(problem): problem for problem in problems}.values()))
     study = with_fold_numbers(study, loaded)
     return Layout(study, loaded, plans, design.expand_cells(study, plans))
+
+
+def _folder_problem(folder: str, keys: Sequence[str]) -> DataError:
+    """Say once that the folder of several data sets does not exist."""
+    return DataError(
+        f"the folder {folder!r} of {count_noun(len(keys), 'data set')} ({join_words(keys)}) does not exist; paths "
+        f"are relative to the current directory. Correct data_dir=FOLDER if the experiment asks for it, else "
+        f"dataset.{keys[0]}.path and those of the others."
+    )
 
 
 def _fold_number_problems(study: Study, loaded: Mapping[str, Dataset]) -> Iterator[ConfigError]:

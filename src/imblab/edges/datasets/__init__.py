@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -85,6 +86,31 @@ PARENTS = {
 }
 #: Keys of the configuration files that read any table: they name a kind, and the table has its own name.
 TEMPLATE_KEYS = ("table", "sql", "openml", "keel", "zenodo")
+
+
+def missing_folders(specs: Mapping[str, Spec]) -> dict[str, tuple[str, ...]]:
+    """Return the folders that do not exist and in which two or more data sets are looked for, with their keys.
+
+    Parameters
+    ----------
+    specs : mapping of str to mapping
+        The ``dataset`` section of a study, by key.
+
+    Examples
+    --------
+    >>> missing_folders({"a": {"path": "none/a.csv"}, "b": {"path": "none/b.csv"}, "c": {"path": "none.csv"}})
+    {'none': ('a', 'b')}
+    """
+    by_folder: dict[str, tuple[str, ...]] = {}
+    for key, spec in specs.items():
+        if isinstance(path := spec.get("path"), str):
+            folder = os.path.dirname(path)
+            by_folder[folder] = (*by_folder.get(folder, ()), key)
+    return {
+        folder: keys
+        for folder, keys in by_folder.items()
+        if folder and len(keys) > 1 and not os.path.isdir(os.path.expanduser(folder))
+    }
 
 
 def read_dataset(spec: Spec, key: str) -> Dataset:
