@@ -25,6 +25,7 @@ _HOME = {
     "Study": "study",
     "Tuning": "study",
     "audit": "commands.auditing",
+    "compare": "commands.comparing",
     "compose": "commands.running",
     "dataset": "edges.datasets",
     "evaluate": "commands.running",

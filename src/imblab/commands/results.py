@@ -1,4 +1,4 @@
-"""``imblab compare`` and ``imblab report``: the result of a study, built once and shown as text, JSON or a page.
+"""The result of a study, built once and shown as text, JSON or a page; ``imblab report``.
 
 A damaged file that is made from the evaluations is named, and the commands go on without it.
 """
@@ -157,25 +157,6 @@ def as_text(result: StudyResult, steps: Sequence[str] = (), width: int | None = 
     )
 
 
-def command_compare(
-    name: str, args: Sequence[str], as_json: bool, is_full: bool, family: str | None, measure: str | None
-) -> int:
-    """Run ``imblab compare``: the answer of a study, or its tables."""
-    home = ledger.find_study(name, EXPERIMENTS)
-    request = config.load_request(home / ledger.STUDY_FILE, args, loads_data=False)
-    source = read_record_files(home, request.study)
-    memory.trim()
-    read_origin(home)  # says whether it is damaged
-    result = result_of(request.study, ledger.read_evaluations(home), source=source)
-    steps = next_steps(result, home, request.allow)
-    if family is not None:
-        result = select_families(result, _find_families(result, family))
-    if measure is not None:
-        result = _by_measure(result, measure)
-    print_result(result, steps, as_json, is_full or family is not None)
-    return 0
-
-
 def print_result(result: StudyResult, steps: Sequence[str], as_json: bool, is_full: bool = False) -> None:
     """Print the answer of a result or all its tables for people, with the next steps; or everything for machines."""
     if as_json:
@@ -186,19 +167,20 @@ def print_result(result: StudyResult, steps: Sequence[str], as_json: bool, is_fu
         terminal.show_answer(partial(answer_lines, result, steps=steps))
 
 
-def _by_measure(result: StudyResult, measure: str) -> StudyResult:
+def explore(result: StudyResult, measure: str) -> StudyResult:
+    """Return the result by another measure of its study, exploratory."""
     if measure not in result.study.measure_names:
         raise StudyError(unknown("measure", measure, result.study.measure_names, f"in study {result.study.name!r}"))
     return explore_measure(result, measure, _parents(result.study))
 
 
-def _find_families(result: StudyResult, text: str) -> list[Family]:
-    """Return the data sets and learners that ``DATASET/LEARNER`` names, or ``DATASET`` with all its learners."""
+def select_named_families(result: StudyResult, text: str) -> StudyResult:
+    """Return the part of a result that ``DATASET/LEARNER`` names, or ``DATASET`` with all its learners."""
     families = [family for family in result.families if text in ("/".join(family), family[0])]
     if not families:
         known = dict.fromkeys([*(name for name, _ in result.families), *map("/".join, result.families)])
         raise StudyError(unknown("family", text, known, f"in study {result.study.name!r}"))
-    return families
+    return select_families(result, families)
 
 
 def next_steps(result: StudyResult, home: Path, allow: Sequence[str], outputs: Sequence[str] = ()) -> list[str]:

@@ -332,7 +332,7 @@ def _check_certificates(address: str) -> None:
 
     try:
         problem = "" if Security().get_connection_args("client").get("ssl_context") else "it names none"
-    except (OSError, ValueError) as error:  # a file is missing, or is no certificate
+    except (OSError, ValueError) as error:  # a file is missing or holds something else
         problem = f"{type(error).__name__}: {foreign_reason(error)}"
     if problem:
         raise ConfigError(

@@ -1,0 +1,180 @@
+"""``imblab compare``: the answer of a study, its tables, or two studies side by side; reads, fits nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from imblab.analysis.methods import named
+from imblab.analysis.study_pairs import ScorePair, StudyPair, differing_keys, pair_studies
+from imblab.commands import results
+from imblab.edges import config, ledger, memory, terminal
+from imblab.edges.ledger import EXPERIMENTS
+from imblab.errors import ConfigError
+from imblab.result import StudyResult
+from imblab.text import count_noun, format_difference, format_score, join_words
+
+#: Differences of two questions that the terminal lists without ``--full``.
+MAX_LISTED_KEYS = 12
+#: Characters of a value of a key in the terminal.
+MAX_VALUE_WIDTH = 40
+
+
+def compare(
+    name: str,
+    other: str | None = None,
+    *,
+    measure: str | None = None,
+    allow: Sequence[str] = (),
+    experiments: str | Path = EXPERIMENTS,
+) -> StudyResult | StudyPair:
+    """Read the result of a study, or put two studies side by side; nothing is fitted.
+
+    Parameters
+    ----------
+    name : str
+        The study, a folder below ``experiments``.
+    other : str, optional
+        A second study of the same folds.
+    measure : str, optional
+        A measure of the studies; the primary one by default. Of one study it is exploratory.
+    allow : sequence of str, optional
+        Dotted paths of your own classes that the studies name.
+    experiments : path, default="experiments"
+        The folder of the studies.
+
+    Returns
+    -------
+    StudyResult or StudyPair
+        The result of one study, or the differences of two: of their questions, and of their scores fold by fold.
+
+    Raises
+    ------
+    StudyError
+        If there is no such study, or the two rest on different folds or have nothing in common.
+
+    See Also
+    --------
+    imblab.rescore : Other measures and thresholds on the same fits.
+
+    Examples
+    --------
+    >>> result = compare("smote_ratio")  # doctest: +SKIP
+    >>> print(result.answer.headline)  # doctest: +SKIP
+    """
+    grants = [f"allow={json.dumps(list(allow))}"] if allow else []
+    first = _read(name, grants, Path(experiments))
+    if other is None:
+        return first if measure is None else results.explore(first, measure)
+    return _pair(first, _read(other, grants, Path(experiments)), measure)
+
+
+def command_compare(
+    name: str, args: Sequence[str], as_json: bool, is_full: bool, family: str | None, measure: str | None
+) -> int:
+    """Run ``imblab compare``: the answer of a study, its tables, or two studies side by side."""
+    others = [word for word in args if "=" not in word]
+    grants = [word for word in args if "=" in word]
+    if len(others) > 1:
+        raise ConfigError(
+            f"'imblab compare' names {len(others) + 1} studies ({join_words([name, *others])}); it shows one, or two "
+            "side by side. Name at most two."
+        )
+    if name in others:
+        raise ConfigError(f"'imblab compare' names {name!r} twice; it puts two studies side by side. Name another one.")
+    if others:
+        first, second = (_read(each, grants, EXPERIMENTS, family) for each in (name, others[0]))
+        return _print_pair(first, second, _pair(first, second, measure), as_json, is_full)
+    home = ledger.find_study(name, EXPERIMENTS)
+    request = config.load_request(home / ledger.STUDY_FILE, grants, loads_data=False)
+    source = results.read_record_files(home, request.study)
+    memory.trim()
+    results.read_origin(home)  # says whether it is damaged
+    result = results.result_of(request.study, ledger.read_evaluations(home), source=source)
+    steps = results.next_steps(result, home, request.allow)
+    if family is not None:
+        result = results.select_named_families(result, family)
+    if measure is not None:
+        result = results.explore(result, measure)
+    results.print_result(result, steps, as_json, is_full or family is not None)
+    return 0
+
+
+def _read(name: str, grants: Sequence[str], experiments: Path, family: str | None = None) -> StudyResult:
+    home = ledger.find_study(name, experiments)
+    study = config.load_request(home / ledger.STUDY_FILE, grants, loads_data=False).study
+    result = results.read_result(home, study)
+    return result if family is None else results.select_named_families(result, family)
+
+
+def _pair(first: StudyResult, second: StudyResult, measure: str | None) -> StudyPair:
+    keys = differing_keys(*(config.to_mapping(result.study) for result in (first, second)))
+    return pair_studies(first, second, keys, measure)
+
+
+def _print_pair(first: StudyResult, second: StudyResult, pair: StudyPair, as_json: bool, is_full: bool) -> int:
+    if as_json:
+        answers = {result.study.name: result.answer.to_mapping() for result in (first, second)}
+        terminal.put(json.dumps({**pair.to_mapping(), "answers": answers}))
+        return 0
+    limit = None if is_full else MAX_LISTED_KEYS
+    terminal.show(pair_text(pair, [result.answer.headline for result in (first, second)], limit))
+    return 0
+
+
+def pair_text(pair: StudyPair, headlines: Sequence[str], max_keys: int | None = None, width: int | None = None) -> str:
+    """Return two studies side by side as a page for the terminal.
+
+    Parameters
+    ----------
+    pair : StudyPair
+        See :func:`.study_pairs.pair_studies`.
+    headlines : sequence of str
+        One of each study.
+    max_keys : int, optional
+        Differences of the questions to list; all by default.
+    width : int, optional
+        Columns; those of the terminal by default.
+    """
+    page, names = terminal.Page(width), (pair.first, pair.second)
+    for name, headline in zip(names, headlines, strict=True):
+        page.add(f"{name}: {headline}")
+        page.add("")
+    listed = pair.differences[:max_keys]
+    count = count_noun(len(pair.differences), "key")
+    page.add(f"The questions differ in {count}:" if listed else "The questions are the same.")
+    page.add_table(["key", *names], [[each.key, _value(each.first), _value(each.second)] for each in listed], names)
+    if len(listed) < len(pair.differences):
+        page.add(f"{len(pair.differences) - len(listed)} more with --full.")
+        page.add("")
+    header = ["strategy", ">folds", *(f">{name}" for name in names), "difference [95 %]"]
+    for (dataset, learner), scores in groupby(pair.scores, key=itemgetter(0, 1)):
+        page.add(f"{dataset}, {learner}: {named(pair.measure)}, means over the folds that both have scored")
+        page.add_table(header, [_score_row(each) for each in scores])
+    for name, alone in zip(names, (pair.only_first, pair.only_second), strict=True):
+        if alone:
+            page.add(f"In {name} alone: {join_words(alone)}.")
+    page.add(
+        f"Differences are those of {pair.second} to {pair.first}, with corrected resampled t intervals that are not "
+        "adjusted: no contrast between two studies was claimed before, which is why they have no verdict."
+    )
+    return page.text()
+
+
+def _value(value: Any) -> str:
+    """Write a value of a key; of a section that one question has alone, that it is there."""
+    if isinstance(value, Mapping):
+        return "as defined"
+    text = terminal.format_cell(value)
+    return text if len(text) <= MAX_VALUE_WIDTH else f"{text[: MAX_VALUE_WIDTH - 3]}..."
+
+
+def _score_row(each: ScorePair) -> list[str]:
+    interval = "" if math.isnan(each.low) else f" [{format_difference(each.low)}, {format_difference(each.high)}]"
+    difference = "equal" if each.is_equal else f"{format_difference(each.difference)}{interval}"
+    return [each.strategy, str(each.folds), format_score(each.first), format_score(each.second), difference]

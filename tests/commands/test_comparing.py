@@ -1,0 +1,123 @@
+"""Two studies side by side: what differs in their questions, and their scores on the same folds."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import imblab
+from imblab.analysis.study_pairs import StudyPair, differing_keys
+from imblab.cli import main
+from imblab.commands import comparing
+from imblab.edges import ledger
+from imblab.errors import StudyError
+from imblab.result import StudyResult
+from imblab.stats.paired_tests import corrected_t
+
+HERE = ("runner.n_jobs=1", "runner.report=false", "tracking=none")
+ASKED = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote]", "protocol=smoke", *HERE)
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory):
+    """Return a folder with studies of the same folds, of other folds, and of another table."""
+    place = tmp_path_factory.mktemp("pairs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert main(["run", "name=first", *ASKED]) == 0
+        other = ("strategy=[none,smote,class_weight]", "strategy.smote.ratio=0.3")
+        assert main(["run", "name=second", *ASKED, *other]) == 0
+        assert main(["run", "name=seeded", *ASKED, "seed=1"]) == 0
+        assert main(["run", "name=elsewhere", *ASKED, "dataset=[yeast4]"]) == 0
+    return place
+
+
+@pytest.fixture(autouse=True)
+def inside(studies, monkeypatch):
+    monkeypatch.chdir(studies)
+
+
+def test_scores_of_the_same_folds_are_paired(capsys):
+    pair = imblab.compare("first", "second")
+    assert isinstance(pair, StudyPair)
+    assert [each.strategy for each in pair.scores] == ["none", "smote"]
+    rows = [
+        {(e.strategy, e.repeat, e.fold): e for e in ledger.read_evaluations(Path("experiments") / name)}
+        for name in ("first", "second")
+    ]
+    folds = sorted(key[1:] for key in rows[0] if key[0] == "smote")
+    scores = [np.array([r["smote", *fold].scores["mcc"] for fold in folds]) for r in rows]
+    evaluations = [rows[0]["smote", *fold] for fold in folds]
+    witness = corrected_t(scores[1] - scores[0], [e.n_train for e in evaluations], [e.n_test for e in evaluations])
+    none, smote = pair.scores
+    assert (smote.first, smote.second) == (scores[0].mean(), scores[1].mean())
+    assert (smote.low, smote.high, smote.folds) == (witness.low, witness.high, 3)
+    assert smote.difference == pytest.approx(witness.mean, abs=1e-15)
+    assert (none.is_equal, none.difference, smote.is_equal) == (True, 0, False)
+    assert pair.only_first == ("ecoli3/logistic/threshold",)
+    assert pair.only_second == ("ecoli3/logistic/class_weight",)
+    differences = {each.key: (each.first, each.second) for each in pair.differences}
+    assert differences["strategy.smote.ratio"][1] == 0.3
+    assert differences["strategy.threshold"][1] is None
+    assert not {"name", "claims.registered"} & differences.keys()
+    capsys.readouterr()
+    assert main(["compare", "first", "second"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert "In first alone: ecoli3/logistic/threshold." in text
+    assert [line.split()[-1] for line in text.splitlines() if line.startswith("none ")] == ["equal"]
+    assert f"{smote.first:.3f}" in text
+    assert main(["compare", "first", "second", "--measure", "recall", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["measure"], told["studies"], set(told["answers"])) == (
+        "recall",
+        ["first", "second"],
+        {"first", "second"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["first", "seeded"], r"differ in the rows of 'ecoli3' \(other folds\)"),
+        (["first", "elsewhere"], "have no data set, learner and strategy in common"),
+        (["first", "first"], "names 'first' twice"),
+        (["first", "second", "seeded"], r"names 3 studies \(first, second and seeded\)"),
+        (["first", "secnd"], "Did you mean 'second'"),
+        (["first", "second", "--measure", "kappa"], "measure 'kappa'"),
+        (["first", "second", "--family", "yeast4"], "family 'yeast4'"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(words, reason, capsys):
+    import re
+
+    assert main(["compare", *words]) == 2
+    assert re.search(reason, capsys.readouterr().err)
+
+
+def test_the_function_reads_one_study_or_two():
+    result = imblab.compare("first")
+    assert isinstance(result, StudyResult)
+    assert imblab.compare("first", measure="recall").study.primary == "recall"
+    with pytest.raises(StudyError, match="other folds"):
+        imblab.compare("first", "seeded")
+    with pytest.raises(StudyError, match="elsewhere"):
+        imblab.compare("elsewhere", experiments="nowhere")
+
+
+def test_keys_that_one_question_lacks_are_named_once():
+    first = {"name": "a", "strategy": {"smote": {"k": 5, "ratio": 1.0}}, "claims": {"registered": {"at": 1}}}
+    second = {"name": "b", "strategy": {"none": {"threshold": 0.5}, "smote": {"k": 3, "ratio": 1.0}}}
+    keys = [each.key for each in differing_keys(first, second)]
+    assert keys == ["strategy.smote.k", "strategy.none", "claims"]
+    assert differing_keys(first, first) == ()
+
+
+def test_a_page_lists_so_many_keys_and_says_how_many_there_are():
+    keys = differing_keys({f"k{i}": i for i in range(20)}, {f"k{i}": -i - 1 for i in range(20)})
+    pair = StudyPair("a", "b", "mcc", keys, (), (), ())
+    text = comparing.pair_text(pair, ["A.", "B."], max_keys=5, width=80)
+    assert "differ in 20 keys" in text
+    assert "15 more with --full." in text
+    assert "more with" not in comparing.pair_text(pair, ["A.", "B."], width=80)
