@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -196,7 +197,7 @@ def _score_pair(cell: tuple[str, str, str], a: FamilyScores, b: FamilyScores, me
     values_a, values_b = a.values[measure][row_a, at_a], b.values[measure][row_b, at_b]
     known = np.isfinite(values_a) & np.isfinite(values_b)
     if not known.any():
-        return ScorePair(*cell, 0, *[float("nan")] * 5, is_equal=False)
+        return ScorePair(*cell, 0, math.nan, math.nan, math.nan, math.nan, math.nan, is_equal=False)
     train, test = a.n_train[row_a, at_a][known], a.n_test[row_a, at_a][known]
     estimate = corrected_t(values_b[known] - values_a[known], train, test, alpha)
     first, second = float(values_a[known].mean()), float(values_b[known].mean())

@@ -15,7 +15,7 @@ from imblab.edges import config, datasets, runner, store
 from imblab.edges.datasets import COMMON_KEYS, likely_targets
 from imblab.edges.datasets.table_files import FILE_OPTIONS, is_table, table_name
 from imblab.edges.ledger import Expected
-from imblab.errors import ConfigError, DataError, combined
+from imblab.errors import ConfigError, DataError, ImblabError, combined
 from imblab.study import Cell, Dataset, Split, Study, fingerprint
 from imblab.text import count_noun, join_words, to_hydra_syntax, to_shell
 
@@ -113,11 +113,11 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
             f"study {study.name!r} has no data set; a study needs at least one. Say dataset=[...] with one of: "
             f"{known}, or dataset=table dataset.table.path=... dataset.table.target=..."
         )
-    loaded, keys, problems = dict(given or {}), {name: name for name in given or {}}, []
+    loaded, keys = dict(given or {}), {name: name for name in given or {}}
     unread = datasets.missing_folders(study.datasets)
-    problems += [_folder_problem(folder, found) for folder, found in unread.items()]
+    problems: list[ImblabError] = [_folder_problem(folder, absent) for folder, absent in unread.items()]
     for key, spec in study.datasets.items():
-        if any(key in found for found in unread.values()):
+        if any(key in absent for absent in unread.values()):
             continue
         try:
             name = datasets.name_and_parent(spec, key)[0]
