@@ -1,6 +1,7 @@
 """Resampling without doing anything twice: bit for bit what imbalanced-learn does by itself."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,8 +9,9 @@ from sklearn.base import clone
 from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
-from imblab.core import estimator_specs, sampling
+from imblab.core import estimator_specs, preparation, sampling
 from imblab.core.sampling import CachedNearestNeighbors, DenseOneHotEncoder, NeighborCache, Resampler
+from imblab.study import Dataset
 
 OVER = "imblearn.over_sampling"
 UNDER = "imblearn.under_sampling"
@@ -219,3 +221,34 @@ def test_a_part_of_a_result_that_is_kept_keeps_its_memory_and_unused_memory_serv
     memory = {resampler.resample(SAMPLERS["smote"], {"ratio": r, "k": 5}, 12)[0].ctypes.data for r in (0.9, 0.8, 0.7)}
     np.testing.assert_array_equal(kept, before)
     assert len(memory) == 1
+
+
+def test_synthetic_rows_follow_the_prepared_ones_in_their_memory():
+    """One copy of the real rows serves every draw, and a caller that keeps one keeps it unchanged."""
+    X, y = table("distinct", seed=3)
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
+    data, fit = Dataset("toy", frame, y, ("no", "yes")), np.arange(len(y))
+    prepared = preparation.PreparedRows(data, fit, largest_k=5)
+    before = prepared.X.copy()
+    theirs = {ratio: plainly(SAMPLERS["smote"], before, y, {"ratio": ratio, "k": 5}, 11, []) for ratio in (0.9, 0.7)}
+    for ratio, (rows, labels) in theirs.items():
+        drawn, new_labels = prepared.resampler.resample(SAMPLERS["smote"], {"ratio": ratio, "k": 5}, 11)
+        assert np.shares_memory(drawn, prepared.X)
+        np.testing.assert_array_equal(drawn, rows)
+        np.testing.assert_array_equal(new_labels, labels)
+        del drawn
+    kept = prepared.resampler.resample(SAMPLERS["smote"], {"ratio": 0.9, "k": 5}, 11)[0][-3:]
+    other, _ = prepared.resampler.resample(SAMPLERS["smote"], {"ratio": 0.7, "k": 5}, 11)
+    assert not np.shares_memory(other, kept)
+    np.testing.assert_array_equal(kept, theirs[0.9][0][-3:])
+    np.testing.assert_array_equal(other, theirs[0.7][0])
+    np.testing.assert_array_equal(prepared.X, before)
+
+
+def test_prepared_rows_have_room_for_synthetic_ones_only_where_neighbours_will_be_searched():
+    X, y = table("distinct", seed=3)
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
+    data, fit = Dataset("toy", frame, y, ("no", "yes")), np.arange(len(y))
+    assert preparation.PreparedRows(data, fit).X.base.shape == X.shape
+    counts = np.bincount(y)
+    assert preparation.PreparedRows(data, fit, largest_k=5).X.base.shape == (2 * counts.max(), X.shape[1])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.impute import SimpleImputer
 
-from imblab.core.sampling import Resampler
+from imblab.core.sampling import Resampler, RowBuffer, room_for_all
 from imblab.study import MAX_LEVELS, Dataset
 
 #: The code of "no category was seen in the fit rows"; it becomes a constant column.
@@ -245,7 +245,10 @@ class PreparedRows:
         self._n_numeric = arrays.numeric.shape[1]
         self.categorical = list(range(self._n_numeric, len(arrays.names)))
         self.y, self.classes = arrays.y[fit], arrays.classes
-        self.X = self._take(fit)
+        # SMOTE writes its rows behind the real ones; without neighbours to look for there is no SMOTE.
+        room = room_for_all(np.bincount(self.y, minlength=len(self.classes)).tolist()) if largest_k else 0
+        buffer = RowBuffer(len(fit), room, len(arrays.names))
+        self.X = self._take(fit, buffer.real)
         self.notes = self._describe_empty_columns()
         numeric, codes = self.X[:, : self._n_numeric], self.X[:, self._n_numeric :]
         # Without a missing value in the table the imputer is the identity.
@@ -262,7 +265,7 @@ class PreparedRows:
             self.rare_levels.apply(codes)
         self.finite = bool(np.isfinite(self.X).all())
         self._levels = [np.unique(self.X[:, column]) for column in self.categorical]
-        self.resampler = Resampler(self.X, self.y, self.categorical, largest_k, self.classes)
+        self.resampler = Resampler(self.X, self.y, self.categorical, largest_k, self.classes, buffer)
         self._transformed: list[tuple[np.ndarray, np.ndarray]] = []
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
@@ -271,7 +274,7 @@ class PreparedRows:
         for cached_rows, X in self._transformed:
             if cached_rows is rows:
                 return X
-        X = self._take(rows)
+        X = self._take(rows, np.empty((len(rows), len(self._arrays.names))))
         if self._imputer is not None:
             X[:, : self._n_numeric] = self._imputer.transform(X[:, : self._n_numeric])
         X = self.encode(self._scale_and_fill(X))
@@ -297,9 +300,8 @@ class PreparedRows:
         ]
         return np.ascontiguousarray(np.hstack([X[:, : self._n_numeric], *hot]))
 
-    def _take(self, rows: np.ndarray) -> np.ndarray:
-        """Copy rows of the table as they are."""
-        X = np.empty((len(rows), len(self._arrays.names)))
+    def _take(self, rows: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """Copy rows of the table as they are into an array; returns the array."""
         if self.categorical:
             X[:, : self._n_numeric] = self._arrays.numeric.take(rows, axis=0)
             X[:, self._n_numeric :] = self._arrays.codes.take(rows, axis=0)
