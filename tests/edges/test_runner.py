@@ -185,7 +185,7 @@ def test_the_pages_of_a_large_table_are_given_back_and_no_row_changes(words, ope
         data = replace(data, X=data.X.assign(word=column), categorical=("word",), fingerprint="f" * 32)
     # SMOTENC's text stands in conf/strategy; what is read from the table is the same for every sampler.
     question = study(strategies=(Strategy("none"), Strategy("threshold", threshold="tuned")))
-    monkeypatch.setattr(worker, "LARGE_TABLE_BYTES", 0)
+    monkeypatch.setattr(memory, "LARGE_TABLE_BYTES", 0)
     monkeypatch.setattr(worker, "COPY_BLOCK_ROWS", 7)
     lean = worker.trim_after_fit
     monkeypatch.setattr(worker, "trim_after_fit", lambda guard: given.append(guard) or lean(guard))

@@ -1,18 +1,32 @@
-"""Memory that the allocator keeps for later: returned to the system after work that took much of it."""
+"""Memory that is not needed now: returned by the allocator, or exchanged for a file that is read when it is needed."""
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
+import tempfile
 from collections.abc import Callable
 from functools import lru_cache
+from weakref import WeakSet
+
+import numpy as np
+import pandas as pd
+
+#: Size of a table from which its memory is returned to the system as soon as it can be.
+LARGE_TABLE_BYTES = 64 * 2**20
+#: The files behind tables of this process.
+_TABLE_FILES: WeakSet[mmap.mmap] = WeakSet()
 
 
 def trim() -> None:
     """Return free memory to the system: hundreds of megabytes after a fit on a large table.
 
-    Does nothing where the C library has no ``malloc_trim``, which is of the GNU library.
+    Drops also what was read of the tables of :func:`move_to_file`. Does nothing else where the C library has no
+    ``malloc_trim``, which is of the GNU library.
     """
+    for table in list(_TABLE_FILES):
+        table.madvise(mmap.MADV_DONTNEED)
     release = _find_release()
     if release is not None:
         release(0)
@@ -21,3 +35,35 @@ def trim() -> None:
 @lru_cache(maxsize=1)
 def _find_release() -> Callable[[int], int] | None:
     return None if os.name != "posix" else getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
+def move_to_file(frame: pd.DataFrame) -> pd.DataFrame:
+    """Move the numbers of a large table to a temporary file, which is read where they are used.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its columns of float64 are moved; the caller drops it.
+
+    Returns
+    -------
+    DataFrame
+        Equal to ``frame``, and read-only. It is ``frame`` itself if that is small, or if there is no room for the file,
+        which has no name and ends with the table.
+    """
+    numeric = [name for name, kind in frame.dtypes.items() if kind == np.float64]
+    if not numeric or 8 * len(frame) * len(numeric) < LARGE_TABLE_BYTES or not hasattr(mmap, "MADV_DONTNEED"):
+        return frame
+    try:
+        with tempfile.TemporaryFile(prefix="imblab-") as file:
+            for name in numeric:
+                frame[name].to_numpy().tofile(file)
+            file.flush()
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError:  # the disk is full
+        return frame
+    _TABLE_FILES.add(mapped)
+    numbers = np.frombuffer(mapped, dtype=np.float64).reshape(len(numeric), len(frame))
+    columns = dict(zip(numeric, numbers, strict=True))
+    moved = {name: pd.Series(columns.get(name, frame[name]), index=frame.index, copy=False) for name in frame.columns}
+    return pd.DataFrame(moved, copy=False)

@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ import pandas as pd
 import pyarrow
 import yaml
 
+from imblab.edges import memory
 from imblab.edges.datasets.build import COLUMN_ROLES, dataset
 from imblab.edges.datasets.database import read_query
 from imblab.edges.datasets.inspection import dataset_facts, dataset_warnings, describe_targets, target_candidates
@@ -168,7 +170,7 @@ def read_dataset(spec: Spec, key: str) -> Dataset:
     del frame
     # Return the memory of the raw table to the system: for a large one as much again as its features.
     pyarrow.default_memory_pool().release_unused()
-    return loaded
+    return replace(loaded, X=memory.move_to_file(loaded.X))
 
 
 def _check_fingerprint(loaded: Dataset, expected: Any, key: str) -> None:

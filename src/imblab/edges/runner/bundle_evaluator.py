@@ -26,6 +26,7 @@ from imblab.core.fitting import (
 )
 from imblab.core.preparation import FeatureArrays, PreparedRows, feature_arrays
 from imblab.core.splits import InnerFolds
+from imblab.edges import memory
 from imblab.errors import FitFailed
 from imblab.result import Evaluation
 from imblab.study import Cell, Choice, Dataset, Interval, Learner, Split, Study
@@ -310,7 +311,7 @@ class DatasetContext:
     @classmethod
     def of(cls, dataset: Dataset, store: Predictions | None = None) -> DatasetContext:
         """Make the context of a data set in memory."""
-        return cls(dataset, cache(partial(feature_arrays, dataset)), store)
+        return cls(dataset, cache(partial(read_arrays, dataset)), store)
 
 
 class BundleEvaluator:
@@ -422,6 +423,14 @@ class BundleEvaluator:
                 self.outer_predictions[request.address] = self.cache(request)
         seconds = time.perf_counter() - begin + self.cache.seconds_ahead - ahead
         return replace(evaluation, seconds=seconds)
+
+
+def read_arrays(dataset: Dataset) -> FeatureArrays:
+    """Return the arrays of a data set; what was read of a large table for them is dropped."""
+    arrays = feature_arrays(dataset)
+    if arrays.numeric.nbytes >= memory.LARGE_TABLE_BYTES:
+        memory.trim()
+    return arrays
 
 
 def can_fit_ahead(study: Study) -> bool:

@@ -16,15 +16,13 @@ import numpy as np
 from imblab.core import own_code
 from imblab.core.fitting import Prediction
 from imblab.core.own_code import Code
-from imblab.core.preparation import FeatureArrays, feature_arrays
+from imblab.core.preparation import FeatureArrays
 from imblab.edges import memory
 from imblab.edges.runner import bundle_evaluator
 from imblab.edges.runner.fit_timer import FitTimer, Report
 from imblab.result import Evaluation
 from imblab.study import Cell, Dataset, Split, Study
 
-#: Size of a shipped table from which memory is returned to the system as soon as it can be.
-LARGE_TABLE_BYTES = 64 * 2**20
 #: Rows that are copied from a large table in one go.
 COPY_BLOCK_ROWS = 65_536
 
@@ -170,12 +168,12 @@ def bundle_job(bundle: bundle_evaluator.Bundle, table: str, number: int, group: 
 def write_table(file: Any, dataset: Dataset, plan: tuple[Split, ...]) -> None:
     """Write a table and its splits to a file that workers map into memory."""
     # Workers read the arrays; of the frame they need the names and types of its columns alone.
-    joblib.dump((replace(dataset, X=dataset.X.iloc[:0]), feature_arrays(dataset), plan), file)
+    joblib.dump((replace(dataset, X=dataset.X.iloc[:0]), bundle_evaluator.read_arrays(dataset), plan), file)
 
 
 def is_large_table(path: str) -> bool:
     """Whether a shipped table is so large that its memory is returned as soon as possible."""
-    return Path(path).stat().st_size > LARGE_TABLE_BYTES
+    return Path(path).stat().st_size > memory.LARGE_TABLE_BYTES
 
 
 def run_job(

@@ -1,0 +1,83 @@
+"""Large tables lie in a file that is read where it is needed, and hold the same numbers there."""
+
+import errno
+import pickle
+import tempfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imblab.core.preparation import feature_arrays
+from imblab.edges import datasets, memory
+
+
+def mixed_frame(n=40):
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(n, 2))
+    numbers[::7, 1] = np.nan
+    words = pd.Categorical(rng.choice(["u", "v"], n), ["u", "v"])
+    return pd.DataFrame({"a": numbers[:, 0], "word": words, "b": numbers[:, 1]})
+
+
+@pytest.fixture
+def all_large(monkeypatch):
+    """Every table counts as large."""
+    monkeypatch.setattr(memory, "LARGE_TABLE_BYTES", 0)
+
+
+def test_a_small_table_stays_in_memory():
+    frame = mixed_frame()
+    assert memory.move_to_file(frame) is frame
+
+
+def test_a_moved_table_is_equal_and_cannot_be_written(all_large):
+    frame = mixed_frame()
+    moved = memory.move_to_file(frame)
+    pd.testing.assert_frame_equal(moved, frame)
+    memory.trim()
+    pd.testing.assert_frame_equal(moved, frame)
+    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(moved)), frame)
+    with pytest.raises(ValueError, match="read-only"):
+        moved["a"].to_numpy()[0] = 1.0
+    changed = moved.copy()
+    changed.iloc[0, 0] = 7.0
+    assert moved.iloc[0, 0] == frame.iloc[0, 0] != 7.0
+
+
+def test_the_numbers_of_a_moved_table_are_those_of_its_file(all_large):
+    moved = memory.move_to_file(mixed_frame())
+    files = [table for table in memory._TABLE_FILES if len(table) == 2 * 40 * 8]
+    assert any(np.shares_memory(moved["b"].to_numpy(), np.frombuffer(table, np.float64)) for table in files)
+    n_before = len(memory._TABLE_FILES)
+    del moved, files
+    assert len(memory._TABLE_FILES) == n_before - 1
+
+
+def test_a_table_stays_in_memory_where_the_disk_is_full(all_large, monkeypatch):
+    def full(**options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    frame = mixed_frame()
+    assert memory.move_to_file(frame) is frame
+
+
+def test_a_table_without_numbers_stays_in_memory(all_large):
+    frame = mixed_frame()[["word"]]
+    assert memory.move_to_file(frame) is frame
+
+
+def test_a_large_table_of_a_file_is_the_same_data_set(tmp_path, monkeypatch):
+    frame = mixed_frame().assign(target=np.arange(40) % 4 == 0)
+    frame.to_parquet(tmp_path / "t.parquet")
+    spec = {"kind": "table", "path": str(tmp_path / "t.parquet"), "target": "target"}
+    plain = datasets.read_dataset(spec, "t")
+    monkeypatch.setattr(memory, "LARGE_TABLE_BYTES", 0)
+    large = datasets.read_dataset(spec, "t")
+    assert not large.X["a"].to_numpy().flags.owndata
+    pd.testing.assert_frame_equal(large.X, plain.X)
+    assert large.fingerprint == plain.fingerprint
+    one, other = feature_arrays(plain), feature_arrays(large)
+    np.testing.assert_array_equal(one.numeric, other.numeric)
+    np.testing.assert_array_equal(one.codes, other.codes)
