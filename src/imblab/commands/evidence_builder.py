@@ -7,6 +7,7 @@ import math
 import platform
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ from imblab.analysis import evidence as evidences
 from imblab.analysis.evidence import FoldPredictions, RepeatKey
 from imblab.commands import results
 from imblab.commands.layout import Layout
-from imblab.core import estimator_specs, preparation, replay
+from imblab.core import estimator_specs, replay
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.preparation import PreparedRows
-from imblab.edges import evidence, files, provenance
+from imblab.edges import evidence, files, provenance, runner
 from imblab.errors import DerivedFileError, FitFailed
 from imblab.result import Evaluation, Family
 from imblab.stats.row_influence import row_covariance
@@ -229,7 +230,7 @@ class _OverlapCache:
     """Locates the synthetic rows of samplers, each drawn once for all learners and weights of a table."""
 
     def __init__(self, data: Dataset) -> None:
-        self._arrays, self._has_two_classes = preparation.feature_arrays(data), len(data.classes) == 2
+        self._arrays, self._has_two_classes = cache(partial(runner.read_arrays, data)), len(data.classes) == 2
         self._prepared: dict[str, PreparedRows] = {}
         self._overlaps: dict[str, dict[str, tuple[float, int]]] = {}
 
@@ -243,7 +244,7 @@ class _OverlapCache:
             if rows not in self._prepared:
                 while sum(part.X.nbytes for part in self._prepared.values()) > MAX_OVERLAP_CACHE_BYTES:
                     self._prepared.pop(next(iter(self._prepared)))
-                self._prepared[rows] = PreparedRows(self._arrays, request.fit)
+                self._prepared[rows] = PreparedRows(self._arrays(), request.fit)
             self._overlaps[key] = self._locate(request, self._prepared[rows])
         return self._overlaps[key]
 

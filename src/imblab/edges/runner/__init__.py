@@ -22,6 +22,7 @@ from imblab.edges.runner.bundle_evaluator import (
     FitCounts,
     PredictionStore,
     make_bundles,
+    read_arrays,
     single_threaded,
 )
 from imblab.edges.runner.cluster import Cluster, DaskPool
@@ -43,6 +44,7 @@ __all__ = [
     "PredictionStore",
     "available_cores",
     "make_bundles",
+    "read_arrays",
     "run",
 ]
 

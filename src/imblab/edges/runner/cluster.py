@@ -291,7 +291,12 @@ def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_S
     dask.config.set({"distributed.admin.large-graph-warning-threshold": LARGE_JOB_BYTES})
     address = cluster.scheduler()
     if address is None:
-        with dask.config.set({"distributed.scheduler.allowed-failures": 0, "distributed.worker.daemon": True}):
+        options = {
+            "distributed.scheduler.allowed-failures": 0,
+            "distributed.worker.daemon": True,
+            "distributed.worker.profile.enabled": False,  # it stops the fits a hundred times a second
+        }
+        with dask.config.set(options):
             local = LocalCluster(
                 n_workers=n_jobs,
                 threads_per_worker=1,

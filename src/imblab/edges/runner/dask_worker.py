@@ -12,7 +12,6 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
-from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from imblab.edges.runner import worker
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
 #: Bytes of the tables that a host keeps for later runs.
 MAX_TABLE_CACHE_BYTES = 8 * 2**30
-#: Seconds in which a report leaves its worker, which may be about to die.
-REPORT_SECONDS = 0.05
+#: Seconds that a worker waits for the scheduler to confirm a report.
+REPORT_SECONDS = 5.0
 #: The folder of cached or shared tables.
 TABLES = "imblab-tables"
 #: Distributions whose versions decide about numbers, in addition to those of learners and samplers.
@@ -60,8 +59,10 @@ def run_on_worker(job: Job, expected: Mapping[str, str], packages: tuple[str, ..
     is_suspect = job.is_suspect or bool(reports)
 
     def report(fit: str, late: bool) -> None:
-        dask_worker.log_event(topic, {"fit": fit, "late": late, "suspect": is_suspect})
-        sleep(REPORT_SECONDS)
+        event, log = {"fit": fit, "late": late, "suspect": is_suspect}, dask_worker.scheduler.log_event
+        # Once it is confirmed it outlives this process; without a scheduler there is nothing to diagnose.
+        with suppress(OSError, TimeoutError):
+            sync(dask_worker.loop, log, topic=topic, msg=event, callback_timeout=REPORT_SECONDS)
 
     report("", False)
     return worker.run_job(job, str(path), lambda fit, late: report(fit, late) if late or is_suspect else None)

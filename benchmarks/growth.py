@@ -1,0 +1,288 @@
+"""Growth of the cost of a study with rows, strategies, data sets, repeats, workers and evaluations, with slopes.
+
+``python benchmarks/growth.py`` writes ``growth.json`` and ``growth.md``, in about ten minutes on two cores; names of
+axes behind it measure those alone. Each point is a study in a process of its own, which has imported everything and
+started its workers. Seconds are those from the call to the result: tables are read, fits made, evidence and ledger
+written. Memory is the most that its processes held, above what they held before. The evaluations are rows of the
+committed study ``resample_or_not`` under further names of data sets, and the commands are those of the command line.
+"""
+
+# ruff: noqa: E402 (the number of threads is read when numpy is imported)
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+import numpy as np
+import yaml
+
+from memory import tree, write
+
+HERE = Path(__file__).parent
+STUDY = HERE.parent / "experiments" / "resample_or_not"
+#: Overrides of every study, and strategies in the order in which a longer list takes them.
+BASE = ["tracking=none", "runner.report=false", "runner.n_jobs=1"]
+STRATEGIES = ["none", "threshold", "class_weight", "smote", "weight_threshold", "random_over", "random_under"]
+STRATEGIES += ["smote_threshold", "smote_weight_threshold", "borderline_smote", "adasyn", "smote_prior"]
+STRATEGIES += ["isotonic_threshold", "smote_tomek", "smote_enn", "near_miss"]
+TABLES = ["ecoli3", "yeast4", "yeast6", "abalone9_18"]
+SAMPLE_SECONDS = 0.05
+
+
+def rows_case(learner, n):
+    """A table of n rows and 30 columns, not resampled and with SMOTE to 1:2, in three folds."""
+    overrides = ["dataset=table", "dataset.table.path=large.parquet", "dataset.table.target=target", "protocol=smoke"]
+    overrides += ["strategy=[none,smote]", "strategy.smote.ratio=0.5", "strategy.smote.k=5", "strategy.smote.space={}"]
+    return {"rows": n, "overrides": [f"learner=[{learner}]", *overrides]}
+
+
+def small_case(strategies=STRATEGIES[:4], tables=1, repeats=1, learner="logistic", jobs=1):
+    """Bundled tables of a few hundred to some thousand rows, in five folds with three inner ones."""
+    overrides = [f"learner=[{learner}]", f"strategy=[{','.join(strategies)}]", "protocol=nested_5x3"]
+    overrides += [f"protocol.repeats={repeats}", f"runner.n_jobs={jobs}"]
+    return {"tables": tables, "overrides": overrides}
+
+
+#: Points by axis: the number on the axis and its study.
+AXES = {
+    "rows, logistic": [(n, rows_case("logistic", n)) for n in (1_000, 10_000, 100_000, 1_000_000)],
+    "rows, lightgbm": [(n, rows_case("lightgbm", n)) for n in (1_000, 10_000, 100_000, 1_000_000)],
+    "strategies": [(n, small_case(STRATEGIES[:n])) for n in (2, 4, 8, 16)],
+    "data sets": [(n, small_case(tables=n)) for n in (1, 2, 4, 8, 16)],
+    "repeats": [(n, small_case(repeats=n)) for n in (1, 2, 4, 8, 16)],
+    "workers": [(n, small_case(repeats=4, learner="lightgbm", jobs=n)) for n in (1, 2)],
+}
+COMMANDS = {
+    "plan": ["plan", "experiments/big/study.yaml"],
+    "compare": ["compare", "big"],
+    "report": ["report", "big"],
+    "resume": ["run", "experiments/big/study.yaml", *BASE],
+    "sync": ["sync", "big"],
+}
+EVALUATIONS = (1_000, 10_000, 100_000)
+
+
+class Watch(threading.Thread):
+    """The most memory that each process of a tree has held."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid, self.begin, self.peak, self.ended = pid, {}, {}, threading.Event()
+
+    def mark(self):
+        """Forget the peaks so far."""
+        for pid in tree(self.pid):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+        self.begin, self.peak = {pid: status(pid, "VmRSS") for pid in tree(self.pid)}, {}
+
+    def run(self):
+        """Look until it is told to stop; a peak is kept by the kernel between two looks."""
+        while not self.ended.wait(SAMPLE_SECONDS):
+            self.look()
+
+    def look(self):
+        """Read the peaks once."""
+        for pid in tree(self.pid):
+            self.peak[pid] = max(self.peak.get(pid, 0), status(pid, "VmHWM"))
+
+    def grown(self):
+        """Bytes above those of the mark, all processes together."""
+        return sum(peak - self.begin.get(pid, 0) for pid, peak in self.peak.items())
+
+
+def status(pid, field):
+    """Bytes of a field of the status of a process; 0 once it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), 0)
+
+
+def point(case, folder):
+    """Seconds and memory of one study."""
+    if "rows" in case:
+        write(case["rows"], Path(folder) / "large.parquet")
+    command = [sys.executable, str(Path(__file__).resolve()), "--study", json.dumps(case)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, **pipes) as process:
+        watch = Watch(process.pid)
+        assert process.stdout.readline() == "ready\n"
+        watch.mark()
+        watch.start()
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        seconds, cells = json.loads(process.stdout.readline())
+        watch.ended.set()
+        watch.join()
+        watch.look()
+        process.stdin.close()
+    assert process.returncode == 0
+    return {"seconds": seconds, "bytes": watch.grown(), "evaluations": cells}
+
+
+def run_study(case):
+    """In a process of its own: import, start the workers, wait for the word, run the study."""
+    import imblab
+
+    study, data = composed(case, "measured"), tables(case.get("tables", 0))
+    jobs = next((int(o.rpartition("=")[2]) for o in case["overrides"] if o.startswith("runner.n_jobs=")), 1)
+    learner = study.learners[0].name
+    warm = imblab.compose("name=warm", "dataset=[ecoli3]", f"learner=[{learner}]", "strategy=[smote]", "protocol=smoke")
+    imblab.run(warm, jobs)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    begin = time.perf_counter()
+    frame = imblab.run(study, jobs, data=data)
+    print(json.dumps([time.perf_counter() - begin, len(frame)]), flush=True)
+    assert (frame.status == "ok").all()
+    sys.stdin.readline()
+
+
+def composed(case, name):
+    """The study of a case; tables in memory are given when it is run."""
+    import imblab
+
+    overrides = [o for o in case["overrides"] if not o.startswith("runner.")]
+    return imblab.compose(f"name={name}", *overrides, *(["dataset=[]"] if "tables" in case else []))
+
+
+def tables(n):
+    """Bundled tables one after the other, as often as needed, under names of their own."""
+    import pandas as pd
+
+    import imblab
+
+    folder = HERE.parent / "src" / "imblab" / "data"
+    frames = [pd.read_parquet(folder / f"{name}.parquet") for name in TABLES]
+    return [imblab.dataset(frames[i % len(TABLES)], "target", name=f"table{i}") for i in range(n)]
+
+
+def write_large_study(evaluations, folder):
+    """A committed study under further names of data sets, until it has so many evaluations."""
+    from imblab.analysis import evidence as evidences
+    from imblab.edges import evidence
+
+    home = Path(folder) / "experiments" / "big"
+    home.mkdir(parents=True)
+    rows = [json.loads(line) for line in (STUDY / "ledger.jsonl").read_text().splitlines()]
+    question = yaml.safe_load((STUDY / "study.yaml").read_text())
+    names = list(question["dataset"])
+    n_names = -(-evaluations * len(names) // len(rows))
+    renamed = [(names[i % len(names)], f"{names[i % len(names)]}_{i // len(names)}") for i in range(n_names)]
+    specs = {new: {**question["dataset"][old], "table": old, "parent": new} for old, new in renamed}
+    (home / "study.yaml").write_text(yaml.safe_dump({**question, "name": "big", "dataset": specs}, sort_keys=False))
+    with (home / "ledger.jsonl").open("w") as stream:
+        for old, new in renamed:
+            stream.writelines(f"{json.dumps({**row, 'dataset': new})}\n" for row in rows if row["dataset"] == old)
+    (home / "searches.jsonl").write_bytes((STUDY / "searches.jsonl").read_bytes())
+    frame, facts = evidence.load_evidence(STUDY / "evidence.parquet"), evidence.load_facts(STUDY / "evidence.parquet")
+    parts = [frame[frame.dataset == old].assign(dataset=new) for old, new in renamed]
+    facts = {**facts, "tables": {new: facts["tables"][old] for old, new in renamed}}
+    merged = evidences.merge_frames(evidences.empty_frame(), *parts)
+    evidence.write_evidence(home / "evidence.parquet", merged, facts)
+    fits = sum(row["seconds"] for old, _ in renamed for row in rows if row["dataset"] == old)
+    return sum(row["dataset"] == old for old, _ in renamed for row in rows), fits
+
+
+def command_points(evaluations):
+    """Seconds and memory of each command on a study of so many evaluations, and the bytes of its ledger."""
+    with tempfile.TemporaryDirectory() as folder:
+        n, fits = write_large_study(evaluations, folder)
+        ledger_bytes = (Path(folder) / "experiments/big/ledger.jsonl").stat().st_size
+        for name, args in COMMANDS.items():
+            begin = time.perf_counter()
+            with subprocess.Popen(
+                [sys.executable, "-m", "imblab", *args], cwd=folder, stdout=subprocess.DEVNULL
+            ) as run:
+                watch = Watch(run.pid)
+                watch.start()
+                run.wait()
+                watch.ended.set()
+            assert run.returncode == 0, name
+            seconds, peak = time.perf_counter() - begin, sum(watch.peak.values())
+            yield {"axis": name, "n": n, "seconds": seconds, "bytes": peak, "fits": fits, "ledger": ledger_bytes}
+
+
+def slope(rows, field):
+    """Slope of the logarithm of a field over that of n, by least squares, and between the last two points."""
+    n, values = np.log([row["n"] for row in rows]), np.log([max(row[field], 1e-9) for row in rows])
+    return float(np.polyfit(n, values, 1)[0]), float((values[-1] - values[-2]) / (n[-1] - n[-2]))
+
+
+def page(rows):
+    """The page of figures and slopes."""
+    lines = [
+        "# Growth",
+        "",
+        f"`python benchmarks/growth.py`, {os.cpu_count()} cores, one thread per fit. Each point is one study in a",
+        "process of its own. Seconds run from the call to the result, without imports and the start of workers; memory is the",
+        "most that its processes hold above what they held before. A slope is that of the logarithms: 1 is growth in",
+        "proportion, 0 none; over all points, and between the last two.",
+        "",
+        "| axis | n | seconds | MB | slope of seconds: all, last two | of memory: all, last two |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for axis in dict.fromkeys(row["axis"] for row in rows if "fits" not in row):
+        lines += table_lines(axis, [row for row in rows if row["axis"] == axis])
+    of_commands = [row for row in rows if "fits" in row]
+    if of_commands:
+        largest = max(of_commands, key=lambda row: row["n"])
+        lines += [
+            "",
+            f"Commands on recorded studies, up to {largest['n']:,} evaluations: the rows of `resample_or_not` under",
+            f"further names of data sets. Their fits took {largest['fits']:,.0f} s on one core; the ledger has",
+            f"{largest['ledger'] / 1e6:.0f} MB. Here seconds and memory are those of the command from its start.",
+            "",
+            "| command | evaluations | seconds | MB | slope of seconds: all, last two | of memory: all, last two |",
+            "|---|--:|--:|--:|--:|--:|",
+        ]
+        for name in COMMANDS:
+            lines += table_lines(name, [row for row in of_commands if row["axis"] == name])
+    return "\n".join(lines) + "\n"
+
+
+def table_lines(axis, rows):
+    """One line per point; the slopes stand in the last one."""
+    lines = []
+    for row in rows:
+        slopes = " | "
+        if row is rows[-1] and len(rows) > 1:
+            slopes = " | ".join("{:.2f}, {:.2f}".format(*slope(rows, field)) for field in ("seconds", "bytes"))
+        lines.append(f"| {axis} | {row['n']:,} | {row['seconds']:.2f} | {row['bytes'] / 2**20:.0f} | {slopes} |")
+    return lines
+
+
+def main():
+    """Measure, write the figures and the page."""
+    if sys.argv[1:2] == ["--study"]:
+        run_study(json.loads(sys.argv[2]))
+        return 0
+    chosen, path = sys.argv[1:], HERE / "growth.json"
+    rows = json.loads(path.read_text()) if chosen and path.exists() else []
+    rows = [row for row in rows if row["axis"] not in chosen and not (row.get("fits") and "evaluations" in chosen)]
+    for axis, cases in AXES.items():
+        for n, case in cases if not chosen or axis in chosen else ():
+            with tempfile.TemporaryDirectory() as folder:
+                rows.append({"axis": axis, "n": n, **point(case, folder)})
+            print(json.dumps(rows[-1]), flush=True)
+    for n in EVALUATIONS if not chosen or "evaluations" in chosen else ():
+        for row in command_points(n):
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    path.write_text(json.dumps(rows, indent=1) + "\n")
+    (HERE / "growth.md").write_text(page(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
