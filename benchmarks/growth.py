@@ -2,9 +2,10 @@
 
 ``python benchmarks/growth.py`` writes ``growth.json`` and ``growth.md``, in about ten minutes on two cores; names of
 axes behind it measure those alone. Each point is a study in a process of its own, which has imported everything and
-started its workers. Seconds are those from the call to the result: tables are read, fits made, evidence and ledger
-written. Memory is the most that its processes held, above what they held before. The evaluations are rows of the
-committed study ``resample_or_not`` under further names of data sets, and the commands are those of the command line.
+started its workers. Seconds, of the clock and of processors, are those from the call to the result: tables are read,
+fits made, evidence and ledger written. Memory is the most that its processes held, above what they held before. The
+evaluations are rows of the committed study ``resample_or_not`` under further names of data sets, and the commands are
+those of the command line.
 """
 
 # ruff: noqa: E402 (the number of threads is read when numpy is imported)
@@ -35,7 +36,7 @@ STRATEGIES = ["none", "threshold", "class_weight", "smote", "weight_threshold", 
 STRATEGIES += ["smote_threshold", "smote_weight_threshold", "borderline_smote", "adasyn", "smote_prior"]
 STRATEGIES += ["isotonic_threshold", "smote_tomek", "smote_enn", "near_miss"]
 TABLES = ["ecoli3", "yeast4", "yeast6", "abalone9_18"]
-SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.1
 
 
 def rows_case(learner, n):
@@ -72,40 +73,43 @@ EVALUATIONS = (1_000, 10_000, 100_000)
 
 
 class Watch(threading.Thread):
-    """The most memory that each process of a tree has held."""
+    """The most memory and the CPU seconds of each process of a tree."""
 
     def __init__(self, pid):
         super().__init__(daemon=True)
-        self.pid, self.begin, self.peak, self.ended = pid, {}, {}, threading.Event()
+        self.pid, self.begin, self.latest, self.ended = pid, {}, {}, threading.Event()
 
     def mark(self):
-        """Forget the peaks so far."""
+        """Begin here: forget the peaks so far."""
         for pid in tree(self.pid):
             Path(f"/proc/{pid}/clear_refs").write_text("5")
-        self.begin, self.peak = {pid: status(pid, "VmRSS") for pid in tree(self.pid)}, {}
+        self.look()
+        self.begin, self.latest = self.latest, {}
 
     def run(self):
-        """Look until it is told to stop; a peak is kept by the kernel between two looks."""
+        """Look until it is told to stop; the kernel keeps peak and time between two looks."""
         while not self.ended.wait(SAMPLE_SECONDS):
             self.look()
 
     def look(self):
-        """Read the peaks once."""
-        for pid in tree(self.pid):
-            self.peak[pid] = max(self.peak.get(pid, 0), status(pid, "VmHWM"))
+        """Read the facts of every process that there is."""
+        self.latest |= {pid: now for pid in tree(self.pid) if (now := usage(pid)) is not None}
 
     def grown(self):
-        """Bytes above those of the mark, all processes together."""
-        return sum(peak - self.begin.get(pid, 0) for pid, peak in self.peak.items())
+        """Bytes and CPU seconds beyond those of the mark, all processes together."""
+        changes = [np.subtract(now, self.begin.get(pid, (0, 0))) for pid, now in self.latest.items()]
+        return [float(total) for total in np.sum(changes, axis=0)]
 
 
-def status(pid, field):
-    """Bytes of a field of the status of a process; 0 once it has ended."""
+def usage(pid):
+    """Peak bytes and CPU seconds of a process; None once it has ended."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        status = Path(f"/proc/{pid}/status").read_text()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), 0)
+        return None
+    peak = next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+    return peak, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def point(case, folder):
@@ -127,7 +131,8 @@ def point(case, folder):
         watch.look()
         process.stdin.close()
     assert process.returncode == 0
-    return {"seconds": seconds, "bytes": watch.grown(), "evaluations": cells}
+    peak, cpu = watch.grown()
+    return {"seconds": seconds, "cpu": cpu, "bytes": peak, "evaluations": cells}
 
 
 def run_study(case):
@@ -209,8 +214,9 @@ def command_points(evaluations):
                 run.wait()
                 watch.ended.set()
             assert run.returncode == 0, name
-            seconds, peak = time.perf_counter() - begin, sum(watch.peak.values())
-            yield {"axis": name, "n": n, "seconds": seconds, "bytes": peak, "fits": fits, "ledger": ledger_bytes}
+            (peak, cpu), seconds = watch.grown(), time.perf_counter() - begin
+            row = {"axis": name, "n": n, "seconds": seconds, "cpu": cpu, "bytes": peak}
+            yield {**row, "fits": fits, "ledger": ledger_bytes}
 
 
 def slope(rows, field):
@@ -225,12 +231,11 @@ def page(rows):
         "# Growth",
         "",
         f"`python benchmarks/growth.py`, {os.cpu_count()} cores, one thread per fit. Each point is one study in a",
-        "process of its own. Seconds run from the call to the result, without imports and the start of workers; memory is the",
-        "most that its processes hold above what they held before. A slope is that of the logarithms: 1 is growth in",
-        "proportion, 0 none; over all points, and between the last two.",
+        "process of its own. Seconds and CPU seconds run from the call to the result, without imports and the start of",
+        "workers; memory is the most that its processes hold above what they held before. A slope is that of the",
+        "logarithms, over all points and between the last two: 1 is growth in proportion.",
         "",
-        "| axis | n | seconds | MB | slope of seconds: all, last two | of memory: all, last two |",
-        "|---|--:|--:|--:|--:|--:|",
+        *table_head("axis", "n"),
     ]
     for axis in dict.fromkeys(row["axis"] for row in rows if "fits" not in row):
         lines += table_lines(axis, [row for row in rows if row["axis"] == axis])
@@ -239,16 +244,20 @@ def page(rows):
         largest = max(of_commands, key=lambda row: row["n"])
         lines += [
             "",
-            f"Commands on recorded studies, up to {largest['n']:,} evaluations: the rows of `resample_or_not` under",
-            f"further names of data sets. Their fits took {largest['fits']:,.0f} s on one core; the ledger has",
-            f"{largest['ledger'] / 1e6:.0f} MB. Here seconds and memory are those of the command from its start.",
+            f"Commands on recorded studies of up to {largest['n']:,} evaluations: the rows of `resample_or_not` under",
+            f"further names of data sets. The fits of the largest took {largest['fits']:,.0f} s on one core, and its",
+            f"ledger has {largest['ledger'] / 1e6:.0f} MB. Seconds and memory are those of the command from its start.",
             "",
-            "| command | evaluations | seconds | MB | slope of seconds: all, last two | of memory: all, last two |",
-            "|---|--:|--:|--:|--:|--:|",
+            *table_head("command", "evaluations"),
         ]
-        for name in COMMANDS:
+        for name in dict.fromkeys(row["axis"] for row in of_commands):
             lines += table_lines(name, [row for row in of_commands if row["axis"] == name])
     return "\n".join(lines) + "\n"
+
+
+def table_head(axis, n):
+    """The first two lines of a table."""
+    return [f"| {axis} | {n} | s | CPU s | MB | slope of CPU s | slope of MB |", "|---|--:|--:|--:|--:|--:|--:|"]
 
 
 def table_lines(axis, rows):
@@ -257,8 +266,9 @@ def table_lines(axis, rows):
     for row in rows:
         slopes = " | "
         if row is rows[-1] and len(rows) > 1:
-            slopes = " | ".join("{:.2f}, {:.2f}".format(*slope(rows, field)) for field in ("seconds", "bytes"))
-        lines.append(f"| {axis} | {row['n']:,} | {row['seconds']:.2f} | {row['bytes'] / 2**20:.0f} | {slopes} |")
+            slopes = " | ".join("{:.2f}, {:.2f}".format(*slope(rows, field)) for field in ("cpu", "bytes"))
+        figures = f"{row['seconds']:.2f} | {row['cpu']:.2f} | {row['bytes'] / 2**20:.0f}"
+        lines.append(f"| {axis} | {row['n']:,} | {figures} | {slopes} |")
     return lines
 
 
