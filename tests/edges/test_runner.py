@@ -197,7 +197,7 @@ def test_the_pages_of_a_large_table_are_given_back_and_no_row_changes(words, ope
 def test_a_shipped_table_has_no_name_that_could_outlive_the_run(tmp_path):
     data = toy()
     plan = splits.plan(data, study().protocol, 0)
-    pool = pools.LocalPool(2, pools.loky_executor, tmp_path, None)
+    pool = pools.LocalPool(2, runner.loky_executor, tmp_path, None)
     path = pool.send(data, plan)
     if not os.path.exists("/proc/self/fd"):
         pytest.skip("a table lies in a named file where the system has no other way")

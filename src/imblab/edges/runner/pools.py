@@ -7,9 +7,6 @@ the local one, loky by default.
 from __future__ import annotations
 
 import os
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass
@@ -18,17 +15,12 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Protocol
 
-from joblib.externals.loky import get_reusable_executor
-
 from imblab.edges.files import locks
 from imblab.edges.runner import worker
 from imblab.edges.runner.bundle_evaluator import PredictionJournal
 from imblab.edges.runner.worker import Job, JobResult
 from imblab.errors import StudyError
 from imblab.study import Dataset, Split
-
-#: How often a worker looks whether its parent is gone.
-PATROL_SECONDS = 0.1
 
 
 class WorkerLost(Exception):
@@ -85,44 +77,6 @@ class WorkerPool(Protocol):
 
     def end(self, now: bool) -> None:
         """End the pool; ``now`` gives up jobs under way. An error of the run is under way then: it raises none."""
-
-
-def loky_executor(workers: int) -> Executor:
-    """Start worker processes that live on between studies and end with their parent; one thread each."""
-    env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    # Workers keep the import path of their start; another path starts new ones.
-    arguments = tuple(sys.path), os.getpid()
-    executor: Executor = get_reusable_executor(
-        max_workers=workers, timeout=60, env=env, initializer=_begin_worker, initargs=arguments
-    )
-    return executor
-
-
-def _begin_worker(path: Sequence[str], parent: int) -> None:
-    """Let a worker import from where its parent imports, such as the current folder, and end it with its parent."""
-    sys.path[:] = path
-    is_child = os.getppid() == parent
-
-    def watch() -> None:
-        while process_is_alive(parent) and (os.getppid() == parent or not is_child):
-            time.sleep(PATROL_SECONDS)
-        os._exit(76)  # an orphan would fit what the next run fits too
-
-    if not process_is_alive(parent):  # it died before this process had anything to do
-        os._exit(76)
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def process_is_alive(pid: int) -> bool:
-    """Whether a process runs on this machine; a zombie does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @dataclass(frozen=True, slots=True)

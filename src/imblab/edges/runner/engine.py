@@ -1,0 +1,187 @@
+"""Run bundles in this process or over a pool of workers.
+
+Every fit runs on one thread, in a worker as in this process, so that the number of jobs changes no bit. Evaluations
+reach the observers, and predictions the store, in this process alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from itertools import groupby
+
+from imblab.core.fitting import Prediction
+from imblab.edges.files import locks
+from imblab.edges.runner.bundle_evaluator import (
+    Bundle,
+    BundleEvaluator,
+    DatasetContext,
+    FitCounts,
+    PredictionStore,
+    single_threaded,
+)
+from imblab.edges.runner.cluster import Cluster, DaskPool
+from imblab.edges.runner.pool_run import PoolRun, named_paths
+from imblab.edges.runner.pools import LocalPool, WorkerPool
+from imblab.edges.runner.processes import loky_executor
+from imblab.errors import ConfigError, StudyError
+from imblab.result import Evaluation
+from imblab.study import Dataset
+from imblab.text import count_noun
+
+#: Worker processes of one run, and seconds that a timer of the system accepts.
+MAX_JOBS, MAX_FIT_SECONDS = 512, 31_536_000
+#: Receives each evaluation as soon as its bundle is done: a ledger, a progress bar, a tracker.
+Observer = Callable[[Evaluation], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How bundles are run; nothing here changes a score.
+
+    Attributes
+    ----------
+    n_jobs : int
+        Worker processes; 1 runs in this process unless fits have a time limit.
+    open_store : callable or None
+        Opens the prediction store.
+    fit_timeout : float or None
+        Seconds a fit may take.
+    executor : callable
+        Makes an executor with a number of workers.
+    cluster : Cluster or None
+        Workers of Dask, in place of those of the executor.
+    """
+
+    n_jobs: int = 1
+    open_store: Callable[[], PredictionStore] | None = None
+    fit_timeout: float | None = None
+    executor: Callable[[int], Executor] = loky_executor
+    cluster: Cluster | None = None
+
+    @property
+    def workers(self) -> str:
+        """Who carries out the fits, in words."""
+        remote = self.cluster is not None and self.cluster.address
+        return f"the workers of {remote}" if remote else count_noun(self.n_jobs, "process")
+
+    def __post_init__(self) -> None:
+        if isinstance(self.n_jobs, bool) or not 1 <= self.n_jobs <= MAX_JOBS:
+            raise ConfigError(
+                f"'n_jobs' is {self.n_jobs!r}; it is a number of worker processes from 1 to {MAX_JOBS:,}. Write for "
+                "example n_jobs=2."
+            )
+        if self.fit_timeout is not None and not 0 < self.fit_timeout <= MAX_FIT_SECONDS:
+            raise ConfigError(
+                f"'fit_timeout' is {self.fit_timeout!r}; it is a number of seconds above 0 and at most "
+                f"{MAX_FIT_SECONDS:,}, or None. Write for example fit_timeout=60."
+            )
+
+
+def run(
+    datasets: Mapping[str, Dataset],
+    bundles: Sequence[Bundle],
+    engine: Engine,
+    observers: Sequence[Observer],
+    outer_predictions: dict[str, Prediction] | None = None,
+) -> FitCounts:
+    """Evaluate every cell of every bundle.
+
+    Parameters
+    ----------
+    datasets : mapping of str to Dataset
+        By name; every data set that a bundle names.
+    bundles : sequence of Bundle
+        In the order in which they are started.
+    engine : Engine
+        Processes, store and time limit; changes no number.
+    observers : sequence of callable
+        Each receives every evaluation, in order, in this process, as soon as its bundle is done. An observer that
+        raises stops the run.
+    outer_predictions : dict of str to Prediction, optional
+        Filled, before the observers see an evaluation, with what its evidence needs, by address, as far as no store
+        holds it.
+
+    Raises
+    ------
+    StudyError
+        If workers keep dying outside of fits; evaluations that were handed over are kept.
+    """
+    kept = {} if outer_predictions is None else outer_predictions
+    if not bundles or (engine.n_jobs == 1 and engine.fit_timeout is None and engine.cluster is None):
+        return _run_in_process(datasets, bundles, engine, observers, kept)
+    _check_importable(bundles)
+    with (
+        closing(engine.open_store()) if engine.open_store else nullcontext() as store,
+        locks.scratch_folder("run") as folder,
+    ):
+        pool: WorkerPool
+        if engine.cluster is not None:
+            packages = sorted({path.partition(".")[0] for path in named_paths(bundles)})
+            pool = DaskPool(engine.cluster, engine.n_jobs, packages, folder)
+        else:
+            pool = LocalPool(engine.n_jobs, engine.executor, folder, store.journal_opener() if store else None)
+        return _run_over(pool, store, datasets, bundles, engine, observers, kept)
+
+
+def _run_over(
+    pool: WorkerPool,
+    store: PredictionStore | None,
+    datasets: Mapping[str, Dataset],
+    bundles: Sequence[Bundle],
+    engine: Engine,
+    observers: Sequence[Observer],
+    kept: dict[str, Prediction],
+) -> FitCounts:
+    try:
+        counts = PoolRun(pool, store, datasets, bundles, observers, kept, engine.fit_timeout).run()
+    except BaseException:
+        pool.end(now=True)
+        raise
+    pool.end(now=False)
+    return counts
+
+
+def _check_importable(bundles: Sequence[Bundle]) -> None:
+    """Refuse classes that a worker process cannot import."""
+    if local := [path for path in named_paths(bundles) if path.startswith("__main__.")]:
+        raise StudyError(
+            f"{', '.join(map(repr, local))}: it is defined in a notebook cell or a script, which worker processes "
+            "cannot import. Put it into a module of its own, or run in one process without a time limit (n_jobs=1)."
+        )
+
+
+def _run_in_process(
+    datasets: Mapping[str, Dataset],
+    bundles: Sequence[Bundle],
+    engine: Engine,
+    observers: Sequence[Observer],
+    kept: dict[str, Prediction],
+) -> FitCounts:
+    counts = FitCounts()
+    store = engine.open_store() if engine.open_store else None
+    contexts: dict[str, DatasetContext] = {}
+    try:
+        for _, alike in groupby(bundles, key=lambda bundle: bundle.cells[0].learner.make["_target_"]):
+            members = [*alike]
+            with single_threaded(members[0].cells[0].learner):
+                for bundle in members:
+                    if bundle.dataset not in contexts:
+                        contexts = {bundle.dataset: DatasetContext.of(datasets[bundle.dataset], store)}
+                    evaluator = BundleEvaluator(bundle, contexts[bundle.dataset])
+                    evaluator.fit_inner_folds()
+                    for evaluation in evaluator.evaluations():
+                        kept |= evaluator.outer_predictions
+                        _notify(observers, evaluation)
+                    counts += evaluator.cache.counts
+    finally:
+        if store:
+            store.close()
+    return counts
+
+
+def _notify(observers: Sequence[Observer], evaluation: Evaluation) -> None:
+    for observer in observers:
+        observer(evaluation)
