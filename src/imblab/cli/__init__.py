@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import errno
-import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What is secret in the command line stays out of everything that this process and its libraries say.
     with hiding(*words):
         try:
-            return _flush(_load(command)())
+            with _workers_ahead(command):
+                return _flush(_load(command)())
         except BaseException as error:
             if (text := _explain_error(error, words)) is None:
                 if tell(error):
@@ -145,17 +146,27 @@ def _open_streams() -> None:
 
 
 def _load(args: argparse.Namespace) -> Callable[[], int]:
-    """Import a command and bind its arguments; nothing that is imported is garbage, so none is collected meanwhile."""
-    gc.disable()
-    try:
+    """Import a command and bind its arguments."""
+    from imblab.edges import memory
+
+    with memory.keeping_objects():
         command = COMMANDS[args.command]
         module = import_module(f"imblab.commands.{command.module}")
         args.config_dir = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
         args.experiments = import_module("imblab.edges.ledger").EXPERIMENTS
         args.options = dict(vars(args))
         return partial(getattr(module, command.function), *(getattr(args, name) for name in command.parameters))
-    finally:
-        gc.enable()
+
+
+def _workers_ahead(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Start worker processes for a command that will use some, as far as its overrides say; no result depends on it."""
+    given = dict(word.lstrip("+").partition("=")[::2] for word in getattr(args, "overrides", None) or ())
+    typed = given.get("runner.n_jobs", "")
+    if not COMMANDS[args.command].uses_workers or typed == "1" or given.get("runner", "local") != "local":
+        return nullcontext()
+    processes = import_module("imblab.edges.runner.processes")
+    n_jobs = int(typed) if typed.isdecimal() else processes.available_cores()
+    return processes.workers_ahead(n_jobs) if n_jobs > 1 else nullcontext()
 
 
 def _folder(text: str) -> Path:

@@ -86,6 +86,8 @@ class Command(NamedTuple):
     parameters : tuple of str
         The parsed arguments that the function takes, in its order; ``experiments`` is the folder of the studies,
         ``options`` are all of them by name.
+    uses_workers : bool
+        Whether it fits in worker processes, which start while its modules are imported.
     """
 
     help: str
@@ -93,6 +95,7 @@ class Command(NamedTuple):
     module: str
     function: str
     parameters: tuple[str, ...]
+    uses_workers: bool = False
 
 
 def _overrides(text: str) -> Argument:
@@ -120,6 +123,7 @@ COMMANDS = {
         "running",
         "command_run",
         _RUN,
+        uses_workers=True,
     ),
     "plan": Command(
         "print what a study would do: cells, fits, parts, what does not apply",

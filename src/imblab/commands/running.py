@@ -303,10 +303,11 @@ def complete_study(
                 tracker.resumed()
         with _completeness_if_stopped(layout, book), _progress_observers(layout, missing, book, options) as progress:
             observers = [book.append, *([_raise_failure] if options.stop_at_failure else ())]
-            observers += [*([] if tracker is None else [tracker.evaluated]), *progress]
+            if tracker is not None:
+                observers = [lambda _: tracker.check_owner(), *observers, tracker.evaluated]
             bundles = runner.make_bundles(layout.study, layout.plans, missing)
             kept: dict[str, Prediction] = {}
-            counts = runner.run(layout.datasets, bundles, options.engine, observers, kept)
+            counts = runner.run(layout.datasets, bundles, options.engine, [*observers, *progress], kept)
     evaluations = _in_design_order(layout, book.evaluations)
     if options.say is not None:
         _report_fits(evaluations, {cell.key for cell in missing}, counts, options.say)

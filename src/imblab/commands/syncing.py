@@ -23,7 +23,7 @@ from imblab.errors import ImblabError, StudyError
 from imblab.result import Evaluation, Family, StudyResult
 from imblab.study import Study
 
-#: Seconds that the start of a study waits for the store, to learn whether the experiment belongs to another study.
+#: Seconds that the first row of a study waits for the store, to learn whether the experiment is another study's.
 OPEN_WAIT_SECONDS = 10.0
 #: How often predictions that the runner has not flushed yet are looked up, and the seconds between.
 MAX_FLUSH_WAITS, FLUSH_WAIT_SECONDS = 4, 0.5
@@ -61,6 +61,7 @@ class MlflowObserver:
         self._rows: dict[Family, list[Evaluation]] = {}
         self._inner_scores: mlflow.InnerScores = {}
         self._tables: list[mlflow.Artifact] = []
+        self._is_checked = False
         self._owner: SimpleQueue[mlflow.ExperimentOwner | None] = SimpleQueue()
         self._writer = mlflow.BackgroundWriter(
             partial(mlflow.open_writer, layout.study, home, str(tracking["uri"]), self._wait_for_owner)
@@ -69,14 +70,21 @@ class MlflowObserver:
     def identified(self, identity: provenance.Identity, question: Mapping[str, Any], recorded: Study) -> str:
         """Receive which study the folder holds, as ``study.yaml`` and as a record, before its first new row.
 
-        Returns a sentence if there are tables in place of runs because of their number, else nothing. Raises
-        ExperimentConflict if the experiment belongs to another study, and the store answers soon.
+        Returns a sentence if there are tables in place of runs because of their number, else nothing.
         """
         self._question, self._recorded = question, recorded
         self._log = mlflow.choose_candidate_log(recorded, str(self._tracking["search"]))
         self._owner.put(experiment_owner(self._home, self._study, identity, self._tracking))
-        self._writer.wait_until_open(min(OPEN_WAIT_SECONDS, self._tracking.get("timeout") or OPEN_WAIT_SECONDS))
         return self._log.note
+
+    def check_owner(self) -> None:
+        """Wait for the store, once: called before the first new row is recorded, while its fits need not wait.
+
+        Raises ExperimentConflict if the experiment belongs to another study, and the store answers soon.
+        """
+        if not self._is_checked:
+            self._is_checked = True
+            self._writer.wait_until_open(min(OPEN_WAIT_SECONDS, self._tracking.get("timeout") or OPEN_WAIT_SECONDS))
 
     def resumed(self) -> None:
         """A study with rows is continued: its verdict in MLflow may not hold any more."""
@@ -92,6 +100,7 @@ class MlflowObserver:
 
     def completed(self, result: StudyResult) -> None:
         """Rows and evidence are in the folder, of which this is the result: complete the runs."""
+        self.check_owner()
         if self._rows:
             provenance.record_provenance(self._home, bool(self._tracking.get("git_diff", False)))
         self._evaluations = result.evaluations

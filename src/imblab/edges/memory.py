@@ -1,17 +1,20 @@
-"""Memory that is not needed now: returned by the allocator, or exchanged for a file that is read when it is needed."""
+"""Memory: given back by the allocator, exchanged for a file, and not searched for garbage where there is none."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-import numpy as np
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Size of a table from which its memory is returned to the system as soon as it can be.
 LARGE_TABLE_BYTES = 64 * 2**20
@@ -30,6 +33,17 @@ def trim() -> None:
     release = _find_release()
     if release is not None:
         release(0)
+
+
+@contextmanager
+def keeping_objects() -> Iterator[None]:
+    """Let everything that is created stay to the end of the process, as modules do: no search for garbage visits it."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @lru_cache(maxsize=1)
@@ -51,6 +65,9 @@ def move_to_file(frame: pd.DataFrame) -> pd.DataFrame:
         Equal to ``frame``, and read-only. It is ``frame`` itself if that is small, or if there is no room for the file,
         which has no name and ends with the table.
     """
+    import numpy as np  # not at the start: workers begin before this process imports it
+    import pandas as pd
+
     numeric = [name for name, kind in frame.dtypes.items() if kind == np.float64]
     if not numeric or 8 * len(frame) * len(numeric) < LARGE_TABLE_BYTES or not hasattr(mmap, "MADV_DONTNEED"):
         return frame

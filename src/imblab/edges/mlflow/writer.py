@@ -77,10 +77,10 @@ def log_study(
 def open_writer(study: Study, folder: Path, uri: str, owner: Callable[[], ExperimentOwner]) -> Iterator[RunWriter]:
     """Open the writer of a study, one per folder at a time.
 
-    ``owner`` is called when the store has answered. At the end the database gathers statistics of its tables.
+    ``owner`` is called before MLflow is imported. At the end the database gathers statistics of its tables.
     """
+    study_owner = owner()
     with open_client(uri, WRITER_WAY_OUT.format(study.name)) as client, locked_study(folder):
-        study_owner = owner()
         experiment = owners.claim_experiment(client, study_owner, uri)
         writer = RunWriter(client, experiment, study, study_owner, folder)
         yield writer

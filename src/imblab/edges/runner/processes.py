@@ -6,19 +6,51 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, wait
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from joblib.externals.loky import get_reusable_executor
 
+from imblab.edges import memory
+
 #: How often a worker looks whether its parent is gone.
 PATROL_SECONDS = 0.1
+#: What a worker imports at its start: everything that runs a job.
+WORKER_MODULE = "imblab.edges.runner.pools"
+#: First tasks of workers that were started ahead of the run that will ask for them.
+_started_ahead: list[Future[int]] = []
+
+
+@contextmanager
+def workers_ahead(n_jobs: int) -> Iterator[None]:
+    """Start workers that import what fits need while this process composes a study; end them if no run uses them.
+
+    One core stays with this process, so that the last of ``n_jobs`` workers may start with the first job. Nothing is
+    started where scikit-learn is imported already.
+    """
+    if "sklearn" in sys.modules:
+        yield
+        return
+    executor: Any = loky_executor(min(n_jobs, max(1, available_cores() - 1)))
+    _started_ahead.append(executor.submit(os.getpid))
+    try:
+        yield
+    finally:
+        if _started_ahead:
+            _started_ahead.clear()
+            executor.shutdown(wait=False, kill_workers=True)
 
 
 def loky_executor(workers: int) -> Executor:
     """Start worker processes that live on between studies and end with their parent; one thread each."""
     env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # An executor that grows waits for the tasks of its workers, with a warning.
+    wait(_started_ahead)
+    _started_ahead.clear()
     # Workers keep the import path of their start; another path starts new ones.
     arguments = tuple(sys.path), os.getpid()
     executor: Executor = get_reusable_executor(
@@ -40,6 +72,8 @@ def _begin_worker(path: Sequence[str], parent: int) -> None:
     if not process_is_alive(parent):  # it died before this process had anything to do
         os._exit(76)
     threading.Thread(target=watch, daemon=True).start()
+    with memory.keeping_objects():
+        import_module(WORKER_MODULE)
 
 
 def process_is_alive(pid: int) -> bool:
