@@ -16,7 +16,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from imblab.core import design, evaluate, splits
-from imblab.edges import config, runner
+from imblab.edges import config, memory, runner
 from imblab.edges.runner import bundle_evaluator, pools, worker
 from imblab.edges.store import SqliteStore
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Study, Tuning
