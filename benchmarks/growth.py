@@ -53,10 +53,21 @@ def small_case(strategies=STRATEGIES[:4], tables=1, repeats=1, learner="logistic
     return {"tables": tables, "overrides": overrides}
 
 
+def candidates_case(n):
+    """SMOTE with n candidates: eight ratios, and as many k as needed."""
+    ratios, ks = [round(0.2 + 0.1 * i, 1) for i in range(8)], range(2, 2 + n // 8)
+    case = small_case(["smote"])
+    case["overrides"] += [
+        f"strategy.smote.space.{k}=choice({','.join(map(str, v))})" for k, v in (("ratio", ratios), ("k", ks))
+    ]
+    return case
+
+
 #: Points by axis: the number on the axis and its study.
 AXES = {
     "rows, logistic": [(n, rows_case("logistic", n)) for n in (1_000, 10_000, 100_000, 1_000_000)],
     "rows, lightgbm": [(n, rows_case("lightgbm", n)) for n in (1_000, 10_000, 100_000, 1_000_000)],
+    "candidates": [(n, candidates_case(n)) for n in (8, 16, 32, 64)],
     "strategies": [(n, small_case(STRATEGIES[:n])) for n in (2, 4, 8, 16)],
     "data sets": [(n, small_case(tables=n)) for n in (1, 2, 4, 8, 16)],
     "repeats": [(n, small_case(repeats=n)) for n in (1, 2, 4, 8, 16)],

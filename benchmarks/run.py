@@ -190,37 +190,13 @@ def compared(search, repeats, uri):
     return rows
 
 
-def growth():
-    """Growth of the cost with rows, candidates and strategies: seconds of imblab on one core, logistic on yeast4."""
-    rows = []
-    base = [f"ratio=choice({','.join(str(round(0.1 + 0.02 * i, 2)) for i in range(n))})" for n in (4, 8, 16, 32)]
-    cases = [
-        ("candidates", n, [f"strategy.smote.space.{t}"], ["smote"], 1)
-        for n, t in zip((8, 16, 32, 64), base, strict=True)
-    ]
-    names = ["none", "threshold", "class_weight", "smote", "random_over", "random_under", "adasyn", "borderline_smote"]
-    cases += [("strategies", n, [], names[:n], 1) for n in (2, 4, 8)]
-    cases += [("row multiples", n, [], ["smote"], n) for n in (1, 2, 4, 8)]
-    X, y = table("yeast4")
-    rng = np.random.default_rng(0)
-    for axis, n, overrides, strategies, times in cases:
-        copies = np.vstack([X + rng.normal(scale=0.01, size=X.shape) for _ in range(times)])
-        frame = pd.DataFrame(copies, columns=list("abcdefgh")).assign(target=np.tile(y, times))
-        asked = imblab.compose("name=g", "learner=[logistic]", f"strategy=[{','.join(strategies)}]", *overrides)
-        data = imblab.dataset(frame, "target", name="g")
-        seconds = min(ours(asked, data, 1, None)[0] for _ in range(3))
-        rows.append({"axis": axis, "n": n, "seconds": seconds})
-        print(json.dumps(rows[-1]), flush=True)
-    return rows
-
-
 def spread(ratios):
     """Median with the range over repeats."""
     low, middle, high = min(ratios), float(np.median(ratios)), max(ratios)
     return f"{middle:.1f}" if len(ratios) == 1 else f"{middle:.1f} ({low:.1f}-{high:.1f})"
 
 
-def page(rows, grown, apart):
+def page(rows, apart):
     """The table that the README shows."""
     frame = pd.DataFrame(rows)
     lines = [
@@ -260,14 +236,7 @@ def page(rows, grown, apart):
     lines += ["", "Outer MCC, mean over repeats (peer, imblab):", ""]
     for (name, learner, peer), own in frame.groupby(["table", "learner", "peer"], sort=False):
         lines.append(f"- {name}, {learner}, {peer}: {own.peer_mcc.mean():.3f}, {own.ours_mcc.mean():.3f}")
-    lines += [
-        "",
-        "Growth of the cost (logistic on yeast4, one core, best of three):",
-        "",
-        "| axis | n | seconds |",
-        "|---|--:|--:|",
-    ]
-    lines += [f"| {g['axis']} | {g['n']} | {g['seconds']:.2f} |" for g in grown]
+    lines += ["", "How the cost grows with rows, strategies, data sets, repeats, workers: [growth.md](growth.md)."]
     return "\n".join(lines) + "\n"
 
 
@@ -305,11 +274,10 @@ def main():
         apart = f"start of two workers {workers:.1f} s, creation of the MLflow database {made:.1f} s"
         rows = [row for search in SEARCHES for row in compared(search, REPEATS, uri)]
         rows += [row for search in LARGE for row in compared(search, 1, uri)]
-    grown = growth()
-    (HERE / "results.json").write_text(json.dumps({"rows": rows, "growth": grown}, indent=1) + "\n")
-    (HERE / "README.md").write_text(page(rows, grown, apart))
+    (HERE / "results.json").write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+    (HERE / "README.md").write_text(page(rows, apart))
     figure(rows, HERE / "results.svg")
-    print(page(rows, grown, apart))
+    print(page(rows, apart))
     return 0
 
 

@@ -144,10 +144,10 @@ def shares_nearer_to_another_class(request: FitRequest, prepared: PreparedRows) 
 
 def _share_nearer_to_others(rows: np.ndarray, real: np.ndarray, is_same: np.ndarray) -> tuple[float, int] | None:
     """Return the share of the rows that are synthetic and nearer to a real row of another class, and their number."""
-    synthetic = rows[~_find_copies(rows, real)]
+    synthetic = np.flatnonzero(~_find_copies(rows, real))
     if not len(synthetic):
         return None
-    sample = synthetic[:: max(1, -(-len(synthetic) * len(real) // MAX_DISTANCES))]
+    sample = rows[synthetic[:: max(1, -(-len(synthetic) * len(real) // MAX_DISTANCES))]]
     same, others = (_nearest_distances(real, mask, sample) for mask in (is_same, ~is_same))
     return float(np.mean(others < same)), len(synthetic)
 

@@ -229,7 +229,8 @@ class PageDroppingMemmap(np.memmap):
     """Mapped numbers whose pages are dropped as soon as rows were copied: a fit needs the copy alone."""
 
     def take(self, rows: Any, axis: Any = 0, out: Any = None, mode: Any = "raise") -> Any:
-        """Copy rows, block by block."""
+        """Copy rows, block by block; what the fit before has left with the allocator makes room for them."""
+        memory.trim()
         plain = np.asarray(self)
         copied = np.empty((len(rows), self.shape[1])) if out is None else out
         for at in range(0, len(rows), COPY_BLOCK_ROWS):
