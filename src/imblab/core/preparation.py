@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.impute import SimpleImputer
 
-from imblab.core.sampling import Resampler, RowBuffer, room_for_all
+from imblab.core.row_buffer import RowBuffer, room_for_all
+from imblab.core.sampling import Resampler
 from imblab.study import MAX_LEVELS, Dataset
 
 #: The code of "no category was seen in the fit rows"; it becomes a constant column.
