@@ -26,6 +26,7 @@ from imblab.edges.mlflow import client as clients
 from imblab.edges.mlflow import experiments
 from imblab.edges.mlflow.experiments import ExperimentConflict
 from imblab.edges.mlflow.runs import ADDRESSES_TAG, addresses_of, comparable_addresses
+from imblab.edges.runner import bundle_evaluator
 from imblab.errors import StudyError
 from imblab.result import Evaluation, Trial
 from imblab.study import Learner, Measure, Protocol, Strategy, Study, fingerprint
@@ -268,6 +269,31 @@ def test_the_start_of_a_study_waits_for_a_slow_store_so_long_and_no_longer():
     work.wait_until_open(0.2)
     assert time.monotonic() - begin < 5
     answered.set()
+
+
+@pytest.mark.usefixtures("place")
+def test_the_first_fits_do_not_wait_for_the_store_and_the_first_row_does(monkeypatch):
+    events = []
+    fitted, fit, opener, append = (
+        threading.Event(),
+        bundle_evaluator.fit_predict_many,
+        mlflow.open_writer,
+        ledger.Ledger.append,
+    )
+
+    def fits(*args):
+        fitted.set()
+        return fit(*args)
+
+    def opens(*args):
+        events.append(f"store opened, {'after' if fitted.wait(8) else 'before'} the first fit")
+        return opener(*args)
+
+    monkeypatch.setattr(bundle_evaluator, "fit_predict_many", fits)
+    monkeypatch.setattr(mlflow, "open_writer", opens)
+    monkeypatch.setattr(ledger.Ledger, "append", lambda book, row: events.append("row") or append(book, row))
+    assert main(["run", *ASKED, "runner.n_jobs=1"]) == 0
+    assert events[:2] == ["store opened, after the first fit", "row"]
 
 
 def test_an_abandoned_writer_ends_and_the_next_one_repairs(place):

@@ -64,7 +64,7 @@ def find_seen_before(home: Path, tables: Mapping[str, Dataset]) -> dict[str, tup
         Names of studies by data set; without data sets that none has used.
     """
     fingerprints = {table.fingerprint for table in tables.values()}
-    shipped = {member.name for member in config.read_group("experiment") if member.is_shipped}
+    shipped = config.group_options("experiment")
     found: dict[str, set[str]] = {}
     for folder in sorted(path.parent for path in home.parent.glob(f"*/{ledger.LEDGER_FILE}")):
         if folder.name == home.name or "~" in folder.name:

@@ -222,11 +222,11 @@ def _versions(roots: tuple[str, ...]) -> dict[str, str]:
         if name in versions:
             continue
         try:
-            installed = distribution(name)
+            metadata = distribution(name).metadata  # read and parsed anew each time
         except PackageNotFoundError:  # an optional package, or one of another system
             continue
-        versions[name] = installed.version
-        needed = [text for text in installed.requires or () if "extra ==" not in text]
+        versions[name] = metadata["Version"]
+        needed = [text for text in metadata.get_all("Requires-Dist") or () if "extra ==" not in text]
         waiting += [_normalized(match[0]) for text in needed if (match := _REQUIREMENT.match(text))]
     return dict(sorted(versions.items()))
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from imblab.analysis.methods import describe_question, named
@@ -128,6 +127,8 @@ def _without_figures(block: Table | Gallery) -> Table | Gallery:
 
 
 def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str]:
+    from jinja2 import Environment, StrictUndefined
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script, style = _read_template("report.js"), _read_template("report.css")
     for name, dark in (("@LIGHT@", False), ("@DARK@", True)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -36,13 +37,27 @@ def workers_ahead(n_jobs: int) -> Iterator[None]:
         yield
         return
     executor: Any = loky_executor(min(n_jobs, max(1, available_cores() - 1)))
-    _started_ahead.append(executor.submit(os.getpid))
+    with _interrupts_blocked():
+        _started_ahead.append(executor.submit(os.getpid))
     try:
         yield
     finally:
         if _started_ahead:
             _started_ahead.clear()
             executor.shutdown(wait=False, kill_workers=True)
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Keep Ctrl-C from processes that are started meanwhile: this one receives it and ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def loky_executor(workers: int) -> Executor:
