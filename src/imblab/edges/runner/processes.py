@@ -37,7 +37,7 @@ def workers_ahead(n_jobs: int) -> Iterator[None]:
         yield
         return
     executor: Any = loky_executor(min(n_jobs, max(1, available_cores() - 1)))
-    with _interrupts_blocked():
+    with _interrupts_ignored():
         _started_ahead.append(executor.submit(os.getpid))
     try:
         yield
@@ -48,16 +48,16 @@ def workers_ahead(n_jobs: int) -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Keep Ctrl-C from processes that are started meanwhile: this one receives it and ends them."""
-    if not hasattr(signal, "pthread_sigmask"):
+def _interrupts_ignored() -> Iterator[None]:
+    """Let processes that are started meanwhile ignore Ctrl-C: this one receives it and ends them."""
+    if threading.current_thread() is not threading.main_thread():  # only there a handler can be set
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
 
 
 def loky_executor(workers: int) -> Executor:
