@@ -25,6 +25,7 @@ _HOME = {
     "Study": "study",
     "Tuning": "study",
     "audit": "commands.auditing",
+    "audit_study": "commands.study_audit",
     "compare": "commands.comparing",
     "compose": "commands.running",
     "dataset": "edges.datasets",

@@ -22,6 +22,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         args.overrides = [*args.overrides, *left]
     if args.command == "report" and args.index and "=" in (args.name or ""):
         args.name, args.overrides = None, [args.name, *args.overrides]  # --index needs no name
+    if args.command == "audit" and args.name is None and args.overrides:
+        args.name, *args.overrides = args.overrides  # a study after an option
     if args.command == "datasets":
         args.kind, args.schema = "datasets", False
     return args
@@ -164,7 +166,7 @@ COMMANDS = {
         (*_OF_STUDY, "full", "family", "measure"),
     ),
     "audit": Command(
-        "is an evaluation of yours honest? chance control, leakage, duplicates; exit status 1 if a check fails",
+        "is a study, or an evaluation of yours, honest? chance control, leakage; exit status 1 if a check fails",
         (*AUDIT_ARGUMENTS, _JSON),
         "audit_command",
         "command_audit",

@@ -14,11 +14,16 @@ examples:
   imblab rescore quickstart primary=pr_auc
   imblab reproduce quickstart
   imblab list strategies
+  imblab audit quickstart
   imblab audit --estimator mypackage.model:pipeline --data table.csv --target y
 """
 
 #: As ``ArgumentParser.add_argument`` takes them.
 AUDIT_ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("name", {"nargs": "?", "metavar": "STUDY", "help": "a study: its name, folder, study.yaml, or MLflow run id"}),
+    ("overrides", {"nargs": "*", "default": [], "metavar": "KEY=VALUE", "help": "of a study: allow=[...], ..."}),
+    ("--checks", {"metavar": "CHECK,...", "help": "of a study: only these; chance-control,optimism for example"}),
+    ("--table", {"action": "append", "metavar": "NAME=PATH", "help": "of a study: where a file is now"}),
     ("--script", {"metavar": "COMMAND", "help": "a program that reads {table} and prints its score last"}),
     ("--function", {"metavar": "MODULE:NAME", "help": "a function (X, y) -> score"}),
     ("--estimator", {"metavar": "MODULE:NAME", "help": "an estimator, or a function that makes it"}),

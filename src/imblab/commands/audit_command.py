@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from imblab.commands.auditing import AuditRequest, Meter, check_request, run_audit
+from imblab.commands.study_audit import choose_checks, run_study_audit
+from imblab.commands.study_records import open_record, parse_tables
 from imblab.core.audited_scores import AuditTable, audit_table
 from imblab.edges import datasets, scripts, terminal
 from imblab.edges.config.command_line import import_from_current_folder
@@ -19,28 +21,35 @@ from imblab.errors import ConfigError, DataError, foreign_reason
 from imblab.findings import Audit
 from imblab.text import count_noun, join_words
 
-#: What may be audited.
-FORMS = ("script", "function", "estimator")
+#: What may be audited with a table, and the other form.
+FORMS, STUDY = ("script", "function", "estimator"), "study"
+#: Options of the command line that a study says by itself, and those that only a study has.
+OPTIONS_OF_TABLES = ("data", "target", "positive", "groups", "time", "measure", "claimed", "folds")
+OPTIONS_OF_STUDIES = ("checks", "table")
 
 
 def command_audit(options: Mapping[str, Any]) -> int:
-    """``imblab audit``: a program, a function or an estimator on a table in a file."""
+    """``imblab audit``: a study; or a program, a function or an estimator on a table in a file."""
     form = _form_of(options)
-    meter = Meter(says=not options["json"])
-    result = (_audit_script if form == "script" else _audit_object)(options, form, meter)
+    audit_form = {"script": _audit_script, STUDY: _audit_study}.get(form, _audit_object)
+    result = audit_form(options, form, Meter(says=not options["json"]))
     terminal.put(json.dumps(result.to_mapping())) if options["json"] else terminal.show(str(result))
     return result.exit_status
 
 
 def _form_of(options: Mapping[str, Any]) -> str:
-    """Return what is audited: ``script``, ``function`` or ``estimator``."""
+    """Return what is audited: ``study``, ``script``, ``function`` or ``estimator``."""
     named = [form for form in FORMS if options[form]]
+    if options["name"]:
+        _check_study_options(options, named)
+        return STUDY
     problems = []
     if len(named) != 1:
         problems.append(
             f"'imblab audit' names {join_words(f'--{form}' for form in named) or 'nothing to audit'}; it audits one of "
-            "a program, a function (X, y) -> score and an estimator. Write --script 'python evaluate.py {table}', "
-            "--function mypackage.module:evaluate or --estimator mypackage.module:pipeline."
+            "a study, a program, a function (X, y) -> score and an estimator. Write the name of a study, --script "
+            "'python evaluate.py {table}', --function mypackage.module:evaluate or --estimator "
+            "mypackage.module:pipeline."
         )
     for name in ("data", "target"):
         if not options[name]:
@@ -48,9 +57,31 @@ def _form_of(options: Mapping[str, Any]) -> str:
                 f"'imblab audit' has no --{name}; a table and its column of labels are needed. Write --data table.csv "
                 "--target COLUMN."
             )
+    for name in OPTIONS_OF_STUDIES:
+        if options[name]:
+            problems.append(f"'--{name}' is given without a study; only the audit of a study has it. Leave it out.")
     if problems:
         raise ConfigError(*problems)
     return named[0]
+
+
+def _check_study_options(options: Mapping[str, Any], named: Sequence[str]) -> None:
+    """Refuse a study next to another form, and options that a study answers by itself."""
+    given = [*named, *(name for name in OPTIONS_OF_TABLES if options[name] is not None)]
+    if given:
+        words = join_words(f"--{name}" for name in given)
+        raise ConfigError(
+            f"{words}: given together with the study {options['name']!r}; the record of a study says its tables, its "
+            "measure and its folds. Leave it out, or leave out the name."
+        )
+
+
+def _audit_study(options: Mapping[str, Any], form: str, meter: Meter) -> Audit:
+    """Audit a study by its record."""
+    names = [name for name in (options["checks"] or "").split(",") if name.strip()]
+    checks = choose_checks(names)
+    with open_record(options["name"], options["overrides"], parse_tables(options["table"] or ())) as record:
+        return run_study_audit(record, checks, meter, options["permutations"], options["seed"], options["chance"])
 
 
 def _load_table(options: Mapping[str, Any]) -> Any:

@@ -80,12 +80,16 @@ class Meter:
 
     def watch(self, stack: ExitStack, runs: int) -> None:
         """Say what the other evaluations will take, and show their progress."""
+        one = self.seconds / max(1, self.runs)
+        price = f"One evaluation took {format_duration(one)}; {runs} more take about {format_duration(one * runs)}."
+        self.follow(stack, runs, price)
+
+    def follow(self, stack: ExitStack, runs: int, price: str, workers: str = "1 process") -> None:
+        """Say the price of further evaluations, and show their progress."""
         self.planned = self.runs + runs
         if self.says:
-            one = self.seconds / max(1, self.runs)
-            price = f"One evaluation took {format_duration(one)}; {runs} more take about {format_duration(one * runs)}."
             terminal.warn(price)
-            self.bar = stack.enter_context(terminal.progress(runs, "1 process", noun="evaluation"))
+            self.bar = stack.enter_context(terminal.progress(runs, workers, noun="evaluation"))
 
 
 def audit(  # noqa: PLR0913 (keyword arguments of the public API)
@@ -195,8 +199,7 @@ def check_request(
             f"{lead}; the chance level of a score is known for {known} alone. Name one of them (--measure f1), or "
             "state the score without information (--chance 0.5, chance=0.5)."
         )
-    if not isinstance(permutations, int) or permutations < 2:
-        problems.append(f"permutations is {permutations!r}; a mean and its error need at least 2. Pass 20.")
+    problems += permutation_problems(permutations)
     for key, value in (("chance", chance), ("claimed", claimed)):
         if value is not None and not math.isfinite(value):
             problems.append(f"{key} is {value!r}; it is a finite number. Pass one, or leave it out.")
@@ -208,6 +211,18 @@ def check_request(
     if problems:
         raise ConfigError(*problems)
     return AuditRequest(name, chance, claimed, permutations, seed, cv)
+
+
+def permutation_problems(permutations: Any) -> list[str]:
+    """Return what is wrong with a number of permutations.
+
+    Examples
+    --------
+    >>> permutation_problems(20), permutation_problems(1)
+    ([], ['permutations is 1; a mean and its error need at least 2. Pass 20.'])
+    """
+    is_enough = isinstance(permutations, int) and permutations >= 2
+    return [] if is_enough else [f"permutations is {permutations!r}; a mean and its error need at least 2. Pass 20."]
 
 
 def run_audit(subject: Any, table: AuditTable, request: AuditRequest, meter: Meter, name: str = "") -> Audit:

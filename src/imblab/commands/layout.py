@@ -15,7 +15,8 @@ from imblab.edges import config, datasets, runner, store
 from imblab.edges.datasets import COMMON_KEYS, likely_targets
 from imblab.edges.datasets.table_files import FILE_OPTIONS, is_table, table_name
 from imblab.edges.ledger import Expected
-from imblab.errors import ConfigError, DataError, ImblabError, combined
+from imblab.errors import ConfigError, DataError, ImblabError, StudyError, combined
+from imblab.result import Evaluation
 from imblab.study import Cell, Dataset, Split, Study, fingerprint
 from imblab.text import count_noun, join_words, to_hydra_syntax, to_shell
 
@@ -175,6 +176,18 @@ def with_fold_numbers(study: Study, loaded: Mapping[str, Dataset]) -> Study:
         data = loaded.get(datasets.name_and_parent(spec, key)[0])
         specs[key] = {**spec, "n_folds": len(data.fold_names)} if data and data.fold_names else spec
     return replace(study, datasets=specs)
+
+
+def check_tables(layout: Layout, evaluations: Sequence[Evaluation], name: str) -> None:
+    """Refuse tables with another content than the evaluations of study ``name`` rest on; raises StudyError."""
+    for evaluation in evaluations:
+        data, before = layout.datasets.get(evaluation.dataset), evaluation.data_fingerprint
+        if data is not None and data.fingerprint != before:
+            raise StudyError(
+                f"data set {data.name!r} has changed since study {name!r} was run ({before[:12]} before, "
+                f"{data.fingerprint[:12]} now); its predictions belong to the earlier rows. Restore the data, or run "
+                "the study again under another name."
+            )
 
 
 def without_fold_numbers(study: Study) -> dict[str, dict[str, Any]]:

@@ -27,7 +27,7 @@ from imblab.analysis.reproduction import (
 from imblab.commands import results, running
 from imblab.commands.layout import Layout, lay_out, requested_engine
 from imblab.commands.reproduction_text import Reproduction, reproduction_text
-from imblab.commands.study_records import StudyRecord, open_record
+from imblab.commands.study_records import StudyRecord, open_record, parse_tables
 from imblab.core import design, own_code
 from imblab.core.measures import MeasureFailed, is_counted, matrix_function_of, two_classes_only_reason
 from imblab.edges import evidence, files, ledger, provenance, runner, terminal, virtual_environment
@@ -171,7 +171,7 @@ def command_reproduce(study: str, args: Sequence[str], options: Mapping[str, Any
     selection = EvaluationChoice(options["subset"], options["seed"], options["all"], tuple(options["cell"] or ()))
     say = None if as_json else terminal.print_paragraph
     try:
-        with open_record(study, args, _parse_tables(options["table"] or ())) as record:
+        with open_record(study, args, parse_tables(options["table"] or ())) as record:
             answer = _reproduce(record, selection, options["tolerance"], options["folder"], (), say)
     except KeyboardInterrupt:
         terminal.warn("Stopped. Nothing is compared before all chosen evaluations are there.")
@@ -187,7 +187,7 @@ def _reproduce_in_recorded_environment(
     study: str, args: Sequence[str], options: Mapping[str, Any], as_json: bool
 ) -> int:
     """Make the environment of the record, and run the same command in it."""
-    with open_record(study, args, _parse_tables(options["table"] or ())) as record:
+    with open_record(study, args, parse_tables(options["table"] or ())) as record:
         known = _recorded_environments(record.home)
     if not known:
         raise StudyError(
@@ -201,18 +201,6 @@ def _reproduce_in_recorded_environment(
     interpreter = virtual_environment.make_environment(python, lock)
     words = [word for word in options["words"] if word != "--env"]
     return virtual_environment.run_in_environment(interpreter, words, known[-1].locale)
-
-
-def _parse_tables(words: Sequence[str]) -> dict[str, str]:
-    """Parse ``NAME=PATH`` words."""
-    pairs = {word: word.partition("=") for word in words}
-    for word, (name, _, path) in pairs.items():
-        if not name or not path:
-            raise ConfigError(
-                f"'--table {word}' is not a name and a path; it says where the file of a data set is now. Write for "
-                "example --table churn=data/churn.csv."
-            )
-    return {name: path for name, _, path in pairs.values()}
 
 
 def _reproduce(

@@ -20,7 +20,7 @@ from imblab.analysis.methods import named
 from imblab.analysis.table import to_frame
 from imblab.commands import results, running
 from imblab.commands.evidence_builder import build_evidence
-from imblab.commands.layout import Layout, lay_out
+from imblab.commands.layout import Layout, check_tables, lay_out
 from imblab.core import replay
 from imblab.core.evaluate import evaluate_cell
 from imblab.edges import config, files, ledger, runner, store, terminal
@@ -89,7 +89,7 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     old = ledger.read_study(home)
     changed = config.change_study(old, overrides, config_dirs)
     layout, recorded = lay_out(changed.study), ledger.read_evaluations(home, old)
-    _check_tables(layout, recorded, name)
+    check_tables(layout, recorded, name)
     ledger.check_code(recorded, name)
     folder, question = home / ledger.RESCORED / changed.label, config.to_mapping(changed.study)
     _check_label(folder, question, changed.label)
@@ -145,18 +145,6 @@ def _describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Ite
         elif measure != old["measures"][name]:
             yield f"measure changed: {name} {parameters}".rstrip()
     yield from (line for line in ledger.question_differences(old, new) if not line.startswith(UNLISTED_KEYS))
-
-
-def _check_tables(layout: Layout, evaluations: Sequence[Evaluation], name: str) -> None:
-    """Refuse tables with another content: the store holds no prediction for them."""
-    for evaluation in evaluations:
-        data, before = layout.datasets.get(evaluation.dataset), evaluation.data_fingerprint
-        if data is not None and data.fingerprint != before:
-            raise StudyError(
-                f"data set {data.name!r} has changed since study {name!r} was run ({before[:12]} before, "
-                f"{data.fingerprint[:12]} now); its predictions belong to the earlier rows. Restore the data, or run "
-                "the study again under another name."
-            )
 
 
 def _check_label(folder: Path, question: Mapping[str, Any], label: str) -> None:

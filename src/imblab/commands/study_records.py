@@ -86,6 +86,18 @@ def open_record(text: str, overrides: Sequence[str], tables: Mapping[str, str | 
     yield _read_record(str(home), home, overrides, tables, {})
 
 
+def parse_tables(words: Sequence[str]) -> dict[str, str]:
+    """Parse ``NAME=PATH`` words."""
+    pairs = {word: word.partition("=") for word in words}
+    for word, (name, _, path) in pairs.items():
+        if not name or not path:
+            raise ConfigError(
+                f"'--table {word}' is not a name and a path; it says where the file of a data set is now. Write for "
+                "example --table churn=data/churn.csv."
+            )
+    return {name: path for name, _, path in pairs.values()}
+
+
 def find_home(text: str) -> Path:
     """Return the folder of a study by its name or by a path into it."""
     path = Path(text)
@@ -112,8 +124,8 @@ def _read_record(
     evaluations = ledger.read_evaluations(home)
     if not evaluations:
         raise StudyError(
-            f"study {request.study.name!r} has no evaluation in {str(home)!r}; a reproduction compares with those "
-            f"that were made. Run it first: {to_shell(['imblab', 'run', str(home / ledger.STUDY_FILE)])}."
+            f"study {request.study.name!r} has no evaluation in {str(home)!r}; this command reads those that "
+            f"were made. Run it first: {to_shell(['imblab', 'run', str(home / ledger.STUDY_FILE)])}."
         )
     study = _with_tables(request.study, tables)
     _check_files(study, {row.dataset: row.data_fingerprint for row in evaluations})

@@ -1,0 +1,132 @@
+"""What the checks of ``imblab audit STUDY`` read: a finished study with its record, its tables and its stored fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter
+from imblab.commands.layout import Layout
+from imblab.core.fitting import Prediction
+from imblab.edges import runner
+from imblab.findings import Finding
+from imblab.result import Evaluation, StudyResult
+from imblab.study import Dataset, Study
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AuditedStudy:
+    """A study with everything that a check of its audit reads.
+
+    Attributes
+    ----------
+    layout : Layout
+        The study, its loaded tables, its outer splits and its cells.
+    evaluations : mapping of str to Evaluation
+        What the record holds of the design, by the key of the cell.
+    result : StudyResult
+        Scores by data set and learner, contrasts and the recommendation.
+    home : Path
+        The folder of the record.
+    engine : Engine
+        Processes, time limit and, where there is one, the prediction store. The audit never writes to that store.
+    meter : Meter
+        Counts the evaluations that are run for the audit, and shows their progress.
+    permutations : int
+        Runs with permuted labels.
+    seed : int
+        Of all that a check draws.
+    chance : float or None
+        The score without information, where the user stated it.
+    """
+
+    layout: Layout
+    evaluations: Mapping[str, Evaluation]
+    result: StudyResult
+    home: Path
+    engine: runner.Engine
+    meter: Meter
+    permutations: int = DEFAULT_PERMUTATIONS
+    seed: int = 0
+    chance: float | None = None
+
+    @property
+    def study(self) -> Study:
+        """The question; its data sets are called by their keys."""
+        return self.layout.study
+
+    @property
+    def datasets(self) -> Mapping[str, Dataset]:
+        """The loaded tables, by the names that evaluations have."""
+        return self.layout.datasets
+
+    def scored(self) -> Iterator[Evaluation]:
+        """Yield the evaluations with scores, in the order of the design."""
+        for cell in self.layout.cells:
+            evaluation = self.evaluations.get(cell.key)
+            if evaluation is not None and evaluation.status == "ok":
+                yield evaluation
+
+    def price_of(self, keys: Iterable[str], times: int = 1) -> FitPrice:
+        """Return what it takes to run evaluations again, at the pace of the record.
+
+        Parameters
+        ----------
+        keys : iterable of str
+            Keys of cells; those without an evaluation count with no time.
+        times : int, default=1
+            How often they are run.
+        """
+        known = [self.evaluations.get(key) for key in keys]
+        seconds = sum(evaluation.seconds for evaluation in known if evaluation is not None)
+        return FitPrice(times * len(known), times * seconds)
+
+    @contextmanager
+    def stored_predictions(self) -> Iterator[Callable[[str], Prediction | None]]:
+        """Give a function that looks up the stored prediction of an address; it finds none where there is no store."""
+        if self.engine.open_store is None:
+            yield lambda address: None
+            return
+        with closing(self.engine.open_store()) as predictions:
+            yield predictions.get
+
+
+class FitPrice(NamedTuple):
+    """What a check fits: evaluations, each a complete nested one, and their seconds in one process.
+
+    Attributes
+    ----------
+    evaluations : int
+        As often as the check calls ``meter.count``.
+    seconds : float
+        At the pace of the record.
+    """
+
+    evaluations: int = 0
+    seconds: float = 0.0
+
+
+def no_fits(study: AuditedStudy) -> FitPrice:
+    """Return the price of a check that reads the record alone."""
+    return FitPrice()
+
+
+class StudyCheck(NamedTuple):
+    """A check of the audit of a study.
+
+    Attributes
+    ----------
+    name : str
+        As ``--checks`` names it, and its findings.
+    make : callable
+        Returns the findings; an error of imblab that it raises makes the check *not made*, with the message as reason.
+    price : callable
+        Returns what the check will fit.
+    """
+
+    name: str
+    make: Callable[[AuditedStudy], Iterable[Finding]]
+    price: Callable[[AuditedStudy], FitPrice] = no_fits

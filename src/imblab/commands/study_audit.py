@@ -1,0 +1,134 @@
+"""The audit of a study: reads its record, runs the checks one after the other, and collects their findings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from imblab.commands import results
+from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
+from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter, permutation_problems
+from imblab.commands.layout import check_tables, lay_out, planning_engine
+from imblab.commands.study_records import StudyRecord, open_record
+from imblab.errors import ConfigError, ImblabError, unknown
+from imblab.findings import NOT_MADE, Audit, Finding
+from imblab.study import Dataset
+from imblab.text import count_noun, format_duration, join_words
+
+#: The checks, in the order of their findings.
+CHECKS: tuple[StudyCheck, ...] = ()
+
+
+def audit_study(
+    study: str | Path,
+    *overrides: str,
+    checks: Sequence[str] = (),
+    permutations: int = DEFAULT_PERMUTATIONS,
+    seed: int = 0,
+    chance: float | None = None,
+    tables: Mapping[str, str | Path] | None = None,
+    data: Sequence[Dataset] = (),
+) -> Audit:
+    """Audit a finished study from its record, its stored predictions and fresh fits.
+
+    Parameters
+    ----------
+    study : str or path
+        The name of a study, its folder, its ``study.yaml`` or ``ledger.jsonl``, or the id of an MLflow run.
+    *overrides : str
+        Such as ``"allow=[mypkg]"``, ``"runner.n_jobs=2"``, ``"tracking.uri=http://host:5000"``.
+    checks : sequence of str, default=()
+        Names of checks, such as ``"optimism"``; all of them by default.
+    permutations : int, default=20
+        Runs with permuted labels.
+    seed : int, default=0
+        Of all that a check draws.
+    chance : float, optional
+        The score without information, for a primary measure whose chance level is not known.
+    tables : mapping of str to path, optional
+        Where the file of a data set is now, by its name, if it is not where the study says.
+    data : sequence of Dataset, default=()
+        Tables of the study that were in memory; see :func:`imblab.dataset`.
+
+    Returns
+    -------
+    Audit
+        Findings, each passed, caution, failed or not made; ``print`` shows them.
+
+    Raises
+    ------
+    ConfigError, DataError, StudyError
+        If there is no such record, no such check, or a table is not the one that the record rests on.
+    """
+    with open_record(str(study), overrides, tables or {}) as record:
+        return run_study_audit(record, choose_checks(checks), Meter(), permutations, seed, chance, data)
+
+
+def choose_checks(names: Sequence[str]) -> tuple[StudyCheck, ...]:
+    """Return the checks of some names, in their order; all without names. A hyphen stands for a space.
+
+    Raises ConfigError with all names that are not known.
+    """
+    known = {check.name: check for check in CHECKS}
+    asked = [name.strip().replace("-", " ") for name in names]
+    problems = [unknown("check", name, known, "in '--checks'") for name in asked if _as_named(name) not in known]
+    if problems:
+        raise ConfigError(*problems)
+    chosen = {_as_named(name) for name in asked} or set(known)
+    return tuple(check for check in CHECKS if check.name in chosen)
+
+
+def _as_named(name: str) -> str:
+    """Return the name of a check as it is written, by the name with spaces in place of hyphens."""
+    return next((check.name for check in CHECKS if check.name.replace("-", " ") == name), name)
+
+
+def run_study_audit(
+    record: StudyRecord,
+    checks: Sequence[StudyCheck],
+    meter: Meter,
+    permutations: int = DEFAULT_PERMUTATIONS,
+    seed: int = 0,
+    chance: float | None = None,
+    data: Sequence[Dataset] = (),
+) -> Audit:
+    """Audit the study of a record by some checks; see :func:`audit_study`."""
+    if problems := permutation_problems(permutations):
+        raise ConfigError(*problems)
+    layout = lay_out(record.study, {each.name: each for each in data})
+    check_tables(layout, record.evaluations, layout.study.name)
+    covered = {cell.key for cell in layout.cells if record.covers(cell)}
+    evaluations = {each.key: each for each in record.evaluations if each.key in covered}
+    result = results.result_of(layout.study, evaluations.values(), home=record.home)
+    engine = planning_engine(record.request)
+    study = AuditedStudy(layout, evaluations, result, record.home, engine, meter, permutations, seed, chance)
+    findings: list[Finding] = []
+    with ExitStack() as stack:
+        _say_price(study, checks, stack)
+        for check in checks:
+            findings += _findings_of(check, study)
+    best = result.recommendation.overall.mean
+    score = math.nan if best is None else best
+    return Audit(layout.study.name, "study", layout.study.primary, score, tuple(findings), meter.runs, meter.seconds)
+
+
+def _say_price(study: AuditedStudy, checks: Sequence[StudyCheck], stack: ExitStack) -> None:
+    """Say what the checks will fit before they do, and show its progress."""
+    prices = {check.name: check.price(study) for check in checks}
+    total = FitPrice(*(sum(column) for column in zip(*prices.values(), strict=True))) if prices else FitPrice()
+    if total.evaluations:
+        parts = join_words(f"{price.evaluations:,} for {name}" for name, price in prices.items() if price.evaluations)
+        seconds = format_duration(total.seconds / study.engine.n_jobs)
+        counted = count_noun(total.evaluations, "evaluation")
+        text = f"The audit runs {counted} ({parts}), about {seconds} at the pace of the record."
+        study.meter.follow(stack, total.evaluations, text, study.engine.workers)
+
+
+def _findings_of(check: StudyCheck, study: AuditedStudy) -> Sequence[Finding]:
+    """Return the findings of a check; *not made* where an error of imblab ends it."""
+    try:
+        return tuple(check.make(study))
+    except ImblabError as error:
+        return (Finding(check.name, NOT_MADE, f"This check ended with an error: {error}"),)
