@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter
 from imblab.commands.layout import Layout
@@ -41,6 +41,8 @@ class AuditedStudy:
         Of all that a check draws.
     chance : float or None
         The score without information, where the user stated it.
+    memo : dict
+        What a check has computed for its price and needs again, by the name of the check and a name.
     """
 
     layout: Layout
@@ -52,6 +54,7 @@ class AuditedStudy:
     permutations: int = DEFAULT_PERMUTATIONS
     seed: int = 0
     chance: float | None = None
+    memo: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
 
     @property
     def study(self) -> Study:

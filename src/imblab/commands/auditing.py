@@ -55,6 +55,8 @@ class Meter:
     begin: float = field(default_factory=clock.monotonic)
     bar: Any = None
     planned: int = 0
+    runs_before: int = 0
+    followed_since: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -65,7 +67,8 @@ class Meter:
         """Count an evaluation."""
         self.runs += 1
         if self.bar is not None:
-            self.bar.advance(name, self.seconds / self.runs * max(0, self.planned - self.runs))
+            pace = (clock.monotonic() - self.followed_since) / max(1, self.runs - self.runs_before)
+            self.bar.advance(name, pace * max(0, self.planned - self.runs))
 
     def counted(self, evaluate: audited_scores.Evaluate, name: str) -> audited_scores.Evaluate:
         """Return an evaluation that is counted under a name."""
@@ -86,7 +89,7 @@ class Meter:
 
     def follow(self, stack: ExitStack, runs: int, price: str, workers: str = "1 process") -> None:
         """Say the price of further evaluations, and show their progress."""
-        self.planned = self.runs + runs
+        self.planned, self.runs_before, self.followed_since = self.runs + runs, self.runs, clock.monotonic()
         if self.says:
             terminal.warn(price)
             self.bar = stack.enter_context(terminal.progress(runs, workers, noun="evaluation"))

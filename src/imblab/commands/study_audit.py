@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from imblab.commands import results
+from imblab.analysis.audit_rules import DUPLICATES
+from imblab.analysis.optimism import OPTIMISM
+from imblab.analysis.table_audit_rules import GROUPS, TELLING_COLUMNS, TIME_SHIFT
+from imblab.analysis.threshold_peeking import THRESHOLD_PEEKING
+from imblab.commands import copy_check, record_checks, results
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
 from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter, permutation_problems
 from imblab.commands.layout import check_tables, lay_out, planning_engine
@@ -18,7 +22,14 @@ from imblab.study import Dataset
 from imblab.text import count_noun, format_duration, join_words
 
 #: The checks, in the order of their findings.
-CHECKS: tuple[StudyCheck, ...] = ()
+CHECKS: tuple[StudyCheck, ...] = (
+    StudyCheck(OPTIMISM, record_checks.check_optimism),
+    StudyCheck(THRESHOLD_PEEKING, record_checks.check_threshold_peeking),
+    StudyCheck(DUPLICATES, copy_check.check_copies, copy_check.price_of_copies),
+    StudyCheck(GROUPS, record_checks.check_groups),
+    StudyCheck(TELLING_COLUMNS, record_checks.check_telling_columns),
+    StudyCheck(TIME_SHIFT, record_checks.check_time_shift),
+)
 
 
 def audit_study(

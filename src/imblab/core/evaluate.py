@@ -368,7 +368,7 @@ def _judge_candidate(task: Task, params: Mapping[str, Scalar], value_to_reach: f
 def _choose_threshold(task: Task, params: Mapping[str, Scalar], folds: Sequence[LabelledValues]) -> Trial:
     """Choose the threshold of a candidate and compute its value."""
     rule, grid = threshold_rule(task)
-    measure, amount = _threshold_measure(task), task.dataset.amount
+    measure, amount = threshold_measure(task.study), task.dataset.amount
     amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
     choice = task.decisions.choose_threshold(rule, _on_threshold_scale(task, params, folds), grid, measure, amounts)
     if choice is None:
@@ -407,11 +407,11 @@ def _fixed_choice(task: Task) -> decisions.ThresholdChoice | None:
     return task.decisions.fixed_choice(threshold_rule(task)[0])
 
 
-def _threshold_measure(task: Task) -> Measure:
-    """Return the primary measure if it is computed from counts, else the protocol's threshold measure."""
-    if measures.is_counted(task.primary):
-        return task.primary
-    return next(m for m in task.study.measures if m.name == task.study.protocol.threshold_measure)
+def threshold_measure(study: Study) -> Measure:
+    """Return the measure that thresholds are tuned for: the primary one if it is computed from counts."""
+    if measures.is_counted(study.primary_measure):
+        return study.primary_measure
+    return next(m for m in study.measures if m.name == study.protocol.threshold_measure)
 
 
 def _mean_over_folds(task: Task, folds: Sequence[LabelledValues]) -> float | None:

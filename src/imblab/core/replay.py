@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from imblab.core import decisions, splits
-from imblab.core.evaluate import FAILED_FOLD, FAILED_REFIT, Predict, Task, calibrate_prediction
+from imblab.core import decisions, measures, splits
+from imblab.core.evaluate import FAILED_FOLD, FAILED_REFIT, Predict, Task, calibrate_prediction, threshold_rule
 from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.preparation import PreparedRows
 from imblab.core.splits import RowPair
@@ -88,6 +89,42 @@ def outer_prediction(task: Task, evaluation: Evaluation) -> Prediction:
     """Return the prediction for the test rows that an evaluation with status ``ok`` was scored on."""
     split, params = task.cell.split, evaluation.params
     return calibrate_prediction(task, params, task.predict_rows(params, split.train, split.test))
+
+
+def score_test_rows(task: Task, evaluation: Evaluation, prediction: Prediction, kept: np.ndarray) -> float:
+    """Score some of the test rows of an evaluation by the primary measure.
+
+    Parameters
+    ----------
+    task : Task
+        The cell.
+    evaluation : Evaluation
+        With status ``ok``; its threshold decides.
+    prediction : Prediction
+        Of :func:`outer_prediction`.
+    kept : ndarray of shape (n_test,), bool
+        Which test rows are scored.
+
+    Returns
+    -------
+    float
+        NaN where the measure is undefined, and where the kept rows lack a class that the test rows have.
+    """
+    test = task.cell.split.test
+    y, values, amount = task.dataset.y[test], prediction.values[kept], task.dataset.amount
+    if len(np.unique(y[kept])) < len(np.unique(y)):
+        return math.nan
+    compared, rule = task.compared(evaluation.params, values), threshold_rule(task)[0]
+    amounts = None if amount is None else amount[test][kept]
+    of_study, is_probability = [task.primary], prediction.is_probability
+    try:
+        scored = task.decisions.score(
+            of_study, rule, evaluation.threshold, y[kept], values, compared, is_probability, amounts
+        )
+    except measures.MeasureFailed:
+        return math.nan
+    score = scored["scores"][task.primary.name]
+    return math.nan if score is None else float(score)
 
 
 def outer_requests(task: Task, evaluation: Evaluation) -> list[FitRequest]:

@@ -1,0 +1,238 @@
+"""Optimism of a search: the inner score of the chosen candidate next to the score of the outer folds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from imblab.findings import CAUTION, NOT_MADE, PASSED, Finding
+from imblab.result import FamilyScores, Place, StudyResult
+from imblab.stats.chance import ALARM_MARGIN, ALARM_T
+from imblab.stats.paired_tests import corrected_t
+from imblab.study import Measure
+from imblab.text import count_noun, format_difference, format_score
+
+OPTIMISM = "optimism"
+#: Stands for the strategy where the best of all strategies is chosen in every fold.
+BEST_OF_ALL = "best of all strategies"
+#: Stands for the data set of a mean over all of them.
+ALL_DATASETS = "all data sets"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimGap:
+    """A claim and the score of the outer folds, means over the folds that have both.
+
+    Attributes
+    ----------
+    dataset, learner, strategy : str
+        Whose score it is.
+    claimed, nested : float
+        The score that would be claimed, and the honest one.
+    gap : float
+        How much better the claim is than the honest score, whatever the direction of the measure.
+    se : float
+        Corrected standard error of the gap; NaN for one fold.
+    folds : int
+        Outer folds.
+    """
+
+    dataset: str
+    learner: str
+    strategy: str
+    claimed: float
+    nested: float
+    gap: float
+    se: float
+    folds: int
+
+    @property
+    def place(self) -> Place:
+        """Data set, learner and strategy."""
+        return self.dataset, self.learner, self.strategy
+
+    def exceeds(self, margin: float) -> bool:
+        """Whether the gap is larger than a margin and than its error; a single fold has no error."""
+        return self.gap > margin and (math.isnan(self.se) or self.gap > ALARM_T * self.se)
+
+    def describe(self) -> str:
+        """Return the place and both scores."""
+        return f"{'/'.join(self.place)}: {format_score(self.claimed)} against {format_score(self.nested)}"
+
+
+def claim_gap(place: Place, claimed: np.ndarray, honest: np.ndarray, rows: Sequence[np.ndarray], sign: int) -> ClaimGap:
+    """Compare claims with honest scores, fold by fold.
+
+    Parameters
+    ----------
+    place : tuple of str
+        Data set, learner and strategy.
+    claimed, honest : ndarray of shape (n_folds,)
+        NaN where there is none; such folds are left out, and one at least is not.
+    rows : (ndarray, ndarray)
+        Training and test rows of the folds.
+    sign : int
+        1 where more is better, else -1.
+
+    Examples
+    --------
+    >>> rows = np.array([80, 80]), np.array([20, 20])
+    >>> gap = claim_gap(("d", "l", "s"), np.array([0.6, 0.8]), np.array([0.4, 0.4]), rows, 1)
+    >>> round(gap.claimed, 3), round(gap.nested, 3), round(gap.gap, 3), gap.folds
+    (0.7, 0.4, 0.3, 2)
+    """
+    known = np.isfinite(claimed) & np.isfinite(honest)
+    estimate = corrected_t(sign * (claimed - honest)[known], *(part[known] for part in rows))
+    return ClaimGap(
+        *place,
+        float(claimed[known].mean()),
+        float(honest[known].mean()),
+        estimate.mean,
+        estimate.se,
+        int(known.sum()),
+    )
+
+
+def search_gaps(result: StudyResult) -> tuple[list[ClaimGap], list[ClaimGap]]:
+    """Compare inner scores of the primary measure with those of the outer folds.
+
+    Returns one gap per data set, learner and strategy that searches anything, and one per data set and learner for the
+    strategy with the best inner score in every fold; the latter where several strategies search.
+    """
+    measure = result.study.primary_measure
+    by_place: list[ClaimGap] = []
+    best_of_all: list[ClaimGap] = []
+    for scores in result.scores.values():
+        by_place += _gaps_of_family(scores, measure)
+        best_of_all += _best_of_family(scores, measure)
+    return by_place, best_of_all
+
+
+def _gaps_of_family(scores: FamilyScores, measure: Measure) -> Iterator[ClaimGap]:
+    sign = 1 if measure.greater_is_better else -1
+    claims, honest = _claims(scores), scores.values[measure.name]
+    for i, strategy in enumerate(scores.strategies):
+        if (np.isfinite(claims[i]) & np.isfinite(honest[i])).any():
+            place = scores.dataset, scores.learner, strategy
+            yield claim_gap(place, claims[i], honest[i], (scores.n_train[i], scores.n_test[i]), sign)
+
+
+def _best_of_family(scores: FamilyScores, measure: Measure) -> Iterator[ClaimGap]:
+    sign = 1 if measure.greater_is_better else -1
+    claims, honest = _claims(scores), scores.values[measure.name]
+    searching = np.flatnonzero((np.isfinite(claims) & np.isfinite(honest)).any(axis=1))
+    if len(searching) < 2:
+        return
+    claims, honest = claims[searching], honest[searching]
+    ranked = np.where(np.isfinite(claims) & np.isfinite(honest), sign * claims, -np.inf)
+    best = ranked.argmax(axis=0), np.arange(claims.shape[1])
+    rows = scores.n_train[searching][best], scores.n_test[searching][best]
+    yield claim_gap((scores.dataset, scores.learner, BEST_OF_ALL), claims[best], honest[best], rows, sign)
+
+
+def _claims(scores: FamilyScores) -> np.ndarray:
+    """Return the inner scores of the chosen candidates, strategies x folds; NaN where nothing was searched."""
+    values = [
+        [math.nan if each is None or each.value is None else each.value for each in row] for row in scores.evaluations
+    ]
+    return np.array(values, dtype=np.float64).reshape(len(scores.strategies), len(scores.folds))
+
+
+def margin_of(measure: Measure) -> float:
+    """Return the gap from which on a claim is too high; infinite for measures that are not on a bounded scale.
+
+    Examples
+    --------
+    >>> margin_of(Measure("mcc", "imblab.core.measures.mcc", "label", range=(-1, 1)))
+    0.05
+    """
+    return math.inf if None in measure.range else ALARM_MARGIN
+
+
+def optimism_finding(by_place: Sequence[ClaimGap], best_of_all: Sequence[ClaimGap], measure: Measure) -> Finding:
+    """Judge how much higher the scores of the search are than those of the outer folds.
+
+    Parameters
+    ----------
+    by_place, best_of_all : sequence of ClaimGap
+        As :func:`search_gaps` returns them.
+    measure : Measure
+        The primary measure.
+
+    Examples
+    --------
+    >>> mcc = Measure("mcc", "imblab.core.measures.mcc", "label", range=(-1, 1))
+    >>> optimism_finding([ClaimGap("d", "l", "s", 0.9, 0.4, 0.5, 0.02, 5)], [], mcc).state
+    'caution'
+    """
+    if not by_place:
+        text = "No strategy of the study searches a knob or tunes a threshold, so that no score of a search exists."
+        return Finding(OPTIMISM, NOT_MADE, text, way_out="Nothing to do: only searches make such a claim.")
+    claimed, nested, gap = mean_gap(by_place)
+    worst = max(by_place, key=lambda each: each.gap)
+    cautions = [each for each in (*overall_gap(by_place), *by_place) if each.exceeds(margin_of(measure))]
+    places = count_noun(len(by_place), "combination")
+    text = (
+        f"Over {places} of data set, learner and strategy the mean inner {measure.name} of the chosen candidates is "
+        f"{format_score(claimed)}; on the outer folds they have {format_score(nested)}. The largest gap: "
+        f"{worst.describe()}."
+    )
+    if best_of_all:
+        best_claim, best_nested, _ = mean_gap(best_of_all)
+        text += (
+            f" The best inner score of all strategies would claim {format_score(best_claim)} in place of "
+            f"{format_score(best_nested)}."
+        )
+    details: dict[str, Any] = {
+        **{"claimed": claimed, "nested": nested, "gap": gap},
+        "places": [asdict(each) for each in by_place],
+        "best_of_all": [asdict(each) for each in best_of_all],
+    }
+    if not cautions:
+        return Finding(OPTIMISM, PASSED, text, gap, details=details)
+    listed = max(cautions, key=lambda each: each.gap)
+    text += (
+        f" By more than {format_score(margin_of(measure))} and {ALARM_T:g} standard errors it is higher for "
+        f"{count_noun(len(cautions), 'of these', 'of these')}, most by {format_difference(listed.gap)} for "
+        f"{'/'.join(filter(None, listed.place))}."
+    )
+    way_out = "Report the scores of the outer folds, as this study does; the best score of a search is no estimate."
+    return Finding(OPTIMISM, CAUTION, text, gap, way_out, details)
+
+
+def overall_gap(gaps: Sequence[ClaimGap]) -> list[ClaimGap]:
+    """Return the mean over data sets of the mean gap of each, with its standard error over data sets.
+
+    Empty for fewer than two data sets, which have no such error.
+
+    Examples
+    --------
+    >>> gaps = [ClaimGap(name, "l", "s", 0.75, 0.5, gap, 0.02, 5) for name, gap in (("a", 0.25), ("b", 0.125))]
+    >>> overall_gap(gaps)[0].gap, overall_gap(gaps)[0].se
+    (0.1875, 0.0625)
+    """
+    by_dataset: dict[str, list[ClaimGap]] = {}
+    for each in gaps:
+        by_dataset.setdefault(each.dataset, []).append(each)
+    if len(by_dataset) < 2:
+        return []
+    means = np.array([mean_gap(members) for members in by_dataset.values()])
+    claimed, nested, gap = means.mean(axis=0).tolist()
+    error = float(means[:, 2].std(ddof=1) / math.sqrt(len(means)))
+    return [ClaimGap(ALL_DATASETS, "", "", claimed, nested, gap, error, sum(each.folds for each in gaps))]
+
+
+def mean_gap(gaps: Sequence[ClaimGap]) -> tuple[float, float, float]:
+    """Return the means of the claims, of the honest scores and of the gaps.
+
+    Examples
+    --------
+    >>> mean_gap([ClaimGap("d", "l", "s", 0.75, 0.5, 0.25, 0.02, 5)])
+    (0.75, 0.5, 0.25)
+    """
+    claimed, nested, gap = np.mean([[each.claimed, each.nested, each.gap] for each in gaps], axis=0).tolist()
+    return claimed, nested, gap
