@@ -34,7 +34,7 @@ class ClaimGap:
     claimed, nested : float
         The score that would be claimed, and the honest one.
     gap : float
-        How much better the claim is than the honest score, whatever the direction of the measure.
+        How much better the claim is than the honest score, for losses too.
     se : float
         Corrected standard error of the gap; NaN for one fold.
     folds : int
@@ -174,7 +174,8 @@ def optimism_finding(by_place: Sequence[ClaimGap], best_of_all: Sequence[ClaimGa
         return Finding(OPTIMISM, NOT_MADE, text, way_out="Nothing to do: only searches make such a claim.")
     claimed, nested, gap = mean_gap(by_place)
     worst = max(by_place, key=lambda each: each.gap)
-    cautions = [each for each in (*overall_gap(by_place), *by_place) if each.exceeds(margin_of(measure))]
+    overall = [each for each in overall_gap(by_place) if each.exceeds(margin_of(measure))]
+    cautions = [each for each in by_place if each.exceeds(margin_of(measure))]
     places = count_noun(len(by_place), "combination")
     text = (
         f"Over {places} of data set, learner and strategy the mean inner {measure.name} of the chosen candidates is "
@@ -192,15 +193,18 @@ def optimism_finding(by_place: Sequence[ClaimGap], best_of_all: Sequence[ClaimGa
         "places": [asdict(each) for each in by_place],
         "best_of_all": [asdict(each) for each in best_of_all],
     }
-    if not cautions:
+    if not overall and not cautions:
         return Finding(OPTIMISM, PASSED, text, gap, details=details)
-    listed = max(cautions, key=lambda each: each.gap)
-    text += (
-        f" By more than {format_score(margin_of(measure))} and {ALARM_T:g} standard errors it is higher for "
-        f"{count_noun(len(cautions), 'of these', 'of these')}, most by {format_difference(listed.gap)} for "
-        f"{'/'.join(filter(None, listed.place))}."
-    )
-    way_out = "Report the scores of the outer folds, as this study does; the best score of a search is no estimate."
+    bounds = f"{format_score(margin_of(measure))} and {ALARM_T:g} standard errors"
+    if overall:
+        text += f" Over the data sets the gap is {format_difference(overall[0].gap)}, more than {bounds}."
+    if cautions:
+        most = max(cautions, key=lambda each: each.gap)
+        text += (
+            f" Over its own folds the gap of {count_noun(len(cautions), 'combination is', 'combinations are')} above "
+            f"{bounds}, most {'/'.join(most.place)} ({format_difference(most.gap)})."
+        )
+    way_out = "Report the scores of the outer folds, as this study does; the best score of a search overstates."
     return Finding(OPTIMISM, CAUTION, text, gap, way_out, details)
 
 

@@ -14,7 +14,7 @@ from imblab.stats.paired_tests import holm
 from imblab.text import count_noun, format_p_value, format_score, join_words
 
 NEAR_DUPLICATES, GROUPS, TELLING_COLUMNS, TIME_SHIFT = "near-duplicates", "groups", "telling columns", "time shift"
-#: A smaller share of the tested rows is no caution: it hardly moves a score.
+#: A smaller share of the tested rows hardly moves a score, and passes.
 MIN_COPY_SHARE = 0.02
 #: Level of the test for shift, over all windows and data sets together (Holm).
 SHIFT_ALPHA = 0.01
@@ -123,7 +123,7 @@ def copies_of_study_finding(check: str, tables: Sequence[CopySummary], margin: f
             f"{format_score(named.score)}."
         )
     elif copies and named.reason:
-        text += f" The score without them is not known: {named.reason}."
+        text += f" {named.reason}"
     text += _contradictions(tables)
     many_contradict = [each for each in tables if each.rows and each.contradicting >= MIN_COPY_SHARE * each.rows]
     details = {"tables": [{**asdict(each), "share": each.share} for each in tables]}
@@ -171,7 +171,7 @@ def groups_of_study_finding(split_groups: Mapping[str, int], ungrouped: Sequence
     if split:
         parts = join_words(f"{count_noun(n, 'group')} of {name}" for name, n in split.items())
         text = f"{parts} had rows in the training and the test part of one split.{without}"
-        way_out = "Use folds that keep groups together; with a time column, those of time order do not."
+        way_out = "Use folds that keep groups together, and run the study again."
         return Finding(GROUPS, FAILED, text, sum(split.values()), way_out, {"split_groups": split})
     text = f"In {join_words(split_groups)} all rows of a group are on one side of each split.{without}"
     return Finding(GROUPS, PASSED, text, 0, details={"split_groups": dict(split_groups)})
@@ -197,15 +197,20 @@ def telling_columns_finding(clues: Mapping[str, Sequence[Mapping[str, Any]]], co
     if not every:
         text = f"None of {count_noun(columns, 'column')} gives the label away by itself, and none numbers the rows."
         return Finding(TELLING_COLUMNS, PASSED, text, 0)
-    every.sort(key=lambda item: item[1]["kind"] != "function")
+    every.sort(key=lambda item: not _determines_label(item[1]))
     text = join_words(f"{name}: {clue['column']!r} {describe_clue(clue)}" for name, clue in every) + "."
-    state = FAILED if every[0][1]["kind"] == "function" else CAUTION
+    state = FAILED if _determines_label(every[0][1]) else CAUTION
     way_out = (
         "Drop columns that are not known before the event (dataset.<name>.drop=[COLUMN]); a column that is known then "
         "is a good feature, and may stay."
     )
     details = {"columns": [{"dataset": name, **clue} for name, clue in every]}
     return Finding(TELLING_COLUMNS, state, text, len(every), way_out, details)
+
+
+def _determines_label(clue: Mapping[str, Any]) -> bool:
+    """Whether a column tells the label of every row, by few values or by the missing ones."""
+    return bool(clue["kind"] == "function" or (clue["kind"] == "missing" and clue["auc"] == 1))
 
 
 def describe_clue(clue: Mapping[str, Any]) -> str:

@@ -133,7 +133,8 @@ def peeking_not_made(reason: str, way_out: str = "", several_classes: Sequence[s
     >>> peeking_not_made("no strategy tunes a threshold").state
     'not made'
     """
-    text = f"What a threshold chosen on the test rows would claim is not known: {reason}.{_describe_left_out(several_classes)}"
+    text = f"What a threshold chosen on the test rows would claim is not known: {reason}."
+    text += _describe_left_out(several_classes)
     return Finding(THRESHOLD_PEEKING, NOT_MADE, text, way_out=way_out)
 
 

@@ -1,4 +1,4 @@
-"""What the checks of ``imblab audit STUDY`` read: a finished study with its record, its tables and its stored fits."""
+"""A finished study as the checks of ``imblab audit STUDY`` read it: its record, its tables and its stored fits."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class AuditedStudy:
 
     @contextmanager
     def stored_predictions(self) -> Iterator[Callable[[str], Prediction | None]]:
-        """Give a function that looks up the stored prediction of an address; it finds none where there is no store."""
+        """Give a function that looks up the prediction of an address: None if it is not stored."""
         if self.engine.open_store is None:
             yield lambda address: None
             return
@@ -98,7 +98,7 @@ class AuditedStudy:
 
 
 class FitPrice(NamedTuple):
-    """What a check fits: evaluations, each a complete nested one, and their seconds in one process.
+    """Evaluations that a check runs, and their seconds in one process.
 
     Attributes
     ----------

@@ -147,9 +147,10 @@ def _summarise(study: AuditedStudy, name: str, check: str, scores: Mapping[Cell,
         "contradicting": int(copies.near.contradicting(data.y).sum()) if check == DUPLICATES else 0,
     }
     if not copies.moves_score(check, data.y):
-        return CopySummary(**facts, reason="no class has enough of them to move it")
+        return CopySummary(**facts, reason="In no class are there enough of them to move a score.")
     if not scores:
-        return CopySummary(**facts, reason="no learner has a recommended strategy that can be fitted")
+        reason = "The score without them is not known: no learner has a recommended strategy that can be fitted."
+        return CopySummary(**facts, reason=reason)
     pairs = _fold_scores(copies, flags, scores)
     return CopySummary(**facts, **_compare_scores(copies.splits, pairs, study.study.primary_measure.greater_is_better))
 
@@ -170,9 +171,8 @@ def _compare_scores(splits: Sequence[Split], pairs: np.ndarray, greater_is_bette
     known = np.isfinite(pairs).all(axis=1)
     if 2 * known.sum() < len(known):
         is_copied = bool(2 * np.isfinite(pairs[:, 0]).sum() >= len(known))
-        reason = (
-            "in most folds every test row of a class has a copy" if is_copied else "in most folds there is no score"
-        )
+        subject = "every test row of a class has a copy" if is_copied else "the measure is undefined"
+        reason = f"The score without them is not known: in most folds {subject}."
         return {"class_is_copied": is_copied, "reason": reason}
     sign = 1 if greater_is_better else -1
     n_train, n_test = (np.array([len(getattr(s, part)) for s in splits])[known] for part in ("train", "test"))

@@ -95,9 +95,9 @@ def in_memory(data: Sequence[Dataset]) -> dict[str, dict[str, str]]:
 def _check_given(study: str, name: str, given: Mapping[str, Dataset]) -> None:
     if name not in given:
         raise DataError(
-            f"data set {name!r} of study {study!r} was a table in memory; no file describes it. Run the study in "
-            "Python with imblab.run(study, data=[...]), or write the table to a file and run a study with "
-            "dataset=table."
+            f"data set {name!r} of study {study!r} was a table in memory; no file describes it. Hand it over in "
+            "Python: imblab.run, imblab.reproduce and imblab.audit_study take data=[...]. Or write the table to a file "
+            "and run a study with dataset=table."
         )
 
 

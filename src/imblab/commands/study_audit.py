@@ -16,6 +16,7 @@ from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
 from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter, permutation_problems
 from imblab.commands.layout import check_tables, lay_out, planning_engine
 from imblab.commands.study_records import StudyRecord, open_record
+from imblab.edges import terminal
 from imblab.errors import ConfigError, ImblabError, unknown
 from imblab.findings import NOT_MADE, Audit, Finding
 from imblab.study import Dataset
@@ -115,6 +116,8 @@ def run_study_audit(
     result = results.result_of(layout.study, evaluations.values(), home=record.home)
     engine = planning_engine(record.request)
     study = AuditedStudy(layout, evaluations, result, record.home, engine, meter, permutations, seed, chance)
+    for sentence in result.completeness.sentences() if meter.says else ():
+        terminal.warn(sentence)
     findings: list[Finding] = []
     with ExitStack() as stack:
         _say_price(study, checks, stack)

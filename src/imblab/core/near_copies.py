@@ -1,4 +1,4 @@
-"""Rows of a table that are nearly copies of others: so near that honest rows seldom are, whatever the density.
+"""Rows of a table that are nearly copies of others: so near that honest rows seldom are, at any density.
 
 The distance to a row is compared with the distance to the 20th nearest row, so that it does not matter how dense the
 rows lie. Where rows lie evenly in d dimensions, the ratio r of the distance to the nearest row and this one has the

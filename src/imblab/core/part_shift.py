@@ -20,7 +20,7 @@ from imblab.study import Dataset, Split
 #: Rows that are drawn of each part at most, and that it must have.
 MAX_DRAWN_ROWS, MIN_DRAWN_ROWS = 1000, 20
 #: The forest that tells the parts apart.
-N_TREES, MIN_LEAF_ROWS = 100, 5
+N_TREES, MIN_LEAF_ROWS = 50, 5
 
 
 @dataclass(frozen=True, slots=True)

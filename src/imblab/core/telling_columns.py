@@ -15,7 +15,7 @@ from imblab.study import MAX_LEVELS, Dataset
 
 #: A column that ranks a class with more than this area under its ROC curve, in either direction, is suspicious.
 MAX_COLUMN_AUC = 0.99
-#: A column of few values has at least so many rows per value on average.
+#: A column of few values has at least so many rows per value on average, in each class.
 MIN_ROWS_PER_VALUE = 5
 #: Folds in which the share of a class is found for each value of a column.
 RATE_FOLDS = 5
@@ -32,7 +32,7 @@ FUNCTION, RANKING, MISSING, ROW_NUMBERS, ROW_ORDER, DATES = (
 
 @dataclass(frozen=True, slots=True)
 class ColumnClue:
-    """What a single column gives away.
+    """A sign that a single column gives the label away.
 
     Attributes
     ----------
@@ -66,18 +66,31 @@ def telling_columns(dataset: Dataset) -> list[ColumnClue]:
     clues: list[ColumnClue] = []
     for name in dataset.X.columns:
         codes, values = _column_values(dataset, name)
-        is_missing = codes == 0
-        if _is_function(codes, dataset.y):
-            clues.append(ColumnClue(name, FUNCTION))
-            continue
-        best = _best_area(dataset, lambda y, c=codes, v=values: _column_area(y, c, v))  # type: ignore[misc]
-        if best is not None:
-            clues.append(ColumnClue(name, RANKING, *best))
-        elif is_missing.any():
-            by_gap = _best_area(dataset, lambda y, gaps=is_missing: roc_auc(y, gaps.astype(np.float64)))  # type: ignore[misc]
-            clues += [] if by_gap is None else [ColumnClue(name, MISSING, *by_gap)]
-        clues += [ColumnClue(name, kind) for kind in _content_kinds(values)]
+        clue = _label_clue(dataset, name, codes, values)
+        clues += [] if clue is None else [clue]
+        if clue is None or clue.kind != FUNCTION:
+            clues += [ColumnClue(name, kind) for kind in _content_kinds(values)]
     return clues
+
+
+def _label_clue(dataset: Dataset, name: str, codes: np.ndarray, values: np.ndarray | None) -> ColumnClue | None:
+    """Return the clearest sign that a column gives the label away, or None."""
+    if _is_function(codes, dataset.y):
+        return ColumnClue(name, FUNCTION)
+    gaps = (codes == 0).astype(np.float64)
+    areas: list[tuple[str, Callable[[np.ndarray], float]]] = [
+        (MISSING, lambda y: _either_direction(roc_auc(y, gaps)) if gaps.any() else 0.5),
+        (RANKING, lambda y: _column_area(y, codes, values)),
+    ]
+    for kind, area in areas:
+        best = _best_area(dataset, area)
+        if best is not None:
+            return ColumnClue(name, kind, *best)
+    return None
+
+
+def _either_direction(area: float) -> float:
+    return max(area, 1 - area)
 
 
 def _column_values(dataset: Dataset, name: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -90,10 +103,11 @@ def _column_values(dataset: Dataset, name: str) -> tuple[np.ndarray, np.ndarray 
 
 
 def _is_function(codes: np.ndarray, y: np.ndarray) -> bool:
-    """Whether a column has few values, each with rows of one class alone, and they tell all classes."""
+    """Whether a column has few values in each class, and no value in two."""
     counts = pd.crosstab(codes, y).to_numpy()
-    is_discrete = 1 < len(counts) <= MAX_LEVELS and len(codes) >= MIN_ROWS_PER_VALUE * len(counts)
-    return bool(is_discrete and ((counts > 0).sum(axis=1) == 1).all())
+    if not 1 < len(counts) <= MAX_LEVELS or ((counts > 0).sum(axis=1) > 1).any():
+        return False
+    return bool((counts.sum(axis=0) >= MIN_ROWS_PER_VALUE * (counts > 0).sum(axis=0)).all())
 
 
 def _best_area(dataset: Dataset, area: Callable[[np.ndarray], float]) -> tuple[str, float] | None:
@@ -113,8 +127,7 @@ def _column_area(y: np.ndarray, codes: np.ndarray, values: np.ndarray | None) ->
     areas = [0.5]
     if values is not None and not np.isnan(values).all():
         filled = np.where(np.isnan(values), np.nanmedian(values), values)
-        area = roc_auc(y, filled)
-        areas += [area, 1 - area]
+        areas.append(_either_direction(roc_auc(y, filled)))
     if codes.max() <= MAX_LEVELS and min(y.sum(), len(y) - y.sum()) >= RATE_FOLDS:
         areas.append(roc_auc(y, _rates_in_other_folds(y, codes)))
     return max(areas)
