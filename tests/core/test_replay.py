@@ -203,7 +203,7 @@ def test_a_copy_is_a_row_that_equals_another_in_every_column(width, values, cut)
     rows = np.array(values[: len(values) // width * width], dtype=float).reshape(-1, width) / 3 * -1.0
     asked, real = rows[:cut], rows[cut:]
     expected = [any((row == other).all() for other in real) for row in asked]
-    assert replay._find_copies(asked, real).tolist() == expected
+    assert replay.find_copies(asked, real).tolist() == expected
 
 
 def test_the_nearest_row_does_not_depend_on_the_blocks(monkeypatch):

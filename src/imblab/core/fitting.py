@@ -20,7 +20,7 @@ from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 
-from imblab.core import estimator_specs, own_code, sampling, search
+from imblab.core import estimator_specs, own_code, sampling, search, step_rows
 from imblab.core.preparation import PreparedRows
 from imblab.core.splits import InnerFolds, RowPair
 from imblab.errors import FitFailed, foreign_reason
@@ -270,10 +270,12 @@ def fit_learner(request: FitRequest, prepared: PreparedRows) -> tuple[Any, np.nd
         sampling.check_classes(y, "the fit part holds", classes=prepared.classes)
     else:
         X, y = prepared.resampler.resample(request.sampler, request.knobs, request.seed)
+    X = prepared.encode(X)
+    step_rows.note_rows(step_rows.LEARNER, X, y)
     learner = estimator_specs.build_estimator(request.learner, allow=None, seed=request.seed)
     spec = estimator_specs.spec_text(request.learner)
     with config_context(assume_finite=prepared.finite, skip_parameter_validation=spec in _ACCEPTED_SPECS):
-        learner.fit(_read_only(prepared.encode(X)), _read_only(y), **_sample_weights(request.weight, y))
+        learner.fit(_read_only(X), _read_only(y), **_sample_weights(request.weight, y))
     _ACCEPTED_SPECS.add(spec)
     return learner, y
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.impute import SimpleImputer
 
+from imblab.core import step_rows
 from imblab.core.row_buffer import RowBuffer, room_for_all
 from imblab.core.sampling import Resampler
 from imblab.study import MAX_LEVELS, Dataset
@@ -47,6 +48,7 @@ class Scaling:
     """
 
     def __init__(self, X: np.ndarray, block_bytes: int = SCALING_BLOCK_BYTES) -> None:
+        step_rows.note_rows(step_rows.SCALER, X)
         self.mean, self.deviation = np.empty(X.shape[1]), np.empty(X.shape[1])
         for columns in _column_blocks(len(X), X.shape[1], block_bytes):
             self.mean[columns], self.deviation[columns] = _column_moments(X[:, columns])
@@ -110,6 +112,7 @@ class RareLevels:
     """
 
     def __init__(self, codes: np.ndarray, min_rows: int, n_levels: Sequence[int]) -> None:
+        step_rows.note_rows(step_rows.RARE_LEVELS, codes)
         self._frequent: list[np.ndarray] = []
         rare_codes: list[float | None] = []
         for column, n in zip(codes.T, n_levels, strict=True):
@@ -256,14 +259,19 @@ class PreparedRows:
         has_gaps = arrays.gaps[: self._n_numeric].any()
         self._imputer = SimpleImputer(strategy="median", keep_empty_features=True) if has_gaps else None
         if self._imputer is not None:
+            step_rows.note_rows(step_rows.IMPUTER, numeric)
             numeric[:] = self._imputer.fit(numeric).transform(numeric)
         self._scaling = Scaling(numeric)
+        if self.categorical:
+            step_rows.note_rows(step_rows.CATEGORIES, codes)
         self._most_frequent = np.array([_most_frequent_code(column) for column in codes.T])
         self.rare_levels: RareLevels | None = None
         self._scale_and_fill(self.X)
         if arrays.rare is not None and self.categorical:
             self.rare_levels = RareLevels(codes, arrays.rare, arrays.n_levels)
             self.rare_levels.apply(codes)
+        if self.categorical:
+            step_rows.note_rows(step_rows.ENCODER, codes)
         self.finite = bool(np.isfinite(self.X).all())
         self._levels = [np.unique(self.X[:, column]) for column in self.categorical]
         self.resampler = Resampler(self.X, self.y, self.categorical, largest_k, self.classes, buffer)

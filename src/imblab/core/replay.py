@@ -181,7 +181,7 @@ def shares_nearer_to_another_class(request: FitRequest, prepared: PreparedRows) 
 
 def _share_nearer_to_others(rows: np.ndarray, real: np.ndarray, is_same: np.ndarray) -> tuple[float, int] | None:
     """Return the share of the rows that are synthetic and nearer to a real row of another class, and their number."""
-    synthetic = np.flatnonzero(~_find_copies(rows, real))
+    synthetic = np.flatnonzero(~find_copies(rows, real))
     if not len(synthetic):
         return None
     sample = rows[synthetic[:: max(1, -(-len(synthetic) * len(real) // MAX_DISTANCES))]]
@@ -189,7 +189,7 @@ def _share_nearer_to_others(rows: np.ndarray, real: np.ndarray, is_same: np.ndar
     return float(np.mean(others < same)), len(synthetic)
 
 
-def _find_copies(rows: np.ndarray, originals: np.ndarray) -> np.ndarray:
+def find_copies(rows: np.ndarray, originals: np.ndarray) -> np.ndarray:
     """Return which rows equal one of the originals."""
     # Equal rows have equal sums: only rows with a common sum are compared in full, without copies of a large table.
     sums, original_sums = _row_sums(rows), _row_sums(originals)

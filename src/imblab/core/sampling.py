@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator
 from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
-from imblab.core import estimator_specs
+from imblab.core import estimator_specs, step_rows
 from imblab.core.class_targets import OVER_SAMPLING, class_targets
 from imblab.core.row_buffer import RowBuffer, room_for_all
 from imblab.study import KNOBS, Dataset, Make, Scalar
@@ -103,6 +103,7 @@ class Resampler:
         y : ndarray of shape (n_new,)
             Class indices of these rows.
         """
+        step_rows.note_rows(step_rows.SAMPLER, self._X, self._y)
         key = (estimator_specs.spec_text(make), *knobs.items(), seed)
         if self._latest is None or self._latest[0] != key:
             # One result is kept, for the weights that follow; it goes before the next is made.
