@@ -232,7 +232,9 @@ def study_chance_finding(chance: StudyChance) -> Finding:
     lost = ""
     if chance.lost:
         first = next(iter(chance.lost))
-        lost = f" Runs without a score in {count_noun(len(chance.lost), 'case')}, such as {first}: {chance.lost[first]}."
+        lost = (
+            f" Runs without a score in {count_noun(len(chance.lost), 'case')}, such as {first}: {chance.lost[first]}."
+        )
     if chance.left_out:
         lost += f" Left out for their price: {join_words(chance.left_out, limit=MAX_NAMED)}; fewer --permutations take "
         lost += "less."
@@ -314,8 +316,8 @@ def balance_finding(numbers: BalanceNumbers) -> Finding:
         worst = max(ratios, key=lambda key: abs(math.log(ratios[key])))
         value = ratios[worst]
         sentences.append(
-            f"The mean predicted risk is {value:.2g} times the prevalence for {worst}, and off by more than a factor of "
-            f"{MAX_RISK_RATIO:g} in {len(off)} of {len(ratios)} cases."
+            f"The mean predicted risk is {value:.2g} times the prevalence for {worst}, and off by more than a factor "
+            f"of {MAX_RISK_RATIO:g} in {len(off)} of {len(ratios)} cases."
         )
     if numbers.nearer_at_balance:
         key = max(numbers.nearer_at_balance, key=lambda name: numbers.nearer_at_balance[name])

@@ -1,4 +1,4 @@
-"""The check of over-balancing: where synthetic rows lie, the mean risk against the prevalence, 1:1 against other ratios.
+"""The check of over-balancing: where synthetic rows lie, mean risk against prevalence, 1:1 against other ratios.
 
 It reads the evidence and the ledger; samplers are drawn anew at 1:1, and no model is fitted.
 """

@@ -23,7 +23,7 @@ from imblab.analysis.fit_audit_rules import (
 from imblab.analysis.recommendation import knobs_in_use
 from imblab.analysis.reproduction import evaluation_differences
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
-from imblab.core import design, forecast, leaky_twin, origins, splits
+from imblab.core import forecast, leaky_twin, origins, splits
 from imblab.core.evaluate import Task
 from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.leaky_twin import OverSampler, TwinScores
@@ -182,7 +182,7 @@ def check_twins(study: AuditedStudy) -> Iterable[Finding]:
 def _mean_scores(scores: Sequence[TwinScores], name: str, measures: Sequence[Measure]) -> dict[str, float]:
     by_fold: list[Mapping[str, float | None]] = [getattr(fold, name) for fold in scores]
     return {
-        m.name: float(np.mean([math.nan if fold[m.name] is None else fold[m.name] for fold in by_fold]))  # type: ignore[misc]
+        m.name: float(np.mean([math.nan if fold[m.name] is None else fold[m.name] for fold in by_fold]))
         for m in measures
     }
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from imblab.core import decisions, measures
+from imblab.core import decisions, measures, step_rows
 from imblab.core.decisions import MIN_POSITIVES, ThresholdChoice, ThresholdGrid
 from imblab.stats.class_predictions import (
     correct_class_priors,
@@ -162,6 +162,7 @@ class SeveralClassDecisions:
             value = float(function(np.sum(matrices, axis=0)))
             return replace(fixed, value=value if math.isfinite(value) else None)
         assert not isinstance(grid, str)
+        step_rows.note_folds(step_rows.THRESHOLD, folds)
         best = choose_class_thresholds(folds, grid, function, measure.greater_is_better, self._bound(rule))
         return None if best is None else ThresholdChoice(best.thresholds, best.value, bool(best.at_edge))
 
@@ -183,6 +184,7 @@ class SeveralClassDecisions:
 
     def fit_map(self, kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> CalibrationMap:
         """Fit one map per class to the labels and scores of several folds, each class against the rest."""
+        step_rows.note_folds(step_rows.CALIBRATION, folds)
         y, scores = (np.concatenate(part) for part in zip(*folds, strict=True))
         return fit_one_against_rest(partial(decisions.fit_scores, kind, seed=seed), scores, y)
 

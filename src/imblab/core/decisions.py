@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logit
 
-from imblab.core import estimator_specs
+from imblab.core import estimator_specs, step_rows
 from imblab.errors import ConfigError, FitFailed, foreign_reason, unknown
 from imblab.stats.class_weights import relative_weight
 from imblab.stats.confusion import invalid_class_costs_reason
@@ -112,6 +112,7 @@ def fit_map(kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> Calibr
     ``kind`` is ``sigmoid``, ``isotonic`` or the dotted path of a class; the seed is for a class with a
     ``random_state``. Raises ``FitFailed`` if scores are too large for floats, and for any exception of a class.
     """
+    step_rows.note_folds(step_rows.CALIBRATION, folds)
     y, scores = (np.concatenate(part) for part in zip(*folds, strict=True))
     return fit_scores(kind, scores, y, seed)
 
@@ -368,6 +369,7 @@ def choose_threshold(
     if isinstance(rule, (int, float)):
         counts = reduce(add, [counts_at(y, values, float(rule)) for y, values in folds])
         return ThresholdChoice(float(rule), _finite_or_none(float(measure(*counts))))
+    step_rows.note_folds(step_rows.THRESHOLD, folds)
     is_observed = uses_observed_values(rule, grid)
     candidates = np.unique(np.concatenate([v for _, v in folds]) if is_observed else np.asarray(grid, dtype=np.float64))
     table = _counts_by_fold(folds, candidates)

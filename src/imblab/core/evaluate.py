@@ -13,17 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from imblab.core import (
-    decisions,
-    design,
-    estimator_specs,
-    fitting,
-    measures,
-    own_code,
-    search,
-    step_rows,
-    task_decisions,
-)
+from imblab.core import decisions, design, estimator_specs, fitting, measures, own_code, search, task_decisions
 from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.sampling import sampler_for_columns
 from imblab.core.splits import InnerFolds, RowPair, repeat_seed
@@ -297,9 +287,7 @@ def calibrate_prediction(task: Task, params: Mapping[str, Scalar], prediction: P
         return replace(prediction, values=_correct_prior(task, params, task.cell.split.train, prediction))
     if not decisions.is_learned(kind):
         return prediction
-    folds = [_validation_fold(task, params, *pair) for pair in task.pairs]
-    _note_folds(step_rows.CALIBRATION, folds)
-    fitted_map = task.decisions.fit_map(kind, folds, task.seed)
+    fitted_map = task.decisions.fit_map(kind, [_validation_fold(task, params, *pair) for pair in task.pairs], task.seed)
     scores = decisions.scores_for_map(prediction.values, task.tuned_learner(params))
     return replace(prediction, values=decisions.apply_map(fitted_map, kind, scores), is_probability=True)
 
@@ -320,16 +308,7 @@ def candidate_scores(task: Task, trial: Trial) -> dict[str, float]:
     return task.decisions.score_folds(threshold_rule(task)[0], trial.threshold, folds, compared)
 
 
-def _note_folds(step: str, folds: Sequence[LabelledValues]) -> None:
-    """Note the rows of the inner validation folds, in their order."""
-    if step_rows.is_recording():
-        y, values = (np.concatenate([*parts]) for parts in zip(*folds, strict=True))
-        step_rows.note_rows(step, values, y)
-
-
 def _cross_fit(task: Task, folds: Sequence[LabelledValues]) -> list[LabelledValues]:
-    if decisions.is_learned(task.cell.strategy.calibration):
-        _note_folds(step_rows.CALIBRATION, folds)
     return decisions.cross_fit(task.cell.strategy.calibration, folds, task.seed, task.decisions.fit_map)
 
 
@@ -391,8 +370,6 @@ def _choose_threshold(task: Task, params: Mapping[str, Scalar], folds: Sequence[
     rule, grid = threshold_rule(task)
     measure, amount = threshold_measure(task.study), task.dataset.amount
     amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
-    if _fixed_choice(task) is None:
-        _note_folds(step_rows.THRESHOLD, folds)
     choice = task.decisions.choose_threshold(rule, _on_threshold_scale(task, params, folds), grid, measure, amounts)
     if choice is None:
         reason = f"no threshold meets {decisions.describe_rule(rule)} on the inner folds"

@@ -1,11 +1,11 @@
-"""Record of the rows that enter every step of a fit: imputer, scaler, encoder, sampler, learner, threshold, calibration.
+"""Record of the rows that enter every step: imputer, scaler, encoder, sampler, learner, threshold, calibration.
 
 Each step notes its input where it learns from it. Outside of a recording that does nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,15 +42,17 @@ class StepRows:
 _RECORDINGS: list[list[StepRows]] = []
 
 
-def is_recording() -> bool:
-    """Whether a recording is under way."""
-    return bool(_RECORDINGS)
-
-
 def note_rows(step: str, X: np.ndarray, y: np.ndarray | None = None) -> None:
     """Note the rows that a step learns from, as a copy; nothing outside of a recording."""
     if _RECORDINGS:
         _RECORDINGS[-1].append(StepRows(step, np.array(X), None if y is None else np.array(y)))
+
+
+def note_folds(step: str, folds: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Note the labels and values of several folds, in their order."""
+    if _RECORDINGS:
+        y, values = (np.concatenate(part) for part in zip(*folds, strict=True))
+        note_rows(step, values, y)
 
 
 @contextmanager
