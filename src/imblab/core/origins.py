@@ -29,7 +29,7 @@ from imblab.errors import FitFailed
 from imblab.result import Evaluation
 
 #: Values that differ by less, absolutely and relative to their size, are those of the same row.
-VALUE_TOLERANCE = 1e-9
+SAME_ROW_TOLERANCE = 1e-9
 #: Decimals by which rows of the table are recognised among those that entered a step.
 RECOGNISED_DECIMALS = 7
 #: Bytes of prepared parts cached at once; those of one part always are.
@@ -218,7 +218,7 @@ class _Tracer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ExpectedRows:
-    """What a step should receive, and what every row of the table looks like there.
+    """The rows that a step should receive, and how every row of the table would enter it.
 
     ``n_real`` rows are rows of the table; the others are synthetic.
     """
@@ -232,7 +232,7 @@ class _ExpectedRows:
         """Say how the rows of a step differ from these; empty if they do not."""
         if noted.X.shape != self.X.shape:
             return f"{len(noted.X)} rows entered, and its part has {len(self.X)}"
-        is_close = np.isclose(noted.X, self.X, VALUE_TOLERANCE, VALUE_TOLERANCE, equal_nan=True)
+        is_close = np.isclose(noted.X, self.X, SAME_ROW_TOLERANCE, SAME_ROW_TOLERANCE, equal_nan=True)
         is_other = ~is_close.all(axis=1)
         if is_other.any():
             return f"{int(is_other.sum())} of {len(self.X)} rows are not those that the training rows give"
