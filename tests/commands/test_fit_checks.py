@@ -218,6 +218,40 @@ def test_more_comparisons_need_more_standard_errors():
     assert fit_audit_rules.study_chance_finding(alone).state == "failed"
 
 
+def in_memory(name, n=160, positives=40, signal=0.0, seed=0, **roles):
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.repeat([0, 1], [n - positives, positives]))
+    X = pd.DataFrame({"a": rng.normal(size=n) + signal * y, "b": rng.normal(size=n)})
+    return Dataset(name, X, y, ("no", "yes"), fingerprint=f"{name} {seed} {signal}", **roles)
+
+
+def run_in_memory(name, tables, *words):
+    words = (f"name={name}", "dataset=[ecoli3]", "protocol=smoke", *words)
+    study = replace(config.compose_request([*words]).study, datasets={})
+    imblab.run(study, data=tables, store_path=None)
+
+
+def test_studies_of_noise_do_not_alarm():
+    tables = [in_memory(f"noise{i}", seed=i) for i in range(8)]
+    run_in_memory("noise", tables, "learner=[logistic]", "strategy=[none,threshold]")
+    result = audit("chance control", study="noise", data=tables)
+    finding = result.finding(DECISIVE_CHECK)
+    assert finding.state == "passed"
+    assert len(finding.details["families"]) == 8
+    assert result.runs == 20 * 8 * 3
+    assert abs(finding.value) < 0.03
+
+
+def test_a_time_ordered_study_is_audited_within_its_blocks():
+    time = np.random.default_rng(3).permutation(400).astype(float)
+    table = in_memory("timed", 400, 120, signal=2.0, time=time)
+    run_in_memory("timed", [table], "learner=[logistic]", "strategy=[none,smote]")
+    result = audit("proof of origin", "LEAKY twin", "chance control", study="timed", data=[table], permutations=4)
+    assert [finding.state for finding in result.findings] == ["passed", "not made", "passed"]
+    assert "synthetic rows have no time" in result.finding("LEAKY twin").meaning
+    assert result.finding(DECISIVE_CHECK).details["scores"]["timed/logistic"] > 0.4
+
+
 # Over-balancing
 
 
@@ -263,7 +297,7 @@ def test_without_evidence_the_risk_is_not_known():
 
 
 def test_several_classes_and_categories():
-    words = ("dataset=[glass,hypothyroid]", "learner=[knn]", "strategy=[none,smote]", "protocol=smoke")
+    words = ("dataset=[glass,abalone9_18]", "learner=[knn]", "strategy=[none,smote]", "protocol=smoke")
     run_study("name=mixed", *words, "strategy.smote.space.ratio=choice(0.5)", "strategy.smote.space.k=choice(1)")
     result = audit("proof of origin", "LEAKY twin", "over-balancing", study="mixed")
     states = {finding.check: finding.state for finding in result.findings}

@@ -46,7 +46,9 @@ from imblab.study import Cell, Dataset, Learner, Measure, Split, Strategy, finge
 
 #: Evaluations per data set and learner whose origins are proved.
 ORIGIN_EVALUATIONS = 3
-#: Seconds, over all processes, that the chance control may take at the pace of the record; the cheapest data set and
+#: Evaluations of a data set and learner are charged less a fit than this share of them where they share fits.
+CHARGED_QUANTILE = 0.9
+#: Seconds on every process that the chance control may take at the pace of the record; the cheapest data set and
 #: learner is always tried.
 MAX_CHANCE_SECONDS = 900.0
 #: Of the runs without information so many must give a score.
@@ -74,9 +76,28 @@ def _drawn_keys(study: AuditedStudy) -> list[str]:
     return [key for keys in drawn for key in keys]
 
 
+def _seconds_per_fit(study: AuditedStudy) -> dict[tuple[str, str], float]:
+    """Return the seconds of a fit by data set and learner.
+
+    A fit that several evaluations share is charged to the first of them, so that most of the others are too cheap.
+    """
+    paces: dict[tuple[str, str], list[float]] = {}
+    for evaluation in study.scored():
+        if evaluation.fits:
+            paces.setdefault(_family(evaluation), []).append(evaluation.seconds / evaluation.fits)
+    return {family: float(np.quantile(values, CHARGED_QUANTILE)) for family, values in paces.items()}
+
+
+def _price(study: AuditedStudy, keys: Sequence[str], times: float = 1) -> FitPrice:
+    """Return the price of evaluations by themselves, without fits that they share with others."""
+    paces = _seconds_per_fit(study)
+    known = [study.evaluations[key] for key in keys if key in study.evaluations]
+    return FitPrice(len(keys), times * sum(each.fits * paces.get(_family(each), 0.0) for each in known))
+
+
 def price_origins(study: AuditedStudy) -> FitPrice:
-    """Return the price of the proof of origin."""
-    return study.price_of(_drawn_keys(study))
+    """Return the price of the proof of origin: each step is made once more by plain libraries."""
+    return _price(study, _drawn_keys(study), times=2)
 
 
 def check_origins(study: AuditedStudy) -> Iterable[Finding]:
@@ -139,11 +160,8 @@ def _twins(study: AuditedStudy) -> tuple[list[_Twin], dict[str, str]]:
 
 def price_twins(study: AuditedStudy) -> FitPrice:
     """Return the price of the LEAKY twins: two fits per fold."""
-    seconds, twins = 0.0, _twins(study)[0]
-    for twin in twins:
-        known = [each for each in study.scored() if _family(each) == (twin.dataset, twin.learner.name) and each.fits]
-        fits = sum(each.fits for each in known)
-        seconds += 2 * len(twin.plan) * sum(each.seconds for each in known) / fits if fits else 0.0
+    paces, twins = _seconds_per_fit(study), _twins(study)[0]
+    seconds = sum(2 * len(twin.plan) * paces.get((twin.dataset, twin.learner.name), 0.0) for twin in twins)
     return FitPrice(sum(len(twin.plan) for twin in twins), seconds)
 
 
@@ -231,7 +249,8 @@ def _price_of_procedure(study: AuditedStudy, procedure: _Procedure) -> FitPrice:
         Cell(procedure.dataset, procedure.learner, procedure.strategy, split).key
         for split in _first_repeat(study.layout.plans[procedure.dataset])
     ]
-    return study.price_of(keys, study.permutations)
+    price = _price(study, keys, times=study.permutations)
+    return price._replace(evaluations=study.permutations * len(keys))
 
 
 def price_chance(study: AuditedStudy) -> FitPrice:
