@@ -96,7 +96,7 @@ def test_another_score_in_the_record_is_a_caution():
 
 
 def test_the_twin_is_information_and_marked_wherever_it_is(capsys):
-    assert main(["audit", "small", *HERE, "--checks", "LEAKY-twin", "--json"]) == 0
+    assert main(["audit", "small", *HERE, "--checks", "leaky-twin", "--json"]) == 0
     text = json.loads(capsys.readouterr().out)
     (finding,) = text["findings"]
     assert finding["check"] == "LEAKY twin"

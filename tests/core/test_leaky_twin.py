@@ -101,6 +101,7 @@ def test_samplers_of_a_study_are_listed_once_with_what_it_fixes():
         Strategy("none"),
         Strategy("smote", PLAIN_SMOTE, k=3),
         Strategy("smote_tuned", PLAIN_SMOTE, threshold="tuned"),
+        Strategy("smote_5", PLAIN_SMOTE, ratio=1.0, k=5),  # the default of imbalanced-learn
         *(Strategy(f"smote_{ratio}", PLAIN_SMOTE, ratio=ratio) for ratio in (0.2, 0.4)),
         Strategy("under", {"_target_": "imblearn.under_sampling.RandomUnderSampler"}),
         Strategy("over", {"_target_": "imblearn.over_sampling.RandomOverSampler"}, ratio=0.5),

@@ -205,7 +205,7 @@ def required_t(runs: int, families: int) -> float:
     Examples
     --------
     >>> required_t(20, 1), round(required_t(20, 10), 2)
-    (3.0, 4.22)
+    (3.0, 4.02)
     """
     if families == 1 or runs < 2:
         return ALARM_T

@@ -95,8 +95,8 @@ def choose_checks(names: Sequence[str]) -> tuple[StudyCheck, ...]:
 
 
 def _as_named(name: str) -> str:
-    """Return the name of a check as it is written, by the name with spaces in place of hyphens."""
-    return next((check.name for check in CHECKS if check.name.replace("-", " ") == name), name)
+    """Return the name of a check as it is written, by the name in any case with spaces in place of hyphens."""
+    return next((check.name for check in CHECKS if check.name.replace("-", " ").lower() == name.lower()), name)
 
 
 def run_study_audit(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from imblab.core.sampling import sampler_for_columns
 from imblab.core.splits import repeat_seed
 from imblab.core.task_decisions import ClassDecisions, decisions_between
 from imblab.errors import FitFailed, foreign_reason
-from imblab.study import Dataset, Learner, Make, Measure, Scalar, Split, Strategy
+from imblab.study import KNOBS, Dataset, Learner, Make, Measure, Scalar, Split, Strategy
 
 #: The ratio of the misuse where a study does not fix one, and the threshold of its scores.
 FULL_BALANCE, FIXED_THRESHOLD = 1.0, 0.5
@@ -87,12 +88,21 @@ def over_samplers(strategies: Sequence[Strategy]) -> tuple[OverSampler, ...]:
         if make is None or estimator_specs.sampling_type(make) != OVER_SAMPLING:
             continue
         fixed = {name: value for name, value in strategy.fixed_knobs.items() if name in ("ratio", "k")}
+        if fixed.get("k") == _default_neighbors(make):
+            fixed.pop("k", None)
         key = estimator_specs.spec_text(make), fixed.get("k")
         params = {"ratio": FULL_BALANCE, **fixed}
         known = found.get(key)
         if known is None or float(params["ratio"]) > float(known.params["ratio"]):
             found[key] = OverSampler(make, params)
     return tuple(found.values())
+
+
+def _default_neighbors(make: Make) -> Any:
+    """Return the number of neighbours that the class of a sampler takes by default; None without one."""
+    cls, name = estimator_specs.resolve_class(make["_target_"], allow=None), KNOBS["k"].parameter_among
+    parameter = signature(cls).parameters.get(name(estimator_specs.parameter_names(make)) or "")
+    return None if parameter is None else parameter.default
 
 
 def twin_problem(dataset: Dataset, learner: Learner, sampler: OverSampler, plan: Sequence[Split]) -> str | None:

@@ -25,7 +25,7 @@ from imblab.core.preparation import UNSEEN_CATEGORY_CODE, FeatureArrays, Prepare
 from imblab.core.replay import find_copies
 from imblab.core.sampling import DenseOneHotEncoder, with_knobs
 from imblab.core.step_rows import StepRows
-from imblab.errors import FitFailed
+from imblab.errors import FitFailed, foreign_reason
 from imblab.result import Evaluation
 
 #: Values that differ by less, absolutely and relative to their size, are those of the same row.
@@ -153,7 +153,12 @@ class _Tracer:
 
     def _check_steps(self, request: FitRequest, part: _Part, steps: Sequence[StepRows]) -> None:
         """Compare the rows of every step with those that the fit rows give."""
-        expected = self._expected_steps(request, part.plain)
+        try:
+            expected = self._expected_steps(request, part.plain)
+        except Exception as error:  # a sampler may raise anything
+            reason = f"by itself it raises {type(error).__name__}: {foreign_reason(error)}"
+            self._report(step_rows.SAMPLER, reason, request.fit[:0])
+            return
         noted = {each.step for each in steps}
         for step in expected.keys() - noted:
             self._report(step, "no rows were recorded", request.fit[:0])
