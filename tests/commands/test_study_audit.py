@@ -1,6 +1,8 @@
 """``imblab audit STUDY``: each check finds what was planted, passes on an honest table, and says why it is not made."""
 
 import json
+import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,7 @@ HERE = ("runner.n_jobs=1",)
 QUIET = (*HERE, "tracking=none", "runner.report=false")
 ASKED = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote_threshold]", "protocol=smoke")
 NAMES = ["optimism", "threshold peeking", "duplicates", "near-duplicates", "groups", "telling columns", "time shift"]
+DOCS = Path(__file__).parents[2] / "docs" / "audit.md"
 #: The checks of this file; others have files of their own.
 CHECKS = ["optimism", "threshold peeking", "duplicates", "groups", "telling columns", "time shift"]
 
@@ -95,6 +98,18 @@ def test_output_for_machines(capsys):
     assert (facts["form"], facts["subject"], facts["measure"], facts["exit_status"]) == ("study", "small", "mcc", 0)
     assert [finding["check"] for finding in facts["findings"]] == ["optimism", "threshold peeking"]
     assert facts["score"] == pytest.approx(audit(checks=["optimism"]).score)
+
+
+def test_the_commands_of_the_documentation_run(capsys):
+    blocks = re.findall(r"```console\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.S)
+    commands = [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
+    commands = [words for words in commands if not words[1].startswith("--")]
+    assert [words[1] for words in commands] == ["smote_ratio"] * 2 + ["experiments/smote_ratio/study.yaml"]
+    for words in commands:
+        small = [word.replace("smote_ratio", "small").replace("n_jobs=2", "n_jobs=1") for word in words]
+        only = [] if "--checks" in small else ["--checks", ",".join(CHECKS)]
+        assert main([*small, *only]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["exit_status"] == 0
 
 
 @pytest.mark.parametrize("name", ["small", "experiments/small", "experiments/small/study.yaml"])
