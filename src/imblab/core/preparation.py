@@ -249,7 +249,7 @@ class PreparedRows:
         self._n_numeric = arrays.numeric.shape[1]
         self.categorical = list(range(self._n_numeric, len(arrays.names)))
         self.y, self.classes = arrays.y[fit], arrays.classes
-        # SMOTE writes its rows behind the real ones; without neighbours to look for there is no SMOTE.
+        # SMOTE writes its rows behind the real ones; without neighbours to look for no SMOTE was asked for.
         room = room_for_all(np.bincount(self.y, minlength=len(self.classes)).tolist()) if largest_k else 0
         buffer = RowBuffer(len(fit), room, len(arrays.names))
         self.X = self._take(fit, buffer.real)

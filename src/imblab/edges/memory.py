@@ -62,7 +62,7 @@ def move_to_file(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Equal to ``frame``, and read-only. It is ``frame`` itself if that is small, or if there is no room for the file,
+        Equal to ``frame``, and read-only. It is ``frame`` itself if that is small, or if the file finds no room,
         which has no name and ends with the table.
     """
     import numpy as np  # not at the start: workers begin before this process imports it
