@@ -50,7 +50,7 @@ ORIGIN_EVALUATIONS = 3
 CHARGED_QUANTILE = 0.9
 #: Seconds on every process that the chance control may take at the pace of the record; the cheapest data set and
 #: learner is always tried.
-MAX_CHANCE_SECONDS = 900.0
+MAX_CHANCE_SECONDS = 600.0
 #: Of the runs without information so many must give a score.
 MIN_SCORED_SHARE = 0.5
 #: Measures that are compared with chance where the primary measure has no chance level.
