@@ -122,6 +122,20 @@ def test_a_shipped_study_does_not_count():
 
 
 @pytest.mark.usefixtures("_here")
+def test_a_shipped_study_of_tables_from_a_folder_does_not_count_wherever_the_folder_was(capsys):
+    home = Path("experiments/balancing_the_scales")
+    Path("experiments/first").rename(home)
+    for words in ("data_dir=tables", "data_dir=/mnt/some folder"):
+        question = json.loads(json.dumps(config.to_mapping(imblab.compose(f"experiment={home.name}", words))))
+        (home / "study.yaml").write_text(yaml.safe_dump(question), encoding="utf-8")
+        assert find_seen_before(Path("experiments/second"), ecoli3()) == {}
+    question["dataset"]["chess"]["target"] = "another"
+    (home / "study.yaml").write_text(yaml.safe_dump(question), encoding="utf-8")
+    assert find_seen_before(Path("experiments/second"), ecoli3()) == {"ecoli3": (home.name,)}
+    assert "Skipped" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_here")
 def test_a_data_set_that_is_added_later_is_looked_up_and_an_entry_is_never_removed():
     run("mine", "dataset=[yeast4]", "strategy=[none]")
     assert "seen_before" not in record("mine")

@@ -15,6 +15,7 @@ from imblab.edges import config, files, ledger, terminal
 from imblab.errors import ImblabError, StudyError
 from imblab.fields import parse_json
 from imblab.study import Dataset
+from imblab.text import to_hydra_syntax
 
 #: The table that a line of the ledger rests on; it is read from many lines, of which few are parsed.
 _DATA_FINGERPRINT = re.compile(rb'"data_fingerprint": ?"([0-9a-zA-Z]+)"')
@@ -83,9 +84,18 @@ def find_seen_before(home: Path, tables: Mapping[str, Dataset]) -> dict[str, tup
 
 
 def _asks_what_ships(folder: Path) -> bool:
-    """Whether a study asks what the shipped experiment of its name asks, and no other question under that name."""
+    """Whether a study asks what the shipped experiment of its name asks, and no other question under that name.
+
+    An experiment that takes its tables from a folder is compared with the folder on record.
+    """
     asked = ledger.read_study(folder)
-    ships = config.to_mapping(parse_request([f"experiment={folder.name}"], []).study)
+    words = [f"experiment={folder.name}"]
+    if any(
+        member.name == folder.name and config.DATA_DIR in member.content for member in config.read_group("experiment")
+    ):
+        folders = {str(Path(spec["path"]).parent) for spec in asked["dataset"].values() if "path" in spec}
+        words.append(f"{config.DATA_DIR}={to_hydra_syntax(min(folders, default='.'))}")
+    ships = config.to_mapping(parse_request(words, []).study)
     is_same_data = asked["dataset"] == json.loads(json.dumps(ships["dataset"]))
     return is_same_data and all(set(asked[part]) == set(ships[part]) for part in ("learner", "strategy"))
 

@@ -1,10 +1,11 @@
 """Configuration: compose a request with Hydra, and build a study from plain data."""
 
 from imblab.edges.config.command_line import GroupMember, check_sources, group_options, read_group
-from imblab.edges.config.requests import ChangedStudy, Request, change_study, compose_request, load_request
+from imblab.edges.config.requests import DATA_DIR, ChangedStudy, Request, change_study, compose_request, load_request
 from imblab.edges.config.studies import json_schema, parse_study, to_mapping
 
 __all__ = [
+    "DATA_DIR",
     "ChangedStudy",
     "GroupMember",
     "Request",
