@@ -164,7 +164,7 @@ def test_runners_say_how_a_study_is_run_and_change_no_question(name):
 
 
 #: Experiments that take their tables from a folder of the user's.
-WITH_FOLDER = {"balancing_the_scales": ["data_dir=tables"]}
+WITH_FOLDER = {name: ["data_dir=tables"] for name in ("balancing_the_scales", "dependence")}
 
 
 @of("experiment")

