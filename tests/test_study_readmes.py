@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from imblab import compose
+from imblab.analysis.evidence import confusion_table
 from imblab.commands.results import read_evidence, read_facts, read_result
 from imblab.edges import config, ledger
 from imblab.edges.report.data import EvidenceIndex
+from imblab.stats import counts as confusion
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 LADDER = ("none", "smote_0.1", "smote_0.2", "smote_0.4", "smote_0.6", "smote_0.8", "smote_1")
@@ -342,3 +344,90 @@ def test_the_readme_asks_another_question_of_the_demo_under_another_name():
     changed = [words for words in commands if re.search(r"strategy\.|search=|protocol=", words)]
     assert len(changed) == 3
     assert all(words.startswith("name=") for words in changed)
+
+
+#: How measures are named in the tables of the pages.
+COLUMNS = {"accuracy": "accuracy", "recall": "recall", "f1": "F1", "mcc": "MCC", "pr_auc": "PR-AUC", "brier": "Brier"}
+
+
+def means_over_tables(result, measures):
+    """Mean over folds, then over tables, by learner, strategy and measure."""
+    rows = [
+        {"learner": learner, "strategy": name, "dataset": dataset} | {m: scores.values[m][i].mean() for m in measures}
+        for (dataset, learner), scores in result.scores.items()
+        for i, name in enumerate(scores.strategies)
+    ]
+    return pd.DataFrame(rows).groupby(["learner", "strategy"], sort=False)[list(measures)].mean()
+
+
+def best_on_test_folds(home, learner, strategies):
+    """The MCC of each test fold at the threshold i/100, and with the strategy, that are best on that very fold."""
+    frame = read_evidence(home)
+    table = confusion_table(frame[(frame.learner == learner) & frame.strategy.isin(strategies)])
+    scores = table.assign(mcc=confusion.mcc(*(table[name].to_numpy() for name in ("tn", "fp", "fn", "tp"))))
+    return scores.groupby(["dataset", "repeat", "fold"]).mcc.max().groupby("dataset").mean()
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return read("metrics_and_alternatives")
+
+
+def test_metrics_and_alternatives_has_a_row_per_strategy(measured):
+    text, result = measured
+    means = means_over_tables(result, COLUMNS)
+    for name in result.study.strategies:
+        cells = [means.loc[(each.name, name.name), m] for each in result.study.learners for m in list(COLUMNS)[:5]]
+        assert f"| `{name.name}` | {' | '.join(short(value, sign=False) for value in cells)} |" in text
+
+
+def test_metrics_and_alternatives_states_its_verdicts(measured):
+    text, result = measured
+    primary = pick(result.contrasts, "smote_threshold", "threshold")
+    tally = verdicts(primary)
+    assert f"*equivalent* in {tally['equivalent']} of {len(primary)} comparisons and *inconclusive* in the" in text
+    assert set(tally) == {"equivalent", "inconclusive"}
+    for each in result.across:
+        (row,) = pick(each.contrasts, "smote_threshold", "threshold").to_dict("records")
+        interval = f"{short(row['equivalence_low'])} to {short(row['equivalence_high'])}"
+        assert f"({short(row['effect'])}, 90 % interval {interval}, *{row['verdict']}*)" in text
+    defaults = pick(result.contrasts, "smote_1", "weight_balanced")
+    assert f"differs from a balanced weight by {span(defaults['mean'])}" in text
+    tally = verdicts(defaults)
+    assert f"(*equivalent* in {tally['equivalent']} and *worse* in {tally['worse']} of {len(defaults)} comp" in text
+
+
+def test_metrics_and_alternatives_states_what_each_measure_prefers(measured):
+    text, result = measured
+    means = means_over_tables(result, [*COLUMNS, "accuracy_baseline"])
+    none = means.xs("none", level="strategy")
+    linear = means.loc["logistic"]
+    assert set(means.groupby("learner").accuracy.idxmax().str[1]) == {"none"}
+    recalls = [short(none.recall[name], sign=False) for name in ("logistic", "lightgbm")]
+    assert f"it finds {recalls[0]} (logistic regression) and {recalls[1]} (LightGBM) of the positives" in text
+    baseline = linear.accuracy_baseline["none"]
+    n_below = int((linear.accuracy < baseline).sum())
+    assert f"an accuracy of {short(baseline, sign=False)}, which is more than {n_below} of {len(linear)} str" in text
+    assert linear.recall.idxmax() == linear.brier.idxmax() == "weight_balanced"
+    recall, brier = (short(linear[m]["weight_balanced"], sign=False) for m in ("recall", "brier"))
+    least = short(linear.brier["none"], sign=False)
+    assert f"({recall}) and has the worst Brier score ({brier}, no treatment {least})" in text
+    loss = linear.mcc.max() - linear.mcc["weight_balanced"]
+    assert f"an MCC {short(loss, sign=False)} below the best" in text
+    tuned = linear.loc[["threshold", "weight_threshold", "smote_threshold"]]
+    spread = max(tuned.mcc.max() - tuned.mcc.min(), tuned.f1.max() - tuned.f1.min())
+    assert f"within {short(spread, sign=False)} of one another" in text
+    ranking = max(np.ptp(group.pr_auc) for _, group in means.groupby("learner"))
+    assert f"differs by at most {short(ranking, sign=False)} over all strategies" in text
+
+
+def test_metrics_and_alternatives_states_what_tuning_on_the_test_fold_would_claim(measured):
+    text, result = measured
+    means = means_over_tables(result, ["mcc"]).mcc
+    home, names = EXPERIMENTS / "metrics_and_alternatives", [s.name for s in result.study.strategies]
+    for learner, label in (("logistic", "logistic regression"), ("lightgbm", "LightGBM")):
+        claimed = best_on_test_folds(home, learner, ["threshold"]).mean()
+        assert f"{short(claimed, sign=False)} in place of {short(means[learner, 'threshold'], sign=False)}" in text
+        assert short(means[learner, "smote_threshold"] - means[learner, "threshold"]) in text
+        chosen = best_on_test_folds(home, learner, names).mean()
+        assert f"{short(chosen, sign=False)} with {label}" in text
