@@ -431,3 +431,69 @@ def test_metrics_and_alternatives_states_what_tuning_on_the_test_fold_would_clai
         assert short(means[learner, "smote_threshold"] - means[learner, "threshold"]) in text
         chosen = best_on_test_folds(home, learner, names).mean()
         assert f"{short(chosen, sign=False)} with {label}" in text
+
+
+#: Four ways to 1:1.
+WAYS = ("smote_1", "random_over_1", "random_under_1", "weight_balanced")
+
+
+@pytest.fixture(scope="module")
+def balanced():
+    return read("over_balancing")
+
+
+def risk_ratios(result, name):
+    """How many times the prevalence the mean predicted probability is, by learner, data set and strategy."""
+    index = EvidenceIndex.from_frame(read_evidence(EXPERIMENTS / name))
+    rows = {
+        (learner, dataset, name): index.statistics["calibration", (dataset, learner, name)]["mean_risk_ratio"]
+        for (dataset, learner), scores in result.scores.items()
+        for name, row in zip(scores.strategies, scores.values["brier"], strict=True)
+        if not np.isnan(row).any()
+    }
+    return pd.Series(rows).unstack()
+
+
+def test_over_balancing_has_a_row_per_strategy(balanced):
+    text, result = balanced
+    means = means_over_tables(result, ("mcc", "recall", "pr_auc", "brier"))
+    ratios = risk_ratios(result, "over_balancing").groupby(level=0).median()
+    for name in result.study.strategies:
+        cells = []
+        for learner in ("logistic", "knn"):
+            values = means.loc[(learner, name.name)]
+            is_missing = values.isna().any()
+            numbers = [*(short(value, sign=False) for value in values), f"{ratios.loc[learner, name.name]:.1f}"]
+            cells += ["-"] * len(numbers) if is_missing else numbers
+        assert f"| `{name.name}` | {' | '.join(cells)} |" in text
+
+
+def test_over_balancing_states_its_verdicts(balanced):
+    text, result = balanced
+    for learner, label in (("logistic", "logistic regression"), ("knn", "kNN")):
+        each = next(item for item in result.across if item.learner == learner)
+        (row,) = pick(each.contrasts, "smote_1_threshold", "threshold").to_dict("records")
+        interval = f"{short(row['equivalence_low'])} to {short(row['equivalence_high'])}"
+        assert f"with {label} ({short(row['effect'])}, 90 % interval {interval}, *{row['verdict']}*)" in text
+    mild = pick(result.contrasts, "smote_1", "smote_0.25").set_index(["learner", "dataset"])
+    assert f"{int((mild['mean'] < 0).sum())} of {len(mild)} comparisons" in text
+    worse = mild[mild.verdict == "worse"]["mean"]
+    names = {"logistic": "logistic regression", "knn": "kNN"}
+    listed = [f"{name} with {names[learner]} ({short(mean)})" for (learner, name), mean in worse.items()]
+    assert all(words in text for words in listed)
+    assert f"*worse* in {len(worse)}" in text
+
+
+def test_over_balancing_states_that_the_ratio_matters_and_not_the_way(balanced):
+    text, result = balanced
+    linear = means_over_tables(result, ("mcc", "brier")).loc["logistic"]
+    ways = linear.loc[list(WAYS)]
+    assert f"MCC is {span(ways.mcc).replace('+', '')} and the Brier score {span(ways.brier).replace('+', '')}" in text
+    assert f"({short(linear.brier['none'], sign=False)} without treatment)" in text
+    corrected = [short(linear.brier[name], sign=False) for name in ("smote_1", "smote_1_prior")]
+    assert f"lowers the Brier score of SMOTE 1:1 from {corrected[0]} to {corrected[1]}" in text
+    tuned = [short(linear.mcc[name], sign=False) for name in ("smote_1", "smote_1_threshold", "threshold")]
+    assert f"from {tuned[0]} to {tuned[1]}, where a tuned threshold without resampling has {tuned[2]}" in text
+    ratios = risk_ratios(result, "over_balancing").groupby(level=0).median().loc["knn"]
+    assert f"mean probability to {ratios['random_over_1']:.1f} times the prevalence, SMOTE to" in text
+    assert f"SMOTE to {ratios['smote_1']:.1f} times and random under-sampling to {ratios['random_under_1']:.1f}" in text
