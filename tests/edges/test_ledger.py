@@ -235,6 +235,22 @@ def test_the_trials_of_a_search_are_written_once_and_every_line_names_them(quest
     assert len(searches()) == 2
 
 
+def test_evaluations_that_are_added_while_a_study_is_read_wait_for_the_next_reading(question, monkeypatch):
+    other = (Trial({"k": 7}, 0.1, 0.2, "ok", None, (0.3,), True),)
+    written(question, row(0))
+    read_searches = ledger._read_searches
+
+    def read_and_append(folder):
+        found = read_searches(folder)
+        monkeypatch.setattr(ledger, "_read_searches", read_searches)
+        written(question, row(1, trials=other))  # a run goes on between the two files
+        return found
+
+    monkeypatch.setattr(ledger, "_read_searches", read_and_append)
+    assert ledger.read_evaluations(DEMO) == [row(0)]
+    assert ledger.read_evaluations(DEMO) == [row(0), row(1, trials=other)]
+
+
 def test_lines_of_the_form_before_are_read_and_stay_and_new_ones_follow(question):
     path = written(question)
     old = json.loads(row(0).to_json()) | {"spared": 2}

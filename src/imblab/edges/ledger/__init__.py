@@ -288,8 +288,11 @@ def _read_folder(folder: Path, question: Mapping[str, Any]) -> tuple[list[Evalua
     """The evaluations of a folder, and its searches by address."""
     if not files.exists(folder, LEDGER_FILE):
         return [], {}
-    path, searches = folder / LEDGER_FILE, _read_searches(folder)
-    by_line, damaged = read_evaluation_lines(_complete_lines(folder, LEDGER_FILE), measure_ranges(question), searches)
+    path = folder / LEDGER_FILE
+    size = path.stat().st_size  # a run may append evaluations, whose searches are not among those read here
+    searches = _read_searches(folder)
+    lines = _complete_lines(folder, LEDGER_FILE, size)
+    by_line, damaged = read_evaluation_lines(lines, measure_ranges(question), searches)
     if damaged and not files.exists(folder, SEARCHES_FILE) and any("'search'" in text for text in damaged.values()):
         raise StudyError(
             f"{str(folder / SEARCHES_FILE)!r} is missing, and lines of {str(path)!r} name searches in it; evaluations "
@@ -322,11 +325,13 @@ def _read_searches(folder: Path) -> dict[str, tuple[Trial, ...]]:
     return searches
 
 
-def _complete_lines(folder: Path, name: str) -> Iterator[bytes]:
-    """The lines of a file one by one, without half a line at its end."""
+def _complete_lines(folder: Path, name: str, size: int | None = None) -> Iterator[bytes]:
+    """The lines of a file, or of its first ``size`` bytes, one by one, without half a line at the end."""
     with files.open_file(folder, name) as stream:
+        length = 0
         for line in stream:
-            if not line.endswith(b"\n"):
+            length += len(line)
+            if not line.endswith(b"\n") or (size is not None and length > size):
                 return  # another process may be about to write the other half
             yield line[:-1]
 
