@@ -497,3 +497,59 @@ def test_over_balancing_states_that_the_ratio_matters_and_not_the_way(balanced):
     ratios = risk_ratios(result, "over_balancing").groupby(level=0).median().loc["knn"]
     assert f"mean probability to {ratios['random_over_1']:.1f} times the prevalence, SMOTE to" in text
     assert f"SMOTE to {ratios['smote_1']:.1f} times and random under-sampling to {ratios['random_under_1']:.1f}" in text
+
+
+#: The three ways to split the same table.
+SPLITS = ("random_folds", "whole_days", "in_time_order")
+
+
+@pytest.fixture(scope="module")
+def dependent():
+    return read("dependence")
+
+
+def scores_by_split(result, measure):
+    """Means over folds, by learner and strategy, one column per way to split."""
+    rows = {
+        (learner, name, dataset): scores.values[measure][i].mean()
+        for (dataset, learner), scores in result.scores.items()
+        for i, name in enumerate(scores.strategies)
+    }
+    return pd.Series(rows).unstack()[list(SPLITS)]
+
+
+def test_dependence_has_the_scores_of_three_splits(dependent):
+    text, result = dependent
+    pr_auc, mcc = (scores_by_split(result, measure) for measure in ("pr_auc", "mcc"))
+    for place in pr_auc.index:
+        cells = [short(value, sign=False) for table in (pr_auc, mcc) for value in table.loc[place]]
+        assert f"| `{place[0]}` | `{place[1]}` | {' | '.join(cells)} |" in text
+
+
+def test_dependence_states_what_it_does_and_what_treatments_do(dependent):
+    text, result = dependent
+    pr_auc = scores_by_split(result, "pr_auc")
+    first = [short(value, 2, sign=False) for value in pr_auc.loc[("lightgbm", "none")]]
+    assert f"PR-AUC of LightGBM without treatment is {first[0]} on random folds, {first[1]} on folds of whole" in text
+    assert f"days and {first[2]} in the order of time" in text
+    falls = (pr_auc.random_folds - pr_auc.whole_days).loc["lightgbm"]
+    assert f"by {short(falls.min(), 2, sign=False)} to {short(falls.max(), 2, sign=False)} with every strategy" in text
+    gains = (pr_auc.loc["lightgbm"] - pr_auc.loc[("lightgbm", "none")]).drop("none")
+    ends = [short(f(f(gains[name]) for name in SPLITS), 2) for f in (min, max)]
+    assert f"a treatment changes it by {ends[0]} to {ends[1]}" in text
+    linear = (pr_auc.random_folds - pr_auc.whole_days).loc["logistic"]
+    assert f"by {span(linear, 2)} with logistic regression" in text
+
+
+def test_dependence_states_what_smote_adds_to_a_threshold(dependent):
+    text, result = dependent
+    primary = pick(result.contrasts, "smote_threshold", "threshold")
+    tested = primary[primary.verdict != "descriptive"]
+    counts = verdicts(tested)
+    assert f"SMOTE changed MCC by {span(tested['mean'])} on the two splits" in text
+    assert f"(*worse* in {counts['worse']} of {len(tested)} comparisons, LightGBM on random folds;" in text
+    assert tested.loc[tested.verdict == "worse", ["dataset", "learner"]].values.tolist() == [
+        ["random_folds", "lightgbm"]
+    ]
+    assert f"*equivalent* in {counts['equivalent']})" in text
+    assert set(primary[primary.verdict == "descriptive"].dataset) == {"in_time_order"}
