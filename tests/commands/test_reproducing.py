@@ -349,7 +349,35 @@ def test_another_processor_allows_a_tolerance_and_another_locale_does_not():
     assert ([change.name for change in answer.changes], answer.is_same) == (["processor.blas"], True)
 
 
-def test_a_record_without_an_environment_is_compared_bit_for_bit(capsys):
+def test_a_record_without_a_processor_allows_rounding_and_no_more(capsys):
+    (HOME / environment.ENVIRONMENT_FILE).unlink()
+    rewrite(moved_by(1e-12))
+    answer = again(cells=[KEY])
+    assert (answer.is_same, answer.within_tolerance, answer.unrecorded) == (True, 1, ("processor", "locale"))
+    assert main(["reproduce", "small", *HERE, "--cell", KEY]) == 0
+    assert "so that numbers may differ by rounding" in " ".join(capsys.readouterr().out.split())
+    rewrite(moved_by(1e-9))
+    assert set(causes(again(cells=[KEY]))) == {"environment"}
+
+
+def move_the_last_digit(row):
+    return replace(row, scores={**row.scores, "mcc": float(np.nextafter(row.scores["mcc"], 2))})
+
+
+def test_a_score_may_round_otherwise_than_its_counts_on_another_processor():
+    rewrite(move_the_last_digit)
+    assert "counts" in causes(again(cells=[KEY]))
+    path = HOME / environment.ENVIRONMENT_FILE
+    (record,) = json.loads(path.read_text())
+    path.write_text(json.dumps([{**record, "processor": {**record["processor"], "simd": "another"}}]))
+    assert again(cells=[KEY]).is_same
+    path.unlink()
+    assert again(cells=[KEY]).is_same
+    rewrite(lambda row: replace(row, scores={**row.scores, "mcc": row.scores["mcc"] + 1e-9}))
+    assert "counts" in causes(again(cells=[KEY]))
+
+
+def test_a_record_without_an_environment_comes_back(capsys):
     (HOME / environment.ENVIRONMENT_FILE).unlink()
     answer = again(cells=[KEY])
     assert (answer.is_same, answer.unrecorded) == (True, ("processor", "locale"))

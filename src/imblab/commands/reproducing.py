@@ -22,6 +22,7 @@ from imblab.analysis.reproduction import (
     address_differences,
     evaluation_differences,
     evidence_differences,
+    is_equal,
     largest_difference,
 )
 from imblab.commands import results, running
@@ -40,6 +41,10 @@ from imblab.text import count_noun
 
 #: Evaluations that are drawn, and the tolerance where versions or the processor differ, unless others are asked for.
 DEFAULT_SUBSET, DEFAULT_TOLERANCE = 20, 1e-6
+#: Where a record names no processor: processors differ in the last digits of sums, powers and logarithms.
+ROUNDING_TOLERANCE = 1e-10
+#: The same for a score that is computed again from its counts, without a fit.
+COUNT_TOLERANCE = 1e-12
 #: Evaluations that differ without a known cause and are run a second time, to tell whether they are stable here.
 MAX_SECOND_RUNS = 10
 #: Packages that every number rests on; those of learners and samplers are in addition.
@@ -215,7 +220,9 @@ def _reproduce(
     _check_tolerance(tolerance)
     layout = lay_out(record.study, {each.name: each for each in data})
     changes, unrecorded = _environment_changes(record.home, layout.study)
-    differences = _record_differences(layout, record)
+    rounding = None if "processor" not in unrecorded else min(tolerance, ROUNDING_TOLERANCE)
+    counts_alike = rounding is None and all(each.kind == "locale" for each in changes)
+    differences = _record_differences(layout, record, None if counts_alike else min(tolerance, COUNT_TOLERANCE))
     broken = {each.key for each in differences if each.cause != "counts"}
     recorded = {each.key: each for each in record.evaluations}
     keys = [cell.key for cell in layout.cells if cell.key in recorded and record.covers(cell)]
@@ -224,13 +231,13 @@ def _reproduce(
     engine = replace(requested_engine(record.request), open_store=None)
     with _fresh_folder(folder, layout.study.name) as home:
         again = _run_again(layout, list(cells.values()), home, engine, record, say, selection.all)
-        tolerances = {key: tolerance if _is_affected(cell, changes) else None for key, cell in cells.items()}
+        tolerances = {key: tolerance if _is_affected(cell, changes) else rounding for key, cell in cells.items()}
         moved = [each for key in chosen for each in _compare(recorded[key], again[key], tolerances[key])]
         differences += _separate_unstable(moved, layout, cells, again, engine)
         has_evidence = selection.all and not broken and not record.place
         has_evidence = has_evidence and all(files.exists(each, evidence.EVIDENCE_FILE) for each in (record.home, home))
         if has_evidence:
-            differences += _evidence_differences(record.home, home, tolerance if changes else None)
+            differences += _evidence_differences(record.home, home, tolerance if changes else rounding)
     differing = {each.key for each in differences}
     distances = {key: largest_difference(recorded[key], again[key]) for key in chosen if key not in differing}
     is_identical = [not evaluation_differences(recorded[key], again[key]) for key in distances]
@@ -302,8 +309,11 @@ def _is_affected(cell: Cell, changes: Sequence[environment.Change]) -> bool:
     return any(each.kind == "version" and each.name in packages for each in changes)
 
 
-def _record_differences(layout: Layout, record: StudyRecord) -> list[Difference]:
-    """Compare the lines of a record with the design, with the addresses of now and with their own counts."""
+def _record_differences(layout: Layout, record: StudyRecord, tolerance: float | None) -> list[Difference]:
+    """Compare the lines of a record with the design, with the addresses of now and with their own counts.
+
+    ``tolerance`` is that of scores and counts: processors differ in the last digit of a power.
+    """
     expected = layout.expected()
     facts = {
         cell.key: {
@@ -321,10 +331,10 @@ def _record_differences(layout: Layout, record: StudyRecord) -> list[Difference]
     differences = address_differences(covered, addresses, facts)
     broken = {each.key for each in differences}
     intact = [row for row in covered if row.key not in broken]
-    return [*differences, *(each for row in intact for each in _count_differences(row, layout.study))]
+    return [*differences, *(each for row in intact for each in _count_differences(row, layout.study, tolerance))]
 
 
-def _count_differences(row: Evaluation, study: Study) -> Iterator[Difference]:
+def _count_differences(row: Evaluation, study: Study, tolerance: float | None) -> Iterator[Difference]:
     """Yield the scores that are not those of the confusion counts of their line."""
     if row.status != "ok" or not row.matrix.size:
         return
@@ -337,7 +347,7 @@ def _count_differences(row: Evaluation, study: Study) -> Iterator[Difference]:
         except MeasureFailed:  # of the user: the row is run again, or not, as any other
             continue
         now = value if np.isfinite(value) else None
-        if repr(now) != repr(score):
+        if not is_equal("score", {"score": score}, {"score": now}, tolerance):
             yield Difference("counts", row.key, f"scores.{measure.name}", score, now)
 
 

@@ -174,7 +174,8 @@ def _describe_environment(answer: Reproduction) -> str:
     elif names:
         parts.append(f"{join_words(names)}: the same")
     if answer.unrecorded:
-        parts.append(f"not in the record: {join_words(answer.unrecorded)}")
+        rounding = ", so that numbers may differ by rounding (1e-10)" if "processor" in answer.unrecorded else ""
+        parts.append(f"not in the record: {join_words(answer.unrecorded)}{rounding}")
     return "; ".join(parts)
 
 
