@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import fisher_exact
 
+from imblab.core import part_shift as module
 from imblab.core.part_shift import MAX_DRAWN_ROWS, part_shift
 from imblab.study import Dataset, Split
 
@@ -43,9 +45,28 @@ def test_few_rows_are_not_judged_and_many_are_drawn():
     assert found.p > 0.001
 
 
-def test_p_is_that_of_a_coin():
-    from scipy.stats import binomtest
+class ByFirstColumn:
+    """Tells the parts apart by the sign of a column, and notes its answers."""
 
-    found = shift(3, 1.0)
-    expected = binomtest(round(found.accuracy * found.rows), found.rows, 0.5, alternative="greater").pvalue
-    assert found.p == pytest.approx(expected)
+    answers: list
+
+    def __init__(self, *args, **options):
+        pass
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        self.answers.append((X[:, 0] > 0).astype(int))
+        return self.answers[-1]
+
+
+def test_p_is_that_of_fishers_exact_test(monkeypatch):
+    monkeypatch.setattr(module, "RandomForestClassifier", ByFirstColumn)
+    for drift in (-1.0, 0.0, 1.0):
+        monkeypatch.setattr(ByFirstColumn, "answers", [], raising=False)
+        found, (predicted,) = shift(3, drift), ByFirstColumn.answers
+        is_test = np.repeat([0, 1], len(predicted) // 2)
+        table = [[((predicted == a) & (is_test == b)).sum() for b in (1, 0)] for a in (1, 0)]
+        assert found.p == pytest.approx(fisher_exact(table, alternative="greater").pvalue)
+        assert found.accuracy == (predicted == is_test).mean()

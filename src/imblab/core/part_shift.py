@@ -3,7 +3,8 @@
 References
 ----------
 Lopez-Paz and Oquab (2017), Revisiting classifier two-sample tests, ICLR: a classifier is trained on one half of both
-samples; where they are of one distribution, its accuracy on the other half is that of a coin.
+samples; where they are of one distribution, its answers on the other half do not depend on the sample. Their binomial
+test would be too liberal here: the numbers of rows of both parts are fixed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import hypergeom
 from sklearn.ensemble import RandomForestClassifier
 
 from imblab.core.preparation import PreparedRows
@@ -38,8 +39,7 @@ class PartShift:
     rows : int
         Number of these rows.
     p : float
-        Probability of so many correct answers of a coin. The numbers of both parts are fixed, which makes it too large
-        rather than too small.
+        Of Fisher's exact test, one-sided: the probability of so many correct answers if they do not depend on the part.
     rarest_in_train, rarest_in_test : float
         Shares of the rarest class, or the positive one of two.
     """
@@ -90,8 +90,9 @@ def part_shift(dataset: Dataset, split: Split, seed: int = 0) -> PartShift | Non
     prepared = PreparedRows(dataset, learned)
     forest = RandomForestClassifier(N_TREES, min_samples_leaf=MIN_LEAF_ROWS, random_state=seed, n_jobs=1)
     forest.fit(prepared.transform(learned), np.repeat([0, 1], half))
-    correct = int((forest.predict(prepared.transform(judged)) == np.repeat([0, 1], drawn - half)).sum())
+    predicted, is_test = forest.predict(prepared.transform(judged)), np.repeat([0, 1], drawn - half)
+    correct, hits = int((predicted == is_test).sum()), int((predicted & is_test).sum())
     rarest = len(dataset.classes) - 1
     shares = (float((dataset.y[part] == rarest).mean()) for part in (split.train, split.test))
-    p = float(binom.sf(correct - 1, len(judged), 0.5))
+    p = float(hypergeom.sf(hits - 1, len(judged), drawn - half, int(predicted.sum())))
     return PartShift(dataset.name, split.repeat, split.fold, correct / len(judged), len(judged), p, *shares)
