@@ -20,7 +20,7 @@ from imblab.edges import memory
 
 #: How often a worker looks whether its parent is gone.
 PATROL_SECONDS = 0.1
-#: What a worker imports at its start: everything that runs a job.
+#: What a worker that starts ahead imports: everything that runs a job.
 WORKER_MODULE = "imblab.edges.runner.pools"
 #: First tasks of workers that were started ahead of the run that will ask for them.
 _started_ahead: list[Future[int]] = []
@@ -38,7 +38,7 @@ def workers_ahead(n_jobs: int) -> Iterator[None]:
         return
     executor: Any = loky_executor(min(n_jobs, max(1, available_cores() - 1)))
     with _interrupts_ignored():
-        _started_ahead.append(executor.submit(os.getpid))
+        _started_ahead.append(executor.submit(_prepare_worker))
     try:
         yield
     finally:
@@ -87,8 +87,13 @@ def _begin_worker(path: Sequence[str], parent: int) -> None:
     if not process_is_alive(parent):  # it died before this process had anything to do
         os._exit(76)
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _prepare_worker() -> int:
+    """Import what fits need, ahead of the first job; returns the worker's pid."""
     with memory.keeping_objects():
         import_module(WORKER_MODULE)
+    return os.getpid()
 
 
 def process_is_alive(pid: int) -> bool:
