@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter
 from imblab.commands.layout import Layout
 from imblab.core.fitting import Prediction
 from imblab.edges import runner
 from imblab.findings import Finding
-from imblab.result import Evaluation, StudyResult
-from imblab.study import Dataset, Study
+from imblab.result import Evaluation, Family, StudyResult
+from imblab.study import Dataset, Split, Study
+
+#: Evaluations of a data set and learner are charged less a fit than this share of them where they share fits.
+CHARGED_QUANTILE = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +47,7 @@ class AuditedStudy:
     chance : float or None
         The score without information, where the user stated it.
     memo : dict
-        What a check has computed for its price and needs again, by the name of the check and a name.
+        What was computed for a price and is needed again, by what it belongs to and its name.
     """
 
     layout: Layout
@@ -73,19 +78,39 @@ class AuditedStudy:
             if evaluation is not None and evaluation.status == "ok":
                 yield evaluation
 
-    def price_of(self, keys: Iterable[str], times: int = 1) -> FitPrice:
-        """Return what it takes to run evaluations again, at the pace of the record.
+    def first_repeat(self, name: str) -> tuple[Split, ...]:
+        """Return the outer splits of a data set in its first repeat."""
+        return tuple(split for split in self.layout.plans[name] if split.repeat == 0)
+
+    def seconds_per_fit(self) -> Mapping[Family, float]:
+        """Return the seconds of a fit by data set and learner, at the pace of the record.
+
+        A fit that several evaluations share is charged to the first of them, so that most of the others are too cheap.
+        """
+        key = ("price", "seconds per fit")
+        if key not in self.memo:
+            paces: dict[Family, list[float]] = {}
+            for each in self.scored():
+                if each.fits:
+                    paces.setdefault((each.dataset, each.learner), []).append(each.seconds / each.fits)
+            self.memo[key] = {family: float(np.quantile(values, CHARGED_QUANTILE)) for family, values in paces.items()}
+        known: Mapping[Family, float] = self.memo[key]
+        return known
+
+    def price_of(self, keys: Sequence[str], times: float = 1) -> FitPrice:
+        """Return what evaluations take by themselves, without fits that they share with others.
 
         Parameters
         ----------
-        keys : iterable of str
+        keys : sequence of str
             Keys of cells; those without an evaluation count with no time.
-        times : int, default=1
-            How often they are run.
+        times : float, default=1
+            By which the seconds are multiplied.
         """
-        known = [self.evaluations.get(key) for key in keys]
-        seconds = sum(evaluation.seconds for evaluation in known if evaluation is not None)
-        return FitPrice(times * len(known), times * seconds)
+        paces = self.seconds_per_fit()
+        known = [self.evaluations[key] for key in keys if key in self.evaluations]
+        seconds = sum(each.fits * paces.get((each.dataset, each.learner), 0.0) for each in known)
+        return FitPrice(len(keys), times * seconds)
 
     @contextmanager
     def stored_predictions(self) -> Iterator[Callable[[str], Prediction | None]]:

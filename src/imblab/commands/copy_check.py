@@ -70,7 +70,7 @@ def _tested_copies(study: AuditedStudy, name: str) -> _TestedCopies:
     key = (DUPLICATES, name)
     if key not in study.memo:
         near = find_near_rows(study.datasets[name])
-        splits = tuple(split for split in study.layout.plans[name] if split.repeat == 0)
+        splits = study.first_repeat(name)
         flags = {check: tuple(kind(near, split) for split in splits) for check, kind in COPY_KINDS.items()}
         study.memo[key] = _TestedCopies(near, splits, flags)
     copies: _TestedCopies = study.memo[key]

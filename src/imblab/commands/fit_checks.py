@@ -46,8 +46,6 @@ from imblab.study import Cell, Dataset, Learner, Measure, Split, Strategy, finge
 
 #: Evaluations per data set and learner whose origins are proved.
 ORIGIN_EVALUATIONS = 3
-#: Evaluations of a data set and learner are charged less a fit than this share of them where they share fits.
-CHARGED_QUANTILE = 0.9
 #: Seconds on every process that the chance control may take at the pace of the record; the cheapest data set and
 #: learner is always tried.
 MAX_CHANCE_SECONDS = 600.0
@@ -76,28 +74,9 @@ def _drawn_keys(study: AuditedStudy) -> list[str]:
     return [key for keys in drawn for key in keys]
 
 
-def _seconds_per_fit(study: AuditedStudy) -> dict[tuple[str, str], float]:
-    """Return the seconds of a fit by data set and learner.
-
-    A fit that several evaluations share is charged to the first of them, so that most of the others are too cheap.
-    """
-    paces: dict[tuple[str, str], list[float]] = {}
-    for evaluation in study.scored():
-        if evaluation.fits:
-            paces.setdefault(_family(evaluation), []).append(evaluation.seconds / evaluation.fits)
-    return {family: float(np.quantile(values, CHARGED_QUANTILE)) for family, values in paces.items()}
-
-
-def _price(study: AuditedStudy, keys: Sequence[str], times: float = 1) -> FitPrice:
-    """Return the price of evaluations by themselves, without fits that they share with others."""
-    paces = _seconds_per_fit(study)
-    known = [study.evaluations[key] for key in keys if key in study.evaluations]
-    return FitPrice(len(keys), times * sum(each.fits * paces.get(_family(each), 0.0) for each in known))
-
-
 def price_origins(study: AuditedStudy) -> FitPrice:
     """Return the price of the proof of origin: each step is made once more by plain libraries."""
-    return _price(study, _drawn_keys(study), times=2)
+    return study.price_of(_drawn_keys(study), times=2)
 
 
 def check_origins(study: AuditedStudy) -> Iterable[Finding]:
@@ -138,15 +117,11 @@ class _Twin:
         return f"{self.dataset}/{self.learner.name}/{self.sampler.label}"
 
 
-def _first_repeat(plan: Sequence[Split]) -> tuple[Split, ...]:
-    return tuple(split for split in plan if split.repeat == plan[0].repeat)
-
-
 def _twins(study: AuditedStudy) -> tuple[list[_Twin], dict[str, str]]:
     """List the twins that can be made, and why others cannot."""
     makeable, skipped = [], {}
     for name, data in study.datasets.items():
-        plan = _first_repeat(study.layout.plans[name])
+        plan = study.first_repeat(name)
         for learner in study.study.learners:
             for sampler in leaky_twin.over_samplers(study.study.strategies):
                 twin = _Twin(name, learner, sampler, plan)
@@ -160,7 +135,7 @@ def _twins(study: AuditedStudy) -> tuple[list[_Twin], dict[str, str]]:
 
 def price_twins(study: AuditedStudy) -> FitPrice:
     """Return the price of the LEAKY twins: two fits per fold."""
-    paces, twins = _seconds_per_fit(study), _twins(study)[0]
+    paces, twins = study.seconds_per_fit(), _twins(study)[0]
     seconds = sum(2 * len(twin.plan) * paces.get((twin.dataset, twin.learner.name), 0.0) for twin in twins)
     return FitPrice(sum(len(twin.plan) for twin in twins), seconds)
 
@@ -231,7 +206,7 @@ def _procedures(study: AuditedStudy) -> tuple[list[_Procedure], tuple[str, ...]]
                 strategy = max(
                     strategies, key=lambda s: (knobs_in_use(s), forecast.count_candidates(study.study, s, learner))
                 )
-                n_folds = len(_first_repeat(study.layout.plans[name]))
+                n_folds = len(study.first_repeat(name))
                 chosen.append(_Procedure(name, learner, strategy, n_folds))
     prices = {each.key: _price_of_procedure(study, each).seconds for each in chosen}
     affordable, total = set[str](), 0.0
@@ -247,9 +222,9 @@ def _procedures(study: AuditedStudy) -> tuple[list[_Procedure], tuple[str, ...]]
 def _price_of_procedure(study: AuditedStudy, procedure: _Procedure) -> FitPrice:
     keys = [
         Cell(procedure.dataset, procedure.learner, procedure.strategy, split).key
-        for split in _first_repeat(study.layout.plans[procedure.dataset])
+        for split in study.first_repeat(procedure.dataset)
     ]
-    price = _price(study, keys, times=study.permutations)
+    price = study.price_of(keys, times=study.permutations)
     return price._replace(evaluations=study.permutations * len(keys))
 
 

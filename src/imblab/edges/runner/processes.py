@@ -36,9 +36,10 @@ def workers_ahead(n_jobs: int) -> Iterator[None]:
     if "sklearn" in sys.modules:
         yield
         return
-    executor: Any = loky_executor(min(n_jobs, max(1, available_cores() - 1)))
+    workers = min(n_jobs, max(1, available_cores() - 1))
+    executor: Any = loky_executor(workers)
     with _interrupts_ignored():
-        _started_ahead.append(executor.submit(_prepare_worker))
+        _started_ahead.extend(executor.submit(_prepare_worker) for _ in range(workers))
     try:
         yield
     finally:
