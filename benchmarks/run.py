@@ -237,7 +237,10 @@ def page(rows, apart):
     lines += ["", "Outer MCC, mean over repeats (peer, imblab):", ""]
     for (name, learner, peer), own in frame.groupby(["table", "learner", "peer"], sort=False):
         lines.append(f"- {name}, {learner}, {peer}: {own.peer_mcc.mean():.3f}, {own.ours_mcc.mean():.3f}")
-    lines += ["", "How the cost grows with rows, strategies, data sets, repeats, workers: [growth.md](growth.md)."]
+    lines += [
+        "",
+        "`python benchmarks/growth.py` measures how cost grows with rows, strategies, data sets, repeats, workers.",
+    ]
     return "\n".join(lines) + "\n"
 
 

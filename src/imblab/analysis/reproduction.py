@@ -13,6 +13,10 @@ from imblab.result import Evaluation, plain_fields
 
 #: Fields of an evaluation that are not a function of its study.
 VOLATILE_FIELDS = ("seconds",)
+#: Where a record names no processor: processors differ in the last digits of sums, powers and logarithms.
+ROUNDING_TOLERANCE = 1e-10
+#: The same for a score that is computed again from its counts, without a fit.
+COUNT_TOLERANCE = 1e-12
 #: Names of texts that a library may word differently in another version: they are not compared within a tolerance.
 WORDED_FIELDS = ("notes", "error", "reason")
 #: What a difference means and what to do about it, by its cause, in the order of a report.

@@ -51,8 +51,9 @@ def _form_of(options: Mapping[str, Any]) -> str:
             "'python evaluate.py {table}', --function mypackage.module:evaluate or --estimator "
             "mypackage.module:pipeline."
         )
+    needs_table = bool(named or options["data"] or options["target"])
     for name in ("data", "target"):
-        if not options[name]:
+        if needs_table and not options[name]:
             problems.append(
                 f"'imblab audit' has no --{name}; a table and its column of labels are needed. Write --data table.csv "
                 "--target COLUMN."

@@ -13,6 +13,7 @@ import numpy as np
 from imblab.analysis import audit_rules
 from imblab.core import audited_scores, estimator_state
 from imblab.core.audited_scores import Auditor, AuditTable, Chance, CrossValidation, EvaluationFailed, audit_table
+from imblab.core.group_folds import contradicting_rows
 from imblab.edges import terminal
 from imblab.edges.config.parameters import splits_rows
 from imblab.errors import ConfigError, StudyError, foreign_reason, unknown
@@ -373,11 +374,7 @@ def _state_finding(auditor: Auditor, train: np.ndarray, honest: CrossValidation,
 
 def _copies_finding(honest: CrossValidation, ids: np.ndarray, table: AuditTable) -> Finding:
     labels = np.argmax(table.y[:, None] == table.classes, axis=1)
-    _, codes = np.unique(ids, return_inverse=True)
-    lowest, highest = np.full(len(ids), len(table.classes)), np.full(len(ids), -1)
-    np.minimum.at(lowest, codes, labels)
-    np.maximum.at(highest, codes, labels)
-    contradicting = int((lowest[codes] != highest[codes]).sum())
+    contradicting = int(contradicting_rows(ids, labels).sum())
     known = np.isfinite(honest.unseen) & np.isfinite(honest.scores)
     score, unseen = (
         float(values[known].mean()) if known.any() else math.nan for values in (honest.scores, honest.unseen)

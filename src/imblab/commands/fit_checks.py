@@ -28,7 +28,7 @@ from imblab.core.preparation import FeatureArrays, feature_arrays
 from imblab.edges.runner.bundle_evaluator import largest_k, single_threaded
 from imblab.errors import FitFailed
 from imblab.findings import Finding
-from imblab.result import Evaluation
+from imblab.result import Evaluation, Family
 from imblab.study import Learner, Measure, Split
 
 #: Evaluations per data set and learner whose origins are proved.
@@ -40,15 +40,11 @@ def _refuse(request: FitRequest) -> Prediction:
     raise FitFailed("a traced evaluation fits by itself")
 
 
-def _family(evaluation: Evaluation) -> tuple[str, str]:
-    return evaluation.dataset, evaluation.learner
-
-
 def _drawn_keys(study: AuditedStudy) -> list[str]:
     """Draw some evaluations with scores of every data set and learner."""
-    families: dict[tuple[str, str], list[str]] = {}
+    families: dict[Family, list[str]] = {}
     for evaluation in study.scored():
-        families.setdefault(_family(evaluation), []).append(evaluation.key)
+        families.setdefault((evaluation.dataset, evaluation.learner), []).append(evaluation.key)
     generator = random.Random(study.seed)
     drawn = [generator.sample(keys, min(ORIGIN_EVALUATIONS, len(keys))) for keys in families.values()]
     return [key for keys in drawn for key in keys]

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from imblab.analysis.reproduction import (
+    COUNT_TOLERANCE,
+    ROUNDING_TOLERANCE,
     Difference,
     address_differences,
     evaluation_differences,
@@ -41,10 +43,6 @@ from imblab.text import count_noun
 
 #: Evaluations that are drawn, and the tolerance where versions or the processor differ, unless others are asked for.
 DEFAULT_SUBSET, DEFAULT_TOLERANCE = 20, 1e-6
-#: Where a record names no processor: processors differ in the last digits of sums, powers and logarithms.
-ROUNDING_TOLERANCE = 1e-10
-#: The same for a score that is computed again from its counts, without a fit.
-COUNT_TOLERANCE = 1e-12
 #: Evaluations that differ without a known cause and are run a second time, to tell whether they are stable here.
 MAX_SECOND_RUNS = 10
 #: Packages that every number rests on; those of learners and samplers are in addition.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from imblab.analysis.reproduction import CAUSES, Difference
+from imblab.analysis.reproduction import CAUSES, ROUNDING_TOLERANCE, Difference
 from imblab.edges import terminal
 from imblab.edges.provenance.environment import Change
 from imblab.text import count_noun, join_words
@@ -174,7 +174,9 @@ def _describe_environment(answer: Reproduction) -> str:
     elif names:
         parts.append(f"{join_words(names)}: the same")
     if answer.unrecorded:
-        rounding = ", so that numbers may differ by rounding (1e-10)" if "processor" in answer.unrecorded else ""
+        rounding = ""
+        if "processor" in answer.unrecorded:
+            rounding = f", so that numbers may differ by rounding ({min(answer.tolerance, ROUNDING_TOLERANCE):g})"
         parts.append(f"not in the record: {join_words(answer.unrecorded)}{rounding}")
     return "; ".join(parts)
 

@@ -127,3 +127,18 @@ def identical_row_ids(X: pd.DataFrame) -> np.ndarray:
     suspect_ids = X[suspects].groupby(list(X.columns), dropna=False, sort=False, observed=True).ngroup().to_numpy()
     ids[suspects] = suspect_ids + int((~suspects).sum())
     return ids
+
+
+def contradicting_rows(ids: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return which rows share their number with a row of another label.
+
+    Examples
+    --------
+    >>> contradicting_rows(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])).tolist()
+    [True, True, False, False]
+    """
+    _, codes = np.unique(ids, return_inverse=True)
+    lowest, highest = np.full(len(y), y.max()), np.full(len(y), y.min())
+    np.minimum.at(lowest, codes, y)
+    np.maximum.at(highest, codes, y)
+    return np.asarray(lowest[codes] != highest[codes])

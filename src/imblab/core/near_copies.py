@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from imblab.core.group_folds import identical_row_ids
+from imblab.core.group_folds import contradicting_rows, identical_row_ids
 from imblab.core.preparation import PreparedRows
 from imblab.study import Dataset, Split
 
@@ -83,11 +83,7 @@ class NearRows:
 
     def contradicting(self, y: np.ndarray) -> np.ndarray:
         """Return which rows have the same features as a row with another label."""
-        _, codes = np.unique(self.identical, return_inverse=True)
-        lowest, highest = np.full(len(y), y.max()), np.full(len(y), y.min())
-        np.minimum.at(lowest, codes, y)
-        np.maximum.at(highest, codes, y)
-        return np.asarray(lowest[codes] != highest[codes])
+        return contradicting_rows(self.identical, y)
 
 
 def find_near_rows(dataset: Dataset) -> NearRows:
