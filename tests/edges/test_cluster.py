@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from imblab.cli import main
 from imblab.core import splits
 from imblab.edges import ledger, runner
 from imblab.edges.runner import cluster, dask_worker
@@ -298,8 +299,12 @@ def test_addresses_that_cannot_be_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "", "no certificate"])
-def test_a_tls_address_without_certificates_is_refused(content, tmp_path):
+def test_a_tls_address_without_certificates_is_refused_before_anything_is_written(
+    content, tmp_path, monkeypatch, capsys
+):
     import dask
+
+    monkeypatch.chdir(tmp_path)
 
     files = {key: str(tmp_path / f"{key}.pem") for key in ("ca-file", "cert", "key")}
     for path in files.values() if content is not None else ():
@@ -307,8 +312,16 @@ def test_a_tls_address_without_certificates_is_refused(content, tmp_path):
     tls = "distributed.comm.tls."
     named = {tls + "ca-file": files["ca-file"], tls + "client.cert": files["cert"], tls + "client.key": files["key"]}
     refused = pytest.raises(ConfigError, match=r"'runner\.address' is 'tls://h:1'; .* needs a certificate")
-    with dask.config.set(named if content is not None else {}), refused:
-        cluster.connect_to_workers(runner.Cluster("tls://h:1"), 1)
+    file = tmp_path / "scheduler.json"
+    file.write_text(json.dumps({"address": "tls://h:1"}))
+    with dask.config.set(named if content is not None else {}):
+        for address in ("tls://h:1", f"file:{file}"):
+            with refused:
+                cluster.connect_to_workers(runner.Cluster(address), 1)
+            words = ["name=x", "dataset=[ecoli3]", "tracking=none", "runner=dask", f"runner.address={address}"]
+            assert main(["run", *words]) == 2
+            assert "'runner.address' is 'tls://h:1'; such a connection needs a certificate" in capsys.readouterr().err
+    assert not Path("experiments").exists()
 
 
 @pytest.mark.parametrize(

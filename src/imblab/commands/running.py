@@ -284,6 +284,7 @@ def complete_study(
 
     Returns the study as the folder records it, which may be more than was asked for now, and all its evaluations.
     """
+    options.engine.check()
     syncing.keep_former_identity(home)
     question = config.to_mapping(register_claims(layout.study, find_seen_before(home, layout.datasets)))
     with ledger.open_study(home, question, options.overwrite, layout.expected(options.retry_failed)) as book:

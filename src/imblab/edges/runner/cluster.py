@@ -101,6 +101,24 @@ class Cluster:
                 "`dask scheduler --scheduler-file` writes it. Start the scheduler first, or correct the path."
             ) from error
 
+    def check(self) -> None:
+        """Raise ConfigError if a scheduler file cannot be read, or Dask's configuration lacks certificates for TLS."""
+        address = self.scheduler() or ""
+        if not address.startswith("tls://"):
+            return
+        from distributed.security import Security
+
+        try:
+            problem = "" if Security().get_connection_args("client").get("ssl_context") else "it names none"
+        except (OSError, ValueError) as error:  # a file is missing or holds something else
+            problem = f"{type(error).__name__}: {foreign_reason(error)}"
+        if problem:
+            raise ConfigError(
+                f"'runner.address' is {address!r}; such a connection needs a certificate, its key and their authority "
+                f"from Dask's configuration ({problem}). Set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and "
+                "__CLIENT__KEY (docs/cluster.md)."
+            )
+
     def notes(self) -> list[str]:
         """Say what a connection without encryption means, where one leaves this machine."""
         address = self.scheduler() or ""
@@ -289,6 +307,7 @@ def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_S
     from distributed import Client, LocalCluster
 
     dask.config.set({"distributed.admin.large-graph-warning-threshold": LARGE_JOB_BYTES})
+    cluster.check()
     address = cluster.scheduler()
     if address is None:
         options = {
@@ -307,7 +326,6 @@ def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_S
                 silence_logs=50,
             )
         return Client(local, set_as_default=False), local
-    _check_certificates(address)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # versions are compared by this module
@@ -327,24 +345,6 @@ def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_S
             f"one with `dask worker {address} --nthreads 1`."
         ) from error
     return client, None
-
-
-def _check_certificates(address: str) -> None:
-    """Raise an error if the address needs certificates and Dask's configuration names none that can be read."""
-    if not address.startswith("tls://"):
-        return
-    from distributed.security import Security
-
-    try:
-        problem = "" if Security().get_connection_args("client").get("ssl_context") else "it names none"
-    except (OSError, ValueError) as error:  # a file is missing or holds something else
-        problem = f"{type(error).__name__}: {foreign_reason(error)}"
-    if problem:
-        raise ConfigError(
-            f"'runner.address' is {address!r}; such a connection needs a certificate, its key and their authority from "
-            f"Dask's configuration ({problem}). Set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and "
-            "__CLIENT__KEY (docs/cluster.md)."
-        )
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, bytes, bool]]:

@@ -79,6 +79,11 @@ class Engine:
                 f"{MAX_FIT_SECONDS:,}, or None. Write for example fit_timeout=60."
             )
 
+    def check(self) -> None:
+        """Raise ConfigError if its workers cannot be connected to as it says; called before anything is written."""
+        if self.cluster is not None:
+            self.cluster.check()
+
 
 def run(
     datasets: Mapping[str, Dataset],
