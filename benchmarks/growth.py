@@ -34,7 +34,7 @@ STUDY = HERE.parent / "experiments" / "resample_or_not"
 BASE = ["tracking=none", "runner.report=false", "runner.n_jobs=1"]
 STRATEGIES = ["none", "threshold", "class_weight", "smote", "weight_threshold", "random_over", "random_under"]
 STRATEGIES += ["smote_threshold", "smote_weight_threshold", "borderline_smote", "adasyn", "smote_prior"]
-STRATEGIES += ["isotonic_threshold", "smote_tomek", "smote_enn", "near_miss"]
+STRATEGIES += ["svm_smote", "smote_tomek", "smote_enn", "near_miss"]
 TABLES = ["ecoli3", "yeast4", "yeast6", "abalone9_18"]
 SAMPLE_SECONDS = 0.1
 
@@ -104,7 +104,10 @@ class Watch(threading.Thread):
 
     def look(self):
         """Read the facts of every process that there is."""
-        self.latest |= {pid: now for pid in tree(self.pid) if (now := usage(pid)) is not None}
+        for pid in tree(self.pid):
+            # A process that has ended and waits for its parent has no memory any more.
+            if (now := usage(pid)) is not None:
+                self.latest[pid] = tuple(np.maximum(now, self.latest.get(pid, (0, 0))))
 
     def grown(self):
         """Bytes and CPU seconds beyond those of the mark, all processes together."""
@@ -173,14 +176,17 @@ def composed(case, name):
 
 
 def tables(n):
-    """Bundled tables one after the other, as often as needed, under names of their own."""
+    """Bundled tables one after the other, under names of their own; a repeated one lacks some rows: fits of equal
+    tables are shared."""
     import pandas as pd
 
     import imblab
 
     folder = HERE.parent / "src" / "imblab" / "data"
     frames = [pd.read_parquet(folder / f"{name}.parquet") for name in TABLES]
-    return [imblab.dataset(frames[i % len(TABLES)], "target", name=f"table{i}") for i in range(n)]
+    return [
+        imblab.dataset(frames[i % len(TABLES)].iloc[i // len(TABLES) :], "target", name=f"table{i}") for i in range(n)
+    ]
 
 
 def write_large_study(evaluations, folder):

@@ -2,6 +2,9 @@
 
 import errno
 import pickle
+import platform
+import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -81,3 +84,25 @@ def test_a_large_table_of_a_file_is_the_same_data_set(tmp_path, monkeypatch):
     one, other = feature_arrays(plain), feature_arrays(large)
     np.testing.assert_array_equal(one.numeric, other.numeric)
     np.testing.assert_array_equal(one.codes, other.codes)
+
+
+HELD = """
+import sys, numpy as np
+from pathlib import Path
+from imblab.edges import memory
+if sys.argv[1] == "returned":
+    memory.return_large_blocks()
+np.ones(3 * 2**20)  # once freed, blocks of 16 MB come from the heap
+blocks = [np.ones(2**21) for _ in range(10)]
+del blocks[:9]  # the last one stays above the others
+print(next(int(l.split()[1]) for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmRSS:")))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the GNU library's allocator")
+def test_large_blocks_are_returned_when_they_are_freed():
+    held = {}
+    for way in ("kept", "returned"):
+        done = subprocess.run([sys.executable, "-c", HELD, way], capture_output=True, text=True, check=True)
+        held[way] = int(done.stdout)
+    assert held["returned"] < held["kept"] - 9 * 14 * 1024  # KiB; nine blocks of 16 MB

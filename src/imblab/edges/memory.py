@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 #: Size of a table from which its memory is returned to the system as soon as it can be.
 LARGE_TABLE_BYTES = 64 * 2**20
+#: Size from which an array next to a large table is a block of its own for the system.
+LARGE_BLOCK_BYTES = 2**20
+#: Of ``mallopt`` in the GNU library.
+M_MMAP_THRESHOLD = -3
 #: The files behind tables of this process.
 _TABLE_FILES: WeakSet[mmap.mmap] = WeakSet()
 
@@ -30,9 +34,21 @@ def trim() -> None:
     """
     for table in list(_TABLE_FILES):
         table.madvise(mmap.MADV_DONTNEED)
-    release = _find_release()
+    release = _find_in_c_library("malloc_trim")
     if release is not None:
         release(0)
+
+
+@lru_cache(maxsize=1)
+def return_large_blocks() -> None:
+    """Return every large array to the system as soon as it is freed, from now to the end of this process.
+
+    The GNU library does so until a large block is freed, and then serves blocks of up to 32 MB from its heap, which
+    keeps what lies below the last one in use: 7 % of the peak of a study of 1,000,000 rows.
+    """
+    set_option = _find_in_c_library("mallopt")
+    if set_option is not None:
+        set_option(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 @contextmanager
@@ -46,9 +62,9 @@ def keeping_objects() -> Iterator[None]:
         gc.enable()
 
 
-@lru_cache(maxsize=1)
-def _find_release() -> Callable[[int], int] | None:
-    return None if os.name != "posix" else getattr(ctypes.CDLL(None), "malloc_trim", None)
+@lru_cache(maxsize=2)
+def _find_in_c_library(name: str) -> Callable[..., int] | None:
+    return None if os.name != "posix" else getattr(ctypes.CDLL(None), name, None)
 
 
 def move_to_file(frame: pd.DataFrame) -> pd.DataFrame:
@@ -71,6 +87,7 @@ def move_to_file(frame: pd.DataFrame) -> pd.DataFrame:
     numeric = [name for name, kind in frame.dtypes.items() if kind == np.float64]
     if not numeric or 8 * len(frame) * len(numeric) < LARGE_TABLE_BYTES or not hasattr(mmap, "MADV_DONTNEED"):
         return frame
+    return_large_blocks()
     try:
         with tempfile.TemporaryFile(prefix="imblab-") as file:
             for name in numeric:

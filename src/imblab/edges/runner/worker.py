@@ -255,6 +255,8 @@ def trim_after_fit(guard: bundle_evaluator.FitGuard) -> bundle_evaluator.FitGuar
 @lru_cache(maxsize=2)
 def load_table(path: str) -> tuple[Dataset, FeatureArrays, tuple[Split, ...]]:
     """Map a shipped table into memory; returns it without its rows, its arrays and its outer splits."""
+    if is_large_table(path):
+        memory.return_large_blocks()
     dataset, arrays, plan = joblib.load(path, mmap_mode="r")
     if is_large_table(path) and hasattr(mmap, "MADV_DONTNEED"):
         # A part without columns is not mapped.
