@@ -21,7 +21,7 @@ ANSWER_FILE = "answer.json"
 _SOURCES = (ledger.STUDY_FILE, ledger.LEDGER_FILE, evidence.EVIDENCE_FILE)
 _MAX_ANSWER_BYTES = 2**20
 #: Keys of an answer, with the type that a file must have for each.
-_TYPES = {
+_TYPES: dict[str, type[Any]] = {
     "question": str,
     "evaluations": str,
     "n_evaluations": int,
@@ -76,7 +76,7 @@ def read_answer(home: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(content, dict) or content.get("imblab") != __version__:
         return None
-    answer = content.get("answer")
+    answer: Any = content.get("answer")
     if not _is_answer(answer) or content.get("made_of") != _hash_sources(home):
         return None
     return {name: answer[name] for name in _TYPES}
@@ -86,7 +86,7 @@ def _is_answer(value: Any) -> bool:
     return isinstance(value, Mapping) and all(_has_type(value.get(name), kind) for name, kind in _TYPES.items())
 
 
-def _has_type(value: Any, kind: type) -> bool:
+def _has_type(value: Any, kind: type[Any]) -> bool:
     return isinstance(value, kind) and (kind is not list or all(isinstance(item, str) for item in value))
 
 
