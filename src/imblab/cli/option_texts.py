@@ -18,6 +18,22 @@ examples:
   imblab audit --estimator mypackage.model:pipeline --data table.csv --target y
 """
 
+#: Flags of Hydra's command line that imblab has under another spelling.
+HYDRA_SPELLINGS = {"-c": "--cfg", "-cd": "--config-dir", "-p": "--package"}
+#: Flags of Hydra's command line that are refused with the way out, and whether a value follows.
+HYDRA_FLAGS = {
+    "-m": False,
+    "--multirun": False,
+    "--hydra-help": False,
+    "--experimental-rerun": True,
+    "--info": True,
+    "-i": True,
+    "-cn": True,
+    "--config-name": True,
+    "-cp": True,
+    "--config-path": True,
+}
+
 #: As ``ArgumentParser.add_argument`` takes them.
 AUDIT_ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("name", {"nargs": "?", "metavar": "STUDY", "help": "a study: its name, folder, study.yaml, or MLflow run id"}),

@@ -19,23 +19,20 @@ from omegaconf import OmegaConf
 
 from imblab.edges import files as study_files
 from imblab.edges.config import command_line, validation
-from imblab.edges.config.command_line import group_names, group_options, parse_overrides, read_group, shipped_groups
+from imblab.edges.config.command_line import read_group
 from imblab.edges.config.members import SEARCHABLE_KNOBS
+from imblab.edges.config.overrides import parse_overrides
+from imblab.edges.config.resolved_copies import RUNTIME, check_resolved, copy_question
 from imblab.edges.config.run_models import RescoreModel, RunModel, SourcesModel, former_value_notes
 from imblab.edges.config.studies import parse_study
 from imblab.edges.config.validation import ErrorCollector, Section, quote, to_plain_data, validate
 from imblab.errors import ConfigError, unknown
+from imblab.groups import group_names, group_options, shipped_groups
 from imblab.study import Study, fingerprint
 from imblab.text import to_hydra_syntax
 
-#: Keys of a run, which are not part of the study.
-RUNTIME = ("runner", "tracking", "overwrite", "allow", "allow_network", "allow_sql", "budget")
 #: The folder of the tables of an experiment, where they are not bundled: its paths begin with ``${data_dir}``.
 DATA_DIR = "data_dir"
-#: Keys of the study that a copy of a resolved study may have anew.
-COPIED = ("name", "seed")
-#: Where finished searches are copied: an option of the run, although it stands in the section of the search.
-STORAGE = "search.storage"
 #: Where a strategy or a learner has the values of its knobs.
 FIXABLE = (("strategy", ""), ("strategy", "sampler"), ("learner", "make"))
 #: Keys below which an override may add what the file does not have.
@@ -147,7 +144,7 @@ def load_request(
             f"{str(path)!r} is not a file; a resolved study is the study.yaml in a study's folder. Correct the path."
         )
     parsed = parse_overrides(overrides)
-    copy = _check_resolved(path, parsed, copies)
+    copy = check_resolved(path, parsed, copies)
     parsed = [override for override in parsed if override.key_or_group not in copy]
     # A file that the user names may be a link; the question in the folder of a study may not.
     named = path if path.name == "study.yaml" else path.resolve()
@@ -166,7 +163,7 @@ def load_request(
             "learner. Repair the file, or take one that imblab wrote."
         )
     if "name" in copy and copy["name"] != mapping.get("name"):
-        mapping = _copy_question(mapping, copy)
+        mapping = copy_question(mapping, copy)
     composed = _compose(parsed, config_dirs, {})
     collector, allow = ErrorCollector(), command_line.parse_allow(composed.get("allow"))
     sources = validate(SourcesModel, _given(SourcesModel, composed)).model_dump()
@@ -177,54 +174,6 @@ def load_request(
     except ConfigError as error:
         denied = error
     return _request(collector, study, composed, allow, denied=denied)
-
-
-def _check_resolved(path: Path, overrides: Sequence[Override], copies: bool) -> dict[str, Any]:
-    """Refuse overrides that would change a resolved study; return those that a copy of it may have anew."""
-    values = {str(override.key_or_group): override.value() for override in overrides}
-    copy = {key: values[key] for key in COPIED if copies and "name" in values and key in values}
-    settable = f"Only {', '.join((*RUNTIME, STORAGE))} may be set"
-    collector = ErrorCollector()
-    for override in overrides:
-        key = override.key_or_group or ""
-        if key.split(".")[0] in RUNTIME or key == STORAGE or key in copy:
-            continue
-        if not copies:
-            way_out = f"{settable}; edit a copy to ask something else"
-        elif key in COPIED:
-            way_out = f"A copy under another name may have another {key}: add name=NAME"
-        else:
-            way_out = (
-                f"{settable}, and a copy is made by name=NAME, which may have another seed; edit such a copy to ask "
-                "something else"
-            )
-        collector.attempt(
-            _refuse,
-            f"override {override.input_line!r} would change the resolved study {str(path)!r}; a resolved study "
-            f"is run as it stands. {way_out}.",
-        )
-    collector.check()
-    return copy
-
-
-def _refuse(message: str) -> None:
-    raise ConfigError(message)
-
-
-def _copy_question(question: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a question under another name: what was claimed is registered anew, and its rows count as seen before.
-
-    Studies that ship with imblab do not count, as they do not where the studies of a folder are looked through.
-    """
-    claims = question.get("claims")
-    if not isinstance(claims, Mapping) or not isinstance(claims.get("registered"), Mapping):
-        return {**question, **changes}
-    before = str(question.get("name"))
-    seen = dict.fromkeys(
-        [*(claims.get("seen_before") or ()), *([] if before in group_options("experiment") else [before])]
-    )
-    kept = {key: value for key, value in claims.items() if key != "registered"}
-    return {**question, **changes, "claims": {**kept, "seen_before": list(seen)}}
 
 
 def _check_outer_folds(overrides: Sequence[Override], study: Study) -> None:
