@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from imblab import __version__
-from imblab.cli.option_texts import AUDIT_ARGUMENTS, EXAMPLES, HYDRA_FLAGS, HYDRA_SPELLINGS
+from imblab.cli.option_texts import AUDIT_ARGUMENTS, EXAMPLES, HYDRA_FLAGS, HYDRA_SPELLINGS, NEW_ARGUMENTS
 from imblab.groups import help_text
 
 
@@ -197,6 +197,13 @@ COMMANDS = {
         "comparing",
         "command_compare",
         (*_OF_STUDY, "full", "family", "measure"),
+    ),
+    "new": Command(
+        "write an experiment on your table by five questions: file, target, positive, costs or alerts, minutes",
+        (*NEW_ARGUMENTS, _JSON),
+        "new_experiment",
+        "command_new",
+        ("options",),
     ),
     "audit": Command(
         "is a study, or an evaluation of yours, honest? chance control, leakage; exit status 1 if a check fails",
