@@ -23,7 +23,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "analysis": ("analysis",),
     "core": ("core",),
     "stats": ("stats",),
-    "nouns": ("study", "result", "findings", "weights", "errors", "text", "redaction", "fields"),
+    "nouns": ("study", "result", "findings", "weights", "errors", "text", "redaction", "fields", "groups"),
 }
 
 WIDTH, MARGIN, GAP, LINE, PAD = 980, 16, 10, 15, 10

@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 from imblab.cli import main
+from imblab.commands import results, study_answers
+from imblab.edges import config
 
 
 @pytest.fixture(autouse=True)
@@ -73,13 +75,61 @@ def test_studies_are_listed_with_how_far_they_are_and_their_answer(capsys, workd
     assert (row["name"], row["evaluations"]) == ("small", "6 of 6")
     assert row["by"] not in ("", "-")
     assert row["question"].startswith("On ecoli3")
-    assert row["answer"].endswith(".")
+    assert row["verdict"].endswith(".")
+    (strategy,) = row["recommended"]
+    assert strategy in ("none", "threshold")
+    assert f"(strategy `{strategy}`)" in row["recommendation"]
     (workdir / "experiments" / "small" / "README.md").write_text("# Is it small?\n\n**Yes, it is**. And more.\n")
-    assert "small: Is it small?\n  Yes, it is.\n" in listed(capsys, "studies") + "\n"
+    text = listed(capsys, "studies")
+    assert f"small: Is it small?\n  {row['verdict'][:40]}" in text
+    assert text.splitlines()[2].endswith(strategy)
     ledger = workdir / "experiments" / "small" / "ledger.jsonl"
     ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:4]))
     (row,) = json.loads(listed(capsys, "studies", "--json"))
-    assert (row["evaluations"], row["answer"]) == ("4 of 6", "")
+    assert (row["evaluations"], row["verdict"], row["recommended"]) == ("4 of 6", "", [])
     shutil.copytree(workdir / "experiments" / "small", workdir / "experiments" / "other")
     (workdir / "experiments" / "other" / "study.yaml").write_text("name: other\n")
     assert "cannot be read" in listed(capsys, "studies")
+
+
+@pytest.fixture
+def kept(workdir, capsys):
+    """The folder of a finished study, which keeps its answer."""
+    words = ("name=kept", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke")
+    assert main(["run", *words, "tracking=none", "runner.report=false", "runner.n_jobs=1"]) == 0
+    capsys.readouterr()
+    return workdir / "experiments" / "kept"
+
+
+def test_a_kept_answer_is_that_of_the_evaluations_and_is_read_in_their_place(kept, monkeypatch):
+    stored = study_answers.read_answer(kept)
+    study = config.load_request(kept / "study.yaml").study
+    assert stored == study_answers.summarize_answer(results.read_result(kept, study))
+    monkeypatch.setattr(results, "result_of", None)
+    assert results.short_answer(kept) == stored
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"imblab": 1}', '{"answer": {"verdict": "yes"}}', "[" * 100_000])
+def test_a_damaged_answer_is_made_again(kept, content):
+    stored = study_answers.read_answer(kept)
+    (kept / "answer.json").write_text(content)
+    assert study_answers.read_answer(kept) is None
+    assert results.short_answer(kept) == stored
+    assert results.short_answer(kept, keeps=True) == stored == study_answers.read_answer(kept)
+
+
+def test_an_answer_of_other_evaluations_does_not_count(kept):
+    ledger = kept / "ledger.jsonl"
+    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:4]))
+    assert study_answers.read_answer(kept) is None
+    assert results.short_answer(kept)["evaluations"] == "4 of 6"
+
+
+@pytest.mark.parametrize("name", ["study.yaml", "ledger.jsonl"])
+def test_a_study_that_cannot_be_read_says_why_in_its_line(kept, capsys, name):
+    shutil.copytree(kept, kept.parent / "well")
+    (kept / name).write_text("{broken: [\n")
+    rows = {row["name"]: row for row in json.loads(listed(capsys, "studies", "--json"))}
+    assert rows["well"]["evaluations"] == "6 of 6"
+    assert rows["kept"]["evaluations"] == "cannot be read"
+    assert name in rows["kept"]["question"]

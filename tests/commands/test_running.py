@@ -201,6 +201,42 @@ def test_a_resolved_study_from_a_colleague_gives_the_same_rows(done, capsys):
     assert "'seed=1' would change the resolved study 'received/theirs.yaml'" in capsys.readouterr().err
 
 
+def test_a_resolved_study_is_copied_under_another_name(done, capsys):
+    assert run(str(done / "study.yaml"), "name=again") == 0
+    assert ledger("again").is_file()
+    assert [row["scores"] for row in scored(ledger("again"))] == [
+        row["scores"] for row in scored(done / "ledger.jsonl")
+    ]
+    question = yaml.safe_load(ledger("again").with_name("study.yaml").read_text())
+    assert question["name"] == "again"
+    seen = question["claims"]["registered"]["seen_before"].values()
+    assert {study for studies in seen for study in studies} == {"small"}
+    assert run("name=other", "seed=1", str(done / "study.yaml")) == 0
+    assert yaml.safe_load(ledger("other").with_name("study.yaml").read_text())["seed"] == 1
+    assert [row["scores"] for row in scored(ledger("other"))] != [
+        row["scores"] for row in scored(done / "ledger.jsonl")
+    ]
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["seed=1"], "A copy under another name may have another seed: add name=NAME."),
+        (["learner=[knn]", "name=again"], "a copy is made by name=NAME, which may have another seed"),
+        (["name=a/b"], "'name' is 'a/b'; names become folders and keys"),
+    ],
+)
+def test_a_copy_that_cannot_be_made_is_refused_with_the_way_out(done, capsys, words, message):
+    assert run(str(done / "study.yaml"), *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def scored(path):
+    """The lines of a ledger."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def test_edited_data_under_the_same_question_are_refused(capsys):
     frame = table()
     frame.to_csv("churn.csv", index=False)

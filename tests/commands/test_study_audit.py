@@ -120,6 +120,8 @@ def test_a_study_is_named_as_in_reproduce(name):
 def test_checks_are_made_in_their_order_whatever_the_order_of_their_names():
     assert list(states(audit(checks=["telling-columns", "optimism"]))) == ["optimism", "telling columns"]
     assert [check.name for check in study_audit.choose_checks(())] == [check.name for check in study_audit.CHECKS]
+    for names in (["near-duplicates"], ["Near duplicates"], ["duplicates", "near-duplicates"]):  # one check makes both
+        assert [check.name for check in study_audit.choose_checks(names)] == ["duplicates"]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +129,8 @@ def test_checks_are_made_in_their_order_whatever_the_order_of_their_names():
     [
         (["nope"], "unknown study 'nope' in 'experiments'. Valid studies: small."),
         (["small", "--checks", "optimsm"], "unknown check 'optimsm' in '--checks'. Did you mean 'optimism'?"),
+        (["small", "--checks", "leeky"], "unknown check 'leeky' in '--checks'. Did you mean 'leaky-twin'?"),
+        (["small", "--checks", "near duplicate"], "Did you mean 'near-duplicates'?"),
         (["small", "--data", "x.csv", "--folds", "3"], "--data and --folds: given together with the study 'small'"),
         (["small", "--estimator", "a:b"], "--estimator: given together with the study 'small'"),
         (

@@ -9,7 +9,9 @@ import yaml
 
 from imblab.cli import main
 from imblab.edges import config, datasets, files
+from imblab.edges.config.run_models import RescoreModel, RunModel
 from imblab.errors import ConfigError
+from imblab.groups import GROUP_HELP, LISTED_GROUPS, group_names
 
 ROOT = Path(__file__).parents[2]
 KINDS = {
@@ -139,3 +141,35 @@ def test_a_stage_names_its_form_and_a_public_attribute():
         "'learner.a.staged.made' is '__class__'; it is the public attribute that says how many rounds there are. "
         "Correct it, or leave it out.",
     )
+
+
+def undescribed(schema, path=""):
+    """Yield the keys of a schema without a line of help."""
+    for name, part in schema.get("properties", {}).items():
+        if not part.get("description") and "$ref" not in part:
+            yield f"{path}.{name}"
+    for key, part in schema.items():
+        for each in part if isinstance(part, list) else [part]:
+            if isinstance(each, dict):
+                yield from undescribed(each, f"{path}.{key}")
+
+
+@pytest.mark.parametrize("kind", [None, *KINDS])
+def test_every_key_has_a_line_of_help(kind):
+    schema = config.json_schema(kind)
+    assert len(json.dumps(schema)) > 500
+    assert list(undescribed(schema)) == []
+
+
+def test_every_option_of_a_run_has_a_line_of_help_that_says_more_than_its_type():
+    for model in (RunModel, RescoreModel):
+        schema = model.model_json_schema()
+        assert list(undescribed(schema)) == []
+        assert '"description": "true or false"' not in json.dumps(schema)
+
+
+def test_every_group_has_the_line_of_help_of_the_command_line():
+    assert set(GROUP_HELP) == group_names()
+    properties = config.json_schema()["properties"]
+    for name in LISTED_GROUPS:
+        assert GROUP_HELP[name] in properties[name]["description"]

@@ -293,10 +293,18 @@ def _list_checks(study: Study, completeness: Completeness) -> Iterator[str]:
         least = f"{min(counts)} to " if len(counts) > 1 else ""
         folds = f"{least}{count_noun(max(counts), noun)}"
         yield f"All strategies were scored on the same {folds} of a data set, on rows that they never saw."
-    for name, words in (("no treatment", _is_nothing), ("a tuned threshold alone", _is_moved_alone)):
-        if not any(words(s) for s in study.strategies):
-            yield f"Caution: the study has no baseline with {name}."
+    yield from _list_missing_baselines(study)
     yield from (f"Caution: {text}." for text in rebalancing.notes(study).values())
+
+
+def _list_missing_baselines(study: Study) -> Iterator[str]:
+    """Say which baselines a study lacks, and how they are added."""
+    baselines = (("none", "no treatment", _is_nothing), ("threshold", "a tuned threshold alone", _is_moved_alone))
+    lacking = [(name, words) for name, words, fits in baselines if not any(fits(s) for s in study.strategies)]
+    if lacking:
+        names = join_words(f"`{name}`" for name, _ in lacking)
+        which = join_words((words for _, words in lacking), "or")
+        yield f"Caution: the study has no baseline with {which}; add {names} to strategy=[...]."
 
 
 def _list_missing_covariances(contrasts: pd.DataFrame) -> Iterator[str]:

@@ -53,6 +53,10 @@ class _Section:
         return _cut_at([line for text in self.sentences for line in _wrap(text, width)], limit, width)
 
 
+#: An interval in a line of the table.
+_INTERVAL = re.compile(r"\[[+-]?\d")
+
+
 def answer_lines(result: StudyResult, width: int, steps: Sequence[str] = ()) -> list[str]:
     """Return the answer of a study: headline, recommendation, table, what is missing, what the data cannot tell, steps.
 
@@ -73,14 +77,16 @@ def answer_lines(result: StudyResult, width: int, steps: Sequence[str] = ()) -> 
     """
     answer, incomplete = result.answer, () if result.completeness.is_complete else result.completeness.sentences()
     missing = [text for text in answer.missing if text not in incomplete]
+    if not any(name in result.study.strategy_names for name in BASELINES):
+        missing = [*(text for text in answer.checks if "has no baseline" in text), *missing]
     table = _table(result, width)
-    cautions = [text for text in answer.checks if text.startswith("Caution")]
+    cautions = [text for text in answer.checks if text.startswith("Caution") and text not in missing]
     exploratory = [f"{text[:1].upper()}{text[1:]}." for text in list_exploratory(result.contrasts)]
     # In the order of the screen; the second item of a pair is the order in which room is given.
     sections = {
         "headline": (_Section(incomplete or [answer.headline], 2, 5, is_paragraph=False), 0),
         "use": (_Section(answer.recommendation if table else answer.recommendation[:1], 3, 8), 1),
-        "legend": (_Section(list(_explain_table(result)), 1, 2), 2),
+        "legend": (_Section(list(_explain_table(result, table)), 1, 2), 2),
         "classes": (_Section(list(describe_recalls(result)), 0, 8, is_paragraph=False), 4),
         "across": (_Section(list(_across_sentences(result)), 1, 3), 5),
         "missing": (_Section([*exploratory, *missing], 1, 4), 3),
@@ -181,13 +187,15 @@ def _table(result: StudyResult, width: int) -> list[str]:
     return lines_of(result, width)
 
 
-def _explain_table(result: StudyResult) -> Iterator[str]:
+def _explain_table(result: StudyResult, table: Sequence[str]) -> Iterator[str]:
+    """Say what the verdicts of a table are on, and what its intervals are, as far as it has them."""
     if result.summary.empty:
         return
     if pairs := _primary_pairs(result):
         which = " - ".join(pairs[0]) if len(pairs) == 1 else f"{len(pairs)} primary contrasts"
         yield f"Verdict on {which} in {named(result.study.primary)}."
-    yield f"Gains with {percent(result.study)} intervals."
+    if any(_INTERVAL.search(line) for line in table):
+        yield f"Gains with {percent(result.study)} intervals."
 
 
 def _primary_pairs(result: StudyResult) -> list[tuple[str, str]]:

@@ -13,7 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from imblab.cli.arguments import COMMANDS, parse_arguments
+from imblab.cli.arguments import COMMANDS, COMPOSED, parse_arguments
+from imblab.cli.completion import run_completion, run_hydra_completion
 from imblab.text import granting
 
 #: The variable of the environment that shows where an error was raised.
@@ -37,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = [*(sys.argv[1:] if argv is None else argv)]
     _open_streams()
+    if words[:1] == ["completion"] and words[1:2] not in (["-h"], ["--help"]):
+        return _flush(run_completion(words[1:]))
+    for flag in ("-sc", "--shell-completion"):
+        if flag in words[:-1]:
+            return _flush(run_hydra_completion(words[words.index(flag) + 1]))
     try:
         command = parse_arguments(words)
         command.words = words
@@ -150,7 +156,7 @@ def _load(args: argparse.Namespace) -> Callable[[], int]:
     from imblab.edges import memory
 
     with memory.keeping_objects():
-        command = COMMANDS[args.command]
+        command = COMPOSED if getattr(args, "cfg", None) is not None else COMMANDS[args.command]
         module = import_module(f"imblab.commands.{command.module}")
         args.config_dir = [_folder(text) for text in getattr(args, "config_dir", None) or ()]
         args.experiments = import_module("imblab.edges.ledger").EXPERIMENTS
@@ -162,6 +168,8 @@ def _workers_ahead(args: argparse.Namespace) -> AbstractContextManager[None]:
     """Start worker processes for a command that will use some, as far as its overrides say; no result depends on it."""
     given = dict(word.lstrip("+").partition("=")[::2] for word in getattr(args, "overrides", None) or ())
     typed = given.get("runner.n_jobs", "")
+    if getattr(args, "cfg", None) is not None:
+        return nullcontext()
     if not COMMANDS[args.command].uses_workers or typed == "1" or given.get("runner", "local") != "local":
         return nullcontext()
     processes = import_module("imblab.edges.runner.processes")

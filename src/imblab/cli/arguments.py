@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from imblab import __version__
-from imblab.cli.option_texts import AUDIT_ARGUMENTS, EXAMPLES
+from imblab.cli.option_texts import AUDIT_ARGUMENTS, EXAMPLES, HYDRA_FLAGS, HYDRA_SPELLINGS, NEW_ARGUMENTS
+from imblab.groups import help_text
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line; overrides may stand before, between and after options."""
     parser = _parser()
+    if argv[:1] in (["run"], ["plan"]):
+        argv = join_hydra_flags(argv)
     args, left = parser.parse_known_args(argv)
-    # Hydra's own flags are overrides too: they are refused with the way out.
-    odd = [word for word in left if word.startswith("-") and word not in ("-m", "--multirun")]
+    odd = [word for word in left if word.startswith("-") and word not in HYDRA_FLAGS]
     if odd or (left and not hasattr(args, "overrides")):
         parser.error(f"unrecognized arguments: {' '.join(odd or left)}")
     if left:
@@ -29,6 +31,26 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
+def join_hydra_flags(argv: Sequence[str]) -> list[str]:
+    """Make one word of a flag of Hydra and its value: it counts as an override, which is refused with the way out.
+
+    Flags with a spelling of imblab are replaced by it, ``--resolve`` and ``--run`` say what holds anyway.
+
+    Examples
+    --------
+    >>> join_hydra_flags(["run", "-cn", "config", "-c", "job", "-m"])
+    ['run', '-cn config', '--cfg', 'job', '-m']
+    """
+    words, joined = [HYDRA_SPELLINGS.get(word, word) for word in argv], []
+    while words:
+        word = words.pop(0)
+        if word in ("--resolve", "--run", "-r"):
+            continue
+        takes_value = HYDRA_FLAGS.get(word, False) and words and "=" not in words[0] and not words[0].startswith("-")
+        joined.append(f"{word} {words.pop(0)}" if takes_value else word)
+    return joined
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="imblab",
@@ -40,12 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"imblab {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        epilog = EXAMPLES if name in ("run", "plan") else None
+        epilog = f"{help_text()}\n\n{EXAMPLES}" if name in ("run", "plan") else None
         subparser = subparsers.add_parser(
             name, help=command.help, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         for word, options in command.arguments:
             subparser.add_argument(word, **options)
+    subparsers.add_parser("completion", help="print the completion script of a shell: bash, zsh or fish")
     return parser
 
 
@@ -110,18 +133,27 @@ def _config_dir(what: str) -> Argument:
 
 _STUDY: Argument = ("name", {"help": "the name of the study, a folder below experiments/"})
 _MAYBE_STUDY: Argument = ("name", {**_STUDY[1], "nargs": "?", "default": None})
-_KINDS = "learners, strategies, measures, datasets, protocols or studies; all of them by default"
-_KIND: Argument = ("kind", {"nargs": "?", "metavar": "KIND", "help": _KINDS})
+#: What ``imblab list`` lists.
+LISTABLE = ("learners", "strategies", "measures", "datasets", "protocols", "studies")
+_KIND_HELP = f"{', '.join(LISTABLE[:-1])} or {LISTABLE[-1]}; all of them by default"
+_KIND: Argument = ("kind", {"nargs": "?", "metavar": "KIND", "help": _KIND_HELP})
 _JSON: Argument = ("--json", {"action": "store_true", "help": "print for machines"})
 _QUESTION = _overrides("Hydra overrides, or the path of a resolved study.yaml")
 _ALLOW = _overrides("allow=[...] for your own classes")
 _RUN = ("overrides", "config_dir", "json")
+_CFG: tuple[Argument, ...] = (
+    ("--cfg", {"metavar": "job", "help": "print the composed study as YAML, which imblab run takes, and run nothing"}),
+    ("--package", {"metavar": "KEY", "help": "with --cfg: only this section of the study"}),
+)
 _OF_STUDY = ("name", "overrides", "json")
+
+#: Prints the study that ``imblab run --cfg job`` would run.
+COMPOSED = Command("", (), "composing", "command_cfg", ("overrides", "config_dir", "cfg", "package", "command"))
 
 COMMANDS = {
     "run": Command(
         "run or resume a study",
-        (_QUESTION, _config_dir("groups and experiments"), _JSON),
+        (_QUESTION, _config_dir("groups and experiments"), *_CFG, _JSON),
         "running",
         "command_run",
         _RUN,
@@ -132,6 +164,7 @@ COMMANDS = {
         (
             _QUESTION,
             _config_dir("groups and experiments"),
+            *_CFG,
             _JSON,
             ("--full", {"action": "store_true", "help": "print the details of every data set and family"}),
         ),
@@ -164,6 +197,13 @@ COMMANDS = {
         "comparing",
         "command_compare",
         (*_OF_STUDY, "full", "family", "measure"),
+    ),
+    "new": Command(
+        "write an experiment on your table by five questions: file, target, positive, costs or alerts, minutes",
+        (*NEW_ARGUMENTS, _JSON),
+        "new_experiment",
+        "command_new",
+        ("options",),
     ),
     "audit": Command(
         "is a study, or an evaluation of yours, honest? chance control, leakage; exit status 1 if a check fails",

@@ -8,6 +8,7 @@ EXAMPLES = """\
 examples:
   imblab run experiment=quickstart
   imblab plan experiment=quickstart 'strategy.smote.space.k=choice(3,5,9)'
+  imblab new data/churn.csv
   imblab run data/churn.csv target=left
   imblab run experiments/quickstart/study.yaml
   imblab compare quickstart
@@ -17,6 +18,22 @@ examples:
   imblab audit quickstart
   imblab audit --estimator mypackage.model:pipeline --data table.csv --target y
 """
+
+#: Flags of Hydra's command line that imblab has under another spelling.
+HYDRA_SPELLINGS = {"-c": "--cfg", "-cd": "--config-dir", "-p": "--package"}
+#: Flags of Hydra's command line that are refused with the way out, and whether a value follows.
+HYDRA_FLAGS = {
+    "-m": False,
+    "--multirun": False,
+    "--hydra-help": False,
+    "--experimental-rerun": True,
+    "--info": True,
+    "-i": True,
+    "-cn": True,
+    "--config-name": True,
+    "-cp": True,
+    "--config-path": True,
+}
 
 #: As ``ArgumentParser.add_argument`` takes them.
 AUDIT_ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -39,4 +56,22 @@ AUDIT_ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--folds", {"type": int, "help": "folds of the auditor for an estimator (5)"}),
     ("--seed", {"type": int, "default": 0, "help": "of permutations, noise and folds (0)"}),
     ("--timeout", {"type": float, "default": 3600.0, "metavar": "SECONDS", "help": "limit of a run of a program"}),
+)
+
+#: As ``ArgumentParser.add_argument`` takes them.
+NEW_ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("file", {"nargs": "?", "metavar": "FILE", "help": "the table: CSV, Excel, Parquet"}),
+    ("--target", {"metavar": "COLUMN", "help": "the column of labels"}),
+    ("--positive", {"metavar": "LABEL", "help": "the positive class; the rarer one by default"}),
+    (
+        "--cost",
+        {"metavar": "FN:FP|SHARE", "help": "costs such as 10:1, an alert budget such as 1%%, or none (by default)"},
+    ),
+    ("--minutes", {"metavar": "MINUTES", "help": "the time that it may take; 10 by default"}),
+    ("--name", {"metavar": "NAME", "help": "of the experiment; that of the file by default"}),
+    ("--yes", {"action": "store_true", "help": "ask nothing: take the default of what no option answers"}),
+    (
+        "--config-dir",
+        {"action": "append", "metavar": "DIR", "help": "the folder with the group experiment/; conf by default"},
+    ),
 )

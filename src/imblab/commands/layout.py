@@ -198,11 +198,13 @@ def without_fold_numbers(study: Study) -> dict[str, dict[str, Any]]:
 def parse_request(args: Sequence[str], config_dirs: Sequence[Path], command: str = "run") -> config.Request:
     """Build the study and its run options from command-line overrides, or from a resolved study.
 
-    The first override may be the path of a ``study.yaml``; the path of a table with its keys is a study of that table.
-    ``command`` stands in the command lines that messages suggest.
+    An override may be the path of a ``study.yaml``, of which ``name=...`` makes a copy; the path of a table with its
+    keys is a study of that table. ``command`` stands in the command lines that messages suggest.
     """
-    if args and args[0].endswith((".yaml", ".yml")) and "=" not in args[0]:
-        return config.load_request(Path(args[0]), args[1:], config_dirs)
+    resolved = next((arg for arg in args if arg.endswith((".yaml", ".yml")) and "=" not in arg), None)
+    if resolved is not None:
+        others = [arg for arg in args if arg != resolved]
+        return config.load_request(Path(resolved), others, config_dirs, copies=True)
     args = expand_short_form(args, command)
     names_keel = any("keel_" in arg for arg in args)
     extra = {f"keel_{n}": {"kind": "keel", "table": n} for n in datasets.keel_names()} if names_keel else {}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from imblab.analysis import methods
 from imblab.commands import results
 from imblab.edges import config, datasets, files, ledger, terminal
 from imblab.errors import ConfigError, ImblabError, describe, unknown
@@ -51,7 +49,9 @@ def command_list(
     if as_schema:
         terminal.put(json.dumps(config.json_schema(kind), indent=1))
         return 0
-    lists = {name: LISTS[name](config_dirs, experiments) for name in ([kind] if kind else LISTS)}
+    # The overview names the studies, and need not read them.
+    listers = LISTS if kind or as_json else {**LISTS, "studies": _name_studies}
+    lists = {name: listers[name](config_dirs, experiments) for name in ([kind] if kind else listers)}
     if as_json:
         terminal.put(json.dumps(lists[kind] if kind else lists))
     else:
@@ -104,25 +104,31 @@ def list_datasets(config_dirs: Sequence[Path], _: Path) -> list[Row]:
 
 def list_studies(_: Sequence[Path], experiments: Path) -> list[Row]:
     """Return the studies below a folder: question, evaluations, last change, user, and the answer if complete."""
-    homes = [path.parent for path in sorted(experiments.glob(f"*/{ledger.STUDY_FILE}")) if "~" not in path.parent.name]
-    return [_study(home) for home in homes]
+    return [_study(home) for home in _study_folders(experiments)]
+
+
+def _name_studies(_: Sequence[Path], experiments: Path) -> list[Row]:
+    return [{"name": home.name} for home in _study_folders(experiments)]
+
+
+def _study_folders(experiments: Path) -> list[Path]:
+    return [path.parent for path in sorted(experiments.glob(f"*/{ledger.STUDY_FILE}")) if "~" not in path.parent.name]
 
 
 def _study(home: Path) -> Row:
     rows = home / ledger.LEDGER_FILE
     changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(rows.stat().st_mtime)) if rows.exists() else NONE
     facts: Row = {"name": home.name, "changed": changed, "by": NONE, "file": str(home / ledger.STUDY_FILE)}
+    empty = {"recommended": [], "verdict": "", "recommendation": ""}
     try:
-        study = config.parse_study(ledger.read_study(home))
-        result = results.read_result(home, study)
-        title, conclusion = _page(home)
-        question = title or methods.describe_question(study)
-        answer = conclusion or result.sentences[0] if result.completeness.is_complete else ""
-    except ImblabError as error:
-        return {**facts, "evaluations": "cannot be read", "question": describe(error), "answer": ""}
+        answer = results.short_answer(home)
+        title = _title_of(home)
+    except (ImblabError, OSError) as error:
+        return {**facts, "evaluations": "cannot be read", "question": describe(error), **empty}
     by = results.read_origin(home).get("user") or _owner(home)
-    counted = result.completeness.counted.removesuffix(" evaluations")
-    return {**facts, "by": by, "evaluations": counted, "question": question, "answer": answer}
+    question = title or answer["question"]
+    told = {name: answer[name] for name in empty} if answer["is_complete"] else empty
+    return {**facts, "by": by, "evaluations": answer["evaluations"], "question": question, **told}
 
 
 def _owner(home: Path) -> str:
@@ -131,15 +137,12 @@ def _owner(home: Path) -> str:
     return NONE
 
 
-def _page(home: Path) -> tuple[str, str]:
-    """Return the title of a study's README.md and the first sentence of its first paragraph."""
-    if not files.exists(home, "README.md"):
-        return "", ""
-    text = files.read_bytes(home, "README.md", max_bytes=2**20).decode("utf-8", "replace")
-    title, _, body = text.partition("\n")
-    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", body) if part.strip()]
-    first = re.sub(r"\*\*|\[([^\]]*)\]\([^)]*\)", r"\1", next(iter(paragraphs), ""))
-    return title.lstrip("# "), re.split(r"(?<=[.;])\s", first)[0].rstrip(";")
+def _title_of(home: Path) -> str:
+    """Return the title of a study's README.md; empty without one."""
+    if not files.exists(home, results.WORDS):
+        return ""
+    text = files.read_bytes(home, results.WORDS, max_bytes=2**20).decode("utf-8", "replace")
+    return text.partition("\n")[0].lstrip("# ")
 
 
 def _class_and_knobs(content: Mapping[str, Any], role: str) -> Row:
@@ -213,16 +216,20 @@ def _list_knobs(knobs: Mapping[str, Any]) -> str:
 
 
 def studies_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
-    """Return the studies as a table of how far they are, then their questions and answers."""
+    """Return the studies as a table of how far they are and what they recommend, then their questions and verdicts."""
     page = terminal.Page(width)
     if not rows:
         page.add("No study in experiments/ yet. Run one: imblab run experiment=quickstart")
     keys = ("name", "evaluations", "changed", "by")
-    page.add_table(keys, ([str(row[key]) for key in keys] for row in rows))
+    cells = (
+        [row["name"], row["evaluations"], row["changed"].split()[0], row["by"], ", ".join(row["recommended"]) or NONE]
+        for row in rows
+    )
+    page.add_table([*keys, "use"], cells)
     for row in rows:
         page.add(f"{row['name']}: {row['question']}", then="  ")
-        if row["answer"]:
-            page.add(row["answer"], "  ", "  ")
+        if row["verdict"]:
+            page.add(" ".join((row["verdict"], row["recommendation"])).strip(), "  ", "  ")
     return page.text()
 
 

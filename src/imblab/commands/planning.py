@@ -30,6 +30,7 @@ from imblab.core.fitting import FitRequest
 from imblab.edges import config, datasets, ledger, runner, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ImblabError
+from imblab.groups import group_options
 from imblab.result import Family
 from imblab.stats import paired_tests
 from imblab.stats.standard_errors import CORRECTED_T
@@ -57,7 +58,7 @@ class CommandLine:
 
     def on_file(self) -> set[str]:
         """Return the names of strategies and learners in groups."""
-        return {name for group in ("strategy", "learner") for name in config.group_options(group, self.config_dirs)}
+        return {name for group in ("strategy", "learner") for name in group_options(group, self.config_dirs)}
 
     def line(self, study: Study, smaller: Study) -> str | None:
         """Return the command line that runs the smaller study.

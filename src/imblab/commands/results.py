@@ -17,12 +17,13 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from imblab.analysis import methods, rebalancing, text_tables
+from imblab.analysis import rebalancing, text_tables
 from imblab.analysis.across_datasets import AcrossDatasets
 from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.evidence import RowCovariances, row_covariances
 from imblab.analysis.paired import reads_covariances
 from imblab.analysis.results import build_result, explore_measure, select_families
+from imblab.commands import study_answers
 from imblab.edges import config, datasets, evidence, files, ledger, memory, provenance, report, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ConfigError, DerivedFileError, ImblabError, StudyError, unknown
@@ -283,10 +284,7 @@ def report_data(
     ``source`` is that of :func:`read_report_files`, where it was called. StudyError if there is not one evaluation.
     """
     if not result.evaluations:
-        raise StudyError(
-            f"study {result.study.name!r} has {result.completeness.counted} in {str(home)!r}; a report needs one. "
-            f"Run it first: imblab run {home / ledger.STUDY_FILE}."
-        )
+        raise StudyError(_no_evaluation(result.study.name, result.completeness.counted, home))
     source = source or read_report_files(home, result.study)
     return report.ReportData(
         result=result,
@@ -296,6 +294,11 @@ def report_data(
         exploratory=exploratory,
         command=f"imblab run {_relative_folder(home)}/{ledger.STUDY_FILE}",
     )
+
+
+def _no_evaluation(name: str, counted: str, home: Path) -> str:
+    way_out = f"Run it first: imblab run {home / ledger.STUDY_FILE}."
+    return f"study {name!r} has {counted} in {str(home)!r}; a report needs one. {way_out}"
 
 
 def write_report(
@@ -318,13 +321,14 @@ def mark_report_outdated(home: Path, completeness: Completeness) -> None:
     )
 
 
-def build_index(experiments: Path, args: Sequence[str] = ()) -> str:
+def build_index(experiments: Path, args: Sequence[str] = (), keeps: bool = False) -> str:
     """Return the index of the studies that have a ``README.md``, in Markdown: question, verdict, data sets.
 
-    ``args`` may hold ``allow=[...]`` for classes of the user's own.
+    ``args`` may hold ``allow=[...]`` for classes of the user's own; with ``keeps`` answers that were made anew are
+    written to the folders.
     """
     homes = [p.parent for p in sorted(experiments.glob(f"*/{ledger.STUDY_FILE}")) if (p.parent / WORDS).exists()]
-    return "\n".join([_INDEX, *(_index_entry(home, args) for home in homes)])
+    return "\n".join([_INDEX, *(_index_entry(home, args, keeps) for home in homes)])
 
 
 def command_report(name: str | None, args: Sequence[str], as_json: bool, listed: bool, experiments: Path) -> int:
@@ -336,7 +340,7 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         )
     if name is None:
         path = experiments / WORDS
-        files.replace(experiments.resolve(), WORDS, build_index(experiments, args).encode())
+        files.replace(experiments.resolve(), WORDS, build_index(experiments, args, keeps=True).encode())
     else:
         home = ledger.find_study(name, experiments)
         study = _read_study(home, args)
@@ -344,6 +348,7 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         memory.trim()
         result = result_of(study, ledger.read_evaluations(home), source=sources[0])
         path = write_report(home, result, source=sources.pop())
+        study_answers.write_answer(home, result)
     terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.print_paragraph(f"Written: {path}")
     return 0
 
@@ -352,28 +357,45 @@ def _read_study(home: Path, args: Sequence[str]) -> Study:
     return config.load_request(home / ledger.STUDY_FILE, args, loads_data=False).study
 
 
-def _index_entry(home: Path, args: Sequence[str]) -> str:
+def _index_entry(home: Path, args: Sequence[str], keeps: bool) -> str:
     """The entry of a study; for one that cannot be read, the reason."""
     try:
-        return _describe_study(home, args)
+        return _describe_study(home, args, keeps)
     except ImblabError as error:
         report_damage(str(error))
         return f"## {home.name}\n\nThis study cannot be read: {' '.join(str(error).split())}\n"
 
 
-def _describe_study(home: Path, args: Sequence[str]) -> str:
+def short_answer(home: Path, args: Sequence[str] = (), keeps: bool = False) -> dict[str, Any]:
+    """Return the answer of a study in short: the one that its folder holds, or one from its evaluations.
+
+    ``args`` may hold ``allow=[...]``; with ``keeps`` an answer that was made anew is written to the folder.
+    """
+    answer = study_answers.read_answer(home)
+    if answer is not None:
+        return answer
     study = _read_study(home, args)
-    source = read_report_files(home, study)
-    data = report_data(home, result_of(study, ledger.read_evaluations(home), source=source), source=source)
-    answer = data.result.answer
-    verdict = " ".join((answer.headline, *answer.recommendation[:1]))
+    result = result_of(study, ledger.read_evaluations(home), source=read_record_files(home, study))
+    if not keeps:
+        return study_answers.summarize_answer(result)
+    try:
+        return study_answers.write_answer(home, result)
+    except ImblabError as error:  # the folder of another user
+        report_damage(str(error))
+        return study_answers.summarize_answer(result)
+
+
+def _describe_study(home: Path, args: Sequence[str], keeps: bool) -> str:
+    answer = short_answer(home, args, keeps)
+    if not answer["n_evaluations"]:
+        raise StudyError(_no_evaluation(home.name, f"{answer['evaluations']} evaluations", home))
     folder = home.name
     names = (WORDS, report.PAGE_FILE, ledger.STUDY_FILE, ledger.LEDGER_FILE)
     links = join_words(f"[{name}]({quote(folder)}/{name})" for name in names)
-    facts = f"Data sets: {join_words(data.datasets)}. Learners: {join_words(data.learners)}."
-    n_evaluations = count_noun(len(data.result.evaluations), "evaluation")
-    question = methods.describe_question(data.study)
-    return f"## {folder}\n\n{question}\n\n**{verdict}**\n\n{facts} {n_evaluations}; {links}.\n"
+    facts = f"Data sets: {join_words(answer['datasets'])}. Learners: {join_words(answer['learners'])}."
+    n_evaluations = count_noun(answer["n_evaluations"], "evaluation")
+    verdict = " ".join(text for text in (answer["verdict"], answer["recommendation"]) if text)
+    return f"## {folder}\n\n{answer['question']}\n\n**{verdict}**\n\n{facts} {n_evaluations}; {links}.\n"
 
 
 def _relative_folder(home: Path) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from imblab.analysis.claims import register_claims
 from imblab.analysis.completeness import completeness_of
 from imblab.analysis.table import to_frame
-from imblab.commands import footprint, results, syncing
+from imblab.commands import footprint, results, study_answers, syncing
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, in_memory, lay_out, parse_request, requested_engine, store_opener
 from imblab.commands.seen_rows import find_seen_before, notes_before_fits, recorded_seen
@@ -224,6 +224,7 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
         if tracker is not None:
             tracker.completed(result)
         outputs: list[str] = []
+        study_answers.write_answer(home, result)
         if request.runner.get("report", True):
             outputs.append(f"Open the report: {results.write_report(home, result)}")
         if tracker is not None:

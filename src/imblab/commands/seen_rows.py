@@ -14,6 +14,7 @@ from imblab.commands.layout import Layout, parse_request
 from imblab.edges import config, files, ledger, terminal
 from imblab.errors import ImblabError, StudyError
 from imblab.fields import parse_json
+from imblab.groups import group_options
 from imblab.study import Dataset
 from imblab.text import to_hydra_syntax
 
@@ -65,7 +66,7 @@ def find_seen_before(home: Path, tables: Mapping[str, Dataset]) -> dict[str, tup
         Names of studies by data set; without data sets that none has used.
     """
     fingerprints = {table.fingerprint for table in tables.values()}
-    shipped = config.group_options("experiment")
+    shipped = group_options("experiment")
     found: dict[str, set[str]] = {}
     for folder in sorted(path.parent for path in home.parent.glob(f"*/{ledger.LEDGER_FILE}")):
         if folder.name == home.name or "~" in folder.name:

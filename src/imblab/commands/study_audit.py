@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from difflib import get_close_matches
 from pathlib import Path
 
 from imblab.analysis.audit_rules import DUPLICATES
 from imblab.analysis.optimism import OPTIMISM
-from imblab.analysis.table_audit_rules import GROUPS, TELLING_COLUMNS, TIME_SHIFT
+from imblab.analysis.table_audit_rules import GROUPS, NEAR_DUPLICATES, TELLING_COLUMNS, TIME_SHIFT
 from imblab.analysis.threshold_peeking import THRESHOLD_PEEKING
 from imblab.commands import balance_check, chance_check, copy_check, fit_checks, record_checks, results
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
@@ -86,18 +87,29 @@ def choose_checks(names: Sequence[str]) -> tuple[StudyCheck, ...]:
 
     Raises ConfigError with all names that are not known.
     """
-    known = {check.name: check for check in CHECKS}
-    asked = [name.strip().replace("-", " ") for name in names]
-    problems = [unknown("check", name, known, "in '--checks'") for name in asked if _as_named(name) not in known]
+    known = {_spell(check.name): check.name for check in CHECKS} | {_spell(NEAR_DUPLICATES): DUPLICATES}
+    asked = [_spell(name) for name in names]
+    problems = [_unknown_check(name, known) for name in asked if name not in known]
     if problems:
         raise ConfigError(*problems)
-    chosen = {_as_named(name) for name in asked} or set(known)
+    chosen = {known[name] for name in asked} or set(known.values())
     return tuple(check for check in CHECKS if check.name in chosen)
 
 
-def _as_named(name: str) -> str:
-    """Return the name of a check as it is written, by the name in any case with spaces in place of hyphens."""
-    return next((check.name for check in CHECKS if check.name.replace("-", " ").lower() == name.lower()), name)
+def _spell(name: str) -> str:
+    """Return the name of a check as it is typed: in small letters, with hyphens for spaces."""
+    return name.strip().replace(" ", "-").lower()
+
+
+def _unknown_check(name: str, known: Mapping[str, str]) -> str:
+    """Describe an unknown check; one word of a name, misspelt, is enough to find it."""
+    text = unknown("check", name, known, "in '--checks'")
+    words = {word: each for each in known for word in each.split("-")}
+    near = get_close_matches(name, words, n=1)
+    if near and "Did you mean" not in text:
+        start, _, end = text.partition(" Valid checks")
+        return f"{start} Did you mean {words[near[0]]!r}? Valid checks{end}"
+    return text
 
 
 def run_study_audit(

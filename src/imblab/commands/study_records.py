@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imblab.edges import config, datasets, files, ledger, mlflow
-from imblab.edges.config.command_line import parse_overrides
+from imblab.edges.config.overrides import parse_overrides
 from imblab.edges.files import locks
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import ConfigError, DataError, StudyError, presentable, unknown

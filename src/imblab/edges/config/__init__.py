@@ -1,6 +1,6 @@
 """Configuration: compose a request with Hydra, and build a study from plain data."""
 
-from imblab.edges.config.command_line import GroupMember, check_sources, group_options, read_group
+from imblab.edges.config.command_line import GroupMember, check_sources, read_group
 from imblab.edges.config.requests import DATA_DIR, ChangedStudy, Request, change_study, compose_request, load_request
 from imblab.edges.config.studies import json_schema, parse_study, to_mapping
 
@@ -12,7 +12,6 @@ __all__ = [
     "change_study",
     "check_sources",
     "compose_request",
-    "group_options",
     "json_schema",
     "load_request",
     "parse_study",

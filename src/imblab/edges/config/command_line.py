@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
-from importlib.resources import files
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,11 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from imblab.core import admission
-from imblab.edges.config import validation
+from imblab.edges.config.overrides import quote_as_meant
 from imblab.edges.config.validation import ErrorCollector, quote
 from imblab.errors import ConfigError, combined, presentable, unknown
-from imblab.text import to_hydra_syntax, to_shell
+from imblab.groups import shipped_groups
+from imblab.text import to_shell
 
 #: Groups whose files put their members under their own key, with the key that every member has.
 MEMBER_KEYS = {"dataset": "kind", "learner": "make", "strategy": "sampler", "measures": "function"}
@@ -57,22 +57,6 @@ class GroupMember:
     description: str
     path: Path
     is_shipped: bool
-
-
-def shipped_groups() -> Path:
-    """Return the folder of the shipped groups: ``conf`` of the checkout if there is one, else of the package."""
-    inside = Path(str(files("imblab"))) / "conf"
-    return inside if inside.is_dir() else Path(str(files("imblab"))).parents[1] / "conf"
-
-
-def group_names(config_dirs: Sequence[Path] = ()) -> set[str]:
-    """Return the names of the groups."""
-    return {p.name for folder in (shipped_groups(), *config_dirs) for p in folder.iterdir() if p.is_dir()}
-
-
-def group_options(group: str, config_dirs: Sequence[Path] = ()) -> list[str]:
-    """Return the names of the options that a group has as files."""
-    return sorted({p.stem for folder in (shipped_groups(), *config_dirs) for p in (folder / group).glob("*.yaml")})
 
 
 def read_group(group: str, config_dirs: Sequence[Path] = ()) -> list[GroupMember]:
@@ -196,85 +180,6 @@ NOUNS = {
 }
 
 Options = Callable[[str], list[str]]
-#: Keys of a data set whose value is one word, even if it looks like a number.
-ONE_WORD = re.compile(
-    r"\+*dataset\.[^.]+\.(target|positive|groups|folds|time|amount|id|parent|source|name|path|sheet|sep)"
-)
-
-
-def parse_overrides(texts: Sequence[str]) -> list[Override]:
-    """Parse overrides as typed; raises one ConfigError for all that cannot be parsed."""
-    collector = ErrorCollector()
-    overrides = [collector.attempt(parse_override, text) for text in texts]
-    collector.check()
-    return overrides
-
-
-def parse_override(text: str) -> Override:
-    """Parse one override; refuses overrides of Hydra itself and sweeps over keys that are not spaces."""
-    if text in ("-m", "--multirun"):
-        raise ConfigError(
-            f"{text!r} asks Hydra for many jobs; imblab searches spaces inside one study. Leave it out and write "
-            "spaces such as 'strategy.smote.space.k=choice(3,5)'."
-        )
-    key, _, value = text.partition("=")
-    if key.lstrip("+~").startswith(("hydra.", "hydra/")):
-        raise ConfigError(
-            f"override {text!r} sets an option of Hydra, which only composes here and runs no job; nothing below "
-            "'hydra' changes a study. Leave it out; folders of your own groups are named with --config-dir."
-        )
-    if "=" not in text and not text.startswith("~"):
-        raise ConfigError(
-            f"override {text!r} has no '='; overrides are written key=value. Write for example strategy=[smote], or "
-            "strategy.smote.k=5."
-        )
-    if not key.lstrip("+~"):
-        raise ConfigError(f"override {text!r} names no key; overrides are written key=value. Put a key before the '='.")
-    space = validation.is_space_key(key.lstrip("+~"))
-    try:
-        # Space text is not Hydra's to read: a sweep there would demand --multirun.
-        override = validation.parse_hydra_override(f"{key}=null" if space and value else text)
-    except validation.UNREADABLE as error:
-        raise _parse_error(text, error) from None
-    override.input_line = text
-    if not space and override.is_sweep_override():
-        quoted = quote_as_meant(text) if key.lstrip("+~").startswith("dataset.") else None
-        hint = f" If {value!r} is one word, write {to_shell([quoted])}." if quoted else ""
-        raise ConfigError(
-            f"override {text!r} sweeps over {override.key_or_group!r}; only spaces are swept, inside one study. "
-            "Sweep keys such as strategy.smote.space.ratio or protocol.thresholds, or list names: "
-            f"learner=[knn,svm].{hint}"
-        )
-    return override
-
-
-def quote_as_meant(text: str) -> str | None:
-    """Quote the words of an override, so that Hydra reads each as typed; None where quotes do not help."""
-    key, _, value = text.partition("=")
-    meant: Any = value
-    if not ONE_WORD.fullmatch(key) and (value[:1] in ("[", "{") or re.match(r"\w+\(", value)):
-        if not re.fullmatch(r"\[[^\[\]{}'\"]*\]", value):
-            return None
-        meant = [word.strip() for word in value[1:-1].split(",")]
-    quoted = f"{key}={to_hydra_syntax(meant)}"
-    try:
-        parsed = validation.parse_hydra_override(quoted).value()
-    except validation.UNREADABLE:
-        return None
-    return quoted if parsed == meant or "${" in value else None
-
-
-def _parse_error(text: str, error: Exception) -> ConfigError:
-    if "://" in text:  # the parser quotes the text up to where it stopped, and that may be half of a password
-        reason, quoted = "", None
-    else:
-        reason, quoted = f" ({validation.describe_parse_error(error)})", quote_as_meant(text)
-    rule = "overrides are written key=value in Hydra's grammar. Quote the value for the shell, as in "
-    way_out = "'strategy.smote.space.k=choice(3,5)'"
-    if quoted is not None:
-        rule = "Hydra's grammar gives some characters a meaning, unless they are quoted. Write "
-        way_out = to_shell([quoted])
-    return ConfigError(f"override {text!r} cannot be parsed{reason}; {rule}{way_out}.")
 
 
 def check_choices(overrides: Sequence[Override], groups: Container[str], options: Options) -> None:

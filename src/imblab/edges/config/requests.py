@@ -19,21 +19,20 @@ from omegaconf import OmegaConf
 
 from imblab.edges import files as study_files
 from imblab.edges.config import command_line, validation
-from imblab.edges.config.command_line import group_names, group_options, parse_overrides, read_group, shipped_groups
+from imblab.edges.config.command_line import read_group
 from imblab.edges.config.members import SEARCHABLE_KNOBS
+from imblab.edges.config.overrides import parse_overrides
+from imblab.edges.config.resolved_copies import RUNTIME, check_resolved, copy_question
 from imblab.edges.config.run_models import RescoreModel, RunModel, SourcesModel, former_value_notes
 from imblab.edges.config.studies import parse_study
 from imblab.edges.config.validation import ErrorCollector, Section, quote, to_plain_data, validate
 from imblab.errors import ConfigError, unknown
+from imblab.groups import group_names, group_options, shipped_groups
 from imblab.study import Study, fingerprint
 from imblab.text import to_hydra_syntax
 
-#: Keys of a run, which are not part of the study.
-RUNTIME = ("runner", "tracking", "overwrite", "allow", "allow_network", "allow_sql", "budget")
 #: The folder of the tables of an experiment, where they are not bundled: its paths begin with ``${data_dir}``.
 DATA_DIR = "data_dir"
-#: Where finished searches are copied: an option of the run, although it stands in the section of the search.
-STORAGE = "search.storage"
 #: Where a strategy or a learner has the values of its knobs.
 FIXABLE = (("strategy", ""), ("strategy", "sampler"), ("learner", "make"))
 #: Keys below which an override may add what the file does not have.
@@ -115,7 +114,11 @@ def compose_request(
 
 
 def load_request(
-    path: Path, overrides: Sequence[str] = (), config_dirs: Sequence[Path] = (), loads_data: bool = True
+    path: Path,
+    overrides: Sequence[str] = (),
+    config_dirs: Sequence[Path] = (),
+    loads_data: bool = True,
+    copies: bool = False,
 ) -> Request:
     """Read a resolved ``study.yaml``; overrides may change how it is run, not what is asked.
 
@@ -133,20 +136,16 @@ def load_request(
     loads_data : bool, default=True
         Whether the command loads the data sets; false leaves that check to :meth:`Request.check_sources`, and the study
         is only read back; see :func:`imblab.edges.config.studies.parse_study`.
+    copies : bool, default=False
+        Whether ``name`` among the overrides makes the study a copy under that name, which may have another ``seed``.
     """
     if not path.is_file():
         raise ConfigError(
             f"{str(path)!r} is not a file; a resolved study is the study.yaml in a study's folder. Correct the path."
         )
     parsed = parse_overrides(overrides)
-    for override in parsed:
-        key = override.key_or_group or ""
-        if key.split(".")[0] not in RUNTIME and key != STORAGE:
-            raise ConfigError(
-                f"override {override.input_line!r} would change the resolved study {str(path)!r}; a resolved study "
-                f"is run as it stands. Only {', '.join((*RUNTIME, STORAGE))} may be set; edit a copy to ask something "
-                "else."
-            )
+    copy = check_resolved(path, parsed, copies)
+    parsed = [override for override in parsed if override.key_or_group not in copy]
     # A file that the user names may be a link; the question in the folder of a study may not.
     named = path if path.name == "study.yaml" else path.resolve()
     try:
@@ -163,6 +162,8 @@ def load_request(
             f"{str(path)!r} holds {quote(mapping)}; a resolved study is a mapping with keys such as name, dataset and "
             "learner. Repair the file, or take one that imblab wrote."
         )
+    if "name" in copy and copy["name"] != mapping.get("name"):
+        mapping = copy_question(mapping, copy)
     composed = _compose(parsed, config_dirs, {})
     collector, allow = ErrorCollector(), command_line.parse_allow(composed.get("allow"))
     sources = validate(SourcesModel, _given(SourcesModel, composed)).model_dump()

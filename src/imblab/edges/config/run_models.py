@@ -40,16 +40,18 @@ class RunnerModel(Section):
     address: str | None = option("the address of a Dask scheduler, or null", example="tcp://127.0.0.1:8786")
     shared: str | None = option("a folder that all workers share, or null", example="/srv/shared")
     fit_timeout: Duration | None = _duration(None, "seconds", 60)
-    on_error: Literal["row", "raise"] = option("row or raise", "row")
-    retry_failed: bool = flag(False)
-    report: bool = flag(True)
-    store: bool = flag(True)
+    on_error: Literal["row", "raise"] = option(
+        "row or raise: whether a failed evaluation is a row, or ends the study", "row"
+    )
+    retry_failed: bool = flag(False, "whether failed evaluations are tried again")
+    report: bool = flag(True, "whether report.html is written at the end")
+    store: bool = flag(True, "whether predictions are stored, so that fits are reused")
 
 
 class TrackingModel(Section):
     """The MLflow store and how much is written to it; changes no number."""
 
-    enabled: bool = flag(False)
+    enabled: bool = flag(False, "whether runs are logged to MLflow")
     uri: str | None = option("the address of an MLflow store", example="sqlite:///mlruns/mlflow.db")
     experiment: str | None = option(
         f"the name of an MLflow experiment, 1 to {MAX_EXPERIMENT_NAME} printable characters, or null for the name of "
@@ -59,8 +61,8 @@ class TrackingModel(Section):
     search: Literal["auto", "candidates", "table", "none"] = option(
         "auto, candidates, table or none: how the candidates of searches are logged", "auto"
     )
-    predictions: bool = flag(True)
-    git_diff: bool = flag(False)
+    predictions: bool = flag(True, "whether predicted probabilities are logged as an artifact")
+    git_diff: bool = flag(False, "whether uncommitted changes are logged as an artifact")
     timeout: Duration | None = _duration(300, "seconds", 300)
 
     @field_validator("search", mode="before")
@@ -113,8 +115,8 @@ class StorageModel(Section):
 class SourcesModel(Section):
     """Grants for a received study."""
 
-    allow_network: bool = flag(False)
-    allow_sql: bool = flag(False)
+    allow_network: bool = flag(False, "whether a received study may load data sets from the network")
+    allow_sql: bool = flag(False, "whether a received study may query a database")
 
 
 class RunModel(SourcesModel):
@@ -122,7 +124,7 @@ class RunModel(SourcesModel):
 
     runner: RunnerModel = RunnerModel()
     tracking: TrackingModel = TrackingModel()
-    overwrite: bool = flag(False)
+    overwrite: bool = flag(False, "whether an existing folder of the study is set aside")
     budget: BudgetModel = BudgetModel()
     search: StorageModel = StorageModel()
 
@@ -130,5 +132,5 @@ class RunModel(SourcesModel):
 class RescoreModel(SourcesModel):
     """How a changed study is scored: everything that does not change it."""
 
-    refit: bool = flag(False)
-    label: Name | None = option("the name of a folder")
+    refit: bool = flag(False, "whether fits that the store lacks are made")
+    label: Name | None = option("the name of the folder below rescored/")

@@ -29,6 +29,7 @@ from imblab.edges.config.validation import (
     validate,
 )
 from imblab.errors import ConfigError
+from imblab.groups import GROUP_HELP
 from imblab.study import Choice, Claims, Interval, Protocol, Study, Tuning
 
 #: The largest grid that is listed before the first fit.
@@ -128,18 +129,18 @@ class StudyModel(Section):
     seed: int = Field(default=0, ge=0, description="a whole number, at least 0", examples=[0])
     primary: str = Field(default="mcc", description="the name of the measure that is tuned and judged")
     dataset: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["datasets"])] = Field(
-        default={}, description="a mapping of the data sets by name, as in {name: ...}"
+        default={}, description=f"a mapping, as in {{name: ...}}: {GROUP_HELP['dataset']}"
     )
     learner: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["learners"])] = Field(
-        default={}, description="a mapping of the learners by name, as in {name: ...}"
+        default={}, description=f"a mapping, as in {{name: ...}}: {GROUP_HELP['learner']}"
     )
     strategy: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["strategies"])] = Field(
-        default={}, description="a mapping of the strategies by name, as in {name: ...}"
+        default={}, description=f"a mapping, as in {{name: ...}}: {GROUP_HELP['strategy']}"
     )
     protocol: Annotated[models.ProtocolModel, _or_empty(models.ProtocolModel)] = models.ProtocolModel()
     search: Annotated[models.SearchModel, _or_empty(models.SearchModel)] = models.SearchModel()
     measures: Annotated[dict[Any, Any], _or_empty(FILES_OF_GROUPS["measures"])] = Field(
-        default={}, description="a mapping of the measures by name, as in {name: ...}"
+        default={}, description=f"a mapping, as in {{name: ...}}: {GROUP_HELP['measures']}"
     )
     claims: Annotated[models.ClaimsModel, _or_empty(models.ClaimsModel)] = models.ClaimsModel()
 

@@ -1,0 +1,338 @@
+"""``imblab new``: an experiment on a table by five questions; nothing is written before all of them are answered."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from imblab.commands.layout import lay_out, parse_request
+from imblab.edges import files, terminal
+from imblab.edges.config.validation import NAME_PATTERN, NAME_RULE
+from imblab.edges.datasets.inspection import MAX_CLASSES, describe_targets, target_candidates
+from imblab.edges.datasets.notation import TableProblems
+from imblab.edges.datasets.table_files import is_table, read_table_file, table_name
+from imblab.edges.files.locks import scratch_folder
+from imblab.errors import ConfigError, ImblabError, StudyError, unknown
+from imblab.groups import group_options
+from imblab.text import join_words, to_shell
+
+#: Answers that mean none of what is asked.
+NEITHER = ("", "none", "neither", "no")
+DEFAULT_MINUTES = "10"
+MAX_MINUTES = 525_600
+STRATEGIES = ("none", "threshold", "class_weight", "smote", "smote_threshold")
+MEASURES = ("mcc", "pr_auc", "recall", "precision", "f1", "specificity", "balanced_accuracy", "roc_auc", "brier")
+#: The two strategies that an alert budget adds: the same threshold rule without and with SMOTE.
+ALERT, SMOTE_ALERT = "alert_budget", "smote_alert_budget"
+SMOTE = {
+    "_target_": "imblearn.over_sampling.SMOTE",
+    "_mixed_": {"_target_": "imblearn.over_sampling.SMOTENC", "categorical_features": "$categorical"},
+    "_categorical_": {"_target_": "imblearn.over_sampling.SMOTEN"},
+}
+
+
+@dataclass(slots=True)
+class Answers:
+    """What an experiment is made of, as far as it is answered."""
+
+    path: Path = Path()
+    frame: pd.DataFrame = field(default_factory=pd.DataFrame)
+    target: str = ""
+    labels: tuple[tuple[str, int], ...] = ()
+    positive: str | None = None
+    costs: dict[str, float] | None = None
+    alerts: float | None = None
+    minutes: float = 0.0
+
+    def table(self) -> dict[str, Any]:
+        """Return the description of the table, as an experiment has it."""
+        spec: dict[str, Any] = {"path": str(self.path), "target": self.target}
+        if self.positive is not None:
+            spec["positive"] = self.positive
+            if self.positive != self.labels[0][0]:
+                spec["allow_majority_positive"] = True
+        return spec
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its default and the reader of its answer.
+
+    Attributes
+    ----------
+    text : str
+        What is asked.
+    option : str
+        The option of the command line that answers it.
+    default : str
+        The answer to an empty line.
+    read : callable
+        Reads an answer into the answers; raises an error of imblab where it is not one.
+    """
+
+    text: str
+    option: str
+    default: str
+    read: Callable[[str], None]
+
+
+def command_new(options: Mapping[str, Any]) -> int:
+    """``imblab new``: ask for a table, its target, its positive label, costs or an alert budget, and minutes.
+
+    An option answers its question; ``--yes`` takes the defaults of the others. The experiment is composed and laid out
+    before it is written.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If an option is not an answer, or the experiment cannot be run or is there already.
+    StudyError
+        If standard input ends before the last answer.
+    """
+    folder = Path(options["config_dir"][0]) if options["config_dir"] else Path("conf")
+    if options["name"] is not None:
+        _check_name(str(options["name"]), folder)
+    answers = Answers()
+    try:
+        for make in (_ask_file, _ask_target, _ask_positive, _ask_costs, _ask_minutes):
+            question = make(answers)
+            _answer(question, options[question.option], bool(options["yes"]), bool(options["json"]))
+    except KeyboardInterrupt:
+        terminal.warn("\nStopped; nothing was written.")
+        return 130
+    name = str(options["name"] or _free_name(table_name(answers.path), folder))
+    text = experiment_text(name, answers)
+    _check_runs(name, text)
+    home = folder / "experiment"
+    files.make_folder(home)
+    files.replace(home, f"{name}.yaml", text.encode())
+    words = [f"experiment={name}", "--config-dir", str(folder)]
+    if options["json"]:
+        terminal.put(json.dumps({"path": str(home / f"{name}.yaml"), "run": ["imblab", "run", *words]}))
+    else:
+        terminal.show(f"Written: {home / f'{name}.yaml'}")
+        terminal.show(
+            f"What it costs, and what fits {answers.minutes:g} minutes: {to_shell(['imblab', 'plan', *words])}"
+        )
+        terminal.show(f"Run it: {to_shell(['imblab', 'run', *words])}")
+    return 0
+
+
+def _answer(question: Question, given: str | None, takes_default: bool, is_silent: bool) -> None:
+    """Read the answer of a question from its option, its default, or standard input until one is valid."""
+    if given is not None:
+        question.read(given)
+    elif takes_default:
+        question.read(question.default)
+        if not is_silent:
+            terminal.show(f"{question.text} {question.default or 'none'}")
+    else:
+        while not _is_answered(question):
+            pass
+
+
+def _is_answered(question: Question) -> bool:
+    default = f" [{question.default}]" if question.default else ""
+    try:
+        line = input(f"{question.text}{default} ")
+    except EOFError:
+        raise StudyError(
+            f"standard input ended at the question {question.text!r}; five answers make an experiment, and nothing was "
+            f"written. Give the answers as options, as in --{question.option} VALUE, and --yes for the other defaults."
+        ) from None
+    try:
+        question.read(line.strip() or question.default)
+    except ImblabError as error:
+        terminal.show(str(error))
+        return False
+    return True
+
+
+def _ask_file(answers: Answers) -> Question:
+    tables = sorted(str(path) for path in Path().iterdir() if is_table(path) and path.is_file())
+    listed = f" (here: {join_words(tables)})" if tables else ""
+
+    def read(text: str) -> None:
+        if not text:
+            raise ConfigError(
+                f"no file is named{listed}; an experiment reads a table from a file. Write the path of a CSV, Excel or "
+                "Parquet file."
+            )
+        path = Path(text).expanduser()
+        problems = TableProblems(table_name(path), "table")
+        answers.frame = read_table_file(path, {}, problems)
+        answers.path = path
+
+    return Question(f"1. Which file holds the table?{listed}", "file", tables[0] if tables else "", read)
+
+
+def _ask_target(answers: Answers) -> Question:
+    frame = answers.frame
+    candidates = target_candidates(frame, table_name(answers.path))
+    told = describe_targets(candidates, frame)
+
+    def read(text: str) -> None:
+        columns = [str(name) for name in frame.columns]
+        if text not in columns:
+            raise ConfigError(unknown("column", text, columns, f"in {str(answers.path)!r}"))
+        same = [candidate for candidate in target_candidates(frame[[text]]) if candidate.column == text]
+        if not same:
+            n_values = frame.iloc[:, columns.index(text)].nunique()
+            raise ConfigError(
+                f"column {text!r} has {n_values} values; labels are from two to {MAX_CLASSES} values. {told}"
+            )
+        answers.target, answers.labels = text, same[0].labels
+
+    default = candidates[0].column if candidates else ""
+    return Question(f"{told}\n2. Which column holds the labels?", "target", default, read)
+
+
+def _ask_positive(answers: Answers) -> Question:
+    labels = [label for label, _ in answers.labels]
+    counted = join_words(f"{label!r} in {rows:,} rows" for label, rows in answers.labels)
+
+    def read(text: str) -> None:
+        if text not in labels:
+            raise ConfigError(unknown("label", text, labels, f"in column {answers.target!r}"))
+        answers.positive = text
+
+    if len(labels) > 2:
+        return Question(f"3. The column has {counted}: each is a class. Go on?", "positive", "", _refuse_positive)
+    return Question(f"3. The column has {counted}. Which label is the positive one?", "positive", labels[0], read)
+
+
+def _refuse_positive(text: str) -> None:
+    if text:
+        raise ConfigError(
+            f"the positive label is {text!r}, and the column has more than two labels; each of them is a class then. "
+            "Leave it out."
+        )
+
+
+def _ask_costs(answers: Answers) -> Question:
+    def read(text: str) -> None:
+        word = text.replace(" ", "")
+        if word.lower() in NEITHER:
+            return
+        if answers.positive is None:
+            raise ConfigError(
+                f"{text!r} is about one positive class, and the column has more than two labels; costs and alert "
+                "budgets of several classes are written by hand (docs/extending.md). Leave it out."
+            )
+        costs = re.fullmatch(r"(\d+\.?\d*|\.\d+):(\d+\.?\d*|\.\d+)", word)
+        share = re.fullmatch(r"(\d+\.?\d*|\.\d+)(%?)", word)
+        if costs and float(costs[1]) > 0 and float(costs[2]) > 0:
+            answers.costs = {"fn": float(costs[1]), "fp": float(costs[2])}
+        elif share and 0 < float(share[1]) / (100 if share[2] else 1) < 1:
+            answers.alerts = float(share[1]) / (100 if share[2] else 1)
+        else:
+            raise ConfigError(
+                f"{text!r} is neither costs nor an alert budget; costs are those of a missed positive and of a false "
+                "alarm, as in 10:1, a budget is the share of rows that may be called positive, as in 1%. Write one of "
+                "them, or none."
+            )
+
+    text = "4. What does a missed positive cost, compared with a false alarm (10:1), or which share may be called (1%)?"
+    return Question(text, "cost", "none", read)
+
+
+def _ask_minutes(answers: Answers) -> Question:
+    def read(text: str) -> None:
+        try:
+            minutes = float(text)
+        except ValueError:
+            minutes = 0.0
+        if not 0 < minutes <= MAX_MINUTES:
+            raise ConfigError(
+                f"{text!r} is not a number of minutes; it is above 0 and at most {MAX_MINUTES:,}. Write for example "
+                f"{DEFAULT_MINUTES}."
+            )
+        answers.minutes = minutes
+
+    return Question("5. How many minutes may it take?", "minutes", DEFAULT_MINUTES, read)
+
+
+def experiment_text(name: str, answers: Answers) -> str:
+    """Return the file of an experiment: two baselines, class weights and SMOTE on the table, by the costs or alerts.
+
+    With costs, the expected cost is the primary measure, which tuned thresholds minimise. An alert budget adds two
+    strategies that call this share of the rows, without and with SMOTE, as the primary contrast.
+    """
+    strategies, measures = [*STRATEGIES], [*MEASURES]
+    content: dict[str, Any] = {"dataset": {"table": answers.table()}}
+    if answers.costs is not None:
+        measures.append("expected_cost")
+        content["primary"] = "expected_cost"
+        costs = {**answers.costs, "tp": 0, "tn": 0}
+        content["measures"] = {"expected_cost": {"parameters": {"costs": costs}}}
+    if answers.alerts is not None:
+        content["claims"] = {"primary": [[SMOTE_ALERT, ALERT], ["smote_threshold", "threshold"]]}
+        rule = {"alert_rate": answers.alerts}
+        common = {"weight": None, "calibration": "none", "threshold": rule}
+        content["strategy"] = {
+            ALERT: {"sampler": None, "ratio": None, "k": None, **common, "space": {}},
+            SMOTE_ALERT: {
+                "sampler": SMOTE,
+                "prior_correction": "approximate",
+                "ratio": None,
+                "k": None,
+                **common,
+                "space": {"ratio": "choice(0.1,0.25,0.5,1.0)", "k": "choice(3,5)"},
+            },
+        }
+    content["budget"] = {"minutes": answers.minutes}
+    lines = [
+        "# @package _global_",
+        f"# Does resampling help on {answers.path.name!r}, or would a class weight or a tuned threshold do the same?",
+        *_comments(answers),
+        "defaults:",
+        "  - override /dataset: [table]",
+        f"  - override /strategy: [{', '.join(strategies)}]",
+        f"  - override /measures: [{', '.join(measures)}]",
+    ]
+    return "\n".join([*lines, files.to_yaml(content)])
+
+
+def _comments(answers: Answers) -> Iterable[str]:
+    if answers.costs is not None:
+        fn, fp = answers.costs["fn"], answers.costs["fp"]
+        yield f"# A missed positive costs {fn:g}, a false alarm {fp:g}: tuned thresholds minimise the expected cost."
+    if answers.alerts is not None:
+        yield f"# At most {100 * answers.alerts:g} % of the rows may be called positive: {ALERT} and {SMOTE_ALERT}."
+    yield f"# `imblab plan` proposes a smaller study where this one takes more than {answers.minutes:g} minutes."
+
+
+def _check_runs(name: str, text: str) -> None:
+    """Compose the experiment and lay it out, from a folder of its own that is removed."""
+    with scratch_folder("new") as folder:
+        (folder / "experiment").mkdir()
+        (folder / "experiment" / f"{name}.yaml").write_text(text, encoding="utf-8")
+        lay_out(parse_request([f"experiment={name}"], [folder]).study)
+
+
+def _check_name(name: str, folder: Path) -> None:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigError(f"--name is {name!r}; {NAME_RULE}.")
+    if name in _taken_names(folder):
+        raise ConfigError(
+            f"experiment or study {name!r} is there already; neither is ever replaced. Choose another --name, or "
+            "remove it."
+        )
+
+
+def _free_name(stem: str, folder: Path) -> str:
+    """Return the name of the table, with a number where it is taken."""
+    base, taken = re.sub(r"[^A-Za-z0-9_]+", "_", stem).strip("_")[:90] or "table", _taken_names(folder)
+    names = (base, *(f"{base}_{number}" for number in range(2, 10_000)))
+    return next(name for name in names if name not in taken)
+
+
+def _taken_names(folder: Path) -> set[str]:
+    studies = {path.parent.name for path in Path("experiments").glob("*/study.yaml")}
+    return studies | set(group_options("experiment", [folder]))

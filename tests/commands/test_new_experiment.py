@@ -1,0 +1,132 @@
+"""`imblab new`: five questions, each answer checked at once, and an experiment that runs."""
+
+import io
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from imblab.cli import main
+
+
+@pytest.fixture(autouse=True)
+def table(tmp_path, monkeypatch):
+    """A folder with one table, whose rarer label is in 40 of 300 rows."""
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    X = draw.normal(size=(300, 3))
+    y = np.argsort(np.argsort(X[:, 0] + draw.normal(size=300))) >= 260
+    frame = pd.DataFrame(X, columns=list("abc")).assign(
+        city=draw.choice(["x", "y"], 300), left=np.where(y, "yes", "no"), kind=draw.choice(["k", "l", "m"], 300)
+    )
+    frame.to_csv("churn.csv", index=False)
+    return frame
+
+
+def answer(monkeypatch, *lines):
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+
+
+def written(name="churn"):
+    return yaml.safe_load(Path(f"conf/experiment/{name}.yaml").read_text())
+
+
+def test_empty_answers_take_what_was_found_and_the_study_runs(monkeypatch, capsys):
+    answer(monkeypatch, "", "left", "", "", "")
+    assert main(["new"]) == 0
+    out = capsys.readouterr().out
+    assert "(here: churn.csv) [churn.csv]" in out
+    assert "'left' (yes 40, no 260)" in out
+    assert "'yes' in 40 rows and 'no' in 260 rows. Which label is the positive one? [yes]" in out
+    assert written()["dataset"]["table"] == {"path": "churn.csv", "target": "left", "positive": "yes"}
+    assert written()["budget"] == {"minutes": 10.0}
+    command = shlex.split(out.splitlines()[-1].removeprefix("Run it: "))
+    assert command == ["imblab", "run", "experiment=churn", "--config-dir", "conf"]
+    quick = ["learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke", "tracking=none", "runner.n_jobs=1"]
+    assert main([*command[1:], *quick, "runner.report=false"]) == 0
+    assert "threshold" in capsys.readouterr().out
+
+
+def test_each_answer_is_checked_at_once_and_asked_again(monkeypatch, capsys):
+    lines = ("none.csv", "churn.csv", "lefd", "a", "left", "maybe", "no", "cheap", "0:1", "10:1", "soon", "-1", "5")
+    answer(monkeypatch, *lines)
+    assert main(["new"]) == 0
+    out = capsys.readouterr().out
+    for message in (
+        "none.csv",
+        "Did you mean 'left'?",
+        "column 'a' has 300 values",
+        "unknown label 'maybe'",
+        "'cheap' is neither costs nor an alert budget",
+        "'0:1' is neither",
+        "'soon' is not a number of minutes",
+        "'-1' is not a number of minutes",
+    ):
+        assert message in out
+    experiment = written()
+    assert experiment["dataset"]["table"]["positive"] == "no"
+    assert experiment["dataset"]["table"]["allow_majority_positive"] is True
+    assert experiment["primary"] == "expected_cost"
+    assert experiment["measures"]["expected_cost"]["parameters"]["costs"] == {"fn": 10.0, "fp": 1.0, "tp": 0, "tn": 0}
+
+
+def test_options_answer_without_a_terminal(capsys):
+    words = ["churn.csv", "--target", "left", "--cost", "5%", "--minutes", "3", "--name", "desk", "--yes", "--json"]
+    assert main(["new", *words]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["path"] == "conf/experiment/desk.yaml"
+    experiment = written("desk")
+    assert experiment["claims"]["primary"][0] == ["smote_alert_budget", "alert_budget"]
+    assert experiment["strategy"]["alert_budget"]["threshold"] == {"alert_rate": 0.05}
+    assert main([*facts["run"][1:], "--cfg", "job"]) == 0
+    study = yaml.safe_load(capsys.readouterr().out)
+    assert {"none", "threshold", "alert_budget", "smote_alert_budget"} <= set(study["strategy"])
+
+
+def test_a_second_experiment_takes_a_free_name(capsys):
+    for name in ("churn", "churn_2"):
+        assert main(["new", "churn.csv", "--target", "left", "--yes", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["path"] == f"conf/experiment/{name}.yaml"
+
+
+def test_several_classes_have_no_positive_label(monkeypatch, capsys):
+    assert main(["new", "churn.csv", "--target", "kind", "--yes"]) == 0
+    assert "positive" not in written()["dataset"]["table"]
+    assert main(["new", "churn.csv", "--target", "kind", "--positive", "k", "--yes"]) == 2
+    assert main(["new", "churn.csv", "--target", "kind", "--cost", "10:1", "--yes"]) == 2
+    assert "is about one positive class" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing.csv"], "nothing.csv"),
+        (["churn.csv", "--target", "lefd"], "Did you mean 'left'?"),
+        (["churn.csv", "--target", "left", "--positive", "maybe"], "unknown label 'maybe'"),
+        (["churn.csv", "--target", "left", "--minutes", "soon"], "'soon' is not a number of minutes"),
+        (["churn.csv", "--target", "left", "--name", "quickstart"], "'quickstart' is there already"),
+        (["churn.csv", "--target", "left", "--name", "a/b"], "names become folders"),
+    ],
+)
+def test_a_wrong_option_is_refused_and_nothing_is_written(capsys, words, message):
+    assert main(["new", *words, "--yes"]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("conf").exists()
+
+
+def test_an_input_that_ends_or_is_interrupted_leaves_nothing_behind(monkeypatch, capsys):
+    answer(monkeypatch, "churn.csv", "left")
+    assert main(["new"]) == 2
+    assert "nothing was written. Give the answers as options, as in --positive VALUE" in capsys.readouterr().err
+
+    def interrupt(prompt):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", interrupt)
+    assert main(["new"]) == 130
+    assert "Stopped; nothing was written." in capsys.readouterr().err
+    assert not Path("conf").exists()
