@@ -17,16 +17,21 @@ author = "The imblab developers"
 copyright = "The imblab developers, BSD-3-Clause"
 version = release = imblab.__version__
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "sphinx_copybutton"]
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+]
 exclude_patterns = ["_build", "_templates", "images/*.json"]
 templates_path = ["_templates"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 # Every heading can be linked to, and a link to a heading or page that does not exist is a warning, hence an error.
 myst_heading_anchors = 4
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 
-# The site is built without network, so names of other libraries cannot be looked up, and modules of imblab have no pages.
+# Names of other libraries cannot be looked up without network, and modules of imblab have no pages.
 nitpick_ignore_regex = [(r"py:mod", r".*"), (r"py:.*", r"(?!imblab\.\w+$).*")]
 autodoc_typehints = "none"
 autosummary_generate = True
@@ -45,7 +50,6 @@ html_theme_options = {
 }
 html_sidebars = {"index": []}
 html_show_sourcelink = False
-# Formulas need MathJax, which is not part of Sphinx: they are written in a notation that can be read without it.
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 

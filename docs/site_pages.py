@@ -109,8 +109,8 @@ def gallery_pages() -> dict[str, str]:
         pages[f"gallery/{name}.md"] = f"# {title}\n\n{figure}{rest}"
         rows.append(f"## [{title}]({name}.md)\n\n{headlines.get(name, '')}\n")
     index = (
-        "# Gallery\n\nThe committed studies. Each page is the README of a study in `experiments/`, with the first figure of its\n"
-        "report. `imblab run experiments/<name>/study.yaml` runs a study again, and\n"
+        "# Gallery\n\nThe committed studies. Each page is the README of a study in `experiments/`, with the first figure\n"
+        "of its report. `imblab run experiments/<name>/study.yaml` runs a study again, and\n"
         "[`imblab reproduce`](/reproduce.md) compares it with its record.\n\n"
     )
     toc = "```{toctree}\n:hidden:\n\n" + "\n".join(studies()) + "\n```\n"
@@ -193,10 +193,10 @@ def configuration_page() -> str:
     """Return tables of all keys of a study, from its JSON Schema."""
     schema = _printed_json("list", "--schema")
     text = (
-        "# Configuration\n\nThe keys of `study.yaml`, of experiment files and of overrides on the command line, from the JSON Schema\n"
-        "that `imblab list --schema` prints. On the command line a key is written with its path, such as\n"
-        "`protocol.outer_folds=10` or `strategy.smote.space.k=choice(3,5)`; `<name>` stands for the name of a data set,\n"
-        "learner, strategy or measure. [The shipped files](shipped.md) show values.\n\n## Study\n\n"
+        "# Configuration\n\nThe keys of `study.yaml`, of experiment files and of overrides on the command line, from the\n"
+        "JSON Schema that `imblab list --schema` prints. On the command line a key is written with its path, such as\n"
+        "`protocol.outer_folds=10` or `strategy.smote.space.k=choice(3,5)`; `<name>` stands for the name of a\n"
+        "data set, learner, strategy or measure. [The shipped files](shipped.md) show values.\n\n## Study\n\n"
     )
     text += _key_table(schema, "")
     places = {"dataset": "dataset.<name>", "learner": "learner.<name>", "strategy": "strategy.<name>"}
@@ -239,7 +239,9 @@ def shipped_page() -> str:
     for kind in ("learners", "strategies", "datasets", "protocols"):
         rows = ["| name | description | knobs |", "|---|---|---|"]
         for row in _printed_json("list", kind, "--json"):
-            knobs = ", ".join(f"`{key}={json.dumps(value)}`".replace("|", "\\|") for key, value in row.get("knobs", {}).items())
+            knobs = ", ".join(
+                f"`{key}={json.dumps(value)}`".replace("|", "\\|") for key, value in row.get("knobs", {}).items()
+            )
             rows.append(f"| `{row['name']}` | {_escape(str(row.get('description', '')))} | {knobs} |")
         title = {"datasets": "Data sets"}.get(kind, kind.capitalize())
         text += f"\n## {title}\n\n" + "\n".join(rows) + "\n"
