@@ -109,8 +109,8 @@ def gallery_pages() -> dict[str, str]:
         pages[f"gallery/{name}.md"] = f"# {title}\n\n{figure}{rest}"
         rows.append(f"## [{title}]({name}.md)\n\n{headlines.get(name, '')}\n")
     index = (
-        "# Gallery\n\nThe committed studies. Each page is the README of a study in `experiments/`, with the first figure\n"
-        "of its report. `imblab run experiments/<name>/study.yaml` runs a study again, and\n"
+        "# Gallery\n\nThe committed studies. Each page is the README of a study in `experiments/`, with the first\n"
+        "figure of its report. `imblab run experiments/<name>/study.yaml` runs a study again, and\n"
         "[`imblab reproduce`](/reproduce.md) compares it with its record.\n\n"
     )
     toc = "```{toctree}\n:hidden:\n\n" + "\n".join(studies()) + "\n```\n"
@@ -193,12 +193,12 @@ def configuration_page() -> str:
     """Return tables of all keys of a study, from its JSON Schema."""
     schema = _printed_json("list", "--schema")
     text = (
-        "# Configuration\n\nThe keys of `study.yaml`, of experiment files and of overrides on the command line, from the\n"
-        "JSON Schema that `imblab list --schema` prints. On the command line a key is written with its path, such as\n"
-        "`protocol.outer_folds=10` or `strategy.smote.space.k=choice(3,5)`; `<name>` stands for the name of a\n"
+        "# Configuration\n\nThe keys of `study.yaml`, of experiment files and of overrides on the command line, from\n"
+        "the JSON Schema that `imblab list --schema` prints. On the command line a key is written with its path, such\n"
+        "as `protocol.outer_folds=10` or `strategy.smote.space.k=choice(3,5)`; `<name>` stands for the name of a\n"
         "data set, learner, strategy or measure. [The shipped files](shipped.md) show values.\n\n## Study\n\n"
     )
-    text += _key_table(schema, "")
+    text += _key_table(schema, "", schema["$defs"])
     places = {"dataset": "dataset.<name>", "learner": "learner.<name>", "strategy": "strategy.<name>"}
     places |= {"measures": "measures.<name>", "protocol": "protocol", "search": "search", "claims": "claims"}
     for key, place in places.items():
@@ -215,11 +215,15 @@ def _reference(node: Any) -> str:
     return found.group(1)
 
 
-def _key_table(model: Any, prefix: str) -> str:
+def _key_table(model: Any, prefix: str, definitions: Any = None) -> str:
+    """Return a row per key; a key without words of its own has those of its definition."""
     rows = ["| key | default | meaning |", "|---|---|---|"]
     for key, node in model["properties"].items():
         default = "" if key in model.get("required", ()) else _cell(json.dumps(node.get("default")))
-        rows.append(f"| `{prefix}{key}` | {default} | {_escape(node.get('description', ''))} |")
+        words = node.get("description") or (definitions or {}).get(str(node.get("$ref")).rpartition("/")[2], {}).get(
+            "description", ""
+        )
+        rows.append(f"| `{prefix}{key}` | {default} | {_escape(words)} |")
     return "\n".join(rows) + "\n"
 
 

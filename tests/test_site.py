@@ -74,6 +74,8 @@ def test_every_command_of_the_site_can_be_parsed():
     parsed = [(page, line) for page in pages() for line in commands(page)]
     assert len(parsed) > 80
     for _, line in parsed:
+        if line == "imblab --version":
+            continue
         assert parse_arguments(shlex.split(line)[1:]).command in COMMANDS, line
 
 

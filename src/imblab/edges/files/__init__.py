@@ -11,11 +11,11 @@ kilobyte expands to gigabytes, doubled keys and deep nesting are refused with th
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,16 +27,24 @@ import yaml
 
 from imblab.errors import StudyError, explain_os_error
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: a command that opens a study says what it needs, all others work
+    fcntl = None  # type: ignore[assignment]
+
 #: Folder of a study that holds its rescored studies, one folder per label.
 RESCORED_FOLDER = "rescored"
 #: First and last characters of the name of a temporary file.
 TEMPORARY_AFFIXES = (".", ".new")
 #: Age from which on an unlocked temporary file belongs to a process that has died.
 STALE_SECONDS = 3600
-CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-FOLDER_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_DIRECTORY
-_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_APPEND_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+#: Flags that only POSIX has; :func:`require_posix` runs before they are used.
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK
+FOLDER_FLAGS = os.O_RDONLY | _NO_LINK | getattr(os, "O_DIRECTORY", 0)
+_READ_FLAGS = os.O_RDONLY | _NO_LINK | _NO_WAIT
+_APPEND_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | _NO_LINK | _NO_WAIT
 _FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 _FILE_TYPES |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
 
@@ -261,6 +269,7 @@ def _split_anchor(folder: Path, name: str) -> tuple[Path, tuple[str, ...]]:
 @contextmanager
 def _open_folder(anchor: Path, steps: tuple[str, ...]) -> Iterator[int]:
     """Open a folder step by step."""
+    require_posix(anchor.joinpath(*steps))
     descriptor = os.open(anchor, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     try:
         for number, step in enumerate(steps, 1):
@@ -300,6 +309,15 @@ def four_part_errors(path: Path, act: str) -> Iterator[None]:
                 if above.exists() and not above.is_dir():
                     raise _wrong_type_error(above, above.stat().st_mode, "a folder") from error
         raise StudyError(explain_os_error(error, str(path), act)) from error
+
+
+def require_posix(path: Path) -> None:
+    """Raise StudyError on a system without file locks and handles of folders, before anything is opened."""
+    if fcntl is None or not hasattr(os, "O_DIRECTORY"):
+        raise StudyError(
+            f"{str(path)!r} cannot be opened on {sys.platform!r}: imblab keeps studies safe by the file locks and folder "
+            "handles of POSIX, which Linux and macOS have. Run it there, in WSL or in a container."
+        )
 
 
 def temporary_name(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -15,6 +14,11 @@ from typing import BinaryIO
 
 from imblab.edges import files
 from imblab.errors import StudyError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: files.require_posix has said so before a lock is asked for
+    fcntl = None  # type: ignore[assignment]
 
 #: First characters of the names of folders for large temporary data.
 SCRATCH_PREFIX = "imblab-"
@@ -32,6 +36,7 @@ def lock(path: Path, name: str, wait: bool = True) -> Iterator[BinaryIO]:
     note if another process holds the lock and ``wait`` is false, and StudyError if the lock file is a link.
     """
     lock_path = path.with_name(name)
+    files.require_posix(lock_path)
     with files.four_part_errors(lock_path, "locked"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.open_parent(lock_path, "", "locked") as (parent, last):
