@@ -79,6 +79,7 @@ def test_every_command_of_the_site_can_be_parsed():
         assert parse_arguments(shlex.split(line)[1:]).command in COMMANDS, line
 
 
+@pytest.mark.slow
 def test_studies_that_the_site_asks_of_an_experiment_are_composed():
     lines = [line for page in pages() for line in commands(page) if re.match(r"imblab (run|plan) experiment=", line)]
     asked = [line for line in lines if "mine" not in line and "claims" not in line]

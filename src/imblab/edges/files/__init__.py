@@ -15,7 +15,6 @@ import os
 import secrets
 import shutil
 import stat
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,12 +24,8 @@ from typing import Any, BinaryIO, ClassVar
 
 import yaml
 
+from imblab.edges.files import posix
 from imblab.errors import StudyError, explain_os_error
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows: a command that opens a study says what it needs, all others work
-    fcntl = None  # type: ignore[assignment]
 
 #: Folder of a study that holds its rescored studies, one folder per label.
 RESCORED_FOLDER = "rescored"
@@ -38,13 +33,10 @@ RESCORED_FOLDER = "rescored"
 TEMPORARY_AFFIXES = (".", ".new")
 #: Age from which on an unlocked temporary file belongs to a process that has died.
 STALE_SECONDS = 3600
-#: Flags that only POSIX has; :func:`require_posix` runs before they are used.
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
-CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK
-FOLDER_FLAGS = os.O_RDONLY | _NO_LINK | getattr(os, "O_DIRECTORY", 0)
-_READ_FLAGS = os.O_RDONLY | _NO_LINK | _NO_WAIT
-_APPEND_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | _NO_LINK | _NO_WAIT
+CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | posix.NO_LINK
+FOLDER_FLAGS = os.O_RDONLY | posix.NO_LINK | posix.FOLDER
+_READ_FLAGS = os.O_RDONLY | posix.NO_LINK | posix.NO_WAIT
+_APPEND_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | posix.NO_LINK | posix.NO_WAIT
 _FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 _FILE_TYPES |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
 
@@ -99,7 +91,7 @@ def open_replacement(folder: Path, name: str) -> Iterator[BinaryIO]:
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 with suppress(OSError):  # where the file system can: the lock marks the file as in use
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    posix.lock_file(descriptor)
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -236,7 +228,7 @@ def remove_stale_files(folder: Path, name: str = "") -> None:
         digits = last.removesuffix(TEMPORARY_AFFIXES[1]).rpartition(".")[2]
         if last.startswith(TEMPORARY_AFFIXES[0]) and last.endswith(TEMPORARY_AFFIXES[1]) and len(digits) == 16:
             with suppress(OSError, StudyError), open_file(folder, each) as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held by a process that still writes the file
+                posix.lock_file(stream)  # held by a process that still writes the file
                 if time.time() - os.fstat(stream.fileno()).st_mtime > STALE_SECONDS:
                     remove(folder, each)
 
@@ -269,7 +261,7 @@ def _split_anchor(folder: Path, name: str) -> tuple[Path, tuple[str, ...]]:
 @contextmanager
 def _open_folder(anchor: Path, steps: tuple[str, ...]) -> Iterator[int]:
     """Open a folder step by step."""
-    require_posix(anchor.joinpath(*steps))
+    posix.require(anchor.joinpath(*steps))
     descriptor = os.open(anchor, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     try:
         for number, step in enumerate(steps, 1):
@@ -309,15 +301,6 @@ def four_part_errors(path: Path, act: str) -> Iterator[None]:
                 if above.exists() and not above.is_dir():
                     raise _wrong_type_error(above, above.stat().st_mode, "a folder") from error
         raise StudyError(explain_os_error(error, str(path), act)) from error
-
-
-def require_posix(path: Path) -> None:
-    """Raise StudyError on a system without file locks and handles of folders, before anything is opened."""
-    if fcntl is None or not hasattr(os, "O_DIRECTORY"):
-        raise StudyError(
-            f"{str(path)!r} cannot be opened on {sys.platform!r}: imblab keeps studies safe by the file locks and folder "
-            "handles of POSIX, which Linux and macOS have. Run it there, in WSL or in a container."
-        )
 
 
 def temporary_name(name: str) -> str:
