@@ -146,6 +146,7 @@ def reference_pages() -> dict[str, str]:
         "reference/command-line.md": command_line_page(),
         "reference/configuration.md": configuration_page(),
         "reference/shipped.md": shipped_page(),
+        "reference/files.md": files_page(),
     }
 
 
@@ -250,3 +251,37 @@ def shipped_page() -> str:
         title = {"datasets": "Data sets"}.get(kind, kind.capitalize())
         text += f"\n## {title}\n\n" + "\n".join(rows) + "\n"
     return text + "\nMeasures are on [their page](measures.md).\n"
+
+
+def files_page() -> str:
+    """Describe the files of a study, with lines of a committed one."""
+    home = EXPERIMENTS / "smote_ratio"
+    lines = {}
+    for name in ("ledger.jsonl", "searches.jsonl"):
+        with (home / name).open(encoding="utf-8") as stream:
+            record = json.loads(next(line for line in stream if '"threshold"' in line))
+        lines[name] = f"```json\n{json.dumps(record, indent=1)}\n```\n"
+    return f"""# Files of a study
+
+`experiments/<name>/` holds one study. Text files are UTF-8; JSON has no NaN, but `null`.
+
+| file | content |
+|---|---|
+| `study.yaml` | the resolved question; `imblab run experiments/<name>/study.yaml` asks it again |
+| `ledger.jsonl` | one evaluation per line, only ever added to |
+| `searches.jsonl` | the trials of the inner searches, which lines of the ledger name by `search` |
+| `evidence.parquet` | counts at every threshold, curves, calibration: [evidence](/evidence.md) |
+| `environment.json` | versions, processor and locale of the run |
+| `identity.json` | what tells this study from another one of the same name |
+| `report.html`, `figures/`, `tables/` | [the report](/report.md), derived; may be deleted |
+| `rescored/`, `model/` | rescored studies, exported models |
+
+## A line of the ledger
+
+The first line of the study `smote_ratio`. {{py:class}}`imblab.Evaluation` describes every field.
+
+{lines["ledger.jsonl"]}
+## A line of the searches
+
+{lines["searches.jsonl"]}
+"""

@@ -55,7 +55,9 @@ def commands(page):
 def pages():
     """Names of the written pages; those that the build writes are not read."""
     listed = [path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")]
-    written = re.compile(r"(_build|gallery|reference/(api|python|command-line|configuration|shipped)|about/(?!index))")
+    written = re.compile(
+        r"(_build|gallery|reference/(api|python|command-line|configuration|shipped|files)|about/(?!index))"
+    )
     return sorted(name for name in listed if not written.match(name))
 
 
@@ -68,6 +70,30 @@ def test_every_page_is_in_the_contents():
             for entry in (re.sub(r".*<(.*)>", r"\1", line) for line in entries):
                 named.add(entry[1:] if entry.startswith("/") else (Path(page).parent / entry).as_posix())
     assert [page for page in pages() if page not in named] == []
+
+
+def anchors(path):
+    """The anchors of the headings of a page, as GitHub and MyST make them."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    titles = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def test_links_of_readme_and_pages_lead_to_files_and_headings():
+    sources = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(DOCS / f"{p}.md" for p in pages())]
+    written_by_the_build = re.compile(r"docs/(gallery|about|reference/(python|command-line|configuration|shipped))")
+    lost, n_links = [], 0
+    for source in sources:
+        text = re.sub(r"^```.*?^```|`[^`\n]*`", "", source.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for target, anchor in re.findall(r"\]\((?!https?:|/)([^)#\s]*)(?:#([^)\s]*))?\)", text):
+            path = (source.parent / target).resolve() if target else source
+            n_links += 1
+            if written_by_the_build.match(path.relative_to(ROOT).as_posix()):
+                continue
+            if not path.exists() or (anchor and anchor not in anchors(path)):
+                lost.append(f"{source.relative_to(ROOT)}: {target}#{anchor}")
+    assert n_links > 150
+    assert lost == []
 
 
 def test_every_command_of_the_site_can_be_parsed():
