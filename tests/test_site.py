@@ -81,7 +81,7 @@ def anchors(path):
 
 def test_links_of_readme_and_pages_lead_to_files_and_headings():
     sources = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(DOCS / f"{p}.md" for p in pages())]
-    written_by_the_build = re.compile(r"docs/(gallery|about|reference/(python|command-line|configuration|shipped))")
+    written_by_the_build = re.compile(r"docs/(gallery|about|reference/(python|command-line|configuration|shipped|files))")
     lost, n_links = [], 0
     for source in sources:
         text = re.sub(r"^```.*?^```|`[^`\n]*`", "", source.read_text(encoding="utf-8"), flags=re.M | re.S)
@@ -92,7 +92,7 @@ def test_links_of_readme_and_pages_lead_to_files_and_headings():
                 continue
             if not path.exists() or (anchor and anchor not in anchors(path)):
                 lost.append(f"{source.relative_to(ROOT)}: {target}#{anchor}")
-    assert n_links > 150
+    assert n_links > 100
     assert lost == []
 
 
