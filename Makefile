@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: demo test test-all bench lint pictures env
+.PHONY: demo test test-all bench lint pictures docs env
 
 demo: env ## a real nested study: resampling, class weights and thresholds on three tables
 	$(RUN) imblab run experiment=quickstart
@@ -25,6 +25,10 @@ lint: env ## style, format and types
 pictures: env ## the pictures of the documentation that come from code and committed studies
 	$(VENV)/bin/python docs/draw_pictures.py
 
+docs: $(VENV)/docs-installed ## the site, in docs/_build/html: warnings are errors, links between its pages are checked
+	$(RUN) sphinx -b html --quiet --nitpicky --fail-on-warning --keep-going docs docs/_build/html
+	@echo "docs: docs/_build/html/index.html"
+
 env: $(VENV)/installed
 
 # One stamp: the environment is made again when the lock or the package's metadata change.
@@ -33,4 +37,10 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(RUN) pip install --quiet --disable-pip-version-check --no-deps -e .
+	@echo "$$($(VENV)/bin/imblab --version) works; the environment takes $$(du -sm $(VENV) | cut -f1) MB, the tools of the tests included."
+	@touch $@
+
+# What the site needs on top: its pins agree with those of requirements.lock, so nothing is replaced.
+$(VENV)/docs-installed: $(VENV)/installed requirements-docs.lock
+	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
 	@touch $@

@@ -191,7 +191,7 @@ def test_functions_stay_short():
 
 
 #: The budget of the package. A module or a line beyond it needs a reason in the commit that raises the number.
-MAX_MODULES, MAX_LINES, MAX_SHARED_NAMES = 213, 52_224, 8
+MAX_MODULES, MAX_LINES, MAX_SHARED_NAMES = 225, 58_000, 8
 #: A field of ledgers that older versions wrote, which the reader must name.
 OLD_FIELD = '"spared"'
 #: Wordings that readers stumble over, with what to write instead.
@@ -311,15 +311,17 @@ def test_top_level_is_what_the_design_names():
         pytest.skip("not a git checkout")
     wanted = {"pyproject.toml", "conf", "src", "experiments", "tests", "mlruns", "README.md"}
     also = {"benchmarks", "docs", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "requirements.lock"}
+    also |= {"CITATION.cff", "SECURITY.md", "requirements-docs.lock"}
     assert wanted <= top
     assert {name for name in top if not name.startswith(".")} <= wanted | also
-    lock = (root / "requirements.lock").read_text(encoding="utf-8")
-    assert "://" not in lock
-    assert all(
-        "--hash=sha256:" in block
-        for block in lock.replace("\\\n", "").splitlines()
-        if block and not block.startswith("#") and "==" in block
-    )
+    for name in ("requirements.lock", "requirements-docs.lock"):
+        lock = (root / name).read_text(encoding="utf-8")
+        assert "://" not in lock
+        assert all(
+            "--hash=sha256:" in block
+            for block in lock.replace("\\\n", "").splitlines()
+            if block and not block.startswith("#") and "==" in block
+        )
 
 
 def test_every_command_of_the_table_is_a_function_with_as_many_parameters():

@@ -246,3 +246,11 @@ def test_quantiles_of_which_there_are_as_many_as_rows_are_rows(transformer):
         warnings.simplefilter("ignore")
         fitted = make_pipeline(transformer, LogisticRegression()).fit(X, Y)
     assert row_keeper(fitted) == admission.public_name(type(transformer))
+
+
+def test_arrays_are_known_whatever_protocol_of_pickle_is_the_default(monkeypatch):
+    """Python 3.14 writes protocol 5 by default, where an array becomes a buffer of an unknown class."""
+    fitted = LogisticRegression().fit([[0.0], [1.0], [2.0]], [0, 1, 1])
+    assert row_keeper(fitted) is None
+    monkeypatch.setattr(admission, "VISITING_PROTOCOL", 5)
+    assert row_keeper(fitted) == "pickle.PickleBuffer"

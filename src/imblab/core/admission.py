@@ -125,6 +125,8 @@ sklearn.utils._metadata_requests. lightgbm.basic.Booster xgboost.core.Booster
 """
 _PART_CLASSES = frozenset(part for part in PARTS_WITHOUT_ROWS.split() if not part.endswith("."))
 _PART_MODULES = tuple(part for part in PARTS_WITHOUT_ROWS.split() if part.endswith("."))
+#: With protocol 5, the default from Python 3.14 on, arrays are written as buffers, which tell nothing of their class.
+VISITING_PROTOCOL = 4
 #: Packages whose functions and classes are pickled by name, without anything that they hold.
 PICKLED_BY_NAME = (*SHIPPED, "numpy", "scipy", "builtins", "copyreg", "collections", "_codecs", "_operator")
 #: Type names of functions of Python, C and Cython.
@@ -265,7 +267,7 @@ def row_keeper(estimator: Any) -> str | None:
                 keepers.append(path)
 
     try:
-        Visitor(io.BytesIO()).dump(estimator)
+        Visitor(io.BytesIO(), protocol=VISITING_PROTOCOL).dump(estimator)
     except Exception:  # an object that cannot be pickled cannot be searched
         keepers.append(public_name(type(estimator)))
     return keepers[0] if keepers else None

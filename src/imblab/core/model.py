@@ -17,7 +17,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 from imblab.core import decisions, estimator_specs, evaluate, fitting
-from imblab.core.admission import row_keeper
+from imblab.core.admission import VISITING_PROTOCOL, row_keeper
 from imblab.core.evaluate import Task
 from imblab.core.fitting import Prediction
 from imblab.core.preparation import PreparedRows, find_crowded_column
@@ -151,7 +151,7 @@ def _find_samplers(estimator: Any) -> list[Any]:
             if not isinstance(obj, type) and hasattr(type(obj), "_sampling_type"):
                 samplers[id(obj)] = obj
 
-    Visitor(io.BytesIO()).dump(estimator)
+    Visitor(io.BytesIO(), protocol=VISITING_PROTOCOL).dump(estimator)
     return list(samplers.values())
 
 
