@@ -1,4 +1,4 @@
-"""Records of learners, strategies and measures from what Python users hold: objects, names of shipped files, records."""
+"""Records of learners, strategies and measures from what Python users hold: objects, names and records."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def to_records(
     errors = ErrorCollector()
     learner_record = errors.attempt(_to_learner, learner)
     measure_record = errors.attempt(_to_measure, measure)
-    records = [errors.attempt(_to_strategy, each) for each in errors.attempt(_listed, strategies) or ()]
+    records = [errors.attempt(_to_strategy, each) for each in errors.attempt(_strategy_list, strategies) or ()]
     errors.attempt(_check_names, [each.name for each in records if each is not None])
     errors.check()
     mcc = _shipped("measures", "mcc")
@@ -55,11 +55,11 @@ def to_records(
     return learner_record, named, (measure_record, *(() if measure_record.name == mcc.name else (mcc,)))
 
 
-def _listed(strategies: Any) -> list[Any]:
+def _strategy_list(strategies: Any) -> list[Any]:
     items = list(strategies) if isinstance(strategies, Sequence) and not isinstance(strategies, (str, bytes)) else []
     if not items:
         raise ConfigError(
-            f"'strategies' is {_shown(strategies)}; it is a list with at least one strategy: a name, a "
+            f"'strategies' is {_describe_value(strategies)}; it is a list with at least one strategy: a name, a "
             "imblab.Strategy or a sampler. Write for example strategies=['none', 'threshold']."
         )
     return items
@@ -88,7 +88,7 @@ def _to_measure(measure: Any) -> Measure:
         measure = _shipped("measures", MEASURE_ALIASES.get(measure, measure))
     if not isinstance(measure, Measure):
         raise ConfigError(
-            f"'measure' is {_shown(measure)}; it is the name of a measure, or a imblab.Measure. Write for example "
+            f"'measure' is {_describe_value(measure)}; it is the name of a measure, or a imblab.Measure. Write for example "
             "measure='mcc'."
         )
     return measure
@@ -102,7 +102,7 @@ def _to_learner(learner: Any) -> Learner:
         return record
     if not hasattr(learner, "get_params") or isinstance(learner, type):
         raise ConfigError(
-            f"'estimator' is {_shown(learner)}; it is a classifier of scikit-learn's interface, or the name of a "
+            f"'estimator' is {_describe_value(learner)}; it is a classifier of scikit-learn's interface, or the name of a "
             "shipped learner. Pass an object such as LogisticRegression()."
         )
     make, name = to_spec(learner, "estimator"), _snake_case(type(learner).__name__)
@@ -124,7 +124,7 @@ def _to_strategy(strategy: Any) -> Strategy:
     if hasattr(strategy, "fit_resample") and not isinstance(strategy, type):
         return sampler_strategy(strategy)
     raise ConfigError(
-        f"'strategies' holds {_shown(strategy)}; a strategy is a name, a imblab.Strategy, or a sampler with "
+        f"'strategies' holds {_describe_value(strategy)}; a strategy is a name, a imblab.Strategy, or a sampler with "
         "fit_resample. Pass one of them, such as SMOTE()."
     )
 
@@ -221,21 +221,21 @@ def _to_plain(value: Any, where: str, depth: int) -> Any:
         return to_spec(value, where, depth + 1)
     if isinstance(value, Mapping) and where.rpartition(".")[2] == "class_weight":
         raise ConfigError(
-            f"{where!r} is {_shown(value)}; a learner receives classes by their number, 0 for the most frequent, so that "
-            "weights by label would be those of other classes. Leave it out, and choose the strategy 'class_weight' or "
-            "imblab.Strategy(name, weight=...)."
+            f"{where!r} is {_describe_value(value)}; a learner receives classes by their number, 0 for the most frequent, so "
+            "that weights by label would be those of other classes. Leave it out, and choose the strategy "
+            "'class_weight' or imblab.Strategy(name, weight=...)."
         )
     if isinstance(value, Mapping) and all(isinstance(key, (str, int)) for key in value):
         return {key: _to_plain(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_to_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     raise ConfigError(
-        f"{where!r} is {_shown(value)}; parameters are numbers, texts, truth values, lists, mappings and estimators, "
+        f"{where!r} is {_describe_value(value)}; parameters are numbers, texts, truth values, lists, mappings and estimators, "
         "because a record says what is fitted. Pass one of them, or a class of your own with that value as its default."
     )
 
 
-def _shown(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     return f"{str(value)[:60]!r} of type {type(value).__name__}"
 
 

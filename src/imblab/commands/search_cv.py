@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import warnings
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -27,16 +28,21 @@ from imblab.edges import datasets, runner
 from imblab.edges.config.studies import check_agreement
 from imblab.edges.datasets.notation import label_text
 from imblab.errors import ConfigError, DataError, DataValueError, FitError, FitFailed, estimator_errors
-from imblab.result import Trial
+from imblab.result import ThresholdValue, Trial
 from imblab.study import Cell, Dataset, Protocol, Study, Tuning, in_declared_order
 from imblab.text import join_words
 
 #: The strategies of a search by default, simpler ones first: of equal values the first is chosen.
 DEFAULT_STRATEGIES = ("none", "threshold", "class_weight", "smote_threshold")
 #: Inner folds of a study.
-DEFAULT_FOLDS = 3
+DEFAULT_INNER_FOLDS = 3
+#: Rows of a class in a fit part that a study asks for.
+MIN_FIT_ROWS = 2
 #: Name of the table in messages, and of the columns in it that hold no feature.
 TABLE, TARGET, GROUPS = "X", "y", "groups"
+#: Arguments of `imblab.dataset` that a message may propose, and what to do here in their place.
+FOREIGN_ARGUMENTS = re.compile(r"\b(drop|id|time|groups|categorical|numeric|missing|merge|drop_classes)=")
+CHANGE_X = "ImbalanceSearchCV reads X and y as they are: make that change there."
 #: One search at a time fits in a process: fits share caches and record warnings, which threads would mix.
 _FIT_LOCK = threading.RLock()
 
@@ -131,15 +137,15 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
     """
 
     #: Where metadata routing is enabled, groups are passed to the inner folds as they are to a group splitter.
-    __metadata_request__fit = {"groups": True}
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (keyword arguments of the public API)
         self,
         estimator: Any,
         *,
         strategies: Sequence[Any] = DEFAULT_STRATEGIES,
         measure: Any = "mcc",
-        cv: Any = DEFAULT_FOLDS,
+        cv: Any = DEFAULT_INNER_FOLDS,
         positive: Any = None,
         rare: Any = None,
         tuning: Tuning | None = None,
@@ -183,11 +189,11 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         """
         with estimator_errors(), _FIT_LOCK:
             study = self._study()
+            y = self._labels_of(X, y, groups)
             data = self._read_table(X, y, groups)
             if problems := [text for e in task_decisions.decision_problems(study, data) for text in e.problems]:
                 raise ConfigError(*problems)
-            folds = self._inner_folds(study, data)
-            self._search(study, data, folds)
+            self._search(study, data, self._inner_folds(study, data, (X, y, groups)))
         return self
 
     def _study(self) -> Study:
@@ -199,8 +205,9 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
                 "tuning=imblab.Tuning('tpe', n_trials=20)."
             )
         seed = self.random_state
+        state = check_random_state(seed)
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-            seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
+            seed = state.randint(np.iinfo(np.int32).max)
         study = Study(
             "ImbalanceSearchCV",
             int(seed),
@@ -208,7 +215,7 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             (learner,),
             strategies,
             measures,
-            Protocol(inner_folds=self.cv if _is_count(self.cv) else DEFAULT_FOLDS),
+            Protocol(inner_folds=self.cv if _is_count(self.cv) else DEFAULT_INNER_FOLDS),
             primary=measures[0].name,
             tuning=self.tuning or Tuning(),
         )
@@ -216,26 +223,33 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         design.check_plain_parameters(study)
         return study
 
-    def _read_table(self, X: Any, y: Any, groups: Any) -> Dataset:
+    def _labels_of(self, X: Any, y: Any, groups: Any) -> np.ndarray:
+        """Return the labels as an array; the checks of scikit-learn raise its errors."""
+        labels: np.ndarray = column_or_1d(y, warn=True)
+        assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
+        check_consistent_length(X, labels, groups)
+        return labels
+
+    def _read_table(self, X: Any, y: np.ndarray, groups: Any) -> Dataset:
         """Return the rows as a study reads them, and set what scikit-learn knows of a fitted estimator."""
         frame = self._frame(X, is_fit=True)
-        y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
-        check_consistent_length(frame, y, groups)
         self.classes_ = np.unique(y)
         roles = {TARGET: y, **({} if groups is None else {GROUPS: column_or_1d(groups)})}
-        names = {role: _free_name(role, frame.columns) for role in roles}
+        names = {role: _unused_column(role, frame.columns) for role in roles}
         table = frame.assign(**{names[role]: values for role, values in roles.items()})
-        data = datasets.dataset(
-            table,
-            names[TARGET],
-            name=TABLE,
-            positive=self.positive,
-            allow_majority_positive=self.positive is not None,
-            groups=names.get(GROUPS),
-            rare=self.rare,
-        )
+        try:
+            data = datasets.dataset(
+                table,
+                names[TARGET],
+                name=TABLE,
+                positive=self.positive,
+                allow_majority_positive=self.positive is not None,
+                groups=names.get(GROUPS),
+                rare=self.rare,
+            )
+        except DataError as error:
+            raise DataError(*map(_with_place, error.problems)) from error
         labels = {label_text(label): label for label in self.classes_.tolist()}
         self._labels = [labels[text] for text in data.classes]
         self.positive_ = self._labels[-1]
@@ -254,28 +268,30 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             X, names = pd.DataFrame(X), [f"x{i}" for i in range(X.shape[1])]
         if is_fit:
             self._columns = names
-            return X.set_axis(names, axis=1).reset_index(drop=True)
-        frame = X.set_axis(self._columns, axis=1)
-        if not self._categorical:
+        frame: pd.DataFrame = X.set_axis(self._columns, axis=1).reset_index(drop=True)
+        if is_fit or not self._categorical:
             return frame
         # The empty text is a missing value, as in every table.
         texts = {c: frame[c].astype(object).where(frame[c].notna() & (frame[c] != ""), None) for c in self._categorical}
         return frame.assign(**texts)
 
-    def _inner_folds(self, study: Study, data: Dataset) -> InnerFolds:
-        split, way_out = model.all_rows_split(data), "Give more rows of it, or merge classes."
-        if _is_count(self.cv):
-            if self.cv < 2:
-                raise ConfigError(f"'cv' is {self.cv!r}; a number of inner folds is at least 2. Write for example cv=3.")
-            way_out = f"Lower cv={self.cv}, or give more rows of it."
-            try:
-                folds = splits.inner_pairs(data, study.protocol, study.seed, split, ())
-            except ValueError as error:
-                raise DataError(f"'cv' is {self.cv!r}, and the inner folds cannot be made ({error}). {way_out}") from error
-        else:
-            pairs = check_cv(self.cv, data.y, classifier=True).split(data.X, data.y, data.groups)
-            folds = InnerFolds(tuple(np.asarray(part, dtype=np.int64) for part in pair) for pair in pairs)
-        strategy_choice.check_inner_folds(data, folds, way_out)
+    def _inner_folds(self, study: Study, data: Dataset, given: tuple[Any, np.ndarray, Any]) -> InnerFolds:
+        """Make the inner folds as a study does, or by a splitter on what was given; refuse those with too few rows."""
+        if not _is_count(self.cv):
+            pairs = check_cv(self.cv, given[1], classifier=True).split(*given)
+            folds = InnerFolds((np.asarray(fit, np.int64), np.asarray(validate, np.int64)) for fit, validate in pairs)
+            strategy_choice.check_inner_folds(data, folds, 1, "Pass another splitter as cv, or more rows of it.")
+            return folds
+        if self.cv < 2:
+            raise ConfigError(f"'cv' is {self.cv!r}; a number of inner folds is at least 2. Write for example cv=3.")
+        try:
+            folds = splits.inner_pairs(data, study.protocol, study.seed, model.all_rows_split(data), ())
+        except ValueError as error:
+            raise DataError(
+                f"'cv' is {self.cv!r}, and {len(data.y)} rows cannot be cut into so many inner folds ({error}); every "
+                "fold needs rows of each class. Lower cv, or pass more rows."
+            ) from error
+        strategy_choice.check_inner_folds(data, folds, MIN_FIT_ROWS, f"Lower cv={self.cv}, or pass more rows of it.")
         return folds
 
     def _search(self, study: Study, data: Dataset, folds: InnerFolds) -> None:
@@ -306,9 +322,7 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         self.best_index_ = next(i for i, trial in enumerate(trials) if trial is winner)
         self.best_score_ = np.nan if winner.value is None else winner.value
         self.best_strategy_, self.best_params_ = best.name, dict(winner.params)
-        self.best_threshold_ = winner.threshold
-        if isinstance(winner.threshold, tuple):
-            self.best_threshold_ = dict(zip(self._labels, winner.threshold, strict=True))
+        self.best_threshold_ = _by_label(winner.threshold, self._labels)
         self.n_splits_ = n_folds
 
     def _refit(self, best: StrategySearch, winner: Trial) -> None:
@@ -317,8 +331,9 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             self.best_estimator_ = model.fit_model(best.task, winner.params, winner.threshold, self._labels)
         except FitFailed as error:
             raise FitError(
-                f"strategy {best.name!r} with {dict(winner.params)} is the best on the inner folds and cannot be fitted "
-                f"on all rows: {error}. No other takes its place. Correct the cause, or leave it out of 'strategies'."
+                f"strategy {best.name!r} with {dict(winner.params)} is the best on the inner folds and cannot be "
+                f"fitted on all rows: {error}. No other takes its place. Correct the cause, or leave it "
+                "out of 'strategies'."
             ) from error
         self.refit_time_ = time.perf_counter() - begin
         self._scorer = CandidateScorer.of(best.task, winner)
@@ -415,11 +430,20 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         return tags
 
 
+def _by_label(threshold: ThresholdValue | None, labels: Sequence[Any]) -> float | dict[Any, float] | None:
+    return dict(zip(labels, threshold, strict=True)) if isinstance(threshold, tuple) else threshold
+
+
 def _is_count(cv: Any) -> bool:
     return isinstance(cv, (int, np.integer)) and not isinstance(cv, bool)
 
 
-def _free_name(name: str, taken: Collection[str]) -> str:
+def _with_place(problem: str) -> str:
+    """Say where a column is changed, if a problem proposes an argument that the estimator has not."""
+    return f"{problem} {CHANGE_X}" if FOREIGN_ARGUMENTS.search(problem) else problem
+
+
+def _unused_column(name: str, taken: Collection[str]) -> str:
     """Return a name for a column that no feature has."""
     while name in taken:
         name += "_"
@@ -434,7 +458,7 @@ def _warn_of_failures(searches: Sequence[StrategySearch]) -> None:
                 f"strategy {each.name!r}: {len(failed)} of {len(each.trials)} candidates failed and cannot be chosen, "
                 f"the first in {failed[0].reason}. cv_results_ holds every reason.",
                 FitFailedWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
 
 

@@ -134,38 +134,39 @@ class CandidateScorer:
 
 
 def fold_values(task: Task, trial: Trial | None) -> list[float]:
-    """Return the primary measure of a candidate on each inner fold, at its threshold; NaN without a usable candidate."""
+    """Return the primary measure of a candidate on each inner fold, at its threshold; NaN where it has none."""
     if trial is None or trial.status != "ok":
         return [math.nan] * len(task.pairs)
     scorer = CandidateScorer.of(task, trial)
     return [scorer.score(y, values) for y, values in evaluate.validation_predictions(task, trial.params)]
 
 
-def check_inner_folds(data: Dataset, pairs: Sequence[RowPair], way_out: str) -> None:
+def check_inner_folds(data: Dataset, pairs: Sequence[RowPair], min_fit_rows: int, way_out: str) -> None:
     """Refuse inner folds with too few rows of a class, or with a column of too many levels.
 
-    Every validation part needs a row of each class, every fit part two rows of each but the most frequent one. The
-    DataError names everything that is wrong.
+    Every validation part needs a row of each class, every fit part ``min_fit_rows`` of each; of two classes the
+    negative one needs a single row. The DataError names everything that is wrong.
     """
-    problems = [*_small_parts(data, pairs, way_out), *_crowded_columns(data, pairs)]
+    problems = [*_small_parts(data, pairs, min_fit_rows, way_out), *_crowded_columns(data, pairs)]
     if problems:
         raise DataError(*problems)
 
 
-def _small_parts(data: Dataset, pairs: Sequence[RowPair], way_out: str) -> Iterable[str]:
-    needed = np.full(len(data.classes), 2)
-    needed[0] = 1 if len(needed) == 2 else 2
+def _small_parts(data: Dataset, pairs: Sequence[RowPair], min_fit_rows: int, way_out: str) -> Iterable[str]:
+    one = np.ones(len(data.classes), dtype=np.int64)
+    needed = one * min_fit_rows if len(one) > 2 else np.array([1, min_fit_rows])
     lacking: dict[int, str] = {}
     for i, (fit, validate) in enumerate(pairs):
-        for rows, name, least in ((fit, "fit", needed), (validate, "validation", np.ones_like(needed))):
+        for rows, name, least in ((fit, "fit", needed), (validate, "validation", one)):
             counts = class_rows(data, rows)
-            for c in np.flatnonzero(counts < least):
-                lacking.setdefault(int(c), f"the {name} part of inner fold {i} holds {count_noun(int(counts[c]), 'row')}")
+            for c in np.flatnonzero(counts < least).tolist():
+                held = count_noun(int(counts[c]), "row")
+                lacking.setdefault(c, f"the {name} part of inner fold {i} holds {held}")
     total = class_rows(data)
-    for c, where in lacking.items():
+    for label, where in lacking.items():
         yield (
-            f"class {data.classes[c]!r} has {count_noun(int(total[c]), 'row')} of {len(data.y)}, of which {where}; "
-            f"every validation part needs a row of each class and every fit part two. {way_out}"
+            f"class {data.classes[label]!r} has {count_noun(int(total[label]), 'row')} of {len(data.y)}, and {where}; every "
+            f"validation part needs a row of each class and every fit part {min_fit_rows}. {way_out}"
         )
 
 
@@ -177,5 +178,3 @@ def _crowded_columns(data: Dataset, pairs: Sequence[RowPair]) -> Iterable[str]:
             f"column {column!r} has {n_levels} levels in a fit part, once those with fewer than {data.rare} rows are "
             f"one; one-hot columns are made of at most {MAX_LEVELS} levels. Pass rare={{'min_rows': {least}}}."
         )
-
-
