@@ -59,7 +59,7 @@ def _strategy_list(strategies: Any) -> list[Any]:
     items = list(strategies) if isinstance(strategies, Sequence) and not isinstance(strategies, (str, bytes)) else []
     if not items:
         raise ConfigError(
-            f"'strategies' is {_describe_value(strategies)}; it is a list with at least one strategy: a name, a "
+            f"'strategies' is {_value_text(strategies)}; it is a list with at least one strategy: a name, an "
             "imblab.Strategy or a sampler. Write for example strategies=['none', 'threshold']."
         )
     return items
@@ -88,8 +88,8 @@ def _to_measure(measure: Any) -> Measure:
         measure = _shipped("measures", MEASURE_ALIASES.get(measure, measure))
     if not isinstance(measure, Measure):
         raise ConfigError(
-            f"'measure' is {_describe_value(measure)}; it is the name of a measure, or a imblab.Measure. Write for example "
-            "measure='mcc'."
+            f"'measure' is {_value_text(measure)}; it is the name of a measure, or an imblab.Measure. Write for "
+            "example measure='mcc'."
         )
     return measure
 
@@ -102,7 +102,7 @@ def _to_learner(learner: Any) -> Learner:
         return record
     if not hasattr(learner, "get_params") or isinstance(learner, type):
         raise ConfigError(
-            f"'estimator' is {_describe_value(learner)}; it is a classifier of scikit-learn's interface, or the name of a "
+            f"'estimator' is {_value_text(learner)}; it is a classifier of scikit-learn's interface, or the name of a "
             "shipped learner. Pass an object such as LogisticRegression()."
         )
     make, name = to_spec(learner, "estimator"), _snake_case(type(learner).__name__)
@@ -124,7 +124,7 @@ def _to_strategy(strategy: Any) -> Strategy:
     if hasattr(strategy, "fit_resample") and not isinstance(strategy, type):
         return sampler_strategy(strategy)
     raise ConfigError(
-        f"'strategies' holds {_describe_value(strategy)}; a strategy is a name, a imblab.Strategy, or a sampler with "
+        f"'strategies' holds {_value_text(strategy)}; a strategy is a name, an imblab.Strategy, or a sampler with "
         "fit_resample. Pass one of them, such as SMOTE()."
     )
 
@@ -221,8 +221,8 @@ def _to_plain(value: Any, where: str, depth: int) -> Any:
         return to_spec(value, where, depth + 1)
     if isinstance(value, Mapping) and where.rpartition(".")[2] == "class_weight":
         raise ConfigError(
-            f"{where!r} is {_describe_value(value)}; a learner receives classes by their number, 0 for the most frequent, so "
-            "that weights by label would be those of other classes. Leave it out, and choose the strategy "
+            f"{where!r} is {_value_text(value)}; a learner receives classes by their number, 0 for the most frequent, "
+            "so that weights by label would be those of other classes. Leave it out, and choose the strategy "
             "'class_weight' or imblab.Strategy(name, weight=...)."
         )
     if isinstance(value, Mapping) and all(isinstance(key, (str, int)) for key in value):
@@ -230,12 +230,12 @@ def _to_plain(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, (list, tuple)):
         return [_to_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     raise ConfigError(
-        f"{where!r} is {_describe_value(value)}; parameters are numbers, texts, truth values, lists, mappings and estimators, "
-        "because a record says what is fitted. Pass one of them, or a class of your own with that value as its default."
+        f"{where!r} is {_value_text(value)}; parameters are numbers, texts, truth values, lists, mappings and "
+        "estimators, because a record says what is fitted. Pass one of them, or a class of your own with that value as its default."
     )
 
 
-def _describe_value(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return f"{str(value)[:60]!r} of type {type(value).__name__}"
 
 

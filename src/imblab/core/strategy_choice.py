@@ -165,8 +165,8 @@ def _small_parts(data: Dataset, pairs: Sequence[RowPair], min_fit_rows: int, way
     total = class_rows(data)
     for label, where in lacking.items():
         yield (
-            f"class {data.classes[label]!r} has {count_noun(int(total[label]), 'row')} of {len(data.y)}, and {where}; every "
-            f"validation part needs a row of each class and every fit part {min_fit_rows}. {way_out}"
+            f"class {data.classes[label]!r} has {count_noun(int(total[label]), 'row')} of {len(data.y)}, and {where}; "
+            f"every validation part needs a row of each class and every fit part {min_fit_rows}. {way_out}"
         )
 
 
