@@ -231,7 +231,8 @@ def _to_plain(value: Any, where: str, depth: int) -> Any:
         return [_to_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     raise ConfigError(
         f"{where!r} is {_value_text(value)}; parameters are numbers, texts, truth values, lists, mappings and "
-        "estimators, because a record says what is fitted. Pass one of them, or a class of your own with that value as its default."
+        "estimators, because a record says what is fitted. Pass one of them, or a class of your own with that "
+        "value as its default."
     )
 
 
