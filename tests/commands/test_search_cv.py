@@ -357,6 +357,16 @@ def test_other_searches_and_folds():
         ImbalanceSearchCV(LogisticRegression()).predict(X)
 
 
+def test_a_sampler_keeps_a_strategy_that_is_a_word():
+    X, y = numbers()
+    search = ImbalanceSearchCV(LogisticRegression(), strategies=[SMOTE(sampling_strategy="minority"), "threshold"])
+    search.fit(X, y)
+    even = SMOTE(sampling_strategy="auto")
+    other = ImbalanceSearchCV(LogisticRegression(), strategies=[even, "threshold"]).fit(X, y)
+    assert set(search.cv_results_["status"]) == {"ok"}
+    assert np.array_equal(search.cv_results_["value"], other.cv_results_["value"])
+
+
 class Fragile(ClassifierMixin, BaseEstimator):
     """Fails on rows that a sampler has added."""
 
@@ -414,7 +424,8 @@ def test_everything_wrong_with_the_arguments_is_said_at_once():
         ({"strategies": [SMOTE(), SMOTE(k_neighbors=3)]}, "2 strategies called 'smote'"),
         ({"estimator": HistGradientBoostingClassifier(early_stopping=True)}, "splits the rows"),
         ({"estimator": LogisticRegression(C=-1)}, "'C' parameter"),
-        ({"estimator": LogisticRegression(class_weight={0: 1, 1: 5})}, "classes by their number"),
+        ({"estimator": LogisticRegression(class_weight={0: 1, 1: 5})}, "classes are numbered inside"),
+        ({"strategies": [SMOTE(sampling_strategy={0: 300, 1: 200})]}, "classes are numbered inside"),
         ({"estimator": LogisticRegression(C=numbers)}, "'estimator.C' is"),
         ({"estimator": SMOTE()}, "not a classifier"),
         ({"measure": "amount_cost"}, "reads the amount of every row"),

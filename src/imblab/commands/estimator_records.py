@@ -23,6 +23,8 @@ from imblab.study import KNOBS, Learner, Measure, Strategy
 
 #: Estimators inside one another, and levels of lists and mappings in their parameters.
 MAX_DEPTH = 20
+#: Parameters that may be mappings by label.
+LABEL_PARAMETERS = ("class_weight", "sampling_strategy")
 
 
 def to_records(
@@ -107,9 +109,9 @@ def _to_learner(learner: Any) -> Learner:
         )
     make, name = to_spec(learner, "estimator"), _snake_case(type(learner).__name__)
     paths = estimator_specs.class_paths(make)
+    check_splits_nothing(learner, "estimator")
+    check_values(learner, "estimator")
     if not all(map(admission.is_path, paths)):  # of a notebook cell, which no file can name
-        check_splits_nothing(learner, "estimator")
-        check_values(learner, "estimator")
         return estimator_specs.with_traits(Learner(name, make))
     record = READERS["learner"](name, {"make": make}, paths)
     return record
@@ -219,11 +221,11 @@ def _to_plain(value: Any, where: str, depth: int) -> Any:
         raise ConfigError(f"{where!r} is nested deeper than {MAX_DEPTH} levels; no estimator needs that. Flatten it.")
     if hasattr(value, "get_params") and not isinstance(value, type):
         return to_spec(value, where, depth + 1)
-    if isinstance(value, Mapping) and where.rpartition(".")[2] == "class_weight":
+    if isinstance(value, Mapping) and where.rpartition(".")[2] in LABEL_PARAMETERS:
         raise ConfigError(
-            f"{where!r} is {_value_text(value)}; a learner receives classes by their number, 0 for the most frequent, "
-            "so that weights by label would be those of other classes. Leave it out, and choose the strategy "
-            "'class_weight' or imblab.Strategy(name, weight=...)."
+            f"{where!r} is {_value_text(value)}; classes are numbered inside, 0 for the most frequent, so that what is "
+            "given by label would be that of another class. Leave it out, and set weight or ratio of an "
+            "imblab.Strategy."
         )
     if isinstance(value, Mapping) and all(isinstance(key, (str, int)) for key in value):
         return {key: _to_plain(item, f"{where}.{key}", depth + 1) for key, item in value.items()}

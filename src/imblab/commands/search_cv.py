@@ -40,6 +40,8 @@ DEFAULT_INNER_FOLDS = 3
 MIN_FIT_ROWS = 2
 #: Name of the table in messages, and of the columns in it that hold no feature.
 TABLE, TARGET, GROUPS = "X", "y", "groups"
+#: What is said of a strategy without a winner.
+STATUS_WORDS = {"failed": "failed", "inapplicable": "is not applicable"}
 #: Arguments of `imblab.dataset` that a message may propose, and what to do here in their place.
 FOREIGN_ARGUMENTS = re.compile(r"\b(drop|id|time|groups|categorical|numeric|missing|merge|drop_classes)=")
 CHANGE_X = "ImbalanceSearchCV reads X and y as they are: make that change there."
@@ -304,11 +306,10 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             _warn_of_failures(searches)
             best = strategy_choice.best_search(searches)
             if best is None or best.winner is None:
-                reasons = (f"strategy {each.name!r} is {each.status}: {each.reason}." for each in searches)
                 raise FitError(
-                    *reasons,
                     f"'strategies' holds {join_words([repr(each.name) for each in searches])}, none of which can be "
                     "fitted; at least one must be. Add 'none', or correct the causes.",
+                    *(f"strategy {each.name!r} {STATUS_WORDS[each.status]}: {each.reason}." for each in searches),
                 )
             self._set_results(searches, best, best.winner, len(folds))
             if self.refit:
