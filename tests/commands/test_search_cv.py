@@ -1,7 +1,9 @@
 """``ImbalanceSearchCV`` decides as a study does, and works inside the tools of scikit-learn."""
 
 import pickle
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -396,6 +398,19 @@ def test_a_failed_strategy_is_said_and_not_chosen(packages, monkeypatch):
         search.fit(X, y)
     assert isinstance(error.value, ValueError)
     assert isinstance(pickle.loads(pickle.dumps(error.value)), ValueError)
+
+
+@pytest.mark.parametrize("page", ["docs/search_cv.md", "README.md"])
+def test_the_blocks_of_the_page_run(page):
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    chosen = [block for block in blocks if "imblab" in block] if page.startswith("docs") else []
+    chosen += [block for block in blocks if "ImbalanceSearchCV" in block and block not in chosen]
+    names = {"imblab": imblab}
+    for block in chosen:
+        exec(block, names)
+    assert names["search"].get_params()["measure"] == "mcc"
+    assert 0 < names["scores"].mean() < 1 if "scores" in names else names["search"].best_score_ > 0
 
 
 def refusal(kind, X=None, y=None, **arguments):
