@@ -100,8 +100,9 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
     best_params_ : dict
         Its knobs: ``ratio``, ``k``, ``weight``, ``sampler.<parameter>`` and ``learner.<parameter>``.
     best_threshold_ : float, dict or None
-        The threshold from which a row is called positive; with more than two classes one per label, None where costs
-        decide.
+        The value from which a row is called positive: of its predicted probability (``1 / (1 + exp(-d))`` of a
+        decision value d), or of d itself for a rule that chooses among observed values. With more than two classes one
+        per label, None where costs decide.
     best_score_ : float
         The value of the winner on the inner folds; NaN where the measure is undefined.
     best_index_ : int

@@ -138,7 +138,11 @@ def fold_values(task: Task, trial: Trial | None) -> list[float]:
     if trial is None or trial.status != "ok":
         return [math.nan] * len(task.pairs)
     scorer = CandidateScorer.of(task, trial)
-    return [scorer.score(y, values) for y, values in evaluate.validation_predictions(task, trial.params)]
+    folds = evaluate.validation_predictions(task, trial.params)
+    try:
+        return [scorer.score(y, values) for y, values in folds]
+    except measures.MeasureFailed:  # a function of the user's may fail on a fold and not on the sum of all
+        return [math.nan] * len(folds)
 
 
 def check_inner_folds(data: Dataset, pairs: Sequence[RowPair], min_fit_rows: int, way_out: str) -> None:
