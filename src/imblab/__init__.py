@@ -17,6 +17,7 @@ _HOME = {
     "Dataset": "study",
     "Evaluation": "result",
     "Finding": "findings",
+    "ImbalanceSearchCV": "commands.search_cv",
     "Interval": "study",
     "Learner": "study",
     "Measure": "study",

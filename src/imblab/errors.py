@@ -350,3 +350,26 @@ def storage_errors(kind: str, address: str, way_out: str) -> Iterator[None]:
             problem = "met an error of imblab or a library" if isinstance(error, CODE_ERRORS) else "does not answer"
             reason = f"{problem} ({brief_reason(error)})"
             raise StudyError(f"the {kind} {presentable(address)!r} {reason}; {way_out}") from None
+
+
+class ConfigValueError(ConfigError, ValueError):
+    """A ConfigError of an estimator: scikit-learn's tools expect a ValueError there."""
+
+
+class DataValueError(DataError, ValueError):
+    """A DataError of an estimator: scikit-learn's tools expect a ValueError there."""
+
+
+class FitValueError(FitError, ValueError):
+    """A FitError of an estimator: scikit-learn's tools expect a ValueError there."""
+
+
+@contextmanager
+def estimator_errors() -> Iterator[None]:
+    """Raise errors of imblab as errors that are a ValueError too, with the same texts."""
+    try:
+        yield
+    except (ConfigError, DataError, FitError) as error:
+        kinds = ((ConfigError, ConfigValueError), (DataError, DataValueError), (FitError, FitValueError))
+        kind = next(value_error for cls, value_error in kinds if isinstance(error, cls))
+        raise kind(*error.problems, overrides=error.overrides, grants=error.grants) from error.__cause__

@@ -230,14 +230,14 @@ def test_a_fit_without_a_record_of_its_learner_is_found(monkeypatch):
 
 def test_a_threshold_of_the_test_rows_is_found(monkeypatch):
     data = table(categories=False)
-    real = evaluate._choose_threshold
+    real = evaluate.value_candidate
 
     def peek(task, params, folds):
         trial, test = real(task, params, folds), task.cell.split.test
         values = task.predict_rows(params, task.cell.split.train, test).values
         return replace(trial, threshold=float(np.sort(values[task.dataset.y[test] == 1])[0]))
 
-    monkeypatch.setattr(evaluate, "_choose_threshold", peek)
+    monkeypatch.setattr(evaluate, "value_candidate", peek)
     assert "threshold" in steps_of(trace(data, Strategy("threshold", threshold="tuned")))
 
 

@@ -184,7 +184,7 @@ def _find_outcome(task: Task) -> _Outcome:
     trials = tune(task)
     winner = best_candidate(task, trials)
     if winner is None:
-        return _Outcome(*_reason_without_winner(trials), trials=trials)
+        return _Outcome(*reason_without_winner(trials), trials=trials)
     split = task.cell.split
     try:
         prediction = calibrate_prediction(
@@ -360,13 +360,13 @@ def _judge_candidate(task: Task, params: Mapping[str, Scalar], value_to_reach: f
             return Trial(params, None, None, "failed", FAILED_FOLD.format(i, error))
     try:
         folds = _cross_fit(task, folds)
-        return _choose_threshold(task, params, folds)
+        return value_candidate(task, params, folds)
     except (FitFailed, measures.MeasureFailed) as error:
         return Trial(params, None, None, "failed", f"on the inner folds, {error}")
 
 
-def _choose_threshold(task: Task, params: Mapping[str, Scalar], folds: Sequence[LabelledValues]) -> Trial:
-    """Choose the threshold of a candidate and compute its value."""
+def value_candidate(task: Task, params: Mapping[str, Scalar], folds: Sequence[LabelledValues]) -> Trial:
+    """Choose the threshold of a candidate and compute its value from predictions of the inner validation rows."""
     rule, grid = threshold_rule(task)
     measure, amount = threshold_measure(task.study), task.dataset.amount
     amounts = [] if amount is None else [amount[validate] for _, validate in task.pairs]
@@ -420,7 +420,7 @@ def _mean_over_folds(task: Task, folds: Sequence[LabelledValues]) -> float | Non
     return mean if np.isfinite(mean) else None
 
 
-def _reason_without_winner(trials: Sequence[Trial]) -> tuple[str, str]:
+def reason_without_winner(trials: Sequence[Trial]) -> tuple[str, str]:
     """Return status and reason of a cell without a winner."""
     failed = [t for t in trials if t.status == "failed"]
     if failed:

@@ -219,7 +219,9 @@ def with_knobs(make: Make, knobs: Mapping[str, Scalar]) -> Make:
 
 @lru_cache(maxsize=256)
 def _is_plain_smote(spec: str, target: str, knobs: tuple[str, ...]) -> bool:
-    """Whether a specification is a SMOTE whose other parameters are at their defaults."""
+    """Whether a specification is a SMOTE with the knobs ratio and k, whose other parameters are at their defaults."""
+    if not {"ratio", "k"} <= set(knobs):  # one of them is fixed in the specification
+        return False
     parameters = json.loads(spec).keys() | _knob_parameters(spec, target, knobs).keys()
     return estimator_specs.resolve_class(target, allow=None) is SMOTE and parameters == PLAIN_SMOTE_PARAMETERS
 

@@ -203,7 +203,7 @@ def parse_study(
         tuning=Tuning(**dict(model.search)),
         claims=model.claims.noun(),
     )
-    _check_agreement(study)
+    check_agreement(study)
     return study
 
 
@@ -258,7 +258,7 @@ def json_schema(kind: str | None = None) -> dict[str, Any]:
     return {"$schema": DIALECT, "$defs": {}, **schema}
 
 
-def _check_agreement(study: Study) -> None:
+def check_agreement(study: Study) -> None:
     """Check what concerns several sections of a study."""
     for key, what in (("learner", study.learners), ("strategy", study.strategies), ("measures", study.measures)):
         if not what:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
         PredictionStore,
         make_bundles,
         read_arrays,
+        single_threaded,
     )
     from imblab.edges.runner.cluster import Cluster
     from imblab.edges.runner.engine import MAX_JOBS, Engine, run
+    from imblab.edges.runner.inner_fits import evaluator_of
     from imblab.edges.runner.processes import available_cores, loky_executor
 
 _MODULES = {
@@ -32,10 +34,12 @@ _MODULES = {
     "FitCounts": "bundle_evaluator",
     "PredictionStore": "bundle_evaluator",
     "available_cores": "processes",
+    "evaluator_of": "inner_fits",
     "loky_executor": "processes",
     "make_bundles": "bundle_evaluator",
     "read_arrays": "bundle_evaluator",
     "run": "engine",
+    "single_threaded": "bundle_evaluator",
 }
 
 __all__ = [
@@ -48,10 +52,12 @@ __all__ = [
     "FitCounts",
     "PredictionStore",
     "available_cores",
+    "evaluator_of",
     "loky_executor",
     "make_bundles",
     "read_arrays",
     "run",
+    "single_threaded",
 ]
 
 
