@@ -196,7 +196,7 @@ class MeasureModel(Section):
             return tuple(value)
         raise ValueError
 
-    def noun(self, name: str, allow: Sequence[str]) -> Measure:
+    def noun(self, name: str, allow: Sequence[str] | None) -> Measure:
         """Build the measure; its function is imported and tried on two rows."""
         measure = Measure(
             name, **{**dict(self), "reference": self.reference or "", "parameters": self.parameters or {}}

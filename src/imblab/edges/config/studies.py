@@ -79,7 +79,7 @@ DatasetModel = create_model(
 )
 
 
-def _read_dataset(name: str, raw: Any, allow: Sequence[str]) -> dict[str, Any]:
+def _read_dataset(name: str, raw: Any, allow: Sequence[str] | None) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
         raise ConfigError(
             f"'dataset.{name}' is {quote(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
@@ -94,12 +94,12 @@ def _read_dataset(name: str, raw: Any, allow: Sequence[str]) -> dict[str, Any]:
     return files.current_spelling(to_plain_data(raw))
 
 
-def _read_measure(name: str, raw: Any, allow: Sequence[str]) -> Any:
+def _read_measure(name: str, raw: Any, allow: Sequence[str] | None) -> Any:
     return validate(models.MeasureModel, raw, f"measures.{name}").noun(name, allow)
 
 
 #: The groups whose members a study holds by name, with the readers of a member.
-READERS: dict[str, Callable[[str, Any, Sequence[str]], Any]] = {
+READERS: dict[str, Callable[[str, Any, Sequence[str] | None], Any]] = {
     "dataset": _read_dataset,
     "learner": read_learner,
     "strategy": read_strategy,
@@ -165,7 +165,10 @@ class StudyModel(Section):
 
 
 def parse_study(
-    mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, bool] | None = None, is_recorded: bool = False
+    mapping: Any,
+    allow: Sequence[str] | None = (),
+    sources: Mapping[str, bool] | None = None,
+    is_recorded: bool = False,
 ) -> Study:
     """Build a study from plain data.
 
@@ -173,8 +176,9 @@ def parse_study(
     ----------
     mapping : mapping
         The content of a ``study.yaml``, or what Hydra composed.
-    allow : sequence of str, default=()
+    allow : sequence of str or None, default=()
         What may be named in addition to the shipped classes; see :func:`imblab.edges.config.command_line.parse_allow`.
+        None where the caller handed over the classes themselves.
     sources : mapping of str to bool, optional
         What a received study is granted, ``allow_network`` and ``allow_sql``; its data sets are not checked without it.
     is_recorded : bool, default=False
@@ -188,7 +192,7 @@ def parse_study(
     collector = ErrorCollector()
     if sources is not None and isinstance(mapping, Mapping):
         collector.attempt(command_line.check_sources, mapping, sources)
-    model: Any = collector.attempt(validate, StudyModel, mapping, "", (tuple(allow), is_recorded))
+    model: Any = collector.attempt(validate, StudyModel, mapping, "", (None if allow is None else tuple(allow), is_recorded))
     collector.check()
     study = Study(
         name=model.name,

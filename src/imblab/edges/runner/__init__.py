@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         read_arrays,
     )
     from imblab.edges.runner.cluster import Cluster
-    from imblab.edges.runner.engine import MAX_JOBS, Engine, run
+    from imblab.edges.runner.engine import MAX_JOBS, Engine, job_count, run
     from imblab.edges.runner.processes import available_cores, loky_executor
 
 _MODULES = {
@@ -32,6 +32,7 @@ _MODULES = {
     "FitCounts": "bundle_evaluator",
     "PredictionStore": "bundle_evaluator",
     "available_cores": "processes",
+    "job_count": "engine",
     "loky_executor": "processes",
     "make_bundles": "bundle_evaluator",
     "read_arrays": "bundle_evaluator",
@@ -48,6 +49,7 @@ __all__ = [
     "FitCounts",
     "PredictionStore",
     "available_cores",
+    "job_count",
     "loky_executor",
     "make_bundles",
     "read_arrays",

@@ -1,0 +1,363 @@
+"""``imblab.run``: a study, or a table with learners, strategies and folds as Python objects."""
+
+from __future__ import annotations
+
+import atexit
+import operator
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from imblab.commands import running
+from imblab.commands.layout import KEY_PATTERN, table_path
+from imblab.core.splitters import read_splitter
+from imblab.edges import config, datasets, store
+from imblab.edges.config.validation import ErrorCollector, quote
+from imblab.edges.datasets.frames import FrameWithRoles, frame_with_roles
+from imblab.errors import ConfigError, DataError, unknown
+from imblab.study import Dataset, Protocol, Study
+from imblab.text import to_hydra_syntax
+
+#: The largest seed of NumPy.
+MAX_SEED = 2**32 - 1
+#: What a study and its table are called without a name.
+DEFAULT_NAME = "table"
+#: The key of a table that is read from a file, as the command line has it.
+FILE_KEY = "table"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectRequest:
+    """A study of objects: the question, its tables in memory, and what of the objects was left out."""
+
+    study: Study
+    tables: tuple[Dataset, ...]
+    notes: tuple[str, ...] = ()
+
+
+def run(  # noqa: PLR0913 (keyword arguments of the public API)
+    X: Any,
+    y: Any = None,
+    *,
+    learners: Any = None,
+    strategies: Any = None,
+    measures: Any = None,
+    primary: str | None = None,
+    cv: Any = None,
+    inner_cv: int | None = None,
+    repeats: int | None = None,
+    groups: Any = None,
+    time: Any = None,
+    positive: Any = None,
+    random_state: int = 0,
+    n_jobs: int = 1,
+    name: str | None = None,
+    folder: str | Path | None = None,
+    overwrite: bool = False,
+    data: Sequence[Dataset] = (),
+    tracking_uri: str | None = None,
+    store_path: str | Path | None = store.DEFAULT_PATH,
+    fit_timeout: float | None = None,
+    retry_failed: bool = False,
+    progress: bool | None = None,
+) -> Any:
+    """Run a study: of a table and of objects of scikit-learn, or one that is composed already.
+
+    A study of objects is written only if it has a ``name`` or a ``folder``; without both it runs in a temporary
+    directory, which is deleted when Python ends. A study with a name is resumed by the same call.
+
+    Parameters
+    ----------
+    X : DataFrame, array, Dataset, path, or Study
+        The features: a frame of pandas, polars or another library of Arrow, an array (its columns are called x0, x1,
+        ...), a table of :func:`imblab.dataset`, or the path of a file. Columns of categories and texts are categorical.
+        Or a study of :func:`imblab.compose`, or the name of an experiment, without any argument that describes one.
+    y : array-like of shape (n_rows,) or str
+        The labels, or the name of their column.
+    learners : object, sequence or mapping, optional
+        Names of ``imblab list learners``, classifiers of scikit-learn, :class:`imblab.Learner`; a mapping names them.
+        ``["logistic", "lightgbm"]`` by default. Of a classifier its class and parameters count, not what it has learned.
+    strategies : object, sequence or mapping, optional
+        Names of ``imblab list strategies``, samplers of imbalanced-learn, :class:`imblab.Strategy`. By default
+        ``["none", "threshold", "class_weight", "smote", "smote_threshold"]``, which hold the two baselines. A sampler is
+        a strategy with its ratio and k and a tuned threshold.
+    measures : object, sequence or mapping, optional
+        Names of ``imblab list measures`` or of the same scorers of scikit-learn, :class:`imblab.Measure`. All that
+        the command line measures by default.
+    primary : str, optional
+        The measure that is tuned and judged: ``"mcc"`` by default, or the first of ``measures`` without it.
+    cv : int, str, splitter or list of (train, test), optional
+        The outer folds: a number (5 by default), the name of a protocol such as ``"holdout"``, or a splitter of
+        scikit-learn. Its test parts are those of the study. They are kept row by row as predefined folds, unless
+        ``random_state`` draws the same ones.
+    inner_cv : int, optional
+        The number of inner folds, 3 by default.
+    repeats : int, optional
+        Repeats of the outer folds, 1 by default; repeat r is drawn with ``random_state + r``.
+    groups, time : array-like of shape (n_rows,) or str, optional
+        Rows that stay together; when a row was recorded. An array, or the name of a column.
+    positive : label, optional
+        The positive class of two; the rarer one by default.
+    random_state : int, default=0
+        The one seed of the study.
+    n_jobs : int, default=1
+        Worker processes, -1 for all cores; changes no number.
+    name : str, optional
+        The name of the study and of the table.
+    folder : path, optional
+        Where the study is kept; ``experiments/<name>`` by default.
+    overwrite : bool, default=False
+        Start over; the old folder is kept under another name.
+    data : sequence of Dataset, default=()
+        Tables in memory of a :class:`imblab.Study`.
+    tracking_uri : str, optional
+        An MLflow store; nothing is logged without it.
+    store_path : path or None
+        Where predictions of a study that is written are kept for the next one; nowhere if None.
+    fit_timeout : float, optional
+        Seconds a fit may take; a fit that takes longer is a failed candidate.
+    retry_failed : bool, default=False
+        Whether failed evaluations of the folder are tried again and replaced.
+    progress : bool, optional
+        Whether progress is shown on standard error; by default on a terminal and in a notebook.
+
+    Returns
+    -------
+    DataFrame
+        One row per cell of the design.
+
+    Raises
+    ------
+    ConfigError, DataError
+        With everything that is wrong with the arguments.
+    StudyError
+        If the folder answers another question; what differs is named.
+
+    Warns
+    -----
+    UserWarning
+        For what is doubtful in the table or its folds, and for a ``random_state`` of an object that is left out.
+
+    Examples
+    --------
+    >>> from imblearn.over_sampling import SMOTE
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X, y = make_classification(300, weights=[0.9], random_state=0)
+    >>> strategies = ["none", "threshold", SMOTE(sampling_strategy=0.5)]
+    >>> result = run(X, y, learners=LogisticRegression(), strategies=strategies, cv=3, measures=["mcc", "pr_auc"])
+    """
+    description = {
+        **{"learners": learners, "strategies": strategies, "measures": measures, "primary": primary, "cv": cv},
+        **{"inner_cv": inner_cv, "repeats": repeats, "groups": groups, "time": time, "positive": positive},
+    }
+    if isinstance(X, Study) or (isinstance(X, str) and table_path(X) is None):
+        request = _request_of_study(X, {"y": y, **description}, random_state, name, data)
+        is_kept = True
+    else:
+        request = request_of_objects(X, y, random_state=random_state, name=name or _name_of(folder), **description)
+        is_kept = name is not None or folder is not None
+    for note in request.notes:
+        running.warn_caller(note)
+    home = folder if is_kept else _temporary_folder() / request.study.name
+    return running.run(
+        request.study,
+        n_jobs=n_jobs,
+        folder=home,
+        overwrite=overwrite,
+        data=request.tables,
+        tracking_uri=tracking_uri,
+        store_path=store_path if is_kept else None,
+        fit_timeout=fit_timeout,
+        retry_failed=retry_failed,
+        progress=progress,
+    )
+
+
+def request_of_objects(
+    X: Any,
+    y: Any = None,
+    *,
+    random_state: Any = 0,
+    name: str | None = None,
+    cv: Any = None,
+    groups: Any = None,
+    time: Any = None,
+    positive: Any = None,
+    **design: Any,
+) -> ObjectRequest:
+    """Build the study of a table and of objects; nothing is fitted.
+
+    Parameters
+    ----------
+    X, y, random_state, name, cv, groups, time, positive, **design
+        As :func:`run` takes them; ``design`` holds ``learners``, ``strategies``, ``measures``, ``primary``,
+        ``inner_cv`` and ``repeats``.
+
+    Raises
+    ------
+    ConfigError, DataError
+        With everything that is wrong with the arguments.
+
+    Examples
+    --------
+    >>> table = [[0.5], [0.2], [0.1]] * 20
+    >>> request = request_of_objects(table, [0, 0, 1] * 20, learners="svm", strategies=["none", "threshold"], cv=4)
+    >>> request.study.protocol.outer_folds, request.tables[0].X.columns.tolist()
+    (4, ['x0'])
+    """
+    errors = ErrorCollector()
+    seed = errors.attempt(_checked_seed, random_state)
+    base = errors.attempt(_base_question, cv, design.get("inner_cv"), design.get("repeats"), seed or 0, name)
+    table = errors.attempt(_read_table, X, y, {"groups": groups, "time": time}, positive, name)
+    study, notes = None, []
+    if base is not None:
+        members = [design.get(key) for key in ("learners", "strategies", "measures", "primary")]
+        study, notes = errors.attempt(config.study_of_objects, base, *members) or (None, [])
+        if study is not None and table is not None and not isinstance(cv, (int, str, type(None))):
+            protocol, table = errors.attempt(_with_splitter, cv, table, study.protocol, seed or 0) or (None, table)
+            study = study if protocol is None else replace(study, protocol=protocol)
+    errors.check()
+    assert study is not None and table is not None
+    study = replace(study, datasets=table.specs)
+    return ObjectRequest(study, () if table.specs else (table.data,), tuple(notes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """A table of :func:`run`: loaded, with its frame where it was one, or with its keys where it is a file."""
+
+    data: Dataset
+    source: FrameWithRoles | None = None
+    positive: Any = None
+    specs: Mapping[str, Mapping[str, Any]] = None  # type: ignore[assignment]
+
+    def with_folds(self, fold_of_row: Any) -> _Table:
+        """Return the table with predefined folds."""
+        if self.source is None:
+            raise ConfigError(
+                f"'cv' is a splitter whose test parts are kept row by row, and the table {self.data.name!r} is "
+                f"{'a file' if self.specs else 'a Dataset'}; these folds would not be part of it. Pass a frame in its "
+                "place, or write cv=5."
+            )
+        source = frame_with_roles(self.source.frame, **_as_arguments(self.source.columns), folds=fold_of_row)
+        data = datasets.dataset(source.frame, **source.columns, name=self.data.name, positive=self.positive)
+        return replace(self, data=data, source=source)
+
+
+def _as_arguments(columns: Mapping[str, str]) -> dict[str, str]:
+    return {"y" if role == "target" else role: column for role, column in columns.items()}
+
+
+def _request_of_study(
+    study: Study | str, given: Mapping[str, Any], seed: Any, name: str | None, data: Sequence[Dataset]
+) -> ObjectRequest:
+    """Return a composed study; arguments that would describe another one are refused."""
+    if stray := [key for key, value in given.items() if value is not None] + (["random_state"] if seed != 0 else []):
+        what = f"study {study.name!r}" if isinstance(study, Study) else f"the name {study!r}"
+        raise ConfigError(
+            f"{what} is given with {', '.join(f'{key}=' for key in stray)}; a study says these itself. Leave them out, "
+            "or pass a table as X. A name is an experiment; overrides go to imblab.compose."
+        )
+    study = running.compose(study) if isinstance(study, str) else study
+    return ObjectRequest(study if name is None else replace(study, name=name), tuple(data))
+
+
+def _checked_seed(seed: Any) -> int:
+    try:
+        value = -1 if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        value = -1
+    if not 0 <= value <= MAX_SEED:
+        raise ConfigError(
+            f"'random_state' is {quote(seed)}; it is a whole number from 0 to {MAX_SEED:,}, so that the study can be "
+            "repeated. Write for example random_state=0."
+        )
+    return value
+
+
+def _base_question(cv: Any, inner_cv: Any, repeats: Any, seed: int, name: str | None) -> dict[str, Any]:
+    """Compose what the command line asks by default, with the numbers of folds and repeats."""
+    errors = ErrorCollector()
+    protocol = cv if isinstance(cv, str) else "nested_5x3"
+    options = config.group_options("protocol")
+    if protocol not in options:
+        errors.attempt(_refuse, unknown("protocol", protocol, options, "for 'cv'"))
+        protocol = "nested_5x3"
+    is_splitter = cv is not None and not isinstance(cv, (int, str))
+    if is_splitter and repeats is not None:
+        text = f"'repeats' is {quote(repeats)} and 'cv' is a splitter, which says itself how often it splits."
+        errors.attempt(_refuse, f"{text} Leave repeats out, or write cv=5, repeats=10.")
+    numbers = {"outer_folds": ("cv", 2, cv if isinstance(cv, int) else None)}
+    numbers |= {"inner_folds": ("inner_cv", 2, inner_cv), "repeats": ("repeats", 1, repeats)}
+    for argument, low, value in numbers.values():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < low):
+            rule = f"it is a whole number, at least {low}"
+            errors.attempt(_refuse, f"{argument!r} is {quote(value)}; {rule}. Write for example {argument}={low + 1}.")
+    if name is not None and not KEY_PATTERN.fullmatch(str(name)):
+        rule = "it is the name of a folder: letters, digits, '_', '-', '+' and '.', beginning with a letter or digit"
+        errors.attempt(_refuse, f"'name' is {quote(name)}; {rule}. Write for example name='churn'.")
+    errors.check()
+    base = config.compose_question(
+        [f"name={to_hydra_syntax(name or DEFAULT_NAME)}", f"seed={seed}", f"protocol={protocol}"]
+    )
+    changes = {key: value for key, (_, _, value) in numbers.items() if value is not None}
+    return {**base, "protocol": {**base["protocol"], **changes}}
+
+
+def _refuse(text: str) -> None:
+    raise ConfigError(text)
+
+
+def _read_table(X: Any, y: Any, roles: Mapping[str, Any], positive: Any, name: str | None) -> _Table:
+    """Load a table from what the caller passed as X and y."""
+    if isinstance(X, Dataset):
+        stray = [key for key, value in {"y": y, "positive": positive, **roles}.items() if value is not None]
+        if stray:
+            raise ConfigError(
+                f"data set {X.name!r} is given with {', '.join(f'{key}=' for key in stray)}; it holds its labels and "
+                "roles itself. Leave them out, or pass them to imblab.dataset."
+            )
+        return _Table(X, specs={})
+    if isinstance(X, (str, Path)):
+        return _read_file(str(X), y, roles, positive)
+    source = frame_with_roles(X, y, **roles)
+    data = datasets.dataset(source.frame, **source.columns, name=name or DEFAULT_NAME, positive=positive)
+    return _Table(data, source, positive, {})
+
+
+def _read_file(path: str, y: Any, roles: Mapping[str, Any], positive: Any) -> _Table:
+    """Load a table from a file, as the short form of the command line describes it."""
+    given = {"target": y, **roles}
+    if arrays := [key for key, value in given.items() if value is not None and not isinstance(value, str)]:
+        raise DataError(
+            f"table {path!r} is a file, and {', '.join(map(repr, arrays))} hold values; of a file columns are named. "
+            "Write for example y='left', or read the file and pass the frame."
+        )
+    spec = {"kind": "table", "path": path, **given, "positive": positive}
+    spec = {key: value for key, value in spec.items() if value is not None}
+    return _Table(datasets.read_dataset(spec, FILE_KEY), None, positive, {FILE_KEY: spec})
+
+
+def _with_splitter(cv: Any, table: _Table, protocol: Protocol, seed: int) -> tuple[Protocol, _Table]:
+    """Return the protocol and the table that make the folds of a splitter."""
+    labels, groups = table.data.y, table.data.groups
+    if table.source is not None:
+        columns, frame = table.source.columns, table.source.frame
+        labels, groups = frame[columns["target"]], frame[columns["groups"]] if "groups" in columns else None
+    folds = read_splitter(cv, table.data, labels, groups, protocol, seed)
+    return folds.protocol, table if folds.fold_of_row is None else table.with_folds(folds.fold_of_row)
+
+
+def _name_of(folder: str | Path | None) -> str | None:
+    return None if folder is None else Path(folder).name
+
+
+def _temporary_folder() -> Path:
+    """Return a new directory that is deleted when Python ends: what the result reads later is there till then."""
+    folder = tempfile.mkdtemp(prefix="imblab-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
