@@ -257,12 +257,12 @@ def overrides_from_python(words: Sequence[str], values: Mapping[str, Any]) -> li
     >>> overrides_from_python(["quickstart"], {"seed": 3, "search.n_trials": 5, "learner": ["svm"]})
     ['experiment=quickstart', 'seed=3', 'search.n_trials=5', 'learner=[svm]']
     """
-    is_name = [re.fullmatch(r"[\w.-]+", word) and not word.startswith("-") and table_path(word) is None for word in words]
-    is_file = [word.endswith((".yaml", ".yml")) for word in words]
-    texts = [
-        f"experiment={word}" if name and not file else word
-        for word, name, file in zip(words, is_name, is_file, strict=True)
-    ]
+
+    def is_name(word: str) -> bool:
+        is_file = word.endswith((".yaml", ".yml")) or table_path(word) is not None
+        return re.fullmatch(r"\w[\w.-]*", word) is not None and not is_file
+
+    texts = [f"experiment={word}" if is_name(word) else word for word in words]
     return [*texts, *(f"{key}={to_hydra_syntax(value)}" for key, value in values.items())]
 
 

@@ -79,11 +79,11 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
         The labels, or the name of their column.
     learners : object, sequence or mapping, optional
         Names of ``imblab list learners``, classifiers of scikit-learn, :class:`imblab.Learner`; a mapping names them.
-        ``["logistic", "lightgbm"]`` by default. Of a classifier its class and parameters count, not what it has learned.
+        ``["logistic", "lightgbm"]`` by default. Of a classifier the parameters count, not what it learned.
     strategies : object, sequence or mapping, optional
         Names of ``imblab list strategies``, samplers of imbalanced-learn, :class:`imblab.Strategy`. By default
-        ``["none", "threshold", "class_weight", "smote", "smote_threshold"]``, which hold the two baselines. A sampler is
-        a strategy with its ratio and k and a tuned threshold.
+        ``["none", "threshold", "class_weight", "smote", "smote_threshold"]``, which hold the two baselines. A sampler
+        is a strategy with its ratio and k and a tuned threshold.
     measures : object, sequence or mapping, optional
         Names of ``imblab list measures`` or of the same scorers of scikit-learn, :class:`imblab.Measure`. All that
         the command line measures by default.
@@ -212,7 +212,7 @@ def request_of_objects(
     errors = ErrorCollector()
     seed = errors.attempt(_checked_seed, random_state)
     base = errors.attempt(_base_question, cv, design.get("inner_cv"), design.get("repeats"), seed or 0, name)
-    table = errors.attempt(_read_table, X, y, {"groups": groups, "time": time}, positive, name)
+    table = errors.attempt(_load_table, X, y, {"groups": groups, "time": time}, positive, name)
     study, notes = None, []
     if base is not None:
         members = [design.get(key) for key in ("learners", "strategies", "measures", "primary")]
@@ -221,7 +221,8 @@ def request_of_objects(
             protocol, table = errors.attempt(_with_splitter, cv, table, study.protocol, seed or 0) or (None, table)
             study = study if protocol is None else replace(study, protocol=protocol)
     errors.check()
-    assert study is not None and table is not None
+    assert study is not None
+    assert table is not None
     study = replace(study, datasets=table.specs)
     return ObjectRequest(study, () if table.specs else (table.data,), tuple(notes))
 
@@ -248,7 +249,7 @@ class _Table:
         return replace(self, data=data, source=source)
 
 
-def _as_arguments(columns: Mapping[str, str]) -> dict[str, str]:
+def _as_arguments(columns: Mapping[str, Any]) -> dict[str, Any]:
     return {"y" if role == "target" else role: column for role, column in columns.items()}
 
 
@@ -285,21 +286,23 @@ def _base_question(cv: Any, inner_cv: Any, repeats: Any, seed: int, name: str | 
     protocol = cv if isinstance(cv, str) else "nested_5x3"
     options = config.group_options("protocol")
     if protocol not in options:
-        errors.attempt(_refuse, unknown("protocol", protocol, options, "for 'cv'"))
+        errors.attempt(_raise_config_error, unknown("protocol", protocol, options, "for 'cv'"))
         protocol = "nested_5x3"
     is_splitter = cv is not None and not isinstance(cv, (int, str))
     if is_splitter and repeats is not None:
         text = f"'repeats' is {quote(repeats)} and 'cv' is a splitter, which says itself how often it splits."
-        errors.attempt(_refuse, f"{text} Leave repeats out, or write cv=5, repeats=10.")
+        errors.attempt(_raise_config_error, f"{text} Leave repeats out, or write cv=5, repeats=10.")
     numbers = {"outer_folds": ("cv", 2, cv if isinstance(cv, int) else None)}
     numbers |= {"inner_folds": ("inner_cv", 2, inner_cv), "repeats": ("repeats", 1, repeats)}
     for argument, low, value in numbers.values():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < low):
             rule = f"it is a whole number, at least {low}"
-            errors.attempt(_refuse, f"{argument!r} is {quote(value)}; {rule}. Write for example {argument}={low + 1}.")
+            errors.attempt(
+                _raise_config_error, f"{argument!r} is {quote(value)}; {rule}. Write for example {argument}={low + 1}."
+            )
     if name is not None and not KEY_PATTERN.fullmatch(str(name)):
         rule = "it is the name of a folder: letters, digits, '_', '-', '+' and '.', beginning with a letter or digit"
-        errors.attempt(_refuse, f"'name' is {quote(name)}; {rule}. Write for example name='churn'.")
+        errors.attempt(_raise_config_error, f"'name' is {quote(name)}; {rule}. Write for example name='churn'.")
     errors.check()
     base = config.compose_question(
         [f"name={to_hydra_syntax(name or DEFAULT_NAME)}", f"seed={seed}", f"protocol={protocol}"]
@@ -308,11 +311,11 @@ def _base_question(cv: Any, inner_cv: Any, repeats: Any, seed: int, name: str | 
     return {**base, "protocol": {**base["protocol"], **changes}}
 
 
-def _refuse(text: str) -> None:
+def _raise_config_error(text: str) -> None:
     raise ConfigError(text)
 
 
-def _read_table(X: Any, y: Any, roles: Mapping[str, Any], positive: Any, name: str | None) -> _Table:
+def _load_table(X: Any, y: Any, roles: Mapping[str, Any], positive: Any, name: str | None) -> _Table:
     """Load a table from what the caller passed as X and y."""
     if isinstance(X, Dataset):
         stray = [key for key, value in {"y": y, "positive": positive, **roles}.items() if value is not None]
@@ -344,7 +347,8 @@ def _read_file(path: str, y: Any, roles: Mapping[str, Any], positive: Any) -> _T
 
 def _with_splitter(cv: Any, table: _Table, protocol: Protocol, seed: int) -> tuple[Protocol, _Table]:
     """Return the protocol and the table that make the folds of a splitter."""
-    labels, groups = table.data.y, table.data.groups
+    labels: Any = table.data.y
+    groups: Any = table.data.groups
     if table.source is not None:
         columns, frame = table.source.columns, table.source.frame
         labels, groups = frame[columns["target"]], frame[columns["groups"]] if "groups" in columns else None

@@ -161,7 +161,7 @@ def evaluate(study: Study | str, data: Sequence[Dataset] = (), n_jobs: int = 1, 
     return to_frame(_in_design_order(layout, evaluations))
 
 
-def run(
+def run(  # noqa: PLR0913 (keyword arguments of the public API)
     study: Study,
     n_jobs: int = 1,
     folder: str | Path | None = None,

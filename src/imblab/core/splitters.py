@@ -167,5 +167,6 @@ def _not_folds(splitter: Any, pairs: list[RowPair], tested: np.ndarray) -> Confi
 
 
 def _text_of(splitter: Any) -> str:
-    text = f"a list of {len(splitter)} parts" if isinstance(splitter, (list, tuple)) else " ".join(repr(splitter).split())
+    is_list = isinstance(splitter, (list, tuple))
+    text = f"a list of {len(splitter)} parts" if is_list else " ".join(repr(splitter).split())
     return text if len(text) <= MAX_SPLITTER_CHARACTERS else f"{text[:MAX_SPLITTER_CHARACTERS]}..."

@@ -178,7 +178,11 @@ def store_text(facts: Mapping[str, Any]) -> str:
 
 def is_watched() -> bool:
     """Return whether a person reads standard error: on a terminal, or in a notebook."""
-    return Console(stderr=True).is_terminal or Console().is_jupyter
+    return Console(stderr=True).is_terminal or _is_notebook()
+
+
+def _is_notebook() -> bool:
+    return Console().is_jupyter
 
 
 @contextmanager
@@ -190,7 +194,7 @@ def progress(
     Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line. ``noun`` says
     what is counted.
     """
-    if console is None and Console().is_jupyter:
+    if console is None and _is_notebook():
         line = _ProgressLine(total, noun, _StandardError())
         yield line
         line.end()

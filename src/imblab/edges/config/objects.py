@@ -177,7 +177,7 @@ def _describe_record(group: str, noun: str, item: Learner | Strategy | Measure) 
     kind = type(item).__name__
     raise ConfigError(
         f"{noun} {item.name!r} is a record of the kind {kind}; it describes another part of a study. Pass it under "
-        f"{ {'Learner': 'learners', 'Strategy': 'strategies', 'Measure': 'measures'}[kind]}."
+        f"{ {'Learner': 'learners', 'Strategy': 'strategies', 'Measure': 'measures'}[kind] }."
     )
 
 
@@ -356,12 +356,12 @@ def path_of_class(cls: type, where: str) -> str:
         listed = [name for name in admission.ADMITTED if name.startswith(f"{root}.") and name.endswith(ending)]
         path = min(listed, key=lambda name: (len(name), name), default=public)
     try:
-        found = None if "<locals>" in path else estimator_specs.resolve_class(path, None)
+        current = None if "<locals>" in path else estimator_specs.resolve_class(path, None)
     except ConfigError as error:
         if hasattr(cls, "get_params") and cls.__module__ != "__main__":
             raise ConfigError(f"{where}: {error}") from error
-        found = None
-    if found is not cls:
+        current = None
+    if current is not cls:
         raise ConfigError(
             f"{where!r} is of the class {origin!r}, which cannot be imported by that name, or is another class by now; "
             "a study names its classes. Define it at the top level of a module, and make the object anew."

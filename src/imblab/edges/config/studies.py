@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from itertools import chain, product
@@ -20,6 +20,7 @@ from imblab.edges.config.members import learner_mapping, read_learner, read_stra
 from imblab.edges.config.validation import (
     NAME_PATTERN,
     NAME_RULE,
+    Allow,
     ErrorCollector,
     Name,
     Section,
@@ -79,7 +80,7 @@ DatasetModel = create_model(
 )
 
 
-def _read_dataset(name: str, raw: Any, allow: Sequence[str] | None) -> dict[str, Any]:
+def _read_dataset(name: str, raw: Any, allow: Allow) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
         raise ConfigError(
             f"'dataset.{name}' is {quote(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
@@ -94,12 +95,12 @@ def _read_dataset(name: str, raw: Any, allow: Sequence[str] | None) -> dict[str,
     return files.current_spelling(to_plain_data(raw))
 
 
-def _read_measure(name: str, raw: Any, allow: Sequence[str] | None) -> Any:
+def _read_measure(name: str, raw: Any, allow: Allow) -> Any:
     return validate(models.MeasureModel, raw, f"measures.{name}").noun(name, allow)
 
 
 #: The groups whose members a study holds by name, with the readers of a member.
-READERS: dict[str, Callable[[str, Any, Sequence[str] | None], Any]] = {
+READERS: dict[str, Callable[[str, Any, Allow], Any]] = {
     "dataset": _read_dataset,
     "learner": read_learner,
     "strategy": read_strategy,
@@ -165,10 +166,7 @@ class StudyModel(Section):
 
 
 def parse_study(
-    mapping: Any,
-    allow: Sequence[str] | None = (),
-    sources: Mapping[str, bool] | None = None,
-    is_recorded: bool = False,
+    mapping: Any, allow: Allow = (), sources: Mapping[str, bool] | None = None, is_recorded: bool = False
 ) -> Study:
     """Build a study from plain data.
 
@@ -192,7 +190,7 @@ def parse_study(
     collector = ErrorCollector()
     if sources is not None and isinstance(mapping, Mapping):
         collector.attempt(command_line.check_sources, mapping, sources)
-    model: Any = collector.attempt(validate, StudyModel, mapping, "", (None if allow is None else tuple(allow), is_recorded))
+    model: Any = collector.attempt(validate, StudyModel, mapping, "", (allow, is_recorded))
     collector.check()
     study = Study(
         name=model.name,

@@ -43,6 +43,8 @@ class Section(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+#: Classes that may be named in addition to the shipped ones; None where the caller handed over the classes themselves.
+Allow = Sequence[str] | None
 
 
 def _check_label(label: str) -> str:

@@ -33,7 +33,7 @@ class FrameWithRoles:
     """
 
     frame: pd.DataFrame
-    columns: Mapping[str, str]
+    columns: Mapping[str, Any]
 
 
 def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
@@ -62,7 +62,7 @@ def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
     >>> frame_with_roles(pd.DataFrame({"a": [1, 2], "left": [0, 1]}), "left").columns
     {'target': 'left'}
     """
-    source = _read_frame(X)
+    source = _pandas_frame(X)
     if y is None:
         raise DataError(
             "'y' is not given; a study needs a label for each row. Pass the labels, or the name of their column in X."
@@ -76,7 +76,7 @@ def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
             if isinstance(values, str):
                 columns[role] = _existing_column(values, frame, argument)
             else:
-                name = _free_name(getattr(values, "name", None), role, frame)
+                name = _unused_name(getattr(values, "name", None), role, frame)
                 frame = frame.assign(**{name: _read_column(values, source, argument)})
                 columns[role] = name
         except DataError as error:
@@ -86,7 +86,7 @@ def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
     return FrameWithRoles(frame, columns)
 
 
-def _read_frame(X: Any) -> pd.DataFrame:
+def _pandas_frame(X: Any) -> pd.DataFrame:
     """Return a table as a pandas frame whose columns are called by texts."""
     if isinstance(X, pd.DataFrame):
         return X.set_axis([str(name) for name in X.columns], axis=1)
@@ -97,7 +97,7 @@ def _read_frame(X: Any) -> pd.DataFrame:
         )
     try:
         if hasattr(X, "__arrow_c_stream__"):
-            return pa.table(X).to_pandas()
+            return pd.DataFrame(pa.table(X).to_pandas())
         array = np.asarray(X)
     except Exception as error:  # of a foreign library
         raise DataError(
@@ -119,7 +119,7 @@ def _existing_column(name: str, frame: pd.DataFrame, argument: str) -> str:
     return name
 
 
-def _free_name(given: Any, role: str, frame: pd.DataFrame) -> str:
+def _unused_name(given: Any, role: str, frame: pd.DataFrame) -> str:
     """Return the name of a series, or else that of its role, as no column of the frame has it."""
     name = str(given) if isinstance(given, str) and given else role
     while name in frame.columns:
@@ -135,7 +135,7 @@ def _read_column(values: Any, frame: pd.DataFrame, argument: str) -> Any:
         values = values.to_pandas()
     if isinstance(values, pd.Series):
         _check_same_order(values, frame, argument)
-    column = values.array if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
+    column: Any = values.array if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
     shape = np.shape(column)
     if len(shape) == 2 and shape[1] == 1:
         column, shape = np.ravel(column), shape[:1]
