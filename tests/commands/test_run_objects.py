@@ -402,9 +402,11 @@ def test_everything_wrong_is_said_at_once(table):
             strategies=["none", "smot", LogisticRegression(), SMOTENC([0]), SMOTE(sampling_strategy="minority")],
             measures=["mcc", "f1_weighted", len],
             random_state=0.5,
+            n_jobs=0,
         )
     text = str(caught.value)
     for part in (
+        "'n_jobs' is 0",
         "'random_state' is 0.5; it is a whole number",
         "'y' has the shape (239,), and X has 240 rows",
         "unknown learner 'lightbgm'. Did you mean 'lightgbm'?",
@@ -416,7 +418,7 @@ def test_everything_wrong_is_said_at_once(table):
         "Pass it under learners.",
         "the form of SMOTE for categorical columns",
         "sampling_strategy' is 'minority'",
-        "unknown measure 'f1_weighted'. Did you mean",
+        "The measure 'f1' is that of the positive class",
         "is of type builtin_function_or_method",
     ):
         assert part in text, text
@@ -452,7 +454,7 @@ def test_tables_that_cannot_be_studied_are_refused(table):
     import scipy.sparse
 
     for bad, labels, message in (
-        (X, np.zeros(240), "one class"),
+        (X, np.zeros(240), "has 1 class in 'target'"),
         (X, None, "'y' is not given"),
         (X[:, 0], y, "with the shape (240,)"),
         (scipy.sparse.csr_array(X), y, "Pass X.toarray()"),
@@ -511,7 +513,12 @@ def test_a_notebook_shows_progress_on_one_line(capsys, monkeypatch):
     assert lines[2].rstrip() == "2 of 2 cells  toy/logistic/smote"
 
 
-def test_all_cores_are_minus_one(table):
+def test_all_cores_are_minus_one(table, monkeypatch):
+    from imblab.edges.runner import engine
+
+    monkeypatch.setattr(engine, "available_cores", lambda: 1)
     one = imblab.run(*table, **FEW, cv=2, inner_cv=2)
-    two = imblab.run(*table, **FEW, cv=2, inner_cv=2, n_jobs=-1)
-    assert one.mcc.tolist() == two.mcc.tolist()
+    for n_jobs in (-1, -3):
+        assert one.mcc.tolist() == imblab.run(*table, **FEW, cv=2, inner_cv=2, n_jobs=n_jobs).mcc.tolist()
+    monkeypatch.setattr(engine, "available_cores", lambda: 8)
+    assert [engine.job_count(n) for n in (-1, -2, 3)] == [8, 7, 3]

@@ -14,7 +14,7 @@ from typing import Any
 from imblab.commands import running
 from imblab.commands.layout import KEY_PATTERN, table_path
 from imblab.core.splitters import read_splitter
-from imblab.edges import config, datasets, store
+from imblab.edges import config, datasets, runner, store
 from imblab.edges.config.validation import ErrorCollector, quote
 from imblab.edges.datasets.frames import FrameWithRoles, frame_with_roles
 from imblab.errors import ConfigError, DataError, unknown
@@ -154,12 +154,17 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
         **{"learners": learners, "strategies": strategies, "measures": measures, "primary": primary, "cv": cv},
         **{"inner_cv": inner_cv, "repeats": repeats, "groups": groups, "time": time, "positive": positive},
     }
-    if isinstance(X, Study) or (isinstance(X, str) and table_path(X) is None):
-        request = _request_of_study(X, {"y": y, **description}, random_state, name, data)
-        is_kept = True
+    errors = ErrorCollector()
+    errors.attempt(lambda: runner.Engine(runner.job_count(n_jobs), None, fit_timeout))
+    is_composed = isinstance(X, Study) or (isinstance(X, str) and table_path(X) is None)
+    is_kept = is_composed or name is not None or folder is not None
+    if is_composed:
+        request = errors.attempt(_request_of_study, X, {"y": y, **description}, random_state, name, data)
     else:
-        request = request_of_objects(X, y, random_state=random_state, name=name or _name_of(folder), **description)
-        is_kept = name is not None or folder is not None
+        named = name or (None if folder is None else Path(folder).name)
+        options = {"random_state": random_state, "name": named, **description}
+        request = errors.attempt(lambda: request_of_objects(X, y, **options))
+    errors.check()
     for note in request.notes:
         running.warn_caller(note)
     home = folder if is_kept else _temporary_folder() / request.study.name
@@ -212,7 +217,7 @@ def request_of_objects(
     errors = ErrorCollector()
     seed = errors.attempt(_checked_seed, random_state)
     base = errors.attempt(_base_question, cv, design.get("inner_cv"), design.get("repeats"), seed or 0, name)
-    table = errors.attempt(_load_table, X, y, {"groups": groups, "time": time}, positive, name)
+    table = errors.attempt(_given_table, X, y, {"groups": groups, "time": time}, positive, name)
     study, notes = None, []
     if base is not None:
         members = [design.get(key) for key in ("learners", "strategies", "measures", "primary")]
@@ -315,7 +320,7 @@ def _raise_config_error(text: str) -> None:
     raise ConfigError(text)
 
 
-def _load_table(X: Any, y: Any, roles: Mapping[str, Any], positive: Any, name: str | None) -> _Table:
+def _given_table(X: Any, y: Any, roles: Mapping[str, Any], positive: Any, name: str | None) -> _Table:
     """Load a table from what the caller passed as X and y."""
     if isinstance(X, Dataset):
         stray = [key for key, value in {"y": y, "positive": positive, **roles}.items() if value is not None]
@@ -354,10 +359,6 @@ def _with_splitter(cv: Any, table: _Table, protocol: Protocol, seed: int) -> tup
         labels, groups = frame[columns["target"]], frame[columns["groups"]] if "groups" in columns else None
     folds = read_splitter(cv, table.data, labels, groups, protocol, seed)
     return folds.protocol, table if folds.fold_of_row is None else table.with_folds(folds.fold_of_row)
-
-
-def _name_of(folder: str | Path | None) -> str | None:
-    return None if folder is None else Path(folder).name
 
 
 def _temporary_folder() -> Path:

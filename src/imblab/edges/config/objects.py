@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ SCORER_NAMES = {
     "neg_brier_score": "brier",
     "neg_log_loss": "log_loss",
 }
+#: What scikit-learn adds to the name of a measure.
+SCORER_AFFIXES = re.compile(r"^neg_|_(macro|micro|weighted|samples|score|loss|ovr|ovo)$")
 #: Parameters that say how a fit is carried out, which the study decides: one thread, one seed.
 RUN_PARAMETERS = ("n_jobs", "random_state")
 #: Parameters that keep a booster quiet.
@@ -137,7 +140,10 @@ def _describe_member(
     if isinstance(item, str):
         key = SCORER_NAMES.get(item, item) if group == "measures" else item
         if key not in shipped:
-            raise ConfigError(unknown(noun, item, shipped))
+            nearest = SCORER_AFFIXES.sub("", item)
+            is_scorer = group == "measures" and nearest != item and nearest in shipped
+            hint = f"The measure {nearest!r} is that of the positive class, or with more classes the mean over them."
+            raise ConfigError(unknown(noun, item, shipped, hint=hint if is_scorer else ""))
         return str(name or key), shipped[key]
     if isinstance(item, (Learner, Strategy, Measure)):
         return str(name or item.name), _describe_record(group, noun, item)
@@ -389,6 +395,7 @@ def _is_same(value: Any, other: Any) -> bool:
         return bool(np.array_equal(value, other))
 
 
+@lru_cache(maxsize=8)
 def _files_by_class(group: str, key: str) -> dict[str, Mapping[str, Any]]:
     """Return the shipped files of learners or strategies by the class that they name; the first of several."""
     files: dict[str, Mapping[str, Any]] = {}
