@@ -1,6 +1,7 @@
 """Studies of Python objects: tables, classifiers, samplers and splitters as users of scikit-learn have them."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,8 @@ def test_a_file_asked_in_python_and_on_the_command_line_has_the_same_rows(table)
     asked = yaml.safe_load(Path("experiments/first/study.yaml").read_text())
     Path("again.yaml").write_text(yaml.safe_dump({**asked, "name": "second"}))
     assert main(["run", "again.yaml", "tracking=none", "runner.n_jobs=1", "runner.store=false"]) == 0
-    imblab.run(frame, "left", name="third", store_path=None, **objects)
+    with pytest.warns(UserWarning, match="These rows were seen before, in studies 'first' and 'second'"):
+        imblab.run(frame, "left", name="third", store_path=None, **objects)
 
     def rows(name):
         found = read_evaluations(Path("experiments") / name)
@@ -163,6 +165,20 @@ def test_labels_in_another_order_than_the_rows_are_refused(table):
     shuffled = frame.sample(frac=1, random_state=0)
     data = question(shuffled, labels.loc[shuffled.index]).tables[0]
     assert np.array_equal(data.X["0"], shuffled[0])
+
+
+def test_what_a_dataset_may_say_a_run_may_say_too(table):
+    X, y = table
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(code=np.arange(240) % 3)
+    arguments = {"categorical": "code", "drop": ["e"], "missing": -9, "amount": np.ones(240)}
+    data = question(frame, y, **arguments).tables[0]
+    assert (data.categorical, data.X.columns.tolist()) == (("code",), ["a", "b", "c", "d", "code"])
+    assert data.amount is not None
+    three = np.where(X[:, 0] > 0.9, 2, y)
+    dropped = question(frame, three, drop_classes=[2], cv=np.int64(3)).tables[0]
+    assert len(dropped.y) == (three < 2).sum()
+    with pytest.raises(ConfigError, match="is without some rows"):
+        question(frame, three, drop_classes=[2], cv=StratifiedKFold(3))
 
 
 # Members
@@ -402,11 +418,13 @@ def test_everything_wrong_is_said_at_once(table):
             strategies=["none", "smot", LogisticRegression(), SMOTENC([0]), SMOTE(sampling_strategy="minority")],
             measures=["mcc", "f1_weighted", len],
             random_state=0.5,
+            cv=1,
             n_jobs=0,
         )
     text = str(caught.value)
     for part in (
         "'n_jobs' is 0",
+        "'cv' is 1",
         "'random_state' is 0.5; it is a whole number",
         "'y' has the shape (239,), and X has 240 rows",
         "unknown learner 'lightbgm'. Did you mean 'lightgbm'?",
@@ -439,6 +457,7 @@ def test_everything_wrong_is_said_at_once(table):
         ({"learners": [LogisticRegression(), LogisticRegression(C=2)]}, "'LogisticRegression' is given more than once"),
         ({"learners": LogisticRegression(class_weight={0: 1, 1: 5})}, "weigh the classes by a strategy such as"),
         ({"learners": []}, "has no learner"),
+        ({"leaners": "svm"}, "unknown argument 'leaners' of imblab.run. Did you mean 'learners'?"),
         ({"learners": Strategy("a")}, "Pass it under strategies"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -458,7 +477,7 @@ def test_tables_that_cannot_be_studied_are_refused(table):
         (X, None, "'y' is not given"),
         (X[:, 0], y, "with the shape (240,)"),
         (scipy.sparse.csr_array(X), y, "Pass X.toarray()"),
-        ("none.csv", y, "'target' hold values"),
+        ("none.csv", y, "'y' hold values"),
         (pd.DataFrame(X), "left", "unknown column 'left' for 'y' in X"),
     ):
         with pytest.raises(DataError) as caught:
@@ -522,3 +541,15 @@ def test_all_cores_are_minus_one(table, monkeypatch):
         assert one.mcc.tolist() == imblab.run(*table, **FEW, cv=2, inner_cv=2, n_jobs=n_jobs).mcc.tolist()
     monkeypatch.setattr(engine, "available_cores", lambda: 8)
     assert [engine.job_count(n) for n in (-1, -2, 3)] == [8, 7, 3]
+
+
+@pytest.mark.filterwarnings("ignore:'table' has a test part")
+def test_the_blocks_of_the_page_run():
+    page = Path(__file__).parents[2] / "docs" / "python.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert len(blocks) == 4
+    assert names["study"].seed == 3
+    assert Path("experiments/searched/study.yaml").is_file()

@@ -7,9 +7,13 @@ import operator
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from inspect import signature
+from numbers import Integral
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from imblab.commands import running
 from imblab.commands.layout import KEY_PATTERN, table_path
@@ -25,6 +29,15 @@ from imblab.text import to_hydra_syntax
 MAX_SEED = 2**32 - 1
 #: What a study and its table are called without a name.
 DEFAULT_NAME = "table"
+#: Roles that may be given as values, and not only as a column's name.
+VALUE_ROLES = ("groups", "time", "amount", "id")
+#: The other arguments of :func:`imblab.dataset` that :func:`run` passes on.
+TABLE_OPTIONS = (
+    *("positive", "drop", "categorical", "numeric", "parent", "rare", "allow_majority_positive", "merge"),
+    *("drop_classes", "missing", "time_format"),
+)
+#: The protocol whose numbers ``cv``, ``inner_cv`` and ``repeats`` change.
+DEFAULT_PROTOCOL = "nested_5x3"
 #: The key of a table that is read from a file, as the command line has it.
 FILE_KEY = "table"
 
@@ -63,6 +76,7 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     fit_timeout: float | None = None,
     retry_failed: bool = False,
     progress: bool | None = None,
+    **table: Any,
 ) -> Any:
     """Run a study: of a table and of objects of scikit-learn, or one that is composed already.
 
@@ -123,6 +137,8 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
         Whether failed evaluations of the folder are tried again and replaced.
     progress : bool, optional
         Whether progress is shown on standard error; by default on a terminal and in a notebook.
+    **table
+        Further arguments of :func:`imblab.dataset`, such as ``drop``, ``categorical`` and ``missing``.
 
     Returns
     -------
@@ -153,6 +169,7 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     description = {
         **{"learners": learners, "strategies": strategies, "measures": measures, "primary": primary, "cv": cv},
         **{"inner_cv": inner_cv, "repeats": repeats, "groups": groups, "time": time, "positive": positive},
+        **table,
     }
     errors = ErrorCollector()
     errors.attempt(lambda: runner.Engine(runner.job_count(n_jobs), None, fit_timeout))
@@ -183,24 +200,14 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
 
 
 def request_of_objects(
-    X: Any,
-    y: Any = None,
-    *,
-    random_state: Any = 0,
-    name: str | None = None,
-    cv: Any = None,
-    groups: Any = None,
-    time: Any = None,
-    positive: Any = None,
-    **design: Any,
+    X: Any, y: Any = None, *, random_state: Any = 0, name: str | None = None, cv: Any = None, **description: Any
 ) -> ObjectRequest:
     """Build the study of a table and of objects; nothing is fitted.
 
     Parameters
     ----------
-    X, y, random_state, name, cv, groups, time, positive, **design
-        As :func:`run` takes them; ``design`` holds ``learners``, ``strategies``, ``measures``, ``primary``,
-        ``inner_cv`` and ``repeats``.
+    X, y, random_state, name, cv, **description
+        As :func:`run` takes them; ``description`` holds what is said of the members, the folds and the table.
 
     Raises
     ------
@@ -214,20 +221,21 @@ def request_of_objects(
     >>> request.study.protocol.outer_folds, request.tables[0].X.columns.tolist()
     (4, ['x0'])
     """
-    errors = ErrorCollector()
-    seed = errors.attempt(_checked_seed, random_state)
-    base = errors.attempt(_base_question, cv, design.get("inner_cv"), design.get("repeats"), seed or 0, name)
-    table = errors.attempt(_given_table, X, y, {"groups": groups, "time": time}, positive, name)
-    study, notes = None, []
-    if base is not None:
-        members = [design.get(key) for key in ("learners", "strategies", "measures", "primary")]
-        study, notes = errors.attempt(config.study_of_objects, base, *members) or (None, [])
-        if study is not None and table is not None and not isinstance(cv, (int, str, type(None))):
-            protocol, table = errors.attempt(_with_splitter, cv, table, study.protocol, seed or 0) or (None, table)
-            study = study if protocol is None else replace(study, protocol=protocol)
+    errors, description = ErrorCollector(), {key: value for key, value in description.items() if value is not None}
+    members = [description.pop(key, None) for key in ("learners", "strategies", "measures", "primary")]
+    counts = {key: description.pop(key, None) for key in ("inner_cv", "repeats")}
+    errors.attempt(_check_arguments, description)
+    seed = errors.attempt(_checked_seed, random_state) or 0
+    protocol = errors.attempt(_protocol_changes, cv, **counts) or {}
+    errors.attempt(_check_name, name)
+    base = _base_question(cv, protocol, seed, name)
+    table = errors.attempt(_given_table, X, y, description, name)
+    study, notes = errors.attempt(config.study_of_objects, base, *members) or (None, [])
+    if study is not None and table is not None and _is_splitter(cv):
+        folds, table = errors.attempt(_with_splitter, cv, table, study.protocol, seed) or (study.protocol, table)
+        study = replace(study, protocol=folds)
     errors.check()
     assert study is not None
-    assert table is not None
     study = replace(study, datasets=table.specs)
     return ObjectRequest(study, () if table.specs else (table.data,), tuple(notes))
 
@@ -238,24 +246,29 @@ class _Table:
 
     data: Dataset
     source: FrameWithRoles | None = None
-    positive: Any = None
-    specs: Mapping[str, Mapping[str, Any]] = None  # type: ignore[assignment]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def with_folds(self, fold_of_row: Any) -> _Table:
+    def with_folds(self, fold_of_row: np.ndarray) -> _Table:
         """Return the table with predefined folds."""
-        if self.source is None:
+        if self.source is None or len(self.source.frame) != len(fold_of_row):
+            kind = "a file" if self.specs else "without some rows" if self.source else "a Dataset"
             raise ConfigError(
-                f"'cv' is a splitter whose test parts are kept row by row, and the table {self.data.name!r} is "
-                f"{'a file' if self.specs else 'a Dataset'}; these folds would not be part of it. Pass a frame in its "
-                "place, or write cv=5."
+                f"'cv' is a splitter whose test parts are kept row by row, and table {self.data.name!r} is {kind}; the "
+                "folds would not be part of it. Pass a frame with all its rows in its place, or write cv=5."
             )
-        source = frame_with_roles(self.source.frame, **_as_arguments(self.source.columns), folds=fold_of_row)
-        data = datasets.dataset(source.frame, **source.columns, name=self.data.name, positive=self.positive)
-        return replace(self, data=data, source=source)
+        roles = {"y" if role == "target" else role: column for role, column in self.source.columns.items()}
+        source = frame_with_roles(self.source.frame, **roles, folds=fold_of_row)
+        return replace(self, data=_load(source, self.data.name, self.options), source=source)
 
 
-def _as_arguments(columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {"y" if role == "target" else role: column for role, column in columns.items()}
+def _load(source: FrameWithRoles, name: str, options: Mapping[str, Any]) -> Dataset:
+    columns: dict[str, Any] = {**source.columns}
+    return datasets.dataset(source.frame, name=name, **columns, **options)
+
+
+def _is_splitter(cv: Any) -> bool:
+    return cv is not None and not isinstance(cv, (Integral, str))
 
 
 def _request_of_study(
@@ -285,76 +298,94 @@ def _checked_seed(seed: Any) -> int:
     return value
 
 
-def _base_question(cv: Any, inner_cv: Any, repeats: Any, seed: int, name: str | None) -> dict[str, Any]:
-    """Compose what the command line asks by default, with the numbers of folds and repeats."""
-    errors = ErrorCollector()
-    protocol = cv if isinstance(cv, str) else "nested_5x3"
-    options = config.group_options("protocol")
-    if protocol not in options:
-        errors.attempt(_raise_config_error, unknown("protocol", protocol, options, "for 'cv'"))
-        protocol = "nested_5x3"
-    is_splitter = cv is not None and not isinstance(cv, (int, str))
-    if is_splitter and repeats is not None:
-        text = f"'repeats' is {quote(repeats)} and 'cv' is a splitter, which says itself how often it splits."
-        errors.attempt(_raise_config_error, f"{text} Leave repeats out, or write cv=5, repeats=10.")
-    numbers = {"outer_folds": ("cv", 2, cv if isinstance(cv, int) else None)}
-    numbers |= {"inner_folds": ("inner_cv", 2, inner_cv), "repeats": ("repeats", 1, repeats)}
-    for argument, low, value in numbers.values():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < low):
-            rule = f"it is a whole number, at least {low}"
-            errors.attempt(
-                _raise_config_error, f"{argument!r} is {quote(value)}; {rule}. Write for example {argument}={low + 1}."
-            )
+def _check_arguments(description: Mapping[str, Any]) -> None:
+    """Refuse arguments that neither :func:`run` nor a table has."""
+    valid = {*VALUE_ROLES, *TABLE_OPTIONS}
+    if stray := [key for key in description if key not in valid]:
+        known = {*valid, *signature(run).parameters} - {"table"}
+        raise ConfigError(*(unknown("argument", key, known, "of imblab.run") for key in stray))
+
+
+def _check_name(name: Any) -> None:
     if name is not None and not KEY_PATTERN.fullmatch(str(name)):
-        rule = "it is the name of a folder: letters, digits, '_', '-', '+' and '.', beginning with a letter or digit"
-        errors.attempt(_raise_config_error, f"'name' is {quote(name)}; {rule}. Write for example name='churn'.")
-    errors.check()
-    base = config.compose_question(
-        [f"name={to_hydra_syntax(name or DEFAULT_NAME)}", f"seed={seed}", f"protocol={protocol}"]
-    )
-    changes = {key: value for key, (_, _, value) in numbers.items() if value is not None}
+        raise ConfigError(
+            f"'name' is {quote(name)}; it is the name of a folder: letters, digits, '_', '-', '+' and '.', beginning "
+            "with a letter or digit. Write for example name='churn'."
+        )
+
+
+def _protocol_changes(cv: Any, inner_cv: Any, repeats: Any) -> dict[str, int]:
+    """Return the numbers of folds and repeats that were given."""
+    problems = []
+    options = config.group_options("protocol")
+    if isinstance(cv, str) and cv not in options:
+        problems.append(unknown("protocol", cv, options, "for 'cv'"))
+    if _is_splitter(cv) and repeats is not None:
+        problems.append(
+            f"'repeats' is {quote(repeats)} and 'cv' is a splitter, which says itself how often it splits. Leave "
+            "repeats out, or write cv=5, repeats=10."
+        )
+    changes: dict[str, int] = {}
+    outer = cv if isinstance(cv, Integral) else None
+    for key, argument, low, value in (
+        ("outer_folds", "cv", 2, outer),
+        ("inner_folds", "inner_cv", 2, inner_cv),
+        ("repeats", "repeats", 1, repeats),
+    ):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
+            rule = f"it is a whole number, at least {low}"
+            problems.append(f"{argument!r} is {quote(value)}; {rule}. Write for example {argument}={low + 1}.")
+        else:
+            changes[key] = int(value)
+    if problems:
+        raise ConfigError(*problems)
+    return changes
+
+
+def _base_question(cv: Any, changes: Mapping[str, int], seed: int, name: str | None) -> dict[str, Any]:
+    """Compose what the command line asks by default, with the numbers of folds and repeats."""
+    named = str(name) if name is not None and KEY_PATTERN.fullmatch(str(name)) else DEFAULT_NAME
+    protocol = cv if isinstance(cv, str) and cv in config.group_options("protocol") else DEFAULT_PROTOCOL
+    base = config.compose_question([f"name={to_hydra_syntax(named)}", f"seed={seed}", f"protocol={protocol}"])
     return {**base, "protocol": {**base["protocol"], **changes}}
 
 
-def _raise_config_error(text: str) -> None:
-    raise ConfigError(text)
-
-
-def _given_table(X: Any, y: Any, roles: Mapping[str, Any], positive: Any, name: str | None) -> _Table:
-    """Load a table from what the caller passed as X and y."""
+def _given_table(X: Any, y: Any, description: Mapping[str, Any], name: str | None) -> _Table:
+    """Load a table from what the caller passed as X and y, and said of it."""
     if isinstance(X, Dataset):
-        stray = [key for key, value in {"y": y, "positive": positive, **roles}.items() if value is not None]
-        if stray:
+        if stray := [key for key, value in {"y": y, **description}.items() if value is not None]:
             raise ConfigError(
                 f"data set {X.name!r} is given with {', '.join(f'{key}=' for key in stray)}; it holds its labels and "
                 "roles itself. Leave them out, or pass them to imblab.dataset."
             )
-        return _Table(X, specs={})
+        return _Table(X)
+    roles = {key: description[key] for key in VALUE_ROLES if key in description}
+    options = {key: description[key] for key in TABLE_OPTIONS if key in description}
     if isinstance(X, (str, Path)):
-        return _read_file(str(X), y, roles, positive)
+        return _read_file(str(X), {"target": y, **roles}, options)
     source = frame_with_roles(X, y, **roles)
-    data = datasets.dataset(source.frame, **source.columns, name=name or DEFAULT_NAME, positive=positive)
-    return _Table(data, source, positive, {})
+    return _Table(_load(source, name or DEFAULT_NAME, options), source, options)
 
 
-def _read_file(path: str, y: Any, roles: Mapping[str, Any], positive: Any) -> _Table:
+def _read_file(path: str, roles: Mapping[str, Any], options: Mapping[str, Any]) -> _Table:
     """Load a table from a file, as the short form of the command line describes it."""
-    given = {"target": y, **roles}
-    if arrays := [key for key, value in given.items() if value is not None and not isinstance(value, str)]:
+    if arrays := ["y" if key == "target" else key for key, v in roles.items() if not isinstance(v, (str, type(None)))]:
         raise DataError(
             f"table {path!r} is a file, and {', '.join(map(repr, arrays))} hold values; of a file columns are named. "
             "Write for example y='left', or read the file and pass the frame."
         )
-    spec = {"kind": "table", "path": path, **given, "positive": positive}
+    spec = {"kind": "table", "path": path, **roles, **options}
     spec = {key: value for key, value in spec.items() if value is not None}
-    return _Table(datasets.read_dataset(spec, FILE_KEY), None, positive, {FILE_KEY: spec})
+    return _Table(datasets.read_dataset(spec, FILE_KEY), specs={FILE_KEY: spec})
 
 
 def _with_splitter(cv: Any, table: _Table, protocol: Protocol, seed: int) -> tuple[Protocol, _Table]:
     """Return the protocol and the table that make the folds of a splitter."""
     labels: Any = table.data.y
     groups: Any = table.data.groups
-    if table.source is not None:
+    if table.source is not None and len(table.source.frame) == len(table.data.y):
         columns, frame = table.source.columns, table.source.frame
         labels, groups = frame[columns["target"]], frame[columns["groups"]] if "groups" in columns else None
     folds = read_splitter(cv, table.data, labels, groups, protocol, seed)

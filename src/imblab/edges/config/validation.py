@@ -100,10 +100,10 @@ class ErrorCollector:
         """Whether no error was kept."""
         return not self._errors
 
-    def attempt(self, reader: Callable[..., Any], *args: Any) -> Any:
+    def attempt(self, reader: Callable[..., Any], *args: Any, **more: Any) -> Any:
         """Return what a reader returns, or None if it raises an error of imblab, which is kept."""
         try:
-            return reader(*args)
+            return reader(*args, **more)
         except ImblabError as error:
             self._errors.append(error)
             return None
