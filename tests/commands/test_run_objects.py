@@ -113,6 +113,7 @@ def test_the_recorded_study_of_a_frame_asks_the_same_of_its_file(table):
     X, y = table
     imblab.run(X, y, name="memory", cv=StratifiedKFold(3), **FEW)
     asked = yaml.safe_load(Path("experiments/memory/study.yaml").read_text())
+    assert (asked["dataset"]["memory"]["kind"], asked["dataset"]["memory"]["n_folds"]) == ("memory", 3)
     folds = np.empty(len(y), dtype=int)
     for fold, (_, test) in enumerate(StratifiedKFold(3).split(X, y)):
         folds[test] = fold
@@ -137,6 +138,8 @@ def test_arrays_have_named_columns_and_frames_keep_theirs(table):
     data = question(frame, "left", groups="0").tables[0]
     assert data.X.columns.tolist() == ["1", "2", "3", "4", "kind"]
     assert data.categorical == ("kind",)
+    flagged = question(frame.assign(flag=[True, False] * 120, text=["u", "v", "w"] * 80), "left").tables[0]
+    assert flagged.categorical == ("kind", "flag", "text")
     assert data.groups is not None
 
 

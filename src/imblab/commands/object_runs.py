@@ -259,10 +259,10 @@ class _Table:
             )
         roles = {"y" if role == "target" else role: column for role, column in self.source.columns.items()}
         source = frame_with_roles(self.source.frame, **roles, folds=fold_of_row)
-        return replace(self, data=_load(source, self.data.name, self.options), source=source)
+        return replace(self, data=_load_frame(source, self.data.name, self.options), source=source)
 
 
-def _load(source: FrameWithRoles, name: str, options: Mapping[str, Any]) -> Dataset:
+def _load_frame(source: FrameWithRoles, name: str, options: Mapping[str, Any]) -> Dataset:
     columns: dict[str, Any] = {**source.columns}
     return datasets.dataset(source.frame, name=name, **columns, **options)
 
@@ -366,7 +366,7 @@ def _given_table(X: Any, y: Any, description: Mapping[str, Any], name: str | Non
     if isinstance(X, (str, Path)):
         return _read_file(str(X), {"target": y, **roles}, options)
     source = frame_with_roles(X, y, **roles)
-    return _Table(_load(source, name or DEFAULT_NAME, options), source, options)
+    return _Table(_load_frame(source, name or DEFAULT_NAME, options), source, options)
 
 
 def _read_file(path: str, roles: Mapping[str, Any], options: Mapping[str, Any]) -> _Table:
