@@ -241,6 +241,8 @@ def test_a_sampler_is_a_strategy_with_its_ratio_and_k(table):
     assert (under.ratio, under.k, under.sampler["replacement"]) == (0.25, None, True)
     assert strategy_of(study, "TomekLinks").ratio is None
     assert strategy_of(study, "SMOTEENN").sampler["smote"]["k_neighbors"] == "$k"
+    assert strategy_of(study, "SMOTEENN").label == "SMOTEENN 1:2, k 5, tuned threshold"
+    assert under.label == "RandomUnderSampler 1:4, replacement True, tuned threshold"
     assert all(strategy.calibration == "none" for strategy in study.strategies)
 
 

@@ -377,7 +377,11 @@ def _read_file(path: str, roles: Mapping[str, Any], options: Mapping[str, Any]) 
             "Write for example y='left', or read the file and pass the frame."
         )
     spec = {"kind": "table", "path": path, **roles, **options}
-    spec = {key: value for key, value in spec.items() if value is not None}
+    spec = {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in spec.items()
+        if value is not None
+    }
     return _Table(datasets.read_dataset(spec, FILE_KEY), specs={FILE_KEY: spec})
 
 

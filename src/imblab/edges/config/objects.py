@@ -246,12 +246,12 @@ def describe_sampler(sampler: Any, where: str, notes: list[str], seed: int) -> d
     further = {name: item for name, item in make.items() if name not in removed}
     file = _files_by_class("strategy", "sampler").get(make["_target_"], {})
     template = file.get("sampler", {})
+    others = [f"{name} {item}" for name, item in further.items() if isinstance(item, (int, float, str))][1:]
     if any(estimator_specs.is_placeholder(value) for value in template.values()):  # ratio and k are its inner sampler's
         _check_inner_samplers(further, template, sampler, where)
         further, k = {**template, **further}, file.get("k")
     words = [type(sampler).__name__, *([f"1:{1 / ratio:.3g}"] if ratio else [])]
-    parts = [" ".join(words), *([f"k {k}"] if k else [])]
-    parts += [f"{name} {item}" for name, item in further.items() if isinstance(item, (int, float, str))][1:]
+    parts = [" ".join(words), *([f"k {k}"] if k else []), *others]
     return {
         "sampler": {**further, **{form: template[form] for form in FORM_KEYS if form in template}},
         "ratio": ratio,
