@@ -33,7 +33,7 @@ _HOME = {
     "evaluate": "commands.running",
     "reproduce": "commands.reproducing",
     "rescore": "commands.rescoring",
-    "run": "commands.running",
+    "run": "commands.object_runs",
     "verify": "commands.verifying",
 }
 

@@ -249,6 +249,25 @@ STRUCTURED_KEYS = (
 MAX_NAME_CHARACTERS = 100
 
 
+def overrides_from_python(words: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """Return overrides as the command line has them from those of Python: texts, and keys with their values.
+
+    A text that is neither an override nor a path is the name of an experiment.
+
+    Examples
+    --------
+    >>> overrides_from_python(["quickstart"], {"seed": 3, "search.n_trials": 5, "learner": ["svm"]})
+    ['experiment=quickstart', 'seed=3', 'search.n_trials=5', 'learner=[svm]']
+    """
+
+    def is_name(word: str) -> bool:
+        is_file = word.endswith((".yaml", ".yml")) or table_path(word) is not None
+        return re.fullmatch(r"\w[\w.-]*", word) is not None and not is_file
+
+    texts = [f"experiment={word}" if is_name(word) else word for word in words]
+    return [*texts, *(f"{key}={to_hydra_syntax(value)}" for key, value in values.items())]
+
+
 def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     """Write the short form of a study of one table out in full; other arguments are returned unchanged.
 
@@ -263,7 +282,7 @@ def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     >>> expand_short_form(["experiment=quickstart"])
     ['experiment=quickstart']
     """
-    paths = [path for arg in args if (path := _table_path(arg)) is not None]
+    paths = [path for arg in args if (path := table_path(arg)) is not None]
     if not paths:
         return list(args)
     if len(paths) > 1:
@@ -272,7 +291,7 @@ def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     if _path_exists(f"{path}/study.yaml"):
         line = to_shell(["imblab", command, str(Path(path) / "study.yaml")])
         raise ConfigError(f"{path!r} is the directory of a study; its question is the file study.yaml. Write {line}.")
-    others = [arg for arg in args if _table_path(arg) is None]
+    others = [arg for arg in args if table_path(arg) is None]
     datasets = [arg.partition("=")[2].strip("[]") for arg in others if arg.startswith("dataset=")]
     table_keys = [arg for arg in others if arg.partition("=")[0] in SHORT_KEYS]
     named = any(arg.startswith("name=") for arg in others)
@@ -285,8 +304,8 @@ def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     return overrides
 
 
-def _table_path(arg: str) -> str | None:
-    """Return the path of a table that an argument holds, by itself or as ``dataset=``."""
+def table_path(arg: str) -> str | None:
+    """Return the path of a table that an argument holds, by itself or as ``dataset=``; None if it holds none."""
     key, _, value = arg.partition("=")
     word = value.strip("'\"") if key == "dataset" else arg
     if "=" in arg and is_table(Path(arg)) and _path_exists(arg):

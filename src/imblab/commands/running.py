@@ -6,13 +6,13 @@ compose -> load -> split -> expand the design -> minus what is evaluated -> run 
 from __future__ import annotations
 
 import json
+import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,22 @@ from imblab.analysis.completeness import completeness_of
 from imblab.analysis.table import to_frame
 from imblab.commands import footprint, results, study_answers, syncing
 from imblab.commands.evidence_builder import build_evidence
-from imblab.commands.layout import Layout, in_memory, lay_out, parse_request, requested_engine, store_opener
+from imblab.commands.layout import (
+    Layout,
+    in_memory,
+    lay_out,
+    overrides_from_python,
+    parse_request,
+    requested_engine,
+    store_opener,
+)
 from imblab.commands.seen_rows import find_seen_before, notes_before_fits, recorded_seen
 from imblab.core import design, forecast
 from imblab.core.fitting import Prediction
 from imblab.edges import config, ledger, mlflow, optuna_storage, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.edges.provenance.environment import record_environment
-from imblab.errors import FitError, ImblabError, presentable
+from imblab.errors import ConfigError, FitError, ImblabError, presentable
 from imblab.result import Evaluation, StudyResult
 from imblab.study import Cell, Dataset, Study
 from imblab.text import count_noun
@@ -38,8 +46,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-#: Receives each note on a study, from Python as a warning in the line that called :func:`run` or :func:`evaluate`.
-_warn_caller = partial(warnings.warn, category=UserWarning, stacklevel=3)
+def warn_caller(note: str) -> None:
+    """Warn in the line of the code that called imblab."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "imblab":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(note, UserWarning, stacklevel=level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,8 @@ class RunOptions:
         Receives what is said of the fits; None is silent.
     builds_evidence : bool
         Whether evidence is built of the evaluations.
+    shows_progress : bool
+        Whether progress is shown also where nothing is said.
     """
 
     engine: runner.Engine
@@ -67,6 +81,7 @@ class RunOptions:
     stop_at_failure: bool = False
     say: Callable[[str], None] | None = None
     builds_evidence: bool = True
+    shows_progress: bool = False
 
     def tell(self, sentence: str | None) -> None:
         """Say a sentence about the run, if there is one, unless the run is silent."""
@@ -74,15 +89,17 @@ class RunOptions:
             self.say(sentence)
 
 
-def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
+def compose(*overrides: str, config_dirs: Sequence[str | Path] = (), **values: Any) -> Study:
     """Compose a study from the configuration, as the command line does.
 
     Parameters
     ----------
     *overrides : str
-        Such as ``"experiment=quickstart"`` and ``"strategy.smote.space.k=choice(3,5)"``.
+        Such as ``"experiment=quickstart"`` and ``"strategy.smote.space.k=choice(3,5)"``; a name alone is an experiment.
     config_dirs : sequence of path, default=()
         Further folders with groups and experiments.
+    **values
+        Overrides as keys and values, such as ``seed=3``, ``learner=["svm"]`` and ``**{"search.n_trials": 5}``.
 
     Raises
     ------
@@ -93,21 +110,26 @@ def compose(*overrides: str, config_dirs: Sequence[str | Path] = ()) -> Study:
     --------
     >>> compose("experiment=quickstart").primary
     'mcc'
+    >>> compose("quickstart", seed=3, search="tpe", **{"search.n_trials": 5}).tuning.n_trials
+    5
     """
-    return parse_request(overrides, [Path(d) for d in config_dirs]).study
+    words = overrides_from_python(overrides, values)
+    return parse_request(words, [Path(d) for d in config_dirs]).study
 
 
-def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.DataFrame:
+def evaluate(study: Study | str, data: Sequence[Dataset] = (), n_jobs: int = 1, **values: Any) -> pd.DataFrame:
     """Run a study in memory and return its evaluations; nothing is written.
 
     Parameters
     ----------
-    study : Study
-        As written in Python, or composed by :func:`imblab.compose`.
+    study : Study or str
+        As written in Python, or composed by :func:`imblab.compose`; or the name of an experiment.
     data : sequence of Dataset, default=()
         Tables in memory, in addition to those that ``study.datasets`` names; see :func:`imblab.dataset`.
     n_jobs : int, default=1
-        Worker processes; changes no number.
+        Worker processes, -1 for all cores; changes no number.
+    **values
+        Overrides of a named experiment, as :func:`compose` takes them.
 
     Returns
     -------
@@ -125,14 +147,21 @@ def evaluate(study: Study, data: Sequence[Dataset] = (), n_jobs: int = 1) -> pd.
     >>> evaluate(study).status.unique().tolist()
     ['ok']
     """
+    if isinstance(study, str):
+        study = compose(study, **values)
+    elif values:
+        raise ConfigError(
+            f"study {study.name!r} is given with {', '.join(values)}; a composed study is evaluated as it stands. Pass "
+            "the overrides to imblab.compose."
+        )
     layout = _lay_out_with_warnings(study, data)
     evaluations: list[Evaluation] = []
     bundles = runner.make_bundles(study, layout.plans, layout.cells)
-    runner.run(layout.datasets, bundles, runner.Engine(n_jobs), [evaluations.append])
+    runner.run(layout.datasets, bundles, runner.Engine(runner.job_count(n_jobs)), [evaluations.append])
     return to_frame(_in_design_order(layout, evaluations))
 
 
-def run(
+def run(  # noqa: PLR0913 (keyword arguments of the public API)
     study: Study,
     n_jobs: int = 1,
     folder: str | Path | None = None,
@@ -142,6 +171,7 @@ def run(
     store_path: str | Path | None = store.DEFAULT_PATH,
     fit_timeout: float | None = None,
     retry_failed: bool = False,
+    progress: bool | None = None,
 ) -> pd.DataFrame:
     """Run or resume a study in a folder.
 
@@ -150,7 +180,7 @@ def run(
     study : Study
         As written in Python, or composed by :func:`imblab.compose`.
     n_jobs : int, default=1
-        Worker processes; changes no number.
+        Worker processes, -1 for all cores; changes no number.
     folder : path, optional
         ``experiments/<name>`` below the current directory by default.
     overwrite : bool, default=False
@@ -166,6 +196,8 @@ def run(
         Seconds a fit may take; a fit that takes longer is a failed candidate.
     retry_failed : bool, default=False
         Whether failed evaluations of the folder are tried again and replaced.
+    progress : bool, optional
+        Whether progress is shown on standard error; by default on a terminal and in a notebook.
 
     Returns
     -------
@@ -186,8 +218,9 @@ def run(
     study = replace(study, datasets={**in_memory(data), **study.datasets})
     layout = _lay_out_with_warnings(study, data)
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
-    engine = runner.Engine(n_jobs, store_opener(store_path), fit_timeout)
-    run_options = RunOptions(engine, _warn_caller, overwrite, retry_failed)
+    engine = runner.Engine(runner.job_count(n_jobs), store_opener(store_path), fit_timeout)
+    shows_progress = terminal.is_watched() if progress is None else progress
+    run_options = RunOptions(engine, warn_caller, overwrite, retry_failed, shows_progress=shows_progress)
     tracking = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "auto"}
     allow = tuple(design.named_code_paths(study))  # the caller that named these classes has let them in
     with syncing.observe_run(layout, home, tracking, run_options.engine.open_store) as tracker:
@@ -261,7 +294,7 @@ def command_store(prune: float | None, merge: str | None, as_json: bool) -> int:
 def _lay_out_with_warnings(study: Study, data: Sequence[Dataset]) -> Layout:
     layout = lay_out(study, {d.name: d for d in data})
     for note in layout.notes():
-        _warn_caller(note)
+        warn_caller(note)
     return layout
 
 
@@ -344,7 +377,7 @@ def _progress_observers(
     layout: Layout, missing: Sequence[Cell], book: ledger.Ledger, options: RunOptions
 ) -> Iterator[list[Callable[[Evaluation], None]]]:
     """Give an observer that moves the progress bar, if one is shown."""
-    if options.say is None or not missing:
+    if not missing or (options.say is None and not options.shows_progress):
         yield []
         return
     sizes = {name: data.X.size for name, data in layout.datasets.items()}

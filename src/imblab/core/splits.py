@@ -96,7 +96,7 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     if clashes := [*_find_clashes(dataset, protocol, key), *_find_spanning_groups(dataset, key)]:
         raise combined(clashes)
     try:
-        splits = _make_splits(dataset, protocol, seed)
+        splits = make_splits(dataset, protocol, seed)
         problem = _find_unusable_part(dataset, protocol, seed, splits)
     except ValueError as error:
         splits, problem = (), f"the outer folds cannot be made ({error})"
@@ -147,7 +147,8 @@ def inner_pairs(dataset: Dataset, protocol: Protocol, seed: int, split: Split, s
     return InnerFolds(_stratified_folds(dataset, split.train, protocol.inner_folds, state))
 
 
-def _make_splits(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
+def make_splits(dataset: Dataset, protocol: Protocol, seed: int) -> tuple[Split, ...]:
+    """Make the outer splits of a data set without checking them; raises ValueError where they cannot be made."""
     rows = np.arange(len(dataset.y))
     splits = []
     for repeat in range(protocol.repeats):
@@ -381,7 +382,7 @@ def _small_classes(dataset: Dataset, protocol: Protocol, seed: int, splits: Sequ
 
 def _is_feasible(dataset: Dataset, protocol: Protocol, seed: int) -> bool:
     try:
-        splits = _make_splits(dataset, protocol, seed)
+        splits = make_splits(dataset, protocol, seed)
     except ValueError:
         return False
     return _find_unusable_part(dataset, protocol, seed, splits) is None

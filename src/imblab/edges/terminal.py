@@ -176,15 +176,29 @@ def store_text(facts: Mapping[str, Any]) -> str:
     return f"{facts['path']} holds the predictions of {fits} in {size}{age}.{merged}{pruned}"
 
 
+def is_watched() -> bool:
+    """Return whether a person reads standard error: on a terminal, or in a notebook."""
+    return Console(stderr=True).is_terminal or _is_notebook()
+
+
+def _is_notebook() -> bool:
+    return Console().is_jupyter
+
+
 @contextmanager
 def progress(
     total: int, workers: str, console: Console | None = None, noun: str = "cell"
-) -> Iterator[_ProgressBar | _ProgressLog]:
-    """Report on standard error while ``total`` cells are evaluated: a bar, or a few lines without a terminal.
+) -> Iterator[_ProgressBar | _ProgressLog | _ProgressLine]:
+    """Report on standard error while ``total`` cells are evaluated: a bar, one line in a notebook, else a few lines.
 
     Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line. ``noun`` says
     what is counted.
     """
+    if console is None and _is_notebook():
+        line = _ProgressLine(total, noun, _StandardError())
+        yield line
+        line.end()
+        return
     console = console or Console(file=cast("IO[str]", _StandardError()), highlight=False, markup=False)
     if not console.is_terminal:
         yield _ProgressLog(total, workers, console, noun)
@@ -250,6 +264,27 @@ class _ProgressLog:
 
     def note(self, text: str) -> None:
         self._console.print(presentable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+class _ProgressLine:
+    """One line that is written again and again, in the output of a notebook cell."""
+
+    def __init__(self, total: int, noun: str, stream: _StandardError) -> None:
+        self._total, self._noun, self._done, self._width, self._stream = total, noun, 0, 0, stream
+
+    def advance(self, name: str, seconds_left: float) -> None:
+        self._done += 1
+        left = f", about {format_duration(seconds_left)} left" if self._done < self._total else ""
+        text = presentable(f"{self._done:,} of {count_noun(self._total, self._noun)}{left}  {name}")
+        self._stream.write("\r" + text.ljust(self._width))
+        self._stream.flush()
+        self._width = len(text)
+
+    def note(self, text: str) -> None:
+        self._stream.write(f"\r{presentable(text)}\n")
+
+    def end(self) -> None:
+        self._stream.write("\n")
 
 
 class Page:

@@ -1,7 +1,16 @@
 """Configuration: compose a request with Hydra, and build a study from plain data."""
 
 from imblab.edges.config.command_line import GroupMember, check_sources, read_group
-from imblab.edges.config.requests import DATA_DIR, ChangedStudy, Request, change_study, compose_request, load_request
+from imblab.edges.config.objects import study_of_objects
+from imblab.edges.config.requests import (
+    DATA_DIR,
+    ChangedStudy,
+    Request,
+    change_study,
+    compose_question,
+    compose_request,
+    load_request,
+)
 from imblab.edges.config.studies import json_schema, parse_study, to_mapping
 
 __all__ = [
@@ -11,10 +20,12 @@ __all__ = [
     "Request",
     "change_study",
     "check_sources",
+    "compose_question",
     "compose_request",
     "json_schema",
     "load_request",
     "parse_study",
     "read_group",
+    "study_of_objects",
     "to_mapping",
 ]

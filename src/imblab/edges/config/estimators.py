@@ -11,7 +11,7 @@ from typing import Any
 
 from imblab.core import estimator_specs
 from imblab.edges.config import parameters
-from imblab.edges.config.validation import ErrorCollector, quote, to_plain_data
+from imblab.edges.config.validation import Allow, ErrorCollector, quote, to_plain_data
 from imblab.errors import ConfigError, foreign_reason, unknown
 
 #: The keys that begin with an underscore.
@@ -21,7 +21,7 @@ RESERVED_KEYS = ("_target_", "_mixed_", "_categorical_")
 MAX_NESTED, MAX_LEVELS = 10, 50
 
 
-def read_spec(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
+def read_spec(raw: Any, where: str, allow: Allow) -> dict[str, Any]:
     """Read ``{_target_: ..., parameter: value}``, nested ones included.
 
     Refuses what names no class, one that is not admitted, or a parameter that reaches too far; all of them at once.
@@ -43,7 +43,7 @@ def read_spec(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any]:
     return {str(k): to_plain_data(v) for k, v in raw.items()}
 
 
-def _resolve(path: str, where: str, allow: Sequence[str]) -> type:
+def _resolve(path: str, where: str, allow: Allow) -> type:
     try:
         return estimator_specs.resolve_class(path, allow)
     except ConfigError as error:
@@ -165,9 +165,7 @@ def is_whole(text: Mapping[str, Any], parameter: str) -> bool:
     return isinstance(default, int) and not isinstance(default, bool)
 
 
-def check_sampler(
-    text: Mapping[str, Any], where: str, allow: Sequence[str], knobs: Mapping[str, object] | None = None
-) -> None:
+def check_sampler(text: Mapping[str, Any], where: str, allow: Allow, knobs: Mapping[str, object] | None = None) -> None:
     """Refuse a class that does not resample, and values that it refuses."""
     if not hasattr(estimator_specs.resolve_class(text["_target_"], allow), "fit_resample"):
         raise ConfigError(
@@ -178,7 +176,7 @@ def check_sampler(
 
 
 def build_checked(
-    text: Mapping[str, Any], where: str, allow: Sequence[str], placeholders: Mapping[str, object] | None = None
+    text: Mapping[str, Any], where: str, allow: Allow, placeholders: Mapping[str, object] | None = None
 ) -> Any:
     """Build an estimator; any exception of its constructor becomes a ConfigError."""
     try:
@@ -192,7 +190,7 @@ def build_checked(
         ) from error
 
 
-def _read_nested(value: Any, where: str, allow: Sequence[str]) -> None:
+def _read_nested(value: Any, where: str, allow: Allow) -> None:
     if isinstance(value, Mapping) and "_target_" in value:
         read_spec(value, where, allow)
     elif isinstance(value, (Mapping, list, tuple)):

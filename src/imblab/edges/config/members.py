@@ -10,7 +10,7 @@ sampler's constructor, and is checked as that class's parameter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sklearn.base import is_classifier
@@ -18,7 +18,7 @@ from sklearn.base import is_classifier
 from imblab.core import admission, decisions, estimator_specs
 from imblab.edges.config import estimators, parameters, validation, weights
 from imblab.edges.config.models import LearnerModel, StrategyModel
-from imblab.edges.config.validation import ErrorCollector, is_finite_number, quote, to_plain_data, validate
+from imblab.edges.config.validation import Allow, ErrorCollector, is_finite_number, quote, to_plain_data, validate
 from imblab.errors import ConfigError, combined, unknown
 from imblab.study import FITTED_KNOBS, KNOBS, Axis, Interval, Learner, LearnerTraits, Strategy
 
@@ -26,7 +26,7 @@ from imblab.study import FITTED_KNOBS, KNOBS, Axis, Interval, Learner, LearnerTr
 ROUND_ARGUMENTS = ("num_iteration", "iteration_range")
 
 
-def read_learner(name: str, raw: Any, allow: Sequence[str]) -> Learner:
+def read_learner(name: str, raw: Any, allow: Allow) -> Learner:
     """Read a learner, or refuse what is not a classifier, not admitted, or splits the rows that it receives."""
     where = f"learner.{name}"
     model = validate(LearnerModel, raw, where)
@@ -73,7 +73,7 @@ def _check_classifier(learner: Any, make: Mapping[str, Any], where: str) -> None
     estimators.check_values(learner, where)
 
 
-def _read_learner_axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Sequence[str]) -> Axis:
+def _read_learner_axis(name: str, text: Any, make: Mapping[str, Any], where: str, allow: Allow) -> Axis:
     """Read one axis of a space; each of its values must be one that the learner accepts."""
     cls = estimator_specs.resolve_class(make["_target_"], allow=None)
     if name not in estimator_specs.parameter_names(make) and not estimator_specs.accepts_any_parameter(make):
@@ -172,7 +172,7 @@ SEARCHABLE_KNOBS = tuple(knob.name for knob in KNOBS.values() if knob.rule)
 FORM_KEYS = ("_mixed_", "_categorical_")
 
 
-def read_strategy(name: str, raw: Any, allow: Sequence[str], is_recorded: bool = False) -> Strategy:
+def read_strategy(name: str, raw: Any, allow: Allow, is_recorded: bool = False) -> Strategy:
     """Read a strategy, or refuse a knob with a value that it cannot have, or no parameter to stand for.
 
     A shipped sampler that ``is_recorded``, and only read back, is not imported: that takes 20 MB.
@@ -224,7 +224,7 @@ def strategy_mapping(strategy: Strategy) -> dict[str, Any]:
     return {**mapping, "space": validation.spaces_to_text(strategy.space) | weights.write_axis(strategy.space)}
 
 
-def _read_calibration(model: StrategyModel, samples: bool, where: str, allow: Sequence[str]) -> tuple[str, str | None]:
+def _read_calibration(model: StrategyModel, samples: bool, where: str, allow: Allow) -> tuple[str, str | None]:
     """Return the calibration, and whether a prior correction undoes the sampler."""
     kind, correction = model.calibration or "none", model.prior_correction
     if isinstance(kind, Mapping) and [*kind] == ["_target_"]:
@@ -244,7 +244,7 @@ def _read_calibration(model: StrategyModel, samples: bool, where: str, allow: Se
     return kind, correction
 
 
-def _check_calibrator(path: str, where: str, allow: Sequence[str]) -> None:
+def _check_calibrator(path: str, where: str, allow: Allow) -> None:
     calibrator = estimators.build_checked({"_target_": path}, where, allow)
     if not (hasattr(calibrator, "fit") and hasattr(calibrator, "predict")):
         raise ConfigError(
@@ -253,7 +253,7 @@ def _check_calibrator(path: str, where: str, allow: Sequence[str]) -> None:
         )
 
 
-def _read_sampler(raw: Any, where: str, allow: Sequence[str]) -> dict[str, Any] | None:
+def _read_sampler(raw: Any, where: str, allow: Allow) -> dict[str, Any] | None:
     if raw is None:
         return None
     sampler = estimators.read_spec(raw, where, allow)
@@ -314,9 +314,7 @@ def _check_placeholders(sampler: Mapping[str, Any] | None, space: Iterable[str],
             raise ConfigError(unknown("placeholder", f"${name}", [f"${knob}" for knob in knobs], f"in {where!r}"))
 
 
-def _read_sampler_axis(
-    knob: str, given: Any, sampler: Mapping[str, Any] | None, where: str, allow: Sequence[str]
-) -> Axis:
+def _read_sampler_axis(knob: str, given: Any, sampler: Mapping[str, Any] | None, where: str, allow: Allow) -> Axis:
     """Read the axis of a parameter of the sampler that is not in the table of knobs."""
     key = f"{where}.space.{knob}"
     if sampler is None:

@@ -5,7 +5,6 @@ A field's description completes the sentence "it is ...": messages and the JSON 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -23,6 +22,7 @@ from imblab.edges.config import parameters
 from imblab.edges.config.validation import (
     LABEL_RULE,
     SPACE_RULE,
+    Allow,
     Label,
     Name,
     Section,
@@ -196,7 +196,7 @@ class MeasureModel(Section):
             return tuple(value)
         raise ValueError
 
-    def noun(self, name: str, allow: Sequence[str]) -> Measure:
+    def noun(self, name: str, allow: Allow) -> Measure:
         """Build the measure; its function is imported and tried on two rows."""
         measure = Measure(
             name, **{**dict(self), "reference": self.reference or "", "parameters": self.parameters or {}}

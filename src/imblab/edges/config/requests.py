@@ -113,6 +113,24 @@ def compose_request(
     return _request(collector, study, composed, allow, notes=tuple(notes))
 
 
+def compose_question(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[str, Any]:
+    """Compose the keys of a study as plain data, with its members as their files hold them.
+
+    Parameters
+    ----------
+    overrides : sequence of str
+        As typed on the command line; ``name`` among them.
+    config_dirs : sequence of Path, default=()
+        Folders with a user's own groups and experiments.
+
+    Examples
+    --------
+    >>> [*compose_question(["name=a", "strategy=[none,smote]"])["strategy"]]
+    ['none', 'smote']
+    """
+    return _question(_compose(parse_overrides(overrides), config_dirs, {}))
+
+
 def load_request(
     path: Path,
     overrides: Sequence[str] = (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from itertools import chain, product
@@ -20,6 +20,7 @@ from imblab.edges.config.members import learner_mapping, read_learner, read_stra
 from imblab.edges.config.validation import (
     NAME_PATTERN,
     NAME_RULE,
+    Allow,
     ErrorCollector,
     Name,
     Section,
@@ -80,7 +81,7 @@ DatasetModel = create_model(
 )
 
 
-def _read_dataset(name: str, raw: Any, allow: Sequence[str]) -> dict[str, Any]:
+def _read_dataset(name: str, raw: Any, allow: Allow) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
         raise ConfigError(
             f"'dataset.{name}' is {quote(raw)}; a data set is described by a mapping such as {{kind: table, path: ..., "
@@ -95,12 +96,12 @@ def _read_dataset(name: str, raw: Any, allow: Sequence[str]) -> dict[str, Any]:
     return files.current_spelling(to_plain_data(raw))
 
 
-def _read_measure(name: str, raw: Any, allow: Sequence[str]) -> Any:
+def _read_measure(name: str, raw: Any, allow: Allow) -> Any:
     return validate(models.MeasureModel, raw, f"measures.{name}").noun(name, allow)
 
 
 #: The groups whose members a study holds by name, with the readers of a member.
-READERS: dict[str, Callable[[str, Any, Sequence[str]], Any]] = {
+READERS: dict[str, Callable[[str, Any, Allow], Any]] = {
     "dataset": _read_dataset,
     "learner": read_learner,
     "strategy": read_strategy,
@@ -166,7 +167,7 @@ class StudyModel(Section):
 
 
 def parse_study(
-    mapping: Any, allow: Sequence[str] = (), sources: Mapping[str, bool] | None = None, is_recorded: bool = False
+    mapping: Any, allow: Allow = (), sources: Mapping[str, bool] | None = None, is_recorded: bool = False
 ) -> Study:
     """Build a study from plain data.
 
@@ -174,8 +175,9 @@ def parse_study(
     ----------
     mapping : mapping
         The content of a ``study.yaml``, or what Hydra composed.
-    allow : sequence of str, default=()
+    allow : sequence of str or None, default=()
         What may be named in addition to the shipped classes; see :func:`imblab.edges.config.command_line.parse_allow`.
+        None where the caller handed over the classes themselves.
     sources : mapping of str to bool, optional
         What a received study is granted, ``allow_network`` and ``allow_sql``; its data sets are not checked without it.
     is_recorded : bool, default=False
@@ -189,7 +191,7 @@ def parse_study(
     collector = ErrorCollector()
     if sources is not None and isinstance(mapping, Mapping):
         collector.attempt(command_line.check_sources, mapping, sources)
-    model: Any = collector.attempt(validate, StudyModel, mapping, "", (tuple(allow), is_recorded))
+    model: Any = collector.attempt(validate, StudyModel, mapping, "", (allow, is_recorded))
     collector.check()
     study = Study(
         name=model.name,

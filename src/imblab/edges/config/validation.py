@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from imblab.core import search
-from imblab.errors import ConfigError, combined, describe, presentable, unknown
+from imblab.errors import ConfigError, ImblabError, combined, describe, presentable, unknown
 from imblab.study import Axis, Choice, Interval, Scalar
 from imblab.text import to_override
 
@@ -43,6 +43,8 @@ class Section(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+#: Classes that may be named in addition to the shipped ones; None where the caller handed over the classes themselves.
+Allow = Sequence[str] | None
 
 
 def _check_label(label: str) -> str:
@@ -91,13 +93,18 @@ class ErrorCollector:
     """Collects the errors of several readers, so that everything that is wrong is said at once."""
 
     def __init__(self) -> None:
-        self._errors: list[ConfigError] = []
+        self._errors: list[ImblabError] = []
 
-    def attempt(self, reader: Callable[..., Any], *args: Any) -> Any:
-        """Return what a reader returns, or None if it raises a ConfigError, which is kept."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether no error was kept."""
+        return not self._errors
+
+    def attempt(self, reader: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        """Return what a reader returns, or None if it raises an error of imblab, which is kept."""
         try:
-            return reader(*args)
-        except ConfigError as error:
+            return reader(*args, **more)
+        except ImblabError as error:
             self._errors.append(error)
             return None
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         single_threaded,
     )
     from imblab.edges.runner.cluster import Cluster
-    from imblab.edges.runner.engine import MAX_JOBS, Engine, run
+    from imblab.edges.runner.engine import MAX_JOBS, Engine, job_count, run
     from imblab.edges.runner.inner_fits import evaluator_of
     from imblab.edges.runner.processes import available_cores, loky_executor
 
@@ -35,6 +35,7 @@ _MODULES = {
     "PredictionStore": "bundle_evaluator",
     "available_cores": "processes",
     "evaluator_of": "inner_fits",
+    "job_count": "engine",
     "loky_executor": "processes",
     "make_bundles": "bundle_evaluator",
     "read_arrays": "bundle_evaluator",
@@ -53,6 +54,7 @@ __all__ = [
     "PredictionStore",
     "available_cores",
     "evaluator_of",
+    "job_count",
     "loky_executor",
     "make_bundles",
     "read_arrays",

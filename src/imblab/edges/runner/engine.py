@@ -25,7 +25,7 @@ from imblab.edges.runner.bundle_evaluator import (
 from imblab.edges.runner.cluster import Cluster, DaskPool
 from imblab.edges.runner.pool_run import PoolRun, named_paths
 from imblab.edges.runner.pools import LocalPool, WorkerPool
-from imblab.edges.runner.processes import loky_executor
+from imblab.edges.runner.processes import available_cores, loky_executor
 from imblab.errors import ConfigError, StudyError
 from imblab.result import Evaluation
 from imblab.study import Dataset
@@ -35,6 +35,18 @@ from imblab.text import count_noun
 MAX_JOBS, MAX_FIT_SECONDS = 512, 31_536_000
 #: Receives each evaluation as soon as its bundle is done: a ledger, a progress bar, a tracker.
 Observer = Callable[[Evaluation], None]
+
+
+def job_count(n_jobs: int) -> int:
+    """Return the number of worker processes: as scikit-learn counts them, -1 stands for all cores.
+
+    Examples
+    --------
+    >>> job_count(2), job_count(-1) == available_cores()
+    (2, True)
+    """
+    is_relative = isinstance(n_jobs, int) and not isinstance(n_jobs, bool) and n_jobs < 0
+    return max(1, available_cores() + 1 + n_jobs) if is_relative else n_jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +80,7 @@ class Engine:
         return f"the workers of {remote}" if remote else count_noun(self.n_jobs, "process")
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_jobs, bool) or not 1 <= self.n_jobs <= MAX_JOBS:
+        if isinstance(self.n_jobs, bool) or not isinstance(self.n_jobs, int) or not 1 <= self.n_jobs <= MAX_JOBS:
             raise ConfigError(
                 f"'n_jobs' is {self.n_jobs!r}; it is a number of worker processes from 1 to {MAX_JOBS:,}. Write for "
                 "example n_jobs=2."

@@ -1,0 +1,403 @@
+"""``imblab.run``: a study, or a table with learners, strategies and folds as Python objects."""
+
+from __future__ import annotations
+
+import atexit
+import operator
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from inspect import signature
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imblab.commands import running
+from imblab.commands.layout import KEY_PATTERN, table_path
+from imblab.core.splitters import read_splitter
+from imblab.edges import config, datasets, runner, store
+from imblab.edges.config.validation import ErrorCollector, quote
+from imblab.edges.datasets.frames import FrameWithRoles, frame_with_roles
+from imblab.errors import ConfigError, DataError, unknown
+from imblab.study import Dataset, Protocol, Study
+from imblab.text import to_hydra_syntax
+
+#: The largest seed of NumPy.
+MAX_SEED = 2**32 - 1
+#: What a study and its table are called without a name.
+DEFAULT_NAME = "table"
+#: Roles that may be given as values, and not only as a column's name.
+VALUE_ROLES = ("groups", "time", "amount", "id")
+#: The other arguments of :func:`imblab.dataset` that :func:`run` passes on.
+TABLE_OPTIONS = (
+    *("positive", "drop", "categorical", "numeric", "parent", "rare", "allow_majority_positive", "merge"),
+    *("drop_classes", "missing", "time_format"),
+)
+#: The protocol whose numbers ``cv``, ``inner_cv`` and ``repeats`` change.
+DEFAULT_PROTOCOL = "nested_5x3"
+#: The key of a table that is read from a file, as the command line has it.
+FILE_KEY = "table"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectRequest:
+    """A study of objects: the question, its tables in memory, and what of the objects was left out."""
+
+    study: Study
+    tables: tuple[Dataset, ...]
+    notes: tuple[str, ...] = ()
+
+
+def run(  # noqa: PLR0913 (keyword arguments of the public API)
+    X: Any,
+    y: Any = None,
+    *,
+    learners: Any = None,
+    strategies: Any = None,
+    measures: Any = None,
+    primary: str | None = None,
+    cv: Any = None,
+    inner_cv: int | None = None,
+    repeats: int | None = None,
+    groups: Any = None,
+    time: Any = None,
+    positive: Any = None,
+    random_state: int = 0,
+    n_jobs: int = 1,
+    name: str | None = None,
+    folder: str | Path | None = None,
+    overwrite: bool = False,
+    data: Sequence[Dataset] = (),
+    tracking_uri: str | None = None,
+    store_path: str | Path | None = store.DEFAULT_PATH,
+    fit_timeout: float | None = None,
+    retry_failed: bool = False,
+    progress: bool | None = None,
+    **table: Any,
+) -> Any:
+    """Run a study: of a table and of objects of scikit-learn, or one that is composed already.
+
+    A study of objects is written only if it has a ``name`` or a ``folder``; without both it runs in a temporary
+    directory, which is deleted when Python ends. A study with a name is resumed by the same call.
+
+    Parameters
+    ----------
+    X : DataFrame, array, Dataset, path, or Study
+        The features: a frame of pandas, polars or another library of Arrow, an array (its columns are called x0, x1,
+        ...), a table of :func:`imblab.dataset`, or the path of a file. Columns of categories and texts are categorical.
+        Or a study of :func:`imblab.compose`, or the name of an experiment, without any argument that describes one.
+    y : array-like of shape (n_rows,) or str
+        The labels, or the name of their column.
+    learners : object, sequence or mapping, optional
+        Names of ``imblab list learners``, classifiers of scikit-learn, :class:`imblab.Learner`; a mapping names them.
+        ``["logistic", "lightgbm"]`` by default. Of a classifier the parameters count, not what it learned.
+    strategies : object, sequence or mapping, optional
+        Names of ``imblab list strategies``, samplers of imbalanced-learn, :class:`imblab.Strategy`. By default
+        ``["none", "threshold", "class_weight", "smote", "smote_threshold"]``, which hold the two baselines. A sampler
+        is a strategy with its ratio and k and a tuned threshold.
+    measures : object, sequence or mapping, optional
+        Names of ``imblab list measures`` or of the same scorers of scikit-learn, :class:`imblab.Measure`. All that
+        the command line measures by default.
+    primary : str, optional
+        The measure that is tuned and judged: ``"mcc"`` by default, or the first of ``measures`` without it.
+    cv : int, str, splitter or list of (train, test), optional
+        The outer folds: a number (5 by default), the name of a protocol such as ``"holdout"``, or a splitter of
+        scikit-learn. Its test parts are those of the study. They are kept row by row as predefined folds, unless
+        ``random_state`` draws the same ones.
+    inner_cv : int, optional
+        The number of inner folds, 3 by default.
+    repeats : int, optional
+        Repeats of the outer folds, 1 by default; repeat r is drawn with ``random_state + r``.
+    groups, time : array-like of shape (n_rows,) or str, optional
+        Rows that stay together; when a row was recorded. An array, or the name of a column.
+    positive : label, optional
+        The positive class of two; the rarer one by default.
+    random_state : int, default=0
+        The one seed of the study.
+    n_jobs : int, default=1
+        Worker processes, -1 for all cores; changes no number.
+    name : str, optional
+        The name of the study and of the table.
+    folder : path, optional
+        Where the study is kept; ``experiments/<name>`` by default.
+    overwrite : bool, default=False
+        Start over; the old folder is kept under another name.
+    data : sequence of Dataset, default=()
+        Tables in memory of a :class:`imblab.Study`.
+    tracking_uri : str, optional
+        An MLflow store; nothing is logged without it.
+    store_path : path or None
+        Where predictions of a study that is written are kept for the next one; nowhere if None.
+    fit_timeout : float, optional
+        Seconds a fit may take; a fit that takes longer is a failed candidate.
+    retry_failed : bool, default=False
+        Whether failed evaluations of the folder are tried again and replaced.
+    progress : bool, optional
+        Whether progress is shown on standard error; by default on a terminal and in a notebook.
+    **table
+        Further arguments of :func:`imblab.dataset`, such as ``drop``, ``categorical`` and ``missing``.
+
+    Returns
+    -------
+    DataFrame
+        One row per cell of the design.
+
+    Raises
+    ------
+    ConfigError, DataError
+        With everything that is wrong with the arguments.
+    StudyError
+        If the folder answers another question; what differs is named.
+
+    Warns
+    -----
+    UserWarning
+        For what is doubtful in the table or its folds, and for a ``random_state`` of an object that is left out.
+
+    Examples
+    --------
+    >>> from imblearn.over_sampling import SMOTE
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X, y = make_classification(300, weights=[0.9], random_state=0)
+    >>> strategies = ["none", "threshold", SMOTE(sampling_strategy=0.5)]
+    >>> result = run(X, y, learners=LogisticRegression(), strategies=strategies, cv=3, measures=["mcc", "pr_auc"])
+    """
+    description = {
+        **{"learners": learners, "strategies": strategies, "measures": measures, "primary": primary, "cv": cv},
+        **{"inner_cv": inner_cv, "repeats": repeats, "groups": groups, "time": time, "positive": positive},
+        **table,
+    }
+    errors = ErrorCollector()
+    errors.attempt(lambda: runner.Engine(runner.job_count(n_jobs), None, fit_timeout))
+    is_composed = isinstance(X, Study) or (isinstance(X, str) and table_path(X) is None)
+    is_kept = is_composed or name is not None or folder is not None
+    if is_composed:
+        request = errors.attempt(_request_of_study, X, {"y": y, **description}, random_state, name, data)
+    else:
+        named = name or (None if folder is None else Path(folder).name)
+        options = {"random_state": random_state, "name": named, **description}
+        request = errors.attempt(lambda: request_of_objects(X, y, **options))
+    errors.check()
+    for note in request.notes:
+        running.warn_caller(note)
+    home = folder if is_kept else _temporary_folder() / request.study.name
+    return running.run(
+        request.study,
+        n_jobs=n_jobs,
+        folder=home,
+        overwrite=overwrite,
+        data=request.tables,
+        tracking_uri=tracking_uri,
+        store_path=store_path if is_kept else None,
+        fit_timeout=fit_timeout,
+        retry_failed=retry_failed,
+        progress=progress,
+    )
+
+
+def request_of_objects(
+    X: Any, y: Any = None, *, random_state: Any = 0, name: str | None = None, cv: Any = None, **description: Any
+) -> ObjectRequest:
+    """Build the study of a table and of objects; nothing is fitted.
+
+    Parameters
+    ----------
+    X, y, random_state, name, cv, **description
+        As :func:`run` takes them; ``description`` holds what is said of the members, the folds and the table.
+
+    Raises
+    ------
+    ConfigError, DataError
+        With everything that is wrong with the arguments.
+
+    Examples
+    --------
+    >>> table = [[0.5], [0.2], [0.1]] * 20
+    >>> request = request_of_objects(table, [0, 0, 1] * 20, learners="svm", strategies=["none", "threshold"], cv=4)
+    >>> request.study.protocol.outer_folds, request.tables[0].X.columns.tolist()
+    (4, ['x0'])
+    """
+    errors, description = ErrorCollector(), {key: value for key, value in description.items() if value is not None}
+    members = [description.pop(key, None) for key in ("learners", "strategies", "measures", "primary")]
+    counts = {key: description.pop(key, None) for key in ("inner_cv", "repeats")}
+    errors.attempt(_check_arguments, description)
+    seed = errors.attempt(_checked_seed, random_state) or 0
+    protocol = errors.attempt(_protocol_changes, cv, **counts) or {}
+    errors.attempt(_check_name, name)
+    base = _base_question(cv, protocol, seed, name)
+    table = errors.attempt(_given_table, X, y, description, name)
+    study, notes = errors.attempt(config.study_of_objects, base, *members) or (None, [])
+    if study is not None and table is not None and _is_splitter(cv):
+        folds, table = errors.attempt(_with_splitter, cv, table, study.protocol, seed) or (study.protocol, table)
+        study = replace(study, protocol=folds)
+    errors.check()
+    assert study is not None
+    study = replace(study, datasets=table.specs)
+    return ObjectRequest(study, () if table.specs else (table.data,), tuple(notes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """A table of :func:`run`: loaded, with its frame where it was one, or with its keys where it is a file."""
+
+    data: Dataset
+    source: FrameWithRoles | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def with_folds(self, fold_of_row: np.ndarray) -> _Table:
+        """Return the table with predefined folds."""
+        if self.source is None or len(self.source.frame) != len(fold_of_row):
+            kind = "a file" if self.specs else "without some rows" if self.source else "a Dataset"
+            raise ConfigError(
+                f"'cv' is a splitter whose test parts are kept row by row, and table {self.data.name!r} is {kind}; the "
+                "folds would not be part of it. Pass a frame with all its rows in its place, or write cv=5."
+            )
+        roles = {"y" if role == "target" else role: column for role, column in self.source.columns.items()}
+        source = frame_with_roles(self.source.frame, **roles, folds=fold_of_row)
+        return replace(self, data=_load_frame(source, self.data.name, self.options), source=source)
+
+
+def _load_frame(source: FrameWithRoles, name: str, options: Mapping[str, Any]) -> Dataset:
+    columns: dict[str, Any] = {**source.columns}
+    return datasets.dataset(source.frame, name=name, **columns, **options)
+
+
+def _is_splitter(cv: Any) -> bool:
+    return cv is not None and not isinstance(cv, (Integral, str))
+
+
+def _request_of_study(
+    study: Study | str, given: Mapping[str, Any], seed: Any, name: str | None, data: Sequence[Dataset]
+) -> ObjectRequest:
+    """Return a composed study; arguments that would describe another one are refused."""
+    if stray := [key for key, value in given.items() if value is not None] + (["random_state"] if seed != 0 else []):
+        what = f"study {study.name!r}" if isinstance(study, Study) else f"the name {study!r}"
+        raise ConfigError(
+            f"{what} is given with {', '.join(f'{key}=' for key in stray)}; a study says these itself. Leave them out, "
+            "or pass a table as X. A name is an experiment; overrides go to imblab.compose."
+        )
+    study = running.compose(study) if isinstance(study, str) else study
+    return ObjectRequest(study if name is None else replace(study, name=name), tuple(data))
+
+
+def _checked_seed(seed: Any) -> int:
+    try:
+        value = -1 if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        value = -1
+    if not 0 <= value <= MAX_SEED:
+        raise ConfigError(
+            f"'random_state' is {quote(seed)}; it is a whole number from 0 to {MAX_SEED:,}, so that the study can be "
+            "repeated. Write for example random_state=0."
+        )
+    return value
+
+
+def _check_arguments(description: Mapping[str, Any]) -> None:
+    """Refuse arguments that neither :func:`run` nor a table has."""
+    valid = {*VALUE_ROLES, *TABLE_OPTIONS}
+    if stray := [key for key in description if key not in valid]:
+        known = {*valid, *signature(run).parameters} - {"table"}
+        raise ConfigError(*(unknown("argument", key, known, "of imblab.run") for key in stray))
+
+
+def _check_name(name: Any) -> None:
+    if name is not None and not KEY_PATTERN.fullmatch(str(name)):
+        raise ConfigError(
+            f"'name' is {quote(name)}; it is the name of a folder: letters, digits, '_', '-', '+' and '.', beginning "
+            "with a letter or digit. Write for example name='churn'."
+        )
+
+
+def _protocol_changes(cv: Any, inner_cv: Any, repeats: Any) -> dict[str, int]:
+    """Return the numbers of folds and repeats that were given."""
+    problems = []
+    options = config.group_options("protocol")
+    if isinstance(cv, str) and cv not in options:
+        problems.append(unknown("protocol", cv, options, "for 'cv'"))
+    if _is_splitter(cv) and repeats is not None:
+        problems.append(
+            f"'repeats' is {quote(repeats)} and 'cv' is a splitter, which says itself how often it splits. Leave "
+            "repeats out, or write cv=5, repeats=10."
+        )
+    changes: dict[str, int] = {}
+    outer = cv if isinstance(cv, Integral) else None
+    for key, argument, low, value in (
+        ("outer_folds", "cv", 2, outer),
+        ("inner_folds", "inner_cv", 2, inner_cv),
+        ("repeats", "repeats", 1, repeats),
+    ):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
+            rule = f"it is a whole number, at least {low}"
+            problems.append(f"{argument!r} is {quote(value)}; {rule}. Write for example {argument}={low + 1}.")
+        else:
+            changes[key] = int(value)
+    if problems:
+        raise ConfigError(*problems)
+    return changes
+
+
+def _base_question(cv: Any, changes: Mapping[str, int], seed: int, name: str | None) -> dict[str, Any]:
+    """Compose what the command line asks by default, with the numbers of folds and repeats."""
+    named = str(name) if name is not None and KEY_PATTERN.fullmatch(str(name)) else DEFAULT_NAME
+    protocol = cv if isinstance(cv, str) and cv in config.group_options("protocol") else DEFAULT_PROTOCOL
+    base = config.compose_question([f"name={to_hydra_syntax(named)}", f"seed={seed}", f"protocol={protocol}"])
+    return {**base, "protocol": {**base["protocol"], **changes}}
+
+
+def _given_table(X: Any, y: Any, description: Mapping[str, Any], name: str | None) -> _Table:
+    """Load a table from what the caller passed as X and y, and said of it."""
+    if isinstance(X, Dataset):
+        if stray := [key for key, value in {"y": y, **description}.items() if value is not None]:
+            raise ConfigError(
+                f"data set {X.name!r} is given with {', '.join(f'{key}=' for key in stray)}; it holds its labels and "
+                "roles itself. Leave them out, or pass them to imblab.dataset."
+            )
+        return _Table(X)
+    roles = {key: description[key] for key in VALUE_ROLES if key in description}
+    options = {key: description[key] for key in TABLE_OPTIONS if key in description}
+    if isinstance(X, (str, Path)):
+        return _read_file(str(X), {"target": y, **roles}, options)
+    source = frame_with_roles(X, y, **roles)
+    return _Table(_load_frame(source, name or DEFAULT_NAME, options), source, options)
+
+
+def _read_file(path: str, roles: Mapping[str, Any], options: Mapping[str, Any]) -> _Table:
+    """Load a table from a file, as the short form of the command line describes it."""
+    if arrays := ["y" if key == "target" else key for key, v in roles.items() if not isinstance(v, (str, type(None)))]:
+        raise DataError(
+            f"table {path!r} is a file, and {', '.join(map(repr, arrays))} hold values; of a file columns are named. "
+            "Write for example y='left', or read the file and pass the frame."
+        )
+    spec = {"kind": "table", "path": path, **roles, **options}
+    spec = {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in spec.items()
+        if value is not None
+    }
+    return _Table(datasets.read_dataset(spec, FILE_KEY), specs={FILE_KEY: spec})
+
+
+def _with_splitter(cv: Any, table: _Table, protocol: Protocol, seed: int) -> tuple[Protocol, _Table]:
+    """Return the protocol and the table that make the folds of a splitter."""
+    labels: Any = table.data.y
+    groups: Any = table.data.groups
+    if table.source is not None and len(table.source.frame) == len(table.data.y):
+        columns, frame = table.source.columns, table.source.frame
+        labels, groups = frame[columns["target"]], frame[columns["groups"]] if "groups" in columns else None
+    folds = read_splitter(cv, table.data, labels, groups, protocol, seed)
+    return folds.protocol, table if folds.fold_of_row is None else table.with_folds(folds.fold_of_row)
+
+
+def _temporary_folder() -> Path:
+    """Return a new directory that is deleted when Python ends: what the result reads later is there till then."""
+    folder = tempfile.mkdtemp(prefix="imblab-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)

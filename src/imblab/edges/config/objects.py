@@ -1,0 +1,445 @@
+"""Members of a study from Python objects: names, classifiers, samplers and records, as the mappings of their files.
+
+An object is written as its class and the parameters that differ from their defaults. What is fitted later is built from
+that record, never the object itself, so that a study of objects goes to ``study.yaml`` and back.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from imblab.core import admission, estimator_specs
+from imblab.edges.config.command_line import read_group
+from imblab.edges.config.members import FORM_KEYS, learner_mapping, strategy_mapping
+from imblab.edges.config.studies import READERS, parse_study
+from imblab.edges.config.validation import MAX_LABEL_LENGTH, ErrorCollector, quote
+from imblab.errors import ConfigError, foreign_reason, unknown
+from imblab.study import KNOBS, Learner, Measure, Strategy, Study
+
+#: The scorers of scikit-learn that are a measure of imbalance under another name.
+SCORER_NAMES = {
+    "average_precision": "pr_auc",
+    "matthews_corrcoef": "mcc",
+    "neg_brier_score": "brier",
+    "neg_log_loss": "log_loss",
+}
+#: What scikit-learn adds to the name of a measure.
+SCORER_AFFIXES = re.compile(r"^neg_|_(macro|micro|weighted|samples|score|loss|ovr|ovo)$")
+#: Parameters that say how a fit is carried out, which the study decides: one thread, one seed.
+RUN_PARAMETERS = ("n_jobs", "random_state")
+#: Parameters that keep a booster quiet.
+VERBOSITY_PARAMETERS = ("verbosity", "verbose", "silent")
+#: What imbalanced-learn's default asks for, by the kind of the sampler: classes of equal size.
+EQUAL_SIZES = {
+    "over-sampling": ("auto", "not majority"),
+    "under-sampling": ("auto", "not minority"),
+}
+#: Samplers that another one turns into, where the table has categorical columns.
+CATEGORICAL_FORMS = ("imblearn.over_sampling.SMOTENC", "imblearn.over_sampling.SMOTEN")
+#: A measure that is never read without another one.
+COMPANIONS = {"accuracy": "accuracy_baseline"}
+
+
+def study_of_objects(
+    base: Mapping[str, Any],
+    learners: Any = None,
+    strategies: Any = None,
+    measures: Any = None,
+    primary: str | None = None,
+) -> tuple[Study, list[str]]:
+    """Build a study whose learners, strategies and measures are given as objects or names.
+
+    Parameters
+    ----------
+    base : mapping
+        The other keys of the study, as :func:`imblab.edges.config.requests.compose_question` returns them; its members
+        stand where none are given.
+    learners, strategies, measures : object, sequence of object, or mapping of str to object, optional
+        Names of the shipped groups, records of :mod:`imblab.study`, classifiers and samplers; a mapping names them.
+    primary : str, optional
+        The measure that is tuned and judged; that of ``base``, if it is measured, or else the first measure.
+
+    Returns
+    -------
+    study : Study
+        Equal to the one that its ``study.yaml`` is read as.
+    notes : list of str
+        What of the objects was left out.
+
+    Raises
+    ------
+    ConfigError
+        With everything that is wrong with the members.
+    """
+    errors, notes = ErrorCollector(), list[str]()
+    mapping = dict(base)
+    for group, noun, given in (
+        ("learner", "learner", learners),
+        ("strategy", "strategy", strategies),
+        ("measures", "measure", measures),
+    ):
+        if given is not None:
+            mapping[group] = _describe_members(group, noun, given, errors, notes, int(base["seed"]))
+    if primary is not None or measures is not None:
+        mapping |= _judged_measures(mapping, primary, measures is not None)
+    if errors.is_empty:
+        return parse_study(mapping, allow=None), notes
+    # What is wrong with the members that can be described is said too.
+    for group in ("learner", "strategy", "measures"):
+        for name, raw in mapping[group].items():
+            errors.attempt(READERS[group], name, raw, None)
+    errors.check()
+    raise AssertionError("an error was collected")
+
+
+def _describe_members(
+    group: str, noun: str, given: Any, errors: ErrorCollector, notes: list[str], seed: int
+) -> dict[str, Any]:
+    """Return the members of a group as the mappings of their files, by name."""
+    shipped = {member.name: dict(member.content) for member in read_group(group)}
+    described: dict[str, Any] = {}
+    for name, item in _named_items(given, noun):
+        entry = errors.attempt(_describe_member, group, noun, name, item, shipped, notes, seed)
+        if entry is None:
+            continue
+        key, content = entry
+        if key in described:
+            errors.attempt(_refuse_repeated, noun, key, item)
+        described[key] = content
+    return described
+
+
+def _named_items(given: Any, noun: str) -> list[tuple[str | None, Any]]:
+    if isinstance(given, Mapping):
+        return list(given.items())
+    is_single = isinstance(given, (str, Learner, Strategy, Measure, type)) or hasattr(given, "get_params")
+    if is_single or not isinstance(given, Iterable):
+        return [(None, given)]
+    return [(None, item) for item in given]
+
+
+def _refuse_repeated(noun: str, name: str, item: Any) -> None:
+    value = item if isinstance(item, str) else one_line(item)
+    raise ConfigError(
+        f"{noun} {name!r} is given more than once, the last time as {quote(value)}; results are kept by name, and a "
+        f"class names one {noun}. Give each its name in a dict, as in {{'{name}_a': ..., '{name}_b': ...}}."
+    )
+
+
+def _describe_member(
+    group: str, noun: str, name: Any, item: Any, shipped: Mapping[str, Any], notes: list[str], seed: int
+) -> tuple[str, dict[str, Any]]:
+    """Return the name and the content of one member."""
+    if isinstance(item, str):
+        key = SCORER_NAMES.get(item, item) if group == "measures" else item
+        if key not in shipped:
+            nearest = SCORER_AFFIXES.sub("", item)
+            is_scorer = group == "measures" and nearest != item and nearest in shipped
+            hint = f"The measure {nearest!r} is that of the positive class, or with more classes the mean over them."
+            raise ConfigError(unknown(noun, item, shipped, hint=hint if is_scorer else ""))
+        return str(name or key), shipped[key]
+    if isinstance(item, (Learner, Strategy, Measure)):
+        return str(name or item.name), _describe_record(group, noun, item)
+    if isinstance(item, type):
+        raise ConfigError(
+            f"{noun} {item.__name__!r} is a class; a study takes objects with their parameters. Write "
+            f"{item.__name__}()."
+        )
+    is_estimator, is_sampler = hasattr(item, "get_params"), hasattr(item, "fit_resample")
+    if group == "measures" or not is_estimator or is_sampler != (group == "strategy"):
+        kinds = {
+            "learner": "the name of a learner, a classifier of scikit-learn, or an imblab.Learner",
+            "strategy": "the name of a strategy, a sampler of imbalanced-learn, or an imblab.Strategy",
+            "measures": "the name of a measure, or an imblab.Measure",
+        }
+        wrong_place = " Pass it under strategies." if is_sampler and group == "learner" else ""
+        wrong_place = " Pass it under learners." if is_estimator and not is_sampler else wrong_place
+        raise ConfigError(
+            f"{noun} {quote(one_line(item))} is of type {type(item).__name__}; a {noun} is {kinds[group]}."
+            f"{wrong_place or ' Pass one of them.'}"
+        )
+    key = str(name or type(item).__name__)
+    describe: Callable[..., dict[str, Any]] = describe_sampler if is_sampler else describe_classifier
+    return key, describe(item, f"{group}.{key}", notes, seed)
+
+
+def _describe_record(group: str, noun: str, item: Learner | Strategy | Measure) -> dict[str, Any]:
+    """Return the mapping of a record, its label included."""
+    if isinstance(item, Learner) and group == "learner":
+        more = {"label": item.label, "kind": item.kind}
+        return learner_mapping(item) | {key: text for key, text in more.items() if text}
+    if isinstance(item, Strategy) and group == "strategy":
+        return strategy_mapping(item) | ({"label": item.label} if item.label else {})
+    if isinstance(item, Measure) and group == "measures":
+        values = {key: value for key, value in asdict(item).items() if key != "name"}
+        return values | {"range": list(item.range), "parameters": dict(item.parameters)}
+    kind = type(item).__name__
+    raise ConfigError(
+        f"{noun} {item.name!r} is a record of the kind {kind}; it describes another part of a study. Pass it under "
+        f"{ {'Learner': 'learners', 'Strategy': 'strategies', 'Measure': 'measures'}[kind] }."
+    )
+
+
+def describe_classifier(classifier: Any, where: str, notes: list[str], seed: int) -> dict[str, Any]:
+    """Describe a classifier as the file of a learner does.
+
+    Parameters
+    ----------
+    classifier : estimator
+        Fitted or not; only its parameters count.
+    where : str
+        The key that messages name, such as ``learner.SVC``.
+    notes : list of str
+        Receives a sentence for each parameter that is left out.
+    seed : int
+        The seed of the study.
+
+    Returns
+    -------
+    dict
+        With ``make`` and ``label``, and ``kind`` and ``rebalances`` as far as the class has a file.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> describe_classifier(LogisticRegression(C=0.5), "learner.a", [], 0)["make"]
+    {'_target_': 'sklearn.linear_model.LogisticRegression', 'C': 0.5}
+    """
+    make = describe_estimator(classifier, f"{where}.make", notes, seed)
+    mapping: dict[str, Any] = {"make": make, "label": one_line(classifier)[:MAX_LABEL_LENGTH]}
+    file = _files_by_class("learner", "make").get(make["_target_"], {})
+    return mapping | {key: file[key] for key in ("kind", "rebalances") if key in file}
+
+
+def describe_sampler(sampler: Any, where: str, notes: list[str], seed: int) -> dict[str, Any]:
+    """Describe a sampler as the file of a strategy does: with its ratio and k, and a tuned threshold.
+
+    The threshold is tuned because a sampler at the threshold .5 differs from no sampler mostly by a moved threshold.
+    The parameters are those of :func:`describe_classifier`.
+
+    Examples
+    --------
+    >>> from imblearn.over_sampling import SMOTE
+    >>> strategy = describe_sampler(SMOTE(sampling_strategy=0.5, k_neighbors=3), "strategy.a", [], 0)
+    >>> strategy["ratio"], strategy["k"], strategy["threshold"], strategy["label"]
+    (0.5, 3, 'tuned', 'SMOTE 1:2, k 3, tuned threshold')
+    """
+    make = describe_estimator(sampler, f"{where}.sampler", notes, seed)
+    if make["_target_"] in CATEGORICAL_FORMS:
+        raise ConfigError(
+            f"{where!r} is {quote(one_line(sampler))}, the form of SMOTE for categorical columns; imblab takes it by "
+            "itself on a table that has some. Pass SMOTE(...), and a frame whose categorical columns are categories."
+        )
+    given = sampler.get_params(deep=False)
+    ratio = _ratio_of(sampler, given.get("sampling_strategy"), where)
+    neighbors = KNOBS["k"].parameter_among(given)
+    value = given.get(neighbors) if neighbors is not None else None
+    k = int(value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else None
+    removed = [name for name, knob in (("sampling_strategy", ratio), (neighbors, k)) if knob is not None]
+    further = {name: item for name, item in make.items() if name not in removed}
+    file = _files_by_class("strategy", "sampler").get(make["_target_"], {})
+    template = file.get("sampler", {})
+    others = [f"{name} {item}" for name, item in further.items() if isinstance(item, (int, float, str))][1:]
+    if any(estimator_specs.is_placeholder(value) for value in template.values()):  # ratio and k are its inner sampler's
+        _check_inner_samplers(further, template, sampler, where)
+        further, k = {**template, **further}, file.get("k")
+    words = [type(sampler).__name__, *([f"1:{1 / ratio:.3g}"] if ratio else [])]
+    parts = [" ".join(words), *([f"k {k}"] if k else []), *others]
+    return {
+        "sampler": {**further, **{form: template[form] for form in FORM_KEYS if form in template}},
+        "ratio": ratio,
+        "k": k,
+        "threshold": "tuned",
+        "prior_correction": file.get("prior_correction"),
+        "label": ", ".join([*parts, "tuned threshold"])[:MAX_LABEL_LENGTH],
+    }
+
+
+def _check_inner_samplers(further: Mapping[str, Any], template: Mapping[str, Any], sampler: Any, where: str) -> None:
+    """Refuse the object of an inner sampler whose ratio and k the file of the strategy fills in."""
+    for name in (name for name in template if name in further and name != "_target_"):
+        raise ConfigError(
+            f"{where!r} is {quote(one_line(sampler))}, with an object for {name!r}; its ratio and k are those of the "
+            f"strategy. Leave {name} out, or write an imblab.Strategy whose sampler holds $ratio and $k."
+        )
+
+
+def _ratio_of(sampler: Any, strategy: Any, where: str) -> float | None:
+    """Return the ratio that a sampler asks for; None for one that has none."""
+    kind = str(getattr(sampler, "_sampling_type", ""))
+    if isinstance(strategy, (float, int, np.number)) and not isinstance(strategy, bool):
+        return float(strategy)
+    if strategy in EQUAL_SIZES.get(kind, ()):
+        return 1.0
+    if strategy is None or (kind not in EQUAL_SIZES and strategy == "auto"):
+        return None
+    raise ConfigError(
+        f"'{where}.sampling_strategy' is {quote(strategy)}; a strategy has a ratio of minority to majority, above 0 "
+        "and at most 1. Write for example sampling_strategy=0.5, or 1.0 for classes of equal size."
+    )
+
+
+def describe_estimator(estimator: Any, where: str, notes: list[str], seed: int) -> dict[str, Any]:
+    """Describe an estimator by its class and the parameters that differ from their defaults, nested ones included.
+
+    Its ``n_jobs`` is left out, since fits run in parallel, and so is its ``random_state``: everything random gets the
+    seed of the study, which is noted where they differ. The parameters are those of :func:`describe_classifier`.
+
+    Raises
+    ------
+    ConfigError
+        For a class that cannot be imported by its name, and for values that are not plain; all of them at once.
+    """
+    path = path_of_class(type(estimator), where)
+    try:
+        given = dict(estimator.get_params(deep=False))
+    except Exception as error:  # of a class of the user's
+        raise ConfigError(
+            f"{where!r} is a {type(estimator).__name__}, whose get_params raises ({foreign_reason(error)}); a study "
+            "records the parameters of an object. Keep each parameter of its constructor under its name."
+        ) from error
+    defaults, errors = _default_parameters(type(estimator)), ErrorCollector()
+    mapping: dict[str, Any] = {"_target_": path}
+    for name, value in given.items():
+        if name in defaults and _is_same(value, defaults[name]):
+            continue
+        if name not in RUN_PARAMETERS:
+            mapping[name] = errors.attempt(_to_plain_value, value, f"{where}.{name}", notes, seed)
+        elif name == "random_state" and not _is_same(value, seed):
+            notes.append(
+                f"'{where}.random_state' is {quote(value)} and is left out: everything random gets the seed of the "
+                f"study, random_state={seed}."
+            )
+    errors.check()
+    file = _files_by_class("learner", "make").get(path, {}).get("make", {})
+    is_loud = not any(name in mapping for name in VERBOSITY_PARAMETERS)
+    quiet = {name: file[name] for name in ("n_jobs", *VERBOSITY_PARAMETERS[:1]) if name in file}
+    return mapping | {name: value for name, value in quiet.items() if name == "n_jobs" or is_loud}
+
+
+def _to_plain_value(value: Any, where: str, notes: list[str], seed: int) -> Any:
+    """Return a parameter as plain data."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and np.isfinite(value)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_to_plain_value(part, where, notes, seed) for part in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _to_plain_value(part, f"{where}.{key}", notes, seed) for key, part in value.items()}
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return describe_estimator(value, where, notes, seed)
+    way_out = "Leave it out, or put what it does into a class of your own"
+    if where.endswith("class_weight"):
+        way_out = "Leave it out, and weigh the classes by a strategy such as imblab.Strategy('w', weight=10)"
+    raise ConfigError(
+        f"{where!r} is {quote(one_line(value))}; a study records numbers, texts, lists, mappings with text keys and "
+        f"estimators inside one another. {way_out}."
+    )
+
+
+def path_of_class(cls: type, where: str) -> str:
+    """Return the dotted path by which a class is imported: for one of a shipped package the path that it is listed by.
+
+    Examples
+    --------
+    >>> from lightgbm import LGBMClassifier
+    >>> path_of_class(LGBMClassifier, "learner.a")
+    'lightgbm.LGBMClassifier'
+    """
+    origin, root = f"{cls.__module__}.{cls.__qualname__}", cls.__module__.partition(".")[0]
+    path = origin
+    if root in admission.SHIPPED:
+        public = admission.public_name(cls)
+        ending = f".{cls.__qualname__}"
+        listed = [name for name in admission.ADMITTED if name.startswith(f"{root}.") and name.endswith(ending)]
+        path = min(listed, key=lambda name: (len(name), name), default=public)
+    try:
+        current = None if "<locals>" in path else estimator_specs.resolve_class(path, None)
+    except ConfigError as error:
+        if hasattr(cls, "get_params") and cls.__module__ != "__main__":
+            raise ConfigError(f"{where}: {error}") from error
+        current = None
+    if current is not cls:
+        raise ConfigError(
+            f"{where!r} is of the class {origin!r}, which cannot be imported by that name, or is another class by now; "
+            "a study names its classes. Define it at the top level of a module, and make the object anew."
+        )
+    return path
+
+
+def _default_parameters(cls: Any) -> dict[str, Any]:
+    """Return the default of each parameter that has one."""
+    try:
+        return dict(cls().get_params(deep=False))
+    except Exception:  # a constructor with a required parameter, or of a class of the user's
+        signature = inspect.signature(cls).parameters.values()
+        return {p.name: p.default for p in signature if p.default is not inspect.Parameter.empty}
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    if value is other:
+        return True
+    if type(value) is not type(other) or hasattr(value, "get_params"):
+        return False
+    try:
+        return bool(value == other or (value != value and other != other))
+    except ValueError:  # arrays
+        return bool(np.array_equal(value, other))
+
+
+@lru_cache(maxsize=8)
+def _files_by_class(group: str, key: str) -> dict[str, Mapping[str, Any]]:
+    """Return the shipped files of learners or strategies by the class that they name; the first of several."""
+    files: dict[str, Mapping[str, Any]] = {}
+    for member in read_group(group):
+        make = member.content.get(key)
+        if isinstance(make, Mapping) and "_target_" in make:
+            files.setdefault(make["_target_"], member.content)
+    return files
+
+
+def one_line(value: Any) -> str:
+    """Return the text of an object on one line.
+
+    Examples
+    --------
+    >>> from sklearn.svm import SVC
+    >>> one_line(SVC(C=2.0))
+    'SVC(C=2.0)'
+    """
+    try:
+        text = repr(value)
+    except Exception:  # of a class of the user's
+        text = type(value).__name__
+    return "".join(c for c in re.sub(r"\s+", " ", text) if c.isprintable())
+
+
+def _judged_measures(mapping: Mapping[str, Any], primary: str | None, are_given: bool) -> dict[str, Any]:
+    """Return the measures, the primary one and the one that thresholds maximise, as they belong together.
+
+    Accuracy brings its baseline. A threshold is chosen on a measure of counts: where none is given, ``mcc`` is added.
+    """
+    given, shipped = dict(mapping["measures"]), {m.name: dict(m.content) for m in read_group("measures")}
+    for name in [name for name in given if name in COMPANIONS]:
+        given.setdefault(COMPANIONS[name], shipped[COMPANIONS[name]])
+    chosen = None if primary is None else SCORER_NAMES.get(primary, primary)
+    if chosen is not None and chosen in shipped:
+        given.setdefault(chosen, shipped[chosen])
+    elif chosen is None:
+        chosen = mapping["primary"] if mapping["primary"] in given or not given else next(iter(given))
+    elif chosen not in given:
+        raise ConfigError(unknown("measure", chosen, {*given, *shipped}, "for 'primary'"))
+    protocol = dict(mapping["protocol"])
+    counted = [name for name, raw in given.items() if isinstance(raw, Mapping) and raw.get("needs") == "label"]
+    if are_given and protocol.get("threshold_measure") not in given and chosen not in counted:
+        protocol["threshold_measure"] = next(iter(counted), "mcc")
+        given.setdefault(protocol["threshold_measure"], shipped["mcc"])
+    return {"measures": given, "primary": chosen, "protocol": protocol}

@@ -1,0 +1,158 @@
+"""Tables from Python objects: frames and arrays with their labels, as one pandas frame and the columns by role.
+
+Frames of other libraries (polars, pyarrow, DuckDB) come through Arrow's stream interface, which needs none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from imblab.errors import DataError, ImblabError, combined, unknown
+from imblab.text import count_noun
+
+#: What to pass where a value is not a table.
+ACCEPTED = "a frame of pandas, polars or another library of Arrow, or a dense array of rows and columns"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameWithRoles:
+    """A table with the names of its columns by role.
+
+    Attributes
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        Features, labels and other columns; its rows are numbered from 0.
+    columns : mapping of str to str
+        The column of each role that was given: ``target``, ``groups``, ``time``.
+    """
+
+    frame: pd.DataFrame
+    columns: Mapping[str, Any]
+
+
+def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
+    """Join features, labels and further columns in one frame.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like of shape (n_rows, n_columns)
+        A frame of pandas or of a library with Arrow's stream interface, or an array; the columns of an array are called
+        x0, x1, ...
+    y : str or array-like of shape (n_rows,)
+        The labels, or the name of their column in ``X``.
+    **roles : str, array-like of shape (n_rows,), or None
+        Further columns, such as ``groups``.
+
+    Raises
+    ------
+    DataError
+        With everything that prevents it.
+
+    Examples
+    --------
+    >>> table = frame_with_roles(np.zeros((3, 2)), ["no", "yes", "no"], groups=None)
+    >>> table.frame.columns.tolist(), table.columns
+    (['x0', 'x1', 'target'], {'target': 'target'})
+    >>> frame_with_roles(pd.DataFrame({"a": [1, 2], "left": [0, 1]}), "left").columns
+    {'target': 'left'}
+    """
+    source = _pandas_frame(X)
+    if y is None:
+        raise DataError(
+            "'y' is not given; a study needs a label for each row. Pass the labels, or the name of their column in X."
+        )
+    frame, columns, errors = source.reset_index(drop=True), dict[str, str](), list[ImblabError]()
+    for role, values in {"target": y, **roles}.items():
+        if values is None:
+            continue
+        argument = "y" if role == "target" else role
+        try:
+            if isinstance(values, str):
+                columns[role] = _existing_column(values, frame, argument)
+            else:
+                name = _unused_name(getattr(values, "name", None), role, frame)
+                frame = frame.assign(**{name: _read_column(values, source, argument)})
+                columns[role] = name
+        except DataError as error:
+            errors.append(error)
+    if errors:
+        raise combined(errors)
+    return FrameWithRoles(frame, columns)
+
+
+def _pandas_frame(X: Any) -> pd.DataFrame:
+    """Return a table as a pandas frame whose columns are called by texts."""
+    if isinstance(X, pd.DataFrame):
+        return X.set_axis([str(name) for name in X.columns], axis=1)
+    if hasattr(X, "toarray"):
+        raise DataError(
+            f"'X' is a sparse matrix ({type(X).__name__}) of the shape {X.shape}; imblab studies dense tables. Pass "
+            "X.toarray() if it fits into memory."
+        )
+    try:
+        if hasattr(X, "__arrow_c_stream__"):
+            return pd.DataFrame(pa.table(X).to_pandas())
+        array = np.asarray(X)
+    except Exception as error:  # of a foreign library
+        raise DataError(
+            f"'X' is of type {type(X).__name__} and cannot be read as a table ({error}); X is {ACCEPTED}. Pass one of "
+            "them."
+        ) from error
+    if array.ndim != 2:
+        raise DataError(
+            f"'X' is of type {type(X).__name__} with the shape {array.shape}; X is {ACCEPTED}. Pass one of them, such "
+            "as X.reshape(-1, 1) for a single feature."
+        )
+    frame = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
+    return frame.infer_objects() if array.dtype == object else frame
+
+
+def _existing_column(name: str, frame: pd.DataFrame, argument: str) -> str:
+    if name not in frame.columns:
+        raise DataError(unknown("column", name, map(str, frame.columns), f"for {argument!r} in X"))
+    return name
+
+
+def _unused_name(given: Any, role: str, frame: pd.DataFrame) -> str:
+    """Return the name of a series, or else that of its role, as no column of the frame has it."""
+    name = str(given) if isinstance(given, str) and given else role
+    while name in frame.columns:
+        name = f"{name}_"
+    return name
+
+
+def _read_column(values: Any, frame: pd.DataFrame, argument: str) -> Any:
+    """Return one value per row."""
+    if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
+        values = values.iloc[:, 0]
+    if hasattr(values, "to_pandas"):  # polars and pyarrow
+        values = values.to_pandas()
+    if isinstance(values, pd.Series):
+        _check_same_order(values, frame, argument)
+    column: Any = values.array if isinstance(values, (pd.Series, pd.Index)) else np.asarray(values)
+    shape = np.shape(column)
+    if len(shape) == 2 and shape[1] == 1:
+        column, shape = np.ravel(column), shape[:1]
+    if shape != (len(frame),):
+        raise DataError(
+            f"{argument!r} has the shape {shape}, and X has {count_noun(len(frame), 'row')}; there is one value for "
+            f"each row. Pass {argument} with the shape ({len(frame)},)."
+        )
+    return column
+
+
+def _check_same_order(values: pd.Series, frame: pd.DataFrame, argument: str) -> None:
+    """Refuse labels with the same index as the rows, in another order: positions would mix them up."""
+    if len(values) != len(frame) or values.index.equals(frame.index):
+        return
+    if values.index.is_unique and frame.index.is_unique and values.index.isin(frame.index).all():
+        raise DataError(
+            f"{argument!r} has the index of X in another order; rows are taken by position, which would mix them up. "
+            f"Pass {argument}.loc[X.index], or reset both indexes."
+        )
