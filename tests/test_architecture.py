@@ -39,6 +39,7 @@ DOORS = {
     "distributed": {"edges.runner"},
     "multiprocessing": {"edges.runner"},
     "rich": {"edges.terminal"},
+    "IPython": {"edges.terminal"},
     "matplotlib": {"edges.figures"},
     "jinja2": {"edges.report"},
     "lightgbm": set(),
@@ -191,7 +192,7 @@ def test_functions_stay_short():
 
 
 #: The budget of the package. A module or a line beyond it needs a reason in the commit that raises the number.
-MAX_MODULES, MAX_LINES, MAX_SHARED_NAMES = 207, 51_527, 8
+MAX_MODULES, MAX_LINES, MAX_SHARED_NAMES = 211, 52_990, 10
 #: A field of ledgers that older versions wrote, which the reader must name.
 OLD_FIELD = '"spared"'
 #: Wordings that readers stumble over, with what to write instead.

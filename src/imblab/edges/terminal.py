@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from html import escape
 from io import StringIO
 from textwrap import fill
 from typing import IO, Any, cast
@@ -37,6 +38,8 @@ VERDICT_COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "ide
 MAX_NAME_WIDTH = 28
 #: Lines that a run prints without a terminal.
 MAX_LOG_LINES = 20
+#: Seconds between two drawings of the bar of a notebook, which keeps every message of its kernel.
+SECONDS_BETWEEN_DRAWINGS = 0.25
 TextRow = Sequence[str]
 
 
@@ -179,12 +182,15 @@ def store_text(facts: Mapping[str, Any]) -> str:
 @contextmanager
 def progress(
     total: int, workers: str, console: Console | None = None, noun: str = "cell"
-) -> Iterator[_ProgressBar | _ProgressLog]:
-    """Report on standard error while ``total`` cells are evaluated: a bar, or a few lines without a terminal.
+) -> Iterator[_ProgressBar | _ProgressLog | _ProgressDisplay]:
+    """Report while ``total`` cells are evaluated: a bar in a terminal or notebook, else a few lines on standard error.
 
     Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line. ``noun`` says
     what is counted.
     """
+    if console is None and in_notebook():
+        yield _ProgressDisplay(total, workers, noun)
+        return
     console = console or Console(file=cast("IO[str]", _StandardError()), highlight=False, markup=False)
     if not console.is_terminal:
         yield _ProgressLog(total, workers, console, noun)
@@ -193,6 +199,12 @@ def progress(
     columns = [name, BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), left]
     with Progress(*columns, console=console) as bar:
         yield _ProgressBar(bar, total, workers)
+
+
+def in_notebook() -> bool:
+    """Whether the caller's code runs in the kernel of a notebook, which displays HTML."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
 
 
 class _StandardError:
@@ -250,6 +262,42 @@ class _ProgressLog:
 
     def note(self, text: str) -> None:
         self._console.print(presentable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+class _ProgressDisplay:
+    """A bar of a notebook, drawn in place by HTML that needs no extension."""
+
+    def __init__(self, total: int, workers: str, noun: str) -> None:
+        from IPython.display import display
+
+        self._total, self._done, self._begin, self._drawn = total, 0, time.monotonic(), 0.0
+        self._handle = display(_Html(self._markup(f"{count_noun(total, noun)} on {workers}")), display_id=True)
+
+    def advance(self, name: str, seconds_left: float) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if self._done < self._total and now - self._drawn < SECONDS_BETWEEN_DRAWINGS:
+            return
+        self._drawn = now
+        left = f", about {format_duration(seconds_left)} left" if self._done < self._total else ""
+        self.note(f"{self._done} of {self._total}, {format_duration(now - self._begin)} spent{left}: {name}")
+
+    def note(self, text: str) -> None:
+        self._handle.update(_Html(self._markup(presentable(text))))
+
+    def _markup(self, text: str) -> str:
+        bar = f'<progress value="{self._done}" max="{self._total}" style="width:16em"></progress>'
+        return f"<div>{bar} {escape(text)}</div>"
+
+
+class _Html:
+    """Markup that a notebook displays."""
+
+    def __init__(self, markup: str) -> None:
+        self._markup = markup
+
+    def _repr_html_(self) -> str:
+        return self._markup
 
 
 class Page:
