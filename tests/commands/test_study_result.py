@@ -2,9 +2,11 @@
 
 import ast
 import re
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -89,7 +91,7 @@ def test_the_notebook_shows_the_same_sentences(small):
 
 @pytest.mark.parametrize("name", ["multiclass", "over_balancing"])
 def test_committed_studies_fit_a_card(name):
-    result = imblab.load(EXPERIMENTS / name)
+    result = imblab.load(str(EXPERIMENTS / name))
     assert len(result._repr_html_().encode()) < 60_000
     assert result.headline in " ".join(repr(result).split())
 
@@ -109,7 +111,7 @@ def test_tables_are_tidy_copies(small):
     assert list(small.scores)[:4] == ["dataset", "learner", "strategy", "mean"]
     assert set(small.contrasts.verdict)
     for name in ("scores", "contrasts", "folds"):
-        getattr(small, name).drop(columns="learner", inplace=True)
+        getattr(small, name).pop("learner")
         assert set(getattr(small, name).learner) == {"logistic"}
     pd.testing.assert_frame_equal(small.to_frame(), to_frame(ledger.read_evaluations(Path("experiments/small"))))
 
@@ -292,3 +294,33 @@ def test_type_checkers_know_every_name():
     (guarded,) = [node for node in tree.body if isinstance(node, ast.If)]
     typed = {alias.asname: f"{node.module}" for node in guarded.body for alias in node.names}
     assert typed == {name: f"imblab.{home}" for name, home in imblab._HOME.items()}
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """Pretend to be in the kernel of a notebook, and return what it displays."""
+    shown = []
+    handle = SimpleNamespace(update=shown.append)
+    shell = SimpleNamespace(config={"IPKernelApp": {}}, display=lambda *_, **__: None)
+    fake = ModuleType("IPython")
+    fake.get_ipython = lambda: shell
+    fake.display = ModuleType("IPython.display")
+    fake.display.display = lambda drawn, display_id: (shown.append(drawn), handle)[1]
+    monkeypatch.setitem(sys.modules, "IPython", fake)
+    monkeypatch.setitem(sys.modules, "IPython.display", fake.display)
+    return shown
+
+
+def test_a_notebook_shows_one_bar_that_moves(notebook):
+    imblab.run(imblab.compose("name=bar", *ASKED), in_memory=True)
+    assert repr(notebook[0]) == "9 cells on 1 process"
+    assert repr(notebook[-1]).startswith("9 of 9, ")
+    assert '<progress value="9" max="9"' in notebook[-1]._repr_html_()
+    assert len(notebook) <= 11
+
+
+def test_the_text_of_a_plan_keeps_its_tables_in_a_notebook(monkeypatch):
+    plan = imblab.plan("name=later", *ASKED)
+    text = plan.text(full=True)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert plan.text(full=True) == text

@@ -393,7 +393,7 @@ def _word(given: str | Study) -> str:
 def _find_folder(study: str | Path, experiments: Path) -> Path:
     """Find the folder of a study by its name, or by a path."""
     path = Path(study)
-    if isinstance(study, str) and (len(path.parts) == 1 or (experiments / path / ledger.STUDY_FILE).exists()):
+    if isinstance(study, str) and (len(path.parts) < 2 or path.parts[1:-1] == (ledger.RESCORED,)):
         return ledger.find_study(study, experiments)
     path = path.parent if path.name == ledger.STUDY_FILE else path
     if not (path / ledger.STUDY_FILE).is_file():

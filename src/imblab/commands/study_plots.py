@@ -50,7 +50,8 @@ class StudyPlots:
                 "drawn with their verdicts, once the design is complete. Finish it with imblab.run or imblab run; "
                 ".plot.pr() and .plot.threshold() draw what is there."
             )
-        return _drawing(data, "gain", "a primary contrast whose strategies have a score", report.forest_gallery(data))
+        galleries = report.forest_gallery(data, "in result.contrasts")
+        return _drawing(data, "gain", "a primary contrast whose strategies have a score", galleries)
 
     def pr(self, dataset: str | None = None, learner: str | None = None) -> Drawing:
         """Draw precision against recall, mean over folds, with the points at the chosen thresholds.

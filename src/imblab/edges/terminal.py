@@ -271,7 +271,7 @@ class _ProgressDisplay:
         from IPython.display import display
 
         self._total, self._done, self._begin, self._drawn = total, 0, time.monotonic(), 0.0
-        self._handle = display(_Html(self._markup(f"{count_noun(total, noun)} on {workers}")), display_id=True)
+        self._handle = display(self._draw(f"{count_noun(total, noun)} on {workers}"), display_id=True)
 
     def advance(self, name: str, seconds_left: float) -> None:
         self._done += 1
@@ -283,18 +283,21 @@ class _ProgressDisplay:
         self.note(f"{self._done} of {self._total}, {format_duration(now - self._begin)} spent{left}: {name}")
 
     def note(self, text: str) -> None:
-        self._handle.update(_Html(self._markup(presentable(text))))
+        self._handle.update(self._draw(presentable(text)))
 
-    def _markup(self, text: str) -> str:
+    def _draw(self, text: str) -> _DrawnBar:
         bar = f'<progress value="{self._done}" max="{self._total}" style="width:16em"></progress>'
-        return f"<div>{bar} {escape(text)}</div>"
+        return _DrawnBar(text, f"<div>{bar} {escape(text)}</div>")
 
 
-class _Html:
-    """Markup that a notebook displays."""
+class _DrawnBar:
+    """A drawing of a bar: markup for a notebook, text where it shows none."""
 
-    def __init__(self, markup: str) -> None:
-        self._markup = markup
+    def __init__(self, text: str, markup: str) -> None:
+        self._text, self._markup = text, markup
+
+    def __repr__(self) -> str:
+        return self._text
 
     def _repr_html_(self) -> str:
         return self._markup
@@ -345,7 +348,8 @@ class Page:
         for row in rows:
             table.add_row(*map(Text, row))
         out = StringIO()
-        Console(file=out, width=self.width, color_system=None).print(table)
+        # In a notebook, rich would display the table and leave the text without it.
+        Console(file=out, width=self.width, color_system=None, force_jupyter=False).print(table)
         self._parts += [*(line.rstrip() for line in out.getvalue().rstrip().split("\n")), ""]
 
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -20,6 +21,10 @@ from imblab.errors import StudyError
 
 #: Bytes of a card: a notebook stores one with every run of its cell.
 MAX_CARD_BYTES = 60_000
+#: Where a Python user finds all contrasts.
+_CONTRASTS = "in result.contrasts"
+#: Part of a note that is about the choices of a report, which a notebook lacks.
+_PICKING = re.compile(r" or a name, or pick at most \d+ strategies,")
 #: Width of a figure, in units of its drawing, from which it takes a line of its own.
 _WIDE = 500
 #: How the pages say that they are light or dark whose theme need not be that of the system: JupyterLab, VS Code, Colab.
@@ -62,7 +67,7 @@ def render_card(data: ReportData, steps: Sequence[tuple[str, str]] = ()) -> str:
         At most :data:`MAX_CARD_BYTES` in UTF-8; the figure is left out if it would take more.
     """
     is_complete = data.result.completeness.is_complete
-    gallery = next(iter(forest_gallery(data)), None) if is_complete else None
+    gallery = next(iter(forest_gallery(data, _CONTRASTS)), None) if is_complete else None
     lead = data.result.completeness.sentences()
     values = {**answer_parts(data), "steps": steps, "lead": () if is_complete else lead}
     title = f"Answer of study {data.study.name}"
@@ -145,14 +150,14 @@ def _fill(
 ) -> str:
     """Fill in the template with the figures of a gallery; a legend names the drawn strategies that have a label."""
     figures = [panel.figure for panel in gallery.panels] if gallery else []
-    drawn = gallery.drawn if gallery and labels else []
+    drawn = gallery.drawn if gallery and gallery.legend and labels else []
     return "".join(
         fill_template(
             "card.html.j2",
             title=title,
             style=Markup(_style()),
             heading=gallery.heading if gallery else "",
-            note=gallery.note if gallery else "",
+            note=_PICKING.sub("", gallery.note) if gallery else "",
             legend=[(legend_svg(looks[name]), labels[name]) for name in drawn],
             figures=[Markup(figure.inline()) for figure in figures],
             wide=any(figure.width > _WIDE for figure in figures),
