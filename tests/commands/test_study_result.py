@@ -324,3 +324,14 @@ def test_the_text_of_a_plan_keeps_its_tables_in_a_notebook(monkeypatch):
     text = plan.text(full=True)
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     assert plan.text(full=True) == text
+
+
+def test_the_snippets_of_the_page_on_results_run(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[2] / "docs" / "result.md"
+    names = {}
+    for snippet in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        exec(snippet, names)
+    assert (tmp_path / "gain.svg").exists()
+    assert (tmp_path / "small.html").exists()
+    assert names["result"].is_complete

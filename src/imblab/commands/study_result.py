@@ -89,9 +89,9 @@ class StudyResult:
     def __repr__(self) -> str:
         return presentable("\n".join(answer_lines(self._record, SCREEN_WIDTH, steps=self.next_steps)), keep="\n")
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         if not self._record.evaluations:
-            return ""
+            return None  # a notebook shows the text instead
         steps = [(words, code) for words, _, code in (step.partition(": ") for step in self.next_steps)]
         return report.render_card(self._report_data(), steps)
 
