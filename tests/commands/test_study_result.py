@@ -219,6 +219,8 @@ def test_reports_are_written_where_they_are_wanted(small, tmp_path):
     assert page.read_bytes() == Path("experiments/small/report.html").read_bytes()
     assert sorted(p.name for p in page.parent.iterdir()) == ["page.html"]
     assert imblab.report("small", tmp_path / "b").parent == tmp_path / "b"
+    with pytest.raises(StudyError, match=r"'page\.pdf' ends with '\.pdf'; a report is .* Name it \.html"):
+        small.report("page.pdf")
     assert (tmp_path / "b" / "figures").is_dir()
 
 

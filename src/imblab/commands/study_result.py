@@ -305,6 +305,11 @@ class StudyResult:
             home = self._require_folder("written", "Name a file: result.report('report.html').")
             return results.write_folder_report(home, self._read_study())
         path = Path(path)
+        if path.suffix not in ("", ".html") and not path.is_dir():
+            raise StudyError(
+                f"{path.name!r} ends with {path.suffix!r}; a report is a page of HTML, or a folder. Name it .html, or "
+                "print the page to a file of another kind with a browser."
+            )
         folder = path.parent if path.suffix == ".html" else path
         rendered = report.render_files(self._report_data(needs_evidence=True))
         files.make_folder(folder.absolute())
