@@ -14,7 +14,7 @@ import pandas as pd
 from imblab.analysis.study_pairs import StudyPair
 from imblab.commands import comparing, exporting, plan_text, planning, results, running
 from imblab.commands.layout import Layout, expand_short_form, in_memory, lay_out, parse_request
-from imblab.commands.study_result import SCREEN_WIDTH, StudyResult
+from imblab.commands.study_result import SCREEN_WIDTH, StudyResult, as_result
 from imblab.edges import config, ledger, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import StudyError
@@ -142,7 +142,7 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     else:
         place = (folder, overwrite, data, tracking_uri, store_path)
         done = running.run_in_folder(study, n_jobs, *place, fit_timeout, retry_failed)
-    return StudyResult(done.result(), done.layout.study, done.home, data, source=done.source)
+    return as_result(done, data)
 
 
 def load(

@@ -18,6 +18,7 @@ from imblab.analysis.table import COUNTS, to_frame
 from imblab.commands import exporting, results, syncing
 from imblab.commands.layout import lay_out
 from imblab.commands.results import RecordFiles
+from imblab.commands.running import StudyRun
 from imblab.commands.study_plots import StudyPlots
 from imblab.edges import config, datasets, files, ledger, report, store, terminal
 from imblab.edges.report import ReportData
@@ -377,6 +378,11 @@ class StudyResult:
                 f"{hint or 'Run the study with imblab.run(study), which writes experiments/<name>.'}"
             )
         return self._folder
+
+
+def as_result(run: StudyRun, data: Sequence[Dataset] = ()) -> StudyResult:
+    """Return the result of a run in Python; ``data`` are its tables in memory."""
+    return StudyResult(run.result(), run.layout.study, run.home, data, source=run.source)
 
 
 def _like(known: Dataset, X: Any, y: Any) -> Dataset:
