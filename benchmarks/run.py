@@ -125,7 +125,8 @@ ledger.Ledger.append = lambda book, row: CLOCK.append(book, row)
 def ours(asked, data, n_jobs, store, uri=None):
     """A study of imblab into a fresh folder: wall seconds, share of CPU inside of the learner, mean MCC."""
     with tempfile.TemporaryDirectory() as folder:
-        frame = running.run(asked, n_jobs, Path(folder) / asked.name, data=[data], store_path=store, tracking_uri=uri)
+        where = {"data": [data], "store_path": store, "tracking_uri": uri}
+        frame = running.run_in_folder(asked, n_jobs, Path(folder) / asked.name, **where).to_frame()
         done = time.perf_counter()
     assert (frame.status == "ok").all()
     wall = (done if uri else CLOCK.end) - CLOCK.begin

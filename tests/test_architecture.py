@@ -39,6 +39,7 @@ DOORS = {
     "distributed": {"edges.runner"},
     "multiprocessing": {"edges.runner"},
     "rich": {"edges.terminal"},
+    "IPython": {"edges.terminal"},
     "matplotlib": {"edges.figures"},
     "jinja2": {"edges.report"},
     "lightgbm": set(),

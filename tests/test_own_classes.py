@@ -219,7 +219,7 @@ def test_own_packages_may_stand_anywhere_in_a_study_that_is_logged(packages, stu
     nested = Learner("bagged", {**bagging, "estimator": {"_target_": "own_learners.Mine"}})
     asked = replace(measured(study, Measure("net", "own_measures.net", "label")), learners=(nested,))
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    frame = imblab.run(asked, folder=tmp_path / "s", tracking_uri=uri, store_path=None)
+    frame = imblab.run(asked, folder=tmp_path / "s", tracking_uri=uri, store_path=None).to_frame()
     assert frame.status.tolist() == ["ok"] * 3
 
 
@@ -282,7 +282,7 @@ def test_an_edited_class_is_fitted_anew(packages, mine, tmp_path, monkeypatch):
     store, fits = tmp_path / "p.sqlite", fitted(monkeypatch)
 
     def run(name):
-        frame = imblab.run(replace(mine, name=name), folder=tmp_path / name, store_path=store)
+        frame = imblab.run(replace(mine, name=name), folder=tmp_path / name, store_path=store).to_frame()
         made, fits[:] = len(fits), []
         return made, frame.mcc.tolist()
 
@@ -301,7 +301,7 @@ def test_a_study_whose_class_was_edited_is_not_resumed(packages, mine, tmp_path)
     anew(packages, ownpkg__scale=SCALE.replace("* 1", "* 0"))
     with pytest.raises(StudyError, match=r"3 evaluations that other code of 'ownpkg.model.Logit' made"):
         imblab.run(mine, folder=tmp_path / "s", store_path=None)
-    frame = imblab.run(mine, folder=tmp_path / "s", store_path=None, overwrite=True)
+    frame = imblab.run(mine, folder=tmp_path / "s", store_path=None, overwrite=True).to_frame()
     assert frame.mcc.tolist() == [0.0] * 3
 
 
@@ -385,11 +385,11 @@ def test_a_failure_is_no_answer_of_the_store(packages, mine, tmp_path, monkeypat
     """The cause may be outside any address: a licence, a file, a package."""
     packages(ownpkg__model=LOGIT.replace("return super", "import own_switch\n        return super"))
     store, fits = tmp_path / "p.sqlite", fitted(monkeypatch)
-    first = imblab.run(replace(mine, name="first"), folder=tmp_path / "first", store_path=store)
+    first = imblab.run(replace(mine, name="first"), folder=tmp_path / "first", store_path=store).to_frame()
     assert first.status.tolist() == ["failed"] * 3
     assert len(fits) == 3
     monkeypatch.setitem(sys.modules, "own_switch", type(sys)("own_switch"))
-    second = imblab.run(replace(mine, name="second"), folder=tmp_path / "second", store_path=store)
+    second = imblab.run(replace(mine, name="second"), folder=tmp_path / "second", store_path=store).to_frame()
     assert second.status.tolist() == ["ok"] * 3
 
 
@@ -416,7 +416,7 @@ def test_failed_evaluations_alone_are_tried_again(packages, mine, tmp_path, monk
     uri = f"sqlite:///{tmp_path}/mlflow.db"
 
     def run(**how):
-        frame = imblab.run(both, folder=home, store_path=tmp_path / "p.sqlite", tracking_uri=uri, **how)
+        frame = imblab.run(both, folder=home, store_path=tmp_path / "p.sqlite", tracking_uri=uri, **how).to_frame()
         made, fits[:] = len(fits), []
         return made, frame.set_index("learner").status
 

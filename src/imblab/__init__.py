@@ -1,12 +1,96 @@
 """imblab: the lab bench for imbalanced classification.
 
+Ask a question, and read its answer::
+
+    import imblab
+
+    study = imblab.compose("experiment=quickstart")  # as on the command line, or imblab.Study(...)
+    imblab.plan(study)                # what it would do, and how long it takes; nothing runs
+    result = imblab.run(study)        # shows the answer; runs what its folder lacks
+    result.scores                     # tables: .scores, .contrasts, .folds
+    result.plot.gain()                # figures: .gain(), .pr(), .threshold(), .ratio()
+    result.recommended_for("yeast6")  # the recommended model, fitted, with its threshold
+    result.report("report.html")      # the page with everything
+
+Functions with the words of the command line:
+
+- ``imblab.run``, ``imblab.plan``, ``imblab.evaluate``, ``imblab.compose`` ask a question;
+- ``imblab.load``, ``imblab.compare``, ``imblab.report`` read the answer of a study; nothing is fitted;
+- ``imblab.rescore`` asks about other thresholds, measures and costs on the same fits;
+- ``imblab.export``, ``imblab.verify`` register the recommended model, and fit it again;
+- ``imblab.reproduce``, ``imblab.audit``, ``imblab.audit_study`` put a study, or any evaluation, to the proof;
+- ``imblab.dataset`` makes a data set from a table in memory.
+
 Names are imported when they are used, so that ``import imblab`` and ``imblab --help`` stay quick.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imblab.commands.auditing import audit as audit
+    from imblab.commands.object_runs import run as run
+    from imblab.commands.python_functions import (
+        StudyPlan as StudyPlan,
+    )
+    from imblab.commands.python_functions import (
+        compare as compare,
+    )
+    from imblab.commands.python_functions import (
+        export as export,
+    )
+    from imblab.commands.python_functions import (
+        load as load,
+    )
+    from imblab.commands.python_functions import (
+        plan as plan,
+    )
+    from imblab.commands.python_functions import (
+        report as report,
+    )
+    from imblab.commands.reproducing import reproduce as reproduce
+    from imblab.commands.rescoring import rescore as rescore
+    from imblab.commands.running import compose as compose
+    from imblab.commands.running import evaluate as evaluate
+    from imblab.commands.study_audit import audit_study as audit_study
+    from imblab.commands.study_result import StudyResult as StudyResult
+    from imblab.commands.verifying import verify as verify
+    from imblab.edges.datasets import dataset as dataset
+    from imblab.findings import Audit as Audit
+    from imblab.findings import Finding as Finding
+    from imblab.result import Evaluation as Evaluation
+    from imblab.study import (
+        Choice as Choice,
+    )
+    from imblab.study import (
+        Claims as Claims,
+    )
+    from imblab.study import (
+        Dataset as Dataset,
+    )
+    from imblab.study import (
+        Interval as Interval,
+    )
+    from imblab.study import (
+        Learner as Learner,
+    )
+    from imblab.study import (
+        Measure as Measure,
+    )
+    from imblab.study import (
+        Protocol as Protocol,
+    )
+    from imblab.study import (
+        Strategy as Strategy,
+    )
+    from imblab.study import (
+        Study as Study,
+    )
+    from imblab.study import (
+        Tuning as Tuning,
+    )
 
 __version__ = "0.2.0"
 
@@ -24,13 +108,19 @@ _HOME = {
     "Protocol": "study",
     "Strategy": "study",
     "Study": "study",
+    "StudyPlan": "commands.python_functions",
+    "StudyResult": "commands.study_result",
     "Tuning": "study",
     "audit": "commands.auditing",
     "audit_study": "commands.study_audit",
-    "compare": "commands.comparing",
+    "compare": "commands.python_functions",
     "compose": "commands.running",
     "dataset": "edges.datasets",
     "evaluate": "commands.running",
+    "export": "commands.python_functions",
+    "load": "commands.python_functions",
+    "plan": "commands.python_functions",
+    "report": "commands.python_functions",
     "reproduce": "commands.reproducing",
     "rescore": "commands.rescoring",
     "run": "commands.object_runs",

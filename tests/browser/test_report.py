@@ -75,7 +75,7 @@ MISPLACED = """() => {
 def page_file(tmp_path_factory):
     """The report of a real study with an inapplicable strategy."""
     base = tmp_path_factory.mktemp("seen")
-    running.run(running.compose(*QUESTION), folder=base / "seen", store_path=base / "p.sqlite")
+    running.run_in_folder(running.compose(*QUESTION), folder=base / "seen", store_path=base / "p.sqlite")
     study = config.load_request(base / "seen" / ledger.STUDY_FILE).study
     return results.write_report(base / "seen", read_result(base / "seen", study))
 

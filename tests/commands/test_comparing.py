@@ -12,7 +12,6 @@ from imblab.cli import main
 from imblab.commands import comparing
 from imblab.edges import ledger
 from imblab.errors import StudyError
-from imblab.result import StudyResult
 from imblab.stats.paired_tests import corrected_t
 
 HERE = ("runner.n_jobs=1", "runner.report=false", "tracking=none")
@@ -98,8 +97,8 @@ def test_what_cannot_be_compared_is_refused(words, reason, capsys):
 
 def test_the_function_reads_one_study_or_two():
     result = imblab.compare("first")
-    assert isinstance(result, StudyResult)
-    assert imblab.compare("first", measure="recall").study.primary == "recall"
+    assert isinstance(result, imblab.StudyResult)
+    assert imblab.compare("first", measure="recall").record.study.primary == "recall"
     with pytest.raises(StudyError, match="other folds"):
         imblab.compare("first", "seeded")
     with pytest.raises(StudyError, match="elsewhere"):

@@ -139,7 +139,7 @@ def test_a_plan_proposes_a_smaller_study_of_predefined_folds(here, capsys):
 def test_a_table_in_memory_may_have_folds(here):
     data = layout.datasets.dataset(pd.read_csv("churn.csv"), "left", name="mine", folds="site")
     asked = running.compose("name=m", *SMALL, "protocol.inner_folds=2")
-    table = running.run(asked, data=[data], store_path=None)
+    table = running.run_in_folder(asked, data=[data], store_path=None).to_frame()
     assert sorted(table.fold.unique()) == [0, 1, 2]
     recorded = ledger.read_study(home("m"))["dataset"]["mine"]
     assert recorded == {"kind": "memory", "name": "mine", "parent": "mine", "folds": "given", "n_folds": 3}

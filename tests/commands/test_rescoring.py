@@ -28,7 +28,7 @@ def done(tmp_path_factory):
     home = tmp_path_factory.mktemp("done")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        running.run(running.compose(*ASKED))
+        running.run_in_folder(running.compose(*ASKED))
     return home
 
 
@@ -51,7 +51,7 @@ def plain(folder):
 
 def from_scratch(*changes):
     """The changed study, composed and run by itself, without the store."""
-    running.run(running.compose("name=scratch", *BASE, *changes), folder="scratch", store_path=None)
+    running.run_in_folder(running.compose("name=scratch", *BASE, *changes), folder="scratch", store_path=None)
     return plain(Path("scratch"))
 
 

@@ -633,9 +633,9 @@ def test_python_gives_the_scores_of_the_command_line(done, tmp_path):
 def test_python_runs_and_resumes_in_a_folder(done, finished):
     study = imblab.compose(*SMALL)
     before = finished.read_bytes()
-    assert as_scores(imblab.run(study)) == of_ledger(finished)
+    assert as_scores(imblab.run(study).to_frame()) == of_ledger(finished)
     assert finished.read_bytes() == before
-    frame = imblab.run(study, folder="elsewhere/first", n_jobs=1)
+    frame = imblab.run(study, folder="elsewhere/first", n_jobs=1).to_frame()
     assert as_scores(frame) == of_ledger(finished)
     assert rows(Path("elsewhere/first/ledger.jsonl")) == rows(done / "ledger.jsonl")
     with pytest.raises(StudyError, match="seed: 0 -> 9"):

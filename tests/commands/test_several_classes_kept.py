@@ -256,7 +256,9 @@ def test_the_card_has_a_row_per_class(capsys):
 def test_rescoring_gives_what_the_changed_study_gives_from_scratch(changes, tmp_path):
     found = rescoring.rescore("panes", *changes, f"label={len(changes)}")
     words = [word for word in WORDS if not word.startswith(("name=", "runner.", *(c.split("=")[0] for c in changes)))]
-    running.run(running.compose("name=scratch", *words, *changes), folder=tmp_path / "scratch", store_path=None)
+    running.run_in_folder(
+        running.compose("name=scratch", *words, *changes), folder=tmp_path / "scratch", store_path=None
+    )
     expected = by_key(tmp_path / "scratch")
     rows = by_key(found.folder)
     assert rows == {key: row for key, row in expected.items() if key not in found.missing}

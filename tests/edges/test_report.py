@@ -49,7 +49,7 @@ def small(tmp_path_factory):
     """A finished study in a folder, with an inapplicable strategy, its predictions beside it."""
     base = tmp_path_factory.mktemp("report")
     study = running.compose(*QUESTION)
-    running.run(study, folder=base / "small", store_path=base / "p.sqlite")
+    running.run_in_folder(study, folder=base / "small", store_path=base / "p.sqlite")
     home = base / "small"
     study = config.load_request(home / ledger.STUDY_FILE).study
     files = report.render(results.report_data(home, read_result(home, study)))
@@ -884,7 +884,7 @@ def timed(tmp_path_factory):
         *("protocol=smoke", "search=tpe", "search.n_trials=4", "strategy.smote.space.ratio=interval(0.6,1)"),
         *("strategy.smote.space.k=choice(3,5)", "strategy.smote_threshold.space.ratio=interval(0.6,1)"),
     )
-    running.run(study, folder=base / "timed", store_path=base / "p.sqlite")
+    running.run_in_folder(study, folder=base / "timed", store_path=base / "p.sqlite")
     kept = config.load_request(base / "timed" / ledger.STUDY_FILE).study
     return report.render(results.report_data(base / "timed", read_result(base / "timed", kept)))
 

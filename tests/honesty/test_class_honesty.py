@@ -143,14 +143,14 @@ def test_rows_are_the_same_by_one_and_two_processes_from_the_store_and_resumed(t
     alone = without_seconds(imblab.evaluate(question, [data]))
     assert set(alone.status) == {"ok", "inapplicable"}  # knn takes no weight
     home, kept = tmp_path / "one", tmp_path / "kept.sqlite"
-    first = imblab.run(question, folder=home, data=[data], store_path=kept)
+    first = imblab.run(question, folder=home, data=[data], store_path=kept).to_frame()
     pd.testing.assert_frame_equal(without_seconds(first), alone)
-    again = imblab.run(question, n_jobs=2, folder=tmp_path / "two", data=[data], store_path=None)
+    again = imblab.run(question, n_jobs=2, folder=tmp_path / "two", data=[data], store_path=None).to_frame()
     pd.testing.assert_frame_equal(without_seconds(again), alone)
     # Killed after the fourth line: the others are made again, from the store.
     lines = (home / "ledger.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (home / "ledger.jsonl").write_text("".join(lines[:4]), encoding="utf-8")
-    resumed = imblab.run(question, folder=home, data=[data], store_path=kept)
+    resumed = imblab.run(question, folder=home, data=[data], store_path=kept).to_frame()
     pd.testing.assert_frame_equal(without_seconds(resumed), alone)
     read = ledger.read_evaluations(home)
     assert all(Evaluation.from_json(row.to_json()) == row for row in read)
@@ -192,7 +192,7 @@ def test_of_the_weights_only_numbers_do_not_apply_to_so_many_classes():
 
 def test_results_of_a_table_in_memory_are_read_back(tmp_path):
     question, data = study(strategies=STRATEGIES[:2]), toy()
-    rows = imblab.run(question, folder=tmp_path / "toy", data=[data], store_path=None)
+    rows = imblab.run(question, folder=tmp_path / "toy", data=[data], store_path=None).to_frame()
     recorded = json.loads(json.dumps(ledger.read_study(tmp_path / "toy")))
     assert recorded["dataset"] == {"toy": {"kind": "memory", "name": "toy", "parent": "toy"}}
     result = results.read_result(tmp_path / "toy", question)

@@ -25,53 +25,9 @@ MAX_LISTED_KEYS = 12
 MAX_VALUE_WIDTH = 40
 
 
-def compare(
-    name: str,
-    other: str | None = None,
-    *,
-    measure: str | None = None,
-    allow: Sequence[str] = (),
-    experiments: str | Path = EXPERIMENTS,
-) -> StudyResult | StudyPair:
-    """Read the result of a study, or put two studies side by side; nothing is fitted.
-
-    Parameters
-    ----------
-    name : str
-        The study, a folder below ``experiments``.
-    other : str, optional
-        A second study of the same folds.
-    measure : str, optional
-        A measure of the studies; the primary one by default. Of one study it is exploratory.
-    allow : sequence of str, optional
-        Dotted paths of your own classes that the studies name.
-    experiments : path, default="experiments"
-        The folder of the studies.
-
-    Returns
-    -------
-    StudyResult or StudyPair
-        The result of one study, or the differences of two: of their questions, and of their scores fold by fold.
-
-    Raises
-    ------
-    StudyError
-        If there is no such study, or the two rest on different folds or have nothing in common.
-
-    See Also
-    --------
-    imblab.rescore : Other measures and thresholds on the same fits.
-
-    Examples
-    --------
-    >>> result = compare("smote_ratio")  # doctest: +SKIP
-    >>> print(result.answer.headline)  # doctest: +SKIP
-    """
-    grants = [f"allow={json.dumps(list(allow))}"] if allow else []
-    first = _read(name, grants, Path(experiments))
-    if other is None:
-        return first if measure is None else results.explore(first, measure)
-    return _pair(first, _read(other, grants, Path(experiments)), measure)
+def compare_pair(name: str, other: str, measure: str | None, grants: Sequence[str], experiments: Path) -> StudyPair:
+    """Put two studies of the same folds side by side; see :func:`imblab.compare`."""
+    return _pair(_read(name, grants, experiments), _read(other, grants, experiments), measure)
 
 
 def command_compare(

@@ -42,6 +42,21 @@ def build_evidence(
     address, or None.
     """
     old, old_facts = _read_existing(home)
+    merged = merge_evidence(layout, evaluations, get, old)
+    if merged is None and (old is not None or files.exists(home, evidence.EVIDENCE_FILE)):
+        return evidences.empty_frame() if old is None else old  # a damaged file stays if nothing can replace it
+    merged = evidences.empty_frame() if merged is None else merged
+    evidence.write_evidence(home / evidence.EVIDENCE_FILE, merged, evidence_facts(layout, old_facts))
+    return merged
+
+
+def merge_evidence(
+    layout: Layout,
+    evaluations: Iterable[Evaluation],
+    get: Callable[[str], Prediction | None],
+    old: pd.DataFrame | None = None,
+) -> pd.DataFrame | None:
+    """Return existing evidence and that of further stored predictions, in memory; None if nothing is new."""
     existing = evidences.folds_by_repeat(old) if old is not None else {}
     scored = {evaluation.key: evaluation for evaluation in evaluations if evaluation.status == "ok"}
     cells_by_key: dict[RepeatKey, list[Cell]] = {}
@@ -61,11 +76,9 @@ def build_evidence(
         if key in missing and len(folds) > len(existing.get(key, ()))
     )
     covariances = changes.covariances(layout)
-    if new.empty and covariances.empty and (old is not None or files.exists(home, evidence.EVIDENCE_FILE)):
-        return evidences.empty_frame() if old is None else old  # a damaged file stays if nothing can replace it
-    merged = evidences.merge_frames(evidences.empty_frame() if old is None else old, new, covariances)
-    evidence.write_evidence(home / evidence.EVIDENCE_FILE, merged, _evidence_facts(layout, old_facts))
-    return merged
+    if new.empty and covariances.empty:
+        return None
+    return evidences.merge_frames(evidences.empty_frame() if old is None else old, new, covariances)
 
 
 def _without_covariance(
@@ -103,7 +116,7 @@ def _read_existing(home: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
         return None, {}
 
 
-def _evidence_facts(layout: Layout, old: Mapping[str, Any]) -> dict[str, Any]:
+def evidence_facts(layout: Layout, old: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a report says of the tables and the libraries, and cannot know from evaluations."""
     study = layout.study
     makes = [n.make for n in study.learners] + [s.sampler for s in study.strategies if s.sampler]

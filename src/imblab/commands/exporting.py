@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -60,15 +60,51 @@ class FittedModel:
     row_keeper: str | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportedStrategy:
+    """A selected strategy, fitted on all rows of its data set and written as a model.
+
+    Attributes
+    ----------
+    selection : Selection
+        Data set, learner and strategy, and why they were selected.
+    estimator : classifier
+        The fitted model with its threshold.
+    facts : mapping of str to value
+        Where the model is (``folder``, or ``model`` and ``version``), what it rests on, and the command that serves it.
+    """
+
+    selection: Selection
+    estimator: Any
+    facts: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"{self.selection.key}: {self.facts['said']} Serve it: {self.facts['serve']}"
+
+
 def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     """``imblab export``: select, fit on all rows, write or register."""
     say, show = (_print_nothing, _print_nothing) if as_json else (terminal.print_paragraph, terminal.show)
+    exported = []
+    for each in export_strategies(name, args, say):
+        exported.append(each.facts)
+        say(f"{each.facts['said']} Serve it:")
+        show(f"  {each.facts['serve']}")  # one line, to be copied
+    if as_json:
+        terminal.put(json.dumps(exported))
+    return 0
+
+
+def export_strategies(
+    name: str, args: Sequence[str], say: Callable[[str], None], experiments: Path = EXPERIMENTS
+) -> Iterator[ExportedStrategy]:
+    """Export the selected strategy of every data set of a study; all are checked before the first is fitted."""
     wish = parse_export(args)
-    home = ledger.find_study(name, EXPERIMENTS)
+    home = ledger.find_study(name, experiments)
     request = config.load_request(home / ledger.STUDY_FILE, wish.overrides)
     rows = ledger.read_evaluations(home)
     result = results.result_of(request.study, rows, home=home)
-    selections, exported = select_strategies(result, wish.choice), []
+    selections = select_strategies(result, wish.choice)
     for line in result.completeness.sentences():
         say(line)
     if not wish.contains_rows:
@@ -76,13 +112,9 @@ def command_export(name: str, args: Sequence[str], as_json: bool) -> int:
     _check_target(home, request, wish)
     for selection in selections:
         say(f"{selection.key}: {selection.reason}")
-        exported_model = prepare_model(home, result, rows, selection, request, wish.contains_rows)
-        exported.append(_place_model(exported_model, home, selection, request, wish.champion))
-        say(f"{exported[-1]['said']} Serve it:")
-        show(f"  {exported[-1]['serve']}")  # one line, to be copied
-    if as_json:
-        terminal.put(json.dumps(exported))
-    return 0
+        model = prepare_model(home, result, rows, selection, request, wish.contains_rows)
+        facts = _place_model(model, home, selection, request, wish.champion)
+        yield ExportedStrategy(selection, model.estimator, facts)
 
 
 def parse_export(args: Sequence[str]) -> ExportRequest:
@@ -116,14 +148,8 @@ def prepare_model(
     FitError if nothing can be fitted on all rows. StudyError if the table is not that of the study, or the model stores
     training rows and may not.
     """
-    try:
+    with fit_errors(selection):
         data, fitted = fit_selected(request.study, rows, selection, bool(request.runner.get("store", True)))
-    except FitFailed as error:
-        raise FitError(
-            f"cannot export {selection.key!r}: on all rows of {selection.dataset!r}, {error}. A model predicts exactly "
-            "as the study does. Choose another strategy=... or learner=..., or repair the cause and run the study "
-            "again."
-        ) from error
     if fitted.row_keeper is not None and not contains_rows:
         raise _stores_rows_error(selection, fitted.row_keeper)
     packages = (*admission.SHIPPED, *(entry.partition(".")[0] for entry in request.allow))
@@ -143,22 +169,41 @@ def prepare_model(
     )
 
 
+@contextmanager
+def fit_errors(selection: Selection) -> Iterator[None]:
+    """Say in a FitError which strategy cannot be fitted on all rows, and what to do."""
+    try:
+        yield
+    except FitFailed as error:
+        raise FitError(
+            f"cannot export {selection.key!r}: on all rows of {selection.dataset!r}, {error}. A model predicts exactly "
+            "as the study does. Choose another strategy=... or learner=..., or repair the cause and run the study "
+            "again."
+        ) from error
+
+
 def fit_selected(
-    study: Study, rows: Sequence[Evaluation], selection: Selection, use_store: bool
+    study: Study,
+    rows: Sequence[Evaluation],
+    selection: Selection,
+    use_store: bool,
+    given: Mapping[str, Dataset] | None = None,
 ) -> tuple[Dataset, FittedModel]:
     """Choose the knobs of a selected strategy on all rows and fit it; return the table too.
 
+    ``given`` holds tables in memory, by name.
+
     FitFailed if nothing can be fitted on all rows. StudyError if table or code are not those of the study.
     """
-    layout = _layout_of_dataset(study, selection.dataset)
+    layout = layout_of_dataset(study, selection.dataset, given)
     data = layout.datasets[selection.dataset]
     _check_same_table(data, {row.data_fingerprint for row in rows if row.dataset == selection.dataset})
     place = (selection.dataset, selection.learner, selection.strategy)
     ledger.check_code([row for row in rows if (row.dataset, row.learner, row.strategy) == place], study.name)
-    return data, _fit_on_all_rows(layout, selection, use_store)
+    return data, fit_on_all_rows(layout, selection, use_store)
 
 
-def _fit_on_all_rows(layout: Layout, selection: Selection, use_store: bool) -> FittedModel:
+def fit_on_all_rows(layout: Layout, selection: Selection, use_store: bool) -> FittedModel:
     """Search, choose and fit as in an outer fold whose training part is the full table."""
     study, data = layout.study, layout.datasets[selection.dataset]
     learner = next(each for each in study.learners if each.name == selection.learner)
@@ -264,13 +309,16 @@ def _stores_rows_error(selection: Selection, keeper: str) -> StudyError:
     )
 
 
-def _layout_of_dataset(study: Study, name: str) -> Layout:
-    """Lay out the study with one of its data sets."""
+def layout_of_dataset(study: Study, name: str, given: Mapping[str, Dataset] | None = None) -> Layout:
+    """Lay out the study with one of its data sets, which may be a table in memory."""
+    if given and name in given:
+        return lay_out(replace(study, datasets={}), {name: given[name]})
     specs = {key: spec for key, spec in study.datasets.items() if datasets.name_and_parent(spec, key)[0] == name}
     if not specs:
         raise StudyError(
             f"data set {name!r} of study {study.name!r} was a table in memory; a model is fitted on all rows, which "
-            "are read as the study describes them. Write the table to a file and run the study with dataset=table."
+            "are read as the study describes them. Hand it over in Python, imblab.load(..., data=[...]), or write "
+            "it to a file and run the study with dataset=table."
         )
     return lay_out(replace(study, datasets=specs))
 

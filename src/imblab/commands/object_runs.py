@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import operator
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import signature
@@ -17,11 +14,13 @@ import numpy as np
 
 from imblab.commands import running
 from imblab.commands.layout import KEY_PATTERN, table_path
+from imblab.commands.study_result import StudyResult, as_result
 from imblab.core.splitters import read_splitter
 from imblab.edges import config, datasets, runner, store
 from imblab.edges.config.validation import ErrorCollector, quote
 from imblab.edges.datasets.frames import FrameWithRoles, frame_with_roles
 from imblab.errors import ConfigError, DataError, unknown
+from imblab.groups import group_options
 from imblab.study import Dataset, Protocol, Study
 from imblab.text import to_hydra_syntax
 
@@ -75,13 +74,14 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     store_path: str | Path | None = store.DEFAULT_PATH,
     fit_timeout: float | None = None,
     retry_failed: bool = False,
+    in_memory: bool = False,
     progress: bool | None = None,
     **table: Any,
-) -> Any:
+) -> StudyResult:
     """Run a study: of a table and of objects of scikit-learn, or one that is composed already.
 
-    A study of objects is written only if it has a ``name`` or a ``folder``; without both it runs in a temporary
-    directory, which is deleted when Python ends. A study with a name is resumed by the same call.
+    A study of objects is written only if it has a ``name`` or a ``folder``; without both it runs in memory. A study
+    with a name is resumed by the same call.
 
     Parameters
     ----------
@@ -135,6 +135,8 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
         Seconds a fit may take; a fit that takes longer is a failed candidate.
     retry_failed : bool, default=False
         Whether failed evaluations of the folder are tried again and replaced.
+    in_memory : bool, default=False
+        Write nothing, neither folder nor predictions; what is about a folder is ignored.
     progress : bool, optional
         Whether progress is shown on standard error; by default on a terminal and in a notebook.
     **table
@@ -142,8 +144,8 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
 
     Returns
     -------
-    DataFrame
-        One row per cell of the design.
+    StudyResult
+        The answer; a notebook shows it as a card, a terminal as one screen.
 
     Raises
     ------
@@ -174,7 +176,7 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     errors = ErrorCollector()
     errors.attempt(lambda: runner.Engine(runner.job_count(n_jobs), None, fit_timeout))
     is_composed = isinstance(X, Study) or (isinstance(X, str) and table_path(X) is None)
-    is_kept = is_composed or name is not None or folder is not None
+    is_kept = not in_memory and (is_composed or name is not None or folder is not None)
     if is_composed:
         request = errors.attempt(_request_of_study, X, {"y": y, **description}, random_state, name, data)
     else:
@@ -184,19 +186,22 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     errors.check()
     for note in request.notes:
         running.warn_caller(note)
-    home = folder if is_kept else _temporary_folder() / request.study.name
-    return running.run(
+    if not is_kept:
+        done = running.run_in_memory(request.study, request.tables, n_jobs, fit_timeout, progress=progress)
+        return as_result(done, request.tables)
+    done = running.run_in_folder(
         request.study,
         n_jobs=n_jobs,
-        folder=home,
+        folder=folder,
         overwrite=overwrite,
         data=request.tables,
         tracking_uri=tracking_uri,
-        store_path=store_path if is_kept else None,
+        store_path=store_path,
         fit_timeout=fit_timeout,
         retry_failed=retry_failed,
         progress=progress,
     )
+    return as_result(done, request.tables)
 
 
 def request_of_objects(
@@ -317,7 +322,7 @@ def _check_name(name: Any) -> None:
 def _protocol_changes(cv: Any, inner_cv: Any, repeats: Any) -> dict[str, int]:
     """Return the numbers of folds and repeats that were given."""
     problems = []
-    options = config.group_options("protocol")
+    options = group_options("protocol")
     if isinstance(cv, str) and cv not in options:
         problems.append(unknown("protocol", cv, options, "for 'cv'"))
     if _is_splitter(cv) and repeats is not None:
@@ -347,7 +352,7 @@ def _protocol_changes(cv: Any, inner_cv: Any, repeats: Any) -> dict[str, int]:
 def _base_question(cv: Any, changes: Mapping[str, int], seed: int, name: str | None) -> dict[str, Any]:
     """Compose what the command line asks by default, with the numbers of folds and repeats."""
     named = str(name) if name is not None and KEY_PATTERN.fullmatch(str(name)) else DEFAULT_NAME
-    protocol = cv if isinstance(cv, str) and cv in config.group_options("protocol") else DEFAULT_PROTOCOL
+    protocol = cv if isinstance(cv, str) and cv in group_options("protocol") else DEFAULT_PROTOCOL
     base = config.compose_question([f"name={to_hydra_syntax(named)}", f"seed={seed}", f"protocol={protocol}"])
     return {**base, "protocol": {**base["protocol"], **changes}}
 
@@ -394,10 +399,3 @@ def _with_splitter(cv: Any, table: _Table, protocol: Protocol, seed: int) -> tup
         labels, groups = frame[columns["target"]], frame[columns["groups"]] if "groups" in columns else None
     folds = read_splitter(cv, table.data, labels, groups, protocol, seed)
     return folds.protocol, table if folds.fold_of_row is None else table.with_folds(folds.fold_of_row)
-
-
-def _temporary_folder() -> Path:
-    """Return a new directory that is deleted when Python ends: what the result reads later is there till then."""
-    folder = tempfile.mkdtemp(prefix="imblab-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -98,20 +98,38 @@ def _free_name(name: str) -> str:
     return free
 
 
+def _ignore_note(text: str) -> None:
+    """Receive a note that is part of the facts."""
+
+
 def command_plan(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool, full: bool = False) -> int:
     """Run ``imblab plan``; with ``full``, the details of every data set and family are printed."""
     request = parse_request(args, config_dirs, "plan")
-    layout = lay_out(request.study)
+    command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
+    note = _ignore_note if as_json else terminal.print_paragraph
+    facts = plan_request(request, lay_out(request.study), command_line, note)
+    terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(plan_text.plan_text(facts, full=full))
+    return 0
+
+
+def plan_request(
+    request: config.Request,
+    layout: Layout,
+    command_line: CommandLine | None = None,
+    note: Callable[[str], None] = _ignore_note,
+) -> dict[str, Any]:
+    """Return the plan of a request as plain data for JSON: that of :func:`describe_plan`, its notes and its footprint.
+
+    ``note`` receives the notes before the first fit is timed.
+    """
     question = seen_rows.plan_question(layout, EXPERIMENTS / request.study.name, request.overwrite)
     before = [*request.notes, *layout.code_notes(), *seen_rows.notes_before_fits(layout, question)]
-    for note in () if as_json else before:
-        terminal.print_paragraph(note)
-    command_line = CommandLine(tuple(expand_short_form(args, "plan")), tuple(config_dirs))
+    for text in before:
+        note(text)
     facts = describe_plan(layout, planning_engine(request), request.minutes, command_line)
     facts |= {"before_fits": before, "seen_before": seen_rows.recorded_seen(question)}
     facts["price"] |= footprint.describe_footprint(layout, request)
-    terminal.put(json.dumps(facts, indent=1)) if as_json else terminal.show(plan_text.plan_text(facts, full=full))
-    return 0
+    return facts
 
 
 def describe_plan(

@@ -96,7 +96,7 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as predictions:
         evaluations, missing = _rescore_cells(layout, folder, question, predictions.get, recorded)
     if missing and changed.refit:
-        running.run(changed.study, n_jobs, folder)
+        running.run_in_folder(changed.study, n_jobs, folder)
         evaluations, missing = ledger.read_evaluations(folder), {}
     differences = tuple(_describe_differences(old, question))
     return Rescored(changed.study, folder, differences, to_frame(evaluations), missing)

@@ -78,6 +78,11 @@ def read_report_files(home: Path, study: Study) -> RecordFiles:
     )
 
 
+def record_in_memory(frame: pd.DataFrame, facts: Mapping[str, Any], study: Study) -> RecordFiles:
+    """Return evidence that no file holds, as :func:`read_report_files` returns that of a folder."""
+    return RecordFiles(row_covariances(frame, study.primary), facts, report.EvidenceIndex.from_frame(frame))
+
+
 def _covariances_and_facts(home: Path, study: Study, frame: pd.DataFrame | None) -> RecordFiles:
     if frame is None:
         return RecordFiles(None, {})
@@ -277,28 +282,34 @@ renders its report, `imblab report --index` writes this page.
 
 
 def report_data(
-    home: Path, result: StudyResult, exploratory: str | None = None, source: RecordFiles | None = None
+    home: Path | None, result: StudyResult, exploratory: str | None = None, source: RecordFiles | None = None
 ) -> report.ReportData:
-    """Build the data of the report of a folder from the result of all its evaluations.
+    """Build the data of the report of a folder, or of a study in memory, from the result of all its evaluations.
 
     ``source`` is that of :func:`read_report_files`, where it was called. StudyError if there is not one evaluation.
     """
+    command = "imblab.run(study)"
+    if home is not None:
+        command = f"imblab run {_relative_folder(home)}/{ledger.STUDY_FILE}"
     if not result.evaluations:
         raise StudyError(_no_evaluation(result.study.name, result.completeness.counted, home))
-    source = source or read_report_files(home, result.study)
+    if source is None:
+        source = RecordFiles(None, {}) if home is None else read_report_files(home, result.study)
     return report.ReportData(
         result=result,
         evidence=source.evidence,
         facts=source.facts,
         hashes=source.hashes,
         exploratory=exploratory,
-        command=f"imblab run {_relative_folder(home)}/{ledger.STUDY_FILE}",
+        command=command,
     )
 
 
-def _no_evaluation(name: str, counted: str, home: Path) -> str:
-    way_out = f"Run it first: imblab run {home / ledger.STUDY_FILE}."
-    return f"study {name!r} has {counted} in {str(home)!r}; a report needs one. {way_out}"
+def _no_evaluation(name: str, counted: str, home: Path | None) -> str:
+    place, command = (
+        ("memory", "imblab.run(study)") if home is None else (repr(str(home)), f"imblab run {home / ledger.STUDY_FILE}")
+    )
+    return f"study {name!r} has {counted} in {place}; a report needs one. Run it first: {command}."
 
 
 def write_report(
@@ -343,14 +354,19 @@ def command_report(name: str | None, args: Sequence[str], as_json: bool, listed:
         files.replace(experiments.resolve(), WORDS, build_index(experiments, args, keeps=True).encode())
     else:
         home = ledger.find_study(name, experiments)
-        study = _read_study(home, args)
-        sources = [read_report_files(home, study)]  # first: the memory that this takes is free again
-        memory.trim()
-        result = result_of(study, ledger.read_evaluations(home), source=sources[0])
-        path = write_report(home, result, source=sources.pop())
-        study_answers.write_answer(home, result)
+        path = write_folder_report(home, _read_study(home, args))
     terminal.put(json.dumps({"path": str(path)})) if as_json else terminal.print_paragraph(f"Written: {path}")
     return 0
+
+
+def write_folder_report(home: Path, study: Study) -> Path:
+    """Write the report of everything that the folder of a study holds, and its answer; return the path of the page."""
+    sources = [read_report_files(home, study)]  # first: the memory that this takes is free again
+    memory.trim()
+    result = result_of(study, ledger.read_evaluations(home), source=sources[0])
+    path = write_report(home, result, source=sources.pop())
+    study_answers.write_answer(home, result)
+    return path
 
 
 def _read_study(home: Path, args: Sequence[str]) -> Study:

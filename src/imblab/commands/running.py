@@ -21,7 +21,7 @@ from imblab.analysis.claims import register_claims
 from imblab.analysis.completeness import completeness_of
 from imblab.analysis.table import to_frame
 from imblab.commands import footprint, results, study_answers, syncing
-from imblab.commands.evidence_builder import build_evidence
+from imblab.commands.evidence_builder import build_evidence, evidence_facts, merge_evidence
 from imblab.commands.layout import (
     Layout,
     in_memory,
@@ -52,6 +52,40 @@ def warn_caller(note: str) -> None:
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "imblab":
         level, frame = level + 1, frame.f_back
     warnings.warn(note, UserWarning, stacklevel=level)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyRun:
+    """The outcome of a run in Python: the study as it was asked, the one that is recorded, and evaluations.
+
+    Attributes
+    ----------
+    layout : Layout
+        The study that was asked for, with its tables.
+    recorded : Study
+        The study that the folder records, which may be more.
+    evaluations : list of Evaluation
+        All of the recorded study.
+    home : Path or None
+        The folder; None for a run in memory.
+    source : RecordFiles or None
+        The evidence of a run in memory.
+    """
+
+    layout: Layout
+    recorded: Study
+    evaluations: list[Evaluation]
+    home: Path | None = None
+    source: results.RecordFiles | None = None
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per cell of the design that was asked for."""
+        return to_frame(_in_design_order(self.layout, self.evaluations))
+
+    def result(self) -> StudyResult:
+        """Build the result of what was asked for."""
+        result = results.result_of(self.recorded, self.evaluations, home=self.home, source=self.source)
+        return result if self.home is None else _asked_part(self.layout, result, self.home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +188,36 @@ def evaluate(study: Study | str, data: Sequence[Dataset] = (), n_jobs: int = 1, 
             f"study {study.name!r} is given with {', '.join(values)}; a composed study is evaluated as it stands. Pass "
             "the overrides to imblab.compose."
         )
-    layout = _lay_out_with_warnings(study, data)
+    return run_in_memory(study, data, n_jobs, builds_evidence=False).to_frame()
+
+
+def run_in_memory(
+    study: Study,
+    data: Sequence[Dataset] = (),
+    n_jobs: int = 1,
+    fit_timeout: float | None = None,
+    builds_evidence: bool = True,
+    progress: bool | None = False,
+) -> StudyRun:
+    """Run a study and write nothing; parameters are those of :func:`run_in_folder`.
+
+    Evidence is for curves, and takes the memory of all test predictions.
+    """
+    layout = _lay_out_with_warnings(replace(study, datasets={**in_memory(data), **study.datasets}), data)
     evaluations: list[Evaluation] = []
-    bundles = runner.make_bundles(study, layout.plans, layout.cells)
-    runner.run(layout.datasets, bundles, runner.Engine(runner.job_count(n_jobs)), [evaluations.append])
-    return to_frame(_in_design_order(layout, evaluations))
+    kept: dict[str, Prediction] | None = {} if builds_evidence else None
+    bundles = runner.make_bundles(layout.study, layout.plans, layout.cells)
+    engine = runner.Engine(runner.job_count(n_jobs), None, fit_timeout)
+    options = RunOptions(engine, warn_caller, shows_progress=_shows_progress(progress))
+    with _progress_observers(layout, layout.cells, options) as bar:
+        runner.run(layout.datasets, bundles, options.engine, [evaluations.append, *bar], kept)
+    source = None
+    if kept is not None and (frame := merge_evidence(layout, evaluations, kept.get)) is not None:
+        source = results.record_in_memory(frame, evidence_facts(layout, {}), layout.study)
+    return StudyRun(layout, register_claims(layout.study), evaluations, None, source)
 
 
-def run(  # noqa: PLR0913 (keyword arguments of the public API)
+def run_in_folder(  # noqa: PLR0913 (those of the public API)
     study: Study,
     n_jobs: int = 1,
     folder: str | Path | None = None,
@@ -172,55 +228,13 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     fit_timeout: float | None = None,
     retry_failed: bool = False,
     progress: bool | None = None,
-) -> pd.DataFrame:
-    """Run or resume a study in a folder.
-
-    Parameters
-    ----------
-    study : Study
-        As written in Python, or composed by :func:`imblab.compose`.
-    n_jobs : int, default=1
-        Worker processes, -1 for all cores; changes no number.
-    folder : path, optional
-        ``experiments/<name>`` below the current directory by default.
-    overwrite : bool, default=False
-        Start over; the old folder is kept under another name.
-    data : sequence of Dataset, default=()
-        Tables in memory.
-    tracking_uri : str, optional
-        An MLflow store; nothing is logged without it.
-    store_path : path or None
-        Where predictions are kept for the next study; ``mlruns/predictions.sqlite`` below the current directory by
-        default, nowhere if None.
-    fit_timeout : float, optional
-        Seconds a fit may take; a fit that takes longer is a failed candidate.
-    retry_failed : bool, default=False
-        Whether failed evaluations of the folder are tried again and replaced.
-    progress : bool, optional
-        Whether progress is shown on standard error; by default on a terminal and in a notebook.
-
-    Returns
-    -------
-    DataFrame
-        One row per cell of the design.
-
-    Raises
-    ------
-    StudyError
-        If the folder answers another question; what differs is named.
-
-    Warns
-    -----
-    UserWarning
-        What ``imblab run`` prints before the fits: code that cannot be read, what is doubtful in a table or its folds,
-        rows seen before, another number of repeats than was claimed.
-    """
+) -> StudyRun:
+    """Run or resume a study in a folder; see :func:`imblab.run`."""
     study = replace(study, datasets={**in_memory(data), **study.datasets})
     layout = _lay_out_with_warnings(study, data)
     home = Path(folder) if folder is not None else EXPERIMENTS / study.name
     engine = runner.Engine(runner.job_count(n_jobs), store_opener(store_path), fit_timeout)
-    shows_progress = terminal.is_watched() if progress is None else progress
-    run_options = RunOptions(engine, warn_caller, overwrite, retry_failed, shows_progress=shows_progress)
+    run_options = RunOptions(engine, warn_caller, overwrite, retry_failed, shows_progress=_shows_progress(progress))
     tracking = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "auto"}
     allow = tuple(design.named_code_paths(study))  # the caller that named these classes has let them in
     with syncing.observe_run(layout, home, tracking, run_options.engine.open_store) as tracker:
@@ -228,7 +242,7 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
         if tracker is not None:
             tracker.completed(results.result_of(recorded, evaluations, home=home))
             tracker.finish()
-    return to_frame(_in_design_order(layout, evaluations))
+    return StudyRun(layout, recorded, evaluations, home)
 
 
 def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
@@ -291,6 +305,11 @@ def command_store(prune: float | None, merge: str | None, as_json: bool) -> int:
     return 0
 
 
+def _shows_progress(asked: bool | None) -> bool:
+    """Whether progress is shown: as asked, else where a person reads it."""
+    return terminal.is_watched() if asked is None else asked
+
+
 def _lay_out_with_warnings(study: Study, data: Sequence[Dataset]) -> Layout:
     layout = lay_out(study, {d.name: d for d in data})
     for note in layout.notes():
@@ -336,7 +355,7 @@ def complete_study(
             results.mark_report_outdated(home, completeness_of(named, list(layout.datasets), book.evaluations))
             if tracker is not None:
                 tracker.resumed()
-        with _completeness_if_stopped(layout, book), _progress_observers(layout, missing, book, options) as progress:
+        with _completeness_if_stopped(layout, book), _progress_observers(layout, missing, options, book) as progress:
             observers = [book.append, *([_raise_failure] if options.stop_at_failure else ())]
             if tracker is not None:
                 observers = [lambda _: tracker.check_owner(), *observers, tracker.evaluated]
@@ -374,14 +393,16 @@ def _missing_cells(layout: Layout, book: ledger.Ledger, options: RunOptions) -> 
 
 @contextmanager
 def _progress_observers(
-    layout: Layout, missing: Sequence[Cell], book: ledger.Ledger, options: RunOptions
+    layout: Layout, missing: Sequence[Cell], options: RunOptions, book: ledger.Ledger | None = None
 ) -> Iterator[list[Callable[[Evaluation], None]]]:
     """Give an observer that moves the progress bar, if one is shown."""
     if not missing or (options.say is None and not options.shows_progress):
         yield []
         return
     sizes = {name: data.X.size for name, data in layout.datasets.items()}
-    remaining = forecast.RemainingTime([(c.dataset, c.learner.name) for c in missing], sizes, book.evaluations)
+    remaining = forecast.RemainingTime(
+        [(c.dataset, c.learner.name) for c in missing], sizes, book.evaluations if book else ()
+    )
     begin = time.monotonic()
 
     def advance(evaluation: Evaluation) -> None:

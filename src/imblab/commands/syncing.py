@@ -196,6 +196,13 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
     """``imblab sync``: fill an MLflow store from the folder of a study; the second time changes nothing."""
     home = ledger.find_study(name, experiments)
     request = config.load_request(home / ledger.STUDY_FILE, args, config_dirs, loads_data=False)
+    written = fill_store(home, request, terminal.print_paragraph)
+    terminal.print_paragraph(f"{written} runs of study {name!r} were written; what was there already is unchanged.")
+    return 0
+
+
+def fill_store(home: Path, request: config.Request, say: Callable[[str], None]) -> int:
+    """Fill the MLflow store of a request from the folder of a study; return the number of runs that were written."""
     tracking = {**request.tracking, "enabled": True}
     open_store = partial(store.SqliteStore, store.DEFAULT_PATH.resolve()) if store.DEFAULT_PATH.exists() else None
     replayed = None
@@ -207,20 +214,18 @@ def command_sync(name: str, args: Sequence[str], config_dirs: Sequence[Path], ex
     question, rows = ledger.read_study(home), ledger.read_evaluations(home)
     if not rows:
         raise StudyError(
-            f"study {name!r} has 0 evaluations in {str(home)!r}; a store is filled from them, and what it holds of the "
-            f"study would be taken away. Run it first: imblab run {home / ledger.STUDY_FILE}."
+            f"study {home.name!r} has 0 evaluations in {str(home)!r}; a store is filled from them, and what it holds "
+            f"of the study would be taken away. Run it first: imblab run {home / ledger.STUDY_FILE}."
         )
     owner = experiment_owner(home, request.study, settle_identity(home), tracking)
     # A damaged file of the folder is found before the store is opened.
     result = results.result_of(request.study, rows, home=home)
     log = mlflow.choose_candidate_log(request.study, str(tracking["search"]))
     if log.note:
-        terminal.print_paragraph(log.note)
+        say(log.note)
     runs, tables = _describe_folder(result, question, home, log, replayed)
     artifacts = [*_artifacts(home, tracking, replayed, rows), *tables]
-    written = mlflow.log_study(request.study, runs, artifacts, home, str(tracking["uri"]), owner)
-    terminal.print_paragraph(f"{written} runs of study {name!r} were written; what was there already is unchanged.")
-    return 0
+    return mlflow.log_study(request.study, runs, artifacts, home, str(tracking["uri"]), owner)
 
 
 def _read_ledgers(home: Path) -> Iterable[Sequence[Evaluation]]:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from html import escape
 from io import StringIO
 from textwrap import fill
 from typing import IO, Any, cast
@@ -37,6 +38,8 @@ VERDICT_COLOURS = {"better": "green", "worse": "red", "equivalent": "cyan", "ide
 MAX_NAME_WIDTH = 28
 #: Lines that a run prints without a terminal.
 MAX_LOG_LINES = 20
+#: Seconds between two drawings of the bar of a notebook, which keeps every message of its kernel.
+SECONDS_BETWEEN_DRAWINGS = 0.25
 TextRow = Sequence[str]
 
 
@@ -178,26 +181,20 @@ def store_text(facts: Mapping[str, Any]) -> str:
 
 def is_watched() -> bool:
     """Return whether a person reads standard error: on a terminal, or in a notebook."""
-    return Console(stderr=True).is_terminal or _is_notebook()
-
-
-def _is_notebook() -> bool:
-    return Console().is_jupyter
+    return Console(stderr=True).is_terminal or in_notebook()
 
 
 @contextmanager
 def progress(
     total: int, workers: str, console: Console | None = None, noun: str = "cell"
-) -> Iterator[_ProgressBar | _ProgressLog | _ProgressLine]:
-    """Report on standard error while ``total`` cells are evaluated: a bar, one line in a notebook, else a few lines.
+) -> Iterator[_ProgressBar | _ProgressLog | _ProgressDisplay]:
+    """Report while ``total`` cells are evaluated: a bar in a terminal or notebook, else a few lines on standard error.
 
     Of what is yielded, ``advance(name, seconds_left)`` counts one cell and ``note(text)`` prints a line. ``noun`` says
     what is counted.
     """
-    if console is None and _is_notebook():
-        line = _ProgressLine(total, noun, _StandardError())
-        yield line
-        line.end()
+    if console is None and in_notebook():
+        yield _ProgressDisplay(total, workers, noun)
         return
     console = console or Console(file=cast("IO[str]", _StandardError()), highlight=False, markup=False)
     if not console.is_terminal:
@@ -207,6 +204,12 @@ def progress(
     columns = [name, BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), left]
     with Progress(*columns, console=console) as bar:
         yield _ProgressBar(bar, total, workers)
+
+
+def in_notebook() -> bool:
+    """Whether the caller's code runs in the kernel of a notebook, which displays HTML."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
 
 
 class _StandardError:
@@ -266,25 +269,43 @@ class _ProgressLog:
         self._console.print(presentable(text), markup=False, highlight=False, soft_wrap=True)
 
 
-class _ProgressLine:
-    """One line that is written again and again, in the output of a notebook cell."""
+class _ProgressDisplay:
+    """A bar of a notebook, drawn in place by HTML that needs no extension."""
 
-    def __init__(self, total: int, noun: str, stream: _StandardError) -> None:
-        self._total, self._noun, self._done, self._width, self._stream = total, noun, 0, 0, stream
+    def __init__(self, total: int, workers: str, noun: str) -> None:
+        from IPython.display import display
+
+        self._total, self._done, self._begin, self._drawn = total, 0, time.monotonic(), 0.0
+        self._handle = display(self._draw(f"{count_noun(total, noun)} on {workers}"), display_id=True)
 
     def advance(self, name: str, seconds_left: float) -> None:
         self._done += 1
+        now = time.monotonic()
+        if self._done < self._total and now - self._drawn < SECONDS_BETWEEN_DRAWINGS:
+            return
+        self._drawn = now
         left = f", about {format_duration(seconds_left)} left" if self._done < self._total else ""
-        text = presentable(f"{self._done:,} of {count_noun(self._total, self._noun)}{left}  {name}")
-        self._stream.write("\r" + text.ljust(self._width))
-        self._stream.flush()
-        self._width = len(text)
+        self.note(f"{self._done} of {self._total}, {format_duration(now - self._begin)} spent{left}: {name}")
 
     def note(self, text: str) -> None:
-        self._stream.write(f"\r{presentable(text)}\n")
+        self._handle.update(self._draw(presentable(text)))
 
-    def end(self) -> None:
-        self._stream.write("\n")
+    def _draw(self, text: str) -> _DrawnBar:
+        bar = f'<progress value="{self._done}" max="{self._total}" style="width:16em"></progress>'
+        return _DrawnBar(text, f"<div>{bar} {escape(text)}</div>")
+
+
+class _DrawnBar:
+    """A drawing of a bar: markup for a notebook, text where it shows none."""
+
+    def __init__(self, text: str, markup: str) -> None:
+        self._text, self._markup = text, markup
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def _repr_html_(self) -> str:
+        return self._markup
 
 
 class Page:
@@ -332,7 +353,8 @@ class Page:
         for row in rows:
             table.add_row(*map(Text, row))
         out = StringIO()
-        Console(file=out, width=self.width, color_system=None).print(table)
+        # In a notebook, rich would display the table and leave the text without it.
+        Console(file=out, width=self.width, color_system=None, force_jupyter=False).print(table)
         self._parts += [*(line.rstrip() for line in out.getvalue().rstrip().split("\n")), ""]
 
     def text(self) -> str:

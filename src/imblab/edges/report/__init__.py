@@ -9,24 +9,45 @@ from pathlib import Path
 
 from imblab.edges import files
 from imblab.edges.report.calibration import balance_section, calibration_section
+from imblab.edges.report.card import Drawing, render_card
 from imblab.edges.report.classes import classes_section
-from imblab.edges.report.curves import operating_section, ranking_section
+from imblab.edges.report.curves import (
+    counted_measures,
+    operating_section,
+    precision_recall_gallery,
+    ranking_section,
+    threshold_gallery,
+)
 from imblab.edges.report.data import EvidenceIndex, ReportData
 from imblab.edges.report.elements import ReportSection, Table, as_csv, as_latex
 from imblab.edges.report.page import render_page
 from imblab.edges.report.record import cost_section, failures_section, leakage_section, reproduction_section
-from imblab.edges.report.scores import data_section, folds_section, methods_section, ratio_section, scores_section
+from imblab.edges.report.scores import (
+    data_section,
+    folds_section,
+    forest_gallery,
+    methods_section,
+    ratio_section,
+    scores_section,
+)
 from imblab.edges.report.tuning import optimism_section, response_section, stability_section
 from imblab.edges.report.verdicts import differences_section, ranks_section, verdict_section
 
 __all__ = [
     "PAGE_FILE",
+    "Drawing",
     "EvidenceIndex",
     "ReportData",
     "build_sections",
+    "counted_measures",
+    "forest_gallery",
     "mark_outdated",
+    "precision_recall_gallery",
+    "ratio_section",
     "render",
+    "render_card",
     "render_files",
+    "threshold_gallery",
     "write_files",
 ]
 

@@ -95,20 +95,6 @@ def operating_section(data: ReportData) -> ReportSection | None:
     title = "Operating view: thresholds, counts and alerts"
     if not data.evidence_index.folds:
         return ReportSection("thresholds", title, (MISSING_EVIDENCE,), (_count_table(data),), "Operating view")
-    galleries = []
-    for i, measure in enumerate((*_counted_measures(data), _ALERTS)):
-        name, is_first = _ALERTS if measure == _ALERTS else named(measure), i == 0
-        gallery = _gallery(
-            data,
-            f"{name[0].upper()}{name[1:]} against the threshold",
-            _against_threshold(data, measure),
-            f"{_explain_bands(data)} Markers are median thresholds." if is_first else "",
-            legend=is_first,
-            slider=is_first,
-            folded=not is_first and len(data.families) > 4,
-            vital=is_first,
-        )
-        galleries.append(gallery)
     lead = [
         "Markers are the thresholds that inner folds chose. Curves against the threshold show test scores if one "
         "threshold were used for all folds: a row is called positive when its probability reaches it. They are "
@@ -117,9 +103,25 @@ def operating_section(data: ReportData) -> ReportSection | None:
     lead += data.not_for_classes()
     if learners := data.decision_value_learners():
         lead.append(f"Decision values d of {learners}, which give no probabilities, are shown as 1 / (1 + exp(-d)).")
-    note = _explain_bands(data)
-    first = _gallery(data, "Precision against recall", _precision_recall(data), note, legend=True, vital=True)
+    galleries = [threshold_gallery(data, m, i == 0) for i, m in enumerate((*counted_measures(data), _ALERTS))]
+    first = precision_recall_gallery(data)
     return ReportSection("thresholds", title, tuple(lead), (first, _count_table(data), *galleries), "Operating view")
+
+
+def precision_recall_gallery(data: ReportData) -> Gallery:
+    """Draw precision against recall, with the points at the chosen thresholds."""
+    note = _explain_bands(data)
+    return _gallery(data, "Precision against recall", _precision_recall(data), note, legend=True, vital=True)
+
+
+def threshold_gallery(data: ReportData, measure: str, is_first: bool = True) -> Gallery:
+    """Draw a measure of counts against the threshold; the first such gallery of a page is explained."""
+    name = _ALERTS if measure == _ALERTS else named(measure)
+    note = f"{_explain_bands(data)} Markers are median thresholds."
+    kind, is_folded = _against_threshold(data, measure), not is_first and len(data.families) > 4
+    options = {"legend": is_first, "slider": is_first, "folded": is_folded, "vital": is_first}
+    heading = f"{name[0].upper()}{name[1:]} against the threshold"
+    return _gallery(data, heading, kind, note if is_first else "", **options)
 
 
 def ranking_section(data: ReportData) -> ReportSection | None:
@@ -150,8 +152,8 @@ def ranking_section(data: ReportData) -> ReportSection | None:
     return ReportSection("curves", title, lead, tuple(b for b in blocks if isinstance(b, Table) or b.panels), short)
 
 
-def _counted_measures(data: ReportData) -> list[str]:
-    """The measures of counts that are drawn: the one that chooses thresholds, precision, recall."""
+def counted_measures(data: ReportData) -> list[str]:
+    """Return the measures of counts that are drawn: the one that chooses thresholds, precision, recall."""
     counted = {m.name for m in data.study.measures if measures.is_counted(m)}
     first = data.study.primary if data.study.primary in counted else data.study.protocol.threshold_measure
     return [name for name in dict.fromkeys((first, "precision", "recall")) if name in counted]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -127,9 +128,6 @@ def _without_figures(block: Table | Gallery) -> Table | Gallery:
 
 
 def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str]:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script, style = _read_template("report.js"), _read_template("report.css")
     for name, dark in (("@LIGHT@", False), ("@DARK@", True)):
         style = style.replace(name, css_variables(dark))
@@ -138,24 +136,17 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
     panels = [panel for block in galleries for panel in block.panels]
     rules += _choice_rules([i for block in galleries for i, _ in block.choices])
     rules += _shared_rules(dict.fromkeys(shared for panel in panels for shared in panel.figure.shared))
-    strategies = [
-        {"name": n, "label": data.label_of[n], "key": Markup(_legend_svg(look))} for n, look in data.looks.items()
-    ]
+    strategies = [{"name": n, "label": data.label_of[n], "key": legend_svg(look)} for n, look in data.looks.items()]
     others = [
         (letter, what, [{"name": n, "label": n, "key": ""} for n in names])
         for letter, what, names in (("d", "Data sets", data.datasets), ("l", "Learners", data.learners))
     ]
-    environment.filters["prose"] = _prose
-    scores = data.result.recommendation.overall.scores
-    reasons = [s for s in data.result.answer.recommendation[1:] if not (scores and s.startswith(_SCORES_SENTENCE))]
-    return environment.from_string(_read_template("report.html.j2")).generate(
+    return fill_template(
+        "report.html.j2",
         name=data.study.name,
         title="verdicts" if data.result.completeness.is_complete else data.result.completeness.counted,
         question=describe_question(data.study),
-        facts=_describe_design(data),
-        answer=data.result.answer,
-        tiles=[(named(name), format_score(value)) for name, value in scores.items()],
-        reasons=reasons,
+        **answer_parts(data),
         sections=sections,
         strategies=strategies,
         choices=[("s", "Strategies", strategies), *others],
@@ -168,6 +159,26 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
         group_blocks=group_blocks,
         svg=lambda figure: Markup(figure.inline()),
     )
+
+
+def answer_parts(data: ReportData) -> dict[str, Any]:
+    """Return what a page says of the answer: the design, the sentences, and the scores that it shows as a list."""
+    answer, scores = data.result.answer, data.result.recommendation.overall.scores
+    return {
+        "facts": _describe_design(data),
+        "answer": answer,
+        "tiles": [(named(name), format_score(value)) for name, value in scores.items()],
+        "reasons": [s for s in answer.recommendation[1:] if not (scores and s.startswith(_SCORES_SENTENCE))],
+    }
+
+
+def fill_template(template: str, /, **values: Any) -> Iterator[str]:
+    """Yield the parts of a template that is filled in, every value escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["prose"] = _prose
+    return environment.from_string(_read_template(template)).generate(**values)
 
 
 def _describe_design(data: ReportData) -> str:
@@ -235,8 +246,9 @@ def _choice_rules(numbers: Sequence[int]) -> str:
     return _CHOICE_STYLE + hidden if numbers else ""
 
 
-def _legend_svg(look: Look) -> str:
-    return element("svg", legend_key(1.0, 5.0, look), class_="f key", viewBox="0 0 24 10", aria_hidden="true")
+def legend_svg(look: Look) -> Markup:
+    """Draw how a strategy looks, for a legend."""
+    return Markup(element("svg", legend_key(1.0, 5.0, look), class_="f key", viewBox="0 0 24 10", aria_hidden="true"))
 
 
 def _read_template(name: str) -> str:

@@ -309,8 +309,11 @@ def _name_rule(strategy: Strategy) -> str:
     )
 
 
-def forest_gallery(data: ReportData) -> Iterator[Gallery]:
-    """Every primary contrast on one axis, over parent data sets if they are many; nothing without a difference."""
+def forest_gallery(data: ReportData, place: str = "under Contrasts") -> Iterator[Gallery]:
+    """Yield every primary contrast on one axis, over parent data sets if they are many; nothing without a difference.
+
+    ``place`` says where those of single data sets are.
+    """
     answer, looks = data.result.answer, data.looks
     primary = answer.primary[answer.primary["mean"].notna() & answer.primary.a.isin(list(looks))]
     if primary.empty:
@@ -340,5 +343,5 @@ def forest_gallery(data: ReportData) -> Iterator[Gallery]:
     heading = f"Every primary contrast {interval}"
     if many:
         heading = f"Mean effects over parent data sets {interval}"
-        note += f" The {len(primary)} contrasts of single data sets are under Contrasts."
+        note += f" The {len(primary)} contrasts of single data sets are {place}."
     yield Gallery(heading, (Panel(figure),), note=note, vital=True)
