@@ -714,3 +714,12 @@ def test_a_study_may_be_asked_to_stop_at_the_first_failure(capsys):
     assert len(rows(ledger("broken"))) == 1
     assert run(*words) == 0
     assert "Failed 3 times" in " ".join(capsys.readouterr().out.split())  # of the study, not of this run alone
+
+
+def test_a_study_without_a_baseline_says_so_and_a_table_without_intervals_has_no_line_on_them(capsys):
+    words = ("name=sole", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[smote]", "protocol=smoke")
+    assert run(*words, "runner.report=false") == 0
+    screen = " ".join(capsys.readouterr().out.split())
+    assert "Caution: the study has no baseline with no treatment or a tuned threshold alone" in screen
+    assert "add `none` and `threshold` to strategy=[...]" in screen
+    assert "intervals." not in screen

@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         for word, options in command.arguments:
             subparser.add_argument(word, **options)
-    subparsers.add_parser("completion", help="print the completion script of a shell: bash, zsh or fish")
+    # Answered before anything is parsed; it stands here for the help.
+    completion = subparsers.add_parser("completion", help="print the completion script of a shell: bash, zsh or fish")
+    completion.add_argument("shell", metavar="SHELL", help='bash, zsh or fish: eval "$(imblab completion bash)"')
     return parser
 
 
