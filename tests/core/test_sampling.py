@@ -103,6 +103,10 @@ def test_every_ratio_and_k_equals_plain_imbalanced_learn(name, kind):
                 with pytest.raises(ValueError):
                     shared.resample(make, knobs, 11)
                 continue
+            if len(np.unique(expected[1])) < len(np.unique(y)):  # ENN deletes a class, with the neighbours of some releases
+                with pytest.raises(sampling.UnusableOutput):
+                    shared.resample(make, knobs, 11)
+                continue
             found = shared.resample(make, knobs, 11)
             np.testing.assert_array_equal(found[0], expected[0])
             np.testing.assert_array_equal(found[1], expected[1])
