@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -320,6 +321,15 @@ class Majority(ClassifierMixin, BaseEstimator):
     frame = imblab.run(X, y, **FEW | {"learners": Importable(0.4)}, cv=2, inner_cv=2)
     assert frame.status.unique().tolist() == ["ok"]
     assert frame.learner.unique().tolist() == ["Majority"]
+
+
+def test_a_class_of_a_notebook_is_not_kept(table, monkeypatch):
+    cls = type("Cell", (Majority,), {"__module__": "__main__", "__init__": Majority.__init__})
+    monkeypatch.setattr(sys.modules["__main__"], "Cell", cls, raising=False)
+    assert make_of(question(*table, learners=cls(0.3)).study, "Cell") == {"_target_": "__main__.Cell", "share": 0.3}
+    with pytest.raises(ConfigError, match=r"'__main__\.Cell', defined in a notebook cell.*leave out name and folder"):
+        imblab.run(*table, **FEW | {"learners": cls(0.3)}, name="kept")
+    assert not Path("experiments").exists()
 
 
 def test_a_class_inside_a_function_is_refused(table):
