@@ -296,6 +296,7 @@ class Majority(ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - p, p])
 
 
+@pytest.mark.filterwarnings("ignore:.*positives; below 20")
 def test_a_class_of_the_user_is_a_learner(packages):
     packages(
         own_learners="""

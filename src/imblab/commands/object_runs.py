@@ -293,8 +293,8 @@ def _check_readable(study: Study) -> None:
     if local := [path for path in design.named_code_paths(study) if path.startswith("__main__.")]:
         raise ConfigError(
             f"study {study.name!r} names {', '.join(map(repr, local))}, defined in a notebook cell or a script; a "
-            "study that is kept is read again by other processes. Put the class into a module of its own, or leave out name "
-            "and folder."
+            "study that is kept is read again by other processes. Put the class into a module of its own, or leave out "
+            "name and folder."
         )
 
 
