@@ -15,6 +15,7 @@ import numpy as np
 from imblab.commands import running
 from imblab.commands.layout import KEY_PATTERN, table_path
 from imblab.commands.study_result import StudyResult, as_result
+from imblab.core import design
 from imblab.core.splitters import read_splitter
 from imblab.edges import config, datasets, runner, store
 from imblab.edges.config.validation import ErrorCollector, quote
@@ -183,6 +184,8 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
         named = name or (None if folder is None else Path(folder).name)
         options = {"random_state": random_state, "name": named, **description}
         request = errors.attempt(lambda: request_of_objects(X, y, **options))
+    if request is not None and is_kept and not is_composed:
+        errors.attempt(_check_readable, request.study)
     errors.check()
     for note in request.notes:
         running.warn_caller(note)
@@ -288,6 +291,16 @@ def _request_of_study(
         )
     study = running.compose(study) if isinstance(study, str) else study
     return ObjectRequest(study if name is None else replace(study, name=name), tuple(data))
+
+
+def _check_readable(study: Study) -> None:
+    """Refuse to keep a study whose classes no other process can import: its folder could not be read again."""
+    if local := [path for path in design.named_code_paths(study) if path.startswith("__main__.")]:
+        raise ConfigError(
+            f"study {study.name!r} names {', '.join(map(repr, local))}, defined in a notebook cell or a script; a "
+            "study that is kept is read again by other processes. Put the class into a module of its own, or leave out "
+            "name and folder."
+        )
 
 
 def _checked_seed(seed: Any) -> int:
