@@ -137,6 +137,11 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     >>> run(study, in_memory=True).is_complete
     True
     """
+    if not isinstance(study, Study):
+        raise StudyError(
+            f"{str(study)[:80]!r} is not a study; imblab.run runs a Study. Compose it: "
+            "imblab.run(imblab.compose('experiment=quickstart')), or read a finished one with imblab.load."
+        )
     if in_memory:
         done = running.run_in_memory(study, data, n_jobs, fit_timeout)
     else:
