@@ -67,7 +67,7 @@ class StudyResult:
     >>> study = imblab.compose("name=small", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold]")
     >>> result = imblab.run(study, in_memory=True)
     >>> result.scores[["strategy", "mean"]].round(2).values.tolist()
-    [['none', 0.39], ['threshold', 0.59]]
+    [['none', 0.5], ['threshold', 0.65]]
     >>> result.recommended.threshold_ > 0
     True
     """
