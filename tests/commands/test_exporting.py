@@ -430,7 +430,7 @@ def test_a_fit_that_fails_on_all_rows_is_one_message(monkeypatch):
 
 def test_a_table_that_was_in_memory_cannot_be_read_again():
     with pytest.raises(StudyError, match=r"'loans_eu' of study 'loans' was a table in memory"):
-        exporting._layout_of_dataset(replace(found().study, datasets={}), "loans_eu")
+        exporting.layout_of_dataset(replace(found().study, datasets={}), "loans_eu")
 
 
 def test_labels_are_as_the_table_has_them():

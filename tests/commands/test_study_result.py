@@ -174,6 +174,9 @@ def test_refit_chooses_anew_on_other_rows(small):
         small.refit(X.iloc[:, 1:], y)
     with pytest.raises(StudyError, match=r"300 rows.*299 labels"):
         small.refit(X, y[:-1])
+    with pytest.raises(StudyError, match=r"has 2 columns in place of 7; labels such as '0' are not among its classes"):
+        small.refit([[1, 2]], [0])
+    np.testing.assert_array_equal(small.refit(X.to_numpy(), y).predict(X), second.predict(X))
 
 
 @pytest.mark.parametrize("kind", ["gain", "pr", "threshold"])
@@ -272,6 +275,8 @@ def test_load_reads_a_name_a_folder_and_names_what_there_is():
         imblab.load("smal")
     with pytest.raises(StudyError, match="'nowhere/x' is not the folder of a study"):
         imblab.load("nowhere/x")
+    with pytest.raises(StudyError, match=r"'small' is not a study.*imblab\.load"):
+        imblab.run("small")
 
 
 def test_a_plan_shows_the_text_of_the_command_and_its_cells():

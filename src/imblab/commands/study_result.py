@@ -67,7 +67,7 @@ class StudyResult:
     >>> study = imblab.compose("name=small", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold]")
     >>> result = imblab.run(study, in_memory=True)
     >>> result.scores[["strategy", "mean"]].round(2).values.tolist()
-    [['none', 0.39], ['threshold', 0.59]]
+    [['none', 0.5], ['threshold', 0.65]]
     >>> result.recommended.threshold_ > 0
     True
     """
@@ -392,14 +392,17 @@ def _like(known: Dataset, X: Any, y: Any) -> Dataset:
     problems = []
     if not isinstance(X, pd.DataFrame):
         X = pd.DataFrame(np.asarray(X))
-        X = X.set_axis(names, axis=1) if X.shape[1] == len(names) else X
+        if X.shape[1] != len(names):
+            problems.append(f"the array has {count_noun(X.shape[1], 'column')} in place of {len(names)}")
+        X = X.set_axis([*names, *range(len(names), X.shape[1])][: X.shape[1]], axis=1)
     columns = [str(name) for name in X.columns]
-    if absent := [name for name in names if name not in columns]:
-        problems.append(f"{count_noun(len(absent), 'column is', 'columns are')} missing ({join_words(absent[:5])})")
+    if not problems and (absent := [name for name in names if name not in columns]):
+        listed = join_words(absent if len(absent) < 6 else [*absent[:5], f"{len(absent) - 5} more"])
+        problems.append(f"{count_noun(len(absent), 'column is', 'columns are')} missing ({listed})")
     if len(X) != len(labels):
         problems.append(f"there are {len(X)} rows and {len(labels)} labels")
     if further := sorted({str(label) for label in labels.tolist()} - set(known.classes)):
-        problems.append(f"its labels {join_words(map(repr, further[:5]))} are not {join_words(known.classes)}")
+        problems.append(f"labels such as {further[0]!r} are not among its classes ({join_words(known.classes)})")
     if known.groups is not None or known.time is not None:
         problems.append("its rows have groups or times, which these lack")
     if problems:
