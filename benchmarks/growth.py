@@ -152,7 +152,7 @@ def point(case, folder):
 def run_study(case):
     """In a process of its own: import, start the workers, wait for the word, run the study."""
     import imblab
-    from imblab.commands import running
+    from imblab.commands import python_runs
 
     study, data = composed(case, "measured"), tables(case.get("tables", 0))
     jobs = next((int(o.rpartition("=")[2]) for o in case["overrides"] if o.startswith("runner.n_jobs=")), 1)
@@ -162,7 +162,7 @@ def run_study(case):
     print("ready", flush=True)
     sys.stdin.readline()
     begin = time.perf_counter()
-    frame = running.run_in_folder(study, jobs, data=data).to_frame()
+    frame = python_runs.run_in_folder(study, jobs, data=data).to_frame()
     print(json.dumps([time.perf_counter() - begin, len(frame)]), flush=True)
     assert (frame.status == "ok").all()
     sys.stdin.readline()

@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits
 import imblab
 import peers
 import startup
-from imblab.commands import running
+from imblab.commands import python_runs, running
 from imblab.edges import ledger, runner
 
 matplotlib.use("Agg")
@@ -126,7 +126,7 @@ def ours(asked, data, n_jobs, store, uri=None):
     """A study of imblab into a fresh folder: wall seconds, share of CPU inside of the learner, mean MCC."""
     with tempfile.TemporaryDirectory() as folder:
         where = {"data": [data], "store_path": store, "tracking_uri": uri}
-        frame = running.run_in_folder(asked, n_jobs, Path(folder) / asked.name, **where).to_frame()
+        frame = python_runs.run_in_folder(asked, n_jobs, Path(folder) / asked.name, **where).to_frame()
         done = time.perf_counter()
     assert (frame.status == "ok").all()
     wall = (done if uri else CLOCK.end) - CLOCK.begin

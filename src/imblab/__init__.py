@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from imblab.commands.python_functions import (
         report as report,
     )
+    from imblab.commands.python_runs import compose as compose
+    from imblab.commands.python_runs import evaluate as evaluate
     from imblab.commands.reproducing import reproduce as reproduce
     from imblab.commands.rescoring import rescore as rescore
-    from imblab.commands.running import compose as compose
-    from imblab.commands.running import evaluate as evaluate
     from imblab.commands.study_audit import audit_study as audit_study
     from imblab.commands.study_result import StudyResult as StudyResult
     from imblab.commands.verifying import verify as verify
@@ -114,9 +114,9 @@ _HOME = {
     "audit": "commands.auditing",
     "audit_study": "commands.study_audit",
     "compare": "commands.python_functions",
-    "compose": "commands.running",
+    "compose": "commands.python_runs",
     "dataset": "edges.datasets",
-    "evaluate": "commands.running",
+    "evaluate": "commands.python_runs",
     "export": "commands.python_functions",
     "load": "commands.python_functions",
     "plan": "commands.python_functions",

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from imblab.analysis import methods
-from imblab.commands import running
+from imblab.commands import python_runs
 
 
 @pytest.fixture(scope="module")
 def study():
-    return running.compose("experiment=quickstart")
+    return python_runs.compose("experiment=quickstart")
 
 
 def test_the_question_names_what_isolates_resampling(study):
@@ -47,11 +47,11 @@ def test_paragraphs_follow_the_configuration(study):
     ],
 )
 def test_what_is_asked_otherwise_is_said_otherwise(overrides, expected):
-    assert expected in " ".join(methods.describe_methods(running.compose("experiment=quickstart", *overrides)))
+    assert expected in " ".join(methods.describe_methods(python_runs.compose("experiment=quickstart", *overrides)))
 
 
 def test_folds_without_repeats_are_not_called_repeated():
-    once = running.compose("experiment=quickstart", "protocol=nested_5x3")
+    once = python_runs.compose("experiment=quickstart", "protocol=nested_5x3")
     said = " ".join(methods.describe_methods(once))
     assert "5-fold nested cross-validation, stratified and shuffled" in said
     assert "repeated" not in said

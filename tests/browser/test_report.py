@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imblab.commands import results, running
+from imblab.commands import python_runs, results
 from imblab.commands.results import read_result
 from imblab.edges import config, ledger, report
 
@@ -75,7 +75,7 @@ MISPLACED = """() => {
 def page_file(tmp_path_factory):
     """The report of a real study with an inapplicable strategy."""
     base = tmp_path_factory.mktemp("seen")
-    running.run_in_folder(running.compose(*QUESTION), folder=base / "seen", store_path=base / "p.sqlite")
+    python_runs.run_in_folder(python_runs.compose(*QUESTION), folder=base / "seen", store_path=base / "p.sqlite")
     study = config.load_request(base / "seen" / ledger.STUDY_FILE).study
     return results.write_report(base / "seen", read_result(base / "seen", study))
 

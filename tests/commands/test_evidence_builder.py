@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, matthews_corrcoef
 
 from imblab.analysis import evidence as evidences
-from imblab.commands import evidence_builder, running
+from imblab.commands import evidence_builder, python_runs, running
 from imblab.commands.layout import lay_out
 from imblab.core import replay
 from imblab.edges import evidence, ledger, provenance, store
@@ -30,8 +30,8 @@ def done(tmp_path_factory):
     home = tmp_path_factory.mktemp("done")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        study = running.compose(*ASKED)
-        running.run_in_folder(study)
+        study = python_runs.compose(*ASKED)
+        python_runs.run_in_folder(study)
     return lay_out(study), home
 
 
@@ -115,8 +115,8 @@ def test_what_the_store_has_lost_stays_as_it_was(done):
 
 def test_a_study_that_grows_keeps_its_evidence_and_gains_some():
     before = evidence.load_evidence(FILE)
-    running.run_in_folder(
-        running.compose(*ASKED[:2], "learner=[logistic]", "strategy=[none,smote_threshold]", *ASKED[4:])
+    python_runs.run_in_folder(
+        python_runs.compose(*ASKED[:2], "learner=[logistic]", "strategy=[none,smote_threshold]", *ASKED[4:])
     )
     after = evidence.load_evidence(FILE)
     assert set(after.strategy) == {*before.strategy, "smote_threshold"}
@@ -181,7 +181,7 @@ def test_a_covariance_belongs_to_the_folds_of_its_means(done, is_stored):
     assert set(evidences.row_covariances(evidence.load_evidence(FILE), "mcc")[key]) == {6}
     if not is_stored:
         store.DEFAULT_PATH.unlink()
-    running.run_in_folder(running.compose(*ASKED[:2], "learner=[logistic]", *ASKED[3:5], "protocol.repeats=3"))
+    python_runs.run_in_folder(python_runs.compose(*ASKED[:2], "learner=[logistic]", *ASKED[3:5], "protocol.repeats=3"))
     longer = evidences.row_covariances(evidence.load_evidence(FILE), "mcc")[key]
     assert set(longer) == {9 if is_stored else 6}
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from imblab.cli import main
-from imblab.commands import layout, results, running
+from imblab.commands import layout, python_runs, results
 from imblab.edges import config, evidence, ledger
 
 SMALL = (
@@ -138,12 +138,12 @@ def test_a_plan_proposes_a_smaller_study_of_predefined_folds(here, capsys):
 
 def test_a_table_in_memory_may_have_folds(here):
     data = layout.datasets.dataset(pd.read_csv("churn.csv"), "left", name="mine", folds="site")
-    asked = running.compose("name=m", *SMALL, "protocol.inner_folds=2")
-    table = running.run_in_folder(asked, data=[data], store_path=None).to_frame()
+    asked = python_runs.compose("name=m", *SMALL, "protocol.inner_folds=2")
+    table = python_runs.run_in_folder(asked, data=[data], store_path=None).to_frame()
     assert sorted(table.fold.unique()) == [0, 1, 2]
     recorded = ledger.read_study(home("m"))["dataset"]["mine"]
     assert recorded == {"kind": "memory", "name": "mine", "parent": "mine", "folds": "given", "n_folds": 3}
-    assert len(running.evaluate(asked, [data])) == 9
+    assert len(python_runs.evaluate(asked, [data])) == 9
 
 
 def test_the_folds_of_a_table_are_the_same_in_every_format(here):

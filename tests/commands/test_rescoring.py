@@ -11,7 +11,7 @@ import pytest
 
 from imblab.analysis import evidence as evidences
 from imblab.cli import main
-from imblab.commands import rescoring, running
+from imblab.commands import python_runs, rescoring
 from imblab.edges import config, evidence, ledger, store
 from imblab.errors import ConfigError, StudyError
 
@@ -28,7 +28,7 @@ def done(tmp_path_factory):
     home = tmp_path_factory.mktemp("done")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        running.run_in_folder(running.compose(*ASKED))
+        python_runs.run_in_folder(python_runs.compose(*ASKED))
     return home
 
 
@@ -51,7 +51,7 @@ def plain(folder):
 
 def from_scratch(*changes):
     """The changed study, composed and run by itself, without the store."""
-    running.run_in_folder(running.compose("name=scratch", *BASE, *changes), folder="scratch", store_path=None)
+    python_runs.run_in_folder(python_runs.compose("name=scratch", *BASE, *changes), folder="scratch", store_path=None)
     return plain(Path("scratch"))
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from imblab.analysis.answer_page import MAX_SCREEN_LINES
 from imblab.cli import main
-from imblab.commands import results, running
+from imblab.commands import python_runs, results
 from imblab.edges import ledger
 from imblab.stats.standard_errors import TABLE_VERSION
 
@@ -156,7 +156,7 @@ def test_the_readme_shows_what_the_demo_prints(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     table = printed[printed.index("Once the threshold") : printed.index("Across 3 parent data sets")].rstrip()
     assert f"```text\n{table}\n```" in (COMMITTED.parent / "README.md").read_text(encoding="utf-8")
-    result = results.read_result(ledger.EXPERIMENTS / "quickstart", running.compose("experiment=quickstart"))
+    result = results.read_result(ledger.EXPERIMENTS / "quickstart", python_runs.compose("experiment=quickstart"))
     assert result.recommendation.overall.strategy == "none"
     assert set(result.contrasts.estimator) == {"row_level"}
     primary = result.answer.primary.set_index("dataset").verdict

@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
 from imblab.cli import main
-from imblab.commands import layout, rescoring, running
+from imblab.commands import layout, python_runs, rescoring
 from imblab.edges import config, ledger
 from imblab.edges.mlflow import views
 
@@ -256,8 +256,8 @@ def test_the_card_has_a_row_per_class(capsys):
 def test_rescoring_gives_what_the_changed_study_gives_from_scratch(changes, tmp_path):
     found = rescoring.rescore("panes", *changes, f"label={len(changes)}")
     words = [word for word in WORDS if not word.startswith(("name=", "runner.", *(c.split("=")[0] for c in changes)))]
-    running.run_in_folder(
-        running.compose("name=scratch", *words, *changes), folder=tmp_path / "scratch", store_path=None
+    python_runs.run_in_folder(
+        python_runs.compose("name=scratch", *words, *changes), folder=tmp_path / "scratch", store_path=None
     )
     expected = by_key(tmp_path / "scratch")
     rows = by_key(found.folder)

@@ -17,7 +17,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import all_estimators
 
-from imblab.commands import running
+from imblab.commands import python_runs
 from imblab.core import admission, estimator_specs
 from imblab.edges import config
 from imblab.edges.config import members, parameters
@@ -70,7 +70,7 @@ NESTED = {
 @pytest.fixture(scope="module")
 def plain():
     words = ("name=x", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke", "measures=[mcc]")
-    return config.to_mapping(running.compose(*words))
+    return config.to_mapping(python_runs.compose(*words))
 
 
 @pytest.fixture

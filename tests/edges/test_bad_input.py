@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from imblab import errors
 from imblab.cli import main
-from imblab.commands import running
+from imblab.commands import python_runs, running
 from imblab.edges import config, datasets
 from imblab.errors import ConfigError, DataError, ImblabError
 from imblab.study import Dataset
@@ -429,7 +429,7 @@ def test_plan_refuses_with_the_same_words(here, capsys):
 def test_python_raises_what_the_command_line_prints(name, kind, here, capsys):
     words = {**TABLES, **QUESTIONS, **FEASIBILITY}[name]
     with pytest.raises(ImblabError) as said:
-        running.lay_out(running.compose(*words))
+        running.lay_out(python_runs.compose(*words))
     assert type(said.value) is kind
     assert refused(here, capsys, *words) == (kind.__name__, str(said.value))
 
@@ -439,35 +439,35 @@ def test_the_largest_number_of_folds_in_a_message_is_the_largest_that_works(here
     for key in ("outer_folds", "inner_folds"):
         _, text = refused(here, capsys, *own("rare.csv", f"protocol.{key}=8"))
         most = int(re.search(rf"Set protocol.{key} to at most (\d+)\.$", text).group(1))
-        assert running.lay_out(running.compose(*own("rare.csv", f"protocol.{key}={most}"))).cells
+        assert running.lay_out(python_runs.compose(*own("rare.csv", f"protocol.{key}={most}"))).cells
         refused(here, capsys, *own("rare.csv", f"protocol.{key}={most + 1}"))
 
 
 def test_a_positive_majority_passes_where_it_is_meant(here):
     put("good.csv")
     words = ("dataset.table.positive=no", "dataset.table.allow_majority_positive=true")
-    found = running.lay_out(running.compose(*own("good.csv", *words))).datasets["good"]
+    found = running.lay_out(python_runs.compose(*own("good.csv", *words))).datasets["good"]
     assert found.classes == ("yes", "no")
     assert found.y.sum() == 48
 
 
 def test_a_k_that_no_fold_can_serve_is_said_and_counted(snapshot):
-    study = running.compose(*ON, "strategy.smote.ratio=0.5", "strategy.smote.k=40")
-    rows = running.evaluate(study)
+    study = python_runs.compose(*ON, "strategy.smote.ratio=0.5", "strategy.smote.k=40")
+    rows = python_runs.evaluate(study)
     assert set(rows.status) == {"inapplicable"}
     assert rows.mcc.isna().all()
     assert sorted(set(rows.error)) == snapshot
 
 
 def test_a_k_that_some_folds_can_serve_is_left_out_there():
-    study = running.compose(*ON, "strategy.smote.ratio=0.5", "strategy.smote.space.k=choice(3,40)")
-    rows = running.evaluate(study)
+    study = python_runs.compose(*ON, "strategy.smote.ratio=0.5", "strategy.smote.space.k=choice(3,40)")
+    rows = python_runs.evaluate(study)
     assert set(rows.status) == {"ok"}
     assert [p["k"] for p in rows.params] == [3, 3, 3]
 
 
 def test_what_only_looks_bad_is_read_as_it_is_meant():
-    study = running.compose(*ON, "name=2024", "strategy.smote.k=5.0", "strategy.smote.space.ratio='choice(0.5,1)'")
+    study = python_runs.compose(*ON, "name=2024", "strategy.smote.k=5.0", "strategy.smote.space.ratio='choice(0.5,1)'")
     assert study.name == "2024"
     assert study.strategies[0].k == 5
     assert isinstance(study.strategies[0].k, int)
@@ -524,7 +524,7 @@ def test_tables_in_memory_that_cannot_be_studied(name, snapshot):
 def resolved():
     """The plain data of a study that is fine."""
     words = ("strategy=[none,smote]", "measures=[mcc,pr_auc]", "search=random", "protocol.thresholds=observed")
-    return config.to_mapping(running.compose(*ON, *words, "search.tune_learner=true"))
+    return config.to_mapping(python_runs.compose(*ON, *words, "search.tune_learner=true"))
 
 
 FINE = "a study that can be run"
@@ -582,7 +582,7 @@ def test_a_folder_of_groups_may_have_an_odd_name(here):
     folder = here / "it's mine, x=1" / "experiment"
     folder.mkdir(parents=True)
     (folder / "fine.yaml").write_text("# @package _global_\nseed: 3\n")
-    assert running.compose("experiment=fine", "dataset=[ecoli3]", config_dirs=[folder.parent]).seed == 3
+    assert python_runs.compose("experiment=fine", "dataset=[ecoli3]", config_dirs=[folder.parent]).seed == 3
 
 
 #: What may stand where something else was meant.
@@ -665,7 +665,7 @@ TEXT = st.text("abcn01.,;:=+-~@$%&/\\'\"()[]{}<>! \t\n*?#", max_size=12)
 @settings(max_examples=50, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.tuples(KEYS, st.just("="), TEXT).map("".join), TEXT))
 def test_whatever_is_typed_is_refused_in_our_words_or_read(word):
-    study, refusal = answer(running.compose, *ON, word)
+    study, refusal = answer(python_runs.compose, *ON, word)
     if refusal is None:
         assert config.parse_study(config.to_mapping(study)) == study
     else:

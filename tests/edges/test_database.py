@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 
 from imblab.cli import main
-from imblab.commands import running
+from imblab.commands import python_runs, running
 from imblab.edges import config, datasets
 from imblab.edges.datasets import database
 from imblab.errors import ImblabError
@@ -229,7 +229,7 @@ def test_a_received_study_asks_for_the_word(shop, tmp_path, capsys, monkeypatch)
         f'dataset.sql.query="{QUERY}"',
         "dataset.sql.id=id",
     )
-    study = running.compose(
+    study = python_runs.compose(
         *words, "dataset.sql.target=left", "learner=[logistic]", "strategy=[none]", "protocol=smoke"
     )
     assert running.lay_out(study).datasets["sql"].y.sum() == 8

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from imblab import cli
-from imblab.commands import running
+from imblab.commands import python_runs
 from imblab.edges import config
 from imblab.edges.config import command_line
 from imblab.edges.runner import loky_executor
@@ -44,16 +44,16 @@ def study_file(here, study, **changes):
 @pytest.mark.parametrize("allow", ["mylogits", "mylogits.MyLogit", "sklearn,imblearn,lightgbm,xgboost,imblab,mylogits"])
 def test_a_class_of_the_current_folder_is_imported_once_it_is_allowed(here, allow):
     with pytest.raises(ConfigError, match="outside the allowed packages") as error:
-        running.compose(*OWN)
+        python_runs.compose(*OWN)
     assert error.value.grants == ("mylogits.MyLogit",)
     assert "mylogits" not in sys.modules
     assert str(here) not in sys.path
-    assert running.compose(*OWN, f"allow=[{allow}]").learners[0].make == {"_target_": "mylogits.MyLogit"}
+    assert python_runs.compose(*OWN, f"allow=[{allow}]").learners[0].make == {"_target_": "mylogits.MyLogit"}
     assert sys.path[-1] == str(here)
 
 
 def test_a_received_study_imports_nothing_from_the_current_folder_unless_that_is_allowed(here):
-    path = study_file(here, running.compose(*SMALL), learner={"mine": {"make": {"_target_": "mylogits.MyLogit"}}})
+    path = study_file(here, python_runs.compose(*SMALL), learner={"mine": {"make": {"_target_": "mylogits.MyLogit"}}})
     with pytest.raises(ConfigError, match=r"`allow=\[mylogits\.MyLogit\]`"):
         config.load_request(path)
     assert "mylogits" not in sys.modules
@@ -99,7 +99,7 @@ KINDS = {"openml": "allow_network", "zenodo": "allow_network", "sql": "allow_sql
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_received_study_connects_to_nothing_unless_that_is_granted(here, kind):
-    path = study_file(here, running.compose(*SMALL), dataset={"far": {"kind": kind, "table": "adult"}})
+    path = study_file(here, python_runs.compose(*SMALL), dataset={"far": {"kind": kind, "table": "adult"}})
     word = f"{KINDS[kind]}=true"
     with pytest.raises(ConfigError, match=f"data set 'far' of the received study.*`{word}`") as error:
         config.load_request(path)
@@ -117,7 +117,8 @@ def test_a_received_study_connects_to_nothing_unless_that_is_granted(here, kind)
 
 def test_ones_own_command_line_needs_no_such_word():
     assert (
-        running.compose(*SMALL[:1], *SMALL[2:], "dataset=[openml]", "dataset.openml.id=1").datasets["openml"]["id"] == 1
+        python_runs.compose(*SMALL[:1], *SMALL[2:], "dataset=[openml]", "dataset.openml.id=1").datasets["openml"]["id"]
+        == 1
     )
 
 
@@ -125,7 +126,7 @@ def test_ones_own_command_line_needs_no_such_word():
 def test_a_command_that_is_refused_prints_the_line_to_paste(here, capsys, command):
     path = study_file(
         here,
-        running.compose(*SMALL),
+        python_runs.compose(*SMALL),
         learner={"mine": {"make": {"_target_": "mylogits.MyLogit"}}, "odd": {"make": {"_target_": "far.Off"}}},
         dataset={"far": {"kind": "openml", "id": 1}},
         strategy={"none": {"threshold": 7}},
@@ -138,7 +139,7 @@ def test_a_command_that_is_refused_prints_the_line_to_paste(here, capsys, comman
 
 
 def test_rescoring_loads_tables_and_so_asks_too():
-    mapping = config.to_mapping(running.compose(*SMALL))
+    mapping = config.to_mapping(python_runs.compose(*SMALL))
     mapping["dataset"] = {"far": {"kind": "openml", "id": 1}}
     with pytest.raises(ConfigError, match="`allow_network=true`"):
         config.change_study(mapping, ["primary=mcc"])

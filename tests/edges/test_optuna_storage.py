@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from imblab.cli import main
-from imblab.commands import running
+from imblab.commands import python_runs
 from imblab.edges import config, ledger, optuna_storage
 from imblab.errors import ConfigError, StudyError
 from imblab.result import Evaluation, Trial
@@ -78,7 +78,7 @@ def test_the_question_and_the_rows_do_not_know_of_the_storage(here):
     assert {**questions[0], "name": ""} == {**questions[1], "name": ""}
     for path in (p for p in Path("experiments/with").rglob("*") if p.is_file()):
         assert b"searches.log" not in path.read_bytes()
-    assert "storage" not in config.to_mapping(running.compose(*SMALL, "search.storage=searches.log"))["search"]
+    assert "storage" not in config.to_mapping(python_runs.compose(*SMALL, "search.storage=searches.log"))["search"]
 
 
 def test_a_finished_study_is_copied_by_the_same_command_or_by_its_question(here):
@@ -112,11 +112,11 @@ def test_a_storage_that_does_not_answer_stops_no_study(storage, here, capsys):
 @pytest.mark.parametrize("storage", ["3", "[a]", "{a: b}", "''"])
 def test_what_is_no_address_is_refused(storage, here):
     with pytest.raises(ConfigError, match=re.escape("'search.storage' is ")):
-        running.compose(*SMALL, f"search.storage={storage}")
+        python_runs.compose(*SMALL, f"search.storage={storage}")
 
 
 def test_a_question_names_no_storage(here):
-    mapping = config.to_mapping(running.compose(*SMALL))
+    mapping = config.to_mapping(python_runs.compose(*SMALL))
     mapping["search"]["storage"] = "postgresql://evil/x"
     Path("study.yaml").write_text(yaml.safe_dump(mapping))
     with pytest.raises(ConfigError, match="unknown key 'storage'"):

@@ -21,7 +21,7 @@ from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from imblab.analysis import evidence as evidences
-from imblab.commands import results, running
+from imblab.commands import python_runs, results
 from imblab.commands.layout import lay_out
 from imblab.commands.results import read_result, result_of
 from imblab.core import replay
@@ -48,8 +48,8 @@ QUESTION = (
 def small(tmp_path_factory):
     """A finished study in a folder, with an inapplicable strategy, its predictions beside it."""
     base = tmp_path_factory.mktemp("report")
-    study = running.compose(*QUESTION)
-    running.run_in_folder(study, folder=base / "small", store_path=base / "p.sqlite")
+    study = python_runs.compose(*QUESTION)
+    python_runs.run_in_folder(study, folder=base / "small", store_path=base / "p.sqlite")
     home = base / "small"
     study = config.load_request(home / ledger.STUDY_FILE).study
     files = report.render(results.report_data(home, read_result(home, study)))
@@ -878,13 +878,13 @@ def timed(tmp_path_factory):
     x, day = random.normal(size=(n, 2)), np.arange(n) // 4
     y = (x[:, 0] + random.normal(size=n) > 1.3).astype(int)
     pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "day": day, "y": y}).to_csv(base / "days.csv", index=False)
-    study = running.compose(
+    study = python_runs.compose(
         *("name=timed", "dataset=table", f"dataset.table.path={base / 'days.csv'}", "dataset.table.target=y"),
         *("dataset.table.time=day", "learner=[logistic]", "strategy=[none,threshold,smote,smote_threshold]"),
         *("protocol=smoke", "search=tpe", "search.n_trials=4", "strategy.smote.space.ratio=interval(0.6,1)"),
         *("strategy.smote.space.k=choice(3,5)", "strategy.smote_threshold.space.ratio=interval(0.6,1)"),
     )
-    running.run_in_folder(study, folder=base / "timed", store_path=base / "p.sqlite")
+    python_runs.run_in_folder(study, folder=base / "timed", store_path=base / "p.sqlite")
     kept = config.load_request(base / "timed" / ledger.STUDY_FILE).study
     return report.render(results.report_data(base / "timed", read_result(base / "timed", kept)))
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from imblab.cli import main
-from imblab.commands import running
+from imblab.commands import python_runs, running
 from imblab.edges import config, evidence, ledger, terminal
 from imblab.edges.config import parameters, validation
 from imblab.errors import ConfigError, ImblabError, StudyError, presentable
@@ -58,7 +58,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def resolved():
-    return config.to_mapping(running.compose(*SMALL, "measures=[mcc,pr_auc]"))
+    return config.to_mapping(python_runs.compose(*SMALL, "measures=[mcc,pr_auc]"))
 
 
 def everything(folder):
@@ -535,7 +535,7 @@ def test_a_hostile_column_in_a_message_is_spelt_out(name, here, capsys):
     pd.DataFrame({name: [np.inf, 1.0] * 10, "y": [0, 1] * 10}).to_csv("table.csv", index=False)
     words = (*SMALL, "dataset=table", "dataset.table.path=table.csv", "dataset.table.target=y", *RUNNER)
     with pytest.raises(ImblabError) as said:
-        running.lay_out(running.compose(*words[:1], *words[2:]))
+        running.lay_out(python_runs.compose(*words[:1], *words[2:]))
     assert str(said.value).isprintable()
 
 
@@ -553,7 +553,7 @@ def test_a_parquet_of_pickles_is_not_unpickled(here):
     words = ("name=p", "dataset=table", "dataset.table.path=table.parquet", "dataset.table.target=y", "protocol=smoke")
     words = (*words, "dataset.table.allow_majority_positive=true", "learner=[logistic]", "strategy=[none]")
     with suppress(ImblabError):
-        running.lay_out(running.compose(*words))
+        running.lay_out(python_runs.compose(*words))
     assert not (here / "canary").exists()
 
 

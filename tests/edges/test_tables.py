@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imblab.commands import running
+from imblab.commands import python_runs, running
 from imblab.edges import datasets
 from imblab.edges.datasets import table_files
 from imblab.errors import ConfigError, DataError, ImblabError
@@ -799,7 +799,7 @@ def tables_of_the_page(here):
 def test_every_command_of_the_page_runs(command, tables_of_the_page, monkeypatch):
     monkeypatch.setenv("SHOP_DB", "sqlite:///shop.db")
     _, _, *words = shlex.split(command)
-    study = running.compose(*words, "learner=[logistic]", "strategy=[none]", "protocol=smoke")
+    study = python_runs.compose(*words, "learner=[logistic]", "strategy=[none]", "protocol=smoke")
     [(key, spec)] = study.datasets.items()
     data = datasets.read_dataset(spec, key)
     assert len(data.X) == (54 if data.dropped_classes else 60)

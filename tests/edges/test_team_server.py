@@ -23,7 +23,7 @@ from wsgiref.util import setup_testing_defaults
 import pandas as pd
 import pytest
 
-from imblab.commands import running
+from imblab.commands import python_runs
 from imblab.edges import datasets, ledger
 from imblab.errors import ConfigError, DataError
 
@@ -407,7 +407,7 @@ def test_from_python_a_traceback_shows_no_password(postgres):
     assert not trace(done.stdout, done.stderr)
     for slip in (f"tracking.urii='{uri}'", f"tracking.uri={uri} x", f"tracking.uri={uri.replace('Pw', 'Pw {')}"):
         with pytest.raises(ConfigError, match="override") as said:
-            running.compose("experiment=quickstart", slip)
+            python_runs.compose("experiment=quickstart", slip)
         assert not trace("".join(traceback.format_exception(said.value)))
 
 

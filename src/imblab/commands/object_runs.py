@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from imblab.commands import running
+from imblab.commands import python_runs
 from imblab.commands.layout import KEY_PATTERN, table_path
 from imblab.commands.study_result import StudyResult, as_result
 from imblab.core import design
@@ -188,11 +188,11 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
         errors.attempt(_check_readable, request.study)
     errors.check()
     for note in request.notes:
-        running.warn_caller(note)
+        python_runs.warn_caller(note)
     if not is_kept:
-        done = running.run_in_memory(request.study, request.tables, n_jobs, fit_timeout, progress=progress)
+        done = python_runs.run_in_memory(request.study, request.tables, n_jobs, fit_timeout, progress=progress)
         return as_result(done, request.tables)
-    done = running.run_in_folder(
+    done = python_runs.run_in_folder(
         request.study,
         n_jobs=n_jobs,
         folder=folder,
@@ -289,7 +289,7 @@ def _request_of_study(
             f"{what} is given with {', '.join(f'{key}=' for key in stray)}; a study says these itself. Leave them out, "
             "or pass a table as X. A name is an experiment; overrides go to imblab.compose."
         )
-    study = running.compose(study) if isinstance(study, str) else study
+    study = python_runs.compose(study) if isinstance(study, str) else study
     return ObjectRequest(study if name is None else replace(study, name=name), tuple(data))
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from imblab.analysis import rescored
 from imblab.analysis.methods import named
 from imblab.analysis.table import to_frame
-from imblab.commands import results, running
+from imblab.commands import python_runs, results
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, check_tables, lay_out
 from imblab.core import replay
@@ -96,7 +96,7 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
     with closing(store.SqliteStore(store.DEFAULT_PATH.resolve())) as predictions:
         evaluations, missing = _rescore_cells(layout, folder, question, predictions.get, recorded)
     if missing and changed.refit:
-        running.run_in_folder(changed.study, n_jobs, folder)
+        python_runs.run_in_folder(changed.study, n_jobs, folder)
         evaluations, missing = ledger.read_evaluations(folder), {}
     differences = tuple(_describe_differences(old, question))
     return Rescored(changed.study, folder, differences, to_frame(evaluations), missing)

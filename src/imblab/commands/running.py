@@ -6,9 +6,7 @@ compose -> load -> split -> expand the design -> minus what is evaluated -> run 
 from __future__ import annotations
 
 import json
-import sys
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -19,17 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from imblab.analysis.claims import register_claims
 from imblab.analysis.completeness import completeness_of
-from imblab.analysis.table import to_frame
 from imblab.commands import footprint, results, study_answers, syncing
-from imblab.commands.evidence_builder import build_evidence, evidence_facts, merge_evidence
+from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import (
     Layout,
-    in_memory,
     lay_out,
-    overrides_from_python,
     parse_request,
     requested_engine,
-    store_opener,
 )
 from imblab.commands.seen_rows import find_seen_before, notes_before_fits, recorded_seen
 from imblab.core import design, forecast
@@ -37,55 +31,13 @@ from imblab.core.fitting import Prediction
 from imblab.edges import config, ledger, mlflow, optuna_storage, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.edges.provenance.environment import record_environment
-from imblab.errors import ConfigError, FitError, ImblabError, presentable
+from imblab.errors import FitError, ImblabError, presentable
 from imblab.result import Evaluation, StudyResult
-from imblab.study import Cell, Dataset, Study
+from imblab.study import Cell, Study
 from imblab.text import count_noun
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-
-def warn_caller(note: str) -> None:
-    """Warn in the line of the code that called imblab."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "imblab":
-        level, frame = level + 1, frame.f_back
-    warnings.warn(note, UserWarning, stacklevel=level)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StudyRun:
-    """The outcome of a run in Python: the study as it was asked, the one that is recorded, and evaluations.
-
-    Attributes
-    ----------
-    layout : Layout
-        The study that was asked for, with its tables.
-    recorded : Study
-        The study that the folder records, which may be more.
-    evaluations : list of Evaluation
-        All of the recorded study.
-    home : Path or None
-        The folder; None for a run in memory.
-    source : RecordFiles or None
-        The evidence of a run in memory.
-    """
-
-    layout: Layout
-    recorded: Study
-    evaluations: list[Evaluation]
-    home: Path | None = None
-    source: results.RecordFiles | None = None
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per cell of the design that was asked for."""
-        return to_frame(_in_design_order(self.layout, self.evaluations))
-
-    def result(self) -> StudyResult:
-        """Build the result of what was asked for."""
-        result = results.result_of(self.recorded, self.evaluations, home=self.home, source=self.source)
-        return result if self.home is None else _asked_part(self.layout, result, self.home)
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,128 +75,6 @@ class RunOptions:
             self.say(sentence)
 
 
-def compose(*overrides: str, config_dirs: Sequence[str | Path] = (), **values: Any) -> Study:
-    """Compose a study from the configuration, as the command line does.
-
-    Parameters
-    ----------
-    *overrides : str
-        Such as ``"experiment=quickstart"`` and ``"strategy.smote.space.k=choice(3,5)"``; a name alone is an experiment.
-    config_dirs : sequence of path, default=()
-        Further folders with groups and experiments.
-    **values
-        Overrides as keys and values, such as ``seed=3``, ``learner=["svm"]`` and ``**{"search.n_trials": 5}``.
-
-    Raises
-    ------
-    ConfigError
-        For a study that cannot be run.
-
-    Examples
-    --------
-    >>> compose("experiment=quickstart").primary
-    'mcc'
-    >>> compose("quickstart", seed=3, search="tpe", **{"search.n_trials": 5}).tuning.n_trials
-    5
-    """
-    words = overrides_from_python(overrides, values)
-    return parse_request(words, [Path(d) for d in config_dirs]).study
-
-
-def evaluate(study: Study | str, data: Sequence[Dataset] = (), n_jobs: int = 1, **values: Any) -> pd.DataFrame:
-    """Run a study in memory and return its evaluations; nothing is written.
-
-    Parameters
-    ----------
-    study : Study or str
-        As written in Python, or composed by :func:`imblab.compose`; or the name of an experiment.
-    data : sequence of Dataset, default=()
-        Tables in memory, in addition to those that ``study.datasets`` names; see :func:`imblab.dataset`.
-    n_jobs : int, default=1
-        Worker processes, -1 for all cores; changes no number.
-    **values
-        Overrides of a named experiment, as :func:`compose` takes them.
-
-    Returns
-    -------
-    DataFrame
-        One row per cell of the design, one column per measure.
-
-    Warns
-    -----
-    UserWarning
-        For code that cannot be read, and for what is doubtful in a table or its folds, as ``imblab run`` prints it.
-
-    Examples
-    --------
-    >>> study = compose("name=small", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke")
-    >>> evaluate(study).status.unique().tolist()
-    ['ok']
-    """
-    if isinstance(study, str):
-        study = compose(study, **values)
-    elif values:
-        raise ConfigError(
-            f"study {study.name!r} is given with {', '.join(values)}; a composed study is evaluated as it stands. Pass "
-            "the overrides to imblab.compose."
-        )
-    return run_in_memory(study, data, n_jobs, builds_evidence=False).to_frame()
-
-
-def run_in_memory(
-    study: Study,
-    data: Sequence[Dataset] = (),
-    n_jobs: int = 1,
-    fit_timeout: float | None = None,
-    builds_evidence: bool = True,
-    progress: bool | None = False,
-) -> StudyRun:
-    """Run a study and write nothing; parameters are those of :func:`run_in_folder`.
-
-    Evidence is for curves, and takes the memory of all test predictions.
-    """
-    layout = _lay_out_with_warnings(replace(study, datasets={**in_memory(data), **study.datasets}), data)
-    evaluations: list[Evaluation] = []
-    kept: dict[str, Prediction] | None = {} if builds_evidence else None
-    bundles = runner.make_bundles(layout.study, layout.plans, layout.cells)
-    engine = runner.Engine(runner.job_count(n_jobs), None, fit_timeout)
-    options = RunOptions(engine, warn_caller, shows_progress=_shows_progress(progress))
-    with _progress_observers(layout, layout.cells, options) as bar:
-        runner.run(layout.datasets, bundles, options.engine, [evaluations.append, *bar], kept)
-    source = None
-    if kept is not None and (frame := merge_evidence(layout, evaluations, kept.get)) is not None:
-        source = results.record_in_memory(frame, evidence_facts(layout, {}), layout.study)
-    return StudyRun(layout, register_claims(layout.study), evaluations, None, source)
-
-
-def run_in_folder(  # noqa: PLR0913 (those of the public API)
-    study: Study,
-    n_jobs: int = 1,
-    folder: str | Path | None = None,
-    overwrite: bool = False,
-    data: Sequence[Dataset] = (),
-    tracking_uri: str | None = None,
-    store_path: str | Path | None = store.DEFAULT_PATH,
-    fit_timeout: float | None = None,
-    retry_failed: bool = False,
-    progress: bool | None = None,
-) -> StudyRun:
-    """Run or resume a study in a folder; see :func:`imblab.run`."""
-    study = replace(study, datasets={**in_memory(data), **study.datasets})
-    layout = _lay_out_with_warnings(study, data)
-    home = Path(folder) if folder is not None else EXPERIMENTS / study.name
-    engine = runner.Engine(runner.job_count(n_jobs), store_opener(store_path), fit_timeout)
-    run_options = RunOptions(engine, warn_caller, overwrite, retry_failed, shows_progress=_shows_progress(progress))
-    tracking = {"enabled": bool(tracking_uri), "uri": tracking_uri, "search": "auto"}
-    allow = tuple(design.named_code_paths(study))  # the caller that named these classes has let them in
-    with syncing.observe_run(layout, home, tracking, run_options.engine.open_store) as tracker:
-        recorded, evaluations = complete_study(layout, home, run_options, allow, tracker)
-        if tracker is not None:
-            tracker.completed(results.result_of(recorded, evaluations, home=home))
-            tracker.finish()
-    return StudyRun(layout, recorded, evaluations, home)
-
-
 def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
     """``imblab run``: compose, run or resume, log, compare."""
     request = parse_request(args, config_dirs)
@@ -276,9 +106,9 @@ def command_run(args: Sequence[str], config_dirs: Sequence[Path], as_json: bool)
             outputs.append(f"Open the report: {results.write_report(home, result)}")
         if tracker is not None:
             outputs.append(_finish_tracking(tracker, request.study.name))
-        outputs += _copy_searches(request, _in_design_order(layout, evaluations))
+        outputs += _copy_searches(request, in_design_order(layout, evaluations))
     steps = results.next_steps(result, home, request.allow, outputs)
-    asked = _asked_part(layout, result, home)
+    asked = asked_part(layout, result, home)
     if as_json:
         terminal.put(json.dumps({**results.result_to_json(asked), "before_fits": before_fits}))
     else:
@@ -303,18 +133,6 @@ def command_store(prune: float | None, merge: str | None, as_json: bool) -> int:
             facts = {**predictions.facts(), "path": str(store.DEFAULT_PATH), **merged, **pruned}
     terminal.put(json.dumps(facts)) if as_json else terminal.print_paragraph(terminal.store_text(facts))
     return 0
-
-
-def _shows_progress(asked: bool | None) -> bool:
-    """Whether progress is shown: as asked, else where a person reads it."""
-    return terminal.is_watched() if asked is None else asked
-
-
-def _lay_out_with_warnings(study: Study, data: Sequence[Dataset]) -> Layout:
-    layout = lay_out(study, {d.name: d for d in data})
-    for note in layout.notes():
-        warn_caller(note)
-    return layout
 
 
 def _check_recorded(home: Path, request: config.Request) -> None:
@@ -355,14 +173,14 @@ def complete_study(
             results.mark_report_outdated(home, completeness_of(named, list(layout.datasets), book.evaluations))
             if tracker is not None:
                 tracker.resumed()
-        with _completeness_if_stopped(layout, book), _progress_observers(layout, missing, options, book) as progress:
+        with _completeness_if_stopped(layout, book), progress_observers(layout, missing, options, book) as progress:
             observers = [book.append, *([_raise_failure] if options.stop_at_failure else ())]
             if tracker is not None:
                 observers = [lambda _: tracker.check_owner(), *observers, tracker.evaluated]
             bundles = runner.make_bundles(layout.study, layout.plans, missing)
             kept: dict[str, Prediction] = {}
             counts = runner.run(layout.datasets, bundles, options.engine, [*observers, *progress], kept)
-    evaluations = _in_design_order(layout, book.evaluations)
+    evaluations = in_design_order(layout, book.evaluations)
     if options.say is not None:
         _report_fits(evaluations, {cell.key for cell in missing}, counts, options.say)
     if not options.builds_evidence:
@@ -392,7 +210,7 @@ def _missing_cells(layout: Layout, book: ledger.Ledger, options: RunOptions) -> 
 
 
 @contextmanager
-def _progress_observers(
+def progress_observers(
     layout: Layout, missing: Sequence[Cell], options: RunOptions, book: ledger.Ledger | None = None
 ) -> Iterator[list[Callable[[Evaluation], None]]]:
     """Give an observer that moves the progress bar, if one is shown."""
@@ -451,7 +269,7 @@ def _report_fits(
         say(f"Failed evaluations stay failed. Once the cause is removed, add {ledger.RETRY} to try them again.")
 
 
-def _in_design_order(layout: Layout, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+def in_design_order(layout: Layout, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
     """The evaluations of the cells of a layout, in their order."""
     by_key = {e.key: e for e in evaluations}
     return [by_key[cell.key] for cell in layout.cells if cell.key in by_key]
@@ -464,7 +282,7 @@ def _recorded_study(layout: Layout, book: ledger.Ledger, allow: Sequence[str]) -
     return study if is_asked else config.parse_study(book.question, allow)
 
 
-def _asked_part(layout: Layout, result: StudyResult, home: Path) -> StudyResult:
+def asked_part(layout: Layout, result: StudyResult, home: Path) -> StudyResult:
     """The result of what was asked for now, judged by the record and the completeness of the folder."""
     keys = {cell.key for cell in layout.cells}
     part = [e for e in result.evaluations if e.key in keys]

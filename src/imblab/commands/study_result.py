@@ -17,8 +17,8 @@ from imblab.analysis.selection import Selection, select_strategies
 from imblab.analysis.table import COUNTS, to_frame
 from imblab.commands import exporting, results, syncing
 from imblab.commands.layout import lay_out
+from imblab.commands.python_runs import StudyRun
 from imblab.commands.results import RecordFiles
-from imblab.commands.running import StudyRun
 from imblab.commands.study_plots import StudyPlots
 from imblab.edges import config, datasets, files, ledger, report, store, terminal
 from imblab.edges.report import ReportData
