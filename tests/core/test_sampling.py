@@ -103,9 +103,7 @@ def test_every_ratio_and_k_equals_plain_imbalanced_learn(name, kind):
                 with pytest.raises(ValueError):
                     shared.resample(make, knobs, 11)
                 continue
-            if len(np.unique(expected[1])) < len(
-                np.unique(y)
-            ):  # ENN deletes a class, with the neighbours of some releases
+            if len(np.unique(expected[1])) < len(np.unique(y)):  # ENN deleted a class
                 with pytest.raises(sampling.UnusableOutput):
                     shared.resample(make, knobs, 11)
                 continue

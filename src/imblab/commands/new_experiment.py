@@ -106,7 +106,7 @@ def command_new(options: Mapping[str, Any]) -> int:
     except KeyboardInterrupt:
         terminal.warn("\nStopped; nothing was written.")
         return 130
-    name = str(options["name"] or _unused_name(table_name(answers.path), folder))
+    name = str(options["name"] or _free_study_name(table_name(answers.path), folder))
     text = experiment_text(name, answers)
     _check_runs(name, text)
     home = folder / "experiment"
@@ -326,7 +326,7 @@ def _check_name(name: str, folder: Path) -> None:
         )
 
 
-def _unused_name(stem: str, folder: Path) -> str:
+def _free_study_name(stem: str, folder: Path) -> str:
     """Return the name of the table, with a number where it is taken."""
     base, taken = re.sub(r"[^A-Za-z0-9_]+", "_", stem).strip("_")[:90] or "table", _taken_names(folder)
     names = (base, *(f"{base}_{number}" for number in range(2, 10_000)))

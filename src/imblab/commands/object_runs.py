@@ -189,22 +189,12 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     errors.check()
     for note in request.notes:
         python_runs.warn_caller(note)
+    common: dict[str, Any] = {"data": request.tables, "fit_timeout": fit_timeout, "progress": progress}
     if not is_kept:
-        done = python_runs.run_in_memory(request.study, request.tables, n_jobs, fit_timeout, progress=progress)
-        return as_result(done, request.tables)
-    done = python_runs.run_in_folder(
-        request.study,
-        n_jobs=n_jobs,
-        folder=folder,
-        overwrite=overwrite,
-        data=request.tables,
-        tracking_uri=tracking_uri,
-        store_path=store_path,
-        fit_timeout=fit_timeout,
-        retry_failed=retry_failed,
-        progress=progress,
-    )
-    return as_result(done, request.tables)
+        return as_result(python_runs.run_in_memory(request.study, n_jobs=n_jobs, **common), request.tables)
+    place: dict[str, Any] = {"folder": folder, "overwrite": overwrite, "store_path": store_path}
+    place |= {"tracking_uri": tracking_uri, "retry_failed": retry_failed}
+    return as_result(python_runs.run_in_folder(request.study, n_jobs, **place, **common), request.tables)
 
 
 def request_of_objects(
@@ -235,7 +225,7 @@ def request_of_objects(
     errors.attempt(_check_arguments, description)
     seed = errors.attempt(_checked_seed, random_state) or 0
     protocol = errors.attempt(_protocol_changes, cv, **counts) or {}
-    errors.attempt(_check_name, name)
+    errors.attempt(_check_study_name, name)
     base = _base_question(cv, protocol, seed, name)
     table = errors.attempt(_given_table, X, y, description, name)
     study, notes = errors.attempt(config.study_of_objects, base, *members) or (None, [])
@@ -324,7 +314,7 @@ def _check_arguments(description: Mapping[str, Any]) -> None:
         raise ConfigError(*(unknown("argument", key, known, "of imblab.run") for key in stray))
 
 
-def _check_name(name: Any) -> None:
+def _check_study_name(name: Any) -> None:
     if name is not None and not KEY_PATTERN.fullmatch(str(name)):
         raise ConfigError(
             f"'name' is {quote(name)}; it is the name of a folder: letters, digits, '_', '-', '+' and '.', beginning "

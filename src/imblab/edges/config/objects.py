@@ -86,7 +86,7 @@ def study_of_objects(
         ("measures", "measure", measures),
     ):
         if given is not None:
-            mapping[group] = _describe_members(group, noun, given, errors, notes, int(base["seed"]))
+            mapping[group] = describe_members(group, noun, given, errors, notes, int(base["seed"]))
     if primary is not None or measures is not None:
         mapping |= _judged_measures(mapping, primary, measures is not None)
     if errors.is_empty:
@@ -99,7 +99,7 @@ def study_of_objects(
     raise AssertionError("an error was collected")
 
 
-def _describe_members(
+def describe_members(
     group: str, noun: str, given: Any, errors: ErrorCollector, notes: list[str], seed: int
 ) -> dict[str, Any]:
     """Return the members of a group as the mappings of their files, by name."""
