@@ -41,6 +41,8 @@ EQUAL_SIZES = {
     "over-sampling": ("auto", "not majority"),
     "under-sampling": ("auto", "not minority"),
 }
+#: What else imbalanced-learn takes for the classes that are resampled.
+SIZE_WORDS = ("auto", "all", "minority", "majority", "not minority", "not majority")
 #: Samplers that another one turns into, where the table has categorical columns.
 CATEGORICAL_FORMS = ("imblearn.over_sampling.SMOTENC", "imblearn.over_sampling.SMOTEN")
 #: A measure that is never read without another one.
@@ -278,7 +280,7 @@ def _ratio_of(sampler: Any, strategy: Any, where: str) -> float | None:
         return float(strategy)
     if strategy in EQUAL_SIZES.get(kind, ()):
         return 1.0
-    if strategy is None or (kind not in EQUAL_SIZES and strategy == "auto"):
+    if strategy is None or strategy in SIZE_WORDS:  # fitted as written
         return None
     raise ConfigError(
         f"'{where}.sampling_strategy' is {quote(strategy)}; a strategy has a ratio of minority to majority, above 0 "
