@@ -191,7 +191,7 @@ def test_functions_stay_short():
 
 
 #: The budget of the package. A module or a line beyond it needs a reason in the commit that raises the number.
-MAX_MODULES, MAX_LINES, MAX_SHARED_NAMES = 214, 52_620, 8
+MAX_MODULES, MAX_LINES, MAX_SHARED_NAMES = 214, 52_622, 8
 #: A field of ledgers that older versions wrote, which the reader must name.
 OLD_FIELD = '"spared"'
 #: Wordings that readers stumble over, with what to write instead.
