@@ -407,6 +407,7 @@ def test_only_experiments_and_mlruns_are_left_behind(tmp_path, capfd):
         "origin.json",
         "identity.json",
         "environment.json",
+        "answer.json",
     }
     assert made <= kept <= made | {"README.md", "report.html", "figures", "tables"}
     found = {re.sub("(-wal|-shm|.lock)$", "", p.name) for p in Path("mlruns").iterdir()}

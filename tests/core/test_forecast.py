@@ -1,8 +1,10 @@
 """The forecast: the fits it promises are those that happen, counted where they happen."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from functools import cache, wraps
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,9 +17,11 @@ import imblab
 from imblab.commands import planning, running
 from imblab.core import forecast
 from imblab.core.estimator_specs import with_traits
+from imblab.edges import datasets
 from imblab.result import Evaluation
 from imblab.study import Choice, Dataset, Learner, Protocol, Strategy, Tuning
 
+ROOT = Path(__file__).parents[2]
 SMOTE = {"_target_": "imblearn.over_sampling.SMOTE"}
 LOGISTIC = Learner("logistic", {"_target_": "sklearn.linear_model.LogisticRegression"}, {"C": Choice((0.1, 1.0, 10.0))})
 TREE = Learner("tree", {"_target_": "sklearn.tree.DecisionTreeClassifier"}, {"max_depth": Choice((2, 3))})
@@ -209,3 +213,22 @@ def test_a_continued_run_knows_the_seconds_of_its_former_evaluations():
     assert left.seconds_left(elapsed=1.0) == 0.0
     left.count(timed("a", "quick", 1.0))
     assert left.seconds_left(elapsed=1.0) == pytest.approx(9.0)
+
+
+@pytest.mark.parametrize("name", ["over_balancing", "multiclass"])
+def test_the_time_left_is_right_within_a_factor_of_two_after_a_tenth_of_a_recorded_study(name):
+    """Replays a committed study as a run makes it: the first fold of each data set and learner first."""
+    lines = (ROOT / "experiments" / name / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [timed(row["dataset"], row["learner"], row["seconds"]) for row in map(json.loads, lines)]
+    later = [(row["repeat"], row["fold"]) != (0, 0) for row in map(json.loads, lines)]
+    rows = [row for _, row in sorted(zip(later, rows, strict=True), key=lambda pair: pair[0])]
+    sizes = {sheet["name"]: sheet["rows"] * sheet["features"] for sheet in datasets.listing() if "rows" in sheet}
+    total, spent, checked = sum(row.seconds for row in rows), 0.0, 0
+    remaining = forecast.RemainingTime([(row.dataset, row.learner) for row in rows], sizes)
+    for number, row in enumerate(rows):
+        remaining.count(row)
+        spent += row.seconds
+        if number % 20 == 0 and 0.1 * total < spent < 0.98 * total:
+            checked += 1
+            assert 0.5 < remaining.seconds_left(elapsed=spent) / (total - spent) < 2
+    assert checked > 20
