@@ -72,7 +72,7 @@ def strategy_of(study, name):
 def test_scores_are_those_of_a_plain_loop(table, tmp_path):
     X, y = table
     folds = StratifiedKFold(4, shuffle=True, random_state=7)
-    frame = imblab.run(X, y, **FEW | {"strategies": "none"}, cv=folds)
+    frame = imblab.run(X, y, **FEW | {"strategies": "none"}, cv=folds).to_frame()
     expected = []
     for train, test in folds.split(X, y):
         scaler = StandardScaler().fit(X[train])
@@ -319,7 +319,7 @@ class Majority(ClassifierMixin, BaseEstimator):
     from own_learners import Majority as Importable
 
     X, y = make_classification(120, weights=[0.8], random_state=0)
-    frame = imblab.run(X, y, **FEW | {"learners": Importable(0.4)}, cv=2, inner_cv=2)
+    frame = imblab.run(X, y, **FEW | {"learners": Importable(0.4)}, cv=2, inner_cv=2).to_frame()
     assert frame.status.unique().tolist() == ["ok"]
     assert frame.learner.unique().tolist() == ["Majority"]
 
@@ -431,7 +431,7 @@ def test_everything_wrong_is_said_at_once(table):
             X,
             y[:-1],
             learners=["lightbgm", LinearRegression(), HistGradientBoostingClassifier(), SMOTE(), LogisticRegression],
-            strategies=["none", "smot", LogisticRegression(), SMOTENC([0]), SMOTE(sampling_strategy="minority")],
+            strategies=["none", "smot", LogisticRegression(), SMOTENC([0]), SMOTE(sampling_strategy={0: 9})],
             measures=["mcc", "f1_weighted", len],
             random_state=0.5,
             cv=1,
@@ -451,7 +451,7 @@ def test_everything_wrong_is_said_at_once(table):
         "unknown strategy 'smot'. Did you mean 'smote'?",
         "Pass it under learners.",
         "the form of SMOTE for categorical columns",
-        "sampling_strategy' is 'minority'",
+        "sampling_strategy' is '{0: 9}'; classes are numbered inside",
         "The measure 'f1' is that of the positive class",
         "is of type builtin_function_or_method",
     ):
@@ -535,25 +535,13 @@ def test_progress_is_shown_where_it_is_asked_for(table, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_notebook_shows_progress_on_one_line(capsys, monkeypatch):
-    from imblab.edges import terminal
-
-    monkeypatch.setattr(terminal, "_is_notebook", lambda: True)
-    assert terminal.is_watched()
-    with terminal.progress(2, "1 process") as line:
-        line.advance("toy/logistic/none", 3.0)
-        line.advance("toy/logistic/smote", 0.0)
-    lines = capsys.readouterr().err.split("\r")
-    assert lines[1].startswith("1 of 2 cells, about 3.0 s left")
-    assert lines[2].rstrip() == "2 of 2 cells  toy/logistic/smote"
-
-
 def test_all_cores_are_minus_one(table, monkeypatch):
     from imblab.edges.runner import engine
 
     monkeypatch.setattr(engine, "available_cores", lambda: 1)
     one = imblab.run(*table, **FEW, cv=2, inner_cv=2)
-    assert one.mcc.tolist() == imblab.run(*table, **FEW, cv=2, inner_cv=2, n_jobs=-1).mcc.tolist()
+    every = imblab.run(*table, **FEW, cv=2, inner_cv=2, n_jobs=-1)
+    assert one.to_frame().mcc.tolist() == every.to_frame().mcc.tolist()
     monkeypatch.setattr(engine, "available_cores", lambda: 8)
     assert [engine.job_count(n) for n in (-1, -2, 3)] == [8, 7, 3]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imblab.core import estimator_specs
@@ -25,7 +25,7 @@ def to_records(
     ----------
     learner : classifier, str or Learner
         An object, whose parameters become the record; or the name of a shipped learner.
-    strategies : sequence of str, Strategy or sampler
+    strategies : sequence of str, Strategy or sampler, or mapping
         Names of shipped strategies, records, and samplers of imbalanced-learn as objects, whose threshold is tuned.
     measure : str or Measure
         A name of imblab or of scikit-learn.
@@ -40,28 +40,28 @@ def to_records(
     errors = ErrorCollector()
     learners = _read_members("learner", "learner", [learner], errors, seed)
     measures = _read_members("measures", "measure", [measure], errors, seed)
-    named = _read_members("strategy", "strategy", errors.attempt(_strategy_list, strategies) or (), errors, seed)
+    named = _read_members("strategy", "strategy", errors.attempt(_checked_strategies, strategies) or (), errors, seed)
     errors.check()
     if measures[0].name != THRESHOLD_MEASURE:
         measures += _read_members("measures", "measure", [THRESHOLD_MEASURE], errors, seed)
     return estimator_specs.with_traits(learners[0]), tuple(named), tuple(measures)
 
 
-def _read_members(group: str, noun: str, given: Sequence[Any], errors: ErrorCollector, seed: int) -> list[Any]:
+def _read_members(group: str, noun: str, given: Any, errors: ErrorCollector, seed: int) -> list[Any]:
     """Return records; one that is given already stays as it is, with what its class is known by."""
     described = describe_members(group, noun, given, errors, [], seed)
-    records = {item.name: item for item in given if isinstance(item, (Learner, Strategy, Measure))}
+    items = () if isinstance(given, Mapping) else given
+    records = {item.name: item for item in items if isinstance(item, (Learner, Strategy, Measure))}
     return [
         records[name] if name in records else errors.attempt(READERS[group], name, raw, None)
         for name, raw in described.items()
     ]
 
 
-def _strategy_list(strategies: Any) -> list[Any]:
-    items = list(strategies) if isinstance(strategies, Sequence) and not isinstance(strategies, (str, bytes)) else []
-    if not items:
+def _checked_strategies(strategies: Any) -> Any:
+    if isinstance(strategies, (str, bytes)) or not isinstance(strategies, (Sequence, Mapping)) or not strategies:
         raise ConfigError(
             f"'strategies' is {quote(strategies)}; it is a list with at least one strategy: a name, an "
-            "imblab.Strategy or a sampler. Write for example strategies=['none', 'threshold']."
+            "imblab.Strategy or a sampler; a dict gives them names. Write for example strategies=['none', 'threshold']."
         )
-    return items
+    return strategies

@@ -41,6 +41,8 @@ EQUAL_SIZES = {
     "over-sampling": ("auto", "not majority"),
     "under-sampling": ("auto", "not minority"),
 }
+#: Parameters that may be mappings by label.
+LABEL_PARAMETERS = ("class_weight", "sampling_strategy")
 #: What else imbalanced-learn takes for the classes that are resampled.
 SIZE_WORDS = ("auto", "all", "minority", "majority", "not minority", "not majority")
 #: Samplers that another one turns into, where the table has categorical columns.
@@ -334,16 +336,18 @@ def _to_plain_value(value: Any, where: str, notes: list[str], seed: int) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [_to_plain_value(part, where, notes, seed) for part in value]
+    if isinstance(value, Mapping) and where.rpartition(".")[2] in LABEL_PARAMETERS:
+        raise ConfigError(
+            f"{where!r} is {quote(value)}; classes are numbered inside, 0 for the most frequent, so that what is given by "
+            "label would be that of another class. Leave it out, and set weight or ratio of an imblab.Strategy."
+        )
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: _to_plain_value(part, f"{where}.{key}", notes, seed) for key, part in value.items()}
     if hasattr(value, "get_params") and not isinstance(value, type):
         return describe_estimator(value, where, notes, seed)
-    way_out = "Leave it out, or put what it does into a class of your own"
-    if where.endswith("class_weight"):
-        way_out = "Leave it out, and weigh the classes by a strategy such as imblab.Strategy('w', weight=10)"
     raise ConfigError(
         f"{where!r} is {quote(one_line(value))}; a study records numbers, texts, lists, mappings with text keys and "
-        f"estimators inside one another. {way_out}."
+        "estimators inside one another. Leave it out, or put what it does into a class of your own."
     )
 
 
