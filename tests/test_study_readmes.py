@@ -1,5 +1,6 @@
 """The figures in the README of a committed study are those of its files."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -554,3 +555,48 @@ def test_dependence_states_what_smote_adds_to_a_threshold(dependent):
     ]
     assert f"*equivalent* in {counts['equivalent']})" in text
     assert set(primary[primary.verdict == "descriptive"].dataset) == {"in_time_order"}
+
+
+@pytest.fixture(scope="module")
+def leaked():
+    text, result = read("leakage")
+    audit = json.loads((EXPERIMENTS / "leakage" / "audit.json").read_text(encoding="utf-8"))
+    twin = next(finding for finding in audit["findings"] if finding["check"] == "LEAKY twin")
+    kinds = {"honest": "honest", "LEAKY_original_rows": "original", "LEAKY_as_reported": "reported"}
+    rows = [
+        {**{key: row[key] for key in ("dataset", "learner")}, **{kinds[key]: row[key]["pr_auc"] for key in kinds}}
+        for row in twin["details"]["LEAKY"]
+    ]
+    return text, result, audit, pd.DataFrame(rows).set_index(["dataset", "learner"])
+
+
+def test_leakage_has_the_figures_of_its_audit(leaked):
+    text, _, audit, twins = leaked
+    assert audit["exit_status"] == 0
+    for (dataset, learner), row in twins.iterrows():
+        figures = " | ".join(short(value, 2, sign=False) for value in row)
+        assert f"| {dataset} | {learner} | {figures} |" in text
+    gaps = (twins.reported - twins.honest, twins.reported - twins.original, twins.original - twins.honest)
+    assert all(short(gap.mean()) in text for gap in gaps)
+    assert f"of {span(twins.reported, 2).replace('+', '')} on the resampled rows" in text
+    assert f"it has {span(twins.honest, 2).replace('+', '')} inside the folds" in text
+    left = gaps[2].groupby(level="learner").mean()
+    assert left.idxmax() == "random_forest"
+    assert left.idxmin() == "logistic"
+    assert f"random forest {short(left.max(), 2)} on average" in text
+    assert f"least ({short(left.min(), 2)})" in text
+
+
+def test_the_honest_figures_of_leakage_are_those_of_its_ledger(leaked):
+    text, result, _, twins = leaked
+    scores = pd.DataFrame(
+        [
+            {"dataset": e.dataset, "learner": e.learner, "strategy": e.strategy, "repeat": e.repeat, **e.scores}
+            for e in result.evaluations
+        ]
+    )
+    first = scores[(scores.repeat == 0) & (scores.strategy == "smote_1")].groupby(["dataset", "learner"]).pr_auc.mean()
+    np.testing.assert_allclose(first.loc[twins.index], twins.honest, rtol=0, atol=1e-12)
+    means = scores.groupby(["strategy", "learner"]).mcc.mean()
+    assert f"a mean MCC of {span(means['smote_1']).replace('+', '')} with the four learners" in text
+    assert f"without SMOTE {span(means['threshold']).replace('+', '')}." in text

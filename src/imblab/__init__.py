@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from imblab.commands.python_runs import evaluate as evaluate
     from imblab.commands.reproducing import reproduce as reproduce
     from imblab.commands.rescoring import rescore as rescore
+    from imblab.commands.search_cv import ImbalanceSearchCV as ImbalanceSearchCV
     from imblab.commands.study_audit import audit_study as audit_study
     from imblab.commands.study_result import StudyResult as StudyResult
     from imblab.commands.verifying import verify as verify

@@ -451,7 +451,7 @@ def test_everything_wrong_is_said_at_once(table):
         "unknown strategy 'smot'. Did you mean 'smote'?",
         "Pass it under learners.",
         "the form of SMOTE for categorical columns",
-        "sampling_strategy' is '{0: 9}'; classes are numbered inside",
+        "sampling_strategy' is {0: 9}; classes are numbered inside",
         "The measure 'f1' is that of the positive class",
         "is of type builtin_function_or_method",
     ):
@@ -471,7 +471,7 @@ def test_everything_wrong_is_said_at_once(table):
         ({"primary": "f5"}, "unknown measure 'f5' for 'primary'"),
         ({"groups": "x9"}, "unknown column 'x9' for 'groups' in X"),
         ({"learners": [LogisticRegression(), LogisticRegression(C=2)]}, "'LogisticRegression' is given more than once"),
-        ({"learners": LogisticRegression(class_weight={0: 1, 1: 5})}, "weigh the classes by a strategy such as"),
+        ({"learners": LogisticRegression(class_weight={0: 1, 1: 5})}, "set weight or ratio of an imblab.Strategy"),
         ({"learners": []}, "has no learner"),
         ({"leaners": "svm"}, "unknown argument 'leaners' of imblab.run. Did you mean 'learners'?"),
         ({"learners": Strategy("a")}, "Pass it under strategies"),

@@ -338,8 +338,8 @@ def _to_plain_value(value: Any, where: str, notes: list[str], seed: int) -> Any:
         return [_to_plain_value(part, where, notes, seed) for part in value]
     if isinstance(value, Mapping) and where.rpartition(".")[2] in LABEL_PARAMETERS:
         raise ConfigError(
-            f"{where!r} is {quote(value)}; classes are numbered inside, 0 for the most frequent, so that what is given by "
-            "label would be that of another class. Leave it out, and set weight or ratio of an imblab.Strategy."
+            f"{where!r} is {quote(value)}; classes are numbered inside, 0 for the most frequent, so that what is given "
+            "by label would be that of another class. Leave it out, and set weight or ratio of an imblab.Strategy."
         )
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: _to_plain_value(part, f"{where}.{key}", notes, seed) for key, part in value.items()}
