@@ -158,7 +158,7 @@ def run_study(case):
     jobs = next((int(o.rpartition("=")[2]) for o in case["overrides"] if o.startswith("runner.n_jobs=")), 1)
     learner = study.learners[0].name
     warm = imblab.compose("name=warm", "dataset=[ecoli3]", f"learner=[{learner}]", "strategy=[smote]", "protocol=smoke")
-    imblab.run(warm, jobs)
+    python_runs.run_in_folder(warm, jobs)
     print("ready", flush=True)
     sys.stdin.readline()
     begin = time.perf_counter()
