@@ -158,7 +158,7 @@ def python_page() -> str:
     for title, is_class in (("Functions", False), ("Classes", True)):
         listed = "\n".join(f"   {name}" for name in names if kinds[name] is is_class)
         text += f"\n## {title}\n\n```{{eval-rst}}\n.. currentmodule:: imblab\n\n"
-        text += f".. autosummary::\n   :toctree: api\n\n{listed}\n```\n"
+        text += f".. autosummary::\n   :toctree: api\n   :nosignatures:\n\n{listed}\n```\n"
     return text
 
 
