@@ -96,6 +96,16 @@ def test_a_study_with_every_verdict(snapshot):
     assert answer(asked, evaluations).to_mapping() == snapshot
 
 
+@pytest.mark.parametrize("name", ["none", "smote"])
+def test_what_the_strategy_fixes_is_not_called_chosen(name):
+    strategies = [each for each in STRATEGIES if each.name == name]
+    lines = answer(study("toy", strategies=strategies), rows("toy", strategies=strategies)).recommendation
+    chosen = [line for line in lines if line.startswith("Chosen by most")]
+    assert [line.partition(". `")[0] for line in chosen] == (
+        ["Chosen by most folds: ratio 0.1 (4 of 5 folds, 0.1 to 0.5)"] if name == "smote" else []
+    )
+
+
 def test_a_study_without_baselines(snapshot):
     strategies = (STRATEGIES[2], replace(STRATEGIES[2], name="smote_1", ratio=1.0, space={}))
     asked = study("toy", strategies=strategies, contrasts=(("smote_1", "smote"),))

@@ -468,3 +468,11 @@ def test_a_table_that_cannot_be_searched_is_answered_with_the_way_out():
     search = ImbalanceSearchCV(LogisticRegression(), strategies=["none"]).fit(X, y)
     with pytest.raises(DataError, match="'y' holds 7; the estimator was fitted on the labels 0 and 1"):
         search.score(X, np.where(y == 1, 7, 0))
+
+
+def test_a_column_may_be_called_self():
+    X = pd.DataFrame({"self": ["a", "b", "?"] * 20, "x": np.arange(60.0)})
+    y = pd.Series(["no", "yes", "no"] * 20, name="self")
+    search = ImbalanceSearchCV(LogisticRegression(), strategies=["none"]).fit(X, y)
+    assert search.predict(X).tolist() == y.tolist()
+    assert imblab.dataset(X.assign(left=y), "left", missing=["?"]).X.shape == (60, 2)

@@ -200,3 +200,7 @@ def test_a_process_killed_while_it_makes_a_store_leaves_none_behind(place, monke
 def test_an_empty_file_becomes_a_store(place):
     (place / "mlflow.db").touch()
     assert [found.name for found in client.connect(URI).search_experiments()] == ["Default"]
+
+
+def test_mlflow_draws_no_bars():
+    assert client.quiet_environment()[mlflow.environment_variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.name] == "false"

@@ -17,10 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imblab import dataset
 from imblab.commands import python_runs, running
 from imblab.edges import datasets
 from imblab.edges.datasets import table_files
 from imblab.errors import ConfigError, DataError, ImblabError
+from imblab.study import MAX_LEVELS
 from imblab.text import to_override
 
 ROWS = 40
@@ -182,6 +184,18 @@ def test_labels_that_read_alike_are_refused_and_both_are_named(case):
     frame = pd.DataFrame({"x": range(40), "left": pd.Series((values * 40)[:40], dtype=object)})
     with pytest.raises(DataError, match=re.escape(f"has the labels {shown} in 'left', which ")):
         datasets.dataset(frame, "left")
+
+
+def test_levels_that_are_all_rare_are_not_grouped_into_one():
+    names = [f"bird{i}" for i in range(MAX_LEVELS + 20) for _ in range(2)]
+    frame = pd.DataFrame({"bird": names, "x": range(len(names)), "left": [*["yes"] * 40, *["no"] * (len(names) - 40)]})
+    with pytest.raises(DataError, match="levels in column 'bird', each in at most 2 rows") as said:
+        dataset(frame, "left")
+    assert "groups='bird'" in str(said.value)
+    assert [*said.value.overrides.values()] == [["bird"]]
+    often = pd.concat([frame, frame.assign(bird="common", x=-1.0)])
+    with pytest.raises(DataError, match="Group rare levels: rare="):
+        dataset(often, "left")
 
 
 @pytest.mark.parametrize("case", [case for case in ONE_TEXT if "blanks" not in case])

@@ -77,10 +77,12 @@ def describe_recommendation(
         yield " ".join(reasons)
         yield from _compare_with_counterpart(primary, study, overall.strategy)
     yield from _describe_elsewhere(recommendation)
-    if overall.knobs:
+    of_strategy = strategy_named(study, overall.strategy).knobs
+    fixed = {knob for knob, value in of_strategy.items() if isinstance(value, (int, float))}
+    if chosen_knobs := [knob for knob in overall.knobs if knob.name not in fixed]:
         labels = recommendation.classes.get(overall.dataset or "", ())
         count = partial(count_test_parts, study, overall.dataset or "")
-        knobs = join_words(_describe_knob(knob, labels, count) for knob in overall.knobs)
+        knobs = join_words(_describe_knob(knob, labels, count) for knob in chosen_knobs)
         parts = count(2).partition(" ")[2]
         yield f"Chosen by most {parts}: {knobs}. `imblab export` chooses them once more, on all rows."
     yield "Choosing by these scores makes them slightly optimistic."

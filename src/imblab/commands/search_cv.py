@@ -275,8 +275,10 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         if is_fit or not self._categorical:
             return frame
         # The empty text is a missing value, as in every table.
-        texts = {c: frame[c].astype(object).where(frame[c].notna() & (frame[c] != ""), None) for c in self._categorical}
-        return frame.assign(**texts)
+        frame = frame.copy()
+        for name in self._categorical:  # `assign` takes no column that is called 'self'
+            frame[name] = frame[name].astype(object).where(frame[name].notna() & (frame[name] != ""), None)
+        return frame
 
     def _inner_folds(self, study: Study, data: Dataset, given: tuple[Any, np.ndarray, Any]) -> InnerFolds:
         """Make the inner folds as a study does, or by a splitter on what was given; refuse those with too few rows."""

@@ -280,7 +280,11 @@ def _with_missing_and_numeric(
             arrays = [pa.array(values.where(values.notna(), None), pa.string())]
             columns[name] = typed_frame([name], arrays, options, problems)[name].set_axis(frame.index)
     changed = {name: column for name, column in columns.items() if column is not frame[name]}
-    return frame.assign(**changed) if changed else frame
+    if changed:
+        frame = frame.copy()
+        for name, column in changed.items():  # `assign` takes no column that is called 'self'
+            frame[name] = column
+    return frame
 
 
 def _without_missing(column: pd.Series, texts: Collection[str], numbers: Collection[float]) -> pd.Series:

@@ -271,6 +271,14 @@ def _add_many_levels(column: pd.Series, n_levels: int, problems: notation.TableP
         return
     proposed = (m for m in PROPOSED_MIN_ROWS if int((rows >= m).sum()) < MAX_LEVELS)
     rare = {"min_rows": next(proposed, int(rows.iloc[MAX_LEVELS - 1]) + 1)}
+    if rows.iloc[0] < rare["min_rows"]:  # grouped, the column would be one level
+        problems.add_for_column(
+            name,
+            f"has {n_levels} levels in column {name!r}, each in at most {count_noun(int(rows.iloc[0]), 'row')}",
+            rule,
+            f"Keep the rows of a level in one part of every split: {problems.assign('groups', name)}",
+        )
+        return
     problems.add_for_column(
         name,
         f"has {n_levels} levels in column {name!r}",

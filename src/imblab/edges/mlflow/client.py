@@ -104,8 +104,9 @@ def analyze_tables(uri: str) -> None:
 
 
 def quiet_environment() -> dict[str, str]:
-    """Variables against telemetry, and against addresses on standard output: they hold passwords and break JSON."""
+    """Variables against telemetry, bars of progress, and addresses on standard output: these break JSON."""
     silent = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
+    silent["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     return {**silent, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 
 
