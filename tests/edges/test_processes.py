@@ -134,3 +134,27 @@ def test_workers_that_are_still_starting_end_with_their_parent(tmp_path, end):
     error = process.communicate(timeout=240)[1]
     assert "Traceback" not in error
     wait_until(lambda: not members(process.pid), 30)
+
+
+SHARED = """
+import imblab
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_validate
+
+X, y = make_classification(200, weights=[0.8], random_state=0)
+
+if __name__ == "__main__":
+    study = imblab.compose("name=s", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke")
+    print(len(imblab.evaluate(study, n_jobs=2)))
+    print(len(cross_validate(LogisticRegression(), X, y, n_jobs=2)["test_score"]))
+    print(len(imblab.evaluate(study, n_jobs=2)))
+    print(len(cross_validate(LogisticRegression(), X, y, n_jobs=2)["test_score"]))
+    print(len(imblab.evaluate(study, n_jobs=2)))
+"""
+
+
+def test_scikit_learn_runs_jobs_of_its_own_in_between(tmp_path):
+    (tmp_path / "shared.py").write_text(SHARED, encoding="utf-8")
+    done = subprocess.run([sys.executable, "shared.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["3", "5", "3", "5", "3"], done.stderr[-2000:]

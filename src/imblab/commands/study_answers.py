@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from imblab import __version__
 from imblab.analysis import methods
@@ -91,6 +91,9 @@ def _has_type(value: Any, kind: type[Any]) -> bool:
 
 
 def _hash_sources(home: Path) -> dict[str, str]:
-    return {
-        name: hashlib.sha256(files.read_bytes(home, name)).hexdigest() for name in _SOURCES if files.exists(home, name)
-    }
+    return {name: _hash_file(home, name) for name in _SOURCES if files.exists(home, name)}
+
+
+def _hash_file(home: Path, name: str) -> str:
+    with files.open_file(home, name) as stream:  # block by block: a ledger may have 100 MB
+        return hashlib.file_digest(cast("Any", stream), "sha256").hexdigest()

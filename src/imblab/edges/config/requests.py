@@ -29,7 +29,7 @@ from imblab.edges.config.validation import ErrorCollector, Section, quote, to_pl
 from imblab.errors import ConfigError, unknown
 from imblab.groups import group_names, group_options, shipped_groups
 from imblab.study import Study, fingerprint
-from imblab.text import to_hydra_syntax
+from imblab.text import join_words, to_hydra_syntax
 
 #: The folder of the tables of an experiment, where they are not bundled: its paths begin with ``${data_dir}``.
 DATA_DIR = "data_dir"
@@ -383,6 +383,7 @@ def change_study(
     ConfigError
         If an override would change what was fitted, or changes nothing.
     """
+    _check_sections(mapping)
     changes = {str(override.key_or_group): override for override in parse_overrides(overrides)}
     typed = {key: to_plain_data(changes.pop(key).value()) for key in RUN_KEYS if key in changes}
     allow = command_line.parse_allow(typed.pop("allow", []))
@@ -404,6 +405,23 @@ def change_study(
     name = f"{mapping['name']}.{label}"
     study = parse_study({**changed, "name": name}, allow, run.model_dump(include={"allow_network", "allow_sql"}))
     return ChangedStudy(study, label, run.refit, allow)
+
+
+def _check_sections(mapping: Mapping[str, Any]) -> None:
+    """Refuse a resolved question that lacks a section, as a damaged file does."""
+    kinds: dict[str, type[Any]] = {
+        "name": str,
+        "primary": str,
+        **dict.fromkeys(("protocol", "measures", "claims"), dict),
+    }
+    wrong = [key for key, kind in kinds.items() if not isinstance(mapping.get(key), kind)]
+    if "claims" not in wrong and not isinstance(mapping["claims"].get("rope"), dict):
+        wrong.append("claims")
+    if wrong:
+        raise ConfigError(
+            f"the question on record has no valid {join_words(map(repr, wrong))}; a resolved study has each section. "
+            "Restore its study.yaml, or run the study again with overwrite=true."
+        )
 
 
 def _apply(study: dict[str, Any], changes: Mapping[str, Override], config_dirs: Sequence[Path]) -> dict[str, Any]:
@@ -435,7 +453,7 @@ def _apply(study: dict[str, Any], changes: Mapping[str, Override], config_dirs: 
 def _claims_on_record(study: Mapping[str, Any]) -> dict[str, Any]:
     """Return the claims on record without their contrasts: results computed after seeing the data are exploratory."""
     claims = study["claims"]
-    record = {"primary": study["primary"], "alpha": claims["alpha"], "rope": dict(claims["rope"])}
+    record = {"primary": study["primary"], "alpha": claims.get("alpha"), "rope": dict(claims["rope"])}
     record["repeats"] = study["protocol"]["repeats"]
     return {**(claims.get("registered") or record), "contrasts": [], "primary_contrasts": []}
 

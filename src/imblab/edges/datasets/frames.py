@@ -77,7 +77,9 @@ def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
                 columns[role] = _existing_column(values, frame, argument)
             else:
                 name = _unused_name(getattr(values, "name", None), role, frame)
-                frame = frame.assign(**{name: _read_column(values, source, argument)})
+                column = _read_column(values, source, argument)
+                frame = frame.copy(deep=False)
+                frame[name] = column  # assign takes no column called self
                 columns[role] = name
         except DataError as error:
             errors.append(error)

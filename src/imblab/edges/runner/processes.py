@@ -12,8 +12,9 @@ from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from joblib._memmapping_reducer import TemporaryResourcesManager
 from joblib.externals.loky import get_reusable_executor
 
 from imblab.edges import memory
@@ -69,10 +70,13 @@ def loky_executor(workers: int) -> Executor:
     _started_ahead.clear()
     # Workers keep the import path of their start; another path starts new ones.
     arguments = tuple(sys.path), os.getpid()
-    executor: Executor = get_reusable_executor(
+    executor: Any = get_reusable_executor(
         max_workers=workers, timeout=60, env=env, initializer=_begin_worker, initargs=arguments
     )
-    return executor
+    # The next `n_jobs=2` of scikit-learn in this process may take over this executor and asks it for its files.
+    if not hasattr(executor, "_temp_folder_manager"):
+        executor._temp_folder_manager = TemporaryResourcesManager()
+    return cast("Executor", executor)
 
 
 def _begin_worker(path: Sequence[str], parent: int) -> None:
