@@ -1,12 +1,11 @@
 """Configuration: compose a request with Hydra, and build a study from plain data."""
 
+from imblab.edges.config.changed_questions import ChangedStudy, change_study
 from imblab.edges.config.command_line import GroupMember, check_sources, read_group
 from imblab.edges.config.objects import study_of_objects
 from imblab.edges.config.requests import (
     DATA_DIR,
-    ChangedStudy,
     Request,
-    change_study,
     compose_question,
     compose_request,
     load_request,

@@ -1,4 +1,4 @@
-"""Requests: composed from groups and overrides by Hydra, loaded from a resolved study, or changed for rescoring."""
+"""Requests: composed from groups and overrides by Hydra, or loaded from a resolved study."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from omegaconf import OmegaConf
 
 from imblab.edges import files as study_files
 from imblab.edges.config import command_line, validation
-from imblab.edges.config.command_line import read_group
 from imblab.edges.config.members import SEARCHABLE_KNOBS
 from imblab.edges.config.overrides import parse_overrides
 from imblab.edges.config.resolved_copies import RUNTIME, check_resolved, copy_question
-from imblab.edges.config.run_models import RescoreModel, RunModel, SourcesModel, former_value_notes
+from imblab.edges.config.run_models import RunModel, SourcesModel, former_value_notes
 from imblab.edges.config.studies import parse_study
-from imblab.edges.config.validation import ErrorCollector, Section, quote, to_plain_data, validate
-from imblab.errors import ConfigError, unknown
+from imblab.edges.config.validation import ErrorCollector, Section, quote, validate
+from imblab.errors import ConfigError
 from imblab.groups import group_names, group_options, shipped_groups
-from imblab.study import Study, fingerprint
-from imblab.text import join_words, to_hydra_syntax
+from imblab.study import Study
+from imblab.text import to_hydra_syntax
 
 #: The folder of the tables of an experiment, where they are not bundled: its paths begin with ``${data_dir}``.
 DATA_DIR = "data_dir"
@@ -325,154 +324,3 @@ def _remove_fixed_spaces(composed: dict[str, Any], overrides: Sequence[Override]
         if (entry.get("space") or {}).pop(knob, None) is not None and is_searched:
             notes.append(f"{key} is fixed to {to_hydra_syntax(value)}: its space is removed.")
     return notes
-
-
-#: What may be changed; everything else is another study.
-CHANGES = re.compile(
-    r"measures|measures\.\w+\.parameters(\.\w+)?|primary|protocol\.(thresholds|threshold_measure)"
-    r"|claims\.(primary|secondary|contrasts|alpha|rope(\.\w+)?)|strategy\.\w+\.(threshold|space\.threshold|calibration)"
-)
-ALLOWED_CHANGES = (
-    "measures=[...], primary=..., protocol.thresholds=..., protocol.threshold_measure=..., claims.*, costs={fn: ..., "
-    "fp: ...}, prior=..., strategy.<name>.threshold=... and strategy.<name>.calibration=..."
-)
-#: Short overrides, each for a measure with one parameter.
-SHORT_OVERRIDES = {"costs": ("expected_cost", "costs"), "prior": ("precision_at_prevalence", "prevalence")}
-RUN_KEYS = ("allow", *RescoreModel.model_fields)
-MAX_LABEL_CHARACTERS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedStudy:
-    """A study with other measures, thresholds or costs, and how to score it.
-
-    Attributes
-    ----------
-    study : Study
-        Named ``<name>.<label>``; nothing in it was claimed before the first row.
-    label : str
-        Its folder below ``rescored``.
-    refit : bool
-        Whether fits that the store lacks are made.
-    allow : tuple of str
-        What the study may name in addition to the shipped classes.
-    """
-
-    study: Study
-    label: str
-    refit: bool
-    allow: tuple[str, ...]
-
-
-def change_study(
-    mapping: Mapping[str, Any], overrides: Sequence[str], config_dirs: Sequence[Path] = ()
-) -> ChangedStudy:
-    """Change a resolved question.
-
-    Parameters
-    ----------
-    mapping : mapping
-        The content of a ``study.yaml``.
-    overrides : sequence of str
-        As typed: :data:`ALLOWED_CHANGES`, ``refit``, ``label``, ``allow``, ``allow_network`` and ``allow_sql``.
-    config_dirs : sequence of Path, default=()
-        Folders with measures of one's own.
-
-    Raises
-    ------
-    ConfigError
-        If an override would change what was fitted, or changes nothing.
-    """
-    _check_sections(mapping)
-    changes = {str(override.key_or_group): override for override in parse_overrides(overrides)}
-    typed = {key: to_plain_data(changes.pop(key).value()) for key in RUN_KEYS if key in changes}
-    allow = command_line.parse_allow(typed.pop("allow", []))
-    if "label" in typed:
-        typed["label"] = str(typed["label"])
-    run = validate(RescoreModel, typed)
-    for key, override in changes.items():
-        if key not in SHORT_OVERRIDES and not CHANGES.fullmatch(key):
-            raise ConfigError(
-                f"override {override.input_line!r} would change the fits of study {mapping['name']!r}; rescoring "
-                f"fits nothing else. Use {ALLOWED_CHANGES}, or run another study."
-            )
-    if not changes:
-        raise ConfigError(
-            f"rescoring study {mapping['name']!r} changes nothing; it needs another setting. Use {ALLOWED_CHANGES}."
-        )
-    changed = _apply(to_plain_data(mapping), changes, config_dirs)
-    label = run.label or _folder_name(changes, 90 - len(mapping["name"]))
-    name = f"{mapping['name']}.{label}"
-    study = parse_study({**changed, "name": name}, allow, run.model_dump(include={"allow_network", "allow_sql"}))
-    return ChangedStudy(study, label, run.refit, allow)
-
-
-def _check_sections(mapping: Mapping[str, Any]) -> None:
-    """Refuse a resolved question that lacks a section, as a damaged file does."""
-    kinds: dict[str, type[Any]] = {
-        "name": str,
-        "primary": str,
-        **dict.fromkeys(("protocol", "measures", "claims"), dict),
-    }
-    wrong = [key for key, kind in kinds.items() if not isinstance(mapping.get(key), kind)]
-    if "claims" not in wrong and not isinstance(mapping["claims"].get("rope"), dict):
-        wrong.append("claims")
-    if wrong:
-        raise ConfigError(
-            f"the question on record has no valid {join_words(map(repr, wrong))}; a resolved study has each section. "
-            "Restore its study.yaml, or run the study again with overwrite=true."
-        )
-
-
-def _apply(study: dict[str, Any], changes: Mapping[str, Override], config_dirs: Sequence[Path]) -> dict[str, Any]:
-    record = _claims_on_record(study)
-    known = {member.name: to_plain_data(member.content) for member in read_group("measures", config_dirs)}
-    known |= study["measures"]
-    for key in sorted(changes, key=lambda key: key != "measures"):
-        value = to_plain_data(changes[key].value())
-        if key == "measures":
-            if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-                raise ConfigError(
-                    f"override {changes[key].input_line!r} lists no names; measures are listed. Write for example "
-                    "measures=[mcc,pr_auc,f2]."
-                )
-            if missing := [name for name in value if name not in known]:
-                raise ConfigError(unknown("measure", missing[0], known))
-            study["measures"] = {str(name): known[name] for name in value}
-        elif key in SHORT_OVERRIDES:
-            name, parameter = SHORT_OVERRIDES[key]
-            study["measures"][name] = {**known[name], "parameters": {parameter: value}}
-        elif validation.is_space_key(key):  # its text stands as typed
-            _assign(study, key, (changes[key].input_line or "").partition("=")[2].strip("'\""))
-        else:
-            _assign(study, key, value)
-    study["claims"]["registered"] = record
-    return study
-
-
-def _claims_on_record(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the claims on record without their contrasts: results computed after seeing the data are exploratory."""
-    claims = study["claims"]
-    record = {"primary": study["primary"], "alpha": claims.get("alpha"), "rope": dict(claims["rope"])}
-    record["repeats"] = study["protocol"]["repeats"]
-    return {**(claims.get("registered") or record), "contrasts": [], "primary_contrasts": []}
-
-
-def _assign(study: dict[str, Any], key: str, value: Any) -> None:
-    *sections, last = key.split(".")
-    place = study
-    for section in sections:
-        if section not in place:
-            raise ConfigError(unknown("name", section, place, f"in {key!r}"))
-        place = place[section]
-    place[last] = value
-    if sections[:1] == ["strategy"] and last == "threshold" and sections[-1] != "space":
-        place["space"].pop("threshold", None)  # a knob is fixed or searched
-
-
-def _folder_name(changes: Mapping[str, Override], room: int) -> str:
-    """Return a folder name made from the changes; a digest replaces its end if it is too long."""
-    typed = " ".join(sorted(str(override.input_line) for override in changes.values()))
-    slug = re.sub(r"[^A-Za-z0-9_.+]+", "-", typed).strip("-.+_")
-    length = max(8, min(MAX_LABEL_CHARACTERS, room))
-    return slug if len(slug) <= length else f"{slug[: length - 7].rstrip('-.+_')}-{fingerprint(typed)[:6]}"
