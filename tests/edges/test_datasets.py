@@ -788,3 +788,13 @@ def test_a_fetch_that_fails_is_refused_with_a_way_out(door, spec, fault, monkeyp
         datasets.read_dataset(spec, "far")
     assert said.value.__cause__ is fault
     assert str(said.value) == snapshot
+
+
+def test_values_where_a_column_is_named_are_refused():
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0]})
+    labels = pd.Series([0, 1, 0, 1], name="left")
+    for values in (labels, labels.to_numpy()):
+        with pytest.raises(DataError, match=r"'churn'.*is given with values for 'target'.*imblab\.run\(X, y\)"):
+            datasets.dataset(frame, values, name="churn")
+    with pytest.raises(DataError, match="values for 'groups'"):
+        datasets.dataset(frame.assign(left=labels), "left", groups=labels)

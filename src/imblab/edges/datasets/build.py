@@ -112,6 +112,7 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     # Columns are known by their text: a header 1 is the same on the command line, in CSV and in memory.
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     single = {"target": target, "groups": groups, "folds": folds, "time": time, "amount": amount, "id": id}
+    _check_names(single, problems)
     several = {"drop": drop, "categorical": categorical, "numeric": numeric}
     roles, lists = _column_roles(frame, single, several, problems)
     frame = _with_missing_and_numeric(frame, notation.missing_texts(missing), lists["numeric"], lists["drop"], problems)
@@ -191,6 +192,19 @@ def _check_name_and_shape(name: Any, frame: Any, problems: notation.TableProblem
             f"has {count_noun(len(repeated), 'column name')} more than once: {', '.join(map(repr, repeated))}",
             "columns are known by name",
             "Rename all but one of each.",
+        )
+
+
+def _check_names(single: Mapping[str, Any], problems: notation.TableProblems) -> None:
+    """Refuse values where the name of a column stands."""
+    given = [
+        role for role, value in single.items() if isinstance(value, (pd.Series, pd.Index, pd.DataFrame, np.ndarray))
+    ]
+    if given:
+        raise problems.error(
+            f"is given with values for {', '.join(map(repr, given))}",
+            "a column of the table is named",
+            "Make them a column and name it: imblab.dataset(X.assign(label=y), 'label'); imblab.run(X, y) takes values.",
         )
 
 
