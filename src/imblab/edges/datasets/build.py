@@ -204,7 +204,7 @@ def _check_names(single: Mapping[str, Any], problems: notation.TableProblems) ->
         raise problems.error(
             f"is given with values for {', '.join(map(repr, given))}",
             "a column of the table is named",
-            "Make them a column and name it: imblab.dataset(X.assign(label=y), 'label'); imblab.run(X, y) takes values.",
+            "Make a column of them, as in imblab.dataset(X.assign(label=y), 'label'), or call imblab.run(X, y).",
         )
 
 
