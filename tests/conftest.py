@@ -1,6 +1,9 @@
 """Settings of the whole suite."""
 
+import itertools
+import os
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -18,15 +21,18 @@ def packages(tmp_path, monkeypatch):
     folder = tmp_path / "own_code"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    # An edit within a second that keeps the length would be taken for the bytecode of the version before.
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = set(sys.modules)
 
+    seconds = itertools.count(int(time.time()))
+
     def write(**files):
+        # Bytecode of an earlier edit of the same length and second would be taken for that of this one.
+        edited = next(seconds)
         for name, text in files.items():
             path = folder.joinpath(*name.split("/" if "/" in name else "__")).with_suffix(".py")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+            os.utime(path, (edited, edited))
         return folder
 
     yield write
