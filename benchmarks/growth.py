@@ -284,8 +284,12 @@ def table_lines(axis, rows):
     for row in rows:
         slopes = " | "
         if row is rows[-1] and len(rows) > 1:
-            slopes = " | ".join("{:.2f}, {:.2f}".format(*slope(rows, field)) for field in ("cpu", "bytes"))
-        figures = f"{row['seconds']:.2f} | {row['cpu']:.2f} | {row['bytes'] / 2**20:.0f}"
+            slopes = " | ".join(
+                "{:.2f}, {:.2f}".format(*slope(rows, field)) if all(row[field] for row in rows) else "-"
+                for field in ("cpu", "bytes")
+            )
+        memory = f"{row['bytes'] / 2**20:.0f}" if row["bytes"] else "-"  # of a process that was seen at its end alone
+        figures = f"{row['seconds']:.2f} | {row['cpu']:.2f} | {memory}"
         lines.append(f"| {axis} | {row['n']:,} | {figures} | {slopes} |")
     return lines
 
