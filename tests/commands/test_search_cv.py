@@ -141,7 +141,7 @@ def test_a_ranking_measure_is_maximised_as_in_a_study():
 def test_a_plain_loop_of_scikit_learn_and_imbalanced_learn_decides_alike():
     X, y = numbers(400)
     new, _ = numbers(200, seed=9)
-    cuts = np.arange(1, 100) / 100
+    grid = np.arange(1, 100) / 100
 
     def fitted(rows, ratio, k):
         scaler = StandardScaler().fit(X[rows])
@@ -156,15 +156,15 @@ def test_a_plain_loop_of_scikit_learn_and_imbalanced_learn_decides_alike():
         for k in (3, 5):
             called, true = [], []
             for fit, validate in StratifiedKFold(3, shuffle=True, random_state=3).split(X, y):
-                called.append(fitted(fit, ratio, k)(X[validate])[:, None] >= cuts)
+                called.append(fitted(fit, ratio, k)(X[validate])[:, None] >= grid)
                 true.append(y[validate])
             called, true = np.vstack(called), np.concatenate(true)
             values = np.array([matthews_corrcoef(true, called[:, i]) for i in range(99)])
             tied = np.flatnonzero(values >= values.max() - 1e-12)
-            cut = min(tied, key=lambda i: (abs(i + 1 - 50), i))
-            if values[cut] > best[0] + 1e-12:
-                best = values[cut], ratio, k, cuts[cut]
-    value, ratio, k, cut = best
+            chosen = min(tied, key=lambda i: (abs(i + 1 - 50), i))
+            if values[chosen] > best[0] + 1e-12:
+                best = values[chosen], ratio, k, grid[chosen]
+    value, ratio, k, threshold = best
     strategy = Strategy(
         "smote",
         {"_target_": "imblearn.over_sampling.SMOTE"},
@@ -173,11 +173,11 @@ def test_a_plain_loop_of_scikit_learn_and_imbalanced_learn_decides_alike():
     )
     search = ImbalanceSearchCV(LogisticRegression(C=0.5), strategies=[strategy], random_state=3).fit(X, y)
     assert search.best_params_ == {"ratio": ratio, "k": k}
-    assert search.best_threshold_ == cut
+    assert search.best_threshold_ == threshold
     assert search.best_score_ == pytest.approx(value, abs=1e-12)
     proba = fitted(np.arange(400), ratio, k)(new)
     assert np.allclose(search.predict_proba(new)[:, 1], proba, rtol=0, atol=1e-12)
-    assert np.array_equal(search.predict(new), (proba >= cut).astype(int))
+    assert np.array_equal(search.predict(new), (proba >= threshold).astype(int))
 
 
 def test_permuted_labels_score_at_chance_outside():

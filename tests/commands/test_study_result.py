@@ -342,3 +342,10 @@ def test_the_snippets_of_the_page_on_results_run(monkeypatch, tmp_path):
     assert (tmp_path / "gain.svg").exists()
     assert (tmp_path / "small.html").exists()
     assert names["result"].is_complete
+
+
+def test_a_plan_takes_the_name_of_an_experiment():
+    few = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none]", "protocol=smoke")
+    assert len(imblab.plan("quickstart", *few).cells) == 3
+    with pytest.raises(ConfigError, match="Did you mean 'quickstart'"):
+        imblab.plan("quikstart", *few)

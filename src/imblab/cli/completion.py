@@ -16,7 +16,7 @@ from imblab.cli.arguments import COMMANDS, LISTABLE
 from imblab.groups import GROUP_HELP, LISTED_GROUPS, group_names, group_options, shipped_groups
 
 #: The scripts ask ``imblab completion words LINE`` for the words that may follow the line up to the cursor. Bash takes
-#: ``=`` and ``:`` for the ends of words, so that what stands before them is cut from each answer.
+#: ``=`` and ``:`` for the ends of words, so that what stands before them is removed from each answer.
 SCRIPTS = {
     "bash": """\
 _imblab_complete() {

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from imblab.commands.layout import lay_out, parse_request
-from imblab.edges import files, terminal
+from imblab.edges import config, files, terminal
 from imblab.edges.config.validation import NAME_PATTERN, NAME_RULE
 from imblab.edges.datasets.inspection import MAX_CLASSES, describe_targets, target_candidates
 from imblab.edges.datasets.notation import TableProblems
@@ -30,11 +30,6 @@ STRATEGIES = ("none", "threshold", "class_weight", "smote", "smote_threshold")
 MEASURES = ("mcc", "pr_auc", "recall", "precision", "f1", "specificity", "balanced_accuracy", "roc_auc", "brier")
 #: The two strategies that an alert budget adds: the same threshold rule without and with SMOTE.
 ALERT, SMOTE_ALERT = "alert_budget", "smote_alert_budget"
-SMOTE = {
-    "_target_": "imblearn.over_sampling.SMOTE",
-    "_mixed_": {"_target_": "imblearn.over_sampling.SMOTENC", "categorical_features": "$categorical"},
-    "_categorical_": {"_target_": "imblearn.over_sampling.SMOTEN"},
-}
 
 
 @dataclass(slots=True)
@@ -273,18 +268,10 @@ def experiment_text(name: str, answers: Answers) -> str:
         content["measures"] = {"expected_cost": {"parameters": {"costs": costs}}}
     if answers.alerts is not None:
         content["claims"] = {"primary": [[SMOTE_ALERT, ALERT], ["smote_threshold", "threshold"]]}
-        rule = {"alert_rate": answers.alerts}
-        common = {"weight": None, "calibration": "none", "threshold": rule}
+        rule, shipped = {"alert_rate": answers.alerts}, {m.name: m.content for m in config.read_group("strategy")}
         content["strategy"] = {
-            ALERT: {"sampler": None, "ratio": None, "k": None, **common, "space": {}},
-            SMOTE_ALERT: {
-                "sampler": SMOTE,
-                "prior_correction": "approximate",
-                "ratio": None,
-                "k": None,
-                **common,
-                "space": {"ratio": "choice(0.1,0.25,0.5,1.0)", "k": "choice(3,5)"},
-            },
+            name: {**{key: value for key, value in shipped[like].items() if key != "label"}, "threshold": rule}
+            for name, like in ((ALERT, "none"), (SMOTE_ALERT, "smote"))
         }
     content["budget"] = {"minutes": answers.minutes}
     lines = [

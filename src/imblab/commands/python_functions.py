@@ -13,7 +13,7 @@ import pandas as pd
 
 from imblab.analysis.study_pairs import StudyPair
 from imblab.commands import comparing, exporting, plan_text, planning, results
-from imblab.commands.layout import Layout, expand_short_form, in_memory, lay_out, parse_request
+from imblab.commands.layout import Layout, expand_short_form, in_memory, lay_out, overrides_from_python, parse_request
 from imblab.commands.study_result import SCREEN_WIDTH, StudyResult
 from imblab.edges import config, ledger, terminal
 from imblab.edges.ledger import EXPERIMENTS
@@ -189,7 +189,8 @@ def plan(
     Parameters
     ----------
     *question : str or Study
-        A study, or what would follow ``imblab plan`` on the command line: ``"experiment=quickstart"``.
+        A study, or what would follow ``imblab plan`` on the command line: ``"experiment=quickstart"``; a name alone is
+        an experiment.
     minutes : float, optional
         A budget: the largest study that fits it is proposed.
     n_jobs : int, optional
@@ -222,7 +223,7 @@ def plan(
         study = replace(study, datasets={**in_memory(data), **study.datasets})
         layout = lay_out(study, {table.name: table for table in data})
         return StudyPlan(layout, planning.plan_request(request, layout))
-    words = [_word(each) for each in question]
+    words = overrides_from_python([_word(each) for each in question], {})
     words += [] if minutes is None else [f"budget.minutes={minutes}"]
     words += [] if n_jobs is None else [f"runner.n_jobs={n_jobs}"]
     folders = tuple(map(Path, config_dirs))

@@ -293,8 +293,8 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
             folds = splits.inner_pairs(data, study.protocol, study.seed, model.all_rows_split(data), ())
         except ValueError as error:
             raise DataError(
-                f"'cv' is {self.cv!r}, and {len(data.y)} rows cannot be cut into so many inner folds ({error}); every "
-                "fold needs rows of each class. Lower cv, or pass more rows."
+                f"'cv' is {self.cv!r}, and {len(data.y)} rows cannot be split into so many inner folds ({error}); "
+                "every fold needs rows of each class. Lower cv, or pass more rows."
             ) from error
         strategy_choice.check_inner_folds(data, folds, MIN_FIT_ROWS, f"Lower cv={self.cv}, or pass more rows of it.")
         return folds

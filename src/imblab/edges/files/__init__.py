@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import yaml
 
-from imblab.edges.files import posix
+from imblab.edges.files.posix import FOLDER, NO_LINK, NO_WAIT, lock_file, require_posix
 from imblab.errors import StudyError, explain_os_error
 
 #: Folder of a study that holds its rescored studies, one folder per label.
@@ -33,10 +33,10 @@ RESCORED_FOLDER = "rescored"
 TEMPORARY_AFFIXES = (".", ".new")
 #: Age from which on an unlocked temporary file belongs to a process that has died.
 STALE_SECONDS = 3600
-CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | posix.NO_LINK
-FOLDER_FLAGS = os.O_RDONLY | posix.NO_LINK | posix.FOLDER
-_READ_FLAGS = os.O_RDONLY | posix.NO_LINK | posix.NO_WAIT
-_APPEND_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | posix.NO_LINK | posix.NO_WAIT
+CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK
+FOLDER_FLAGS = os.O_RDONLY | NO_LINK | FOLDER
+_READ_FLAGS = os.O_RDONLY | NO_LINK | NO_WAIT
+_APPEND_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | NO_LINK | NO_WAIT
 _FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 _FILE_TYPES |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
 
@@ -91,7 +91,7 @@ def open_replacement(folder: Path, name: str) -> Iterator[BinaryIO]:
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 with suppress(OSError):  # where the file system can: the lock marks the file as in use
-                    posix.lock_file(descriptor)
+                    lock_file(descriptor)
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -228,7 +228,7 @@ def remove_stale_files(folder: Path, name: str = "") -> None:
         digits = last.removesuffix(TEMPORARY_AFFIXES[1]).rpartition(".")[2]
         if last.startswith(TEMPORARY_AFFIXES[0]) and last.endswith(TEMPORARY_AFFIXES[1]) and len(digits) == 16:
             with suppress(OSError, StudyError), open_file(folder, each) as stream:
-                posix.lock_file(stream)  # held by a process that still writes the file
+                lock_file(stream)  # held by a process that still writes the file
                 if time.time() - os.fstat(stream.fileno()).st_mtime > STALE_SECONDS:
                     remove(folder, each)
 
@@ -261,7 +261,7 @@ def _split_anchor(folder: Path, name: str) -> tuple[Path, tuple[str, ...]]:
 @contextmanager
 def _open_folder(anchor: Path, steps: tuple[str, ...]) -> Iterator[int]:
     """Open a folder step by step."""
-    posix.require(anchor.joinpath(*steps))
+    require_posix(anchor.joinpath(*steps))
     descriptor = os.open(anchor, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     try:
         for number, step in enumerate(steps, 1):

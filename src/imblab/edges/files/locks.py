@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imblab.edges import files
-from imblab.edges.files import posix
+from imblab.edges.files.posix import lock_file, require_posix
 from imblab.errors import StudyError
 
 #: First characters of the names of folders for large temporary data.
@@ -32,7 +32,7 @@ def lock(path: Path, name: str, wait: bool = True) -> Iterator[BinaryIO]:
     note if another process holds the lock and ``wait`` is false, and StudyError if the lock file is a link.
     """
     lock_path = path.with_name(name)
-    posix.require(lock_path)
+    require_posix(lock_path)
     with files.four_part_errors(lock_path, "locked"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.open_parent(lock_path, "", "locked") as (parent, last):
@@ -40,7 +40,7 @@ def lock(path: Path, name: str, wait: bool = True) -> Iterator[BinaryIO]:
     with os.fdopen(descriptor, "r+b", buffering=0) as stream:
         try:
             with files.four_part_errors(lock_path, "locked"):
-                posix.lock_file(stream, wait)
+                lock_file(stream, wait)
         except StudyError as error:
             if isinstance(error.__cause__, BlockingIOError):
                 stream.seek(0)
@@ -55,7 +55,7 @@ def create_locked(folder: Path, prefix: str, suffix: str) -> tuple[int, str]:
     with files.open_parent(folder, name, "written") as (parent, last):
         temporary = files.temporary_name(last)
         descriptor = os.open(temporary, files.CREATE_FLAGS, 0o600, dir_fd=parent)
-        posix.lock_file(descriptor)
+        lock_file(descriptor)
         # It gets its name only when it is locked: another process may be looking for unlocked files.
         os.rename(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
         return descriptor, name
@@ -66,7 +66,7 @@ def open_unlocked(folder: Path, name: str) -> Iterator[BinaryIO]:
     """Lock and open a file for reading; raises LockHeld if a living process holds the lock."""
     with files.open_file(folder, name) as stream:
         try:
-            posix.lock_file(stream)
+            lock_file(stream)
         except BlockingIOError:
             raise LockHeld(name) from None
         yield stream
@@ -111,7 +111,7 @@ def _lock_folder(folder: Path) -> Iterator[None]:
     try:
         if os.fstat(descriptor).st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(folder))
-        posix.lock_file(descriptor)
+        lock_file(descriptor)
         yield
     finally:
         os.close(descriptor)

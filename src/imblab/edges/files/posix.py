@@ -14,13 +14,13 @@ try:
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-#: Flags of :func:`os.open`; 0 where a system has none, which :func:`require` refuses before they are used.
+#: Flags of :func:`os.open`; 0 where a system has none, which :func:`require_posix` refuses before they are used.
 NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 FOLDER = getattr(os, "O_DIRECTORY", 0)
 
 
-def require(path: Path) -> None:
+def require_posix(path: Path) -> None:
     """Raise StudyError on a system without file locks and handles of folders, before anything is opened.
 
     Parameters
