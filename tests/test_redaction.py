@@ -10,8 +10,7 @@ import warnings
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from imblab import redaction
 from imblab.cli import main

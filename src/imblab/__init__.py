@@ -34,24 +34,13 @@ if TYPE_CHECKING:
     from imblab.commands.object_runs import run as run
     from imblab.commands.python_functions import (
         StudyPlan as StudyPlan,
-    )
-    from imblab.commands.python_functions import (
         compare as compare,
-    )
-    from imblab.commands.python_functions import (
         export as export,
-    )
-    from imblab.commands.python_functions import (
         load as load,
-    )
-    from imblab.commands.python_functions import (
         plan as plan,
-    )
-    from imblab.commands.python_functions import (
         report as report,
     )
-    from imblab.commands.python_runs import compose as compose
-    from imblab.commands.python_runs import evaluate as evaluate
+    from imblab.commands.python_runs import compose as compose, evaluate as evaluate
     from imblab.commands.reproducing import reproduce as reproduce
     from imblab.commands.rescoring import rescore as rescore
     from imblab.commands.search_cv import ImbalanceSearchCV as ImbalanceSearchCV
@@ -59,37 +48,18 @@ if TYPE_CHECKING:
     from imblab.commands.study_result import StudyResult as StudyResult
     from imblab.commands.verifying import verify as verify
     from imblab.edges.datasets import dataset as dataset
-    from imblab.findings import Audit as Audit
-    from imblab.findings import Finding as Finding
+    from imblab.findings import Audit as Audit, Finding as Finding
     from imblab.result import Evaluation as Evaluation
     from imblab.study import (
         Choice as Choice,
-    )
-    from imblab.study import (
         Claims as Claims,
-    )
-    from imblab.study import (
         Dataset as Dataset,
-    )
-    from imblab.study import (
         Interval as Interval,
-    )
-    from imblab.study import (
         Learner as Learner,
-    )
-    from imblab.study import (
         Measure as Measure,
-    )
-    from imblab.study import (
         Protocol as Protocol,
-    )
-    from imblab.study import (
         Strategy as Strategy,
-    )
-    from imblab.study import (
         Study as Study,
-    )
-    from imblab.study import (
         Tuning as Tuning,
     )
 

@@ -5,8 +5,7 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from imblab.analysis.answer_page import MAX_DATASETS, MAX_SCREEN_LINES, answer_lines
 from imblab.analysis.results import build_result, explore_measure, select_families

@@ -19,8 +19,7 @@ import yaml
 import imblab
 from imblab.analysis import compare
 from imblab.cli import main
-from imblab.edges import config
-from imblab.edges import ledger as study_ledger
+from imblab.edges import config, ledger as study_ledger
 from imblab.edges.config import requests
 from imblab.edges.ledger import read_evaluations
 from imblab.errors import StudyError

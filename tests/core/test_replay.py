@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from scipy.spatial.distance import cdist
 from sklearn.datasets import make_classification

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from imblab.core import fold_advice, group_folds, splits

@@ -1,7 +1,6 @@
 """A run lasts as long as its evaluations took, and lies within the run above it, whatever wrote it and when."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from imblab.edges.mlflow.runs import RunSpec, run_lengths, run_offsets
 

@@ -22,8 +22,7 @@ from mlflow.exceptions import MlflowException
 from imblab.analysis.results import build_result
 from imblab.cli import main
 from imblab.edges import ledger, mlflow
-from imblab.edges.mlflow import client as clients
-from imblab.edges.mlflow import experiments
+from imblab.edges.mlflow import client as clients, experiments
 from imblab.edges.mlflow.experiments import ExperimentConflict
 from imblab.edges.mlflow.runs import ADDRESSES_TAG, addresses_of, comparable_addresses
 from imblab.edges.runner import bundle_evaluator

@@ -1,8 +1,7 @@
 """Ranges of a space: the values that Python's own ``range`` lists."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from imblab.edges.config.validation import read_axis
 from imblab.errors import ConfigError

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from imblab.stats.class_weights import power_weights, relative_weight

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from imblab.analysis import evidence as evidences
-from imblab.analysis import tuning
+from imblab.analysis import evidence as evidences, tuning
 from imblab.analysis.fit_audit_rules import BALANCE, BalanceNumbers, balance_finding
 from imblab.commands import results
 from imblab.commands.audited_study import AuditedStudy, StudyCheck

@@ -18,8 +18,7 @@ from typing import Any
 
 from imblab.analysis.outer_splits import describe_kind
 from imblab.edges.files import locks
-from imblab.edges.mlflow import experiments as owners
-from imblab.edges.mlflow import views
+from imblab.edges.mlflow import experiments as owners, views
 from imblab.edges.mlflow.artifacts import FILES_TAG, Artifact, sent_files
 from imblab.edges.mlflow.client import analyze_tables, locked_study, open_client
 from imblab.edges.mlflow.experiments import ExperimentConflict, ExperimentOwner
@@ -262,8 +261,7 @@ class RunWriter:
     def _log_batch(
         self, run_id: str, metrics: Sequence[Metric], params: Mapping[str, str], tags: Mapping[str, str], at: int
     ) -> None:
-        from mlflow.entities import Metric as Point
-        from mlflow.entities import Param, RunTag
+        from mlflow.entities import Metric as Point, Param, RunTag
 
         points = [Point(mlflow_name(name), value, at, step) for name, value, step in metrics]
         knobs = [Param(mlflow_name(name), redact(value)[:MAX_TEXT_CHARACTERS]) for name, value in params.items()]
