@@ -8,7 +8,6 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from imblab.edges.config.validation import ErrorCollector
 from imblab.errors import ConfigError
 from imblab.groups import group_options
 
@@ -25,7 +24,7 @@ def check_resolved(path: Path, overrides: Sequence[Override], copies: bool) -> d
     values = {str(override.key_or_group): override.value() for override in overrides}
     copy = {key: values[key] for key in COPIED if copies and "name" in values and key in values}
     settable = f"Only {', '.join((*RUNTIME, STORAGE))} may be set"
-    collector = ErrorCollector()
+    problems = []
     for override in overrides:
         key = override.key_or_group or ""
         if key.split(".")[0] in RUNTIME or key == STORAGE or key in copy:
@@ -39,17 +38,13 @@ def check_resolved(path: Path, overrides: Sequence[Override], copies: bool) -> d
                 f"{settable}, and a copy is made by name=NAME, which may have another seed; edit such a copy to ask "
                 "something else"
             )
-        collector.attempt(
-            _raise_config_error,
+        problems.append(
             f"override {override.input_line!r} would change the resolved study {str(path)!r}; a resolved study "
-            f"is run as it stands. {way_out}.",
+            f"is run as it stands. {way_out}."
         )
-    collector.check()
+    if problems:
+        raise ConfigError(*problems)
     return copy
-
-
-def _raise_config_error(message: str) -> None:
-    raise ConfigError(message)
 
 
 def copy_question(question: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
