@@ -109,3 +109,26 @@ def test_large_blocks_are_returned_when_they_are_freed():
         done = subprocess.run([sys.executable, "-c", HELD, way], capture_output=True, text=True, check=True, env=env)
         held[way] = int(done.stdout)
     assert held["returned"] < held["kept"] - 9 * 14 * 1024  # KiB; nine blocks of 16 MB
+
+
+REUSED = """
+import resource, sys, numpy as np
+from imblab.edges import memory
+if sys.argv[1] == "reused":
+    memory.reuse_freed_blocks()
+begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(50):
+    np.ones(2**18)  # 2 MB
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the GNU library's allocator")
+def test_freed_blocks_serve_the_next_array_where_the_environment_says_otherwise():
+    faults = {}
+    env = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}  # as Dask sets it for its workers
+    for way in ("returned", "reused"):
+        done = subprocess.run([sys.executable, "-c", REUSED, way], capture_output=True, text=True, check=True, env=env)
+        faults[way] = int(done.stdout)
+    assert faults["returned"] > 49 * 2**21 / 4096 / 2  # pages of 4 KiB, should some be larger
+    assert faults["reused"] < faults["returned"] / 10

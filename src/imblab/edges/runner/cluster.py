@@ -314,6 +314,8 @@ def connect_to_workers(cluster: Cluster, n_jobs: int, seconds: float = CONNECT_S
             "distributed.scheduler.allowed-failures": 0,
             "distributed.worker.daemon": True,
             "distributed.worker.profile.enabled": False,  # it stops the fits a hundred times a second
+            "distributed.admin.tick.interval": "1s",  # by default fifty times a second in every process
+            "distributed.admin.system-monitor.interval": "60s",
         }
         with dask.config.set(options):
             local = LocalCluster(

@@ -14,6 +14,7 @@ from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
+from imblab.edges import memory
 from imblab.edges.runner import worker
 from imblab.edges.runner.pools import WorkerLost
 from imblab.edges.runner.worker import Job, JobResult
@@ -48,6 +49,7 @@ def run_on_worker(job: Job, expected: Mapping[str, str], packages: tuple[str, ..
     dask_worker: Worker = get_worker()
     if problems := differences(expected, environment(packages), dask_worker.state.nthreads):
         raise ForeignWorker(socket.gethostname(), *problems)
+    memory.reuse_freed_blocks()
     path = Path(job.table) if os.sep in job.table else tables_folder(dask_worker) / job.table
     if not path.exists():
         raise TableMissing(job.table, dask_worker.address)
