@@ -1,5 +1,7 @@
 """Settings of the whole suite."""
 
+import functools
+import gc
 import itertools
 import os
 import sys
@@ -7,12 +9,55 @@ import time
 
 import numpy as np
 import pytest
+from hydra.core.config_store import ConfigStore
 from hypothesis import settings
+
+from imblab.edges.config import requests
 
 # A busy machine is slow, not wrong: no example is failed for the time it took. Where CI is set, the profile that is
 # inherited draws the same examples each time.
 settings.register_profile("imblab", settings.default, deadline=None)
 settings.load_profile("imblab")
+
+
+def _compose_once():
+    """Let Hydra compose the same overrides of the shipped groups once in a process: it takes a quarter of a second.
+
+    What it gives is only read. A folder of a user's own groups is read anew each time.
+    """
+    compose, composed = requests.hydra_compose, {}
+
+    @functools.wraps(compose)
+    def compose_once(name, words):
+        if words[-1] != "hydra.searchpath=[]":
+            return compose(name, words)
+        key = (*words, str(ConfigStore.instance().repo.get("dataset")))
+        if key not in composed:
+            composed[key] = compose(name, words)
+        return composed[key]
+
+    requests.hydra_compose = compose_once
+
+
+_compose_once()
+
+
+def pytest_collection_finish():
+    """What was imported and collected stays to the end: no search for garbage visits it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """The file of an MLflow store without runs, to be copied: making one takes seconds."""
+    from imblab.edges.mlflow import client
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    uri = f"sqlite:///{path}"
+    with client.locked_store(uri):
+        client.prepare_tables(uri)
+    return path
 
 
 @pytest.fixture

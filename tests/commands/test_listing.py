@@ -1,5 +1,6 @@
 """`imblab list`: what a study may name, and the studies there are."""
 
+import contextlib
 import json
 import shutil
 
@@ -92,12 +93,20 @@ def test_studies_are_listed_with_how_far_they_are_and_their_answer(capsys, workd
     assert "cannot be read" in listed(capsys, "studies")
 
 
-@pytest.fixture
-def kept(workdir, capsys):
-    """The folder of a finished study, which keeps its answer."""
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of experiments with a finished study, which keeps its answer."""
     words = ("name=kept", "dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold]", "protocol=smoke")
-    assert main(["run", *words, "tracking=none", "runner.report=false", "runner.n_jobs=1"]) == 0
-    capsys.readouterr()
+    home = tmp_path_factory.mktemp("finished")
+    with contextlib.chdir(home):
+        assert main(["run", *words, "tracking=none", "runner.report=false", "runner.n_jobs=1"]) == 0
+    return home / "experiments"
+
+
+@pytest.fixture
+def kept(workdir, finished):
+    """The folder of that study, in this test's own directory."""
+    shutil.copytree(finished, workdir / "experiments")
     return workdir / "experiments" / "kept"
 
 

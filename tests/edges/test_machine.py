@@ -195,7 +195,8 @@ def test_a_file_in_the_place_of_the_stores_is_named(place, command):
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 \xff", b"null", b"9" * 5000, b"[" * 100_000])
 @pytest.mark.parametrize("name", ["evidence.parquet", "search.parquet", "origin.json"])
-def test_sync_blames_the_damaged_file_and_not_the_store(place, monkeypatch, capsys, name, content):
+def test_sync_blames_the_damaged_file_and_not_the_store(place, empty_store, monkeypatch, capsys, name, content):
+    shutil.copy(empty_store, place / "mlruns")
     (place / "experiments" / "demo" / name).write_bytes(content)
     monkeypatch.chdir(place)
     assert main(["sync", "demo"]) == 0

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sqlite3
 import subprocess
 from dataclasses import replace
@@ -75,9 +76,12 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A git tree with a finished study."""
+def place(tmp_path_factory, empty_store):
+    """A git tree with a finished study, and empty stores."""
     home = tmp_path_factory.mktemp("tree")
+    for name in ("mlruns", "wide", "again", "runs", "asked", "elsewhere", "modes", "apart"):
+        (home / name).mkdir()
+        shutil.copy(empty_store, home / name)
     git(home, "init", "-q")
     (home / "mine.py").write_text("a = 1\n")
     git(home, "add", "mine.py")

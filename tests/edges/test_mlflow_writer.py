@@ -307,7 +307,7 @@ def test_an_abandoned_writer_ends_and_the_next_one_repairs(place):
 
 def test_a_study_whose_store_dies_midway_goes_on_and_says_so(place, breaks, capfd):
     mend = breaks(20)
-    assert main(["run", *ASKED]) == 0
+    assert main(["run", *ASKED, "runner.n_jobs=1"]) == 0
     said = " ".join(capfd.readouterr().err.split())
     assert "Not logged: the MLflow store" in said
     assert "`imblab sync real` writes the rest" in said

@@ -316,11 +316,20 @@ def test_words_that_would_reach_further_are_refused(case, here, capsys):
     refused(here, capsys, *WORDS[case])
 
 
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
+    """A directory with a study that is answered, to be copied."""
+    home = tmp_path_factory.mktemp("answered")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        assert main(["run", *SMALL, "measures=[mcc]", *RUNNER]) == 0
+    return home
+
+
 @pytest.fixture
-def finished(here, capsys):
+def finished(here, answered):
     """The folder of a study that is answered."""
-    assert main(["run", *SMALL, "measures=[mcc]", *RUNNER]) == 0
-    capsys.readouterr()
+    shutil.copytree(answered, here, dirs_exist_ok=True)
     return here / "experiments" / "bad"
 
 

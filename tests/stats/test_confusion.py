@@ -113,43 +113,39 @@ PER_CLASS = {
 }
 
 
-@pytest.mark.parametrize("name", MACRO)
 @given(sample=decisions())
-def test_measures_of_all_classes_are_scikit_learns(name, sample):
+def test_measures_of_all_classes_are_scikit_learns(sample):
     y, decided, n_classes = sample
-    function, witness = MACRO[name]
-    value = function(matrix_of(sample))
-    assert value.dtype == np.float64
-    assert value.shape == ()
-    np.testing.assert_allclose(value, witness(y, decided, np.arange(n_classes)), **EXACT)
+    for name, (function, witness) in MACRO.items():
+        value = function(matrix_of(sample))
+        assert value.dtype == np.float64
+        assert value.shape == ()
+        np.testing.assert_allclose(value, witness(y, decided, np.arange(n_classes)), **EXACT, err_msg=name)
 
 
-@pytest.mark.parametrize("name", PER_CLASS)
 @given(sample=decisions(every_class=False))
-def test_values_per_class_are_scikit_learns_null_where_undefined(name, sample):
+def test_values_per_class_are_scikit_learns_null_where_undefined(sample):
     y, decided, n_classes = sample
-    function, witness = PER_CLASS[name]
-    expected = witness(y, decided, labels=np.arange(n_classes), average=None)
-    np.testing.assert_allclose(per_class(function, matrix_of(sample)), expected, **EXACT)
+    for name, (function, witness) in PER_CLASS.items():
+        expected = witness(y, decided, labels=np.arange(n_classes), average=None)
+        np.testing.assert_allclose(per_class(function, matrix_of(sample)), expected, **EXACT, err_msg=name)
 
 
-@pytest.mark.parametrize("name", MACRO)
 @given(sample=decisions(), seed=st.integers(0, 1000))
-def test_the_order_of_the_classes_does_not_matter(name, sample, seed):
+def test_the_order_of_the_classes_does_not_matter(sample, seed):
     y, decided, n_classes = sample
     new = np.random.default_rng(seed).permutation(n_classes)
-    function = MACRO[name][0]
-    swapped = function(confusion.confusion_matrices(new[y], new[decided], n_classes))
-    np.testing.assert_allclose(swapped, function(matrix_of(sample)), **EXACT)
+    for name, (function, _) in MACRO.items():
+        swapped = function(confusion.confusion_matrices(new[y], new[decided], n_classes))
+        np.testing.assert_allclose(swapped, function(matrix_of(sample)), **EXACT, err_msg=name)
 
 
-@pytest.mark.parametrize("name", MACRO)
 @given(sample=decisions(), seed=st.integers(0, 1000))
-def test_many_matrices_at_once_have_the_values_of_one_by_one(name, sample, seed):
-    function = MACRO[name][0]
+def test_many_matrices_at_once_have_the_values_of_one_by_one(sample, seed):
     matrix = matrix_of(sample)
     matrices = np.random.default_rng(seed).permuted(np.broadcast_to(matrix, (9, *matrix.shape)), axis=2)
-    assert function(matrices[None]).tolist() == [[function(each).item() for each in matrices]]
+    for name, (function, _) in MACRO.items():
+        assert function(matrices[None]).tolist() == [[function(each).item() for each in matrices]], name
 
 
 @given(tn=COUNTS, fp=COUNTS, fn=COUNTS, tp=COUNTS)

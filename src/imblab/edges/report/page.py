@@ -7,8 +7,9 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
@@ -20,6 +21,9 @@ from imblab.edges.palette import Look, css_variables
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import MAX_OPEN_BLOCKS, MAX_OPEN_ROWS, Gallery, ReportSection, Table, typeset_minus
 from imblab.text import count_noun, format_score
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _TEMPLATES = files("imblab.edges.report")
 #: Bytes of a page, and of the frame of one figure.
@@ -174,11 +178,17 @@ def answer_parts(data: ReportData) -> dict[str, Any]:
 
 def fill_template(template: str, /, **values: Any) -> Iterator[str]:
     """Yield the parts of a template that is filled in, every value escaped."""
+    return _compile_template(template).generate(**values)
+
+
+@cache
+def _compile_template(name: str) -> Template:
+    """Compile a template once a process: a report is rendered twice, first to learn its size."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["prose"] = _prose
-    return environment.from_string(_read_template(template)).generate(**values)
+    return environment.from_string(_read_template(name))
 
 
 def _describe_design(data: ReportData) -> str:
