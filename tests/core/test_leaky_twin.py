@@ -135,7 +135,7 @@ def test_no_option_of_a_study_makes_a_leaky_twin():
         for path in (root / "src/imblab").rglob("*.py")
         if "leaky_twin" in path.read_text(encoding="utf-8") and path.stem != "leaky_twin"
     }
-    assert users <= {"fit_checks", "balance_check"}
+    assert users <= {"fit_checks", "record_checks"}
     assert all(name.startswith(leaky_twin.LEAKY) or name == "honest" for name in TwinScores.__dataclass_fields__)
 
 

@@ -1,8 +1,8 @@
-"""Evaluations as a table: one row per evaluation, one column per fact or measure."""
+"""Evaluations as a table, one row each with a column per fact or measure, and what another question changed in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ FACTS = (
 COUNTS = ("tn", "fp", "fn", "tp")
 _FLOATS = ("threshold", "seconds", "flagged", "value", *COUNTS)
 _INTEGERS = ("repeat", "fold", "candidates", "fits", "n_train", "n_test")
+STRATEGY_KEYS = ["dataset", "learner", "strategy"]
+CELL_KEYS = [*STRATEGY_KEYS, "repeat", "fold"]
 
 
 def to_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
@@ -90,3 +92,48 @@ def _sort_rows(frame: pd.DataFrame) -> pd.DataFrame:
     keys = [frame.fold, frame["repeat"], *(frame[c].map(rank[c]) for c in ("strategy", "learner", "dataset"))]
     order = np.lexsort([k.to_numpy(dtype=np.int64) for k in keys])
     return frame.iloc[order].reset_index(drop=True)
+
+
+def moves(before: pd.DataFrame, after: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Compare the means of a measure, and count the folds in which a winner or a threshold moved.
+
+    ``before`` and ``after`` are tables of :func:`imblab.analysis.table.to_frame`, ``measure`` is the primary of the new
+    question. Returns ``dataset learner strategy folds`` (that both answer), ``before`` and ``after`` over these folds
+    (NaN where one of them has no value), ``winners`` and ``cuts`` (thresholds) that moved, and ``missing`` folds that
+    only the old question answers.
+    """
+    columns = [*CELL_KEYS, "params", "threshold", measure]
+    old, new = before.reindex(columns=columns), after.reindex(columns=columns)
+    merged = old.merge(new, on=CELL_KEYS, how="left", suffixes=("_before", "_after"), indicator=True)
+    rows = []
+    for place, cells in merged.groupby(STRATEGY_KEYS, sort=False):
+        both = cells[cells["_merge"] == "both"]
+        thresholds = both.threshold_before.fillna(-1) != both.threshold_after.fillna(-1)
+        rows.append(
+            {
+                **dict(zip(STRATEGY_KEYS, place, strict=True)),
+                "folds": len(both),
+                "before": _complete_mean(both[f"{measure}_before"]),
+                "after": _complete_mean(both[f"{measure}_after"]),
+                "winners": int((both.params_before != both.params_after).sum()),
+                "cuts": int(thresholds.sum()),
+                "missing": len(cells) - len(both),
+            }
+        )
+    return pd.DataFrame(rows, columns=[*STRATEGY_KEYS, "folds", "before", "after", "winners", "cuts", "missing"])
+
+
+def added(before: pd.DataFrame, after: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Average the measures that the old question did not have: ``dataset learner strategy measure mean``."""
+    new = [name for name in names if name not in before.columns]
+    rows = [
+        (*place, name, _complete_mean(cells[name]))
+        for place, cells in after.groupby(STRATEGY_KEYS, sort=False)
+        for name in new
+    ]
+    return pd.DataFrame(rows, columns=[*STRATEGY_KEYS, "measure", "mean"])
+
+
+def _complete_mean(values: pd.Series) -> float:
+    """The mean over folds; NaN where one of them has no value."""
+    return float(values.astype("float64").mean(skipna=False))

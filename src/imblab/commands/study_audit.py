@@ -9,10 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from imblab.analysis.audit_rules import DUPLICATES
-from imblab.analysis.optimism import OPTIMISM
+from imblab.analysis.optimism import OPTIMISM, THRESHOLD_PEEKING
 from imblab.analysis.table_audit_rules import GROUPS, NEAR_DUPLICATES, TELLING_COLUMNS, TIME_SHIFT
-from imblab.analysis.threshold_peeking import THRESHOLD_PEEKING
-from imblab.commands import balance_check, chance_check, copy_check, fit_checks, record_checks, results
+from imblab.commands import chance_check, copy_check, fit_checks, record_checks, results
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
 from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter, permutation_problems
 from imblab.commands.layout import check_tables, lay_out, planning_engine
@@ -32,7 +31,7 @@ CHECKS: tuple[StudyCheck, ...] = (
     StudyCheck(DUPLICATES, copy_check.check_copies, copy_check.price_of_copies),
     StudyCheck(GROUPS, record_checks.check_groups),
     StudyCheck(TELLING_COLUMNS, record_checks.check_telling_columns),
-    balance_check.BALANCE_CHECK,
+    record_checks.BALANCE_CHECK,
     StudyCheck(TIME_SHIFT, record_checks.check_time_shift),
 )
 

@@ -38,7 +38,7 @@ from imblab.stats.confusion import class_mcc, confusion_matrices, invalid_class_
 from imblab.stats.counts import LabelledValues, precision, recall
 from imblab.stats.curves import average_precision
 from imblab.stats.probabilities import CalibrationMap
-from imblab.stats.row_influence import CLASS_ROW_CHANGES, RowChanges
+from imblab.stats.standard_errors import CLASS_ROW_CHANGES, RowChanges
 from imblab.study import Learner, Measure, Scalar, Strategy, Threshold
 from imblab.text import join_words
 from imblab.weights import computed_weight, weight_power

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import expit
 
 from imblab.core import design, estimator_specs, fitting, preparation
-from imblab.core.class_targets import OVER_SAMPLING
+from imblab.core.classes import OVER_SAMPLING
 from imblab.core.sampling import sampler_for_columns
 from imblab.core.splits import repeat_seed
 from imblab.core.task_decisions import ClassDecisions, decisions_between

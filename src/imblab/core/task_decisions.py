@@ -17,7 +17,7 @@ from imblab.errors import ConfigError
 from imblab.stats.counts import LabelledValues, counts_at, mcc, recall
 from imblab.stats.curves import average_precision
 from imblab.stats.probabilities import CalibrationMap
-from imblab.stats.row_influence import ROW_CHANGES, RowChanges
+from imblab.stats.standard_errors import ROW_CHANGES, RowChanges
 from imblab.study import Dataset, Learner, Measure, Scalar, Strategy, Study, Threshold
 from imblab.text import to_override, to_shell
 from imblab_model import FrozenClassifier, ThresholdClassifier
