@@ -111,14 +111,14 @@ def search_gaps(result: StudyResult) -> tuple[list[ClaimGap], list[ClaimGap]]:
     by_place: list[ClaimGap] = []
     best_of_all: list[ClaimGap] = []
     for scores in result.scores.values():
-        by_place += _gaps_of_family(scores, measure)
+        by_place += _gaps_of_family(scores, measure, _claims(scores))
         best_of_all += _best_of_family(scores, measure)
     return by_place, best_of_all
 
 
-def _gaps_of_family(scores: FamilyScores, measure: Measure) -> Iterator[ClaimGap]:
-    sign = 1 if measure.greater_is_better else -1
-    claims, honest = _claims(scores), scores.values[measure.name]
+def _gaps_of_family(scores: FamilyScores, measure: Measure, claims: np.ndarray) -> Iterator[ClaimGap]:
+    """Compare claims, strategies x folds, with honest scores; NaN stands for a missing claim."""
+    sign, honest = 1 if measure.greater_is_better else -1, scores.values[measure.name]
     for i, strategy in enumerate(scores.strategies):
         if (np.isfinite(claims[i]) & np.isfinite(honest[i])).any():
             place = scores.dataset, scores.learner, strategy
@@ -277,36 +277,24 @@ def peeking_gaps(
     peeked = _best_scores(frame, function, grids, 1 if measure.greater_is_better else -1)
     gaps: list[ClaimGap] = []
     for scores in result.scores.values():
-        gaps += _gaps_of_scores(scores, measure, peeked)
+        places = [(scores.dataset, scores.learner, strategy) for strategy in scores.strategies]
+        claims = np.array([[peeked.get((place, fold), math.nan) for fold in scores.folds] for place in places])
+        gaps += _gaps_of_family(scores, measure, claims)
     return gaps
 
 
 def _best_scores(
     frame: pd.DataFrame, function: Callable[..., Any], grids: Mapping[str, Sequence[float]], sign: int
-) -> dict[Place, dict[tuple[int, int], float]]:
+) -> dict[tuple[Place, tuple[int, int]], float]:
     """Return the best score of each test part over the thresholds of its strategy, by place and fold."""
-    best: dict[Place, dict[tuple[int, int], float]] = {}
+    best: dict[tuple[Place, tuple[int, int]], float] = {}
     names = frame.strategy.astype("object").isin(list(grids)).to_numpy()
     counts = CountsOfFolds.from_frame(frame[names], "cut")
     for i, ((dataset, learner, strategy, repeat, fold), _) in enumerate(counts.cells):
         values = np.asarray(function(*counts[i].at(np.asarray(grids[strategy]))), dtype=np.float64)
         if np.isfinite(values).any():
-            score = sign * float(np.nanmax(sign * values))
-            best.setdefault((dataset, learner, strategy), {})[int(repeat), int(fold)] = score
+            best[(dataset, learner, strategy), (int(repeat), int(fold))] = sign * float(np.nanmax(sign * values))
     return best
-
-
-def _gaps_of_scores(
-    scores: FamilyScores, measure: Measure, peeked: Mapping[Place, Mapping[tuple[int, int], float]]
-) -> Iterator[ClaimGap]:
-    for i, strategy in enumerate(scores.strategies):
-        place = scores.dataset, scores.learner, strategy
-        known = peeked.get(place, {})
-        claimed = np.array([known.get(fold, np.nan) for fold in scores.folds])
-        honest = scores.values[measure.name][i]
-        if (np.isfinite(claimed) & np.isfinite(honest)).any():
-            sign = 1 if measure.greater_is_better else -1
-            yield claim_gap(place, claimed, honest, (scores.n_train[i], scores.n_test[i]), sign)
 
 
 def threshold_grid_of(grid: Sequence[float] | str) -> tuple[float, ...]:

@@ -101,7 +101,7 @@ def _twins(study: AuditedStudy) -> tuple[list[_Twin], dict[str, str]]:
         for learner in study.study.learners:
             for sampler in leaky_twin.over_samplers(study.study.strategies):
                 twin = _Twin(name, learner, sampler, plan)
-                reason = leaky_twin.twin_problem(data, learner, sampler, plan)
+                reason = leaky_twin.twin_problem(data, sampler, plan)
                 if reason is None:
                     makeable.append(twin)
                 else:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from imblab.analysis import evidence as evidences, table_audit_rules, tuning
-from imblab.analysis.fit_audit_rules import BALANCE, BalanceNumbers, balance_finding
+from imblab.analysis.fit_audit_rules import BalanceNumbers, balance_finding
 from imblab.analysis.optimism import (
     optimism_finding,
     peeking_finding,
@@ -19,7 +19,7 @@ from imblab.analysis.optimism import (
     threshold_grid_of,
 )
 from imblab.commands import results
-from imblab.commands.audited_study import AuditedStudy, StudyCheck
+from imblab.commands.audited_study import AuditedStudy
 from imblab.core import design, fitting, leaky_twin, measures, replay, search
 from imblab.core.evaluate import threshold_measure
 from imblab.core.part_shift import part_shift
@@ -195,7 +195,3 @@ def _balance_costs(study: AuditedStudy) -> Iterator[tuple[str, float]]:
         if len(ratios) > 1 and FULL_RATIO in ratios:
             best = (max if greater else min)(values)
             yield "/".join(place), values[ratios.index(FULL_RATIO)] - best
-
-
-#: The check of this module.
-BALANCE_CHECK = StudyCheck(BALANCE, check_balance)

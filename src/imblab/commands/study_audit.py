@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from imblab.analysis.audit_rules import DUPLICATES
+from imblab.analysis.fit_audit_rules import BALANCE
 from imblab.analysis.optimism import OPTIMISM, THRESHOLD_PEEKING
 from imblab.analysis.table_audit_rules import GROUPS, NEAR_DUPLICATES, TELLING_COLUMNS, TIME_SHIFT
 from imblab.commands import chance_check, copy_check, fit_checks, record_checks, results
@@ -31,7 +32,7 @@ CHECKS: tuple[StudyCheck, ...] = (
     StudyCheck(DUPLICATES, copy_check.check_copies, copy_check.price_of_copies),
     StudyCheck(GROUPS, record_checks.check_groups),
     StudyCheck(TELLING_COLUMNS, record_checks.check_telling_columns),
-    record_checks.BALANCE_CHECK,
+    StudyCheck(BALANCE, record_checks.check_balance),
     StudyCheck(TIME_SHIFT, record_checks.check_time_shift),
 )
 

@@ -105,14 +105,14 @@ def _default_neighbors(make: Make) -> Any:
     return None if parameter is None else parameter.default
 
 
-def twin_problem(dataset: Dataset, learner: Learner, sampler: OverSampler, plan: Sequence[Split]) -> str | None:
+def twin_problem(dataset: Dataset, sampler: OverSampler, plan: Sequence[Split]) -> str | None:
     """Return why the twin cannot be made of a table; None if it can.
 
     Examples
     --------
     >>> import pandas as pd
     >>> toy = Dataset("toy", pd.DataFrame({"a": [1.0]}), np.array([1]), ("no", "yes"), time=np.array([3]))
-    >>> twin_problem(toy, Learner("a", {}), OverSampler({}, {}), [])
+    >>> twin_problem(toy, OverSampler({}, {}), [])
     'synthetic rows have no time, so that they belong to no window'
     """
     if dataset.time is not None:

@@ -253,7 +253,7 @@ _check_environment = record_check(
 )
 
 
-def make_environment(python: str, requirements: Sequence[str], folder: Path = ENVIRONMENTS) -> Path:
+def make_environment(python: str, requirements: Sequence[str]) -> Path:
     """Make the environment of a lock, unless it is there, and return its Python.
 
     Parameters
@@ -262,15 +262,13 @@ def make_environment(python: str, requirements: Sequence[str], folder: Path = EN
         The version, such as ``"3.11.9"``; uv fetches it where it is missing, pip needs this Python to be it.
     requirements : sequence of str
         One pinned requirement per package, without imblab, which is installed from where it runs now.
-    folder : Path
-        Below which the environment gets a folder named after the lock.
 
     Raises
     ------
     StudyError
         If neither tool can make it; the message ends with what the tool said.
     """
-    home = (folder / fingerprint(python, sorted(requirements))).absolute()
+    home = (ENVIRONMENTS / fingerprint(python, sorted(requirements))).absolute()
     interpreter = home / ("Scripts" if os.name == "nt" else "bin") / "python"
     home.parent.mkdir(parents=True, exist_ok=True)
     with locks.lock(home, f".{home.name}.lock"):
