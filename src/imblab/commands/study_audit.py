@@ -12,7 +12,7 @@ from imblab.analysis.audit_rules import DUPLICATES
 from imblab.analysis.fit_audit_rules import BALANCE
 from imblab.analysis.optimism import OPTIMISM, THRESHOLD_PEEKING
 from imblab.analysis.table_audit_rules import GROUPS, NEAR_DUPLICATES, TELLING_COLUMNS, TIME_SHIFT
-from imblab.commands import chance_check, copy_check, fit_checks, record_checks, results
+from imblab.commands import copy_check, fit_checks, record_checks, results
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
 from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter, permutation_problems
 from imblab.commands.layout import check_tables, lay_out, planning_engine
@@ -26,7 +26,6 @@ from imblab.text import count_noun, format_duration, join_words
 #: The checks, in the order of their findings.
 CHECKS: tuple[StudyCheck, ...] = (
     *fit_checks.FIT_CHECKS,
-    chance_check.CHANCE_CHECK,
     StudyCheck(OPTIMISM, record_checks.check_optimism),
     StudyCheck(THRESHOLD_PEEKING, record_checks.check_threshold_peeking),
     StudyCheck(DUPLICATES, copy_check.check_copies, copy_check.price_of_copies),
