@@ -119,7 +119,9 @@ def similar_costs(n_classes: int) -> list[list[float]] | None:
 
 @dataclass(frozen=True, slots=True)
 class SeveralClassDecisions:
-    """Calibrate, decide and score predictions of shape (n_rows, n_classes); see :class:`ClassDecisions`.
+    """Calibrate, decide and score predictions of shape (n_rows, n_classes), by one threshold per class or by costs.
+
+    Its methods are those of :class:`imblab.core.task_decisions.TwoClassDecisions`.
 
     Attributes
     ----------
