@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from mlflow import MlflowClient
 
 import imblab
-from imblab.analysis.completeness import completeness_of, within_design
+from imblab.analysis.results import completeness_of, within_design
 from imblab.analysis.selection import select_strategies
 from imblab.cli import main
 from imblab.commands import results, running

@@ -32,7 +32,7 @@ from scipy.spatial import cKDTree
 from sklearn.model_selection import StratifiedKFold
 
 from imblab.stats import counts, curves
-from imblab.stats.row_influence import (
+from imblab.stats.standard_errors import (
     average_precision_changes,
     count_changes,
     mean_changes,

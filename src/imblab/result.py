@@ -234,7 +234,7 @@ class Completeness:
 
     Examples
     --------
-    >>> from imblab.analysis.completeness import completeness_of
+    >>> from imblab.analysis.results import completeness_of
     >>> from imblab.study import Learner, Protocol, Strategy
     >>> study = Study("s", 0, {}, (Learner("knn", {}),), (Strategy("none"),), (), Protocol(outer_folds=3))
     >>> completeness = completeness_of(study, ["ecoli3"], [])

@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from imblab.analysis.optimism import ClaimGap, claim_gap, margin_of, optimism_finding, overall_gap
+from imblab.analysis.optimism import (
+    ClaimGap,
+    claim_gap,
+    margin_of,
+    optimism_finding,
+    overall_gap,
+    peeking_finding,
+    threshold_grid_of,
+)
 from imblab.analysis.table_audit_rules import (
     CopySummary,
     copies_of_study_finding,
@@ -13,7 +21,6 @@ from imblab.analysis.table_audit_rules import (
     shift_finding,
     telling_columns_finding,
 )
-from imblab.analysis.threshold_peeking import peeking_finding, threshold_grid_of
 from imblab.study import Measure
 
 MCC = Measure("mcc", "imblab.core.measures.mcc", "label", range=(-1, 1))

@@ -12,7 +12,7 @@ import pytest
 import imblab
 from imblab.analysis import fit_audit_rules
 from imblab.cli import main
-from imblab.commands import chance_check
+from imblab.commands import fit_checks
 from imblab.core import preparation, splits
 from imblab.core.preparation import Scaling, feature_arrays
 from imblab.edges import config, datasets, ledger
@@ -180,7 +180,7 @@ def test_a_measure_without_a_chance_level_is_replaced_or_stated():
 
 def test_what_takes_too_long_is_left_out_and_named(monkeypatch):
     run_study("name=two", "dataset=[ecoli3]", "learner=[logistic,knn]", "strategy=[none]", "protocol=smoke")
-    monkeypatch.setattr(chance_check, "MAX_CHANCE_SECONDS", 0.0)
+    monkeypatch.setattr(fit_checks, "MAX_CHANCE_SECONDS", 0.0)
     result = audit("chance control", study="two", permutations=2)
     finding = result.finding(DECISIVE_CHECK)
     assert result.runs == 2 * 3
@@ -197,12 +197,12 @@ def test_labels_stay_in_their_groups_and_blocks():
     rng = np.random.default_rng(0)
     y, groups = np.repeat([0, 1, 0, 0, 1, 0], 20), np.repeat(np.arange(6), 20)
     data = Dataset("toy", pd.DataFrame({"a": rng.normal(size=120)}), y, ("no", "yes"), fingerprint="x")
-    free = chance_check.permuted_dataset(data, 0, 0, 5)
+    free = fit_checks.permuted_dataset(data, 0, 0, 5)
     assert sorted(free.y) == sorted(y)
-    assert free.fingerprint != data.fingerprint != chance_check.permuted_dataset(data, 1, 0, 5).fingerprint
-    grouped = chance_check.permuted_dataset(replace(data, groups=groups), 3, 0, 5)
+    assert free.fingerprint != data.fingerprint != fit_checks.permuted_dataset(data, 1, 0, 5).fingerprint
+    grouped = fit_checks.permuted_dataset(replace(data, groups=groups), 3, 0, 5)
     assert all(len(set(grouped.y[groups == group])) == 1 for group in range(6))
-    timed = chance_check.permuted_dataset(replace(data, time=groups.astype(float)), 0, 0, 5)
+    timed = fit_checks.permuted_dataset(replace(data, time=groups.astype(float)), 0, 0, 5)
     assert [timed.y[groups == group].sum() for group in range(6)] == [0, 20, 0, 0, 20, 0]
 
 

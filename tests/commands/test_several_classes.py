@@ -11,7 +11,7 @@ from imblab.cli import main
 from imblab.commands import layout, results
 from imblab.core import replay
 from imblab.edges import config, evidence, ledger, store
-from imblab.stats.row_influence import row_covariance
+from imblab.stats.standard_errors import row_covariance
 
 WORDS = (
     "name=sites",

@@ -16,7 +16,7 @@ from sklearn.metrics import matthews_corrcoef
 
 import imblab
 from imblab.analysis.answer_page import answer_lines
-from imblab.analysis.table import to_frame
+from imblab.analysis.summary import to_frame
 from imblab.cli import main
 from imblab.edges import ledger
 from imblab.errors import ConfigError, StudyError

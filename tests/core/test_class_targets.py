@@ -7,7 +7,7 @@ from imblearn.over_sampling import RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
 from imblearn.utils import check_sampling_strategy
 
-from imblab.core.class_targets import CLEANING, OVER_SAMPLING, UNDER_SAMPLING, class_targets
+from imblab.core.classes import CLEANING, OVER_SAMPLING, UNDER_SAMPLING, class_targets
 
 COUNTS = st.lists(st.integers(1, 400), min_size=2, max_size=8)
 RATIO = st.floats(0.01, 1) | st.sampled_from([0.1, 0.25, 0.5, 1.0])

@@ -13,7 +13,7 @@ from imblearn.under_sampling import EditedNearestNeighbours, NearMiss, RandomUnd
 
 import imblab
 from imblab.core import design, splits
-from imblab.core.class_targets import class_targets
+from imblab.core.classes import class_targets
 from imblab.core.design import ClassCounts
 from imblab.core.estimator_specs import with_traits
 from imblab.study import Choice, Claims, Dataset, Interval, Learner, Protocol, Split, Strategy, Tuning

@@ -116,11 +116,11 @@ def test_samplers_of_a_study_are_listed_once_with_what_it_fixes():
 def test_what_cannot_be_made_is_said():
     data = noise()
     plan = plan_of(data)
-    assert twin_problem(data, LOGISTIC, FULL, plan) is None
-    assert "no time" in twin_problem(replace(data, time=np.arange(300)), LOGISTIC, FULL, plan)
-    assert "k=400" in twin_problem(data, LOGISTIC, OverSampler(PLAIN_SMOTE, {"ratio": 1.0, "k": 400}), plan)
+    assert twin_problem(data, FULL, plan) is None
+    assert "no time" in twin_problem(replace(data, time=np.arange(300)), FULL, plan)
+    assert "k=400" in twin_problem(data, OverSampler(PLAIN_SMOTE, {"ratio": 1.0, "k": 400}), plan)
     categorical = replace(data, X=data.X.assign(d=pd.Categorical(["u", "v"] * 150)), categorical=("d",))
-    assert "categorical" in twin_problem(categorical, LOGISTIC, FULL, plan)
+    assert "categorical" in twin_problem(categorical, FULL, plan)
     cleaning = OverSampler({"_target_": "imblearn.combine.SMOTEENN"}, {"ratio": 1.0})
     with pytest.raises(FitFailed, match="removes rows as well"):
         list(leaky_twin_scores(data, plan, LOGISTIC, cleaning, PR_AUC, 0))
@@ -135,7 +135,7 @@ def test_no_option_of_a_study_makes_a_leaky_twin():
         for path in (root / "src/imblab").rglob("*.py")
         if "leaky_twin" in path.read_text(encoding="utf-8") and path.stem != "leaky_twin"
     }
-    assert users <= {"fit_checks", "balance_check"}
+    assert users <= {"fit_checks", "record_checks"}
     assert all(name.startswith(leaky_twin.LEAKY) or name == "honest" for name in TwinScores.__dataclass_fields__)
 
 

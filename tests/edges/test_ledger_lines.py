@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from imblab.analysis import table
+from imblab.analysis import summary
 from imblab.commands import results
 from imblab.edges import ledger
 from imblab.edges.ledger import record_files
@@ -88,7 +88,7 @@ def test_every_field_is_valid_or_named(where):
         # What is accepted is valid: it reads again as it is, and everything that is made of rows can be made.
         assert record_files.read_evaluation(rows[1].to_json(), RANGES) == rows[1]
         results.as_text(results.result_of(STUDY, [rows[1]]), width=80).encode()
-        assert len(table.to_frame([rows[1]])) == 1
+        assert len(summary.to_frame([rows[1]])) == 1
 
 
 @pytest.mark.parametrize(
@@ -326,4 +326,4 @@ def test_every_field_of_a_row_of_several_classes_is_valid_or_named(where):
             assert re.match(r"field '[a-z]", damaged[1]), damaged
             continue
         assert record_files.read_evaluation(rows[1].to_json(), CLASS_RANGES) == rows[1]
-        assert len(table.to_frame([rows[1]])) == 1
+        assert len(summary.to_frame([rows[1]])) == 1

@@ -363,7 +363,7 @@ def test_more_than_5000_candidates_are_tables_and_fewer_are_runs():
 @pytest.fixture
 def few_runs(monkeypatch):
     """The study of this module has more candidates than are logged as runs."""
-    monkeypatch.setattr("imblab.edges.mlflow.candidates.MAX_CANDIDATE_RUNS", 3)
+    monkeypatch.setattr("imblab.edges.mlflow.artifacts.MAX_CANDIDATE_RUNS", 3)
 
 
 @pytest.mark.usefixtures("here", "few_runs")

@@ -9,9 +9,8 @@ from imblab.commands.layout import lay_out, parse_request
 from imblab.core.design import expand_cells
 from imblab.edges import ledger, runner
 from imblab.edges.runner.bundle_evaluator import FitCounts
-from imblab.edges.runner.pool_run import PoolRun
+from imblab.edges.runner.pool_run import MAX_JOB_SECONDS, PoolRun, Workload, bundle_fits
 from imblab.edges.runner.worker import JobResult
-from imblab.edges.runner.workload import MAX_JOB_SECONDS, Workload, bundle_fits
 
 STUDIES = Path(__file__).parents[2] / "experiments"
 

@@ -12,7 +12,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from imblab.stats import class_predictions, confusion, counts, curves, row_influence
+from imblab.stats import class_predictions, confusion, counts, curves, standard_errors
 
 WITNESSES = {
     "imblab.core.measures.mcc": lambda y, values, called: matthews_corrcoef(y, called),
@@ -37,14 +37,14 @@ def test_changes_are_those_of_leaving_each_row_out(path, fold):
     rows = np.arange(len(fold[0]))
     witness = WITNESSES[path]
     expected = [witness(*fold) - witness(*(each[rows != row] for each in fold)) for row in rows]
-    np.testing.assert_allclose(row_influence.ROW_CHANGES[path](*fold), expected, atol=1e-12)
-    assert set(WITNESSES) == set(row_influence.ROW_CHANGES)
+    np.testing.assert_allclose(standard_errors.ROW_CHANGES[path](*fold), expected, atol=1e-12)
+    assert set(WITNESSES) == set(standard_errors.ROW_CHANGES)
 
 
 def test_a_single_positive_row_leaves_ranking_measures_undefined():
     y, values = np.array([0, 0, 1]), np.array([0.1, 0.4, 0.3])
-    assert np.isnan(row_influence.average_precision_changes(y, values)).all()
-    assert np.isnan(row_influence.roc_auc_changes(y, values)).tolist() == [False, False, True]
+    assert np.isnan(standard_errors.average_precision_changes(y, values)).all()
+    assert np.isnan(standard_errors.roc_auc_changes(y, values)).tolist() == [False, False, True]
 
 
 @given(seed=st.integers(0, 2**32 - 1))
@@ -59,7 +59,7 @@ def test_the_covariance_of_means_is_that_of_independent_rows(seed):
     )
     changes /= np.where(y == 1, 9, 19)
     expected = sum((n / 30) ** 2 * np.cov(losses[:, y == c]) / n for c, n in ((1, 10), (0, 20)))
-    np.testing.assert_allclose(row_influence.row_covariance(changes, y), expected, atol=1e-12)
+    np.testing.assert_allclose(standard_errors.row_covariance(changes, y), expected, atol=1e-12)
 
 
 # ----------------------------------------------------------------------------------------------- more than two classes
@@ -104,20 +104,20 @@ def test_changes_with_several_classes_are_those_of_leaving_each_row_out(path, se
     rows = np.arange(len(sample[0]))
     witness = CLASS_WITNESSES[path]
     expected = [witness(*sample) - witness(*(each[rows != row] for each in sample)) for row in rows]
-    np.testing.assert_allclose(row_influence.CLASS_ROW_CHANGES[path](*sample), expected, atol=1e-12)
-    assert set(CLASS_WITNESSES) == set(row_influence.CLASS_ROW_CHANGES)
+    np.testing.assert_allclose(standard_errors.CLASS_ROW_CHANGES[path](*sample), expected, atol=1e-12)
+    assert set(CLASS_WITNESSES) == set(standard_errors.CLASS_ROW_CHANGES)
 
 
 @given(fold=folds())
 def test_changes_of_a_matrix_of_two_classes_are_those_of_counts(fold):
     y, _, called = fold
-    found = row_influence.matrix_changes(confusion.class_mcc, y, called.astype(int), 2)
-    np.testing.assert_allclose(found, row_influence.count_changes(counts.mcc, y, called), atol=1e-15)
+    found = standard_errors.matrix_changes(confusion.class_mcc, y, called.astype(int), 2)
+    np.testing.assert_allclose(found, standard_errors.count_changes(counts.mcc, y, called), atol=1e-15)
 
 
 def test_the_single_row_of_a_class_has_no_change_of_a_macro_measure():
     y, decided = np.array([0, 0, 1, 1, 2]), np.array([0, 0, 1, 0, 2])
-    found = row_influence.matrix_changes(confusion.macro_recall, y, decided, 3)
+    found = standard_errors.matrix_changes(confusion.macro_recall, y, decided, 3)
     assert np.isnan(found).tolist() == [False, False, False, False, True]
 
 
@@ -127,8 +127,8 @@ def test_the_variance_from_rows_is_that_of_a_bootstrap_within_classes(path):
     rng = np.random.default_rng(1)
     sample = draw_classes(rng, [240, 120, 60])
     y = sample[0]
-    changes = row_influence.CLASS_ROW_CHANGES[path](*sample)
-    jackknife = np.sqrt(row_influence.row_covariance(changes[None], y)[0, 0])
+    changes = standard_errors.CLASS_ROW_CHANGES[path](*sample)
+    jackknife = np.sqrt(standard_errors.row_covariance(changes[None], y)[0, 0])
     scores = []
     for _ in range(1000):
         rows = np.concatenate([rng.choice(np.flatnonzero(y == c), np.sum(y == c)) for c in range(3)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -17,45 +16,11 @@ from imblab.text import code_span, format_range, format_score
 CLASS_COLUMNS = ("recall", "precision", "pr_auc")
 
 
-class CardDecisions(Protocol):
-    """The sentences of a card that depend on the number of classes.
+class TwoClassCard:
+    """Sentences on a positive and a negative class, with one threshold.
 
     ``members`` are the evaluations of the strategy with scores, ``compared`` names what a threshold is compared with.
     """
-
-    def lead(self, dataset: str, compared: str) -> str:
-        """Say how a row of a data set is decided."""
-
-    def rows(self) -> str:
-        """Count the classes; follows the number of rows."""
-
-    def threshold(self) -> str:
-        """Name what was chosen."""
-
-    def fold_thresholds(self, members: Sequence[Evaluation]) -> str:
-        """Name what the outer folds chose."""
-
-    def is_fixed(self, members: Sequence[Evaluation]) -> bool:
-        """Whether every outer fold had the thresholds of the model."""
-
-    def class_section(self, members: Sequence[Evaluation]) -> Iterator[str]:
-        """Yield the section on classes."""
-
-    def range_of(self, measure: Measure) -> tuple[float | None, float | None]:
-        """Return the lowest and the highest value of a measure; None without a bound."""
-
-    def no_statistics(self) -> str:
-        """Say why statistics of calibration are missing; follows a sentence."""
-
-    def population(self) -> str:
-        """Say which rows the model is not for."""
-
-    def use(self, has_probabilities: bool) -> str:
-        """Say what the methods of the model give."""
-
-
-class TwoClassCard:
-    """Sentences on a positive and a negative class, with one threshold."""
 
     def __init__(self, labels: Sequence[Scalar], class_rows: Sequence[int], threshold: float) -> None:
         self._negative, self._positive = labels
@@ -199,6 +164,10 @@ class SeveralClassCard:
         of_folds = [each.threshold[index] for each in members if isinstance(each.threshold, tuple)]
         ends = format_range((min(of_folds), max(of_folds)), "{:g}".format) if of_folds else ""
         return [f"{self._thresholds[index]:g}", ends]
+
+
+#: The sentences of a card that depend on the number of classes: both have the same methods.
+CardDecisions = TwoClassCard | SeveralClassCard
 
 
 def describe_decisions(

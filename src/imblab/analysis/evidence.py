@@ -25,7 +25,7 @@ kind            name                   x                           y            
 With more than two classes there are ``class_cut``, with the points that precision at :data:`CLASS_RECALLS` needs,
 ``synthetic`` by class, the share that is nearer to another class, and ``covariance``; a class is its index as text.
 ``bin``, ``calibration`` and ``prior`` pool the outer test rows of a repeat and have fold -1; ``covariance`` pools all
-repeats and stands at repeat 0, fold -1 (:func:`imblab.stats.row_influence.row_covariance`); the others belong to one
+repeats and stands at repeat 0, fold -1 (:func:`imblab.stats.standard_errors.row_covariance`); the others belong to one
 outer fold. Thresholds are those of :meth:`imblab.stats.curves.FoldCounts.from_predictions`. Those of decision values d
 are ``1 / (1 + exp(-d))``: several of them may be one number where d is large.
 """

@@ -1,26 +1,30 @@
-"""Optimism of a search: the inner score of the chosen candidate next to the score of the outer folds."""
+"""Optimism: what a search, or a threshold chosen on test rows, would claim, next to the score of the outer folds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from imblab.analysis.evidence import CountsOfFolds
 from imblab.findings import CAUTION, NOT_MADE, PASSED, Finding
 from imblab.result import FamilyScores, Place, StudyResult
 from imblab.stats.chance import ALARM_MARGIN, ALARM_T
+from imblab.stats.curves import HUNDREDTHS
 from imblab.stats.paired_tests import corrected_t
 from imblab.study import Measure
-from imblab.text import count_noun, format_difference, format_score
+from imblab.text import count_noun, format_difference, format_score, join_words
 
 OPTIMISM = "optimism"
 #: Stands for the strategy where the best of all strategies is chosen in every fold.
 BEST_OF_ALL = "best of all strategies"
 #: Stands for the data set of a mean over all of them.
 ALL_DATASETS = "all data sets"
+THRESHOLD_PEEKING = "threshold peeking"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +111,14 @@ def search_gaps(result: StudyResult) -> tuple[list[ClaimGap], list[ClaimGap]]:
     by_place: list[ClaimGap] = []
     best_of_all: list[ClaimGap] = []
     for scores in result.scores.values():
-        by_place += _gaps_of_family(scores, measure)
+        by_place += _gaps_of_family(scores, measure, _claims(scores))
         best_of_all += _best_of_family(scores, measure)
     return by_place, best_of_all
 
 
-def _gaps_of_family(scores: FamilyScores, measure: Measure) -> Iterator[ClaimGap]:
-    sign = 1 if measure.greater_is_better else -1
-    claims, honest = _claims(scores), scores.values[measure.name]
+def _gaps_of_family(scores: FamilyScores, measure: Measure, claims: np.ndarray) -> Iterator[ClaimGap]:
+    """Compare claims, strategies x folds, with honest scores; NaN stands for a missing claim."""
+    sign, honest = 1 if measure.greater_is_better else -1, scores.values[measure.name]
     for i, strategy in enumerate(scores.strategies):
         if (np.isfinite(claims[i]) & np.isfinite(honest[i])).any():
             place = scores.dataset, scores.learner, strategy
@@ -240,3 +244,116 @@ def mean_gap(gaps: Sequence[ClaimGap]) -> tuple[float, float, float]:
     """
     claimed, nested, gap = np.mean([[each.claimed, each.nested, each.gap] for each in gaps], axis=0).tolist()
     return claimed, nested, gap
+
+
+def peeking_gaps(
+    result: StudyResult,
+    frame: pd.DataFrame,
+    measure: Measure,
+    function: Callable[..., Any],
+    grids: Mapping[str, Sequence[float]],
+) -> list[ClaimGap]:
+    """Compare thresholds chosen on the test rows of each outer fold with those that were tuned on training rows.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Its scores are the honest ones.
+    frame : DataFrame
+        The evidence, with counts at hundredths.
+    measure : Measure
+        A measure of counts; the one that the thresholds were tuned for.
+    function : callable
+        Of the measure: ``f(tn, fp, fn, tp)``, each an array over thresholds.
+    grids : mapping of str to sequence of float
+        The thresholds that each strategy with a tuned threshold may choose from, hundredths; other strategies are left
+        out.
+
+    Returns
+    -------
+    list of ClaimGap
+        Per data set, learner and strategy of which the evidence holds a fold.
+    """
+    peeked = _best_scores(frame, function, grids, 1 if measure.greater_is_better else -1)
+    gaps: list[ClaimGap] = []
+    for scores in result.scores.values():
+        places = [(scores.dataset, scores.learner, strategy) for strategy in scores.strategies]
+        claims = np.array([[peeked.get((place, fold), math.nan) for fold in scores.folds] for place in places])
+        gaps += _gaps_of_family(scores, measure, claims)
+    return gaps
+
+
+def _best_scores(
+    frame: pd.DataFrame, function: Callable[..., Any], grids: Mapping[str, Sequence[float]], sign: int
+) -> dict[tuple[Place, tuple[int, int]], float]:
+    """Return the best score of each test part over the thresholds of its strategy, by place and fold."""
+    best: dict[tuple[Place, tuple[int, int]], float] = {}
+    names = frame.strategy.astype("object").isin(list(grids)).to_numpy()
+    counts = CountsOfFolds.from_frame(frame[names], "cut")
+    for i, ((dataset, learner, strategy, repeat, fold), _) in enumerate(counts.cells):
+        values = np.asarray(function(*counts[i].at(np.asarray(grids[strategy]))), dtype=np.float64)
+        if np.isfinite(values).any():
+            best[(dataset, learner, strategy), (int(repeat), int(fold))] = sign * float(np.nanmax(sign * values))
+    return best
+
+
+def threshold_grid_of(grid: Sequence[float] | str) -> tuple[float, ...]:
+    """Return the thresholds of a grid whose counts the evidence holds; all hundredths where it holds another one.
+
+    Examples
+    --------
+    >>> threshold_grid_of((0.25, 0.5)), len(threshold_grid_of("observed")), len(threshold_grid_of((1 / 3,)))
+    ((0.25, 0.5), 99, 99)
+    """
+    is_held = not isinstance(grid, str) and len(grid) > 0 and bool(np.isin(np.asarray(grid), HUNDREDTHS).all())
+    return tuple(map(float, grid)) if is_held else HUNDREDTHS
+
+
+def peeking_finding(gaps: Sequence[ClaimGap], measure: Measure, several_classes: Sequence[str] = ()) -> Finding:
+    """Say what a threshold that is chosen on the test rows would claim.
+
+    Parameters
+    ----------
+    gaps : sequence of ClaimGap
+        As :func:`peeking_gaps` returns them; at least one.
+    measure : Measure
+        The measure that the thresholds were tuned for.
+    several_classes : sequence of str, default=()
+        Data sets with more than two classes, which are left out.
+
+    Examples
+    --------
+    >>> mcc = Measure("mcc", "imblab.core.measures.mcc", "label", range=(-1, 1))
+    >>> peeking_finding([ClaimGap("d", "l", "threshold", 0.625, 0.5, 0.125, 0.02, 5)], mcc).value
+    0.125
+    """
+    claimed, honest, gap = mean_gap(gaps)
+    worst = max(gaps, key=lambda each: each.gap)
+    text = (
+        f"No threshold of this study was chosen on test rows. Chosen there, fold by fold, it would claim a mean "
+        f"{measure.name} of {format_score(claimed)} in place of {format_score(honest)} "
+        f"({count_noun(len(gaps), 'combination')} of data set, learner and strategy with a tuned threshold); most for "
+        f"{worst.describe()}.{_describe_left_out(several_classes)}"
+    )
+    details = {"claimed": claimed, "honest": honest, "gap": gap, "places": [asdict(each) for each in gaps]}
+    return Finding(THRESHOLD_PEEKING, PASSED, text, gap, details={**details, "left_out": list(several_classes)})
+
+
+def peeking_not_made(reason: str, way_out: str = "", several_classes: Sequence[str] = ()) -> Finding:
+    """Say why nothing is said of thresholds that are chosen on test rows.
+
+    Examples
+    --------
+    >>> peeking_not_made("no strategy tunes a threshold").state
+    'not made'
+    """
+    text = f"What a threshold chosen on the test rows would claim is not known: {reason}."
+    text += _describe_left_out(several_classes)
+    return Finding(THRESHOLD_PEEKING, NOT_MADE, text, way_out=way_out)
+
+
+def _describe_left_out(several_classes: Sequence[str]) -> str:
+    if not several_classes:
+        return ""
+    verb = "has" if len(several_classes) == 1 else "have"
+    return f" Left out: {join_words(several_classes)}, which {verb} more than two classes and as many thresholds."

@@ -95,7 +95,7 @@ def row_errors(
 ) -> dict[Family, dict[Pair, float]]:
     """Return the standard errors over test rows of contrasts of more than two classes, as far as they are known.
 
-    The square root of the jackknife variance of the mean difference (:func:`.row_influence.row_covariance`), without
+    The square root of the jackknife variance of the mean difference (:func:`.standard_errors.row_covariance`), without
     the weights of a simulation, which there is for two classes only.
     """
     errors: dict[Family, dict[Pair, float]] = {}

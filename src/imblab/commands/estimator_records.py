@@ -17,7 +17,7 @@ THRESHOLD_MEASURE = "mcc"
 
 
 def to_records(
-    learner: Any, strategies: Any, measure: Any, seed: int = 0
+    learner: Any, strategies: Any, measure: Any
 ) -> tuple[Learner, tuple[Strategy, ...], tuple[Measure, ...]]:
     """Convert a learner, strategies and a measure to records; one ConfigError names everything that is wrong.
 
@@ -29,8 +29,6 @@ def to_records(
         Names of shipped strategies, records, and samplers of imbalanced-learn as objects, whose threshold is tuned.
     measure : str or Measure
         A name of imblab or of scikit-learn.
-    seed : int, default=0
-        The seed of everything random.
 
     Returns
     -------
@@ -38,18 +36,18 @@ def to_records(
         The measure first, then the one that thresholds are tuned for where the first ranks rows.
     """
     errors = ErrorCollector()
-    learners = _read_members("learner", "learner", [learner], errors, seed)
-    measures = _read_members("measures", "measure", [measure], errors, seed)
-    named = _read_members("strategy", "strategy", errors.attempt(_checked_strategies, strategies) or (), errors, seed)
+    learners = _read_members("learner", "learner", [learner], errors)
+    measures = _read_members("measures", "measure", [measure], errors)
+    named = _read_members("strategy", "strategy", errors.attempt(_checked_strategies, strategies) or (), errors)
     errors.check()
     if measures[0].name != THRESHOLD_MEASURE:
-        measures += _read_members("measures", "measure", [THRESHOLD_MEASURE], errors, seed)
+        measures += _read_members("measures", "measure", [THRESHOLD_MEASURE], errors)
     return estimator_specs.with_traits(learners[0]), tuple(named), tuple(measures)
 
 
-def _read_members(group: str, noun: str, given: Any, errors: ErrorCollector, seed: int) -> list[Any]:
+def _read_members(group: str, noun: str, given: Any, errors: ErrorCollector) -> list[Any]:
     """Return records; one that is given already stays as it is, with what its class is known by."""
-    described = describe_members(group, noun, given, errors, [], seed)
+    described = describe_members(group, noun, given, errors, [], seed=0)
     items = () if isinstance(given, Mapping) else given
     records = {item.name: item for item in items if isinstance(item, (Learner, Strategy, Measure))}
     return [

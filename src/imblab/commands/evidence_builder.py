@@ -26,7 +26,7 @@ from imblab.core.preparation import PreparedRows
 from imblab.edges import evidence, files, provenance, runner
 from imblab.errors import DerivedFileError, FitFailed
 from imblab.result import Evaluation, Family
-from imblab.stats.row_influence import row_covariance
+from imblab.stats.standard_errors import row_covariance
 from imblab.study import Cell, Dataset, Study
 
 #: Bytes of prepared rows cached at once; those of one part always are.

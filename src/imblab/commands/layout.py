@@ -344,7 +344,7 @@ def _no_target_error(path: str, name: str, overrides: Sequence[str], command: st
     table = [arg.removeprefix("dataset.table.") for arg in overrides if arg.startswith("dataset.table.")]
     options = {key: value.strip("'\"") for key, _, value in (arg.partition("=") for arg in table)}
     spec = {key: value for key, value in options.items() if key in (*FILE_OPTIONS, "missing")}
-    columns, sentence = likely_targets({"kind": "table", "path": path, **spec}, "table", name)
+    columns, sentence = likely_targets({"kind": "table", "path": path, **spec}, name)
     place = next(i for i, arg in enumerate(overrides) if arg.startswith("dataset.table.path=")) + 1
     target = f"dataset.table.target={to_hydra_syntax(columns[0] if columns else 'COLUMN')}"
     line = to_shell(["imblab", command, *overrides[:place], target, *overrides[place:]])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imblab.analysis.claims import register_claims
-from imblab.analysis.table import to_frame
+from imblab.analysis.summary import to_frame
 from imblab.commands import results, syncing
 from imblab.commands.evidence_builder import evidence_facts, merge_evidence
 from imblab.commands.layout import Layout, in_memory, lay_out, overrides_from_python, parse_request, store_opener

@@ -33,9 +33,10 @@ from imblab.commands.reproduction_text import Reproduction, reproduction_text
 from imblab.commands.study_records import StudyRecord, open_record, parse_tables
 from imblab.core import design, own_code
 from imblab.core.measures import MeasureFailed, is_counted, matrix_function_of, two_classes_only_reason
-from imblab.edges import evidence, files, ledger, provenance, runner, terminal, virtual_environment
+from imblab.edges import evidence, files, ledger, provenance, runner, terminal
 from imblab.edges.files import locks
 from imblab.edges.provenance import environment
+from imblab.edges.provenance.environment import make_environment, run_in_environment
 from imblab.errors import ConfigError, DerivedFileError, StudyError, unknown
 from imblab.result import Evaluation
 from imblab.study import Cell, Dataset, Study, fingerprint
@@ -201,9 +202,9 @@ def _reproduce_in_recorded_environment(
     if not as_json:
         n_packages = count_noun(len(lock), "package")
         terminal.print_paragraph(f"The recorded environment: Python {python}, {n_packages} of the lock.")
-    interpreter = virtual_environment.make_environment(python, lock)
+    interpreter = make_environment(python, lock)
     words = [word for word in options["words"] if word != "--env"]
-    return virtual_environment.run_in_environment(interpreter, words, known[-1].locale)
+    return run_in_environment(interpreter, words, known[-1].locale)
 
 
 def _reproduce(

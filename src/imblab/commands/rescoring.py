@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imblab.analysis import rescored
+from imblab.analysis import summary
 from imblab.analysis.methods import named
-from imblab.analysis.table import to_frame
 from imblab.commands import python_runs, results
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import Layout, check_tables, lay_out
@@ -51,7 +50,7 @@ class Rescored:
     changed : tuple of str
         What differs from the study, as ``key: old -> new``.
     table : DataFrame
-        One row per evaluation; see :func:`imblab.analysis.table.to_frame`.
+        One row per evaluation; see :func:`imblab.analysis.summary.to_frame`.
     missing : mapping of str to str
         Cells that need a fit that the store does not hold, with its knobs.
     """
@@ -99,16 +98,16 @@ def rescore(name: str, *overrides: str, config_dirs: Sequence[Path] = (), n_jobs
         python_runs.run_in_folder(changed.study, n_jobs, folder)
         evaluations, missing = ledger.read_evaluations(folder), {}
     differences = tuple(_describe_differences(old, question))
-    return Rescored(changed.study, folder, differences, to_frame(evaluations), missing)
+    return Rescored(changed.study, folder, differences, summary.to_frame(evaluations), missing)
 
 
 def command_rescore(name: str, args: Sequence[str], config_dirs: Sequence[Path], as_json: bool) -> int:
     """``imblab rescore``: another question on existing fits."""
     begin = time.perf_counter()
     answer = rescore(name, *args, config_dirs=config_dirs, n_jobs=runner.available_cores())
-    study, before = answer.study, to_frame(ledger.read_evaluations(EXPERIMENTS / name))
-    moves = rescored.moves(before, answer.table, study.primary)
-    added = rescored.added(before, answer.table, study.measure_names)
+    study, before = answer.study, summary.to_frame(ledger.read_evaluations(EXPERIMENTS / name))
+    moves = summary.moves(before, answer.table, study.primary)
+    added = summary.added(before, answer.table, study.measure_names)
     seconds = time.perf_counter() - begin
     result = results.read_result(answer.folder, study)
     page = None
@@ -197,7 +196,7 @@ def rescored_text(facts: Mapping[str, Any], width: int | None = None) -> str:
 
     ``facts`` hold ``study label primary changed answered seconds report``; ``lead``, how much of the design is
     evaluated; ``missing``, knobs by cell; ``moves`` and ``added``, lists of mappings as the rows that
-    :mod:`imblab.analysis.rescored` gives.
+    :mod:`imblab.analysis.summary` gives.
     """
     page, missing, name = terminal.Page(width), facts["missing"], f"{facts['study']}/rescored/{facts['label']}"
     for line in facts.get("lead", ()):

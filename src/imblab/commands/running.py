@@ -16,7 +16,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from imblab.analysis.claims import register_claims
-from imblab.analysis.completeness import completeness_of
+from imblab.analysis.results import completeness_of
 from imblab.commands import footprint, results, study_answers, syncing
 from imblab.commands.evidence_builder import build_evidence
 from imblab.commands.layout import (

@@ -9,10 +9,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from imblab.analysis.audit_rules import DUPLICATES
-from imblab.analysis.optimism import OPTIMISM
+from imblab.analysis.fit_audit_rules import BALANCE
+from imblab.analysis.optimism import OPTIMISM, THRESHOLD_PEEKING
 from imblab.analysis.table_audit_rules import GROUPS, NEAR_DUPLICATES, TELLING_COLUMNS, TIME_SHIFT
-from imblab.analysis.threshold_peeking import THRESHOLD_PEEKING
-from imblab.commands import balance_check, chance_check, copy_check, fit_checks, record_checks, results
+from imblab.commands import copy_check, fit_checks, record_checks, results
 from imblab.commands.audited_study import AuditedStudy, FitPrice, StudyCheck
 from imblab.commands.auditing import DEFAULT_PERMUTATIONS, Meter, permutation_problems
 from imblab.commands.layout import check_tables, lay_out, planning_engine
@@ -26,13 +26,12 @@ from imblab.text import count_noun, format_duration, join_words
 #: The checks, in the order of their findings.
 CHECKS: tuple[StudyCheck, ...] = (
     *fit_checks.FIT_CHECKS,
-    chance_check.CHANCE_CHECK,
     StudyCheck(OPTIMISM, record_checks.check_optimism),
     StudyCheck(THRESHOLD_PEEKING, record_checks.check_threshold_peeking),
     StudyCheck(DUPLICATES, copy_check.check_copies, copy_check.price_of_copies),
     StudyCheck(GROUPS, record_checks.check_groups),
     StudyCheck(TELLING_COLUMNS, record_checks.check_telling_columns),
-    balance_check.BALANCE_CHECK,
+    StudyCheck(BALANCE, record_checks.check_balance),
     StudyCheck(TIME_SHIFT, record_checks.check_time_shift),
 )
 

@@ -14,7 +14,7 @@ import pandas as pd
 from imblab import result as records
 from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.selection import Selection, select_strategies
-from imblab.analysis.table import COUNTS, to_frame
+from imblab.analysis.summary import COUNTS, to_frame
 from imblab.commands import exporting, results, syncing
 from imblab.commands.layout import lay_out
 from imblab.commands.python_runs import StudyRun
@@ -196,7 +196,7 @@ class StudyResult:
         return table[[*FOLD_COLUMNS, *measures, *COUNTS]]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return everything that evaluations hold, one row each; see :func:`imblab.analysis.table.to_frame`."""
+        """Return everything that evaluations hold, one row each; see :func:`imblab.analysis.summary.to_frame`."""
         return to_frame(self._record.evaluations)
 
     @property

@@ -38,7 +38,7 @@ from imblab.stats.confusion import class_mcc, confusion_matrices, invalid_class_
 from imblab.stats.counts import LabelledValues, precision, recall
 from imblab.stats.curves import average_precision
 from imblab.stats.probabilities import CalibrationMap
-from imblab.stats.row_influence import CLASS_ROW_CHANGES, RowChanges
+from imblab.stats.standard_errors import CLASS_ROW_CHANGES, RowChanges
 from imblab.study import Learner, Measure, Scalar, Strategy, Threshold
 from imblab.text import join_words
 from imblab.weights import computed_weight, weight_power
@@ -119,7 +119,9 @@ def similar_costs(n_classes: int) -> list[list[float]] | None:
 
 @dataclass(frozen=True, slots=True)
 class SeveralClassDecisions:
-    """Calibrate, decide and score predictions of shape (n_rows, n_classes); see :class:`ClassDecisions`.
+    """Calibrate, decide and score predictions of shape (n_rows, n_classes), by one threshold per class or by costs.
+
+    Its methods are those of :class:`imblab.core.task_decisions.TwoClassDecisions`.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from imblab.core import decisions, estimator_specs, own_code, sampling, search
-from imblab.core.class_targets import CLEANING, OVER_SAMPLING, class_targets
+from imblab.core.classes import CLEANING, OVER_SAMPLING, class_targets
 from imblab.core.splits import RowPair
 from imblab.errors import ConfigError
 from imblab.study import (

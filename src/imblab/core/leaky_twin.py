@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import expit
 
 from imblab.core import design, estimator_specs, fitting, preparation
-from imblab.core.class_targets import OVER_SAMPLING
+from imblab.core.classes import OVER_SAMPLING
 from imblab.core.sampling import sampler_for_columns
 from imblab.core.splits import repeat_seed
 from imblab.core.task_decisions import ClassDecisions, decisions_between
@@ -105,14 +105,14 @@ def _default_neighbors(make: Make) -> Any:
     return None if parameter is None else parameter.default
 
 
-def twin_problem(dataset: Dataset, learner: Learner, sampler: OverSampler, plan: Sequence[Split]) -> str | None:
+def twin_problem(dataset: Dataset, sampler: OverSampler, plan: Sequence[Split]) -> str | None:
     """Return why the twin cannot be made of a table; None if it can.
 
     Examples
     --------
     >>> import pandas as pd
     >>> toy = Dataset("toy", pd.DataFrame({"a": [1.0]}), np.array([1]), ("no", "yes"), time=np.array([3]))
-    >>> twin_problem(toy, Learner("a", {}), OverSampler({}, {}), [])
+    >>> twin_problem(toy, OverSampler({}, {}), [])
     'synthetic rows have no time, so that they belong to no window'
     """
     if dataset.time is not None:

@@ -18,7 +18,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 from imblab.core import estimator_specs, fitting, step_rows
-from imblab.core.class_targets import class_targets
+from imblab.core.classes import class_targets
 from imblab.core.evaluate import Task, evaluate_cell
 from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.preparation import UNSEEN_CATEGORY_CODE, FeatureArrays, PreparedRows

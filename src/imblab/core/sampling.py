@@ -23,7 +23,7 @@ from sklearn.neighbors import KDTree, NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 
 from imblab.core import estimator_specs, step_rows
-from imblab.core.class_targets import OVER_SAMPLING, class_targets
+from imblab.core.classes import OVER_SAMPLING, class_targets
 from imblab.core.row_buffer import RowBuffer, room_for_all
 from imblab.study import KNOBS, Dataset, Make, Scalar
 from imblab.text import join_words

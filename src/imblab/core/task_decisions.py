@@ -1,4 +1,4 @@
-"""The decisions that the kernel asks for: a protocol, and its implementation for the number of classes of a table."""
+"""The decisions that the kernel asks for, by the number of classes of a table, and which of them a table refuses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -17,113 +17,18 @@ from imblab.errors import ConfigError
 from imblab.stats.counts import LabelledValues, counts_at, mcc, recall
 from imblab.stats.curves import average_precision
 from imblab.stats.probabilities import CalibrationMap
-from imblab.stats.row_influence import ROW_CHANGES, RowChanges
+from imblab.stats.standard_errors import ROW_CHANGES, RowChanges
 from imblab.study import Dataset, Learner, Measure, Scalar, Strategy, Study, Threshold
 from imblab.text import to_override, to_shell
 from imblab_model import FrozenClassifier, ThresholdClassifier
 
 
-class ClassDecisions(Protocol):
-    """How the predictions of a table are calibrated, decided and scored.
-
-    Labels and predictions of a fold are a pair ``(y, values)``: values of shape (n_rows,) with two classes, else
-    (n_rows, n_classes). A threshold is a number with two classes, else a tuple with one per class.
-    """
-
-    def function_of(self, measure: Measure) -> Callable[..., Any]:
-        """Return the function of a measure for these classes."""
-
-    def resolve_rule(self, rule: Threshold) -> Threshold:
-        """Resolve what needs no prediction."""
-
-    def fixed_choice(self, rule: Threshold) -> ThresholdChoice | None:
-        """Return the threshold, without a value, if it is known before any prediction; else None."""
-
-    def uses_observed_values(self, rule: Threshold, grid: ThresholdGrid) -> bool:
-        """Whether a rule chooses among observed predictions, so that the threshold is on their scale."""
-
-    def choose_threshold(
-        self,
-        rule: Threshold,
-        folds: Sequence[LabelledValues],
-        grid: ThresholdGrid,
-        measure: Measure,
-        amounts: Sequence[np.ndarray] = (),
-    ) -> ThresholdChoice | None:
-        """Choose a threshold by a rule on the inner folds; None if none meets it."""
-
-    def best_reachable_value(
-        self, rule: Threshold, folds: Sequence[LabelledValues], remaining: np.ndarray, measure: Measure
-    ) -> float:
-        """Return the best value that is still possible when some folds and the labels of the remaining are known."""
-
-    def correct_fit(
-        self, proba: np.ndarray, y_fit: np.ndarray, reached: Mapping[str, Any], weight: float | str | None
-    ) -> np.ndarray:
-        """Correct the probabilities of one fit for the class shares that it received."""
-
-    def fit_map(self, kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> CalibrationMap:
-        """Fit a calibration to the labels and scores of several folds."""
-
-    def inapplicable_reason(self, strategy: Strategy, learner: Learner, y_train: np.ndarray) -> str | None:
-        """Return why the calibration of a strategy cannot be made on an outer training part, or None."""
-
-    @property
-    def row_changes(self) -> Mapping[str, RowChanges]:
-        """Measures whose change without each row is known, by the dotted path of their function."""
-
-    def decide(self, rule: Threshold, threshold: Any, compared: np.ndarray) -> np.ndarray:
-        """Return the decided class of rows, or with two classes whether they are called positive."""
-
-    def score(
-        self,
-        of_study: Sequence[Measure],
-        rule: Threshold,
-        threshold: Any,
-        y: np.ndarray,
-        values: np.ndarray,
-        compared: np.ndarray,
-        is_probability: bool,
-        amount: np.ndarray | None,
-    ) -> dict[str, Any]:
-        """Score predictions by every measure, and decide them; the result are fields of an evaluation."""
-
-    def score_folds(
-        self, rule: Threshold, threshold: Any, folds: Sequence[LabelledValues], compared: Sequence[LabelledValues]
-    ) -> dict[str, float]:
-        """Compute ``mcc`` and ``recall`` of counts summed over folds, and the mean ``pr_auc`` of the folds.
-
-        ``compared`` are the folds on the scale of the threshold.
-        """
-
-    def prior_values(
-        self, y_fit: np.ndarray, y_received: np.ndarray, weight: float | str | None
-    ) -> dict[str, Any] | None:
-        """Return the correction of one fit for the class shares that it received as plain values; None for none."""
-
-    def map_values(self, fitted: CalibrationMap) -> dict[str, Any]:
-        """Return what a calibration map has learned as plain values."""
-
-    def build_model(
-        self,
-        parts: Mapping[str, Any],
-        labels: Sequence[Scalar],
-        rule: Threshold,
-        threshold: Any,
-        scale: str,
-    ) -> FrozenClassifier:
-        """Build the estimator to export from its fitted parts and the labels by class index.
-
-        ``parts`` are ``preparation``, ``learner``, ``calibration`` and ``method``, ``scale`` is that of the threshold.
-        """
-
-    def describe_edge(self, threshold: Any, grid: ThresholdGrid) -> str:
-        """Say that a threshold is the first or last it could be."""
-
-
 @dataclass(frozen=True, slots=True)
 class TwoClassDecisions:
-    """Decide by one threshold which rows are positive, by the functions of :mod:`imblab.core.decisions`."""
+    """Calibrate, decide by one threshold which rows are positive, and score, by :mod:`imblab.core.decisions`.
+
+    Labels and predictions of a fold are a pair ``(y, values)`` of shape (n_rows,).
+    """
 
     def function_of(self, measure: Measure) -> Callable[..., Any]:
         """Return the function of a measure as it is."""
@@ -203,7 +108,10 @@ class TwoClassDecisions:
     def score_folds(
         self, rule: Threshold, threshold: Any, folds: Sequence[LabelledValues], compared: Sequence[LabelledValues]
     ) -> dict[str, float]:
-        """Score the predictions of several folds together, at one threshold."""
+        """Compute ``mcc`` and ``recall`` of counts summed over folds, and the mean ``pr_auc`` of the folds.
+
+        ``compared`` are the folds on the scale of the threshold.
+        """
         total = reduce(add, [counts_at(y, values, threshold) for y, values in compared])
         areas = [average_precision(*_ranked(y, values)) for y, values in folds]
         return {"mcc": float(mcc(*total)), "pr_auc": float(np.mean(areas)), "recall": float(recall(*total))}
@@ -229,7 +137,10 @@ class TwoClassDecisions:
         threshold: Any,
         scale: str,
     ) -> FrozenClassifier:
-        """Build a classifier with one threshold."""
+        """Build the estimator to export from its fitted parts and the labels by class index.
+
+        ``parts`` are ``preparation``, ``learner``, ``calibration`` and ``method``, ``scale`` is that of the threshold.
+        """
         negative, positive = labels
         return ThresholdClassifier(
             **parts, threshold=float(threshold), negative=negative, positive=positive, scale=scale
@@ -238,6 +149,10 @@ class TwoClassDecisions:
     def describe_edge(self, threshold: Any, grid: ThresholdGrid) -> str:
         """Say that the threshold is at the edge."""
         return f"the threshold {threshold:g} is the first or last it could be"
+
+
+#: How the predictions of a table are calibrated, decided and scored: both have the same methods.
+ClassDecisions = TwoClassDecisions | SeveralClassDecisions
 
 
 def _ranked(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

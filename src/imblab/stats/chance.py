@@ -10,15 +10,15 @@ import numpy as np
 
 from imblab.stats.curves import expected_average_precision
 
-#: Chance by measure, as a function of the shares of the classes and the place of the positive one.
-CHANCE_LEVELS: dict[str, Callable[[np.ndarray, int], float | None]] = {
-    "mcc": lambda shares, positive: 0.0,
-    "roc_auc": lambda shares, positive: 0.5,
-    "balanced_accuracy": lambda shares, positive: 1 / len(shares),
-    "pr_auc": lambda shares, positive: float(shares[positive]) if len(shares) == 2 else 1 / len(shares),
+#: Chance by measure, as a function of the shares of the classes; the last of two is the positive one.
+CHANCE_LEVELS: dict[str, Callable[[np.ndarray], float | None]] = {
+    "mcc": lambda shares: 0.0,
+    "roc_auc": lambda shares: 0.5,
+    "balanced_accuracy": lambda shares: 1 / len(shares),
+    "pr_auc": lambda shares: float(shares[-1]) if len(shares) == 2 else 1 / len(shares),
     # The F1 score of calling every row positive, the best without information.
-    "f1": lambda shares, positive: float(2 * shares[positive] / (1 + shares[positive])) if len(shares) == 2 else None,
-    "accuracy": lambda shares, positive: float(shares.max()),
+    "f1": lambda shares: float(2 * shares[-1] / (1 + shares[-1])) if len(shares) == 2 else None,
+    "accuracy": lambda shares: float(shares.max()),
 }
 #: Names of scikit-learn for these measures.
 MEASURE_ALIASES = {"average_precision": "pr_auc", "matthews_corrcoef": "mcc", "f1_score": "f1", "auc": "roc_auc"}
@@ -31,7 +31,7 @@ CAUTION_MARGIN = 0.02
 SUPPOSED_FOLDS = 10
 
 
-def chance_level(measure: str, counts: Sequence[int] | np.ndarray, positive: int = -1) -> float | None:
+def chance_level(measure: str, counts: Sequence[int] | np.ndarray) -> float | None:
     """Return the score that a measure gives without information.
 
     Parameters
@@ -39,9 +39,7 @@ def chance_level(measure: str, counts: Sequence[int] | np.ndarray, positive: int
     measure : str
         A key of :data:`CHANCE_LEVELS`.
     counts : sequence of int
-        Rows of each class.
-    positive : int, default=-1
-        The place of the positive class of two in ``counts``.
+        Rows of each class; the last of two is the positive one.
 
     Returns
     -------
@@ -55,10 +53,10 @@ def chance_level(measure: str, counts: Sequence[int] | np.ndarray, positive: int
     """
     level = CHANCE_LEVELS.get(measure)
     rows = np.asarray(counts, dtype=np.float64)
-    return level(rows / rows.sum(), positive) if level is not None else None
+    return level(rows / rows.sum()) if level is not None else None
 
 
-def small_part_excess(measure: str, counts: Sequence[int] | np.ndarray, positive: int = -1, folds: int = 1) -> float:
+def small_part_excess(measure: str, counts: Sequence[int] | np.ndarray, folds: int = 1) -> float:
     """Return by how much the expected score of a random ranking exceeds chance, because test parts are small.
 
     Only the average precision has such an excess: see :func:`imblab.stats.curves.expected_average_precision`.
@@ -68,9 +66,7 @@ def small_part_excess(measure: str, counts: Sequence[int] | np.ndarray, positive
     measure : str
         A key of :data:`CHANCE_LEVELS`.
     counts : sequence of int
-        Rows of each class.
-    positive : int, default=-1
-        The place of the positive class of two in ``counts``.
+        Rows of each class; the last of two is the positive one.
     folds : int, default=1
         A test part holds the rows divided by this number.
 
@@ -82,7 +78,7 @@ def small_part_excess(measure: str, counts: Sequence[int] | np.ndarray, positive
     if measure != "pr_auc" or len(counts) != 2:
         return 0.0
     rows = max(1, int(sum(counts)) // folds)
-    positives = max(1, round(counts[positive] / folds))
+    positives = max(1, round(counts[-1] / folds))
     return expected_average_precision(np.arange(rows), min(rows, positives)) - min(1.0, positives / rows)
 
 

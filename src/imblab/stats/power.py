@@ -56,7 +56,7 @@ CLASS_PLANNED_SPREADS: Mapping[tuple[str, str], PlannedSpread] = {
 }
 
 
-def spread_range(n_folds: int, coverage: float = RANGE_COVERAGE) -> tuple[float, float]:
+def spread_range(n_folds: int) -> tuple[float, float]:
     """Range of an estimated standard deviation, as multiples of the true one.
 
     The variance of J independent normal differences, divided by the true one, is chi-square with J - 1 degrees of
@@ -68,13 +68,12 @@ def spread_range(n_folds: int, coverage: float = RANGE_COVERAGE) -> tuple[float,
     ----------
     n_folds : int
         J, folds times repeats.
-    coverage : float, default=0.9
-        Share of studies whose estimate lies in the range; the others are split evenly.
 
     Returns
     -------
     low, high : float
-        (0, inf) for fewer than two folds.
+        The estimate of :data:`RANGE_COVERAGE` of all studies lies between, the others are split evenly; (0, inf) for
+        fewer than two folds.
 
     References
     ----------
@@ -88,7 +87,7 @@ def spread_range(n_folds: int, coverage: float = RANGE_COVERAGE) -> tuple[float,
     """
     if n_folds < 2:
         return 0.0, math.inf
-    tails = (1 + coverage) / 2, (1 - coverage) / 2  # chdtri takes the upper tail
+    tails = (1 + RANGE_COVERAGE) / 2, (1 - RANGE_COVERAGE) / 2  # chdtri takes the upper tail
     low, high = (math.sqrt(float(chdtri(n_folds - 1, tail)) / (n_folds - 1)) for tail in tails)
     return low, high
 

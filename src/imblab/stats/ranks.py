@@ -258,38 +258,6 @@ def _sign_flip_p(ranks: np.ndarray, plus: float) -> float:
     return min(1.0, 2 * min(float(distribution[: at + 1].sum()), float(distribution[at:].sum())))
 
 
-def nemenyi(k: int, n: int, alpha: float = 0.05) -> float:
-    """Nemenyi's critical difference of mean ranks, for comparison with published diagrams.
-
-    ``q * sqrt(k (k + 1) / (6 n))`` with q the quantile of the studentised range for k groups and infinitely many
-    degrees of freedom, divided by the square root of 2. It depends on strategies outside the comparison (Benavoli et
-    al. 2016), so that verdicts rest on :func:`wilcoxon` and Holm's adjustment instead.
-
-    Parameters
-    ----------
-    k : int
-        Strategies, at least 2.
-    n : int
-        Units, at least 1.
-    alpha : float, default=0.05
-        Level of the test.
-
-    Returns
-    -------
-    float
-        Difference of mean ranks that is significant at ``alpha``.
-
-    Examples
-    --------
-    >>> round(nemenyi(4, 14), 2)
-    1.25
-    """
-    # Imported here: scipy.stats takes half a second that no study needs.
-    from scipy.stats import studentized_range
-
-    return float(studentized_range.ppf(1 - alpha, k, np.inf)) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
-
-
 def indistinct_pairs(scores: np.ndarray, alpha: float = 0.05) -> np.ndarray:
     """Pairs of strategies without a significant difference by Wilcoxon's test, Holm-adjusted over all pairs.
 

@@ -7,7 +7,7 @@ corrected_t
     the J differences (Nadeau and Bengio 2003). It decides wherever nothing else is stated below.
 row_level
     ``se**2 = rows * W + repeats * B / R`` with P - 1 degrees of freedom. W is the jackknife variance of ``d`` over the
-    test rows (:func:`imblab.stats.row_influence.row_covariance`), B the sample variance of the R means over folds, P
+    test rows (:func:`imblab.stats.standard_errors.row_covariance`), B the sample variance of the R means over folds, P
     the number of rows of the rarer class. ``rows`` and ``repeats`` come from the simulation in
     ``experiments/test_size``.
 
@@ -15,22 +15,37 @@ An estimator decides for a kind of learner and a measure only if its simulated s
 docs/statistics.md, which prints them, and only for designs like those that were simulated; of those that do, the most
 powerful decides.
 
+The change of a score without one row (delete-one jackknife) is computed for all rows of a fold at once. Averaged over
+repeats, the changes of a row give the part of the variance of a mean over folds that comes from the rows that happened
+to be in the sample.
+
 References
 ----------
 Nadeau and Bengio (2003), Inference for the generalization error, Machine Learning 52, 239-281.
 Efron and Stein (1981), The jackknife estimate of variance, Annals of Statistics 9, 586-596.
+LeDell, Petersen and van der Laan (2015), Computationally efficient confidence intervals for cross-validated area under
+the ROC curve estimates, Electronic Journal of Statistics 9, 1583-1607.
+Bayle, Bayle, Janson and Mackey (2020), Cross-validation confidence intervals for test error, NeurIPS 33.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from imblab.stats import counts
+from imblab.stats.class_predictions import brier_losses
+from imblab.stats.confusion import class_mcc, confusion_matrices, macro_precision, macro_recall
+
 CORRECTED_T, ROW_LEVEL = "corrected_t", "row_level"
 #: What was simulated: the outer folds of a repeat, the fewest repeats of several, the fewest rows of the rarer class.
 SIMULATED_FOLDS, MIN_SEVERAL_REPEATS, MIN_RARER_ROWS = 5, 3, 20
+#: ``f(tn, fp, fn, tp)`` on counts of any one shape.
+CountFunction = Callable[..., np.ndarray]
+#: ``f(y, values, called)`` gives the change of the score without each row.
+RowChanges = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +153,238 @@ def row_level_errors(differences: np.ndarray, row_variances: np.ndarray, rule: R
     n_repeats = means.shape[1]
     between = means.var(axis=1, ddof=1) / n_repeats if n_repeats > 1 else np.zeros(len(means))
     return np.asarray(np.sqrt(rule.rows * np.maximum(row_variances, 0.0) + rule.repeats * between))
+
+
+def count_changes(function: CountFunction, y: np.ndarray, called: np.ndarray) -> np.ndarray:
+    """Change of a function of the confusion counts without each row.
+
+    Parameters
+    ----------
+    function : callable
+        ``f(tn, fp, fn, tp)`` on arrays of one shape.
+    y : ndarray of shape (n_rows,)
+        Labels, 1 for the positive class.
+    called : ndarray of bool of shape (n_rows,)
+        Whether a row is called positive.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        The score of all rows minus the score without the row.
+
+    Examples
+    --------
+    >>> y = np.array([0, 0, 1, 1])
+    >>> count_changes(counts.recall, y, np.array([False, True, True, False]))
+    array([ 0. ,  0. ,  0.5, -0.5])
+    """
+    cell = 2 * (np.asarray(y) == 1) + np.asarray(called, dtype=bool)  # in the order tn, fp, fn, tp
+    table = np.bincount(cell, minlength=4).astype(np.float64)
+    without = function(*np.maximum(table - np.eye(4), 0.0).T)
+    return np.asarray((function(*table) - without)[cell])
+
+
+def matrix_changes(
+    function: Callable[[np.ndarray], np.ndarray], y: np.ndarray, decided: np.ndarray, n_classes: int
+) -> np.ndarray:
+    """Change of a function of the confusion matrix of several classes without each row.
+
+    Parameters
+    ----------
+    function : callable
+        ``f(matrices)`` on matrices of shape (..., n_classes, n_classes), giving their leading shape.
+    y, decided : ndarray of shape (n_rows,)
+        True and decided classes, 0 .. n_classes - 1.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        The score of all rows minus the score without the row; NaN where one of them is undefined.
+
+    Examples
+    --------
+    >>> y, decided = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 1, 0, 2, 0])
+    >>> matrix_changes(macro_recall, y, decided, 3).round(3).tolist()
+    [0.0, 0.0, 0.167, -0.167, 0.167, -0.167]
+    """
+    matrix = confusion_matrices(y, decided, n_classes)
+    cells, cell = np.unique(np.asarray(y, dtype=np.int64) * n_classes + decided, return_inverse=True)
+    without = np.repeat(matrix[None], len(cells), axis=0)
+    without[np.arange(len(cells)), cells // n_classes, cells % n_classes] -= 1
+    return np.asarray((function(matrix) - function(without))[cell])
+
+
+def macro_changes(
+    changes: Callable[[np.ndarray, np.ndarray], np.ndarray], y: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    """Change of a macro measure of a ranking without each row: the mean over classes, each class against the rest.
+
+    Parameters
+    ----------
+    changes : callable
+        ``f(y, values)`` for labels 0 and 1, such as :func:`average_precision_changes`.
+    y : ndarray of shape (n_rows,)
+        True classes.
+    values : ndarray of shape (n_rows, n_classes)
+        Predicted probabilities or decision values.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN where the change is undefined for one class.
+
+    Examples
+    --------
+    >>> y, values = np.array([0, 1, 0, 1]), np.array([[0.9, 0.1], [0.5, 0.5], [0.1, 0.9], [0.3, 0.7]])
+    >>> macro_changes(roc_auc_changes, y, values).tolist()
+    [0.5, 0.0, -0.5, 0.0]
+    """
+    n_classes = values.shape[1]
+    return np.asarray(np.mean([changes((y == c).astype(np.int64), values[:, c]) for c in range(n_classes)], axis=0))
+
+
+def average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Change of the average precision without each row; see :func:`imblab.stats.curves.average_precision`.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        Labels.
+    values : ndarray of shape (n_rows,)
+        Predicted probabilities or decision values; ties count as one threshold.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN where a single positive row leaves the score without it undefined.
+
+    Examples
+    --------
+    >>> average_precision_changes(np.array([1, 0, 1]), np.array([0.9, 0.5, 0.1])).round(3).tolist()
+    [0.333, -0.167, -0.167]
+    """
+    order = np.argsort(-values, kind="stable")
+    ranked, label = values[order], (np.asarray(y)[order] == 1).astype(np.float64)
+    is_last = np.append(ranked[1:] != ranked[:-1], True)  # of a group of equal values
+    group = np.cumsum(is_last) - is_last
+    tp, n = np.cumsum(label)[is_last], np.flatnonzero(is_last) + 1.0
+    positives = np.bincount(group, weights=label, minlength=len(n))
+    total = tp[-1]
+    if total < 2:
+        return np.full(len(label), np.nan)
+    terms = positives * tp / n
+    above, fewer = np.cumsum(terms) - terms, np.maximum(n - 1, 1)
+    # Without a positive row, its own group and those below it have one positive and one row fewer.
+    positive_row = (above + _sum_from(positives * (tp - 1) / fewer) - np.maximum(tp - 1, 0) / fewer) / (total - 1)
+    negative_row = (above + _sum_from(positives * tp / fewer)) / total
+    changes = np.empty(len(label))
+    changes[order] = terms.sum() / total - np.where(label == 1, positive_row[group], negative_row[group])
+    return changes
+
+
+def roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Change of the area under the ROC curve without each row, from placement values; ties count half.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        Labels.
+    values : ndarray of shape (n_rows,)
+        Predicted probabilities or decision values.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        NaN for the single row of its class: the area without it is undefined.
+
+    References
+    ----------
+    DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44, 837-845.
+
+    Examples
+    --------
+    >>> roc_auc_changes(np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.1, 0.3])).tolist()
+    [0.5, 0.0, -0.5, 0.0]
+    """
+    positive = np.asarray(y) == 1
+    placement = np.empty(len(values))
+    for mask, sign in ((positive, 1.0), (~positive, -1.0)):
+        others = np.sort(sign * values[~mask])
+        low, high = (np.searchsorted(others, sign * values[mask], side=side) for side in ("left", "right"))
+        placement[mask] = (low + high) / (2 * len(others))
+    n_rows = np.where(positive, positive.sum(), (~positive).sum()).astype(np.float64)
+    n_rows[n_rows == 1] = np.nan
+    return np.asarray((placement - placement[positive].mean()) / (n_rows - 1))
+
+
+def mean_changes(losses: np.ndarray) -> np.ndarray:
+    """Change of a mean over rows without each of them.
+
+    Examples
+    --------
+    >>> mean_changes(np.array([0.0, 0.0, 3.0])).tolist()
+    [-0.5, -0.5, 1.0]
+    """
+    return np.asarray((losses - losses.mean()) / (len(losses) - 1))
+
+
+def row_covariance(changes: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Covariance of the mean scores of several strategies that comes from the test rows.
+
+    The delete-one jackknife within classes: folds are stratified, so that the number of rows of each class is fixed.
+
+    Parameters
+    ----------
+    changes : ndarray of shape (n_strategies, n_rows)
+        Change of the mean over folds and repeats without each row of the table.
+    y : ndarray of shape (n_rows,)
+        Labels of two or more classes, at least two rows of each.
+
+    Returns
+    -------
+    ndarray of shape (n_strategies, n_strategies), float64
+        The variance of a contrast a - b is ``c[a, a] + c[b, b] - 2 c[a, b]``.
+
+    Examples
+    --------
+    >>> y = np.array([0, 1, 0, 1])
+    >>> row_covariance(np.array([[0.1, 0.2, -0.1, -0.2], [0.1, 0.0, -0.1, 0.0]]), y).round(3).tolist()
+    [[0.05, 0.01], [0.01, 0.01]]
+    """
+    covariance = np.zeros((len(changes), len(changes)))
+    for label in np.unique(y):
+        part = changes[:, np.asarray(y) == label]
+        centred = part - part.mean(axis=1, keepdims=True)
+        covariance += (part.shape[1] - 1) / part.shape[1] * (centred @ centred.T)
+    return covariance
+
+
+def _sum_from(values: np.ndarray) -> np.ndarray:
+    """Sum of each value and all after it."""
+    return np.asarray(np.cumsum(values[::-1])[::-1])
+
+
+#: By the dotted path of a measure's function: those whose standard errors were simulated (docs/statistics.md).
+ROW_CHANGES: Mapping[str, RowChanges] = {
+    "imblab.core.measures.mcc": lambda y, values, called: count_changes(counts.mcc, y, called),
+    "imblab.core.measures.average_precision": lambda y, values, called: average_precision_changes(y, values),
+    "imblab.core.measures.roc_auc": lambda y, values, called: roc_auc_changes(y, values),
+    "imblab.core.measures.brier": lambda y, values, called: mean_changes((values - y) ** 2),
+}
+
+#: The same for more than two classes: ``f(y, values, decided)`` with values of shape (n_rows, n_classes) and decided
+#: classes. Shown next to the corrected t, which decides there.
+CLASS_ROW_CHANGES: Mapping[str, RowChanges] = {
+    "imblab.core.measures.mcc": lambda y, values, decided: matrix_changes(class_mcc, y, decided, values.shape[1]),
+    "imblab.core.measures.recall": lambda y, values, decided: matrix_changes(macro_recall, y, decided, values.shape[1]),
+    "imblab.core.measures.precision": lambda y, values, decided: matrix_changes(
+        macro_precision, y, decided, values.shape[1]
+    ),
+    "imblab.core.measures.average_precision": lambda y, values, decided: macro_changes(
+        average_precision_changes, y, values
+    ),
+    "imblab.core.measures.roc_auc": lambda y, values, decided: macro_changes(roc_auc_changes, y, values),
+    "imblab.core.measures.brier": lambda y, values, decided: mean_changes(brier_losses(y, values)),
+}

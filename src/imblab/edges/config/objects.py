@@ -109,7 +109,7 @@ def describe_members(
     """Return the members of a group as the mappings of their files, by name."""
     shipped = {member.name: dict(member.content) for member in read_group(group)}
     described: dict[str, Any] = {}
-    for name, item in _named_items(given, noun):
+    for name, item in _named_items(given):
         entry = errors.attempt(_describe_member, group, noun, name, item, shipped, notes, seed)
         if entry is None:
             continue
@@ -120,7 +120,7 @@ def describe_members(
     return described
 
 
-def _named_items(given: Any, noun: str) -> list[tuple[str | None, Any]]:
+def _named_items(given: Any) -> list[tuple[str | None, Any]]:
     if isinstance(given, Mapping):
         return list(given.items())
     is_single = isinstance(given, (str, Learner, Strategy, Measure, type)) or hasattr(given, "get_params")

@@ -231,9 +231,9 @@ def parent_of(task: str) -> str:
     return task
 
 
-def likely_targets(spec: Spec, key: str, name: str) -> tuple[list[str], str]:
+def likely_targets(spec: Spec, name: str) -> tuple[list[str], str]:
     """Return the columns of a file that could hold the labels, the likeliest first, and a sentence on them."""
-    frame = read_table_file(Path(str(spec["path"])), spec, TableProblems(key, key))
+    frame = read_table_file(Path(str(spec["path"])), spec, TableProblems("table", "table"))
     candidates = target_candidates(frame, name)
     return [candidate.column for candidate in candidates], describe_targets(candidates, frame)
 

@@ -20,6 +20,8 @@ _TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sqrt": np.sqrt,
     "log": np.log10,
 }
+#: Shares of the range of values by which an axis is longer at both ends, alone and among several of one length.
+SCALE_MARGIN, SPAN_MARGIN = 0.06, 0.08
 #: Ticks of an axis of shares on a square-root scale.
 _SQRT_TICKS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 
@@ -68,10 +70,8 @@ class Scale:
         return " ".join(f"{v:.9g}" for v in (self.low, self.high, self.start, self.end)) + f" {self.kind}"
 
 
-def scale_around(
-    values: Sequence[float] | np.ndarray, start: float, end: float, kind: str = "linear", margin: float = 0.06
-) -> Scale:
-    """Return a scale that is longer than the range of some values by the share ``margin`` at both ends.
+def scale_around(values: Sequence[float] | np.ndarray, start: float, end: float, kind: str = "linear") -> Scale:
+    """Return a scale that is longer than the range of some values by the share :data:`SCALE_MARGIN` at both ends.
 
     NaN is left out; without any value the scale goes from 0 (0.1 if logarithmic) to 1.
     """
@@ -80,13 +80,13 @@ def scale_around(
     if finite.size == 0:
         return Scale(0.1 if kind == "log" else 0.0, 1.0, start, end, kind)
     low, high = (float(_TRANSFORMS[kind](v)) for v in (finite.min(), finite.max()))
-    reach = margin * (high - low) or margin * abs(high) or margin
+    reach = SCALE_MARGIN * (high - low) or SCALE_MARGIN * abs(high) or SCALE_MARGIN
     if kind == "log":
         return Scale(10 ** (low - reach), 10 ** (high + reach), start, end, kind)
     return Scale(low - reach, high + reach, start, end, kind)
 
 
-def same_spans(groups: Sequence[np.ndarray], margin: float = 0.08) -> list[tuple[float, float]]:
+def same_spans(groups: Sequence[np.ndarray]) -> list[tuple[float, float]]:
     """Return one range per group of values, each around its values and all of the length that the widest one needs.
 
     Slopes in figures with such axes can be compared, although their levels differ. NaN is left out.
@@ -98,7 +98,7 @@ def same_spans(groups: Sequence[np.ndarray], margin: float = 0.08) -> list[tuple
     """
     finite = [values[np.isfinite(values)] for values in groups]
     ends = [(float(v.min()), float(v.max())) if v.size else (0.0, 0.0) for v in finite]
-    length = max((high - low for low, high in ends), default=0.0) * (1 + 2 * margin) or 0.1
+    length = max((high - low for low, high in ends), default=0.0) * (1 + 2 * SPAN_MARGIN) or 0.1
     return [((low + high - length) / 2, (low + high + length) / 2) for low, high in ends]
 
 

@@ -88,20 +88,19 @@ def markers(x: Iterable[float], y: Iterable[float], look: Look, kind: str = "dot
     return element("path", class_=f"dots m{look.marker} {paint}", d=d) if d else ""
 
 
-def line_path(x: np.ndarray, y: np.ndarray, decimals: int = 1) -> str:
-    """Write the commands of a line, relative and rounded so that errors do not add up; NaN starts a new piece.
+def line_path(x: np.ndarray, y: np.ndarray) -> str:
+    """Write the commands of a line, relative, in tenths so that errors do not add up; NaN starts a new piece.
 
     Examples
     --------
     >>> line_path(np.array([0.0, 1.5, 3.0]), np.array([2.0, 2.0, 1.0]))
     'M0 2l1.5 0 1.5-1'
     """
-    size = 10**decimals
-    places = np.rint(np.stack([x, y], axis=1) * size)
+    places = np.rint(np.stack([x, y], axis=1) * 10)
     steps = np.diff(places, axis=0, prepend=np.nan)
     drawn, joined = (np.isfinite(values).all(axis=1).tolist() for values in (places, steps))
     commands = []
-    for i, (place, step) in enumerate(zip((places / size).tolist(), (steps / size).tolist(), strict=True)):
+    for i, (place, step) in enumerate(zip((places / 10).tolist(), (steps / 10).tolist(), strict=True)):
         if joined[i]:
             commands.append(f" {_brief(step[0])} {_brief(step[1])}")
         elif drawn[i]:

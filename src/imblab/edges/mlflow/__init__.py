@@ -7,12 +7,14 @@ state. The ledger is the record, so the runs of a study can be written again at 
 from imblab.edges.mlflow.addresses import DEFAULT_URI, artifact_folder, check_store_uri, is_database
 from imblab.edges.mlflow.artifacts import (
     Artifact,
+    CandidateLog,
     StoredPredictions,
+    candidate_tables,
+    choose_candidate_log,
     folder_artifacts,
     has_all_scores,
     update_search_table,
 )
-from imblab.edges.mlflow.candidates import CandidateLog, candidate_tables, choose_candidate_log
 from imblab.edges.mlflow.client import HTTP_LIMITS
 from imblab.edges.mlflow.downloads import (
     RUN_COORDINATES,

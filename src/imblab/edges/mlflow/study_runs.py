@@ -19,16 +19,7 @@ from imblab.analysis import evidence, rebalancing
 from imblab.analysis.outer_splits import count_outer_folds, describe_protocol, untested_reason
 from imblab.analysis.paired import BASELINES, strategy_scores
 from imblab.core import measures
-from imblab.edges.mlflow.class_runs import class_metrics, class_profile, class_table, class_tags
-from imblab.edges.mlflow.notes import (
-    answer_tags,
-    cell_note,
-    describe_gain_intervals,
-    leading_sentences,
-    rank_strategies,
-    study_note,
-    verdict_sentences,
-)
+from imblab.edges.mlflow import notes
 from imblab.edges.mlflow.runs import (
     ADDRESSES_TAG,
     RANK_PREFIX,
@@ -36,6 +27,10 @@ from imblab.edges.mlflow.runs import (
     Metric,
     RunSpec,
     addresses_tag,
+    class_metrics,
+    class_profile,
+    class_table,
+    class_tags,
     describe_search,
     distinguishing_names,
     knob_text,
@@ -109,22 +104,23 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
         **details.origin,
         **({"mlflow.source.git.commit": commit} if commit else {}),
     }
-    lead, verdicts = leading_sentences(result, details.is_running), verdict_sentences(result, details.is_running)
-    note = study_note(result, [*lead, *details.remarks], verdicts, details.is_running)
+    lead = notes.leading_sentences(result, details.is_running)
+    verdicts = notes.verdict_sentences(result, details.is_running)
+    note = notes.study_note(result, [*lead, *details.remarks], verdicts, details.is_running)
     runs = [_study_run(result, shared, note, details)]
-    curves, answers = curve_metrics(details.evidence), {} if details.is_running else answer_tags(result)
+    curves, answers = curve_metrics(details.evidence), {} if details.is_running else notes.answer_tags(result)
     gains = {} if details.is_running else _primary_gain_intervals(result)
     for family, scores in result.scores.items():
         verdict = verdicts.get(family, " ".join(lead))
-        ranks = {} if details.is_running else rank_strategies(scores, study)
-        gain_note = "" if details.is_running else describe_gain_intervals(result, family)
+        ranks = {} if details.is_running else notes.rank_strategies(scores, study)
+        gain_note = "" if details.is_running else notes.describe_gain_intervals(result, family)
         for row, strategy in enumerate(scores.strategies):
             labels = details.classes.get(scores.dataset, ())
             tags = {**shared, **class_tags(labels), **answers.get((*family, strategy), {})}
             rank = [(f"{RANK_PREFIX}{study.primary}", float(ranks[strategy]), 0)] if strategy in ranks else []
             further = *rank, *gains.get((*family, strategy), ()), *curves.get((*family, strategy), ())
             cell = _cell_run(study, scores, row, tags, further)
-            note = cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
+            note = notes.cell_note(study, scores, row, verdict, verdict_first=not completeness.is_complete)
             members = _cell_evaluations(scores, row)
             note = "\n\n".join(filter(None, [f"{note} {gain_note}".rstrip(), class_table(members, labels)]))
             are_runs = details.search == "candidates"

@@ -1,13 +1,17 @@
-"""What runs inside a worker process, and the jobs that travel to it: a study, positions and predictions, no table."""
+"""Worker processes: the jobs that travel to them (a study, positions and predictions, no table), and limits of fits."""
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import joblib
@@ -19,12 +23,18 @@ from imblab.core.own_code import Code
 from imblab.core.preparation import FeatureArrays
 from imblab.edges import memory
 from imblab.edges.runner import bundle_evaluator
-from imblab.edges.runner.fit_timer import FitTimer, Report
+from imblab.errors import FitFailed, Interruption
 from imblab.result import Evaluation
 from imblab.study import Cell, Dataset, Split, Study
 
 #: Rows that are copied from a large table in one go.
 COPY_BLOCK_ROWS = 65_536
+#: Seconds after its limit in which a fit may still stop by itself before its process ends.
+GRACE_SECONDS = 2.0
+#: How often a worker looks whether its fit is late.
+WATCH_SECONDS = 0.1
+#: Receives the address of a fit before it is made, an empty text after it, and whether its process ends because of it.
+Report = Callable[[str, bool], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,3 +274,79 @@ def load_table(path: str) -> tuple[Dataset, FeatureArrays, tuple[Split, ...]]:
         mapped = {n: p.view(PageDroppingMemmap) for n, p in parts.items() if isinstance(p, np.memmap)}
         arrays = replace(arrays, **mapped)
     return dataset, arrays, plan
+
+
+def lateness_reason(seconds: float | None) -> str:
+    """Return the reason of a candidate whose fit took longer than its limit."""
+    return f"it took longer than runner.fit_timeout={seconds:g} s"
+
+
+class _FitTimeout(Interruption):
+    """Raised in a fit whose time is up; no library catches it by accident."""
+
+
+class FitTimer:
+    """Reports fits, and stops those that take too long.
+
+    Parameters
+    ----------
+    seconds : float or None
+        Time limit of a fit; None for no limit.
+    report : callable
+        See :data:`Report`.
+    """
+
+    def __init__(self, seconds: float | None, report: Report) -> None:
+        self._seconds, self._report = seconds, report
+        self._thread = threading.get_ident()
+        self._lock, self._closed = threading.Lock(), threading.Event()
+        #: Address and start of the fit under way, and whether the exception was sent.
+        self._current: tuple[str, float] | None = None
+        self._rang = False
+
+    def __enter__(self) -> FitTimer:
+        if self._seconds is not None:
+            threading.Thread(target=self._watch, args=(self._seconds,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closed.set()
+
+    def guard(self, address: str, fit: Callable[[], list[Prediction]]) -> list[Prediction]:
+        """Run a fit under the time limit."""
+        self._report(address, False)
+        try:
+            try:
+                self._current = address, time.monotonic()
+                return fit()
+            finally:  # inside, since the exception may come until it is called off
+                self._call_off()
+        except _FitTimeout:
+            raise FitFailed(lateness_reason(self._seconds)) from None
+        finally:
+            self._call_off()
+            self._report("", False)
+
+    def _call_off(self) -> None:
+        with self._lock:
+            self._current = None
+            if self._rang:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), None)
+                self._rang = False
+
+    def _watch(self, limit: float) -> None:
+        while not self._closed.wait(min(WATCH_SECONDS, limit)):
+            with self._lock:
+                if self._current is None:
+                    continue
+                address, begin = self._current
+                seconds = time.monotonic() - begin
+                if seconds > limit + GRACE_SECONDS:
+                    self._report(address, True)
+                    os._exit(75)
+                if seconds > limit and not self._rang:
+                    self._rang = True
+                    timeout = ctypes.py_object(_FitTimeout)
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), timeout)

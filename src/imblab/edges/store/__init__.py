@@ -18,17 +18,21 @@ from typing import Any
 
 from imblab.core.fitting import Prediction
 from imblab.edges import files
-from imblab.edges.store.columns import from_columns, to_columns
-from imblab.edges.store.database import LOCK_SECONDS, check_database, open_database, warn_about_store
-from imblab.edges.store.journal import JobJournal, Journal, JournalRow, orphaned_rows
-from imblab.edges.store.limits import (
+from imblab.edges.store.database import (
     KEPT_SHARE,
+    LOCK_SECONDS,
     MAX_STORE_BYTES,
     MAX_STUDY_BYTES,
+    check_database,
     free_bytes,
+    from_columns,
+    open_database,
     raised_limit,
     stored_bytes,
+    to_columns,
+    warn_about_store,
 )
+from imblab.edges.store.journal import JobJournal, Journal, JournalRow, orphaned_rows
 from imblab.errors import StudyError, explain_os_error
 
 __all__ = [

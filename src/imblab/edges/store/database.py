@@ -1,15 +1,24 @@
-"""The SQLite file of the prediction store: opened, created, and set aside where it is damaged."""
+"""The SQLite file of the prediction store: opened, or set aside where it is damaged; its rows, its size, its limit."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import sqlite3
 import sys
 import time
+from collections.abc import Mapping
+from functools import lru_cache
+from math import ceil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from imblab import fields
+from imblab.core.fitting import Prediction
 from imblab.edges import files
 from imblab.edges.files import locks
-from imblab.edges.store.limits import PAGE_BYTES
 from imblab.errors import StudyError, presentable
 
 #: Seconds to wait for another process.
@@ -19,6 +28,24 @@ TABLE_COLUMNS = {"address": "TEXT", "p": "BLOB", "facts": "TEXT", "made": "REAL"
 _CREATE_TABLE = "CREATE TABLE IF NOT EXISTS answers (address TEXT PRIMARY KEY, p BLOB, facts TEXT, made REAL)"
 #: The files that SQLite keeps for a database.
 _FILE_ENDINGS = ("", "-wal", "-shm")
+#: A larger file loses its oldest predictions when a study ends, unless a study has raised the limit.
+MAX_STORE_BYTES = 4 * 2**30
+#: The share of the limit that is kept where a file is larger, so that the next study does not have to prune again.
+KEPT_SHARE = 0.9
+#: A study that needs more raises the limit.
+MAX_STUDY_BYTES = int(KEPT_SHARE * MAX_STORE_BYTES)
+#: Free space of the disk that no raised limit takes.
+MIN_FREE_BYTES = 2**30
+#: Bytes of a page of the file.
+PAGE_BYTES = 16384
+#: Bytes of a row next to its values: address, facts as JSON, time, and the header.
+_ROW_BYTES = 16 + 120 + 8 + 8
+#: Bytes of an entry in the index of addresses, whose pages are two thirds full.
+_INDEX_BYTES = 36
+#: Bytes of a row in its page next to its content, and of the link to its further pages.
+_CELL_BYTES, _LINK_BYTES = 8, 4
+#: Pages of an empty file.
+_EMPTY_PAGES = 3
 
 
 def warn_about_store(message: str) -> None:
@@ -113,3 +140,129 @@ def _set_aside(path: Path, seen: tuple[int, int] | None, damage: str) -> None:
         f"The prediction store {str(path)!r} is damaged ({damage}); it only saves time, and is set aside as "
         f"{aside.name!r}. A fresh one is made: missing predictions are fitted again."
     )
+
+
+def stored_bytes(predictions: Mapping[int, int]) -> int:
+    """Estimate the bytes of a file that holds some predictions.
+
+    SQLite fills its pages one after the other; a row that is larger than a page has pages of its own. A prediction of
+    1,500 rows takes its 12 kB, since a page holds one of them, and another third.
+
+    Parameters
+    ----------
+    predictions : mapping of int to int
+        Number of predictions by the number of their values, 8 bytes each.
+
+    Examples
+    --------
+    >>> stored_bytes({100: 1000, 1500: 1000}) // 10**6
+    17
+    """
+    used = sum(count * (_table_bytes(n_values) + _INDEX_BYTES) for n_values, count in predictions.items())
+    return ceil(used) + _EMPTY_PAGES * PAGE_BYTES
+
+
+def _table_bytes(n_values: int) -> float:
+    """Bytes of a row, with its share of what stays empty in its pages; as SQLite's file format lays them out."""
+    payload, largest = 8 * n_values + _ROW_BYTES, PAGE_BYTES - 35
+    if payload <= largest:
+        return PAGE_BYTES / ((PAGE_BYTES - 8) // (payload + _CELL_BYTES))
+    least = (PAGE_BYTES - 12) * 32 // 255 - 23
+    local = least + (payload - least) % (PAGE_BYTES - _LINK_BYTES)
+    local = local if local <= largest else least
+    n_further = ceil((payload - local) / (PAGE_BYTES - _LINK_BYTES))
+    return PAGE_BYTES * (1 / ((PAGE_BYTES - 8) // (local + _LINK_BYTES + _CELL_BYTES)) + n_further)
+
+
+def raised_limit(needed: int, limit: int, size: int, free: int) -> int:
+    """Return the limit of a store for a study whose predictions need some bytes; it is never lowered.
+
+    So much that they stay when the oldest are deleted, as far as a gigabyte of the disk stays free.
+
+    Parameters
+    ----------
+    needed : int
+        Bytes of all predictions of the study.
+    limit, size : int
+        Limit and size of the store so far, in bytes.
+    free : int
+        Free bytes of the disk.
+
+    Examples
+    --------
+    >>> gigabyte = 2**30
+    >>> raised_limit(gigabyte, 4 * gigabyte, 0, 100 * gigabyte) / gigabyte
+    4.0
+    >>> raised_limit(9 * gigabyte, 4 * gigabyte, 0, 100 * gigabyte) / gigabyte
+    10.0
+    >>> raised_limit(9 * gigabyte, 4 * gigabyte, 2 * gigabyte, 5 * gigabyte) / gigabyte
+    6.0
+    """
+    if needed <= KEPT_SHARE * limit:
+        return limit
+    affordable = size + max(0, free - MIN_FREE_BYTES)
+    return max(limit, min(ceil(needed / KEPT_SHARE), affordable))
+
+
+def free_bytes(path: Path) -> int:
+    """Return the free bytes of the disk of a path, which need not exist."""
+    existing = next(folder for folder in (path, *path.resolve().parents) if folder.exists())
+    return shutil.disk_usage(existing).free
+
+
+def to_columns(prediction: Prediction) -> tuple[bytes, str]:
+    """Return the bytes of the values and a line of JSON with everything else."""
+    columns = None if prediction.values.ndim == 1 else prediction.values.shape[1]
+    facts = _facts_text(prediction.is_probability, tuple(prediction.reached.items()), prediction.notes, columns)
+    return np.ascontiguousarray(prediction.values, dtype="<f8").tobytes(), facts
+
+
+@lru_cache(maxsize=256)
+def _facts_text(
+    is_probability: bool, reached: tuple[tuple[str, Any], ...], notes: tuple[str, ...], columns: int | None
+) -> str:
+    facts = {"calibrated": is_probability, "reached": dict(reached), "notes": list(notes)}
+    return json.dumps(facts if columns is None else {**facts, "columns": columns})
+
+
+_FACTS_FORMAT = fields.record_check(
+    {
+        "calibrated": fields.check_flag,
+        "reached": fields.mapping_check(
+            fields.check_scalar,
+            {
+                **dict.fromkeys(("negative", "positive"), fields.integer_check()),
+                "classes": fields.list_check(fields.integer_check()),
+            },
+        ),
+        "notes": fields.list_check(fields.check_text),
+        # Of predictions with one column per class; those of two classes are one.
+        "columns": fields.integer_check(3),
+    },
+    ("calibrated", "reached", "notes"),
+)
+
+
+@lru_cache(maxsize=256)
+def _parse_facts(line: str) -> dict[str, Any] | None:
+    try:
+        facts: dict[str, Any] = _FACTS_FORMAT(fields.parse_json(line), "")
+    except (ValueError, RecursionError):
+        return None
+    return facts
+
+
+def from_columns(p: Any, facts_text: Any) -> Prediction | None:
+    """Return the prediction in a row; None if the row is damaged."""
+    if type(p) is not bytes or type(facts_text) is not str or not p or len(p) % 8:
+        return None
+    facts, values = _parse_facts(facts_text), np.frombuffer(p, dtype="<f8")
+    if facts is None or not np.isfinite(values).all():
+        return None
+    if facts["calibrated"] and not (values.min() >= 0 and values.max() <= 1):
+        return None
+    if columns := facts.get("columns"):
+        if len(values) % columns:
+            return None
+        values = values.reshape(-1, columns)
+    return Prediction(values, facts["calibrated"], dict(facts["reached"]), facts["notes"])

@@ -19,7 +19,7 @@ from pathlib import Path
 from imblab.core.fitting import Prediction
 from imblab.edges import files
 from imblab.edges.files import locks
-from imblab.edges.store.columns import to_columns
+from imblab.edges.store.database import to_columns
 
 #: Address, values as bytes, facts as JSON, time.
 JournalRow = tuple[str, bytes | None, str, float]
