@@ -122,9 +122,7 @@ def command_new(options: Mapping[str, Any]) -> int:
         terminal.put(json.dumps({"path": str(home / f"{name}.yaml"), "run": ["imblab", "run", *words]}))
     else:
         terminal.show(f"Written: {home / f'{name}.yaml'}")
-        terminal.show(
-            f"What it costs, and what fits {answers.minutes:g} minutes: {to_shell(['imblab', 'plan', *words])}"
-        )
+        terminal.show(f"What it costs, and what fits {answers.minutes:g} min: {to_shell(['imblab', 'plan', *words])}")
         terminal.show(f"Run it: {to_shell(['imblab', 'run', *words])}")
     return 0
 
@@ -333,7 +331,7 @@ def _comments(answers: Answers) -> Iterable[str]:
         yield f"# A missed positive costs {fn:g}, a false alarm {fp:g}: tuned thresholds minimise the expected cost."
     if answers.alerts is not None:
         yield f"# At most {100 * answers.alerts:g} % of the rows may be called positive: {ALERT} and {SMOTE_ALERT}."
-    yield f"# `imblab plan` proposes a smaller study where this one takes more than {answers.minutes:g} minutes."
+    yield f"# `imblab plan` proposes a smaller study where this one takes more than {answers.minutes:g} min."
 
 
 def _check_runs(name: str, text: str) -> None:
