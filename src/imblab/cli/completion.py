@@ -71,13 +71,13 @@ KNOB_VALUES: Mapping[str, Sequence[str]] = {
 }
 #: Commands whose first word is the name of a study.
 OF_STUDIES = ("compare", "audit", "report", "rescore", "export", "verify", "reproduce", "sync", "ui")
-TEXT_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
+HEADED_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
 #: Keys of a table whose value is a column, or a list of columns.
 COLUMN_KEYS, COLUMN_LIST_KEYS = (
     ("target", "groups", "folds", "time", "amount", "id"),
     ("drop", "categorical", "numeric"),
 )
-MAX_HEADER_CHARACTERS = 100_000
+MAX_FIRST_LINE_CHARACTERS = 100_000
 COMPLETED_ENDINGS = (".csv", ".tsv", ".parquet", ".xlsx", ".feather", ".json", ".yaml", ".yml")
 
 
@@ -145,9 +145,9 @@ def _following(before: Sequence[str], word: str) -> Iterator[str]:
         return
     if typed[-1:] in (["--config-dir"], ["-cd"], ["--data"], ["--folder"]):
         return  # the shell completes files
-    table = next((Path(each) for each in typed if each.endswith(TEXT_ENDINGS)), None)
+    table = next((Path(each) for each in typed if each.endswith(HEADED_ENDINGS)), None)
     if command == "new" and typed[-1:] == ["--target"]:
-        yield from _columns(table)
+        yield from _header_columns(table)
         return
     if word.startswith("-"):
         yield from (name for name, _ in COMMANDS[command].arguments if name.startswith("--"))
@@ -205,17 +205,17 @@ def _complete_short_key(word: str, table: Path | None) -> Iterator[str]:
     if not equals:
         yield from (f"{name}=" for name in _content("dataset.table", ()) if name not in ("kind", "path", "name"))
     elif key in COLUMN_KEYS:
-        yield from (f"{key}={column}" for column in _columns(table))
+        yield from (f"{key}={column}" for column in _header_columns(table))
     elif key in COLUMN_LIST_KEYS and value.startswith("["):
         lead = value[: max(value.rfind("["), value.rfind(",")) + 1]
-        yield from (f"{key}={lead}{column}" for column in _columns(table) if column not in lead[1:].split(","))
+        yield from (f"{key}={lead}{column}" for column in _header_columns(table) if column not in lead[1:].split(","))
 
 
-def _columns(table: Path | None) -> Iterator[str]:
+def _header_columns(table: Path | None) -> Iterator[str]:
     """Yield the columns of a text file that need no quotes in a shell, by the most frequent separator of its header."""
     try:
         with Path(table or "").expanduser().open(encoding="utf-8-sig") as file:
-            header = file.readline(MAX_HEADER_CHARACTERS).strip()
+            header = file.readline(MAX_FIRST_LINE_CHARACTERS).strip()
     except (OSError, RuntimeError, ValueError):
         return
     names = (name.strip("\"' ") for name in header.split(max(",;\t|", key=header.count)))
