@@ -51,6 +51,22 @@ def test_a_word_is_completed(line, expected):
     assert complete_line(line) == expected
 
 
+def test_keys_and_columns_of_a_table_are_completed(workdir):
+    (workdir / "kunden.csv").write_text('\ufeffalter;"land";left.early;first name\n1;x;0;y\n', encoding="utf-8")
+    (workdir / "odd.csv").write_bytes(b"\xff\x00")
+    assert complete_line("imblab run kunden.csv dro") == ["drop=", "drop_classes="]
+    assert complete_line("imblab new kunden.csv tar") == ["target="]
+    assert complete_line("imblab plan kunden.csv target=") == ["target=alter", "target=land", "target=left.early"]
+    assert complete_line("imblab run kunden.csv target=left.early drop=[alter,l") == [
+        *("drop=[alter,land", "drop=[alter,left.early")
+    ]
+    assert complete_line("imblab new kunden.csv --target l") == ["land", "left.early"]
+    assert complete_line("imblab new kunden.csv lear") == []
+    assert complete_line("imblab new kun") == ["kunden.csv"]
+    assert complete_line("imblab run odd.csv target=") == complete_line("imblab run none.csv target=") == []
+    assert complete_line("imblab run target=") == complete_line("imblab run dro") == []
+
+
 def test_names_of_studies_files_and_own_groups_are_completed(workdir):
     for name in ("first", "second", "first~1"):
         (workdir / "experiments" / name).mkdir(parents=True)

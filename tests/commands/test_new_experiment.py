@@ -130,3 +130,46 @@ def test_an_input_that_ends_or_is_interrupted_leaves_nothing_behind(monkeypatch,
     assert main(["new"]) == 130
     assert "Stopped; nothing was written." in capsys.readouterr().err
     assert not Path("conf").exists()
+
+
+def awkward(table):
+    """Write a table whose columns need two corrections before a study can read it."""
+    table["opened on"] = pd.date_range("2024-01-01", periods=300).strftime("%Y-%m-%d")
+    table["a"] = table["a"].astype(object).where(table.index > 1, "NA")
+    table.to_csv("churn.csv", index=False)
+
+
+def test_a_table_that_needs_corrections_is_answered_with_the_line_that_holds_them(table, monkeypatch, capsys):
+    awkward(table)
+    answer(monkeypatch, "churn.csv", "left", "no", "10:1", "5")
+    assert main(["new"]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith("Nothing was written. With these answers and corrections: `imblab new churn.csv ")
+    words = shlex.split(told.partition("`")[2].rstrip("`."))
+    assert words[2:10] == ["churn.csv", "--target", "left", "--positive", "no", "--cost", "10:1", "--minutes"]
+    assert main(words[1:]) == 0
+    spec = written()["dataset"]["table"]
+    assert (spec["missing"], spec["drop"], spec["positive"]) == (["NA"], ["opened on"], "no")
+    assert written()["primary"] == "expected_cost"
+
+
+def test_keys_of_the_table_and_dotted_keys_are_written_into_the_experiment(table):
+    awkward(table)
+    keys = ["target=left", "missing=[NA]", 'dataset.table.drop=["opened on"]', "protocol.outer_folds=3"]
+    assert main(["new", "churn.csv", *keys, "--yes"]) == 0
+    assert written()["dataset"]["table"]["missing"] == ["NA"]
+    assert written()["dataset"]["table"]["drop"] == ["opened on"]
+    assert written()["protocol"] == {"outer_folds": 3}
+
+
+def test_a_table_that_cannot_be_corrected_by_keys_leaves_a_line_with_the_answers(table, capsys):
+    table.loc[3, "left"] = None
+    table.to_csv("churn.csv", index=False)
+    assert main(["new", "churn.csv", "--target", "left", "--name", "gap", "--yes"]) == 2
+    assert "With these answers: `imblab new churn.csv --target left --positive yes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["learner=[svm]", "merge={k:[a,b]}", "experiment=quickstart"])
+def test_choices_of_groups_and_changed_labels_are_refused(word, capsys):
+    assert main(["new", "churn.csv", word, "--target", "left", "--yes"]) == 2
+    assert f"{word!r} is not a key that `imblab new` writes" in capsys.readouterr().err

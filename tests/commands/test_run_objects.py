@@ -152,6 +152,24 @@ def test_a_frame_of_arrow_is_a_table(table):
     assert question(pa.table(frame), pa.array(y)).tables[0].fingerprint == question(frame, y).tables[0].fingerprint
 
 
+def test_a_frame_of_polars_is_a_table(table):
+    """Not part of the lock: the test runs where polars is installed."""
+    pl = pytest.importorskip("polars", reason="polars is not installed")
+    X, y = table
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(
+        kind=["u", None, "w"] * 80, flag=[True, False] * 120, number=[*range(239), None], left=y
+    )
+    theirs = pl.from_pandas(frame).with_columns(pl.col("kind").cast(pl.Categorical))
+    ours = question(frame, "left").tables[0]
+    assert ours.categorical == ("kind",)
+    assert question(theirs, "left").tables[0].fingerprint == ours.fingerprint
+    assert question(theirs.drop("left"), theirs["left"]).tables[0].fingerprint == ours.fingerprint
+    with pytest.raises(DataError, match=r"LazyFrame; .* Pass one of them, such as X\.collect\(\) of a lazy frame\.$"):
+        question(theirs.lazy(), "left")
+    with pytest.raises(DataError, match=r"is given as polars\.DataFrame; .* or pass it to imblab\.run, which"):
+        imblab.dataset(theirs, "left")
+
+
 def test_a_dataset_is_a_table(table):
     X, y = table
     data = imblab.dataset(pd.DataFrame(X).assign(left=y), "left", name="churn")

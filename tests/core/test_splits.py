@@ -141,6 +141,12 @@ def test_clashing_wishes_about_time_are_refused(columns, protocol, snapshot):
     assert str(said.value) == snapshot
 
 
+def test_positives_that_come_late_are_not_helped_by_more_of_them():
+    data = table(np.arange(120) >= 90, time=np.arange(120.0))
+    with pytest.raises(DataError, match=r"0 positive .* folds follow the time, .* or set dataset\.toy\.time=null if"):
+        splits.plan(data, Protocol(), seed=0)
+
+
 def test_cautions_name_the_numbers():
     few = table(labels(200, 15))
     said = fold_advice.cautions(few, splits.plan(few, Protocol(), seed=0))

@@ -84,7 +84,8 @@ def _explain_error(error: BaseException, words: Sequence[str]) -> str | None:
     if isinstance(error, ImblabError):
         between = "\n" if len(error.problems) > 1 else " "
         line = f"{between}The whole line: `{granting(words, error.grants)}`." if error.grants else ""
-        return f"{type(error).__name__}: {error}{line}"
+        notes = "".join(f"\n{presentable(note)}" for note in getattr(error, "__notes__", ()))
+        return f"{type(error).__name__}: {error}{line}{notes}"
     if isinstance(error, KeyboardInterrupt):
         return f"Stopped. {kept}"
     if isinstance(error, BrokenPipeError):  # `imblab list | head`

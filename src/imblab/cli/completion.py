@@ -5,6 +5,7 @@ Reads names of files and single small YAML files; imports nothing of a study, so
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,6 +71,13 @@ KNOB_VALUES: Mapping[str, Sequence[str]] = {
 }
 #: Commands whose first word is the name of a study.
 OF_STUDIES = ("compare", "audit", "report", "rescore", "export", "verify", "reproduce", "sync", "ui")
+HEADED_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
+#: Keys of a table whose value is a column, or a list of columns.
+COLUMN_KEYS, COLUMN_LIST_KEYS = (
+    ("target", "groups", "folds", "time", "amount", "id"),
+    ("drop", "categorical", "numeric"),
+)
+MAX_FIRST_LINE_CHARACTERS = 100_000
 COMPLETED_ENDINGS = (".csv", ".tsv", ".parquet", ".xlsx", ".feather", ".json", ".yaml", ".yml")
 
 
@@ -137,6 +145,10 @@ def _following(before: Sequence[str], word: str) -> Iterator[str]:
         return
     if typed[-1:] in (["--config-dir"], ["-cd"], ["--data"], ["--folder"]):
         return  # the shell completes files
+    table = next((Path(each) for each in typed if each.endswith(HEADED_ENDINGS)), None)
+    if command == "new" and typed[-1:] == ["--target"]:
+        yield from _header_columns(table)
+        return
     if word.startswith("-"):
         yield from (name for name, _ in COMMANDS[command].arguments if name.startswith("--"))
         yield "--help"
@@ -147,11 +159,13 @@ def _following(before: Sequence[str], word: str) -> Iterator[str]:
     elif command in OF_STUDIES and "=" not in word:
         if not names or command == "compare":
             yield from _study_names()
-    elif command in ("run", "plan"):
-        named = (Path(folder) for option, folder in pairwise(typed) if option in ("--config-dir", "-cd"))
-        yield from _complete_override(word, [folder for folder in named if folder.is_dir()])
+    elif command in ("run", "plan", "new"):
+        yield from _complete_short_key(word, table)
         if "=" not in word and not names:
             yield from _complete_path(word)
+    if command in ("run", "plan"):
+        named = (Path(folder) for option, folder in pairwise(typed) if option in ("--config-dir", "-cd"))
+        yield from _complete_override(word, [folder for folder in named if folder.is_dir()])
 
 
 def _study_names() -> Iterator[str]:
@@ -181,6 +195,31 @@ def _complete_override(word: str, folders: Sequence[Path]) -> Iterator[str]:
         yield from (f"{plus}{key}={each}" for each in _complete_value(key, value, folders))
     else:
         yield from (f"{plus}{each}" for each in _complete_key(key, folders))
+
+
+def _complete_short_key(word: str, table: Path | None) -> Iterator[str]:
+    """Yield keys of a table in a text file that the line names, and their values that are columns of it."""
+    if table is None:
+        return
+    key, equals, value = word.partition("=")
+    if not equals:
+        yield from (f"{name}=" for name in _content("dataset.table", ()) if name not in ("kind", "path", "name"))
+    elif key in COLUMN_KEYS:
+        yield from (f"{key}={column}" for column in _header_columns(table))
+    elif key in COLUMN_LIST_KEYS and value.startswith("["):
+        lead = value[: max(value.rfind("["), value.rfind(",")) + 1]
+        yield from (f"{key}={lead}{column}" for column in _header_columns(table) if column not in lead[1:].split(","))
+
+
+def _header_columns(table: Path | None) -> Iterator[str]:
+    """Yield the columns of a text file that need no quotes in a shell, by the most frequent separator of its header."""
+    try:
+        with Path(table or "").expanduser().open(encoding="utf-8-sig") as file:
+            header = file.readline(MAX_FIRST_LINE_CHARACTERS).strip()
+    except (OSError, RuntimeError, ValueError):
+        return
+    names = (name.strip("\"' ") for name in header.split(max(",;\t|", key=header.count)))
+    yield from (name for name in names if re.fullmatch(r"[\w.]+", name))
 
 
 def _complete_key(key: str, folders: Sequence[Path]) -> Iterator[str]:

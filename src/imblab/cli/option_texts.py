@@ -61,6 +61,7 @@ AUDIT_ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
 #: As ``ArgumentParser.add_argument`` takes them.
 NEW_ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("file", {"nargs": "?", "metavar": "FILE", "help": "the table: CSV, Excel, Parquet"}),
+    ("overrides", {"nargs": "*", "default": [], "metavar": "KEY=VALUE", "help": "drop=[...], missing=[NA], id=..."}),
     ("--target", {"metavar": "COLUMN", "help": "the column of labels"}),
     ("--positive", {"metavar": "LABEL", "help": "the positive class; the rarer one by default"}),
     (

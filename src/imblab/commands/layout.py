@@ -297,7 +297,7 @@ def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     named = any(arg.startswith("name=") for arg in others)
     overrides = [] if named else [f"name={to_hydra_syntax(_study_name(name))}"]
     overrides += [f"dataset=[{','.join(['table', *datasets])}]" if datasets else "dataset=table"]
-    overrides += [f"dataset.table.path={to_hydra_syntax(path)}", *map(_table_override, table_keys)]
+    overrides += [f"dataset.table.path={to_hydra_syntax(path)}", *map(table_override, table_keys)]
     overrides += [arg for arg in others if arg not in table_keys and not arg.startswith("dataset=")]
     if not any(arg.lstrip("+").startswith("dataset.table.target=") for arg in overrides):
         raise _no_target_error(path, name, overrides, command)
@@ -333,7 +333,8 @@ def _study_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.+-]+", "_", "".join(letters)).strip("_.+-")[:MAX_NAME_CHARACTERS] or "table"
 
 
-def _table_override(arg: str) -> str:
+def table_override(arg: str) -> str:
+    """Return ``key=value`` of a table as an override of Hydra, the value quoted where it is one word."""
     key, _, value = arg.partition("=")
     structured = key in STRUCTURED_KEYS and (value[:1] in ("[", "{") or key in ("rare", "allow_majority_positive"))
     quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""

@@ -6,13 +6,15 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from imblab.commands.layout import lay_out, parse_request
+from imblab.commands.layout import SHORT_KEYS, lay_out, parse_request, table_override
 from imblab.edges import config, files, terminal
+from imblab.edges.config.overrides import parse_overrides
 from imblab.edges.config.validation import NAME_PATTERN, NAME_RULE
 from imblab.edges.datasets.inspection import MAX_CLASSES, describe_targets, target_candidates
 from imblab.edges.datasets.notation import TableProblems
@@ -20,7 +22,7 @@ from imblab.edges.datasets.table_files import is_table, read_table_file, table_n
 from imblab.edges.files.locks import scratch_folder
 from imblab.errors import ConfigError, ImblabError, StudyError, unknown
 from imblab.groups import group_options
-from imblab.text import join_words, to_shell
+from imblab.text import join_words, to_hydra_syntax, to_shell
 
 #: Answers that mean none of what is asked.
 NEITHER = ("", "none", "neither", "no")
@@ -44,6 +46,7 @@ class Answers:
     costs: dict[str, float] | None = None
     alerts: float | None = None
     minutes: float = 0.0
+    keys: dict[str, Any] = field(default_factory=dict)
 
     def table(self) -> dict[str, Any]:
         """Return the description of the table, as an experiment has it."""
@@ -52,7 +55,8 @@ class Answers:
             spec["positive"] = self.positive
             if self.positive != self.labels[0][0]:
                 spec["allow_majority_positive"] = True
-        return spec
+        prefix = "dataset.table."
+        return spec | {key.removeprefix(prefix): v for key, v in self.keys.items() if key.startswith(prefix)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,9 @@ class Question:
 def command_new(options: Mapping[str, Any]) -> int:
     """``imblab new``: ask for a table, its target, its positive label, costs or an alert budget, and minutes.
 
-    An option answers its question; ``--yes`` takes the defaults of the others. The experiment is composed and laid out
-    before it is written.
+    An option answers its question; ``--yes`` takes the defaults of the others. Overrides are written into the
+    experiment. It is composed and laid out before it is written; where that fails, the error has a note with the
+    command that holds all answers, and the corrections.
 
     Raises
     ------
@@ -93,17 +98,22 @@ def command_new(options: Mapping[str, Any]) -> int:
     folder = Path(options["config_dir"][0]) if options["config_dir"] else Path("conf")
     if options["name"] is not None:
         _check_name(str(options["name"]), folder)
-    answers = Answers()
+    answers = Answers(keys=_read_keys(options["overrides"]))
+    typed = {key: answers.keys.pop(f"dataset.table.{key}", options[key]) for key in ("target", "positive")}
     try:
         for make in (_ask_file, _ask_target, _ask_positive, _ask_costs, _ask_minutes):
             question = make(answers)
-            _answer(question, options[question.option], bool(options["yes"]), bool(options["json"]))
+            _answer(question, {**options, **typed}[question.option], bool(options["yes"]), bool(options["json"]))
     except KeyboardInterrupt:
         terminal.warn("\nStopped; nothing was written.")
         return 130
     name = str(options["name"] or _free_study_name(table_name(answers.path), folder))
     text = experiment_text(name, answers)
-    _check_runs(name, text)
+    try:
+        _check_runs(name, text)
+    except ImblabError as error:
+        error.add_note(_line_to_paste(options, answers, error))
+        raise
     home = folder / "experiment"
     files.make_folder(home)
     files.replace(home, f"{name}.yaml", text.encode())
@@ -112,11 +122,37 @@ def command_new(options: Mapping[str, Any]) -> int:
         terminal.put(json.dumps({"path": str(home / f"{name}.yaml"), "run": ["imblab", "run", *words]}))
     else:
         terminal.show(f"Written: {home / f'{name}.yaml'}")
-        terminal.show(
-            f"What it costs, and what fits {answers.minutes:g} minutes: {to_shell(['imblab', 'plan', *words])}"
-        )
+        terminal.show(f"What it costs, and what fits {answers.minutes:g} min: {to_shell(['imblab', 'plan', *words])}")
         terminal.show(f"Run it: {to_shell(['imblab', 'run', *words])}")
     return 0
+
+
+def _read_keys(words: Iterable[str]) -> dict[str, Any]:
+    """Return the values of overrides by their dotted keys; those of a table may be typed without ``dataset.table.``."""
+    full = []
+    for word in words:
+        key = word.removeprefix("dataset.table.").partition("=")[0]
+        if key in ("merge", "drop_classes") or not (key in SHORT_KEYS or "." in key):
+            raise ConfigError(
+                f"{word!r} is not a key that `imblab new` writes; these are keys of a table that leave its labels as "
+                "they are, such as drop=[id], and dotted keys of a study. Give it to `imblab run` instead."
+            )
+        full.append(table_override(word.removeprefix("dataset.table.")) if key in SHORT_KEYS else word)
+    return {override.key_or_group: override.value() for override in parse_overrides(full)}
+
+
+def _line_to_paste(options: Mapping[str, Any], answers: Answers, error: ImblabError) -> str:
+    """Return a sentence with the command that holds all answers, and the corrections that the error proposes."""
+    words = ["imblab", "new", str(answers.path), "--target", answers.target]
+    words += ["--positive", answers.positive] if answers.positive is not None else []
+    if answers.costs is not None:
+        words += ["--cost", f"{answers.costs['fn']:g}:{answers.costs['fp']:g}"]
+    words += ["--cost", f"{answers.alerts:g}"] if answers.alerts is not None else []
+    words += ["--minutes", f"{answers.minutes:g}", *(["--name", options["name"]] if options["name"] else [])]
+    words += [word for folder in options["config_dir"] or () for word in ("--config-dir", folder)]
+    keys = {**answers.keys, **error.overrides}
+    line = to_shell([*words, "--yes", *(f"{key}={to_hydra_syntax(value)}" for key, value in keys.items())])
+    return f"Nothing was written. With these answers{' and corrections' * bool(error.overrides)}: `{line}`."
 
 
 def _answer(question: Question, given: str | None, takes_default: bool, is_silent: bool) -> None:
@@ -161,7 +197,7 @@ def _ask_file(answers: Answers) -> Question:
             )
         path = Path(text).expanduser()
         problems = TableProblems(table_name(path), "table")
-        answers.frame = read_table_file(path, {}, problems)
+        answers.frame = read_table_file(path, answers.table(), problems)
         answers.path = path
 
     return Question(f"1. Which file holds the table?{listed}", "file", tables[0] if tables else "", read)
@@ -274,6 +310,9 @@ def experiment_text(name: str, answers: Answers) -> str:
             for name, like in ((ALERT, "none"), (SMOTE_ALERT, "smote"))
         }
     content["budget"] = {"minutes": answers.minutes}
+    for key, value in answers.keys.items():
+        *parents, last = key.split(".")
+        reduce(lambda node, part: node.setdefault(part, {}), parents, content)[last] = value
     lines = [
         "# @package _global_",
         f"# Does resampling help on {answers.path.name!r}, or would a class weight or a tuned threshold do the same?",
@@ -292,7 +331,7 @@ def _comments(answers: Answers) -> Iterable[str]:
         yield f"# A missed positive costs {fn:g}, a false alarm {fp:g}: tuned thresholds minimise the expected cost."
     if answers.alerts is not None:
         yield f"# At most {100 * answers.alerts:g} % of the rows may be called positive: {ALERT} and {SMOTE_ALERT}."
-    yield f"# `imblab plan` proposes a smaller study where this one takes more than {answers.minutes:g} minutes."
+    yield f"# `imblab plan` proposes a smaller study where this one takes more than {answers.minutes:g} min."
 
 
 def _check_runs(name: str, text: str) -> None:

@@ -181,6 +181,12 @@ def suggest_folds(
     if dataset.folds is not None:
         return f"Give each fold of dataset.{key}.folds enough {what}, or leave that column out.", {}
     noun = "share" if protocol.test_size is not None else "number of folds"
+    if dataset.time is not None:
+        return (
+            f"No {noun} would do: folds follow the time, and a part of it has too few {what}. Start or end the table "
+            f"where they occur, or set dataset.{key}.time=null if the rows do not depend on their order.",
+            {},
+        )
     return f"No {noun} would do: gather more {what}.", {}
 
 

@@ -180,9 +180,9 @@ def _check_name_and_shape(name: Any, frame: Any, problems: notation.TableProblem
             f"Correct {problems.option('name')}.",
         )
     if not isinstance(frame, pd.DataFrame):
-        raise problems.error(
-            f"is given as {type(frame).__name__}", "a table is a pandas DataFrame", "Wrap it in pandas.DataFrame."
-        )
+        of = f"{type(frame).__module__.partition('.')[0]}.".removeprefix("builtins.") + type(frame).__name__
+        way_out = "Wrap it in pandas.DataFrame, or pass it to imblab.run, which reads paths, arrays and other frames."
+        raise problems.error(f"is given as {of}", "a table is a pandas DataFrame", way_out)
     if len(frame) == 0:
         raise problems.error("holds 0 rows", "a study needs rows of at least two classes", "Check where it comes from.")
     names = frame.columns.map(str)

@@ -107,9 +107,10 @@ def _pandas_frame(X: Any) -> pd.DataFrame:
             "them."
         ) from error
     if array.ndim != 2:
+        shape = f" with the shape {array.shape}" if array.ndim else ""
+        example = "X.collect() of a lazy frame" if hasattr(X, "collect") else "X.reshape(-1, 1) for a single feature"
         raise DataError(
-            f"'X' is of type {type(X).__name__} with the shape {array.shape}; X is {ACCEPTED}. Pass one of them, such "
-            "as X.reshape(-1, 1) for a single feature."
+            f"'X' is of type {type(X).__name__}{shape}; X is {ACCEPTED}. Pass one of them, such as {example}."
         )
     frame = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
     return frame.infer_objects() if array.dtype == object else frame
