@@ -31,7 +31,7 @@ TARGET_NAMES = (
 #: Columns that a message lists as possible targets.
 MAX_LISTED_TARGETS = 6
 #: Values of a column that may be the classes where no target is named.
-MAX_CLASSES = 10
+MAX_CLASSES = 20
 #: Labels of a possible target that a message shows.
 MAX_SHOWN_LABELS = 3
 #: Smaller tables are not searched for identifiers.
