@@ -54,11 +54,11 @@ def describe_no_gain(
         return []
     measure, primary = study.primary_measure, named(study.primary)
     single = f"calling every row {'negative' if has_two_classes else 'the most frequent class'}"
-    found = "It found no positive among the test rows" if found_none else f"Its mean {named('mcc')} is not above 0"
-    sentences = [f"{found}: it is no better than {single}."]
+    finding = "It found no positive among the test rows" if found_none else f"Its mean {named('mcc')} is not above 0"
+    sentences = [f"{finding}: it is no better than {single}."]
     if best_mean is not None and best_mean <= 0 and measure.needs == "label" and measure.greater_is_better:
         sentences = [f"No strategy has a mean {primary} above 0: none is better than {single}."]
-        sentences = [f"{found}.", *sentences] if found_none else sentences
+        sentences = [f"{finding}.", *sentences] if found_none else sentences
     more = "positives" if has_two_classes else "rows of the rare classes"
     return [*sentences, f"More {more}, other features or another learner may help."]
 
