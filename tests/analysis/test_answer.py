@@ -11,8 +11,10 @@ import pytest
 from scipy import stats
 
 from imblab.analysis import answer as answers
+from imblab.analysis.advice import describe_no_gain
 from imblab.analysis.claims import register_claims
-from imblab.analysis.results import build_result
+from imblab.analysis.results import build_result, select_families
+from imblab.analysis.selection import select_strategies
 from imblab.commands.results import read_evidence, read_result
 from imblab.edges import config, ledger
 from imblab.result import Evaluation
@@ -110,6 +112,17 @@ def test_a_study_without_baselines(snapshot):
     strategies = (STRATEGIES[2], replace(STRATEGIES[2], name="smote_1", ratio=1.0, space={}))
     asked = study("toy", strategies=strategies, contrasts=(("smote_1", "smote"),))
     assert answer(asked, rows("toy", strategies=strategies)).to_mapping() == snapshot
+
+
+@pytest.mark.parametrize("rule", [{"alert_rate": 0.05}, {"cost_optimal": {"fn": 10, "fp": 1}}, Choice((0.1, 0.2))])
+def test_a_threshold_by_costs_or_alerts_is_a_baseline(rule):
+    changed = {"space": {"threshold": rule}} if isinstance(rule, Choice) else {"threshold": rule}
+    strategies = (STRATEGIES[0], Strategy("threshold", **changed))
+    checks = answer(study("toy", strategies=strategies), rows("toy", strategies=strategies)).checks
+    assert not any("no baseline" in text for text in checks)
+    fixed = (STRATEGIES[0], Strategy("threshold", threshold=0.2))
+    checks = answer(study("toy", strategies=fixed), rows("toy", strategies=fixed)).checks
+    assert any("no baseline with a tuned threshold alone" in text for text in checks)
 
 
 def test_an_incomplete_study(snapshot):
@@ -387,3 +400,57 @@ def test_the_numbers_of_the_committed_study_by_hand():
         in found.headline
     )
     assert math.isclose(found.primary["mean"].min(), differences("smote_threshold", "threshold").mean().min())
+
+
+# Nothing found.
+
+
+def trivial(mcc, recall, **more):
+    """The answer of a study whose strategies all have these scores in every fold."""
+    changed = {"mcc": mcc, "recall": recall}
+    return build_result(study("toy", **more), [replace(e, scores={**e.scores, **changed}) for e in rows("toy")])
+
+
+def test_a_study_that_found_no_positive_says_so_and_what_would_help():
+    found = trivial(0.0, 0.0)
+    assert found.answer.recommendation[0] == (
+        "Use the classes as they are, at a threshold of .5 (strategy `none`). It found no positive among the test "
+        "rows. No strategy has a mean MCC above 0: none is better than calling every row negative. More positives, "
+        "other features or another learner may help."
+    )
+    family = select_families(found, [("toy", "logistic")]).answer.recommendation[0]
+    assert "precision 0.500. It found no positive among the test rows. No strategy" in family
+    assert "none is better than calling every row negative" in select_strategies(found, {})[0].reason
+
+
+def test_positives_found_by_chance_are_no_better_than_none():
+    text = trivial(-0.01, 0.2).answer.recommendation[0]
+    assert "none is better than calling every row negative. More positives" in text
+    assert "found no positive" not in text
+
+
+def test_a_simpler_strategy_that_found_no_positive_is_not_all_of_them():
+    """`none` is within one standard error of a strategy with a better mean."""
+    noisy = [0.6, -0.4, 0.5, -0.3, 0.1]
+    scores = {"none": [0.0] * 5, "threshold": noisy}
+    evaluations = [
+        replace(e, scores={**e.scores, "mcc": scores[e.strategy][e.fold], "recall": float(e.strategy != "none")})
+        for e in rows("toy", strategies=STRATEGIES[:2])
+    ]
+    text = answer(study("toy", strategies=STRATEGIES[:2]), evaluations).recommendation[0]
+    assert text.endswith(
+        "(strategy `none`). It found no positive among the test rows: it is no better than calling every row negative. "
+        "More positives, other features or another learner may help."
+    )
+
+
+def test_where_positives_are_found_nothing_is_added():
+    assert "negative" not in " ".join(only("inconclusive").recommendation)
+
+
+def test_with_several_classes_rows_are_called_the_most_frequent_one():
+    sentences = describe_no_gain(study("toy"), {"mcc": 0.0, "recall": 1 / 3}, 0.0, has_two_classes=False)
+    assert " ".join(sentences) == (
+        "No strategy has a mean MCC above 0: none is better than calling every row the most frequent class. More rows "
+        "of the rare classes, other features or another learner may help."
+    )

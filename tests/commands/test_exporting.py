@@ -113,7 +113,7 @@ def test_the_recommended_one_leaves_and_it_is_said_aloud(capsys):
     said = " ".join(capsys.readouterr().out.split())
     advice = found().recommendation.families["loans_eu", "logistic"]
     lead = f"loans_eu/logistic/{advice.strategy}: Chosen as the recommended one of 3 pairs of learner and strategy"
-    assert f"{lead} with learner logistic, mean mcc {advice.mean:.4f}" in said
+    assert f"{lead} with learner logistic, mean MCC {advice.mean:.3f}" in said
     assert "Serve it: mlflow models serve -m experiments/loans/model/loans_eu --env-manager local" in said
 
 

@@ -87,6 +87,14 @@ def test_time_blocks_follow_the_rule_by_brute_force(times, gap, folds):
             assert when[train].max() + (gap or 0) <= when[test].min()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("gap", ["7D", "7d", "168h", "168H", "7 days"])
+def test_every_spelling_of_a_duration_is_read_without_a_warning(gap):
+    when = np.arange("2024-01-01", "2024-03-01", dtype="datetime64[D]").astype("datetime64[ns]")
+    pairs, expected = (splits._windows(when, np.arange(len(when)), 3, each) for each in (gap, "7D"))
+    assert [pair[0].tolist() for pair in pairs] == [pair[0].tolist() for pair in expected]
+
+
 def test_time_ordered_inner_splits_keep_the_gap_too():
     when = np.arange("2020-01-01", "2020-07-19", dtype="datetime64[D]").astype("datetime64[ns]")
     rng = np.random.default_rng(0)

@@ -513,6 +513,38 @@ def test_duplicates_are_counted_as_brute_force_counts_them(values, seed):
         assert said[1].startswith(f"'churn' has {contradicting} rows with identical features and different labels")
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "is_noted"),
+    [
+        ("customer", np.arange(60) // 4, True),
+        ("patientId", [f"P{i // 4}" for i in range(60)], True),
+        ("order_id", np.arange(60) // 2, True),
+        ("plot", [f"north {i // 4}" for i in range(60)], True),
+        ("age", 20 + np.arange(60) // 4, False),
+        ("customer_age", 20 + np.arange(60) // 4, False),
+        ("customer_id", np.arange(60) // 30, False),  # two of them are no groups to split by
+        ("order_id", np.arange(60), False),
+        ("order_id", np.where(np.arange(60) < 40, np.arange(60), 40 + np.arange(60) % 7), False),
+        ("plot", [f"2024-01-{1 + i // 4:02}" for i in range(60)], False),
+        ("colour", list("abcde") * 12, False),
+    ],
+)
+def test_ids_that_repeat_are_noted_with_the_override(name, values, is_noted):
+    frame = table(**{name: values}, c=np.random.default_rng(1).permutation(list("xyz" * 20)))
+    roles = {"drop": name} if name == "plot" and not is_noted else {}
+    notes = [text for text in warned(read(frame, key="table", **roles)) if "ids of customers" in text]
+    assert [text.rpartition(" ")[2] for text in notes] == [f"dataset.table.groups={name}."] * is_noted
+    assert not is_noted or not [
+        text for text in warned(read(frame, groups=name)) if "ids of customers" in text or name in text
+    ]
+    assert not is_noted or [text for text in warned(read(frame, drop=name)) if f"groups='{name}'" in text]
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_no_bundled_table_has_ids(name):
+    assert not [text for text in bundled(name).notes if "ids of customers" in text]
+
+
 def test_a_single_duplicate_is_one_row(snapshot):
     frame = table(c=np.random.default_rng(1).permutation(list("xyz" * 20)))
     frame.loc[59, ["a", "b", "c"]] = frame.loc[58, ["a", "b", "c"]]

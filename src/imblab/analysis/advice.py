@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -30,10 +30,43 @@ def describe_choice(chosen: RecommendedStrategy, study: Study, has_two_classes: 
     if chosen.strategy is None:
         return f"{where}: no recommendation, because {chosen.reason}."
     scores = join_words(f"{named(name)} {format_score(value)}" for name, value in chosen.scores.items())
-    return (
-        f"{where}: use {describe_use(strategy_named(study, chosen.strategy), '', has_two_classes)} (strategy "
-        f"`{chosen.strategy}`): {scores}."
-    )
+    use = describe_use(strategy_named(study, chosen.strategy), "", has_two_classes)
+    no_gain = describe_no_gain(study, chosen.scores, chosen.best_mean, has_two_classes)
+    return " ".join([f"{where}: use {use} (strategy `{chosen.strategy}`): {scores}.", *no_gain])
+
+
+def describe_no_gain(
+    study: Study, scores: Mapping[str, float], best_mean: float | None, has_two_classes: bool = True
+) -> list[str]:
+    """Say in sentences that a recommended strategy is no better than one class for every row; empty where it is.
+
+    ``scores`` are its mean scores by measure, ``best_mean`` is the best mean of the primary measure of any strategy.
+
+    Examples
+    --------
+    >>> from imblab.study import Measure
+    >>> study = Study("s", 0, {}, (), (), (Measure("mcc", "f", "label"),))
+    >>> describe_no_gain(study, {"mcc": 0.2, "recall": 0.4}, 0.2)
+    []
+    """
+    found_none = has_two_classes and scores.get("recall") == 0
+    if not found_none and not scores.get("mcc", 1.0) <= 0:  # so is a mean that is not a number
+        return []
+    measure, primary = study.primary_measure, named(study.primary)
+    single = f"calling every row {'negative' if has_two_classes else 'the most frequent class'}"
+    finding = "It found no positive among the test rows" if found_none else f"Its mean {named('mcc')} is not above 0"
+    sentences = [f"{finding}: it is no better than {single}."]
+    if best_mean is not None and best_mean <= 0 and measure.needs == "label" and measure.greater_is_better:
+        sentences = [f"No strategy has a mean {primary} above 0: none is better than {single}."]
+        sentences = [f"{finding}.", *sentences] if found_none else sentences
+    more = "positives" if has_two_classes else "rows of the rare classes"
+    return [*sentences, f"More {more}, other features or another learner may help."]
+
+
+def _no_gain(study: Study, recommendation: Recommendation) -> list[str]:
+    means = [each.best_mean for each in recommendation.learners.values() if each.best_mean is not None]
+    has_two_classes = recommendation.has_two_classes
+    return describe_no_gain(study, recommendation.overall.scores, max(means, default=None), has_two_classes)
 
 
 def describe_recommendation(
@@ -57,7 +90,7 @@ def describe_recommendation(
     if learner and len(recommendation.learners) > 1 and len(chosen) == 1:
         learner = f"; of the learners, {overall.learner} scores best with it"
     use = describe_use(strategy_named(study, overall.strategy), without, recommendation.has_two_classes)
-    yield f"{so_far}Use {use} (strategy `{overall.strategy}`){learner}."
+    yield " ".join([f"{so_far}Use {use} (strategy `{overall.strategy}`){learner}.", *_no_gain(study, recommendation)])
     scores = join_words(f"{named(name)} {format_score(value)}" for name, value in overall.scores.items())
     units = count_noun(overall.units, "parent data set")
     if overall.dataset is not None:

@@ -325,7 +325,8 @@ def _is_nothing(strategy: Strategy) -> bool:
 
 
 def _is_moved_alone(strategy: Strategy) -> bool:
-    return knobs_in_use(strategy) == 1 and strategy.knobs["threshold"] == "tuned"
+    """Whether a strategy does no more than to choose its threshold: by the inner folds, by costs or by alerts."""
+    return knobs_in_use(strategy) == 1 and not isinstance(strategy.knobs["threshold"], (int, float))
 
 
 def _name_sides(primary: pd.DataFrame, study: Study) -> tuple[str, str]:

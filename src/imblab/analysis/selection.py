@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from imblab.analysis.advice import describe_no_gain
+from imblab.analysis.methods import named
+from imblab.analysis.recommendation import NAMED_SCORES
 from imblab.errors import StudyError, unknown
 from imblab.result import StudyResult
+from imblab.text import format_score
 
 #: Means that differ by no more are tied: the first in the order of the study is selected.
 MAX_TIED_DIFFERENCE = 1e-12
@@ -16,7 +20,7 @@ MAX_TIED_DIFFERENCE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A data set, learner and strategy of a study, and why it is exported, in one sentence."""
+    """A data set, learner and strategy of a study, and why it is exported, in sentences."""
 
     dataset: str
     learner: str
@@ -65,10 +69,12 @@ def _best(rows: pd.DataFrame, result: StudyResult, choice: Mapping[str, str]) ->
         dataset = str(row.dataset)
         chosen = advice.families[dataset, choice["learner"]] if "learner" in choice else advice.datasets[dataset]
         row = rows[(rows.learner == chosen.learner) & (rows.strategy == chosen.strategy)].iloc[0]
-    mean = f"mean {measure.name} {row['mean']:.4f}"
-    named = " and ".join(f"{kind} {choice[kind]}" for kind in ("learner", "strategy") if kind in choice)
-    pairs = f"pairs of learner and strategy{f' with {named}' if named else ''}"
+    mean = f"mean {named(measure.name)} {format_score(row['mean'])}"
+    fixed = " and ".join(f"{kind} {choice[kind]}" for kind in ("learner", "strategy") if kind in choice)
+    pairs = f"pairs of learner and strategy{f' with {fixed}' if fixed else ''}"
     reason = f"{how} of {len(rows)} {pairs}, {mean}."
     if len(rows) == 1:
         reason = f"Chosen as the one asked for, {mean}."
-    return Selection(row.dataset, row.learner, row.strategy, reason)
+    scores = {name: float(row[name]) for name in NAMED_SCORES if name in row}
+    no_gain = describe_no_gain(result.study, scores, float(rows["mean"].max()), row.dataset not in result.classes)
+    return Selection(row.dataset, row.learner, row.strategy, " ".join([reason, *no_gain]))

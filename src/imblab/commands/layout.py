@@ -300,7 +300,7 @@ def expand_short_form(args: Sequence[str], command: str = "run") -> list[str]:
     overrides += [f"dataset.table.path={to_hydra_syntax(path)}", *map(table_override, table_keys)]
     overrides += [arg for arg in others if arg not in table_keys and not arg.startswith("dataset=")]
     if not any(arg.lstrip("+").startswith("dataset.table.target=") for arg in overrides):
-        raise _no_target_error(path, name, overrides, command)
+        raise _no_target_error(path, name, args, overrides, command)
     return overrides
 
 
@@ -341,14 +341,15 @@ def table_override(arg: str) -> str:
     return f"dataset.table.{key}={value if structured or quoted else to_hydra_syntax(value)}"
 
 
-def _no_target_error(path: str, name: str, overrides: Sequence[str], command: str) -> ConfigError:
+def _no_target_error(path: str, name: str, args: Sequence[str], overrides: Sequence[str], command: str) -> ConfigError:
     table = [arg.removeprefix("dataset.table.") for arg in overrides if arg.startswith("dataset.table.")]
     options = {key: value.strip("'\"") for key, _, value in (arg.partition("=") for arg in table)}
     spec = {key: value for key, value in options.items() if key in (*FILE_OPTIONS, "missing")}
-    columns, sentence = likely_targets({"kind": "table", "path": path, **spec}, name)
-    place = next(i for i, arg in enumerate(overrides) if arg.startswith("dataset.table.path=")) + 1
-    target = f"dataset.table.target={to_hydra_syntax(columns[0] if columns else 'COLUMN')}"
-    line = to_shell(["imblab", command, *overrides[:place], target, *overrides[place:]])
+    columns, sentence = likely_targets({"kind": "table", "path": path, **spec}, "table", name)
+    place = next(i for i, arg in enumerate(args) if table_path(arg) is not None) + 1
+    target = columns[0] if columns else "COLUMN"
+    target = to_hydra_syntax(target) if target[:1] in ("'", '"') else target  # other words are taken as they are
+    line = to_shell(["imblab", command, *args[:place], f"target={target}", *args[place:]])
     return ConfigError(
         f"table {path!r} has no target; a study needs the column that holds the labels. {sentence} "
         f"The whole line: `{line}`."

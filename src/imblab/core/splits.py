@@ -222,9 +222,10 @@ def _parse_gap(gap: str | float | None, times: np.ndarray) -> np.timedelta64 | f
         return None
     is_date = np.issubdtype(times.dtype, np.datetime64)
     try:
-        if (pd.Timedelta(gap).total_seconds() if is_date else float(gap)) < 0:
-            raise ValueError("negative")
-        return pd.Timedelta(gap).to_timedelta64() if is_date else float(gap)
+        with warnings.catch_warnings(action="ignore"):  # of pandas, on spellings such as 7d
+            if (pd.Timedelta(gap).total_seconds() if is_date else float(gap)) < 0:
+                raise ValueError("negative")
+            return pd.Timedelta(gap).to_timedelta64() if is_date else float(gap)
     except ValueError as error:
         kind = "a duration such as '30D'" if is_date else "a number, at least 0"
         raise ConfigError(

@@ -16,6 +16,7 @@ from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_
 from imblab.edges.datasets import notation
 from imblab.edges.datasets.columns import amounts, feature_columns, fold_codes, group_codes, level_texts, times
 from imblab.edges.datasets.inference import ReadingOptions, typed_frame
+from imblab.edges.datasets.inspection import group_notes
 from imblab.edges.datasets.labels import LabelOptions, Labels, read_labels
 from imblab.errors import DataError
 from imblab.study import Dataset
@@ -126,6 +127,8 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     problems.raise_all()
     assert labels is not None  # a table without labels was refused
     min_rows = min_rows if categories else None
+    if not any(roles[role] for role in ("groups", "folds", "time")):
+        problems.notes += group_notes(frame, roles["target"], problems)
     return Dataset(
         name=name,
         X=X,

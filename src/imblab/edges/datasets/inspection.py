@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import infer_dtype
 
 from imblab.core.classes import class_rows
 from imblab.core.group_folds import identical_row_ids
-from imblab.edges.datasets.notation import label_text
+from imblab.edges.datasets.notation import TableProblems, date_form, label_text
 from imblab.study import Dataset, Split
 from imblab.text import count_noun, join_words
 
@@ -30,11 +31,21 @@ TARGET_NAMES = (
 #: Columns that a message lists as possible targets.
 MAX_LISTED_TARGETS = 6
 #: Values of a column that may be the classes where no target is named.
-MAX_CLASSES = 10
+MAX_CLASSES = 20
 #: Labels of a possible target that a message shows.
 MAX_SHOWN_LABELS = 3
 #: Smaller tables are not searched for identifiers.
 MIN_IDENTIFIER_ROWS = 20
+#: Nouns for what has several rows of a table: a column of that name, or of its id, names groups of rows.
+GROUP_NOUNS = (
+    *("account", "animal", "case", "client", "company", "customer", "device", "donor", "employee", "family"),
+    *("group", "household", "machine", "member", "participant", "patient", "person", "session", "student", "subject"),
+    *("user", "visitor"),
+)
+#: Last words in the names of columns of identifiers; the first ones after any noun.
+ID_WORDS = ("id", "identifier", "uid", "uuid", "code", "key", "name", "no", "nr", "number")
+#: Values of a column that is named after a group; of texts and other ids it is more than this share of the rows.
+MIN_GROUPS, MIN_GROUP_SHARE = 10, 0.1
 
 
 def dataset_facts(dataset: Dataset) -> dict[str, Any]:
@@ -127,6 +138,39 @@ def _is_identifier(column: pd.Series) -> bool:
     return distinct and bool((np.diff(numbers) > 0).all() or np.ptp(numbers) < 2 * len(numbers))
 
 
+def group_notes(frame: pd.DataFrame, target: str | None, problems: TableProblems) -> Iterator[str]:
+    """Note columns that may name groups of rows, such as customers: no column is made one without being asked."""
+    for name in map(str, frame.columns):
+        if name != target and (n_values := _count_repeated_ids(name, frame[name])):
+            yield (
+                f"has {n_values} values in column {name!r}, most of them in several rows, like ids of customers or "
+                "patients: rows with one id may be in training and test parts, which inflates scores. To keep them "
+                f"together: {problems.assign('groups', name)}"
+            )
+
+
+def _count_repeated_ids(name: str, column: pd.Series) -> int:
+    """Return the number of values of a column whose name and repetition are those of ids, or 0.
+
+    Examples
+    --------
+    >>> ids = pd.Series(np.arange(60) // 3)
+    >>> [_count_repeated_ids(name, ids) for name in ("patientId", "order_id", "age", "customer_age")]
+    [20, 20, 0, 0]
+    """
+    words = _name_words(name)
+    names_group = words[0].removesuffix("id") in GROUP_NOUNS and (len(words) == 1 or words[-1] in ID_WORDS)
+    kind = infer_dtype(column, skipna=False)
+    is_text = kind in ("string", "categorical")
+    if not is_text and (kind != "integer" or not (names_group or words[-1] in ID_WORDS[:4])):
+        return 0
+    counts = column.value_counts()
+    least = MIN_GROUPS if names_group else max(MIN_GROUP_SHARE * len(column), MIN_GROUPS)
+    is_repeated = len(counts) >= least and (counts > 1).mean() > 0.5
+    has_dates = date_form([value for value in counts.index if isinstance(value, str)]) is not None
+    return len(counts) if is_repeated and not has_dates else 0
+
+
 def _separates_classes(column: pd.Series, y: np.ndarray) -> bool:
     """Whether no level, or no range of numbers, holds rows of two classes."""
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -193,5 +237,9 @@ def describe_targets(candidates: Sequence[TargetCandidate], frame: pd.DataFrame)
 
 
 def _is_target_name(name: str, table: str) -> bool:
-    words: list[Any] = re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())
+    words = _name_words(name)
     return name.lower() in (*TARGET_NAMES, table) or any(w in TARGET_PARTS or (table and w == table) for w in words)
+
+
+def _name_words(name: str) -> list[str]:
+    return re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())
