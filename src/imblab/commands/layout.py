@@ -345,7 +345,7 @@ def _no_target_error(path: str, name: str, args: Sequence[str], overrides: Seque
     table = [arg.removeprefix("dataset.table.") for arg in overrides if arg.startswith("dataset.table.")]
     options = {key: value.strip("'\"") for key, _, value in (arg.partition("=") for arg in table)}
     spec = {key: value for key, value in options.items() if key in (*FILE_OPTIONS, "missing")}
-    columns, sentence = likely_targets({"kind": "table", "path": path, **spec}, "table", name)
+    columns, sentence = likely_targets({"kind": "table", "path": path, **spec}, name)
     place = next(i for i, arg in enumerate(args) if table_path(arg) is not None) + 1
     target = columns[0] if columns else "COLUMN"
     target = to_hydra_syntax(target) if target[:1] in ("'", '"') else target  # other words are taken as they are
