@@ -261,6 +261,10 @@ def _both(one: Any, other: Any) -> Any:
 MAX_VALID_CHARACTERS = 400
 
 
+#: Names of measures in other libraries.
+MEASURE_ALIASES = {"average_precision": "pr_auc", "matthews_corrcoef": "mcc", "f1_score": "f1", "auc": "roc_auc"}
+
+
 def unknown(kind: str, name: str, known: Iterable[str], place: str = "", hint: str = "") -> str:
     """Describe an unknown name: the nearest valid name first, then the valid names.
 
@@ -281,11 +285,14 @@ def unknown(kind: str, name: str, known: Iterable[str], place: str = "", hint: s
     --------
     >>> unknown("key", "sede", ["seed", "name"], "in the study")
     "unknown key 'sede' in the study. Did you mean 'seed'? Valid keys: name, seed."
+    >>> unknown("measure", "auc", ["pr_auc", "roc_auc"])
+    "unknown measure 'auc'. Did you mean 'roc_auc'? Valid measures: pr_auc, roc_auc."
     """
     names = sorted(known)
     kinds, listed = pluralize(kind), ", ".join(names)
     parts = [f"unknown {kind} {name!r}{f' {place}' if place else ''}."]
-    parts += [f"Did you mean {near!r}?" for near in get_close_matches(name, names, n=1)]
+    nearest = [MEASURE_ALIASES[name]] if MEASURE_ALIASES.get(name) in names else get_close_matches(name, names, n=1)
+    parts += [f"Did you mean {near!r}?" for near in nearest]
     if len(listed) > MAX_VALID_CHARACTERS:
         nearest = get_close_matches(name, names, n=8, cutoff=0)
         parts.append(f"The nearest of {len(names)} valid {kinds}: {', '.join(nearest)}.")

@@ -105,6 +105,17 @@ def test_the_function_reads_one_study_or_two():
         imblab.compare("elsewhere", experiments="nowhere")
 
 
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [(["--full"], "--full"), (["--family", "ecoli3"], "--family"), (["--measure", "recall"], "--measure")],
+)
+def test_what_is_shown_is_no_next_step(words, absent, capsys):
+    assert main(["compare", "first", *words]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if "imblab compare first" in line]
+    assert len(shown) == 2
+    assert not any(absent in line for line in shown)
+
+
 def test_keys_that_one_question_lacks_are_named_once():
     first = {"name": "a", "strategy": {"smote": {"k": 5, "ratio": 1.0}}, "claims": {"registered": {"at": 1}}}
     second = {"name": "b", "strategy": {"none": {"threshold": 0.5}, "smote": {"k": 3, "ratio": 1.0}}}

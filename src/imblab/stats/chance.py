@@ -20,8 +20,6 @@ CHANCE_LEVELS: dict[str, Callable[[np.ndarray], float | None]] = {
     "f1": lambda shares: float(2 * shares[-1] / (1 + shares[-1])) if len(shares) == 2 else None,
     "accuracy": lambda shares: float(shares.max()),
 }
-#: Names of scikit-learn for these measures.
-MEASURE_ALIASES = {"average_precision": "pr_auc", "matthews_corrcoef": "mcc", "f1_score": "f1", "auc": "roc_auc"}
 #: An alarm is raised where the mean score without information exceeds chance by so much, and by so many standard
 #: errors. docs/audit.md has the rate of false alarms.
 ALARM_MARGIN, ALARM_T = 0.05, 3.0

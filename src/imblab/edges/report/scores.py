@@ -49,7 +49,7 @@ from imblab.edges.report.elements import (
 )
 from imblab.result import Family, Place
 from imblab.study import Strategy
-from imblab.text import format_range
+from imblab.text import count_noun, format_range
 
 #: What the mean predicted probability over the prevalence is called.
 PROBABILITY_RATIO = "mean probability / prevalence"
@@ -133,7 +133,7 @@ def scores_section(data: ReportData) -> ReportSection:
     notes = [text for learner in data.learners if (text := rebalancing.note(data.study, learner))]
     if len(printed) < len(lines):
         notes.append(f"Printed are {len(printed)} of {len(lines)} rows: {what}. All are in tables/scores.csv")
-    caption = f"Scores of {len(lines)} strategies by data set and learner"
+    caption = f"Scores of {count_noun(len(data.strategies), 'strategy')} by data set and learner"
     table = Table("scores", caption, header, tuple(lines), "; ".join(notes), is_sortable=True)
     n_folds = format_range(data.result.summary.folds, "{:d}".format)
     parts = "outer test folds" if data.study.protocol.test_size is None else "test parts"
