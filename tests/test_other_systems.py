@@ -17,11 +17,13 @@ for name in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules.pop(name, None)
 for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_DIRECTORY"):
     delattr(os, name)
+import imblab
+if sys.argv[1:] == ["import"]:
+    raise SystemExit(print("imblab", *(getattr(imblab, name) for name in imblab.__all__)))
 from imblab.cli import main
 raise SystemExit(main(sys.argv[1:]))
 """
 TINY = (
-    "run",
     "name=tiny",
     "dataset=[ecoli3]",
     "learner=[logistic]",
@@ -35,7 +37,9 @@ def call(folder, *words):
     return subprocess.run([sys.executable, "-c", BLOCKED, *words], cwd=folder, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("words", [("--help",), ("--version",), ("list", "learners"), ("list",)])
+@pytest.mark.parametrize(
+    "words", [("import",), ("--help",), ("--version",), ("list", "learners"), ("list",), ("plan", *TINY)]
+)
 def test_commands_that_write_nothing_work(tmp_path, words):
     done = call(tmp_path, *words)
     assert (done.returncode, done.stderr) == (0, "")
@@ -43,7 +47,7 @@ def test_commands_that_write_nothing_work(tmp_path, words):
 
 
 def test_a_run_says_what_it_needs(tmp_path):
-    done = call(tmp_path, *TINY, "runner.n_jobs=1")
+    done = call(tmp_path, "run", *TINY, "runner.n_jobs=1")
     assert done.returncode == 2
     assert "file locks" in done.stderr
     assert "WSL" in done.stderr

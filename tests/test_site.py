@@ -177,10 +177,10 @@ def test_every_committed_study_is_in_the_gallery_with_its_first_figure(site_page
 def test_version_and_licences_agree():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'\nversion = "{imblab.__version__}"\n' in project
-    assert f"\nversion: {imblab.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert re.search(
-        rf"^## {re.escape(imblab.__version__)} \(\d{{4}}-\d\d-\d\d\)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M
-    )
+    headings = re.findall(r"^## (\d\S*) \((\d{4}-\d\d-\d\d)\)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    assert headings[0][0] == imblab.__version__
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert '\nversion: {}\ndate-released: "{}"\n'.format(*headings[0]) in citation
     licences = (ROOT / "src/imblab/data/LICENSES.md").read_text(encoding="utf-8")
     for path in (ROOT / "src/imblab/data").glob("*.parquet"):
         assert f"`{path.stem}`" in licences
