@@ -2,6 +2,10 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
 VENV := .venv
 RUN := $(VENV)/bin/python -m
+# Processes of the suite: one more than cores, because each waits for others at times.
+JOBS ?= 3
+# The suite starts hundreds of processes: each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all bench lint pictures docs env
 
@@ -9,10 +13,10 @@ demo: env ## a real nested study: resampling, class weights and thresholds on th
 	$(RUN) imblab run experiment=quickstart
 
 test: env ## the suite
-	$(RUN) pytest -m "not slow" -n 2 --dist worksteal
+	$(RUN) pytest -m "not slow" -n $(JOBS) --dist worksteal
 
 test-all: env ## the suite and the slower proofs
-	$(RUN) pytest -n 2 --dist worksteal --durations=40
+	$(RUN) pytest -n $(JOBS) --dist worksteal --durations=40
 
 bench: env ## imblab compared with other ways, about ten minutes
 	$(VENV)/bin/python benchmarks/run.py
