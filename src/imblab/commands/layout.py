@@ -351,7 +351,7 @@ def _no_target_error(path: str, name: str, args: Sequence[str], overrides: Seque
     target = to_hydra_syntax(target) if target[:1] in ("'", '"') else target  # other words are taken as they are
     line = to_shell(["imblab", command, *args[:place], f"target={target}", *args[place:]])
     return ConfigError(
-        f"table {path!r} has no target; a study needs the column that holds the labels. {sentence} "
+        f"data set {name!r} has no target; a study needs the column that holds the labels. {sentence} "
         f"The whole line: `{line}`."
     )
 

@@ -147,7 +147,7 @@ def read_dataset(spec: Spec, key: str) -> Dataset:
         candidates = target_candidates(frame, name)
         override = to_override(f"dataset.{key}.target", candidates[0].column if candidates else "COLUMN")
         raise ConfigError(
-            f"data set {key!r} has no target; a study needs the column that holds the labels. "
+            f"data set {name!r} has no target; a study needs the column that holds the labels. "
             f"{describe_targets(candidates, frame)} Set {override}, or another of its columns: "
             f"{first_names(map(str, frame.columns))}."
         )
@@ -211,7 +211,7 @@ def name_and_parent(spec: Spec, key: str) -> tuple[str, str]:
     elif key in TEMPLATE_KEYS and kind in ("keel", "zenodo"):
         default = f"{kind}_{table}"
     elif key in TEMPLATE_KEYS and kind == "table" and spec.get("path"):
-        default = table_name(Path(str(spec["path"])))
+        default = table_name(Path(str(spec["path"]))) or key
     name = str(spec.get("name") or default)
     parent = {"keel": parent_of(table), "zenodo": parent_of(table), "openml": name}.get(kind, default)
     return name, str(spec.get("parent") or spec.get("source") or parent)
@@ -233,7 +233,7 @@ def parent_of(task: str) -> str:
 
 def likely_targets(spec: Spec, name: str) -> tuple[list[str], str]:
     """Return the columns of a file that could hold the labels, the likeliest first, and a sentence on them."""
-    frame = read_table_file(Path(str(spec["path"])), spec, TableProblems("table", "table"))
+    frame = read_table_file(Path(str(spec["path"])), spec, TableProblems(name, "table"))
     candidates = target_candidates(frame, name)
     return [candidate.column for candidate in candidates], describe_targets(candidates, frame)
 

@@ -53,7 +53,7 @@ def read_query(query: Any, url_env: Any, problems: TableProblems) -> pd.DataFram
         package = getattr(error, "name", None) or url.drivername
         command = " with: pip install 'imblab[server]'" if url.get_backend_name() == "postgresql" else ""
         raise ConfigError(
-            f"data set {problems.key!r} is read from a database of the kind {url.drivername!r}, whose driver "
+            f"data set {problems.name!r} is read from a database of the kind {url.drivername!r}, whose driver "
             f"({package}) is not installed; SQLAlchemy needs it. Install it{command}."
         ) from None
     try:
@@ -61,7 +61,7 @@ def read_query(query: Any, url_env: Any, problems: TableProblems) -> pd.DataFram
     except (exc.SQLAlchemyError, OSError) as error:
         reason = " ".join(without_secrets(str(getattr(error, "orig", None) or error), url).split())
         raise DataError(
-            f"data set {problems.key!r} cannot be read from the database in {str(url_env)!r} "
+            f"data set {problems.name!r} cannot be read from the database in {str(url_env)!r} "
             f"({reason[:MAX_ERROR_CHARACTERS]}); its query must run there. Correct {problems.option('query')}, or the "
             "variable."
         ) from None
@@ -80,7 +80,7 @@ def _reading_words(query: Any, problems: TableProblems) -> str:
     option = problems.option("query")
     if not isinstance(query, str) or not query.strip():
         raise ConfigError(
-            f"data set {problems.key!r} has no query; the rows of a database are those of a query. Set {option}, for "
+            f"data set {problems.name!r} has no query; the rows of a database are those of a query. Set {option}, for "
             'example "SELECT * FROM customers ORDER BY id".'
         )
     statement = _NOT_WORDS.sub(" ", query).strip().rstrip(";").strip()
@@ -95,7 +95,7 @@ def _reading_words(query: Any, problems: TableProblems) -> str:
         finding = "holds a second statement"
     if finding:
         raise ConfigError(
-            f"data set {problems.key!r} has a query that {finding}; it is one statement that reads, such as SELECT ... "
+            f"data set {problems.name!r} has a query that {finding}; it is one statement that reads, such as SELECT ... "
             f"or WITH ... SELECT. Correct {option}; names that look like a command are quoted."
         )
     return statement
@@ -120,7 +120,7 @@ def _database_url(url_env: Any, problems: TableProblems) -> URL:
             f"'{option}' holds {content}; it is the name of an environment variable that holds the address, so that "
             f"no password is written into a study. Write for example {option}=SHOP_DB."
         )
-    variable = f"the environment variable {url_env!r} of data set {problems.key!r}"
+    variable = f"the environment variable {url_env!r} of data set {problems.name!r}"
     text = os.environ.get(url_env, "")
     try:
         url = make_url(text) if text else None

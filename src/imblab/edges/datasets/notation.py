@@ -27,13 +27,13 @@ MAX_LISTED_COLUMNS = 12
 class TableProblems:
     """Collects the problems of one data set, to raise all of them in one error.
 
-    Messages begin with its key under ``dataset.`` and propose overrides. A table in memory has no key: messages begin
-    with its name and propose arguments of :func:`imblab.dataset`. ``notes`` holds decisions for the user to see,
+    Messages begin with its name and propose overrides of its key under ``dataset.``; of a table in memory, which has
+    no key, they propose arguments of :func:`imblab.dataset`. ``notes`` holds decisions for the user to see,
     ``dropped`` the columns left out already, which an override that drops one more lists too.
     """
 
     def __init__(self, name: str, key: str | None) -> None:
-        self.name, self.key = name if key is None else key, key
+        self.name, self.key = name, key
         self.notes: list[str] = []
         self.dropped: list[str] = []
         self.errors: list[DataError] = []

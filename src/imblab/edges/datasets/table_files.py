@@ -79,13 +79,13 @@ def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems
     if ending not in TABLE_ENDINGS:
         endings = ", ".join((*TEXT_ENDINGS, ".xlsx", ".parquet", ".feather"))
         raise DataError(
-            f"data set {problems.key!r} has the path {str(path)!r} with the ending {ending!r}; tables are read from "
+            f"data set {problems.name!r} has the path {str(path)!r} with the ending {ending!r}; tables are read from "
             f"{endings}, also with {', '.join(COMPRESSED_ENDINGS)}. "
             + ("Save it as .xlsx." if ending in (".xls", ".xlsb", ".ods") else "Convert the file.")
         )
     if ending in EXCEL_ENDINGS and find_spec("openpyxl") is None:
         raise ConfigError(
-            f"data set {problems.key!r} has the path {str(path)!r}, and the package openpyxl is not installed; it "
+            f"data set {problems.name!r} has the path {str(path)!r}, and the package openpyxl is not installed; it "
             "reads Excel files. Install it with: pip install 'imblab[excel]'."
         )
     separator, encoding = _character_option("sep", spec, problems) or None, spec.get("encoding")
@@ -104,13 +104,13 @@ def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems
     except FormatError as error:
         values = " or ".join(problems.assign(error.option, value) for value in error.values) if error.option else ""
         raise DataError(
-            f"data set {problems.key!r}: the file {str(path)!r} {error.finding}; {error.rule}. "
+            f"data set {problems.name!r}: the file {str(path)!r} {error.finding}; {error.rule}. "
             f"{f'{error.remedy} {values}'.rstrip()}."
         ) from error
     except Exception as error:  # the readers are from other packages and may raise anything
         kind = f"{ending[1:]}{' in ' + compression[1:] if compression else ''}"
         raise DataError(
-            f"data set {problems.key!r}: the file {str(path)!r} cannot be read ({first_line(error)}); by its ending it "
+            f"data set {problems.name!r}: the file {str(path)!r} cannot be read ({first_line(error)}); by its ending it "
             f"is {kind}. Repair the file or correct {problems.option('path')}."
         ) from error
     if ending in TEXT_ENDINGS:
@@ -164,7 +164,7 @@ def _existing_file(path: Path, problems: TableProblems) -> Path:
         tables = sorted(p.name for p in entries if p.is_file() and table_name(p) != p.name)
     except (RuntimeError, OSError, ValueError) as error:  # no home, a name too long, a NUL in it
         raise DataError(
-            f"data set {problems.key!r} has the path {str(path)[:200]!r}, which cannot be opened "
+            f"data set {problems.name!r} has the path {str(path)[:200]!r}, which cannot be opened "
             f"({first_line(error)}); a table is a file. Correct {problems.option('path')}."
         ) from None
     if folder == file:
@@ -173,7 +173,7 @@ def _existing_file(path: Path, problems: TableProblems) -> Path:
         kind, similar = "not a file", [path.with_name(name) for name in get_close_matches(file.name, tables, n=3)]
     hint = f"Did you mean {' or '.join(repr(str(p)) for p in similar)}? " if similar else ""
     raise DataError(
-        f"data set {problems.key!r} has the path {str(path)!r}, which is {kind}; paths are relative to the current "
+        f"data set {problems.name!r} has the path {str(path)!r}, which is {kind}; paths are relative to the current "
         f"directory. {hint}Correct {problems.option('path')}."
     )
 
