@@ -118,13 +118,15 @@ def test_whole_data_sets_learners_and_strategies_are_named_once_and_long_lists_a
 
 def test_failed_and_inapplicable_evaluations_count_and_are_said():
     statuses = ["failed", "inapplicable", "inapplicable", *["ok"] * (len(every()) - 3)]
-    rows = [replace(r, status=s) for r, s in zip(every(), statuses, strict=True)]
+    rows = [replace(r, status=s, error=f"why {s}") for r, s in zip(every(), statuses, strict=True)]
     found = completeness_of(STUDY, list(STUDY.datasets), rows)
     assert found.is_complete
     assert found.sentences() == ()
     assert found.without_scores() == (
-        "Evaluations without scores, which count as evaluated: 1 failed and 2 are not applicable.",
+        "Evaluations without scores, which count as evaluated: 1 failed and 2 are not applicable "
+        f"({'/'.join((rows[0].dataset, rows[0].learner, rows[0].strategy))}: why failed).",
     )
+    assert completeness_of(STUDY, list(STUDY.datasets), rows[::-1]) == found
 
 
 def test_rows_beyond_the_design_are_said_and_left_out():

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from itertools import product
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,10 @@ ThresholdValue = float | tuple[float, ...]
 _COUNTS_BY_CLASS = (("tn", "fp"), ("fn", "tp"))
 #: Names in one list; the others are counted.
 MAX_LISTED_PLACES = 4
+#: Characters of the reason of an evaluation without scores, in a sentence that counts them.
+MAX_EXAMPLE_CHARACTERS = 160
+#: How the error of an evaluation begins whose candidates are all not applicable.
+NO_CANDIDATE = "no candidate applies: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +236,8 @@ class Completeness:
         The data sets, learners and strategies of the design.
     folds : mapping of str to int
         Evaluations of one learner and strategy, by data set.
+    first_without_scores : tuple of (dataset, learner, strategy) and str, or None
+        The first place in the order of the design with an evaluation without scores, and its reason.
 
     Examples
     --------
@@ -249,6 +256,7 @@ class Completeness:
     beyond: Mapping[Place, int]
     names: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
     folds: Mapping[str, int]
+    first_without_scores: tuple[Place, str] | None = None
 
     @property
     def evaluated(self) -> int:
@@ -285,10 +293,16 @@ class Completeness:
         return tuple(sentences)
 
     def without_scores(self) -> tuple[str, ...]:
-        """Say how many evaluations have no scores; empty where all have."""
+        """Say how many evaluations have no scores, and why the first has none; empty where all have."""
         counts = [(self.failed, "failed", "failed"), (self.inapplicable, "is not applicable", "are not applicable")]
         parts = " and ".join(count_noun(n, singular, plural) for n, singular, plural in counts if n)
-        return (f"Evaluations without scores, which count as evaluated: {parts}.",) if parts else ()
+        if not parts:
+            return ()
+        reason = ""
+        if self.first_without_scores is not None:
+            place, text = self.first_without_scores
+            reason = f" ({'/'.join(place)}: {shorten(text, MAX_EXAMPLE_CHARACTERS, placeholder=' ...')})"
+        return (f"Evaluations without scores, which count as evaluated: {parts}{reason}.",)
 
     def _summarise_missing(self) -> str:
         """Missing data sets, learners and strategies first, then single ones; long lists end with a count."""

@@ -61,6 +61,13 @@ def test_with_full_every_table_its_warnings_and_every_family_are_there():
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_candidates_that_are_not_applicable_stand_apart():
+    facts = {"dataset": "t", "strategy": "smote", "folds": 5, "learners": ["knn"], "reason": "too few rows"}
+    made = plan(1) | {"inapplicable": [{**facts, "value": f"ratio=0.1, k={k}"} for k in (3, 5)]}
+    text = " ".join(plan_text(made, 80).split())
+    assert "left out: t, knn, smote with ratio=0.1, k=3; ratio=0.1, k=5: too few rows (folds: 5)" in text
+
+
 def test_up_to_five_tables_are_described_and_what_is_wrong_comes_before_them():
     text = plan_text(plan(5, warnings=1), 80)
     assert text.index("About 6.0 min") < text.index("A long warning") < text.index("100 rows, 4 features")

@@ -330,8 +330,7 @@ def test_a_number_as_a_weight_is_for_two_classes_and_a_rule_for_any_number(weigh
     assert design.candidate_inapplicable_reason({"weight": weight}, None, [two]) is None
     reason = design.candidate_inapplicable_reason({"weight": weight}, SMOTE_TEXT, [four])
     assert reason == (
-        f"weight={weight:g} is that of a positive row, and there are 4 classes; weigh them by "
-        "balanced or {power: 0.5}"
+        "a plain weight is that of a positive row, and there are 4 classes; weigh them by balanced or {power: 0.5}"
     )
     for rule in ("balanced", "power 0.5", None):
         assert design.candidate_inapplicable_reason({"weight": rule}, None, [four]) is None

@@ -21,7 +21,7 @@ from imblab.analysis.outer_splits import count_outer_folds
 from imblab.analysis.recommendation import recommend
 from imblab.analysis.summary import summarise
 from imblab.errors import StudyError
-from imblab.result import Completeness, Evaluation, Family, FamilyScores, Place, StudyResult
+from imblab.result import NO_CANDIDATE, Completeness, Evaluation, Family, FamilyScores, Place, StudyResult
 from imblab.study import Study, key_of
 
 
@@ -261,6 +261,7 @@ def completeness_of(study: Study, datasets: Sequence[str], evaluations: Iterable
     folds: dict[Place, set[tuple[int, int]]] = {place: set() for place in product(*names)}
     beyond: Counter[Place] = Counter()
     statuses: Counter[str] = Counter()
+    reasons: dict[Place, tuple[int, int, str]] = {}
     for each in evaluations:
         place, fold = (each.dataset, each.learner, each.strategy), (each.repeat, each.fold)
         if place not in folds or not _is_in_protocol(study, each):
@@ -268,11 +269,16 @@ def completeness_of(study: Study, datasets: Sequence[str], evaluations: Iterable
         elif fold not in folds[place]:
             folds[place].add(fold)
             statuses[each.status] += 1
+            if each.status != "ok":
+                reason = (each.error or "no reason recorded").removeprefix(NO_CANDIDATE)
+                reasons[place] = min((*fold, reason), reasons.get(place, (*fold, reason)))
     missing = {
         place: n_folds[place[0]] - len(known) for place, known in folds.items() if len(known) < n_folds[place[0]]
     }
     n_asked = sum(n_folds[place[0]] for place in folds)
-    return Completeness(n_asked, missing, statuses["failed"], statuses["inapplicable"], dict(beyond), names, n_folds)
+    first = next(((place, reasons[place][2]) for place in folds if place in reasons), None)
+    n_failed, n_inapplicable = statuses["failed"], statuses["inapplicable"]
+    return Completeness(n_asked, missing, n_failed, n_inapplicable, dict(beyond), names, n_folds, first)
 
 
 def within_design(study: Study, datasets: Sequence[str], evaluations: Iterable[Evaluation]) -> list[Evaluation]:

@@ -345,12 +345,13 @@ def _list_inapplicable(items: Sequence[Mapping[str, Any]]) -> list[str]:
         groups.setdefault((*where, str(facts["reason"])), []).append(facts)
     lines = []
     for (dataset, learners, folds, reason), group in groups.items():
-        values = [value for name in ("strategy", "value") for value in _distinct_values(group, name)]
-        lines.append(f"{', '.join([dataset, learners, *values])}: {reason} (folds: {folds})")
+        place = ", ".join([dataset, learners, *_distinct_values(group, "strategy")])
+        values = "; ".join(_distinct_values(group, "value"))
+        lines.append(f"{place}{f' with {values}' if values else ''}: {reason} (folds: {folds})")
     return lines
 
 
 def _distinct_values(group: Sequence[Mapping[str, Any]], name: str) -> list[str]:
     """The different values of a fact, the first three of many."""
-    values = list(dict.fromkeys(terminal.format_cell(facts[name]) for facts in group if name in facts))
+    values = list(dict.fromkeys(terminal.format_cell(facts[name]) for facts in group if facts.get(name)))
     return values if len(values) <= 4 else [*values[:3], f"{len(values) - 3} more"]

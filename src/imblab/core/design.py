@@ -211,13 +211,13 @@ def candidate_inapplicable_reason(
     >>> candidate_inapplicable_reason({"k": 5}, smote, [part])
     "k=5 needs more than 5 rows of class 'erl', and inner fit part 0 holds 5"
     >>> candidate_inapplicable_reason({"weight": 10}, None, [part])
-    'weight=10 is that of a positive row, and there are 3 classes; weigh them by balanced or {power: 0.5}'
+    'a plain weight is that of a positive row, and there are 3 classes; weigh them by balanced or {power: 0.5}'
     """
     parts, weight = list(parts), params.get("weight")
     if isinstance(weight, (int, float)) and (n_classes := max(len(part.counts) for part in parts)) > 2:
         return (
-            f"weight={weight:g} is that of a positive row, and there are {n_classes} classes; weigh them by "
-            "balanced or {power: 0.5}"
+            f"a plain weight is that of a positive row, and there are {n_classes} classes; weigh them by balanced or "
+            "{power: 0.5}"
         )
     if sampler is None:
         return None

@@ -18,7 +18,7 @@ from imblab.core.fitting import FitRequest, Prediction
 from imblab.core.sampling import sampler_for_columns
 from imblab.core.splits import InnerFolds, RowPair, repeat_seed
 from imblab.errors import FitFailed
-from imblab.result import Evaluation, Trial
+from imblab.result import NO_CANDIDATE, Evaluation, Trial
 from imblab.stats.counts import LabelledValues
 from imblab.study import DECISION_VALUE, PROBABILITY, Cell, Dataset, Measure, Scalar, Study, Threshold, fingerprint
 
@@ -426,7 +426,7 @@ def reason_without_winner(trials: Sequence[Trial]) -> tuple[str, str]:
     if failed:
         return "failed", f"no candidate has a value; {len(failed)} failed, the first in {failed[0].reason}"
     reasons = dict.fromkeys(t.reason for t in trials if t.reason)
-    return "inapplicable", "no candidate applies: " + "; ".join(list(reasons)[:3])
+    return "inapplicable", NO_CANDIDATE + "; ".join(list(reasons)[:3])
 
 
 def _collect_notes(task: Task, winner: Trial, prediction: Prediction) -> list[str]:

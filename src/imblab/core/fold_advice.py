@@ -135,8 +135,8 @@ def too_few_rows_error(
     folds = folds or f"No number of folds would do: gather more rows of {dataset.classes[-1]!r}."
     way_out = ". Or ".join(ways) if ways else folds.removesuffix(".")
     return DataError(
-        f"data set {dataset.name!r} is too small for {describe_design(dataset, protocol)}: {named}{problem}. Every test and "
-        "validation part needs a row of each class, and every fit part two. "
+        f"data set {dataset.name!r} is too small for {describe_design(dataset, protocol)}: {named}{problem}. Every "
+        "test and validation part needs a row of each class, and every fit part two. "
         f"{way_out[0].upper()}{way_out[1:]}.",
         overrides=overrides or regrouped,
     )

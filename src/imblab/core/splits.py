@@ -109,8 +109,8 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     if problem:
         way_out, overrides = fold_advice.suggest_folds(dataset, protocol, key, is_feasible)
         raise DataError(
-            f"data set {dataset.name!r} is too small for {fold_advice.describe_design(dataset, protocol)}: {problem}. Every "
-            f"part needs a row of each class and every fit part two positives. {way_out}",
+            f"data set {dataset.name!r} is too small for {fold_advice.describe_design(dataset, protocol)}: {problem}. "
+            f"Every part needs a row of each class and every fit part two positives. {way_out}",
             overrides=overrides,
         )
     _check_levels(dataset, protocol, seed, splits, key)
@@ -246,8 +246,8 @@ def _check_levels(dataset: Dataset, protocol: Protocol, seed: int, splits: Seque
             all_rows = np.arange(len(dataset.y))  # enough for every part
             min_rows = preparation.smallest_min_rows(dataset, column, all_rows)
             raise DataError(
-                f"data set {dataset.name!r} has {n} levels in column {column!r} of a fit part of {len(fit)} rows, once those "
-                f"with fewer than {dataset.rare} rows are one; one-hot columns are made of at most {MAX_LEVELS} "
+                f"data set {dataset.name!r} has {n} levels in column {column!r} of a fit part of {len(fit)} rows, once "
+                f"those with fewer than {dataset.rare} rows are one; one-hot columns are made of at most {MAX_LEVELS} "
                 f"levels. Set {to_override(f'dataset.{key}.rare', {'min_rows': min_rows})}, or leave the column out "
                 f"with dataset.{key}.drop.",
                 overrides={f"dataset.{key}.rare": {"min_rows": min_rows}},
@@ -258,8 +258,8 @@ def _find_clashes(dataset: Dataset, protocol: Protocol, key: str) -> Iterator[Co
     """Find the settings that exclude each other on a data set."""
     if dataset.time is None and protocol.gap is not None:
         yield ConfigError(
-            f"'protocol.gap' is {protocol.gap!r}, but data set {dataset.name!r} has no time column; a gap is a distance in "
-            f"time. Name the column with dataset.{key}.time, or set protocol.gap=null."
+            f"'protocol.gap' is {protocol.gap!r}, but data set {dataset.name!r} has no time column; a gap is a "
+            f"distance in time. Name the column with dataset.{key}.time, or set protocol.gap=null."
         )
     is_holdout, is_shared = protocol.test_size is not None, protocol.inner == "shared"
     if dataset.time is not None and dataset.folds is None:
@@ -271,8 +271,8 @@ def _find_clashes(dataset: Dataset, protocol: Protocol, key: str) -> Iterator[Co
         how = "of the latest rows" if is_holdout else "from growing windows"
         for clash in (name for name, present in clashes.items() if present):
             yield ConfigError(
-                f"data set {dataset.name!r} is ordered by time and {clash} was asked; time-ordered splits are made once, "
-                f"{how}, without groups or shared inner folds. Drop one of the two."
+                f"data set {dataset.name!r} is ordered by time and {clash} was asked; time-ordered splits are made "
+                f"once, {how}, without groups or shared inner folds. Drop one of the two."
             )
     if is_holdout and is_shared:
         yield ConfigError(
@@ -288,8 +288,8 @@ def _find_clashes(dataset: Dataset, protocol: Protocol, key: str) -> Iterator[Co
     }
     for clash, remedy in ((name, remedy) for name, (present, remedy) in remedies.items() if present):
         yield ConfigError(
-            f"data set {dataset.name!r} has predefined folds and {clash} was asked; the column of folds alone says which rows "
-            f"are tested, once each. {remedy}, or set dataset.{key}.folds=null."
+            f"data set {dataset.name!r} has predefined folds and {clash} was asked; the column of folds alone says "
+            f"which rows are tested, once each. {remedy}, or set dataset.{key}.folds=null."
         )
 
 
@@ -303,9 +303,9 @@ def _find_spanning_groups(dataset: Dataset, key: str) -> Iterator[DataError]:
         rows = np.flatnonzero(dataset.groups == spanning[0])
         names = dict.fromkeys(_fold_name(dataset, int(fold)) for fold in dataset.folds[rows])
         yield DataError(
-            f"data set {dataset.name!r} has {count_noun(len(spanning), 'group')} with rows in several predefined folds, the "
-            f"first in {join_words(names, limit=MAX_LISTED_FOLDS)}; rows of one group are tested together. Correct the "
-            f"column of folds, or set dataset.{key}.groups=null."
+            f"data set {dataset.name!r} has {count_noun(len(spanning), 'group')} with rows in several predefined "
+            f"folds, the first in {join_words(names, limit=MAX_LISTED_FOLDS)}; rows of one group are tested together. "
+            f"Correct the column of folds, or set dataset.{key}.groups=null."
         )
 
 

@@ -95,8 +95,8 @@ def _reading_words(query: Any, problems: TableProblems) -> str:
         finding = "holds a second statement"
     if finding:
         raise ConfigError(
-            f"data set {problems.name!r} has a query that {finding}; it is one statement that reads, such as SELECT ... "
-            f"or WITH ... SELECT. Correct {option}; names that look like a command are quoted."
+            f"data set {problems.name!r} has a query that {finding}; it is one statement that reads, such as SELECT "
+            f"... or WITH ... SELECT. Correct {option}; names that look like a command are quoted."
         )
     return statement
 

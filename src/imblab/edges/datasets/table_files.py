@@ -110,8 +110,8 @@ def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems
     except Exception as error:  # the readers are from other packages and may raise anything
         kind = f"{ending[1:]}{' in ' + compression[1:] if compression else ''}"
         raise DataError(
-            f"data set {problems.name!r}: the file {str(path)!r} cannot be read ({first_line(error)}); by its ending it "
-            f"is {kind}. Repair the file or correct {problems.option('path')}."
+            f"data set {problems.name!r}: the file {str(path)!r} cannot be read ({first_line(error)}); by its ending "
+            f"it is {kind}. Repair the file or correct {problems.option('path')}."
         ) from error
     if ending in TEXT_ENDINGS:
         return _typed_text(text, TEXT_ENDINGS[ending], spec, problems)
