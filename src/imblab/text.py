@@ -197,6 +197,28 @@ def to_override(key: str, value: Any) -> str:
     return to_shell([f"{key}={to_hydra_syntax(value)}"])
 
 
+def table_option(key: str | None, role: str) -> str:
+    """Name the place where a role of a table is set: under its key, or as an argument where the table has none.
+
+    Examples
+    --------
+    >>> print(table_option("table", "drop"), "or", table_option(None, "drop"))
+    dataset.table.drop or the argument drop
+    """
+    return f"dataset.{key}.{role}" if key is not None else f"the argument {role}"
+
+
+def table_setting(key: str | None, role: str, value: Any) -> str:
+    """Write a role of a table with its value, ready to be pasted: an override, or an argument.
+
+    Examples
+    --------
+    >>> print(table_setting("table", "groups", None), "or", table_setting(None, "groups", None))
+    dataset.table.groups=null or groups=None
+    """
+    return to_override(table_option(key, role), value) if key is not None else f"{role}={value!r}"
+
+
 def code_span(text: Any) -> str:
     """Write a name as Markdown code, which neither ends its table cell nor becomes markup.
 

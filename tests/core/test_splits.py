@@ -145,14 +145,14 @@ def test_a_table_that_no_number_of_folds_can_serve(snapshot):
 )
 def test_clashing_wishes_about_time_are_refused(columns, protocol, snapshot):
     with pytest.raises(ConfigError) as said:
-        splits.plan(table(labels(), **columns), protocol, seed=0)
+        splits.plan(table(labels(), **columns), protocol, seed=0, key="toy")
     assert str(said.value) == snapshot
 
 
 def test_positives_that_come_late_are_not_helped_by_more_of_them():
     data = table(np.arange(120) >= 90, time=np.arange(120.0))
     with pytest.raises(DataError, match=r"0 positive .* folds follow the time, .* or set dataset\.toy\.time=null if"):
-        splits.plan(data, Protocol(), seed=0)
+        splits.plan(data, Protocol(), seed=0, key=data.name)
 
 
 def test_cautions_name_the_numbers():
@@ -257,7 +257,7 @@ def test_a_plan_of_more_classes_has_every_class_in_every_part_or_is_refused(rows
     protocol = Protocol(outer_folds=outer, inner_folds=inner, inner="shared" if how == "shared" else "own")
     data = many(*rows, **columns)
     try:
-        plan = splits.plan(data, protocol, seed)
+        plan = splits.plan(data, protocol, seed, key=data.name)
     except DataError as error:
         for key, value in error.overrides.items():
             section, _, name = key.rpartition(".")
@@ -294,11 +294,23 @@ REFUSED = {
 }
 
 
+def test_a_table_in_memory_is_answered_with_arguments():
+    data, protocol = REFUSED["merged-before"]
+    with pytest.raises(DataError) as said:
+        splits.plan(data, protocol, seed=0)
+    assert "dataset." not in str(said.value)
+    assert not said.value.overrides
+    assert str(said.value).endswith(
+        "Merge classes: merge={'class_2': [], 'other': ['x', 'y', 'class_3']}. Or leave out classes: "
+        "drop_classes=['z', 'x', 'y', 'class_3'], merge={'class_2': []}."
+    )
+
+
 @pytest.mark.parametrize("what", REFUSED)
 def test_classes_with_too_few_rows_are_named_with_what_to_do(what, snapshot):
     data, protocol = REFUSED[what]
     with pytest.raises(DataError) as said:
-        splits.plan(data, protocol, seed=0)
+        splits.plan(data, protocol, seed=0, key=data.name)
     assert (str(said.value), said.value.overrides) == snapshot
 
 
@@ -318,4 +330,4 @@ def test_two_classes_need_one_negative_row_where_more_need_two_of_each():
     splits.plan(pair, Protocol(outer_folds=3, inner_folds=2), seed=0)
     more = replace(pair, y=np.where(np.arange(12) < 3, 2, np.arange(12) % 2), classes=("a", "b", "c"))
     with pytest.raises(DataError, match=r"holds 1 row of 'c'"):
-        splits.plan(more, Protocol(outer_folds=3, inner_folds=2), seed=0)
+        splits.plan(more, Protocol(outer_folds=3, inner_folds=2), seed=0, key=more.name)

@@ -33,7 +33,7 @@ def table(y, **columns):
 
 def message(data, protocol, seed=0):
     with pytest.raises(ImblabError) as said:
-        splits.plan(data, protocol, seed)
+        splits.plan(data, protocol, seed, key=data.name)
     return str(said.value)
 
 
@@ -156,7 +156,7 @@ def test_all_clashes_are_said_at_once():
 def test_a_hold_out_with_too_few_positives_names_a_share_that_would_do(snapshot):
     data, protocol = table(labels(100, 7)), Protocol(test_size=0.05, inner_folds=2)
     with pytest.raises(DataError) as said:
-        splits.plan(data, protocol, seed=0)
+        splits.plan(data, protocol, seed=0, key=data.name)
     assert (str(said.value), said.value.overrides) == snapshot
     splits.plan(data, Protocol(inner_folds=2, **{k.partition(".")[2]: v for k, v in said.value.overrides.items()}), 0)
 
@@ -250,7 +250,7 @@ def test_inner_folds_too_many_for_predefined_folds_are_lowered(snapshot):
     y[:8] = 1
     data = table(y, folds=np.arange(120) % 4)
     with pytest.raises(DataError) as said:
-        splits.plan(data, Protocol(inner_folds=9), 0)
+        splits.plan(data, Protocol(inner_folds=9), 0, key=data.name)
     assert (str(said.value), said.value.overrides) == snapshot
     splits.plan(data, Protocol(inner_folds=said.value.overrides["protocol.inner_folds"]), 0)
 
@@ -259,7 +259,7 @@ def test_a_class_that_a_predefined_fold_lacks_is_named_with_what_to_do(snapshot)
     y = np.repeat([0, 1, 2], [60, 40, 20])
     data = table(y, folds=np.where(y == 2, 0, np.arange(120) % 3))
     with pytest.raises(DataError) as said:
-        splits.plan(data, Protocol(inner_folds=2), 0)
+        splits.plan(data, Protocol(inner_folds=2), 0, key=data.name)
     assert (str(said.value), said.value.overrides) == snapshot
 
 

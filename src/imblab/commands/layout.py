@@ -114,7 +114,8 @@ def lay_out(study: Study, given: Mapping[str, Dataset] | None = None) -> Layout:
             f"study {study.name!r} has no data set; a study needs at least one. Say dataset=[...] with one of: "
             f"{known}, or dataset=table dataset.table.path=... dataset.table.target=..."
         )
-    loaded, keys = dict(given or {}), {name: name for name in given or {}}
+    loaded = dict(given or {})
+    keys: dict[str, str | None] = dict.fromkeys(loaded)  # a table in memory has none
     unread = datasets.missing_folders(study.datasets)
     problems: list[ImblabError] = [_folder_problem(folder, absent) for folder, absent in unread.items()]
     for key, spec in study.datasets.items():

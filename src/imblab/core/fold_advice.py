@@ -10,7 +10,7 @@ import numpy as np
 from imblab.core.classes import class_rows, merged_classes, number_classes
 from imblab.errors import DataError
 from imblab.study import Dataset, Protocol, Split
-from imblab.text import count_noun, join_words, to_override
+from imblab.text import count_noun, join_words, table_option, table_setting, to_override
 
 #: Whether every part of the splits of a table has enough rows of each class.
 Feasible = Callable[[Dataset, Protocol], bool]
@@ -90,7 +90,7 @@ def _class_cautions(dataset: Dataset, splits: Sequence[Split], remedy: str) -> t
 
 
 def too_few_rows_error(
-    dataset: Dataset, protocol: Protocol, key: str, problem: str, small: Sequence[int], is_feasible: Feasible
+    dataset: Dataset, protocol: Protocol, key: str | None, problem: str, small: Sequence[int], is_feasible: Feasible
 ) -> DataError:
     """Make the error of a table with more than two classes of which some are too small.
 
@@ -100,8 +100,8 @@ def too_few_rows_error(
         The table.
     protocol : Protocol
         The numbers of folds that it cannot have.
-    key : str
-        The key under ``dataset.`` that the overrides name.
+    key : str or None
+        The key under ``dataset.`` that the overrides name; None for a table in memory, which has arguments.
     problem : str
         The first part without enough rows.
     small : sequence of int
@@ -123,15 +123,16 @@ def too_few_rows_error(
         folds, overrides = _suggest_more_inner_folds(dataset, protocol, is_feasible)
     ways, regrouped = [folds.removesuffix(".")] if overrides or not small else [], {}
     if together := _suggest_merge(dataset, protocol, small, is_feasible):
-        regrouped[f"dataset.{key}.merge"] = merged_classes(dataset.classes, dataset.merged, together)
-        ways.append(f"merge classes: {to_override(*next(iter(regrouped.items())))}")
+        merged = merged_classes(dataset.classes, dataset.merged, together)
+        regrouped = {table_option(key, "merge"): merged} if key is not None else {}
+        ways.append(f"merge classes: {table_setting(key, 'merge', merged)}")
     if dropped := _suggest_dropped(dataset, protocol, small, is_feasible):
         changes: dict[str, object] = {"drop_classes": dropped}
         if any(dataset.classes[i] in dataset.merged for i in small):
             emptied = {dataset.classes[i] for i in small}
             changes["merge"] = {name: [] if name in emptied else list(old) for name, old in dataset.merged.items()}
-        words = [to_override(f"dataset.{key}.{name}", value) for name, value in changes.items()]
-        ways.append(f"leave out classes: {' '.join(words)}")
+        words = [table_setting(key, name, value) for name, value in changes.items()]
+        ways.append(f"leave out classes: {(' ' if key is not None else ', ').join(words)}")
     folds = folds or f"No number of folds would do: gather more rows of {dataset.classes[-1]!r}."
     way_out = ". Or ".join(ways) if ways else folds.removesuffix(".")
     return DataError(
@@ -159,14 +160,17 @@ def larger_test_parts(dataset: Dataset, test_size: float | None) -> str:
 
 
 def suggest_folds(
-    dataset: Dataset, protocol: Protocol, key: str, is_feasible: Feasible
+    dataset: Dataset, protocol: Protocol, key: str | None, is_feasible: Feasible
 ) -> tuple[str, dict[str, float]]:
     """Return the largest feasible number of outer (or else of inner) folds, in words and as overrides.
 
     For a hold-out it is the nearest share that would do, or else the number of inner folds.
     """
     if dataset.groups is not None and len(np.unique(dataset.groups)) < 2 * min(protocol.outer_folds, 2):
-        return f"Groups are never split, and these are too few: name another column with dataset.{key}.groups.", {}
+        return (
+            f"Groups are never split, and these are too few: name another column with {table_option(key, 'groups')}.",
+            {},
+        )
     least_times = 1 if protocol.test_size is not None else protocol.outer_folds
     if dataset.time is not None and len(np.unique(dataset.time)) <= least_times:
         remedy = "name a finer column" if protocol.test_size is not None else "name a finer column, or use fewer folds"
@@ -179,12 +183,12 @@ def suggest_folds(
             return f"Set {' and '.join(overrides)} to at most {next(iter(changes.values()))}.", overrides
     what = "positive rows" if len(dataset.classes) == 2 else f"rows of {dataset.classes[-1]!r}"
     if dataset.folds is not None:
-        return f"Give each fold of dataset.{key}.folds enough {what}, or leave that column out.", {}
+        return f"Give each fold of {table_option(key, 'folds')} enough {what}, or leave that column out.", {}
     noun = "share" if protocol.test_size is not None else "number of folds"
     if dataset.time is not None:
         return (
             f"No {noun} would do: folds follow the time, and a part of it has too few {what}. Start or end the table "
-            f"where they occur, or set dataset.{key}.time=null if the rows do not depend on their order.",
+            f"where they occur, or set {table_setting(key, 'time', None)} if the rows do not depend on their order.",
             {},
         )
     return f"No {noun} would do: gather more {what}.", {}

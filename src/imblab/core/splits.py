@@ -22,7 +22,7 @@ from imblab.core.classes import class_rows
 from imblab.core.group_folds import assign_group_folds
 from imblab.errors import ConfigError, DataError, combined
 from imblab.study import MAX_LEVELS, Dataset, Protocol, Split, fingerprint
-from imblab.text import count_noun, join_words, to_override
+from imblab.text import count_noun, join_words, table_option, table_setting
 
 RowPair = tuple[np.ndarray, np.ndarray]
 
@@ -65,7 +65,7 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     seed : int
         Seed of the study; repeat r shuffles with ``seed + r``.
     key : str, optional
-        The key under ``dataset.`` of the overrides in messages; the name of the data set by default.
+        The key under ``dataset.`` in the overrides of messages; None for a table in memory, which has arguments.
 
     Returns
     -------
@@ -92,7 +92,6 @@ def plan(dataset: Dataset, protocol: Protocol, seed: int, key: str | None = None
     >>> [len(s.test) for s in plan(toy, Protocol(test_size=0.25, inner_folds=2, repeats=2), seed=0)]
     [10, 10]
     """
-    key = dataset.name if key is None else key
     if clashes := [*_find_clashes(dataset, protocol, key), *_find_spanning_groups(dataset, key)]:
         raise combined(clashes)
     try:
@@ -233,7 +232,7 @@ def _parse_gap(gap: str | float | None, times: np.ndarray) -> np.timedelta64 | f
         ) from error
 
 
-def _check_levels(dataset: Dataset, protocol: Protocol, seed: int, splits: Sequence[Split], key: str) -> None:
+def _check_levels(dataset: Dataset, protocol: Protocol, seed: int, splits: Sequence[Split], key: str | None) -> None:
     """Refuse a fit part with too many levels, before anything is fitted there."""
     if dataset.rare is None:
         return
@@ -248,18 +247,18 @@ def _check_levels(dataset: Dataset, protocol: Protocol, seed: int, splits: Seque
             raise DataError(
                 f"data set {dataset.name!r} has {n} levels in column {column!r} of a fit part of {len(fit)} rows, once "
                 f"those with fewer than {dataset.rare} rows are one; one-hot columns are made of at most {MAX_LEVELS} "
-                f"levels. Set {to_override(f'dataset.{key}.rare', {'min_rows': min_rows})}, or leave the column out "
-                f"with dataset.{key}.drop.",
-                overrides={f"dataset.{key}.rare": {"min_rows": min_rows}},
+                f"levels. Set {table_setting(key, 'rare', {'min_rows': min_rows})}, or leave the column out "
+                f"with {table_option(key, 'drop')}.",
+                overrides={table_option(key, "rare"): {"min_rows": min_rows}} if key is not None else {},
             )
 
 
-def _find_clashes(dataset: Dataset, protocol: Protocol, key: str) -> Iterator[ConfigError]:
+def _find_clashes(dataset: Dataset, protocol: Protocol, key: str | None) -> Iterator[ConfigError]:
     """Find the settings that exclude each other on a data set."""
     if dataset.time is None and protocol.gap is not None:
         yield ConfigError(
             f"'protocol.gap' is {protocol.gap!r}, but data set {dataset.name!r} has no time column; a gap is a "
-            f"distance in time. Name the column with dataset.{key}.time, or set protocol.gap=null."
+            f"distance in time. Name the column with {table_option(key, 'time')}, or set protocol.gap=null."
         )
     is_holdout, is_shared = protocol.test_size is not None, protocol.inner == "shared"
     if dataset.time is not None and dataset.folds is None:
@@ -284,16 +283,16 @@ def _find_clashes(dataset: Dataset, protocol: Protocol, key: str) -> Iterator[Co
     remedies = {
         f"protocol.repeats={protocol.repeats}": (protocol.repeats > 1, "Set protocol.repeats=1"),
         f"protocol.test_size={protocol.test_size}": (is_holdout, "Choose protocol=nested_5x3"),
-        f"dataset.{key}.time": (dataset.time is not None, f"Set dataset.{key}.time=null"),
+        table_option(key, "time"): (dataset.time is not None, f"Set {table_setting(key, 'time', None)}"),
     }
     for clash, remedy in ((name, remedy) for name, (present, remedy) in remedies.items() if present):
         yield ConfigError(
             f"data set {dataset.name!r} has predefined folds and {clash} was asked; the column of folds alone says "
-            f"which rows are tested, once each. {remedy}, or set dataset.{key}.folds=null."
+            f"which rows are tested, once each. {remedy}, or set {table_setting(key, 'folds', None)}."
         )
 
 
-def _find_spanning_groups(dataset: Dataset, key: str) -> Iterator[DataError]:
+def _find_spanning_groups(dataset: Dataset, key: str | None) -> Iterator[DataError]:
     """Find groups with rows in several predefined folds."""
     if dataset.folds is None or dataset.groups is None:
         return
@@ -305,7 +304,7 @@ def _find_spanning_groups(dataset: Dataset, key: str) -> Iterator[DataError]:
         yield DataError(
             f"data set {dataset.name!r} has {count_noun(len(spanning), 'group')} with rows in several predefined "
             f"folds, the first in {join_words(names, limit=MAX_LISTED_FOLDS)}; rows of one group are tested together. "
-            f"Correct the column of folds, or set dataset.{key}.groups=null."
+            f"Correct the column of folds, or set {table_setting(key, 'groups', None)}."
         )
 
 

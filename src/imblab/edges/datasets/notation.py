@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pandas.api.types import is_datetime64_any_dtype
 
 from imblab.errors import DataError, combined
-from imblab.text import count_noun, to_override
+from imblab.text import count_noun, table_option, table_setting
 
 #: Column names that a message lists.
 MAX_LISTED_COLUMNS = 12
@@ -40,11 +40,11 @@ class TableProblems:
 
     def option(self, role: str) -> str:
         """Name the place where a role is set."""
-        return f"dataset.{self.key}.{role}" if self.key is not None else f"the argument {role}"
+        return table_option(self.key, role)
 
     def assign(self, role: str, value: Any) -> str:
         """Write a role with its value, ready to be pasted: an override, or an argument."""
-        return to_override(self.option(role), value) if self.key is not None else f"{role}={value!r}"
+        return table_setting(self.key, role, value)
 
     def error(self, finding: str, rule: str, remedy: str, solution: Mapping[str, Any] | None = None) -> DataError:
         """Make an error in four parts; ``solution`` maps roles to the values that would solve the problem."""
