@@ -162,12 +162,18 @@ def _compare_with_counterpart(primary: pd.DataFrame, study: Study, strategy: str
     decided = rows[rows.verdict.isin(DECIDED)]
     tops = (decided.high if study.primary_measure.greater_is_better else -decided.low).dropna()
     if len(tops) and study.primary in study.claims.rope:
-        excluded = [f"above {gain:g} in {int((tops < gain).sum())}" for gain in _GAINS]
-        text += (
-            f" The {percent(study)} intervals rule out a gain by {subject} {join_words(excluded)} of "
-            f"{count_noun(len(decided), 'comparison')}."
-        )
+        text += f" {_describe_excluded_gains(tops, len(decided), subject, percent(study))}"
     yield text
+
+
+def _describe_excluded_gains(tops: pd.Series, n: int, subject: str, percentage: str) -> str:
+    """Say which gains the upper ends of the intervals rule out, of ``n`` comparisons."""
+    if n == 1:
+        excluded = [gain for gain in _GAINS if tops.iloc[0] < gain]
+        verb, gain = ("rules out", excluded[0]) if excluded else ("does not rule out", _GAINS[-1])
+        return f"The {percentage} interval {verb} a gain by {subject} above {gain:g}."
+    counts = join_words(f"above {gain:g} in {int((tops < gain).sum())}" for gain in _GAINS)
+    return f"The {percentage} intervals rule out a gain by {subject} {counts} of {count_noun(n, 'comparison')}."
 
 
 def _describe_elsewhere(recommendation: Recommendation) -> Iterator[str]:
