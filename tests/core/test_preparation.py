@@ -130,7 +130,7 @@ LIMIT = MAX_LEVELS
 def test_the_limit_applies_to_each_fit_part_and_the_way_out_works():
     names = [f"s{i}" for i in range(LIMIT + 5) for _ in range(12)]
     data = shops(names, 4)
-    with pytest.raises(DataError, match=r"^data set 'mine' has 105 levels in column 'shop' of a fit part") as said:
+    with pytest.raises(DataError, match=r"^data set 'table' has 105 levels in column 'shop' of a fit part") as said:
         splits.plan(data, Protocol(outer_folds=3, inner_folds=2), 0, "mine")
     assert said.value.overrides == {"dataset.mine.rare": {"min_rows": 13}}
     assert splits.plan(replace(data, rare=13), Protocol(outer_folds=3, inner_folds=2), 0)
