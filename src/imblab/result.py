@@ -293,16 +293,17 @@ class Completeness:
         return tuple(sentences)
 
     def without_scores(self) -> tuple[str, ...]:
-        """Say how many evaluations have no scores, and why the first has none; empty where all have."""
+        """Say how many evaluations have no scores; empty where all have."""
         counts = [(self.failed, "failed", "failed"), (self.inapplicable, "is not applicable", "are not applicable")]
         parts = " and ".join(count_noun(n, singular, plural) for n, singular, plural in counts if n)
-        if not parts:
+        return (f"Evaluations without scores, which count as evaluated: {parts}.",) if parts else ()
+
+    def first_reason(self) -> tuple[str, ...]:
+        """Say why the first evaluation without scores has none; empty where all have."""
+        if self.first_without_scores is None:
             return ()
-        reason = ""
-        if self.first_without_scores is not None:
-            place, text = self.first_without_scores
-            reason = f" ({'/'.join(place)}: {shorten(text, MAX_EXAMPLE_CHARACTERS, placeholder=' ...')})"
-        return (f"Evaluations without scores, which count as evaluated: {parts}{reason}.",)
+        place, text = self.first_without_scores
+        return (f"The first, {'/'.join(place)}: {shorten(text, MAX_EXAMPLE_CHARACTERS, placeholder=' ...')}.",)
 
     def _summarise_missing(self) -> str:
         """Missing data sets, learners and strategies first, then single ones; long lists end with a count."""

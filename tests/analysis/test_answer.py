@@ -291,7 +291,7 @@ def test_what_failed_could_not_be_compared():
         "compared (no MCC in 5 of 5 folds: 5 failed)."
     )
     assert found.missing == (
-        "Evaluations without scores, which count as evaluated: 5 failed (toy/logistic/smote_threshold: no).",
+        "Evaluations without scores, which count as evaluated: 5 failed.",
         "Not among the candidates of the recommendation, since a score is missing somewhere: `smote_threshold`.",
     )
 
