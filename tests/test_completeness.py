@@ -125,7 +125,9 @@ def test_failed_and_inapplicable_evaluations_count_and_are_said():
     assert found.without_scores() == (
         "Evaluations without scores, which count as evaluated: 1 failed and 2 are not applicable.",
     )
-    assert found.first_reason() == (f"The first, {rows[0].dataset}/{rows[0].learner}/{rows[0].strategy}: why failed.",)
+    assert found.first_reason() == (
+        f"No scores, for example, in {rows[0].dataset}/{rows[0].learner}/{rows[0].strategy}: why failed.",
+    )
     assert completeness_of(STUDY, list(STUDY.datasets), rows[::-1]) == found
 
 

@@ -31,9 +31,9 @@ ThresholdValue = float | tuple[float, ...]
 _COUNTS_BY_CLASS = (("tn", "fp"), ("fn", "tp"))
 #: Names in one list; the others are counted.
 MAX_LISTED_PLACES = 4
-#: Characters of the reason of an evaluation without scores, in a sentence that counts them.
+#: Characters that a sentence shows of the reason of an evaluation without scores.
 MAX_EXAMPLE_CHARACTERS = 160
-#: How the error of an evaluation begins whose candidates are all not applicable.
+#: Beginning of the error of an evaluation, if none of its candidates is applicable.
 NO_CANDIDATE = "no candidate applies: "
 
 
@@ -303,7 +303,8 @@ class Completeness:
         if self.first_without_scores is None:
             return ()
         place, text = self.first_without_scores
-        return (f"The first, {'/'.join(place)}: {shorten(text, MAX_EXAMPLE_CHARACTERS, placeholder=' ...')}.",)
+        reason = shorten(text, MAX_EXAMPLE_CHARACTERS, placeholder=" ...")
+        return (f"No scores, for example, in {'/'.join(place)}: {reason}.",)
 
     def _summarise_missing(self) -> str:
         """Missing data sets, learners and strategies first, then single ones; long lists end with a count."""

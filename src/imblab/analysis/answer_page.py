@@ -89,12 +89,13 @@ def answer_lines(result: StudyResult, width: int, steps: Sequence[str] = ()) -> 
         "legend": (_Section(list(_explain_table(result, table)), 1, 2), 2),
         "classes": (_Section(list(describe_recalls(result)), 0, 8, is_paragraph=False), 4),
         "across": (_Section(list(_across_sentences(result)), 1, 3), 5),
-        "missing": (_Section([*exploratory, *missing, *result.completeness.first_reason()], 1, 6), 3),
+        "missing": (_Section([*exploratory, *missing], 1, 4), 3),
+        "reason": (_Section(result.completeness.first_reason(), 0, 3), 9),
         "limits": (_Section([*cautions, *answer.limits], 0, 5), 8),
         "findings": (_Section(answer.findings, 0, 4), 7),
         "steps": (_Section(steps, 4, 8, "Next steps"), 6),
     }
-    below = ("classes", "across", "missing", "findings", "limits")
+    below = ("classes", "across", "missing", "reason", "findings", "limits")
     groups = (("headline",), ("use",), ("table", "legend"), below, ("steps",))
     room = MAX_SCREEN_LINES - len(table) - (len(groups) - 1)
     shares = _share_room({name: section for name, (section, _) in sections.items()}, _ranks(sections), room, width)

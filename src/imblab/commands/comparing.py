@@ -52,8 +52,8 @@ def command_compare(
     memory.trim()
     results.read_origin(home)  # says whether it is damaged
     result = results.result_of(request.study, ledger.read_evaluations(home), source=source)
-    shown = [f" --{word}" for word, value in (("full", is_full), ("family", family), ("measure", measure)) if value]
-    steps = [step for step in results.next_steps(result, home, request.allow) if not any(w in step for w in shown)]
+    shown = [option for option, value in (("--full", is_full), ("--family", family), ("--measure", measure)) if value]
+    steps = results.next_steps(result, home, request.allow, shown=shown)
     if family is not None:
         result = results.select_named_families(result, family)
     if measure is not None:

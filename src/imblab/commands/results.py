@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -189,10 +189,13 @@ def select_named_families(result: StudyResult, text: str) -> StudyResult:
     return select_families(result, families)
 
 
-def next_steps(result: StudyResult, home: Path, allow: Sequence[str], outputs: Sequence[str] = ()) -> list[str]:
+def next_steps(
+    result: StudyResult, home: Path, allow: Sequence[str], outputs: Sequence[str] = (), shown: Collection[str] = ()
+) -> list[str]:
     """List what a reader may want next, the most important first, with what a recorded study must be granted each time.
 
-    ``outputs`` are steps to what a run has just written.
+    ``outputs`` are steps to what a run has just written, ``shown`` the options of ``imblab compare`` that the reader
+    has just used.
     """
     name = home.relative_to(EXPERIMENTS).as_posix()
     grants = _required_grants(home, allow)
@@ -202,14 +205,16 @@ def next_steps(result: StudyResult, home: Path, allow: Sequence[str], outputs: S
     n_failed = 0 if "/" in name else sum(e.status == "failed" for e in result.evaluations)
     failed = count_noun(n_failed, "failed evaluation")
     allowed = [grant for grant in grants if "=" not in grant]  # it loads no data
-    family = "/".join(next(iter(result.families), ("DATASET", "LEARNER")))
+    views = (
+        ("All tables", ["--full"]),
+        ("One data set and learner", ["--family", "/".join(next(iter(result.families), ("DATASET", "LEARNER")))]),
+        ("Another measure", ["--measure", _other_measure(result.study)]),
+    )
     return [
         *([] if result.completeness.is_complete else [f"Continue: {granting(run, grants)}"]),
         *([f"Try the {failed} again: {granting([*run, ledger.RETRY], grants)}"] if n_failed else []),
         *outputs,
-        f"All tables: {granting(['compare', name, '--full'], allowed)}",
-        f"One data set and learner: {granting(['compare', name, '--family', family], allowed)}",
-        f"Another measure: {granting(['compare', name, '--measure', _other_measure(result.study)], allowed)}",
+        *(f"{what}: {granting(['compare', name, *words], allowed)}" for what, words in views if words[0] not in shown),
         f"Evaluations: {home / ledger.LEDGER_FILE}; the question: {home / ledger.STUDY_FILE}",
         "Change the question: imblab run experiment=... name=... strategy.smote.space.k=... (see README.md)",
     ]

@@ -7,7 +7,7 @@ import gc
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -48,9 +48,7 @@ def return_large_blocks() -> None:
     The GNU library does so until a large block is freed, and then serves blocks of up to 32 MB from its heap, which
     keeps what lies below the last one in use: 7 % of the peak of a study of 1,000,000 rows.
     """
-    set_option = _find_in_c_library("mallopt")
-    if set_option is not None:
-        set_option(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+    _set_allocator({M_MMAP_THRESHOLD: LARGE_BLOCK_BYTES})
 
 
 @lru_cache(maxsize=1)
@@ -61,10 +59,14 @@ def reuse_freed_blocks() -> None:
     ``MALLOC_TRIM_THRESHOLD_`` for its workers, and each array of a fit is then fetched from the system anew, page by
     page: 3,000,000 page faults per worker in place of 80,000 in the study of ``benchmarks/engines.py``.
     """
+    _set_allocator({M_MMAP_THRESHOLD: REUSED_BLOCK_BYTES, M_TRIM_THRESHOLD: 2 * REUSED_BLOCK_BYTES})
+
+
+def _set_allocator(options: Mapping[int, int]) -> None:
     set_option = _find_in_c_library("mallopt")
     if set_option is not None:
-        set_option(M_MMAP_THRESHOLD, REUSED_BLOCK_BYTES)
-        set_option(M_TRIM_THRESHOLD, 2 * REUSED_BLOCK_BYTES)
+        for option, n_bytes in options.items():
+            set_option(option, n_bytes)
 
 
 @contextmanager
