@@ -123,6 +123,7 @@ def test_workers_that_all_end_stop_the_run_after_a_while(dask, opener, monkeypat
     question, data, rows = slowed(0.05), contract.table(), []
     plans = {"toy": splits.plan(data, question.protocol, question.seed)}
     bundles = runner.make_bundles(question, plans, contract.design.expand_cells(question, plans))
+    dask.ready(1)  # workers that take longer than MAX_IDLE_SECONDS to come would stop the run before its first row
 
     def end_workers(row):
         rows.append(row)

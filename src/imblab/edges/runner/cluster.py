@@ -36,7 +36,7 @@ from imblab.edges.runner.dask_worker import (
 )
 from imblab.edges.runner.pools import Outcome, WorkerLost
 from imblab.edges.runner.worker import Job, JobResult
-from imblab.errors import ConfigError, StudyError, foreign_reason
+from imblab.errors import ConfigError, StudyError, foreign_reason, reason_of_file
 from imblab.study import Dataset, Split
 
 if TYPE_CHECKING:
@@ -97,8 +97,9 @@ class Cluster:
             return str(json.loads(path.read_text(encoding="utf-8"))["address"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"'runner.address' names the file {str(path)!r}, which cannot be read as a scheduler file ({error}); "
-                "`dask scheduler --scheduler-file` writes it. Start the scheduler first, or correct the path."
+                f"'runner.address' names the file {str(path)!r}, which cannot be read as a scheduler file "
+                f"({reason_of_file(error)}); `dask scheduler --scheduler-file` writes it. Start the "
+                "scheduler first, or correct the path."
             ) from error
 
     def check(self) -> None:
