@@ -42,6 +42,21 @@ def _compose_once():
 _compose_once()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark as slow all but some cases, evenly spread, of the tests that are ``sampled``."""
+    cases = {}
+    for item in items:
+        if item.get_closest_marker("sampled"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for each in cases.values():
+        n = min(each[0].get_closest_marker("sampled").args[0], len(each))
+        kept = {i * len(each) // n for i in range(n)}
+        for i, item in enumerate(each):
+            if i not in kept:
+                item.add_marker("slow")
+
+
 def pytest_collection_finish():
     """What was imported and collected stays to the end: no search for garbage visits it."""
     gc.collect()

@@ -60,6 +60,7 @@ def test_the_defaults_compose():
     assert (study.primary, study.seed, study.tuning.method) == ("mcc", 0, "grid")
 
 
+@pytest.mark.sampled(5)
 @of("dataset")
 def test_datasets(name):
     study = comes_back(imblab.compose(*BASE, f"dataset=[{name}]"))
@@ -87,6 +88,7 @@ def test_bundled_data_sets_load_under_their_name(name):
     assert len(data.fingerprint) == 64
 
 
+@pytest.mark.sampled(5)
 @of("learner")
 def test_learners(name):
     study = comes_back(imblab.compose(*BASE, f"learner=[{name}]"))
@@ -97,6 +99,7 @@ def test_learners(name):
     assert all(isinstance(axis, Choice | Interval) for axis in found.space.values())
 
 
+@pytest.mark.sampled(5)
 @of("strategy")
 def test_strategies(name):
     study = comes_back(imblab.compose(*BASE, f"strategy=[{name}]"))
@@ -120,6 +123,7 @@ def test_a_label_is_no_part_of_the_question_and_is_one_line():
         imblab.compose(*BASE, "strategy.none.label=5")
 
 
+@pytest.mark.sampled(7)
 @of("measures")
 def test_measures(name):
     both = f"measures=[mcc,{name}]" if name != "mcc" else "measures=[mcc]"
@@ -167,6 +171,7 @@ def test_runners_say_how_a_study_is_run_and_change_no_question(name):
 WITH_FOLDER = {name: ["data_dir=tables"] for name in ("balancing_the_scales", "dependence")}
 
 
+@pytest.mark.sampled(3)
 @of("experiment")
 def test_experiments_are_named_as_their_file_and_hold_both_reference_arms(name):
     study = comes_back(imblab.compose(f"experiment={name}", *WITH_FOLDER.get(name, ())))
@@ -185,6 +190,7 @@ def test_experiments_are_named_as_their_file_and_hold_both_reference_arms(name):
     assert study.claims.contrasts is not None or "smote" not in named or "smote_threshold" in named
 
 
+@pytest.mark.sampled(3)
 @of("experiment")
 def test_an_experiment_can_be_asked_in_another_way(name):
     study = comes_back(

@@ -26,6 +26,7 @@ def committed():
     return [ROOT / Path(line).parent for line in found.stdout.splitlines()]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("home", committed(), ids=lambda home: home.name)
 def test_a_committed_report_is_a_function_of_its_files(home):
     result = read_result(home, config.load_request(home / ledger.STUDY_FILE).study)
@@ -61,6 +62,7 @@ def test_the_index_is_made_from_the_committed_studies():
 AT_HAND = {"bundled", "keel"}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("home", committed(), ids=lambda home: home.name)
 def test_a_committed_study_comes_back_from_its_record(home):
     """All lines by their addresses and counts, and up to three evaluations by fits: the quickest of each learner."""

@@ -97,6 +97,7 @@ MAKES = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("make", MAKES)
 def test_whatever_weighs_or_resamples_is_known_at_any_depth(make, tmp_path):
     folder = tmp_path / "learner"

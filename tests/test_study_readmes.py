@@ -128,6 +128,7 @@ def strategies():
     return read("resample_or_not")
 
 
+@pytest.mark.slow
 def test_resample_or_not_states_its_verdicts(strategies):
     text, result = strategies
     primary = pick(result.contrasts, "smote_threshold", "threshold")
@@ -255,6 +256,7 @@ def compared(scales):
     return both[~both.dataset.isin(SWAPPED)], pd.DataFrame(rows)
 
 
+@pytest.mark.slow
 def test_balancing_the_scales_states_its_verdicts(scales):
     text, result = scales
     over_tables = {each.learner: pick(each.contrasts, "smote_threshold", "threshold").iloc[0] for each in result.across}

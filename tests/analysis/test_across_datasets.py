@@ -420,6 +420,7 @@ def test_contrasts_across_sources_are_antisymmetric(grid, higher):
     assert [opposite.get(v, v) for v in one.verdict] == other.verdict.tolist()
 
 
+@pytest.mark.slow
 @laws
 @given(GRIDS, st.randoms(), st.permutations(NAMES))
 def test_order_of_rows_and_names_change_nothing(grid, random, renamed):
@@ -439,6 +440,7 @@ def test_order_of_rows_and_names_change_nothing(grid, random, renamed):
         assert found.friedman.f == pytest.approx(moved.friedman.f)
 
 
+@pytest.mark.slow
 @laws
 @given(GRIDS)
 def test_a_larger_alpha_never_takes_a_decision_back(grid):

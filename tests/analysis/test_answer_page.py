@@ -66,6 +66,7 @@ def names(prefix, n):
 SIZES = [(1, 1), (2, 4), (4, 2), (9, 1), (3, 5), (20, 2), (21, 1), (120, 1)]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("datasets", "learners"), [*SIZES, pytest.param(200, 5, marks=pytest.mark.slow)])
 def test_any_study_fits_one_screen(datasets, learners):
     result = result_of(names("data", datasets), names("learner", learners))

@@ -144,6 +144,7 @@ def test_the_detectable_difference_by_hand():
         assert row.detectable == detectable(corrected_t(a - b, 80, 20), 0.05 / (1 if row.family == "primary" else 3))
 
 
+@pytest.mark.slow
 def test_a_difference_of_the_detectable_size_is_found_in_four_of_five_draws():
     """Against the model behind the formula: independent normal differences, where the correction is exact."""
     rng = np.random.default_rng(3)

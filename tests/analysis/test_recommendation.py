@@ -288,6 +288,7 @@ def test_it_follows_neither_names_nor_order(numbers, order):
     assert moved.mean == pytest.approx(plain.mean, abs=1e-12)
 
 
+@pytest.mark.slow
 @given(SCORES, st.integers(1, 40))
 @settings(max_examples=60)
 def test_a_constant_for_the_recommended_strategy_keeps_it(numbers, steps):
@@ -338,6 +339,7 @@ def row_covariances(home):
     return known | {(dataset, learner, b, a): value for (dataset, learner, a, b), value in known.items()}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["smote_ratio", "resample_or_not"])
 def test_the_committed_studies_by_hand(name):
     home = ROOT / "experiments" / name

@@ -81,6 +81,7 @@ def page_file(tmp_path_factory):
     return results.write_report(base / "seen", read_result(base / "seen", study))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "name"), [(390, "phone"), (1280, "laptop")])
 def test_it_can_be_read_at_every_width(open_page, keep, page_file, width, name, scheme):
@@ -115,6 +116,7 @@ def test_it_prints(open_page, keep, page_file, tmp_path):
 PAGES = re.compile(rb"/Type\s*/Page\b")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
 def test_answer_scores_and_methods_are_printed_on_six_pages(open_page, file, tmp_path):
     page = open_page(file.as_uri(), width=680)
@@ -125,6 +127,7 @@ def test_answer_scores_and_methods_are_printed_on_six_pages(open_page, file, tmp
     assert 2 <= len(PAGES.findall((tmp_path / "report.pdf").read_bytes())) <= 6
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
 def test_the_first_screen_holds_the_answer_and_nothing_to_operate(open_page, keep, file):
     page = open_page(file.as_uri(), width=1280, height=900)
@@ -243,6 +246,7 @@ def test_a_reader_moves_the_cut_and_points(open_page, keep, page_file):
     assert not said
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts on", "scripts off"])
 @pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
 def test_the_largest_reports_open_and_answer_a_reader(open_page, keep, file, scripts):
@@ -284,6 +288,7 @@ def choose_classes(page):
         assert set(shown) == {number}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
 def test_the_contents_lead_to_their_sections(open_page, file):
     page = open_page(file.as_uri(), width=1280, height=900)

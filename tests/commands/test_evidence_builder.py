@@ -129,6 +129,7 @@ def test_a_study_that_grows_keeps_its_evidence_and_gains_some():
     assert {b for a, b in new if a == "smote_threshold"} == set(after.strategy)
 
 
+@pytest.mark.slow
 def test_covariances_are_those_of_leaving_each_row_of_the_table_out(done):
     """Brute force: every fold scored anew by scikit-learn without each of its rows, on called classes of the store."""
     layout, _ = done

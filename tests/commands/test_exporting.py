@@ -108,6 +108,7 @@ def found():
     return results.result_of(config.load_request(home / ledger.STUDY_FILE).study, ledger.read_evaluations(home))
 
 
+@pytest.mark.slow
 def test_the_recommended_one_leaves_and_it_is_said_aloud(capsys):
     assert main(["export", "loans", "learner=logistic", "tracking=none"]) == 0
     said = " ".join(capsys.readouterr().out.split())

@@ -231,6 +231,7 @@ def run_in_memory(name, tables, *words):
     imblab.run(study, data=tables, store_path=None)
 
 
+@pytest.mark.slow
 def test_studies_of_noise_do_not_alarm():
     tables = [in_memory(f"noise{i}", seed=i) for i in range(8)]
     run_in_memory("noise", tables, "learner=[logistic]", "strategy=[none,threshold]")

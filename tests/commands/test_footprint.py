@@ -30,6 +30,7 @@ def planned(capsys, *words):
     return json.loads(capsys.readouterr().out)["price"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_the_store_and_mlflow_hold_what_was_planned(capsys):
     price = planned(capsys)
@@ -62,6 +63,7 @@ def count_predictions():
         return opened.facts()["predictions"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here", "small_limit")
 def test_the_limit_follows_the_study_and_a_rescore_fits_nothing(capsys):
     """A smaller study afterwards drops nothing of it either."""

@@ -144,6 +144,7 @@ def test_a_combined_error_survives_a_process_boundary():
     assert (type(again), str(again), again.overrides) == (DataError, str(error), {"k": [1]})
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("written", "label"), [("yes", "yes"), ("no", "no"), ("on", "On"), ("off", "OFF"), ("y", "y")])
 def test_a_word_that_yaml_reads_as_a_truth_value_is_to_be_quoted(tmp_path, written, label):
     other = "other"

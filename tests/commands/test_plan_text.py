@@ -154,6 +154,7 @@ def test_names_of_predefined_folds_and_labels_of_any_length_are_shown():
     assert text.replace("\n", "").replace(" ", "").count("x") >= 200
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("tables", [(3,), (10,), (20,), (100,), (10, 6, 5), (5, 5, 5, 5, 5), (20,) * 6, (8,) * 30])
 @pytest.mark.parametrize("n_pairs", [0, 1, 8])
 def test_a_plan_with_more_classes_has_at_most_forty_lines_and_the_rarest_classes(tables, n_pairs):

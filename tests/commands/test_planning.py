@@ -111,6 +111,7 @@ LINES = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", LINES)
 def test_the_line_asks_for_the_proposed_study_and_nothing_is_left_to_add(case, capsys):
     table().to_parquet("t.parquet")

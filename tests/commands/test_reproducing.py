@@ -232,6 +232,7 @@ def _places(value, path=()):
     return below or [path]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_other_field_of_a_line_is_compared(done, data):
@@ -607,6 +608,7 @@ def uv(tmp_path, monkeypatch):
     return install
 
 
+@pytest.mark.slow
 def test_the_recorded_environment_is_made_once_and_run_in(uv, capfd):
     log = uv()
     words = ["reproduce", "small", *HERE, "--cell", KEY, "--env"]

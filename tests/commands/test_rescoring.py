@@ -55,6 +55,7 @@ def from_scratch(*changes):
     return plain(Path("scratch"))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "changes",
     [

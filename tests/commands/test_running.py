@@ -121,6 +121,7 @@ def test_two_jobs_give_the_rows_of_one(done):
     assert rows() == rows(done / "ledger.jsonl")
 
 
+@pytest.mark.slow
 def test_what_is_added_extends_a_study_and_changes_no_line(finished):
     steps = [
         ("strategy=[none,threshold,smote,class_weight]", 12),
@@ -264,6 +265,7 @@ def many(tmp_path_factory):
         return rows(ledger("many"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_the_rows_and_the_next_run_completes_them(many, jobs):
     command = [sys.executable, "-m", "imblab", "run", *MANY, "tracking=none", f"runner.n_jobs={jobs}"]
@@ -296,6 +298,7 @@ def wait_for(condition, process, seconds=60):
 # Once
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("tracking", ["none", "sqlite"])
 @pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
 def test_a_run_parses_reads_and_tests_once(tmp_path, monkeypatch, again, tracking):
@@ -356,6 +359,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_nothing_is_wider_than_80_columns_and_nothing_is_coloured(finished, command, capsys):
     assert main(list(COMMANDS[command])) == 0
@@ -365,6 +369,7 @@ def test_nothing_is_wider_than_80_columns_and_nothing_is_coloured(finished, comm
     assert [line for line in out.split("\n") if len(line) > 80] == []
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_json_is_one_document(finished, command, capsys):
     assert main([*COMMANDS[command], "--json"]) == 0

@@ -62,6 +62,7 @@ SEARCHES = [
 ]
 
 
+@pytest.mark.sampled(44)
 @parametrize_with_checks(SEARCHES, expected_failed_checks=expected_failures)
 def test_scikit_learn_accepts_the_estimator(estimator, check):
     check(estimator)

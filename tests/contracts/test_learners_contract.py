@@ -64,8 +64,13 @@ FIT, ROWS = np.arange(0, 200, 2), np.arange(1, 200, 2)
 
 
 @cache
+def learners():
+    asked = imblab.compose("name=x", "dataset=[ecoli3]", f"learner=[{','.join(NAMES)}]", "strategy=[none]")
+    return {learner.name: learner for learner in asked.learners}
+
+
 def learner(name):
-    return imblab.compose("name=x", "dataset=[ecoli3]", f"learner=[{name}]", "strategy=[none]").learners[0]
+    return learners()[name]
 
 
 @cache
@@ -129,6 +134,7 @@ def test_it_is_the_library_s_default_but_for_what_is_declared(name):
     assert built.get("n_jobs") == 1 or (built.get("n_jobs") is None and make["_target_"].startswith("sklearn."))
 
 
+@pytest.mark.sampled(4)
 @every
 def test_it_leaves_the_rows_of_a_part_to_the_next_candidate(name):
     """Candidates share a part, and the rows that SMOTE makes lie behind it in the same memory."""
@@ -168,6 +174,7 @@ def test_it_gives_a_column_for_each_of_several_classes(name):
     np.testing.assert_allclose(answer(name, data, rows=ROWS[order]).values, found.values[order], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", sorted(set(NAMES) - WEIGHTLESS))
 def test_the_weight_of_several_classes_raises_the_rarest_and_a_power_of_zero_is_none(name):
     data, room = four_classes(), {"learner.min_samples_leaf": 5} if name in ROOM else {}
@@ -181,6 +188,7 @@ def test_the_weight_of_several_classes_raises_the_rarest_and_a_power_of_zero_is_
         assert none[:, 3].mean() < half[:, 3].mean() < whole[:, 3].mean()
 
 
+@pytest.mark.sampled(3)
 @every
 def test_every_value_of_its_space_can_be_fitted_to_several_classes(name):
     for parameter, axis in learner(name).space.items():
@@ -233,6 +241,7 @@ def test_the_guard_catches_learners_that_do(no_splits, culprit):
         culprit.fit(table("numeric").X[["a"]].to_numpy(), table("numeric").y)
 
 
+@pytest.mark.sampled(12)
 @every
 @tables
 def test_it_learns_from_every_row_it_receives_and_splits_none_off(no_splits, name, kind):
@@ -346,6 +355,7 @@ def ends(axis):
     return axis.values if isinstance(axis, Choice) else (axis.low, axis.high)
 
 
+@pytest.mark.sampled(3)
 @every
 def test_every_value_of_its_space_can_be_fitted(name):
     make, space = learner(name).make, learner(name).space
@@ -416,6 +426,7 @@ def by_rounds(name, order, tmp_path, monkeypatch, data=None, **make):
 STAGED = [name for name in NAMES if learner(name).traits.staged]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", STAGED)
 @pytest.mark.parametrize("order", [(5, 40, 20), (40, 5, 20)])
 def test_one_fit_that_answers_for_fewer_rounds_gives_the_bits_of_fits_of_fewer_rounds(
@@ -447,6 +458,7 @@ AWKWARD = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("name", "make"), AWKWARD)
 def test_a_booster_whose_rounds_are_not_a_beginning_of_more_rounds_is_fitted_for_each(
     name, make, tmp_path, monkeypatch

@@ -139,6 +139,7 @@ def test_every_sampler_of_the_shipped_strategies_is_compared():
     assert all(sampler_of(name) == sampler_of("smote") for name in others)
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("seed", [0, 7])
 @pytest.mark.parametrize(("ratio", "k"), [(0.5, 5), (1.0, 3), (0.35, 4), (0.3, 11)])
 @pytest.mark.parametrize("name", PLAIN)
@@ -212,6 +213,7 @@ def test_a_study_of_all_strategies_runs_and_says_what_does_not_apply(kind):
     assert rows.mcc.notna().equals(rows.status == "ok")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("kind", ["numeric", "mixed", "categorical"])
 def test_what_the_candidates_of_a_part_share_changes_no_row(kind, tied):

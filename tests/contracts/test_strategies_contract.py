@@ -291,6 +291,7 @@ def plain_sampler(name, kind, ratio, k, seed):
     return SMOTEN(**knobs) if kind == "categorical" else SMOTENC(categorical_features=[2, 3, 4], **knobs)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["numeric", "mixed", "categorical"])
 def test_one_study_of_all_ratios_and_neighbours_gives_every_learner_the_plain_rows(recorder, kind):
     """Whatever the strategies of a split share, no row of theirs may differ from a fresh call."""
@@ -391,6 +392,7 @@ def composed(way):
     return imblab.compose("name=x", "dataset=[ecoli3]", "learner=[logistic]", f"strategy=[{','.join(NAMES)}]", *asked)
 
 
+@pytest.mark.sampled(14)
 @every
 @pytest.mark.parametrize("knob", SET)
 def test_every_knob_can_be_set_and_searched_from_the_command_line(name, knob):

@@ -177,6 +177,7 @@ def built(path):
     return made(**{key: given[key] for key in needed if key in given}, **small)
 
 
+@pytest.mark.sampled(27)
 @pytest.mark.parametrize("path", sorted(CLASSES_WITHOUT_ROWS))
 def test_a_class_that_is_said_to_store_no_row_stores_none(path):
     with warnings.catch_warnings():

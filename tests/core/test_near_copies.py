@@ -44,6 +44,7 @@ HONEST = {
 }
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("kind", HONEST)
 @pytest.mark.parametrize("n", [200, 1000])
 def test_honest_tables_have_hardly_any(kind, n):

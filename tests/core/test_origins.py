@@ -55,6 +55,7 @@ def trace(data, *args, **options):
     return origins.trace_cell(task_of(data, *args, **options), feature_arrays(data), 5)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     "strategy",
     [

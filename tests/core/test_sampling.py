@@ -76,6 +76,7 @@ def plainly(make, X, y, knobs, seed, categorical):
     return estimator_specs.resolve_class(make["_target_"])(**given).fit_resample(X, y)
 
 
+@pytest.mark.sampled(17)
 @pytest.mark.parametrize("kind", ["distinct", "whole", "duplicated"])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_ratio_and_k_equals_plain_imbalanced_learn(name, kind):

@@ -111,6 +111,7 @@ def assert_is_by_loop(rule, folds, grid, name, sign=1):
     assert found.fold_thresholds == tuple(one[0] for one in alone if one is not None)
 
 
+@pytest.mark.sampled(13)
 @pytest.mark.parametrize("kind", ["continuous", "tied", "constant", "tiny"])
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_every_rule_is_its_loop(rule, kind):

@@ -386,6 +386,7 @@ FEASIBILITY = {
 }
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_that_cannot_be_studied(name, here, capsys, snapshot):
     for word in TABLES[name]:
@@ -396,6 +397,7 @@ def test_tables_that_cannot_be_studied(name, here, capsys, snapshot):
     assert f"{kind}: {text}" == snapshot
 
 
+@pytest.mark.sampled(32)
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_questions_that_cannot_be_asked(name, here, capsys, snapshot):
     kind, text = refused(here, capsys, *QUESTIONS[name])
@@ -406,6 +408,7 @@ def test_questions_that_cannot_be_asked(name, here, capsys, snapshot):
     assert text == snapshot
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", FEASIBILITY)
 def test_questions_that_the_table_cannot_carry(name, here, capsys, snapshot):
     for word in FEASIBILITY[name]:
@@ -615,6 +618,7 @@ def answer(ask, *words):
         return None, str(error)
 
 
+@pytest.mark.slow
 def test_a_damaged_study_is_refused_in_our_words_or_read(resolved):
     refusals = 0
     every = [damaged(resolved, path, value) for path in paths(resolved) for value in ODD]

@@ -33,12 +33,28 @@ from test_engines_contract import Dask  # noqa: E402
 SLOW = pytest.mark.slow
 
 
+@contextlib.contextmanager
+def started(folder):
+    made = Dask(folder)
+    try:
+        made.wait()
+        yield made
+    finally:
+        made.stop()
+
+
 @pytest.fixture
 def dask(tmp_path):
-    made = Dask(tmp_path)
-    made.wait()
-    yield made
-    made.stop()
+    """A cluster of one test, which may damage it."""
+    with started(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def kept_dask(tmp_path_factory):
+    """A cluster of all tests that leave its scheduler, its nannies and their number as they are."""
+    with started(tmp_path_factory.mktemp("dask")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -137,12 +153,12 @@ def test_workers_that_all_end_stop_the_run_after_a_while(dask, opener, monkeypat
 
 @SLOW
 @pytest.mark.parametrize("way", ["die", "wait", "block"])
-def test_a_fit_that_kills_or_hangs_is_a_failed_candidate(dask, opener, way, monkeypatch):
+def test_a_fit_that_kills_or_hangs_is_a_failed_candidate(kept_dask, opener, way, monkeypatch):
     monkeypatch.syspath_prepend(HERE)
     smote = contract.Strategy("smote", contract.SMOTE, space={"ratio": contract.Choice((0.4, 1.0))}, k=3)
     question = failing.study([failing.awkward(way)], [contract.Strategy("none"), smote], outer_folds=2)
     limit = None if way == "die" else 1.0
-    rows, _ = failing.answered(question, failing.toy(), dask.engine(opener, limit))
+    rows, _ = failing.answered(question, failing.toy(), kept_dask.engine(opener, limit))
     assert {row.status for row in rows.values()} == {"ok"}
     reasons = failing.bad_rows(rows)
     assert len(reasons) == 2
@@ -151,19 +167,25 @@ def test_a_fit_that_kills_or_hangs_is_a_failed_candidate(dask, opener, way, monk
 
 
 @SLOW
-def test_a_table_travels_once_to_each_host_and_is_kept_there(dask, opener, tmp_path):
-    dask.ready(2)
-    question, data = contract.QUESTIONS["grid"]
-    expected, _ = contract.expected("grid")
-    rows, _ = contract.answers(question, data, dask.engine())
-    tables = sorted(tmp_path.glob("host*/**/*.joblib"))
-    assert {path.relative_to(tmp_path).parts[0] for path in tables} == {"host0", "host1"}
-    before = [path.stat().st_ino for path in tables]
-    again, _ = contract.answers(question, data, dask.engine())
-    assert [path.stat().st_ino for path in sorted(tmp_path.glob("host*/**/*.joblib"))] == before
+def test_a_table_travels_once_to_each_host_and_is_kept_there(kept_dask, tmp_path):
+    kept_dask.ready(2)
+
+    def tables():
+        return sorted(kept_dask.folder.glob("host*/**/*.joblib"))
+
+    # The table of no other test here.
+    question, data = contract.QUESTIONS["shared"]
+    expected, _ = contract.expected("shared")
+    others = tables()
+    rows, _ = contract.answers(question, data, kept_dask.engine())
+    sent = [path for path in tables() if path not in others]
+    assert {path.relative_to(kept_dask.folder).parts[0] for path in sent} == {"host0", "host1"}
+    before = [path.stat().st_ino for path in tables()]
+    again, _ = contract.answers(question, data, kept_dask.engine())
+    assert [path.stat().st_ino for path in tables()] == before
     shared = tmp_path / "shared"
     shared.mkdir()
-    from_shared, _ = contract.answers(question, data, dask.engine(shared=str(shared)))
+    from_shared, _ = contract.answers(question, data, kept_dask.engine(shared=str(shared)))
     assert len([*shared.glob("**/*.joblib")]) == 1
     assert rows == again == from_shared == expected
 
@@ -270,8 +292,8 @@ def test_workers_with_other_versions_or_several_threads_are_refused(dask, monkey
 
 
 @SLOW
-def test_only_loopback_listens(dask, opener):
-    dask.ready(2)
+def test_only_loopback_listens(kept_dask, opener):
+    kept_dask.ready(2)
     seen = set()
 
     def look(process):
@@ -279,7 +301,7 @@ def test_only_loopback_listens(dask, opener):
             with contextlib.suppress(psutil.Error):
                 seen.update(c.laddr.ip for c in each.net_connections() if c.status == psutil.CONN_LISTEN)
 
-    for process in dask.processes:
+    for process in kept_dask.processes:
         look(psutil.Process(process.pid))
     pool = cluster.DaskPool(runner.Cluster(), 1, (), opener.args[0].parent)
     pool._connect()

@@ -304,6 +304,7 @@ def test_the_search_of_a_failed_evaluation_that_was_replaced_is_removed(question
     assert ledger.read_evaluations(DEMO) == [row(0), row(1)]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["resample_or_not", "smote_ratio"])
 def test_committed_ledgers_come_back_equal_in_lines_of_at_most_1200_bytes(name):
     rows = ledger.read_evaluations(COMMITTED / name)

@@ -75,6 +75,7 @@ def test_the_rows_received_of_more_than_two_classes_come_back_equal():
     assert replace(row, reached={}).n_received == 0
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("where", list(places(PLAIN)), ids=lambda where: ".".join(map(str, where)))
 def test_every_field_is_valid_or_named(where):
     for value in ODD:
@@ -311,6 +312,7 @@ def test_a_row_of_more_than_two_classes_agrees_with_itself(change, field):
         record_files.read_evaluation(line, CLASS_RANGES)
 
 
+@pytest.mark.sampled(28)
 @pytest.mark.parametrize(
     "where", list(places(json.loads(CLASS_ROW.to_json()))), ids=lambda where: ".".join(map(str, where))
 )

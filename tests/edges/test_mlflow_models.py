@@ -60,6 +60,7 @@ def packed(made, form):
     )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("path", sorted(LEARNERS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_learner_is_carried_by_skops(path):
     import skops.io

@@ -441,6 +441,7 @@ def test_sync_writes_the_same_runs_elsewhere(seen, place, capsys):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_another_way_to_show_the_search_takes_the_place_of_the_last(place):
     uri = "tracking.uri=sqlite:///modes/mlflow.db"

@@ -269,6 +269,7 @@ def test_a_study_that_is_not_logged_is_named_with_those_that_are():
     assert "imblab run name=c" in said
 
 
+@pytest.mark.slow
 def test_the_pictures_of_the_readme_show_the_committed_study():
     """``make pictures`` takes them again; a browser is not needed to see that they are stale."""
     drawing = runpy.run_path(str(ROOT / "docs" / "draw_mlflow.py"))

@@ -181,6 +181,7 @@ def breaks(monkeypatch):
     return after
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("calls", [0, 1, 2, 3, 4, 6, 9, 12, 17, 25, 33])
 @pytest.mark.parametrize("background", [False, True], ids=["at once", "begun early"])
 def test_wherever_a_server_dies_writing_again_repairs(place, breaks, calls, background):
@@ -690,6 +691,7 @@ def test_a_user_without_a_name_has_none(monkeypatch):
     assert experiments.user_tags()["mlflow.user"] == "unknown"
 
 
+@pytest.mark.slow
 def test_two_folders_with_other_rows_leave_each_other_alone(place, tmp_path, monkeypatch, capfd):
     """From the command line: the second one is refused before its first fit, and has a way out."""
     shared = f"tracking.uri=sqlite:///{tmp_path}/mlruns/mlflow.db"

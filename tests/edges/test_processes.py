@@ -113,6 +113,7 @@ def test_only_a_run_of_several_jobs_starts_workers_ahead(monkeypatch, words, n_j
         assert started == ([n_jobs] if n_jobs else [])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a list of processes")
 def test_a_study_that_cannot_be_composed_leaves_no_process_behind(tmp_path):
     process = start(tmp_path, "run", *SMALL, "learner=[logstic]", "runner.n_jobs=2")
@@ -123,6 +124,7 @@ def test_a_study_that_cannot_be_composed_leaves_no_process_behind(tmp_path):
     wait_until(lambda: not members(process.pid), 20)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a list of processes")
 @pytest.mark.parametrize("end", [lambda pid: os.kill(pid, signal.SIGKILL), lambda pid: os.killpg(pid, signal.SIGINT)])
 def test_workers_that_are_still_starting_end_with_their_parent(tmp_path, end):
@@ -154,6 +156,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_scikit_learn_runs_jobs_of_its_own_in_between(tmp_path):
     (tmp_path / "shared.py").write_text(SHARED, encoding="utf-8")
     done = subprocess.run([sys.executable, "shared.py"], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -362,6 +362,7 @@ def expected_ranks(known):
     return found
 
 
+@pytest.mark.slow
 def test_every_number_follows_from_the_stored_predictions(small, known):
     rows = defaultdict(list)
     for r in ledger.read_evaluations(small.home):

@@ -229,6 +229,7 @@ QUESTIONS = {
 }
 
 
+@pytest.mark.sampled(19)
 @pytest.mark.parametrize("case", QUESTIONS)
 def test_a_question_that_would_reach_further_is_refused(case, here, capsys, resolved):
     section, value = QUESTIONS[case]

@@ -303,6 +303,7 @@ def write(frame, path):
     return path
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "tsv", "txt.zip", "txt", "xlsx", "feather"])
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(made=frames())
@@ -807,6 +808,7 @@ def tables_of_the_page(here):
         frame.assign(id=range(60)).to_sql("customers", connection, index=False)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("command", COMMANDS, ids=range(len(COMMANDS)))
 def test_every_command_of_the_page_runs(command, tables_of_the_page, monkeypatch):
     monkeypatch.setenv("SHOP_DB", "sqlite:///shop.db")

@@ -49,6 +49,7 @@ def study(name):
     return layout, runner.make_bundles(layout.study, layout.plans, expand_cells(layout.study, layout.plans))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["smote_ratio", "resample_or_not"])
 @pytest.mark.parametrize("width", [8, 64])
 def test_few_workers_wait_for_the_last_jobs(name, width):

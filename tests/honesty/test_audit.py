@@ -148,6 +148,7 @@ def state_of(name, seed, **options):
     return imblab.audit(evaluate, *make(seed), measure=measure, seed=seed, **options).finding(check).state
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", LEAKS)
 def test_a_leak_is_found(name):
     states = [state_of(name, seed, permutations=FAST_PERMUTATIONS) for seed in range(FAST_SEEDS)]
@@ -220,6 +221,7 @@ def honest_states(name, seed, **options):
     return [audit.finding(check).state for check in ("chance control", "pure noise")]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_procedure_passes(name):
     assert honest_states(name, 0, permutations=FAST_PERMUTATIONS) == ["passed", "passed"]

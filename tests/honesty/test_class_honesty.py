@@ -126,6 +126,7 @@ def test_no_test_row_enters_a_sampler(monkeypatch):
             assert not seen & set(task.cell.split.test.tolist())
 
 
+@pytest.mark.slow
 def test_shuffled_labels_score_at_chance():
     """R_K of 6 tables x 3 folds for each strategy, whose labels say nothing of their rows."""
     by_strategy = {}

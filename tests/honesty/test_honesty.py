@@ -59,6 +59,7 @@ def scores(rows):
     return {row.key: (dict(row.scores), dict(row.params), row.threshold, dict(row.counts)) for row in rows}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("learner", [LOGISTIC, TREES], ids=lambda item: item.name)
 def test_permuting_the_labels_of_an_outer_test_fold_changes_no_choice_threshold_or_probability(learner):
     data, question = toy(), study([learner])
@@ -164,6 +165,7 @@ def test_strategies_that_differ_in_the_threshold_only_share_ranking_scores_and_b
     assert none == cut
 
 
+@pytest.mark.slow
 def test_order_of_strategies_and_learners_and_label_coding_change_no_score():
     data = toy()
     there = scores(answer(study([LOGISTIC, TREES]), data))

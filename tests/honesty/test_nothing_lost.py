@@ -38,15 +38,28 @@ class Noted(LogisticRegression):
 '''
 
 
-@pytest.fixture
-def place(tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "__init__.py").write_text(PACKAGE)
-    (tmp_path / "conf" / "learner").mkdir(parents=True)
-    (tmp_path / "conf" / "learner" / "noted.yaml").write_text(
+def prepare(folder):
+    """Write the learner that notes its fits, and its group."""
+    (folder / "mine").mkdir()
+    (folder / "mine" / "__init__.py").write_text(PACKAGE)
+    (folder / "conf" / "learner").mkdir(parents=True)
+    (folder / "conf" / "learner" / "noted.yaml").write_text(
         "noted:\n  make: {_target_: mine.Noted, max_iter: 2000}\n  space: {}\n"
     )
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path):
+    return prepare(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory):
+    """The rows of a study that nothing disturbed."""
+    place = prepare(tmp_path_factory.mktemp("quiet"))
+    assert finish(place, "quiet")[0] == 0
+    return ledger(place, "quiet")
 
 
 def start(place, name, n_jobs, limit=None):
@@ -111,8 +124,7 @@ def test_what_counts_as_a_fit_made_again():
 
 
 @pytest.mark.slow
-def test_a_study_killed_at_twenty_random_moments_equals_a_quiet_one(place):
-    assert finish(place, "quiet")[0] == 0
+def test_a_study_killed_at_twenty_random_moments_equals_a_quiet_one(place, quiet):
     rng, kills = random.Random(7), 0
     for n_jobs, wanted in ((1, 8), (2, 22)):
         name = f"killed{n_jobs}"
@@ -126,7 +138,7 @@ def test_a_study_killed_at_twenty_random_moments_equals_a_quiet_one(place):
             time.sleep(rng.uniform(0, 0.25))
             if process.poll() is not None:  # it finished before it was killed: start over under another name
                 process.communicate()
-                assert ledger(place, name) == ledger(place, "quiet")
+                assert ledger(place, name) == quiet
                 assert not repeated(notes(place, name))
                 name += "x"
                 continue
@@ -136,7 +148,7 @@ def test_a_study_killed_at_twenty_random_moments_equals_a_quiet_one(place):
             time.sleep(0.5)  # its workers follow
         code, said = finish(place, name, n_jobs)
         assert code == 0, said
-        assert ledger(place, name) == ledger(place, "quiet")
+        assert ledger(place, name) == quiet
         assert not repeated(notes(place, name))
     assert kills == 22
 
@@ -157,8 +169,7 @@ def test_a_killed_study_leaves_no_table_behind(place):
 
 
 @pytest.mark.slow
-def test_killed_workers_cost_nothing(place):
-    assert finish(place, "quiet")[0] == 0
+def test_killed_workers_cost_nothing(place, quiet):
     process = start(place, "widowed", 2)
     killed = 0
     # The second death comes when the jobs of the first are done: a job that loses its worker twice is suspect.
@@ -172,13 +183,12 @@ def test_killed_workers_cost_nothing(place):
     said = process.communicate(timeout=240)[0]
     assert process.returncode == 0, said
     assert killed >= 1
-    assert ledger(place, "widowed") == ledger(place, "quiet")
+    assert ledger(place, "widowed") == quiet
     assert not repeated(notes(place, "widowed"))
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_said_and_the_next_run_goes_on(place):
-    assert finish(place, "quiet")[0] == 0
+def test_a_full_disk_is_said_and_the_next_run_goes_on(place, quiet):
     for limit in (20_000, 45_000, 90_000):
         code, said = finish(place, "full", limit=limit)
         assert code == 2, said
@@ -186,7 +196,7 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(place):
         assert "make room" in said.lower() or "free the disk" in said.lower()
     code, said = finish(place, "full")
     assert code == 0, said
-    assert ledger(place, "full") == ledger(place, "quiet")
+    assert ledger(place, "full") == quiet
 
 
 @pytest.mark.slow

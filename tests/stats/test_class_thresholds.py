@@ -201,6 +201,7 @@ def test_products_that_tie_only_by_rounding_are_compared_as_the_decision_does():
 # --------------------------------------------------------------------------------------------------------- the search
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", MEASURES)
 @settings(max_examples=40)
 @given(sample=samples(), grid=grids())

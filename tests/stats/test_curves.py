@@ -40,6 +40,7 @@ def test_counts_at_hundredths_are_exact(seed):
     assert (found == np.array(want)).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(0, 500), st.sampled_from([2, 6]))
 def test_roc_is_that_of_scikit_learn(seed, digits):
@@ -109,6 +110,7 @@ def test_without_ties_it_is_the_published_sum(n, m):
     assert curves.expected_average_precision(np.arange(n), m) >= m / n
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("decimals", [1, 2, 8])
 def test_a_thousand_permutations_agree(decimals):
     rng = np.random.default_rng(decimals)

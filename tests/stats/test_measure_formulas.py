@@ -31,6 +31,7 @@ tables = st.tuples(*[st.integers(0, 10**6)] * 4)
 # ------------------------------------------------------------------------------------------------------------- counts
 
 
+@pytest.mark.sampled(29)
 def test_counts_are_those_of_a_loop_and_of_scikit_learn(sample):
     y, p = sample
     cuts = np.concatenate([p[:5], np.nextafter(p[:5], 2), np.nextafter(p[:5], -2), [0.0, 0.5, 1.0, -1.0, 2.0]])
@@ -97,6 +98,7 @@ WITNESS = {
 }
 
 
+@pytest.mark.sampled(14)
 @pytest.mark.parametrize("name", WITNESS)
 def test_label_measures_are_scikit_learns_at_every_cut(name, sample_kind, draw_sample):
     for seed in range(6):

@@ -31,6 +31,7 @@ def folds(draw):
     return y, values, values >= draw(st.floats(0, 1))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("path", WITNESSES)
 @given(fold=folds())
 def test_changes_are_those_of_leaving_each_row_out(path, fold):
@@ -92,6 +93,7 @@ def draw_classes(rng, sizes, steps=None):
     return y, values, values.argmax(axis=1)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("path", CLASS_WITNESSES)
 @settings(max_examples=12)
 @given(

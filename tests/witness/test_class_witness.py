@@ -206,6 +206,7 @@ def ledger(tmp_path_factory):
     )  # fmt: skip
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("learner", LEARNERS)
 @pytest.mark.parametrize("dataset", TABLES)
@@ -222,6 +223,7 @@ def calibrated(request, tmp_path_factory):
     )  # fmt: skip
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("strategy", CALIBRATED)
 @pytest.mark.parametrize("learner", [*LEARNERS, "svm"])
 def test_categories_calibrations_and_shared_inner_folds_equal_the_witness(calibrated, learner, strategy):

@@ -405,6 +405,7 @@ def fast_ledger(tmp_path_factory):
     return ledger_rows(tmp_path_factory.mktemp("fast"), FAST.typed())
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("strategy", FAST.strategies)
 @pytest.mark.parametrize("learner", FAST.learners)
 @pytest.mark.parametrize("dataset", FAST.tables)
@@ -428,15 +429,12 @@ DECIDED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "given"),
     [
         ((), {}),
-        pytest.param(
-            ("primary=pr_auc", "protocol.thresholds=observed"),
-            {"primary": "pr_auc", "thresholds": "observed"},
-            marks=pytest.mark.slow,
-        ),
+        (("primary=pr_auc", "protocol.thresholds=observed"), {"primary": "pr_auc", "thresholds": "observed"}),
     ],
     ids=["mcc", "pr_auc"],
 )
@@ -480,6 +478,7 @@ def rare_ledger(tmp_path_factory):
     return ledger_rows(folder, Case(tuple(asked), (None,), ("logistic", "decision_tree"), RARE).typed())
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("strategy", RARE)
 @pytest.mark.parametrize("dataset", RARE_TABLES)
 @pytest.mark.parametrize("learner", ["logistic", "decision_tree"])
@@ -524,6 +523,7 @@ POWERS = Case(
 )
 
 
+@pytest.mark.slow
 def test_powers_of_the_class_counts_are_those_of_the_witness(tmp_path):
     typed = [text for text in POWERS.typed() if "weight=" not in text or "power:" in text]
     ledger = ledger_rows(tmp_path, [*typed, "protocol=smoke"])
@@ -578,6 +578,7 @@ def calibrated_ledger(tmp_path_factory):
     return ledger_rows(folder, calibrated_case(None, ("logistic", "decision_tree"), *table).typed())
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("learner", ["logistic", "decision_tree"])
 @pytest.mark.parametrize("strategy", CALIBRATED)
 def test_calibrated_ledger_equals_witness(calibrated_ledger, strategy, learner):
@@ -776,6 +777,7 @@ OUTER = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", OUTER)
 def test_hold_outs_and_predefined_folds_equal_the_witness(tmp_path, name):
     typed, steer, given = OUTER[name]
