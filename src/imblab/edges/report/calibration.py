@@ -12,18 +12,9 @@ from imblab.analysis import tuning
 from imblab.analysis.evidence import NEARER_TO_MAJORITY
 from imblab.analysis.methods import named
 from imblab.core import decisions
-from imblab.edges.figures import (
-    Axes,
-    Curve,
-    DotRow,
-    Figure,
-    Marks,
-    Scale,
-    draw_curves,
-    draw_rows,
-    place_in_plot,
-    scale_around,
-)
+from imblab.edges.figures.axes import Axes, Figure, Scale, scale_around
+from imblab.edges.figures.curve_plot import Curve, Marks, draw_curves, place_in_plot
+from imblab.edges.figures.row_plot import DotRow, draw_rows
 from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,

@@ -11,7 +11,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from imblab.edges import files
-from imblab.edges.figures import STYLE
+from imblab.edges.figures.svg import STYLE
 from imblab.edges.palette import Look, css_variables
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import Gallery

@@ -12,7 +12,8 @@ from scipy.special import expit
 
 from imblab.analysis.methods import named
 from imblab.core import measures
-from imblab.edges.figures import Axes, ChosenThreshold, Curve, Figure, Marks, Scale, draw_curves, place_in_plot
+from imblab.edges.figures.axes import Axes, Figure, Scale
+from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
 from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
 from imblab.edges.report.elements import Gallery, Panel, ReportSection, Table, columns, file_name, score_cell
 from imblab.result import Family, Place
