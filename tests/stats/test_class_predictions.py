@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from imblab.stats import class_predictions, curves, probabilities
-from imblab.stats.class_weights import power_weights
+from imblab.stats.class_predictions import power_weights
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 

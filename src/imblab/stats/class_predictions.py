@@ -1,4 +1,4 @@
-"""Predictions of several classes: ranking measures, scoring rules, prior correction, calibration maps.
+"""Several classes: ranking measures, scoring rules, prior correction, calibration maps; weights by class counts.
 
 ``y`` holds classes 0 .. n_classes - 1, of shape (n_rows,); ``proba`` and ``values`` have one column per class. Rows of
 ``proba`` need not sum to exactly 1; nothing is renormalised unless this is said. A ranking measure takes each class
@@ -14,6 +14,8 @@ Zadrozny and Elkan (2002), Transforming classifier scores into accurate multicla
 one map per class, normalised.
 Saerens, Latinne and Decaestecker (2002), Adjusting the outputs of a classifier to new a priori probabilities, Neural
 Computation 14, 21-41.
+King and Zeng (2001), Logistic regression in rare events data, Political Analysis 9, 137-163: balanced weights.
+Mahajan et al. (2018), Exploring the limits of weakly supervised pretraining, ECCV: square roots of inverse counts.
 """
 
 from __future__ import annotations
@@ -106,7 +108,7 @@ def received_class_shares(counts: np.ndarray, weights: np.ndarray | None = None)
     counts : ndarray of shape (n_classes,)
         Numbers of rows after sampling.
     weights : ndarray of shape (n_classes,) or None, default=None
-        See :func:`imblab.stats.class_weights.power_weights`.
+        See :func:`power_weights`.
 
     Returns
     -------
@@ -200,3 +202,46 @@ def fit_one_against_rest(
 
 def _map_columns(scores: np.ndarray, *, maps: Sequence[Callable[[np.ndarray], np.ndarray]]) -> np.ndarray:
     return normalise_rows(np.column_stack([learned(scores[:, c]) for c, learned in enumerate(maps)]))
+
+
+def power_weights(counts: np.ndarray, power: float) -> np.ndarray:
+    """Return the weight of a row of every class: its count to the power ``-power``, with mean 1 over all rows.
+
+    ``w_c = n n_c^-a / sum_d n_d^(1 - a)`` for n rows, n_c of them in class c, and the power a. With a = 0 every row
+    weighs 1, with a = 1 every class has the same total (scikit-learn's ``balanced``), a = .5 lies between, and beyond 1
+    rare classes outweigh frequent ones.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_classes,)
+        Rows of each class, at least 1.
+    power : float
+        At least 0. Where it is so large that a weight is smaller than the smallest float, that weight is 0.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), float64
+        In the order of the counts.
+
+    Examples
+    --------
+    >>> power_weights(np.array([90, 10]), 1.0).tolist()
+    [0.5555555555555556, 5.0]
+    >>> power_weights(np.array([90, 10]), 0.5).round(3).tolist()
+    [0.833, 2.5]
+    """
+    rows = np.asarray(counts, dtype=np.float64)
+    # Relative to the rarest class no weight overflows, however large the power.
+    relative = (rows.min() / rows) ** power
+    return np.asarray(relative * (rows.sum() / (rows @ relative)))
+
+
+def relative_weight(negatives: float, positives: float, power: float) -> float:
+    """Return the weight of a positive relative to a negative row; see :func:`power_weights`.
+
+    Examples
+    --------
+    >>> relative_weight(90, 10, 0.5), relative_weight(90, 10, 1)
+    (3.0, 9.0)
+    """
+    return float((negatives / positives) ** power)
