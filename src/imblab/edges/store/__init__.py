@@ -23,16 +23,19 @@ from imblab.edges.store.database import (
     LOCK_SECONDS,
     MAX_STORE_BYTES,
     MAX_STUDY_BYTES,
+    JobJournal,
+    Journal,
+    JournalRow,
     check_database,
     free_bytes,
     from_columns,
     open_database,
+    orphaned_rows,
     raised_limit,
     stored_bytes,
     to_columns,
     warn_about_store,
 )
-from imblab.edges.store.journal import JobJournal, Journal, JournalRow, orphaned_rows
 from imblab.errors import StudyError, explain_os_error
 
 __all__ = [
