@@ -23,7 +23,6 @@ from imblab.edges.store.database import (
     LOCK_SECONDS,
     MAX_STORE_BYTES,
     MAX_STUDY_BYTES,
-    JobJournal,
     Journal,
     JournalRow,
     check_database,
@@ -31,9 +30,9 @@ from imblab.edges.store.database import (
     from_columns,
     open_database,
     orphaned_rows,
+    prediction_rows,
     raised_limit,
     stored_bytes,
-    to_columns,
     warn_about_store,
 )
 from imblab.errors import StudyError, explain_os_error
@@ -116,9 +115,9 @@ class SqliteStore:
             self._continue_without(error)
             return True
 
-    def journal_opener(self) -> Callable[[], JobJournal]:
+    def journal_opener(self) -> Callable[[], Journal]:
         """Return an opener of journals for other processes of this machine; it can be pickled."""
-        return partial(JobJournal, self.path)
+        return partial(Journal, self.path)
 
     def adopt_journals(self) -> dict[str, Prediction]:
         """Store what is in the journals of processes that died, and return it."""
@@ -183,8 +182,7 @@ class SqliteStore:
 
         They survive the process at once; other processes see them after :meth:`flush`, at most a second later.
         """
-        now = time.time()
-        rows = [(address, *to_columns(prediction), now) for address, prediction in predictions]
+        rows = prediction_rows(predictions)
         if not rows or self._is_damaged:
             return
         if not self._journal.append(rows):
@@ -194,7 +192,7 @@ class SqliteStore:
         for address, p, facts, _ in rows:
             self._waiting.setdefault(address, (p, facts))
         self._rows += rows
-        if now - self._flushed > FLUSH_SECONDS:
+        if time.time() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:

@@ -286,7 +286,7 @@ def from_columns(p: Any, facts_text: Any) -> Prediction | None:
 
 
 class Journal:
-    """The rows of one process that are not in the database yet.
+    """The rows of one process that are not in the database yet; of one job in a worker, those the run does not have.
 
     Parameters
     ----------
@@ -316,6 +316,11 @@ class Journal:
         self._end += written
         return True
 
+    def put(self, predictions: Iterable[tuple[str, Prediction]]) -> None:
+        """Append predictions by their addresses; on a full disk they are kept by the run alone."""
+        if rows := prediction_rows(predictions):
+            self.append(rows)
+
     def close(self) -> None:
         """Remove the file, once the database holds its rows."""
         if self._name is not None:
@@ -331,27 +336,10 @@ class Journal:
         return name
 
 
-class JobJournal:
-    """The predictions of one job in a worker, until the run has them: it ends with the job, its file does not.
-
-    Parameters
-    ----------
-    database : Path
-        Of the store that the run writes.
-    """
-
-    def __init__(self, database: Path) -> None:
-        self._journal = Journal(database)
-
-    def put(self, predictions: Iterable[tuple[str, Prediction]]) -> None:
-        """Append predictions by their addresses; on a full disk they are kept by the run alone."""
-        now = time.time()
-        if rows := [(address, *to_columns(prediction), now) for address, prediction in predictions]:
-            self._journal.append(rows)
-
-    def release(self) -> str | None:
-        """End writing; returns the name of the file, which stays, or None if there is none."""
-        return self._journal.release()
+def prediction_rows(predictions: Iterable[tuple[str, Prediction]]) -> list[JournalRow]:
+    """Predictions by their addresses as rows of now."""
+    now = time.time()
+    return [(address, *to_columns(prediction), now) for address, prediction in predictions]
 
 
 def orphaned_rows(database: Path) -> Iterator[list[JournalRow]]:
