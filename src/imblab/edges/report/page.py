@@ -55,13 +55,11 @@ MAX_CARD_BYTES = 60_000
 #: Where a Python user finds all contrasts.
 _CONTRASTS = "in result.contrasts"
 #: Part of a note that is about the choices of a report, which a notebook lacks.
-_PICKING = re.compile(r" or a name, or pick at most \d+ strategies,")
-#: Width of a figure, in units of its drawing, from which it takes a line of its own.
-_WIDE = 500
+_PICKING_NOTE = re.compile(r" or a name, or pick at most \d+ strategies,")
 #: How the pages say that they are light or dark whose theme need not be that of the system: JupyterLab, VS Code, Colab.
 _LIGHT_PAGES = ('[data-jp-theme-light="true"]', ".vscode-light", "[theme=light]")
 _DARK_PAGES = ('[data-jp-theme-light="false"]', ".vscode-dark", "[theme=dark]")
-_LAYOUT = (
+_CARD_STYLE = (
     ".imblab{background:var(--ground);color:var(--ink);font:14px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,"
     "'Helvetica Neue',Arial,sans-serif;padding:.9rem 1.1rem;border:1px solid var(--line);border-radius:6px;"
     "max-width:56rem;box-sizing:border-box}"
@@ -179,17 +177,17 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
     panels = [panel for block in galleries for panel in block.panels]
     rules += _choice_rules([i for block in galleries for i, _ in block.choices])
     rules += _shared_rules(dict.fromkeys(shared for panel in panels for shared in panel.figure.shared))
-    strategies = [{"name": n, "label": data.label_of[n], "key": legend_svg(look)} for n, look in data.looks.items()]
+    strategies = [{"name": n, "label": data.label_of[n], "key": _legend_svg(look)} for n, look in data.looks.items()]
     others = [
         (letter, what, [{"name": n, "label": n, "key": ""} for n in names])
         for letter, what, names in (("d", "Data sets", data.datasets), ("l", "Learners", data.learners))
     ]
-    return fill_template(
+    return _fill_template(
         "report.html.j2",
         name=data.study.name,
         title="verdicts" if data.result.completeness.is_complete else data.result.completeness.counted,
         question=describe_question(data.study),
-        **answer_parts(data),
+        **_answer_parts(data),
         sections=sections,
         strategies=strategies,
         choices=[("s", "Strategies", strategies), *others],
@@ -204,7 +202,7 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
     )
 
 
-def answer_parts(data: ReportData) -> dict[str, Any]:
+def _answer_parts(data: ReportData) -> dict[str, Any]:
     """Return what a page says of the answer: the design, the sentences, and the scores that it shows as a list."""
     answer, scores = data.result.answer, data.result.recommendation.overall.scores
     return {
@@ -215,7 +213,7 @@ def answer_parts(data: ReportData) -> dict[str, Any]:
     }
 
 
-def fill_template(template: str, /, **values: Any) -> Iterator[str]:
+def _fill_template(template: str, /, **values: Any) -> Iterator[str]:
     """Yield the parts of a template that is filled in, every value escaped."""
     return _compile_template(template).generate(**values)
 
@@ -295,7 +293,7 @@ def _choice_rules(numbers: Sequence[int]) -> str:
     return _CHOICE_STYLE + hidden if numbers else ""
 
 
-def legend_svg(look: Look) -> Markup:
+def _legend_svg(look: Look) -> Markup:
     """Draw how a strategy looks, for a legend."""
     return Markup(element("svg", legend_key(1.0, 5.0, look), class_="f key", viewBox="0 0 24 10", aria_hidden="true"))
 
@@ -322,12 +320,12 @@ def render_card(data: ReportData, steps: Sequence[tuple[str, str]] = ()) -> str:
     is_complete = data.result.completeness.is_complete
     gallery = next(iter(forest_gallery(data, _CONTRASTS)), None) if is_complete else None
     lead = data.result.completeness.sentences()
-    values = {**answer_parts(data), "steps": steps, "lead": () if is_complete else lead}
+    values = {**_answer_parts(data), "steps": steps, "lead": () if is_complete else lead}
     title = f"Answer of study {data.study.name}"
-    card = _fill(title, data.looks, {}, gallery, **values)
+    card = _fill_card(title, data.looks, {}, gallery, **values)
     if gallery is None or len(card.encode()) <= MAX_CARD_BYTES:
         return card
-    return _fill(title, data.looks, {}, None, **values)
+    return _fill_card(title, data.looks, {}, None, **values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -386,7 +384,7 @@ class Drawing:
         return next(iter(self.svg.values())) if len(self.names) == 1 else None
 
     def _repr_html_(self) -> str:
-        return _fill(self.gallery.heading, self.looks, self.labels, self.gallery)
+        return _fill_card(self.gallery.heading, self.looks, self.labels, self.gallery)
 
     def __repr__(self) -> str:
         names = ", ".join(self.names)
@@ -398,28 +396,28 @@ class Drawing:
         return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{self._repr_html_()}</body></html>\n'
 
 
-def _fill(
+def _fill_card(
     title: str, looks: Mapping[str, Look], labels: Mapping[str, str], gallery: Gallery | None, **values: object
 ) -> str:
     """Fill in the template with the figures of a gallery; a legend names the drawn strategies that have a label."""
     figures = [panel.figure for panel in gallery.panels] if gallery else []
     drawn = gallery.drawn if gallery and gallery.legend and labels else []
     return "".join(
-        fill_template(
+        _fill_template(
             "card.html.j2",
             title=title,
-            style=Markup(_style()),
+            style=Markup(_card_style()),
             heading=gallery.heading if gallery else "",
-            note=_PICKING.sub("", gallery.note) if gallery else "",
-            legend=[(legend_svg(looks[name]), labels[name]) for name in drawn],
+            note=_PICKING_NOTE.sub("", gallery.note) if gallery else "",
+            legend=[(_legend_svg(looks[name]), labels[name]) for name in drawn],
             figures=[Markup(figure.inline()) for figure in figures],
-            wide=any(figure.width > _WIDE for figure in figures),
+            wide=any(figure.width > _MAX_NARROW_WIDTH for figure in figures),
             **values,
         )
     )
 
 
-def _style() -> str:
+def _card_style() -> str:
     """Return the style sheet: the theme of the page counts, and that of the system where it has none."""
     light, dark = css_variables(dark=False), css_variables(dark=True)
     themes = (
@@ -428,4 +426,4 @@ def _style() -> str:
         f":is({','.join(_LIGHT_PAGES)}) .imblab{{color-scheme:light;{light}}}"
         f":is({','.join(_DARK_PAGES)}) .imblab{{color-scheme:dark;{dark}}}"
     )
-    return themes + _LAYOUT + STYLE.replace("svg.f", ".imblab svg.f")
+    return themes + _CARD_STYLE + STYLE.replace("svg.f", ".imblab svg.f")
