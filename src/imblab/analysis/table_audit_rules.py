@@ -183,7 +183,7 @@ def telling_columns_finding(clues: Mapping[str, Sequence[Mapping[str, Any]]], co
     Parameters
     ----------
     clues : mapping of str to sequence of mapping
-        For each data set the fields of its :class:`imblab.core.table_clues.ColumnClue`.
+        For each data set the fields of its :func:`imblab.core.table_clues.telling_columns`.
     columns : int
         Columns of all data sets.
 
@@ -230,7 +230,7 @@ def shift_finding(windows: Sequence[Mapping[str, Any]], untimed: Sequence[str], 
     Parameters
     ----------
     windows : sequence of mapping
-        The fields of :class:`imblab.core.table_clues.PartShift`, per data set and split.
+        The fields of what :func:`imblab.core.table_clues.part_shift` returns, per data set and split.
     untimed : sequence of str
         Data sets without a time column.
     small : sequence of str, default=()

@@ -71,29 +71,20 @@ MAX_MEASURED_DISTANCES = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnClue:
+class _ColumnClue:
     """A sign that a single column gives the label away.
 
-    Attributes
-    ----------
-    column : str
-        Its name.
-    kind : str
-        ``function``: each of its few values has rows of one class alone; ``ranking``: its values rank a class;
-        ``missing``: so does whether it has a value; ``row numbers``, ``row order``, ``dates``: what it holds.
-    label : str
-        The class that it ranks; empty for the other kinds.
-    auc : float or None
-        The area under the ROC curve, in the better direction.
+    Kinds are ``function``: each of its few values has rows of one class alone; ``ranking``: its values rank a class;
+    ``missing``: so does whether it has a value; ``row numbers``, ``row order``, ``dates``: what it holds.
     """
 
     column: str
     kind: str
-    label: str = ""
-    auc: float | None = None
+    label: str = ""  # the class that it ranks; empty for the other kinds
+    auc: float | None = None  # the area under the ROC curve, in the better direction
 
 
-def telling_columns(dataset: Dataset) -> list[ColumnClue]:
+def telling_columns(dataset: Dataset) -> list[_ColumnClue]:
     """List the columns of a table that give its label away, in the order of the table.
 
     Examples
@@ -101,22 +92,22 @@ def telling_columns(dataset: Dataset) -> list[ColumnClue]:
     >>> y = np.arange(100) % 2
     >>> X = pd.DataFrame({"noise": np.random.default_rng(0).normal(size=100), "copy": 3.0 - y})
     >>> telling_columns(Dataset("d", X, y, ("no", "yes")))
-    [ColumnClue(column='copy', kind='function', label='', auc=None)]
+    [_ColumnClue(column='copy', kind='function', label='', auc=None)]
     """
-    clues: list[ColumnClue] = []
+    clues: list[_ColumnClue] = []
     for name in dataset.X.columns:
         codes, values = _column_values(dataset, name)
         clue = _label_clue(dataset, name, codes, values)
         clues += [] if clue is None else [clue]
         if clue is None or clue.kind != FUNCTION:
-            clues += [ColumnClue(name, kind) for kind in _content_kinds(values)]
+            clues += [_ColumnClue(name, kind) for kind in _content_kinds(values)]
     return clues
 
 
-def _label_clue(dataset: Dataset, name: str, codes: np.ndarray, values: np.ndarray | None) -> ColumnClue | None:
+def _label_clue(dataset: Dataset, name: str, codes: np.ndarray, values: np.ndarray | None) -> _ColumnClue | None:
     """Return the clearest sign that a column gives the label away, or None."""
     if _is_function(codes, dataset.y):
-        return ColumnClue(name, FUNCTION)
+        return _ColumnClue(name, FUNCTION)
     gaps = (codes == 0).astype(np.float64)
     areas: list[tuple[str, Callable[[np.ndarray], float]]] = [
         (MISSING, lambda y: _either_direction(roc_auc(y, gaps)) if gaps.any() else 0.5),
@@ -125,7 +116,7 @@ def _label_clue(dataset: Dataset, name: str, codes: np.ndarray, values: np.ndarr
     for kind, area in areas:
         best = _best_area(dataset, area)
         if best is not None:
-            return ColumnClue(name, kind, *best)
+            return _ColumnClue(name, kind, *best)
     return None
 
 
@@ -217,36 +208,24 @@ def _are_timestamps(values: np.ndarray) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class PartShift:
+class _PartShift:
     """How well training and test rows of one split are told apart.
 
-    Attributes
-    ----------
-    dataset : str
-        Name of the table.
-    repeat, fold : int
-        Of the split.
-    accuracy : float
-        On rows that the classifier did not see, as many of each part; .5 is chance.
-    rows : int
-        Number of these rows.
-    p : float
-        Of Fisher's exact test, one-sided: the probability of so many correct answers if they do not depend on the part.
-    rarest_in_train, rarest_in_test : float
-        Shares of the rarest class, or the positive one of two.
+    ``p`` is that of Fisher's exact test, one-sided: the probability of so many correct answers if they do not depend on
+    the part.
     """
 
     dataset: str
     repeat: int
     fold: int
-    accuracy: float
-    rows: int
+    accuracy: float  # on rows that the classifier did not see, as many of each part; .5 is chance
+    rows: int  # number of these rows
     p: float
-    rarest_in_train: float
+    rarest_in_train: float  # share of the rarest class, or the positive one of two
     rarest_in_test: float
 
 
-def part_shift(dataset: Dataset, split: Split, seed: int = 0) -> PartShift | None:
+def part_shift(dataset: Dataset, split: Split, seed: int = 0) -> _PartShift | None:
     """Try to tell the training rows of a split from its test rows by their features.
 
     Parameters
@@ -260,7 +239,7 @@ def part_shift(dataset: Dataset, split: Split, seed: int = 0) -> PartShift | Non
 
     Returns
     -------
-    PartShift or None
+    _PartShift or None
         None if a part has fewer than 20 rows.
 
     Examples
@@ -287,7 +266,7 @@ def part_shift(dataset: Dataset, split: Split, seed: int = 0) -> PartShift | Non
     rarest = len(dataset.classes) - 1
     shares = (float((dataset.y[part] == rarest).mean()) for part in (split.train, split.test))
     p = float(hypergeom.sf(hits - 1, len(judged), drawn - half, int(predicted.sum())))
-    return PartShift(dataset.name, split.repeat, split.fold, correct / len(judged), len(judged), p, *shares)
+    return _PartShift(dataset.name, split.repeat, split.fold, correct / len(judged), len(judged), p, *shares)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
