@@ -164,14 +164,8 @@ def _shorten_thresholds(distinct: np.ndarray, kept: np.ndarray, thresholds: np.n
     return np.asarray(shortened)
 
 
-def ranking_points(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True and false positives at every distinct value, from the highest down.
-
-    Returns
-    -------
-    tp, fp : ndarray of shape (n_distinct,), int64
-        Cumulative counts.
-    """
+def _ranking_points(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cumulative true and false positives at every distinct value, from the highest down."""
     if not (values[1:] <= values[:-1]).all():  # rows may be sorted already
         order = np.argsort(-values, kind="stable")
         y, values = y[order], values[order]
@@ -199,12 +193,12 @@ def average_precision(y: np.ndarray, values: np.ndarray) -> float:
     >>> average_precision(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])).__round__(4)
     0.8333
     """
-    return _precision_recall_area(*ranking_points(y, values))
+    return _precision_recall_area(*_ranking_points(y, values))
 
 
 def roc_auc(y: np.ndarray, values: np.ndarray) -> float:
     """Probability that a positive outranks a negative, ties counted half; undefined where a class is absent."""
-    return _roc_area(*ranking_points(y, values))
+    return _roc_area(*_ranking_points(y, values))
 
 
 def recall_at(y: np.ndarray, values: np.ndarray, share: float) -> float:
@@ -241,7 +235,7 @@ def precision_at(y: np.ndarray, values: np.ndarray, share: float) -> float:
 
 def _expected_hits(y: np.ndarray, values: np.ndarray, share: float) -> tuple[float, float]:
     """Expected true positives among the ``share * n_rows`` highest values, and that number of rows."""
-    tp, fp = ranking_points(y, values)
+    tp, fp = _ranking_points(y, values)
     n_inspected = _checked_share("share", share) * len(y)
     hits = float(np.interp(n_inspected, np.append(0, tp + fp), np.append(0, tp))) if tp[-1] else float("nan")
     return hits, n_inspected
@@ -267,7 +261,7 @@ def recall_at_precision(y: np.ndarray, values: np.ndarray, level: float) -> floa
     >>> recall_at_precision(np.array([0, 1, 1]), np.array([0.5, 0.4, 0.9]), 0.9)
     0.5
     """
-    tp, fp = ranking_points(y, values)
+    tp, fp = _ranking_points(y, values)
     reached = tp / (tp + fp) >= _checked_share("level", level)  # as a quotient: level * called may round above tp
     return float(ratio(np.max(tp, where=reached, initial=0), tp[-1]))
 

@@ -130,7 +130,7 @@ def fit_sigmoid(scores: np.ndarray, y: np.ndarray) -> CalibrationMap:
     positives = int(np.sum(y))
     target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
     centre, width = _mean_and_deviation(scores)
-    slope, level = fit_logistic((scores - centre) / width, target)
+    slope, level = _fit_logistic((scores - centre) / width, target)
     return partial(_logistic, slope=float(slope), level=float(level), centre=centre, width=width)
 
 
@@ -149,23 +149,11 @@ def _logistic(scores: np.ndarray, *, slope: float, level: float, centre: float, 
     return np.asarray(expit(slope * ((scores - centre) / width) + level))
 
 
-def fit_logistic(x: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+def _fit_logistic(x: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     """Fit the logistic curve ``1 / (1 + exp(-(slope x + level)))`` with the least cross-entropy to targets.
 
-    Damped Newton steps. There is a minimum if the targets lie in (0, 1), or if they are labels of two classes that no
-    threshold separates.
-
-    Parameters
-    ----------
-    x : ndarray of shape (n_rows,)
-        Standardised. If it is constant the slope is 0.
-    target : ndarray of shape (n_rows,)
-        In [0, 1], with a mean in (0, 1).
-
-    Returns
-    -------
-    slope, level : float
-        Parameters of the curve.
+    Damped Newton steps, on standardised ``x``; if it is constant the slope is 0. Targets lie in [0, 1], their mean in
+    (0, 1). There is a minimum if all lie in (0, 1), or if they are labels of two classes that no threshold separates.
     """
     design = np.column_stack([x, np.ones_like(x)])
 
@@ -376,5 +364,5 @@ def recalibration(y: np.ndarray, proba: np.ndarray) -> tuple[float | None, float
     if not len(high) or not len(low) or x.min() == x.max() or high.min() >= low.max() or low.min() >= high.max():
         return None, None
     centre, width = float(x.mean()), float(x.std())
-    slope, level = fit_logistic((x - centre) / width, y)
+    slope, level = _fit_logistic((x - centre) / width, y)
     return float(slope / width), float(level - slope / width * centre)

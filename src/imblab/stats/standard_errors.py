@@ -216,30 +216,13 @@ def matrix_changes(
     return np.asarray((function(matrix) - function(without))[cell])
 
 
-def macro_changes(
+def _macro_changes(
     changes: Callable[[np.ndarray, np.ndarray], np.ndarray], y: np.ndarray, values: np.ndarray
 ) -> np.ndarray:
     """Change of a macro measure of a ranking without each row: the mean over classes, each class against the rest.
 
-    Parameters
-    ----------
-    changes : callable
-        ``f(y, values)`` for labels 0 and 1, such as :func:`average_precision_changes`.
-    y : ndarray of shape (n_rows,)
-        True classes.
-    values : ndarray of shape (n_rows, n_classes)
-        Predicted probabilities or decision values.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), float64
-        NaN where the change is undefined for one class.
-
-    Examples
-    --------
-    >>> y, values = np.array([0, 1, 0, 1]), np.array([[0.9, 0.1], [0.5, 0.5], [0.1, 0.9], [0.3, 0.7]])
-    >>> macro_changes(roc_auc_changes, y, values).tolist()
-    [0.5, 0.0, -0.5, 0.0]
+    ``changes`` is one for labels 0 and 1, such as :func:`average_precision_changes`; NaN where it is undefined for one
+    class.
     """
     n_classes = values.shape[1]
     return np.asarray(np.mean([changes((y == c).astype(np.int64), values[:, c]) for c in range(n_classes)], axis=0))
@@ -319,14 +302,8 @@ def roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray((placement - placement[positive].mean()) / (n_rows - 1))
 
 
-def mean_changes(losses: np.ndarray) -> np.ndarray:
-    """Change of a mean over rows without each of them.
-
-    Examples
-    --------
-    >>> mean_changes(np.array([0.0, 0.0, 3.0])).tolist()
-    [-0.5, -0.5, 1.0]
-    """
+def _mean_changes(losses: np.ndarray) -> np.ndarray:
+    """Change of a mean over rows without each of them."""
     return np.asarray((losses - losses.mean()) / (len(losses) - 1))
 
 
@@ -371,7 +348,7 @@ ROW_CHANGES: Mapping[str, RowChanges] = {
     "imblab.core.measures.mcc": lambda y, values, called: count_changes(counts.mcc, y, called),
     "imblab.core.measures.average_precision": lambda y, values, called: average_precision_changes(y, values),
     "imblab.core.measures.roc_auc": lambda y, values, called: roc_auc_changes(y, values),
-    "imblab.core.measures.brier": lambda y, values, called: mean_changes((values - y) ** 2),
+    "imblab.core.measures.brier": lambda y, values, called: _mean_changes((values - y) ** 2),
 }
 
 #: The same for more than two classes: ``f(y, values, decided)`` with values of shape (n_rows, n_classes) and decided
@@ -382,9 +359,9 @@ CLASS_ROW_CHANGES: Mapping[str, RowChanges] = {
     "imblab.core.measures.precision": lambda y, values, decided: matrix_changes(
         macro_precision, y, decided, values.shape[1]
     ),
-    "imblab.core.measures.average_precision": lambda y, values, decided: macro_changes(
+    "imblab.core.measures.average_precision": lambda y, values, decided: _macro_changes(
         average_precision_changes, y, values
     ),
-    "imblab.core.measures.roc_auc": lambda y, values, decided: macro_changes(roc_auc_changes, y, values),
-    "imblab.core.measures.brier": lambda y, values, decided: mean_changes(brier_losses(y, values)),
+    "imblab.core.measures.roc_auc": lambda y, values, decided: _macro_changes(roc_auc_changes, y, values),
+    "imblab.core.measures.brier": lambda y, values, decided: _mean_changes(brier_losses(y, values)),
 }

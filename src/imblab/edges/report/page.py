@@ -84,15 +84,15 @@ def render_page(data: ReportData, sections: Sequence[ReportSection]) -> Iterator
     """Yield the parts of the report as HTML in UTF-8: no network, no clock, the same sections give the same bytes."""
     room = _room_next_to_tables(data, sections)
     if room >= 0:
-        fitted = fit_figures(sections, room)
+        fitted = _fit_figures(sections, room)
     else:
         sections = [_without_long_tables(section) for section in sections]
         room = _room_next_to_tables(data, sections)
-        fitted = fit_figures(sections, room)
+        fitted = _fit_figures(sections, room)
         # The frames of so many figures are larger than is reckoned with.
         while (excess := _size(data, fitted) - _MAX_BYTES) > 0 and room > 0:
             room -= excess
-            fitted = fit_figures(sections, room)
+            fitted = _fit_figures(sections, room)
     yield from (part.encode() for part in _render(data, fitted))
 
 
@@ -116,7 +116,7 @@ def _without_long_tables(section: ReportSection) -> ReportSection:
     return replace(section, blocks=tuple(kept), lead=(*section.lead, note))
 
 
-def fit_figures(sections: Sequence[ReportSection], room: int) -> list[ReportSection]:
+def _fit_figures(sections: Sequence[ReportSection], room: int) -> list[ReportSection]:
     """Return sections whose figures take at most ``room`` bytes.
 
     Galleries that are not vital and not the first of their section are left out first, the largest of them before the
