@@ -152,18 +152,11 @@ def correct_class_priors(proba: np.ndarray, shares: np.ndarray, received: np.nda
     """
     if np.array_equal(shares, received):
         return proba
-    return normalise_rows(proba * (np.asarray(shares, dtype=np.float64) / received))
+    return _normalise_rows(proba * (np.asarray(shares, dtype=np.float64) / received))
 
 
-def normalise_rows(values: np.ndarray) -> np.ndarray:
-    """Divide each row by its sum; a row that sums to 0 becomes ``1 / n_classes`` everywhere.
-
-    Examples
-    --------
-    >>> normalise_rows(np.array([[0.2, 0.6], [0.0, 0.0]]))
-    array([[0.25, 0.75],
-           [0.5 , 0.5 ]])
-    """
+def _normalise_rows(values: np.ndarray) -> np.ndarray:
+    """Divide each row by its sum; a row that sums to 0 becomes ``1 / n_classes`` everywhere."""
     totals = values.sum(axis=1, keepdims=True)
     uniform = np.full(values.shape, 1 / values.shape[1])
     return np.asarray(np.divide(values, totals, out=uniform, where=totals != 0))
@@ -186,7 +179,7 @@ def fit_one_against_rest(
     Returns
     -------
     CalibrationMap
-        From scores to probabilities, both of shape (n_rows, n_classes); see :func:`normalise_rows`.
+        From scores to probabilities, both of shape (n_rows, n_classes); see :func:`_normalise_rows`.
 
     Examples
     --------
@@ -201,7 +194,7 @@ def fit_one_against_rest(
 
 
 def _map_columns(scores: np.ndarray, *, maps: Sequence[Callable[[np.ndarray], np.ndarray]]) -> np.ndarray:
-    return normalise_rows(np.column_stack([learned(scores[:, c]) for c, learned in enumerate(maps)]))
+    return _normalise_rows(np.column_stack([learned(scores[:, c]) for c, learned in enumerate(maps)]))
 
 
 def power_weights(counts: np.ndarray, power: float) -> np.ndarray:

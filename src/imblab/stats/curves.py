@@ -398,29 +398,12 @@ def mean_over_thresholds(
     return _average_over_folds(thresholds, [np.asarray(function(*fold.at(thresholds)), dtype=float) for fold in folds])
 
 
-def net_benefit(counts: ConfusionCounts, threshold: Any) -> np.ndarray:
+def _net_benefit(counts: ConfusionCounts, threshold: Any) -> np.ndarray:
     """Net benefit of calling positive at a threshold (Vickers and Elkin 2006): true positives per row, less false ones.
 
-    ``tp / n - fp / n * t / (1 - t)``: to act from a probability t on means that one false positive costs t / (1 - t) of
-    what one true positive is worth. With the prevalence m, calling nothing has a net benefit of 0, calling all rows one
-    of ``m - (1 - m) t / (1 - t)``, and none can exceed m.
-
-    Parameters
-    ----------
-    counts : ConfusionCounts
-        At the threshold.
-    threshold : float or ndarray
-        In [0, 1).
-
-    Returns
-    -------
-    ndarray
-        NaN without rows.
-
-    Examples
-    --------
-    >>> net_benefit(ConfusionCounts(tn=80, fp=10, fn=2, tp=8), 0.2).item()
-    0.055
+    ``tp / n - fp / n * t / (1 - t)``: to act from a probability t on, in [0, 1), means that one false positive costs t
+    / (1 - t) of what one true positive is worth. With the prevalence m, calling nothing has a net benefit of 0, calling
+    all rows one of ``m - (1 - m) t / (1 - t)``, and none can exceed m. NaN without rows.
     """
     odds = np.asarray(threshold, dtype=float) / (1 - np.asarray(threshold, dtype=float))
     return ratio(counts.tp - counts.fp * odds, sum(counts))
@@ -447,13 +430,13 @@ def mean_net_benefit(folds: Sequence[FoldCounts], thresholds: np.ndarray) -> Mea
     >>> mean_net_benefit([fold], np.array([0.5, 0.8])).mean.tolist()
     [0.125, 0.125]
     """
-    return _average_over_folds(thresholds, [net_benefit(fold.at(thresholds), thresholds) for fold in folds])
+    return _average_over_folds(thresholds, [_net_benefit(fold.at(thresholds), thresholds) for fold in folds])
 
 
 def net_benefit_of_all(folds: Sequence[FoldCounts], thresholds: np.ndarray) -> np.ndarray:
     """Mean net benefit over folds of calling every row positive, at thresholds in [0, 1)."""
     everything = [ConfusionCounts(0.0, fold.negatives, 0.0, fold.positives) for fold in folds]
-    values = [net_benefit(counts, thresholds) for counts in everything]
+    values = [_net_benefit(counts, thresholds) for counts in everything]
     return np.asarray(np.mean(values, axis=0))
 
 

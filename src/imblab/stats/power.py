@@ -15,7 +15,7 @@ from scipy.special import chdtri, ndtr, ndtri, stdtrit
 
 from imblab.stats.paired_tests import MAX_NONCENTRAL_DF, POWER
 
-#: Points of the distribution of the estimated spread over which :func:`equivalence_power` averages.
+#: Points of the distribution of the estimated spread over which :func:`_equivalence_power` averages.
 N_POINTS = 1_000
 #: Share of studies whose figures lie in a stated range.
 RANGE_COVERAGE = 0.9
@@ -97,31 +97,14 @@ def spread_range(n_folds: int) -> tuple[float, float]:
     return low, high
 
 
-def equivalence_power(region: float, df: int, alpha: float = 0.05) -> float:
+def _equivalence_power(region: float, df: int, alpha: float = 0.05) -> float:
     """Probability that two one-sided tests show equivalence where the strategies do not differ.
 
-    They do so when ``|mean| + t(1 - alpha, df) se`` is at most the half-width of the region. With z = mean over its
-    true standard error, normal, and u = se over the true one, the root of a chi-square over df, the probability is the
-    mean over u of ``2 Phi(region - t u) - 1``, where that is positive.
-
-    Parameters
-    ----------
-    region : float
-        Half-width of the region of practical equivalence, in true standard errors.
-    df : int
-        Degrees of freedom, at least 1.
-    alpha : float, default=0.05
-        Level of each of the two tests.
-
-    References
-    ----------
-    Schuirmann (1987), A comparison of the two one-sided tests procedure and the power approach, Journal of
-    Pharmacokinetics and Biopharmaceutics 15, 657-680.
-
-    Examples
-    --------
-    >>> [round(equivalence_power(region, 24), 2) for region in (1.0, 3.0, 10.0)]
-    [0.0, 0.8, 1.0]
+    They do so when ``|mean| + t(1 - alpha, df) se`` is at most the half-width of the region, here in true standard
+    errors. With z = mean over its true standard error, normal, and u = se over the true one, the root of a chi-square
+    over df, the probability is the mean over u of ``2 Phi(region - t u) - 1``, where that is positive. See Schuirmann
+    (1987), A comparison of the two one-sided tests procedure and the power approach, Journal of Pharmacokinetics and
+    Biopharmaceutics 15, 657-680.
     """
     critical = _critical_t(df, alpha)
     return float(np.maximum(2 * ndtr(region - critical * _spread_points(df)) - 1, 0.0).mean())
@@ -158,13 +141,13 @@ def equivalence_factor(n_folds: int, ratio: float, alpha: float = 0.05) -> float
 
 @lru_cache(maxsize=1_000)
 def _region_in_errors(df: int, alpha: float) -> float:
-    """The region at which :func:`equivalence_power` is :data:`POWER`."""
+    """The region at which :func:`_equivalence_power` is :data:`POWER`."""
     low, high = 0.0, 2 * (_critical_t(df, alpha) + 10)
-    while equivalence_power(high, df, alpha) < POWER:
+    while _equivalence_power(high, df, alpha) < POWER:
         high *= 2
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (low, middle) if equivalence_power(middle, df, alpha) >= POWER else (middle, high)
+        low, high = (low, middle) if _equivalence_power(middle, df, alpha) >= POWER else (middle, high)
     return high
 
 
