@@ -15,7 +15,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from imblab.stats.class_thresholds import sweep_class_threshold
+from imblab.stats.class_thresholds import _sweep_class_threshold
 from imblab.stats.confusion import class_mcc, confusion_matrices
 from imblab.stats.counts import best_threshold_index
 
@@ -74,7 +74,7 @@ def main():
     print("|--:|--:|--:|--:|--:|")
     for n_rows, n_classes in SIZES:
         sample = draw(n_rows, n_classes)
-        fast, (thresholds, counted) = milliseconds(partial(search, *sample, sweep_class_threshold), REPEATS)
+        fast, (thresholds, counted) = milliseconds(partial(search, *sample, _sweep_class_threshold), REPEATS)
         slow, (expected, witness) = milliseconds(partial(search, *sample, loop), 1)
         assert (thresholds == expected).all()
         assert all((a == b).all() for a, b in zip(counted, witness, strict=True))

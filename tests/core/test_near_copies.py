@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
 
-from imblab.core.near_copies import find_near_rows, near_bound
+from imblab.core.table_clues import find_near_rows, near_bound
 from imblab.study import Dataset, Split
 
 
@@ -129,7 +129,7 @@ def test_of_a_large_table_some_rows_are_searched(monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 4))
     X[200:] = X[:200] + 1e-6
-    monkeypatch.setattr("imblab.core.near_copies.MAX_MEASURED_DISTANCES", 400 * 100)
+    monkeypatch.setattr("imblab.core.table_clues.MAX_MEASURED_DISTANCES", 400 * 100)
     near = find_near_rows(table(X))
     assert near.searched.sum() == 100
     assert near.is_near[near.searched].any(axis=1).all()

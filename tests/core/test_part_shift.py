@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import fisher_exact
 
-from imblab.core import part_shift as module
-from imblab.core.part_shift import MAX_DRAWN_ROWS, part_shift
+from imblab.core import table_clues as module
+from imblab.core.table_clues import MAX_DRAWN_ROWS, part_shift
 from imblab.study import Dataset, Split
 
 

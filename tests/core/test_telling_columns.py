@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from imblab.core.telling_columns import telling_columns
+from imblab.core.table_clues import telling_columns
 from imblab.edges import datasets
 from imblab.study import Dataset
 

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from imblab.edges import figures, palette
+from imblab.edges import palette
 from imblab.edges.figures import svg
+from imblab.edges.figures.axes import Axes, Scale, same_spans, scale_around
+from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
+from imblab.edges.figures.row_plot import DotRow, ForestRow, draw_forest, draw_heat_map, draw_ranks, draw_rows
+from imblab.edges.figures.svg import STYLE
 from imblab.study import Choice, Strategy
 
 HOSTILE = "</text><script>alert(1)</script>\"'&"
@@ -25,23 +29,21 @@ LOOKS = palette.looks_of(STRATEGIES, [s.name for s in STRATEGIES])
 def every():
     """One figure of each kind, with hostile words wherever words go."""
     x = np.linspace(0, 1, 20)
-    axes = figures.Axes(*figures.place_in_plot(figures.Scale(0, 1, 0, 1), figures.Scale(0, 1, 0, 1)), HOSTILE, HOSTILE)
-    curve = figures.Curve(HOSTILE, x, x**2, x**2 - 0.1, x**2 + 0.1, has_dots=True, note=HOSTILE)
-    extras = figures.Marks(
+    axes = Axes(*place_in_plot(Scale(0, 1, 0, 1), Scale(0, 1, 0, 1)), HOSTILE, HOSTILE)
+    curve = Curve(HOSTILE, x, x**2, x**2 - 0.1, x**2 + 0.1, has_dots=True, note=HOSTILE)
+    extras = Marks(
         ((0.2, HOSTILE), (0.25, "1:1")),
         ((0.5, HOSTILE),),
         diagonal=True,
         threshold=0.5,
-        chosen=(figures.ChosenThreshold(HOSTILE, 0.3, 0.2, HOSTILE),),
+        chosen=(ChosenThreshold(HOSTILE, 0.3, 0.2, HOSTILE),),
     )
-    yield figures.draw_curves("a", HOSTILE, HOSTILE, axes, [curve], LOOKS, extras)
-    row = figures.DotRow(HOSTILE, "smote", 0.1, -0.1, 0.3, (0.1, 0.2), 0.25)
-    yield figures.draw_rows("b", HOSTILE, HOSTILE, [row], LOOKS, HOSTILE, 0.0, 0.01)
+    yield draw_curves("a", HOSTILE, HOSTILE, axes, [curve], LOOKS, extras)
+    row = DotRow(HOSTILE, "smote", 0.1, -0.1, 0.3, (0.1, 0.2), 0.25)
+    yield draw_rows("b", HOSTILE, HOSTILE, [row], LOOKS, HOSTILE, 0.0, 0.01)
     values = np.array([[0.1, np.nan], [0.3, 0.2]])
-    yield figures.draw_heat_map("c", HOSTILE, HOSTILE, values, [HOSTILE, "2"], ["3", HOSTILE], (HOSTILE, "k"), (1, 0))
-    yield figures.draw_ranks(
-        "d", HOSTILE, HOSTILE, [(n, i + 1.0) for i, n in enumerate(LOOKS)], [list(LOOKS)[:2]], LOOKS
-    )
+    yield draw_heat_map("c", HOSTILE, HOSTILE, values, [HOSTILE, "2"], ["3", HOSTILE], (HOSTILE, "k"), (1, 0))
+    yield draw_ranks("d", HOSTILE, HOSTILE, [(n, i + 1.0) for i, n in enumerate(LOOKS)], [list(LOOKS)[:2]], LOOKS)
 
 
 @pytest.mark.parametrize("place", range(4))
@@ -57,7 +59,7 @@ def test_every_figure_is_well_formed_and_harmless(place):
 @settings(max_examples=50)
 @given(st.floats(1e-4, 0.9), st.sampled_from(["linear", "sqrt", "log"]))
 def test_places_grow_with_values_and_stay_inside(low, kind):
-    scale = figures.Scale(low, 1.0, 40.0, 340.0, kind)
+    scale = Scale(low, 1.0, 40.0, 340.0, kind)
     places = scale.at(np.linspace(low, 1.0, 50))
     assert (np.diff(places) > 0).all()
     assert places[[0, -1]] == pytest.approx([40, 340])
@@ -69,7 +71,7 @@ def test_places_grow_with_values_and_stay_inside(low, kind):
 @settings(max_examples=50)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30))
 def test_an_axis_holds_its_values_and_has_few_ticks(values):
-    scale = figures.scale_around(values, 0.0, 300.0)
+    scale = scale_around(values, 0.0, 300.0)
     assert scale.low <= min(values)
     assert scale.high >= max(values)
     assert 1 <= len(scale.ticks()) <= 9
@@ -239,9 +241,9 @@ def test_sixteen_strategies_of_a_study_of_ratios_look_different():
 
 def test_curves_of_one_line_are_drawn_once_and_belong_to_both_strategies():
     x = np.linspace(0, 1, 5)
-    axes = figures.Axes(*figures.place_in_plot(figures.Scale(0, 1, 0, 1), figures.Scale(0, 1, 0, 1)), "x", "y")
-    curves = [figures.Curve(n, x, y) for n, y in (("none", x), ("threshold", x), ("smote", x))]
-    figure = figures.draw_curves("a", "a", "a", axes, curves, LOOKS)
+    axes = Axes(*place_in_plot(Scale(0, 1, 0, 1), Scale(0, 1, 0, 1)), "x", "y")
+    curves = [Curve(n, x, y) for n, y in (("none", x), ("threshold", x), ("smote", x))]
+    figure = draw_curves("a", "a", "a", axes, curves, LOOKS)
     groups = [e.attrib for e in ET.fromstring(figure.inline()).iter() if "data-n" in e.attrib]
     assert [(g["data-s"], g["data-n"]) for g in groups] == [("0 1", "none, threshold"), ("3", "smote")]
     assert figure.shared == ("0 1",)
@@ -250,9 +252,9 @@ def test_curves_of_one_line_are_drawn_once_and_belong_to_both_strategies():
 
 def test_names_at_the_ends_of_lines_keep_apart():
     x = np.linspace(0.1, 1, 5)
-    axes = figures.Axes(*figures.place_in_plot(figures.Scale(0, 1, 0, 1), figures.Scale(0, 1, 0, 1)), "x", "y")
-    curves = [figures.Curve("smote", x, 0 * x + i / 1000, has_dots=True, note=f"k {i}") for i in range(5)]
-    root = ET.fromstring(figures.draw_curves("a", "a", "a", axes, curves, LOOKS).inline())
+    axes = Axes(*place_in_plot(Scale(0, 1, 0, 1), Scale(0, 1, 0, 1)), "x", "y")
+    curves = [Curve("smote", x, 0 * x + i / 1000, has_dots=True, note=f"k {i}") for i in range(5)]
+    root = ET.fromstring(draw_curves("a", "a", "a", axes, curves, LOOKS).inline())
     bases = sorted(float(e.attrib["y"]) for e in root.iter() if e.attrib.get("class") == "note")
     assert len(bases) == 5
     assert min(np.diff(bases)) >= 12
@@ -267,12 +269,12 @@ def test_long_words_are_cut_and_kept_as_a_title():
 
 def test_the_name_of_a_level_keeps_out_of_the_way_of_curves():
     x = np.linspace(0, 1, 50)
-    axes = figures.Axes(*figures.place_in_plot(figures.Scale(0, 1, 0, 1), figures.Scale(0, 1, 0, 1)), "x", "y")
+    axes = Axes(*place_in_plot(Scale(0, 1, 0, 1), Scale(0, 1, 0, 1)), "x", "y")
 
     def place(y):
-        curve = figures.Curve("smote", x, y)
-        extras = figures.Marks(y=((0.1, "chance 0.1"),))
-        drawn = figures.draw_curves("a", "a", "a", axes, [curve], LOOKS, extras).body
+        curve = Curve("smote", x, y)
+        extras = Marks(y=((0.1, "chance 0.1"),))
+        drawn = draw_curves("a", "a", "a", axes, [curve], LOOKS, extras).body
         return float(drawn.partition('class="note"')[0].rpartition('x="')[2].partition('"')[0])
 
     falling, rising = place(0.9 - 0.8 * x), place(0.1 + 0.8 * x)
@@ -282,23 +284,23 @@ def test_the_name_of_a_level_keeps_out_of_the_way_of_curves():
 
 def test_a_quiet_band_waits_for_a_reader():
     x = np.linspace(0, 1, 5)
-    axes = figures.Axes(*figures.place_in_plot(figures.Scale(0, 1, 0, 1), figures.Scale(0, 1, 0, 1)), "x", "y")
-    curves = [figures.Curve(n, x, x, x, x, has_quiet_band=n == "smote") for n in ("none", "smote")]
-    bands = ET.fromstring(figures.draw_curves("a", "a", "a", axes, curves, LOOKS).inline()).iter()
+    axes = Axes(*place_in_plot(Scale(0, 1, 0, 1), Scale(0, 1, 0, 1)), "x", "y")
+    curves = [Curve(n, x, x, x, x, has_quiet_band=n == "smote") for n in ("none", "smote")]
+    bands = ET.fromstring(draw_curves("a", "a", "a", axes, curves, LOOKS).inline()).iter()
     shown = [e.attrib["class"].split()[0::2] for e in bands if "band" in e.attrib.get("class", "")]
     assert shown == [["band"], ["band", "more"]]
-    assert "svg.f .more{display:none}" in figures.STYLE
+    assert "svg.f .more{display:none}" in STYLE
 
 
 def forest(rows, sides=("favours a", "favours b")):
-    return figures.draw_forest("f", "t", "d", rows, LOOKS, "difference", sides, 0.02)
+    return draw_forest("f", "t", "d", rows, LOOKS, "difference", sides, 0.02)
 
 
 def test_a_forest_goes_from_the_lowest_difference_to_the_highest():
     random = np.random.default_rng(0)
     means = random.normal(0, 0.1, 12)
-    rows = [figures.ForestRow(f"d{i}", "l", "smote", m, m - 0.1, m + 0.1, "better") for i, m in enumerate(means)]
-    rows.append(figures.ForestRow("missing", "l", "smote", np.nan))
+    rows = [ForestRow(f"d{i}", "l", "smote", m, m - 0.1, m + 0.1, "better") for i, m in enumerate(means)]
+    rows.append(ForestRow("missing", "l", "smote", np.nan))
     root = ET.fromstring(forest(rows).inline())
     words = [e.text for e in root.iter() if e.tag.endswith("text") and (e.text or "").endswith(", l")]
     assert words == [f"d{i}, l" for i in np.argsort(means)]
@@ -315,12 +317,12 @@ def test_a_forest_goes_from_the_lowest_difference_to_the_highest():
     [("better", 0, 0), ("worse", 0, 0), ("equivalent", 1, 1), ("identical", 1, 1), ("inconclusive", 1, 0)],
 )
 def test_the_fill_of_a_marker_is_the_verdict(verdict, hole, point):
-    body = forest([figures.ForestRow("d", "l", "smote", 0.1, 0.0, 0.2, verdict)]).body
+    body = forest([ForestRow("d", "l", "smote", 0.1, 0.0, 0.2, verdict)]).body
     assert (body.count(" hole"), body.count(" point")) == (hole, point)
 
 
 def test_many_contrasts_share_a_line_per_data_set():
-    rows = [figures.ForestRow(f"d{i}", f"l{j}", "smote", 0.01 * i + j / 1000) for i in range(15) for j in range(3)]
+    rows = [ForestRow(f"d{i}", f"l{j}", "smote", 0.01 * i + j / 1000) for i in range(15) for j in range(3)]
     figure = forest(rows)
     assert figure.facts["rows"] == "15"
     assert figure.body.count("<title>") == 45
@@ -336,7 +338,7 @@ def test_the_title_of_a_file_lies_over_its_background():
 
 def test_axes_of_one_span_hold_their_values():
     groups = [np.array([0.1, np.nan, 0.3]), np.array([0.8, 0.85]), np.array([np.nan])]
-    spans = figures.same_spans(groups)
+    spans = same_spans(groups)
     assert {round(high - low, 12) for low, high in spans} == {round(spans[0][1] - spans[0][0], 12)}
     for values, (low, high) in zip(groups[:2], spans, strict=False):
         assert low < np.nanmin(values)

@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from imblab.stats import class_predictions, curves, probabilities
-from imblab.stats.class_weights import power_weights
+from imblab.stats.class_predictions import power_weights
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 
@@ -180,5 +180,5 @@ def test_mapped_rows_sum_to_one(sample):
 
 
 def test_a_row_that_every_map_sends_to_zero_has_equal_probabilities():
-    found = class_predictions.normalise_rows(np.array([[0.0, 0.0, 0.0], [0.0, 0.2, 0.2]]))
+    found = class_predictions._normalise_rows(np.array([[0.0, 0.0, 0.0], [0.0, 0.2, 0.2]]))
     assert found.tolist() == [[1 / 3, 1 / 3, 1 / 3], [0.0, 0.5, 0.5]]

@@ -36,7 +36,7 @@ def samples(draw):
     elif kind == "zeros":
         values = np.where(values < 0.3, 0.0, values)
     elif kind == "products":  # ties that only the factor of a threshold of the grid makes, but for rounding
-        values = 1 / class_thresholds.class_multipliers(rng.choice(HUNDREDTHS, values.shape))
+        values = 1 / class_thresholds._class_multipliers(rng.choice(HUNDREDTHS, values.shape))
         values = np.where(rng.random(values.shape) < 0.5, 1.0, values)
     return y, values
 
@@ -132,7 +132,7 @@ def test_with_two_classes_it_is_the_comparison_with_the_threshold_but_for_roundi
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -0.1, 1.5, float("nan"), 5e-324])
 def test_a_threshold_outside_the_open_interval_is_refused(threshold):
     with pytest.raises(ValueError, match=r"thresholds is .*; a threshold of a class must lie in \(0, 1\)"):
-        class_thresholds.class_multipliers([0.5, threshold])
+        class_thresholds._class_multipliers([0.5, threshold])
 
 
 @given(samples(), st.integers(0, 1000))
@@ -173,7 +173,7 @@ def test_a_sweep_counts_the_decisions_at_every_threshold(sample, grid, data):
     n_classes = values.shape[1]
     c = data.draw(st.integers(0, n_classes - 1))
     thresholds = list(data.draw(st.tuples(*[st.sampled_from(grid)] * n_classes)))
-    found = class_thresholds.sweep_class_threshold(y, values, thresholds, c, np.array(grid))
+    found = class_thresholds._sweep_class_threshold(y, values, thresholds, c, np.array(grid))
     expected = [plain_matrix(y, values, [*thresholds[:c], t, *thresholds[c + 1 :]]) for t in grid]
     np.testing.assert_array_equal(found, expected)
 
@@ -182,7 +182,7 @@ def test_products_that_tie_only_by_rounding_are_compared_as_the_decision_does():
     """For thousands of rows next to a tie, one bit below and above it."""
     rng = np.random.default_rng(0)
     grid = np.array(HUNDREDTHS)
-    factors = class_thresholds.class_multipliers(grid)
+    factors = class_thresholds._class_multipliers(grid)
     own = rng.uniform(0.01, 1, 3000)
     rival = own * rng.choice(factors, 3000)
     kind = rng.integers(0, 3, 3000)
@@ -191,7 +191,7 @@ def test_products_that_tie_only_by_rounding_are_compared_as_the_decision_does():
     for c in (0, 2):  # ties are lost and won
         columns = np.zeros((3000, 3))
         columns[:, c], columns[:, 1] = own, rival
-        found = class_thresholds.sweep_class_threshold(y, columns, [0.5] * 3, c, grid)
+        found = class_thresholds._sweep_class_threshold(y, columns, [0.5] * 3, c, grid)
         many = np.full((99, 3), 0.5)
         many[:, c] = grid
         decided = class_thresholds.decide_by_thresholds(columns, many)
@@ -274,7 +274,7 @@ def test_the_result_is_a_local_optimum_no_worse_than_the_largest_probability(sam
     assert found.value >= start - 1e-11
     if found.n_rounds < class_thresholds.MAX_ASCENT_ROUNDS:
         for c in range(values.shape[1]):
-            swept = class_thresholds.sweep_class_threshold(y, values, found.thresholds, c, np.array(HUNDREDTHS))
+            swept = class_thresholds._sweep_class_threshold(y, values, found.thresholds, c, np.array(HUNDREDTHS))
             assert np.nanmax(measure(swept)) <= found.value + 1e-11
 
 
@@ -283,7 +283,7 @@ def test_the_result_is_a_local_optimum_no_worse_than_the_largest_probability(sam
 def test_ties_stay_at_one_half(y):
     values = np.eye(3)[y] * 0.4 + 0.2
     found = class_thresholds.choose_class_thresholds([(y, values)], HUNDREDTHS, confusion.class_mcc)
-    assert found == class_thresholds.ClassThresholdChoice((0.5, 0.5, 0.5), 1.0, 1)
+    assert found == class_thresholds._ClassThresholdChoice((0.5, 0.5, 0.5), 1.0, 1)
 
 
 def test_the_lower_of_two_equally_near_thresholds_is_taken():

@@ -226,7 +226,7 @@ def test_the_expected_cost_is_the_mean_over_rows(sample, seed):
     np.fill_diagonal(costs, -1.0)
     paid = [costs[true][called] for true, called in zip(y, decided, strict=True)]
     matrix = matrix_of(sample)
-    assert confusion.total_class_cost(matrix, costs.tolist()).item() == pytest.approx(sum(paid), rel=1e-12, abs=1e-12)
+    assert confusion._total_class_cost(matrix, costs.tolist()).item() == pytest.approx(sum(paid), rel=1e-12, abs=1e-12)
     assert confusion.expected_class_cost(matrix, costs).item() == pytest.approx(np.mean(paid), rel=1e-12, abs=1e-12)
 
 

@@ -152,7 +152,7 @@ def test_net_benefit_is_the_prevalence_less_the_cost_of_what_a_threshold_weighs(
     for t in (0.1, 0.25, 0.5, 0.9):
         at = as_fold(y, p).at(t)
         cost = counts.total_cost({"fn": 1, "fp": t / (1 - t)}, *at)
-        assert curves.net_benefit(at, t) == pytest.approx(y.mean() - cost / len(y))
+        assert curves._net_benefit(at, t) == pytest.approx(y.mean() - cost / len(y))
 
 
 def test_net_benefit_of_a_perfect_ranking_and_of_calling_all():

@@ -17,8 +17,8 @@ from imblab.stats.paired_tests import detectable_factor
 from imblab.stats.power import (
     CLASS_PLANNED_SPREADS,
     PLANNED_SPREADS,
+    _equivalence_power,
     equivalence_factor,
-    equivalence_power,
     spread_range,
 )
 
@@ -49,9 +49,9 @@ def test_the_region_is_shown_equivalent_in_four_of_five_designs(n_folds, alpha):
 
 @given(st.integers(1, 200), st.floats(0.1, 20), st.floats(0.001, 0.2))
 def test_power_of_equivalence_rises_with_the_region_and_falls_with_the_level(df, region, alpha):
-    power = equivalence_power(region, df, alpha)
-    assert 0 <= power <= equivalence_power(region * 1.5, df, alpha) <= 1
-    assert power <= equivalence_power(region, df, 1.5 * alpha)
+    power = _equivalence_power(region, df, alpha)
+    assert 0 <= power <= _equivalence_power(region * 1.5, df, alpha) <= 1
+    assert power <= _equivalence_power(region, df, 1.5 * alpha)
 
 
 def test_one_fold_shows_nothing():

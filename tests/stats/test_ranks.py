@@ -90,7 +90,7 @@ def test_ranks_are_those_of_scipy(scores):
 
 
 def test_rounding_makes_no_rank():
-    assert ranks.average_ranks([0.1 + 0.2, 0.3, 0.6 / 2, 0.3 + 1e-9]).tolist() == [2, 2, 2, 4]
+    assert ranks._average_ranks([0.1 + 0.2, 0.3, 0.6 / 2, 0.3 + 1e-9]).tolist() == [2, 2, 2, 4]
 
 
 def brute_wilcoxon(d):
@@ -143,7 +143,7 @@ def test_wilcoxon_mirrors_and_knows_no_order(values, random):
 
 def test_identical_arms_and_none_at_all():
     assert ranks.wilcoxon(np.zeros(7)).p == 1
-    assert ranks.wilcoxon([]) == ranks.WilcoxonTest(0, 0, 1, 0, 0, 0)
+    assert ranks.wilcoxon([]) == ranks._WilcoxonTest(0, 0, 1, 0, 0, 0)
 
 
 @laws

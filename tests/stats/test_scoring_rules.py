@@ -54,13 +54,13 @@ def test_bins_are_those_of_the_calibration_curve(seed, digits):
     assert [risk / rows for _, rows, risk, _ in found] == pytest.approx(predicted, rel=1e-13)
     assert n.sum() == len(y)
     expected = float(np.sum(n * np.abs(observed - predicted)) / len(y))
-    assert probabilities.calibration_error(y, p) == pytest.approx(expected, rel=1e-12)
+    assert probabilities._calibration_error(y, p) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_slope_and_intercept_are_the_maximum_of_the_likelihood(seed):
     y, p = sample(seed)
-    slope, intercept = probabilities.recalibration(y, p)
+    slope, intercept = probabilities._recalibration(y, p)
     witness = sm.GLM(y, sm.add_constant(logit(p)), family=sm.families.Binomial()).fit(tol=1e-14)
     assert [intercept, slope] == pytest.approx(witness.params, rel=1e-9)
     model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(logit(p)[:, None], y)
@@ -69,7 +69,7 @@ def test_slope_and_intercept_are_the_maximum_of_the_likelihood(seed):
 
 def test_the_known_tilt_of_a_large_sample_is_found():
     y, p = sample(0, n=400_000, tilt=2.0, shift=-0.5)
-    slope, intercept = probabilities.recalibration(y, p)
+    slope, intercept = probabilities._recalibration(y, p)
     # logit p = 2 truth - .5, so that truth = .5 logit p + .25.
     assert slope == pytest.approx(0.5, abs=0.01)
     assert intercept == pytest.approx(0.25, abs=0.03)
@@ -84,7 +84,7 @@ def test_two_risks_have_a_closed_form(low1, low0, high1, high0, low, high):
     """With two distinct risks the model is saturated: each group keeps its observed log-odds."""
     y = np.repeat([1, 0, 1, 0], [low1, low0, high1, high0])
     p = np.repeat([low, high], [low1 + low0, high1 + high0])
-    slope, intercept = probabilities.recalibration(y, p)
+    slope, intercept = probabilities._recalibration(y, p)
     expected = (math.log(high1 / high0) - math.log(low1 / low0)) / (logit(high) - logit(low))
     assert slope == pytest.approx(expected, rel=1e-6, abs=1e-8)
     assert intercept == pytest.approx(math.log(low1 / low0) - expected * logit(low), rel=1e-6, abs=1e-8)
@@ -106,9 +106,9 @@ def test_the_order_of_rows_changes_nothing(seed):
 @given(st.floats(0.3, 2), st.floats(-2, 2))
 def test_a_tilt_of_the_log_odds_is_undone_by_the_slope(tilt, shift):
     y, p = sample(1, n=800, tilt=0.5)
-    slope, intercept = probabilities.recalibration(y, p)
+    slope, intercept = probabilities._recalibration(y, p)
     tilted = expit(tilt * logit(p) + shift)
-    found = probabilities.recalibration(y, tilted)
+    found = probabilities._recalibration(y, tilted)
     assert found == pytest.approx((slope / tilt, intercept - slope / tilt * shift), rel=1e-6, abs=1e-7)
 
 
@@ -134,14 +134,14 @@ def test_with_fewer_than_100_of_a_class_a_curve_says_nothing():
     ],
 )
 def test_without_a_maximum_there_is_no_slope(y, p):
-    assert probabilities.recalibration(np.array(y), np.array(p)) == (None, None)
+    assert probabilities._recalibration(np.array(y), np.array(p)) == (None, None)
 
 
 def test_risks_of_zero_and_one_are_moved_inside():
     y, p = sample(4)
     p = np.where(p < 0.02, 0.0, np.where(p > 0.6, 1.0, p))
     inside = np.clip(p, 1e-8, 1 - 1e-8)
-    assert probabilities.recalibration(y, p) == pytest.approx(probabilities.recalibration(y, inside), rel=1e-12)
+    assert probabilities._recalibration(y, p) == pytest.approx(probabilities._recalibration(y, inside), rel=1e-12)
     assert all(math.isfinite(v) for v in probabilities.calibration_statistics(y, p, 0.2).values())
 
 

@@ -3,6 +3,10 @@
 Data sets made from one parent data set share rows, so their scores are averaged first: parents are the units. With
 fewer than six of them no test is made. A data set on which some strategy has no complete score is left out for all
 strategies, and named.
+
+Of a contrast the signed ranks decide, and the mean effect says how large it is. The effect of a unit is the mean
+difference over its tasks on which both strategies are complete, its standard error the mean of theirs, missing if one
+of them is.
 """
 
 from __future__ import annotations
@@ -11,17 +15,36 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from imblab.analysis import paired
-from imblab.analysis.claims import Pair
-from imblab.analysis.parent_contrasts import Parents, average_over_parents, contrasts_over_parents, too_few_reason
+from imblab.analysis.claims import Pair, claimed_families, declared_contrasts, exploratory_reasons, family_names
+from imblab.analysis.compare import NOT_APPLICABLE, check_identity
 from imblab.result import Family, FamilyScores
 from imblab.stats import ranks
+from imblab.stats.meta_analysis import MIN_STANDARD_ERROR, mean_effect, unweighted_mean
+from imblab.stats.paired_tests import equivalence_p, holm
 from imblab.stats.ranks import MIN_UNITS, FriedmanTest
 from imblab.study import Study
+from imblab.text import count_noun, join_words
+
+#: The parent of every data set; one that is not named is its own.
+Parents = Mapping[str, str]
+#: Reasons in one message; the others are counted.
+MAX_LISTED_REASONS = 3
+_COUNT_COLUMNS = ("parents", "wins", "ties", "losses")
+_EFFECT_COLUMNS = (
+    *("effect", "effect_se", "effect_low", "effect_high", "effect_deviation", "prediction_low", "prediction_high"),
+    *("equivalence_low", "equivalence_high", "p_equivalence", "p_equivalence_holm", "below", "within", "above"),
+)
+_NUMBER_COLUMNS = ("mean", "median", "p", "p_holm", "rope", *_EFFECT_COLUMNS)
+_COLUMNS = (
+    *("learner", "a", "b", "measure", *_COUNT_COLUMNS, *_NUMBER_COLUMNS),
+    *("verdict", "reason", "effect_reason", "family", "family_size"),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,3 +230,187 @@ def _unjoined_notes(names: Sequence[str], alike: np.ndarray, bars: Sequence[tupl
                 f"no bar joins {names[i]} and {names[j]}, although their difference is not significant: strategies "
                 "between them differ"
             )
+
+
+def contrasts_over_parents(
+    families: Sequence[FamilyScores],
+    means: pd.DataFrame,
+    study: Study,
+    parents: Parents,
+    estimates: paired.Estimates,
+) -> pd.DataFrame:
+    """Test every declared contrast of one learner over the parents on which both of its strategies are complete.
+
+    Parameters
+    ----------
+    families : sequence of FamilyScores
+        The data sets of one learner.
+    means : DataFrame of shape (n_datasets, n_strategies)
+        Mean scores; NaN where a fold has none.
+    study : Study
+        Its claims are the families of contrasts.
+    parents : mapping of str to str
+        The parent of every data set; one that is not named is its own.
+    estimates : mapping
+        The estimates of :func:`imblab.analysis.paired.estimate_all`, whose standard errors weigh the parents.
+
+    Returns
+    -------
+    DataFrame
+        See ``AcrossDatasets.contrasts``.
+    """
+    names, exploratory, alpha = family_names(study), exploratory_reasons(study), study.claims.alpha
+    absent = {p for p in names if all(any(paired.not_applicable_reason(each, n) for n in p) for each in families)}
+    units = {pair: _unit_effects(pair, families, means, study, parents, estimates) for pair in names}
+    tests = {pair: _test_units(each, study) for pair, each in units.items()}
+    adjusted = _adjust_over_parents(claimed_families(study), tests, absent)
+    rows = []
+    for pair in declared_contrasts(study):
+        row = {"learner": families[0].learner, "a": pair[0], "b": pair[1], "measure": study.primary, **tests[pair]}
+        row |= {"p_holm": math.nan, "p_equivalence_holm": math.nan, "family": names[pair], "family_size": 1}
+        if pair in absent:
+            row |= {"verdict": NOT_APPLICABLE, "reason": "one of the two strategies applies to none of the data sets"}
+        elif exploratory[pair]:
+            row |= {"verdict": "exploratory", "reason": exploratory[pair]}
+        else:
+            row |= adjusted[pair]
+            is_better = (row["ranks_above"] > 0) == study.primary_measure.greater_is_better
+            row["verdict"], row["reason"] = _decide(row, is_better, alpha)
+        rows.append(row)
+    # As objects first: pandas would turn the None of a reason into NaN.
+    table = pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
+    counts = dict.fromkeys((*_COUNT_COLUMNS, "family_size"), "int64")
+    return table.astype({**dict.fromkeys(_NUMBER_COLUMNS, "float64"), **counts})
+
+
+def average_over_parents(means: pd.DataFrame, parents: Parents) -> pd.DataFrame:
+    """Average the data sets of each parent, in the order in which parents appear; NaN where one of them is.
+
+    Examples
+    --------
+    >>> means = pd.DataFrame({"none": [0.2, 0.4, 0.9]}, index=["yeast4", "yeast6", "ecoli3"])
+    >>> average_over_parents(means, {"yeast4": "yeast", "yeast6": "yeast"}).none.round(3).to_dict()
+    {'yeast': 0.3, 'ecoli3': 0.9}
+    """
+    groups = means.groupby([parents.get(name, name) for name in means.index], sort=False)
+    return groups.mean().where(groups.count().eq(groups.size(), axis=0))
+
+
+def too_few_reason(n_parents: int) -> str:
+    """Say why a test needs more parents.
+
+    Examples
+    --------
+    >>> too_few_reason(2)
+    'no test over 2 parent data sets: it takes 6, since even 5 differences of one sign have p = 0.062'
+    """
+    parents = count_noun(n_parents, "parent data set")
+    return f"no test over {parents}: it takes {MIN_UNITS}, since even 5 differences of one sign have p = 0.062"
+
+
+def _unit_effects(
+    pair: Pair,
+    families: Sequence[FamilyScores],
+    means: pd.DataFrame,
+    study: Study,
+    parents: Parents,
+    estimates: paired.Estimates,
+) -> pd.DataFrame:
+    """``difference``, ``se``, ``reason``, ``identical`` of each parent with a data set where both are complete.
+
+    ``reason`` says why ``se`` is missing; it is empty elsewhere.
+    """
+    if not set(pair) <= set(means.columns):
+        return pd.DataFrame({"difference": [], "se": [], "identical": [], "reason": []}, dtype=float)
+    complete = means[list(pair)].notna().all(axis=1).to_numpy()
+    tasks, known = (
+        means.loc[complete, list(pair)],
+        [each for each, is_there in zip(families, complete, strict=True) if is_there],
+    )
+    checked = [check_identity(estimates[each.dataset, each.learner][pair], each, pair, study) for each in known]
+    tasks = tasks.assign(se=[e.se for e in checked], identical=[float(e.identical) for e in checked])
+    units = average_over_parents(tasks, parents)
+    reasons: dict[str, list[str]] = {}
+    for name, estimate in zip(tasks.index, checked, strict=True):
+        reasons.setdefault(parents.get(name, name), []).extend([estimate.reason] if estimate.reason else [])
+    numbers = {"difference": units[pair[0]] - units[pair[1]], "se": units.se, "identical": units.identical == 1}
+    return pd.DataFrame({**numbers, "reason": ["; ".join(dict.fromkeys(reasons[name])) for name in units.index]})
+
+
+def _test_units(units: pd.DataFrame, study: Study) -> dict[str, Any]:
+    """The numbers of one contrast that are not adjusted; tests and effects are NaN below six units."""
+    d, alpha = units.difference.to_numpy(dtype=np.float64), study.claims.alpha
+    test, rope = ranks.wilcoxon(d), study.claims.rope.get(study.primary, math.nan)
+    wins, losses = (test.wins, test.losses) if study.primary_measure.greater_is_better else (test.losses, test.wins)
+    mean, median = (d.mean(), np.median(d)) if d.size else (math.nan, math.nan)
+    numbers = {"parents": d.size, "wins": wins, "ties": test.ties, "losses": losses, "mean": mean, "median": median}
+    numbers["rope"] = rope
+    numbers |= {"ranks_above": test.plus - test.minus, "p": math.nan, **dict.fromkeys(_EFFECT_COLUMNS, math.nan)}
+    numbers |= {"all_identical": bool(units.identical.all()), "effect_reason": None}
+    if d.size < MIN_UNITS:
+        return numbers
+    effect, bayes = mean_effect(d, units.se.to_numpy(), alpha), ranks.signed_rank_posterior(d, rope)
+    estimate, plain = effect.estimate, unweighted_mean(d, alpha)
+    narrow = [each.at(2 * alpha) for each in (estimate, plain)]
+    return numbers | {
+        "p": test.p,
+        "effect_reason": _no_effect_reason(units) if math.isnan(estimate.mean) else None,
+        "effect": estimate.mean,
+        "effect_se": estimate.se,
+        "effect_low": estimate.low,
+        "effect_high": estimate.high,
+        "effect_deviation": effect.deviation,
+        "prediction_low": effect.prediction_low,
+        "prediction_high": effect.prediction_high,
+        "equivalence_low": float(np.min([each.low for each in narrow])),
+        "equivalence_high": float(np.max([each.high for each in narrow])),
+        "p_equivalence": float(np.max([equivalence_p(each, rope) for each in (estimate, plain)])),
+        "below": bayes.below,
+        "within": bayes.within,
+        "above": bayes.above,
+    }
+
+
+def _no_effect_reason(units: pd.DataFrame) -> str:
+    """Say why parents have no mean effect, and what does not follow."""
+    unknown = units[units.se.isna()]
+    why = f"fewer than two parent data sets have a standard error above {MIN_STANDARD_ERROR:g}"
+    if len(unknown):
+        places = [f"{join_words(rows.index)}: {reason}" for reason, rows in unknown.groupby("reason", sort=False)]
+        if len(places) > MAX_LISTED_REASONS:
+            places[MAX_LISTED_REASONS:] = [count_noun(len(places) - MAX_LISTED_REASONS, "other reason")]
+        verb = "has" if len(unknown) == 1 else "have"
+        why = f"{len(unknown)} of {len(units)} parent data sets {verb} no standard error ({'; '.join(places)})"
+    return f"equivalence was not tested, since {why}"
+
+
+def _adjust_over_parents(
+    families: Sequence[Sequence[Pair]], tests: Mapping[Pair, Mapping[str, Any]], absent: set[Pair]
+) -> dict[Pair, dict[str, Any]]:
+    """Adjust the p-values of the signed ranks and of equivalence within each family."""
+    adjusted = {}
+    for family in families:
+        members = [pair for pair in family if pair not in absent]
+        p, p_equivalence = (holm([tests[pair][name] for pair in members]) for name in ("p", "p_equivalence"))
+        for pair, difference, equivalence in zip(members, p, p_equivalence, strict=True):
+            adjusted[pair] = {"p_holm": float(difference), "p_equivalence_holm": float(equivalence)}
+            adjusted[pair]["family_size"] = len(members)
+    return adjusted
+
+
+def _decide(row: Mapping[str, Any], is_better: bool, alpha: float) -> tuple[str, str | None]:
+    n_parents, n_contrasts, p_holm = row["parents"], row["family_size"], row["p_holm"]
+    if n_parents < MIN_UNITS:
+        return "untested", too_few_reason(n_parents)
+    if row["all_identical"]:  # means may also be equal where folds or decisions differ
+        return "identical", None
+    if p_holm <= alpha:
+        return ("better" if is_better else "worse"), None
+    if row["p_equivalence_holm"] <= alpha:
+        return "equivalent", None
+    smallest = 2.0 ** (1 - n_parents) * n_contrasts
+    limit = ""
+    if smallest > alpha:
+        limit = f"; {n_parents} parent data sets and {n_contrasts} contrasts cannot reach less than {smallest:.3g}"
+    untested = f"; {row['effect_reason']}" if row["effect_reason"] else ""
+    return "inconclusive", f"Holm-adjusted p {p_holm:.3g} > {alpha:g}{limit}{untested}"

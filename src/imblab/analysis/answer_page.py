@@ -156,14 +156,8 @@ def _cut_at(lines: Sequence[str], limit: int, width: int) -> list[str]:
     return [*lines[: limit - 1], f"{last}{_CUT}"]
 
 
-def shorten_name(name: str, width: int) -> str:
-    """Cut a name in the middle.
-
-    Examples
-    --------
-    >>> shorten_name("class_weight_threshold", 12), shorten_name("smote", 12)
-    ('class_…shold', 'smote')
-    """
+def _shorten_name(name: str, width: int) -> str:
+    """Cut a name in the middle."""
     if len(name) <= width:
         return name
     tail = (width - 1) // 2
@@ -209,7 +203,7 @@ def _family_lines(result: StudyResult, width: int) -> list[str]:
     baselines = [name for name in BASELINES if name in result.study.strategy_names]
     measures = _shown_measures(result)
     rows = [["data set, learner" if len(result.study.learners) > 1 else "data set", "use"]]
-    rows[0] += [f">{shorten_name(named(measure), MAX_HEADER_CHARACTERS)}" for measure in measures]
+    rows[0] += [f">{_shorten_name(named(measure), MAX_HEADER_CHARACTERS)}" for measure in measures]
     gains = [[*(f"gain over {name}" for name in baselines), "verdict"]]
     for family in result.families:
         chosen = result.recommendation.families[family]
@@ -239,7 +233,7 @@ def _dataset_lines(result: StudyResult, width: int) -> list[str]:
     """Return one line per data set: its recommended learner and strategy, score, gain and verdict."""
     study, datasets = result.study, result.recommendation.datasets
     baseline = next((name for name in reversed(BASELINES) if name in study.strategy_names), None)
-    header = ["data set", "learner", "strategy", f">{shorten_name(named(study.primary), MAX_HEADER_CHARACTERS)}"]
+    header = ["data set", "learner", "strategy", f">{_shorten_name(named(study.primary), MAX_HEADER_CHARACTERS)}"]
     rows = [[*header, *([f"gain over {baseline}"] if baseline else []), "verdict"]]
     for dataset, chosen in list(datasets.items())[:MAX_DATASETS]:
         family = dataset, chosen.learner or ""
@@ -281,21 +275,11 @@ def _verdict(result: StudyResult, family: Family) -> str:
     rows = contrasts[(contrasts.dataset == family[0]) & (contrasts.learner == family[1])]
     alpha = result.study.claims.alpha
     primary = (row for row in rows.to_dict("records") if (row["a"], row["b"]) in pairs)
-    return summarize_verdicts(describe_verdict(row, alpha) for row in primary)
+    return _summarize_verdicts(describe_verdict(row, alpha) for row in primary)
 
 
-def summarize_verdicts(verdicts: Iterable[str]) -> str:
-    """Return the one verdict of some contrasts, or how many are decided.
-
-    Examples
-    --------
-    >>> summarize_verdicts(["worse"]), summarize_verdicts(["inconclusive", "better"]), summarize_verdicts([])
-    ('worse', '1 better of 2', '-')
-    >>> summarize_verdicts(["inconclusive", "equivalent"])
-    '1 equivalent of 2'
-    >>> summarize_verdicts(["better", "better by less than ±0.02", "inconclusive"])
-    '1 better, 1 better by less than ±0.02 of 3'
-    """
+def _summarize_verdicts(verdicts: Iterable[str]) -> str:
+    """Return the one verdict of some contrasts, or how many are decided."""
     items = list(verdicts)
     if len(set(items)) <= 1:
         return items[0] if items else "-"
@@ -330,8 +314,8 @@ def _align(rows: Sequence[Sequence[str]], width: int, names: int) -> list[str]:
         widths[longest] -= 1
     lines = []
     for row in rows:
-        cells = [shorten_name(cell.lstrip(">"), w) for cell, w in zip(row, widths, strict=True)]
+        cells = [_shorten_name(cell.lstrip(">"), w) for cell, w in zip(row, widths, strict=True)]
         right = [name.startswith(">") for name in rows[0]]
         padded = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True)]
-        lines.append(shorten_name("  ".join(padded).rstrip(), width))
+        lines.append(_shorten_name("  ".join(padded).rstrip(), width))
     return lines

@@ -12,6 +12,7 @@ import numpy as np
 from imblab.analysis.claims import PRIMARY, SECONDARY, Pair, claimed_families, family_names
 from imblab.stats import power
 from imblab.stats.paired_tests import DIFFERENCE_TOLERANCE, detectable_factor
+from imblab.stats.power import FoldSpread
 from imblab.study import Study
 
 #: Folds of a contrast that must be evaluated before its spread is taken from them.
@@ -49,25 +50,6 @@ class FoldSizes:
     is_timed: bool = False
     is_predefined: bool = False
     n_classes: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class FoldSpread:
-    """Standard deviation of the fold differences of a family.
-
-    Attributes
-    ----------
-    center, low, high : float
-        A value and its range. Planned: the median and the middle four fifths of the committed studies. Observed: the
-        root mean square over contrasts, and its 90 % interval by the chi distribution.
-    folds : int
-        Folds it was observed in; 0 for a planned one.
-    """
-
-    center: float
-    low: float
-    high: float
-    folds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ def telling_columns_finding(clues: Mapping[str, Sequence[Mapping[str, Any]]], co
     Parameters
     ----------
     clues : mapping of str to sequence of mapping
-        For each data set the fields of its :class:`imblab.core.telling_columns.ColumnClue`.
+        For each data set the fields of its :func:`imblab.core.table_clues.telling_columns`.
     columns : int
         Columns of all data sets.
 
@@ -198,7 +198,7 @@ def telling_columns_finding(clues: Mapping[str, Sequence[Mapping[str, Any]]], co
         text = f"None of {count_noun(columns, 'column')} gives the label away by itself, and none numbers the rows."
         return Finding(TELLING_COLUMNS, PASSED, text, 0)
     every.sort(key=lambda item: not _determines_label(item[1]))
-    text = join_words(f"{name}: {clue['column']!r} {describe_clue(clue)}" for name, clue in every) + "."
+    text = join_words(f"{name}: {clue['column']!r} {_describe_clue(clue)}" for name, clue in every) + "."
     state = FAILED if _determines_label(every[0][1]) else CAUTION
     way_out = (
         "Drop columns that are not known before the event (dataset.<name>.drop=[COLUMN]); a column that is known then "
@@ -213,14 +213,8 @@ def _determines_label(clue: Mapping[str, Any]) -> bool:
     return bool(clue["kind"] == "function" or (clue["kind"] == "missing" and clue["auc"] == 1))
 
 
-def describe_clue(clue: Mapping[str, Any]) -> str:
-    """Say what a column gives away.
-
-    Examples
-    --------
-    >>> describe_clue({"column": "a", "kind": "ranking", "label": "yes", "auc": 0.995})
-    "ranks class 'yes' with a ROC-AUC of 0.995"
-    """
+def _describe_clue(clue: Mapping[str, Any]) -> str:
+    """Say what a column gives away."""
     return CLUE_TEXTS[clue["kind"]].format(label=repr(clue["label"]), auc=format_score(clue["auc"]))
 
 
@@ -230,7 +224,7 @@ def shift_finding(windows: Sequence[Mapping[str, Any]], untimed: Sequence[str], 
     Parameters
     ----------
     windows : sequence of mapping
-        The fields of :class:`imblab.core.part_shift.PartShift`, per data set and split.
+        The fields of what :func:`imblab.core.table_clues.part_shift` returns, per data set and split.
     untimed : sequence of str
         Data sets without a time column.
     small : sequence of str, default=()

@@ -105,22 +105,12 @@ class Optimism:
 
 
 @dataclass(frozen=True, slots=True)
-class ChosenKnob:
-    """How often every value of a knob was chosen.
-
-    Attributes
-    ----------
-    knob : str
-        Its name.
-    values : tuple of (value, count)
-        The most frequent first, ties by value.
-    n_folds : int
-        Number of folds that chose it.
-    """
+class _ChosenKnob:
+    """How often every value of a knob was chosen."""
 
     knob: str
-    values: tuple[tuple[Scalar, int], ...]
-    n_folds: int
+    values: tuple[tuple[Scalar, int], ...]  # with counts, the most frequent first, ties by value
+    n_folds: int  # that chose it
 
     @property
     def agreement(self) -> float:
@@ -191,7 +181,7 @@ def optimism(evaluations: Iterable[Evaluation], primary: str, pooled: Callable[.
     return Optimism(float(np.mean(inner)), outer, len(scored))
 
 
-def chosen_knobs(evaluations: Iterable[Evaluation]) -> list[ChosenKnob]:
+def chosen_knobs(evaluations: Iterable[Evaluation]) -> list[_ChosenKnob]:
     """Count the chosen values of every knob; empty where there was one candidate only."""
     scored = [e for e in evaluations if e.status == "ok"]
     if max(map(candidate_count, scored), default=0) <= 1:
@@ -200,7 +190,7 @@ def chosen_knobs(evaluations: Iterable[Evaluation]) -> list[ChosenKnob]:
     for knob in in_declared_order({name for e in scored for name in e.params}):
         counts = Counter(e.params[knob] for e in scored if knob in e.params)
         values = tuple(sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))))
-        knobs.append(ChosenKnob(knob, values, len(scored)))
+        knobs.append(_ChosenKnob(knob, values, len(scored)))
     return knobs
 
 

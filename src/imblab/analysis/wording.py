@@ -103,16 +103,8 @@ def describe_shown(row: Mapping[Any, Any], study: Study) -> str:
     return f"{text}mean {row['a']} - {row['b']} {numbers[0]}, {level} interval {numbers[1]} to {numbers[2]})"
 
 
-def describe_missing_scores(rows: pd.DataFrame) -> list[str]:
-    """Return why contrasts have no difference, each reason once with its strategies.
-
-    Examples
-    --------
-    >>> names = ["adasyn", "svm", "svm"]
-    >>> why = [f"{name!r} has no MCC in 5 of 5 folds: 5 failed" for name in names]
-    >>> describe_missing_scores(pd.DataFrame({"a": names, "mean": math.nan, "reason": why}))
-    ['adasyn and svm cannot be compared (no MCC in 5 of 5 folds: 5 failed)']
-    """
+def _describe_missing_scores(rows: pd.DataFrame) -> list[str]:
+    """Return why contrasts have no difference, each reason once with its strategies."""
     strategies: dict[str, dict[str, None]] = {}
     for _, row in rows[rows["mean"].isna()].iterrows():
         reason = str(row.reason).replace(f"{row.a!r} has ", "", 1).replace(f"{row.a!r} is ", "", 1)
@@ -178,7 +170,7 @@ def list_reasons(rows: pd.DataFrame) -> list[str]:
     """Return why contrasts have no verdict, where it is more than a p-value; each reason once."""
     compared = rows[rows["mean"].notna()]
     reasons = [r for r in compared.reason if isinstance(r, str) and not r.startswith("Holm-adjusted")]
-    return [*dict.fromkeys(reasons), *describe_missing_scores(rows)]
+    return [*dict.fromkeys(reasons), *_describe_missing_scores(rows)]
 
 
 def describe_power(rows: pd.DataFrame, study: Study) -> Iterator[str]:
@@ -249,7 +241,7 @@ def _verdict_clauses(rows: pd.DataFrame, alpha: float) -> str:
     for verdict, group in compared.groupby(words, sort=False):
         names = [f"{r.a} ({format_difference(r['mean'])})" for _, r in group.iterrows()]
         clauses.append(f"{join_words(names)} {'is' if len(names) == 1 else 'are'} {verdict}")
-    return ", ".join([*clauses, *describe_missing_scores(rows)])
+    return ", ".join([*clauses, *_describe_missing_scores(rows)])
 
 
 def _wins_and_losses(row: pd.Series[Any]) -> str:

@@ -19,8 +19,8 @@ from imblab.commands.audited_study import AuditedStudy, FitPrice
 from imblab.core import replay
 from imblab.core.evaluate import Predict, Task
 from imblab.core.fitting import FitRequest, Prediction, fit_predict
-from imblab.core.near_copies import NearRows, find_near_rows
 from imblab.core.preparation import PreparedRows, feature_arrays
+from imblab.core.table_clues import NearRows, find_near_rows
 from imblab.edges.runner.bundle_evaluator import largest_k, single_threaded
 from imblab.errors import FitFailed
 from imblab.findings import Finding

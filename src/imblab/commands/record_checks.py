@@ -22,10 +22,9 @@ from imblab.commands import results
 from imblab.commands.audited_study import AuditedStudy
 from imblab.core import design, fitting, leaky_twin, measures, replay, search
 from imblab.core.evaluate import threshold_measure
-from imblab.core.part_shift import part_shift
 from imblab.core.preparation import PreparedRows
 from imblab.core.sampling import sampler_for_columns
-from imblab.core.telling_columns import telling_columns
+from imblab.core.table_clues import part_shift, telling_columns
 from imblab.findings import Finding
 from imblab.result import Evaluation
 from imblab.study import Dataset, Learner, Strategy

@@ -461,14 +461,8 @@ class _FixedSplits:
         return iter(self.pairs)
 
 
-def ordered_folds(time: np.ndarray, folds: int = DEFAULT_FOLDS) -> list[RowPair]:
-    """Split rows in time: fold i trains on blocks up to i and tests on block i + 1.
-
-    Examples
-    --------
-    >>> [(a.tolist(), b.tolist()) for a, b in ordered_folds(np.arange(6), 2)]
-    [([0, 1], [2, 3]), ([0, 1, 2, 3], [4, 5])]
-    """
+def _ordered_folds(time: np.ndarray, folds: int = DEFAULT_FOLDS) -> list[RowPair]:
+    """Split rows in time: fold i trains on blocks up to i and tests on block i + 1."""
     blocks = time_blocks(time, folds + 1)
     return [(np.flatnonzero(blocks < b), np.flatnonzero(blocks == b)) for b in np.unique(blocks)[1:]]
 
@@ -497,7 +491,7 @@ def auditor_of(estimator: Any, table: AuditTable, measure: str, cv: Any = None, 
     """
     folds = DEFAULT_FOLDS if cv is None else cv
     if isinstance(folds, int) and table.time is not None:
-        splitter: Any = _FixedSplits(ordered_folds(table.time, folds))
+        splitter: Any = _FixedSplits(_ordered_folds(table.time, folds))
     elif isinstance(folds, int):
         kind = StratifiedKFold if table.groups is None else StratifiedGroupKFold
         splitter = kind(folds, shuffle=True, random_state=seed)

@@ -23,6 +23,7 @@ from imblab.stats.class_predictions import (
     correct_class_priors,
     fit_one_against_rest,
     macro_of_columns,
+    power_weights,
     received_class_shares,
 )
 from imblab.stats.class_thresholds import (
@@ -33,7 +34,6 @@ from imblab.stats.class_thresholds import (
     decide_by_thresholds,
     repeat_threshold,
 )
-from imblab.stats.class_weights import power_weights
 from imblab.stats.confusion import class_mcc, confusion_matrices, invalid_class_costs_reason, macro_recall
 from imblab.stats.counts import LabelledValues, precision, recall
 from imblab.stats.curves import average_precision

@@ -24,7 +24,7 @@ from scipy.special import logit
 
 from imblab.core import estimator_specs, step_rows
 from imblab.errors import ConfigError, FitFailed, foreign_reason, unknown
-from imblab.stats.class_weights import relative_weight
+from imblab.stats.class_predictions import relative_weight
 from imblab.stats.confusion import invalid_class_costs_reason
 from imblab.stats.counts import (
     ConfusionCounts,

@@ -50,26 +50,19 @@ SEEN_ALL, UNKNOWN_ROWS, HARMLESS = "all rows", "unknown rows", "nothing that dif
 
 
 @dataclass(frozen=True, slots=True)
-class HeldState:
+class _HeldState:
     """Something learned or copied from rows that an estimator holds before it is fitted.
 
-    Attributes
-    ----------
-    place : str
-        Where it was found, such as ``steps.scaler.estimator``.
-    kind : str
-        The class of a fitted estimator, or what an array holds.
-    origin : str
-        :data:`SEEN_ALL` where it equals what all rows give, :data:`UNKNOWN_ROWS` where it was learned from other rows,
-        :data:`HARMLESS` where training rows would give the same.
+    Its origin is :data:`SEEN_ALL` where it equals what all rows give, :data:`UNKNOWN_ROWS` where it was learned from
+    other rows, :data:`HARMLESS` where training rows would give the same.
     """
 
-    place: str
-    kind: str
+    place: str  # such as ``steps.scaler.estimator``
+    kind: str  # the class of a fitted estimator, or what an array holds
     origin: str
 
 
-def held_state(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) -> list[HeldState]:
+def held_state(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) -> list[_HeldState]:
     """Find what an estimator holds before it is fitted.
 
     Parameters
@@ -85,7 +78,7 @@ def held_state(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) -> list
 
     Returns
     -------
-    list of HeldState
+    list of _HeldState
         In the order in which they are found.
 
     Examples
@@ -110,21 +103,14 @@ def held_state(estimator: Any, X: Any, y: np.ndarray, train: np.ndarray) -> list
         if isinstance(part, (np.ndarray, pd.DataFrame, pd.Series)):
             state = _array_state(place, np.asarray(part), X, y, train)
         else:
-            state = HeldState(place, type(part).__name__, _origin(part, inputs, y, train))
+            state = _HeldState(place, type(part).__name__, _origin(part, inputs, y, train))
             inputs += [pair for pair in [_transformed(part, *inputs[-1])] if pair is not None]
         states += [state] if state is not None else []
     return states
 
 
-def is_fitted(part: Any) -> bool:
-    """Return whether an object looks like an estimator with learned attributes.
-
-    Examples
-    --------
-    >>> from sklearn.preprocessing import StandardScaler
-    >>> is_fitted(StandardScaler()), is_fitted(StandardScaler().fit([[1.0], [2.0]]))
-    (False, True)
-    """
+def _is_fitted(part: Any) -> bool:
+    """Return whether an object looks like an estimator with learned attributes."""
     if isinstance(part, type) or not (hasattr(part, "get_params") and hasattr(part, "fit")):
         return False
     return any(n.endswith("_") and not n.startswith("_") and value is not None for n, value in vars(part).items())
@@ -138,7 +124,7 @@ def _parts(root: Any) -> Iterator[tuple[str, Any]]:
         if id(value) in seen or depth > MAX_DEPTH:
             continue
         seen.add(id(value))
-        if is_fitted(value) or isinstance(value, (np.ndarray, pd.DataFrame, pd.Series)):
+        if _is_fitted(value) or isinstance(value, (np.ndarray, pd.DataFrame, pd.Series)):
             yield place or type(value).__name__, value
             continue
         children = [(f"{place}.{name}".strip("."), child, depth + 1) for name, child in _children(value)]
@@ -299,13 +285,13 @@ def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> boo
     return all(a.shape == b.shape and np.allclose(a, b, rtol=EQUAL_STATISTICS, equal_nan=True) for a, b in pairs)
 
 
-def _array_state(place: str, array: np.ndarray, X: Any, y: np.ndarray, train: np.ndarray) -> HeldState | None:
+def _array_state(place: str, array: np.ndarray, X: Any, y: np.ndarray, train: np.ndarray) -> _HeldState | None:
     """Return what an array that an estimator holds says of the rows; None for nothing."""
     table = _numeric_values(X)
     if array.shape == y.shape and (array == y).all():
-        return HeldState(place, "the labels of all rows", SEEN_ALL)
+        return _HeldState(place, "the labels of all rows", SEEN_ALL)
     if table.size and array.shape == np.shape(X) and np.array_equal(_numeric_values(array), table, equal_nan=True):
-        return HeldState(place, "the table itself", SEEN_ALL)
+        return _HeldState(place, "the table itself", SEEN_ALL)
     if array.ndim != 1 or len(array) != table.shape[1] or array.dtype.kind not in "fiu":
         return None
     for name, statistic in COLUMN_STATISTICS.items():
@@ -313,7 +299,7 @@ def _array_state(place: str, array: np.ndarray, X: Any, y: np.ndarray, train: np
         usable = np.isfinite(whole)
         if usable.any() and np.allclose(array[usable], whole[usable], rtol=EQUAL_STATISTICS):
             same = np.allclose(part[usable], whole[usable], rtol=EQUAL_STATISTICS)
-            return HeldState(place, f"{name} of the columns", HARMLESS if same else SEEN_ALL)
+            return _HeldState(place, f"{name} of the columns", HARMLESS if same else SEEN_ALL)
     return None
 
 
@@ -329,28 +315,16 @@ SplitsRows = Callable[[str, Any, Mapping[str, Any], Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class StepNotes:
-    """Steps of an estimator that deserve a word, by their place.
+class _StepNotes:
+    """Steps of an estimator that deserve a word, by their place."""
 
-    Attributes
-    ----------
-    validates_on_resampled : tuple of str
-        Steps that split or validate on rows that a sampler made.
-    loose_samplers : tuple of str
-        Samplers outside an imbalanced-learn pipeline or ensemble.
-    learns_before_folds : tuple of str
-        Steps that learn from labels before another step splits the rows for its own validation.
-    learns_from_labels : tuple of str
-        All transformers that learn from labels.
-    """
-
-    validates_on_resampled: tuple[str, ...] = ()
-    loose_samplers: tuple[str, ...] = ()
-    learns_before_folds: tuple[str, ...] = ()
-    learns_from_labels: tuple[str, ...] = ()
+    validates_on_resampled: tuple[str, ...] = ()  # split or validate on rows that a sampler made
+    loose_samplers: tuple[str, ...] = ()  # outside an imbalanced-learn pipeline or ensemble
+    learns_before_folds: tuple[str, ...] = ()  # learn from labels before a step that splits the rows
+    learns_from_labels: tuple[str, ...] = ()  # all transformers that do
 
 
-def inspect_steps(estimator: Any, splits_rows: SplitsRows, X: Any, y: np.ndarray) -> StepNotes:
+def inspect_steps(estimator: Any, splits_rows: SplitsRows, X: Any, y: np.ndarray) -> _StepNotes:
     """Find the steps of an estimator that validate on resampled rows, or learn from labels.
 
     Parameters
@@ -374,11 +348,11 @@ def inspect_steps(estimator: Any, splits_rows: SplitsRows, X: Any, y: np.ndarray
     >>> inspect_steps(pipeline, lambda name, value, given, step: name == "cv", X, y).validates_on_resampled
     ('calibratedclassifiercv (CalibratedClassifierCV)',)
     """
-    notes: dict[str, list[str]] = {field.name: [] for field in fields(StepNotes)}
+    notes: dict[str, list[str]] = {field.name: [] for field in fields(_StepNotes)}
     validates = partial(_validates, splits_rows=splits_rows, n_rows=len(y))
     learns = partial(_learns_from_labels, X=np.nan_to_num(_numeric_values(X)[:MAX_TRIED_ROWS]), y=y[:MAX_TRIED_ROWS])
     _visit(estimator, "", _Position(), notes, _Rules(validates, learns))
-    return StepNotes(**{name: tuple(dict.fromkeys(places)) for name, places in notes.items()})
+    return _StepNotes(**{name: tuple(dict.fromkeys(places)) for name, places in notes.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,47 +37,25 @@ MAX_CACHED_PART_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Intrusion:
-    """A step that learned from other rows than those of its part.
+class _Intrusion:
+    """A step that learned from other rows than those of its part."""
 
-    Attributes
-    ----------
-    step : str
-        As :mod:`imblab.core.step_rows` names it, or ``knobs``.
-    reason : str
-        What entered, in words that follow the name of the step.
-    test_rows : int
-        Rows of the outer test part among them, as far as they are recognised.
-    """
-
-    step: str
-    reason: str
-    test_rows: int = 0
+    step: str  # as :mod:`imblab.core.step_rows` names it, or ``knobs``
+    reason: str  # what entered, in words that follow the name of the step
+    test_rows: int = 0  # rows of the outer test part among them, as far as they are recognised
 
 
 @dataclass(frozen=True, slots=True)
-class CellOrigins:
-    """The rows that entered the steps of one evaluation.
+class _CellOrigins:
+    """The rows that entered the steps of one evaluation, and the steps that learned from rows of other parts."""
 
-    Attributes
-    ----------
-    evaluation : Evaluation
-        As it was made again.
-    fits : int
-        Fits whose rows were recorded.
-    rows : mapping of str to int
-        Rows that entered, by step, summed over fits; synthetic rows of the learner are counted as ``synthetic``.
-    intrusions : tuple of Intrusion
-        Steps that learned from other rows than those of their part.
-    """
-
-    evaluation: Evaluation
-    fits: int
-    rows: dict[str, int]
-    intrusions: tuple[Intrusion, ...]
+    evaluation: Evaluation  # as it was made again
+    fits: int  # whose rows were recorded
+    rows: dict[str, int]  # that entered, by step, summed over fits; synthetic ones of the learner are ``synthetic``
+    intrusions: tuple[_Intrusion, ...]
 
 
-def trace_cell(task: Task, arrays: FeatureArrays, largest_k: int = 0) -> CellOrigins:
+def trace_cell(task: Task, arrays: FeatureArrays, largest_k: int = 0) -> _CellOrigins:
     """Evaluate a cell, and check the rows that enter every step against its folds.
 
     Parameters
@@ -94,7 +72,7 @@ def trace_cell(task: Task, arrays: FeatureArrays, largest_k: int = 0) -> CellOri
         evaluation = evaluate_cell(replace(task, predict=tracer))
     tracer.check_choices(choices)
     tracer.check_changed_test_rows(evaluation)
-    return CellOrigins(evaluation, tracer.fits, dict(tracer.rows), tuple(dict.fromkeys(tracer.intrusions)))
+    return _CellOrigins(evaluation, tracer.fits, dict(tracer.rows), tuple(dict.fromkeys(tracer.intrusions)))
 
 
 class _Tracer:
@@ -102,7 +80,7 @@ class _Tracer:
 
     def __init__(self, task: Task, arrays: FeatureArrays, largest_k: int) -> None:
         self.task, self.arrays, self.largest_k = task, arrays, largest_k
-        self.fits, self.rows, self.intrusions = 0, Counter[str](), list[Intrusion]()
+        self.fits, self.rows, self.intrusions = 0, Counter[str](), list[_Intrusion]()
         self._predictions: dict[str, Prediction | FitFailed] = {}
         self._parts: dict[str, _Part] = {}
 
@@ -149,7 +127,7 @@ class _Tracer:
 
     def _report(self, step: str, reason: str, rows: np.ndarray) -> None:
         test_rows = int(np.isin(rows, self.task.cell.split.test).sum())
-        self.intrusions.append(Intrusion(step, reason, test_rows))
+        self.intrusions.append(_Intrusion(step, reason, test_rows))
 
     def _check_steps(self, request: FitRequest, part: _Part, steps: Sequence[StepRows]) -> None:
         """Compare the rows of every step with those that the fit rows give."""

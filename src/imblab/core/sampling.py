@@ -122,9 +122,9 @@ class Resampler:
         if targets is not None:
             values["ratio"] = targets
         sampler = estimator_specs.build_estimator(with_knobs(make, knobs), values, allow=None, seed=seed)
-        use_neighbor_cache(sampler, self._cache)
-        X, y = resample_unchecked(sampler, self._X, self._y, targets)
-        return check_resampled(sampler, (X, y), self._y, self._X.shape[1], self._classes)
+        _use_neighbor_cache(sampler, self._cache)
+        X, y = _resample_unchecked(sampler, self._X, self._y, targets)
+        return _check_resampled(sampler, (X, y), self._y, self._X.shape[1], self._classes)
 
     def _dictionary(self, make: Make, knobs: Mapping[str, Scalar]) -> dict[int, int] | None:
         """Return what a ratio asks for where a float cannot say it: with more than two classes."""
@@ -233,20 +233,20 @@ def _knob_parameters(spec: str, target: str, knobs: tuple[str, ...]) -> dict[str
     return {(KNOBS[knob].parameter_among(names) if knob in KNOBS else None) or knob: f"${knob}" for knob in placed}
 
 
-def use_neighbor_cache(sampler: Any, cache: NeighborCache) -> None:
+def _use_neighbor_cache(sampler: Any, cache: NeighborCache) -> None:
     """Give an over-sampler of imbalanced-learn, or the one inside a combination, cached neighbour lists."""
     if not _is_from_imblearn(sampler):  # another class may expect the number that it was given
         return
     for name, value in sampler.get_params(deep=False).items():
         if hasattr(value, "fit_resample"):
-            use_neighbor_cache(value, cache)
+            _use_neighbor_cache(value, cache)
         elif name in NEIGHBOR_PARAMETERS and isinstance(value, int) and sampler._sampling_type == OVER_SAMPLING:
             setattr(sampler, name, CachedNearestNeighbors(value + 1, cache))
         elif name == "categorical_encoder" and value is None and "categorical_features" in sampler.get_params(False):
             setattr(sampler, name, DenseOneHotEncoder(handle_unknown="ignore", dtype=np.float64))
 
 
-def resample_unchecked(
+def _resample_unchecked(
     sampler: Any, X: np.ndarray, y: np.ndarray, targets: Mapping[int, int] | None = None
 ) -> ResampledRows:
     """Resample rows that were checked when the table was loaded.
@@ -416,7 +416,7 @@ class DenseOneHotEncoder(OneHotEncoder):  # type: ignore[misc]
         return np.column_stack(decoded)
 
 
-def check_resampled(
+def _check_resampled(
     sampler: Any,
     output: tuple[Any, Any],
     y: np.ndarray,
@@ -427,12 +427,6 @@ def check_resampled(
 
     ``y`` and ``n_columns`` are those that the sampler received. Raises UnusableOutput if columns, lengths or labels do
     not fit, a value is not a finite number, or a class has no row left.
-
-    Examples
-    --------
-    >>> X, y = check_resampled(None, ([[1], [2]], [0, 1]), np.array([0, 0, 1]), 1)
-    >>> X.tolist(), y.tolist()
-    ([[1.0], [2.0]], [0, 1])
     """
     name = type(sampler).__name__
     subject, way_out = f"sampler {name!r} returned", "Correct its fit_resample, or choose another sampler."

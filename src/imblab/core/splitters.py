@@ -23,22 +23,14 @@ MAX_SPLITTER_CHARACTERS = 120
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OuterFolds:
-    """How a study makes the folds of a splitter.
+class _OuterFolds:
+    """How a study makes the folds of a splitter; ``fold_of_row`` is None where the protocol makes the same parts."""
 
-    Attributes
-    ----------
-    protocol : Protocol
-        The numbers of folds and repeats, and the share of a hold-out.
-    fold_of_row : ndarray of shape (n_rows,), int64, or None
-        The fold in which each row is tested; None where the protocol makes the same parts.
-    """
-
-    protocol: Protocol
-    fold_of_row: np.ndarray | None = None
+    protocol: Protocol  # the numbers of folds and repeats, and the share of a hold-out
+    fold_of_row: np.ndarray | None = None  # the fold in which each row is tested, int64
 
 
-def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protocol: Protocol, seed: int) -> OuterFolds:
+def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protocol: Protocol, seed: int) -> _OuterFolds:
     """Express a splitter by the protocol, or by the fold of each row.
 
     Parameters
@@ -56,7 +48,7 @@ def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protoc
 
     Returns
     -------
-    OuterFolds
+    _OuterFolds
         Its test parts are those of the splitter.
 
     Raises
@@ -79,7 +71,7 @@ def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protoc
     pairs = _pairs_of(splitter, data, labels, groups)
     for candidate in _candidates(splitter, protocol):
         if _makes_pairs(data, candidate, seed, pairs):
-            return OuterFolds(candidate)
+            return _OuterFolds(candidate)
     n_rows = len(data.y)
     tested = np.bincount(np.concatenate([test for _, test in pairs]), minlength=n_rows)
     trains_on_others = all(len(train) + len(test) == n_rows for train, test in pairs)
@@ -88,7 +80,7 @@ def read_splitter(splitter: Any, data: Dataset, labels: Any, groups: Any, protoc
     fold_of_row = np.empty(n_rows, dtype=np.int64)
     for fold, (_, test) in enumerate(pairs):
         fold_of_row[test] = fold
-    return OuterFolds(replace(protocol, repeats=1, test_size=None), fold_of_row)
+    return _OuterFolds(replace(protocol, repeats=1, test_size=None), fold_of_row)
 
 
 def _pairs_of(splitter: Any, data: Dataset, labels: Any, groups: Any) -> list[RowPair]:

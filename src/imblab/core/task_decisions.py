@@ -30,21 +30,17 @@ class TwoClassDecisions:
     Labels and predictions of a fold are a pair ``(y, values)`` of shape (n_rows,).
     """
 
+    resolve_rule = staticmethod(decisions.resolve_rule)
+    uses_observed_values = staticmethod(decisions.uses_observed_values)
+    correct_fit = staticmethod(decisions.correct_fit)
+
     def function_of(self, measure: Measure) -> Callable[..., Any]:
         """Return the function of a measure as it is."""
         return measures.function_of(measure, allow=None)
 
-    def resolve_rule(self, rule: Threshold) -> Threshold:
-        """Turn costs into the threshold of least expected cost."""
-        return decisions.resolve_rule(rule)
-
     def fixed_choice(self, rule: Threshold) -> ThresholdChoice | None:
         """Return the threshold of a rule that is a number."""
         return ThresholdChoice(float(rule), None) if isinstance(rule, (int, float)) else None
-
-    def uses_observed_values(self, rule: Threshold, grid: ThresholdGrid) -> bool:
-        """Whether a rule chooses among observed predictions."""
-        return decisions.uses_observed_values(rule, grid)
 
     def choose_threshold(
         self,
@@ -65,12 +61,6 @@ class TwoClassDecisions:
         positives = int(remaining.sum())
         function = self.function_of(measure)
         return decisions.best_reachable_value(rule, folds, positives, len(remaining) - positives, function)
-
-    def correct_fit(
-        self, proba: np.ndarray, y_fit: np.ndarray, reached: Mapping[str, Any], weight: float | str | None
-    ) -> np.ndarray:
-        """Correct the probabilities of one fit for the positive share that it received."""
-        return decisions.correct_fit(proba, y_fit, reached, weight)
 
     def fit_map(self, kind: str, folds: Sequence[LabelledValues], seed: int = 0) -> CalibrationMap:
         """Fit one map; see :func:`imblab.core.decisions.fit_map`."""

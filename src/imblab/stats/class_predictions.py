@@ -1,4 +1,4 @@
-"""Predictions of several classes: ranking measures, scoring rules, prior correction, calibration maps.
+"""Several classes: ranking measures, scoring rules, prior correction, calibration maps; weights by class counts.
 
 ``y`` holds classes 0 .. n_classes - 1, of shape (n_rows,); ``proba`` and ``values`` have one column per class. Rows of
 ``proba`` need not sum to exactly 1; nothing is renormalised unless this is said. A ranking measure takes each class
@@ -14,6 +14,8 @@ Zadrozny and Elkan (2002), Transforming classifier scores into accurate multicla
 one map per class, normalised.
 Saerens, Latinne and Decaestecker (2002), Adjusting the outputs of a classifier to new a priori probabilities, Neural
 Computation 14, 21-41.
+King and Zeng (2001), Logistic regression in rare events data, Political Analysis 9, 137-163: balanced weights.
+Mahajan et al. (2018), Exploring the limits of weakly supervised pretraining, ECCV: square roots of inverse counts.
 """
 
 from __future__ import annotations
@@ -89,10 +91,10 @@ def class_log_loss(y: np.ndarray, proba: np.ndarray) -> float:
     >>> round(class_log_loss(np.array([0, 1]), np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]])), 6)
     0.346574
     """
-    return float(np.mean(log_losses(y, proba)))
+    return float(np.mean(_log_losses(y, proba)))
 
 
-def log_losses(y: np.ndarray, proba: np.ndarray) -> np.ndarray:
+def _log_losses(y: np.ndarray, proba: np.ndarray) -> np.ndarray:
     """Negative log-likelihood of the true class, clipped by the machine epsilon, of shape (n_rows,)."""
     eps = np.finfo(np.float64).eps
     return np.asarray(-np.log(np.clip(proba[np.arange(len(y)), y], eps, 1 - eps)))
@@ -106,7 +108,7 @@ def received_class_shares(counts: np.ndarray, weights: np.ndarray | None = None)
     counts : ndarray of shape (n_classes,)
         Numbers of rows after sampling.
     weights : ndarray of shape (n_classes,) or None, default=None
-        See :func:`imblab.stats.class_weights.power_weights`.
+        See :func:`power_weights`.
 
     Returns
     -------
@@ -150,18 +152,11 @@ def correct_class_priors(proba: np.ndarray, shares: np.ndarray, received: np.nda
     """
     if np.array_equal(shares, received):
         return proba
-    return normalise_rows(proba * (np.asarray(shares, dtype=np.float64) / received))
+    return _normalise_rows(proba * (np.asarray(shares, dtype=np.float64) / received))
 
 
-def normalise_rows(values: np.ndarray) -> np.ndarray:
-    """Divide each row by its sum; a row that sums to 0 becomes ``1 / n_classes`` everywhere.
-
-    Examples
-    --------
-    >>> normalise_rows(np.array([[0.2, 0.6], [0.0, 0.0]]))
-    array([[0.25, 0.75],
-           [0.5 , 0.5 ]])
-    """
+def _normalise_rows(values: np.ndarray) -> np.ndarray:
+    """Divide each row by its sum; a row that sums to 0 becomes ``1 / n_classes`` everywhere."""
     totals = values.sum(axis=1, keepdims=True)
     uniform = np.full(values.shape, 1 / values.shape[1])
     return np.asarray(np.divide(values, totals, out=uniform, where=totals != 0))
@@ -184,7 +179,7 @@ def fit_one_against_rest(
     Returns
     -------
     CalibrationMap
-        From scores to probabilities, both of shape (n_rows, n_classes); see :func:`normalise_rows`.
+        From scores to probabilities, both of shape (n_rows, n_classes); see :func:`_normalise_rows`.
 
     Examples
     --------
@@ -199,4 +194,47 @@ def fit_one_against_rest(
 
 
 def _map_columns(scores: np.ndarray, *, maps: Sequence[Callable[[np.ndarray], np.ndarray]]) -> np.ndarray:
-    return normalise_rows(np.column_stack([learned(scores[:, c]) for c, learned in enumerate(maps)]))
+    return _normalise_rows(np.column_stack([learned(scores[:, c]) for c, learned in enumerate(maps)]))
+
+
+def power_weights(counts: np.ndarray, power: float) -> np.ndarray:
+    """Return the weight of a row of every class: its count to the power ``-power``, with mean 1 over all rows.
+
+    ``w_c = n n_c^-a / sum_d n_d^(1 - a)`` for n rows, n_c of them in class c, and the power a. With a = 0 every row
+    weighs 1, with a = 1 every class has the same total (scikit-learn's ``balanced``), a = .5 lies between, and beyond 1
+    rare classes outweigh frequent ones.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_classes,)
+        Rows of each class, at least 1.
+    power : float
+        At least 0. Where it is so large that a weight is smaller than the smallest float, that weight is 0.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), float64
+        In the order of the counts.
+
+    Examples
+    --------
+    >>> power_weights(np.array([90, 10]), 1.0).tolist()
+    [0.5555555555555556, 5.0]
+    >>> power_weights(np.array([90, 10]), 0.5).round(3).tolist()
+    [0.833, 2.5]
+    """
+    rows = np.asarray(counts, dtype=np.float64)
+    # Relative to the rarest class no weight overflows, however large the power.
+    relative = (rows.min() / rows) ** power
+    return np.asarray(relative * (rows.sum() / (rows @ relative)))
+
+
+def relative_weight(negatives: float, positives: float, power: float) -> float:
+    """Return the weight of a positive relative to a negative row; see :func:`power_weights`.
+
+    Examples
+    --------
+    >>> relative_weight(90, 10, 0.5), relative_weight(90, 10, 1)
+    (3.0, 9.0)
+    """
+    return float((negatives / positives) ** power)

@@ -68,39 +68,19 @@ class ClassBound:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassThresholdChoice:
-    """Thresholds of all classes and their value on the rows they were chosen on.
+class _ClassThresholdChoice:
+    """Thresholds of all classes and their value on the rows they were chosen on."""
 
-    Attributes
-    ----------
-    thresholds : tuple of float
-        By class.
-    value : float
-        The measure at these thresholds.
-    n_rounds : int
-        Rounds of the search, the last one without an improvement included.
-    at_edge : tuple of int
-        Classes whose threshold is the first or last value of the grid.
-    """
-
-    thresholds: tuple[float, ...]
-    value: float
-    n_rounds: int
-    at_edge: tuple[int, ...] = ()
+    thresholds: tuple[float, ...]  # by class
+    value: float  # the measure at these thresholds
+    n_rounds: int  # of the search, the last one without an improvement included
+    at_edge: tuple[int, ...] = ()  # classes whose threshold is the first or last value of the grid
 
 
-def class_multipliers(thresholds: Any) -> np.ndarray:
+def _class_multipliers(thresholds: Any) -> np.ndarray:
     """Factors ``(1 - t) / t`` of the probabilities, in the shape of the thresholds.
 
-    Raises
-    ------
-    ValueError
-        If a threshold does not lie in (0, 1), or so near 0 that its factor is not a finite number.
-
-    Examples
-    --------
-    >>> class_multipliers([0.5, 0.2])
-    array([1., 4.])
+    ValueError if a threshold does not lie in (0, 1), or so near 0 that its factor is not a finite number.
     """
     thresholds = np.asarray(thresholds, dtype=np.float64)
     with np.errstate(divide="ignore", over="ignore"):
@@ -143,7 +123,7 @@ def decide_by_thresholds(values: np.ndarray, thresholds: Any) -> np.ndarray:
     >>> decide_by_thresholds(proba, [[0.5, 0.5, 0.5], [0.5, 0.4, 0.25]]).tolist()
     [[0, 0], [2, 2]]
     """
-    return _last_argmax(values * class_multipliers(thresholds)[..., None, :])
+    return _last_argmax(values * _class_multipliers(thresholds)[..., None, :])
 
 
 def decide_by_costs(proba: np.ndarray, costs: ClassCosts) -> np.ndarray:
@@ -172,37 +152,16 @@ def decide_by_costs(proba: np.ndarray, costs: ClassCosts) -> np.ndarray:
     return _last_argmax(-risks)
 
 
-def sweep_class_threshold(
+def _sweep_class_threshold(
     y: np.ndarray, values: np.ndarray, thresholds: Any, class_index: int, grid: np.ndarray
 ) -> np.ndarray:
     """Confusion matrices with the threshold of one class at every value of a grid, and the others as they are.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        True classes.
-    values : ndarray of shape (n_rows, n_classes)
-        At least 0; see :func:`decide_by_thresholds`.
-    thresholds : array-like of shape (n_classes,)
-        In (0, 1); that of the swept class is not read.
-    class_index : int
-        The swept class.
-    grid : ndarray of shape (n_values,)
-        Ascending, in (0, 1).
-
-    Returns
-    -------
-    ndarray of shape (n_values, n_classes, n_classes), int64
-        Those of the decisions of :func:`decide_by_thresholds`, for the cost of one.
-
-    Examples
-    --------
-    >>> y, proba = np.array([0, 1, 2]), np.array([[0.6, 0.2, 0.2], [0.3, 0.4, 0.3], [0.5, 0.2, 0.3]])
-    >>> sweep_class_threshold(y, proba, [0.5, 0.5, 0.5], 2, np.array([0.3, 0.5])).tolist()
-    [[[1, 0, 0], [0, 0, 1], [0, 0, 1]], [[1, 0, 0], [0, 1, 0], [1, 0, 0]]]
+    Those of the decisions of :func:`decide_by_thresholds`, for the cost of one. Thresholds lie in (0, 1), that of the
+    swept class is not read; the grid is ascending. The shape is (n_values, n_classes, n_classes).
     """
     n_classes, n_values = values.shape[1], len(grid)
-    weighted = values * class_multipliers(thresholds)
+    weighted = values * _class_multipliers(thresholds)
     weighted[:, class_index] = -1.0
     other = _last_argmax(weighted)
     n_won = _count_won(values[:, class_index], weighted[np.arange(len(y)), other], class_index > other, grid)
@@ -221,7 +180,7 @@ def choose_class_thresholds(
     measure: MatrixMeasure,
     greater_is_better: bool = True,
     bound: ClassBound | None = None,
-) -> ClassThresholdChoice | None:
+) -> _ClassThresholdChoice | None:
     """Choose a threshold for every class by coordinate ascent on confusion matrices summed over folds.
 
     From .5 everywhere, the classes 0 .. n_classes - 1 in this order are set to the best value of the grid, until a
@@ -244,7 +203,7 @@ def choose_class_thresholds(
 
     Returns
     -------
-    ClassThresholdChoice or None
+    _ClassThresholdChoice or None
         None where the bound is not met at the end, or the measure is undefined there.
 
     Raises
@@ -282,7 +241,7 @@ def choose_class_thresholds(
     while has_improved and n_rounds < MAX_ASCENT_ROUNDS:
         before = best
         for c in range(len(thresholds)):
-            scores = objective(sweep_class_threshold(y, values, thresholds, c, ascending))
+            scores = objective(_sweep_class_threshold(y, values, thresholds, c, ascending))
             index = best_threshold_index(scores, ascending)
             if index is not None:
                 thresholds[c], best = ascending[index], scores[index]
@@ -292,7 +251,7 @@ def choose_class_thresholds(
         return None
     value = float(measure(_matrix_at(y, values, thresholds)))
     at_edge = np.flatnonzero(np.isin(thresholds, ascending[[0, -1]])) if len(ascending) > 1 else ()
-    return ClassThresholdChoice(tuple(thresholds.tolist()), value, n_rounds, tuple(int(c) for c in at_edge))
+    return _ClassThresholdChoice(tuple(thresholds.tolist()), value, n_rounds, tuple(int(c) for c in at_edge))
 
 
 def _matrix_at(y: np.ndarray, values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -310,7 +269,7 @@ def _count_won(own: np.ndarray, rival: np.ndarray, wins_ties: np.ndarray, grid: 
     Its factor falls along the grid, and so does its product with ``own``, in floats too. A division finds the number
     but for rounding; the comparisons of the decision itself then correct it.
     """
-    factors, n_values = class_multipliers(grid), len(grid)
+    factors, n_values = _class_multipliers(grid), len(grid)
 
     def is_won(at: np.ndarray) -> np.ndarray:
         product = own * factors[at]

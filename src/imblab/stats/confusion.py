@@ -240,25 +240,8 @@ def _listed(rows: object) -> list[Any]:
     return list(rows) if isinstance(rows, (list, tuple)) else []
 
 
-def total_class_cost(matrices: np.ndarray, costs: ClassCosts) -> np.ndarray:
-    """The summed cost of confusion matrices.
-
-    Parameters
-    ----------
-    matrices : ndarray of shape (..., n_classes, n_classes)
-        Confusion matrices.
-    costs : sequence of n_classes rows of n_classes numbers
-        ``costs[i][j]`` is the cost of deciding for class j where i is true.
-
-    Returns
-    -------
-    ndarray of the leading shape, float64
-
-    Examples
-    --------
-    >>> total_class_cost(np.array([[90, 3], [2, 5]]), [[0, 1], [10, 0]]).item()
-    23.0
-    """
+def _total_class_cost(matrices: np.ndarray, costs: ClassCosts) -> np.ndarray:
+    """The summed cost of confusion matrices; ``costs[i][j]`` is the cost of deciding for class j where i is true."""
     return np.asarray(np.sum(matrices * np.asarray(costs, dtype=np.float64), axis=(-2, -1)))
 
 
@@ -288,4 +271,4 @@ def expected_class_cost(matrices: np.ndarray, costs: ClassCosts) -> np.ndarray:
     """
     if reason := invalid_class_costs_reason(costs, np.shape(matrices)[-1]):
         raise ValueError(f"costs is {costs!r}; {reason}")
-    return ratio(total_class_cost(matrices, costs), np.sum(matrices, axis=(-2, -1)))
+    return ratio(_total_class_cost(matrices, costs), np.sum(matrices, axis=(-2, -1)))

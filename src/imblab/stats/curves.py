@@ -164,14 +164,8 @@ def _shorten_thresholds(distinct: np.ndarray, kept: np.ndarray, thresholds: np.n
     return np.asarray(shortened)
 
 
-def ranking_points(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True and false positives at every distinct value, from the highest down.
-
-    Returns
-    -------
-    tp, fp : ndarray of shape (n_distinct,), int64
-        Cumulative counts.
-    """
+def _ranking_points(y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cumulative true and false positives at every distinct value, from the highest down."""
     if not (values[1:] <= values[:-1]).all():  # rows may be sorted already
         order = np.argsort(-values, kind="stable")
         y, values = y[order], values[order]
@@ -199,12 +193,12 @@ def average_precision(y: np.ndarray, values: np.ndarray) -> float:
     >>> average_precision(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])).__round__(4)
     0.8333
     """
-    return _precision_recall_area(*ranking_points(y, values))
+    return _precision_recall_area(*_ranking_points(y, values))
 
 
 def roc_auc(y: np.ndarray, values: np.ndarray) -> float:
     """Probability that a positive outranks a negative, ties counted half; undefined where a class is absent."""
-    return _roc_area(*ranking_points(y, values))
+    return _roc_area(*_ranking_points(y, values))
 
 
 def recall_at(y: np.ndarray, values: np.ndarray, share: float) -> float:
@@ -241,7 +235,7 @@ def precision_at(y: np.ndarray, values: np.ndarray, share: float) -> float:
 
 def _expected_hits(y: np.ndarray, values: np.ndarray, share: float) -> tuple[float, float]:
     """Expected true positives among the ``share * n_rows`` highest values, and that number of rows."""
-    tp, fp = ranking_points(y, values)
+    tp, fp = _ranking_points(y, values)
     n_inspected = _checked_share("share", share) * len(y)
     hits = float(np.interp(n_inspected, np.append(0, tp + fp), np.append(0, tp))) if tp[-1] else float("nan")
     return hits, n_inspected
@@ -267,7 +261,7 @@ def recall_at_precision(y: np.ndarray, values: np.ndarray, level: float) -> floa
     >>> recall_at_precision(np.array([0, 1, 1]), np.array([0.5, 0.4, 0.9]), 0.9)
     0.5
     """
-    tp, fp = ranking_points(y, values)
+    tp, fp = _ranking_points(y, values)
     reached = tp / (tp + fp) >= _checked_share("level", level)  # as a quotient: level * called may round above tp
     return float(ratio(np.max(tp, where=reached, initial=0), tp[-1]))
 
@@ -404,29 +398,12 @@ def mean_over_thresholds(
     return _average_over_folds(thresholds, [np.asarray(function(*fold.at(thresholds)), dtype=float) for fold in folds])
 
 
-def net_benefit(counts: ConfusionCounts, threshold: Any) -> np.ndarray:
+def _net_benefit(counts: ConfusionCounts, threshold: Any) -> np.ndarray:
     """Net benefit of calling positive at a threshold (Vickers and Elkin 2006): true positives per row, less false ones.
 
-    ``tp / n - fp / n * t / (1 - t)``: to act from a probability t on means that one false positive costs t / (1 - t) of
-    what one true positive is worth. With the prevalence m, calling nothing has a net benefit of 0, calling all rows one
-    of ``m - (1 - m) t / (1 - t)``, and none can exceed m.
-
-    Parameters
-    ----------
-    counts : ConfusionCounts
-        At the threshold.
-    threshold : float or ndarray
-        In [0, 1).
-
-    Returns
-    -------
-    ndarray
-        NaN without rows.
-
-    Examples
-    --------
-    >>> net_benefit(ConfusionCounts(tn=80, fp=10, fn=2, tp=8), 0.2).item()
-    0.055
+    ``tp / n - fp / n * t / (1 - t)``: to act from a probability t on, in [0, 1), means that one false positive costs t
+    / (1 - t) of what one true positive is worth. With the prevalence m, calling nothing has a net benefit of 0, calling
+    all rows one of ``m - (1 - m) t / (1 - t)``, and none can exceed m. NaN without rows.
     """
     odds = np.asarray(threshold, dtype=float) / (1 - np.asarray(threshold, dtype=float))
     return ratio(counts.tp - counts.fp * odds, sum(counts))
@@ -453,13 +430,13 @@ def mean_net_benefit(folds: Sequence[FoldCounts], thresholds: np.ndarray) -> Mea
     >>> mean_net_benefit([fold], np.array([0.5, 0.8])).mean.tolist()
     [0.125, 0.125]
     """
-    return _average_over_folds(thresholds, [net_benefit(fold.at(thresholds), thresholds) for fold in folds])
+    return _average_over_folds(thresholds, [_net_benefit(fold.at(thresholds), thresholds) for fold in folds])
 
 
 def net_benefit_of_all(folds: Sequence[FoldCounts], thresholds: np.ndarray) -> np.ndarray:
     """Mean net benefit over folds of calling every row positive, at thresholds in [0, 1)."""
     everything = [ConfusionCounts(0.0, fold.negatives, 0.0, fold.positives) for fold in folds]
-    values = [net_benefit(counts, thresholds) for counts in everything]
+    values = [_net_benefit(counts, thresholds) for counts in everything]
     return np.asarray(np.mean(values, axis=0))
 
 

@@ -18,28 +18,18 @@ _MAX_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class MeanEffect:
-    """Mean of the effects of units, and how much they differ.
+class _MeanEffect:
+    """Mean of the effects of units, and how much they differ."""
 
-    Attributes
-    ----------
-    estimate : Estimate
-        The mean effect with its interval at 1 - alpha, standard error and two-sided p; ``df`` is K - 1.
-    deviation : float
-        Standard deviation of the true effects between units, tau.
-    prediction_low, prediction_high : float
-        The interval in which the true effect of a further unit lies, at 1 - alpha.
-    """
-
-    estimate: Estimate
-    deviation: float
-    prediction_low: float
+    estimate: Estimate  # at 1 - alpha, with standard error and two-sided p; ``df`` is K - 1
+    deviation: float  # standard deviation of the true effects between units, tau
+    prediction_low: float  # the true effect of a further unit lies between the two, at 1 - alpha
     prediction_high: float
 
 
 def mean_effect(
     effects: Sequence[float] | np.ndarray, standard_errors: Sequence[float] | np.ndarray, alpha: float = 0.05
-) -> MeanEffect:
+) -> _MeanEffect:
     """Estimate the mean effect over units by a random-effects model.
 
     The variance between units, tau squared, solves ``sum(w (y - m)**2) = K - 1`` with ``w = 1 / (se**2 + tau**2)`` and
@@ -58,7 +48,7 @@ def mean_effect(
 
     Returns
     -------
-    MeanEffect
+    _MeanEffect
         All NaN for fewer than two units, if any value is missing, and if fewer than two units have visible variance.
         Effects that are all 0 within 1e-12, with
         standard errors of 0, are an identity: everything is 0 and p is 1, as over the folds of one data set.
@@ -85,13 +75,13 @@ def mean_effect(
     y, se = np.asarray(effects, dtype=np.float64), np.asarray(standard_errors, dtype=np.float64)
     df = y.size - 1
     if df < 1 or not np.isfinite(np.concatenate([y, se])).all():
-        return MeanEffect(Estimate.untested(math.nan, "the effects have no standard errors"), *[math.nan] * 3)
+        return _MeanEffect(Estimate.untested(math.nan, "the effects have no standard errors"), *[math.nan] * 3)
     if np.abs(y).max() <= DIFFERENCE_TOLERANCE and not se.any():
-        return MeanEffect(Estimate(0.0, 0.0, 0.0, 1.0, df, 0.0, estimator="random_effects"), 0.0, 0.0, 0.0)
+        return _MeanEffect(Estimate(0.0, 0.0, 0.0, 1.0, df, 0.0, estimator="random_effects"), 0.0, 0.0, 0.0)
     is_visible = se > MIN_STANDARD_ERROR
     if is_visible.sum() < 2:
         reason = "fewer than two effects have a standard error above 0"
-        return MeanEffect(Estimate.untested(math.nan, reason), *[math.nan] * 3)
+        return _MeanEffect(Estimate.untested(math.nan, reason), *[math.nan] * 3)
     variances = np.where(is_visible, se, np.median(se[is_visible])) ** 2
     between = _paule_mandel(y, variances)
     weights = 1 / (variances + between)
@@ -102,7 +92,7 @@ def mean_effect(
     reach, further = t * error, t * math.sqrt(between + error**2)
     p = 2 * float(stdtr(df, -abs(mean) / error))
     estimate = Estimate(mean, mean - reach, mean + reach, p, df, error, estimator="random_effects")
-    return MeanEffect(estimate, math.sqrt(between), mean - further, mean + further)
+    return _MeanEffect(estimate, math.sqrt(between), mean - further, mean + further)
 
 
 def unweighted_mean(effects: Sequence[float] | np.ndarray, alpha: float = 0.05) -> Estimate:

@@ -20,6 +20,8 @@ from imblab.stats.standard_errors import CORRECTED_T, ROW_LEVEL
 DIFFERENCE_TOLERANCE = 1e-12
 #: Degrees of freedom above which the noncentral t is taken as normal, since its inverse fails there.
 MAX_NONCENTRAL_DF = 100_000
+#: Probability with which a design is to find a difference, or to show equivalence.
+POWER = 0.8
 
 ArrayLike = Sequence[float] | np.ndarray | float
 
@@ -395,7 +397,7 @@ def benjamini_hochberg(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return np.where(np.isnan(p), np.nan, q)
 
 
-def detectable(estimates: Estimate | EstimateArray, alpha: float = 0.05, power: float = 0.8) -> Any:
+def detectable(estimates: Estimate | EstimateArray, alpha: float = 0.05, power: float = POWER) -> Any:
     """The smallest true difference that the design would have found.
 
     A difference D is found when ``|mean| / se`` exceeds the critical value ``c = t(1 - alpha/2, df)``. With a true
@@ -435,8 +437,8 @@ def detectable(estimates: Estimate | EstimateArray, alpha: float = 0.05, power: 
     return np.where(se > 0, factor * se, np.nan)[()]
 
 
-def detectable_factor(n_folds: int, ratio: float, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest true difference that a design would find, in standard deviations of the fold differences.
+def detectable_factor(n_folds: int, ratio: float, alpha: float = 0.05) -> float:
+    """The smallest true difference that a design finds with 80 % power, in standard deviations of the fold differences.
 
     Parameters
     ----------
@@ -445,7 +447,7 @@ def detectable_factor(n_folds: int, ratio: float, alpha: float = 0.05, power: fl
     ratio : float
         Test rows over training rows, 1 / (folds - 1) in k-fold cross-validation: however many repeats, the standard
         error does not fall below its root.
-    alpha, power : float
+    alpha : float, default=0.05
         As for :func:`detectable`.
 
     Returns
@@ -460,7 +462,7 @@ def detectable_factor(n_folds: int, ratio: float, alpha: float = 0.05, power: fl
     """
     if n_folds < 2:
         return math.inf
-    return math.sqrt(_inflation(n_folds, 1.0, ratio)) * _noncentrality(n_folds - 1, alpha, power)
+    return math.sqrt(_inflation(n_folds, 1.0, ratio)) * _noncentrality(n_folds - 1, alpha, POWER)
 
 
 def half_width_factor(n_folds: int, n_train: ArrayLike, n_test: ArrayLike, alpha: float = 0.05) -> float:

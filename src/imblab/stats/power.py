@@ -13,46 +13,51 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import chdtri, ndtr, ndtri, stdtrit
 
-from imblab.stats.paired_tests import MAX_NONCENTRAL_DF
+from imblab.stats.paired_tests import MAX_NONCENTRAL_DF, POWER
 
-#: Points of the distribution of the estimated spread over which :func:`equivalence_power` averages.
+#: Points of the distribution of the estimated spread over which :func:`_equivalence_power` averages.
 N_POINTS = 1_000
 #: Share of studies whose figures lie in a stated range.
 RANGE_COVERAGE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedSpread:
-    """Standard deviation of fold differences times the root of the positives, or minority rows, per test fold.
+class FoldSpread:
+    """Standard deviation of the fold differences of a family.
+
+    The planned ones below are multiplied by the root of the positives, or minority rows, per test fold.
 
     Attributes
     ----------
-    center : float
-        Median over the families of the committed studies.
-    low, high : float
-        Their tenth and ninetieth percentile.
+    center, low, high : float
+        A value and its range. Planned: the median over the families of the committed studies, and their tenth and
+        ninetieth percentile. Observed: the root mean square over contrasts, and its 90 % interval by the chi
+        distribution.
+    folds : int
+        Folds it was observed in; 0 for a planned one.
     """
 
     center: float
     low: float
     high: float
+    folds: int = 0
 
 
 #: By dotted path of the measure's function and family of contrasts, from the ledgers in ``experiments/``: the spread of
 #: a data set and learner is the root mean square over the contrasts of its family. A test derives the numbers again.
-PLANNED_SPREADS: Mapping[tuple[str, str], PlannedSpread] = {
-    ("imblab.core.measures.mcc", "primary"): PlannedSpread(0.25, 0.14, 0.48),
-    ("imblab.core.measures.mcc", "secondary"): PlannedSpread(0.34, 0.15, 0.48),
-    ("imblab.core.measures.average_precision", "primary"): PlannedSpread(0.14, 0.05, 0.27),
-    ("imblab.core.measures.average_precision", "secondary"): PlannedSpread(0.16, 0.08, 0.30),
+PLANNED_SPREADS: Mapping[tuple[str, str], FoldSpread] = {
+    ("imblab.core.measures.mcc", "primary"): FoldSpread(0.25, 0.14, 0.48),
+    ("imblab.core.measures.mcc", "secondary"): FoldSpread(0.34, 0.15, 0.48),
+    ("imblab.core.measures.average_precision", "primary"): FoldSpread(0.14, 0.05, 0.27),
+    ("imblab.core.measures.average_precision", "secondary"): FoldSpread(0.16, 0.08, 0.30),
 }
 #: The same for more than two classes, from the study ``multiclass``: times the root of the minority rows per test fold,
 #: which are those outside the most frequent class.
-CLASS_PLANNED_SPREADS: Mapping[tuple[str, str], PlannedSpread] = {
-    ("imblab.core.measures.mcc", "primary"): PlannedSpread(0.25, 0.15, 0.44),
-    ("imblab.core.measures.mcc", "secondary"): PlannedSpread(0.29, 0.23, 0.47),
-    ("imblab.core.measures.average_precision", "primary"): PlannedSpread(0.34, 0.08, 0.63),
-    ("imblab.core.measures.average_precision", "secondary"): PlannedSpread(0.33, 0.10, 0.52),
+CLASS_PLANNED_SPREADS: Mapping[tuple[str, str], FoldSpread] = {
+    ("imblab.core.measures.mcc", "primary"): FoldSpread(0.25, 0.15, 0.44),
+    ("imblab.core.measures.mcc", "secondary"): FoldSpread(0.29, 0.23, 0.47),
+    ("imblab.core.measures.average_precision", "primary"): FoldSpread(0.34, 0.08, 0.63),
+    ("imblab.core.measures.average_precision", "secondary"): FoldSpread(0.33, 0.10, 0.52),
 }
 
 
@@ -92,38 +97,23 @@ def spread_range(n_folds: int) -> tuple[float, float]:
     return low, high
 
 
-def equivalence_power(region: float, df: int, alpha: float = 0.05) -> float:
+def _equivalence_power(region: float, df: int, alpha: float = 0.05) -> float:
     """Probability that two one-sided tests show equivalence where the strategies do not differ.
 
-    They do so when ``|mean| + t(1 - alpha, df) se`` is at most the half-width of the region. With z = mean over its
-    true standard error, normal, and u = se over the true one, the root of a chi-square over df, the probability is the
-    mean over u of ``2 Phi(region - t u) - 1``, where that is positive.
-
-    Parameters
-    ----------
-    region : float
-        Half-width of the region of practical equivalence, in true standard errors.
-    df : int
-        Degrees of freedom, at least 1.
-    alpha : float, default=0.05
-        Level of each of the two tests.
-
-    References
-    ----------
-    Schuirmann (1987), A comparison of the two one-sided tests procedure and the power approach, Journal of
-    Pharmacokinetics and Biopharmaceutics 15, 657-680.
-
-    Examples
-    --------
-    >>> [round(equivalence_power(region, 24), 2) for region in (1.0, 3.0, 10.0)]
-    [0.0, 0.8, 1.0]
+    They do so when ``|mean| + t(1 - alpha, df) se`` is at most the half-width of the region, here in true standard
+    errors. With z = mean over its true standard error, normal, and u = se over the true one, the root of a chi-square
+    over df, the probability is the mean over u of ``2 Phi(region - t u) - 1``, where that is positive. See Schuirmann
+    (1987), A comparison of the two one-sided tests procedure and the power approach, Journal of Pharmacokinetics and
+    Biopharmaceutics 15, 657-680.
     """
     critical = _critical_t(df, alpha)
     return float(np.maximum(2 * ndtr(region - critical * _spread_points(df)) - 1, 0.0).mean())
 
 
-def equivalence_factor(n_folds: int, ratio: float, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest region in which a design shows equivalence, in standard deviations of the fold differences.
+def equivalence_factor(n_folds: int, ratio: float, alpha: float = 0.05) -> float:
+    """The smallest region in which a design shows equivalence with 80 % power where the strategies do not differ.
+
+    In standard deviations of the fold differences.
 
     Parameters
     ----------
@@ -133,8 +123,6 @@ def equivalence_factor(n_folds: int, ratio: float, alpha: float = 0.05, power: f
         Test rows over training rows, 1 / (folds - 1) in k-fold cross-validation.
     alpha : float, default=0.05
         Level of each of the two one-sided tests; alpha / m for the first of m contrasts by Holm.
-    power : float, default=0.8
-        Probability of showing it where the strategies do not differ.
 
     Returns
     -------
@@ -148,18 +136,18 @@ def equivalence_factor(n_folds: int, ratio: float, alpha: float = 0.05, power: f
     """
     if n_folds < 2:
         return math.inf
-    return math.sqrt(1 / n_folds + ratio) * _region_in_errors(n_folds - 1, alpha, power)
+    return math.sqrt(1 / n_folds + ratio) * _region_in_errors(n_folds - 1, alpha)
 
 
 @lru_cache(maxsize=1_000)
-def _region_in_errors(df: int, alpha: float, power: float) -> float:
-    """The region at which :func:`equivalence_power` is ``power``."""
+def _region_in_errors(df: int, alpha: float) -> float:
+    """The region at which :func:`_equivalence_power` is :data:`POWER`."""
     low, high = 0.0, 2 * (_critical_t(df, alpha) + 10)
-    while equivalence_power(high, df, alpha) < power:
+    while _equivalence_power(high, df, alpha) < POWER:
         high *= 2
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (low, middle) if equivalence_power(middle, df, alpha) >= power else (middle, high)
+        low, high = (low, middle) if _equivalence_power(middle, df, alpha) >= POWER else (middle, high)
     return high
 
 

@@ -130,7 +130,7 @@ def fit_sigmoid(scores: np.ndarray, y: np.ndarray) -> CalibrationMap:
     positives = int(np.sum(y))
     target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
     centre, width = _mean_and_deviation(scores)
-    slope, level = fit_logistic((scores - centre) / width, target)
+    slope, level = _fit_logistic((scores - centre) / width, target)
     return partial(_logistic, slope=float(slope), level=float(level), centre=centre, width=width)
 
 
@@ -149,23 +149,11 @@ def _logistic(scores: np.ndarray, *, slope: float, level: float, centre: float, 
     return np.asarray(expit(slope * ((scores - centre) / width) + level))
 
 
-def fit_logistic(x: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+def _fit_logistic(x: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     """Fit the logistic curve ``1 / (1 + exp(-(slope x + level)))`` with the least cross-entropy to targets.
 
-    Damped Newton steps. There is a minimum if the targets lie in (0, 1), or if they are labels of two classes that no
-    threshold separates.
-
-    Parameters
-    ----------
-    x : ndarray of shape (n_rows,)
-        Standardised. If it is constant the slope is 0.
-    target : ndarray of shape (n_rows,)
-        In [0, 1], with a mean in (0, 1).
-
-    Returns
-    -------
-    slope, level : float
-        Parameters of the curve.
+    Damped Newton steps, on standardised ``x``; if it is constant the slope is 0. Targets lie in [0, 1], their mean in
+    (0, 1). There is a minimum if all lie in (0, 1), or if they are labels of two classes that no threshold separates.
     """
     design = np.column_stack([x, np.ones_like(x)])
 
@@ -278,10 +266,10 @@ def calibration_statistics(y: np.ndarray, proba: np.ndarray, prevalence: float |
     """
     positives, expected = float(np.sum(y)), float(np.sum(proba))
     is_informative = min(positives, len(y) - positives) >= MIN_CLASS_ROWS
-    slope, intercept = recalibration(y, proba) if is_informative else (None, None)
+    slope, intercept = _recalibration(y, proba) if is_informative else (None, None)
     values = (
         *(brier(y, proba), brier_skill(y, proba, prevalence), log_loss(y, proba)),
-        *(calibration_error(y, proba) if is_informative else None, slope, intercept),
+        *(_calibration_error(y, proba) if is_informative else None, slope, intercept),
         *(positives / expected if expected else None, expected / positives if positives else None),
     )
     return dict(zip(STATISTICS, values, strict=True))
@@ -333,48 +321,28 @@ def quantile_bins(y: np.ndarray, proba: np.ndarray, n_bins: int = N_BINS) -> lis
     return [(i, int(n_rows[i]), float(summed[i]), int(positives[i])) for i in range(n_bins) if n_rows[i]]
 
 
-def calibration_error(y: np.ndarray, proba: np.ndarray, n_bins: int = N_BINS) -> float:
+def _calibration_error(y: np.ndarray, proba: np.ndarray) -> float:
     """Expected calibration error over bins of equal mass: ``sum_b |positives_b - summed_b| / n``.
 
     0 is perfect, 1 the worst; biased upwards in small samples (Naeini et al. 2015, Nguyen and O'Connor 2015).
-
-    Examples
-    --------
-    >>> calibration_error(np.array([0, 0, 1, 1]), np.array([0.25, 0.25, 0.75, 0.75]), 2)
-    0.25
     """
-    bins = quantile_bins(y, proba, n_bins)
+    bins = quantile_bins(y, proba)
     return float(sum(abs(positives - summed) for _, _, summed, positives in bins) / len(y))
 
 
-def recalibration(y: np.ndarray, proba: np.ndarray) -> tuple[float | None, float | None]:
+def _recalibration(y: np.ndarray, proba: np.ndarray) -> tuple[float | None, float | None]:
     """Slope and intercept of the recalibration ``logit P(y = 1) = intercept + slope logit proba``.
 
     Both at once by maximum likelihood (Cox 1958). A slope below 1 means that probabilities are too extreme, above 1
     that they are not extreme enough; with a slope of 1 an intercept below 0 means that they are too high. With another
     slope it is not calibration in the large, which compares the mean probability with the share of positives.
-    Probabilities of 0 and 1 are moved inside by 1e-8.
-
-    Parameters
-    ----------
-    y, proba : ndarray of shape (n_rows,)
-        Labels and predicted probabilities.
-
-    Returns
-    -------
-    slope, intercept : float or None
-        None without a maximum: one class only, one probability only, or classes that a threshold separates.
-
-    Examples
-    --------
-    >>> slope, intercept = recalibration(np.array([0, 0, 0, 1, 0, 0, 1, 1]), np.repeat([0.25, 0.75], 4))
-    >>> round(slope, 6), round(intercept, 6)
-    (0.5, -0.549306)
+    Probabilities of 0 and 1 are moved inside by 1e-8. Both are None without a maximum: one class only, one probability
+    only, or classes that a threshold separates.
     """
     x = logit(np.clip(proba, LOGIT_MARGIN, 1 - LOGIT_MARGIN))
     high, low = x[y == 1], x[y == 0]
     if not len(high) or not len(low) or x.min() == x.max() or high.min() >= low.max() or low.min() >= high.max():
         return None, None
     centre, width = float(x.mean()), float(x.std())
-    slope, level = fit_logistic((x - centre) / width, y)
+    slope, level = _fit_logistic((x - centre) / width, y)
     return float(slope / width), float(level - slope / width * centre)

@@ -64,45 +64,19 @@ class FriedmanTest:
 
 
 @dataclass(frozen=True, slots=True)
-class WilcoxonTest:
-    """Signed-rank test of paired differences.
+class _WilcoxonTest:
+    """Signed-rank test of paired differences."""
 
-    Attributes
-    ----------
-    plus, minus : float
-        Sums of the ranks of positive and negative differences; those of zeros are split evenly.
-    p : float
-        Two-sided and exact.
-    wins, ties, losses : int
-        Positive, zero and negative differences.
-    """
-
-    plus: float
+    plus: float  # sum of the ranks of positive differences; those of zeros are split evenly
     minus: float
-    p: float
+    p: float  # two-sided and exact
     wins: int
     ties: int
     losses: int
 
 
-def average_ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Ranks from 1 for the smallest; values within 1e-12 of their neighbour share the mean of their ranks.
-
-    Parameters
-    ----------
-    values : array-like of shape (k,)
-        Finite.
-
-    Returns
-    -------
-    ndarray of shape (k,)
-        Ranks in [1, k].
-
-    Examples
-    --------
-    >>> average_ranks([0.3, 0.1 + 0.2, 0.1]).tolist()
-    [2.5, 2.5, 1.0]
-    """
+def _average_ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Ranks from 1 for the smallest; values within 1e-12 of their neighbour share the mean of their ranks."""
     v = np.asarray(values, dtype=np.float64)
     order = np.argsort(v, kind="stable")
     starts = np.r_[True, np.diff(v[order]) > DIFFERENCE_TOLERANCE]
@@ -134,7 +108,7 @@ def rank_matrix(scores: np.ndarray, greater_is_better: bool = True) -> np.ndarra
     [[1.5, 3.0, 1.5]]
     """
     signed = -np.asarray(scores, dtype=np.float64) if greater_is_better else np.asarray(scores, dtype=np.float64)
-    return np.array([average_ranks(row) for row in signed]).reshape(signed.shape)
+    return np.array([_average_ranks(row) for row in signed]).reshape(signed.shape)
 
 
 def friedman(scores: np.ndarray) -> FriedmanTest:
@@ -173,7 +147,7 @@ def friedman(scores: np.ndarray) -> FriedmanTest:
     return FriedmanTest(statistic, p, corrected, corrected_p, f, f_p, df, within)
 
 
-def wilcoxon(differences: Sequence[float] | np.ndarray) -> WilcoxonTest:
+def wilcoxon(differences: Sequence[float] | np.ndarray) -> _WilcoxonTest:
     """The exact signed-rank test, with zeros in the ranking.
 
     Zeros are ranked with the others and their ranks split evenly between both sums (Demsar 2006, section 3.1.3; scipy's
@@ -188,7 +162,7 @@ def wilcoxon(differences: Sequence[float] | np.ndarray) -> WilcoxonTest:
 
     Returns
     -------
-    WilcoxonTest
+    _WilcoxonTest
         p = 1 if all differences are zero or there are none.
 
     Examples
@@ -199,12 +173,12 @@ def wilcoxon(differences: Sequence[float] | np.ndarray) -> WilcoxonTest:
     """
     d = np.asarray(differences, dtype=np.float64)
     zero = np.abs(d) <= DIFFERENCE_TOLERANCE
-    ranks = average_ranks(np.where(zero, 0.0, np.abs(d)))
+    ranks = _average_ranks(np.where(zero, 0.0, np.abs(d)))
     halved = float(ranks[zero].sum()) / 2
     positive, negative = (d > 0) & ~zero, (d < 0) & ~zero
     plus, minus = float(ranks[positive].sum()), float(ranks[negative].sum())
     counts = int(positive.sum()), int(zero.sum()), int(negative.sum())
-    return WilcoxonTest(plus + halved, minus + halved, _sign_flip_p(ranks[~zero], plus), *counts)
+    return _WilcoxonTest(plus + halved, minus + halved, _sign_flip_p(ranks[~zero], plus), *counts)
 
 
 def signed_rank_posterior(differences: Sequence[float] | np.ndarray, rope: float) -> Posterior:

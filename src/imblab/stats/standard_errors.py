@@ -155,59 +155,21 @@ def row_level_errors(differences: np.ndarray, row_variances: np.ndarray, rule: R
     return np.asarray(np.sqrt(rule.rows * np.maximum(row_variances, 0.0) + rule.repeats * between))
 
 
-def count_changes(function: CountFunction, y: np.ndarray, called: np.ndarray) -> np.ndarray:
-    """Change of a function of the confusion counts without each row.
-
-    Parameters
-    ----------
-    function : callable
-        ``f(tn, fp, fn, tp)`` on arrays of one shape.
-    y : ndarray of shape (n_rows,)
-        Labels, 1 for the positive class.
-    called : ndarray of bool of shape (n_rows,)
-        Whether a row is called positive.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), float64
-        The score of all rows minus the score without the row.
-
-    Examples
-    --------
-    >>> y = np.array([0, 0, 1, 1])
-    >>> count_changes(counts.recall, y, np.array([False, True, True, False]))
-    array([ 0. ,  0. ,  0.5, -0.5])
-    """
+def _count_changes(function: CountFunction, y: np.ndarray, called: np.ndarray) -> np.ndarray:
+    """Change of a function ``f(tn, fp, fn, tp)`` of the confusion counts: of all rows minus that without each row."""
     cell = 2 * (np.asarray(y) == 1) + np.asarray(called, dtype=bool)  # in the order tn, fp, fn, tp
     table = np.bincount(cell, minlength=4).astype(np.float64)
     without = function(*np.maximum(table - np.eye(4), 0.0).T)
     return np.asarray((function(*table) - without)[cell])
 
 
-def matrix_changes(
+def _matrix_changes(
     function: Callable[[np.ndarray], np.ndarray], y: np.ndarray, decided: np.ndarray, n_classes: int
 ) -> np.ndarray:
     """Change of a function of the confusion matrix of several classes without each row.
 
-    Parameters
-    ----------
-    function : callable
-        ``f(matrices)`` on matrices of shape (..., n_classes, n_classes), giving their leading shape.
-    y, decided : ndarray of shape (n_rows,)
-        True and decided classes, 0 .. n_classes - 1.
-    n_classes : int
-        Number of classes.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), float64
-        The score of all rows minus the score without the row; NaN where one of them is undefined.
-
-    Examples
-    --------
-    >>> y, decided = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 1, 0, 2, 0])
-    >>> matrix_changes(macro_recall, y, decided, 3).round(3).tolist()
-    [0.0, 0.0, 0.167, -0.167, 0.167, -0.167]
+    The score of all rows minus the score without the row; NaN where one of them is undefined. ``function`` maps
+    matrices of shape (..., n_classes, n_classes) to their leading shape.
     """
     matrix = confusion_matrices(y, decided, n_classes)
     cells, cell = np.unique(np.asarray(y, dtype=np.int64) * n_classes + decided, return_inverse=True)
@@ -216,54 +178,22 @@ def matrix_changes(
     return np.asarray((function(matrix) - function(without))[cell])
 
 
-def macro_changes(
+def _macro_changes(
     changes: Callable[[np.ndarray, np.ndarray], np.ndarray], y: np.ndarray, values: np.ndarray
 ) -> np.ndarray:
     """Change of a macro measure of a ranking without each row: the mean over classes, each class against the rest.
 
-    Parameters
-    ----------
-    changes : callable
-        ``f(y, values)`` for labels 0 and 1, such as :func:`average_precision_changes`.
-    y : ndarray of shape (n_rows,)
-        True classes.
-    values : ndarray of shape (n_rows, n_classes)
-        Predicted probabilities or decision values.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), float64
-        NaN where the change is undefined for one class.
-
-    Examples
-    --------
-    >>> y, values = np.array([0, 1, 0, 1]), np.array([[0.9, 0.1], [0.5, 0.5], [0.1, 0.9], [0.3, 0.7]])
-    >>> macro_changes(roc_auc_changes, y, values).tolist()
-    [0.5, 0.0, -0.5, 0.0]
+    ``changes`` is one for labels 0 and 1, such as :func:`_average_precision_changes`; NaN where it is undefined for one
+    class.
     """
     n_classes = values.shape[1]
     return np.asarray(np.mean([changes((y == c).astype(np.int64), values[:, c]) for c in range(n_classes)], axis=0))
 
 
-def average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Change of the average precision without each row; see :func:`imblab.stats.curves.average_precision`.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        Labels.
-    values : ndarray of shape (n_rows,)
-        Predicted probabilities or decision values; ties count as one threshold.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), float64
-        NaN where a single positive row leaves the score without it undefined.
-
-    Examples
-    --------
-    >>> average_precision_changes(np.array([1, 0, 1]), np.array([0.9, 0.5, 0.1])).round(3).tolist()
-    [0.333, -0.167, -0.167]
+    Ties count as one threshold. NaN where a single positive row leaves the score without it undefined.
     """
     order = np.argsort(-values, kind="stable")
     ranked, label = values[order], (np.asarray(y)[order] == 1).astype(np.float64)
@@ -284,29 +214,11 @@ def average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     return changes
 
 
-def roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Change of the area under the ROC curve without each row, from placement values; ties count half.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        Labels.
-    values : ndarray of shape (n_rows,)
-        Predicted probabilities or decision values.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), float64
-        NaN for the single row of its class: the area without it is undefined.
-
-    References
-    ----------
-    DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44, 837-845.
-
-    Examples
-    --------
-    >>> roc_auc_changes(np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.1, 0.3])).tolist()
-    [0.5, 0.0, -0.5, 0.0]
+    NaN for the single row of its class: the area without it is undefined. See DeLong, DeLong and Clarke-Pearson (1988),
+    Biometrics 44, 837-845.
     """
     positive = np.asarray(y) == 1
     placement = np.empty(len(values))
@@ -319,14 +231,8 @@ def roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray((placement - placement[positive].mean()) / (n_rows - 1))
 
 
-def mean_changes(losses: np.ndarray) -> np.ndarray:
-    """Change of a mean over rows without each of them.
-
-    Examples
-    --------
-    >>> mean_changes(np.array([0.0, 0.0, 3.0])).tolist()
-    [-0.5, -0.5, 1.0]
-    """
+def _mean_changes(losses: np.ndarray) -> np.ndarray:
+    """Change of a mean over rows without each of them."""
     return np.asarray((losses - losses.mean()) / (len(losses) - 1))
 
 
@@ -368,23 +274,25 @@ def _sum_from(values: np.ndarray) -> np.ndarray:
 
 #: By the dotted path of a measure's function: those whose standard errors were simulated (docs/statistics.md).
 ROW_CHANGES: Mapping[str, RowChanges] = {
-    "imblab.core.measures.mcc": lambda y, values, called: count_changes(counts.mcc, y, called),
-    "imblab.core.measures.average_precision": lambda y, values, called: average_precision_changes(y, values),
-    "imblab.core.measures.roc_auc": lambda y, values, called: roc_auc_changes(y, values),
-    "imblab.core.measures.brier": lambda y, values, called: mean_changes((values - y) ** 2),
+    "imblab.core.measures.mcc": lambda y, values, called: _count_changes(counts.mcc, y, called),
+    "imblab.core.measures.average_precision": lambda y, values, called: _average_precision_changes(y, values),
+    "imblab.core.measures.roc_auc": lambda y, values, called: _roc_auc_changes(y, values),
+    "imblab.core.measures.brier": lambda y, values, called: _mean_changes((values - y) ** 2),
 }
 
 #: The same for more than two classes: ``f(y, values, decided)`` with values of shape (n_rows, n_classes) and decided
 #: classes. Shown next to the corrected t, which decides there.
 CLASS_ROW_CHANGES: Mapping[str, RowChanges] = {
-    "imblab.core.measures.mcc": lambda y, values, decided: matrix_changes(class_mcc, y, decided, values.shape[1]),
-    "imblab.core.measures.recall": lambda y, values, decided: matrix_changes(macro_recall, y, decided, values.shape[1]),
-    "imblab.core.measures.precision": lambda y, values, decided: matrix_changes(
+    "imblab.core.measures.mcc": lambda y, values, decided: _matrix_changes(class_mcc, y, decided, values.shape[1]),
+    "imblab.core.measures.recall": lambda y, values, decided: _matrix_changes(
+        macro_recall, y, decided, values.shape[1]
+    ),
+    "imblab.core.measures.precision": lambda y, values, decided: _matrix_changes(
         macro_precision, y, decided, values.shape[1]
     ),
-    "imblab.core.measures.average_precision": lambda y, values, decided: macro_changes(
-        average_precision_changes, y, values
+    "imblab.core.measures.average_precision": lambda y, values, decided: _macro_changes(
+        _average_precision_changes, y, values
     ),
-    "imblab.core.measures.roc_auc": lambda y, values, decided: macro_changes(roc_auc_changes, y, values),
-    "imblab.core.measures.brier": lambda y, values, decided: mean_changes(brier_losses(y, values)),
+    "imblab.core.measures.roc_auc": lambda y, values, decided: _macro_changes(_roc_auc_changes, y, values),
+    "imblab.core.measures.brier": lambda y, values, decided: _mean_changes(brier_losses(y, values)),
 }

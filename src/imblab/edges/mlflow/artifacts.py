@@ -280,7 +280,7 @@ def choose_candidate_log(study: Study, requested: str = AUTO) -> CandidateLog:
     requested : {"auto", "candidates", "table", "none"}, default="auto"
         ``tracking.search``.
     """
-    n_runs = count_search_runs(study)
+    n_runs = _count_search_runs(study)
     if requested != AUTO:
         return CandidateLog(requested, n_runs)
     if n_runs <= MAX_CANDIDATE_RUNS:
@@ -293,7 +293,7 @@ def choose_candidate_log(study: Study, requested: str = AUTO) -> CandidateLog:
     return CandidateLog("table", n_runs, note)
 
 
-def count_search_runs(study: Study) -> int:
+def _count_search_runs(study: Study) -> int:
     """Count the runs below the strategies of a study as :func:`describe_search` describes them.
 
     What is not applicable is counted too, and so are repeated draws. The number of predefined folds is known once the

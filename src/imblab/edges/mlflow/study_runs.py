@@ -108,7 +108,7 @@ def describe_runs(result: StudyResult, question: Mapping[str, Any], details: Run
     verdicts = notes.verdict_sentences(result, details.is_running)
     note = notes.study_note(result, [*lead, *details.remarks], verdicts, details.is_running)
     runs = [_study_run(result, shared, note, details)]
-    curves, answers = curve_metrics(details.evidence), {} if details.is_running else notes.answer_tags(result)
+    curves, answers = _curve_metrics(details.evidence), {} if details.is_running else notes.answer_tags(result)
     gains = {} if details.is_running else _primary_gain_intervals(result)
     for family, scores in result.scores.items():
         verdict = verdicts.get(family, " ".join(lead))
@@ -134,7 +134,7 @@ def run_colour(study: Study, strategy: str) -> str:
     return line_colour(looks_of(study.strategies, [strategy])[strategy])
 
 
-def curve_metrics(frame: pd.DataFrame | None) -> dict[tuple[str, ...], list[Metric]]:
+def _curve_metrics(frame: pd.DataFrame | None) -> dict[tuple[str, ...], list[Metric]]:
     """Threshold curves and calibration statistics of every data set, learner and strategy.
 
     A curve is the mean over the outer test parts, without a point where it is undefined in all of them. Calibration is

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from imblab.edges import files
 from imblab.edges.report.calibration import balance_section, calibration_section
-from imblab.edges.report.card import Drawing, render_card
 from imblab.edges.report.classes import classes_section
 from imblab.edges.report.curves import (
     counted_measures,
@@ -20,7 +19,7 @@ from imblab.edges.report.curves import (
 )
 from imblab.edges.report.data import EvidenceIndex, ReportData
 from imblab.edges.report.elements import ReportSection, Table, as_csv, as_latex
-from imblab.edges.report.page import render_page
+from imblab.edges.report.page import Drawing, render_card, render_page
 from imblab.edges.report.record import cost_section, failures_section, leakage_section, reproduction_section
 from imblab.edges.report.scores import (
     data_section,

@@ -12,18 +12,9 @@ from imblab.analysis import tuning
 from imblab.analysis.evidence import NEARER_TO_MAJORITY
 from imblab.analysis.methods import named
 from imblab.core import decisions
-from imblab.edges.figures import (
-    Axes,
-    Curve,
-    DotRow,
-    Figure,
-    Marks,
-    Scale,
-    draw_curves,
-    draw_rows,
-    place_in_plot,
-    scale_around,
-)
+from imblab.edges.figures.axes import Axes, Figure, Scale, scale_around
+from imblab.edges.figures.curve_plot import Curve, Marks, draw_curves, place_in_plot
+from imblab.edges.figures.row_plot import DotRow, draw_rows
 from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,
@@ -55,24 +46,14 @@ _CORRECTED = ("brier", "log_loss", "mean_risk_ratio")
 
 
 @dataclass(frozen=True, slots=True)
-class PriorCorrection:
-    """The prior correction of one strategy.
-
-    Attributes
-    ----------
-    place : Place
-        The strategy.
-    kind, reason : str
-        ``exact``, ``approximate`` or ``inapplicable`` with the reason; the reason alone.
-    before, after : mapping of str to float
-        Statistics of calibration; ``after`` is empty for an inapplicable one.
-    """
+class _PriorCorrection:
+    """The prior correction of one strategy."""
 
     place: Place
-    kind: str
-    reason: str
+    kind: str  # ``exact``, ``approximate`` or ``inapplicable`` with the reason
+    reason: str  # the reason alone
     before: Mapping[str, float]
-    after: Mapping[str, float]
+    after: Mapping[str, float]  # statistics of calibration, as ``before``; empty for an inapplicable one
 
 
 def calibration_section(data: ReportData) -> ReportSection | None:
@@ -133,7 +114,7 @@ def balance_section(data: ReportData) -> ReportSection:
     return ReportSection("balance", "Over-balancing", lead, (*blocks, table))
 
 
-def _prior_corrections(data: ReportData) -> list[PriorCorrection]:
+def _prior_corrections(data: ReportData) -> list[_PriorCorrection]:
     """The strategies whose learner saw another prevalence than the real one, corrected or not."""
     strategies = {s.name: s for s in data.study.strategies}
     learners = {n.name: n for n in data.study.learners}
@@ -148,7 +129,7 @@ def _prior_corrections(data: ReportData) -> list[PriorCorrection]:
             reason = "" if place in after else uncorrected_reason(strategy, learner)
             is_approximate = strategy.sampler is not None and strategy.prior_correction == "approximate"
             kind = f"inapplicable: {reason}" if reason else "approximate" if is_approximate else "exact"
-            corrections.append(PriorCorrection(place, kind, reason, before[place], after.get(place, {})))
+            corrections.append(_PriorCorrection(place, kind, reason, before[place], after.get(place, {})))
     return corrections
 
 
@@ -165,7 +146,7 @@ def uncorrected_reason(strategy: Strategy, learner: Learner) -> str:
     return decisions.prior_inapplicable_reason(strategy, learner) or "no probabilities"
 
 
-def _correction_blocks(data: ReportData, corrections: Sequence[PriorCorrection]) -> list[Table | Gallery]:
+def _correction_blocks(data: ReportData, corrections: Sequence[_PriorCorrection]) -> list[Table | Gallery]:
     panels, lines = [], []
     has_ranking = "pr_auc" in data.result.summary
     both = [c for c in corrections if c.after and "brier" in c.before]
@@ -196,7 +177,7 @@ def _correction_blocks(data: ReportData, corrections: Sequence[PriorCorrection])
     return [*([gallery] if panels else []), table] if lines else []
 
 
-def _describe_corrections(corrections: Sequence[PriorCorrection]) -> Iterator[str]:
+def _describe_corrections(corrections: Sequence[_PriorCorrection]) -> Iterator[str]:
     if not corrections:
         return
     yield (

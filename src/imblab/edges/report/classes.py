@@ -10,18 +10,9 @@ import numpy as np
 
 from imblab.analysis import classes, tuning
 from imblab.analysis.evidence import CLASS_RECALLS
-from imblab.edges.figures import (
-    Axes,
-    ChosenThreshold,
-    Curve,
-    Figure,
-    Marks,
-    Scale,
-    draw_confusion,
-    draw_curves,
-    place_in_plot,
-    scale_around,
-)
+from imblab.edges.figures.axes import Axes, Figure, Scale, scale_around
+from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
+from imblab.edges.figures.row_plot import draw_confusion
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,

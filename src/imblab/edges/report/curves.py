@@ -12,7 +12,8 @@ from scipy.special import expit
 
 from imblab.analysis.methods import named
 from imblab.core import measures
-from imblab.edges.figures import Axes, ChosenThreshold, Curve, Figure, Marks, Scale, draw_curves, place_in_plot
+from imblab.edges.figures.axes import Axes, Figure, Scale
+from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
 from imblab.edges.report.data import MISSING_EVIDENCE, ReportData, strategy_table
 from imblab.edges.report.elements import Gallery, Panel, ReportSection, Table, columns, file_name, score_cell
 from imblab.result import Family, Place
@@ -52,37 +53,17 @@ _LOWEST_BENEFIT = -0.25
 
 
 @dataclass(frozen=True, slots=True)
-class FigureKind:
-    """A kind of figure of mean curves.
+class _FigureKind:
+    """A kind of figure of mean curves."""
 
-    Attributes
-    ----------
-    name : str
-        Beginning of the names of its files.
-    labels : (str, str)
-        Of the x and the y axis.
-    average : callable
-        The mean curve of the folds of one strategy.
-    mark : callable
-        The description and the marks of a figure, from its family and its curves.
-    note : str
-        Stands below the gallery.
-    y : Scale or None
-        The y axis; None for the one that holds all curves.
-    x : Scale or None
-        The x axis; None for one from 0 to 1.
-    needs_probabilities : bool
-        Whether learners with decision values are left out.
-    """
-
-    name: str
-    labels: tuple[str, str]
-    average: Callable[[Sequence[FoldCounts]], MeanCurve]
-    mark: Callable[[Family, Bands], tuple[str, Marks]]
-    note: str = ""
-    y: Scale | None = None
-    x: Scale | None = None
-    needs_probabilities: bool = False
+    name: str  # beginning of the names of its files
+    labels: tuple[str, str]  # of the x and the y axis
+    average: Callable[[Sequence[FoldCounts]], MeanCurve]  # of the folds of one strategy
+    mark: Callable[[Family, Bands], tuple[str, Marks]]  # the description and the marks of a figure
+    note: str = ""  # stands below the gallery
+    y: Scale | None = None  # None for the axis that holds all curves
+    x: Scale | None = None  # None for an axis from 0 to 1
+    needs_probabilities: bool = False  # leaves out learners with decision values
 
 
 def operating_section(data: ReportData) -> ReportSection | None:
@@ -162,7 +143,7 @@ def counted_measures(data: ReportData) -> list[str]:
 def _gallery(
     data: ReportData,
     heading: str,
-    kind: FigureKind,
+    kind: _FigureKind,
     note: str = "",
     **options: Any,
 ) -> Gallery:
@@ -183,7 +164,7 @@ def _gallery(
     return Gallery(heading, panels, note=f"{note} {kind.note}{axes}".strip(), **options)
 
 
-def _precision_recall(data: ReportData) -> FigureKind:
+def _precision_recall(data: ReportData) -> _FigureKind:
     def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
         folds = [fold for s in bands for fold in data.evidence_index.folds[(*family, s)]]
         chance = float(np.mean([f.positives / (f.positives + f.negatives) for f in folds]))
@@ -195,10 +176,10 @@ def _precision_recall(data: ReportData) -> FigureKind:
 
     grid = np.linspace(0.01, 1.0, _n_points(len(data.evidence_index.folds)))
     note = "Markers are mean recall and precision at the chosen thresholds; they need not lie on the mean curve."
-    return FigureKind("pr", ("recall", "precision"), lambda folds: mean_precision_recall(folds, grid), mark, note)
+    return _FigureKind("pr", ("recall", "precision"), lambda folds: mean_precision_recall(folds, grid), mark, note)
 
 
-def _roc(data: ReportData) -> FigureKind:
+def _roc(data: ReportData) -> _FigureKind:
     def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
         rates = ("false positive rate", "true positive rate")
         points = _chosen_points(data, family, bands, _false_positive_rate, counts.recall, rates)
@@ -209,20 +190,20 @@ def _roc(data: ReportData) -> FigureKind:
     grid = np.linspace(0.0, 1.0, _n_points(len(data.evidence_index.folds))) ** 2
     labels = ("false positive rate", "true positive rate")
     note = "Markers are the mean rates at the chosen thresholds."
-    return FigureKind("roc", labels, lambda folds: mean_roc(folds, grid), mark, note, _unit_scale())
+    return _FigureKind("roc", labels, lambda folds: mean_roc(folds, grid), mark, note, _unit_scale())
 
 
-def _gain(data: ReportData) -> FigureKind:
+def _gain(data: ReportData) -> _FigureKind:
     def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
         words = f"Recall when a share of the rows is inspected, of {len(bands)} strategies on {' with '.join(family)}."
         return words, Marks(diagonal=True)
 
     grid = np.linspace(0.0, 1.0, _n_points(len(data.evidence_index.folds))) ** 2
     labels = ("share of the rows inspected, the most probable first", "recall")
-    return FigureKind("gain", labels, lambda folds: mean_gain(folds, grid), mark, "", _unit_scale())
+    return _FigureKind("gain", labels, lambda folds: mean_gain(folds, grid), mark, "", _unit_scale())
 
 
-def _benefit(data: ReportData) -> FigureKind:
+def _benefit(data: ReportData) -> _FigureKind:
     """Net benefit over prevalence, so that data sets have one axis; not of learners without probabilities."""
     grid = np.unique(np.round(np.linspace(0.1, 0.95**0.5, min(40, _n_points(len(data.evidence_index.folds)))) ** 2, 2))
 
@@ -246,10 +227,10 @@ def _benefit(data: ReportData) -> FigureKind:
     note = f"Lines below {_LOWEST_BENEFIT:g} are drawn there; below 0, acting costs more than it gains.".replace(
         "-", "−"
     )
-    return FigureKind("benefit", labels, average, mark, note, y, x, True)
+    return _FigureKind("benefit", labels, average, mark, note, y, x, True)
 
 
-def _against_threshold(data: ReportData, measure: str) -> FigureKind:
+def _against_threshold(data: ReportData, measure: str) -> _FigureKind:
     def mark(family: Family, bands: Bands) -> tuple[str, Marks]:
         points = []
         for strategy, band in bands.items():
@@ -271,10 +252,10 @@ def _against_threshold(data: ReportData, measure: str) -> FigureKind:
     def average(folds: Sequence[FoldCounts]) -> MeanCurve:
         return mean_over_thresholds(folds, grid, function)
 
-    return FigureKind(f"threshold-{name}", ("threshold", label), average, mark, y=y)
+    return _FigureKind(f"threshold-{name}", ("threshold", label), average, mark, y=y)
 
 
-def _draw(data: ReportData, kind: FigureKind, family: Family, bands: Bands, y: Scale) -> Figure:
+def _draw(data: ReportData, kind: _FigureKind, family: Family, bands: Bands, y: Scale) -> Figure:
     words, marks = kind.mark(family, bands)
     axes = Axes(*place_in_plot(kind.x or _unit_scale(), y), *kind.labels)
     has_bands, visible = _has_bands(data), _visible_bands(data, family, bands)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import StringIO
 
-from imblab.edges.figures import Figure
+from imblab.edges.figures.axes import Figure
 from imblab.text import format_difference, format_p_value, format_score
 
 DASH = "–"

@@ -1,31 +1,40 @@
-"""The page: one file with its style sheet and script inside, every string from data or configuration escaped."""
+"""The page: one file with its style sheet and script inside, every string from data or configuration escaped.
+
+The card is the answer of a study and its figures as HTML for a notebook: self-contained, without a script, light and
+dark.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
+from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
 from imblab.analysis.methods import describe_question, named
 from imblab.analysis.outer_splits import describe_splits
-from imblab.edges.figures import STYLE, legend_key
-from imblab.edges.figures.svg import element
+from imblab.edges import files
+from imblab.edges.figures.axes import legend_key
+from imblab.edges.figures.svg import STYLE, element
 from imblab.edges.palette import Look, css_variables
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import MAX_OPEN_BLOCKS, MAX_OPEN_ROWS, Gallery, ReportSection, Table, typeset_minus
+from imblab.edges.report.scores import forest_gallery
+from imblab.errors import StudyError
 from imblab.text import count_noun, format_score
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-_TEMPLATES = files("imblab.edges.report")
+_TEMPLATES = resources.files("imblab.edges.report")
 #: Bytes of a page, and of the frame of one figure.
 _MAX_BYTES, _FRAME_BYTES = 4_800_000, 700
 #: Lines of a table on a page that is too large with all of its tables.
@@ -41,21 +50,49 @@ _CHOICE_STYLE = (
 )
 #: How the sentence of a recommendation begins whose scores the page shows as a list.
 _SCORES_SENTENCE = "It scores "
+#: Bytes of a card: a notebook stores one with every run of its cell.
+MAX_CARD_BYTES = 60_000
+#: Where a Python user finds all contrasts.
+_CONTRASTS = "in result.contrasts"
+#: Part of a note that is about the choices of a report, which a notebook lacks.
+_PICKING_NOTE = re.compile(r" or a name, or pick at most \d+ strategies,")
+#: How the pages say that they are light or dark whose theme need not be that of the system: JupyterLab, VS Code, Colab.
+_LIGHT_PAGES = ('[data-jp-theme-light="true"]', ".vscode-light", "[theme=light]")
+_DARK_PAGES = ('[data-jp-theme-light="false"]', ".vscode-dark", "[theme=dark]")
+_CARD_STYLE = (
+    ".imblab{background:var(--ground);color:var(--ink);font:14px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,"
+    "'Helvetica Neue',Arial,sans-serif;padding:.9rem 1.1rem;border:1px solid var(--line);border-radius:6px;"
+    "max-width:56rem;box-sizing:border-box}"
+    ".imblab p{margin:0 0 .55rem;max-width:48rem;overflow-wrap:anywhere}"
+    ".imblab .kind,.imblab .note{color:var(--soft);font-size:.86em;max-width:none}"
+    ".imblab .head{font-size:1.3em;line-height:1.25;font-weight:600}.imblab .use{font-size:1.08em;font-weight:600}"
+    ".imblab .heading{font-weight:600;margin:.8rem 0 .2rem}"
+    ".imblab dl{display:flex;flex-wrap:wrap;gap:.3rem 1.5rem;margin:0 0 .6rem}.imblab dt{color:var(--soft);font-size:"
+    ".86em;font-weight:400}.imblab dd{margin:0;font-size:1.3em;line-height:1.2;font-variant-numeric:tabular-nums}"
+    ".imblab details{margin:.35rem 0}.imblab summary{cursor:pointer;color:var(--accent)}"
+    ".imblab ul{margin:.3rem 0;padding-left:1.2rem}.imblab code{background:var(--card);color:var(--ink);"
+    "font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;padding:0 .2em;border-radius:3px}"
+    ".imblab .legend{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.86em}"
+    ".imblab .legend span{display:inline-flex;align-items:center;gap:.4rem}.imblab svg.key{width:24px;height:10px}"
+    ".imblab .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),26rem));gap:1rem}"
+    ".imblab .figures.wide{grid-template-columns:minmax(0,46rem)}.imblab figure{margin:0;min-width:0}"
+    ".imblab figure svg{display:block;width:100%;height:auto;overflow:visible;background:none}"
+)
 
 
 def render_page(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[bytes]:
     """Yield the parts of the report as HTML in UTF-8: no network, no clock, the same sections give the same bytes."""
     room = _room_next_to_tables(data, sections)
     if room >= 0:
-        fitted = fit_figures(sections, room)
+        fitted = _fit_figures(sections, room)
     else:
         sections = [_without_long_tables(section) for section in sections]
         room = _room_next_to_tables(data, sections)
-        fitted = fit_figures(sections, room)
+        fitted = _fit_figures(sections, room)
         # The frames of so many figures are larger than is reckoned with.
         while (excess := _size(data, fitted) - _MAX_BYTES) > 0 and room > 0:
             room -= excess
-            fitted = fit_figures(sections, room)
+            fitted = _fit_figures(sections, room)
     yield from (part.encode() for part in _render(data, fitted))
 
 
@@ -79,7 +116,7 @@ def _without_long_tables(section: ReportSection) -> ReportSection:
     return replace(section, blocks=tuple(kept), lead=(*section.lead, note))
 
 
-def fit_figures(sections: Sequence[ReportSection], room: int) -> list[ReportSection]:
+def _fit_figures(sections: Sequence[ReportSection], room: int) -> list[ReportSection]:
     """Return sections whose figures take at most ``room`` bytes.
 
     Galleries that are not vital and not the first of their section are left out first, the largest of them before the
@@ -140,17 +177,17 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
     panels = [panel for block in galleries for panel in block.panels]
     rules += _choice_rules([i for block in galleries for i, _ in block.choices])
     rules += _shared_rules(dict.fromkeys(shared for panel in panels for shared in panel.figure.shared))
-    strategies = [{"name": n, "label": data.label_of[n], "key": legend_svg(look)} for n, look in data.looks.items()]
+    strategies = [{"name": n, "label": data.label_of[n], "key": _legend_svg(look)} for n, look in data.looks.items()]
     others = [
         (letter, what, [{"name": n, "label": n, "key": ""} for n in names])
         for letter, what, names in (("d", "Data sets", data.datasets), ("l", "Learners", data.learners))
     ]
-    return fill_template(
+    return _fill_template(
         "report.html.j2",
         name=data.study.name,
         title="verdicts" if data.result.completeness.is_complete else data.result.completeness.counted,
         question=describe_question(data.study),
-        **answer_parts(data),
+        **_answer_parts(data),
         sections=sections,
         strategies=strategies,
         choices=[("s", "Strategies", strategies), *others],
@@ -165,7 +202,7 @@ def _render(data: ReportData, sections: Sequence[ReportSection]) -> Iterator[str
     )
 
 
-def answer_parts(data: ReportData) -> dict[str, Any]:
+def _answer_parts(data: ReportData) -> dict[str, Any]:
     """Return what a page says of the answer: the design, the sentences, and the scores that it shows as a list."""
     answer, scores = data.result.answer, data.result.recommendation.overall.scores
     return {
@@ -176,7 +213,7 @@ def answer_parts(data: ReportData) -> dict[str, Any]:
     }
 
 
-def fill_template(template: str, /, **values: Any) -> Iterator[str]:
+def _fill_template(template: str, /, **values: Any) -> Iterator[str]:
     """Yield the parts of a template that is filled in, every value escaped."""
     return _compile_template(template).generate(**values)
 
@@ -256,10 +293,137 @@ def _choice_rules(numbers: Sequence[int]) -> str:
     return _CHOICE_STYLE + hidden if numbers else ""
 
 
-def legend_svg(look: Look) -> Markup:
+def _legend_svg(look: Look) -> Markup:
     """Draw how a strategy looks, for a legend."""
     return Markup(element("svg", legend_key(1.0, 5.0, look), class_="f key", viewBox="0 0 24 10", aria_hidden="true"))
 
 
 def _read_template(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def render_card(data: ReportData, steps: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the answer of a study as HTML for a notebook.
+
+    Parameters
+    ----------
+    data : ReportData
+        Evidence is not needed.
+    steps : sequence of (str, str)
+        What a reader may do next, in words and as code.
+
+    Returns
+    -------
+    str
+        At most :data:`MAX_CARD_BYTES` in UTF-8; the figure is left out if it would take more.
+    """
+    is_complete = data.result.completeness.is_complete
+    gallery = next(iter(forest_gallery(data, _CONTRASTS)), None) if is_complete else None
+    lead = data.result.completeness.sentences()
+    values = {**_answer_parts(data), "steps": steps, "lead": () if is_complete else lead}
+    title = f"Answer of study {data.study.name}"
+    card = _fill_card(title, data.looks, {}, gallery, **values)
+    if gallery is None or len(card.encode()) <= MAX_CARD_BYTES:
+        return card
+    return _fill_card(title, data.looks, {}, None, **values)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawing:
+    """Figures of one kind: shown by a notebook, saved as SVG or HTML.
+
+    Attributes
+    ----------
+    gallery : Gallery
+        The figures with their heading and note.
+    looks : mapping of str to Look
+        How every strategy of the study is drawn.
+    labels : mapping of str to str
+        What every strategy is called.
+    """
+
+    gallery: Gallery
+    looks: Mapping[str, Look]
+    labels: Mapping[str, str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the figures."""
+        return tuple(panel.figure.name for panel in self.gallery.panels)
+
+    @property
+    def svg(self) -> dict[str, str]:
+        """The figures as files, by name."""
+        return {panel.figure.name: panel.figure.standalone(self.looks) for panel in self.gallery.panels}
+
+    def save(self, path: str | Path) -> Path:
+        """Write one figure as ``.svg``, or all of them as one ``.html`` page; return the path.
+
+        Raises
+        ------
+        StudyError
+            For another ending, several figures in one SVG file, or a place that cannot be written.
+        """
+        path = Path(path)
+        if path.suffix not in (".svg", ".html"):
+            raise StudyError(
+                f"{path.name!r} ends with {path.suffix!r}; figures are vector drawings. Save them as .svg or .html."
+            )
+        text = self._repr_svg_() if path.suffix == ".svg" else self._page()
+        if text is None:
+            raise StudyError(
+                f"{path.name!r} would hold {len(self.names)} figures; an SVG file holds one. Choose it by dataset=... "
+                "and learner=..., or save all of them as .html."
+            )
+        files.make_folder(path.parent.absolute())
+        files.replace(path.parent.absolute(), path.name, text.encode())
+        return path
+
+    def _repr_svg_(self) -> str | None:
+        """Return the figure; None if there are several."""
+        return next(iter(self.svg.values())) if len(self.names) == 1 else None
+
+    def _repr_html_(self) -> str:
+        return _fill_card(self.gallery.heading, self.looks, self.labels, self.gallery)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.names)
+        return f"{self.gallery.heading}: {names}. In a notebook it is drawn; .save('figure.svg') writes it."
+
+    def _page(self) -> str:
+        title = html.escape(self.gallery.heading)
+        head = f'<meta charset="utf-8"><title>{title}</title>'
+        return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{self._repr_html_()}</body></html>\n'
+
+
+def _fill_card(
+    title: str, looks: Mapping[str, Look], labels: Mapping[str, str], gallery: Gallery | None, **values: object
+) -> str:
+    """Fill in the template with the figures of a gallery; a legend names the drawn strategies that have a label."""
+    figures = [panel.figure for panel in gallery.panels] if gallery else []
+    drawn = gallery.drawn if gallery and gallery.legend and labels else []
+    return "".join(
+        _fill_template(
+            "card.html.j2",
+            title=title,
+            style=Markup(_card_style()),
+            heading=gallery.heading if gallery else "",
+            note=_PICKING_NOTE.sub("", gallery.note) if gallery else "",
+            legend=[(_legend_svg(looks[name]), labels[name]) for name in drawn],
+            figures=[Markup(figure.inline()) for figure in figures],
+            wide=any(figure.width > _MAX_NARROW_WIDTH for figure in figures),
+            **values,
+        )
+    )
+
+
+def _card_style() -> str:
+    """Return the style sheet: the theme of the page counts, and that of the system where it has none."""
+    light, dark = css_variables(dark=False), css_variables(dark=True)
+    themes = (
+        f".imblab{{color-scheme:light;{light}}}"
+        f"@media (prefers-color-scheme:dark){{.imblab{{color-scheme:dark;{dark}}}}}"
+        f":is({','.join(_LIGHT_PAGES)}) .imblab{{color-scheme:light;{light}}}"
+        f":is({','.join(_DARK_PAGES)}) .imblab{{color-scheme:dark;{dark}}}"
+    )
+    return themes + _CARD_STYLE + STYLE.replace("svg.f", ".imblab svg.f")

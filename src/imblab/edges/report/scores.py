@@ -14,22 +14,9 @@ from imblab.analysis.answer import select_over_parents
 from imblab.analysis.compare import describe_verdict, estimator_places
 from imblab.analysis.methods import describe_methods, name_sampler, named
 from imblab.analysis.text_tables import percent
-from imblab.edges.figures import (
-    Axes,
-    ChosenThreshold,
-    Curve,
-    DotRow,
-    Figure,
-    ForestRow,
-    Marks,
-    Scale,
-    draw_curves,
-    draw_forest,
-    draw_rows,
-    place_in_plot,
-    same_spans,
-    scale_around,
-)
+from imblab.edges.figures.axes import Axes, Figure, Scale, same_spans, scale_around
+from imblab.edges.figures.curve_plot import ChosenThreshold, Curve, Marks, draw_curves, place_in_plot
+from imblab.edges.figures.row_plot import DotRow, ForestRow, draw_forest, draw_rows
 from imblab.edges.palette import EXPLANATION
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import (

@@ -16,7 +16,8 @@ from imblab.analysis.compare import ESTIMATOR_LABELS, NOT_APPLICABLE, describe_e
 from imblab.analysis.methods import named
 from imblab.analysis.text_tables import ROW_ERRORS_NOTE, list_missing_effects
 from imblab.analysis.wording import SETTLED, describe_chance, list_reasons
-from imblab.edges.figures import DotRow, Figure, draw_ranks, draw_rows
+from imblab.edges.figures.axes import Figure
+from imblab.edges.figures.row_plot import DotRow, draw_ranks, draw_rows
 from imblab.edges.report.data import ReportData
 from imblab.edges.report.elements import (
     MAX_OPEN_BLOCKS,

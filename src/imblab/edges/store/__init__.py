@@ -23,16 +23,18 @@ from imblab.edges.store.database import (
     LOCK_SECONDS,
     MAX_STORE_BYTES,
     MAX_STUDY_BYTES,
+    Journal,
+    JournalRow,
     check_database,
     free_bytes,
     from_columns,
     open_database,
+    orphaned_rows,
+    prediction_rows,
     raised_limit,
     stored_bytes,
-    to_columns,
     warn_about_store,
 )
-from imblab.edges.store.journal import JobJournal, Journal, JournalRow, orphaned_rows
 from imblab.errors import StudyError, explain_os_error
 
 __all__ = [
@@ -113,9 +115,9 @@ class SqliteStore:
             self._continue_without(error)
             return True
 
-    def journal_opener(self) -> Callable[[], JobJournal]:
+    def journal_opener(self) -> Callable[[], Journal]:
         """Return an opener of journals for other processes of this machine; it can be pickled."""
-        return partial(JobJournal, self.path)
+        return partial(Journal, self.path)
 
     def adopt_journals(self) -> dict[str, Prediction]:
         """Store what is in the journals of processes that died, and return it."""
@@ -180,8 +182,7 @@ class SqliteStore:
 
         They survive the process at once; other processes see them after :meth:`flush`, at most a second later.
         """
-        now = time.time()
-        rows = [(address, *to_columns(prediction), now) for address, prediction in predictions]
+        rows = prediction_rows(predictions)
         if not rows or self._is_damaged:
             return
         if not self._journal.append(rows):
@@ -191,7 +192,7 @@ class SqliteStore:
         for address, p, facts, _ in rows:
             self._waiting.setdefault(address, (p, facts))
         self._rows += rows
-        if now - self._flushed > FLUSH_SECONDS:
+        if time.time() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
