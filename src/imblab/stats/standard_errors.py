@@ -155,7 +155,7 @@ def row_level_errors(differences: np.ndarray, row_variances: np.ndarray, rule: R
     return np.asarray(np.sqrt(rule.rows * np.maximum(row_variances, 0.0) + rule.repeats * between))
 
 
-def _count_changes(function: CountFunction, y: np.ndarray, called: np.ndarray) -> np.ndarray:
+def count_changes(function: CountFunction, y: np.ndarray, called: np.ndarray) -> np.ndarray:
     """Change of a function ``f(tn, fp, fn, tp)`` of the confusion counts: of all rows minus that without each row."""
     cell = 2 * (np.asarray(y) == 1) + np.asarray(called, dtype=bool)  # in the order tn, fp, fn, tp
     table = np.bincount(cell, minlength=4).astype(np.float64)
@@ -183,14 +183,14 @@ def _macro_changes(
 ) -> np.ndarray:
     """Change of a macro measure of a ranking without each row: the mean over classes, each class against the rest.
 
-    ``changes`` is one for labels 0 and 1, such as :func:`_average_precision_changes`; NaN where it is undefined for one
+    ``changes`` is one for labels 0 and 1, such as :func:`average_precision_changes`; NaN where it is undefined for one
     class.
     """
     n_classes = values.shape[1]
     return np.asarray(np.mean([changes((y == c).astype(np.int64), values[:, c]) for c in range(n_classes)], axis=0))
 
 
-def _average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
+def average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Change of the average precision without each row; see :func:`imblab.stats.curves.average_precision`.
 
     Ties count as one threshold. NaN where a single positive row leaves the score without it undefined.
@@ -214,7 +214,7 @@ def _average_precision_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     return changes
 
 
-def _roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
+def roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Change of the area under the ROC curve without each row, from placement values; ties count half.
 
     NaN for the single row of its class: the area without it is undefined. See DeLong, DeLong and Clarke-Pearson (1988),
@@ -231,7 +231,7 @@ def _roc_auc_changes(y: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray((placement - placement[positive].mean()) / (n_rows - 1))
 
 
-def _mean_changes(losses: np.ndarray) -> np.ndarray:
+def mean_changes(losses: np.ndarray) -> np.ndarray:
     """Change of a mean over rows without each of them."""
     return np.asarray((losses - losses.mean()) / (len(losses) - 1))
 
@@ -274,10 +274,10 @@ def _sum_from(values: np.ndarray) -> np.ndarray:
 
 #: By the dotted path of a measure's function: those whose standard errors were simulated (docs/statistics.md).
 ROW_CHANGES: Mapping[str, RowChanges] = {
-    "imblab.core.measures.mcc": lambda y, values, called: _count_changes(counts.mcc, y, called),
-    "imblab.core.measures.average_precision": lambda y, values, called: _average_precision_changes(y, values),
-    "imblab.core.measures.roc_auc": lambda y, values, called: _roc_auc_changes(y, values),
-    "imblab.core.measures.brier": lambda y, values, called: _mean_changes((values - y) ** 2),
+    "imblab.core.measures.mcc": lambda y, values, called: count_changes(counts.mcc, y, called),
+    "imblab.core.measures.average_precision": lambda y, values, called: average_precision_changes(y, values),
+    "imblab.core.measures.roc_auc": lambda y, values, called: roc_auc_changes(y, values),
+    "imblab.core.measures.brier": lambda y, values, called: mean_changes((values - y) ** 2),
 }
 
 #: The same for more than two classes: ``f(y, values, decided)`` with values of shape (n_rows, n_classes) and decided
@@ -291,8 +291,8 @@ CLASS_ROW_CHANGES: Mapping[str, RowChanges] = {
         macro_precision, y, decided, values.shape[1]
     ),
     "imblab.core.measures.average_precision": lambda y, values, decided: _macro_changes(
-        _average_precision_changes, y, values
+        average_precision_changes, y, values
     ),
-    "imblab.core.measures.roc_auc": lambda y, values, decided: _macro_changes(_roc_auc_changes, y, values),
-    "imblab.core.measures.brier": lambda y, values, decided: _mean_changes(brier_losses(y, values)),
+    "imblab.core.measures.roc_auc": lambda y, values, decided: _macro_changes(roc_auc_changes, y, values),
+    "imblab.core.measures.brier": lambda y, values, decided: mean_changes(brier_losses(y, values)),
 }
