@@ -100,6 +100,8 @@ class Dataset:
         Labels that are one class, by the label of that class; empty if none were merged.
     dropped_classes : tuple of str
         Labels whose rows were left out.
+    missing : tuple of str
+        Texts and numbers, as text, that stand for a missing value in the raw table, next to the empty text.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Dataset:
     dropped_classes: tuple[str, ...] = ()
     folds: np.ndarray | None = None
     fold_names: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -241,6 +241,7 @@ def _model_facts(
         contains_rows=fitted.row_keeper is not None,
         risks=fitted.task.scale(params) == PROBABILITY,
         scale=fitted.task.threshold_scale(params),
+        missing=data.missing,
     )
 
 

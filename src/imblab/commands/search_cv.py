@@ -272,12 +272,6 @@ class ImbalanceSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # 
         if is_fit:
             self._columns = names
         frame: pd.DataFrame = X.set_axis(self._columns, axis=1).reset_index(drop=True)
-        if is_fit or not self._categorical:
-            return frame
-        # The empty text is a missing value, as in every table.
-        frame = frame.copy()
-        for name in self._categorical:  # `assign` takes no column that is called 'self'
-            frame[name] = frame[name].astype(object).where(frame[name].notna() & (frame[name] != ""), None)
         return frame
 
     def _inner_folds(self, study: Study, data: Dataset, given: tuple[Any, np.ndarray, Any]) -> InnerFolds:

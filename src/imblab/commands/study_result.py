@@ -25,6 +25,7 @@ from imblab.edges.report import ReportData
 from imblab.errors import StudyError, presentable
 from imblab.study import Dataset, Study
 from imblab.text import count_noun, join_words, to_hydra_syntax
+from imblab_model import named_frame
 
 #: Columns of a terminal that the answer is written for.
 SCREEN_WIDTH = 80
@@ -390,17 +391,18 @@ def _like(known: Dataset, X: Any, y: Any) -> Dataset:
     names = list(known.X.columns)
     labels = np.asarray(y).ravel()
     problems = []
-    if not isinstance(X, pd.DataFrame):
-        X = pd.DataFrame(np.asarray(X))
-        if X.shape[1] != len(names):
-            problems.append(f"the array has {count_noun(X.shape[1], 'column')} in place of {len(names)}")
-        X = X.set_axis([*names, *range(len(names), X.shape[1])][: X.shape[1]], axis=1)
-    columns = [str(name) for name in X.columns]
-    if not problems and (absent := [name for name in names if name not in columns]):
+    frame = named_frame(X)
+    if frame is None:
+        frame = pd.DataFrame(np.asarray(X))
+        if frame.shape[1] != len(names):
+            problems.append(f"the array has {count_noun(frame.shape[1], 'column')} in place of {len(names)}")
+        else:
+            frame = frame.set_axis(names, axis=1)
+    if not problems and (absent := [name for name in names if name not in frame.columns]):
         listed = join_words(absent if len(absent) < 6 else [*absent[:5], f"{len(absent) - 5} more"])
         problems.append(f"{count_noun(len(absent), 'column is', 'columns are')} missing ({listed})")
-    if len(X) != len(labels):
-        problems.append(f"there are {len(X)} rows and {len(labels)} labels")
+    if len(frame) != len(labels):
+        problems.append(f"there are {len(frame)} rows and {len(labels)} labels")
     if further := sorted({str(label) for label in labels.tolist()} - set(known.classes)):
         problems.append(f"labels such as {further[0]!r} are not among its classes ({join_words(known.classes)})")
     if known.groups is not None or known.time is not None:
@@ -411,13 +413,13 @@ def _like(known: Dataset, X: Any, y: Any) -> Dataset:
             "columns and labels of its data set: give those, or run a study of the new table."
         )
     label = next(name for name in ("label", *(f"label_{i}" for i in range(len(names) + 1))) if name not in names)
-    frame = X.set_axis(columns, axis=1)[names].assign(**{label: labels})
     return datasets.dataset(
-        frame,
+        frame[names].assign(**{label: labels}),
         label,
         name=known.name,
         positive=known.classes[1] if len(known.classes) == 2 else None,
         categorical=list(known.categorical),
         rare=None if known.rare is None else {"min_rows": known.rare},
+        missing=known.missing,
         allow_majority_positive=True,
     )
