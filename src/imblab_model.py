@@ -169,7 +169,7 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         """Return the features by name; what stands for a missing value is missing."""
         frame = named_frame(X)
         if frame is None:
-            frame = pd.DataFrame(np.asarray(X))
+            frame = pd.DataFrame(X if isinstance(X, np.ma.MaskedArray) else np.asarray(X))
             if frame.shape[1] != len(self.features):
                 raise ValueError(
                     f"the array has {frame.shape[1]} columns and the model reads {len(self.features)}; columns without "

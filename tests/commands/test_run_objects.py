@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from imblearn.combine import SMOTEENN
@@ -187,6 +188,27 @@ def test_labels_in_another_order_than_the_rows_are_refused(table):
     shuffled = frame.sample(frac=1, random_state=0)
     data = question(shuffled, labels.loc[shuffled.index]).tables[0]
     assert np.array_equal(data.X["0"], shuffled[0])
+
+
+@pytest.mark.parametrize("convert", [pd.DataFrame.to_numpy, pa.Table.from_pandas])
+def test_rows_without_an_index_are_taken_in_their_order(table, convert):
+    X, y = table
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(y=y).sample(frac=1, random_state=0)
+    data = question(convert(frame[list("abcde")].reset_index(drop=True)), frame.y).tables[0]
+    assert np.array_equal(data.y, frame.y)
+    with pytest.raises(DataError, match="'y' has the index of X in another order"):
+        question(frame[list("abcde")], frame.y.sort_index())
+
+
+def test_masked_cells_are_missing(table):
+    X, y = table
+    masked = np.ma.masked_where(X > 1, X)
+    expected = np.where(X > 1, np.nan, X)
+    assert question(masked, y).tables[0].fingerprint == question(expected, y).tables[0].fingerprint
+    whole = np.ma.masked_where(X > 1, (X * 9).astype(int))
+    assert question(whole, y).tables[0].X.isna().to_numpy().sum() == (X > 1).sum()
+    with pytest.raises(DataError, match="without a label"):
+        question(X, np.ma.masked_where(np.arange(240) < 3, y))
 
 
 def test_what_a_dataset_may_say_a_run_may_say_too(table):

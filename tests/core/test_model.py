@@ -270,6 +270,14 @@ def test_frames_of_other_libraries_are_read_by_name(convert):
         made.predict(convert(turned.drop(columns="early")))
 
 
+def test_masked_cells_of_an_array_are_missing():
+    rows = table()[["late", "early"]].assign(target=table().target)
+    made, _ = exported(task(imblab.dataset(rows, "target", name="toy")))
+    values = rows[["late", "early"]].fillna(1e6).to_numpy()
+    masked = np.ma.masked_where(values == 1e6, values)
+    assert np.array_equal(made.predict_proba(masked), made.predict_proba(rows))
+
+
 def test_columns_that_are_called_by_numbers_are_read_by_name():
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3))).assign(target=["yes", *["no"] * 4] * 40)
     made, _ = exported(task(imblab.dataset(frame, "target", name="toy")))

@@ -393,7 +393,7 @@ def _like(known: Dataset, X: Any, y: Any) -> Dataset:
     problems = []
     frame = named_frame(X)
     if frame is None:
-        frame = pd.DataFrame(np.asarray(X))
+        frame = pd.DataFrame(X if isinstance(X, np.ma.MaskedArray) else np.asarray(X))
         if frame.shape[1] != len(names):
             problems.append(f"the array has {count_noun(frame.shape[1], 'column')} in place of {len(names)}")
         else:
