@@ -102,6 +102,8 @@ class Dataset:
         Labels whose rows were left out.
     missing : tuple of str
         Texts and numbers, as text, that stand for a missing value in the raw table, next to the empty text.
+    labels : tuple of label
+        The labels of a table in memory by class, with their type; empty for files, and for labels of several types.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Dataset:
     folds: np.ndarray | None = None
     fold_names: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    labels: tuple[Scalar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -268,6 +268,38 @@ def test_tables_in_memory_are_fitted_and_refitted():
     np.testing.assert_array_equal(again.predict(frame), model.predict(frame))
 
 
+def test_refit_merges_and_leaves_out_labels_as_the_study_did():
+    rng = np.random.default_rng(0)
+    y = np.array(["good", "late", "lost", "test"])[rng.choice(4, 300, p=[0.6, 0.2, 0.1, 0.1])]
+    X = rng.normal(size=(300, 2)) + (y == "lost")[:, None]
+    regrouped = {"merge": {"bad": ["late", "lost"]}, "drop_classes": ["test"]}
+    result = imblab.run(X, y, learners="logistic", strategies=["threshold"], cv="smoke", **regrouped)
+    first = result.recommended
+    assert np.array_equal(result.refit(X, y).predict_proba(X), first.predict_proba(X))
+    assert result.refit() is first
+    few = y != "late"
+    assert result.refit(X[few], y[few]).classes_.tolist() == ["bad", "good"]
+    with pytest.raises(StudyError, match="labels such as 'worse' are not among its classes"):
+        result.refit(X, np.where(y == "lost", "worse", y))
+    with pytest.raises(StudyError, match=r"'y' is not given .* Call result\.refit\(X, y\), or result\.refit\(\)"):
+        result.refit(X)
+
+
+@pytest.mark.parametrize("labels", [("0", "1"), (-1, 1.5), (0.0, 1.0), (False, True), ("²", "a"), ("01", "1"), (2, 7)])
+def test_a_model_predicts_the_labels_of_y(labels):
+    rng = np.random.default_rng(0)
+    is_positive = np.arange(120) % 4 == 0
+    X = rng.normal(size=(120, 2)) + is_positive[:, None]
+    y = np.array([labels[each] for each in is_positive.astype(int)])
+    result = imblab.run(X, y, learners="logistic", strategies=["threshold"], cv="smoke")
+    for model in (result.recommended, result.refit(X, y)):
+        predicted = model.predict(X)
+        assert predicted.dtype.kind == y.dtype.kind
+        assert set(predicted.tolist()) == set(y.tolist())
+        assert model.classes_.tolist() == sorted(set(y.tolist()))
+        assert np.mean(predicted == y) > 0.6
+
+
 def test_load_reads_a_name_a_folder_and_names_what_there_is():
     assert repr(imblab.load("small")) == repr(imblab.load("experiments/small")) == repr(imblab.compare("small"))
     assert imblab.compare("small", measure="recall").headline.startswith("Recall is exploratory")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -214,7 +215,8 @@ def fit_on_all_rows(layout: Layout, selection: Selection, use_store: bool) -> Fi
         bundle = runner.Bundle(study, selection.dataset, layout.plans[selection.dataset], (cell,))
         task = runner.BundleEvaluator(bundle, runner.DatasetContext.of(data, kept)).task(cell)
         winner, candidates = model.choose_params(task)
-        estimator = model.fit_model(task, winner.params, winner.threshold, _typed_labels(data.classes))
+        labels = data.labels or _typed_labels(data.classes)
+        estimator = model.fit_model(task, winner.params, winner.threshold, labels)
         return FittedModel(task, winner, estimator, candidates, admission.row_keeper(estimator.learner))
 
 
@@ -227,7 +229,7 @@ def _model_facts(
         dataset=selection.dataset,
         learner=selection.learner,
         strategy=selection.strategy,
-        labels=_typed_labels(data.classes),
+        labels=data.labels or _typed_labels(data.classes),
         class_rows=tuple(np.bincount(data.y, minlength=len(data.classes)).tolist()),
         source=data.parent,
         fingerprint=data.fingerprint,
@@ -336,21 +338,21 @@ def _check_same_table(data: Dataset, recorded: set[str]) -> None:
 
 
 def _typed_labels(classes: tuple[str, ...]) -> tuple[Scalar, ...]:
-    """The labels as in the table: whole numbers and truth values where all read as such, else text.
+    """The labels of a file: whole numbers and truth values where all read as such, else text.
 
     Examples
     --------
-    >>> _typed_labels(("2", "10", "-1")), _typed_labels(("2", "10", "rare"))
-    ((2, 10, -1), ('2', '10', 'rare'))
+    >>> _typed_labels(("2", "10", "-1")), _typed_labels(("2", "10", "rare")), _typed_labels(("²", "1"))
+    ((2, 10, -1), ('2', '10', 'rare'), ('²', '1'))
     """
     if set(classes) == {"True", "False"}:
         return tuple(each == "True" for each in classes)
-    are_numbers = all(each.removeprefix("-").isdigit() and str(int(each)) == each for each in classes)
+    are_numbers = all(re.fullmatch("0|-?[1-9][0-9]*", each) for each in classes)
     return tuple(map(int, classes)) if are_numbers else classes
 
 
 def _label_kind(labels: tuple[Scalar, ...]) -> str:
-    return {bool: "boolean", int: "long"}.get(type(labels[0]), "string")
+    return {bool: "boolean", int: "long", float: "double"}.get(type(labels[0]), "string")
 
 
 def _column_kinds(data: Dataset) -> dict[str, str]:

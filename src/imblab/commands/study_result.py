@@ -21,6 +21,7 @@ from imblab.commands.python_runs import StudyRun
 from imblab.commands.results import RecordFiles
 from imblab.commands.study_plots import StudyPlots
 from imblab.edges import config, datasets, files, ledger, report, store, terminal
+from imblab.edges.datasets.notation import label_text
 from imblab.edges.report import ReportData
 from imblab.errors import StudyError, presentable
 from imblab.study import Dataset, Study
@@ -256,8 +257,8 @@ class StudyResult:
 
     def refit(
         self,
-        X: Any,
-        y: Any,
+        X: Any = None,
+        y: Any = None,
         dataset: str | None = None,
         *,
         learner: str | None = None,
@@ -270,10 +271,11 @@ class StudyResult:
 
         Parameters
         ----------
-        X : DataFrame, or array-like of shape (n_rows, n_features)
-            The columns of the data set; those of an array by position.
-        y : array-like of shape (n_rows,)
-            Labels, as in the data set.
+        X : DataFrame, or array-like of shape (n_rows, n_features), optional
+            The columns of the data set; those of an array by position. Without ``X`` and ``y`` the model of the table
+            of the study is returned, as by :meth:`recommended_for`.
+        y : array-like of shape (n_rows,), optional
+            Labels, as in the table: those that the study merges or leaves out are merged and left out.
         dataset, learner, strategy : str, optional
             As for :meth:`recommended_for`.
 
@@ -282,6 +284,8 @@ class StudyResult:
         StudyError
             With everything that differs from the data set: columns, labels, the number of rows.
         """
+        if X is None and y is None:
+            return self.recommended_for(dataset, learner=learner, strategy=strategy)
         selection = self._select(dataset, learner, strategy)
         known = exporting.layout_of_dataset(self.study, selection.dataset, self._data).datasets[selection.dataset]
         table = _like(known, X, y)
@@ -388,8 +392,14 @@ def as_result(run: StudyRun, data: Sequence[Dataset] = ()) -> StudyResult:
 
 def _like(known: Dataset, X: Any, y: Any) -> Dataset:
     """Make a data set of rows with the columns and labels of a known one; StudyError names all that differs."""
-    names = list(known.X.columns)
+    if X is None or y is None:
+        raise StudyError(
+            f"{'X' if X is None else 'y'!r} is not given to refit data set {known.name!r}; rows need features and labels. "
+            "Call result.refit(X, y), or result.refit() for the rows of the study."
+        )
+    names, merged = list(known.X.columns), {label for old in known.merged.values() for label in old}
     labels = np.asarray(y).ravel()
+    texts = set(map(label_text, pd.unique(labels).tolist()))
     problems = []
     frame = named_frame(X)
     if frame is None:
@@ -403,7 +413,7 @@ def _like(known: Dataset, X: Any, y: Any) -> Dataset:
         problems.append(f"{count_noun(len(absent), 'column is', 'columns are')} missing ({listed})")
     if len(frame) != len(labels):
         problems.append(f"there are {len(frame)} rows and {len(labels)} labels")
-    if further := sorted({str(label) for label in labels.tolist()} - set(known.classes)):
+    if further := sorted(texts - {*known.classes, *merged, *known.dropped_classes}):
         problems.append(f"labels such as {further[0]!r} are not among its classes ({join_words(known.classes)})")
     if known.groups is not None or known.time is not None:
         problems.append("its rows have groups or times, which these lack")
@@ -421,5 +431,7 @@ def _like(known: Dataset, X: Any, y: Any) -> Dataset:
         categorical=list(known.categorical),
         rare=None if known.rare is None else {"min_rows": known.rare},
         missing=known.missing,
+        merge={name: [each for each in old if each in texts] for name, old in known.merged.items() if texts & {*old}},
+        drop_classes=[label for label in known.dropped_classes if label in texts],
         allow_majority_positive=True,
     )

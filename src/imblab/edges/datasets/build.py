@@ -146,6 +146,7 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
         dropped_classes=labels.dropped,
         fold_names=fold_names,
         missing=tuple(markers),
+        labels=labels.values if key is None else (),  # a text file has texts alone
     )
 
 
