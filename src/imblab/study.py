@@ -471,11 +471,7 @@ class Strategy:
     @property
     def axes(self) -> dict[str, Axis]:
         """The searched knobs that need a fit, by their names among params, in the declared order."""
-        axes = {
-            knob if knob in FITTED_KNOBS else SAMPLER_PREFIX + knob: axis
-            for knob, axis in self.space.items()
-            if knob != "threshold"
-        }
+        axes = {k if k in FITTED_KNOBS else SAMPLER_PREFIX + k: a for k, a in self.space.items() if k != "threshold"}
         return {name: axes[name] for name in in_declared_order(axes)}
 
     @property

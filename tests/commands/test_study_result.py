@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef
 
 import imblab
@@ -19,7 +20,7 @@ from imblab.analysis.answer_page import answer_lines
 from imblab.analysis.summary import to_frame
 from imblab.cli import main
 from imblab.edges import ledger
-from imblab.errors import ConfigError, StudyError
+from imblab.errors import ConfigError, DataError, StudyError
 
 ASKED = ("dataset=[ecoli3]", "learner=[logistic]", "strategy=[none,threshold,smote_threshold]", "protocol=smoke")
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -281,7 +282,9 @@ def test_refit_merges_and_leaves_out_labels_as_the_study_did():
     assert result.refit(X[few], y[few]).classes_.tolist() == ["bad", "good"]
     with pytest.raises(StudyError, match="labels such as 'worse' are not among its classes"):
         result.refit(X, np.where(y == "lost", "worse", y))
-    with pytest.raises(StudyError, match=r"'y' is not given .* Call result\.refit\(X, y\), or result\.refit\(\)"):
+    with pytest.raises(
+        StudyError, match=r"only 'X' is given to refit .* Call result\.refit\(X, y\), or result\.refit\(\)"
+    ):
         result.refit(X)
 
 
@@ -374,6 +377,32 @@ def test_the_snippets_of_the_page_on_results_run(monkeypatch, tmp_path):
     assert (tmp_path / "gain.svg").exists()
     assert (tmp_path / "small.html").exists()
     assert names["result"].is_complete
+
+
+def test_a_study_is_audited_by_its_name_and_an_estimator_on_a_table(small):
+    asked = {"permutations": 2, "seed": 1}
+    audits = [imblab.audit_study("small", **asked), imblab.audit("small", **asked)]
+    first, second = ([(each.check, each.state) for each in audit.findings] for audit in audits)
+    assert first == second
+    with pytest.raises(ConfigError, match=r"study 'small' is given with X= and cv=; .* imblab\.audit\('small'\)"):
+        imblab.audit("small", [[1.0]], cv=3)
+    with pytest.raises(
+        ConfigError, match=r"'LogisticRegression' is given without y; .* imblab\.audit\(subject, X, y\)"
+    ):
+        imblab.audit(LogisticRegression(), [[1.0]])
+
+
+def test_a_plan_and_a_run_take_keywords():
+    asked = {"learner": ["logistic"], "strategy": ["none"], "protocol": "smoke", "dataset": ["ecoli3"]}
+    plans = [imblab.plan("name=small", **asked), imblab.plan(imblab.compose("name=small", **asked))]
+    assert [plan.study.learner_names for plan in plans] == [("logistic",)] * 2
+    assert imblab.plan(experiment="quickstart", **asked, seed=3).study.seed == 3
+    with pytest.raises(ConfigError, match=r"study 'small' is given with seed=; .*imblab\.compose"):
+        imblab.plan(plans[0].study, seed=3)
+    with pytest.raises(ConfigError, match=r"the name 'quickstart' is given with cv="):
+        imblab.run(experiment="quickstart", cv=3)
+    with pytest.raises(DataError, match="'X' is of type NoneType"):
+        imblab.run()
 
 
 def test_a_plan_takes_the_name_of_an_experiment():

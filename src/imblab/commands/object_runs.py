@@ -52,7 +52,7 @@ class ObjectRequest:
 
 
 def run(  # noqa: PLR0913 (keyword arguments of the public API)
-    X: Any,
+    X: Any = None,
     y: Any = None,
     *,
     learners: Any = None,
@@ -89,7 +89,8 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     X : DataFrame, array, Dataset, path, or Study
         The features: a frame of pandas, polars or another library of Arrow, an array (its columns are called x0, x1,
         ...), a table of :func:`imblab.dataset`, or the path of a file. Columns of categories and texts are categorical.
-        Or a study of :func:`imblab.compose`, or the name of an experiment, without any argument that describes one.
+        Or a study of :func:`imblab.compose`, or the name of an experiment (``run(experiment=...)``
+        too), without any argument that describes one.
     y : array-like of shape (n_rows,) or str
         The labels, or the name of their column.
     learners : object, sequence or mapping, optional
@@ -169,6 +170,7 @@ def run(  # noqa: PLR0913 (keyword arguments of the public API)
     >>> strategies = ["none", "threshold", SMOTE(sampling_strategy=0.5)]
     >>> result = run(X, y, learners=LogisticRegression(), strategies=strategies, cv=3, measures=["mcc", "pr_auc"])
     """
+    X = table.pop("experiment", None) if X is None else X
     description = {
         **{"learners": learners, "strategies": strategies, "measures": measures, "primary": primary, "cv": cv},
         **{"inner_cv": inner_cv, "repeats": repeats, "groups": groups, "time": time, "positive": positive},

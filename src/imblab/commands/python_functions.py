@@ -12,7 +12,7 @@ from typing import Any, overload
 import pandas as pd
 
 from imblab.analysis.study_pairs import StudyPair
-from imblab.commands import comparing, exporting, plan_text, planning, results
+from imblab.commands import comparing, exporting, plan_text, planning, python_runs, results
 from imblab.commands.layout import Layout, expand_short_form, in_memory, lay_out, overrides_from_python, parse_request
 from imblab.commands.study_result import SCREEN_WIDTH, StudyResult
 from imblab.edges import config, ledger, terminal
@@ -181,6 +181,7 @@ def plan(
     n_jobs: int | None = None,
     data: Sequence[Dataset] = (),
     config_dirs: Sequence[str | Path] = (),
+    **values: Any,
 ) -> StudyPlan:
     """Say what a study would do: evaluations, fits, folds, what does not apply, what it can find, and its time.
 
@@ -199,6 +200,8 @@ def plan(
         Tables in memory, of a study.
     config_dirs : sequence of path, default=()
         Further folders with groups and experiments.
+    **values
+        Overrides as keys and values, as :func:`imblab.compose` takes them.
 
     Returns
     -------
@@ -218,12 +221,13 @@ def plan(
     """
     if len(question) == 1 and isinstance(question[0], Study):
         study = question[0]
+        python_runs.check_no_overrides(study, values)
         options = {} if n_jobs is None else {"n_jobs": n_jobs}
         request = config.Request(study, options, {"enabled": False}, False, (), minutes=minutes)
         study = replace(study, datasets={**in_memory(data), **study.datasets})
         layout = lay_out(study, {table.name: table for table in data})
         return StudyPlan(layout, planning.plan_request(request, layout))
-    words = overrides_from_python([_word(each) for each in question], {})
+    words = overrides_from_python([_word(each) for each in question], values)
     words += [] if minutes is None else [f"budget.minutes={minutes}"]
     words += [] if n_jobs is None else [f"runner.n_jobs={n_jobs}"]
     folders = tuple(map(Path, config_dirs))

@@ -393,9 +393,10 @@ def as_result(run: StudyRun, data: Sequence[Dataset] = ()) -> StudyResult:
 def _like(known: Dataset, X: Any, y: Any) -> Dataset:
     """Make a data set of rows with the columns and labels of a known one; StudyError names all that differs."""
     if X is None or y is None:
+        given = "y" if X is None else "X"
         raise StudyError(
-            f"{'X' if X is None else 'y'!r} is not given to refit data set {known.name!r}; rows need features and labels. "
-            "Call result.refit(X, y), or result.refit() for the rows of the study."
+            f"only {given!r} is given to refit data set {known.name!r}; a fit needs features and labels. Call "
+            "result.refit(X, y), or result.refit() for the rows of the study."
         )
     names, merged = list(known.X.columns), {label for old in known.merged.values() for label in old}
     labels = np.asarray(y).ravel()

@@ -117,8 +117,7 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     _check_names(single, problems)
     several = {"drop": drop, "categorical": categorical, "numeric": numeric}
     roles, lists = _column_roles(frame, single, several, problems)
-    markers = notation.missing_texts(missing)
-    frame = _with_missing_and_numeric(frame, markers, lists["numeric"], lists["drop"], problems)
+    frame = _with_missing_and_numeric(frame, notation.missing_texts(missing), lists["numeric"], lists["drop"], problems)
     min_rows = _rare_min_rows(rare, problems)
     options = LabelOptions(positive, allow_majority_positive, merge, drop_classes)
     frame, labels = _labelled_rows(frame, roles["target"], options, problems)
@@ -131,6 +130,9 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     min_rows = min_rows if categories else None
     if not any(roles[role] for role in ("groups", "folds", "time")):
         problems.notes += group_notes(frame, roles["target"], problems)
+    details: dict[str, Any] = {"merged": labels.merged, "dropped_classes": labels.dropped, "fold_names": fold_names}
+    # The labels of a file may be texts because it holds nothing else.
+    details |= {"missing": tuple(notation.missing_texts(missing)), "labels": labels.values if key is None else ()}
     return Dataset(
         name=name,
         X=X,
@@ -142,11 +144,7 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
         fingerprint=_content_hash(X, labels.y, arrays, min_rows),
         notes=tuple(problems.notes),
         rare=min_rows,
-        merged=labels.merged,
-        dropped_classes=labels.dropped,
-        fold_names=fold_names,
-        missing=tuple(markers),
-        labels=labels.values if key is None else (),  # a text file has texts alone
+        **details,
     )
 
 
