@@ -29,7 +29,7 @@ from imblab.cli import main
 from imblab.commands import exporting, results
 from imblab.core import model
 from imblab.edges import config, ledger, mlflow
-from imblab.errors import ConfigError, FitError, FitFailed, StudyError
+from imblab.errors import ConfigError, DataError, FitError, FitFailed, StudyError
 from imblab.text import code_span
 
 CANARY = "KANARIENVOGEL"
@@ -431,7 +431,7 @@ def test_a_fit_that_fails_on_all_rows_is_one_message(monkeypatch):
 
 
 def test_a_table_that_was_in_memory_cannot_be_read_again():
-    with pytest.raises(StudyError, match=r"'loans_eu' of study 'loans' was a table in memory"):
+    with pytest.raises(DataError, match=r"'loans_eu' of study 'loans' was a table in memory"):
         exporting.layout_of_dataset(replace(found().study, datasets={}), "loans_eu")
 
 

@@ -392,6 +392,30 @@ def test_a_study_is_audited_by_its_name_and_an_estimator_on_a_table(small):
         imblab.audit(LogisticRegression(), [[1.0]])
 
 
+def test_commands_take_the_table_that_was_in_memory():
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 4 == 0
+    X = pd.DataFrame(rng.normal(size=(120, 2)) + y[:, None], columns=["a", "b"])
+    asked = {"learners": "logistic", "strategies": ["none", "threshold"], "cv": "smoke"}
+    result = imblab.run(X, y.astype(str), name="mem", **asked)
+    data = [imblab.dataset(X.assign(left=y.astype(str)), "left", name="mem")]
+    words = ("mem", "tracking=none")
+    rescore = ("mem", "primary=pr_auc")
+    for call in (
+        lambda: imblab.export(*words),
+        lambda: imblab.load("mem").recommended,
+        lambda: imblab.rescore(*rescore),
+    ):
+        with pytest.raises(
+            DataError, match=r"imblab\.load, rescore, export, verify, reproduce and imblab\.audit_study"
+        ):
+            call()
+    assert len(imblab.rescore(*rescore, data=data).table) == len(result.folds)
+    (exported,) = imblab.export(*words, data=data)
+    assert np.array_equal(exported.estimator.predict(X), result.recommended.predict(X))
+    assert [each.is_same for each in imblab.verify(*words, data=data)] == [True]
+
+
 def test_a_plan_and_a_run_take_keywords():
     asked = {"learner": ["logistic"], "strategy": ["none"], "protocol": "smoke", "dataset": ["ecoli3"]}
     plans = [imblab.plan("name=small", **asked), imblab.plan(imblab.compose("name=small", **asked))]

@@ -273,6 +273,7 @@ def export(
     contains_rows: bool = False,
     champion: bool = False,
     tracking_uri: str | None = None,
+    data: Sequence[Dataset] = (),
     experiments: str | Path = EXPERIMENTS,
 ) -> list[exporting.ExportedStrategy]:
     """Fit the recommended strategy of every data set on all rows, and register it at MLflow.
@@ -291,6 +292,8 @@ def export(
         Whether the alias *champion* moves to the models.
     tracking_uri : str, optional
         The MLflow store; ``sqlite:///mlruns/mlflow.db`` by default.
+    data : sequence of Dataset, default=()
+        Tables of the study that were in memory; see :func:`imblab.dataset`.
     experiments : path, default="experiments"
         The folder of the studies.
 
@@ -314,7 +317,7 @@ def export(
     typed = [f"{kind}={value}" for kind, value in choice.items() if value is not None]
     typed += [f"{flag}=true" for flag, is_set in (("contains_rows", contains_rows), ("champion", champion)) if is_set]
     typed += [] if tracking_uri is None else [f"tracking.uri={to_hydra_syntax(tracking_uri)}"]
-    return list(exporting.export_strategies(name, [*words, *typed], lambda _: None, Path(experiments)))
+    return list(exporting.export_strategies(name, [*words, *typed], lambda _: None, Path(experiments), data))
 
 
 def _word(given: str | Study) -> str:
