@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,8 @@ def frame_with_roles(X: Any, y: Any, **roles: Any) -> FrameWithRoles:
             continue
         argument = "y" if role == "target" else role
         try:
-            if isinstance(values, str):
-                columns[role] = _existing_column(values, frame, argument)
+            if isinstance(values, (str, Integral)):
+                columns[role] = _existing_column(str(values), frame, argument)
             else:
                 name = _unused_name(getattr(values, "name", None), role, frame)
                 column = _read_column(values, len(source), index, argument)
