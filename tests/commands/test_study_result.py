@@ -413,7 +413,12 @@ def test_commands_take_the_table_that_was_in_memory():
     assert len(imblab.rescore(*rescore, data=data).table) == len(result.folds)
     (exported,) = imblab.export(*words, data=data)
     assert np.array_equal(exported.estimator.predict(X), result.recommended.predict(X))
-    assert [each.is_same for each in imblab.verify(*words, data=data)] == [True]
+    (verified,) = imblab.verify(*words, data=data)
+    assert verified.is_same
+    assert repr(verified) == verified.sentences()[0]
+    assert imblab.reproduce("mem", subset=1, data=data).headline() in " ".join(
+        repr(imblab.reproduce("mem", subset=1, data=data)).split()
+    )
 
 
 def test_a_plan_and_a_run_take_keywords():

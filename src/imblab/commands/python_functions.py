@@ -14,10 +14,11 @@ import pandas as pd
 from imblab.analysis.study_pairs import StudyPair
 from imblab.commands import comparing, exporting, plan_text, planning, python_runs, results
 from imblab.commands.layout import Layout, expand_short_form, in_memory, lay_out, overrides_from_python, parse_request
-from imblab.commands.study_result import SCREEN_WIDTH, StudyResult
+from imblab.commands.study_result import StudyResult
 from imblab.edges import config, ledger, terminal
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.errors import StudyError
+from imblab.findings import TEXT_WIDTH
 from imblab.study import Dataset, Study
 from imblab.text import to_hydra_syntax
 
@@ -51,10 +52,10 @@ class StudyPlan:
 
     def text(self, full: bool = False) -> str:
         """Return the text of ``imblab plan``; with ``full``, the details of every data set and family."""
-        notes = terminal.Page(SCREEN_WIDTH)
+        notes = terminal.Page(TEXT_WIDTH)
         for note in self.facts["before_fits"]:
             notes.add(note)
-        plan = plan_text.plan_text(self.facts, SCREEN_WIDTH, full)
+        plan = plan_text.plan_text(self.facts, TEXT_WIDTH, full)
         return f"{notes.text()}\n{plan}" if self.facts["before_fits"] else plan
 
     @property

@@ -24,7 +24,7 @@ from imblab.core import replay
 from imblab.core.evaluate import evaluate_cell
 from imblab.edges import config, files, ledger, runner, store, terminal
 from imblab.edges.ledger import EXPERIMENTS
-from imblab.errors import StudyError
+from imblab.errors import StudyError, presentable
 from imblab.result import Evaluation
 from imblab.study import Dataset, Study
 from imblab.text import count_noun, format_difference, format_score, join_words
@@ -37,7 +37,7 @@ UNLISTED_KEYS = ("name:", "measures.", "claims.registered")
 Lookup = Callable[[str], Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Rescored:
     """The answer to another question on the fits of a study.
 
@@ -60,6 +60,14 @@ class Rescored:
     changed: tuple[str, ...]
     table: pd.DataFrame
     missing: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        n_cells = len(self.table) + len(self.missing)
+        rest = f" Evaluations that need new fits: {len(self.missing)}; 'refit=true' makes them." if self.missing else ""
+        return presentable(
+            f"Exploratory: study {self.study.name!r} scored again in {self.folder}; {'; '.join(self.changed)}. "
+            f"{len(self.table)} of {count_noun(n_cells, 'evaluation')} (.table).{rest}"
+        )
 
 
 def rescore(

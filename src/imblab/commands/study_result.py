@@ -24,12 +24,11 @@ from imblab.edges import config, datasets, files, ledger, report, store, termina
 from imblab.edges.datasets.notation import label_text
 from imblab.edges.report import ReportData
 from imblab.errors import StudyError, presentable
+from imblab.findings import TEXT_WIDTH
 from imblab.study import Dataset, Study
 from imblab.text import count_noun, join_words, to_hydra_syntax
 from imblab_model import named_frame
 
-#: Columns of a terminal that the answer is written for.
-SCREEN_WIDTH = 80
 #: First columns of the table of scores; those of :func:`imblab.analysis.summary.summarise` follow.
 SCORE_COLUMNS = ("dataset", "learner", "strategy", "mean", "sd")
 #: Columns of the table of folds before the measures.
@@ -90,7 +89,7 @@ class StudyResult:
         self._models: dict[tuple[str, ...], Any] = {}
 
     def __repr__(self) -> str:
-        return presentable("\n".join(answer_lines(self._record, SCREEN_WIDTH, steps=self.next_steps)), keep="\n")
+        return presentable("\n".join(answer_lines(self._record, TEXT_WIDTH, steps=self.next_steps)), keep="\n")
 
     def _repr_html_(self) -> str | None:
         if not self._record.evaluations:

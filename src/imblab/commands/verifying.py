@@ -19,7 +19,7 @@ from imblab.edges import config, datasets, ledger, mlflow, terminal
 from imblab.edges.files import locks
 from imblab.edges.ledger import EXPERIMENTS
 from imblab.edges.provenance import environment
-from imblab.errors import ConfigError, FitFailed, StudyError, unknown
+from imblab.errors import ConfigError, FitFailed, StudyError, presentable, unknown
 from imblab.fields import parse_json
 from imblab.result import Evaluation
 from imblab.study import Dataset, Study
@@ -33,7 +33,7 @@ OWN_KEYS = ("dataset", "version", "runs_code")
 FITTED_PARTS = ("preparation", "learner")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Verification:
     """Whether an exported model is the one that its study gives now.
 
@@ -67,6 +67,9 @@ class Verification:
     def is_same(self) -> bool:
         """Whether nothing differs."""
         return not self.differences
+
+    def __repr__(self) -> str:
+        return presentable(" ".join(self.sentences()))
 
     def sentences(self) -> list[str]:
         """Say whether the model is the same, and what differs."""
