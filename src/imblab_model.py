@@ -72,8 +72,8 @@ def named_frame(X: Any) -> pd.DataFrame | None:
         pass
     elif hasattr(X, "to_pandas"):
         X = X.to_pandas()
-    elif hasattr(X, "__arrow_c_stream__") and hasattr(pd.DataFrame, "from_arrow"):  # since pandas 3
-        X = pd.DataFrame.from_arrow(X)
+    elif hasattr(X, "__arrow_c_stream__") and (read := getattr(pd.DataFrame, "from_arrow", None)):  # since pandas 3
+        X = read(X)
     return X.set_axis([str(name) for name in X.columns], axis=1) if isinstance(X, pd.DataFrame) else None
 
 

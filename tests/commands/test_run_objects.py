@@ -513,8 +513,8 @@ def test_everything_wrong_is_said_at_once(table):
         ({"groups": "x9"}, "unknown column 'x9' for 'groups' in X"),
         ({"learners": [LogisticRegression(), LogisticRegression(C=2)]}, "'LogisticRegression' is given more than once"),
         ({"learners": LogisticRegression(class_weight={0: 1, 1: 5})}, "set weight or ratio of an imblab.Strategy"),
-        ({"learners": []}, "has no learner; a study crosses at least one of each. Write for example learners=['"),
-        ({"strategies": ()}, "'strategies' is (), so the study has no strategy"),
+        ({"learners": []}, "Choose some with learner=[...] (learners of imblab.run)."),
+        ({"strategies": ()}, "Choose some with strategy=[...] (strategies of imblab.run)."),
         ({"cv": 100}, "Set protocol.outer_folds (cv of imblab.run) to at most"),
         ({"cv": StratifiedKFold}, "'cv' is the class StratifiedKFold; a study splits with an object. Write cv=Strat"),
         ({"cv": KFold(3), "folds": np.arange(240) % 3}, "'cv' is a splitter and 'folds' is given"),
@@ -607,7 +607,7 @@ def test_compose_takes_names_and_keywords():
 def test_evaluate_and_run_take_the_name_of_an_experiment(monkeypatch):
     few = {"dataset": ["ecoli3"], "learner": ["logistic"], "strategy": ["none"], "protocol": "smoke"}
     assert imblab.evaluate("quickstart", **few).status.tolist() == ["ok"] * 3
-    with pytest.raises(ConfigError, match="evaluated as it stands"):
+    with pytest.raises(ConfigError, match="stands as it is"):
         imblab.evaluate(imblab.compose("quickstart", **few), seed=3)
     with pytest.raises(ConfigError, match="Did you mean 'quickstart'"):
         imblab.run("quickstrat")

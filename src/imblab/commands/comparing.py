@@ -40,10 +40,10 @@ class ShownStudyPair(StudyPair):
 def compare_pair(name: str, other: str, measure: str | None, grants: Sequence[str], experiments: Path) -> StudyPair:
     """Put two studies of the same folds side by side; see :func:`imblab.compare`."""
     _check_two(name, other, "imblab.compare")
-    studies = [_read(each, grants, experiments) for each in (name, other)]
-    pair = _pair(*studies, measure)
-    values = (getattr(pair, field.name) for field in fields(pair))
-    return ShownStudyPair(*values, headlines=tuple(result.answer.headline for result in studies))
+    first, second = (_read(each, grants, experiments) for each in (name, other))
+    pair = _pair(first, second, measure)
+    values: dict[str, Any] = {field.name: getattr(pair, field.name) for field in fields(pair)}
+    return ShownStudyPair(**values, headlines=(first.answer.headline, second.answer.headline))
 
 
 def _check_two(name: str, other: str, place: str) -> None:

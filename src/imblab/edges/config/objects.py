@@ -108,10 +108,8 @@ def describe_members(
 ) -> dict[str, Any]:
     """Return the members of a group as the mappings of their files, by name."""
     shipped = {member.name: dict(member.content) for member in read_group(group)}
-    if not (items := _named_items(given)):
-        errors.attempt(_refuse_none, noun, given, next(iter(shipped)))
     described: dict[str, Any] = {}
-    for name, item in items:
+    for name, item in _named_items(given):
         entry = errors.attempt(_describe_member, group, noun, name, item, shipped, notes, seed)
         if entry is None:
             continue
@@ -129,14 +127,6 @@ def _named_items(given: Any) -> list[tuple[str | None, Any]]:
     if is_single or not isinstance(given, Iterable):
         return [(None, given)]
     return [(None, item) for item in given]
-
-
-def _refuse_none(noun: str, given: Any, example: str) -> None:
-    argument = "strategies" if noun == "strategy" else f"{noun}s"
-    raise ConfigError(
-        f"{argument!r} is {given!r}, so the study has no {noun}; a study crosses at least one of each. Write for "
-        f"example {argument}=[{example!r}]."
-    )
 
 
 def _refuse_repeated(noun: str, name: str, item: Any) -> None:

@@ -131,6 +131,7 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
     if not any(roles[role] for role in ("groups", "folds", "time")):
         problems.notes += group_notes(frame, roles["target"], problems)
     details: dict[str, Any] = {"merged": labels.merged, "dropped_classes": labels.dropped, "fold_names": fold_names}
+    details |= arrays
     # The labels of a file may be texts because it holds nothing else.
     details |= {"missing": tuple(notation.missing_texts(missing)), "labels": labels.values if key is None else ()}
     return Dataset(
@@ -139,7 +140,6 @@ def dataset(  # noqa: PLR0913 (keyword arguments of the public API, one per key 
         y=labels.y,
         classes=labels.classes,
         categorical=tuple(categories),
-        **arrays,
         parent=parent or source or name,
         fingerprint=_content_hash(X, labels.y, arrays, min_rows),
         notes=tuple(problems.notes),
