@@ -77,6 +77,19 @@ def named_frame(X: Any) -> pd.DataFrame | None:
     return X.set_axis([str(name) for name in X.columns], axis=1) if isinstance(X, pd.DataFrame) else None
 
 
+def plain_array(values: Any) -> np.ndarray:
+    """Return an array in which masked cells are missing values.
+
+    Examples
+    --------
+    >>> plain_array(np.ma.masked_equal([[1, 2]], 2)).tolist()
+    [[1.0, nan]]
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        return pd.Series(values.ravel()).to_numpy().reshape(values.shape)
+    return np.asarray(values)
+
+
 class Preparation(BaseEstimator):  # type: ignore[misc]
     """Turn named columns into the array that the learner reads: imputed, standardised, one-hot encoded.
 
@@ -169,7 +182,7 @@ class Preparation(BaseEstimator):  # type: ignore[misc]
         """Return the features by name; what stands for a missing value is missing."""
         frame = named_frame(X)
         if frame is None:
-            frame = pd.DataFrame(X if isinstance(X, np.ma.MaskedArray) else np.asarray(X))
+            frame = pd.DataFrame(plain_array(X))
             if frame.shape[1] != len(self.features):
                 raise ValueError(
                     f"the array has {frame.shape[1]} columns and the model reads {len(self.features)}; columns without "

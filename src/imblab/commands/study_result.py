@@ -27,7 +27,7 @@ from imblab.errors import StudyError, presentable
 from imblab.findings import TEXT_WIDTH
 from imblab.study import Dataset, Study
 from imblab.text import count_noun, join_words, to_hydra_syntax
-from imblab_model import named_frame
+from imblab_model import named_frame, plain_array
 
 #: First columns of the table of scores; those of :func:`imblab.analysis.summary.summarise` follow.
 SCORE_COLUMNS = ("dataset", "learner", "strategy", "mean", "sd")
@@ -403,7 +403,7 @@ def _like(known: Dataset, X: Any, y: Any) -> Dataset:
     problems = []
     frame = named_frame(X)
     if frame is None:
-        frame = pd.DataFrame(X if isinstance(X, np.ma.MaskedArray) else np.asarray(X))
+        frame = pd.DataFrame(plain_array(X))
         if frame.shape[1] != len(names):
             problems.append(f"the array has {count_noun(frame.shape[1], 'column')} in place of {len(names)}")
         else:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from imblab.errors import DataError, ImblabError, combined, unknown
 from imblab.text import count_noun
+from imblab_model import plain_array
 
 #: What to pass where a value is not a table.
 ACCEPTED = "a frame of pandas, polars or another library of Arrow, or a dense array of rows and columns"
@@ -101,7 +102,7 @@ def _pandas_frame(X: Any) -> pd.DataFrame:
     try:
         if hasattr(X, "__arrow_c_stream__"):
             return pd.DataFrame(pa.table(X).to_pandas())
-        array = _plain_array(X)
+        array = plain_array(X)
     except Exception as error:  # of a foreign library
         raise DataError(
             f"'X' is of type {type(X).__name__} and cannot be read as a table ({error}); X is {ACCEPTED}. Pass one of "
@@ -131,13 +132,6 @@ def _unused_name(given: Any, role: str, frame: pd.DataFrame) -> str:
     return name
 
 
-def _plain_array(values: Any) -> np.ndarray:
-    """Return an array whose masked cells are missing."""
-    if isinstance(values, np.ma.MaskedArray):
-        return pd.Series(values.ravel()).to_numpy().reshape(values.shape)
-    return np.asarray(values)
-
-
 def _read_column(values: Any, n_rows: int, index: pd.Index | None, argument: str) -> Any:
     """Return one value per row; ``index`` is that of X where it is a pandas frame."""
     if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
@@ -146,7 +140,7 @@ def _read_column(values: Any, n_rows: int, index: pd.Index | None, argument: str
         _check_same_order(values, index, argument)
     if hasattr(values, "to_pandas"):  # polars and pyarrow
         values = values.to_pandas()
-    column: Any = values.array if isinstance(values, (pd.Series, pd.Index)) else _plain_array(values)
+    column: Any = values.array if isinstance(values, (pd.Series, pd.Index)) else plain_array(values)
     shape = np.shape(column)
     if len(shape) == 2 and shape[1] == 1:
         column, shape = np.ravel(column), shape[:1]
